@@ -1,0 +1,1 @@
+//! The contract of asyncio for Rust: errors, scheduler, cancellation, context variables.

@@ -1,0 +1,1 @@
+//! asyncio's Future: a result that somebody else will set.

@@ -1,0 +1,1 @@
+//! asyncio's locks under any executor: Lock, Event, Condition, Semaphore, Barrier.

@@ -1,0 +1,1 @@
+//! asyncio's queues under any executor: Queue, PriorityQueue, LifoQueue.

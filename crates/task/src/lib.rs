@@ -1,0 +1,1 @@
+//! asyncio's tasks: create_task, gather, wait, timeouts, task groups.
