@@ -1,0 +1,213 @@
+//! `cargo xtask ci`: everything that a change must pass, in the order in which it fails soonest.
+
+use std::time::{Duration, Instant};
+
+use crate::shell::{Run, Workspace};
+use crate::tidy::tree::Tree;
+use crate::{Outcome, TaskResult, conformance, loom, tidy};
+
+pub(crate) const HELP: &str = "\
+Run every step that a change must pass; stop at the first that fails.
+  --list        print the steps
+  --from STEP   begin there
+  --only STEP   run that one";
+
+struct Step {
+    name: &'static str,
+    what: &'static str,
+    run: fn(&Workspace) -> TaskResult,
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "fmt", what: "the code is formatted", run: fmt },
+    Step { name: "tidy", what: "the rules of CONTRIBUTING.md hold", run: |w| tidy::run(w, &[]) },
+    Step { name: "clippy", what: "no warning, with and without features", run: clippy },
+    Step { name: "docs", what: "the docs build without a warning", run: docs },
+    Step { name: "tests", what: "unit, integration and doc tests", run: tests },
+    Step { name: "crates", what: "each crate builds alone", run: crates },
+    Step { name: "portable", what: "the tests again on the portable poller", run: portable },
+    Step {
+        name: "conformance",
+        what: "the traces are CPython's",
+        run: |w| conformance::run(w, &[]),
+    },
+    Step {
+        name: "loom",
+        what: "the models hold and the mutants die",
+        run: |w| loom::run(w, &["--mutants".to_owned()]),
+    },
+    Step { name: "tour", what: "the tour runs", run: tour },
+    Step { name: "benches", what: "the benchmarks build", run: benches },
+];
+
+pub(crate) fn run(workspace: &Workspace, args: &[String]) -> TaskResult {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    if args == ["--list"] {
+        for step in STEPS {
+            println!("{:<12} {}", step.name, step.what);
+        }
+        return Ok(Outcome::Done);
+    }
+    let steps = select(&args)?;
+    let started = Instant::now();
+    let mut summary = Vec::new();
+    let mut failed = None;
+    for (number, step) in steps.iter().enumerate() {
+        println!("\n==> [{}/{}] {}: {}", number + 1, steps.len(), step.name, step.what);
+        let step_started = Instant::now();
+        let result = (step.run)(workspace);
+        let time = seconds(step_started.elapsed());
+        match result {
+            Ok(Outcome::Done) => {
+                println!("<== {}: ok in {time}", step.name);
+                summary.push(format!("ok: {}: {time}", step.name));
+            }
+            Ok(Outcome::Skipped(why)) => {
+                let line = format!("SKIPPED: {}: {why}", step.name);
+                println!("{line}");
+                summary.push(line);
+            }
+            Err(message) => {
+                println!("<== {}: FAILED after {time}: {message}", step.name);
+                summary.push(format!("FAILED: {}: {message}", step.name));
+                summary.extend(steps[number + 1..].iter().map(|s| format!("not run: {}", s.name)));
+                failed = Some(format!("step {} failed: {message}", step.name));
+                break;
+            }
+        }
+    }
+    println!("\n==> summary, {}", seconds(started.elapsed()));
+    for line in &summary {
+        println!("{line}");
+    }
+    match failed {
+        None => {
+            println!("ci: passed");
+            Ok(Outcome::Done)
+        }
+        Some(message) => Err(message),
+    }
+}
+
+fn select(args: &[&str]) -> Result<&'static [Step], String> {
+    let position = |name: &str| {
+        STEPS
+            .iter()
+            .position(|step| step.name == name)
+            .ok_or_else(|| format!("there is no step `{name}`; --list prints them all"))
+    };
+    match args {
+        [] => Ok(STEPS),
+        ["--from", name] => Ok(&STEPS[position(name)?..]),
+        ["--only", name] => position(name).map(|at| &STEPS[at..=at]),
+        _ => Err(format!("cannot make sense of {args:?}; `cargo xtask help` says what I take")),
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+fn done(runs: impl IntoIterator<Item = Run>) -> TaskResult {
+    for run in runs {
+        run.run()?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn fmt(workspace: &Workspace) -> TaskResult {
+    require_component(workspace, "fmt", "rustfmt")?;
+    done([workspace.cargo("fmt --all --check")])
+}
+
+fn clippy(workspace: &Workspace) -> TaskResult {
+    require_component(workspace, "clippy", "clippy")?;
+    done([
+        workspace.cargo("clippy --workspace --all-targets -- -D warnings"),
+        workspace.cargo("clippy --workspace --all-targets --all-features -- -D warnings"),
+    ])
+}
+
+/// A toolchain may come without its components: they are installed once, or named in the error.
+fn require_component(workspace: &Workspace, command: &str, component: &str) -> Result<(), String> {
+    let works = || workspace.cargo(command).args(["--version"]).succeeds();
+    if works() {
+        return Ok(());
+    }
+    // Whether it helped is seen below, in words that name what is missing.
+    let _ = workspace.rustup("component add").args([component]).run();
+    if works() {
+        return Ok(());
+    }
+    Err(format!(
+        "`cargo {command}` is missing, and `rustup component add {component}` did not help"
+    ))
+}
+
+fn docs(workspace: &Workspace) -> TaskResult {
+    done([workspace.cargo("doc --workspace --no-deps").flags("RUSTDOCFLAGS", "-D warnings")])
+}
+
+fn tests(workspace: &Workspace) -> TaskResult {
+    done([
+        test_runner(workspace).args(["--workspace"]),
+        // nextest does not run these.
+        workspace.cargo("test --workspace --doc"),
+    ])
+}
+
+/// A fresh Rust has no nextest, and no test is left out for that.
+fn test_runner(workspace: &Workspace) -> Run {
+    if workspace.cargo("nextest --version").succeeds() {
+        workspace.cargo("nextest run --no-fail-fast")
+    } else {
+        workspace.cargo("test --no-fail-fast --lib --bins --tests --examples")
+    }
+}
+
+/// In a build of the whole workspace, one crate may live on the features that another enables.
+fn crates(workspace: &Workspace) -> TaskResult {
+    for member in Tree::read(&workspace.root)?.crates() {
+        let check = || workspace.cargo("check -p").args([&member.package]);
+        done([check(), check().args(["--no-default-features"])])?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn portable(workspace: &Workspace) -> TaskResult {
+    done([test_runner(workspace)
+        .args(["-p", "asyncio-loop", "-p", "asyncio-tests"])
+        .flags("RUSTFLAGS", "--cfg asyncio_portable_poller")
+        .target_dir(workspace.target("portable"))])
+}
+
+fn tour(workspace: &Workspace) -> TaskResult {
+    done([workspace.cargo("run --release --example tour")])
+}
+
+fn benches(workspace: &Workspace) -> TaskResult {
+    done([workspace.cargo("build --release -p asyncio-benches --all-targets")])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(args: &[&str]) -> Vec<&'static str> {
+        select(args).map(|steps| steps.iter().map(|step| step.name).collect()).unwrap_or_default()
+    }
+
+    #[test]
+    fn steps_are_selected_by_name() {
+        assert_eq!(names(&[]).len(), STEPS.len());
+        assert_eq!(names(&["--from", "tour"]), ["tour", "benches"]);
+        assert_eq!(names(&["--only", "docs"]), ["docs"]);
+    }
+
+    #[test]
+    fn what_cannot_be_selected_is_an_error() {
+        for args in [&["--only", "nothing"][..], &["--from"], &["tests"], &["--only"]] {
+            assert!(select(args).is_err(), "{args:?}");
+        }
+    }
+}

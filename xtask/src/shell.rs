@@ -1,0 +1,100 @@
+//! Where the workspace is, and how other programs are run in it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+pub(crate) struct Workspace {
+    pub(crate) root: PathBuf,
+}
+
+impl Workspace {
+    pub(crate) fn locate() -> Result<Self, String> {
+        let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
+            .ok_or("CARGO_MANIFEST_DIR is not set; start me as `cargo xtask`")?;
+        let root = PathBuf::from(manifest)
+            .parent()
+            .ok_or("the directory of xtask has no parent")?
+            .to_owned();
+        Ok(Self { root })
+    }
+
+    /// A run of cargo in the workspace; `args` are separated by spaces.
+    pub(crate) fn cargo(&self, args: &str) -> Run {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        self.program(cargo, "cargo", args)
+    }
+
+    pub(crate) fn rustup(&self, args: &str) -> Run {
+        self.program("rustup".into(), "rustup", args)
+    }
+
+    /// A directory beside the ordinary build products, for builds with other flags: they would
+    /// otherwise evict each other.
+    pub(crate) fn target(&self, name: &str) -> PathBuf {
+        let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+        self.root.join(target).join(name)
+    }
+
+    fn program(&self, program: OsString, shown_as: &str, args: &str) -> Run {
+        let mut command = Command::new(program);
+        command.current_dir(&self.root);
+        Run { command, shown: shown_as.to_owned() }.args(args.split_whitespace())
+    }
+}
+
+/// A command line, and how to show it.
+pub(crate) struct Run {
+    command: Command,
+    shown: String,
+}
+
+impl Run {
+    pub(crate) fn args<S: AsRef<str>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        for arg in args {
+            self.command.arg(arg.as_ref());
+            self.shown += " ";
+            self.shown += arg.as_ref();
+        }
+        self
+    }
+
+    /// Adds flags to a variable such as RUSTFLAGS, behind those that the caller has set.
+    pub(crate) fn flags(mut self, variable: &str, flags: &str) -> Self {
+        let value = match std::env::var(variable) {
+            Ok(set) if !set.is_empty() => format!("{set} {flags}"),
+            _ => flags.to_owned(),
+        };
+        self.shown = format!("{variable}='{value}' {}", self.shown);
+        self.command.env(variable, value);
+        self
+    }
+
+    pub(crate) fn target_dir(mut self, dir: PathBuf) -> Self {
+        self.command.env("CARGO_TARGET_DIR", dir);
+        self
+    }
+
+    /// Shows the command and runs it, its output on the terminal. No task asks anything, so there
+    /// is no input: a program that reads some must not hang where there is a terminal and pass
+    /// where there is none.
+    pub(crate) fn run(mut self) -> Result<(), String> {
+        println!("$ {}", self.shown);
+        let status = self
+            .command
+            .stdin(Stdio::null())
+            .status()
+            .map_err(|error| format!("cannot start `{}`: {error}", self.shown))?;
+        if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", self.shown)) }
+    }
+
+    /// Whether the command can be run and succeeds; its output is thrown away.
+    pub(crate) fn succeeds(mut self) -> bool {
+        self.command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    }
+}
