@@ -36,9 +36,11 @@ impl Tree {
             let path = format!("{prefix}{name}");
             let kind = entry.file_type().map_err(failed)?;
             if kind.is_dir() {
-                // Cargo marks each of its target directories, wherever it is, by this file.
-                let is_built = name == ".git" || entry.path().join("CACHEDIR.TAG").exists();
-                if !is_built {
+                // Cargo marks its target directories, wherever they are, by CACHEDIR.TAG.
+                let is_source = name != ".git"
+                    && path != "target"
+                    && !entry.path().join("CACHEDIR.TAG").exists();
+                if is_source {
                     self.read_dir(&entry.path(), &format!("{path}/"))?;
                 }
             } else if kind.is_file() {
