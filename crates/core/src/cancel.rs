@@ -1,0 +1,574 @@
+//! [`TaskCell`]: what every task has, whatever it computes. Above all its cancellation.
+//!
+//! # The law of a wait
+//!
+//! A leaf future that is about to suspend *arms* a wait in its task's cell: the wait gets a number,
+//! greater than that of every earlier wait of the task, and goes through these states:
+//!
+//! ```text
+//!          arm (1)                    wake (2)
+//!   IDLE ───────────► WAITING ──────────────────────► WOKEN
+//!    ▲                   │ cancel (3)                   │
+//!    │                   ▼                              │
+//!    │ disarm (4)    CANCELLED                          │
+//!    └───────────────────┴──────────────────────────────┘
+//! ```
+//!
+//! 1. by the leaf, on its task's thread;
+//! 2. by what it waits for, on any thread ([`Waiter::wake`](crate::wait::Waiter::wake)), one winner;
+//! 3. by `cancel()`, at the call: from then on nobody takes the waiter for one who waits;
+//! 4. by the leaf, when it resumes or is dropped. It then knows whether it was woken, and if it does
+//!    not use the wake-up it passes it on.
+//!
+//! # The law of a cancellation
+//!
+//! `cancel()` counts a request. If the task waits on a task or future, the request goes to that, and
+//! comes back through its result. Else it takes every wait from WAITING to CANCELLED. If there was
+//! nothing to take (the task runs, or is woken already), *must-cancel* is set. A step that begins
+//! with must-cancel turns it into a *throw*, which every leaf resumed in that step takes if it was
+//! armed before; one whose own result is a cancellation keeps that one. If a step ends with
+//! must-cancel set, or with a throw that no leaf took, the wait it ended in is cancelled at once.
+//! A task that is suspended in no wait of ours ends at a throw.
+
+use crate::{
+    CancelledError,
+    context::{Context, Values, swap_values},
+    home::{LoopRef, Mail, thread_id},
+    listeners::Listeners,
+    slots::Key,
+    sync::{AtomicBool, AtomicU64, Ordering},
+    task_ref::TaskRef,
+    wait::{OtherWait, Target},
+    wait_site::WaitSite,
+};
+use std::{
+    cell::{Cell, RefCell, UnsafeCell},
+    collections::BTreeMap,
+    fmt,
+    panic::Location,
+    ptr::NonNull,
+    sync::Arc,
+    task::Waker,
+};
+
+pub(crate) const IDLE: u64 = 0;
+pub(crate) const WAITING: u64 = 1;
+pub(crate) const WOKEN: u64 = 2;
+pub(crate) const CANCELLED: u64 = 3;
+const STATE: u64 = 3;
+
+/// What every task has. The first field of the task's allocation, which `free` gives back.
+pub struct TaskCell {
+    /// References, handles and the done bit: see [`crate::task_ref`].
+    pub(crate) count: AtomicU64,
+    /// The number and state of the first wait that is armed.
+    first: AtomicU64,
+    thread: u64,
+    home: LoopRef,
+    free: unsafe fn(NonNull<TaskCell>),
+    /// Set once, before anyone else sees the cell; taken by `free`.
+    waker: UnsafeCell<Option<Waker>>,
+    /// Whether a failure is still to be reported as never retrieved.
+    pub(crate) unretrieved: AtomicBool,
+    affine: Affine,
+}
+
+// SAFETY: `affine` is reached only through `TaskCell::affine`, on the task's own thread; `waker` is
+// written before the cell is shared and after the last reference is gone; the rest is atomic or
+// immutable.
+unsafe impl Sync for TaskCell {}
+// SAFETY: nothing in the cell is tied to a thread when the last reference is dropped: what `Affine`
+// holds (listeners, targets, names, context values) is `Send`.
+unsafe impl Send for TaskCell {}
+
+/// The part of the cell that belongs to the task's thread.
+pub(crate) struct Affine {
+    pub(crate) key: Cell<Option<Key>>,
+    /// Its place in the order of creation.
+    sequence: u64,
+    spawned_at: &'static Location<'static>,
+    must_cancel: Cell<bool>,
+    running: Cell<bool>,
+    /// The message of must-cancel, or of the throw it became.
+    message: Cell<CancelledError>,
+    requests: Cell<u32>,
+    /// In a step that throws: the number that the next wait had when the step began, else zero.
+    throw: Cell<u32>,
+    thrown: Cell<bool>,
+    next: Cell<u32>,
+    /// How many leaves are suspended, also those that are woken already.
+    armed: Cell<u32>,
+    target: Cell<Option<Target>>,
+    site: Cell<Option<WaitSite>>,
+    /// The message of the cancellation of the first wait.
+    wait_message: Cell<CancelledError>,
+    pub(crate) listeners: RefCell<Listeners>,
+    context: RefCell<TaskContext>,
+    cold: RefCell<Option<Box<Cold>>>,
+}
+
+/// What few tasks have.
+#[derive(Default)]
+struct Cold {
+    name: Option<Arc<str>>,
+    /// Waits beside the first: leaves of `join!` and the like, by number.
+    others: BTreeMap<u32, Other>,
+}
+
+struct Other {
+    wait: Arc<OtherWait>,
+    target: Option<Target>,
+    site: WaitSite,
+}
+
+/// The context variables of a task.
+#[derive(Debug)]
+pub enum TaskContext {
+    /// A copy of its own.
+    Own(Values),
+    /// A context that it was given.
+    Shared(Context),
+}
+
+impl fmt::Debug for TaskCell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = if self.is_done() { "finished" } else { "pending" };
+        match self.affine() {
+            Some(affine) if affine.requests.get() > 0 && !self.is_done() => {
+                write!(f, "<Task cancelling name={:?}>", self.name())
+            }
+            Some(_) => write!(f, "<Task {state} name={:?}>", self.name()),
+            None => write!(f, "<Task {state} of another thread>"),
+        }
+    }
+}
+
+impl TaskCell {
+    /// The cell of a new task of `home`, with one reference and one handle.
+    ///
+    /// `free` is called once, when the last reference is gone.
+    pub fn new(
+        home: LoopRef,
+        sequence: u64,
+        context: TaskContext,
+        spawned_at: &'static Location<'static>,
+        free: unsafe fn(NonNull<TaskCell>),
+    ) -> TaskCell {
+        TaskCell {
+            count: AtomicU64::new(crate::task_ref::NEW),
+            first: AtomicU64::new(IDLE),
+            thread: thread_id(),
+            home,
+            free,
+            waker: UnsafeCell::new(None),
+            unretrieved: AtomicBool::new(false),
+            affine: Affine {
+                key: Cell::new(None),
+                sequence,
+                spawned_at,
+                must_cancel: Cell::new(false),
+                running: Cell::new(false),
+                message: Cell::default(),
+                requests: Cell::new(0),
+                throw: Cell::new(0),
+                thrown: Cell::new(false),
+                next: Cell::new(1),
+                armed: Cell::new(0),
+                target: Cell::new(None),
+                site: Cell::new(None),
+                wait_message: Cell::default(),
+                listeners: RefCell::new(Listeners::new()),
+                context: RefCell::new(context),
+                cold: RefCell::new(None),
+            },
+        }
+    }
+
+    /// Gives the cell its task's waker.
+    ///
+    /// # Safety
+    /// Called once, before any other thread can see the cell.
+    pub unsafe fn set_waker(&self, waker: Waker) {
+        // SAFETY: nobody else sees the cell yet.
+        unsafe { *self.waker.get() = Some(waker) }
+    }
+
+    /// Takes the waker out, as part of freeing the cell.
+    ///
+    /// # Safety
+    /// Called once, by `free`.
+    pub unsafe fn take_waker(&self) -> Option<Waker> {
+        // SAFETY: the last reference is gone.
+        unsafe { (*self.waker.get()).take() }
+    }
+
+    /// The waker of the task.
+    pub(crate) fn waker(&self) -> Option<&Waker> {
+        // SAFETY: it is written only before and after the time in which the cell is shared.
+        unsafe { (*self.waker.get()).as_ref() }
+    }
+
+    pub(crate) unsafe fn free(this: NonNull<TaskCell>) {
+        // SAFETY: the caller dropped the last reference; the cell is still in place.
+        unsafe { (this.as_ref().free)(this) }
+    }
+
+    /// The loop that the task belongs to.
+    pub fn home(&self) -> LoopRef {
+        self.home
+    }
+
+    /// Whether this is the task's thread.
+    pub fn is_local(&self) -> bool {
+        self.thread == thread_id()
+    }
+
+    #[inline]
+    pub(crate) fn affine(&self) -> Option<&Affine> {
+        self.is_local().then_some(&self.affine)
+    }
+
+    /// The task's place in the registry of its loop.
+    pub(crate) fn key(&self) -> Option<Key> {
+        self.affine()?.key.get()
+    }
+
+    /// Its place in the order of creation.
+    pub fn sequence(&self) -> u64 {
+        self.affine.sequence
+    }
+
+    /// Where the task was created.
+    pub fn spawned_at(&self) -> &'static Location<'static> {
+        self.affine.spawned_at
+    }
+
+    /// The name: the one that was given, else `Task-N`.
+    pub fn name(&self) -> Arc<str> {
+        let given = self.affine().and_then(|affine| affine.cold.borrow().as_ref()?.name.clone());
+        given.unwrap_or_else(|| format!("Task-{}", self.affine.sequence).into())
+    }
+
+    /// Whether a name was given.
+    pub fn is_named(&self) -> bool {
+        self.affine().is_some_and(|a| a.cold.borrow().as_ref().is_some_and(|c| c.name.is_some()))
+    }
+
+    /// Gives the task a name. Does nothing on another thread than the task's.
+    pub fn set_name(&self, name: Arc<str>) {
+        if let Some(affine) = self.affine() {
+            affine.cold().name = Some(name);
+        }
+    }
+
+    /// The context variables of the task; what it is running with, if it runs now.
+    pub fn context(&self) -> Option<Context> {
+        let affine = self.affine()?;
+        let mut slot = affine.context.borrow_mut();
+        let context = match &mut *slot {
+            TaskContext::Shared(context) => return Some(context.clone()),
+            TaskContext::Own(_) if affine.running.get() => Context::entered(),
+            TaskContext::Own(values) => Context::of(std::mem::take(values)),
+        };
+        *slot = TaskContext::Shared(context.clone());
+        Some(context)
+    }
+
+    /// On what the task waits, and where; `None` while it runs, is ready or is done.
+    pub fn wait_site(&self) -> Option<WaitSite> {
+        let affine = self.affine()?;
+        if affine.armed.get() == 0 {
+            return None;
+        }
+        let first = (self.first.load(Ordering::Acquire) & STATE != IDLE).then(|| affine.site.get());
+        first
+            .flatten()
+            .or_else(|| Some(affine.cold.borrow().as_ref()?.others.first_key_value()?.1.site))
+    }
+
+    /// The number of outstanding cancel requests (`Task.cancelling`).
+    pub fn cancelling(&self) -> u32 {
+        self.affine().map_or(0, |affine| affine.requests.get())
+    }
+
+    /// Takes one request back (`Task.uncancel`), and returns how many are left. At zero a
+    /// cancellation that was not delivered yet is withdrawn.
+    pub fn uncancel(&self) -> u32 {
+        let Some(affine) = self.affine() else { return 0 };
+        let left = affine.requests.get().saturating_sub(1);
+        affine.requests.set(left);
+        if left == 0 {
+            affine.must_cancel.set(false);
+        }
+        left
+    }
+
+    /// Whether a cancellation waits to be delivered.
+    pub fn must_cancel(&self) -> bool {
+        self.affine().is_some_and(|affine| affine.must_cancel.get())
+    }
+
+    /// Takes the message of the cancellation that ends the task without having been delivered.
+    pub fn take_undelivered(&self) -> Option<CancelledError> {
+        let affine = self.affine()?;
+        affine.must_cancel.replace(false).then(|| affine.message.take())
+    }
+}
+
+/// Cancelling.
+impl TaskRef {
+    /// Requests that the task be cancelled (`Task.cancel`): see the [law](self). False if it is done
+    /// already. Off the task's thread the request is sent there.
+    pub fn cancel(&self, error: CancelledError) -> bool {
+        self.unretrieved.store(false, Ordering::Relaxed);
+        if self.is_done() {
+            return false;
+        }
+        let Some(affine) = self.affine() else {
+            let task = self.clone();
+            let mail = Mail::Quiet(Box::new(move || drop(task.cancel(error))));
+            return self.home.send(mail).is_ok();
+        };
+        affine.requests.set(affine.requests.get() + 1);
+        if self.cancel_waits(affine, &error) {
+            return true;
+        }
+        affine.must_cancel.set(true);
+        affine.message.set(error);
+        if affine.armed.get() == 0 && !affine.running.get() {
+            // Suspended in a future that is not ours: the step that this wakes ends the task.
+            self.wake_task();
+        }
+        true
+    }
+}
+
+impl TaskCell {
+    pub(crate) fn wake_task(&self) {
+        if let Some(waker) = self.waker() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Cancels what the task waits for; false if there was nothing to cancel.
+    fn cancel_waits(&self, affine: &Affine, error: &CancelledError) -> bool {
+        let mut delivered = self.cancel_first(affine, error);
+        let others: Vec<_> = match &*affine.cold.borrow() {
+            Some(cold) => {
+                cold.others.values().map(|o| (o.wait.clone(), o.target.clone())).collect()
+            }
+            None => Vec::new(),
+        };
+        for (wait, target) in others {
+            delivered |= match target {
+                Some(target) => target.cancel(error.clone()),
+                None => wait.cancel(error.clone()),
+            };
+        }
+        delivered
+    }
+
+    fn cancel_first(&self, affine: &Affine, error: &CancelledError) -> bool {
+        let wait = self.first.load(Ordering::Acquire);
+        if wait & STATE != WAITING {
+            return false;
+        }
+        let target = affine.target.take();
+        if let Some(target) = target {
+            affine.target.set(Some(target.clone()));
+            return target.cancel(error.clone());
+        }
+        let cancelled = wait & !STATE | CANCELLED;
+        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+        if self.first.compare_exchange(wait, cancelled, success, failure).is_err() {
+            return false;
+        }
+        affine.wait_message.set(error.clone());
+        self.wake_task();
+        true
+    }
+}
+
+/// Waits: the task's side of [`Wait`](crate::wait::Wait).
+impl TaskCell {
+    /// Arms the first wait, if it is free. `state` is WAITING, or WOKEN for a bare yield.
+    pub(crate) fn arm_first(
+        &self,
+        site: WaitSite,
+        target: Option<Target>,
+        state: u64,
+    ) -> Option<u32> {
+        let affine = self.affine()?;
+        if self.first.load(Ordering::Acquire) & STATE != IDLE {
+            return None;
+        }
+        let number = affine.number();
+        affine.site.set(Some(site));
+        drop(affine.target.replace(target));
+        self.first.store(u64::from(number) << 2 | state, Ordering::Release);
+        Some(number)
+    }
+
+    /// Arms a wait beside the first.
+    pub(crate) fn arm_other(
+        &self,
+        wait: Arc<OtherWait>,
+        site: WaitSite,
+        target: Option<Target>,
+    ) -> u32 {
+        let affine = &self.affine;
+        let number = affine.number();
+        affine.cold().others.insert(number, Other { wait, target, site });
+        number
+    }
+
+    /// The state of the first wait, if it is still number `number`.
+    pub(crate) fn first_state(&self, number: u32) -> Option<u64> {
+        let wait = self.first.load(Ordering::Acquire);
+        (wait >> 2 == u64::from(number)).then_some(wait & STATE)
+    }
+
+    /// Wakes wait `number` if it is waiting: the state alone, not the task.
+    pub(crate) fn wake_first(&self, number: u32) -> bool {
+        let waiting = u64::from(number) << 2 | WAITING;
+        let woken = u64::from(number) << 2 | WOKEN;
+        self.first.compare_exchange(waiting, woken, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Ends wait `number`, and tells in which state it was.
+    pub(crate) fn disarm_first(&self, number: u32) -> u64 {
+        let Some(affine) = self.affine() else { return IDLE };
+        if self.first_state(number).is_none_or(|state| state == IDLE) {
+            return IDLE;
+        }
+        let state = self.first.swap(IDLE, Ordering::AcqRel) & STATE;
+        affine.armed.set(affine.armed.get() - 1);
+        drop(affine.target.take());
+        state
+    }
+
+    pub(crate) fn disarm_other(&self, number: u32) {
+        let Some(affine) = self.affine() else { return };
+        let other = affine.cold.borrow_mut().as_mut().and_then(|cold| cold.others.remove(&number));
+        if other.is_some() {
+            affine.armed.set(affine.armed.get() - 1);
+        }
+    }
+
+    pub(crate) fn take_wait_message(&self) -> CancelledError {
+        self.affine().map(|affine| affine.wait_message.take()).unwrap_or_default()
+    }
+
+    /// The error that the leaf armed as `number` has to return in this step, if the step throws.
+    pub(crate) fn take_throw(&self, number: u32) -> Option<CancelledError> {
+        let affine = self.affine()?;
+        if number >= affine.throw.get() {
+            return None;
+        }
+        affine.thrown.set(true);
+        let error = affine.message.take();
+        affine.message.set(error.clone());
+        Some(error)
+    }
+
+    /// How many leaves of the task are suspended.
+    pub(crate) fn armed(&self) -> u32 {
+        self.affine.armed.get()
+    }
+}
+
+impl Affine {
+    fn number(&self) -> u32 {
+        let number = self.next.get();
+        self.next.set(number + 1);
+        self.armed.set(self.armed.get() + 1);
+        number
+    }
+
+    fn cold(&self) -> std::cell::RefMut<'_, Cold> {
+        std::cell::RefMut::map(self.cold.borrow_mut(), |cold| &mut **cold.get_or_insert_default())
+    }
+}
+
+/// One step of a task: from its start to the next suspension (asyncio's `__step`).
+///
+/// Dropping it ends the step, and brings back the task and the context that were current before.
+#[must_use]
+pub struct Step<'a> {
+    cell: &'a TaskCell,
+    previous: Option<NonNull<TaskCell>>,
+    outer: Values,
+}
+
+impl fmt::Debug for Step<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "step of {:?}", self.cell)
+    }
+}
+
+impl<'a> Step<'a> {
+    /// Makes the task current, in its context. `None` on a thread that is not the task's, or when
+    /// its loop is closed: nothing may run then.
+    pub fn begin(cell: &'a TaskCell) -> Option<Step<'a>> {
+        let affine = cell.affine()?;
+        let scheduler = cell.home.local()?;
+        let values = match &mut *affine.context.borrow_mut() {
+            TaskContext::Own(values) => std::mem::take(values),
+            // Entered already: the task was started eagerly by code that runs in it.
+            TaskContext::Shared(context) => context.enter().unwrap_or_else(|_| context.values()),
+        };
+        let outer = swap_values(values);
+        affine.running.set(true);
+        Some(Step { cell, previous: scheduler.replace_current(Some(cell.into())), outer })
+    }
+
+    /// Turns must-cancel into a throw. Returns the error with which the task has to end here and
+    /// now, because it is suspended in nothing of ours, or did not start yet.
+    pub fn throw(&self) -> Option<CancelledError> {
+        let affine = &self.cell.affine;
+        if !affine.must_cancel.replace(false) {
+            return None;
+        }
+        if affine.armed.get() == 0 {
+            return Some(affine.message.take());
+        }
+        affine.throw.set(affine.next.get());
+        affine.thrown.set(false);
+        None
+    }
+
+    /// The coroutine suspended: what is still undelivered goes to the wait it is suspended in.
+    pub fn suspend(self) {
+        let affine = &self.cell.affine;
+        if affine.throw.replace(0) != 0 && !affine.thrown.get() {
+            affine.must_cancel.set(true);
+        }
+        if affine.must_cancel.get() {
+            let error = affine.message.take();
+            if self.cell.cancel_waits(affine, &error) {
+                affine.must_cancel.set(false);
+            } else {
+                affine.message.set(error);
+                if affine.armed.get() == 0 {
+                    self.cell.wake_task();
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Step<'_> {
+    fn drop(&mut self) {
+        let affine = &self.cell.affine;
+        affine.throw.set(0);
+        affine.running.set(false);
+        if let Some(scheduler) = self.cell.home.local() {
+            scheduler.replace_current(self.previous);
+        }
+        let ours = swap_values(std::mem::take(&mut self.outer));
+        match &mut *affine.context.borrow_mut() {
+            TaskContext::Own(values) => *values = ours,
+            TaskContext::Shared(context) => context.leave(ours),
+        }
+    }
+}

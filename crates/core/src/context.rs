@@ -1,0 +1,314 @@
+//! Context variables: values that follow a task and its callbacks (`contextvars`).
+//!
+//! A [`Context`] holds the values of all variables. Each task, callback and `to_thread` job runs in
+//! a copy of the context in which it was made; taking the copy is O(1), whatever the number of
+//! variables, because the values are shared until one of them is set.
+
+use crate::{Error, Result, sync::Mutex};
+use std::{
+    any::Any,
+    cell::RefCell,
+    fmt,
+    marker::PhantomData,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+type Value = Arc<dyn Any + Send + Sync>;
+
+/// An immutable set of values, sorted by variable. Cloning shares it.
+#[derive(Clone, Default)]
+pub struct Values(Option<Arc<Vec<(u64, Value)>>>);
+
+impl Values {
+    fn get(&self, var: u64) -> Option<&Value> {
+        let values = self.0.as_deref()?;
+        values.binary_search_by_key(&var, |(id, _)| *id).ok().map(|n| &values[n].1)
+    }
+
+    fn set(&mut self, var: u64, value: Option<Value>) {
+        let values = Arc::make_mut(self.0.get_or_insert_with(Default::default));
+        match (values.binary_search_by_key(&var, |(id, _)| *id), value) {
+            (Ok(n), Some(value)) => values[n].1 = value,
+            (Ok(n), None) => drop(values.remove(n)),
+            (Err(n), Some(value)) => values.insert(n, (var, value)),
+            (Err(_), None) => {}
+        }
+    }
+}
+
+impl fmt::Debug for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} context variables", self.0.as_ref().map_or(0, |v| v.len()))
+    }
+}
+
+thread_local! {
+    static CURRENT: RefCell<Values> = const { RefCell::new(Values(None)) };
+}
+
+/// The values that are current in this thread.
+pub fn current_values() -> Values {
+    CURRENT.with(|current| current.borrow().clone())
+}
+
+/// Makes `values` the current ones, and gives back those that were.
+pub fn swap_values(values: Values) -> Values {
+    CURRENT.with(|current| current.replace(values))
+}
+
+/// Runs `f` in a throw-away copy of `values`.
+pub fn with_values<R>(values: Values, f: impl FnOnce() -> R) -> R {
+    let _entered = Entered::new(values, |_| {});
+    f()
+}
+
+/// Puts the previous values back, also when what runs inside panics.
+struct Entered<F: FnMut(Values)> {
+    previous: Option<Values>,
+    keep: F,
+}
+
+impl<F: FnMut(Values)> Entered<F> {
+    fn new(values: Values, keep: F) -> Entered<F> {
+        Entered { previous: Some(swap_values(values)), keep }
+    }
+}
+
+impl<F: FnMut(Values)> Drop for Entered<F> {
+    fn drop(&mut self) {
+        let ours = swap_values(self.previous.take().unwrap_or_default());
+        (self.keep)(ours);
+    }
+}
+
+/// A set of context variables that several tasks or runs may share (`contextvars.Context`).
+///
+/// Cloning gives another handle to the same context; [`copy`](Context::copy) gives one of its own.
+#[derive(Clone, Default)]
+pub struct Context(Arc<Mutex<Slot>>);
+
+#[derive(Default)]
+enum Slot {
+    #[default]
+    Empty,
+    Idle(Values),
+    /// Some code runs in it now; its values are the current ones of that thread.
+    Entered,
+}
+
+impl Context {
+    /// An empty context.
+    pub fn new() -> Context {
+        Context::default()
+    }
+
+    /// A context of its own with the current values (`contextvars.copy_context()`). O(1).
+    pub fn current() -> Context {
+        Context::of(current_values())
+    }
+
+    /// A context of its own that starts with `values`.
+    pub fn of(values: Values) -> Context {
+        Context(Arc::new(Mutex::new(Slot::Idle(values))))
+    }
+
+    /// The context that this thread runs in now, made into an object.
+    pub(crate) fn entered() -> Context {
+        Context(Arc::new(Mutex::new(Slot::Entered)))
+    }
+
+    /// A context of its own with the same values. O(1). While code runs in this context, the values
+    /// are those it had on entry if that code runs in another thread.
+    pub fn copy(&self) -> Context {
+        Context::of(self.values())
+    }
+
+    /// The values in it now.
+    pub fn values(&self) -> Values {
+        match &*self.0.lock() {
+            Slot::Empty => Values::default(),
+            Slot::Idle(values) => values.clone(),
+            Slot::Entered => current_values(),
+        }
+    }
+
+    /// Takes the values out to run in them; [`leave`](Context::leave) puts them back.
+    ///
+    /// # Errors
+    /// `Runtime` if some code already runs in it.
+    pub fn enter(&self) -> Result<Values> {
+        match std::mem::replace(&mut *self.0.lock(), Slot::Entered) {
+            Slot::Empty => Ok(Values::default()),
+            Slot::Idle(values) => Ok(values),
+            Slot::Entered => Err(Error::runtime("Context.run: the context is already entered")),
+        }
+    }
+
+    /// Ends what [`enter`](Context::enter) began.
+    pub fn leave(&self, values: Values) {
+        *self.0.lock() = Slot::Idle(values);
+    }
+
+    /// Runs `f` in this context: what it sets stays in the context, and not in the caller's.
+    ///
+    /// # Errors
+    /// `Runtime` if some code already runs in it.
+    pub fn run<R>(&self, f: impl FnOnce() -> R) -> Result<R> {
+        let values = self.enter()?;
+        let _entered = Entered::new(values, |ours| self.leave(ours));
+        Ok(f())
+    }
+
+    /// The value of `var` in this context, or its default.
+    pub fn get<T: Clone + Send + Sync + 'static>(&self, var: &ContextVar<T>) -> Option<T> {
+        var.get_in(&self.values())
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Context").field(&self.values()).finish()
+    }
+}
+
+/// A variable with one value per context (`contextvars.ContextVar`), usually a `static`.
+///
+/// ```
+/// use asyncio_core::context::{Context, ContextVar};
+/// static USER: ContextVar<&str> = ContextVar::new("user");
+/// let token = USER.set("ann");
+/// let seen = Context::current().run(|| { USER.set("bob"); USER.get() })?;
+/// assert_eq!((seen, USER.get()), (Some("bob"), Some("ann")));
+/// USER.reset(token)?;
+/// assert_eq!(USER.get(), None);
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
+pub struct ContextVar<T> {
+    name: &'static str,
+    /// Drawn at first use: a `const fn` cannot draw one.
+    id: AtomicU64,
+    default: Option<T>,
+}
+
+impl<T> ContextVar<T> {
+    /// A variable without a default.
+    pub const fn new(name: &'static str) -> ContextVar<T> {
+        ContextVar { name, id: AtomicU64::new(0), default: None }
+    }
+
+    /// A variable whose value is `default` where none was set.
+    pub const fn with_default(name: &'static str, default: T) -> ContextVar<T> {
+        ContextVar { name, id: AtomicU64::new(0), default: Some(default) }
+    }
+
+    /// The name, for messages only.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn id(&self) -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = self.id.load(Ordering::Relaxed);
+        if id != 0 {
+            return id;
+        }
+        let fresh = NEXT.fetch_add(1, Ordering::Relaxed);
+        match self.id.compare_exchange(0, fresh, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => fresh,
+            Err(drawn) => drawn,
+        }
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> ContextVar<T> {
+    /// The value in the current context, else the default.
+    pub fn get(&self) -> Option<T> {
+        CURRENT.with(|current| self.get_in(&current.borrow()))
+    }
+
+    fn get_in(&self, values: &Values) -> Option<T> {
+        let set = values.get(self.id()).and_then(|value| value.downcast_ref::<T>());
+        set.or(self.default.as_ref()).cloned()
+    }
+
+    /// Sets the value in the current context. The token takes this back.
+    pub fn set(&self, value: T) -> Token<T> {
+        let mut values = current_values();
+        let old = values.get(self.id()).cloned();
+        values.set(self.id(), Some(Arc::new(value)));
+        drop(swap_values(values));
+        Token { var: self.id(), old, kind: PhantomData }
+    }
+
+    /// Gives the variable the value it had before the `set` that returned `token`.
+    ///
+    /// # Errors
+    /// `Value` if the token is another variable's.
+    pub fn reset(&self, token: Token<T>) -> Result<()> {
+        if token.var != self.id() {
+            return Err(Error::value("ContextVar.reset: the token is of another variable"));
+        }
+        let mut values = current_values();
+        values.set(self.id(), token.old);
+        drop(swap_values(values));
+        Ok(())
+    }
+}
+
+impl<T> fmt::Debug for ContextVar<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ContextVar({:?})", self.name)
+    }
+}
+
+/// What [`ContextVar::set`] returns; each can be used once.
+pub struct Token<T> {
+    var: u64,
+    old: Option<Value>,
+    kind: PhantomData<fn(T)>,
+}
+
+impl<T> fmt::Debug for Token<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static N: ContextVar<i32> = ContextVar::with_default("n", 1);
+
+    #[test]
+    fn a_copy_does_not_see_later_changes() {
+        let before = Context::current();
+        let token = N.set(2);
+        let after = before.copy();
+        assert_eq!((N.get(), before.get(&N), after.get(&N)), (Some(2), Some(1), Some(1)));
+        N.reset(token).unwrap();
+        assert_eq!(N.get(), Some(1));
+    }
+
+    #[test]
+    fn what_a_run_sets_stays_in_its_context() {
+        let context = Context::new();
+        context.run(|| N.set(5)).unwrap();
+        assert_eq!((N.get(), context.get(&N)), (Some(1), Some(5)));
+        let twice = context.run(|| context.run(|| ()).unwrap_err()).unwrap();
+        assert!(matches!(twice, Error::Runtime(_)));
+        let panicked = std::panic::catch_unwind(|| context.run(|| panic!("inside")).unwrap());
+        assert!(panicked.is_err());
+        assert_eq!((N.get(), context.get(&N)), (Some(1), Some(5)));
+    }
+
+    #[test]
+    fn a_token_of_another_variable_is_refused() {
+        static OTHER: ContextVar<i32> = ContextVar::new("other");
+        assert_eq!(OTHER.get(), None);
+        assert!(matches!(N.reset(OTHER.set(1)), Err(Error::Value(_))));
+    }
+}

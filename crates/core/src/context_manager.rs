@@ -1,0 +1,87 @@
+//! [`AsyncContextManager`]: `async with x as y` is `x.with(async |y| …)`.
+
+use crate::{Error, Result, scope::Scope, wait_site::WaitSite};
+use std::{
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    pin::pin,
+};
+
+/// Something to enter before a piece of work and to leave after it, whatever happens in between
+/// (`async with`).
+///
+/// ```
+/// use asyncio_core::{AsyncContextManager, Error, Result};
+/// struct Database;
+/// impl AsyncContextManager for Database {
+///     type Target = Vec<&'static str>;
+///     async fn enter(&mut self) -> Result<Self::Target> { Ok(vec!["open"]) }
+///     async fn exit(&mut self, log: Self::Target, error: Option<&Error>) -> Result<()> {
+///         assert_eq!((log, error.is_some()), (vec!["open", "used"], false));
+///         Ok(())
+///     }
+/// }
+/// # async fn example() -> Result<()> {
+/// let n = Database.with(async |db| { db.push("used"); Ok(db.len()) }).await?;
+/// assert_eq!(n, 2);
+/// # Ok(()) }
+/// ```
+#[allow(async_fn_in_trait)] // A coroutine of this runtime need not be `Send`.
+pub trait AsyncContextManager: Sized {
+    /// What the body works with.
+    type Target;
+
+    /// Enters (`__aenter__`). If this fails, neither the body nor `exit` runs.
+    async fn enter(&mut self) -> Result<Self::Target>;
+
+    /// Leaves (`__aexit__`), with the error that ended the body, if one did. It may await. An error
+    /// from here replaces the body's, which becomes its [context](Error::context); there is no way
+    /// to make the body's error disappear.
+    async fn exit(&mut self, target: Self::Target, error: Option<&Error>) -> Result<()>;
+
+    /// Enters, runs `body`, and leaves: also if the body fails, is cancelled or panics (the panic
+    /// goes on after `exit` has seen it as [`Error::Panic`]).
+    ///
+    /// # Cancellation
+    /// A cancellation in the body comes out of what the body awaits, or, if that is not ours, ends
+    /// the body here; `exit` runs in any case. If the returned future itself is dropped in the
+    /// middle, `exit` does not run: the target's own `Drop` does.
+    #[track_caller]
+    fn with<R>(
+        mut self,
+        body: impl AsyncFnOnce(&mut Self::Target) -> Result<R>,
+    ) -> impl Future<Output = Result<R>> {
+        let site = WaitSite::here("with");
+        async move {
+            let mut target = self.enter().await?;
+            let outcome = guarded(Scope::new(body(&mut target), site)).await;
+            let left = self.exit(target, outcome.as_ref().err()).await;
+            match (outcome, left) {
+                (Err(Error::Panic(panic)), left) => match panic.take_payload() {
+                    Some(payload) => resume_unwind(payload),
+                    None => Err(combine(Error::Panic(panic), left)),
+                },
+                (Err(error), left) => Err(combine(error, left)),
+                (Ok(value), left) => left.map(|()| value),
+            }
+        }
+    }
+}
+
+/// The error of a block whose body failed with `body`, and that was left with `left`.
+fn combine(body: Error, left: Result<()>) -> Error {
+    match left {
+        Ok(()) => body,
+        Err(error) => error.with_context(body),
+    }
+}
+
+/// Turns a panic into an error.
+async fn guarded<R>(body: impl Future<Output = Result<R>>) -> Result<R> {
+    let mut body = pin!(body);
+    poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(cx)));
+        polled.unwrap_or_else(|panic| std::task::Poll::Ready(Err(Error::from_panic(panic))))
+    })
+    .await
+}

@@ -1,0 +1,223 @@
+//! [`Error`]: the one error type, as asyncio has one hierarchy of exceptions.
+//!
+//! Every variant holds at most one thin shared pointer, so that an `Error` is two words and cheap to
+//! clone: a result may be read by many awaiters. Any `std::error::Error + Send + Sync` becomes one
+//! through `?`; [`Error::msg`] and [`Error::from_boxed`] serve what coherence forbids.
+
+// std's own: an error is immutable, so there is nothing for a loom model to see in it.
+use std::{any::Any, borrow::Cow, error::Error as StdError, fmt, io, sync::Arc};
+
+mod kinds;
+mod payloads;
+mod report;
+#[cfg(test)]
+mod tests;
+
+pub use kinds::*;
+pub use payloads::*;
+
+/// The result of an asyncio operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong: asyncio's exceptions, and anything that came in through `?`.
+///
+/// Like `anyhow::Error` it does not itself implement [`std::error::Error`], so that `?` can build it
+/// from everything that does; `Box<dyn std::error::Error + Send + Sync>` takes it with `.into()`.
+/// `Debug` prints the message and what led to it, since that is what `main` shows.
+///
+/// ```
+/// use asyncio_core::Error;
+/// fn parse(text: &str) -> asyncio_core::Result<i32> { Ok(text.parse::<i32>()?) }
+/// let error = parse("x").unwrap_err();
+/// assert!(error.downcast_ref::<std::num::ParseIntError>().is_some());
+/// assert!(!error.is_cancelled());
+/// ```
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Error {
+    /// `asyncio.CancelledError`: somebody cancelled the task or future. Pass it on with `?`.
+    Cancelled(CancelledError),
+    /// `TimeoutError`: a deadline passed.
+    Timeout(TimeoutError),
+    /// `asyncio.InvalidStateError`: a future is not in the state that the call needs.
+    InvalidState(InvalidStateError),
+    /// `RuntimeError`: an operation that makes no sense here, such as releasing an unheld lock.
+    Runtime(RuntimeError),
+    /// `ValueError`: an argument out of its range.
+    Value(ValueError),
+    /// `asyncio.QueueEmpty`.
+    QueueEmpty(QueueEmpty),
+    /// `asyncio.QueueFull`.
+    QueueFull(QueueFull),
+    /// `asyncio.QueueShutDown`.
+    QueueShutDown(QueueShutDown),
+    /// `asyncio.BrokenBarrierError`.
+    BrokenBarrier(BrokenBarrierError),
+    /// `asyncio.IncompleteReadError`: the stream ended before all was read.
+    IncompleteRead(IncompleteReadError),
+    /// `asyncio.LimitOverrunError`: no separator within the buffer's limit.
+    LimitOverrun(LimitOverrunError),
+    /// `asyncio.SendfileNotAvailableError`.
+    SendfileNotAvailable(SendfileNotAvailableError),
+    /// `KeyboardInterrupt`: the program was told to end by Ctrl-C.
+    KeyboardInterrupt(KeyboardInterrupt),
+    /// Under the virtual clock: every task waits, and nothing is left that could wake one.
+    Deadlock(DeadlockError),
+    /// An error of the operating system (`OSError`).
+    Io(IoError),
+    /// `ExceptionGroup`: several errors at once, as a `TaskGroup` raises them.
+    Group(ExceptionGroup),
+    /// A task or callback panicked.
+    Panic(PanicError),
+    /// Any other error, as it came in.
+    Other(OtherError),
+}
+
+impl Error {
+    /// A `RuntimeError` that says `message`.
+    pub fn runtime(message: impl Into<Cow<'static, str>>) -> Error {
+        Error::Runtime(RuntimeError::new(message))
+    }
+
+    /// A `ValueError` that says `message`.
+    pub fn value(message: impl Into<Cow<'static, str>>) -> Error {
+        Error::Value(ValueError::new(message))
+    }
+
+    /// An `InvalidStateError` that says `message`.
+    pub fn invalid_state(message: impl Into<Cow<'static, str>>) -> Error {
+        Error::InvalidState(InvalidStateError::new(message))
+    }
+
+    /// An error that says `message` and is of no particular kind.
+    pub fn msg(message: impl fmt::Display) -> Error {
+        Error::from_boxed(message.to_string().into())
+    }
+
+    /// Takes a boxed error as it is.
+    pub fn from_boxed(error: Box<dyn StdError + Send + Sync>) -> Error {
+        match error.downcast::<io::Error>() {
+            Ok(error) => Error::from_io(*error),
+            Err(error) => match error.downcast::<Boxed>() {
+                Ok(boxed) => boxed.0,
+                Err(error) => Error::Other(OtherError::new(error)),
+            },
+        }
+    }
+
+    /// The error of a panic whose payload is `payload`.
+    pub fn from_panic(payload: Box<dyn Any + Send>) -> Error {
+        Error::Panic(PanicError::new(payload))
+    }
+
+    /// Whether this is a cancellation, which a task should pass on rather than handle as a failure.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Error::Cancelled(_))
+    }
+
+    /// Whether a deadline passed.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Error::Timeout(_))
+    }
+
+    /// The original error, if it was an `E`; also each of this crate's own error types, and for a
+    /// system error the [`io::Error`].
+    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
+        self.as_std().downcast_ref()
+    }
+
+    /// The original error by value, if it was an `E` and nobody else holds a clone of it.
+    pub fn downcast<E: StdError + 'static>(self) -> Result<E, Error> {
+        match self {
+            Error::Io(error) => error.take::<E>().map_err(Error::Io),
+            Error::Other(error) => error.take::<E>().map_err(Error::Other),
+            other => Err(other),
+        }
+    }
+}
+
+/// Any error comes in through `?`; the crate's own error types and [`io::Error`] become their
+/// variants.
+impl<E: StdError + Send + Sync + 'static> From<E> for Error {
+    fn from(error: E) -> Error {
+        let mut slot = Some(error);
+        kinds::from_known(&mut slot).unwrap_or_else(|| {
+            Error::Other(OtherError::new(Box::new(slot.take().expect("unused"))))
+        })
+    }
+}
+
+/// An [`Error`] where a `std::error::Error` is asked for.
+struct Boxed(Error);
+
+impl fmt::Display for Boxed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Boxed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl StdError for Boxed {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.as_std().source()
+    }
+}
+
+impl From<Error> for Box<dyn StdError + Send + Sync> {
+    fn from(error: Error) -> Self {
+        Box::new(Boxed(error))
+    }
+}
+
+impl From<Error> for Box<dyn StdError> {
+    fn from(error: Error) -> Self {
+        Box::new(Boxed(error))
+    }
+}
+
+/// What came in as a system error is given back as one; the rest becomes [`io::ErrorKind::Other`].
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        match error.downcast::<io::Error>() {
+            Ok(error) => error,
+            Err(error) => {
+                let kind = match &error {
+                    Error::Io(e) => e.kind(),
+                    Error::Timeout(_) => io::ErrorKind::TimedOut,
+                    Error::IncompleteRead(_) => io::ErrorKind::UnexpectedEof,
+                    Error::Value(_) => io::ErrorKind::InvalidInput,
+                    _ => io::ErrorKind::Other,
+                };
+                io::Error::new(kind, Boxed(error))
+            }
+        }
+    }
+}
+
+#[cfg(feature = "anyhow")]
+impl From<Error> for anyhow::Error {
+    fn from(error: Error) -> Self {
+        anyhow::Error::new(Boxed(error))
+    }
+}
+
+#[cfg(feature = "eyre")]
+impl From<Error> for eyre::Report {
+    fn from(error: Error) -> Self {
+        eyre::Report::new(Boxed(error))
+    }
+}
+
+/// The part that every error of a kind shares.
+#[derive(Clone, Default)]
+struct Details {
+    message: Option<Cow<'static, str>>,
+    context: Option<Error>,
+}
+
+type Shared = Option<Arc<Details>>;

@@ -1,0 +1,278 @@
+//! The kinds that carry more than a message.
+
+use super::Error;
+use std::{
+    any::{Any, TypeId},
+    borrow::Cow,
+    error::Error as StdError,
+    fmt, io,
+    sync::{Arc, Mutex},
+};
+
+/// A payload, shared by every copy of the error, and what was being handled when this copy arose.
+pub(super) struct Payload<T> {
+    context: Option<Error>,
+    value: Arc<T>,
+}
+
+/// The one pointer that an error holds.
+pub(super) struct Thin<T>(Arc<Payload<T>>);
+
+impl<T> Clone for Thin<T> {
+    fn clone(&self) -> Self {
+        Thin(self.0.clone())
+    }
+}
+
+impl<T> Thin<T> {
+    fn new(value: T) -> Thin<T> {
+        Thin(Arc::new(Payload { context: None, value: Arc::new(value) }))
+    }
+
+    pub(super) fn context(&self) -> Option<&Error> {
+        self.0.context.as_ref()
+    }
+
+    pub(super) fn set_context(&mut self, context: Error) {
+        self.0 = Arc::new(Payload { context: Some(context), value: self.0.value.clone() });
+    }
+
+    /// The payload itself, if no other copy of the error is left.
+    fn into_value(self) -> Result<T, Thin<T>> {
+        match Arc::try_unwrap(self.0) {
+            Ok(Payload { context, value }) => {
+                Arc::try_unwrap(value).map_err(|value| Thin(Arc::new(Payload { context, value })))
+            }
+            Err(shared) => Err(Thin(shared)),
+        }
+    }
+}
+
+macro_rules! payload_kinds {
+    ($($(#[$doc:meta])* $name:ident($payload:ty);)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub struct $name(pub(super) Thin<$payload>);
+
+        impl $name {
+            fn value(&self) -> &$payload {
+                &self.0.0.value
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({:?})", stringify!($name), self.to_string())
+            }
+        }
+    )*};
+}
+
+type PanicPayload = Mutex<Option<Box<dyn Any + Send>>>;
+
+payload_kinds! {
+    /// `asyncio.IncompleteReadError`: the stream ended before the requested bytes were read.
+    IncompleteReadError((Vec<u8>, Option<usize>));
+    /// `asyncio.LimitOverrunError`: the separator was not found within the limit.
+    LimitOverrunError((Cow<'static, str>, usize));
+    /// No task can ever run again (virtual clock only).
+    DeadlockError(Vec<String>);
+    /// `ExceptionGroup`: several errors at once.
+    ExceptionGroup((Cow<'static, str>, Vec<Error>));
+    /// A panic that was caught at the edge of a task, callback or job.
+    PanicError((String, PanicPayload));
+    /// A system error; it derefs to the [`io::Error`].
+    IoError(io::Error);
+    /// An error of another library.
+    OtherError(Box<dyn StdError + Send + Sync>);
+}
+
+impl IncompleteReadError {
+    /// `partial` was read of `expected` bytes (`None`: until a separator).
+    pub fn new(partial: impl Into<Vec<u8>>, expected: Option<usize>) -> IncompleteReadError {
+        IncompleteReadError(Thin::new((partial.into(), expected)))
+    }
+
+    /// The bytes that were read before the stream ended.
+    pub fn partial(&self) -> &[u8] {
+        &self.value().0
+    }
+
+    /// How many bytes were asked for; `None` if a separator was.
+    pub fn expected(&self) -> Option<usize> {
+        self.value().1
+    }
+}
+
+impl fmt::Display for IncompleteReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let read = self.partial().len();
+        match self.expected() {
+            Some(n) => write!(f, "{read} bytes read on a total of {n} expected bytes"),
+            None => write!(f, "{read} bytes read on a total of undefined expected bytes"),
+        }
+    }
+}
+
+impl StdError for IncompleteReadError {}
+
+impl LimitOverrunError {
+    /// The error, with the number of bytes that have to be consumed to get past it.
+    pub fn new(message: impl Into<Cow<'static, str>>, consumed: usize) -> LimitOverrunError {
+        LimitOverrunError(Thin::new((message.into(), consumed)))
+    }
+
+    /// How many bytes of the buffer can be consumed without losing a separator.
+    pub fn consumed(&self) -> usize {
+        self.value().1
+    }
+}
+
+impl fmt::Display for LimitOverrunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.value().0)
+    }
+}
+
+impl StdError for LimitOverrunError {}
+
+impl DeadlockError {
+    /// The error, with one line for each task that waits.
+    pub fn new(tasks: Vec<String>) -> DeadlockError {
+        DeadlockError(Thin::new(tasks))
+    }
+
+    /// One line for each unfinished task: its name, what it waits on, and where.
+    pub fn tasks(&self) -> &[String] {
+        self.value()
+    }
+}
+
+impl fmt::Display for DeadlockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nothing is left that could wake a task")?;
+        self.tasks().iter().try_for_each(|line| write!(f, "\n    {line}"))
+    }
+}
+
+impl StdError for DeadlockError {}
+
+impl ExceptionGroup {
+    /// A group of `exceptions`, in this order.
+    pub fn new(
+        message: impl Into<Cow<'static, str>>,
+        exceptions: impl Into<Vec<Error>>,
+    ) -> ExceptionGroup {
+        ExceptionGroup(Thin::new((message.into(), exceptions.into())))
+    }
+
+    /// What the group is about.
+    pub fn message(&self) -> &str {
+        &self.value().0
+    }
+
+    /// The members, in order. A member may be a group.
+    pub fn exceptions(&self) -> &[Error] {
+        &self.value().1
+    }
+}
+
+impl fmt::Display for ExceptionGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n = self.exceptions().len();
+        write!(f, "{} ({n} sub-exception{})", self.message(), if n == 1 { "" } else { "s" })
+    }
+}
+
+impl StdError for ExceptionGroup {}
+
+impl PanicError {
+    pub(super) fn new(payload: Box<dyn Any + Send>) -> PanicError {
+        let message = match payload.downcast_ref::<&'static str>() {
+            Some(text) => (*text).to_owned(),
+            None => payload.downcast_ref::<String>().cloned().unwrap_or_default(),
+        };
+        PanicError(Thin::new((message, Mutex::new(Some(payload)))))
+    }
+
+    /// What the panic said; empty if its payload was not text.
+    pub fn message(&self) -> &str {
+        &self.value().0
+    }
+
+    /// The payload, for [`std::panic::resume_unwind`]; the first caller gets it.
+    pub fn take_payload(&self) -> Option<Box<dyn Any + Send>> {
+        self.value().1.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
+    }
+}
+
+impl fmt::Display for PanicError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "panicked: {}", self.message())
+    }
+}
+
+impl StdError for PanicError {}
+
+impl IoError {
+    pub(super) fn new(error: io::Error) -> IoError {
+        IoError(Thin::new(error))
+    }
+
+    /// The system error.
+    pub fn get(&self) -> &io::Error {
+        self.value()
+    }
+
+    pub(super) fn take<E: 'static>(self) -> Result<E, IoError> {
+        if TypeId::of::<E>() != TypeId::of::<io::Error>() {
+            return Err(self);
+        }
+        self.0.into_value().map(same).map_err(IoError)
+    }
+}
+
+impl std::ops::Deref for IoError {
+    type Target = io::Error;
+    fn deref(&self) -> &io::Error {
+        self.get()
+    }
+}
+
+impl fmt::Display for IoError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.get(), f)
+    }
+}
+
+impl OtherError {
+    pub(super) fn new(error: Box<dyn StdError + Send + Sync>) -> OtherError {
+        OtherError(Thin::new(error))
+    }
+
+    /// The error as it came in.
+    pub fn get(&self) -> &(dyn StdError + Send + Sync + 'static) {
+        &**self.value()
+    }
+
+    pub(super) fn take<E: StdError + 'static>(self) -> Result<E, OtherError> {
+        if !self.get().is::<E>() {
+            return Err(self);
+        }
+        let error = self.0.into_value().map_err(OtherError)?;
+        Ok(*error.downcast::<E>().expect("its type was checked"))
+    }
+}
+
+impl fmt::Display for OtherError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.get(), f)
+    }
+}
+
+/// A value as what it is known to be.
+fn same<A: 'static, B: 'static>(value: A) -> B {
+    let mut value = Some(value);
+    let value = (&mut value as &mut dyn Any).downcast_mut::<Option<B>>();
+    value.and_then(Option::take).expect("the types were compared")
+}

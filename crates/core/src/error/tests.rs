@@ -1,0 +1,72 @@
+//! What an [`Error`] promises.
+
+use super::*;
+use std::num::ParseIntError;
+
+#[test]
+fn an_error_is_two_words_and_thread_safe() {
+    fn thread_safe<T: Send + Sync + 'static>() {}
+    thread_safe::<Error>();
+    assert_eq!(size_of::<Error>(), 2 * size_of::<usize>());
+    assert_eq!(size_of::<Result<()>>(), 2 * size_of::<usize>());
+}
+
+#[test]
+fn question_mark_finds_the_variant() {
+    fn fails<E: StdError + Send + Sync + 'static>(error: E) -> Error {
+        let result: Result<()> = (|| Err(error)?)();
+        result.unwrap_err()
+    }
+    assert!(
+        matches!(fails(io::Error::from_raw_os_error(2)), Error::Io(e) if e.raw_os_error() == Some(2))
+    );
+    assert!(matches!(fails(QueueFull::default()), Error::QueueFull(_)));
+    assert!(fails(CancelledError::new("stop")).is_cancelled());
+    assert!(matches!(fails("x".parse::<i32>().unwrap_err()), Error::Other(_)));
+}
+
+#[test]
+fn downcasting_gives_the_original_back() {
+    let error = Error::from("x".parse::<i32>().unwrap_err());
+    let copy = error.clone();
+    let error = error.downcast::<ParseIntError>().unwrap_err();
+    drop(copy);
+    assert!(error.downcast_ref::<io::Error>().is_none());
+    assert!(error.downcast::<ParseIntError>().is_ok());
+
+    let io: io::Error = Error::from(io::Error::from_raw_os_error(13)).into();
+    assert_eq!(io.raw_os_error(), Some(13));
+}
+
+#[test]
+fn an_error_survives_a_trip_through_a_box() {
+    let boxed: Box<dyn StdError + Send + Sync> = Error::runtime("no").into();
+    assert!(matches!(Error::from_boxed(boxed), Error::Runtime(_)));
+    let io: io::Error = Error::from(TimeoutError::default()).into();
+    assert_eq!(io.kind(), io::ErrorKind::TimedOut);
+    assert!(Error::from(io).is_timeout());
+}
+
+#[test]
+fn debug_shows_the_causes() {
+    let error = Error::from(TimeoutError::default())
+        .with_context(Error::from(CancelledError::new("deadline")))
+        .with_context(Error::msg("first"));
+    assert_eq!(
+        format!("{error:?}"),
+        "TimeoutError: timed out\n  while handling: CancelledError: deadline\n    while handling: Error: first"
+    );
+    let group = Error::Group(ExceptionGroup::new("two", vec![Error::msg("a"), Error::msg("b")]));
+    assert_eq!(
+        format!("{group:?}"),
+        "ExceptionGroup: two (2 sub-exceptions)\n  1. Error: a\n  2. Error: b"
+    );
+}
+
+#[test]
+fn a_panic_keeps_its_message_and_its_payload() {
+    let error = Error::from_panic(Box::new("boom"));
+    let Error::Panic(panic) = &error else { panic!("{error:?}") };
+    assert_eq!(panic.message(), "boom");
+    assert!(panic.take_payload().is_some() && panic.take_payload().is_none());
+}

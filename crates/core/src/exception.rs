@@ -1,0 +1,146 @@
+//! What nobody handles: the loop's exception handler.
+
+use crate::{Error, context::Values, home::LoopRef, home::entered, task_ref::TaskRef};
+use std::{borrow::Cow, fmt, panic::Location};
+
+/// What the exception handler of a loop is told (asyncio's `context` dictionary).
+#[derive(Clone, Debug)]
+pub struct ExceptionContext {
+    message: Cow<'static, str>,
+    exception: Option<Error>,
+    task: Option<TaskRef>,
+    made_at: Option<&'static Location<'static>>,
+    notes: Vec<(&'static str, String)>,
+    values: Option<Values>,
+}
+
+impl ExceptionContext {
+    /// A report that says `message`.
+    pub fn new(message: impl Into<Cow<'static, str>>) -> ExceptionContext {
+        ExceptionContext {
+            message: message.into(),
+            exception: None,
+            task: None,
+            made_at: None,
+            notes: Vec::new(),
+            values: None,
+        }
+    }
+
+    /// Adds the error that nobody handled.
+    pub fn with_exception(mut self, exception: Error) -> Self {
+        self.exception = Some(exception);
+        self
+    }
+
+    /// Adds the task it is about; the handler runs in the task's context.
+    pub fn with_task(mut self, task: TaskRef) -> Self {
+        self.values = task.context().map(|context| context.values());
+        self.made_at = Some(task.spawned_at());
+        self.task = Some(task);
+        self
+    }
+
+    /// Adds where the callback or future it is about was made.
+    pub fn with_origin(mut self, made_at: &'static Location<'static>) -> Self {
+        self.made_at = Some(made_at);
+        self
+    }
+
+    /// Adds anything else, under asyncio's key for it (`transport`, `socket`, `asyncgen`, …).
+    pub fn with_note(mut self, key: &'static str, text: impl fmt::Display) -> Self {
+        self.notes.push((key, text.to_string()));
+        self
+    }
+
+    pub(crate) fn in_values(mut self, values: Values) -> Self {
+        self.values = Some(values);
+        self
+    }
+
+    pub(crate) fn values(&self) -> Option<Values> {
+        self.values.clone()
+    }
+
+    /// What happened.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The error that nobody handled, if there is one.
+    pub fn exception(&self) -> Option<&Error> {
+        self.exception.as_ref()
+    }
+
+    /// The task it is about, if it is about one.
+    pub fn task(&self) -> Option<&TaskRef> {
+        self.task.as_ref()
+    }
+
+    /// Where the task, future or callback was made.
+    pub fn made_at(&self) -> Option<&'static Location<'static>> {
+        self.made_at
+    }
+
+    /// What else is known, by asyncio's key.
+    pub fn note(&self, key: &str) -> Option<&str> {
+        self.notes.iter().find(|(k, _)| *k == key).map(|(_, text)| text.as_str())
+    }
+
+    /// Gives the report to the exception handler of `home`; if that loop is not of this thread, to
+    /// that of the loop running here, and else to the log.
+    pub fn report(self, home: Option<LoopRef>) {
+        match home.and_then(LoopRef::local).or_else(entered) {
+            Some(scheduler) => scheduler.call_exception_handler(&self),
+            None => log(Level::Error, &self.to_string()),
+        }
+    }
+}
+
+/// The text that the default handler logs.
+impl fmt::Display for ExceptionContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(task) = &self.task {
+            write!(f, "\ntask: {task:?}")?;
+        }
+        for (key, text) in &self.notes {
+            write!(f, "\n{key}: {text}")?;
+        }
+        if let Some(made_at) = self.made_at {
+            write!(f, "\ncreated at: {made_at}")?;
+        }
+        if let Some(exception) = &self.exception {
+            write!(f, "\n{exception:?}")?;
+        }
+        Ok(())
+    }
+}
+
+/// How grave a line of the log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Worth knowing when looking for something.
+    Info,
+    /// Probably a mistake.
+    Warning,
+    /// Something failed, and nobody handled it.
+    Error,
+}
+
+type Logger = fn(Level, &str);
+
+static LOGGER: std::sync::OnceLock<Logger> = std::sync::OnceLock::new();
+
+/// Where the lines of [`log`] go from now on; the first call decides.
+pub fn set_logger(logger: Logger) {
+    let _ = LOGGER.set(logger);
+}
+
+/// Writes to the log (asyncio's logger named `asyncio`); to standard error if no logger was set.
+pub fn log(level: Level, text: &str) {
+    match LOGGER.get() {
+        Some(logger) => logger(level, text),
+        None => eprintln!("asyncio: {text}"),
+    }
+}

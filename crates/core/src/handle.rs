@@ -1,0 +1,215 @@
+//! [`Handle`] and [`TimerHandle`]: what `call_soon` and its like return.
+
+use crate::{
+    context::Context,
+    home::{LoopRef, Mail},
+    listeners::Parked,
+    sync::{AtomicBool, Ordering},
+};
+use std::{
+    fmt,
+    panic::Location,
+    sync::{Arc, Condvar, Mutex, MutexGuard},
+    thread::{self, ThreadId},
+    time::Duration,
+};
+
+/// A callback that will run (`asyncio.Handle`). Dropping the handle does not cancel it.
+///
+/// It can be sent to other threads; there, [`cancel`](Handle::cancel) is sent to the loop.
+pub struct Handle {
+    callback: Parked,
+    context: Context,
+    location: &'static Location<'static>,
+    cancelled: AtomicBool,
+}
+
+impl Handle {
+    /// The handle of a callback that is registered.
+    pub fn new(callback: Parked, context: Context, location: &'static Location<'static>) -> Handle {
+        Handle { callback, context, location, cancelled: AtomicBool::new(false) }
+    }
+
+    /// Cancels the callback: it will not run, and what it holds is dropped at once. Does nothing if
+    /// it ran already, or was cancelled.
+    pub fn cancel(&self) {
+        if self.cancelled.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let callback = self.callback;
+        if callback.home.is_local() {
+            callback.cancel();
+        } else {
+            let cancel = Box::new(move || drop(callback.cancel()));
+            let _ = callback.home.send(Mail::Quiet(cancel));
+        }
+    }
+
+    /// Whether [`cancel`](Handle::cancel) was called.
+    pub fn cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// The context in which the callback runs.
+    pub fn get_context(&self) -> Context {
+        self.context.clone()
+    }
+
+    /// Where the callback was registered.
+    pub fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cancelled = if self.cancelled() { " cancelled" } else { "" };
+        write!(f, "<Handle{cancelled} created at {}>", self.location)
+    }
+}
+
+/// A callback that is due at a time (`asyncio.TimerHandle`). It derefs to [`Handle`].
+pub struct TimerHandle {
+    handle: Handle,
+    when: Duration,
+}
+
+impl TimerHandle {
+    /// The handle of a timer that is registered.
+    pub fn new(handle: Handle, when: Duration) -> TimerHandle {
+        TimerHandle { handle, when }
+    }
+
+    /// When the callback is due, in loop time.
+    pub fn when(&self) -> Duration {
+        self.when
+    }
+}
+
+impl std::ops::Deref for TimerHandle {
+    type Target = Handle;
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+/// Timers compare by the time at which they are due.
+impl PartialOrd for TimerHandle {
+    fn partial_cmp(&self, other: &TimerHandle) -> Option<std::cmp::Ordering> {
+        Some(self.when.cmp(&other.when))
+    }
+}
+
+impl PartialEq for TimerHandle {
+    fn eq(&self, other: &TimerHandle) -> bool {
+        self.when == other.when
+            && self.handle.callback == other.handle.callback
+            && self.cancelled() == other.cancelled()
+    }
+}
+
+impl fmt::Debug for TimerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cancelled = if self.cancelled() { " cancelled" } else { "" };
+        let (when, location) = (self.when, self.handle.location);
+        write!(f, "<TimerHandle{cancelled} when={when:?} created at {location}>")
+    }
+}
+
+/// A callback that another thread registered (the handle of `call_soon_threadsafe`).
+///
+/// Cancelling it from any thread either prevents the callback, or, if it runs at that moment, blocks
+/// until it has finished; from within the callback it returns at once.
+#[derive(Clone)]
+pub struct ThreadsafeHandle(Arc<Shared>);
+
+struct Shared {
+    stage: Mutex<Stage>,
+    finished: Condvar,
+}
+
+enum Stage {
+    Waiting(Box<dyn FnOnce() -> crate::Result<()> + Send>),
+    Running(ThreadId),
+    Finished,
+    Cancelled,
+}
+
+impl Shared {
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl ThreadsafeHandle {
+    /// Sends `callback` to `home`, as a step of its own. `None` if that loop is closed.
+    pub fn send(
+        home: LoopRef,
+        callback: impl FnOnce() -> crate::Result<()> + Send + 'static,
+    ) -> Option<ThreadsafeHandle> {
+        let stage = Mutex::new(Stage::Waiting(Box::new(callback)));
+        let handle = ThreadsafeHandle(Arc::new(Shared { stage, finished: Condvar::new() }));
+        let sent = handle.clone();
+        home.send(Mail::Call(Box::new(move || sent.run()))).ok()?;
+        Some(handle)
+    }
+
+    fn run(&self) -> crate::Result<()> {
+        /// Says that the callback has finished, also if it panics.
+        struct Finish<'a>(&'a Shared);
+        impl Drop for Finish<'_> {
+            fn drop(&mut self) {
+                *self.0.stage() = Stage::Finished;
+                self.0.finished.notify_all();
+            }
+        }
+        let callback = {
+            let mut stage = self.0.stage();
+            match std::mem::replace(&mut *stage, Stage::Running(thread::current().id())) {
+                Stage::Waiting(callback) => callback,
+                other => {
+                    *stage = other;
+                    return Ok(());
+                }
+            }
+        };
+        let _finish = Finish(&self.0);
+        callback()
+    }
+
+    /// Prevents the callback, or waits for its end.
+    pub fn cancel(&self) {
+        let mut stage = self.0.stage();
+        loop {
+            match &*stage {
+                Stage::Waiting(_) => {
+                    let callback = std::mem::replace(&mut *stage, Stage::Cancelled);
+                    drop(stage);
+                    drop(callback);
+                    return;
+                }
+                Stage::Running(thread) if *thread != thread::current().id() => {
+                    stage = self.0.finished.wait(stage).unwrap_or_else(|p| p.into_inner());
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Whether it was cancelled before it ran.
+    pub fn cancelled(&self) -> bool {
+        matches!(&*self.0.stage(), Stage::Cancelled)
+    }
+}
+
+impl fmt::Debug for ThreadsafeHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = match &*self.0.stage() {
+            Stage::Waiting(_) => "waiting",
+            Stage::Running(_) => "running",
+            Stage::Finished => "finished",
+            Stage::Cancelled => "cancelled",
+        };
+        write!(f, "<ThreadsafeHandle {stage}>")
+    }
+}

@@ -1,0 +1,214 @@
+//! [`LoopRef`]: what a handle, a leaf or a task keeps of its loop; and how other threads reach it.
+//!
+//! A loop's data stand in a [`Home`], which is never freed: a thread that closes a loop keeps the
+//! home for its next one, and leaves it to other threads when it ends. So a reference to a loop is
+//! two words that can be copied, sent and kept for ever; whether it still means a live loop of this
+//! thread is one comparison. Everything in the scheduler is plain memory of the home's thread; other
+//! threads have the [`Remote`] alone.
+
+use crate::{
+    Result,
+    scheduler::Scheduler,
+    slots::Key,
+    sync::{AtomicU64, Ordering},
+    task_ref::TaskRunnable,
+};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    sync::Mutex,
+};
+
+/// What another thread puts into a loop.
+pub enum Mail {
+    /// A task that was woken.
+    Task(TaskRunnable),
+    /// A callback of the loop that a future made ready.
+    Fire(Key),
+    /// A callback to run as a step of its own.
+    Call(Box<dyn FnOnce() -> Result<()> + Send>),
+    /// Bookkeeping, to run as soon as the mail is opened.
+    Quiet(Box<dyn FnOnce() + Send>),
+}
+
+impl fmt::Debug for Mail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Mail::Task(_) => "Mail::Task",
+            Mail::Fire(_) => "Mail::Fire",
+            Mail::Call(_) => "Mail::Call",
+            Mail::Quiet(_) => "Mail::Quiet",
+        })
+    }
+}
+
+/// The side of a loop that other threads see: a queue, and a way to end the loop's wait.
+pub trait Remote: Send + Sync {
+    /// Puts `mail` into the queue of loop `id`, in order; gives it back if that loop is closed.
+    fn push(&self, id: u64, mail: Mail) -> Result<(), Mail>;
+}
+
+/// The place of a loop.
+pub struct Home {
+    /// The thread whose home this is; zero while no thread has it.
+    thread: AtomicU64,
+    /// The loop that lives here; zero while none does.
+    id: AtomicU64,
+    scheduler: Scheduler,
+    remote: Box<dyn Remote>,
+}
+
+// SAFETY: `scheduler` is reached only through `LoopRef::local`, on the thread that `thread` names,
+// and a home changes hands only when its thread ends, through a mutex. `remote` is `Sync` itself.
+unsafe impl Sync for Home {}
+// SAFETY: an empty scheduler has no tie to a thread, and a home changes hands only when empty.
+unsafe impl Send for Home {}
+
+impl fmt::Debug for Home {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Home of loop {}", self.id.load(Ordering::Relaxed))
+    }
+}
+
+/// A number that no other thread has, ever.
+pub(crate) fn thread_id() -> u64 {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+    thread_local!(static ID: Cell<u64> = const { Cell::new(0) });
+    ID.with(|id| {
+        if id.get() == 0 {
+            id.set(NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        }
+        id.get()
+    })
+}
+
+/// The vacant homes of this thread.
+#[derive(Default)]
+struct Vacant(RefCell<Vec<&'static Home>>);
+
+/// The vacant homes of threads that ended.
+static ORPHANED: Mutex<Vec<&'static Home>> = Mutex::new(Vec::new());
+
+impl Drop for Vacant {
+    fn drop(&mut self) {
+        let mut orphaned = ORPHANED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        for home in self.0.take() {
+            home.thread.store(0, Ordering::Relaxed);
+            orphaned.push(home);
+        }
+    }
+}
+
+thread_local! {
+    static VACANT: Vacant = Vacant::default();
+    /// The loop that runs in this thread, or whose data is being worked on.
+    static ENTERED: Cell<Option<LoopRef>> = const { Cell::new(None) };
+}
+
+/// Names a loop. Copies may be kept and sent anywhere; most of what they can do works only on the
+/// loop's own thread, while the loop is open.
+#[derive(Clone, Copy)]
+pub struct LoopRef {
+    home: &'static Home,
+    id: u64,
+}
+
+impl fmt::Debug for LoopRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "loop {}", self.id)
+    }
+}
+
+impl PartialEq for LoopRef {
+    fn eq(&self, other: &LoopRef) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for LoopRef {}
+
+impl LoopRef {
+    /// Opens a loop on this thread, with a virtual clock or the machine's. `remote` is asked for
+    /// only if no vacant home is at hand, so every loop of a process must use the same kind.
+    pub fn open(is_virtual: bool, remote: impl FnOnce() -> Box<dyn Remote>) -> LoopRef {
+        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+        let kept = VACANT.try_with(|vacant| vacant.0.borrow_mut().pop()).ok().flatten();
+        let home = kept.or_else(|| ORPHANED.lock().unwrap_or_else(|p| p.into_inner()).pop());
+        let home = home.unwrap_or_else(|| {
+            Box::leak(Box::new(Home {
+                thread: AtomicU64::new(0),
+                id: AtomicU64::new(0),
+                scheduler: Scheduler::new(),
+                remote: remote(),
+            }))
+        });
+        let id = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        home.thread.store(thread_id(), Ordering::Relaxed);
+        home.id.store(id, Ordering::Relaxed);
+        let this = LoopRef { home, id };
+        home.scheduler.open(this, is_virtual);
+        this
+    }
+
+    /// Ends the loop's tenancy; its scheduler must have been emptied. No reference to the loop works
+    /// any more.
+    pub(crate) fn vacate(self) {
+        if self.local().is_some() {
+            self.home.id.store(0, Ordering::Relaxed);
+            // In a thread that is ending the home stays with it, unused.
+            let _ = VACANT.try_with(|vacant| vacant.0.borrow_mut().push(self.home));
+        }
+    }
+
+    /// A number that no other loop of the process has.
+    pub fn id(self) -> u64 {
+        self.id
+    }
+
+    /// The loop's data, if this is its thread and it is open.
+    #[inline]
+    pub fn local(self) -> Option<&'static Scheduler> {
+        let ours = self.home.thread.load(Ordering::Relaxed) == thread_id()
+            && self.home.id.load(Ordering::Relaxed) == self.id;
+        ours.then_some(&self.home.scheduler)
+    }
+
+    /// Whether this is the loop's thread and the loop is open.
+    pub fn is_local(self) -> bool {
+        self.local().is_some()
+    }
+
+    /// What other threads see of the loop.
+    pub fn remote(self) -> &'static dyn Remote {
+        &*self.home.remote
+    }
+
+    /// Puts mail into the loop, from any thread; gives it back if the loop is closed.
+    pub fn send(self, mail: Mail) -> Result<(), Mail> {
+        self.home.remote.push(self.id, mail)
+    }
+
+    /// Makes this the loop that [`entered`] finds, until the guard is dropped.
+    pub fn enter(self) -> Entered {
+        Entered { previous: ENTERED.replace(Some(self)) }
+    }
+}
+
+/// The loop that runs in this thread, or whose data is being worked on.
+#[inline]
+pub fn entered() -> Option<&'static Scheduler> {
+    ENTERED.get().and_then(LoopRef::local)
+}
+
+/// Undoes [`LoopRef::enter`] when dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Entered {
+    previous: Option<LoopRef>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        ENTERED.set(self.previous);
+    }
+}

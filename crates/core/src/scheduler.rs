@@ -1,0 +1,567 @@
+//! [`Scheduler`]: the ready queue, timers, tasks and clock of one loop.
+//!
+//! One iteration is CPython's `_run_once`: the loop polls I/O and opens its mail, then
+//! [`move_due_timers`](Scheduler::move_due_timers), then [`run_ready`](Scheduler::run_ready) runs
+//! exactly what was ready at that point. Everything here is plain memory of the loop's thread.
+
+use crate::{
+    Error, Result,
+    cancel::TaskCell,
+    clock::{Clock, nanos},
+    context::{Values, swap_values},
+    event_loop::AbstractEventLoop,
+    exception::{ExceptionContext, Level, log},
+    home::{LoopRef, Mail},
+    listeners::Parked,
+    slots::{Key, Slots},
+    source::Sources,
+    task_ref::{TaskRef, TaskRunnable},
+    timers::{Action, Callback, Callbacks},
+    wait::{Waiter, Wakers},
+};
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    fmt,
+    panic::{AssertUnwindSafe, Location, catch_unwind},
+    ptr::NonNull,
+    rc::Rc,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+/// A step that is ready to run.
+enum Entry {
+    Task(TaskRunnable),
+    Callback(Key),
+}
+
+/// What a loop is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Open, and not running.
+    Idle,
+    /// In `run_forever`.
+    Running,
+    /// Closed, or about to be.
+    Closed,
+}
+
+/// The exception handler of a loop.
+pub type ExceptionHandler = Rc<dyn Fn(&ExceptionContext)>;
+
+pub struct Scheduler {
+    home: Cell<Option<LoopRef>>,
+    state: Cell<State>,
+    stopping: Cell<bool>,
+    ready: RefCell<VecDeque<Entry>>,
+    callbacks: RefCell<Callbacks>,
+    clock: RefCell<Clock>,
+    tasks: RefCell<Slots<TaskRef>>,
+    /// The number of the next task.
+    sequence: Cell<u64>,
+    current: Cell<Option<NonNull<TaskCell>>>,
+    pub(crate) sources: RefCell<Sources>,
+    /// Jobs, children and promises that will come back from outside of the loop.
+    outstanding: Cell<usize>,
+    exception_handler: RefCell<Option<ExceptionHandler>>,
+    event_loop: RefCell<Option<Rc<dyn AbstractEventLoop>>>,
+    fatal: RefCell<Option<Error>>,
+    debug: Cell<bool>,
+    slow_callback_duration: Cell<Duration>,
+}
+
+impl fmt::Debug for Scheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scheduler")
+            .field("loop", &self.home.get())
+            .field("state", &self.state.get())
+            .field("ready", &self.ready.borrow().len())
+            .field("timers", &self.callbacks.borrow().timers())
+            .field("tasks", &self.tasks.borrow().len())
+            .finish()
+    }
+}
+
+/// The process-wide number of the next task, brought up to date when a loop closes.
+static NEXT_TASK: AtomicU64 = AtomicU64::new(1);
+
+/// Life.
+impl Scheduler {
+    pub(crate) fn new() -> Scheduler {
+        Scheduler {
+            home: Cell::new(None),
+            state: Cell::new(State::Closed),
+            stopping: Cell::new(false),
+            ready: RefCell::new(VecDeque::new()),
+            callbacks: RefCell::new(Callbacks::new()),
+            clock: RefCell::new(Clock::Real),
+            tasks: RefCell::new(Slots::new()),
+            sequence: Cell::new(1),
+            current: Cell::new(None),
+            sources: RefCell::new(Sources::new()),
+            outstanding: Cell::new(0),
+            exception_handler: RefCell::new(None),
+            event_loop: RefCell::new(None),
+            fatal: RefCell::new(None),
+            debug: Cell::new(false),
+            slow_callback_duration: Cell::new(Duration::from_millis(100)),
+        }
+    }
+
+    pub(crate) fn open(&self, home: LoopRef, is_virtual: bool) {
+        self.home.set(Some(home));
+        self.clock.replace(Clock::new(is_virtual));
+        self.sequence.set(NEXT_TASK.load(Ordering::Relaxed));
+        self.stopping.set(false);
+        self.outstanding.set(0);
+        self.debug.set(false);
+        self.slow_callback_duration.set(Duration::from_millis(100));
+        self.state.set(State::Idle);
+    }
+
+    /// Empties the loop and ends it: coroutines are dropped here, on the loop's own thread. Tasks
+    /// that were not finished are reported, and end cancelled.
+    pub fn close(&self) {
+        let Some(home) = self.home.get() else { return };
+        if self.state.replace(State::Closed) == State::Closed {
+            return;
+        }
+        let entered = home.enter();
+        let unfinished = self.all_tasks();
+        for task in &unfinished {
+            let report = ExceptionContext::new("Task was destroyed but it is pending!");
+            report.with_task(task.clone()).report(Some(home));
+            // Puts it into the ready queue, if it is not there.
+            task.wake_task();
+        }
+        loop {
+            let entry = self.ready.borrow_mut().pop_front();
+            match entry {
+                Some(Entry::Task(task)) => task.discard(),
+                Some(Entry::Callback(key)) => drop(self.take_callback(key)),
+                None => break,
+            }
+        }
+        let callbacks = self.callbacks.borrow_mut().drain();
+        drop(callbacks);
+        // What is left is on its way from another thread, and will not arrive.
+        let tasks = self.tasks.borrow_mut().drain();
+        drop((tasks, unfinished));
+        self.sources.replace(Sources::new());
+        drop(self.exception_handler.take());
+        drop(self.fatal.take());
+        drop(self.event_loop.take());
+        self.ready.borrow_mut().clear();
+        NEXT_TASK.fetch_max(self.sequence.get(), Ordering::Relaxed);
+        drop(entered);
+        self.home.set(None);
+        home.vacate();
+    }
+
+    /// What the loop is doing.
+    pub fn state(&self) -> State {
+        self.state.get()
+    }
+
+    /// Says that the loop runs now, or no longer does.
+    pub fn set_running(&self, running: bool) {
+        if self.state.get() != State::Closed {
+            self.state.set(if running { State::Running } else { State::Idle });
+        }
+    }
+
+    /// The name of the loop.
+    pub fn home(&self) -> Option<LoopRef> {
+        self.home.get()
+    }
+
+    /// # Errors
+    /// `Runtime` if the loop is closed.
+    pub fn check_open(&self) -> Result<LoopRef> {
+        match self.home.get() {
+            Some(home) if self.state.get() != State::Closed => Ok(home),
+            _ => Err(Error::runtime("Event loop is closed")),
+        }
+    }
+
+    /// Ends the run at the end of the current iteration (`loop.stop`).
+    pub fn stop(&self) {
+        self.stopping.set(true);
+    }
+
+    /// Whether [`stop`](Scheduler::stop) was called since [`restart`](Scheduler::restart).
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// Takes a stop back.
+    pub fn restart(&self) {
+        self.stopping.set(false);
+    }
+
+    /// Ends the run at once, with `error` (asyncio: `KeyboardInterrupt` out of a callback).
+    pub fn abort_run(&self, error: Error) {
+        self.fatal.borrow_mut().get_or_insert(error);
+    }
+
+    /// Takes the error that ends the run.
+    pub fn take_fatal(&self) -> Option<Error> {
+        self.fatal.borrow_mut().take()
+    }
+
+    /// What the loop offers beside scheduling.
+    pub fn event_loop(&self) -> Option<Rc<dyn AbstractEventLoop>> {
+        self.event_loop.borrow().clone()
+    }
+
+    /// Sets what [`event_loop`](Scheduler::event_loop) gives.
+    pub fn set_event_loop(&self, event_loop: Rc<dyn AbstractEventLoop>) {
+        drop(self.event_loop.replace(Some(event_loop)));
+    }
+}
+
+/// Time.
+impl Scheduler {
+    /// Loop time (`loop.time`): since an arbitrary start, never going back.
+    pub fn time(&self) -> Duration {
+        Duration::from_nanos(self.clock.borrow().now())
+    }
+
+    /// Whether the clock is virtual.
+    pub fn is_virtual(&self) -> bool {
+        matches!(&*self.clock.borrow(), Clock::Virtual(_))
+    }
+
+    /// When the earliest timer is due, in loop time.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        self.callbacks.borrow().next_deadline().map(Duration::from_nanos)
+    }
+
+    /// How long the loop may wait for I/O: not at all if something is ready or it is to stop, else
+    /// until the next timer; `None` if there is no timer.
+    pub fn timeout(&self) -> Option<Duration> {
+        if self.has_ready() || self.stopping.get() || self.fatal.borrow().is_some() {
+            return Some(Duration::ZERO);
+        }
+        self.next_deadline().map(|deadline| deadline.saturating_sub(self.time()))
+    }
+
+    /// Lets a virtual clock jump to the next timer. False if there is none.
+    pub fn advance(&self) -> bool {
+        let Some(deadline) = self.callbacks.borrow().next_deadline() else { return false };
+        if let Clock::Virtual(now) = &*self.clock.borrow() {
+            now.set(now.get().max(deadline));
+        }
+        true
+    }
+
+    /// Counts something that will come back from outside of the loop: while there is such a thing,
+    /// the virtual clock stands still and nothing is a deadlock.
+    pub fn add_outstanding(&self) {
+        self.outstanding.set(self.outstanding.get() + 1);
+    }
+
+    /// Ends what [`add_outstanding`](Scheduler::add_outstanding) began.
+    pub fn sub_outstanding(&self) {
+        self.outstanding.set(self.outstanding.get().saturating_sub(1));
+    }
+
+    /// Whether something will come back from outside of the loop.
+    pub fn is_outstanding(&self) -> bool {
+        self.outstanding.get() > 0
+    }
+}
+
+/// Callbacks.
+impl Scheduler {
+    /// A callback for the next iteration.
+    pub fn call_soon(
+        &self,
+        callback: impl FnOnce() -> Result<()> + 'static,
+        context: Values,
+        location: &'static Location<'static>,
+    ) -> Result<Parked> {
+        let parked = self.park(callback, context, location)?;
+        self.ready.borrow_mut().push_back(Entry::Callback(parked.key));
+        Ok(parked)
+    }
+
+    /// A callback that is due at `when`, in loop time.
+    pub fn call_at(
+        &self,
+        when: Duration,
+        callback: impl FnOnce() -> Result<()> + 'static,
+        context: Values,
+        location: &'static Location<'static>,
+    ) -> Result<Parked> {
+        let home = self.check_open()?;
+        let action = Action::Call(Box::new(callback));
+        let key = self.callbacks.borrow_mut().park_until(nanos(when), action, context, location);
+        Ok(Parked { home, key })
+    }
+
+    /// A callback that [`Parked::fire`] makes ready.
+    pub fn park(
+        &self,
+        callback: impl FnOnce() -> Result<()> + 'static,
+        context: Values,
+        location: &'static Location<'static>,
+    ) -> Result<Parked> {
+        let home = self.check_open()?;
+        let action = Action::Call(Box::new(callback));
+        Ok(Parked { home, key: self.callbacks.borrow_mut().park(action, context, location) })
+    }
+
+    /// A timer that wakes a sleeper: no allocation.
+    pub fn wake_at(
+        &self,
+        when: Duration,
+        waiter: Waiter,
+        location: &'static Location<'static>,
+    ) -> Result<Parked> {
+        let home = self.check_open()?;
+        let (action, context) = (Action::Wake(waiter), Values::default());
+        let key = self.callbacks.borrow_mut().park_until(nanos(when), action, context, location);
+        Ok(Parked { home, key })
+    }
+
+    /// Puts another sleeper in the place of the one that a timer wakes.
+    pub fn replace_waiter(&self, timer: Parked, waiter: Waiter) {
+        if let Some(place) = self.callbacks.borrow_mut().waiter_mut(timer.key) {
+            *place = waiter;
+        }
+    }
+
+    pub(crate) fn fire(&self, key: Key) {
+        if self.callbacks.borrow().contains(key) {
+            self.ready.borrow_mut().push_back(Entry::Callback(key));
+        }
+    }
+
+    pub(crate) fn cancel(&self, key: Key) -> bool {
+        self.take_callback(key).is_some()
+    }
+
+    /// Whether the callback is still to run.
+    pub fn is_parked(&self, parked: Parked) -> bool {
+        self.callbacks.borrow().contains(parked.key)
+    }
+
+    /// Taken out first and dropped by the caller: what a callback holds may come back here.
+    fn take_callback(&self, key: Key) -> Option<Callback> {
+        self.callbacks.borrow_mut().take(key)
+    }
+
+    /// Appends a task to the ready queue.
+    pub fn push_task(&self, task: TaskRunnable) {
+        self.ready.borrow_mut().push_back(Entry::Task(task));
+    }
+
+    /// Opens what another thread sent.
+    pub fn deliver(&self, mail: Mail) {
+        match mail {
+            Mail::Task(task) => self.push_task(task),
+            Mail::Fire(key) => self.fire(key),
+            Mail::Quiet(quiet) => quiet(),
+            Mail::Call(call) => {
+                let _ = self.call_soon(call, Values::default(), Location::caller());
+            }
+        }
+    }
+}
+
+/// The turn.
+impl Scheduler {
+    /// Whether anything is ready to run.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.borrow().is_empty()
+    }
+
+    /// Appends every due timer to the ready queue, by deadline and then by creation.
+    pub fn move_due_timers(&self) {
+        let mut callbacks = self.callbacks.borrow_mut();
+        if callbacks.next_deadline().is_none() {
+            return;
+        }
+        let now = self.clock.borrow().now();
+        while let Some(key) = callbacks.pop_due(now) {
+            self.ready.borrow_mut().push_back(Entry::Callback(key));
+        }
+    }
+
+    /// Runs what is ready now, and nothing that becomes ready meanwhile.
+    pub fn run_ready(&self) {
+        let count = self.ready.borrow().len();
+        for _ in 0..count {
+            let entry = self.ready.borrow_mut().pop_front();
+            let started = self.debug.get().then(Instant::now);
+            let ran = match entry {
+                Some(Entry::Task(task)) => {
+                    task.run();
+                    None
+                }
+                Some(Entry::Callback(key)) => self.run_callback(key),
+                None => break,
+            };
+            if let Some(started) = started {
+                self.report_if_slow(started.elapsed(), ran);
+            }
+            if self.fatal.borrow().is_some() {
+                break;
+            }
+        }
+    }
+
+    fn run_callback(&self, key: Key) -> Option<&'static Location<'static>> {
+        let Callback { action, context, location, .. } = self.take_callback(key)?;
+        let call = match action {
+            Action::Wake(waiter) => {
+                waiter.wake(&mut Wakers::new());
+                return Some(location);
+            }
+            Action::Call(call) => call,
+        };
+        let outer = swap_values(context);
+        let result =
+            catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|p| Err(Error::from_panic(p)));
+        let context = swap_values(outer);
+        match result {
+            Ok(()) => {}
+            Err(error @ Error::KeyboardInterrupt(_)) => self.abort_run(error),
+            Err(error) => ExceptionContext::new("Exception in callback")
+                .with_exception(error)
+                .with_origin(location)
+                .in_values(context)
+                .report(self.home.get()),
+        }
+        Some(location)
+    }
+
+    fn report_if_slow(&self, took: Duration, callback: Option<&'static Location<'static>>) {
+        if took < self.slow_callback_duration.get() {
+            return;
+        }
+        let what = match callback {
+            Some(location) => format!("<Handle created at {location}>"),
+            None => "<Task>".to_owned(),
+        };
+        log(Level::Warning, &format!("Executing {what} took {:.3} seconds", took.as_secs_f64()));
+    }
+}
+
+/// Tasks.
+impl Scheduler {
+    /// The number of a new task, in the order of creation.
+    pub fn next_sequence(&self) -> u64 {
+        let sequence = self.sequence.get();
+        self.sequence.set(sequence + 1);
+        sequence
+    }
+
+    /// Takes a new task in; the loop owns it until it is [retired](Scheduler::retire).
+    pub fn adopt(&self, task: TaskRef) {
+        let mut tasks = self.tasks.borrow_mut();
+        let key = tasks.insert(task);
+        if let Some(affine) = tasks.get(key).and_then(|task| task.affine()) {
+            affine.key.set(Some(key));
+        }
+    }
+
+    /// Lets a finished task go.
+    pub fn retire(&self, task: &TaskCell) {
+        let key = task.affine().and_then(|affine| affine.key.take());
+        let task = key.and_then(|key| self.tasks.borrow_mut().remove(key));
+        drop(task);
+    }
+
+    /// Calls `f` with an unfinished task.
+    pub(crate) fn with_task<R>(&self, key: Key, f: impl FnOnce(&TaskCell) -> R) -> Option<R> {
+        if let Some(current) = self.current.get() {
+            // SAFETY: a step keeps its cell alive, and takes it out of `current` when it ends.
+            let cell = unsafe { current.as_ref() };
+            if cell.key() == Some(key) {
+                return Some(f(cell));
+            }
+        }
+        let task = self.tasks.borrow().get(key)?.clone();
+        Some(f(&task))
+    }
+
+    /// Every unfinished task, in the order of creation (`all_tasks`).
+    pub fn all_tasks(&self) -> Vec<TaskRef> {
+        let mut tasks: Vec<TaskRef> = self.tasks.borrow().values().cloned().collect();
+        tasks.sort_by_key(|task| task.sequence());
+        tasks
+    }
+
+    /// The task that runs now.
+    pub fn current_task(&self) -> Option<TaskRef> {
+        self.with_current(|cell| cell.map(TaskRef::of))
+    }
+
+    #[inline]
+    pub(crate) fn with_current<R>(&self, f: impl FnOnce(Option<&TaskCell>) -> R) -> R {
+        // SAFETY: as in `with_task`.
+        f(self.current.get().map(|cell| unsafe { cell.as_ref() }))
+    }
+
+    pub(crate) fn replace_current(
+        &self,
+        cell: Option<NonNull<TaskCell>>,
+    ) -> Option<NonNull<TaskCell>> {
+        self.current.replace(cell)
+    }
+}
+
+/// Errors and debug mode.
+impl Scheduler {
+    /// Sets the exception handler; `None` is the default one, which logs.
+    pub fn set_exception_handler(&self, handler: Option<ExceptionHandler>) {
+        drop(self.exception_handler.replace(handler));
+    }
+
+    /// The exception handler that was set.
+    pub fn exception_handler(&self) -> Option<ExceptionHandler> {
+        self.exception_handler.borrow().clone()
+    }
+
+    /// Reports what nobody handled (`loop.call_exception_handler`). A handler that panics is itself
+    /// reported to the log; nothing comes out.
+    pub fn call_exception_handler(&self, context: &ExceptionContext) {
+        let Some(handler) = self.exception_handler() else {
+            return log(Level::Error, &context.to_string());
+        };
+        let outer = context.values().map(swap_values);
+        let outcome = catch_unwind(AssertUnwindSafe(|| handler(context)));
+        if let Some(outer) = outer {
+            drop(swap_values(outer));
+        }
+        if let Err(panic) = outcome {
+            let broken = ExceptionContext::new("Unhandled error in exception handler")
+                .with_exception(Error::from_panic(panic))
+                .with_note("context", context);
+            log(Level::Error, &broken.to_string());
+        }
+    }
+
+    /// Whether debug mode is on.
+    pub fn debug(&self) -> bool {
+        self.debug.get()
+    }
+
+    /// Switches debug mode.
+    pub fn set_debug(&self, on: bool) {
+        self.debug.set(on);
+    }
+
+    /// From which time on debug mode reports a step as slow.
+    pub fn slow_callback_duration(&self) -> Duration {
+        self.slow_callback_duration.get()
+    }
+
+    /// Sets [`slow_callback_duration`](Scheduler::slow_callback_duration).
+    pub fn set_slow_callback_duration(&self, duration: Duration) {
+        self.slow_callback_duration.set(duration);
+    }
+}

@@ -1,0 +1,408 @@
+//! [`Wait`] and [`Waiter`]: the two ends of a suspension.
+//!
+//! A leaf future holds a [`Wait`]. Before it returns `Pending` it arms it, and gives the [`Waiter`]
+//! to what it waits for: an entry in a lock's line, a timer. That wakes the waiter; the leaf asks
+//! its wait how it ended. Both work in a task of ours, where a cancellation can end the wait (the
+//! law is told in [`crate::cancel`]), and under any other executor, where nothing but a wake-up can.
+//!
+//! A wake-up is given to one waiter, under the lock of the primitive that gives it. A leaf that does
+//! not use it, because it was cancelled or dropped meanwhile, learns that from its wait and passes
+//! it on.
+
+use crate::{
+    CancelledError, Error,
+    cancel::{CANCELLED, IDLE, TaskCell, WAITING, WOKEN},
+    home::{LoopRef, Mail, entered},
+    slots::Key,
+    sync::{AtomicU64, Mutex, Ordering},
+    task_ref::TaskRef,
+    wait_site::WaitSite,
+};
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Waker},
+};
+
+/// Something that a cancelled task passes the request on to: what it awaits.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// A task.
+    Task(TaskRef),
+    /// A future.
+    Future(Arc<dyn Cancel>),
+}
+
+/// A future that can be cancelled.
+pub trait Cancel: Send + Sync + fmt::Debug {
+    /// Cancels it; false if it is done, or refuses.
+    fn cancel(&self, error: CancelledError) -> bool;
+}
+
+impl Target {
+    pub(crate) fn cancel(&self, error: CancelledError) -> bool {
+        match self {
+            Target::Task(task) => task.cancel(error),
+            Target::Future(future) => future.cancel(error),
+        }
+    }
+}
+
+/// A wait beside the first of its task, or one outside of our tasks.
+#[derive(Debug)]
+pub(crate) struct OtherWait {
+    state: AtomicU64,
+    waker: Mutex<Waker>,
+    message: Mutex<CancelledError>,
+}
+
+impl OtherWait {
+    fn new(waker: &Waker, state: u64) -> Arc<OtherWait> {
+        Arc::new(OtherWait {
+            state: AtomicU64::new(state),
+            waker: Mutex::new(waker.clone()),
+            message: Mutex::new(CancelledError::default()),
+        })
+    }
+
+    fn leave_waiting(&self, state: u64) -> bool {
+        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+        self.state.compare_exchange(WAITING, state, success, failure).is_ok()
+    }
+
+    pub(crate) fn cancel(&self, error: CancelledError) -> bool {
+        *self.message.lock() = error;
+        let cancelled = self.leave_waiting(CANCELLED);
+        if cancelled {
+            let waker = self.waker.lock().clone();
+            waker.wake();
+        }
+        cancelled
+    }
+}
+
+/// The end of a suspension that is given to what is waited for. It can be sent anywhere.
+#[derive(Debug)]
+pub struct Waiter(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    First { task: TaskRef, number: u32 },
+    Other(Arc<OtherWait>),
+}
+
+impl Waiter {
+    fn state(&self) -> u64 {
+        match &self.0 {
+            Kind::First { task, number } => task.first_state(*number).unwrap_or(IDLE),
+            Kind::Other(wait) => wait.state.load(Ordering::Acquire),
+        }
+    }
+
+    /// Whether it still waits: neither woken nor cancelled.
+    pub fn is_waiting(&self) -> bool {
+        self.state() == WAITING
+    }
+
+    /// Whether it was woken, and has not run since.
+    pub fn is_woken(&self) -> bool {
+        self.state() == WOKEN
+    }
+
+    /// Whether it was cancelled, and has not run since.
+    pub fn is_cancelled(&self) -> bool {
+        self.state() == CANCELLED
+    }
+
+    /// Wakes it, and tells whether it was still waiting. Its task is in the ready queue on return;
+    /// a foreign executor's waker is added to `wakers`, for the caller to call when it holds no
+    /// lock.
+    pub fn wake(&self, wakers: &mut Wakers) -> bool {
+        match &self.0 {
+            Kind::First { task, number } => {
+                let woken = task.wake_first(*number);
+                if woken {
+                    task.wake_task();
+                }
+                woken
+            }
+            Kind::Other(wait) => {
+                let woken = wait.leave_waiting(WOKEN);
+                if woken {
+                    wakers.0.push(wait.waker.lock().clone());
+                }
+                woken
+            }
+        }
+    }
+
+    /// [`wake`](Waiter::wake), for a caller that holds no lock.
+    pub fn wake_now(&self) -> bool {
+        self.wake(&mut Wakers::new())
+    }
+}
+
+/// Wakers of foreign executors, which are called when this is dropped: declare it before the guard
+/// of the lock under which it is filled.
+#[derive(Debug, Default)]
+pub struct Wakers(Vec<Waker>);
+
+impl Wakers {
+    /// An empty list. Costs nothing.
+    pub const fn new() -> Wakers {
+        Wakers(Vec::new())
+    }
+}
+
+impl Drop for Wakers {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(Waker::wake);
+    }
+}
+
+/// How an armed wait stands when its leaf is polled.
+#[derive(Debug)]
+#[must_use]
+pub enum Resume {
+    /// It still waits: return `Pending`.
+    Pending,
+    /// It was woken, and is over.
+    Woken,
+    /// It is over, and the leaf has to return this error. `woken`: it had been woken as well, and
+    /// what that gave must be passed on.
+    Cancelled {
+        /// What to return.
+        error: Error,
+        /// Whether a wake-up has to be passed on.
+        woken: bool,
+    },
+}
+
+/// The end of a suspension that a leaf future holds. Dropping it ends the wait.
+#[derive(Debug, Default)]
+pub struct Wait(Link);
+
+#[derive(Debug, Default)]
+enum Link {
+    #[default]
+    Idle,
+    First(Armed),
+    Other(Arc<OtherWait>, Option<Armed>),
+}
+
+/// Where a wait is armed: enough to find the task again, and nothing that keeps it.
+#[derive(Clone, Copy, Debug)]
+struct Armed {
+    home: LoopRef,
+    key: Key,
+    number: u32,
+}
+
+impl Armed {
+    fn is_of(&self, cell: &TaskCell) -> bool {
+        cell.home() == self.home && cell.key() == Some(self.key)
+    }
+
+    /// Calls `f` with the task, on the task's own thread; not at all if the task is gone.
+    fn with_task<R>(&self, f: impl FnOnce(&TaskCell) -> R) -> Option<R> {
+        self.home.local()?.with_task(self.key, f)
+    }
+}
+
+/// Calls `f` with the task that runs now on this thread.
+pub(crate) fn with_current<R>(f: impl FnOnce(Option<&TaskCell>) -> R) -> R {
+    match entered() {
+        Some(scheduler) => scheduler.with_current(f),
+        None => f(None),
+    }
+}
+
+impl Wait {
+    /// A wait that is not armed.
+    pub const fn new() -> Wait {
+        Wait(Link::Idle)
+    }
+
+    /// Whether it is armed.
+    pub fn is_armed(&self) -> bool {
+        !matches!(self.0, Link::Idle)
+    }
+
+    /// Arms it for the task that polls, at `site`. A cancelled task passes the request on to
+    /// `target`, if there is one; the wait itself then ends only when the target does.
+    pub fn arm(&mut self, cx: &Context<'_>, site: WaitSite, target: Option<Target>) {
+        self.arm_as(cx, site, target, WAITING);
+    }
+
+    /// Arms it as woken already, and wakes the task: a bare yield.
+    pub fn arm_woken(&mut self, cx: &Context<'_>, site: WaitSite) {
+        self.arm_as(cx, site, None, WOKEN);
+        cx.waker().wake_by_ref();
+    }
+
+    fn arm_as(&mut self, cx: &Context<'_>, site: WaitSite, target: Option<Target>, state: u64) {
+        self.disarm();
+        self.0 = with_current(|cell| {
+            let armed = |cell: &TaskCell, number| {
+                cell.key().map(|key| Armed { home: cell.home(), key, number })
+            };
+            let Some(cell) = cell.filter(|cell| cell.key().is_some()) else {
+                return Link::Other(OtherWait::new(cx.waker(), state), None);
+            };
+            if cell.waker().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                let first = cell.arm_first(site, target.clone(), state);
+                if let Some(armed) = first.and_then(|number| armed(cell, number)) {
+                    return Link::First(armed);
+                }
+            }
+            let wait = OtherWait::new(cx.waker(), state);
+            let number = cell.arm_other(wait.clone(), site, target);
+            Link::Other(wait, armed(cell, number))
+        });
+    }
+
+    /// The other end, to be given to what is waited for. `None` if the wait is not armed, or its
+    /// task is gone.
+    pub fn waiter(&self) -> Option<Waiter> {
+        match &self.0 {
+            Link::Idle => None,
+            Link::First(armed) => armed.with_task(|cell| {
+                Waiter(Kind::First { task: TaskRef::of(cell), number: armed.number })
+            }),
+            Link::Other(wait, _) => Some(Waiter(Kind::Other(wait.clone()))),
+        }
+    }
+
+    /// How the wait stands, for a leaf that is polled while it is armed.
+    ///
+    /// If the leaf was moved to another task since, the wait is armed again there, and `replace`
+    /// gets the new waiter in place of the old. The caller holds the lock under which wake-ups are
+    /// given, so that none falls between the two.
+    pub fn poll(
+        &mut self,
+        cx: &Context<'_>,
+        site: WaitSite,
+        target: impl FnOnce() -> Option<Target>,
+        replace: impl FnOnce(Waiter),
+    ) -> Resume {
+        let (state, thrown) = with_current(|cell| self.look(cx, cell));
+        match (state, thrown) {
+            (Some(WAITING), None) => Resume::Pending,
+            (Some(CANCELLED), _) => {
+                let message = self.take_message();
+                self.disarm();
+                Resume::Cancelled { error: Error::Cancelled(message), woken: false }
+            }
+            (Some(_), Some(error)) => {
+                let woken = self.disarm();
+                Resume::Cancelled { error: Error::Cancelled(error), woken }
+            }
+            (Some(_), None) => {
+                self.disarm();
+                Resume::Woken
+            }
+            (None, _) => {
+                // Another task polls now.
+                if self.disarm() {
+                    return Resume::Woken;
+                }
+                self.arm(cx, site, target());
+                if let Some(waiter) = self.waiter() {
+                    replace(waiter);
+                }
+                Resume::Pending
+            }
+        }
+    }
+
+    /// The state, and the error that this step throws here; no state if another task polls.
+    fn look(
+        &self,
+        cx: &Context<'_>,
+        cell: Option<&TaskCell>,
+    ) -> (Option<u64>, Option<CancelledError>) {
+        match (&self.0, cell) {
+            (Link::First(armed), Some(cell)) if armed.is_of(cell) => {
+                if !cell.waker().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                    return (None, None);
+                }
+                (cell.first_state(armed.number), cell.take_throw(armed.number))
+            }
+            (Link::Other(wait, Some(armed)), Some(cell)) if armed.is_of(cell) => {
+                wait.renew(cx.waker());
+                (Some(wait.state.load(Ordering::Acquire)), cell.take_throw(armed.number))
+            }
+            (Link::Other(wait, None), None) => {
+                wait.renew(cx.waker());
+                (Some(wait.state.load(Ordering::Acquire)), None)
+            }
+            _ => (None, None),
+        }
+    }
+
+    fn take_message(&self) -> CancelledError {
+        match &self.0 {
+            Link::Idle => CancelledError::default(),
+            Link::First(armed) => armed.with_task(TaskCell::take_wait_message).unwrap_or_default(),
+            Link::Other(wait, _) => std::mem::take(&mut *wait.message.lock()),
+        }
+    }
+
+    /// Ends a wait whose target is done. Returns the cancellation that this step throws here, which
+    /// replaces any result but a cancellation.
+    pub fn finish(&mut self) -> Option<Error> {
+        let thrown = match &self.0 {
+            Link::First(armed) | Link::Other(_, Some(armed)) => {
+                with_current(|cell| cell.filter(|cell| armed.is_of(cell))?.take_throw(armed.number))
+            }
+            _ => None,
+        };
+        self.disarm();
+        thrown.map(Error::Cancelled)
+    }
+
+    /// Ends the wait, and tells whether a wake-up was given to it that nobody used.
+    pub fn disarm(&mut self) -> bool {
+        let state = match std::mem::take(&mut self.0) {
+            Link::Idle => IDLE,
+            Link::First(armed) if armed.home.is_local() => {
+                armed.with_task(|cell| cell.disarm_first(armed.number)).unwrap_or(IDLE)
+            }
+            Link::First(armed) => {
+                // The leaf was moved to another thread: its task learns of it there.
+                let quiet = move || drop(armed.with_task(|cell| cell.disarm_first(armed.number)));
+                let _ = armed.home.send(Mail::Quiet(Box::new(quiet)));
+                IDLE
+            }
+            Link::Other(wait, armed) => {
+                if let Some(armed) = armed {
+                    let quiet =
+                        move || drop(armed.with_task(|cell| cell.disarm_other(armed.number)));
+                    if armed.home.is_local() {
+                        quiet();
+                    } else {
+                        let _ = armed.home.send(Mail::Quiet(Box::new(quiet)));
+                    }
+                }
+                wait.state.swap(IDLE, Ordering::AcqRel)
+            }
+        };
+        state == WOKEN
+    }
+}
+
+impl OtherWait {
+    /// The leaf was polled with this waker: it is the one to call.
+    fn renew(&self, waker: &Waker) {
+        let mut current = self.waker.lock();
+        if !current.will_wake(waker) {
+            current.clone_from(waker);
+        }
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.disarm();
+    }
+}

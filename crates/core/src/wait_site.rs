@@ -1,0 +1,38 @@
+//! [`WaitSite`]: on what a task waits, and at which source line.
+
+use std::{fmt, panic::Location};
+
+/// Where a task is suspended: the operation, and the line of the program that called it.
+///
+/// A composite operation hands its own site to the waits inside it, so that the report names what
+/// the program called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitSite {
+    what: &'static str,
+    location: &'static Location<'static>,
+}
+
+impl WaitSite {
+    /// The site of `what`, called where the caller of this function was called.
+    #[track_caller]
+    pub fn here(what: &'static str) -> WaitSite {
+        WaitSite { what, location: Location::caller() }
+    }
+
+    /// The operation, for example `"sleep"` or `"Lock.acquire"`.
+    pub fn what(&self) -> &'static str {
+        self.what
+    }
+
+    /// The line that called it.
+    pub fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+}
+
+/// `sleep at src/main.rs:3:14`
+impl fmt::Display for WaitSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.what, self.location)
+    }
+}
