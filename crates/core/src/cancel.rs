@@ -34,11 +34,11 @@ use crate::{
     CancelledError,
     context::{Context, Values, swap_values},
     home::{LoopRef, Mail, thread_id},
-    listeners::Listeners,
+    listeners::{Listener, Listeners},
     slots::Key,
     sync::{AtomicBool, AtomicU64, Ordering},
     task_ref::TaskRef,
-    wait::{OtherWait, Target},
+    wait::{OtherWait, Target, Waiter, Wakers},
     wait_site::WaitSite,
 };
 use std::{
@@ -102,7 +102,7 @@ pub(crate) struct Affine {
     site: Cell<Option<WaitSite>>,
     /// The message of the cancellation of the first wait.
     wait_message: Cell<CancelledError>,
-    pub(crate) listeners: RefCell<Listeners>,
+    listeners: RefCell<Listeners>,
     context: RefCell<TaskContext>,
     cold: RefCell<Option<Box<Cold>>>,
 }
@@ -326,7 +326,7 @@ impl TaskRef {
         }
         let Some(affine) = self.affine() else {
             let task = self.clone();
-            let mail = Mail::Quiet(Box::new(move || drop(task.cancel(error))));
+            let mail = Mail::Quiet(Box::new(move || _ = task.cancel(error)));
             return self.home.send(mail).is_ok();
         };
         affine.requests.set(affine.requests.get() + 1);
@@ -474,6 +474,35 @@ impl TaskCell {
     /// How many leaves of the task are suspended.
     pub(crate) fn armed(&self) -> u32 {
         self.affine.armed.get()
+    }
+}
+
+/// Those who are told when the task is done.
+impl TaskCell {
+    /// Adds one; `None` if the task is done, or on another thread than the task's.
+    pub fn listen(&self, listener: Listener) -> Option<u32> {
+        let affine = self.affine().filter(|_| !self.is_done())?;
+        Some(affine.listeners.borrow_mut().push(listener))
+    }
+
+    /// Puts another waiter in the place of one.
+    pub fn replace_listener(&self, number: u32, waiter: Waiter) {
+        if let Some(affine) = self.affine() {
+            affine.listeners.borrow_mut().replace(number, waiter);
+        }
+    }
+
+    /// Takes one out. On another thread than the task's it stays, and is told in vain.
+    pub fn unlisten(&self, number: u32) -> Option<Listener> {
+        self.affine()?.listeners.borrow_mut().remove(number)
+    }
+
+    /// Tells everyone, in order.
+    pub fn notify_listeners(&self) {
+        let mut wakers = Wakers::new();
+        if let Some(affine) = self.affine() {
+            affine.listeners.borrow_mut().notify(&mut wakers);
+        }
     }
 }
 

@@ -40,7 +40,7 @@ impl Handle {
         if callback.home.is_local() {
             callback.cancel();
         } else {
-            let cancel = Box::new(move || drop(callback.cancel()));
+            let cancel = Box::new(move || _ = callback.cancel());
             let _ = callback.home.send(Mail::Quiet(cancel));
         }
     }

@@ -14,9 +14,10 @@ use crate::{
     task_ref::TaskRunnable,
 };
 use std::{
+    any::Any,
     cell::{Cell, RefCell},
     fmt,
-    sync::Mutex,
+    sync::{Mutex, OnceLock},
 };
 
 /// What another thread puts into a loop.
@@ -46,6 +47,9 @@ impl fmt::Debug for Mail {
 pub trait Remote: Send + Sync {
     /// Puts `mail` into the queue of loop `id`, in order; gives it back if that loop is closed.
     fn push(&self, id: u64, mail: Mail) -> Result<(), Mail>;
+
+    /// The remote as what it is, for the loop that made it.
+    fn as_any(&self) -> &dyn Any;
 }
 
 /// The place of a loop.
@@ -63,6 +67,13 @@ pub struct Home {
 unsafe impl Sync for Home {}
 // SAFETY: an empty scheduler has no tie to a thread, and a home changes hands only when empty.
 unsafe impl Send for Home {}
+
+impl Home {
+    fn leak(remote: Box<dyn Remote>) -> &'static Home {
+        let (thread, id) = (AtomicU64::new(0), AtomicU64::new(0));
+        Box::leak(Box::new(Home { thread, id, scheduler: Scheduler::new(), remote }))
+    }
+}
 
 impl fmt::Debug for Home {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -134,20 +145,29 @@ impl LoopRef {
         static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         let kept = VACANT.try_with(|vacant| vacant.0.borrow_mut().pop()).ok().flatten();
         let home = kept.or_else(|| ORPHANED.lock().unwrap_or_else(|p| p.into_inner()).pop());
-        let home = home.unwrap_or_else(|| {
-            Box::leak(Box::new(Home {
-                thread: AtomicU64::new(0),
-                id: AtomicU64::new(0),
-                scheduler: Scheduler::new(),
-                remote: remote(),
-            }))
-        });
+        let home = home.unwrap_or_else(|| Home::leak(remote()));
         let id = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         home.thread.store(thread_id(), Ordering::Relaxed);
         home.id.store(id, Ordering::Relaxed);
         let this = LoopRef { home, id };
         home.scheduler.open(this, is_virtual);
         this
+    }
+
+    /// A loop that does not exist: nothing of it works.
+    pub fn nowhere() -> LoopRef {
+        struct Nobody;
+        impl Remote for Nobody {
+            fn push(&self, _: u64, mail: Mail) -> Result<(), Mail> {
+                Err(mail)
+            }
+            fn as_any(&self) -> &dyn Any {
+                self
+            }
+        }
+        static NOWHERE: OnceLock<&'static Home> = OnceLock::new();
+        let home = NOWHERE.get_or_init(|| Home::leak(Box::new(Nobody)));
+        LoopRef { home, id: 0 }
     }
 
     /// Ends the loop's tenancy; its scheduler must have been emptied. No reference to the loop works

@@ -5,7 +5,7 @@
 //! exactly what was ready at that point. Everything here is plain memory of the loop's thread.
 
 use crate::{
-    Error, Result,
+    CancelledError, Error, Result,
     cancel::TaskCell,
     clock::{Clock, nanos},
     context::{Values, swap_values},
@@ -326,6 +326,34 @@ impl Scheduler {
         Ok(Parked { home, key })
     }
 
+    /// A deadline of `task`: at `when` the task is cancelled, and [`is_expired`] says so until the
+    /// callback is cancelled. No allocation. One that lies in the past takes effect in the next
+    /// iteration.
+    ///
+    /// [`is_expired`]: Scheduler::is_expired
+    pub fn expire_at(
+        &self,
+        when: Duration,
+        task: TaskRef,
+        location: &'static Location<'static>,
+    ) -> Result<Parked> {
+        let home = self.check_open()?;
+        let (action, context) = (Action::Expire(task), Values::default());
+        if when > self.time() {
+            let mut callbacks = self.callbacks.borrow_mut();
+            let key = callbacks.park_until(nanos(when), action, context, location);
+            return Ok(Parked { home, key });
+        }
+        let key = self.callbacks.borrow_mut().park(action, context, location);
+        self.ready.borrow_mut().push_back(Entry::Callback(key));
+        Ok(Parked { home, key })
+    }
+
+    /// Whether a deadline has passed.
+    pub fn is_expired(&self, deadline: Parked) -> bool {
+        self.callbacks.borrow().is_expired(deadline.key)
+    }
+
     /// Puts another sleeper in the place of the one that a timer wakes.
     pub fn replace_waiter(&self, timer: Parked, waiter: Waiter) {
         if let Some(place) = self.callbacks.borrow_mut().waiter_mut(timer.key) {
@@ -414,8 +442,14 @@ impl Scheduler {
     }
 
     fn run_callback(&self, key: Key) -> Option<&'static Location<'static>> {
+        let expiring = self.callbacks.borrow_mut().expire(key);
+        if let Some(task) = expiring {
+            task.cancel(CancelledError::default());
+            return None;
+        }
         let Callback { action, context, location, .. } = self.take_callback(key)?;
         let call = match action {
+            Action::Expire(_) | Action::Expired => return None,
             Action::Wake(waiter) => {
                 waiter.wake(&mut Wakers::new());
                 return Some(location);

@@ -7,6 +7,7 @@
 use crate::{
     context::Values,
     slots::{Key, Slots},
+    task_ref::TaskRef,
     wait::Waiter,
 };
 use std::{fmt, panic::Location};
@@ -17,6 +18,10 @@ pub(crate) enum Action {
     Call(Box<dyn FnOnce() -> crate::Result<()>>),
     /// The end of a sleep: the sleeper resumes one iteration later.
     Wake(Waiter),
+    /// A deadline: it cancels the task.
+    Expire(TaskRef),
+    /// A deadline that has passed. It stays in the table until its scope takes it out.
+    Expired,
 }
 
 /// A registered callback.
@@ -96,8 +101,25 @@ impl Callbacks {
     pub(crate) fn waiter_mut(&mut self, key: Key) -> Option<&mut Waiter> {
         match &mut self.slots.get_mut(key)?.action {
             Action::Wake(waiter) => Some(waiter),
-            Action::Call(_) => None,
+            _ => None,
         }
+    }
+
+    /// Marks a deadline as passed, and gives the task that it cancels.
+    pub(crate) fn expire(&mut self, key: Key) -> Option<TaskRef> {
+        let action = &mut self.slots.get_mut(key)?.action;
+        if !matches!(action, Action::Expire(_)) {
+            return None;
+        }
+        match std::mem::replace(action, Action::Expired) {
+            Action::Expire(task) => Some(task),
+            _ => None,
+        }
+    }
+
+    /// Whether the deadline has passed.
+    pub(crate) fn is_expired(&self, key: Key) -> bool {
+        self.slots.get(key).is_some_and(|callback| matches!(callback.action, Action::Expired))
     }
 
     /// Takes the callback out, to run or to drop it. `None` if that happened already.

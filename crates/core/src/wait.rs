@@ -370,14 +370,13 @@ impl Wait {
             }
             Link::First(armed) => {
                 // The leaf was moved to another thread: its task learns of it there.
-                let quiet = move || drop(armed.with_task(|cell| cell.disarm_first(armed.number)));
+                let quiet = move || _ = armed.with_task(|cell| cell.disarm_first(armed.number));
                 let _ = armed.home.send(Mail::Quiet(Box::new(quiet)));
                 IDLE
             }
             Link::Other(wait, armed) => {
                 if let Some(armed) = armed {
-                    let quiet =
-                        move || drop(armed.with_task(|cell| cell.disarm_other(armed.number)));
+                    let quiet = move || _ = armed.with_task(|cell| cell.disarm_other(armed.number));
                     if armed.home.is_local() {
                         quiet();
                     } else {

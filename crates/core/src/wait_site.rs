@@ -19,6 +19,11 @@ impl WaitSite {
         WaitSite { what, location: Location::caller() }
     }
 
+    /// The site of `what`, called at `location`.
+    pub const fn new(what: &'static str, location: &'static Location<'static>) -> WaitSite {
+        WaitSite { what, location }
+    }
+
     /// The operation, for example `"sleep"` or `"Lock.acquire"`.
     pub fn what(&self) -> &'static str {
         self.what

@@ -1,1 +1,37 @@
-//! asyncio's Future: a result that somebody else will set.
+//! asyncio's `Future`: a result that somebody else will set.
+//!
+//! [`Future`] mirrors `asyncio.Future`; [`ConcurrentFuture`] its thread-safe twin
+//! `concurrent.futures.Future`, on which a thread can block; [`wrap_future`] links one to the other.
+//!
+//! ```
+//! use asyncio_future::Future;
+//! # futures_lite::future::block_on(async {
+//! let answer = Future::new();
+//! let setter = answer.clone();
+//! std::thread::spawn(move || setter.set_result("from another thread"));
+//! assert_eq!(answer.await?, "from another thread");
+//! # Ok::<(), asyncio_core::Error>(()) }).unwrap();
+//! ```
+//!
+//! # Cancellation
+//! `cancel()` ends a pending future: everyone who awaits it gets `Err(Cancelled)`. A cancelled task
+//! cancels the future it awaits. Under another executor no task of ours exists, so no wait is
+//! cancelled that way, but a future that somebody cancels still is.
+//!
+//! # Threads
+//! A future is `Send + Sync` where its value is `Send`: it may be set, cancelled and awaited from
+//! any thread. A done callback runs in the loop that registered it.
+//!
+//! # Differences from asyncio
+//! A future is bound to no loop. A value that is not `Clone` is given to one awaiter, with
+//! [`Future::take`]. A done callback is removed by what `add_done_callback` returned, since closures
+//! do not compare.
+
+#![forbid(unsafe_code)]
+
+mod concurrent;
+mod future;
+mod state;
+
+pub use concurrent::{ConcurrentFuture, wrap_future};
+pub use future::{CallbackOutput, DoneCallback, Future, NotPending, Take};

@@ -1,0 +1,440 @@
+//! [`Future`]: a result that somebody else will set.
+
+use crate::state::{Canceller, Change, Head, Stage};
+use asyncio_core::{
+    CancelledError, Error, Result,
+    context::current_values,
+    exception::ExceptionContext,
+    home::{LoopRef, entered},
+    listeners::{Listener, Parked},
+    sync::Mutex,
+    wait::{Cancel, Resume, Target, Wait},
+    wait_site::WaitSite,
+};
+use std::{
+    fmt,
+    future::Future as StdFuture,
+    panic::Location,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+struct Inner<T> {
+    head: Arc<Head>,
+    value: Mutex<Option<T>>,
+}
+
+impl<T> Drop for Inner<T> {
+    fn drop(&mut self) {
+        let state = self.head.lock();
+        if let (true, Stage::Finished(Some(error))) = (state.unretrieved, &state.stage) {
+            let error = error.clone();
+            drop(state);
+            ExceptionContext::new("Future exception was never retrieved")
+                .with_exception(error)
+                .with_origin(self.head.made_at())
+                .report(self.head.home());
+        }
+    }
+}
+
+/// A result that somebody else will set (`asyncio.Future`).
+///
+/// Clones are handles to the same future. Awaiting one gives a copy of the result to each of any
+/// number of awaiters, so `T` must be `Clone`; [`take`](Future::take) gives other values to one of
+/// them. A future works with and without a loop, under any executor and across threads; only done
+/// callbacks need a running loop.
+///
+/// # Cancellation
+/// A cancelled task cancels the future it awaits, for every other awaiter too; put a
+/// [`shield`](https://docs.python.org/3/library/asyncio-task.html#asyncio.shield) between to prevent
+/// that. Dropping an awaiting handle leaves the future as it is.
+///
+/// ```
+/// # futures_lite::future::block_on(async {
+/// let answer = asyncio_future::Future::new();
+/// answer.set_result(42)?;
+/// assert_eq!((answer.clone().await?, answer.await?), (42, 42));
+/// # Ok::<(), asyncio_core::Error>(()) }).unwrap();
+/// ```
+pub struct Future<T> {
+    inner: Arc<Inner<T>>,
+    awaiting: Awaiting,
+}
+
+/// The place of one handle in the line of those who await.
+#[derive(Default)]
+struct Awaiting {
+    wait: Wait,
+    number: u32,
+}
+
+/// A value that could not be set, because the future was done already (`InvalidStateError`).
+pub struct NotPending<T>(T);
+
+impl<T> NotPending<T> {
+    /// The value.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> fmt::Debug for NotPending<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NotPending(Future.set_result: the future is done already)")
+    }
+}
+
+impl<T> From<NotPending<T>> for Error {
+    fn from(_: NotPending<T>) -> Error {
+        Error::invalid_state("Future.set_result: the future is done already")
+    }
+}
+
+/// Names a registered done callback, so that it can be removed.
+#[derive(Debug)]
+pub struct DoneCallback {
+    number: Option<u32>,
+    callback: Parked,
+}
+
+impl DoneCallback {
+    /// The name of `callback`, entry `number` of its future's list; `None` if it is ready already.
+    pub fn new(number: Option<u32>, callback: Parked) -> DoneCallback {
+        DoneCallback { number, callback }
+    }
+
+    /// Its entry in the list of its future.
+    pub fn number(&self) -> Option<u32> {
+        self.number
+    }
+
+    /// The callback itself.
+    pub fn callback(&self) -> Parked {
+        self.callback
+    }
+}
+
+impl<T> Future<T> {
+    /// A pending future.
+    #[track_caller]
+    #[allow(clippy::new_without_default)] // A default future would never be what is wanted.
+    pub fn new() -> Future<T> {
+        Future::make(None, Location::caller())
+    }
+
+    /// A pending future that counts as made at `location`: for functions that make one for their
+    /// caller.
+    pub fn made_by(location: &'static Location<'static>) -> Future<T> {
+        Future::make(None, location)
+    }
+
+    /// A pending future that asks `canceller` when it is to be cancelled, as `gather` does: that
+    /// says whether the request was accepted, and the future ends as its maker decides.
+    #[track_caller]
+    pub fn with_canceller(
+        canceller: impl Fn(CancelledError) -> bool + Send + Sync + 'static,
+    ) -> Future<T> {
+        Future::make(Some(Box::new(canceller)), Location::caller())
+    }
+
+    fn make(canceller: Option<Canceller>, made_at: &'static Location<'static>) -> Future<T> {
+        let head = Arc::new(Head::new(canceller, made_at));
+        Future::of(Arc::new(Inner { head, value: Mutex::new(None) }))
+    }
+
+    fn of(inner: Arc<Inner<T>>) -> Future<T> {
+        Future { inner, awaiting: Awaiting::default() }
+    }
+
+    /// Whether it has a result, failed or was cancelled.
+    pub fn done(&self) -> bool {
+        self.inner.head.is_done()
+    }
+
+    /// Whether it was cancelled.
+    pub fn cancelled(&self) -> bool {
+        matches!(self.inner.head.lock().stage, Stage::Cancelled(_))
+    }
+
+    /// Sets the result, and makes those who wait ready.
+    ///
+    /// # Errors
+    /// If the future is done already, the value comes back.
+    pub fn set_result(&self, value: T) -> Result<(), NotPending<T>> {
+        let mut value = Some(value);
+        let change = self.inner.head.finish(None, || *self.inner.value.lock() = value.take());
+        match (change, value) {
+            (Change::Refused, Some(value)) => Err(NotPending(value)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sets the error, and makes those who wait ready.
+    ///
+    /// # Errors
+    /// `InvalidState` if the future is done already.
+    pub fn set_exception(&self, error: impl Into<Error>) -> Result<()> {
+        match self.inner.head.finish(Some(error.into()), || {}) {
+            Change::Made => Ok(()),
+            Change::Refused => {
+                Err(Error::invalid_state("Future.set_exception: the future is done already"))
+            }
+        }
+    }
+
+    /// Sets the result or the error; a cancellation cancels.
+    ///
+    /// # Errors
+    /// `InvalidState` if the future is done already.
+    pub fn set(&self, outcome: Result<T>) -> Result<()> {
+        match outcome {
+            Ok(value) => Ok(self.set_result(value)?),
+            Err(Error::Cancelled(error)) if !self.done() => {
+                self.inner.head.cancel_now(error);
+                Ok(())
+            }
+            Err(error) => self.set_exception(error),
+        }
+    }
+
+    /// Cancels the future; false if it is done already.
+    pub fn cancel(&self) -> bool {
+        self.cancel_as(CancelledError::default())
+    }
+
+    /// [`cancel`](Future::cancel) with a message for those who wait.
+    pub fn cancel_with(&self, message: impl Into<std::borrow::Cow<'static, str>>) -> bool {
+        self.cancel_as(CancelledError::new(message))
+    }
+
+    /// [`cancel`](Future::cancel) with the error that those who wait get.
+    pub fn cancel_as(&self, error: CancelledError) -> bool {
+        self.inner.head.cancel(error)
+    }
+
+    /// Cancels a future that has a canceller without asking it.
+    pub fn cancel_now(&self, error: CancelledError) -> bool {
+        self.inner.head.cancel_now(error)
+    }
+
+    /// What a task that awaits this future cancels.
+    pub fn target(&self) -> Target {
+        Target::Future(self.inner.head.clone())
+    }
+
+    /// The error, or `None` if there is a result. Counts as retrieving it.
+    ///
+    /// # Errors
+    /// `Cancelled` if the future was cancelled, `InvalidState` if it is not done.
+    pub fn exception(&self) -> Result<Option<Error>> {
+        if self.cancelled() {
+            return self.inner.head.outcome().unwrap_or(Ok(())).map(|()| None);
+        }
+        match self.inner.head.outcome() {
+            None => Err(Error::invalid_state("Future.exception: exception is not set")),
+            Some(outcome) => Ok(outcome.err()),
+        }
+    }
+
+    /// The result. Counts as retrieving the error.
+    ///
+    /// # Errors
+    /// The future's own error, `Cancelled`, or `InvalidState` if it is not done.
+    pub fn result(&self) -> Result<T>
+    where
+        T: Clone,
+    {
+        match self.inner.head.outcome() {
+            None => Err(Error::invalid_state("Future.result: result is not ready")),
+            Some(outcome) => outcome.and_then(|()| self.value(T::clone)),
+        }
+    }
+
+    fn value(&self, read: impl FnOnce(&T) -> T) -> Result<T> {
+        self.inner.value.lock().as_ref().map(read).ok_or_else(taken)
+    }
+
+    /// Waits for the result and takes it out, for a `T` that is not `Clone`. Whoever asks after
+    /// that gets `InvalidState`.
+    ///
+    /// # Cancellation
+    /// As for awaiting the future itself; the result stays in place.
+    pub fn take(&self) -> Take<T> {
+        Take(self.clone())
+    }
+
+    /// Calls `callback` with the future when it is done, always as a step of its own in the running
+    /// loop; callbacks and awaiters are served in the order in which they came. What the callback
+    /// returns as an error goes to the exception handler.
+    ///
+    /// # Errors
+    /// `Runtime` without a running loop.
+    #[track_caller]
+    pub fn add_done_callback<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce(&Future<T>) -> R + 'static,
+    ) -> Result<DoneCallback>
+    where
+        T: 'static,
+    {
+        let location = Location::caller();
+        let scheduler = entered()
+            .ok_or_else(|| Error::runtime("Future.add_done_callback: no running event loop"))?;
+        let this = self.clone();
+        let call = move || callback(&this).into_result();
+        let callback = scheduler.park(call, current_values(), location)?;
+        let mut state = self.inner.head.lock();
+        let number = match state.stage {
+            Stage::Pending => Some(state.listeners.push(Listener::Callback(callback))),
+            _ => None,
+        };
+        drop(state);
+        if number.is_none() {
+            callback.fire();
+        }
+        Ok(DoneCallback::new(number, callback))
+    }
+
+    /// Removes a callback; returns how many were removed: none if it was removed before, or the
+    /// future was done already.
+    pub fn remove_done_callback(&self, callback: &DoneCallback) -> usize {
+        let Some(number) = callback.number() else { return 0 };
+        let listener = self.inner.head.lock().listeners.remove(number);
+        match listener {
+            Some(_) => usize::from(callback.callback().cancel()),
+            None => 0,
+        }
+    }
+
+    /// The loop that ran where the future was made, if one did.
+    pub fn home(&self) -> Option<LoopRef> {
+        self.inner.head.home()
+    }
+
+    /// Where the future was made.
+    pub fn made_at(&self) -> &'static Location<'static> {
+        self.inner.head.made_at()
+    }
+
+    /// Whether both are handles of one future.
+    pub fn is(&self, other: &Future<T>) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    fn poll_done(
+        &mut self,
+        cx: &mut Context<'_>,
+        read: impl FnOnce(&Inner<T>) -> Result<T>,
+    ) -> Poll<Result<T>> {
+        let inner = &self.inner;
+        let Awaiting { wait, number } = &mut self.awaiting;
+        let mut state = inner.head.lock();
+        if matches!(state.stage, Stage::Pending) {
+            let site = WaitSite::new("Future", inner.head.made_at());
+            let target = || Some(Target::Future(inner.head.clone()));
+            if !wait.is_armed() {
+                wait.arm(cx, site, target());
+                if let Some(waiter) = wait.waiter() {
+                    *number = state.listeners.push(Listener::Waiter(waiter));
+                }
+                return Poll::Pending;
+            }
+            let replace = |waiter| state.listeners.replace(*number, waiter);
+            return match wait.poll(cx, site, target, replace) {
+                Resume::Pending | Resume::Woken => Poll::Pending,
+                Resume::Cancelled { error, .. } => {
+                    state.listeners.remove(*number);
+                    Poll::Ready(Err(error))
+                }
+            };
+        }
+        drop(state);
+        let thrown = wait.finish();
+        let outcome = inner.head.outcome().expect("the future is done");
+        Poll::Ready(match (outcome, thrown) {
+            (Err(error @ Error::Cancelled(_)), _) => Err(error),
+            (_, Some(thrown)) => Err(thrown),
+            (Err(error), None) => Err(error),
+            (Ok(()), None) => read(inner),
+        })
+    }
+}
+
+fn taken() -> Error {
+    Error::invalid_state("Future: the result was taken")
+}
+
+impl<T: Clone> StdFuture for Future<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        self.poll_done(cx, |inner| inner.value.lock().clone().ok_or_else(taken))
+    }
+}
+
+impl<T> Unpin for Future<T> {}
+
+impl<T> Clone for Future<T> {
+    fn clone(&self) -> Future<T> {
+        Future::of(self.inner.clone())
+    }
+}
+
+impl<T> Drop for Future<T> {
+    fn drop(&mut self) {
+        if self.awaiting.wait.is_armed() {
+            self.inner.head.lock().listeners.remove(self.awaiting.number);
+        }
+    }
+}
+
+impl<T> fmt::Debug for Future<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.head.fmt(f)
+    }
+}
+
+/// The future of [`Future::take`].
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Take<T>(Future<T>);
+
+impl<T> StdFuture for Take<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        self.0.poll_done(cx, |inner| inner.value.lock().take().ok_or_else(taken))
+    }
+}
+
+impl<T> fmt::Debug for Take<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Take").field(&self.0).finish()
+    }
+}
+
+/// What a callback may return: nothing, or a result whose error goes to the exception handler.
+pub trait CallbackOutput {
+    /// As a result.
+    fn into_result(self) -> Result<()>;
+}
+
+impl CallbackOutput for () {
+    fn into_result(self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Of `cancel()` and the like, whose answer is of no interest.
+impl CallbackOutput for bool {
+    fn into_result(self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl<T, E: Into<Error>> CallbackOutput for Result<T, E> {
+    fn into_result(self) -> Result<()> {
+        self.map(drop).map_err(Into::into)
+    }
+}

@@ -1,0 +1,144 @@
+//! The state of a future, whatever its type.
+//!
+//! ```text
+//!             set_result, set_exception (1)
+//!   PENDING ─────────────────────────────────► FINISHED
+//!      │ cancel (2)
+//!      └─────────────────────────────────────► CANCELLED
+//! ```
+//!
+//! 1. [`Head::finish`]; 2. [`Head::cancel`]. Both happen once, tell every listener in order, and are
+//! the only ways out of PENDING. The value of a finished future stands beside the head, in
+//! `Inner<T>`; the head knows only of errors, so that a waiting task can hold it and cancel it
+//! without knowing `T`.
+
+use asyncio_core::{
+    CancelledError, Error, Result,
+    home::{LoopRef, entered},
+    listeners::Listeners,
+    sync::{Mutex, MutexGuard},
+    wait::{Cancel, Wakers},
+};
+use std::{fmt, panic::Location};
+
+/// What a future says when it is asked to be cancelled, in place of being cancelled at once.
+pub(crate) type Canceller = Box<dyn Fn(CancelledError) -> bool + Send + Sync>;
+
+pub(crate) enum Stage {
+    Pending,
+    Finished(Option<Error>),
+    Cancelled(CancelledError),
+}
+
+pub(crate) struct State {
+    pub(crate) stage: Stage,
+    pub(crate) listeners: Listeners,
+    /// Whether a failure is still to be reported as never retrieved.
+    pub(crate) unretrieved: bool,
+}
+
+pub(crate) struct Head {
+    state: Mutex<State>,
+    canceller: Option<Canceller>,
+    made_at: &'static Location<'static>,
+    home: Option<LoopRef>,
+}
+
+/// Whether a call changed the state of a future.
+#[must_use]
+#[derive(Debug, PartialEq)]
+pub(crate) enum Change {
+    Made,
+    /// It was done already.
+    Refused,
+}
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = match &self.lock().stage {
+            Stage::Pending => "pending",
+            Stage::Finished(None) => "finished",
+            Stage::Finished(Some(_)) => "failed",
+            Stage::Cancelled(_) => "cancelled",
+        };
+        write!(f, "<Future {stage} created at {}>", self.made_at)
+    }
+}
+
+impl Head {
+    pub(crate) fn new(canceller: Option<Canceller>, made_at: &'static Location<'static>) -> Head {
+        let listeners = Listeners::new();
+        Head {
+            state: Mutex::new(State { stage: Stage::Pending, listeners, unretrieved: false }),
+            canceller,
+            made_at,
+            home: entered().and_then(|scheduler| scheduler.home()),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    pub(crate) fn made_at(&self) -> &'static Location<'static> {
+        self.made_at
+    }
+
+    /// The loop that ran where the future was made.
+    pub(crate) fn home(&self) -> Option<LoopRef> {
+        self.home
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        !matches!(self.lock().stage, Stage::Pending)
+    }
+
+    /// Finishes; `store` puts the value in its place, before anyone is told.
+    pub(crate) fn finish(&self, error: Option<Error>, store: impl FnOnce()) -> Change {
+        let mut wakers = Wakers::new();
+        let mut state = self.lock();
+        if !matches!(state.stage, Stage::Pending) {
+            return Change::Refused;
+        }
+        store();
+        state.unretrieved = error.is_some();
+        state.stage = Stage::Finished(error);
+        state.listeners.notify(&mut wakers);
+        Change::Made
+    }
+
+    /// Cancels without asking the canceller.
+    pub(crate) fn cancel_now(&self, error: CancelledError) -> bool {
+        let mut wakers = Wakers::new();
+        let mut state = self.lock();
+        state.unretrieved = false;
+        if !matches!(state.stage, Stage::Pending) {
+            return false;
+        }
+        state.stage = Stage::Cancelled(error);
+        state.listeners.notify(&mut wakers);
+        true
+    }
+
+    /// The error of a future that is done, which counts as retrieved; `Ok` if it has a value.
+    pub(crate) fn outcome(&self) -> Option<Result<()>> {
+        let mut state = self.lock();
+        state.unretrieved = false;
+        match &state.stage {
+            Stage::Pending => None,
+            Stage::Finished(None) => Some(Ok(())),
+            Stage::Finished(Some(error)) => Some(Err(error.clone())),
+            Stage::Cancelled(error) => Some(Err(Error::Cancelled(error.clone()))),
+        }
+    }
+}
+
+impl Cancel for Head {
+    fn cancel(&self, error: CancelledError) -> bool {
+        match &self.canceller {
+            Some(_) if self.is_done() => self.cancel_now(error),
+            Some(canceller) => canceller(error),
+            None => self.cancel_now(error),
+        }
+    }
+}
