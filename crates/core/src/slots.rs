@@ -16,6 +16,16 @@ impl Key {
     fn generation(self) -> u32 {
         (self.0 >> 32) as u32
     }
+
+    /// The key as a number, for an operating system to keep: the place in the lower half.
+    pub fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// The key that [`to_bits`](Key::to_bits) made a number.
+    pub fn from_bits(bits: u64) -> Key {
+        Key(bits)
+    }
 }
 
 #[derive(Debug)]

@@ -1,11 +1,559 @@
-//! Readiness of I/O sources.
+//! [`Source`]: something to read from and write to, whose readiness the loop knows.
+//!
+//! A source owns its descriptor. It is registered with the loop once, for both directions, at the
+//! first wait, and deregistered when it is dropped; the operating system then tells each *change* to
+//! ready, and the source remembers it. So an operation is tried first, and waits only after
+//! `WouldBlock`, which is also what makes a direction unready again.
+//!
+//! # The law of a line
+//!
+//! Those who wait for a direction stand in line, first come, first served. *While a direction is
+//! ready and somebody waits for it, exactly one of the line has been woken and holds the turn*: an
+//! event gives it to the first; who leaves the line, because the operation is done or because it was
+//! cancelled or dropped, gives it to the next if the direction is still ready. Who holds the turn
+//! and finds that the operation would still block keeps the place. Nobody overtakes a line.
+//!
+//! # Threads
+//!
+//! The lines are plain memory of the loop's thread. A source may be sent to another thread and
+//! dropped there: the descriptor is deregistered at once, and the loop hears of it by mail.
+
+use crate::{
+    Error, Result,
+    home::{LoopRef, Mail, entered},
+    scheduler::Scheduler,
+    slots::{Key, Slots},
+    sync::Mutex,
+    wait::{Resume, Wait, Wakers},
+    wait_site::WaitSite,
+};
+use line::Line;
+// std's own: a driver is a trait object, which loom's `Arc` cannot hold, and no model has one.
+use std::{
+    collections::HashMap,
+    fmt,
+    future::Future,
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+    pin::Pin,
+    sync::{Arc, Weak},
+    task::{Context, Poll},
+};
+
+mod line;
+#[cfg(test)]
+mod tests;
+
+/// What a source is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Something to read, the end of the stream, or a connection to accept.
+    Read,
+    /// Room to write, or the end of connecting.
+    Write,
+}
+
+/// What an operating system reports of a descriptor, in one event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// A read would not block.
+    pub readable: bool,
+    /// A write would not block.
+    pub writable: bool,
+    /// The other side will send no more, or the connection is broken: from now on a short read does
+    /// not mean that the next one would block.
+    pub hangup: bool,
+}
+
+/// What tells a loop of the readiness of descriptors: its selector.
+///
+/// It reports through [`Scheduler::deliver_readiness`], edge-triggered: once for each time that a
+/// direction becomes ready, and once for what is ready when the descriptor is registered.
+pub trait Driver: Send + Sync + fmt::Debug {
+    /// Registers both directions of `fd`; events about it carry `key`.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if the descriptor is registered; what the system says otherwise.
+    fn register(&self, fd: BorrowedFd<'_>, key: Key) -> io::Result<()>;
+
+    /// Forgets `fd`. Called from any thread; what fails is of no interest.
+    fn deregister(&self, fd: BorrowedFd<'_>);
+
+    /// Whether [`Readiness::hangup`] is always reported, and a read or write that moved less than it
+    /// could have always means that the next one would block.
+    fn tells_hangups(&self) -> bool;
+}
 
 /// The sources of one loop.
-#[derive(Debug, Default)]
-pub(crate) struct Sources {}
+#[derive(Debug)]
+pub(crate) struct Sources {
+    driver: Option<Arc<dyn Driver>>,
+    entries: Slots<Entry>,
+    by_descriptor: HashMap<RawFd, Key>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    descriptor: RawFd,
+    hangup: bool,
+    read: Line,
+    write: Line,
+}
+
+impl Entry {
+    fn line(&mut self, direction: Direction) -> &mut Line {
+        match direction {
+            Direction::Read => &mut self.read,
+            Direction::Write => &mut self.write,
+        }
+    }
+}
 
 impl Sources {
-    pub(crate) const fn new() -> Sources {
-        Sources {}
+    pub(crate) fn new() -> Sources {
+        Sources { driver: None, entries: Slots::new(), by_descriptor: HashMap::new() }
+    }
+
+    fn line(&mut self, at: At, direction: Direction) -> Option<&mut Line> {
+        Some(self.entries.get_mut(at.key)?.line(direction))
+    }
+
+    fn remove(&mut self, key: Key) -> Option<Entry> {
+        let entry = self.entries.remove(key)?;
+        if self.by_descriptor.get(&entry.descriptor) == Some(&key) {
+            self.by_descriptor.remove(&entry.descriptor);
+        }
+        Some(entry)
+    }
+}
+
+/// Readiness of I/O.
+impl Scheduler {
+    /// Sets what registers the descriptors of sources.
+    pub fn set_driver(&self, driver: Arc<dyn Driver>) {
+        let previous = self.sources.borrow_mut().driver.replace(driver);
+        drop(previous);
+    }
+
+    /// Hears what became ready, and puts who waited for it first into the ready queue. False if the
+    /// source is gone.
+    pub fn deliver_readiness(&self, key: Key, readiness: Readiness) -> bool {
+        let mut wakers = Wakers::new();
+        let mut sources = self.sources.borrow_mut();
+        let Some(entry) = sources.entries.get_mut(key) else { return false };
+        entry.hangup |= readiness.hangup;
+        if readiness.readable {
+            entry.read.become_ready(&mut wakers);
+        }
+        if readiness.writable {
+            entry.write.become_ready(&mut wakers);
+        }
+        true
+    }
+
+    /// Whether a source of this loop owns the descriptor, so that nobody else may watch it.
+    pub fn owns_descriptor(&self, descriptor: RawFd) -> bool {
+        self.sources.borrow().by_descriptor.contains_key(&descriptor)
+    }
+
+    /// Whether somebody waits for a source, so that I/O could still wake the loop.
+    pub fn is_waiting_for_io(&self) -> bool {
+        let sources = self.sources.borrow();
+        sources.entries.values().any(|e| e.read.is_waited_for() || e.write.is_waited_for())
+    }
+
+    fn add_source(&self, fd: BorrowedFd<'_>) -> Result<(Key, Weak<dyn Driver>)> {
+        let driver = self.sources.borrow().driver.clone();
+        let Some(driver) = driver else {
+            return Err(Error::runtime("the event loop has no selector"));
+        };
+        let descriptor = fd.as_raw_fd();
+        let entry = Entry { descriptor, hangup: false, read: Line::new(), write: Line::new() };
+        let key = self.sources.borrow_mut().entries.insert(entry);
+        if let Err(error) = driver.register(fd, key) {
+            drop(self.sources.borrow_mut().entries.remove(key));
+            return Err(match error.kind() {
+                io::ErrorKind::AlreadyExists => {
+                    Error::runtime(format!("File descriptor {descriptor} is watched already"))
+                }
+                _ => error.into(),
+            });
+        }
+        // An older source of the same number was closed on another thread, and its mail is to come.
+        self.sources.borrow_mut().by_descriptor.insert(descriptor, key);
+        Ok((key, Arc::downgrade(&driver)))
+    }
+
+    fn remove_source(&self, key: Key) {
+        let mut wakers = Wakers::new();
+        let entry = self.sources.borrow_mut().remove(key);
+        if let Some(mut entry) = entry {
+            entry.read.wake_all(&mut wakers);
+            entry.write.wake_all(&mut wakers);
+        }
+    }
+}
+
+/// Where a source is registered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct At {
+    home: LoopRef,
+    key: Key,
+}
+
+#[derive(Debug)]
+struct Registration {
+    at: At,
+    driver: Weak<dyn Driver>,
+}
+
+/// Something to read from and write to, which owns its non-blocking descriptor; see the
+/// [module](self).
+///
+/// It belongs to no loop until an operation waits for the first time; then to the loop that runs,
+/// until that is closed.
+pub struct Source<T: AsFd> {
+    registration: Mutex<Option<Registration>>,
+    /// Taken out by `into_inner` alone.
+    io: Option<T>,
+}
+
+impl<T: AsFd> Source<T> {
+    /// Takes `io` over. Its descriptor has to be in non-blocking mode, and nobody else may close it.
+    pub fn new(io: T) -> Source<T> {
+        Source { registration: Mutex::new(None), io: Some(io) }
+    }
+
+    /// What is read from and written to.
+    pub fn get_ref(&self) -> &T {
+        self.io.as_ref().expect("only `into_inner` takes it, and the source with it")
+    }
+
+    /// Gives `T` back, deregistered.
+    pub fn into_inner(mut self) -> T {
+        self.deregister();
+        self.io.take().expect("a source has it until here")
+    }
+
+    /// Registers the source with the loop that runs in this thread, if that was not done yet.
+    ///
+    /// # Errors
+    /// `Runtime` if no loop runs here, if the source belongs to another open loop, or if its
+    /// descriptor is watched by somebody else; what the system says if it cannot be waited for.
+    pub fn register(&self) -> Result<()> {
+        self.registered_now().map(drop)
+    }
+
+    /// Where it is registered; `None` if it is not, or if its loop was closed.
+    fn registered(&self) -> Result<Option<At>> {
+        match &*self.registration.lock() {
+            Some(Registration { at, driver }) => match (at.home.local(), entered()) {
+                (Some(_), None) => Ok(Some(*at)),
+                (Some(_), Some(running)) if running.home() == Some(at.home) => Ok(Some(*at)),
+                (Some(_), Some(_)) => {
+                    Err(Error::runtime("the socket or transport belongs to another event loop"))
+                }
+                (None, _) if driver.strong_count() == 0 => Ok(None),
+                (None, _) => Err(Error::runtime(
+                    "the socket or transport belongs to an event loop of another thread",
+                )),
+            },
+            None => Ok(None),
+        }
+    }
+
+    fn registered_now(&self) -> Result<At> {
+        if let Some(at) = self.registered()? {
+            return Ok(at);
+        }
+        let scheduler = entered().ok_or_else(|| Error::runtime("no running event loop"))?;
+        let home = scheduler.check_open()?;
+        let (key, driver) = scheduler.add_source(self.get_ref().as_fd())?;
+        let at = At { home, key };
+        *self.registration.lock() = Some(Registration { at, driver });
+        Ok(at)
+    }
+
+    fn deregister(&mut self) {
+        let registration = self.registration.lock().take();
+        let (Some(Registration { at, driver }), Some(io)) = (registration, &self.io) else {
+            return;
+        };
+        // Before the number can be reused, and whatever thread this is.
+        let Some(driver) = driver.upgrade() else { return };
+        driver.deregister(io.as_fd());
+        match at.home.local() {
+            Some(scheduler) => scheduler.remove_source(at.key),
+            None => {
+                let quiet = move || {
+                    if let Some(scheduler) = at.home.local() {
+                        scheduler.remove_source(at.key);
+                    }
+                };
+                let _ = at.home.send(Mail::Quiet(Box::new(quiet)));
+            }
+        }
+    }
+
+    /// Says that an operation in `direction` was found to block, so that the next one waits for an
+    /// event. For those who do not use [`poll_io`](Source::poll_io), directly after `WouldBlock`.
+    pub fn clear_readiness(&self, direction: Direction) {
+        if let Ok(Some(at)) = self.registered() {
+            at.with_line(direction, Line::become_unready);
+        }
+    }
+
+    /// Forgets all that is known, because the descriptor has just begun something new: connecting.
+    pub fn reset_readiness(&self) {
+        let Ok(Some(At { home, key })) = self.registered() else { return };
+        let Some(scheduler) = home.local() else { return };
+        if let Some(entry) = scheduler.sources.borrow_mut().entries.get_mut(key) {
+            entry.hangup = false;
+            entry.read.become_unready();
+            entry.write.become_unready();
+        }
+    }
+
+    /// Waits until a read would probably not block; see [`Ready`].
+    pub fn readable(&self, site: WaitSite) -> Ready<'_, T> {
+        Ready { source: self, direction: Direction::Read, turn: Turn::new(), site }
+    }
+
+    /// Waits until a write would probably not block; see [`Ready`].
+    pub fn writable(&self, site: WaitSite) -> Ready<'_, T> {
+        Ready { source: self, direction: Direction::Write, turn: Turn::new(), site }
+    }
+
+    /// Does `operation` as soon as it does not block: the body of a leaf future, whose place in the
+    /// line is `turn`. The same turn always comes with the same source and direction.
+    ///
+    /// `drained` tells of a result whether it was less than it could have been, so that the next
+    /// operation would block (a short read or write of a stream; never a datagram). It is believed
+    /// only where the driver [tells hang-ups](Driver::tells_hangups) and none was told.
+    ///
+    /// The outer error is that of the wait: the cancellation, no running loop, a wrong thread. The
+    /// inner result is the operation's own.
+    ///
+    /// # Cancellation
+    /// A wait that is cancelled has done nothing: what there is to read is left to the next one.
+    pub fn poll_io<R>(
+        &self,
+        cx: &mut Context<'_>,
+        turn: &mut Turn,
+        direction: Direction,
+        site: WaitSite,
+        mut operation: impl FnMut(&T) -> io::Result<R>,
+        drained: impl FnOnce(&R) -> bool,
+    ) -> Poll<Result<io::Result<R>>> {
+        match turn.poll(cx, site) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Ready(Ok(Now::MyTurn)) => {}
+            Poll::Ready(Ok(Now::New)) => {
+                let at = self.registered()?;
+                if let Some(at) = at.filter(|at| at.with_line(direction, |l| l.must_wait())) {
+                    turn.wait(cx, site, at, direction);
+                    return Poll::Pending;
+                }
+            }
+        }
+        let result = loop {
+            match operation(self.get_ref()) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let at = match self.registered_now() {
+                        Ok(at) => at,
+                        Err(error) => {
+                            turn.leave();
+                            return Poll::Ready(Err(error));
+                        }
+                    };
+                    at.with_line(direction, Line::become_unready);
+                    turn.wait(cx, site, at, direction);
+                    return Poll::Pending;
+                }
+                result => break result,
+            }
+        };
+        if result.as_ref().is_ok_and(drained) {
+            if let Ok(Some(at)) = self.registered() {
+                at.drained(direction);
+            }
+        }
+        turn.leave();
+        Poll::Ready(Ok(result))
+    }
+}
+
+impl<T: AsFd> Drop for Source<T> {
+    fn drop(&mut self) {
+        self.deregister();
+    }
+}
+
+impl<T: AsFd + fmt::Debug> fmt::Debug for Source<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Source").field(self.get_ref()).finish()
+    }
+}
+
+impl At {
+    /// Calls `f` with the line of a direction; the default if the source is gone, or is another
+    /// thread's.
+    fn with_line<R: Default>(self, direction: Direction, f: impl FnOnce(&mut Line) -> R) -> R {
+        let Some(scheduler) = self.home.local() else { return R::default() };
+        scheduler.sources.borrow_mut().line(self, direction).map(f).unwrap_or_default()
+    }
+
+    /// An operation moved less than it could have.
+    fn drained(self, direction: Direction) {
+        let Some(scheduler) = self.home.local() else { return };
+        let mut sources = scheduler.sources.borrow_mut();
+        let tells_hangups = sources.driver.as_ref().is_some_and(|driver| driver.tells_hangups());
+        if let Some(entry) =
+            sources.entries.get_mut(self.key).filter(|e| tells_hangups && !e.hangup)
+        {
+            entry.line(direction).become_unready();
+        }
+    }
+}
+
+/// A place in the line of a source: what a leaf future keeps between polls of
+/// [`poll_io`](Source::poll_io). Dropping it gives the place up, and passes an unused turn on.
+#[derive(Debug, Default)]
+pub struct Turn {
+    wait: Wait,
+    place: Option<Place>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    at: At,
+    direction: Direction,
+    number: u64,
+}
+
+/// How a turn stands that does not wait.
+enum Now {
+    /// It has not waited yet.
+    New,
+    /// It has waited, and may try.
+    MyTurn,
+}
+
+impl Turn {
+    /// A turn that is in no line.
+    pub const fn new() -> Turn {
+        Turn { wait: Wait::new(), place: None }
+    }
+
+    fn poll(&mut self, cx: &Context<'_>, site: WaitSite) -> Poll<Result<Now>> {
+        let Some(place) = self.place else { return Poll::Ready(Ok(Now::New)) };
+        if !place.at.home.is_local() {
+            self.leave();
+            return Poll::Ready(Err(Error::runtime(
+                "a wait for I/O was moved to another thread, or its event loop is closed",
+            )));
+        }
+        let mut replaced = None;
+        let resume = self.wait.poll(
+            cx,
+            site,
+            || None,
+            |waiter| {
+                replaced = place.at.with_line(place.direction, |l| l.replace(place.number, waiter));
+            },
+        );
+        match resume {
+            Resume::Pending => Poll::Pending,
+            Resume::Woken => Poll::Ready(Ok(Now::MyTurn)),
+            Resume::Cancelled { error, .. } => {
+                self.leave();
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+
+    /// Goes to the end of the line, or back to the place that it has.
+    fn wait(&mut self, cx: &Context<'_>, site: WaitSite, at: At, direction: Direction) {
+        self.wait.arm(cx, site, None);
+        let Some(waiter) = self.wait.waiter() else { return };
+        let replaced = match self.place {
+            Some(place) => place.at.with_line(direction, |l| l.replace(place.number, waiter)),
+            None => {
+                let number = at.with_line(direction, |line| line.push(waiter));
+                self.place = Some(Place { at, direction, number });
+                None
+            }
+        };
+        drop(replaced);
+    }
+
+    /// Leaves the line; if the direction is still ready, the next one's turn has come.
+    fn leave(&mut self) {
+        let Some(place) = self.place.take() else { return };
+        self.wait.disarm();
+        if place.at.home.is_local() {
+            place.give_up();
+        } else {
+            let _ = place.at.home.send(Mail::Quiet(Box::new(move || place.give_up())));
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl Place {
+    fn give_up(self) {
+        // Both are dropped when the lines are free again: they may lead anywhere.
+        let mut wakers = Wakers::new();
+        let waiter = self.at.with_line(self.direction, |line| {
+            let waiter = line.remove(self.number);
+            line.pass_on(&mut wakers);
+            waiter
+        });
+        drop(waiter);
+    }
+}
+
+/// The leaf future of [`Source::readable`] and [`Source::writable`].
+///
+/// It may be over although the operation still blocks; then say so with
+/// [`Source::clear_readiness`], and wait again.
+///
+/// # Cancellation
+/// Readiness is no thing that could be lost: what is there is left to the next one.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Ready<'a, T: AsFd> {
+    source: &'a Source<T>,
+    direction: Direction,
+    turn: Turn,
+    site: WaitSite,
+}
+
+impl<T: AsFd> Future for Ready<'_, T> {
+    type Output = Result<()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let this = self.get_mut();
+        if this.turn.place.is_none() {
+            if let Err(error) = this.source.register() {
+                return Poll::Ready(Err(error));
+            }
+        }
+        let outcome = this.source.poll_io(
+            cx,
+            &mut this.turn,
+            this.direction,
+            this.site,
+            |_| Ok(()),
+            |_| false,
+        );
+        outcome.map(|outcome| outcome.map(drop))
     }
 }

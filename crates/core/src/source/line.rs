@@ -1,0 +1,118 @@
+//! [`Line`]: who waits for one direction of a source, and whether it is ready. Its law is told in
+//! the module above.
+
+use crate::wait::{Waiter, Wakers};
+use std::collections::VecDeque;
+
+/// One who waits.
+#[derive(Debug)]
+struct Standing {
+    number: u64,
+    waiter: Waiter,
+    /// Whether it was woken, and has neither left nor gone back to waiting.
+    has_turn: bool,
+}
+
+/// The line of one direction. Nobody holds on to a borrow of it while a waiter is dropped: what is
+/// taken out is returned.
+#[derive(Debug)]
+pub(super) struct Line {
+    ready: bool,
+    /// The number of the next one.
+    next: u64,
+    /// Nearly every line has one; it needs no allocation. Empty only if `rest` is.
+    first: Option<Standing>,
+    rest: VecDeque<Standing>,
+}
+
+impl Line {
+    /// A line without anyone. Its direction counts as ready until an operation finds otherwise.
+    pub(super) const fn new() -> Line {
+        Line { ready: true, next: 0, first: None, rest: VecDeque::new() }
+    }
+
+    /// The direction became ready.
+    pub(super) fn become_ready(&mut self, wakers: &mut Wakers) {
+        self.ready = true;
+        self.pass_on(wakers);
+    }
+
+    /// An operation found, or would find, that it blocks.
+    pub(super) fn become_unready(&mut self) {
+        self.ready = false;
+    }
+
+    /// Whether one who comes now has to wait.
+    pub(super) fn must_wait(&self) -> bool {
+        !self.ready || self.is_waited_for()
+    }
+
+    /// Whether anyone waits. One who was cancelled does not, from the moment of the cancellation.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.everyone().any(|standing| standing.has_turn || standing.waiter.is_waiting())
+    }
+
+    /// Adds one at the end, and tells its number.
+    pub(super) fn push(&mut self, waiter: Waiter) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        let standing = Standing { number, waiter, has_turn: false };
+        match self.first {
+            None => self.first = Some(standing),
+            Some(_) => self.rest.push_back(standing),
+        }
+        number
+    }
+
+    /// Puts `waiter` in the place of one who goes on waiting there. Returns the one that stood there.
+    pub(super) fn replace(&mut self, number: u64, waiter: Waiter) -> Option<Waiter> {
+        let standing = match &mut self.first {
+            Some(first) if first.number == number => first,
+            _ => {
+                let place = self.find(number)?;
+                self.rest.get_mut(place)?
+            }
+        };
+        standing.has_turn = false;
+        Some(std::mem::replace(&mut standing.waiter, waiter))
+    }
+
+    /// Takes one out, wherever it stands.
+    pub(super) fn remove(&mut self, number: u64) -> Option<Waiter> {
+        let gone = if self.first.as_ref().is_some_and(|first| first.number == number) {
+            std::mem::replace(&mut self.first, self.rest.pop_front())
+        } else {
+            let place = self.find(number)?;
+            self.rest.remove(place)
+        };
+        gone.map(|standing| standing.waiter)
+    }
+
+    /// Gives the turn to the first who still waits, if the direction is ready and nobody has it.
+    pub(super) fn pass_on(&mut self, wakers: &mut Wakers) {
+        if !self.ready || self.everyone().any(|standing| standing.has_turn) {
+            return;
+        }
+        for standing in self.first.iter_mut().chain(&mut self.rest) {
+            if standing.waiter.wake(wakers) {
+                standing.has_turn = true;
+                return;
+            }
+        }
+    }
+
+    /// Wakes everyone: the source is gone.
+    pub(super) fn wake_all(&mut self, wakers: &mut Wakers) {
+        for standing in self.everyone() {
+            standing.waiter.wake(wakers);
+        }
+    }
+
+    fn everyone(&self) -> impl Iterator<Item = &Standing> {
+        self.first.iter().chain(&self.rest)
+    }
+
+    fn find(&self, number: u64) -> Option<usize> {
+        self.rest.binary_search_by_key(&number, |standing| standing.number).ok()
+    }
+}
