@@ -1,0 +1,246 @@
+//! [`EventLoop`]: its life, from `new_event_loop` to `close`.
+
+mod builder;
+mod errors;
+mod scheduling;
+mod tasks;
+mod turn;
+
+#[cfg(test)]
+mod tests;
+
+pub use builder::EventLoopBuilder;
+pub use errors::ExceptionHandler;
+pub use scheduling::Calls;
+pub use tasks::{TaskFactory, eager_task_factory};
+
+use crate::{
+    events::{self, LoopHandle},
+    inbox::{Bell, Inbox},
+    log,
+    selector::{Notifier, Selector},
+};
+use asyncio_core::{
+    Error, Result,
+    event_loop::{AbstractEventLoop, Job},
+    exception::{self, Level},
+    home::{Entered, LoopRef},
+    scheduler::{Scheduler, State},
+};
+use std::{
+    any::Any,
+    cell::{Cell, RefCell},
+    fmt,
+    rc::{Rc, Weak},
+    sync::Arc,
+    time::Duration,
+};
+use turn::Pace;
+
+/// A FIFO event loop (asyncio's `SelectorEventLoop`, which is its `EventLoop` on Unix).
+///
+/// Clones are handles to the same loop. All of them stay on the thread that made the loop; what
+/// other threads may have is its [`handle`](EventLoop::handle). Most programs need none of this:
+/// they call [`run`](crate::run).
+///
+/// When the last handle is dropped, a loop that was not closed says so in the log and is closed.
+///
+/// ```
+/// let event_loop = asyncio_loop::new_event_loop()?;
+/// let stop = event_loop.clone();
+/// event_loop.call_soon(move || stop.stop())?;
+/// event_loop.run_forever()?;
+/// event_loop.close()?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct EventLoop(pub(crate) Rc<Inner>);
+
+pub(crate) struct Inner {
+    home: LoopRef,
+    inbox: &'static Inbox<Arc<Notifier>>,
+    /// Taken out when the loop is closed.
+    selector: RefCell<Option<Rc<Selector>>>,
+    pace: Pace,
+    exception_handler: RefCell<Option<ExceptionHandler>>,
+    /// What time it was when the loop was closed.
+    closed_at: Cell<Duration>,
+}
+
+impl Bell for Arc<Notifier> {
+    fn ring(&self) {
+        self.notify();
+    }
+}
+
+/// What crates that do not know [`EventLoop`] reach through the scheduler.
+struct Door(Weak<Inner>);
+
+impl AbstractEventLoop for Door {
+    fn submit(&self, _job: Job) -> Result<()> {
+        Err(Error::runtime("Event loop is closed"))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.upgrade() {
+            Some(inner) => EventLoop(inner).fmt(f),
+            None => f.write_str("<EventLoop closed=true>"),
+        }
+    }
+}
+
+/// `<EventLoop running=false closed=false debug=false>`
+impl fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (running, closed, debug) = (self.is_running(), self.is_closed(), self.get_debug());
+        write!(f, "<EventLoop running={running} closed={closed} debug={debug}>")
+    }
+}
+
+/// Life.
+impl EventLoop {
+    /// A loop with other settings than [`new_event_loop`](crate::new_event_loop) gives.
+    pub fn builder() -> EventLoopBuilder {
+        EventLoopBuilder::default()
+    }
+
+    fn open(is_virtual: bool, debug: bool) -> Result<EventLoop> {
+        log::install();
+        let selector = Selector::new()?;
+        let bell = selector.notifier();
+        let home = LoopRef::open(is_virtual, || Box::new(Inbox::<Arc<Notifier>>::new()));
+        let Some(inbox) = home.remote().as_any().downcast_ref() else {
+            return Err(Error::runtime(
+                "new_event_loop: another kind of loop lives in this process",
+            ));
+        };
+        let this = EventLoop(Rc::new(Inner {
+            home,
+            inbox,
+            selector: RefCell::new(Some(Rc::new(selector))),
+            pace: Pace::new(),
+            exception_handler: RefCell::new(None),
+            closed_at: Cell::new(Duration::ZERO),
+        }));
+        inbox.open(home.id(), bell);
+        let scheduler = this.scheduler()?;
+        scheduler.set_debug(debug);
+        scheduler.set_event_loop(Rc::new(Door(Rc::downgrade(&this.0))));
+        Ok(this)
+    }
+
+    /// The loop's data.
+    pub(crate) fn scheduler(&self) -> Result<&'static Scheduler> {
+        let scheduler = self.0.home.local();
+        scheduler.ok_or_else(|| Error::runtime("Event loop is closed"))
+    }
+
+    /// What finds the loop from anywhere in the workspace; it can be sent and kept.
+    pub fn home(&self) -> LoopRef {
+        self.0.home
+    }
+
+    /// What other threads may have of the loop.
+    pub fn handle(&self) -> LoopHandle {
+        LoopHandle::new(self.0.home)
+    }
+
+    /// Runs until [`stop`](EventLoop::stop) is called (`loop.run_forever`).
+    ///
+    /// # Errors
+    /// `Runtime` if the loop is closed or runs already, or if another loop runs in this thread;
+    /// `KeyboardInterrupt` if a callback or task ended so; under the virtual clock `Deadlock` if
+    /// nothing is left that could make anything ready; and what the system says if it cannot wait.
+    pub fn run_forever(&self) -> Result<()> {
+        let run = Run::begin(self)?;
+        loop {
+            self.run_once(run.scheduler)?;
+            if let Some(error) = run.scheduler.take_fatal() {
+                return Err(error);
+            }
+            if run.scheduler.is_stopping() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Ends the run at the end of the current iteration (`loop.stop`): what is ready already still
+    /// runs, what that makes ready waits for the next run. Before a run, it limits that to one
+    /// iteration. Does nothing to a closed loop.
+    pub fn stop(&self) {
+        if let Ok(scheduler) = self.scheduler() {
+            scheduler.stop();
+        }
+    }
+
+    /// Whether it runs (`loop.is_running`).
+    pub fn is_running(&self) -> bool {
+        self.scheduler().is_ok_and(|scheduler| scheduler.state() == State::Running)
+    }
+
+    /// Whether it is closed (`loop.is_closed`).
+    pub fn is_closed(&self) -> bool {
+        self.0.home.local().is_none()
+    }
+
+    /// Closes the loop (`loop.close`): nothing that is ready or waits will run, and unfinished tasks
+    /// are dropped here. Everything asked of the loop from now on is the error `Event loop is
+    /// closed`. A second call does nothing.
+    ///
+    /// # Errors
+    /// `Runtime` if the loop runs.
+    pub fn close(&self) -> Result<()> {
+        let Ok(scheduler) = self.scheduler() else { return Ok(()) };
+        if scheduler.state() == State::Running {
+            return Err(Error::runtime("Cannot close a running event loop"));
+        }
+        self.0.closed_at.set(scheduler.time());
+        // What is on its way arrives, so that it is dropped on this thread.
+        self.0.inbox.close(|mail| scheduler.deliver(mail));
+        scheduler.close();
+        drop(self.0.exception_handler.take());
+        drop(self.0.selector.take());
+        Ok(())
+    }
+}
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        if Rc::strong_count(&self.0) == 1 && !self.is_closed() {
+            exception::log(Level::Warning, &format!("unclosed event loop {self:?}"));
+            // It cannot be running: a run holds a handle.
+            let _ = self.close();
+        }
+    }
+}
+
+/// A run; dropping it ends the run.
+struct Run {
+    scheduler: &'static Scheduler,
+    _entered: Entered,
+}
+
+impl Run {
+    fn begin(this: &EventLoop) -> Result<Run> {
+        this.check_may_run()?;
+        let scheduler = this.scheduler()?;
+        events::set_running(Some(this.clone()));
+        scheduler.set_running(true);
+        this.0.pace.hurry();
+        Ok(Run { scheduler, _entered: this.0.home.enter() })
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.scheduler.restart();
+        self.scheduler.set_running(false);
+        events::set_running(None);
+    }
+}

@@ -1,0 +1,46 @@
+//! How a loop is made.
+
+use super::EventLoop;
+use asyncio_core::Result;
+
+/// Makes an [`EventLoop`] with settings of its own.
+///
+/// ```
+/// let event_loop = asyncio_loop::EventLoop::builder().virtual_time(true).build()?;
+/// assert!(event_loop.time().is_zero());
+/// event_loop.close()?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use]
+pub struct EventLoopBuilder {
+    is_virtual: bool,
+    debug: Option<bool>,
+}
+
+impl EventLoopBuilder {
+    /// Whether time is virtual: it starts at zero, and when nothing is ready it jumps to the next
+    /// timer, unless a job in another thread or a child process is still to come back. If nothing at
+    /// all is left that could make anything ready, the run ends with `Error::Deadlock`.
+    pub fn virtual_time(mut self, on: bool) -> Self {
+        self.is_virtual = on;
+        self
+    }
+
+    /// Whether debug mode is on. Without this call the environment says it: it is on if
+    /// `PYTHONASYNCIODEBUG` is set and not empty.
+    pub fn debug(mut self, on: bool) -> Self {
+        self.debug = Some(on);
+        self
+    }
+
+    /// Makes the loop.
+    ///
+    /// # Errors
+    /// What the system says if it has no descriptor left for the poller.
+    pub fn build(self) -> Result<EventLoop> {
+        let by_environment =
+            || std::env::var_os("PYTHONASYNCIODEBUG").is_some_and(|value| !value.is_empty());
+        EventLoop::open(self.is_virtual, self.debug.unwrap_or_else(by_environment))
+    }
+}

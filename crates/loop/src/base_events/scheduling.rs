@@ -1,0 +1,182 @@
+//! Callbacks and time.
+
+use super::EventLoop;
+use crate::events::LoopHandle;
+use asyncio_core::{
+    Result,
+    context::{Context, current_values},
+    handle::{Handle, ThreadsafeHandle, TimerHandle},
+    listeners::Parked,
+    scheduler::Scheduler,
+};
+use asyncio_future::{CallbackOutput, Future};
+use std::{panic::Location, time::Duration};
+
+type Call = Box<dyn FnOnce() -> Result<()>>;
+
+/// Scheduling. A callback returns nothing, or a result whose error goes to the exception handler.
+impl EventLoop {
+    /// Runs `callback` in the next iteration, after what is ready already, in a copy of the current
+    /// context (`loop.call_soon`).
+    ///
+    /// # Errors
+    /// `Runtime` if the loop is closed.
+    #[track_caller]
+    pub fn call_soon<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce() -> R + 'static,
+    ) -> Result<Handle> {
+        self.calls().call_soon(callback)
+    }
+
+    /// [`call_at`](EventLoop::call_at), `delay` from now (`loop.call_later`).
+    ///
+    /// # Errors
+    /// `Runtime` if the loop is closed.
+    #[track_caller]
+    pub fn call_later<R: CallbackOutput>(
+        &self,
+        delay: Duration,
+        callback: impl FnOnce() -> R + 'static,
+    ) -> Result<TimerHandle> {
+        self.calls().call_later(delay, callback)
+    }
+
+    /// Runs `callback` in the first iteration that begins at `when` or after, in loop time, in a copy
+    /// of the current context (`loop.call_at`). Timers run by time, and by creation where that is
+    /// equal; a time that has passed counts. One too far away to be counted in nanoseconds (584
+    /// years) never comes.
+    ///
+    /// # Errors
+    /// `Runtime` if the loop is closed.
+    #[track_caller]
+    pub fn call_at<R: CallbackOutput>(
+        &self,
+        when: Duration,
+        callback: impl FnOnce() -> R + 'static,
+    ) -> Result<TimerHandle> {
+        self.calls().call_at(when, callback)
+    }
+
+    /// [`LoopHandle::call_soon_threadsafe`], from the loop's own thread.
+    ///
+    /// # Errors
+    /// `Runtime` if the loop is closed.
+    pub fn call_soon_threadsafe<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<ThreadsafeHandle> {
+        LoopHandle::new(self.home()).call_soon_threadsafe(callback)
+    }
+
+    /// The same calls with `context=`: callbacks run in `context` itself, and what they set stays
+    /// there.
+    ///
+    /// ```
+    /// use asyncio_core::context::{Context, ContextVar};
+    /// static USER: ContextVar<&str> = ContextVar::new("user");
+    /// let event_loop = asyncio_loop::new_event_loop()?;
+    /// let context = Context::current();
+    /// event_loop.in_context(&context).call_soon(|| drop(USER.set("ann")))?;
+    /// event_loop.stop();
+    /// event_loop.run_forever()?;
+    /// assert_eq!((context.get(&USER), USER.get()), (Some("ann"), None));
+    /// event_loop.close()?;
+    /// # Ok::<(), asyncio_core::Error>(())
+    /// ```
+    pub fn in_context<'a>(&'a self, context: &Context) -> Calls<'a> {
+        Calls { event_loop: self, context: Some(context.clone()) }
+    }
+
+    fn calls(&self) -> Calls<'_> {
+        Calls { event_loop: self, context: None }
+    }
+
+    /// Loop time (`loop.time`): it counts from an arbitrary start, which the loops of a process have
+    /// in common, and never goes back. A virtual clock starts at zero, and a closed loop's stands.
+    pub fn time(&self) -> Duration {
+        self.scheduler().map_or(self.0.closed_at.get(), Scheduler::time)
+    }
+
+    /// A pending future of this loop (`loop.create_future`).
+    #[track_caller]
+    pub fn create_future<T>(&self) -> Future<T> {
+        let _entered = self.home().enter();
+        Future::new()
+    }
+}
+
+/// What [`EventLoop::in_context`] returns.
+#[derive(Debug)]
+#[must_use]
+pub struct Calls<'a> {
+    event_loop: &'a EventLoop,
+    context: Option<Context>,
+}
+
+impl Calls<'_> {
+    /// [`EventLoop::call_soon`] with `context=`.
+    ///
+    /// # Errors
+    /// `Runtime` if the loop is closed.
+    #[track_caller]
+    pub fn call_soon<R: CallbackOutput>(
+        self,
+        callback: impl FnOnce() -> R + 'static,
+    ) -> Result<Handle> {
+        let location = Location::caller();
+        self.register(callback, |scheduler, call, context| {
+            scheduler.call_soon(call, context.values(), location)
+        })
+    }
+
+    /// [`EventLoop::call_later`] with `context=`.
+    ///
+    /// # Errors
+    /// `Runtime` if the loop is closed.
+    #[track_caller]
+    pub fn call_later<R: CallbackOutput>(
+        self,
+        delay: Duration,
+        callback: impl FnOnce() -> R + 'static,
+    ) -> Result<TimerHandle> {
+        let when = self.event_loop.time().saturating_add(delay);
+        self.call_at(when, callback)
+    }
+
+    /// [`EventLoop::call_at`] with `context=`.
+    ///
+    /// # Errors
+    /// `Runtime` if the loop is closed.
+    #[track_caller]
+    pub fn call_at<R: CallbackOutput>(
+        self,
+        when: Duration,
+        callback: impl FnOnce() -> R + 'static,
+    ) -> Result<TimerHandle> {
+        let location = Location::caller();
+        let handle = self.register(callback, |scheduler, call, context| {
+            scheduler.call_at(when, call, context.values(), location)
+        })?;
+        Ok(TimerHandle::new(handle, when))
+    }
+
+    #[track_caller]
+    fn register<R: CallbackOutput>(
+        self,
+        callback: impl FnOnce() -> R + 'static,
+        register: impl FnOnce(&Scheduler, Call, &Context) -> Result<Parked>,
+    ) -> Result<Handle> {
+        let scheduler = self.event_loop.scheduler()?;
+        let location = Location::caller();
+        let (call, context): (Call, _) = match self.context {
+            None => (Box::new(|| callback().into_result()), Context::of(current_values())),
+            Some(context) => {
+                let inside = context.clone();
+                (Box::new(move || inside.run(|| callback().into_result())?), context)
+            }
+        };
+        let parked = register(scheduler, call, &context)?;
+        Ok(Handle::new(parked, context, location))
+    }
+}

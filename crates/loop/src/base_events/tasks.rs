@@ -1,0 +1,190 @@
+//! Tasks of a loop, and running until one is done.
+
+use super::EventLoop;
+use asyncio_core::{Error, Result, scheduler::State};
+use asyncio_future::Future;
+use asyncio_task::{AnyTask, FutureLike, Task, TaskBuilder, ensure_future};
+use std::{
+    any::Any,
+    future::{Future as StdFuture, IntoFuture},
+    panic::Location,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+/// How a loop makes tasks, if not in the usual way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TaskFactory {
+    /// The first step of a task runs inside `create_task`, so that one that need not wait costs no
+    /// iteration.
+    Eager,
+}
+
+/// The task factory that starts tasks eagerly (`asyncio.eager_task_factory`).
+///
+/// ```
+/// let event_loop = asyncio_loop::new_event_loop()?;
+/// event_loop.set_task_factory(asyncio_loop::eager_task_factory);
+/// let done = event_loop.run_until_complete(async {
+///     Ok(asyncio_task::create_task(async { Ok(()) }).done())
+/// })?;
+/// assert!(done);
+/// event_loop.close()?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
+#[allow(non_upper_case_globals)] // Its name in Python.
+pub const eager_task_factory: TaskFactory = TaskFactory::Eager;
+
+/// Tasks.
+impl EventLoop {
+    /// Runs `coroutine` as a task of this loop (`loop.create_task`). Its first step runs in the next
+    /// iteration, also if the loop does not run yet. With keyword arguments it is
+    /// [`create_task_with`](EventLoop::create_task_with).
+    ///
+    /// If the loop is closed, the coroutine is dropped, and the task has ended with the error
+    /// `Event loop is closed`.
+    #[track_caller]
+    pub fn create_task<F, T>(&self, coroutine: F) -> Task<T>
+    where
+        F: IntoFuture<Output = Result<T>>,
+        F::IntoFuture: 'static,
+        T: 'static,
+    {
+        self.create(TaskBuilder::default().location(Location::caller()), coroutine)
+    }
+
+    /// [`create_task`](EventLoop::create_task) with keyword arguments.
+    ///
+    /// ```
+    /// use asyncio_task::Task;
+    /// let event_loop = asyncio_loop::new_event_loop()?;
+    /// let task = event_loop.create_task_with(Task::builder().name("answer"), async { Ok(42) });
+    /// assert_eq!(&*task.name(), "answer");
+    /// assert_eq!(event_loop.run_until_complete(task)?, 42);
+    /// event_loop.close()?;
+    /// # Ok::<(), asyncio_core::Error>(())
+    /// ```
+    pub fn create_task_with<F, T>(&self, arguments: TaskBuilder, coroutine: F) -> Task<T>
+    where
+        F: IntoFuture<Output = Result<T>>,
+        F::IntoFuture: 'static,
+        T: 'static,
+    {
+        self.create(arguments, coroutine)
+    }
+
+    fn create<F, T>(&self, task: TaskBuilder, coroutine: F) -> Task<T>
+    where
+        F: IntoFuture<Output = Result<T>>,
+        F::IntoFuture: 'static,
+        T: 'static,
+    {
+        let _entered = self.home().enter();
+        task.create(coroutine)
+    }
+
+    /// Chooses how tasks are made (`loop.set_task_factory`); `None` is the usual way. A task that
+    /// says itself whether it starts eagerly is not concerned.
+    pub fn set_task_factory(&self, factory: impl Into<Option<TaskFactory>>) {
+        if let Ok(scheduler) = self.scheduler() {
+            scheduler.set_eager_tasks(factory.into() == Some(TaskFactory::Eager));
+        }
+    }
+
+    /// The task factory that was set (`loop.get_task_factory`).
+    pub fn get_task_factory(&self) -> Option<TaskFactory> {
+        let is_eager = self.scheduler().is_ok_and(|scheduler| scheduler.eager_tasks());
+        is_eager.then_some(TaskFactory::Eager)
+    }
+
+    /// The unfinished tasks of this loop, in the order of creation (`asyncio.all_tasks(loop)`).
+    pub fn all_tasks(&self) -> Vec<AnyTask> {
+        let tasks = self.scheduler().map(|scheduler| scheduler.all_tasks());
+        tasks.unwrap_or_default().into_iter().map(AnyTask::new).collect()
+    }
+
+    /// Runs until `main` is done, and returns its result (`loop.run_until_complete`). A coroutine
+    /// becomes a task; a task or future stays the one it is.
+    ///
+    /// The iteration in which the loop learns that `main` is done, one after `main` has ended, is
+    /// still run to its end.
+    ///
+    /// # Errors
+    /// That of `main`; those of [`run_forever`](EventLoop::run_forever); `Runtime` if something else
+    /// stopped the loop before `main` was done.
+    ///
+    /// ```
+    /// let event_loop = asyncio_loop::new_event_loop()?;
+    /// assert_eq!(event_loop.run_until_complete(async { Ok(42) })?, 42);
+    /// event_loop.close()?;
+    /// # Ok::<(), asyncio_core::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn run_until_complete<F, T>(&self, main: F) -> Result<T>
+    where
+        F: IntoFuture<Output = Result<T>>,
+        F::IntoFuture: 'static,
+        T: 'static,
+    {
+        self.check_may_run()?;
+        let entered = self.home().enter();
+        let main = main.into_future();
+        let known = (&main as &dyn Any).downcast_ref::<Future<T>>().cloned();
+        if let Some(future) = known {
+            drop(entered);
+            self.run_until_done(&future)?;
+            return read(main);
+        }
+        let task = ensure_future(main);
+        drop(entered);
+        self.run_until_done(&task)?;
+        read(task)
+    }
+
+    /// Whether [`run_forever`](EventLoop::run_forever) would run.
+    pub(super) fn check_may_run(&self) -> Result<()> {
+        if self.scheduler()?.state() == State::Running {
+            return Err(Error::runtime("This event loop is already running"));
+        }
+        if crate::events::is_any_running() {
+            return Err(Error::runtime("Cannot run the event loop while another loop is running"));
+        }
+        Ok(())
+    }
+
+    fn run_until_done(&self, main: &impl FutureLike) -> Result<()> {
+        let home = self.home();
+        let stop = move || {
+            if let Some(scheduler) = home.local() {
+                scheduler.stop();
+            }
+        };
+        let entered = home.enter();
+        let callback = main.on_done(stop)?;
+        drop(entered);
+        let outcome = self.run_forever();
+        main.remove_done_callback(&callback);
+        // Also if it is ready already: it must not stop the next run.
+        callback.callback().cancel();
+        match outcome {
+            Err(error) => {
+                if main.done() && !main.cancelled() {
+                    // What ended the run is what `main` failed with, or worse.
+                    let _ = main.exception();
+                }
+                Err(error)
+            }
+            Ok(()) if main.done() => Ok(()),
+            Ok(()) => Err(Error::runtime("Event loop stopped before Future completed.")),
+        }
+    }
+}
+
+/// The result of what is done.
+fn read<T>(future: impl StdFuture<Output = Result<T>>) -> Result<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(Error::runtime("Event loop stopped before Future completed.")),
+    }
+}

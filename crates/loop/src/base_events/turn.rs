@@ -1,0 +1,166 @@
+//! One iteration (asyncio's `_run_once`): look for I/O and mail, move due timers, run what is ready.
+
+use super::EventLoop;
+use crate::inbox::BeforeWait;
+use asyncio_core::{DeadlockError, Error, Result, scheduler::Scheduler, task_ref::TaskRef};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
+
+/// The longest wait for a timer (asyncio's `MAXIMUM_SELECT_TIMEOUT`); the loop then waits again.
+const MAXIMUM_SELECT_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
+
+/// For so long, while there is something to run, the loop does not ask the system for I/O.
+///
+/// asyncio asks in every iteration, and so does this loop under the virtual clock; but the system
+/// call costs as much as fifteen steps of a task. Mail and timers are looked at in every iteration.
+const BETWEEN_POLLS: Duration = Duration::from_micros(50);
+
+/// After so many steps at most the clock is asked whether [`BETWEEN_POLLS`] is over: fewer if steps
+/// take long.
+const STEPS_PER_LOOK: usize = 32;
+
+/// A deadline that does not fit: never.
+const NEVER: Duration = Duration::from_nanos(u64::MAX);
+
+/// When to poll I/O although there is something to run.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// `None`: before the last wait, or never.
+    polled_at: Cell<Option<Instant>>,
+    looked_at: Cell<Option<Instant>>,
+    /// Steps until the next look at the clock.
+    left: Cell<usize>,
+    /// Steps between two looks.
+    steps: Cell<usize>,
+}
+
+impl Pace {
+    pub(super) fn new() -> Pace {
+        Pace {
+            polled_at: Cell::new(None),
+            looked_at: Cell::new(None),
+            left: Cell::new(0),
+            steps: Cell::new(STEPS_PER_LOOK),
+        }
+    }
+
+    /// Makes the next iteration poll.
+    pub(super) fn hurry(&self) {
+        self.polled_at.set(None);
+        self.left.set(0);
+    }
+
+    /// The loop has waited.
+    fn waited(&self) {
+        self.polled_at.set(None);
+        self.looked_at.set(None);
+        self.left.set(self.steps.get());
+    }
+
+    /// An iteration ran so many steps.
+    fn ran(&self, steps: usize) {
+        self.left.set(self.left.get().saturating_sub(steps.max(1)));
+    }
+
+    fn is_due(&self) -> bool {
+        if self.left.get() > 0 {
+            return false;
+        }
+        let now = Instant::now();
+        let steps = self.steps.get();
+        let steps = match self.looked_at.replace(Some(now)) {
+            Some(before) if now - before > BETWEEN_POLLS => (steps / 2).max(1),
+            _ => (steps * 2).min(STEPS_PER_LOOK),
+        };
+        self.steps.set(steps);
+        self.left.set(steps);
+        if self.polled_at.get().is_some_and(|polled| now - polled < BETWEEN_POLLS) {
+            return false;
+        }
+        self.polled_at.set(Some(now));
+        true
+    }
+}
+
+impl EventLoop {
+    pub(super) fn run_once(&self, scheduler: &Scheduler) -> Result<()> {
+        match scheduler.timeout() {
+            Some(Duration::ZERO) => {
+                if scheduler.is_virtual() || self.0.pace.is_due() {
+                    self.poll(scheduler, Some(Duration::ZERO))?;
+                }
+                if self.0.inbox.has_mail() {
+                    self.open_mail(scheduler);
+                }
+            }
+            timeout => {
+                if scheduler.is_virtual() {
+                    self.wait_virtually(scheduler)?;
+                } else {
+                    self.wait(scheduler, timeout.map(|t| t.min(MAXIMUM_SELECT_TIMEOUT)))?;
+                }
+                self.0.pace.waited();
+            }
+        }
+        scheduler.move_due_timers();
+        self.0.pace.ran(scheduler.run_ready());
+        Ok(())
+    }
+
+    fn poll(&self, scheduler: &Scheduler, timeout: Option<Duration>) -> Result<()> {
+        // Not borrowed meanwhile: a waker that the poller calls may come back to the loop.
+        let selector = self.0.selector.borrow().clone();
+        if let Some(selector) = selector {
+            selector.poll(timeout, scheduler)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until there is I/O or mail, or until `timeout`.
+    fn wait(&self, scheduler: &Scheduler, timeout: Option<Duration>) -> Result<()> {
+        let timeout = match self.0.inbox.before_wait() {
+            BeforeWait::Wait => timeout,
+            BeforeWait::Mail => Some(Duration::ZERO),
+        };
+        let polled = self.poll(scheduler, timeout);
+        self.open_mail(scheduler);
+        polled
+    }
+
+    /// The virtual clock: time jumps when nothing else can make anything ready.
+    fn wait_virtually(&self, scheduler: &Scheduler) -> Result<()> {
+        self.wait(scheduler, Some(Duration::ZERO))?;
+        if scheduler.has_ready() {
+            return Ok(());
+        }
+        if scheduler.is_outstanding() {
+            return self.wait(scheduler, None);
+        }
+        match scheduler.next_deadline() {
+            Some(deadline) if deadline < NEVER => {
+                scheduler.advance();
+                Ok(())
+            }
+            _ => Err(deadlock(scheduler)),
+        }
+    }
+
+    fn open_mail(&self, scheduler: &Scheduler) {
+        self.0.inbox.open_mail(|mail| scheduler.deliver(mail));
+    }
+}
+
+fn deadlock(scheduler: &Scheduler) -> Error {
+    Error::Deadlock(DeadlockError::new(scheduler.all_tasks().iter().map(waits).collect()))
+}
+
+/// `Task-1: sleep at src/main.rs:3:14, created at src/main.rs:9:5`
+fn waits(task: &TaskRef) -> String {
+    let created = task.spawned_at();
+    match task.wait_site() {
+        Some(site) => format!("{}: {site}, created at {created}", task.name()),
+        None => format!("{}: in a future of another library, created at {created}", task.name()),
+    }
+}

@@ -1,0 +1,126 @@
+//! The functions of the module: which loop runs, which one is current; and [`LoopHandle`].
+
+use crate::EventLoop;
+use asyncio_core::{
+    Error, Result,
+    context::{current_values, with_values},
+    handle::ThreadsafeHandle,
+    home::LoopRef,
+};
+use asyncio_future::CallbackOutput;
+use std::{cell::RefCell, fmt, thread};
+
+thread_local! {
+    /// The loop that runs in this thread.
+    static RUNNING: RefCell<Option<EventLoop>> = const { RefCell::new(None) };
+    /// The loop that `set_event_loop` chose for this thread.
+    static CURRENT: RefCell<Option<EventLoop>> = const { RefCell::new(None) };
+}
+
+/// Makes a loop (`asyncio.new_event_loop`), on the machine's clock; it is not made the current one.
+/// [`EventLoop::builder`] has more to choose.
+///
+/// # Errors
+/// What the system says if it has no descriptor left for the poller.
+pub fn new_event_loop() -> Result<EventLoop> {
+    EventLoop::builder().build()
+}
+
+/// The loop that runs in this thread (`asyncio.get_running_loop`).
+///
+/// # Errors
+/// `Runtime` (`no running event loop`) if none does.
+///
+/// ```
+/// assert!(asyncio_loop::get_running_loop().is_err());
+/// let event_loop = asyncio_loop::new_event_loop()?;
+/// event_loop.call_soon(|| asyncio_loop::get_running_loop().map(|running| running.stop()))?;
+/// event_loop.run_forever()?;
+/// event_loop.close()?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
+pub fn get_running_loop() -> Result<EventLoop> {
+    let running = RUNNING.try_with(|running| running.borrow().clone()).ok().flatten();
+    running.ok_or_else(|| Error::runtime("no running event loop"))
+}
+
+/// The loop that runs in this thread, else the one that [`set_event_loop`] chose
+/// (`asyncio.get_event_loop`). It never makes one.
+///
+/// # Errors
+/// `Runtime` if there is neither.
+pub fn get_event_loop() -> Result<EventLoop> {
+    let current = || CURRENT.try_with(|current| current.borrow().clone()).ok().flatten();
+    get_running_loop().ok().or_else(current).ok_or_else(|| {
+        let thread = thread::current();
+        let name = thread.name().unwrap_or("unnamed");
+        Error::runtime(format!("There is no current event loop in thread '{name}'."))
+    })
+}
+
+/// Chooses the loop that [`get_event_loop`] finds in this thread (`asyncio.set_event_loop`); `None`
+/// takes the choice back. The choice keeps the loop open.
+pub fn set_event_loop(event_loop: impl Into<Option<EventLoop>>) {
+    // The old one is dropped outside: dropping it may ask for the current loop.
+    drop(CURRENT.with(|current| current.replace(event_loop.into())));
+}
+
+pub(crate) fn is_any_running() -> bool {
+    RUNNING.with(|running| running.borrow().is_some())
+}
+
+pub(crate) fn set_running(event_loop: Option<EventLoop>) {
+    drop(RUNNING.with(|running| running.replace(event_loop)));
+}
+
+/// What other threads may have of a loop: it can be sent, cloned and kept.
+///
+/// ```
+/// let event_loop = asyncio_loop::new_event_loop()?;
+/// let handle = event_loop.handle();
+/// let stop = || asyncio_loop::get_running_loop().map(|running| running.stop());
+/// std::thread::spawn(move || handle.call_soon_threadsafe(stop));
+/// event_loop.run_forever()?;
+/// event_loop.close()?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct LoopHandle(LoopRef);
+
+impl LoopHandle {
+    pub(crate) fn new(home: LoopRef) -> LoopHandle {
+        LoopHandle(home)
+    }
+
+    /// Runs `callback` on the loop, as a step of its own, in a copy of the caller's context
+    /// (`loop.call_soon_threadsafe`). The loop is woken if it waits.
+    ///
+    /// # Errors
+    /// `Runtime` if the loop is closed.
+    pub fn call_soon_threadsafe<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<ThreadsafeHandle> {
+        let values = current_values();
+        let callback = move || with_values(values, || callback().into_result());
+        ThreadsafeHandle::send(self.0, callback)
+            .ok_or_else(|| Error::runtime("Event loop is closed"))
+    }
+
+    /// What finds the loop from anywhere in the workspace.
+    pub fn home(&self) -> LoopRef {
+        self.0
+    }
+}
+
+impl From<LoopHandle> for LoopRef {
+    fn from(handle: LoopHandle) -> LoopRef {
+        handle.0
+    }
+}
+
+impl fmt::Debug for LoopHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<LoopHandle of {:?}>", self.0)
+    }
+}

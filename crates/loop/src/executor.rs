@@ -1,0 +1,226 @@
+//! [`ThreadPoolExecutor`]: threads for work that blocks.
+
+use asyncio_core::{Error, Result, event_loop::Job};
+use asyncio_future::ConcurrentFuture;
+use std::{
+    collections::VecDeque,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
+    thread::{self, JoinHandle},
+};
+
+/// Threads that run jobs in the order of their arrival (`concurrent.futures.ThreadPoolExecutor`).
+///
+/// A thread is started when a job comes and no thread is idle, up to the limit; threads stay until
+/// the executor is shut down. Clones are handles to the same executor; dropping the last one shuts
+/// it down without waiting.
+///
+/// ```
+/// let executor = asyncio_loop::ThreadPoolExecutor::builder().max_workers(2).build()?;
+/// let sum = executor.submit(|| (1..=100).sum::<u32>())?;
+/// assert_eq!(sum.result(None)?, 5050);
+/// executor.shutdown(true);
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct ThreadPoolExecutor(Arc<Owner>);
+
+/// What the handles share. The threads have only the pool, so that they do not keep it going.
+struct Owner(Arc<Pool>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.shut_down();
+    }
+}
+
+struct Pool {
+    state: Mutex<State>,
+    /// There is a job, or nothing will come any more.
+    wake: Condvar,
+    max_workers: usize,
+    prefix: String,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    /// How many threads wait for a job.
+    idle: usize,
+    threads: Vec<JoinHandle<()>>,
+    is_shut_down: bool,
+}
+
+impl ThreadPoolExecutor {
+    /// An executor with settings of its own.
+    pub fn builder() -> ThreadPoolExecutorBuilder {
+        ThreadPoolExecutorBuilder { max_workers: default_max_workers(), prefix: None }
+    }
+
+    /// The default executor of a loop.
+    pub(crate) fn of_loop() -> ThreadPoolExecutor {
+        ThreadPoolExecutor::make(default_max_workers(), "asyncio".to_owned())
+    }
+
+    fn make(max_workers: usize, prefix: String) -> ThreadPoolExecutor {
+        let (state, wake) = (Mutex::default(), Condvar::new());
+        ThreadPoolExecutor(Arc::new(Owner(Arc::new(Pool { state, wake, max_workers, prefix }))))
+    }
+
+    /// Runs `job` in one of the threads (`Executor.submit`). It begins after those that came
+    /// before; until then, cancelling the future prevents it. A job that panics gives `Error::Panic`.
+    ///
+    /// # Errors
+    /// `Runtime` after [`shutdown`](ThreadPoolExecutor::shutdown); what the system says if it has no
+    /// thread.
+    pub fn submit<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<ConcurrentFuture<T>> {
+        let future = ConcurrentFuture::new();
+        let worker = future.clone();
+        self.execute(Box::new(move || {
+            if worker.set_running_or_notify_cancel() {
+                let outcome = catch_unwind(AssertUnwindSafe(job)).map_err(Error::from_panic);
+                // Nobody but this thread ends a future that runs.
+                let _ = worker.set(outcome);
+            }
+        }))?;
+        Ok(future)
+    }
+
+    /// Runs `job`, whose result is of no interest here.
+    pub(crate) fn execute(&self, job: Job) -> Result<()> {
+        let pool = &self.0.0;
+        let mut state = pool.lock();
+        if state.is_shut_down {
+            return Err(Error::runtime("cannot schedule new futures after shutdown"));
+        }
+        state.jobs.push_back(job);
+        if state.jobs.len() <= state.idle {
+            pool.wake.notify_one();
+        } else if state.threads.len() < pool.max_workers {
+            if let Err(error) = pool.start_thread(&mut state) {
+                // Without any thread the job would wait for ever.
+                if state.threads.is_empty() {
+                    let refused = state.jobs.pop_back();
+                    drop(state);
+                    drop(refused);
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes no more jobs; those that were taken still run (`Executor.shutdown`). With `wait` it
+    /// blocks until the last one has finished; called by a job, it does not wait for that job's own
+    /// thread.
+    pub fn shutdown(&self, wait: bool) {
+        let threads = self.0.0.shut_down();
+        for thread in threads {
+            if wait && thread.thread().id() != thread::current().id() {
+                // A job's panic is caught, so a thread has nothing to report.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl fmt::Debug for ThreadPoolExecutor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.0.0.lock();
+        f.debug_struct("ThreadPoolExecutor")
+            .field("threads", &state.threads.len())
+            .field("idle", &state.idle)
+            .field("waiting", &state.jobs.len())
+            .field("is_shut_down", &state.is_shut_down)
+            .finish()
+    }
+}
+
+impl Pool {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn start_thread(self: &Arc<Pool>, state: &mut State) -> std::io::Result<()> {
+        let name = format!("{}_{}", self.prefix, state.threads.len());
+        let pool = self.clone();
+        state.threads.push(thread::Builder::new().name(name).spawn(move || pool.work())?);
+        Ok(())
+    }
+
+    fn work(&self) {
+        let mut state = self.lock();
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                drop(state);
+                // A panic belongs to the job, and so does reporting it.
+                let _ = catch_unwind(AssertUnwindSafe(job));
+                state = self.lock();
+            } else if state.is_shut_down {
+                return;
+            } else {
+                state.idle += 1;
+                state = self.wake.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
+                state.idle -= 1;
+            }
+        }
+    }
+
+    /// Takes the threads out, for the first caller.
+    fn shut_down(&self) -> Vec<JoinHandle<()>> {
+        let mut state = self.lock();
+        state.is_shut_down = true;
+        self.wake.notify_all();
+        std::mem::take(&mut state.threads)
+    }
+}
+
+/// As in Python: work that blocks mostly waits, so more than there are processors, but not so many
+/// that a large machine starts hundreds.
+fn default_max_workers() -> usize {
+    thread::available_parallelism().map_or(1, |n| n.get()).saturating_add(4).min(32)
+}
+
+/// What [`ThreadPoolExecutor::builder`] returns.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ThreadPoolExecutorBuilder {
+    max_workers: usize,
+    prefix: Option<String>,
+}
+
+impl ThreadPoolExecutorBuilder {
+    /// How many threads there may be: four more than processors, at most 32, if this is not called.
+    pub fn max_workers(mut self, max_workers: usize) -> Self {
+        self.max_workers = max_workers;
+        self
+    }
+
+    /// The threads are named by this, `_` and their number.
+    pub fn thread_name_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = Some(prefix.into());
+        self
+    }
+
+    /// Makes the executor; it has no thread yet.
+    ///
+    /// # Errors
+    /// `Value` if there may be no thread at all, or if the name has a zero byte.
+    pub fn build(self) -> Result<ThreadPoolExecutor> {
+        if self.max_workers == 0 {
+            return Err(Error::value("ThreadPoolExecutor: max_workers must be greater than 0"));
+        }
+        let prefix = self.prefix.unwrap_or_else(|| "ThreadPoolExecutor".to_owned());
+        if prefix.contains('\0') {
+            return Err(Error::value("ThreadPoolExecutor: a zero byte in the thread name prefix"));
+        }
+        Ok(ThreadPoolExecutor::make(self.max_workers, prefix))
+    }
+}
+
+#[cfg(test)]
+mod tests;
