@@ -34,11 +34,11 @@ use crate::{
     CancelledError,
     context::{Context, Values, swap_values},
     home::{LoopRef, Mail, thread_id},
-    listeners::{Listener, Listeners},
+    listeners::{Listener, Listeners, Parked},
     slots::Key,
     sync::{AtomicBool, AtomicU64, Ordering},
     task_ref::TaskRef,
-    wait::{OtherWait, Target, Waiter, Wakers},
+    wait::{OtherWait, Target, Waiter, Wakers, with_current},
     wait_site::WaitSite,
 };
 use std::{
@@ -69,7 +69,7 @@ pub struct TaskCell {
     /// Set once, before anyone else sees the cell; taken by `free`.
     waker: UnsafeCell<Option<Waker>>,
     /// Whether a failure is still to be reported as never retrieved.
-    pub(crate) unretrieved: AtomicBool,
+    unretrieved: AtomicBool,
     affine: Affine,
 }
 
@@ -111,6 +111,8 @@ pub(crate) struct Affine {
 #[derive(Default)]
 struct Cold {
     name: Option<Arc<str>>,
+    /// The listener that reports a failure after a shield around the task was cancelled.
+    late_report: Option<(u32, Parked)>,
     /// Waits beside the first: leaves of `join!` and the like, by number.
     others: BTreeMap<u32, Other>,
 }
@@ -147,7 +149,11 @@ impl TaskCell {
     /// The cell of a new task of `home`, with one reference and one handle.
     ///
     /// `free` is called once, when the last reference is gone.
-    pub fn new(
+    ///
+    /// # Safety
+    /// Before anything else is done with it, the cell is put where it stays until `free` is called,
+    /// which gives that place back.
+    pub unsafe fn new(
         home: LoopRef,
         sequence: u64,
         context: TaskContext,
@@ -213,9 +219,24 @@ impl TaskCell {
         unsafe { (this.as_ref().free)(this) }
     }
 
+    /// Whether a failure is still to be reported as never retrieved.
+    pub fn is_unretrieved(&self) -> bool {
+        self.unretrieved.load(Ordering::Relaxed)
+    }
+
+    /// Says that a failure is to be reported if nobody retrieves it, or that somebody did.
+    pub fn set_unretrieved(&self, unretrieved: bool) {
+        self.unretrieved.store(unretrieved, Ordering::Relaxed);
+    }
+
     /// The loop that the task belongs to.
     pub fn home(&self) -> LoopRef {
         self.home
+    }
+
+    /// Whether this is the task that runs now on this thread.
+    pub fn is_current(&self) -> bool {
+        with_current(|current| current.is_some_and(|current| std::ptr::eq(current, self)))
     }
 
     /// Whether this is the task's thread.
@@ -495,6 +516,17 @@ impl TaskCell {
     /// Takes one out. On another thread than the task's it stays, and is told in vain.
     pub fn unlisten(&self, number: u32) -> Option<Listener> {
         self.affine()?.listeners.borrow_mut().remove(number)
+    }
+
+    /// Makes listener `number` the one that reports a failure which nobody waits for any more; takes
+    /// the one that was it before out.
+    pub fn replace_late_report(&self, number: u32, callback: Parked) {
+        let Some(affine) = self.affine() else { return };
+        let previous = affine.cold().late_report.replace((number, callback));
+        if let Some((number, callback)) = previous {
+            self.unlisten(number);
+            callback.cancel();
+        }
     }
 
     /// Tells everyone, in order.

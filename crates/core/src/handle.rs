@@ -213,3 +213,28 @@ impl fmt::Debug for ThreadsafeHandle {
         write!(f, "<ThreadsafeHandle {stage}>")
     }
 }
+
+/// What a callback may return: nothing, or a result whose error goes to the exception handler.
+pub trait CallbackOutput {
+    /// As a result.
+    fn into_result(self) -> crate::Result<()>;
+}
+
+impl CallbackOutput for () {
+    fn into_result(self) -> crate::Result<()> {
+        Ok(())
+    }
+}
+
+/// Of `cancel()` and the like, whose answer is of no interest.
+impl CallbackOutput for bool {
+    fn into_result(self) -> crate::Result<()> {
+        Ok(())
+    }
+}
+
+impl<T, E: Into<crate::Error>> CallbackOutput for Result<T, E> {
+    fn into_result(self) -> crate::Result<()> {
+        self.map(drop).map_err(Into::into)
+    }
+}

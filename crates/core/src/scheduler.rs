@@ -67,6 +67,7 @@ pub struct Scheduler {
     exception_handler: RefCell<Option<ExceptionHandler>>,
     event_loop: RefCell<Option<Rc<dyn AbstractEventLoop>>>,
     fatal: RefCell<Option<Error>>,
+    eager_tasks: Cell<bool>,
     debug: Cell<bool>,
     slow_callback_duration: Cell<Duration>,
 }
@@ -104,6 +105,7 @@ impl Scheduler {
             exception_handler: RefCell::new(None),
             event_loop: RefCell::new(None),
             fatal: RefCell::new(None),
+            eager_tasks: Cell::new(false),
             debug: Cell::new(false),
             slow_callback_duration: Cell::new(Duration::from_millis(100)),
         }
@@ -116,6 +118,7 @@ impl Scheduler {
         self.stopping.set(false);
         self.outstanding.set(0);
         self.debug.set(false);
+        self.eager_tasks.set(false);
         self.slow_callback_duration.set(Duration::from_millis(100));
         self.state.set(State::Idle);
     }
@@ -418,8 +421,8 @@ impl Scheduler {
         }
     }
 
-    /// Runs what is ready now, and nothing that becomes ready meanwhile.
-    pub fn run_ready(&self) {
+    /// Runs what is ready now, and nothing that becomes ready meanwhile. Tells how much that was.
+    pub fn run_ready(&self) -> usize {
         let count = self.ready.borrow().len();
         for _ in 0..count {
             let entry = self.ready.borrow_mut().pop_front();
@@ -439,6 +442,7 @@ impl Scheduler {
                 break;
             }
         }
+        count
     }
 
     fn run_callback(&self, key: Key) -> Option<&'static Location<'static>> {
@@ -491,6 +495,16 @@ impl Scheduler {
         let sequence = self.sequence.get();
         self.sequence.set(sequence + 1);
         sequence
+    }
+
+    /// Whether new tasks are started eagerly unless they say otherwise (`eager_task_factory`).
+    pub fn eager_tasks(&self) -> bool {
+        self.eager_tasks.get()
+    }
+
+    /// Sets [`eager_tasks`](Scheduler::eager_tasks).
+    pub fn set_eager_tasks(&self, eager: bool) {
+        self.eager_tasks.set(eager);
     }
 
     /// Takes a new task in; the loop owns it until it is [retired](Scheduler::retire).

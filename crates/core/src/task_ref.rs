@@ -38,8 +38,8 @@ impl TaskRef {
         TaskRef(cell)
     }
 
-    /// Another reference to a cell that is alive.
-    pub(crate) fn of(cell: &TaskCell) -> TaskRef {
+    /// Another reference to the task of a cell.
+    pub fn of(cell: &TaskCell) -> TaskRef {
         cell.count.fetch_add(REFERENCE, Ordering::Relaxed);
         TaskRef(cell.into())
     }
@@ -141,13 +141,17 @@ impl TaskCell {
 unsafe fn release_handle_here(cell: NonNull<TaskCell>, last: unsafe fn(NonNull<TaskCell>)) {
     // SAFETY: the handle keeps the cell alive.
     let this = unsafe { cell.as_ref() };
-    let count = this.count.load(Ordering::Acquire);
-    if count == DONE + HANDLE + REFERENCE {
-        // Nobody else has anything: no one can come, and nothing needs counting.
-        // SAFETY: this is the last handle of a task that is done, and the last reference.
-        unsafe {
-            last(cell);
-            TaskCell::free(cell);
+    const SOLE: u64 = DONE + HANDLE + REFERENCE;
+    if this.count.load(Ordering::Acquire) == SOLE {
+        // SAFETY: this is the last handle of a task that is done.
+        unsafe { last(cell) }
+        // A report may have taken a reference; if not, nobody can come, and nothing needs counting.
+        if this.count.load(Ordering::Acquire) == SOLE {
+            // SAFETY: this is the last reference.
+            unsafe { TaskCell::free(cell) }
+        } else {
+            // SAFETY: both are this handle's, and given up together.
+            unsafe { release(cell, HANDLE + REFERENCE) }
         }
         return;
     }

@@ -40,7 +40,8 @@ pub trait Cancel: Send + Sync + fmt::Debug {
 }
 
 impl Target {
-    pub(crate) fn cancel(&self, error: CancelledError) -> bool {
+    /// Passes a request on; false if there was nothing to cancel.
+    pub fn cancel(&self, error: CancelledError) -> bool {
         match self {
             Target::Task(task) => task.cancel(error),
             Target::Future(future) => future.cancel(error),

@@ -4,10 +4,10 @@ use crate::Future;
 use asyncio_core::{
     Error, InvalidStateError, Result, TimeoutError,
     home::{Mail, entered},
+    wait_site::WaitSite,
 };
 use std::{
     fmt,
-    panic::Location,
     sync::{Arc, Condvar, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
@@ -211,11 +211,11 @@ impl<T> fmt::Debug for ConcurrentFuture<T> {
 /// `Runtime` without a running loop.
 #[track_caller]
 pub fn wrap_future<T: Send + 'static>(source: ConcurrentFuture<T>) -> Result<Future<T>> {
-    let location = Location::caller();
+    let site = WaitSite::here("wrap_future");
     let scheduler =
         entered().ok_or_else(|| Error::runtime("wrap_future: no running event loop"))?;
     let home = scheduler.check_open()?;
-    let future = Future::made_by(location);
+    let future = Future::of_operation(site, None);
     let back = source.clone();
     future.add_done_callback(move |future| {
         if future.cancelled() {

@@ -5,6 +5,7 @@ use asyncio_core::{
     CancelledError, Error, Result,
     context::current_values,
     exception::ExceptionContext,
+    handle::CallbackOutput,
     home::{LoopRef, entered},
     listeners::{Listener, Parked},
     sync::Mutex,
@@ -121,26 +122,16 @@ impl<T> Future<T> {
     #[track_caller]
     #[allow(clippy::new_without_default)] // A default future would never be what is wanted.
     pub fn new() -> Future<T> {
-        Future::make(None, Location::caller())
+        Future::of_operation(WaitSite::here("Future"), None)
     }
 
-    /// A pending future that counts as made at `location`: for functions that make one for their
-    /// caller.
-    pub fn made_by(location: &'static Location<'static>) -> Future<T> {
-        Future::make(None, location)
-    }
-
-    /// A pending future that asks `canceller` when it is to be cancelled, as `gather` does: that
-    /// says whether the request was accepted, and the future ends as its maker decides.
-    #[track_caller]
-    pub fn with_canceller(
-        canceller: impl Fn(CancelledError) -> bool + Send + Sync + 'static,
-    ) -> Future<T> {
-        Future::make(Some(Box::new(canceller)), Location::caller())
-    }
-
-    fn make(canceller: Option<Canceller>, made_at: &'static Location<'static>) -> Future<T> {
-        let head = Arc::new(Head::new(canceller, made_at));
+    /// A pending future of an operation that was called at `site`, which is where those who await it
+    /// are said to wait.
+    ///
+    /// With a `canceller`, a request to cancel it goes there: that says whether it accepts, and the
+    /// future ends as its maker decides (as a `gather` does).
+    pub fn of_operation(site: WaitSite, canceller: Option<Canceller>) -> Future<T> {
+        let head = Arc::new(Head::new(canceller, site));
         Future::of(Arc::new(Inner { head, value: Mutex::new(None) }))
     }
 
@@ -318,9 +309,19 @@ impl<T> Future<T> {
         self.inner.head.made_at()
     }
 
-    /// Whether both are handles of one future.
-    pub fn is(&self, other: &Future<T>) -> bool {
-        Arc::ptr_eq(&self.inner, &other.inner)
+    /// A number that no other future has while this one lives.
+    pub fn id(&self) -> usize {
+        Arc::as_ptr(&self.inner) as *const () as usize
+    }
+
+    /// Puts `callback` in the place of the one that reports a failure which nobody waits for any
+    /// more, and removes that one.
+    #[doc(hidden)]
+    pub fn replace_late_report(&self, callback: DoneCallback) {
+        let previous = self.inner.head.lock().late_report.replace(callback);
+        if let Some(previous) = previous {
+            self.remove_done_callback(&previous);
+        }
     }
 
     fn poll_done(
@@ -332,7 +333,7 @@ impl<T> Future<T> {
         let Awaiting { wait, number } = &mut self.awaiting;
         let mut state = inner.head.lock();
         if matches!(state.stage, Stage::Pending) {
-            let site = WaitSite::new("Future", inner.head.made_at());
+            let site = inner.head.site();
             let target = || Some(Target::Future(inner.head.clone()));
             if !wait.is_armed() {
                 wait.arm(cx, site, target());
@@ -400,6 +401,13 @@ impl<T> fmt::Debug for Future<T> {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Take<T>(Future<T>);
 
+impl<T> Take<T> {
+    /// The future whose result is taken.
+    pub fn into_inner(self) -> Future<T> {
+        self.0
+    }
+}
+
 impl<T> StdFuture for Take<T> {
     type Output = Result<T>;
 
@@ -411,30 +419,5 @@ impl<T> StdFuture for Take<T> {
 impl<T> fmt::Debug for Take<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Take").field(&self.0).finish()
-    }
-}
-
-/// What a callback may return: nothing, or a result whose error goes to the exception handler.
-pub trait CallbackOutput {
-    /// As a result.
-    fn into_result(self) -> Result<()>;
-}
-
-impl CallbackOutput for () {
-    fn into_result(self) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// Of `cancel()` and the like, whose answer is of no interest.
-impl CallbackOutput for bool {
-    fn into_result(self) -> Result<()> {
-        Ok(())
-    }
-}
-
-impl<T, E: Into<Error>> CallbackOutput for Result<T, E> {
-    fn into_result(self) -> Result<()> {
-        self.map(drop).map_err(Into::into)
     }
 }

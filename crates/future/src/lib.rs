@@ -33,5 +33,7 @@ mod concurrent;
 mod future;
 mod state;
 
+pub use asyncio_core::handle::CallbackOutput;
 pub use concurrent::{ConcurrentFuture, wrap_future};
-pub use future::{CallbackOutput, DoneCallback, Future, NotPending, Take};
+pub use future::{DoneCallback, Future, NotPending, Take};
+pub use state::Canceller;

@@ -12,17 +12,19 @@
 //! `Inner<T>`; the head knows only of errors, so that a waiting task can hold it and cancel it
 //! without knowing `T`.
 
+use crate::DoneCallback;
 use asyncio_core::{
     CancelledError, Error, Result,
     home::{LoopRef, entered},
     listeners::Listeners,
     sync::{Mutex, MutexGuard},
     wait::{Cancel, Wakers},
+    wait_site::WaitSite,
 };
 use std::{fmt, panic::Location};
 
 /// What a future says when it is asked to be cancelled, in place of being cancelled at once.
-pub(crate) type Canceller = Box<dyn Fn(CancelledError) -> bool + Send + Sync>;
+pub type Canceller = Box<dyn Fn(CancelledError) -> bool + Send + Sync>;
 
 pub(crate) enum Stage {
     Pending,
@@ -35,12 +37,14 @@ pub(crate) struct State {
     pub(crate) listeners: Listeners,
     /// Whether a failure is still to be reported as never retrieved.
     pub(crate) unretrieved: bool,
+    /// The callback that reports a failure after a shield around the future was cancelled.
+    pub(crate) late_report: Option<DoneCallback>,
 }
 
 pub(crate) struct Head {
     state: Mutex<State>,
     canceller: Option<Canceller>,
-    made_at: &'static Location<'static>,
+    site: WaitSite,
     home: Option<LoopRef>,
 }
 
@@ -61,17 +65,21 @@ impl fmt::Debug for Head {
             Stage::Finished(Some(_)) => "failed",
             Stage::Cancelled(_) => "cancelled",
         };
-        write!(f, "<Future {stage} created at {}>", self.made_at)
+        write!(f, "<Future {stage} created at {}>", self.made_at())
     }
 }
 
 impl Head {
-    pub(crate) fn new(canceller: Option<Canceller>, made_at: &'static Location<'static>) -> Head {
-        let listeners = Listeners::new();
+    pub(crate) fn new(canceller: Option<Canceller>, site: WaitSite) -> Head {
         Head {
-            state: Mutex::new(State { stage: Stage::Pending, listeners, unretrieved: false }),
+            state: Mutex::new(State {
+                stage: Stage::Pending,
+                listeners: Listeners::new(),
+                unretrieved: false,
+                late_report: None,
+            }),
             canceller,
-            made_at,
+            site,
             home: entered().and_then(|scheduler| scheduler.home()),
         }
     }
@@ -80,8 +88,12 @@ impl Head {
         self.state.lock()
     }
 
+    pub(crate) fn site(&self) -> WaitSite {
+        self.site
+    }
+
     pub(crate) fn made_at(&self) -> &'static Location<'static> {
-        self.made_at
+        self.site.location()
     }
 
     /// The loop that ran where the future was made.

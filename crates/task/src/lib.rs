@@ -1,1 +1,27 @@
-//! asyncio's tasks: create_task, gather, wait, timeouts, task groups.
+//! asyncio's tasks.
+#![allow(missing_docs)]
+mod as_completed;
+mod future_like;
+#[path = "gather.rs"]
+mod gather;
+mod gather_tuple;
+mod shield;
+mod sleep;
+mod state;
+mod step;
+mod task;
+mod taskgroups;
+mod timeouts;
+mod wait;
+mod wait_for;
+pub use as_completed::{AsCompleted, Completed, NextCompleted, as_completed};
+pub use future_like::{Awaitable, FutureLike, ensure_future};
+pub use gather::{Gather, GatherAll, gather};
+pub use gather_tuple::{AnyResult, GatherTuple, GatherTupleAll, IntoGather, Sorted};
+pub use shield::{Shield, shield};
+pub use sleep::{Sleep, sleep};
+pub use task::{AnyTask, Task, TaskBuilder, all_tasks, create_task, current_task};
+pub use taskgroups::{Group, TaskGroup};
+pub use timeouts::{Deadline, Timeout, Watch, timeout, timeout_at};
+pub use wait::{ReturnWhen, Wait, Waiting, wait};
+pub use wait_for::{WaitFor, wait_for};

@@ -1,0 +1,282 @@
+//! [`as_completed`]: results in the order in which they come.
+
+use crate::future_like::{Awaitable, Child, FutureLike};
+use asyncio_core::{
+    Error, Result, TimeoutError,
+    context::current_values,
+    home::entered,
+    listeners::Parked,
+    sync::Mutex,
+    wait::{Resume, Wait, Waiter, Wakers},
+    wait_site::WaitSite,
+};
+use asyncio_future::DoneCallback;
+use futures_core::Stream;
+use std::{
+    collections::{HashSet, VecDeque},
+    fmt,
+    future::{Future as StdFuture, IntoFuture},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+/// Runs awaitables at once and gives each result as it comes (`asyncio.as_completed`), as a
+/// [`Stream`]. Breaking off and going on later is fine. Nothing is cancelled when the iteration ends
+/// early, or at a [`timeout`](AsCompleted::timeout).
+///
+/// # Errors
+/// Each item is the outcome of one awaitable; after a timeout each missing one is an `Err(Timeout)`.
+///
+/// # Cancellation
+/// Waiting for the next item returns `Err(Cancelled)` as that item; the awaitables go on.
+///
+/// ```
+/// # use futures_lite::StreamExt;
+/// # async fn example() -> asyncio_core::Result<()> {
+/// use std::time::Duration;
+/// let naps = [30, 10, 20].map(|ms| async move {
+///     asyncio_task::sleep(Duration::from_millis(ms)).await?;
+///     Ok(ms)
+/// });
+/// let mut soonest = asyncio_task::as_completed(naps);
+/// while let Some(ms) = soonest.next().await {
+///     println!("{}", ms?);
+/// }
+/// # Ok(()) }
+/// ```
+#[track_caller]
+pub fn as_completed<I, T>(awaitables: I) -> AsCompleted<T>
+where
+    I: IntoIterator,
+    I::Item: IntoFuture<Output = Result<T>>,
+    <I::Item as IntoFuture>::IntoFuture: 'static,
+    T: 'static,
+{
+    let site = WaitSite::here("as_completed");
+    let mut known = HashSet::new();
+    let children: Vec<Child<T>> = (awaitables.into_iter())
+        .map(|awaitable| Child::ensure(awaitable, site.location()))
+        .filter(|child| known.insert(FutureLike::id(&**child)))
+        .collect();
+    let state =
+        State { done: VecDeque::new(), todo: Vec::new(), line: VecDeque::new(), timer: None };
+    let state = Arc::new(Mutex::new(state));
+    let left = children.len();
+    for child in children {
+        let number = state.lock().todo.len();
+        let shared = state.clone();
+        let callback = child.on_done(move || completed(&shared, number)).ok();
+        let failed = callback.is_none();
+        state.lock().todo.push(Some((child, callback)));
+        if failed {
+            completed(&state, number);
+        }
+    }
+    AsCompleted { state, left, site, next: None }
+}
+
+type Todo<T> = Option<(Child<T>, Option<DoneCallback>)>;
+
+/// asyncio's internal queue: what is done, and who waits for the next.
+struct State<T> {
+    /// `None` stands for one that did not make it in time.
+    done: VecDeque<Option<Child<T>>>,
+    todo: Vec<Todo<T>>,
+    line: VecDeque<Waiter>,
+    timer: Option<Parked>,
+}
+
+impl<T> State<T> {
+    fn put(&mut self, item: Option<Child<T>>, wakers: &mut Wakers) {
+        self.done.push_back(item);
+        self.wake_next(wakers);
+    }
+
+    fn wake_next(&mut self, wakers: &mut Wakers) {
+        while let Some(waiter) = self.line.pop_front() {
+            if waiter.wake(wakers) {
+                break;
+            }
+        }
+    }
+}
+
+fn completed<T>(state: &Mutex<State<T>>, number: usize) {
+    let mut wakers = Wakers::new();
+    let mut state = state.lock();
+    let Some((child, _)) = state.todo.get_mut(number).and_then(Option::take) else { return };
+    state.put(Some(child), &mut wakers);
+    if state.todo.iter().all(Option::is_none) {
+        if let Some(timer) = state.timer.take() {
+            timer.cancel();
+        }
+    }
+}
+
+fn timed_out<T: 'static>(state: &Mutex<State<T>>) {
+    let mut wakers = Wakers::new();
+    let mut state = state.lock();
+    let late: Vec<_> = state.todo.drain(..).flatten().collect();
+    for (child, callback) in late {
+        if let Some(callback) = callback {
+            child.remove_done_callback(&callback);
+        }
+        state.put(None, &mut wakers);
+    }
+}
+
+/// What [`as_completed`] returns: a stream of results.
+#[must_use = "the awaitables run, but nobody sees how they end"]
+pub struct AsCompleted<T> {
+    state: Arc<Mutex<State<T>>>,
+    left: usize,
+    site: WaitSite,
+    next: Option<NextCompleted<T>>,
+}
+
+impl<T: 'static> AsCompleted<T> {
+    /// Gives up on what is not done after this time.
+    pub fn timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        if let (Some(timeout), Some(scheduler), true) = (timeout.into(), entered(), self.left > 0) {
+            let when = scheduler.time().saturating_add(timeout);
+            let state = self.state.clone();
+            let expire = move || {
+                timed_out(&state);
+                Ok(())
+            };
+            let timer = scheduler.call_at(when, expire, current_values(), self.site.location());
+            self.state.lock().timer = timer.ok();
+        }
+        self
+    }
+
+    /// The next item as a future of its own (asyncio's plain iteration): whichever of several such
+    /// futures is awaited first gets the first result. `None` when there are as many as awaitables.
+    pub fn next_future(&mut self) -> Option<NextCompleted<T>> {
+        self.left = self.left.checked_sub(1)?;
+        let (state, site) = (self.state.clone(), self.site);
+        Some(NextCompleted { state, site, wait: Wait::new() })
+    }
+
+    /// A stream of the tasks and futures themselves as they are done, instead of their results
+    /// (asyncio's asynchronous iteration). An error of the stream is a timeout or a cancellation.
+    pub fn futures(self) -> Completed<T> {
+        Completed(self)
+    }
+
+    fn poll_child(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Child<T>>>> {
+        if self.next.is_none() {
+            self.next = self.next_future();
+        }
+        let Some(next) = &mut self.next else { return Poll::Ready(None) };
+        let child = ready!(next.poll_child(cx));
+        self.next = None;
+        Poll::Ready(Some(child))
+    }
+}
+
+impl<T> Unpin for AsCompleted<T> {}
+
+impl<T: 'static> Stream for AsCompleted<T> {
+    type Item = Result<T>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
+        let child = ready!(self.poll_child(cx));
+        Poll::Ready(child.map(|child| child.and_then(|child| child.retrieve())))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.left + usize::from(self.next.is_some());
+        (left, Some(left))
+    }
+}
+
+/// The stream of [`AsCompleted::futures`].
+#[must_use = "streams do nothing unless they are polled"]
+pub struct Completed<T>(AsCompleted<T>);
+
+impl<T: 'static> Stream for Completed<T> {
+    type Item = Result<Awaitable<T>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let child = ready!(self.0.poll_child(cx));
+        Poll::Ready(child.map(|child| child.map(Child::into_awaitable)))
+    }
+}
+
+/// The future of [`AsCompleted::next_future`].
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct NextCompleted<T> {
+    state: Arc<Mutex<State<T>>>,
+    site: WaitSite,
+    wait: Wait,
+}
+
+impl<T: 'static> NextCompleted<T> {
+    fn poll_child(&mut self, cx: &mut Context<'_>) -> Poll<Result<Child<T>>> {
+        let mut wakers = Wakers::new();
+        let mut state = self.state.lock();
+        if self.wait.is_armed() {
+            let line = &mut state.line;
+            // Nobody is put into another's place: one that was moved to another task queues again.
+            match self.wait.poll(cx, self.site, || None, |waiter| line.push_back(waiter)) {
+                Resume::Pending => return Poll::Pending,
+                Resume::Woken => {}
+                Resume::Cancelled { error, woken } => {
+                    if woken && !state.done.is_empty() {
+                        state.wake_next(&mut wakers);
+                    }
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        if let Some(item) = state.done.pop_front() {
+            let late = || Error::Timeout(TimeoutError::default());
+            return Poll::Ready(item.ok_or_else(late));
+        }
+        self.wait.arm(cx, self.site, None);
+        state.line.extend(self.wait.waiter());
+        Poll::Pending
+    }
+}
+
+impl<T> Unpin for NextCompleted<T> {}
+
+impl<T: 'static> StdFuture for NextCompleted<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        let child = ready!(self.poll_child(cx));
+        Poll::Ready(child.and_then(|child| child.retrieve()))
+    }
+}
+
+impl<T> Drop for NextCompleted<T> {
+    fn drop(&mut self) {
+        let mut wakers = Wakers::new();
+        let mut state = self.state.lock();
+        if self.wait.disarm() && !state.done.is_empty() {
+            state.wake_next(&mut wakers);
+        }
+    }
+}
+
+impl<T> fmt::Debug for AsCompleted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{}, {} left>", self.site, self.left)
+    }
+}
+
+impl<T> fmt::Debug for Completed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<T> fmt::Debug for NextCompleted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<next of {}>", self.site)
+    }
+}

@@ -1,0 +1,355 @@
+//! [`FutureLike`]: what tasks and futures have in common, and how other awaitables become tasks.
+
+use crate::{AnyTask, Task, task::TaskBuilder};
+use asyncio_core::{CancelledError, Error, Result, wait::Target};
+use asyncio_future::{CallbackOutput, DoneCallback, Future};
+use std::{
+    any::Any,
+    future::{Future as StdFuture, IntoFuture},
+    panic::Location,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+/// What `wait` and its like take: a [`Task`] or a [`Future`], or either
+/// (`asyncio.isfuture`). Sealed: nothing else can be one.
+pub trait FutureLike: sealed::Sealed + 'static {
+    /// Whether it has a result, failed or was cancelled.
+    fn done(&self) -> bool;
+    /// Whether it was cancelled.
+    fn cancelled(&self) -> bool;
+    /// Its error, if it has one. Counts as retrieving it.
+    ///
+    /// # Errors
+    /// `Cancelled` if it was cancelled, `InvalidState` if it is not done.
+    fn exception(&self) -> Result<Option<Error>>;
+    /// Requests that it be cancelled.
+    fn cancel_as(&self, error: CancelledError) -> bool;
+    /// What a task that awaits it cancels.
+    fn target(&self) -> Target;
+    /// A number that no other task or future has while this one lives.
+    fn id(&self) -> usize;
+    /// Calls `callback` when it is done, as a step of its own.
+    ///
+    /// # Errors
+    /// `Runtime` without its loop.
+    fn on_done<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce() -> R + 'static,
+    ) -> Result<DoneCallback>;
+    /// [`on_done`](FutureLike::on_done) with the task or future itself.
+    ///
+    /// # Errors
+    /// As there.
+    fn on_done_with<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce(&Self) -> R + 'static,
+    ) -> Result<DoneCallback>;
+    /// Removes such a callback; returns how many were removed.
+    fn remove_done_callback(&self, callback: &DoneCallback) -> usize;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl<T> Sealed for crate::Task<T> {}
+    impl<T> Sealed for asyncio_future::Future<T> {}
+    impl<T> Sealed for super::Awaitable<T> {}
+}
+
+impl<T: 'static> FutureLike for Task<T> {
+    fn done(&self) -> bool {
+        AnyTask::done(self)
+    }
+    fn cancelled(&self) -> bool {
+        Task::cancelled(self)
+    }
+    fn exception(&self) -> Result<Option<Error>> {
+        Task::exception(self)
+    }
+    fn cancel_as(&self, error: CancelledError) -> bool {
+        AnyTask::cancel_as(self, error)
+    }
+    fn target(&self) -> Target {
+        Target::Task(self.as_ref().clone())
+    }
+    fn id(&self) -> usize {
+        self.address()
+    }
+    #[track_caller]
+    fn on_done<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce() -> R + 'static,
+    ) -> Result<DoneCallback> {
+        self.add_done_callback(move |_| callback())
+    }
+    #[track_caller]
+    fn on_done_with<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce(&Self) -> R + 'static,
+    ) -> Result<DoneCallback> {
+        self.add_done_callback(callback)
+    }
+    fn remove_done_callback(&self, callback: &DoneCallback) -> usize {
+        Task::remove_done_callback(self, callback)
+    }
+}
+
+impl<T: 'static> FutureLike for Future<T> {
+    fn done(&self) -> bool {
+        Future::done(self)
+    }
+    fn cancelled(&self) -> bool {
+        Future::cancelled(self)
+    }
+    fn exception(&self) -> Result<Option<Error>> {
+        Future::exception(self)
+    }
+    fn cancel_as(&self, error: CancelledError) -> bool {
+        Future::cancel_as(self, error)
+    }
+    fn target(&self) -> Target {
+        Future::target(self)
+    }
+    fn id(&self) -> usize {
+        Future::id(self)
+    }
+    #[track_caller]
+    fn on_done<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce() -> R + 'static,
+    ) -> Result<DoneCallback> {
+        self.add_done_callback(move |_| callback())
+    }
+    #[track_caller]
+    fn on_done_with<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce(&Self) -> R + 'static,
+    ) -> Result<DoneCallback> {
+        self.add_done_callback(callback)
+    }
+    fn remove_done_callback(&self, callback: &DoneCallback) -> usize {
+        Future::remove_done_callback(self, callback)
+    }
+}
+
+/// A task or a future, where one list holds both.
+#[derive(Debug)]
+pub enum Awaitable<T> {
+    /// A task.
+    Task(Task<T>),
+    /// A future.
+    Future(Future<T>),
+}
+
+/// Calls the same method on whichever it is.
+macro_rules! either {
+    ($self:expr, $inner:ident => $call:expr) => {
+        match $self {
+            Awaitable::Task($inner) => $call,
+            Awaitable::Future($inner) => $call,
+        }
+    };
+}
+
+impl<T: 'static> FutureLike for Awaitable<T> {
+    fn done(&self) -> bool {
+        either!(self, f => FutureLike::done(f))
+    }
+    fn cancelled(&self) -> bool {
+        either!(self, f => FutureLike::cancelled(f))
+    }
+    fn exception(&self) -> Result<Option<Error>> {
+        either!(self, f => FutureLike::exception(f))
+    }
+    fn cancel_as(&self, error: CancelledError) -> bool {
+        either!(self, f => FutureLike::cancel_as(f, error))
+    }
+    fn target(&self) -> Target {
+        either!(self, f => FutureLike::target(f))
+    }
+    fn id(&self) -> usize {
+        either!(self, f => FutureLike::id(f))
+    }
+    #[track_caller]
+    fn on_done<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce() -> R + 'static,
+    ) -> Result<DoneCallback> {
+        either!(self, f => f.on_done(callback))
+    }
+    #[track_caller]
+    fn on_done_with<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce(&Self) -> R + 'static,
+    ) -> Result<DoneCallback> {
+        match self {
+            Awaitable::Task(task) => {
+                task.add_done_callback(|task| callback(&Awaitable::Task(task.share())))
+            }
+            Awaitable::Future(future) => {
+                future.add_done_callback(|future| callback(&Awaitable::Future(future.clone())))
+            }
+        }
+    }
+    fn remove_done_callback(&self, callback: &DoneCallback) -> usize {
+        either!(self, f => FutureLike::remove_done_callback(f, callback))
+    }
+}
+
+impl<T> From<Task<T>> for Awaitable<T> {
+    fn from(task: Task<T>) -> Self {
+        Awaitable::Task(task)
+    }
+}
+
+impl<T> From<Future<T>> for Awaitable<T> {
+    fn from(future: Future<T>) -> Self {
+        Awaitable::Future(future)
+    }
+}
+
+impl<T: Clone> Clone for Awaitable<T> {
+    fn clone(&self) -> Self {
+        match self {
+            Awaitable::Task(task) => Awaitable::Task(task.clone()),
+            Awaitable::Future(future) => Awaitable::Future(future.clone()),
+        }
+    }
+}
+
+impl<T: Clone> StdFuture for Awaitable<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        either!(&mut *self, f => Pin::new(f).poll(cx))
+    }
+}
+
+/// A task or future that `gather` and its like run, and how to read its result. That takes the
+/// `Clone` which a future's being awaitable implies, and which only the caller's type knows.
+pub(crate) struct Child<T> {
+    of: Awaitable<T>,
+    read: fn(&Awaitable<T>) -> Result<T>,
+}
+
+impl<T> std::ops::Deref for Child<T> {
+    type Target = Awaitable<T>;
+    fn deref(&self) -> &Awaitable<T> {
+        &self.of
+    }
+}
+
+impl<T: 'static> Child<T> {
+    /// `asyncio.ensure_future`: a task or future as it is, anything else as a new task.
+    pub(crate) fn ensure<F>(awaitable: F, location: &'static Location<'static>) -> Child<T>
+    where
+        F: IntoFuture<Output = Result<T>>,
+        F::IntoFuture: 'static,
+    {
+        let read_task = |of: &Awaitable<T>| match of {
+            Awaitable::Task(task) => task.retrieve(),
+            Awaitable::Future(_) => unreachable!("made from a task"),
+        };
+        let coroutine = match cast::<F::IntoFuture, Task<T>>(awaitable.into_future()) {
+            Ok(task) => return Child { of: Awaitable::Task(task), read: read_task },
+            Err(coroutine) => coroutine,
+        };
+        let coroutine = match cast::<F::IntoFuture, Future<T>>(coroutine) {
+            Ok(future) => {
+                return Child { of: Awaitable::Future(future), read: read::<F::IntoFuture, T> };
+            }
+            Err(coroutine) => coroutine,
+        };
+        let coroutine = match cast::<F::IntoFuture, Awaitable<T>>(coroutine) {
+            Ok(of @ Awaitable::Task(_)) => return Child { of, read: read_task },
+            Ok(of) => return Child { of, read: read_either::<F::IntoFuture, T> },
+            Err(coroutine) => coroutine,
+        };
+        let task = TaskBuilder::default().location(location).create(coroutine);
+        Child { of: Awaitable::Task(task), read: read_task }
+    }
+
+    /// The result of a child that is done.
+    pub(crate) fn retrieve(&self) -> Result<T> {
+        (self.read)(&self.of)
+    }
+
+    /// The message of the `cancel()` that ended it, if it keeps one.
+    pub(crate) fn later_message(&self) -> CancelledError {
+        match &self.of {
+            Awaitable::Task(task) => task.later_message(),
+            Awaitable::Future(future) => match future.exception() {
+                Err(Error::Cancelled(error)) => error,
+                _ => CancelledError::default(),
+            },
+        }
+    }
+
+    /// Makes `callback` the one that reports a late failure, in place of any other.
+    pub(crate) fn replace_late_report(&self, callback: DoneCallback) {
+        match &self.of {
+            Awaitable::Task(task) => task.replace_late_report(callback),
+            Awaitable::Future(future) => future.replace_late_report(callback),
+        }
+    }
+
+    /// The task or future itself.
+    pub(crate) fn into_awaitable(self) -> Awaitable<T> {
+        self.of
+    }
+}
+
+/// `value` as a `B`, if that is what it is. Compiles to a move.
+fn cast<A: 'static, B: 'static>(value: A) -> Result<B, A> {
+    let mut value = Some(value);
+    match (&mut value as &mut dyn Any).downcast_mut::<Option<B>>() {
+        Some(value) => Ok(value.take().expect("just put in")),
+        None => Err(value.expect("just put in")),
+    }
+}
+
+fn poll_once<F: StdFuture<Output = Result<T>>, T>(future: F) -> Result<T> {
+    let mut future = std::pin::pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(Error::invalid_state("Future.result: result is not ready")),
+    }
+}
+
+/// Reads a finished future through its type as an awaitable, `F`, which is `Future<T>`.
+fn read<F: StdFuture<Output = Result<T>> + 'static, T: 'static>(of: &Awaitable<T>) -> Result<T> {
+    match of {
+        Awaitable::Future(future) => match cast::<Future<T>, F>(future.clone()) {
+            Ok(future) => poll_once(future),
+            Err(_) => unreachable!("made from a future of this type"),
+        },
+        Awaitable::Task(_) => unreachable!("made from a future"),
+    }
+}
+
+/// [`read`], where `F` is `Awaitable<T>`.
+fn read_either<F: StdFuture<Output = Result<T>> + 'static, T: 'static>(
+    of: &Awaitable<T>,
+) -> Result<T> {
+    match of {
+        Awaitable::Future(future) => match cast::<Awaitable<T>, F>(future.clone().into()) {
+            Ok(either) => poll_once(either),
+            Err(_) => unreachable!("made from an awaitable of this type"),
+        },
+        Awaitable::Task(_) => unreachable!("made from a future"),
+    }
+}
+
+/// A task as it is, anything else as a new task of the running loop (`asyncio.ensure_future`).
+#[track_caller]
+pub fn ensure_future<F, T>(awaitable: F) -> Task<T>
+where
+    F: IntoFuture<Output = Result<T>>,
+    F::IntoFuture: 'static,
+    T: 'static,
+{
+    match cast::<F::IntoFuture, Task<T>>(awaitable.into_future()) {
+        Ok(task) => task,
+        Err(coroutine) => TaskBuilder::default().location(Location::caller()).create(coroutine),
+    }
+}

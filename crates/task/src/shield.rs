@@ -1,0 +1,132 @@
+//! [`shield`]: an awaitable that a cancellation of its awaiter does not reach.
+
+use crate::future_like::{Awaitable, Child, FutureLike};
+use asyncio_core::{Result, exception::ExceptionContext, wait_site::WaitSite};
+use asyncio_future::{Future, Take};
+use std::{
+    fmt,
+    future::{Future as StdFuture, IntoFuture},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+/// Awaits something that is not cancelled when the awaiting task is (`asyncio.shield`).
+///
+/// A coroutine becomes a task at this call. Something that is done already is given back as it is.
+///
+/// # Cancellation
+/// Returns `Err(Cancelled)` at once, while the shielded task runs on; if that then fails, the
+/// exception handler is told. If the shielded task itself is cancelled, the await is too.
+///
+/// ```
+/// # async fn example() -> asyncio_core::Result<()> {
+/// let saved = asyncio_task::shield(async { Ok("saved") }).await?;
+/// assert_eq!(saved, "saved");
+/// # Ok(()) }
+/// ```
+#[track_caller]
+pub fn shield<F, T>(awaitable: F) -> Shield<T>
+where
+    F: IntoFuture<Output = Result<T>>,
+    F::IntoFuture: 'static,
+    T: 'static,
+{
+    let site = WaitSite::here("shield");
+    let inner = Rc::new(Child::ensure(awaitable, site.location()));
+    if inner.done() {
+        let Ok(inner) = Rc::try_unwrap(inner) else { unreachable!("not shared yet") };
+        return Shield(State::Done(inner));
+    }
+    let outer = Future::of_operation(site, None);
+    let linked = link(&inner, &outer);
+    if let Err(error) = linked {
+        let _ = outer.set_exception(error);
+    }
+    Shield(State::Outer(outer.take()))
+}
+
+fn link<T: 'static>(inner: &Rc<Child<T>>, outer: &Future<T>) -> Result<()> {
+    let (child, follower) = (inner.clone(), outer.clone());
+    let following = inner.on_done(move || {
+        if follower.cancelled() {
+            return;
+        }
+        if child.cancelled() {
+            follower.cancel();
+            return;
+        }
+        // Pending, since it was not cancelled and nobody else sets it.
+        let _ = match child.retrieve() {
+            Ok(value) => follower.set_result(value).map_err(Into::into),
+            Err(error) => follower.set_exception(error),
+        };
+    })?;
+    let child = inner.clone();
+    outer.add_done_callback(move |_| {
+        if child.done() {
+            return;
+        }
+        child.remove_done_callback(&following);
+        let late = child.clone();
+        if let Ok(callback) = child.on_done(move || report(&late)) {
+            child.replace_late_report(callback);
+        }
+    })?;
+    Ok(())
+}
+
+/// Tells the exception handler of a failure for which nobody waits any more.
+fn report<T: 'static>(child: &Child<T>) {
+    if child.cancelled() {
+        return;
+    }
+    if let Ok(Some(error)) = child.exception() {
+        ExceptionContext::new(format!("{} exception in shielded future", error.kind()))
+            .with_exception(error)
+            .report(None);
+    }
+}
+
+/// The future of [`shield`].
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Shield<T>(State<T>);
+
+enum State<T> {
+    /// It was done at the call.
+    Done(Child<T>),
+    Outer(Take<T>),
+}
+
+impl<T: 'static> Shield<T> {
+    /// The future itself, which can be cancelled, given callbacks, and awaited by many; of something
+    /// that was done at the call, that itself.
+    pub fn into_inner(self) -> Awaitable<T> {
+        match self.0 {
+            State::Done(child) => child.into_awaitable(),
+            State::Outer(outer) => Awaitable::Future(outer.into_inner()),
+        }
+    }
+}
+
+impl<T> Unpin for Shield<T> {}
+
+impl<T: 'static> StdFuture for Shield<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        match &mut self.0 {
+            State::Done(child) => Poll::Ready(child.retrieve()),
+            State::Outer(outer) => Pin::new(outer).poll(cx),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Shield<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            State::Done(_) => f.write_str("<Shield done>"),
+            State::Outer(outer) => f.debug_tuple("Shield").field(outer).finish(),
+        }
+    }
+}

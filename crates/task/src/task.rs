@@ -1,0 +1,514 @@
+//! [`Task`], [`create_task`], and what names a task.
+
+use crate::{
+    state::{Data, last_handle},
+    step::{Body, schedule},
+};
+use asyncio_core::{
+    CancelledError, Error, Result,
+    cancel::{TaskCell, TaskContext},
+    context::{Context as Variables, current_values},
+    home::{LoopRef, entered},
+    listeners::Listener,
+    scheduler::{Scheduler, State},
+    task_ref::{TaskRef, TaskRunnable},
+    wait::{Resume, Target, Wait},
+    wait_site::WaitSite,
+};
+use asyncio_future::{CallbackOutput, DoneCallback};
+use std::{
+    borrow::Cow,
+    fmt,
+    future::{Future, IntoFuture},
+    mem::ManuallyDrop,
+    ops::Deref,
+    panic::Location,
+    pin::Pin,
+    ptr::NonNull,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+/// A task by name: what [`current_task`] and [`all_tasks`] give (`asyncio.Task` without its result).
+#[derive(Clone)]
+pub struct AnyTask(TaskRef);
+
+impl AnyTask {
+    /// The task of a reference.
+    pub fn new(task: TaskRef) -> AnyTask {
+        AnyTask(task)
+    }
+
+    /// The reference, for what crates of the runtime do with it.
+    pub fn as_ref(&self) -> &TaskRef {
+        &self.0
+    }
+
+    /// Requests that the task be cancelled (`Task.cancel`): what it awaits returns
+    /// `Err(Cancelled)`, which the task may handle. False if it is done already. From another thread
+    /// the request is sent to the loop.
+    pub fn cancel(&self) -> bool {
+        self.0.cancel(CancelledError::default())
+    }
+
+    /// [`cancel`](AnyTask::cancel), with a message for the error.
+    pub fn cancel_with(&self, message: impl Into<Cow<'static, str>>) -> bool {
+        self.0.cancel(CancelledError::new(message))
+    }
+
+    /// [`cancel`](AnyTask::cancel), with the error itself.
+    pub fn cancel_as(&self, error: CancelledError) -> bool {
+        self.0.cancel(error)
+    }
+
+    /// How many requests to cancel are outstanding (`Task.cancelling`).
+    pub fn cancelling(&self) -> u32 {
+        self.0.cancelling()
+    }
+
+    /// Takes one request back, and returns how many are left (`Task.uncancel`). At zero a
+    /// cancellation that was not delivered yet is withdrawn.
+    pub fn uncancel(&self) -> u32 {
+        self.0.uncancel()
+    }
+
+    /// Whether the task has ended.
+    pub fn done(&self) -> bool {
+        self.0.is_done()
+    }
+
+    /// The name (`Task.get_name`): the one it was given, else `Task-N`.
+    pub fn name(&self) -> Arc<str> {
+        self.0.name()
+    }
+
+    /// Gives the task a name (`Task.set_name`). Does nothing from another thread.
+    pub fn set_name(&self, name: impl Into<Arc<str>>) {
+        self.0.set_name(name.into());
+    }
+
+    /// Whether it was given a name.
+    pub fn is_named(&self) -> bool {
+        self.0.is_named()
+    }
+
+    /// On what the task waits, and at which line; `None` while it runs, is ready or is done.
+    pub fn wait_site(&self) -> Option<WaitSite> {
+        self.0.wait_site()
+    }
+
+    /// The line that created the task.
+    pub fn spawned_at(&self) -> &'static Location<'static> {
+        self.0.spawned_at()
+    }
+
+    /// The context variables of the task (`Task.get_context`); `None` from another thread.
+    pub fn get_context(&self) -> Option<Variables> {
+        self.0.context()
+    }
+
+    /// The loop that the task belongs to.
+    pub fn home(&self) -> LoopRef {
+        self.0.home()
+    }
+}
+
+impl PartialEq for AnyTask {
+    fn eq(&self, other: &AnyTask) -> bool {
+        self.0.is(&other.0)
+    }
+}
+
+impl Eq for AnyTask {}
+
+impl fmt::Debug for AnyTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A coroutine that runs beside others (`asyncio.Task`): a handle to it.
+///
+/// It derefs to [`AnyTask`] for what needs no result: `cancel`, `name`, `done` and so on. Dropping
+/// the handle lets the task run on, for the loop owns it. Awaiting it gives the result: a copy if the
+/// handle was ever cloned (for `T: Clone`), else the value itself, once.
+///
+/// # Cancellation
+/// If the awaiting task is cancelled, so is this one; what it makes of that comes back as the result
+/// of the await. Put a [`shield`](crate::shield) between to prevent that. Dropping an awaiting handle
+/// leaves the task alone.
+///
+/// # Threads
+/// The handle is `Send` where `T` is. On another thread `done`, `cancel` and dropping work, what
+/// needs the result gives an error.
+#[must_use = "a task that nobody awaits fails unseen; drop the handle on purpose to let it run on"]
+pub struct Task<T> {
+    data: NonNull<Data<T>>,
+    /// The same task without its type; its reference is the handle's own.
+    any: ManuallyDrop<AnyTask>,
+    wait: Wait,
+    number: u32,
+}
+
+// SAFETY: all but the outcome is `Send + Sync` in itself; the outcome is reached on the task's thread
+// alone, except by the last handle, which may drop a `T` wherever it is.
+unsafe impl<T: Send> Send for Task<T> {}
+// SAFETY: as above; by reference nothing of type `T` is reached from another thread.
+unsafe impl<T: Send> Sync for Task<T> {}
+
+impl<T> Unpin for Task<T> {}
+
+/// Says that the task awaits itself, in place of an entry number.
+const ITSELF: u32 = u32::MAX;
+
+impl<T> Task<T> {
+    /// Takes over a handle, and its reference, that `data` counts already.
+    fn of(data: NonNull<Data<T>>) -> Task<T> {
+        // SAFETY: the cell is the first field of `Data`, and the reference is the handle's.
+        let any = AnyTask(unsafe { TaskRef::from_raw(data.cast::<TaskCell>()) });
+        Task { data, any: ManuallyDrop::new(any), wait: Wait::new(), number: 0 }
+    }
+
+    fn data(&self) -> &Data<T> {
+        // SAFETY: the handle keeps the allocation.
+        unsafe { self.data.as_ref() }
+    }
+
+    /// The address of the task, which no other one has while this one lives.
+    pub(crate) fn address(&self) -> usize {
+        self.data.as_ptr() as usize
+    }
+
+    /// Another handle.
+    pub(crate) fn share(&self) -> Task<T> {
+        self.data().cell().add_handle();
+        Task::of(self.data)
+    }
+
+    /// Whether the task ended by cancellation.
+    pub fn cancelled(&self) -> bool {
+        self.data().is_cancelled()
+    }
+
+    /// The result of a finished task (`Task.result`). It stays, for others to ask again.
+    ///
+    /// # Errors
+    /// The task's own error, `Cancelled`, or `InvalidState` if it is not done, or if the value was
+    /// moved out by an await before any handle was cloned.
+    pub fn result(&self) -> Result<T>
+    where
+        T: Clone,
+    {
+        self.data().keep();
+        self.data().retrieve()
+    }
+
+    /// The error of a finished task, or `None` if it returned (`Task.exception`).
+    ///
+    /// # Errors
+    /// `Cancelled` if it was cancelled, `InvalidState` if it is not done.
+    pub fn exception(&self) -> Result<Option<Error>> {
+        self.data().exception()
+    }
+
+    /// The result, moved out unless it can be copied.
+    pub(crate) fn retrieve(&self) -> Result<T> {
+        self.data().retrieve()
+    }
+
+    pub(crate) fn later_message(&self) -> CancelledError {
+        self.data().later_message()
+    }
+
+    /// Calls `callback` with the task when it is done, always as a step of its own; callbacks and
+    /// awaiters are served in the order in which they came.
+    ///
+    /// # Errors
+    /// `Runtime` on another thread than the task's, or when its loop is closed.
+    #[track_caller]
+    pub fn add_done_callback<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce(&Task<T>) -> R + 'static,
+    ) -> Result<DoneCallback>
+    where
+        T: 'static,
+    {
+        let location = Location::caller();
+        let scheduler = self.home().local().ok_or_else(|| {
+            Error::runtime("Task.add_done_callback: the task's loop is closed, or another thread's")
+        })?;
+        let this = self.share();
+        let call = move || callback(&this).into_result();
+        let callback = scheduler.park(call, current_values(), location)?;
+        let number = self.data().cell().listen(Listener::Callback(callback));
+        if number.is_none() {
+            callback.fire();
+        }
+        Ok(DoneCallback::new(number, callback))
+    }
+
+    /// Removes a callback; returns how many were removed: none if it was removed before, or the task
+    /// is done.
+    pub fn remove_done_callback(&self, callback: &DoneCallback) -> usize {
+        let listener = callback.number().and_then(|number| self.data().cell().unlisten(number));
+        match listener {
+            Some(_) => usize::from(callback.callback().cancel()),
+            None => 0,
+        }
+    }
+
+    pub(crate) fn replace_late_report(&self, callback: DoneCallback) {
+        if let Some(number) = callback.number() {
+            self.data().cell().replace_late_report(number, callback.callback());
+        }
+    }
+
+    fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        // SAFETY: the handle keeps the allocation, which no borrow of `self.wait` touches.
+        let data = unsafe { self.data.as_ref() };
+        let cell = data.cell();
+        let site = WaitSite::new("Task", cell.spawned_at());
+        let target = || Some(Target::Task(TaskRef::of(cell)));
+        if !self.wait.is_armed() {
+            if cell.is_current() {
+                self.number = ITSELF;
+                self.wait.arm_woken(cx, site);
+                return Poll::Pending;
+            }
+            self.wait.arm(cx, site, target());
+            let number = self.wait.waiter().and_then(|w| cell.listen(Listener::Waiter(w)));
+            self.number = number.unwrap_or(0);
+            return Poll::Pending;
+        }
+        let number = self.number;
+        match self.wait.poll(cx, site, target, |waiter| cell.replace_listener(number, waiter)) {
+            Resume::Woken if number == ITSELF => {
+                Poll::Ready(Err(Error::runtime("Task cannot await on itself")))
+            }
+            Resume::Pending | Resume::Woken => Poll::Pending,
+            Resume::Cancelled { error, .. } => {
+                cell.unlisten(number);
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        if !self.data().cell().is_done() {
+            if !self.data().cell().is_local() {
+                let message = "Task: awaited on another thread than its loop's";
+                return Poll::Ready(Err(Error::runtime(message)));
+            }
+            return self.poll_pending(cx);
+        }
+        let thrown = self.wait.finish();
+        let cancelled = self.data().is_cancelled();
+        Poll::Ready(match thrown {
+            Some(thrown) if !cancelled => {
+                self.data().cell().set_unretrieved(false);
+                Err(thrown)
+            }
+            _ => self.data().retrieve(),
+        })
+    }
+}
+
+impl<T> Deref for Task<T> {
+    type Target = AnyTask;
+    fn deref(&self) -> &AnyTask {
+        &self.any
+    }
+}
+
+impl<T: Clone> Clone for Task<T> {
+    fn clone(&self) -> Task<T> {
+        self.data().keep();
+        self.share()
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        if self.wait.is_armed() {
+            self.wait.disarm();
+            self.data().cell().unlisten(self.number);
+        }
+        // SAFETY: the handle's own unit is given up once, here; `T` may be dropped where this is.
+        unsafe { TaskCell::release_handle(self.data.cast(), last_handle::<T>) }
+    }
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.any.fmt(f)
+    }
+}
+
+impl Task<()> {
+    /// Sets what `create_task` takes as keyword arguments; `create` then makes the task.
+    #[track_caller]
+    pub fn builder() -> TaskBuilder {
+        TaskBuilder { location: Location::caller(), ..TaskBuilder::default() }
+    }
+}
+
+/// The keyword arguments of `create_task`.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `create` is called"]
+pub struct TaskBuilder {
+    name: Option<Arc<str>>,
+    context: Option<Variables>,
+    eager_start: Option<bool>,
+    location: &'static Location<'static>,
+}
+
+impl Default for TaskBuilder {
+    #[track_caller]
+    fn default() -> TaskBuilder {
+        TaskBuilder { name: None, context: None, eager_start: None, location: Location::caller() }
+    }
+}
+
+impl TaskBuilder {
+    /// The name of the task; `Task-N` if none is given.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> TaskBuilder {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The context in which the task runs, instead of a copy of the current one.
+    pub fn context(mut self, context: Variables) -> TaskBuilder {
+        self.context = Some(context);
+        self
+    }
+
+    /// Whether the first step runs at once, inside `create` (if the loop is running); as the loop's
+    /// task factory decides if this is not said.
+    pub fn eager_start(mut self, eager_start: bool) -> TaskBuilder {
+        self.eager_start = Some(eager_start);
+        self
+    }
+
+    /// The line that counts as having created the task.
+    pub fn location(mut self, location: &'static Location<'static>) -> TaskBuilder {
+        self.location = location;
+        self
+    }
+
+    /// Makes the task, in the loop that runs in this thread. Its first step runs in the next
+    /// iteration, or at once if it is started eagerly.
+    ///
+    /// Without a running loop, or when that is closed, the coroutine is dropped, and the task has
+    /// ended with that `Runtime` error.
+    pub fn create<F, T>(self, coroutine: F) -> Task<T>
+    where
+        F: IntoFuture<Output = Result<T>>,
+        F::IntoFuture: 'static,
+        T: 'static,
+    {
+        let scheduler = match entered() {
+            None => Err(Error::runtime("create_task: no running event loop")),
+            Some(scheduler) => scheduler.check_open().map(|home| (scheduler, home)),
+        };
+        match scheduler {
+            Ok((scheduler, home)) => self.spawn(scheduler, home, coroutine.into_future()),
+            Err(error) => {
+                drop(coroutine);
+                self.failed(error)
+            }
+        }
+    }
+
+    fn spawn<F, T>(self, scheduler: &Scheduler, home: LoopRef, coroutine: F) -> Task<T>
+    where
+        F: Future<Output = Result<T>> + 'static,
+        T: 'static,
+    {
+        let context = match self.context {
+            Some(context) => TaskContext::Shared(context),
+            None => TaskContext::Own(current_values()),
+        };
+        let sequence = scheduler.next_sequence();
+        // SAFETY: the cell becomes part of async-task's allocation below, which stays in place until
+        // the last waker is gone; `free_task` drops the cell's own.
+        let cell = unsafe { TaskCell::new(home, sequence, context, self.location, free_task) };
+        let builder = async_task::Builder::new().metadata(Data::new(cell));
+        // SAFETY: the future is not `Send`, but is polled and dropped on this thread alone: by the
+        // loop, which runs or discards its tasks here, and leaks what reaches it too late. The
+        // schedule function captures nothing.
+        let (runnable, task) =
+            unsafe { builder.spawn_unchecked(|data| Body::new(data, coroutine), schedule::<T>) };
+        task.detach();
+        let data = NonNull::from(runnable.metadata());
+        let cell = runnable.metadata().cell();
+        // SAFETY: nobody else has seen the cell yet.
+        unsafe { cell.set_waker(runnable.waker()) }
+        if let Some(name) = self.name {
+            cell.set_name(name);
+        }
+        // SAFETY: a new cell counts a reference for the registry.
+        scheduler.adopt(unsafe { TaskRef::from_raw(data.cast()) });
+        let eager = self.eager_start.unwrap_or_else(|| scheduler.eager_tasks());
+        let runnable = TaskRunnable::new(runnable);
+        if eager && scheduler.state() == State::Running {
+            runnable.run();
+        } else {
+            scheduler.push_task(runnable);
+        }
+        Task::of(data)
+    }
+
+    /// A task that never ran, and has ended with `error`.
+    pub(crate) fn failed<T>(self, error: Error) -> Task<T> {
+        let (home, context) = (LoopRef::nowhere(), TaskContext::Own(current_values()));
+        // SAFETY: the cell becomes part of a box, which `free_boxed` gives back.
+        let cell = unsafe { TaskCell::new(home, 0, context, self.location, free_boxed::<T>) };
+        let data = NonNull::from(Box::leak(Box::new(Data::<T>::ended(cell, error))));
+        // SAFETY: a new cell counts a reference for the registry, in which this one will not be.
+        drop(unsafe { TaskRef::from_raw(data.cast()) });
+        Task::of(data)
+    }
+}
+
+/// Drops the cell's waker, and with it async-task's allocation.
+unsafe fn free_task(cell: NonNull<TaskCell>) {
+    // SAFETY: called once, by the last reference.
+    let waker = unsafe { cell.as_ref().take_waker() };
+    drop(waker);
+}
+
+unsafe fn free_boxed<T>(cell: NonNull<TaskCell>) {
+    // SAFETY: called once, by the last reference, for a cell that was boxed in `failed`.
+    drop(unsafe { Box::from_raw(cell.cast::<Data<T>>().as_ptr()) });
+}
+
+/// Runs `coroutine` as a task of the running loop, beside the caller (`asyncio.create_task`).
+///
+/// See [`TaskBuilder::create`] for what happens without a running loop.
+#[track_caller]
+pub fn create_task<F, T>(coroutine: F) -> Task<T>
+where
+    F: IntoFuture<Output = Result<T>>,
+    F::IntoFuture: 'static,
+    T: 'static,
+{
+    TaskBuilder::default().create(coroutine)
+}
+
+/// The task that runs now; `None` in a callback, and where no loop runs (`asyncio.current_task`).
+pub fn current_task() -> Option<AnyTask> {
+    entered()?.current_task().map(AnyTask)
+}
+
+/// The unfinished tasks of the running loop, in the order of creation (`asyncio.all_tasks`).
+///
+/// # Errors
+/// `Runtime` without a running loop.
+pub fn all_tasks() -> Result<Vec<AnyTask>> {
+    let scheduler = entered().ok_or_else(|| Error::runtime("all_tasks: no running event loop"))?;
+    Ok(scheduler.all_tasks().into_iter().map(AnyTask).collect())
+}

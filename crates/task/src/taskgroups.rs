@@ -1,0 +1,300 @@
+//! [`TaskGroup`]: tasks that end together.
+
+use crate::{AnyTask, Task, TaskBuilder, current_task};
+use asyncio_core::{
+    AsyncContextManager, CancelledError, Error, ExceptionGroup, Result,
+    home::entered,
+    sync::{Mutex, MutexGuard},
+    wait_site::WaitSite,
+};
+use asyncio_future::Future;
+use std::{collections::BTreeMap, fmt, future::IntoFuture, panic::Location, sync::Arc};
+
+/// A group of tasks that is left only when all of them have ended (`asyncio.TaskGroup`).
+///
+/// The first child that fails cancels the others and the body; when all have ended, the errors come
+/// out as one [`Error::Group`], in the order of failure, the body's own last. A child that is
+/// cancelled is no failure. Children may add further ones, also while the group waits for its end.
+///
+/// # Cancellation
+/// One from outside cancels the children, waits for them, and comes out; if one of them fails, the
+/// group of errors comes out instead, and the cancellation at the next suspension. If the `with`
+/// future is dropped in the middle, the children are cancelled.
+///
+/// ```
+/// # use asyncio_core::{AsyncContextManager, Result};
+/// # async fn example() -> Result<()> {
+/// let sum = asyncio_task::TaskGroup::new().with(async |group| {
+///     let one = group.create_task(async { Ok(1) });
+///     let two = group.create_task(async { Ok(2) });
+///     Ok(one.await? + two.await?)
+/// }).await?;
+/// assert_eq!(sum, 3);
+/// # Ok(()) }
+/// ```
+#[must_use = "a group does nothing until `with` is called"]
+pub struct TaskGroup {
+    group: Group,
+    site: WaitSite,
+}
+
+/// A handle to a [`TaskGroup`] that was entered: what its body gets. Clones can go into children.
+pub struct Group {
+    shared: Arc<Mutex<State>>,
+    /// The body's own handle; dropping it before the end cancels the children.
+    is_body: bool,
+}
+
+#[derive(Default)]
+struct State {
+    parent: Option<AnyTask>,
+    entered: bool,
+    exiting: bool,
+    aborting: bool,
+    finished: bool,
+    parent_cancel_requested: bool,
+    /// By number of creation.
+    tasks: BTreeMap<u64, AnyTask>,
+    errors: Vec<Error>,
+    /// `KeyboardInterrupt`: it comes out bare.
+    base_error: Option<Error>,
+    completed: Option<Future<()>>,
+}
+
+impl State {
+    fn may_create(&self) -> Result<()> {
+        Err(Error::runtime(if !self.entered {
+            "TaskGroup.create_task: the group has not been entered"
+        } else if self.finished || self.exiting && self.tasks.is_empty() {
+            "TaskGroup.create_task: the group is finished"
+        } else if self.aborting {
+            "TaskGroup.create_task: the group is shutting down"
+        } else {
+            return Ok(());
+        }))
+    }
+}
+
+/// Cancels every child, in the order of creation. Not under the lock, for a child's cancellation
+/// may lead back here.
+fn abort(shared: &Mutex<State>) {
+    let tasks: Vec<AnyTask> = {
+        let mut state = shared.lock();
+        state.aborting = true;
+        state.tasks.values().cloned().collect()
+    };
+    for task in tasks {
+        if !task.done() {
+            task.cancel();
+        }
+    }
+}
+
+impl TaskGroup {
+    /// A group that is not entered yet. It can be entered once.
+    #[track_caller]
+    #[allow(clippy::new_without_default)] // asyncio's constructor; a `Default` would say no more.
+    pub fn new() -> TaskGroup {
+        let group = Group { shared: Arc::default(), is_body: false };
+        TaskGroup { group, site: WaitSite::here("TaskGroup") }
+    }
+
+    /// A handle for others, which creates tasks once the group is entered.
+    pub fn handle(&self) -> Group {
+        self.group.clone()
+    }
+}
+
+impl Group {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.lock()
+    }
+
+    /// Runs `coroutine` as a task of the group (`TaskGroup.create_task`).
+    ///
+    /// In a group that takes no more tasks, because it has not been entered, is finished or is
+    /// shutting down, the coroutine is dropped, and the task has ended with that `Runtime` error.
+    #[track_caller]
+    pub fn create_task<F, T>(&self, coroutine: F) -> Task<T>
+    where
+        F: IntoFuture<Output = Result<T>>,
+        F::IntoFuture: 'static,
+        T: 'static,
+    {
+        let location = Location::caller();
+        match self.create_task_with(Task::builder().location(location), coroutine) {
+            Ok(task) => task,
+            Err(error) => Task::builder().location(location).failed(error),
+        }
+    }
+
+    /// [`create_task`](Group::create_task) with a name, context or eager start.
+    ///
+    /// # Errors
+    /// `Runtime` if the group takes no more tasks; the coroutine is dropped.
+    #[track_caller]
+    pub fn create_task_with<F, T>(&self, builder: TaskBuilder, coroutine: F) -> Result<Task<T>>
+    where
+        F: IntoFuture<Output = Result<T>>,
+        F::IntoFuture: 'static,
+        T: 'static,
+    {
+        self.state().may_create()?;
+        let task = builder.create(coroutine);
+        let number = task.as_ref().sequence();
+        self.state().tasks.insert(number, (*task).clone());
+        let shared = self.shared.clone();
+        let added = task.add_done_callback(move |task| child_done(&shared, number, task));
+        if let Err(error) = added {
+            self.state().tasks.remove(&number);
+            return Err(error);
+        }
+        Ok(task)
+    }
+}
+
+fn child_done<T>(shared: &Arc<Mutex<State>>, number: u64, task: &Task<T>) {
+    let mut state = shared.lock();
+    state.tasks.remove(&number);
+    if state.tasks.is_empty() {
+        if let Some(completed) = &state.completed {
+            // It may be cancelled already.
+            let _ = completed.set_result(());
+        }
+    }
+    let error = match task.cancelled() {
+        true => None,
+        false => task.exception().unwrap_or(None),
+    };
+    let Some(error) = error else { return };
+    if let (Error::KeyboardInterrupt(_), None) = (&error, &state.base_error) {
+        state.base_error = Some(error.clone());
+    }
+    state.errors.push(error);
+    if state.aborting || state.parent_cancel_requested || state.finished {
+        return;
+    }
+    state.parent_cancel_requested = true;
+    let parent = state.parent.clone();
+    drop(state);
+    abort(shared);
+    if let Some(parent) = parent {
+        parent.cancel();
+    }
+}
+
+impl AsyncContextManager for TaskGroup {
+    type Target = Group;
+
+    async fn enter(&mut self) -> Result<Group> {
+        let mut state = self.group.state();
+        if state.entered {
+            return Err(Error::runtime("TaskGroup has already been entered"));
+        }
+        entered().ok_or_else(|| Error::runtime("TaskGroup: no running event loop"))?;
+        let parent = current_task();
+        let parent =
+            parent.ok_or_else(|| Error::runtime("TaskGroup cannot determine the parent task"))?;
+        state.parent = Some(parent);
+        state.entered = true;
+        drop(state);
+        Ok(Group { shared: self.group.shared.clone(), is_body: true })
+    }
+
+    async fn exit(&mut self, group: Group, error: Option<&Error>) -> Result<()> {
+        let shared = &self.group.shared;
+        shared.lock().exiting = true;
+        let mut cancelled = error.filter(|error| error.is_cancelled()).cloned();
+        if error.is_some() && !shared.lock().aborting {
+            abort(shared);
+        }
+        // A cancellation may come again and again while the children end.
+        while !shared.lock().tasks.is_empty() {
+            let completed = Future::of_operation(self.site, None);
+            shared.lock().completed = Some(completed.clone());
+            if let Err(error) = completed.await {
+                if !shared.lock().aborting {
+                    cancelled = Some(error);
+                    abort(shared);
+                }
+            }
+            shared.lock().completed = None;
+        }
+        shared.lock().finished = true;
+        drop(group);
+        self.outcome(error, cancelled)
+    }
+}
+
+impl TaskGroup {
+    /// What comes out when every child has ended.
+    fn outcome(&self, body: Option<&Error>, mut cancelled: Option<Error>) -> Result<()> {
+        let mut state = self.group.state();
+        let errors = std::mem::take(&mut state.errors);
+        let base_error = state.base_error.take();
+        let requested = state.parent_cancel_requested;
+        let parent = state.parent.take();
+        drop(state);
+        let base_error = base_error
+            .or_else(|| body.filter(|error| matches!(error, Error::KeyboardInterrupt(_))).cloned());
+        if let Some(error) = base_error {
+            return Err(error);
+        }
+        if let (true, Some(parent)) = (requested, &parent) {
+            if parent.uncancel() == 0 {
+                cancelled = None;
+            }
+        }
+        let mut errors = errors;
+        if let (Some(error), true) = (cancelled, errors.is_empty()) {
+            return Err(error);
+        }
+        errors.extend(body.filter(|error| !error.is_cancelled()).cloned());
+        if errors.is_empty() {
+            return Ok(());
+        }
+        if let Some(parent) = parent.filter(|parent| parent.cancelling() > 0) {
+            // Cancelled from outside as well: to be delivered at the next suspension.
+            parent.uncancel();
+            parent.cancel_as(CancelledError::default());
+        }
+        Err(Error::Group(ExceptionGroup::new("unhandled errors in a TaskGroup", errors)))
+    }
+}
+
+impl Clone for Group {
+    fn clone(&self) -> Group {
+        Group { shared: self.shared.clone(), is_body: false }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if self.is_body && !self.state().finished {
+            self.state().finished = true;
+            abort(&self.shared);
+        }
+    }
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        write!(f, "<TaskGroup tasks={} errors={}", state.tasks.len(), state.errors.len())?;
+        f.write_str(if state.finished {
+            " finished>"
+        } else if state.aborting {
+            " cancelling>"
+        } else if state.entered {
+            " entered>"
+        } else {
+            ">"
+        })
+    }
+}
+
+impl fmt::Debug for TaskGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.group.fmt(f)
+    }
+}

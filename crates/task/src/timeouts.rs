@@ -1,0 +1,281 @@
+//! [`timeout`] and [`timeout_at`]: a deadline on whatever the body awaits.
+
+use asyncio_core::{
+    AsyncContextManager, Error, Result, TimeoutError,
+    home::{LoopRef, entered},
+    listeners::Parked,
+    sync::Mutex,
+    task_ref::TaskRef,
+};
+use std::{panic::Location, sync::Arc, time::Duration};
+
+/// Cancels the body after `delay`, and makes that cancellation a [`TimeoutError`]
+/// (`asyncio.timeout`). `None` sets no deadline; [`Deadline::reschedule`] may set one later.
+///
+/// The deadline is counted from this call, in the time of the running loop.
+///
+/// # Cancellation
+/// One from outside stays a cancellation, also when it comes at the same instant as the deadline.
+///
+/// ```
+/// # use asyncio_core::{AsyncContextManager, Result};
+/// # async fn example() -> Result<()> {
+/// use std::time::Duration;
+/// let outcome = asyncio_task::timeout(Duration::from_millis(10)).with(async |_| {
+///     asyncio_task::sleep(Duration::from_secs(3600)).await
+/// }).await;
+/// assert!(outcome.unwrap_err().is_timeout());
+/// # Ok(()) }
+/// ```
+#[track_caller]
+pub fn timeout(delay: impl Into<Option<Duration>>) -> Timeout {
+    let now = entered().map(|scheduler| scheduler.time()).unwrap_or_default();
+    Timeout::new(delay.into().map(|delay| now.saturating_add(delay)))
+}
+
+/// [`timeout`] with an absolute deadline, in loop time (`asyncio.timeout_at`).
+#[track_caller]
+pub fn timeout_at(when: impl Into<Option<Duration>>) -> Timeout {
+    Timeout::new(when.into())
+}
+
+/// The stages of a deadline, in this order.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Stage {
+    Created,
+    Active,
+    Expiring,
+    Expired,
+    Exited,
+}
+
+impl Stage {
+    fn word(self) -> &'static str {
+        match self {
+            Stage::Created => "has not been entered",
+            Stage::Active => "is active",
+            Stage::Expiring => "is expiring",
+            Stage::Expired => "has expired",
+            Stage::Exited => "has finished",
+        }
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    stage: Stage,
+    when: Option<Duration>,
+    /// The loop's entry of the deadline; it says whether the deadline has passed.
+    entry: Option<Parked>,
+    task: Option<TaskRef>,
+    /// The requests to cancel that the task had on entry.
+    cancelling: u32,
+    home: LoopRef,
+    location: &'static Location<'static>,
+}
+
+impl State {
+    fn new(when: Option<Duration>, location: &'static Location<'static>) -> State {
+        let (entry, task, home) = (None, None, LoopRef::nowhere());
+        State { stage: Stage::Created, when, entry, task, cancelling: 0, home, location }
+    }
+
+    fn look(&mut self) -> Stage {
+        if self.stage == Stage::Active {
+            let scheduler = self.home.local();
+            if self.entry.zip(scheduler).is_some_and(|(entry, s)| s.is_expired(entry)) {
+                self.stage = Stage::Expiring;
+            }
+        }
+        self.stage
+    }
+
+    fn set_timer(&mut self, when: Option<Duration>) -> Result<()> {
+        if let Some(entry) = self.entry.take() {
+            entry.cancel();
+        }
+        self.when = when;
+        if let (Some(when), Some(task), Some(scheduler)) = (when, &self.task, self.home.local()) {
+            self.entry = Some(scheduler.expire_at(when, task.clone(), self.location)?);
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self) -> Result<()> {
+        if self.stage != Stage::Created {
+            return Err(Error::runtime("Timeout has already been entered"));
+        }
+        let scheduler =
+            entered().ok_or_else(|| Error::runtime("timeout: no running event loop"))?;
+        let task = scheduler.current_task();
+        let task = task.ok_or_else(|| Error::runtime("Timeout should be used inside a task"))?;
+        self.home = task.home();
+        self.cancelling = task.cancelling();
+        self.task = Some(task);
+        self.stage = Stage::Active;
+        self.set_timer(self.when)
+    }
+
+    /// Ends the scope; says whether a cancellation that ended the body becomes a timeout.
+    fn leave(&mut self, cancelled: bool) -> bool {
+        let stage = self.look();
+        if let Some(entry) = self.entry.take() {
+            entry.cancel();
+        }
+        match (stage, self.task.take()) {
+            (Stage::Expiring, Some(task)) => {
+                self.stage = Stage::Expired;
+                task.uncancel() <= self.cancelling && cancelled
+            }
+            (Stage::Active, _) => {
+                self.stage = Stage::Exited;
+                false
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A deadline that is entered with [`with`](AsyncContextManager::with) (`asyncio.Timeout`).
+#[derive(Debug)]
+#[must_use = "a timeout does nothing until `with` is called"]
+pub struct Timeout(Option<Shared>);
+
+/// A deadline in force: what the body of a [`timeout`] gets. Dropping it lifts the deadline.
+#[derive(Debug)]
+pub struct Deadline(Shared);
+
+#[derive(Debug)]
+enum Shared {
+    /// Nobody else looks at it.
+    Sole(Mutex<State>),
+    Watched(Arc<Mutex<State>>),
+}
+
+/// Looks at a deadline from outside of its body, also when that is over: see [`Timeout::watch`].
+#[derive(Clone, Debug)]
+pub struct Watch(Arc<Mutex<State>>);
+
+impl Timeout {
+    #[track_caller]
+    fn new(when: Option<Duration>) -> Timeout {
+        let state = State::new(when, Location::caller());
+        Timeout(Some(Shared::Sole(Mutex::new(state))))
+    }
+
+    /// A timeout that can also be looked at from outside: by other tasks, and after the body.
+    pub fn watched(self) -> (Timeout, Watch) {
+        let state = match self.0 {
+            Some(Shared::Watched(state)) => state,
+            Some(Shared::Sole(state)) => Arc::new(state),
+            None => Arc::new(Mutex::new(State::new(None, Location::caller()))),
+        };
+        (Timeout(Some(Shared::Watched(state.clone()))), Watch(state))
+    }
+
+    /// Enters outside of `with`, for scopes of our own.
+    pub(crate) fn start(&mut self) -> Result<Deadline> {
+        let entered = || Error::runtime("Timeout has already been entered");
+        let deadline = Deadline(self.0.take().ok_or_else(entered)?);
+        deadline.state().lock().enter()?;
+        Ok(deadline)
+    }
+}
+
+impl Deadline {
+    fn state(&self) -> &Mutex<State> {
+        match &self.0 {
+            Shared::Sole(state) => state,
+            Shared::Watched(state) => state,
+        }
+    }
+
+    /// When the deadline is, in loop time; `None` if there is none.
+    pub fn when(&self) -> Option<Duration> {
+        self.state().lock().when
+    }
+
+    /// Moves the deadline to `when`, in loop time; `None` lifts it. One in the past takes effect in
+    /// the next iteration.
+    ///
+    /// # Errors
+    /// `Runtime` unless the deadline is in force: not entered yet, passed already, or left.
+    pub fn reschedule(&self, when: impl Into<Option<Duration>>) -> Result<()> {
+        reschedule(self.state(), when.into())
+    }
+
+    /// Whether the deadline has passed while it was in force.
+    pub fn expired(&self) -> bool {
+        expired(self.state())
+    }
+
+    /// Ends the scope: what its body's outcome becomes.
+    pub(crate) fn end<T>(&self, outcome: Result<T>) -> Result<T> {
+        let cancelled = matches!(&outcome, Err(Error::Cancelled(_)));
+        match (self.state().lock().leave(cancelled), outcome) {
+            (true, Err(error)) => Err(timed_out(error)),
+            (_, outcome) => outcome,
+        }
+    }
+}
+
+impl Watch {
+    /// When the deadline is, in loop time.
+    pub fn when(&self) -> Option<Duration> {
+        self.0.lock().when
+    }
+
+    /// Moves the deadline: see [`Deadline::reschedule`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn reschedule(&self, when: impl Into<Option<Duration>>) -> Result<()> {
+        reschedule(&self.0, when.into())
+    }
+
+    /// Whether the deadline has passed while it was in force.
+    pub fn expired(&self) -> bool {
+        expired(&self.0)
+    }
+}
+
+fn reschedule(state: &Mutex<State>, when: Option<Duration>) -> Result<()> {
+    let mut state = state.lock();
+    match state.look() {
+        Stage::Active => state.set_timer(when),
+        stage => Err(Error::runtime(format!("Timeout.reschedule: the timeout {}", stage.word()))),
+    }
+}
+
+fn expired(state: &Mutex<State>) -> bool {
+    matches!(state.lock().look(), Stage::Expiring | Stage::Expired)
+}
+
+pub(crate) fn timed_out(cancelled: Error) -> Error {
+    Error::Timeout(TimeoutError::default()).with_context(cancelled)
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        let entry = self.state().lock().entry.take();
+        if let Some(entry) = entry {
+            entry.cancel();
+        }
+    }
+}
+
+impl AsyncContextManager for Timeout {
+    type Target = Deadline;
+
+    async fn enter(&mut self) -> Result<Deadline> {
+        self.start()
+    }
+
+    async fn exit(&mut self, deadline: Deadline, error: Option<&Error>) -> Result<()> {
+        let cancelled = error.is_some_and(Error::is_cancelled);
+        match deadline.state().lock().leave(cancelled) {
+            true => Err(Error::Timeout(TimeoutError::default())),
+            false => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! [`wait`]: until some or all of several tasks are done.
+
+use crate::future_like::FutureLike;
+use asyncio_core::{
+    Error, Result,
+    context::current_values,
+    home::entered,
+    listeners::Parked,
+    sync::{AtomicUsize, Ordering},
+    wait_site::WaitSite,
+};
+use asyncio_future::{DoneCallback, Future};
+use std::{
+    collections::HashSet,
+    fmt,
+    future::{Future as StdFuture, IntoFuture},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+/// When [`wait`] returns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReturnWhen {
+    /// As soon as one is done.
+    FirstCompleted,
+    /// As soon as one has failed (a cancellation does not count), or all are done.
+    FirstException,
+    /// When all are done.
+    #[default]
+    AllCompleted,
+}
+
+/// Waits until tasks or futures are done (`asyncio.wait`), all of them unless
+/// [`return_when`](Wait::return_when) says otherwise. The result is `(done, pending)`, each in
+/// argument order without duplicates. Nothing is cancelled, also not at a
+/// [`timeout`](Wait::timeout), which is no error here.
+///
+/// # Errors
+/// `Value` if there is nothing to wait for, `Runtime` without a running loop.
+///
+/// # Cancellation
+/// Returns `Err(Cancelled)`; what was waited for goes on.
+///
+/// ```
+/// # async fn example() -> asyncio_core::Result<()> {
+/// use asyncio_task::{ReturnWhen, create_task, wait};
+/// let tasks = [create_task(async { Ok(1) }), create_task(std::future::pending())];
+/// let (done, pending) = wait(tasks).return_when(ReturnWhen::FirstCompleted).await?;
+/// assert_eq!((done.len(), pending.len()), (1, 1));
+/// # Ok(()) }
+/// ```
+#[track_caller]
+pub fn wait<I, F>(futures: I) -> Wait<F>
+where
+    I: IntoIterator<Item = F>,
+    F: FutureLike,
+{
+    let mut known = HashSet::new();
+    let futures = futures.into_iter().filter(|future| known.insert(future.id())).collect();
+    let return_when = ReturnWhen::default();
+    Wait { futures, timeout: None, return_when, site: WaitSite::here("wait") }
+}
+
+/// What [`wait`] returns. Awaiting it waits.
+#[derive(Debug)]
+#[must_use = "nothing is waited for unless this is awaited"]
+pub struct Wait<F> {
+    futures: Vec<F>,
+    timeout: Option<Duration>,
+    return_when: ReturnWhen,
+    site: WaitSite,
+}
+
+impl<F> Wait<F> {
+    /// Returns after this time, with what is done by then.
+    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.timeout = timeout.into();
+        self
+    }
+
+    /// When to return.
+    pub fn return_when(mut self, return_when: ReturnWhen) -> Self {
+        self.return_when = return_when;
+        self
+    }
+}
+
+impl<F: FutureLike> IntoFuture for Wait<F> {
+    type Output = Result<(Vec<F>, Vec<F>)>;
+    type IntoFuture = Waiting<F>;
+
+    fn into_future(self) -> Waiting<F> {
+        let enough = Future::of_operation(self.site, None);
+        Waiting { wait: self, enough, callbacks: Vec::new(), timer: None, started: false }
+    }
+}
+
+/// The future of [`wait`].
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Waiting<F: FutureLike> {
+    wait: Wait<F>,
+    /// Set when there is a reason to return.
+    enough: Future<()>,
+    /// One for each future.
+    callbacks: Vec<DoneCallback>,
+    timer: Option<Parked>,
+    started: bool,
+}
+
+impl<F: FutureLike> Waiting<F> {
+    fn start(&mut self) -> Result<()> {
+        self.started = true;
+        if self.wait.futures.is_empty() {
+            return Err(Error::value("wait: there is nothing to wait for"));
+        }
+        let scheduler = entered().ok_or_else(|| Error::runtime("wait: no running event loop"))?;
+        if let Some(timeout) = self.wait.timeout {
+            let when = scheduler.time().saturating_add(timeout);
+            let enough = self.enough.clone();
+            let release = move || Ok(drop(enough.set_result(())));
+            let location = self.wait.site.location();
+            self.timer = Some(scheduler.call_at(when, release, current_values(), location)?);
+        }
+        let left = Arc::new(AtomicUsize::new(self.wait.futures.len()));
+        let return_when = self.wait.return_when;
+        for future in &self.wait.futures {
+            let (left, enough, timer) = (left.clone(), self.enough.clone(), self.timer);
+            let callback = future.on_done_with(move |future: &F| {
+                let last = left.fetch_sub(1, Ordering::Relaxed) == 1;
+                let release = last
+                    || match return_when {
+                        ReturnWhen::AllCompleted => false,
+                        ReturnWhen::FirstCompleted => true,
+                        ReturnWhen::FirstException => {
+                            !future.cancelled() && matches!(future.exception(), Ok(Some(_)))
+                        }
+                    };
+                if release {
+                    timer.map(Parked::cancel);
+                    // It may be set already.
+                    let _ = enough.set_result(());
+                }
+            })?;
+            self.callbacks.push(callback);
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self) {
+        if let Some(timer) = self.timer.take() {
+            timer.cancel();
+        }
+        for (future, callback) in self.wait.futures.iter().zip(self.callbacks.drain(..)) {
+            future.remove_done_callback(&callback);
+        }
+    }
+}
+
+impl<F: FutureLike> Unpin for Waiting<F> {}
+
+impl<F: FutureLike> StdFuture for Waiting<F> {
+    type Output = Result<(Vec<F>, Vec<F>)>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.started {
+            if let Err(error) = self.start() {
+                self.stop();
+                return Poll::Ready(Err(error));
+            }
+        }
+        let outcome = ready!(Pin::new(&mut self.enough).poll(cx));
+        self.stop();
+        let futures = std::mem::take(&mut self.wait.futures);
+        Poll::Ready(outcome.map(|()| futures.into_iter().partition(|future| future.done())))
+    }
+}
+
+impl<F: FutureLike> Drop for Waiting<F> {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl<F: FutureLike> fmt::Debug for Waiting<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{} for {} futures>", self.wait.site, self.wait.futures.len())
+    }
+}

@@ -1,0 +1,141 @@
+//! [`wait_for`]: one awaitable, with a timeout.
+
+use crate::{
+    future_like::{Child, FutureLike},
+    timeouts::{Deadline, timed_out, timeout},
+};
+use asyncio_core::{CancelledError, Error, Result, scope::Scope, wait_site::WaitSite};
+use asyncio_future::{DoneCallback, Future};
+use std::{
+    fmt,
+    future::{Future as StdFuture, IntoFuture},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+/// Awaits something for at most `timeout` (`asyncio.wait_for`); `None` waits without limit.
+///
+/// It runs in the calling task, under a [`timeout`](crate::timeout()). When the time is up it is
+/// cancelled, and the result is an `Err(Timeout)` once it has ended; if it swallows the cancellation
+/// and returns, its value is returned. With a timeout of zero, something that is done gives its
+/// result, a task or future is cancelled, and a coroutine never starts.
+///
+/// # Cancellation
+/// Goes to what is awaited. A future that is not ours is dropped.
+///
+/// ```
+/// # async fn example() -> asyncio_core::Result<()> {
+/// use std::time::Duration;
+/// let never = asyncio_task::wait_for(std::future::pending::<asyncio_core::Result<()>>(), Duration::from_millis(5));
+/// assert!(never.await.unwrap_err().is_timeout());
+/// # Ok(()) }
+/// ```
+#[track_caller]
+pub fn wait_for<F, T>(
+    awaitable: F,
+    timeout: impl Into<Option<Duration>>,
+) -> WaitFor<F::IntoFuture, T>
+where
+    F: IntoFuture<Output = Result<T>>,
+{
+    let site = WaitSite::here("wait_for");
+    let stage = Stage::Created { awaitable: Some(awaitable.into_future()) };
+    WaitFor { timeout: timeout.into(), site, stage }
+}
+
+pin_project_lite::pin_project! {
+    /// The future of [`wait_for`].
+    #[must_use = "futures do nothing unless they are awaited"]
+    pub struct WaitFor<F, T> {
+        timeout: Option<Duration>,
+        site: WaitSite,
+        #[pin]
+        stage: Stage<F, T>,
+    }
+}
+
+pin_project_lite::pin_project! {
+    #[project = StageProjection]
+    enum Stage<F, T> {
+        Created { awaitable: Option<F> },
+        /// In the calling task, under a deadline.
+        Inline { #[pin] body: Scope<F>, deadline: Deadline },
+        /// Cancelled at once, because the timeout is zero.
+        Ending { child: Child<T>, callback: Option<DoneCallback>, ended: Future<()> },
+        Ended,
+    }
+}
+
+impl<F, T> StdFuture for WaitFor<F, T>
+where
+    F: StdFuture<Output = Result<T>> + 'static,
+    T: 'static,
+{
+    type Output = Result<T>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        let mut this = self.project();
+        if let StageProjection::Created { awaitable } = this.stage.as_mut().project() {
+            let awaitable = awaitable.take().expect("it is taken once, here");
+            match start(awaitable, *this.timeout, *this.site) {
+                Ok(stage) => this.stage.set(stage),
+                Err(outcome) => {
+                    this.stage.set(Stage::Ended);
+                    return Poll::Ready(outcome);
+                }
+            }
+        }
+        let outcome = match this.stage.as_mut().project() {
+            StageProjection::Inline { body, deadline } => {
+                let outcome = ready!(body.poll(cx));
+                deadline.end(outcome)
+            }
+            StageProjection::Ending { child, callback, ended } => {
+                let outcome = ready!(Pin::new(ended).poll(cx));
+                if let Some(callback) = callback.take() {
+                    child.remove_done_callback(&callback);
+                }
+                match outcome.map(|()| child.retrieve()) {
+                    Ok(Err(error @ Error::Cancelled(_))) => Err(timed_out(error)),
+                    Ok(outcome) => outcome,
+                    Err(error) => Err(error),
+                }
+            }
+            _ => Err(Error::runtime("wait_for: polled after its end")),
+        };
+        this.stage.set(Stage::Ended);
+        Poll::Ready(outcome)
+    }
+}
+
+/// The stage after the first poll, or the outcome if there is one already.
+fn start<F, T>(
+    awaitable: F,
+    limit: Option<Duration>,
+    site: WaitSite,
+) -> Result<Stage<F, T>, Result<T>>
+where
+    F: StdFuture<Output = Result<T>> + 'static,
+    T: 'static,
+{
+    if limit != Some(Duration::ZERO) {
+        let deadline = timeout(limit).start().map_err(Err)?;
+        return Ok(Stage::Inline { body: Scope::new(awaitable, site), deadline });
+    }
+    let child = Child::ensure(awaitable, site.location());
+    if child.done() {
+        return Err(child.retrieve());
+    }
+    let ended = Future::of_operation(site, None);
+    let release = ended.clone();
+    let callback = child.on_done(move || drop(release.set_result(()))).map_err(Err)?;
+    child.cancel_as(CancelledError::default());
+    Ok(Stage::Ending { child, callback: Some(callback), ended })
+}
+
+impl<F, T> fmt::Debug for WaitFor<F, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{} within {:?}>", self.site, self.timeout)
+    }
+}
