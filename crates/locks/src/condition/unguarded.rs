@@ -1,0 +1,151 @@
+//! A [`Condition`] without a value, used as asyncio's: whoever may use it calls it, guard or not.
+
+use super::Condition;
+use crate::{
+    lock::Lock,
+    raw::RawLock,
+    waiters::Line,
+    waiting::{Waiting, cannot_wait},
+};
+use asyncio_core::{Result, wait_site::WaitSite};
+use std::{
+    borrow::Borrow,
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+impl<L: Borrow<Lock>> Condition<(), L> {
+    /// Releases the lock, whoever holds it (`Condition.release`): see [`Lock::release`].
+    ///
+    /// # Errors
+    /// `Runtime` if nobody holds it.
+    ///
+    /// ```
+    /// # use asyncio_locks::Condition;
+    /// assert!(Condition::new(()).release().is_err());
+    /// ```
+    pub fn release(&self) -> Result<()> {
+        self.lock().release()
+    }
+
+    /// Releases the lock, waits to be notified, and takes the lock again (`Condition.wait`), for a
+    /// task that has no guard at hand. A guard that held the lock does not any more; the lock that
+    /// this comes back with is given up with [`release`](Condition::release).
+    ///
+    /// # Errors
+    /// `Cancelled`; `Runtime` if nobody holds the lock.
+    ///
+    /// # Cancellation
+    /// The lock is held again before the error is returned, as with
+    /// [`ConditionGuard::wait`](super::ConditionGuard::wait). Dropping the future leaves the lock
+    /// released.
+    ///
+    /// ```
+    /// # use asyncio_locks::Condition;
+    /// # futures_lite::future::block_on(async {
+    /// let error = Condition::new(()).wait().await.unwrap_err();
+    /// assert_eq!(error.to_string(), "cannot wait on un-acquired lock");
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn wait(&self) -> ConditionWait<'_> {
+        self.wait_at(WaitSite::here("Condition.wait"))
+    }
+
+    /// Waits until `predicate` is true (`Condition.wait_for`), for a task that has no guard at hand.
+    /// Does not suspend if it is.
+    ///
+    /// # Errors
+    /// `Cancelled`; `Runtime` if it has to wait, and nobody holds the lock.
+    ///
+    /// # Cancellation
+    /// As with [`wait`](Condition::wait).
+    ///
+    /// ```
+    /// # use asyncio_locks::Condition;
+    /// # futures_lite::future::block_on(async {
+    /// let condition = Condition::new(());
+    /// std::mem::forget(condition.acquire().await?);
+    /// condition.wait_for(|| true).await?;
+    /// condition.release()
+    /// # }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn wait_for<P: FnMut() -> bool>(&self, predicate: P) -> ConditionWaitFor<'_, P> {
+        ConditionWaitFor { wait: self.wait_at(WaitSite::here("Condition.wait_for")), predicate }
+    }
+
+    fn wait_at(&self, site: WaitSite) -> ConditionWait<'_> {
+        let raw = self.lock().raw();
+        ConditionWait { raw, waiting: Waiting::new(raw, &self.line, site) }
+    }
+}
+
+/// Waits for a notification: see [`Condition::wait`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct ConditionWait<'a> {
+    raw: &'a RawLock,
+    waiting: Waiting<'a, Line>,
+}
+
+impl ConditionWait<'_> {
+    fn begin(&mut self, cx: &Context<'_>) -> Result<()> {
+        if !self.raw.is_locked() {
+            return Err(cannot_wait());
+        }
+        self.waiting.begin(cx, || self.raw.release_any())
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        // The hold is given up by hand.
+        let (_hold, outcome) = ready!(self.waiting.poll(cx));
+        Poll::Ready(outcome)
+    }
+}
+
+impl Future for ConditionWait<'_> {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if !self.waiting.is_idle() {
+            return self.poll_end(cx);
+        }
+        self.begin(cx)?;
+        Poll::Pending
+    }
+}
+
+/// Waits until something is true: see [`Condition::wait_for`].
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct ConditionWaitFor<'a, P> {
+    wait: ConditionWait<'a>,
+    predicate: P,
+}
+
+// The predicate is never pinned.
+impl<P> Unpin for ConditionWaitFor<'_, P> {}
+
+impl<P> fmt::Debug for ConditionWaitFor<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ConditionWaitFor").field(&self.wait).finish()
+    }
+}
+
+impl<P: FnMut() -> bool> Future for ConditionWaitFor<'_, P> {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let ConditionWaitFor { wait, predicate } = &mut *self;
+        if !wait.waiting.is_idle() {
+            ready!(wait.poll_end(cx))?;
+        }
+        if predicate() {
+            return Poll::Ready(Ok(()));
+        }
+        wait.begin(cx)?;
+        Poll::Pending
+    }
+}

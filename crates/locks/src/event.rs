@@ -1,0 +1,169 @@
+//! [`Event`]: tells everyone who waits that something has happened.
+
+use crate::waiters::{After, Line, Place, Turn};
+use asyncio_core::{
+    Result,
+    sync::{AtomicBool, Mutex, Ordering},
+    wait_site::WaitSite,
+};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// A flag that tasks wait for (`asyncio.Event`).
+///
+/// ```
+/// use asyncio_locks::Event;
+/// static READY: Event = Event::new();
+/// # futures_lite::future::block_on(async {
+/// READY.set();
+/// READY.wait().await?;
+/// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+/// ```
+pub struct Event {
+    /// Written under the line's mutex.
+    flag: AtomicBool,
+    line: Mutex<Line>,
+}
+
+impl Event {
+    const_fn! {
+        /// An event that is not set.
+        ///
+        /// ```
+        /// assert!(!asyncio_locks::Event::new().is_set());
+        /// ```
+        pub fn new() -> Event {
+            Event { flag: AtomicBool::new(false), line: Mutex::new(Line::new()) }
+        }
+    }
+
+    /// Sets the flag and wakes everyone who waits (`Event.set`). They go on even if the flag is
+    /// cleared before they run.
+    ///
+    /// ```
+    /// let event = asyncio_locks::Event::new();
+    /// event.set();
+    /// assert!(event.is_set());
+    /// ```
+    pub fn set(&self) {
+        let mut after = After::new();
+        let mut line = self.line.lock();
+        if !self.flag.swap(true, Ordering::AcqRel) {
+            line.wake_all(&mut after);
+        }
+    }
+
+    /// Takes the flag back (`Event.clear`): whoever waits from now on waits for the next
+    /// [`set`](Event::set).
+    ///
+    /// ```
+    /// let event = asyncio_locks::Event::new();
+    /// event.set();
+    /// event.clear();
+    /// assert!(!event.is_set());
+    /// ```
+    pub fn clear(&self) {
+        let _line = self.line.lock();
+        self.flag.store(false, Ordering::Release);
+    }
+
+    /// Whether the flag is set (`Event.is_set`).
+    ///
+    /// ```
+    /// assert!(!asyncio_locks::Event::new().is_set());
+    /// ```
+    pub fn is_set(&self) -> bool {
+        self.flag.load(Ordering::Acquire)
+    }
+
+    /// Waits until the flag is set (`Event.wait`). Does not suspend if it is.
+    ///
+    /// # Errors
+    /// `Cancelled`, and nothing else.
+    ///
+    /// # Cancellation
+    /// Leaves nothing behind; dropping the future neither.
+    ///
+    /// ```
+    /// # use asyncio_locks::Event;
+    /// # use futures_lite::future::{block_on, try_zip};
+    /// let event = Event::new();
+    /// block_on(try_zip(event.wait(), async { event.set(); Ok(()) })).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn wait(&self) -> EventWait<'_> {
+        EventWait { event: self, place: Place::new(), site: WaitSite::here("Event.wait") }
+    }
+}
+
+impl Default for Event {
+    fn default() -> Event {
+        Event::new()
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("set", &self.is_set())
+            .field("waiters", &self.line.lock().len())
+            .finish()
+    }
+}
+
+/// Waits for an [`Event`]: see [`Event::wait`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct EventWait<'a> {
+    event: &'a Event,
+    place: Place,
+    site: WaitSite,
+}
+
+impl Future for EventWait<'_> {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let EventWait { event, place, site } = &mut *self;
+        if !place.is_taken() && event.is_set() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut after = After::new();
+        let mut line = event.line.lock();
+        if !place.is_taken() {
+            // Once more, now that no `set` can come in between.
+            if event.is_set() {
+                return Poll::Ready(Ok(()));
+            }
+            line.join(place, cx, *site);
+            return Poll::Pending;
+        }
+        match line.poll(place, cx, *site, &mut after) {
+            Turn::Pending => Poll::Pending,
+            Turn::Moved => {
+                if event.is_set() {
+                    line.wake_all(&mut after);
+                }
+                Poll::Pending
+            }
+            Turn::Woken => Poll::Ready(Ok(())),
+            Turn::Cancelled { error, .. } => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl Drop for EventWait<'_> {
+    fn drop(&mut self) {
+        if self.place.is_taken() {
+            let mut after = After::new();
+            self.event.line.lock().leave(&mut self.place, &mut after);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

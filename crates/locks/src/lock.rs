@@ -1,0 +1,241 @@
+//! [`Lock`]: one task at a time.
+
+use crate::{
+    owned::Owned,
+    raw::{RawAcquire, RawLock},
+};
+use asyncio_core::{AsyncContextManager, Error, Result, wait_site::WaitSite};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+pub use crate::owned::LockGuard;
+
+/// Lets one task at a time into what it guards (`asyncio.Lock`).
+///
+/// Whoever waits is served in order. A release wakes the first in line and leaves the lock free until
+/// that task runs; nobody else takes it meanwhile, though [`locked`](Lock::locked) is false. The lock
+/// is not re-entrant, and there is no poison: a panic while a guard is held releases it.
+///
+/// Without a value, `Lock` is asyncio's own, which any task may [`release`](Lock::release).
+///
+/// ```
+/// use asyncio_locks::Lock;
+/// static COUNT: Lock<u64> = Lock::new(0);
+/// # futures_lite::future::block_on(async {
+/// let mut count = COUNT.acquire().await?;
+/// *count += 1;
+/// drop(count);
+/// assert!(!COUNT.locked());
+/// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+/// ```
+pub struct Lock<T: ?Sized = ()> {
+    owned: Owned<T>,
+}
+
+impl<T> Lock<T> {
+    const_fn! {
+        /// A lock that nobody holds.
+        ///
+        /// ```
+        /// # use asyncio_locks::Lock;
+        /// static PLAIN: Lock = Lock::new(());
+        /// assert!(!PLAIN.locked());
+        /// ```
+        pub fn new(value: T) -> Lock<T> {
+            Lock { owned: Owned::new(value) }
+        }
+    }
+
+    /// Gives back what it guarded.
+    ///
+    /// ```
+    /// # use asyncio_locks::Lock;
+    /// assert_eq!(Lock::new(7).into_inner(), 7);
+    /// ```
+    pub fn into_inner(self) -> T {
+        self.owned.into_inner()
+    }
+}
+
+impl<T: ?Sized> Lock<T> {
+    /// Waits until the lock is free and everyone who came before has had it, and takes it
+    /// (`Lock.acquire`). Does not suspend if the lock is free and nobody waits.
+    ///
+    /// # Errors
+    /// `Cancelled`, and nothing else.
+    ///
+    /// # Cancellation
+    /// The lock is not held, and the place in line is lost. A waiter that was woken already wakes the
+    /// next one. Dropping the future does the same.
+    ///
+    /// ```
+    /// # use asyncio_locks::Lock;
+    /// # futures_lite::future::block_on(async {
+    /// let names = Lock::new(vec!["Ada"]);
+    /// names.acquire().await?.push("Grace");
+    /// assert_eq!(names.into_inner(), ["Ada", "Grace"]);
+    /// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn acquire(&self) -> Acquire<'_, T> {
+        self.acquire_at(WaitSite::here("Lock.acquire"))
+    }
+
+    pub(crate) fn acquire_at(&self, site: WaitSite) -> Acquire<'_, T> {
+        Acquire { lock: self, raw: self.owned.raw.acquire(site) }
+    }
+
+    /// Takes the lock if it is free and nobody waits for it.
+    ///
+    /// ```
+    /// # use asyncio_locks::Lock;
+    /// let lock = Lock::new(1);
+    /// let guard = lock.try_acquire().unwrap();
+    /// assert!(lock.try_acquire().is_none());
+    /// # drop(guard);
+    /// ```
+    pub fn try_acquire(&self) -> Option<LockGuard<'_, T>> {
+        Some(LockGuard::new(self, self.owned.raw.try_acquire()?))
+    }
+
+    /// Blocks the thread until it has the lock. For threads; a task that calls it stops its whole
+    /// executor.
+    ///
+    /// ```
+    /// # use asyncio_locks::Lock;
+    /// let total = Lock::new(0);
+    /// std::thread::scope(|scope| {
+    ///     for n in 1..=3 {
+    ///         scope.spawn({ let total = &total; move || *total.acquire_blocking() += n });
+    ///     }
+    /// });
+    /// assert_eq!(total.into_inner(), 6);
+    /// ```
+    #[cfg(not(loom))]
+    #[track_caller]
+    pub fn acquire_blocking(&self) -> LockGuard<'_, T> {
+        let site = WaitSite::here("Lock.acquire_blocking");
+        loop {
+            // Nothing but a task can be cancelled; should this thread be in one, it goes on waiting.
+            if let Ok(guard) = crate::blocking::block_on(self.acquire_at(site)) {
+                return guard;
+            }
+        }
+    }
+
+    /// Whether somebody holds it (`Lock.locked`). False also between a release and the next step of
+    /// the waiter that it woke, though nobody else could take it then.
+    ///
+    /// ```
+    /// # use asyncio_locks::Lock;
+    /// let lock = Lock::new(());
+    /// let guard = lock.try_acquire();
+    /// assert!(lock.locked());
+    /// # drop(guard);
+    /// ```
+    pub fn locked(&self) -> bool {
+        self.owned.raw.is_locked()
+    }
+
+    /// What it guards: nobody else can have it now.
+    ///
+    /// ```
+    /// # use asyncio_locks::Lock;
+    /// let mut lock = Lock::new(1);
+    /// *lock.get_mut() += 1;
+    /// assert_eq!(lock.into_inner(), 2);
+    /// ```
+    pub fn get_mut(&mut self) -> &mut T {
+        self.owned.get_mut()
+    }
+
+    pub(crate) fn owned(&self) -> &Owned<T> {
+        &self.owned
+    }
+
+    pub(crate) fn raw(&self) -> &RawLock {
+        &self.owned.raw
+    }
+}
+
+impl Lock<()> {
+    /// Releases the lock, whoever holds it (`Lock.release`). A guard that held it does nothing any
+    /// more when it is dropped.
+    ///
+    /// # Errors
+    /// `Runtime` if nobody holds it.
+    ///
+    /// ```
+    /// # use asyncio_locks::Lock;
+    /// # futures_lite::future::block_on(async {
+    /// let lock = Lock::new(());
+    /// std::mem::forget(lock.acquire().await?);
+    /// lock.release()?;
+    /// assert_eq!(lock.release().unwrap_err().to_string(), "Lock is not acquired.");
+    /// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+    /// ```
+    pub fn release(&self) -> Result<()> {
+        if self.owned.raw.release_any() { Ok(()) } else { Err(not_acquired()) }
+    }
+}
+
+pub(crate) fn not_acquired() -> Error {
+    Error::runtime("Lock is not acquired.")
+}
+
+impl<T: Default> Default for Lock<T> {
+    fn default() -> Lock<T> {
+        Lock::new(T::default())
+    }
+}
+
+impl<T> From<T> for Lock<T> {
+    fn from(value: T) -> Lock<T> {
+        Lock::new(value)
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for Lock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.owned.raw.fmt(f)
+    }
+}
+
+/// `async with lock`: `lock.with(async |guard| …)`.
+///
+/// Leaving is an error (`Runtime`) if the body gave the lock away.
+impl<'a, T: ?Sized> AsyncContextManager for &'a Lock<T> {
+    type Target = LockGuard<'a, T>;
+
+    async fn enter(&mut self) -> Result<LockGuard<'a, T>> {
+        self.acquire().await
+    }
+
+    async fn exit(&mut self, guard: LockGuard<'a, T>, _: Option<&Error>) -> Result<()> {
+        LockGuard::release(guard)
+    }
+}
+
+/// Waits for a [`Lock`]: see [`Lock::acquire`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Acquire<'a, T: ?Sized = ()> {
+    lock: &'a Lock<T>,
+    raw: RawAcquire<'a>,
+}
+
+impl<'a, T: ?Sized> Future for Acquire<'a, T> {
+    type Output = Result<LockGuard<'a, T>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let lock = self.lock;
+        Pin::new(&mut self.raw).poll(cx).map_ok(|hold| LockGuard::new(lock, hold))
+    }
+}
+
+#[cfg(test)]
+mod tests;

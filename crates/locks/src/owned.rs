@@ -1,0 +1,146 @@
+//! [`Owned`]: a value that only the holder of its lock reaches. All `unsafe` of the crate is here.
+
+use crate::{
+    lock::{Lock, not_acquired},
+    raw::{Hold, RawLock},
+};
+use asyncio_core::Result;
+use std::{
+    cell::UnsafeCell,
+    fmt,
+    marker::PhantomData,
+    ops::{Deref, DerefMut},
+};
+
+/// A lock, and the value that it guards.
+pub(crate) struct Owned<T: ?Sized> {
+    pub(crate) raw: RawLock,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: a shared `Owned` gives the value to one holder of the lock at a time, by `&` or `&mut`; so
+// it moves between threads, but is never shared by them, and `Send` is what that takes.
+unsafe impl<T: ?Sized + Send> Sync for Owned<T> {}
+
+impl<T> Owned<T> {
+    const_fn! {
+        pub(crate) fn new(value: T) -> Owned<T> {
+            Owned { raw: RawLock::new(), value: UnsafeCell::new(value) }
+        }
+    }
+
+    pub(crate) fn into_inner(self) -> T {
+        self.value.into_inner()
+    }
+}
+
+impl<T: ?Sized> Owned<T> {
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
+}
+
+/// Holds a [`Lock`], gives access to what it guards, and releases it when dropped.
+///
+/// It can be kept across awaits, and given to another task. A guard *knows whether it holds*: it does
+/// not after [`Lock::release`] (which exists without a value alone), nor after a
+/// [`Condition`](crate::Condition) wait that was dropped in the middle; then it releases nothing.
+///
+/// To hold the lock without a guard, as asyncio's `acquire()` does, `std::mem::forget` the guard, and
+/// call [`Lock::release`] later.
+///
+/// # Panics
+/// Access to the value through a guard that lost its lock to a dropped `Condition` wait.
+#[must_use = "a guard that is dropped releases the lock"]
+pub struct LockGuard<'a, T: ?Sized = ()> {
+    owned: &'a Owned<T>,
+    /// A hold of `owned.raw`.
+    hold: Option<Hold<'a>>,
+    /// It gives out `&mut T`; so it is `Send` and `Sync` as that is.
+    value: PhantomData<&'a mut T>,
+}
+
+impl<'a, T: ?Sized> LockGuard<'a, T> {
+    pub(crate) fn new(lock: &'a Lock<T>, hold: Hold<'a>) -> LockGuard<'a, T> {
+        let mut guard = LockGuard { owned: lock.owned(), hold: None, value: PhantomData };
+        guard.take_back(hold);
+        guard
+    }
+
+    /// Whether the guard still holds the lock.
+    pub fn is_held(this: &Self) -> bool {
+        this.hold.as_ref().is_some_and(Hold::is_valid)
+    }
+
+    /// Releases the lock, as dropping the guard does.
+    ///
+    /// # Errors
+    /// `Runtime` if the guard does not hold it any more.
+    pub fn release(mut this: Self) -> Result<()> {
+        let released = this.give_up().is_some_and(Hold::release);
+        if released { Ok(()) } else { Err(not_acquired()) }
+    }
+
+    pub(crate) fn raw(&self) -> &'a RawLock {
+        &self.owned.raw
+    }
+
+    /// Takes the hold out of the guard, which gives no access from then on.
+    pub(crate) fn give_up(&mut self) -> Option<Hold<'a>> {
+        self.hold.take()
+    }
+
+    /// Gives the guard a hold of its own lock.
+    pub(crate) fn take_back(&mut self, hold: Hold<'a>) {
+        assert!(hold.is_of(&self.owned.raw), "a hold belongs to one lock");
+        self.hold = Some(hold);
+    }
+}
+
+impl<T: ?Sized> Deref for LockGuard<'_, T> {
+    type Target = T;
+
+    #[track_caller]
+    fn deref(&self) -> &T {
+        assert!(self.hold.is_some(), "{LOST}");
+        // SAFETY: the guard has a hold of this value's lock (`take_back` saw to it), and a hold exists
+        // once: so no other guard gives access. Only `Lock<()>` and `Condition<()>` release a hold
+        // that a guard still has, and there is nothing to reach in a `()`.
+        unsafe { &*self.owned.value.get() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for LockGuard<'_, T> {
+    #[track_caller]
+    fn deref_mut(&mut self) -> &mut T {
+        assert!(self.hold.is_some(), "{LOST}");
+        // SAFETY: as in `deref`; and the guard is borrowed mutably.
+        unsafe { &mut *self.owned.value.get() }
+    }
+}
+
+pub(crate) const LOST: &str =
+    "this guard does not hold its lock: a Condition wait was dropped midway";
+
+impl<T: ?Sized> Drop for LockGuard<'_, T> {
+    fn drop(&mut self) {
+        if let Some(hold) = self.hold.take() {
+            hold.release();
+        }
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for LockGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.hold {
+            Some(_) => f.debug_tuple("LockGuard").field(&&**self).finish(),
+            None => f.write_str("LockGuard(lost)"),
+        }
+    }
+}
+
+impl<T: ?Sized + fmt::Display> fmt::Display for LockGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&**self, f)
+    }
+}

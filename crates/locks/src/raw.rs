@@ -1,0 +1,259 @@
+//! [`RawLock`]: asyncio's lock without anything in it.
+//!
+//! One word says who may enter, so that an uncontended acquire and release are one atomic operation
+//! each:
+//!
+//! ```text
+//!   number of the hold (62 bits) │ QUEUED │ HELD
+//! ```
+//!
+//! - HELD: somebody holds the lock.
+//! - QUEUED: somebody stands in the line. Set and cleared under the line's mutex; while it is set,
+//!   the whole word changes only under that mutex.
+//! - Each release adds one to the number. A [`Hold`] knows its number, so one that was released
+//!   behind its back is recognised and does nothing.
+//!
+//! The lock is free, and its first waiter woken, between a release and that waiter's next step:
+//! nobody else takes it meanwhile, because a line with claims in it is never overtaken.
+
+use crate::waiters::{After, Line, Place, Turn};
+use asyncio_core::{
+    Result,
+    sync::{AtomicU64, Mutex, Ordering},
+    wait_site::WaitSite,
+};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+const HELD: u64 = 1;
+const QUEUED: u64 = 2;
+const NUMBER: u64 = 4;
+
+pub(crate) struct RawLock {
+    word: AtomicU64,
+    line: Mutex<Line>,
+}
+
+/// The lock is held, and whoever has this may release it. Dropping it releases nothing.
+#[must_use]
+pub(crate) struct Hold<'a> {
+    raw: &'a RawLock,
+    number: u64,
+}
+
+impl fmt::Debug for Hold<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hold({})", self.number)
+    }
+}
+
+impl Hold<'_> {
+    /// Whether it was not released behind its back.
+    pub(crate) fn is_valid(&self) -> bool {
+        let word = self.raw.word.load(Ordering::Relaxed);
+        word & HELD != 0 && word / NUMBER == self.number
+    }
+
+    pub(crate) fn is_of(&self, raw: &RawLock) -> bool {
+        std::ptr::eq(self.raw, raw)
+    }
+
+    /// Releases the lock and wakes the first in line. False if the lock was released behind its
+    /// back.
+    pub(crate) fn release(self) -> bool {
+        self.raw.release_number(self.number)
+    }
+}
+
+impl fmt::Debug for RawLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lock")
+            .field("locked", &self.is_locked())
+            .field("waiters", &self.line.lock().len())
+            .finish()
+    }
+}
+
+impl RawLock {
+    const_fn! {
+        pub(crate) fn new() -> RawLock {
+            RawLock { word: AtomicU64::new(0), line: Mutex::new(Line::new()) }
+        }
+    }
+
+    pub(crate) fn is_locked(&self) -> bool {
+        self.word.load(Ordering::Acquire) & HELD != 0
+    }
+
+    /// Takes the lock if it is free and nobody has a claim on it.
+    pub(crate) fn try_acquire(&self) -> Option<Hold<'_>> {
+        let word = self.word.load(Ordering::Relaxed);
+        if word & (HELD | QUEUED) == 0 && self.change(word, word | HELD) {
+            return Some(Hold { raw: self, number: word / NUMBER });
+        }
+        if word & HELD != 0 {
+            return None;
+        }
+        let line = self.line.lock();
+        if line.has_claims() { None } else { self.take() }
+    }
+
+    /// The future of the lock, for a wait that is reported as `site`.
+    pub(crate) fn acquire(&self, site: WaitSite) -> RawAcquire<'_> {
+        RawAcquire { raw: self, place: Place::new(), site }
+    }
+
+    /// Releases the lock, whoever holds it. False if nobody does.
+    pub(crate) fn release_any(&self) -> bool {
+        loop {
+            let word = self.word.load(Ordering::Relaxed);
+            if word & HELD == 0 {
+                return false;
+            }
+            if self.release_number(word / NUMBER) {
+                return true;
+            }
+        }
+    }
+
+    fn change(&self, from: u64, to: u64) -> bool {
+        let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed);
+        self.word.compare_exchange(from, to, success, failure).is_ok()
+    }
+
+    /// Takes the lock if it is free. The caller looks after the line.
+    fn take(&self) -> Option<Hold<'_>> {
+        let mut word = self.word.load(Ordering::Relaxed);
+        while word & HELD == 0 {
+            if self.change(word, word | HELD) {
+                return Some(Hold { raw: self, number: word / NUMBER });
+            }
+            word = self.word.load(Ordering::Relaxed);
+        }
+        None
+    }
+
+    /// Takes the lock, or says in the word that somebody queues. Under the line's mutex.
+    fn take_or_queue(&self, line: &Line) -> Option<Hold<'_>> {
+        let may_take = !line.has_claims();
+        loop {
+            let word = self.word.load(Ordering::Relaxed);
+            if word & HELD == 0 && may_take {
+                if self.change(word, word | HELD) {
+                    return Some(Hold { raw: self, number: word / NUMBER });
+                }
+            } else if word & QUEUED != 0 || self.change(word, word | QUEUED) {
+                return None;
+            }
+        }
+    }
+
+    fn release_number(&self, number: u64) -> bool {
+        let word = number * NUMBER;
+        if self
+            .word
+            .compare_exchange(word | HELD, word + NUMBER, Ordering::Release, Ordering::Relaxed)
+            .is_ok()
+        {
+            return true;
+        }
+        let mut after = After::new();
+        let mut line = self.line.lock();
+        loop {
+            let word = self.word.load(Ordering::Relaxed);
+            if word & HELD == 0 || word / NUMBER != number {
+                return false;
+            }
+            if self.change(word, (word & !HELD) + NUMBER) {
+                line.wake_first(&mut after);
+                return true;
+            }
+        }
+    }
+
+    /// Somebody has left the line. Under the line's mutex.
+    fn left(&self, line: &Line) {
+        if line.is_empty() {
+            self.word.fetch_and(!QUEUED, Ordering::Relaxed);
+        }
+    }
+
+    /// Wakes the first in line if the lock is free.
+    fn pass_on(&self, line: &mut Line, after: &mut After) {
+        if !self.is_locked() {
+            line.wake_first(after);
+        }
+    }
+}
+
+/// Waits for the lock. May be polled again after it is done: then it waits for the lock anew.
+#[derive(Debug)]
+pub(crate) struct RawAcquire<'a> {
+    raw: &'a RawLock,
+    place: Place,
+    site: WaitSite,
+}
+
+impl<'a> Future for RawAcquire<'a> {
+    type Output = Result<Hold<'a>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Hold<'a>>> {
+        let RawAcquire { raw, place, site } = &mut *self;
+        let raw: &'a RawLock = raw;
+        if !place.is_taken() {
+            let word = raw.word.load(Ordering::Relaxed);
+            if word & (HELD | QUEUED) == 0 && raw.change(word, word | HELD) {
+                return Poll::Ready(Ok(Hold { raw, number: word / NUMBER }));
+            }
+        }
+        let mut after = After::new();
+        let mut line = raw.line.lock();
+        if !place.is_taken() {
+            if let Some(hold) = raw.take_or_queue(&line) {
+                return Poll::Ready(Ok(hold));
+            }
+            line.join(place, cx, *site);
+            return Poll::Pending;
+        }
+        match line.poll(place, cx, *site, &mut after) {
+            Turn::Pending => Poll::Pending,
+            Turn::Moved => {
+                raw.pass_on(&mut line, &mut after);
+                Poll::Pending
+            }
+            Turn::Woken => match raw.take() {
+                Some(hold) => {
+                    raw.left(&line);
+                    Poll::Ready(Ok(hold))
+                }
+                None => {
+                    // Nobody can have taken it; but if somebody did, it is not ours.
+                    debug_assert!(false, "a woken waiter was overtaken");
+                    line.join(place, cx, *site);
+                    Poll::Pending
+                }
+            },
+            Turn::Cancelled { error, .. } => {
+                raw.left(&line);
+                raw.pass_on(&mut line, &mut after);
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+}
+
+impl Drop for RawAcquire<'_> {
+    fn drop(&mut self) {
+        if self.place.is_taken() {
+            let mut after = After::new();
+            let mut line = self.raw.line.lock();
+            line.leave(&mut self.place, &mut after);
+            self.raw.left(&line);
+            self.raw.pass_on(&mut line, &mut after);
+        }
+    }
+}

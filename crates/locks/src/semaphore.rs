@@ -1,0 +1,412 @@
+//! [`Semaphore`] and [`BoundedSemaphore`]: so many tasks at a time.
+
+use crate::waiters::{After, Line, Place, Turn};
+use asyncio_core::{AsyncContextManager, Error, Result, sync::Mutex, wait_site::WaitSite};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// A counter of permits, of which a task takes one, or waits until one is released
+/// (`asyncio.Semaphore`).
+///
+/// Whoever waits is served in order, and cannot be overtaken. A release gives its permit to the first
+/// in line at once.
+///
+/// ```
+/// use asyncio_locks::Semaphore;
+/// static UPLOADS: Semaphore = Semaphore::new(3);
+/// # futures_lite::future::block_on(async {
+/// let permit = UPLOADS.acquire().await?;
+/// assert_eq!(UPLOADS.value(), 2);
+/// drop(permit);
+/// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+/// ```
+pub struct Semaphore {
+    state: Mutex<State>,
+}
+
+struct State {
+    value: usize,
+    line: Line,
+}
+
+impl State {
+    fn is_locked(&self) -> bool {
+        self.value == 0 || self.line.has_claims()
+    }
+
+    /// Gives permits to those who wait, at most `limit`, while there are any.
+    fn give(&mut self, limit: usize, after: &mut After) {
+        for _ in 0..limit {
+            if self.value == 0 || !self.line.wake_next(after) {
+                return;
+            }
+            self.value -= 1;
+        }
+    }
+
+    fn release(&mut self, after: &mut After) {
+        self.value = self.value.saturating_add(1);
+        self.give(1, after);
+    }
+}
+
+impl Semaphore {
+    const_fn! {
+        /// A semaphore of `value` permits.
+        ///
+        /// ```
+        /// assert!(asyncio_locks::Semaphore::new(0).locked());
+        /// ```
+        pub fn new(value: usize) -> Semaphore {
+            Semaphore { state: Mutex::new(State { value, line: Line::new() }) }
+        }
+    }
+
+    /// Takes a permit, or waits for one (`Semaphore.acquire`). Does not suspend if one is left and
+    /// nobody waits.
+    ///
+    /// # Errors
+    /// `Cancelled`, and nothing else.
+    ///
+    /// # Cancellation
+    /// No permit is taken; one that had been given already goes to the next in line. Dropping the
+    /// future does the same.
+    ///
+    /// ```
+    /// # use asyncio_locks::Semaphore;
+    /// # futures_lite::future::block_on(async {
+    /// let semaphore = Semaphore::new(1);
+    /// let permit = semaphore.acquire().await?;
+    /// assert!(semaphore.locked());
+    /// drop(permit);
+    /// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn acquire(&self) -> SemaphoreAcquire<'_> {
+        self.acquire_at(None, WaitSite::here("Semaphore.acquire"))
+    }
+
+    fn acquire_at(&self, bound: Option<usize>, site: WaitSite) -> SemaphoreAcquire<'_> {
+        SemaphoreAcquire { semaphore: self, bound, place: Place::new(), site }
+    }
+
+    /// Takes a permit if one is left and nobody waits.
+    ///
+    /// ```
+    /// # use asyncio_locks::Semaphore;
+    /// let semaphore = Semaphore::new(1);
+    /// let permit = semaphore.try_acquire();
+    /// assert!(permit.is_some() && semaphore.try_acquire().is_none());
+    /// ```
+    pub fn try_acquire(&self) -> Option<Permit<'_>> {
+        self.try_acquire_within(None)
+    }
+
+    fn try_acquire_within(&self, bound: Option<usize>) -> Option<Permit<'_>> {
+        let mut state = self.state.lock();
+        if state.is_locked() {
+            return None;
+        }
+        state.value -= 1;
+        Some(Permit { semaphore: self, bound })
+    }
+
+    /// Puts a permit in, taken out before or not, and wakes the first who waits
+    /// (`Semaphore.release`).
+    ///
+    /// ```
+    /// # use asyncio_locks::Semaphore;
+    /// let semaphore = Semaphore::new(0);
+    /// semaphore.release();
+    /// assert_eq!(semaphore.value(), 1);
+    /// ```
+    pub fn release(&self) {
+        let mut after = After::new();
+        self.state.lock().release(&mut after);
+    }
+
+    /// Releases unless `bound` permits are in.
+    fn release_within(&self, bound: Option<usize>) -> Result<()> {
+        let mut after = After::new();
+        let mut state = self.state.lock();
+        if bound.is_some_and(|bound| state.value >= bound) {
+            return Err(Error::value("BoundedSemaphore released too many times"));
+        }
+        state.release(&mut after);
+        Ok(())
+    }
+
+    /// Whether an [`acquire`](Semaphore::acquire) would have to wait (`Semaphore.locked`): no permit
+    /// is left, or somebody waits already.
+    ///
+    /// ```
+    /// assert!(!asyncio_locks::Semaphore::new(1).locked());
+    /// ```
+    pub fn locked(&self) -> bool {
+        self.state.lock().is_locked()
+    }
+
+    /// How many permits are left. Those that were given to a waiter which has not run yet are not.
+    ///
+    /// ```
+    /// assert_eq!(asyncio_locks::Semaphore::new(4).value(), 4);
+    /// ```
+    pub fn value(&self) -> usize {
+        self.state.lock().value
+    }
+}
+
+/// One permit, as in asyncio.
+impl Default for Semaphore {
+    fn default() -> Semaphore {
+        Semaphore::new(1)
+    }
+}
+
+impl fmt::Debug for Semaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.lock();
+        f.debug_struct("Semaphore")
+            .field("value", &state.value)
+            .field("waiters", &state.line.len())
+            .finish()
+    }
+}
+
+/// A permit of a [`Semaphore`] or [`BoundedSemaphore`], which is released when this is dropped.
+#[derive(Debug)]
+#[must_use = "a permit that is dropped is released"]
+pub struct Permit<'a> {
+    semaphore: &'a Semaphore,
+    bound: Option<usize>,
+}
+
+impl Permit<'_> {
+    /// Keeps the permit out, until somebody calls `release` on the semaphore.
+    ///
+    /// ```
+    /// # use asyncio_locks::Semaphore;
+    /// let semaphore = Semaphore::new(1);
+    /// semaphore.try_acquire().unwrap().forget();
+    /// assert_eq!(semaphore.value(), 0);
+    /// ```
+    pub fn forget(self) {
+        std::mem::forget(self);
+    }
+
+    /// Releases it, as dropping it does.
+    ///
+    /// # Errors
+    /// `Value` if the semaphore is bounded, and others have released all that was taken.
+    pub fn release(self) -> Result<()> {
+        let (semaphore, bound) = (self.semaphore, self.bound);
+        self.forget();
+        semaphore.release_within(bound)
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        // Of a bounded semaphore that is full again it is one too many, which has nowhere to go.
+        let _ = self.semaphore.release_within(self.bound);
+    }
+}
+
+/// `async with semaphore`: `semaphore.with(async |_| …)`.
+impl<'a> AsyncContextManager for &'a Semaphore {
+    type Target = Permit<'a>;
+
+    async fn enter(&mut self) -> Result<Permit<'a>> {
+        self.acquire().await
+    }
+
+    async fn exit(&mut self, permit: Permit<'a>, _: Option<&Error>) -> Result<()> {
+        permit.release()
+    }
+}
+
+/// Waits for a permit: see [`Semaphore::acquire`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct SemaphoreAcquire<'a> {
+    semaphore: &'a Semaphore,
+    bound: Option<usize>,
+    place: Place,
+    site: WaitSite,
+}
+
+impl<'a> Future for SemaphoreAcquire<'a> {
+    type Output = Result<Permit<'a>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let SemaphoreAcquire { semaphore, bound, place, site } = &mut *self;
+        let (semaphore, bound) = (*semaphore, *bound);
+        let permit = || Permit { semaphore, bound };
+        let mut after = After::new();
+        let mut guard = semaphore.state.lock();
+        let state = &mut *guard;
+        if !place.is_taken() {
+            if state.is_locked() {
+                state.line.join(place, cx, *site);
+                return Poll::Pending;
+            }
+            state.value -= 1;
+            return Poll::Ready(Ok(permit()));
+        }
+        let outcome = match state.line.poll(place, cx, *site, &mut after) {
+            Turn::Pending => return Poll::Pending,
+            Turn::Moved => Poll::Pending,
+            Turn::Woken => Poll::Ready(Ok(permit())),
+            Turn::Cancelled { error, woken } => {
+                state.value += usize::from(woken);
+                Poll::Ready(Err(error))
+            }
+        };
+        // While this one stood in the line, a permit may have come in that nobody took.
+        state.give(usize::MAX, &mut after);
+        outcome
+    }
+}
+
+impl Drop for SemaphoreAcquire<'_> {
+    fn drop(&mut self) {
+        if self.place.is_taken() {
+            let mut after = After::new();
+            let mut state = self.semaphore.state.lock();
+            let woken = state.line.leave(&mut self.place, &mut after);
+            state.value += usize::from(woken);
+            state.give(usize::MAX, &mut after);
+        }
+    }
+}
+
+/// A [`Semaphore`] that cannot be released more often than it was acquired
+/// (`asyncio.BoundedSemaphore`).
+///
+/// ```
+/// use asyncio_locks::BoundedSemaphore;
+/// # futures_lite::future::block_on(async {
+/// let semaphore = BoundedSemaphore::new(1);
+/// drop(semaphore.acquire().await?);
+/// assert!(semaphore.release().is_err());
+/// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+/// ```
+pub struct BoundedSemaphore {
+    semaphore: Semaphore,
+    bound: usize,
+}
+
+impl BoundedSemaphore {
+    const_fn! {
+        /// A semaphore of `value` permits, and never more.
+        ///
+        /// ```
+        /// assert_eq!(asyncio_locks::BoundedSemaphore::new(3).value(), 3);
+        /// ```
+        pub fn new(value: usize) -> BoundedSemaphore {
+            BoundedSemaphore { semaphore: Semaphore::new(value), bound: value }
+        }
+    }
+
+    /// Takes a permit, or waits for one: see [`Semaphore::acquire`].
+    ///
+    /// # Errors
+    /// `Cancelled`, and nothing else.
+    ///
+    /// # Cancellation
+    /// As with [`Semaphore::acquire`].
+    ///
+    /// ```
+    /// # use asyncio_locks::BoundedSemaphore;
+    /// # futures_lite::future::block_on(async {
+    /// let semaphore = BoundedSemaphore::new(2);
+    /// let _permit = semaphore.acquire().await?;
+    /// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn acquire(&self) -> SemaphoreAcquire<'_> {
+        let site = WaitSite::here("BoundedSemaphore.acquire");
+        self.semaphore.acquire_at(Some(self.bound), site)
+    }
+
+    /// Takes a permit if one is left and nobody waits.
+    ///
+    /// ```
+    /// assert!(asyncio_locks::BoundedSemaphore::new(1).try_acquire().is_some());
+    /// ```
+    pub fn try_acquire(&self) -> Option<Permit<'_>> {
+        self.semaphore.try_acquire_within(Some(self.bound))
+    }
+
+    /// Puts a permit back, and wakes the first who waits (`BoundedSemaphore.release`).
+    ///
+    /// # Errors
+    /// `Value` if none is out; nothing changes then.
+    ///
+    /// ```
+    /// let full = asyncio_locks::BoundedSemaphore::new(1);
+    /// let error = full.release().unwrap_err();
+    /// assert_eq!(error.to_string(), "BoundedSemaphore released too many times");
+    /// ```
+    pub fn release(&self) -> Result<()> {
+        self.semaphore.release_within(Some(self.bound))
+    }
+
+    /// Whether an [`acquire`](BoundedSemaphore::acquire) would have to wait.
+    ///
+    /// ```
+    /// assert!(asyncio_locks::BoundedSemaphore::new(0).locked());
+    /// ```
+    pub fn locked(&self) -> bool {
+        self.semaphore.locked()
+    }
+
+    /// How many permits are left: see [`Semaphore::value`].
+    ///
+    /// ```
+    /// assert_eq!(asyncio_locks::BoundedSemaphore::new(1).value(), 1);
+    /// ```
+    pub fn value(&self) -> usize {
+        self.semaphore.value()
+    }
+}
+
+/// One permit, as in asyncio.
+impl Default for BoundedSemaphore {
+    fn default() -> BoundedSemaphore {
+        BoundedSemaphore::new(1)
+    }
+}
+
+impl fmt::Debug for BoundedSemaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.semaphore.state.lock();
+        f.debug_struct("BoundedSemaphore")
+            .field("value", &state.value)
+            .field("bound", &self.bound)
+            .field("waiters", &state.line.len())
+            .finish()
+    }
+}
+
+/// `async with semaphore`: `semaphore.with(async |_| …)`.
+///
+/// Leaving is an error (`Value`) if the body released too often.
+impl<'a> AsyncContextManager for &'a BoundedSemaphore {
+    type Target = Permit<'a>;
+
+    async fn enter(&mut self) -> Result<Permit<'a>> {
+        self.acquire().await
+    }
+
+    async fn exit(&mut self, permit: Permit<'a>, _: Option<&Error>) -> Result<()> {
+        permit.release()
+    }
+}
+
+#[cfg(test)]
+mod tests;

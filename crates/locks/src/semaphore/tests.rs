@@ -1,0 +1,192 @@
+//! Semaphores under foreign executors.
+
+use super::*;
+use crate::testing::{Random, tester};
+use futures_lite::future::{block_on, poll_once, yield_now};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+#[test]
+fn permits_run_out_and_come_back() {
+    let semaphore = Semaphore::new(2);
+    let a = tester(semaphore.acquire()).is_ready().unwrap();
+    let b = tester(semaphore.acquire()).is_ready().unwrap();
+    assert!(semaphore.locked());
+    let mut c = tester(semaphore.acquire());
+    c.is_pending();
+    drop(a);
+    assert!(c.was_woken());
+    assert_eq!(semaphore.value(), 0, "the permit is the waiter's at once");
+    let c = c.is_ready().unwrap();
+    drop((b, c));
+    assert_eq!(semaphore.value(), 2);
+}
+
+#[test]
+fn it_cannot_be_acquired_past_those_who_wait() {
+    let semaphore = Semaphore::new(0);
+    let (mut a, mut b) = (tester(semaphore.acquire()), tester(semaphore.acquire()));
+    a.is_pending();
+    b.is_pending();
+    semaphore.release();
+    semaphore.release();
+    semaphore.release();
+    assert_eq!(semaphore.value(), 1);
+    assert!(semaphore.locked(), "as long as somebody stands in line");
+    assert!(semaphore.try_acquire().is_none());
+    let mut late = tester(semaphore.acquire());
+    late.is_pending();
+    assert!(!late.was_woken());
+    a.is_ready().unwrap().forget();
+    assert!(late.was_woken(), "who leaves the line gives what is left to the next");
+    b.is_ready().unwrap().forget();
+    late.is_ready().unwrap().forget();
+    assert_eq!(semaphore.value(), 0);
+}
+
+#[test]
+fn a_waiter_that_was_given_a_permit_and_is_dropped_gives_it_to_the_next() {
+    let semaphore = Semaphore::new(0);
+    let (mut a, mut b) = (tester(semaphore.acquire()), tester(semaphore.acquire()));
+    a.is_pending();
+    b.is_pending();
+    semaphore.release();
+    drop(a);
+    assert!(b.was_woken());
+    drop(b);
+    assert_eq!(semaphore.value(), 1);
+    assert!(!semaphore.locked());
+}
+
+#[test]
+fn a_waiter_that_is_dropped_takes_no_permit() {
+    let semaphore = Semaphore::new(0);
+    let mut a = tester(semaphore.acquire());
+    a.is_pending();
+    drop(a);
+    semaphore.release();
+    assert_eq!(semaphore.value(), 1);
+}
+
+#[test]
+fn release_may_exceed_the_initial_value() {
+    let semaphore = Semaphore::new(1);
+    semaphore.release();
+    assert_eq!(semaphore.value(), 2);
+    let all = Semaphore::new(usize::MAX);
+    all.release();
+    assert_eq!(all.value(), usize::MAX);
+}
+
+#[test]
+fn a_bounded_one_cannot_be_released_too_often() {
+    let semaphore = BoundedSemaphore::new(2);
+    let permit = semaphore.acquire();
+    let permit = block_on(permit).unwrap();
+    semaphore.release().unwrap();
+    assert!(matches!(semaphore.release(), Err(Error::Value(_))));
+    assert_eq!(semaphore.value(), 2);
+    // What the permit would release has been released by hand.
+    drop(permit);
+    assert_eq!(semaphore.value(), 2);
+    let left = block_on((&semaphore).with(async |_| semaphore.release()));
+    assert!(matches!(left, Err(Error::Value(_))));
+    assert_eq!(format!("{semaphore:?}"), "BoundedSemaphore { value: 2, bound: 2, waiters: 0 }");
+}
+
+#[test]
+fn with_holds_a_permit() {
+    let semaphore = Semaphore::default();
+    block_on(semaphore.with(async |_| {
+        yield_now().await;
+        assert!(semaphore.locked());
+        Ok(())
+    }))
+    .unwrap();
+    assert_eq!(semaphore.value(), 1);
+}
+
+#[test]
+fn a_moved_waiter_does_not_lose_its_permit() {
+    let semaphore = Semaphore::new(0);
+    let mut a = tester(semaphore.acquire());
+    a.is_pending();
+    semaphore.release();
+    a.moved().is_ready().unwrap().forget();
+    assert_eq!(semaphore.value(), 0);
+}
+
+#[test]
+fn under_tokio_no_more_than_the_limit_are_inside() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let semaphore = Arc::new(Semaphore::new(3));
+    let inside = Arc::new(AtomicUsize::new(0));
+    let tasks: Vec<_> = (0..10)
+        .map(|_| {
+            let (semaphore, inside) = (semaphore.clone(), inside.clone());
+            runtime.spawn(async move {
+                for _ in 0..50 {
+                    let _permit = semaphore.acquire().await.unwrap();
+                    assert!(inside.fetch_add(1, Ordering::SeqCst) < 3);
+                    tokio::task::yield_now().await;
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                }
+            })
+        })
+        .collect();
+    runtime.block_on(async {
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+    assert_eq!(semaphore.value(), 3);
+}
+
+/// Threads whose waiters give up at random, woken or not: no permit is lost, none is made.
+#[test]
+fn stress_no_permit_is_lost() {
+    let (threads, rounds, permits) = (3, 3000, 2);
+    let seed = 7_331;
+    println!("seed {seed}");
+    let semaphore = Arc::new(Semaphore::new(permits));
+    let inside = Arc::new(AtomicUsize::new(0));
+    let running: Vec<_> = (0..threads)
+        .map(|n| {
+            let (semaphore, inside) = (semaphore.clone(), inside.clone());
+            thread::spawn(move || {
+                let mut random = Random::new(seed + n);
+                for _ in 0..rounds {
+                    block_on(async {
+                        let mut acquire = semaphore.acquire();
+                        let early = poll_once(&mut acquire).await;
+                        if random.below(2) == 0 {
+                            drop(acquire);
+                            drop(early);
+                            return;
+                        }
+                        let permit = match early {
+                            Some(permit) => permit.unwrap(),
+                            None => acquire.await.unwrap(),
+                        };
+                        assert!(inside.fetch_add(1, Ordering::SeqCst) < permits);
+                        if random.below(4) == 0 {
+                            thread::yield_now();
+                        }
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        drop(permit);
+                    });
+                }
+            })
+        })
+        .collect();
+    for thread in running {
+        thread.join().unwrap();
+    }
+    assert_eq!(semaphore.value(), permits);
+    assert!(semaphore.state.lock().line.is_empty());
+}

@@ -1,0 +1,92 @@
+//! A future under the test's own hand: polled when the test says so, with a waker that counts.
+
+use std::{
+    fmt::Debug,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A future, and how often it was woken.
+pub(crate) struct Tester<F> {
+    future: Pin<Box<F>>,
+    count: Arc<Count>,
+    waker: Waker,
+    seen: usize,
+}
+
+pub(crate) fn tester<F: Future>(future: F) -> Tester<F> {
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(count.clone());
+    Tester { future: Box::pin(future), count, waker, seen: 0 }
+}
+
+impl<F: Future> Tester<F>
+where
+    F::Output: Debug,
+{
+    pub(crate) fn poll(&mut self) -> Poll<F::Output> {
+        self.future.as_mut().poll(&mut Context::from_waker(&self.waker))
+    }
+
+    #[track_caller]
+    pub(crate) fn is_pending(&mut self) {
+        let polled = self.poll();
+        assert!(polled.is_pending(), "ready: {polled:?}");
+    }
+
+    #[track_caller]
+    pub(crate) fn is_ready(&mut self) -> F::Output {
+        match self.poll() {
+            Poll::Ready(output) => output,
+            Poll::Pending => panic!("pending"),
+        }
+    }
+
+    /// Whether it was woken since the last time that this was asked; never twice.
+    #[track_caller]
+    pub(crate) fn was_woken(&mut self) -> bool {
+        let count = self.count.0.load(Ordering::SeqCst);
+        let new = count - self.seen;
+        assert!(new <= 1, "woken {new} times");
+        self.seen = count;
+        new == 1
+    }
+
+    /// Polled from now on as another task, whose wakes are counted anew.
+    pub(crate) fn moved(self) -> Tester<F> {
+        let Tester { future, .. } = self;
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(count.clone());
+        Tester { future, count, waker, seen: 0 }
+    }
+}
+
+/// A generator of pseudorandom numbers (xorshift), so that a run can be repeated from its seed.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Random {
+        Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % n
+    }
+}

@@ -1,0 +1,265 @@
+//! [`Line`]: who waits for a primitive, in order; and [`Place`], a leaf future's place in it.
+//!
+//! Every lock and queue is a piece of plain state and one or two lines under one mutex. Whoever waits
+//! joins a line, and is woken from it under that mutex. This module is public for the sake of
+//! primitives that are written outside of this crate, such as the queues.
+//!
+//! The law of a line: a waiter *leaves* when its leaf runs again or is dropped, not when it is woken
+//! or cancelled. Until then it stands in the line as woken or cancelled, and nobody takes it for one
+//! who waits. A leaf that leaves without using its wake-up passes it on.
+
+use asyncio_core::{
+    Error,
+    wait::{Resume, Wait, Waiter, Wakers},
+    wait_site::WaitSite,
+};
+use std::task::Context;
+
+const NONE: u32 = u32::MAX;
+
+/// The waiters of a primitive, first come first served.
+///
+/// Joining, leaving and waking cost the same however many wait: the line is linked through the slots
+/// of a vector.
+#[derive(Debug)]
+pub struct Line {
+    slots: Vec<Slot>,
+    /// The first of the vacant slots, which are linked by `next`.
+    vacant: u32,
+    first: u32,
+    last: u32,
+    /// The first that may still wait: all before it are woken or cancelled.
+    next_waiting: u32,
+    len: usize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    waiter: Option<Waiter>,
+    previous: u32,
+    next: u32,
+}
+
+/// What is left to do when the primitive's mutex is free again: to call the wakers of foreign
+/// executors, and to drop waiters. Both can run a stranger's code, so **declare it before the guard**.
+#[derive(Debug, Default)]
+pub struct After {
+    wakers: Wakers,
+    spent: [Option<Waiter>; 2],
+}
+
+impl After {
+    /// Nothing to do yet. Costs nothing.
+    pub const fn new() -> After {
+        After { wakers: Wakers::new(), spent: [None, None] }
+    }
+
+    fn keep(&mut self, waiter: Option<Waiter>) {
+        let [first, second] = &mut self.spent;
+        *(if first.is_none() { first } else { second }) = waiter;
+    }
+}
+
+/// A leaf future's place in a line. One that is taken must be left under the primitive's mutex:
+/// see [`Line::leave`].
+#[derive(Debug)]
+pub struct Place {
+    wait: Wait,
+    slot: u32,
+}
+
+impl Default for Place {
+    fn default() -> Place {
+        Place::new()
+    }
+}
+
+impl Place {
+    /// A place outside of any line.
+    pub const fn new() -> Place {
+        Place { wait: Wait::new(), slot: NONE }
+    }
+
+    /// Whether the leaf stands in a line.
+    pub fn is_taken(&self) -> bool {
+        self.slot != NONE
+    }
+}
+
+/// How the leaf in a place stands when it is polled.
+#[derive(Debug)]
+#[must_use]
+pub enum Turn {
+    /// It still waits.
+    Pending,
+    /// It still waits, in another task than before. While it was cancelled in that one it may have
+    /// been passed over: look whether somebody can be woken.
+    Moved,
+    /// It was woken, and has left the line.
+    Woken,
+    /// It was cancelled, and has left the line.
+    Cancelled {
+        /// What the leaf returns.
+        error: Error,
+        /// Whether it was woken as well, and has to pass that on.
+        woken: bool,
+    },
+}
+
+impl Default for Line {
+    fn default() -> Line {
+        Line::new()
+    }
+}
+
+impl Line {
+    /// A line in which nobody stands.
+    pub const fn new() -> Line {
+        Line {
+            slots: Vec::new(),
+            vacant: NONE,
+            first: NONE,
+            last: NONE,
+            next_waiting: NONE,
+            len: 0,
+        }
+    }
+
+    /// Whether nobody stands in it.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many stand in it, the woken and cancelled ones included.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether anyone stands in it who is not cancelled.
+    pub fn has_claims(&self) -> bool {
+        let mut at = self.first;
+        while let Some(slot) = self.slots.get(at as usize) {
+            if slot.waiter.as_ref().is_some_and(|waiter| !waiter.is_cancelled()) {
+                return true;
+            }
+            at = slot.next;
+        }
+        false
+    }
+
+    /// Suspends the leaf that polls, at the end of the line. It then returns `Pending`.
+    pub fn join(&mut self, place: &mut Place, cx: &Context<'_>, site: WaitSite) {
+        debug_assert!(!place.is_taken(), "a leaf stands in one line at a time");
+        place.wait.arm(cx, site, None);
+        let slot = Slot { waiter: place.wait.waiter(), previous: self.last, next: NONE };
+        let at = self.vacant;
+        let at = if let Some(vacant) = self.slots.get_mut(at as usize) {
+            self.vacant = vacant.next;
+            *vacant = slot;
+            at
+        } else {
+            let at = u32::try_from(self.slots.len()).unwrap_or(NONE);
+            assert!(at != NONE, "too many waiters");
+            self.slots.push(slot);
+            at
+        };
+        match self.slots.get_mut(self.last as usize) {
+            Some(last) => last.next = at,
+            None => self.first = at,
+        }
+        self.last = at;
+        if self.next_waiting == NONE {
+            self.next_waiting = at;
+        }
+        self.len += 1;
+        place.slot = at;
+    }
+
+    /// How the leaf in `place` stands.
+    pub fn poll(
+        &mut self,
+        place: &mut Place,
+        cx: &Context<'_>,
+        site: WaitSite,
+        after: &mut After,
+    ) -> Turn {
+        let slot = &mut self.slots[place.slot as usize];
+        // The leaf's own end cannot tell, if the leaf was moved away from its task.
+        let was_woken = slot.waiter.as_ref().is_some_and(Waiter::is_woken);
+        let mut moved = None;
+        match place.wait.poll(cx, site, || None, |waiter| moved = Some(waiter)) {
+            Resume::Pending => match moved {
+                None => Turn::Pending,
+                Some(waiter) => {
+                    after.keep(slot.waiter.replace(waiter));
+                    if was_woken {
+                        self.leave(place, after);
+                        return Turn::Woken;
+                    }
+                    self.next_waiting = self.first;
+                    Turn::Moved
+                }
+            },
+            Resume::Woken => {
+                self.leave(place, after);
+                Turn::Woken
+            }
+            Resume::Cancelled { error, woken } => {
+                self.leave(place, after);
+                Turn::Cancelled { error, woken: woken || was_woken }
+            }
+        }
+    }
+
+    /// Takes the leaf out of the line, if it stands there. Returns whether it was woken and has not
+    /// run since: then the wake-up must be passed on.
+    pub fn leave(&mut self, place: &mut Place, after: &mut After) -> bool {
+        let at = std::mem::replace(&mut place.slot, NONE);
+        let Some(slot) = self.slots.get_mut(at as usize) else { return false };
+        let waiter = slot.waiter.take();
+        let (previous, next) = (slot.previous, slot.next);
+        slot.next = self.vacant;
+        self.vacant = at;
+        match self.slots.get_mut(previous as usize) {
+            Some(slot) => slot.next = next,
+            None => self.first = next,
+        }
+        match self.slots.get_mut(next as usize) {
+            Some(slot) => slot.previous = previous,
+            None => self.last = previous,
+        }
+        if self.next_waiting == at {
+            self.next_waiting = next;
+        }
+        self.len -= 1;
+        let woken = waiter.as_ref().is_some_and(Waiter::is_woken);
+        after.keep(waiter);
+        place.wait.disarm();
+        woken
+    }
+
+    /// Wakes the first in the line, if that one waits: nobody else.
+    pub fn wake_first(&mut self, after: &mut After) -> bool {
+        let first = self.slots.get(self.first as usize).and_then(|slot| slot.waiter.as_ref());
+        first.is_some_and(|waiter| waiter.wake(&mut after.wakers))
+    }
+
+    /// Wakes the first of those who wait.
+    pub fn wake_next(&mut self, after: &mut After) -> bool {
+        while let Some(slot) = self.slots.get(self.next_waiting as usize) {
+            self.next_waiting = slot.next;
+            if slot.waiter.as_ref().is_some_and(|waiter| waiter.wake(&mut after.wakers)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Wakes all who wait, in order.
+    pub fn wake_all(&mut self, after: &mut After) {
+        while self.wake_next(after) {}
+    }
+}
+
+#[cfg(test)]
+mod tests;
