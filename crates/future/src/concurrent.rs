@@ -12,11 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+type Request = Box<dyn FnOnce() + Send>;
 type Callback<T> = Box<dyn FnOnce(&ConcurrentFuture<T>) + Send>;
 
 enum Stage<T> {
     Pending,
-    Running,
+    /// With what passes a request to cancel on, if something can.
+    Running(Option<Request>),
     Done(Option<Result<T>>),
 }
 
@@ -74,7 +76,7 @@ impl<T> ConcurrentFuture<T> {
 
     /// Whether its work has begun.
     pub fn running(&self) -> bool {
-        matches!(self.lock().stage, Stage::Running)
+        matches!(self.lock().stage, Stage::Running(_))
     }
 
     /// Whether it was cancelled.
@@ -82,8 +84,21 @@ impl<T> ConcurrentFuture<T> {
         matches!(&self.lock().stage, Stage::Done(Some(Err(Error::Cancelled(_)))))
     }
 
-    /// Cancels it, unless its work has begun or it is done.
+    /// Cancels it. Work that has begun is asked to end, where it can be ([`on_cancel`]); the future
+    /// is then cancelled at once, and what the work makes of it is not waited for. False if it is
+    /// done, or its work cannot be asked.
+    ///
+    /// [`on_cancel`]: ConcurrentFuture::on_cancel
     pub fn cancel(&self) -> bool {
+        let request = match &mut self.lock().stage {
+            Stage::Running(request) => request.take(),
+            _ => None,
+        };
+        if let Some(request) = request {
+            request();
+            let cancelled = Err(Error::Cancelled(Default::default()));
+            return self.leave(|stage| matches!(stage, Stage::Running(_)), cancelled);
+        }
         let cancelled = Err(Error::Cancelled(Default::default()));
         self.leave(|stage| matches!(stage, Stage::Pending), cancelled)
     }
@@ -94,9 +109,16 @@ impl<T> ConcurrentFuture<T> {
         let mut state = self.lock();
         let pending = matches!(state.stage, Stage::Pending);
         if pending {
-            state.stage = Stage::Running;
+            state.stage = Stage::Running(None);
         }
         pending
+    }
+
+    /// Says how the work that has begun is asked to end. Nothing happens if it is done.
+    pub fn on_cancel(&self, request: impl FnOnce() + Send + 'static) {
+        if let Stage::Running(slot) = &mut self.lock().stage {
+            *slot = Some(Box::new(request));
+        }
     }
 
     /// Sets the result.
@@ -196,7 +218,7 @@ impl<T> fmt::Debug for ConcurrentFuture<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match &self.lock().stage {
             Stage::Pending => "pending",
-            Stage::Running => "running",
+            Stage::Running(_) => "running",
             Stage::Done(Some(Err(Error::Cancelled(_)))) => "cancelled",
             Stage::Done(_) => "finished",
         };

@@ -403,6 +403,11 @@ pub struct Take<T>(Future<T>);
 
 impl<T> Take<T> {
     /// The future whose result is taken.
+    pub fn future(&self) -> &Future<T> {
+        &self.0
+    }
+
+    /// The future whose result is taken.
     pub fn into_inner(self) -> Future<T> {
         self.0
     }

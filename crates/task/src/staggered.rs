@@ -1,0 +1,187 @@
+//! [`staggered_race`]: attempts that start one after the other until one succeeds.
+
+use crate::{AnyTask, create_task, current_task, wait_for};
+use asyncio_core::{
+    CancelledError, Error, ExceptionGroup, Result, sync::Mutex, wait_site::WaitSite,
+};
+use asyncio_future::Future;
+use std::{
+    collections::BTreeMap, future::Future as StdFuture, pin::Pin, sync::Arc, time::Duration,
+};
+
+/// How a [`staggered_race`] ended.
+#[derive(Debug)]
+pub struct Race<T> {
+    /// The result of the winner, and its place; `None` if every attempt failed.
+    pub winner: Option<(T, usize)>,
+    /// For each attempt that was started its error; `None` for the winner.
+    pub exceptions: Vec<Option<Error>>,
+}
+
+/// Starts attempts one after the other, the next when the one before has failed or after `delay`
+/// (`None`: only when it has failed), until one succeeds (`asyncio.staggered.staggered_race`). The
+/// winner's rivals are cancelled.
+///
+/// # Cancellation
+/// Each request goes to every attempt; `Err(Cancelled)` comes out when all of them have ended.
+///
+/// ```
+/// # async fn example() -> asyncio_core::Result<()> {
+/// use std::time::Duration;
+/// let attempts = [50u64, 10].map(|ms| move || async move {
+///     asyncio_task::sleep(Duration::from_millis(ms)).await?;
+///     Ok(ms)
+/// });
+/// let race = asyncio_task::staggered_race(attempts, Duration::from_millis(5)).await?;
+/// assert_eq!(race.winner, Some((10, 1)));
+/// # Ok(()) }
+/// ```
+#[track_caller]
+pub fn staggered_race<I, A, F, T>(
+    attempts: I,
+    delay: impl Into<Option<Duration>>,
+) -> impl StdFuture<Output = Result<Race<T>>>
+where
+    I: IntoIterator<Item = A>,
+    I::IntoIter: 'static,
+    A: FnOnce() -> F + 'static,
+    F: StdFuture<Output = Result<T>> + 'static,
+    T: 'static,
+{
+    let site = WaitSite::here("staggered_race");
+    let (attempts, delay) = (attempts.into_iter(), delay.into());
+    async move {
+        let state = Arc::new(Mutex::new(State {
+            attempts,
+            running: BTreeMap::new(),
+            completed: None,
+            race: Some(Race { winner: None, exceptions: Vec::new() }),
+            unhandled: Vec::new(),
+        }));
+        start_next(&state, delay, None)?;
+        let mut cancelled = None;
+        while !state.lock().running.is_empty() {
+            let completed = Future::of_operation(site, None);
+            state.lock().completed = Some(completed.clone());
+            if let Err(Error::Cancelled(error)) = completed.await {
+                cancel_all(&state, &error);
+                cancelled = Some(error);
+            }
+            state.lock().completed = None;
+        }
+        let mut state = state.lock();
+        if !state.unhandled.is_empty() {
+            let errors = std::mem::take(&mut state.unhandled);
+            return Err(Error::Group(ExceptionGroup::new("staggered race failed", errors)));
+        }
+        match (cancelled, state.race.take()) {
+            (Some(error), _) => Err(Error::Cancelled(error)),
+            (None, Some(race)) => Ok(race),
+            (None, None) => Err(Error::runtime("staggered_race: awaited twice")),
+        }
+    }
+}
+
+struct State<I, T> {
+    attempts: I,
+    /// By number of creation.
+    running: BTreeMap<u64, AnyTask>,
+    completed: Option<Future<()>>,
+    race: Option<Race<T>>,
+    unhandled: Vec<Error>,
+}
+
+type Shared<I, T> = Arc<Mutex<State<I, T>>>;
+
+fn cancel_all<I, T>(state: &Shared<I, T>, error: &CancelledError) {
+    let current = current_task();
+    let running: Vec<AnyTask> = state.lock().running.values().cloned().collect();
+    for task in running {
+        if Some(&task) != current.as_ref() {
+            task.cancel_as(error.clone());
+        }
+    }
+}
+
+/// Creates the task of the next attempt, which first waits until the one before has failed.
+fn start_next<I, A, F, T>(
+    state: &Shared<I, T>,
+    delay: Option<Duration>,
+    previous_failed: Option<Future<()>>,
+) -> Result<()>
+where
+    I: Iterator<Item = A> + 'static,
+    A: FnOnce() -> F + 'static,
+    F: StdFuture<Output = Result<T>> + 'static,
+    T: 'static,
+{
+    let listed = Future::new();
+    let task = create_task(attempt(state.clone(), delay, listed.clone(), previous_failed));
+    let number = task.as_ref().sequence();
+    state.lock().running.insert(number, (*task).clone());
+    let shared = state.clone();
+    task.add_done_callback(move |task| {
+        let mut state = shared.lock();
+        state.running.remove(&number);
+        if let (Some(completed), true) = (&state.completed, state.running.is_empty()) {
+            // It may be cancelled already.
+            let _ = completed.set_result(());
+        }
+        if let (false, Ok(Some(error))) = (task.cancelled(), task.exception()) {
+            state.unhandled.push(error);
+        }
+    })?;
+    // An eagerly started task goes on only now that it is listed.
+    listed.set_result(()).map_err(Error::from)
+}
+
+fn attempt<I, A, F, T>(
+    state: Shared<I, T>,
+    delay: Option<Duration>,
+    listed: Future<()>,
+    previous_failed: Option<Future<()>>,
+) -> Pin<Box<dyn StdFuture<Output = Result<()>>>>
+where
+    I: Iterator<Item = A> + 'static,
+    A: FnOnce() -> F + 'static,
+    F: StdFuture<Output = Result<T>> + 'static,
+    T: 'static,
+{
+    Box::pin(async move {
+        listed.await?;
+        if let Some(failed) = previous_failed {
+            match wait_for(failed, delay).await {
+                Ok(()) | Err(Error::Timeout(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let Some(attempt) = state.lock().attempts.next() else { return Ok(()) };
+        let failed = Future::new();
+        start_next(&state, delay, Some(failed.clone()))?;
+        let index = {
+            let mut state = state.lock();
+            let exceptions = state.race.as_mut().map(|race| &mut race.exceptions);
+            let exceptions =
+                exceptions.ok_or_else(|| Error::runtime("staggered_race: it is over"))?;
+            exceptions.push(None);
+            exceptions.len() - 1
+        };
+        match attempt().await {
+            Err(error @ Error::KeyboardInterrupt(_)) => return Err(error),
+            Err(error) => {
+                if let Some(race) = &mut state.lock().race {
+                    race.exceptions[index] = Some(error);
+                }
+                // The next attempt may have stopped waiting for this.
+                let _ = failed.set_result(());
+            }
+            Ok(result) => {
+                if let Some(race) = &mut state.lock().race {
+                    race.winner = Some((result, index));
+                }
+                cancel_all(&state, &CancelledError::default());
+            }
+        }
+        Ok(())
+    })
+}

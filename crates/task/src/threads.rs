@@ -1,0 +1,127 @@
+//! Work in other threads, and from them: [`to_thread`] and [`run_coroutine_threadsafe`].
+
+use crate::create_task;
+use asyncio_core::{
+    Error, Result,
+    context::{current_values, with_values},
+    home::{LoopRef, Mail, entered},
+    wait_site::WaitSite,
+};
+use asyncio_future::{ConcurrentFuture, Future, Take};
+use std::{
+    fmt,
+    future::Future as StdFuture,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// Runs a blocking function in a thread of the default executor, in a copy of the current context
+/// (`asyncio.to_thread`). The loop runs on meanwhile.
+///
+/// # Errors
+/// `Runtime` without a running loop or after the executor was shut down; `Panic` if the function
+/// panics.
+///
+/// # Cancellation
+/// Returns `Err(Cancelled)`. A function that has not begun never will; one that has runs to its end,
+/// and its result is dropped.
+///
+/// ```
+/// # async fn example() -> asyncio_core::Result<()> {
+/// let text = asyncio_task::to_thread(|| std::fs::read_to_string("Cargo.toml")).await??;
+/// # Ok(()) }
+/// ```
+#[track_caller]
+pub fn to_thread<F, T>(function: F) -> ToThread<F, T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let future = Future::of_operation(WaitSite::here("to_thread"), None);
+    ToThread { function: Some(function), result: future.take() }
+}
+
+/// The future of [`to_thread`].
+#[must_use = "the function does not run unless this is awaited"]
+pub struct ToThread<F, T> {
+    function: Option<F>,
+    result: Take<T>,
+}
+
+impl<F, T> Unpin for ToThread<F, T> {}
+
+impl<F, T> StdFuture for ToThread<F, T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        if let Some(function) = self.function.take() {
+            if let Err(error) = submit(function, self.result.future().clone()) {
+                return Poll::Ready(Err(error));
+            }
+        }
+        Pin::new(&mut self.result).poll(cx)
+    }
+}
+
+fn submit<T: Send + 'static>(
+    function: impl FnOnce() -> T + Send + 'static,
+    result: Future<T>,
+) -> Result<()> {
+    let event_loop = entered().and_then(|scheduler| scheduler.event_loop());
+    let event_loop =
+        event_loop.ok_or_else(|| Error::runtime("to_thread: no running event loop"))?;
+    let values = current_values();
+    event_loop.submit(Box::new(move || {
+        if result.done() {
+            return;
+        }
+        let outcome = catch_unwind(AssertUnwindSafe(|| with_values(values, function)));
+        // Refused if it was cancelled meanwhile: then nobody waits for it.
+        let _ = result.set(outcome.map_err(Error::from_panic));
+    }))
+}
+
+impl<F, T> fmt::Debug for ToThread<F, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = if self.function.is_some() { "not started" } else { "started" };
+        write!(f, "<ToThread {stage}>")
+    }
+}
+
+/// Runs a coroutine as a task of a loop in another thread, and gives a future on which this thread
+/// can block (`asyncio.run_coroutine_threadsafe`). Cancelling that cancels the task.
+///
+/// If the loop is closed, the future has failed with that `Runtime` error.
+///
+/// # Cancellation
+/// Of the returned future: the task gets a request to cancel, and ends as it decides.
+pub fn run_coroutine_threadsafe<F, T>(
+    coroutine: F,
+    event_loop: impl Into<LoopRef>,
+) -> ConcurrentFuture<T>
+where
+    F: StdFuture<Output = Result<T>> + Send + 'static,
+    T: Send + 'static,
+{
+    let future = ConcurrentFuture::new();
+    let result = future.clone();
+    let start = move || {
+        if !result.set_running_or_notify_cancel() {
+            return Ok(());
+        }
+        let task = create_task(coroutine);
+        let request = (*task).clone();
+        result.on_cancel(move || _ = request.cancel());
+        // Refused if it was cancelled meanwhile: then nobody waits for it.
+        task.add_done_callback(move |task| drop(result.set(task.retrieve()))).map(drop)
+    };
+    if event_loop.into().send(Mail::Call(Box::new(start))).is_err() {
+        let _ = future.set_exception(Error::runtime("Event loop is closed"));
+    }
+    future
+}
