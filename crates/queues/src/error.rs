@@ -1,0 +1,105 @@
+//! [`PutError`]: an item that could not be put, and why.
+
+use asyncio_core::{Error, QueueFull, QueueShutDown};
+use std::fmt;
+
+/// An item that could not be put into a queue, and why.
+///
+/// `?` makes an [`Error`] of it, whatever the item is, and drops the item. (For that to work it is no
+/// `std::error::Error` itself.)
+///
+/// ```
+/// use asyncio_queues::{PutError, Queue};
+/// let queue = Queue::new(1);
+/// queue.put_nowait("first")?;
+/// let Err(PutError::Full(item)) = queue.put_nowait("second") else { panic!() };
+/// assert_eq!(item, "second");
+/// # Ok::<_, asyncio_core::Error>(())
+/// ```
+#[derive(Clone)]
+pub enum PutError<T> {
+    /// The queue is full (`asyncio.QueueFull`). From [`put_nowait`](crate::OrderedQueue::put_nowait)
+    /// alone.
+    Full(T),
+    /// The queue was shut down (`asyncio.QueueShutDown`).
+    ShutDown(T),
+    /// The task was cancelled, with this error, while it waited for a free place.
+    Cancelled(T, Error),
+}
+
+impl<T> PutError<T> {
+    /// The item.
+    ///
+    /// ```
+    /// # use asyncio_queues::Queue;
+    /// let queue = Queue::new(0);
+    /// queue.shutdown(false);
+    /// assert_eq!(queue.put_nowait(7).unwrap_err().into_inner(), 7);
+    /// ```
+    pub fn into_inner(self) -> T {
+        match self {
+            PutError::Full(item) | PutError::ShutDown(item) | PutError::Cancelled(item, _) => item,
+        }
+    }
+
+    /// The error without the item.
+    ///
+    /// ```
+    /// # use asyncio_queues::PutError;
+    /// assert_eq!(PutError::Full(7).to_error().kind(), "QueueFull");
+    /// ```
+    pub fn to_error(&self) -> Error {
+        match self {
+            PutError::Full(_) => Error::QueueFull(QueueFull::default()),
+            PutError::ShutDown(_) => Error::QueueShutDown(QueueShutDown::default()),
+            PutError::Cancelled(_, error) => error.clone(),
+        }
+    }
+}
+
+impl<T> From<PutError<T>> for Error {
+    fn from(error: PutError<T>) -> Error {
+        error.to_error()
+    }
+}
+
+impl<T> fmt::Display for PutError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_error().fmt(f)
+    }
+}
+
+/// Without the item, which need not be `Debug`.
+impl<T> fmt::Debug for PutError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PutError::Full(_) => "Full(..)",
+            PutError::ShutDown(_) => "ShutDown(..)",
+            PutError::Cancelled(..) => "Cancelled(..)",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// Neither `Send` nor `Debug`.
+    struct Item<'a>(&'a Cell<i32>);
+
+    #[test]
+    fn any_item_becomes_an_error_through_the_question_mark() {
+        fn full(cell: &Cell<i32>) -> asyncio_core::Result<()> {
+            Err(PutError::Full(Item(cell)))?
+        }
+        let cell = Cell::new(1);
+        assert!(matches!(full(&cell), Err(Error::QueueFull(_))));
+        let down = PutError::ShutDown(Item(&cell));
+        assert_eq!(format!("{down:?}: {down}"), "ShutDown(..): the queue has been shut down");
+        assert_eq!(down.into_inner().0.get(), 1);
+        let error = Error::Cancelled(asyncio_core::CancelledError::new("enough"));
+        let cancelled = PutError::Cancelled((), error);
+        assert!(Error::from(cancelled).is_cancelled());
+    }
+}

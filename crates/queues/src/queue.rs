@@ -1,0 +1,439 @@
+//! [`Queue`], [`PriorityQueue`] and [`LifoQueue`]: one queue, in three orders.
+
+use crate::{
+    error::PutError,
+    order::{Fifo, Lifo, Order, Priority},
+};
+use asyncio_core::{Error, QueueEmpty, QueueShutDown, Result, sync::Mutex, wait_site::WaitSite};
+use asyncio_locks::waiters::{After, Line};
+use std::fmt;
+
+mod waits;
+pub use waits::{Get, Join, Put};
+
+/// First in, first out (`asyncio.Queue`).
+pub type Queue<T> = OrderedQueue<Fifo<T>>;
+
+/// The lowest item first (`asyncio.PriorityQueue`).
+///
+/// ```
+/// use asyncio_queues::PriorityQueue;
+/// let queue = PriorityQueue::new(0);
+/// for job in [(3, "tidy"), (1, "run"), (2, "test")] { queue.put_nowait(job)?; }
+/// assert_eq!(queue.get_nowait()?, (1, "run"));
+/// # Ok::<_, asyncio_core::Error>(())
+/// ```
+pub type PriorityQueue<T> = OrderedQueue<Priority<T>>;
+
+/// Last in, first out (`asyncio.LifoQueue`).
+///
+/// ```
+/// use asyncio_queues::LifoQueue;
+/// let queue = LifoQueue::new(0);
+/// for n in 1..=3 { queue.put_nowait(n)?; }
+/// assert_eq!(queue.get_nowait()?, 3);
+/// # Ok::<_, asyncio_core::Error>(())
+/// ```
+pub type LifoQueue<T> = OrderedQueue<Lifo<T>>;
+
+/// A queue between tasks: [`Queue`], [`PriorityQueue`], [`LifoQueue`], or in an order of your own.
+///
+/// Those who wait to get, or to put, are woken in the order in which they came. One that is woken
+/// looks again, and if somebody else was faster, it waits at the end of the line.
+///
+/// ```
+/// use asyncio_queues::Queue;
+/// static JOBS: Queue<u32> = Queue::new(10);
+/// # futures_lite::future::block_on(async {
+/// JOBS.put(1).await?;
+/// assert_eq!(JOBS.get().await?, 1);
+/// JOBS.task_done()?;
+/// JOBS.join().await
+/// # }).unwrap();
+/// ```
+pub struct OrderedQueue<O: Order> {
+    maxsize: usize,
+    state: Mutex<State<O>>,
+}
+
+struct State<O> {
+    items: O,
+    /// Items that were put, and not reported done.
+    unfinished: usize,
+    is_shut_down: bool,
+    getters: Line,
+    putters: Line,
+    joiners: Line,
+}
+
+impl<O: Order> State<O> {
+    fn is_full(&self, maxsize: usize) -> bool {
+        maxsize > 0 && self.items.len() >= maxsize
+    }
+
+    fn put(
+        &mut self,
+        item: O::Item,
+        maxsize: usize,
+        after: &mut After,
+    ) -> Result<(), PutError<O::Item>> {
+        if self.is_shut_down {
+            return Err(PutError::ShutDown(item));
+        }
+        if self.is_full(maxsize) {
+            return Err(PutError::Full(item));
+        }
+        self.items.push(item);
+        self.unfinished += 1;
+        self.getters.wake_next(after);
+        Ok(())
+    }
+
+    fn get(&mut self, after: &mut After) -> Result<O::Item> {
+        match self.items.pop() {
+            Some(item) => {
+                self.putters.wake_next(after);
+                Ok(item)
+            }
+            None if self.is_shut_down => Err(Error::QueueShutDown(QueueShutDown::default())),
+            None => Err(Error::QueueEmpty(QueueEmpty::default())),
+        }
+    }
+
+    /// `n` items are done.
+    fn finish(&mut self, n: usize, after: &mut After) {
+        self.unfinished = self.unfinished.saturating_sub(n);
+        if self.unfinished == 0 {
+            self.joiners.wake_all(after);
+        }
+    }
+}
+
+impl<T> Queue<T> {
+    const_fn! {
+        /// An empty queue that holds at most `maxsize` items; with zero, any number.
+        ///
+        /// ```
+        /// # use asyncio_queues::Queue;
+        /// assert!(Queue::<()>::new(2).empty());
+        /// ```
+        pub fn new(maxsize: usize) -> Queue<T> {
+            OrderedQueue::with_order(maxsize, Fifo::new())
+        }
+    }
+}
+
+impl<T> LifoQueue<T> {
+    const_fn! {
+        /// An empty queue that holds at most `maxsize` items; with zero, any number.
+        ///
+        /// ```
+        /// # use asyncio_queues::LifoQueue;
+        /// assert_eq!(LifoQueue::<()>::new(2).maxsize(), 2);
+        /// ```
+        pub fn new(maxsize: usize) -> LifoQueue<T> {
+            OrderedQueue::with_order(maxsize, Lifo::new())
+        }
+    }
+}
+
+impl<T: Ord> PriorityQueue<T> {
+    const_fn! {
+        /// An empty queue that holds at most `maxsize` items; with zero, any number.
+        ///
+        /// ```
+        /// # use asyncio_queues::PriorityQueue;
+        /// assert_eq!(PriorityQueue::<u32>::new(2).maxsize(), 2);
+        /// ```
+        pub fn new(maxsize: usize) -> PriorityQueue<T> {
+            OrderedQueue::with_order(maxsize, Priority::new())
+        }
+    }
+}
+
+impl<O: Order> OrderedQueue<O> {
+    const_fn! {
+        /// A queue in an order of your own: see [`Order`]. What `order` holds already is got first, and
+        /// needs no [`task_done`](OrderedQueue::task_done).
+        ///
+        /// ```
+        /// # use asyncio_queues::{Fifo, OrderedQueue};
+        /// let queue = OrderedQueue::with_order(3, Fifo::<u32>::new());
+        /// assert!(queue.empty());
+        /// ```
+        pub fn with_order(maxsize: usize, order: O) -> OrderedQueue<O> {
+            let state = State {
+                items: order,
+                unfinished: 0,
+                is_shut_down: false,
+                getters: Line::new(),
+                putters: Line::new(),
+                joiners: Line::new(),
+            };
+            OrderedQueue { maxsize, state: Mutex::new(state) }
+        }
+    }
+
+    /// Puts an item in, as soon as there is a free place (`Queue.put`). Does not suspend if there is
+    /// one.
+    ///
+    /// Its error is a [`PutError`], of which `?` makes an [`Error`]; where a coroutine is asked for
+    /// (`wait_for`, `create_task`), write `async { Ok(queue.put(item).await?) }`.
+    ///
+    /// # Errors
+    /// `ShutDown` if the queue is shut down, before or meanwhile; `Cancelled`. Both hand the item
+    /// back.
+    ///
+    /// # Cancellation
+    /// The item was not put, and is in the error. A free place that it had been woken for goes to the
+    /// next. Dropping the future does the same, but drops the item.
+    ///
+    /// ```
+    /// # use asyncio_queues::Queue;
+    /// # futures_lite::future::block_on(async {
+    /// let queue = Queue::new(1);
+    /// queue.put("a").await?;
+    /// assert!(queue.full());
+    /// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn put(&self, item: O::Item) -> Put<'_, O> {
+        Put::new(self, item, WaitSite::here("Queue.put"))
+    }
+
+    /// Takes the next item out, as soon as there is one (`Queue.get`). Does not suspend if there is
+    /// one.
+    ///
+    /// # Errors
+    /// `QueueShutDown` if the queue is shut down, before or meanwhile, and nothing is left in it;
+    /// `Cancelled`.
+    ///
+    /// # Cancellation
+    /// No item was taken. One that it had been woken for goes to the next. Dropping the future does
+    /// the same.
+    ///
+    /// ```
+    /// # use asyncio_queues::Queue;
+    /// # futures_lite::future::block_on(async {
+    /// let queue = Queue::new(0);
+    /// queue.put_nowait("a")?;
+    /// assert_eq!(queue.get().await?, "a");
+    /// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn get(&self) -> Get<'_, O> {
+        Get::new(self, WaitSite::here("Queue.get"))
+    }
+
+    /// Puts an item in, if there is a free place (`Queue.put_nowait`).
+    ///
+    /// # Errors
+    /// `ShutDown`; `Full`. Both hand the item back.
+    ///
+    /// ```
+    /// # use asyncio_queues::Queue;
+    /// let queue = Queue::new(1);
+    /// queue.put_nowait("a")?;
+    /// assert_eq!(queue.put_nowait("b").unwrap_err().into_inner(), "b");
+    /// # Ok::<_, asyncio_core::Error>(())
+    /// ```
+    pub fn put_nowait(&self, item: O::Item) -> Result<(), PutError<O::Item>> {
+        let mut after = After::new();
+        self.state.lock().put(item, self.maxsize, &mut after)
+    }
+
+    /// Takes the next item out, if there is one (`Queue.get_nowait`).
+    ///
+    /// # Errors
+    /// `QueueEmpty`; `QueueShutDown` if moreover the queue is shut down.
+    ///
+    /// ```
+    /// # use asyncio_queues::Queue;
+    /// let queue = Queue::<u32>::new(0);
+    /// assert_eq!(queue.get_nowait().unwrap_err().kind(), "QueueEmpty");
+    /// ```
+    pub fn get_nowait(&self) -> Result<O::Item> {
+        let mut after = After::new();
+        self.state.lock().get(&mut after)
+    }
+
+    /// [`put`](OrderedQueue::put) for a thread, which is blocked until there is a free place. A task
+    /// that calls it stops its whole executor.
+    ///
+    /// # Errors
+    /// `ShutDown`, which hands the item back.
+    ///
+    /// ```
+    /// # use asyncio_queues::Queue;
+    /// static LINES: Queue<&str> = Queue::new(1);
+    /// let reader = std::thread::spawn(|| ["a", "b"].map(|line| LINES.put_blocking(line)));
+    /// # futures_lite::future::block_on(async {
+    /// assert_eq!((LINES.get().await?, LINES.get().await?), ("a", "b"));
+    /// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+    /// # assert!(reader.join().unwrap().iter().all(|put| put.is_ok()));
+    /// ```
+    #[cfg(not(loom))]
+    #[track_caller]
+    pub fn put_blocking(&self, item: O::Item) -> Result<(), PutError<O::Item>> {
+        let site = WaitSite::here("Queue.put_blocking");
+        asyncio_locks::blocking::block_on(Put::new(self, item, site))
+    }
+
+    /// [`get`](OrderedQueue::get) for a thread, which is blocked until there is an item. A task that
+    /// calls it stops its whole executor.
+    ///
+    /// # Errors
+    /// `QueueShutDown`.
+    ///
+    /// ```
+    /// # use asyncio_queues::Queue;
+    /// static JOBS: Queue<u32> = Queue::new(1);
+    /// let worker = std::thread::spawn(|| JOBS.get_blocking());
+    /// futures_lite::future::block_on(JOBS.put(7))?;
+    /// assert_eq!(worker.join().unwrap()?, 7);
+    /// # Ok::<_, asyncio_core::Error>(())
+    /// ```
+    #[cfg(not(loom))]
+    #[track_caller]
+    pub fn get_blocking(&self) -> Result<O::Item> {
+        let site = WaitSite::here("Queue.get_blocking");
+        asyncio_locks::blocking::block_on(Get::new(self, site))
+    }
+
+    /// Says that the work on one item that was got is done (`Queue.task_done`).
+    ///
+    /// # Errors
+    /// `Value` if that was said of every item that was put; nothing changes then.
+    ///
+    /// ```
+    /// # use asyncio_queues::Queue;
+    /// let error = Queue::<u32>::new(0).task_done().unwrap_err();
+    /// assert_eq!(error.to_string(), "task_done() called too many times");
+    /// ```
+    pub fn task_done(&self) -> Result<()> {
+        let mut after = After::new();
+        let mut state = self.state.lock();
+        if state.unfinished == 0 {
+            return Err(Error::value("task_done() called too many times"));
+        }
+        state.finish(1, &mut after);
+        Ok(())
+    }
+
+    /// Waits until every item that was put is [done](OrderedQueue::task_done) (`Queue.join`). Does
+    /// not suspend if they are.
+    ///
+    /// # Errors
+    /// `Cancelled`, and nothing else.
+    ///
+    /// # Cancellation
+    /// Leaves nothing behind; dropping the future neither.
+    ///
+    /// ```
+    /// # use asyncio_queues::Queue;
+    /// # futures_lite::future::block_on(Queue::<u32>::new(0).join()).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn join(&self) -> Join<'_, O> {
+        Join::new(self, WaitSite::here("Queue.join"))
+    }
+
+    /// Shuts the queue down (`Queue.shutdown`): from now on, putting is an error, and so is getting
+    /// once the queue is empty. Those who wait for either are woken to learn of it.
+    ///
+    /// With `immediate`, what is in the queue is dropped, and counts as done.
+    ///
+    /// ```
+    /// # use asyncio_queues::Queue;
+    /// let queue = Queue::new(0);
+    /// queue.put_nowait("last")?;
+    /// queue.shutdown(false);
+    /// assert_eq!(queue.get_nowait()?, "last");
+    /// assert_eq!(queue.get_nowait().unwrap_err().kind(), "QueueShutDown");
+    /// # Ok::<_, asyncio_core::Error>(())
+    /// ```
+    pub fn shutdown(&self, immediate: bool) {
+        // Before the guard, so that they are dropped after it.
+        let mut dropped = Vec::new();
+        let mut after = After::new();
+        let mut state = self.state.lock();
+        state.is_shut_down = true;
+        if immediate {
+            dropped.extend(std::iter::from_fn(|| state.items.pop()));
+            state.finish(dropped.len(), &mut after);
+        }
+        state.getters.wake_all(&mut after);
+        state.putters.wake_all(&mut after);
+    }
+
+    /// How many items are in it (`Queue.qsize`).
+    ///
+    /// ```
+    /// assert_eq!(asyncio_queues::Queue::<u32>::new(0).qsize(), 0);
+    /// ```
+    pub fn qsize(&self) -> usize {
+        self.state.lock().items.len()
+    }
+
+    /// Whether nothing is in it (`Queue.empty`).
+    ///
+    /// ```
+    /// assert!(asyncio_queues::Queue::<u32>::new(0).empty());
+    /// ```
+    pub fn empty(&self) -> bool {
+        self.qsize() == 0
+    }
+
+    /// Whether [`maxsize`](OrderedQueue::maxsize) items are in it (`Queue.full`); never, if that is
+    /// zero.
+    ///
+    /// ```
+    /// assert!(!asyncio_queues::Queue::<u32>::new(0).full());
+    /// ```
+    pub fn full(&self) -> bool {
+        self.state.lock().is_full(self.maxsize)
+    }
+
+    /// How many items it can hold (`Queue.maxsize`); zero stands for any number.
+    ///
+    /// ```
+    /// assert_eq!(asyncio_queues::Queue::<u32>::new(8).maxsize(), 8);
+    /// ```
+    pub fn maxsize(&self) -> usize {
+        self.maxsize
+    }
+
+    /// Whether it was shut down.
+    ///
+    /// ```
+    /// assert!(!asyncio_queues::Queue::<u32>::new(8).is_shut_down());
+    /// ```
+    pub fn is_shut_down(&self) -> bool {
+        self.state.lock().is_shut_down
+    }
+}
+
+/// Without bound.
+impl<O: Order + Default> Default for OrderedQueue<O> {
+    fn default() -> OrderedQueue<O> {
+        OrderedQueue::with_order(0, O::default())
+    }
+}
+
+/// Tells how many items there are, not which.
+impl<O: Order> fmt::Debug for OrderedQueue<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.lock();
+        f.debug_struct("Queue")
+            .field("maxsize", &self.maxsize)
+            .field("items", &state.items.len())
+            .field("getters", &state.getters.len())
+            .field("putters", &state.putters.len())
+            .field("unfinished", &state.unfinished)
+            .field("shut_down", &state.is_shut_down)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

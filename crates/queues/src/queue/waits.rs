@@ -1,0 +1,213 @@
+//! The futures of a queue.
+
+use super::OrderedQueue;
+use crate::{error::PutError, order::Order};
+use asyncio_core::{Error, Result, wait_site::WaitSite};
+use asyncio_locks::waiters::{After, Place, Turn};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// Waits for an item: see [`OrderedQueue::get`].
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Get<'a, O: Order> {
+    queue: &'a OrderedQueue<O>,
+    place: Place,
+    site: WaitSite,
+}
+
+impl<'a, O: Order> Get<'a, O> {
+    pub(super) fn new(queue: &'a OrderedQueue<O>, site: WaitSite) -> Get<'a, O> {
+        Get { queue, place: Place::new(), site }
+    }
+}
+
+impl<O: Order> Future for Get<'_, O> {
+    type Output = Result<O::Item>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<O::Item>> {
+        let Get { queue, place, site } = &mut *self;
+        let mut after = After::new();
+        let mut guard = queue.state.lock();
+        let state = &mut *guard;
+        if place.is_taken() {
+            match state.getters.poll(place, cx, *site, &mut after) {
+                Turn::Pending => return Poll::Pending,
+                Turn::Moved => {
+                    if !state.items.is_empty() || state.is_shut_down {
+                        state.getters.wake_next(&mut after);
+                    }
+                    return Poll::Pending;
+                }
+                Turn::Woken => {}
+                Turn::Cancelled { error, woken } => {
+                    if woken && !state.items.is_empty() {
+                        state.getters.wake_next(&mut after);
+                    }
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        match state.get(&mut after) {
+            Err(Error::QueueEmpty(_)) => {
+                state.getters.join(place, cx, *site);
+                Poll::Pending
+            }
+            outcome => Poll::Ready(outcome),
+        }
+    }
+}
+
+impl<O: Order> Drop for Get<'_, O> {
+    fn drop(&mut self) {
+        if self.place.is_taken() {
+            let mut after = After::new();
+            let mut state = self.queue.state.lock();
+            if state.getters.leave(&mut self.place, &mut after) && !state.items.is_empty() {
+                state.getters.wake_next(&mut after);
+            }
+        }
+    }
+}
+
+/// Waits for a free place, and puts an item there: see [`OrderedQueue::put`].
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Put<'a, O: Order> {
+    queue: &'a OrderedQueue<O>,
+    /// Until the future is done.
+    item: Option<O::Item>,
+    place: Place,
+    site: WaitSite,
+}
+
+// The item is never pinned.
+impl<O: Order> Unpin for Put<'_, O> {}
+
+impl<'a, O: Order> Put<'a, O> {
+    pub(super) fn new(queue: &'a OrderedQueue<O>, item: O::Item, site: WaitSite) -> Put<'a, O> {
+        Put { queue, item: Some(item), place: Place::new(), site }
+    }
+}
+
+impl<O: Order> Future for Put<'_, O> {
+    type Output = Result<(), PutError<O::Item>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Put { queue, item: slot, place, site } = &mut *self;
+        let item = slot.take().expect("a future is not polled after its end");
+        let mut after = After::new();
+        let mut guard = queue.state.lock();
+        let state = &mut *guard;
+        if place.is_taken() {
+            match state.putters.poll(place, cx, *site, &mut after) {
+                Turn::Pending => {
+                    *slot = Some(item);
+                    return Poll::Pending;
+                }
+                Turn::Moved => {
+                    if !state.is_full(queue.maxsize) || state.is_shut_down {
+                        state.putters.wake_next(&mut after);
+                    }
+                    *slot = Some(item);
+                    return Poll::Pending;
+                }
+                Turn::Woken => {}
+                Turn::Cancelled { error, woken } => {
+                    if woken && !state.is_full(queue.maxsize) {
+                        state.putters.wake_next(&mut after);
+                    }
+                    return Poll::Ready(Err(PutError::Cancelled(item, error)));
+                }
+            }
+        }
+        match state.put(item, queue.maxsize, &mut after) {
+            Err(PutError::Full(item)) => {
+                state.putters.join(place, cx, *site);
+                *slot = Some(item);
+                Poll::Pending
+            }
+            outcome => Poll::Ready(outcome),
+        }
+    }
+}
+
+impl<O: Order> Drop for Put<'_, O> {
+    fn drop(&mut self) {
+        if self.place.is_taken() {
+            let mut after = After::new();
+            let mut state = self.queue.state.lock();
+            let woken = state.putters.leave(&mut self.place, &mut after);
+            if woken && !state.is_full(self.queue.maxsize) {
+                state.putters.wake_next(&mut after);
+            }
+        }
+    }
+}
+
+/// Waits until all items are done: see [`OrderedQueue::join`].
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Join<'a, O: Order> {
+    queue: &'a OrderedQueue<O>,
+    place: Place,
+    site: WaitSite,
+}
+
+impl<'a, O: Order> Join<'a, O> {
+    pub(super) fn new(queue: &'a OrderedQueue<O>, site: WaitSite) -> Join<'a, O> {
+        Join { queue, place: Place::new(), site }
+    }
+}
+
+impl<O: Order> Future for Join<'_, O> {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let Join { queue, place, site } = &mut *self;
+        let mut after = After::new();
+        let mut guard = queue.state.lock();
+        let state = &mut *guard;
+        if !place.is_taken() {
+            if state.unfinished == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            state.joiners.join(place, cx, *site);
+            return Poll::Pending;
+        }
+        match state.joiners.poll(place, cx, *site, &mut after) {
+            Turn::Pending => Poll::Pending,
+            Turn::Moved => {
+                state.finish(0, &mut after);
+                Poll::Pending
+            }
+            Turn::Woken => Poll::Ready(Ok(())),
+            Turn::Cancelled { error, .. } => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl<O: Order> Drop for Join<'_, O> {
+    fn drop(&mut self) {
+        if self.place.is_taken() {
+            let mut after = After::new();
+            self.queue.state.lock().joiners.leave(&mut self.place, &mut after);
+        }
+    }
+}
+
+macro_rules! debug {
+    ($($name:ident)*) => {$(
+        impl<O: Order> fmt::Debug for $name<'_, O> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name))
+                    .field("queue", self.queue)
+                    .field("waits", &self.place.is_taken())
+                    .finish()
+            }
+        }
+    )*};
+}
+
+debug!(Get Put Join);
