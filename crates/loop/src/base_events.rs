@@ -4,6 +4,7 @@ mod builder;
 mod errors;
 mod scheduling;
 mod tasks;
+mod threads;
 mod turn;
 
 #[cfg(test)]
@@ -13,12 +14,14 @@ pub use builder::EventLoopBuilder;
 pub use errors::ExceptionHandler;
 pub use scheduling::Calls;
 pub use tasks::{TaskFactory, eager_task_factory};
+pub use threads::ShutdownDefaultExecutor;
 
 use crate::{
     events::{self, LoopHandle},
-    inbox::{Bell, Inbox},
+    inbox::Bell,
     log,
     selector::{Notifier, Selector},
+    signals::{LoopInbox, Signals},
 };
 use asyncio_core::{
     Error, Result,
@@ -35,6 +38,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use threads::DefaultExecutor;
 use turn::Pace;
 
 /// A FIFO event loop (asyncio's `SelectorEventLoop`, which is its `EventLoop` on Unix).
@@ -58,10 +62,12 @@ pub struct EventLoop(pub(crate) Rc<Inner>);
 
 pub(crate) struct Inner {
     home: LoopRef,
-    inbox: &'static Inbox<Arc<Notifier>>,
+    inbox: &'static LoopInbox,
     /// Taken out when the loop is closed.
     selector: RefCell<Option<Rc<Selector>>>,
     pace: Pace,
+    executor: DefaultExecutor,
+    signals: Signals,
     exception_handler: RefCell<Option<ExceptionHandler>>,
     /// What time it was when the loop was closed.
     closed_at: Cell<Duration>,
@@ -77,8 +83,11 @@ impl Bell for Arc<Notifier> {
 struct Door(Weak<Inner>);
 
 impl AbstractEventLoop for Door {
-    fn submit(&self, _job: Job) -> Result<()> {
-        Err(Error::runtime("Event loop is closed"))
+    fn submit(&self, job: Job) -> Result<()> {
+        match self.0.upgrade() {
+            Some(inner) => EventLoop(inner).submit(job),
+            None => Err(Error::runtime("Event loop is closed")),
+        }
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -113,23 +122,27 @@ impl EventLoop {
     fn open(is_virtual: bool, debug: bool) -> Result<EventLoop> {
         log::install();
         let selector = Selector::new()?;
-        let bell = selector.notifier();
-        let home = LoopRef::open(is_virtual, || Box::new(Inbox::<Arc<Notifier>>::new()));
-        let Some(inbox) = home.remote().as_any().downcast_ref() else {
+        let home = LoopRef::open(is_virtual, || Box::new(LoopInbox::new()));
+        let Some(inbox) = home.remote().as_any().downcast_ref::<LoopInbox>() else {
             return Err(Error::runtime(
                 "new_event_loop: another kind of loop lives in this process",
             ));
         };
+        inbox.open(home.id(), selector.notifier());
         let this = EventLoop(Rc::new(Inner {
             home,
             inbox,
             selector: RefCell::new(Some(Rc::new(selector))),
             pace: Pace::new(),
+            executor: DefaultExecutor::default(),
+            signals: Signals::new(inbox),
             exception_handler: RefCell::new(None),
             closed_at: Cell::new(Duration::ZERO),
         }));
-        inbox.open(home.id(), bell);
         let scheduler = this.scheduler()?;
+        if let Some(selector) = &*this.0.selector.borrow() {
+            selector.attach(scheduler);
+        }
         scheduler.set_debug(debug);
         scheduler.set_event_loop(Rc::new(Door(Rc::downgrade(&this.0))));
         Ok(this)
@@ -139,6 +152,15 @@ impl EventLoop {
     pub(crate) fn scheduler(&self) -> Result<&'static Scheduler> {
         let scheduler = self.0.home.local();
         scheduler.ok_or_else(|| Error::runtime("Event loop is closed"))
+    }
+
+    pub(crate) fn signals(&self) -> &Signals {
+        &self.0.signals
+    }
+
+    /// What waits for I/O, while the loop is open.
+    pub(crate) fn selector(&self) -> Option<Rc<Selector>> {
+        self.0.selector.borrow().clone()
     }
 
     /// What finds the loop from anywhere in the workspace; it can be sent and kept.
@@ -201,6 +223,8 @@ impl EventLoop {
             return Err(Error::runtime("Cannot close a running event loop"));
         }
         self.0.closed_at.set(scheduler.time());
+        self.0.executor.close();
+        self.0.signals.close();
         // What is on its way arrives, so that it is dropped on this thread.
         self.0.inbox.close(|mail| scheduler.deliver(mail));
         scheduler.close();

@@ -4,10 +4,10 @@ use crate::EventLoop;
 use asyncio_core::{
     Error, Result,
     context::{current_values, with_values},
-    handle::ThreadsafeHandle,
+    handle::{CallbackOutput, ThreadsafeHandle},
     home::LoopRef,
 };
-use asyncio_future::CallbackOutput;
+
 use std::{cell::RefCell, fmt, thread};
 
 thread_local! {

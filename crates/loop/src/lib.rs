@@ -5,11 +5,14 @@ mod events;
 mod executor;
 mod inbox;
 mod log;
-#[path = "stand_in.rs"]
 mod selector;
+pub mod signals;
+#[cfg(test)]
+mod test_loop;
+mod watchers;
 
 pub use base_events::{
-    Calls, EventLoop, EventLoopBuilder, ExceptionHandler, TaskFactory, eager_task_factory,
+    Calls, EventLoop, EventLoopBuilder, ExceptionHandler, ShutdownDefaultExecutor, TaskFactory, eager_task_factory,
 };
 pub use executor::{ThreadPoolExecutor, ThreadPoolExecutorBuilder};
 pub use events::{LoopHandle, get_event_loop, get_running_loop, new_event_loop, set_event_loop};

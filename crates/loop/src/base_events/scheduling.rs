@@ -5,11 +5,11 @@ use crate::events::LoopHandle;
 use asyncio_core::{
     Result,
     context::{Context, current_values},
-    handle::{Handle, ThreadsafeHandle, TimerHandle},
+    handle::{CallbackOutput, Handle, ThreadsafeHandle, TimerHandle},
     listeners::Parked,
     scheduler::Scheduler,
 };
-use asyncio_future::{CallbackOutput, Future};
+use asyncio_future::Future;
 use std::{panic::Location, time::Duration};
 
 type Call = Box<dyn FnOnce() -> Result<()>>;

@@ -42,3 +42,4 @@ fn message<T>(result: Result<T>) -> String {
 
 mod life;
 mod order;
+mod threads;

@@ -8,9 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The longest wait for a timer (asyncio's `MAXIMUM_SELECT_TIMEOUT`); the loop then waits again.
-const MAXIMUM_SELECT_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
-
 /// For so long, while there is something to run, the loop does not ask the system for I/O.
 ///
 /// asyncio asks in every iteration, and so does this loop under the virtual clock; but the system
@@ -99,7 +96,7 @@ impl EventLoop {
                 if scheduler.is_virtual() {
                     self.wait_virtually(scheduler)?;
                 } else {
-                    self.wait(scheduler, timeout.map(|t| t.min(MAXIMUM_SELECT_TIMEOUT)))?;
+                    self.wait(scheduler, timeout)?;
                 }
                 self.0.pace.waited();
             }
@@ -110,12 +107,10 @@ impl EventLoop {
     }
 
     fn poll(&self, scheduler: &Scheduler, timeout: Option<Duration>) -> Result<()> {
-        // Not borrowed meanwhile: a waker that the poller calls may come back to the loop.
-        let selector = self.0.selector.borrow().clone();
-        if let Some(selector) = selector {
-            selector.poll(timeout, scheduler)?;
+        match self.selector() {
+            Some(selector) => selector.poll(timeout, scheduler).map(drop),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Waits until there is I/O or mail, or until `timeout`.
@@ -143,12 +138,21 @@ impl EventLoop {
                 scheduler.advance();
                 Ok(())
             }
+            // Whoever is on the other side has all the time there is.
+            _ if self.may_be_called(scheduler) => self.wait(scheduler, None),
             _ => Err(deadlock(scheduler)),
         }
     }
 
+    /// Whether I/O or a signal could make something ready.
+    fn may_be_called(&self, scheduler: &Scheduler) -> bool {
+        let is_watching = || self.selector().is_some_and(|s| !s.watchers().is_empty());
+        scheduler.is_waiting_for_io() || is_watching() || self.signals().is_any()
+    }
+
     fn open_mail(&self, scheduler: &Scheduler) {
         self.0.inbox.open_mail(|mail| scheduler.deliver(mail));
+        self.deliver_signals(scheduler);
     }
 }
 

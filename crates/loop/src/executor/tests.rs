@@ -1,1 +1,150 @@
+//! What the executor promises, without a loop.
 
+use super::*;
+use std::{
+    sync::{
+        atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc,
+    },
+    time::Duration,
+};
+
+fn executor(max_workers: usize) -> ThreadPoolExecutor {
+    let builder = ThreadPoolExecutor::builder().thread_name_prefix("test");
+    builder.max_workers(max_workers).build().unwrap()
+}
+
+fn name() -> String {
+    thread::current().name().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn one_thread_serves_jobs_that_come_one_after_another() {
+    let executor = executor(4);
+    for _ in 0..3 {
+        assert_eq!(executor.submit(name).unwrap().result(None).unwrap(), "test_0");
+        // Until the thread is idle again.
+        while executor.0.0.lock().idle == 0 {
+            thread::yield_now();
+        }
+    }
+    executor.shutdown(true);
+}
+
+#[test]
+fn as_many_threads_start_as_are_needed_and_allowed() {
+    let executor = executor(2);
+    let (release, wait) = mpsc::channel::<()>();
+    let wait = Arc::new(Mutex::new(wait));
+    let jobs: Vec<_> = (0..3)
+        .map(|_| {
+            let wait = wait.clone();
+            let job = move || {
+                let _ = wait.lock().unwrap().recv();
+                name()
+            };
+            executor.submit(job).unwrap()
+        })
+        .collect();
+    assert_eq!(executor.0.0.lock().threads.len(), 2);
+    drop(release);
+    let names: Vec<_> = jobs.iter().map(|job| job.result(None).unwrap()).collect();
+    assert!(names.iter().all(|name| name == "test_0" || name == "test_1"), "{names:?}");
+    executor.shutdown(true);
+}
+
+#[test]
+fn jobs_begin_in_the_order_of_their_arrival() {
+    let executor = executor(1);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    for n in 0..100 {
+        let seen = seen.clone();
+        executor.submit(move || seen.lock().unwrap().push(n)).unwrap();
+    }
+    executor.shutdown(true);
+    assert_eq!(*seen.lock().unwrap(), (0..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_cancelled_job_does_not_begin_and_one_that_has_begun_is_not_cancelled() {
+    let executor = executor(1);
+    let (release, wait) = mpsc::channel::<()>();
+    let (began, has_begun) = mpsc::channel();
+    let running = executor
+        .submit(move || {
+            began.send(()).unwrap();
+            let _ = wait.recv();
+        })
+        .unwrap();
+    let waiting = executor.submit(|| panic!("was cancelled")).unwrap();
+    let _: &ConcurrentFuture<()> = &waiting;
+    has_begun.recv().unwrap();
+    assert!(!running.cancel() && waiting.cancel());
+    drop(release);
+    executor.shutdown(true);
+    assert!(running.result(None).is_ok() && waiting.cancelled());
+}
+
+#[test]
+fn a_job_that_panics_fails_and_its_thread_goes_on() {
+    let executor = executor(1);
+    let panics = executor.submit(|| -> () { panic!("in a job") }).unwrap();
+    let Err(Error::Panic(panic)) = panics.result(None) else { panic!("no panic") };
+    assert_eq!(panic.message(), "in a job");
+    executor.execute(Box::new(|| panic!("in a job without a future"))).unwrap();
+    assert_eq!(executor.submit(name).unwrap().result(None).unwrap(), "test_0");
+    executor.shutdown(true);
+}
+
+#[test]
+fn after_a_shutdown_jobs_are_refused_and_those_taken_still_run() {
+    let executor = executor(1);
+    let count = Arc::new(AtomicUsize::new(0));
+    for _ in 0..10 {
+        let count = count.clone();
+        let job = move || {
+            thread::sleep(Duration::from_millis(1));
+            count.fetch_add(1, SeqCst)
+        };
+        executor.submit(job).unwrap();
+    }
+    executor.shutdown(false);
+    let refused = executor.submit(|| ()).unwrap_err().to_string();
+    assert_eq!(refused, "cannot schedule new futures after shutdown");
+    drop(executor);
+    while count.load(SeqCst) < 10 {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_job_may_shut_its_own_executor_down() {
+    let executor = executor(2);
+    let inside = executor.clone();
+    executor.submit(move || inside.shutdown(true)).unwrap().result(None).unwrap();
+    assert!(executor.submit(|| ()).is_err());
+}
+
+#[test]
+fn dropping_the_last_handle_ends_idle_threads() {
+    let executor = executor(1);
+    let held = Arc::new(());
+    struct OnExit(#[allow(dead_code)] Arc<()>);
+    thread_local!(static HELD: std::cell::RefCell<Option<OnExit>> = const { std::cell::RefCell::new(None) });
+    let inside = held.clone();
+    let job = move || HELD.with(|slot| drop(slot.replace(Some(OnExit(inside)))));
+    executor.submit(job).unwrap().result(None).unwrap();
+    drop(executor);
+    while Arc::strong_count(&held) > 1 {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn an_executor_needs_a_thread_and_a_name_without_zeros() {
+    let none = ThreadPoolExecutor::builder().max_workers(0).build();
+    assert!(matches!(none, Err(Error::Value(_))));
+    let zero = ThreadPoolExecutor::builder().thread_name_prefix("a\0b").build();
+    assert!(matches!(zero, Err(Error::Value(_))));
+    assert!((1..=32).contains(&default_max_workers()));
+}

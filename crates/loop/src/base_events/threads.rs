@@ -1,0 +1,209 @@
+//! Work in other threads.
+
+use super::EventLoop;
+use crate::executor::ThreadPoolExecutor;
+use asyncio_core::{
+    AsyncContextManager, Error, Result,
+    event_loop::Job,
+    exception::{self, Level},
+    home::{LoopRef, Mail},
+};
+use asyncio_future::{Future, wrap_future};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    future::Future as StdFuture,
+    pin::Pin,
+    task::{Context, Poll},
+    thread,
+    time::Duration,
+};
+
+/// The default executor of a loop, made when it is first needed.
+#[derive(Debug, Default)]
+pub(super) struct DefaultExecutor {
+    executor: RefCell<Option<ThreadPoolExecutor>>,
+    shutdown_called: Cell<bool>,
+}
+
+impl DefaultExecutor {
+    fn get(&self) -> Result<ThreadPoolExecutor> {
+        if self.shutdown_called.get() {
+            return Err(Error::runtime("Executor shutdown has been called"));
+        }
+        let mut executor = self.executor.borrow_mut();
+        Ok(executor.get_or_insert_with(ThreadPoolExecutor::of_loop).clone())
+    }
+
+    /// Ends it without waiting, because the loop is closed.
+    pub(super) fn close(&self) {
+        self.shutdown_called.set(true);
+        if let Some(executor) = self.executor.take() {
+            executor.shutdown(false);
+        }
+    }
+}
+
+/// Ends what [`Scheduler::add_outstanding`] began, when it is dropped, wherever that is.
+///
+/// [`Scheduler::add_outstanding`]: asyncio_core::scheduler::Scheduler::add_outstanding
+struct Outstanding(LoopRef);
+
+impl Outstanding {
+    fn begin(home: LoopRef) -> Outstanding {
+        if let Some(scheduler) = home.local() {
+            scheduler.add_outstanding();
+        }
+        Outstanding(home)
+    }
+}
+
+impl Drop for Outstanding {
+    fn drop(&mut self) {
+        let home = self.0;
+        let end = move || {
+            if let Some(scheduler) = home.local() {
+                scheduler.sub_outstanding();
+            }
+        };
+        // By mail, behind the result. A closed loop counts nothing.
+        let _ = home.send(Mail::Quiet(Box::new(end)));
+    }
+}
+
+/// Threads.
+impl EventLoop {
+    /// Runs `job` in a thread of `executor`, or of the default executor, and gives a future of its
+    /// result (`loop.run_in_executor`). The job does not see the caller's context variables; use
+    /// [`to_thread`](asyncio_task::to_thread) for that. While it runs, a virtual clock stands still.
+    ///
+    /// # Errors
+    /// `Runtime` if the loop is closed, or after a shutdown of the executor; what the system says if
+    /// it has no thread. The future fails with `Panic` if the job panics.
+    ///
+    /// # Cancellation
+    /// Cancelling the future prevents a job that has not begun. One that has runs on, and its result
+    /// is dropped.
+    ///
+    /// ```
+    /// let event_loop = asyncio_loop::new_event_loop()?;
+    /// let this = event_loop.clone();
+    /// let sum = event_loop.run_until_complete(async move {
+    ///     this.run_in_executor(None, || (1..=100).sum::<u32>())?.await
+    /// })?;
+    /// assert_eq!(sum, 5050);
+    /// event_loop.close()?;
+    /// # Ok::<(), asyncio_core::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn run_in_executor<T: Send + 'static>(
+        &self,
+        executor: Option<&ThreadPoolExecutor>,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<Future<T>> {
+        self.scheduler()?;
+        let executor = match executor {
+            Some(executor) => executor.clone(),
+            None => self.0.executor.get()?,
+        };
+        let _entered = self.home().enter();
+        let outstanding = Outstanding::begin(self.home());
+        let source = executor.submit(job)?;
+        let future = wrap_future(source.clone())?;
+        source.add_done_callback(move |_| drop(outstanding));
+        Ok(future)
+    }
+
+    /// Chooses the executor that [`run_in_executor`](EventLoop::run_in_executor) takes if none is
+    /// given (`loop.set_default_executor`).
+    pub fn set_default_executor(&self, executor: ThreadPoolExecutor) {
+        let previous = self.0.executor.executor.replace(Some(executor));
+        drop(previous);
+    }
+
+    /// Lets the default executor take no more jobs, and waits for those it has
+    /// (`loop.shutdown_default_executor`), if `timeout` is given for so long: then a warning goes to
+    /// the log, and the threads are left to themselves. From the call of this function on,
+    /// `run_in_executor(None, …)` is the error `Executor shutdown has been called`.
+    ///
+    /// # Errors
+    /// What the system says if it has no thread that could wait.
+    ///
+    /// # Cancellation
+    /// The executor stays shut down, and its threads end in their own time.
+    pub fn shutdown_default_executor(
+        &self,
+        timeout: impl Into<Option<Duration>>,
+    ) -> ShutdownDefaultExecutor {
+        self.0.executor.shutdown_called.set(true);
+        let executor = self.0.executor.executor.borrow().clone();
+        let timeout = timeout.into();
+        ShutdownDefaultExecutor(match executor {
+            Some(executor) => Box::pin(shutdown(self.home(), executor, timeout)),
+            None => Box::pin(async { Ok(()) }),
+        })
+    }
+
+    /// [`AbstractEventLoop::submit`](asyncio_core::event_loop::AbstractEventLoop::submit).
+    pub(super) fn submit(&self, job: Job) -> Result<()> {
+        self.scheduler()?;
+        let executor = self.0.executor.get()?;
+        let outstanding = Outstanding::begin(self.home());
+        executor.execute(Box::new(move || {
+            let _outstanding = outstanding;
+            job();
+        }))
+    }
+}
+
+/// What [`EventLoop::shutdown_default_executor`] returns.
+///
+/// # Cancellation
+/// The executor stays shut down, and its threads end in their own time.
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct ShutdownDefaultExecutor(Pin<Box<dyn StdFuture<Output = Result<()>>>>);
+
+impl fmt::Debug for ShutdownDefaultExecutor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ShutdownDefaultExecutor")
+    }
+}
+
+impl StdFuture for ShutdownDefaultExecutor {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+async fn shutdown(
+    home: LoopRef,
+    executor: ThreadPoolExecutor,
+    timeout: Option<Duration>,
+) -> Result<()> {
+    let joined = Future::new();
+    let (setter, joiner) = (joined.clone(), executor.clone());
+    let outstanding = Outstanding::begin(home);
+    let join = move || {
+        joiner.shutdown(true);
+        let tell = move || {
+            // Nobody waits any more if that took too long, or the loop is closed.
+            let _ = setter.set_result(());
+            Ok(())
+        };
+        let _ = home.send(Mail::Call(Box::new(tell)));
+        drop(outstanding);
+    };
+    thread::Builder::new().name("asyncio-shutdown".to_owned()).spawn(join)?;
+    let outcome = asyncio_task::timeout(timeout).with(async |_| joined.clone().await).await;
+    if let (Some(timeout), Err(Error::Timeout(_))) = (timeout, &outcome) {
+        let seconds = timeout.as_secs_f64();
+        let message =
+            format!("The executor did not finishing joining its threads within {seconds} seconds.");
+        exception::log(Level::Warning, &message);
+        executor.shutdown(false);
+        return Ok(());
+    }
+    outcome
+}

@@ -1,0 +1,279 @@
+//! Signals: `add_signal_handler`, and Ctrl-C for [`Runner`](crate::Runner).
+//!
+//! The handler that the system calls, in whatever thread it interrupts, marks the signal in the
+//! inbox of every loop that wants it, and rings that loop's bell if it waits: a few atomics, and at
+//! most one write per loop. Everything else happens on the loops' own threads.
+//!
+//! A signal goes to *every* loop that has a handler for it. What the process did about the signal
+//! before the first of them came is put back, exactly, when the last of them goes.
+
+mod system;
+#[cfg(test)]
+mod tests;
+
+use crate::{EventLoop, inbox::Inbox, selector::Notifier};
+use asyncio_core::{
+    Result, context::Context, handle::CallbackOutput, scheduler::Scheduler, task_ref::TaskRef,
+};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    fmt,
+    panic::Location,
+    rc::Rc,
+    sync::Arc,
+};
+
+pub use numbers::*;
+use system::numbers;
+
+/// The inbox of a loop of ours.
+pub(crate) type LoopInbox = Inbox<Arc<Notifier>>;
+
+/// The handlers of one loop.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    inbox: &'static LoopInbox,
+    handlers: RefCell<BTreeMap<i32, Rc<Handler>>>,
+    /// The task that Ctrl-C cancels, unless there is a handler for it.
+    main: RefCell<Option<Interruptible>>,
+}
+
+struct Handler {
+    callback: RefCell<Box<dyn FnMut() -> Result<()>>>,
+    context: Context,
+    location: &'static Location<'static>,
+}
+
+impl fmt::Debug for Handler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<Handle created at {}>", self.location)
+    }
+}
+
+impl Handler {
+    fn call_soon(self: &Rc<Self>, scheduler: &Scheduler) -> Result<()> {
+        let this = self.clone();
+        let call = move || match this.callback.try_borrow_mut() {
+            Ok(mut callback) => this.context.run(&mut **callback)?,
+            // It runs already, around a loop in its own callback: once is enough.
+            Err(_) => Ok(()),
+        };
+        scheduler.call_soon(call, self.context.values(), self.location).map(drop)
+    }
+}
+
+/// Signals. Handlers may be set on any loop, in any thread; each signal goes to every loop that has
+/// a handler for it.
+impl EventLoop {
+    /// Runs `callback` as a step of the loop whenever `signal` arrives, in a copy of the current
+    /// context (`loop.add_signal_handler`). An earlier callback is replaced. Signals that arrive
+    /// while the loop does not run, or several times before it looks, count once.
+    ///
+    /// The numbers are in [`signals`](crate::signals).
+    ///
+    /// # Errors
+    /// `Value` if there is no such signal, `Runtime` if it cannot be caught (`SIGKILL`, `SIGSTOP`), or
+    /// if the loop is closed.
+    ///
+    /// ```
+    /// use asyncio_loop::signals::SIGUSR1;
+    /// let event_loop = asyncio_loop::new_event_loop()?;
+    /// let this = event_loop.clone();
+    /// event_loop.add_signal_handler(SIGUSR1, move || this.stop())?;
+    /// # fn kill(signal: i32) { unsafe extern "C" { safe fn raise(signal: i32) -> i32; } raise(signal); }
+    /// kill(SIGUSR1);
+    /// event_loop.run_forever()?;
+    /// assert!(event_loop.remove_signal_handler(SIGUSR1)?);
+    /// event_loop.close()?;
+    /// # Ok::<(), asyncio_core::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn add_signal_handler<R: CallbackOutput>(
+        &self,
+        signal: i32,
+        mut callback: impl FnMut() -> R + 'static,
+    ) -> Result<()> {
+        self.scheduler()?;
+        let handler = Handler {
+            callback: RefCell::new(Box::new(move || callback().into_result())),
+            context: Context::current(),
+            location: Location::caller(),
+        };
+        self.signals().add(signal, Rc::new(handler))
+    }
+
+    /// Removes the callback of `signal` (`loop.remove_signal_handler`); false if there was none. If
+    /// no other loop handles the signal, the process does again what it did about it before.
+    ///
+    /// # Errors
+    /// `Value` if there is no such signal.
+    pub fn remove_signal_handler(&self, signal: i32) -> Result<bool> {
+        system::bit(signal)?;
+        Ok(self.signals().remove(signal))
+    }
+
+    /// Makes steps of the signals that came.
+    pub(crate) fn deliver_signals(&self, scheduler: &Scheduler) {
+        let came = self.signals().inbox.take_raised();
+        if came == 0 {
+            return;
+        }
+        if came & 1 << (numbers::SIGINT - 1) != 0 {
+            self.signals().interrupt(scheduler);
+        }
+        // As in asyncio, one step looks the handlers up, and the next runs them.
+        let weak = Rc::downgrade(&self.0);
+        let home = self.home();
+        let look_up = move || {
+            let (Some(inner), Some(scheduler)) = (weak.upgrade(), home.local()) else {
+                return Ok(());
+            };
+            EventLoop(inner).signals().call(came, scheduler)
+        };
+        if self.signals().has_handler(came) {
+            // The loop runs, so it is open.
+            let _ = scheduler.call_soon(look_up, Default::default(), Location::caller());
+        }
+    }
+}
+
+impl Signals {
+    pub(crate) fn new(inbox: &'static LoopInbox) -> Signals {
+        Signals { inbox, handlers: RefCell::default(), main: RefCell::default() }
+    }
+
+    fn add(&self, signal: i32, handler: Rc<Handler>) -> Result<()> {
+        system::bit(signal)?;
+        let is_new = !self.handlers.borrow().contains_key(&signal);
+        if is_new {
+            system::listen(self.inbox);
+            system::catch(signal)?;
+            if signal == numbers::SIGINT {
+                system::own_interrupt(true);
+            }
+        }
+        let previous = self.handlers.borrow_mut().insert(signal, handler);
+        drop(previous);
+        self.say_what_is_wanted();
+        Ok(())
+    }
+
+    fn remove(&self, signal: i32) -> bool {
+        let removed = self.handlers.borrow_mut().remove(&signal);
+        if removed.is_some() {
+            self.say_what_is_wanted();
+            system::release(signal);
+            if signal == numbers::SIGINT {
+                system::own_interrupt(false);
+            }
+        }
+        removed.is_some()
+    }
+
+    /// Removes every handler, because the loop is closed.
+    pub(crate) fn close(&self) {
+        let signals: Vec<i32> = self.handlers.borrow().keys().copied().collect();
+        for signal in signals {
+            self.remove(signal);
+        }
+    }
+
+    /// Whether a signal could make something ready.
+    pub(crate) fn is_any(&self) -> bool {
+        !self.handlers.borrow().is_empty()
+    }
+
+    fn has_handler(&self, came: u64) -> bool {
+        let handlers = self.handlers.borrow();
+        system::signals(came).any(|signal| handlers.contains_key(&signal))
+    }
+
+    fn call(&self, came: u64, scheduler: &Scheduler) -> Result<()> {
+        for signal in system::signals(came) {
+            let handler = self.handlers.borrow().get(&signal).cloned();
+            if let Some(handler) = handler {
+                handler.call_soon(scheduler)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn say_what_is_wanted(&self) {
+        let handled = self.handlers.borrow().keys().fold(0, |set, signal| set | 1 << (signal - 1));
+        let interrupt = match &*self.main.borrow() {
+            Some(_) => 1 << (numbers::SIGINT - 1),
+            None => 0,
+        };
+        self.inbox.want(handled | interrupt);
+    }
+}
+
+/// The main task of a `Runner`, while Ctrl-C cancels it.
+#[derive(Debug)]
+struct Interruptible {
+    task: TaskRef,
+    interrupted: Rc<Cell<bool>>,
+}
+
+/// Ctrl-C for the main task of a `Runner`: see [`Runner`](crate::Runner). Dropping it ends that.
+#[derive(Debug)]
+pub(crate) struct Interruption<'a> {
+    signals: &'a Signals,
+    armed: system::Armed,
+    delivered: Rc<Cell<bool>>,
+}
+
+/// What Ctrl-C did to a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interrupted {
+    /// It did not come.
+    No,
+    /// The main task was cancelled.
+    Cancelled,
+    /// It came too late for the task to learn of it.
+    TooLate,
+}
+
+impl Signals {
+    /// From now on Ctrl-C cancels `task`. `None` off the main thread, and if the program does
+    /// something of its own about Ctrl-C.
+    pub(crate) fn interruptible(&self, task: TaskRef) -> Option<Interruption<'_>> {
+        system::listen(self.inbox);
+        let armed = system::Armed::new()?;
+        let delivered = Rc::new(Cell::new(false));
+        let main = Interruptible { task, interrupted: delivered.clone() };
+        drop(self.main.replace(Some(main)));
+        self.say_what_is_wanted();
+        Some(Interruption { signals: self, armed, delivered })
+    }
+
+    fn interrupt(&self, scheduler: &Scheduler) {
+        if self.handlers.borrow().contains_key(&numbers::SIGINT) {
+            return;
+        }
+        if let Some(main) = &*self.main.borrow() {
+            main.interrupted.set(true);
+            if !main.task.cancel(asyncio_core::CancelledError::default()) {
+                scheduler.abort_run(asyncio_core::KeyboardInterrupt::default().into());
+            }
+        }
+    }
+}
+
+impl Interruption<'_> {
+    pub(crate) fn outcome(&self) -> Interrupted {
+        match (self.delivered.get(), self.armed.was_interrupted()) {
+            (true, _) => Interrupted::Cancelled,
+            (false, true) => Interrupted::TooLate,
+            (false, false) => Interrupted::No,
+        }
+    }
+}
+
+impl Drop for Interruption<'_> {
+    fn drop(&mut self) {
+        drop(self.signals.main.take());
+        self.signals.say_what_is_wanted();
+    }
+}

@@ -1,0 +1,221 @@
+//! The system's side of signals: what the process does about each, and the handler that runs in
+//! signal context, which may use atomics and async-signal-safe calls and nothing else.
+
+use super::LoopInbox;
+use asyncio_core::{Error, Result};
+use nix::{errno::Errno, libc};
+use std::{
+    mem::MaybeUninit,
+    ptr,
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering},
+    },
+};
+
+/// The numbers of the signals that programs handle, under their usual names.
+pub(super) mod numbers {
+    pub use nix::libc::{
+        SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPIPE, SIGPROF, SIGQUIT, SIGTERM,
+        SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGUSR1, SIGUSR2, SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
+    };
+}
+
+/// An inbox that hears of signals. The list only grows, and nothing in it is freed: an inbox is used
+/// by one loop after another.
+struct Listener {
+    inbox: &'static LoopInbox,
+    next: *const Listener,
+}
+
+static LISTENERS: AtomicPtr<Listener> = AtomicPtr::new(ptr::null_mut());
+
+/// A signal that loops hear of.
+struct Caught {
+    signal: i32,
+    previous: libc::sigaction,
+    users: usize,
+}
+
+static CAUGHT: Mutex<Vec<Caught>> = Mutex::new(Vec::new());
+
+fn caught() -> MutexGuard<'static, Vec<Caught>> {
+    CAUGHT.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// The bit of `signal` in the sets of an inbox.
+///
+/// # Errors
+/// `Value` if there is no such signal.
+pub(super) fn bit(signal: i32) -> Result<u64> {
+    match disposition(signal) {
+        Ok(_) if (1..=64).contains(&signal) => Ok(1 << (signal - 1)),
+        _ => Err(Error::value(format!("invalid signal number {signal}"))),
+    }
+}
+
+/// The signals of a set of bits.
+pub(super) fn signals(mut bits: u64) -> impl Iterator<Item = i32> {
+    std::iter::from_fn(move || {
+        let place = bits.trailing_zeros();
+        bits &= bits.wrapping_sub(1);
+        (place < 64).then_some(place as i32 + 1)
+    })
+}
+
+/// From now on `inbox` hears of the signals that are caught and that it wants.
+pub(super) fn listen(inbox: &'static LoopInbox) {
+    // The lock keeps other writers away.
+    let _caught = caught();
+    let first = LISTENERS.load(Ordering::Acquire);
+    let mut next: *const Listener = first;
+    // SAFETY: the list is never freed.
+    while let Some(listener) = unsafe { next.as_ref() } {
+        if ptr::eq(listener.inbox, inbox) {
+            return;
+        }
+        next = listener.next;
+    }
+    let listener = Box::leak(Box::new(Listener { inbox, next: first }));
+    LISTENERS.store(listener, Ordering::Release);
+}
+
+/// What the process does about `signal`.
+fn disposition(signal: i32) -> Result<libc::sigaction, Errno> {
+    let mut action = MaybeUninit::uninit();
+    // SAFETY: only asks; the result is written into a place of the right type.
+    Errno::result(unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded, so it is written.
+    Ok(unsafe { action.assume_init() })
+}
+
+fn set_disposition(signal: i32, action: &libc::sigaction) -> Result<(), Errno> {
+    // SAFETY: `action` is either one that the system gave us, or has a handler that is
+    // async-signal-safe.
+    Errno::result(unsafe { libc::sigaction(signal, action, ptr::null_mut()) }).map(drop)
+}
+
+fn action_of(handler: libc::sighandler_t) -> libc::sigaction {
+    // SAFETY: all zeros is a valid `sigaction`: the default action, no flags, no mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handler;
+    action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
+    action
+}
+
+fn our_handler() -> libc::sighandler_t {
+    on_signal as extern "C" fn(libc::c_int) as libc::sighandler_t
+}
+
+/// Catches `signal`; [`release`] takes that back.
+///
+/// # Errors
+/// `Runtime` if the system does not let it be caught.
+pub(super) fn catch(signal: i32) -> Result<()> {
+    let mut caught = caught();
+    if let Some(known) = caught.iter_mut().find(|known| known.signal == signal) {
+        known.users += 1;
+        return Ok(());
+    }
+    let cannot = |_| Error::runtime(format!("sig {signal} cannot be caught"));
+    let previous = disposition(signal).map_err(cannot)?;
+    set_disposition(signal, &action_of(our_handler())).map_err(cannot)?;
+    caught.push(Caught { signal, previous, users: 1 });
+    Ok(())
+}
+
+/// Ends one [`catch`]; the last one puts back what was before the first, unless somebody else has
+/// set something since.
+pub(super) fn release(signal: i32) {
+    let mut caught = caught();
+    let Some(place) = caught.iter().position(|known| known.signal == signal) else { return };
+    caught[place].users -= 1;
+    if caught[place].users > 0 {
+        return;
+    }
+    let previous = caught.swap_remove(place).previous;
+    if disposition(signal).is_ok_and(|now| now.sa_sigaction == our_handler()) {
+        // It was valid before, so it is now.
+        let _ = set_disposition(signal, &previous);
+    }
+}
+
+extern "C" fn on_signal(signal: libc::c_int) {
+    let errno = Errno::last_raw();
+    if signal == libc::SIGINT && is_further_interrupt() {
+        // It is blocked until this handler returns, and takes effect then.
+        let _ = set_disposition(signal, &action_of(libc::SIG_DFL));
+        // SAFETY: `raise` is async-signal-safe.
+        unsafe { libc::raise(signal) };
+    } else if (1..=64).contains(&signal) {
+        let mut next: *const Listener = LISTENERS.load(Ordering::Acquire);
+        // SAFETY: the list is never freed.
+        while let Some(listener) = unsafe { next.as_ref() } {
+            listener.inbox.raise(1 << (signal - 1));
+            next = listener.next;
+        }
+    }
+    Errno::set_raw(errno);
+}
+
+/// Whether a `Runner` takes Ctrl-C as an interruption of its main task.
+static ARMED: AtomicBool = AtomicBool::new(false);
+/// How often Ctrl-C came since.
+static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
+/// How many loops have a handler of their own for Ctrl-C: then it is only a signal.
+static OWN_HANDLERS: AtomicU32 = AtomicU32::new(0);
+
+fn is_further_interrupt() -> bool {
+    ARMED.load(Ordering::Acquire)
+        && OWN_HANDLERS.load(Ordering::Acquire) == 0
+        && INTERRUPTS.fetch_add(1, Ordering::AcqRel) > 0
+}
+
+/// A loop sets (or takes back) a handler of its own for Ctrl-C.
+pub(super) fn own_interrupt(own: bool) {
+    match own {
+        true => OWN_HANDLERS.fetch_add(1, Ordering::AcqRel),
+        false => OWN_HANDLERS.fetch_sub(1, Ordering::AcqRel),
+    };
+}
+
+/// While this lives, the first Ctrl-C only tells the loops, and a further one does what Ctrl-C did
+/// before.
+#[derive(Debug)]
+pub(super) struct Armed(());
+
+impl Armed {
+    /// `None` off the main thread, and if the program does something of its own about Ctrl-C.
+    pub(super) fn new() -> Option<Armed> {
+        let is_default =
+            || disposition(libc::SIGINT).is_ok_and(|now| now.sa_sigaction == libc::SIG_DFL);
+        if !is_main_thread() || !is_default() {
+            return None;
+        }
+        INTERRUPTS.store(0, Ordering::Release);
+        catch(libc::SIGINT).ok()?;
+        ARMED.store(true, Ordering::Release);
+        Some(Armed(()))
+    }
+
+    /// Whether Ctrl-C came.
+    pub(super) fn was_interrupted(&self) -> bool {
+        INTERRUPTS.load(Ordering::Acquire) > 0
+    }
+}
+
+impl Drop for Armed {
+    fn drop(&mut self) {
+        release(libc::SIGINT);
+        ARMED.store(false, Ordering::Release);
+    }
+}
+
+/// Whether this is the thread in which the process began.
+fn is_main_thread() -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    return nix::unistd::gettid() == nix::unistd::getpid();
+    // The standard library names no other thread so.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    return std::thread::current().name() == Some("main");
+}
