@@ -1,6 +1,6 @@
 //! [`AbstractEventLoop`]: what a loop gives beside scheduling.
 
-use crate::{Error, Result};
+use crate::Result;
 use std::{any::Any, fmt};
 
 /// Work for another thread.
@@ -18,25 +18,4 @@ pub trait AbstractEventLoop: fmt::Debug {
 
     /// The loop as what it is.
     fn as_any(&self) -> &dyn Any;
-}
-
-/// What a callback may return: nothing, or a `Result`, whose error goes to the exception handler.
-pub trait CallbackResult {
-    /// The outcome.
-    ///
-    /// # Errors
-    /// What the callback failed with.
-    fn into_result(self) -> Result<()>;
-}
-
-impl CallbackResult for () {
-    fn into_result(self) -> Result<()> {
-        Ok(())
-    }
-}
-
-impl<E: Into<Error>> CallbackResult for Result<(), E> {
-    fn into_result(self) -> Result<()> {
-        self.map_err(Into::into)
-    }
 }

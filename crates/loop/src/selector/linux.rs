@@ -1,0 +1,241 @@
+//! The poller of Linux: epoll, asked for edges with hang-ups, and waited for to the nanosecond.
+
+use super::{Interest, Token};
+use asyncio_core::source::Readiness;
+use nix::{
+    libc,
+    sys::{
+        epoll::{Epoll, EpollCreateFlags},
+        eventfd::{EfdFlags, EventFd},
+    },
+};
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+    ptr,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::Duration,
+};
+
+/// `EPOLLRDHUP` is asked for, and comes in the same event as the data before it.
+pub(super) const TELLS_HANGUPS: bool = true;
+
+const IN: u32 = libc::EPOLLIN as u32;
+const OUT: u32 = libc::EPOLLOUT as u32;
+const PRI: u32 = libc::EPOLLPRI as u32;
+const ERR: u32 = libc::EPOLLERR as u32;
+const HUP: u32 = libc::EPOLLHUP as u32;
+const RDHUP: u32 = libc::EPOLLRDHUP as u32;
+const ET: u32 = libc::EPOLLET as u32;
+
+/// An epoll instance.
+#[derive(Debug)]
+pub(crate) struct Poller {
+    epoll: Epoll,
+    /// How many descriptors are registered: no wait reports more. One that was closed under its
+    /// watcher counts until the watcher learns of it.
+    registered: AtomicUsize,
+    /// Cleared when the system is found not to have, or not to allow, `epoll_pwait2` (Linux 5.11).
+    has_pwait2: AtomicBool,
+}
+
+/// Ends the wait of a poller: an eventfd. It is never read: each write is an edge of its own.
+#[derive(Debug)]
+pub(crate) struct Notifier(EventFd);
+
+impl Notifier {
+    /// Makes the wait return that goes on now, or else the next one. Async-signal-safe.
+    pub(crate) fn notify(&self) {
+        // It fails only when nobody has waited for 2⁶⁴ - 2 notifications: then one is pending.
+        let _ = self.0.write(1);
+    }
+}
+
+/// Where a wait puts its events.
+#[derive(Debug, Default)]
+pub(crate) struct Buffer {
+    /// As many as fit, all of them initialised.
+    events: Vec<libc::epoll_event>,
+    /// How many of them the last wait filled in.
+    filled: usize,
+}
+
+/// `struct __kernel_timespec`, which is the same on every architecture.
+#[repr(C)]
+struct KernelTimespec {
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+impl Poller {
+    pub(super) fn new() -> io::Result<(Poller, Notifier)> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        let notifier = Notifier(EventFd::from_value_and_flags(0, flags)?);
+        let (registered, has_pwait2) = (AtomicUsize::new(0), AtomicBool::new(true));
+        let poller = Poller { epoll, registered, has_pwait2 };
+        let descriptor = notifier.0.as_fd().as_raw_fd();
+        poller.add(descriptor, IN | ET, Token::NOTIFIER)?;
+        Ok((poller, notifier))
+    }
+
+    /// Registers a descriptor for good: both directions, edges, hang-ups.
+    pub(super) fn add_source(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
+        self.add(fd.as_raw_fd(), IN | OUT | RDHUP | ET, token)
+    }
+
+    /// Registers a descriptor that is watched. `AlreadyExists` if it is registered.
+    pub(crate) fn add_watch(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
+        self.add(fd, watched(interest), token)
+    }
+
+    /// Changes for what a descriptor is watched. `NotFound` if it is not registered.
+    pub(crate) fn change_watch(
+        &self,
+        fd: RawFd,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, fd, watched(interest), token)
+    }
+
+    /// Forgets a descriptor: called once for each that was added, also if it was closed since.
+    pub(crate) fn delete(&self, fd: RawFd) {
+        self.registered.fetch_sub(1, Ordering::Relaxed);
+        // One that is not registered any more is what we want.
+        let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0, Token(0));
+    }
+
+    fn add(&self, fd: RawFd, events: u32, token: Token) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, events, token)?;
+        self.registered.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// `epoll_ctl`. It takes the number alone: that of a watched file may have been closed by its
+    /// owner, or even be another file's by now, which is an error like any other.
+    fn control(&self, operation: i32, fd: RawFd, events: u32, token: Token) -> io::Result<()> {
+        let mut event = libc::epoll_event { events, u64: token.0 };
+        // SAFETY: `epoll` is open, `event` is valid for the call, and the kernel checks `fd`.
+        let done = unsafe { libc::epoll_ctl(self.epoll.0.as_raw_fd(), operation, fd, &mut event) };
+        if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Waits for events, and puts all there are into `buffer`: none, if a signal came.
+    pub(super) fn wait(&self, buffer: &mut Buffer, timeout: Option<Duration>) -> io::Result<()> {
+        let wanted = self.registered.load(Ordering::Relaxed);
+        if buffer.events.len() < wanted {
+            let size = wanted.next_power_of_two().max(16);
+            buffer.events.resize(size, libc::epoll_event { events: 0, u64: 0 });
+        }
+        buffer.filled = 0;
+        let outcome = if self.has_pwait2.load(Ordering::Relaxed) {
+            match self.wait_nanoseconds(&mut buffer.events, timeout) {
+                // Absent, or forbidden by a container that does not know it.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+                    self.has_pwait2.store(false, Ordering::Relaxed);
+                    self.wait_milliseconds(&mut buffer.events, timeout)
+                }
+                outcome => outcome,
+            }
+        } else {
+            self.wait_milliseconds(&mut buffer.events, timeout)
+        };
+        match outcome {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            outcome => {
+                buffer.filled = outcome?;
+                Ok(())
+            }
+        }
+    }
+
+    fn wait_nanoseconds(
+        &self,
+        events: &mut [libc::epoll_event],
+        timeout: Option<Duration>,
+    ) -> io::Result<usize> {
+        let timeout = timeout.map(|timeout| KernelTimespec {
+            seconds: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            nanoseconds: timeout.subsec_nanos().into(),
+        });
+        let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+        // By number: the C library may be older than the kernel.
+        // SAFETY: `epoll` is open; the events, as many as we say, and the timeout, if there is one,
+        // are valid for the call, and of the kernel's layout; no signal mask is given.
+        let filled = unsafe {
+            libc::syscall(
+                libc::SYS_epoll_pwait2,
+                self.epoll.0.as_raw_fd(),
+                events.as_mut_ptr(),
+                i32::try_from(events.len()).unwrap_or(i32::MAX),
+                timeout,
+                ptr::null::<libc::sigset_t>(),
+                0_usize,
+            )
+        };
+        usize::try_from(filled).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// The old call: a timer may be up to a millisecond late.
+    fn wait_milliseconds(
+        &self,
+        events: &mut [libc::epoll_event],
+        timeout: Option<Duration>,
+    ) -> io::Result<usize> {
+        // SAFETY: `epoll` is open, and the events, as many as we say, are valid for the call.
+        let filled = unsafe {
+            libc::epoll_wait(
+                self.epoll.0.as_raw_fd(),
+                events.as_mut_ptr(),
+                i32::try_from(events.len()).unwrap_or(i32::MAX),
+                timeout.map_or(-1, milliseconds),
+            )
+        };
+        usize::try_from(filled).map_err(|_| io::Error::last_os_error())
+    }
+}
+
+/// Rounded up: a wait that ended too early would be repeated in vain until the time has come.
+fn milliseconds(timeout: Duration) -> i32 {
+    i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
+}
+
+fn watched(interest: Interest) -> u32 {
+    (if interest.readable { IN } else { 0 }) | (if interest.writable { OUT } else { 0 })
+}
+
+impl Buffer {
+    /// What the last wait found.
+    pub(super) fn events(&self) -> impl Iterator<Item = (Token, Readiness)> {
+        self.events[..self.filled].iter().map(|event| {
+            let flags = event.events;
+            let readiness = Readiness {
+                readable: flags & (IN | PRI | RDHUP | HUP | ERR) != 0,
+                writable: flags & (OUT | HUP | ERR) != 0,
+                hangup: flags & (RDHUP | HUP | ERR) != 0,
+            };
+            (Token(event.u64), readiness)
+        })
+    }
+}
+
+#[cfg(test)]
+impl Poller {
+    /// As on a kernel that has only the old call.
+    pub(super) fn forget_pwait2(&self) {
+        self.has_pwait2.store(false, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_rounded_up_to_whole_milliseconds() {
+        let rounded = [0, 1, 999_999, 1_000_000, 1_000_001, u64::MAX]
+            .map(|nanoseconds| milliseconds(Duration::from_nanos(nanoseconds)));
+        assert_eq!(rounded, [0, 1, 1, 1, 2, i32::MAX]);
+    }
+}

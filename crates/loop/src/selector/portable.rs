@@ -1,0 +1,159 @@
+//! The poller of every other Unix: the `polling` crate (kqueue; on Linux, for tests, its epoll).
+
+use super::{Interest, Token};
+use asyncio_core::{source::Readiness, sync::Mutex};
+use polling::{Event, Events, PollMode};
+use std::{
+    collections::HashMap,
+    io,
+    num::NonZeroUsize,
+    os::fd::{AsRawFd, BorrowedFd, RawFd},
+    sync::Arc,
+    time::Duration,
+};
+
+/// Edges of `polling` do not ask for `EPOLLRDHUP`, and of kqueue's filters each tells only its own
+/// end: a short read proves nothing.
+pub(super) const TELLS_HANGUPS: bool = false;
+
+/// A poller, and for whom the events of each descriptor are: its keys are words of the machine, half
+/// a token on some.
+#[derive(Debug)]
+pub(crate) struct Poller {
+    poller: Arc<polling::Poller>,
+    tokens: Mutex<HashMap<RawFd, Token>>,
+}
+
+/// Ends the wait of a poller.
+#[derive(Debug)]
+pub(crate) struct Notifier(Arc<polling::Poller>);
+
+impl Notifier {
+    /// Makes the wait return that goes on now, or else the next one. Async-signal-safe.
+    pub(crate) fn notify(&self) {
+        // A full pipe is a notification that is pending.
+        let _ = self.0.notify();
+    }
+}
+
+/// Where a wait puts its events.
+#[derive(Debug, Default)]
+pub(crate) struct Buffer {
+    events: Option<Events>,
+    found: Vec<(Token, Readiness)>,
+}
+
+impl Poller {
+    pub(super) fn new() -> io::Result<(Poller, Notifier)> {
+        let poller = Arc::new(polling::Poller::new()?);
+        if !poller.supports_edge() || !poller.supports_level() {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "this system's poller has no edge-triggered events",
+            ));
+        }
+        let notifier = Notifier(poller.clone());
+        Ok((Poller { poller, tokens: Mutex::new(HashMap::new()) }, notifier))
+    }
+
+    /// Registers a descriptor for good: both directions, edges.
+    pub(super) fn add_source(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
+        let fd = fd.as_raw_fd();
+        self.add(fd, token, Event::all(key(fd)), PollMode::Edge)
+    }
+
+    /// Registers a descriptor that is watched. `AlreadyExists` if it is registered.
+    pub(crate) fn add_watch(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
+        self.add(fd, token, watched(key(fd), interest), PollMode::Level)
+    }
+
+    /// Changes for what a descriptor is watched. `NotFound` if it is not registered.
+    pub(crate) fn change_watch(
+        &self,
+        fd: RawFd,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        let mut tokens = self.tokens.lock();
+        let event = watched(key(fd), interest);
+        // SAFETY: `borrow`'s own.
+        self.poller.modify_with_mode(unsafe { borrow(fd) }, event, PollMode::Level)?;
+        tokens.insert(fd, token);
+        Ok(())
+    }
+
+    /// Forgets a descriptor: called once for each that was added, also if it was closed since.
+    pub(crate) fn delete(&self, fd: RawFd) {
+        let mut tokens = self.tokens.lock();
+        tokens.remove(&fd);
+        // One that is not registered any more is what we want.
+        // SAFETY: `borrow`'s own.
+        let _ = self.poller.delete(unsafe { borrow(fd) });
+    }
+
+    fn add(&self, fd: RawFd, token: Token, event: Event, mode: PollMode) -> io::Result<()> {
+        let mut tokens = self.tokens.lock();
+        // SAFETY: a source deregisters before its descriptor is closed. A watched one may be closed
+        // by its owner; kqueue and epoll then forget it by themselves.
+        unsafe { self.poller.add_with_mode(fd, event, mode)? };
+        tokens.insert(fd, token);
+        Ok(())
+    }
+
+    /// Waits for events, and puts those there are into `buffer`.
+    pub(super) fn wait(&self, buffer: &mut Buffer, timeout: Option<Duration>) -> io::Result<()> {
+        let wanted = self.tokens.lock().len().next_power_of_two().max(16);
+        let events = match &mut buffer.events {
+            Some(events) if events.capacity().get() >= wanted => events,
+            events => events
+                .insert(Events::with_capacity(NonZeroUsize::new(wanted).expect("at least 16"))),
+        };
+        events.clear();
+        buffer.found.clear();
+        match self.poller.wait(events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => drop(outcome?),
+        }
+        let tokens = self.tokens.lock();
+        for event in events.iter() {
+            // One event per filter on kqueue: the key is enough, nothing is told twice.
+            let Some(token) = RawFd::try_from(event.key).ok().and_then(|fd| tokens.get(&fd)) else {
+                continue;
+            };
+            let broken = event.is_interrupt() || event.is_err().unwrap_or(false);
+            let readiness = Readiness {
+                readable: event.readable || broken,
+                writable: event.writable || broken,
+                hangup: broken,
+            };
+            buffer.found.push((*token, readiness));
+        }
+        Ok(())
+    }
+}
+
+fn key(fd: RawFd) -> usize {
+    usize::try_from(fd).unwrap_or(usize::MAX)
+}
+
+/// A number for one call of the poller.
+///
+/// # Safety
+/// The number of a watched file may have been closed by its owner, or be another's by now. It goes
+/// to one system call on the poller's own table, which answers that it knows no such file; nothing
+/// is done to the file itself.
+unsafe fn borrow<'a>(fd: RawFd) -> BorrowedFd<'a> {
+    // SAFETY: as the caller promised; the number is not -1, which `Watchers` refuses.
+    unsafe { BorrowedFd::borrow_raw(fd) }
+}
+
+fn watched(key: usize, interest: Interest) -> Event {
+    Event::new(key, interest.readable, interest.writable)
+}
+
+impl Buffer {
+    /// What the last wait found.
+    pub(super) fn events(&self) -> impl Iterator<Item = (Token, Readiness)> {
+        self.found.iter().copied()
+    }
+}

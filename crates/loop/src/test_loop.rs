@@ -1,0 +1,114 @@
+//! A loop for the unit tests of its I/O half: a scheduler, a selector, and turns on demand.
+
+use crate::{
+    inbox::Inbox,
+    selector::{Notifier, Selector},
+};
+use asyncio_core::{
+    Result,
+    event_loop::{AbstractEventLoop, Job},
+    home::LoopRef,
+    scheduler::Scheduler,
+};
+use std::{
+    any::Any,
+    future::Future,
+    pin::pin,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
+
+/// Longer than anything here takes: a test that waits so long has failed.
+pub(crate) const FOR_EVER: Duration = Duration::from_secs(60);
+
+pub(crate) struct TestLoop {
+    pub(crate) home: LoopRef,
+    pub(crate) selector: Selector,
+    inbox: &'static Inbox<Arc<Notifier>>,
+}
+
+struct Woken {
+    flag: AtomicBool,
+    notifier: Arc<Notifier>,
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.flag.store(true, Ordering::Release);
+        self.notifier.notify();
+    }
+}
+
+/// Runs jobs on threads of their own.
+#[derive(Debug)]
+struct Threads;
+
+impl AbstractEventLoop for Threads {
+    fn submit(&self, job: Job) -> Result<()> {
+        std::thread::spawn(job);
+        Ok(())
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl TestLoop {
+    pub(crate) fn new() -> TestLoop {
+        let selector = Selector::new().unwrap();
+        let home = LoopRef::open(false, || Box::new(Inbox::<Arc<Notifier>>::new()));
+        let inbox = home.remote().as_any().downcast_ref::<Inbox<Arc<Notifier>>>().unwrap();
+        inbox.open(home.id(), selector.notifier());
+        let this = TestLoop { home, selector, inbox };
+        this.selector.attach(this.scheduler());
+        this.scheduler().set_event_loop(Rc::new(Threads));
+        this
+    }
+
+    pub(crate) fn scheduler(&self) -> &'static Scheduler {
+        self.home.local().expect("open until it is dropped")
+    }
+
+    /// One iteration that waits at most `timeout`. Returns how many events there were.
+    pub(crate) fn turn(&self, timeout: Duration) -> usize {
+        let _entered = self.home.enter();
+        let timeout = if self.scheduler().has_ready() { Duration::ZERO } else { timeout };
+        let events = self.selector.poll(Some(timeout), self.scheduler()).unwrap();
+        self.inbox.open_mail(|mail| self.scheduler().deliver(mail));
+        self.scheduler().move_due_timers();
+        self.scheduler().run_ready();
+        events
+    }
+
+    /// Takes turns until `future` is done.
+    pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let woken =
+            Arc::new(Woken { flag: AtomicBool::new(true), notifier: self.selector.notifier() });
+        let waker = Waker::from(woken.clone());
+        let mut future = pin!(future);
+        loop {
+            if woken.flag.swap(false, Ordering::AcqRel) {
+                let _entered = self.home.enter();
+                let outcome = future.as_mut().poll(&mut Context::from_waker(&waker));
+                if let Poll::Ready(output) = outcome {
+                    return output;
+                }
+            }
+            self.turn(FOR_EVER);
+        }
+    }
+}
+
+impl Drop for TestLoop {
+    fn drop(&mut self) {
+        if let Some(scheduler) = self.home.local() {
+            self.inbox.close(|mail| scheduler.deliver(mail));
+            scheduler.close();
+        }
+    }
+}
