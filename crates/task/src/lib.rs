@@ -5,6 +5,7 @@ mod future_like;
 #[path = "gather.rs"]
 mod gather;
 mod gather_tuple;
+pub mod generator;
 mod shield;
 mod sleep;
 mod staggered;
@@ -20,6 +21,7 @@ pub use as_completed::{AsCompleted, Completed, NextCompleted, as_completed};
 pub use future_like::{Awaitable, FutureLike, ensure_future};
 pub use gather::{Gather, GatherAll, gather};
 pub use gather_tuple::{AnyResult, GatherTuple, GatherTupleAll, IntoGather, Sorted};
+pub use generator::{Generator, GeneratorExit, Yielder, generator};
 pub use shield::{Shield, shield};
 pub use sleep::{Sleep, sleep};
 pub use staggered::{Race, staggered_race};

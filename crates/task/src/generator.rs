@@ -1,0 +1,548 @@
+//! [`generator()`]: an async generator, written as a body that sends its values.
+//!
+//! The body has no task of its own. Whoever asks for the next value polls it, up to its next `send`,
+//! which hands the value over and stays suspended until somebody asks again.
+
+use crate::{current_task, gather};
+use asyncio_core::{
+    Error, Result,
+    exception::{self, ExceptionContext, Level},
+    home::{LoopRef, entered},
+    wait::Wait,
+    wait_site::WaitSite,
+};
+use futures_core::Stream;
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    future::{Future, poll_fn},
+    panic::Location,
+    pin::Pin,
+    rc::{Rc, Weak},
+    task::{Context, Poll, Waker, ready},
+};
+
+#[cfg(test)]
+mod tests;
+
+/// Makes an async generator: a [`Stream`] of what `body` sends (`async def` with `yield`).
+///
+/// The body runs when a value is asked for, in the task that asks, and stops at each
+/// [`send`](Yielder::send). When it returns, the stream ends; if it fails, the error is the last
+/// item.
+///
+/// # Cancellation
+/// A cancellation of the task that asks arrives at what the body awaits. If the body passes it on,
+/// it comes out as the last item.
+///
+/// Dropping the generator drops the body where it is suspended. To let it clean up with awaits, call
+/// [`aclose`](Generator::aclose); for generators still alive at the end of
+/// `asyncio::run`, or when `shutdown_asyncgens` is called, the loop does that.
+///
+/// ```
+/// use std::time::Duration;
+/// # async fn example() -> asyncio_core::Result<()> {
+/// let mut countdown = asyncio_task::generator(async |y| {
+///     for n in (1..=3).rev() {
+///         y.send(n).await?;
+///         asyncio_task::sleep(Duration::from_millis(10)).await?;
+///     }
+///     Ok(())
+/// });
+/// while let Some(n) = countdown.next().await {
+///     println!("{}", n?);
+/// }
+/// # Ok(()) }
+/// ```
+#[track_caller]
+pub fn generator<T, F>(body: F) -> Generator<T>
+where
+    F: AsyncFnOnce(Yielder<T>) -> Result<()> + 'static,
+    T: 'static,
+{
+    let channel = Rc::new(Channel::new());
+    let yielder = Yielder { channel: channel.clone() };
+    let body: Body = Box::pin(async move { body(yielder).await });
+    let made_at = Location::caller();
+    let state = Cell::new(State::Fresh);
+    Generator(Rc::new(Inner { channel, body: Cell::new(Some(body)), state, made_at }))
+}
+
+type Body = Pin<Box<dyn Future<Output = Result<()>>>>;
+
+/// An async generator (Python's `async_generator` object): see [`generator()`].
+#[must_use = "a generator does nothing unless it is asked for values"]
+pub struct Generator<T>(Rc<Inner<T>>);
+
+/// What the body of a generator sends its values to.
+pub struct Yielder<T> {
+    channel: Rc<Channel<T>>,
+}
+
+/// What [`Yielder::send`] fails with in a generator that is being closed (`GeneratorExit`). Pass it
+/// on with `?` after cleaning up.
+///
+/// ```
+/// # async fn example() -> asyncio_core::Result<()> {
+/// # use asyncio_task::generator;
+/// use asyncio_task::GeneratorExit;
+/// let mut lines = generator(async |y| {
+///     let sent = y.send("line").await;
+///     if sent.as_ref().is_err_and(|error| error.downcast_ref::<GeneratorExit>().is_some()) {
+///         println!("closing the file");
+///     }
+///     sent
+/// });
+/// lines.next().await;
+/// lines.aclose().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GeneratorExit;
+
+impl fmt::Display for GeneratorExit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the generator is being closed")
+    }
+}
+
+impl std::error::Error for GeneratorExit {}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    Fresh,
+    Suspended,
+    Running,
+    Done,
+}
+
+struct Inner<T> {
+    channel: Rc<Channel<T>>,
+    /// Taken out while it runs, and for good when it has ended.
+    body: Cell<Option<Body>>,
+    state: Cell<State>,
+    made_at: &'static Location<'static>,
+}
+
+/// How far a generator is with closing.
+#[derive(Clone, Copy, PartialEq)]
+enum Closing {
+    No,
+    /// The next `send` fails with `GeneratorExit`.
+    Asked,
+    /// A `send` did.
+    Told,
+    /// The body sent another value all the same.
+    Ignored,
+}
+
+/// What generator and body share.
+struct Channel<T> {
+    value: Cell<Option<T>>,
+    /// How many values were taken.
+    taken: Cell<u64>,
+    closing: Cell<Closing>,
+    /// Whether the body is being polled.
+    running: Cell<bool>,
+    /// The last `send` that handed a value over.
+    site: Cell<Option<WaitSite>>,
+    /// The `send` whose value was taken, and which has not gone on since.
+    suspended: Cell<Option<WaitSite>>,
+    /// Shows a suspended `send` to the scopes around it as the leaf it is, while the body is polled.
+    /// Between two polls the consumer waits for what it likes, and a cancellation is not for the
+    /// body.
+    wait: RefCell<Wait>,
+    /// Those who have to be woken when the body goes on, beside the one that polls it.
+    wakers: RefCell<Vec<Waker>>,
+    poller: RefCell<Option<Waker>>,
+}
+
+impl<T> Channel<T> {
+    fn new() -> Channel<T> {
+        Channel {
+            value: Cell::new(None),
+            taken: Cell::new(0),
+            closing: Cell::new(Closing::No),
+            running: Cell::new(false),
+            site: Cell::new(None),
+            suspended: Cell::new(None),
+            wait: RefCell::new(Wait::new()),
+            wakers: RefCell::default(),
+            poller: RefCell::new(None),
+        }
+    }
+
+    fn arm(&self, cx: &Context<'_>, site: WaitSite) {
+        // Under another executor there is no task that could be cancelled.
+        if current_task().is_some() {
+            self.wait.borrow_mut().arm(cx, site, None);
+        }
+    }
+
+    /// A body that polls its parts by wakers of their own (`FuturesUnordered`) must be told to poll
+    /// this one.
+    fn wake_on_resume(&self, cx: &Context<'_>) {
+        let poller = self.poller.borrow();
+        if !poller.as_ref().is_some_and(|poller| poller.will_wake(cx.waker())) {
+            self.wakers.borrow_mut().push(cx.waker().clone());
+        }
+    }
+
+    fn begin(&self, cx: &Context<'_>) {
+        let mut poller = self.poller.borrow_mut();
+        if !poller.as_ref().is_some_and(|poller| poller.will_wake(cx.waker())) {
+            *poller = Some(cx.waker().clone());
+        }
+        drop(poller);
+        self.running.set(true);
+        if let Some(site) = self.suspended.take() {
+            self.arm(cx, site);
+        }
+        let wakers = std::mem::take(&mut *self.wakers.borrow_mut());
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn take(&self) -> Option<T> {
+        let value = self.value.take()?;
+        self.taken.set(self.taken.get() + 1);
+        self.suspended.set(self.site.get());
+        Some(value)
+    }
+
+    /// What a `send` returns when it may not send.
+    fn exit(&self) -> Poll<Result<()>> {
+        if self.closing.get() == Closing::Asked {
+            self.closing.set(Closing::Told);
+            return Poll::Ready(Err(GeneratorExit.into()));
+        }
+        self.closing.set(Closing::Ignored);
+        Poll::Pending
+    }
+}
+
+impl<T> Yielder<T> {
+    /// Hands `value` to whoever asks for it, and waits until the next one is asked for (`yield`).
+    ///
+    /// # Errors
+    /// [`GeneratorExit`] if the generator is being closed instead. The body may then clean up, also
+    /// with awaits, but send nothing more.
+    ///
+    /// # Cancellation
+    /// Is not noticed here: between two values it is the consumer that is cancelled. Dropped before
+    /// the value was handed over, the future takes it back.
+    #[track_caller]
+    pub fn send(&self, value: T) -> Send<'_, T> {
+        let stage = Stage::Ready(Some(value));
+        Send { channel: &self.channel, stage, site: WaitSite::here("Yielder.send") }
+    }
+}
+
+/// The future of [`Yielder::send`].
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Send<'a, T> {
+    channel: &'a Channel<T>,
+    stage: Stage<T>,
+    site: WaitSite,
+}
+
+enum Stage<T> {
+    Ready(Option<T>),
+    /// The value is the one after so many.
+    Handed(u64),
+    Over,
+}
+
+impl<T> Unpin for Send<'_, T> {}
+
+impl<T> Future for Send<'_, T> {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let channel = self.channel;
+        let closing = channel.closing.get() != Closing::No;
+        let poll = match &mut self.stage {
+            _ if !channel.running.get() => Poll::Ready(Err(Error::runtime(
+                "Yielder.send: awaited outside of the generator's body",
+            ))),
+            Stage::Ready(_) if closing => channel.exit(),
+            Stage::Ready(value) => {
+                // Another part of the body may have sent at the same time: then it is its turn.
+                let before = channel.value.take();
+                let mine = before.is_none();
+                channel.value.set(if mine { value.take() } else { before });
+                if mine {
+                    self.stage = Stage::Handed(channel.taken.get());
+                    channel.site.set(Some(self.site));
+                    channel.arm(cx, self.site);
+                }
+                Poll::Pending
+            }
+            Stage::Handed(number) if channel.taken.get() == *number => Poll::Pending,
+            Stage::Handed(_) => {
+                channel.wait.borrow_mut().disarm();
+                if closing { channel.exit() } else { Poll::Ready(Ok(())) }
+            }
+            Stage::Over => Poll::Ready(Err(Error::runtime("Yielder.send: polled after its end"))),
+        };
+        match poll {
+            Poll::Ready(_) => self.stage = Stage::Over,
+            Poll::Pending => channel.wake_on_resume(cx),
+        }
+        poll
+    }
+}
+
+impl<T> Drop for Send<'_, T> {
+    fn drop(&mut self) {
+        if matches!(self.stage, Stage::Handed(number) if number == self.channel.taken.get()) {
+            self.channel.wait.borrow_mut().disarm();
+            drop(self.channel.value.take());
+        }
+    }
+}
+
+/// What the body did when it was polled.
+enum Turn<T> {
+    Sent(T),
+    Ended(Result<()>),
+}
+
+impl<T> Inner<T> {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Turn<T>> {
+        let Some(mut body) = self.body.take() else {
+            let running = self.state.get() == State::Running;
+            return Poll::Ready(Turn::Ended(match running {
+                true => Err(Error::runtime("the generator is already running")),
+                false => Ok(()),
+            }));
+        };
+        self.channel.begin(cx);
+        let running = Running(self);
+        self.state.set(State::Running);
+        let ended = body.as_mut().poll(cx);
+        drop(running);
+        if let Poll::Ready(outcome) = ended {
+            drop(body);
+            return Poll::Ready(Turn::Ended(outcome));
+        }
+        self.state.set(State::Suspended);
+        self.body.set(Some(body));
+        match self.channel.take() {
+            Some(value) => Poll::Ready(Turn::Sent(value)),
+            None => Poll::Pending,
+        }
+    }
+
+    fn end(&self) {
+        self.state.set(State::Done);
+        drop(self.body.take());
+    }
+}
+
+/// A poll of the body, which may end by a panic.
+struct Running<'a, T>(&'a Inner<T>);
+
+impl<T> Drop for Running<'_, T> {
+    fn drop(&mut self) {
+        let channel = &self.0.channel;
+        channel.running.set(false);
+        channel.wait.borrow_mut().disarm();
+        self.0.state.set(State::Done);
+    }
+}
+
+impl<T: 'static> Generator<T> {
+    /// The next value; `None` when there are no more (`anext`). The same as the stream's.
+    ///
+    /// # Cancellation
+    /// See [`generator()`]. Dropping the future stops the body where it is; the next call goes on
+    /// from there.
+    #[allow(clippy::should_implement_trait)] // It is that of a stream.
+    pub fn next(&mut self) -> Next<'_, T> {
+        Next(self)
+    }
+
+    /// Closes the generator (`aclose`): the `send` in which the body is suspended, or its next one,
+    /// fails with [`GeneratorExit`], so that the body can clean up. One that never ran is just
+    /// dropped; to close one that has ended does nothing.
+    ///
+    /// # Errors
+    /// That of the body, if it is another than `GeneratorExit`; `Runtime` if the body sends another
+    /// value instead of ending, or if it runs right now.
+    ///
+    /// # Cancellation
+    /// Arrives at what the body awaits, as in [`next`](Generator::next).
+    pub fn aclose(&mut self) -> Aclose<'_, T> {
+        Aclose(self)
+    }
+}
+
+/// The future of [`Generator::next`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Next<'a, T>(&'a mut Generator<T>);
+
+/// The future of [`Generator::aclose`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Aclose<'a, T>(&'a mut Generator<T>);
+
+impl<T: 'static> Future for Next<'_, T> {
+    type Output = Option<Result<T>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
+        Pin::new(&mut *self.0).poll_next(cx)
+    }
+}
+
+impl<T: 'static> Future for Aclose<'_, T> {
+    type Output = Result<()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.0.0.poll_close(cx)
+    }
+}
+
+impl<T: 'static> Stream for Generator<T> {
+    type Item = Result<T>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
+        if self.0.state.get() == State::Fresh {
+            register(Rc::downgrade(&self.0) as Weak<dyn Close>);
+        }
+        Poll::Ready(match ready!(self.0.poll(cx)) {
+            Turn::Sent(value) => Some(Ok(value)),
+            Turn::Ended(Ok(())) => None,
+            Turn::Ended(Err(error)) => Some(Err(error)),
+        })
+    }
+}
+
+impl<T> fmt::Debug for Generator<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<Generator {:?} made at {}>", self.0.state.get(), self.0.made_at)
+    }
+}
+
+impl<T> fmt::Debug for Yielder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<Yielder>")
+    }
+}
+
+impl<T> fmt::Debug for Send<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{}>", self.site)
+    }
+}
+
+/// A generator of any type.
+trait Close {
+    fn is_open(&self) -> bool;
+    fn poll_close(&self, cx: &mut Context<'_>) -> Poll<Result<()>>;
+    fn made_at(&self) -> &'static Location<'static>;
+}
+
+impl<T: 'static> Close for Inner<T> {
+    fn is_open(&self) -> bool {
+        self.state.get() != State::Done
+    }
+
+    fn poll_close(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if self.state.get() == State::Fresh {
+            self.end();
+        }
+        if self.channel.closing.get() == Closing::No {
+            self.channel.closing.set(Closing::Asked);
+        }
+        let turn = self.poll(cx);
+        if self.channel.closing.get() == Closing::Ignored {
+            self.end();
+            return Poll::Ready(Err(Error::runtime("the generator ignored GeneratorExit")));
+        }
+        Poll::Ready(match ready!(turn) {
+            Turn::Ended(Err(error)) if error.downcast_ref::<GeneratorExit>().is_none() => {
+                Err(error)
+            }
+            _ => Ok(()),
+        })
+    }
+
+    fn made_at(&self) -> &'static Location<'static> {
+        self.made_at
+    }
+}
+
+/// The generators that were first asked for a value on one loop.
+struct Registry {
+    home: LoopRef,
+    live: Vec<Weak<dyn Close>>,
+    /// How many there may be before those that are gone are looked for.
+    sweep_at: usize,
+    shut_down: bool,
+}
+
+thread_local! {
+    static REGISTRIES: RefCell<Vec<Registry>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Calls `f` with the registry of `home`.
+fn with_registry<R>(home: LoopRef, f: impl FnOnce(&mut Registry) -> R) -> R {
+    REGISTRIES.with_borrow_mut(|registries| {
+        let index = registries.iter().position(|registry| registry.home == home);
+        let index = index.unwrap_or_else(|| {
+            registries.retain(|registry| registry.home.is_local());
+            registries.push(Registry { home, live: Vec::new(), sweep_at: 16, shut_down: false });
+            registries.len() - 1
+        });
+        f(&mut registries[index])
+    })
+}
+
+fn register(generator: Weak<dyn Close>) {
+    let Some(home) = entered().and_then(|scheduler| scheduler.home()) else { return };
+    let late = with_registry(home, |registry| {
+        if registry.live.len() >= registry.sweep_at {
+            registry.live.retain(|generator| generator.strong_count() > 0);
+            registry.sweep_at = (2 * registry.live.len()).max(16);
+        }
+        registry.live.push(generator);
+        registry.shut_down
+    });
+    if late {
+        exception::log(Level::Warning, "a generator was started after shutdown_asyncgens");
+    }
+}
+
+/// Closes every generator that was started on the loop `home`, as `loop.shutdown_asyncgens` does:
+/// all at once, and what goes wrong is told to the exception handler. Call it in a task of that loop.
+///
+/// # Errors
+/// `Runtime` without a running loop.
+///
+/// # Cancellation
+/// Cancels what the generators do to clean up.
+#[doc(hidden)] // For the crate of the loop, whose method users call.
+pub async fn shutdown_asyncgens(home: LoopRef) -> Result<()> {
+    let live = with_registry(home, |registry| {
+        registry.shut_down = true;
+        std::mem::take(&mut registry.live)
+    });
+    let open: Vec<Rc<dyn Close>> =
+        live.iter().filter_map(Weak::upgrade).filter(|generator| generator.is_open()).collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    let close = async |generator: Rc<dyn Close>| poll_fn(|cx| generator.poll_close(cx)).await;
+    let closing: Vec<_> = open.iter().cloned().map(close).collect();
+    let outcomes = gather(closing).return_exceptions().await?;
+    for (generator, outcome) in open.iter().zip(outcomes) {
+        if let Err(error) = outcome {
+            ExceptionContext::new("an error occurred during closing of a generator")
+                .with_exception(error)
+                .with_note("asyncgen", format_args!("made at {}", generator.made_at()))
+                .report(Some(home));
+        }
+    }
+    Ok(())
+}
