@@ -31,10 +31,11 @@
 //! A task that is suspended in no wait of ours ends at a throw.
 
 use crate::{
-    CancelledError,
+    CancelledError, Error,
     context::{Context, Values, swap_values},
     home::{LoopRef, Mail, thread_id},
     listeners::{Listener, Listeners, Parked},
+    scheduler::Scheduler,
     slots::Key,
     sync::{AtomicBool, AtomicU64, Ordering},
     task_ref::TaskRef,
@@ -42,13 +43,12 @@ use crate::{
     wait_site::WaitSite,
 };
 use std::{
-    cell::{Cell, RefCell, UnsafeCell},
+    cell::{Cell, RefCell},
     collections::BTreeMap,
     fmt,
     panic::Location,
     ptr::NonNull,
     sync::Arc,
-    task::Waker,
 };
 
 pub(crate) const IDLE: u64 = 0;
@@ -57,7 +57,19 @@ pub(crate) const WOKEN: u64 = 2;
 pub(crate) const CANCELLED: u64 = 3;
 const STATE: u64 = 3;
 
-/// What every task has. The first field of the task's allocation, which `free` gives back.
+/// What differs between tasks. The functions get the cell that begins the task's allocation, and are
+/// called on the task's own thread, but for `free`.
+#[derive(Debug)]
+pub struct TaskVTable {
+    /// Runs one step: polls the coroutine between [`Step::begin`] and its end.
+    pub step: unsafe fn(NonNull<TaskCell>),
+    /// Drops the coroutine, and ends the task as cancelled.
+    pub discard: unsafe fn(NonNull<TaskCell>),
+    /// Gives the allocation back, on any thread.
+    pub free: unsafe fn(NonNull<TaskCell>),
+}
+
+/// What every task has. The first field of the task's allocation.
 pub struct TaskCell {
     /// References, handles and the done bit: see [`crate::task_ref`].
     pub(crate) count: AtomicU64,
@@ -65,17 +77,15 @@ pub struct TaskCell {
     first: AtomicU64,
     thread: u64,
     home: LoopRef,
-    free: unsafe fn(NonNull<TaskCell>),
-    /// Set once, before anyone else sees the cell; taken by `free`.
-    waker: UnsafeCell<Option<Waker>>,
+    vtable: &'static TaskVTable,
+    /// Whether a wake-up from another thread is on its way.
+    pub(crate) mailed: AtomicBool,
     /// Whether a failure is still to be reported as never retrieved.
     unretrieved: AtomicBool,
     affine: Affine,
 }
 
-// SAFETY: `affine` is reached only through `TaskCell::affine`, on the task's own thread; `waker` is
-// written before the cell is shared and after the last reference is gone; the rest is atomic or
-// immutable.
+// SAFETY: `affine` is reached only on the task's own thread; the rest is atomic or immutable.
 unsafe impl Sync for TaskCell {}
 // SAFETY: nothing in the cell is tied to a thread when the last reference is dropped: what `Affine`
 // holds (listeners, targets, names, context values) is `Send`.
@@ -88,9 +98,11 @@ pub(crate) struct Affine {
     sequence: u64,
     spawned_at: &'static Location<'static>,
     must_cancel: Cell<bool>,
-    running: Cell<bool>,
-    /// The message of must-cancel, or of the throw it became.
-    message: Cell<CancelledError>,
+    pub(crate) running: Cell<bool>,
+    /// Whether it stands in the ready queue, or never will again.
+    pub(crate) scheduled: Cell<bool>,
+    /// Woken while it ran: to be scheduled when the step ends.
+    pub(crate) rewake: Cell<bool>,
     requests: Cell<u32>,
     /// In a step that throws: the number that the next wait had when the step began, else zero.
     throw: Cell<u32>,
@@ -99,9 +111,9 @@ pub(crate) struct Affine {
     /// How many leaves are suspended, also those that are woken already.
     armed: Cell<u32>,
     target: Cell<Option<Target>>,
+    /// Whether there is a target: most waits have none.
+    has_target: Cell<bool>,
     site: Cell<Option<WaitSite>>,
-    /// The message of the cancellation of the first wait.
-    wait_message: Cell<CancelledError>,
     listeners: RefCell<Listeners>,
     context: RefCell<TaskContext>,
     cold: RefCell<Option<Box<Cold>>>,
@@ -111,6 +123,12 @@ pub(crate) struct Affine {
 #[derive(Default)]
 struct Cold {
     name: Option<Arc<str>>,
+    /// The message of must-cancel, or of the throw it became.
+    message: CancelledError,
+    /// The message of the cancellation of the first wait.
+    wait_message: CancelledError,
+    /// Room for the error with which the task ends, if somebody asked for it.
+    failure: Option<Option<Error>>,
     /// The listener that reports a failure after a shield around the task was cancelled.
     late_report: Option<(u32, Parked)>,
     /// Waits beside the first: leaves of `join!` and the like, by number.
@@ -148,25 +166,23 @@ impl fmt::Debug for TaskCell {
 impl TaskCell {
     /// The cell of a new task of `home`, with one reference and one handle.
     ///
-    /// `free` is called once, when the last reference is gone.
-    ///
     /// # Safety
     /// Before anything else is done with it, the cell is put where it stays until `free` is called,
-    /// which gives that place back.
+    /// once, when the last reference is gone; and the functions of `vtable` are made for that place.
     pub unsafe fn new(
         home: LoopRef,
         sequence: u64,
         context: TaskContext,
         spawned_at: &'static Location<'static>,
-        free: unsafe fn(NonNull<TaskCell>),
+        vtable: &'static TaskVTable,
     ) -> TaskCell {
         TaskCell {
             count: AtomicU64::new(crate::task_ref::NEW),
             first: AtomicU64::new(IDLE),
             thread: thread_id(),
             home,
-            free,
-            waker: UnsafeCell::new(None),
+            vtable,
+            mailed: AtomicBool::new(false),
             unretrieved: AtomicBool::new(false),
             affine: Affine {
                 key: Cell::new(None),
@@ -174,15 +190,16 @@ impl TaskCell {
                 spawned_at,
                 must_cancel: Cell::new(false),
                 running: Cell::new(false),
-                message: Cell::default(),
+                scheduled: Cell::new(false),
+                rewake: Cell::new(false),
                 requests: Cell::new(0),
                 throw: Cell::new(0),
                 thrown: Cell::new(false),
                 next: Cell::new(1),
                 armed: Cell::new(0),
                 target: Cell::new(None),
+                has_target: Cell::new(false),
                 site: Cell::new(None),
-                wait_message: Cell::default(),
                 listeners: RefCell::new(Listeners::new()),
                 context: RefCell::new(context),
                 cold: RefCell::new(None),
@@ -190,33 +207,13 @@ impl TaskCell {
         }
     }
 
-    /// Gives the cell its task's waker.
-    ///
-    /// # Safety
-    /// Called once, before any other thread can see the cell.
-    pub unsafe fn set_waker(&self, waker: Waker) {
-        // SAFETY: nobody else sees the cell yet.
-        unsafe { *self.waker.get() = Some(waker) }
-    }
-
-    /// Takes the waker out, as part of freeing the cell.
-    ///
-    /// # Safety
-    /// Called once, by `free`.
-    pub unsafe fn take_waker(&self) -> Option<Waker> {
-        // SAFETY: the last reference is gone.
-        unsafe { (*self.waker.get()).take() }
-    }
-
-    /// The waker of the task.
-    pub(crate) fn waker(&self) -> Option<&Waker> {
-        // SAFETY: it is written only before and after the time in which the cell is shared.
-        unsafe { (*self.waker.get()).as_ref() }
+    pub(crate) fn vtable(&self) -> &'static TaskVTable {
+        self.vtable
     }
 
     pub(crate) unsafe fn free(this: NonNull<TaskCell>) {
         // SAFETY: the caller dropped the last reference; the cell is still in place.
-        unsafe { (this.as_ref().free)(this) }
+        unsafe { (this.as_ref().vtable.free)(this) }
     }
 
     /// Whether a failure is still to be reported as never retrieved.
@@ -230,6 +227,7 @@ impl TaskCell {
     }
 
     /// The loop that the task belongs to.
+    #[inline]
     pub fn home(&self) -> LoopRef {
         self.home
     }
@@ -240,6 +238,7 @@ impl TaskCell {
     }
 
     /// Whether this is the task's thread.
+    #[inline]
     pub fn is_local(&self) -> bool {
         self.thread == thread_id()
     }
@@ -250,8 +249,15 @@ impl TaskCell {
     }
 
     /// The task's place in the registry of its loop.
+    #[inline]
     pub(crate) fn key(&self) -> Option<Key> {
         self.affine()?.key.get()
+    }
+
+    /// The key of the task that runs now.
+    #[inline]
+    pub(crate) fn current_key(&self) -> Option<Key> {
+        self.affine.key.get()
     }
 
     /// Its place in the order of creation.
@@ -332,7 +338,7 @@ impl TaskCell {
     /// Takes the message of the cancellation that ends the task without having been delivered.
     pub fn take_undelivered(&self) -> Option<CancelledError> {
         let affine = self.affine()?;
-        affine.must_cancel.replace(false).then(|| affine.message.take())
+        affine.must_cancel.replace(false).then(|| affine.take_message())
     }
 }
 
@@ -355,22 +361,16 @@ impl TaskRef {
             return true;
         }
         affine.must_cancel.set(true);
-        affine.message.set(error);
+        affine.set_message(error);
         if affine.armed.get() == 0 && !affine.running.get() {
             // Suspended in a future that is not ours: the step that this wakes ends the task.
-            self.wake_task();
+            self.wake();
         }
         true
     }
 }
 
 impl TaskCell {
-    pub(crate) fn wake_task(&self) {
-        if let Some(waker) = self.waker() {
-            waker.wake_by_ref();
-        }
-    }
-
     /// Cancels what the task waits for; false if there was nothing to cancel.
     fn cancel_waits(&self, affine: &Affine, error: &CancelledError) -> bool {
         let mut delivered = self.cancel_first(affine, error);
@@ -394,38 +394,42 @@ impl TaskCell {
         if wait & STATE != WAITING {
             return false;
         }
-        let target = affine.target.take();
-        if let Some(target) = target {
-            affine.target.set(Some(target.clone()));
-            return target.cancel(error.clone());
+        if affine.has_target.get() {
+            let target = affine.target.take();
+            affine.target.set(target.clone());
+            return target.is_some_and(|target| target.cancel(error.clone()));
         }
         let cancelled = wait & !STATE | CANCELLED;
         let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
         if self.first.compare_exchange(wait, cancelled, success, failure).is_err() {
             return false;
         }
-        affine.wait_message.set(error.clone());
-        self.wake_task();
+        affine.set_wait_message(error.clone());
+        self.wake();
         true
     }
 }
 
 /// Waits: the task's side of [`Wait`](crate::wait::Wait).
 impl TaskCell {
-    /// Arms the first wait, if it is free. `state` is WAITING, or WOKEN for a bare yield.
+    /// Arms the first wait, if it is free. For the task that runs now. `state` is WAITING, or WOKEN for a bare yield.
+    #[inline]
     pub(crate) fn arm_first(
         &self,
         site: WaitSite,
         target: Option<Target>,
         state: u64,
     ) -> Option<u32> {
-        let affine = self.affine()?;
-        if self.first.load(Ordering::Acquire) & STATE != IDLE {
+        let affine = &self.affine;
+        if self.first.load(Ordering::Relaxed) & STATE != IDLE {
             return None;
         }
         let number = affine.number();
         affine.site.set(Some(site));
-        drop(affine.target.replace(target));
+        if let Some(target) = target {
+            affine.target.set(Some(target));
+            affine.has_target.set(true);
+        }
         self.first.store(u64::from(number) << 2 | state, Ordering::Release);
         Some(number)
     }
@@ -444,12 +448,14 @@ impl TaskCell {
     }
 
     /// The state of the first wait, if it is still number `number`.
+    #[inline]
     pub(crate) fn first_state(&self, number: u32) -> Option<u64> {
         let wait = self.first.load(Ordering::Acquire);
         (wait >> 2 == u64::from(number)).then_some(wait & STATE)
     }
 
     /// Wakes wait `number` if it is waiting: the state alone, not the task.
+    #[inline]
     pub(crate) fn wake_first(&self, number: u32) -> bool {
         let waiting = u64::from(number) << 2 | WAITING;
         let woken = u64::from(number) << 2 | WOKEN;
@@ -457,14 +463,19 @@ impl TaskCell {
     }
 
     /// Ends wait `number`, and tells in which state it was.
+    #[inline]
     pub(crate) fn disarm_first(&self, number: u32) -> u64 {
         let Some(affine) = self.affine() else { return IDLE };
         if self.first_state(number).is_none_or(|state| state == IDLE) {
             return IDLE;
         }
-        let state = self.first.swap(IDLE, Ordering::AcqRel) & STATE;
+        // Not a swap: whoever wakes does so under the lock under which the leaf disarms.
+        let state = self.first.load(Ordering::Acquire) & STATE;
+        self.first.store(IDLE, Ordering::Release);
         affine.armed.set(affine.armed.get() - 1);
-        drop(affine.target.take());
+        if affine.has_target.replace(false) {
+            drop(affine.target.take());
+        }
         state
     }
 
@@ -477,24 +488,54 @@ impl TaskCell {
     }
 
     pub(crate) fn take_wait_message(&self) -> CancelledError {
-        self.affine().map(|affine| affine.wait_message.take()).unwrap_or_default()
+        self.affine().map(Affine::take_wait_message).unwrap_or_default()
     }
 
-    /// The error that the leaf armed as `number` has to return in this step, if the step throws.
+    /// The error that the leaf armed as `number` has to return in this step, if the step throws. For
+    /// the task that runs now.
+    #[inline]
     pub(crate) fn take_throw(&self, number: u32) -> Option<CancelledError> {
-        let affine = self.affine()?;
+        let affine = &self.affine;
         if number >= affine.throw.get() {
             return None;
         }
         affine.thrown.set(true);
-        let error = affine.message.take();
-        affine.message.set(error.clone());
-        Some(error)
+        Some(affine.message())
     }
 
     /// How many leaves of the task are suspended.
+    #[inline]
     pub(crate) fn armed(&self) -> u32 {
         self.affine.armed.get()
+    }
+}
+
+/// The failure of a task, for those who do not know its type.
+impl TaskCell {
+    /// Asks for the error with which the task will end, if it fails: it then counts as retrieved,
+    /// and is there for [`take_failure`](TaskCell::take_failure).
+    pub fn ask_for_failure(&self) {
+        if let Some(affine) = self.affine() {
+            affine.cold().failure = Some(None);
+        }
+    }
+
+    /// Keeps the error with which the task ends, if somebody asked for it.
+    pub fn keep_failure(&self, error: &Error) -> bool {
+        let Some(affine) = self.affine() else { return false };
+        let mut cold = affine.cold.borrow_mut();
+        match cold.as_mut().and_then(|cold| cold.failure.as_mut()) {
+            Some(room) => {
+                *room = Some(error.clone());
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The error with which the task ended, if it failed and was asked for it.
+    pub fn take_failure(&self) -> Option<Error> {
+        self.affine()?.cold.borrow_mut().as_mut()?.failure.take()?
     }
 }
 
@@ -539,6 +580,7 @@ impl TaskCell {
 }
 
 impl Affine {
+    #[inline]
     fn number(&self) -> u32 {
         let number = self.next.get();
         self.next.set(number + 1);
@@ -549,6 +591,36 @@ impl Affine {
     fn cold(&self) -> std::cell::RefMut<'_, Cold> {
         std::cell::RefMut::map(self.cold.borrow_mut(), |cold| &mut **cold.get_or_insert_default())
     }
+
+    /// What few tasks have, if this one has some of it.
+    fn with_cold<R>(&self, f: impl FnOnce(&mut Cold) -> R) -> Option<R> {
+        self.cold.borrow_mut().as_mut().map(|cold| f(cold))
+    }
+
+    /// Messages are rare: an empty one is put down only in place of another.
+    fn set_message(&self, message: CancelledError) {
+        if message.message().is_some() || self.cold.borrow().is_some() {
+            self.cold().message = message;
+        }
+    }
+
+    fn message(&self) -> CancelledError {
+        self.with_cold(|cold| cold.message.clone()).unwrap_or_default()
+    }
+
+    fn take_message(&self) -> CancelledError {
+        self.with_cold(|cold| std::mem::take(&mut cold.message)).unwrap_or_default()
+    }
+
+    fn set_wait_message(&self, message: CancelledError) {
+        if message.message().is_some() || self.cold.borrow().is_some() {
+            self.cold().wait_message = message;
+        }
+    }
+
+    fn take_wait_message(&self) -> CancelledError {
+        self.with_cold(|cold| std::mem::take(&mut cold.wait_message)).unwrap_or_default()
+    }
 }
 
 /// One step of a task: from its start to the next suspension (asyncio's `__step`).
@@ -557,6 +629,7 @@ impl Affine {
 #[must_use]
 pub struct Step<'a> {
     cell: &'a TaskCell,
+    scheduler: &'static Scheduler,
     previous: Option<NonNull<TaskCell>>,
     outer: Values,
 }
@@ -570,6 +643,7 @@ impl fmt::Debug for Step<'_> {
 impl<'a> Step<'a> {
     /// Makes the task current, in its context. `None` on a thread that is not the task's, or when
     /// its loop is closed: nothing may run then.
+    #[inline]
     pub fn begin(cell: &'a TaskCell) -> Option<Step<'a>> {
         let affine = cell.affine()?;
         let scheduler = cell.home.local()?;
@@ -580,18 +654,21 @@ impl<'a> Step<'a> {
         };
         let outer = swap_values(values);
         affine.running.set(true);
-        Some(Step { cell, previous: scheduler.replace_current(Some(cell.into())), outer })
+        affine.rewake.set(false);
+        let previous = scheduler.replace_current(Some(cell.into()));
+        Some(Step { cell, scheduler, previous, outer })
     }
 
     /// Turns must-cancel into a throw. Returns the error with which the task has to end here and
     /// now, because it is suspended in nothing of ours, or did not start yet.
+    #[inline]
     pub fn throw(&self) -> Option<CancelledError> {
         let affine = &self.cell.affine;
         if !affine.must_cancel.replace(false) {
             return None;
         }
         if affine.armed.get() == 0 {
-            return Some(affine.message.take());
+            return Some(affine.take_message());
         }
         affine.throw.set(affine.next.get());
         affine.thrown.set(false);
@@ -599,19 +676,20 @@ impl<'a> Step<'a> {
     }
 
     /// The coroutine suspended: what is still undelivered goes to the wait it is suspended in.
+    #[inline]
     pub fn suspend(self) {
         let affine = &self.cell.affine;
         if affine.throw.replace(0) != 0 && !affine.thrown.get() {
             affine.must_cancel.set(true);
         }
         if affine.must_cancel.get() {
-            let error = affine.message.take();
+            let error = affine.take_message();
             if self.cell.cancel_waits(affine, &error) {
                 affine.must_cancel.set(false);
             } else {
-                affine.message.set(error);
+                affine.set_message(error);
                 if affine.armed.get() == 0 {
-                    self.cell.wake_task();
+                    self.cell.wake();
                 }
             }
         }
@@ -619,17 +697,19 @@ impl<'a> Step<'a> {
 }
 
 impl Drop for Step<'_> {
+    #[inline]
     fn drop(&mut self) {
         let affine = &self.cell.affine;
         affine.throw.set(0);
         affine.running.set(false);
-        if let Some(scheduler) = self.cell.home.local() {
-            scheduler.replace_current(self.previous);
-        }
+        self.scheduler.replace_current(self.previous);
         let ours = swap_values(std::mem::take(&mut self.outer));
         match &mut *affine.context.borrow_mut() {
             TaskContext::Own(values) => *values = ours,
             TaskContext::Shared(context) => context.leave(ours),
+        }
+        if affine.rewake.get() && !affine.scheduled.replace(true) {
+            self.scheduler.push_task(self.cell.into());
         }
     }
 }

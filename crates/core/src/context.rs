@@ -50,11 +50,13 @@ thread_local! {
 }
 
 /// The values that are current in this thread.
+#[inline]
 pub fn current_values() -> Values {
     CURRENT.with(|current| current.borrow().clone())
 }
 
 /// Makes `values` the current ones, and gives back those that were.
+#[inline]
 pub fn swap_values(values: Values) -> Values {
     CURRENT.with(|current| current.replace(values))
 }

@@ -11,7 +11,7 @@ use crate::{
     scheduler::Scheduler,
     slots::Key,
     sync::{AtomicU64, Ordering},
-    task_ref::TaskRunnable,
+    task_ref::TaskRef,
 };
 use std::{
     any::Any,
@@ -23,7 +23,7 @@ use std::{
 /// What another thread puts into a loop.
 pub enum Mail {
     /// A task that was woken.
-    Task(TaskRunnable),
+    Task(TaskRef),
     /// A callback of the loop that a future made ready.
     Fire(Key),
     /// A callback to run as a step of its own.
@@ -82,15 +82,19 @@ impl fmt::Debug for Home {
 }
 
 /// A number that no other thread has, ever.
+#[inline]
 pub(crate) fn thread_id() -> u64 {
     static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
     thread_local!(static ID: Cell<u64> = const { Cell::new(0) });
-    ID.with(|id| {
-        if id.get() == 0 {
-            id.set(NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
-        }
-        id.get()
-    })
+    #[cold]
+    fn draw() -> u64 {
+        ID.set(NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        ID.get()
+    }
+    match ID.get() {
+        0 => draw(),
+        id => id,
+    }
 }
 
 /// The vacant homes of this thread.
@@ -113,7 +117,7 @@ impl Drop for Vacant {
 thread_local! {
     static VACANT: Vacant = Vacant::default();
     /// The loop that runs in this thread, or whose data is being worked on.
-    static ENTERED: Cell<Option<LoopRef>> = const { Cell::new(None) };
+    static ENTERED: Cell<Option<&'static Scheduler>> = const { Cell::new(None) };
 }
 
 /// Names a loop. Copies may be kept and sent anywhere; most of what they can do works only on the
@@ -131,6 +135,7 @@ impl fmt::Debug for LoopRef {
 }
 
 impl PartialEq for LoopRef {
+    #[inline]
     fn eq(&self, other: &LoopRef) -> bool {
         self.id == other.id
     }
@@ -181,6 +186,7 @@ impl LoopRef {
     }
 
     /// A number that no other loop of the process has.
+    #[inline]
     pub fn id(self) -> u64 {
         self.id
     }
@@ -194,6 +200,7 @@ impl LoopRef {
     }
 
     /// Whether this is the loop's thread and the loop is open.
+    #[inline]
     pub fn is_local(self) -> bool {
         self.local().is_some()
     }
@@ -208,23 +215,29 @@ impl LoopRef {
         self.home.remote.push(self.id, mail)
     }
 
-    /// Makes this the loop that [`entered`] finds, until the guard is dropped.
+    /// Makes this the loop that [`entered`] finds, until the guard is dropped. Does nothing off the
+    /// loop's thread.
     pub fn enter(self) -> Entered {
-        Entered { previous: ENTERED.replace(Some(self)) }
+        Entered { previous: ENTERED.replace(self.local()) }
     }
 }
 
 /// The loop that runs in this thread, or whose data is being worked on.
 #[inline]
 pub fn entered() -> Option<&'static Scheduler> {
-    ENTERED.get().and_then(LoopRef::local)
+    ENTERED.get()
 }
 
 /// Undoes [`LoopRef::enter`] when dropped.
-#[derive(Debug)]
 #[must_use]
 pub struct Entered {
-    previous: Option<LoopRef>,
+    previous: Option<&'static Scheduler>,
+}
+
+impl fmt::Debug for Entered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Entered")
+    }
 }
 
 impl Drop for Entered {

@@ -42,71 +42,90 @@ impl Parked {
 #[derive(Debug, Default)]
 pub struct Listeners {
     next: u32,
-    /// Nearly all lists have one entry; it needs no allocation.
-    first: Option<(u32, Listener)>,
-    rest: Vec<(u32, Option<Listener>)>,
+    number: u32,
+    /// Entry `number`. Nearly all lists have one entry; it needs no allocation.
+    first: Option<Listener>,
+    rest: Option<Box<Rest>>,
+}
+
+#[derive(Debug, Default)]
+struct Rest {
+    entries: Vec<(u32, Option<Listener>)>,
     gone: usize,
+}
+
+impl Rest {
+    fn find(&mut self, number: u32) -> Option<usize> {
+        self.entries.binary_search_by_key(&number, |(number, _)| *number).ok()
+    }
 }
 
 impl Listeners {
     /// An empty list.
     pub const fn new() -> Listeners {
-        Listeners { next: 0, first: None, rest: Vec::new(), gone: 0 }
+        Listeners { next: 0, number: 0, first: None, rest: None }
     }
 
     /// Adds one at the end.
     pub fn push(&mut self, listener: Listener) -> u32 {
         let number = self.next;
         self.next += 1;
-        if self.first.is_none() && self.rest.is_empty() {
-            self.first = Some((number, listener));
+        if self.first.is_none() && self.rest.is_none() {
+            self.number = number;
+            self.first = Some(listener);
         } else {
-            self.rest.push((number, Some(listener)));
+            self.rest.get_or_insert_default().entries.push((number, Some(listener)));
         }
         number
     }
 
-    fn find(&mut self, number: u32) -> Option<usize> {
-        self.rest.binary_search_by_key(&number, |(number, _)| *number).ok()
-    }
-
     /// Puts `waiter` in the place of entry `number`.
     pub fn replace(&mut self, number: u32, waiter: Waiter) {
-        match &mut self.first {
-            Some((first, listener)) if *first == number => *listener = Listener::Waiter(waiter),
-            _ => {
-                if let Some(place) = self.find(number) {
-                    self.rest[place].1 = Some(Listener::Waiter(waiter));
-                }
-            }
+        let place = match (&mut self.first, &mut self.rest) {
+            (first @ Some(_), _) if self.number == number => Some(first),
+            (_, Some(rest)) => rest.find(number).map(|place| &mut rest.entries[place].1),
+            _ => None,
+        };
+        if let Some(place) = place {
+            *place = Some(Listener::Waiter(waiter));
         }
     }
 
     /// Takes entry `number` out.
     pub fn remove(&mut self, number: u32) -> Option<Listener> {
-        if self.first.as_ref().is_some_and(|(first, _)| *first == number) {
-            return self.first.take().map(|(_, listener)| listener);
+        if self.number == number && self.first.is_some() {
+            return self.first.take();
         }
-        let place = self.find(number)?;
-        let listener = self.rest[place].1.take()?;
-        self.gone += 1;
-        if self.gone * 2 > self.rest.len() {
-            self.rest.retain(|(_, listener)| listener.is_some());
-            self.gone = 0;
+        let rest = self.rest.as_mut()?;
+        let place = rest.find(number)?;
+        let listener = rest.entries[place].1.take()?;
+        rest.gone += 1;
+        if rest.gone * 2 > rest.entries.len() {
+            rest.entries.retain(|(_, listener)| listener.is_some());
+            rest.gone = 0;
+        }
+        if rest.entries.is_empty() {
+            self.rest = None;
         }
         Some(listener)
     }
 
     /// Tells everyone, in order, and empties the list.
     pub fn notify(&mut self, wakers: &mut Wakers) {
-        self.gone = 0;
-        let first = self.first.take().map(|(_, listener)| listener);
-        let rest = std::mem::take(&mut self.rest);
-        for listener in first.into_iter().chain(rest.into_iter().filter_map(|(_, l)| l)) {
-            match listener {
-                Listener::Waiter(waiter) => drop(waiter.wake(wakers)),
-                Listener::Callback(callback) => callback.fire(),
-            }
+        if let Some(first) = self.first.take() {
+            first.tell(wakers);
+        }
+        if let Some(rest) = self.rest.take() {
+            rest.entries.into_iter().filter_map(|(_, l)| l).for_each(|l| l.tell(wakers));
+        }
+    }
+}
+
+impl Listener {
+    fn tell(self, wakers: &mut Wakers) {
+        match self {
+            Listener::Waiter(waiter) => _ = waiter.wake(wakers),
+            Listener::Callback(callback) => callback.fire(),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     listeners::Parked,
     slots::{Key, Slots},
     source::Sources,
-    task_ref::{TaskRef, TaskRunnable},
+    task_ref::TaskRef,
     timers::{Action, Callback, Callbacks},
     wait::{Waiter, Wakers},
 };
@@ -32,7 +32,8 @@ use std::{
 
 /// A step that is ready to run.
 enum Entry {
-    Task(TaskRunnable),
+    /// It is not done, so the registry keeps it; it is here once, and runs only from here.
+    Task(NonNull<TaskCell>),
     Callback(Key),
 }
 
@@ -131,31 +132,19 @@ impl Scheduler {
             return;
         }
         let entered = home.enter();
-        let unfinished = self.all_tasks();
-        for task in &unfinished {
+        for task in self.all_tasks() {
             let report = ExceptionContext::new("Task was destroyed but it is pending!");
             report.with_task(task.clone()).report(Some(home));
-            // Puts it into the ready queue, if it is not there.
-            task.wake_task();
+            TaskCell::discard(&task);
         }
-        loop {
-            let entry = self.ready.borrow_mut().pop_front();
-            match entry {
-                Some(Entry::Task(task)) => task.discard(),
-                Some(Entry::Callback(key)) => drop(self.take_callback(key)),
-                None => break,
-            }
-        }
+        // Every task has ended: what stands in the queue names none.
+        self.ready.borrow_mut().clear();
         let callbacks = self.callbacks.borrow_mut().drain();
         drop(callbacks);
-        // What is left is on its way from another thread, and will not arrive.
-        let tasks = self.tasks.borrow_mut().drain();
-        drop((tasks, unfinished));
         self.sources.replace(Sources::new());
         drop(self.exception_handler.take());
         drop(self.fatal.take());
         drop(self.event_loop.take());
-        self.ready.borrow_mut().clear();
         NEXT_TASK.fetch_max(self.sequence.get(), Ordering::Relaxed);
         drop(entered);
         self.home.set(None);
@@ -163,6 +152,7 @@ impl Scheduler {
     }
 
     /// What the loop is doing.
+    #[inline]
     pub fn state(&self) -> State {
         self.state.get()
     }
@@ -175,12 +165,14 @@ impl Scheduler {
     }
 
     /// The name of the loop.
+    #[inline]
     pub fn home(&self) -> Option<LoopRef> {
         self.home.get()
     }
 
     /// # Errors
     /// `Runtime` if the loop is closed.
+    #[inline]
     pub fn check_open(&self) -> Result<LoopRef> {
         match self.home.get() {
             Some(home) if self.state.get() != State::Closed => Ok(home),
@@ -227,6 +219,7 @@ impl Scheduler {
 /// Time.
 impl Scheduler {
     /// Loop time (`loop.time`): since an arbitrary start, never going back.
+    #[inline]
     pub fn time(&self) -> Duration {
         Duration::from_nanos(self.clock.borrow().now())
     }
@@ -385,14 +378,15 @@ impl Scheduler {
     }
 
     /// Appends a task to the ready queue.
-    pub fn push_task(&self, task: TaskRunnable) {
+    #[inline]
+    pub(crate) fn push_task(&self, task: NonNull<TaskCell>) {
         self.ready.borrow_mut().push_back(Entry::Task(task));
     }
 
     /// Opens what another thread sent.
     pub fn deliver(&self, mail: Mail) {
         match mail {
-            Mail::Task(task) => self.push_task(task),
+            Mail::Task(task) => task.wake_by_mail(),
             Mail::Fire(key) => self.fire(key),
             Mail::Quiet(quiet) => quiet(),
             Mail::Call(call) => {
@@ -429,7 +423,8 @@ impl Scheduler {
             let started = self.debug.get().then(Instant::now);
             let ran = match entry {
                 Some(Entry::Task(task)) => {
-                    task.run();
+                    // SAFETY: as said at `Entry::Task`.
+                    unsafe { TaskCell::run(task) }
                     None
                 }
                 Some(Entry::Callback(key)) => self.run_callback(key),
@@ -491,6 +486,7 @@ impl Scheduler {
 /// Tasks.
 impl Scheduler {
     /// The number of a new task, in the order of creation.
+    #[inline]
     pub fn next_sequence(&self) -> u64 {
         let sequence = self.sequence.get();
         self.sequence.set(sequence + 1);
@@ -498,6 +494,7 @@ impl Scheduler {
     }
 
     /// Whether new tasks are started eagerly unless they say otherwise (`eager_task_factory`).
+    #[inline]
     pub fn eager_tasks(&self) -> bool {
         self.eager_tasks.get()
     }
@@ -516,14 +513,16 @@ impl Scheduler {
         }
     }
 
-    /// Lets a finished task go.
-    pub fn retire(&self, task: &TaskCell) {
-        let key = task.affine().and_then(|affine| affine.key.take());
-        let task = key.and_then(|key| self.tasks.borrow_mut().remove(key));
-        drop(task);
+    /// Lets a task go that has ended; gives the registry's reference to it.
+    pub fn retire(&self, task: &TaskCell) -> Option<TaskRef> {
+        let affine = task.affine()?;
+        affine.scheduled.set(true);
+        let key = affine.key.take()?;
+        self.tasks.borrow_mut().remove(key)
     }
 
     /// Calls `f` with an unfinished task.
+    #[inline]
     pub(crate) fn with_task<R>(&self, key: Key, f: impl FnOnce(&TaskCell) -> R) -> Option<R> {
         if let Some(current) = self.current.get() {
             // SAFETY: a step keeps its cell alive, and takes it out of `current` when it ends.
@@ -554,6 +553,7 @@ impl Scheduler {
         f(self.current.get().map(|cell| unsafe { cell.as_ref() }))
     }
 
+    #[inline]
     pub(crate) fn replace_current(
         &self,
         cell: Option<NonNull<TaskCell>>,

@@ -1,30 +1,35 @@
 //! [`Slots`]: values behind keys that are never mistaken for one another, even when a place is reused.
 
+use std::num::NonZeroU64;
+
 /// Names a value in [`Slots`]: its place, and how often that place was used before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Key(u64);
+pub struct Key(NonZeroU64);
 
 impl Key {
     fn new(place: u32, generation: u32) -> Key {
-        Key(u64::from(generation) << 32 | u64::from(place))
+        // A generation is never zero.
+        let key = u64::from(generation) << 32 | u64::from(place);
+        Key(NonZeroU64::new(key).unwrap_or(NonZeroU64::MIN))
     }
 
     fn place(self) -> usize {
-        self.0 as u32 as usize
+        self.0.get() as u32 as usize
     }
 
     fn generation(self) -> u32 {
-        (self.0 >> 32) as u32
+        (self.0.get() >> 32) as u32
     }
 
     /// The key as a number, for an operating system to keep: the place in the lower half.
     pub fn to_bits(self) -> u64 {
-        self.0
+        self.0.get()
     }
 
-    /// The key that [`to_bits`](Key::to_bits) made a number.
+    /// The key that [`to_bits`](Key::to_bits) made a number; of another number, one that names
+    /// nothing.
     pub fn from_bits(bits: u64) -> Key {
-        Key(bits)
+        Key(NonZeroU64::new(bits).unwrap_or(NonZeroU64::MIN))
     }
 }
 
@@ -64,8 +69,8 @@ impl<T> Slots<T> {
         self.len += 1;
         if self.vacant == NONE {
             let place = u32::try_from(self.slots.len()).expect("fewer than 2^32 places");
-            self.slots.push(Slot { generation: 0, content: Content::Full(value) });
-            return Key::new(place, 0);
+            self.slots.push(Slot { generation: 1, content: Content::Full(value) });
+            return Key::new(place, 1);
         }
         let place = self.vacant;
         let slot = &mut self.slots[place as usize];
@@ -101,7 +106,7 @@ impl<T> Slots<T> {
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         self.get(key)?;
         let slot = &mut self.slots[key.place()];
-        slot.generation = slot.generation.wrapping_add(1);
+        slot.generation = slot.generation.checked_add(1).unwrap_or(1);
         let content = std::mem::replace(&mut slot.content, Content::Vacant(self.vacant));
         self.vacant = key.place() as u32;
         self.len -= 1;

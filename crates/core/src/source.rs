@@ -314,6 +314,15 @@ impl<T: AsFd> Source<T> {
         }
     }
 
+    /// Whether a read or write of a stream that moved less than it could have means that the next one
+    /// would block: the driver [tells hang-ups](Driver::tells_hangups), and none was told.
+    pub fn is_drained_by_less(&self) -> bool {
+        match self.registered() {
+            Ok(Some(at)) => at.is_drained_by_less(),
+            _ => false,
+        }
+    }
+
     /// Waits until a read would probably not block; see [`Ready`].
     pub fn readable(&self, site: WaitSite) -> Ready<'_, T> {
         Ready { source: self, direction: Direction::Read, turn: Turn::new(), site }
@@ -376,8 +385,9 @@ impl<T: AsFd> Source<T> {
             }
         };
         if result.as_ref().is_ok_and(drained) {
-            if let Ok(Some(at)) = self.registered() {
-                at.drained(direction);
+            // What was moved is not lost to an error of something else.
+            if let Some(at) = self.registered().ok().flatten().filter(|a| a.is_drained_by_less()) {
+                at.with_line(direction, Line::become_unready);
             }
         }
         turn.leave();
@@ -405,16 +415,11 @@ impl At {
         scheduler.sources.borrow_mut().line(self, direction).map(f).unwrap_or_default()
     }
 
-    /// An operation moved less than it could have.
-    fn drained(self, direction: Direction) {
-        let Some(scheduler) = self.home.local() else { return };
-        let mut sources = scheduler.sources.borrow_mut();
-        let tells_hangups = sources.driver.as_ref().is_some_and(|driver| driver.tells_hangups());
-        if let Some(entry) =
-            sources.entries.get_mut(self.key).filter(|e| tells_hangups && !e.hangup)
-        {
-            entry.line(direction).become_unready();
-        }
+    fn is_drained_by_less(self) -> bool {
+        let Some(scheduler) = self.home.local() else { return false };
+        let sources = scheduler.sources.borrow();
+        sources.driver.as_ref().is_some_and(|driver| driver.tells_hangups())
+            && sources.entries.get(self.key).is_some_and(|entry| !entry.hangup)
     }
 }
 

@@ -1,16 +1,28 @@
-//! [`TaskRef`]: a counted reference to a task's cell; and the tasks of the ready queue.
+//! [`TaskRef`]: a counted reference to a task's cell; its waker, and its way into the ready queue.
 //!
 //! One word counts what keeps a task's allocation: *references* (the registry's, one for each waiter,
 //! and one for each handle), among them *handles*, which alone can ask for the result; and whether
 //! the task is *done*. The result belongs to whoever is last: the task at its end, if no handle is
-//! left; else the last handle. Wakers have async-task's own count.
+//! left; else the last handle. A waker is a reference.
+//!
+//! # Why not async-task
+//! Its state is one atomic, changed by read-modify-write at each wake-up and twice at each step, so
+//! that any thread may run the task. Here one thread runs it, and waking and running on that thread
+//! are plain loads and stores; only another thread's wake-up is atomic, and goes through the loop's
+//! mail. That halves the cost of a yield, and a task whose loop is closed leaves nothing behind.
 
 use crate::{
     cancel::TaskCell,
     home::Mail,
     sync::{Ordering, atomic::fence},
 };
-use std::{fmt, ops::Deref, ptr::NonNull};
+use std::{
+    fmt,
+    mem::ManuallyDrop,
+    ops::Deref,
+    ptr::NonNull,
+    task::{RawWaker, RawWakerVTable, Waker},
+};
 
 const REFERENCE: u64 = 1;
 const HANDLE: u64 = 1 << 32;
@@ -42,6 +54,17 @@ impl TaskRef {
     pub fn of(cell: &TaskCell) -> TaskRef {
         cell.count.fetch_add(REFERENCE, Ordering::Relaxed);
         TaskRef(cell.into())
+    }
+
+    /// Marks the task as done, when its result is in place, and gives this reference up. Called with
+    /// that of the registry, as the last thing that is done with the task.
+    pub fn finish(self) {
+        let this = ManuallyDrop::new(self);
+        let before = this.count.fetch_add(DONE - REFERENCE, Ordering::AcqRel);
+        if before & REFERENCES == REFERENCE {
+            // SAFETY: that was the last reference.
+            unsafe { TaskCell::free(this.0) }
+        }
     }
 
     /// Whether both are the same task.
@@ -95,11 +118,10 @@ impl TaskCell {
         self.count.load(Ordering::Acquire) & DONE != 0
     }
 
-    /// Marks the task as done, when its result is in place. False if no handle is left to ask for
-    /// it: then the caller drops it.
-    #[must_use]
-    pub fn finish(&self) -> bool {
-        self.count.fetch_or(DONE, Ordering::AcqRel) & HANDLES != 0
+    /// Whether a handle is left that may ask for the result. On the task's own thread, while its loop
+    /// is open: there none is given up meanwhile.
+    pub fn has_handles(&self) -> bool {
+        self.count.load(Ordering::Acquire) & HANDLES != 0
     }
 
     /// Counts another handle.
@@ -164,49 +186,106 @@ unsafe fn release_handle_here(cell: NonNull<TaskCell>, last: unsafe fn(NonNull<T
     unsafe { release(cell, REFERENCE) }
 }
 
-/// A task that is ready to run: async-task's `Runnable`, without its type, in two words.
-///
-/// It has no `Drop`: one that is forgotten leaks its task, which is what has to happen to a task
-/// that a late wake-up on another thread would otherwise drop there.
-#[derive(Debug)]
-#[must_use]
-pub struct TaskRunnable {
-    task: NonNull<()>,
-    act: unsafe fn(NonNull<()>, Act),
-}
-
-#[derive(Debug)]
-enum Act {
-    Run,
-    Discard,
-}
-
-// SAFETY: it is only a token until it is run or discarded, which the loop does on the task's thread.
-unsafe impl Send for TaskRunnable {}
-
-impl TaskRunnable {
-    /// Takes the type off.
-    pub fn new<M>(runnable: async_task::Runnable<M>) -> TaskRunnable {
-        unsafe fn act<M>(task: NonNull<()>, act: Act) {
-            // SAFETY: `task` came from `into_raw` of a `Runnable<M>`, and is used once.
-            let runnable = unsafe { async_task::Runnable::<M>::from_raw(task) };
-            match act {
-                Act::Run => drop(runnable.run()),
-                Act::Discard => drop(runnable),
+/// Waking and running.
+impl TaskCell {
+    /// Puts the task into the ready queue, unless it is there already or done. A task that runs is
+    /// put there when its step ends. From any thread.
+    #[inline]
+    pub fn wake(&self) {
+        match self.affine() {
+            Some(affine) if affine.running.get() => affine.rewake.set(true),
+            Some(affine) => {
+                if !affine.scheduled.replace(true) {
+                    self.schedule();
+                }
             }
+            None => self.wake_from_afar(),
         }
-        TaskRunnable { task: runnable.into_raw(), act: act::<M> }
     }
 
-    /// Runs one step of the task. Only the loop's thread may call it: see `Scheduler::run_ready`.
-    pub fn run(self) {
-        // SAFETY: `task` is used once, because `self` is taken.
-        unsafe { (self.act)(self.task, Act::Run) }
+    /// Appends the task to the ready queue, as one that is marked as scheduled.
+    #[inline]
+    pub(crate) fn schedule(&self) {
+        if let Some(scheduler) = self.home().local() {
+            scheduler.push_task(self.into());
+        }
     }
 
-    /// Drops the task's coroutine instead of running it. Only the loop's thread may call it.
-    pub(crate) fn discard(self) {
-        // SAFETY: as in `run`.
-        unsafe { (self.act)(self.task, Act::Discard) }
+    /// Sends one mail, however often it is called before that is opened. What happened before the
+    /// call is seen by the step that follows.
+    #[cold]
+    fn wake_from_afar(&self) {
+        if !self.is_done() && !self.mailed.swap(true, Ordering::AcqRel) {
+            // A loop that is closed has ended the task.
+            let _ = self.home().send(Mail::Task(TaskRef::of(self)));
+        }
+    }
+
+    /// Opens what [`wake`](TaskCell::wake) sent from another thread.
+    pub(crate) fn wake_by_mail(&self) {
+        self.mailed.swap(false, Ordering::AcqRel);
+        self.wake();
+    }
+
+    /// Runs one step.
+    ///
+    /// # Safety
+    /// `cell` is alive and not done, on its own thread, and does not run.
+    #[inline]
+    pub unsafe fn run(cell: NonNull<TaskCell>) {
+        // SAFETY: as the caller promised.
+        let this = unsafe { cell.as_ref() };
+        if let Some(affine) = this.affine() {
+            affine.scheduled.set(false);
+        }
+        // SAFETY: as the caller promised.
+        unsafe { (this.vtable().step)(cell) }
+    }
+
+    /// Drops the coroutine, and ends the task as cancelled: its loop is closing.
+    pub(crate) fn discard(task: &TaskRef) {
+        if !task.is_done() {
+            // SAFETY: the task is alive, not done, and does not run: its loop does not.
+            unsafe { (task.vtable().discard)(task.0) }
+        }
+    }
+}
+
+/// The waker of tasks: a counted reference.
+static WAKER: RawWakerVTable = RawWakerVTable::new(
+    |cell| {
+        // SAFETY: the waker being cloned keeps the cell alive.
+        let task = ManuallyDrop::new(TaskRef::of(unsafe { &*cell.cast::<TaskCell>() }));
+        RawWaker::new(task.0.as_ptr().cast(), &WAKER)
+    },
+    |cell| {
+        // SAFETY: the waker that is used up gives its reference.
+        unsafe { TaskRef(NonNull::new_unchecked(cell.cast_mut().cast())) }.wake();
+    },
+    |cell| {
+        // SAFETY: the waker keeps the cell alive.
+        unsafe { &*cell.cast::<TaskCell>() }.wake();
+    },
+    |cell| {
+        // SAFETY: the waker that is dropped gives its reference.
+        drop(unsafe { TaskRef(NonNull::new_unchecked(cell.cast_mut().cast())) });
+    },
+);
+
+impl TaskCell {
+    /// Calls `f` with a waker of the task that counts nothing, for the time of a step.
+    #[inline]
+    pub fn with_waker<R>(&self, f: impl FnOnce(&Waker) -> R) -> R {
+        let raw = RawWaker::new((&raw const *self).cast(), &WAKER);
+        // SAFETY: the functions of `WAKER` fit. It is never dropped, so it need not be counted, and
+        // the cell outlives the call.
+        let waker = ManuallyDrop::new(unsafe { Waker::from_raw(raw) });
+        f(&waker)
+    }
+
+    /// Whether `waker` is the task's own, and not one of a combinator inside of it.
+    #[inline]
+    pub(crate) fn is_own(&self, waker: &Waker) -> bool {
+        waker.data() == (&raw const *self).cast() && std::ptr::eq(waker.vtable(), &WAKER)
     }
 }

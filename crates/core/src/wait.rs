@@ -123,7 +123,7 @@ impl Waiter {
             Kind::First { task, number } => {
                 let woken = task.wake_first(*number);
                 if woken {
-                    task.wake_task();
+                    task.wake();
                 }
                 woken
             }
@@ -200,8 +200,10 @@ struct Armed {
 }
 
 impl Armed {
+    /// Whether it is a wait of `cell`, the task that runs now.
+    #[inline]
     fn is_of(&self, cell: &TaskCell) -> bool {
-        cell.home() == self.home && cell.key() == Some(self.key)
+        cell.home() == self.home && cell.current_key() == Some(self.key)
     }
 
     /// Calls `f` with the task, on the task's own thread; not at all if the task is gone.
@@ -211,6 +213,7 @@ impl Armed {
 }
 
 /// Calls `f` with the task that runs now on this thread.
+#[inline]
 pub(crate) fn with_current<R>(f: impl FnOnce(Option<&TaskCell>) -> R) -> R {
     match entered() {
         Some(scheduler) => scheduler.with_current(f),
@@ -225,32 +228,36 @@ impl Wait {
     }
 
     /// Whether it is armed.
+    #[inline]
     pub fn is_armed(&self) -> bool {
         !matches!(self.0, Link::Idle)
     }
 
     /// Arms it for the task that polls, at `site`. A cancelled task passes the request on to
     /// `target`, if there is one; the wait itself then ends only when the target does.
+    #[inline]
     pub fn arm(&mut self, cx: &Context<'_>, site: WaitSite, target: Option<Target>) {
         self.arm_as(cx, site, target, WAITING);
     }
 
     /// Arms it as woken already, and wakes the task: a bare yield.
+    #[inline]
     pub fn arm_woken(&mut self, cx: &Context<'_>, site: WaitSite) {
         self.arm_as(cx, site, None, WOKEN);
         cx.waker().wake_by_ref();
     }
 
+    #[inline]
     fn arm_as(&mut self, cx: &Context<'_>, site: WaitSite, target: Option<Target>, state: u64) {
-        self.disarm();
+        debug_assert!(!self.is_armed());
         self.0 = with_current(|cell| {
             let armed = |cell: &TaskCell, number| {
-                cell.key().map(|key| Armed { home: cell.home(), key, number })
+                cell.current_key().map(|key| Armed { home: cell.home(), key, number })
             };
-            let Some(cell) = cell.filter(|cell| cell.key().is_some()) else {
+            let Some(cell) = cell.filter(|cell| cell.current_key().is_some()) else {
                 return Link::Other(OtherWait::new(cx.waker(), state), None);
             };
-            if cell.waker().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            if cell.is_own(cx.waker()) {
                 let first = cell.arm_first(site, target.clone(), state);
                 if let Some(armed) = first.and_then(|number| armed(cell, number)) {
                     return Link::First(armed);
@@ -264,6 +271,7 @@ impl Wait {
 
     /// The other end, to be given to what is waited for. `None` if the wait is not armed, or its
     /// task is gone.
+    #[inline]
     pub fn waiter(&self) -> Option<Waiter> {
         match &self.0 {
             Link::Idle => None,
@@ -279,6 +287,7 @@ impl Wait {
     /// If the leaf was moved to another task since, the wait is armed again there, and `replace`
     /// gets the new waiter in place of the old. The caller holds the lock under which wake-ups are
     /// given, so that none falls between the two.
+    #[inline]
     pub fn poll(
         &mut self,
         cx: &Context<'_>,
@@ -317,6 +326,7 @@ impl Wait {
     }
 
     /// The state, and the error that this step throws here; no state if another task polls.
+    #[inline]
     fn look(
         &self,
         cx: &Context<'_>,
@@ -324,7 +334,7 @@ impl Wait {
     ) -> (Option<u64>, Option<CancelledError>) {
         match (&self.0, cell) {
             (Link::First(armed), Some(cell)) if armed.is_of(cell) => {
-                if !cell.waker().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                if !cell.is_own(cx.waker()) {
                     return (None, None);
                 }
                 (cell.first_state(armed.number), cell.take_throw(armed.number))
@@ -351,6 +361,7 @@ impl Wait {
 
     /// Ends a wait whose target is done. Returns the cancellation that this step throws here, which
     /// replaces any result but a cancellation.
+    #[inline]
     pub fn finish(&mut self) -> Option<Error> {
         let thrown = match &self.0 {
             Link::First(armed) | Link::Other(_, Some(armed)) => {
@@ -362,32 +373,44 @@ impl Wait {
         thrown.map(Error::Cancelled)
     }
 
-    /// Ends the wait, and tells whether a wake-up was given to it that nobody used.
+    /// Ends the wait, and tells whether a wake-up was given to it that nobody used. The caller holds
+    /// the lock under which wake-ups are given. On another thread than the task's the answer is
+    /// false: there, ask the [`Waiter`] before.
+    #[inline]
     pub fn disarm(&mut self) -> bool {
-        let state = match std::mem::take(&mut self.0) {
-            Link::Idle => IDLE,
-            Link::First(armed) if armed.home.is_local() => {
-                armed.with_task(|cell| cell.disarm_first(armed.number)).unwrap_or(IDLE)
-            }
+        match std::mem::take(&mut self.0) {
+            Link::Idle => false,
             Link::First(armed) => {
-                // The leaf was moved to another thread: its task learns of it there.
-                let quiet = move || _ = armed.with_task(|cell| cell.disarm_first(armed.number));
-                let _ = armed.home.send(Mail::Quiet(Box::new(quiet)));
-                IDLE
+                let disarm = |cell: &TaskCell| cell.disarm_first(armed.number);
+                match with_current(|cell| cell.filter(|cell| armed.is_of(cell)).map(disarm)) {
+                    Some(state) => state == WOKEN,
+                    None => armed.disarm_elsewhere(move |cell| cell.disarm_first(armed.number)),
+                }
             }
             Link::Other(wait, armed) => {
                 if let Some(armed) = armed {
-                    let quiet = move || _ = armed.with_task(|cell| cell.disarm_other(armed.number));
-                    if armed.home.is_local() {
-                        quiet();
-                    } else {
-                        let _ = armed.home.send(Mail::Quiet(Box::new(quiet)));
-                    }
+                    armed.disarm_elsewhere(move |cell| {
+                        cell.disarm_other(armed.number);
+                        IDLE
+                    });
                 }
-                wait.state.swap(IDLE, Ordering::AcqRel)
+                wait.state.swap(IDLE, Ordering::AcqRel) == WOKEN
             }
-        };
-        state == WOKEN
+        }
+    }
+}
+
+impl Armed {
+    /// Ends a wait of a task that does not run now, or of another thread.
+    #[cold]
+    fn disarm_elsewhere(self, disarm: impl FnOnce(&TaskCell) -> u64 + Send + 'static) -> bool {
+        if self.home.is_local() {
+            return self.with_task(disarm) == Some(WOKEN);
+        }
+        // The leaf was moved to another thread: its task learns of it there.
+        let there = move || _ = self.with_task(disarm);
+        let _ = self.home.send(Mail::Quiet(Box::new(there)));
+        false
     }
 }
 

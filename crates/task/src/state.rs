@@ -50,14 +50,6 @@ impl<T> Data<T> {
         Data { cell, outcome: UnsafeCell::new(Outcome::Pending), copy: Cell::new(None) }
     }
 
-    /// One that has ended already, and belongs to no loop.
-    pub(crate) fn ended(cell: TaskCell, error: Error) -> Data<T> {
-        let outcome = UnsafeCell::new(Outcome::Failed(error));
-        cell.set_unretrieved(true);
-        let _ = cell.finish();
-        Data { cell, outcome, copy: Cell::new(None) }
-    }
-
     pub(crate) fn cell(&self) -> &TaskCell {
         &self.cell
     }
@@ -71,8 +63,10 @@ impl<T> Data<T> {
         Ok(f(unsafe { &mut *self.outcome.get() }))
     }
 
-    /// Ends the task. The caller has dropped the coroutine, and holds a reference.
-    pub(crate) fn end(&self, result: Result<T>) {
+    /// Puts the outcome of a task whose coroutine is gone in its place, and tells everyone. The task
+    /// is done when the registry's reference, which this gives back, is [finished](TaskRef::finish).
+    #[must_use]
+    pub(crate) fn end(&self, result: Result<T>) -> Option<TaskRef> {
         let undelivered = self.cell.take_undelivered();
         let outcome = match (result, undelivered) {
             (Ok(_), Some(later)) => Outcome::Cancelled { first: None, later },
@@ -86,20 +80,18 @@ impl<T> Data<T> {
                 {
                     scheduler.abort_run(error.clone());
                 }
-                self.cell.set_unretrieved(true);
+                let asked_for = self.cell.keep_failure(&error);
+                self.cell.set_unretrieved(!asked_for);
                 Outcome::Failed(error)
             }
         };
         // SAFETY: only `end` writes it, once, before the task is marked as done.
         unsafe { *self.outcome.get() = outcome };
-        let awaited = self.cell.finish();
         self.cell.notify_listeners();
-        if !awaited {
+        if !self.cell.has_handles() {
             self.drop_outcome();
         }
-        if let Some(scheduler) = self.cell.home().local() {
-            scheduler.retire(&self.cell);
-        }
+        self.cell.home().local().and_then(|scheduler| scheduler.retire(&self.cell))
     }
 
     /// Reports a failure that nobody retrieved, and drops the outcome. For whoever is last.

@@ -1,92 +1,104 @@
-//! One step of a task: asyncio's `__step` and `__wakeup`.
+//! One step of a task: asyncio's `__step` and `__wakeup`; and the allocation that it works on.
 
 use crate::state::Data;
-use async_task::Runnable;
 use asyncio_core::{
-    CancelledError, Error, Result, cancel::Step, home::Mail, task_ref::TaskRunnable,
+    CancelledError, Error, Result,
+    cancel::{Step, TaskCell, TaskVTable},
 };
 use std::{
+    cell::UnsafeCell,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
+    ptr::NonNull,
     task::{Context, Poll},
 };
 
-pin_project_lite::pin_project! {
-    /// What async-task polls: the coroutine, with what asyncio does around each of its steps.
-    pub(crate) struct Body<'a, F: Future<Output = Result<T>>, T> {
-        data: &'a Data<T>,
-        // Gone as soon as the task has ended.
-        #[pin]
-        coroutine: Option<F>,
-    }
-
-    impl<'a, F: Future<Output = Result<T>>, T> PinnedDrop for Body<'a, F, T> {
-        fn drop(this: Pin<&mut Self>) {
-            let this = this.project();
-            if this.coroutine.is_some() {
-                let error = CancelledError::new("the event loop was closed");
-                end(this.data, this.coroutine, Err(Error::Cancelled(error)));
-            }
-        }
-    }
+/// A task's one allocation. It begins with the [`TaskCell`], so that a pointer to that is one to it.
+#[repr(C)]
+struct Raw<F, T> {
+    data: Data<T>,
+    /// Gone as soon as the task has ended. Reached by `step` and `discard` alone.
+    coroutine: UnsafeCell<Option<F>>,
 }
 
-impl<'a, F: Future<Output = Result<T>>, T> Body<'a, F, T> {
-    pub(crate) fn new(data: &'a Data<T>, coroutine: F) -> Body<'a, F, T> {
-        Body { data, coroutine: Some(coroutine) }
-    }
+/// Puts a task into its place. The cell counts what it was made with.
+pub(crate) fn allocate<F, T>(data: Data<T>, coroutine: F) -> NonNull<Data<T>> {
+    let raw = Raw { data, coroutine: UnsafeCell::new(Some(coroutine)) };
+    NonNull::from(Box::leak(Box::new(raw))).cast()
 }
 
-impl<F: Future<Output = Result<T>>, T> Future for Body<'_, F, T> {
-    type Output = ();
+/// The functions for tasks that run an `F`.
+pub(crate) struct Functions<F, T>(std::marker::PhantomData<(F, T)>);
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
-        let Some(step) = Step::begin(this.data.cell()) else { return Poll::Pending };
-        let outcome = match (step.throw(), this.coroutine.as_mut().as_pin_mut()) {
-            (Some(error), _) => Err(Error::Cancelled(error)),
-            (None, None) => return Poll::Pending,
-            (None, Some(coroutine)) => {
-                match catch_unwind(AssertUnwindSafe(|| coroutine.poll(cx))) {
-                    Ok(Poll::Pending) => {
-                        step.suspend();
-                        return Poll::Pending;
-                    }
-                    Ok(Poll::Ready(result)) => result,
-                    Err(panic) => Err(Error::from_panic(panic)),
-                }
-            }
-        };
-        finish(this.data, this.coroutine, outcome);
-        drop(step);
-        Poll::Ready(())
-    }
+impl<F: Future<Output = Result<T>>, T> Functions<F, T> {
+    pub(crate) const VTABLE: &'static TaskVTable =
+        &TaskVTable { step: step::<F, T>, discard: discard::<F, T>, free: free::<F, T> };
 }
 
-/// Drops the coroutine, in the task's own context, and then tells everyone.
-fn finish<F, T>(data: &Data<T>, mut coroutine: Pin<&mut Option<F>>, outcome: Result<T>) {
-    let dropped = catch_unwind(AssertUnwindSafe(|| coroutine.set(None)));
-    data.end(match dropped {
-        Ok(()) => outcome,
-        Err(panic) => Err(Error::from_panic(panic)),
-    });
-}
-
-/// [`finish`] outside of a step, for a task whose loop is closing.
-fn end<F, T>(data: &Data<T>, coroutine: Pin<&mut Option<F>>, outcome: Result<T>) {
-    let step = Step::begin(data.cell());
-    finish(data, coroutine, outcome);
+/// # Safety
+/// As for `TaskVTable::step`, with a cell that is the beginning of a `Raw<F, T>`.
+unsafe fn step<F: Future<Output = Result<T>>, T>(cell: NonNull<TaskCell>) {
+    // SAFETY: as the caller promised. While this runs the registry keeps the task, and after its
+    // end `registered` does.
+    let raw = unsafe { cell.cast::<Raw<F, T>>().as_ref() };
+    let data = &raw.data;
+    // SAFETY: a step is not nested in another of the same task, and the allocation never moves.
+    let mut coroutine = unsafe { Pin::new_unchecked(&mut *raw.coroutine.get()) };
+    let Some(step) = Step::begin(data.cell()) else { return };
+    let outcome = match (step.throw(), coroutine.as_mut().as_pin_mut()) {
+        (Some(error), _) => Err(Error::Cancelled(error)),
+        (None, None) => return,
+        (None, Some(coroutine)) => match poll(data.cell(), coroutine) {
+            Poll::Pending => return step.suspend(),
+            Poll::Ready(outcome) => outcome,
+        },
+    };
+    let outcome = drop_coroutine(coroutine).and(outcome);
+    let registered = data.end(outcome);
     drop(step);
+    if let Some(registered) = registered {
+        registered.finish();
+    }
 }
 
-/// What async-task calls when a task was woken.
-pub(crate) fn schedule<T>(runnable: Runnable<Data<T>>) {
-    let home = runnable.metadata().cell().home();
-    let task = TaskRunnable::new(runnable);
-    match home.local() {
-        Some(scheduler) => scheduler.push_task(task),
-        // If the loop is closed its task is leaked, which is better than to drop it here.
-        None => drop(home.send(Mail::Task(task))),
+/// Polls, and makes a panic an error.
+fn poll<F: Future<Output = Result<T>>, T>(
+    cell: &TaskCell,
+    coroutine: Pin<&mut F>,
+) -> Poll<Result<T>> {
+    cell.with_waker(|waker| {
+        let mut cx = Context::from_waker(waker);
+        catch_unwind(AssertUnwindSafe(|| coroutine.poll(&mut cx)))
+            .unwrap_or_else(|panic| Poll::Ready(Err(Error::from_panic(panic))))
+    })
+}
+
+/// Drops the coroutine; the error is a panic of its `Drop`.
+fn drop_coroutine<F>(mut coroutine: Pin<&mut Option<F>>) -> Result<()> {
+    catch_unwind(AssertUnwindSafe(|| coroutine.set(None))).map_err(Error::from_panic)
+}
+
+/// # Safety
+/// As for `TaskVTable::discard`, with a cell that is the beginning of a `Raw<F, T>`.
+unsafe fn discard<F: Future<Output = Result<T>>, T>(cell: NonNull<TaskCell>) {
+    // SAFETY: as the caller promised.
+    let raw = unsafe { cell.cast::<Raw<F, T>>().as_ref() };
+    let step = Step::begin(raw.data.cell());
+    // SAFETY: no step of the task runs.
+    let dropped = drop_coroutine(unsafe { Pin::new_unchecked(&mut *raw.coroutine.get()) });
+    let closed = Err(Error::Cancelled(CancelledError::new("the event loop was closed")));
+    let registered = raw.data.end(dropped.and(closed));
+    drop(step);
+    if let Some(registered) = registered {
+        registered.finish();
     }
+}
+
+/// # Safety
+/// As for `TaskVTable::free`, with a cell that is the beginning of a `Raw<F, T>`.
+unsafe fn free<F, T>(cell: NonNull<TaskCell>) {
+    // SAFETY: it was leaked by `allocate`, and nobody has a reference any more. The task has ended,
+    // so what is dropped here is no coroutine, and no value either.
+    drop(unsafe { Box::from_raw(cell.cast::<Raw<F, T>>().as_ptr()) });
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     state::{Data, last_handle},
-    step::{Body, schedule},
+    step::{Functions, allocate},
 };
 use asyncio_core::{
     CancelledError, Error, Result,
@@ -11,7 +11,7 @@ use asyncio_core::{
     home::{LoopRef, entered},
     listeners::Listener,
     scheduler::{Scheduler, State},
-    task_ref::{TaskRef, TaskRunnable},
+    task_ref::TaskRef,
     wait::{Resume, Target, Wait},
     wait_site::WaitSite,
 };
@@ -428,62 +428,58 @@ impl TaskBuilder {
         F: Future<Output = Result<T>> + 'static,
         T: 'static,
     {
-        let context = match self.context {
-            Some(context) => TaskContext::Shared(context),
+        let context = match &self.context {
+            Some(context) => TaskContext::Shared(context.clone()),
             None => TaskContext::Own(current_values()),
         };
         let sequence = scheduler.next_sequence();
-        // SAFETY: the cell becomes part of async-task's allocation below, which stays in place until
-        // the last waker is gone; `free_task` drops the cell's own.
-        let cell = unsafe { TaskCell::new(home, sequence, context, self.location, free_task) };
-        let builder = async_task::Builder::new().metadata(Data::new(cell));
-        // SAFETY: the future is not `Send`, but is polled and dropped on this thread alone: by the
-        // loop, which runs or discards its tasks here, and leaks what reaches it too late. The
-        // schedule function captures nothing.
-        let (runnable, task) =
-            unsafe { builder.spawn_unchecked(|data| Body::new(data, coroutine), schedule::<T>) };
-        task.detach();
-        let data = NonNull::from(runnable.metadata());
-        let cell = runnable.metadata().cell();
-        // SAFETY: nobody else has seen the cell yet.
-        unsafe { cell.set_waker(runnable.waker()) }
+        let data = self.allocate(home, sequence, context, coroutine);
+        // SAFETY: it was just allocated, and counts a reference for the registry.
+        let (cell, registered) =
+            unsafe { (data.as_ref().cell(), TaskRef::from_raw(data.cast::<TaskCell>())) };
         if let Some(name) = self.name {
             cell.set_name(name);
         }
-        // SAFETY: a new cell counts a reference for the registry.
-        scheduler.adopt(unsafe { TaskRef::from_raw(data.cast()) });
+        scheduler.adopt(registered);
         let eager = self.eager_start.unwrap_or_else(|| scheduler.eager_tasks());
-        let runnable = TaskRunnable::new(runnable);
         if eager && scheduler.state() == State::Running {
-            runnable.run();
+            // SAFETY: it is alive, new, and of this thread.
+            unsafe { TaskCell::run(data.cast()) }
         } else {
-            scheduler.push_task(runnable);
+            cell.wake();
         }
         Task::of(data)
+    }
+
+    fn allocate<F, T>(
+        &self,
+        home: LoopRef,
+        sequence: u64,
+        context: TaskContext,
+        coroutine: F,
+    ) -> NonNull<Data<T>>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let functions = Functions::<F, T>::VTABLE;
+        // SAFETY: `allocate` puts it into the place for which the functions are made.
+        let cell = unsafe { TaskCell::new(home, sequence, context, self.location, functions) };
+        allocate(Data::new(cell), coroutine)
     }
 
     /// A task that never ran, and has ended with `error`.
     pub(crate) fn failed<T>(self, error: Error) -> Task<T> {
-        let (home, context) = (LoopRef::nowhere(), TaskContext::Own(current_values()));
-        // SAFETY: the cell becomes part of a box, which `free_boxed` gives back.
-        let cell = unsafe { TaskCell::new(home, 0, context, self.location, free_boxed::<T>) };
-        let data = NonNull::from(Box::leak(Box::new(Data::<T>::ended(cell, error))));
-        // SAFETY: a new cell counts a reference for the registry, in which this one will not be.
-        drop(unsafe { TaskRef::from_raw(data.cast()) });
+        let context = TaskContext::Own(current_values());
+        let coroutine = std::future::pending::<Result<T>>();
+        let data = self.allocate(LoopRef::nowhere(), 0, context, coroutine);
+        // SAFETY: it was just allocated. The reference for the registry, in which it will not be, is
+        // given up.
+        unsafe {
+            drop(data.as_ref().end(Err(error)));
+            TaskRef::from_raw(data.cast::<TaskCell>()).finish();
+        }
         Task::of(data)
     }
-}
-
-/// Drops the cell's waker, and with it async-task's allocation.
-unsafe fn free_task(cell: NonNull<TaskCell>) {
-    // SAFETY: called once, by the last reference.
-    let waker = unsafe { cell.as_ref().take_waker() };
-    drop(waker);
-}
-
-unsafe fn free_boxed<T>(cell: NonNull<TaskCell>) {
-    // SAFETY: called once, by the last reference, for a cell that was boxed in `failed`.
-    drop(unsafe { Box::from_raw(cell.cast::<Data<T>>().as_ptr()) });
 }
 
 /// Runs `coroutine` as a task of the running loop, beside the caller (`asyncio.create_task`).

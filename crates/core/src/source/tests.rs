@@ -2,13 +2,14 @@
 
 use super::*;
 use crate::{
-    cancel::{Step, TaskCell, TaskContext},
+    cancel::{Step, TaskCell, TaskContext, TaskVTable},
     context::Values,
     home::Remote,
     task_ref::TaskRef,
 };
 use std::{
     any::Any,
+    cell::RefCell,
     os::unix::net::UnixStream,
     panic::Location,
     ptr::NonNull,
@@ -123,51 +124,44 @@ impl Wake for Count {
     }
 }
 
-/// A task of the loop, which is stepped by hand.
-struct Task {
-    cell: TaskRef,
-    waker: Waker,
-    count: Arc<Count>,
+thread_local! {
+    /// The tasks that the ready queue ran, by number.
+    static STEPS: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
-unsafe fn free(cell: NonNull<TaskCell>) {
+/// A task of the loop, which is stepped by hand.
+struct Task(TaskRef);
+
+static BY_HAND: TaskVTable = TaskVTable {
+    // SAFETY: the cell is alive.
+    step: |cell| STEPS.with(|steps| steps.borrow_mut().push(unsafe { cell.as_ref() }.sequence())),
+    discard: |_| {},
     // SAFETY: `Task::new` made it from a box, and this is called once.
-    let cell = unsafe { Box::from_raw(cell.as_ptr()) };
-    // SAFETY: as above.
-    drop(unsafe { cell.take_waker() });
-}
+    free: |cell| drop(unsafe { Box::from_raw(cell.as_ptr()) }),
+};
 
 impl Task {
     fn new(bench: &Bench) -> Task {
-        let count = Arc::new(Count::default());
-        let waker = Waker::from(count.clone());
         let context = TaskContext::Own(Values::default());
+        let (number, here) = (bench.scheduler().next_sequence(), Location::caller());
         // SAFETY: it is put into its box at once.
-        let cell = Box::new(unsafe {
-            TaskCell::new(
-                bench.home,
-                bench.scheduler().next_sequence(),
-                context,
-                Location::caller(),
-                free,
-            )
-        });
+        let cell = Box::new(unsafe { TaskCell::new(bench.home, number, context, here, &BY_HAND) });
         // SAFETY: nobody else has seen the cell; its two first references are the registry's and ours.
         let (cell, registered) = unsafe {
-            cell.set_waker(waker.clone());
             let cell = NonNull::from(Box::leak(cell));
             (TaskRef::from_raw(cell), TaskRef::from_raw(cell))
         };
         bench.scheduler().adopt(registered);
-        Task { cell, waker, count }
+        Task(cell)
     }
 
     /// Polls `future` in a step of the task.
     fn poll<F: Future + Unpin>(&self, future: &mut F) -> Poll<F::Output> {
-        let entered = self.cell.home().enter();
-        let step = Step::begin(&self.cell).unwrap();
+        let entered = self.0.home().enter();
+        let step = Step::begin(&self.0).unwrap();
         assert!(step.throw().is_none(), "a leaf is suspended");
-        let outcome = Pin::new(future).poll(&mut Context::from_waker(&self.waker));
+        let outcome =
+            self.0.with_waker(|waker| Pin::new(future).poll(&mut Context::from_waker(waker)));
         match outcome.is_pending() {
             true => step.suspend(),
             false => drop(step),
@@ -177,11 +171,19 @@ impl Task {
     }
 
     fn cancel(&self) {
-        assert!(self.cell.cancel(crate::CancelledError::default()));
+        assert!(self.0.cancel(crate::CancelledError::default()));
     }
 
     fn woken(&self) -> usize {
-        self.count.0.swap(0, Ordering::Relaxed)
+        let entered = self.0.home().enter();
+        self.0.home().local().unwrap().run_ready();
+        drop(entered);
+        STEPS.with(|steps| {
+            let mut steps = steps.borrow_mut();
+            let before = steps.len();
+            steps.retain(|number| *number != self.0.sequence());
+            before - steps.len()
+        })
     }
 }
 
@@ -256,7 +258,7 @@ fn a_wait_registers_once_and_an_event_wakes_it_once() {
     assert!(task.poll(&mut read).is_pending());
     assert_eq!(bench.driver.registered.lock().unwrap().len(), 1);
     assert!(bench.scheduler().is_waiting_for_io());
-    assert_eq!(task.cell.wait_site().unwrap().what(), "read_byte");
+    assert_eq!(task.0.wait_site().unwrap().what(), "read_byte");
     send(&theirs, b"a");
     bench.readable(&source);
     bench.readable(&source);
