@@ -13,7 +13,7 @@ mod tests;
 pub use builder::EventLoopBuilder;
 pub use errors::ExceptionHandler;
 pub use scheduling::Calls;
-pub use tasks::{TaskFactory, eager_task_factory};
+pub use tasks::{ShutdownAsyncgens, TaskFactory, eager_task_factory};
 pub use threads::ShutdownDefaultExecutor;
 
 use crate::{

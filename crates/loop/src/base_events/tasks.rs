@@ -2,13 +2,16 @@
 
 use super::EventLoop;
 use asyncio_core::{Error, Result, scheduler::State};
-use asyncio_future::Future;
-use asyncio_task::{AnyTask, FutureLike, Task, TaskBuilder, ensure_future};
+use asyncio_future::{Future, Take};
+use asyncio_task::{
+    AnyTask, FutureLike, Task, TaskBuilder, ensure_future, generator::shutdown_asyncgens,
+};
 use std::{
     any::Any,
+    fmt,
     future::{Future as StdFuture, IntoFuture},
     panic::Location,
-    pin::pin,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker},
 };
 
@@ -130,7 +133,9 @@ impl EventLoop {
         self.check_may_run()?;
         let entered = self.home().enter();
         let main = main.into_future();
-        let known = (&main as &dyn Any).downcast_ref::<Future<T>>().cloned();
+        let any = &main as &dyn Any;
+        let taken = || any.downcast_ref::<Take<T>>().map(Take::future);
+        let known = any.downcast_ref::<Future<T>>().or_else(taken).cloned();
         if let Some(future) = known {
             drop(entered);
             self.run_until_done(&future)?;
@@ -140,6 +145,14 @@ impl EventLoop {
         drop(entered);
         self.run_until_done(&task)?;
         read(task)
+    }
+
+    /// Closes the asynchronous generators that were begun on this loop (`loop.shutdown_asyncgens`).
+    ///
+    /// # Cancellation
+    /// What was not closed yet is dropped with the loop.
+    pub fn shutdown_asyncgens(&self) -> ShutdownAsyncgens {
+        ShutdownAsyncgens(Box::pin(shutdown_asyncgens(self.home())))
     }
 
     /// Whether [`run_forever`](EventLoop::run_forever) would run.
@@ -178,6 +191,27 @@ impl EventLoop {
             Ok(()) if main.done() => Ok(()),
             Ok(()) => Err(Error::runtime("Event loop stopped before Future completed.")),
         }
+    }
+}
+
+/// What [`EventLoop::shutdown_asyncgens`] returns.
+///
+/// # Cancellation
+/// What was not closed yet is dropped with the loop.
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct ShutdownAsyncgens(Pin<Box<dyn StdFuture<Output = Result<()>>>>);
+
+impl StdFuture for ShutdownAsyncgens {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for ShutdownAsyncgens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<ShutdownAsyncgens>")
     }
 }
 

@@ -1,0 +1,326 @@
+//! [`run`] and [`Runner`]: a program from its first step to its last.
+
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    EventLoop, events,
+    events::set_event_loop,
+    signals::{Interrupted, Interruption},
+};
+use asyncio_core::{
+    Error, KeyboardInterrupt, Result,
+    context::{Context, current_values},
+    exception::{self, ExceptionContext, Level},
+    listeners::Listener,
+};
+use asyncio_task::{AnyTask, TaskBuilder};
+use std::{cell::Cell, fmt, future::IntoFuture, panic::Location, rc::Rc, time::Duration};
+
+/// For so long the end of a [`Runner`] waits for threads of the default executor
+/// (asyncio's `THREAD_JOIN_TIMEOUT`).
+pub const THREAD_JOIN_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Runs a program (`asyncio.run`): makes a loop, runs `main` on it, and ends everything as
+/// [`Runner::close`] does.
+///
+/// `main` returns what the program returns; the first Ctrl-C cancels it (see [`Runner`]).
+///
+/// # Errors
+/// That of `main`; `KeyboardInterrupt` if Ctrl-C ended it; `Runtime` if a loop runs in this thread.
+///
+/// ```
+/// use std::time::Duration;
+/// let answer = asyncio_loop::run(async {
+///     asyncio_task::sleep(Duration::from_millis(1)).await?;
+///     Ok(42)
+/// })?;
+/// assert_eq!(answer, 42);
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
+#[track_caller]
+pub fn run<F, T>(main: F) -> Result<T>
+where
+    F: IntoFuture<Output = Result<T>>,
+    F::IntoFuture: 'static,
+    T: 'static,
+{
+    let location = Location::caller();
+    if events::is_any_running() {
+        let message = "asyncio.run() cannot be called from a running event loop";
+        return Err(Error::runtime(message));
+    }
+    let mut runner = Runner::new();
+    let outcome = runner.run_task(TaskBuilder::default().location(location), None, main);
+    end(runner, outcome)
+}
+
+/// Runs programs on one loop, one after another (`asyncio.Runner`).
+///
+/// The loop is made when it is first needed, and closed by [`close`](Runner::close), at the end of
+/// [`with`](Runner::with), or when the runner is dropped. All runs share one context, so that a
+/// context variable set by one is seen by the next.
+///
+/// # Ctrl-C
+/// If a run is called from the main thread of the program, and that does nothing of its own about
+/// `SIGINT`, the first Ctrl-C cancels the main task: what it awaits returns `Err(Cancelled)`, it
+/// cleans up, and if it then ends with that error, the run returns `Error::KeyboardInterrupt`. A
+/// second Ctrl-C does what it does to any program: it ends the process. A handler that the program
+/// adds for `SIGINT` takes the place of all this while it is there.
+///
+/// ```
+/// use asyncio_loop::Runner;
+/// let (a, b) = Runner::new().with(|runner| {
+///     Ok((runner.run(async { Ok(1) })?, runner.run(async { Ok(2) })?))
+/// })?;
+/// assert_eq!((a, b), (1, 2));
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
+#[must_use]
+pub struct Runner {
+    state: State,
+    debug: Option<bool>,
+    virtual_time: bool,
+    loop_factory: Option<LoopFactory>,
+}
+
+type LoopFactory = Box<dyn FnOnce() -> Result<EventLoop>>;
+
+enum State {
+    Created,
+    Open {
+        event_loop: EventLoop,
+        context: Context,
+        /// Whether the loop was made the current one of the thread.
+        is_current: bool,
+    },
+    Closed,
+}
+
+impl fmt::Debug for Runner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.state {
+            State::Created => f.write_str("<Runner created>"),
+            State::Open { event_loop, .. } => write!(f, "<Runner of {event_loop:?}>"),
+            State::Closed => f.write_str("<Runner closed>"),
+        }
+    }
+}
+
+impl Default for Runner {
+    fn default() -> Runner {
+        Runner::new()
+    }
+}
+
+impl Runner {
+    /// A runner that has no loop yet.
+    pub fn new() -> Runner {
+        Runner { state: State::Created, debug: None, virtual_time: false, loop_factory: None }
+    }
+
+    /// Whether the loop is in debug mode; as [`EventLoopBuilder::debug`] decides if not called.
+    ///
+    /// [`EventLoopBuilder::debug`]: crate::EventLoopBuilder::debug
+    pub fn debug(mut self, on: bool) -> Runner {
+        self.debug = Some(on);
+        self
+    }
+
+    /// Whether time is virtual: see [`EventLoopBuilder::virtual_time`]. A loop factory decides that
+    /// itself.
+    ///
+    /// [`EventLoopBuilder::virtual_time`]: crate::EventLoopBuilder::virtual_time
+    pub fn virtual_time(mut self, on: bool) -> Runner {
+        self.virtual_time = on;
+        self
+    }
+
+    /// What makes the loop. It is then not made the current one of the thread, as it otherwise is.
+    pub fn loop_factory(mut self, factory: impl FnOnce() -> Result<EventLoop> + 'static) -> Runner {
+        self.loop_factory = Some(Box::new(factory));
+        self
+    }
+
+    /// The loop and the context of the runs.
+    fn open(&mut self) -> Result<(EventLoop, Context)> {
+        if let State::Created = self.state {
+            let is_current = self.loop_factory.is_none();
+            let event_loop = match self.loop_factory.take() {
+                Some(factory) => factory()?,
+                None => {
+                    let event_loop =
+                        EventLoop::builder().virtual_time(self.virtual_time).build()?;
+                    set_event_loop(event_loop.clone());
+                    event_loop
+                }
+            };
+            if let Some(debug) = self.debug {
+                event_loop.set_debug(debug);
+            }
+            self.state = State::Open { event_loop, context: Context::current(), is_current };
+        }
+        match &self.state {
+            State::Open { event_loop, context, .. } => Ok((event_loop.clone(), context.clone())),
+            _ => Err(Error::runtime("Runner is closed")),
+        }
+    }
+
+    /// The loop; it is made if there is none yet (`Runner.get_loop`).
+    ///
+    /// # Errors
+    /// `Runtime` if the runner is closed; what the system says if the loop cannot be made.
+    pub fn get_loop(&mut self) -> Result<EventLoop> {
+        self.open().map(|(event_loop, _)| event_loop)
+    }
+
+    /// Runs `main` as a task until it is done (`Runner.run`).
+    ///
+    /// # Errors
+    /// That of `main`; `KeyboardInterrupt` if Ctrl-C ended it; `Runtime` if a loop runs in this
+    /// thread, or if the runner is closed.
+    #[track_caller]
+    pub fn run<F, T>(&mut self, main: F) -> Result<T>
+    where
+        F: IntoFuture<Output = Result<T>>,
+        F::IntoFuture: 'static,
+        T: 'static,
+    {
+        self.run_task(TaskBuilder::default().location(Location::caller()), None, main)
+    }
+
+    /// [`run`](Runner::run) with `context=`: `main` runs in that context instead of the runner's.
+    ///
+    /// # Errors
+    /// As those of [`run`](Runner::run).
+    #[track_caller]
+    pub fn run_in<F, T>(&mut self, context: &Context, main: F) -> Result<T>
+    where
+        F: IntoFuture<Output = Result<T>>,
+        F::IntoFuture: 'static,
+        T: 'static,
+    {
+        let task = TaskBuilder::default().location(Location::caller());
+        self.run_task(task, Some(context.clone()), main)
+    }
+
+    fn run_task<F, T>(&mut self, task: TaskBuilder, context: Option<Context>, main: F) -> Result<T>
+    where
+        F: IntoFuture<Output = Result<T>>,
+        F::IntoFuture: 'static,
+        T: 'static,
+    {
+        if events::is_any_running() {
+            let message = "Runner.run() cannot be called from a running event loop";
+            return Err(Error::runtime(message));
+        }
+        let (event_loop, shared) = self.open()?;
+        let task = task.context(context.unwrap_or(shared));
+        let main = event_loop.create_task_with(task, main);
+        let task: AnyTask = (*main).clone();
+        let interruption = event_loop.signals().interruptible(task.as_ref().clone());
+        let outcome = event_loop.run_until_complete(main);
+        let interrupted = interruption.as_ref().map_or(Interrupted::No, Interruption::outcome);
+        drop(interruption);
+        match (outcome, interrupted) {
+            (Err(Error::Cancelled(error)), Interrupted::Cancelled) if task.uncancel() == 0 => {
+                let interrupt = Error::from(KeyboardInterrupt::default());
+                Err(interrupt.with_context(Error::Cancelled(error)))
+            }
+            (_, Interrupted::TooLate) => Err(KeyboardInterrupt::default().into()),
+            (outcome, _) => outcome,
+        }
+    }
+
+    /// Calls `body` with the runner, and closes it (`with Runner() as runner`).
+    ///
+    /// # Errors
+    /// That of `body`, or else that of [`close`](Runner::close).
+    pub fn with<R>(mut self, body: impl FnOnce(&mut Runner) -> Result<R>) -> Result<R> {
+        let outcome = body(&mut self);
+        end(self, outcome)
+    }
+
+    /// Ends everything (`Runner.close`): cancels the tasks that are left, in the order of their
+    /// creation, and waits for them, gives what they fail with to the exception handler, closes
+    /// asynchronous generators, waits for the threads of the default executor up to
+    /// [`THREAD_JOIN_TIMEOUT`], and closes the loop. A second call does nothing.
+    ///
+    /// # Errors
+    /// What ended one of these waits early, such as `Deadlock`. The loop is closed in any case.
+    pub fn close(&mut self) -> Result<()> {
+        let State::Open { event_loop, is_current, .. } =
+            std::mem::replace(&mut self.state, State::Closed)
+        else {
+            return Ok(());
+        };
+        let outcome = shut_down(&event_loop);
+        if is_current {
+            set_event_loop(None);
+        }
+        let closed = event_loop.close();
+        outcome.and(closed)
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            exception::log(Level::Error, &format!("closing a Runner failed: {error:?}"));
+        }
+    }
+}
+
+/// Closes the runner. As at the end of a `with` block, an error from that goes before the other.
+fn end<R>(mut runner: Runner, outcome: Result<R>) -> Result<R> {
+    match (runner.close(), outcome) {
+        (Ok(()), outcome) => outcome,
+        (Err(closing), Ok(_)) => Err(closing),
+        (Err(closing), Err(error)) => Err(closing.with_context(error)),
+    }
+}
+
+fn shut_down(event_loop: &EventLoop) -> Result<()> {
+    cancel_all_tasks(event_loop)?;
+    event_loop.run_until_complete(event_loop.shutdown_asyncgens())?;
+    event_loop.run_until_complete(event_loop.shutdown_default_executor(THREAD_JOIN_TIMEOUT))
+}
+
+/// Cancels what is left, waits for it as `gather(return_exceptions=True)` does, and reports what it
+/// failed with.
+fn cancel_all_tasks(event_loop: &EventLoop) -> Result<()> {
+    let tasks = event_loop.all_tasks();
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    let scheduler = event_loop.scheduler()?;
+    for task in &tasks {
+        task.as_ref().ask_for_failure();
+        task.cancel();
+    }
+    let all_done = event_loop.create_future();
+    let left = Rc::new(Cell::new(tasks.len()));
+    for task in &tasks {
+        let (all_done, left) = (all_done.clone(), left.clone());
+        let one_done = move || {
+            left.set(left.get() - 1);
+            match left.get() {
+                0 => all_done.set_result(()).map_err(Error::from),
+                _ => Ok(()),
+            }
+        };
+        let callback = scheduler.park(one_done, current_values(), Location::caller())?;
+        if task.as_ref().listen(Listener::Callback(callback)).is_none() {
+            callback.fire();
+        }
+    }
+    event_loop.run_until_complete(all_done)?;
+    for task in tasks {
+        if let Some(error) = task.as_ref().take_failure() {
+            let report = ExceptionContext::new("unhandled exception during asyncio.run() shutdown");
+            let report = report.with_exception(error).with_task(task.as_ref().clone());
+            event_loop.call_exception_handler(&report);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,273 @@
+//! What `run` and `Runner` do, told by situation.
+
+use super::*;
+use crate::{get_event_loop, get_running_loop};
+use asyncio_core::{context::ContextVar, scope::cancellable};
+use asyncio_task::{create_task, sleep};
+use std::{cell::RefCell, thread};
+
+mod ctrl_c;
+
+const MS: Duration = Duration::from_millis(1);
+
+fn message<T>(result: Result<T>) -> String {
+    match result {
+        Ok(_) => "no error".to_owned(),
+        Err(error) => format!("{}: {error}", error.kind()),
+    }
+}
+
+/// Where steps say that they ran.
+#[derive(Clone, Default)]
+struct Trace(Rc<RefCell<Vec<String>>>);
+
+impl Trace {
+    fn say(&self, what: impl Into<String>) {
+        self.0.borrow_mut().push(what.into());
+    }
+
+    fn take(&self) -> String {
+        self.0.take().join(", ")
+    }
+}
+
+fn virtual_runner() -> Runner {
+    Runner::new().virtual_time(true)
+}
+
+#[test]
+fn run_gives_what_main_returns() {
+    assert_eq!(run(async { Ok(42) }).unwrap(), 42);
+    assert_eq!(message(run(async { Err::<(), _>(Error::msg("broken")) })), "Error: broken");
+    let panics = async {
+        if true {
+            panic!("in main");
+        }
+        Ok(())
+    };
+    assert_eq!(message(run(panics)), "PanicError: panicked: in main");
+    assert!(get_event_loop().is_err(), "no loop is left behind");
+}
+
+#[test]
+fn run_takes_any_awaitable() {
+    assert!(run(sleep(Duration::ZERO)).is_ok());
+    let outcome = run(async {
+        let future = asyncio_future::Future::new();
+        future.set_result(1)?;
+        future.await
+    });
+    assert_eq!(outcome.unwrap(), 1);
+}
+
+#[test]
+fn a_loop_that_runs_refuses_a_second_one() {
+    let outcome = run(async {
+        let within = "RuntimeError: asyncio.run() cannot be called from a running event loop";
+        assert_eq!(message(run(async { Ok(()) })), within);
+        let within = "RuntimeError: Runner.run() cannot be called from a running event loop";
+        assert_eq!(message(Runner::new().run(async { Ok(()) })), within);
+        Ok(())
+    });
+    outcome.unwrap();
+}
+
+#[test]
+fn a_closed_runner_runs_nothing() {
+    let mut runner = virtual_runner();
+    let event_loop = runner.get_loop().unwrap();
+    runner.close().unwrap();
+    runner.close().unwrap();
+    assert!(event_loop.is_closed());
+    assert_eq!(message(runner.run(async { Ok(()) })), "RuntimeError: Runner is closed");
+    assert_eq!(message(runner.get_loop()), "RuntimeError: Runner is closed");
+    // One that never had a loop makes none to close it.
+    Runner::new().loop_factory(|| panic!("not needed")).close().unwrap();
+}
+
+#[test]
+fn all_runs_of_a_runner_share_a_context_and_a_loop() {
+    static USER: ContextVar<&str> = ContextVar::with_default("user", "nobody");
+    let mut runner = virtual_runner();
+    let set = async {
+        USER.set("ann");
+        get_running_loop().map(|event_loop| event_loop.home())
+    };
+    let home = runner.run(set).unwrap();
+    assert_eq!(USER.get(), Some("nobody"));
+    assert_eq!(runner.run(async { Ok(USER.get()) }).unwrap(), Some("ann"));
+    let own = Context::new();
+    assert_eq!(runner.run_in(&own, async { Ok(USER.get()) }).unwrap(), Some("nobody"));
+    let set = async {
+        USER.set("bob");
+        Ok(())
+    };
+    runner.run_in(&own, set).unwrap();
+    assert_eq!(own.get(&USER), Some("bob"));
+    assert_eq!(runner.get_loop().unwrap().home(), home);
+    runner.close().unwrap();
+}
+
+#[test]
+fn the_loop_is_the_current_one_unless_a_factory_made_it() {
+    let mut runner = virtual_runner();
+    let event_loop = runner.get_loop().unwrap();
+    assert_eq!(get_event_loop().unwrap().home(), event_loop.home());
+    runner.close().unwrap();
+    assert!(get_event_loop().is_err());
+
+    let factory = || EventLoop::builder().virtual_time(true).build();
+    let mut runner = Runner::new().debug(true).loop_factory(factory);
+    assert!(runner.get_loop().unwrap().get_debug());
+    assert!(get_event_loop().is_err());
+    assert_eq!(runner.run(sleep(3600 * 1000 * MS)).unwrap(), ());
+    runner.close().unwrap();
+    let broken = Runner::new().loop_factory(|| Err(Error::msg("no loop"))).get_loop();
+    assert_eq!(message(broken), "Error: no loop");
+}
+
+#[test]
+fn what_is_left_is_cancelled_in_order_and_awaited() {
+    let trace = Trace::default();
+    let inside = trace.clone();
+    let main = async move {
+        for n in [1, 2] {
+            let trace = inside.clone();
+            drop(create_task(async move {
+                let outcome = sleep(3600 * 1000 * MS).await;
+                trace.say(format!("{n} is cancelled"));
+                sleep((3 - n) * MS).await?;
+                trace.say(format!("{n} has cleaned up"));
+                outcome
+            }));
+        }
+        sleep(MS).await
+    };
+    virtual_runner().with(|runner| runner.run(main)).unwrap();
+    assert_eq!(trace.take(), "1 is cancelled, 2 is cancelled, 2 has cleaned up, 1 has cleaned up");
+}
+
+#[test]
+fn what_the_rest_fails_with_goes_to_the_exception_handler() {
+    let seen = Trace::default();
+    let inside = seen.clone();
+    let mut runner = virtual_runner();
+    let main = async move {
+        get_running_loop()?.set_exception_handler(Some(Rc::new(move |_, context| {
+            let name = context.task().map(|task| task.name()).unwrap_or_default();
+            let error = context.exception().map(ToString::to_string).unwrap_or_default();
+            inside.say(format!("{} of {name}: {error}", context.message()));
+        })));
+        let fails = |n: u32| async move {
+            let _ = sleep(MS * 1000).await;
+            // The second fails before the first.
+            sleep((3 - n) * MS).await?;
+            Err::<(), _>(Error::msg(format!("failure {n}")))
+        };
+        drop(asyncio_task::Task::builder().name("one").create(fails(1)));
+        let kept = asyncio_task::Task::builder().name("two").create(fails(2));
+        let fine = create_task(async {
+            let _ = sleep(MS * 1000).await;
+            Ok(())
+        });
+        sleep(MS).await?;
+        Ok((kept, fine))
+    };
+    let kept = runner.run(main).unwrap();
+    runner.close().unwrap();
+    let report = "unhandled exception during asyncio.run() shutdown of";
+    assert_eq!(seen.take(), format!("{report} one: failure 1, {report} two: failure 2"));
+    drop(kept);
+    assert_eq!(seen.take(), "", "a failure is reported once");
+}
+
+#[test]
+fn the_end_waits_for_the_threads_of_the_default_executor() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    run(async move {
+        let job = move || {
+            thread::sleep(30 * MS);
+            done.send(()).is_ok()
+        };
+        get_running_loop()?.run_in_executor(None, job)?;
+        Ok(())
+    })
+    .unwrap();
+    assert!(is_done.try_recv().is_ok(), "run returned before its thread had finished");
+}
+
+#[test]
+fn a_runner_that_is_dropped_ends_everything_too() {
+    let trace = Trace::default();
+    let inside = trace.clone();
+    let mut runner = virtual_runner();
+    let event_loop = runner.get_loop().unwrap();
+    let main = async move {
+        drop(create_task(async move {
+            let outcome = sleep(MS * 1000).await;
+            inside.say("cancelled");
+            outcome
+        }));
+        sleep(MS).await
+    };
+    runner.run(main).unwrap();
+    drop(runner);
+    assert_eq!(trace.take(), "cancelled");
+    assert!(event_loop.is_closed());
+}
+
+#[test]
+fn a_task_that_never_ends_is_a_deadlock_and_the_loop_is_closed() {
+    let mut runner = virtual_runner();
+    let event_loop = runner.get_loop().unwrap();
+    let stubborn = async {
+        let never = asyncio_future::Future::<()>::new();
+        while never.clone().await.is_err() && !never.cancelled() {}
+        // It takes its cancellation for nothing, and waits for what nobody will set.
+        asyncio_future::Future::<()>::new().await
+    };
+    let main = async move {
+        drop(create_task(stubborn));
+        sleep(MS).await
+    };
+    runner.run(main).unwrap();
+    assert!(matches!(runner.close(), Err(Error::Deadlock(_))));
+    assert!(event_loop.is_closed());
+}
+
+#[test]
+fn the_error_of_main_is_the_context_of_an_error_at_the_end() {
+    let main = async {
+        drop(create_task(async {
+            let _ = sleep(MS * 1000).await;
+            asyncio_future::Future::<()>::new().await
+        }));
+        sleep(MS).await?;
+        Err::<(), _>(Error::msg("main failed"))
+    };
+    let error = virtual_runner().with(|runner| runner.run(main)).unwrap_err();
+    assert!(matches!(error, Error::Deadlock(_)));
+    assert_eq!(error.context().unwrap().to_string(), "main failed");
+}
+
+#[test]
+fn a_main_that_waits_for_nobody_of_ours_is_told_to_be_so() {
+    let outcome = virtual_runner().with(|runner| {
+        runner.run(async { cancellable(std::future::pending::<Result<()>>()).await })
+    });
+    let Err(Error::Deadlock(deadlock)) = outcome else { panic!("{outcome:?}") };
+    assert!(deadlock.to_string().contains("cancellable at "), "{deadlock}");
+}
+
+#[test]
+fn off_the_main_thread_ctrl_c_is_left_alone() {
+    // libtest runs tests in threads of their own, unless it is told to use one.
+    let task = |runner: &mut Runner| {
+        let event_loop = runner.get_loop().unwrap();
+        let task = event_loop.create_task(async { Ok(()) });
+        let interruption = event_loop.signals().interruptible(task.as_ref().clone());
+        interruption.is_some()
+    };
+    let armed = thread::spawn(move || task(&mut virtual_runner())).join().unwrap();
+    assert!(!armed);
+}
