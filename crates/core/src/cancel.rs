@@ -43,6 +43,7 @@ use crate::{
     wait_site::WaitSite,
 };
 use std::{
+    any::TypeId,
     cell::{Cell, RefCell},
     collections::BTreeMap,
     fmt,
@@ -67,6 +68,9 @@ pub struct TaskVTable {
     pub discard: unsafe fn(NonNull<TaskCell>),
     /// Gives the allocation back, on any thread.
     pub free: unsafe fn(NonNull<TaskCell>),
+    /// The type of the result, by which asyncio-task finds its own allocations again. Whoever makes
+    /// tasks of another layout gives a type that is private to them.
+    pub output: fn() -> TypeId,
 }
 
 /// What every task has. The first field of the task's allocation.
@@ -91,32 +95,36 @@ unsafe impl Sync for TaskCell {}
 // holds (listeners, targets, names, context values) is `Send`.
 unsafe impl Send for TaskCell {}
 
-/// The part of the cell that belongs to the task's thread.
+/// The part of the cell that belongs to the task's thread. In this order: what every step touches
+/// comes first, and the two words of the site do not stand side by side, so that they are copied one
+/// by one (a vector load of words that were stored just before stalls).
+#[repr(C)]
 pub(crate) struct Affine {
+    site_what: Cell<&'static &'static str>,
     pub(crate) key: Cell<Option<Key>>,
-    /// Its place in the order of creation.
-    sequence: u64,
-    spawned_at: &'static Location<'static>,
+    site_location: Cell<&'static Location<'static>>,
+    next: Cell<u32>,
+    /// In a step that throws: the number that the next wait had when the step began, else zero.
+    throw: Cell<u32>,
+    /// How many leaves are suspended, also those that are woken already.
+    armed: Cell<u32>,
     must_cancel: Cell<bool>,
     pub(crate) running: Cell<bool>,
     /// Whether it stands in the ready queue, or never will again.
     pub(crate) scheduled: Cell<bool>,
     /// Woken while it ran: to be scheduled when the step ends.
     pub(crate) rewake: Cell<bool>,
-    requests: Cell<u32>,
-    /// In a step that throws: the number that the next wait had when the step began, else zero.
-    throw: Cell<u32>,
     thrown: Cell<bool>,
-    next: Cell<u32>,
-    /// How many leaves are suspended, also those that are woken already.
-    armed: Cell<u32>,
-    target: Cell<Option<Target>>,
     /// Whether there is a target: most waits have none.
     has_target: Cell<bool>,
-    site: Cell<Option<WaitSite>>,
-    listeners: RefCell<Listeners>,
+    requests: Cell<u32>,
     context: RefCell<TaskContext>,
+    listeners: RefCell<Listeners>,
     cold: RefCell<Option<Box<Cold>>>,
+    target: Cell<Option<Target>>,
+    /// Its place in the order of creation.
+    sequence: u64,
+    spawned_at: &'static Location<'static>,
 }
 
 /// What few tasks have.
@@ -185,24 +193,25 @@ impl TaskCell {
             mailed: AtomicBool::new(false),
             unretrieved: AtomicBool::new(false),
             affine: Affine {
+                site_what: Cell::new(&""),
                 key: Cell::new(None),
-                sequence,
-                spawned_at,
+                site_location: Cell::new(spawned_at),
+                next: Cell::new(1),
+                throw: Cell::new(0),
+                armed: Cell::new(0),
                 must_cancel: Cell::new(false),
                 running: Cell::new(false),
                 scheduled: Cell::new(false),
                 rewake: Cell::new(false),
-                requests: Cell::new(0),
-                throw: Cell::new(0),
                 thrown: Cell::new(false),
-                next: Cell::new(1),
-                armed: Cell::new(0),
-                target: Cell::new(None),
                 has_target: Cell::new(false),
-                site: Cell::new(None),
-                listeners: RefCell::new(Listeners::new()),
+                requests: Cell::new(0),
                 context: RefCell::new(context),
+                listeners: RefCell::new(Listeners::new()),
                 cold: RefCell::new(None),
+                target: Cell::new(None),
+                sequence,
+                spawned_at,
             },
         }
     }
@@ -260,6 +269,11 @@ impl TaskCell {
         self.affine.key.get()
     }
 
+    /// The type of the task's result.
+    pub fn output(&self) -> TypeId {
+        (self.vtable.output)()
+    }
+
     /// Its place in the order of creation.
     pub fn sequence(&self) -> u64 {
         self.affine.sequence
@@ -307,10 +321,10 @@ impl TaskCell {
         if affine.armed.get() == 0 {
             return None;
         }
-        let first = (self.first.load(Ordering::Acquire) & STATE != IDLE).then(|| affine.site.get());
-        first
-            .flatten()
-            .or_else(|| Some(affine.cold.borrow().as_ref()?.others.first_key_value()?.1.site))
+        if self.first.load(Ordering::Acquire) & STATE != IDLE {
+            return Some(WaitSite::new(affine.site_what.get(), affine.site_location.get()));
+        }
+        affine.cold.borrow().as_ref()?.others.first_key_value().map(|(_, other)| other.site)
     }
 
     /// The number of outstanding cancel requests (`Task.cancelling`).
@@ -412,26 +426,27 @@ impl TaskCell {
 
 /// Waits: the task's side of [`Wait`](crate::wait::Wait).
 impl TaskCell {
-    /// Arms the first wait, if it is free. For the task that runs now. `state` is WAITING, or WOKEN for a bare yield.
+    /// Whether the first wait is free. For the task that runs now, as the three that follow.
     #[inline]
-    pub(crate) fn arm_first(
-        &self,
-        site: WaitSite,
-        target: Option<Target>,
-        state: u64,
-    ) -> Option<u32> {
+    pub(crate) fn may_arm_first(&self) -> bool {
+        self.first.load(Ordering::Relaxed) & STATE == IDLE
+    }
+
+    /// Arms the first wait, which is free. `state` is WAITING, or WOKEN for a bare yield.
+    #[inline(always)]
+    pub(crate) fn arm_first(&self, site: WaitSite, state: u64) -> u32 {
         let affine = &self.affine;
-        if self.first.load(Ordering::Relaxed) & STATE != IDLE {
-            return None;
-        }
         let number = affine.number();
-        affine.site.set(Some(site));
-        if let Some(target) = target {
-            affine.target.set(Some(target));
-            affine.has_target.set(true);
-        }
+        affine.site_what.set(site.what);
+        affine.site_location.set(site.location);
         self.first.store(u64::from(number) << 2 | state, Ordering::Release);
-        Some(number)
+        number
+    }
+
+    /// What a request to cancel goes to while the first wait lasts.
+    pub(crate) fn set_target(&self, target: Target) {
+        self.affine.target.set(Some(target));
+        self.affine.has_target.set(true);
     }
 
     /// Arms a wait beside the first.
@@ -462,29 +477,50 @@ impl TaskCell {
         self.first.compare_exchange(waiting, woken, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
+    /// The state of wait `number`, which is over if it is woken; `None` if this step throws, or the
+    /// wait is not the first. For the task that runs now.
+    #[inline]
+    pub(crate) fn resume_first(&self, number: u32) -> Option<u64> {
+        let wait = self.first.load(Ordering::Acquire);
+        if self.affine.throw.get() != 0 || wait >> 2 != u64::from(number) {
+            return None;
+        }
+        if wait & STATE == WOKEN {
+            self.end_first();
+        }
+        Some(wait & STATE)
+    }
+
+    /// Ends the first wait. Not with a swap: whoever wakes does so under the lock under which the
+    /// leaf ends its wait.
+    #[inline]
+    fn end_first(&self) {
+        self.first.store(IDLE, Ordering::Release);
+        self.affine.armed.set(self.affine.armed.get() - 1);
+        if self.affine.has_target.replace(false) {
+            drop(self.affine.target.take());
+        }
+    }
+
     /// Ends wait `number`, and tells in which state it was.
     #[inline]
     pub(crate) fn disarm_first(&self, number: u32) -> u64 {
-        let Some(affine) = self.affine() else { return IDLE };
-        if self.first_state(number).is_none_or(|state| state == IDLE) {
-            return IDLE;
+        match self.first_state(number) {
+            Some(state) if state != IDLE && self.is_local() => {
+                self.end_first();
+                state
+            }
+            _ => IDLE,
         }
-        // Not a swap: whoever wakes does so under the lock under which the leaf disarms.
-        let state = self.first.load(Ordering::Acquire) & STATE;
-        self.first.store(IDLE, Ordering::Release);
-        affine.armed.set(affine.armed.get() - 1);
-        if affine.has_target.replace(false) {
-            drop(affine.target.take());
-        }
-        state
     }
 
-    pub(crate) fn disarm_other(&self, number: u32) {
-        let Some(affine) = self.affine() else { return };
+    pub(crate) fn disarm_other(&self, number: u32) -> u64 {
+        let Some(affine) = self.affine() else { return IDLE };
         let other = affine.cold.borrow_mut().as_mut().and_then(|cold| cold.others.remove(&number));
         if other.is_some() {
             affine.armed.set(affine.armed.get() - 1);
         }
+        IDLE
     }
 
     pub(crate) fn take_wait_message(&self) -> CancelledError {
@@ -643,7 +679,7 @@ impl fmt::Debug for Step<'_> {
 impl<'a> Step<'a> {
     /// Makes the task current, in its context. `None` on a thread that is not the task's, or when
     /// its loop is closed: nothing may run then.
-    #[inline]
+    #[inline(always)]
     pub fn begin(cell: &'a TaskCell) -> Option<Step<'a>> {
         let affine = cell.affine()?;
         let scheduler = cell.home.local()?;
@@ -661,7 +697,7 @@ impl<'a> Step<'a> {
 
     /// Turns must-cancel into a throw. Returns the error with which the task has to end here and
     /// now, because it is suspended in nothing of ours, or did not start yet.
-    #[inline]
+    #[inline(always)]
     pub fn throw(&self) -> Option<CancelledError> {
         let affine = &self.cell.affine;
         if !affine.must_cancel.replace(false) {
@@ -676,7 +712,7 @@ impl<'a> Step<'a> {
     }
 
     /// The coroutine suspended: what is still undelivered goes to the wait it is suspended in.
-    #[inline]
+    #[inline(always)]
     pub fn suspend(self) {
         let affine = &self.cell.affine;
         if affine.throw.replace(0) != 0 && !affine.thrown.get() {
@@ -697,7 +733,7 @@ impl<'a> Step<'a> {
 }
 
 impl Drop for Step<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         let affine = &self.cell.affine;
         affine.throw.set(0);

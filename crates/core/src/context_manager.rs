@@ -51,7 +51,7 @@ pub trait AsyncContextManager: Sized {
         mut self,
         body: impl AsyncFnOnce(&mut Self::Target) -> Result<R>,
     ) -> impl Future<Output = Result<R>> {
-        let site = WaitSite::here("with");
+        let site = WaitSite::here(&"with");
         async move {
             let mut target = self.enter().await?;
             let outcome = guarded(Scope::new(body(&mut target), site)).await;

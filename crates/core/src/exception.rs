@@ -9,6 +9,7 @@ pub struct ExceptionContext {
     message: Cow<'static, str>,
     exception: Option<Error>,
     task: Option<TaskRef>,
+    future: Option<usize>,
     made_at: Option<&'static Location<'static>>,
     notes: Vec<(&'static str, String)>,
     values: Option<Values>,
@@ -21,6 +22,7 @@ impl ExceptionContext {
             message: message.into(),
             exception: None,
             task: None,
+            future: None,
             made_at: None,
             notes: Vec::new(),
             values: None,
@@ -38,6 +40,12 @@ impl ExceptionContext {
         self.values = task.context().map(|context| context.values());
         self.made_at = Some(task.spawned_at());
         self.task = Some(task);
+        self
+    }
+
+    /// Adds the number of the future it is about.
+    pub fn with_future(mut self, id: usize) -> Self {
+        self.future = Some(id);
         self
     }
 
@@ -75,6 +83,11 @@ impl ExceptionContext {
     /// The task it is about, if it is about one.
     pub fn task(&self) -> Option<&TaskRef> {
         self.task.as_ref()
+    }
+
+    /// The future it is about, if it is about one: what `Future::id` gave while it lived.
+    pub fn future(&self) -> Option<usize> {
+        self.future
     }
 
     /// Where the task, future or callback was made.

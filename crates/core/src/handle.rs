@@ -1,6 +1,7 @@
 //! [`Handle`] and [`TimerHandle`]: what `call_soon` and its like return.
 
 use crate::{
+    cancel::TaskContext,
     context::Context,
     home::{LoopRef, Mail},
     listeners::Parked,
@@ -19,14 +20,18 @@ use std::{
 /// It can be sent to other threads; there, [`cancel`](Handle::cancel) is sent to the loop.
 pub struct Handle {
     callback: Parked,
-    context: Context,
+    context: TaskContext,
     location: &'static Location<'static>,
     cancelled: AtomicBool,
 }
 
 impl Handle {
-    /// The handle of a callback that is registered.
-    pub fn new(callback: Parked, context: Context, location: &'static Location<'static>) -> Handle {
+    /// The handle of a callback that is registered, and runs in `context`.
+    pub fn new(
+        callback: Parked,
+        context: TaskContext,
+        location: &'static Location<'static>,
+    ) -> Handle {
         Handle { callback, context, location, cancelled: AtomicBool::new(false) }
     }
 
@@ -37,11 +42,11 @@ impl Handle {
             return;
         }
         let callback = self.callback;
-        if callback.home.is_local() {
+        if callback.place.local().is_some() {
             callback.cancel();
         } else {
             let cancel = Box::new(move || _ = callback.cancel());
-            let _ = callback.home.send(Mail::Quiet(cancel));
+            let _ = callback.place.send(Mail::Quiet(cancel));
         }
     }
 
@@ -50,9 +55,13 @@ impl Handle {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// The context in which the callback runs.
+    /// The context in which the callback runs: the one that it was given, or else a copy of the one
+    /// that was current when it was registered, as it was then.
     pub fn get_context(&self) -> Context {
-        self.context.clone()
+        match &self.context {
+            TaskContext::Own(values) => Context::of(values.clone()),
+            TaskContext::Shared(context) => context.clone(),
+        }
     }
 
     /// Where the callback was registered.

@@ -120,6 +120,39 @@ thread_local! {
     static ENTERED: Cell<Option<&'static Scheduler>> = const { Cell::new(None) };
 }
 
+/// The place of a loop, whichever lives there: one word, for what carries a [`Key`] beside it. Keys
+/// are never given twice in one place, so one of an earlier loop names nothing in a later.
+#[derive(Clone, Copy)]
+pub struct Place(&'static Home);
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl PartialEq for Place {
+    #[inline]
+    fn eq(&self, other: &Place) -> bool {
+        std::ptr::eq(self.0, other.0)
+    }
+}
+
+impl Place {
+    /// The data of the loop that lives there, if this is its thread.
+    #[inline]
+    pub fn local(self) -> Option<&'static Scheduler> {
+        let ours = self.0.thread.load(Ordering::Relaxed) == thread_id()
+            && self.0.id.load(Ordering::Relaxed) != 0;
+        ours.then_some(&self.0.scheduler)
+    }
+
+    /// Puts mail into the loop that lives there.
+    pub fn send(self, mail: Mail) -> Result<(), Mail> {
+        self.0.remote.push(self.0.id.load(Ordering::Relaxed), mail)
+    }
+}
+
 /// Names a loop. Copies may be kept and sent anywhere; most of what they can do works only on the
 /// loop's own thread, while the loop is open.
 #[derive(Clone, Copy)]
@@ -183,6 +216,12 @@ impl LoopRef {
             // In a thread that is ending the home stays with it, unused.
             let _ = VACANT.try_with(|vacant| vacant.0.borrow_mut().push(self.home));
         }
+    }
+
+    /// Where the loop lives.
+    #[inline]
+    pub fn place(self) -> Place {
+        Place(self.home)
     }
 
     /// A number that no other loop of the process has.

@@ -2,7 +2,7 @@
 //! and are told in the order in which they came.
 
 use crate::{
-    home::{LoopRef, Mail},
+    home::{Mail, Place},
     slots::Key,
     wait::{Waiter, Wakers},
 };
@@ -19,22 +19,22 @@ pub enum Listener {
 /// A callback that stands in the table of a loop until something makes it ready.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Parked {
-    pub(crate) home: LoopRef,
+    pub(crate) place: Place,
     pub(crate) key: Key,
 }
 
 impl Parked {
     /// Makes it ready, from any thread. Nothing happens if it ran, or its loop is closed.
     pub fn fire(self) {
-        match self.home.local() {
+        match self.place.local() {
             Some(scheduler) => scheduler.fire(self.key),
-            None => drop(self.home.send(Mail::Fire(self.key))),
+            None => drop(self.place.send(Mail::Fire(self.key))),
         }
     }
 
     /// Drops it without running it; false if it ran, or on another thread than its loop's.
     pub fn cancel(self) -> bool {
-        self.home.local().is_some_and(|scheduler| scheduler.cancel(self.key))
+        self.place.local().is_some_and(|scheduler| scheduler.cancel(self.key))
     }
 }
 

@@ -294,7 +294,7 @@ impl Scheduler {
         let home = self.check_open()?;
         let action = Action::Call(Box::new(callback));
         let key = self.callbacks.borrow_mut().park_until(nanos(when), action, context, location);
-        Ok(Parked { home, key })
+        Ok(Parked { place: home.place(), key })
     }
 
     /// A callback that [`Parked::fire`] makes ready.
@@ -306,7 +306,10 @@ impl Scheduler {
     ) -> Result<Parked> {
         let home = self.check_open()?;
         let action = Action::Call(Box::new(callback));
-        Ok(Parked { home, key: self.callbacks.borrow_mut().park(action, context, location) })
+        Ok(Parked {
+            place: home.place(),
+            key: self.callbacks.borrow_mut().park(action, context, location),
+        })
     }
 
     /// A timer that wakes a sleeper: no allocation.
@@ -319,7 +322,7 @@ impl Scheduler {
         let home = self.check_open()?;
         let (action, context) = (Action::Wake(waiter), Values::default());
         let key = self.callbacks.borrow_mut().park_until(nanos(when), action, context, location);
-        Ok(Parked { home, key })
+        Ok(Parked { place: home.place(), key })
     }
 
     /// A deadline of `task`: at `when` the task is cancelled, and [`is_expired`] says so until the
@@ -338,11 +341,11 @@ impl Scheduler {
         if when > self.time() {
             let mut callbacks = self.callbacks.borrow_mut();
             let key = callbacks.park_until(nanos(when), action, context, location);
-            return Ok(Parked { home, key });
+            return Ok(Parked { place: home.place(), key });
         }
         let key = self.callbacks.borrow_mut().park(action, context, location);
         self.ready.borrow_mut().push_back(Entry::Callback(key));
-        Ok(Parked { home, key })
+        Ok(Parked { place: home.place(), key })
     }
 
     /// Whether a deadline has passed.

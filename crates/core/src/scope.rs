@@ -51,7 +51,7 @@ pub fn cancellable<F, T>(body: F) -> Scope<F::IntoFuture>
 where
     F: IntoFuture<Output = Result<T>>,
 {
-    Scope::new(body.into_future(), WaitSite::here("cancellable"))
+    Scope::new(body.into_future(), WaitSite::here(&"cancellable"))
 }
 
 impl<F> Scope<F> {

@@ -12,7 +12,7 @@
 use crate::{
     CancelledError, Error,
     cancel::{CANCELLED, IDLE, TaskCell, WAITING, WOKEN},
-    home::{LoopRef, Mail, entered},
+    home::{Mail, Place, entered},
     slots::Key,
     sync::{AtomicU64, Mutex, Ordering},
     task_ref::TaskRef,
@@ -20,7 +20,7 @@ use crate::{
 };
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Waker},
 };
 
@@ -52,6 +52,8 @@ impl Target {
 /// A wait beside the first of its task, or one outside of our tasks.
 #[derive(Debug)]
 pub(crate) struct OtherWait {
+    /// In which task, if in one of ours.
+    armed: OnceLock<Armed>,
     state: AtomicU64,
     waker: Mutex<Waker>,
     message: Mutex<CancelledError>,
@@ -60,6 +62,7 @@ pub(crate) struct OtherWait {
 impl OtherWait {
     fn new(waker: &Waker, state: u64) -> Arc<OtherWait> {
         Arc::new(OtherWait {
+            armed: OnceLock::new(),
             state: AtomicU64::new(state),
             waker: Mutex::new(waker.clone()),
             message: Mutex::new(CancelledError::default()),
@@ -188,13 +191,13 @@ enum Link {
     #[default]
     Idle,
     First(Armed),
-    Other(Arc<OtherWait>, Option<Armed>),
+    Other(Arc<OtherWait>),
 }
 
 /// Where a wait is armed: enough to find the task again, and nothing that keeps it.
 #[derive(Clone, Copy, Debug)]
 struct Armed {
-    home: LoopRef,
+    place: Place,
     key: Key,
     number: u32,
 }
@@ -203,22 +206,40 @@ impl Armed {
     /// Whether it is a wait of `cell`, the task that runs now.
     #[inline]
     fn is_of(&self, cell: &TaskCell) -> bool {
-        cell.home() == self.home && cell.current_key() == Some(self.key)
+        cell.current_key() == Some(self.key) && cell.home().place() == self.place
     }
 
     /// Calls `f` with the task, on the task's own thread; not at all if the task is gone.
     fn with_task<R>(&self, f: impl FnOnce(&TaskCell) -> R) -> Option<R> {
-        self.home.local()?.with_task(self.key, f)
+        self.place.local()?.with_task(self.key, f)
     }
 }
 
 /// Calls `f` with the task that runs now on this thread.
-#[inline]
+#[inline(always)]
 pub(crate) fn with_current<R>(f: impl FnOnce(Option<&TaskCell>) -> R) -> R {
     match entered() {
         Some(scheduler) => scheduler.with_current(f),
         None => f(None),
     }
+}
+
+/// Arms a wait beside the first of the task that runs now, or outside of our tasks.
+#[cold]
+fn arm_other(
+    cx: &Context<'_>,
+    site: WaitSite,
+    target: Option<Target>,
+    state: u64,
+) -> Arc<OtherWait> {
+    let wait = OtherWait::new(cx.waker(), state);
+    with_current(|cell| {
+        if let Some((cell, key)) = cell.and_then(|cell| Some((cell, cell.current_key()?))) {
+            let number = cell.arm_other(wait.clone(), site, target);
+            let _ = wait.armed.set(Armed { place: cell.home().place(), key, number });
+        }
+    });
+    wait
 }
 
 impl Wait {
@@ -247,26 +268,23 @@ impl Wait {
         cx.waker().wake_by_ref();
     }
 
-    #[inline]
+    #[inline(always)]
     fn arm_as(&mut self, cx: &Context<'_>, site: WaitSite, target: Option<Target>, state: u64) {
         debug_assert!(!self.is_armed());
-        self.0 = with_current(|cell| {
-            let armed = |cell: &TaskCell, number| {
-                cell.current_key().map(|key| Armed { home: cell.home(), key, number })
-            };
-            let Some(cell) = cell.filter(|cell| cell.current_key().is_some()) else {
-                return Link::Other(OtherWait::new(cx.waker(), state), None);
-            };
-            if cell.is_own(cx.waker()) {
-                let first = cell.arm_first(site, target.clone(), state);
-                if let Some(armed) = first.and_then(|number| armed(cell, number)) {
-                    return Link::First(armed);
+        let first = with_current(|cell| {
+            let cell = cell.filter(|cell| cell.is_own(cx.waker()) && cell.may_arm_first())?;
+            Some((cell.home().place(), cell.current_key()?, cell))
+                .map(|(place, key, cell)| (place, key, cell.arm_first(site, state)))
+        });
+        match first {
+            Some((place, key, number)) => {
+                self.0 = Link::First(Armed { place, key, number });
+                if let Some(target) = target {
+                    with_current(|cell| cell.map(|cell| cell.set_target(target)));
                 }
             }
-            let wait = OtherWait::new(cx.waker(), state);
-            let number = cell.arm_other(wait.clone(), site, target);
-            Link::Other(wait, armed(cell, number))
-        });
+            None => self.0 = Link::Other(arm_other(cx, site, target, state)),
+        }
     }
 
     /// The other end, to be given to what is waited for. `None` if the wait is not armed, or its
@@ -278,7 +296,7 @@ impl Wait {
             Link::First(armed) => armed.with_task(|cell| {
                 Waiter(Kind::First { task: TaskRef::of(cell), number: armed.number })
             }),
-            Link::Other(wait, _) => Some(Waiter(Kind::Other(wait.clone()))),
+            Link::Other(wait) => Some(Waiter(Kind::Other(wait.clone()))),
         }
     }
 
@@ -287,8 +305,36 @@ impl Wait {
     /// If the leaf was moved to another task since, the wait is armed again there, and `replace`
     /// gets the new waiter in place of the old. The caller holds the lock under which wake-ups are
     /// given, so that none falls between the two.
-    #[inline]
+    #[inline(always)]
     pub fn poll(
+        &mut self,
+        cx: &Context<'_>,
+        site: WaitSite,
+        target: impl FnOnce() -> Option<Target>,
+        replace: impl FnOnce(Waiter),
+    ) -> Resume {
+        match self.look_fast(cx) {
+            Some(WAITING) => Resume::Pending,
+            Some(WOKEN) => {
+                self.0 = Link::Idle;
+                Resume::Woken
+            }
+            _ => self.poll_slow(cx, site, target, replace),
+        }
+    }
+
+    /// The state of a first wait in a step that does not throw; a woken one is over. This is what
+    /// nearly all polls see.
+    #[inline(always)]
+    fn look_fast(&self, cx: &Context<'_>) -> Option<u64> {
+        let Link::First(armed) = &self.0 else { return None };
+        with_current(|cell| {
+            let cell = cell.filter(|cell| armed.is_of(cell) && cell.is_own(cx.waker()))?;
+            cell.resume_first(armed.number)
+        })
+    }
+
+    fn poll_slow(
         &mut self,
         cx: &Context<'_>,
         site: WaitSite,
@@ -339,13 +385,14 @@ impl Wait {
                 }
                 (cell.first_state(armed.number), cell.take_throw(armed.number))
             }
-            (Link::Other(wait, Some(armed)), Some(cell)) if armed.is_of(cell) => {
+            (Link::Other(wait), cell) => {
+                let thrown = match (wait.armed.get(), cell) {
+                    (Some(armed), Some(cell)) if armed.is_of(cell) => cell.take_throw(armed.number),
+                    (None, None) => None,
+                    _ => return (None, None),
+                };
                 wait.renew(cx.waker());
-                (Some(wait.state.load(Ordering::Acquire)), cell.take_throw(armed.number))
-            }
-            (Link::Other(wait, None), None) => {
-                wait.renew(cx.waker());
-                (Some(wait.state.load(Ordering::Acquire)), None)
+                (Some(wait.state.load(Ordering::Acquire)), thrown)
             }
             _ => (None, None),
         }
@@ -355,7 +402,7 @@ impl Wait {
         match &self.0 {
             Link::Idle => CancelledError::default(),
             Link::First(armed) => armed.with_task(TaskCell::take_wait_message).unwrap_or_default(),
-            Link::Other(wait, _) => std::mem::take(&mut *wait.message.lock()),
+            Link::Other(wait) => std::mem::take(&mut *wait.message.lock()),
         }
     }
 
@@ -363,12 +410,14 @@ impl Wait {
     /// replaces any result but a cancellation.
     #[inline]
     pub fn finish(&mut self) -> Option<Error> {
-        let thrown = match &self.0 {
-            Link::First(armed) | Link::Other(_, Some(armed)) => {
-                with_current(|cell| cell.filter(|cell| armed.is_of(cell))?.take_throw(armed.number))
-            }
-            _ => None,
+        let armed = match &self.0 {
+            Link::Idle => return None,
+            Link::First(armed) => Some(armed),
+            Link::Other(wait) => wait.armed.get(),
         };
+        let thrown = armed.and_then(|armed| {
+            with_current(|cell| cell.filter(|cell| armed.is_of(cell))?.take_throw(armed.number))
+        });
         self.disarm();
         thrown.map(Error::Cancelled)
     }
@@ -378,38 +427,36 @@ impl Wait {
     /// false: there, ask the [`Waiter`] before.
     #[inline]
     pub fn disarm(&mut self) -> bool {
-        match std::mem::take(&mut self.0) {
-            Link::Idle => false,
+        let woken = match &self.0 {
+            Link::Idle => return false,
             Link::First(armed) => {
-                let disarm = |cell: &TaskCell| cell.disarm_first(armed.number);
-                match with_current(|cell| cell.filter(|cell| armed.is_of(cell)).map(disarm)) {
-                    Some(state) => state == WOKEN,
-                    None => armed.disarm_elsewhere(move |cell| cell.disarm_first(armed.number)),
-                }
+                let disarm = |cell: &TaskCell| cell.disarm_first(armed.number) == WOKEN;
+                with_current(|cell| cell.filter(|cell| armed.is_of(cell)).map(disarm))
+                    .unwrap_or_else(|| armed.disarm_elsewhere(TaskCell::disarm_first))
             }
-            Link::Other(wait, armed) => {
-                if let Some(armed) = armed {
-                    armed.disarm_elsewhere(move |cell| {
-                        cell.disarm_other(armed.number);
-                        IDLE
-                    });
+            Link::Other(wait) => {
+                if let Some(armed) = wait.armed.get() {
+                    armed.disarm_elsewhere(TaskCell::disarm_other);
                 }
                 wait.state.swap(IDLE, Ordering::AcqRel) == WOKEN
             }
-        }
+        };
+        self.0 = Link::Idle;
+        woken
     }
 }
 
 impl Armed {
     /// Ends a wait of a task that does not run now, or of another thread.
     #[cold]
-    fn disarm_elsewhere(self, disarm: impl FnOnce(&TaskCell) -> u64 + Send + 'static) -> bool {
-        if self.home.is_local() {
-            return self.with_task(disarm) == Some(WOKEN);
+    fn disarm_elsewhere(self, disarm: fn(&TaskCell, u32) -> u64) -> bool {
+        let here = move || self.with_task(|cell| disarm(cell, self.number)) == Some(WOKEN);
+        if self.place.local().is_some() {
+            return here();
         }
         // The leaf was moved to another thread: its task learns of it there.
-        let there = move || _ = self.with_task(disarm);
-        let _ = self.home.send(Mail::Quiet(Box::new(there)));
+        let there = move || _ = here();
+        let _ = self.place.send(Mail::Quiet(Box::new(there)));
         false
     }
 }

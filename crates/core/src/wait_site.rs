@@ -8,19 +8,24 @@ use std::{fmt, panic::Location};
 /// the program called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitSite {
-    what: &'static str,
-    location: &'static Location<'static>,
+    /// A thin pointer: a site is stored at each suspension, and two words are cheaper than three.
+    pub(crate) what: &'static &'static str,
+    pub(crate) location: &'static Location<'static>,
 }
 
 impl WaitSite {
     /// The site of `what`, called where the caller of this function was called.
     #[track_caller]
-    pub fn here(what: &'static str) -> WaitSite {
+    #[inline]
+    pub const fn here(what: &'static &'static str) -> WaitSite {
         WaitSite { what, location: Location::caller() }
     }
 
     /// The site of `what`, called at `location`.
-    pub const fn new(what: &'static str, location: &'static Location<'static>) -> WaitSite {
+    pub const fn new(
+        what: &'static &'static str,
+        location: &'static Location<'static>,
+    ) -> WaitSite {
         WaitSite { what, location }
     }
 

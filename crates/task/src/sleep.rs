@@ -43,7 +43,7 @@ pub struct Sleep<T = ()> {
 /// ```
 #[track_caller]
 pub fn sleep(delay: Duration) -> Sleep {
-    let site = WaitSite::here("sleep");
+    let site = WaitSite::here(&"sleep");
     Sleep { delay, result: Some(()), site, wait: Wait::new(), timer: None }
 }
 
@@ -101,15 +101,19 @@ impl<T> Future for Sleep<T> {
                 scheduler.replace_waiter(timer, waiter);
             }
         };
-        let resume = this.wait.poll(cx, this.site, || None, replace);
-        if matches!(resume, Resume::Pending) {
-            return Poll::Pending;
+        match this.wait.poll(cx, this.site, || None, replace) {
+            Resume::Pending => Poll::Pending,
+            Resume::Cancelled { error, .. } => {
+                this.stop();
+                Poll::Ready(Err(error))
+            }
+            Resume::Woken => {
+                // The timer is over: it has fired.
+                this.timer = None;
+                let ended = || Error::runtime("sleep: polled after its end");
+                Poll::Ready(this.result.take().ok_or_else(ended))
+            }
         }
-        this.stop();
-        Poll::Ready(match resume {
-            Resume::Cancelled { error, .. } => Err(error),
-            _ => this.result.take().ok_or_else(|| Error::runtime("sleep: polled after its end")),
-        })
     }
 }
 

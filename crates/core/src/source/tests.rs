@@ -8,7 +8,7 @@ use crate::{
     task_ref::TaskRef,
 };
 use std::{
-    any::Any,
+    any::{Any, TypeId},
     cell::RefCell,
     os::unix::net::UnixStream,
     panic::Location,
@@ -138,6 +138,7 @@ static BY_HAND: TaskVTable = TaskVTable {
     discard: |_| {},
     // SAFETY: `Task::new` made it from a box, and this is called once.
     free: |cell| drop(unsafe { Box::from_raw(cell.as_ptr()) }),
+    output: TypeId::of::<Task>,
 };
 
 impl Task {
@@ -212,7 +213,7 @@ impl Future for ReadByte<'_> {
             bytes.truncate(n);
             Ok(bytes)
         };
-        let site = WaitSite::here("read_byte");
+        let site = WaitSite::here(&"read_byte");
         this.source
             .poll_io(cx, &mut this.turn, Direction::Read, site, operation, |b| b.len() < room)
             .map(|outcome| Ok(outcome??))
@@ -462,7 +463,7 @@ fn readable_waits_and_clear_readiness_makes_it_wait_again() {
     let bench = Bench::new();
     let (source, _theirs) = pair();
     let task = Task::new(&bench);
-    let site = WaitSite::here("test");
+    let site = WaitSite::here(&"test");
     assert!(task.poll(&mut source.writable(site)).is_ready());
     assert!(task.poll(&mut source.readable(site)).is_ready());
     source.clear_readiness(Direction::Read);
