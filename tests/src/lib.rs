@@ -1,1 +1,3 @@
-//! Integration tests of the workspace.
+//! Integration tests of the workspace, and what they have in common.
+
+pub mod conformance;

@@ -6,8 +6,10 @@ use asyncio_loop::EventLoop;
 use asyncio_task::{Task, create_task, current_task, sleep, timeout};
 use std::{
     cell::{Cell, RefCell},
-    future::Future,
+    future::{Future, poll_fn},
+    pin::Pin,
     rc::Rc,
+    task::Poll,
     thread,
     time::Duration,
 };
@@ -747,6 +749,105 @@ fn a_reset_breaks_the_waits_and_the_barrier_can_be_used_at_once() {
         late.cancel();
         assert!(cancelled(late.await));
         assert_eq!(barrier.n_waiting(), 0);
+        Ok(())
+    });
+}
+
+/// A wait that tasks hand to each other.
+type Shared<F> = Rc<RefCell<Pin<Box<F>>>>;
+
+/// A task that is suspended in a wait which it does not own.
+fn suspend_in<F>(wait: &Shared<F>) -> Task<()>
+where
+    F: Future<Output: 'static> + 'static,
+{
+    let wait = wait.clone();
+    create_task(async move {
+        let mut first = true;
+        poll_fn(|cx| {
+            if first {
+                first = false;
+                return wait.borrow_mut().as_mut().poll(cx).map(drop);
+            }
+            Poll::Ready(())
+        })
+        .await;
+        Ok(())
+    })
+}
+
+#[test]
+fn a_wait_that_leaves_its_finished_task_keeps_its_wake_up() {
+    run(async {
+        let lock: &'static Lock = Box::leak(Box::new(Lock::new(())));
+        std::mem::forget(lock.acquire().await?);
+        let wait = Rc::new(RefCell::new(Box::pin(lock.acquire())));
+        let a = suspend_in(&wait);
+        briefly().await?;
+        lock.release()?;
+        a.await?;
+        // It was woken in a task that is gone.
+        let guard = poll_fn(|cx| wait.borrow_mut().as_mut().poll(cx)).await?;
+        drop(guard);
+        assert!(!lock.locked());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_wait_that_leaves_its_cancelled_task_is_served_after_all() {
+    run(async {
+        let lock: &'static Lock = Box::leak(Box::new(Lock::new(())));
+        std::mem::forget(lock.acquire().await?);
+        let wait = Rc::new(RefCell::new(Box::pin(lock.acquire())));
+        let a = suspend_in(&wait);
+        briefly().await?;
+        a.cancel();
+        // Passed over: its task is cancelled. But then it is polled in another.
+        lock.release()?;
+        drop(poll_fn(|cx| wait.borrow_mut().as_mut().poll(cx)).await?);
+
+        let semaphore: &'static Semaphore = Box::leak(Box::new(Semaphore::new(0)));
+        let wait = Rc::new(RefCell::new(Box::pin(semaphore.acquire())));
+        let b = suspend_in(&wait);
+        briefly().await?;
+        b.cancel();
+        semaphore.release();
+        drop(poll_fn(|cx| wait.borrow_mut().as_mut().poll(cx)).await?);
+        assert_eq!(semaphore.value(), 1);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_wait_that_leaves_for_another_thread_keeps_its_wake_up() {
+    run(async {
+        static LOCK: Lock<i32> = Lock::new(1);
+        let held = LOCK.acquire().await?;
+        let mut wait = Box::pin(LOCK.acquire());
+        poll_fn(|cx| {
+            assert!(wait.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        drop(held);
+        let mut other = Box::pin(LOCK.acquire());
+        poll_fn(|cx| {
+            assert!(other.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        let elsewhere = thread::spawn(move || {
+            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+            match wait.as_mut().poll(&mut cx) {
+                Poll::Ready(guard) => *guard.unwrap() += 1,
+                Poll::Pending => panic!("the lock was given to this wait"),
+            }
+            // One that is dropped elsewhere passes its turn on, too.
+            drop(other);
+        });
+        elsewhere.join().unwrap();
+        assert_eq!(*LOCK.acquire().await?, 2);
         Ok(())
     });
 }

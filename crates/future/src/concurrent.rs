@@ -233,7 +233,7 @@ impl<T> fmt::Debug for ConcurrentFuture<T> {
 /// `Runtime` without a running loop.
 #[track_caller]
 pub fn wrap_future<T: Send + 'static>(source: ConcurrentFuture<T>) -> Result<Future<T>> {
-    let site = WaitSite::here("wrap_future");
+    let site = WaitSite::here(&"wrap_future");
     let scheduler =
         entered().ok_or_else(|| Error::runtime("wrap_future: no running event loop"))?;
     let home = scheduler.check_open()?;

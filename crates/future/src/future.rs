@@ -34,6 +34,7 @@ impl<T> Drop for Inner<T> {
             drop(state);
             ExceptionContext::new("Future exception was never retrieved")
                 .with_exception(error)
+                .with_future(&raw const *self as *const () as usize)
                 .with_origin(self.head.made_at())
                 .report(self.head.home());
         }
@@ -122,7 +123,7 @@ impl<T> Future<T> {
     #[track_caller]
     #[allow(clippy::new_without_default)] // A default future would never be what is wanted.
     pub fn new() -> Future<T> {
-        Future::of_operation(WaitSite::here("Future"), None)
+        Future::of_operation(WaitSite::here(&"Future"), None)
     }
 
     /// A pending future of an operation that was called at `site`, which is where those who await it

@@ -114,7 +114,7 @@ impl Barrier {
     /// ```
     #[track_caller]
     pub fn wait(&self) -> BarrierWait<'_> {
-        let site = WaitSite::here("Barrier.wait");
+        let site = WaitSite::here(&"Barrier.wait");
         BarrierWait {
             barrier: self,
             acquire: self.raw.acquire(site),
@@ -142,7 +142,7 @@ impl Barrier {
     /// ```
     #[track_caller]
     pub fn reset(&self) -> BarrierChange<'_> {
-        self.change(Phase::Resetting, WaitSite::here("Barrier.reset"))
+        self.change(Phase::Resetting, WaitSite::here(&"Barrier.reset"))
     }
 
     /// Breaks the barrier (`Barrier.abort`). Whoever waits, or comes, gets `BrokenBarrier`, until it
@@ -164,7 +164,7 @@ impl Barrier {
     /// ```
     #[track_caller]
     pub fn abort(&self) -> BarrierChange<'_> {
-        self.change(Phase::Broken, WaitSite::here("Barrier.abort"))
+        self.change(Phase::Broken, WaitSite::here(&"Barrier.abort"))
     }
 
     fn change(&self, to: Phase, site: WaitSite) -> BarrierChange<'_> {

@@ -108,7 +108,7 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
     /// ```
     #[track_caller]
     pub fn acquire(&self) -> ConditionAcquire<'_, T> {
-        let acquire = self.lock().acquire_at(WaitSite::here("Condition.acquire"));
+        let acquire = self.lock().acquire_at(WaitSite::here(&"Condition.acquire"));
         ConditionAcquire { acquire, line: &self.line }
     }
 
@@ -275,7 +275,7 @@ impl<'a, T> ConditionGuard<'a, T> {
     /// ```
     #[track_caller]
     pub fn wait(&mut self) -> GuardWait<'_, 'a, T> {
-        let waiting = self.waiting(WaitSite::here("Condition.wait"));
+        let waiting = self.waiting(WaitSite::here(&"Condition.wait"));
         GuardWait { guard: self, waiting }
     }
 
@@ -301,7 +301,7 @@ impl<'a, T> ConditionGuard<'a, T> {
     where
         P: FnMut(&mut T) -> bool,
     {
-        let waiting = self.waiting(WaitSite::here("Condition.wait_for"));
+        let waiting = self.waiting(WaitSite::here(&"Condition.wait_for"));
         GuardWaitFor { wait: GuardWait { guard: self, waiting }, predicate }
     }
 

@@ -96,7 +96,7 @@ impl Event {
     /// ```
     #[track_caller]
     pub fn wait(&self) -> EventWait<'_> {
-        EventWait { event: self, place: Place::new(), site: WaitSite::here("Event.wait") }
+        EventWait { event: self, place: Place::new(), site: WaitSite::here(&"Event.wait") }
     }
 }
 

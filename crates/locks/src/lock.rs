@@ -82,7 +82,7 @@ impl<T: ?Sized> Lock<T> {
     /// ```
     #[track_caller]
     pub fn acquire(&self) -> Acquire<'_, T> {
-        self.acquire_at(WaitSite::here("Lock.acquire"))
+        self.acquire_at(WaitSite::here(&"Lock.acquire"))
     }
 
     pub(crate) fn acquire_at(&self, site: WaitSite) -> Acquire<'_, T> {
@@ -118,7 +118,7 @@ impl<T: ?Sized> Lock<T> {
     #[cfg(not(loom))]
     #[track_caller]
     pub fn acquire_blocking(&self) -> LockGuard<'_, T> {
-        let site = WaitSite::here("Lock.acquire_blocking");
+        let site = WaitSite::here(&"Lock.acquire_blocking");
         loop {
             // Nothing but a task can be cancelled; should this thread be in one, it goes on waiting.
             if let Ok(guard) = crate::blocking::block_on(self.acquire_at(site)) {

@@ -87,7 +87,7 @@ impl Semaphore {
     /// ```
     #[track_caller]
     pub fn acquire(&self) -> SemaphoreAcquire<'_> {
-        self.acquire_at(None, WaitSite::here("Semaphore.acquire"))
+        self.acquire_at(None, WaitSite::here(&"Semaphore.acquire"))
     }
 
     fn acquire_at(&self, bound: Option<usize>, site: WaitSite) -> SemaphoreAcquire<'_> {
@@ -329,7 +329,7 @@ impl BoundedSemaphore {
     /// ```
     #[track_caller]
     pub fn acquire(&self) -> SemaphoreAcquire<'_> {
-        let site = WaitSite::here("BoundedSemaphore.acquire");
+        let site = WaitSite::here(&"BoundedSemaphore.acquire");
         self.semaphore.acquire_at(Some(self.bound), site)
     }
 

@@ -24,6 +24,9 @@
 //! An inbox is part of its home, and like it never freed: the loops that live there after one
 //! another use it in turn.
 
+#[cfg(test)]
+mod tests;
+
 use asyncio_core::{
     home::{Mail, Remote},
     sync::{AtomicPtr, AtomicU8, AtomicU64, Ordering},

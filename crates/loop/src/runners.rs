@@ -10,7 +10,7 @@ use crate::{
 };
 use asyncio_core::{
     Error, KeyboardInterrupt, Result,
-    context::{Context, current_values},
+    context::{Context, Values, current_values, with_values},
     exception::{self, ExceptionContext, Level},
     listeners::Listener,
 };
@@ -90,7 +90,8 @@ enum State {
     Created,
     Open {
         event_loop: EventLoop,
-        context: Context,
+        /// The context variables that one run leaves to the next.
+        values: Values,
         /// Whether the loop was made the current one of the thread.
         is_current: bool,
     },
@@ -142,26 +143,24 @@ impl Runner {
         self
     }
 
-    /// The loop and the context of the runs.
-    fn open(&mut self) -> Result<(EventLoop, Context)> {
+    /// Makes the loop, if there is none yet.
+    fn open(&mut self) -> Result<(&EventLoop, &mut Values)> {
         if let State::Created = self.state {
             let is_current = self.loop_factory.is_none();
             let event_loop = match self.loop_factory.take() {
                 Some(factory) => factory()?,
-                None => {
-                    let event_loop =
-                        EventLoop::builder().virtual_time(self.virtual_time).build()?;
-                    set_event_loop(event_loop.clone());
-                    event_loop
-                }
+                None => EventLoop::builder().virtual_time(self.virtual_time).build()?,
             };
+            if is_current {
+                set_event_loop(event_loop.clone());
+            }
             if let Some(debug) = self.debug {
                 event_loop.set_debug(debug);
             }
-            self.state = State::Open { event_loop, context: Context::current(), is_current };
+            self.state = State::Open { event_loop, values: current_values(), is_current };
         }
-        match &self.state {
-            State::Open { event_loop, context, .. } => Ok((event_loop.clone(), context.clone())),
+        match &mut self.state {
+            State::Open { event_loop, values, .. } => Ok((event_loop, values)),
             _ => Err(Error::runtime("Runner is closed")),
         }
     }
@@ -171,7 +170,7 @@ impl Runner {
     /// # Errors
     /// `Runtime` if the runner is closed; what the system says if the loop cannot be made.
     pub fn get_loop(&mut self) -> Result<EventLoop> {
-        self.open().map(|(event_loop, _)| event_loop)
+        self.open().map(|(event_loop, _)| event_loop.clone())
     }
 
     /// Runs `main` as a task until it is done (`Runner.run`).
@@ -214,14 +213,22 @@ impl Runner {
             let message = "Runner.run() cannot be called from a running event loop";
             return Err(Error::runtime(message));
         }
-        let (event_loop, shared) = self.open()?;
-        let task = task.context(context.unwrap_or(shared));
-        let main = event_loop.create_task_with(task, main);
+        let (event_loop, values) = self.open()?;
+        let is_own = context.is_some();
+        // A task with variables of its own enters and leaves its steps faster than one that shares a
+        // context: so the variables go into the main task, and come back when it is done.
+        let main = match context {
+            Some(context) => event_loop.create_task_with(task.context(context), main),
+            None => with_values(values.clone(), || event_loop.create_task_with(task, main)),
+        };
         let task: AnyTask = (*main).clone();
         let interruption = event_loop.signals().interruptible(task.as_ref().clone());
         let outcome = event_loop.run_until_complete(main);
         let interrupted = interruption.as_ref().map_or(Interrupted::No, Interruption::outcome);
         drop(interruption);
+        if let (false, Some(context)) = (is_own, task.get_context()) {
+            *values = context.values();
+        }
         match (outcome, interrupted) {
             (Err(Error::Cancelled(error)), Interrupted::Cancelled) if task.uncancel() == 0 => {
                 let interrupt = Error::from(KeyboardInterrupt::default());

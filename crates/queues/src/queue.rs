@@ -198,7 +198,7 @@ impl<O: Order> OrderedQueue<O> {
     /// ```
     #[track_caller]
     pub fn put(&self, item: O::Item) -> Put<'_, O> {
-        Put::new(self, item, WaitSite::here("Queue.put"))
+        Put::new(self, item, WaitSite::here(&"Queue.put"))
     }
 
     /// Takes the next item out, as soon as there is one (`Queue.get`). Does not suspend if there is
@@ -222,7 +222,7 @@ impl<O: Order> OrderedQueue<O> {
     /// ```
     #[track_caller]
     pub fn get(&self) -> Get<'_, O> {
-        Get::new(self, WaitSite::here("Queue.get"))
+        Get::new(self, WaitSite::here(&"Queue.get"))
     }
 
     /// Puts an item in, if there is a free place (`Queue.put_nowait`).
@@ -275,7 +275,7 @@ impl<O: Order> OrderedQueue<O> {
     #[cfg(not(loom))]
     #[track_caller]
     pub fn put_blocking(&self, item: O::Item) -> Result<(), PutError<O::Item>> {
-        let site = WaitSite::here("Queue.put_blocking");
+        let site = WaitSite::here(&"Queue.put_blocking");
         asyncio_locks::blocking::block_on(Put::new(self, item, site))
     }
 
@@ -296,7 +296,7 @@ impl<O: Order> OrderedQueue<O> {
     #[cfg(not(loom))]
     #[track_caller]
     pub fn get_blocking(&self) -> Result<O::Item> {
-        let site = WaitSite::here("Queue.get_blocking");
+        let site = WaitSite::here(&"Queue.get_blocking");
         asyncio_locks::blocking::block_on(Get::new(self, site))
     }
 
@@ -335,7 +335,7 @@ impl<O: Order> OrderedQueue<O> {
     /// ```
     #[track_caller]
     pub fn join(&self) -> Join<'_, O> {
-        Join::new(self, WaitSite::here("Queue.join"))
+        Join::new(self, WaitSite::here(&"Queue.join"))
     }
 
     /// Shuts the queue down (`Queue.shutdown`): from now on, putting is an error, and so is getting

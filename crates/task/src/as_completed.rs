@@ -54,7 +54,7 @@ where
     <I::Item as IntoFuture>::IntoFuture: 'static,
     T: 'static,
 {
-    let site = WaitSite::here("as_completed");
+    let site = WaitSite::here(&"as_completed");
     let mut known = HashSet::new();
     let children: Vec<Child<T>> = (awaitables.into_iter())
         .map(|awaitable| Child::ensure(awaitable, site.location()))

@@ -341,6 +341,7 @@ fn read_either<F: StdFuture<Output = Result<T>> + 'static, T: 'static>(
 }
 
 /// A task as it is, anything else as a new task of the running loop (`asyncio.ensure_future`).
+#[must_use = "a task that nobody awaits fails unseen; drop the handle to let it run on"]
 #[track_caller]
 pub fn ensure_future<F, T>(awaitable: F) -> Task<T>
 where

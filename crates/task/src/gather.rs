@@ -36,12 +36,9 @@ where
     <I::Item as IntoFuture>::IntoFuture: 'static,
     T: 'static,
 {
-    let site = WaitSite::here("gather");
-    let children = awaitables
-        .into_iter()
-        .map(|a| Box::new(Child::ensure(a, site.location())) as Box<dyn Part<T>>)
-        .collect();
-    Gather::start(children, site)
+    let site = WaitSite::here(&"gather");
+    let child = |awaitable| Box::new(Child::ensure(awaitable, site.location())) as Box<_>;
+    Gather::start(awaitables.into_iter().map(child), site)
 }
 
 /// What [`gather`] returns. Awaiting it gives the results.
@@ -56,7 +53,11 @@ pub struct Gather<T> {
 pub struct GatherAll<T>(Gather<T>);
 
 impl<T: 'static> Gather<T> {
-    pub(crate) fn start(children: Vec<Box<dyn Part<T>>>, site: WaitSite) -> Gather<T> {
+    /// A child is made when the one before it is listened to.
+    pub(crate) fn start(
+        children: impl IntoIterator<Item = Box<dyn Part<T>>>,
+        site: WaitSite,
+    ) -> Gather<T> {
         Gather { gathering: Gathering::start(children), site }
     }
 
@@ -65,20 +66,43 @@ impl<T: 'static> Gather<T> {
         GatherAll(self)
     }
 
+    /// Gives the results in another collection than a `Vec`, or as whatever else is made from them.
+    /// Of the future, [`into_inner`](Take::into_inner) gives what `into_inner` gives here.
+    ///
+    /// ```
+    /// # use std::collections::HashSet;
+    /// # async fn example() -> asyncio_core::Result<()> {
+    /// let parities: HashSet<i32> = asyncio_task::gather((1..9).map(async |n| Ok(n % 2))).collect().await?;
+    /// assert_eq!(parities.len(), 2);
+    /// # Ok(()) }
+    /// ```
+    pub fn collect<C: FromIterator<T> + 'static>(self) -> Take<C> {
+        let future = self.future();
+        Gathering::finish_into(&self.gathering, Box::new(Results(future.clone())));
+        future.take()
+    }
+
     /// The future itself, which can be cancelled, given callbacks, and awaited by many.
     pub fn into_inner(self) -> Future<Vec<T>> {
-        let future = Future::of_operation(self.site, Some(canceller(&self.gathering)));
-        Gathering::finish_into(&self.gathering, Outer::Results(future.clone()));
-        future
+        self.collect().into_inner()
+    }
+
+    fn future<C>(&self) -> Future<C> {
+        Future::of_operation(self.site, Some(canceller(&self.gathering)))
     }
 }
 
 impl<T: 'static> GatherAll<T> {
+    /// Gives the outcomes in another collection than a `Vec`: see [`Gather::collect`].
+    pub fn collect<C: FromIterator<Result<T>> + 'static>(self) -> Take<C> {
+        let future = self.0.future();
+        Gathering::finish_into(&self.0.gathering, Box::new(Outcomes(future.clone())));
+        future.take()
+    }
+
     /// The future itself, which can be cancelled, given callbacks, and awaited by many.
     pub fn into_inner(self) -> Future<Vec<Result<T>>> {
-        let future = Future::of_operation(self.0.site, Some(canceller(&self.0.gathering)));
-        Gathering::finish_into(&self.0.gathering, Outer::Outcomes(future.clone()));
-        future
+        self.collect().into_inner()
     }
 }
 
@@ -87,7 +111,7 @@ impl<T: 'static> IntoFuture for Gather<T> {
     type IntoFuture = Take<Vec<T>>;
 
     fn into_future(self) -> Take<Vec<T>> {
-        self.into_inner().take()
+        self.collect()
     }
 }
 
@@ -96,7 +120,7 @@ impl<T: 'static> IntoFuture for GatherAll<T> {
     type IntoFuture = Take<Vec<Result<T>>>;
 
     fn into_future(self) -> Take<Vec<Result<T>>> {
-        self.into_inner().take()
+        self.collect()
     }
 }
 
@@ -112,11 +136,50 @@ impl<T> fmt::Debug for GatherAll<T> {
     }
 }
 
-/// The future that the caller has, once it has said which it wants.
-enum Outer<T> {
-    Undecided,
-    Results(Future<Vec<T>>),
-    Outcomes(Future<Vec<Result<T>>>),
+/// The future that the caller has, whatever it collects.
+trait Outer<T> {
+    fn done(&self) -> bool;
+    /// Whether the first error is the result.
+    fn ends_at_error(&self) -> bool;
+    fn fail(&self, error: Error);
+    fn complete(&self, outcomes: Vec<Result<T>>);
+}
+
+struct Results<C>(Future<C>);
+struct Outcomes<C>(Future<C>);
+
+// None of these can fail but for a future that somebody else has set: then that stays.
+impl<T, C: FromIterator<T>> Outer<T> for Results<C> {
+    fn done(&self) -> bool {
+        self.0.done()
+    }
+    fn ends_at_error(&self) -> bool {
+        true
+    }
+    fn fail(&self, error: Error) {
+        let _ = self.0.set_exception(error);
+    }
+    fn complete(&self, outcomes: Vec<Result<T>>) {
+        match outcomes.into_iter().collect() {
+            Ok(results) => drop(self.0.set_result(results)),
+            Err(error) => self.fail(error),
+        }
+    }
+}
+
+impl<T, C: FromIterator<Result<T>>> Outer<T> for Outcomes<C> {
+    fn done(&self) -> bool {
+        self.0.done()
+    }
+    fn ends_at_error(&self) -> bool {
+        false
+    }
+    fn fail(&self, error: Error) {
+        let _ = self.0.set_exception(error);
+    }
+    fn complete(&self, outcomes: Vec<Result<T>>) {
+        drop(self.0.set_result(outcomes.into_iter().collect()));
+    }
 }
 
 struct Gathering<T> {
@@ -126,69 +189,62 @@ struct Gathering<T> {
     arguments: Vec<usize>,
     /// The children that are done, in the order in which that was seen.
     finished: Vec<usize>,
-    outer: Outer<T>,
-    request: Arc<Request>,
+    /// Not there until the caller has said what it wants.
+    outer: Option<Box<dyn Outer<T>>>,
+    cancel_requested: Arc<AtomicBool>,
 }
 
 /// What cancels the children. It knows nothing of `T`, so that it can be sent anywhere.
-struct Request {
-    children: Vec<Target>,
-    made: AtomicBool,
-}
-
 fn canceller<T>(gathering: &Mutex<Gathering<T>>) -> asyncio_future::Canceller {
-    let request = gathering.lock().request.clone();
+    let gathering = gathering.lock();
+    let of_argument = |&index: &usize| gathering.children[index].target();
+    let children: Vec<Target> = gathering.arguments.iter().map(of_argument).collect();
+    let requested = gathering.cancel_requested.clone();
     Box::new(move |error| {
         let mut accepted = false;
-        for child in &request.children {
+        for child in &children {
             accepted |= child.cancel(error.clone());
         }
         if accepted {
-            request.made.store(true, Ordering::Relaxed);
+            requested.store(true, Ordering::Relaxed);
         }
         accepted
     })
 }
 
 impl<T: 'static> Gathering<T> {
-    fn start(given: Vec<Box<dyn Part<T>>>) -> Arc<Mutex<Gathering<T>>> {
-        let (mut children, mut arguments, mut known) = (Vec::new(), Vec::new(), HashMap::new());
+    /// Done children are accounted for at once, the others when they are done.
+    fn start(given: impl IntoIterator<Item = Box<dyn Part<T>>>) -> Arc<Mutex<Gathering<T>>> {
+        let this = Arc::new(Mutex::new(Gathering {
+            children: Vec::new(),
+            arguments: Vec::new(),
+            finished: Vec::new(),
+            outer: None,
+            cancel_requested: Arc::default(),
+        }));
+        let mut known = HashMap::new();
+        // Not locked meanwhile: what makes a child may start it eagerly.
         for child in given {
-            let index = *known.entry(child.id()).or_insert(children.len());
-            if index == children.len() {
-                children.push(child);
+            let mut gathering = this.lock();
+            let new = gathering.children.len();
+            let index = *known.entry(child.id()).or_insert(new);
+            gathering.arguments.push(index);
+            if index < new {
+                continue;
             }
-            arguments.push(index);
+            let done = this.clone();
+            if child.done() || !child.listen(Box::new(move || done.lock().child_done(new))) {
+                gathering.finished.push(new);
+            }
+            gathering.children.push(child);
         }
-        let targets = arguments.iter().map(|&n| children[n].target()).collect();
-        let request = Arc::new(Request { children: targets, made: AtomicBool::new(false) });
-        let outer = Outer::Undecided;
-        let finished = Vec::new();
-        let this = Gathering { children, arguments, finished, outer, request };
-        let this = Arc::new(Mutex::new(this));
-        Gathering::listen(&this);
         this
     }
 
-    /// Done children are accounted for at once, the others when they are done.
-    fn listen(this: &Arc<Mutex<Gathering<T>>>) {
-        let mut gathering = this.lock();
-        for index in 0..gathering.children.len() {
-            let child = &*gathering.children[index];
-            let listening = !child.done() && {
-                let this = this.clone();
-                child.listen(Box::new(move || this.lock().child_done(index)))
-            };
-            if !listening {
-                gathering.finished.push(index);
-            }
-        }
-    }
-
     /// Decides what the caller gets, and catches up with what has happened so far.
-    fn finish_into(this: &Mutex<Gathering<T>>, outer: Outer<T>) {
+    fn finish_into(this: &Mutex<Gathering<T>>, outer: Box<dyn Outer<T>>) {
         let mut gathering = this.lock();
-        gathering.outer = outer;
+        gathering.outer = Some(outer);
         if gathering.children.is_empty() {
             return gathering.complete();
         }
@@ -199,19 +255,15 @@ impl<T: 'static> Gathering<T> {
     fn child_done(&mut self, index: usize) {
         self.finished.push(index);
         let child = &*self.children[index];
-        match &self.outer {
-            Outer::Undecided => return,
-            Outer::Results(outer) if outer.done() => return forget(child),
-            Outer::Outcomes(outer) if outer.done() => return forget(child),
-            Outer::Results(outer) => {
-                let error = child.exception().unwrap_or_else(Some);
-                if let Some(error) = error {
-                    // A child that cannot even be listened to has failed as well.
-                    let _ = outer.set_exception(error);
-                    return;
-                }
+        let Some(outer) = &self.outer else { return };
+        if outer.done() {
+            return forget(child);
+        }
+        if outer.ends_at_error() {
+            // A child that cannot even be listened to has failed as well.
+            if let Some(error) = child.exception().unwrap_or_else(Some) {
+                return outer.fail(error);
             }
-            Outer::Outcomes(_) => {}
         }
         if self.finished.len() == self.children.len() {
             self.complete();
@@ -220,31 +272,17 @@ impl<T: 'static> Gathering<T> {
 
     /// Every child is done.
     fn complete(&mut self) {
-        let cancelled = self.request.made.load(Ordering::Relaxed);
-        let outcomes: Vec<Result<T>> =
-            self.arguments.iter().map(|&n| self.children[n].outcome()).collect();
-        if cancelled {
-            let last = self.arguments.last().map(|&n| self.children[n].exception());
-            // A bare cancellation, if the last child swallowed its own.
-            let error = match last {
-                Some(Err(error @ Error::Cancelled(_))) => error,
-                _ => Error::Cancelled(CancelledError::default()),
-            };
-            let _ = match &self.outer {
-                Outer::Undecided => Ok(()),
-                Outer::Results(outer) => outer.set_exception(error),
-                Outer::Outcomes(outer) => outer.set_exception(error),
-            };
-            return;
+        let Some(outer) = &self.outer else { return };
+        let outcomes = self.arguments.iter().map(|&n| self.children[n].outcome()).collect();
+        if !self.cancel_requested.load(Ordering::Relaxed) {
+            return outer.complete(outcomes);
         }
-        match &self.outer {
-            Outer::Undecided => {}
-            Outer::Outcomes(outer) => drop(outer.set_result(outcomes)),
-            Outer::Results(outer) => match outcomes.into_iter().collect::<Result<Vec<T>>>() {
-                Ok(results) => drop(outer.set_result(results)),
-                Err(error) => drop(outer.set_exception(error)),
-            },
-        }
+        let last = self.arguments.last().map(|&n| self.children[n].exception());
+        // A bare cancellation, if the last child swallowed its own.
+        outer.fail(match last {
+            Some(Err(error @ Error::Cancelled(_))) => error,
+            _ => Error::Cancelled(CancelledError::default()),
+        });
     }
 }
 

@@ -158,10 +158,13 @@ macro_rules! arity {
             #[track_caller]
             #[allow(non_snake_case)]
             fn into_gather(self) -> Self::Gather {
-                let site = WaitSite::here("gather");
+                let site = WaitSite::here(&"gather");
                 let ($($f,)+) = self;
-                let children: Vec<Box<dyn Part<_>>> =
-                    vec![$(Box::new(Mapped(Child::ensure($f, site.location()), $sum::$t))),+];
+                // Each is made when its turn comes.
+                let children = std::iter::empty()$(.chain(std::iter::once_with(move || {
+                    let child = Child::ensure($f, site.location());
+                    Box::new(Mapped(child, $sum::$t)) as Box<dyn Part<_>>
+                })))+;
                 GatherTuple(Gather::start(children, site))
             }
         }

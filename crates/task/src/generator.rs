@@ -233,7 +233,7 @@ impl<T> Yielder<T> {
     #[track_caller]
     pub fn send(&self, value: T) -> Send<'_, T> {
         let stage = Stage::Ready(Some(value));
-        Send { channel: &self.channel, stage, site: WaitSite::here("Yielder.send") }
+        Send { channel: &self.channel, stage, site: WaitSite::here(&"Yielder.send") }
     }
 }
 

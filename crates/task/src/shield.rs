@@ -32,7 +32,7 @@ where
     F::IntoFuture: 'static,
     T: 'static,
 {
-    let site = WaitSite::here("shield");
+    let site = WaitSite::here(&"shield");
     let inner = Rc::new(Child::ensure(awaitable, site.location()));
     if inner.done() {
         let Ok(inner) = Rc::try_unwrap(inner) else { unreachable!("not shared yet") };

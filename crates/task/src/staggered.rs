@@ -48,7 +48,7 @@ where
     F: StdFuture<Output = Result<T>> + 'static,
     T: 'static,
 {
-    let site = WaitSite::here("staggered_race");
+    let site = WaitSite::here(&"staggered_race");
     let (attempts, delay) = (attempts.into_iter(), delay.into());
     async move {
         let state = Arc::new(Mutex::new(State {

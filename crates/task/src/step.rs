@@ -6,6 +6,7 @@ use asyncio_core::{
     cancel::{Step, TaskCell, TaskVTable},
 };
 use std::{
+    any::TypeId,
     cell::UnsafeCell,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -31,9 +32,13 @@ pub(crate) fn allocate<F, T>(data: Data<T>, coroutine: F) -> NonNull<Data<T>> {
 /// The functions for tasks that run an `F`.
 pub(crate) struct Functions<F, T>(std::marker::PhantomData<(F, T)>);
 
-impl<F: Future<Output = Result<T>>, T> Functions<F, T> {
-    pub(crate) const VTABLE: &'static TaskVTable =
-        &TaskVTable { step: step::<F, T>, discard: discard::<F, T>, free: free::<F, T> };
+impl<F: Future<Output = Result<T>>, T: 'static> Functions<F, T> {
+    pub(crate) const VTABLE: &'static TaskVTable = &TaskVTable {
+        step: step::<F, T>,
+        discard: discard::<F, T>,
+        free: free::<F, T>,
+        output: TypeId::of::<T>,
+    };
 }
 
 /// # Safety

@@ -17,6 +17,7 @@ use asyncio_core::{
 };
 use asyncio_future::{CallbackOutput, DoneCallback};
 use std::{
+    any::TypeId,
     borrow::Cow,
     fmt,
     future::{Future, IntoFuture},
@@ -42,6 +43,25 @@ impl AnyTask {
     /// The reference, for what crates of the runtime do with it.
     pub fn as_ref(&self) -> &TaskRef {
         &self.0
+    }
+
+    /// The task with its result, if that is a `T`; `None` from another thread. Of a task that has
+    /// ended the result is there only if somebody else has a handle to it.
+    ///
+    /// ```
+    /// # async fn example() -> asyncio_core::Result<()> {
+    /// let answers = asyncio_task::all_tasks()?.into_iter().filter_map(|task| task.downcast::<u32>());
+    /// let sum: u32 = asyncio_task::gather(answers).await?.iter().sum();
+    /// # Ok(()) }
+    /// ```
+    pub fn downcast<T: 'static>(&self) -> Option<Task<T>> {
+        if !self.0.is_local() || self.0.output() != TypeId::of::<T>() {
+            return None;
+        }
+        self.0.add_handle();
+        // SAFETY: only cells that begin a `Data<T>` have `T` as their output; the handle is counted,
+        // and on the task's own thread, so it may be the last one also if `T` is not `Send`.
+        Some(Task::of(NonNull::from(&*self.0).cast()))
     }
 
     /// Requests that the task be cancelled (`Task.cancel`): what it awaits returns
@@ -141,7 +161,6 @@ impl fmt::Debug for AnyTask {
 /// # Threads
 /// The handle is `Send` where `T` is. On another thread `done`, `cancel` and dropping work, what
 /// needs the result gives an error.
-#[must_use = "a task that nobody awaits fails unseen; drop the handle on purpose to let it run on"]
 pub struct Task<T> {
     data: NonNull<Data<T>>,
     /// The same task without its type; its reference is the handle's own.
@@ -267,7 +286,7 @@ impl<T> Task<T> {
         // SAFETY: the handle keeps the allocation, which no borrow of `self.wait` touches.
         let data = unsafe { self.data.as_ref() };
         let cell = data.cell();
-        let site = WaitSite::new("Task", cell.spawned_at());
+        let site = WaitSite::new(&"Task", cell.spawned_at());
         let target = || Some(Target::Task(TaskRef::of(cell)));
         if !self.wait.is_armed() {
             if cell.is_current() {
@@ -404,6 +423,7 @@ impl TaskBuilder {
     ///
     /// Without a running loop, or when that is closed, the coroutine is dropped, and the task has
     /// ended with that `Runtime` error.
+    #[must_use = "a task that nobody awaits fails unseen; drop the handle to let it run on"]
     pub fn create<F, T>(self, coroutine: F) -> Task<T>
     where
         F: IntoFuture<Output = Result<T>>,
@@ -460,6 +480,7 @@ impl TaskBuilder {
     ) -> NonNull<Data<T>>
     where
         F: Future<Output = Result<T>>,
+        T: 'static,
     {
         let functions = Functions::<F, T>::VTABLE;
         // SAFETY: `allocate` puts it into the place for which the functions are made.
@@ -468,7 +489,7 @@ impl TaskBuilder {
     }
 
     /// A task that never ran, and has ended with `error`.
-    pub(crate) fn failed<T>(self, error: Error) -> Task<T> {
+    pub(crate) fn failed<T: 'static>(self, error: Error) -> Task<T> {
         let context = TaskContext::Own(current_values());
         let coroutine = std::future::pending::<Result<T>>();
         let data = self.allocate(LoopRef::nowhere(), 0, context, coroutine);
@@ -485,6 +506,7 @@ impl TaskBuilder {
 /// Runs `coroutine` as a task of the running loop, beside the caller (`asyncio.create_task`).
 ///
 /// See [`TaskBuilder::create`] for what happens without a running loop.
+#[must_use = "a task that nobody awaits fails unseen; drop the handle to let it run on"]
 #[track_caller]
 pub fn create_task<F, T>(coroutine: F) -> Task<T>
 where

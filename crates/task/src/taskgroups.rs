@@ -96,7 +96,7 @@ impl TaskGroup {
     #[allow(clippy::new_without_default)] // asyncio's constructor; a `Default` would say no more.
     pub fn new() -> TaskGroup {
         let group = Group { shared: Arc::default(), is_body: false };
-        TaskGroup { group, site: WaitSite::here("TaskGroup") }
+        TaskGroup { group, site: WaitSite::here(&"TaskGroup") }
     }
 
     /// A handle for others, which creates tasks once the group is entered.

@@ -38,7 +38,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let future = Future::of_operation(WaitSite::here("to_thread"), None);
+    let future = Future::of_operation(WaitSite::here(&"to_thread"), None);
     ToThread { function: Some(function), result: future.take() }
 }
 

@@ -60,7 +60,7 @@ where
     let mut known = HashSet::new();
     let futures = futures.into_iter().filter(|future| known.insert(future.id())).collect();
     let return_when = ReturnWhen::default();
-    Wait { futures, timeout: None, return_when, site: WaitSite::here("wait") }
+    Wait { futures, timeout: None, return_when, site: WaitSite::here(&"wait") }
 }
 
 /// What [`wait`] returns. Awaiting it waits.

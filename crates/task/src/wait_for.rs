@@ -39,7 +39,7 @@ pub fn wait_for<F, T>(
 where
     F: IntoFuture<Output = Result<T>>,
 {
-    let site = WaitSite::here("wait_for");
+    let site = WaitSite::here(&"wait_for");
     let stage = Stage::Created { awaitable: Some(awaitable.into_future()) };
     WaitFor { timeout: timeout.into(), site, stage }
 }

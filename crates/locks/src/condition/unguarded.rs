@@ -51,7 +51,7 @@ impl<L: Borrow<Lock>> Condition<(), L> {
     /// ```
     #[track_caller]
     pub fn wait(&self) -> ConditionWait<'_> {
-        self.wait_at(WaitSite::here("Condition.wait"))
+        self.wait_at(WaitSite::here(&"Condition.wait"))
     }
 
     /// Waits until `predicate` is true (`Condition.wait_for`), for a task that has no guard at hand.
@@ -74,7 +74,7 @@ impl<L: Borrow<Lock>> Condition<(), L> {
     /// ```
     #[track_caller]
     pub fn wait_for<P: FnMut() -> bool>(&self, predicate: P) -> ConditionWaitFor<'_, P> {
-        ConditionWaitFor { wait: self.wait_at(WaitSite::here("Condition.wait_for")), predicate }
+        ConditionWaitFor { wait: self.wait_at(WaitSite::here(&"Condition.wait_for")), predicate }
     }
 
     fn wait_at(&self, site: WaitSite) -> ConditionWait<'_> {

@@ -6,13 +6,13 @@ use std::task::Waker;
 fn join(line: &mut Line) -> Place {
     let mut place = Place::new();
     let cx = Context::from_waker(Waker::noop());
-    line.join(&mut place, &cx, WaitSite::here("test"));
+    line.join(&mut place, &cx, WaitSite::here(&"test"));
     place
 }
 
 fn look(line: &mut Line, place: &mut Place) -> Turn {
     let cx = Context::from_waker(Waker::noop());
-    line.poll(place, &cx, WaitSite::here("test"), &mut After::new())
+    line.poll(place, &cx, WaitSite::here(&"test"), &mut After::new())
 }
 
 #[test]

@@ -4,7 +4,8 @@ use super::EventLoop;
 use crate::events::LoopHandle;
 use asyncio_core::{
     Result,
-    context::{Context, current_values},
+    cancel::TaskContext,
+    context::{Context, Values, current_values},
     handle::{CallbackOutput, Handle, ThreadsafeHandle, TimerHandle},
     listeners::Parked,
     scheduler::Scheduler,
@@ -125,8 +126,8 @@ impl Calls<'_> {
         callback: impl FnOnce() -> R + 'static,
     ) -> Result<Handle> {
         let location = Location::caller();
-        self.register(callback, |scheduler, call, context| {
-            scheduler.call_soon(call, context.values(), location)
+        self.register(callback, |scheduler, call, values| {
+            scheduler.call_soon(call, values, location)
         })
     }
 
@@ -155,8 +156,8 @@ impl Calls<'_> {
         callback: impl FnOnce() -> R + 'static,
     ) -> Result<TimerHandle> {
         let location = Location::caller();
-        let handle = self.register(callback, |scheduler, call, context| {
-            scheduler.call_at(when, call, context.values(), location)
+        let handle = self.register(callback, |scheduler, call, values| {
+            scheduler.call_at(when, call, values, location)
         })?;
         Ok(TimerHandle::new(handle, when))
     }
@@ -165,18 +166,23 @@ impl Calls<'_> {
     fn register<R: CallbackOutput>(
         self,
         callback: impl FnOnce() -> R + 'static,
-        register: impl FnOnce(&Scheduler, Call, &Context) -> Result<Parked>,
+        register: impl FnOnce(&Scheduler, Call, Values) -> Result<Parked>,
     ) -> Result<Handle> {
         let scheduler = self.event_loop.scheduler()?;
         let location = Location::caller();
         let (call, context): (Call, _) = match self.context {
-            None => (Box::new(|| callback().into_result()), Context::of(current_values())),
+            None => (Box::new(|| callback().into_result()), TaskContext::Own(current_values())),
             Some(context) => {
                 let inside = context.clone();
-                (Box::new(move || inside.run(|| callback().into_result())?), context)
+                let call = Box::new(move || inside.run(|| callback().into_result())?);
+                (call, TaskContext::Shared(context))
             }
         };
-        let parked = register(scheduler, call, &context)?;
+        let values = match &context {
+            TaskContext::Own(values) => values.clone(),
+            TaskContext::Shared(context) => context.values(),
+        };
+        let parked = register(scheduler, call, values)?;
         Ok(Handle::new(parked, context, location))
     }
 }

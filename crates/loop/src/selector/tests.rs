@@ -90,7 +90,7 @@ fn a_notifier_may_outlive_its_selector() {
 fn a_source_is_told_of_data_and_of_room() {
     let test = TestLoop::new();
     let (source, mut theirs) = pair();
-    let site = WaitSite::here("test");
+    let site = WaitSite::here(&"test");
     test.block_on(async {
         source.register().unwrap();
         source.clear_readiness(asyncio_core::source::Direction::Read);
@@ -179,7 +179,7 @@ fn tasks_of_ready_sources_come_before_timers_and_after_what_was_ready() {
 fn a_wait_is_over_in_the_iteration_of_its_event() {
     let test = TestLoop::new();
     let (source, mut theirs) = pair();
-    let site = WaitSite::here("test");
+    let site = WaitSite::here(&"test");
     let entered = test.home.enter();
     source.register().unwrap();
     source.clear_readiness(asyncio_core::source::Direction::Read);

@@ -322,3 +322,63 @@ fn a_busy_loop_still_looks_at_its_timers() {
     event_loop.run_forever().unwrap();
     event_loop.close().unwrap();
 }
+
+#[test]
+fn in_one_iteration_what_is_ready_comes_first_then_io_then_timers() {
+    let event_loop = virtual_loop();
+    let (mut here, there) = std::os::unix::net::UnixStream::pair().unwrap();
+    std::io::Write::write_all(&mut here, b"x").unwrap();
+    let trace = Trace::default();
+    let (inside, this) = (trace.clone(), event_loop.clone());
+    event_loop.call_at(Duration::ZERO, trace.note("timer")).unwrap();
+    let reader = std::os::fd::AsRawFd::as_raw_fd(&there);
+    let read = move || {
+        inside.say("io");
+        this.remove_reader(&reader).map(drop)
+    };
+    event_loop.add_reader(&there, read).unwrap();
+    event_loop.call_soon(trace.note("ready")).unwrap();
+    event_loop.stop();
+    event_loop.run_forever().unwrap();
+    assert_eq!(trace.take(), "ready io timer");
+    event_loop.close().unwrap();
+}
+
+#[test]
+fn io_is_looked_at_also_while_there_is_always_something_to_run() {
+    let event_loop = new_event_loop().unwrap();
+    let (here, there) = std::os::unix::net::UnixStream::pair().unwrap();
+    let this = event_loop.clone();
+    event_loop.add_reader(&there, move || this.stop()).unwrap();
+    let writer = thread::spawn(move || {
+        thread::sleep(10 * MS);
+        std::io::Write::write_all(&mut &here, b"x")
+    });
+    fn again() -> Result<()> {
+        // Steps that take long: then every step is followed by a look.
+        thread::sleep(MS);
+        get_running_loop()?.call_soon(again).map(drop)
+    }
+    event_loop.call_soon(again).unwrap();
+    let started = Instant::now();
+    event_loop.run_forever().unwrap();
+    assert!(started.elapsed() < Duration::from_secs(5));
+    writer.join().unwrap().unwrap();
+    event_loop.close().unwrap();
+}
+
+#[test]
+fn under_the_virtual_clock_io_that_may_come_is_waited_for() {
+    let event_loop = virtual_loop();
+    let (here, there) = std::os::unix::net::UnixStream::pair().unwrap();
+    let this = event_loop.clone();
+    event_loop.add_reader(&there, move || this.stop()).unwrap();
+    let writer = thread::spawn(move || {
+        thread::sleep(10 * MS);
+        std::io::Write::write_all(&mut &here, b"x")
+    });
+    event_loop.run_forever().unwrap();
+    assert_eq!(event_loop.time(), Duration::ZERO);
+    writer.join().unwrap().unwrap();
+    event_loop.close().unwrap();
+}
