@@ -1,1 +1,65 @@
-//! The attributes asyncio::main and asyncio::test.
+//! The attributes `#[asyncio::main]` and `#[asyncio::test]`.
+//!
+//! They stand in the facade crate `asyncio`, whose functions they call; nothing is gained by
+//! depending on this crate directly.
+
+#![forbid(unsafe_code)]
+
+mod expand;
+mod options;
+
+use proc_macro::TokenStream;
+
+/// Runs `async fn main` with `asyncio::run`.
+///
+/// It may return `()`, an `ExitCode`, or a `Result` of one of these with any error that is `Debug`.
+/// As with Rust's own `main`, an error is printed and the process exits with 1. A program that
+/// Ctrl-C has ended exits with 130: the first Ctrl-C cancels `main`, which can still clean up.
+///
+/// # Options
+/// - `debug = true` switches the loop's debug mode on, `debug = false` off; without it the
+///   environment decides (`PYTHONASYNCIODEBUG`). A bare `debug` is `debug = true`.
+/// - `crate = path` says under which path the facade is found, if not as `::asyncio`.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     asyncio::sleep(Duration::from_millis(1)).await?;
+///     println!("Hello World");
+///     Ok(())
+/// }
+/// ```
+#[proc_macro_attribute]
+pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
+    expand::main(options.into(), item.into()).into()
+}
+
+/// Makes a test of an `async fn`, which runs in a loop of its own.
+///
+/// It may return what a test may: `()`, or a `Result` whose error is `Debug`. Other attributes, such
+/// as `#[should_panic]` and `#[cfg]`, stay in force. A panic in a task that nobody awaits does not
+/// fail the test; one in the test itself does.
+///
+/// # Options
+/// - `virtual_time = true` runs the test under the virtual clock: it jumps to the next timer when
+///   nothing is ready, so that an hour of `sleep` takes no time. If nothing can wake the loop any
+///   more, the test fails with a list of who waits where. A bare `virtual_time` is the same.
+/// - `debug` and `crate` are as for [`main`](macro@main).
+///
+/// ```
+/// # use std::time::Duration;
+/// #[asyncio::test(virtual_time = true)]
+/// async fn an_hour_passes() -> asyncio::Result<()> {
+///     let before = asyncio::get_running_loop()?.time();
+///     asyncio::sleep(Duration::from_secs(3600)).await?;
+///     assert_eq!(asyncio::get_running_loop()?.time() - before, Duration::from_secs(3600));
+///     Ok(())
+/// }
+/// # fn main() {}
+/// ```
+#[proc_macro_attribute]
+pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
+    expand::test(options.into(), item.into()).into()
+}

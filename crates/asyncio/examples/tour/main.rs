@@ -1,0 +1,56 @@
+//! A tour of asyncio: the programs of its introductions, in Rust.
+//!
+//! Each stop is a small program in a file of its own, with the same program in Python at the top.
+//! It prints what it does, and checks that it did what it promised; the tour fails if a stop does.
+//!
+//! ```sh
+//! cargo run --release --example tour             # all stops
+//! cargo run --release --example tour -- shield   # those whose name contains "shield"
+//! ```
+
+#![allow(unreachable_pub)] // So that the stops read like programs.
+
+#[macro_use]
+mod stage;
+
+use stage::Stop;
+use std::process::ExitCode;
+
+/// Declares the modules of the stops, in the order of the tour.
+macro_rules! stops {
+    ($($module:ident),+ $(,)?) => {
+        $(mod $module;)+
+
+        const STOPS: &[Stop] = &[$(Stop {
+            name: stringify!($module),
+            title: $module::TITLE,
+            run: || asyncio::run($module::main()),
+        }),+];
+    };
+}
+
+stops![
+    hello_world,
+    tasks,
+    a_future,
+    errors,
+    wait_first,
+    wait_for,
+    as_completed,
+    ensure_future,
+    shield,
+    periodic,
+    task_group,
+    context_manager,
+    generator,
+    to_thread,
+    echo_server,
+];
+
+fn main() -> ExitCode {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let is_wanted = |stop: &&Stop| {
+        wanted.is_empty() || wanted.iter().any(|part| stop.name.contains(part.as_str()))
+    };
+    stage::tour(STOPS.iter().filter(is_wanted))
+}

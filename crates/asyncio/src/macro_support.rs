@@ -1,0 +1,117 @@
+//! What the attributes `main` and `test` expand to.
+
+use crate::{CancelledError, Error, Runner};
+use std::{
+    any::Any,
+    cell::RefCell,
+    fmt::Debug,
+    future::Future,
+    panic::resume_unwind,
+    process::{ExitCode, Termination},
+    rc::Rc,
+};
+
+/// How a process ends that Ctrl-C has ended: 128 and the number of the signal, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+/// What `async fn main` may return.
+#[diagnostic::on_unimplemented(
+    message = "`async fn main` cannot return `{Self}`",
+    label = "return `()`, an `ExitCode`, or a `Result` of one of them",
+    note = "the error of a `Result` has to be `Debug`, so that it can be printed"
+)]
+pub trait Outcome: Termination + 'static {
+    /// The error, if there is one: as asyncio's if it is one, without saying more if not.
+    fn error(&self) -> Option<Option<&Error>>;
+}
+
+impl Outcome for () {
+    fn error(&self) -> Option<Option<&Error>> {
+        None
+    }
+}
+
+impl Outcome for ExitCode {
+    fn error(&self) -> Option<Option<&Error>> {
+        None
+    }
+}
+
+impl<T: Termination + 'static, E: Debug + 'static> Outcome for std::result::Result<T, E> {
+    fn error(&self) -> Option<Option<&Error>> {
+        self.as_ref().err().map(|error| (error as &dyn Any).downcast_ref())
+    }
+}
+
+/// Runs a program, and ends it as Rust ends one.
+pub fn main<F>(debug: Option<bool>, main: F) -> ExitCode
+where
+    F: Future + 'static,
+    F::Output: Outcome,
+{
+    // What `main` returned, if that is how a cancelled task ends.
+    let cancelled = Rc::new(RefCell::new(None));
+    let slot = cancelled.clone();
+    let outcome = runner(debug).with(|runner| {
+        runner.run(async move {
+            let outcome = main.await;
+            let error = match outcome.error() {
+                Some(Some(Error::Cancelled(error))) => error.clone(),
+                // Another type of error may hold a cancellation; the requests say whether it does.
+                Some(None) if is_being_cancelled() => CancelledError::default(),
+                _ => return Ok(outcome),
+            };
+            slot.replace(Some(outcome));
+            Err(Error::Cancelled(error))
+        })
+    });
+    let returned = cancelled.take();
+    match (outcome, returned) {
+        (Ok(outcome), _) => outcome.report(),
+        (Err(Error::KeyboardInterrupt(_)), returned) => {
+            let of_its_own = |outcome: &F::Output| matches!(outcome.error(), Some(None));
+            if let Some(outcome) = returned.filter(of_its_own) {
+                // It may say what went wrong while the program was cleaning up.
+                outcome.report();
+            }
+            ExitCode::from(INTERRUPTED)
+        }
+        (Err(Error::Cancelled(_)), Some(outcome)) => outcome.report(),
+        (Err(error), _) => std::result::Result::<(), Error>::Err(panicked(error)).report(),
+    }
+}
+
+/// Runs a test, and gives it what the test returned.
+///
+/// # Panics
+/// If the test did, or if the loop could not run it to its end.
+pub fn test<F>(debug: Option<bool>, virtual_time: bool, test: F) -> F::Output
+where
+    F: Future + 'static,
+{
+    let outcome = runner(debug)
+        .virtual_time(virtual_time)
+        .with(|runner| runner.run(async move { Ok(test.await) }));
+    outcome.unwrap_or_else(|error| panic!("{:?}", panicked(error)))
+}
+
+fn runner(debug: Option<bool>) -> Runner {
+    match debug {
+        Some(on) => Runner::new().debug(on),
+        None => Runner::new(),
+    }
+}
+
+fn is_being_cancelled() -> bool {
+    crate::current_task().is_some_and(|task| task.cancelling() > 0)
+}
+
+/// Goes on with the panic that ended the main task, if one did.
+fn panicked(error: Error) -> Error {
+    if let Error::Panic(panic) = &error {
+        if let Some(payload) = panic.take_payload() {
+            resume_unwind(payload);
+        }
+    }
+    error
+}

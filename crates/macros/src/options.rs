@@ -1,0 +1,128 @@
+//! What stands in the parentheses of the attributes.
+
+use proc_macro2::Span;
+use syn::{
+    Error, Ident, LitBool, Path, Result, Token,
+    ext::IdentExt,
+    parse::{Parse, ParseStream},
+    parse_quote,
+};
+
+/// The options of either attribute.
+#[derive(Default)]
+pub(crate) struct Options {
+    debug: Option<LitBool>,
+    virtual_time: Option<(Ident, LitBool)>,
+    krate: Option<Path>,
+}
+
+impl Options {
+    /// `Some(true)`, `Some(false)` or `None`, as tokens.
+    pub(crate) fn debug(&self) -> proc_macro2::TokenStream {
+        match &self.debug {
+            Some(on) => quote::quote!(::core::option::Option::Some(#on)),
+            None => quote::quote!(::core::option::Option::None),
+        }
+    }
+
+    pub(crate) fn virtual_time(&self) -> bool {
+        self.virtual_time.as_ref().is_some_and(|(_, on)| on.value)
+    }
+
+    /// Where the facade is found.
+    pub(crate) fn krate(&self) -> Path {
+        self.krate.clone().unwrap_or_else(|| parse_quote!(::asyncio))
+    }
+
+    /// An option that only `test` has.
+    pub(crate) fn refuse_virtual_time(&self) -> Result<()> {
+        match &self.virtual_time {
+            Some((name, _)) => Err(Error::new(
+                name.span(),
+                "`virtual_time` is an option of `#[asyncio::test]`; a program runs in real time",
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Parse for Options {
+    fn parse(input: ParseStream<'_>) -> Result<Options> {
+        let mut options = Options::default();
+        while !input.is_empty() {
+            let name = input.call(Ident::parse_any)?;
+            let repeated = match name.to_string().as_str() {
+                "debug" => options.debug.replace(flag(input, &name)?).is_some(),
+                "virtual_time" => {
+                    options.virtual_time.replace((name.clone(), flag(input, &name)?)).is_some()
+                }
+                "crate" => {
+                    input.parse::<Token![=]>()?;
+                    options.krate.replace(input.call(Path::parse_mod_style)?).is_some()
+                }
+                other => {
+                    let message = format!(
+                        "there is no option `{other}`: expected `debug`, `virtual_time` or `crate`"
+                    );
+                    return Err(Error::new(name.span(), message));
+                }
+            };
+            if repeated {
+                return Err(Error::new(name.span(), format!("`{name}` is given twice")));
+            }
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// `= true`, `= false`, or nothing, which is true.
+fn flag(input: ParseStream<'_>, name: &Ident) -> Result<LitBool> {
+    if !input.peek(Token![=]) {
+        return Ok(LitBool::new(true, Span::call_site()));
+    }
+    input.parse::<Token![=]>()?;
+    let message = |error: Error| Error::new(error.span(), format!("`{name}` is `true` or `false`"));
+    input.parse().map_err(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quote::ToTokens;
+
+    fn error(text: &str) -> String {
+        syn::parse_str::<Options>(text).err().map(|e| e.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn options_are_read_in_any_order() {
+        let text = "crate = crate::inner::asyncio, debug = false, virtual_time,";
+        let options: Options = syn::parse_str(text).unwrap();
+        assert_eq!(options.krate().to_token_stream().to_string(), "crate :: inner :: asyncio");
+        assert_eq!(options.debug().to_string(), ":: core :: option :: Option :: Some (false)");
+        assert!(options.virtual_time());
+    }
+
+    #[test]
+    fn without_options_the_facade_is_asyncio_and_the_rest_undecided() {
+        let options: Options = syn::parse_str("").unwrap();
+        assert_eq!(options.krate().to_token_stream().to_string(), ":: asyncio");
+        assert_eq!(options.debug().to_string(), ":: core :: option :: Option :: None");
+        assert!(!options.virtual_time());
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        assert_eq!(
+            error("flavour = 1"),
+            "there is no option `flavour`: expected `debug`, `virtual_time` or `crate`"
+        );
+        assert_eq!(error("debug = 1"), "`debug` is `true` or `false`");
+        assert_eq!(error("debug, debug"), "`debug` is given twice");
+        assert_eq!(error("debug = true virtual_time"), "expected `,`");
+        assert_eq!(error("crate"), "expected `=`");
+    }
+}
