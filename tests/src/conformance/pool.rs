@@ -1,0 +1,157 @@
+//! Runs many scenarios in threads. One that hangs or panics does not end the others.
+
+use super::{
+    compare::{Options, difference},
+    corpus::Record,
+    run::{Run, run},
+};
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{self, RecvTimeoutError, Sender},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A scenario takes a few milliseconds at most: one that takes so long never ends.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Coroutines that start each other eagerly nest deeply.
+const STACK_BYTES: usize = 64 << 20;
+
+/// Runs every scenario and compares it with its record. For each one `None`, or how it differs.
+pub fn check(records: Arc<[Record]>, jobs: usize, options: Options) -> Vec<Option<String>> {
+    let compare = move |record: &Record| {
+        let Some(recorded) = &record.recorded else {
+            return Err("there is no recorded trace to compare with".to_owned());
+        };
+        Ok(difference(recorded, &run(&record.scenario)?, options))
+    };
+    let verdicts = for_each(records, jobs, compare);
+    let failed = |problem| Some(format!("  {problem}\n"));
+    verdicts.into_iter().map(|verdict| verdict.unwrap_or_else(failed)).collect()
+}
+
+/// Runs every scenario. For each one what it did, or why it could not be run.
+pub fn run_all(records: Arc<[Record]>, jobs: usize) -> Vec<Result<Run, String>> {
+    for_each(records, jobs, |record| run(&record.scenario))
+}
+
+/// What the workers share.
+struct Shared<T> {
+    records: Arc<[Record]>,
+    next: AtomicUsize,
+    work: Box<dyn Fn(&Record) -> Result<T, String> + Send + Sync>,
+    /// Which record each worker is at, and since when.
+    at: Mutex<Vec<Option<(usize, Instant)>>>,
+}
+
+impl<T> Shared<T> {
+    fn at(&self) -> MutexGuard<'_, Vec<Option<(usize, Instant)>>> {
+        self.at.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+enum Message<T> {
+    Done(usize, Result<T, String>),
+    /// The worker ended; another one takes its place if it panicked.
+    Ended {
+        panicked: bool,
+    },
+}
+
+fn for_each<T: Send + 'static>(
+    records: Arc<[Record]>,
+    jobs: usize,
+    work: impl Fn(&Record) -> Result<T, String> + Send + Sync + 'static,
+) -> Vec<Result<T, String>> {
+    let (next, at) = (AtomicUsize::new(0), Mutex::default());
+    let shared = Arc::new(Shared { records, next, work: Box::new(work), at });
+    let mut results: Vec<Option<Result<T, String>>> = Vec::new();
+    results.resize_with(shared.records.len(), || None);
+    let mut left = results.len();
+    let (sender, receiver) = mpsc::channel();
+    for _ in 0..jobs.max(1) {
+        start(&shared, &sender);
+    }
+    while left > 0 {
+        let mut settle = |index: usize, result| {
+            if results[index].is_none() {
+                results[index] = Some(result);
+                left -= 1;
+            }
+        };
+        match receiver.recv_timeout(Duration::from_millis(200)) {
+            Ok(Message::Done(index, result)) => settle(index, result),
+            Ok(Message::Ended { panicked: true }) => start(&shared, &sender),
+            Ok(Message::Ended { panicked: false }) => {}
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        }
+        for index in hanging(&shared) {
+            settle(index, Err(format!("does not end within {} s", LIMIT.as_secs())));
+            // Its thread is given up.
+            start(&shared, &sender);
+        }
+    }
+    let missing = || Err("was not run".to_owned());
+    results.into_iter().map(|result| result.unwrap_or_else(missing)).collect()
+}
+
+/// The records at which workers hang. Each is told once.
+fn hanging<T>(shared: &Shared<T>) -> Vec<usize> {
+    let too_long = |at: &mut Option<(usize, Instant)>| {
+        at.take_if(|(_, since)| since.elapsed() > LIMIT).map(|(index, _)| index)
+    };
+    shared.at().iter_mut().filter_map(too_long).collect()
+}
+
+/// Starts a worker.
+fn start<T: Send + 'static>(shared: &Arc<Shared<T>>, sender: &Sender<Message<T>>) {
+    let (shared, sender) = (shared.clone(), sender.clone());
+    let number = {
+        let mut at = shared.at();
+        at.push(None);
+        at.len() - 1
+    };
+    let worker = thread::Builder::new().name(format!("scenarios {number}")).stack_size(STACK_BYTES);
+    let spawned = worker.spawn(move || {
+        let panicked = work(&shared, number, &sender);
+        // Nobody listens any more when all is done.
+        let _ = sender.send(Message::Ended { panicked });
+    });
+    if let Err(error) = spawned {
+        eprintln!("cannot start a thread: {error}");
+        std::process::exit(2);
+    }
+}
+
+/// Works off records. True if one of them panicked: its thread may be in any state after that.
+fn work<T>(shared: &Shared<T>, number: usize, sender: &Sender<Message<T>>) -> bool {
+    loop {
+        let index = shared.next.fetch_add(1, Ordering::Relaxed);
+        let Some(record) = shared.records.get(index) else { return false };
+        shared.at()[number] = Some((index, Instant::now()));
+        let result = catch_unwind(AssertUnwindSafe(|| (shared.work)(record)));
+        // It was given up meanwhile: somebody else goes on in its place.
+        if shared.at()[number].take().is_none() {
+            return false;
+        }
+        let panicked = result.is_err();
+        let result = result.unwrap_or_else(|panic| Err(format!("panicked: {}", text(&*panic))));
+        if sender.send(Message::Done(index, result)).is_err() || panicked {
+            return panicked;
+        }
+    }
+}
+
+fn text(panic: &(dyn Any + Send)) -> &str {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (_, Some(text)) => text,
+        _ => "a value that is not text",
+    }
+}
