@@ -24,7 +24,7 @@
 //! ```
 //!
 //! A coroutine is an `async fn` that returns [`asyncio::Result`](Result). It does nothing until it is
-//! awaited, or given to something that runs it: [`create_task`], [`gather`], a [`TaskGroup`].
+//! awaited, or given to something that runs it: [`create_task`], [`gather`](gather()), a [`TaskGroup`].
 //! [`#[asyncio::main]`](macro@main) runs the first one; [`run`] and [`Runner`] do the same by hand.
 //!
 //! # Python beside Rust

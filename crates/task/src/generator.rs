@@ -522,7 +522,8 @@ fn register(generator: Weak<dyn Close>) {
 ///
 /// # Cancellation
 /// Cancels what the generators do to clean up.
-#[doc(hidden)] // For the crate of the loop, whose method users call.
+// For the crate of the loop, whose method users call.
+#[doc(hidden)]
 pub async fn shutdown_asyncgens(home: LoopRef) -> Result<()> {
     let live = with_registry(home, |registry| {
         registry.shut_down = true;

@@ -152,7 +152,7 @@ enum Shared {
     Watched(Arc<Mutex<State>>),
 }
 
-/// Looks at a deadline from outside of its body, also when that is over: see [`Timeout::watch`].
+/// Looks at a deadline from outside of its body, also when that is over: see [`Timeout::watched`].
 #[derive(Clone, Debug)]
 pub struct Watch(Arc<Mutex<State>>);
 
