@@ -1,0 +1,322 @@
+//! Sockets by hand: [`Socket`], and the `sock_*` operations on it (asyncio's low-level socket API).
+//!
+//! A [`Socket`] is a system socket in non-blocking mode with its [`Source`]: it becomes known to the
+//! loop at its first wait, once, and is forgotten when it is dropped. The operations try first, and
+//! wait only if the system says that they would block. Several may wait on one socket; in each
+//! direction they are served in the order in which they came.
+//!
+//! ```
+//! use asyncio_loop::{Domain, Socket, Type, new_event_loop};
+//! use asyncio_loop::{sock_accept, sock_connect, sock_recv, sock_sendall};
+//!
+//! let event_loop = new_event_loop()?;
+//! event_loop.run_until_complete(async {
+//!     let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+//!     listener.bind(("127.0.0.1", 0))?;
+//!     listener.listen(100)?;
+//!
+//!     let client = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+//!     sock_connect(&client, listener.local_addr()?).await?;
+//!     let (server, address) = sock_accept(&listener).await?;
+//!     assert_eq!(address, client.local_addr()?);
+//!
+//!     sock_sendall(&client, b"hello").await?;
+//!     assert_eq!(sock_recv(&server, 1024).await?, "hello");
+//!     asyncio_core::Result::Ok(())
+//! })?;
+//! event_loop.close()?;
+//! # Ok::<(), asyncio_core::Error>(())
+//! ```
+//!
+//! # Cancellation
+//! An operation that is cancelled while it waits has done nothing: what has arrived is left to the
+//! next one, and no connection is lost. Only [`sock_sendall`] may have done a part of its work; how
+//! much, [`SockSendall::sent`] tells.
+//!
+//! # Differences from asyncio
+//! A socket that is used by a transport has been given to it, so there is nothing to refuse. A
+//! second operation in the same direction waits for the first, where asyncio's would replace it.
+
+mod accept;
+mod connect;
+mod receive;
+mod send;
+#[cfg(test)]
+mod tests;
+
+pub use accept::{SockAccept, sock_accept};
+pub use connect::{SockConnect, sock_connect};
+pub use receive::{
+    SockRecv, SockRecvInto, SockRecvfrom, SockRecvfromInto, sock_recv, sock_recv_into,
+    sock_recvfrom, sock_recvfrom_into,
+};
+pub use send::{SockSendall, SockSendto, sock_sendall, sock_sendto};
+pub use socket2::{Domain, Protocol, Type};
+
+use crate::address::{self, Address, Resolved, ToAddress};
+use asyncio_core::{
+    Error, Result,
+    home::entered,
+    source::{Direction, Source, Turn},
+    wait_site::WaitSite,
+};
+use std::{
+    fmt, io,
+    net::Shutdown,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+        unix::net::{UnixDatagram, UnixListener, UnixStream},
+    },
+    task::{Context, Poll},
+};
+
+/// A socket in non-blocking mode, which owns its descriptor (Python's `socket.socket`).
+///
+/// It can be made from nothing, or from any socket of the standard library or of the `socket2`
+/// crate, and turned back. It may be sent to other threads, and operations on it awaited in any
+/// loop; but once one has waited, the others have to be in the same loop, until that is closed.
+/// Dropping it closes it.
+pub struct Socket {
+    source: Source<socket2::Socket>,
+    domain: Domain,
+    /// Whether it is a stream of bytes, of which a short read or write tells that it would block.
+    is_stream: bool,
+}
+
+impl Socket {
+    /// A new socket (`socket.socket`). `None` is the usual protocol of the type.
+    ///
+    /// # Errors
+    /// What the system says, for example that it does not know the family.
+    pub fn new(domain: Domain, kind: Type, protocol: Option<Protocol>) -> Result<Socket> {
+        let io = socket2::Socket::new(domain, kind, protocol).map_err(of_call("Socket::new"))?;
+        io.set_nonblocking(true).map_err(of_call("Socket::new"))?;
+        Ok(Socket::of(io, domain, kind == Type::STREAM))
+    }
+
+    /// Two new sockets that are connected with each other (`socket.socketpair`).
+    ///
+    /// # Errors
+    /// What the system says; most families but [`Domain::UNIX`] have no pairs.
+    pub fn pair(domain: Domain, kind: Type, protocol: Option<Protocol>) -> Result<(Self, Self)> {
+        let (one, other) =
+            socket2::Socket::pair(domain, kind, protocol).map_err(of_call("Socket::pair"))?;
+        one.set_nonblocking(true).map_err(of_call("Socket::pair"))?;
+        other.set_nonblocking(true).map_err(of_call("Socket::pair"))?;
+        let is_stream = kind == Type::STREAM;
+        Ok((Socket::of(one, domain, is_stream), Socket::of(other, domain, is_stream)))
+    }
+
+    /// Takes over a socket of any kind, and makes it non-blocking (`socket.socket(fileno=…)`). The
+    /// kinds of the standard library and of `socket2` also have [`TryFrom`].
+    ///
+    /// # Errors
+    /// If the descriptor is not that of a socket.
+    pub fn from_fd(fd: impl Into<OwnedFd>) -> Result<Socket> {
+        let io = socket2::Socket::from(fd.into());
+        let kind = io.r#type().map_err(of_call("Socket::from_fd"))?;
+        let domain = io.local_addr().map_err(of_call("Socket::from_fd"))?.domain();
+        io.set_nonblocking(true).map_err(of_call("Socket::from_fd"))?;
+        Ok(Socket::of(io, domain, kind == Type::STREAM))
+    }
+
+    fn of(io: socket2::Socket, domain: Domain, is_stream: bool) -> Socket {
+        Socket { source: Source::new(io), domain, is_stream }
+    }
+
+    /// Gives the socket an address (`socket.bind`). A host name is looked up at once, which blocks.
+    ///
+    /// # Errors
+    /// `Value` for what is no address; what the system says: the address is in use, not of this
+    /// machine, not of the socket's family.
+    pub fn bind(&self, address: impl ToAddress) -> Result<()> {
+        let address = match address.to_target().resolve(self.domain)? {
+            Resolved::Address(address) => address,
+            Resolved::Name(host, port) => {
+                address::look_up(&host, port, self.domain).map_err(of_call("Socket::bind"))?
+            }
+        };
+        self.get_ref().bind(address.as_sock_addr()).map_err(|error| {
+            let text = format!("Socket::bind: {address}: {error}");
+            io::Error::new(error.kind(), Described { text, error }).into()
+        })
+    }
+
+    /// Lets others connect; as many as `backlog` may wait for [`sock_accept`] (`socket.listen`).
+    ///
+    /// # Errors
+    /// What the system says, for example that the type of the socket knows no connections.
+    pub fn listen(&self, backlog: u32) -> Result<()> {
+        let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+        Ok(self.get_ref().listen(backlog).map_err(of_call("Socket::listen"))?)
+    }
+
+    /// The socket's own address (`socket.getsockname`).
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn local_addr(&self) -> Result<Address> {
+        Ok(self.get_ref().local_addr().map_err(of_call("Socket::local_addr"))?.into())
+    }
+
+    /// The address of the other side (`socket.getpeername`).
+    ///
+    /// # Errors
+    /// `NotConnected`, or what else the system says.
+    pub fn peer_addr(&self) -> Result<Address> {
+        Ok(self.get_ref().peer_addr().map_err(of_call("Socket::peer_addr"))?.into())
+    }
+
+    /// Ends one or both directions of a connection (`socket.shutdown`).
+    ///
+    /// # Errors
+    /// What the system says, for example that it is not connected.
+    pub fn shutdown(&self, how: Shutdown) -> Result<()> {
+        Ok(self.get_ref().shutdown(how).map_err(of_call("Socket::shutdown"))?)
+    }
+
+    /// Whether an address that was in use a moment ago can be bound again (`SO_REUSEADDR`).
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn set_reuse_address(&self, on: bool) -> Result<()> {
+        Ok(self.get_ref().set_reuse_address(on).map_err(of_call("Socket::set_reuse_address"))?)
+    }
+
+    /// Whether small pieces are sent at once rather than gathered (`TCP_NODELAY`).
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn set_nodelay(&self, on: bool) -> Result<()> {
+        Ok(self.get_ref().set_tcp_nodelay(on).map_err(of_call("Socket::set_nodelay"))?)
+    }
+
+    /// The socket itself, for every other option. It has to stay in non-blocking mode.
+    pub fn get_ref(&self) -> &socket2::Socket {
+        self.source.get_ref()
+    }
+
+    /// Does `operation` as soon as it does not block; `what` an operation's error is about is `site`.
+    fn poll_io<R>(
+        &self,
+        cx: &mut Context<'_>,
+        turn: &mut Turn,
+        (direction, site): (Direction, WaitSite),
+        operation: impl FnMut(&socket2::Socket) -> io::Result<R>,
+        drained: impl FnOnce(&R) -> bool,
+    ) -> Poll<Result<R>> {
+        if entered().is_some_and(|scheduler| scheduler.debug()) {
+            if let Ok(false) = self.get_ref().nonblocking() {
+                let text = format!("{}: the socket must be non-blocking", site.what());
+                return Poll::Ready(Err(Error::value(text)));
+            }
+        }
+        let drained = |result: &R| self.is_stream && drained(result);
+        match self.source.poll_io(cx, turn, direction, site, operation, drained) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(outcome)) => {
+                Poll::Ready(outcome.map_err(|error| of_call(site.what())(error).into()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(in_call(site.what(), error))),
+        }
+    }
+}
+
+/// The error of a wait, with the function that waited; a cancellation as it is.
+fn in_call(what: &str, error: Error) -> Error {
+    match error {
+        Error::Runtime(error) => Error::runtime(format!("{what}: {error}")),
+        other => other,
+    }
+}
+
+/// A system error with the function that it comes from. The kind stays, and the error itself is the
+/// source.
+fn of_call(what: &'static str) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| {
+        let text = format!("{what}: {error}");
+        io::Error::new(error.kind(), Described { text, error })
+    }
+}
+
+/// A system error with a text that tells more.
+#[derive(Debug)]
+struct Described {
+    text: String,
+    error: io::Error,
+}
+
+impl fmt::Display for Described {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Described {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// `<Socket fd=5 local=127.0.0.1:8888 peer=127.0.0.1:41570>`
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<Socket fd={}", self.as_raw_fd())?;
+        if let Ok(local) = self.local_addr() {
+            write!(f, " local={local}")?;
+        }
+        if let Ok(peer) = self.peer_addr() {
+            write!(f, " peer={peer}")?;
+        }
+        f.write_str(">")
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.get_ref().as_fd()
+    }
+}
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.get_ref().as_raw_fd()
+    }
+}
+
+/// The loop forgets it; it stays in non-blocking mode.
+impl From<Socket> for socket2::Socket {
+    fn from(socket: Socket) -> socket2::Socket {
+        socket.source.into_inner()
+    }
+}
+
+/// The loop forgets it; it stays in non-blocking mode.
+impl From<Socket> for OwnedFd {
+    fn from(socket: Socket) -> OwnedFd {
+        socket2::Socket::from(socket).into()
+    }
+}
+
+macro_rules! from_sockets {
+    ($($type:ty),*) => {$(
+        /// As [`Socket::from_fd`].
+        impl TryFrom<$type> for Socket {
+            type Error = Error;
+            fn try_from(socket: $type) -> Result<Socket> {
+                Socket::from_fd(socket)
+            }
+        }
+    )*};
+}
+
+from_sockets!(
+    OwnedFd,
+    socket2::Socket,
+    std::net::TcpListener,
+    std::net::TcpStream,
+    std::net::UdpSocket,
+    UnixListener,
+    UnixStream,
+    UnixDatagram
+);

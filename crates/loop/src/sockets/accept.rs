@@ -1,0 +1,76 @@
+//! Letting in: `sock_accept`.
+
+use super::Socket;
+use crate::address::Address;
+use asyncio_core::{
+    Result,
+    source::{Direction, Turn},
+    wait_site::WaitSite,
+};
+use socket2::SockAddr;
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// Accepts a connection on a listening socket, and tells who it is from (`loop.sock_accept`).
+///
+/// # Errors
+/// `Io` with what the system says, for example that too many files are open, or that the connection
+/// was broken before it was accepted; `Runtime` if it has to wait and no loop runs, or the socket
+/// belongs to another one.
+///
+/// # Cancellation
+/// No connection has been accepted: the next one waits for the next `sock_accept`.
+#[track_caller]
+pub fn sock_accept(socket: &Socket) -> SockAccept<'_> {
+    SockAccept { socket, turn: Turn::new(), site: WaitSite::here(&"sock_accept") }
+}
+
+/// The future that [`sock_accept`] returns.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct SockAccept<'a> {
+    socket: &'a Socket,
+    turn: Turn,
+    site: WaitSite,
+}
+
+impl Future for SockAccept<'_> {
+    type Output = Result<(Socket, Address)>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let SockAccept { socket, turn, site } = self.get_mut();
+        let outcome = socket.poll_io(cx, turn, (Direction::Read, *site), accept, |_| false);
+        outcome.map_ok(|(io, address)| {
+            (Socket::of(io, socket.domain, socket.is_stream), address.into())
+        })
+    }
+}
+
+/// Accepts a connection as a non-blocking socket, in one system call.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn accept(io: &socket2::Socket) -> io::Result<(socket2::Socket, SockAddr)> {
+    use nix::libc;
+    use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+    // SAFETY: the storage and its length are valid for the call, which fills them in; and what it
+    // returns, if it is no error, is a new descriptor that nobody else owns.
+    unsafe {
+        SockAddr::try_init(|storage, length| {
+            let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+            match libc::accept4(io.as_raw_fd(), storage.cast(), length, flags) {
+                -1 => Err(io::Error::last_os_error()),
+                raw => Ok(OwnedFd::from_raw_fd(raw).into()),
+            }
+        })
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn accept(io: &socket2::Socket) -> io::Result<(socket2::Socket, SockAddr)> {
+    let (accepted, address) = io.accept()?;
+    accepted.set_nonblocking(true)?;
+    Ok((accepted, address))
+}

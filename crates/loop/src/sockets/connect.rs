@@ -1,0 +1,141 @@
+//! Going out: `sock_connect`.
+
+use super::{Described, Socket, in_call, of_call};
+use crate::{
+    address::{Address, Resolved, ToAddress},
+    resolver::Lookup,
+};
+use asyncio_core::{
+    Error, Result,
+    source::{Direction, Turn},
+    wait_site::WaitSite,
+};
+use nix::libc;
+use socket2::SockAddr;
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+/// Where an operation goes: an address that is known, or is being looked up.
+#[derive(Debug)]
+pub(super) enum Destination {
+    Known(Address),
+    LookUp(Lookup),
+    /// What was said is no address; the error is taken by the first poll.
+    Wrong(Option<Error>),
+}
+
+impl Destination {
+    pub(super) fn new(address: impl ToAddress, socket: &Socket, site: WaitSite) -> Destination {
+        match address.to_target().resolve(socket.domain) {
+            Ok(Resolved::Address(address)) => Destination::Known(address),
+            Ok(Resolved::Name(host, port)) => {
+                Destination::LookUp(Lookup::new(host, port, socket.domain, site))
+            }
+            Err(error) => Destination::Wrong(Some(error)),
+        }
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, site: WaitSite) -> Poll<Result<&SockAddr>> {
+        if let Destination::LookUp(lookup) = self {
+            match ready!(Pin::new(lookup).poll(cx)) {
+                Ok(address) => *self = Destination::Known(address),
+                Err(error) => {
+                    return Poll::Ready(Err(match error.downcast::<io::Error>() {
+                        Ok(error) => of_call(site.what())(error).into(),
+                        Err(error) => in_call(site.what(), error),
+                    }));
+                }
+            }
+        }
+        match self {
+            Destination::Known(address) => Poll::Ready(Ok(address.as_sock_addr())),
+            Destination::Wrong(error) => Poll::Ready(Err(match error.take() {
+                Some(Error::Value(error)) => Error::value(format!("{}: {error}", site.what())),
+                Some(error) => error,
+                None => Error::value(format!("{}: no address", site.what())),
+            })),
+            Destination::LookUp(_) => Poll::Pending,
+        }
+    }
+}
+
+/// Connects a socket to `address` (`loop.sock_connect`). A host name is looked up on a thread; the
+/// first address of the socket's family is taken.
+///
+/// # Errors
+/// `Io` of the kind that the system says, above all `ConnectionRefused`, with the text `Connect call
+/// failed` and the address; that the name cannot be found; `Value` for what is no address; `Runtime`
+/// if it has to wait and no loop runs, or the socket belongs to another one.
+///
+/// # Cancellation
+/// The system goes on connecting. Another `sock_connect` to the same address waits for that.
+#[track_caller]
+pub fn sock_connect(socket: &Socket, address: impl ToAddress) -> SockConnect<'_> {
+    let site = WaitSite::here(&"sock_connect");
+    let destination = Destination::new(address, socket, site);
+    SockConnect { socket, destination, in_progress: false, turn: Turn::new(), site }
+}
+
+/// The future that [`sock_connect`] returns.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct SockConnect<'a> {
+    socket: &'a Socket,
+    destination: Destination,
+    /// Whether the system was told, and said that it takes time.
+    in_progress: bool,
+    turn: Turn,
+    site: WaitSite,
+}
+
+impl Future for SockConnect<'_> {
+    type Output = Result<()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let SockConnect { socket, destination, in_progress, turn, site } = self.get_mut();
+        let address = ready!(destination.poll(cx, *site))?;
+        if !*in_progress {
+            match socket.get_ref().connect(address) {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(error) if takes_time(&error) => *in_progress = true,
+                Err(error) => return Poll::Ready(Err(failed(address, error))),
+            }
+            // What was known is of a socket that was not connecting. The system tells anew when it
+            // can be written to, also if that is so already.
+            if let Err(error) = socket.source.register() {
+                return Poll::Ready(Err(in_call(site.what(), error)));
+            }
+            socket.source.reset_readiness();
+        }
+        // The outcome of connecting is a result, so that `poll_io` does not name the function too.
+        let outcome = |io: &socket2::Socket| match io.take_error()? {
+            Some(error) => Ok(Err(error)),
+            None => match io.peer_addr() {
+                // An event that was not about the connection.
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                    Err(io::ErrorKind::WouldBlock.into())
+                }
+                outcome => Ok(outcome.map(drop)),
+            },
+        };
+        let outcome =
+            ready!(socket.poll_io(cx, turn, (Direction::Write, *site), outcome, |_| false))?;
+        Poll::Ready(outcome.map_err(|error| failed(address, error)))
+    }
+}
+
+/// Whether connecting goes on. A signal in between does not stop it; an earlier call may have begun
+/// it.
+fn takes_time(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EALREADY | libc::EINTR))
+}
+
+fn failed(address: &SockAddr, error: io::Error) -> Error {
+    let address = Address::from(address.clone());
+    let text = format!("sock_connect: Connect call failed ({address}): {error}");
+    io::Error::new(error.kind(), Described { text, error }).into()
+}

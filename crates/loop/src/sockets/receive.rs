@@ -1,0 +1,214 @@
+//! What comes in: `sock_recv`, `sock_recv_into`, `sock_recvfrom`, `sock_recvfrom_into`.
+
+use super::Socket;
+use crate::address::Address;
+use asyncio_core::{
+    Error, Result,
+    source::{Direction, Turn},
+    wait_site::WaitSite,
+};
+use bytes::Bytes;
+use std::{
+    cell::RefCell,
+    future::Future,
+    io::{self, Read},
+    mem::MaybeUninit,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// Up to this size the system writes into a buffer of the thread, and what it wrote is copied: so an
+/// operation that waits holds no memory, and what it returns holds no more than its bytes.
+const SHARED: usize = 64 * 1024;
+
+/// More than this is not asked for at once; no system has it in one piece.
+const MOST: usize = 16 * 1024 * 1024;
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What `receive` writes into a buffer of `size` bytes, of which it tells how many it wrote.
+fn received<R>(
+    size: usize,
+    receive: impl FnOnce(&mut [u8]) -> io::Result<(usize, R)>,
+) -> io::Result<(Bytes, R)> {
+    if size > SHARED {
+        let mut buffer = vec![0; size];
+        let (length, rest) = receive(&mut buffer)?;
+        buffer.truncate(length);
+        if length <= size / 2 {
+            buffer.shrink_to_fit();
+        }
+        return Ok((buffer.into(), rest));
+    }
+    BUFFER.with_borrow_mut(|buffer| {
+        if buffer.len() < size {
+            buffer.resize(size, 0);
+        }
+        let (length, rest) = receive(&mut buffer[..size])?;
+        Ok((Bytes::copy_from_slice(&buffer[..length]), rest))
+    })
+}
+
+/// Reads into `buffer`, and tells the sender.
+fn receive_from(io: &socket2::Socket, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
+    // SAFETY: initialised bytes may be taken for such that perhaps are not, as long as nobody writes
+    // uninitialised ones; `socket2` promises that it does not.
+    let buffer = unsafe { &mut *(std::ptr::from_mut(buffer) as *mut [MaybeUninit<u8>]) };
+    let (length, sender) = io.recv_from(buffer)?;
+    Ok((length, sender.into()))
+}
+
+/// Receives up to `size` bytes (`loop.sock_recv`); none, when the other side will send no more.
+///
+/// # Errors
+/// `Io` with what the system says; `Runtime` if it has to wait and no loop runs, or the socket
+/// belongs to another one.
+///
+/// # Cancellation
+/// Nothing has been received: what is there, or will be, is left to the next one.
+#[track_caller]
+pub fn sock_recv(socket: &Socket, size: usize) -> SockRecv<'_> {
+    SockRecv { socket, size: size.min(MOST), turn: Turn::new(), site: WaitSite::here(&"sock_recv") }
+}
+
+/// The future that [`sock_recv`] returns.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct SockRecv<'a> {
+    socket: &'a Socket,
+    size: usize,
+    turn: Turn,
+    site: WaitSite,
+}
+
+impl Future for SockRecv<'_> {
+    type Output = Result<Bytes>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Bytes>> {
+        let SockRecv { socket, size, turn, site } = self.get_mut();
+        let receive = |mut io: &socket2::Socket| {
+            let (bytes, ()) = received(*size, |buffer| Ok((io.read(buffer)?, ())))?;
+            Ok(bytes)
+        };
+        socket.poll_io(cx, turn, (Direction::Read, *site), receive, |b| b.len() < *size)
+    }
+}
+
+/// Receives into `buffer`, and tells how many bytes (`loop.sock_recv_into`); zero, when the other
+/// side will send no more.
+///
+/// # Errors
+/// As for [`sock_recv`].
+///
+/// # Cancellation
+/// Nothing has been received: what is there, or will be, is left to the next one.
+#[track_caller]
+pub fn sock_recv_into<'a>(socket: &'a Socket, buffer: &'a mut [u8]) -> SockRecvInto<'a> {
+    SockRecvInto { socket, buffer, turn: Turn::new(), site: WaitSite::here(&"sock_recv_into") }
+}
+
+/// The future that [`sock_recv_into`] returns.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct SockRecvInto<'a> {
+    socket: &'a Socket,
+    buffer: &'a mut [u8],
+    turn: Turn,
+    site: WaitSite,
+}
+
+impl Future for SockRecvInto<'_> {
+    type Output = Result<usize>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<usize>> {
+        let SockRecvInto { socket, buffer, turn, site } = self.get_mut();
+        let size = buffer.len();
+        let receive = |mut io: &socket2::Socket| io.read(buffer);
+        socket.poll_io(cx, turn, (Direction::Read, *site), receive, |length| *length < size)
+    }
+}
+
+/// Receives a datagram of up to `size` bytes and its sender (`loop.sock_recvfrom`). What of a longer
+/// one does not fit is lost, as everywhere.
+///
+/// # Errors
+/// As for [`sock_recv`]; among what the system says is that nobody received what was sent before.
+///
+/// # Cancellation
+/// Nothing has been received: what is there, or will be, is left to the next one.
+#[track_caller]
+pub fn sock_recvfrom(socket: &Socket, size: usize) -> SockRecvfrom<'_> {
+    let site = WaitSite::here(&"sock_recvfrom");
+    SockRecvfrom { socket, size: size.min(MOST), turn: Turn::new(), site }
+}
+
+/// The future that [`sock_recvfrom`] returns.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct SockRecvfrom<'a> {
+    socket: &'a Socket,
+    size: usize,
+    turn: Turn,
+    site: WaitSite,
+}
+
+impl Future for SockRecvfrom<'_> {
+    type Output = Result<(Bytes, Address)>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let SockRecvfrom { socket, size, turn, site } = self.get_mut();
+        let receive = |io: &socket2::Socket| received(*size, |buffer| receive_from(io, buffer));
+        socket.poll_io(cx, turn, (Direction::Read, *site), receive, |(b, _)| b.len() < *size)
+    }
+}
+
+/// Receives a datagram into `buffer`, and tells its length and sender (`loop.sock_recvfrom_into`).
+/// [`nbytes`](SockRecvfromInto::nbytes) limits it to a part of the buffer.
+///
+/// # Errors
+/// As for [`sock_recvfrom`]; and `Value` if `nbytes` is more than the buffer has, which receives
+/// nothing.
+///
+/// # Cancellation
+/// Nothing has been received: what is there, or will be, is left to the next one.
+#[track_caller]
+pub fn sock_recvfrom_into<'a>(socket: &'a Socket, buffer: &'a mut [u8]) -> SockRecvfromInto<'a> {
+    let site = WaitSite::here(&"sock_recvfrom_into");
+    SockRecvfromInto { socket, buffer, nbytes: 0, turn: Turn::new(), site }
+}
+
+/// The future that [`sock_recvfrom_into`] returns.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct SockRecvfromInto<'a> {
+    socket: &'a Socket,
+    buffer: &'a mut [u8],
+    nbytes: usize,
+    turn: Turn,
+    site: WaitSite,
+}
+
+impl SockRecvfromInto<'_> {
+    /// How many bytes at most; zero is the whole buffer.
+    pub fn nbytes(mut self, nbytes: usize) -> Self {
+        self.nbytes = nbytes;
+        self
+    }
+}
+
+impl Future for SockRecvfromInto<'_> {
+    type Output = Result<(usize, Address)>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let SockRecvfromInto { socket, buffer, nbytes, turn, site } = self.get_mut();
+        let size = if *nbytes == 0 { buffer.len() } else { *nbytes };
+        let Some(buffer) = buffer.get_mut(..size) else {
+            let text = "sock_recvfrom_into: nbytes is greater than the length of the buffer";
+            return Poll::Ready(Err(Error::value(text)));
+        };
+        let receive = |io: &socket2::Socket| receive_from(io, buffer);
+        socket.poll_io(cx, turn, (Direction::Read, *site), receive, |(length, _)| *length < size)
+    }
+}

@@ -1,0 +1,117 @@
+//! What goes out: `sock_sendall`, `sock_sendto`.
+
+use super::{Socket, connect::Destination};
+use crate::address::ToAddress;
+use asyncio_core::{
+    Result,
+    source::{Direction, Turn},
+    wait_site::WaitSite,
+};
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+/// A broken connection is an error, and not also a signal.
+#[cfg(not(any(target_vendor = "apple", target_os = "solaris", target_os = "illumos")))]
+const FLAGS: i32 = nix::libc::MSG_NOSIGNAL;
+#[cfg(any(target_vendor = "apple", target_os = "solaris", target_os = "illumos"))]
+const FLAGS: i32 = 0;
+
+/// Sends all of `data` (`loop.sock_sendall`).
+///
+/// # Errors
+/// `Io` with what the system says, for example `BrokenPipe`; `Runtime` if it has to wait and no loop
+/// runs, or the socket belongs to another one. How much was sent before, [`SockSendall::sent`]
+/// tells.
+///
+/// # Cancellation
+/// A part may have been sent. Who has to know how much awaits it by `&mut`, and asks
+/// [`SockSendall::sent`] afterwards; awaited again, it goes on where it was.
+#[track_caller]
+pub fn sock_sendall<'a>(socket: &'a Socket, data: &'a [u8]) -> SockSendall<'a> {
+    let site = WaitSite::here(&"sock_sendall");
+    SockSendall { socket, data, sent: 0, turn: Turn::new(), site }
+}
+
+/// The future that [`sock_sendall`] returns.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct SockSendall<'a> {
+    socket: &'a Socket,
+    data: &'a [u8],
+    sent: usize,
+    turn: Turn,
+    site: WaitSite,
+}
+
+impl SockSendall<'_> {
+    /// How many bytes the system has taken so far.
+    pub fn sent(&self) -> usize {
+        self.sent
+    }
+}
+
+impl Future for SockSendall<'_> {
+    type Output = Result<()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let SockSendall { socket, data, sent, turn, site } = self.get_mut();
+        // The turn is kept until all is sent, so that two at once do not mix their data.
+        let send = |io: &socket2::Socket| loop {
+            let left = &data[*sent..];
+            if left.is_empty() {
+                return Ok(());
+            }
+            let length = io.send_with_flags(left, FLAGS)?;
+            *sent += length;
+            if length < left.len() && socket.is_stream && socket.source.is_drained_by_less() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+        };
+        socket.poll_io(cx, turn, (Direction::Write, *site), send, |()| false)
+    }
+}
+
+/// Sends `data` as a datagram to `address`, and tells how many bytes went (`loop.sock_sendto`). A
+/// host name is looked up on a thread.
+///
+/// # Errors
+/// As for [`sock_sendall`]; also that the name cannot be found.
+///
+/// # Cancellation
+/// Nothing has been sent.
+#[track_caller]
+pub fn sock_sendto<'a>(
+    socket: &'a Socket,
+    data: &'a [u8],
+    address: impl ToAddress,
+) -> SockSendto<'a> {
+    let site = WaitSite::here(&"sock_sendto");
+    let destination = Destination::new(address, socket, site);
+    SockSendto { socket, data, destination, turn: Turn::new(), site }
+}
+
+/// The future that [`sock_sendto`] returns.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct SockSendto<'a> {
+    socket: &'a Socket,
+    data: &'a [u8],
+    destination: Destination,
+    turn: Turn,
+    site: WaitSite,
+}
+
+impl Future for SockSendto<'_> {
+    type Output = Result<usize>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<usize>> {
+        let SockSendto { socket, data, destination, turn, site } = self.get_mut();
+        let address = ready!(destination.poll(cx, *site))?;
+        let send = |io: &socket2::Socket| io.send_to_with_flags(data, address, FLAGS);
+        socket.poll_io(cx, turn, (Direction::Write, *site), send, |_| false)
+    }
+}
