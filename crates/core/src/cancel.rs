@@ -118,9 +118,9 @@ pub(crate) struct Affine {
     /// Whether there is a target: most waits have none.
     has_target: Cell<bool>,
     requests: Cell<u32>,
-    context: RefCell<TaskContext>,
+    context: Cell<TaskContext>,
     listeners: RefCell<Listeners>,
-    cold: RefCell<Option<Box<Cold>>>,
+    cold: Cell<Option<Box<Cold>>>,
     target: Cell<Option<Target>>,
     /// Its place in the order of creation.
     sequence: u64,
@@ -147,6 +147,12 @@ struct Other {
     wait: Arc<OtherWait>,
     target: Option<Target>,
     site: WaitSite,
+}
+
+impl Default for TaskContext {
+    fn default() -> TaskContext {
+        TaskContext::Own(Values::default())
+    }
 }
 
 /// The context variables of a task.
@@ -177,6 +183,7 @@ impl TaskCell {
     /// # Safety
     /// Before anything else is done with it, the cell is put where it stays until `free` is called,
     /// once, when the last reference is gone; and the functions of `vtable` are made for that place.
+    #[inline(always)]
     pub unsafe fn new(
         home: LoopRef,
         sequence: u64,
@@ -206,9 +213,9 @@ impl TaskCell {
                 thrown: Cell::new(false),
                 has_target: Cell::new(false),
                 requests: Cell::new(0),
-                context: RefCell::new(context),
+                context: Cell::new(context),
                 listeners: RefCell::new(Listeners::new()),
-                cold: RefCell::new(None),
+                cold: Cell::new(None),
                 target: Cell::new(None),
                 sequence,
                 spawned_at,
@@ -286,32 +293,31 @@ impl TaskCell {
 
     /// The name: the one that was given, else `Task-N`.
     pub fn name(&self) -> Arc<str> {
-        let given = self.affine().and_then(|affine| affine.cold.borrow().as_ref()?.name.clone());
+        let given = self.affine().and_then(|affine| affine.with_cold(|cold| cold.name.clone())?);
         given.unwrap_or_else(|| format!("Task-{}", self.affine.sequence).into())
     }
 
     /// Whether a name was given.
     pub fn is_named(&self) -> bool {
-        self.affine().is_some_and(|a| a.cold.borrow().as_ref().is_some_and(|c| c.name.is_some()))
+        self.affine().and_then(|a| a.with_cold(|cold| cold.name.is_some())).unwrap_or(false)
     }
 
     /// Gives the task a name. Does nothing on another thread than the task's.
     pub fn set_name(&self, name: Arc<str>) {
         if let Some(affine) = self.affine() {
-            affine.cold().name = Some(name);
+            affine.cold(|cold| cold.name = Some(name));
         }
     }
 
     /// The context variables of the task; what it is running with, if it runs now.
     pub fn context(&self) -> Option<Context> {
         let affine = self.affine()?;
-        let mut slot = affine.context.borrow_mut();
-        let context = match &mut *slot {
-            TaskContext::Shared(context) => return Some(context.clone()),
+        let context = match affine.context.take() {
+            TaskContext::Shared(context) => context,
             TaskContext::Own(_) if affine.running.get() => Context::entered(),
-            TaskContext::Own(values) => Context::of(std::mem::take(values)),
+            TaskContext::Own(values) => Context::of(values),
         };
-        *slot = TaskContext::Shared(context.clone());
+        affine.context.set(TaskContext::Shared(context.clone()));
         Some(context)
     }
 
@@ -324,7 +330,7 @@ impl TaskCell {
         if self.first.load(Ordering::Acquire) & STATE != IDLE {
             return Some(WaitSite::new(affine.site_what.get(), affine.site_location.get()));
         }
-        affine.cold.borrow().as_ref()?.others.first_key_value().map(|(_, other)| other.site)
+        affine.with_cold(|cold| cold.others.first_key_value().map(|(_, other)| other.site))?
     }
 
     /// The number of outstanding cancel requests (`Task.cancelling`).
@@ -345,6 +351,7 @@ impl TaskCell {
     }
 
     /// Whether a cancellation waits to be delivered.
+    #[inline]
     pub fn must_cancel(&self) -> bool {
         self.affine().is_some_and(|affine| affine.must_cancel.get())
     }
@@ -388,13 +395,10 @@ impl TaskCell {
     /// Cancels what the task waits for; false if there was nothing to cancel.
     fn cancel_waits(&self, affine: &Affine, error: &CancelledError) -> bool {
         let mut delivered = self.cancel_first(affine, error);
-        let others: Vec<_> = match &*affine.cold.borrow() {
-            Some(cold) => {
-                cold.others.values().map(|o| (o.wait.clone(), o.target.clone())).collect()
-            }
-            None => Vec::new(),
-        };
-        for (wait, target) in others {
+        let others = affine.with_cold(|cold| {
+            cold.others.values().map(|o| (o.wait.clone(), o.target.clone())).collect::<Vec<_>>()
+        });
+        for (wait, target) in others.unwrap_or_default() {
             delivered |= match target {
                 Some(target) => target.cancel(error.clone()),
                 None => wait.cancel(error.clone()),
@@ -458,7 +462,7 @@ impl TaskCell {
     ) -> u32 {
         let affine = &self.affine;
         let number = affine.number();
-        affine.cold().others.insert(number, Other { wait, target, site });
+        affine.cold(|cold| cold.others.insert(number, Other { wait, target, site }));
         number
     }
 
@@ -516,7 +520,7 @@ impl TaskCell {
 
     pub(crate) fn disarm_other(&self, number: u32) -> u64 {
         let Some(affine) = self.affine() else { return IDLE };
-        let other = affine.cold.borrow_mut().as_mut().and_then(|cold| cold.others.remove(&number));
+        let other = affine.with_cold(|cold| cold.others.remove(&number)).flatten();
         if other.is_some() {
             affine.armed.set(affine.armed.get() - 1);
         }
@@ -552,26 +556,22 @@ impl TaskCell {
     /// and is there for [`take_failure`](TaskCell::take_failure).
     pub fn ask_for_failure(&self) {
         if let Some(affine) = self.affine() {
-            affine.cold().failure = Some(None);
+            affine.cold(|cold| cold.failure = Some(None));
         }
     }
 
     /// Keeps the error with which the task ends, if somebody asked for it.
     pub fn keep_failure(&self, error: &Error) -> bool {
         let Some(affine) = self.affine() else { return false };
-        let mut cold = affine.cold.borrow_mut();
-        match cold.as_mut().and_then(|cold| cold.failure.as_mut()) {
-            Some(room) => {
-                *room = Some(error.clone());
-                true
-            }
-            None => false,
-        }
+        let kept = affine.with_cold(|cold| {
+            cold.failure.as_mut().map(|room| *room = Some(error.clone())).is_some()
+        });
+        kept.unwrap_or(false)
     }
 
     /// The error with which the task ended, if it failed and was asked for it.
     pub fn take_failure(&self) -> Option<Error> {
-        self.affine()?.cold.borrow_mut().as_mut()?.failure.take()?
+        self.affine()?.with_cold(|cold| cold.failure.take())??
     }
 }
 
@@ -599,7 +599,7 @@ impl TaskCell {
     /// the one that was it before out.
     pub fn replace_late_report(&self, number: u32, callback: Parked) {
         let Some(affine) = self.affine() else { return };
-        let previous = affine.cold().late_report.replace((number, callback));
+        let previous = affine.cold(|cold| cold.late_report.replace((number, callback)));
         if let Some((number, callback)) = previous {
             self.unlisten(number);
             callback.cancel();
@@ -624,19 +624,26 @@ impl Affine {
         number
     }
 
-    fn cold(&self) -> std::cell::RefMut<'_, Cold> {
-        std::cell::RefMut::map(self.cold.borrow_mut(), |cold| &mut **cold.get_or_insert_default())
+    fn cold<R>(&self, f: impl FnOnce(&mut Cold) -> R) -> R {
+        let mut cold = self.cold.take().unwrap_or_default();
+        let result = f(&mut cold);
+        self.cold.set(Some(cold));
+        result
     }
 
     /// What few tasks have, if this one has some of it.
     fn with_cold<R>(&self, f: impl FnOnce(&mut Cold) -> R) -> Option<R> {
-        self.cold.borrow_mut().as_mut().map(|cold| f(cold))
+        let mut cold = self.cold.take()?;
+        let result = f(&mut cold);
+        self.cold.set(Some(cold));
+        Some(result)
     }
 
     /// Messages are rare: an empty one is put down only in place of another.
     fn set_message(&self, message: CancelledError) {
-        if message.message().is_some() || self.cold.borrow().is_some() {
-            self.cold().message = message;
+        match message.message() {
+            Some(_) => self.cold(|cold| cold.message = message),
+            None => _ = self.with_cold(|cold| cold.message = message),
         }
     }
 
@@ -649,8 +656,9 @@ impl Affine {
     }
 
     fn set_wait_message(&self, message: CancelledError) {
-        if message.message().is_some() || self.cold.borrow().is_some() {
-            self.cold().wait_message = message;
+        match message.message() {
+            Some(_) => self.cold(|cold| cold.wait_message = message),
+            None => _ = self.with_cold(|cold| cold.wait_message = message),
         }
     }
 
@@ -683,10 +691,14 @@ impl<'a> Step<'a> {
     pub fn begin(cell: &'a TaskCell) -> Option<Step<'a>> {
         let affine = cell.affine()?;
         let scheduler = cell.home.local()?;
-        let values = match &mut *affine.context.borrow_mut() {
-            TaskContext::Own(values) => std::mem::take(values),
+        let values = match affine.context.take() {
+            TaskContext::Own(values) => values,
             // Entered already: the task was started eagerly by code that runs in it.
-            TaskContext::Shared(context) => context.enter().unwrap_or_else(|_| context.values()),
+            TaskContext::Shared(context) => {
+                let values = context.enter().unwrap_or_else(|_| context.values());
+                affine.context.set(TaskContext::Shared(context));
+                values
+            }
         };
         let outer = swap_values(values);
         affine.running.set(true);
@@ -740,10 +752,13 @@ impl Drop for Step<'_> {
         affine.running.set(false);
         self.scheduler.replace_current(self.previous);
         let ours = swap_values(std::mem::take(&mut self.outer));
-        match &mut *affine.context.borrow_mut() {
-            TaskContext::Own(values) => *values = ours,
-            TaskContext::Shared(context) => context.leave(ours),
-        }
+        affine.context.set(match affine.context.take() {
+            TaskContext::Own(_) => TaskContext::Own(ours),
+            TaskContext::Shared(context) => {
+                context.leave(ours);
+                TaskContext::Shared(context)
+            }
+        });
         if affine.rewake.get() && !affine.scheduled.replace(true) {
             self.scheduler.push_task(self.cell.into());
         }

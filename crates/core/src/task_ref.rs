@@ -50,6 +50,12 @@ impl TaskRef {
         TaskRef(cell)
     }
 
+    /// Where the cell is.
+    #[inline]
+    pub fn as_ptr(&self) -> NonNull<TaskCell> {
+        self.0
+    }
+
     /// Another reference to the task of a cell.
     pub fn of(cell: &TaskCell) -> TaskRef {
         cell.count.fetch_add(REFERENCE, Ordering::Relaxed);

@@ -190,7 +190,12 @@ pub struct Wait(Link);
 enum Link {
     #[default]
     Idle,
-    First(Armed),
+    /// An [`Armed`], spread out so that its parts and the tag fit into three words.
+    First {
+        number: u32,
+        place: Place,
+        key: Key,
+    },
     Other(Arc<OtherWait>),
 }
 
@@ -200,6 +205,15 @@ struct Armed {
     place: Place,
     key: Key,
     number: u32,
+}
+
+impl Link {
+    fn armed(&self) -> Option<Armed> {
+        match *self {
+            Link::First { number, place, key } => Some(Armed { place, key, number }),
+            _ => None,
+        }
+    }
 }
 
 impl Armed {
@@ -278,7 +292,7 @@ impl Wait {
         });
         match first {
             Some((place, key, number)) => {
-                self.0 = Link::First(Armed { place, key, number });
+                self.0 = Link::First { number, place, key };
                 if let Some(target) = target {
                     with_current(|cell| cell.map(|cell| cell.set_target(target)));
                 }
@@ -293,9 +307,10 @@ impl Wait {
     pub fn waiter(&self) -> Option<Waiter> {
         match &self.0 {
             Link::Idle => None,
-            Link::First(armed) => armed.with_task(|cell| {
-                Waiter(Kind::First { task: TaskRef::of(cell), number: armed.number })
-            }),
+            Link::First { number, .. } => self
+                .0
+                .armed()?
+                .with_task(|cell| Waiter(Kind::First { task: TaskRef::of(cell), number: *number })),
             Link::Other(wait) => Some(Waiter(Kind::Other(wait.clone()))),
         }
     }
@@ -327,7 +342,8 @@ impl Wait {
     /// nearly all polls see.
     #[inline(always)]
     fn look_fast(&self, cx: &Context<'_>) -> Option<u64> {
-        let Link::First(armed) = &self.0 else { return None };
+        let Link::First { number, place, key } = self.0 else { return None };
+        let armed = Armed { place, key, number };
         with_current(|cell| {
             let cell = cell.filter(|cell| armed.is_of(cell) && cell.is_own(cx.waker()))?;
             cell.resume_first(armed.number)
@@ -379,7 +395,10 @@ impl Wait {
         cell: Option<&TaskCell>,
     ) -> (Option<u64>, Option<CancelledError>) {
         match (&self.0, cell) {
-            (Link::First(armed), Some(cell)) if armed.is_of(cell) => {
+            (&Link::First { number, place, key }, Some(cell))
+                if (Armed { place, key, number }).is_of(cell) =>
+            {
+                let armed = Armed { place, key, number };
                 if !cell.is_own(cx.waker()) {
                     return (None, None);
                 }
@@ -401,7 +420,10 @@ impl Wait {
     fn take_message(&self) -> CancelledError {
         match &self.0 {
             Link::Idle => CancelledError::default(),
-            Link::First(armed) => armed.with_task(TaskCell::take_wait_message).unwrap_or_default(),
+            Link::First { .. } => {
+                let message = self.0.armed().and_then(|a| a.with_task(TaskCell::take_wait_message));
+                message.unwrap_or_default()
+            }
             Link::Other(wait) => std::mem::take(&mut *wait.message.lock()),
         }
     }
@@ -412,8 +434,8 @@ impl Wait {
     pub fn finish(&mut self) -> Option<Error> {
         let armed = match &self.0 {
             Link::Idle => return None,
-            Link::First(armed) => Some(armed),
-            Link::Other(wait) => wait.armed.get(),
+            Link::First { .. } => self.0.armed(),
+            Link::Other(wait) => wait.armed.get().copied(),
         };
         let thrown = armed.and_then(|armed| {
             with_current(|cell| cell.filter(|cell| armed.is_of(cell))?.take_throw(armed.number))
@@ -429,7 +451,8 @@ impl Wait {
     pub fn disarm(&mut self) -> bool {
         let woken = match &self.0 {
             Link::Idle => return false,
-            Link::First(armed) => {
+            &Link::First { number, place, key } => {
+                let armed = Armed { place, key, number };
                 let disarm = |cell: &TaskCell| cell.disarm_first(armed.number) == WOKEN;
                 with_current(|cell| cell.filter(|cell| armed.is_of(cell)).map(disarm))
                     .unwrap_or_else(|| armed.disarm_elsewhere(TaskCell::disarm_first))

@@ -16,15 +16,15 @@
 use asyncio_core::{
     CancelledError, Error, Result, cancel::TaskCell, exception::ExceptionContext, task_ref::TaskRef,
 };
-use std::{
-    cell::{Cell, UnsafeCell},
-    ptr::NonNull,
-};
+use std::{cell::UnsafeCell, ptr::NonNull};
 
 /// How a task ended.
 pub(crate) enum Outcome<T> {
-    Pending,
+    /// How to copy the value, once somebody who can has asked for it.
+    Pending(Option<fn(&T) -> T>),
     Value(T),
+    /// A value that is copied for each who asks.
+    Kept(T, fn(&T) -> T),
     /// A value that an awaiter took.
     Taken,
     Failed(Error),
@@ -41,36 +41,66 @@ pub(crate) enum Outcome<T> {
 pub(crate) struct Data<T> {
     cell: TaskCell,
     outcome: UnsafeCell<Outcome<T>>,
-    /// How to copy the value, once somebody who can has asked for it.
-    copy: Cell<Option<fn(&T) -> T>>,
 }
 
 impl<T> Data<T> {
+    #[inline(always)]
     pub(crate) fn new(cell: TaskCell) -> Data<T> {
-        Data { cell, outcome: UnsafeCell::new(Outcome::Pending), copy: Cell::new(None) }
+        Data { cell, outcome: UnsafeCell::new(Outcome::Pending(None)) }
     }
 
     pub(crate) fn cell(&self) -> &TaskCell {
         &self.cell
     }
 
-    /// The outcome, for the task's own thread. `f` runs no code of the user's but a `Clone`.
-    fn outcome<R>(&self, f: impl FnOnce(&mut Outcome<T>) -> R) -> Result<R> {
+    /// The outcome, for the task's own thread. A value that is kept is never changed, so code of the
+    /// user's may run while it is looked at: its `Clone`, which may come back here.
+    #[inline]
+    fn look(&self) -> Result<&Outcome<T>> {
         if !self.cell.is_local() {
             return Err(Error::runtime("Task: its result is for the thread of its loop alone"));
         }
-        // SAFETY: on this thread, and never nested: `f` gets at no handle of this task.
-        Ok(f(unsafe { &mut *self.outcome.get() }))
+        // SAFETY: on this thread, and `change` is not called while the reference is used.
+        Ok(unsafe { &*self.outcome.get() })
+    }
+
+    /// Changes the outcome, after [`look`](Data::look) has shown that it is not one that is kept.
+    /// `f` runs no code of the user's.
+    #[inline]
+    fn change<R>(&self, f: impl FnOnce(&mut Outcome<T>) -> R) -> R {
+        // SAFETY: on this thread, as `look` has found; a kept outcome alone is referred to while
+        // other code runs, and this is not one.
+        f(unsafe { &mut *self.outcome.get() })
     }
 
     /// Puts the outcome of a task whose coroutine is gone in its place, and tells everyone. The task
     /// is done when the registry's reference, which this gives back, is [finished](TaskRef::finish).
     #[must_use]
+    #[inline(always)]
     pub(crate) fn end(&self, result: Result<T>) -> Option<TaskRef> {
+        let outcome = match result {
+            Ok(value) if !self.cell.must_cancel() => Outcome::Value(value),
+            result => self.unusual(result),
+        };
+        // SAFETY: nobody reads it before the task is marked as done.
+        let place = unsafe { &mut *self.outcome.get() };
+        *place = match (&*place, outcome) {
+            (Outcome::Pending(Some(copy)), Outcome::Value(value)) => Outcome::Kept(value, *copy),
+            (_, outcome) => outcome,
+        };
+        self.cell.notify_listeners();
+        if !self.cell.has_handles() {
+            self.drop_outcome();
+        }
+        self.cell.home().local().and_then(|scheduler| scheduler.retire(&self.cell))
+    }
+
+    /// The outcome of a task that failed, was cancelled, or returned before it could be cancelled.
+    #[cold]
+    fn unusual(&self, result: Result<T>) -> Outcome<T> {
         let undelivered = self.cell.take_undelivered();
-        let outcome = match (result, undelivered) {
-            (Ok(_), Some(later)) => Outcome::Cancelled { first: None, later },
-            (Ok(value), None) => Outcome::Value(value),
+        match (result, undelivered) {
+            (Ok(_), later) => Outcome::Cancelled { first: None, later: later.unwrap_or_default() },
             (Err(Error::Cancelled(error)), _) => {
                 Outcome::Cancelled { first: Some(error), later: CancelledError::default() }
             }
@@ -84,19 +114,20 @@ impl<T> Data<T> {
                 self.cell.set_unretrieved(!asked_for);
                 Outcome::Failed(error)
             }
-        };
-        // SAFETY: only `end` writes it, once, before the task is marked as done.
-        unsafe { *self.outcome.get() = outcome };
-        self.cell.notify_listeners();
-        if !self.cell.has_handles() {
-            self.drop_outcome();
         }
-        self.cell.home().local().and_then(|scheduler| scheduler.retire(&self.cell))
     }
 
     /// Reports a failure that nobody retrieved, and drops the outcome. For whoever is last.
+    #[inline]
     pub(crate) fn drop_outcome(&self) {
         // SAFETY: nobody else can ask for the outcome any more.
+        if !matches!(unsafe { &*self.outcome.get() }, Outcome::Taken) {
+            self.drop_outcome_left();
+        }
+    }
+
+    fn drop_outcome_left(&self) {
+        // SAFETY: as above.
         let outcome = unsafe { std::mem::replace(&mut *self.outcome.get(), Outcome::Taken) };
         if let (Outcome::Failed(error), true) = (outcome, self.cell.is_unretrieved()) {
             let report = ExceptionContext::new("Task exception was never retrieved");
@@ -107,24 +138,32 @@ impl<T> Data<T> {
 
     /// The outcome of a finished task: a copy of the value where that is possible, else the value
     /// itself.
+    #[inline(always)]
     pub(crate) fn retrieve(&self) -> Result<T> {
-        self.cell.set_unretrieved(false);
-        let copy = self.copy.get();
-        self.outcome(|outcome| match outcome {
-            Outcome::Pending => Err(Error::invalid_state("Task.result: result is not ready")),
-            Outcome::Taken => {
-                Err(Error::invalid_state("Task.result: the result was taken by an await"))
+        if let Outcome::Value(_) = self.look()? {
+            if let Outcome::Value(value) = self.change(|o| std::mem::replace(o, Outcome::Taken)) {
+                return Ok(value);
             }
-            Outcome::Failed(error) => Err(error.clone()),
-            Outcome::Cancelled { first, later } => Err(cancelled(first, later)),
-            Outcome::Value(value) => match copy {
-                Some(copy) => Ok(copy(value)),
-                None => match std::mem::replace(outcome, Outcome::Taken) {
-                    Outcome::Value(value) => Ok(value),
-                    _ => unreachable!("it was a value"),
-                },
-            },
-        })?
+        }
+        self.retrieve_copy()
+    }
+
+    fn retrieve_copy(&self) -> Result<T> {
+        self.cell.set_unretrieved(false);
+        Err(match self.look()? {
+            Outcome::Kept(value, copy) => return Ok(copy(value)),
+            Outcome::Failed(error) => error.clone(),
+            Outcome::Cancelled { .. } => self.cancelled_error(),
+            Outcome::Pending(_) => Error::invalid_state("Task.result: result is not ready"),
+            _ => Error::invalid_state("Task.result: the result was taken by an await"),
+        })
+    }
+
+    fn cancelled_error(&self) -> Error {
+        Error::Cancelled(self.change(|outcome| match outcome {
+            Outcome::Cancelled { first, later } => first.take().unwrap_or_else(|| later.clone()),
+            _ => CancelledError::default(),
+        }))
     }
 
     /// The error of a finished task, if it has one.
@@ -133,25 +172,23 @@ impl<T> Data<T> {
             return Err(Error::invalid_state("Task.exception: exception is not set"));
         }
         self.cell.set_unretrieved(false);
-        self.outcome(|outcome| match outcome {
+        match self.look()? {
             Outcome::Failed(error) => Ok(Some(error.clone())),
-            Outcome::Cancelled { first, later } => Err(cancelled(first, later)),
+            Outcome::Cancelled { .. } => Err(self.cancelled_error()),
             _ => Ok(None),
-        })?
+        }
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.cell.is_done()
-            && self.outcome(|o| matches!(o, Outcome::Cancelled { .. })).unwrap_or(false)
+        self.cell.is_done() && matches!(self.look(), Ok(Outcome::Cancelled { .. }))
     }
 
     /// The message with which a task was cancelled as it returned.
     pub(crate) fn later_message(&self) -> CancelledError {
-        let message = self.outcome(|outcome| match outcome {
-            Outcome::Cancelled { later, .. } => later.clone(),
+        match self.look() {
+            Ok(Outcome::Cancelled { later, .. }) => later.clone(),
             _ => CancelledError::default(),
-        });
-        message.unwrap_or_default()
+        }
     }
 
     /// From now on the value is copied, and stays.
@@ -159,18 +196,19 @@ impl<T> Data<T> {
     where
         T: Clone,
     {
-        if self.cell.is_local() {
-            self.copy.set(Some(T::clone));
+        if let Ok(Outcome::Pending(_) | Outcome::Value(_)) = self.look() {
+            self.change(|outcome| {
+                *outcome = match std::mem::replace(outcome, Outcome::Taken) {
+                    Outcome::Value(value) => Outcome::Kept(value, T::clone),
+                    _ => Outcome::Pending(Some(T::clone)),
+                };
+            });
         }
     }
 
     pub(crate) fn task_ref(&self) -> TaskRef {
         TaskRef::of(&self.cell)
     }
-}
-
-fn cancelled(first: &mut Option<CancelledError>, later: &CancelledError) -> Error {
-    Error::Cancelled(first.take().unwrap_or_else(|| later.clone()))
 }
 
 /// What the last handle of a finished task does.

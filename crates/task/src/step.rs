@@ -24,9 +24,13 @@ struct Raw<F, T> {
 }
 
 /// Puts a task into its place. The cell counts what it was made with.
-pub(crate) fn allocate<F, T>(data: Data<T>, coroutine: F) -> NonNull<Data<T>> {
-    let raw = Raw { data, coroutine: UnsafeCell::new(Some(coroutine)) };
-    NonNull::from(Box::leak(Box::new(raw))).cast()
+#[inline(always)]
+pub(crate) fn allocate<F, T>(data: impl FnOnce() -> Data<T>, coroutine: F) -> NonNull<Data<T>> {
+    // Made in place: a task is too large to be moved around.
+    let mut place = Box::<Raw<F, T>>::new_uninit();
+    place.write(Raw { data: data(), coroutine: UnsafeCell::new(Some(coroutine)) });
+    // SAFETY: it was just written.
+    NonNull::from(Box::leak(unsafe { place.assume_init() })).cast()
 }
 
 /// The functions for tasks that run an `F`.
@@ -59,8 +63,10 @@ unsafe fn step<F: Future<Output = Result<T>>, T>(cell: NonNull<TaskCell>) {
             Poll::Ready(outcome) => outcome,
         },
     };
-    let outcome = drop_coroutine(coroutine).and(outcome);
-    let registered = data.end(outcome);
+    let registered = match drop_coroutine(coroutine) {
+        Ok(()) => data.end(outcome),
+        Err(panic) => data.end(Err(panic)),
+    };
     drop(step);
     if let Some(registered) = registered {
         registered.finish();

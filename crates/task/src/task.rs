@@ -21,6 +21,7 @@ use std::{
     borrow::Cow,
     fmt,
     future::{Future, IntoFuture},
+    marker::PhantomData,
     mem::ManuallyDrop,
     ops::Deref,
     panic::Location,
@@ -162,9 +163,10 @@ impl fmt::Debug for AnyTask {
 /// The handle is `Send` where `T` is. On another thread `done`, `cancel` and dropping work, what
 /// needs the result gives an error.
 pub struct Task<T> {
-    data: NonNull<Data<T>>,
-    /// The same task without its type; its reference is the handle's own.
+    /// The task without its type; its reference is the handle's own, and its cell the beginning of a
+    /// `Data<T>`.
     any: ManuallyDrop<AnyTask>,
+    result: PhantomData<T>,
     wait: Wait,
     number: u32,
 }
@@ -182,26 +184,31 @@ const ITSELF: u32 = u32::MAX;
 
 impl<T> Task<T> {
     /// Takes over a handle, and its reference, that `data` counts already.
+    #[inline(always)]
     fn of(data: NonNull<Data<T>>) -> Task<T> {
         // SAFETY: the cell is the first field of `Data`, and the reference is the handle's.
         let any = AnyTask(unsafe { TaskRef::from_raw(data.cast::<TaskCell>()) });
-        Task { data, any: ManuallyDrop::new(any), wait: Wait::new(), number: 0 }
+        Task { any: ManuallyDrop::new(any), result: PhantomData, wait: Wait::new(), number: 0 }
     }
 
     fn data(&self) -> &Data<T> {
         // SAFETY: the handle keeps the allocation.
-        unsafe { self.data.as_ref() }
+        unsafe { self.place().as_ref() }
+    }
+
+    fn place(&self) -> NonNull<Data<T>> {
+        self.any.0.as_ptr().cast()
     }
 
     /// The address of the task, which no other one has while this one lives.
     pub(crate) fn address(&self) -> usize {
-        self.data.as_ptr() as usize
+        self.place().as_ptr() as usize
     }
 
     /// Another handle.
     pub(crate) fn share(&self) -> Task<T> {
         self.data().cell().add_handle();
-        Task::of(self.data)
+        Task::of(self.place())
     }
 
     /// Whether the task ended by cancellation.
@@ -284,7 +291,7 @@ impl<T> Task<T> {
 
     fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<Result<T>> {
         // SAFETY: the handle keeps the allocation, which no borrow of `self.wait` touches.
-        let data = unsafe { self.data.as_ref() };
+        let data = unsafe { self.place().as_ref() };
         let cell = data.cell();
         let site = WaitSite::new(&"Task", cell.spawned_at());
         let target = || Some(Target::Task(TaskRef::of(cell)));
@@ -316,6 +323,7 @@ impl<T> Task<T> {
 impl<T> Future for Task<T> {
     type Output = Result<T>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         if !self.data().cell().is_done() {
             if !self.data().cell().is_local() {
@@ -323,6 +331,9 @@ impl<T> Future for Task<T> {
                 return Poll::Ready(Err(Error::runtime(message)));
             }
             return self.poll_pending(cx);
+        }
+        if !self.wait.is_armed() {
+            return Poll::Ready(self.data().retrieve());
         }
         let thrown = self.wait.finish();
         let cancelled = self.data().is_cancelled();
@@ -357,7 +368,7 @@ impl<T> Drop for Task<T> {
             self.data().cell().unlisten(self.number);
         }
         // SAFETY: the handle's own unit is given up once, here; `T` may be dropped where this is.
-        unsafe { TaskCell::release_handle(self.data.cast(), last_handle::<T>) }
+        unsafe { TaskCell::release_handle(self.place().cast(), last_handle::<T>) }
     }
 }
 
@@ -424,6 +435,7 @@ impl TaskBuilder {
     /// Without a running loop, or when that is closed, the coroutine is dropped, and the task has
     /// ended with that `Runtime` error.
     #[must_use = "a task that nobody awaits fails unseen; drop the handle to let it run on"]
+    #[inline]
     pub fn create<F, T>(self, coroutine: F) -> Task<T>
     where
         F: IntoFuture<Output = Result<T>>,
@@ -443,6 +455,7 @@ impl TaskBuilder {
         }
     }
 
+    #[inline(always)]
     fn spawn<F, T>(self, scheduler: &Scheduler, home: LoopRef, coroutine: F) -> Task<T>
     where
         F: Future<Output = Result<T>> + 'static,
@@ -471,6 +484,7 @@ impl TaskBuilder {
         Task::of(data)
     }
 
+    #[inline(always)]
     fn allocate<F, T>(
         &self,
         home: LoopRef,
@@ -483,9 +497,10 @@ impl TaskBuilder {
         T: 'static,
     {
         let functions = Functions::<F, T>::VTABLE;
+        let location = self.location;
         // SAFETY: `allocate` puts it into the place for which the functions are made.
-        let cell = unsafe { TaskCell::new(home, sequence, context, self.location, functions) };
-        allocate(Data::new(cell), coroutine)
+        let cell = || unsafe { TaskCell::new(home, sequence, context, location, functions) };
+        allocate(|| Data::new(cell()), coroutine)
     }
 
     /// A task that never ran, and has ended with `error`.
@@ -507,6 +522,7 @@ impl TaskBuilder {
 ///
 /// See [`TaskBuilder::create`] for what happens without a running loop.
 #[must_use = "a task that nobody awaits fails unseen; drop the handle to let it run on"]
+#[inline]
 #[track_caller]
 pub fn create_task<F, T>(coroutine: F) -> Task<T>
 where
