@@ -242,6 +242,9 @@ pub use asyncio_loop::{
     set_event_loop,
 };
 
+// unix_events: the numbers of signals
+pub use asyncio_loop::signals;
+
 // The socket operations of the loop, and the sockets they work on
 pub use asyncio_loop::{
     Address, Domain, Protocol, Socket, ToAddress, Type, sock_accept, sock_connect, sock_recv,

@@ -44,6 +44,7 @@ impl<T: Termination + 'static, E: Debug + 'static> Outcome for std::result::Resu
 }
 
 /// Runs a program, and ends it as Rust ends one.
+#[track_caller] // The main task is created where the attribute stands.
 pub fn main<F>(debug: Option<bool>, main: F) -> ExitCode
 where
     F: Future + 'static,
@@ -52,21 +53,20 @@ where
     // What `main` returned, if that is how a cancelled task ends.
     let cancelled = Rc::new(RefCell::new(None));
     let slot = cancelled.clone();
-    let outcome = runner(debug).with(|runner| {
-        runner.run(async move {
-            let outcome = main.await;
-            let error = match outcome.error() {
-                Some(Some(Error::Cancelled(error))) => error.clone(),
-                // Another type of error may hold a cancellation; the requests say whether it does.
-                Some(None) if is_being_cancelled() => CancelledError::default(),
-                _ => return Ok(outcome),
-            };
-            slot.replace(Some(outcome));
-            Err(Error::Cancelled(error))
-        })
+    let mut runner = runner(debug);
+    let outcome = runner.run(async move {
+        let outcome = main.await;
+        let error = match outcome.error() {
+            Some(Some(Error::Cancelled(error))) => error.clone(),
+            // Another type of error may hold a cancellation; the requests say whether it does.
+            Some(None) if is_being_cancelled() => CancelledError::default(),
+            _ => return Ok(outcome),
+        };
+        slot.replace(Some(outcome));
+        Err(Error::Cancelled(error))
     });
-    let returned = cancelled.take();
-    match (outcome, returned) {
+    let outcome = runner.with(|_| outcome);
+    match (outcome, cancelled.take()) {
         (Ok(outcome), _) => outcome.report(),
         (Err(Error::KeyboardInterrupt(_)), returned) => {
             let of_its_own = |outcome: &F::Output| matches!(outcome.error(), Some(None));
@@ -85,13 +85,14 @@ where
 ///
 /// # Panics
 /// If the test did, or if the loop could not run it to its end.
+#[track_caller]
 pub fn test<F>(debug: Option<bool>, virtual_time: bool, test: F) -> F::Output
 where
     F: Future + 'static,
 {
-    let outcome = runner(debug)
-        .virtual_time(virtual_time)
-        .with(|runner| runner.run(async move { Ok(test.await) }));
+    let mut runner = runner(debug).virtual_time(virtual_time);
+    let outcome = runner.run(async move { Ok(test.await) });
+    let outcome = runner.with(|_| outcome);
     outcome.unwrap_or_else(|error| panic!("{:?}", panicked(error)))
 }
 

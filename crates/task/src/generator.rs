@@ -39,6 +39,10 @@ mod tests;
 /// [`aclose`](Generator::aclose); for generators still alive at the end of
 /// `asyncio::run`, or when `shutdown_asyncgens` is called, the loop does that.
 ///
+/// # Differences from asyncio
+/// Nothing is sent or thrown into a generator (`asend`, `athrow`), and a dropped one is not closed by
+/// the loop. It stays on its thread.
+///
 /// ```
 /// use std::time::Duration;
 /// # async fn example() -> asyncio_core::Result<()> {
@@ -231,15 +235,15 @@ impl<T> Yielder<T> {
     /// Is not noticed here: between two values it is the consumer that is cancelled. Dropped before
     /// the value was handed over, the future takes it back.
     #[track_caller]
-    pub fn send(&self, value: T) -> Send<'_, T> {
+    pub fn send(&self, value: T) -> Sending<'_, T> {
         let stage = Stage::Ready(Some(value));
-        Send { channel: &self.channel, stage, site: WaitSite::here(&"Yielder.send") }
+        Sending { channel: &self.channel, stage, site: WaitSite::here(&"Yielder.send") }
     }
 }
 
 /// The future of [`Yielder::send`].
 #[must_use = "futures do nothing unless they are awaited"]
-pub struct Send<'a, T> {
+pub struct Sending<'a, T> {
     channel: &'a Channel<T>,
     stage: Stage<T>,
     site: WaitSite,
@@ -252,9 +256,9 @@ enum Stage<T> {
     Over,
 }
 
-impl<T> Unpin for Send<'_, T> {}
+impl<T> Unpin for Sending<'_, T> {}
 
-impl<T> Future for Send<'_, T> {
+impl<T> Future for Sending<'_, T> {
     type Output = Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
@@ -292,7 +296,7 @@ impl<T> Future for Send<'_, T> {
     }
 }
 
-impl<T> Drop for Send<'_, T> {
+impl<T> Drop for Sending<'_, T> {
     fn drop(&mut self) {
         if matches!(self.stage, Stage::Handed(number) if number == self.channel.taken.get()) {
             self.channel.wait.borrow_mut().disarm();
@@ -430,7 +434,7 @@ impl<T> fmt::Debug for Yielder<T> {
     }
 }
 
-impl<T> fmt::Debug for Send<'_, T> {
+impl<T> fmt::Debug for Sending<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<{}>", self.site)
     }
