@@ -162,7 +162,7 @@ fn the_exact_previous_disposition_comes_back() {
         }
     };
     let is_ours = |action: &SigAction| match action.handler() {
-        SigHandler::Handler(handler) => handler as usize == before as usize,
+        SigHandler::Handler(handler) => handler as usize == before as *const () as usize,
         _ => false,
     };
     // SAFETY: the handler uses an atomic alone.

@@ -1,0 +1,187 @@
+//! What goes to the log: each scene in a process of its own, because the log is the process's.
+
+use asyncio_core::Result;
+use asyncio_loop::{EventLoop, get_running_loop, new_event_loop, run};
+use std::{process::Command, sync::Mutex, thread, time::Duration};
+use tracing::{
+    Event, Level, Metadata, Subscriber,
+    field::{Field, Visit},
+    span::{Attributes, Id, Record},
+};
+
+const SCENE: &str = "ASYNCIO_TEST_SCENE";
+const MS: Duration = Duration::from_millis(1);
+
+/// Plays a scene, and returns what it wrote to standard error.
+fn play(scene: &str, environment: &[(&str, &str)]) -> String {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_scene_of_its_own_process", "--nocapture"])
+        .env_remove("PYTHONASYNCIODEBUG")
+        .env(SCENE, scene)
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "scene `{scene}` failed: {error}");
+    error
+}
+
+/// The other process; in the first one it does nothing.
+#[test]
+fn a_scene_of_its_own_process() {
+    let Ok(scene) = std::env::var(SCENE) else { return };
+    match &*scene {
+        "stderr" => unclosed(),
+        "tracing" => tracing(),
+        "slow" => slow(),
+        "debug" => debug(),
+        "shutdown" => shutdown(),
+        other => panic!("no scene {other}"),
+    }
+}
+
+fn unclosed() {
+    drop(new_event_loop().unwrap());
+}
+
+#[test]
+fn without_a_subscriber_the_log_is_standard_error() {
+    let error = play("stderr", &[]);
+    let line = "unclosed event loop <EventLoop running=false closed=false debug=false>";
+    assert!(error.lines().any(|seen| seen == line), "{error}");
+}
+
+/// Keeps the events of target `asyncio`.
+struct Keep;
+
+static KEPT: Mutex<Vec<(Level, String)>> = Mutex::new(Vec::new());
+
+impl Subscriber for Keep {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "asyncio"
+    }
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, event: &Event<'_>) {
+        struct Message(String);
+        impl Visit for Message {
+            fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+                if field.name() == "message" {
+                    self.0 = format!("{value:?}");
+                }
+            }
+        }
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        KEPT.lock().unwrap().push((*event.metadata().level(), message.0));
+    }
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+fn keep() {
+    tracing::subscriber::set_global_default(Keep).unwrap();
+}
+
+fn kept() -> Vec<(Level, String)> {
+    std::mem::take(&mut KEPT.lock().unwrap())
+}
+
+fn tracing() {
+    keep();
+    unclosed();
+    let event_loop = new_event_loop().unwrap();
+    let line = line!() + 1;
+    event_loop.call_soon(|| Err::<(), _>(std::io::Error::other("broken"))).unwrap();
+    event_loop.stop();
+    event_loop.run_forever().unwrap();
+    event_loop.close().unwrap();
+    let kept = kept();
+    assert_eq!(kept[0].0, Level::WARN);
+    assert!(kept[0].1.starts_with("unclosed event loop"), "{kept:?}");
+    assert_eq!(kept[1].0, Level::ERROR);
+    let [message, origin, error] = &kept[1].1.lines().collect::<Vec<_>>()[..] else {
+        panic!("{kept:?}")
+    };
+    assert_eq!(*message, "Exception in callback");
+    assert!(origin.starts_with("created at: ") && origin.contains(&format!("log.rs:{line}")));
+    assert_eq!(*error, "OSError: broken");
+}
+
+#[test]
+fn the_log_goes_to_the_program_s_subscriber() {
+    let error = play("tracing", &[]);
+    assert!(!error.contains("unclosed"), "{error}");
+}
+
+fn slow() {
+    keep();
+    let event_loop = EventLoop::builder().debug(true).build().unwrap();
+    event_loop.set_slow_callback_duration(20 * MS);
+    event_loop.call_soon(|| thread::sleep(MS)).unwrap();
+    let line = line!() + 1;
+    event_loop.call_soon(|| thread::sleep(30 * MS)).unwrap();
+    let main = async {
+        thread::sleep(30 * MS);
+        Ok(())
+    };
+    event_loop.run_until_complete(main).unwrap();
+    event_loop.set_debug(false);
+    event_loop.call_soon(|| thread::sleep(30 * MS)).unwrap();
+    event_loop.stop();
+    event_loop.run_forever().unwrap();
+    event_loop.close().unwrap();
+    let kept = kept();
+    let [(callback_level, callback), (task_level, task)] = &kept[..] else { panic!("{kept:?}") };
+    assert_eq!((*callback_level, *task_level), (Level::WARN, Level::WARN));
+    assert!(callback.starts_with("Executing <Handle"), "{callback}");
+    assert!(callback.contains(&format!("log.rs:{line}")), "{callback}");
+    assert!(task.starts_with("Executing <Task") && task.ends_with(" seconds"), "{task}");
+}
+
+#[test]
+fn debug_mode_reports_steps_that_take_long() {
+    play("slow", &[]);
+}
+
+fn debug() {
+    let wanted = std::env::var("WANTED").unwrap() == "true";
+    let event_loop = new_event_loop().unwrap();
+    assert_eq!(event_loop.get_debug(), wanted);
+    event_loop.close().unwrap();
+    let told = EventLoop::builder().debug(!wanted).build().unwrap();
+    assert_eq!(told.get_debug(), !wanted);
+    told.close().unwrap();
+    assert_eq!(run(async { Ok(get_running_loop()?.get_debug()) }).unwrap(), wanted);
+}
+
+#[test]
+fn the_environment_switches_debug_mode_on() {
+    play("debug", &[("WANTED", "false")]);
+    play("debug", &[("WANTED", "false"), ("PYTHONASYNCIODEBUG", "")]);
+    play("debug", &[("WANTED", "true"), ("PYTHONASYNCIODEBUG", "1")]);
+}
+
+fn shutdown() {
+    keep();
+    let event_loop = new_event_loop().unwrap();
+    let (release, wait) = std::sync::mpsc::channel::<()>();
+    let stuck = move || wait.recv().is_err();
+    let stuck = event_loop.run_in_executor(None, stuck).unwrap();
+    let waited: Result<()> =
+        event_loop.run_until_complete(event_loop.shutdown_default_executor(100 * MS));
+    waited.unwrap();
+    event_loop.close().unwrap();
+    drop((release, stuck));
+    let warning =
+        "The executor did not finishing joining its threads within 0.1 seconds.".to_owned();
+    assert_eq!(kept(), [(Level::WARN, warning)]);
+}
+
+#[test]
+fn an_executor_that_does_not_end_is_warned_about() {
+    play("shutdown", &[]);
+}
