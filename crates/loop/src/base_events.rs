@@ -49,6 +49,13 @@ use turn::Pace;
 ///
 /// When the last handle is dropped, a loop that was not closed says so in the log and is closed.
 ///
+/// Where asyncio's debug mode finds that another thread schedules something here, the compiler does:
+///
+/// ```compile_fail,E0277
+/// let event_loop = asyncio_loop::new_event_loop().unwrap();
+/// std::thread::spawn(move || event_loop.call_soon(|| ()));
+/// ```
+///
 /// ```
 /// let event_loop = asyncio_loop::new_event_loop()?;
 /// let stop = event_loop.clone();

@@ -182,6 +182,33 @@ fn what_the_rest_fails_with_goes_to_the_exception_handler() {
 }
 
 #[test]
+fn generators_are_closed_after_the_tasks() {
+    let trace = Trace::default();
+    let inside = trace.clone();
+    let main = async move {
+        let closing = inside.clone();
+        let mut numbers = asyncio_task::generator(async move |y| {
+            let outcome = y.send(1).await;
+            sleep(MS).await?;
+            closing.say("generator");
+            outcome
+        });
+        assert_eq!(numbers.next().await.unwrap().unwrap(), 1);
+        drop(create_task(async move {
+            let outcome = sleep(MS * 1000).await;
+            inside.say("task");
+            outcome
+        }));
+        sleep(MS).await?;
+        Ok(numbers)
+    };
+    let mut runner = virtual_runner();
+    let _numbers = runner.run(main).unwrap();
+    runner.close().unwrap();
+    assert_eq!(trace.take(), "task, generator");
+}
+
+#[test]
 fn the_end_waits_for_the_threads_of_the_default_executor() {
     let (done, is_done) = std::sync::mpsc::channel();
     run(async move {
