@@ -1,7 +1,18 @@
 //! What nobody handles: the loop's exception handler.
 
-use crate::{Error, context::Values, home::LoopRef, home::entered, task_ref::TaskRef};
-use std::{borrow::Cow, fmt, panic::Location};
+use crate::{
+    Error,
+    context::{Values, swap_values},
+    home::{LoopRef, entered},
+    scheduler::{ExceptionHandler, Scheduler},
+    task_ref::TaskRef,
+};
+use std::{
+    borrow::Cow,
+    fmt,
+    panic::{AssertUnwindSafe, Location, catch_unwind},
+    time::Duration,
+};
 
 /// What the exception handler of a loop is told (asyncio's `context` dictionary).
 #[derive(Clone, Debug)]
@@ -127,6 +138,58 @@ impl fmt::Display for ExceptionContext {
             write!(f, "\n{exception:?}")?;
         }
         Ok(())
+    }
+}
+
+/// Errors and debug mode.
+impl Scheduler {
+    /// Sets the exception handler; `None` is the default one, which logs.
+    pub fn set_exception_handler(&self, handler: Option<ExceptionHandler>) {
+        drop(self.exception_handler.replace(handler));
+    }
+
+    /// The exception handler that was set.
+    pub fn exception_handler(&self) -> Option<ExceptionHandler> {
+        self.exception_handler.borrow().clone()
+    }
+
+    /// Reports what nobody handled (`loop.call_exception_handler`). A handler that panics is itself
+    /// reported to the log; nothing comes out.
+    pub fn call_exception_handler(&self, context: &ExceptionContext) {
+        let Some(handler) = self.exception_handler() else {
+            return log(Level::Error, &context.to_string());
+        };
+        let outer = context.values().map(swap_values);
+        let outcome = catch_unwind(AssertUnwindSafe(|| handler(context)));
+        if let Some(outer) = outer {
+            drop(swap_values(outer));
+        }
+        if let Err(panic) = outcome {
+            let broken = ExceptionContext::new("Unhandled error in exception handler")
+                .with_exception(Error::from_panic(panic))
+                .with_note("context", context);
+            log(Level::Error, &broken.to_string());
+        }
+    }
+
+    /// Whether debug mode is on.
+    pub fn debug(&self) -> bool {
+        self.debug.get()
+    }
+
+    /// Switches debug mode.
+    pub fn set_debug(&self, on: bool) {
+        self.debug.set(on);
+    }
+
+    /// From which time on debug mode reports a step as slow.
+    pub fn slow_callback_duration(&self) -> Duration {
+        self.slow_callback_duration.get()
+    }
+
+    /// Sets [`slow_callback_duration`](Scheduler::slow_callback_duration).
+    pub fn set_slow_callback_duration(&self, duration: Duration) {
+        self.slow_callback_duration.set(duration);
     }
 }
 

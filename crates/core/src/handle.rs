@@ -1,7 +1,7 @@
 //! [`Handle`] and [`TimerHandle`]: what `call_soon` and its like return.
 
 use crate::{
-    cancel::TaskContext,
+    cell::TaskContext,
     context::Context,
     home::{LoopRef, Mail},
     listeners::Parked,

@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 
 pub mod cancel;
+pub mod cell;
 mod clock;
 pub mod context;
 pub mod context_manager;
@@ -15,6 +16,7 @@ pub mod scheduler;
 pub mod scope;
 mod slots;
 pub mod source;
+pub mod step;
 pub mod sync;
 pub mod task_ref;
 mod timers;

@@ -6,7 +6,7 @@
 
 use crate::{
     CancelledError, Error, Result,
-    cancel::TaskCell,
+    cell::TaskCell,
     clock::{Clock, nanos},
     context::{Values, swap_values},
     event_loop::AbstractEventLoop,
@@ -65,12 +65,12 @@ pub struct Scheduler {
     pub(crate) sources: RefCell<Sources>,
     /// Jobs, children and promises that will come back from outside of the loop.
     outstanding: Cell<usize>,
-    exception_handler: RefCell<Option<ExceptionHandler>>,
+    pub(crate) exception_handler: RefCell<Option<ExceptionHandler>>,
     event_loop: RefCell<Option<Rc<dyn AbstractEventLoop>>>,
     fatal: RefCell<Option<Error>>,
     eager_tasks: Cell<bool>,
-    debug: Cell<bool>,
-    slow_callback_duration: Cell<Duration>,
+    pub(crate) debug: Cell<bool>,
+    pub(crate) slow_callback_duration: Cell<Duration>,
 }
 
 impl fmt::Debug for Scheduler {
@@ -562,57 +562,5 @@ impl Scheduler {
         cell: Option<NonNull<TaskCell>>,
     ) -> Option<NonNull<TaskCell>> {
         self.current.replace(cell)
-    }
-}
-
-/// Errors and debug mode.
-impl Scheduler {
-    /// Sets the exception handler; `None` is the default one, which logs.
-    pub fn set_exception_handler(&self, handler: Option<ExceptionHandler>) {
-        drop(self.exception_handler.replace(handler));
-    }
-
-    /// The exception handler that was set.
-    pub fn exception_handler(&self) -> Option<ExceptionHandler> {
-        self.exception_handler.borrow().clone()
-    }
-
-    /// Reports what nobody handled (`loop.call_exception_handler`). A handler that panics is itself
-    /// reported to the log; nothing comes out.
-    pub fn call_exception_handler(&self, context: &ExceptionContext) {
-        let Some(handler) = self.exception_handler() else {
-            return log(Level::Error, &context.to_string());
-        };
-        let outer = context.values().map(swap_values);
-        let outcome = catch_unwind(AssertUnwindSafe(|| handler(context)));
-        if let Some(outer) = outer {
-            drop(swap_values(outer));
-        }
-        if let Err(panic) = outcome {
-            let broken = ExceptionContext::new("Unhandled error in exception handler")
-                .with_exception(Error::from_panic(panic))
-                .with_note("context", context);
-            log(Level::Error, &broken.to_string());
-        }
-    }
-
-    /// Whether debug mode is on.
-    pub fn debug(&self) -> bool {
-        self.debug.get()
-    }
-
-    /// Switches debug mode.
-    pub fn set_debug(&self, on: bool) {
-        self.debug.set(on);
-    }
-
-    /// From which time on debug mode reports a step as slow.
-    pub fn slow_callback_duration(&self) -> Duration {
-        self.slow_callback_duration.get()
-    }
-
-    /// Sets [`slow_callback_duration`](Scheduler::slow_callback_duration).
-    pub fn set_slow_callback_duration(&self, duration: Duration) {
-        self.slow_callback_duration.set(duration);
     }
 }

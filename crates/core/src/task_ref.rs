@@ -12,7 +12,7 @@
 //! mail. That halves the cost of a yield, and a task whose loop is closed leaves nothing behind.
 
 use crate::{
-    cancel::TaskCell,
+    cell::TaskCell,
     home::Mail,
     sync::{Ordering, atomic::fence},
 };

@@ -11,7 +11,8 @@
 
 use crate::{
     CancelledError, Error,
-    cancel::{CANCELLED, IDLE, TaskCell, WAITING, WOKEN},
+    cancel::{CANCELLED, IDLE, WAITING, WOKEN},
+    cell::TaskCell,
     home::{Mail, Place, entered},
     slots::Key,
     sync::{AtomicU64, Mutex, Ordering},

@@ -14,7 +14,7 @@
 //! in [`asyncio_core::task_ref`].
 
 use asyncio_core::{
-    CancelledError, Error, Result, cancel::TaskCell, exception::ExceptionContext, task_ref::TaskRef,
+    CancelledError, Error, Result, cell::TaskCell, exception::ExceptionContext, task_ref::TaskRef,
 };
 use std::{cell::UnsafeCell, ptr::NonNull};
 

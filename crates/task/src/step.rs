@@ -3,7 +3,8 @@
 use crate::state::Data;
 use asyncio_core::{
     CancelledError, Error, Result,
-    cancel::{Step, TaskCell, TaskVTable},
+    cell::{TaskCell, TaskVTable},
+    step::Step,
 };
 use std::{
     any::TypeId,

@@ -6,7 +6,7 @@ use crate::{
 };
 use asyncio_core::{
     CancelledError, Error, Result,
-    cancel::{TaskCell, TaskContext},
+    cell::{TaskCell, TaskContext},
     context::{Context as Variables, current_values},
     home::{LoopRef, entered},
     listeners::Listener,

@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::{
-    cancel::{Step, TaskCell, TaskContext, TaskVTable},
+    cell::{TaskCell, TaskContext, TaskVTable},
     context::Values,
     home::Remote,
+    step::Step,
     task_ref::TaskRef,
 };
 use std::{
@@ -293,6 +294,8 @@ fn who_waits_first_is_served_first_and_passes_the_turn_on() {
     // Only the first had to try: the others saw the line.
     assert_eq!(reads.iter().map(|read| read.tries).collect::<Vec<_>>(), [1, 0, 0]);
     send(&theirs, b"abc");
+    // The second event finds that the turn is given.
+    bench.readable(&source);
     bench.readable(&source);
     for (n, (task, read)) in tasks.iter().zip(&mut reads).enumerate() {
         let woken: Vec<_> = tasks.iter().map(Task::woken).collect();

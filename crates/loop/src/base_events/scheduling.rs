@@ -4,7 +4,7 @@ use super::EventLoop;
 use crate::events::LoopHandle;
 use asyncio_core::{
     Result,
-    cancel::TaskContext,
+    cell::TaskContext,
     context::{Context, Values, current_values},
     handle::{CallbackOutput, Handle, ThreadsafeHandle, TimerHandle},
     listeners::Parked,

@@ -1,0 +1,447 @@
+//! [`TaskCell`]: what every task has, whatever it computes.
+//!
+//! Its counts are the business of [`crate::task_ref`], its cancellation of [`crate::cancel`], its
+//! steps of [`crate::step`].
+
+use crate::{
+    CancelledError, Error,
+    cancel::{IDLE, STATE},
+    context::{Context, Values},
+    home::{LoopRef, thread_id},
+    listeners::{Listener, Listeners, Parked},
+    slots::Key,
+    sync::{AtomicBool, AtomicU64, Ordering},
+    wait::{OtherWait, Target, Waiter, Wakers, with_current},
+    wait_site::WaitSite,
+};
+use std::{
+    any::TypeId,
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    fmt,
+    panic::Location,
+    ptr::NonNull,
+    sync::Arc,
+};
+
+/// What differs between tasks. The functions get the cell that begins the task's allocation, and are
+/// called on the task's own thread, but for `free`.
+#[derive(Debug)]
+pub struct TaskVTable {
+    /// Runs one step: polls the coroutine between [`Step::begin`] and its end.
+    pub step: unsafe fn(NonNull<TaskCell>),
+    /// Drops the coroutine, and ends the task as cancelled.
+    pub discard: unsafe fn(NonNull<TaskCell>),
+    /// Gives the allocation back, on any thread.
+    pub free: unsafe fn(NonNull<TaskCell>),
+    /// The type of the result, by which asyncio-task finds its own allocations again. Whoever makes
+    /// tasks of another layout gives a type that is private to them.
+    pub output: fn() -> TypeId,
+}
+
+/// What every task has. The first field of the task's allocation.
+pub struct TaskCell {
+    /// References, handles and the done bit: see [`crate::task_ref`].
+    pub(crate) count: AtomicU64,
+    /// The number and state of the first wait that is armed.
+    pub(crate) first: AtomicU64,
+    pub(crate) thread: u64,
+    pub(crate) home: LoopRef,
+    pub(crate) vtable: &'static TaskVTable,
+    /// Whether a wake-up from another thread is on its way.
+    pub(crate) mailed: AtomicBool,
+    /// Whether a failure is still to be reported as never retrieved.
+    pub(crate) unretrieved: AtomicBool,
+    pub(crate) affine: Affine,
+}
+
+// SAFETY: `affine` is reached only on the task's own thread; the rest is atomic or immutable.
+unsafe impl Sync for TaskCell {}
+// SAFETY: nothing in the cell is tied to a thread when the last reference is dropped: what `Affine`
+// holds (listeners, targets, names, context values) is `Send`.
+unsafe impl Send for TaskCell {}
+
+/// The part of the cell that belongs to the task's thread. In this order: what every step touches
+/// comes first, and the two words of the site do not stand side by side, so that they are copied one
+/// by one (a vector load of words that were stored just before stalls).
+#[repr(C)]
+pub(crate) struct Affine {
+    pub(crate) site_what: Cell<&'static &'static str>,
+    pub(crate) key: Cell<Option<Key>>,
+    pub(crate) site_location: Cell<&'static Location<'static>>,
+    pub(crate) next: Cell<u32>,
+    /// In a step that throws: the number that the next wait had when the step began, else zero.
+    pub(crate) throw: Cell<u32>,
+    /// How many leaves are suspended, also those that are woken already.
+    pub(crate) armed: Cell<u32>,
+    pub(crate) must_cancel: Cell<bool>,
+    pub(crate) running: Cell<bool>,
+    /// Whether it stands in the ready queue, or never will again.
+    pub(crate) scheduled: Cell<bool>,
+    /// Woken while it ran: to be scheduled when the step ends.
+    pub(crate) rewake: Cell<bool>,
+    pub(crate) thrown: Cell<bool>,
+    /// Whether there is a target: most waits have none.
+    pub(crate) has_target: Cell<bool>,
+    pub(crate) requests: Cell<u32>,
+    pub(crate) context: Cell<TaskContext>,
+    pub(crate) listeners: RefCell<Listeners>,
+    pub(crate) cold: Cell<Option<Box<Cold>>>,
+    pub(crate) target: Cell<Option<Target>>,
+    /// Its place in the order of creation.
+    pub(crate) sequence: u64,
+    pub(crate) spawned_at: &'static Location<'static>,
+}
+
+/// What few tasks have.
+#[derive(Default)]
+pub(crate) struct Cold {
+    pub(crate) name: Option<Arc<str>>,
+    /// The message of must-cancel, or of the throw it became.
+    pub(crate) message: CancelledError,
+    /// The message of the cancellation of the first wait.
+    pub(crate) wait_message: CancelledError,
+    /// Room for the error with which the task ends, if somebody asked for it.
+    pub(crate) failure: Option<Option<Error>>,
+    /// The listener that reports a failure after a shield around the task was cancelled.
+    pub(crate) late_report: Option<(u32, Parked)>,
+    /// Waits beside the first: leaves of `join!` and the like, by number.
+    pub(crate) others: BTreeMap<u32, Other>,
+}
+
+pub(crate) struct Other {
+    pub(crate) wait: Arc<OtherWait>,
+    pub(crate) target: Option<Target>,
+    pub(crate) site: WaitSite,
+}
+
+impl Default for TaskContext {
+    fn default() -> TaskContext {
+        TaskContext::Own(Values::default())
+    }
+}
+
+/// The context variables of a task.
+#[derive(Debug)]
+pub enum TaskContext {
+    /// A copy of its own.
+    Own(Values),
+    /// A context that it was given.
+    Shared(Context),
+}
+
+impl fmt::Debug for TaskCell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = if self.is_done() { "finished" } else { "pending" };
+        match self.affine() {
+            Some(affine) if affine.requests.get() > 0 && !self.is_done() => {
+                write!(f, "<Task cancelling name={:?}>", self.name())
+            }
+            Some(_) => write!(f, "<Task {state} name={:?}>", self.name()),
+            None => write!(f, "<Task {state} of another thread>"),
+        }
+    }
+}
+
+impl TaskCell {
+    /// The cell of a new task of `home`, with one reference and one handle.
+    ///
+    /// # Safety
+    /// Before anything else is done with it, the cell is put where it stays until `free` is called,
+    /// once, when the last reference is gone; and the functions of `vtable` are made for that place.
+    #[inline(always)]
+    pub unsafe fn new(
+        home: LoopRef,
+        sequence: u64,
+        context: TaskContext,
+        spawned_at: &'static Location<'static>,
+        vtable: &'static TaskVTable,
+    ) -> TaskCell {
+        TaskCell {
+            count: AtomicU64::new(crate::task_ref::NEW),
+            first: AtomicU64::new(IDLE),
+            thread: thread_id(),
+            home,
+            vtable,
+            mailed: AtomicBool::new(false),
+            unretrieved: AtomicBool::new(false),
+            affine: Affine {
+                site_what: Cell::new(&""),
+                key: Cell::new(None),
+                site_location: Cell::new(spawned_at),
+                next: Cell::new(1),
+                throw: Cell::new(0),
+                armed: Cell::new(0),
+                must_cancel: Cell::new(false),
+                running: Cell::new(false),
+                scheduled: Cell::new(false),
+                rewake: Cell::new(false),
+                thrown: Cell::new(false),
+                has_target: Cell::new(false),
+                requests: Cell::new(0),
+                context: Cell::new(context),
+                listeners: RefCell::new(Listeners::new()),
+                cold: Cell::new(None),
+                target: Cell::new(None),
+                sequence,
+                spawned_at,
+            },
+        }
+    }
+
+    pub(crate) fn vtable(&self) -> &'static TaskVTable {
+        self.vtable
+    }
+
+    pub(crate) unsafe fn free(this: NonNull<TaskCell>) {
+        // SAFETY: the caller dropped the last reference; the cell is still in place.
+        unsafe { (this.as_ref().vtable.free)(this) }
+    }
+
+    /// Whether a failure is still to be reported as never retrieved.
+    pub fn is_unretrieved(&self) -> bool {
+        self.unretrieved.load(Ordering::Relaxed)
+    }
+
+    /// Says that a failure is to be reported if nobody retrieves it, or that somebody did.
+    pub fn set_unretrieved(&self, unretrieved: bool) {
+        self.unretrieved.store(unretrieved, Ordering::Relaxed);
+    }
+
+    /// The loop that the task belongs to.
+    #[inline]
+    pub fn home(&self) -> LoopRef {
+        self.home
+    }
+
+    /// Whether this is the task that runs now on this thread.
+    pub fn is_current(&self) -> bool {
+        with_current(|current| current.is_some_and(|current| std::ptr::eq(current, self)))
+    }
+
+    /// Whether this is the task's thread.
+    #[inline]
+    pub fn is_local(&self) -> bool {
+        self.thread == thread_id()
+    }
+
+    #[inline]
+    pub(crate) fn affine(&self) -> Option<&Affine> {
+        self.is_local().then_some(&self.affine)
+    }
+
+    /// The task's place in the registry of its loop.
+    #[inline]
+    pub(crate) fn key(&self) -> Option<Key> {
+        self.affine()?.key.get()
+    }
+
+    /// The key of the task that runs now.
+    #[inline]
+    pub(crate) fn current_key(&self) -> Option<Key> {
+        self.affine.key.get()
+    }
+
+    /// The type of the task's result.
+    pub fn output(&self) -> TypeId {
+        (self.vtable.output)()
+    }
+
+    /// Its place in the order of creation.
+    pub fn sequence(&self) -> u64 {
+        self.affine.sequence
+    }
+
+    /// Where the task was created.
+    pub fn spawned_at(&self) -> &'static Location<'static> {
+        self.affine.spawned_at
+    }
+
+    /// The name: the one that was given, else `Task-N`.
+    pub fn name(&self) -> Arc<str> {
+        let given = self.affine().and_then(|affine| affine.with_cold(|cold| cold.name.clone())?);
+        given.unwrap_or_else(|| format!("Task-{}", self.affine.sequence).into())
+    }
+
+    /// Whether a name was given.
+    pub fn is_named(&self) -> bool {
+        self.affine().and_then(|a| a.with_cold(|cold| cold.name.is_some())).unwrap_or(false)
+    }
+
+    /// Gives the task a name. Does nothing on another thread than the task's.
+    pub fn set_name(&self, name: Arc<str>) {
+        if let Some(affine) = self.affine() {
+            affine.cold(|cold| cold.name = Some(name));
+        }
+    }
+
+    /// The context variables of the task; what it is running with, if it runs now.
+    pub fn context(&self) -> Option<Context> {
+        let affine = self.affine()?;
+        let context = match affine.context.take() {
+            TaskContext::Shared(context) => context,
+            TaskContext::Own(_) if affine.running.get() => Context::entered(),
+            TaskContext::Own(values) => Context::of(values),
+        };
+        affine.context.set(TaskContext::Shared(context.clone()));
+        Some(context)
+    }
+
+    /// On what the task waits, and where; `None` while it runs, is ready or is done.
+    pub fn wait_site(&self) -> Option<WaitSite> {
+        let affine = self.affine()?;
+        if affine.armed.get() == 0 {
+            return None;
+        }
+        if self.first.load(Ordering::Acquire) & STATE != IDLE {
+            return Some(WaitSite::new(affine.site_what.get(), affine.site_location.get()));
+        }
+        affine.with_cold(|cold| cold.others.first_key_value().map(|(_, other)| other.site))?
+    }
+
+    /// The number of outstanding cancel requests (`Task.cancelling`).
+    pub fn cancelling(&self) -> u32 {
+        self.affine().map_or(0, |affine| affine.requests.get())
+    }
+
+    /// Takes one request back (`Task.uncancel`), and returns how many are left. At zero a
+    /// cancellation that was not delivered yet is withdrawn.
+    pub fn uncancel(&self) -> u32 {
+        let Some(affine) = self.affine() else { return 0 };
+        let left = affine.requests.get().saturating_sub(1);
+        affine.requests.set(left);
+        if left == 0 {
+            affine.must_cancel.set(false);
+        }
+        left
+    }
+
+    /// Whether a cancellation waits to be delivered.
+    #[inline]
+    pub fn must_cancel(&self) -> bool {
+        self.affine().is_some_and(|affine| affine.must_cancel.get())
+    }
+
+    /// Takes the message of the cancellation that ends the task without having been delivered.
+    pub fn take_undelivered(&self) -> Option<CancelledError> {
+        let affine = self.affine()?;
+        affine.must_cancel.replace(false).then(|| affine.take_message())
+    }
+}
+
+/// The failure of a task, for those who do not know its type.
+impl TaskCell {
+    /// Asks for the error with which the task will end, if it fails: it then counts as retrieved,
+    /// and is there for [`take_failure`](TaskCell::take_failure).
+    pub fn ask_for_failure(&self) {
+        if let Some(affine) = self.affine() {
+            affine.cold(|cold| cold.failure = Some(None));
+        }
+    }
+
+    /// Keeps the error with which the task ends, if somebody asked for it.
+    pub fn keep_failure(&self, error: &Error) -> bool {
+        let Some(affine) = self.affine() else { return false };
+        let kept = affine.with_cold(|cold| {
+            cold.failure.as_mut().map(|room| *room = Some(error.clone())).is_some()
+        });
+        kept.unwrap_or(false)
+    }
+
+    /// The error with which the task ended, if it failed and was asked for it.
+    pub fn take_failure(&self) -> Option<Error> {
+        self.affine()?.with_cold(|cold| cold.failure.take())??
+    }
+}
+
+/// Those who are told when the task is done.
+impl TaskCell {
+    /// Adds one; `None` if the task is done, or on another thread than the task's.
+    pub fn listen(&self, listener: Listener) -> Option<u32> {
+        let affine = self.affine().filter(|_| !self.is_done())?;
+        Some(affine.listeners.borrow_mut().push(listener))
+    }
+
+    /// Puts another waiter in the place of one.
+    pub fn replace_listener(&self, number: u32, waiter: Waiter) {
+        if let Some(affine) = self.affine() {
+            affine.listeners.borrow_mut().replace(number, waiter);
+        }
+    }
+
+    /// Takes one out. On another thread than the task's it stays, and is told in vain.
+    pub fn unlisten(&self, number: u32) -> Option<Listener> {
+        self.affine()?.listeners.borrow_mut().remove(number)
+    }
+
+    /// Makes listener `number` the one that reports a failure which nobody waits for any more; takes
+    /// the one that was it before out.
+    pub fn replace_late_report(&self, number: u32, callback: Parked) {
+        let Some(affine) = self.affine() else { return };
+        let previous = affine.cold(|cold| cold.late_report.replace((number, callback)));
+        if let Some((number, callback)) = previous {
+            self.unlisten(number);
+            callback.cancel();
+        }
+    }
+
+    /// Tells everyone, in order.
+    pub fn notify_listeners(&self) {
+        let mut wakers = Wakers::new();
+        if let Some(affine) = self.affine() {
+            affine.listeners.borrow_mut().notify(&mut wakers);
+        }
+    }
+}
+
+impl Affine {
+    #[inline]
+    pub(crate) fn number(&self) -> u32 {
+        let number = self.next.get();
+        self.next.set(number + 1);
+        self.armed.set(self.armed.get() + 1);
+        number
+    }
+
+    pub(crate) fn cold<R>(&self, f: impl FnOnce(&mut Cold) -> R) -> R {
+        let mut cold = self.cold.take().unwrap_or_default();
+        let result = f(&mut cold);
+        self.cold.set(Some(cold));
+        result
+    }
+
+    /// What few tasks have, if this one has some of it.
+    pub(crate) fn with_cold<R>(&self, f: impl FnOnce(&mut Cold) -> R) -> Option<R> {
+        let mut cold = self.cold.take()?;
+        let result = f(&mut cold);
+        self.cold.set(Some(cold));
+        Some(result)
+    }
+
+    /// Messages are rare: an empty one is put down only in place of another.
+    pub(crate) fn set_message(&self, message: CancelledError) {
+        match message.message() {
+            Some(_) => self.cold(|cold| cold.message = message),
+            None => _ = self.with_cold(|cold| cold.message = message),
+        }
+    }
+
+    pub(crate) fn message(&self) -> CancelledError {
+        self.with_cold(|cold| cold.message.clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn take_message(&self) -> CancelledError {
+        self.with_cold(|cold| std::mem::take(&mut cold.message)).unwrap_or_default()
+    }
+
+    pub(crate) fn set_wait_message(&self, message: CancelledError) {
+        match message.message() {
+            Some(_) => self.cold(|cold| cold.wait_message = message),
+            None => _ = self.with_cold(|cold| cold.wait_message = message),
+        }
+    }
+
+    pub(crate) fn take_wait_message(&self) -> CancelledError {
+        self.with_cold(|cold| std::mem::take(&mut cold.wait_message)).unwrap_or_default()
+    }
+}
