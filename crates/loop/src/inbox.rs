@@ -24,7 +24,7 @@
 //! An inbox is part of its home, and like it never freed: the loops that live there after one
 //! another use it in turn.
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 use asyncio_core::{
@@ -105,6 +105,7 @@ impl<B: Bell> Inbox<B> {
         if self.gate.fetch_and(INSIDE, Ordering::AcqRel) >> ID == 0 {
             return;
         }
+        #[cfg(not(mutant = "inbox_closes_on_somebody"))]
         while self.gate.load(Ordering::Acquire) & INSIDE != 0 {
             yield_now();
         }
@@ -124,6 +125,8 @@ impl<B: Bell> Inbox<B> {
 
     /// The loop is about to wait for its bell.
     pub(crate) fn before_wait(&self) -> BeforeWait {
+        #[cfg(mutant = "inbox_waits_unseen")]
+        self.flag.swap(AWAKE, Ordering::AcqRel);
         match self.flag.compare_exchange(AWAKE, BLOCKED, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => BeforeWait::Wait,
             Err(_) => BeforeWait::Mail,
@@ -177,7 +180,10 @@ impl<B: Bell> Remote for Inbox<B> {
         if inside.id != id {
             return Err(mail);
         }
+        #[cfg(mutant = "inbox_rings_first")]
+        inside.ring();
         self.queue.push(mail).map_err(|refused| refused.into_inner())?;
+        #[cfg(not(mutant = "inbox_rings_first"))]
         inside.ring();
         Ok(())
     }

@@ -1,0 +1,121 @@
+//! Models of the cross-thread wake-up: nobody's mail is lost, whether the loop waits or closes.
+//!
+//! The inbox is no part of the crate's interface, so its source is compiled into the models.
+#![cfg(loom)]
+#![allow(dead_code, unreachable_pub)]
+
+#[path = "../src/inbox.rs"]
+mod inbox;
+
+use asyncio_core::{
+    home::{Mail, Remote},
+    sync::{Arc, AtomicUsize, Condvar, Mutex, Ordering},
+};
+use inbox::{BeforeWait, Bell, Inbox};
+use loom::thread;
+
+/// A wait that can be ended, like an eventfd: a ring before the wait counts.
+#[derive(Clone)]
+struct Doorbell(Arc<(Mutex<bool>, Condvar)>);
+
+impl Doorbell {
+    fn new() -> Doorbell {
+        Doorbell(Arc::new((Mutex::new(false), Condvar::new())))
+    }
+
+    fn wait(&self) {
+        let mut rung = self.0.0.lock();
+        while !*rung {
+            rung = self.0.1.wait(rung);
+        }
+        *rung = false;
+    }
+}
+
+impl Bell for Doorbell {
+    fn ring(&self) {
+        *self.0.0.lock() = true;
+        self.0.1.notify_all();
+    }
+}
+
+fn model(f: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(f);
+}
+
+fn letter() -> Mail {
+    Mail::Quiet(Box::new(|| ()))
+}
+
+/// Mutants: `inbox_waits_unseen`, `inbox_rings_first`.
+#[test]
+fn a_loop_that_waits_gets_what_two_threads_send() {
+    model(|| {
+        let (inbox, bell) = (Arc::new(Inbox::new()), Doorbell::new());
+        inbox.open(1, bell.clone());
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let inbox = inbox.clone();
+                thread::spawn(move || assert!(inbox.push(1, letter()).is_ok()))
+            })
+            .collect();
+        let mut letters = 0;
+        while letters < 2 {
+            if inbox.before_wait() == BeforeWait::Wait {
+                bell.wait();
+            }
+            inbox.open_mail(|_| letters += 1);
+        }
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        inbox.close(|_| panic!("a letter came twice"));
+    });
+}
+
+/// Mutant: `inbox_closes_on_somebody`.
+#[test]
+fn a_loop_that_closes_gets_what_was_accepted() {
+    model(|| {
+        let inbox = Arc::new(Inbox::new());
+        inbox.open(1, Doorbell::new());
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let (remote, count) = (inbox.clone(), accepted.clone());
+        let sender = thread::spawn(move || {
+            if remote.push(1, letter()).is_ok() {
+                count.fetch_add(1, Ordering::AcqRel);
+            }
+        });
+        let mut arrived = 0;
+        if inbox.before_wait() == BeforeWait::Mail {
+            inbox.open_mail(|_| arrived += 1);
+        }
+        inbox.close(|_| arrived += 1);
+        sender.join().unwrap();
+        assert_eq!(arrived, accepted.load(Ordering::Acquire));
+        assert!(inbox.push(1, letter()).is_err());
+    });
+}
+
+/// A signal handler puts in no letter, and wakes all the same.
+#[test]
+fn a_loop_that_waits_hears_of_a_signal() {
+    model(|| {
+        let (inbox, bell) = (Arc::new(Inbox::new()), Doorbell::new());
+        inbox.open(1, bell.clone());
+        inbox.want(0b100);
+        let remote = inbox.clone();
+        let sender = thread::spawn(move || remote.raise(0b110));
+        let mut raised = 0;
+        while raised == 0 {
+            if inbox.before_wait() == BeforeWait::Wait {
+                bell.wait();
+            }
+            inbox.open_mail(drop);
+            raised = inbox.take_raised();
+        }
+        assert_eq!(raised, 0b100);
+        sender.join().unwrap();
+        inbox.close(drop);
+    });
+}
