@@ -1,5 +1,80 @@
-//! The contract on which asyncio for Rust stands. (docs follow)
-#![allow(missing_docs)]
+//! The contract on which asyncio for Rust stands: errors, the scheduler's data, cancellation, waits,
+//! context variables, and the traits behind which a loop stands. It mirrors what is shared by all of
+//! CPython's asyncio: its exceptions, `events.Handle` and `AbstractEventLoop`, the ready queue and
+//! timers of `base_events`, `contextvars`.
+//!
+//! A program uses the crate `asyncio`, or one of `asyncio-locks`, `asyncio-task` and so on. This
+//! crate is for those who write such a crate: a primitive with a wait of its own, or another loop.
+//! It makes no system call and starts no thread.
+//!
+//! A leaf future of one's own takes three things: a [`Wait`](wait::Wait), a place where the
+//! [`Waiter`](wait::Waiter) is left for whoever ends the wait, and a [`WaitSite`](wait_site::WaitSite)
+//! for the reports. A door that is opened once, for one who waits:
+//!
+//! ```
+//! use asyncio_core::{Result, sync::Mutex, wait::{Resume, Wait, Waiter, Wakers}, wait_site::WaitSite};
+//! use std::{future::Future, pin::Pin, task::{Context, Poll}};
+//!
+//! #[derive(Default)]
+//! struct Door(Mutex<(bool, Option<Waiter>)>);
+//! struct Passing<'a> { door: &'a Door, wait: Wait, site: WaitSite }
+//!
+//! impl Door {
+//!     fn open(&self) {
+//!         let mut wakers = Wakers::new(); // before the guard: called when that is gone
+//!         let mut state = self.0.lock();
+//!         state.0 = true;
+//!         if let Some(waiter) = state.1.take() {
+//!             waiter.wake(&mut wakers);
+//!         }
+//!     }
+//!     #[track_caller]
+//!     fn pass(&self) -> Passing<'_> {
+//!         Passing { door: self, wait: Wait::new(), site: WaitSite::here(&"Door.pass") }
+//!     }
+//! }
+//!
+//! impl Future for Passing<'_> {
+//!     type Output = Result<()>;
+//!     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+//!         let this = &mut *self;
+//!         let mut state = this.door.0.lock();
+//!         if this.wait.is_armed() {
+//!             let waiter = &mut state.1;
+//!             match this.wait.poll(cx, this.site, || None, |new| *waiter = Some(new)) {
+//!                 Resume::Pending => return Poll::Pending,
+//!                 Resume::Woken => {}
+//!                 Resume::Cancelled { error, .. } => return Poll::Ready(Err(error)),
+//!             }
+//!         }
+//!         if state.0 {
+//!             return Poll::Ready(Ok(()));
+//!         }
+//!         this.wait.arm(cx, this.site, None);
+//!         state.1 = this.wait.waiter();
+//!         Poll::Pending
+//!     }
+//! }
+//!
+//! let door = Door::default();
+//! std::thread::scope(|scope| {
+//!     scope.spawn(|| door.open());
+//!     futures_lite::future::block_on(door.pass()).unwrap();
+//! });
+//! ```
+//!
+//! # Cancellation
+//! Its law stands at the top of [`cancel`]. A leaf that is built as above obeys it: it learns from
+//! [`Wait::poll`](wait::Wait::poll) that its task was cancelled, and returns the error. What is not
+//! built so is stopped by the [`scope`] around it.
+//!
+//! # Threads
+//! A loop and its tasks belong to one thread ([`home`] says how that is kept). Errors, contexts,
+//! handles, waiters and task references can be sent anywhere.
+//!
+//! # Differences from asyncio
+//! Exceptions are one type, [`Error`]. A loop owns its tasks. An error has a context only where one
+//! is given to it ([`Error::with_context`]), for Rust knows no error that is being handled.
 
 pub mod cancel;
 pub mod cell;

@@ -51,6 +51,8 @@ pub enum State {
 /// The exception handler of a loop.
 pub type ExceptionHandler = Rc<dyn Fn(&ExceptionContext)>;
 
+/// What one loop has to run, and when. Reached through [`LoopRef::local`](crate::home::LoopRef::local)
+/// on the loop's own thread.
 pub struct Scheduler {
     home: Cell<Option<LoopRef>>,
     state: Cell<State>,

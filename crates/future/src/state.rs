@@ -7,7 +7,7 @@
 //!      └─────────────────────────────────────► CANCELLED
 //! ```
 //!
-//! 1. [`Head::finish`]; 2. [`Head::cancel`]. Both happen once, tell every listener in order, and are
+//! (1) is [`Head::finish`], (2) [`Head::cancel_now`]. Both happen once, tell every listener in order, and are
 //! the only ways out of PENDING. The value of a finished future stands beside the head, in
 //! `Inner<T>`; the head knows only of errors, so that a waiting task can hold it and cancel it
 //! without knowing `T`.

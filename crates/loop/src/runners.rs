@@ -222,7 +222,7 @@ impl Runner {
             None => with_values(values.clone(), || event_loop.create_task_with(task, main)),
         };
         let task: AnyTask = (*main).clone();
-        let interruption = event_loop.signals().interruptible(task.as_ref().clone());
+        let interruption = event_loop.signals().interruptible(task.task_ref().clone());
         let outcome = event_loop.run_until_complete(main);
         let interrupted = interruption.as_ref().map_or(Interrupted::No, Interruption::outcome);
         drop(interruption);
@@ -302,7 +302,7 @@ fn cancel_all_tasks(event_loop: &EventLoop) -> Result<()> {
     }
     let scheduler = event_loop.scheduler()?;
     for task in &tasks {
-        task.as_ref().ask_for_failure();
+        task.task_ref().ask_for_failure();
         task.cancel();
     }
     let all_done = event_loop.create_future();
@@ -317,15 +317,15 @@ fn cancel_all_tasks(event_loop: &EventLoop) -> Result<()> {
             }
         };
         let callback = scheduler.park(one_done, current_values(), Location::caller())?;
-        if task.as_ref().listen(Listener::Callback(callback)).is_none() {
+        if task.task_ref().listen(Listener::Callback(callback)).is_none() {
             callback.fire();
         }
     }
     event_loop.run_until_complete(all_done)?;
     for task in tasks {
-        if let Some(error) = task.as_ref().take_failure() {
+        if let Some(error) = task.task_ref().take_failure() {
             let report = ExceptionContext::new("unhandled exception during asyncio.run() shutdown");
-            let report = report.with_exception(error).with_task(task.as_ref().clone());
+            let report = report.with_exception(error).with_task(task.task_ref().clone());
             event_loop.call_exception_handler(&report);
         }
     }

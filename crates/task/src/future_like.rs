@@ -70,7 +70,7 @@ impl<T: 'static> FutureLike for Task<T> {
         AnyTask::cancel_as(self, error)
     }
     fn target(&self) -> Target {
-        Target::Task(self.as_ref().clone())
+        Target::Task(self.task_ref().clone())
     }
     fn id(&self) -> usize {
         self.address()

@@ -1,8 +1,45 @@
-//! asyncio's tasks.
-#![allow(missing_docs)]
+//! asyncio's tasks: `create_task`, `sleep`, `gather`, `shield`, `wait`, `wait_for`, `as_completed`,
+//! `TaskGroup`, `timeout`, `to_thread`, `run_coroutine_threadsafe`, `staggered_race`, and
+//! asynchronous generators. It mirrors `asyncio.tasks`, `taskgroups`, `timeouts`, `threads` and
+//! `staggered`.
+//!
+//! A coroutine is a future whose output is a [`Result`](asyncio_core::Result). A task runs one beside
+//! others, in the loop of this thread (`asyncio-loop`, or `asyncio` for all in one):
+//!
+//! ```
+//! # use asyncio_core::{AsyncContextManager, Result};
+//! # use std::time::Duration;
+//! # async fn example() -> Result<()> {
+//! use asyncio_task::{create_task, sleep, timeout};
+//! let worker = create_task(async {
+//!     sleep(Duration::from_secs(1)).await?;
+//!     Ok("done")
+//! });
+//! let outcome = timeout(Duration::from_secs(5)).with(async |_| worker.await).await?;
+//! assert_eq!(outcome, "done");
+//! # Ok(()) }
+//! ```
+//!
+//! # Cancellation
+//! `task.cancel()` makes the await at which the task is suspended return `Err(Cancelled)`, once for
+//! each request. The task may clean up, awaiting if need be, and passes the error on with `?`; or it
+//! swallows it and goes on. It is counted ([`AnyTask::cancelling`]), so that nested scopes
+//! ([`timeout()`], [`TaskGroup`]) tell whose request it was. What every function does with a
+//! cancellation stands in its docs; the whole law in [`asyncio_core::cancel`].
+//!
+//! # Threads
+//! A task belongs to the thread of its loop. [`to_thread`] runs blocking work elsewhere,
+//! [`run_coroutine_threadsafe`] brings a coroutine to a loop from elsewhere. Handles can be sent where
+//! their results can; `cancel`, `done` and dropping work from any thread.
+//!
+//! # Differences from asyncio
+//! The loop owns its tasks: one that nobody holds runs on. A result that is not `Clone` is moved to
+//! the first who awaits. `wait` gives lists in argument order, where asyncio gives sets. A failed
+//! creation (no running loop, a group that takes no more tasks) is a task that has ended with the
+//! error.
+
 mod as_completed;
 mod future_like;
-#[path = "gather.rs"]
 mod gather;
 mod gather_tuple;
 pub mod generator;

@@ -117,7 +117,7 @@ where
 {
     let listed = Future::new();
     let task = create_task(attempt(state.clone(), delay, listed.clone(), previous_failed));
-    let number = task.as_ref().sequence();
+    let number = task.task_ref().sequence();
     state.lock().running.insert(number, (*task).clone());
     let shared = state.clone();
     task.add_done_callback(move |task| {

@@ -8,7 +8,7 @@
 //!    └──────────────────────────────────────────────────────────► DONE: cancelled (2)
 //! ```
 //!
-//! 1. [`Data::end`], once, on the task's thread, before anyone is told. 2. The same; the coroutine
+//! (1) is [`Data::end`], once, on the task's thread, before anyone is told; (2) the same: the coroutine
 //! never ran. The outcome is written by `end` and read by handles; both happen on the task's thread,
 //! but for the last handle, which has it to itself. Which of the two drops it is settled by the count
 //! in [`asyncio_core::task_ref`].

@@ -42,7 +42,7 @@ impl AnyTask {
     }
 
     /// The reference, for what crates of the runtime do with it.
-    pub fn as_ref(&self) -> &TaskRef {
+    pub fn task_ref(&self) -> &TaskRef {
         &self.0
     }
 

@@ -141,7 +141,7 @@ impl Group {
     {
         self.state().may_create()?;
         let task = builder.create(coroutine);
-        let number = task.as_ref().sequence();
+        let number = task.task_ref().sequence();
         self.state().tasks.insert(number, (*task).clone());
         let shared = self.shared.clone();
         let added = task.add_done_callback(move |task| child_done(&shared, number, task));

@@ -119,7 +119,11 @@ impl<F: FutureLike> Waiting<F> {
         if let Some(timeout) = self.wait.timeout {
             let when = scheduler.time().saturating_add(timeout);
             let enough = self.enough.clone();
-            let release = move || Ok(drop(enough.set_result(())));
+            let release = move || {
+                // It may be set already.
+                let _ = enough.set_result(());
+                Ok(())
+            };
             let location = self.wait.site.location();
             self.timer = Some(scheduler.call_at(when, release, current_values(), location)?);
         }
