@@ -91,7 +91,7 @@ fn cancel_all_tasks(event_loop: &EventLoop) -> &'static str {
         if let Ok(Some(error)) = task.exception() {
             let message = "unhandled exception during asyncio.run() shutdown";
             let context = ExceptionContext::new(message).with_exception(error);
-            event_loop.call_exception_handler(&context.with_task(task.as_ref().clone()));
+            event_loop.call_exception_handler(&context.with_task(task.task_ref().clone()));
         }
     }
     "ok"

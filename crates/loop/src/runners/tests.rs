@@ -292,7 +292,7 @@ fn off_the_main_thread_ctrl_c_is_left_alone() {
     let task = |runner: &mut Runner| {
         let event_loop = runner.get_loop().unwrap();
         let task = event_loop.create_task(async { Ok(()) });
-        let interruption = event_loop.signals().interruptible(task.as_ref().clone());
+        let interruption = event_loop.signals().interruptible(task.task_ref().clone());
         interruption.is_some()
     };
     let armed = thread::spawn(move || task(&mut virtual_runner())).join().unwrap();
