@@ -25,6 +25,8 @@
 //! another use it in turn.
 
 #[cfg(all(test, not(loom)))]
+// The loom models compile this file too, from elsewhere.
+#[path = "inbox/tests.rs"]
 mod tests;
 
 use asyncio_core::{
