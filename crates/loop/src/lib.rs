@@ -43,8 +43,8 @@ mod events;
 mod executor;
 mod inbox;
 mod log;
-mod runners;
 mod resolver;
+mod runners;
 mod selector;
 pub mod signals;
 pub mod sockets;
@@ -54,10 +54,11 @@ mod watchers;
 
 pub use address::{Address, Target, ToAddress};
 pub use base_events::{
-    Calls, EventLoop, EventLoopBuilder, ExceptionHandler, ShutdownAsyncgens, ShutdownDefaultExecutor, TaskFactory, eager_task_factory,
+    Calls, EventLoop, EventLoopBuilder, ExceptionHandler, ShutdownAsyncgens,
+    ShutdownDefaultExecutor, TaskFactory, eager_task_factory,
 };
-pub use executor::{ThreadPoolExecutor, ThreadPoolExecutorBuilder};
 pub use events::{LoopHandle, get_event_loop, get_running_loop, new_event_loop, set_event_loop};
+pub use executor::{ThreadPoolExecutor, ThreadPoolExecutorBuilder};
 pub use runners::{Runner, THREAD_JOIN_TIMEOUT, run};
 pub use sockets::{
     Domain, Protocol, Socket, Type, sock_accept, sock_connect, sock_recv, sock_recv_into,
