@@ -23,7 +23,8 @@
 //! # The law of a cancellation
 //!
 //! `cancel()` counts a request. If the task waits on a task or future, the request goes to that, and
-//! comes back through its result. Else it takes every wait from WAITING to CANCELLED. If there was
+//! comes back through its result; if what it waits for waits for the task itself, the request comes
+//! back at once, and cancels the wait. Else it takes every wait from WAITING to CANCELLED. If there was
 //! nothing to take (the task runs, or is woken already), *must-cancel* is set. A step that begins
 //! with must-cancel turns it into a *throw*, which every leaf resumed in that step takes if it was
 //! armed before; one whose own result is a cancellation keeps that one. If a step ends with
@@ -32,7 +33,7 @@
 
 use crate::{
     CancelledError,
-    cell::{Affine, Other, TaskCell},
+    cell::{Affine, Other, PassingOn, TaskCell},
     home::Mail,
     sync::Ordering,
     task_ref::TaskRef,
@@ -60,6 +61,11 @@ impl TaskRef {
             let mail = Mail::Quiet(Box::new(move || _ = task.cancel(error)));
             return self.home.send(mail).is_ok();
         };
+        // Asked by what it waits for: this is the same request, and counts once.
+        if affine.passing_on.get() != PassingOn::No {
+            affine.passing_on.set(PassingOn::Circular);
+            return true;
+        }
         affine.requests.set(affine.requests.get() + 1);
         if self.cancel_waits(affine, &error) {
             return true;
@@ -82,10 +88,8 @@ impl TaskCell {
             cold.others.values().map(|o| (o.wait.clone(), o.target.clone())).collect::<Vec<_>>()
         });
         for (wait, target) in others.unwrap_or_default() {
-            delivered |= match target {
-                Some(target) => target.cancel(error.clone()),
-                None => wait.cancel(error.clone()),
-            };
+            let passed_on = target.and_then(|target| affine.pass_on(&target, error));
+            delivered |= passed_on.unwrap_or_else(|| wait.cancel(error.clone()));
         }
         delivered
     }
@@ -98,7 +102,10 @@ impl TaskCell {
         if affine.has_target.get() {
             let target = affine.target.take();
             affine.target.set(target.clone());
-            return target.is_some_and(|target| target.cancel(error.clone()));
+            let passed_on = target.and_then(|target| affine.pass_on(&target, error));
+            if let Some(accepted) = passed_on {
+                return accepted;
+            }
         }
         let cancelled = wait & !STATE | CANCELLED;
         let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
@@ -110,6 +117,18 @@ impl TaskCell {
         true
     }
 }
+
+impl Affine {
+    /// Passes a request on, and tells whether it was accepted. `None` if it came back here: then the
+    /// wait itself is to be cancelled, or nobody in the circle would ever learn of it.
+    fn pass_on(&self, target: &Target, error: &CancelledError) -> Option<bool> {
+        self.passing_on.set(PassingOn::Yes);
+        let accepted = target.cancel(error.clone());
+        let circular = self.passing_on.replace(PassingOn::No) == PassingOn::Circular;
+        (!circular).then_some(accepted)
+    }
+}
+
 /// Waits: the task's side of [`Wait`](crate::wait::Wait).
 impl TaskCell {
     /// Whether the first wait is free. For the task that runs now, as the three that follow.

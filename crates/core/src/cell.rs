@@ -83,6 +83,7 @@ pub(crate) struct Affine {
     pub(crate) thrown: Cell<bool>,
     /// Whether there is a target: most waits have none.
     pub(crate) has_target: Cell<bool>,
+    pub(crate) passing_on: Cell<PassingOn>,
     pub(crate) requests: Cell<u32>,
     pub(crate) context: Cell<TaskContext>,
     pub(crate) listeners: RefCell<Listeners>,
@@ -91,6 +92,15 @@ pub(crate) struct Affine {
     /// Its place in the order of creation.
     pub(crate) sequence: u64,
     pub(crate) spawned_at: &'static Location<'static>,
+}
+
+/// Whether a request is being passed on to what the task waits for.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum PassingOn {
+    No,
+    Yes,
+    /// It has come back: the task waits for something that waits for the task.
+    Circular,
 }
 
 /// What few tasks have.
@@ -178,6 +188,7 @@ impl TaskCell {
                 rewake: Cell::new(false),
                 thrown: Cell::new(false),
                 has_target: Cell::new(false),
+                passing_on: Cell::new(PassingOn::No),
                 requests: Cell::new(0),
                 context: Cell::new(context),
                 listeners: RefCell::new(Listeners::new()),
