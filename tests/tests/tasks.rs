@@ -1,7 +1,10 @@
-//! Tasks that wait for each other.
+//! Tasks that wait for each other, and what closing a loop does to them.
 
-use asyncio::{Result, Task, create_task, gather, sleep};
-use std::{cell::RefCell, rc::Rc, time::Duration};
+use asyncio::{
+    Error, EventLoop, Future, Result, Task, TaskGroup, create_task, gather, get_running_loop,
+    prelude::*, sleep,
+};
+use std::{cell::RefCell, future::pending, rc::Rc, time::Duration};
 
 type Slot = Rc<RefCell<Option<Task<u32>>>>;
 
@@ -44,5 +47,33 @@ async fn a_task_that_gathers_itself_can_be_cancelled() -> Result<()> {
     sleep(Duration::from_millis(1)).await?;
     assert!(task.cancel());
     assert_eq!((task.clone().await?, task.cancelling()), (7, 1));
+    Ok(())
+}
+
+#[test]
+fn closing_a_loop_cancels_no_child_of_a_group() -> Result<()> {
+    let event_loop = EventLoop::builder().virtual_time(true).build()?;
+    let reports = Rc::new(RefCell::new(Vec::new()));
+    let seen = reports.clone();
+    event_loop.set_exception_handler(Some(Rc::new(move |_, context| {
+        seen.borrow_mut().push(context.message().to_owned());
+    })));
+    event_loop.run_until_complete(async {
+        let failing = Future::<()>::new();
+        let children = [failing.clone(), Future::new()];
+        let group = TaskGroup::new().with(async |group| {
+            drop(group.create_task(gather(children).return_exceptions()));
+            pending::<Result<()>>().await
+        });
+        drop(create_task(group));
+        sleep(Duration::from_millis(1)).await?;
+        // In the last iteration: the gather does not get to see it.
+        let fail = move || failing.set_exception(Error::msg("late"));
+        get_running_loop()?.call_soon(fail)?;
+        Ok(())
+    })?;
+    event_loop.close()?;
+    let reports = reports.take();
+    assert!(reports.iter().any(|r| r == "Future exception was never retrieved"), "{reports:?}");
     Ok(())
 }

@@ -272,7 +272,11 @@ impl Drop for Group {
     fn drop(&mut self) {
         if self.is_body && !self.state().finished {
             self.state().finished = true;
-            abort(&self.shared);
+            // A loop that is being closed drops the children itself, and nothing else is to happen:
+            // a request would reach even what is done, and count as interest in its error.
+            if entered().is_none_or(|scheduler| scheduler.check_open().is_ok()) {
+                abort(&self.shared);
+            }
         }
     }
 }
