@@ -77,3 +77,32 @@ fn closing_a_loop_cancels_no_child_of_a_group() -> Result<()> {
     assert!(reports.iter().any(|r| r == "Future exception was never retrieved"), "{reports:?}");
     Ok(())
 }
+
+/// Children are cancelled in the order in which they came into the group. One that was started
+/// eagerly comes in when its first step is over.
+#[asyncio::test(virtual_time)]
+async fn a_child_of_an_eager_child_is_cancelled_before_it() -> Result<()> {
+    let order = Rc::new(RefCell::new(Vec::new()));
+    let child = |name: &'static str| {
+        let order = order.clone();
+        async move {
+            let outcome = sleep(Duration::from_secs(1)).await;
+            order.borrow_mut().push(name);
+            outcome
+        }
+    };
+    let outcome = TaskGroup::new().with(async |group| {
+        let (inner, outer, inside) = (child("inner"), child("outer"), group.clone());
+        let eager = Task::builder().eager_start(true);
+        let task = group.create_task_with(eager, async move {
+            drop(inside.create_task(inner));
+            outer.await
+        });
+        drop(task?);
+        sleep(Duration::from_millis(1)).await?;
+        Err::<(), _>(Error::msg("enough"))
+    });
+    assert!(outcome.await.is_err());
+    assert_eq!(order.take(), ["inner", "outer"]);
+    Ok(())
+}

@@ -53,8 +53,10 @@ struct State {
     aborting: bool,
     finished: bool,
     parent_cancel_requested: bool,
-    /// By number of creation.
+    /// In the order in which they came in: after those that their first step added, if it was eager.
     tasks: BTreeMap<u64, AnyTask>,
+    /// How many ever came in.
+    added: u64,
     errors: Vec<Error>,
     /// `KeyboardInterrupt`: it comes out bare.
     base_error: Option<Error>,
@@ -62,6 +64,12 @@ struct State {
 }
 
 impl State {
+    fn add(&mut self, task: AnyTask) -> u64 {
+        self.added += 1;
+        self.tasks.insert(self.added, task);
+        self.added
+    }
+
     fn may_create(&self) -> Result<()> {
         Err(Error::runtime(if !self.entered {
             "TaskGroup.create_task: the group has not been entered"
@@ -75,8 +83,8 @@ impl State {
     }
 }
 
-/// Cancels every child, in the order of creation. Not under the lock, for a child's cancellation
-/// may lead back here.
+/// Cancels every child, in the order in which they came in. Not under the lock, for that may lead
+/// back here.
 fn abort(shared: &Mutex<State>) {
     let tasks: Vec<AnyTask> = {
         let mut state = shared.lock();
@@ -141,8 +149,7 @@ impl Group {
     {
         self.state().may_create()?;
         let task = builder.create(coroutine);
-        let number = task.task_ref().sequence();
-        self.state().tasks.insert(number, (*task).clone());
+        let number = self.state().add((*task).clone());
         let shared = self.shared.clone();
         let added = task.add_done_callback(move |task| child_done(&shared, number, task));
         if let Err(error) = added {
