@@ -28,7 +28,7 @@ use std::{
 /// called on the task's own thread, but for `free`.
 #[derive(Debug)]
 pub struct TaskVTable {
-    /// Runs one step: polls the coroutine between [`Step::begin`] and its end.
+    /// Runs one step: polls the coroutine inside a [`Step`](crate::step::Step).
     pub step: unsafe fn(NonNull<TaskCell>),
     /// Drops the coroutine, and ends the task as cancelled.
     pub discard: unsafe fn(NonNull<TaskCell>),

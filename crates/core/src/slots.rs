@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 
-/// Names a value in [`Slots`]: its place, and how often that place was used before.
+/// Names a value in a table of the loop: its place, and how often that place was used before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Key(NonZeroU64);
 
