@@ -288,8 +288,8 @@ impl Wait {
         debug_assert!(!self.is_armed());
         let first = with_current(|cell| {
             let cell = cell.filter(|cell| cell.is_own(cx.waker()) && cell.may_arm_first())?;
-            Some((cell.home().place(), cell.current_key()?, cell))
-                .map(|(place, key, cell)| (place, key, cell.arm_first(site, state)))
+            let key = cell.current_key()?;
+            Some((cell.home().place(), key, cell.arm_first(site, state)))
         });
         match first {
             Some((place, key, number)) => {
