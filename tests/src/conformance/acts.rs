@@ -33,13 +33,13 @@ impl World {
             Act::Time => Ok(self.now().into()),
             Act::Spawn { task, coroutine, eager } => {
                 let spawned = named(task, *eager).create(self.call(coroutine));
-                self.names.borrow_mut().tasks.insert(task.clone(), spawned);
+                self.bind_task(task, spawned);
                 Ok(Json::Null)
             }
             Act::GroupSpawn { group, task, coroutine, eager } => {
                 let group = bound!(self.names.borrow().groups.get(group).cloned());
                 let spawned = group.create_task_with(named(task, *eager), self.call(coroutine))?;
-                self.names.borrow_mut().tasks.insert(task.clone(), spawned);
+                self.bind_task(task, spawned);
                 Ok(Json::Null)
             }
             Act::Let { name, awaited } => {

@@ -14,6 +14,7 @@ pub mod corpus;
 mod objects;
 pub mod pool;
 pub mod program;
+pub mod random;
 pub mod run;
 mod value;
 mod world;

@@ -31,21 +31,23 @@ pub fn check(records: Arc<[Record]>, jobs: usize, options: Options) -> Vec<Optio
         };
         Ok(difference(recorded, &run(&record.scenario)?, options))
     };
-    let verdicts = for_each(records, jobs, compare);
+    let verdicts = for_each(records, jobs, LIMIT, compare);
     let failed = |problem| Some(format!("  {problem}\n"));
     verdicts.into_iter().map(|verdict| verdict.unwrap_or_else(failed)).collect()
 }
 
 /// Runs every scenario. For each one what it did, or why it could not be run.
 pub fn run_all(records: Arc<[Record]>, jobs: usize) -> Vec<Result<Run, String>> {
-    for_each(records, jobs, |record| run(&record.scenario))
+    for_each(records, jobs, LIMIT, |record| run(&record.scenario))
 }
+
+type Work<T> = dyn Fn(&Record) -> Result<T, String> + Send + Sync;
 
 /// What the workers share.
 struct Shared<T> {
     records: Arc<[Record]>,
     next: AtomicUsize,
-    work: Box<dyn Fn(&Record) -> Result<T, String> + Send + Sync>,
+    work: Box<Work<T>>,
     /// Which record each worker is at, and since when.
     at: Mutex<Vec<Option<(usize, Instant)>>>,
 }
@@ -67,6 +69,7 @@ enum Message<T> {
 fn for_each<T: Send + 'static>(
     records: Arc<[Record]>,
     jobs: usize,
+    limit: Duration,
     work: impl Fn(&Record) -> Result<T, String> + Send + Sync + 'static,
 ) -> Vec<Result<T, String>> {
     let (next, at) = (AtomicUsize::new(0), Mutex::default());
@@ -85,14 +88,14 @@ fn for_each<T: Send + 'static>(
                 left -= 1;
             }
         };
-        match receiver.recv_timeout(Duration::from_millis(200)) {
+        match receiver.recv_timeout(limit / 100) {
             Ok(Message::Done(index, result)) => settle(index, result),
             Ok(Message::Ended { panicked: true }) => start(&shared, &sender),
             Ok(Message::Ended { panicked: false }) => {}
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
-        for index in hanging(&shared) {
-            settle(index, Err(format!("does not end within {} s", LIMIT.as_secs())));
+        for index in hanging(&shared, limit) {
+            settle(index, Err(format!("does not end within {limit:?}")));
             // Its thread is given up.
             start(&shared, &sender);
         }
@@ -102,9 +105,9 @@ fn for_each<T: Send + 'static>(
 }
 
 /// The records at which workers hang. Each is told once.
-fn hanging<T>(shared: &Shared<T>) -> Vec<usize> {
+fn hanging<T>(shared: &Shared<T>, limit: Duration) -> Vec<usize> {
     let too_long = |at: &mut Option<(usize, Instant)>| {
-        at.take_if(|(_, since)| since.elapsed() > LIMIT).map(|(index, _)| index)
+        at.take_if(|(_, since)| since.elapsed() > limit).map(|(index, _)| index)
     };
     shared.at().iter_mut().filter_map(too_long).collect()
 }
@@ -153,5 +156,45 @@ fn text(panic: &(dyn Any + Send)) -> &str {
         (Some(text), _) => text,
         (_, Some(text)) => text,
         _ => "a value that is not text",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value as Json;
+
+    fn records(names: &[&str]) -> Arc<[Record]> {
+        let record =
+            |name: &&str| Record { name: (*name).to_owned(), scenario: Json::Null, recorded: None };
+        names.iter().map(record).collect()
+    }
+
+    #[test]
+    fn one_that_hangs_or_panics_does_not_end_the_others() {
+        let names = ["a", "panics", "hangs", "b", "panics", "c"];
+        let results =
+            for_each(records(&names), 2, Duration::from_millis(300), |record| {
+                match record.name.as_str() {
+                    "panics" => panic!("no such luck"),
+                    "hangs" => loop {
+                        thread::park();
+                    },
+                    name => Ok(name.to_owned()),
+                }
+            });
+        let panicked = Err("panicked: no such luck".to_owned());
+        let hanging = Err("does not end within 300ms".to_owned());
+        let ok = |name: &str| Ok(name.to_owned());
+        let expected = [ok("a"), panicked.clone(), hanging, ok("b"), panicked, ok("c")];
+        assert_eq!(results, expected);
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_a_difference() {
+        let verdicts = check(records(&["a"]), 1, Options::default());
+        assert_eq!(verdicts, [Some("  there is no recorded trace to compare with\n".to_owned())]);
+        let runs = run_all(records(&["a"]), 1);
+        assert_eq!(runs[0].as_ref().unwrap_err(), "not an object: null");
     }
 }

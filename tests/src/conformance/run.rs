@@ -3,7 +3,7 @@
 use super::{
     program::Scenario,
     value::{Value, kind},
-    world::World,
+    world::{Declared, World},
 };
 use asyncio_core::{Error, exception::ExceptionContext};
 use asyncio_loop::{EventLoop, eager_task_factory};
@@ -23,7 +23,7 @@ pub struct Run {
 /// Runs the scenario that `json` describes.
 ///
 /// # Errors
-/// If it cannot be understood.
+/// If it cannot be understood, or a task was lost.
 pub fn run(json: &Json) -> Result<Run, String> {
     let scenario = Scenario::parse(json)?;
     let event_loop = EventLoop::builder().virtual_time(true).debug(false).build();
@@ -36,11 +36,13 @@ pub fn run(json: &Json) -> Result<Run, String> {
     let closed = event_loop.close();
     let (world, declared, trace, mut outcome) = ran?;
     closed.map_err(|error| format!("the loop cannot be closed: {error}"))?;
+    // The loop has ended what it still had.
+    world.account(&event_loop.all_tasks())?;
     outcome.insert("unretrieved".to_owned(), world.unretrieved(&declared).into());
     Ok(Run { trace, outcome: outcome.into() })
 }
 
-type Ran = (Rc<World>, Vec<(String, usize)>, Vec<Json>, Map<String, Json>);
+type Ran = (Rc<World>, Declared, Vec<Json>, Map<String, Json>);
 
 /// Everything up to the point where the loop is closed: no handle is left.
 fn run_in(event_loop: &EventLoop, scenario: Scenario) -> Result<Ran, String> {
@@ -48,7 +50,7 @@ fn run_in(event_loop: &EventLoop, scenario: Scenario) -> Result<Ran, String> {
     let mut outcome = Map::new();
     let main = world.call(&world.scenario.main);
     let main = event_loop.create_task_with(Task::builder().name("main"), main);
-    world.names.borrow_mut().tasks.insert("main".to_owned(), main.clone());
+    world.bind_task("main", main.clone());
     let (key, value) = match event_loop.run_until_complete(main.clone()) {
         Ok(value) => ("result", value.0),
         Err(error) if main.done() => ("error", kind(&error).into()),
@@ -60,6 +62,7 @@ fn run_in(event_loop: &EventLoop, scenario: Scenario) -> Result<Ran, String> {
     }
     outcome.insert("end".to_owned(), world.now().into());
     drop(main);
+    world.account(&event_loop.all_tasks())?;
     let trace = world.end();
     Ok((world, declared, trace, outcome))
 }

@@ -12,7 +12,7 @@ use asyncio_core::{
 };
 use asyncio_future::DoneCallback;
 use asyncio_loop::EventLoop;
-use asyncio_task::{Awaitable, FutureLike, Group, Task, Watch, current_task};
+use asyncio_task::{AnyTask, Awaitable, FutureLike, Group, Task, Watch, current_task};
 use serde_json::{Value as Json, json};
 use std::{
     cell::{Cell, RefCell},
@@ -31,6 +31,8 @@ pub(crate) struct World {
     pub(crate) scenario: Scenario,
     pub(crate) event_loop: EventLoop,
     pub(crate) names: RefCell<Names>,
+    /// Every task that a statement spawned.
+    spawned: RefCell<Vec<AnyTask>>,
     trace: RefCell<Vec<Json>>,
     statements: Cell<usize>,
     over: Cell<bool>,
@@ -66,6 +68,9 @@ impl AnyHandle {
     }
 }
 
+/// The declared futures, in order: name and number.
+pub(crate) type Declared = Vec<(String, usize)>;
+
 /// What the exception handler was told when the last handles were dropped.
 #[derive(Default)]
 struct Unretrieved {
@@ -75,11 +80,8 @@ struct Unretrieved {
 }
 
 impl World {
-    /// Makes the objects that the scenario declares. Returns the declared futures: name and number.
-    pub(crate) fn new(
-        scenario: Scenario,
-        event_loop: &EventLoop,
-    ) -> Parsed<(Rc<World>, Vec<(String, usize)>)> {
+    /// Makes the objects that the scenario declares. Returns the declared futures.
+    pub(crate) fn new(scenario: Scenario, event_loop: &EventLoop) -> Parsed<(Rc<World>, Declared)> {
         let mut names = Names::default();
         let mut declared = Vec::new();
         for (name, declaration) in &scenario.objects {
@@ -102,6 +104,7 @@ impl World {
             scenario,
             event_loop: event_loop.clone(),
             names: RefCell::new(names),
+            spawned: RefCell::default(),
             trace: RefCell::default(),
             statements: Cell::new(0),
             over: Cell::new(false),
@@ -169,6 +172,22 @@ impl World {
             return Err(Error::msg("the scenario does not come to an end"));
         }
         Ok(())
+    }
+
+    /// Binds a task that was just spawned.
+    pub(crate) fn bind_task(&self, name: &str, task: Task<Value>) {
+        self.spawned.borrow_mut().push((*task).clone());
+        let previous = self.names.borrow_mut().tasks.insert(name.to_owned(), task);
+        drop(previous);
+    }
+
+    /// Checks that every task that was spawned is done, or is one of the loop's `pending` ones.
+    pub(crate) fn account(&self, pending: &[AnyTask]) -> Result<(), String> {
+        let lost = |task: &&AnyTask| task.done() == pending.contains(task);
+        match self.spawned.borrow().iter().find(lost) {
+            Some(task) => Err(format!("{task:?} is lost: the loop has {pending:?}")),
+            None => Ok(()),
+        }
     }
 
     /// Loop time in milliseconds.
