@@ -1,3 +1,4 @@
 //! Integration tests of the workspace, and what they have in common.
 
 pub mod conformance;
+pub mod support;
