@@ -1,10 +1,10 @@
-//! Tasks that wait for each other, and what closing a loop does to them.
+//! Tasks: those that wait for each other, what `gather` gives, what closing a loop does to them.
 
 use asyncio::{
-    Error, EventLoop, Future, Result, Task, TaskGroup, create_task, gather, get_running_loop,
-    prelude::*, sleep,
+    Error, EventLoop, Future, Result, Task, TaskGroup, all_tasks, create_task, current_task,
+    eager_task_factory, gather, get_running_loop, prelude::*, sleep,
 };
-use std::{cell::RefCell, future::pending, rc::Rc, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, future::pending, rc::Rc, time::Duration};
 
 type Slot = Rc<RefCell<Option<Task<u32>>>>;
 
@@ -104,5 +104,56 @@ async fn a_child_of_an_eager_child_is_cancelled_before_it() -> Result<()> {
     });
     assert!(outcome.await.is_err());
     assert_eq!(order.take(), ["inner", "outer"]);
+    Ok(())
+}
+
+/// So whoever awaits the gather goes on before what an eager child sets off.
+#[asyncio::test(virtual_time)]
+async fn gather_listens_to_a_child_before_it_starts_the_next() -> Result<()> {
+    get_running_loop()?.set_task_factory(eager_task_factory);
+    let order = Rc::new(RefCell::new(Vec::new()));
+    let (failing, seen) = (Future::<()>::new(), order.clone());
+    let inside = failing.clone();
+    let second = async move {
+        let outcome = inside.await;
+        get_running_loop()?.call_soon(move || seen.borrow_mut().push("set off by the second"))?;
+        outcome
+    };
+    let later = failing.clone();
+    get_running_loop()?.call_soon(move || later.set_exception(Error::msg("late")))?;
+    assert!(asyncio::gather!(failing, second).await.is_err());
+    order.borrow_mut().push("the gather is over");
+    sleep(Duration::from_millis(1)).await?;
+    assert_eq!(order.take(), ["the gather is over", "set off by the second"]);
+    Ok(())
+}
+
+#[asyncio::test(virtual_time)]
+async fn gather_collects_into_what_is_asked_for() -> Result<()> {
+    let pairs =
+        || (0..3).map(async |n| if n < 2 { Ok((n, n * n)) } else { Err(Error::msg("big")) });
+    let squares: BTreeMap<i32, i32> = gather(pairs().take(2)).collect().await?;
+    assert_eq!(squares, BTreeMap::from([(0, 0), (1, 1)]));
+    let all: Result<BTreeMap<i32, i32>> = gather(pairs()).collect().await;
+    assert_eq!(all.unwrap_err().to_string(), "big");
+    // A `Result` is a collection of outcomes too.
+    let all: Result<BTreeMap<i32, i32>> = gather(pairs()).return_exceptions().collect().await?;
+    assert_eq!(all.unwrap_err().to_string(), "big");
+    Ok(())
+}
+
+#[asyncio::test(virtual_time)]
+async fn a_task_without_its_type_can_have_it_back() -> Result<()> {
+    drop(create_task(async { Ok(1_u32) }));
+    drop(create_task(async { Ok("one") }));
+    let numbers: Vec<_> = all_tasks()?.iter().filter_map(|task| task.downcast::<u32>()).collect();
+    assert_eq!(gather(numbers).await?, [1]);
+    let itself = create_task(async {
+        let itself = current_task().and_then(|task| task.downcast::<u8>());
+        itself.map(|task| task.cancel()).ok_or_else(|| Error::msg("no task"))?;
+        sleep(Duration::ZERO).await?;
+        Ok(0_u8)
+    });
+    assert!(itself.await.unwrap_err().is_cancelled());
     Ok(())
 }

@@ -5,6 +5,9 @@
 //! and the outcome that CPython 3.14 gave it under a virtual clock. [`run`](run::run) interprets a
 //! scenario as a program of this workspace would be written: nothing here reaches behind what the
 //! crates offer to everyone. [`check`](pool::check) runs many and compares.
+//!
+//! [`random::scenario`] makes scenarios that nobody has recorded. The binary `scenarios` writes them
+//! for CPython to run; its records are then compared like any others.
 
 mod acts;
 mod awaitables;
