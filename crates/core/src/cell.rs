@@ -409,7 +409,8 @@ impl Affine {
     #[inline]
     pub(crate) fn number(&self) -> u32 {
         let number = self.next.get();
-        self.next.set(number + 1);
+        // Around after 2^32 waits: whoever still has one of then is told nothing.
+        self.next.set(number.wrapping_add(1));
         self.armed.set(self.armed.get() + 1);
         number
     }

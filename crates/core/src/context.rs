@@ -49,16 +49,17 @@ thread_local! {
     static CURRENT: RefCell<Values> = const { RefCell::new(Values(None)) };
 }
 
-/// The values that are current in this thread.
+/// The values that are current in this thread. None any more when the thread ends, and its
+/// thread-locals are gone: a loop may be closed even then.
 #[inline]
 pub fn current_values() -> Values {
-    CURRENT.with(|current| current.borrow().clone())
+    CURRENT.try_with(|current| current.borrow().clone()).unwrap_or_default()
 }
 
 /// Makes `values` the current ones, and gives back those that were.
 #[inline]
 pub fn swap_values(values: Values) -> Values {
-    CURRENT.with(|current| current.replace(values))
+    CURRENT.try_with(|current| current.replace(values)).unwrap_or_default()
 }
 
 /// Runs `f` in a throw-away copy of `values`.
@@ -151,7 +152,9 @@ impl Context {
 
     /// Ends what [`enter`](Context::enter) began.
     pub fn leave(&self, values: Values) {
-        *self.0.lock() = Slot::Idle(values);
+        // Dropped when the lock is free: a value may be anything.
+        let before = std::mem::replace(&mut *self.0.lock(), Slot::Idle(values));
+        drop(before);
     }
 
     /// Runs `f` in this context: what it sets stays in the context, and not in the caller's.
@@ -228,7 +231,7 @@ impl<T> ContextVar<T> {
 impl<T: Clone + Send + Sync + 'static> ContextVar<T> {
     /// The value in the current context, else the default.
     pub fn get(&self) -> Option<T> {
-        CURRENT.with(|current| self.get_in(&current.borrow()))
+        self.get_in(&current_values())
     }
 
     fn get_in(&self, values: &Values) -> Option<T> {

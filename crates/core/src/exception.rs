@@ -143,9 +143,12 @@ impl fmt::Display for ExceptionContext {
 
 /// Errors and debug mode.
 impl Scheduler {
-    /// Sets the exception handler; `None` is the default one, which logs.
+    /// Sets the exception handler; `None` is the default one, which logs. Does nothing to a closed
+    /// loop, whose place may become another thread's.
     pub fn set_exception_handler(&self, handler: Option<ExceptionHandler>) {
-        drop(self.exception_handler.replace(handler));
+        if self.check_open().is_ok() {
+            drop(self.exception_handler.replace(handler));
+        }
     }
 
     /// The exception handler that was set.

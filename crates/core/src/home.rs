@@ -10,12 +10,12 @@ use crate::{
     Result,
     scheduler::Scheduler,
     slots::Key,
-    sync::{AtomicU64, Ordering},
+    sync::{AtomicU64, Ordering, thread_cell},
     task_ref::TaskRef,
 };
 use std::{
     any::Any,
-    cell::{Cell, RefCell},
+    cell::RefCell,
     fmt,
     sync::{Mutex, OnceLock},
 };
@@ -62,10 +62,13 @@ pub struct Home {
     remote: Box<dyn Remote>,
 }
 
-// SAFETY: `scheduler` is reached only through `LoopRef::local`, on the thread that `thread` names,
-// and a home changes hands only when its thread ends, through a mutex. `remote` is `Sync` itself.
+// SAFETY: `scheduler` is reached only through `LoopRef::local`, on the thread that `thread` names;
+// what that gives is not `Send`. A home changes hands only when its thread ends, through a mutex; so
+// nobody may use a reference to the scheduler of a closed loop in the destructor of a thread-local,
+// which is the one place from which the old thread could still reach it. `remote` is `Sync` itself.
 unsafe impl Sync for Home {}
-// SAFETY: an empty scheduler has no tie to a thread, and a home changes hands only when empty.
+// SAFETY: an empty scheduler has no tie to a thread, and a home changes hands only when empty: a
+// closed one takes nothing in.
 unsafe impl Send for Home {}
 
 impl Home {
@@ -85,7 +88,7 @@ impl fmt::Debug for Home {
 #[inline]
 pub(crate) fn thread_id() -> u64 {
     static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
-    thread_local!(static ID: Cell<u64> = const { Cell::new(0) });
+    thread_cell!(static ID: u64 = 0);
     #[cold]
     fn draw() -> u64 {
         ID.set(NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
@@ -106,6 +109,8 @@ static ORPHANED: Mutex<Vec<&'static Home>> = Mutex::new(Vec::new());
 
 impl Drop for Vacant {
     fn drop(&mut self) {
+        // Should somebody have forgotten the guard: it may name a home that is given away here.
+        ENTERED.set(None);
         let mut orphaned = ORPHANED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         for home in self.0.take() {
             home.thread.store(0, Ordering::Relaxed);
@@ -114,10 +119,11 @@ impl Drop for Vacant {
     }
 }
 
-thread_local! {
-    static VACANT: Vacant = Vacant::default();
+thread_local!(static VACANT: Vacant = Vacant::default());
+
+thread_cell! {
     /// The loop that runs in this thread, or whose data is being worked on.
-    static ENTERED: Cell<Option<&'static Scheduler>> = const { Cell::new(None) };
+    static ENTERED: Option<&'static Scheduler> = None
 }
 
 /// The place of a loop, whichever lives there: one word, for what carries a [`Key`] beside it. Keys
@@ -213,6 +219,10 @@ impl LoopRef {
     pub(crate) fn vacate(self) {
         if self.local().is_some() {
             self.home.id.store(0, Ordering::Relaxed);
+            if cfg!(loom) {
+                // Nothing outlives one execution of a model.
+                return;
+            }
             // In a thread that is ending the home stays with it, unused.
             let _ = VACANT.try_with(|vacant| vacant.0.borrow_mut().push(self.home));
         }
@@ -230,7 +240,8 @@ impl LoopRef {
         self.id
     }
 
-    /// The loop's data, if this is its thread and it is open.
+    /// The loop's data, if this is its thread and it is open. To be used at once, and not kept: see
+    /// [`Home`].
     #[inline]
     pub fn local(self) -> Option<&'static Scheduler> {
         let ours = self.home.thread.load(Ordering::Relaxed) == thread_id()

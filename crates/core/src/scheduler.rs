@@ -126,12 +126,31 @@ impl Scheduler {
         self.state.set(State::Idle);
     }
 
+    /// Whether the loop may be closed now: while a step of a task is under way, its coroutine cannot
+    /// be dropped.
+    ///
+    /// # Errors
+    /// `Runtime` if the loop runs, or a step of one of its tasks does.
+    pub fn check_may_close(&self) -> Result<()> {
+        match self.state.get() == State::Running || self.current.get().is_some() {
+            true => Err(Error::runtime("Cannot close a running event loop")),
+            false => Ok(()),
+        }
+    }
+
     /// Empties the loop and ends it: coroutines are dropped here, on the loop's own thread. Tasks
-    /// that were not finished are reported, and end cancelled.
-    pub fn close(&self) {
-        let Some(home) = self.home.get() else { return };
+    /// that were not finished are reported, and end cancelled. Does nothing to a closed loop.
+    ///
+    /// What is dropped here may run any code. Nothing of the loop runs any more meanwhile, and
+    /// nothing is taken in.
+    ///
+    /// # Errors
+    /// Those of [`check_may_close`](Scheduler::check_may_close).
+    pub fn close(&self) -> Result<()> {
+        let Some(home) = self.home.get() else { return Ok(()) };
+        self.check_may_close()?;
         if self.state.replace(State::Closed) == State::Closed {
-            return;
+            return Ok(());
         }
         let entered = home.enter();
         for task in self.all_tasks() {
@@ -142,7 +161,10 @@ impl Scheduler {
         // Every task has ended: what stands in the queue names none.
         self.ready.borrow_mut().clear();
         let callbacks = self.callbacks.borrow_mut().drain();
-        drop(callbacks);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(callbacks))) {
+            let report = ExceptionContext::new("Exception in the drop of a callback");
+            report.with_exception(Error::from_panic(panic)).report(Some(home));
+        }
         self.sources.replace(Sources::new());
         drop(self.exception_handler.take());
         drop(self.fatal.take());
@@ -151,6 +173,7 @@ impl Scheduler {
         drop(entered);
         self.home.set(None);
         home.vacate();
+        Ok(())
     }
 
     /// What the loop is doing.
@@ -212,9 +235,12 @@ impl Scheduler {
         self.event_loop.borrow().clone()
     }
 
-    /// Sets what [`event_loop`](Scheduler::event_loop) gives.
+    /// Sets what [`event_loop`](Scheduler::event_loop) gives. Does nothing to a closed loop, whose
+    /// place may become another thread's.
     pub fn set_event_loop(&self, event_loop: Rc<dyn AbstractEventLoop>) {
-        drop(self.event_loop.replace(Some(event_loop)));
+        if self.check_open().is_ok() {
+            drop(self.event_loop.replace(Some(event_loop)));
+        }
     }
 }
 
@@ -357,9 +383,14 @@ impl Scheduler {
 
     /// Puts another sleeper in the place of the one that a timer wakes.
     pub fn replace_waiter(&self, timer: Parked, waiter: Waiter) {
-        if let Some(place) = self.callbacks.borrow_mut().waiter_mut(timer.key) {
-            *place = waiter;
-        }
+        let mut callbacks = self.callbacks.borrow_mut();
+        let previous = match callbacks.waiter_mut(timer.key) {
+            Some(place) => std::mem::replace(place, waiter),
+            None => waiter,
+        };
+        // When the table is free again: a foreign waker may lead anywhere.
+        drop(callbacks);
+        drop(previous);
     }
 
     pub(crate) fn fire(&self, key: Key) {
@@ -421,7 +452,12 @@ impl Scheduler {
     }
 
     /// Runs what is ready now, and nothing that becomes ready meanwhile. Tells how much that was.
+    /// Nothing of a loop that is being closed runs.
     pub fn run_ready(&self) -> usize {
+        if self.state.get() == State::Closed {
+            // The queue may name tasks that are gone.
+            return 0;
+        }
         let count = self.ready.borrow().len();
         for _ in 0..count {
             let entry = self.ready.borrow_mut().pop_front();
@@ -510,7 +546,10 @@ impl Scheduler {
     }
 
     /// Takes a new task in; the loop owns it until it is [retired](Scheduler::retire).
-    pub fn adopt(&self, task: TaskRef) {
+    ///
+    /// # Safety
+    /// The task is new, and of this loop.
+    pub unsafe fn adopt(&self, task: TaskRef) {
         let mut tasks = self.tasks.borrow_mut();
         let key = tasks.insert(task);
         if let Some(affine) = tasks.get(key).and_then(|task| task.affine()) {
@@ -518,8 +557,12 @@ impl Scheduler {
         }
     }
 
-    /// Lets a task go that has ended; gives the registry's reference to it.
-    pub fn retire(&self, task: &TaskCell) -> Option<TaskRef> {
+    /// Lets a task go that has ended; gives the registry's reference to it, which the caller
+    /// [finishes](TaskRef::finish).
+    ///
+    /// # Safety
+    /// The task is of this loop, and its coroutine is gone.
+    pub unsafe fn retire(&self, task: &TaskCell) -> Option<TaskRef> {
         let affine = task.affine()?;
         affine.scheduled.set(true);
         let key = affine.key.take()?;

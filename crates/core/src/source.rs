@@ -129,8 +129,11 @@ impl Sources {
 
 /// Readiness of I/O.
 impl Scheduler {
-    /// Sets what registers the descriptors of sources.
+    /// Sets what registers the descriptors of sources. Does nothing to a closed loop.
     pub fn set_driver(&self, driver: Arc<dyn Driver>) {
+        if self.check_open().is_err() {
+            return;
+        }
         let previous = self.sources.borrow_mut().driver.replace(driver);
         drop(previous);
     }

@@ -28,8 +28,12 @@ impl fmt::Debug for Step<'_> {
 impl<'a> Step<'a> {
     /// Makes the task current, in its context. `None` on a thread that is not the task's, or when
     /// its loop is closed: nothing may run then.
+    ///
+    /// # Safety
+    /// The step is dropped, and before every step that was begun earlier on this thread; and `cell`
+    /// is the registry's until then, or somebody holds a reference to it.
     #[inline(always)]
-    pub fn begin(cell: &'a TaskCell) -> Option<Step<'a>> {
+    pub unsafe fn begin(cell: &'a TaskCell) -> Option<Step<'a>> {
         let affine = cell.affine()?;
         let scheduler = cell.home.local()?;
         let values = match affine.context.take() {

@@ -30,6 +30,18 @@ const DONE: u64 = 1 << 63;
 const REFERENCES: u64 = HANDLE - 1;
 const HANDLES: u64 = DONE - HANDLE;
 
+/// Where a count must never come: beyond it, references that were leaked on purpose would run into
+/// the handles, and those into the done bit.
+const TOO_MANY: u64 = 1 << 30;
+
+/// A thousand million references cannot exist; somebody forgets them in a loop.
+#[inline(always)]
+fn check_count(before: u64) {
+    if before & REFERENCES >= TOO_MANY {
+        std::process::abort();
+    }
+}
+
 /// The count of a new task: a reference for the registry, and a handle with its own.
 pub(crate) const NEW: u64 = 2 * REFERENCE + HANDLE;
 
@@ -58,13 +70,18 @@ impl TaskRef {
 
     /// Another reference to the task of a cell.
     pub fn of(cell: &TaskCell) -> TaskRef {
-        cell.count.fetch_add(REFERENCE, Ordering::Relaxed);
+        check_count(cell.count.fetch_add(REFERENCE, Ordering::Relaxed));
         TaskRef(cell.into())
     }
 
-    /// Marks the task as done, when its result is in place, and gives this reference up. Called with
-    /// that of the registry, as the last thing that is done with the task.
-    pub fn finish(self) {
+    /// Marks the task as done, when its result is in place, and gives this reference up: the last
+    /// thing that is done with the task.
+    ///
+    /// # Safety
+    /// This is the registry's reference, which [`retire`](crate::scheduler::Scheduler::retire) gave,
+    /// or would have been. The coroutine is gone, and nobody changes the result any more but the last
+    /// handle.
+    pub unsafe fn finish(self) {
         let this = ManuallyDrop::new(self);
         let before = this.count.fetch_add(DONE - REFERENCE, Ordering::AcqRel);
         if before & REFERENCES == REFERENCE {
@@ -130,9 +147,23 @@ impl TaskCell {
         self.count.load(Ordering::Acquire) & HANDLES != 0
     }
 
-    /// Counts another handle.
+    /// Counts another handle, for somebody who has one.
     pub fn add_handle(&self) {
-        self.count.fetch_add(HANDLE + REFERENCE, Ordering::Relaxed);
+        check_count(self.count.fetch_add(HANDLE + REFERENCE, Ordering::Relaxed));
+    }
+
+    /// Counts a handle, for somebody who has but a reference. False, and nothing is counted, if the
+    /// task is done and no handle was left: then its result is gone, or another thread is dropping it.
+    #[must_use]
+    pub fn add_first_handle(&self) -> bool {
+        let before = self.count.fetch_add(HANDLE + REFERENCE, Ordering::Acquire);
+        check_count(before);
+        let is_gone = before & DONE != 0 && before & HANDLES == 0;
+        if is_gone {
+            // Never the last reference: the caller has one.
+            self.count.fetch_sub(HANDLE + REFERENCE, Ordering::Release);
+        }
+        !is_gone
     }
 
     /// Gives up a handle; `last` is called if it was the last one of a task that is done, and drops

@@ -13,6 +13,7 @@ use crate::{
     CancelledError, Error,
     cancel::{CANCELLED, IDLE, WAITING, WOKEN},
     cell::TaskCell,
+    exception::ExceptionContext,
     home::{Mail, Place, entered},
     slots::Key,
     sync::{AtomicU64, Mutex, Ordering},
@@ -21,6 +22,7 @@ use crate::{
 };
 use std::{
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, OnceLock},
     task::{Context, Waker},
 };
@@ -159,9 +161,26 @@ impl Wakers {
     }
 }
 
+impl Wakers {
+    /// Calls every one. A panic of one keeps no other from being called, and does not come out where
+    /// somebody was woken by the way; it is reported.
+    #[cold]
+    fn call(&mut self) {
+        for waker in self.0.drain(..) {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+                let report = ExceptionContext::new("Exception in a waker");
+                report.with_exception(Error::from_panic(panic)).report(None);
+            }
+        }
+    }
+}
+
 impl Drop for Wakers {
+    #[inline]
     fn drop(&mut self) {
-        self.0.drain(..).for_each(Waker::wake);
+        if !self.0.is_empty() {
+            self.call();
+        }
     }
 }
 

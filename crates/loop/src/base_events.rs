@@ -78,6 +78,8 @@ pub(crate) struct Inner {
     exception_handler: RefCell<Option<ExceptionHandler>>,
     /// What time it was when the loop was closed.
     closed_at: Cell<Duration>,
+    /// Whether `close` is under way.
+    closing: Cell<bool>,
 }
 
 impl Bell for Arc<Notifier> {
@@ -145,6 +147,7 @@ impl EventLoop {
             signals: Signals::new(inbox),
             exception_handler: RefCell::new(None),
             closed_at: Cell::new(Duration::ZERO),
+            closing: Cell::new(false),
         }));
         let scheduler = this.scheduler()?;
         if let Some(selector) = &*this.0.selector.borrow() {
@@ -220,21 +223,20 @@ impl EventLoop {
 
     /// Closes the loop (`loop.close`): nothing that is ready or waits will run, and unfinished tasks
     /// are dropped here. Everything asked of the loop from now on is the error `Event loop is
-    /// closed`. A second call does nothing.
+    /// closed`. A second call does nothing, nor does one from what is dropped here.
     ///
     /// # Errors
     /// `Runtime` if the loop runs.
     pub fn close(&self) -> Result<()> {
         let Ok(scheduler) = self.scheduler() else { return Ok(()) };
-        if scheduler.state() == State::Running {
-            return Err(Error::runtime("Cannot close a running event loop"));
-        }
+        scheduler.check_may_close()?;
+        let Some(_closing) = Closing::begin(&self.0.closing) else { return Ok(()) };
         self.0.closed_at.set(scheduler.time());
         self.0.executor.close();
         self.0.signals.close();
         // What is on its way arrives, so that it is dropped on this thread.
         self.0.inbox.close(|mail| scheduler.deliver(mail));
-        scheduler.close();
+        scheduler.close()?;
         drop(self.0.exception_handler.take());
         drop(self.0.selector.take());
         Ok(())
@@ -248,6 +250,21 @@ impl Drop for EventLoop {
             // It cannot be running: a run holds a handle.
             let _ = self.close();
         }
+    }
+}
+
+/// While this lives the loop is being closed: code that runs on the way neither runs it nor closes it.
+struct Closing<'a>(&'a Cell<bool>);
+
+impl<'a> Closing<'a> {
+    fn begin(closing: &'a Cell<bool>) -> Option<Closing<'a>> {
+        (!closing.replace(true)).then_some(Closing(closing))
+    }
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
     }
 }
 

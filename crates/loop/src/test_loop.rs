@@ -108,7 +108,7 @@ impl Drop for TestLoop {
     fn drop(&mut self) {
         if let Some(scheduler) = self.home.local() {
             self.inbox.close(|mail| scheduler.deliver(mail));
-            scheduler.close();
+            scheduler.close().unwrap();
         }
     }
 }

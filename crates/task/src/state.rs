@@ -14,9 +14,14 @@
 //! in [`asyncio_core::task_ref`].
 
 use asyncio_core::{
-    CancelledError, Error, Result, cell::TaskCell, exception::ExceptionContext, task_ref::TaskRef,
+    CancelledError, Error, Result, cell::TaskCell, exception::ExceptionContext, home::LoopRef,
+    task_ref::TaskRef,
 };
-use std::{cell::UnsafeCell, ptr::NonNull};
+use std::{
+    cell::UnsafeCell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    ptr::NonNull,
+};
 
 /// How a task ended.
 pub(crate) enum Outcome<T> {
@@ -84,15 +89,20 @@ impl<T> Data<T> {
         };
         // SAFETY: nobody reads it before the task is marked as done.
         let place = unsafe { &mut *self.outcome.get() };
-        *place = match (&*place, outcome) {
+        let outcome = match (&*place, outcome) {
             (Outcome::Pending(Some(copy)), Outcome::Value(value)) => Outcome::Kept(value, *copy),
             (_, outcome) => outcome,
         };
+        // What stood there is dropped behind this: it is a value only if an `end` before this one
+        // was left by a panic, but then of the user's.
+        let before = std::mem::replace(place, outcome);
+        drop(before);
         self.cell.notify_listeners();
         if !self.cell.has_handles() {
             self.drop_outcome();
         }
-        self.cell.home().local().and_then(|scheduler| scheduler.retire(&self.cell))
+        // SAFETY: it is the task's own loop, and the coroutine is gone, as the caller has seen to.
+        self.cell.home().local().and_then(|scheduler| unsafe { scheduler.retire(&self.cell) })
     }
 
     /// The outcome of a task that failed, was cancelled, or returned before it could be cancelled.
@@ -100,7 +110,10 @@ impl<T> Data<T> {
     fn unusual(&self, result: Result<T>) -> Outcome<T> {
         let undelivered = self.cell.take_undelivered();
         match (result, undelivered) {
-            (Ok(_), later) => Outcome::Cancelled { first: None, later: later.unwrap_or_default() },
+            (Ok(value), later) => {
+                drop_caught(value, self.cell.home());
+                Outcome::Cancelled { first: None, later: later.unwrap_or_default() }
+            }
             (Err(Error::Cancelled(error)), _) => {
                 Outcome::Cancelled { first: Some(error), later: CancelledError::default() }
             }
@@ -129,10 +142,14 @@ impl<T> Data<T> {
     fn drop_outcome_left(&self) {
         // SAFETY: as above.
         let outcome = unsafe { std::mem::replace(&mut *self.outcome.get(), Outcome::Taken) };
-        if let (Outcome::Failed(error), true) = (outcome, self.cell.is_unretrieved()) {
-            let report = ExceptionContext::new("Task exception was never retrieved");
-            let task = self.task_ref();
-            report.with_exception(error).with_task(task).report(Some(self.cell.home()));
+        match outcome {
+            Outcome::Failed(error) if self.cell.is_unretrieved() => {
+                let report = ExceptionContext::new("Task exception was never retrieved");
+                let task = self.task_ref();
+                report.with_exception(error).with_task(task).report(Some(self.cell.home()));
+            }
+            Outcome::Value(value) | Outcome::Kept(value, _) => drop_caught(value, self.cell.home()),
+            _ => {}
         }
     }
 
@@ -208,6 +225,17 @@ impl<T> Data<T> {
 
     pub(crate) fn task_ref(&self) -> TaskRef {
         TaskRef::of(&self.cell)
+    }
+}
+
+/// Drops a result that nobody asked for. Its panic goes to the exception handler: it must not come out
+/// of the loop, nor leave a task half ended.
+pub(crate) fn drop_caught<V>(value: V, home: LoopRef) {
+    if std::mem::needs_drop::<V>() {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+            let report = ExceptionContext::new("Exception in the drop of a task's result");
+            report.with_exception(Error::from_panic(panic)).report(Some(home));
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! One step of a task: asyncio's `__step` and `__wakeup`; and the allocation that it works on.
 
-use crate::state::Data;
+use crate::state::{Data, drop_caught};
 use asyncio_core::{
     CancelledError, Error, Result,
     cell::{TaskCell, TaskVTable},
@@ -55,7 +55,8 @@ unsafe fn step<F: Future<Output = Result<T>>, T>(cell: NonNull<TaskCell>) {
     let data = &raw.data;
     // SAFETY: a step is not nested in another of the same task, and the allocation never moves.
     let mut coroutine = unsafe { Pin::new_unchecked(&mut *raw.coroutine.get()) };
-    let Some(step) = Step::begin(data.cell()) else { return };
+    // SAFETY: it is dropped before this returns or unwinds, and steps that begin meanwhile end before.
+    let Some(step) = (unsafe { Step::begin(data.cell()) }) else { return };
     let outcome = match (step.throw(), coroutine.as_mut().as_pin_mut()) {
         (Some(error), _) => Err(Error::Cancelled(error)),
         (None, None) => return,
@@ -66,11 +67,15 @@ unsafe fn step<F: Future<Output = Result<T>>, T>(cell: NonNull<TaskCell>) {
     };
     let registered = match drop_coroutine(coroutine) {
         Ok(()) => data.end(outcome),
-        Err(panic) => data.end(Err(panic)),
+        Err(panic) => {
+            drop_caught(outcome, data.cell().home());
+            data.end(Err(panic))
+        }
     };
     drop(step);
     if let Some(registered) = registered {
-        registered.finish();
+        // SAFETY: it is the registry's, and the outcome is in place.
+        unsafe { registered.finish() }
     }
 }
 
@@ -96,14 +101,16 @@ fn drop_coroutine<F>(mut coroutine: Pin<&mut Option<F>>) -> Result<()> {
 unsafe fn discard<F: Future<Output = Result<T>>, T>(cell: NonNull<TaskCell>) {
     // SAFETY: as the caller promised.
     let raw = unsafe { cell.cast::<Raw<F, T>>().as_ref() };
-    let step = Step::begin(raw.data.cell());
+    // SAFETY: as in `step`.
+    let step = unsafe { Step::begin(raw.data.cell()) };
     // SAFETY: no step of the task runs.
     let dropped = drop_coroutine(unsafe { Pin::new_unchecked(&mut *raw.coroutine.get()) });
     let closed = Err(Error::Cancelled(CancelledError::new("the event loop was closed")));
     let registered = raw.data.end(dropped.and(closed));
     drop(step);
     if let Some(registered) = registered {
-        registered.finish();
+        // SAFETY: it is the registry's, and the outcome is in place.
+        unsafe { registered.finish() }
     }
 }
 

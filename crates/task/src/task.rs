@@ -46,8 +46,8 @@ impl AnyTask {
         &self.0
     }
 
-    /// The task with its result, if that is a `T`; `None` from another thread. Of a task that has
-    /// ended the result is there only if somebody else has a handle to it.
+    /// The task with its result, if that is a `T`; `None` from another thread, and for a task that has
+    /// ended if nobody has a handle to it any more: then the result is gone.
     ///
     /// ```
     /// # async fn example() -> asyncio_core::Result<()> {
@@ -59,7 +59,9 @@ impl AnyTask {
         if !self.0.is_local() || self.0.output() != TypeId::of::<T>() {
             return None;
         }
-        self.0.add_handle();
+        if !self.0.add_first_handle() {
+            return None;
+        }
         // SAFETY: only cells that begin a `Data<T>` have `T` as their output; the handle is counted,
         // and on the task's own thread, so it may be the last one also if `T` is not `Send`.
         Some(Task::of(NonNull::from(&*self.0).cast()))
@@ -473,7 +475,8 @@ impl TaskBuilder {
         if let Some(name) = self.name {
             cell.set_name(name);
         }
-        scheduler.adopt(registered);
+        // SAFETY: it is new, and of this loop.
+        unsafe { scheduler.adopt(registered) };
         let eager = self.eager_start.unwrap_or_else(|| scheduler.eager_tasks());
         if eager && scheduler.state() == State::Running {
             // SAFETY: it is alive, new, and of this thread.

@@ -110,7 +110,7 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         if let Some(scheduler) = self.home.local() {
-            scheduler.close();
+            scheduler.close().unwrap();
         }
     }
 }
@@ -153,14 +153,16 @@ impl Task {
             let cell = NonNull::from(Box::leak(cell));
             (TaskRef::from_raw(cell), TaskRef::from_raw(cell))
         };
-        bench.scheduler().adopt(registered);
+        // SAFETY: it is new, and of this loop.
+        unsafe { bench.scheduler().adopt(registered) };
         Task(cell)
     }
 
     /// Polls `future` in a step of the task.
     fn poll<F: Future + Unpin>(&self, future: &mut F) -> Poll<F::Output> {
         let entered = self.0.home().enter();
-        let step = Step::begin(&self.0).unwrap();
+        // SAFETY: it is ended below, and nothing is polled in it that leaves a step of its own.
+        let step = unsafe { Step::begin(&self.0) }.unwrap();
         assert!(step.throw().is_none(), "a leaf is suspended");
         let outcome =
             self.0.with_waker(|waker| Pin::new(future).poll(&mut Context::from_waker(waker)));

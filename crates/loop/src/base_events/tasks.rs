@@ -157,7 +157,12 @@ impl EventLoop {
 
     /// Whether [`run_forever`](EventLoop::run_forever) would run.
     pub(super) fn check_may_run(&self) -> Result<()> {
-        if self.scheduler()?.state() == State::Running {
+        let scheduler = self.scheduler()?;
+        scheduler.check_open()?;
+        if self.0.closing.get() {
+            return Err(Error::runtime("Event loop is closed"));
+        }
+        if scheduler.state() == State::Running {
             return Err(Error::runtime("This event loop is already running"));
         }
         if crate::events::is_any_running() {
