@@ -1,0 +1,792 @@
+//! The task object, after CPython's `test_tasks`: how tasks end, how they are cancelled, what is known
+//! of them. The functions around them are tested in `task_functions.rs`.
+
+use asyncio::{
+    AsyncContextManager, CancelledError, Context, ContextVar, Error, EventLoop, Future,
+    KeyboardInterrupt, Result, Task, all_tasks, create_task, current_task, get_running_loop, sleep,
+};
+use asyncio_tests::support::{
+    MS, Reports, Trace, awaiting, boom, briefly, cancel_message, cancelled, iterations, message,
+    outcome_of, run, virtual_loop,
+};
+use std::{
+    cell::{Cell, RefCell},
+    future::Future as StdFuture,
+    rc::Rc,
+    sync::{Arc, Mutex},
+    thread::{self, ThreadId},
+    time::Duration,
+};
+
+// Creation.
+
+#[test]
+fn create_task_without_a_running_loop_gives_a_task_that_has_failed() {
+    let dropped = Rc::new(());
+    let kept = dropped.clone();
+    let task = create_task(async move {
+        drop(kept);
+        Ok(1)
+    });
+    assert!(task.done() && !task.cancelled());
+    assert_eq!(Rc::strong_count(&dropped), 1);
+    assert_eq!(
+        message(futures_lite::future::block_on(task)),
+        "RuntimeError: create_task: no running event loop"
+    );
+    assert!(current_task().is_none());
+    assert!(matches!(all_tasks(), Err(Error::Runtime(_))));
+}
+
+#[test]
+fn a_task_of_a_closed_loop_has_failed_and_its_coroutine_is_dropped() {
+    let event_loop = virtual_loop();
+    event_loop.close().unwrap();
+    let held = Rc::new(());
+    let inside = held.clone();
+    let task = event_loop.create_task(async move {
+        drop(inside);
+        Ok(())
+    });
+    assert_eq!(Rc::strong_count(&held), 1);
+    assert!(matches!(futures_lite::future::block_on(task), Err(Error::Runtime(_))));
+}
+
+#[test]
+fn a_task_runs_on_when_its_handle_is_dropped() {
+    run(async {
+        let ran = Rc::new(Cell::new(false));
+        let tell = ran.clone();
+        drop(create_task(async move {
+            sleep(5 * MS).await?;
+            tell.set(true);
+            Ok(())
+        }));
+        sleep(6 * MS).await?;
+        assert!(ran.get());
+        Ok(())
+    });
+}
+
+#[test]
+fn tasks_are_listed_from_creation_to_end() {
+    run(async {
+        let main = current_task().expect("this is a task");
+        let (a, b) = (create_task(briefly()), create_task(sleep(MS)));
+        assert_eq!(all_tasks()?, [main.clone(), (*a).clone(), (*b).clone()]);
+        iterations(2).await?;
+        assert_eq!(all_tasks()?, [main, (*b).clone()]);
+        b.await
+    });
+}
+
+#[test]
+fn the_current_task_is_the_one_that_runs() {
+    run(async {
+        let main = current_task();
+        let in_callback = Rc::new(RefCell::new(main.clone()));
+        let tell = in_callback.clone();
+        get_running_loop()?.call_soon(move || drop(tell.replace(current_task())))?;
+        let task = create_task(async { Ok(current_task()) });
+        let name = (*task).clone();
+        assert_eq!(task.await?, Some(name));
+        assert_eq!(*in_callback.borrow(), None);
+        assert_eq!(current_task(), main);
+        Ok(())
+    });
+}
+
+// Names and contexts.
+
+#[test]
+fn tasks_are_named_by_number_unless_a_name_was_given() {
+    run(async {
+        let number = |task: &Task<()>| {
+            let name = task.name();
+            let number = name.strip_prefix("Task-").map(str::parse::<u64>);
+            number.expect("`Task-N`").expect("a number")
+        };
+        let (a, b) = (create_task(briefly()), create_task(briefly()));
+        assert!(number(&a) < number(&b) && !a.is_named());
+        let named = Task::builder().name("named").create(briefly());
+        assert_eq!((&*named.name(), named.is_named()), ("named", true));
+        named.set_name("renamed");
+        named.clone().await?;
+        // It keeps the name when it is done.
+        assert_eq!(&*named.name(), "renamed");
+        assert_eq!(format!("{named:?}"), r#"<Task finished name="renamed">"#);
+        Ok(())
+    });
+}
+
+#[test]
+fn what_is_shown_of_a_task_says_how_it_stands() {
+    run(async {
+        let task = Task::builder().name("t").create(sleep(MS));
+        assert_eq!(format!("{task:?}"), r#"<Task pending name="t">"#);
+        briefly().await?;
+        task.cancel();
+        assert_eq!(format!("{task:?}"), r#"<Task cancelling name="t">"#);
+        briefly().await?;
+        assert_eq!(format!("{task:?}"), r#"<Task finished name="t">"#);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_task_runs_in_a_copy_of_its_creators_context_or_in_the_one_it_was_given() {
+    static VAR: ContextVar<i32> = ContextVar::with_default("var", 0);
+    run(async {
+        VAR.set(1);
+        let copied = create_task(async {
+            assert_eq!(VAR.get(), Some(1));
+            VAR.set(2);
+            briefly().await?;
+            Ok(VAR.get())
+        });
+        VAR.set(3);
+        assert_eq!(copied.clone().await?, Some(2));
+        assert_eq!(copied.get_context().and_then(|context| context.get(&VAR)), Some(2));
+        assert_eq!(VAR.get(), Some(3));
+
+        let context = Context::new();
+        let given = Task::builder().context(context.clone()).create(async {
+            assert_eq!(VAR.get(), Some(0));
+            VAR.set(4);
+            Ok(())
+        });
+        given.await?;
+        assert_eq!((context.get(&VAR), VAR.get()), (Some(4), Some(3)));
+        Ok(())
+    });
+}
+
+// How tasks end.
+
+#[test]
+fn a_task_gives_its_value_error_or_cancellation() {
+    run(async {
+        let (value, error) =
+            (create_task(async { Ok(7) }), create_task(async { Err::<(), _>(boom()) }));
+        let gone =
+            create_task(async { Err::<(), _>(Error::Cancelled(CancelledError::new("own"))) });
+        assert!(matches!(value.result(), Err(Error::InvalidState(_))));
+        assert!(matches!(value.exception(), Err(Error::InvalidState(_))));
+        iterations(2).await?;
+        assert_eq!(value.result()?, 7);
+        assert_eq!(value.result()?, 7);
+        assert!(value.exception()?.is_none());
+        assert_eq!(error.exception()?.map(|e| e.to_string()).as_deref(), Some("boom"));
+        assert!(!error.cancelled());
+        // Returning a cancellation is ending by one.
+        assert!(gone.cancelled());
+        assert_eq!(cancel_message(&gone.exception()), "own");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_value_that_is_not_clone_is_moved_to_whoever_awaits_it() {
+    #[derive(Debug, PartialEq)]
+    struct Unique(i32);
+    run(async {
+        let mut task = create_task(async { Ok(Unique(1)) });
+        assert_eq!((&mut task).await?, Unique(1));
+        assert!(task.done());
+        assert!(matches!((&mut task).await, Err(Error::InvalidState(_))));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_task_is_awaited_by_many() {
+    run(async {
+        let task = create_task(async {
+            sleep(MS).await?;
+            Ok(String::from("shared"))
+        });
+        let waiters: Vec<_> = (0..3)
+            .map(|_| {
+                let task = task.clone();
+                create_task(async move { task.await })
+            })
+            .collect();
+        for waiter in waiters {
+            assert_eq!(waiter.await?, "shared");
+        }
+        assert_eq!(task.await?, "shared");
+        Ok(())
+    });
+}
+
+#[test]
+fn callbacks_of_a_task_run_in_order_and_can_be_removed() {
+    run(async {
+        let (task, trace) = (create_task(async { Ok(7) }), Trace::new());
+        let add = |name: &'static str| {
+            let trace = trace.clone();
+            task.add_done_callback(move |task: &Task<i32>| {
+                trace.say(format!("{name}={}", task.result().unwrap_or(0)));
+            })
+        };
+        add("a")?;
+        let b = add("b")?;
+        add("c")?;
+        assert_eq!((task.remove_done_callback(&b), task.remove_done_callback(&b)), (1, 0));
+        iterations(3).await?;
+        assert_eq!(trace.take(), "a=7 c=7");
+        let late = add("late")?;
+        // It is a step of its own already, and cannot be removed.
+        assert_eq!(task.remove_done_callback(&late), 0);
+        briefly().await?;
+        assert_eq!(trace.take(), "late=7");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_panic_ends_its_task_and_the_loop_goes_on() {
+    run(async {
+        let reports = Reports::collect();
+        let task = create_task(async {
+            if current_task().is_some() {
+                panic!("fell over");
+            }
+            Ok(())
+        });
+        let Err(Error::Panic(panic)) = task.await else { panic!("no panic came out") };
+        assert_eq!(panic.message(), "fell over");
+        get_running_loop()?.call_soon(|| {
+            if current_task().is_none() {
+                panic!("so did I");
+            }
+        })?;
+        sleep(MS).await?;
+        let [report] = &reports.take()[..] else { panic!("there was one panic") };
+        assert_eq!(report.message(), "Exception in callback");
+        assert!(matches!(report.exception(), Some(Error::Panic(p)) if p.message() == "so did I"));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_panic_while_a_coroutine_is_dropped_fails_its_task() {
+    struct Fragile;
+    impl Drop for Fragile {
+        fn drop(&mut self) {
+            if !thread::panicking() {
+                panic!("dropped");
+            }
+        }
+    }
+    run(async {
+        let task = create_task(async {
+            let _fragile = Fragile;
+            sleep(MS).await
+        });
+        briefly().await?;
+        task.cancel();
+        assert!(matches!(task.await, Err(Error::Panic(_))));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_keyboard_interrupt_is_stored_and_ends_the_run() {
+    let event_loop = virtual_loop();
+    let task = event_loop.create_task(async {
+        let outcome = sleep(MS).await;
+        assert!(cancelled(&outcome));
+        Err::<(), _>(Error::KeyboardInterrupt(KeyboardInterrupt::default()))
+    });
+    let cancel = (*task).clone();
+    let outcome = event_loop.run_until_complete(async move {
+        briefly().await?;
+        // What is raised while the cancellation is handled replaces it.
+        cancel.cancel();
+        Future::<()>::new().await
+    });
+    assert!(matches!(outcome, Err(Error::KeyboardInterrupt(_))));
+    assert!(task.done() && !task.cancelled());
+    assert!(matches!(task.exception(), Ok(Some(Error::KeyboardInterrupt(_)))));
+    event_loop.close().unwrap();
+}
+
+#[test]
+fn a_loop_stopped_before_main_is_done_says_so() {
+    let event_loop = virtual_loop();
+    let stopped: Result<()> = event_loop.run_until_complete(async {
+        get_running_loop()?.stop();
+        Future::new().await
+    });
+    assert_eq!(message(stopped), "RuntimeError: Event loop stopped before Future completed.");
+    event_loop.close().unwrap();
+}
+
+// What nobody asks for.
+
+#[test]
+fn a_failure_that_nobody_retrieves_is_reported_with_name_and_place() {
+    run(async {
+        let reports = Reports::collect();
+        let line = line!() + 1;
+        let task = Task::builder().name("lost").create(async { Err::<(), _>(boom()) });
+        sleep(MS).await?;
+        assert!(reports.take().is_empty());
+        drop(task);
+        let [report] = &reports.take()[..] else { panic!("it is reported once") };
+        assert_eq!(report.message(), "Task exception was never retrieved");
+        assert_eq!(report.exception().map(|e| e.to_string()).as_deref(), Some("boom"));
+        assert_eq!(report.task().map(|task| task.name()).as_deref(), Some("lost"));
+        let made_at = report.made_at().expect("it is known");
+        assert_eq!((made_at.file(), made_at.line()), (file!(), line));
+        let text = report.to_string();
+        assert!(text.contains("lost") && text.contains(file!()), "{text}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_failure_without_a_handle_is_reported_as_soon_as_it_happens() {
+    run(async {
+        let reports = Reports::collect();
+        drop(create_task(async {
+            sleep(MS).await?;
+            Err::<(), _>(boom())
+        }));
+        sleep(2 * MS).await?;
+        assert_eq!(reports.messages(), ["Task exception was never retrieved"]);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_failure_that_somebody_saw_or_gave_up_is_not_reported() {
+    run(async {
+        let reports = Reports::collect();
+        let fail = || create_task(async { Err::<(), _>(boom()) });
+        let (awaited, asked, given_up) = (fail(), fail(), fail());
+        assert!(awaited.await.is_err());
+        iterations(2).await?;
+        assert!(asked.exception()?.is_some());
+        assert!(!given_up.cancel());
+        drop((asked, given_up));
+        assert_eq!(reports.messages(), [""; 0]);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_report_is_made_in_the_context_of_the_task() {
+    static VAR: ContextVar<&str> = ContextVar::new("var");
+    let event_loop = virtual_loop();
+    let seen = Rc::new(Cell::new(None));
+    let tell = seen.clone();
+    event_loop.set_exception_handler(Some(Rc::new(move |_, _| tell.set(VAR.get()))));
+    event_loop
+        .run_until_complete(async {
+            drop(create_task(async {
+                VAR.set("the task's");
+                Err::<(), _>(boom())
+            }));
+            iterations(2).await
+        })
+        .unwrap();
+    assert_eq!(seen.get(), Some("the task's"));
+    event_loop.close().unwrap();
+}
+
+#[test]
+fn a_task_that_is_pending_when_its_loop_closes_is_reported_and_dropped() {
+    struct Dropped(Trace);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.say("dropped");
+        }
+    }
+    let (event_loop, trace) = (virtual_loop(), Trace::new());
+    let reports = Reports::of(&event_loop);
+    let inside = Dropped(trace.clone());
+    let task = event_loop.create_task(async move {
+        let _inside = inside;
+        sleep(MS).await
+    });
+    event_loop.run_until_complete(briefly()).unwrap();
+    event_loop.close().unwrap();
+    assert_eq!(reports.messages(), ["Task was destroyed but it is pending!"]);
+    assert_eq!(trace.take(), "dropped");
+    assert!(task.done() && task.cancelled());
+}
+
+// Cancellation.
+
+#[test]
+fn a_cancellation_gives_true_until_the_task_is_done() {
+    run(async {
+        let task = create_task(sleep(MS));
+        briefly().await?;
+        assert_eq!((task.cancelling(), task.cancelled()), (0, false));
+        assert!(task.cancel());
+        assert_eq!(task.cancelling(), 1);
+        assert!(task.cancel());
+        assert_eq!(task.cancelling(), 2);
+        // It is cancelled only when it has ended.
+        assert!(!task.cancelled() && !task.done());
+        briefly().await?;
+        assert!(task.cancelled() && task.done());
+        assert!(!task.cancel());
+        assert_eq!(task.cancelling(), 2);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_task_cancelled_before_its_first_step_keeps_the_message() {
+    run(async {
+        let ran = Rc::new(Cell::new(false));
+        let tell = ran.clone();
+        let task = create_task(async move {
+            tell.set(true);
+            Ok(())
+        });
+        task.cancel_with("never mind");
+        let waiter = awaiting_task(task.clone());
+        assert_eq!(cancel_message(&waiter.await), "never mind");
+        assert!(!ran.get());
+        Ok(())
+    });
+}
+
+fn awaiting_task(task: Task<()>) -> Task<()> {
+    create_task(async move { task.await })
+}
+
+#[test]
+fn the_message_comes_out_once() {
+    run(async {
+        let task = create_task(sleep(MS));
+        briefly().await?;
+        task.cancel_with("why");
+        iterations(2).await?;
+        assert_eq!(cancel_message(&task.result()), "why");
+        assert_eq!(cancel_message(&task.result()), "");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_second_cancellation_before_the_first_is_delivered_changes_nothing() {
+    run(async {
+        let times = Rc::new(Cell::new(0));
+        let tell = times.clone();
+        let task = create_task(async move {
+            let first = sleep(MS).await;
+            tell.set(tell.get() + u32::from(cancelled(&first)));
+            sleep(MS).await?;
+            Ok(cancel_message(&first))
+        });
+        briefly().await?;
+        task.cancel_with("first");
+        task.cancel_with("second");
+        assert_eq!(task.await?, "first");
+        assert_eq!(times.get(), 1);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_task_that_swallows_a_cancellation_goes_on() {
+    run(async {
+        let (one, two, three) = (Future::new(), Future::<()>::new(), Future::new());
+        let (a, b, c) = (one.clone(), two.clone(), three.clone());
+        let task = create_task(async move {
+            a.await?;
+            assert!(cancelled(&b.await));
+            c.await
+        });
+        one.set_result(())?;
+        iterations(2).await?;
+        task.cancel();
+        assert!(two.cancelled());
+        briefly().await?;
+        three.set_result(42)?;
+        assert_eq!(task.clone().await?, 42);
+        assert_eq!((task.cancelling(), task.cancelled()), (1, false));
+        Ok(())
+    });
+}
+
+#[test]
+fn cancelling_a_task_and_what_it_awaits_delivers_one() {
+    run(async {
+        let future = Future::<()>::new();
+        let inner = future.clone();
+        let task = create_task(async move {
+            assert!(cancelled(&inner.await));
+            sleep(MS).await?;
+            Ok("went on")
+        });
+        briefly().await?;
+        future.cancel();
+        task.cancel();
+        assert_eq!(task.await?, "went on");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_result_that_has_come_does_not_stop_a_cancellation_and_stays() {
+    run(async {
+        let future = Future::new();
+        let task = awaiting(&future);
+        briefly().await?;
+        future.set_result(7)?;
+        task.cancel();
+        assert!(cancelled(&task.await));
+        assert_eq!(future.await?, 7);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_task_that_cancels_itself_and_awaits_a_task_cancels_that() {
+    run(async {
+        let nested = create_task(sleep(MS));
+        let name = (*nested).clone();
+        let task = create_task(async move {
+            current_task().expect("this is a task").cancel();
+            nested.await
+        });
+        assert!(cancelled(&task.await));
+        assert!(name.done() && name.cancelling() == 1);
+        Ok(())
+    });
+}
+
+#[test]
+fn an_error_of_a_task_that_cancelled_itself_comes_out() {
+    run(async {
+        let task = create_task(async {
+            current_task().expect("this is a task").cancel();
+            Err::<(), _>(boom())
+        });
+        assert_eq!(message(task.await), "Error: boom");
+        Ok(())
+    });
+}
+
+#[test]
+fn an_error_while_a_cancellation_is_handled_keeps_it_as_its_context() {
+    struct Failing;
+    impl AsyncContextManager for Failing {
+        type Target = ();
+        async fn enter(&mut self) -> Result<()> {
+            Ok(())
+        }
+        async fn exit(&mut self, (): (), _: Option<&Error>) -> Result<()> {
+            Err(boom())
+        }
+    }
+    run(async {
+        let task = create_task(Failing.with(async |()| sleep(MS).await));
+        briefly().await?;
+        task.cancel_with("why");
+        let error = task.await.unwrap_err();
+        assert_eq!(error.to_string(), "boom");
+        let context = error.context().cloned();
+        assert_eq!(cancel_message(&Err::<(), _>(context.expect("it has one"))), "why");
+        Ok(())
+    });
+}
+
+#[test]
+fn uncancel_takes_requests_back_one_by_one() {
+    run(async {
+        let task = create_task(async {
+            assert!(cancelled(&sleep(MS).await));
+            sleep(MS).await
+        });
+        briefly().await?;
+        task.cancel();
+        task.cancel();
+        assert_eq!((task.uncancel(), task.uncancel(), task.uncancel()), (1, 0, 0));
+        briefly().await?;
+        // It was delivered already; a new one works as ever.
+        assert!(!task.done());
+        task.cancel();
+        assert_eq!(task.cancelling(), 1);
+        assert!(cancelled(&task.await));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_cancellation_that_is_taken_back_before_it_is_delivered_does_not_happen() {
+    run(async {
+        let future = Future::new();
+        let task = awaiting(&future);
+        briefly().await?;
+        future.set_result(42)?;
+        task.cancel();
+        assert_eq!(task.uncancel(), 0);
+        assert_eq!(task.await?, 42);
+
+        // Not so if one of two is left.
+        let future = Future::new();
+        let task = awaiting(&future);
+        briefly().await?;
+        future.set_result(42)?;
+        task.cancel();
+        task.cancel();
+        assert_eq!(task.uncancel(), 1);
+        assert!(cancelled(&task.await));
+        Ok(())
+    });
+}
+
+/// The recipe of structured blocks: one that cancels its own task takes that request back, and then
+/// knows by the count whether somebody else asked too.
+async fn block(delay: Duration, body: impl StdFuture<Output = Result<()>>) -> Result<bool> {
+    let task = current_task().expect("this is a task");
+    let (mine, victim) = (Rc::new(Cell::new(false)), task.clone());
+    let tell = mine.clone();
+    let timer = get_running_loop()?.call_later(delay, move || {
+        tell.set(true);
+        victim.cancel()
+    })?;
+    let outcome = body.await;
+    timer.cancel();
+    match outcome {
+        Err(Error::Cancelled(_)) if mine.get() && task.uncancel() == 0 => Ok(true),
+        outcome => outcome.map(|()| false),
+    }
+}
+
+#[test]
+fn a_structured_block_tells_its_own_cancellation_from_another() {
+    run(async {
+        assert!(block(MS, sleep(5 * MS)).await?);
+        assert!(!block(5 * MS, sleep(MS)).await?);
+        sleep(MS).await?;
+        assert_eq!(current_task().map(|task| task.cancelling()), Some(0));
+        // Cancelled from outside as well, at the same time.
+        let task = create_task(block(5 * MS, sleep(10 * MS)));
+        let name = (*task).clone();
+        get_running_loop()?.call_later(5 * MS, move || name.cancel())?;
+        assert!(cancelled(&task.clone().await));
+        assert_eq!(task.cancelling(), 1);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_cancelled_sleep_takes_its_timer_with_it() {
+    // A timer that was left would let the time jump before the deadlock is seen.
+    let event_loop = virtual_loop();
+    let outcome: Result<()> = event_loop.run_until_complete(async {
+        let task = create_task(sleep(Duration::from_secs(3600)));
+        briefly().await?;
+        task.cancel();
+        Future::new().await
+    });
+    assert!(matches!(outcome, Err(Error::Deadlock(_))));
+    assert_eq!(event_loop.time(), Duration::ZERO);
+    event_loop.close().unwrap();
+}
+
+// Where tasks wait.
+
+#[test]
+fn a_deadlock_names_each_task_and_where_it_waits() {
+    let line = line!() + 2;
+    let outcome: Result<()> = outcome_of(async move {
+        let first = Task::builder().name("first").create(async { Future::<()>::new().await });
+        let second = Task::builder().name("second").create(async { first.await });
+        second.await
+    });
+    let Err(Error::Deadlock(report)) = outcome else { panic!("{outcome:?}") };
+    let [main, first, second] = report.tasks() else { panic!("{:?}", report.tasks()) };
+    assert!(main.starts_with("Task-") && main.contains(": Task at "), "{main}");
+    let place = format!("first: Future at {}:{line}:", file!());
+    assert!(first.starts_with(&place), "{first} does not start with {place}");
+    assert!(second.starts_with("second: Task at ") && second.contains("created at"), "{second}");
+    assert!(report.to_string().contains("nothing is left that could wake a task"));
+}
+
+#[test]
+fn a_task_that_runs_or_is_ready_waits_nowhere() {
+    run(async {
+        assert_eq!(current_task().and_then(|task| task.wait_site()), None);
+        let task = create_task(sleep(MS));
+        assert_eq!(task.wait_site(), None);
+        briefly().await?;
+        assert_eq!(task.wait_site().map(|site| site.what()), Some("sleep"));
+        task.clone().await?;
+        assert_eq!(task.wait_site(), None);
+        Ok(())
+    });
+}
+
+// Other threads.
+
+#[test]
+fn on_another_thread_a_task_can_be_cancelled_and_let_go_but_not_awaited() {
+    run(async {
+        let mut task = create_task(Future::<()>::new());
+        let other = create_task(sleep(MS));
+        briefly().await?;
+        task = thread::spawn(move || {
+            assert!(!task.done());
+            assert!(matches!(task.add_done_callback(|_| ()), Err(Error::Runtime(_))));
+            assert!(matches!(futures_lite::future::block_on(&mut task), Err(Error::Runtime(_))));
+            assert!(task.cancel());
+            drop(other);
+            task
+        })
+        .join()
+        .expect("nothing panics there");
+        assert!(cancelled(&task.await));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_finished_task_that_is_let_go_in_another_thread_is_dropped_in_its_own() {
+    struct Value(Arc<Mutex<Option<ThreadId>>>);
+    impl Drop for Value {
+        fn drop(&mut self) {
+            *self.0.lock().unwrap() = Some(thread::current().id());
+        }
+    }
+    run(async {
+        let dropped = Arc::new(Mutex::new(None));
+        let value = Value(dropped.clone());
+        let task = create_task(async move { Ok(value) });
+        iterations(2).await?;
+        thread::spawn(move || drop(task)).join().expect("nothing panics there");
+        briefly().await?;
+        assert_eq!(*dropped.lock().unwrap(), Some(thread::current().id()));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_task_is_awaited_from_another_loop_of_the_same_thread() {
+    let (one, two) = (virtual_loop(), virtual_loop());
+    let task = one.create_task(async { Ok(7) });
+    assert_eq!(one.run_until_complete(task.clone()).unwrap(), 7);
+    assert_eq!(two.run_until_complete(async move { task.await }).unwrap(), 7);
+    one.close().unwrap();
+    two.close().unwrap();
+}
+
+#[test]
+fn a_loop_is_used_again_after_an_error() {
+    let event_loop: EventLoop = virtual_loop();
+    assert_eq!(
+        message(event_loop.run_until_complete(async { Err::<(), _>(boom()) })),
+        "Error: boom"
+    );
+    assert_eq!(event_loop.run_until_complete(async { Ok(7) }).unwrap(), 7);
+    event_loop.close().unwrap();
+}
