@@ -248,8 +248,11 @@ pub fn wrap_future<T: Send + 'static>(source: ConcurrentFuture<T>) -> Result<Fut
     source.add_done_callback(move |source| {
         let source = source.clone();
         let copy = move || {
-            if let (false, Some(outcome)) = (wrapper.done(), source.try_result()) {
-                // Cancelled meanwhile: nobody waits for it any more.
+            // Cancelled meanwhile: nobody waits here any more, and the source keeps its result.
+            if wrapper.done() {
+                return;
+            }
+            if let Some(outcome) = source.try_result() {
                 let _ = wrapper.set(outcome);
             }
         };
