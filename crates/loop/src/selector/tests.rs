@@ -1,10 +1,16 @@
+//! What the selector tells: readiness, hang-ups, wake-ups from elsewhere, and time.
+
 use super::*;
 use crate::test_loop::{FOR_EVER, TestLoop};
 use asyncio_core::{source::Source, wait_site::WaitSite};
 use std::{
+    fs::File,
     future::Future,
     io::{Read, Write},
-    os::unix::net::UnixStream,
+    os::{
+        fd::{FromRawFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     pin::Pin,
     task::{Context, Waker},
     thread,
@@ -101,6 +107,34 @@ fn a_source_is_told_of_data_and_of_room() {
         let mut bytes = [0; 16];
         assert_eq!(source.get_ref().read(&mut bytes).unwrap(), 5);
     });
+}
+
+#[test]
+fn the_writer_of_a_full_pipe_is_told_that_its_reader_is_gone() {
+    let test = TestLoop::new();
+    let (reader, writer) = full_pipe();
+    let source = Source::new(writer);
+    test.block_on(async {
+        source.register().unwrap();
+        source.clear_readiness(asyncio_core::source::Direction::Write);
+        drop(reader);
+        source.writable(WaitSite::here(&"test")).await.unwrap();
+        let error = (&mut &*source.get_ref()).write(b"x").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    });
+}
+
+/// The two ends of a pipe, the second of which is non-blocking and has no room.
+fn full_pipe() -> (OwnedFd, File) {
+    let mut ends = [0; 2];
+    // SAFETY: there is room for two numbers; they are new descriptors, and owned by nobody yet.
+    let (reader, writer) = unsafe {
+        assert_eq!(nix::libc::pipe(ends.as_mut_ptr()), 0);
+        assert_eq!(nix::libc::fcntl(ends[1], nix::libc::F_SETFL, nix::libc::O_NONBLOCK), 0);
+        (OwnedFd::from_raw_fd(ends[0]), File::from_raw_fd(ends[1]))
+    };
+    while (&writer).write(&[0; 4096]).is_ok() {}
+    (reader, writer)
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! `add_reader`, `add_writer` and their counterparts.
+
 use crate::{
     EventLoop, new_event_loop,
     test_loop::{FOR_EVER, TestLoop},
@@ -255,6 +257,22 @@ fn a_number_that_was_closed_and_came_back_works() {
     other.write_all(b"x").unwrap();
     assert_eq!(bench.once(), ["new"]);
     assert!(bench.event_loop.remove_reader(&raw).unwrap());
+    close(raw);
+}
+
+/// A descriptor that was closed is not forgotten as long as its file has another one.
+#[cfg(all(target_os = "linux", not(asyncio_portable_poller)))]
+#[test]
+fn an_event_of_the_file_that_had_the_number_is_not_for_the_new_one() {
+    let bench = Bench::new();
+    let raw = bench.ours.try_clone().unwrap().into_raw_fd();
+    bench.event_loop.add_reader(&raw, bench.say("old")).unwrap();
+    let (fresh, _other) = UnixStream::pair().unwrap();
+    replace(raw, &fresh);
+    bench.event_loop.add_reader(&raw, bench.say("new")).unwrap();
+    bench.send();
+    assert!(bench.once().is_empty());
+    bench.event_loop.remove_reader(&raw).unwrap();
     close(raw);
 }
 

@@ -1,3 +1,5 @@
+//! `sock_connect` and `sock_accept`.
+
 use super::*;
 use asyncio_core::AsyncContextManager;
 
@@ -47,7 +49,7 @@ fn many_clients_at_once() {
         let serving = create_task(async move {
             loop {
                 let (connection, _) = sock_accept(&listener).await?;
-                create_task(async move {
+                drop(create_task(async move {
                     loop {
                         let data = sock_recv(&connection, 100).await?;
                         if data.is_empty() {
@@ -55,7 +57,7 @@ fn many_clients_at_once() {
                         }
                         sock_sendall(&connection, &data).await?;
                     }
-                });
+                }));
             }
             #[allow(unreachable_code)]
             Ok(())
@@ -190,6 +192,63 @@ fn connecting_again_after_a_cancelled_connect() {
             sock_sendall(&server, b"x").await?;
             assert_eq!(sock_recv(&client, 1).await?, "x");
         }
+        Ok(())
+    });
+}
+
+/// On Linux a listener whose line is full leaves the next one connecting.
+#[cfg(target_os = "linux")]
+#[test]
+fn connecting_again_while_the_system_still_connects_waits_too() {
+    run_step_by_step(async {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        listener.bind(("127.0.0.1", 0))?;
+        listener.listen(0)?;
+        let address = listener.local_addr()?;
+        let connect = |client: &Rc<Socket>| {
+            let (client, address) = (client.clone(), address.clone());
+            create_task(async move { sock_connect(&client, address).await })
+        };
+        let mut clients = Vec::new();
+        let (client, first) = loop {
+            let client = Rc::new(tcp()?);
+            let connecting = connect(&client);
+            settle().await?;
+            if !connecting.done() {
+                break (client, connecting);
+            }
+            clients.push(client);
+            assert!(clients.len() < 10, "the line is never full");
+        };
+        first.cancel();
+        assert!(is_cancelled(first.await));
+        let second = connect(&client);
+        settle().await?;
+        assert!(!second.done());
+        second.cancel();
+        assert!(is_cancelled(second.await));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_socket_that_was_refused_connects_as_if_nothing_had_been() {
+    run_step_by_step(async {
+        let refusing = listener()?.local_addr()?;
+        let client = tcp()?;
+        assert!(sock_connect(&client, &refusing).await.is_err());
+        settle().await?;
+        let listener = listener()?;
+        if sock_connect(&client, listener.local_addr()?).await.is_err() {
+            // Linux lets a refused socket fail once more (`ECONNABORTED`) before it starts afresh.
+            sock_connect(&client, listener.local_addr()?).await?;
+        }
+        let (server, _) = sock_accept(&listener).await?;
+        sock_sendall(&server, b"x").await?;
+        assert_eq!(sock_recv(&client, 8).await?, "x");
+        // The hang-up that the refusal was is forgotten.
+        let tells = cfg!(all(target_os = "linux", not(asyncio_portable_poller)));
+        assert_eq!(client.source.is_drained_by_less(), tells);
         Ok(())
     });
 }

@@ -1,3 +1,5 @@
+//! `sock_recvfrom`, `sock_recvfrom_into` and `sock_sendto`.
+
 use super::*;
 
 fn udp() -> Result<Rc<Socket>> {

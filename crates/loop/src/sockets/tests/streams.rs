@@ -1,3 +1,5 @@
+//! `sock_recv`, `sock_recv_into` and `sock_sendall`.
+
 use super::*;
 use asyncio_core::AsyncContextManager;
 
