@@ -56,20 +56,20 @@ pub type ExceptionHandler = Rc<dyn Fn(&ExceptionContext)>;
 pub struct Scheduler {
     home: Cell<Option<LoopRef>>,
     state: Cell<State>,
-    stopping: Cell<bool>,
+    pub(crate) stopping: Cell<bool>,
     ready: RefCell<VecDeque<Entry>>,
-    callbacks: RefCell<Callbacks>,
-    clock: RefCell<Clock>,
+    pub(crate) callbacks: RefCell<Callbacks>,
+    pub(crate) clock: RefCell<Clock>,
     tasks: RefCell<Slots<TaskRef>>,
     /// The number of the next task.
     sequence: Cell<u64>,
     current: Cell<Option<NonNull<TaskCell>>>,
     pub(crate) sources: RefCell<Sources>,
     /// Jobs, children and promises that will come back from outside of the loop.
-    outstanding: Cell<usize>,
+    pub(crate) outstanding: Cell<usize>,
     pub(crate) exception_handler: RefCell<Option<ExceptionHandler>>,
     event_loop: RefCell<Option<Rc<dyn AbstractEventLoop>>>,
-    fatal: RefCell<Option<Error>>,
+    pub(crate) fatal: RefCell<Option<Error>>,
     eager_tasks: Cell<bool>,
     pub(crate) debug: Cell<bool>,
     pub(crate) slow_callback_duration: Cell<Duration>,
@@ -241,59 +241,6 @@ impl Scheduler {
         if self.check_open().is_ok() {
             drop(self.event_loop.replace(Some(event_loop)));
         }
-    }
-}
-
-/// Time.
-impl Scheduler {
-    /// Loop time (`loop.time`): since an arbitrary start, never going back.
-    #[inline]
-    pub fn time(&self) -> Duration {
-        Duration::from_nanos(self.clock.borrow().now())
-    }
-
-    /// Whether the clock is virtual.
-    pub fn is_virtual(&self) -> bool {
-        matches!(&*self.clock.borrow(), Clock::Virtual(_))
-    }
-
-    /// When the earliest timer is due, in loop time.
-    pub fn next_deadline(&self) -> Option<Duration> {
-        self.callbacks.borrow().next_deadline().map(Duration::from_nanos)
-    }
-
-    /// How long the loop may wait for I/O: not at all if something is ready or it is to stop, else
-    /// until the next timer; `None` if there is no timer.
-    pub fn timeout(&self) -> Option<Duration> {
-        if self.has_ready() || self.stopping.get() || self.fatal.borrow().is_some() {
-            return Some(Duration::ZERO);
-        }
-        self.next_deadline().map(|deadline| deadline.saturating_sub(self.time()))
-    }
-
-    /// Lets a virtual clock jump to the next timer. False if there is none.
-    pub fn advance(&self) -> bool {
-        let Some(deadline) = self.callbacks.borrow().next_deadline() else { return false };
-        if let Clock::Virtual(now) = &*self.clock.borrow() {
-            now.set(now.get().max(deadline));
-        }
-        true
-    }
-
-    /// Counts something that will come back from outside of the loop: while there is such a thing,
-    /// the virtual clock stands still and nothing is a deadlock.
-    pub fn add_outstanding(&self) {
-        self.outstanding.set(self.outstanding.get() + 1);
-    }
-
-    /// Ends what [`add_outstanding`](Scheduler::add_outstanding) began.
-    pub fn sub_outstanding(&self) {
-        self.outstanding.set(self.outstanding.get().saturating_sub(1));
-    }
-
-    /// Whether something will come back from outside of the loop.
-    pub fn is_outstanding(&self) -> bool {
-        self.outstanding.get() > 0
     }
 }
 
