@@ -5,6 +5,7 @@ use super::{
     awaitables::Evaluated,
     objects::Object,
     program::{Awaited, Block, Clause, Deadline, Op, Statement, Target, Waiting, When},
+    resumes::{Handling, if_cancelled, noting},
     value::{Value, error_json, kind, make_error, matches, outcome_json},
     world::{World, duration},
 };
@@ -15,7 +16,13 @@ use asyncio_task::{
 };
 use futures_lite::StreamExt;
 use serde_json::{Value as Json, json};
-use std::{cell::Cell, collections::HashMap, future::Future, pin::Pin, rc::Rc};
+use std::{
+    cell::Cell,
+    collections::HashMap,
+    future::{Future, IntoFuture},
+    pin::Pin,
+    rc::Rc,
+};
 
 /// How a block was left, if not by an error.
 pub(crate) enum Flow {
@@ -40,7 +47,7 @@ impl World {
     fn block<'a>(
         self: &'a Rc<World>,
         block: &'a [Statement],
-        handling: Option<&'a Error>,
+        handling: Option<Handling<'a>>,
     ) -> Running<'a> {
         Box::pin(async move {
             for statement in block {
@@ -56,7 +63,7 @@ impl World {
     async fn statement(
         self: &Rc<World>,
         statement: &Statement,
-        handling: Option<&Error>,
+        handling: Option<Handling<'_>>,
     ) -> Result<Flow> {
         let id = &statement.id;
         match &statement.op {
@@ -81,8 +88,7 @@ impl World {
                 return Err(make_error(error));
             }
             Op::Reraise => {
-                let nothing = || Error::runtime("No active exception to reraise");
-                return Err(handling.cloned().unwrap_or_else(nothing));
+                return Err(self.reraised(handling));
             }
             Op::Return(value) => return Ok(Flow::Return(self.evaluate(value)?)),
             Op::Try { body, except, finally } => {
@@ -98,7 +104,16 @@ impl World {
                 if let Some(name) = name {
                     self.names.borrow_mut().groups.insert(name.clone(), group.handle());
                 }
-                let outcome = group.with(async |_| self.block(body, handling).await).await;
+                let (over, waited) = (Cell::new(false), Cell::new(false));
+                let inside = group.with(async |_| {
+                    let outcome = self.block(body, handling).await;
+                    over.set(true);
+                    outcome
+                });
+                let outcome = noting(inside, || waited.set(over.get())).await;
+                if waited.get() {
+                    self.resumed(false);
+                }
                 let logged = outcome.as_ref().map_or_else(error_json, |_| Json::Null);
                 self.log(id, logged);
                 return outcome;
@@ -116,7 +131,7 @@ impl World {
         id: &str,
         body: &Block,
         except: &[Clause],
-        handling: Option<&Error>,
+        handling: Option<Handling<'_>>,
     ) -> Result<Flow> {
         let error = match self.block(body, handling).await {
             Ok(flow) => return Ok(flow),
@@ -127,7 +142,7 @@ impl World {
             None => Err(error),
             Some(clause) => {
                 self.log(id, json!({ "caught": kind(&error) }));
-                self.block(&clause.body, Some(&error)).await
+                self.block(&clause.body, Some(self.handling(&error))).await
             }
         }
     }
@@ -138,7 +153,7 @@ impl World {
         deadline: Deadline,
         name: Option<&str>,
         body: &Block,
-        handling: Option<&Error>,
+        handling: Option<Handling<'_>>,
     ) -> Result<Flow> {
         let timeout = match deadline {
             Deadline::At(at) => timeout_at(duration(at)),
@@ -166,19 +181,24 @@ impl World {
         id: &str,
         lock: Object,
         body: &Block,
-        handling: Option<&Error>,
+        handling: Option<Handling<'_>>,
     ) -> Result<Flow> {
-        let entered = Cell::new(false);
+        let (waited, entered) = (Cell::new(false), Cell::new(false));
         let failed = Cell::new(None);
-        let outcome = lock
-            .with(async |_| {
-                entered.set(true);
-                self.log(id, "acquired".into());
-                let outcome = self.block(body, handling).await;
-                failed.set(outcome.as_ref().err().map(depth));
-                outcome
-            })
-            .await;
+        let inside = lock.with(async |_| {
+            entered.set(true);
+            if waited.get() {
+                self.resumed(false);
+            }
+            self.log(id, "acquired".into());
+            let outcome = self.block(body, handling).await;
+            failed.set(outcome.as_ref().err().map(depth));
+            outcome
+        });
+        let outcome = noting(inside, || waited.set(true)).await;
+        if waited.get() && !entered.get() {
+            self.resumed(true);
+        }
         self.log(
             id,
             match &outcome {
@@ -203,14 +223,23 @@ impl World {
     /// Returns what the statement logs.
     async fn wait(self: &Rc<World>, id: &str, waiting: &Waiting) -> Result<Json> {
         match waiting {
-            Waiting::Sleep(ms) => sleep(duration(*ms)).await.map(|()| Json::Null),
-            Waiting::Await(awaited) => match self.awaitable(awaited) {
-                None => Ok(unbound()),
-                Some(Evaluated::Known(known)) => known.await.map(|value| value.0),
-                Some(Evaluated::Coroutine(coroutine)) => coroutine.await.map(|value| value.0),
-            },
+            Waiting::Sleep(ms) => {
+                let slept = self.watched(sleep(duration(*ms)), if_cancelled).await;
+                slept.map(|()| Json::Null)
+            }
+            Waiting::Await(awaited) => {
+                let is_thrown = |outcome: &Result<Value>| awaited.is_thrown(outcome);
+                let outcome = match self.awaitable(awaited) {
+                    None => return Ok(unbound()),
+                    Some(Evaluated::Known(known)) => self.watched(known, is_thrown).await,
+                    Some(Evaluated::Coroutine(inline)) if awaited.runs_inline() => inline.await,
+                    Some(Evaluated::Coroutine(other)) => self.watched(other, is_thrown).await,
+                };
+                outcome.map(|value| value.0)
+            }
             Waiting::Primitive(primitive) => {
-                self.clone().primitive(primitive.clone()).await.map(|value| value.0)
+                let waited = self.clone().primitive(primitive.clone());
+                self.watched(waited, if_cancelled).await.map(|value| value.0)
             }
             Waiting::Wait { targets, return_when, timeout } => {
                 self.wait_of(targets, *return_when, *timeout).await
@@ -256,6 +285,7 @@ impl World {
             When::FirstCompleted => ReturnWhen::FirstCompleted,
             When::FirstException => ReturnWhen::FirstException,
         });
+        let waited = self.watched(waited.into_future(), if_cancelled);
         let (done, pending) = waited.await?;
         let named = |set: Vec<Awaitable<Value>>| -> Vec<&str> {
             let is_in = |id: usize| set.iter().any(|future| future.id() == id);
@@ -270,7 +300,7 @@ impl World {
         while taken < limit {
             let Some(next) = items.next_future() else { break };
             taken += 1;
-            let outcome = next.await;
+            let outcome = self.watched(next, if_cancelled).await;
             if let Err(error @ Error::Cancelled(_)) = outcome {
                 return Err(error);
             }
@@ -290,8 +320,8 @@ impl World {
         let mut items = items.futures();
         let mut taken = 0;
         while taken < limit {
-            let Some(future) = items.next().await else { break };
-            let future = future?;
+            let next = async { items.next().await.transpose() };
+            let Some(future) = self.watched(next, if_cancelled).await? else { break };
             taken += 1;
             let outcome = match &future {
                 Awaitable::Task(task) => task.result(),

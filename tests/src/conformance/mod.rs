@@ -18,6 +18,7 @@ mod objects;
 pub mod pool;
 pub mod program;
 pub mod random;
+mod resumes;
 pub mod run;
 mod value;
 mod world;

@@ -3,6 +3,7 @@
 use super::{
     objects::Object,
     program::{Block, Declaration, Expression, Parsed, Scenario, Target, Test},
+    resumes::Resumes,
     value::{Value, error_json},
 };
 use asyncio_core::{
@@ -35,6 +36,8 @@ pub(crate) struct World {
     spawned: RefCell<Vec<AnyTask>>,
     trace: RefCell<Vec<Json>>,
     statements: Cell<usize>,
+    /// By the task's place in the order of creation.
+    pub(super) resumes: RefCell<HashMap<u64, Resumes>>,
     over: Cell<bool>,
     unretrieved: RefCell<Unretrieved>,
 }
@@ -107,6 +110,7 @@ impl World {
             spawned: RefCell::default(),
             trace: RefCell::default(),
             statements: Cell::new(0),
+            resumes: RefCell::default(),
             over: Cell::new(false),
             unretrieved: RefCell::default(),
         });
