@@ -72,6 +72,13 @@ fn a_notification_ends_the_next_wait_and_only_that() {
 }
 
 #[test]
+fn a_wait_may_be_as_long_as_can_be_said() {
+    let test = TestLoop::new();
+    test.selector.notifier().notify();
+    assert_eq!(test.selector.poll(Some(Duration::MAX), test.scheduler()).unwrap(), 0);
+}
+
+#[test]
 fn a_notification_from_another_thread_ends_the_wait_that_goes_on() {
     let test = TestLoop::new();
     let notifier = test.selector.notifier();
@@ -119,7 +126,7 @@ fn the_writer_of_a_full_pipe_is_told_that_its_reader_is_gone() {
         source.clear_readiness(asyncio_core::source::Direction::Write);
         drop(reader);
         source.writable(WaitSite::here(&"test")).await.unwrap();
-        let error = (&mut &*source.get_ref()).write(b"x").unwrap_err();
+        let error = { source.get_ref() }.write(b"x").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     });
 }
