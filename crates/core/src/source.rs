@@ -88,6 +88,8 @@ pub trait Driver: Send + Sync + fmt::Debug {
 #[derive(Debug)]
 pub(crate) struct Sources {
     driver: Option<Arc<dyn Driver>>,
+    /// What the driver says about it.
+    tells_hangups: bool,
     entries: Slots<Entry>,
     by_descriptor: HashMap<RawFd, Key>,
 }
@@ -111,11 +113,20 @@ impl Entry {
 
 impl Sources {
     pub(crate) fn new() -> Sources {
-        Sources { driver: None, entries: Slots::new(), by_descriptor: HashMap::new() }
+        Sources {
+            driver: None,
+            tells_hangups: false,
+            entries: Slots::new(),
+            by_descriptor: HashMap::new(),
+        }
     }
 
     fn line(&mut self, at: At, direction: Direction) -> Option<&mut Line> {
         Some(self.entries.get_mut(at.key)?.line(direction))
+    }
+
+    fn is_drained_by_less(&self, key: Key) -> bool {
+        self.tells_hangups && self.entries.get(key).is_some_and(|entry| !entry.hangup)
     }
 
     fn remove(&mut self, key: Key) -> Option<Entry> {
@@ -134,7 +145,12 @@ impl Scheduler {
         if self.check_open().is_err() {
             return;
         }
-        let previous = self.sources.borrow_mut().driver.replace(driver);
+        let tells_hangups = driver.tells_hangups();
+        let previous = {
+            let mut sources = self.sources.borrow_mut();
+            sources.tells_hangups = tells_hangups;
+            sources.driver.replace(driver)
+        };
         drop(previous);
     }
 
@@ -357,41 +373,37 @@ impl<T: AsFd> Source<T> {
         mut operation: impl FnMut(&T) -> io::Result<R>,
         drained: impl FnOnce(&R) -> bool,
     ) -> Poll<Result<io::Result<R>>> {
-        match turn.poll(cx, site) {
+        let mut at = match turn.poll(cx, site) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-            Poll::Ready(Ok(Now::MyTurn)) => {}
-            Poll::Ready(Ok(Now::New)) => {
+            Poll::Ready(Ok(Some(at))) => Some(at),
+            Poll::Ready(Ok(None)) => {
                 let at = self.registered()?;
                 if let Some(at) = at.filter(|at| at.with_line(direction, |l| l.must_wait())) {
                     turn.wait(cx, site, at, direction);
                     return Poll::Pending;
                 }
+                at
             }
-        }
+        };
         let result = loop {
             match operation(self.get_ref()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let at = match self.registered_now() {
-                        Ok(at) => at,
-                        Err(error) => {
-                            turn.leave();
-                            return Poll::Ready(Err(error));
-                        }
-                    };
-                    at.with_line(direction, Line::become_unready);
-                    turn.wait(cx, site, at, direction);
+                    if at.is_none() {
+                        at = Some(self.registered_now()?);
+                    }
+                    if let Some(at) = at {
+                        at.with_line(direction, Line::become_unready);
+                        turn.wait(cx, site, at, direction);
+                    }
                     return Poll::Pending;
                 }
                 result => break result,
             }
         };
-        if result.as_ref().is_ok_and(drained) {
-            // What was moved is not lost to an error of something else.
-            if let Some(at) = self.registered().ok().flatten().filter(|a| a.is_drained_by_less()) {
-                at.with_line(direction, Line::become_unready);
-            }
+        if let Some(at) = at.filter(|_| result.as_ref().is_ok_and(drained)) {
+            at.become_drained(direction);
         }
         turn.leave();
         Poll::Ready(Ok(result))
@@ -420,9 +432,18 @@ impl At {
 
     fn is_drained_by_less(self) -> bool {
         let Some(scheduler) = self.home.local() else { return false };
-        let sources = scheduler.sources.borrow();
-        sources.driver.as_ref().is_some_and(|driver| driver.tells_hangups())
-            && sources.entries.get(self.key).is_some_and(|entry| !entry.hangup)
+        scheduler.sources.borrow().is_drained_by_less(self.key)
+    }
+
+    /// An operation moved less than it could have.
+    fn become_drained(self, direction: Direction) {
+        let Some(scheduler) = self.home.local() else { return };
+        let mut sources = scheduler.sources.borrow_mut();
+        if sources.is_drained_by_less(self.key) {
+            if let Some(line) = sources.line(self, direction) {
+                line.become_unready();
+            }
+        }
     }
 }
 
@@ -441,22 +462,16 @@ struct Place {
     number: u64,
 }
 
-/// How a turn stands that does not wait.
-enum Now {
-    /// It has not waited yet.
-    New,
-    /// It has waited, and may try.
-    MyTurn,
-}
-
 impl Turn {
     /// A turn that is in no line.
     pub const fn new() -> Turn {
         Turn { wait: Wait::new(), place: None }
     }
 
-    fn poll(&mut self, cx: &Context<'_>, site: WaitSite) -> Poll<Result<Now>> {
-        let Some(place) = self.place else { return Poll::Ready(Ok(Now::New)) };
+    /// Ready when the operation may be tried: with where the source is registered if the turn has
+    /// waited, without if it is new.
+    fn poll(&mut self, cx: &Context<'_>, site: WaitSite) -> Poll<Result<Option<At>>> {
+        let Some(place) = self.place else { return Poll::Ready(Ok(None)) };
         if !place.at.home.is_local() {
             self.leave();
             return Poll::Ready(Err(Error::runtime(
@@ -474,7 +489,7 @@ impl Turn {
         );
         match resume {
             Resume::Pending => Poll::Pending,
-            Resume::Woken => Poll::Ready(Ok(Now::MyTurn)),
+            Resume::Woken => Poll::Ready(Ok(Some(place.at))),
             Resume::Cancelled { error, .. } => {
                 self.leave();
                 Poll::Ready(Err(error))
