@@ -157,3 +157,14 @@ async fn a_task_without_its_type_can_have_it_back() -> Result<()> {
     assert!(itself.await.unwrap_err().is_cancelled());
     Ok(())
 }
+
+#[asyncio::test(virtual_time)]
+async fn a_task_that_was_woken_waits_nowhere() -> Result<()> {
+    let future = Future::<()>::new();
+    let task = create_task(future.clone());
+    sleep(Duration::ZERO).await?;
+    assert_eq!(task.wait_site().map(|site| site.what()), Some("Future"));
+    future.set_result(())?;
+    assert!(task.wait_site().is_none());
+    task.await
+}

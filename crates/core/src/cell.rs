@@ -5,7 +5,7 @@
 
 use crate::{
     CancelledError, Error,
-    cancel::{IDLE, STATE},
+    cancel::{IDLE, STATE, WAITING},
     context::{Context, Values},
     home::{LoopRef, thread_id},
     listeners::{Listener, Listeners, Parked},
@@ -301,13 +301,12 @@ impl TaskCell {
     /// On what the task waits, and where; `None` while it runs, is ready or is done.
     pub fn wait_site(&self) -> Option<WaitSite> {
         let affine = self.affine()?;
-        if affine.armed.get() == 0 {
-            return None;
-        }
-        if self.first.load(Ordering::Acquire) & STATE != IDLE {
+        if self.first.load(Ordering::Acquire) & STATE == WAITING {
             return Some(WaitSite::new(affine.site_what.get(), affine.site_location.get()));
         }
-        affine.with_cold(|cold| cold.others.first_key_value().map(|(_, other)| other.site))?
+        let waiting =
+            |cold: &mut Cold| cold.others.values().find(|o| o.wait.is_waiting()).map(|o| o.site);
+        affine.with_cold(waiting)?
     }
 
     /// The number of outstanding cancel requests (`Task.cancelling`).

@@ -72,6 +72,10 @@ impl OtherWait {
         })
     }
 
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.state.load(Ordering::Acquire) == WAITING
+    }
+
     fn leave_waiting(&self, state: u64) -> bool {
         let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
         self.state.compare_exchange(WAITING, state, success, failure).is_ok()
