@@ -2,7 +2,7 @@
 //! and are told in the order in which they came.
 
 use crate::{
-    home::{Mail, Place},
+    home::{Mail, Place, entered},
     slots::Key,
     wait::{Waiter, Wakers},
 };
@@ -35,6 +35,17 @@ impl Parked {
     /// Drops it without running it; false if it ran, or on another thread than its loop's.
     pub fn cancel(self) -> bool {
         self.place.local().is_some_and(|scheduler| scheduler.cancel(self.key))
+    }
+
+    /// Puts another sleeper in the place of the one that this timer wakes; if it has fired, that one
+    /// is woken at once. False if another loop runs here than the timer's.
+    pub fn replace_waiter(self, waiter: Waiter) -> bool {
+        let Some(scheduler) = entered() else { return false };
+        let is_ours = scheduler.home().is_some_and(|home| home.place() == self.place);
+        if is_ours {
+            scheduler.replace_waiter(self.key, waiter);
+        }
+        is_ours
     }
 }
 

@@ -328,16 +328,19 @@ impl Scheduler {
         self.callbacks.borrow().is_expired(deadline.key)
     }
 
-    /// Puts another sleeper in the place of the one that a timer wakes.
-    pub fn replace_waiter(&self, timer: Parked, waiter: Waiter) {
+    /// Puts another sleeper in the place of the one that a timer wakes; if the timer has fired, it is
+    /// woken at once.
+    pub(crate) fn replace_waiter(&self, timer: Key, waiter: Waiter) {
         let mut callbacks = self.callbacks.borrow_mut();
-        let previous = match callbacks.waiter_mut(timer.key) {
-            Some(place) => std::mem::replace(place, waiter),
-            None => waiter,
+        let previous = match callbacks.waiter_mut(timer) {
+            Some(place) => Ok(std::mem::replace(place, waiter)),
+            None => Err(waiter),
         };
         // When the table is free again: a foreign waker may lead anywhere.
         drop(callbacks);
-        drop(previous);
+        if let Err(late) = previous {
+            late.wake_now();
+        }
     }
 
     pub(crate) fn fire(&self, key: Key) {

@@ -4,7 +4,7 @@ use asyncio_core::{
     Error, Result,
     home::entered,
     listeners::Parked,
-    wait::{Resume, Wait},
+    wait::{Resume, Wait, Waiter},
     wait_site::WaitSite,
 };
 use std::{
@@ -29,7 +29,8 @@ pub struct Sleep<T = ()> {
 /// suspends it for exactly one iteration of the loop, without a timer.
 ///
 /// # Errors
-/// `Runtime` without a running loop: the time is the loop's.
+/// `Runtime` without a running loop, or in another loop than the one in which it began: the time is
+/// the loop's.
 ///
 /// # Cancellation
 /// Returns `Err(Cancelled)`. Dropped or cancelled, it takes its timer with it.
@@ -95,13 +96,19 @@ impl<T> Future for Sleep<T> {
                 Err(error) => Poll::Ready(Err(error)),
             };
         }
-        let timer = this.timer;
-        let replace = |waiter| {
-            if let (Some(scheduler), Some(timer)) = (entered(), timer) {
-                scheduler.replace_waiter(timer, waiter);
-            }
+        let (timer, mut astray) = (this.timer, false);
+        // Another task awaits it now than the one in which it began.
+        let replace = |waiter: Waiter| match timer {
+            Some(timer) => astray = !timer.replace_waiter(waiter),
+            // The iteration that a bare yield waits for is over.
+            None => _ = waiter.wake_now(),
         };
         match this.wait.poll(cx, this.site, || None, replace) {
+            Resume::Pending if astray => {
+                this.wait.disarm();
+                let message = "sleep: awaited in another loop than the one in which it began";
+                Poll::Ready(Err(Error::runtime(message)))
+            }
             Resume::Pending => Poll::Pending,
             Resume::Cancelled { error, .. } => {
                 this.stop();
