@@ -219,9 +219,14 @@ impl<T: 'static> NextCompleted<T> {
         let mut wakers = Wakers::new();
         let mut state = self.state.lock();
         if self.wait.is_armed() {
-            let line = &mut state.line;
-            // Nobody is put into another's place: one that was moved to another task queues again.
-            match self.wait.poll(cx, self.site, || None, |waiter| line.push_back(waiter)) {
+            let State { line, done, .. } = &mut *state;
+            // Nobody is put into another's place: one that was moved to another task queues again,
+            // or looks again, since what is there may have been meant for it.
+            let replace = |waiter: Waiter| match done.is_empty() {
+                true => line.push_back(waiter),
+                false => _ = waiter.wake(&mut wakers),
+            };
+            match self.wait.poll(cx, self.site, || None, replace) {
                 Resume::Pending => return Poll::Pending,
                 Resume::Woken => {}
                 Resume::Cancelled { error, woken } => {
@@ -257,7 +262,10 @@ impl<T> Drop for NextCompleted<T> {
     fn drop(&mut self) {
         let mut wakers = Wakers::new();
         let mut state = self.state.lock();
-        if self.wait.disarm() && !state.done.is_empty() {
+        let was_armed = self.wait.is_armed();
+        self.wait.disarm();
+        // Whether it was woken is not known if the task in which it was polled has ended.
+        if was_armed && !state.done.is_empty() {
             state.wake_next(&mut wakers);
         }
     }
