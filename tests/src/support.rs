@@ -233,3 +233,23 @@ impl Iterations {
         (ran, move || tell.set(this.now()))
     }
 }
+
+/// `(iteration, how)` relative to `cause`.
+#[track_caller]
+pub fn after(cause: u64, seen: (u64, Result<()>)) -> u64 {
+    assert!(seen.1.is_ok(), "{:?}", seen.1);
+    seen.0 - cause
+}
+
+/// The same, for what was cancelled.
+#[track_caller]
+pub fn cancelled_after<T: std::fmt::Debug>(cause: u64, seen: (u64, Result<T>)) -> u64 {
+    assert!(cancelled(&seen.1), "{:?}", seen.1);
+    seen.0 - cause
+}
+
+/// Lets the time pass, counting.
+pub async fn sleep_until(count: &Iterations, when: Duration) -> Result<()> {
+    count.pause(when);
+    sleep(when).await
+}
