@@ -9,7 +9,6 @@ use asyncio_tests::support::{
     Iterations, MS, Trace, after, awaiting, boom, briefly, cancelled, cancelled_after, iterations,
     sleep_until,
 };
-use futures_lite::StreamExt;
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
