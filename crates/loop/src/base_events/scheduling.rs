@@ -13,8 +13,6 @@ use asyncio_core::{
 use asyncio_future::Future;
 use std::{panic::Location, time::Duration};
 
-type Call = Box<dyn FnOnce() -> Result<()>>;
-
 /// Scheduling. A callback returns nothing, or a result whose error goes to the exception handler.
 impl EventLoop {
     /// Runs `callback` in the next iteration, after what is ready already, in a copy of the current
@@ -125,10 +123,7 @@ impl Calls<'_> {
         self,
         callback: impl FnOnce() -> R + 'static,
     ) -> Result<Handle> {
-        let location = Location::caller();
-        self.register(callback, |scheduler, call, values| {
-            scheduler.call_soon(call, values, location)
-        })
+        self.register(None, callback)
     }
 
     /// [`EventLoop::call_later`] with `context=`.
@@ -155,34 +150,47 @@ impl Calls<'_> {
         when: Duration,
         callback: impl FnOnce() -> R + 'static,
     ) -> Result<TimerHandle> {
-        let location = Location::caller();
-        let handle = self.register(callback, |scheduler, call, values| {
-            scheduler.call_at(when, call, values, location)
-        })?;
+        let handle = self.register(Some(when), callback)?;
         Ok(TimerHandle::new(handle, when))
     }
 
+    /// For the next iteration, or for the first that begins at `when`.
     #[track_caller]
     fn register<R: CallbackOutput>(
         self,
+        when: Option<Duration>,
         callback: impl FnOnce() -> R + 'static,
-        register: impl FnOnce(&Scheduler, Call, Values) -> Result<Parked>,
     ) -> Result<Handle> {
         let scheduler = self.event_loop.scheduler()?;
         let location = Location::caller();
-        let (call, context): (Call, _) = match self.context {
-            None => (Box::new(|| callback().into_result()), TaskContext::Own(current_values())),
+        let (parked, context) = match self.context {
+            None => {
+                let values = current_values();
+                let call = || callback().into_result();
+                let parked = schedule(scheduler, when, call, values.clone(), location)?;
+                (parked, TaskContext::Own(values))
+            }
             Some(context) => {
-                let inside = context.clone();
-                let call = Box::new(move || inside.run(|| callback().into_result())?);
-                (call, TaskContext::Shared(context))
+                let (inside, values) = (context.clone(), context.values());
+                let call = move || inside.run(|| callback().into_result())?;
+                let parked = schedule(scheduler, when, call, values, location)?;
+                (parked, TaskContext::Shared(context))
             }
         };
-        let values = match &context {
-            TaskContext::Own(values) => values.clone(),
-            TaskContext::Shared(context) => context.values(),
-        };
-        let parked = register(scheduler, call, values)?;
         Ok(Handle::new(parked, context, location))
+    }
+}
+
+/// The scheduler puts the callback into its one box.
+fn schedule(
+    scheduler: &Scheduler,
+    when: Option<Duration>,
+    call: impl FnOnce() -> Result<()> + 'static,
+    values: Values,
+    location: &'static Location<'static>,
+) -> Result<Parked> {
+    match when {
+        None => scheduler.call_soon(call, values, location),
+        Some(when) => scheduler.call_at(when, call, values, location),
     }
 }
