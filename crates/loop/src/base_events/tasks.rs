@@ -115,7 +115,8 @@ impl EventLoop {
     ///
     /// # Errors
     /// That of `main`; those of [`run_forever`](EventLoop::run_forever); `Runtime` if something else
-    /// stopped the loop before `main` was done.
+    /// stopped the loop before `main` was done; `Value` if `main` is an unfinished task of another
+    /// loop.
     ///
     /// ```
     /// let event_loop = asyncio_loop::new_event_loop()?;
@@ -143,6 +144,12 @@ impl EventLoop {
         }
         let task = ensure_future(main);
         drop(entered);
+        if task.home() != self.home() {
+            return match task.done() {
+                true => read(task),
+                false => Err(Error::value("The task belongs to a different event loop")),
+            };
+        }
         self.run_until_done(&task)?;
         read(task)
     }
