@@ -192,7 +192,7 @@ fn a_future_and_its_wake_up_allocate_no_more_than_the_future() {
         let awaited = allocations(async || {
             let future = Future::new();
             let setter = future.clone();
-            let task = create_task(async move { future.await });
+            let task = create_task(future);
             briefly().await?;
             setter.set_result(())?;
             task.await

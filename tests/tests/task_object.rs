@@ -208,7 +208,7 @@ fn a_task_is_awaited_by_many() {
         let waiters: Vec<_> = (0..3)
             .map(|_| {
                 let task = task.clone();
-                create_task(async move { task.await })
+                create_task(task)
             })
             .collect();
         for waiter in waiters {
@@ -458,7 +458,7 @@ fn a_task_cancelled_before_its_first_step_keeps_the_message() {
 }
 
 fn awaiting_task(task: Task<()>) -> Task<()> {
-    create_task(async move { task.await })
+    create_task(task)
 }
 
 #[test]
@@ -701,7 +701,7 @@ fn a_deadlock_names_each_task_and_where_it_waits() {
     let line = line!() + 2;
     let outcome: Result<()> = outcome_of(async move {
         let first = Task::builder().name("first").create(async { Future::<()>::new().await });
-        let second = Task::builder().name("second").create(async { first.await });
+        let second = Task::builder().name("second").create(first);
         second.await
     });
     let Err(Error::Deadlock(report)) = outcome else { panic!("{outcome:?}") };
@@ -775,7 +775,21 @@ fn a_task_is_awaited_from_another_loop_of_the_same_thread() {
     let (one, two) = (virtual_loop(), virtual_loop());
     let task = one.create_task(async { Ok(7) });
     assert_eq!(one.run_until_complete(task.clone()).unwrap(), 7);
-    assert_eq!(two.run_until_complete(async move { task.await }).unwrap(), 7);
+    let one_more = async move { Ok(task.await? + 1) };
+    assert_eq!(two.run_until_complete(one_more).unwrap(), 8);
+    one.close().unwrap();
+    two.close().unwrap();
+}
+
+#[test]
+fn a_loop_does_not_run_until_a_task_of_another_is_done() {
+    let (one, two) = (virtual_loop(), virtual_loop());
+    let task = one.create_task(async { Ok(7) });
+    let outcome = two.run_until_complete(task.clone());
+    assert!(matches!(outcome, Err(Error::Value(_))), "{outcome:?}");
+    assert_eq!(one.run_until_complete(task.clone()).unwrap(), 7);
+    // What it gave can be had anywhere in the thread.
+    assert_eq!(two.run_until_complete(task).unwrap(), 7);
     one.close().unwrap();
     two.close().unwrap();
 }

@@ -1,0 +1,269 @@
+//! Work in other threads and from them, after CPython's `test_threads`, the part of `test_tasks` about
+//! `run_coroutine_threadsafe`, and `test_free_threading`.
+
+use asyncio::{
+    Context, ContextVar, Error, Future, LoopHandle, ThreadPoolExecutor, create_task, current_task,
+    eager_task_factory, get_running_loop, new_event_loop, run_coroutine_threadsafe, sleep,
+    to_thread,
+};
+use asyncio_tests::support::{
+    MS, boom, briefly, cancelled, iterations, message, run, virtual_loop,
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+// to_thread.
+
+#[test]
+fn to_thread_runs_a_function_in_another_thread() {
+    run(async {
+        let here = thread::current().id();
+        let there = to_thread(|| thread::current().id()).await?;
+        assert_ne!(here, there);
+        let outcome = to_thread(|| "x".parse::<i32>()).await?;
+        assert!(outcome.is_err());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_panic_in_a_thread_is_an_error_and_the_loop_goes_on() {
+    run(async {
+        let outcome = to_thread(|| {
+            if thread::current().name() != Some("?") {
+                panic!("fell over")
+            }
+        });
+        assert_eq!(message(outcome.await), "PanicError: panicked: fell over");
+        assert_eq!(to_thread(|| 7).await?, 7);
+        let job = get_running_loop()?.run_in_executor(None, || {
+            if thread::current().name() != Some("?") {
+                panic!("so did I")
+            }
+        })?;
+        assert_eq!(message(job.await), "PanicError: panicked: so did I");
+        Ok(())
+    });
+}
+
+#[test]
+fn the_context_is_copied_into_the_thread() {
+    static VAR: ContextVar<&str> = ContextVar::with_default("var", "unset");
+    run(async {
+        VAR.set("main's");
+        let seen = to_thread(|| {
+            let seen = VAR.get();
+            VAR.set("the thread's");
+            (seen, Context::current().get(&VAR))
+        });
+        assert_eq!(seen.await?, (Some("main's"), Some("the thread's")));
+        assert_eq!(VAR.get(), Some("main's"));
+        // The thread has nothing left of it, and run_in_executor copies nothing.
+        let bare = get_running_loop()?.run_in_executor(None, || VAR.get())?;
+        assert_eq!(bare.await?, Some("unset"));
+        Ok(())
+    });
+}
+
+#[test]
+fn cancelling_to_thread_does_not_stop_the_thread() {
+    run(async {
+        let (begin, began) = mpsc::channel();
+        let (end, ending) = mpsc::channel::<()>();
+        let finished = Arc::new(AtomicBool::new(false));
+        let tell = finished.clone();
+        let task = create_task(to_thread(move || {
+            let _ = begin.send(());
+            let _ = ending.recv();
+            tell.store(true, Ordering::Release);
+        }));
+        to_thread(move || began.recv().is_ok()).await?;
+        task.cancel();
+        assert!(cancelled(&task.await));
+        assert!(!finished.load(Ordering::Acquire));
+        assert!(end.send(()).is_ok());
+        // The default executor is joined.
+        get_running_loop()?.shutdown_default_executor(None).await?;
+        assert!(finished.load(Ordering::Acquire));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_function_that_was_cancelled_before_it_began_never_does() {
+    run(async {
+        get_running_loop()?
+            .set_default_executor(ThreadPoolExecutor::builder().max_workers(1).build()?);
+        let (end, ending) = mpsc::channel::<()>();
+        let busy = create_task(to_thread(move || ending.recv().is_err()));
+        let ran = Arc::new(AtomicBool::new(false));
+        let tell = ran.clone();
+        let task = create_task(to_thread(move || tell.store(true, Ordering::Release)));
+        iterations(2).await?;
+        task.cancel();
+        assert!(cancelled(&task.await));
+        drop(end);
+        assert!(busy.await?);
+        get_running_loop()?.shutdown_default_executor(None).await?;
+        assert!(!ran.load(Ordering::Acquire));
+        Ok(())
+    });
+}
+
+#[test]
+fn to_thread_without_a_loop_or_an_executor_is_an_error() {
+    let outcome = futures_lite::future::block_on(to_thread(|| ()));
+    assert_eq!(message(outcome), "RuntimeError: to_thread: no running event loop");
+    run(async {
+        let event_loop = get_running_loop()?;
+        event_loop.shutdown_default_executor(None).await?;
+        assert!(matches!(to_thread(|| ()).await, Err(Error::Runtime(_))));
+        assert!(matches!(event_loop.run_in_executor(None, || ()), Err(Error::Runtime(_))));
+        sleep(MS).await
+    });
+}
+
+// run_coroutine_threadsafe.
+
+/// Runs `work` in a thread, and the loop until that has ended.
+fn beside_a_loop<T: Send + 'static>(work: impl FnOnce(LoopHandle) -> T + Send + 'static) -> T {
+    let event_loop = new_event_loop().unwrap();
+    let handle = event_loop.handle();
+    let outcome = event_loop.run_until_complete(to_thread(move || work(handle)));
+    event_loop.close().unwrap();
+    outcome.unwrap()
+}
+
+#[test]
+fn a_coroutine_from_another_thread_runs_on_the_loop() {
+    beside_a_loop(|handle| {
+        let here = thread::current().id();
+        let future = run_coroutine_threadsafe(
+            async move {
+                briefly().await?;
+                assert!(current_task().is_some());
+                Ok(thread::current().id())
+            },
+            handle,
+        );
+        assert_ne!(future.result(None).unwrap(), here);
+        assert!(future.done() && !future.cancelled());
+        let failed = run_coroutine_threadsafe(async { Err::<(), _>(boom()) }, handle);
+        assert_eq!(message(failed.result(None)), "Error: boom");
+    });
+}
+
+#[test]
+fn cancelling_its_future_cancels_the_task() {
+    beside_a_loop(|handle| {
+        let (begin, began) = mpsc::channel();
+        let (end, ended) = mpsc::channel();
+        let future = run_coroutine_threadsafe(
+            async move {
+                let _ = begin.send(());
+                let outcome = Future::<()>::new().await;
+                let _ = end.send(cancelled(&outcome));
+                outcome
+            },
+            handle,
+        );
+        assert!(began.recv().is_ok());
+        assert!(future.result(Duration::ZERO).unwrap_err().is_timeout());
+        assert!(future.cancel());
+        assert_eq!(ended.recv(), Ok(true));
+        assert!(future.cancelled());
+    });
+}
+
+#[test]
+fn a_task_that_is_cancelled_cancels_its_future() {
+    beside_a_loop(|handle| {
+        let future = run_coroutine_threadsafe(
+            async {
+                current_task().expect("this is a task").cancel();
+                briefly().await
+            },
+            handle,
+        );
+        assert!(cancelled(&future.result(None)));
+        assert!(future.cancelled());
+    });
+}
+
+#[test]
+fn a_closed_loop_takes_no_coroutine() {
+    let event_loop = virtual_loop();
+    let handle = event_loop.handle();
+    event_loop.close().unwrap();
+    let future = run_coroutine_threadsafe(async { Ok(1) }, handle);
+    assert_eq!(message(future.result(None)), "RuntimeError: Event loop is closed");
+    assert!(handle.call_soon_threadsafe(|| ()).is_err());
+}
+
+#[test]
+fn a_coroutine_from_another_thread_may_be_started_eagerly() {
+    let event_loop = new_event_loop().unwrap();
+    event_loop.set_task_factory(eager_task_factory);
+    let handle = event_loop.handle();
+    let outcome = event_loop.run_until_complete(to_thread(move || {
+        run_coroutine_threadsafe(async { Ok(7) }, handle).result(None)
+    }));
+    assert_eq!(outcome.unwrap().unwrap(), 7);
+    event_loop.close().unwrap();
+}
+
+#[test]
+fn ten_threads_run_their_coroutines_at_once() {
+    let event_loop = new_event_loop().unwrap();
+    let handle = event_loop.handle();
+    let total = Arc::new(AtomicUsize::new(0));
+    let threads: Vec<_> = (0..10)
+        .map(|n| {
+            let total = total.clone();
+            thread::spawn(move || {
+                for m in 0..20 {
+                    let sum = async move {
+                        briefly().await?;
+                        Ok(n * m)
+                    };
+                    let sum = run_coroutine_threadsafe(sum, handle).result(None).unwrap();
+                    total.fetch_add(sum, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    let join = to_thread(move || threads.into_iter().all(|thread| thread.join().is_ok()));
+    assert!(event_loop.run_until_complete(join).unwrap());
+    assert_eq!(total.load(Ordering::Relaxed), 45 * 190);
+    event_loop.close().unwrap();
+}
+
+#[test]
+fn tasks_are_listed_for_other_threads_by_asking_the_loop() {
+    let event_loop = new_event_loop().unwrap();
+    let handle = event_loop.handle();
+    let outcome = event_loop.run_until_complete(async move {
+        let tasks: Vec<_> = (0..5).map(|_| create_task(Future::<()>::new())).collect();
+        let counted = to_thread(move || {
+            let count = || async { Ok(asyncio::all_tasks()?.len()) };
+            (0..10)
+                .map(|_| run_coroutine_threadsafe(count(), handle).result(None))
+                .collect::<Vec<_>>()
+        });
+        for count in counted.await? {
+            // Those, main, and the one that asks.
+            assert_eq!(count?, 7);
+        }
+        assert!(tasks.iter().all(|task| task.cancel()));
+        Ok(())
+    });
+    outcome.unwrap();
+    event_loop.close().unwrap();
+}
