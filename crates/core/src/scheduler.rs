@@ -132,9 +132,11 @@ impl Scheduler {
     /// # Errors
     /// `Runtime` if the loop runs, or a step of one of its tasks does.
     pub fn check_may_close(&self) -> Result<()> {
-        match self.state.get() == State::Running || self.current.get().is_some() {
-            true => Err(Error::runtime("Cannot close a running event loop")),
-            false => Ok(()),
+        match self.state.get() {
+            // What its closing drops may ask for it again, in a step even.
+            State::Closed => Ok(()),
+            State::Idle if self.current.get().is_none() => Ok(()),
+            _ => Err(Error::runtime("Cannot close a running event loop")),
         }
     }
 

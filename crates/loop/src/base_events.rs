@@ -258,7 +258,7 @@ struct Closing<'a>(&'a Cell<bool>);
 
 impl<'a> Closing<'a> {
     fn begin(closing: &'a Cell<bool>) -> Option<Closing<'a>> {
-        (!closing.replace(true)).then_some(Closing(closing))
+        if closing.replace(true) { None } else { Some(Closing(closing)) }
     }
 }
 
