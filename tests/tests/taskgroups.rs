@@ -2,7 +2,7 @@
 
 use asyncio::{
     AsyncContextManager, Error, Group, KeyboardInterrupt, Result, Task, TaskGroup, create_task,
-    current_task, sleep,
+    current_task, get_running_loop, sleep,
 };
 use asyncio_tests::support::{
     MS, Trace, boom, briefly, cancel_message, cancelled, iterations, message, outcome_of, run,
@@ -547,6 +547,16 @@ fn a_group_is_entered_once_and_in_a_task() {
     });
     let outside = block_on(TaskGroup::new().with(async |_| Ok(())));
     assert_eq!(message(outside), "RuntimeError: TaskGroup: no running event loop");
+    run(async {
+        let seen = Trace::new();
+        let log = seen.clone();
+        get_running_loop()?.call_soon(move || {
+            log.say(message(block_on(TaskGroup::new().with(async |_| Ok(())))));
+        })?;
+        briefly().await?;
+        assert_eq!(seen.take(), "RuntimeError: TaskGroup cannot determine the parent task");
+        Ok(())
+    });
 }
 
 // Eager children.

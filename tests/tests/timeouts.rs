@@ -380,6 +380,16 @@ fn a_timeout_is_entered_once_and_in_a_task() {
     });
     let outcome = block_on(timeout(MS).with(async |_| Ok(())));
     assert_eq!(message(outcome), "RuntimeError: timeout: no running event loop");
+    run(async {
+        let seen = Trace::new();
+        let log = seen.clone();
+        get_running_loop()?.call_soon(move || {
+            log.say(message(block_on(timeout(MS).with(async |_| Ok(())))));
+        })?;
+        briefly().await?;
+        assert_eq!(seen.take(), "RuntimeError: Timeout should be used inside a task");
+        Ok(())
+    });
 }
 
 #[test]
