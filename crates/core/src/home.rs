@@ -10,12 +10,12 @@ use crate::{
     Result,
     scheduler::Scheduler,
     slots::Key,
-    sync::{AtomicU64, Ordering, thread_cell},
+    sync::{AtomicU64, Ordering},
     task_ref::TaskRef,
 };
 use std::{
     any::Any,
-    cell::RefCell,
+    cell::{Cell, RefCell},
     fmt,
     sync::{Mutex, OnceLock},
 };
@@ -88,7 +88,7 @@ impl fmt::Debug for Home {
 #[inline]
 pub(crate) fn thread_id() -> u64 {
     static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
-    thread_cell!(static ID: u64 = 0);
+    thread_local!(static ID: Cell<u64> = const { Cell::new(0) });
     #[cold]
     fn draw() -> u64 {
         ID.set(NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
@@ -119,11 +119,10 @@ impl Drop for Vacant {
     }
 }
 
-thread_local!(static VACANT: Vacant = Vacant::default());
-
-thread_cell! {
+thread_local! {
+    static VACANT: Vacant = Vacant::default();
     /// The loop that runs in this thread, or whose data is being worked on.
-    static ENTERED: Option<&'static Scheduler> = None
+    static ENTERED: Cell<Option<&'static Scheduler>> = const { Cell::new(None) };
 }
 
 /// The place of a loop, whichever lives there: one word, for what carries a [`Key`] beside it. Keys
@@ -219,10 +218,6 @@ impl LoopRef {
     pub(crate) fn vacate(self) {
         if self.local().is_some() {
             self.home.id.store(0, Ordering::Relaxed);
-            if cfg!(loom) {
-                // Nothing outlives one execution of a model.
-                return;
-            }
             // In a thread that is ending the home stays with it, unused.
             let _ = VACANT.try_with(|vacant| vacant.0.borrow_mut().push(self.home));
         }
