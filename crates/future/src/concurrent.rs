@@ -94,13 +94,16 @@ impl<T> ConcurrentFuture<T> {
             Stage::Running(request) => request.take(),
             _ => None,
         };
-        if let Some(request) = request {
-            request();
-            let cancelled = Err(Error::Cancelled(Default::default()));
-            return self.leave(|stage| matches!(stage, Stage::Running(_)), cancelled);
-        }
         let cancelled = Err(Error::Cancelled(Default::default()));
-        self.leave(|stage| matches!(stage, Stage::Pending), cancelled)
+        let Some(request) = request else {
+            return self.leave(|stage| matches!(stage, Stage::Pending), cancelled);
+        };
+        // The request comes second: the work might end by it before the future is cancelled.
+        let left = self.leave(|stage| matches!(stage, Stage::Running(_)), cancelled);
+        if left {
+            request();
+        }
+        left
     }
 
     /// Says that the work begins: from now on it cannot be cancelled. False if it was cancelled
