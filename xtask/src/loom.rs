@@ -1,12 +1,17 @@
 //! `cargo xtask loom`: the model checks, and the mutants that show that each model can fail.
 //!
-//! A model is a test in `crates/*/tests/loom*.rs`. A mutant is a name in `mutant = "…"` in the
-//! sources of the same crate: with that cfg set, the crate's models must fail.
+//! A model is a test in `crates/*/tests/loom*.rs` that calls `asyncio_core::model::check`, which
+//! names the mutants that the model has to notice. A mutant is a name in the sources, in
+//! `mutant("…")` and its like; the environment variable ASYNCIO_MUTANT chooses it at run time.
+//!
+//! A mutant has died if the ordinary tests of its crate pass with it, and the model, which passes
+//! without it in more than one execution, fails by an assertion of its own or by a deadlock.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
-use crate::shell::{Run, Workspace};
+use crate::shell::{Output, Run, Workspace};
 use crate::tidy::tree::{File, Tree};
 use crate::{Outcome, TaskResult};
 
@@ -14,10 +19,25 @@ pub(crate) const HELP: &str = "\
 Run the loom models.
   --mutants   then each model against its mutants: every mutant must die";
 
-struct Models {
+/// How long one run may take that is expected to fail; a lost wake-up hangs.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// How long the models of one file may take, with their build.
+const MODELS_LIMIT: Duration = Duration::from_secs(400);
+
+/// The models of one file, and the crate that it tests.
+struct Suite {
     package: String,
-    tests: Vec<String>,
-    mutants: BTreeSet<String>,
+    test: String,
+}
+
+/// What a model says of itself when it has passed.
+#[derive(Debug, PartialEq)]
+struct Model {
+    name: String,
+    executions: u64,
+    preemptions: u64,
+    mutants: Vec<String>,
 }
 
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> TaskResult {
@@ -26,79 +46,193 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> TaskResult {
         [arg] if arg == "--mutants" => true,
         _ => return Err(format!("unknown arguments {args:?}; --mutants is the only one")),
     };
-    let found = find(&workspace.root)?;
-    if found.is_empty() {
+    let tree = Tree::read(&workspace.root)?;
+    let suites = suites(&tree);
+    if suites.is_empty() {
         return Ok(Outcome::Skipped(
             "no crate has a model (crates/*/tests/loom*.rs) yet".to_owned(),
         ));
     }
-    for models in &found {
-        models.cargo(workspace, "").run()?;
+    let mut models = Vec::new();
+    for suite in &suites {
+        models.extend(suite.models(workspace)?.into_iter().map(|model| (suite, model)));
     }
-    if mutants {
-        let survivors = survivors(workspace, &found)?;
-        if !survivors.is_empty() {
-            return Err(format!("mutants SURVIVED: {}", survivors.join(", ")));
+    let homes = mutant_homes(&tree);
+    complete(&models, &homes)?;
+    if !mutants {
+        for (suite, model) in &models {
+            println!("{}", model.row(suite, "", ""));
         }
+        return Ok(Outcome::Done);
     }
-    Ok(Outcome::Done)
-}
-
-/// One process per mutant: loom ends the process at a deadlock.
-fn survivors(workspace: &Workspace, found: &[Models]) -> Result<Vec<String>, String> {
+    for package in homes.values().collect::<BTreeSet<_>>() {
+        ordinary_tests(workspace, package).args(["--no-run"]).run()?;
+    }
+    let harmless: BTreeMap<&str, bool> = homes
+        .iter()
+        .map(|(mutant, package)| (mutant.as_str(), is_harmless(workspace, package, mutant)))
+        .collect();
+    let mut table = Vec::new();
     let mut survivors = Vec::new();
-    for models in found {
-        for mutant in &models.mutants {
-            let cfg = format!(" --cfg mutant=\"{mutant}\"");
-            // A mutant that does not compile proves nothing.
-            models.cargo(workspace, &cfg).args(["--no-run"]).run()?;
-            let survived = models.cargo(workspace, &cfg).succeeds();
-            println!(
-                "{}: {mutant}: {}",
-                models.package,
-                if survived { "SURVIVED" } else { "died" }
-            );
-            if survived {
-                survivors.push(format!("{}: {mutant}", models.package));
+    for (suite, model) in &models {
+        for mutant in &model.mutants {
+            let fate = match harmless[mutant.as_str()] {
+                true => suite.fate(workspace, &model.name, mutant),
+                false => Err("SURVIVED: it fails ordinary tests, and shows nothing".to_owned()),
+            };
+            table.push(model.row(suite, mutant, fate.as_ref().unwrap_or_else(|why| why)));
+            if fate.is_err() {
+                survivors.push(mutant.as_str());
             }
         }
     }
-    Ok(survivors)
-}
-
-impl Models {
-    fn cargo(&self, workspace: &Workspace, mutant_cfg: &str) -> Run {
-        let tests = self.tests.iter().flat_map(|test| ["--test", test.as_str()]);
-        workspace
-            .cargo(&format!("test --release -p {}", self.package))
-            .args(tests)
-            .flags("RUSTFLAGS", &format!("--cfg loom{mutant_cfg}"))
-            .target_dir(workspace.target("loom"))
+    println!("\n| model | executions | preemptions | mutant | fate |\n|---|---|---|---|---|");
+    table.iter().for_each(|row| println!("{row}"));
+    match survivors.is_empty() {
+        true => Ok(Outcome::Done),
+        false => Err(format!("mutants SURVIVED: {}", survivors.join(", "))),
     }
 }
 
-fn find(root: &Path) -> Result<Vec<Models>, String> {
-    let tree = Tree::read(root)?;
-    let mut found = Vec::new();
-    for member in tree.crates() {
-        let (models, sources) = (format!("{}/tests/", member.dir), format!("{}/src/", member.dir));
-        let tests: Vec<String> = tree.under(&models).filter_map(model_name).collect();
-        if !tests.is_empty() {
-            let mutants = tree.under(&sources).flat_map(|file| mutant_names(&file.text)).collect();
-            found.push(Models { package: member.package, tests, mutants });
+/// Every model has a mutant and more than one execution, every mutant is in a model, and both know
+/// of each other.
+fn complete(models: &[(&Suite, Model)], homes: &BTreeMap<String, String>) -> Result<(), String> {
+    let mut wrong = Vec::new();
+    for (_, model) in models {
+        if model.executions < 2 {
+            wrong.push(format!("{} has one execution only", model.name));
+        }
+        if model.mutants.is_empty() {
+            wrong.push(format!("{} has no mutant", model.name));
         }
     }
-    Ok(found)
+    let named: BTreeSet<&String> = models.iter().flat_map(|(_, model)| &model.mutants).collect();
+    wrong.extend(named.iter().filter(|m| !homes.contains_key(**m)).map(|m| format!("{m}: where?")));
+    wrong.extend(homes.keys().filter(|m| !named.contains(m)).map(|m| format!("{m}: no model")));
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
+}
+
+/// The ordinary tests of `package`, in a build with mutants.
+fn ordinary_tests(workspace: &Workspace, package: &str) -> Run {
+    workspace
+        .cargo(&format!("test --lib -p {package}"))
+        .flags("RUSTFLAGS", "--cfg asyncio_mutants")
+        .target_dir(workspace.target("mutants"))
+}
+
+/// Whether the ordinary tests of `package` pass in spite of the mutant. Some of them have threads, and
+/// a mutant that shows when threads meet may show there by chance: it has three tries.
+fn is_harmless(workspace: &Workspace, package: &str, mutant: &str) -> bool {
+    println!("$ ASYNCIO_MUTANT={mutant} cargo test --lib -p {package}");
+    (1..=3).any(|attempt| {
+        let run = ordinary_tests(workspace, package).variable("ASYNCIO_MUTANT", mutant);
+        let passed = run.output(LIMIT).is_ok_and(|output| output.success);
+        if !passed {
+            println!("{mutant}: the tests of {package} failed with it, try {attempt} of 3");
+        }
+        passed
+    })
+}
+
+impl Suite {
+    fn cargo(&self, workspace: &Workspace) -> Run {
+        workspace
+            .cargo(&format!("test --release -p {} --test {} --", self.package, self.test))
+            .args(["--nocapture"])
+            .flags("RUSTFLAGS", "--cfg loom")
+            .target_dir(workspace.target("loom"))
+    }
+
+    fn models(&self, workspace: &Workspace) -> Result<Vec<Model>, String> {
+        let output = self.cargo(workspace).shown().output(MODELS_LIMIT)?;
+        if !output.success {
+            return Err(format!("a model of {} failed\n{}", self.package, output.text));
+        }
+        Ok(output.text.lines().filter_map(Model::parse).collect())
+    }
+
+    /// How the mutant died; the error is that it did not. In a process of its own: loom ends it at
+    /// a deadlock.
+    fn fate(&self, workspace: &Workspace, model: &str, mutant: &str) -> Result<String, String> {
+        let run = self.cargo(workspace).args(["--exact", model]).variable("ASYNCIO_MUTANT", mutant);
+        let output = run.variable("RUST_BACKTRACE", "0").output(LIMIT)?;
+        how_it_died(&output, &format!("tests/{}.rs", self.test))
+    }
+}
+
+/// By the first panic: a second may follow while the first unwinds.
+fn how_it_died(output: &Output, file: &str) -> Result<String, String> {
+    if output.success {
+        return Err("SURVIVED".to_owned());
+    }
+    let panic = output.text.split_once("panicked at ").map(|(_, panic)| panic);
+    let mut lines = panic.unwrap_or_default().lines();
+    let (place, message) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    if message.starts_with("deadlock") {
+        return Ok("died: deadlock".to_owned());
+    }
+    match place.split_once(file) {
+        Some((_, line)) => {
+            let line = line.trim_start_matches(':').split(':').next().unwrap_or_default();
+            Ok(format!("died: {} (line {line})", message.replace('|', "/")))
+        }
+        None => Err(format!("SURVIVED: failed elsewhere, at {place} {message}")),
+    }
+}
+
+impl Model {
+    /// `model NAME executions=N preemptions=N mutants=A,B`
+    fn parse(line: &str) -> Option<Model> {
+        let mut words = line.strip_prefix("model ")?.split(' ');
+        let name = words.next()?.to_owned();
+        let mut value = |key: &str| words.next()?.strip_prefix(key)?.strip_prefix('=');
+        let executions = value("executions")?.parse().ok()?;
+        let preemptions = value("preemptions")?.parse().ok()?;
+        let mutants = value("mutants")?.split(',').filter(|m| !m.is_empty());
+        Some(Model { name, executions, preemptions, mutants: mutants.map(str::to_owned).collect() })
+    }
+
+    fn row(&self, suite: &Suite, mutant: &str, fate: &str) -> String {
+        let Model { name, executions, preemptions, .. } = self;
+        let package = suite.package.trim_start_matches("asyncio-");
+        format!("| {package}: {name} | {executions} | {preemptions} | {mutant} | {fate} |")
+    }
+}
+
+fn suites(tree: &Tree) -> Vec<Suite> {
+    let mut suites = Vec::new();
+    for member in tree.crates() {
+        let dir = format!("{}/tests/", member.dir);
+        let tests = tree.under(&dir).filter_map(model_name);
+        suites.extend(tests.map(|test| Suite { package: member.package.clone(), test }));
+    }
+    suites
+}
+
+/// In which package each mutant is.
+fn mutant_homes(tree: &Tree) -> BTreeMap<String, String> {
+    let mut homes = BTreeMap::new();
+    for member in tree.crates() {
+        for file in tree.under(&format!("{}/src/", member.dir)) {
+            homes.extend(mutant_names(&file.text).map(|name| (name, member.package.clone())));
+        }
+    }
+    homes
 }
 
 fn model_name(file: &File) -> Option<String> {
+    let is_in_tests = Path::new(&file.path).parent().is_some_and(|dir| dir.ends_with("tests"));
     let name = file.name().strip_suffix(".rs")?;
-    name.starts_with("loom").then(|| name.to_owned())
+    (is_in_tests && name.starts_with("loom")).then(|| name.to_owned())
 }
 
-fn mutant_names(text: &str) -> Vec<String> {
-    let after = text.split("mutant = \"").skip(1);
-    after.filter_map(|rest| rest.split_once('"')).map(|(name, _)| name.to_owned()).collect()
+/// The names in calls of `mutant`, and of what makes a mutant of a step: `keep` and `change`.
+fn mutant_names(text: &str) -> impl Iterator<Item = String> {
+    let calls = ["mutant(\"", "keep(\"", "change(\""];
+    calls.into_iter().flat_map(|call| {
+        let after = text.split(call).skip(1);
+        after.filter_map(|rest| rest.split_once('"')).map(|(name, _)| name.to_owned())
+    })
 }
 
 #[cfg(test)]
@@ -107,7 +241,29 @@ mod tests {
 
     #[test]
     fn mutants_are_read_from_the_sources() {
-        let text = "#[cfg(not(mutant = \"no_recheck\"))]\nif cfg!(mutant = \"no_pass_on\") {}";
-        assert_eq!(mutant_names(text), ["no_recheck", "no_pass_on"]);
+        let text = "if !mutant(\"no_recheck\") {}\nlet line = keep(\"joins_late\", &line, guard);";
+        assert_eq!(mutant_names(text).collect::<Vec<_>>(), ["no_recheck", "joins_late"]);
+    }
+
+    #[test]
+    fn a_model_says_what_it_did() {
+        let line = "model push_against_sleep executions=12 preemptions=3 mutants=a,b";
+        let model = Model::parse(line).unwrap();
+        assert_eq!((model.name.as_str(), model.executions), ("push_against_sleep", 12));
+        assert_eq!((model.preemptions, model.mutants.len()), (3, 2));
+        assert_eq!(Model::parse("test a ... ok"), None);
+    }
+
+    #[test]
+    fn a_mutant_dies_by_the_models_own_assertion_or_a_deadlock() {
+        let fate = |success, text: &str| {
+            how_it_died(&Output { success, text: text.to_owned() }, "tests/loom.rs")
+        };
+        assert!(fate(true, "").is_err());
+        assert!(fate(false, "a signal").is_err());
+        assert!(fate(false, "panicked at crates/locks/src/raw.rs:1:2:\nno").is_err());
+        let own = fate(false, "panicked at crates/locks/tests/loom.rs:7:2:\nnot held");
+        assert_eq!(own.as_deref(), Ok("died: not held (line 7)"));
+        assert!(fate(false, "panicked at loom/rt.rs:1:2:\ndeadlock; threads").is_ok());
     }
 }

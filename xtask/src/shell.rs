@@ -1,8 +1,12 @@
 //! Where the workspace is, and how other programs are run in it.
 
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
@@ -43,6 +47,12 @@ impl Workspace {
     }
 }
 
+/// What a command printed, and whether it succeeded.
+pub(crate) struct Output {
+    pub(crate) success: bool,
+    pub(crate) text: String,
+}
+
 /// A command line, and how to show it.
 pub(crate) struct Run {
     command: Command,
@@ -70,6 +80,11 @@ impl Run {
         self
     }
 
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
     pub(crate) fn target_dir(mut self, dir: PathBuf) -> Self {
         self.command.env("CARGO_TARGET_DIR", dir);
         self
@@ -86,6 +101,36 @@ impl Run {
             .status()
             .map_err(|error| format!("cannot start `{}`: {error}", self.shown))?;
         if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", self.shown)) }
+    }
+
+    /// Prints the command, for a run whose output is not on the terminal.
+    pub(crate) fn shown(self) -> Self {
+        println!("$ {}", self.shown);
+        self
+    }
+
+    /// Runs the command and keeps what it prints. After `limit` it is ended, with all that it has
+    /// started, and has failed.
+    pub(crate) fn output(mut self, limit: Duration) -> Result<Output, String> {
+        let command = self.command.stdin(Stdio::null()).process_group(0);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = child.map_err(|error| format!("cannot start `{}`: {error}", self.shown))?;
+        let (ended, is_ended) = mpsc::channel::<()>();
+        let group = format!("-{}", child.id());
+        let watch = thread::spawn(move || {
+            let late = is_ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout);
+            if late {
+                let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+            }
+            late
+        });
+        let output = child.wait_with_output().map_err(|error| error.to_string())?;
+        drop(ended);
+        let late = watch.join().unwrap_or(false);
+        let [stdout, stderr] = [&output.stdout, &output.stderr].map(|b| String::from_utf8_lossy(b));
+        let late_text = if late { "ended: it took too long\n" } else { "" };
+        let text = format!("{late_text}{stderr}{stdout}");
+        Ok(Output { success: output.status.success() && !late, text })
     }
 
     /// Whether the command can be run and succeeds; its output is thrown away.

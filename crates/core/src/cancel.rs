@@ -35,7 +35,7 @@ use crate::{
     CancelledError,
     cell::{Affine, Other, PassingOn, TaskCell},
     home::Mail,
-    sync::Ordering,
+    sync::{self, Ordering},
     task_ref::TaskRef,
     wait::{OtherWait, Target},
     wait_site::WaitSite,
@@ -108,8 +108,7 @@ impl TaskCell {
             }
         }
         let cancelled = wait & !STATE | CANCELLED;
-        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
-        if self.first.compare_exchange(wait, cancelled, success, failure).is_err() {
+        if !sync::change("cancel_overwrites_wake", &self.first, wait, cancelled) {
             return false;
         }
         affine.set_wait_message(error.clone());
@@ -179,7 +178,7 @@ impl TaskCell {
     pub(crate) fn wake_first(&self, number: u32) -> bool {
         let waiting = u64::from(number) << 2 | WAITING;
         let woken = u64::from(number) << 2 | WOKEN;
-        self.first.compare_exchange(waiting, woken, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        sync::change("wake_overwrites_cancel", &self.first, waiting, woken)
     }
 
     /// The state of wait `number`, which is over if it is woken; `None` if this step throws, or the

@@ -10,12 +10,12 @@ use crate::{
     Result,
     scheduler::Scheduler,
     slots::Key,
-    sync::{AtomicU64, Ordering},
+    sync::{AtomicU64, Ordering, thread_cell},
     task_ref::TaskRef,
 };
 use std::{
     any::Any,
-    cell::{Cell, RefCell},
+    cell::RefCell,
     fmt,
     sync::{Mutex, OnceLock},
 };
@@ -88,7 +88,7 @@ impl fmt::Debug for Home {
 #[inline]
 pub(crate) fn thread_id() -> u64 {
     static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
-    thread_local!(static ID: Cell<u64> = const { Cell::new(0) });
+    thread_cell!(static ID: u64 = 0);
     #[cold]
     fn draw() -> u64 {
         ID.set(NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
@@ -119,10 +119,11 @@ impl Drop for Vacant {
     }
 }
 
-thread_local! {
-    static VACANT: Vacant = Vacant::default();
+thread_local!(static VACANT: Vacant = Vacant::default());
+
+thread_cell! {
     /// The loop that runs in this thread, or whose data is being worked on.
-    static ENTERED: Cell<Option<&'static Scheduler>> = const { Cell::new(None) };
+    static ENTERED: Option<&'static Scheduler> = None
 }
 
 /// The place of a loop, whichever lives there: one word, for what carries a [`Key`] beside it. Keys
@@ -186,15 +187,22 @@ impl LoopRef {
     /// only if no vacant home is at hand, so every loop of a process must use the same kind.
     pub fn open(is_virtual: bool, remote: impl FnOnce() -> Box<dyn Remote>) -> LoopRef {
         static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
-        let kept = VACANT.try_with(|vacant| vacant.0.borrow_mut().pop()).ok().flatten();
-        let home = kept.or_else(|| ORPHANED.lock().unwrap_or_else(|p| p.into_inner()).pop());
-        let home = home.unwrap_or_else(|| Home::leak(remote()));
+        let home = LoopRef::vacant().unwrap_or_else(|| Home::leak(remote()));
         let id = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         home.thread.store(thread_id(), Ordering::Relaxed);
         home.id.store(id, Ordering::Relaxed);
         let this = LoopRef { home, id };
         home.scheduler.open(this, is_virtual);
         this
+    }
+
+    fn vacant() -> Option<&'static Home> {
+        if cfg!(loom) {
+            // Nothing outlives one execution of a model.
+            return None;
+        }
+        let kept = VACANT.try_with(|vacant| vacant.0.borrow_mut().pop()).ok().flatten();
+        kept.or_else(|| ORPHANED.lock().unwrap_or_else(|p| p.into_inner()).pop())
     }
 
     /// A loop that does not exist: nothing of it works.
@@ -218,6 +226,9 @@ impl LoopRef {
     pub(crate) fn vacate(self) {
         if self.local().is_some() {
             self.home.id.store(0, Ordering::Relaxed);
+            if cfg!(loom) {
+                return; // As in `vacant`.
+            }
             // In a thread that is ending the home stays with it, unused.
             let _ = VACANT.try_with(|vacant| vacant.0.borrow_mut().push(self.home));
         }

@@ -87,6 +87,8 @@ pub mod exception;
 pub mod handle;
 pub mod home;
 pub mod listeners;
+#[cfg(loom)]
+pub mod model;
 pub mod scheduler;
 pub mod scope;
 mod slots;

@@ -27,6 +27,85 @@ use loom::sync as imp;
 #[cfg(not(loom))]
 use std::sync as imp;
 
+/// Whether the code is to be wrong in the way that has this name, so that a model can show that it
+/// would notice. Outside of `cargo xtask loom --mutants` it is never so.
+#[cfg(not(any(loom, asyncio_mutants)))]
+#[inline(always)]
+pub const fn mutant(_name: &str) -> bool {
+    false
+}
+
+/// Whether the code is to be wrong in the way that has this name: ASYNCIO_MUTANT says which.
+#[cfg(any(loom, asyncio_mutants))]
+pub fn mutant(name: &str) -> bool {
+    static CHOSEN: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    CHOSEN.get_or_init(|| std::env::var("ASYNCIO_MUTANT").ok()).as_deref() == Some(name)
+}
+
+/// Keeps the lock. The mutant `name` gives it up here and takes it again: what was looked at before
+/// may have changed since.
+#[inline(always)]
+pub fn keep<'a, T>(name: &str, mutex: &'a Mutex<T>, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+    if mutant(name) {
+        drop(guard);
+        return mutex.lock();
+    }
+    guard
+}
+
+/// Changes `word` if it is still `from`. The mutant `name` looks first, and changes it then.
+#[inline(always)]
+pub fn change(name: &str, word: &AtomicU64, from: u64, to: u64) -> bool {
+    if mutant(name) {
+        let unchanged = word.load(Ordering::Acquire) == from;
+        if unchanged {
+            word.store(to, Ordering::Release);
+        }
+        return unchanged;
+    }
+    word.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+}
+
+/// Declares a thread-local [`Cell`](std::cell::Cell). All threads of a loom model share one thread of
+/// the machine, so there it is loom's.
+macro_rules! thread_cell {
+    ($(#[$attribute:meta])* static $name:ident: $type:ty = $value:expr) => {
+        #[cfg(not(loom))]
+        std::thread_local! {
+            $(#[$attribute])*
+            static $name: std::cell::Cell<$type> = const { std::cell::Cell::new($value) };
+        }
+        #[cfg(loom)]
+        $(#[$attribute])*
+        static $name: crate::sync::ThreadCell<$type> = {
+            loom::thread_local!(static KEY: std::cell::Cell<$type> = std::cell::Cell::new($value));
+            crate::sync::ThreadCell(&KEY)
+        };
+    };
+}
+pub(crate) use thread_cell;
+
+/// What [`thread_cell`] declares in a loom model.
+#[cfg(loom)]
+pub(crate) struct ThreadCell<T: 'static>(
+    pub(crate) &'static loom::thread::LocalKey<std::cell::Cell<T>>,
+);
+
+#[cfg(loom)]
+impl<T: Copy> ThreadCell<T> {
+    pub(crate) fn get(&self) -> T {
+        self.0.with(|cell| cell.get())
+    }
+
+    pub(crate) fn set(&self, value: T) {
+        self.0.with(|cell| cell.set(value));
+    }
+
+    pub(crate) fn replace(&self, value: T) -> T {
+        self.0.with(|cell| cell.replace(value))
+    }
+}
+
 /// A mutual exclusion lock without poison.
 #[derive(Debug, Default)]
 pub struct Mutex<T: ?Sized>(imp::Mutex<T>);

@@ -8,7 +8,7 @@ use asyncio_core::{
     handle::CallbackOutput,
     home::{LoopRef, entered},
     listeners::{Listener, Parked},
-    sync::Mutex,
+    sync::{Mutex, keep},
     wait::{Cancel, Resume, Target, Wait},
     wait_site::WaitSite,
 };
@@ -337,6 +337,7 @@ impl<T> Future<T> {
             let site = inner.head.site();
             let target = || Some(Target::Future(inner.head.clone()));
             if !wait.is_armed() {
+                state = keep("future_awaited_late", &inner.head.state, state);
                 wait.arm(cx, site, target());
                 if let Some(waiter) = wait.waiter() {
                     *number = state.listeners.push(Listener::Waiter(waiter));

@@ -17,7 +17,7 @@ use asyncio_core::{
     CancelledError, Error, Result,
     home::{LoopRef, entered},
     listeners::Listeners,
-    sync::{Mutex, MutexGuard},
+    sync::{Mutex, MutexGuard, keep},
     wait::{Cancel, Wakers},
     wait_site::WaitSite,
 };
@@ -42,7 +42,7 @@ pub(crate) struct State {
 }
 
 pub(crate) struct Head {
-    state: Mutex<State>,
+    pub(crate) state: Mutex<State>,
     canceller: Option<Canceller>,
     site: WaitSite,
     home: Option<LoopRef>,
@@ -105,17 +105,20 @@ impl Head {
         !matches!(self.lock().stage, Stage::Pending)
     }
 
-    /// Finishes; `store` puts the value in its place, before anyone is told.
+    /// Finishes; `store` puts the value in its place, before anyone can look.
     pub(crate) fn finish(&self, error: Option<Error>, store: impl FnOnce()) -> Change {
         let mut wakers = Wakers::new();
         let mut state = self.lock();
         if !matches!(state.stage, Stage::Pending) {
             return Change::Refused;
         }
-        store();
+        state = keep("future_finished_twice", &self.state, state);
         state.unretrieved = error.is_some();
         state.stage = Stage::Finished(error);
         state.listeners.notify(&mut wakers);
+        state = keep("future_told_first", &self.state, state);
+        store();
+        drop(state);
         Change::Made
     }
 

@@ -6,7 +6,9 @@ use crate::{
     waiting::{HasLine, Waiting},
 };
 use asyncio_core::{
-    AsyncContextManager, BrokenBarrierError, Error, Result, sync::Mutex, wait_site::WaitSite,
+    AsyncContextManager, BrokenBarrierError, Error, Result,
+    sync::{Mutex, mutant},
+    wait_site::WaitSite,
 };
 use std::{
     fmt,
@@ -246,18 +248,10 @@ impl fmt::Debug for BarrierWait<'_> {
 
 impl BarrierWait<'_> {
     /// How it goes on for a task that has the lock; `None` if it has to wait for another phase.
-    fn step(
-        &mut self,
-        inside: &mut Inside,
-        cx: &Context<'_>,
-        after: &mut After,
-    ) -> Option<Result<usize>> {
+    fn step(&mut self, inside: &mut Inside, after: &mut After) -> Option<Result<usize>> {
         let broken = |what| Some(Err(Error::BrokenBarrier(BrokenBarrierError::new(what))));
         let index = match (self.index, inside.phase) {
-            (None, Phase::Draining | Phase::Resetting) | (Some(_), Phase::Filling) => {
-                self.waiting.join(inside, cx);
-                return None;
-            }
+            (None, Phase::Draining | Phase::Resetting) | (Some(_), Phase::Filling) => return None,
             (None, Phase::Broken) => return broken("Barrier aborted"),
             (None, Phase::Filling) => *self.index.insert(inside.count),
             (Some(_), Phase::Resetting | Phase::Broken) => {
@@ -271,7 +265,6 @@ impl BarrierWait<'_> {
             inside.line.wake_all(after);
             return Some(Ok(index));
         }
-        self.waiting.join(inside, cx);
         None
     }
 }
@@ -289,14 +282,20 @@ impl Future for BarrierWait<'_> {
         let mut after = After::new();
         let mut inside = this.barrier.inside.lock();
         let outcome = match waited {
-            Ok(()) => this.step(&mut inside, cx, &mut after),
+            Ok(()) => this.step(&mut inside, &mut after),
             Err(error) => Some(Err(error)),
         };
         if outcome.is_some() && this.index.take().is_some() {
             inside.leave(&mut after);
         }
+        if outcome.is_none() && !mutant("barrier_joined_last") {
+            this.waiting.join(&mut inside, cx);
+        }
         drop(inside);
         hold.release();
+        if outcome.is_none() && mutant("barrier_joined_last") {
+            this.waiting.join(&mut this.barrier.inside.lock(), cx);
+        }
         outcome.map_or(Poll::Pending, Poll::Ready)
     }
 }

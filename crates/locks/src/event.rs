@@ -3,7 +3,7 @@
 use crate::waiters::{After, Line, Place, Turn};
 use asyncio_core::{
     Result,
-    sync::{AtomicBool, Mutex, Ordering},
+    sync::{AtomicBool, Mutex, Ordering, mutant},
     wait_site::WaitSite,
 };
 use std::{
@@ -136,7 +136,7 @@ impl Future for EventWait<'_> {
         let mut line = event.line.lock();
         if !place.is_taken() {
             // Once more, now that no `set` can come in between.
-            if event.is_set() {
+            if event.is_set() && !mutant("event_not_looked_at_again") {
                 return Poll::Ready(Ok(()));
             }
             line.join(place, cx, *site);

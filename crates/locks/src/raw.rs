@@ -19,7 +19,7 @@
 use crate::waiters::{After, Line, Place, Turn};
 use asyncio_core::{
     Result,
-    sync::{AtomicU64, Mutex, Ordering},
+    sync::{self, AtomicU64, Mutex, Ordering, keep, mutant},
     wait_site::WaitSite,
 };
 use std::{
@@ -121,8 +121,7 @@ impl RawLock {
     }
 
     fn change(&self, from: u64, to: u64) -> bool {
-        let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed);
-        self.word.compare_exchange(from, to, success, failure).is_ok()
+        sync::change("lock_taken_twice", &self.word, from, to)
     }
 
     /// Takes the lock if it is free. The caller looks after the line.
@@ -147,6 +146,9 @@ impl RawLock {
                     return Some(Hold { raw: self, number: word / NUMBER });
                 }
             } else if word & QUEUED != 0 || self.change(word, word | QUEUED) {
+                return None;
+            } else if mutant("lock_queues_unseen") {
+                self.word.fetch_or(QUEUED, Ordering::Relaxed);
                 return None;
             }
         }
@@ -251,9 +253,13 @@ impl Drop for RawAcquire<'_> {
         if self.place.is_taken() {
             let mut after = After::new();
             let mut line = self.raw.line.lock();
+            let is_free = !self.raw.is_locked();
+            line = keep("lock_left_unseen", &self.raw.line, line);
             line.leave(&mut self.place, &mut after);
             self.raw.left(&line);
-            self.raw.pass_on(&mut line, &mut after);
+            if is_free {
+                line.wake_first(&mut after);
+            }
         }
     }
 }

@@ -1,7 +1,11 @@
 //! [`Semaphore`] and [`BoundedSemaphore`]: so many tasks at a time.
 
 use crate::waiters::{After, Line, Place, Turn};
-use asyncio_core::{AsyncContextManager, Error, Result, sync::Mutex, wait_site::WaitSite};
+use asyncio_core::{
+    AsyncContextManager, Error, Result,
+    sync::{Mutex, keep},
+    wait_site::WaitSite,
+};
 use std::{
     fmt,
     future::Future,
@@ -136,6 +140,7 @@ impl Semaphore {
         if bound.is_some_and(|bound| state.value >= bound) {
             return Err(Error::value("BoundedSemaphore released too many times"));
         }
+        state = keep("semaphore_over_released", &self.state, state);
         state.release(&mut after);
         Ok(())
     }
@@ -251,7 +256,8 @@ impl<'a> Future for SemaphoreAcquire<'a> {
         let state = &mut *guard;
         if !place.is_taken() {
             if state.is_locked() {
-                state.line.join(place, cx, *site);
+                guard = keep("semaphore_joined_late", &semaphore.state, guard);
+                guard.line.join(place, cx, *site);
                 return Poll::Pending;
             }
             state.value -= 1;
@@ -277,7 +283,9 @@ impl Drop for SemaphoreAcquire<'_> {
         if self.place.is_taken() {
             let mut after = After::new();
             let mut state = self.semaphore.state.lock();
-            let woken = state.line.leave(&mut self.place, &mut after);
+            let woken = state.line.is_woken(&self.place);
+            state = keep("semaphore_left_unseen", &self.semaphore.state, state);
+            state.line.leave(&mut self.place, &mut after);
             state.value += usize::from(woken);
             state.give(usize::MAX, &mut after);
         }

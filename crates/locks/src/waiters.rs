@@ -211,6 +211,12 @@ impl Line {
         }
     }
 
+    /// Whether the leaf was woken and has not run since.
+    pub fn is_woken(&self, place: &Place) -> bool {
+        let waiter = self.slots.get(place.slot as usize).and_then(|slot| slot.waiter.as_ref());
+        waiter.is_some_and(Waiter::is_woken)
+    }
+
     /// Takes the leaf out of the line, if it stands there. Returns whether it was woken and has not
     /// run since: then the wake-up must be passed on.
     pub fn leave(&mut self, place: &mut Place, after: &mut After) -> bool {

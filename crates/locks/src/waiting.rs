@@ -5,7 +5,11 @@ use crate::{
     raw::{Hold, RawAcquire, RawLock},
     waiters::{After, Line, Place, Turn},
 };
-use asyncio_core::{Error, Result, sync::Mutex, wait_site::WaitSite};
+use asyncio_core::{
+    Error, Result,
+    sync::{Mutex, keep, mutant},
+    wait_site::WaitSite,
+};
 use std::{
     future::Future,
     pin::Pin,
@@ -60,6 +64,11 @@ impl<'a, S: HasLine> Waiting<'a, S> {
 
     /// Joins the line and gives the lock up; `release` says whether it was held.
     pub(crate) fn begin(&mut self, cx: &Context<'_>, release: impl FnOnce() -> bool) -> Result<()> {
+        if mutant("condition_released_first") {
+            let released = release();
+            self.join(&mut self.state.lock(), cx);
+            return if released { Ok(()) } else { Err(cannot_wait()) };
+        }
         self.join(&mut self.state.lock(), cx);
         if release() {
             return Ok(());
@@ -101,7 +110,11 @@ impl<'a, S: HasLine> Waiting<'a, S> {
     fn abandon(&mut self) {
         let was_notified = if self.place.is_taken() {
             let mut after = After::new();
-            self.state.lock().line().leave(&mut self.place, &mut after)
+            let mut state = self.state.lock();
+            let woken = state.line().is_woken(&self.place);
+            state = keep("condition_left_unseen", self.state, state);
+            state.line().leave(&mut self.place, &mut after);
+            woken
         } else {
             self.acquire.take().is_some()
         };

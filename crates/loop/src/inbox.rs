@@ -31,7 +31,7 @@ mod tests;
 
 use asyncio_core::{
     home::{Mail, Remote},
-    sync::{AtomicPtr, AtomicU8, AtomicU64, Ordering},
+    sync::{AtomicPtr, AtomicU8, AtomicU64, Ordering, mutant},
 };
 use concurrent_queue::ConcurrentQueue;
 use std::{any::Any, fmt, ptr};
@@ -107,7 +107,6 @@ impl<B: Bell> Inbox<B> {
         if self.gate.fetch_and(INSIDE, Ordering::AcqRel) >> ID == 0 {
             return;
         }
-        #[cfg(not(mutant = "inbox_closes_on_somebody"))]
         while self.gate.load(Ordering::Acquire) & INSIDE != 0 {
             yield_now();
         }
@@ -127,8 +126,12 @@ impl<B: Bell> Inbox<B> {
 
     /// The loop is about to wait for its bell.
     pub(crate) fn before_wait(&self) -> BeforeWait {
-        #[cfg(mutant = "inbox_waits_unseen")]
-        self.flag.swap(AWAKE, Ordering::AcqRel);
+        if mutant("inbox_waits_unseen") {
+            if self.flag.load(Ordering::Acquire) == NOTIFIED {
+                return BeforeWait::Mail;
+            }
+            self.flag.swap(AWAKE, Ordering::AcqRel);
+        }
         match self.flag.compare_exchange(AWAKE, BLOCKED, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => BeforeWait::Wait,
             Err(_) => BeforeWait::Mail,
@@ -182,10 +185,7 @@ impl<B: Bell> Remote for Inbox<B> {
         if inside.id != id {
             return Err(mail);
         }
-        #[cfg(mutant = "inbox_rings_first")]
-        inside.ring();
         self.queue.push(mail).map_err(|refused| refused.into_inner())?;
-        #[cfg(not(mutant = "inbox_rings_first"))]
         inside.ring();
         Ok(())
     }
@@ -204,13 +204,17 @@ struct Inside<'a, B: Bell> {
 
 impl<'a, B: Bell> Inside<'a, B> {
     fn enter(inbox: &'a Inbox<B>) -> Self {
-        let id = inbox.gate.fetch_add(1, Ordering::AcqRel) >> ID;
-        Inside { inbox, id }
+        let seen = mutant("inbox_entered_unseen").then(|| inbox.gate.load(Ordering::Acquire));
+        let gate = inbox.gate.fetch_add(1, Ordering::AcqRel);
+        Inside { inbox, id: seen.unwrap_or(gate) >> ID }
     }
 
     /// Sees to it that the loop looks in. Called only if a loop is open.
     fn ring(&self) {
-        if self.inbox.flag.swap(NOTIFIED, Ordering::AcqRel) == BLOCKED {
+        let flag = &self.inbox.flag;
+        let seen = mutant("inbox_rings_unseen").then(|| flag.load(Ordering::Acquire));
+        let before = flag.swap(NOTIFIED, Ordering::AcqRel);
+        if seen.unwrap_or(before) == BLOCKED {
             let bell = self.inbox.bell.load(Ordering::Acquire);
             // SAFETY: the gate was open when we entered, so `open` has put a bell there, and `close`
             // takes it away only when we have left.

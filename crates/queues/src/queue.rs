@@ -4,7 +4,11 @@ use crate::{
     error::PutError,
     order::{Fifo, Lifo, Order, Priority},
 };
-use asyncio_core::{Error, QueueEmpty, QueueShutDown, Result, sync::Mutex, wait_site::WaitSite};
+use asyncio_core::{
+    Error, QueueEmpty, QueueShutDown, Result,
+    sync::{Mutex, keep},
+    wait_site::WaitSite,
+};
 use asyncio_locks::waiters::{After, Line};
 use std::fmt;
 
@@ -357,13 +361,14 @@ impl<O: Order> OrderedQueue<O> {
         let mut dropped = Vec::new();
         let mut after = After::new();
         let mut state = self.state.lock();
-        state.is_shut_down = true;
         if immediate {
             dropped.extend(std::iter::from_fn(|| state.items.pop()));
             state.finish(dropped.len(), &mut after);
         }
         state.getters.wake_all(&mut after);
         state.putters.wake_all(&mut after);
+        state = keep("queue_shut_down_last", &self.state, state);
+        state.is_shut_down = true;
     }
 
     /// How many items are in it (`Queue.qsize`).

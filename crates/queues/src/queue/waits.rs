@@ -2,7 +2,7 @@
 
 use super::OrderedQueue;
 use crate::{error::PutError, order::Order};
-use asyncio_core::{Error, Result, wait_site::WaitSite};
+use asyncio_core::{Error, Result, sync::keep, wait_site::WaitSite};
 use asyncio_locks::waiters::{After, Place, Turn};
 use std::{
     fmt,
@@ -53,7 +53,8 @@ impl<O: Order> Future for Get<'_, O> {
         }
         match state.get(&mut after) {
             Err(Error::QueueEmpty(_)) => {
-                state.getters.join(place, cx, *site);
+                guard = keep("queue_get_joined_late", &queue.state, guard);
+                guard.getters.join(place, cx, *site);
                 Poll::Pending
             }
             outcome => Poll::Ready(outcome),
@@ -66,7 +67,10 @@ impl<O: Order> Drop for Get<'_, O> {
         if self.place.is_taken() {
             let mut after = After::new();
             let mut state = self.queue.state.lock();
-            if state.getters.leave(&mut self.place, &mut after) && !state.items.is_empty() {
+            let woken = state.getters.is_woken(&self.place);
+            state = keep("queue_getter_left_unseen", &self.queue.state, state);
+            state.getters.leave(&mut self.place, &mut after);
+            if woken && !state.items.is_empty() {
                 state.getters.wake_next(&mut after);
             }
         }
@@ -125,7 +129,8 @@ impl<O: Order> Future for Put<'_, O> {
         }
         match state.put(item, queue.maxsize, &mut after) {
             Err(PutError::Full(item)) => {
-                state.putters.join(place, cx, *site);
+                guard = keep("queue_put_joined_late", &queue.state, guard);
+                guard.putters.join(place, cx, *site);
                 *slot = Some(item);
                 Poll::Pending
             }
@@ -139,7 +144,9 @@ impl<O: Order> Drop for Put<'_, O> {
         if self.place.is_taken() {
             let mut after = After::new();
             let mut state = self.queue.state.lock();
-            let woken = state.putters.leave(&mut self.place, &mut after);
+            let woken = state.putters.is_woken(&self.place);
+            state = keep("queue_putter_left_unseen", &self.queue.state, state);
+            state.putters.leave(&mut self.place, &mut after);
             if woken && !state.is_full(self.queue.maxsize) {
                 state.putters.wake_next(&mut after);
             }
@@ -173,7 +180,8 @@ impl<O: Order> Future for Join<'_, O> {
             if state.unfinished == 0 {
                 return Poll::Ready(Ok(()));
             }
-            state.joiners.join(place, cx, *site);
+            guard = keep("queue_join_joined_late", &queue.state, guard);
+            guard.joiners.join(place, cx, *site);
             return Poll::Pending;
         }
         match state.joiners.poll(place, cx, *site, &mut after) {

@@ -1,0 +1,213 @@
+//! What loom models are made of: [`check`], and a [`Loop`] with tasks of ours. It exists under
+//! `--cfg loom` alone.
+//!
+//! The loop is the least that a task can live in: it opens its mail, runs what is ready, and sleeps
+//! while there is neither. So a wake-up that is lost is a deadlock, which loom finds.
+
+use crate::{
+    CancelledError,
+    cell::{TaskCell, TaskContext, TaskVTable},
+    context::Values,
+    home::{LoopRef, Mail, Remote},
+    scheduler::Scheduler,
+    step::Step,
+    sync::{Condvar, Mutex},
+    task_ref::TaskRef,
+};
+use std::{
+    any::{Any, TypeId, type_name},
+    cell::RefCell,
+    collections::VecDeque,
+    fmt,
+    future::Future,
+    panic::Location,
+    pin::Pin,
+    ptr::NonNull,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Waker},
+};
+
+/// Runs `body` in every interleaving with at most `preemptions` preemptions. `mutants` are the
+/// errors that this model has to notice: see [`mutant`](crate::sync::mutant).
+///
+/// The line that it prints at the end is for `cargo xtask loom`.
+pub fn check<F: Fn() + Send + Sync + 'static>(mutants: &[&str], preemptions: usize, body: F) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    let executions = Arc::new(AtomicUsize::new(0));
+    let count = executions.clone();
+    builder.check(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        body();
+    });
+    let name = type_name::<F>().trim_end_matches("::{{closure}}");
+    let name = name.rsplit("::").next().unwrap_or(name);
+    let executions = executions.load(Ordering::Relaxed);
+    let mutants = mutants.join(",");
+    println!("\nmodel {name} executions={executions} preemptions={preemptions} mutants={mutants}");
+}
+
+/// The mail of a loop, and the bell that ends its sleep.
+struct Post {
+    mail: Mutex<VecDeque<Mail>>,
+    came: Condvar,
+}
+
+impl Remote for Post {
+    fn push(&self, _: u64, mail: Mail) -> Result<(), Mail> {
+        self.mail.lock().push_back(mail);
+        self.came.notify_all();
+        Ok(())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// The loop of the model thread that makes it.
+#[derive(Debug)]
+pub struct Loop {
+    home: LoopRef,
+}
+
+impl Default for Loop {
+    fn default() -> Loop {
+        Loop::new()
+    }
+}
+
+impl Loop {
+    /// A loop without tasks.
+    pub fn new() -> Loop {
+        let post = || Post { mail: Mutex::new(VecDeque::new()), came: Condvar::new() };
+        Loop { home: LoopRef::open(true, || Box::new(post())) }
+    }
+
+    fn scheduler(&self) -> &'static Scheduler {
+        self.home.local().expect("a loop is used on its own thread, while it is open")
+    }
+
+    fn post(&self) -> &'static Post {
+        self.home.remote().as_any().downcast_ref().expect("all homes of a model are of this kind")
+    }
+
+    /// A new task, which has not begun to run.
+    #[track_caller]
+    pub fn spawn(&self, coroutine: impl Future<Output = ()> + 'static) -> TaskRef {
+        let (context, number) = (TaskContext::Own(Values::default()), 0);
+        // SAFETY: it is put into its box at once, and `BY_HAND` is made for that.
+        let cell =
+            unsafe { TaskCell::new(self.home, number, context, Location::caller(), &BY_HAND) };
+        let coroutine: Coroutine = RefCell::new(Some(Box::pin(coroutine)));
+        let task = NonNull::from(Box::leak(Box::new(Task { cell, coroutine }))).cast();
+        // SAFETY: these are the two references that a cell begins with; the task is new, and ours.
+        let task = unsafe {
+            self.scheduler().adopt(TaskRef::from_raw(task));
+            TaskRef::from_raw(task)
+        };
+        task.wake();
+        task
+    }
+
+    /// One iteration: what came is looked at, and what is ready runs.
+    pub fn turn(&self) {
+        let mail = std::mem::take(&mut *self.post().mail.lock());
+        let entered = self.home.enter();
+        mail.into_iter().for_each(|mail| self.scheduler().deliver(mail));
+        self.scheduler().run_ready();
+        drop(entered);
+    }
+
+    /// Runs until every task has ended.
+    pub fn run(&self) {
+        loop {
+            self.turn();
+            if self.scheduler().all_tasks().is_empty() {
+                return;
+            }
+            if !self.scheduler().has_ready() {
+                let mut mail = self.post().mail.lock();
+                while mail.is_empty() {
+                    mail = self.post().came.wait(mail);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = self.scheduler().close();
+        }
+    }
+}
+
+type Coroutine = RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>;
+
+/// The allocation of a task.
+#[repr(C)]
+struct Task {
+    cell: TaskCell,
+    coroutine: Coroutine,
+}
+
+static BY_HAND: TaskVTable = TaskVTable {
+    step,
+    discard: |_| {},
+    // SAFETY: `spawn` made it from a box, and nobody has a reference any more.
+    free: |cell| drop(unsafe { Box::from_raw(cell.cast::<Task>().as_ptr()) }),
+    output: TypeId::of::<Task>,
+};
+
+/// As `TaskVTable::step` says.
+fn step(cell: NonNull<TaskCell>) {
+    // SAFETY: the registry keeps the task until it is retired, and after that `registered` does.
+    let task = unsafe { cell.cast::<Task>().as_ref() };
+    // SAFETY: it is dropped before this returns, and steps are not nested.
+    let Some(step) = (unsafe { Step::begin(&task.cell) }) else { return };
+    let ended = match (step.throw(), &mut *task.coroutine.borrow_mut()) {
+        (None, Some(coroutine)) => task
+            .cell
+            .with_waker(|waker| coroutine.as_mut().poll(&mut Context::from_waker(waker)))
+            .is_ready(),
+        _ => true,
+    };
+    if !ended {
+        return step.suspend();
+    }
+    let coroutine = task.coroutine.take();
+    drop(coroutine);
+    // SAFETY: the coroutine is gone.
+    let registered = task.cell.home().local().and_then(|s| unsafe { s.retire(&task.cell) });
+    drop(step);
+    if let Some(registered) = registered {
+        // SAFETY: it is the registry's, and there is no result.
+        unsafe { registered.finish() }
+    }
+}
+
+/// A task's own request to be cancelled, without a message.
+pub fn cancel(task: &TaskRef) -> bool {
+    task.cancel(CancelledError::default())
+}
+
+impl fmt::Debug for Post {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Post")
+    }
+}
+
+/// Polls once, as a foreign task that nobody runs; true if the future waits.
+pub fn is_pending<F: Future>(future: Pin<&mut F>) -> bool {
+    future.poll(&mut Context::from_waker(Waker::noop())).is_pending()
+}
+
+/// What the threads of a model share.
+pub fn leak<T>(shared: T) -> &'static T {
+    Box::leak(Box::new(shared))
+}

@@ -1,0 +1,44 @@
+//! Models of `Barrier`: the last to arrive finds all the others.
+#![cfg(loom)]
+
+use asyncio_core::{
+    Error,
+    model::{Loop, cancel, check, is_pending, leak},
+};
+use asyncio_locks::Barrier;
+use loom::{future::block_on, thread};
+use std::{cell::RefCell, rc::Rc};
+
+#[test]
+fn two_threads_meet() {
+    check(&["barrier_joined_last"], 3, || {
+        let barrier: &Barrier = leak(Barrier::new(2).unwrap());
+        let other = thread::spawn(|| block_on(barrier.wait()).unwrap());
+        let ours = block_on(barrier.wait()).unwrap();
+        assert_eq!(ours + other.join().unwrap(), 1, "one is the first, one the last");
+        assert_eq!(barrier.n_waiting(), 0, "it is ready for the next filling");
+    });
+}
+
+/// A party is cancelled while the last one arrives: it is cancelled, and the barrier is not broken.
+#[test]
+fn arrival_against_wait_against_cancel() {
+    check(&["wake_overwrites_cancel"], 3, || {
+        let barrier: &Barrier = leak(Barrier::new(2).unwrap());
+        let (tasks, outcome) = (Loop::new(), Rc::new(RefCell::new(None)));
+        let result = outcome.clone();
+        let party = tasks.spawn(async move {
+            let outcome = barrier.wait().await;
+            *result.borrow_mut() = Some(outcome);
+        });
+        tasks.turn();
+        // It does not wait for another, should the first have left already.
+        let other = thread::spawn(|| drop(is_pending(std::pin::pin!(barrier.wait()))));
+        assert!(cancel(&party));
+        tasks.run();
+        other.join().unwrap();
+        let outcome = outcome.take();
+        assert!(matches!(outcome, Some(Err(Error::Cancelled(_)))), "{outcome:?}");
+        assert!(!barrier.broken() && barrier.n_waiting() == 0, "{barrier:?}");
+    });
+}

@@ -1,0 +1,50 @@
+//! Models of `Event`: whoever waits hears of a set.
+#![cfg(loom)]
+
+use asyncio_core::{
+    Error,
+    model::{Loop, cancel, check, leak},
+};
+use asyncio_locks::Event;
+use loom::{future::block_on, thread};
+use std::{cell::RefCell, rc::Rc};
+
+#[test]
+fn a_wait_meets_a_set() {
+    check(&["event_not_looked_at_again"], 3, || {
+        let event: &Event = leak(Event::new());
+        let setter = thread::spawn(|| event.set());
+        block_on(event.wait()).unwrap();
+        assert!(event.is_set());
+        setter.join().unwrap();
+    });
+}
+
+/// Whoever is cancelled before it runs again is cancelled, though the event was set meanwhile; who
+/// waits beside it hears of the set, though it is taken back at once.
+#[test]
+fn set_against_cancel_against_await() {
+    check(&["wake_overwrites_cancel"], 3, || {
+        let event: &Event = leak(Event::new());
+        let (tasks, outcomes) = (Loop::new(), Rc::new(RefCell::new([None, None])));
+        let spawn = |place: usize| {
+            let outcomes = outcomes.clone();
+            tasks.spawn(async move {
+                let outcome = event.wait().await;
+                outcomes.borrow_mut()[place] = Some(outcome);
+            })
+        };
+        let (first, _second) = (spawn(0), spawn(1));
+        tasks.turn();
+        let setter = thread::spawn(|| {
+            event.set();
+            event.clear();
+        });
+        assert!(cancel(&first));
+        tasks.run();
+        setter.join().unwrap();
+        let outcomes = outcomes.take();
+        let expected = matches!(outcomes, [Some(Err(Error::Cancelled(_))), Some(Ok(()))]);
+        assert!(expected, "{outcomes:?}");
+    });
+}

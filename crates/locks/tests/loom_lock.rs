@@ -1,0 +1,71 @@
+//! Models of `Lock`: nobody is inside beside another, and no turn is lost.
+#![cfg(loom)]
+
+use asyncio_core::{
+    Error,
+    model::{Loop, cancel, check, is_pending, leak},
+    sync::{AtomicBool, Ordering},
+};
+use asyncio_locks::Lock;
+use loom::{future::block_on, thread};
+use std::{cell::RefCell, rc::Rc};
+
+#[test]
+fn two_threads_are_never_inside_together() {
+    check(&["lock_taken_twice", "lock_queues_unseen"], 3, || {
+        let (lock, inside): &(Lock, AtomicBool) = leak(Default::default());
+        let enter = || {
+            let guard = block_on(lock.acquire()).unwrap();
+            assert!(!inside.swap(true, Ordering::AcqRel), "somebody is inside already");
+            inside.store(false, Ordering::Release);
+            drop(guard);
+        };
+        let other = thread::spawn(enter);
+        enter();
+        other.join().unwrap();
+        assert!(!lock.locked() && lock.try_acquire().is_some(), "the lock is free in the end");
+    });
+}
+
+/// The first in line gives up while the lock is released: the second has it.
+#[test]
+fn a_woken_waiter_that_is_dropped_passes_its_turn_on() {
+    check(&["lock_left_unseen"], 3, || {
+        let lock: &Lock<u32> = leak(Lock::new(0));
+        let guard = lock.try_acquire().unwrap();
+        let (mut first, mut second) = (Box::pin(lock.acquire()), Box::pin(lock.acquire()));
+        assert!(is_pending(first.as_mut()) && is_pending(second.as_mut()));
+        let holder = thread::spawn(move || drop(guard));
+        drop(first);
+        *block_on(second).unwrap() += 1;
+        holder.join().unwrap();
+        assert_eq!(lock.try_acquire().map(|n| *n), Some(1));
+    });
+}
+
+/// The first in line is cancelled while the lock is released, before it is woken or after: it takes
+/// nothing, and the second has the lock.
+#[test]
+fn release_against_acquire_against_cancel() {
+    check(&["wake_overwrites_cancel"], 3, || {
+        let lock: &Lock = leak(Lock::new(()));
+        let guard = lock.try_acquire().unwrap();
+        let (tasks, outcomes) = (Loop::new(), Rc::new(RefCell::new(Vec::new())));
+        let spawn = || {
+            let outcomes = outcomes.clone();
+            tasks.spawn(async move {
+                let outcome = lock.acquire().await.map(drop);
+                outcomes.borrow_mut().push(outcome);
+            })
+        };
+        let (first, _second) = (spawn(), spawn());
+        tasks.turn();
+        let holder = thread::spawn(move || drop(guard));
+        assert!(cancel(&first));
+        tasks.run();
+        holder.join().unwrap();
+        let outcomes = outcomes.take();
+        assert!(matches!(&outcomes[..], [Err(Error::Cancelled(_)), Ok(())]), "{outcomes:?}");
+        assert!(lock.try_acquire().is_some(), "the lock is free in the end");
+    });
+}

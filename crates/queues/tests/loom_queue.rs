@@ -1,0 +1,128 @@
+//! Models of `Queue`: no item is lost or doubled, and nobody sleeps while there is something to do.
+#![cfg(loom)]
+
+use asyncio_core::{
+    Error, Result,
+    model::{Loop, cancel, check, is_pending, leak},
+};
+use asyncio_queues::{PutError, Queue};
+use loom::{future::block_on, thread};
+use std::{cell::RefCell, rc::Rc};
+
+#[test]
+fn a_get_meets_a_put() {
+    check(&["queue_get_joined_late"], 3, || {
+        let queue: &Queue<u32> = leak(Queue::new(1));
+        let producer = thread::spawn(|| queue.put_nowait(7).unwrap());
+        assert_eq!(block_on(queue.get()).unwrap(), 7);
+        producer.join().unwrap();
+        assert!(queue.empty());
+    });
+}
+
+#[test]
+fn a_put_meets_a_get() {
+    check(&["queue_put_joined_late"], 3, || {
+        let queue: &Queue<u32> = leak(Queue::new(1));
+        queue.put_nowait(1).unwrap();
+        let consumer = thread::spawn(|| queue.get_nowait().unwrap());
+        block_on(queue.put(2)).unwrap();
+        assert_eq!((consumer.join().unwrap(), queue.get_nowait().unwrap()), (1, 2));
+    });
+}
+
+#[test]
+fn a_join_meets_the_last_task_done() {
+    check(&["queue_join_joined_late"], 3, || {
+        let queue: &Queue<u32> = leak(Queue::new(0));
+        queue.put_nowait(1).unwrap();
+        let worker = thread::spawn(|| {
+            queue.get_nowait().unwrap();
+            queue.task_done().unwrap();
+        });
+        block_on(queue.join()).unwrap();
+        assert!(queue.empty(), "the work is done when the wait ends");
+        worker.join().unwrap();
+    });
+}
+
+/// Whoever waits when a queue is shut down, or comes later, learns of it; what is in it comes first.
+#[test]
+fn shutdown_during_a_get() {
+    check(&["queue_shut_down_last"], 3, || {
+        let queue: &Queue<u32> = leak(Queue::new(0));
+        let closer = thread::spawn(|| {
+            queue.put_nowait(1).unwrap();
+            queue.shutdown(false);
+        });
+        assert_eq!(block_on(queue.get()).unwrap(), 1);
+        assert!(matches!(block_on(queue.get()), Err(Error::QueueShutDown(_))));
+        closer.join().unwrap();
+    });
+}
+
+#[test]
+fn shutdown_during_a_put() {
+    check(&["queue_shut_down_last"], 3, || {
+        let queue: &Queue<u32> = leak(Queue::new(1));
+        queue.put_nowait(1).unwrap();
+        let closer = thread::spawn(|| queue.shutdown(false));
+        let refused = block_on(queue.put(2));
+        assert!(matches!(refused, Err(PutError::ShutDown(2))), "the item comes back: {refused:?}");
+        closer.join().unwrap();
+        assert_eq!(queue.get_nowait().unwrap(), 1);
+    });
+}
+
+/// One of two consumers is cancelled while two threads put an item each: it takes none, and the other
+/// gets both.
+#[test]
+fn two_producers_and_a_cancelled_consumer() {
+    check(&["cancel_overwrites_wake", "wake_overwrites_cancel"], 3, || {
+        let queue: &Queue<u32> = leak(Queue::new(0));
+        let (tasks, cancelled) = (Loop::new(), Rc::new(RefCell::new(None)));
+        let outcome = cancelled.clone();
+        let first = tasks.spawn(async move {
+            let got = queue.get().await;
+            *outcome.borrow_mut() = Some(got);
+        });
+        tasks.spawn(async move {
+            let got = [queue.get().await.unwrap(), queue.get().await.unwrap()];
+            assert_eq!(got.iter().sum::<u32>(), 3, "each item came once");
+        });
+        tasks.turn();
+        let producers = [1, 2].map(|n| thread::spawn(move || queue.put_nowait(n).unwrap()));
+        assert!(cancel(&first));
+        tasks.run();
+        producers.into_iter().for_each(|producer| producer.join().unwrap());
+        let outcome: Option<Result<u32>> = cancelled.take();
+        assert!(matches!(outcome, Some(Err(Error::Cancelled(_)))), "{outcome:?}");
+    });
+}
+
+#[test]
+fn a_woken_consumer_that_is_dropped_passes_the_item_on() {
+    check(&["queue_getter_left_unseen"], 3, || {
+        let queue: &Queue<u32> = leak(Queue::new(0));
+        let (mut first, mut second) = (Box::pin(queue.get()), Box::pin(queue.get()));
+        assert!(is_pending(first.as_mut()) && is_pending(second.as_mut()));
+        let producer = thread::spawn(|| queue.put_nowait(7).unwrap());
+        drop(first);
+        assert_eq!(block_on(second).unwrap(), 7);
+        producer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_woken_producer_that_is_dropped_passes_the_place_on() {
+    check(&["queue_putter_left_unseen"], 3, || {
+        let queue: &Queue<u32> = leak(Queue::new(1));
+        queue.put_nowait(1).unwrap();
+        let (mut first, mut second) = (Box::pin(queue.put(2)), Box::pin(queue.put(3)));
+        assert!(is_pending(first.as_mut()) && is_pending(second.as_mut()));
+        let consumer = thread::spawn(|| queue.get_nowait().unwrap());
+        drop(first);
+        block_on(second).unwrap();
+        assert_eq!((consumer.join().unwrap(), queue.get_nowait().unwrap()), (1, 3));
+    });
+}
