@@ -43,6 +43,12 @@ stops![
     task_group,
     context_manager,
     generator,
+    lock,
+    event,
+    semaphore,
+    condition,
+    producer_consumer,
+    priority_queue,
     to_thread,
     echo_server,
 ];
