@@ -1,6 +1,6 @@
 //! What is measured. Each contestant does the same work, and says how many operations it did.
 
-use asyncio::{Lock, Queue};
+use asyncio::{Lock, Queue, Semaphore};
 use std::{future::Future, rc::Rc, sync::Arc, time::Duration};
 
 /// A piece of work, done by ours, by tokio's current-thread runtime and by smol's `LocalExecutor`.
@@ -49,6 +49,30 @@ pub(crate) fn all() -> Vec<Workload> {
             contestants: vec![|| ours(lock_asyncio()), || tokios(lock_tokio())],
         },
         Workload {
+            name: "line",
+            what: "lock, 100 tasks in line, one yield inside",
+            operations: 100 * TURNS,
+            contestants: vec![|| ours(line_asyncio()), || tokios(line_tokio())],
+        },
+        Workload {
+            name: "semaphore",
+            what: "semaphore, uncontended",
+            operations: LOCKS,
+            contestants: vec![|| ours(semaphore_asyncio()), || tokios(semaphore_tokio())],
+        },
+        Workload {
+            name: "queue",
+            what: "queue, put and get in one task",
+            operations: LOCKS,
+            contestants: vec![|| ours(queue_asyncio()), || tokios(queue_tokio())],
+        },
+        Workload {
+            name: "bounded",
+            what: "queue of 64, one producer, one consumer",
+            operations: LOCKS,
+            contestants: vec![|| ours(bounded_asyncio()), || tokios(bounded_tokio())],
+        },
+        Workload {
             name: "timeout",
             what: "timeout around one yield",
             operations: TIMEOUTS,
@@ -62,6 +86,7 @@ const BATCHES: usize = 100;
 const YIELDS: usize = 2_000;
 const ROUND_TRIPS: usize = 100_000;
 const LOCKS: usize = 500_000;
+const TURNS: usize = 1_000;
 const TIMEOUTS: usize = 200_000;
 
 fn ours(main: impl Future<Output = asyncio::Result<usize>> + 'static) -> usize {
@@ -251,6 +276,122 @@ async fn lock_tokio() -> usize {
         *lock.lock().await += 1;
     }
     *lock.lock().await
+}
+
+async fn line_asyncio() -> asyncio::Result<usize> {
+    let lock = Rc::new(Lock::new(0usize));
+    let tasks: Vec<_> = (0..100)
+        .map(|_| {
+            let lock = lock.clone();
+            asyncio::create_task(async move {
+                for _ in 0..TURNS {
+                    let mut count = lock.acquire().await?;
+                    asyncio::sleep(Duration::ZERO).await?;
+                    *count += 1;
+                }
+                Ok(())
+            })
+        })
+        .collect();
+    asyncio::gather(tasks).await?;
+    Ok(*lock.acquire().await?)
+}
+
+async fn line_tokio() -> usize {
+    let lock = Arc::new(tokio::sync::Mutex::new(0usize));
+    let tasks: Vec<_> = (0..100)
+        .map(|_| {
+            let lock = lock.clone();
+            tokio::task::spawn_local(async move {
+                for _ in 0..TURNS {
+                    let mut count = lock.lock().await;
+                    tokio::task::yield_now().await;
+                    *count += 1;
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        let _ = task.await;
+    }
+    *lock.lock().await
+}
+
+async fn semaphore_asyncio() -> asyncio::Result<usize> {
+    let semaphore = Semaphore::new(3);
+    let mut done = 0;
+    for _ in 0..LOCKS {
+        let permit = semaphore.acquire().await?;
+        done += 1;
+        drop(permit);
+    }
+    Ok(done)
+}
+
+async fn semaphore_tokio() -> usize {
+    let semaphore = tokio::sync::Semaphore::new(3);
+    let mut done = 0;
+    for _ in 0..LOCKS {
+        let permit = semaphore.acquire().await;
+        done += usize::from(permit.is_ok());
+        drop(permit);
+    }
+    done
+}
+
+async fn queue_asyncio() -> asyncio::Result<usize> {
+    let queue = Queue::new(64);
+    let mut done = 0;
+    for n in 0..LOCKS {
+        queue.put(n).await?;
+        done += usize::from(queue.get().await? == n);
+    }
+    Ok(done)
+}
+
+async fn queue_tokio() -> usize {
+    let (sender, mut receiver) = tokio::sync::mpsc::channel::<usize>(64);
+    let mut done = 0;
+    for n in 0..LOCKS {
+        if sender.send(n).await.is_ok() {
+            done += usize::from(receiver.recv().await == Some(n));
+        }
+    }
+    done
+}
+
+async fn bounded_asyncio() -> asyncio::Result<usize> {
+    let queue = Rc::new(Queue::new(64));
+    let ours = queue.clone();
+    let producer = asyncio::create_task(async move {
+        for n in 0..LOCKS {
+            ours.put(n).await?;
+        }
+        Ok(())
+    });
+    let mut done = 0;
+    for n in 0..LOCKS {
+        done += usize::from(queue.get().await? == n);
+    }
+    producer.await?;
+    Ok(done)
+}
+
+async fn bounded_tokio() -> usize {
+    let (sender, mut receiver) = tokio::sync::mpsc::channel::<usize>(64);
+    let producer = tokio::task::spawn_local(async move {
+        for n in 0..LOCKS {
+            if sender.send(n).await.is_err() {
+                return;
+            }
+        }
+    });
+    let mut done = 0;
+    for n in 0..LOCKS {
+        done += usize::from(receiver.recv().await == Some(n));
+    }
+    let _ = producer.await;
+    done
 }
 
 async fn timeout_asyncio() -> asyncio::Result<usize> {
