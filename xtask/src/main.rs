@@ -1,5 +1,6 @@
 //! The build tool of the workspace: `cargo xtask help` says what it can do.
 
+mod alone;
 mod bench;
 mod ci;
 mod conformance;

@@ -33,6 +33,11 @@ impl Workspace {
         self.program("rustup".into(), "rustup", args)
     }
 
+    /// A run of another program; `args` are separated by spaces.
+    pub(crate) fn tool(&self, program: &str, args: &str) -> Run {
+        self.program(program.into(), program, args)
+    }
+
     /// A directory beside the ordinary build products, for builds with other flags: they would
     /// otherwise evict each other.
     pub(crate) fn target(&self, name: &str) -> PathBuf {
