@@ -52,8 +52,9 @@ pub(super) fn versions_stand_in_the_workspace(tree: &Tree, findings: &mut Findin
             // A path without a version is left out of a package, so a crate may test itself with what
             // is built on it.
             let text = manifest.text.lines().nth(dependency.index).unwrap_or_default();
-            let is_path_alone = dependency.is_dev && text.contains("= { path = \"../");
-            if !dependency.is_inherited && !(is_path_alone && !text.contains("version")) {
+            let is_path = dependency.is_dev && text.contains("= { path = \"../");
+            let is_path_alone = is_path && !text.contains("version");
+            if !dependency.is_inherited && !is_path_alone {
                 let what = format!("`{}` is not taken from the workspace", dependency.name);
                 findings.add(&manifest.path, dependency.index, what);
             }
