@@ -11,11 +11,7 @@
 //! are plain loads and stores; only another thread's wake-up is atomic, and goes through the loop's
 //! mail. That halves the cost of a yield, and a task whose loop is closed leaves nothing behind.
 
-use crate::{
-    cell::TaskCell,
-    home::Mail,
-    sync::Ordering,
-};
+use crate::{cell::TaskCell, home::Mail, sync::Ordering};
 use std::{
     fmt,
     mem::ManuallyDrop,
