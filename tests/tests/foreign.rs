@@ -758,3 +758,28 @@ fn a_task_in_a_foreign_future_is_told_to_be_so() {
     let Err(Error::Deadlock(report)) = outcome else { panic!("{outcome:?}") };
     assert!(report.tasks()[1].starts_with("lost: in a future of another library"), "{report}");
 }
+
+#[test]
+fn a_scope_that_was_moved_with_a_leaf_inside_still_gives_way() {
+    run(async {
+        let scope = create_task(async {
+            let mut scope = Box::pin(cancellable(async {
+                sleep(MS).await?;
+                pending::<Result<()>>().await
+            }));
+            assert!(poll_once(&mut scope).await.is_none());
+            Ok(scope)
+        })
+        .await?;
+        let task = create_task(async move {
+            let outcome = scope.await;
+            sleep(MS).await?;
+            Ok(cancelled(&outcome))
+        });
+        sleep(5 * MS).await?;
+        assert_eq!(task.wait_site().map(|site| site.what()), Some("cancellable"));
+        task.cancel();
+        assert!(task.await?);
+        Ok(())
+    });
+}

@@ -5,6 +5,8 @@
 
 use crate::{
     Result,
+    home::Place,
+    slots::Key,
     wait::{Resume, Wait, with_current},
     wait_site::WaitSite,
 };
@@ -23,7 +25,8 @@ pin_project! {
         #[pin]
         body: Option<F>,
         site: WaitSite,
-        // Leaves and scopes of ours that are suspended inside.
+        // The task that polls, and how many leaves and scopes of ours are suspended inside, in it.
+        task: Option<(Place, Key)>,
         inside: u32,
         wait: Wait,
     }
@@ -57,7 +60,7 @@ where
 impl<F> Scope<F> {
     /// The scope of `body`, whose foreign waits are reported as `site`.
     pub fn new(body: F, site: WaitSite) -> Scope<F> {
-        Scope { body: Some(body), site, inside: 0, wait: Wait::new() }
+        Scope { body: Some(body), site, task: None, inside: 0, wait: Wait::new() }
     }
 }
 
@@ -74,6 +77,13 @@ impl<F: Future<Output = Result<T>>, T> Future for Scope<F> {
         }
         let body = this.body.as_mut().as_pin_mut().expect("a scope is not polled after its end");
         let armed = || with_current(|cell| cell.map(|cell| cell.armed()));
+        let task =
+            with_current(|cell| cell.and_then(|c| Some((c.home().place(), c.current_key()?))));
+        if *this.task != task {
+            // Moved here: what waits inside has to do so again in this task.
+            *this.task = task;
+            *this.inside = 0;
+        }
         let before = armed();
         let outcome = body.poll(cx);
         let after = armed();
