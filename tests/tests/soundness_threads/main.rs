@@ -283,7 +283,7 @@ fn handles_are_cloned_and_dropped_on_several_threads_while_tasks_finish() {
                     match n % 4 {
                         0 => drop(task.await?),
                         1 => drop(task),
-                        2 => std::mem::forget(task.name()),
+                        2 => drop(task.name()),
                         _ => sleep(Duration::ZERO).await?,
                     }
                 }
