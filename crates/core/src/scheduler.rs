@@ -355,11 +355,6 @@ impl Scheduler {
         self.take_callback(key).is_some()
     }
 
-    /// Whether the callback is still to run.
-    pub fn is_parked(&self, parked: Parked) -> bool {
-        self.callbacks.borrow().contains(parked.key)
-    }
-
     /// Taken out first and dropped by the caller: what a callback holds may come back here.
     fn take_callback(&self, key: Key) -> Option<Callback> {
         self.callbacks.borrow_mut().take(key)
