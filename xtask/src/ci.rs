@@ -177,7 +177,7 @@ fn crates(workspace: &Workspace) -> TaskResult {
 
 fn portable(workspace: &Workspace) -> TaskResult {
     done([test_runner(workspace)
-        .args(["-p", "asyncio-loop", "-p", "asyncio-tests"])
+        .args(["-p", "asyncio-loop", "-p", "asyncio-sockets", "-p", "asyncio-tests"])
         .flags("RUSTFLAGS", "--cfg asyncio_portable_poller")
         .target_dir(workspace.target("portable"))])
 }

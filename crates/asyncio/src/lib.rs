@@ -223,6 +223,7 @@
 //! |---|---|---|
 //! | `locks` | yes | [`Lock`], [`Event`], [`Condition`], [`Semaphore`], [`BoundedSemaphore`], [`Barrier`] |
 //! | `queues` | yes | [`Queue`], [`PriorityQueue`], [`LifoQueue`] |
+//! | `sockets` | yes | [`sock_recv`] and its like, [`socket::Socket`], [`Address`] |
 //! | `macros` | yes | [`#[asyncio::main]`](macro@main), [`#[asyncio::test]`](macro@test) |
 //! | `anyhow`, `eyre` | no | `From<Error>` for the error type of that crate |
 //!
@@ -245,11 +246,18 @@ pub use asyncio_loop::{
 // unix_events: the numbers of signals
 pub use asyncio_loop::signals;
 
-// The socket operations of the loop, and the sockets they work on
-pub use asyncio_loop::{
-    Address, Domain, Protocol, Socket, ToAddress, Type, sock_accept, sock_connect, sock_recv,
-    sock_recv_into, sock_recvfrom, sock_recvfrom_into, sock_sendall, sock_sendto,
+// The socket operations of the loop
+#[cfg(feature = "sockets")]
+pub use asyncio_sockets::{
+    Address, ToAddress, sock_accept, sock_connect, sock_recv, sock_recv_into, sock_recvfrom,
+    sock_recvfrom_into, sock_sendall, sock_sendto,
 };
+
+/// Sockets, and the words in which they are described (Python's module `socket`).
+#[cfg(feature = "sockets")]
+pub mod socket {
+    pub use asyncio_sockets::{Domain, Protocol, Socket, Type};
+}
 
 // coroutines, and what Python has in its grammar
 pub use asyncio_core::AsyncContextManager;

@@ -1,4 +1,4 @@
-//! asyncio's event loop for Unix: poller, executor, signals, sockets, `Runner` and `run`.
+//! asyncio's event loop for Unix: poller, executor, signals, `Runner` and `run`.
 //!
 //! Mirrors `asyncio.base_events`, `selector_events`, `unix_events` and `runners`, and the functions
 //! of `events`: [`run`], [`Runner`], [`EventLoop`], [`get_running_loop`] and its like.
@@ -37,22 +37,18 @@
 //! run, the loop asks the system for I/O not in every iteration but at least every 50 µs.
 //! After `fork` nothing is promised in the child.
 
-mod address;
 mod base_events;
 mod events;
 mod executor;
 mod inbox;
 mod log;
-mod resolver;
 mod runners;
 mod selector;
 pub mod signals;
-pub mod sockets;
 #[cfg(test)]
 mod test_loop;
 mod watchers;
 
-pub use address::{Address, Target, ToAddress};
 pub use base_events::{
     Calls, EventLoop, EventLoopBuilder, ExceptionHandler, ShutdownAsyncgens,
     ShutdownDefaultExecutor, TaskFactory, eager_task_factory,
@@ -60,7 +56,3 @@ pub use base_events::{
 pub use events::{LoopHandle, get_event_loop, get_running_loop, new_event_loop, set_event_loop};
 pub use executor::{ThreadPoolExecutor, ThreadPoolExecutorBuilder};
 pub use runners::{Runner, THREAD_JOIN_TIMEOUT, run};
-pub use sockets::{
-    Domain, Protocol, Socket, Type, sock_accept, sock_connect, sock_recv, sock_recv_into,
-    sock_recvfrom, sock_recvfrom_into, sock_sendall, sock_sendto,
-};

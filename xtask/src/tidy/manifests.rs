@@ -12,9 +12,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("loop", &["core", "future", "task"]),
     ("locks", &["core"]),
     ("queues", &["core", "locks"]),
-    ("transports", &["core", "future", "task"]),
-    ("streams", &["core", "future", "task", "transports"]),
-    ("subprocess", &["core", "future", "task", "transports", "streams"]),
+    ("sockets", &["core"]),
+    ("transports", &["core", "future", "task", "sockets"]),
+    ("streams", &["core", "future", "task", "sockets", "transports"]),
+    ("subprocess", &["core", "future", "task", "sockets", "transports", "streams"]),
     ("macros", &[]),
 ];
 /// It may depend on every crate.

@@ -38,8 +38,8 @@
 
 use crate::stage::{MS, expect};
 use asyncio::{
-    Address, Domain, Socket, TaskGroup, Type, prelude::*, sock_accept, sock_connect, sock_recv,
-    sock_sendall,
+    Address, TaskGroup, prelude::*, sock_accept, sock_connect, sock_recv, sock_sendall,
+    socket::{Domain, Socket, Type},
 };
 
 pub const TITLE: &str = "An echo server: several clients at once, over sockets by hand";

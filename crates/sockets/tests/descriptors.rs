@@ -1,7 +1,8 @@
 //! Which descriptors a loop has open; in a process of its own, where nobody else opens any.
 #![cfg(target_os = "linux")]
 
-use asyncio_loop::{Domain, Socket, Type, new_event_loop, sock_recv, sock_sendall};
+use asyncio_loop::new_event_loop;
+use asyncio_sockets::{Domain, Socket, Type, sock_recv, sock_sendall};
 
 /// The numbers that are open.
 fn open() -> Vec<String> {

@@ -1,7 +1,7 @@
 //! Letting in: `sock_accept`.
 
-use super::Socket;
 use crate::address::Address;
+use crate::socket::Socket;
 use asyncio_core::{
     Result,
     source::{Direction, Turn},

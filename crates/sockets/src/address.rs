@@ -11,7 +11,7 @@ use std::{
 /// The address of a socket of any family: an IP address with a port, or a path.
 ///
 /// ```
-/// use asyncio_loop::Address;
+/// use asyncio_sockets::Address;
 /// let address = Address::from(([127, 0, 0, 1], 8888));
 /// assert_eq!(address.to_string(), "127.0.0.1:8888");
 /// assert_eq!(address.as_inet().unwrap().port(), 8888);

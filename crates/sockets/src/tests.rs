@@ -1,9 +1,19 @@
 //! The operations on real sockets, in real tasks. Streams and datagrams have files of their own.
 
 use super::*;
-use crate::{EventLoop, new_event_loop};
+use asyncio_core::{Error, Result};
+use asyncio_loop::{EventLoop, get_running_loop, new_event_loop};
 use asyncio_task::{Task, create_task, sleep};
-use std::{future::Future, rc::Rc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    io,
+    net::Shutdown,
+    os::{fd::OwnedFd, unix::net::UnixDatagram},
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 mod connections;
 mod datagrams;
@@ -209,11 +219,11 @@ fn debug_mode_refuses_a_blocking_socket() {
         let (one, other) = pair();
         sock_sendall(&other, b"x").await?;
         one.get_ref().set_nonblocking(false)?;
-        crate::get_running_loop()?.set_debug(true);
+        get_running_loop()?.set_debug(true);
         let error = sock_recv(&one, 1).await.unwrap_err();
         assert!(matches!(&error, Error::Value(_)), "{error:?}");
         assert_eq!(error.to_string(), "sock_recv: the socket must be non-blocking");
-        crate::get_running_loop()?.set_debug(false);
+        get_running_loop()?.set_debug(false);
         assert_eq!(sock_recv(&one, 1).await?, "x");
         Ok(())
     });

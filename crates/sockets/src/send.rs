@@ -1,7 +1,7 @@
 //! What goes out: `sock_sendall`, `sock_sendto`.
 
-use super::{Socket, connect::Destination};
 use crate::address::ToAddress;
+use crate::{connect::Destination, socket::Socket};
 use asyncio_core::{
     Result,
     source::{Direction, Turn},

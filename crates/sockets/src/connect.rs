@@ -1,9 +1,10 @@
 //! Going out: `sock_connect`.
 
-use super::{Described, Socket, in_call, of_call};
 use crate::{
     address::{Address, Resolved, ToAddress},
+    errors::{Described, in_call, of_call},
     resolver::Lookup,
+    socket::Socket,
 };
 use asyncio_core::{
     Error, Result,
@@ -21,7 +22,7 @@ use std::{
 
 /// Where an operation goes: an address that is known, or is being looked up.
 #[derive(Debug)]
-pub(super) enum Destination {
+pub(crate) enum Destination {
     Known(Address),
     LookUp(Lookup),
     /// What was said is no address; the error is taken by the first poll.
@@ -29,7 +30,7 @@ pub(super) enum Destination {
 }
 
 impl Destination {
-    pub(super) fn new(address: impl ToAddress, socket: &Socket, site: WaitSite) -> Destination {
+    pub(crate) fn new(address: impl ToAddress, socket: &Socket, site: WaitSite) -> Destination {
         match address.to_target().resolve(socket.domain) {
             Ok(Resolved::Address(address)) => Destination::Known(address),
             Ok(Resolved::Name(host, port)) => {
@@ -39,7 +40,7 @@ impl Destination {
         }
     }
 
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, site: WaitSite) -> Poll<Result<&SockAddr>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, site: WaitSite) -> Poll<Result<&SockAddr>> {
         if let Destination::LookUp(lookup) = self {
             match ready!(Pin::new(lookup).poll(cx)) {
                 Ok(address) => *self = Destination::Known(address),

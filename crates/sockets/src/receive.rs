@@ -1,7 +1,7 @@
 //! What comes in: `sock_recv`, `sock_recv_into`, `sock_recvfrom`, `sock_recvfrom_into`.
 
-use super::Socket;
 use crate::address::Address;
+use crate::socket::Socket;
 use asyncio_core::{
     Error, Result,
     source::{Direction, Turn},

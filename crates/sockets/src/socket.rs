@@ -1,65 +1,16 @@
-//! Sockets by hand: [`Socket`], and the `sock_*` operations on it (asyncio's low-level socket API).
-//!
-//! A [`Socket`] is a system socket in non-blocking mode with its [`Source`]: it becomes known to the
-//! loop at its first wait, once, and is forgotten when it is dropped. The operations try first, and
-//! wait only if the system says that they would block. Several may wait on one socket; in each
-//! direction they are served in the order in which they came.
-//!
-//! ```
-//! use asyncio_loop::{Domain, Socket, Type, new_event_loop};
-//! use asyncio_loop::{sock_accept, sock_connect, sock_recv, sock_sendall};
-//!
-//! let event_loop = new_event_loop()?;
-//! event_loop.run_until_complete(async {
-//!     let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-//!     listener.bind(("127.0.0.1", 0))?;
-//!     listener.listen(100)?;
-//!
-//!     let client = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-//!     sock_connect(&client, listener.local_addr()?).await?;
-//!     let (server, address) = sock_accept(&listener).await?;
-//!     assert_eq!(address, client.local_addr()?);
-//!
-//!     sock_sendall(&client, b"hello").await?;
-//!     assert_eq!(sock_recv(&server, 1024).await?, "hello");
-//!     asyncio_core::Result::Ok(())
-//! })?;
-//! event_loop.close()?;
-//! # Ok::<(), asyncio_core::Error>(())
-//! ```
-//!
-//! # Cancellation
-//! An operation that is cancelled while it waits has done nothing: what has arrived is left to the
-//! next one, and no connection is lost. Only [`sock_sendall`] may have done a part of its work; how
-//! much, [`SockSendall::sent`] tells.
-//!
-//! # Differences from asyncio
-//! A socket that is used by a transport has been given to it, so there is nothing to refuse. A
-//! second operation in the same direction waits for the first, where asyncio's would replace it.
+//! [`Socket`]: a system socket in non-blocking mode that its loop knows.
 
-mod accept;
-mod connect;
-mod receive;
-mod send;
-#[cfg(test)]
-mod tests;
-
-pub use accept::{SockAccept, sock_accept};
-pub use connect::{SockConnect, sock_connect};
-pub use receive::{
-    SockRecv, SockRecvInto, SockRecvfrom, SockRecvfromInto, sock_recv, sock_recv_into,
-    sock_recvfrom, sock_recvfrom_into,
+use crate::{
+    address::{self, Address, Resolved, ToAddress},
+    errors::{Described, in_call, of_call},
 };
-pub use send::{SockSendall, SockSendto, sock_sendall, sock_sendto};
-pub use socket2::{Domain, Protocol, Type};
-
-use crate::address::{self, Address, Resolved, ToAddress};
 use asyncio_core::{
     Error, Result,
     home::entered,
     source::{Direction, Source, Turn},
     wait_site::WaitSite,
 };
+use socket2::{Domain, Protocol, Type};
 use std::{
     fmt, io,
     net::Shutdown,
@@ -77,10 +28,10 @@ use std::{
 /// loop; but once one has waited, the others have to be in the same loop, until that is closed.
 /// Dropping it closes it.
 pub struct Socket {
-    source: Source<socket2::Socket>,
-    domain: Domain,
+    pub(crate) source: Source<socket2::Socket>,
+    pub(crate) domain: Domain,
     /// Whether it is a stream of bytes, of which a short read or write tells that it would block.
-    is_stream: bool,
+    pub(crate) is_stream: bool,
 }
 
 impl Socket {
@@ -120,7 +71,7 @@ impl Socket {
         Ok(Socket::of(io, domain, kind == Type::STREAM))
     }
 
-    fn of(io: socket2::Socket, domain: Domain, is_stream: bool) -> Socket {
+    pub(crate) fn of(io: socket2::Socket, domain: Domain, is_stream: bool) -> Socket {
         Socket { source: Source::new(io), domain, is_stream }
     }
 
@@ -197,7 +148,7 @@ impl Socket {
     }
 
     /// Does `operation` as soon as it does not block; `what` an operation's error is about is `site`.
-    fn poll_io<R>(
+    pub(crate) fn poll_io<R>(
         &self,
         cx: &mut Context<'_>,
         turn: &mut Turn,
@@ -219,42 +170,6 @@ impl Socket {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(in_call(site.what(), error))),
         }
-    }
-}
-
-/// The error of a wait, with the function that waited; a cancellation as it is.
-fn in_call(what: &str, error: Error) -> Error {
-    match error {
-        Error::Runtime(error) => Error::runtime(format!("{what}: {error}")),
-        other => other,
-    }
-}
-
-/// A system error with the function that it comes from. The kind stays, and the error itself is the
-/// source.
-fn of_call(what: &'static str) -> impl FnOnce(io::Error) -> io::Error {
-    move |error| {
-        let text = format!("{what}: {error}");
-        io::Error::new(error.kind(), Described { text, error })
-    }
-}
-
-/// A system error with a text that tells more.
-#[derive(Debug)]
-struct Described {
-    text: String,
-    error: io::Error,
-}
-
-impl fmt::Display for Described {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl std::error::Error for Described {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.error)
     }
 }
 

@@ -1,0 +1,60 @@
+//! asyncio's low-level sockets: [`Socket`], the `sock_*` operations on it, addresses and names.
+//!
+//! A [`Socket`] is a system socket in non-blocking mode with its [`Source`](asyncio_core::source::Source): it becomes known to the
+//! loop at its first wait, once, and is forgotten when it is dropped. The operations try first, and
+//! wait only if the system says that they would block. Several may wait on one socket; in each
+//! direction they are served in the order in which they came.
+//!
+//! ```
+//! use asyncio_loop::new_event_loop;
+//! use asyncio_sockets::{Domain, Socket, Type, sock_accept, sock_connect, sock_recv, sock_sendall};
+//!
+//! let event_loop = new_event_loop()?;
+//! event_loop.run_until_complete(async {
+//!     let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+//!     listener.bind(("127.0.0.1", 0))?;
+//!     listener.listen(100)?;
+//!
+//!     let client = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+//!     sock_connect(&client, listener.local_addr()?).await?;
+//!     let (server, address) = sock_accept(&listener).await?;
+//!     assert_eq!(address, client.local_addr()?);
+//!
+//!     sock_sendall(&client, b"hello").await?;
+//!     assert_eq!(sock_recv(&server, 1024).await?, "hello");
+//!     asyncio_core::Result::Ok(())
+//! })?;
+//! event_loop.close()?;
+//! # Ok::<(), asyncio_core::Error>(())
+//! ```
+//!
+//! # Cancellation
+//! An operation that is cancelled while it waits has done nothing: what has arrived is left to the
+//! next one, and no connection is lost. Only [`sock_sendall`] may have done a part of its work; how
+//! much, [`SockSendall::sent`] tells.
+//!
+//! # Differences from asyncio
+//! A socket that is used by a transport has been given to it, so there is nothing to refuse. A
+//! second operation in the same direction waits for the first, where asyncio's would replace it.
+
+mod accept;
+mod address;
+mod connect;
+mod errors;
+mod receive;
+mod resolver;
+mod send;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+pub use accept::{SockAccept, sock_accept};
+pub use address::{Address, Target, ToAddress};
+pub use connect::{SockConnect, sock_connect};
+pub use receive::{
+    SockRecv, SockRecvInto, SockRecvfrom, SockRecvfromInto, sock_recv, sock_recv_into,
+    sock_recvfrom, sock_recvfrom_into,
+};
+pub use send::{SockSendall, SockSendto, sock_sendall, sock_sendto};
+pub use socket::Socket;
+pub use socket2::{Domain, Protocol, Type};
