@@ -22,7 +22,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     sync::{Arc, mpsc},
-    task::{Poll, Waker},
+    task::{Context, Poll, Wake, Waker},
     thread,
     time::Duration,
 };
@@ -782,4 +782,33 @@ fn a_scope_that_was_moved_with_a_leaf_inside_still_gives_way() {
         assert!(task.await?);
         Ok(())
     });
+}
+
+/// A waker that owns a future, and sets its result when it is dropped.
+struct Sets(Future<u32>);
+
+impl Wake for Sets {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Sets {
+    fn drop(&mut self) {
+        let _ = self.0.set_result(1);
+    }
+}
+
+#[test]
+fn what_a_former_waker_owned_may_use_the_future() {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut future = Future::new();
+        let waker = Waker::from(Arc::new(Sets(future.clone())));
+        assert!(Pin::new(&mut future).poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(waker);
+        // The last of the first waker goes here, outside of the future's lock.
+        assert!(Pin::new(&mut future).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        sender.send(future.result())
+    });
+    let result = receiver.recv_timeout(Duration::from_secs(30)).expect("the second poll hangs");
+    assert_eq!(result.unwrap(), 1);
 }

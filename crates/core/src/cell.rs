@@ -375,7 +375,8 @@ impl TaskCell {
     /// Puts another waiter in the place of one.
     pub fn replace_listener(&self, number: u32, waiter: Waiter) {
         if let Some(affine) = self.affine() {
-            affine.listeners.borrow_mut().replace(number, waiter);
+            let replaced = affine.listeners.borrow_mut().replace(number, waiter);
+            drop(replaced);
         }
     }
 

@@ -38,10 +38,11 @@
 //!     type Output = Result<()>;
 //!     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
 //!         let this = &mut *self;
+//!         let mut former = None; // Before the guard, so that it is dropped after it.
 //!         let mut state = this.door.0.lock();
 //!         if this.wait.is_armed() {
 //!             let waiter = &mut state.1;
-//!             match this.wait.poll(cx, this.site, || None, |new| *waiter = Some(new)) {
+//!             match this.wait.poll(cx, this.site, || None, |new| former = waiter.replace(new)) {
 //!                 Resume::Pending => return Poll::Pending,
 //!                 Resume::Woken => {}
 //!                 Resume::Cancelled { error, .. } => return Poll::Ready(Err(error)),

@@ -90,16 +90,15 @@ impl Listeners {
         number
     }
 
-    /// Puts `waiter` in the place of entry `number`.
-    pub fn replace(&mut self, number: u32, waiter: Waiter) {
+    /// Puts `waiter` in the place of entry `number`, which is handed out, to be dropped without the
+    /// list's lock.
+    pub fn replace(&mut self, number: u32, waiter: Waiter) -> Option<Listener> {
         let place = match (&mut self.first, &mut self.rest) {
             (first @ Some(_), _) if self.number == number => Some(first),
             (_, Some(rest)) => rest.find(number).map(|place| &mut rest.entries[place].1),
             _ => None,
         };
-        if let Some(place) = place {
-            *place = Some(Listener::Waiter(waiter));
-        }
+        place?.replace(Listener::Waiter(waiter))
     }
 
     /// Takes entry `number` out.

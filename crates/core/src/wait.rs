@@ -58,7 +58,7 @@ pub(crate) struct OtherWait {
     /// In which task, if in one of ours.
     armed: OnceLock<Armed>,
     state: AtomicU64,
-    waker: Mutex<Waker>,
+    waker: Waker,
     message: Mutex<CancelledError>,
 }
 
@@ -67,7 +67,7 @@ impl OtherWait {
         Arc::new(OtherWait {
             armed: OnceLock::new(),
             state: AtomicU64::new(state),
-            waker: Mutex::new(waker.clone()),
+            waker: waker.clone(),
             message: Mutex::new(CancelledError::default()),
         })
     }
@@ -85,8 +85,7 @@ impl OtherWait {
         *self.message.lock() = error;
         let cancelled = self.leave_waiting(CANCELLED);
         if cancelled {
-            let waker = self.waker.lock().clone();
-            waker.wake();
+            self.waker.wake_by_ref();
         }
         cancelled
     }
@@ -140,7 +139,7 @@ impl Waiter {
             Kind::Other(wait) => {
                 let woken = wait.leave_waiting(WOKEN);
                 if woken {
-                    wakers.0.push(wait.waker.lock().clone());
+                    wakers.0.push(wait.waker.clone());
                 }
                 woken
             }
@@ -341,9 +340,10 @@ impl Wait {
 
     /// How the wait stands, for a leaf that is polled while it is armed.
     ///
-    /// If the leaf was moved to another task since, the wait is armed again there, and `replace`
-    /// gets the new waiter in place of the old. The caller holds the lock under which wake-ups are
-    /// given, so that none falls between the two.
+    /// If the leaf was moved to another task since, or is polled with another waker, the wait is armed
+    /// again there, and `replace` gets the new waiter in place of the old. The caller holds the lock
+    /// under which wake-ups are given, so that none falls between the two. It drops the old waiter
+    /// without the lock: that may drop a foreign waker, and with it whatever the waker owns.
     #[inline(always)]
     pub fn poll(
         &mut self,
@@ -398,7 +398,7 @@ impl Wait {
                 Resume::Woken
             }
             (None, _) => {
-                // Another task polls now.
+                // Another task polls now, or with another waker.
                 if self.disarm() {
                     return Resume::Woken;
                 }
@@ -434,8 +434,12 @@ impl Wait {
                     (None, None) => None,
                     _ => return (None, None),
                 };
-                wait.renew(cx.waker());
-                (Some(wait.state.load(Ordering::Acquire)), thrown)
+                match wait.state.load(Ordering::Acquire) {
+                    WAITING if thrown.is_none() && !wait.waker.will_wake(cx.waker()) => {
+                        (None, None)
+                    }
+                    state => (Some(state), thrown),
+                }
             }
             _ => (None, None),
         }
@@ -505,16 +509,6 @@ impl Armed {
         let there = move || _ = here();
         let _ = self.place.send(Mail::Quiet(Box::new(there)));
         false
-    }
-}
-
-impl OtherWait {
-    /// The leaf was polled with this waker: it is the one to call.
-    fn renew(&self, waker: &Waker) {
-        let mut current = self.waker.lock();
-        if !current.will_wake(waker) {
-            current.clone_from(waker);
-        }
     }
 }
 

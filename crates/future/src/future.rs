@@ -332,6 +332,8 @@ impl<T> Future<T> {
     ) -> Poll<Result<T>> {
         let inner = &self.inner;
         let Awaiting { wait, number } = &mut self.awaiting;
+        // Before the guard, so that it is dropped after it: with it may go a foreign waker.
+        let mut spent = None;
         let mut state = inner.head.lock();
         if matches!(state.stage, Stage::Pending) {
             let site = inner.head.site();
@@ -344,11 +346,13 @@ impl<T> Future<T> {
                 }
                 return Poll::Pending;
             }
-            let replace = |waiter| state.listeners.replace(*number, waiter);
+            let replace = |waiter| spent = state.listeners.replace(*number, waiter);
             return match wait.poll(cx, site, target, replace) {
                 Resume::Pending | Resume::Woken => Poll::Pending,
                 Resume::Cancelled { error, .. } => {
-                    state.listeners.remove(*number);
+                    let removed = state.listeners.remove(*number);
+                    drop(state);
+                    drop(removed);
                     Poll::Ready(Err(error))
                 }
             };
@@ -388,7 +392,8 @@ impl<T> Clone for Future<T> {
 impl<T> Drop for Future<T> {
     fn drop(&mut self) {
         if self.awaiting.wait.is_armed() {
-            self.inner.head.lock().listeners.remove(self.awaiting.number);
+            let listener = self.inner.head.lock().listeners.remove(self.awaiting.number);
+            drop(listener);
         }
     }
 }

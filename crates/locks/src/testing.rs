@@ -7,8 +7,11 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
+        mpsc,
     },
     task::{Context, Poll, Wake, Waker},
+    thread,
+    time::Duration,
 };
 
 #[derive(Default)]
@@ -73,6 +76,30 @@ where
         let waker = Waker::from(count.clone());
         Tester { future, count, waker, seen: 0 }
     }
+}
+
+struct Owner<T>(#[allow(dead_code)] T);
+
+impl<T: Send + Sync> Wake for Owner<T> {
+    fn wake(self: Arc<Self>) {}
+}
+
+/// Polls `future` with a waker that owns `owned`, as does that of an executor whose tasks live in
+/// their wakers. Then twice with another: by the second time `owned` is gone.
+pub(crate) fn poll_with_another_waker<T: Send + 'static>(
+    future: impl Future<Output = T> + Send + 'static,
+    owned: impl Send + Sync + 'static,
+) -> Poll<T> {
+    let (sender, receiver) = mpsc::channel();
+    let mut future = Box::pin(future);
+    let waker = Waker::from(Arc::new(Owner(owned)));
+    assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    drop(waker);
+    thread::spawn(move || {
+        assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        sender.send(future.as_mut().poll(&mut Context::from_waker(Waker::noop())))
+    });
+    receiver.recv_timeout(Duration::from_secs(30)).expect("the second poll hangs")
 }
 
 /// A generator of pseudorandom numbers (xorshift), so that a run can be repeated from its seed.

@@ -216,14 +216,17 @@ pub struct NextCompleted<T> {
 
 impl<T: 'static> NextCompleted<T> {
     fn poll_child(&mut self, cx: &mut Context<'_>) -> Poll<Result<Child<T>>> {
-        let mut wakers = Wakers::new();
+        let (mut wakers, mut gone) = (Wakers::new(), VecDeque::new());
         let mut state = self.state.lock();
         if self.wait.is_armed() {
             let State { line, done, .. } = &mut *state;
             // Nobody is put into another's place: one that was moved to another task queues again,
             // or looks again, since what is there may have been meant for it.
             let replace = |waiter: Waiter| match done.is_empty() {
-                true => line.push_back(waiter),
+                true => {
+                    (*line, gone) = std::mem::take(line).into_iter().partition(Waiter::is_waiting);
+                    line.push_back(waiter);
+                }
                 false => _ = waiter.wake(&mut wakers),
             };
             match self.wait.poll(cx, self.site, || None, replace) {

@@ -1,7 +1,7 @@
 //! Queues under foreign executors. Their behaviour in tasks of a loop is tested with the loop.
 
 use super::*;
-use crate::testing::{Random, tester};
+use crate::testing::{Random, poll_with_another_waker, tester};
 use futures_lite::future::{block_on, poll_once, yield_now};
 use std::{
     rc::Rc,
@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex as StdMutex,
         atomic::{AtomicUsize, Ordering},
     },
+    task::Poll,
     thread,
 };
 
@@ -443,4 +444,18 @@ fn stress_no_item_is_lost_or_doubled() {
         arrived.dedup();
         assert_eq!(arrived.len(), count, "an item arrived twice");
     }
+}
+
+/// What a waker owned is dropped when the queue is not locked: here it locks it.
+#[test]
+fn what_a_former_waker_owned_may_use_the_queue() {
+    struct PutsOne(&'static Queue<u32>);
+    impl Drop for PutsOne {
+        fn drop(&mut self) {
+            let _ = self.0.put_nowait(1);
+        }
+    }
+    let queue: &Queue<u32> = Box::leak(Box::new(Queue::new(0)));
+    let got = poll_with_another_waker(queue.get(), PutsOne(queue));
+    assert!(matches!(got, Poll::Ready(Ok(1))), "{got:?}");
 }
