@@ -90,6 +90,7 @@ pub mod home;
 pub mod listeners;
 #[cfg(loom)]
 pub mod model;
+pub mod resident;
 pub mod scheduler;
 pub mod scope;
 mod slots;

@@ -13,6 +13,7 @@ use crate::{
     exception::{ExceptionContext, Level, log},
     home::{LoopRef, Mail},
     listeners::Parked,
+    resident::Residents,
     slots::{Key, Slots},
     source::Sources,
     task_ref::TaskRef,
@@ -31,10 +32,12 @@ use std::{
 };
 
 /// A step that is ready to run.
-enum Entry {
+pub(crate) enum Entry {
     /// It is not done, so the registry keeps it; it is here once, and runs only from here.
     Task(NonNull<TaskCell>),
     Callback(Key),
+    /// News for the attendant of a source.
+    Source(Key),
 }
 
 /// What a loop is doing.
@@ -65,6 +68,7 @@ pub struct Scheduler {
     sequence: Cell<u64>,
     current: Cell<Option<NonNull<TaskCell>>>,
     pub(crate) sources: RefCell<Sources>,
+    pub(crate) residents: RefCell<Residents>,
     /// Jobs, children and promises that will come back from outside of the loop.
     pub(crate) outstanding: Cell<usize>,
     pub(crate) exception_handler: RefCell<Option<ExceptionHandler>>,
@@ -104,6 +108,7 @@ impl Scheduler {
             sequence: Cell::new(1),
             current: Cell::new(None),
             sources: RefCell::new(Sources::new()),
+            residents: RefCell::new(Residents::new()),
             outstanding: Cell::new(0),
             exception_handler: RefCell::new(None),
             event_loop: RefCell::new(None),
@@ -163,7 +168,8 @@ impl Scheduler {
         // Every task has ended: what stands in the queue names none.
         self.ready.borrow_mut().clear();
         let callbacks = self.callbacks.borrow_mut().drain();
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(callbacks))) {
+        let residents = self.residents.borrow_mut().drain();
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop((callbacks, residents)))) {
             let report = ExceptionContext::new("Exception in the drop of a callback");
             report.with_exception(Error::from_panic(panic)).report(Some(home));
         }
@@ -360,6 +366,10 @@ impl Scheduler {
         self.callbacks.borrow_mut().take(key)
     }
 
+    pub(crate) fn push(&self, entry: Entry) {
+        self.ready.borrow_mut().push_back(entry);
+    }
+
     /// Appends a task to the ready queue.
     #[inline]
     pub(crate) fn push_task(&self, task: NonNull<TaskCell>) {
@@ -416,6 +426,7 @@ impl Scheduler {
                     None
                 }
                 Some(Entry::Callback(key)) => self.run_callback(key),
+                Some(Entry::Source(key)) => self.run_attendant(key),
                 None => break,
             };
             if let Some(started) = started {

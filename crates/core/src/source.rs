@@ -21,12 +21,13 @@
 use crate::{
     Error, Result,
     home::{LoopRef, Mail, entered},
-    scheduler::Scheduler,
+    scheduler::{Entry as Step, Scheduler},
     slots::{Key, Slots},
     sync::Mutex,
     wait::{Resume, Wait, Wakers},
     wait_site::WaitSite,
 };
+use attendant::Attendant;
 use line::Line;
 // std's own: a driver is a trait object, which loom's `Arc` cannot hold, and no model has one.
 use std::{
@@ -40,6 +41,7 @@ use std::{
     task::{Context, Poll},
 };
 
+mod attendant;
 mod line;
 #[cfg(test)]
 mod tests;
@@ -100,6 +102,7 @@ struct Entry {
     hangup: bool,
     read: Line,
     write: Line,
+    attendant: Option<Attendant>,
 }
 
 impl Entry {
@@ -167,6 +170,9 @@ impl Scheduler {
         if readiness.writable {
             entry.write.become_ready(&mut wakers);
         }
+        if entry.attendant.as_mut().is_some_and(|attendant| attendant.hear(readiness)) {
+            self.push(Step::Source(key));
+        }
         true
     }
 
@@ -178,7 +184,9 @@ impl Scheduler {
     /// Whether somebody waits for a source, so that I/O could still wake the loop.
     pub fn is_waiting_for_io(&self) -> bool {
         let sources = self.sources.borrow();
-        sources.entries.values().any(|e| e.read.is_waited_for() || e.write.is_waited_for())
+        sources.entries.values().any(|entry| {
+            entry.attendant.is_some() || entry.read.is_waited_for() || entry.write.is_waited_for()
+        })
     }
 
     fn add_source(&self, fd: BorrowedFd<'_>) -> Result<(Key, Weak<dyn Driver>)> {
@@ -187,7 +195,8 @@ impl Scheduler {
             return Err(Error::runtime("the event loop has no selector"));
         };
         let descriptor = fd.as_raw_fd();
-        let entry = Entry { descriptor, hangup: false, read: Line::new(), write: Line::new() };
+        let (read, write) = (Line::new(), Line::new());
+        let entry = Entry { descriptor, hangup: false, read, write, attendant: None };
         let key = self.sources.borrow_mut().entries.insert(entry);
         if let Err(error) = driver.register(fd, key) {
             drop(self.sources.borrow_mut().entries.remove(key));

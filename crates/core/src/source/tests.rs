@@ -14,12 +14,15 @@ use std::{
     os::unix::net::UnixStream,
     panic::Location,
     ptr::NonNull,
+    rc::Rc,
     sync::{
         Mutex as StdMutex,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Wake, Waker},
 };
+
+mod attendants;
 
 /// Mail to any loop of this test process is kept here, with the number of the loop.
 static MAIL: StdMutex<Vec<(u64, Mail)>> = StdMutex::new(Vec::new());

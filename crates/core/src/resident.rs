@@ -1,0 +1,159 @@
+//! [`Resident`]: a value that lives in a loop, behind a handle that may go anywhere.
+//!
+//! Transports, servers and child processes belong to their loop: they may hold what cannot be sent to
+//! another thread, live until they are over whoever still has a handle, and are dropped with the loop,
+//! on its thread. What a program holds of them is a `Resident`: two words, `Copy`, `Send` and `Sync`.
+//!
+//! ```
+//! use asyncio_core::home::entered;
+//! use std::{cell::Cell, rc::Rc};
+//! # fn example() -> asyncio_core::Result<()> {
+//! let scheduler = entered().expect("in a loop");
+//! let count = scheduler.house(Rc::new(Cell::new(1)))?;
+//! count.with(|count| count.set(2));
+//! assert_eq!(count.get().unwrap().get(), 2);
+//! count.leave();
+//! assert!(count.get().is_none());
+//! # Ok(())
+//! # }
+//! ```
+
+use crate::{
+    Result,
+    home::{LoopRef, Mail},
+    scheduler::Scheduler,
+    slots::{Key, Slots},
+};
+use std::{any::Any, fmt, marker::PhantomData, rc::Rc};
+
+/// The values of one loop.
+pub(crate) type Residents = Slots<Rc<dyn Any>>;
+
+/// A handle of a value that lives in a loop; see the [module](self).
+pub struct Resident<T> {
+    home: LoopRef,
+    key: Key,
+    value: PhantomData<fn() -> T>,
+}
+
+impl Scheduler {
+    /// Takes a value into the loop, until it [leaves](Resident::leave) or the loop is closed.
+    ///
+    /// # Errors
+    /// `Runtime` if the loop is closed.
+    pub fn house<T: 'static>(&self, value: Rc<T>) -> Result<Resident<T>> {
+        let home = self.check_open()?;
+        let key = self.residents.borrow_mut().insert(value);
+        Ok(Resident { home, key, value: PhantomData })
+    }
+}
+
+impl<T: 'static> Resident<T> {
+    /// The value; `None` if it left, if its loop is closed, or off the loop's thread.
+    pub fn get(self) -> Option<Rc<T>> {
+        let value = self.home.local()?.residents.borrow().get(self.key)?.clone();
+        value.downcast().ok()
+    }
+
+    /// Calls `f` with the value, if there is one here.
+    pub fn with<R>(self, f: impl FnOnce(&T) -> R) -> Option<R> {
+        self.get().map(|value| f(&value))
+    }
+
+    /// Takes the value out of the loop, on the loop's thread.
+    pub fn leave(self) -> Option<Rc<T>> {
+        let value = self.home.local()?.residents.borrow_mut().remove(self.key)?;
+        value.downcast().ok()
+    }
+
+    /// Calls `f` with the value: now on the loop's thread; from another one as a step of the loop,
+    /// soon. Nothing happens if the value is gone.
+    pub fn send(self, f: impl FnOnce(&T) + Send + 'static) {
+        if self.home.is_local() {
+            self.with(f);
+        } else {
+            let call = move || {
+                self.with(f);
+                Ok(())
+            };
+            let _ = self.home.send(Mail::Call(Box::new(call)));
+        }
+    }
+
+    /// The loop in which it lives.
+    pub fn home(self) -> LoopRef {
+        self.home
+    }
+}
+
+impl<T> Clone for Resident<T> {
+    fn clone(&self) -> Resident<T> {
+        *self
+    }
+}
+
+impl<T> Copy for Resident<T> {}
+
+impl<T> PartialEq for Resident<T> {
+    fn eq(&self, other: &Resident<T>) -> bool {
+        self.home == other.home && self.key == other.key
+    }
+}
+
+impl<T> Eq for Resident<T> {}
+
+impl<T> fmt::Debug for Resident<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resident").field("loop", &self.home).field("key", &self.key).finish()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::home::{LoopRef, Remote};
+    use std::cell::Cell;
+
+    struct Nobody;
+
+    impl Remote for Nobody {
+        fn push(&self, _: u64, mail: Mail) -> Result<(), Mail> {
+            Err(mail)
+        }
+        fn as_any(&self) -> &dyn Any {
+            self
+        }
+    }
+
+    #[test]
+    fn a_resident_is_found_until_it_leaves() {
+        let home = LoopRef::open(false, || Box::new(Nobody));
+        let scheduler = home.local().unwrap();
+        let one = scheduler.house(Rc::new(Cell::new(1))).unwrap();
+        let two = scheduler.house(Rc::new(Cell::new(2))).unwrap();
+        one.send(|value| value.set(3));
+        assert_eq!(one.leave().unwrap().get(), 3);
+        assert!(one.get().is_none());
+        assert_eq!(two.get().unwrap().get(), 2);
+        assert!(std::thread::spawn(move || two.get().is_none()).join().unwrap());
+        scheduler.close().unwrap();
+    }
+
+    #[test]
+    fn what_is_left_is_dropped_with_the_loop_and_may_not_come_back() {
+        struct Returns(LoopRef, Rc<Cell<bool>>);
+        impl Drop for Returns {
+            fn drop(&mut self) {
+                let scheduler = self.0.local().expect("still there");
+                self.1.set(scheduler.house(Rc::new(1)).is_err());
+            }
+        }
+        let home = LoopRef::open(false, || Box::new(Nobody));
+        let refused = Rc::new(Cell::new(false));
+        let scheduler = home.local().unwrap();
+        let resident = scheduler.house(Rc::new(Returns(home, refused.clone()))).unwrap();
+        scheduler.close().unwrap();
+        assert!(refused.get());
+        assert!(resident.get().is_none());
+    }
+}

@@ -1,0 +1,68 @@
+//! Attendants.
+
+use super::*;
+use std::cell::Cell;
+
+type Heard = Rc<RefCell<Vec<Readiness>>>;
+
+fn attended(bench: &Bench) -> (Source<UnixStream>, UnixStream, Heard) {
+    let (source, theirs) = pair();
+    let heard = Heard::default();
+    let (into, _entered) = (heard.clone(), bench.home.enter());
+    source.attend(Rc::new(move |news| into.borrow_mut().push(news))).unwrap();
+    (source, theirs, heard)
+}
+
+#[test]
+fn an_attendant_hears_the_news_of_an_iteration_in_one_step() {
+    let bench = Bench::new();
+    let (source, _theirs, heard) = attended(&bench);
+    bench.event(&source, true, false, false);
+    bench.event(&source, false, true, true);
+    assert!(heard.borrow().is_empty(), "only as a step");
+    assert_eq!(bench.scheduler().run_ready(), 1);
+    assert_eq!(*heard.borrow(), [Readiness { readable: true, writable: true, hangup: true }]);
+    assert_eq!(bench.scheduler().run_ready(), 0);
+}
+
+#[test]
+fn an_attendant_that_asks_is_called_again() {
+    let bench = Bench::new();
+    let (source, _theirs, heard) = attended(&bench);
+    let readable = Readiness { readable: true, ..Readiness::default() };
+    source.attend_again(readable);
+    source.attend_again(readable);
+    assert_eq!(bench.scheduler().run_ready(), 1);
+    assert_eq!(heard.borrow().len(), 1);
+}
+
+#[test]
+fn an_attendant_is_gone_with_its_source_also_if_it_had_news() {
+    let bench = Bench::new();
+    let (source, _theirs, heard) = attended(&bench);
+    bench.event(&source, true, false, false);
+    drop(source);
+    assert_eq!(Rc::strong_count(&heard), 1);
+    bench.scheduler().run_ready();
+    assert!(heard.borrow().is_empty());
+}
+
+#[test]
+fn an_attendant_that_panics_is_called_the_next_time() {
+    let bench = Bench::new();
+    let (source, _theirs) = pair();
+    let calls = Rc::new(Cell::new(0));
+    let counting = calls.clone();
+    let _entered = bench.home.enter();
+    bench.scheduler().exception_handler.replace(Some(Rc::new(|_| {})));
+    let panics = move |_| {
+        counting.set(counting.get() + 1);
+        panic!("in an attendant");
+    };
+    source.attend(Rc::new(panics)).unwrap();
+    for _ in 0..2 {
+        bench.event(&source, true, false, false);
+        bench.scheduler().run_ready();
+    }
+    assert_eq!(calls.get(), 2);
+}
