@@ -1,0 +1,3 @@
+//! asyncio's streams: `open_connection`, `start_server`, `StreamReader`, `StreamWriter`.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,309 @@
+//! [`Connection`]: the part of a stream transport that lives in the loop.
+//!
+//! It is made, told its protocol, and *started*, which takes effect in the next iteration: then the
+//! protocol's `connection_made` is called, and the descriptor attended to. From there on it is driven
+//! by the news of its [`Source`] and by its handles. It ends in one way, *lost*: `connection_lost` is
+//! called as a step of its own, and then everything is let go.
+//!
+//! ```text
+//!           close() and nothing buffered, force_close()
+//!   open ────────────────────────────────────────────────► losing ─► lost
+//!     │ close()                 all sent, force_close()      ▲    (a step)
+//!     └──────────► closing ──────────────────────────────────┘
+//! ```
+//!
+//! How it reads is in [`reading`], how it writes in [`writing`].
+
+use crate::{
+    extra_info::Names,
+    io::Io,
+    slot::{Calls, Event, in_use},
+    transport::{Shared, Transport},
+};
+use asyncio_core::{
+    Error, Result,
+    context::current_values,
+    exception::{Level, log},
+    home::entered,
+    resident::Resident,
+    scheduler::Scheduler,
+    source::{Readiness, Source},
+};
+use asyncio_future::Future;
+use std::{
+    any::Any,
+    cell::{Cell, OnceCell, RefCell},
+    io,
+    panic::{AssertUnwindSafe, Location, catch_unwind},
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+mod reading;
+mod writing;
+
+pub use writing::LOG_THRESHOLD_FOR_CONNLOST_WRITES;
+
+/// What kind of thing a connection is, where it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A socket: both directions.
+    Socket,
+    /// The end of a pipe to read from.
+    ReadPipe,
+    /// The end of a pipe to write to; whether it becomes readable when nobody reads it any more.
+    WritePipe { tells_the_end: bool },
+}
+
+/// A stream transport, in the loop.
+pub(crate) struct Connection {
+    kind: Kind,
+    handle: OnceCell<Transport>,
+    /// Taken out when the connection is lost, which closes it.
+    source: RefCell<Option<Rc<Source<Io>>>>,
+    /// Taken out likewise.
+    protocol: RefCell<Option<Rc<dyn Calls>>>,
+    /// Whether a callback of the protocol runs.
+    calling: Cell<bool>,
+    reading: reading::State,
+    writing: writing::State,
+    /// Called when the connection is lost, after the protocol: the server counts.
+    on_lost: RefCell<Option<Box<dyn FnOnce()>>>,
+}
+
+impl Connection {
+    /// A connection with its protocol in the loop that runs in this thread. It does nothing until it
+    /// is [started](Connection::start).
+    ///
+    /// # Errors
+    /// `Runtime` if no loop runs, or it is being closed.
+    pub(crate) fn open(
+        io: Io,
+        kind: Kind,
+        names: Names,
+        protocol: Rc<dyn Calls>,
+    ) -> Result<Transport> {
+        let scheduler = entered().ok_or_else(|| Error::runtime("no running event loop"))?;
+        let connection = Rc::new(Connection {
+            kind,
+            handle: OnceCell::new(),
+            source: RefCell::new(Some(Rc::new(Source::new(io)))),
+            protocol: RefCell::new(Some(protocol)),
+            calling: Cell::new(false),
+            reading: reading::State::default(),
+            writing: writing::State::new(),
+            on_lost: RefCell::new(None),
+        });
+        let resident = scheduler.house(connection.clone())?;
+        let closing = AtomicBool::new(false);
+        let handle = Transport(Arc::new(Shared { resident, closing, names }));
+        Ok(connection.handle.get_or_init(|| handle).clone())
+    }
+
+    /// In the next iteration, and in this order: calls `connection_made`, begins to read, and gives
+    /// `made` its result.
+    #[track_caller]
+    pub(crate) fn start(&self, made: Option<Future<()>>) {
+        self.soon(move |connection| {
+            connection.call(Event::Made, "connection_made");
+            if let Err(error) = connection.attend() {
+                connection.fatal(error, "Cannot watch the descriptor of a transport");
+            }
+            if let Some(made) = made {
+                // Cancelled by now, perhaps.
+                let _ = made.set_result(());
+            }
+        });
+    }
+
+    /// Has the connection called with the news of its descriptor.
+    fn attend(&self) -> Result<()> {
+        let Some(source) = self.source() else { return Ok(()) };
+        if self.is_losing() {
+            return Ok(());
+        }
+        let resident = self.resident();
+        source.attend(Rc::new(move |news: Readiness| {
+            if let Some(connection) = resident.get() {
+                connection.hear(news);
+            }
+        }))
+    }
+
+    fn hear(&self, news: Readiness) {
+        if news.readable {
+            match self.kind {
+                Kind::WritePipe { tells_the_end } if tells_the_end => self.reader_is_gone(),
+                Kind::WritePipe { .. } => {}
+                Kind::Socket | Kind::ReadPipe => self.read_ready(),
+            }
+        }
+        if news.writable {
+            self.write_ready();
+        }
+    }
+
+    /// The handle of this connection.
+    pub(crate) fn handle(&self) -> &Transport {
+        self.handle.get().expect("set when the connection is opened")
+    }
+
+    fn resident(&self) -> Resident<Connection> {
+        self.handle().0.resident
+    }
+
+    /// What is read and written, until the connection is lost.
+    pub(crate) fn source(&self) -> Option<Rc<Source<Io>>> {
+        self.source.borrow().clone()
+    }
+
+    /// Sets what is called when the connection is lost.
+    pub(crate) fn on_lost(&self, f: impl FnOnce() + 'static) {
+        self.on_lost.replace(Some(Box::new(f)));
+    }
+
+    /// Calls `f` in the next iteration, if the connection is still there.
+    #[track_caller]
+    fn soon(&self, f: impl FnOnce(&Connection) + 'static) {
+        let resident = self.resident();
+        let Some(scheduler) = resident.home().local() else { return };
+        call_soon(scheduler, move || {
+            if let Some(connection) = resident.get() {
+                f(&connection);
+            }
+        });
+    }
+}
+
+/// `call_soon`, of a loop that is open or else does nothing any more.
+#[track_caller]
+pub(crate) fn call_soon(scheduler: &Scheduler, f: impl FnOnce() + 'static) {
+    let call = move || {
+        f();
+        Ok(())
+    };
+    let _ = scheduler.call_soon(call, current_values(), Location::caller());
+}
+
+/// The protocol.
+impl Connection {
+    pub(crate) fn set_protocol(&self, protocol: Rc<dyn Calls>) {
+        let replaced = self.protocol.replace(Some(protocol));
+        drop(replaced);
+    }
+
+    /// The `RefCell` of the protocol.
+    pub(crate) fn protocol(&self) -> Option<Rc<dyn Any>> {
+        Some(self.protocol.borrow().as_ref()?.protocol())
+    }
+
+    fn calls(&self) -> Option<Rc<dyn Calls>> {
+        self.protocol.borrow().clone()
+    }
+
+    /// Makes a call to the protocol, and afterwards those that were called for meanwhile.
+    fn during_call<R>(&self, call: impl FnOnce(&dyn Calls, &Transport) -> R) -> Option<Result<R>> {
+        let calls = self.calls()?;
+        let outer = self.calling.replace(true);
+        let outcome = catch_unwind(AssertUnwindSafe(|| call(&*calls, self.handle())));
+        self.calling.set(outer);
+        if !outer {
+            self.announce();
+        }
+        Some(outcome.map_err(Error::from_panic))
+    }
+
+    /// Tells the protocol of an event, and gives its answer.
+    fn tell(&self, event: Event) -> Result<bool> {
+        match self.during_call(|calls, handle| calls.tell(handle, event)) {
+            Some(Ok(Ok(answer))) => Ok(answer),
+            Some(Ok(Err(_event))) => Err(in_use()),
+            Some(Err(panic)) => Err(panic),
+            None => Ok(false),
+        }
+    }
+
+    /// Tells the protocol of an event that has no answer and that goes on whatever happens.
+    fn call(&self, event: Event, callback: &str) {
+        if let Err(error) = self.tell(event) {
+            let message = format!("Exception in callback protocol.{callback}()");
+            self.report(message, error);
+        }
+    }
+
+    fn report(&self, message: String, error: Error) {
+        asyncio_core::exception::ExceptionContext::new(message)
+            .with_exception(error)
+            .report(Some(self.resident().home()));
+    }
+}
+
+/// The end.
+impl Connection {
+    /// See [`Transport::close`].
+    pub(crate) fn close(&self) {
+        if self.set_closing() {
+            return;
+        }
+        if self.buffered() == 0 {
+            self.lose(None);
+        }
+    }
+
+    /// Ends it without sending what is buffered; [`Transport::abort`] without an error.
+    pub(crate) fn force_close(&self, error: Option<Error>) {
+        if self.is_losing() {
+            return;
+        }
+        self.set_closing();
+        self.discard(error.as_ref());
+        self.lose(error);
+    }
+
+    /// Ends it because of an error: one of the system goes to the protocol alone, any other to the
+    /// exception handler as well.
+    fn fatal(&self, error: Error, message: &str) {
+        match &error {
+            Error::Io(_) if entered().is_some_and(Scheduler::debug) => {
+                log(Level::Info, &format!("{:?}: {message}: {error}", self.handle()));
+            }
+            Error::Io(_) => {}
+            _ => self.report(message.to_owned(), error.clone()),
+        }
+        self.force_close(Some(error));
+    }
+
+    /// Whether it was closed, before it is now.
+    fn set_closing(&self) -> bool {
+        self.handle().0.closing.swap(true, Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.handle().is_closing()
+    }
+
+    /// Tells the protocol, in a step of its own, and lets everything go.
+    fn lose(&self, error: Option<Error>) {
+        if self.writing.count_loss() == 0 {
+            self.soon(move |connection| connection.lost(error));
+        }
+    }
+
+    /// The last step. Nothing is called after it.
+    fn lost(&self, error: Option<Error>) {
+        self.call(Event::Lost(error), "connection_lost");
+        let let_go = (self.source.take(), self.protocol.take(), self.resident().leave());
+        if let Some(on_lost) = self.on_lost.take() {
+            on_lost();
+        }
+        drop(let_go);
+    }
+}
+
+/// Whether an operation is to be tried again, later or at once.
+fn would_block(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}

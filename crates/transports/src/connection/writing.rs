@@ -1,0 +1,265 @@
+//! How a connection writes: at once, as far as the system takes it; the rest stays in a buffer, and
+//! the protocol is told above the high-water mark, and at the low one.
+
+use super::{Connection, Event, Kind, would_block};
+use crate::{io::Io, transport::HIGH_WATER};
+use asyncio_core::{
+    Error, Result,
+    exception::{Level, log},
+};
+use asyncio_future::Future;
+use bytes::{Buf, BytesMut};
+use std::{
+    cell::{Cell, RefCell},
+    io::{self, IoSlice},
+};
+
+/// From this many writes to a lost connection on, each is worth a warning.
+pub const LOG_THRESHOLD_FOR_CONNLOST_WRITES: u32 = 5;
+
+pub(super) struct State {
+    buffer: RefCell<BytesMut>,
+    low: Cell<usize>,
+    high: Cell<usize>,
+    /// Whether the protocol should have paused, and whether it was told.
+    paused: Cell<bool>,
+    told: Cell<bool>,
+    /// Whether nothing more will be written.
+    ended: Cell<bool>,
+    /// Zero as long as the connection is not being lost; then how often it was written to, and more.
+    losses: Cell<u32>,
+    /// Who writes around the buffer, and waits until it is empty.
+    emptied: RefCell<Option<Future<()>>>,
+}
+
+impl State {
+    pub(super) fn new() -> State {
+        State {
+            buffer: RefCell::new(BytesMut::new()),
+            low: Cell::new(HIGH_WATER / 4),
+            high: Cell::new(HIGH_WATER),
+            paused: Cell::new(false),
+            told: Cell::new(false),
+            ended: Cell::new(false),
+            losses: Cell::new(0),
+            emptied: RefCell::new(None),
+        }
+    }
+
+    /// Counts something that makes or meets a loss, and tells how many there were.
+    pub(super) fn count_loss(&self) -> u32 {
+        self.losses.replace(self.losses.get().saturating_add(1))
+    }
+}
+
+impl Connection {
+    pub(crate) fn write(&self, data: &[u8]) -> Result<()> {
+        self.check_may_write("write")?;
+        if data.is_empty() || self.writes_are_lost() {
+            return Ok(());
+        }
+        let Some(sent) = self.send_at_once(|io| io.send(data)) else { return Ok(()) };
+        if sent < data.len() {
+            self.writing.buffer.borrow_mut().extend_from_slice(&data[sent..]);
+            self.write_rest();
+            self.update_flow();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn writelines(&self, pieces: &[impl AsRef<[u8]>]) -> Result<()> {
+        self.check_may_write("writelines")?;
+        let pieces: Vec<_> = pieces.iter().map(|p| IoSlice::new(p.as_ref())).collect();
+        if pieces.iter().all(|piece| piece.is_empty()) || self.writes_are_lost() {
+            return Ok(());
+        }
+        let Some(mut sent) = self.send_at_once(|io| io.send_vectored(&pieces)) else {
+            return Ok(());
+        };
+        let mut buffer = self.writing.buffer.borrow_mut();
+        for piece in &pieces {
+            let skipped = sent.min(piece.len());
+            sent -= skipped;
+            buffer.extend_from_slice(&piece[skipped..]);
+        }
+        let is_rest = !buffer.is_empty();
+        drop(buffer);
+        if is_rest {
+            self.write_rest();
+        }
+        self.update_flow();
+        Ok(())
+    }
+
+    pub(crate) fn write_eof(&self) {
+        if self.is_closing() || self.writing.ended.get() {
+            return;
+        }
+        match self.kind {
+            Kind::Socket => {
+                self.writing.ended.set(true);
+                if self.buffered() == 0 {
+                    self.shutdown_write();
+                }
+            }
+            Kind::WritePipe { .. } => self.close(),
+            Kind::ReadPipe => {}
+        }
+    }
+
+    pub(crate) fn buffered(&self) -> usize {
+        self.writing.buffer.borrow().len()
+    }
+
+    pub(crate) fn water_marks(&self) -> (usize, usize) {
+        (self.writing.low.get(), self.writing.high.get())
+    }
+
+    pub(crate) fn set_water_marks(&self, low: usize, high: usize) {
+        self.writing.low.set(low);
+        self.writing.high.set(high);
+        self.update_flow();
+    }
+
+    fn check_may_write(&self, what: &str) -> Result<()> {
+        if self.kind == Kind::ReadPipe {
+            return Err(Error::runtime(format!("Cannot call {what}() of a read pipe")));
+        }
+        if self.writing.ended.get() {
+            return Err(Error::runtime(format!("Cannot call {what}() after write_eof()")));
+        }
+        if self.writing.emptied.borrow().is_some() {
+            return Err(Error::runtime(format!("unable to {what}; sendfile is in progress")));
+        }
+        Ok(())
+    }
+
+    /// Whether the connection is lost, or about to be: then this write is counted.
+    fn writes_are_lost(&self) -> bool {
+        if !self.is_losing() {
+            return false;
+        }
+        if self.writing.count_loss() >= LOG_THRESHOLD_FOR_CONNLOST_WRITES {
+            log(Level::Warning, "socket.send() raised exception.");
+        }
+        true
+    }
+
+    pub(super) fn is_losing(&self) -> bool {
+        self.writing.losses.get() > 0
+    }
+
+    /// Sends if nothing is buffered before it, and tells how many bytes went; `None` if that ended the
+    /// connection.
+    fn send_at_once(&self, send: impl FnOnce(&Io) -> io::Result<usize>) -> Option<usize> {
+        if self.buffered() > 0 {
+            return Some(0);
+        }
+        let source = self.source()?;
+        match send(source.get_ref()) {
+            Ok(sent) => Some(sent),
+            Err(error) if would_block(&error) => Some(0),
+            Err(error) => {
+                self.fatal(error.into(), "Fatal write error on a transport");
+                None
+            }
+        }
+    }
+
+    /// There is room: sends what is buffered.
+    pub(super) fn write_ready(&self) {
+        let Some(source) = self.source() else { return };
+        if self.buffered() == 0 || self.is_losing() {
+            return;
+        }
+        let sent = source.get_ref().send(&self.writing.buffer.borrow());
+        match sent {
+            Ok(sent) => self.writing.buffer.borrow_mut().advance(sent),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return self.write_again(),
+            Err(error) if would_block(&error) => return,
+            Err(error) => return self.fatal(error.into(), "Fatal write error on a transport"),
+        }
+        self.update_flow();
+        if self.buffered() > 0 {
+            return self.write_rest();
+        }
+        self.writing.buffer.take();
+        if let Some(emptied) = &*self.writing.emptied.borrow() {
+            let _ = emptied.set_result(());
+        }
+        if self.is_closing() {
+            self.lose(None);
+        } else if self.writing.ended.get() {
+            self.shutdown_write();
+        }
+    }
+
+    /// The system took less than there was: it tells when there is room, unless it may have had some
+    /// left.
+    fn write_rest(&self) {
+        if self.source().is_some_and(|source| !source.is_drained_by_less()) {
+            self.write_again();
+        }
+    }
+
+    fn write_again(&self) {
+        if let Some(source) = self.source() {
+            source.attend_again(super::Readiness { writable: true, ..Default::default() });
+        }
+    }
+
+    fn shutdown_write(&self) {
+        if let Some(source) = self.source() {
+            // It fails if the connection is broken, which reading or writing tells.
+            let _ = source.get_ref().shutdown_write();
+        }
+    }
+
+    /// Nobody reads the other end of the pipe any more.
+    pub(super) fn reader_is_gone(&self) {
+        let error = match self.buffered() {
+            0 => None,
+            _ => Some(io::Error::from(io::ErrorKind::BrokenPipe).into()),
+        };
+        self.force_close(error);
+    }
+
+    /// Drops what is buffered.
+    pub(super) fn discard(&self, error: Option<&Error>) {
+        self.writing.buffer.take();
+        if let Some(emptied) = &*self.writing.emptied.borrow() {
+            let error = error.cloned();
+            let reset = || io::Error::from(io::ErrorKind::ConnectionReset).into();
+            let _ = emptied.set_exception(error.unwrap_or_else(reset));
+        }
+    }
+
+    /// Tells the protocol if a mark was passed.
+    fn update_flow(&self) {
+        let State { paused, low, high, .. } = &self.writing;
+        let size = self.buffered();
+        if paused.get() {
+            paused.set(size > low.get());
+        } else {
+            paused.set(size > high.get());
+        }
+        self.announce();
+    }
+
+    /// Tells the protocol to pause or to go on, unless it was told, or a callback of its runs: then it
+    /// is told after that.
+    pub(super) fn announce(&self) {
+        let State { paused, told, .. } = &self.writing;
+        if self.calling.get() || told.get() == paused.get() {
+            return;
+        }
+        told.set(paused.get());
+        let (event, callback) = match paused.get() {
+            true => (Event::PauseWriting, "pause_writing"),
+            false => (Event::ResumeWriting, "resume_writing"),
+        };
+        if let Err(error) = self.tell(event) {
+            self.report(format!("protocol.{callback}() failed"), error);
+        }
+    }
+}

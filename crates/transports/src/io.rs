@@ -1,0 +1,163 @@
+//! [`Io`]: the descriptor under a stream transport, and the memory that is received into.
+
+use bytes::{Bytes, BytesMut};
+use nix::libc;
+use std::{
+    cell::RefCell,
+    io::{self, IoSlice, Write},
+    net::Shutdown,
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
+};
+
+/// A socket or one end of a pipe, in non-blocking mode.
+#[derive(Debug)]
+pub(crate) enum Io {
+    Socket(socket2::Socket),
+    /// A file as far as reading and writing go.
+    Pipe(std::fs::File),
+}
+
+impl AsFd for Io {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Io::Socket(socket) => socket.as_fd(),
+            Io::Pipe(pipe) => pipe.as_fd(),
+        }
+    }
+}
+
+impl Io {
+    /// Receives into memory that is initialised.
+    pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Io::Socket(socket) => io::Read::read(&mut &*socket, buffer),
+            Io::Pipe(pipe) => io::Read::read(&mut &*pipe, buffer),
+        }
+    }
+
+    /// Sends some of `data`.
+    pub(crate) fn send(&self, data: &[u8]) -> io::Result<usize> {
+        match self {
+            Io::Socket(socket) => socket.send_with_flags(data, libc::MSG_NOSIGNAL),
+            Io::Pipe(pipe) => (&*pipe).write(data),
+        }
+    }
+
+    /// Sends some of several pieces in one call.
+    pub(crate) fn send_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Io::Socket(socket) => socket
+                .send_vectored_with_flags(&pieces[..pieces.len().min(PIECES)], libc::MSG_NOSIGNAL),
+            Io::Pipe(pipe) => (&*pipe).write_vectored(&pieces[..pieces.len().min(PIECES)]),
+        }
+    }
+
+    /// Says that nothing more will be sent. A pipe says so by being closed.
+    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+        match self {
+            Io::Socket(socket) => socket.shutdown(Shutdown::Write),
+            Io::Pipe(_) => Ok(()),
+        }
+    }
+}
+
+/// As many pieces as every system takes in one call (`IOV_MAX`).
+const PIECES: usize = 1024;
+
+/// The most that is received at once.
+pub(crate) const MAX_SIZE: usize = 256 * 1024;
+
+/// Less than this is copied out of the block it was received in, so that what is kept of a
+/// connection never pins more than sixteen times its size.
+const SMALL: usize = 16 * 1024;
+
+/// If less than this is left of a block, there is another one for the next message.
+const LEAST: usize = 64 * 1024;
+
+thread_local! {
+    /// The block that all connections of the thread receive into: an idle one needs no memory.
+    static BLOCK: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+}
+
+/// Receives what there is, in one call; and tells whether there was room for more. No bytes: the end.
+pub(crate) fn receive(io: &Io) -> io::Result<(Bytes, bool)> {
+    BLOCK.with_borrow_mut(|block| {
+        if block.capacity() < MAX_SIZE && !block.try_reclaim(MAX_SIZE) && block.capacity() < LEAST {
+            *block = BytesMut::with_capacity(MAX_SIZE);
+        }
+        let room = block.capacity();
+        let received = append(io, block)?;
+        if received < SMALL {
+            let data = Bytes::copy_from_slice(block);
+            block.clear();
+            Ok((data, received < room))
+        } else {
+            Ok((block.split().freeze(), received < room))
+        }
+    })
+}
+
+/// Receives into the spare room of an empty block.
+fn append(io: &Io, block: &mut BytesMut) -> io::Result<usize> {
+    let spare = block.spare_capacity_mut();
+    let received = match io {
+        Io::Socket(socket) => socket.recv(spare)?,
+        Io::Pipe(pipe) => {
+            // SAFETY: the pointer and the length are those of memory that is ours to write to, and
+            // the call writes nothing but what it tells.
+            let read =
+                unsafe { libc::read(pipe.as_raw_fd(), spare.as_mut_ptr().cast(), spare.len()) };
+            usize::try_from(read).map_err(|_| io::Error::last_os_error())?
+        }
+    };
+    // SAFETY: the block was empty, and the system has written so many bytes to its beginning.
+    unsafe { block.set_len(received) };
+    Ok(received)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Io, Io) {
+        let (one, other) =
+            socket2::Socket::pair(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+        other.set_send_buffer_size(4 << 20).unwrap();
+        (Io::Socket(one), Io::Socket(other))
+    }
+
+    #[test]
+    fn what_is_large_is_not_copied_and_its_block_is_used_again() {
+        let (ours, theirs) = pair();
+        let mut places = Vec::new();
+        for _ in 0..3 {
+            assert_eq!(theirs.send(&[1; SMALL]).unwrap(), SMALL);
+            let (data, more) = receive(&ours).unwrap();
+            assert_eq!((data.len(), more), (SMALL, true));
+            places.push(data.as_ptr());
+        }
+        assert!(places.iter().all(|place| *place == places[0]), "reclaimed when it was dropped");
+    }
+
+    #[test]
+    fn what_is_kept_stays_what_it_was() {
+        let (ours, theirs) = pair();
+        let mut kept = Vec::new();
+        for n in 0..40u8 {
+            assert_eq!(theirs.send(&[n; SMALL + 1]).unwrap(), SMALL + 1);
+            kept.push(receive(&ours).unwrap().0);
+        }
+        for (n, data) in kept.iter().enumerate() {
+            assert!(data.iter().all(|byte| usize::from(*byte) == n));
+        }
+    }
+
+    #[test]
+    fn what_is_small_is_copied_and_the_end_is_no_data() {
+        let (ours, theirs) = pair();
+        theirs.send(b"hello").unwrap();
+        drop(theirs);
+        assert_eq!(receive(&ours).unwrap().0, "hello");
+        assert!(receive(&ours).unwrap().0.is_empty());
+    }
+}

@@ -1,0 +1,36 @@
+//! asyncio's transports and protocols: TCP, Unix sockets, UDP, pipes, servers.
+//!
+//! A *transport* moves bytes; a *protocol* is called with what arrives, and says what to send. This is
+//! the layer for those who write a protocol once and for all; programs mostly want `asyncio-streams`,
+//! which stands on it.
+//!
+//! # Cancellation
+//! Transports are not awaited, so nothing cancels them: [`close`](Transport::close) and
+//! [`abort`](Transport::abort) end one. What makes a transport can be awaited, and says what its
+//! cancellation leaves behind: a connection that was being made is closed.
+//!
+//! # Threads
+//! A connection lives in its loop, with its protocol, until it is lost: whether or not anybody keeps
+//! a handle. A [`Transport`] is such a handle, and may go to any thread; what it is told there, it
+//! tells the loop. Protocols stay on the loop's thread, and need not be `Send`.
+//!
+//! # Differences from asyncio
+//! Each callback of a protocol is given its transport, so there is nothing to store in
+//! `connection_made`. `pause_writing` and `resume_writing` are called from inside `write` as there,
+//! but, if the protocol itself is writing, right after the callback in which it does. What cannot be
+//! written (after `write_eof`, say) is an error that goes to the loop's exception handler: `write`
+//! returns nothing, as there.
+
+#[allow(dead_code)] // What opens connections is yet to come.
+mod connection;
+mod extra_info;
+#[allow(dead_code)] // Likewise.
+mod io;
+mod protocols;
+mod slot;
+mod transport;
+
+pub use connection::LOG_THRESHOLD_FOR_CONNLOST_WRITES;
+pub use extra_info::{ExtraInfo, PEERNAME, SOCKNAME};
+pub use protocols::{BufferedProtocol, IntoProtocol, Protocol};
+pub use transport::Transport;

@@ -1,0 +1,230 @@
+//! [`Transport`]: the handle of a connection.
+
+use crate::{
+    connection::Connection,
+    extra_info::{ExtraInfo, Names},
+    protocols::IntoProtocol,
+};
+use asyncio_core::{Error, Result, exception::ExceptionContext, resident::Resident};
+use bytes::Bytes;
+use std::{
+    cell::RefCell,
+    fmt,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// A handle of a connection or of one end of a pipe (`asyncio.Transport`, `ReadTransport`,
+/// `WriteTransport`).
+///
+/// Clones are handles of the same. The connection does not end when they are dropped, but when it is
+/// closed, aborted, or lost. A handle may be used on any thread: what it is told elsewhere is sent to
+/// the loop and happens soon, and what it is asked there that only the loop knows is answered as for
+/// a connection that is over.
+#[derive(Clone)]
+pub struct Transport(pub(crate) Arc<Shared>);
+
+/// What every handle has.
+pub(crate) struct Shared {
+    pub(crate) resident: Resident<Connection>,
+    pub(crate) closing: AtomicBool,
+    pub(crate) names: Names,
+}
+
+/// Both directions.
+impl Transport {
+    fn connection(&self) -> Option<Rc<Connection>> {
+        self.0.resident.get()
+    }
+
+    /// Closes the connection (`close`): nothing more is read; what is buffered is sent first; then
+    /// `connection_lost(None)` is called. Does nothing the second time.
+    pub fn close(&self) {
+        self.0.resident.send(Connection::close);
+    }
+
+    /// Closes the connection at once (`abort`): what is buffered is lost. `connection_lost(None)` is
+    /// called in the next iteration.
+    pub fn abort(&self) {
+        self.0.resident.send(|connection| connection.force_close(None));
+    }
+
+    /// Whether the connection is closed, or will be as soon as what is buffered has been sent
+    /// (`is_closing`).
+    pub fn is_closing(&self) -> bool {
+        self.0.closing.load(Ordering::Relaxed)
+    }
+
+    /// Something about the connection (`get_extra_info`): see [`ExtraInfo`].
+    ///
+    /// ```
+    /// use asyncio_transports::{PEERNAME, Transport};
+    /// # #[allow(dead_code)]
+    /// fn greet(transport: &Transport) {
+    ///     if let Some(address) = transport.get_extra_info(PEERNAME) {
+    ///         println!("hello {address}");
+    ///     }
+    /// }
+    /// ```
+    pub fn get_extra_info<T>(&self, what: ExtraInfo<T>) -> Option<T> {
+        what.of(self)
+    }
+
+    /// Gives the connection another protocol (`set_protocol`), which is called from now on; from
+    /// after the callback that runs, if one does. `connection_made` is not called.
+    ///
+    /// # Errors
+    /// `Runtime` if the connection is over, or not this thread's; the protocol is dropped.
+    pub fn set_protocol<Kind, P: IntoProtocol<Kind>>(&self, protocol: P) -> Result<()> {
+        let Some(connection) = self.connection() else {
+            return Err(Error::runtime(
+                "set_protocol: the connection is over, or of another thread",
+            ));
+        };
+        connection.set_protocol(P::into_calls(Rc::new(RefCell::new(protocol))));
+        Ok(())
+    }
+
+    /// The protocol (`get_protocol`), if it is a `P`; `None` once the connection is over, and off the
+    /// loop's thread.
+    pub fn get_protocol<P: 'static>(&self) -> Option<Rc<RefCell<P>>> {
+        self.connection()?.protocol()?.downcast().ok()
+    }
+}
+
+/// Reading.
+impl Transport {
+    /// Calls the protocol with no more data until [`resume_reading`](Transport::resume_reading)
+    /// (`pause_reading`).
+    pub fn pause_reading(&self) {
+        self.0.resident.send(Connection::pause_reading);
+    }
+
+    /// Undoes [`pause_reading`](Transport::pause_reading) (`resume_reading`).
+    pub fn resume_reading(&self) {
+        self.0.resident.send(Connection::resume_reading);
+    }
+
+    /// Whether the protocol is called with what arrives: not if paused or closing (`is_reading`).
+    pub fn is_reading(&self) -> bool {
+        self.connection().is_some_and(|connection| connection.is_reading())
+    }
+}
+
+/// Writing.
+impl Transport {
+    /// Sends `data` (`write`): at once as far as the system takes it, the rest from a buffer.
+    ///
+    /// What is written after the connection was lost is dropped, with a warning in the log from the
+    /// fifth time on. What is written after [`write_eof`](Transport::write_eof) or during a
+    /// `sendfile` is a `Runtime` error for the loop's exception handler, and dropped.
+    pub fn write(&self, data: &[u8]) {
+        match self.connection() {
+            Some(connection) => {
+                if let Err(error) = connection.write(data) {
+                    self.report("transport.write() failed", error);
+                }
+            }
+            None if self.0.resident.home().is_local() => {}
+            None => {
+                let data = Bytes::copy_from_slice(data);
+                self.0.resident.send(move |connection| {
+                    if let Err(error) = connection.write(&data) {
+                        connection.handle().report("transport.write() failed", error);
+                    }
+                });
+            }
+        }
+    }
+
+    /// Sends several pieces (`writelines`), in one system call if nothing is buffered. Otherwise like
+    /// [`write`](Transport::write).
+    pub fn writelines<I>(&self, pieces: I)
+    where
+        I: IntoIterator<Item: AsRef<[u8]>>,
+    {
+        let pieces: Vec<I::Item> = pieces.into_iter().collect();
+        match self.connection() {
+            Some(connection) => {
+                if let Err(error) = connection.writelines(&pieces) {
+                    self.report("transport.writelines() failed", error);
+                }
+            }
+            None => {
+                let joined: Vec<u8> = pieces.iter().flat_map(|p| p.as_ref()).copied().collect();
+                self.write(&joined);
+            }
+        }
+    }
+
+    /// Ends the sending direction after what is buffered (`write_eof`); the other side sees the end,
+    /// and may go on sending. Does nothing if closing. A pipe is closed by it.
+    pub fn write_eof(&self) {
+        self.0.resident.send(Connection::write_eof);
+    }
+
+    /// Whether [`write_eof`](Transport::write_eof) works (`can_write_eof`): for all there are.
+    pub fn can_write_eof(&self) -> bool {
+        true
+    }
+
+    /// Sets the marks, in bytes, of what is buffered: `pause_writing` is called above `high`,
+    /// `resume_writing` at `low` or below (`set_write_buffer_limits`). By default `high` is four
+    /// times `low`, or 64 KiB if that is not given either; `low` is a quarter of `high`.
+    ///
+    /// # Errors
+    /// `Value` unless `high` is at least `low`; nothing has changed.
+    pub fn set_write_buffer_limits(&self, high: Option<usize>, low: Option<usize>) -> Result<()> {
+        let (low, high) = water_marks(high, low)?;
+        self.0.resident.send(move |connection| connection.set_water_marks(low, high));
+        Ok(())
+    }
+
+    /// The marks: `(low, high)` (`get_write_buffer_limits`).
+    pub fn get_write_buffer_limits(&self) -> (usize, usize) {
+        self.connection().map_or((0, 0), |connection| connection.water_marks())
+    }
+
+    /// How many bytes are buffered (`get_write_buffer_size`).
+    pub fn get_write_buffer_size(&self) -> usize {
+        self.connection().map_or(0, |connection| connection.buffered())
+    }
+
+    pub(crate) fn report(&self, message: &'static str, error: Error) {
+        ExceptionContext::new(message).with_exception(error).report(Some(self.0.resident.home()));
+    }
+}
+
+/// More than this is buffered only against the protocol's wish, unless other limits are set.
+pub(crate) const HIGH_WATER: usize = 64 * 1024;
+
+/// `(low, high)`.
+pub(crate) fn water_marks(high: Option<usize>, low: Option<usize>) -> Result<(usize, usize)> {
+    let high = high.unwrap_or_else(|| low.map_or(HIGH_WATER, |low| low.saturating_mul(4)));
+    let low = low.unwrap_or(high / 4);
+    if high < low {
+        let text = format!("set_write_buffer_limits: high ({high}) must be >= low ({low})");
+        return Err(Error::value(text));
+    }
+    Ok((low, high))
+}
+
+/// Handles of the same connection are equal.
+impl PartialEq for Transport {
+    fn eq(&self, other: &Transport) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Transport {}
+
+/// `<Transport 127.0.0.1:8888 - 127.0.0.1:40404 closing>`
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let closing = if self.is_closing() { " closing" } else { "" };
+        write!(f, "<Transport {:?}{closing}>", self.0.names)
+    }
+}
