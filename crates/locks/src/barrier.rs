@@ -7,7 +7,7 @@ use crate::{
 };
 use asyncio_core::{
     AsyncContextManager, BrokenBarrierError, Error, Result,
-    sync::{Mutex, mutant},
+    sync::{Mutex, keep, mutant},
     wait_site::WaitSite,
 };
 use std::{
@@ -332,6 +332,7 @@ impl Future for BarrierChange<'_> {
         let mut after = After::new();
         let mut inside = self.barrier.inside.lock();
         let nobody = inside.count == 0;
+        inside = keep("barrier_reset_unseen", &self.barrier.inside, inside);
         inside.phase = if self.to == Phase::Resetting && nobody { Phase::Filling } else { self.to };
         inside.line.wake_all(&mut after);
         drop(inside);

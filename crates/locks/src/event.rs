@@ -3,7 +3,7 @@
 use crate::waiters::{After, Line, Place, Turn};
 use asyncio_core::{
     Result,
-    sync::{AtomicBool, Mutex, Ordering, mutant},
+    sync::{AtomicBool, Mutex, Ordering, keep, mutant},
     wait_site::WaitSite,
 };
 use std::{
@@ -53,6 +53,7 @@ impl Event {
         let mut after = After::new();
         let mut line = self.line.lock();
         if !self.flag.swap(true, Ordering::AcqRel) {
+            line = keep("event_wakes_late", &self.line, line);
             line.wake_all(&mut after);
         }
     }

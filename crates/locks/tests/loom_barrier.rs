@@ -1,4 +1,4 @@
-//! Models of `Barrier`: the last to arrive finds all the others.
+//! Models of `Barrier`: the last to arrive finds all the others, and a broken one keeps nobody.
 #![cfg(loom)]
 
 use asyncio_core::{
@@ -33,12 +33,59 @@ fn arrival_against_wait_against_cancel() {
         });
         tasks.turn();
         // It does not wait for another, should the first have left already.
-        let other = thread::spawn(|| drop(is_pending(std::pin::pin!(barrier.wait()))));
+        let other = thread::spawn(|| _ = is_pending(std::pin::pin!(barrier.wait())));
         assert!(cancel(&party));
         tasks.run();
         other.join().unwrap();
         let outcome = outcome.take();
         assert!(matches!(outcome, Some(Err(Error::Cancelled(_)))), "{outcome:?}");
         assert!(!barrier.broken() && barrier.n_waiting() == 0, "{barrier:?}");
+    });
+}
+
+/// Who waits while it is aborted, or comes afterwards, is told.
+#[test]
+fn abort_against_wait() {
+    check(&["barrier_joined_last"], 3, || {
+        let barrier: &Barrier = leak(Barrier::new(2).unwrap());
+        let other = thread::spawn(|| block_on(barrier.abort()).unwrap());
+        let outcome = block_on(barrier.wait());
+        assert!(matches!(outcome, Err(Error::BrokenBarrier(_))), "{outcome:?}");
+        other.join().unwrap();
+        assert!(barrier.broken() && block_on(barrier.wait()).is_err(), "it stays broken");
+    });
+}
+
+/// Who waits while it is reset is told, and the next filling is whole.
+#[test]
+fn reset_against_wait() {
+    check(&["barrier_joined_last"], 3, || {
+        let barrier: &Barrier = leak(Barrier::new(2).unwrap());
+        let mut early = Box::pin(barrier.wait());
+        assert!(is_pending(early.as_mut()));
+        let other = thread::spawn(|| {
+            block_on(barrier.reset()).unwrap();
+            block_on(barrier.wait()).unwrap()
+        });
+        let outcome = block_on(early);
+        assert!(matches!(outcome, Err(Error::BrokenBarrier(_))), "{outcome:?}");
+        let ours = block_on(barrier.wait()).unwrap();
+        assert_eq!(ours + other.join().unwrap(), 1, "one is the first, one the last");
+    });
+}
+
+/// The only party gives up while the barrier is reset: it is a fresh barrier afterwards.
+#[test]
+fn reset_against_a_wait_that_gives_up() {
+    check(&["barrier_reset_unseen"], 3, || {
+        let barrier: &Barrier = leak(Barrier::new(2).unwrap());
+        let mut party = Box::pin(barrier.wait());
+        assert!(is_pending(party.as_mut()));
+        let other = thread::spawn(|| block_on(barrier.reset()).unwrap());
+        drop(party);
+        other.join().unwrap();
+        let mut next = Box::pin(barrier.wait());
+        assert!(is_pending(next.as_mut()));
+        assert_eq!(barrier.n_waiting(), 1, "it fills again");
     });
 }

@@ -3,7 +3,7 @@
 
 use asyncio_core::{
     Error,
-    model::{Loop, cancel, check, leak},
+    model::{Loop, cancel, check, is_pending, leak},
 };
 use asyncio_locks::Event;
 use loom::{future::block_on, thread};
@@ -46,5 +46,36 @@ fn set_against_cancel_against_await() {
         let outcomes = outcomes.take();
         let expected = matches!(outcomes, [Some(Err(Error::Cancelled(_))), Some(Ok(()))]);
         assert!(expected, "{outcomes:?}");
+    });
+}
+
+/// A wait is dropped, woken or not: it leaves nothing behind, and takes nothing from who comes next.
+#[test]
+fn set_against_a_wait_that_gives_up() {
+    check(&["event_not_looked_at_again"], 3, || {
+        let event: &Event = leak(Event::new());
+        let mut first = Box::pin(event.wait());
+        assert!(is_pending(first.as_mut()));
+        let setter = thread::spawn(|| event.set());
+        drop(first);
+        block_on(event.wait()).unwrap();
+        setter.join().unwrap();
+        assert_eq!(format!("{event:?}"), "Event { set: true, waiters: 0 }");
+    });
+}
+
+/// Who waits after a clear waits for the next set, not for the rest of the one before.
+#[test]
+fn set_against_clear_against_wait() {
+    check(&["event_wakes_late"], 3, || {
+        let event: &Event = leak(Event::new());
+        let setter = thread::spawn(|| event.set());
+        if event.is_set() {
+            event.clear();
+            let mut late = Box::pin(event.wait());
+            assert!(is_pending(late.as_mut()));
+            setter.join().unwrap();
+            assert!(is_pending(late.as_mut()), "woken by a set of before the clear");
+        }
     });
 }

@@ -74,6 +74,43 @@ fn shutdown_during_a_put() {
     });
 }
 
+/// What an immediate shutdown drops counts as done, once, also while a worker is at it.
+#[test]
+fn immediate_shutdown_during_a_join() {
+    check(&["queue_join_joined_late"], 3, || {
+        let queue: &Queue<u32> = leak(Queue::new(0));
+        queue.put_nowait(1).unwrap();
+        queue.put_nowait(2).unwrap();
+        let worker = thread::spawn(|| {
+            if queue.get_nowait().is_ok() {
+                queue.task_done().expect("this item was not dropped");
+            }
+        });
+        let closer = thread::spawn(|| queue.shutdown(true));
+        block_on(queue.join()).unwrap();
+        assert!(queue.empty(), "nothing is left when the wait ends");
+        worker.join().unwrap();
+        closer.join().unwrap();
+        assert!(queue.task_done().is_err(), "all is done");
+    });
+}
+
+/// An item comes in before an immediate shutdown, and is dropped by it, or is refused.
+#[test]
+fn immediate_shutdown_against_put_against_join() {
+    check(&["queue_shut_down_last"], 3, || {
+        let queue: &Queue<u32> = leak(Queue::new(0));
+        let producer = thread::spawn(|| match queue.put_nowait(1) {
+            Ok(()) | Err(PutError::ShutDown(1)) => {}
+            Err(other) => panic!("{other:?}"),
+        });
+        queue.shutdown(true);
+        block_on(queue.join()).unwrap();
+        producer.join().unwrap();
+        assert!(queue.empty(), "nothing comes in after a shutdown");
+    });
+}
+
 /// One of two consumers is cancelled while two threads put an item each: it takes none, and the other
 /// gets both.
 #[test]
@@ -104,11 +141,14 @@ fn two_producers_and_a_cancelled_consumer() {
 fn a_woken_consumer_that_is_dropped_passes_the_item_on() {
     check(&["queue_getter_left_unseen"], 3, || {
         let queue: &Queue<u32> = leak(Queue::new(0));
-        let (mut first, mut second) = (Box::pin(queue.get()), Box::pin(queue.get()));
-        assert!(is_pending(first.as_mut()) && is_pending(second.as_mut()));
+        let mut first = Box::pin(queue.get());
+        assert!(is_pending(first.as_mut()));
+        let tasks = Loop::new();
+        tasks.spawn(async { assert_eq!(queue.get().await.unwrap(), 7) });
+        tasks.turn();
         let producer = thread::spawn(|| queue.put_nowait(7).unwrap());
         drop(first);
-        assert_eq!(block_on(second).unwrap(), 7);
+        tasks.run();
         producer.join().unwrap();
     });
 }
@@ -118,11 +158,14 @@ fn a_woken_producer_that_is_dropped_passes_the_place_on() {
     check(&["queue_putter_left_unseen"], 3, || {
         let queue: &Queue<u32> = leak(Queue::new(1));
         queue.put_nowait(1).unwrap();
-        let (mut first, mut second) = (Box::pin(queue.put(2)), Box::pin(queue.put(3)));
-        assert!(is_pending(first.as_mut()) && is_pending(second.as_mut()));
+        let mut first = Box::pin(queue.put(2));
+        assert!(is_pending(first.as_mut()));
+        let tasks = Loop::new();
+        tasks.spawn(async { queue.put(3).await.unwrap() });
+        tasks.turn();
         let consumer = thread::spawn(|| queue.get_nowait().unwrap());
         drop(first);
-        block_on(second).unwrap();
+        tasks.run();
         assert_eq!((consumer.join().unwrap(), queue.get_nowait().unwrap()), (1, 3));
     });
 }
