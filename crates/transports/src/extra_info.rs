@@ -1,6 +1,6 @@
 //! [`ExtraInfo`]: what can be asked about a connection.
 
-use crate::transport::Transport;
+use crate::{transport::Transport, trsock::TransportSocket};
 use asyncio_sockets::Address;
 use std::{fmt, net::SocketAddr};
 
@@ -35,6 +35,12 @@ pub const PEERNAME: ExtraInfo<Address> =
 /// The address of this side (`"sockname"`); also after the connection is over.
 pub const SOCKNAME: ExtraInfo<Address> =
     ExtraInfo { name: "sockname", find: |transport| transport.0.names.sock.get() };
+
+/// The socket (`"socket"`); not of a pipe, not once the connection is over, not on another thread.
+pub const SOCKET: ExtraInfo<TransportSocket> = ExtraInfo {
+    name: "socket",
+    find: |transport| TransportSocket::of(&transport.0.resident.get()?.source()?),
+};
 
 /// The two addresses of a connection.
 #[derive(Default)]

@@ -29,8 +29,10 @@ mod io;
 mod protocols;
 mod slot;
 mod transport;
+mod trsock;
 
 pub use connection::LOG_THRESHOLD_FOR_CONNLOST_WRITES;
-pub use extra_info::{ExtraInfo, PEERNAME, SOCKNAME};
+pub use extra_info::{ExtraInfo, PEERNAME, SOCKET, SOCKNAME};
 pub use protocols::{BufferedProtocol, IntoProtocol, Protocol};
 pub use transport::Transport;
+pub use trsock::TransportSocket;

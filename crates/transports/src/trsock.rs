@@ -1,0 +1,179 @@
+//! [`TransportSocket`]: the socket of a transport or server, to ask and to set options.
+
+use crate::io::Io;
+use asyncio_core::{Result, source::Source};
+use asyncio_sockets::{Address, Domain, Protocol, Type};
+use std::{
+    fmt, io,
+    net::Shutdown,
+    os::fd::{AsRawFd, OwnedFd, RawFd},
+    rc::{Rc, Weak},
+};
+
+/// The socket of a transport or server (`asyncio.trsock.TransportSocket`), which goes on belonging to
+/// it: there is no sending, receiving or closing here.
+///
+/// It may be kept. Once the transport has closed the socket, each method is an error.
+///
+/// ```
+/// use asyncio_transports::{SOCKET, Transport};
+/// # #[allow(dead_code)]
+/// fn keep_alive(transport: &Transport) -> asyncio_core::Result<()> {
+///     if let Some(socket) = transport.get_extra_info(SOCKET) {
+///         socket.with(|socket| socket.set_keepalive(true))?;
+///     }
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone)]
+pub struct TransportSocket(Weak<dyn HasSocket>);
+
+/// What owns a socket.
+pub(crate) trait HasSocket {
+    fn socket(&self) -> Option<&socket2::Socket>;
+}
+
+impl HasSocket for Source<Io> {
+    fn socket(&self) -> Option<&socket2::Socket> {
+        match self.get_ref() {
+            Io::Socket(socket) => Some(socket),
+            Io::Pipe(_) => None,
+        }
+    }
+}
+
+impl HasSocket for Source<socket2::Socket> {
+    fn socket(&self) -> Option<&socket2::Socket> {
+        Some(self.get_ref())
+    }
+}
+
+impl TransportSocket {
+    /// The socket of `owner`, if it is one.
+    pub(crate) fn of<T: HasSocket + 'static>(owner: &Rc<T>) -> Option<TransportSocket> {
+        owner.socket()?;
+        let owner: Rc<dyn HasSocket> = owner.clone();
+        Some(TransportSocket(Rc::downgrade(&owner)))
+    }
+
+    /// Calls `f` with the socket, for any option that it has (`getsockopt`, `setsockopt`). It has to
+    /// stay in non-blocking mode.
+    ///
+    /// # Errors
+    /// Those of `f`; `NotConnected` if the transport has closed the socket.
+    pub fn with<R>(&self, f: impl FnOnce(&socket2::Socket) -> io::Result<R>) -> Result<R> {
+        let owner = self.0.upgrade();
+        match owner.as_ref().and_then(|owner| owner.socket()) {
+            Some(socket) => Ok(f(socket)?),
+            None => {
+                let text = "the socket was closed by its transport";
+                Err(io::Error::new(io::ErrorKind::NotConnected, text).into())
+            }
+        }
+    }
+
+    /// The number of its descriptor (`fileno`).
+    ///
+    /// # Errors
+    /// Once it is closed, as all of these.
+    pub fn fileno(&self) -> Result<RawFd> {
+        self.with(|socket| Ok(socket.as_raw_fd()))
+    }
+
+    /// The family of its addresses (`family`).
+    ///
+    /// # Errors
+    /// Once it is closed.
+    pub fn family(&self) -> Result<Domain> {
+        self.with(|socket| Ok(socket.local_addr()?.domain()))
+    }
+
+    /// What kind of socket it is (`type`): a stream, datagrams.
+    ///
+    /// # Errors
+    /// Once it is closed.
+    pub fn kind(&self) -> Result<Type> {
+        self.with(socket2::Socket::r#type)
+    }
+
+    /// Its protocol (`proto`), on systems that tell.
+    ///
+    /// # Errors
+    /// Once it is closed.
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    pub fn protocol(&self) -> Result<Option<Protocol>> {
+        self.with(socket2::Socket::protocol)
+    }
+
+    /// Its own address (`getsockname`).
+    ///
+    /// # Errors
+    /// Once it is closed.
+    pub fn getsockname(&self) -> Result<Address> {
+        self.with(|socket| Ok(socket.local_addr()?.into()))
+    }
+
+    /// The address of the other side (`getpeername`).
+    ///
+    /// # Errors
+    /// `NotConnected` if there is none; once it is closed.
+    pub fn getpeername(&self) -> Result<Address> {
+        self.with(|socket| Ok(socket.peer_addr()?.into()))
+    }
+
+    /// Ends one or both directions (`shutdown`), without the transport's knowledge.
+    ///
+    /// # Errors
+    /// What the system says; once it is closed.
+    pub fn shutdown(&self, how: Shutdown) -> Result<()> {
+        self.with(|socket| socket.shutdown(how))
+    }
+
+    /// Another descriptor of the same socket (`dup`), in non-blocking mode too.
+    ///
+    /// # Errors
+    /// What the system says; once it is closed.
+    pub fn dup(&self) -> Result<OwnedFd> {
+        self.with(|socket| Ok(socket.try_clone()?.into()))
+    }
+}
+
+/// `<TransportSocket fd=7 127.0.0.1:8888>`
+impl fmt::Debug for TransportSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.fileno(), self.getsockname()) {
+            (Ok(fd), Ok(address)) => write!(f, "<TransportSocket fd={fd} {address}>"),
+            (Ok(fd), Err(_)) => write!(f, "<TransportSocket fd={fd}>"),
+            _ => f.write_str("<TransportSocket closed>"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_answers_until_the_owner_closes_the_socket() {
+        let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let fd = socket.as_raw_fd();
+        let owner = Rc::new(Source::new(socket));
+        let socket = TransportSocket::of(&owner).unwrap();
+        assert_eq!(socket.fileno().unwrap(), fd);
+        assert_eq!(socket.family().unwrap(), Domain::IPV4);
+        assert_eq!(socket.kind().unwrap(), Type::STREAM);
+        socket.with(|socket| socket.set_keepalive(true)).unwrap();
+        assert!(socket.with(|socket| socket.keepalive()).unwrap());
+        assert!(socket.getpeername().is_err());
+        drop(owner);
+        let error = socket.fileno().unwrap_err().to_string();
+        assert_eq!(error, "the socket was closed by its transport");
+        assert_eq!(format!("{socket:?}"), "<TransportSocket closed>");
+    }
+
+    #[test]
+    fn a_pipe_has_none() {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert!(TransportSocket::of(&Rc::new(Source::new(Io::Pipe(file)))).is_none());
+    }
+}
