@@ -26,6 +26,7 @@ mod connection;
 mod extra_info;
 #[allow(dead_code)] // Likewise.
 mod io;
+mod pipes;
 mod protocols;
 mod slot;
 mod transport;
@@ -33,6 +34,7 @@ mod trsock;
 
 pub use connection::LOG_THRESHOLD_FOR_CONNLOST_WRITES;
 pub use extra_info::{ExtraInfo, PEERNAME, SOCKET, SOCKNAME};
+pub use pipes::{ConnectPipe, ConnectPipeTransport, connect_read_pipe, connect_write_pipe};
 pub use protocols::{BufferedProtocol, IntoProtocol, Protocol};
 pub use transport::Transport;
 pub use trsock::TransportSocket;

@@ -1,0 +1,264 @@
+//! Pipes: [`connect_read_pipe`] and [`connect_write_pipe`].
+
+use crate::{
+    connection::{Connection, Kind},
+    extra_info::Names,
+    io::Io,
+    protocols::IntoProtocol,
+    slot::Calls,
+    transport::Transport,
+};
+use asyncio_core::{Error, Result, wait_site::WaitSite};
+use asyncio_future::Future;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use std::{
+    cell::RefCell,
+    fmt,
+    fs::File,
+    io,
+    marker::PhantomData,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::FileTypeExt,
+    },
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+/// Makes a transport of the end of a pipe from which to read (`loop.connect_read_pipe`), and gives it
+/// with the protocol that `factory` made.
+///
+/// `pipe` is anything that owns the descriptor of a FIFO, a socket or a character device: an open
+/// file, an end of `std::io::pipe`, the standard output of a child. It is made non-blocking, and closed with the transport. At its end `eof_received` is called, whose answer
+/// does not matter, and then `connection_lost(None)`, each as a step of its own. What is written to
+/// the transport is an error for the loop's exception handler.
+///
+/// # Errors
+/// `Value` if it is something else, such as a regular file; `Runtime` without a running loop; what
+/// the system says.
+///
+/// # Cancellation
+/// The transport is closed: its protocol is called as for one that was closed at once.
+///
+/// ```
+/// use asyncio_future::Future;
+/// use asyncio_transports::{Protocol, Transport, connect_read_pipe};
+/// use std::io::Write;
+///
+/// struct Collect(Vec<u8>, Future<Vec<u8>>);
+///
+/// impl Protocol for Collect {
+///     fn data_received(&mut self, _: &Transport, data: bytes::Bytes) {
+///         self.0.extend(data);
+///     }
+///     fn connection_lost(&mut self, _: &Transport, _: Option<asyncio_core::Error>) {
+///         let _ = self.1.set_result(self.0.split_off(0));
+///     }
+/// }
+///
+/// asyncio_loop::run(async {
+///     let (reader, mut writer) = std::os::unix::net::UnixStream::pair()?;
+///     let all = Future::new();
+///     connect_read_pipe(|| Collect(Vec::new(), all.clone()), reader).await?;
+///     writer.write_all(b"hello")?;
+///     drop(writer);
+///     assert_eq!(all.await?, b"hello");
+///     Ok(())
+/// })?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
+#[track_caller]
+pub fn connect_read_pipe<F, P, Kind>(
+    factory: F,
+    pipe: impl Into<OwnedFd>,
+) -> ConnectPipe<F, P, Kind>
+where
+    F: FnOnce() -> P,
+    P: IntoProtocol<Kind>,
+{
+    let opening = Opening::new(End::Read, pipe.into(), WaitSite::here(&"connect_read_pipe"));
+    ConnectPipe { factory: Some(factory), protocol: None, opening, kind: PhantomData }
+}
+
+/// Makes a transport of the end of a pipe to which to write (`loop.connect_write_pipe`), and gives it
+/// with the protocol that `factory` made.
+///
+/// `pipe` is as for [`connect_read_pipe`]. `write_eof` closes it. If nobody reads the other end any
+/// more, that is noticed without writing: `connection_lost` is called with a `BrokenPipe` if
+/// something was still buffered, or else with `None`. Of a character device it is not noticed.
+///
+/// # Errors
+/// As for [`connect_read_pipe`].
+///
+/// # Cancellation
+/// As for [`connect_read_pipe`].
+#[track_caller]
+pub fn connect_write_pipe<F, P, Kind>(
+    factory: F,
+    pipe: impl Into<OwnedFd>,
+) -> ConnectPipe<F, P, Kind>
+where
+    F: FnOnce() -> P,
+    P: IntoProtocol<Kind>,
+{
+    let opening = Opening::new(End::Write, pipe.into(), WaitSite::here(&"connect_write_pipe"));
+    ConnectPipe { factory: Some(factory), protocol: None, opening, kind: PhantomData }
+}
+
+/// The future that [`connect_read_pipe`] and [`connect_write_pipe`] return.
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct ConnectPipe<F, P, Kind> {
+    factory: Option<F>,
+    protocol: Option<Rc<RefCell<P>>>,
+    opening: Opening,
+    kind: PhantomData<fn() -> Kind>,
+}
+
+impl<F, P, Kind> ConnectPipe<F, P, Kind> {
+    /// Gives the transport without the protocol: this future can be sent to another thread if the
+    /// factory can.
+    pub fn transport(self) -> ConnectPipeTransport<F, P, Kind> {
+        let ConnectPipe { factory, opening, .. } = self;
+        ConnectPipeTransport { factory, opening, kind: PhantomData }
+    }
+}
+
+impl<F, P, Kind> Unpin for ConnectPipe<F, P, Kind> {}
+
+impl<F, P, Kind> std::future::Future for ConnectPipe<F, P, Kind>
+where
+    F: FnOnce() -> P,
+    P: IntoProtocol<Kind>,
+{
+    type Output = Result<(Transport, Rc<RefCell<P>>)>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if let Some(factory) = this.factory.take() {
+            let protocol = Rc::new(RefCell::new(factory()));
+            this.opening.start(P::into_calls(protocol.clone()))?;
+            this.protocol = Some(protocol);
+        }
+        let transport = ready!(this.opening.poll(cx))?;
+        let protocol = this.protocol.take().ok_or_else(|| this.opening.is_over())?;
+        Poll::Ready(Ok((transport, protocol)))
+    }
+}
+
+impl<F, P, Kind> fmt::Debug for ConnectPipe<F, P, Kind> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ConnectPipe").field(&self.opening).finish()
+    }
+}
+
+/// The future that [`ConnectPipe::transport`] returns.
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct ConnectPipeTransport<F, P, Kind> {
+    factory: Option<F>,
+    opening: Opening,
+    kind: PhantomData<fn() -> (P, Kind)>,
+}
+
+impl<F, P, Kind> Unpin for ConnectPipeTransport<F, P, Kind> {}
+
+impl<F, P, Kind> std::future::Future for ConnectPipeTransport<F, P, Kind>
+where
+    F: FnOnce() -> P,
+    P: IntoProtocol<Kind>,
+{
+    type Output = Result<Transport>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Transport>> {
+        let this = self.get_mut();
+        if let Some(factory) = this.factory.take() {
+            this.opening.start(P::into_calls(Rc::new(RefCell::new(factory()))))?;
+        }
+        this.opening.poll(cx)
+    }
+}
+
+impl<F, P, Kind> fmt::Debug for ConnectPipeTransport<F, P, Kind> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ConnectPipeTransport").field(&self.opening).finish()
+    }
+}
+
+/// Which end of a pipe.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Read,
+    Write,
+}
+
+/// What happens to a pipe until there is a transport.
+#[derive(Debug)]
+struct Opening {
+    end: End,
+    site: WaitSite,
+    /// Until it starts.
+    pipe: Option<OwnedFd>,
+    /// From then on, until it is over.
+    made: Option<(Transport, Future<()>)>,
+}
+
+impl Opening {
+    fn new(end: End, pipe: OwnedFd, site: WaitSite) -> Opening {
+        Opening { end, site, pipe: Some(pipe), made: None }
+    }
+
+    fn start(&mut self, protocol: Rc<dyn Calls>) -> Result<()> {
+        let pipe = File::from(self.pipe.take().ok_or_else(|| self.is_over())?);
+        let kind = self.kind(&pipe)?;
+        set_nonblocking(&pipe).map_err(|error| self.failed(error))?;
+        let transport = Connection::open(Io::Pipe(pipe), kind, Names::default(), protocol)
+            .map_err(|error| Error::runtime(format!("{}: {error}", self.site.what())))?;
+        let made = Future::of_operation(self.site, None);
+        transport.0.resident.with(|connection| connection.start(Some(made.clone())));
+        self.made = Some((transport, made));
+        Ok(())
+    }
+
+    fn kind(&self, pipe: &File) -> Result<Kind> {
+        let file_type = pipe.metadata().map_err(|error| self.failed(error))?.file_type();
+        let is_stream = file_type.is_fifo() || file_type.is_socket();
+        if !is_stream && !file_type.is_char_device() {
+            let text = "Pipe transport is for pipes/sockets only.";
+            return Err(Error::value(format!("{}: {text}", self.site.what())));
+        }
+        Ok(match self.end {
+            End::Read => Kind::ReadPipe,
+            End::Write => Kind::WritePipe { tells_the_end: is_stream },
+        })
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Transport>> {
+        let Some((_, made)) = &mut self.made else { return Poll::Ready(Err(self.is_over())) };
+        // If it fails the transport stays here, and is closed with this.
+        ready!(Pin::new(made).poll(cx))?;
+        let made = self.made.take().map(|(transport, _)| transport);
+        Poll::Ready(made.ok_or_else(|| self.is_over()))
+    }
+
+    fn failed(&self, error: io::Error) -> Error {
+        io::Error::new(error.kind(), format!("{}: {error}", self.site.what())).into()
+    }
+
+    fn is_over(&self) -> Error {
+        Error::runtime(format!("{}: awaited again after it was over", self.site.what()))
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        if let Some((transport, _)) = self.made.take() {
+            transport.close();
+        }
+    }
+}
+
+fn set_nonblocking(pipe: &impl AsFd) -> io::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(pipe, FcntlArg::F_GETFL)?);
+    fcntl(pipe, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(())
+}
