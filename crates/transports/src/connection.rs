@@ -16,6 +16,7 @@
 
 use crate::{
     extra_info::Names,
+    flow_control::FlowControl,
     io::Io,
     slot::{Calls, Event, in_use},
     transport::{Shared, Transport},
@@ -32,9 +33,9 @@ use asyncio_core::{
 use asyncio_future::Future;
 use std::{
     any::Any,
-    cell::{Cell, OnceCell, RefCell},
+    cell::{OnceCell, RefCell},
     io,
-    panic::{AssertUnwindSafe, Location, catch_unwind},
+    panic::Location,
     rc::Rc,
     sync::{
         Arc,
@@ -66,8 +67,7 @@ pub(crate) struct Connection {
     source: RefCell<Option<Rc<Source<Io>>>>,
     /// Taken out likewise.
     protocol: RefCell<Option<Rc<dyn Calls>>>,
-    /// Whether a callback of the protocol runs.
-    calling: Cell<bool>,
+    flow: FlowControl,
     reading: reading::State,
     writing: writing::State,
     /// Called when the connection is lost, after the protocol: the server counts.
@@ -92,7 +92,7 @@ impl Connection {
             handle: OnceCell::new(),
             source: RefCell::new(Some(Rc::new(Source::new(io)))),
             protocol: RefCell::new(Some(protocol)),
-            calling: Cell::new(false),
+            flow: FlowControl::new(),
             reading: reading::State::default(),
             writing: writing::State::new(),
             on_lost: RefCell::new(None),
@@ -207,13 +207,9 @@ impl Connection {
     /// Makes a call to the protocol, and afterwards those that were called for meanwhile.
     fn during_call<R>(&self, call: impl FnOnce(&dyn Calls, &Transport) -> R) -> Option<Result<R>> {
         let calls = self.calls()?;
-        let outer = self.calling.replace(true);
-        let outcome = catch_unwind(AssertUnwindSafe(|| call(&*calls, self.handle())));
-        self.calling.set(outer);
-        if !outer {
-            self.announce();
-        }
-        Some(outcome.map_err(Error::from_panic))
+        let outcome = self.flow.during_call(|| call(&*calls, self.handle()));
+        self.announce();
+        Some(outcome)
     }
 
     /// Tells the protocol of an event, and gives its answer.

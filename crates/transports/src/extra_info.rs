@@ -1,18 +1,24 @@
 //! [`ExtraInfo`]: what can be asked about a connection.
 
-use crate::{transport::Transport, trsock::TransportSocket};
+use crate::trsock::TransportSocket;
 use asyncio_sockets::Address;
 use std::{fmt, net::SocketAddr};
 
-/// Names something that [`get_extra_info`](Transport::get_extra_info) tells: a `T`.
+/// Names something that `get_extra_info` of a transport tells: a `T`.
 #[derive(Clone, Copy)]
 pub struct ExtraInfo<T> {
     name: &'static str,
-    find: fn(&Transport) -> Option<T>,
+    find: fn(&dyn Informed) -> Option<T>,
+}
+
+/// A transport, of any kind.
+pub(crate) trait Informed {
+    fn names(&self) -> &Names;
+    fn socket(&self) -> Option<TransportSocket>;
 }
 
 impl<T> ExtraInfo<T> {
-    pub(crate) fn of(self, transport: &Transport) -> Option<T> {
+    pub(crate) fn of(self, transport: &dyn Informed) -> Option<T> {
         (self.find)(transport)
     }
 
@@ -30,17 +36,15 @@ impl<T> fmt::Debug for ExtraInfo<T> {
 
 /// The address of the other side (`"peername"`); also after the connection is over.
 pub const PEERNAME: ExtraInfo<Address> =
-    ExtraInfo { name: "peername", find: |transport| transport.0.names.peer.get() };
+    ExtraInfo { name: "peername", find: |transport| transport.names().peer.get() };
 
 /// The address of this side (`"sockname"`); also after the connection is over.
 pub const SOCKNAME: ExtraInfo<Address> =
-    ExtraInfo { name: "sockname", find: |transport| transport.0.names.sock.get() };
+    ExtraInfo { name: "sockname", find: |transport| transport.names().sock.get() };
 
 /// The socket (`"socket"`); not of a pipe, not once the connection is over, not on another thread.
-pub const SOCKET: ExtraInfo<TransportSocket> = ExtraInfo {
-    name: "socket",
-    find: |transport| TransportSocket::of(&transport.0.resident.get()?.source()?),
-};
+pub const SOCKET: ExtraInfo<TransportSocket> =
+    ExtraInfo { name: "socket", find: |transport| transport.socket() };
 
 /// The two addresses of a connection.
 #[derive(Default)]

@@ -24,11 +24,14 @@
 #[allow(dead_code)] // What opens connections is yet to come.
 mod connection;
 mod extra_info;
+mod flow_control;
 #[allow(dead_code)] // Likewise.
 mod io;
 mod pipes;
 mod protocols;
 mod slot;
+#[cfg(test)]
+mod testing;
 mod transport;
 mod trsock;
 

@@ -2,8 +2,10 @@
 
 use crate::{
     connection::Connection,
-    extra_info::{ExtraInfo, Names},
+    extra_info::{ExtraInfo, Informed, Names},
+    flow_control::water_marks,
     protocols::IntoProtocol,
+    trsock::TransportSocket,
 };
 use asyncio_core::{Error, Result, exception::ExceptionContext, resident::Resident};
 use bytes::Bytes;
@@ -198,18 +200,14 @@ impl Transport {
     }
 }
 
-/// More than this is buffered only against the protocol's wish, unless other limits are set.
-pub(crate) const HIGH_WATER: usize = 64 * 1024;
-
-/// `(low, high)`.
-pub(crate) fn water_marks(high: Option<usize>, low: Option<usize>) -> Result<(usize, usize)> {
-    let high = high.unwrap_or_else(|| low.map_or(HIGH_WATER, |low| low.saturating_mul(4)));
-    let low = low.unwrap_or(high / 4);
-    if high < low {
-        let text = format!("set_write_buffer_limits: high ({high}) must be >= low ({low})");
-        return Err(Error::value(text));
+impl Informed for Transport {
+    fn names(&self) -> &Names {
+        &self.0.names
     }
-    Ok((low, high))
+
+    fn socket(&self) -> Option<TransportSocket> {
+        TransportSocket::of(&self.connection()?.source()?)
+    }
 }
 
 /// Handles of the same connection are equal.

@@ -2,7 +2,7 @@
 //! the protocol is told above the high-water mark, and at the low one.
 
 use super::{Connection, Event, Kind, would_block};
-use crate::{io::Io, transport::HIGH_WATER};
+use crate::io::Io;
 use asyncio_core::{
     Error, Result,
     exception::{Level, log},
@@ -19,11 +19,6 @@ pub const LOG_THRESHOLD_FOR_CONNLOST_WRITES: u32 = 5;
 
 pub(super) struct State {
     buffer: RefCell<BytesMut>,
-    low: Cell<usize>,
-    high: Cell<usize>,
-    /// Whether the protocol should have paused, and whether it was told.
-    paused: Cell<bool>,
-    told: Cell<bool>,
     /// Whether nothing more will be written.
     ended: Cell<bool>,
     /// Zero as long as the connection is not being lost; then how often it was written to, and more.
@@ -36,10 +31,6 @@ impl State {
     pub(super) fn new() -> State {
         State {
             buffer: RefCell::new(BytesMut::new()),
-            low: Cell::new(HIGH_WATER / 4),
-            high: Cell::new(HIGH_WATER),
-            paused: Cell::new(false),
-            told: Cell::new(false),
             ended: Cell::new(false),
             losses: Cell::new(0),
             emptied: RefCell::new(None),
@@ -112,12 +103,11 @@ impl Connection {
     }
 
     pub(crate) fn water_marks(&self) -> (usize, usize) {
-        (self.writing.low.get(), self.writing.high.get())
+        self.flow.water_marks()
     }
 
     pub(crate) fn set_water_marks(&self, low: usize, high: usize) {
-        self.writing.low.set(low);
-        self.writing.high.set(high);
+        self.flow.set_water_marks(low, high);
         self.update_flow();
     }
 
@@ -236,27 +226,17 @@ impl Connection {
 
     /// Tells the protocol if a mark was passed.
     fn update_flow(&self) {
-        let State { paused, low, high, .. } = &self.writing;
-        let size = self.buffered();
-        if paused.get() {
-            paused.set(size > low.get());
-        } else {
-            paused.set(size > high.get());
-        }
+        self.flow.measure(self.buffered());
         self.announce();
     }
 
     /// Tells the protocol to pause or to go on, unless it was told, or a callback of its runs: then it
     /// is told after that.
     pub(super) fn announce(&self) {
-        let State { paused, told, .. } = &self.writing;
-        if self.calling.get() || told.get() == paused.get() {
-            return;
-        }
-        told.set(paused.get());
-        let (event, callback) = match paused.get() {
-            true => (Event::PauseWriting, "pause_writing"),
-            false => (Event::ResumeWriting, "resume_writing"),
+        let (event, callback) = match self.flow.news() {
+            Some(true) => (Event::PauseWriting, "pause_writing"),
+            Some(false) => (Event::ResumeWriting, "resume_writing"),
+            None => return,
         };
         if let Err(error) = self.tell(event) {
             self.report(format!("protocol.{callback}() failed"), error);

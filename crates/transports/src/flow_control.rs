@@ -1,0 +1,130 @@
+//! [`FlowControl`]: the water marks of a buffer, and what the protocol was told of them.
+
+use asyncio_core::{Error, Result};
+use std::{
+    cell::Cell,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+/// More than this is buffered only against the protocol's wish, unless other limits are set.
+const HIGH_WATER: usize = 64 * 1024;
+
+/// Knows when the protocol of a transport has to pause writing, and when it may be told: not while
+/// one of its callbacks runs, which has the protocol.
+#[derive(Debug)]
+pub(crate) struct FlowControl {
+    low: Cell<usize>,
+    high: Cell<usize>,
+    /// Whether the protocol should have paused, and whether it was told.
+    paused: Cell<bool>,
+    told: Cell<bool>,
+    /// Whether a callback of the protocol runs.
+    calling: Cell<bool>,
+}
+
+impl FlowControl {
+    pub(crate) fn new() -> FlowControl {
+        FlowControl {
+            low: Cell::new(HIGH_WATER / 4),
+            high: Cell::new(HIGH_WATER),
+            paused: Cell::new(false),
+            told: Cell::new(false),
+            calling: Cell::new(false),
+        }
+    }
+
+    /// `(low, high)`.
+    pub(crate) fn water_marks(&self) -> (usize, usize) {
+        (self.low.get(), self.high.get())
+    }
+
+    pub(crate) fn set_water_marks(&self, low: usize, high: usize) {
+        self.low.set(low);
+        self.high.set(high);
+    }
+
+    /// So much is buffered now.
+    pub(crate) fn measure(&self, size: usize) {
+        let mark = if self.paused.get() { &self.low } else { &self.high };
+        self.paused.set(size > mark.get());
+    }
+
+    /// What the protocol is to be told now: true to pause, false to go on.
+    pub(crate) fn news(&self) -> Option<bool> {
+        let paused = self.paused.get();
+        let is_news = !self.calling.get() && self.told.replace(paused) != paused;
+        is_news.then_some(paused)
+    }
+
+    /// Makes a call to the protocol. What is news meanwhile is to be told afterwards.
+    pub(crate) fn during_call<R>(&self, call: impl FnOnce() -> R) -> Result<R> {
+        let outer = self.calling.replace(true);
+        let outcome = catch_unwind(AssertUnwindSafe(call));
+        self.calling.set(outer);
+        outcome.map_err(Error::from_panic)
+    }
+}
+
+/// `(low, high)`, with what was not given.
+pub(crate) fn water_marks(high: Option<usize>, low: Option<usize>) -> Result<(usize, usize)> {
+    let high = high.unwrap_or_else(|| low.map_or(HIGH_WATER, |low| low.saturating_mul(4)));
+    let low = low.unwrap_or(high / 4);
+    if high < low {
+        let text = format!("set_write_buffer_limits: high ({high}) must be >= low ({low})");
+        return Err(Error::value(text));
+    }
+    Ok((low, high))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_pauses_above_the_high_mark_and_goes_on_at_the_low_one() {
+        let flow = FlowControl::new();
+        flow.set_water_marks(2, 4);
+        let news = |size| {
+            flow.measure(size);
+            flow.news()
+        };
+        assert_eq!([4, 5, 6, 4, 3].map(news), [None, Some(true), None, None, None]);
+        assert_eq!([2, 4, 5].map(news), [Some(false), None, Some(true)]);
+    }
+
+    #[test]
+    fn what_is_news_during_a_call_is_told_after_it() {
+        let flow = FlowControl::new();
+        flow.during_call(|| {
+            flow.measure(HIGH_WATER + 1);
+            assert_eq!(flow.news(), None);
+            flow.during_call(|| ()).unwrap();
+            assert_eq!(flow.news(), None, "the outer call goes on");
+        })
+        .unwrap();
+        assert_eq!(flow.news(), Some(true));
+        assert!(flow.during_call(|| panic!("oh")).is_err());
+        flow.measure(0);
+        assert_eq!(flow.news(), Some(false), "no call goes on");
+    }
+
+    #[test]
+    fn what_is_paused_and_resumed_during_a_call_is_no_news() {
+        let flow = FlowControl::new();
+        flow.during_call(|| flow.measure(HIGH_WATER + 1)).unwrap();
+        flow.during_call(|| flow.measure(0)).unwrap();
+        assert_eq!(flow.news(), None);
+    }
+
+    #[test]
+    fn marks_that_are_not_given_follow_from_the_other() {
+        assert_eq!(water_marks(None, None).unwrap(), (16 * 1024, 64 * 1024));
+        assert_eq!(water_marks(None, Some(10)).unwrap(), (10, 40));
+        assert_eq!(water_marks(Some(10), None).unwrap(), (2, 10));
+        assert_eq!(water_marks(Some(0), Some(0)).unwrap(), (0, 0));
+        assert_eq!(
+            water_marks(Some(1), Some(2)).unwrap_err().to_string(),
+            "set_write_buffer_limits: high (1) must be >= low (2)"
+        );
+    }
+}
