@@ -1,15 +1,18 @@
-//! How a workload is measured, and how it is shown.
+//! How a figure is taken: a process for each contestant, which does the work several times.
 
-use crate::workloads::Workload;
-use nix::time::{ClockId, clock_gettime};
-use std::{
-    io,
-    process::{Command, ExitCode},
+use crate::{
+    counting,
+    python::Interpreter,
+    workload::{Measure, Workload},
 };
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    time::{ClockId, clock_gettime},
+    unistd::Pid,
+};
+use std::{io, process::Command};
 
-/// How often each contestant's process is started.
-const ROUNDS: usize = 9;
-/// How often it repeats the work, after it has done it once to warm up.
+/// How often a process repeats the work, after it has done it once to warm up.
 const REPEATS: usize = 5;
 /// The argument with which it is told to do one contestant's work.
 pub(crate) const ALONE: &str = "--alone";
@@ -20,56 +23,88 @@ fn cpu_time() -> nix::Result<f64> {
     Ok(time.tv_sec() as f64 * 1e9 + time.tv_nsec() as f64)
 }
 
-fn median(mut figures: Vec<f64>) -> f64 {
+pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]
 }
 
+/// Stays on one processor from now on: the last one that is allowed.
+fn pin() -> nix::Result<()> {
+    let allowed = sched_getaffinity(Pid::this())?;
+    let last = (0..CpuSet::count()).rev().find(|cpu| allowed.is_set(*cpu).unwrap_or(false));
+    let mut one = CpuSet::new();
+    one.set(last.unwrap_or(0))?;
+    sched_setaffinity(Pid::this(), &one)
+}
+
 /// Does the work of one contestant, and prints its figure.
-pub(crate) fn alone(workloads: &[Workload], name: &str, contestant: &str) -> ExitCode {
-    let workload = workloads.iter().find(|workload| workload.name == name);
-    let work = contestant.parse::<usize>().ok().and_then(|n| workload?.contestants.get(n).copied());
-    let (Some(workload), Some(work)) = (workload, work) else {
-        eprintln!("{ALONE} takes a workload and the number of a contestant");
-        return ExitCode::FAILURE;
-    };
+pub(crate) fn alone(
+    workloads: &[Workload],
+    name: &str,
+    size: &str,
+    contestant: &str,
+) -> io::Result<()> {
+    let wrong = || io::Error::other(format!("{ALONE} takes a workload, a size and a contestant"));
+    let workload = workloads.iter().find(|workload| workload.name == name).ok_or_else(wrong)?;
+    let size = size.parse().map_err(|_| wrong())?;
+    let contestants = &workload.contestants;
+    let (_, work) = *contestants.iter().find(|(name, _)| *name == contestant).ok_or_else(wrong)?;
+    if workload.measure != Measure::Wall {
+        pin()?;
+    }
+    if workload.measure == Measure::Allocations {
+        counting::start();
+    }
+    // Memory that was had once is there for the next time.
+    let repeats = if workload.measure == Measure::Bytes { 0 } else { REPEATS };
     let mut figures = Vec::new();
-    for repeat in 0..=REPEATS {
-        let (Ok(before), done, Ok(after)) = (cpu_time(), work(), cpu_time()) else {
-            eprintln!("this system has no clock for the CPU time of a process");
-            return ExitCode::FAILURE;
+    for repeat in 0..=repeats {
+        let (cpu, asked) = (cpu_time()?, counting::times());
+        let done = work(size);
+        let total = match workload.measure {
+            Measure::Cpu => cpu_time()? - cpu,
+            Measure::Allocations => (counting::times() - asked) as f64,
+            Measure::Wall | Measure::Bytes => done.said,
         };
-        if done != workload.operations {
-            eprintln!("{name}: {done} operations instead of {}", workload.operations);
-            return ExitCode::FAILURE;
-        }
-        if repeat > 0 {
-            figures.push((after - before) / done as f64);
+        if repeat > 0 || repeats == 0 {
+            figures.push(total / done.operations as f64);
         }
     }
     println!("{}", median(figures));
-    ExitCode::SUCCESS
+    Ok(())
 }
 
-/// One line of the table: nanoseconds for an operation, and in brackets what ours are of the peer's.
-pub(crate) fn row(workload: &Workload) -> io::Result<String> {
-    let program = std::env::current_exe()?;
-    let mut figures = vec![Vec::new(); workload.contestants.len()];
-    for _ in 0..ROUNDS {
-        for (contestant, figures) in figures.iter_mut().enumerate() {
-            let number = contestant.to_string();
-            let output = Command::new(&program).args([ALONE, workload.name, &number]).output()?;
-            let text = String::from_utf8_lossy(&output.stdout);
-            let figure: f64 = text.trim().parse().map_err(|_| {
-                io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned())
-            })?;
-            figures.push(figure);
+/// A contestant in a process of its own.
+pub(crate) enum Process {
+    Rust(&'static str),
+    Python(Interpreter),
+}
+
+impl Process {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Process::Rust(name) => name,
+            Process::Python(interpreter) => interpreter.name(),
         }
     }
-    let medians: Vec<f64> = figures.into_iter().map(median).collect();
-    let mut row = format!("{:<44} {:>7.1} ns", workload.what, medians[0]);
-    for peer in &medians[1..] {
-        row += &format!(" {:>8.1} ({:.2})", peer, medians[0] / peer);
+
+    /// Runs it once, and gives its figure.
+    pub(crate) fn run(&self, workload: &Workload, size: usize) -> io::Result<f64> {
+        let size = size.to_string();
+        let mut command = match self {
+            Process::Rust(name) => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.args([ALONE, workload.name, &size, name]);
+                command
+            }
+            Process::Python(interpreter) => interpreter.command(workload.name, &size),
+        };
+        let output = command.output()?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        said.trim().parse().map_err(|_| {
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            let (workload, name) = (workload.name, self.name());
+            io::Error::other(format!("{workload}, {name}: {}", complaint.trim()))
+        })
     }
-    Ok(row)
 }

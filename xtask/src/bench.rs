@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the benchmarks, in one run.
+//! `cargo xtask bench`: the benchmarks, all of them or those that are named, in one run.
 
 use crate::shell::Workspace;
 use crate::{Outcome, TaskResult};

@@ -1,0 +1,31 @@
+//! Memory: what a task takes that waits.
+
+use crate::{
+    peers::Cancel,
+    workload::{Done, Measure, Workload, contestants},
+};
+use nix::sys::resource::{UsageWho, getrusage};
+
+pub(crate) fn workloads() -> Vec<Workload> {
+    vec![
+        Workload::new("idle", "memory of an idle task", contestants!(idle: Asyncio, Tokio, Smol))
+            .size(100_000)
+            .measure(Measure::Bytes)
+            .floor(0.60),
+    ]
+}
+
+/// Parked tasks, each with its timer, and whatever it takes to know of them.
+async fn idle<P: Cancel>(size: usize) -> Done {
+    let mut tasks = Vec::with_capacity(size);
+    let before = resident();
+    tasks.extend((0..size).map(|_| P::park()));
+    P::pass().await;
+    Done { operations: size, said: resident() - before }
+}
+
+/// The most memory that this process has had, in bytes: also what the allocator wastes.
+fn resident() -> f64 {
+    let unit = if cfg!(target_os = "macos") { 1.0 } else { 1024.0 };
+    getrusage(UsageWho::RUSAGE_SELF).map_or(f64::NAN, |usage| usage.max_rss() as f64 * unit)
+}

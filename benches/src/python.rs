@@ -1,0 +1,50 @@
+//! CPython's own event loop, and uvloop, where they are installed.
+
+use std::process::{Command, Stdio};
+
+/// What runs the programs of `peers.py`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Interpreter {
+    CPython,
+    Uvloop,
+}
+
+const PROGRAMS: &str = include_str!("peers.py");
+
+impl Interpreter {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Interpreter::CPython => "CPython",
+            Interpreter::Uvloop => "uvloop",
+        }
+    }
+
+    pub(crate) fn command(self, workload: &str, size: &str) -> Command {
+        let mut command = Command::new("python3");
+        command.args(["-c", PROGRAMS, self.name(), workload, size]);
+        command
+    }
+
+    fn is_installed(self) -> bool {
+        let module = match self {
+            Interpreter::CPython => "import asyncio",
+            Interpreter::Uvloop => "import uvloop",
+        };
+        let mut command = Command::new("python3");
+        let status = command.args(["-c", module]).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    }
+
+    /// Those that are there; says which are not.
+    pub(crate) fn installed() -> Vec<Interpreter> {
+        let mut installed = vec![Interpreter::CPython, Interpreter::Uvloop];
+        installed.retain(|interpreter| {
+            let is_installed = interpreter.is_installed();
+            if !is_installed {
+                eprintln!("SKIPPED: {}: python3 does not have it", interpreter.name());
+            }
+            is_installed
+        });
+        installed
+    }
+}

@@ -1,0 +1,87 @@
+//! Timers: made and lifted, and those that fire.
+
+use crate::{
+    peers::{HOUR, Timers},
+    workload::{Done, Measure, Workload, batches, contestants},
+};
+use std::time::{Duration, Instant};
+
+pub(crate) fn workloads() -> Vec<Workload> {
+    vec![
+        Workload::new(
+            "timeout",
+            "timeout around one yield",
+            contestants!(timeout: Asyncio, Tokio, Smol),
+        )
+        .floor(0.50)
+        .in_python(),
+        Workload::new(
+            "timers",
+            "timers made and cancelled, {n} at a time",
+            contestants!(made: Asyncio, Tokio, Smol),
+        )
+        .size(1_000)
+        .floor(0.70)
+        .grows()
+        .in_python(),
+        Workload::new(
+            "firing",
+            "{n} timers firing within 200 ms, CPU",
+            contestants!(fire: Asyncio, Tokio, Smol),
+        )
+        .size(100_000)
+        .floor(1.00)
+        .in_python(),
+        Workload::new(
+            "late",
+            "{n} timers firing within 200 ms, how late",
+            contestants!(fire: Asyncio, Tokio, Smol),
+        )
+        .size(100_000)
+        .measure(Measure::Wall),
+        Workload::new(
+            "timer-allocations",
+            "allocations for a timer",
+            contestants!(made: Asyncio, Tokio, Smol),
+        )
+        .size(1_000)
+        .measure(Measure::Allocations),
+    ]
+}
+
+async fn timeout<P: Timers>(_: usize) -> usize {
+    let times = batches(1);
+    for _ in 0..times {
+        assert!(P::timeout(HOUR, P::pass()).await);
+    }
+    times
+}
+
+async fn made<P: Timers>(size: usize) -> usize {
+    for _ in 0..batches(size) {
+        P::make_and_lift((0..size).map(|n| HOUR + Duration::from_micros(n as u64))).await;
+    }
+    batches(size) * size
+}
+
+/// Tasks that sleep until moments which are spread over 200 ms, each in no order; it says how late
+/// they were.
+async fn fire<P: Timers>(size: usize) -> Done {
+    // When all of them sleep.
+    let start = Instant::now() + Duration::from_micros(size as u64);
+    let span = Duration::from_millis(200).as_nanos() as u64;
+    let task = |n: usize| {
+        let when =
+            start + Duration::from_nanos((n as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) % span);
+        P::spawn(async move {
+            P::sleep_until(when).await;
+            Instant::now().checked_duration_since(when).expect("never too early")
+        })
+    };
+    let tasks: Vec<_> = (0..size).map(task).collect();
+    let mut late = Duration::ZERO;
+    for task in tasks {
+        late += P::join(task).await;
+    }
+    Done { operations: size, said: late.as_nanos() as f64 }
+}

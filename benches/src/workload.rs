@@ -1,0 +1,100 @@
+//! What a workload is.
+
+/// What is measured of a workload, always for one operation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Measure {
+    /// The CPU time of the process.
+    Cpu,
+    /// What the work itself says, in nanoseconds: the time by the clock on the wall, how late it was.
+    Wall,
+    /// How often the allocator was asked.
+    Allocations,
+    /// What the work itself says, in bytes.
+    Bytes,
+}
+
+/// What a contestant has done, after it has checked that it was done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Done {
+    pub(crate) operations: usize,
+    /// What the work itself says, for all operations together.
+    pub(crate) said: f64,
+}
+
+impl From<usize> for Done {
+    fn from(operations: usize) -> Done {
+        Done { operations, said: 0.0 }
+    }
+}
+
+/// Does the work, at a size.
+pub(crate) type Contestant = fn(usize) -> Done;
+
+/// A piece of work that several runtimes do.
+#[derive(Clone, Debug)]
+pub(crate) struct Workload {
+    pub(crate) name: &'static str,
+    /// For a reader; `{n}` stands for the size.
+    pub(crate) what: &'static str,
+    pub(crate) measure: Measure,
+    /// How many live tasks, timers, waiters or items there are.
+    pub(crate) size: usize,
+    /// Whether it is also shown how the cost grows with the size.
+    pub(crate) grows: bool,
+    /// Whether `peers.py` has it too.
+    pub(crate) in_python: bool,
+    /// What our figure must not exceed, as a part of the first peer's.
+    pub(crate) floor: Option<f64>,
+    /// By name, ours first.
+    pub(crate) contestants: Vec<(&'static str, Contestant)>,
+}
+
+impl Workload {
+    pub(crate) fn new(
+        name: &'static str,
+        what: &'static str,
+        contestants: Vec<(&'static str, Contestant)>,
+    ) -> Workload {
+        let (measure, size, grows, in_python) = (Measure::Cpu, 0, false, false);
+        Workload { name, what, measure, size, grows, in_python, floor: None, contestants }
+    }
+
+    pub(crate) fn measure(self, measure: Measure) -> Workload {
+        Workload { measure, ..self }
+    }
+
+    pub(crate) fn size(self, size: usize) -> Workload {
+        Workload { size, ..self }
+    }
+
+    pub(crate) fn grows(self) -> Workload {
+        Workload { grows: true, ..self }
+    }
+
+    pub(crate) fn in_python(self) -> Workload {
+        Workload { in_python: true, ..self }
+    }
+
+    pub(crate) fn floor(self, floor: f64) -> Workload {
+        Workload { floor: Some(floor), ..self }
+    }
+}
+
+/// A function of a peer and a size, for each of the peers named.
+macro_rules! contestants {
+    ($work:ident: $($peer:ident),+) => {
+        vec![$((
+            <crate::peers::$peer as crate::peers::Peer>::NAME,
+            |n| {
+                use crate::peers::{$peer, Peer};
+                $peer::run($work::<$peer>(n)).into()
+            },
+        )),+]
+    };
+}
+pub(crate) use contestants;
+
+/// So often is a batch of `size` operations to be done.
+pub(crate) fn batches(size: usize) -> usize {
+    (100_000 / size).max(1)
+}
