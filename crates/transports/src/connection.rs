@@ -37,16 +37,11 @@ use std::{
     io,
     panic::Location,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
 mod reading;
 mod writing;
-
-pub use writing::LOG_THRESHOLD_FOR_CONNLOST_WRITES;
 
 /// What kind of thing a connection is, where it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +56,6 @@ pub(crate) enum Kind {
 
 /// A stream transport, in the loop.
 pub(crate) struct Connection {
-    kind: Kind,
     handle: OnceCell<Transport>,
     /// Taken out when the connection is lost, which closes it.
     source: RefCell<Option<Rc<Source<Io>>>>,
@@ -88,7 +82,6 @@ impl Connection {
     ) -> Result<Transport> {
         let scheduler = entered().ok_or_else(|| Error::runtime("no running event loop"))?;
         let connection = Rc::new(Connection {
-            kind,
             handle: OnceCell::new(),
             source: RefCell::new(Some(Rc::new(Source::new(io)))),
             protocol: RefCell::new(Some(protocol)),
@@ -98,8 +91,7 @@ impl Connection {
             on_lost: RefCell::new(None),
         });
         let resident = scheduler.house(connection.clone())?;
-        let closing = AtomicBool::new(false);
-        let handle = Transport(Arc::new(Shared { resident, closing, names }));
+        let handle = Transport(Arc::new(Shared::new(resident, kind, names)));
         Ok(connection.handle.get_or_init(|| handle).clone())
     }
 
@@ -109,8 +101,11 @@ impl Connection {
     pub(crate) fn start(&self, made: Option<Future<()>>) {
         self.soon(move |connection| {
             connection.call(Event::Made, "connection_made");
-            if let Err(error) = connection.attend() {
-                connection.fatal(error, "Cannot watch the descriptor of a transport");
+            match connection.attend() {
+                Err(error) if !connection.works_unwatched(&error) => {
+                    connection.fatal(error, "Cannot watch the descriptor of a transport");
+                }
+                _ => {}
             }
             if let Some(made) = made {
                 // Cancelled by now, perhaps.
@@ -133,9 +128,16 @@ impl Connection {
         }))
     }
 
+    /// Whether this says that the descriptor is always ready, as a device like `/dev/null` is.
+    fn works_unwatched(&self, error: &Error) -> bool {
+        let is_device = self.kind() == Kind::WritePipe { tells_the_end: false };
+        let Error::Io(error) = error else { return false };
+        is_device && error.kind() == io::ErrorKind::PermissionDenied
+    }
+
     fn hear(&self, news: Readiness) {
         if news.readable {
-            match self.kind {
+            match self.kind() {
                 Kind::WritePipe { tells_the_end } if tells_the_end => self.reader_is_gone(),
                 Kind::WritePipe { .. } => {}
                 Kind::Socket | Kind::ReadPipe => self.read_ready(),
@@ -151,6 +153,10 @@ impl Connection {
         self.handle.get().expect("set when the connection is opened")
     }
 
+    fn kind(&self) -> Kind {
+        self.handle().0.kind
+    }
+
     fn resident(&self) -> Resident<Connection> {
         self.handle().0.resident
     }
@@ -158,6 +164,12 @@ impl Connection {
     /// What is read and written, until the connection is lost.
     pub(crate) fn source(&self) -> Option<Rc<Source<Io>>> {
         self.source.borrow().clone()
+    }
+
+    /// Whether a read or write of less than there was room for means that the next one would block.
+    /// A terminal gives a line at a time, a pipe may keep packets apart.
+    fn is_drained_by_less(&self, source: &Source<Io>) -> bool {
+        self.kind() == Kind::Socket && source.is_drained_by_less()
     }
 
     /// Sets what is called when the connection is lost.
@@ -283,8 +295,15 @@ impl Connection {
 
     /// Tells the protocol, in a step of its own, and lets everything go.
     fn lose(&self, error: Option<Error>) {
-        if self.writing.count_loss() == 0 {
+        if !self.writing.set_losing() {
             self.soon(move |connection| connection.lost(error));
+        }
+    }
+
+    /// The same at once, in a step that is the connection's own.
+    fn lose_now(&self) {
+        if !self.writing.set_losing() {
+            self.lost(None);
         }
     }
 

@@ -35,9 +35,8 @@ mod testing;
 mod transport;
 mod trsock;
 
-pub use connection::LOG_THRESHOLD_FOR_CONNLOST_WRITES;
 pub use extra_info::{ExtraInfo, PEERNAME, SOCKET, SOCKNAME};
 pub use pipes::{ConnectPipe, ConnectPipeTransport, connect_read_pipe, connect_write_pipe};
 pub use protocols::{BufferedProtocol, IntoProtocol, Protocol};
-pub use transport::Transport;
+pub use transport::{LOG_THRESHOLD_FOR_CONNLOST_WRITES, Transport};
 pub use trsock::TransportSocket;

@@ -26,6 +26,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// Makes a transport of the end of a pipe from which to read (`loop.connect_read_pipe`), and gives it
 /// with the protocol that `factory` made.
 ///

@@ -1,13 +1,17 @@
 //! [`Transport`]: the handle of a connection.
 
 use crate::{
-    connection::Connection,
+    connection::{Connection, Kind},
     extra_info::{ExtraInfo, Informed, Names},
     flow_control::water_marks,
     protocols::IntoProtocol,
     trsock::TransportSocket,
 };
-use asyncio_core::{Error, Result, exception::ExceptionContext, resident::Resident};
+use asyncio_core::{
+    Error, Result,
+    exception::{ExceptionContext, Level, log},
+    resident::Resident,
+};
 use bytes::Bytes;
 use std::{
     cell::RefCell,
@@ -15,7 +19,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -32,8 +36,36 @@ pub struct Transport(pub(crate) Arc<Shared>);
 /// What every handle has.
 pub(crate) struct Shared {
     pub(crate) resident: Resident<Connection>,
+    pub(crate) kind: Kind,
     pub(crate) closing: AtomicBool,
+    /// How often something was written to a connection that is lost.
+    lost_writes: AtomicU32,
     pub(crate) names: Names,
+}
+
+/// From this many writes to a lost connection on, each is worth a warning.
+pub const LOG_THRESHOLD_FOR_CONNLOST_WRITES: u32 = 5;
+
+impl Shared {
+    pub(crate) fn new(resident: Resident<Connection>, kind: Kind, names: Names) -> Shared {
+        let (closing, lost_writes) = (AtomicBool::new(false), AtomicU32::new(0));
+        Shared { resident, kind, closing, lost_writes, names }
+    }
+
+    /// Something was written to a connection that is lost.
+    pub(crate) fn count_lost_write(&self) {
+        if self.lost_writes.fetch_add(1, Ordering::Relaxed) + 1 < LOG_THRESHOLD_FOR_CONNLOST_WRITES
+        {
+            return;
+        }
+        // One that comes round would be quiet again.
+        self.lost_writes.store(LOG_THRESHOLD_FOR_CONNLOST_WRITES, Ordering::Relaxed);
+        let message = match self.kind {
+            Kind::Socket => "socket.send() raised exception.",
+            _ => "pipe closed by peer or os.write(pipe, data) raised exception.",
+        };
+        log(Level::Warning, message);
+    }
 }
 
 /// Both directions.
@@ -130,7 +162,11 @@ impl Transport {
                     self.report("transport.write() failed", error);
                 }
             }
-            None if self.0.resident.home().is_local() => {}
+            None if self.0.resident.home().is_local() => {
+                if !data.is_empty() {
+                    self.0.count_lost_write();
+                }
+            }
             None => {
                 let data = Bytes::copy_from_slice(data);
                 self.0.resident.send(move |connection| {
@@ -168,9 +204,10 @@ impl Transport {
         self.0.resident.send(Connection::write_eof);
     }
 
-    /// Whether [`write_eof`](Transport::write_eof) works (`can_write_eof`): for all there are.
+    /// Whether [`write_eof`](Transport::write_eof) works (`can_write_eof`): on all that can be written
+    /// to.
     pub fn can_write_eof(&self) -> bool {
-        true
+        self.0.kind != Kind::ReadPipe
     }
 
     /// Sets the marks, in bytes, of what is buffered: `pause_writing` is called above `high`,

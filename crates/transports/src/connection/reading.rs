@@ -4,7 +4,7 @@
 use super::{Connection, Event, Kind};
 use crate::io;
 use asyncio_core::{
-    Result,
+    Error, Result,
     source::{Direction, Readiness},
 };
 use nix::libc;
@@ -64,11 +64,15 @@ impl Connection {
             }
             Ok(Ok(Received::End)) => self.read_end(),
             Ok(Ok(Received::Nothing)) => {}
-            // What a terminal says when its other side has hung up.
-            Ok(Err(error))
-                if self.kind == Kind::ReadPipe && error.raw_os_error() == Some(libc::EIO) =>
-            {
-                self.force_close(Some(error.into()));
+            Ok(Err(error)) if self.kind() == Kind::ReadPipe => {
+                let is_hangup = error.raw_os_error() == Some(libc::EIO);
+                let error = Error::from(error);
+                // What a terminal says when its other side has hung up is no news to the handler.
+                if !is_hangup {
+                    let message = "Fatal read error on pipe transport".to_owned();
+                    self.report(message, error.clone());
+                }
+                self.force_close(Some(error));
             }
             Ok(Err(error)) => self.fatal(error.into(), "Fatal read error on a transport"),
             Err(error) => self.fatal(error, "Fatal error: protocol.get_buffer() call failed."),
@@ -97,7 +101,7 @@ impl Connection {
         Ok(match outcome {
             Ok((_, 0, _)) => Ok(Received::End),
             Ok((event, _, drained)) => {
-                if !(drained && source.is_drained_by_less()) {
+                if !(drained && self.is_drained_by_less(&source)) {
                     self.read_again();
                 }
                 Ok(Received::Data(event))
@@ -119,7 +123,7 @@ impl Connection {
     /// The other side will send no more.
     fn read_end(&self) {
         self.reading.ended.set(true);
-        if self.kind == Kind::ReadPipe {
+        if self.kind() == Kind::ReadPipe {
             // Each as a step of its own, and whatever the protocol answers.
             self.set_closing();
             self.soon(|connection| connection.call(Event::Eof, "eof_received"));

@@ -3,10 +3,7 @@
 
 use super::{Connection, Event, Kind, would_block};
 use crate::io::Io;
-use asyncio_core::{
-    Error, Result,
-    exception::{Level, log},
-};
+use asyncio_core::{Error, Result};
 use asyncio_future::Future;
 use bytes::{Buf, BytesMut};
 use std::{
@@ -14,15 +11,12 @@ use std::{
     io::{self, IoSlice},
 };
 
-/// From this many writes to a lost connection on, each is worth a warning.
-pub const LOG_THRESHOLD_FOR_CONNLOST_WRITES: u32 = 5;
-
 pub(super) struct State {
     buffer: RefCell<BytesMut>,
     /// Whether nothing more will be written.
     ended: Cell<bool>,
-    /// Zero as long as the connection is not being lost; then how often it was written to, and more.
-    losses: Cell<u32>,
+    /// Whether the connection is being lost.
+    losing: Cell<bool>,
     /// Who writes around the buffer, and waits until it is empty.
     emptied: RefCell<Option<Future<()>>>,
 }
@@ -32,14 +26,14 @@ impl State {
         State {
             buffer: RefCell::new(BytesMut::new()),
             ended: Cell::new(false),
-            losses: Cell::new(0),
+            losing: Cell::new(false),
             emptied: RefCell::new(None),
         }
     }
 
-    /// Counts something that makes or meets a loss, and tells how many there were.
-    pub(super) fn count_loss(&self) -> u32 {
-        self.losses.replace(self.losses.get().saturating_add(1))
+    /// The connection is being lost; whether it was before.
+    pub(super) fn set_losing(&self) -> bool {
+        self.losing.replace(true)
     }
 }
 
@@ -86,7 +80,7 @@ impl Connection {
         if self.is_closing() || self.writing.ended.get() {
             return;
         }
-        match self.kind {
+        match self.kind() {
             Kind::Socket => {
                 self.writing.ended.set(true);
                 if self.buffered() == 0 {
@@ -112,7 +106,7 @@ impl Connection {
     }
 
     fn check_may_write(&self, what: &str) -> Result<()> {
-        if self.kind == Kind::ReadPipe {
+        if self.kind() == Kind::ReadPipe {
             return Err(Error::runtime(format!("Cannot call {what}() of a read pipe")));
         }
         if self.writing.ended.get() {
@@ -126,17 +120,16 @@ impl Connection {
 
     /// Whether the connection is lost, or about to be: then this write is counted.
     fn writes_are_lost(&self) -> bool {
-        if !self.is_losing() {
-            return false;
+        if self.is_losing() {
+            self.handle().0.count_lost_write();
+            return true;
         }
-        if self.writing.count_loss() >= LOG_THRESHOLD_FOR_CONNLOST_WRITES {
-            log(Level::Warning, "socket.send() raised exception.");
-        }
-        true
+        // A pipe sends only what was written before it was closed.
+        self.kind() != Kind::Socket && self.is_closing()
     }
 
     pub(super) fn is_losing(&self) -> bool {
-        self.writing.losses.get() > 0
+        self.writing.losing.get()
     }
 
     /// Sends if nothing is buffered before it, and tells how many bytes went; `None` if that ended the
@@ -178,7 +171,7 @@ impl Connection {
             let _ = emptied.set_result(());
         }
         if self.is_closing() {
-            self.lose(None);
+            self.lose_now();
         } else if self.writing.ended.get() {
             self.shutdown_write();
         }
@@ -187,7 +180,7 @@ impl Connection {
     /// The system took less than there was: it tells when there is room, unless it may have had some
     /// left.
     fn write_rest(&self) {
-        if self.source().is_some_and(|source| !source.is_drained_by_less()) {
+        if self.source().is_some_and(|source| !self.is_drained_by_less(&source)) {
             self.write_again();
         }
     }
