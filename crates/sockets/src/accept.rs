@@ -50,9 +50,10 @@ impl Future for SockAccept<'_> {
     }
 }
 
-/// Accepts a connection as a non-blocking socket, in one system call.
+/// Accepts a connection as a non-blocking socket, in one system call. For servers.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn accept(io: &socket2::Socket) -> io::Result<(socket2::Socket, SockAddr)> {
+#[doc(hidden)]
+pub fn accept(io: &socket2::Socket) -> io::Result<(socket2::Socket, SockAddr)> {
     use nix::libc;
     use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
     // SAFETY: the storage and its length are valid for the call, which fills them in; and what it
@@ -69,7 +70,8 @@ fn accept(io: &socket2::Socket) -> io::Result<(socket2::Socket, SockAddr)> {
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn accept(io: &socket2::Socket) -> io::Result<(socket2::Socket, SockAddr)> {
+#[doc(hidden)]
+pub fn accept(io: &socket2::Socket) -> io::Result<(socket2::Socket, SockAddr)> {
     let (accepted, address) = io.accept()?;
     accepted.set_nonblocking(true)?;
     Ok((accepted, address))
