@@ -1,10 +1,12 @@
 //! Going out: `sock_connect`.
 
 use crate::{
-    address::{Address, Resolved, ToAddress},
-    errors::{Described, in_call, of_call},
-    resolver::Lookup,
+    address::Address,
+    errors::{described, in_call},
+    lookup::Lookup,
+    question::AddrInfo,
     socket::Socket,
+    target::{Resolved, ToAddress},
 };
 use asyncio_core::{
     Error, Result,
@@ -24,41 +26,36 @@ use std::{
 #[derive(Debug)]
 pub(crate) enum Destination {
     Known(Address),
-    LookUp(Lookup),
+    LookUp(Lookup<Vec<AddrInfo>>),
     /// What was said is no address; the error is taken by the first poll.
     Wrong(Option<Error>),
 }
 
 impl Destination {
     pub(crate) fn new(address: impl ToAddress, socket: &Socket, site: WaitSite) -> Destination {
-        match address.to_target().resolve(socket.domain) {
+        match address.to_target().resolve(socket.hints()) {
             Ok(Resolved::Address(address)) => Destination::Known(address),
-            Ok(Resolved::Name(host, port)) => {
-                Destination::LookUp(Lookup::new(host, port, socket.domain, site))
-            }
+            Ok(Resolved::Question(question)) => Destination::LookUp(question.look_up(site)),
             Err(error) => Destination::Wrong(Some(error)),
         }
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, site: WaitSite) -> Poll<Result<&SockAddr>> {
         if let Destination::LookUp(lookup) = self {
-            match ready!(Pin::new(lookup).poll(cx)) {
-                Ok(address) => *self = Destination::Known(address),
-                Err(error) => {
-                    return Poll::Ready(Err(match error.downcast::<io::Error>() {
-                        Ok(error) => of_call(site.what())(error).into(),
-                        Err(error) => in_call(site.what(), error),
-                    }));
-                }
-            }
+            *self = match ready!(Pin::new(lookup).poll(cx)) {
+                Ok(found) => match found.into_iter().next() {
+                    Some(first) => Destination::Known(first.address),
+                    None => Destination::Wrong(None),
+                },
+                Err(error) => Destination::Wrong(Some(error)),
+            };
         }
         match self {
             Destination::Known(address) => Poll::Ready(Ok(address.as_sock_addr())),
-            Destination::Wrong(error) => Poll::Ready(Err(match error.take() {
-                Some(Error::Value(error)) => Error::value(format!("{}: {error}", site.what())),
-                Some(error) => error,
-                None => Error::value(format!("{}: no address", site.what())),
-            })),
+            Destination::Wrong(error) => {
+                let error = error.take().unwrap_or_else(|| Error::value("no address"));
+                Poll::Ready(Err(in_call(site.what(), error)))
+            }
             Destination::LookUp(_) => Poll::Pending,
         }
     }
@@ -93,6 +90,15 @@ pub struct SockConnect<'a> {
     site: WaitSite,
 }
 
+impl SockConnect<'_> {
+    /// For operations that are made of this one: the site at which their caller waits, which errors
+    /// name too.
+    pub fn at(mut self, site: WaitSite) -> Self {
+        self.site = site;
+        self
+    }
+}
+
 impl Future for SockConnect<'_> {
     type Output = Result<()>;
 
@@ -103,7 +109,7 @@ impl Future for SockConnect<'_> {
             match socket.get_ref().connect(address) {
                 Ok(()) => return Poll::Ready(Ok(())),
                 Err(error) if takes_time(&error) => *in_progress = true,
-                Err(error) => return Poll::Ready(Err(failed(address, error))),
+                Err(error) => return Poll::Ready(Err(failed(*site, address, error))),
             }
             // What was known is of a socket that was not connecting. The system tells anew when it
             // can be written to, also if that is so already.
@@ -125,7 +131,7 @@ impl Future for SockConnect<'_> {
         };
         let outcome =
             ready!(socket.poll_io(cx, turn, (Direction::Write, *site), outcome, |_| false))?;
-        Poll::Ready(outcome.map_err(|error| failed(address, error)))
+        Poll::Ready(outcome.map_err(|error| failed(*site, address, error)))
     }
 }
 
@@ -135,8 +141,8 @@ fn takes_time(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EALREADY | libc::EINTR))
 }
 
-fn failed(address: &SockAddr, error: io::Error) -> Error {
-    let address = Address::from(address.clone());
-    let text = format!("sock_connect: Connect call failed ({address}): {error}");
-    io::Error::new(error.kind(), Described { text, error }).into()
+fn failed(site: WaitSite, address: &SockAddr, error: io::Error) -> Error {
+    let (what, address) = (site.what(), Address::from(address.clone()));
+    let text = format!("{what}: Connect call failed ({address}): {error}");
+    described(text, error).into()
 }

@@ -3,10 +3,15 @@
 use asyncio_core::Error;
 use std::{fmt, io};
 
-/// The error of a wait, with the function that waited; a cancellation as it is.
-pub(crate) fn in_call(what: &str, error: Error) -> Error {
+/// An error with the function in which it arose; a cancellation as it is.
+pub(crate) fn in_call(what: &'static str, error: Error) -> Error {
     match error {
         Error::Runtime(error) => Error::runtime(format!("{what}: {error}")),
+        Error::Value(error) => Error::value(format!("{what}: {error}")),
+        Error::Io(_) => match error.downcast::<io::Error>() {
+            Ok(error) => of_call(what)(error).into(),
+            Err(error) => error,
+        },
         other => other,
     }
 }
@@ -16,15 +21,19 @@ pub(crate) fn in_call(what: &str, error: Error) -> Error {
 pub(crate) fn of_call(what: &'static str) -> impl FnOnce(io::Error) -> io::Error {
     move |error| {
         let text = format!("{what}: {error}");
-        io::Error::new(error.kind(), Described { text, error })
+        described(text, error)
     }
 }
 
-/// A system error with a text that tells more.
+/// A system error with a text that tells more. The kind stays, and the error itself is the source.
+pub(crate) fn described(text: String, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), Described { text, error })
+}
+
 #[derive(Debug)]
-pub(crate) struct Described {
-    pub(crate) text: String,
-    pub(crate) error: io::Error,
+struct Described {
+    text: String,
+    error: io::Error,
 }
 
 impl fmt::Display for Described {

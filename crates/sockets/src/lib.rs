@@ -41,20 +41,33 @@ mod accept;
 mod address;
 mod connect;
 mod errors;
+mod lookup;
+mod question;
 mod receive;
 mod resolver;
 mod send;
 mod socket;
+mod target;
 #[cfg(test)]
 mod tests;
 
+#[doc(hidden)]
+pub use accept::accept;
 pub use accept::{SockAccept, sock_accept};
-pub use address::{Address, Target, ToAddress};
+pub use address::Address;
 pub use connect::{SockConnect, sock_connect};
+pub use question::AddrInfo;
 pub use receive::{
     SockRecv, SockRecvInto, SockRecvfrom, SockRecvfromInto, sock_recv, sock_recv_into,
     sock_recvfrom, sock_recvfrom_into,
 };
+pub use resolver::{GetAddrInfo, GetNameInfo, ensure_resolved, getaddrinfo, getnameinfo};
 pub use send::{SockSendall, SockSendto, sock_sendall, sock_sendto};
 pub use socket::Socket;
 pub use socket2::{Domain, Protocol, Type};
+pub use target::{Endpoint, Service, Target, ToAddress, ToEndpoint};
+
+/// The flags of [`getaddrinfo`].
+pub use nix::libc::{AI_ADDRCONFIG, AI_CANONNAME, AI_NUMERICHOST, AI_NUMERICSERV, AI_PASSIVE};
+/// The flags of [`getnameinfo`].
+pub use nix::libc::{NI_DGRAM, NI_NAMEREQD, NI_NOFQDN, NI_NUMERICHOST, NI_NUMERICSERV};

@@ -1,88 +1,234 @@
-//! [`Lookup`]: a host name is looked up on a thread of the default executor.
+//! Names and addresses: [`getaddrinfo`], [`getnameinfo`].
 
-use crate::address::{self, Address};
-use asyncio_core::{
-    Error, Result,
-    home::entered,
-    sync::Mutex,
-    wait::{Resume, Wait, Waiter, Wakers},
-    wait_site::WaitSite,
+use crate::{
+    address::Address,
+    errors::in_call,
+    lookup::Lookup,
+    question::{AddrInfo, Hints, failed, family_name},
+    target::{Resolved, Service, Target, ToAddress},
 };
-use socket2::Domain;
+use asyncio_core::{Error, Result, wait_site::WaitSite};
+use socket2::{Domain, Protocol, Type};
 use std::{
     future::Future,
     io,
+    net::SocketAddr,
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-/// A leaf future: the first address that a name has in a socket's family.
+/// Looks up the addresses of a host (`loop.getaddrinfo`), on a thread of the default executor. No
+/// host, or an empty one, is this machine, or with [`AI_PASSIVE`](crate::AI_PASSIVE) every interface.
+///
+/// What is known to have one answer is not looked up: an IP address with a port in digits, if a
+/// [`kind`](GetAddrInfo::kind) is asked for. In debug mode a look-up that takes as long as a slow
+/// callback is logged.
+///
+/// ```
+/// # let event_loop = asyncio_loop::new_event_loop()?;
+/// # event_loop.run_until_complete(async {
+/// use asyncio_sockets::{Domain, Type, getaddrinfo};
+/// let found = getaddrinfo("localhost", 80).family(Domain::IPV4).kind(Type::STREAM).await?;
+/// assert_eq!(found[0].address.to_string(), "127.0.0.1:80");
+/// # asyncio_core::Result::Ok(()) })?;
+/// # event_loop.close()?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
+///
+/// # Errors
+/// `Io` with the host and what the system says (Python's `gaierror`), of the kind `NotFound` if there
+/// is no such name; `Value` for a port out of range and for null bytes; `Runtime` if no loop runs.
 ///
 /// # Cancellation
-/// The thread finishes in its own time, and what it found is dropped.
+/// A look-up that has begun goes on in its thread, and what it finds is dropped.
+#[track_caller]
+pub fn getaddrinfo<'a>(host: impl Into<Option<&'a str>>, port: impl Into<Service>) -> GetAddrInfo {
+    let host = host.into().unwrap_or_default().to_owned();
+    let target = Target::host(host, port.into());
+    GetAddrInfo::new(target, Hints::default(), WaitSite::here(&"getaddrinfo"))
+}
+
+/// The addresses for stream sockets of anything that can be said for an address: itself, if it is
+/// one; else those that [`getaddrinfo`] finds (asyncio's `_ensure_resolved`). Text is a path if the
+/// [`family`](GetAddrInfo::family) is [`Domain::UNIX`].
+///
+/// # Errors
+/// As of [`getaddrinfo`]; `Value` for text that is no address; `Io` for an address that is not of
+/// the family.
+///
+/// # Cancellation
+/// As of [`getaddrinfo`].
+#[track_caller]
+pub fn ensure_resolved(address: impl ToAddress) -> GetAddrInfo {
+    let hints = Hints { kind: Some(Type::STREAM), ..Hints::default() };
+    GetAddrInfo::new(address.to_target(), hints, WaitSite::here(&"ensure_resolved"))
+}
+
+/// The future of [`getaddrinfo`], with its keyword arguments.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless they are awaited"]
-pub(crate) struct Lookup {
-    /// What to look up; taken when it is given to a thread.
-    name: Option<(String, u16, Domain)>,
-    answer: Arc<Mutex<Answer>>,
-    wait: Wait,
+pub struct GetAddrInfo {
+    /// Taken by the first poll.
+    target: Option<Target>,
+    hints: Hints,
+    lookup: Option<Lookup<Vec<AddrInfo>>>,
     site: WaitSite,
 }
 
-#[derive(Debug, Default)]
-struct Answer {
-    found: Option<io::Result<Address>>,
-    waiter: Option<Waiter>,
-}
-
-impl Lookup {
-    pub(crate) fn new(host: String, port: u16, domain: Domain, site: WaitSite) -> Lookup {
-        let name = Some((host, port, domain));
-        Lookup { name, answer: Arc::default(), wait: Wait::new(), site }
+impl GetAddrInfo {
+    fn new(target: Target, hints: Hints, site: WaitSite) -> GetAddrInfo {
+        GetAddrInfo { target: Some(target), hints, lookup: None, site }
     }
 
-    fn start(&mut self) -> Result<()> {
-        let Some((host, port, domain)) = self.name.take() else { return Ok(()) };
-        let event_loop = entered().and_then(|scheduler| scheduler.event_loop());
-        let event_loop = event_loop.ok_or_else(|| Error::runtime("no running event loop"))?;
-        let answer = self.answer.clone();
-        event_loop.submit(Box::new(move || {
-            let found = address::look_up(&host, port, domain);
-            let mut wakers = Wakers::new();
-            let mut answer = answer.lock();
-            answer.found = Some(found);
-            if let Some(waiter) = answer.waiter.take() {
-                waiter.wake(&mut wakers);
-            }
-        }))
+    /// Only addresses of this family.
+    pub fn family(mut self, family: impl Into<Option<Domain>>) -> GetAddrInfo {
+        self.hints.family = family.into();
+        self
+    }
+
+    /// Only for sockets of this type (Python's `type`).
+    pub fn kind(mut self, kind: impl Into<Option<Type>>) -> GetAddrInfo {
+        self.hints.kind = kind.into();
+        self
+    }
+
+    /// Only for sockets of this protocol (Python's `proto`).
+    pub fn protocol(mut self, protocol: impl Into<Option<Protocol>>) -> GetAddrInfo {
+        self.hints.protocol = protocol.into();
+        self
+    }
+
+    /// `AI_PASSIVE`, `AI_CANONNAME` and the like, joined by `|`.
+    pub fn flags(mut self, flags: i32) -> GetAddrInfo {
+        self.hints.flags = flags;
+        self
+    }
+
+    /// For operations that are made of this one: the site at which their caller waits, which errors
+    /// name too.
+    pub fn at(mut self, site: WaitSite) -> GetAddrInfo {
+        self.site = site;
+        self
+    }
+
+    /// The answer, if it is known.
+    fn start(&mut self, target: Target) -> Result<Option<AddrInfo>> {
+        let hints = self.hints;
+        let question = match target.resolve(hints)? {
+            Resolved::Address(address) => return check_family(address, hints).map(Some),
+            Resolved::Question(question) => question,
+        };
+        self.lookup = Some(question.look_up(self.site));
+        Ok(None)
     }
 }
 
-impl Future for Lookup {
-    type Output = Result<Address>;
+fn check_family(address: Address, hints: Hints) -> Result<AddrInfo> {
+    let entry = hints.entry(address);
+    match hints.family {
+        Some(family) if family != entry.family => {
+            let text = format!("{} is not of the family {}", entry.address, family_name(family));
+            Err(io::Error::new(io::ErrorKind::InvalidInput, text).into())
+        }
+        _ => Ok(entry),
+    }
+}
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Address>> {
+impl Future for GetAddrInfo {
+    type Output = Result<Vec<AddrInfo>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Vec<AddrInfo>>> {
         let this = self.get_mut();
-        if let Err(error) = this.start() {
-            return Poll::Ready(Err(error));
-        }
-        let mut answer = this.answer.lock();
-        if this.wait.is_armed() {
-            match this.wait.poll(cx, this.site, || None, |waiter| answer.waiter = Some(waiter)) {
-                Resume::Pending => return Poll::Pending,
-                Resume::Woken => {}
-                Resume::Cancelled { error, .. } => return Poll::Ready(Err(error)),
+        if let Some(target) = this.target.take() {
+            match this.start(target) {
+                Ok(Some(known)) => return Poll::Ready(Ok(vec![known])),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Err(in_call(this.site.what(), error))),
             }
         }
-        match answer.found.take() {
-            Some(found) => Poll::Ready(found.map_err(Error::from)),
-            None => {
-                this.wait.arm(cx, this.site, None);
-                answer.waiter = this.wait.waiter();
-                Poll::Pending
-            }
-        }
+        poll_lookup(&mut this.lookup, cx, this.site)
     }
+}
+
+/// Waits for the answer that a thread finds.
+fn poll_lookup<T: Send + 'static>(
+    lookup: &mut Option<Lookup<T>>,
+    cx: &mut Context<'_>,
+    site: WaitSite,
+) -> Poll<Result<T>> {
+    let Some(asked) = lookup else {
+        let text = format!("{}: polled after it was ready", site.what());
+        return Poll::Ready(Err(Error::runtime(text)));
+    };
+    let outcome = ready!(Pin::new(asked).poll(cx));
+    *lookup = None;
+    Poll::Ready(outcome.map_err(|error| in_call(site.what(), error)))
+}
+
+/// Looks up the name of an address and of its port (`loop.getnameinfo`), on a thread of the default
+/// executor: `(host, service)`. What has no name is given in digits.
+///
+/// ```
+/// # let event_loop = asyncio_loop::new_event_loop()?;
+/// # event_loop.run_until_complete(async {
+/// use asyncio_sockets::{NI_NUMERICHOST, NI_NUMERICSERV, getnameinfo};
+/// let names = getnameinfo(([127, 0, 0, 1], 80)).flags(NI_NUMERICHOST | NI_NUMERICSERV).await?;
+/// assert_eq!(names, ("127.0.0.1".to_owned(), "80".to_owned()));
+/// # asyncio_core::Result::Ok(()) })?;
+/// # event_loop.close()?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
+///
+/// # Errors
+/// `Io` with the address and what the system says, of the kind `NotFound` if it has to have a name
+/// ([`NI_NAMEREQD`](crate::NI_NAMEREQD)) and has none; `Value` unless it is an IP address; `Runtime`
+/// if no loop runs.
+///
+/// # Cancellation
+/// A look-up that has begun goes on in its thread, and what it finds is dropped.
+#[track_caller]
+pub fn getnameinfo(address: impl Into<Address>) -> GetNameInfo {
+    let site = WaitSite::here(&"getnameinfo");
+    GetNameInfo { address: Some(address.into()), flags: 0, lookup: None, site }
+}
+
+/// The future of [`getnameinfo`], with its keyword argument.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct GetNameInfo {
+    /// Taken by the first poll.
+    address: Option<Address>,
+    flags: i32,
+    lookup: Option<Lookup<(String, String)>>,
+    site: WaitSite,
+}
+
+impl GetNameInfo {
+    /// `NI_NUMERICHOST`, `NI_NAMEREQD` and the like, joined by `|`.
+    pub fn flags(mut self, flags: i32) -> GetNameInfo {
+        self.flags = flags;
+        self
+    }
+}
+
+impl Future for GetNameInfo {
+    type Output = Result<(String, String)>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(String, String)>> {
+        let this = self.get_mut();
+        if let Some(address) = this.address.take() {
+            let Some(address) = address.as_inet() else {
+                let text = format!("getnameinfo: {address:?} is no IP address");
+                return Poll::Ready(Err(Error::value(text)));
+            };
+            let flags = this.flags;
+            this.lookup = Some(Lookup::new(this.site, move || name_of(address, flags)));
+        }
+        poll_lookup(&mut this.lookup, cx, this.site)
+    }
+}
+
+/// Asks the system. Blocks.
+fn name_of(address: SocketAddr, flags: i32) -> Result<(String, String)> {
+    Ok(dns_lookup::getnameinfo(&address, flags).map_err(|error| failed(address, error))?)
 }

@@ -1,7 +1,6 @@
 //! What goes out: `sock_sendall`, `sock_sendto`.
 
-use crate::address::ToAddress;
-use crate::{connect::Destination, socket::Socket};
+use crate::{connect::Destination, socket::Socket, target::ToAddress};
 use asyncio_core::{
     Result,
     source::{Direction, Turn},

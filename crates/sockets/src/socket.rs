@@ -1,8 +1,10 @@
 //! [`Socket`]: a system socket in non-blocking mode that its loop knows.
 
 use crate::{
-    address::{self, Address, Resolved, ToAddress},
-    errors::{Described, in_call, of_call},
+    address::Address,
+    errors::{described, in_call, of_call},
+    question::Hints,
+    target::{Resolved, ToAddress},
 };
 use asyncio_core::{
     Error, Result,
@@ -10,6 +12,7 @@ use asyncio_core::{
     source::{Direction, Source, Turn},
     wait_site::WaitSite,
 };
+use nix::libc::AI_PASSIVE;
 use socket2::{Domain, Protocol, Type};
 use std::{
     fmt, io,
@@ -81,19 +84,29 @@ impl Socket {
     /// `Value` for what is no address; what the system says: the address is in use, not of this
     /// machine, not of the socket's family.
     pub fn bind(&self, address: impl ToAddress) -> Result<()> {
-        let address = match address.to_target().resolve(self.domain)? {
+        let named = |error| in_call("Socket::bind", error);
+        let hints = Hints { flags: AI_PASSIVE, ..self.hints() };
+        let address = match address.to_target().resolve(hints).map_err(named)? {
             Resolved::Address(address) => address,
-            Resolved::Name(host, port) => {
-                address::look_up(&host, port, self.domain).map_err(of_call("Socket::bind"))?
+            Resolved::Question(question) => {
+                let found = question.ask().map_err(of_call("Socket::bind"))?;
+                let first = found.into_iter().next();
+                first.ok_or_else(|| named(Error::value("no address")))?.address
             }
         };
-        self.get_ref().bind(address.as_sock_addr()).map_err(|error| {
-            let text = format!("Socket::bind: {address}: {error}");
-            io::Error::new(error.kind(), Described { text, error }).into()
-        })
+        self.get_ref()
+            .bind(address.as_sock_addr())
+            .map_err(|error| described(format!("Socket::bind: {address}: {error}"), error).into())
     }
 
-    /// Lets others connect; as many as `backlog` may wait for [`sock_accept`] (`socket.listen`).
+    /// What an address has to fit to be of use to this socket.
+    pub(crate) fn hints(&self) -> Hints {
+        let kind = if self.is_stream { Type::STREAM } else { Type::DGRAM };
+        Hints { family: Some(self.domain), kind: Some(kind), ..Hints::default() }
+    }
+
+    /// Lets others connect; as many as `backlog` may wait for [`sock_accept`](crate::sock_accept())
+    /// (`socket.listen`).
     ///
     /// # Errors
     /// What the system says, for example that the type of the socket knows no connections.

@@ -8,8 +8,9 @@ use std::{
     fmt,
     future::Future,
     io,
-    net::Shutdown,
+    net::{Shutdown, SocketAddr},
     os::{fd::OwnedFd, unix::net::UnixDatagram},
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll},
     time::Duration,
@@ -17,6 +18,7 @@ use std::{
 
 mod connections;
 mod datagrams;
+mod names;
 mod streams;
 
 const YIELD: Duration = Duration::ZERO;
@@ -147,7 +149,7 @@ fn an_error_of_the_system_keeps_its_kind_and_itself() {
 
 #[test]
 fn without_a_loop_only_what_need_not_wait_works() {
-    use std::{pin::Pin, task::Waker};
+    use std::task::Waker;
     let (one, other) = pair();
     let mut cx = Context::from_waker(Waker::noop());
     let Poll::Ready(Err(error)) = Pin::new(&mut sock_recv(&one, 8)).poll(&mut cx) else {

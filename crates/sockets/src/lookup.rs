@@ -1,0 +1,102 @@
+//! [`Lookup`]: what blocks is asked on a thread of the default executor.
+
+use asyncio_core::{
+    Error, Result,
+    home::entered,
+    sync::Mutex,
+    wait::{Resume, Wait, Waiter, Wakers},
+    wait_site::WaitSite,
+};
+use std::{
+    fmt,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+/// A leaf future: the answer to a question that blocks.
+///
+/// # Cancellation
+/// A question that waits for a thread is not asked any more. A thread that asks finishes in its own
+/// time, and its answer is dropped.
+pub(crate) struct Lookup<T> {
+    /// Taken when it is given to a thread.
+    ask: Option<Ask<T>>,
+    answer: Arc<Mutex<Answer<T>>>,
+    wait: Wait,
+    site: WaitSite,
+}
+
+type Ask<T> = Box<dyn FnOnce() -> Result<T> + Send>;
+
+struct Answer<T> {
+    found: Option<Result<T>>,
+    waiter: Option<Waiter>,
+}
+
+impl<T: Send + 'static> Lookup<T> {
+    pub(crate) fn new(
+        site: WaitSite,
+        ask: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Lookup<T> {
+        let answer = Arc::new(Mutex::new(Answer { found: None, waiter: None }));
+        Lookup { ask: Some(Box::new(ask)), answer, wait: Wait::new(), site }
+    }
+
+    fn start(&mut self) -> Result<()> {
+        let Some(ask) = self.ask.take() else { return Ok(()) };
+        let event_loop = entered().and_then(|scheduler| scheduler.event_loop());
+        let event_loop = event_loop.ok_or_else(|| Error::runtime("no running event loop"))?;
+        let answer = Arc::downgrade(&self.answer);
+        event_loop.submit(Box::new(move || {
+            if answer.strong_count() == 0 {
+                return;
+            }
+            let found = catch_unwind(AssertUnwindSafe(ask)).map_err(Error::from_panic);
+            let Some(answer) = answer.upgrade() else { return };
+            let mut wakers = Wakers::new();
+            let mut answer = answer.lock();
+            answer.found = Some(found.unwrap_or_else(Err));
+            if let Some(waiter) = answer.waiter.take() {
+                waiter.wake(&mut wakers);
+            }
+        }))
+    }
+}
+
+impl<T: Send + 'static> Future for Lookup<T> {
+    type Output = Result<T>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        let this = self.get_mut();
+        if let Err(error) = this.start() {
+            return Poll::Ready(Err(error));
+        }
+        let mut answer = this.answer.lock();
+        if this.wait.is_armed() {
+            let replace = |waiter| answer.waiter = Some(waiter);
+            match this.wait.poll(cx, this.site, || None, replace) {
+                Resume::Pending => return Poll::Pending,
+                Resume::Woken => {}
+                Resume::Cancelled { error, .. } => return Poll::Ready(Err(error)),
+            }
+        }
+        match answer.found.take() {
+            Some(found) => Poll::Ready(found),
+            None => {
+                this.wait.arm(cx, this.site, None);
+                answer.waiter = this.wait.waiter();
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for Lookup<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = if self.ask.is_some() { "not asked" } else { "asked" };
+        write!(f, "<Lookup {stage}>")
+    }
+}

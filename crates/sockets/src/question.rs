@@ -1,0 +1,204 @@
+//! [`Question`]: what the system's `getaddrinfo` is asked. It blocks, so a thread asks it.
+
+use crate::{address::Address, lookup::Lookup, target::Service};
+use asyncio_core::{
+    Error, Result,
+    exception::{Level, log},
+    home::entered,
+    wait_site::WaitSite,
+};
+use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind};
+use nix::libc::{AI_CANONNAME, AI_PASSIVE};
+use socket2::{Domain, Protocol, Type};
+use std::{
+    fmt, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+/// One of the addresses that a name has, and what a socket for it is to be: the tuple of five that
+/// asyncio's `getaddrinfo` has in its list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddrInfo {
+    /// `AF_INET`, `AF_INET6`.
+    pub family: Domain,
+    /// Python's `type`.
+    pub kind: Type,
+    /// `None` is the usual one.
+    pub protocol: Option<Protocol>,
+    /// The first entry has it, if `AI_CANONNAME` was asked for.
+    pub canonical_name: Option<String>,
+    /// Where to connect or bind to.
+    pub address: Address,
+}
+
+/// What an answer has to fit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Hints {
+    pub(crate) family: Option<Domain>,
+    pub(crate) kind: Option<Type>,
+    pub(crate) protocol: Option<Protocol>,
+    pub(crate) flags: i32,
+}
+
+impl Hints {
+    /// The entry of an address that is known.
+    pub(crate) fn entry(self, address: Address) -> AddrInfo {
+        let kind = self.kind.unwrap_or(Type::STREAM);
+        let protocol = match kind {
+            _ if address.as_inet().is_none() => self.protocol,
+            Type::STREAM => Some(Protocol::TCP),
+            Type::DGRAM => Some(Protocol::UDP),
+            _ => self.protocol,
+        };
+        let family = address.as_sock_addr().domain();
+        AddrInfo { family, kind, protocol, canonical_name: None, address }
+    }
+}
+
+/// A host and a service to be looked up.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    host: String,
+    service: Service,
+    hints: Hints,
+}
+
+impl Question {
+    /// # Errors
+    /// `Value` for what cannot be asked.
+    pub(crate) fn new(host: String, service: Service, hints: Hints) -> Result<Question> {
+        if host.contains('\0') {
+            return Err(Error::value("a host name has no null bytes"));
+        }
+        if let Service::Name(name) = &service {
+            if name.contains('\0') {
+                return Err(Error::value("a service name has no null bytes"));
+            }
+            // Some systems take the lowest bits of it.
+            if name.bytes().all(|byte| byte.is_ascii_digit()) {
+                return Err(Error::value(format!("port must be 0-65535, not {name}")));
+            }
+        }
+        Ok(Question { host, service, hints })
+    }
+
+    /// The only answer there can be, if that is known: asyncio's `_ipaddr_info`.
+    pub(crate) fn answer_at_once(&self) -> Option<SocketAddr> {
+        let Hints { family, kind, protocol, flags } = self.hints;
+        let known_kind = matches!(kind, Some(Type::STREAM | Type::DGRAM));
+        let known_protocol = matches!(protocol, None | Some(Protocol::TCP | Protocol::UDP));
+        if !known_kind || !known_protocol || flags & AI_CANONNAME != 0 {
+            return None;
+        }
+        let Service::Port(port) = self.service else { return None };
+        let ip: IpAddr = match (&*self.host, family) {
+            ("", Some(Domain::IPV4)) if flags & AI_PASSIVE != 0 => Ipv4Addr::UNSPECIFIED.into(),
+            ("", Some(Domain::IPV6)) if flags & AI_PASSIVE != 0 => Ipv6Addr::UNSPECIFIED.into(),
+            ("", Some(Domain::IPV4)) => Ipv4Addr::LOCALHOST.into(),
+            ("", Some(Domain::IPV6)) => Ipv6Addr::LOCALHOST.into(),
+            (host, _) => host.parse().ok()?,
+        };
+        let address = SocketAddr::new(ip, port);
+        let fits = family.is_none_or(|family| family == Domain::for_address(address));
+        fits.then_some(address)
+    }
+
+    /// Has a thread ask the system.
+    pub(crate) fn look_up(self, site: WaitSite) -> Lookup<Vec<AddrInfo>> {
+        let slow = entered().filter(|scheduler| scheduler.debug());
+        let slow = slow.map(|scheduler| scheduler.slow_callback_duration());
+        Lookup::new(site, move || {
+            Ok(match slow {
+                Some(slow) => self.ask_timed(slow)?,
+                None => self.ask()?,
+            })
+        })
+    }
+
+    /// Asks the system. Blocks.
+    pub(crate) fn ask(&self) -> io::Result<Vec<AddrInfo>> {
+        let Hints { family, kind, protocol, flags } = self.hints;
+        let hints = AddrInfoHints {
+            flags,
+            address: family.map_or(0, i32::from),
+            socktype: kind.map_or(0, i32::from),
+            protocol: protocol.map_or(0, i32::from),
+        };
+        let host = Some(&*self.host).filter(|host| !host.is_empty());
+        let service = self.service.to_string();
+        let found = dns_lookup::getaddrinfo(host, Some(&service), Some(hints));
+        let found =
+            found.map_err(|error| failed(format_args!("{}:{service}", self.host), error))?;
+        let entry = |found: dns_lookup::AddrInfo| AddrInfo {
+            family: found.address.into(),
+            kind: found.socktype.into(),
+            protocol: Some(found.protocol).filter(|protocol| *protocol != 0).map(Protocol::from),
+            canonical_name: found.canonname,
+            address: found.sockaddr.into(),
+        };
+        found.map(|found| found.map(entry)).collect()
+    }
+
+    /// The same in debug mode: what takes as long as a `slow` callback is logged.
+    fn ask_timed(&self, slow: Duration) -> io::Result<Vec<AddrInfo>> {
+        let start = Instant::now();
+        let answer = self.ask();
+        let took = start.elapsed();
+        if took >= slow {
+            let found = match &answer {
+                Ok(found) => format!("{:?}", Vec::from_iter(found.iter().map(|i| &i.address))),
+                Err(error) => error.to_string(),
+            };
+            let ms = took.as_secs_f64() * 1e3;
+            log(Level::Info, &format!("Getting address info {self} took {ms:.3}ms: {found}"));
+        }
+        answer
+    }
+}
+
+/// `localhost:80, family=AF_INET, kind=1`
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Hints { family, kind, protocol, flags } = self.hints;
+        write!(f, "{}:{}", self.host, self.service)?;
+        if let Some(family) = family {
+            write!(f, ", family={}", family_name(family))?;
+        }
+        if let Some(kind) = kind {
+            write!(f, ", kind={}", i32::from(kind))?;
+        }
+        if let Some(protocol) = protocol {
+            write!(f, ", protocol={}", i32::from(protocol))?;
+        }
+        if flags != 0 {
+            write!(f, ", flags={flags}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The name that Python has for a family.
+pub(crate) fn family_name(family: Domain) -> String {
+    match family {
+        Domain::IPV4 => "AF_INET".to_owned(),
+        Domain::IPV6 => "AF_INET6".to_owned(),
+        Domain::UNIX => "AF_UNIX".to_owned(),
+        other => i32::from(other).to_string(),
+    }
+}
+
+/// Python's `gaierror`: what was asked, and what the system said.
+pub(crate) fn failed(what: impl fmt::Display, error: LookupError) -> io::Error {
+    let kind = error.kind();
+    let error = io::Error::from(error);
+    let kind = match kind {
+        LookupErrorKind::NoName | LookupErrorKind::NoData | LookupErrorKind::Service => {
+            io::ErrorKind::NotFound
+        }
+        _ => error.kind(),
+    };
+    let text = error.to_string();
+    let reason = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
+    io::Error::new(kind, format!("{what}: {reason}"))
+}
