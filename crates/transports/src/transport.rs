@@ -156,12 +156,19 @@ impl Transport {
     /// fifth time on. What is written after [`write_eof`](Transport::write_eof) or during a
     /// `sendfile` is a `Runtime` error for the loop's exception handler, and dropped.
     pub fn write(&self, data: &[u8]) {
+        if let Err(error) = self.try_write(data) {
+            self.report("transport.write() failed", error);
+        }
+    }
+
+    /// [`write`](Transport::write) for a caller who wants to know of a refusal.
+    ///
+    /// # Errors
+    /// `Runtime` where `write` has one for the exception handler. On another thread than the loop's it
+    /// goes to that here, too.
+    pub fn try_write(&self, data: &[u8]) -> Result<()> {
         match self.connection() {
-            Some(connection) => {
-                if let Err(error) = connection.write(data) {
-                    self.report("transport.write() failed", error);
-                }
-            }
+            Some(connection) => return connection.write(data),
             None if self.0.resident.home().is_local() => {
                 if !data.is_empty() {
                     self.0.count_lost_write();
@@ -176,6 +183,7 @@ impl Transport {
                 });
             }
         }
+        Ok(())
     }
 
     /// Sends several pieces (`writelines`), in one system call if nothing is buffered. Otherwise like
@@ -184,16 +192,25 @@ impl Transport {
     where
         I: IntoIterator<Item: AsRef<[u8]>>,
     {
+        if let Err(error) = self.try_writelines(pieces) {
+            self.report("transport.writelines() failed", error);
+        }
+    }
+
+    /// [`writelines`](Transport::writelines) for a caller who wants to know of a refusal.
+    ///
+    /// # Errors
+    /// As for [`try_write`](Transport::try_write).
+    pub fn try_writelines<I>(&self, pieces: I) -> Result<()>
+    where
+        I: IntoIterator<Item: AsRef<[u8]>>,
+    {
         let pieces: Vec<I::Item> = pieces.into_iter().collect();
         match self.connection() {
-            Some(connection) => {
-                if let Err(error) = connection.writelines(&pieces) {
-                    self.report("transport.writelines() failed", error);
-                }
-            }
+            Some(connection) => connection.writelines(&pieces),
             None => {
                 let joined: Vec<u8> = pieces.iter().flat_map(|p| p.as_ref()).copied().collect();
-                self.write(&joined);
+                self.try_write(&joined)
             }
         }
     }
@@ -261,5 +278,29 @@ impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let closing = if self.is_closing() { " closing" } else { "" };
         write!(f, "<Transport {:?}{closing}>", self.0.names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Log, Recorder, iterations, pair, run};
+
+    #[test]
+    fn a_refused_write_is_told_to_who_tries_and_else_to_the_handler() {
+        run(async {
+            let log = Log::default();
+            log.watch_handler()?;
+            let (transport, _peer) = pair(Recorder::new(&log));
+            iterations(1).await?;
+            transport.write_eof();
+            let refused = "Cannot call write() after write_eof()";
+            assert_eq!(transport.try_write(b"x").unwrap_err().to_string(), refused);
+            assert!(transport.try_writelines(["x"]).is_err());
+            assert_eq!(log.events(), "made");
+            transport.write(b"x");
+            assert_eq!(log.events(), format!("made handler: transport.write() failed: {refused}"));
+            transport.abort();
+            log.lost().await
+        });
     }
 }
