@@ -1,0 +1,106 @@
+//! [`StreamReaderProtocol`]: between a transport and its two halves.
+
+use crate::{
+    reader::StreamReader,
+    state::{After, Shared},
+    writer::StreamWriter,
+};
+use asyncio_core::{Error, exception::ExceptionContext};
+use asyncio_transports::{Protocol, Transport};
+use bytes::Bytes;
+use std::fmt;
+
+/// The protocol that feeds a [`StreamReader`] and tells a [`StreamWriter`] when to go on
+/// (`asyncio.StreamReaderProtocol`), for those who make the transport themselves.
+///
+/// It keeps the connection open when the other side will send no more, so that the writer can still
+/// answer.
+pub struct StreamReaderProtocol {
+    shared: Shared,
+    accepted: Option<Accepted>,
+}
+
+/// What to do with the two halves once there is a connection.
+type Accepted = (StreamReader, Box<dyn FnOnce(StreamReader, StreamWriter)>);
+
+impl StreamReaderProtocol {
+    /// The protocol that feeds `reader`. If the reader is dropped before there is a connection, that
+    /// is aborted, and the exception handler told.
+    pub fn new(reader: &StreamReader) -> StreamReaderProtocol {
+        StreamReaderProtocol::of(reader.shared().clone())
+    }
+
+    /// The protocol that keeps `reader`, and gives it to `client_connected` with a writer once there
+    /// is a connection.
+    pub fn with_callback(
+        reader: StreamReader,
+        client_connected: impl FnOnce(StreamReader, StreamWriter) + 'static,
+    ) -> StreamReaderProtocol {
+        let shared = reader.shared().clone();
+        StreamReaderProtocol { shared, accepted: Some((reader, Box::new(client_connected))) }
+    }
+
+    pub(crate) fn of(shared: Shared) -> StreamReaderProtocol {
+        StreamReaderProtocol { shared, accepted: None }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl Protocol for StreamReaderProtocol {
+    fn connection_made(&mut self, transport: &Transport) {
+        let mut state = self.shared.lock();
+        if state.is_unread {
+            drop(state);
+            let text = "An open stream was garbage collected prior to establishing network \
+                        connection; call \"stream.close()\" explicitly.";
+            let report =
+                ExceptionContext::new(text).with_note("transport", transport_text(transport));
+            report.report(None);
+            return transport.abort();
+        }
+        state.transport = Some(transport.clone());
+        drop(state);
+        if let Some((reader, client_connected)) = self.accepted.take() {
+            let writer = StreamWriter::new(transport.clone(), self);
+            client_connected(reader, writer);
+        }
+    }
+
+    fn connection_lost(&mut self, _: &Transport, error: Option<Error>) {
+        let mut after = After::default();
+        self.shared.lock().connection_lost(error, &mut after);
+    }
+
+    fn pause_writing(&mut self, _: &Transport) {
+        self.shared.lock().pause_writing();
+    }
+
+    fn resume_writing(&mut self, _: &Transport) {
+        let mut after = After::default();
+        self.shared.lock().resume_writing(&mut after);
+    }
+
+    fn data_received(&mut self, _: &Transport, data: Bytes) {
+        let mut after = After::default();
+        self.shared.lock().feed(data, &mut after);
+    }
+
+    fn eof_received(&mut self, _: &Transport) -> bool {
+        let mut after = After::default();
+        self.shared.lock().feed_eof(&mut after);
+        true
+    }
+}
+
+pub(crate) fn transport_text(transport: &Transport) -> String {
+    format!("{transport:?}")
+}
+
+impl fmt::Debug for StreamReaderProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<StreamReaderProtocol>")
+    }
+}

@@ -1,0 +1,349 @@
+//! [`StreamReader`]: the half of a connection that is read from; [`StreamFeeder`], from which it has
+//! what is read.
+
+use crate::{
+    reading::{Read, ReadAll, ReadExactly, ReadLine, ReadUntil, Reading, poll_read},
+    separators::IntoSeparators,
+    state::{After, Shared, State},
+};
+use asyncio_core::{
+    Error, Result,
+    sync::{Arc, Mutex},
+    wait::Wait,
+    wait_site::WaitSite,
+};
+use asyncio_transports::Transport;
+use bytes::{Buf, Bytes};
+use futures_core::Stream;
+use std::{
+    fmt,
+    panic::Location,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+/// How long a line may be unless the program says otherwise: 64 KiB.
+pub const DEFAULT_LIMIT: usize = 64 * 1024;
+
+/// The half of a connection that is read from (`asyncio.StreamReader`).
+///
+/// It is also a [`Stream`] of lines, that is `async for line in reader`: each with its newline, the
+/// last perhaps without. And it implements the traits `AsyncRead` and `AsyncBufRead` of `futures-io`,
+/// with the feature `tokio` also tokio's; there a cancellation is an [`io::Error`](std::io::Error)
+/// that `?` makes a cancellation again.
+///
+/// What has arrived and was not read is buffered. Above twice the limit the transport is paused, until
+/// it is no more than the limit or a read has to wait: so a peer that sends faster than the program
+/// reads has to wait, too. What arrives once the reader is dropped is thrown away.
+///
+/// ```
+/// # use asyncio_streams::StreamReader;
+/// # async fn example() -> asyncio_core::Result<()> {
+/// let mut reader = StreamReader::new(1000)?; // Those of a connection are made with it.
+/// reader.feed_data("one\ntwo\nthr")?;
+/// reader.feed_eof();
+/// assert_eq!(reader.readline().await?, "one\n");
+/// assert_eq!(reader.readexactly(2).await?, "tw");
+/// assert_eq!(reader.read(100).await?, "o\nthr");
+/// assert!(reader.at_eof());
+/// # Ok(()) }
+/// # futures_lite::future::block_on(example()).unwrap();
+/// ```
+pub struct StreamReader {
+    shared: Shared,
+    made_at: &'static Location<'static>,
+    /// What waits when the reader is polled through a trait.
+    wait: Wait,
+    /// How far the next line is known to have no end.
+    scanned: usize,
+    /// What was lent out of the buffer, and not consumed.
+    lent: Bytes,
+    /// Whether the stream of lines has told what ended the connection.
+    ended: bool,
+}
+
+/// Making one.
+impl StreamReader {
+    /// A reader that [is fed](StreamReader::feeder) by hand, with lines of no more than `limit` bytes.
+    ///
+    /// # Errors
+    /// `Value` if `limit` is zero.
+    #[track_caller]
+    pub fn new(limit: usize) -> Result<StreamReader> {
+        Ok(StreamReader::of(Arc::new(Mutex::new(State::new(limit)?)), Location::caller()))
+    }
+
+    pub(crate) fn of(shared: Shared, made_at: &'static Location<'static>) -> StreamReader {
+        let (wait, lent) = (Wait::new(), Bytes::new());
+        StreamReader { shared, made_at, wait, scanned: 0, lent, ended: false }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// What feeds this reader, also while somebody reads.
+    pub fn feeder(&self) -> StreamFeeder {
+        StreamFeeder(self.shared.clone())
+    }
+
+    /// [`StreamFeeder::feed_data`].
+    pub fn feed_data(&self, data: impl Into<Bytes>) -> Result<()> {
+        feed_data(&self.shared, data.into())
+    }
+
+    /// [`StreamFeeder::feed_eof`].
+    pub fn feed_eof(&self) {
+        feed_eof(&self.shared);
+    }
+
+    /// [`StreamFeeder::set_exception`].
+    pub fn set_exception(&self, error: impl Into<Error>) {
+        set_exception(&self.shared, error.into());
+    }
+
+    /// Has this transport paused while too much is buffered (`set_transport`).
+    ///
+    /// # Errors
+    /// `Runtime` if there is one already.
+    pub fn set_transport(&self, transport: Transport) -> Result<()> {
+        let mut state = self.shared.lock();
+        if state.transport.is_some() {
+            return Err(Error::runtime("StreamReader.set_transport: Transport already set"));
+        }
+        state.transport = Some(transport);
+        Ok(())
+    }
+}
+
+/// Reading. What a read returns shares the memory in which it was received, if it came in one piece.
+impl StreamReader {
+    /// Reads up to `n` bytes, as soon as there are any (`read(n)`); none at the end.
+    ///
+    /// # Errors
+    /// What ended the connection, even if there is something left to read.
+    ///
+    /// # Cancellation
+    /// Nothing has been read: what is there is left to the next one.
+    #[track_caller]
+    pub fn read(&mut self, n: usize) -> Read<'_> {
+        Read { reading: Reading::new(self, WaitSite::here(&"StreamReader.read")), n }
+    }
+
+    /// Reads everything until the end (`read()` without a number), however much it is.
+    ///
+    /// # Errors
+    /// What ended the connection, as for [`read`](StreamReader::read).
+    ///
+    /// # Cancellation
+    /// Nothing has been read: what has come so far is left to the next one.
+    #[track_caller]
+    pub fn read_all(&mut self) -> ReadAll<'_> {
+        ReadAll { reading: Reading::new(self, WaitSite::here(&"StreamReader.read_all")) }
+    }
+
+    /// Reads `n` bytes, neither fewer nor more (`readexactly`).
+    ///
+    /// # Errors
+    /// `IncompleteRead` with those that there were, if it ends before; what ended the connection, as
+    /// for [`read`](StreamReader::read).
+    ///
+    /// # Cancellation
+    /// Nothing has been read: what has come so far is left to the next one.
+    #[track_caller]
+    pub fn readexactly(&mut self, n: usize) -> ReadExactly<'_> {
+        ReadExactly { reading: Reading::new(self, WaitSite::here(&"StreamReader.readexactly")), n }
+    }
+
+    /// Reads a line with its newline (`readline`); at the end what is left, perhaps nothing.
+    ///
+    /// # Errors
+    /// `Value` if the line is longer than the limit, not counting the newline. It is lost then; or, if
+    /// its end has not arrived yet, everything that has. What ended the connection, as for
+    /// [`read`](StreamReader::read).
+    ///
+    /// # Cancellation
+    /// Nothing has been read: what has come so far is left to the next one.
+    #[track_caller]
+    pub fn readline(&mut self) -> ReadLine<'_> {
+        let reading = Reading::new(self, WaitSite::here(&"StreamReader.readline"));
+        ReadLine { reading, scanned: 0 }
+    }
+
+    /// Reads up to a separator and with it (`readuntil`). Of several, the one that ends first counts.
+    ///
+    /// # Errors
+    /// - `IncompleteRead` with what there was, if it ends before.
+    /// - `LimitOverrun` if more than the limit stands before the separator. It stays in the buffer;
+    ///   that many bytes can be read in another way.
+    /// - `Value` for an empty separator, or none.
+    /// - What ended the connection, as for [`read`](StreamReader::read).
+    ///
+    /// # Cancellation
+    /// Nothing has been read: what has come so far is left to the next one.
+    #[track_caller]
+    pub fn readuntil<'a>(&'a mut self, separator: impl IntoSeparators<'a>) -> ReadUntil<'a> {
+        let reading = Reading::new(self, WaitSite::here(&"StreamReader.readuntil"));
+        ReadUntil { reading, separators: separator.into_separators(), scanned: 0 }
+    }
+
+    /// Whether everything has been read, and nothing will come (`at_eof`).
+    pub fn at_eof(&self) -> bool {
+        let state = self.shared.lock();
+        state.eof && state.buffer.is_empty() && self.lent.is_empty()
+    }
+
+    /// What every read fails with, if the connection broke (`exception`).
+    pub fn exception(&self) -> Option<Error> {
+        self.shared.lock().exception.clone()
+    }
+}
+
+/// Being polled through a trait.
+impl StreamReader {
+    /// Makes the reader what it is for one who does not poll it through a trait.
+    pub(crate) fn end_poll(&mut self) {
+        self.wait.disarm();
+        self.scanned = 0;
+        if !self.lent.is_empty() {
+            let lent = std::mem::take(&mut self.lent);
+            self.shared.lock().buffer.put_back(lent);
+        }
+    }
+
+    /// Reads up to `n` bytes.
+    pub(crate) fn poll_bytes(&mut self, cx: &Context<'_>, n: usize) -> Poll<Result<Bytes>> {
+        self.scanned = 0;
+        if !self.lent.is_empty() {
+            let n = n.min(self.lent.len());
+            return Poll::Ready(Ok(self.lent.split_to(n)));
+        }
+        let site = WaitSite::new(&"StreamReader.poll_read", self.made_at);
+        poll_read(&self.shared, &mut self.wait, cx, site, |state| state.try_read(n))
+    }
+
+    /// What there is, at least a byte unless it ends. It is read when it is
+    /// [consumed](StreamReader::consume_lent).
+    pub(crate) fn poll_lent(&mut self, cx: &Context<'_>) -> Poll<Result<&[u8]>> {
+        if self.lent.is_empty() {
+            self.lent = ready!(self.poll_bytes(cx, usize::MAX))?;
+        }
+        Poll::Ready(Ok(&self.lent))
+    }
+
+    pub(crate) fn consume_lent(&mut self, n: usize) {
+        self.lent.advance(n.min(self.lent.len()));
+    }
+}
+
+/// Lines, each with its newline. An error that leaves the connection whole (a line that is too long)
+/// does not end the stream; what ended the connection is its last item.
+impl Stream for StreamReader {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if !self.lent.is_empty() {
+            self.end_poll();
+        }
+        let site = WaitSite::new(&"StreamReader.next", self.made_at);
+        let StreamReader { shared, wait, scanned, .. } = &mut *self;
+        let line = ready!(poll_read(shared, wait, cx, site, |s| s.try_readline(scanned)));
+        *scanned = 0;
+        if line.is_err() {
+            self.ended = self.exception().is_some();
+        }
+        Poll::Ready(match line {
+            Ok(line) if line.is_empty() => None,
+            line => Some(line),
+        })
+    }
+}
+
+impl Drop for StreamReader {
+    fn drop(&mut self) {
+        let mut after = After::default();
+        let unread = self.shared.lock().stop_reading(&mut after);
+        drop(unread);
+    }
+}
+
+/// `<StreamReader 5 bytes eof paused>`
+impl fmt::Debug for StreamReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.shared.lock();
+        f.write_str("<StreamReader")?;
+        match state.buffer.len() + self.lent.len() {
+            0 => {}
+            n => write!(f, " {n} bytes")?,
+        }
+        if state.eof {
+            f.write_str(" eof")?;
+        }
+        if state.limit != DEFAULT_LIMIT {
+            write!(f, " limit={}", state.limit)?;
+        }
+        if let Some(error) = &state.exception {
+            write!(f, " exception={error}")?;
+        }
+        if let Some(transport) = &state.transport {
+            write!(f, " transport={transport:?}")?;
+        }
+        if state.paused {
+            f.write_str(" paused")?;
+        }
+        f.write_str(">")
+    }
+}
+
+/// Gives a [`StreamReader`] what is read from it, from anywhere.
+#[derive(Clone)]
+pub struct StreamFeeder(Shared);
+
+impl StreamFeeder {
+    /// Adds `data` to what can be read (`feed_data`).
+    ///
+    /// # Errors
+    /// `Runtime` after [`feed_eof`](StreamFeeder::feed_eof).
+    pub fn feed_data(&self, data: impl Into<Bytes>) -> Result<()> {
+        feed_data(&self.0, data.into())
+    }
+
+    /// Says that nothing more will come (`feed_eof`).
+    pub fn feed_eof(&self) {
+        feed_eof(&self.0);
+    }
+
+    /// Makes every read fail with this error from now on, also one that waits (`set_exception`).
+    pub fn set_exception(&self, error: impl Into<Error>) {
+        set_exception(&self.0, error.into());
+    }
+}
+
+impl fmt::Debug for StreamFeeder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<StreamFeeder>")
+    }
+}
+
+fn feed_data(shared: &Shared, data: Bytes) -> Result<()> {
+    let mut after = After::default();
+    let mut state = shared.lock();
+    if state.eof {
+        return Err(Error::runtime("feed_data after feed_eof"));
+    }
+    state.feed(data, &mut after);
+    Ok(())
+}
+
+fn feed_eof(shared: &Shared) {
+    let mut after = After::default();
+    shared.lock().feed_eof(&mut after);
+}
+
+fn set_exception(shared: &Shared, error: Error) {
+    let mut after = After::default();
+    shared.lock().set_exception(error, &mut after);
+}

@@ -1,0 +1,141 @@
+//! The futures of [`StreamReader`]'s methods, and the one way in which they all wait.
+
+use crate::{
+    reader::StreamReader,
+    separators::Separators,
+    state::{After, Shared, State},
+};
+use asyncio_core::{
+    Result,
+    wait::{Resume, Wait},
+    wait_site::WaitSite,
+};
+use bytes::Bytes;
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// Makes attempts until one succeeds, and waits for more between them. The first one is made only if
+/// there is no exception.
+pub(crate) fn poll_read<R>(
+    shared: &Shared,
+    wait: &mut Wait,
+    cx: &Context<'_>,
+    site: WaitSite,
+    attempt: impl FnOnce(&mut State) -> Option<Result<R>>,
+) -> Poll<Result<R>> {
+    let (mut former, mut after) = (None, After::default());
+    let mut state = shared.lock();
+    if wait.is_armed() {
+        let mut moved = false;
+        let replace = |waiter| {
+            moved = true;
+            former = state.reading.replace(waiter);
+        };
+        match wait.poll(cx, site, || None, replace) {
+            Resume::Pending if !moved => return Poll::Pending,
+            // What was fed meanwhile may have woken the task that it was polled by before.
+            Resume::Pending => _ = wait.disarm(),
+            Resume::Woken => {}
+            Resume::Cancelled { error, .. } => {
+                after.reader = state.reading.take();
+                return Poll::Ready(Err(error));
+            }
+        }
+    } else if let Some(error) = &state.exception {
+        return Poll::Ready(Err(error.clone()));
+    }
+    if let Some(outcome) = attempt(&mut state) {
+        state.maybe_resume(&mut after);
+        return Poll::Ready(outcome);
+    }
+    if let Some(error) = &state.exception {
+        return Poll::Ready(Err(error.clone()));
+    }
+    state.resume(&mut after);
+    wait.arm(cx, site, None);
+    after.reader = std::mem::replace(&mut state.reading, wait.waiter());
+    Poll::Pending
+}
+
+/// What the futures have in common.
+#[derive(Debug)]
+pub(crate) struct Reading<'a> {
+    reader: &'a StreamReader,
+    wait: Wait,
+    site: WaitSite,
+}
+
+impl<'a> Reading<'a> {
+    pub(crate) fn new(reader: &'a mut StreamReader, site: WaitSite) -> Reading<'a> {
+        reader.end_poll();
+        Reading { reader, wait: Wait::new(), site }
+    }
+
+    fn poll(
+        &mut self,
+        cx: &Context<'_>,
+        attempt: impl FnOnce(&mut State) -> Option<Result<Bytes>>,
+    ) -> Poll<Result<Bytes>> {
+        poll_read(self.reader.shared(), &mut self.wait, cx, self.site, attempt)
+    }
+}
+
+/// Declares a future: its fields, and its attempt.
+macro_rules! reading {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident<$life:lifetime> { $($field:ident: $type:ty),* } => |$state:ident| $attempt:expr;
+    )*) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        #[must_use = "futures do nothing unless they are awaited"]
+        pub struct $name<$life> {
+            pub(crate) reading: Reading<$life>,
+            $(pub(crate) $field: $type,)*
+        }
+
+        impl Future for $name<'_> {
+            type Output = Result<Bytes>;
+
+            fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Bytes>> {
+                let $name { reading, $($field),* } = &mut *self;
+                reading.poll(cx, |$state| $attempt)
+            }
+        }
+    )*};
+}
+
+reading! {
+    /// The future of [`StreamReader::read`].
+    Read<'a> { n: usize } => |state| state.try_read(*n);
+    /// The future of [`StreamReader::read_all`].
+    ReadAll<'a> {} => |state| state.try_read_all();
+    /// The future of [`StreamReader::readexactly`].
+    ReadExactly<'a> { n: usize } => |state| state.try_readexactly(*n);
+    /// The future of [`StreamReader::readline`].
+    ReadLine<'a> { scanned: usize } => |state| state.try_readline(scanned);
+}
+
+/// The future of [`StreamReader::readuntil`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct ReadUntil<'a> {
+    pub(crate) reading: Reading<'a>,
+    pub(crate) separators: Separators<'a>,
+    pub(crate) scanned: usize,
+}
+
+impl Future for ReadUntil<'_> {
+    type Output = Result<Bytes>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Bytes>> {
+        let ReadUntil { reading, separators, scanned } = &mut *self;
+        if let Err(error) = separators.check() {
+            return Poll::Ready(Err(error));
+        }
+        reading.poll(cx, |state| state.try_readuntil(separators, scanned))
+    }
+}

@@ -1,0 +1,249 @@
+//! [`State`]: what the reader, the writer and the protocol of a connection share.
+//!
+//! The protocol changes it as things happen to the connection, and wakes who waits; reader and writer
+//! look at it, and wait. It stands under one mutex, so that the two halves may go to any thread.
+
+use crate::{
+    buffer::Buffer,
+    crowd::Crowd,
+    separators::{Found, Separators},
+};
+use asyncio_core::{
+    Error, IncompleteReadError, LimitOverrunError, Result,
+    sync::{Arc, Mutex},
+    wait::{Waiter, Wakers},
+};
+use asyncio_transports::Transport;
+use bytes::Bytes;
+
+pub(crate) type Shared = Arc<Mutex<State>>;
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) limit: usize,
+    pub(crate) buffer: Buffer,
+    /// Nothing more will come.
+    pub(crate) eof: bool,
+    /// What every read fails with.
+    pub(crate) exception: Option<Error>,
+    /// Who waits for more.
+    pub(crate) reading: Option<Waiter>,
+    /// Whether nobody will read any more.
+    pub(crate) is_unread: bool,
+    /// What is paused while too much is buffered, and whether it is.
+    pub(crate) transport: Option<Transport>,
+    pub(crate) paused: bool,
+    pub(crate) writing: Writing,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Writing {
+    /// Whether more is buffered for sending than should be.
+    pub(crate) paused: bool,
+    /// Those who wait until it is less again, and how many of them did so in vain no more.
+    pub(crate) drainers: Crowd,
+    pub(crate) resumed: u64,
+    /// How the connection ended, and those who wait for that.
+    pub(crate) lost: Option<Result<()>>,
+    pub(crate) closers: Crowd,
+    /// Why something was not written that nobody has been told of yet.
+    pub(crate) refused: Option<Error>,
+}
+
+/// What is left to do when the lock is free again: to call foreign wakers, to drop waiters, to speak
+/// to the transport. **Declare it before the guard.**
+#[derive(Debug, Default)]
+pub(crate) struct After {
+    pub(crate) wakers: Wakers,
+    pub(crate) reader: Option<Waiter>,
+    pub(crate) spent: Vec<Waiter>,
+    /// Whether the transport shall read.
+    flow: Option<(Transport, bool)>,
+}
+
+impl Drop for After {
+    fn drop(&mut self) {
+        match self.flow.take() {
+            Some((transport, true)) => transport.resume_reading(),
+            Some((transport, false)) => transport.pause_reading(),
+            None => {}
+        }
+    }
+}
+
+/// For who feeds.
+impl State {
+    pub(crate) fn new(limit: usize) -> Result<State> {
+        if limit == 0 {
+            return Err(Error::value("Limit cannot be <= 0"));
+        }
+        Ok(State {
+            limit,
+            buffer: Buffer::default(),
+            eof: false,
+            exception: None,
+            reading: None,
+            is_unread: false,
+            transport: None,
+            paused: false,
+            writing: Writing::default(),
+        })
+    }
+
+    pub(crate) fn feed(&mut self, data: Bytes, after: &mut After) {
+        if data.is_empty() || self.is_unread {
+            return;
+        }
+        self.buffer.push(data);
+        self.wake_reader(after);
+        if !self.paused && self.buffer.len() > self.limit.saturating_mul(2) {
+            self.set_paused(true, after);
+        }
+    }
+
+    pub(crate) fn feed_eof(&mut self, after: &mut After) {
+        self.eof = true;
+        self.wake_reader(after);
+    }
+
+    pub(crate) fn set_exception(&mut self, error: Error, after: &mut After) {
+        self.exception = Some(error);
+        self.wake_reader(after);
+    }
+
+    fn wake_reader(&mut self, after: &mut After) {
+        if let Some(waiter) = self.reading.take() {
+            waiter.wake(&mut after.wakers);
+            after.reader = Some(waiter);
+        }
+    }
+
+    fn set_paused(&mut self, paused: bool, after: &mut After) {
+        if let Some(transport) = &self.transport {
+            self.paused = paused;
+            after.flow = Some((transport.clone(), !paused));
+        }
+    }
+
+    /// Nobody reads any more: what comes is thrown away.
+    pub(crate) fn stop_reading(&mut self, after: &mut After) -> Buffer {
+        self.is_unread = true;
+        self.resume(after);
+        std::mem::take(&mut self.buffer)
+    }
+}
+
+/// For who reads. Each attempt gives `None` as long as there is not enough, and then leaves
+/// everything where it is.
+impl State {
+    /// Lets the transport read: somebody waits.
+    pub(crate) fn resume(&mut self, after: &mut After) {
+        if self.paused {
+            self.set_paused(false, after);
+        }
+    }
+
+    /// Lets the transport read if there is room again.
+    pub(crate) fn maybe_resume(&mut self, after: &mut After) {
+        if self.paused && self.buffer.len() <= self.limit {
+            self.set_paused(false, after);
+        }
+    }
+
+    pub(crate) fn try_read(&mut self, n: usize) -> Option<Result<Bytes>> {
+        (n == 0 || self.eof || !self.buffer.is_empty()).then(|| Ok(self.buffer.take(n)))
+    }
+
+    pub(crate) fn try_read_all(&mut self) -> Option<Result<Bytes>> {
+        self.eof.then(|| Ok(self.take_all()))
+    }
+
+    pub(crate) fn try_readexactly(&mut self, n: usize) -> Option<Result<Bytes>> {
+        if self.buffer.len() >= n {
+            return Some(Ok(self.buffer.take(n)));
+        }
+        self.eof.then(|| Err(self.incomplete(Some(n))))
+    }
+
+    /// `scanned`: everything before is known to begin no separator.
+    pub(crate) fn try_readuntil(
+        &mut self,
+        separators: &Separators<'_>,
+        scanned: &mut usize,
+    ) -> Option<Result<Bytes>> {
+        match self.find(separators, scanned) {
+            Ok(Some(found)) => Some(Ok(self.buffer.take(found.end))),
+            Ok(None) => self.eof.then(|| Err(self.incomplete(None))),
+            Err(overrun) => Some(Err(Error::LimitOverrun(overrun))),
+        }
+    }
+
+    pub(crate) fn try_readline(&mut self, scanned: &mut usize) -> Option<Result<Bytes>> {
+        match self.find(&Separators::NEWLINE, scanned) {
+            Ok(Some(found)) => Some(Ok(self.buffer.take(found.end))),
+            Ok(None) => self.eof.then(|| Ok(self.take_all())),
+            Err(overrun) => {
+                // Only the line that is too long is lost, if its end is known.
+                match self.buffer.as_slice().get(overrun.consumed()) {
+                    Some(b'\n') => _ = self.buffer.take(overrun.consumed() + 1),
+                    _ => _ = self.take_all(),
+                }
+                Some(Err(Error::value(overrun.to_string())))
+            }
+        }
+    }
+
+    fn find(
+        &self,
+        separators: &Separators<'_>,
+        scanned: &mut usize,
+    ) -> Result<Option<Found>, LimitOverrunError> {
+        let data = self.buffer.as_slice();
+        let Some(found) = separators.find(data, *scanned) else {
+            *scanned = (data.len() + 1).saturating_sub(separators.longest());
+            if *scanned > self.limit {
+                let text = "Separator is not found, and chunk exceed the limit";
+                return Err(LimitOverrunError::new(text, *scanned));
+            }
+            return Ok(None);
+        };
+        if found.start > self.limit {
+            let text = "Separator is found, but chunk is longer than limit";
+            return Err(LimitOverrunError::new(text, found.start));
+        }
+        Ok(Some(found))
+    }
+
+    fn incomplete(&mut self, expected: Option<usize>) -> Error {
+        Error::IncompleteRead(IncompleteReadError::new(self.take_all(), expected))
+    }
+
+    fn take_all(&mut self) -> Bytes {
+        std::mem::take(&mut self.buffer).take_all()
+    }
+}
+
+/// For the protocol.
+impl State {
+    pub(crate) fn pause_writing(&mut self) {
+        self.writing.paused = true;
+    }
+
+    pub(crate) fn resume_writing(&mut self, after: &mut After) {
+        self.writing.paused = false;
+        self.writing.resumed = self.writing.drainers.came();
+        self.writing.drainers.wake_all(after);
+    }
+
+    pub(crate) fn connection_lost(&mut self, error: Option<Error>, after: &mut After) {
+        match &error {
+            None => self.feed_eof(after),
+            Some(error) => self.set_exception(error.clone(), after),
+        }
+        self.transport = None;
+        self.paused = false;
+        self.writing.lost = Some(error.map_or(Ok(()), Err));
+        self.writing.closers.wake_all(after);
+        self.writing.drainers.wake_all(after);
+    }
+}

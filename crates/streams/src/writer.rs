@@ -1,0 +1,384 @@
+//! [`StreamWriter`]: the half of a connection that is written to.
+
+use crate::{
+    crowd::{Place, Turn},
+    protocol::StreamReaderProtocol,
+    state::{After, Shared, State},
+};
+use asyncio_core::{
+    Error, Result,
+    exception::{ExceptionContext, Level, log},
+    home::entered,
+    scheduler::Scheduler,
+    wait::Resume,
+    wait_site::WaitSite,
+};
+use asyncio_transports::{ExtraInfo, Transport};
+use std::{
+    fmt,
+    future::Future,
+    io,
+    panic::Location,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+/// The half of a connection that is written to (`asyncio.StreamWriter`).
+///
+/// [`write`](StreamWriter::write) sends at once what the system takes, and buffers the rest, which the
+/// loop sends when there is room. To write more than a little, `drain().await?` in between: it waits
+/// while too much is buffered, and tells if the connection is broken.
+///
+/// All methods take `&self`: several tasks may share a writer, in an `Rc` or `Arc`. A writer that is
+/// dropped without having been closed is closed: what is buffered is still sent.
+///
+/// It implements the trait `AsyncWrite` of `futures-io`, with the feature `tokio` also tokio's. There
+/// a write waits as `drain` does; a flush does not wait for more than that, since the loop sends what
+/// it was given whether or not anybody waits; and to close is to [end](StreamWriter::write_eof) the
+/// sending direction and to wait until everything has been sent. The connection itself is closed by
+/// [`close`](StreamWriter::close), or when the writer is dropped.
+pub struct StreamWriter {
+    transport: Transport,
+    shared: Shared,
+    made_at: &'static Location<'static>,
+    /// What waits when the writer is polled through a trait.
+    place: Place,
+}
+
+impl StreamWriter {
+    /// The writer of a transport whose protocol is `protocol`.
+    #[track_caller]
+    pub fn new(transport: Transport, protocol: &StreamReaderProtocol) -> StreamWriter {
+        StreamWriter::of(transport, protocol.shared().clone(), Location::caller())
+    }
+
+    pub(crate) fn of(
+        transport: Transport,
+        shared: Shared,
+        made_at: &'static Location<'static>,
+    ) -> StreamWriter {
+        StreamWriter { transport, shared, made_at, place: Place::default() }
+    }
+
+    /// The transport beneath (`transport`).
+    pub fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// Something about the connection (`get_extra_info`), such as its addresses.
+    ///
+    /// ```
+    /// use asyncio_transports::PEERNAME;
+    /// # #[allow(dead_code)]
+    /// fn greet(writer: &asyncio_streams::StreamWriter) {
+    ///     if let Some(address) = writer.get_extra_info(PEERNAME) {
+    ///         println!("hello {address}");
+    ///     }
+    /// }
+    /// ```
+    pub fn get_extra_info<T>(&self, what: ExtraInfo<T>) -> Option<T> {
+        self.transport.get_extra_info(what)
+    }
+
+    /// Sends `data` (`write`): at once as far as the system takes it, the rest from a buffer. If it
+    /// cannot be written (after [`write_eof`](StreamWriter::write_eof), say), the next
+    /// [`drain`](StreamWriter::drain) returns why.
+    pub fn write(&self, data: &[u8]) {
+        if let Err(error) = self.transport.try_write(data) {
+            self.refuse(error);
+        }
+    }
+
+    /// Sends several pieces (`writelines`), in one system call if nothing is buffered. Otherwise like
+    /// [`write`](StreamWriter::write).
+    pub fn writelines<I>(&self, pieces: I)
+    where
+        I: IntoIterator<Item: AsRef<[u8]>>,
+    {
+        if let Err(error) = self.transport.try_writelines(pieces) {
+            self.refuse(error);
+        }
+    }
+
+    fn refuse(&self, error: Error) {
+        self.shared.lock().writing.refused.get_or_insert(error);
+    }
+
+    /// Ends the sending direction after what is buffered (`write_eof`): the other side sees the end,
+    /// and may go on sending.
+    pub fn write_eof(&self) {
+        self.transport.write_eof();
+    }
+
+    /// Whether [`write_eof`](StreamWriter::write_eof) works (`can_write_eof`).
+    pub fn can_write_eof(&self) -> bool {
+        self.transport.can_write_eof()
+    }
+
+    /// Closes the connection (`close`): nothing more is read; what is buffered is sent first.
+    pub fn close(&self) {
+        self.transport.close();
+    }
+
+    /// Whether the connection is closed, or about to be (`is_closing`).
+    pub fn is_closing(&self) -> bool {
+        self.transport.is_closing()
+    }
+
+    /// Waits while too much is buffered for sending (`drain`): above the transport's high-water mark,
+    /// until it is no more than the low one. Else it does not suspend, unless the connection is being
+    /// closed: then once, so that who writes in a loop learns of the end. Several tasks may wait.
+    ///
+    /// # Errors
+    /// What broke the connection; `Io` of the kind `ConnectionReset` if it is over; `Runtime` if
+    /// something could not be written, once.
+    ///
+    /// # Cancellation
+    /// Nothing of what was written is lost: it is sent all the same.
+    #[track_caller]
+    pub fn drain(&self) -> Drain<'_> {
+        let (stage, place) = (Stage::Begins, Place::default());
+        Drain { writer: self, stage, place, site: WaitSite::here(&"StreamWriter.drain") }
+    }
+
+    /// Waits until the connection is over (`wait_closed`), after [`close`](StreamWriter::close) for
+    /// example.
+    ///
+    /// # Errors
+    /// What broke the connection.
+    ///
+    /// # Cancellation
+    /// Leaves nothing behind; the connection goes on closing.
+    #[track_caller]
+    pub fn wait_closed(&self) -> WaitClosed<'_> {
+        let site = WaitSite::here(&"StreamWriter.wait_closed");
+        WaitClosed { writer: self, place: Place::default(), site }
+    }
+}
+
+impl Drop for StreamWriter {
+    fn drop(&mut self) {
+        let refused = leave(&self.shared, &mut self.place, |state| state.writing.refused.take());
+        if let Some(error) = refused {
+            let report = ExceptionContext::new("StreamWriter.write() failed").with_exception(error);
+            report.report(None);
+        }
+        if !self.transport.is_closing() {
+            if entered().is_some_and(Scheduler::debug) {
+                log(Level::Warning, &format!("unclosed {self:?}"));
+            }
+            self.transport.close();
+        }
+    }
+}
+
+/// `<StreamWriter transport=<Transport 127.0.0.1:8888 - 127.0.0.1:40404>>`
+impl fmt::Debug for StreamWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<StreamWriter transport={:?}>", self.transport)
+    }
+}
+
+/// Takes a leaf out of the crowds in which it may stand.
+fn leave<R>(shared: &Shared, place: &mut Place, then: impl FnOnce(&mut State) -> R) -> R {
+    let mut after = After::default();
+    let mut state = shared.lock();
+    if place.wait.is_armed() {
+        state.writing.drainers.leave(place, &mut after);
+        state.writing.closers.leave(place, &mut after);
+    }
+    then(&mut state)
+}
+
+fn connection_lost() -> Error {
+    io::Error::new(io::ErrorKind::ConnectionReset, "Connection lost").into()
+}
+
+impl State {
+    /// What is to be told to the next one who writes.
+    fn check_write(&mut self) -> Result<()> {
+        let error = self.writing.refused.take().or_else(|| self.exception.clone());
+        error.map_or(Ok(()), Err)
+    }
+
+    /// Waits as long as writing is paused.
+    fn poll_drained(
+        &mut self,
+        place: &mut Place,
+        cx: &Context<'_>,
+        site: WaitSite,
+        after: &mut After,
+    ) -> Poll<Result<()>> {
+        if place.wait.is_armed() {
+            match self.writing.drainers.poll(place, cx, site, after) {
+                Turn::Pending => return Poll::Pending,
+                Turn::Cancelled(error) => return Poll::Ready(Err(error)),
+                Turn::Look if place.number <= self.writing.resumed => return Poll::Ready(Ok(())),
+                Turn::Look => {
+                    if let Some(lost) = &self.writing.lost {
+                        return Poll::Ready(lost.clone());
+                    }
+                }
+            }
+        } else if self.writing.lost.is_some() {
+            return Poll::Ready(Err(connection_lost()));
+        }
+        if !self.writing.paused {
+            return Poll::Ready(Ok(()));
+        }
+        self.writing.drainers.join(place, cx, site);
+        Poll::Pending
+    }
+}
+
+/// The future of [`StreamWriter::drain`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Drain<'a> {
+    writer: &'a StreamWriter,
+    stage: Stage,
+    place: Place,
+    site: WaitSite,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Begins,
+    /// Lets the loop run once, so that the end of a connection that is being closed is seen.
+    Yields,
+    Waits,
+}
+
+impl Drain<'_> {
+    fn begin(&mut self, cx: &Context<'_>) -> Result<()> {
+        self.writer.shared.lock().check_write()?;
+        self.stage = Stage::Waits;
+        if self.writer.is_closing() {
+            self.stage = Stage::Yields;
+            self.place.wait.arm_woken(cx, self.site);
+        }
+        Ok(())
+    }
+}
+
+impl Future for Drain<'_> {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let this = &mut *self;
+        match this.stage {
+            Stage::Begins => {
+                this.begin(cx)?;
+                if this.place.wait.is_armed() {
+                    return Poll::Pending;
+                }
+            }
+            Stage::Yields => {
+                // Moved to another task, it has no reason to wait there.
+                let wake = |waiter: asyncio_core::wait::Waiter| _ = waiter.wake_now();
+                match this.place.wait.poll(cx, this.site, || None, wake) {
+                    Resume::Pending => return Poll::Pending,
+                    Resume::Cancelled { error, .. } => return Poll::Ready(Err(error)),
+                    Resume::Woken => this.stage = Stage::Waits,
+                }
+            }
+            Stage::Waits => {}
+        }
+        let mut after = After::default();
+        let mut state = this.writer.shared.lock();
+        state.poll_drained(&mut this.place, cx, this.site, &mut after)
+    }
+}
+
+impl Drop for Drain<'_> {
+    fn drop(&mut self) {
+        if self.place.wait.is_armed() {
+            leave(&self.writer.shared, &mut self.place, |_| ());
+        }
+    }
+}
+
+/// The future of [`StreamWriter::wait_closed`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct WaitClosed<'a> {
+    writer: &'a StreamWriter,
+    place: Place,
+    site: WaitSite,
+}
+
+impl Future for WaitClosed<'_> {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let WaitClosed { writer, place, site } = &mut *self;
+        let mut after = After::default();
+        let mut state = writer.shared.lock();
+        let closers = &mut state.writing.closers;
+        if place.wait.is_armed() {
+            match closers.poll(place, cx, *site, &mut after) {
+                Turn::Pending => return Poll::Pending,
+                Turn::Cancelled(error) => return Poll::Ready(Err(error)),
+                Turn::Look => {}
+            }
+        }
+        if let Some(lost) = &state.writing.lost {
+            return Poll::Ready(lost.clone());
+        }
+        state.writing.closers.join(place, cx, *site);
+        Poll::Pending
+    }
+}
+
+impl Drop for WaitClosed<'_> {
+    fn drop(&mut self) {
+        if self.place.wait.is_armed() {
+            leave(&self.writer.shared, &mut self.place, |_| ());
+        }
+    }
+}
+
+/// As much is taken by one write through a trait: what is buffered stays near the high-water mark.
+const MOST: usize = 64 * 1024;
+
+/// Being polled through a trait.
+impl StreamWriter {
+    fn poll_drained(&mut self, cx: &Context<'_>, what: &'static &'static str) -> Poll<Result<()>> {
+        let site = WaitSite::new(what, self.made_at);
+        let mut after = After::default();
+        let mut state = self.shared.lock();
+        if !self.place.wait.is_armed() {
+            state.check_write()?;
+        }
+        state.poll_drained(&mut self.place, cx, site, &mut after)
+    }
+
+    pub(crate) fn poll_write_some(&mut self, cx: &Context<'_>, data: &[u8]) -> Poll<Result<usize>> {
+        ready!(self.poll_drained(cx, &"StreamWriter.poll_write"))?;
+        if self.is_closing() {
+            let text = "StreamWriter: the connection is closed";
+            let error = io::Error::new(io::ErrorKind::BrokenPipe, text);
+            return Poll::Ready(Err(error.into()));
+        }
+        let data = &data[..data.len().min(MOST)];
+        self.transport.try_write(data)?;
+        Poll::Ready(Ok(data.len()))
+    }
+
+    pub(crate) fn poll_flush_some(&mut self, cx: &Context<'_>) -> Poll<Result<()>> {
+        self.poll_drained(cx, &"StreamWriter.poll_flush")
+    }
+
+    /// Ends the sending direction, and waits until everything has been sent.
+    pub(crate) fn poll_end(&mut self, cx: &Context<'_>) -> Poll<Result<()>> {
+        if !self.place.wait.is_armed() {
+            if let Some(lost) = &self.shared.lock().writing.lost {
+                return Poll::Ready(lost.clone());
+            }
+            self.write_eof();
+            // Nothing more will be written, so to be at the low mark can mean to have sent it all.
+            self.transport.set_write_buffer_limits(Some(0), Some(0))?;
+        }
+        self.poll_drained(cx, &"StreamWriter.poll_close")
+    }
+}
