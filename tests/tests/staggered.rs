@@ -7,7 +7,7 @@ use asyncio::{
 use asyncio_tests::support::{
     MS, Trace, boom, briefly, cancel_message, cancelled, outcome_of, run,
 };
-use std::{cell::Cell, future::Future, pin::Pin, rc::Rc, time::Duration};
+use std::{cell::Cell, future::Future, pin::Pin, rc::Rc, task::Poll, time::Duration};
 
 type Attempt<T> = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = Result<T>>>>>;
 
@@ -161,6 +161,29 @@ fn an_attempt_is_made_when_its_turn_comes() {
         });
         let race = staggered_race(attempts, None).await?;
         assert_eq!((race.winner, made.get()), (Some((3, 3)), 4));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_race_that_is_dropped_cancels_its_attempts() {
+    run(async {
+        let ended = Rc::new(Cell::new(None));
+        let seen = ended.clone();
+        let attempt = move || async move {
+            let outcome = sleep(1000 * MS).await;
+            seen.set(Some(cancelled(&outcome)));
+            outcome
+        };
+        let mut race = Box::pin(staggered_race([attempt], None));
+        // Begins it, in this task.
+        let begun = std::future::poll_fn(|cx| Poll::Ready(race.as_mut().poll(cx).is_pending()));
+        assert!(begun.await);
+        sleep(MS).await?;
+        assert_eq!(ended.get(), None);
+        drop(race);
+        sleep(MS).await?;
+        assert_eq!((ended.get(), now()), (Some(true), 2 * MS));
         Ok(())
     });
 }

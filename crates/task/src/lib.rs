@@ -61,7 +61,7 @@ pub use gather_tuple::{AnyResult, GatherTuple, GatherTupleAll, IntoGather, Sorte
 pub use generator::{Generator, GeneratorExit, Yielder, generator};
 pub use shield::{Shield, shield};
 pub use sleep::{Sleep, sleep};
-pub use staggered::{Race, staggered_race};
+pub use staggered::{Race, staggered_race, staggered_race_at};
 pub use task::{AnyTask, Task, TaskBuilder, all_tasks, create_task, current_task};
 pub use taskgroups::{Group, TaskGroup};
 pub use threads::{ToThread, run_coroutine_threadsafe, to_thread};

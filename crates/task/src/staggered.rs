@@ -23,7 +23,8 @@ pub struct Race<T> {
 /// winner's rivals are cancelled.
 ///
 /// # Cancellation
-/// Each request goes to every attempt; `Err(Cancelled)` comes out when all of them have ended.
+/// Each request goes to every attempt; `Err(Cancelled)` comes out when all of them have ended. If the
+/// race is dropped, they are cancelled.
 ///
 /// ```
 /// # async fn example() -> asyncio_core::Result<()> {
@@ -48,7 +49,22 @@ where
     F: StdFuture<Output = Result<T>> + 'static,
     T: 'static,
 {
-    let site = WaitSite::here(&"staggered_race");
+    staggered_race_at(WaitSite::here(&"staggered_race"), attempts, delay)
+}
+
+/// [`staggered_race`], for operations that are made of it: `site` is where their caller waits.
+pub fn staggered_race_at<I, A, F, T>(
+    site: WaitSite,
+    attempts: I,
+    delay: impl Into<Option<Duration>>,
+) -> impl StdFuture<Output = Result<Race<T>>>
+where
+    I: IntoIterator<Item = A>,
+    I::IntoIter: 'static,
+    A: FnOnce() -> F + 'static,
+    F: StdFuture<Output = Result<T>> + 'static,
+    T: 'static,
+{
     let (attempts, delay) = (attempts.into_iter(), delay.into());
     async move {
         let state = Arc::new(Mutex::new(State {
@@ -58,6 +74,7 @@ where
             race: Some(Race { winner: None, exceptions: Vec::new() }),
             unhandled: Vec::new(),
         }));
+        let _attempts = Attempts(&state);
         start_next(&state, delay, None)?;
         let mut cancelled = None;
         while !state.lock().running.is_empty() {
@@ -92,6 +109,15 @@ struct State<I, T> {
 }
 
 type Shared<I, T> = Arc<Mutex<State<I, T>>>;
+
+/// Cancels the attempts that go on when the race is dropped.
+struct Attempts<'a, I, T>(&'a Shared<I, T>);
+
+impl<I, T> Drop for Attempts<'_, I, T> {
+    fn drop(&mut self) {
+        cancel_all(self.0, &CancelledError::default());
+    }
+}
 
 fn cancel_all<I, T>(state: &Shared<I, T>, error: &CancelledError) {
     let current = current_task();
