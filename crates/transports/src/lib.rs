@@ -21,6 +21,7 @@
 //! written (after `write_eof`, say) is an error that goes to the loop's exception handler: `write`
 //! returns nothing, as there.
 
+mod connect;
 #[allow(dead_code)] // What opens connections is yet to come.
 mod connection;
 mod extra_info;
@@ -35,6 +36,10 @@ mod testing;
 mod transport;
 mod trsock;
 
+pub use connect::{
+    Connecting, ConnectingTransport, CreateConnection, connect_accepted_socket, create_connection,
+    create_unix_connection,
+};
 pub use extra_info::{ExtraInfo, PEERNAME, SOCKET, SOCKNAME};
 pub use pipes::{ConnectPipe, ConnectPipeTransport, connect_read_pipe, connect_write_pipe};
 pub use protocols::{BufferedProtocol, IntoProtocol, Protocol};

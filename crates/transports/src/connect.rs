@@ -1,0 +1,275 @@
+//! Going out: [`create_connection`] and [`create_unix_connection`]; and [`connect_accepted_socket`].
+//!
+//! Which socket becomes connected is decided in [`attempts`]; how it gets its transport is told in
+//! [`making`].
+
+use crate::protocols::IntoProtocol;
+use asyncio_core::{Error, Result, wait_site::WaitSite};
+use asyncio_sockets::{
+    Domain, Endpoint, Protocol, Socket, ToAddress, ToEndpoint, Type, ensure_resolved, sock_connect,
+};
+use attempts::{Options, connect};
+use std::{fmt, future::IntoFuture, io, marker::PhantomData, time::Duration};
+
+mod attempts;
+mod making;
+#[cfg(test)]
+mod tests;
+
+pub use making::{Connecting, ConnectingTransport};
+
+/// Connects to a server over TCP (`loop.create_connection`), and gives the transport with the protocol
+/// that `factory` made, after its `connection_made` was called.
+///
+/// `endpoint` is an address, or a socket that is connected already (asyncio's `sock`). A host name is
+/// looked up on a thread; its addresses are tried one after the other until one answers. An empty
+/// host is this machine.
+///
+/// ```
+/// use asyncio_transports::{Protocol, Transport, create_connection, create_server};
+/// use bytes::Bytes;
+///
+/// struct Echo;
+/// impl Protocol for Echo {
+///     fn data_received(&mut self, transport: &Transport, data: Bytes) {
+///         transport.write(&data);
+///     }
+/// }
+///
+/// asyncio_loop::run(async {
+///     let server = create_server(|| Echo, ("127.0.0.1", 0)).await?;
+///     let (transport, _echo) = create_connection(|| Echo, server.local_addr()).await?;
+///     transport.write(b"to and fro");
+///     transport.close();
+///     server.close();
+///     server.wait_closed().await
+/// })?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
+///
+/// # Errors
+/// If no address answers, `Io` with what went wrong, `Connect call failed` and the address; if it went
+/// wrong in several ways, all of them in one text, or with
+/// [`all_errors`](CreateConnection::all_errors) as a `Group`; `Timeout` if nothing went wrong and
+/// still no attempt was successful. `Io` if the name is not found; `Value` for what is no address, and
+/// for a socket that is not of the stream type, which is closed; `Runtime` without a running loop.
+///
+/// # Cancellation
+/// What was opened is closed. If there is a transport already, its protocol is called as for one that
+/// was closed at once.
+#[track_caller]
+pub fn create_connection<F, P, Kind>(
+    factory: F,
+    endpoint: impl ToEndpoint,
+) -> CreateConnection<F, P, Kind>
+where
+    F: FnOnce() -> P,
+    P: IntoProtocol<Kind>,
+{
+    CreateConnection {
+        factory,
+        endpoint: endpoint.to_endpoint(),
+        options: Options::default(),
+        site: WaitSite::here(&"create_connection"),
+        kind: PhantomData,
+    }
+}
+
+/// What [`create_connection`] returns: its keyword arguments. Awaiting it connects.
+#[must_use = "nothing happens unless it is awaited"]
+pub struct CreateConnection<F, P, Kind> {
+    factory: F,
+    endpoint: Endpoint,
+    options: Options,
+    site: WaitSite,
+    kind: PhantomData<fn() -> (P, Kind)>,
+}
+
+impl<F, P, Kind> CreateConnection<F, P, Kind> {
+    /// Only addresses of this family.
+    pub fn family(mut self, family: impl Into<Option<Domain>>) -> Self {
+        self.options.family = family.into();
+        self
+    }
+
+    /// The protocol of the socket (Python's `proto`).
+    pub fn protocol(mut self, protocol: impl Into<Option<Protocol>>) -> Self {
+        self.options.protocol = protocol.into();
+        self
+    }
+
+    /// Flags for the look-up of the name: see [`getaddrinfo`](asyncio_sockets::getaddrinfo()).
+    pub fn flags(mut self, flags: i32) -> Self {
+        self.options.flags = flags;
+        self
+    }
+
+    /// The address to connect from. If it has several, the first that can be bound and is of the
+    /// family of the address to connect to.
+    pub fn local_addr(mut self, address: impl ToAddress) -> Self {
+        self.options.local = Some(address.to_target());
+        self
+    }
+
+    /// Tries the next address not only when one has failed, but already after `delay`, and takes the
+    /// connection that is there first ("Happy Eyeballs", RFC 8305, which recommends 250 ms). Implies
+    /// [`interleave(1)`](CreateConnection::interleave) unless that is set.
+    pub fn happy_eyeballs_delay(mut self, delay: impl Into<Option<Duration>>) -> Self {
+        self.options.delay = delay.into();
+        self
+    }
+
+    /// Tries the addresses of the families by turns, after the first `count` of the family that comes
+    /// first. With 0 they are tried in the order in which they are found.
+    pub fn interleave(mut self, count: usize) -> Self {
+        self.options.interleave = Some(count);
+        self
+    }
+
+    /// If no address answers, the error is a `Group` of everything that went wrong.
+    pub fn all_errors(mut self, all: bool) -> Self {
+        self.options.all_errors = all;
+        self
+    }
+
+    /// Gives the transport without the protocol: this future can be sent to another thread if the
+    /// factory can.
+    pub fn transport(self) -> ConnectingTransport<F, P, Kind> {
+        self.connecting().transport()
+    }
+
+    fn connecting(self) -> Connecting<F, P, Kind> {
+        let CreateConnection { factory, endpoint, options, site, .. } = self;
+        Connecting::new(factory, site, connect(endpoint, options, site))
+    }
+}
+
+impl<F, P, Kind> IntoFuture for CreateConnection<F, P, Kind>
+where
+    F: FnOnce() -> P,
+    P: IntoProtocol<Kind>,
+{
+    type Output = <Connecting<F, P, Kind> as Future>::Output;
+    type IntoFuture = Connecting<F, P, Kind>;
+
+    fn into_future(self) -> Connecting<F, P, Kind> {
+        self.connecting()
+    }
+}
+
+impl<F, P, Kind> fmt::Debug for CreateConnection<F, P, Kind> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreateConnection")
+            .field("endpoint", &self.endpoint)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Connects to a Unix socket (`loop.create_unix_connection`), and gives the transport with the
+/// protocol that `factory` made, after its `connection_made` was called.
+///
+/// `endpoint` is the path, or a socket that is connected already (asyncio's `sock`). A path that
+/// begins with a null byte is a name in Linux's abstract namespace.
+///
+/// # Errors
+/// `Io` with the path and what the system says, above all `NotFound` and `ConnectionRefused`; `Value`
+/// for a socket that is no Unix stream socket, which is closed; `Runtime` without a running loop.
+///
+/// # Cancellation
+/// As of [`create_connection`].
+#[track_caller]
+pub fn create_unix_connection<F, P, Kind>(
+    factory: F,
+    endpoint: impl ToEndpoint,
+) -> Connecting<F, P, Kind>
+where
+    F: FnOnce() -> P,
+    P: IntoProtocol<Kind>,
+{
+    let site = WaitSite::here(&"create_unix_connection");
+    Connecting::new(factory, site, connect_unix(endpoint.to_endpoint(), site))
+}
+
+async fn connect_unix(endpoint: Endpoint, site: WaitSite) -> Result<Socket> {
+    let target = match endpoint {
+        Endpoint::Address(target) => target,
+        Endpoint::Socket(socket) => {
+            let is_unix = socket.local_addr()?.as_sock_addr().is_unix();
+            return match is_unix && is_stream(&socket)? {
+                true => Ok(socket),
+                false => Err(unexpected(site, "A UNIX Domain Stream Socket", &socket)),
+            };
+        }
+    };
+    let found = ensure_resolved(target).family(Domain::UNIX).at(site).await?;
+    let path = found.into_iter().next().ok_or_else(|| Error::value("no path was given"))?;
+    let socket = new_socket(Domain::UNIX, None, site)?;
+    sock_connect(&socket, path.address).at(site).await?;
+    Ok(socket)
+}
+
+/// Makes a transport of a connected stream socket that was accepted without asyncio's help
+/// (`loop.connect_accepted_socket`), and gives it with the protocol that `factory` made, after its
+/// `connection_made` was called.
+///
+/// ```
+/// use asyncio_sockets::{Domain, Socket, Type};
+/// use asyncio_transports::{Protocol, Transport, connect_accepted_socket};
+///
+/// struct Discard;
+/// impl Protocol for Discard {
+///     fn data_received(&mut self, _: &Transport, _: bytes::Bytes) {}
+/// }
+///
+/// asyncio_loop::run(async {
+///     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+///     let client = std::net::TcpStream::connect(listener.local_addr()?)?;
+///     let (accepted, _) = listener.accept()?;
+///     let (transport, _discard) =
+///         connect_accepted_socket(|| Discard, Socket::try_from(accepted)?).await?;
+///     transport.close();
+///     Ok(())
+/// })?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
+///
+/// # Errors
+/// `Value` for a socket that is not of the stream type, which is closed; `Runtime` without a running
+/// loop.
+///
+/// # Cancellation
+/// As of [`create_connection`].
+#[track_caller]
+pub fn connect_accepted_socket<F, P, Kind>(factory: F, socket: Socket) -> Connecting<F, P, Kind>
+where
+    F: FnOnce() -> P,
+    P: IntoProtocol<Kind>,
+{
+    let site = WaitSite::here(&"connect_accepted_socket");
+    Connecting::new(factory, site, async move { stream(socket, site) })
+}
+
+/// A socket of the caller's.
+fn stream(socket: Socket, site: WaitSite) -> Result<Socket> {
+    match is_stream(&socket)? {
+        true => Ok(socket),
+        false => Err(unexpected(site, "A Stream Socket", &socket)),
+    }
+}
+
+fn is_stream(socket: &Socket) -> io::Result<bool> {
+    Ok(socket.get_ref().r#type()? == Type::STREAM)
+}
+
+fn unexpected(site: WaitSite, expected: &str, socket: &Socket) -> Error {
+    Error::value(format!("{}: {expected} was expected, got {socket:?}", site.what()))
+}
+
+fn new_socket(family: Domain, protocol: Option<Protocol>, site: WaitSite) -> io::Result<Socket> {
+    let failed = |error: Error| {
+        let error = io::Error::from(error);
+        io::Error::new(error.kind(), format!("{}: {error}", site.what()))
+    };
+    Socket::new(family, Type::STREAM, protocol).map_err(failed)
+}

@@ -1,0 +1,198 @@
+//! From a connected socket to a transport: [`Connecting`].
+
+use crate::{
+    connection::{Connection, Kind},
+    extra_info::Names,
+    io::Io,
+    protocols::IntoProtocol,
+    slot::Calls,
+    transport::Transport,
+};
+use asyncio_core::{Error, Result, wait_site::WaitSite};
+use asyncio_future::Future as AsyncioFuture;
+use asyncio_sockets::{Address, Socket};
+use std::{
+    cell::RefCell,
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    mem,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+/// The future of what makes a connection: of [`create_connection`](crate::create_connection()),
+/// [`create_unix_connection`](crate::create_unix_connection()) and
+/// [`connect_accepted_socket`](crate::connect_accepted_socket()).
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Connecting<F, P, Kind> {
+    factory: Option<F>,
+    protocol: Option<Rc<RefCell<P>>>,
+    making: Making,
+    kind: PhantomData<fn() -> Kind>,
+}
+
+impl<F, P, Kind> Connecting<F, P, Kind> {
+    pub(super) fn new(
+        factory: F,
+        site: WaitSite,
+        socket: impl Future<Output = Result<Socket>> + Send + 'static,
+    ) -> Connecting<F, P, Kind> {
+        let making = Making { stage: Stage::Connecting(Box::pin(socket)), site };
+        Connecting { factory: Some(factory), protocol: None, making, kind: PhantomData }
+    }
+
+    /// Gives the transport without the protocol: this future can be sent to another thread if the
+    /// factory can.
+    pub fn transport(self) -> ConnectingTransport<F, P, Kind> {
+        let Connecting { factory, making, .. } = self;
+        ConnectingTransport { factory, making, kind: PhantomData }
+    }
+}
+
+impl<F, P, Kind> Unpin for Connecting<F, P, Kind> {}
+
+impl<F, P, Kind> Future for Connecting<F, P, Kind>
+where
+    F: FnOnce() -> P,
+    P: IntoProtocol<Kind>,
+{
+    type Output = Result<(Transport, Rc<RefCell<P>>)>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Connecting { factory, protocol, making, .. } = self.get_mut();
+        let transport = ready!(making.poll(cx, || {
+            let made = Rc::new(RefCell::new(factory.take()?()));
+            Some(P::into_calls(protocol.insert(made).clone()))
+        }))?;
+        let protocol = protocol.take().ok_or_else(|| making.is_over())?;
+        Poll::Ready(Ok((transport, protocol)))
+    }
+}
+
+impl<F, P, Kind> fmt::Debug for Connecting<F, P, Kind> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<Connecting {:?}>", self.making)
+    }
+}
+
+/// The future that `transport()` of what makes a connection returns.
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct ConnectingTransport<F, P, Kind> {
+    factory: Option<F>,
+    making: Making,
+    kind: PhantomData<fn() -> (P, Kind)>,
+}
+
+impl<F, P, Kind> Unpin for ConnectingTransport<F, P, Kind> {}
+
+impl<F, P, Kind> Future for ConnectingTransport<F, P, Kind>
+where
+    F: FnOnce() -> P,
+    P: IntoProtocol<Kind>,
+{
+    type Output = Result<Transport>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Transport>> {
+        let ConnectingTransport { factory, making, .. } = self.get_mut();
+        making.poll(cx, || {
+            let protocol = factory.take()?();
+            Some(P::into_calls(Rc::new(RefCell::new(protocol))))
+        })
+    }
+}
+
+impl<F, P, Kind> fmt::Debug for ConnectingTransport<F, P, Kind> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<ConnectingTransport {:?}>", self.making)
+    }
+}
+
+/// What happens until there is a transport. If it is dropped before, nothing stays open.
+struct Making {
+    stage: Stage,
+    site: WaitSite,
+}
+
+enum Stage {
+    Connecting(Pin<Box<dyn Future<Output = Result<Socket>> + Send>>),
+    /// Until `connection_made` was called.
+    Starting {
+        transport: Transport,
+        made: AsyncioFuture<()>,
+    },
+    Over,
+}
+
+impl Making {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        protocol: impl FnOnce() -> Option<Rc<dyn Calls>>,
+    ) -> Poll<Result<Transport>> {
+        if let Stage::Connecting(connecting) = &mut self.stage {
+            let connected = ready!(connecting.as_mut().poll(cx));
+            self.stage = Stage::Over;
+            let socket = connected?;
+            let protocol = protocol().ok_or_else(|| self.is_over())?;
+            self.stage = self.start(socket, protocol)?;
+        }
+        let Stage::Starting { made, .. } = &mut self.stage else {
+            return Poll::Ready(Err(self.is_over()));
+        };
+        // If it is cancelled the transport stays here, and is closed with this.
+        ready!(Pin::new(made).poll(cx))?;
+        match mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Starting { transport, .. } => Poll::Ready(Ok(transport)),
+            _ => Poll::Ready(Err(self.is_over())),
+        }
+    }
+
+    fn start(&self, socket: Socket, protocol: Rc<dyn Calls>) -> Result<Stage> {
+        let transport = open(socket, protocol)
+            .map_err(|error| Error::runtime(format!("{}: {error}", self.site.what())))?;
+        let made = AsyncioFuture::of_operation(self.site, None);
+        transport.0.resident.with(|connection| connection.start(Some(made.clone())));
+        Ok(Stage::Starting { transport, made })
+    }
+
+    fn is_over(&self) -> Error {
+        Error::runtime(format!("{}: awaited again after it was over", self.site.what()))
+    }
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        if let Stage::Starting { transport, .. } = &self.stage {
+            transport.close();
+        }
+    }
+}
+
+impl fmt::Debug for Making {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = match &self.stage {
+            Stage::Connecting(_) => "connecting",
+            Stage::Starting { .. } => "starting",
+            Stage::Over => "over",
+        };
+        write!(f, "{} {stage}", self.site.what())
+    }
+}
+
+/// A transport over a connected stream socket, not started yet.
+///
+/// # Errors
+/// `Runtime` if no loop runs, or it is being closed.
+fn open(socket: Socket, protocol: Rc<dyn Calls>) -> Result<Transport> {
+    let io = socket2::Socket::from(socket);
+    let sock = io.local_addr().ok().map(Address::from);
+    let peer = io.peer_addr().ok().map(Address::from);
+    if sock.as_ref().is_some_and(|address| address.as_inet().is_some()) {
+        // What is no TCP socket does not know it, and what is reset already may refuse it.
+        let _ = io.set_tcp_nodelay(true);
+    }
+    let names = Names { sock: sock.into(), peer: peer.into() };
+    Connection::open(Io::Socket(io), Kind::Socket, names, protocol)
+}

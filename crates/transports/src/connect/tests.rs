@@ -1,0 +1,1 @@
+//! Connections that are made, and those that are not.
