@@ -41,6 +41,8 @@ use std::{
 };
 
 mod reading;
+#[cfg(test)]
+mod tests;
 mod writing;
 
 /// What kind of thing a connection is, where it matters.
@@ -318,7 +320,24 @@ impl Connection {
     }
 }
 
-/// Whether an operation is to be tried again, later or at once.
-fn would_block(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+/// A connection that was not lost when its loop was closed.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let Some(handle) = self.handle.get().filter(|_| self.source.get_mut().is_some()) else {
+            return;
+        };
+        if handle.0.resident.home().local().is_some_and(Scheduler::debug) {
+            log(Level::Warning, &format!("unclosed transport {handle:?}"));
+        }
+    }
+}
+
+/// Does an operation again as long as signals interrupt it.
+fn uninterrupted<R>(mut operation: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+    loop {
+        match operation() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
+    }
 }

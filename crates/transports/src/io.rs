@@ -62,7 +62,7 @@ impl Io {
 }
 
 /// As many pieces as every system takes in one call (`IOV_MAX`).
-const PIECES: usize = 1024;
+pub(crate) const PIECES: usize = 1024;
 
 /// The most that is received at once.
 pub(crate) const MAX_SIZE: usize = 256 * 1024;

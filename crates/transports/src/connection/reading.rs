@@ -1,7 +1,7 @@
 //! How a connection reads: once for each piece of news, and again in the next iteration if there may
 //! be more, so that one busy peer does not keep the others waiting.
 
-use super::{Connection, Event, Kind};
+use super::{Connection, Event, Kind, uninterrupted};
 use crate::io;
 use asyncio_core::{
     Error, Result,
@@ -136,15 +136,6 @@ impl Connection {
             Err(error) => {
                 self.fatal(error, "Fatal error: protocol.eof_received() call failed.");
             }
-        }
-    }
-}
-
-fn uninterrupted<R>(mut f: impl FnMut() -> std::io::Result<R>) -> std::io::Result<R> {
-    loop {
-        match f() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            outcome => return outcome,
         }
     }
 }

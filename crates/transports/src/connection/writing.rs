@@ -1,8 +1,8 @@
 //! How a connection writes: at once, as far as the system takes it; the rest stays in a buffer, and
 //! the protocol is told above the high-water mark, and at the low one.
 
-use super::{Connection, Event, Kind, would_block};
-use crate::io::Io;
+use super::{Connection, Event, Kind, uninterrupted};
+use crate::io::{Io, PIECES};
 use asyncio_core::{Error, Result};
 use asyncio_future::Future;
 use bytes::{Buf, BytesMut};
@@ -69,7 +69,9 @@ impl Connection {
         }
         let is_rest = !buffer.is_empty();
         drop(buffer);
-        if is_rest {
+        if pieces.len() > PIECES {
+            self.write_again();
+        } else if is_rest {
             self.write_rest();
         }
         self.update_flow();
@@ -134,14 +136,14 @@ impl Connection {
 
     /// Sends if nothing is buffered before it, and tells how many bytes went; `None` if that ended the
     /// connection.
-    fn send_at_once(&self, send: impl FnOnce(&Io) -> io::Result<usize>) -> Option<usize> {
+    fn send_at_once(&self, send: impl Fn(&Io) -> io::Result<usize>) -> Option<usize> {
         if self.buffered() > 0 {
             return Some(0);
         }
         let source = self.source()?;
-        match send(source.get_ref()) {
+        match uninterrupted(|| send(source.get_ref())) {
             Ok(sent) => Some(sent),
-            Err(error) if would_block(&error) => Some(0),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some(0),
             Err(error) => {
                 self.fatal(error.into(), "Fatal write error on a transport");
                 None
@@ -155,11 +157,10 @@ impl Connection {
         if self.buffered() == 0 || self.is_losing() {
             return;
         }
-        let sent = source.get_ref().send(&self.writing.buffer.borrow());
+        let sent = uninterrupted(|| source.get_ref().send(&self.writing.buffer.borrow()));
         match sent {
             Ok(sent) => self.writing.buffer.borrow_mut().advance(sent),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return self.write_again(),
-            Err(error) if would_block(&error) => return,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
             Err(error) => return self.fatal(error.into(), "Fatal write error on a transport"),
         }
         self.update_flow();

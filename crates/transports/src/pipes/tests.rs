@@ -165,7 +165,7 @@ fn the_transport_alone_can_be_made_by_a_future_that_is_sent() {
 fn a_cancelled_or_dropped_attempt_closes_the_pipe() {
     run_step_by_step(async {
         let (reader, mut writer) = pipe();
-        drop(connect_read_pipe(|| Recorder::default(), reader));
+        drop(connect_read_pipe(Recorder::default, reader));
         assert_eq!(writer.write(b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
 
         let log = Log::default();
