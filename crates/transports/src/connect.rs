@@ -138,6 +138,13 @@ impl<F, P, Kind> CreateConnection<F, P, Kind> {
         self.connecting().transport()
     }
 
+    /// The site of what is built on this.
+    #[doc(hidden)]
+    pub fn at(mut self, site: WaitSite) -> Self {
+        self.site = site;
+        self
+    }
+
     fn connecting(self) -> Connecting<F, P, Kind> {
         let CreateConnection { factory, endpoint, options, site, .. } = self;
         Connecting::new(factory, site, connect(endpoint, options, site))
@@ -187,7 +194,20 @@ where
     F: FnOnce() -> P,
     P: IntoProtocol<Kind>,
 {
-    let site = WaitSite::here(&"create_unix_connection");
+    create_unix_connection_at(factory, endpoint, WaitSite::here(&"create_unix_connection"))
+}
+
+/// [`create_unix_connection`] for what is built on it.
+#[doc(hidden)]
+pub fn create_unix_connection_at<F, P, Kind>(
+    factory: F,
+    endpoint: impl ToEndpoint,
+    site: WaitSite,
+) -> Connecting<F, P, Kind>
+where
+    F: FnOnce() -> P,
+    P: IntoProtocol<Kind>,
+{
     Connecting::new(factory, site, connect_unix(endpoint.to_endpoint(), site))
 }
 

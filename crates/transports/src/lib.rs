@@ -38,10 +38,12 @@ mod trsock;
 
 pub use connect::{
     Connecting, ConnectingTransport, CreateConnection, connect_accepted_socket, create_connection,
-    create_unix_connection,
+    create_unix_connection, create_unix_connection_at,
 };
 pub use extra_info::{ExtraInfo, PEERNAME, SOCKET, SOCKNAME};
 pub use pipes::{ConnectPipe, ConnectPipeTransport, connect_read_pipe, connect_write_pipe};
 pub use protocols::{BufferedProtocol, IntoProtocol, Protocol};
+#[doc(hidden)] // The kind of a `Protocol`, for those who have to name it.
+pub use slot::Plain;
 pub use transport::{LOG_THRESHOLD_FOR_CONNLOST_WRITES, Transport};
 pub use trsock::TransportSocket;
