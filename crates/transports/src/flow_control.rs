@@ -56,6 +56,11 @@ impl FlowControl {
         is_news.then_some(paused)
     }
 
+    /// Whether a callback of the protocol runs.
+    pub(crate) fn is_calling(&self) -> bool {
+        self.calling.get()
+    }
+
     /// Makes a call to the protocol. What is news meanwhile is to be told afterwards.
     pub(crate) fn during_call<R>(&self, call: impl FnOnce() -> R) -> Result<R> {
         let outer = self.calling.replace(true);

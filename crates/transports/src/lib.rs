@@ -24,6 +24,7 @@
 mod connect;
 #[allow(dead_code)] // What opens connections is yet to come.
 mod connection;
+mod datagram;
 mod extra_info;
 mod flow_control;
 #[allow(dead_code)] // Likewise.
@@ -39,6 +40,10 @@ mod trsock;
 pub use connect::{
     Connecting, ConnectingTransport, CreateConnection, connect_accepted_socket, create_connection,
     create_unix_connection, create_unix_connection_at,
+};
+pub use datagram::{
+    CreateDatagramEndpoint, DatagramProtocol, DatagramTransport, Recipient, SenderAddress,
+    create_datagram_endpoint,
 };
 pub use extra_info::{ExtraInfo, PEERNAME, SOCKET, SOCKNAME};
 pub use pipes::{ConnectPipe, ConnectPipeTransport, connect_read_pipe, connect_write_pipe};

@@ -1,0 +1,481 @@
+//! [`create_datagram_endpoint`].
+
+use super::{
+    Calls, DatagramProtocol, SenderAddress, endpoint::Endpoint, into_calls,
+    transport::DatagramTransport,
+};
+use asyncio_core::{
+    Error, Result,
+    exception::{Level, log},
+    wait_site::WaitSite,
+};
+use asyncio_future::Future;
+use asyncio_sockets::{
+    Address, Domain, Protocol, Socket, Target, ToAddress, Type, ensure_resolved,
+};
+use std::{
+    cell::RefCell,
+    fmt, io,
+    marker::PhantomData,
+    os::unix::fs::FileTypeExt,
+    path::Path,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+/// Makes an endpoint for datagrams (`loop.create_datagram_endpoint`), and gives its transport with the
+/// protocol that `factory` made.
+///
+/// It needs an address of its own, one to send to, a family, or a socket: see the methods of the
+/// [builder](CreateDatagramEndpoint).
+///
+/// # Errors
+/// `Value` with the text `unexpected address family` if nothing was said, for what is no address, and
+/// for a protocol that does not know the addresses of the socket's family; that a name is not found;
+/// the first thing that the system says, if none of the addresses can be used; `Runtime` if no loop
+/// runs.
+///
+/// # Cancellation
+/// The socket is closed. If the protocol was made already, it is called as for a transport that was
+/// closed at once.
+///
+/// ```
+/// use asyncio_future::Future;
+/// use asyncio_transports::{
+///     DatagramProtocol, DatagramTransport, SOCKNAME, create_datagram_endpoint,
+/// };
+/// use std::net::SocketAddr;
+///
+/// struct Echo;
+///
+/// impl DatagramProtocol for Echo {
+///     fn datagram_received(&mut self, t: &DatagramTransport, data: &[u8], addr: SocketAddr) {
+///         t.sendto(data, addr);
+///     }
+/// }
+///
+/// struct Ask(Future<Vec<u8>>);
+///
+/// impl DatagramProtocol for Ask {
+///     fn connection_made(&mut self, t: &DatagramTransport) {
+///         t.sendto(b"hello", None);
+///     }
+///     fn datagram_received(&mut self, _: &DatagramTransport, data: &[u8], _: SocketAddr) {
+///         let _ = self.0.set_result(data.to_vec());
+///     }
+/// }
+///
+/// asyncio_loop::run(async {
+///     let (server, _) = create_datagram_endpoint(|| Echo).local_addr(("127.0.0.1", 0)).await?;
+///     let address = server.get_extra_info(SOCKNAME).expect("it is bound");
+///     let answer = Future::new();
+///     let (client, _) =
+///         create_datagram_endpoint(|| Ask(answer.clone())).remote_addr(address).await?;
+///     assert_eq!(answer.await?, b"hello");
+///     client.close();
+///     server.close();
+///     Ok(())
+/// })?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
+#[track_caller]
+pub fn create_datagram_endpoint<F, P, A>(factory: F) -> CreateDatagramEndpoint<F, P, A>
+where
+    F: FnOnce() -> P,
+    P: DatagramProtocol<A>,
+    A: SenderAddress,
+{
+    let site = WaitSite::here(&"create_datagram_endpoint");
+    CreateDatagramEndpoint {
+        factory: Some(factory),
+        protocol: None,
+        stage: Stage::New(Box::default()),
+        site,
+        address: PhantomData,
+    }
+}
+
+/// The future of [`create_datagram_endpoint`], with its keyword arguments.
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct CreateDatagramEndpoint<F, P, A> {
+    factory: Option<F>,
+    protocol: Option<Rc<RefCell<P>>>,
+    stage: Stage,
+    site: WaitSite,
+    address: PhantomData<fn() -> A>,
+}
+
+/// What was asked for.
+#[derive(Debug, Default)]
+struct Options {
+    local: Option<Target>,
+    remote: Option<Target>,
+    family: Option<Domain>,
+    protocol: Option<Protocol>,
+    flags: i32,
+    reuse_port: bool,
+    allow_broadcast: bool,
+    sock: Option<Socket>,
+}
+
+enum Stage {
+    New(Box<Options>),
+    Connecting(Pin<Box<dyn std::future::Future<Output = Result<Connected>> + Send>>),
+    Making(DatagramTransport, Future<()>),
+    Over,
+}
+
+/// A socket that is ready for use.
+struct Connected {
+    io: socket2::Socket,
+    family: Domain,
+    remote: Option<Address>,
+}
+
+/// Keyword arguments. They have no effect once the future has been polled.
+impl<F, P, A> CreateDatagramEndpoint<F, P, A> {
+    fn options(&mut self, set: impl FnOnce(&mut Options)) {
+        if let Stage::New(options) = &mut self.stage {
+            set(options);
+        }
+    }
+
+    /// Where to receive. The path of a Unix socket needs the [`family`](Self::family) if it is text; a
+    /// socket that was left behind at the path is removed.
+    pub fn local_addr(mut self, address: impl ToAddress) -> Self {
+        self.options(|options| options.local = Some(address.to_target()));
+        self
+    }
+
+    /// Where to send to. The socket is connected, so that it receives from there alone, and is told
+    /// (in `error_received`) if nobody is there; not so with
+    /// [`allow_broadcast`](Self::allow_broadcast).
+    pub fn remote_addr(mut self, address: impl ToAddress) -> Self {
+        self.options(|options| options.remote = Some(address.to_target()));
+        self
+    }
+
+    /// Only addresses of this family; without an address, a socket of this family that has none.
+    pub fn family(mut self, family: impl Into<Option<Domain>>) -> Self {
+        self.options(|options| options.family = family.into());
+        self
+    }
+
+    /// Only sockets of this protocol (Python's `proto`).
+    pub fn protocol(mut self, protocol: impl Into<Option<Protocol>>) -> Self {
+        self.options(|options| options.protocol = protocol.into());
+        self
+    }
+
+    /// Flags for [`getaddrinfo`](asyncio_sockets::getaddrinfo).
+    pub fn flags(mut self, flags: i32) -> Self {
+        self.options(|options| options.flags = flags);
+        self
+    }
+
+    /// Whether other sockets with this option may have the same address (`SO_REUSEPORT`).
+    pub fn reuse_port(mut self, on: bool) -> Self {
+        self.options(|options| options.reuse_port = on);
+        self
+    }
+
+    /// Whether broadcast addresses may be sent to (`SO_BROADCAST`).
+    pub fn allow_broadcast(mut self, on: bool) -> Self {
+        self.options(|options| options.allow_broadcast = on);
+        self
+    }
+
+    /// A socket that is made already. It excludes all other arguments (`Value`), and may not be one
+    /// of streams. If it is connected, datagrams go to its peer, whatever address is given.
+    pub fn sock(mut self, sock: Socket) -> Self {
+        self.options(|options| options.sock = Some(sock));
+        self
+    }
+}
+
+impl<F, P, A> Unpin for CreateDatagramEndpoint<F, P, A> {}
+
+impl<F, P, A> std::future::Future for CreateDatagramEndpoint<F, P, A>
+where
+    F: FnOnce() -> P,
+    P: DatagramProtocol<A>,
+    A: SenderAddress,
+{
+    type Output = Result<(DatagramTransport, Rc<RefCell<P>>)>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        this.stage.begin(this.site);
+        if let Some(connected) = ready!(this.stage.poll_connected(cx))? {
+            let factory = this.factory.take().ok_or_else(|| is_over(this.site))?;
+            let protocol = Rc::new(RefCell::new(factory()));
+            let calls = into_calls(&protocol, connected.family).map_err(in_call(this.site))?;
+            this.stage.make(connected, calls, this.site)?;
+            this.protocol = Some(protocol);
+        }
+        let transport = ready!(this.stage.poll_made(cx, this.site))?;
+        let protocol = this.protocol.take().ok_or_else(|| is_over(this.site))?;
+        Poll::Ready(Ok((transport, protocol)))
+    }
+}
+
+impl Stage {
+    fn begin(&mut self, site: WaitSite) {
+        if let Stage::New(options) = self {
+            *self = Stage::Connecting(Box::pin(std::mem::take(options).connect(site)));
+        }
+    }
+
+    /// The socket, when it has become ready.
+    fn poll_connected(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Connected>>> {
+        let Stage::Connecting(connecting) = self else { return Poll::Ready(Ok(None)) };
+        let connected = ready!(connecting.as_mut().poll(cx));
+        *self = Stage::Over;
+        Poll::Ready(connected.map(Some))
+    }
+
+    fn make(&mut self, socket: Connected, calls: Rc<dyn Calls>, site: WaitSite) -> Result<()> {
+        let Connected { io, family, remote } = socket;
+        let transport = Endpoint::open(io, family, remote, calls).map_err(in_call(site))?;
+        let made = Future::of_operation(site, None);
+        transport.0.resident.with(|endpoint| endpoint.start(Some(made.clone())));
+        *self = Stage::Making(transport, made);
+        Ok(())
+    }
+
+    fn poll_made(
+        &mut self,
+        cx: &mut Context<'_>,
+        site: WaitSite,
+    ) -> Poll<Result<DatagramTransport>> {
+        let Stage::Making(transport, made) = self else { return Poll::Ready(Err(is_over(site))) };
+        // If it fails the transport stays here, and is closed with this.
+        ready!(Pin::new(made).poll(cx))?;
+        let transport = transport.clone();
+        *self = Stage::Over;
+        Poll::Ready(Ok(transport))
+    }
+}
+
+impl<F, P, A> Drop for CreateDatagramEndpoint<F, P, A> {
+    fn drop(&mut self) {
+        if let Stage::Making(transport, _) = &self.stage {
+            transport.close();
+        }
+    }
+}
+
+impl<F, P, A> fmt::Debug for CreateDatagramEndpoint<F, P, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_tuple("CreateDatagramEndpoint");
+        match &self.stage {
+            Stage::New(options) => debug.field(options),
+            Stage::Connecting(_) => debug.field(&"connecting"),
+            Stage::Making(transport, _) => debug.field(transport),
+            Stage::Over => debug.field(&"over"),
+        };
+        debug.finish()
+    }
+}
+
+/// What a socket is to be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Class {
+    family: Domain,
+    protocol: Option<Protocol>,
+}
+
+/// Where a socket is to be and to send to.
+#[derive(Debug, Default)]
+struct Ends {
+    local: Option<Address>,
+    remote: Option<Address>,
+}
+
+impl Options {
+    async fn connect(mut self, site: WaitSite) -> Result<Connected> {
+        if let Some(sock) = self.sock.take() {
+            return self.check(sock).map_err(in_call(site));
+        }
+        let candidates = self.candidates(site).await?;
+        let none = || Error::value(format!("{}: can not get address information", site.what()));
+        first_usable(candidates, |(class, ends)| self.socket(class, ends, site))
+            .unwrap_or_else(|| Err(none()))
+    }
+
+    /// The socket that was given.
+    fn check(&self, sock: Socket) -> Result<Connected> {
+        let Options { local, remote, family, protocol, flags, reuse_port, allow_broadcast, .. } =
+            self;
+        let said = [
+            local.as_ref().map(|local| format!("local_addr={local:?}")),
+            remote.as_ref().map(|remote| format!("remote_addr={remote:?}")),
+            family.map(|family| format!("family={family:?}")),
+            protocol.map(|protocol| format!("proto={protocol:?}")),
+            (*flags != 0).then(|| format!("flags={flags}")),
+            reuse_port.then(|| "reuse_port=true".to_owned()),
+            allow_broadcast.then(|| "allow_broadcast=true".to_owned()),
+        ];
+        let said: Vec<_> = said.into_iter().flatten().collect();
+        if !said.is_empty() {
+            return Err(Error::value(format!(
+                "socket modifier keyword arguments can not be used when sock is specified. ({})",
+                said.join(", ")
+            )));
+        }
+        if sock.get_ref().r#type()? == Type::STREAM {
+            return Err(Error::value(format!("a datagram socket was expected, got {sock:?}")));
+        }
+        let family = sock.local_addr()?.as_sock_addr().domain();
+        Ok(Connected { io: sock.into(), family, remote: None })
+    }
+
+    /// Every kind of socket for which each address that was given is known, in the order in which
+    /// they were found.
+    async fn candidates(&mut self, site: WaitSite) -> Result<Vec<(Class, Ends)>> {
+        let (local, remote) = (self.local.take(), self.remote.take());
+        let wanted = (local.is_some(), remote.is_some());
+        if wanted == (false, false) {
+            let Some(family) = self.family else {
+                let text = format!("{}: unexpected address family", site.what());
+                return Err(Error::value(text));
+            };
+            return Ok(vec![(Class { family, protocol: self.protocol }, Ends::default())]);
+        }
+        let mut found: Vec<(Class, Ends)> = Vec::new();
+        for (target, end) in [(local, End::Local), (remote, End::Remote)] {
+            let Some(target) = target else { continue };
+            let resolving = ensure_resolved(target).family(self.family).kind(Type::DGRAM);
+            for info in resolving.protocol(self.protocol).flags(self.flags).at(site).await? {
+                let class = Class { family: info.family, protocol: info.protocol };
+                let place = found.iter().position(|(known, _)| *known == class);
+                let place = place.unwrap_or_else(|| {
+                    found.push((class, Ends::default()));
+                    found.len() - 1
+                });
+                *end.of(&mut found[place].1) = Some(info.address);
+            }
+        }
+        found.retain(|(_, ends)| (ends.local.is_some(), ends.remote.is_some()) == wanted);
+        Ok(found)
+    }
+
+    fn socket(&self, class: Class, ends: Ends, site: WaitSite) -> Result<Connected> {
+        let Class { family, protocol } = class;
+        let Ends { local, remote } = ends;
+        let failed = |address: &Address, error: io::Error| {
+            io::Error::new(error.kind(), format!("{}: {address}: {error}", site.what()))
+        };
+        let io: socket2::Socket =
+            Socket::new(family, Type::DGRAM, protocol).map_err(in_call(site))?.into();
+        if self.reuse_port {
+            io.set_reuse_port(true).map_err(|error| {
+                Error::value(format!("{}: reuse_port not supported: {error}", site.what()))
+            })?;
+        }
+        if self.allow_broadcast {
+            io.set_broadcast(true).map_err(|error| in_call(site)(error.into()))?;
+        }
+        if let Some(local) = &local {
+            if let Some(path) = local.as_path() {
+                remove_stale(path);
+            }
+            io.bind(local.as_sock_addr()).map_err(|error| failed(local, error))?;
+        }
+        if let Some(remote) = remote.as_ref().filter(|_| !self.allow_broadcast) {
+            // Datagrams need no waiting for that.
+            io.connect(remote.as_sock_addr()).map_err(|error| failed(remote, error))?;
+        }
+        Ok(Connected { io, family, remote })
+    }
+}
+
+/// What comes of the first candidate that can be used. If none can: what the system said of the first.
+fn first_usable<C, T>(
+    candidates: Vec<C>,
+    mut attempt: impl FnMut(C) -> Result<T>,
+) -> Option<Result<T>> {
+    let mut first_error = None;
+    for candidate in candidates {
+        match attempt(candidate) {
+            Err(Error::Io(error)) => first_error = first_error.or(Some(Err(Error::Io(error)))),
+            outcome => return Some(outcome),
+        }
+    }
+    first_error
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Local,
+    Remote,
+}
+
+impl End {
+    fn of(self, ends: &mut Ends) -> &mut Option<Address> {
+        match self {
+            End::Local => &mut ends.local,
+            End::Remote => &mut ends.remote,
+        }
+    }
+}
+
+/// Removes what a socket has left behind.
+fn remove_stale(path: &Path) {
+    let removed = match path.metadata() {
+        Ok(metadata) if metadata.file_type().is_socket() => std::fs::remove_file(path),
+        Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = removed.or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    }) {
+        let path = path.display();
+        log(Level::Error, &format!("Unable to check or remove stale UNIX socket {path}: {error}"));
+    }
+}
+
+/// Names the function in an error.
+fn in_call(site: WaitSite) -> impl Fn(Error) -> Error {
+    move |error| {
+        let text = format!("{}: {error}", site.what());
+        match error {
+            Error::Value(_) => Error::value(text),
+            Error::Runtime(_) => Error::runtime(text),
+            Error::Io(error) => io::Error::new(error.kind(), text).into(),
+            other => other,
+        }
+    }
+}
+
+fn is_over(site: WaitSite) -> Error {
+    Error::runtime(format!("{}: awaited again after it was over", site.what()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_errors_the_first_is_raised() {
+        let mut tried = Vec::new();
+        let mut outcome = |candidates: Vec<i32>| {
+            first_usable(candidates, |candidate| {
+                tried.push(candidate);
+                match candidate {
+                    0 => Ok("usable"),
+                    code @ 1.. => Err(io::Error::from_raw_os_error(code).into()),
+                    _ => Err(Error::value("no candidate")),
+                }
+            })
+        };
+        let first = outcome(vec![13, 98]).unwrap().unwrap_err().downcast::<io::Error>().unwrap();
+        assert_eq!(first.raw_os_error(), Some(13));
+        assert_eq!(outcome(vec![98, 0, 13]).unwrap().unwrap(), "usable");
+        assert_eq!(outcome(vec![98, -1, 0]).unwrap().unwrap_err().kind(), "ValueError");
+        assert!(outcome(Vec::new()).is_none());
+        assert_eq!(tried, [13, 98, 98, 0, 98, -1]);
+    }
+}

@@ -1,0 +1,441 @@
+//! [`Endpoint`]: the part of a datagram transport that lives in the loop.
+//!
+//! It is made, *started* in the next iteration, driven by the news of its [`Source`] and by its
+//! handles, and ends in one way, *lost*, as a stream's connection does.
+
+use super::{
+    Calls, Event,
+    receive::receive,
+    transport::{DatagramTransport, Shared},
+};
+use crate::{connection::call_soon, extra_info::Names, flow_control::FlowControl};
+use asyncio_core::{
+    Error, Result,
+    context::current_values,
+    home::entered,
+    resident::Resident,
+    source::{Readiness, Source},
+};
+use asyncio_future::Future;
+use asyncio_sockets::{Address, Domain};
+use socket2::{SockAddr, Socket};
+use std::{
+    any::Any,
+    cell::{Cell, OnceCell, RefCell},
+    collections::VecDeque,
+    io,
+    panic::Location,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+/// What each datagram adds to the size of the buffer: empty ones are not for nothing.
+const HEADER_SIZE: usize = 8;
+
+/// After so long a datagram for a Unix socket that was full is tried again, if the system does not
+/// tell when there is room: it does so only for the socket that the sender is connected to.
+const RETRY_DELAY: Duration = Duration::from_millis(1);
+
+/// A datagram, and where it goes unless the socket knows.
+type Buffered = (Box<[u8]>, Option<Address>);
+
+/// A datagram transport, in the loop.
+pub(super) struct Endpoint {
+    handle: OnceCell<DatagramTransport>,
+    /// Taken out when the endpoint is lost, which closes it.
+    source: RefCell<Option<Rc<Source<Socket>>>>,
+    /// Taken out likewise.
+    protocol: RefCell<Option<Rc<dyn Calls>>>,
+    flow: FlowControl,
+    /// The only address to send to, if there is one.
+    remote: Option<Address>,
+    /// Whether the system knows where to send to.
+    connected: bool,
+    /// What was received and not told yet.
+    arrived: RefCell<VecDeque<(Box<[u8]>, SockAddr)>>,
+    /// What is to be sent, and its size.
+    buffer: RefCell<VecDeque<Buffered>>,
+    size: Cell<usize>,
+    retrying: Cell<bool>,
+    /// Whether the endpoint is being lost.
+    losing: Cell<bool>,
+}
+
+const READABLE: Readiness = Readiness { readable: true, writable: false, hangup: false };
+const WRITABLE: Readiness = Readiness { readable: false, writable: true, hangup: false };
+
+/// The beginning.
+impl Endpoint {
+    /// An endpoint in the loop that runs in this thread, with the address that it was given to send
+    /// to. It does nothing until it is [started](Endpoint::start).
+    ///
+    /// # Errors
+    /// `Runtime` if no loop runs, or it is being closed.
+    pub(super) fn open(
+        io: Socket,
+        domain: Domain,
+        remote: Option<Address>,
+        protocol: Rc<dyn Calls>,
+    ) -> Result<DatagramTransport> {
+        let scheduler = entered().ok_or_else(|| Error::runtime("no running event loop"))?;
+        let sock = io.local_addr().ok().map(Address::from);
+        let peer = io.peer_addr().ok().map(Address::from);
+        let endpoint = Rc::new(Endpoint {
+            handle: OnceCell::new(),
+            connected: peer.is_some(),
+            source: RefCell::new(Some(Rc::new(Source::new(io)))),
+            protocol: RefCell::new(Some(protocol)),
+            flow: FlowControl::new(),
+            remote,
+            arrived: RefCell::default(),
+            buffer: RefCell::default(),
+            size: Cell::new(0),
+            retrying: Cell::new(false),
+            losing: Cell::new(false),
+        });
+        let resident = scheduler.house(endpoint.clone())?;
+        let names = Names { sock: sock.into(), peer: peer.into() };
+        let shared = Shared {
+            resident,
+            closing: AtomicBool::new(false),
+            names,
+            domain,
+            lost_writes: AtomicU32::new(0),
+        };
+        Ok(endpoint.handle.get_or_init(|| DatagramTransport(Arc::new(shared))).clone())
+    }
+
+    /// In the next iteration, and in this order: calls `connection_made`, begins to receive, and
+    /// gives `made` its result.
+    #[track_caller]
+    pub(super) fn start(&self, made: Option<Future<()>>) {
+        self.soon(move |endpoint| {
+            endpoint.call(Event::Made, "connection_made");
+            if let Err(error) = endpoint.attend() {
+                endpoint.fatal(error, "Cannot watch the descriptor of a transport");
+            }
+            if let Some(made) = made {
+                // Cancelled by now, perhaps.
+                let _ = made.set_result(());
+            }
+        });
+    }
+
+    fn attend(&self) -> Result<()> {
+        let Some(source) = self.source().filter(|_| !self.is_losing()) else { return Ok(()) };
+        let resident = self.resident();
+        source.attend(Rc::new(move |news: Readiness| {
+            let Some(endpoint) = resident.get() else { return };
+            if news.readable {
+                endpoint.read_ready();
+            }
+            if news.writable {
+                endpoint.write_ready();
+            }
+        }))
+    }
+
+    fn handle(&self) -> &DatagramTransport {
+        self.handle.get().expect("set when the endpoint is opened")
+    }
+
+    fn resident(&self) -> Resident<Endpoint> {
+        self.handle().0.resident
+    }
+
+    /// The socket, until the endpoint is lost.
+    pub(super) fn source(&self) -> Option<Rc<Source<Socket>>> {
+        self.source.borrow().clone()
+    }
+
+    fn again(&self, readiness: Readiness) {
+        if let Some(source) = self.source() {
+            source.attend_again(readiness);
+        }
+    }
+
+    /// Calls `f` in the next iteration, if the endpoint is still there.
+    #[track_caller]
+    fn soon(&self, f: impl FnOnce(&Endpoint) + 'static) {
+        let resident = self.resident();
+        let Some(scheduler) = resident.home().local() else { return };
+        call_soon(scheduler, move || {
+            resident.with(f);
+        });
+    }
+}
+
+/// The protocol.
+impl Endpoint {
+    pub(super) fn set_protocol(&self, protocol: Rc<dyn Calls>) {
+        let replaced = self.protocol.replace(Some(protocol));
+        drop(replaced);
+    }
+
+    /// The `RefCell` of the protocol.
+    pub(super) fn protocol(&self) -> Option<Rc<dyn Any>> {
+        Some(self.protocol.borrow().as_ref()?.protocol())
+    }
+
+    /// Tells the protocol of an event, and afterwards whether to pause.
+    fn tell(&self, event: Event<'_>) -> Result<()> {
+        let calls = self.protocol.borrow().clone();
+        let Some(calls) = calls else { return Ok(()) };
+        let outcome = self.flow.during_call(|| calls.tell(self.handle(), event));
+        self.announce();
+        outcome?
+    }
+
+    /// Tells the protocol of an event that has no consequences, whatever happens.
+    fn call(&self, event: Event<'_>, callback: &str) {
+        if let Err(error) = self.tell(event) {
+            self.report(&format!("Exception in callback protocol.{callback}()"), error);
+        }
+    }
+
+    /// Tells the protocol of something that arrived; if it panics, that is the end.
+    fn give(&self, event: Event<'_>, callback: &str) {
+        if let Err(error) = self.tell(event) {
+            let message = format!("Fatal error: protocol.{callback}() call failed.");
+            self.fatal(error, &message);
+        }
+    }
+
+    /// Tells the protocol of an error of the system; if a callback of its runs, in the next
+    /// iteration, so that one which sends again and again does not do it for ever.
+    fn give_error(&self, error: Error) {
+        match self.flow.is_calling() {
+            true => self.soon(|endpoint| endpoint.give_error(error)),
+            false => self.give(Event::Error(error), "error_received"),
+        }
+    }
+
+    /// Tells the protocol to pause or to go on, unless it was told, or a callback of its runs: then it
+    /// is told after that.
+    fn announce(&self) {
+        match self.flow.news() {
+            Some(true) => self.call(Event::PauseWriting, "pause_writing"),
+            Some(false) => self.call(Event::ResumeWriting, "resume_writing"),
+            None => {}
+        }
+    }
+
+    pub(super) fn report(&self, message: &str, error: Error) {
+        self.handle().report(message.to_owned(), error);
+    }
+}
+
+/// Receiving: one datagram in each iteration, as in asyncio, so that one busy peer does not keep the
+/// others waiting.
+impl Endpoint {
+    fn read_ready(&self) {
+        let Some(source) = self.source().filter(|_| !self.is_closing()) else { return };
+        let arrived = self.arrived.borrow_mut().pop_front();
+        if let Some((data, sender)) = arrived {
+            self.give(Event::Datagram(&data, &sender), "datagram_received");
+            return self.again(READABLE);
+        }
+        match receive(source.get_ref()) {
+            Ok(received) => {
+                let mut datagrams = received.iter();
+                let first = datagrams.next();
+                let others = datagrams.map(|(data, sender)| (data.into(), sender.clone()));
+                self.arrived.borrow_mut().extend(others);
+                if let Some((data, sender)) = first {
+                    self.give(Event::Datagram(data, sender), "datagram_received");
+                }
+                let was_only = self.arrived.borrow().is_empty() && !received.is_full();
+                if was_only && source.is_drained_by_less() {
+                    return;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => self.give_error(error.into()),
+        }
+        self.again(READABLE);
+    }
+}
+
+/// Sending.
+impl Endpoint {
+    /// See [`DatagramTransport::sendto`].
+    pub(super) fn sendto(&self, data: &[u8], addr: Option<Address>) -> Result<()> {
+        let addr = match (&self.remote, addr) {
+            (Some(remote), Some(addr)) if *remote != addr => {
+                let text = format!("Invalid address: must be None or {remote}, not {addr}");
+                return Err(Error::value(text));
+            }
+            (Some(_), _) if self.connected => None,
+            (Some(remote), _) => Some(remote.clone()),
+            (None, None) if !self.connected => {
+                return Err(Error::value("sendto: no address to send to"));
+            }
+            (None, addr) => addr,
+        };
+        if self.is_losing() && self.remote.is_some() {
+            self.handle().0.count_lost_write();
+            return Ok(());
+        }
+        if self.buffer.borrow().is_empty() {
+            match self.send(data, addr.as_ref()) {
+                Ok(()) => return Ok(()),
+                Err(error) if self.is_to_wait(&error) => {}
+                Err(error) => {
+                    self.give_error(error.into());
+                    return Ok(());
+                }
+            }
+        }
+        if !self.is_losing() {
+            self.buffer.borrow_mut().push_back((data.into(), addr));
+            self.size.set(self.size.get() + data.len() + HEADER_SIZE);
+            self.measure();
+        }
+        Ok(())
+    }
+
+    fn send(&self, data: &[u8], addr: Option<&Address>) -> io::Result<()> {
+        let Some(source) = self.source() else { return Ok(()) };
+        let sent = match addr.filter(|_| !self.connected) {
+            Some(addr) => source.get_ref().send_to(data, addr.as_sock_addr()),
+            None => source.get_ref().send(data),
+        };
+        sent.map(drop)
+    }
+
+    /// Whether sending is to be tried again later. Then it will be.
+    fn is_to_wait(&self, error: &io::Error) -> bool {
+        match error.kind() {
+            io::ErrorKind::Interrupted => self.again(WRITABLE),
+            io::ErrorKind::WouldBlock => self.retry_unless_told(),
+            _ => return false,
+        }
+        true
+    }
+
+    /// There is room: sends what is buffered.
+    fn write_ready(&self) {
+        if self.is_losing() {
+            return;
+        }
+        loop {
+            let Some((data, addr)) = self.buffer.borrow_mut().pop_front() else { break };
+            match self.send(&data, addr.as_ref()) {
+                Ok(()) => self.shrink(data.len()),
+                Err(error) if self.is_to_wait(&error) => {
+                    self.buffer.borrow_mut().push_front((data, addr));
+                    break;
+                }
+                Err(error) => {
+                    self.shrink(data.len());
+                    self.give_error(error.into());
+                    // What is left is sent in the next iteration.
+                    return self.again(WRITABLE);
+                }
+            }
+        }
+        self.measure();
+        let is_over = self.buffer.borrow().is_empty() && self.is_closing();
+        if is_over && !self.losing.replace(true) {
+            self.lost(None);
+        }
+    }
+
+    fn shrink(&self, length: usize) {
+        self.size.set(self.size.get().saturating_sub(length + HEADER_SIZE));
+    }
+
+    /// A socket of the Unix family that is not connected is not told of room.
+    fn retry_unless_told(&self) {
+        let Some(scheduler) = entered() else { return };
+        if self.connected || self.handle().0.domain != Domain::UNIX || self.retrying.replace(true) {
+            return;
+        }
+        let resident = self.resident();
+        let retry = move || {
+            resident.with(|endpoint| {
+                endpoint.retrying.set(false);
+                endpoint.write_ready();
+            });
+            Ok(())
+        };
+        let when = scheduler.time() + RETRY_DELAY;
+        let _ = scheduler.call_at(when, retry, current_values(), Location::caller());
+    }
+
+    fn measure(&self) {
+        self.flow.measure(self.buffered());
+        self.announce();
+    }
+
+    pub(super) fn buffered(&self) -> usize {
+        self.size.get()
+    }
+
+    pub(super) fn water_marks(&self) -> (usize, usize) {
+        self.flow.water_marks()
+    }
+
+    pub(super) fn set_water_marks(&self, low: usize, high: usize) {
+        self.flow.set_water_marks(low, high);
+        self.measure();
+    }
+}
+
+/// The end.
+impl Endpoint {
+    /// See [`DatagramTransport::close`].
+    pub(super) fn close(&self) {
+        if !self.set_closing() && self.buffer.borrow().is_empty() {
+            self.lose(None);
+        }
+    }
+
+    /// Ends it without sending what is buffered; [`DatagramTransport::abort`] without an error.
+    pub(super) fn force_close(&self, error: Option<Error>) {
+        if self.is_losing() {
+            return;
+        }
+        self.set_closing();
+        self.buffer.take();
+        self.size.set(0);
+        self.lose(error);
+    }
+
+    fn fatal(&self, error: Error, message: &str) {
+        self.report(message, error.clone());
+        self.force_close(Some(error));
+    }
+
+    /// Whether it was closed, before it is now.
+    fn set_closing(&self) -> bool {
+        self.handle().0.closing.swap(true, Ordering::Relaxed)
+    }
+
+    fn is_closing(&self) -> bool {
+        self.handle().is_closing()
+    }
+
+    fn is_losing(&self) -> bool {
+        self.losing.get()
+    }
+
+    /// Tells the protocol, in a step of its own, and lets everything go.
+    fn lose(&self, error: Option<Error>) {
+        if !self.losing.replace(true) {
+            self.soon(move |endpoint| endpoint.lost(error));
+        }
+    }
+
+    /// The last step. Nothing is called after it.
+    fn lost(&self, error: Option<Error>) {
+        self.call(Event::Lost(error), "connection_lost");
+        let let_go = (self.source.take(), self.protocol.take(), self.resident().leave());
+        drop(let_go);
+    }
+}

@@ -1,0 +1,251 @@
+//! [`DatagramTransport`]: the handle of an endpoint.
+
+use super::{DatagramProtocol, SenderAddress, endpoint::Endpoint, into_calls};
+use crate::{
+    extra_info::{ExtraInfo, Informed, Names},
+    flow_control::water_marks,
+    transport::LOG_THRESHOLD_FOR_CONNLOST_WRITES,
+    trsock::TransportSocket,
+};
+use asyncio_core::{
+    Error, Result,
+    exception::{ExceptionContext, Level, log},
+    resident::Resident,
+};
+use asyncio_sockets::{Address, Domain};
+use std::{
+    borrow::Cow,
+    cell::RefCell,
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
+    path::{Path, PathBuf},
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+};
+
+/// A handle of an endpoint for datagrams (`asyncio.DatagramTransport`).
+///
+/// Clones are handles of the same. The endpoint does not end when they are dropped, but when it is
+/// closed or aborted. A handle may be used on any thread: what it is told elsewhere is sent to the
+/// loop and happens soon, and what it is asked there that only the loop knows is answered as for an
+/// endpoint that is closed.
+#[derive(Clone)]
+pub struct DatagramTransport(pub(super) Arc<Shared>);
+
+/// What every handle has.
+pub(super) struct Shared {
+    pub(super) resident: Resident<Endpoint>,
+    pub(super) closing: AtomicBool,
+    pub(super) names: Names,
+    pub(super) domain: Domain,
+    /// How often something was sent after the end.
+    pub(super) lost_writes: AtomicU32,
+}
+
+impl Shared {
+    /// Something was sent after the end.
+    pub(super) fn count_lost_write(&self) {
+        let before = self.lost_writes.fetch_add(1, Ordering::Relaxed);
+        if before + 1 < LOG_THRESHOLD_FOR_CONNLOST_WRITES {
+            return;
+        }
+        // One that comes round would be quiet again.
+        self.lost_writes.store(LOG_THRESHOLD_FOR_CONNLOST_WRITES, Ordering::Relaxed);
+        log(Level::Warning, "socket.send() raised exception.");
+    }
+}
+
+impl DatagramTransport {
+    fn endpoint(&self) -> Option<Rc<Endpoint>> {
+        self.0.resident.get()
+    }
+
+    /// Sends `data` as one datagram, also if it is empty (`sendto`): to `addr`, or with `None` to the
+    /// remote address of the endpoint. If the system does not take it now, a copy is buffered.
+    ///
+    /// What the system refuses is told to the protocol's `error_received`: at once, or, if a callback
+    /// of the protocol is sending, in the next iteration. An `addr` other than the endpoint's remote
+    /// address, or none although there is no such address, is a `Value` error for the loop's
+    /// exception handler, and nothing is sent. So is a host name: `getaddrinfo` looks it up.
+    ///
+    /// What is sent after the end is dropped, with a warning in the log from the fifth time on.
+    pub fn sendto(&self, data: &[u8], addr: impl Recipient) {
+        let sent = addr.recipient(self.0.domain).and_then(|addr| match self.endpoint() {
+            Some(endpoint) => endpoint.sendto(data, addr),
+            None if self.0.resident.home().is_local() => {
+                self.0.count_lost_write();
+                Ok(())
+            }
+            None => {
+                let data: Box<[u8]> = data.into();
+                self.0.resident.send(move |endpoint| {
+                    if let Err(error) = endpoint.sendto(&data, addr) {
+                        endpoint.report(SENDTO_FAILED, error);
+                    }
+                });
+                Ok(())
+            }
+        });
+        if let Err(error) = sent {
+            self.report(SENDTO_FAILED, error);
+        }
+    }
+
+    /// Closes the endpoint (`close`): nothing more is received; what is buffered is sent first; then
+    /// `connection_lost(None)` is called. Does nothing the second time.
+    pub fn close(&self) {
+        self.0.resident.send(Endpoint::close);
+    }
+
+    /// Closes the endpoint at once (`abort`): what is buffered is lost. `connection_lost(None)` is
+    /// called in the next iteration.
+    pub fn abort(&self) {
+        self.0.resident.send(|endpoint| endpoint.force_close(None));
+    }
+
+    /// Whether the endpoint is closed, or will be as soon as what is buffered has been sent
+    /// (`is_closing`).
+    pub fn is_closing(&self) -> bool {
+        self.0.closing.load(Ordering::Relaxed)
+    }
+
+    /// Something about the endpoint (`get_extra_info`): its [`SOCKNAME`](crate::SOCKNAME), its
+    /// [`SOCKET`](crate::SOCKET), and its [`PEERNAME`](crate::PEERNAME) if it is connected.
+    pub fn get_extra_info<T>(&self, what: ExtraInfo<T>) -> Option<T> {
+        what.of(self)
+    }
+
+    /// Gives the endpoint another protocol (`set_protocol`), which is called from now on; from after
+    /// the callback that runs, if one does. `connection_made` is not called.
+    ///
+    /// # Errors
+    /// `Runtime` if the endpoint is closed, or not this thread's; `Value` if the protocol does not
+    /// know the addresses of its family. The protocol is dropped.
+    pub fn set_protocol<A, P>(&self, protocol: P) -> Result<()>
+    where
+        A: SenderAddress,
+        P: DatagramProtocol<A>,
+    {
+        let Some(endpoint) = self.endpoint() else {
+            return Err(Error::runtime(
+                "set_protocol: the endpoint is closed, or of another thread",
+            ));
+        };
+        endpoint.set_protocol(into_calls(&Rc::new(RefCell::new(protocol)), self.0.domain)?);
+        Ok(())
+    }
+
+    /// The protocol (`get_protocol`), if it is a `P`; `None` once the endpoint is closed, and off the
+    /// loop's thread.
+    pub fn get_protocol<P: 'static>(&self) -> Option<Rc<RefCell<P>>> {
+        self.endpoint()?.protocol()?.downcast().ok()
+    }
+
+    /// Sets the marks, in bytes, of what is buffered: `pause_writing` is called above `high`,
+    /// `resume_writing` at `low` or below (`set_write_buffer_limits`). By default `high` is four
+    /// times `low`, or 64 KiB if that is not given either; `low` is a quarter of `high`.
+    ///
+    /// # Errors
+    /// `Value` unless `high` is at least `low`; nothing has changed.
+    pub fn set_write_buffer_limits(&self, high: Option<usize>, low: Option<usize>) -> Result<()> {
+        let (low, high) = water_marks(high, low)?;
+        self.0.resident.send(move |endpoint| endpoint.set_water_marks(low, high));
+        Ok(())
+    }
+
+    /// The marks: `(low, high)` (`get_write_buffer_limits`).
+    pub fn get_write_buffer_limits(&self) -> (usize, usize) {
+        self.endpoint().map_or((0, 0), |endpoint| endpoint.water_marks())
+    }
+
+    /// How many bytes are buffered, and eight for each datagram (`get_write_buffer_size`).
+    pub fn get_write_buffer_size(&self) -> usize {
+        self.endpoint().map_or(0, |endpoint| endpoint.buffered())
+    }
+
+    pub(super) fn report(&self, message: impl Into<Cow<'static, str>>, error: Error) {
+        ExceptionContext::new(message).with_exception(error).report(Some(self.0.resident.home()));
+    }
+}
+
+const SENDTO_FAILED: &str = "transport.sendto() failed";
+
+impl Informed for DatagramTransport {
+    fn names(&self) -> &Names {
+        &self.0.names
+    }
+
+    fn socket(&self) -> Option<TransportSocket> {
+        TransportSocket::of(&self.endpoint()?.source()?)
+    }
+}
+
+/// Handles of the same endpoint are equal.
+impl PartialEq for DatagramTransport {
+    fn eq(&self, other: &DatagramTransport) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for DatagramTransport {}
+
+/// `<DatagramTransport 127.0.0.1:8888 closing>`
+impl fmt::Debug for DatagramTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let closing = if self.is_closing() { " closing" } else { "" };
+        write!(f, "<DatagramTransport {:?}{closing}>", self.0.names)
+    }
+}
+
+/// Where a datagram may go, which needs no looking up: a [`SocketAddr`] or an IP address with a port,
+/// an [`Address`], the path of a Unix socket, or `None`: the endpoint's remote address.
+///
+/// Text is a path for an endpoint of Unix sockets, and else `"127.0.0.1:8888"`.
+pub trait Recipient {
+    #[doc(hidden)]
+    fn recipient(self, domain: Domain) -> Result<Option<Address>>;
+}
+
+macro_rules! recipients {
+    ($($type:ty: |$value:ident, $domain:pat_param| $address:expr;)*) => {$(
+        impl Recipient for $type {
+            fn recipient(self, $domain: Domain) -> Result<Option<Address>> {
+                let $value = self;
+                $address
+            }
+        }
+    )*};
+}
+
+recipients! {
+    Option<Address>: |address, _| Ok(address);
+    Address: |address, _| Ok(Some(address));
+    &Address: |address, _| Ok(Some(address.clone()));
+    SocketAddr: |address, _| Ok(Some(address.into()));
+    SocketAddrV4: |address, _| Ok(Some(SocketAddr::from(address).into()));
+    SocketAddrV6: |address, _| Ok(Some(SocketAddr::from(address).into()));
+    (IpAddr, u16): |address, _| Ok(Some(address.into()));
+    (Ipv4Addr, u16): |address, _| Ok(Some(address.into()));
+    (Ipv6Addr, u16): |address, _| Ok(Some(address.into()));
+    (&str, u16): |address, _| match address.0.parse::<IpAddr>() {
+        Ok(ip) => Ok(Some((ip, address.1).into())),
+        Err(_) => Err(Error::value(format!("sendto: {:?} is no IP address", address.0))),
+    };
+    &str: |text, domain| match text.parse::<SocketAddr>() {
+        _ if domain == Domain::UNIX => path(text.as_ref()),
+        Ok(address) => Ok(Some(address.into())),
+        Err(_) => Err(Error::value(format!("sendto: {text:?} is no IP address with a port"))),
+    };
+    &Path: |at, _| path(at);
+    PathBuf: |at, _| path(&at);
+}
+
+fn path(path: &Path) -> Result<Option<Address>> {
+    match Address::from_path(path) {
+        Ok(address) => Ok(Some(address)),
+        Err(error) => Err(Error::value(format!("sendto: {}: {error}", path.display()))),
+    }
+}
