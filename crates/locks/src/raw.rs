@@ -156,11 +156,7 @@ impl RawLock {
 
     fn release_number(&self, number: u64) -> bool {
         let word = number * NUMBER;
-        if self
-            .word
-            .compare_exchange(word | HELD, word + NUMBER, Ordering::Release, Ordering::Relaxed)
-            .is_ok()
-        {
+        if sync::change("lock_released_twice", &self.word, word | HELD, word + NUMBER) {
             return true;
         }
         let mut after = After::new();

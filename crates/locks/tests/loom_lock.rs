@@ -6,7 +6,7 @@ use asyncio_core::{
     model::{Loop, cancel, check, is_pending, leak},
     sync::{AtomicBool, Ordering},
 };
-use asyncio_locks::Lock;
+use asyncio_locks::{Lock, LockGuard};
 use loom::{future::block_on, thread};
 use std::{cell::RefCell, rc::Rc};
 
@@ -70,5 +70,22 @@ fn release_against_acquire_against_cancel() {
         let outcomes = outcomes.take();
         assert!(matches!(&outcomes[..], [Err(Error::Cancelled(_)), Ok(())]), "{outcomes:?}");
         assert!(lock.try_acquire().is_some(), "the lock is free in the end");
+    });
+}
+
+/// A release without a guard and one with it: the lock is released once, and who takes it then keeps it.
+#[test]
+fn release_by_hand_against_a_guard() {
+    check(&["lock_released_twice"], 3, || {
+        let lock: &Lock = leak(Lock::new(()));
+        let guard = lock.try_acquire().unwrap();
+        let other = thread::spawn(|| {
+            let released = lock.release().is_ok();
+            std::mem::forget(lock.try_acquire().expect("the lock is free"));
+            released
+        });
+        let released = LockGuard::release(guard).is_ok();
+        assert!(released != other.join().unwrap(), "one of the two releases it");
+        assert!(lock.locked(), "a guard that lost its lock releases nothing");
     });
 }
