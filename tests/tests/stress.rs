@@ -57,7 +57,7 @@ impl Random {
 /// How many operations, and the seed.
 fn dimensions() -> (u64, u64) {
     let variable = |name| std::env::var(name).ok()?.parse().ok();
-    let operations = variable("ASYNCIO_STRESS").unwrap_or(200_000);
+    let operations = variable("ASYNCIO_STRESS").unwrap_or(100_000);
     let clock = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(1, |time| time.subsec_nanos());
     let seed = variable("ASYNCIO_STRESS_SEED").unwrap_or(u64::from(clock));
     println!("ASYNCIO_STRESS={operations} ASYNCIO_STRESS_SEED={seed}");
