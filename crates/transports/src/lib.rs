@@ -31,6 +31,7 @@ mod flow_control;
 mod io;
 mod pipes;
 mod protocols;
+mod server;
 mod slot;
 #[cfg(test)]
 mod testing;
@@ -48,6 +49,10 @@ pub use datagram::{
 pub use extra_info::{ExtraInfo, PEERNAME, SOCKET, SOCKNAME};
 pub use pipes::{ConnectPipe, ConnectPipeTransport, connect_read_pipe, connect_write_pipe};
 pub use protocols::{BufferedProtocol, IntoProtocol, Protocol};
+pub use server::{
+    ACCEPT_RETRY_DELAY, CreateServer, CreateUnixServer, CreatingServer, ServeForever, Server,
+    StartServing, WaitClosed, create_server, create_unix_server,
+};
 #[doc(hidden)] // The kind of a `Protocol`, for those who have to name it.
 pub use slot::Plain;
 pub use transport::{LOG_THRESHOLD_FOR_CONNLOST_WRITES, Transport};

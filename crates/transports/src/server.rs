@@ -1,0 +1,250 @@
+//! [`Server`]: what listens, and gives each connection that comes in a protocol.
+//!
+//! A server goes through these stages, each at most once; [`life`] keeps them.
+//!
+//! ```text
+//!   bound ── start_serving() ──► serving ── close() ──► closed ── the last client is lost ──► over
+//!     └─────────────── close() ──────────────────────────►┘
+//! ```
+//!
+//! What listens, accepts and counts is the [`Acceptor`], which lives in the loop.
+
+use crate::trsock::TransportSocket;
+use acceptor::Acceptor;
+use asyncio_core::{
+    AsyncContextManager, Error, Result,
+    home::LoopRef,
+    resident::Resident,
+    wait::{Resume, Wait},
+    wait_site::WaitSite,
+};
+use asyncio_sockets::Address;
+use life::Life;
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+mod acceptor;
+mod binding;
+mod create;
+mod life;
+#[cfg(test)]
+mod tests;
+mod unix;
+mod waiting;
+
+pub use acceptor::ACCEPT_RETRY_DELAY;
+pub use create::{CreateServer, CreatingServer, create_server};
+pub use unix::{CreateUnixServer, create_unix_server};
+pub use waiting::{ServeForever, StartServing, WaitClosed};
+
+/// A handle of a server (`asyncio.Server`): of [`create_server`] and [`create_unix_server`].
+///
+/// Clones are handles of the same. The server does not end when they are dropped, but when it is
+/// closed, or its loop is: a program that forgets its server goes on serving. To serve for as long as
+/// a piece of work takes, use it as an asynchronous context manager, which closes it and waits until
+/// the last client is gone:
+///
+/// ```
+/// use asyncio_core::AsyncContextManager;
+/// use asyncio_transports::{Protocol, Transport, create_server};
+/// use bytes::Bytes;
+///
+/// struct Discard;
+/// impl Protocol for Discard {
+///     fn data_received(&mut self, _: &Transport, _: Bytes) {}
+/// }
+///
+/// asyncio_loop::run(async {
+///     let server = create_server(|| Discard, ("127.0.0.1", 0)).await?;
+///     println!("serving on {}", server.local_addr());
+///     server.with(async |server| {
+///         assert!(server.is_serving());
+///         Ok(())
+///     }).await
+/// })?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
+///
+/// A handle may be used on any thread. What it is told elsewhere is sent to the loop, and happens
+/// soon.
+#[derive(Clone)]
+pub struct Server {
+    resident: Resident<Acceptor>,
+    shared: Arc<Shared>,
+}
+
+/// What the handles and the acceptor have in common.
+struct Shared {
+    addresses: Vec<Address>,
+    life: Life,
+}
+
+impl Server {
+    /// Stops listening, now, and cancels [`serve_forever`](Server::serve_forever) (`close`). The
+    /// connections that there are stay. Does nothing the second time.
+    pub fn close(&self) {
+        self.resident.send(Acceptor::close);
+    }
+
+    /// [Closes](crate::Transport::close) the connection of each client (`close_clients`). The server
+    /// goes on listening if it does.
+    pub fn close_clients(&self) {
+        self.resident.send(|acceptor| acceptor.each_client(crate::Transport::close));
+    }
+
+    /// [Aborts](crate::Transport::abort) the connection of each client (`abort_clients`). The server
+    /// goes on listening if it does.
+    pub fn abort_clients(&self) {
+        self.resident.send(|acceptor| acceptor.each_client(crate::Transport::abort));
+    }
+
+    /// Whether it accepts connections (`is_serving`).
+    pub fn is_serving(&self) -> bool {
+        self.shared.life.is_serving()
+    }
+
+    /// The sockets that listen (`sockets`): none once the server is closed, and none off the loop's
+    /// thread.
+    pub fn sockets(&self) -> Vec<TransportSocket> {
+        self.resident.with(Acceptor::sockets).unwrap_or_default()
+    }
+
+    /// The address of the first socket, with the port that the system chose if it was to; also after
+    /// the server was closed.
+    pub fn local_addr(&self) -> Address {
+        self.shared.addresses.first().expect("a server has a socket").clone()
+    }
+
+    /// The addresses of all sockets; also after the server was closed.
+    pub fn local_addrs(&self) -> &[Address] {
+        &self.shared.addresses
+    }
+
+    /// The loop in which it lives (`get_loop`).
+    pub fn home(&self) -> LoopRef {
+        self.resident.home()
+    }
+
+    /// Begins to accept connections, if that was put off with
+    /// [`start_serving(false)`](CreateServer::start_serving), and yields once
+    /// (`start_serving`). Does nothing if the server serves already.
+    ///
+    /// # Errors
+    /// `Runtime` if the server is closed, or another thread's; if a socket cannot listen (its address
+    /// may have been taken by another one that listens), what the system says, and the server is
+    /// closed.
+    ///
+    /// # Cancellation
+    /// The server serves.
+    #[track_caller]
+    pub fn start_serving(&self) -> StartServing {
+        StartServing::new(self.clone(), WaitSite::here(&"Server.start_serving"))
+    }
+
+    /// Serves until it is cancelled or the server is closed (`serve_forever`): it never ends with a
+    /// value. Begins to accept if need be.
+    ///
+    /// # Errors
+    /// `Cancelled` when the server is closed; `Runtime` if it is closed already, or if somebody waits
+    /// here already; as [`start_serving`](Server::start_serving).
+    ///
+    /// # Cancellation
+    /// Closes the server, waits until the last client is gone, and returns `Err(Cancelled)`. Dropped,
+    /// it leaves the server as it is.
+    #[track_caller]
+    pub fn serve_forever(&self) -> ServeForever {
+        ServeForever::new(self.clone(), WaitSite::here(&"Server.serve_forever"))
+    }
+
+    /// Waits until the server is closed and the last client is gone (`wait_closed`), whichever comes
+    /// first. Works on any thread and under any executor.
+    ///
+    /// # Cancellation
+    /// The server stays as it is.
+    #[track_caller]
+    pub fn wait_closed(&self) -> WaitClosed {
+        WaitClosed::new(self.clone(), WaitSite::here(&"Server.wait_closed"))
+    }
+
+    /// Begins to accept connections; closed if that fails.
+    fn start(&self, what: &str) -> Result<()> {
+        match self.resident.with(Acceptor::start) {
+            Some(outcome) => outcome.inspect_err(|_| self.close()),
+            None if self.shared.life.is_closed() => Err(Error::runtime("the server is closed")),
+            None => Err(Error::runtime("the server belongs to another thread")),
+        }
+        .map_err(|error| named(what, error))
+    }
+}
+
+/// `async with server`: closes it at the end, and waits until the last client is gone.
+impl AsyncContextManager for Server {
+    type Target = Server;
+
+    async fn enter(&mut self) -> Result<Server> {
+        Ok(self.clone())
+    }
+
+    async fn exit(&mut self, server: Server, _error: Option<&Error>) -> Result<()> {
+        server.close();
+        server.wait_closed().await
+    }
+}
+
+/// Handles of the same server are equal.
+impl PartialEq for Server {
+    fn eq(&self, other: &Server) -> bool {
+        self.resident == other.resident
+    }
+}
+
+impl Eq for Server {}
+
+/// `<Server 127.0.0.1:8888 serving>`
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<Server")?;
+        for address in self.local_addrs() {
+            write!(f, " {address}")?;
+        }
+        write!(f, " {}>", self.shared.life.stage())
+    }
+}
+
+/// One iteration of the loop.
+#[derive(Debug, Default)]
+struct Yield(Wait);
+
+impl Yield {
+    fn poll(&mut self, cx: &Context<'_>, site: WaitSite) -> Poll<Result<()>> {
+        let Yield(wait) = self;
+        if !wait.is_armed() {
+            wait.arm_woken(cx, site);
+            return Poll::Pending;
+        }
+        // Whoever moved it to another task has waited long enough.
+        let replace = |waiter: asyncio_core::wait::Waiter| _ = waiter.wake_now();
+        match wait.poll(cx, site, || None, replace) {
+            Resume::Pending => Poll::Pending,
+            Resume::Woken => Poll::Ready(Ok(())),
+            Resume::Cancelled { error, .. } => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+/// An error with the function that it comes from.
+fn named(what: &str, error: Error) -> Error {
+    match error {
+        Error::Runtime(error) => Error::runtime(format!("{what}: {error}")),
+        Error::Value(error) => Error::value(format!("{what}: {error}")),
+        error => match error.downcast::<std::io::Error>() {
+            Ok(error) => std::io::Error::new(error.kind(), format!("{what}: {error}")).into(),
+            Err(error) => error,
+        },
+    }
+}

@@ -1,0 +1,270 @@
+//! [`Acceptor`]: the part of a server that lives in the loop. It owns the sockets that listen, and
+//! knows the connections that came in through them.
+//!
+//! A connection is set up as in asyncio: it is accepted in one iteration, gets its protocol from the
+//! factory in the next, and is made in the one after that. Each set-up is a callback with a copy of
+//! the context variables, where asyncio has a task; what it sets there is seen by nobody else.
+
+use super::{Shared, binding::Bound};
+use crate::{
+    Transport,
+    connection::{Connection, Kind, call_soon},
+    extra_info::Names,
+    io::Io,
+    slot::Calls,
+    trsock::TransportSocket,
+};
+use asyncio_core::{
+    Error, Result,
+    context::current_values,
+    exception::ExceptionContext,
+    home::entered,
+    scheduler::Scheduler,
+    source::{Readiness, Source},
+};
+use asyncio_sockets::{Address, accept};
+use nix::libc;
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    io,
+    panic::{AssertUnwindSafe, Location, catch_unwind},
+    rc::{Rc, Weak},
+    sync::Arc,
+    time::Duration,
+};
+
+/// How long a server pauses when the system has no resources for another connection.
+pub const ACCEPT_RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// Makes the protocol of a connection.
+pub(super) type Factory = Box<dyn FnMut() -> Rc<dyn Calls>>;
+
+pub(super) struct Acceptor {
+    this: Weak<Acceptor>,
+    shared: Arc<Shared>,
+    backlog: u32,
+    /// Empty once the server is closed.
+    listeners: RefCell<Vec<Rc<Listener>>>,
+    /// Taken out while it runs, and when the server is closed.
+    factory: RefCell<Option<Factory>>,
+    /// In the order in which they came.
+    clients: RefCell<BTreeMap<u64, Transport>>,
+    /// How many clients there have been.
+    accepted: Cell<u64>,
+    /// Takes it out of the loop.
+    leave: Cell<Option<Box<dyn FnOnce()>>>,
+}
+
+/// A socket that listens.
+struct Listener {
+    source: Rc<Source<socket2::Socket>>,
+    /// Whether it pauses, because it could not accept.
+    pauses: Cell<bool>,
+    /// The path of a Unix socket, which is removed after the socket was closed.
+    _path: Option<super::unix::OwnPath>,
+}
+
+const READABLE: Readiness = Readiness { readable: true, writable: false, hangup: false };
+
+impl Acceptor {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        bound: Vec<Bound>,
+        backlog: u32,
+        factory: Factory,
+    ) -> Rc<Acceptor> {
+        let listeners = bound.into_iter().map(|Bound { socket, path, .. }| {
+            let source = Rc::new(Source::new(socket));
+            Rc::new(Listener { source, pauses: Cell::new(false), _path: path })
+        });
+        Rc::new_cyclic(|this| Acceptor {
+            this: this.clone(),
+            shared,
+            backlog,
+            listeners: RefCell::new(listeners.collect()),
+            factory: RefCell::new(Some(factory)),
+            clients: RefCell::default(),
+            accepted: Cell::new(0),
+            leave: Cell::new(None),
+        })
+    }
+
+    /// Sets what takes it out of the loop when it is over.
+    pub(super) fn on_end(&self, leave: impl FnOnce() + 'static) {
+        self.leave.set(Some(Box::new(leave)));
+    }
+
+    pub(super) fn sockets(&self) -> Vec<TransportSocket> {
+        let listeners = self.listeners.borrow();
+        listeners.iter().filter_map(|listener| TransportSocket::of(&listener.source)).collect()
+    }
+
+    /// Listens, and accepts from the next iteration on.
+    pub(super) fn start(&self) -> Result<()> {
+        if self.shared.life.is_closed() {
+            return Err(Error::runtime("the server is closed"));
+        }
+        if self.shared.life.is_serving() {
+            return Ok(());
+        }
+        let backlog = i32::try_from(self.backlog).unwrap_or(i32::MAX);
+        for listener in &*self.listeners.borrow() {
+            listener.source.get_ref().listen(backlog)?;
+            let (this, weak) = (self.this.clone(), Rc::downgrade(listener));
+            listener.source.attend(Rc::new(move |news: Readiness| {
+                if let (true, Some(this), Some(listener)) =
+                    (news.readable, this.upgrade(), weak.upgrade())
+                {
+                    this.accept(&listener);
+                }
+            }))?;
+        }
+        self.shared.life.serve();
+        Ok(())
+    }
+
+    /// Closes the sockets.
+    pub(super) fn close(&self) {
+        let closed = (self.listeners.take(), self.factory.take());
+        self.shared.life.close();
+        drop(closed);
+        self.end_if_alone();
+    }
+
+    /// Calls `f` with each connection there is now.
+    pub(super) fn each_client(&self, f: impl Fn(&Transport)) {
+        let clients: Vec<Transport> = self.clients.borrow().values().cloned().collect();
+        clients.iter().for_each(f);
+    }
+
+    fn lost(&self, number: u64) {
+        let transport = self.clients.borrow_mut().remove(&number);
+        drop(transport);
+        self.end_if_alone();
+    }
+
+    fn end_if_alone(&self) {
+        if self.clients.borrow().is_empty() && self.shared.life.is_closed() {
+            self.shared.life.end();
+            if let Some(leave) = self.leave.take() {
+                leave();
+            }
+        }
+    }
+}
+
+/// Accepting.
+impl Acceptor {
+    /// Takes the connections that wait, but no more in one iteration than may wait at once, so that a
+    /// burst does not keep the rest of the program waiting.
+    fn accept(&self, listener: &Rc<Listener>) {
+        if listener.pauses.get() {
+            return;
+        }
+        for _ in 0..=self.backlog {
+            match accept(listener.source.get_ref()) {
+                Ok((io, peer)) => self.soon(move |this| this.set_up(io, peer.into())),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => return self.pause(listener, error),
+            }
+        }
+        listener.source.attend_again(READABLE);
+    }
+
+    /// Tries again after a while. asyncio does so when the system lacks resources; other errors it
+    /// would meet again in each iteration.
+    fn pause(&self, listener: &Rc<Listener>, error: io::Error) {
+        listener.pauses.set(true);
+        self.resume_later(Rc::downgrade(listener));
+        ExceptionContext::new("socket.accept() out of system resource")
+            .with_exception(error.into())
+            .with_note("socket", format_args!("{:?}", TransportSocket::of(&listener.source)))
+            .report(None);
+    }
+
+    fn resume_later(&self, listener: Weak<Listener>) {
+        let Some(scheduler) = entered() else { return };
+        let resume = move || {
+            if let Some(listener) = listener.upgrade() {
+                listener.pauses.set(false);
+                listener.source.attend_again(READABLE);
+            }
+            Ok(())
+        };
+        let when = scheduler.time().saturating_add(ACCEPT_RETRY_DELAY);
+        // It fails if the loop is being closed.
+        let _ = scheduler.call_at(when, resume, current_values(), Location::caller());
+    }
+
+    /// Makes the transport of a connection. Errors are of interest in debug mode alone: they concern
+    /// one client.
+    fn set_up(&self, io: socket2::Socket, peer: Address) {
+        if let Err(error) = self.try_set_up(io, peer) {
+            if entered().is_some_and(Scheduler::debug) {
+                ExceptionContext::new("Error on transport creation for incoming connection")
+                    .with_exception(error)
+                    .report(None);
+            }
+        }
+    }
+
+    fn try_set_up(&self, io: socket2::Socket, peer: Address) -> Result<()> {
+        // A server that was closed meanwhile drops the connection.
+        let Some(mut factory) = self.factory.take() else { return Ok(()) };
+        let made = catch_unwind(AssertUnwindSafe(&mut factory));
+        if self.shared.life.is_closed() {
+            return Ok(());
+        }
+        self.factory.replace(Some(factory));
+        let protocol = made.map_err(Error::from_panic)?;
+        let sock = io.local_addr().ok().map(Address::from);
+        let names = Names { sock: sock.into(), peer: Some(peer).into() };
+        let transport = Connection::open(Io::Socket(io), Kind::Socket, names, protocol)?;
+        let number = self.accepted.replace(self.accepted.get() + 1);
+        self.clients.borrow_mut().insert(number, transport.clone());
+        let this = self.this.clone();
+        transport.0.resident.with(|connection| {
+            connection.on_lost(move || {
+                if let Some(this) = this.upgrade() {
+                    this.lost(number);
+                }
+            });
+            connection.start(None);
+        });
+        Ok(())
+    }
+
+    /// Accepts without an event.
+    #[cfg(test)]
+    pub(super) fn accept_now(&self) {
+        let listeners = self.listeners.borrow().clone();
+        listeners.iter().for_each(|listener| self.accept(listener));
+    }
+
+    /// Calls `f` in the next iteration.
+    fn soon(&self, f: impl FnOnce(&Acceptor) + 'static) {
+        let Some(scheduler) = entered() else { return };
+        let this = self.this.clone();
+        call_soon(scheduler, move || {
+            if let Some(this) = this.upgrade() {
+                f(&this);
+            }
+        });
+    }
+}
+
+/// With its loop a server is over.
+impl Drop for Acceptor {
+    fn drop(&mut self) {
+        self.shared.life.close();
+        self.shared.life.end();
+    }
+}
+
+/// Whether the next connection may be accepted nevertheless: a signal came, or this one was broken
+/// before.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINTR | libc::ECONNABORTED | libc::EPROTO))
+}

@@ -1,0 +1,155 @@
+//! The sockets of a TCP server: looked up, opened and bound.
+
+use super::named;
+use asyncio_core::{
+    Error, Result,
+    exception::{Level, log},
+    home::entered,
+    scheduler::Scheduler,
+    wait_site::WaitSite,
+};
+use asyncio_sockets::{
+    AI_PASSIVE, AddrInfo, Address, Domain, Endpoint, Socket, Type, ensure_resolved,
+};
+use std::io;
+
+/// A socket that is bound, and does not listen yet.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub(super) socket: socket2::Socket,
+    pub(super) address: Address,
+    /// A path that is to be removed in the end.
+    pub(super) path: Option<super::unix::OwnPath>,
+}
+
+impl Bound {
+    /// A socket that the program has made.
+    pub(super) fn given(socket: Socket) -> Result<Bound> {
+        if socket.get_ref().r#type()? != Type::STREAM {
+            return Err(Error::value(format!("a stream socket was expected, not {socket:?}")));
+        }
+        let address = socket.local_addr()?;
+        Ok(Bound { socket: socket.into(), address, path: None })
+    }
+}
+
+/// How the sockets are to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Options {
+    pub(super) family: Option<Domain>,
+    pub(super) reuse_address: bool,
+    pub(super) reuse_port: bool,
+    pub(super) keep_alive: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { family: None, reuse_address: true, reuse_port: false, keep_alive: false }
+    }
+}
+
+/// A socket for each address. If one fails, those before it are closed.
+pub(super) async fn bind(
+    endpoints: Vec<Endpoint>,
+    options: Options,
+    site: WaitSite,
+) -> Result<Vec<Bound>> {
+    let mut given = Vec::new();
+    let mut found = Vec::new();
+    for endpoint in endpoints {
+        match endpoint {
+            Endpoint::Socket(socket) => given.push(socket),
+            Endpoint::Address(target) => {
+                let resolving = ensure_resolved(target).flags(AI_PASSIVE);
+                found.extend(resolving.family(options.family).at(site).await?);
+            }
+        }
+    }
+    bind_now(given, found, options).map_err(|error| named(site.what(), error))
+}
+
+fn bind_now(given: Vec<Socket>, found: Vec<AddrInfo>, options: Options) -> Result<Vec<Bound>> {
+    let mut bound = given.into_iter().map(Bound::given).collect::<Result<Vec<Bound>>>()?;
+    let mut tried: Vec<Address> = Vec::new();
+    for AddrInfo { family, kind, protocol, address, .. } in found {
+        if address.as_inet().is_none() {
+            return Err(Error::value(format!("{address} is no internet address")));
+        }
+        if tried.contains(&address) {
+            continue;
+        }
+        tried.push(address.clone());
+        // A system may tell addresses of a family of which it has no sockets.
+        let socket = match socket2::Socket::new(family, kind, protocol) {
+            Ok(socket) => socket,
+            Err(error) => {
+                note(&format!("create_server() failed to create a socket for {address}: {error}"));
+                continue;
+            }
+        };
+        set_options(&socket, family, options)?;
+        match socket.bind(address.as_sock_addr()) {
+            Ok(()) => {
+                let address = socket.local_addr()?.into();
+                bound.push(Bound { socket, address, path: None });
+            }
+            Err(error) => {
+                let text = format!("error while attempting to bind on address {address}: {error}");
+                if error.kind() != io::ErrorKind::AddrNotAvailable {
+                    return Err(io::Error::new(error.kind(), text).into());
+                }
+                note(&text);
+            }
+        }
+    }
+    if bound.is_empty() {
+        let text = format!("could not bind on any address out of {}", list(&tried));
+        return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, text).into());
+    }
+    for Bound { socket, address, .. } in &bound {
+        if address.as_inet().is_some() {
+            // What it accepts has it from here. What is no TCP socket does not know it.
+            let _ = socket.set_tcp_nodelay(true);
+        }
+    }
+    Ok(bound)
+}
+
+fn set_options(socket: &socket2::Socket, family: Domain, options: Options) -> Result<()> {
+    socket.set_nonblocking(true)?;
+    if options.reuse_address {
+        socket.set_reuse_address(true)?;
+    }
+    if options.reuse_port {
+        set_reuse_port(socket)?;
+    }
+    if options.keep_alive {
+        socket.set_keepalive(true)?;
+    }
+    if family == Domain::IPV6 {
+        socket.set_only_v6(true)?;
+    }
+    Ok(())
+}
+
+#[cfg(not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin")))]
+fn set_reuse_port(socket: &socket2::Socket) -> Result<()> {
+    Ok(socket.set_reuse_port(true)?)
+}
+
+#[cfg(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))]
+fn set_reuse_port(_: &socket2::Socket) -> Result<()> {
+    Err(Error::value("reuse_port is not supported by this system"))
+}
+
+fn list(addresses: &[Address]) -> String {
+    let addresses: Vec<String> = addresses.iter().map(Address::to_string).collect();
+    format!("[{}]", addresses.join(", "))
+}
+
+/// Something that is passed over, and of interest in debug mode.
+fn note(text: &str) {
+    if entered().is_some_and(Scheduler::debug) {
+        log(Level::Warning, text);
+    }
+}

@@ -1,0 +1,277 @@
+//! [`create_server`], and what creating a server of any kind has in common.
+
+use super::{
+    Server, Shared, Yield,
+    acceptor::Acceptor,
+    binding::{Bound, Options, bind},
+    life::Life,
+    named,
+};
+use crate::{protocols::IntoProtocol, slot::Calls};
+use asyncio_core::{Error, Result, home::entered, wait_site::WaitSite};
+use asyncio_sockets::{Domain, Endpoint, ToEndpoint};
+use std::{
+    cell::RefCell,
+    fmt,
+    future::{Future, IntoFuture},
+    marker::PhantomData,
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+/// Makes a server for TCP (`loop.create_server`): `factory` is called for the protocol of each
+/// connection that comes in.
+///
+/// `endpoint` is an address, or a socket that has one, of any family. A host name may have several
+/// addresses; there is a socket for each. An empty host stands for every interface, with a socket for
+/// IPv4 and one for IPv6; each serves its own family alone. If the port is 0 the system chooses one
+/// for each socket: see [`Server::local_addr`].
+///
+/// ```
+/// use asyncio_transports::{Protocol, Transport, create_server};
+/// use bytes::Bytes;
+///
+/// struct Echo;
+/// impl Protocol for Echo {
+///     fn data_received(&mut self, transport: &Transport, data: Bytes) {
+///         transport.write(&data);
+///     }
+/// }
+///
+/// asyncio_loop::run(async {
+///     let server = create_server(|| Echo, ("127.0.0.1", 0)).backlog(1000).await?;
+///     println!("serving on {}", server.local_addr());
+///     server.close();
+///     server.wait_closed().await
+/// })?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
+///
+/// The server goes on when every handle is dropped; see [`Server`].
+///
+/// # Errors
+/// If an address cannot be bound, what the system says, with the address: above all `AddrInUse`. An
+/// address that is not of this machine is passed over, unless there is no other. `Value` for what is
+/// no address, and for a socket that is not of the stream type; what the look-up of a name says;
+/// `Runtime` without a running loop. Nothing stays open.
+///
+/// # Cancellation
+/// What was opened is closed.
+#[track_caller]
+pub fn create_server<F, P, Kind>(factory: F, endpoint: impl ToEndpoint) -> CreateServer<F, P, Kind>
+where
+    F: FnMut() -> P,
+    P: IntoProtocol<Kind>,
+{
+    CreateServer {
+        factory,
+        endpoints: vec![endpoint.to_endpoint()],
+        options: Options::default(),
+        serving: Serving::default(),
+        site: WaitSite::here(&"create_server"),
+        kind: PhantomData,
+    }
+}
+
+/// What [`create_server`] returns: its keyword arguments. Awaiting it makes the server.
+#[must_use = "nothing happens unless it is awaited"]
+pub struct CreateServer<F, P, Kind> {
+    factory: F,
+    endpoints: Vec<Endpoint>,
+    options: Options,
+    serving: Serving,
+    site: WaitSite,
+    kind: PhantomData<fn() -> (P, Kind)>,
+}
+
+/// What every kind of server is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Serving {
+    pub(super) backlog: u32,
+    pub(super) start: bool,
+}
+
+impl Default for Serving {
+    fn default() -> Serving {
+        Serving { backlog: 100, start: true }
+    }
+}
+
+impl<F, P, Kind> CreateServer<F, P, Kind> {
+    /// Another address or socket to listen at, as asyncio's sequence of hosts.
+    pub fn also_at(mut self, endpoint: impl ToEndpoint) -> Self {
+        self.endpoints.push(endpoint.to_endpoint());
+        self
+    }
+
+    /// The family of the addresses to listen at: [`Domain::IPV4`] or [`Domain::IPV6`]. Both by
+    /// default.
+    pub fn family(mut self, family: Domain) -> Self {
+        self.options.family = Some(family);
+        self
+    }
+
+    /// How many connections may wait to be accepted; 100 by default. As many, and one more, are
+    /// accepted in one iteration of the loop.
+    pub fn backlog(mut self, backlog: u32) -> Self {
+        self.serving.backlog = backlog;
+        self
+    }
+
+    /// Whether an address can be bound although connections of a former server linger there
+    /// (`SO_REUSEADDR`); true by default.
+    pub fn reuse_address(mut self, on: bool) -> Self {
+        self.options.reuse_address = on;
+        self
+    }
+
+    /// Whether other sockets that say the same may be bound to the same address; the system spreads
+    /// the connections (`SO_REUSEPORT`).
+    pub fn reuse_port(mut self, on: bool) -> Self {
+        self.options.reuse_port = on;
+        self
+    }
+
+    /// Whether the system asks silent clients from time to time whether they are still there
+    /// (`SO_KEEPALIVE`).
+    pub fn keep_alive(mut self, on: bool) -> Self {
+        self.options.keep_alive = on;
+        self
+    }
+
+    /// Whether it begins to accept at once, as it does by default;
+    /// [`Server::start_serving`] or [`Server::serve_forever`] do so later.
+    pub fn start_serving(mut self, on: bool) -> Self {
+        self.serving.start = on;
+        self
+    }
+
+    /// The site of what is built on this.
+    #[doc(hidden)]
+    pub fn at(mut self, site: WaitSite) -> Self {
+        self.site = site;
+        self
+    }
+}
+
+impl<F, P, Kind> IntoFuture for CreateServer<F, P, Kind>
+where
+    F: FnMut() -> P + 'static,
+    P: IntoProtocol<Kind>,
+{
+    type Output = Result<Server>;
+    type IntoFuture = CreatingServer<F, P, Kind>;
+
+    fn into_future(self) -> CreatingServer<F, P, Kind> {
+        let CreateServer { factory, endpoints, options, serving, site, .. } = self;
+        let binding = Box::pin(bind(endpoints, options, site));
+        CreatingServer::new(factory, binding, serving, site)
+    }
+}
+
+impl<F, P, Kind> fmt::Debug for CreateServer<F, P, Kind> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreateServer")
+            .field("endpoints", &self.endpoints)
+            .field("options", &self.options)
+            .field("serving", &self.serving)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Gives the sockets of a server.
+pub(super) type Binding = Pin<Box<dyn Future<Output = Result<Vec<Bound>>> + Send>>;
+
+/// The future of a server that is being made: of [`CreateServer`] and
+/// [`CreateUnixServer`](crate::CreateUnixServer). It can be sent to another thread if the factory can.
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct CreatingServer<F, P, Kind> {
+    /// Until there are sockets.
+    factory: Option<F>,
+    binding: Binding,
+    serving: Serving,
+    site: WaitSite,
+    /// From then on, until it is returned.
+    server: Option<Server>,
+    pause: Yield,
+    kind: PhantomData<fn() -> (P, Kind)>,
+}
+
+impl<F, P, Kind> CreatingServer<F, P, Kind> {
+    pub(super) fn new(factory: F, binding: Binding, serving: Serving, site: WaitSite) -> Self {
+        CreatingServer {
+            factory: Some(factory),
+            binding,
+            serving,
+            site,
+            server: None,
+            pause: Yield::default(),
+            kind: PhantomData,
+        }
+    }
+}
+
+impl<F, P, Kind> Unpin for CreatingServer<F, P, Kind> {}
+
+impl<F, P, Kind> Future for CreatingServer<F, P, Kind>
+where
+    F: FnMut() -> P + 'static,
+    P: IntoProtocol<Kind>,
+{
+    type Output = Result<Server>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Server>> {
+        let this = self.get_mut();
+        let what = this.site.what();
+        if this.server.is_none() {
+            let is_over = || Error::runtime(format!("{what}: awaited again after it was over"));
+            if this.factory.is_none() {
+                return Poll::Ready(Err(is_over()));
+            }
+            let bound = ready!(this.binding.as_mut().poll(cx));
+            let mut factory = this.factory.take().ok_or_else(is_over)?;
+            let calls = move || P::into_calls(Rc::new(RefCell::new(factory())));
+            let server = open(bound?, this.serving.backlog, Box::new(calls));
+            let server = server.map_err(|error| named(what, error))?;
+            if !this.serving.start {
+                return Poll::Ready(Ok(server));
+            }
+            server.start(what)?;
+            this.server = Some(server);
+        }
+        // If it is cancelled the server stays here, and is closed with this.
+        ready!(this.pause.poll(cx, this.site))?;
+        Poll::Ready(this.server.take().ok_or_else(|| Error::runtime("create_server: it is over")))
+    }
+}
+
+impl<F, P, Kind> Drop for CreatingServer<F, P, Kind> {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.close();
+        }
+    }
+}
+
+impl<F, P, Kind> fmt::Debug for CreatingServer<F, P, Kind> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{}>", self.site)
+    }
+}
+
+/// A server with these sockets, in the loop that runs.
+fn open(
+    bound: Vec<Bound>,
+    backlog: u32,
+    factory: Box<dyn FnMut() -> Rc<dyn Calls>>,
+) -> Result<Server> {
+    let scheduler = entered().ok_or_else(|| Error::runtime("no running event loop"))?;
+    let addresses = bound.iter().map(|bound| bound.address.clone()).collect();
+    let shared = Arc::new(Shared { addresses, life: Life::new() });
+    let acceptor = Acceptor::new(shared.clone(), bound, backlog, factory);
+    let resident = scheduler.house(acceptor.clone())?;
+    acceptor.on_end(move || drop(resident.leave()));
+    Ok(Server { resident, shared })
+}

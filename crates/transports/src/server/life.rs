@@ -1,0 +1,134 @@
+//! [`Life`]: how far a server has come, and who waits for its end. Any thread may ask.
+
+use asyncio_core::{Error, Result, sync::Mutex, wait_site::WaitSite};
+use asyncio_future::Future;
+use std::fmt;
+
+/// See the picture at the top of [`server`](super).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Has its sockets, and accepts nothing yet.
+    Bound,
+    /// Accepts.
+    Serving,
+    /// Has no sockets any more, but clients.
+    Closed,
+    /// Has neither.
+    Over,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stage::Bound => "bound",
+            Stage::Serving => "serving",
+            Stage::Closed | Stage::Over => "closed",
+        })
+    }
+}
+
+pub(super) struct Life(Mutex<State>);
+
+struct State {
+    stage: Stage,
+    /// Who serves forever.
+    forever: Option<Future<()>>,
+    /// Who waits until it is over.
+    waiters: Vec<Future<()>>,
+}
+
+impl Life {
+    pub(super) fn new() -> Life {
+        Life(Mutex::new(State { stage: Stage::Bound, forever: None, waiters: Vec::new() }))
+    }
+
+    #[cfg(test)]
+    pub(super) fn waiters(&self) -> usize {
+        self.0.lock().waiters.len()
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        self.0.lock().stage
+    }
+
+    pub(super) fn is_serving(&self) -> bool {
+        self.stage() == Stage::Serving
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self.stage(), Stage::Closed | Stage::Over)
+    }
+
+    /// From bound to serving.
+    pub(super) fn serve(&self) {
+        let mut state = self.0.lock();
+        if state.stage == Stage::Bound {
+            state.stage = Stage::Serving;
+        }
+    }
+
+    /// To closed, which ends serving forever.
+    pub(super) fn close(&self) {
+        let mut state = self.0.lock();
+        if matches!(state.stage, Stage::Bound | Stage::Serving) {
+            state.stage = Stage::Closed;
+        }
+        let forever = state.forever.take();
+        drop(state);
+        if let Some(forever) = forever {
+            forever.cancel();
+        }
+    }
+
+    /// From closed to over, which ends every wait.
+    pub(super) fn end(&self) {
+        let mut state = self.0.lock();
+        if state.stage != Stage::Closed {
+            return;
+        }
+        state.stage = Stage::Over;
+        let waiters = std::mem::take(&mut state.waiters);
+        drop(state);
+        for waiter in waiters {
+            // Cancelled, perhaps.
+            let _ = waiter.set_result(());
+        }
+    }
+
+    /// A future that ends when the server is closed, for the one who may serve forever.
+    pub(super) fn begin_forever(&self, site: WaitSite) -> Result<Future<()>> {
+        let mut state = self.0.lock();
+        if matches!(state.stage, Stage::Closed | Stage::Over) {
+            return Err(Error::runtime("the server is closed"));
+        }
+        if state.forever.is_some() {
+            let text = "the server is already being awaited on serve_forever()";
+            return Err(Error::runtime(text));
+        }
+        Ok(state.forever.insert(Future::of_operation(site, None)).clone())
+    }
+
+    /// Somebody else may serve forever from now on.
+    pub(super) fn end_forever(&self, forever: &Future<()>) {
+        let mut state = self.0.lock();
+        let ended = state.forever.take_if(|other| other.id() == forever.id());
+        drop(state);
+        drop(ended);
+    }
+
+    /// A future that ends when the server is over; `None` if it is.
+    pub(super) fn wait(&self, site: WaitSite) -> Option<Future<()>> {
+        let mut state = self.0.lock();
+        if state.stage == Stage::Over {
+            return None;
+        }
+        // Those who were cancelled left theirs behind.
+        let (left, waiters) = state.waiters.drain(..).partition(Future::done);
+        state.waiters = waiters;
+        let waiter = Future::of_operation(site, None);
+        state.waiters.push(waiter.clone());
+        drop(state);
+        drop::<Vec<_>>(left);
+        Some(waiter)
+    }
+}

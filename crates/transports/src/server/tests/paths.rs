@@ -1,0 +1,196 @@
+//! Servers for Unix sockets.
+
+use super::*;
+use std::{
+    fs,
+    os::unix::net::{UnixListener, UnixStream},
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+/// A path of its own, which goes with this.
+struct Place(PathBuf);
+
+impl Place {
+    fn new() -> Place {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("asyncio-server-{}-{number}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
+        fs::create_dir(&dir).unwrap();
+        Place(dir)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.join("socket")
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn recorder() -> Recorder {
+    Recorder::default()
+}
+
+#[test]
+fn a_path_is_served_and_removed_in_the_end() {
+    run(async {
+        let place = Place::new();
+        let log = Log::default();
+        let seen = log.clone();
+        let factory = move || {
+            Recorder::new(&seen).on("data", |transport: &Transport| {
+                assert!(transport.get_extra_info(SOCKNAME).is_some());
+                transport.write(b"pong");
+                transport.close();
+            })
+        };
+        let server = create_unix_server(factory, place.path()).backlog(5).await?;
+        assert_eq!(server.local_addr().as_path(), Some(&*place.path()));
+        let mut client = UnixStream::connect(place.path()).unwrap();
+        client.set_read_timeout(Some(GUARD)).unwrap();
+        client.write_all(b"ping").unwrap();
+        log.lost().await?;
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "pong");
+        server.close();
+        assert!(!place.path().exists());
+        server.wait_closed().await
+    });
+}
+
+#[test]
+fn a_socket_left_behind_is_replaced() {
+    run(async {
+        let place = Place::new();
+        drop(UnixListener::bind(place.path()).unwrap());
+        assert!(place.path().exists());
+        let server = create_unix_server(recorder, place.path()).start_serving(false).await?;
+        assert!(UnixStream::connect(place.path()).is_err());
+        server.start_serving().await?;
+        assert!(UnixStream::connect(place.path()).is_ok());
+        server.close();
+        Ok(())
+    });
+}
+
+#[test]
+fn another_file_is_not_replaced_and_named_in_the_error() {
+    run(async {
+        let place = Place::new();
+        fs::write(place.path(), "precious").unwrap();
+        let error = create_unix_server(recorder, place.path()).await.unwrap_err();
+        let path = place.path();
+        let expected = format!("create_unix_server: Address {} is already in use", path.display());
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(error.downcast::<std::io::Error>().unwrap().kind(), ErrorKind::AddrInUse);
+        assert_eq!(fs::read_to_string(path).unwrap(), "precious");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_path_that_became_another_socket_is_kept() {
+    run(async {
+        let place = Place::new();
+        let server = create_unix_server(recorder, place.path()).await?;
+        let aside = place.0.join("aside");
+        let other = UnixListener::bind(&aside).unwrap();
+        fs::rename(aside, place.path()).unwrap();
+        server.close();
+        assert!(place.path().exists());
+        drop(other);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_path_that_is_gone_is_no_error() {
+    run(async {
+        let place = Place::new();
+        let server = create_unix_server(recorder, place.path()).await?;
+        fs::remove_file(place.path()).unwrap();
+        server.close();
+        server.wait_closed().await
+    });
+}
+
+#[test]
+fn a_path_may_be_kept() {
+    run(async {
+        let place = Place::new();
+        let creating = create_unix_server(recorder, place.path()).cleanup_socket(false);
+        let server = creating.await?;
+        server.close();
+        assert!(place.path().exists());
+        Ok(())
+    });
+}
+
+#[test]
+fn with_the_loop_the_path_goes_too() {
+    let place = Place::new();
+    let path = place.path();
+    run(async {
+        create_unix_server(recorder, path).await?;
+        Ok(())
+    });
+    assert!(!place.path().exists());
+}
+
+#[test]
+fn a_socket_may_be_given() {
+    run(async {
+        let place = Place::new();
+        for cleanup in [false, true] {
+            let _ = fs::remove_file(place.path());
+            let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+            socket.bind(place.path())?;
+            let server = create_unix_server(recorder, socket).cleanup_socket(cleanup).await?;
+            assert!(UnixStream::connect(place.path()).is_ok());
+            server.close();
+            assert_eq!(place.path().exists(), !cleanup);
+        }
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        let outcome = create_unix_server(recorder, socket).await;
+        assert!(text(outcome).starts_with("create_unix_server: a Unix socket was expected"));
+        let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
+        let outcome = create_unix_server(recorder, socket).await;
+        assert!(text(outcome).starts_with("create_unix_server: a stream socket was expected"));
+        Ok(())
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_abstract_name_is_no_path() {
+    use std::os::{linux::net::SocketAddrExt, unix::net::SocketAddr};
+    run(async {
+        let name = format!("asyncio-server-{}", std::process::id());
+        let server = create_unix_server(recorder, format!("\0{name}")).await?;
+        assert_eq!(server.local_addr().to_string(), format!("@{name}"));
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        assert!(UnixStream::connect_addr(&address).is_ok());
+        server.close();
+        assert!(UnixStream::connect_addr(&address).is_err());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_path_that_is_too_long_is_an_error() {
+    run(async {
+        let outcome = create_unix_server(recorder, "x".repeat(300)).await;
+        let text = text(outcome);
+        assert!(text.starts_with("create_unix_server: "), "{text}");
+        let outcome = create_unix_server(recorder, "/nonexistent/socket").await;
+        let text = super::text(outcome);
+        assert!(text.starts_with("create_unix_server: /nonexistent/socket: "), "{text}");
+        Ok(())
+    });
+}

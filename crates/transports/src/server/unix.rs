@@ -1,0 +1,239 @@
+//! [`create_unix_server`].
+
+use super::{
+    Server,
+    binding::Bound,
+    create::{CreatingServer, Serving},
+    named,
+};
+use crate::protocols::IntoProtocol;
+use asyncio_core::{
+    Error, Result,
+    exception::{Level, log},
+    wait_site::WaitSite,
+};
+use asyncio_sockets::{Address, Domain, Endpoint, Socket, ToEndpoint, Type, ensure_resolved};
+use std::{
+    fmt, fs,
+    future::IntoFuture,
+    io,
+    marker::PhantomData,
+    os::unix::fs::{FileTypeExt, MetadataExt},
+    path::{Path, PathBuf},
+};
+
+/// Makes a server for Unix sockets (`loop.create_unix_server`): `factory` is called for the protocol
+/// of each connection that comes in.
+///
+/// `endpoint` is a path, or a socket that has one. If there is a socket at the path that somebody
+/// left behind, it is removed; anything else there is an error. A path that begins with a null byte
+/// is a name of Linux's abstract namespace.
+///
+/// When the server is closed, or its loop is, the path is removed, unless it has become another
+/// file's meanwhile.
+///
+/// ```
+/// use asyncio_transports::{Protocol, Transport, create_unix_server};
+/// use bytes::Bytes;
+///
+/// struct Discard;
+/// impl Protocol for Discard {
+///     fn data_received(&mut self, _: &Transport, _: Bytes) {}
+/// }
+///
+/// asyncio_loop::run(async {
+///     let path = std::env::temp_dir().join(format!("discard-{}", std::process::id()));
+///     let server = create_unix_server(|| Discard, &*path).await?;
+///     assert!(path.exists());
+///     server.close();
+///     assert!(!path.exists());
+///     Ok(())
+/// })?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
+///
+/// # Errors
+/// `AddrInUse` if there is something at the path, what else the system says; `Value` for a socket that
+/// is not a Unix stream socket; `Runtime` without a running loop. Nothing stays open.
+///
+/// # Cancellation
+/// What was opened is closed.
+#[track_caller]
+pub fn create_unix_server<F, P, Kind>(
+    factory: F,
+    endpoint: impl ToEndpoint,
+) -> CreateUnixServer<F, P, Kind>
+where
+    F: FnMut() -> P,
+    P: IntoProtocol<Kind>,
+{
+    CreateUnixServer {
+        factory,
+        endpoint: endpoint.to_endpoint(),
+        serving: Serving::default(),
+        cleanup_socket: true,
+        site: WaitSite::here(&"create_unix_server"),
+        kind: PhantomData,
+    }
+}
+
+/// What [`create_unix_server`] returns: its keyword arguments. Awaiting it makes the server.
+#[must_use = "nothing happens unless it is awaited"]
+pub struct CreateUnixServer<F, P, Kind> {
+    factory: F,
+    endpoint: Endpoint,
+    serving: Serving,
+    cleanup_socket: bool,
+    site: WaitSite,
+    kind: PhantomData<fn() -> (P, Kind)>,
+}
+
+impl<F, P, Kind> CreateUnixServer<F, P, Kind> {
+    /// As [`CreateServer::backlog`](crate::CreateServer::backlog).
+    pub fn backlog(mut self, backlog: u32) -> Self {
+        self.serving.backlog = backlog;
+        self
+    }
+
+    /// As [`CreateServer::start_serving`](crate::CreateServer::start_serving).
+    pub fn start_serving(mut self, on: bool) -> Self {
+        self.serving.start = on;
+        self
+    }
+
+    /// Whether the path is removed in the end; true by default.
+    pub fn cleanup_socket(mut self, on: bool) -> Self {
+        self.cleanup_socket = on;
+        self
+    }
+
+    /// The site of what is built on this.
+    #[doc(hidden)]
+    pub fn at(mut self, site: WaitSite) -> Self {
+        self.site = site;
+        self
+    }
+}
+
+impl<F, P, Kind> IntoFuture for CreateUnixServer<F, P, Kind>
+where
+    F: FnMut() -> P + 'static,
+    P: IntoProtocol<Kind>,
+{
+    type Output = Result<Server>;
+    type IntoFuture = CreatingServer<F, P, Kind>;
+
+    fn into_future(self) -> CreatingServer<F, P, Kind> {
+        let CreateUnixServer { factory, endpoint, serving, cleanup_socket, site, .. } = self;
+        let binding =
+            Box::pin(async move { Ok(vec![bind(endpoint, cleanup_socket, site).await?]) });
+        CreatingServer::new(factory, binding, serving, site)
+    }
+}
+
+impl<F, P, Kind> fmt::Debug for CreateUnixServer<F, P, Kind> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreateUnixServer")
+            .field("endpoint", &self.endpoint)
+            .field("serving", &self.serving)
+            .field("cleanup_socket", &self.cleanup_socket)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn bind(endpoint: Endpoint, cleanup: bool, site: WaitSite) -> Result<Bound> {
+    let bound = match endpoint {
+        Endpoint::Address(target) => {
+            let resolving = ensure_resolved(target).family(Domain::UNIX);
+            match resolving.at(site).await?.pop() {
+                Some(found) => bind_path(found.address),
+                None => Err(Error::value("no path was given")),
+            }
+        }
+        Endpoint::Socket(socket) => given(socket),
+    };
+    let mut bound = bound.map_err(|error| named(site.what(), error))?;
+    if cleanup {
+        bound.path = bound.address.as_path().and_then(OwnPath::of);
+    }
+    Ok(bound)
+}
+
+fn given(socket: Socket) -> Result<Bound> {
+    let bound = Bound::given(socket)?;
+    if bound.address.as_sock_addr().domain() != Domain::UNIX {
+        let text = format!("a Unix socket was expected, not one at {}", bound.address);
+        return Err(Error::value(text));
+    }
+    Ok(bound)
+}
+
+fn bind_path(address: Address) -> Result<Bound> {
+    if let Some(path) = address.as_path() {
+        remove_stale(path);
+    }
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(address.as_sock_addr()).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            io::Error::new(error.kind(), format!("Address {address} is already in use"))
+        }
+        kind => io::Error::new(kind, format!("{address}: {error}")),
+    })?;
+    Ok(Bound { socket, address, path: None })
+}
+
+/// Removes a socket that nobody can be listening to for long.
+fn remove_stale(path: &Path) {
+    let outcome = fs::metadata(path).and_then(|found| match found.file_type().is_socket() {
+        true => fs::remove_file(path),
+        false => Ok(()),
+    });
+    match outcome {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let path = path.display();
+            let text = format!("Unable to check or remove stale UNIX socket {path}: {error}");
+            log(Level::Error, &text);
+        }
+        _ => {}
+    }
+}
+
+/// The path of a socket, which is removed when this is dropped, if it is still the same file.
+#[derive(Debug)]
+pub(super) struct OwnPath {
+    /// Absolute: the program may go to another directory.
+    path: PathBuf,
+    file: (u64, u64),
+}
+
+impl OwnPath {
+    fn of(path: &Path) -> Option<OwnPath> {
+        let path = std::path::absolute(path).ok()?;
+        let file = identity(&path).ok()?;
+        Some(OwnPath { path, file })
+    }
+}
+
+impl Drop for OwnPath {
+    fn drop(&mut self) {
+        let OwnPath { path, file } = self;
+        let outcome = identity(path).and_then(|found| match found == *file {
+            true => fs::remove_file(&*path),
+            false => Ok(()),
+        });
+        match outcome {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let path = path.display();
+                let text = format!("Unable to clean up listening UNIX socket {path}: {error}");
+                log(Level::Error, &text);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let found = fs::metadata(path)?;
+    Ok((found.dev(), found.ino()))
+}
