@@ -173,29 +173,18 @@ impl Acceptor {
         listener.source.attend_again(READABLE);
     }
 
-    /// Tries again after a while. asyncio does so when the system lacks resources; other errors it
+    /// Tries again after a while. asyncio does so when the system lacks resources; any other error it
     /// would meet again in each iteration.
     fn pause(&self, listener: &Rc<Listener>, error: io::Error) {
         listener.pauses.set(true);
-        self.resume_later(Rc::downgrade(listener));
-        ExceptionContext::new("socket.accept() out of system resource")
-            .with_exception(error.into())
-            .with_note("socket", format_args!("{:?}", TransportSocket::of(&listener.source)))
-            .report(None);
-    }
-
-    fn resume_later(&self, listener: Weak<Listener>) {
-        let Some(scheduler) = entered() else { return };
-        let resume = move || {
-            if let Some(listener) = listener.upgrade() {
-                listener.pauses.set(false);
-                listener.source.attend_again(READABLE);
-            }
-            Ok(())
-        };
-        let when = scheduler.time().saturating_add(ACCEPT_RETRY_DELAY);
-        // It fails if the loop is being closed.
-        let _ = scheduler.call_at(when, resume, current_values(), Location::caller());
+        resume_later(Rc::downgrade(listener));
+        ExceptionContext::new(match is_of_the_system(&error) {
+            true => "socket.accept() out of system resource",
+            false => "socket.accept() failed",
+        })
+        .with_exception(error.into())
+        .with_note("socket", format_args!("{:?}", TransportSocket::of(&listener.source)))
+        .report(None);
     }
 
     /// Makes the transport of a connection. Errors are of interest in debug mode alone: they concern
@@ -255,6 +244,20 @@ impl Acceptor {
     }
 }
 
+fn resume_later(listener: Weak<Listener>) {
+    let Some(scheduler) = entered() else { return };
+    let resume = move || {
+        if let Some(listener) = listener.upgrade() {
+            listener.pauses.set(false);
+            listener.source.attend_again(READABLE);
+        }
+        Ok(())
+    };
+    let when = scheduler.time().saturating_add(ACCEPT_RETRY_DELAY);
+    // It fails if the loop is being closed.
+    let _ = scheduler.call_at(when, resume, current_values(), Location::caller());
+}
+
 /// With its loop a server is over.
 impl Drop for Acceptor {
     fn drop(&mut self) {
@@ -267,4 +270,27 @@ impl Drop for Acceptor {
 /// before.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINTR | libc::ECONNABORTED | libc::EPROTO))
+}
+
+/// Whether the system has no descriptor or no memory left.
+fn is_of_the_system(error: &io::Error) -> bool {
+    let errors = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    error.raw_os_error().is_some_and(|error| errors.contains(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_was_broken_before_it_was_accepted_does_not_end_the_accepting() {
+        let of = |error| {
+            let error = io::Error::from_raw_os_error(error);
+            (is_of_one_connection(&error), is_of_the_system(&error))
+        };
+        assert_eq!(of(libc::ECONNABORTED), (true, false));
+        assert_eq!(of(libc::EINTR), (true, false));
+        assert_eq!(of(libc::EMFILE), (false, true));
+        assert_eq!(of(libc::EINVAL), (false, false));
+    }
 }

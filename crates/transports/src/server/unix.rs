@@ -25,9 +25,9 @@ use std::{
 /// Makes a server for Unix sockets (`loop.create_unix_server`): `factory` is called for the protocol
 /// of each connection that comes in.
 ///
-/// `endpoint` is a path, or a socket that has one. If there is a socket at the path that somebody
-/// left behind, it is removed; anything else there is an error. A path that begins with a null byte
-/// is a name of Linux's abstract namespace.
+/// `endpoint` is a path, or a socket that has one. If there is a socket at the path, it is taken for
+/// one that was left behind, and removed, also if another process listens there; anything else there
+/// is an error. A path that begins with a null byte is a name of Linux's abstract namespace.
 ///
 /// When the server is closed, or its loop is, the path is removed, unless it has become another
 /// file's meanwhile.
@@ -183,7 +183,7 @@ fn bind_path(address: Address) -> Result<Bound> {
     Ok(Bound { socket, address, path: None })
 }
 
-/// Removes a socket that nobody can be listening to for long.
+/// Removes a socket that was left behind.
 fn remove_stale(path: &Path) {
     let outcome = fs::metadata(path).and_then(|found| match found.file_type().is_socket() {
         true => fs::remove_file(path),

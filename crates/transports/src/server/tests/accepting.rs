@@ -262,3 +262,19 @@ fn buffered_protocols_are_served_too() {
         server.wait_closed().await
     });
 }
+
+#[test]
+fn a_socket_that_accepts_no_more_is_reported_once_in_a_second() {
+    run_step_by_step(async {
+        let log = Log::default();
+        let server = recording_server(&log).await?;
+        log.watch_handler()?;
+        server.sockets()[0].shutdown(std::net::Shutdown::Both)?;
+        sleep(Duration::from_millis(2500)).await?;
+        assert_eq!(log.events().matches("handler: socket.accept() failed").count(), 3);
+        server.close();
+        sleep(Duration::from_secs(2)).await?;
+        assert_eq!(log.events().matches("handler").count(), 3);
+        Ok(())
+    });
+}
