@@ -30,8 +30,8 @@
 //!
 //! # Cancellation
 //! An operation that is cancelled while it waits has done nothing: what has arrived is left to the
-//! next one, and no connection is lost. Only [`sock_sendall`] may have done a part of its work; how
-//! much, [`SockSendall::sent`] tells.
+//! next one, and no connection is lost. Only [`sock_sendall`] and [`sock_sendfile`] may have done a part
+//! of their work; how much, [`SockSendall::sent`] and [`SockSendfile::sent`] tell.
 //!
 //! # Differences from asyncio
 //! A socket that is used by a transport has been given to it, so there is nothing to refuse. A
@@ -46,6 +46,7 @@ mod question;
 mod receive;
 mod resolver;
 mod send;
+mod sendfile;
 mod socket;
 mod target;
 #[cfg(test)]
@@ -63,6 +64,9 @@ pub use receive::{
 };
 pub use resolver::{GetAddrInfo, GetNameInfo, ensure_resolved, getaddrinfo, getnameinfo};
 pub use send::{SockSendall, SockSendto, sock_sendall, sock_sendto};
+#[doc(hidden)]
+pub use sendfile::Transfer;
+pub use sendfile::{SENDFILE_FALLBACK_READBUFFER_SIZE, SockSendfile, sock_sendfile};
 pub use socket::Socket;
 pub use socket2::{Domain, Protocol, Type};
 pub use target::{Endpoint, Service, Target, ToAddress, ToEndpoint};

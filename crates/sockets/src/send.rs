@@ -15,9 +15,9 @@ use std::{
 
 /// A broken connection is an error, and not also a signal.
 #[cfg(not(any(target_vendor = "apple", target_os = "solaris", target_os = "illumos")))]
-const FLAGS: i32 = nix::libc::MSG_NOSIGNAL;
+pub(crate) const FLAGS: i32 = nix::libc::MSG_NOSIGNAL;
 #[cfg(any(target_vendor = "apple", target_os = "solaris", target_os = "illumos"))]
-const FLAGS: i32 = 0;
+pub(crate) const FLAGS: i32 = 0;
 
 /// Sends all of `data` (`loop.sock_sendall`).
 ///

@@ -18,6 +18,7 @@ use std::{
 
 mod connections;
 mod datagrams;
+mod files;
 mod names;
 mod streams;
 

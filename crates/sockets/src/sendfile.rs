@@ -1,0 +1,372 @@
+//! Files: `sock_sendfile`, and the [`Transfer`] that it and the `sendfile` of transports stand on.
+
+use crate::{
+    errors::{in_call, of_call},
+    lookup::Lookup,
+    send::FLAGS,
+    socket::Socket,
+};
+use asyncio_core::{
+    Error, Result, SendfileNotAvailableError,
+    source::{Direction, Source, Turn},
+    wait::{Resume, Wait, Waiter},
+    wait_site::WaitSite,
+};
+use bytes::{Buf, Bytes};
+use nix::libc;
+use socket2::SockRef;
+use std::{
+    fs::File,
+    future::Future,
+    io::{self, Read, Seek, SeekFrom},
+    os::{fd::AsFd, unix::fs::FileExt},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+/// As much of a file is read at once, in bytes, where [`sock_sendfile`] cannot leave that to the
+/// system.
+pub const SENDFILE_FALLBACK_READBUFFER_SIZE: usize = 256 * 1024;
+
+/// Sends a file to the other side of a stream socket, and tells how many bytes went
+/// (`loop.sock_sendfile`): from the beginning to the end, if neither [`offset`](SockSendfile::offset)
+/// nor [`count`](SockSendfile::count) say otherwise.
+///
+/// On Linux the system copies from the file to the socket. Elsewhere, and with files that cannot be
+/// sent so, they are read in blocks on a thread. The file's position is behind the last byte that
+/// went, when this is over, however it ends.
+///
+/// `file` is anything that has the descriptor of an open file; the descriptor is duplicated, so that
+/// it may be closed meanwhile.
+///
+/// # Errors
+/// `Value` for a count of zero, or if the socket is not one of streams; `SendfileNotAvailable` if
+/// the system cannot do it and [`fallback`](SockSendfile::fallback) is off; what the system says of
+/// the file or the socket; `Runtime` without a running loop. How much was sent before,
+/// [`SockSendfile::sent`] tells.
+///
+/// # Cancellation
+/// A part may have been sent. Who has to know how much awaits it by `&mut`, and asks
+/// [`SockSendfile::sent`] afterwards; awaited again, it goes on where it was.
+///
+/// ```
+/// use asyncio_sockets::{Domain, Socket, Type, sock_recv, sock_sendfile};
+/// # asyncio_loop::run(async {
+/// let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
+/// let file = std::fs::File::open("Cargo.toml")?;
+/// assert_eq!(sock_sendfile(&ours, &file).offset(1).count(7).await?, 7);
+/// assert_eq!(sock_recv(&theirs, 100).await?, "package");
+/// # Ok(()) })?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
+#[track_caller]
+pub fn sock_sendfile<'a>(socket: &'a Socket, file: &impl AsFd) -> SockSendfile<'a> {
+    let site = WaitSite::here(&"sock_sendfile");
+    let transfer = Transfer::new(file, SENDFILE_FALLBACK_READBUFFER_SIZE, site);
+    SockSendfile { socket, transfer }
+}
+
+/// The future that [`sock_sendfile`] returns.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct SockSendfile<'a> {
+    socket: &'a Socket,
+    transfer: Transfer,
+}
+
+impl SockSendfile<'_> {
+    /// Where in the file to begin, in bytes.
+    pub fn offset(mut self, offset: u64) -> Self {
+        self.transfer.start = offset;
+        self
+    }
+
+    /// How many bytes to send at most: all until the end of the file, if not given.
+    pub fn count(mut self, count: u64) -> Self {
+        self.transfer.count = Some(count);
+        self
+    }
+
+    /// Whether a file that the system cannot send is read and sent; otherwise it is an error.
+    pub fn fallback(mut self, fallback: bool) -> Self {
+        self.transfer.fallback = fallback;
+        self
+    }
+
+    /// How many bytes the system has taken so far.
+    pub fn sent(&self) -> u64 {
+        self.transfer.sent
+    }
+}
+
+#[cfg(test)]
+impl SockSendfile<'_> {
+    /// As on a system that cannot do it.
+    pub(crate) fn pretend_unavailable(&mut self) {
+        self.transfer.is_native = false;
+    }
+}
+
+impl Future for SockSendfile<'_> {
+    type Output = Result<u64>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<u64>> {
+        let SockSendfile { socket, transfer } = self.get_mut();
+        if !socket.is_stream {
+            let text = "sock_sendfile: only SOCK_STREAM type sockets are supported";
+            return Poll::Ready(Err(Error::value(text)));
+        }
+        transfer.poll(cx, &socket.source)
+    }
+}
+
+/// A file on its way into a socket.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Transfer {
+    /// A duplicate, which has the same position.
+    file: Result<Arc<File>>,
+    pub start: u64,
+    pub count: Option<u64>,
+    pub fallback: bool,
+    pub sent: u64,
+    /// Whether the system has not refused to do it.
+    is_native: bool,
+    block_size: usize,
+    /// Where the next block comes from, and what is left to send of the last one.
+    reading: Option<Lookup<Vec<u8>>>,
+    block: Bytes,
+    turn: Turn,
+    pause: Wait,
+    site: WaitSite,
+    /// Whether the position of the file is to be set.
+    is_moved: bool,
+}
+
+/// After so many bytes others have their turn.
+const PER_ITERATION: u64 = 4 << 20;
+
+/// What came of one round.
+enum Round {
+    Over,
+    More,
+}
+
+impl Transfer {
+    pub fn new(file: &impl AsFd, block_size: usize, site: WaitSite) -> Transfer {
+        let file = file.as_fd().try_clone_to_owned();
+        let file = file.map_err(|error| Error::from(of_call(site.what())(error)));
+        Transfer {
+            file: file.map(|file| Arc::new(file.into())),
+            start: 0,
+            count: None,
+            fallback: true,
+            sent: 0,
+            is_native: cfg!(any(target_os = "linux", target_os = "android")),
+            block_size,
+            reading: None,
+            block: Bytes::new(),
+            turn: Turn::new(),
+            pause: Wait::new(),
+            site,
+            is_moved: false,
+        }
+    }
+
+    /// Whether there is something that can be done.
+    pub fn check(&self) -> Result<()> {
+        let what = self.site.what();
+        if self.count == Some(0) {
+            return Err(Error::value(format!("{what}: count must be a positive integer (got 0)")));
+        }
+        if i64::try_from(self.start).is_err() {
+            let text = format!("{what}: offset is larger than any file (got {})", self.start);
+            return Err(Error::value(text));
+        }
+        self.file.as_ref().map(drop).map_err(Error::clone)
+    }
+
+    /// Sends until all is sent, and tells how much that was. The socket does not block.
+    pub fn poll<T: AsFd>(&mut self, cx: &mut Context<'_>, to: &Source<T>) -> Poll<Result<u64>> {
+        self.check()?;
+        self.is_moved = true;
+        let outcome = ready!(self.advance(cx, to));
+        self.set_position();
+        Poll::Ready(match outcome {
+            Ok(()) => Ok(self.sent),
+            Err(error) => Err(in_call(self.site.what(), error)),
+        })
+    }
+
+    fn advance<T: AsFd>(&mut self, cx: &mut Context<'_>, to: &Source<T>) -> Poll<Result<()>> {
+        if self.pause.is_armed() {
+            // In another task than the one in which it began, the pause is over.
+            let replace = |waiter: Waiter| _ = waiter.wake_now();
+            match self.pause.poll(cx, self.site, || None, replace) {
+                Resume::Pending => return Poll::Pending,
+                Resume::Cancelled { error, .. } => return Poll::Ready(Err(error)),
+                Resume::Woken => {}
+            }
+        }
+        loop {
+            if !self.is_native && !self.fallback {
+                let text = format!("{}: sendfile is not available", self.site.what());
+                let error = SendfileNotAvailableError::new(text);
+                return Poll::Ready(Err(Error::SendfileNotAvailable(error)));
+            }
+            let round = match self.is_native {
+                true => ready!(self.send_file(cx, to))?,
+                false => match ready!(self.read_block(cx))? {
+                    Round::Over => Ok(Round::Over),
+                    Round::More => ready!(self.send_block(cx, to))?.map(|()| Round::More),
+                },
+            };
+            match round {
+                Ok(Round::Over) => return Poll::Ready(Ok(())),
+                Ok(Round::More) if self.is_native => {
+                    self.pause.arm_woken(cx, self.site);
+                    return Poll::Pending;
+                }
+                Ok(Round::More) => {}
+                // Whatever it was: if it is the socket's fault, the fallback meets it too.
+                Err(error) if self.is_native && self.sent == 0 => {
+                    self.is_native = false;
+                    if !self.fallback {
+                        let text = format!("{}: sendfile failed: {error}", self.site.what());
+                        let error = SendfileNotAvailableError::new(text);
+                        return Poll::Ready(Err(Error::SendfileNotAvailable(error)));
+                    }
+                }
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+
+    fn offset(&self) -> u64 {
+        self.start.saturating_add(self.sent)
+    }
+
+    /// How much may be sent at most.
+    fn left(&self) -> u64 {
+        self.count.map_or(u64::MAX, |count| count.saturating_sub(self.sent))
+    }
+
+    /// Has the system send from the file.
+    fn send_file<T: AsFd>(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &Source<T>,
+    ) -> Poll<Result<io::Result<Round>>> {
+        let (mut turn, site) = (std::mem::take(&mut self.turn), self.site);
+        let mut budget = PER_ITERATION;
+        let send = |to: &T| {
+            loop {
+                let length = self.left().min(budget);
+                if length == 0 {
+                    return Ok(if self.left() == 0 { Round::Over } else { Round::More });
+                }
+                match system_sendfile(to, self.file.as_ref().ok(), self.offset(), length)? {
+                    0 => return Ok(Round::Over),
+                    sent => {
+                        self.sent += sent;
+                        budget -= sent;
+                    }
+                }
+            }
+        };
+        let outcome = to.poll_io(cx, &mut turn, Direction::Write, site, send, |_| false);
+        self.turn = turn;
+        outcome
+    }
+
+    /// Has a thread read, unless there is something to send already.
+    fn read_block(&mut self, cx: &mut Context<'_>) -> Poll<Result<Round>> {
+        if !self.block.is_empty() {
+            return Poll::Ready(Ok(Round::More));
+        }
+        if self.left() == 0 {
+            return Poll::Ready(Ok(Round::Over));
+        }
+        if self.reading.is_none() {
+            let (file, offset) = (self.file.clone()?, self.offset());
+            let length = self.block_size.min(usize::try_from(self.left()).unwrap_or(usize::MAX));
+            let read = move || Ok(read(&file, offset, length)?);
+            self.reading = Some(Lookup::new(self.site, read));
+        }
+        let Some(reading) = &mut self.reading else { return Poll::Ready(Ok(Round::Over)) };
+        let outcome = ready!(Pin::new(reading).poll(cx));
+        if !outcome.as_ref().is_err_and(Error::is_cancelled) {
+            self.reading = None;
+        }
+        self.block = outcome?.into();
+        Poll::Ready(Ok(if self.block.is_empty() { Round::Over } else { Round::More }))
+    }
+
+    /// Sends all that was read.
+    fn send_block<T: AsFd>(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &Source<T>,
+    ) -> Poll<Result<io::Result<()>>> {
+        let Transfer { block, sent, turn, site, .. } = self;
+        let send = |to: &T| {
+            while !block.is_empty() {
+                let length = SockRef::from(to).send_with_flags(block, FLAGS)?;
+                *sent += length as u64;
+                block.advance(length);
+            }
+            Ok(())
+        };
+        to.poll_io(cx, turn, Direction::Write, *site, send, |()| false)
+    }
+
+    fn set_position(&mut self) {
+        if let (true, Ok(file)) = (std::mem::take(&mut self.is_moved), &self.file) {
+            // A pipe has none.
+            let _ = (&**file).seek(SeekFrom::Start(self.offset()));
+        }
+    }
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        self.set_position();
+    }
+}
+
+/// Reads a block. What has no offsets, such as a pipe, is read as it comes.
+fn read(mut file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut block = vec![0; length];
+    let length = loop {
+        let outcome = match file.read_at(&mut block, offset) {
+            Err(error) if error.raw_os_error() == Some(libc::ESPIPE) => file.read(&mut block),
+            outcome => outcome,
+        };
+        match outcome {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => break outcome?,
+        }
+    };
+    block.truncate(length);
+    Ok(block)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn system_sendfile(
+    to: &impl AsFd,
+    file: Option<&Arc<File>>,
+    offset: u64,
+    length: u64,
+) -> io::Result<u64> {
+    let Some(file) = file else { return Ok(0) };
+    let invalid = |_| io::Error::from(io::ErrorKind::InvalidInput);
+    let mut offset = i64::try_from(offset).map_err(invalid)?;
+    let length = usize::try_from(length).map_err(|_| io::ErrorKind::InvalidInput)?;
+    Ok(nix::sys::sendfile::sendfile64(to, file, Some(&mut offset), length)? as u64)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn system_sendfile(_: &impl AsFd, _: Option<&Arc<File>>, _: u64, _: u64) -> io::Result<u64> {
+    Err(io::ErrorKind::Unsupported.into())
+}
