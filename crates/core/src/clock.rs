@@ -3,10 +3,21 @@
 use crate::scheduler::Scheduler;
 use std::{cell::Cell, sync::OnceLock, time::Duration, time::Instant};
 
+/// How far a coarse clock may be behind: see
+/// [`move_due_timers`](crate::scheduler::Scheduler::move_due_timers).
+pub const LAG_MAX: Duration = Duration::from_millis(20);
+
 /// The clock of a loop. Loop time counts from an arbitrary start and never goes back.
 #[derive(Debug)]
 pub(crate) enum Clock {
-    Real,
+    Real {
+        start: Instant,
+        /// What it was when it was last asked.
+        seen: Cell<u64>,
+        /// How far it was ahead of the coarse clock when both were last asked, or more: what is to
+        /// be added to the coarse one for a time that cannot have come yet.
+        ahead: Cell<Option<u64>>,
+    },
     /// Nanoseconds since the loop was made.
     Virtual(Cell<u64>),
 }
@@ -19,14 +30,51 @@ fn epoch() -> Instant {
 
 impl Clock {
     pub(crate) fn new(is_virtual: bool) -> Clock {
-        epoch();
-        if is_virtual { Clock::Virtual(Cell::new(0)) } else { Clock::Real }
+        let start = epoch();
+        if is_virtual {
+            return Clock::Virtual(Cell::new(0));
+        }
+        Clock::Real { start, seen: Cell::new(0), ahead: Cell::new(None) }
     }
 
     /// Now, in nanoseconds of loop time.
     pub(crate) fn now(&self) -> u64 {
         match self {
-            Clock::Real => nanos(epoch().elapsed()),
+            Clock::Real { start, seen, .. } => {
+                seen.set(nanos(start.elapsed()));
+                seen.get()
+            }
+            Clock::Virtual(now) => now.get(),
+        }
+    }
+
+    /// [`now`](Clock::now), to be compared with a coarse clock that was asked just before.
+    pub(crate) fn look(&self, coarse: Option<u64>) -> u64 {
+        let now = self.now();
+        if let (Clock::Real { ahead, .. }, Some(coarse)) = (self, coarse) {
+            // The one may start anywhere: the difference counts, around zero too.
+            let lag_max = LAG_MAX.as_nanos() as u64;
+            ahead.set(Some(now.wrapping_sub(coarse).wrapping_add(lag_max)));
+        }
+        now
+    }
+
+    /// Whether `when` has certainly not come, going by the coarse clock. It may lag more now than
+    /// when the two were compared, but by no more than it ever does.
+    #[inline]
+    pub(crate) fn is_early(&self, when: u64, coarse: Option<u64>) -> bool {
+        match (self, coarse) {
+            (Clock::Real { ahead, .. }, Some(coarse)) => {
+                ahead.get().is_some_and(|ahead| coarse.wrapping_add(ahead) < when)
+            }
+            _ => false,
+        }
+    }
+
+    /// A time that has passed, and is [`now`](Clock::now) if time is virtual: costs nothing.
+    pub(crate) fn passed(&self) -> u64 {
+        match self {
+            Clock::Real { seen, .. } => seen.get(),
             Clock::Virtual(now) => now.get(),
         }
     }
@@ -34,7 +82,8 @@ impl Clock {
 
 /// A duration in nanoseconds; what does not fit (584 years) is as good as never.
 pub(crate) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+    let whole = duration.as_secs().checked_mul(1_000_000_000);
+    whole.and_then(|w| w.checked_add(duration.subsec_nanos().into())).unwrap_or(u64::MAX)
 }
 
 /// Time.
@@ -87,5 +136,29 @@ impl Scheduler {
     /// Whether something will come back from outside of the loop.
     pub fn is_outstanding(&self) -> bool {
         self.outstanding.get() > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_coarse_clock_tells_what_has_certainly_not_come() {
+        let lag_max = LAG_MAX.as_nanos() as u64;
+        for start in [0, u64::MAX - 1, 1 << 40] {
+            let clock = Clock::new(false);
+            assert!(!clock.is_early(u64::MAX, Some(start)), "they were never compared");
+            let now = clock.look(Some(start));
+            assert!(clock.is_early(now + lag_max + 1, Some(start)));
+            assert!(!clock.is_early(now + lag_max, Some(start)));
+            assert!(!clock.is_early(now + lag_max + 1, None));
+            let later = start.wrapping_add(7);
+            assert!(clock.is_early(now + lag_max + 8, Some(later)));
+            assert!(!clock.is_early(now + lag_max + 7, Some(later)));
+        }
+        let clock = Clock::new(true);
+        clock.look(Some(0));
+        assert!(!clock.is_early(u64::MAX, Some(0)), "virtual time jumps");
     }
 }

@@ -79,7 +79,7 @@
 
 pub mod cancel;
 pub mod cell;
-mod clock;
+pub mod clock;
 pub mod context;
 pub mod context_manager;
 pub mod error;

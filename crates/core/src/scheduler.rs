@@ -16,7 +16,7 @@ use crate::{
     resident::Residents,
     slots::{Key, Slots},
     source::Sources,
-    task_ref::TaskRef,
+    task_ref::{TaskKey, TaskRef},
     timers::{Action, Callback, Callbacks},
     wait::{Waiter, Wakers},
 };
@@ -103,7 +103,7 @@ impl Scheduler {
             stopping: Cell::new(false),
             ready: RefCell::new(VecDeque::new()),
             callbacks: RefCell::new(Callbacks::new()),
-            clock: RefCell::new(Clock::Real),
+            clock: RefCell::new(Clock::new(false)),
             tasks: RefCell::new(Slots::new()),
             sequence: Cell::new(1),
             current: Cell::new(None),
@@ -316,12 +316,12 @@ impl Scheduler {
     pub fn expire_at(
         &self,
         when: Duration,
-        task: TaskRef,
+        task: TaskKey,
         location: &'static Location<'static>,
     ) -> Result<Parked> {
         let home = self.check_open()?;
-        let (action, context) = (Action::Expire(task), Values::default());
-        if when > self.time() {
+        let (action, context) = (Action::Expire(task.key), Values::default());
+        if nanos(when) > self.clock.borrow().passed() {
             let mut callbacks = self.callbacks.borrow_mut();
             let key = callbacks.park_until(nanos(when), action, context, location);
             return Ok(Parked { place: home.place(), key });
@@ -397,12 +397,22 @@ impl Scheduler {
     }
 
     /// Appends every due timer to the ready queue, by deadline and then by creation.
-    pub fn move_due_timers(&self) {
-        let mut callbacks = self.callbacks.borrow_mut();
-        if callbacks.next_deadline().is_none() {
-            return;
+    ///
+    /// `coarse` reads a cheap clock, if there is one: it goes with the loop's from any start, in
+    /// nanoseconds, is never ahead of it and at most [`LAG_MAX`](crate::clock::LAG_MAX) behind. The
+    /// exact one is then asked only when a timer may be due.
+    #[inline]
+    pub fn move_due_timers(&self, coarse: impl FnOnce() -> Option<u64>) {
+        let deadline = self.callbacks.borrow().next_deadline();
+        let Some(deadline) = deadline else { return };
+        let coarse = coarse();
+        if !self.clock.borrow().is_early(deadline, coarse) {
+            self.move_timers_due_by(self.clock.borrow().look(coarse));
         }
-        let now = self.clock.borrow().now();
+    }
+
+    fn move_timers_due_by(&self, now: u64) {
+        let mut callbacks = self.callbacks.borrow_mut();
         while let Some(key) = callbacks.pop_due(now) {
             self.ready.borrow_mut().push_back(Entry::Callback(key));
         }
@@ -442,7 +452,8 @@ impl Scheduler {
     fn run_callback(&self, key: Key) -> Option<&'static Location<'static>> {
         let expiring = self.callbacks.borrow_mut().expire(key);
         if let Some(task) = expiring {
-            task.cancel(CancelledError::default());
+            let task = self.tasks.borrow().get(task).cloned();
+            task.map(|task| task.cancel(CancelledError::default()));
             return None;
         }
         let Callback { action, context, location, .. } = self.take_callback(key)?;
@@ -546,6 +557,15 @@ impl Scheduler {
         let mut tasks: Vec<TaskRef> = self.tasks.borrow().values().cloned().collect();
         tasks.sort_by_key(|task| task.sequence());
         tasks
+    }
+
+    /// The name of the task that runs now.
+    #[inline]
+    pub fn current_key(&self) -> Option<TaskKey> {
+        self.with_current(|cell| {
+            let cell = cell?;
+            Some(TaskKey { place: cell.home().place(), key: cell.current_key()? })
+        })
     }
 
     /// The task that runs now.

@@ -11,7 +11,13 @@
 //! are plain loads and stores; only another thread's wake-up is atomic, and goes through the loop's
 //! mail. That halves the cost of a yield, and a task whose loop is closed leaves nothing behind.
 
-use crate::{cell::TaskCell, home::Mail, sync::Ordering};
+use crate::{
+    cell::TaskCell,
+    home::{Mail, Place},
+    scheduler::Scheduler,
+    slots::Key,
+    sync::Ordering,
+};
 use std::{
     fmt,
     mem::ManuallyDrop,
@@ -130,6 +136,27 @@ unsafe fn release(cell: NonNull<TaskCell>, amount: u64) {
         unsafe { cell.as_ref() }.count.load(Ordering::Acquire);
         // SAFETY: that was the last reference.
         unsafe { TaskCell::free(cell) }
+    }
+}
+
+/// Names a task, and does not keep it: where its loop lives, and its place in the registry there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TaskKey {
+    pub(crate) place: Place,
+    pub(crate) key: Key,
+}
+
+impl TaskKey {
+    /// Calls `f` with the task; not if it has ended, or on another thread than the task's.
+    #[inline]
+    pub fn with<R>(self, f: impl FnOnce(&TaskCell) -> R) -> Option<R> {
+        self.place.local()?.with_task(self.key, f)
+    }
+
+    /// The loop's data, if the place has one and this is its thread.
+    #[inline]
+    pub fn scheduler(self) -> Option<&'static Scheduler> {
+        self.place.local()
     }
 }
 

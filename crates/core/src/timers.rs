@@ -7,7 +7,6 @@
 use crate::{
     context::Values,
     slots::{Key, Slots},
-    task_ref::TaskRef,
     wait::Waiter,
 };
 use std::{fmt, panic::Location};
@@ -18,8 +17,8 @@ pub(crate) enum Action {
     Call(Box<dyn FnOnce() -> crate::Result<()>>),
     /// The end of a sleep: the sleeper resumes one iteration later.
     Wake(Waiter),
-    /// A deadline: it cancels the task.
-    Expire(TaskRef),
+    /// A deadline: it cancels the task of this key.
+    Expire(Key),
     /// A deadline that has passed. It stays in the table until its scope takes it out.
     Expired,
 }
@@ -106,7 +105,7 @@ impl Callbacks {
     }
 
     /// Marks a deadline as passed, and gives the task that it cancels.
-    pub(crate) fn expire(&mut self, key: Key) -> Option<TaskRef> {
+    pub(crate) fn expire(&mut self, key: Key) -> Option<Key> {
         let action = &mut self.slots.get_mut(key)?.action;
         if !matches!(action, Action::Expire(_)) {
             return None;

@@ -513,7 +513,10 @@ impl Armed {
 }
 
 impl Drop for Wait {
+    #[inline]
     fn drop(&mut self) {
-        self.disarm();
+        if self.is_armed() {
+            self.disarm();
+        }
     }
 }

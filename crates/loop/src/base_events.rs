@@ -1,6 +1,7 @@
 //! [`EventLoop`]: its life, from `new_event_loop` to `close`.
 
 mod builder;
+mod coarse;
 mod errors;
 mod scheduling;
 mod tasks;
@@ -30,6 +31,7 @@ use asyncio_core::{
     home::{Entered, LoopRef},
     scheduler::{Scheduler, State},
 };
+use coarse::CoarseClock;
 use std::{
     any::Any,
     cell::{Cell, RefCell},
@@ -73,6 +75,7 @@ pub(crate) struct Inner {
     /// Taken out when the loop is closed.
     selector: RefCell<Option<Rc<Selector>>>,
     pace: Pace,
+    coarse: CoarseClock,
     executor: DefaultExecutor,
     signals: Signals,
     exception_handler: RefCell<Option<ExceptionHandler>>,
@@ -143,6 +146,7 @@ impl EventLoop {
             inbox,
             selector: RefCell::new(Some(Rc::new(selector))),
             pace: Pace::new(),
+            coarse: CoarseClock::new(),
             executor: DefaultExecutor::default(),
             signals: Signals::new(inbox),
             exception_handler: RefCell::new(None),

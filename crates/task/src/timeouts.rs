@@ -1,11 +1,8 @@
 //! [`timeout`] and [`timeout_at`]: a deadline on whatever the body awaits.
 
 use asyncio_core::{
-    AsyncContextManager, Error, Result, TimeoutError,
-    home::{LoopRef, entered},
-    listeners::Parked,
-    sync::Mutex,
-    task_ref::TaskRef,
+    AsyncContextManager, Error, Result, TimeoutError, cell::TaskCell, home::entered,
+    listeners::Parked, sync::Mutex, task_ref::TaskKey,
 };
 use std::{panic::Location, sync::Arc, time::Duration};
 
@@ -67,22 +64,20 @@ struct State {
     when: Option<Duration>,
     /// The loop's entry of the deadline; it says whether the deadline has passed.
     entry: Option<Parked>,
-    task: Option<TaskRef>,
+    task: Option<TaskKey>,
     /// The requests to cancel that the task had on entry.
     cancelling: u32,
-    home: LoopRef,
     location: &'static Location<'static>,
 }
 
 impl State {
     fn new(when: Option<Duration>, location: &'static Location<'static>) -> State {
-        let (entry, task, home) = (None, None, LoopRef::nowhere());
-        State { stage: Stage::Created, when, entry, task, cancelling: 0, home, location }
+        State { stage: Stage::Created, when, entry: None, task: None, cancelling: 0, location }
     }
 
     fn look(&mut self) -> Stage {
         if self.stage == Stage::Active {
-            let scheduler = self.home.local();
+            let scheduler = self.task.and_then(TaskKey::scheduler);
             if self.entry.zip(scheduler).is_some_and(|(entry, s)| s.is_expired(entry)) {
                 self.stage = Stage::Expiring;
             }
@@ -95,8 +90,9 @@ impl State {
             entry.cancel();
         }
         self.when = when;
-        if let (Some(when), Some(task), Some(scheduler)) = (when, &self.task, self.home.local()) {
-            self.entry = Some(scheduler.expire_at(when, task.clone(), self.location)?);
+        let scheduler = self.task.and_then(TaskKey::scheduler);
+        if let (Some(when), Some(task), Some(scheduler)) = (when, self.task, scheduler) {
+            self.entry = Some(scheduler.expire_at(when, task, self.location)?);
         }
         Ok(())
     }
@@ -107,10 +103,9 @@ impl State {
         }
         let scheduler =
             entered().ok_or_else(|| Error::runtime("timeout: no running event loop"))?;
-        let task = scheduler.current_task();
+        let task = scheduler.current_key();
         let task = task.ok_or_else(|| Error::runtime("Timeout should be used inside a task"))?;
-        self.home = task.home();
-        self.cancelling = task.cancelling();
+        self.cancelling = task.with(TaskCell::cancelling).unwrap_or_default();
         self.task = Some(task);
         self.stage = Stage::Active;
         self.set_timer(self.when)
@@ -125,7 +120,8 @@ impl State {
         match (stage, self.task.take()) {
             (Stage::Expiring, Some(task)) => {
                 self.stage = Stage::Expired;
-                task.uncancel() <= self.cancelling && cancelled
+                let left = task.with(TaskCell::uncancel);
+                left.is_some_and(|left| left <= self.cancelling) && cancelled
             }
             (Stage::Active, _) => {
                 self.stage = Stage::Exited;
@@ -152,6 +148,16 @@ enum Shared {
     Watched(Arc<Mutex<State>>),
 }
 
+impl Shared {
+    /// The state, for the scope itself: where nobody else looks at it, no lock is taken.
+    fn with<R>(&mut self, f: impl FnOnce(&mut State) -> R) -> R {
+        match self {
+            Shared::Sole(state) => f(state.get_mut()),
+            Shared::Watched(state) => f(&mut state.lock()),
+        }
+    }
+}
+
 /// Looks at a deadline from outside of its body, also when that is over: see [`Timeout::watched`].
 #[derive(Clone, Debug)]
 pub struct Watch(Arc<Mutex<State>>);
@@ -176,8 +182,8 @@ impl Timeout {
     /// Enters outside of `with`, for scopes of our own.
     pub(crate) fn start(&mut self) -> Result<Deadline> {
         let entered = || Error::runtime("Timeout has already been entered");
-        let deadline = Deadline(self.0.take().ok_or_else(entered)?);
-        deadline.state().lock().enter()?;
+        let mut deadline = Deadline(self.0.take().ok_or_else(entered)?);
+        deadline.0.with(State::enter)?;
         Ok(deadline)
     }
 }
@@ -210,9 +216,9 @@ impl Deadline {
     }
 
     /// Ends the scope: what its body's outcome becomes.
-    pub(crate) fn end<T>(&self, outcome: Result<T>) -> Result<T> {
+    pub(crate) fn end<T>(&mut self, outcome: Result<T>) -> Result<T> {
         let cancelled = matches!(&outcome, Err(Error::Cancelled(_)));
-        match (self.state().lock().leave(cancelled), outcome) {
+        match (self.0.with(|state| state.leave(cancelled)), outcome) {
             (true, Err(error)) => Err(timed_out(error)),
             (_, outcome) => outcome,
         }
@@ -257,7 +263,7 @@ pub(crate) fn timed_out(cancelled: Error) -> Error {
 
 impl Drop for Deadline {
     fn drop(&mut self) {
-        let entry = self.state().lock().entry.take();
+        let entry = self.0.with(|state| state.entry.take());
         if let Some(entry) = entry {
             entry.cancel();
         }
@@ -271,9 +277,9 @@ impl AsyncContextManager for Timeout {
         self.start()
     }
 
-    async fn exit(&mut self, deadline: Deadline, error: Option<&Error>) -> Result<()> {
+    async fn exit(&mut self, mut deadline: Deadline, error: Option<&Error>) -> Result<()> {
         let cancelled = error.is_some_and(Error::is_cancelled);
-        match deadline.state().lock().leave(cancelled) {
+        match deadline.0.with(|state| state.leave(cancelled)) {
             true => Err(Error::Timeout(TimeoutError::default())),
             false => Ok(()),
         }

@@ -101,7 +101,7 @@ impl EventLoop {
                 self.0.pace.waited();
             }
         }
-        scheduler.move_due_timers();
+        scheduler.move_due_timers(|| self.0.coarse.now());
         self.0.pace.ran(scheduler.run_ready());
         Ok(())
     }
