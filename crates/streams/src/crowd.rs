@@ -39,6 +39,11 @@ impl Crowd {
         self.came
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Suspends the leaf that polls. It then returns `Pending`.
     pub(crate) fn join(&mut self, place: &mut Place, cx: &Context<'_>, site: WaitSite) {
         place.wait.arm(cx, site, None);

@@ -1,23 +1,83 @@
-//! asyncio's streams: `open_connection`, `start_server`, `StreamReader`, `StreamWriter`.
+//! asyncio's streams: connections as two halves, one to read from and one to write to.
+//!
+//! | here | in asyncio |
+//! |---|---|
+//! | [`open_connection`], [`open_unix_connection`] | the functions of these names |
+//! | [`start_server`], [`start_unix_server`] | the functions of these names |
+//! | [`StreamReader`], fed by hand through a [`StreamFeeder`] | `asyncio.StreamReader` |
+//! | [`StreamWriter`] | `asyncio.StreamWriter` |
+//! | [`StreamReaderProtocol`] | `asyncio.StreamReaderProtocol` |
+//! | [`DEFAULT_LIMIT`] | `streams._DEFAULT_LIMIT` |
+//!
+//! ```
+//! use asyncio_streams::{open_connection, start_server};
+//!
+//! # asyncio_loop::run(async {
+//! let server = start_server(
+//!     async |mut reader, writer| {
+//!         let line = reader.readline().await?;
+//!         writer.write(&line.to_ascii_uppercase());
+//!         writer.drain().await
+//!     },
+//!     ("127.0.0.1", 0),
+//! )
+//! .await?;
+//!
+//! let (mut reader, writer) = open_connection(server.local_addr()).await?;
+//! writer.write(b"hello\n");
+//! writer.drain().await?;
+//! assert_eq!(reader.readline().await?, "HELLO\n");
+//! # server.close();
+//! # Ok(())
+//! # }).unwrap();
+//! ```
+//!
+//! # Cancellation
+//! A cancelled read leaves everything that has come to the next one: it consumes what it returns, or
+//! nothing. A cancelled [`drain`](StreamWriter::drain) takes nothing back of what was written. A
+//! connection or server that was being made is closed. The same holds for futures that are dropped.
+//!
+//! # Threads
+//! A connection lives in its loop. Its halves may go to other threads and be awaited there under any
+//! executor; what is written there is sent to the loop first, which buffers it without a mark that
+//! would stop the writer in time. So write where the loop is.
+//!
+//! # Differences from asyncio
+//! - `read()` without a number is [`read_all`](StreamReader::read_all). Cancelled, it loses nothing.
+//! - Reads take `&mut self`, so no second one can begin while one waits, which asyncio meets with a
+//!   `RuntimeError`.
+//! - [`write`](StreamWriter::write) returns nothing: why it was refused is told by the next
+//!   [`drain`](StreamWriter::drain).
+//! - A writer that is dropped unclosed closes the connection without a warning, but in debug mode.
+//! - `start_server` takes coroutine functions; plain ones go through
+//!   [`StreamReaderProtocol::with_callback`].
+//! - A limit of zero is an error of `start_server` itself, and not of each connection.
+//! - Waiting for the end of a connection can be cancelled without harm to others who wait for it.
 
 #![forbid(unsafe_code)]
 
 mod buffer;
+mod connect;
 mod crowd;
 mod futures_io;
 mod protocol;
 mod reader;
 mod reading;
 mod separators;
+mod server;
 mod state;
 #[cfg(feature = "tokio")]
 mod tokio_io;
 mod writer;
 
+pub use connect::{
+    OpenConnection, OpenUnixConnection, Opening, open_connection, open_unix_connection,
+};
 pub use protocol::StreamReaderProtocol;
 pub use reader::{DEFAULT_LIMIT, StreamFeeder, StreamReader};
 pub use reading::{Read, ReadAll, ReadExactly, ReadLine, ReadUntil};
 pub use separators::{IntoSeparators, Separators};
+pub use server::{StartServer, StartUnixServer, Starting, start_server, start_unix_server};
 pub use writer::{Drain, StreamWriter, WaitClosed};
 
 #[cfg(test)]

@@ -31,7 +31,24 @@ impl StreamReaderProtocol {
     }
 
     /// The protocol that keeps `reader`, and gives it to `client_connected` with a writer once there
-    /// is a connection.
+    /// is a connection. With it, the factory of a server makes streams and hands them to a plain
+    /// function:
+    ///
+    /// ```
+    /// use asyncio_streams::{StreamReader, StreamReaderProtocol, StreamWriter};
+    ///
+    /// fn client_connected(_reader: StreamReader, writer: StreamWriter) {
+    ///     writer.write(b"too late\n"); // Dropped, it sends that and closes.
+    /// }
+    ///
+    /// # async fn example() -> asyncio_core::Result<()> {
+    /// let factory = || {
+    ///     let reader = StreamReader::new(1000).expect("more than zero");
+    ///     StreamReaderProtocol::with_callback(reader, client_connected)
+    /// };
+    /// let server = asyncio_transports::create_server(factory, ("127.0.0.1", 0)).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn with_callback(
         reader: StreamReader,
         client_connected: impl FnOnce(StreamReader, StreamWriter) + 'static,
@@ -56,9 +73,8 @@ impl Protocol for StreamReaderProtocol {
             drop(state);
             let text = "An open stream was garbage collected prior to establishing network \
                         connection; call \"stream.close()\" explicitly.";
-            let report =
-                ExceptionContext::new(text).with_note("transport", transport_text(transport));
-            report.report(None);
+            let note = format_args!("{transport:?}");
+            ExceptionContext::new(text).with_note("transport", note).report(None);
             return transport.abort();
         }
         state.transport = Some(transport.clone());
@@ -93,10 +109,6 @@ impl Protocol for StreamReaderProtocol {
         self.shared.lock().feed_eof(&mut after);
         true
     }
-}
-
-pub(crate) fn transport_text(transport: &Transport) -> String {
-    format!("{transport:?}")
 }
 
 impl fmt::Debug for StreamReaderProtocol {

@@ -70,7 +70,8 @@ impl StreamReader {
     /// `Value` if `limit` is zero.
     #[track_caller]
     pub fn new(limit: usize) -> Result<StreamReader> {
-        Ok(StreamReader::of(Arc::new(Mutex::new(State::new(limit)?)), Location::caller()))
+        let state = State::with_limit(State::check_limit(limit)?);
+        Ok(StreamReader::of(Arc::new(Mutex::new(state)), Location::caller()))
     }
 
     pub(crate) fn of(shared: Shared, made_at: &'static Location<'static>) -> StreamReader {

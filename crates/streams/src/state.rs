@@ -73,11 +73,18 @@ impl Drop for After {
 
 /// For who feeds.
 impl State {
-    pub(crate) fn new(limit: usize) -> Result<State> {
-        if limit == 0 {
-            return Err(Error::value("Limit cannot be <= 0"));
+    /// # Errors
+    /// `Value` if it is zero.
+    pub(crate) fn check_limit(limit: usize) -> Result<usize> {
+        match limit {
+            0 => Err(Error::value("Limit cannot be <= 0")),
+            _ => Ok(limit),
         }
-        Ok(State {
+    }
+
+    /// The state of a connection that is to be made.
+    pub(crate) fn with_limit(limit: usize) -> State {
+        State {
             limit,
             buffer: Buffer::default(),
             eof: false,
@@ -87,7 +94,7 @@ impl State {
             transport: None,
             paused: false,
             writing: Writing::default(),
-        })
+        }
     }
 
     pub(crate) fn feed(&mut self, data: Bytes, after: &mut After) {

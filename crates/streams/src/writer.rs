@@ -60,6 +60,11 @@ impl StreamWriter {
         StreamWriter { transport, shared, made_at, place: Place::default() }
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// The transport beneath (`transport`).
     pub fn transport(&self) -> &Transport {
         &self.transport

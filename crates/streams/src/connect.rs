@@ -1,0 +1,241 @@
+//! Going out: [`open_connection`] and [`open_unix_connection`].
+
+use crate::{
+    protocol::StreamReaderProtocol,
+    reader::{DEFAULT_LIMIT, StreamReader},
+    state::{Shared, State},
+    writer::StreamWriter,
+};
+use asyncio_core::{
+    Result,
+    sync::{Arc, Mutex},
+    wait_site::WaitSite,
+};
+use asyncio_sockets::{Domain, Protocol, ToAddress, ToEndpoint};
+use asyncio_transports::{
+    ConnectingTransport, CreateConnection, Plain, create_connection, create_unix_connection_at,
+};
+use std::{
+    fmt,
+    future::{Future, IntoFuture},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+type Factory = Box<dyn FnOnce() -> StreamReaderProtocol + Send>;
+type Create = CreateConnection<Factory, StreamReaderProtocol, Plain<()>>;
+type Connecting = ConnectingTransport<Factory, StreamReaderProtocol, Plain<()>>;
+
+/// Connects to a server over TCP (`asyncio.open_connection`), and gives the two halves of the
+/// connection.
+///
+/// `endpoint` is an address, such as `("example.org", 80)`, or a socket that is connected already.
+/// The keyword arguments are those of [`create_connection`](asyncio_transports::create_connection()),
+/// and [`limit`](OpenConnection::limit).
+///
+/// ```
+/// # use asyncio_streams::{open_connection, start_server};
+/// # asyncio_loop::run(async {
+/// # let server = start_server(async |mut r, w| {
+/// #     w.write(&r.readline().await?);
+/// #     w.drain().await
+/// # }, ("127.0.0.1", 0)).await?;
+/// # let address = server.local_addr();
+/// let (mut reader, writer) = open_connection(address).limit(1000).await?;
+/// writer.write(b"hello\n");
+/// writer.drain().await?;
+/// assert_eq!(reader.readline().await?, "hello\n");
+/// writer.close();
+/// writer.wait_closed().await
+/// # }).unwrap();
+/// ```
+///
+/// # Errors
+/// As of [`create_connection`](asyncio_transports::create_connection()); `Value` for a limit of zero.
+///
+/// # Cancellation
+/// What was opened is closed.
+#[track_caller]
+pub fn open_connection(endpoint: impl ToEndpoint) -> OpenConnection {
+    let site = WaitSite::here(&"open_connection");
+    let halves = Halves::new(site);
+    let create = create_connection(halves.factory(), endpoint).at(site);
+    OpenConnection { create, halves }
+}
+
+/// What [`open_connection`] returns: its keyword arguments. Awaiting it connects.
+#[must_use = "nothing happens unless it is awaited"]
+pub struct OpenConnection {
+    create: Create,
+    halves: Halves,
+}
+
+impl OpenConnection {
+    /// How long a line may be, 64 KiB by default; twice as much is buffered before the other side has
+    /// to wait.
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.halves.limit = limit;
+        self
+    }
+
+    /// Only addresses of this family.
+    pub fn family(mut self, family: impl Into<Option<Domain>>) -> Self {
+        self.create = self.create.family(family);
+        self
+    }
+
+    /// The protocol of the socket (Python's `proto`).
+    pub fn protocol(mut self, protocol: impl Into<Option<Protocol>>) -> Self {
+        self.create = self.create.protocol(protocol);
+        self
+    }
+
+    /// Flags for the look-up of the name.
+    pub fn flags(mut self, flags: i32) -> Self {
+        self.create = self.create.flags(flags);
+        self
+    }
+
+    /// The address to connect from.
+    pub fn local_addr(mut self, address: impl ToAddress) -> Self {
+        self.create = self.create.local_addr(address);
+        self
+    }
+
+    /// As [`CreateConnection::happy_eyeballs_delay`].
+    pub fn happy_eyeballs_delay(mut self, delay: impl Into<Option<Duration>>) -> Self {
+        self.create = self.create.happy_eyeballs_delay(delay);
+        self
+    }
+
+    /// As [`CreateConnection::interleave`].
+    pub fn interleave(mut self, count: usize) -> Self {
+        self.create = self.create.interleave(count);
+        self
+    }
+
+    /// If no address answers, the error is a `Group` of everything that went wrong.
+    pub fn all_errors(mut self, all: bool) -> Self {
+        self.create = self.create.all_errors(all);
+        self
+    }
+}
+
+impl IntoFuture for OpenConnection {
+    type Output = Result<(StreamReader, StreamWriter)>;
+    type IntoFuture = Opening;
+
+    fn into_future(self) -> Opening {
+        let halves = self.halves.check();
+        Opening { connecting: self.create.transport(), halves }
+    }
+}
+
+impl fmt::Debug for OpenConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{} {:?}>", self.halves.site, self.create)
+    }
+}
+
+/// Connects to a Unix socket (`asyncio.open_unix_connection`), and gives the two halves of the
+/// connection.
+///
+/// `endpoint` is the path, or a socket that is connected already.
+///
+/// # Errors
+/// As of [`create_unix_connection`](asyncio_transports::create_unix_connection()); `Value` for a limit
+/// of zero.
+///
+/// # Cancellation
+/// What was opened is closed.
+#[track_caller]
+pub fn open_unix_connection(endpoint: impl ToEndpoint) -> OpenUnixConnection {
+    let site = WaitSite::here(&"open_unix_connection");
+    let halves = Halves::new(site);
+    let connecting = create_unix_connection_at(halves.factory(), endpoint, site).transport();
+    OpenUnixConnection { connecting, halves }
+}
+
+/// What [`open_unix_connection`] returns: its keyword arguments. Awaiting it connects.
+#[must_use = "nothing happens unless it is awaited"]
+pub struct OpenUnixConnection {
+    connecting: Connecting,
+    halves: Halves,
+}
+
+impl OpenUnixConnection {
+    /// As [`OpenConnection::limit`].
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.halves.limit = limit;
+        self
+    }
+}
+
+impl IntoFuture for OpenUnixConnection {
+    type Output = Result<(StreamReader, StreamWriter)>;
+    type IntoFuture = Opening;
+
+    fn into_future(self) -> Opening {
+        let halves = self.halves.check();
+        Opening { connecting: self.connecting, halves }
+    }
+}
+
+impl fmt::Debug for OpenUnixConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{} {:?}>", self.halves.site, self.connecting)
+    }
+}
+
+/// The future of [`open_connection`] and [`open_unix_connection`]. It can be sent to another thread.
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Opening {
+    connecting: Connecting,
+    halves: Result<Halves>,
+}
+
+impl Future for Opening {
+    type Output = Result<(StreamReader, StreamWriter)>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Opening { connecting, halves } = &mut *self;
+        let halves = halves.as_ref().map_err(Clone::clone)?;
+        let transport = ready!(Pin::new(connecting).poll(cx))?;
+        let (shared, made_at) = (&halves.shared, halves.site.location());
+        let reader = StreamReader::of(shared.clone(), made_at);
+        Poll::Ready(Ok((reader, StreamWriter::of(transport, shared.clone(), made_at))))
+    }
+}
+
+impl fmt::Debug for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<Opening {:?}>", self.connecting)
+    }
+}
+
+/// What becomes the two halves. It is no reader yet: one that is dropped would be reported.
+struct Halves {
+    shared: Shared,
+    limit: usize,
+    site: WaitSite,
+}
+
+impl Halves {
+    fn new(site: WaitSite) -> Halves {
+        let shared = Arc::new(Mutex::new(State::with_limit(DEFAULT_LIMIT)));
+        Halves { shared, limit: DEFAULT_LIMIT, site }
+    }
+
+    fn factory(&self) -> Factory {
+        let shared = self.shared.clone();
+        Box::new(move || StreamReaderProtocol::of(shared))
+    }
+
+    /// # Errors
+    /// `Value` for a limit of zero.
+    fn check(self) -> Result<Halves> {
+        self.shared.lock().limit = State::check_limit(self.limit)?;
+        Ok(self)
+    }
+}

@@ -1,0 +1,312 @@
+//! Coming in: [`start_server`] and [`start_unix_server`].
+
+use crate::{
+    protocol::StreamReaderProtocol,
+    reader::{DEFAULT_LIMIT, StreamReader},
+    state::State,
+    writer::StreamWriter,
+};
+use asyncio_core::{
+    Error, Result,
+    exception::ExceptionContext,
+    sync::{Arc, Mutex},
+    wait_site::WaitSite,
+};
+use asyncio_sockets::{Domain, ToEndpoint};
+use asyncio_task::Task;
+use asyncio_transports::{
+    CreateServer, CreateUnixServer, CreatingServer, Plain, Server, Transport, create_server,
+    create_unix_server,
+};
+use std::{
+    cell::Cell,
+    fmt,
+    future::{Future, IntoFuture},
+    panic::Location,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+type Factory = Box<dyn FnMut() -> StreamReaderProtocol>;
+type Create = CreateServer<Factory, StreamReaderProtocol, Plain<()>>;
+type CreateUnix = CreateUnixServer<Factory, StreamReaderProtocol, Plain<()>>;
+type Creating = CreatingServer<Factory, StreamReaderProtocol, Plain<()>>;
+
+/// Serves over TCP (`asyncio.start_server`): for each connection that comes in, a task runs `client`
+/// with its two halves.
+///
+/// `client` is an `async fn` or an async closure. An error that it returns goes to the loop's exception
+/// handler, and the connection is closed; if its task is cancelled, that is closed silently. When it
+/// returns, the halves are dropped with it unless it gave them away, which closes the connection after
+/// what is buffered. For a plain function instead, see
+/// [`StreamReaderProtocol::with_callback`].
+///
+/// `endpoint` is an address to listen at, or a socket. The keyword arguments are those of
+/// [`create_server`](asyncio_transports::create_server()), and [`limit`](StartServer::limit). The
+/// [`Server`] that it gives goes on when it is dropped.
+///
+/// ```
+/// use asyncio_streams::{StreamReader, StreamWriter, open_connection, start_server};
+///
+/// async fn echo(mut reader: StreamReader, writer: StreamWriter) -> asyncio_core::Result<()> {
+///     loop {
+///         let data = reader.read(1000).await?;
+///         if data.is_empty() {
+///             return Ok(());
+///         }
+///         writer.write(&data);
+///         writer.drain().await?;
+///     }
+/// }
+///
+/// # asyncio_loop::run(async {
+/// let server = start_server(echo, ("127.0.0.1", 0)).backlog(1000).await?;
+/// let (mut reader, writer) = open_connection(server.local_addr()).await?;
+/// writer.write(b"hello");
+/// writer.write_eof();
+/// assert_eq!(reader.read_all().await?, "hello");
+/// server.close();
+/// # Ok(())
+/// # }).unwrap();
+/// ```
+///
+/// # Errors
+/// As of [`create_server`](asyncio_transports::create_server()); `Value` for a limit of zero.
+///
+/// # Cancellation
+/// What was opened is closed.
+#[track_caller]
+pub fn start_server<H, T>(client: H, endpoint: impl ToEndpoint) -> StartServer
+where
+    H: AsyncFn(StreamReader, StreamWriter) -> Result<T> + 'static,
+    T: 'static,
+{
+    let site = WaitSite::here(&"start_server");
+    let limit = Limit::default();
+    let factory = factory(client, limit.clone(), site.location());
+    StartServer { create: create_server(factory, endpoint).at(site), limit }
+}
+
+/// What [`start_server`] returns: its keyword arguments. Awaiting it makes the server.
+#[must_use = "nothing happens unless it is awaited"]
+pub struct StartServer {
+    create: Create,
+    limit: Limit,
+}
+
+impl StartServer {
+    /// How long a line may be, 64 KiB by default; twice as much is buffered before a client has to
+    /// wait.
+    pub fn limit(self, limit: usize) -> Self {
+        self.limit.0.set(limit);
+        self
+    }
+
+    /// Another address or socket to listen at.
+    pub fn also_at(mut self, endpoint: impl ToEndpoint) -> Self {
+        self.create = self.create.also_at(endpoint);
+        self
+    }
+
+    /// The family of the addresses to listen at. Both by default.
+    pub fn family(mut self, family: Domain) -> Self {
+        self.create = self.create.family(family);
+        self
+    }
+
+    /// How many connections may wait to be accepted; 100 by default.
+    pub fn backlog(mut self, backlog: u32) -> Self {
+        self.create = self.create.backlog(backlog);
+        self
+    }
+
+    /// As [`CreateServer::reuse_address`]; true by default.
+    pub fn reuse_address(mut self, on: bool) -> Self {
+        self.create = self.create.reuse_address(on);
+        self
+    }
+
+    /// As [`CreateServer::reuse_port`].
+    pub fn reuse_port(mut self, on: bool) -> Self {
+        self.create = self.create.reuse_port(on);
+        self
+    }
+
+    /// As [`CreateServer::keep_alive`].
+    pub fn keep_alive(mut self, on: bool) -> Self {
+        self.create = self.create.keep_alive(on);
+        self
+    }
+
+    /// Whether it begins to accept at once, as it does by default.
+    pub fn start_serving(mut self, on: bool) -> Self {
+        self.create = self.create.start_serving(on);
+        self
+    }
+}
+
+impl IntoFuture for StartServer {
+    type Output = Result<Server>;
+    type IntoFuture = Starting;
+
+    fn into_future(self) -> Starting {
+        Starting { creating: self.create.into_future(), limit: self.limit }
+    }
+}
+
+impl fmt::Debug for StartServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<start_server {:?}>", self.create)
+    }
+}
+
+/// Serves on a Unix socket (`asyncio.start_unix_server`): for each connection that comes in, a task
+/// runs `client` with its two halves. Otherwise like [`start_server`].
+///
+/// `endpoint` is the path, or a socket. The keyword arguments are those of
+/// [`create_unix_server`](asyncio_transports::create_unix_server()), and
+/// [`limit`](StartUnixServer::limit).
+///
+/// # Errors
+/// As of [`create_unix_server`](asyncio_transports::create_unix_server()); `Value` for a limit of zero.
+///
+/// # Cancellation
+/// What was opened is closed.
+#[track_caller]
+pub fn start_unix_server<H, T>(client: H, endpoint: impl ToEndpoint) -> StartUnixServer
+where
+    H: AsyncFn(StreamReader, StreamWriter) -> Result<T> + 'static,
+    T: 'static,
+{
+    let site = WaitSite::here(&"start_unix_server");
+    let limit = Limit::default();
+    let factory = factory(client, limit.clone(), site.location());
+    StartUnixServer { create: create_unix_server(factory, endpoint).at(site), limit }
+}
+
+/// What [`start_unix_server`] returns: its keyword arguments. Awaiting it makes the server.
+#[must_use = "nothing happens unless it is awaited"]
+pub struct StartUnixServer {
+    create: CreateUnix,
+    limit: Limit,
+}
+
+impl StartUnixServer {
+    /// As [`StartServer::limit`].
+    pub fn limit(self, limit: usize) -> Self {
+        self.limit.0.set(limit);
+        self
+    }
+
+    /// As [`StartServer::backlog`].
+    pub fn backlog(mut self, backlog: u32) -> Self {
+        self.create = self.create.backlog(backlog);
+        self
+    }
+
+    /// As [`StartServer::start_serving`].
+    pub fn start_serving(mut self, on: bool) -> Self {
+        self.create = self.create.start_serving(on);
+        self
+    }
+
+    /// Whether the path is removed in the end; true by default.
+    pub fn cleanup_socket(mut self, on: bool) -> Self {
+        self.create = self.create.cleanup_socket(on);
+        self
+    }
+}
+
+impl IntoFuture for StartUnixServer {
+    type Output = Result<Server>;
+    type IntoFuture = Starting;
+
+    fn into_future(self) -> Starting {
+        Starting { creating: self.create.into_future(), limit: self.limit }
+    }
+}
+
+impl fmt::Debug for StartUnixServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<start_unix_server {:?}>", self.create)
+    }
+}
+
+/// The future of [`start_server`] and [`start_unix_server`].
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Starting {
+    creating: Creating,
+    limit: Limit,
+}
+
+impl Future for Starting {
+    type Output = Result<Server>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Server>> {
+        State::check_limit(self.limit.0.get())?;
+        Pin::new(&mut self.creating).poll(cx)
+    }
+}
+
+impl fmt::Debug for Starting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<Starting {:?}>", self.creating)
+    }
+}
+
+/// What the factory has for a limit when the server has been made.
+#[derive(Clone)]
+struct Limit(Rc<Cell<usize>>);
+
+impl Default for Limit {
+    fn default() -> Limit {
+        Limit(Rc::new(Cell::new(DEFAULT_LIMIT)))
+    }
+}
+
+/// Makes protocols whose connections are served by `client`.
+fn factory<H, T>(client: H, limit: Limit, made_at: &'static Location<'static>) -> Factory
+where
+    H: AsyncFn(StreamReader, StreamWriter) -> Result<T> + 'static,
+    T: 'static,
+{
+    let client = Rc::new(client);
+    Box::new(move || {
+        let client = client.clone();
+        let shared = Arc::new(Mutex::new(State::with_limit(limit.0.get())));
+        let reader = StreamReader::of(shared, made_at);
+        StreamReaderProtocol::with_callback(reader, move |reader, writer| {
+            serve(client, reader, writer, made_at);
+        })
+    })
+}
+
+/// Runs `client` in a task of its own.
+fn serve<H, T>(
+    client: Rc<H>,
+    reader: StreamReader,
+    writer: StreamWriter,
+    made_at: &'static Location<'static>,
+) where
+    H: AsyncFn(StreamReader, StreamWriter) -> Result<T> + 'static,
+    T: 'static,
+{
+    let transport = writer.transport().clone();
+    let task =
+        Task::builder().location(made_at).create(async move { client(reader, writer).await });
+    // It fails if the loop is closed, and then there is nothing left to do.
+    let _ = task.add_done_callback(move |task| served(task.exception(), &transport));
+}
+
+fn served(outcome: Result<Option<Error>>, transport: &Transport) {
+    match outcome {
+        Ok(None) => return,
+        Ok(Some(error)) => ExceptionContext::new("Unhandled exception in client_connected_cb")
+            .with_exception(error)
+            .with_note("transport", format_args!("{transport:?}"))
+            .report(None),
+        Err(_cancelled) => {}
+    }
+    transport.close();
+}
