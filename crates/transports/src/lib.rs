@@ -31,6 +31,7 @@ mod flow_control;
 mod io;
 mod pipes;
 mod protocols;
+mod sendfile;
 mod server;
 mod slot;
 #[cfg(test)]
@@ -49,6 +50,7 @@ pub use datagram::{
 pub use extra_info::{ExtraInfo, PEERNAME, SOCKET, SOCKNAME};
 pub use pipes::{ConnectPipe, ConnectPipeTransport, connect_read_pipe, connect_write_pipe};
 pub use protocols::{BufferedProtocol, IntoProtocol, Protocol};
+pub use sendfile::{Sendfile, sendfile};
 pub use server::{
     ACCEPT_RETRY_DELAY, CreateServer, CreateUnixServer, CreatingServer, ServeForever, Server,
     StartServing, WaitClosed, create_server, create_unix_server,

@@ -3,7 +3,7 @@
 
 use super::{Connection, Event, Kind, uninterrupted};
 use crate::io::{Io, PIECES};
-use asyncio_core::{Error, Result};
+use asyncio_core::{Error, Result, wait_site::WaitSite};
 use asyncio_future::Future;
 use bytes::{Buf, BytesMut};
 use std::{
@@ -85,7 +85,7 @@ impl Connection {
         match self.kind() {
             Kind::Socket => {
                 self.writing.ended.set(true);
-                if self.buffered() == 0 {
+                if self.buffered() == 0 && !self.is_sending_file() {
                     self.shutdown_write();
                 }
             }
@@ -114,7 +114,7 @@ impl Connection {
         if self.writing.ended.get() {
             return Err(Error::runtime(format!("Cannot call {what}() after write_eof()")));
         }
-        if self.writing.emptied.borrow().is_some() {
+        if self.is_sending_file() {
             return Err(Error::runtime(format!("unable to {what}; sendfile is in progress")));
         }
         Ok(())
@@ -173,7 +173,7 @@ impl Connection {
         }
         if self.is_closing() {
             self.lose_now();
-        } else if self.writing.ended.get() {
+        } else if self.writing.ended.get() && !self.is_sending_file() {
             self.shutdown_write();
         }
     }
@@ -208,6 +208,35 @@ impl Connection {
         self.force_close(error);
     }
 
+    fn is_sending_file(&self) -> bool {
+        self.writing.emptied.borrow().is_some()
+    }
+
+    /// Keeps everybody else from writing, and stops reading. Who asked may write around the buffer
+    /// when the future is done: then all is sent that was in it.
+    pub(crate) fn begin_sendfile(&self, site: WaitSite) -> Result<Future<()>> {
+        self.check_may_write("sendfile")?;
+        let emptied = Future::of_operation(site, None);
+        if self.buffered() == 0 {
+            let _ = emptied.set_result(());
+        }
+        self.writing.emptied.replace(Some(emptied.clone()));
+        self.pause_reading();
+        Ok(emptied)
+    }
+
+    /// Lets others write again. An error that broke the connection ends it.
+    pub(crate) fn end_sendfile(&self, error: Option<Error>) {
+        drop(self.writing.emptied.take());
+        match error {
+            Some(error) if is_broken(&error) => {
+                self.fatal(error, "Fatal write error on a transport");
+            }
+            _ if self.writing.ended.get() && self.buffered() == 0 => self.shutdown_write(),
+            _ => {}
+        }
+    }
+
     /// Drops what is buffered.
     pub(super) fn discard(&self, error: Option<&Error>) {
         self.writing.buffer.take();
@@ -236,4 +265,21 @@ impl Connection {
             self.report(format!("protocol.{callback}() failed"), error);
         }
     }
+}
+
+/// Whether an error is about the connection, and not about a file.
+fn is_broken(error: &Error) -> bool {
+    use io::ErrorKind as Kind;
+    let Error::Io(error) = error else { return false };
+    matches!(
+        error.kind(),
+        Kind::BrokenPipe
+            | Kind::ConnectionAborted
+            | Kind::ConnectionReset
+            | Kind::NotConnected
+            | Kind::TimedOut
+            | Kind::HostUnreachable
+            | Kind::NetworkUnreachable
+            | Kind::NetworkDown
+    )
 }

@@ -1,0 +1,171 @@
+//! [`sendfile`]: a file goes out of a transport.
+
+use crate::{connection::Kind, transport::Transport};
+use asyncio_core::{Error, Result, wait_site::WaitSite};
+use asyncio_future::Future;
+use asyncio_sockets::Transfer;
+use std::{
+    io,
+    os::fd::AsFd,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+#[cfg(test)]
+mod tests;
+
+/// As much of a file is read at once, in bytes, where that cannot be left to the system.
+const BLOCK_SIZE: usize = 16 * 1024;
+
+/// Sends a file to the other side of a connection, after what is buffered, and tells how many bytes
+/// went (`loop.sendfile`): from the beginning to the end, if neither [`offset`](Sendfile::offset) nor
+/// [`count`](Sendfile::count) say otherwise.
+///
+/// Meanwhile nothing is read, and what is written to the transport is an error for the loop's
+/// exception handler. On Linux the system copies from the file to the socket. Elsewhere, and with
+/// files that cannot be sent so, they are read in blocks on a thread. The file's position is behind
+/// the last byte that went, when this is over, however it ends.
+///
+/// `file` is anything that has the descriptor of an open file; the descriptor is duplicated, so that
+/// it may be closed meanwhile.
+///
+/// # Errors
+/// `Runtime` if the transport is closing, is a pipe, has been told that nothing more will be written,
+/// sends a file already, or is another thread's; `Value` for a count of zero; `SendfileNotAvailable`
+/// if the system cannot do it and [`fallback`](Sendfile::fallback) is off; what the system says of the
+/// file or the connection, which is closed if it is broken. How much was sent before,
+/// [`Sendfile::sent`] tells.
+///
+/// # Cancellation
+/// A part may have been sent, and the connection goes on as it was. Who has to know how much awaits
+/// it by `&mut`, and asks [`Sendfile::sent`] afterwards; awaited again, it goes on where it was.
+///
+/// ```
+/// use asyncio_transports::{Transport, sendfile};
+/// # #[allow(dead_code)]
+/// async fn send(transport: &Transport) -> asyncio_core::Result<u64> {
+///     let file = std::fs::File::open("index.html")?;
+///     sendfile(transport, &file).await
+/// }
+/// ```
+#[track_caller]
+pub fn sendfile(transport: &Transport, file: &impl AsFd) -> Sendfile {
+    let site = WaitSite::here(&"sendfile");
+    let transfer = Transfer::new(file, BLOCK_SIZE, site);
+    Sendfile {
+        transport: transport.clone(),
+        transfer,
+        site,
+        stage: Stage::Idle,
+        was_reading: false,
+    }
+}
+
+/// The future that [`sendfile`] returns.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Sendfile {
+    transport: Transport,
+    transfer: Transfer,
+    site: WaitSite,
+    stage: Stage,
+    was_reading: bool,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Idle,
+    /// What is buffered goes out first.
+    Waiting(Future<()>),
+    Sending,
+}
+
+impl Sendfile {
+    /// Where in the file to begin, in bytes.
+    pub fn offset(mut self, offset: u64) -> Self {
+        self.transfer.start = offset;
+        self
+    }
+
+    /// How many bytes to send at most: all until the end of the file, if not given.
+    pub fn count(mut self, count: u64) -> Self {
+        self.transfer.count = Some(count);
+        self
+    }
+
+    /// Whether a file that the system cannot send is read and sent; otherwise it is an error.
+    pub fn fallback(mut self, fallback: bool) -> Self {
+        self.transfer.fallback = fallback;
+        self
+    }
+
+    /// How many bytes the system has taken so far.
+    pub fn sent(&self) -> u64 {
+        self.transfer.sent
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        let transport = &self.transport;
+        if transport.is_closing() {
+            return Err(Error::runtime("sendfile: Transport is closing"));
+        }
+        if transport.0.kind != Kind::Socket {
+            let text = format!("sendfile: sendfile is not supported for transport {transport:?}");
+            return Err(Error::runtime(text));
+        }
+        self.transfer.check()?;
+        let connection = transport.0.resident.get();
+        let of_another = || Error::runtime("sendfile: the transport is over, or another thread's");
+        let connection = connection.ok_or_else(of_another)?;
+        let was_reading = connection.is_reading();
+        let emptied = connection.begin_sendfile(self.site)?;
+        (self.stage, self.was_reading) = (Stage::Waiting(emptied), was_reading);
+        Ok(())
+    }
+
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Result<u64>> {
+        if let Stage::Idle = self.stage {
+            self.begin()?;
+        }
+        if let Stage::Waiting(emptied) = &mut self.stage {
+            ready!(std::future::Future::poll(Pin::new(emptied), cx))?;
+            self.stage = Stage::Sending;
+        }
+        let Some(source) = self.transport.0.resident.get().and_then(|c| c.source()) else {
+            let text = "sendfile: the connection was closed";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, text).into()));
+        };
+        self.transfer.poll(cx, &source)
+    }
+
+    /// Lets the transport go on as before.
+    fn end(&mut self, error: Option<Error>) {
+        if let Stage::Idle = std::mem::replace(&mut self.stage, Stage::Idle) {
+            return;
+        }
+        let was_reading = self.was_reading;
+        self.transport.0.resident.send(move |connection| {
+            connection.end_sendfile(error);
+            if was_reading {
+                connection.resume_reading();
+            }
+        });
+    }
+}
+
+impl std::future::Future for Sendfile {
+    type Output = Result<u64>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<u64>> {
+        let this = self.get_mut();
+        let outcome = ready!(this.advance(cx));
+        this.end(outcome.as_ref().err().cloned());
+        Poll::Ready(outcome)
+    }
+}
+
+impl Drop for Sendfile {
+    fn drop(&mut self) {
+        self.end(None);
+    }
+}
