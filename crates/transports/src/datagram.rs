@@ -15,7 +15,7 @@ mod receive;
 mod tests;
 mod transport;
 
-pub use create::{CreateDatagramEndpoint, create_datagram_endpoint};
+pub use create::{CreateDatagramEndpoint, CreateDatagramTransport, create_datagram_endpoint};
 pub use transport::{DatagramTransport, Recipient};
 
 /// What is called with the datagrams that arrive (`asyncio.DatagramProtocol`).

@@ -44,8 +44,8 @@ pub use connect::{
     create_unix_connection, create_unix_connection_at,
 };
 pub use datagram::{
-    CreateDatagramEndpoint, DatagramProtocol, DatagramTransport, Recipient, SenderAddress,
-    create_datagram_endpoint,
+    CreateDatagramEndpoint, CreateDatagramTransport, DatagramProtocol, DatagramTransport,
+    Recipient, SenderAddress, create_datagram_endpoint,
 };
 pub use extra_info::{ExtraInfo, PEERNAME, SOCKET, SOCKNAME};
 pub use pipes::{ConnectPipe, ConnectPipeTransport, connect_read_pipe, connect_write_pipe};

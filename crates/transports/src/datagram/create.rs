@@ -119,13 +119,6 @@ struct Options {
     sock: Option<Socket>,
 }
 
-enum Stage {
-    New(Box<Options>),
-    Connecting(Pin<Box<dyn std::future::Future<Output = Result<Connected>> + Send>>),
-    Making(DatagramTransport, Future<()>),
-    Over,
-}
-
 /// A socket that is ready for use.
 struct Connected {
     io: socket2::Socket,
@@ -192,6 +185,13 @@ impl<F, P, A> CreateDatagramEndpoint<F, P, A> {
         self.options(|options| options.sock = Some(sock));
         self
     }
+
+    /// Gives the transport without the protocol: this future can be sent to another thread if the
+    /// factory can.
+    pub fn transport(self) -> CreateDatagramTransport<F, P, A> {
+        let CreateDatagramEndpoint { factory, stage, site, .. } = self;
+        CreateDatagramTransport { factory, stage, site, protocol: PhantomData }
+    }
 }
 
 impl<F, P, A> Unpin for CreateDatagramEndpoint<F, P, A> {}
@@ -205,77 +205,122 @@ where
     type Output = Result<(DatagramTransport, Rc<RefCell<P>>)>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        this.stage.begin(this.site);
-        if let Some(connected) = ready!(this.stage.poll_connected(cx))? {
-            let factory = this.factory.take().ok_or_else(|| is_over(this.site))?;
-            let protocol = Rc::new(RefCell::new(factory()));
-            let calls = into_calls(&protocol, connected.family).map_err(in_call(this.site))?;
-            this.stage.make(connected, calls, this.site)?;
-            this.protocol = Some(protocol);
-        }
-        let transport = ready!(this.stage.poll_made(cx, this.site))?;
-        let protocol = this.protocol.take().ok_or_else(|| is_over(this.site))?;
+        let CreateDatagramEndpoint { factory, protocol, stage, site, .. } = self.get_mut();
+        let transport = ready!(stage.poll(cx, *site, factory, |made| *protocol = Some(made)))?;
+        let protocol = protocol.take().ok_or_else(|| is_over(*site))?;
         Poll::Ready(Ok((transport, protocol)))
-    }
-}
-
-impl Stage {
-    fn begin(&mut self, site: WaitSite) {
-        if let Stage::New(options) = self {
-            *self = Stage::Connecting(Box::pin(std::mem::take(options).connect(site)));
-        }
-    }
-
-    /// The socket, when it has become ready.
-    fn poll_connected(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Connected>>> {
-        let Stage::Connecting(connecting) = self else { return Poll::Ready(Ok(None)) };
-        let connected = ready!(connecting.as_mut().poll(cx));
-        *self = Stage::Over;
-        Poll::Ready(connected.map(Some))
-    }
-
-    fn make(&mut self, socket: Connected, calls: Rc<dyn Calls>, site: WaitSite) -> Result<()> {
-        let Connected { io, family, remote } = socket;
-        let transport = Endpoint::open(io, family, remote, calls).map_err(in_call(site))?;
-        let made = Future::of_operation(site, None);
-        transport.0.resident.with(|endpoint| endpoint.start(Some(made.clone())));
-        *self = Stage::Making(transport, made);
-        Ok(())
-    }
-
-    fn poll_made(
-        &mut self,
-        cx: &mut Context<'_>,
-        site: WaitSite,
-    ) -> Poll<Result<DatagramTransport>> {
-        let Stage::Making(transport, made) = self else { return Poll::Ready(Err(is_over(site))) };
-        // If it fails the transport stays here, and is closed with this.
-        ready!(Pin::new(made).poll(cx))?;
-        let transport = transport.clone();
-        *self = Stage::Over;
-        Poll::Ready(Ok(transport))
-    }
-}
-
-impl<F, P, A> Drop for CreateDatagramEndpoint<F, P, A> {
-    fn drop(&mut self) {
-        if let Stage::Making(transport, _) = &self.stage {
-            transport.close();
-        }
     }
 }
 
 impl<F, P, A> fmt::Debug for CreateDatagramEndpoint<F, P, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_tuple("CreateDatagramEndpoint");
-        match &self.stage {
-            Stage::New(options) => debug.field(options),
-            Stage::Connecting(_) => debug.field(&"connecting"),
-            Stage::Making(transport, _) => debug.field(transport),
-            Stage::Over => debug.field(&"over"),
+        f.debug_tuple("CreateDatagramEndpoint").field(&self.stage).finish()
+    }
+}
+
+/// The future that [`CreateDatagramEndpoint::transport`] returns.
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct CreateDatagramTransport<F, P, A> {
+    factory: Option<F>,
+    stage: Stage,
+    site: WaitSite,
+    protocol: PhantomData<fn() -> (P, A)>,
+}
+
+impl<F, P, A> Unpin for CreateDatagramTransport<F, P, A> {}
+
+impl<F, P, A> std::future::Future for CreateDatagramTransport<F, P, A>
+where
+    F: FnOnce() -> P,
+    P: DatagramProtocol<A>,
+    A: SenderAddress,
+{
+    type Output = Result<DatagramTransport>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let CreateDatagramTransport { factory, stage, site, .. } = self.get_mut();
+        stage.poll::<F, P, A>(cx, *site, factory, drop)
+    }
+}
+
+impl<F, P, A> fmt::Debug for CreateDatagramTransport<F, P, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CreateDatagramTransport").field(&self.stage).finish()
+    }
+}
+
+enum Stage {
+    New(Box<Options>),
+    Connecting(Pin<Box<dyn std::future::Future<Output = Result<Connected>> + Send>>),
+    Making(Making, Future<()>),
+    Over,
+}
+
+impl Stage {
+    /// Connects a socket, makes the protocol, which it `keep`s, and the endpoint.
+    fn poll<F, P, A>(
+        &mut self,
+        cx: &mut Context<'_>,
+        site: WaitSite,
+        factory: &mut Option<F>,
+        keep: impl FnOnce(Rc<RefCell<P>>),
+    ) -> Poll<Result<DatagramTransport>>
+    where
+        F: FnOnce() -> P,
+        P: DatagramProtocol<A>,
+        A: SenderAddress,
+    {
+        if let Stage::New(options) = self {
+            *self = Stage::Connecting(Box::pin(std::mem::take(options).connect(site)));
+        }
+        if let Stage::Connecting(connecting) = self {
+            let connected = ready!(connecting.as_mut().poll(cx));
+            *self = Stage::Over;
+            let connected = connected?;
+            let factory = factory.take().ok_or_else(|| is_over(site))?;
+            let protocol = Rc::new(RefCell::new(factory()));
+            let calls = into_calls(&protocol, connected.family).map_err(in_call(site))?;
+            *self = Stage::make(connected, calls, site)?;
+            keep(protocol);
+        }
+        let Stage::Making(transport, made) = self else { return Poll::Ready(Err(is_over(site))) };
+        let outcome = match ready!(Pin::new(made).poll(cx)) {
+            Ok(()) => transport.0.take().ok_or_else(|| is_over(site)),
+            Err(error) => Err(error),
         };
-        debug.finish()
+        *self = Stage::Over;
+        Poll::Ready(outcome)
+    }
+
+    fn make(socket: Connected, calls: Rc<dyn Calls>, site: WaitSite) -> Result<Stage> {
+        let Connected { io, family, remote } = socket;
+        let transport = Endpoint::open(io, family, remote, calls).map_err(in_call(site))?;
+        let made = Future::of_operation(site, None);
+        transport.0.resident.with(|endpoint| endpoint.start(Some(made.clone())));
+        Ok(Stage::Making(Making(Some(transport)), made))
+    }
+}
+
+impl fmt::Debug for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stage::New(options) => options.fmt(f),
+            Stage::Connecting(_) => f.write_str("connecting"),
+            Stage::Making(making, _) => making.fmt(f),
+            Stage::Over => f.write_str("over"),
+        }
+    }
+}
+
+/// A transport that is closed if nobody takes it.
+#[derive(Debug)]
+struct Making(Option<DatagramTransport>);
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        if let Some(transport) = &self.0 {
+            transport.close();
+        }
     }
 }
 

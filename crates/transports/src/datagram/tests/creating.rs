@@ -207,6 +207,24 @@ fn names_are_looked_up_and_their_addresses_tried_in_turn() {
 }
 
 #[test]
+fn without_the_protocol_it_can_be_sent() {
+    fn check<T: Send>(future: T) -> T {
+        future
+    }
+    run(async {
+        let log = Log::default();
+        let (_there, address) = endpoint(Recorder::new(&log)).await?;
+        let creating = create_datagram_endpoint(|| Echo).local_addr(("127.0.0.1", 0));
+        let here = check(creating.transport()).await?;
+        here.sendto(b"ask", &address);
+        log.wait("<ask>").await?;
+        // The echo has it back as it was.
+        log.wait("<answer>").await?;
+        Ok(())
+    });
+}
+
+#[test]
 fn outside_of_a_loop_it_is_an_error() {
     let mut creating =
         std::pin::pin!(create_datagram_endpoint(|| Echo).local_addr(("127.0.0.1", 0)));
