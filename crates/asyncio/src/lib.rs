@@ -48,6 +48,13 @@
 //! | `raise` | `return Err(error)`, or `?` |
 //! | `await asyncio.to_thread(f, x)` | [`asyncio::to_thread(move \|\| f(x)).await?`](to_thread) |
 //! | `loop.call_later(1, f, x)` | [`event_loop.call_later(second, move \|\| f(x))?`](EventLoop::call_later) |
+//! | `r, w = await asyncio.open_connection(host, 80)` | [`let (mut r, w) = asyncio::open_connection((host, 80)).await?`](open_connection) |
+//! | `await asyncio.start_server(cb, host, 80, backlog=9)` | [`asyncio::start_server(cb, (host, 80)).backlog(9).await?`](start_server) |
+//! | `async with server: await server.serve_forever()` | [`server.with(async \|s\| s.serve_forever().await).await`](Server) |
+//! | `await reader.read()` | [`reader.read_all().await?`](StreamReader::read_all) |
+//! | `w.write(b"hi"); await w.drain()` | [`w.write(b"hi"); w.drain().await?`](StreamWriter) |
+//! | `w.get_extra_info("peername")` | [`w.get_extra_info(PEERNAME)`](StreamWriter::get_extra_info) |
+//! | `loop.create_server(Echo, host, 80)` | [`asyncio::create_server(\|\| Echo, (host, 80)).await?`](create_server) |
 //! | `loop.sock_recv(sock, 1024)` | [`asyncio::sock_recv(&sock, 1024).await?`](sock_recv) |
 //!
 //! What is an argument by position there is one here. A keyword argument is a method of the value
@@ -224,7 +231,10 @@
 //! | `locks` | yes | [`Lock`], [`Event`], [`Condition`], [`Semaphore`], [`BoundedSemaphore`], [`Barrier`] |
 //! | `queues` | yes | [`Queue`], [`PriorityQueue`], [`LifoQueue`] |
 //! | `sockets` | yes | [`sock_recv`] and its like, [`socket::Socket`], [`Address`] |
+//! | `transports` | yes | [`create_connection`], [`create_server`], [`create_datagram_endpoint`], pipes; with `sockets` |
+//! | `streams` | yes | [`open_connection`], [`start_server`], [`StreamReader`], [`StreamWriter`]; with `transports` |
 //! | `macros` | yes | [`#[asyncio::main]`](macro@main), [`#[asyncio::test]`](macro@test) |
+//! | `tokio` | no | tokio's `AsyncRead` and `AsyncWrite` for streams; with `streams` |
 //! | `anyhow`, `eyre` | no | `From<Error>` for the error type of that crate |
 //!
 //! Each part is a crate of its own as well (`asyncio-locks`, `asyncio-queues`, `asyncio-task`, …), for
@@ -291,10 +301,31 @@ pub use asyncio_locks::{
 #[cfg(feature = "queues")]
 pub use asyncio_queues::{LifoQueue, Order, OrderedQueue, PriorityQueue, PutError, Queue};
 
+// protocols
+#[cfg(feature = "transports")]
+pub use asyncio_transports::{BufferedProtocol, DatagramProtocol, Protocol};
+
 // runners
 pub use asyncio_loop::{Runner, run};
 #[cfg(feature = "macros")]
 pub use asyncio_macros::{main, test};
+
+// streams
+#[cfg(feature = "streams")]
+pub use asyncio_streams::{
+    StreamFeeder, StreamReader, StreamReaderProtocol, StreamWriter, open_connection,
+    open_unix_connection, start_server, start_unix_server,
+};
+
+/// The types behind streams, and their constant.
+#[cfg(feature = "streams")]
+pub mod streams {
+    pub use asyncio_streams::{
+        DEFAULT_LIMIT, Drain, IntoSeparators, OpenConnection, OpenUnixConnection, Opening, Read,
+        ReadAll, ReadExactly, ReadLine, ReadUntil, Separators, StartServer, StartUnixServer,
+        Starting, WaitClosed,
+    };
+}
 
 // tasks
 pub use asyncio_loop::eager_task_factory;
@@ -314,12 +345,33 @@ pub use asyncio_task::{ToThread, to_thread};
 // timeouts
 pub use asyncio_task::{Deadline, Timeout, Watch, timeout, timeout_at};
 
+// transports, and what makes them
+#[cfg(feature = "transports")]
+pub use asyncio_transports::{
+    DatagramTransport, ExtraInfo, PEERNAME, SOCKET, SOCKNAME, Server, Transport,
+    connect_accepted_socket, connect_read_pipe, connect_write_pipe, create_connection,
+    create_datagram_endpoint, create_server, create_unix_connection, create_unix_server, sendfile,
+};
+
+/// The types behind transports.
+#[cfg(feature = "transports")]
+pub mod transports {
+    pub use asyncio_transports::{
+        ConnectPipe, ConnectPipeTransport, Connecting, ConnectingTransport, CreateConnection,
+        CreateDatagramEndpoint, CreateServer, CreateUnixServer, CreatingServer, IntoProtocol,
+        Recipient, SenderAddress, Sendfile, ServeForever, StartServing, TransportSocket,
+        WaitClosed,
+    };
+}
+
 // contextvars
 pub use asyncio_core::context::{Context, ContextVar, Token};
 
 /// asyncio's constants.
 pub mod constants {
     pub use asyncio_loop::THREAD_JOIN_TIMEOUT;
+    #[cfg(feature = "transports")]
+    pub use asyncio_transports::{ACCEPT_RETRY_DELAY, LOG_THRESHOLD_FOR_CONNLOST_WRITES};
 }
 
 /// Races whose runners start one after another.
