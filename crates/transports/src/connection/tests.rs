@@ -19,6 +19,7 @@ use std::{
 };
 
 mod faults;
+mod mixed;
 mod reading;
 mod writing;
 
