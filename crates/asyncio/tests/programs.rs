@@ -1,9 +1,15 @@
 //! How programs on the facade look: those of asyncio's introductions, and a few more. Each runs under
 //! the virtual clock, where the time that has passed shows what waited for what.
 
-use asyncio::{AsyncContextManager, Error, FirstCompleted, Queue, TaskGroup};
+use asyncio::{
+    AsyncContextManager, Error, FirstCompleted, Queue, StreamReader, StreamWriter, TaskGroup,
+};
 use futures_lite::StreamExt;
-use std::{cell::RefCell, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Duration,
+};
 
 const MS: Duration = Duration::from_millis(1);
 const SEC: Duration = Duration::from_secs(1);
@@ -251,6 +257,56 @@ async fn a_condition_wakes_who_waits_for_it() -> asyncio::Result<()> {
         q.notify(1);
     }
     assert_eq!(asyncio::gather(consumers).await?, [10, 20]);
+    Ok(())
+}
+
+async fn handle_client(mut reader: StreamReader, writer: StreamWriter) -> asyncio::Result<()> {
+    loop {
+        let data = reader.read(100).await?;
+        if data.is_empty() {
+            break;
+        }
+        writer.write(&data);
+        writer.drain().await?;
+    }
+    writer.close();
+    writer.wait_closed().await
+}
+
+#[asyncio::test]
+async fn serve() -> asyncio::Result<()> {
+    let server = asyncio::start_server(handle_client, ("127.0.0.1", 0)).backlog(100).await?;
+    let address = server.local_addr();
+    let serving = async move { server.with(async |server| server.serve_forever().await).await };
+    let serving: asyncio::Task<()> = asyncio::create_task(serving);
+    let (mut reader, writer) = asyncio::open_connection(&address).await?;
+    writer.write(b"to and fro");
+    writer.write_eof();
+    assert_eq!(reader.read_all().await?, "to and fro");
+    serving.cancel();
+    assert!(serving.await.unwrap_err().is_cancelled());
+    assert!(asyncio::open_connection(&address).await.is_err());
+    Ok(())
+}
+
+#[asyncio::test]
+async fn serve_closure() -> asyncio::Result<()> {
+    let hits = Rc::new(Cell::new(0));
+    let count = hits.clone();
+    let server = asyncio::start_server(
+        async move |mut r, w| {
+            count.set(count.get() + 1);
+            let line = r.readline().await?;
+            w.write(&line);
+            w.drain().await
+        },
+        ("127.0.0.1", 0),
+    )
+    .await?;
+    let (mut r, w) = asyncio::open_connection(server.local_addr()).limit(1 << 16).await?;
+    w.write(b"hello\n");
+    w.drain().await?;
+    assert_eq!((r.readline().await?, hits.get()), ("hello\n".into(), 1));
     Ok(())
 }
 

@@ -51,6 +51,10 @@ stops![
     priority_queue,
     to_thread,
     echo_server,
+    tcp_echo,
+    line_protocol,
+    unix_socket,
+    graceful_shutdown,
 ];
 
 fn main() -> ExitCode {

@@ -1,0 +1,97 @@
+//! ```python
+//! store = {}
+//!
+//! async def serve(reader, writer):
+//!     while True:
+//!         try:
+//!             line = await reader.readline()
+//!         except ValueError:
+//!             writer.write(b"error: too long\r\n")
+//!             continue
+//!         match line.decode().split():
+//!             case ["set", key, value]:
+//!                 store[key] = value
+//!                 writer.write(b"ok\r\n")
+//!             case ["get", key]:
+//!                 writer.write(store.get(key, "none").encode() + b"\r\n")
+//!             case ["quit"] | []:
+//!                 break
+//!             case _:
+//!                 writer.write(b"error: what?\r\n")
+//!         await writer.drain()
+//!     writer.close()
+//!
+//! async def main():
+//!     server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=40)
+//!     async with server:
+//!         address = server.sockets[0].getsockname()
+//!         reader, writer = await asyncio.open_connection(*address)
+//!         for line in ["set colour green", "get colour", "get size", "dance", "x" * 50, "quit"]:
+//!             writer.write(f"{line}\r\n".encode())
+//!         while answer := await reader.readline():
+//!             print(answer.decode().strip())
+//! ```
+
+use crate::stage::expect_lines;
+use asyncio::{Error, StreamReader, StreamWriter, prelude::*};
+use std::{cell::RefCell, collections::HashMap};
+
+pub const TITLE: &str = "A line protocol: a store of words, and lines that are too long";
+
+type Store = RefCell<HashMap<String, String>>;
+
+fn answer(store: &Store, words: &[&str]) -> Option<String> {
+    Some(match words {
+        ["set", key, value] => {
+            store.borrow_mut().insert((*key).into(), (*value).into());
+            "ok".into()
+        }
+        ["get", key] => store.borrow().get(*key).cloned().unwrap_or("none".into()),
+        ["quit"] | [] => return None,
+        _ => "error: what?".into(),
+    })
+}
+
+async fn serve(
+    store: &Store,
+    mut reader: StreamReader,
+    writer: StreamWriter,
+) -> asyncio::Result<()> {
+    loop {
+        let answer = match reader.readline().await {
+            Err(Error::Value(_)) => "error: too long".into(),
+            line => {
+                let line = line?;
+                let text = String::from_utf8_lossy(&line);
+                let words: Vec<_> = text.split_whitespace().collect();
+                let Some(answer) = answer(store, &words) else { return Ok(()) };
+                answer
+            }
+        };
+        writer.writelines([answer.as_bytes(), b"\r\n"]);
+        writer.drain().await?;
+    }
+}
+
+pub async fn main() -> asyncio::Result<()> {
+    let store = Store::default();
+    let client = async move |reader, writer| serve(&store, reader, writer).await;
+    let server = asyncio::start_server(client, ("127.0.0.1", 0)).limit(40).await?;
+    server
+        .with(async |server| {
+            let (mut reader, writer) = asyncio::open_connection(server.local_addr()).await?;
+            let long = "x".repeat(50);
+            for line in ["set colour green", "get colour", "get size", "dance", &long, "quit"] {
+                writer.write(format!("{line}\r\n").as_bytes());
+            }
+            loop {
+                let answer = reader.readline().await?;
+                if answer.is_empty() {
+                    return Ok(());
+                }
+                say!("{}", String::from_utf8_lossy(&answer).trim_end());
+            }
+        })
+        .await?;
+    expect_lines(["ok", "green", "none", "error: what?", "error: too long"])
+}
