@@ -1,0 +1,210 @@
+//! [`Child`]: a process of ours from its start until its status was taken.
+//!
+//! The number of a process is its own until somebody takes its status; after that it may be anyone's.
+//! So both that and every signal happen under one lock, and no signal is sent once it is taken. The
+//! status is taken by whoever watches the child, and by nobody else.
+
+use crate::{
+    session,
+    system::{self, Id, Wait},
+};
+use asyncio_core::{
+    Error, Result,
+    exception::{Level, log},
+    listeners::Listeners,
+    source::{Readiness, Source},
+    sync::Mutex,
+    wait::Wakers,
+};
+use nix::libc;
+use std::{
+    fmt, io,
+    os::fd::{AsFd, OwnedFd},
+    rc::Rc,
+};
+
+/// The return code of a child whose status somebody else took, as in asyncio.
+const UNKNOWN: i32 = 255;
+
+pub(crate) struct Child {
+    pid: u32,
+    /// Whether it began a session or group of processes.
+    leads: bool,
+    state: Mutex<State>,
+}
+
+struct State {
+    stage: Stage,
+    /// While it runs: what becomes readable when it ends.
+    pidfd: Option<Source<OwnedFd>>,
+    /// The same while its status stays.
+    kept: Option<OwnedFd>,
+    listeners: Listeners,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Stage {
+    Running,
+    /// It has ended, and its status stays, so that its number, which is that of a session, does too.
+    Ended(i32),
+    /// Its status was taken.
+    Gone(i32),
+}
+
+impl Child {
+    /// The child that was just started under this number.
+    pub(crate) fn new(pid: u32, leads: bool) -> Child {
+        let pidfd = system::pidfd_open(pid).ok().map(Source::new);
+        let (stage, listeners) = (Stage::Running, Listeners::new());
+        let state = State { stage, pidfd, kept: None, listeners };
+        Child { pid, leads, state: Mutex::new(state) }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    pub(crate) fn leads(&self) -> bool {
+        self.leads
+    }
+
+    /// Has a callback called when the child ends, in the running loop. False, and no callback, where
+    /// there is no pidfd, or the system does not let it be waited for.
+    pub(crate) fn attend(&self, callback: impl FnOnce() -> Rc<dyn Fn(Readiness)>) -> bool {
+        // Without the lock, for the callback may be dropped.
+        let Some(pidfd) = self.state.lock().pidfd.take() else { return false };
+        let attended = pidfd.register().is_ok() && pidfd.attend(callback()).is_ok();
+        self.state.lock().pidfd = Some(pidfd);
+        attended
+    }
+
+    /// How it ended, once that is known.
+    pub(crate) fn returncode(&self) -> Option<i32> {
+        match self.state.lock().stage {
+            Stage::Running => None,
+            Stage::Ended(code) | Stage::Gone(code) => Some(code),
+        }
+    }
+
+    /// Sends a signal, for the function `what`.
+    ///
+    /// # Errors
+    /// `ESRCH` (Python: `ProcessLookupError`) if the child is known to have ended; `Value` if there is
+    /// no such signal.
+    pub(crate) fn send_signal(&self, what: &str, signal: i32) -> Result<()> {
+        let state = self.state.lock();
+        if state.stage != Stage::Running {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH).into());
+        }
+        match system::send_signal(self.id(&state), signal) {
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EINVAL) => {
+                    Err(Error::value(format!("{what}: invalid signal number {signal}")))
+                }
+                // Somebody else took its status, which will be known soon.
+                Some(libc::ESRCH) => Ok(()),
+                _ => Err(error.into()),
+            },
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Calls `f` with the number of the child's session, which cannot become another's meanwhile;
+    /// `None` if it is not sure to be its own any more.
+    pub(crate) fn with_session<R>(&self, f: impl FnOnce(u32) -> R) -> Option<R> {
+        let state = self.state.lock();
+        match state.stage {
+            Stage::Gone(_) => None,
+            _ => Some(f(self.pid)),
+        }
+    }
+
+    /// Calls `f` with those who are told of the end, or gives the return code if it is known.
+    pub(crate) fn listen<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Result<R, i32> {
+        let mut state = self.state.lock();
+        match state.stage {
+            Stage::Running => Ok(f(&mut state.listeners)),
+            Stage::Ended(code) | Stage::Gone(code) => Err(code),
+        }
+    }
+
+    /// Looks whether the child has ended; if so takes its status, and tells those who wait. Tells
+    /// whether it has.
+    pub(crate) fn look(&self) -> bool {
+        let mut wakers = Wakers::new();
+        let mut state = self.state.lock();
+        if state.stage != Stage::Running {
+            return true;
+        }
+        // If others are left in its session, its number has to stay.
+        let how = if self.leads { Wait::Look } else { Wait::Reap };
+        let code = match system::wait(self.id(&state), how) {
+            Ok(None) => return false,
+            Ok(Some(code)) => code,
+            Err(error) => {
+                let pid = self.pid;
+                let text = "will report returncode 255";
+                log(Level::Warning, &format!("Unknown child process pid {pid}, {text}: {error}"));
+                UNKNOWN
+            }
+        };
+        state.stage = Stage::Gone(code);
+        if self.leads {
+            state.stage = Stage::Ended(code);
+            if session::has_others(self.pid) {
+                state.kept = state.pidfd.as_ref().and_then(|fd| fd.get_ref().try_clone().ok());
+            } else {
+                self.reap(&mut state);
+            }
+        }
+        state.listeners.notify(&mut wakers);
+        let pidfd = state.pidfd.take();
+        // Behind the lock: it holds the callback that has led here.
+        drop(state);
+        drop(pidfd);
+        true
+    }
+
+    /// Lets the number of a child go that has ended.
+    pub(crate) fn let_go(&self) {
+        self.reap(&mut self.state.lock());
+    }
+
+    fn reap(&self, state: &mut State) {
+        if let Stage::Ended(code) = state.stage {
+            let _ = system::wait(self.id(state), Wait::Reap);
+            state.stage = Stage::Gone(code);
+            state.kept = None;
+        }
+    }
+
+    /// Blocks until the child has ended, on a thread that has nothing else to do.
+    pub(crate) fn block(&self) {
+        // Without the lock; the number stays the child's own, for only who watches takes its status.
+        let pidfd = self.state.lock().pidfd.as_ref().and_then(|fd| fd.get_ref().try_clone().ok());
+        let id = Id { pidfd: pidfd.as_ref().map(|fd| fd.as_fd()), pid: self.pid };
+        // An error is seen again by who looks.
+        let _ = system::wait(id, Wait::Block);
+    }
+
+    fn id<'a>(&self, state: &'a State) -> Id<'a> {
+        let running = state.pidfd.as_ref().map(|source| source.get_ref());
+        Id { pidfd: running.or(state.kept.as_ref()).map(|fd| fd.as_fd()), pid: self.pid }
+    }
+}
+
+/// The last handle of a child that kept its number for its session.
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
+
+impl fmt::Debug for Child {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.returncode() {
+            Some(code) => write!(f, "pid={} returncode={code}", self.pid),
+            None => write!(f, "pid={} running", self.pid),
+        }
+    }
+}

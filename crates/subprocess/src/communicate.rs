@@ -1,0 +1,187 @@
+//! [`Communicate`]: feeding a process and reading all that it writes, at the same time.
+
+use crate::{process::Process, wait::ProcessWait};
+use asyncio_core::{Error, Result, wait_site::WaitSite};
+use asyncio_streams::{StreamReader, StreamWriter};
+use bytes::{Buf, Bytes};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    io,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+};
+
+/// How much is written, or read, at once.
+const CHUNK: usize = 64 * 1024;
+
+/// What a process wrote, of its pipes: what [`Process::communicate`] gives. What is not a pipe here
+/// is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// What it wrote to standard output.
+    pub stdout: Vec<u8>,
+    /// What it wrote to standard error.
+    pub stderr: Vec<u8>,
+}
+
+/// An exchange with a process that has begun, and may be interrupted.
+#[derive(Default)]
+pub(crate) struct Exchange {
+    has_begun: bool,
+    /// What was not yet written when it was interrupted.
+    unwritten: Bytes,
+    /// What was read so far.
+    output: Output,
+}
+
+/// The future of [`Process::communicate`].
+///
+/// # Cancellation
+/// Nothing is lost: what was read is kept, and so is what was not yet written. The next
+/// `communicate(None)` goes on where this one stopped. Until then standard input stays open.
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Communicate<'a>(Pin<Box<dyn Future<Output = Result<Output>> + Send + 'a>>);
+
+impl<'a> Communicate<'a> {
+    pub(crate) fn new(
+        process: &'a mut Process,
+        input: Option<&'a [u8]>,
+        site: WaitSite,
+    ) -> Communicate<'a> {
+        Communicate(Box::pin(communicate(process, input, site)))
+    }
+}
+
+impl Future for Communicate<'_> {
+    type Output = Result<Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Output>> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Communicate<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Communicate")
+    }
+}
+
+async fn communicate(
+    process: &mut Process,
+    input: Option<&[u8]>,
+    site: WaitSite,
+) -> Result<Output> {
+    let Process { stdin, stdout, stderr, exchange, child } = process;
+    let Exchange { has_begun, unwritten, output } = exchange;
+    if input.is_some() {
+        if *has_begun {
+            let text = "cannot send input after communication was begun";
+            return Err(Error::value(format!("Process.communicate: {text}")));
+        }
+        if stdin.is_none() {
+            let text = "standard input is not a pipe";
+            return Err(Error::value(format!("Process.communicate: {text}")));
+        }
+    }
+    *has_begun = true;
+    let input = Input { borrowed: input.unwrap_or_default(), kept: unwritten };
+    together(
+        feed(stdin.as_ref(), input),
+        collect(stdout.as_mut(), &mut output.stdout),
+        collect(stderr.as_mut(), &mut output.stderr),
+    )
+    .await?;
+    ProcessWait::new(child.clone(), site).await?;
+    Ok(std::mem::take(exchange).output)
+}
+
+/// What is to be written: the rest of an earlier call's, or this one's. Should this be interrupted,
+/// the rest is kept.
+struct Input<'a> {
+    borrowed: &'a [u8],
+    kept: &'a mut Bytes,
+}
+
+impl Input<'_> {
+    /// Has `write` called with the next bytes; false if there are none.
+    fn next(&mut self, write: impl FnOnce(&[u8])) -> bool {
+        let rest = if self.kept.is_empty() { self.borrowed } else { &self.kept[..] };
+        let chunk = rest.len().min(CHUNK);
+        write(&rest[..chunk]);
+        if self.kept.is_empty() {
+            self.borrowed.advance(chunk);
+        } else {
+            self.kept.advance(chunk);
+        }
+        chunk > 0
+    }
+
+    /// Nobody will read the rest.
+    fn forget(&mut self) {
+        self.borrowed = &[];
+        self.kept.clear();
+    }
+}
+
+impl Drop for Input<'_> {
+    fn drop(&mut self) {
+        if !self.borrowed.is_empty() {
+            *self.kept = Bytes::copy_from_slice(self.borrowed);
+        }
+    }
+}
+
+/// Writes it all and closes the pipe. That the child does not read it is no error.
+async fn feed(stdin: Option<&StreamWriter>, mut input: Input<'_>) -> Result<()> {
+    let Some(stdin) = stdin else { return Ok(()) };
+    while input.next(|chunk| stdin.write(chunk)) {
+        match stdin.drain().await {
+            Err(Error::Io(error)) if is_broken(error.kind()) => input.forget(),
+            drained => drained?,
+        }
+    }
+    stdin.close();
+    Ok(())
+}
+
+fn is_broken(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}
+
+/// Reads until the end.
+async fn collect(stream: Option<&mut StreamReader>, all: &mut Vec<u8>) -> Result<()> {
+    let Some(stream) = stream else { return Ok(()) };
+    loop {
+        let chunk = stream.read(CHUNK).await?;
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        all.extend_from_slice(&chunk);
+    }
+}
+
+/// Runs three futures until all are done, or one fails.
+async fn together(
+    one: impl Future<Output = Result<()>>,
+    two: impl Future<Output = Result<()>>,
+    three: impl Future<Output = Result<()>>,
+) -> Result<()> {
+    let (mut one, mut two, mut three) = (pin!(one), pin!(two), pin!(three));
+    let mut done = [false; 3];
+    poll_fn(|cx| {
+        let futures: [Pin<&mut dyn Future<Output = Result<()>>>; 3] =
+            [one.as_mut(), two.as_mut(), three.as_mut()];
+        for (future, done) in futures.into_iter().zip(&mut done) {
+            if !*done {
+                match future.poll(cx) {
+                    Poll::Ready(Ok(())) => *done = true,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {}
+                }
+            }
+        }
+        if done == [true; 3] { Poll::Ready(Ok(())) } else { Poll::Pending }
+    })
+    .await
+}

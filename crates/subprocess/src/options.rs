@@ -1,0 +1,132 @@
+//! [`Spawn`]: the keyword arguments of `create_subprocess_exec` and its like.
+
+use crate::{
+    spawn::Program,
+    stdio::{Account, Stdio},
+};
+use asyncio_core::wait_site::WaitSite;
+use std::{ffi::OsStr, fmt, os::fd::OwnedFd, path::Path};
+
+/// A process that is about to be started: what [`create_subprocess_exec`], [`create_subprocess_shell`],
+/// [`subprocess_exec`] and [`subprocess_shell`] return. Its methods are their keyword arguments, which
+/// are those of Python's `subprocess.Popen`; awaiting it starts the process.
+///
+/// The child has the standard streams that it is given, the descriptors of
+/// [`pass_fds`](Spawn::pass_fds), and no others that this process opened by Rust's means: those are all
+/// close-on-exec. Its signal mask is empty.
+///
+/// # Cancellation
+/// The process is killed and waited for, and `Err(Cancelled)` returned. If the future is dropped, the
+/// process is killed, and the loop takes its status.
+///
+/// [`create_subprocess_exec`]: crate::create_subprocess_exec
+/// [`create_subprocess_shell`]: crate::create_subprocess_shell
+/// [`subprocess_exec`]: crate::subprocess_exec
+/// [`subprocess_shell`]: crate::subprocess_shell
+#[must_use = "the process is not started unless this is awaited"]
+pub struct Spawn<K> {
+    pub(crate) program: Box<Program>,
+    pub(crate) site: WaitSite,
+    /// What the process is made into.
+    pub(crate) kind: K,
+}
+
+impl<K> Spawn<K> {
+    /// What the child reads from.
+    pub fn stdin(mut self, stream: impl Into<Stdio>) -> Self {
+        self.program.stdin = stream.into();
+        self
+    }
+
+    /// What the child writes to.
+    pub fn stdout(mut self, stream: impl Into<Stdio>) -> Self {
+        self.program.stdout = stream.into();
+        self
+    }
+
+    /// What the child writes its errors to; [`STDOUT`](crate::STDOUT) is where standard output goes.
+    pub fn stderr(mut self, stream: impl Into<Stdio>) -> Self {
+        self.program.stderr = stream.into();
+        self
+    }
+
+    /// The child's environment, in place of this process's: every variable it will have. To add one
+    /// to those that are there, chain it to `std::env::vars_os()`.
+    ///
+    /// The program is looked for in the `PATH` of this environment.
+    pub fn env<N, V>(mut self, variables: impl IntoIterator<Item = (N, V)>) -> Self
+    where
+        N: AsRef<OsStr>,
+        V: AsRef<OsStr>,
+    {
+        let owned = |text: &OsStr| text.to_owned();
+        let variables = variables.into_iter();
+        self.program.env =
+            Some(variables.map(|(n, v)| (owned(n.as_ref()), owned(v.as_ref()))).collect());
+        self
+    }
+
+    /// The directory in which the child starts. A relative path of the program begins there.
+    pub fn cwd(mut self, directory: impl AsRef<Path>) -> Self {
+        self.program.cwd = Some(directory.as_ref().to_owned());
+        self
+    }
+
+    /// The program to run in place of the first argument, which it still sees as its name. For a
+    /// shell command: the shell.
+    pub fn executable(mut self, program: impl AsRef<OsStr>) -> Self {
+        self.program.executable = Some(program.as_ref().to_owned());
+        self
+    }
+
+    /// Descriptors that the child has too, under the same numbers. They are closed here when it has
+    /// them.
+    pub fn pass_fds<F: Into<OwnedFd>>(mut self, fds: impl IntoIterator<Item = F>) -> Self {
+        self.program.pass_fds = fds.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Has the child begin a session of its own (`setsid`), and with it a process group: signals from
+    /// the terminal no longer reach it, and [`kill_tree`](crate::Process::kill_tree) can end all of
+    /// it.
+    pub fn start_new_session(mut self, yes: bool) -> Self {
+        self.program.start_new_session = yes;
+        self
+    }
+
+    /// The process group of the child; 0 begins one, whose number is that of the child.
+    pub fn process_group(mut self, group: i32) -> Self {
+        self.program.process_group = Some(group);
+        self
+    }
+
+    /// The child's mask of file permissions, such as `0o077`.
+    pub fn umask(mut self, mask: u32) -> Self {
+        self.program.umask = Some(mask);
+        self
+    }
+
+    /// The user as whom the child runs.
+    pub fn user(mut self, user: impl Into<Account>) -> Self {
+        self.program.user = Some(user.into());
+        self
+    }
+
+    /// The group as which the child runs.
+    pub fn group(mut self, group: impl Into<Account>) -> Self {
+        self.program.group = Some(group.into());
+        self
+    }
+
+    /// The child's supplementary groups, in place of this process's.
+    pub fn extra_groups<A: Into<Account>>(mut self, groups: impl IntoIterator<Item = A>) -> Self {
+        self.program.extra_groups = Some(groups.into_iter().map(Into::into).collect());
+        self
+    }
+}
+
+impl<K> fmt::Debug for Spawn<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Spawn").field(&self.program).finish()
+    }
+}

@@ -1,0 +1,148 @@
+//! [`Process`]: a child process with its streams.
+
+use crate::{
+    child::Child,
+    communicate::{Communicate, Exchange},
+    wait::{KillTree, ProcessWait},
+};
+use asyncio_core::{Result, wait_site::WaitSite};
+use asyncio_streams::{StreamReader, StreamWriter};
+use nix::libc;
+use std::{fmt, sync::Arc, time::Duration};
+
+/// A child process (`asyncio.subprocess.Process`).
+///
+/// Its status is taken by the loop as soon as it ends, whether or not anybody waits, and no signal is
+/// sent to its number after that.
+///
+/// A `Process` that is dropped lets the child run on: its standard input is closed, its output, where
+/// that is a pipe, is thrown away, and its end is noticed. A child that outlives its loop runs on,
+/// too; a thread takes its status.
+///
+/// ```
+/// use asyncio_subprocess::{PIPE, create_subprocess_exec};
+///
+/// asyncio_loop::run(async {
+///     let mut sort = create_subprocess_exec("sort", ["-r"]).stdin(PIPE).stdout(PIPE).await?;
+///     let output = sort.communicate(Some(b"a\nc\nb\n")).await?;
+///     assert_eq!((&*output.stdout, sort.returncode()), (&b"c\nb\na\n"[..], Some(0)));
+///     Ok(())
+/// })?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
+pub struct Process {
+    /// What the child reads, if that is a [`PIPE`](crate::PIPE) (`stdin`). Dropping the writer closes
+    /// the pipe.
+    pub stdin: Option<StreamWriter>,
+    /// What the child writes, if that is a [`PIPE`](crate::PIPE) (`stdout`).
+    pub stdout: Option<StreamReader>,
+    /// Its errors, if that is a [`PIPE`](crate::PIPE) (`stderr`).
+    pub stderr: Option<StreamReader>,
+    pub(crate) child: Arc<Child>,
+    pub(crate) exchange: Exchange,
+}
+
+impl Process {
+    /// The number of the process (`pid`). Once it has ended, it may be another's.
+    pub fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+
+    /// How it ended (`returncode`): its exit status, or the negative number of the signal that ended
+    /// it; `None` while it runs. 255, with a warning in the log, if somebody else took its status.
+    pub fn returncode(&self) -> Option<i32> {
+        self.child.returncode()
+    }
+
+    /// Waits until the process has ended, and gives its return code (`wait`), any number of times and
+    /// in any number of tasks. It does not wait for its pipes, which others may have inherited.
+    ///
+    /// A child that writes more than its pipes take waits until somebody reads them, and does not
+    /// end: use [`communicate`](Process::communicate) then.
+    ///
+    /// # Cancellation
+    /// Nothing happens to the process, and others who wait for it go on.
+    #[track_caller]
+    pub fn wait(&self) -> ProcessWait {
+        ProcessWait::new(self.child.clone(), WaitSite::here(&"Process.wait"))
+    }
+
+    /// Writes `input` to the child and closes its standard input; meanwhile reads its output and
+    /// errors to their end, as far as they are pipes; then waits until it has ended (`communicate`).
+    /// Standard input is closed also without `input`. That the child does not read it all is no error.
+    ///
+    /// # Errors
+    /// `Value` for input to what is not a pipe, or after communication was begun; what the system
+    /// says of the pipes.
+    ///
+    /// # Cancellation
+    /// Nothing is lost: `communicate(None)` goes on where this stopped, and gives all that was read.
+    #[track_caller]
+    pub fn communicate<'a>(&'a mut self, input: Option<&'a [u8]>) -> Communicate<'a> {
+        Communicate::new(self, input, WaitSite::here(&"Process.communicate"))
+    }
+
+    /// Sends a signal (`send_signal`).
+    ///
+    /// # Errors
+    /// The system's `ESRCH` (Python: `ProcessLookupError`) if the process has ended and the loop has
+    /// noticed; if it has not, nothing happens. `Value` if there is no such signal; the system's
+    /// `EPERM` if the process has become another user's.
+    pub fn send_signal(&self, signal: i32) -> Result<()> {
+        self.child.send_signal("Process.send_signal", signal)
+    }
+
+    /// Asks the process to end (`terminate`), by `SIGTERM`.
+    ///
+    /// # Errors
+    /// As for [`send_signal`](Process::send_signal).
+    pub fn terminate(&self) -> Result<()> {
+        self.child.send_signal("Process.terminate", libc::SIGTERM)
+    }
+
+    /// Ends the process (`kill`), by `SIGKILL`.
+    ///
+    /// # Errors
+    /// As for [`send_signal`](Process::send_signal).
+    pub fn kill(&self) -> Result<()> {
+        self.child.send_signal("Process.kill", libc::SIGKILL)
+    }
+
+    /// Ends the process and all that it has started, and gives its return code. Of a process that was
+    /// started with [`start_new_session(true)`](crate::Spawn::start_new_session) everything is asked
+    /// to terminate that is in its session; what is left after `grace` is killed. With
+    /// [`process_group(0)`](crate::Spawn::process_group), it is what is in its group. asyncio has no
+    /// such thing.
+    ///
+    /// It may have ended itself, and left others. What began a session or group of its own is not
+    /// found. On other systems than Linux, that is also so for what began a group within the session.
+    ///
+    /// # Errors
+    /// `Runtime` if the process began neither a session nor a group; the system's `EPERM` if somebody
+    /// in it is another user's, and does not end.
+    ///
+    /// # Cancellation
+    /// What was begun goes on: the session is ended all the same, in a thread of the default executor.
+    ///
+    /// ```
+    /// use asyncio_subprocess::create_subprocess_shell;
+    /// use std::time::Duration;
+    ///
+    /// asyncio_loop::run(async {
+    ///     let shell = create_subprocess_shell("sleep 1000 & sleep 1000").start_new_session(true).await?;
+    ///     assert_eq!(shell.kill_tree(Duration::from_secs(1)).await?, -15);
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), asyncio_core::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn kill_tree(&self, grace: Duration) -> KillTree {
+        KillTree::new(self.child.clone(), grace, WaitSite::here(&"Process.kill_tree"))
+    }
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<Process {:?}>", self.child)
+    }
+}

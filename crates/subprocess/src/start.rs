@@ -1,0 +1,60 @@
+//! The start of a child, and what happens if it does not get to its end.
+
+use crate::{
+    child::Child,
+    child_watcher,
+    spawn::{Program, Started},
+    wait::ProcessWait,
+};
+use asyncio_core::{Error, Result, home::entered, wait_site::WaitSite};
+use nix::libc;
+use std::{future::Future, sync::Arc};
+
+/// Starts a process, and has the running loop watch it.
+pub(crate) fn launch(program: Box<Program>) -> Result<(Arc<Child>, Started)> {
+    let what = program.what();
+    let no_loop = || Error::runtime(format!("{what}: no running event loop"));
+    let scheduler = entered().ok_or_else(no_loop)?;
+    scheduler.check_open()?;
+    let started = program.start()?;
+    let child = Arc::new(Child::new(started.pid, started.leads));
+    if let Err(error) = child_watcher::watch(&child, scheduler) {
+        // Nobody would notice its end.
+        kill(&child);
+        child.block();
+        child.look();
+        return Err(error);
+    }
+    Ok((child, started))
+}
+
+/// Does the rest of what makes a process of a child. If that fails, is cancelled or dropped, the child
+/// is killed; unless it is dropped, it is also waited for.
+pub(crate) async fn complete<T>(
+    child: &Arc<Child>,
+    site: WaitSite,
+    rest: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    struct Unfinished<'a>(Option<&'a Child>);
+    impl Drop for Unfinished<'_> {
+        fn drop(&mut self) {
+            self.0.into_iter().for_each(kill);
+        }
+    }
+    let mut unfinished = Unfinished(Some(child));
+    let outcome = rest.await;
+    match outcome {
+        Ok(_) => unfinished.0 = None,
+        Err(_) => {
+            drop(unfinished);
+            // The first error counts, whatever happens to this wait.
+            let _ = ProcessWait::new(child.clone(), site).await;
+        }
+    }
+    outcome
+}
+
+fn kill(child: &Child) {
+    // It may have ended by itself.
+    let _ = child.send_signal("kill", libc::SIGKILL);
+}

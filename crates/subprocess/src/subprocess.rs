@@ -1,0 +1,174 @@
+//! [`create_subprocess_exec`] and [`create_subprocess_shell`]: a child process with streams.
+
+use crate::{
+    communicate::Exchange,
+    options::Spawn,
+    process::Process,
+    spawn::{Program, Started},
+    start::{complete, launch},
+};
+use asyncio_core::{Result, sync::Mutex, wait_site::WaitSite};
+use asyncio_streams::{DEFAULT_LIMIT, StreamReader, StreamReaderProtocol, StreamWriter};
+use asyncio_transports::{connect_read_pipe, connect_write_pipe};
+use std::{
+    ffi::OsStr,
+    fmt,
+    future::{Future, IntoFuture},
+    os::fd::OwnedFd,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+/// Starts a program with arguments (`asyncio.create_subprocess_exec`). The arguments arrive as they
+/// are; no shell sees them. Standard streams are inherited unless [`Spawn`] is told otherwise.
+///
+/// # Errors
+/// `Value` for what cannot be meant, such as a zero byte in an argument, or standard output that goes
+/// to [`STDOUT`](crate::STDOUT); `Runtime` without a running loop; what the system says, with the
+/// program or directory that it says it of. Then there is no process, and nothing is left open.
+///
+/// # Cancellation
+/// The process is killed and waited for.
+///
+/// ```
+/// use asyncio_subprocess::{PIPE, create_subprocess_exec};
+///
+/// asyncio_loop::run(async {
+///     let mut echo = create_subprocess_exec("echo", ["hello", "world"]).stdout(PIPE).await?;
+///     assert_eq!(echo.communicate(None).await?.stdout, b"hello world\n");
+///     Ok(())
+/// })?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
+#[track_caller]
+pub fn create_subprocess_exec<S: AsRef<OsStr>>(
+    program: impl AsRef<OsStr>,
+    args: impl IntoIterator<Item = S>,
+) -> Spawn<Streams> {
+    let program = Program::exec("create_subprocess_exec", program.as_ref(), args);
+    let site = WaitSite::here(&"create_subprocess_exec");
+    Spawn { program, site, kind: Streams { limit: DEFAULT_LIMIT } }
+}
+
+/// Runs a command line in the shell, `/bin/sh` (`asyncio.create_subprocess_shell`). What the program
+/// puts into it, the shell reads as it reads the rest.
+///
+/// # Errors
+/// As for [`create_subprocess_exec`]. A command that the shell does not find is not an error here;
+/// its return code is 127.
+///
+/// # Cancellation
+/// The process is killed and waited for.
+///
+/// ```
+/// use asyncio_subprocess::{PIPE, create_subprocess_shell};
+///
+/// asyncio_loop::run(async {
+///     let mut pipeline = create_subprocess_shell("echo hello | tr a-z A-Z").stdout(PIPE).await?;
+///     assert_eq!(pipeline.communicate(None).await?.stdout, b"HELLO\n");
+///     Ok(())
+/// })?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
+#[track_caller]
+pub fn create_subprocess_shell(command: impl AsRef<OsStr>) -> Spawn<Streams> {
+    let program = Program::shell("create_subprocess_shell", command.as_ref());
+    let site = WaitSite::here(&"create_subprocess_shell");
+    Spawn { program, site, kind: Streams { limit: DEFAULT_LIMIT } }
+}
+
+/// That a [`Spawn`] makes a [`Process`], whose pipes are streams.
+#[derive(Debug)]
+pub struct Streams {
+    limit: usize,
+}
+
+impl Spawn<Streams> {
+    /// How long a line of the child's output may be, in bytes: 64 KiB if this is not called. Above
+    /// twice of it, what the child writes waits in the pipe.
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.kind.limit = limit;
+        self
+    }
+}
+
+impl IntoFuture for Spawn<Streams> {
+    type Output = Result<Process>;
+    type IntoFuture = Spawning;
+
+    fn into_future(self) -> Spawning {
+        Spawning(Box::pin(spawn(self)))
+    }
+}
+
+/// The future of [`create_subprocess_exec`] and [`create_subprocess_shell`].
+///
+/// # Cancellation
+/// The process is killed and waited for. If the future is dropped, the process is killed, and the
+/// loop takes its status.
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Spawning(Pin<Box<dyn Future<Output = Result<Process>> + Send>>);
+
+impl Future for Spawning {
+    type Output = Result<Process>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Process>> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Spawning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Spawning")
+    }
+}
+
+async fn spawn(spawn: Spawn<Streams>) -> Result<Process> {
+    let Spawn { program, site, kind: Streams { limit } } = spawn;
+    // Whatever is wrong with the limit is found before there is a process.
+    StreamReader::new(limit)?;
+    let (child, started) = launch(program)?;
+    let connected = complete(&child, site, connect(started, limit));
+    let (stdin, stdout, stderr) = connected.await?;
+    Ok(Process { stdin, stdout, stderr, child, exchange: Exchange::default() })
+}
+
+type Connected = (Option<StreamWriter>, Option<StreamReader>, Option<StreamReader>);
+
+async fn connect(started: Started, limit: usize) -> Result<Connected> {
+    let stdin = match started.stdin {
+        Some(pipe) => Some(writer(pipe, limit).await?),
+        None => None,
+    };
+    let stdout = match started.stdout {
+        Some(pipe) => Some(reader(pipe, limit).await?),
+        None => None,
+    };
+    let stderr = match started.stderr {
+        Some(pipe) => Some(reader(pipe, limit).await?),
+        None => None,
+    };
+    Ok((stdin, stdout, stderr))
+}
+
+async fn reader(pipe: OwnedFd, limit: usize) -> Result<StreamReader> {
+    let reader = StreamReader::new(limit)?;
+    connect_read_pipe(|| StreamReaderProtocol::new(&reader), pipe).transport().await?;
+    Ok(reader)
+}
+
+async fn writer(pipe: OwnedFd, limit: usize) -> Result<StreamWriter> {
+    // Nothing is read here, but a protocol has both halves.
+    let (reader, writer) = (StreamReader::new(limit)?, Arc::new(Mutex::new(None)));
+    let made = writer.clone();
+    let protocol = move || {
+        StreamReaderProtocol::with_callback(reader, move |_, writer| *made.lock() = Some(writer))
+    };
+    let transport = connect_write_pipe(protocol, pipe).transport().await?;
+    let writer = writer.lock().take();
+    // `connection_made` made it, or has panicked.
+    writer.ok_or_else(|| {
+        asyncio_core::Error::runtime(format!("no connection was made of {transport:?}"))
+    })
+}

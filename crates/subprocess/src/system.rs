@@ -1,0 +1,189 @@
+//! The system calls that no safe crate wraps: waiting for one child, signals to it, and what a new
+//! process does between `fork` and `exec`.
+
+use nix::libc;
+use std::{
+    io,
+    os::{
+        fd::{AsRawFd, BorrowedFd, OwnedFd},
+        unix::process::CommandExt,
+    },
+    process::Command,
+};
+
+/// What names a child: its descriptor where there is one, and its number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Id<'a> {
+    pub(crate) pidfd: Option<BorrowedFd<'a>>,
+    pub(crate) pid: u32,
+}
+
+/// How to wait.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Wait {
+    /// Takes the status of a child that has ended, if it has, which frees its number.
+    Reap,
+    /// Looks whether it has ended, and leaves it as it is.
+    Look,
+    /// Blocks until it has ended, and leaves it as it is.
+    Block,
+}
+
+/// How the child ended: its exit status, or the number of the signal that ended it, negative. `None`
+/// if it has not ended.
+///
+/// # Errors
+/// `ECHILD` if there is no such child, because somebody else took its status.
+pub(crate) fn wait(id: Id<'_>, how: Wait) -> io::Result<Option<i32>> {
+    #[cfg(target_os = "linux")]
+    if let Some(pidfd) = id.pidfd {
+        match wait_for(libc::P_PIDFD, pidfd.as_raw_fd() as libc::id_t, how) {
+            // Linux 5.3 has pidfds, but does not wait for them.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+            outcome => return outcome,
+        }
+    }
+    wait_for(libc::P_PID, id.pid as libc::id_t, how)
+}
+
+fn wait_for(kind: libc::idtype_t, number: libc::id_t, how: Wait) -> io::Result<Option<i32>> {
+    let options = libc::WEXITED
+        | match how {
+            Wait::Reap => libc::WNOHANG,
+            Wait::Look => libc::WNOHANG | libc::WNOWAIT,
+            Wait::Block => libc::WNOWAIT,
+        };
+    // SAFETY: all zeros is a valid `siginfo_t`, and says that nothing happened.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `info` is valid for the call.
+    while unsafe { libc::waitid(kind, number, &mut info, options) } == -1 {
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    // SAFETY: `waitid` has filled in the fields of a child's end, or left zeros.
+    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+    Ok(match (pid, info.si_code) {
+        (0, _) => None,
+        (_, libc::CLD_EXITED) => Some(status),
+        _ => Some(-status),
+    })
+}
+
+/// Opens the pidfd of a child that nobody has waited for: while that is so the number is its own.
+///
+/// # Errors
+/// `ENOSYS` or `EPERM` where there are none, or a sandbox refuses them.
+#[cfg(all(target_os = "linux", not(asyncio_no_pidfd)))]
+pub(crate) fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: takes two numbers. The descriptor is close-on-exec.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) };
+    if fd == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it was opened just now, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// As on a system that has no pidfds.
+#[cfg(not(all(target_os = "linux", not(asyncio_no_pidfd))))]
+pub(crate) fn pidfd_open(_pid: u32) -> io::Result<OwnedFd> {
+    Err(io::Error::from_raw_os_error(libc::ENOSYS))
+}
+
+/// Sends a signal to a child that nobody has waited for.
+///
+/// # Errors
+/// `EINVAL` if there is no such signal, `EPERM` if the child has become somebody else's.
+pub(crate) fn send_signal(id: Id<'_>, signal: i32) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    if let Some(pidfd) = id.pidfd {
+        let (fd, no_info) = (pidfd.as_raw_fd(), std::ptr::null::<libc::siginfo_t>());
+        // SAFETY: takes numbers, and no `siginfo_t`.
+        let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, no_info, 0) };
+        if sent == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        // A sandbox may refuse this call, and not the other; then the answer is that one's.
+        if !matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) {
+            return Err(error);
+        }
+    }
+    kill(id.pid as libc::pid_t, signal)
+}
+
+/// Sends a signal to every process of a group.
+///
+/// # Errors
+/// `ESRCH` if there is none, `EPERM` if they are all somebody else's.
+pub(crate) fn signal_group(group: u32, signal: i32) -> io::Result<()> {
+    kill(-(group as libc::pid_t), signal)
+}
+
+fn kill(number: libc::pid_t, signal: i32) -> io::Result<()> {
+    // SAFETY: takes two numbers.
+    if unsafe { libc::kill(number, signal) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// What a new process does to itself that `std::process::Command` has no word for.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct BeforeExec {
+    pub(crate) umask: Option<u32>,
+    pub(crate) new_session: bool,
+    pub(crate) groups: Option<Vec<libc::gid_t>>,
+    pub(crate) group: Option<libc::gid_t>,
+    pub(crate) user: Option<libc::uid_t>,
+    /// Descriptors that stay open.
+    pub(crate) keep: Vec<i32>,
+}
+
+impl BeforeExec {
+    /// Has it done by what `command` starts, which makes that a `fork` instead of a `posix_spawn`.
+    pub(crate) fn add_to(self, command: &mut Command) {
+        if self == BeforeExec::default() {
+            return;
+        }
+        // SAFETY: after `fork` this makes system calls that are async-signal-safe, and reads memory
+        // that was prepared before; it takes no lock and no memory.
+        unsafe { command.pre_exec(move || self.run()) };
+    }
+
+    /// In CPython's order.
+    fn run(&self) -> io::Result<()> {
+        for fd in &self.keep {
+            // SAFETY: takes numbers.
+            check(unsafe { libc::fcntl(*fd, libc::F_SETFD, 0) })?;
+        }
+        if let Some(umask) = self.umask {
+            // SAFETY: takes a number, and cannot fail.
+            unsafe { libc::umask(umask as libc::mode_t) };
+        }
+        if self.new_session {
+            // SAFETY: takes nothing.
+            check(unsafe { libc::setsid() })?;
+        }
+        if let Some(groups) = &self.groups {
+            // SAFETY: there are so many groups at that place.
+            check(unsafe { libc::setgroups(groups.len() as _, groups.as_ptr()) })?;
+        }
+        if let Some(group) = self.group {
+            // SAFETY: takes numbers.
+            check(unsafe { libc::setregid(group, group) })?;
+        }
+        if let Some(user) = self.user {
+            // SAFETY: takes numbers.
+            check(unsafe { libc::setreuid(user, user) })?;
+        }
+        Ok(())
+    }
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,0 +1,362 @@
+//! [`SubprocessTransport`]: a child process with its pipes, as its protocol sees it.
+
+use crate::{child::Child, protocols::SubprocessProtocol, spawn::Started, start::complete};
+use asyncio_core::{
+    Error, Result, context::current_values, exception::ExceptionContext, home::entered,
+    listeners::Listener, resident::Resident, scheduler::Scheduler, wait_site::WaitSite,
+};
+use asyncio_future::Future;
+use asyncio_transports::{Protocol, Transport, connect_read_pipe, connect_write_pipe};
+use bytes::Bytes;
+use nix::libc;
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    fmt,
+    panic::Location,
+    rc::Rc,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// A handle of a child process and its pipes (`asyncio.SubprocessTransport`).
+///
+/// Clones are handles of the same. The child and its protocol live in the loop until the process has
+/// ended and its pipes are over, whoever still has a handle. A handle may be used on any thread.
+#[derive(Clone)]
+pub struct SubprocessTransport(Arc<Shared>);
+
+struct Shared {
+    child: Arc<Child>,
+    /// Set when all pipes are connected.
+    pipes: OnceLock<[Option<Transport>; 3]>,
+    closing: AtomicBool,
+    resident: Resident<Running>,
+}
+
+impl SubprocessTransport {
+    /// The number of the process (`get_pid`).
+    pub fn get_pid(&self) -> u32 {
+        self.0.child.pid()
+    }
+
+    /// How it ended (`get_returncode`): see [`Process::returncode`](crate::Process::returncode).
+    pub fn get_returncode(&self) -> Option<i32> {
+        self.0.child.returncode()
+    }
+
+    /// The transport of the pipe that is number `fd` in the child, 0 to 2 (`get_pipe_transport`);
+    /// `None` if that is not a [`PIPE`](crate::PIPE).
+    pub fn get_pipe_transport(&self, fd: i32) -> Option<Transport> {
+        let fd = usize::try_from(fd).ok()?;
+        self.0.pipes.get()?.get(fd)?.clone()
+    }
+
+    /// Sends a signal (`send_signal`): see [`Process::send_signal`](crate::Process::send_signal).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send_signal(&self, signal: i32) -> Result<()> {
+        self.0.child.send_signal("SubprocessTransport.send_signal", signal)
+    }
+
+    /// Asks the process to end (`terminate`), by `SIGTERM`.
+    ///
+    /// # Errors
+    /// As for [`send_signal`](SubprocessTransport::send_signal).
+    pub fn terminate(&self) -> Result<()> {
+        self.0.child.send_signal("SubprocessTransport.terminate", libc::SIGTERM)
+    }
+
+    /// Ends the process (`kill`), by `SIGKILL`.
+    ///
+    /// # Errors
+    /// As for [`send_signal`](SubprocessTransport::send_signal).
+    pub fn kill(&self) -> Result<()> {
+        self.0.child.send_signal("SubprocessTransport.kill", libc::SIGKILL)
+    }
+
+    /// Closes all pipes, and kills the process if it runs (`close`). Does nothing the second time.
+    pub fn close(&self) {
+        if !self.0.closing.swap(true, Ordering::Relaxed) {
+            if self.get_returncode().is_none() {
+                // Nothing to do if it has ended meanwhile.
+                let _ = self.kill();
+            }
+            self.0.resident.send(Running::close_pipes);
+        }
+    }
+
+    /// Whether [`close`](SubprocessTransport::close) was called (`is_closing`).
+    pub fn is_closing(&self) -> bool {
+        self.0.closing.load(Ordering::Relaxed)
+    }
+
+    /// Gives the process another protocol (`set_protocol`), which is called from now on.
+    ///
+    /// # Errors
+    /// `Runtime` if all is over, or off the loop's thread; the protocol is dropped.
+    pub fn set_protocol<P: SubprocessProtocol>(&self, protocol: P) -> Result<()> {
+        let protocol = Rc::new(RefCell::new(protocol));
+        let set = self.0.resident.with(|running| running.protocol.replace(protocol));
+        set.map(drop).ok_or_else(|| {
+            Error::runtime("set_protocol: the process is over, or of another thread")
+        })
+    }
+}
+
+impl fmt::Debug for SubprocessTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let closing = if self.is_closing() { " closing" } else { "" };
+        write!(f, "<SubprocessTransport {:?}{closing}>", self.0.child)
+    }
+}
+
+/// Makes a transport of a child that was just started, and gives it when all its pipes are connected
+/// and `connection_made` was called.
+pub(crate) async fn connect(
+    child: Arc<Child>,
+    started: Started,
+    protocol: Rc<RefCell<dyn SubprocessProtocol>>,
+    site: WaitSite,
+) -> Result<SubprocessTransport> {
+    /// Takes the process out of the loop unless all went well.
+    struct Unfinished(Option<SubprocessTransport>);
+    impl Drop for Unfinished {
+        fn drop(&mut self) {
+            if let Some(transport) = &self.0 {
+                transport.close();
+                transport.0.resident.send(Running::leave);
+            }
+        }
+    }
+    let connecting = async {
+        let transport = Running::begin(&child, &started, protocol)?;
+        let mut unfinished = Unfinished(Some(transport.clone()));
+        Running::connect_pipes(&transport, started, site).await?;
+        unfinished.0 = None;
+        Ok(transport)
+    };
+    complete(&child, site, connecting).await
+}
+
+/// What lives in the loop.
+struct Running {
+    transport: OnceCell<SubprocessTransport>,
+    protocol: RefCell<Rc<RefCell<dyn SubprocessProtocol>>>,
+    pipes: RefCell<Vec<Transport>>,
+    /// How many pipes are not over.
+    pipes_left: Cell<usize>,
+    /// Whether the protocol was told that the process has ended.
+    has_exited: Cell<bool>,
+    /// What happened before all pipes were connected; `None` from then on.
+    early: RefCell<Option<Vec<Event>>>,
+    finished: Cell<bool>,
+}
+
+enum Event {
+    Made,
+    Data(i32, Bytes),
+    PipeLost(i32, Option<Error>),
+    Exited,
+    Paused,
+    Resumed,
+    Lost,
+}
+
+impl Running {
+    fn begin(
+        child: &Arc<Child>,
+        started: &Started,
+        protocol: Rc<RefCell<dyn SubprocessProtocol>>,
+    ) -> Result<SubprocessTransport> {
+        let scheduler = running_loop()?;
+        let pipes = [&started.stdin, &started.stdout, &started.stderr];
+        let running = Rc::new(Running {
+            transport: OnceCell::new(),
+            protocol: RefCell::new(protocol),
+            pipes: RefCell::default(),
+            pipes_left: Cell::new(pipes.iter().filter(|pipe| pipe.is_some()).count()),
+            has_exited: Cell::new(false),
+            early: RefCell::new(Some(Vec::new())),
+            finished: Cell::new(false),
+        });
+        let resident = scheduler.house(running.clone())?;
+        let transport = SubprocessTransport(Arc::new(Shared {
+            child: child.clone(),
+            pipes: OnceLock::new(),
+            closing: AtomicBool::new(false),
+            resident,
+        }));
+        let _ = running.transport.set(transport.clone());
+        let exited = move || {
+            resident.with(Running::exited);
+            Ok(())
+        };
+        let exited = scheduler.park(exited, current_values(), Location::caller())?;
+        if child.listen(|listeners| listeners.push(Listener::Callback(exited))).is_err() {
+            exited.fire();
+        }
+        Ok(transport)
+    }
+
+    async fn connect_pipes(
+        transport: &SubprocessTransport,
+        started: Started,
+        site: WaitSite,
+    ) -> Result<()> {
+        let resident = transport.0.resident;
+        let ends = [started.stdin, started.stdout, started.stderr];
+        let mut pipes = [None, None, None];
+        for ((fd, end), pipe) in (0..).zip(ends).zip(&mut pipes) {
+            let Some(end) = end else { continue };
+            let protocol = move || PipeProtocol { process: resident, fd };
+            let connected = match fd {
+                0 => connect_write_pipe(protocol, end).transport().await?,
+                _ => connect_read_pipe(protocol, end).transport().await?,
+            };
+            *pipe = Some(connected);
+        }
+        let _ = transport.0.pipes.set(pipes);
+        resident.with(|running| running.connected());
+        // Behind `connection_made`.
+        let connected = Future::of_operation(site, None);
+        let told = connected.clone();
+        let tell = move || {
+            // Refused if it was cancelled meanwhile.
+            let _ = told.set_result(());
+            Ok(())
+        };
+        running_loop()?.call_soon(tell, current_values(), site.location())?;
+        connected.await
+    }
+
+    /// All pipes are connected: the protocol hears of that, and of what happened before.
+    fn connected(&self) {
+        let early = self.early.take();
+        self.tell(Event::Made);
+        early.into_iter().flatten().for_each(|event| self.tell(event));
+    }
+
+    fn opened(&self, pipe: &Transport) {
+        self.pipes.borrow_mut().push(pipe.clone());
+        if self.handle().is_some_and(|handle| handle.is_closing()) {
+            pipe.close();
+        }
+    }
+
+    fn pipe_lost(&self, fd: i32, error: Option<Error>) {
+        self.pipes_left.set(self.pipes_left.get().saturating_sub(1));
+        self.tell(Event::PipeLost(fd, error));
+        self.try_finish();
+    }
+
+    fn exited(&self) {
+        self.has_exited.set(true);
+        self.tell(Event::Exited);
+        self.try_finish();
+    }
+
+    /// The process has ended and no pipe is left: that is all.
+    fn try_finish(&self) {
+        let is_over = self.has_exited.get() && self.pipes_left.get() == 0;
+        if is_over && !self.finished.replace(true) {
+            self.tell(Event::Lost);
+        }
+    }
+
+    fn close_pipes(&self) {
+        let pipes = self.pipes.borrow().clone();
+        pipes.iter().for_each(Transport::close);
+    }
+
+    fn leave(&self) {
+        if let Some(transport) = self.handle() {
+            transport.0.resident.leave();
+        }
+    }
+
+    /// Has the protocol called, as a step of its own.
+    fn tell(&self, event: Event) {
+        if let Some(early) = &mut *self.early.borrow_mut() {
+            return early.push(event);
+        }
+        let Some(SubprocessTransport(shared)) = self.handle() else { return };
+        let resident = shared.resident;
+        let call = move || {
+            resident.with(|running| running.call(event));
+            Ok(())
+        };
+        if let Ok(scheduler) = running_loop() {
+            // Refused by a loop that is being closed, where nobody is called any more.
+            let _ = scheduler.call_soon(call, current_values(), Location::caller());
+        }
+    }
+
+    fn call(&self, event: Event) {
+        let Some(transport) = self.handle() else { return };
+        let protocol = self.protocol.borrow().clone();
+        let Ok(mut protocol) = protocol.try_borrow_mut() else {
+            let in_use = "the protocol is in use: its RefCell is borrowed outside of its callbacks";
+            return ExceptionContext::new("SubprocessProtocol: a callback was not called")
+                .with_exception(Error::runtime(in_use))
+                .with_note("transport", format!("{transport:?}"))
+                .report(Some(transport.0.resident.home()));
+        };
+        match event {
+            Event::Made => protocol.connection_made(transport),
+            Event::Data(fd, data) => protocol.pipe_data_received(transport, fd, data),
+            Event::PipeLost(fd, error) => protocol.pipe_connection_lost(transport, fd, error),
+            Event::Exited => protocol.process_exited(transport),
+            Event::Paused => protocol.pause_writing(transport),
+            Event::Resumed => protocol.resume_writing(transport),
+            Event::Lost => {
+                self.leave();
+                protocol.connection_lost(transport, None);
+            }
+        }
+    }
+
+    /// As in asyncio it is told at once; later only if the protocol itself is writing.
+    fn flow(&self, event: Event) {
+        let is_free = self.protocol.borrow().try_borrow_mut().is_ok();
+        if is_free && self.early.borrow().is_none() { self.call(event) } else { self.tell(event) }
+    }
+
+    fn handle(&self) -> Option<&SubprocessTransport> {
+        self.transport.get()
+    }
+}
+
+/// The protocol of one of its pipes.
+struct PipeProtocol {
+    process: Resident<Running>,
+    fd: i32,
+}
+
+impl Protocol for PipeProtocol {
+    fn connection_made(&mut self, transport: &Transport) {
+        self.process.with(|process| process.opened(transport));
+    }
+
+    fn connection_lost(&mut self, _: &Transport, error: Option<Error>) {
+        self.process.with(|process| process.pipe_lost(self.fd, error));
+    }
+
+    fn pause_writing(&mut self, _: &Transport) {
+        self.process.with(|process| process.flow(Event::Paused));
+    }
+
+    fn resume_writing(&mut self, _: &Transport) {
+        self.process.with(|process| process.flow(Event::Resumed));
+    }
+
+    fn data_received(&mut self, _: &Transport, data: Bytes) {
+        self.process.with(|process| process.tell(Event::Data(self.fd, data)));
+    }
+}
+
+fn running_loop() -> Result<&'static Scheduler> {
+    entered().ok_or_else(|| Error::runtime("no running event loop"))
+}

@@ -1,0 +1,160 @@
+//! [`ProcessWait`] and [`KillTree`]: waiting for the end of a process, and bringing it about.
+
+use crate::{child::Child, session};
+use asyncio_core::{
+    Error, Result,
+    home::entered,
+    listeners::Listener,
+    wait::{Resume, Wait},
+    wait_site::WaitSite,
+};
+use asyncio_future::Future;
+use std::{
+    fmt,
+    future::Future as StdFuture,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+/// The future of [`Process::wait`](crate::Process::wait).
+///
+/// It can be given to another task, and outlive the `Process`.
+///
+/// # Cancellation
+/// Nothing happens to the process, and others who wait for it go on; so can this task, by waiting
+/// again.
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct ProcessWait {
+    child: Arc<Child>,
+    site: WaitSite,
+    wait: Wait,
+    /// Its entry in the list of those who are told.
+    number: u32,
+}
+
+impl ProcessWait {
+    pub(crate) fn new(child: Arc<Child>, site: WaitSite) -> ProcessWait {
+        ProcessWait { child, site, wait: Wait::new(), number: 0 }
+    }
+}
+
+impl StdFuture for ProcessWait {
+    type Output = Result<i32>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<i32>> {
+        let ProcessWait { child, site, wait, number } = &mut *self;
+        // Dropped when the lock is free: it may lead anywhere.
+        let mut gone = None;
+        let outcome = child.listen(|listeners| {
+            if !wait.is_armed() {
+                wait.arm(cx, *site, None);
+                if let Some(waiter) = wait.waiter() {
+                    *number = listeners.push(Listener::Waiter(waiter));
+                }
+                return None;
+            }
+            match wait.poll(cx, *site, || None, |new| gone = listeners.replace(*number, new)) {
+                Resume::Pending | Resume::Woken => None,
+                Resume::Cancelled { error, .. } => {
+                    gone = listeners.remove(*number);
+                    Some(error)
+                }
+            }
+        });
+        match outcome {
+            Ok(None) => Poll::Pending,
+            Ok(Some(error)) => Poll::Ready(Err(error)),
+            Err(code) => Poll::Ready(wait.finish().map_or(Ok(code), Err)),
+        }
+    }
+}
+
+impl Drop for ProcessWait {
+    fn drop(&mut self) {
+        if self.wait.is_armed() {
+            let gone = self.child.listen(|listeners| listeners.remove(self.number));
+            drop(gone);
+        }
+    }
+}
+
+impl fmt::Debug for ProcessWait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<ProcessWait {:?}>", self.child)
+    }
+}
+
+/// The future of [`Process::kill_tree`](crate::Process::kill_tree).
+///
+/// # Cancellation
+/// Before the first poll nothing has happened. After it, all that was begun goes on: the session is
+/// ended all the same, in a thread of the default executor.
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct KillTree {
+    /// Until the first poll.
+    grace: Option<Duration>,
+    killed: Future<()>,
+    wait: ProcessWait,
+}
+
+impl KillTree {
+    pub(crate) fn new(child: Arc<Child>, grace: Duration, site: WaitSite) -> KillTree {
+        let killed = Future::of_operation(site, None);
+        KillTree { grace: Some(grace), killed, wait: ProcessWait::new(child, site) }
+    }
+
+    /// Has a thread do it, for it looks at other processes, which tell nobody when they end.
+    fn begin(&self, grace: Duration) -> Result<()> {
+        let child = self.wait.child.clone();
+        if !child.leads() {
+            return Err(Error::runtime(
+                "Process.kill_tree: the process was started without start_new_session(true) or \
+                 process_group(0)",
+            ));
+        }
+        let event_loop = entered().and_then(|scheduler| scheduler.event_loop());
+        let event_loop =
+            event_loop.ok_or_else(|| Error::runtime("Process.kill_tree: no running event loop"))?;
+        let killed = self.killed.clone();
+        event_loop.submit(Box::new(move || {
+            let outcome = session::end(&child, grace).map_err(Error::from);
+            // Refused if nobody waits any more.
+            let _ = killed.set(outcome);
+        }))
+    }
+}
+
+impl StdFuture for KillTree {
+    type Output = Result<i32>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<i32>> {
+        if let Some(grace) = self.grace.take() {
+            if let Err(error) = self.begin(grace) {
+                return Poll::Ready(Err(error));
+            }
+        }
+        if !self.wait.wait.is_armed() {
+            match Pin::new(&mut self.killed).poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(())) => {}
+            }
+        }
+        Pin::new(&mut self.wait).poll(cx)
+    }
+}
+
+impl Drop for KillTree {
+    fn drop(&mut self) {
+        // Its error would be reported as never retrieved.
+        self.killed.cancel();
+    }
+}
+
+impl fmt::Debug for KillTree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<KillTree {:?}>", self.wait.child)
+    }
+}
