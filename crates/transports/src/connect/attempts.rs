@@ -56,7 +56,7 @@ pub(super) async fn connect(
 
 /// The addresses of each family by turns, in the order in which the families come; of the first
 /// family `first_count` before all others (asyncio's `_interleave_addrinfos`).
-fn interleaved(found: Vec<AddrInfo>, first_count: usize) -> Vec<AddrInfo> {
+pub(super) fn interleaved(found: Vec<AddrInfo>, first_count: usize) -> Vec<AddrInfo> {
     let mut families: Vec<VecDeque<AddrInfo>> = Vec::new();
     for info in found {
         match families.iter_mut().find(|of| of[0].family == info.family) {
@@ -76,12 +76,12 @@ fn interleaved(found: Vec<AddrInfo>, first_count: usize) -> Vec<AddrInfo> {
 }
 
 /// The attempts to connect, one for each address.
-struct Attempts {
+pub(super) struct Attempts {
     /// Where to connect from.
-    local: Option<Vec<AddrInfo>>,
+    pub(super) local: Option<Vec<AddrInfo>>,
     /// What went wrong in each, in the order in which they began.
-    failures: Mutex<Vec<Vec<Error>>>,
-    site: WaitSite,
+    pub(super) failures: Mutex<Vec<Vec<Error>>>,
+    pub(super) site: WaitSite,
 }
 
 impl Attempts {
@@ -99,7 +99,7 @@ impl Attempts {
 
     /// The next when one has failed, or after `delay`. The first that is successful cancels the
     /// others, which closes their sockets.
-    async fn race(
+    pub(super) async fn race(
         self: &Arc<Self>,
         found: Vec<AddrInfo>,
         delay: Duration,
@@ -113,7 +113,7 @@ impl Attempts {
         Ok(race.winner.map(|(socket, _)| socket))
     }
 
-    async fn attempt(&self, info: AddrInfo) -> Result<Socket> {
+    pub(super) async fn attempt(&self, info: AddrInfo) -> Result<Socket> {
         let number = {
             let mut failures = self.failures.lock();
             failures.push(Vec::new());
@@ -164,7 +164,7 @@ impl Attempts {
     }
 
     /// What to say of all that went wrong.
-    fn failed(&self, all: bool) -> Error {
+    pub(super) fn failed(&self, all: bool) -> Error {
         let errors: Vec<Error> = self.failures.lock().drain(..).flatten().collect();
         let Some(first) = errors.first().cloned() else {
             return Error::Timeout(TimeoutError::new(format!("{} failed", self.site.what())));
