@@ -36,8 +36,9 @@ use std::{
 /// What each datagram adds to the size of the buffer: empty ones are not for nothing.
 const HEADER_SIZE: usize = 8;
 
-/// After so long a datagram for a Unix socket that was full is tried again, if the system does not
-/// tell when there is room: it does so only for the socket that the sender is connected to.
+/// After so long a datagram for a Unix socket that was full is tried again by a socket that is not
+/// connected to it. The system does not tell such a one when there is room; instead each attempt that
+/// fails makes it tell that the sender itself has room, as it always has.
 const RETRY_DELAY: Duration = Duration::from_millis(1);
 
 /// A datagram, and where it goes unless the socket knows.
@@ -60,6 +61,7 @@ pub(super) struct Endpoint {
     /// What is to be sent, and its size.
     buffer: RefCell<VecDeque<Buffered>>,
     size: Cell<usize>,
+    /// Whether the next attempt is due at a time, and not when the system tells.
     retrying: Cell<bool>,
     /// Whether the endpoint is being lost.
     losing: Cell<bool>,
@@ -133,7 +135,7 @@ impl Endpoint {
             if news.readable {
                 endpoint.read_ready();
             }
-            if news.writable {
+            if news.writable && !endpoint.retrying.get() {
                 endpoint.write_ready();
             }
         }))
@@ -350,7 +352,7 @@ impl Endpoint {
         self.size.set(self.size.get().saturating_sub(length + HEADER_SIZE));
     }
 
-    /// A socket of the Unix family that is not connected is not told of room.
+    /// See [`RETRY_DELAY`].
     fn retry_unless_told(&self) {
         let Some(scheduler) = entered() else { return };
         if self.connected || self.handle().0.domain != Domain::UNIX || self.retrying.replace(true) {

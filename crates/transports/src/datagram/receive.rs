@@ -1,14 +1,15 @@
 //! Receiving: up to [`AT_ONCE`] datagrams with one system call, where there is one that does it.
 //!
 //! Who is told of edges has to know that nothing is left. Asked for several, the system says so by
-//! giving fewer, and not in a second call for every datagram.
+//! giving fewer, and not in a second call for every datagram. The portable way is tested on Linux
+//! together with the portable poller.
 
 use crate::io::MAX_SIZE;
 use socket2::SockAddr;
 use std::{cell::Cell, io};
 
 /// So many datagrams are received in one call. More were not faster, with one sender or fifty.
-pub(super) const AT_ONCE: usize = if cfg!(target_os = "linux") { 4 } else { 1 };
+pub(super) const AT_ONCE: usize = system::AT_ONCE;
 
 thread_local! {
     /// What all endpoints of the thread receive into.
@@ -65,12 +66,14 @@ pub(super) fn receive(io: &socket2::Socket) -> io::Result<Received> {
     Ok(received)
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(asyncio_portable_poller)))]
 mod system {
-    use super::{AT_ONCE, MAX_SIZE};
+    use super::MAX_SIZE;
     use nix::libc::{self, MSG_DONTWAIT, iovec, mmsghdr};
     use socket2::{SockAddr, SockAddrStorage};
     use std::{io, mem, os::fd::AsRawFd, ptr};
+
+    pub(super) const AT_ONCE: usize = 4;
 
     pub(super) fn receive(
         io: &socket2::Socket,
@@ -108,10 +111,12 @@ mod system {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(asyncio_portable_poller))))]
 mod system {
     use socket2::SockAddr;
     use std::{io, mem::MaybeUninit, ptr};
+
+    pub(super) const AT_ONCE: usize = 1;
 
     pub(super) fn receive(
         io: &socket2::Socket,

@@ -143,7 +143,8 @@ fn a_connected_pair_sends_to_its_peer_whatever_is_said() {
         there.send(b"ask")?;
         log.wait("<ask>").await?;
         here.sendto(b"x", None);
-        assert_eq!(drain(&there), ["answer", "x"]);
+        here.sendto(b"y", "/nonexistent");
+        assert_eq!(drain(&there), ["answer", "x", "y"]);
         assert_eq!(log.events(), "made <ask>");
         Ok(())
     });
