@@ -50,6 +50,7 @@
 //! | `loop.call_later(1, f, x)` | [`event_loop.call_later(second, move \|\| f(x))?`](EventLoop::call_later) |
 //! | `r, w = await asyncio.open_connection(host, 80)` | [`let (mut r, w) = asyncio::open_connection((host, 80)).await?`](open_connection) |
 //! | `await asyncio.start_server(cb, host, 80, backlog=9)` | [`asyncio::start_server(cb, (host, 80)).backlog(9).await?`](start_server) |
+//! | `await asyncio.create_subprocess_exec("ls", "-l", stdout=PIPE)` | [`create_subprocess_exec("ls", ["-l"]).stdout(PIPE).await?`](create_subprocess_exec) |
 //! | `async with server: await server.serve_forever()` | [`server.with(async \|s\| s.serve_forever().await).await`](Server) |
 //! | `await reader.read()` | [`reader.read_all().await?`](StreamReader::read_all) |
 //! | `w.write(b"hi"); await w.drain()` | [`w.write(b"hi"); w.drain().await?`](StreamWriter) |
@@ -233,6 +234,7 @@
 //! | `sockets` | yes | [`sock_recv`] and its like, [`socket::Socket`], [`Address`] |
 //! | `transports` | yes | [`create_connection`], [`create_server`], [`create_datagram_endpoint`], pipes; with `sockets` |
 //! | `streams` | yes | [`open_connection`], [`start_server`], [`StreamReader`], [`StreamWriter`]; with `transports` |
+//! | `subprocess` | yes | [`create_subprocess_exec`], [`create_subprocess_shell`], [`subprocess`]; with `streams` |
 //! | `macros` | yes | [`#[asyncio::main]`](macro@main), [`#[asyncio::test]`](macro@test) |
 //! | `tokio` | no | tokio's `AsyncRead` and `AsyncWrite` for streams; with `streams` |
 //! | `anyhow`, `eyre` | no | `From<Error>` for the error type of that crate |
@@ -302,6 +304,8 @@ pub use asyncio_locks::{
 pub use asyncio_queues::{LifoQueue, Order, OrderedQueue, PriorityQueue, PutError, Queue};
 
 // protocols
+#[cfg(feature = "subprocess")]
+pub use asyncio_subprocess::SubprocessProtocol;
 #[cfg(feature = "transports")]
 pub use asyncio_transports::{BufferedProtocol, DatagramProtocol, Protocol};
 
@@ -327,6 +331,19 @@ pub mod streams {
     };
 }
 
+// subprocess
+#[cfg(feature = "subprocess")]
+pub use asyncio_subprocess::{create_subprocess_exec, create_subprocess_shell};
+
+/// Child processes: what their streams can be, and the types behind them (`asyncio.subprocess`).
+#[cfg(feature = "subprocess")]
+pub mod subprocess {
+    pub use asyncio_subprocess::{
+        Account, Communicate, DEVNULL, KillTree, Output, PIPE, Process, ProcessWait, STDOUT, Spawn,
+        Spawning, SpawningWithProtocol, Stdio, Streams, WithProtocol,
+    };
+}
+
 // tasks
 pub use asyncio_loop::eager_task_factory;
 pub use asyncio_task::ReturnWhen::{self, AllCompleted, FirstCompleted, FirstException};
@@ -346,6 +363,8 @@ pub use asyncio_task::{ToThread, to_thread};
 pub use asyncio_task::{Deadline, Timeout, Watch, timeout, timeout_at};
 
 // transports, and what makes them
+#[cfg(feature = "subprocess")]
+pub use asyncio_subprocess::{SubprocessTransport, subprocess_exec, subprocess_shell};
 #[cfg(feature = "transports")]
 pub use asyncio_transports::{
     DatagramTransport, ExtraInfo, PEERNAME, SOCKET, SOCKNAME, Server, Transport,

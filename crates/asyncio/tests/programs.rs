@@ -310,6 +310,24 @@ async fn serve_closure() -> asyncio::Result<()> {
     Ok(())
 }
 
+async fn ping(host: &str) -> asyncio::Result<bool> {
+    use asyncio::subprocess::{DEVNULL, PIPE};
+    // As if it were `ping -c 1`, for which not every machine has a program, or leave.
+    let ping =
+        asyncio::create_subprocess_shell(format!("echo 1 packet to {host}; test {host} = up"));
+    let mut p = ping.stdout(PIPE).stderr(DEVNULL).await?;
+    let out = p.communicate(None).await?;
+    say!("{}", String::from_utf8_lossy(&out.stdout).trim());
+    Ok(p.returncode() == Some(0))
+}
+
+#[asyncio::test(virtual_time)]
+async fn pings() -> asyncio::Result<()> {
+    assert_eq!((ping("up").await?, ping("down").await?), (true, false));
+    assert_eq!(said().0, ["1 packet to up", "1 packet to down"]);
+    Ok(())
+}
+
 #[asyncio::test]
 async fn blocking() -> asyncio::Result<()> {
     let text = asyncio::to_thread(|| std::fs::read_to_string("Cargo.toml")).await??;

@@ -55,6 +55,10 @@ stops![
     line_protocol,
     unix_socket,
     graceful_shutdown,
+    capture,
+    shell_pipeline,
+    probes,
+    deadline,
 ];
 
 fn main() -> ExitCode {

@@ -1,0 +1,29 @@
+//! ```python
+//! async def main():
+//!     process = await asyncio.create_subprocess_exec("sleep", "1000")
+//!     try:
+//!         async with asyncio.timeout(0.05):
+//!             await process.wait()
+//!     except TimeoutError:
+//!         print("that takes too long")
+//!         process.kill()
+//!     print(f"it ended with {await process.wait()}")
+//! ```
+
+use crate::stage::{MS, expect_lines};
+use asyncio::{Error, prelude::*};
+
+pub const TITLE: &str = "Subprocesses: a timeout that kills";
+
+pub async fn main() -> asyncio::Result<()> {
+    let process = asyncio::create_subprocess_exec("sleep", ["1000"]).await?;
+    match asyncio::timeout(50 * MS).with(async |_| process.wait().await).await {
+        Err(Error::Timeout(_)) => {
+            say!("that takes too long");
+            process.kill()?;
+        }
+        outcome => drop(outcome?),
+    }
+    say!("it ended with {}", process.wait().await?);
+    expect_lines(["that takes too long", "it ended with -9"])
+}
