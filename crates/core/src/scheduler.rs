@@ -169,11 +169,12 @@ impl Scheduler {
         self.ready.borrow_mut().clear();
         let callbacks = self.callbacks.borrow_mut().drain();
         let residents = self.residents.borrow_mut().drain();
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop((callbacks, residents)))) {
+        let sources = self.sources.replace(Sources::new());
+        let dropped = (callbacks, residents, sources);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(dropped))) {
             let report = ExceptionContext::new("Exception in the drop of a callback");
             report.with_exception(Error::from_panic(panic)).report(Some(home));
         }
-        self.sources.replace(Sources::new());
         drop(self.exception_handler.take());
         drop(self.fatal.take());
         drop(self.event_loop.take());

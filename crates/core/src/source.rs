@@ -170,7 +170,7 @@ impl Scheduler {
         if readiness.writable {
             entry.write.become_ready(&mut wakers);
         }
-        if entry.attendant.as_mut().is_some_and(|attendant| attendant.hear(readiness)) {
+        if sources.tell(key, readiness) {
             self.push(Step::Source(key));
         }
         true

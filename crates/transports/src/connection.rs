@@ -33,7 +33,7 @@ use asyncio_core::{
 use asyncio_future::Future;
 use std::{
     any::Any,
-    cell::{OnceCell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     io,
     panic::Location,
     rc::Rc,
@@ -63,6 +63,8 @@ pub(crate) struct Connection {
     source: RefCell<Option<Rc<Source<Io>>>>,
     /// Taken out likewise.
     protocol: RefCell<Option<Rc<dyn Calls>>>,
+    /// Whether a read or write of less than there was room for means that the next one would block.
+    drained_by_less: Cell<bool>,
     flow: FlowControl,
     reading: reading::State,
     writing: writing::State,
@@ -87,6 +89,7 @@ impl Connection {
             handle: OnceCell::new(),
             source: RefCell::new(Some(Rc::new(Source::new(io)))),
             protocol: RefCell::new(Some(protocol)),
+            drained_by_less: Cell::new(false),
             flow: FlowControl::new(),
             reading: reading::State::default(),
             writing: writing::State::new(),
@@ -122,12 +125,9 @@ impl Connection {
         if self.is_losing() {
             return Ok(());
         }
-        let resident = self.resident();
-        source.attend(Rc::new(move |news: Readiness| {
-            if let Some(connection) = resident.get() {
-                connection.hear(news);
-            }
-        }))
+        // A circle that is broken when the connection is lost, or its loop closed.
+        let Some(connection) = self.resident().get() else { return Ok(()) };
+        source.attend(Rc::new(move |news| connection.hear(news)))
     }
 
     /// Whether this says that the descriptor is always ready, as a device like `/dev/null` is.
@@ -138,6 +138,8 @@ impl Connection {
     }
 
     fn hear(&self, news: Readiness) {
+        // A terminal gives a line at a time, a pipe may keep packets apart.
+        self.drained_by_less.set(self.kind() == Kind::Socket && !news.hangup);
         if news.readable {
             match self.kind() {
                 Kind::WritePipe { tells_the_end } if tells_the_end => self.reader_is_gone(),
@@ -166,12 +168,6 @@ impl Connection {
     /// What is read and written, until the connection is lost.
     pub(crate) fn source(&self) -> Option<Rc<Source<Io>>> {
         self.source.borrow().clone()
-    }
-
-    /// Whether a read or write of less than there was room for means that the next one would block.
-    /// A terminal gives a line at a time, a pipe may keep packets apart.
-    fn is_drained_by_less(&self, source: &Source<Io>) -> bool {
-        self.kind() == Kind::Socket && source.is_drained_by_less()
     }
 
     /// Sets what is called when the connection is lost.
@@ -219,20 +215,22 @@ impl Connection {
     }
 
     /// Makes a call to the protocol, and afterwards those that were called for meanwhile.
-    fn during_call<R>(&self, call: impl FnOnce(&dyn Calls, &Transport) -> R) -> Option<Result<R>> {
-        let calls = self.calls()?;
-        let outcome = self.flow.during_call(|| call(&*calls, self.handle()));
+    fn during_call<R>(
+        &self,
+        calls: &dyn Calls,
+        call: impl FnOnce(&dyn Calls, &Transport) -> R,
+    ) -> Result<R> {
+        let outcome = self.flow.during_call(|| call(calls, self.handle()));
         self.announce();
-        Some(outcome)
+        outcome
     }
 
     /// Tells the protocol of an event, and gives its answer.
     fn tell(&self, event: Event) -> Result<bool> {
-        match self.during_call(|calls, handle| calls.tell(handle, event)) {
-            Some(Ok(Ok(answer))) => Ok(answer),
-            Some(Ok(Err(_event))) => Err(in_use()),
-            Some(Err(panic)) => Err(panic),
-            None => Ok(false),
+        let Some(calls) = self.calls() else { return Ok(false) };
+        match self.during_call(&*calls, |calls, handle| calls.tell(handle, event))? {
+            Ok(answer) => Ok(answer),
+            Err(_event) => Err(in_use()),
         }
     }
 

@@ -30,11 +30,14 @@ pub trait Calls {
     /// if the protocol is being used at the moment.
     fn tell(&self, transport: &Transport, event: Event) -> Result<bool, Event>;
 
-    /// Reads into the protocol's own buffer; `None` if it has none.
+    /// Whether the protocol has a buffer of its own.
+    fn is_buffered(&self) -> bool;
+
+    /// Reads into the protocol's own buffer.
     ///
     /// # Errors
     /// `Runtime` if the buffer is empty, or the protocol is being used at the moment.
-    fn fill(&self, transport: &Transport, read: Read<'_>) -> Result<Option<io::Result<usize>>>;
+    fn fill(&self, transport: &Transport, read: Read<'_>) -> Result<io::Result<usize>>;
 
     /// The `RefCell` of the protocol.
     fn protocol(&self) -> Rc<dyn Any>;
@@ -63,8 +66,12 @@ impl<P: Protocol> Calls for Plain<P> {
         Ok(false)
     }
 
-    fn fill(&self, _: &Transport, _: Read<'_>) -> Result<Option<io::Result<usize>>> {
-        Ok(None)
+    fn is_buffered(&self) -> bool {
+        false
+    }
+
+    fn fill(&self, _: &Transport, _: Read<'_>) -> Result<io::Result<usize>> {
+        Err(no_buffer())
     }
 
     fn protocol(&self) -> Rc<dyn Any> {
@@ -87,13 +94,17 @@ impl<P: BufferedProtocol> Calls for Buffered<P> {
         Ok(false)
     }
 
-    fn fill(&self, transport: &Transport, read: Read<'_>) -> Result<Option<io::Result<usize>>> {
+    fn is_buffered(&self) -> bool {
+        true
+    }
+
+    fn fill(&self, transport: &Transport, read: Read<'_>) -> Result<io::Result<usize>> {
         let Ok(mut protocol) = self.0.try_borrow_mut() else { return Err(in_use()) };
         let buffer = protocol.get_buffer(transport);
         if buffer.is_empty() {
-            return Err(Error::runtime("get_buffer() returned an empty buffer"));
+            return Err(no_buffer());
         }
-        Ok(Some(read(buffer)))
+        Ok(read(buffer))
     }
 
     fn protocol(&self) -> Rc<dyn Any> {
@@ -113,6 +124,10 @@ fn put(protocol: &mut impl BufferedProtocol, transport: &Transport, mut data: &[
         protocol.buffer_updated(transport, length);
         data = &data[length..];
     }
+}
+
+fn no_buffer() -> Error {
+    Error::runtime("get_buffer() returned an empty buffer")
 }
 
 /// Why a callback could not be called.

@@ -1,7 +1,7 @@
 //! An attendant: what is called each time that a source becomes ready, for those who have no task
 //! that waits. A transport is one.
 
-use super::{Readiness, Source};
+use super::{Readiness, Source, Sources};
 use crate::{
     Error, Result,
     context::{Values, current_values, swap_values},
@@ -43,11 +43,24 @@ impl Attendant {
     }
 }
 
+impl Sources {
+    /// Adds to the news of an attendant. True if it is to be called.
+    #[inline]
+    pub(super) fn tell(&mut self, key: Key, readiness: Readiness) -> bool {
+        let tells_hangups = self.tells_hangups;
+        let Some(entry) = self.entries.get_mut(key) else { return false };
+        let Some(attendant) = &mut entry.attendant else { return false };
+        attendant.hear(Readiness { hangup: entry.hangup || !tells_hangups, ..readiness })
+    }
+}
+
 impl<T: AsFd> Source<T> {
     /// Registers the source, and has `callback` called with the news whenever a direction *becomes*
     /// ready: as a step of the iteration of the event, with the context variables of now. What is
     /// ready at registration is news. The callback has to take all there is, or to
-    /// [ask](Source::attend_again) to be called again.
+    /// [ask](Source::attend_again) to be called again. In the news of an event, `hangup` says that one
+    /// was told at any time, or that the driver [tells none](super::Driver::tells_hangups): then what
+    /// moved less than it could have says nothing.
     ///
     /// It is held until the source is dropped, or given another attendant.
     ///
@@ -72,8 +85,7 @@ impl<T: AsFd> Source<T> {
         let Ok(Some(at)) = self.registered() else { return };
         let Some(scheduler) = at.home.local() else { return };
         let mut sources = scheduler.sources.borrow_mut();
-        let attendant = sources.entries.get_mut(at.key).and_then(|e| e.attendant.as_mut());
-        if attendant.is_some_and(|attendant| attendant.hear(readiness)) {
+        if sources.tell(at.key, readiness) {
             scheduler.push(Step::Source(at.key));
         }
     }

@@ -32,9 +32,12 @@ impl Line {
     }
 
     /// The direction became ready.
+    #[inline]
     pub(super) fn become_ready(&mut self, wakers: &mut Wakers) {
         self.ready = true;
-        self.pass_on(wakers);
+        if self.first.is_some() {
+            self.pass_on(wakers);
+        }
     }
 
     /// An operation found, or would find, that it blocks.

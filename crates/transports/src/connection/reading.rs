@@ -81,27 +81,28 @@ impl Connection {
 
     /// Receives once. The outer error is the protocol's, the inner one the system's.
     fn receive(&self) -> Result<std::io::Result<Received>> {
-        let Some(source) = self.source() else { return Ok(Ok(Received::Nothing)) };
-        let mut room = 0;
-        let mut read = |buffer: &mut [u8]| {
-            room = buffer.len();
-            uninterrupted(|| source.get_ref().receive(buffer))
+        let (Some(source), Some(calls)) = (self.source(), self.calls()) else {
+            return Ok(Ok(Received::Nothing));
         };
-        let filled = match self.during_call(|calls, handle| calls.fill(handle, &mut read)) {
-            Some(filled) => filled??,
-            None => return Ok(Ok(Received::Nothing)),
-        };
-        let outcome = match filled {
-            Some(outcome) => outcome.map(|nbytes| (Event::Filled(nbytes), nbytes, nbytes < room)),
-            None => uninterrupted(|| io::receive(source.get_ref())).map(|(data, drained)| {
+        let io = source.get_ref();
+        let outcome = if calls.is_buffered() {
+            let mut room = 0;
+            let mut read = |buffer: &mut [u8]| {
+                room = buffer.len();
+                uninterrupted(|| io.receive(buffer))
+            };
+            let filled = self.during_call(&*calls, |calls, handle| calls.fill(handle, &mut read));
+            filled??.map(|nbytes| (Event::Filled(nbytes), nbytes, nbytes < room))
+        } else {
+            uninterrupted(|| io::receive(io)).map(|(data, drained)| {
                 let nbytes = data.len();
                 (Event::Data(data), nbytes, drained)
-            }),
+            })
         };
         Ok(match outcome {
             Ok((_, 0, _)) => Ok(Received::End),
             Ok((event, _, drained)) => {
-                if !(drained && self.is_drained_by_less(&source)) {
+                if !(drained && self.drained_by_less.get()) {
                     self.read_again();
                 }
                 Ok(Received::Data(event))

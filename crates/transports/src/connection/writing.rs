@@ -181,7 +181,7 @@ impl Connection {
     /// The system took less than there was: it tells when there is room, unless it may have had some
     /// left.
     fn write_rest(&self) {
-        if self.source().is_some_and(|source| !self.is_drained_by_less(&source)) {
+        if !self.drained_by_less.get() {
             self.write_again();
         }
     }
