@@ -27,6 +27,7 @@ const STEPS: &[Step] = &[
     Step { name: "crates", what: "each crate builds alone", run: crates },
     Step { name: "alone", what: "the locks alone, as packaged, under tokio", run: alone::run },
     Step { name: "portable", what: "the tests again on the portable poller", run: portable },
+    Step { name: "no-pidfd", what: "processes again, each watched by a thread", run: no_pidfd },
     Step {
         name: "conformance",
         what: "the traces are CPython's",
@@ -180,6 +181,13 @@ fn portable(workspace: &Workspace) -> TaskResult {
         .args(["-p", "asyncio-loop", "-p", "asyncio-sockets", "-p", "asyncio-tests"])
         .flags("RUSTFLAGS", "--cfg asyncio_portable_poller")
         .target_dir(workspace.target("portable"))])
+}
+
+fn no_pidfd(workspace: &Workspace) -> TaskResult {
+    done([test_runner(workspace)
+        .args(["-p", "asyncio-subprocess"])
+        .flags("RUSTFLAGS", "--cfg asyncio_no_pidfd")
+        .target_dir(workspace.target("no-pidfd"))])
 }
 
 fn tour(workspace: &Workspace) -> TaskResult {
