@@ -38,8 +38,7 @@ pub(crate) struct Shared {
     pub(crate) resident: Resident<Connection>,
     pub(crate) kind: Kind,
     pub(crate) closing: AtomicBool,
-    /// How often something was written to a connection that is lost.
-    lost_writes: AtomicU32,
+    lost_writes: LostWrites,
     pub(crate) names: Names,
 }
 
@@ -48,23 +47,32 @@ pub const LOG_THRESHOLD_FOR_CONNLOST_WRITES: u32 = 5;
 
 impl Shared {
     pub(crate) fn new(resident: Resident<Connection>, kind: Kind, names: Names) -> Shared {
-        let (closing, lost_writes) = (AtomicBool::new(false), AtomicU32::new(0));
+        let (closing, lost_writes) = (AtomicBool::new(false), LostWrites::default());
         Shared { resident, kind, closing, lost_writes, names }
     }
 
     /// Something was written to a connection that is lost.
     pub(crate) fn count_lost_write(&self) {
-        if self.lost_writes.fetch_add(1, Ordering::Relaxed) + 1 < LOG_THRESHOLD_FOR_CONNLOST_WRITES
-        {
+        self.lost_writes.count(match self.kind {
+            Kind::Socket => "socket.send() raised exception.",
+            _ => "pipe closed by peer or os.write(pipe, data) raised exception.",
+        });
+    }
+}
+
+/// How often something was written to a connection that is lost.
+#[derive(Debug, Default)]
+pub(crate) struct LostWrites(AtomicU32);
+
+impl LostWrites {
+    /// Counts one, with a warning if there were too many.
+    pub(crate) fn count(&self, warning: &str) {
+        if self.0.fetch_add(1, Ordering::Relaxed) + 1 < LOG_THRESHOLD_FOR_CONNLOST_WRITES {
             return;
         }
         // One that comes round would be quiet again.
-        self.lost_writes.store(LOG_THRESHOLD_FOR_CONNLOST_WRITES, Ordering::Relaxed);
-        let message = match self.kind {
-            Kind::Socket => "socket.send() raised exception.",
-            _ => "pipe closed by peer or os.write(pipe, data) raised exception.",
-        };
-        log(Level::Warning, message);
+        self.0.store(LOG_THRESHOLD_FOR_CONNLOST_WRITES, Ordering::Relaxed);
+        log(Level::Warning, warning);
     }
 }
 

@@ -26,10 +26,7 @@ use std::{
     io,
     panic::Location,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -101,13 +98,7 @@ impl Endpoint {
         });
         let resident = scheduler.house(endpoint.clone())?;
         let names = Names { sock: sock.into(), peer: peer.into() };
-        let shared = Shared {
-            resident,
-            closing: AtomicBool::new(false),
-            names,
-            domain,
-            lost_writes: AtomicU32::new(0),
-        };
+        let shared = Shared::new(resident, names, domain);
         Ok(endpoint.handle.get_or_init(|| DatagramTransport(Arc::new(shared))).clone())
     }
 

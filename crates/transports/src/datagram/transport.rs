@@ -4,14 +4,10 @@ use super::{DatagramProtocol, SenderAddress, endpoint::Endpoint, into_calls};
 use crate::{
     extra_info::{ExtraInfo, Informed, Names},
     flow_control::water_marks,
-    transport::LOG_THRESHOLD_FOR_CONNLOST_WRITES,
+    transport::LostWrites,
     trsock::TransportSocket,
 };
-use asyncio_core::{
-    Error, Result,
-    exception::{ExceptionContext, Level, log},
-    resident::Resident,
-};
+use asyncio_core::{Error, Result, exception::ExceptionContext, resident::Resident};
 use asyncio_sockets::{Address, Domain};
 use std::{
     borrow::Cow,
@@ -22,7 +18,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
@@ -41,20 +37,18 @@ pub(super) struct Shared {
     pub(super) closing: AtomicBool,
     pub(super) names: Names,
     pub(super) domain: Domain,
-    /// How often something was sent after the end.
-    pub(super) lost_writes: AtomicU32,
+    lost_writes: LostWrites,
 }
 
 impl Shared {
+    pub(super) fn new(resident: Resident<Endpoint>, names: Names, domain: Domain) -> Shared {
+        let (closing, lost_writes) = (AtomicBool::new(false), LostWrites::default());
+        Shared { resident, closing, names, domain, lost_writes }
+    }
+
     /// Something was sent after the end.
     pub(super) fn count_lost_write(&self) {
-        let before = self.lost_writes.fetch_add(1, Ordering::Relaxed);
-        if before + 1 < LOG_THRESHOLD_FOR_CONNLOST_WRITES {
-            return;
-        }
-        // One that comes round would be quiet again.
-        self.lost_writes.store(LOG_THRESHOLD_FOR_CONNLOST_WRITES, Ordering::Relaxed);
-        log(Level::Warning, "socket.send() raised exception.");
+        self.lost_writes.count("socket.send() raised exception.");
     }
 }
 
