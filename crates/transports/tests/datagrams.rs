@@ -1,7 +1,9 @@
-//! Datagrams with CPython's asyncio on the other side, and no descriptor left behind. Each in a
-//! process of its own.
+//! Datagrams with CPython's asyncio on the other side, and no descriptor left behind.
 
-use asyncio_core::{Error, Result};
+use asyncio_core::{
+    Error, Result,
+    exception::{Level, set_logger},
+};
 use asyncio_future::Future;
 use asyncio_task::{create_task, sleep};
 use asyncio_transports::{DatagramProtocol, DatagramTransport, SOCKNAME, create_datagram_endpoint};
@@ -9,6 +11,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     net::SocketAddr,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -137,6 +140,47 @@ asyncio.run(main())
     assert_eq!(answers.unwrap().trim(), "[5, 9000, 18000]");
 }
 
+/// Whether this process is a test's own. If not, the test is run in one, where it has to succeed: the
+/// log and the descriptors are those of a process.
+fn is_alone(test: &str) -> bool {
+    if std::env::var_os("ASYNCIO_ALONE").is_some() {
+        return true;
+    }
+    let mut again = Command::new(std::env::current_exe().unwrap());
+    let output = again.args(["--exact", test]).env("ASYNCIO_ALONE", "1").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    false
+}
+
+#[test]
+fn what_is_sent_after_the_end_is_worth_a_warning_from_the_fifth_time_on() {
+    static WARNINGS: AtomicUsize = AtomicUsize::new(0);
+    if !is_alone("what_is_sent_after_the_end_is_worth_a_warning_from_the_fifth_time_on") {
+        return;
+    }
+    set_logger(|level, text| {
+        if level == Level::Warning && text == "socket.send() raised exception." {
+            WARNINGS.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let outcome: Result<()> = asyncio_loop::run(async {
+        let creating = create_datagram_endpoint(|| Echo).remote_addr(("127.0.0.1", 9));
+        let (client, _) = creating.await?;
+        client.close();
+        client.sendto(b"1", None);
+        sleep(Duration::ZERO).await?;
+        for _ in 0..3 {
+            client.sendto(b"2, 3, 4", None);
+        }
+        assert_eq!(WARNINGS.load(Ordering::Relaxed), 0);
+        client.sendto(b"5", None);
+        client.sendto(b"6", None);
+        assert_eq!(WARNINGS.load(Ordering::Relaxed), 2);
+        Ok(())
+    });
+    outcome.unwrap();
+}
+
 /// How many descriptors this process has.
 #[cfg(target_os = "linux")]
 fn descriptors() -> usize {
@@ -146,11 +190,7 @@ fn descriptors() -> usize {
 #[cfg(target_os = "linux")]
 #[test]
 fn no_descriptor_is_left_behind() {
-    // Other tests of this file have some, if they run in this process: so this one has its own.
-    if std::env::var_os("ASYNCIO_ALONE").is_none() {
-        let mut again = Command::new(std::env::current_exe().unwrap());
-        again.args(["--exact", "no_descriptor_is_left_behind"]).env("ASYNCIO_ALONE", "1");
-        assert!(again.stdout(Stdio::null()).status().unwrap().success());
+    if !is_alone("no_descriptor_is_left_behind") {
         return;
     }
     let outcome: Result<()> = asyncio_loop::run(async {
