@@ -163,7 +163,7 @@ impl fmt::Display for Question {
         let Hints { family, kind, protocol, flags } = self.hints;
         write!(f, "{}:{}", self.host, self.service)?;
         if let Some(family) = family {
-            write!(f, ", family={}", family_name(family))?;
+            write!(f, ", family={family:?}")?;
         }
         if let Some(kind) = kind {
             write!(f, ", kind={}", i32::from(kind))?;
@@ -175,16 +175,6 @@ impl fmt::Display for Question {
             write!(f, ", flags={flags}")?;
         }
         Ok(())
-    }
-}
-
-/// The name that Python has for a family.
-pub(crate) fn family_name(family: Domain) -> String {
-    match family {
-        Domain::IPV4 => "AF_INET".to_owned(),
-        Domain::IPV6 => "AF_INET6".to_owned(),
-        Domain::UNIX => "AF_UNIX".to_owned(),
-        other => i32::from(other).to_string(),
     }
 }
 

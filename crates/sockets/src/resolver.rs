@@ -4,7 +4,7 @@ use crate::{
     address::Address,
     errors::in_call,
     lookup::Lookup,
-    question::{AddrInfo, Hints, failed, family_name},
+    question::{AddrInfo, Hints, failed},
     target::{Resolved, Service, Target, ToAddress},
 };
 use asyncio_core::{Error, Result, wait_site::WaitSite};
@@ -51,6 +51,17 @@ pub fn getaddrinfo<'a>(host: impl Into<Option<&'a str>>, port: impl Into<Service
 /// The addresses for stream sockets of anything that can be said for an address: itself, if it is
 /// one; else those that [`getaddrinfo`] finds (asyncio's `_ensure_resolved`). Text is a path if the
 /// [`family`](GetAddrInfo::family) is [`Domain::UNIX`].
+///
+/// ```
+/// # let event_loop = asyncio_loop::new_event_loop()?;
+/// # event_loop.run_until_complete(async {
+/// use asyncio_sockets::ensure_resolved;
+/// let found = ensure_resolved("[::1]:80").await?;
+/// assert_eq!((found.len(), found[0].address.to_string()), (1, "[::1]:80".to_owned()));
+/// # asyncio_core::Result::Ok(()) })?;
+/// # event_loop.close()?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
 ///
 /// # Errors
 /// As of [`getaddrinfo`]; `Value` for text that is no address; `Io` for an address that is not of
@@ -127,7 +138,7 @@ fn check_family(address: Address, hints: Hints) -> Result<AddrInfo> {
     let entry = hints.entry(address);
     match hints.family {
         Some(family) if family != entry.family => {
-            let text = format!("{} is not of the family {}", entry.address, family_name(family));
+            let text = format!("{} is not of the family {family:?}", entry.address);
             Err(io::Error::new(io::ErrorKind::InvalidInput, text).into())
         }
         _ => Ok(entry),

@@ -179,6 +179,24 @@ impl<F, P, Kind> fmt::Debug for CreateConnection<F, P, Kind> {
 /// `endpoint` is the path, or a socket that is connected already (asyncio's `sock`). A path that
 /// begins with a null byte is a name in Linux's abstract namespace.
 ///
+/// ```
+/// use asyncio_transports::{Protocol, Transport, create_unix_connection};
+///
+/// struct Discard;
+/// impl Protocol for Discard {
+///     fn data_received(&mut self, _: &Transport, _: bytes::Bytes) {}
+/// }
+///
+/// asyncio_loop::run(async {
+///     let path = std::env::temp_dir().join(format!("asyncio-example-{}", std::process::id()));
+///     let _listener = std::os::unix::net::UnixListener::bind(&path)?;
+///     let (transport, _discard) = create_unix_connection(|| Discard, &path).await?;
+///     transport.close();
+///     Ok(std::fs::remove_file(path)?)
+/// })?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
+///
 /// # Errors
 /// `Io` with the path and what the system says, above all `NotFound` and `ConnectionRefused`; `Value`
 /// for a socket that is no Unix stream socket, which is closed; `Runtime` without a running loop.

@@ -24,6 +24,13 @@ pub(super) struct Options {
     pub(super) all_errors: bool,
 }
 
+impl Options {
+    /// How many addresses of the first family come first; 0 if they are taken as they are found.
+    pub(super) fn first_count(&self) -> usize {
+        self.interleave.unwrap_or(usize::from(self.delay.is_some()))
+    }
+}
+
 /// The connected socket.
 pub(super) async fn connect(
     endpoint: Endpoint,
@@ -34,7 +41,8 @@ pub(super) async fn connect(
         Endpoint::Address(target) => target,
         Endpoint::Socket(socket) => return stream(socket, site),
     };
-    let Options { family, protocol, flags, local, delay, interleave, all_errors } = options;
+    let first_count = options.first_count();
+    let Options { family, protocol, flags, local, delay, all_errors, .. } = options;
     let resolve =
         |target| ensure_resolved(target).family(family).protocol(protocol).flags(flags).at(site);
     let mut found = resolve(target).await?;
@@ -42,7 +50,6 @@ pub(super) async fn connect(
         Some(target) => Some(resolve(target).await?),
         None => None,
     };
-    let first_count = interleave.unwrap_or(usize::from(delay.is_some()));
     if first_count > 0 {
         found = interleaved(found, first_count);
     }

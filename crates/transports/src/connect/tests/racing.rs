@@ -1,7 +1,7 @@
 //! Several addresses at a time: Happy Eyeballs, in virtual time.
 
 use super::*;
-use crate::connect::attempts::{Attempts, interleaved};
+use crate::connect::attempts::{Attempts, Options, interleaved};
 use asyncio_core::{sync::Arc, wait_site::WaitSite};
 use asyncio_loop::get_running_loop;
 use asyncio_sockets::AddrInfo;
@@ -60,7 +60,7 @@ fn the_first_that_answers_at_once_has_no_rivals() {
 }
 
 #[test]
-fn with_a_delay_the_families_take_turns() {
+fn a_name_whose_first_address_is_refused_is_connected_without_delay() {
     let Some((_v4, v6, port)) = both_families() else { return };
     run_step_by_step(async move {
         drop(v6);
@@ -72,6 +72,14 @@ fn with_a_delay_the_families_take_turns() {
         transport.abort();
         Ok(())
     });
+}
+
+#[test]
+fn a_delay_implies_that_families_take_turns_unless_something_else_is_said() {
+    let count =
+        |delay, interleave| Options { delay, interleave, ..Options::default() }.first_count();
+    assert_eq!((count(None, None), count(None, Some(2))), (0, 2));
+    assert_eq!((count(Some(DELAY), None), count(Some(DELAY), Some(0))), (1, 0));
 }
 
 #[test]
