@@ -67,7 +67,7 @@ impl Crowd {
             Resume::Pending | Resume::Woken => Turn::Look,
             Resume::Cancelled { error, .. } => Turn::Cancelled(error),
         };
-        after.spent.extend(moved);
+        after.drop_later(moved);
         self.leave(place, after);
         turn
     }
@@ -75,14 +75,14 @@ impl Crowd {
     /// Takes the leaf out, if it waits.
     pub(crate) fn leave(&mut self, place: &mut Place, after: &mut After) {
         place.wait.disarm();
-        after.spent.extend(self.waiting.remove(&place.number));
+        after.drop_later(self.waiting.remove(&place.number));
     }
 
     /// Wakes all who wait, in order.
     pub(crate) fn wake_all(&mut self, after: &mut After) {
         for (_, waiter) in std::mem::take(&mut self.waiting) {
             waiter.wake(&mut after.wakers);
-            after.spent.push(waiter);
+            after.drop_later([waiter]);
         }
     }
 }

@@ -52,7 +52,8 @@ pub const DEFAULT_LIMIT: usize = 64 * 1024;
 pub struct StreamReader {
     shared: Shared,
     made_at: &'static Location<'static>,
-    /// What waits when the reader is polled through a trait.
+    /// Whether it has been polled through a trait, and what waits there.
+    is_polled: bool,
     wait: Wait,
     /// How far the next line is known to have no end.
     scanned: usize,
@@ -76,7 +77,7 @@ impl StreamReader {
 
     pub(crate) fn of(shared: Shared, made_at: &'static Location<'static>) -> StreamReader {
         let (wait, lent) = (Wait::new(), Bytes::new());
-        StreamReader { shared, made_at, wait, scanned: 0, lent, ended: false }
+        StreamReader { shared, made_at, is_polled: false, wait, scanned: 0, lent, ended: false }
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -203,7 +204,16 @@ impl StreamReader {
 /// Being polled through a trait.
 impl StreamReader {
     /// Makes the reader what it is for one who does not poll it through a trait.
+    #[inline]
     pub(crate) fn end_poll(&mut self) {
+        if self.is_polled {
+            self.end_poll_now();
+        }
+    }
+
+    #[cold]
+    fn end_poll_now(&mut self) {
+        self.is_polled = false;
         self.wait.disarm();
         self.scanned = 0;
         if !self.lent.is_empty() {
@@ -214,6 +224,7 @@ impl StreamReader {
 
     /// Reads up to `n` bytes.
     pub(crate) fn poll_bytes(&mut self, cx: &Context<'_>, n: usize) -> Poll<Result<Bytes>> {
+        self.is_polled = true;
         self.scanned = 0;
         if !self.lent.is_empty() {
             let n = n.min(self.lent.len());
@@ -249,6 +260,7 @@ impl Stream for StreamReader {
         if !self.lent.is_empty() {
             self.end_poll();
         }
+        self.is_polled = true;
         let site = WaitSite::new(&"StreamReader.next", self.made_at);
         let StreamReader { shared, wait, scanned, .. } = &mut *self;
         let line = ready!(poll_read(shared, wait, cx, site, |s| s.try_readline(scanned)));

@@ -51,17 +51,34 @@ pub(crate) struct Writing {
 }
 
 /// What is left to do when the lock is free again: to call foreign wakers, to drop waiters, to speak
-/// to the transport. **Declare it before the guard.**
+/// to the transport. **Declare it before the guard.** Mostly it is no more than one waiter.
 #[derive(Debug, Default)]
 pub(crate) struct After {
     pub(crate) wakers: Wakers,
     pub(crate) reader: Option<Waiter>,
-    pub(crate) spent: Vec<Waiter>,
+    rest: Option<Box<Rest>>,
+}
+
+#[derive(Debug, Default)]
+struct Rest {
+    spent: Vec<Waiter>,
     /// Whether the transport shall read.
     flow: Option<(Transport, bool)>,
 }
 
-impl Drop for After {
+impl After {
+    fn rest(&mut self) -> &mut Rest {
+        self.rest.get_or_insert_default()
+    }
+
+    pub(crate) fn drop_later(&mut self, waiters: impl IntoIterator<Item = Waiter>) {
+        for waiter in waiters {
+            self.rest().spent.push(waiter);
+        }
+    }
+}
+
+impl Drop for Rest {
     fn drop(&mut self) {
         match self.flow.take() {
             Some((transport, true)) => transport.resume_reading(),
@@ -128,7 +145,7 @@ impl State {
     fn set_paused(&mut self, paused: bool, after: &mut After) {
         if let Some(transport) = &self.transport {
             self.paused = paused;
-            after.flow = Some((transport.clone(), !paused));
+            after.rest().flow = Some((transport.clone(), !paused));
         }
     }
 

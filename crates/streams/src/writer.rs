@@ -202,6 +202,9 @@ fn connection_lost() -> Error {
 impl State {
     /// What is to be told to the next one who writes.
     fn check_write(&mut self) -> Result<()> {
+        if self.writing.refused.is_none() && self.exception.is_none() {
+            return Ok(());
+        }
         let error = self.writing.refused.take().or_else(|| self.exception.clone());
         error.map_or(Ok(()), Err)
     }
@@ -255,14 +258,17 @@ enum Stage {
 }
 
 impl Drain<'_> {
-    fn begin(&mut self, cx: &Context<'_>) -> Result<()> {
-        self.writer.shared.lock().check_write()?;
-        self.stage = Stage::Waits;
+    /// Whether it is done without waiting.
+    fn begin(&mut self, cx: &Context<'_>) -> Result<bool> {
+        let mut state = self.writer.shared.lock();
+        state.check_write()?;
         if self.writer.is_closing() {
             self.stage = Stage::Yields;
             self.place.wait.arm_woken(cx, self.site);
+            return Ok(false);
         }
-        Ok(())
+        self.stage = Stage::Waits;
+        Ok(!state.writing.paused && state.writing.lost.is_none())
     }
 }
 
@@ -273,7 +279,9 @@ impl Future for Drain<'_> {
         let this = &mut *self;
         match this.stage {
             Stage::Begins => {
-                this.begin(cx)?;
+                if this.begin(cx)? {
+                    return Poll::Ready(Ok(()));
+                }
                 if this.place.wait.is_armed() {
                     return Poll::Pending;
                 }
