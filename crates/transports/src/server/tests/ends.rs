@@ -27,6 +27,7 @@ fn it_is_over_when_it_is_closed_and_the_last_client_is_gone_in_either_order() {
             }
             waiting.await?;
             assert_eq!(log.events(), "made eof lost");
+            assert!(server.resident.get().is_none(), "nothing is left of it in the loop");
             server.wait_closed().await?;
         }
         Ok(())
@@ -126,13 +127,14 @@ fn what_does_not_serve_yet_serves_forever_until_it_is_cancelled() {
 
 #[test]
 fn closing_cancels_who_serves_forever() {
-    run(async {
+    run_step_by_step(async {
         let server = recording_server(&Log::default()).await?;
         let serving = create_task(server.serve_forever());
         iterations(1).await?;
         server.close();
         server.close();
-        assert!(serving.await.unwrap_err().is_cancelled());
+        iterations(3).await?;
+        assert!(serving.done() && serving.await.unwrap_err().is_cancelled());
         server.wait_closed().await
     });
 }
