@@ -266,7 +266,8 @@ fn another_error_of_a_read_pipe_is_reported() {
 
 #[test]
 fn a_write_pipe_says_when_nobody_reads_any_more() {
-    run(async {
+    // It looks for I/O in every iteration, so that all news of the beginning is known by then.
+    run_step_by_step(async {
         let log = Log::default();
         let (reader, writer) = pipe();
         let transport = write_pipe(Recorder::new(&log), writer).await?;
@@ -281,6 +282,7 @@ fn a_write_pipe_says_when_nobody_reads_any_more() {
         let transport = write_pipe(Recorder::new(&log), writer).await?;
         transport.write(&[0; 1 << 20]);
         assert!(transport.get_write_buffer_size() > 0);
+        iterations(5).await?;
         drop(reader);
         log.lost().await?;
         assert_eq!(log.events(), "made pause lost:BrokenPipe", "with something buffered");
