@@ -45,7 +45,10 @@ fn a_limit_of_zero_is_a_value_error() {
 #[test]
 fn read_gives_what_is_there_and_no_more_than_asked_for() {
     run_virtual(async {
-        let (mut reader, feeder) = fed(10, ["line1", "line2"]);
+        let (mut reader, feeder) = fed(10, []);
+        assert_eq!(reader.read(0).await?, "", "nothing is there, and nothing asked for");
+        feeder.feed_data("line1")?;
+        feeder.feed_data("line2")?;
         assert_eq!(reader.read(0).await?, "");
         assert_eq!(reader.read(7).await?, "line1li");
         assert_eq!(reader.read(30).await?, "ne2");

@@ -192,6 +192,26 @@ fn a_limit_of_zero_is_a_value_error_everywhere() {
 }
 
 #[test]
+fn the_defaults_are_those_of_asyncio() {
+    run(async {
+        assert_eq!(DEFAULT_LIMIT, 65536);
+        let starting = format!("{:?}", start_server(echo, ("127.0.0.1", 0)));
+        assert!(starting.contains("backlog: 100"), "{starting}");
+        let server = start_server(echo, ("127.0.0.1", 0)).await?;
+        let (mut reader, writer) = open_connection(server.local_addr()).await?;
+        assert_eq!(writer.transport().get_write_buffer_limits(), (16384, 65536));
+        writer.write(&[b'.'; 65536]);
+        writer.write(b"\n");
+        assert_eq!(reader.readline().await?.len(), 65537);
+        writer.write(&[b'.'; 65537]);
+        writer.write(b"\n");
+        assert!(matches!(reader.readline().await, Err(Error::Value(_))));
+        drop(writer);
+        over(server).await
+    });
+}
+
+#[test]
 fn the_limit_is_that_of_lines() {
     run(async {
         let client = async |mut reader: StreamReader, writer: StreamWriter| {
