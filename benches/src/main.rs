@@ -10,10 +10,12 @@
 //! that no compiler leaves it out. A new one is a function, and an entry in its file's list.
 
 mod counting;
+mod echo;
 mod locks;
 mod measure;
 mod memory;
 mod peers;
+mod processes;
 mod python;
 mod queues;
 mod table;
@@ -33,6 +35,8 @@ fn all() -> Vec<Workload> {
         locks::workloads(),
         queues::workloads(),
         threads::workloads(),
+        processes::workloads(),
+        echo::workloads(),
         memory::workloads(),
     ]
     .into_iter()
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
         [flag, name, size, contestant] if flag == measure::ALONE => {
             measure::alone(&workloads, name, size, contestant)
         }
+        [flag, number] if flag == echo::SERVE => echo::serve(number),
         names => table::print(&workloads, names),
     };
     match outcome {

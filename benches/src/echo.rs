@@ -1,0 +1,119 @@
+//! TCP echo: the CPU time of the server for one request.
+//!
+//! The server of a contestant is a process of its own, and so is the load: connections that each have
+//! one request under way. The load reads from `/proc` what the server has used, after a first round
+//! and at the end; so no contestant has to measure itself.
+
+mod load;
+mod servers;
+
+use crate::workload::{Contestant, Done, Measure, Workload};
+use std::{
+    io::{self, BufRead, BufReader},
+    net::{SocketAddr, TcpListener},
+    process::{Child, Command, Stdio},
+};
+
+/// The argument with which a process is told to be a contestant's server.
+pub(crate) const SERVE: &str = "--serve";
+
+/// A server: it echoes whatever comes, until its process is killed.
+type Server = fn(TcpListener) -> io::Result<()>;
+
+/// The limit, ours on two levels, and the peers.
+const SERVERS: [Server; 5] =
+    [servers::streams, servers::transports, servers::by_hand, servers::tokio, servers::smol];
+const STREAMS: usize = 0;
+const TRANSPORTS: usize = 1;
+const BY_HAND: usize = 2;
+const TOKIO: usize = 3;
+const SMOL: usize = 4;
+
+pub(crate) fn workloads() -> Vec<Workload> {
+    const SIZES: [usize; 3] = [64, 1024, 16 * 1024];
+    let rows = SIZES.map(|size| {
+        [
+            streams::<1>("echo1", "TCP echo through streams, 1 connection × {n} B"),
+            transports::<1>("echo1t", "TCP echo through transports, 1 connection × {n} B"),
+            streams::<50>("echo50", "TCP echo through streams, 50 × {n} B"),
+            transports::<50>("echo50t", "TCP echo through transports, 50 × {n} B"),
+            streams::<1000>("echo1000", "TCP echo through streams, 1,000 × {n} B"),
+            transports::<1000>("echo1000t", "TCP echo through transports, 1,000 × {n} B"),
+        ]
+        .map(|workload| workload.size(size))
+    });
+    rows.into_iter().flatten().collect()
+}
+
+fn streams<const CONNECTIONS: usize>(name: &'static str, what: &'static str) -> Workload {
+    let contestants: Vec<(_, Contestant)> = vec![
+        ("asyncio", requests::<STREAMS, CONNECTIONS>),
+        ("epoll by hand", requests::<BY_HAND, CONNECTIONS>),
+        ("tokio", requests::<TOKIO, CONNECTIONS>),
+        ("smol", requests::<SMOL, CONNECTIONS>),
+    ];
+    Workload::new(name, what, contestants).measure(Measure::Wall).floor(1.05)
+}
+
+fn transports<const CONNECTIONS: usize>(name: &'static str, what: &'static str) -> Workload {
+    let contestants: Vec<(_, Contestant)> = vec![
+        ("asyncio", requests::<TRANSPORTS, CONNECTIONS>),
+        ("epoll by hand", requests::<BY_HAND, CONNECTIONS>),
+    ];
+    Workload::new(name, what, contestants).measure(Measure::Wall).floor(1.02)
+}
+
+/// Requests of so many bytes to a server that is started for them; what is said is its CPU time.
+fn requests<const SERVER: usize, const CONNECTIONS: usize>(size: usize) -> Done {
+    let outcome = Running::start(SERVER)
+        .and_then(|server| load::run(server.address, CONNECTIONS, size, || server.cpu_time()));
+    outcome.unwrap_or_else(|error| panic!("server {SERVER}: {error}"))
+}
+
+/// Serves as contestant `number`, for ever; the first line of the output is the address.
+pub(crate) fn serve(number: &str) -> io::Result<()> {
+    let server = number.parse::<usize>().ok().and_then(|number| SERVERS.get(number));
+    let server = server.ok_or_else(|| io::Error::other(format!("{SERVE} takes a number")))?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    println!("{}", listener.local_addr()?);
+    server(listener)
+}
+
+/// A server's process, killed when dropped.
+struct Running {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Running {
+    fn start(number: usize) -> io::Result<Running> {
+        let mut process = Command::new(std::env::current_exe()?)
+            .args([SERVE, &number.to_string()])
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        if let Some(output) = process.stdout.take() {
+            BufReader::new(output).read_line(&mut line)?;
+        }
+        let address = line.trim().parse().map_err(io::Error::other)?;
+        Ok(Running { process, address })
+    }
+
+    /// Nanoseconds on a processor so far, of all threads.
+    fn cpu_time(&self) -> io::Result<u64> {
+        let mut sum = 0;
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
+            let text = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+            let first = text.split_whitespace().next().unwrap_or_default();
+            sum += first.parse::<u64>().map_err(io::Error::other)?;
+        }
+        Ok(sum)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
