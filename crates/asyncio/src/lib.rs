@@ -52,7 +52,7 @@
 //! | `await asyncio.start_server(cb, host, 80, backlog=9)` | [`asyncio::start_server(cb, (host, 80)).backlog(9).await?`](start_server) |
 //! | `await asyncio.create_subprocess_exec("ls", "-l", stdout=PIPE)` | [`create_subprocess_exec("ls", ["-l"]).stdout(PIPE).await?`](create_subprocess_exec) |
 //! | `async with server: await server.serve_forever()` | [`server.with(async \|s\| s.serve_forever().await).await`](Server) |
-//! | `await reader.read()` | [`reader.read_all().await?`](StreamReader::read_all) |
+//! | `await reader.read()` | [`reader.read_to_end().await?`](StreamReader::read_to_end) |
 //! | `w.write(b"hi"); await w.drain()` | [`w.write(b"hi"); w.drain().await?`](StreamWriter) |
 //! | `w.get_extra_info("peername")` | [`w.get_extra_info(PEERNAME)`](StreamWriter::get_extra_info) |
 //! | `loop.create_server(Echo, host, 80)` | [`asyncio::create_server(\|\| Echo, (host, 80)).await?`](create_server) |
@@ -326,7 +326,7 @@ pub use asyncio_streams::{
 pub mod streams {
     pub use asyncio_streams::{
         DEFAULT_LIMIT, Drain, IntoSeparators, OpenConnection, OpenUnixConnection, Opening, Read,
-        ReadAll, ReadExactly, ReadLine, ReadUntil, Separators, StartServer, StartUnixServer,
+        ReadExactly, ReadLine, ReadToEnd, ReadUntil, Separators, StartServer, StartUnixServer,
         Starting, WaitClosed,
     };
 }

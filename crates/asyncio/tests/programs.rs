@@ -282,7 +282,7 @@ async fn serve() -> asyncio::Result<()> {
     let (mut reader, writer) = asyncio::open_connection(&address).await?;
     writer.write(b"to and fro");
     writer.write_eof();
-    assert_eq!(reader.read_all().await?, "to and fro");
+    assert_eq!(reader.read_to_end().await?, "to and fro");
     serving.cancel();
     assert!(serving.await.unwrap_err().is_cancelled());
     assert!(asyncio::open_connection(&address).await.is_err());

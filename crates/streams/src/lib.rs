@@ -43,7 +43,7 @@
 //! would stop the writer in time. So write where the loop is.
 //!
 //! # Differences from asyncio
-//! - `read()` without a number is [`read_all`](StreamReader::read_all). Cancelled, it loses nothing.
+//! - `read()` without a number is [`read_to_end`](StreamReader::read_to_end). Cancelled, it loses nothing.
 //! - Reads take `&mut self`, so no second one can begin while one waits, which asyncio meets with a
 //!   `RuntimeError`.
 //! - [`write`](StreamWriter::write) returns nothing: why it was refused is told by the next
@@ -75,7 +75,7 @@ pub use connect::{
 };
 pub use protocol::StreamReaderProtocol;
 pub use reader::{DEFAULT_LIMIT, StreamFeeder, StreamReader};
-pub use reading::{Read, ReadAll, ReadExactly, ReadLine, ReadUntil};
+pub use reading::{Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil};
 pub use separators::{IntoSeparators, Separators};
 pub use server::{StartServer, StartUnixServer, Starting, start_server, start_unix_server};
 pub use writer::{Drain, StreamWriter, WaitClosed};

@@ -111,6 +111,19 @@ impl Protocol for StreamReaderProtocol {
     }
 }
 
+/// The transport has let it go: who still waits, on another thread perhaps, waits no longer.
+impl Drop for StreamReaderProtocol {
+    fn drop(&mut self) {
+        let mut after = After::default();
+        let mut state = self.shared.lock();
+        if state.transport.is_some() && state.writing.lost.is_none() {
+            let text =
+                "the loop of the connection is closed, or its transport has another protocol";
+            state.connection_lost(Some(Error::runtime(text)), &mut after);
+        }
+    }
+}
+
 impl fmt::Debug for StreamReaderProtocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("<StreamReaderProtocol>")

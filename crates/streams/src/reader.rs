@@ -2,7 +2,7 @@
 //! what is read.
 
 use crate::{
-    reading::{Read, ReadAll, ReadExactly, ReadLine, ReadUntil, Reading, poll_read},
+    reading::{Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil, Reading, poll_read},
     separators::IntoSeparators,
     state::{After, Shared, State},
 };
@@ -140,8 +140,8 @@ impl StreamReader {
     /// # Cancellation
     /// Nothing has been read: what has come so far is left to the next one.
     #[track_caller]
-    pub fn read_all(&mut self) -> ReadAll<'_> {
-        ReadAll { reading: Reading::new(self, WaitSite::here(&"StreamReader.read_all")) }
+    pub fn read_to_end(&mut self) -> ReadToEnd<'_> {
+        ReadToEnd { reading: Reading::new(self, WaitSite::here(&"StreamReader.read_to_end")) }
     }
 
     /// Reads `n` bytes, neither fewer nor more (`readexactly`).

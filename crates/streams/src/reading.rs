@@ -111,8 +111,8 @@ macro_rules! reading {
 reading! {
     /// The future of [`StreamReader::read`].
     Read<'a> { n: usize } => |state| state.try_read(*n);
-    /// The future of [`StreamReader::read_all`].
-    ReadAll<'a> {} => |state| state.try_read_all();
+    /// The future of [`StreamReader::read_to_end`].
+    ReadToEnd<'a> {} => |state| state.try_read_to_end();
     /// The future of [`StreamReader::readexactly`].
     ReadExactly<'a> { n: usize } => |state| state.try_readexactly(*n);
     /// The future of [`StreamReader::readline`].

@@ -65,7 +65,7 @@ type Creating = CreatingServer<Factory, StreamReaderProtocol, Plain<()>>;
 /// let (mut reader, writer) = open_connection(server.local_addr()).await?;
 /// writer.write(b"hello");
 /// writer.write_eof();
-/// assert_eq!(reader.read_all().await?, "hello");
+/// assert_eq!(reader.read_to_end().await?, "hello");
 /// server.close();
 /// # Ok(())
 /// # }).unwrap();

@@ -178,7 +178,7 @@ impl State {
         (n == 0 || self.eof || !self.buffer.is_empty()).then(|| Ok(self.buffer.take(n)))
     }
 
-    pub(crate) fn try_read_all(&mut self) -> Option<Result<Bytes>> {
+    pub(crate) fn try_read_to_end(&mut self) -> Option<Result<Bytes>> {
         self.eof.then(|| Ok(self.take_all()))
     }
 

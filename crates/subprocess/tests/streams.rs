@@ -24,7 +24,7 @@ fn what_is_written_is_read_back() {
         stdin.writelines(["da", "ta"]);
         stdin.drain().await?;
         stdin.close();
-        assert_eq!(cat.stdout.as_mut().unwrap().read_all().await?, "some data");
+        assert_eq!(cat.stdout.as_mut().unwrap().read_to_end().await?, "some data");
         assert!(cat.stderr.is_none());
         assert_eq!(cat.wait().await?, 0);
         stdin.wait_closed().await
@@ -202,7 +202,7 @@ fn output_can_be_read_after_the_process_has_ended() {
         assert_eq!(process.wait().await?, 0);
         let stdout = process.stdout.as_mut().unwrap();
         assert_eq!(stdout.readline().await?, "one\n");
-        assert_eq!(stdout.read_all().await?, "two\n");
+        assert_eq!(stdout.read_to_end().await?, "two\n");
         Ok(())
     });
 }

@@ -57,7 +57,7 @@ async fn talk(name: &str, words: [&str; 2], address: Address) -> asyncio::Result
         heard.push(answer);
     }
     writer.write_eof();
-    expect("what came after the end", reader.read_all().await?, "")?;
+    expect("what came after the end", reader.read_to_end().await?, "")?;
     Ok(heard)
 }
 

@@ -45,7 +45,7 @@ fn a_read_that_has_to_wait_lets_a_paused_transport_go_on() {
         peer.write_all(b"0123456789")?;
         until(|| !writer.transport().is_reading()).await?;
         drop(peer);
-        assert_eq!(reader.read_all().await?, "0123456789");
+        assert_eq!(reader.read_to_end().await?, "0123456789");
         Ok(())
     });
 }
@@ -121,7 +121,7 @@ fn the_end_of_the_other_direction_leaves_this_one_open() {
         let (mut reader, writer, mut peer) = tcp_pair().await?;
         peer.write_all(b"question")?;
         peer.shutdown(Shutdown::Write)?;
-        assert_eq!(reader.read_all().await?, "question");
+        assert_eq!(reader.read_to_end().await?, "question");
         writer.write(b"answer");
         writer.close();
         writer.wait_closed().await?;
@@ -181,7 +181,7 @@ fn closing_the_writer_is_the_end_for_the_reader() {
         writer.close();
         writer.wait_closed().await?;
         assert!(reader.at_eof());
-        assert_eq!(reader.read_all().await?, "");
+        assert_eq!(reader.read_to_end().await?, "");
         Ok(())
     });
 }
@@ -214,4 +214,21 @@ fn what_came_in_one_piece_is_handed_out_without_a_copy() {
         assert_eq!((head.as_ptr(), rest.as_ptr()), (place, place.wrapping_add(20_000)));
         Ok(())
     });
+}
+
+#[test]
+fn who_reads_on_another_thread_learns_that_the_loop_was_closed() {
+    let event_loop = EventLoop::builder().build().unwrap();
+    let (mut reader, writer, _peer) = event_loop.run_until_complete(pair()).unwrap();
+    let reading = std::thread::spawn(move || futures_lite::future::block_on(reader.read(1)));
+    while writer.shared().lock().reading.is_none() {
+        std::thread::yield_now();
+    }
+    event_loop.close().unwrap();
+    let closed = "the loop of the connection is closed, or its transport has another protocol";
+    assert_eq!(text(reading.join().unwrap()), closed);
+    assert_eq!(text(futures_lite::future::block_on(writer.drain())), closed);
+    assert_eq!(text(futures_lite::future::block_on(writer.wait_closed())), closed);
+    writer.write(b"in vain");
+    writer.close();
 }

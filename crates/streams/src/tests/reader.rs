@@ -82,11 +82,11 @@ fn read_and_readexactly_know_no_limit() {
 }
 
 #[test]
-fn read_all_waits_for_the_end_and_keeps_what_came_when_it_is_cancelled() {
+fn read_to_end_waits_for_the_end_and_keeps_what_came_when_it_is_cancelled() {
     run_virtual(async {
         let (mut reader, feeder) = fed(3, ["one"]);
         let mut given_up = create_task(async move {
-            assert!(is_cancelled(reader.read_all().await));
+            assert!(is_cancelled(reader.read_to_end().await));
             Ok(reader)
         });
         iterations(1).await?;
@@ -94,8 +94,8 @@ fn read_all_waits_for_the_end_and_keeps_what_came_when_it_is_cancelled() {
         given_up.cancel();
         let mut reader = (&mut given_up).await?;
         feed_slowly(&feeder, ["three"]);
-        assert_eq!(reader.read_all().await?, "onetwothree");
-        assert_eq!(reader.read_all().await?, "");
+        assert_eq!(reader.read_to_end().await?, "onetwothree");
+        assert_eq!(reader.read_to_end().await?, "");
         Ok(())
     });
 }
@@ -141,12 +141,14 @@ fn lines_come_with_their_newline_and_the_last_as_it_is() {
 #[test]
 fn the_limit_does_not_count_the_newline() {
     run_virtual(async {
-        let (mut reader, _) = fed(7, ["1234567\n", "12345678\n", "rest\n"]);
+        let (mut reader, feeder) = fed(7, ["1234567\n", "12345678\n", "rest\n"]);
         assert_eq!(reader.readline().await?, "1234567\n");
         let error = reader.readline().await.unwrap_err();
         assert!(matches!(error, Error::Value(_)));
         assert_eq!(error.to_string(), "Separator is found, but chunk is longer than limit");
         assert_eq!(reader.readline().await?, "rest\n", "only the long line is lost");
+        feed_slowly(&feeder, ["7654321", "\n"]);
+        assert_eq!(reader.readline().await?, "7654321\n", "the newline came later");
         Ok(())
     });
 }
@@ -262,7 +264,7 @@ fn an_exception_comes_before_data_that_is_left_and_the_end_after_it() {
         feeder.set_exception(Error::value("broken"));
         assert_eq!(reader.exception().unwrap().to_string(), "broken");
         assert_eq!(text(reader.read(2).await), "broken");
-        assert_eq!(text(reader.read_all().await), "broken");
+        assert_eq!(text(reader.read_to_end().await), "broken");
         assert_eq!(text(reader.readexactly(0).await), "broken");
         assert_eq!(text(reader.readline().await), "broken");
         assert_eq!(text(reader.readuntil(b"i").await), "broken");
@@ -452,7 +454,7 @@ fn what_the_traits_do_not_consume_is_left_to_the_methods() {
         assert_eq!(reader.next().await.unwrap()?, "cdefgh\n");
         assert!(reader.at_eof());
         let mut rest = Vec::new();
-        assert_eq!(reader.read_to_end(&mut rest).await?, 0);
+        assert_eq!(AsyncReadExt::read_to_end(&mut reader, &mut rest).await?, 0);
         Ok(())
     });
 }
@@ -534,7 +536,7 @@ fn the_reader_and_its_futures_can_be_sent() {
     check(&reader);
     check(&reader.feeder());
     check(&reader.read(1));
-    check(&reader.read_all());
+    check(&reader.read_to_end());
     check(&reader.readexactly(1));
     check(&reader.readline());
     check(&reader.readuntil([";"]));

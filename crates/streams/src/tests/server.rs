@@ -84,7 +84,7 @@ fn the_types_of_a_closure_need_not_be_written() {
         let server = starting.await?;
         let (mut r, w) = open_connection(server.local_addr()).await?;
         w.write(b"hello\n");
-        assert_eq!(r.read_all().await?, "hello\n");
+        assert_eq!(r.read_to_end().await?, "hello\n");
         over(server).await
     });
 }
@@ -99,7 +99,7 @@ where
     let server = start_server(handler, ("127.0.0.1", 0)).await?;
     let (mut reader, writer) = open_connection(server.local_addr()).await?;
     writer.write(b"x");
-    let read = reader.read_all().await?;
+    let read = reader.read_to_end().await?;
     over(server).await?;
     let told = log.borrow().clone();
     Ok((read, told))
@@ -170,7 +170,7 @@ fn a_handler_that_is_cancelled_is_closed_silently() {
         }
         iterations(1).await?;
         assert!(task.borrow().as_ref().unwrap().cancel());
-        assert_eq!(reader.read_all().await?, "");
+        assert_eq!(reader.read_to_end().await?, "");
         over(server).await?;
         assert!(log.borrow().is_empty(), "{log:?}");
         Ok(())
@@ -245,7 +245,7 @@ fn unix_sockets_work_like_tcp() {
         writer.write(b"hello");
         assert_eq!(reader.readexactly(5).await?, "hello");
         writer.write_eof();
-        assert_eq!(reader.read_all().await?, "");
+        assert_eq!(reader.read_to_end().await?, "");
         over(server).await?;
         assert!(!path.exists());
         Ok(())
@@ -325,7 +325,7 @@ fn a_plain_function_may_serve_too() {
         };
         let server = create_server(factory, ("127.0.0.1", 0)).await?;
         let (mut reader, _writer) = open_connection(server.local_addr()).await?;
-        assert_eq!(reader.read_all().await?, "too late\n");
+        assert_eq!(reader.read_to_end().await?, "too late\n");
         over(server).await
     });
 }

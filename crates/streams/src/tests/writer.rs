@@ -136,6 +136,30 @@ fn a_cancelled_drain_drops_nothing_and_holds_nobody_up() {
 }
 
 #[test]
+fn a_drain_that_was_woken_ends_well_whatever_follows() {
+    run(async {
+        let (_reader, writer, _peer) = pair().await?;
+        fill(&writer);
+        let writer = Rc::new(writer);
+        let drain = || {
+            let writer = writer.clone();
+            create_task(async move { writer.drain().await })
+        };
+        let (one, other) = (drain(), drain());
+        iterations(1).await?;
+        let shared = writer.shared();
+        shared.lock().resume_writing(&mut crate::state::After::default());
+        shared.lock().pause_writing();
+        one.await?;
+        let broken = Some(Error::value("broken"));
+        shared.lock().connection_lost(broken, &mut crate::state::After::default());
+        other.await?;
+        assert_eq!(text(writer.drain().await), "broken");
+        Ok(())
+    });
+}
+
+#[test]
 fn a_peer_that_never_reads_costs_no_more_than_the_water_marks() {
     run(async {
         let (_reader, writer, peer) = pair().await?;
