@@ -4,7 +4,10 @@ use super::*;
 use asyncio_core::{AsyncContextManager, wait_site::WaitSite};
 use asyncio_task::{Task, create_task, current_task, timeout};
 use bytes::Bytes;
-use futures_lite::{AsyncBufReadExt, AsyncReadExt, StreamExt};
+use futures_lite::{
+    AsyncBufReadExt, AsyncReadExt, StreamExt,
+    future::{block_on, poll_once},
+};
 
 const DATA: &str = "line1\nline2\nline3\n";
 
@@ -526,6 +529,28 @@ fn another_thread_may_feed_and_another_executor_read() {
             Ok::<_, Error>(lines)
         });
         assert_eq!(lines.unwrap(), 1000);
+    });
+}
+
+#[test]
+fn a_read_that_was_woken_may_be_finished_on_another_thread() {
+    run(async {
+        let (mut reader, feeder) = fed(100, []);
+        let mut read = Box::pin(reader.read(9));
+        assert!(poll_once(&mut read).await.is_none());
+        feeder.feed_data("far away")?;
+        let data = std::thread::scope(|scope| scope.spawn(|| block_on(read)).join().unwrap());
+        assert_eq!(data?, "far away");
+        // And one that was not.
+        let mut read = Box::pin(reader.read(9));
+        assert!(poll_once(&mut read).await.is_none());
+        let data = std::thread::scope(|scope| {
+            let reading = scope.spawn(|| block_on(read));
+            feeder.feed_data("farther").unwrap();
+            reading.join().unwrap()
+        });
+        assert_eq!(data?, "farther");
+        Ok(())
     });
 }
 

@@ -404,6 +404,22 @@ fn another_thread_may_write_and_another_executor_drain() {
 }
 
 #[test]
+fn a_drain_that_was_woken_may_be_finished_on_another_thread() {
+    run(async {
+        let (_reader, writer, _peer) = pair().await?;
+        fill(&writer);
+        let mut drain = Box::pin(writer.drain());
+        assert!(poll_once(&mut drain).await.is_none());
+        let shared = writer.shared();
+        shared.lock().resume_writing(&mut crate::state::After::default());
+        shared.lock().pause_writing();
+        std::thread::scope(|scope| {
+            scope.spawn(|| futures_lite::future::block_on(drain)).join().unwrap()
+        })
+    });
+}
+
+#[test]
 fn the_writer_and_its_futures_can_be_sent() {
     fn check<T: Send>(_: &T) {}
     fn check_sync<T: Send + Sync>(_: &T) {}
