@@ -52,8 +52,8 @@ pub const DEFAULT_LIMIT: usize = 64 * 1024;
 pub struct StreamReader {
     shared: Shared,
     made_at: &'static Location<'static>,
-    /// Whether it has been polled through a trait, and what waits there.
-    is_polled: bool,
+    /// How it is polled through a trait, and what waits there.
+    polled: Polled,
     wait: Wait,
     /// How far the next line is known to have no end.
     scanned: usize,
@@ -61,6 +61,14 @@ pub struct StreamReader {
     lent: Bytes,
     /// Whether the stream of lines has told what ended the connection.
     ended: bool,
+}
+
+/// What a reader is polled for through a trait, until it is polled for something else.
+#[derive(Clone, Copy, PartialEq)]
+enum Polled {
+    Never,
+    Lines,
+    Bytes,
 }
 
 /// Making one.
@@ -77,7 +85,15 @@ impl StreamReader {
 
     pub(crate) fn of(shared: Shared, made_at: &'static Location<'static>) -> StreamReader {
         let (wait, lent) = (Wait::new(), Bytes::new());
-        StreamReader { shared, made_at, is_polled: false, wait, scanned: 0, lent, ended: false }
+        StreamReader {
+            shared,
+            made_at,
+            polled: Polled::Never,
+            wait,
+            scanned: 0,
+            lent,
+            ended: false,
+        }
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -206,14 +222,15 @@ impl StreamReader {
     /// Makes the reader what it is for one who does not poll it through a trait.
     #[inline]
     pub(crate) fn end_poll(&mut self) {
-        if self.is_polled {
-            self.end_poll_now();
+        if self.polled != Polled::Never {
+            self.poll_for(Polled::Never);
         }
     }
 
+    /// Forgets what it was polled for before: that may be there now, or not be enough.
     #[cold]
-    fn end_poll_now(&mut self) {
-        self.is_polled = false;
+    fn poll_for(&mut self, what: Polled) {
+        self.polled = what;
         self.wait.disarm();
         self.scanned = 0;
         if !self.lent.is_empty() {
@@ -224,9 +241,10 @@ impl StreamReader {
 
     /// Reads up to `n` bytes.
     pub(crate) fn poll_bytes(&mut self, cx: &Context<'_>, n: usize) -> Poll<Result<Bytes>> {
-        self.is_polled = true;
-        self.scanned = 0;
-        if !self.lent.is_empty() {
+        if self.polled != Polled::Bytes {
+            self.poll_for(Polled::Bytes);
+        }
+        if n == 0 || !self.lent.is_empty() {
             let n = n.min(self.lent.len());
             return Poll::Ready(Ok(self.lent.split_to(n)));
         }
@@ -257,10 +275,9 @@ impl Stream for StreamReader {
         if self.ended {
             return Poll::Ready(None);
         }
-        if !self.lent.is_empty() {
-            self.end_poll();
+        if self.polled != Polled::Lines {
+            self.poll_for(Polled::Lines);
         }
-        self.is_polled = true;
         let site = WaitSite::new(&"StreamReader.next", self.made_at);
         let StreamReader { shared, wait, scanned, .. } = &mut *self;
         let line = ready!(poll_read(shared, wait, cx, site, |s| s.try_readline(scanned)));

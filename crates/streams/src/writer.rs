@@ -41,8 +41,9 @@ pub struct StreamWriter {
     transport: Transport,
     shared: Shared,
     made_at: &'static Location<'static>,
-    /// What waits when the writer is polled through a trait.
+    /// What waits when the writer is polled through a trait, and whether it was ended there.
     place: Place,
+    ended: bool,
 }
 
 impl StreamWriter {
@@ -57,7 +58,7 @@ impl StreamWriter {
         shared: Shared,
         made_at: &'static Location<'static>,
     ) -> StreamWriter {
-        StreamWriter { transport, shared, made_at, place: Place::default() }
+        StreamWriter { transport, shared, made_at, place: Place::default(), ended: false }
     }
 
     #[cfg(test)]
@@ -384,13 +385,17 @@ impl StreamWriter {
 
     /// Ends the sending direction, and waits until everything has been sent.
     pub(crate) fn poll_end(&mut self, cx: &Context<'_>) -> Poll<Result<()>> {
+        if !self.ended {
+            self.ended = true;
+            leave(&self.shared, &mut self.place, |_| ());
+            self.write_eof();
+            // Nothing more will be written, so to be at the low mark can mean to have sent it all.
+            self.transport.set_write_buffer_limits(Some(0), Some(0))?;
+        }
         if !self.place.wait.is_armed() {
             if let Some(lost) = &self.shared.lock().writing.lost {
                 return Poll::Ready(lost.clone());
             }
-            self.write_eof();
-            // Nothing more will be written, so to be at the low mark can mean to have sent it all.
-            self.transport.set_write_buffer_limits(Some(0), Some(0))?;
         }
         self.poll_drained(cx, &"StreamWriter.poll_close")
     }

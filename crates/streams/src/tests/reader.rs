@@ -451,6 +451,7 @@ fn what_the_traits_do_not_consume_is_left_to_the_methods() {
         assert_eq!(two, *b"b");
         feeder.feed_data("gh\n")?;
         feeder.feed_eof();
+        assert_eq!(reader.fill_buf().await?, b"\ncdef", "what is lent stays lent");
         assert!(!reader.at_eof());
         assert_eq!(reader.readline().await?, "\n");
         assert_eq!(reader.fill_buf().await?, b"cdefgh\n");
@@ -505,6 +506,71 @@ fn a_method_takes_the_place_of_a_poll_that_was_given_up() {
         sleep(Duration::from_secs(2)).await?;
         feeder.feed_data("after")?;
         assert_eq!(task.await?, "after");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_poll_that_was_given_up_is_not_cancelled_later() {
+    run_virtual(async {
+        let (mut reader, feeder) = fed(100, []);
+        let task = create_task(async move {
+            assert!(poll_once(reader.next()).await.is_none());
+            assert!(is_cancelled(reader.read(9).await));
+            reader.next().await.unwrap()
+        });
+        iterations(1).await?;
+        task.cancel();
+        iterations(1).await?;
+        feeder.feed_data("line\n")?;
+        assert_eq!(task.await?, "line\n");
+        Ok(())
+    });
+}
+
+#[test]
+fn bytes_that_are_lent_are_not_at_the_end() {
+    run_virtual(async {
+        let (mut reader, feeder) = fed(100, ["ab"]);
+        feeder.feed_eof();
+        assert_eq!(reader.fill_buf().await?, b"ab");
+        assert!(!reader.at_eof());
+        AsyncBufReadExt::consume(&mut reader, 2);
+        assert!(reader.at_eof());
+        Ok(())
+    });
+}
+
+#[test]
+fn no_bytes_are_read_at_once_even_while_another_poll_waits() {
+    run_virtual(async {
+        let (mut reader, _feeder) = fed(100, []);
+        assert!(poll_once(reader.fill_buf()).await.is_none());
+        assert_eq!(poll_once(AsyncReadExt::read(&mut reader, &mut [])).await.unwrap()?, 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_line_is_searched_from_its_own_beginning() {
+    run_virtual(async {
+        let (mut reader, feeder) = fed(100, ["abcdef"]);
+        assert!(poll_once(reader.next()).await.is_none());
+        feeder.feed_data("\nx\nabcdef")?;
+        assert_eq!(poll_once(reader.next()).await.unwrap().unwrap()?, "abcdef\n");
+        assert_eq!(poll_once(reader.next()).await.unwrap().unwrap()?, "x\n");
+        // What is taken from its beginning in another way counts no more.
+        assert!(poll_once(reader.next()).await.is_none());
+        let mut three = [0; 3];
+        reader.read_exact(&mut three).await?;
+        feeder.feed_data("\n")?;
+        assert_eq!(poll_once(reader.next()).await.unwrap().unwrap()?, "def\n");
+        assert!(poll_once(reader.next()).await.is_none());
+        feeder.feed_data("abcdef")?;
+        assert!(poll_once(reader.next()).await.is_none());
+        assert_eq!(reader.read(3).await?, "abc");
+        feeder.feed_data("\n")?;
+        assert_eq!(poll_once(reader.next()).await.unwrap().unwrap()?, "def\n");
         Ok(())
     });
 }

@@ -52,6 +52,24 @@ fn a_write_waits_above_the_high_water_mark() {
 }
 
 #[test]
+fn a_write_that_was_given_up_does_not_keep_the_writer_from_ending() {
+    run(async {
+        let (_reader, mut writer, peer) = pair().await?;
+        let mut written = 0;
+        while let Some(outcome) = poll_once(AsyncWriteExt::write(&mut writer, &[7; 100_000])).await
+        {
+            written += outcome?;
+        }
+        assert!(poll_once(AsyncWriteExt::close(&mut writer)).await.is_none());
+        let reading = read_rest(peer);
+        AsyncWriteExt::close(&mut writer).await?;
+        assert_eq!(writer.transport().get_write_buffer_size(), 0);
+        assert_eq!(join(reading).await?.len(), written, "the other side has seen the end");
+        Ok(())
+    });
+}
+
+#[test]
 fn a_write_after_the_end_is_an_error() {
     run(async {
         let (_reader, mut writer, _peer) = pair().await?;
