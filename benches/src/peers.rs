@@ -82,6 +82,7 @@ impl Peer for Asyncio {
         asyncio::run(async { Ok(main.await) }).expect("the work does not fail")
     }
 
+    #[inline]
     fn spawn<T: 'static>(work: impl Future<Output = T> + 'static) -> asyncio::Task<T> {
         asyncio::create_task(async { Ok(work.await) })
     }
@@ -179,6 +180,7 @@ impl Peer for Tokio {
         runtime.block_on(main)
     }
 
+    #[inline]
     fn spawn<T: 'static>(work: impl Future<Output = T> + 'static) -> Self::Task<T> {
         tokio::task::spawn_local(work)
     }
@@ -272,6 +274,7 @@ impl Peer for Smol {
         outcome
     }
 
+    #[inline]
     fn spawn<T: 'static>(work: impl Future<Output = T> + 'static) -> smol::Task<T> {
         EXECUTOR.with_borrow(|executor| executor.as_ref().expect("it runs").spawn(work))
     }
@@ -370,6 +373,7 @@ impl Peer for Monoio {
         builder.enable_timer().build().expect("it starts").block_on(main)
     }
 
+    #[inline]
     fn spawn<T: 'static>(work: impl Future<Output = T> + 'static) -> Self::Task<T> {
         monoio::spawn(work)
     }

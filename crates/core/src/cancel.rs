@@ -181,6 +181,16 @@ impl TaskCell {
         sync::change("wake_overwrites_cancel", &self.first, waiting, woken)
     }
 
+    /// Wakes wait `number`, and the task with it, if it is waiting.
+    #[inline]
+    pub(crate) fn wake_first_wait(&self, number: u32) -> bool {
+        let woken = self.wake_first(number);
+        if woken {
+            self.wake();
+        }
+        woken
+    }
+
     /// The state of wait `number`, which is over if it is woken; `None` if this step throws, or the
     /// wait is not the first. For the task that runs now.
     #[inline]

@@ -10,7 +10,7 @@ use crate::{
     home::{LoopRef, thread_id},
     listeners::{Listener, Listeners, Parked},
     slots::Key,
-    sync::{AtomicBool, AtomicU64, Ordering},
+    sync::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     wait::{OtherWait, Target, Waiter, Wakers, with_current},
     wait_site::WaitSite,
 };
@@ -41,13 +41,15 @@ pub struct TaskVTable {
 
 /// What every task has. The first field of the task's allocation.
 pub struct TaskCell {
-    /// References, handles and the done bit: see [`crate::task_ref`].
+    /// References and handles: see [`crate::task_ref`].
     pub(crate) count: AtomicU64,
     /// The number and state of the first wait that is armed.
     pub(crate) first: AtomicU64,
     pub(crate) thread: u64,
     pub(crate) home: LoopRef,
     pub(crate) vtable: &'static TaskVTable,
+    /// Whether the task has ended: see there too.
+    pub(crate) done: AtomicU8,
     /// Whether a wake-up from another thread is on its way.
     pub(crate) mailed: AtomicBool,
     /// Whether a failure is still to be reported as never retrieved.
@@ -173,6 +175,7 @@ impl TaskCell {
             thread: thread_id(),
             home,
             vtable,
+            done: AtomicU8::new(crate::task_ref::PENDING),
             mailed: AtomicBool::new(false),
             unretrieved: AtomicBool::new(false),
             affine: Affine {
@@ -191,7 +194,9 @@ impl TaskCell {
                 passing_on: Cell::new(PassingOn::No),
                 requests: Cell::new(0),
                 context: Cell::new(context),
-                listeners: RefCell::new(Listeners::new()),
+                // Copied from a constant: made here, its words would be stored one by one, and loaded
+                // again in pairs, which stalls.
+                listeners: const { RefCell::new(Listeners::new()) },
                 cold: Cell::new(None),
                 target: Cell::new(None),
                 sequence,

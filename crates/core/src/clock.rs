@@ -1,6 +1,6 @@
 //! What time it is for a loop: the machine's monotonic clock, or a virtual one.
 
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Entry, Scheduler};
 use std::{cell::Cell, sync::OnceLock, time::Duration, time::Instant};
 
 /// How far a coarse clock may be behind: see
@@ -102,6 +102,28 @@ impl Scheduler {
     /// When the earliest timer is due, in loop time.
     pub fn next_deadline(&self) -> Option<Duration> {
         self.callbacks.borrow().next_deadline().map(Duration::from_nanos)
+    }
+
+    /// Appends every due timer to the ready queue, by deadline and then by creation.
+    ///
+    /// `coarse` reads a cheap clock, if there is one: it goes with the loop's from any start, in
+    /// nanoseconds, is never ahead of it and at most [`LAG_MAX`] behind. The
+    /// exact one is then asked only when a timer may be due.
+    #[inline]
+    pub fn move_due_timers(&self, coarse: impl FnOnce() -> Option<u64>) {
+        let deadline = self.callbacks.borrow().next_deadline();
+        let Some(deadline) = deadline else { return };
+        let coarse = coarse();
+        if !self.clock.borrow().is_early(deadline, coarse) {
+            self.move_timers_due_by(self.clock.borrow().look(coarse));
+        }
+    }
+
+    fn move_timers_due_by(&self, now: u64) {
+        let mut callbacks = self.callbacks.borrow_mut();
+        while let Some(key) = callbacks.pop_due(now) {
+            self.ready.borrow_mut().push_back(Entry::Callback(key));
+        }
     }
 
     /// How long the loop may wait for I/O: not at all if something is ready or it is to stop, else

@@ -77,6 +77,7 @@
 //! Exceptions are one type, [`Error`]. A loop owns its tasks. An error has a context only where one
 //! is given to it ([`Error::with_context`]), for Rust knows no error that is being handled.
 
+pub mod awaiting;
 pub mod cancel;
 pub mod cell;
 pub mod clock;

@@ -6,6 +6,7 @@
 
 use crate::{
     CancelledError, Error, Result,
+    awaiting::Waits,
     cell::TaskCell,
     clock::{Clock, nanos},
     context::{Values, swap_values},
@@ -18,7 +19,7 @@ use crate::{
     source::Sources,
     task_ref::{TaskKey, TaskRef},
     timers::{Action, Callback, Callbacks},
-    wait::{Waiter, Wakers},
+    wait::{Wait, Waiter, Wakers},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -60,7 +61,7 @@ pub struct Scheduler {
     home: Cell<Option<LoopRef>>,
     state: Cell<State>,
     pub(crate) stopping: Cell<bool>,
-    ready: RefCell<VecDeque<Entry>>,
+    pub(crate) ready: RefCell<VecDeque<Entry>>,
     pub(crate) callbacks: RefCell<Callbacks>,
     pub(crate) clock: RefCell<Clock>,
     tasks: RefCell<Slots<TaskRef>>,
@@ -68,6 +69,7 @@ pub struct Scheduler {
     sequence: Cell<u64>,
     current: Cell<Option<NonNull<TaskCell>>>,
     pub(crate) sources: RefCell<Sources>,
+    pub(crate) waits: RefCell<Waits>,
     pub(crate) residents: RefCell<Residents>,
     /// Jobs, children and promises that will come back from outside of the loop.
     pub(crate) outstanding: Cell<usize>,
@@ -108,6 +110,7 @@ impl Scheduler {
             sequence: Cell::new(1),
             current: Cell::new(None),
             sources: RefCell::new(Sources::new()),
+            waits: RefCell::new(Waits::new()),
             residents: RefCell::new(Residents::new()),
             outstanding: Cell::new(0),
             exception_handler: RefCell::new(None),
@@ -170,7 +173,7 @@ impl Scheduler {
         let callbacks = self.callbacks.borrow_mut().drain();
         let residents = self.residents.borrow_mut().drain();
         let sources = self.sources.replace(Sources::new());
-        let dropped = (callbacks, residents, sources);
+        let dropped = (callbacks, residents, sources, self.take_waits());
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(dropped))) {
             let report = ExceptionContext::new("Exception in the drop of a callback");
             report.with_exception(Error::from_panic(panic)).report(Some(home));
@@ -296,17 +299,23 @@ impl Scheduler {
         })
     }
 
-    /// A timer that wakes a sleeper: no allocation.
-    pub fn wake_at(
+    /// A timer that ends a wait after `delay`: no allocation. `None` if the loop is closed, or the
+    /// wait is not armed.
+    pub fn wake_after(
         &self,
-        when: Duration,
-        waiter: Waiter,
+        delay: Duration,
+        wait: &Wait,
         location: &'static Location<'static>,
-    ) -> Result<Parked> {
-        let home = self.check_open()?;
-        let (action, context) = (Action::Wake(waiter), Values::default());
-        let key = self.callbacks.borrow_mut().park_until(nanos(when), action, context, location);
-        Ok(Parked { place: home.place(), key })
+    ) -> Option<Parked> {
+        let place = self.check_open().ok()?.place();
+        let action = match wait.first_in(place) {
+            Some((task, number)) => Action::Resume { task, number },
+            None => Action::Wake(wait.waiter()?),
+        };
+        let when = self.clock.borrow().now().saturating_add(nanos(delay));
+        let mut callbacks = self.callbacks.borrow_mut();
+        let key = callbacks.park_until(when, action, Values::default(), location);
+        Some(Parked { place, key })
     }
 
     /// A deadline of `task`: at `when` the task is cancelled, and [`is_expired`] says so until the
@@ -341,8 +350,8 @@ impl Scheduler {
     /// woken at once.
     pub(crate) fn replace_waiter(&self, timer: Key, waiter: Waiter) {
         let mut callbacks = self.callbacks.borrow_mut();
-        let previous = match callbacks.waiter_mut(timer) {
-            Some(place) => Ok(std::mem::replace(place, waiter)),
+        let previous = match callbacks.wake_mut(timer) {
+            Some(place) => Ok(std::mem::replace(place, Action::Wake(waiter))),
             None => Err(waiter),
         };
         // When the table is free again: a foreign waker may lead anywhere.
@@ -397,28 +406,6 @@ impl Scheduler {
         !self.ready.borrow().is_empty()
     }
 
-    /// Appends every due timer to the ready queue, by deadline and then by creation.
-    ///
-    /// `coarse` reads a cheap clock, if there is one: it goes with the loop's from any start, in
-    /// nanoseconds, is never ahead of it and at most [`LAG_MAX`](crate::clock::LAG_MAX) behind. The
-    /// exact one is then asked only when a timer may be due.
-    #[inline]
-    pub fn move_due_timers(&self, coarse: impl FnOnce() -> Option<u64>) {
-        let deadline = self.callbacks.borrow().next_deadline();
-        let Some(deadline) = deadline else { return };
-        let coarse = coarse();
-        if !self.clock.borrow().is_early(deadline, coarse) {
-            self.move_timers_due_by(self.clock.borrow().look(coarse));
-        }
-    }
-
-    fn move_timers_due_by(&self, now: u64) {
-        let mut callbacks = self.callbacks.borrow_mut();
-        while let Some(key) = callbacks.pop_due(now) {
-            self.ready.borrow_mut().push_back(Entry::Callback(key));
-        }
-    }
-
     /// Runs what is ready now, and nothing that becomes ready meanwhile. Tells how much that was.
     /// Nothing of a loop that is being closed runs.
     pub fn run_ready(&self) -> usize {
@@ -462,6 +449,12 @@ impl Scheduler {
             Action::Expire(_) | Action::Expired => return None,
             Action::Wake(waiter) => {
                 waiter.wake(&mut Wakers::new());
+                return Some(location);
+            }
+            Action::Resume { task, number } => {
+                if let Some(task) = self.tasks.borrow().get(task) {
+                    task.wake_first_wait(number);
+                }
                 return Some(location);
             }
             Action::Call(call) => call,

@@ -70,7 +70,7 @@ impl<'a> Step<'a> {
 
     /// The coroutine suspended: what is still undelivered goes to the wait it is suspended in.
     #[inline(always)]
-    pub fn suspend(self) {
+    pub fn suspend(&self) {
         let affine = &self.cell.affine;
         if affine.throw.replace(0) != 0 && !affine.thrown.get() {
             affine.must_cancel.set(true);

@@ -1,9 +1,9 @@
 //! [`TaskRef`]: a counted reference to a task's cell; its waker, and its way into the ready queue.
 //!
 //! One word counts what keeps a task's allocation: *references* (the registry's, one for each waiter,
-//! and one for each handle), among them *handles*, which alone can ask for the result; and whether
-//! the task is *done*. The result belongs to whoever is last: the task at its end, if no handle is
-//! left; else the last handle. A waker is a reference.
+//! and one for each handle), among them *handles*, which alone can ask for the result. Another says
+//! whether the task is *done*. The result belongs to whoever is last: the task at its end, if no
+//! handle is left; else the last handle, and the registry's reference with it. A waker is a reference.
 //!
 //! # Why not async-task
 //! Its state is one atomic, changed by read-modify-write at each wake-up and twice at each step, so
@@ -28,12 +28,18 @@ use std::{
 
 const REFERENCE: u64 = 1;
 const HANDLE: u64 = 1 << 32;
-const DONE: u64 = 1 << 63;
 const REFERENCES: u64 = HANDLE - 1;
-const HANDLES: u64 = DONE - HANDLE;
+const HANDLES: u64 = !REFERENCES;
+
+/// The task has not ended.
+pub(crate) const PENDING: u8 = 0;
+/// It has, and the registry has given its reference up.
+const DONE: u8 = 1;
+/// It has, and the last handle gives the registry's reference up.
+const LEFT: u8 = 2;
 
 /// Where a count must never come: beyond it, references that were leaked on purpose would run into
-/// the handles, and those into the done bit.
+/// the handles.
 const TOO_MANY: u64 = 1 << 30;
 
 /// A thousand million references cannot exist; somebody forgets them in a loop.
@@ -84,11 +90,21 @@ impl TaskRef {
     /// or would have been. The coroutine is gone, and nobody changes the result any more but the last
     /// handle.
     pub unsafe fn finish(self) {
-        let this = ManuallyDrop::new(self);
-        let before = this.count.fetch_add(DONE - REFERENCE, Ordering::AcqRel);
-        if before & REFERENCES == REFERENCE {
-            // SAFETY: that was the last reference.
-            unsafe { TaskCell::free(this.0) }
+        self.done.store(DONE, Ordering::Release);
+    }
+
+    /// [`finish`](TaskRef::finish), at the end of a step: the reference is left to the last handle,
+    /// if there is one. That costs no read-modify-write, which would wait for all that the step wrote.
+    ///
+    /// # Safety
+    /// As there. The loop is open, so that no handle is given up on another thread.
+    #[inline(always)]
+    pub unsafe fn finish_step(self) {
+        if self.has_handles() {
+            ManuallyDrop::new(self).done.store(LEFT, Ordering::Release);
+        } else {
+            // SAFETY: as the caller promised.
+            unsafe { self.finish() }
         }
     }
 
@@ -164,7 +180,7 @@ impl TaskKey {
 impl TaskCell {
     /// Whether the task has ended. True on any thread once it is.
     pub fn is_done(&self) -> bool {
-        self.count.load(Ordering::Acquire) & DONE != 0
+        self.done.load(Ordering::Acquire) != PENDING
     }
 
     /// Whether a handle is left that may ask for the result. On the task's own thread, while its loop
@@ -184,7 +200,7 @@ impl TaskCell {
     pub fn add_first_handle(&self) -> bool {
         let before = self.count.fetch_add(HANDLE + REFERENCE, Ordering::Acquire);
         check_count(before);
-        let is_gone = before & DONE != 0 && before & HANDLES == 0;
+        let is_gone = before & HANDLES == 0 && self.is_done();
         if is_gone {
             // Never the last reference: the caller has one.
             self.count.fetch_sub(HANDLE + REFERENCE, Ordering::Release);
@@ -226,27 +242,35 @@ impl TaskCell {
 unsafe fn release_handle_here(cell: NonNull<TaskCell>, last: unsafe fn(NonNull<TaskCell>)) {
     // SAFETY: the handle keeps the cell alive.
     let this = unsafe { cell.as_ref() };
-    const SOLE: u64 = DONE + HANDLE + REFERENCE;
-    if this.count.load(Ordering::Acquire) == SOLE {
+    // What the last handle gives up of a task that is done.
+    let sole = |done| HANDLE + if done == LEFT { 2 * REFERENCE } else { REFERENCE };
+    let done = this.done.load(Ordering::Acquire);
+    if done != PENDING && this.count.load(Ordering::Acquire) == sole(done) {
         // SAFETY: this is the last handle of a task that is done.
         unsafe { last(cell) }
         // A report may have taken a reference; if not, nobody can come, and nothing needs counting.
-        if this.count.load(Ordering::Acquire) == SOLE {
+        if this.count.load(Ordering::Acquire) == sole(done) {
             // SAFETY: this is the last reference.
             unsafe { TaskCell::free(cell) }
         } else {
-            // SAFETY: both are this handle's, and given up together.
-            unsafe { release(cell, HANDLE + REFERENCE) }
+            // SAFETY: all are this handle's, and given up together.
+            unsafe { release(cell, sole(done)) }
         }
         return;
     }
     let before = this.count.fetch_sub(HANDLE, Ordering::AcqRel);
-    if before & HANDLES == HANDLE && before & DONE != 0 {
+    // While the loop closes the task may end on its own thread, and the handle be given up on another.
+    let done = this.done.load(Ordering::Acquire);
+    if before & HANDLES == HANDLE && done != PENDING {
         // SAFETY: this was the last handle of a task that is done.
-        unsafe { last(cell) }
+        unsafe {
+            last(cell);
+            release(cell, sole(done) - HANDLE);
+        }
+    } else {
+        // SAFETY: the handle's own reference is given up last.
+        unsafe { release(cell, REFERENCE) }
     }
-    // SAFETY: the handle's own reference is given up last.
-    unsafe { release(cell, REFERENCE) }
 }
 
 /// Waking and running.

@@ -17,6 +17,8 @@ pub(crate) enum Action {
     Call(Box<dyn FnOnce() -> crate::Result<()>>),
     /// The end of a sleep: the sleeper resumes one iteration later.
     Wake(Waiter),
+    /// The same for the first wait of a task of this loop, which is named and not kept.
+    Resume { task: Key, number: u32 },
     /// A deadline: it cancels the task of this key.
     Expire(Key),
     /// A deadline that has passed. It stays in the table until its scope takes it out.
@@ -96,10 +98,10 @@ impl Callbacks {
         self.slots.get(key).is_some()
     }
 
-    /// The sleeper that the timer wakes.
-    pub(crate) fn waiter_mut(&mut self, key: Key) -> Option<&mut Waiter> {
+    /// What wakes the sleeper of a timer.
+    pub(crate) fn wake_mut(&mut self, key: Key) -> Option<&mut Action> {
         match &mut self.slots.get_mut(key)?.action {
-            Action::Wake(waiter) => Some(waiter),
+            action @ (Action::Wake(_) | Action::Resume { .. }) => Some(action),
             _ => None,
         }
     }

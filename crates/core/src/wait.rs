@@ -129,13 +129,7 @@ impl Waiter {
     /// lock.
     pub fn wake(&self, wakers: &mut Wakers) -> bool {
         match &self.0 {
-            Kind::First { task, number } => {
-                let woken = task.wake_first(*number);
-                if woken {
-                    task.wake();
-                }
-                woken
-            }
+            Kind::First { task, number } => task.wake_first_wait(*number),
             Kind::Other(wait) => {
                 let woken = wait.leave_waiting(WOKEN);
                 if woken {
@@ -322,6 +316,13 @@ impl Wait {
             }
             None => self.0 = Link::Other(arm_other(cx, site, target, state)),
         }
+    }
+
+    /// The task and the number of a first wait in a task of the loop at `place`.
+    #[inline]
+    pub(crate) fn first_in(&self, place: Place) -> Option<(Key, u32)> {
+        let armed = self.0.armed().filter(|armed| armed.place == place)?;
+        Some((armed.key, armed.number))
     }
 
     /// The other end, to be given to what is waited for. `None` if the wait is not armed, or its

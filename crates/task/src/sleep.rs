@@ -68,11 +68,9 @@ impl<T> Sleep<T> {
             self.wait.arm_woken(cx, self.site);
             return Ok(());
         }
-        let when = scheduler.time().saturating_add(self.delay);
+        scheduler.check_open()?;
         self.wait.arm(cx, self.site, None);
-        if let Some(waiter) = self.wait.waiter() {
-            self.timer = Some(scheduler.wake_at(when, waiter, self.site.location())?);
-        }
+        self.timer = scheduler.wake_after(self.delay, &self.wait, self.site.location());
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use asyncio_core::{
     CancelledError, Error, Result,
     cell::{TaskCell, TaskVTable},
     step::Step,
+    task_ref::TaskRef,
 };
 use std::{
     any::TypeId,
@@ -52,30 +53,39 @@ unsafe fn step<F: Future<Output = Result<T>>, T>(cell: NonNull<TaskCell>) {
     // SAFETY: as the caller promised. While this runs the registry keeps the task, and after its
     // end `registered` does.
     let raw = unsafe { cell.cast::<Raw<F, T>>().as_ref() };
-    let data = &raw.data;
     // SAFETY: a step is not nested in another of the same task, and the allocation never moves.
-    let mut coroutine = unsafe { Pin::new_unchecked(&mut *raw.coroutine.get()) };
-    // SAFETY: it is dropped before this returns or unwinds, and steps that begin meanwhile end before.
-    let Some(step) = (unsafe { Step::begin(data.cell()) }) else { return };
+    let coroutine = unsafe { Pin::new_unchecked(&mut *raw.coroutine.get()) };
+    if let Some(registered) = step_of(&raw.data, coroutine) {
+        // SAFETY: it is the registry's, the outcome is in place, and the loop runs.
+        unsafe { registered.finish_step() }
+    }
+}
+
+/// If the task has ended: the reference of the registry, which is to be finished.
+#[inline(always)]
+fn step_of<F: Future<Output = Result<T>>, T>(
+    data: &Data<T>,
+    mut coroutine: Pin<&mut Option<F>>,
+) -> Option<TaskRef> {
+    // SAFETY: it is dropped as this returns or unwinds, and steps that begin meanwhile end before.
+    let step = unsafe { Step::begin(data.cell()) }?;
     let outcome = match (step.throw(), coroutine.as_mut().as_pin_mut()) {
         (Some(error), _) => Err(Error::Cancelled(error)),
-        (None, None) => return,
+        (None, None) => return None,
         (None, Some(coroutine)) => match poll(data.cell(), coroutine) {
-            Poll::Pending => return step.suspend(),
+            Poll::Pending => {
+                step.suspend();
+                return None;
+            }
             Poll::Ready(outcome) => outcome,
         },
     };
-    let registered = match drop_coroutine(coroutine) {
+    match drop_coroutine(coroutine) {
         Ok(()) => data.end(outcome),
         Err(panic) => {
             drop_caught(outcome, data.cell().home());
             data.end(Err(panic))
         }
-    };
-    drop(step);
-    if let Some(registered) = registered {
-        // SAFETY: it is the registry's, and the outcome is in place.
-        unsafe { registered.finish() }
     }
 }
 

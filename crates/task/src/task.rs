@@ -6,13 +6,14 @@ use crate::{
 };
 use asyncio_core::{
     CancelledError, Error, Result,
+    awaiting::Kept,
     cell::{TaskCell, TaskContext},
     context::{Context as Variables, current_values},
     home::{LoopRef, entered},
     listeners::Listener,
     scheduler::{Scheduler, State},
     task_ref::TaskRef,
-    wait::{Resume, Target, Wait},
+    wait::{Resume, Target},
     wait_site::WaitSite,
 };
 use asyncio_future::{CallbackOutput, DoneCallback};
@@ -169,8 +170,8 @@ pub struct Task<T> {
     /// `Data<T>`.
     any: ManuallyDrop<AnyTask>,
     result: PhantomData<T>,
-    wait: Wait,
-    number: u32,
+    /// The wait of this handle, while it awaits.
+    awaiting: Option<Kept>,
 }
 
 // SAFETY: all but the outcome is `Send + Sync` in itself; the outcome is reached on the task's thread
@@ -190,7 +191,7 @@ impl<T> Task<T> {
     fn of(data: NonNull<Data<T>>) -> Task<T> {
         // SAFETY: the cell is the first field of `Data`, and the reference is the handle's.
         let any = AnyTask(unsafe { TaskRef::from_raw(data.cast::<TaskCell>()) });
-        Task { any: ManuallyDrop::new(any), result: PhantomData, wait: Wait::new(), number: 0 }
+        Task { any: ManuallyDrop::new(any), result: PhantomData, awaiting: None }
     }
 
     fn data(&self) -> &Data<T> {
@@ -292,33 +293,34 @@ impl<T> Task<T> {
     }
 
     fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<Result<T>> {
-        // SAFETY: the handle keeps the allocation, which no borrow of `self.wait` touches.
-        let data = unsafe { self.place().as_ref() };
-        let cell = data.cell();
+        let kept = self.awaiting.take().and_then(|key| self.data().cell().take_wait(key));
+        let cell = self.data().cell();
         let site = WaitSite::new(&"Task", cell.spawned_at());
         let target = || Some(Target::Task(TaskRef::of(cell)));
-        if !self.wait.is_armed() {
+        let (mut wait, mut number) = kept.unwrap_or_default();
+        if !wait.is_armed() {
             if cell.is_current() {
-                self.number = ITSELF;
-                self.wait.arm_woken(cx, site);
-                return Poll::Pending;
+                number = ITSELF;
+                wait.arm_woken(cx, site);
+            } else {
+                wait.arm(cx, site, target());
+                let listening = wait.waiter().and_then(|w| cell.listen(Listener::Waiter(w)));
+                number = listening.unwrap_or(0);
             }
-            self.wait.arm(cx, site, target());
-            let number = self.wait.waiter().and_then(|w| cell.listen(Listener::Waiter(w)));
-            self.number = number.unwrap_or(0);
-            return Poll::Pending;
+        } else {
+            match wait.poll(cx, site, target, |waiter| cell.replace_listener(number, waiter)) {
+                Resume::Woken if number == ITSELF => {
+                    return Poll::Ready(Err(Error::runtime("Task cannot await on itself")));
+                }
+                Resume::Pending | Resume::Woken => {}
+                Resume::Cancelled { error, .. } => {
+                    cell.unlisten(number);
+                    return Poll::Ready(Err(error));
+                }
+            }
         }
-        let number = self.number;
-        match self.wait.poll(cx, site, target, |waiter| cell.replace_listener(number, waiter)) {
-            Resume::Woken if number == ITSELF => {
-                Poll::Ready(Err(Error::runtime("Task cannot await on itself")))
-            }
-            Resume::Pending | Resume::Woken => Poll::Pending,
-            Resume::Cancelled { error, .. } => {
-                cell.unlisten(number);
-                Poll::Ready(Err(error))
-            }
-        }
+        self.awaiting = self.data().cell().keep_wait((wait, number));
+        Poll::Pending
     }
 }
 
@@ -334,10 +336,12 @@ impl<T> Future for Task<T> {
             }
             return self.poll_pending(cx);
         }
-        if !self.wait.is_armed() {
+        let Some(key) = self.awaiting else { return Poll::Ready(self.data().retrieve()) };
+        let Some((mut wait, _)) = self.data().cell().take_wait(key) else {
             return Poll::Ready(self.data().retrieve());
-        }
-        let thrown = self.wait.finish();
+        };
+        self.awaiting = None;
+        let thrown = wait.finish();
         let cancelled = self.data().is_cancelled();
         Poll::Ready(match thrown {
             Some(thrown) if !cancelled => {
@@ -365,9 +369,8 @@ impl<T: Clone> Clone for Task<T> {
 
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
-        if self.wait.is_armed() {
-            self.wait.disarm();
-            self.data().cell().unlisten(self.number);
+        if let Some(key) = self.awaiting {
+            self.data().cell().drop_wait(key);
         }
         // SAFETY: the handle's own unit is given up once, here; `T` may be dropped where this is.
         unsafe { TaskCell::release_handle(self.place().cast(), last_handle::<T>) }
