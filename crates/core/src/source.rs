@@ -31,7 +31,6 @@ use attendant::Attendant;
 use line::Line;
 // std's own: a driver is a trait object, which loom's `Arc` cannot hold, and no model has one.
 use std::{
-    collections::HashMap,
     fmt,
     future::Future,
     io,
@@ -93,7 +92,8 @@ pub(crate) struct Sources {
     /// What the driver says about it.
     tells_hangups: bool,
     entries: Slots<Entry>,
-    by_descriptor: HashMap<RawFd, Key>,
+    /// Whose each descriptor is, by its number, which is as small as can be.
+    by_descriptor: Vec<Option<Key>>,
 }
 
 #[derive(Debug)]
@@ -120,7 +120,7 @@ impl Sources {
             driver: None,
             tells_hangups: false,
             entries: Slots::new(),
-            by_descriptor: HashMap::new(),
+            by_descriptor: Vec::new(),
         }
     }
 
@@ -134,10 +134,20 @@ impl Sources {
 
     fn remove(&mut self, key: Key) -> Option<Entry> {
         let entry = self.entries.remove(key)?;
-        if self.by_descriptor.get(&entry.descriptor) == Some(&key) {
-            self.by_descriptor.remove(&entry.descriptor);
+        let number = usize::try_from(entry.descriptor).ok();
+        if let Some(owner) = number.and_then(|number| self.by_descriptor.get_mut(number)) {
+            // Unless the number is another source's by now.
+            owner.take_if(|owner| *owner == key);
         }
         Some(entry)
+    }
+
+    fn set_owner(&mut self, descriptor: RawFd, key: Key) {
+        let Ok(number) = usize::try_from(descriptor) else { return };
+        if self.by_descriptor.len() <= number {
+            self.by_descriptor.resize(number + 1, None);
+        }
+        self.by_descriptor[number] = Some(key);
     }
 }
 
@@ -178,7 +188,8 @@ impl Scheduler {
 
     /// Whether a source of this loop owns the descriptor, so that nobody else may watch it.
     pub fn owns_descriptor(&self, descriptor: RawFd) -> bool {
-        self.sources.borrow().by_descriptor.contains_key(&descriptor)
+        let Ok(number) = usize::try_from(descriptor) else { return false };
+        self.sources.borrow().by_descriptor.get(number).is_some_and(|owner| owner.is_some())
     }
 
     /// Whether somebody waits for a source, so that I/O could still wake the loop.
@@ -208,7 +219,7 @@ impl Scheduler {
             });
         }
         // An older source of the same number was closed on another thread, and its mail is to come.
-        self.sources.borrow_mut().by_descriptor.insert(descriptor, key);
+        self.sources.borrow_mut().set_owner(descriptor, key);
         Ok((key, Arc::downgrade(&driver)))
     }
 
