@@ -3,6 +3,7 @@
 use crate::{
     child::Child,
     communicate::{Communicate, Exchange},
+    subprocess::Connected,
     wait::{KillTree, ProcessWait},
 };
 use asyncio_core::{Result, wait_site::WaitSite};
@@ -43,6 +44,10 @@ pub struct Process {
 }
 
 impl Process {
+    pub(crate) fn new(child: Arc<Child>, (stdin, stdout, stderr): Connected) -> Process {
+        Process { stdin, stdout, stderr, child, exchange: Exchange::default() }
+    }
+
     /// The number of the process (`pid`). Once it has ended, it may be another's.
     pub fn pid(&self) -> u32 {
         self.child.pid()

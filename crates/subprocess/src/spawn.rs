@@ -50,6 +50,12 @@ pub(crate) struct Started {
     pub(crate) stderr: Option<OwnedFd>,
 }
 
+impl Started {
+    pub(crate) fn has_pipes(&self) -> bool {
+        self.stdin.is_some() || self.stdout.is_some() || self.stderr.is_some()
+    }
+}
+
 impl Program {
     pub(crate) fn exec<S: AsRef<OsStr>>(
         what: &'static str,

@@ -1,13 +1,12 @@
 //! [`create_subprocess_exec`] and [`create_subprocess_shell`]: a child process with streams.
 
 use crate::{
-    communicate::Exchange,
     options::Spawn,
     process::Process,
     spawn::{Program, Started},
     start::{complete, launch},
 };
-use asyncio_core::{Result, sync::Mutex, wait_site::WaitSite};
+use asyncio_core::{Error, Result, sync::Mutex, wait_site::WaitSite};
 use asyncio_streams::{DEFAULT_LIMIT, StreamReader, StreamReaderProtocol, StreamWriter};
 use asyncio_transports::{connect_read_pipe, connect_write_pipe};
 use std::{
@@ -79,7 +78,7 @@ pub fn create_subprocess_shell(command: impl AsRef<OsStr>) -> Spawn<Streams> {
 }
 
 /// That a [`Spawn`] makes a [`Process`], whose pipes are streams.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Streams {
     limit: usize,
 }
@@ -98,7 +97,7 @@ impl IntoFuture for Spawn<Streams> {
     type IntoFuture = Spawning;
 
     fn into_future(self) -> Spawning {
-        Spawning(Box::pin(spawn(self)))
+        Spawning { spawn: Some(self), connecting: None }
     }
 }
 
@@ -108,33 +107,48 @@ impl IntoFuture for Spawn<Streams> {
 /// The process is killed and waited for. If the future is dropped, the process is killed, and the
 /// loop takes its status.
 #[must_use = "futures do nothing unless they are awaited"]
-pub struct Spawning(Pin<Box<dyn Future<Output = Result<Process>> + Send>>);
+pub struct Spawning {
+    /// Until the first poll.
+    spawn: Option<Spawn<Streams>>,
+    /// From then on, if there are pipes.
+    connecting: Option<Pin<Box<dyn Future<Output = Result<Process>> + Send>>>,
+}
 
 impl Future for Spawning {
     type Output = Result<Process>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Process>> {
-        self.0.as_mut().poll(cx)
+        if let Some(Spawn { program, site, kind: Streams { limit } }) = self.spawn.take() {
+            check_limit(limit)?;
+            let (child, started) = launch(program)?;
+            if !started.has_pipes() {
+                return Poll::Ready(Ok(Process::new(child, (None, None, None))));
+            }
+            self.connecting = Some(Box::pin(async move {
+                let streams = complete(&child, site, connect(started, limit)).await?;
+                Ok(Process::new(child, streams))
+            }));
+        }
+        match &mut self.connecting {
+            Some(connecting) => connecting.as_mut().poll(cx),
+            None => Poll::Ready(Err(Error::runtime("the process was started already"))),
+        }
     }
 }
 
 impl fmt::Debug for Spawning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Spawning")
+        f.debug_tuple("Spawning").field(&self.spawn).finish()
     }
 }
 
-async fn spawn(spawn: Spawn<Streams>) -> Result<Process> {
-    let Spawn { program, site, kind: Streams { limit } } = spawn;
-    // Whatever is wrong with the limit is found before there is a process.
-    StreamReader::new(limit)?;
-    let (child, started) = launch(program)?;
-    let connected = complete(&child, site, connect(started, limit));
-    let (stdin, stdout, stderr) = connected.await?;
-    Ok(Process { stdin, stdout, stderr, child, exchange: Exchange::default() })
+/// Whatever is wrong with the limit is found before there is a process.
+fn check_limit(limit: usize) -> Result<()> {
+    if limit == 0 { StreamReader::new(limit).map(drop) } else { Ok(()) }
 }
 
-type Connected = (Option<StreamWriter>, Option<StreamReader>, Option<StreamReader>);
+/// Standard input, output and errors, as far as they are pipes.
+pub(crate) type Connected = (Option<StreamWriter>, Option<StreamReader>, Option<StreamReader>);
 
 async fn connect(started: Started, limit: usize) -> Result<Connected> {
     let stdin = match started.stdin {
@@ -168,7 +182,5 @@ async fn writer(pipe: OwnedFd, limit: usize) -> Result<StreamWriter> {
     let transport = connect_write_pipe(protocol, pipe).transport().await?;
     let writer = writer.lock().take();
     // `connection_made` made it, or has panicked.
-    writer.ok_or_else(|| {
-        asyncio_core::Error::runtime(format!("no connection was made of {transport:?}"))
-    })
+    writer.ok_or_else(|| Error::runtime(format!("no connection was made of {transport:?}")))
 }
