@@ -258,17 +258,23 @@ pub use asyncio_loop::{
 // unix_events: the numbers of signals
 pub use asyncio_loop::signals;
 
-// The socket operations of the loop
+// The socket operations of the loop, and its look-ups of names
 #[cfg(feature = "sockets")]
 pub use asyncio_sockets::{
-    Address, ToAddress, sock_accept, sock_connect, sock_recv, sock_recv_into, sock_recvfrom,
-    sock_recvfrom_into, sock_sendall, sock_sendto,
+    Address, ToAddress, ToEndpoint, getaddrinfo, getnameinfo, sock_accept, sock_connect, sock_recv,
+    sock_recv_into, sock_recvfrom, sock_recvfrom_into, sock_sendall, sock_sendfile, sock_sendto,
 };
 
-/// Sockets, and the words in which they are described (Python's module `socket`).
+/// Sockets, and the words in which they and names are described (Python's module `socket`).
 #[cfg(feature = "sockets")]
 pub mod socket {
-    pub use asyncio_sockets::{Domain, Protocol, Socket, Type};
+    pub use asyncio_sockets::{
+        AI_ADDRCONFIG, AI_CANONNAME, AI_NUMERICHOST, AI_NUMERICSERV, AI_PASSIVE, AddrInfo, Domain,
+        Endpoint, GetAddrInfo, GetNameInfo, NI_DGRAM, NI_NAMEREQD, NI_NOFQDN, NI_NUMERICHOST,
+        NI_NUMERICSERV, Protocol, Service, SockAccept, SockConnect, SockRecv, SockRecvInto,
+        SockRecvfrom, SockRecvfromInto, SockSendall, SockSendfile, SockSendto, Socket, Target,
+        Type,
+    };
 }
 
 // coroutines, and what Python has in its grammar
@@ -377,9 +383,9 @@ pub use asyncio_transports::{
 pub mod transports {
     pub use asyncio_transports::{
         ConnectPipe, ConnectPipeTransport, Connecting, ConnectingTransport, CreateConnection,
-        CreateDatagramEndpoint, CreateServer, CreateUnixServer, CreatingServer, IntoProtocol,
-        Recipient, SenderAddress, Sendfile, ServeForever, StartServing, TransportSocket,
-        WaitClosed,
+        CreateDatagramEndpoint, CreateDatagramTransport, CreateServer, CreateUnixServer,
+        CreatingServer, IntoProtocol, Recipient, SenderAddress, Sendfile, ServeForever,
+        StartServing, TransportSocket, WaitClosed,
     };
 }
 
@@ -389,6 +395,8 @@ pub use asyncio_core::context::{Context, ContextVar, Token};
 /// asyncio's constants.
 pub mod constants {
     pub use asyncio_loop::THREAD_JOIN_TIMEOUT;
+    #[cfg(feature = "sockets")]
+    pub use asyncio_sockets::SENDFILE_FALLBACK_READBUFFER_SIZE;
     #[cfg(feature = "transports")]
     pub use asyncio_transports::{ACCEPT_RETRY_DELAY, LOG_THRESHOLD_FOR_CONNLOST_WRITES};
 }

@@ -1,0 +1,37 @@
+//! hyper's HTTP client on our streams.
+//!
+//! ```sh
+//! cargo run --example hyper_server &
+//! cargo run --example hyper_client -- 127.0.0.1:8001 /
+//! ```
+
+use asyncio::{create_task, open_connection};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::{Request, client::conn::http1};
+use hyper_io::Io;
+
+mod hyper_io;
+
+#[asyncio::main]
+async fn main() -> asyncio::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let authority = arguments.next().unwrap_or_else(|| "127.0.0.1:8001".to_owned());
+    let path = arguments.next().unwrap_or_else(|| "/".to_owned());
+
+    let (reader, writer) = open_connection(authority.clone()).await?;
+    let (mut requests, connection) = http1::handshake(Io { reader, writer }).await?;
+    // The connection moves the bytes, while requests are made beside it.
+    let connection = create_task(async move { Ok(connection.await?) });
+
+    let request = Request::get(path).header("host", authority).body(Empty::<Bytes>::new())?;
+    let response = requests.send_request(request).await?;
+    println!("{:?} {}", response.version(), response.status());
+    for (name, value) in response.headers() {
+        println!("{name}: {}", String::from_utf8_lossy(value.as_bytes()));
+    }
+    let body = response.into_body().collect().await?.to_bytes();
+    println!("\n{}", String::from_utf8_lossy(&body));
+    drop(requests);
+    connection.await
+}

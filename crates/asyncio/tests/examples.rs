@@ -1,0 +1,121 @@
+//! The examples that serve, run as processes, with clients that are not ours where there are any.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+/// Where cargo puts the examples that it builds with the tests.
+fn example(name: &str) -> Command {
+    let mut directory: PathBuf = std::env::current_exe().unwrap();
+    directory.pop();
+    directory.pop();
+    Command::new(directory.join("examples").join(name))
+}
+
+/// A server that is killed when dropped.
+struct Server {
+    process: Child,
+    address: String,
+}
+
+impl Server {
+    /// Starts an example; its first line of output holds the address.
+    fn start(name: &str, arguments: &[&str]) -> Server {
+        let mut command = example(name);
+        let process = command.args(arguments).stdout(Stdio::piped()).spawn();
+        let mut process = process.expect("the examples are built: `cargo build --examples`");
+        let mut line = String::new();
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
+        std::thread::spawn(move || output.read_to_string(&mut String::new()));
+        let is_address = |word: &&str| word.contains("127.0.0.1");
+        let address = line.split_whitespace().find(is_address).unwrap();
+        let address = address.trim_start_matches("http://").to_owned();
+        Server { process, address }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn read(mut stream: &TcpStream, length: usize) -> String {
+    let mut bytes = vec![0; length];
+    stream.read_exact(&mut bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+fn output(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+const ANYWHERE: &str = "127.0.0.1:0";
+
+#[test]
+fn the_echo_server_echoes_and_ends_at_ctrl_c() {
+    let mut server = Server::start("echo_server", &[ANYWHERE]);
+    let mut client = server.connect();
+    client.write_all(b"hello").unwrap();
+    assert_eq!(read(&client, 5), "hello");
+    drop(client);
+    let id = server.process.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert!(!server.process.wait().unwrap().success());
+}
+
+#[test]
+fn the_chat_server_passes_on_what_one_says() {
+    let server = Server::start("chat_server", &[ANYWHERE]);
+    let (mut ann, mut bob) = (server.connect(), server.connect());
+    ann.write_all(b"ann\n").unwrap();
+    assert_eq!(read(&ann, 11), "Your name? ");
+    // A name that is taken shows that she is in.
+    bob.write_all(b"ann\n").unwrap();
+    assert_eq!(read(&bob, 11 + 29 + 11), "Your name? That name is taken, or none.\nYour name? ");
+    bob.write_all(b"bob\nhello\n").unwrap();
+    assert_eq!(read(&ann, 26), "* bob has come\nbob: hello\n");
+    drop(bob);
+    assert_eq!(read(&ann, 15), "* bob has left\n");
+}
+
+#[test]
+fn the_port_forwarder_leads_to_the_http_server() {
+    let server = Server::start("http_server", &[ANYWHERE]);
+    let forwarder = Server::start("port_forwarder", &[ANYWHERE, &server.address]);
+    let url = format!("http://{}/page", forwarder.address);
+    let said = output(example("http_client").arg(&url));
+    assert!(said.starts_with("HTTP/1.1 200 OK\n"), "{said}");
+    match Command::new("curl").args(["-s", "-d", "abc", &url, &url]).output() {
+        Ok(output) => {
+            let line = |n| format!("POST /page with 3 bytes, from visitor {n}\n");
+            assert_eq!(String::from_utf8_lossy(&output.stdout), line(2) + &line(2), "kept alive");
+        }
+        Err(error) => println!("SKIPPED: curl: {error}"),
+    }
+}
+
+#[test]
+fn hyper_serves_and_asks() {
+    let server = Server::start("hyper_server", &[ANYWHERE]);
+    let said = output(example("hyper_client").args([&server.address, "/path"]));
+    assert!(said.ends_with("GET /path: request 1\n\n"), "{said}");
+    match Command::new("curl").args(["-s", &format!("http://{}/", server.address)]).output() {
+        Ok(output) => assert_eq!(output.stdout, b"GET /: request 2\n"),
+        Err(error) => println!("SKIPPED: curl: {error}"),
+    }
+}
