@@ -52,6 +52,23 @@ fn a_write_waits_above_the_high_water_mark() {
 }
 
 #[test]
+fn the_end_waits_until_everything_has_been_sent() {
+    run(async {
+        let (_reader, mut writer, peer) = pair().await?;
+        while writer.transport().get_write_buffer_size() == 0 {
+            writer.write(&[7; 10_000]);
+        }
+        assert!(poll_once(AsyncWriteExt::flush(&mut writer)).await.is_some(), "little is buffered");
+        assert!(poll_once(AsyncWriteExt::close(&mut writer)).await.is_none());
+        let reading = read_rest(peer);
+        AsyncWriteExt::close(&mut writer).await?;
+        assert_eq!(writer.transport().get_write_buffer_size(), 0);
+        join(reading).await?;
+        Ok(())
+    });
+}
+
+#[test]
 fn a_write_that_was_given_up_does_not_keep_the_writer_from_ending() {
     run(async {
         let (_reader, mut writer, peer) = pair().await?;

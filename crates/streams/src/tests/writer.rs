@@ -155,6 +155,9 @@ fn a_drain_that_was_woken_ends_well_whatever_follows() {
         shared.lock().connection_lost(broken, &mut crate::state::After::default());
         other.await?;
         assert_eq!(text(writer.drain().await), "broken");
+        let (_reader, writer, _peer) = pair().await?;
+        writer.shared().lock().connection_lost(None, &mut crate::state::After::default());
+        assert_eq!(text(writer.drain().await), "Connection lost");
         Ok(())
     });
 }
