@@ -54,6 +54,7 @@ stops![
     tcp_echo,
     line_protocol,
     unix_socket,
+    udp_echo,
     graceful_shutdown,
     capture,
     shell_pipeline,
