@@ -119,6 +119,15 @@ reading! {
     ReadLine<'a> { scanned: usize } => |state| state.try_readline(scanned);
 }
 
+impl Read<'_> {
+    /// The site of what is built on this.
+    #[doc(hidden)]
+    pub fn at(mut self, site: WaitSite) -> Self {
+        self.reading.site = site;
+        self
+    }
+}
+
 /// The future of [`StreamReader::readuntil`].
 #[derive(Debug)]
 #[must_use = "futures do nothing unless they are awaited"]

@@ -259,6 +259,13 @@ enum Stage {
 }
 
 impl Drain<'_> {
+    /// The site of what is built on this.
+    #[doc(hidden)]
+    pub fn at(mut self, site: WaitSite) -> Self {
+        self.site = site;
+        self
+    }
+
     /// Whether it is done without waiting.
     fn begin(&mut self, cx: &Context<'_>) -> Result<bool> {
         let mut state = self.writer.shared.lock();

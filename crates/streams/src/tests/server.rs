@@ -223,10 +223,15 @@ fn the_limit_is_that_of_lines() {
             Ok(())
         };
         let server = start_server(client, ("127.0.0.1", 0)).limit(4).await?;
-        let (mut reader, writer) = open_connection(server.local_addr()).limit(5).await?;
-        writer.write(b"12345\n");
-        let error = reader.readline().await.unwrap_err();
-        assert_eq!(error.to_string(), "Separator is not found, and chunk exceed the limit");
+        let not_found = "Separator is not found, and chunk exceed the limit";
+        for (limit, line) in [(100, "12345"), (5, "123\n")] {
+            let (mut reader, writer) = open_connection(server.local_addr()).limit(limit).await?;
+            writer.write(line.as_bytes());
+            match limit {
+                100 => assert_eq!(reader.readline().await?, not_found),
+                _ => assert_eq!(text(reader.readline().await), not_found),
+            }
+        }
         over(server).await
     });
 }
