@@ -119,6 +119,13 @@ pub struct ConnectPipe<F, P, Kind> {
 }
 
 impl<F, P, Kind> ConnectPipe<F, P, Kind> {
+    /// The site of what is built on this.
+    #[doc(hidden)]
+    pub fn at(mut self, site: WaitSite) -> Self {
+        self.opening.site = site;
+        self
+    }
+
     /// Gives the transport without the protocol: this future can be sent to another thread if the
     /// factory can.
     pub fn transport(self) -> ConnectPipeTransport<F, P, Kind> {
