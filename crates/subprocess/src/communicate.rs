@@ -87,9 +87,9 @@ async fn communicate(
     *has_begun = true;
     let input = Input { borrowed: input.unwrap_or_default(), kept: unwritten };
     together(
-        feed(stdin.as_ref(), input),
-        collect(stdout.as_mut(), &mut output.stdout),
-        collect(stderr.as_mut(), &mut output.stderr),
+        feed(stdin.as_ref(), input, site),
+        collect(stdout.as_mut(), &mut output.stdout, site),
+        collect(stderr.as_mut(), &mut output.stderr, site),
     )
     .await?;
     ProcessWait::new(child.clone(), site).await?;
@@ -133,10 +133,10 @@ impl Drop for Input<'_> {
 }
 
 /// Writes it all and closes the pipe. That the child does not read it is no error.
-async fn feed(stdin: Option<&StreamWriter>, mut input: Input<'_>) -> Result<()> {
+async fn feed(stdin: Option<&StreamWriter>, mut input: Input<'_>, site: WaitSite) -> Result<()> {
     let Some(stdin) = stdin else { return Ok(()) };
     while input.next(|chunk| stdin.write(chunk)) {
-        match stdin.drain().await {
+        match stdin.drain().at(site).await {
             Err(Error::Io(error)) if is_broken(error.kind()) => input.forget(),
             drained => drained?,
         }
@@ -150,10 +150,14 @@ fn is_broken(kind: io::ErrorKind) -> bool {
 }
 
 /// Reads until the end.
-async fn collect(stream: Option<&mut StreamReader>, all: &mut Vec<u8>) -> Result<()> {
+async fn collect(
+    stream: Option<&mut StreamReader>,
+    all: &mut Vec<u8>,
+    site: WaitSite,
+) -> Result<()> {
     let Some(stream) = stream else { return Ok(()) };
     loop {
-        let chunk = stream.read(CHUNK).await?;
+        let chunk = stream.read(CHUNK).at(site).await?;
         if chunk.is_empty() {
             return Ok(());
         }

@@ -125,7 +125,7 @@ impl Future for Spawning {
                 return Poll::Ready(Ok(Process::new(child, (None, None, None))));
             }
             self.connecting = Some(Box::pin(async move {
-                let streams = complete(&child, site, connect(started, limit)).await?;
+                let streams = complete(&child, site, connect(started, limit, site)).await?;
                 Ok(Process::new(child, streams))
             }));
         }
@@ -150,36 +150,37 @@ fn check_limit(limit: usize) -> Result<()> {
 /// Standard input, output and errors, as far as they are pipes.
 pub(crate) type Connected = (Option<StreamWriter>, Option<StreamReader>, Option<StreamReader>);
 
-async fn connect(started: Started, limit: usize) -> Result<Connected> {
+async fn connect(started: Started, limit: usize, site: WaitSite) -> Result<Connected> {
     let stdin = match started.stdin {
-        Some(pipe) => Some(writer(pipe, limit).await?),
+        Some(pipe) => Some(writer(pipe, limit, site).await?),
         None => None,
     };
     let stdout = match started.stdout {
-        Some(pipe) => Some(reader(pipe, limit).await?),
+        Some(pipe) => Some(reader(pipe, limit, site).await?),
         None => None,
     };
     let stderr = match started.stderr {
-        Some(pipe) => Some(reader(pipe, limit).await?),
+        Some(pipe) => Some(reader(pipe, limit, site).await?),
         None => None,
     };
     Ok((stdin, stdout, stderr))
 }
 
-async fn reader(pipe: OwnedFd, limit: usize) -> Result<StreamReader> {
+async fn reader(pipe: OwnedFd, limit: usize, site: WaitSite) -> Result<StreamReader> {
     let reader = StreamReader::new(limit)?;
-    connect_read_pipe(|| StreamReaderProtocol::new(&reader), pipe).transport().await?;
+    let protocol = || StreamReaderProtocol::new(&reader);
+    connect_read_pipe(protocol, pipe).at(site).transport().await?;
     Ok(reader)
 }
 
-async fn writer(pipe: OwnedFd, limit: usize) -> Result<StreamWriter> {
+async fn writer(pipe: OwnedFd, limit: usize, site: WaitSite) -> Result<StreamWriter> {
     // Nothing is read here, but a protocol has both halves.
     let (reader, writer) = (StreamReader::new(limit)?, Arc::new(Mutex::new(None)));
     let made = writer.clone();
     let protocol = move || {
         StreamReaderProtocol::with_callback(reader, move |_, writer| *made.lock() = Some(writer))
     };
-    let transport = connect_write_pipe(protocol, pipe).transport().await?;
+    let transport = connect_write_pipe(protocol, pipe).at(site).transport().await?;
     let writer = writer.lock().take();
     // `connection_made` made it, or has panicked.
     writer.ok_or_else(|| Error::runtime(format!("no connection was made of {transport:?}")))

@@ -213,8 +213,8 @@ impl Running {
             let Some(end) = end else { continue };
             let protocol = move || PipeProtocol { process: resident, fd };
             let connected = match fd {
-                0 => connect_write_pipe(protocol, end).transport().await?,
-                _ => connect_read_pipe(protocol, end).transport().await?,
+                0 => connect_write_pipe(protocol, end).at(site).transport().await?,
+                _ => connect_read_pipe(protocol, end).at(site).transport().await?,
             };
             *pipe = Some(connected);
         }

@@ -3,10 +3,17 @@
 mod common;
 
 use asyncio_core::{AsyncContextManager, Error, Result};
-use asyncio_subprocess::{PIPE, Process, STDOUT, create_subprocess_exec, create_subprocess_shell};
+use asyncio_subprocess::{
+    PIPE, Process, STDOUT, SubprocessProtocol, create_subprocess_exec, create_subprocess_shell,
+    subprocess_exec,
+};
 use asyncio_task::{create_task, sleep, timeout};
 use common::{is_alive, run};
-use std::{io, time::Duration};
+use std::{
+    future::{Future, IntoFuture},
+    io,
+    time::Duration,
+};
 
 const YIELD: Duration = Duration::ZERO;
 const NONE: [&str; 0] = [];
@@ -296,10 +303,9 @@ fn processes_and_their_futures_can_be_sent() {
         value
     }
     run(async {
-        let mut process = is_send(std::future::IntoFuture::into_future(
-            create_subprocess_exec("cat", NONE).stdin(PIPE).stdout(PIPE),
-        ))
-        .await?;
+        let mut process =
+            is_send(create_subprocess_exec("cat", NONE).stdin(PIPE).stdout(PIPE).into_future())
+                .await?;
         drop(is_send(process.wait()));
         drop(is_send(process.kill_tree(Duration::ZERO)));
         is_send(process.communicate(None)).await?;
@@ -307,3 +313,33 @@ fn processes_and_their_futures_can_be_sent() {
         Ok(())
     });
 }
+
+/// Where a task waits that runs `work`: what, and whether it says that it was called here.
+async fn site<T: 'static>(work: impl Future<Output = Result<T>> + 'static) -> Result<&'static str> {
+    let task = create_task(work);
+    sleep(YIELD).await?;
+    let site = task.wait_site().expect("it waits");
+    assert_eq!(site.location().file(), file!());
+    task.cancel();
+    assert!(task.await.is_err_and(|error| error.is_cancelled()));
+    Ok(site.what())
+}
+
+#[test]
+fn every_wait_tells_what_was_called_and_where() {
+    run(async {
+        let spawn = || create_subprocess_exec("sleep", ["1000"]).stdin(PIPE).stdout(PIPE);
+        assert_eq!(site(spawn().into_future()).await?, "create_subprocess_exec");
+        let mut process = spawn().start_new_session(true).await?;
+        assert_eq!(site(process.wait()).await?, "Process.wait");
+        assert_eq!(site(process.kill_tree(Duration::MAX)).await?, "Process.kill_tree");
+        let reading = async move { process.communicate(Some(&[0; 1_000_000])).await };
+        assert_eq!(site(reading).await?, "Process.communicate");
+        let with_protocol = subprocess_exec(|| Nothing, "sleep", ["1000"]).into_future();
+        assert_eq!(site(with_protocol).await?, "subprocess_exec");
+        Ok(())
+    });
+}
+
+struct Nothing;
+impl SubprocessProtocol for Nothing {}
