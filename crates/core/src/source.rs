@@ -29,19 +29,18 @@ use crate::{
 };
 use attendant::Attendant;
 use line::Line;
+pub use ready::Ready;
 // std's own: a driver is a trait object, which loom's `Arc` cannot hold, and no model has one.
 use std::{
-    fmt,
-    future::Future,
-    io,
+    fmt, io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
-    pin::Pin,
     sync::{Arc, Weak},
     task::{Context, Poll},
 };
 
 mod attendant;
 mod line;
+mod ready;
 #[cfg(test)]
 mod tests;
 
@@ -364,12 +363,12 @@ impl<T: AsFd> Source<T> {
 
     /// Waits until a read would probably not block; see [`Ready`].
     pub fn readable(&self, site: WaitSite) -> Ready<'_, T> {
-        Ready { source: self, direction: Direction::Read, turn: Turn::new(), site }
+        Ready::new(self, Direction::Read, site)
     }
 
     /// Waits until a write would probably not block; see [`Ready`].
     pub fn writable(&self, site: WaitSite) -> Ready<'_, T> {
-        Ready { source: self, direction: Direction::Write, turn: Turn::new(), site }
+        Ready::new(self, Direction::Write, site)
     }
 
     /// Does `operation` as soon as it does not block: the body of a leaf future, whose place in the
@@ -560,43 +559,5 @@ impl Place {
             waiter
         });
         drop(waiter);
-    }
-}
-
-/// The leaf future of [`Source::readable`] and [`Source::writable`].
-///
-/// It may be over although the operation still blocks; then say so with
-/// [`Source::clear_readiness`], and wait again.
-///
-/// # Cancellation
-/// Readiness is no thing that could be lost: what is there is left to the next one.
-#[derive(Debug)]
-#[must_use = "futures do nothing unless they are awaited"]
-pub struct Ready<'a, T: AsFd> {
-    source: &'a Source<T>,
-    direction: Direction,
-    turn: Turn,
-    site: WaitSite,
-}
-
-impl<T: AsFd> Future for Ready<'_, T> {
-    type Output = Result<()>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let this = self.get_mut();
-        if this.turn.place.is_none() {
-            if let Err(error) = this.source.register() {
-                return Poll::Ready(Err(error));
-            }
-        }
-        let outcome = this.source.poll_io(
-            cx,
-            &mut this.turn,
-            this.direction,
-            this.site,
-            |_| Ok(()),
-            |_| false,
-        );
-        outcome.map(|outcome| outcome.map(drop))
     }
 }

@@ -1,0 +1,54 @@
+//! [`Ready`]: a wait for readiness alone.
+
+use super::{Direction, Source, Turn};
+use crate::{Result, wait_site::WaitSite};
+use std::{
+    future::Future,
+    os::fd::AsFd,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// The leaf future of [`Source::readable`] and [`Source::writable`].
+///
+/// It may be over although the operation still blocks; then say so with
+/// [`Source::clear_readiness`], and wait again.
+///
+/// # Cancellation
+/// Readiness is no thing that could be lost: what is there is left to the next one.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Ready<'a, T: AsFd> {
+    source: &'a Source<T>,
+    direction: Direction,
+    turn: Turn,
+    site: WaitSite,
+}
+
+impl<'a, T: AsFd> Ready<'a, T> {
+    pub(super) fn new(source: &'a Source<T>, direction: Direction, site: WaitSite) -> Ready<'a, T> {
+        Ready { source, direction, turn: Turn::new(), site }
+    }
+}
+
+impl<T: AsFd> Future for Ready<'_, T> {
+    type Output = Result<()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let this = self.get_mut();
+        if this.turn.place.is_none() {
+            if let Err(error) = this.source.register() {
+                return Poll::Ready(Err(error));
+            }
+        }
+        let outcome = this.source.poll_io(
+            cx,
+            &mut this.turn,
+            this.direction,
+            this.site,
+            |_| Ok(()),
+            |_| false,
+        );
+        outcome.map(|outcome| outcome.map(drop))
+    }
+}
