@@ -11,8 +11,10 @@ use crate::{
 use std::{
     any::{Any, TypeId},
     cell::RefCell,
+    future::Future,
     os::unix::net::UnixStream,
     panic::Location,
+    pin::Pin,
     ptr::NonNull,
     rc::Rc,
     sync::{
