@@ -50,7 +50,7 @@ async fn sleeper() -> Result<Process> {
 /// Starts a process that ends by itself, is killed, or is forgotten, and waits for it, perhaps until
 /// it is cancelled.
 async fn one_of_many(dice: Rc<Dice>) -> Result<()> {
-    match dice.roll(5) {
+    match dice.roll(6) {
         0 => {
             let process = create_subprocess_shell("exit 3").stdin(DEVNULL).await?;
             assert_eq!(process.wait().await?, 3);
@@ -76,6 +76,11 @@ async fn one_of_many(dice: Rc<Dice>) -> Result<()> {
             assert!(waiting.await.unwrap_err().is_cancelled());
             process.terminate()?;
             assert_eq!(process.wait().await?, -15);
+        }
+        4 => {
+            let input = vec![dice.roll(256) as u8; dice.roll(200_000) as usize];
+            let spawn = create_subprocess_exec("cat", [""; 0]).stdin(PIPE).stdout(PIPE);
+            assert!(spawn.await?.communicate(Some(&input)).await?.stdout == input);
         }
         _ => drop(create_subprocess_exec("true", [""; 0]).await?),
     }

@@ -209,3 +209,32 @@ fn without_a_loop_nothing_is_started() {
     let outcome = futures_lite::future::block_on(async { starting.await });
     assert!(matches!(outcome, Err(Error::Runtime(_))), "{outcome:?}");
 }
+
+#[test]
+fn every_thread_may_have_a_loop_with_processes() {
+    let threads: Vec<_> = (0..4)
+        .map(|n: i32| {
+            std::thread::spawn(move || {
+                run(async move {
+                    for _ in 0..5 {
+                        let process = create_subprocess_shell(format!("exit {n}")).await?;
+                        assert_eq!(process.wait().await?, n);
+                    }
+                    Ok(())
+                });
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn a_signal_may_be_sent_from_another_thread() {
+    run(async {
+        let process = create_subprocess_exec("sleep", ["1000"]).await?;
+        let waiting = process.wait();
+        std::thread::spawn(move || process.kill().unwrap());
+        assert_eq!(waiting.await?, -9);
+        Ok(())
+    });
+}
