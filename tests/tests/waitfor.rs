@@ -1,8 +1,8 @@
 //! `wait_for`, after CPython's `test_waitfor`.
 
 use asyncio::{
-    Context, ContextVar, Error, Future, create_task, current_task, get_running_loop, shield, sleep,
-    wait_for,
+    Context, ContextVar, Error, Future, Result, cancellable, create_task, current_task,
+    eager_task_factory, get_running_loop, prelude::*, shield, sleep, timeout, wait_for,
 };
 use asyncio_tests::support::{
     MS, awaiting, boom, briefly, cancel_message, cancelled, iterations, message, run,
@@ -73,6 +73,73 @@ fn a_timeout_of_nothing_starts_no_coroutine() {
         };
         assert!(wait_for(coroutine, Duration::ZERO).await.unwrap_err().is_timeout());
         assert!(!started.get());
+        Ok(())
+    });
+}
+
+/// What is read from, one number after another, by futures that borrow it.
+struct Numbers(u32);
+
+impl Numbers {
+    async fn next(&mut self) -> Result<u32> {
+        sleep(MS).await?;
+        self.0 += 1;
+        Ok(self.0)
+    }
+}
+
+#[test]
+fn what_is_awaited_may_borrow() {
+    run(async {
+        let mut numbers = Numbers(0);
+        for limit in [Some(5 * MS), None, Some(5 * MS)] {
+            let before = numbers.0;
+            assert_eq!(wait_for(numbers.next(), limit).await?, before + 1);
+        }
+        assert!(wait_for(numbers.next(), MS / 2).await.unwrap_err().is_timeout());
+        assert!(wait_for(numbers.next(), Duration::ZERO).await.unwrap_err().is_timeout());
+        assert_eq!(numbers.0, 3);
+        let mut scoped = 0;
+        scoped += timeout(5 * MS).with(async |_| numbers.next().await).await?;
+        scoped += cancellable(numbers.next()).await?;
+        assert_eq!((scoped, numbers.0), (4 + 5, 5));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_timeout_of_nothing_leaves_a_coroutine_alone_until_it_ends() {
+    run(async {
+        let held = Rc::new(());
+        let inside = held.clone();
+        let mut waiting = Box::pin(wait_for(
+            async move {
+                drop(inside);
+                Ok(())
+            },
+            Duration::ZERO,
+        ));
+        assert!(asyncio_tests::support::poll_once(&mut waiting).await.is_none());
+        assert_eq!(Rc::strong_count(&held), 2);
+        assert!(waiting.as_mut().await.unwrap_err().is_timeout());
+        assert_eq!(Rc::strong_count(&held), 1);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_timeout_of_nothing_starts_a_coroutine_where_tasks_are_eager() {
+    run(async {
+        get_running_loop()?.set_task_factory(eager_task_factory);
+        let mut numbers = Numbers(0);
+        assert!(wait_for(numbers.next(), Duration::ZERO).await.unwrap_err().is_timeout());
+        assert_eq!(numbers.0, 0);
+        let quick = async {
+            numbers.0 = 7;
+            Ok(numbers.0)
+        };
+        assert_eq!(wait_for(quick, Duration::ZERO).await?, 7);
+        assert_eq!(now(), Duration::ZERO);
         Ok(())
     });
 }

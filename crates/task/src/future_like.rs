@@ -1,10 +1,9 @@
 //! [`FutureLike`]: what tasks and futures have in common, and how other awaitables become tasks.
 
-use crate::{AnyTask, Task, task::TaskBuilder};
+use crate::{AnyTask, Task, cast::cast, task::TaskBuilder};
 use asyncio_core::{CancelledError, Error, Result, wait::Target};
 use asyncio_future::{CallbackOutput, DoneCallback, Future};
 use std::{
-    any::Any,
     future::{Future as StdFuture, IntoFuture},
     panic::Location,
     pin::Pin,
@@ -246,27 +245,36 @@ impl<T: 'static> Child<T> {
         F: IntoFuture<Output = Result<T>>,
         F::IntoFuture: 'static,
     {
-        let read_task = |of: &Awaitable<T>| match of {
+        Child::known(awaitable.into_future()).unwrap_or_else(|coroutine| {
+            Child::task(TaskBuilder::default().location(location).create(coroutine))
+        })
+    }
+
+    /// A task or future as it is; anything else is given back.
+    pub(crate) fn known<F>(awaitable: F) -> Result<Child<T>, F>
+    where
+        F: StdFuture<Output = Result<T>>,
+    {
+        let coroutine = match of_type::<F, Task<T>, T>(awaitable) {
+            Ok(task) => return Ok(Child::task(task)),
+            Err(coroutine) => coroutine,
+        };
+        let coroutine = match of_type::<F, Future<T>, T>(coroutine) {
+            Ok(future) => return Ok(Child { of: Awaitable::Future(future), read: read::<F, T> }),
+            Err(coroutine) => coroutine,
+        };
+        match of_type::<F, Awaitable<T>, T>(coroutine)? {
+            Awaitable::Task(task) => Ok(Child::task(task)),
+            of @ Awaitable::Future(_) => Ok(Child { of, read: read_either::<F, T> }),
+        }
+    }
+
+    pub(crate) fn task(task: Task<T>) -> Child<T> {
+        let read = |of: &Awaitable<T>| match of {
             Awaitable::Task(task) => task.retrieve(),
             Awaitable::Future(_) => unreachable!("made from a task"),
         };
-        let coroutine = match cast::<F::IntoFuture, Task<T>>(awaitable.into_future()) {
-            Ok(task) => return Child { of: Awaitable::Task(task), read: read_task },
-            Err(coroutine) => coroutine,
-        };
-        let coroutine = match cast::<F::IntoFuture, Future<T>>(coroutine) {
-            Ok(future) => {
-                return Child { of: Awaitable::Future(future), read: read::<F::IntoFuture, T> };
-            }
-            Err(coroutine) => coroutine,
-        };
-        let coroutine = match cast::<F::IntoFuture, Awaitable<T>>(coroutine) {
-            Ok(of @ Awaitable::Task(_)) => return Child { of, read: read_task },
-            Ok(of) => return Child { of, read: read_either::<F::IntoFuture, T> },
-            Err(coroutine) => coroutine,
-        };
-        let task = TaskBuilder::default().location(location).create(coroutine);
-        Child { of: Awaitable::Task(task), read: read_task }
+        Child { of: Awaitable::Task(task), read }
     }
 
     /// The result of a child that is done.
@@ -299,13 +307,24 @@ impl<T: 'static> Child<T> {
     }
 }
 
-/// `value` as a `B`, if that is what it is. Compiles to a move.
-fn cast<A: 'static, B: 'static>(value: A) -> Result<B, A> {
-    let mut value = Some(value);
-    match (&mut value as &mut dyn Any).downcast_mut::<Option<B>>() {
-        Some(value) => Ok(value.take().expect("just put in")),
-        None => Err(value.expect("just put in")),
-    }
+/// The types here that a future may turn out to be: each has the one parameter `T`, and gives a
+/// `Result<T>` where it can be awaited at all.
+trait Of<T> {}
+impl<T> Of<T> for Task<T> {}
+impl<T> Of<T> for Future<T> {}
+impl<T> Of<T> for Awaitable<T> {}
+
+/// A future as a `B`, if that is what it is.
+fn of_type<F: StdFuture<Output = Result<T>>, B: Of<T>, T: 'static>(future: F) -> Result<B, F> {
+    // SAFETY: if `F` is a `B` but for lifetimes, then it is a `Task<U>`, say, and its output, which
+    // is a `Result<T>`, is a `Result<U>`: so `U` is `T`, and `F` is `B`.
+    unsafe { cast(future) }
+}
+
+/// A task or future as an `F`, if that is what it is.
+fn as_type<B: Of<T>, F: StdFuture<Output = Result<T>>, T: 'static>(known: B) -> Result<F, B> {
+    // SAFETY: as in `of_type`.
+    unsafe { cast(known) }
 }
 
 fn poll_once<F: StdFuture<Output = Result<T>>, T>(future: F) -> Result<T> {
@@ -317,9 +336,9 @@ fn poll_once<F: StdFuture<Output = Result<T>>, T>(future: F) -> Result<T> {
 }
 
 /// Reads a finished future through its type as an awaitable, `F`, which is `Future<T>`.
-fn read<F: StdFuture<Output = Result<T>> + 'static, T: 'static>(of: &Awaitable<T>) -> Result<T> {
+fn read<F: StdFuture<Output = Result<T>>, T: 'static>(of: &Awaitable<T>) -> Result<T> {
     match of {
-        Awaitable::Future(future) => match cast::<Future<T>, F>(future.clone()) {
+        Awaitable::Future(future) => match as_type::<Future<T>, F, T>(future.clone()) {
             Ok(future) => poll_once(future),
             Err(_) => unreachable!("made from a future of this type"),
         },
@@ -328,11 +347,9 @@ fn read<F: StdFuture<Output = Result<T>> + 'static, T: 'static>(of: &Awaitable<T
 }
 
 /// [`read`], where `F` is `Awaitable<T>`.
-fn read_either<F: StdFuture<Output = Result<T>> + 'static, T: 'static>(
-    of: &Awaitable<T>,
-) -> Result<T> {
+fn read_either<F: StdFuture<Output = Result<T>>, T: 'static>(of: &Awaitable<T>) -> Result<T> {
     match of {
-        Awaitable::Future(future) => match cast::<Awaitable<T>, F>(future.clone().into()) {
+        Awaitable::Future(future) => match as_type::<Awaitable<T>, F, T>(future.clone().into()) {
             Ok(either) => poll_once(either),
             Err(_) => unreachable!("made from an awaitable of this type"),
         },
@@ -349,7 +366,7 @@ where
     F::IntoFuture: 'static,
     T: 'static,
 {
-    match cast::<F::IntoFuture, Task<T>>(awaitable.into_future()) {
+    match of_type::<F::IntoFuture, Task<T>, T>(awaitable.into_future()) {
         Ok(task) => task,
         Err(coroutine) => TaskBuilder::default().location(Location::caller()).create(coroutine),
     }

@@ -39,6 +39,7 @@
 //! error.
 
 mod as_completed;
+mod cast;
 mod future_like;
 mod gather;
 mod gather_tuple;

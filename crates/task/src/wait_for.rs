@@ -2,13 +2,17 @@
 
 use crate::{
     future_like::{Child, FutureLike},
+    task::TaskBuilder,
     timeouts::{Deadline, timed_out, timeout},
 };
-use asyncio_core::{CancelledError, Error, Result, scope::Scope, wait_site::WaitSite};
+use asyncio_core::{
+    CancelledError, Error, Result, home::entered, scheduler::Scheduler, scope::Scope,
+    wait_site::WaitSite,
+};
 use asyncio_future::{DoneCallback, Future};
 use std::{
     fmt,
-    future::{Future as StdFuture, IntoFuture},
+    future::{Future as StdFuture, IntoFuture, pending},
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -19,7 +23,10 @@ use std::{
 /// It runs in the calling task, under a [`timeout`](crate::timeout()). When the time is up it is
 /// cancelled, and the result is an `Err(Timeout)` once it has ended; if it swallows the cancellation
 /// and returns, its value is returned. With a timeout of zero, something that is done gives its
-/// result, a task or future is cancelled, and a coroutine never starts.
+/// result, a task or future is cancelled, and a coroutine never starts; but where the loop's tasks are
+/// eager it does, in the calling task like any other, and is cancelled where it waits.
+///
+/// What is awaited may borrow: `wait_for(reader.readline(), limit)` gives the reader back.
 ///
 /// # Cancellation
 /// Goes to what is awaited. A future that is not ours is dropped.
@@ -61,15 +68,21 @@ pin_project_lite::pin_project! {
         Created { awaitable: Option<F> },
         /// In the calling task, under a deadline.
         Inline { #[pin] body: Scope<F>, deadline: Deadline },
-        /// Cancelled at once, because the timeout is zero.
-        Ending { child: Child<T>, callback: Option<DoneCallback>, ended: Future<()> },
+        /// Cancelled at once, because the timeout is zero. A coroutine is kept, untouched, until the
+        /// task that stands for it has ended.
+        Ending {
+            child: Child<T>,
+            callback: Option<DoneCallback>,
+            ended: Future<()>,
+            coroutine: Option<F>,
+        },
         Ended,
     }
 }
 
 impl<F, T> StdFuture for WaitFor<F, T>
 where
-    F: StdFuture<Output = Result<T>> + 'static,
+    F: StdFuture<Output = Result<T>>,
     T: 'static,
 {
     type Output = Result<T>;
@@ -91,7 +104,7 @@ where
                 let outcome = ready!(body.poll(cx));
                 deadline.end(outcome)
             }
-            StageProjection::Ending { child, callback, ended } => {
+            StageProjection::Ending { child, callback, ended, .. } => {
                 let outcome = ready!(Pin::new(ended).poll(cx));
                 if let Some(callback) = callback.take() {
                     child.remove_done_callback(&callback);
@@ -116,14 +129,28 @@ fn start<F, T>(
     site: WaitSite,
 ) -> Result<Stage<F, T>, Result<T>>
 where
-    F: StdFuture<Output = Result<T>> + 'static,
+    F: StdFuture<Output = Result<T>>,
     T: 'static,
 {
-    if limit != Some(Duration::ZERO) {
+    let inline = |awaitable| {
         let deadline = timeout(limit).start().map_err(Err)?;
-        return Ok(Stage::Inline { body: Scope::new(awaitable, site), deadline });
+        Ok(Stage::Inline { body: Scope::new(awaitable, site), deadline })
+    };
+    if limit != Some(Duration::ZERO) {
+        return inline(awaitable);
     }
-    let child = Child::ensure(awaitable, site.location());
+    let (child, coroutine) = match Child::known(awaitable) {
+        Ok(child) => (child, None),
+        // It may borrow, so it cannot become a task; but it starts at once, as that would.
+        Err(coroutine) if entered().is_some_and(Scheduler::eager_tasks) => {
+            return inline(coroutine);
+        }
+        // Nothing of it is going to run, so the task may as well be one of nothing.
+        Err(coroutine) => {
+            let task = TaskBuilder::default().location(site.location()).create(pending());
+            (Child::task(task), Some(coroutine))
+        }
+    };
     if child.done() {
         return Err(child.retrieve());
     }
@@ -131,7 +158,7 @@ where
     let release = ended.clone();
     let callback = child.on_done(move || drop(release.set_result(()))).map_err(Err)?;
     child.cancel_as(CancelledError::default());
-    Ok(Stage::Ending { child, callback: Some(callback), ended })
+    Ok(Stage::Ending { child, callback: Some(callback), ended, coroutine })
 }
 
 impl<F, T> fmt::Debug for WaitFor<F, T> {

@@ -5,9 +5,9 @@ use super::{
     value::Value,
     world::{World, duration},
 };
-use asyncio_core::Result;
+use asyncio_core::{Result, home::entered, scheduler::Scheduler};
 use asyncio_task::{Awaitable, create_task, current_task, gather, shield, sleep, wait_for};
-use std::{future::Future, pin::Pin, rc::Rc};
+use std::{future::Future, pin::Pin, rc::Rc, time::Duration};
 
 /// A coroutine object.
 pub(crate) type Coroutine = Pin<Box<dyn Future<Output = Result<Value>>>>;
@@ -25,6 +25,18 @@ impl Evaluated {
             Evaluated::Known(known) => known,
             Evaluated::Coroutine(coroutine) => create_task(coroutine).into(),
         }
+    }
+}
+
+/// `wait_for` of a coroutine. With a timeout of zero asyncio makes it a task, which shows where tasks
+/// are eager; ours then runs it in the calling task, since it may borrow, and the program says
+/// `create_task` if it wants one.
+async fn within(coroutine: Coroutine, timeout: Option<Duration>) -> Result<Value> {
+    match timeout {
+        Some(Duration::ZERO) if entered().is_some_and(Scheduler::eager_tasks) => {
+            wait_for(create_task(coroutine), timeout).await
+        }
+        _ => wait_for(coroutine, timeout).await,
     }
 }
 
@@ -71,7 +83,7 @@ impl World {
                 let timeout = timeout.map(duration);
                 Evaluated::Coroutine(match self.awaitable(inner)? {
                     Evaluated::Known(known) => Box::pin(wait_for(known, timeout)),
-                    Evaluated::Coroutine(coroutine) => Box::pin(wait_for(coroutine, timeout)),
+                    Evaluated::Coroutine(coroutine) => Box::pin(within(coroutine, timeout)),
                 })
             }
         })
