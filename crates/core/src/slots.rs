@@ -13,7 +13,7 @@ impl Key {
         Key(NonZeroU64::new(key).unwrap_or(NonZeroU64::MIN))
     }
 
-    fn place(self) -> usize {
+    pub(crate) fn place(self) -> usize {
         self.0.get() as u32 as usize
     }
 

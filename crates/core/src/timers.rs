@@ -30,8 +30,6 @@ pub(crate) struct Callback {
     pub(crate) action: Action,
     pub(crate) context: Values,
     pub(crate) location: &'static Location<'static>,
-    /// Its place in the heap, if it is a timer that is not due yet.
-    place: u32,
 }
 
 impl fmt::Debug for Callback {
@@ -59,13 +57,16 @@ impl Timer {
 #[derive(Debug)]
 pub(crate) struct Callbacks {
     slots: Slots<Callback>,
+    /// By place in the table, the place in the heap of a timer that is not due yet. On its own, so
+    /// that moving timers in a large heap touches little memory.
+    places: Vec<u32>,
     heap: Vec<Timer>,
     sequence: u64,
 }
 
 impl Callbacks {
     pub(crate) const fn new() -> Callbacks {
-        Callbacks { slots: Slots::new(), heap: Vec::new(), sequence: 0 }
+        Callbacks { slots: Slots::new(), places: Vec::new(), heap: Vec::new(), sequence: 0 }
     }
 
     /// A callback that something else will make ready.
@@ -75,7 +76,11 @@ impl Callbacks {
         context: Values,
         location: &'static Location<'static>,
     ) -> Key {
-        self.slots.insert(Callback { action, context, location, place: NOT_A_TIMER })
+        let key = self.slots.insert(Callback { action, context, location });
+        if key.place() == self.places.len() {
+            self.places.push(NOT_A_TIMER);
+        }
+        key
     }
 
     /// A callback that is due at `when`.
@@ -126,8 +131,9 @@ impl Callbacks {
     /// Takes the callback out, to run or to drop it. `None` if that happened already.
     pub(crate) fn take(&mut self, key: Key) -> Option<Callback> {
         let callback = self.slots.remove(key)?;
-        if callback.place != NOT_A_TIMER {
-            self.remove_timer(callback.place as usize);
+        let place = std::mem::replace(&mut self.places[key.place()], NOT_A_TIMER);
+        if place != NOT_A_TIMER {
+            self.remove_timer(place as usize);
         }
         Some(callback)
     }
@@ -141,9 +147,7 @@ impl Callbacks {
     pub(crate) fn pop_due(&mut self, now: u64) -> Option<Key> {
         let timer = *self.heap.first().filter(|timer| timer.when <= now)?;
         self.remove_timer(0);
-        if let Some(callback) = self.slots.get_mut(timer.key) {
-            callback.place = NOT_A_TIMER;
-        }
+        self.places[timer.key.place()] = NOT_A_TIMER;
         Some(timer.key)
     }
 
@@ -155,6 +159,7 @@ impl Callbacks {
     /// Takes everything out.
     pub(crate) fn drain(&mut self) -> Vec<Callback> {
         self.heap.clear();
+        self.places.fill(NOT_A_TIMER);
         self.slots.drain()
     }
 
@@ -169,9 +174,7 @@ impl Callbacks {
 
     fn put(&mut self, place: usize, timer: Timer) {
         self.heap[place] = timer;
-        if let Some(callback) = self.slots.get_mut(timer.key) {
-            callback.place = place as u32;
-        }
+        self.places[timer.key.place()] = place as u32;
     }
 
     fn sift_up(&mut self, mut place: usize) {
