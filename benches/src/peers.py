@@ -67,13 +67,9 @@ async def timers(size):
 
 
 async def firing(size):
-    loop = asyncio.get_running_loop()
-    start = loop.time() + size * 20e-6
-
-    async def work(n):
-        await asyncio.sleep(start + n * 0x9E3779B97F4A7C15 % 200_000_000 / 1e9 - loop.time())
-
-    await asyncio.gather(*(work(n) for n in range(size)))
+    least = size * 10e-6
+    delays = [least + n * 0x9E3779B97F4A7C15 % 200_000_000 / 1e9 for n in range(size)]
+    await asyncio.gather(*map(asyncio.sleep, delays))
     return size
 
 

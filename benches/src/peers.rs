@@ -8,7 +8,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::Poll,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
@@ -39,7 +39,6 @@ pub(crate) trait Timers: Peer {
         limit: Duration,
         work: impl Future<Output = ()> + 'static,
     ) -> impl Future<Output = bool>;
-    fn sleep_until(when: Instant) -> impl Future<Output = ()>;
     /// Has a timer for each delay, all at a time, and lifts them before they fire.
     fn make_and_lift(delays: impl Iterator<Item = Duration>) -> impl Future<Output = ()>;
 }
@@ -123,10 +122,6 @@ impl Timers for Asyncio {
             Ok(())
         };
         asyncio::timeout(limit).with(body).await.is_ok()
-    }
-
-    async fn sleep_until(when: Instant) {
-        Self::sleep(when.saturating_duration_since(Instant::now())).await;
     }
 
     async fn make_and_lift(delays: impl Iterator<Item = Duration>) {
@@ -216,10 +211,6 @@ impl Cancel for Tokio {
 impl Timers for Tokio {
     async fn timeout(limit: Duration, work: impl Future<Output = ()> + 'static) -> bool {
         tokio::time::timeout(limit, work).await.is_ok()
-    }
-
-    async fn sleep_until(when: Instant) {
-        tokio::time::sleep_until(when.into()).await;
     }
 
     async fn make_and_lift(delays: impl Iterator<Item = Duration>) {
@@ -320,10 +311,6 @@ impl Timers for Smol {
             late,
         )
         .await
-    }
-
-    async fn sleep_until(when: Instant) {
-        smol::Timer::at(when).await;
     }
 
     async fn make_and_lift(delays: impl Iterator<Item = Duration>) {
