@@ -174,11 +174,21 @@ impl TaskCell {
     }
 
     /// Wakes wait `number` if it is waiting: the state alone, not the task.
+    ///
+    /// On the task's thread without a read-modify-write: cancelling, arming and disarming happen
+    /// there too, and a waiter is woken under the lock of what it waits for, by one at a time.
     #[inline]
     pub(crate) fn wake_first(&self, number: u32) -> bool {
         let waiting = u64::from(number) << 2 | WAITING;
         let woken = u64::from(number) << 2 | WOKEN;
-        sync::change("wake_overwrites_cancel", &self.first, waiting, woken)
+        if !self.is_local() {
+            return sync::change("wake_overwrites_cancel", &self.first, waiting, woken);
+        }
+        let is_waiting = self.first.load(Ordering::Acquire) == waiting;
+        if is_waiting {
+            self.first.store(woken, Ordering::Release);
+        }
+        is_waiting
     }
 
     /// Wakes wait `number`, and the task with it, if it is waiting.

@@ -83,6 +83,9 @@ pub(crate) struct Affine {
     /// Woken while it ran: to be scheduled when the step ends.
     pub(crate) rewake: Cell<bool>,
     pub(crate) thrown: Cell<bool>,
+    /// Whether a reference for the task's next waiter is counted in advance: see
+    /// [`Lent`](crate::task_ref::Lent).
+    pub(crate) spare: Cell<bool>,
     /// Whether there is a target: most waits have none.
     pub(crate) has_target: Cell<bool>,
     pub(crate) passing_on: Cell<PassingOn>,
@@ -190,6 +193,7 @@ impl TaskCell {
                 scheduled: Cell::new(false),
                 rewake: Cell::new(false),
                 thrown: Cell::new(false),
+                spare: Cell::new(false),
                 has_target: Cell::new(false),
                 passing_on: Cell::new(PassingOn::No),
                 requests: Cell::new(0),

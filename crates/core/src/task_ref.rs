@@ -91,6 +91,7 @@ impl TaskRef {
     /// handle.
     pub unsafe fn finish(self) {
         self.done.store(DONE, Ordering::Release);
+        self.drop_spare();
     }
 
     /// [`finish`](TaskRef::finish), at the end of a step: the reference is left to the last handle,
@@ -101,7 +102,9 @@ impl TaskRef {
     #[inline(always)]
     pub unsafe fn finish_step(self) {
         if self.has_handles() {
-            ManuallyDrop::new(self).done.store(LEFT, Ordering::Release);
+            let this = ManuallyDrop::new(self);
+            this.done.store(LEFT, Ordering::Release);
+            this.drop_spare();
         } else {
             // SAFETY: as the caller promised.
             unsafe { self.finish() }
@@ -152,6 +155,57 @@ unsafe fn release(cell: NonNull<TaskCell>, amount: u64) {
         unsafe { cell.as_ref() }.count.load(Ordering::Acquire);
         // SAFETY: that was the last reference.
         unsafe { TaskCell::free(cell) }
+    }
+}
+
+/// A reference for a waiter. Given up on the task's own thread, it is kept for the task's next waiter:
+/// a task waits again and again, and counting would be a read-modify-write each time, twice.
+pub(crate) struct Lent(ManuallyDrop<TaskRef>);
+
+impl Lent {
+    #[inline]
+    pub(crate) fn new(cell: &TaskCell) -> Lent {
+        let has_spare = cell.affine().is_some_and(|affine| affine.spare.replace(false));
+        let task = if has_spare { TaskRef(cell.into()) } else { TaskRef::of(cell) };
+        Lent(ManuallyDrop::new(task))
+    }
+}
+
+impl Deref for Lent {
+    type Target = TaskCell;
+    #[inline]
+    fn deref(&self) -> &TaskCell {
+        &self.0
+    }
+}
+
+impl Drop for Lent {
+    #[inline]
+    fn drop(&mut self) {
+        let affine = self.affine().filter(|affine| !affine.spare.get() && !self.is_done());
+        match affine {
+            Some(affine) => affine.spare.set(true),
+            // SAFETY: it is not used any more.
+            None => unsafe { ManuallyDrop::drop(&mut self.0) },
+        }
+    }
+}
+
+impl fmt::Debug for Lent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl TaskCell {
+    /// Gives the spare reference up, when the task is done: nobody keeps another one then. For
+    /// somebody who has a reference, on the task's own thread.
+    #[inline]
+    fn drop_spare(&self) {
+        if self.affine.spare.replace(false) {
+            // SAFETY: it is counted, and taken.
+            drop(unsafe { TaskRef::from_raw(self.into()) });
+        }
     }
 }
 

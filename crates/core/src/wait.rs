@@ -17,7 +17,7 @@ use crate::{
     home::{Mail, Place, entered},
     slots::Key,
     sync::{AtomicU64, Mutex, Ordering},
-    task_ref::TaskRef,
+    task_ref::{Lent, TaskRef},
     wait_site::WaitSite,
 };
 use std::{
@@ -97,7 +97,7 @@ pub struct Waiter(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    First { task: TaskRef, number: u32 },
+    First { task: Lent, number: u32 },
     Other(Arc<OtherWait>),
 }
 
@@ -334,7 +334,7 @@ impl Wait {
             Link::First { number, .. } => self
                 .0
                 .armed()?
-                .with_task(|cell| Waiter(Kind::First { task: TaskRef::of(cell), number: *number })),
+                .with_task(|cell| Waiter(Kind::First { task: Lent::new(cell), number: *number })),
             Link::Other(wait) => Some(Waiter(Kind::Other(wait.clone()))),
         }
     }

@@ -124,11 +124,21 @@ impl RawLock {
         sync::change("lock_taken_twice", &self.word, from, to)
     }
 
+    /// [`change`](RawLock::change) under the line's mutex: nobody else changes a word with QUEUED, so
+    /// it is simply written.
+    fn change_in_line(&self, from: u64, to: u64) -> bool {
+        if from & QUEUED == 0 {
+            return self.change(from, to);
+        }
+        self.word.store(to, Ordering::Release);
+        true
+    }
+
     /// Takes the lock if it is free. The caller looks after the line.
     fn take(&self) -> Option<Hold<'_>> {
         let mut word = self.word.load(Ordering::Relaxed);
         while word & HELD == 0 {
-            if self.change(word, word | HELD) {
+            if self.change_in_line(word, word | HELD) {
                 return Some(Hold { raw: self, number: word / NUMBER });
             }
             word = self.word.load(Ordering::Relaxed);
@@ -156,7 +166,9 @@ impl RawLock {
 
     fn release_number(&self, number: u64) -> bool {
         let word = number * NUMBER;
-        if sync::change("lock_released_twice", &self.word, word | HELD, word + NUMBER) {
+        let is_queued = self.word.load(Ordering::Relaxed) & QUEUED != 0;
+        let freed = word + NUMBER;
+        if !is_queued && sync::change("lock_released_twice", &self.word, word | HELD, freed) {
             return true;
         }
         let mut after = After::new();
@@ -166,7 +178,7 @@ impl RawLock {
             if word & HELD == 0 || word / NUMBER != number {
                 return false;
             }
-            if self.change(word, (word & !HELD) + NUMBER) {
+            if self.change_in_line(word, (word & !HELD) + NUMBER) {
                 line.wake_first(&mut after);
                 return true;
             }
