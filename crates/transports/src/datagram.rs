@@ -26,8 +26,8 @@ pub use transport::{DatagramTransport, Recipient};
 /// [`Address`] that is neither an IP address nor a path.
 ///
 /// `connection_made` comes first and once, `connection_lost` last and once, the others any number of
-/// times between them. Each runs as a callback of the loop; a panic in one that is called with what
-/// arrived is reported, and ends the transport.
+/// times between them. Each runs as a callback of the loop: a panic in one is reported, and the transport
+/// lives on.
 ///
 /// ```
 /// use asyncio_sockets::{Address, Domain};

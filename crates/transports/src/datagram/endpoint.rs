@@ -183,18 +183,10 @@ impl Endpoint {
         outcome?
     }
 
-    /// Tells the protocol of an event that has no consequences, whatever happens.
+    /// Tells the protocol of an event; if it panics, that is reported, and the endpoint lives on.
     fn call(&self, event: Event<'_>, callback: &str) {
         if let Err(error) = self.tell(event) {
             self.report(&format!("Exception in callback protocol.{callback}()"), error);
-        }
-    }
-
-    /// Tells the protocol of something that arrived; if it panics, that is the end.
-    fn give(&self, event: Event<'_>, callback: &str) {
-        if let Err(error) = self.tell(event) {
-            let message = format!("Fatal error: protocol.{callback}() call failed.");
-            self.fatal(error, &message);
         }
     }
 
@@ -203,7 +195,7 @@ impl Endpoint {
     fn give_error(&self, error: Error) {
         match self.flow.is_calling() {
             true => self.soon(|endpoint| endpoint.give_error(error)),
-            false => self.give(Event::Error(error), "error_received"),
+            false => self.call(Event::Error(error), "error_received"),
         }
     }
 
@@ -229,7 +221,7 @@ impl Endpoint {
         let Some(source) = self.source().filter(|_| !self.is_closing()) else { return };
         let arrived = self.arrived.borrow_mut().pop_front();
         if let Some((data, sender)) = arrived {
-            self.give(Event::Datagram(&data, &sender), "datagram_received");
+            self.call(Event::Datagram(&data, &sender), "datagram_received");
             return self.again(READABLE);
         }
         match receive(source.get_ref()) {
@@ -239,7 +231,7 @@ impl Endpoint {
                 let others = datagrams.map(|(data, sender)| (data.into(), sender.clone()));
                 self.arrived.borrow_mut().extend(others);
                 if let Some((data, sender)) = first {
-                    self.give(Event::Datagram(data, sender), "datagram_received");
+                    self.call(Event::Datagram(data, sender), "datagram_received");
                 }
                 let was_only = self.arrived.borrow().is_empty() && !received.is_full();
                 if was_only && source.is_drained_by_less() {

@@ -270,19 +270,42 @@ async fn endpoint_at(address: &Address) -> Result<DatagramTransport> {
 }
 
 #[test]
-fn a_panic_over_what_arrived_is_reported_and_ends_the_transport() {
+fn a_panic_over_what_arrived_is_reported_and_the_next_datagram_comes() {
     run(async {
         let log = Log::default();
         log.watch_handler()?;
-        let (_there, address) =
-            endpoint(Recorder::new(&log).on("datagram", |_| panic!("oh"))).await?;
+        let mut times = 0;
+        let first = move |_: &DatagramTransport| {
+            times += 1;
+            assert!(times > 1, "oh");
+        };
+        let (there, address) = endpoint(Recorder::new(&log).on("datagram", first)).await?;
         let (here, _) = endpoint(Recorder::default()).await?;
         here.sendto(b"x", &address);
-        log.lost().await?;
+        here.sendto(b"y", &address);
+        log.wait("<y>").await?;
         let events = log.events();
-        let expected = "made <x> handler: Fatal error: protocol.datagram_received() call failed.";
-        assert!(events.starts_with(expected), "{events}");
-        assert!(events.ends_with("oh") && events.contains(" lost:"), "{events}");
+        let message = "handler: Exception in callback protocol.datagram_received()";
+        assert!(events.starts_with(&format!("made <x> {message}")), "{events}");
+        assert!(events.ends_with("oh <y>") && !there.is_closing(), "{events}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_panic_over_an_error_is_reported_and_no_more() {
+    run(async {
+        let log = Log::default();
+        log.watch_handler()?;
+        let (there, address) = endpoint(Recorder::default()).await?;
+        let failing = Recorder::new(&log).on("error", |_| panic!("oh"));
+        let (here, _) = endpoint(failing).await?;
+        // Too long for a datagram.
+        here.sendto(&[0; 70_000], &address);
+        let message = "handler: Exception in callback protocol.error_received()";
+        assert!(log.events().contains(message), "{}", log.events());
+        here.sendto(b"", &address);
+        assert!(!here.is_closing() && !there.is_closing());
         Ok(())
     });
 }
