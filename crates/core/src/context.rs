@@ -23,6 +23,16 @@ type Value = Arc<dyn Any + Send + Sync>;
 pub struct Values(Option<Arc<Vec<(u64, Value)>>>);
 
 impl Values {
+    /// Whether both are the same set: neither was changed since one was cloned from the other.
+    #[inline]
+    pub(crate) fn is(&self, other: &Values) -> bool {
+        match (&self.0, &other.0) {
+            (Some(values), Some(others)) => Arc::ptr_eq(values, others),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
     fn get(&self, var: u64) -> Option<&Value> {
         let values = self.0.as_deref()?;
         values.binary_search_by_key(&var, |(id, _)| *id).ok().map(|n| &values[n].1)

@@ -50,6 +50,7 @@ impl Scheduler {
 
 impl<T: 'static> Resident<T> {
     /// The value; `None` if it left, if its loop is closed, or off the loop's thread.
+    #[inline]
     pub fn get(self) -> Option<Rc<T>> {
         let value = self.home.local()?.residents.borrow().get(self.key)?.clone();
         value.downcast().ok()

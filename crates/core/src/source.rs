@@ -27,6 +27,7 @@ use crate::{
     wait::{Resume, Wait, Wakers},
     wait_site::WaitSite,
 };
+pub use attendant::Attend;
 use attendant::Attendant;
 use line::Line;
 pub use ready::Ready;
@@ -171,6 +172,7 @@ impl Scheduler {
     pub fn deliver_readiness(&self, key: Key, readiness: Readiness) -> bool {
         let mut wakers = Wakers::new();
         let mut sources = self.sources.borrow_mut();
+        let tells_hangups = sources.tells_hangups;
         let Some(entry) = sources.entries.get_mut(key) else { return false };
         entry.hangup |= readiness.hangup;
         if readiness.readable {
@@ -179,7 +181,7 @@ impl Scheduler {
         if readiness.writable {
             entry.write.become_ready(&mut wakers);
         }
-        if sources.tell(key, readiness) {
+        if entry.tell(readiness, tells_hangups) {
             self.push(Step::Source(key));
         }
         true

@@ -12,7 +12,7 @@ use asyncio_core::{
     Error, Result,
     exception::{Level, log},
     listeners::Listeners,
-    source::{Readiness, Source},
+    source::{Attend, Source},
     sync::Mutex,
     wait::Wakers,
 };
@@ -70,7 +70,7 @@ impl Child {
 
     /// Has a callback called when the child ends, in the running loop. False, and no callback, where
     /// there is no pidfd, or the system does not let it be waited for.
-    pub(crate) fn attend(&self, callback: impl FnOnce() -> Rc<dyn Fn(Readiness)>) -> bool {
+    pub(crate) fn attend(&self, callback: impl FnOnce() -> Rc<dyn Attend>) -> bool {
         // Without the lock, for the callback may be dropped.
         let Some(pidfd) = self.state.lock().pidfd.take() else { return false };
         let attended = pidfd.register().is_ok() && pidfd.attend(callback()).is_ok();

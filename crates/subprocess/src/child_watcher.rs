@@ -10,6 +10,7 @@ use asyncio_core::{
     exception::{Level, log},
     home::{LoopRef, Mail},
     scheduler::Scheduler,
+    source::Readiness,
 };
 use std::{
     io,
@@ -35,7 +36,7 @@ pub(crate) fn watch(child: &Arc<Child>, scheduler: &Scheduler) -> Result<()> {
     };
     let attended = child.attend(|| {
         let watch = watch();
-        Rc::new(move |_| _ = watch.child.look())
+        Rc::new(move |_: Readiness| _ = watch.child.look())
     });
     if attended {
         return Ok(());

@@ -13,6 +13,10 @@
 //! ```
 //!
 //! How it reads is in [`reading`], how it writes in [`writing`].
+//!
+//! After a system call the processor has forgotten where the callers of the caller return to, and
+//! guesses wrongly at each; so what leads to one for every message is written to be inlined into few
+//! functions, and what is rare stands apart from it.
 
 use crate::{
     extra_info::Names,
@@ -28,7 +32,7 @@ use asyncio_core::{
     home::entered,
     resident::Resident,
     scheduler::Scheduler,
-    source::{Readiness, Source},
+    source::{Attend, Readiness, Source},
 };
 use asyncio_future::Future;
 use std::{
@@ -127,7 +131,7 @@ impl Connection {
         }
         // A circle that is broken when the connection is lost, or its loop closed.
         let Some(connection) = self.resident().get() else { return Ok(()) };
-        source.attend(Rc::new(move |news| connection.hear(news)))
+        source.attend(connection)
     }
 
     /// Whether this says that the descriptor is always ready, as a device like `/dev/null` is.
@@ -137,26 +141,13 @@ impl Connection {
         is_device && error.kind() == io::ErrorKind::PermissionDenied
     }
 
-    fn hear(&self, news: Readiness) {
-        // A terminal gives a line at a time, a pipe may keep packets apart.
-        self.drained_by_less.set(self.kind() == Kind::Socket && !news.hangup);
-        if news.readable {
-            match self.kind() {
-                Kind::WritePipe { tells_the_end } if tells_the_end => self.reader_is_gone(),
-                Kind::WritePipe { .. } => {}
-                Kind::Socket | Kind::ReadPipe => self.read_ready(),
-            }
-        }
-        if news.writable {
-            self.write_ready();
-        }
-    }
-
     /// The handle of this connection.
+    #[inline]
     pub(crate) fn handle(&self) -> &Transport {
         self.handle.get().expect("set when the connection is opened")
     }
 
+    #[inline]
     fn kind(&self) -> Kind {
         self.handle().0.kind
     }
@@ -166,6 +157,7 @@ impl Connection {
     }
 
     /// What is read and written, until the connection is lost.
+    #[inline]
     pub(crate) fn source(&self) -> Option<Rc<Source<Io>>> {
         self.source.borrow().clone()
     }
@@ -185,6 +177,23 @@ impl Connection {
                 f(&connection);
             }
         });
+    }
+}
+
+impl Attend for Connection {
+    fn hear(&self, news: Readiness) {
+        // A terminal gives a line at a time, a pipe may keep packets apart.
+        self.drained_by_less.set(self.kind() == Kind::Socket && !news.hangup);
+        if news.readable {
+            match self.kind() {
+                Kind::WritePipe { tells_the_end } if tells_the_end => self.reader_is_gone(),
+                Kind::WritePipe { .. } => {}
+                Kind::Socket | Kind::ReadPipe => self.read_ready(),
+            }
+        }
+        if news.writable {
+            self.write_ready();
+        }
     }
 }
 
@@ -210,11 +219,13 @@ impl Connection {
         Some(self.protocol.borrow().as_ref()?.protocol())
     }
 
+    #[inline]
     fn calls(&self) -> Option<Rc<dyn Calls>> {
         self.protocol.borrow().clone()
     }
 
     /// Makes a call to the protocol, and afterwards those that were called for meanwhile.
+    #[inline]
     fn during_call<R>(
         &self,
         calls: &dyn Calls,
@@ -289,6 +300,7 @@ impl Connection {
         self.handle().0.closing.swap(true, Ordering::Relaxed)
     }
 
+    #[inline]
     pub(crate) fn is_closing(&self) -> bool {
         self.handle().is_closing()
     }
@@ -331,6 +343,7 @@ impl Drop for Connection {
 }
 
 /// Does an operation again as long as signals interrupt it.
+#[inline]
 fn uninterrupted<R>(mut operation: impl FnMut() -> io::Result<R>) -> io::Result<R> {
     loop {
         match operation() {

@@ -44,12 +44,14 @@ impl FlowControl {
     }
 
     /// So much is buffered now.
+    #[inline]
     pub(crate) fn measure(&self, size: usize) {
         let mark = if self.paused.get() { &self.low } else { &self.high };
         self.paused.set(size > mark.get());
     }
 
     /// What the protocol is to be told now: true to pause, false to go on.
+    #[inline]
     pub(crate) fn news(&self) -> Option<bool> {
         let paused = self.paused.get();
         let is_news = !self.calling.get() && self.told.replace(paused) != paused;
@@ -62,6 +64,7 @@ impl FlowControl {
     }
 
     /// Makes a call to the protocol. What is news meanwhile is to be told afterwards.
+    #[inline]
     pub(crate) fn during_call<R>(&self, call: impl FnOnce() -> R) -> Result<R> {
         let outer = self.calling.replace(true);
         let outcome = catch_unwind(AssertUnwindSafe(call));

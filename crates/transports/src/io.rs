@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use nix::libc;
 use std::{
-    cell::RefCell,
+    cell::Cell,
     io::{self, IoSlice, Write},
     net::Shutdown,
     os::fd::{AsFd, AsRawFd, BorrowedFd},
@@ -36,9 +36,10 @@ impl Io {
     }
 
     /// Sends some of `data`.
+    #[inline]
     pub(crate) fn send(&self, data: &[u8]) -> io::Result<usize> {
         match self {
-            Io::Socket(socket) => socket.send_with_flags(data, libc::MSG_NOSIGNAL),
+            Io::Socket(socket) => send(socket, data),
             Io::Pipe(pipe) => (&*pipe).write(data),
         }
     }
@@ -61,6 +62,15 @@ impl Io {
     }
 }
 
+/// `send` of a socket, called here so that one function fewer is returned from.
+#[inline]
+fn send(socket: &socket2::Socket, data: &[u8]) -> io::Result<usize> {
+    let (place, length) = (data.as_ptr().cast(), data.len());
+    // SAFETY: the pointer and the length are those of a slice.
+    let sent = unsafe { libc::send(socket.as_raw_fd(), place, length, libc::MSG_NOSIGNAL) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
 /// As many pieces as every system takes in one call (`IOV_MAX`).
 pub(crate) const PIECES: usize = 1024;
 
@@ -75,41 +85,58 @@ const SMALL: usize = 16 * 1024;
 const LEAST: usize = 64 * 1024;
 
 thread_local! {
-    /// The block that all connections of the thread receive into: an idle one needs no memory.
-    static BLOCK: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+    /// The block that all connections of the thread receive into: an idle one needs no memory. Taken
+    /// out while one does; in a box, so that this moves a pointer.
+    static BLOCK: Cell<Option<Box<BytesMut>>> = const { Cell::new(None) };
 }
 
 /// Receives what there is, in one call; and tells whether there was room for more. No bytes: the end.
+#[inline]
 pub(crate) fn receive(io: &Io) -> io::Result<(Bytes, bool)> {
-    BLOCK.with_borrow_mut(|block| {
-        if block.capacity() < MAX_SIZE && !block.try_reclaim(MAX_SIZE) && block.capacity() < LEAST {
-            *block = BytesMut::with_capacity(MAX_SIZE);
-        }
-        let room = block.capacity();
-        let received = append(io, block)?;
-        if received < SMALL {
-            let data = Bytes::copy_from_slice(block);
+    let mut block = match BLOCK.take() {
+        Some(block) if block.capacity() == MAX_SIZE => block,
+        block => with_room(block),
+    };
+    let room = block.capacity();
+    let received = append(io, &mut block);
+    let received = received.map(|received| {
+        let data = if received < SMALL {
+            let data = Bytes::copy_from_slice(&block);
             block.clear();
-            Ok((data, received < room))
+            data
         } else {
-            Ok((block.split().freeze(), received < room))
-        }
-    })
+            block.split().freeze()
+        };
+        (data, received < room)
+    });
+    BLOCK.set(Some(block));
+    received
+}
+
+/// The block, whole again if nobody has anything of it; another one if too little is left of it.
+fn with_room(block: Option<Box<BytesMut>>) -> Box<BytesMut> {
+    let mut block = block.unwrap_or_default();
+    if block.try_reclaim(MAX_SIZE) || block.capacity() >= LEAST {
+        return block;
+    }
+    *block = BytesMut::with_capacity(MAX_SIZE);
+    block
 }
 
 /// Receives into the spare room of an empty block.
+#[inline]
 fn append(io: &Io, block: &mut BytesMut) -> io::Result<usize> {
     let spare = block.spare_capacity_mut();
-    let received = match io {
-        Io::Socket(socket) => socket.recv(spare)?,
-        Io::Pipe(pipe) => {
-            // SAFETY: the pointer and the length are those of memory that is ours to write to, and
-            // the call writes nothing but what it tells.
-            let read =
-                unsafe { libc::read(pipe.as_raw_fd(), spare.as_mut_ptr().cast(), spare.len()) };
-            usize::try_from(read).map_err(|_| io::Error::last_os_error())?
+    let (place, length) = (spare.as_mut_ptr().cast(), spare.len());
+    // SAFETY: the pointer and the length are those of memory that is ours to write to, and the calls
+    // write nothing but what they tell.
+    let received = unsafe {
+        match io {
+            Io::Socket(socket) => libc::recv(socket.as_raw_fd(), place, length, 0),
+            Io::Pipe(pipe) => libc::read(pipe.as_raw_fd(), place, length),
         }
     };
+    let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
     // SAFETY: the block was empty, and the system has written so many bytes to its beginning.
     unsafe { block.set_len(received) };
     Ok(received)

@@ -15,7 +15,6 @@ pub enum Event {
     Lost(Option<Error>),
     PauseWriting,
     ResumeWriting,
-    Data(Bytes),
     /// So many bytes are in the protocol's own buffer.
     Filled(usize),
     Eof,
@@ -29,6 +28,12 @@ pub trait Calls {
     /// Calls the callback of an event; true if it is `eof_received` and said so. `Err` with the event
     /// if the protocol is being used at the moment.
     fn tell(&self, transport: &Transport, event: Event) -> Result<bool, Event>;
+
+    /// Calls the protocol with what was received.
+    ///
+    /// # Errors
+    /// `Runtime` if the protocol is being used at the moment.
+    fn data(&self, transport: &Transport, data: Bytes) -> Result<()>;
 
     /// Whether the protocol has a buffer of its own.
     fn is_buffered(&self) -> bool;
@@ -59,11 +64,16 @@ impl<P: Protocol> Calls for Plain<P> {
             Event::Lost(error) => protocol.connection_lost(transport, error),
             Event::PauseWriting => protocol.pause_writing(transport),
             Event::ResumeWriting => protocol.resume_writing(transport),
-            Event::Data(data) => protocol.data_received(transport, data),
             Event::Filled(_) => {}
             Event::Eof => return Ok(protocol.eof_received(transport)),
         }
         Ok(false)
+    }
+
+    fn data(&self, transport: &Transport, data: Bytes) -> Result<()> {
+        let Ok(mut protocol) = self.0.try_borrow_mut() else { return Err(in_use()) };
+        protocol.data_received(transport, data);
+        Ok(())
     }
 
     fn is_buffered(&self) -> bool {
@@ -87,11 +97,16 @@ impl<P: BufferedProtocol> Calls for Buffered<P> {
             Event::Lost(error) => protocol.connection_lost(transport, error),
             Event::PauseWriting => protocol.pause_writing(transport),
             Event::ResumeWriting => protocol.resume_writing(transport),
-            Event::Data(data) => put(&mut *protocol, transport, &data),
             Event::Filled(nbytes) => protocol.buffer_updated(transport, nbytes),
             Event::Eof => return Ok(protocol.eof_received(transport)),
         }
         Ok(false)
+    }
+
+    fn data(&self, transport: &Transport, data: Bytes) -> Result<()> {
+        let Ok(mut protocol) = self.0.try_borrow_mut() else { return Err(in_use()) };
+        put(&mut *protocol, transport, &data);
+        Ok(())
     }
 
     fn is_buffered(&self) -> bool {
@@ -131,6 +146,7 @@ fn no_buffer() -> Error {
 }
 
 /// Why a callback could not be called.
+#[cold]
 pub(crate) fn in_use() -> Error {
     Error::runtime("the protocol is in use: its RefCell is borrowed outside of its callbacks")
 }

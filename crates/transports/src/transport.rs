@@ -78,6 +78,7 @@ impl LostWrites {
 
 /// Both directions.
 impl Transport {
+    #[inline]
     fn connection(&self) -> Option<Rc<Connection>> {
         self.0.resident.get()
     }
@@ -96,6 +97,7 @@ impl Transport {
 
     /// Whether the connection is closed, or will be as soon as what is buffered has been sent
     /// (`is_closing`).
+    #[inline]
     pub fn is_closing(&self) -> bool {
         self.0.closing.load(Ordering::Relaxed)
     }
@@ -163,6 +165,7 @@ impl Transport {
     /// What is written after the connection was lost is dropped, with a warning in the log from the
     /// fifth time on. What is written after [`write_eof`](Transport::write_eof) or during a
     /// `sendfile` is a `Runtime` error for the loop's exception handler, and dropped.
+    #[inline]
     pub fn write(&self, data: &[u8]) {
         if let Err(error) = self.try_write(data) {
             self.report("transport.write() failed", error);
@@ -176,22 +179,27 @@ impl Transport {
     /// goes to that here, too.
     pub fn try_write(&self, data: &[u8]) -> Result<()> {
         match self.connection() {
-            Some(connection) => return connection.write(data),
-            None if self.0.resident.home().is_local() => {
-                if !data.is_empty() {
-                    self.0.count_lost_write();
-                }
-            }
+            Some(connection) => connection.write(data),
             None => {
-                let data = Bytes::copy_from_slice(data);
-                self.0.resident.send(move |connection| {
-                    if let Err(error) = connection.write(&data) {
-                        connection.handle().report("transport.write() failed", error);
-                    }
-                });
+                self.write_elsewhere(data);
+                Ok(())
             }
         }
-        Ok(())
+    }
+
+    /// There is no connection on this thread: it is over, or another thread's.
+    #[cold]
+    fn write_elsewhere(&self, data: &[u8]) {
+        if !self.0.resident.home().is_local() {
+            let data = Bytes::copy_from_slice(data);
+            self.0.resident.send(move |connection| {
+                if let Err(error) = connection.write(&data) {
+                    connection.handle().report("transport.write() failed", error);
+                }
+            });
+        } else if !data.is_empty() {
+            self.0.count_lost_write();
+        }
     }
 
     /// Sends several pieces (`writelines`), in one system call if nothing is buffered. Otherwise like
@@ -257,6 +265,7 @@ impl Transport {
         self.connection().map_or(0, |connection| connection.buffered())
     }
 
+    #[cold]
     pub(crate) fn report(&self, message: &'static str, error: Error) {
         ExceptionContext::new(message).with_exception(error).report(Some(self.0.resident.home()));
     }

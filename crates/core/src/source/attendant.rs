@@ -1,7 +1,7 @@
 //! An attendant: what is called each time that a source becomes ready, for those who have no task
 //! that waits. A transport is one.
 
-use super::{Readiness, Source, Sources};
+use super::{Entry, Readiness, Source};
 use crate::{
     Error, Result,
     context::{Values, current_values, swap_values},
@@ -17,12 +17,43 @@ use std::{
     rc::Rc,
 };
 
+/// What is told when a source becomes ready: a closure, or what else has this method.
+pub trait Attend {
+    /// Takes the news.
+    fn hear(&self, news: Readiness);
+}
+
+impl<F: Fn(Readiness)> Attend for F {
+    fn hear(&self, news: Readiness) {
+        self(news);
+    }
+}
+
 pub(super) struct Attendant {
-    callback: Rc<dyn Fn(Readiness)>,
+    callback: Rc<dyn Attend>,
     context: Values,
     location: &'static Location<'static>,
     /// What became ready since the last call; a step is in the ready queue if there is anything.
-    news: Option<Readiness>,
+    news: News,
+}
+
+/// A [`Readiness`], or that there is none, in one byte: several that were stored one by one and are
+/// loaded together make the processor wait.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct News(u8);
+
+impl News {
+    const NONE: News = News(0);
+
+    fn of(readiness: Readiness) -> News {
+        let Readiness { readable, writable, hangup } = readiness;
+        News(8 | u8::from(hangup) << 2 | u8::from(writable) << 1 | u8::from(readable))
+    }
+
+    fn readiness(self) -> Readiness {
+        let News(bits) = self;
+        Readiness { readable: bits & 1 != 0, writable: bits & 2 != 0, hangup: bits & 4 != 0 }
+    }
 }
 
 impl fmt::Debug for Attendant {
@@ -31,26 +62,15 @@ impl fmt::Debug for Attendant {
     }
 }
 
-impl Attendant {
-    /// Adds to the news. True if there were none.
-    pub(super) fn hear(&mut self, readiness: Readiness) -> bool {
-        let first = self.news.is_none();
-        let news = self.news.get_or_insert_default();
-        news.readable |= readiness.readable;
-        news.writable |= readiness.writable;
-        news.hangup |= readiness.hangup;
-        first
-    }
-}
-
-impl Sources {
-    /// Adds to the news of an attendant. True if it is to be called.
+impl Entry {
+    /// Adds to the news of the attendant. True if it is to be called.
     #[inline]
-    pub(super) fn tell(&mut self, key: Key, readiness: Readiness) -> bool {
-        let tells_hangups = self.tells_hangups;
-        let Some(entry) = self.entries.get_mut(key) else { return false };
-        let Some(attendant) = &mut entry.attendant else { return false };
-        attendant.hear(Readiness { hangup: entry.hangup || !tells_hangups, ..readiness })
+    pub(super) fn tell(&mut self, readiness: Readiness, tells_hangups: bool) -> bool {
+        let Some(attendant) = &mut self.attendant else { return false };
+        let before = attendant.news;
+        let news = News::of(Readiness { hangup: self.hangup || !tells_hangups, ..readiness });
+        attendant.news = News(before.0 | news.0);
+        before == News::NONE
     }
 }
 
@@ -67,11 +87,11 @@ impl<T: AsFd> Source<T> {
     /// # Errors
     /// As for [`register`](Source::register).
     #[track_caller]
-    pub fn attend(&self, callback: Rc<dyn Fn(Readiness)>) -> Result<()> {
+    pub fn attend(&self, callback: Rc<dyn Attend>) -> Result<()> {
         let at = self.registered_now()?;
         let scheduler = entered().ok_or_else(|| Error::runtime("no running event loop"))?;
         let (context, location) = (current_values(), Location::caller());
-        let attendant = Attendant { callback, context, location, news: None };
+        let attendant = Attendant { callback, context, location, news: News::NONE };
         let replaced = {
             let mut sources = scheduler.sources.borrow_mut();
             sources.entries.get_mut(at.key).and_then(|e| e.attendant.replace(attendant))
@@ -85,7 +105,9 @@ impl<T: AsFd> Source<T> {
         let Ok(Some(at)) = self.registered() else { return };
         let Some(scheduler) = at.home.local() else { return };
         let mut sources = scheduler.sources.borrow_mut();
-        if sources.tell(at.key, readiness) {
+        let tells_hangups = sources.tells_hangups;
+        let Some(entry) = sources.entries.get_mut(at.key) else { return };
+        if entry.tell(readiness, tells_hangups) {
             scheduler.push(Step::Source(at.key));
         }
     }
@@ -93,15 +115,19 @@ impl<T: AsFd> Source<T> {
 
 impl Scheduler {
     /// Tells the attendant of a source the news.
+    #[inline]
     pub(crate) fn run_attendant(&self, key: Key) -> Option<&'static Location<'static>> {
         let mut sources = self.sources.borrow_mut();
         let attendant = sources.entries.get_mut(key)?.attendant.as_mut()?;
-        let news = attendant.news.take()?;
-        let (callback, context) = (attendant.callback.clone(), attendant.context.clone());
+        let news = std::mem::replace(&mut attendant.news, News::NONE);
+        if news == News::NONE {
+            return None;
+        }
+        let (callback, before) = (attendant.callback.clone(), attendant.context.clone());
         let location = attendant.location;
         drop(sources);
-        let outer = swap_values(context);
-        let outcome = catch_unwind(AssertUnwindSafe(move || callback(news)));
+        let outer = swap_values(before.clone());
+        let outcome = catch_unwind(AssertUnwindSafe(move || callback.hear(news.readiness())));
         let context = swap_values(outer);
         if let Err(panic) = outcome {
             ExceptionContext::new("Exception in callback")
@@ -110,12 +136,19 @@ impl Scheduler {
                 .in_values(context.clone())
                 .report(self.home());
         }
-        // What it set is there at the next call, as with asyncio's handle of a reader.
+        if !context.is(&before) {
+            self.keep_context(key, context);
+        }
+        Some(location)
+    }
+
+    /// What an attendant set is there at the next call, as with asyncio's handle of a reader.
+    #[cold]
+    fn keep_context(&self, key: Key, context: Values) {
         let mut sources = self.sources.borrow_mut();
         let attendant = sources.entries.get_mut(key).and_then(|e| e.attendant.as_mut());
         let replaced = attendant.map(|a| std::mem::replace(&mut a.context, context));
         drop(sources);
         drop(replaced);
-        Some(location)
     }
 }

@@ -2,9 +2,9 @@
 //! be more, so that one busy peer does not keep the others waiting.
 
 use super::{Connection, Event, Kind, uninterrupted};
-use crate::io;
+use crate::{io, slot::Calls};
 use asyncio_core::{
-    Error, Result,
+    Error,
     source::{Direction, Readiness},
 };
 use nix::libc;
@@ -17,13 +17,6 @@ pub(super) struct State {
     ended: Cell<bool>,
     /// There was news while nobody wanted to read.
     unread: Cell<bool>,
-}
-
-/// What came of one attempt.
-enum Received {
-    Data(Event),
-    End,
-    Nothing,
 }
 
 const READABLE: Readiness = Readiness { readable: true, writable: false, hangup: false };
@@ -39,10 +32,12 @@ impl Connection {
         }
     }
 
+    #[inline]
     pub(crate) fn is_reading(&self) -> bool {
         !self.reading.paused.get() && !self.is_closing()
     }
 
+    #[inline]
     pub(super) fn read_ready(&self) {
         if self.reading.ended.get() {
             return;
@@ -51,20 +46,55 @@ impl Connection {
             self.reading.unread.set(true);
             return;
         }
-        match self.receive() {
-            Ok(Ok(Received::Data(event))) => {
-                let callback = match event {
-                    Event::Filled(_) => "buffer_updated",
-                    _ => "data_received",
-                };
-                if let Err(error) = self.tell(event) {
-                    let message = format!("Fatal error: protocol.{callback}() call failed.");
-                    self.fatal(error, &message);
+        let (Some(source), Some(calls)) = (self.source(), self.calls()) else { return };
+        if calls.is_buffered() {
+            return self.fill(source.get_ref(), &*calls);
+        }
+        match uninterrupted(|| io::receive(source.get_ref())) {
+            Ok((data, _)) if data.is_empty() => self.read_end(),
+            Ok((data, drained)) => {
+                self.read_again_unless(drained);
+                let told = self.during_call(&*calls, |calls, handle| calls.data(handle, data));
+                if let Ok(Err(error)) | Err(error) = told {
+                    self.fatal(error, "Fatal error: protocol.data_received() call failed.");
                 }
             }
-            Ok(Ok(Received::End)) => self.read_end(),
-            Ok(Ok(Received::Nothing)) => {}
-            Ok(Err(error)) if self.kind() == Kind::ReadPipe => {
+            Err(error) => self.read_failed(error),
+        }
+    }
+
+    /// Has a protocol with a buffer of its own read.
+    fn fill(&self, io: &io::Io, calls: &dyn Calls) {
+        let mut room = 0;
+        let mut read = |buffer: &mut [u8]| {
+            room = buffer.len();
+            uninterrupted(|| io.receive(buffer))
+        };
+        let filled = self.during_call(calls, |calls, handle| calls.fill(handle, &mut read));
+        match filled {
+            Ok(Ok(Ok(0))) => self.read_end(),
+            Ok(Ok(Ok(nbytes))) => {
+                self.read_again_unless(nbytes < room);
+                if let Err(error) = self.tell(Event::Filled(nbytes)) {
+                    self.fatal(error, "Fatal error: protocol.buffer_updated() call failed.");
+                }
+            }
+            Ok(Ok(Err(error))) => self.read_failed(error),
+            Ok(Err(error)) | Err(error) => {
+                self.fatal(error, "Fatal error: protocol.get_buffer() call failed.");
+            }
+        }
+    }
+
+    #[cold]
+    fn read_failed(&self, error: std::io::Error) {
+        match self.kind() {
+            _ if error.kind() == ErrorKind::WouldBlock => {
+                if let Some(source) = self.source() {
+                    source.clear_readiness(Direction::Read);
+                }
+            }
+            Kind::ReadPipe => {
                 let is_hangup = error.raw_os_error() == Some(libc::EIO);
                 let error = Error::from(error);
                 // What a terminal says when its other side has hung up is no news to the handler.
@@ -74,47 +104,20 @@ impl Connection {
                 }
                 self.force_close(Some(error));
             }
-            Ok(Err(error)) => self.fatal(error.into(), "Fatal read error on a transport"),
-            Err(error) => self.fatal(error, "Fatal error: protocol.get_buffer() call failed."),
+            _ => self.fatal(error.into(), "Fatal read error on a transport"),
         }
     }
 
-    /// Receives once. The outer error is the protocol's, the inner one the system's.
-    fn receive(&self) -> Result<std::io::Result<Received>> {
-        let (Some(source), Some(calls)) = (self.source(), self.calls()) else {
-            return Ok(Ok(Received::Nothing));
-        };
-        let io = source.get_ref();
-        let outcome = if calls.is_buffered() {
-            let mut room = 0;
-            let mut read = |buffer: &mut [u8]| {
-                room = buffer.len();
-                uninterrupted(|| io.receive(buffer))
-            };
-            let filled = self.during_call(&*calls, |calls, handle| calls.fill(handle, &mut read));
-            filled??.map(|nbytes| (Event::Filled(nbytes), nbytes, nbytes < room))
-        } else {
-            uninterrupted(|| io::receive(io)).map(|(data, drained)| {
-                let nbytes = data.len();
-                (Event::Data(data), nbytes, drained)
-            })
-        };
-        Ok(match outcome {
-            Ok((_, 0, _)) => Ok(Received::End),
-            Ok((event, _, drained)) => {
-                if !(drained && self.drained_by_less.get()) {
-                    self.read_again();
-                }
-                Ok(Received::Data(event))
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                source.clear_readiness(Direction::Read);
-                Ok(Received::Nothing)
-            }
-            Err(error) => Err(error),
-        })
+    /// Reads again in the next iteration, unless there was less than there was room for and that
+    /// means that there is no more.
+    #[inline]
+    fn read_again_unless(&self, drained: bool) {
+        if !(drained && self.drained_by_less.get()) {
+            self.read_again();
+        }
     }
 
+    #[cold]
     fn read_again(&self) {
         if let Some(source) = self.source() {
             source.attend_again(READABLE);
@@ -122,6 +125,7 @@ impl Connection {
     }
 
     /// The other side will send no more.
+    #[cold]
     fn read_end(&self) {
         self.reading.ended.set(true);
         if self.kind() == Kind::ReadPipe {

@@ -38,6 +38,7 @@ impl State {
 }
 
 impl Connection {
+    #[inline]
     pub(crate) fn write(&self, data: &[u8]) -> Result<()> {
         self.check_may_write("write")?;
         if data.is_empty() || self.writes_are_lost() {
@@ -45,11 +46,17 @@ impl Connection {
         }
         let Some(sent) = self.send_at_once(|io| io.send(data)) else { return Ok(()) };
         if sent < data.len() {
-            self.writing.buffer.borrow_mut().extend_from_slice(&data[sent..]);
-            self.write_rest();
-            self.update_flow();
+            self.keep(&data[sent..]);
         }
         Ok(())
+    }
+
+    /// Buffers what the system did not take.
+    #[cold]
+    fn keep(&self, data: &[u8]) {
+        self.writing.buffer.borrow_mut().extend_from_slice(data);
+        self.write_rest();
+        self.update_flow();
     }
 
     pub(crate) fn writelines(&self, pieces: &[impl AsRef<[u8]>]) -> Result<()> {
@@ -94,6 +101,7 @@ impl Connection {
         }
     }
 
+    #[inline]
     pub(crate) fn buffered(&self) -> usize {
         self.writing.buffer.borrow().len()
     }
@@ -107,20 +115,26 @@ impl Connection {
         self.update_flow();
     }
 
+    #[inline]
     fn check_may_write(&self, what: &str) -> Result<()> {
+        let is_over = self.kind() == Kind::ReadPipe || self.writing.ended.get();
+        if is_over || self.is_sending_file() { self.refuse(what) } else { Ok(()) }
+    }
+
+    /// Says why it may not be written.
+    #[cold]
+    fn refuse(&self, what: &str) -> Result<()> {
         if self.kind() == Kind::ReadPipe {
             return Err(Error::runtime(format!("Cannot call {what}() of a read pipe")));
         }
         if self.writing.ended.get() {
             return Err(Error::runtime(format!("Cannot call {what}() after write_eof()")));
         }
-        if self.is_sending_file() {
-            return Err(Error::runtime(format!("unable to {what}; sendfile is in progress")));
-        }
-        Ok(())
+        Err(Error::runtime(format!("unable to {what}; sendfile is in progress")))
     }
 
     /// Whether the connection is lost, or about to be: then this write is counted.
+    #[inline]
     fn writes_are_lost(&self) -> bool {
         if self.is_losing() {
             self.handle().0.count_lost_write();
@@ -130,12 +144,14 @@ impl Connection {
         self.kind() != Kind::Socket && self.is_closing()
     }
 
+    #[inline]
     pub(super) fn is_losing(&self) -> bool {
         self.writing.losing.get()
     }
 
     /// Sends if nothing is buffered before it, and tells how many bytes went; `None` if that ended the
     /// connection.
+    #[inline]
     fn send_at_once(&self, send: impl Fn(&Io) -> io::Result<usize>) -> Option<usize> {
         if self.buffered() > 0 {
             return Some(0);
@@ -143,12 +159,17 @@ impl Connection {
         let source = self.source()?;
         match uninterrupted(|| send(source.get_ref())) {
             Ok(sent) => Some(sent),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some(0),
-            Err(error) => {
-                self.fatal(error.into(), "Fatal write error on a transport");
-                None
-            }
+            Err(error) => self.send_failed(error),
         }
+    }
+
+    #[cold]
+    fn send_failed(&self, error: io::Error) -> Option<usize> {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            return Some(0);
+        }
+        self.fatal(error.into(), "Fatal write error on a transport");
+        None
     }
 
     /// There is room: sends what is buffered.
@@ -208,6 +229,7 @@ impl Connection {
         self.force_close(error);
     }
 
+    #[inline]
     fn is_sending_file(&self) -> bool {
         self.writing.emptied.borrow().is_some()
     }
@@ -255,11 +277,18 @@ impl Connection {
 
     /// Tells the protocol to pause or to go on, unless it was told, or a callback of its runs: then it
     /// is told after that.
+    #[inline]
     pub(super) fn announce(&self) {
-        let (event, callback) = match self.flow.news() {
-            Some(true) => (Event::PauseWriting, "pause_writing"),
-            Some(false) => (Event::ResumeWriting, "resume_writing"),
-            None => return,
+        if let Some(paused) = self.flow.news() {
+            self.announce_now(paused);
+        }
+    }
+
+    #[cold]
+    fn announce_now(&self, paused: bool) {
+        let (event, callback) = match paused {
+            true => (Event::PauseWriting, "pause_writing"),
+            false => (Event::ResumeWriting, "resume_writing"),
         };
         if let Err(error) = self.tell(event) {
             self.report(format!("protocol.{callback}() failed"), error);
