@@ -177,8 +177,10 @@ fn crates(workspace: &Workspace) -> TaskResult {
 }
 
 fn portable(workspace: &Workspace) -> TaskResult {
+    const PACKAGES: [&str; 6] = ["loop", "sockets", "transports", "streams", "subprocess", "tests"];
+    let packages = PACKAGES.iter().flat_map(|name| ["-p".to_owned(), format!("asyncio-{name}")]);
     done([test_runner(workspace)
-        .args(["-p", "asyncio-loop", "-p", "asyncio-sockets", "-p", "asyncio-tests"])
+        .args(packages)
         .flags("RUSTFLAGS", "--cfg asyncio_portable_poller")
         .target_dir(workspace.target("portable"))])
 }
