@@ -158,3 +158,26 @@ impl fmt::Debug for KillTree {
         write!(f, "<KillTree {:?}>", self.wait.child)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_that_is_dropped_is_forgotten() {
+        let mut spawned = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let child = Arc::new(Child::new(spawned.id(), false));
+        let waiting = || child.listen(|listeners| format!("{listeners:?}").contains("Waiter"));
+        let mut wait = ProcessWait::new(child.clone(), WaitSite::here(&"test"));
+        futures_lite::future::block_on(async {
+            assert!(futures_lite::future::poll_once(&mut wait).await.is_none());
+        });
+        assert_eq!(waiting(), Ok(true));
+        drop(wait);
+        assert_eq!(waiting(), Ok(false));
+        spawned.kill().unwrap();
+        child.block();
+        assert!(child.look());
+        assert_eq!((waiting(), child.returncode()), (Err(-9), Some(-9)));
+    }
+}

@@ -80,8 +80,12 @@ fn a_process_that_is_dropped_keeps_no_number_for_those_who_outlive_it() {
 #[test]
 fn whoever_went_to_another_group_of_the_session_is_found() {
     run(async {
-        // With job control each job has a group of its own.
-        let (process, pids) = session("set -m; sleep 1000 & echo $!; wait", 1).await?;
+        // It begins a group for what it runs.
+        let (process, pids) = session("timeout 1000 sleep 1000 & echo $!; wait", 1).await?;
+        let pid = nix::unistd::Pid::from_raw(pids[0] as i32);
+        while nix::unistd::getpgid(Some(pid))? != pid {
+            sleep(Duration::from_millis(1)).await?;
+        }
         process.kill_tree(LONG).await?;
         pids.into_iter().for_each(wait_until_dead);
         Ok(())

@@ -239,9 +239,9 @@ fn a_hundred_mebibytes_each_way() {
             .communicate(Some(&input))
             .await?;
         assert!(output.stdout == input);
-        // What was read, while it is being moved to a larger place, and little else.
+        // What was read, and little else.
         let grown = (peak() - before) << 10;
-        assert!(grown < 3 * SIZE as u64, "{grown} bytes");
+        assert!(grown < SIZE as u64 * 3 / 2, "{grown} bytes");
         Ok(())
     });
 }

@@ -5,7 +5,7 @@ mod common;
 use asyncio_core::Error;
 use asyncio_subprocess::{DEVNULL, create_subprocess_exec, create_subprocess_shell};
 use asyncio_task::{create_task, sleep};
-use common::{is_alive, run, run_virtually, state, wait_until_dead, wait_until_gone};
+use common::{Guard, is_alive, run, run_virtually, state, wait_until_dead, wait_until_gone};
 use std::{io, time::Duration};
 
 const YIELD: Duration = Duration::ZERO;
@@ -113,6 +113,7 @@ fn a_dropped_process_runs_on_and_leaves_no_zombie() {
 
 #[test]
 fn a_child_that_outlives_its_loop_is_reaped_all_the_same() {
+    let _guard = Guard::new();
     let (pid, process) = {
         let event_loop = asyncio_loop::new_event_loop().unwrap();
         let process = event_loop
@@ -132,6 +133,7 @@ fn a_child_that_outlives_its_loop_is_reaped_all_the_same() {
 
 #[test]
 fn a_child_that_has_ended_when_its_loop_closes_is_reaped() {
+    let _guard = Guard::new();
     let event_loop = asyncio_loop::new_event_loop().unwrap();
     let process = event_loop
         .run_until_complete(async { create_subprocess_exec("true", [""; 0]).await })

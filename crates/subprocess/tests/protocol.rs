@@ -14,6 +14,7 @@ use bytes::Bytes;
 use common::{children, descriptors, is_alive, run, zombies};
 use std::{
     future::IntoFuture,
+    rc::Rc,
     sync::{Mutex, MutexGuard},
     time::Duration,
 };
@@ -232,13 +233,53 @@ fn a_child_that_ends_before_its_pipes_are_connected_is_told_of_in_order() {
 }
 
 #[test]
+fn the_end_comes_last_also_if_all_is_seen_at_once() {
+    let _turn = turn();
+    run(async {
+        let (transport, protocol) = subprocess_shell(Recorder::new, "read line; exit 3").await?;
+        transport.get_pipe_transport(0).unwrap().write(b"line\n");
+        // The loop does nothing until it has ended.
+        while is_alive(transport.get_pid()) {
+            std::thread::yield_now();
+        }
+        let lost = protocol.borrow().lost.clone();
+        lost.await?;
+        let recorder = protocol.borrow();
+        assert!(recorder.place("exited 3") < recorder.place("lost"));
+        Ok(())
+    });
+}
+
+struct Holds(#[allow(dead_code)] Rc<()>);
+impl SubprocessProtocol for Holds {}
+
+#[test]
+fn the_protocol_of_a_start_that_is_cancelled_is_forgotten() {
+    let _turn = turn();
+    run(async {
+        let token = Rc::new(());
+        let held = token.clone();
+        let starting = subprocess_exec(|| Holds(held), "sleep", ["1000"]).into_future();
+        let starting = create_task(async { Ok(starting.await?.0.get_pid()) });
+        sleep(YIELD).await?;
+        assert_eq!(Rc::strong_count(&token), 2);
+        starting.cancel();
+        assert!(starting.await.unwrap_err().is_cancelled());
+        while Rc::strong_count(&token) > 1 {
+            sleep(YIELD).await?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn a_child_goes_on_when_its_transport_is_dropped() {
     let _turn = turn();
     run(async {
         let (transport, protocol) = subprocess_exec(Recorder::new, "cat", NONE).await?;
         let stdin = transport.get_pipe_transport(0).unwrap();
         let lost = protocol.borrow().lost.clone();
-        let weak = std::rc::Rc::downgrade(&protocol);
+        let weak = Rc::downgrade(&protocol);
         drop((transport, protocol));
         stdin.write(b"still there");
         stdin.write_eof();
