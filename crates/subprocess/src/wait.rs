@@ -162,11 +162,12 @@ impl fmt::Debug for KillTree {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spawn::Program;
 
     #[test]
     fn a_wait_that_is_dropped_is_forgotten() {
-        let mut spawned = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
-        let child = Arc::new(Child::new(spawned.id(), false));
+        let started = Program::exec("test", "sleep".as_ref(), ["1000"]).start().unwrap();
+        let child = Arc::new(Child::new(started.pid, started.leads));
         let waiting = || child.listen(|listeners| format!("{listeners:?}").contains("Waiter"));
         let mut wait = ProcessWait::new(child.clone(), WaitSite::here(&"test"));
         futures_lite::future::block_on(async {
@@ -175,7 +176,7 @@ mod tests {
         assert_eq!(waiting(), Ok(true));
         drop(wait);
         assert_eq!(waiting(), Ok(false));
-        spawned.kill().unwrap();
+        child.send_signal("test", 9).unwrap();
         child.block();
         assert!(child.look());
         assert_eq!((waiting(), child.returncode()), (Err(-9), Some(-9)));
