@@ -21,6 +21,9 @@ pub use std::{
 };
 
 pub use atomic::Ordering;
+pub use biased::{Biased, BiasedGuard, set_barrier};
+
+mod biased;
 
 #[cfg(loom)]
 use loom::sync as imp;

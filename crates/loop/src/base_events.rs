@@ -18,6 +18,7 @@ pub use tasks::{ShutdownAsyncgens, TaskFactory, eager_task_factory};
 pub use threads::ShutdownDefaultExecutor;
 
 use crate::{
+    barrier,
     events::{self, LoopHandle},
     inbox::Bell,
     log,
@@ -132,6 +133,7 @@ impl EventLoop {
     }
 
     fn open(is_virtual: bool, debug: bool) -> Result<EventLoop> {
+        barrier::install();
         log::install();
         let selector = Selector::new()?;
         let home = LoopRef::open(is_virtual, || Box::new(LoopInbox::new()));

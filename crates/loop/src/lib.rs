@@ -37,6 +37,7 @@
 //! run, the loop asks the system for I/O not in every iteration but at least every 50 µs.
 //! After `fork` nothing is promised in the child.
 
+mod barrier;
 mod base_events;
 mod events;
 mod executor;
