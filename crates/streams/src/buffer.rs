@@ -21,6 +21,7 @@ impl Default for Buffer {
 }
 
 impl Buffer {
+    #[inline]
     pub(crate) fn as_slice(&self) -> &[u8] {
         match self {
             Buffer::Piece(piece, _) => piece,
@@ -37,17 +38,22 @@ impl Buffer {
     }
 
     /// Adds `data` at the end.
+    #[inline]
     pub(crate) fn push(&mut self, data: Bytes) {
-        if self.is_empty() {
-            let size = data.len();
-            *self = Buffer::Piece(data, size);
-            return;
+        if !self.is_empty() {
+            return self.join(&data);
         }
+        let size = data.len();
+        *self = Buffer::Piece(data, size);
+    }
+
+    #[cold]
+    fn join(&mut self, data: &[u8]) {
         if let Buffer::Piece(piece, _) = self {
             *self = Buffer::Joined(BytesMut::from(std::mem::take(piece)));
         }
         if let Buffer::Joined(block) = self {
-            block.extend_from_slice(&data);
+            block.extend_from_slice(data);
         }
     }
 
@@ -59,7 +65,16 @@ impl Buffer {
     }
 
     /// Takes the first `n` bytes, or all if there are fewer.
+    #[inline]
     pub(crate) fn take(&mut self, n: usize) -> Bytes {
+        match self {
+            // In place: what was just written piece by piece and is moved on makes the processor wait.
+            Buffer::Piece(piece, _) if n >= piece.len() => std::mem::take(piece),
+            _ => self.split(n),
+        }
+    }
+
+    fn split(&mut self, n: usize) -> Bytes {
         if n >= self.len() {
             return std::mem::take(self).take_all();
         }
@@ -76,6 +91,7 @@ impl Buffer {
         }
     }
 
+    #[inline]
     pub(crate) fn take_all(self) -> Bytes {
         match self {
             Buffer::Piece(piece, _) => piece,

@@ -8,7 +8,7 @@ use crate::{
 };
 use asyncio_core::{
     Result,
-    sync::{Arc, Mutex},
+    sync::{Arc, Biased},
     wait_site::WaitSite,
 };
 use asyncio_sockets::{Domain, Protocol, ToAddress, ToEndpoint};
@@ -223,7 +223,7 @@ struct Halves {
 
 impl Halves {
     fn new(site: WaitSite) -> Halves {
-        let shared = Arc::new(Mutex::new(State::with_limit(DEFAULT_LIMIT)));
+        let shared = Arc::new(Biased::new(State::with_limit(DEFAULT_LIMIT)));
         Halves { shared, limit: DEFAULT_LIMIT, site }
     }
 

@@ -99,6 +99,7 @@ impl Protocol for StreamReaderProtocol {
         self.shared.lock().resume_writing(&mut after);
     }
 
+    #[inline]
     fn data_received(&mut self, _: &Transport, data: Bytes) {
         let mut after = After::default();
         self.shared.lock().feed(data, &mut after);

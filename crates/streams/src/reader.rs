@@ -8,7 +8,7 @@ use crate::{
 };
 use asyncio_core::{
     Error, Result,
-    sync::{Arc, Mutex},
+    sync::{Arc, Biased},
     wait::Wait,
     wait_site::WaitSite,
 };
@@ -80,7 +80,7 @@ impl StreamReader {
     #[track_caller]
     pub fn new(limit: usize) -> Result<StreamReader> {
         let state = State::with_limit(State::check_limit(limit)?);
-        Ok(StreamReader::of(Arc::new(Mutex::new(state)), Location::caller()))
+        Ok(StreamReader::of(Arc::new(Biased::new(state)), Location::caller()))
     }
 
     pub(crate) fn of(shared: Shared, made_at: &'static Location<'static>) -> StreamReader {
@@ -143,6 +143,7 @@ impl StreamReader {
     ///
     /// # Cancellation
     /// Nothing has been read: what is there is left to the next one.
+    #[inline]
     #[track_caller]
     pub fn read(&mut self, n: usize) -> Read<'_> {
         Read { reading: Reading::new(self, WaitSite::here(&"StreamReader.read")), n }

@@ -69,6 +69,7 @@ pub(crate) struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
+    #[inline]
     pub(crate) fn new(reader: &'a mut StreamReader, site: WaitSite) -> Reading<'a> {
         reader.end_poll();
         Reading { reader, wait: Wait::new(), site }

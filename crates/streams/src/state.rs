@@ -10,13 +10,13 @@ use crate::{
 };
 use asyncio_core::{
     Error, IncompleteReadError, LimitOverrunError, Result,
-    sync::{Arc, Mutex},
+    sync::{Arc, Biased},
     wait::{Waiter, Wakers},
 };
 use asyncio_transports::Transport;
 use bytes::Bytes;
 
-pub(crate) type Shared = Arc<Mutex<State>>;
+pub(crate) type Shared = Arc<Biased<State>>;
 
 #[derive(Debug)]
 pub(crate) struct State {
@@ -114,6 +114,7 @@ impl State {
         }
     }
 
+    #[inline]
     pub(crate) fn feed(&mut self, data: Bytes, after: &mut After) {
         if data.is_empty() || self.is_unread {
             return;
@@ -135,10 +136,11 @@ impl State {
         self.wake_reader(after);
     }
 
+    #[inline]
     fn wake_reader(&mut self, after: &mut After) {
-        if let Some(waiter) = self.reading.take() {
+        if let Some(waiter) = &self.reading {
             waiter.wake(&mut after.wakers);
-            after.reader = Some(waiter);
+            after.reader = self.reading.take();
         }
     }
 
@@ -168,12 +170,14 @@ impl State {
     }
 
     /// Lets the transport read if there is room again.
+    #[inline]
     pub(crate) fn maybe_resume(&mut self, after: &mut After) {
         if self.paused && self.buffer.len() <= self.limit {
             self.set_paused(false, after);
         }
     }
 
+    #[inline]
     pub(crate) fn try_read(&mut self, n: usize) -> Option<Result<Bytes>> {
         (n == 0 || self.eof || !self.buffer.is_empty()).then(|| Ok(self.buffer.take(n)))
     }

@@ -89,6 +89,7 @@ impl StreamWriter {
     /// Sends `data` (`write`): at once as far as the system takes it, the rest from a buffer. If it
     /// cannot be written (after [`write_eof`](StreamWriter::write_eof), say), the next
     /// [`drain`](StreamWriter::drain) returns why.
+    #[inline]
     pub fn write(&self, data: &[u8]) {
         if let Err(error) = self.transport.try_write(data) {
             self.refuse(error);
@@ -106,6 +107,7 @@ impl StreamWriter {
         }
     }
 
+    #[cold]
     fn refuse(&self, error: Error) {
         self.shared.lock().writing.refused.get_or_insert(error);
     }
@@ -141,6 +143,7 @@ impl StreamWriter {
     ///
     /// # Cancellation
     /// Nothing of what was written is lost: it is sent all the same.
+    #[inline]
     #[track_caller]
     pub fn drain(&self) -> Drain<'_> {
         let (stage, place) = (Stage::Begins, Place::default());
@@ -200,8 +203,20 @@ fn connection_lost() -> Error {
     io::Error::new(io::ErrorKind::ConnectionReset, "Connection lost").into()
 }
 
+impl StreamWriter {
+    /// Whether there is nothing to wait for, and nothing to tell.
+    #[inline]
+    fn is_drained(&self) -> bool {
+        let state = self.shared.lock();
+        let (writing, failed) = (&state.writing, state.exception.is_some());
+        let is_told = writing.refused.is_none() && writing.lost.is_none() && !failed;
+        is_told && !writing.paused && !self.is_closing()
+    }
+}
+
 impl State {
     /// What is to be told to the next one who writes.
+    #[inline]
     fn check_write(&mut self) -> Result<()> {
         if self.writing.refused.is_none() && self.exception.is_none() {
             return Ok(());
@@ -266,30 +281,37 @@ impl Drain<'_> {
         self
     }
 
-    /// Whether it is done without waiting.
-    fn begin(&mut self, cx: &Context<'_>) -> Result<bool> {
+    fn begin(&mut self, cx: &Context<'_>) -> Result<()> {
         let mut state = self.writer.shared.lock();
         state.check_write()?;
         if self.writer.is_closing() {
             self.stage = Stage::Yields;
             self.place.wait.arm_woken(cx, self.site);
-            return Ok(false);
+        } else {
+            self.stage = Stage::Waits;
         }
-        self.stage = Stage::Waits;
-        Ok(!state.writing.paused && state.writing.lost.is_none())
+        Ok(())
     }
 }
 
 impl Future for Drain<'_> {
     type Output = Result<()>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let this = &mut *self;
+        match self.stage {
+            Stage::Begins if self.writer.is_drained() => Poll::Ready(Ok(())),
+            _ => self.poll_on(cx),
+        }
+    }
+}
+
+impl Drain<'_> {
+    fn poll_on(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let this = self;
         match this.stage {
             Stage::Begins => {
-                if this.begin(cx)? {
-                    return Poll::Ready(Ok(()));
-                }
+                this.begin(cx)?;
                 if this.place.wait.is_armed() {
                     return Poll::Pending;
                 }
