@@ -3,8 +3,9 @@
 use asyncio_core::Error;
 use std::{fmt, io};
 
-/// An error with the function in which it arose; a cancellation as it is.
-pub(crate) fn in_call(what: &'static str, error: Error) -> Error {
+/// An error with the function in which it arose; a cancellation as it is. Not for programs: it is
+/// what the crates built on this one name their errors with.
+pub fn in_call(what: &str, error: Error) -> Error {
     match error {
         Error::Runtime(error) => Error::runtime(format!("{what}: {error}")),
         Error::Value(error) => Error::value(format!("{what}: {error}")),
@@ -18,7 +19,7 @@ pub(crate) fn in_call(what: &'static str, error: Error) -> Error {
 
 /// A system error with the function that it comes from. The kind stays, and the error itself is the
 /// source.
-pub(crate) fn of_call(what: &'static str) -> impl FnOnce(io::Error) -> io::Error {
+pub(crate) fn of_call(what: &str) -> impl FnOnce(io::Error) -> io::Error {
     move |error| {
         let text = format!("{what}: {error}");
         described(text, error)

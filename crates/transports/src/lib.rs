@@ -34,6 +34,7 @@ mod protocols;
 mod sendfile;
 mod server;
 mod slot;
+mod starting;
 #[cfg(test)]
 mod testing;
 mod transport;

@@ -6,10 +6,11 @@ use crate::{
     io::Io,
     protocols::IntoProtocol,
     slot::Calls,
+    starting::{Starting, is_over},
     transport::Transport,
 };
 use asyncio_core::{Error, Result, wait_site::WaitSite};
-use asyncio_future::Future;
+use asyncio_sockets::in_call;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::{
     cell::RefCell,
@@ -45,7 +46,7 @@ mod tests;
 /// The transport is closed: its protocol is called as for one that was closed at once.
 ///
 /// ```
-/// use asyncio_future::Future;
+/// use asyncio_sockets::in_call;
 /// use asyncio_transports::{Protocol, Transport, connect_read_pipe};
 /// use std::io::Write;
 ///
@@ -208,13 +209,13 @@ struct Opening {
     site: WaitSite,
     /// Until it starts.
     pipe: Option<OwnedFd>,
-    /// From then on, until it is over.
-    made: Option<(Transport, Future<()>)>,
+    /// From then on.
+    starting: Option<Starting>,
 }
 
 impl Opening {
     fn new(end: End, pipe: OwnedFd, site: WaitSite) -> Opening {
-        Opening { end, site, pipe: Some(pipe), made: None }
+        Opening { end, site, pipe: Some(pipe), starting: None }
     }
 
     fn start(&mut self, protocol: Rc<dyn Calls>) -> Result<()> {
@@ -222,10 +223,8 @@ impl Opening {
         let kind = self.kind(&pipe)?;
         set_nonblocking(&pipe).map_err(|error| self.failed(error))?;
         let transport = Connection::open(Io::Pipe(pipe), kind, Names::default(), protocol)
-            .map_err(|error| Error::runtime(format!("{}: {error}", self.site.what())))?;
-        let made = Future::of_operation(self.site, None);
-        transport.0.resident.with(|connection| connection.start(Some(made.clone())));
-        self.made = Some((transport, made));
+            .map_err(|error| in_call(self.site.what(), error))?;
+        self.starting = Some(Starting::begin(transport, self.site));
         Ok(())
     }
 
@@ -243,27 +242,18 @@ impl Opening {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Transport>> {
-        let Some((_, made)) = &mut self.made else { return Poll::Ready(Err(self.is_over())) };
-        // If it fails the transport stays here, and is closed with this.
-        ready!(Pin::new(made).poll(cx))?;
-        let made = self.made.take().map(|(transport, _)| transport);
-        Poll::Ready(made.ok_or_else(|| self.is_over()))
+        match &mut self.starting {
+            Some(starting) => starting.poll(cx),
+            None => Poll::Ready(Err(self.is_over())),
+        }
     }
 
     fn failed(&self, error: io::Error) -> Error {
-        io::Error::new(error.kind(), format!("{}: {error}", self.site.what())).into()
+        in_call(self.site.what(), error.into())
     }
 
     fn is_over(&self) -> Error {
-        Error::runtime(format!("{}: awaited again after it was over", self.site.what()))
-    }
-}
-
-impl Drop for Opening {
-    fn drop(&mut self) {
-        if let Some((transport, _)) = self.made.take() {
-            transport.close();
-        }
+        is_over(self.site)
     }
 }
 

@@ -18,7 +18,7 @@ use asyncio_core::{
     wait::{Resume, Wait},
     wait_site::WaitSite,
 };
-use asyncio_sockets::Address;
+use asyncio_sockets::{Address, in_call};
 use life::Life;
 use std::{
     fmt,
@@ -178,7 +178,7 @@ impl Server {
             None if self.shared.life.is_closed() => Err(Error::runtime("the server is closed")),
             None => Err(Error::runtime("the server belongs to another thread")),
         }
-        .map_err(|error| named(what, error))
+        .map_err(|error| in_call(what, error))
     }
 }
 
@@ -234,17 +234,5 @@ impl Yield {
             Resume::Woken => Poll::Ready(Ok(())),
             Resume::Cancelled { error, .. } => Poll::Ready(Err(error)),
         }
-    }
-}
-
-/// An error with the function that it comes from.
-fn named(what: &str, error: Error) -> Error {
-    match error {
-        Error::Runtime(error) => Error::runtime(format!("{what}: {error}")),
-        Error::Value(error) => Error::value(format!("{what}: {error}")),
-        error => match error.downcast::<std::io::Error>() {
-            Ok(error) => std::io::Error::new(error.kind(), format!("{what}: {error}")).into(),
-            Err(error) => error,
-        },
     }
 }

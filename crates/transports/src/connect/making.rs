@@ -6,17 +6,16 @@ use crate::{
     io::Io,
     protocols::IntoProtocol,
     slot::Calls,
+    starting::{Starting, is_over},
     transport::Transport,
 };
 use asyncio_core::{Error, Result, wait_site::WaitSite};
-use asyncio_future::Future as AsyncioFuture;
-use asyncio_sockets::{Address, Socket};
+use asyncio_sockets::{Address, Socket, in_call};
 use std::{
     cell::RefCell,
     fmt,
     future::Future,
     marker::PhantomData,
-    mem,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -117,11 +116,7 @@ struct Making {
 
 enum Stage {
     Connecting(Pin<Box<dyn Future<Output = Result<Socket>> + Send>>),
-    /// Until `connection_made` was called.
-    Starting {
-        transport: Transport,
-        made: AsyncioFuture<()>,
-    },
+    Starting(Starting),
     Over,
 }
 
@@ -138,35 +133,21 @@ impl Making {
             let protocol = protocol().ok_or_else(|| self.is_over())?;
             self.stage = self.start(socket, protocol)?;
         }
-        let Stage::Starting { made, .. } = &mut self.stage else {
+        let Stage::Starting(starting) = &mut self.stage else {
             return Poll::Ready(Err(self.is_over()));
         };
-        // If it is cancelled the transport stays here, and is closed with this.
-        ready!(Pin::new(made).poll(cx))?;
-        match mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Starting { transport, .. } => Poll::Ready(Ok(transport)),
-            _ => Poll::Ready(Err(self.is_over())),
-        }
+        let transport = ready!(starting.poll(cx))?;
+        self.stage = Stage::Over;
+        Poll::Ready(Ok(transport))
     }
 
     fn start(&self, socket: Socket, protocol: Rc<dyn Calls>) -> Result<Stage> {
-        let transport = open(socket, protocol)
-            .map_err(|error| Error::runtime(format!("{}: {error}", self.site.what())))?;
-        let made = AsyncioFuture::of_operation(self.site, None);
-        transport.0.resident.with(|connection| connection.start(Some(made.clone())));
-        Ok(Stage::Starting { transport, made })
+        let transport = open(socket, protocol).map_err(|error| in_call(self.site.what(), error))?;
+        Ok(Stage::Starting(Starting::begin(transport, self.site)))
     }
 
     fn is_over(&self) -> Error {
-        Error::runtime(format!("{}: awaited again after it was over", self.site.what()))
-    }
-}
-
-impl Drop for Making {
-    fn drop(&mut self) {
-        if let Stage::Starting { transport, .. } = &self.stage {
-            transport.close();
-        }
+        is_over(self.site)
     }
 }
 
@@ -174,7 +155,7 @@ impl fmt::Debug for Making {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match &self.stage {
             Stage::Connecting(_) => "connecting",
-            Stage::Starting { .. } => "starting",
+            Stage::Starting(_) => "starting",
             Stage::Over => "over",
         };
         write!(f, "{} {stage}", self.site.what())

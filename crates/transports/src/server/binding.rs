@@ -1,6 +1,5 @@
 //! The sockets of a TCP server: looked up, opened and bound.
 
-use super::named;
 use asyncio_core::{
     Error, Result,
     exception::{Level, log},
@@ -9,7 +8,7 @@ use asyncio_core::{
     wait_site::WaitSite,
 };
 use asyncio_sockets::{
-    AI_PASSIVE, AddrInfo, Address, Domain, Endpoint, Socket, Type, ensure_resolved,
+    AI_PASSIVE, AddrInfo, Address, Domain, Endpoint, Socket, Type, ensure_resolved, in_call,
 };
 use std::io;
 
@@ -65,7 +64,7 @@ pub(super) async fn bind(
             }
         }
     }
-    bind_now(given, found, options).map_err(|error| named(site.what(), error))
+    bind_now(given, found, options).map_err(|error| in_call(site.what(), error))
 }
 
 fn bind_now(given: Vec<Socket>, found: Vec<AddrInfo>, options: Options) -> Result<Vec<Bound>> {

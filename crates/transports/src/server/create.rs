@@ -5,11 +5,10 @@ use super::{
     acceptor::Acceptor,
     binding::{Bound, Options, bind},
     life::Life,
-    named,
 };
 use crate::{protocols::IntoProtocol, slot::Calls};
 use asyncio_core::{Error, Result, home::entered, wait_site::WaitSite};
-use asyncio_sockets::{Domain, Endpoint, ToEndpoint};
+use asyncio_sockets::{Domain, Endpoint, ToEndpoint, in_call};
 use std::{
     cell::RefCell,
     fmt,
@@ -234,7 +233,7 @@ where
             let mut factory = this.factory.take().ok_or_else(is_over)?;
             let calls = move || P::into_calls(Rc::new(RefCell::new(factory())));
             let server = open(bound?, this.serving.backlog, Box::new(calls));
-            let server = server.map_err(|error| named(what, error))?;
+            let server = server.map_err(|error| in_call(what, error))?;
             if !this.serving.start {
                 return Poll::Ready(Ok(server));
             }

@@ -4,7 +4,6 @@ use super::{
     Server,
     binding::Bound,
     create::{CreatingServer, Serving},
-    named,
 };
 use crate::protocols::IntoProtocol;
 use asyncio_core::{
@@ -12,7 +11,9 @@ use asyncio_core::{
     exception::{Level, log},
     wait_site::WaitSite,
 };
-use asyncio_sockets::{Address, Domain, Endpoint, Socket, ToEndpoint, Type, ensure_resolved};
+use asyncio_sockets::{
+    Address, Domain, Endpoint, Socket, ToEndpoint, Type, ensure_resolved, in_call,
+};
 use std::{
     fmt, fs,
     future::IntoFuture,
@@ -152,7 +153,7 @@ async fn bind(endpoint: Endpoint, cleanup: bool, site: WaitSite) -> Result<Bound
         }
         Endpoint::Socket(socket) => given(socket),
     };
-    let mut bound = bound.map_err(|error| named(site.what(), error))?;
+    let mut bound = bound.map_err(|error| in_call(site.what(), error))?;
     if cleanup {
         bound.path = bound.address.as_path().and_then(OwnPath::of);
     }

@@ -103,7 +103,7 @@ impl ServeForever {
     fn begin(&self) -> Result<Promise<()>> {
         let what = self.site.what();
         let begun = self.server.shared.life.begin_forever(self.site);
-        let forever = begun.map_err(|error| named(what, error))?;
+        let forever = begun.map_err(|error| in_call(what, error))?;
         self.server.start(what).inspect_err(|_| self.server.shared.life.end_forever(&forever))?;
         Ok(forever)
     }
