@@ -130,6 +130,32 @@ fn the_fallback_sends_the_same_and_leaves_the_same_position() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn the_fallback_reads_a_block_at_a_time() {
+    run(async {
+        let (ours, _theirs) = pair();
+        // A socket that does not take a whole block, so that there is no second.
+        ours.source.get_ref().set_send_buffer_size(4096)?;
+        let (reader, writer) = nix::unistd::pipe()?;
+        nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETPIPE_SZ(1 << 20))?;
+        File::from(writer).write_all(&[7; 600_000])?;
+        let mut file = File::from(reader);
+        let mut sending = sock_sendfile(&ours, &file);
+        poll_fn(|cx| {
+            assert!(Pin::new(&mut sending).poll(cx).is_pending());
+            if sending.sent() > 0 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        drop(sending);
+        let mut rest = Vec::new();
+        file.read_to_end(&mut rest)?;
+        assert_eq!(600_000 - rest.len(), SENDFILE_FALLBACK_READBUFFER_SIZE);
+        assert_eq!(SENDFILE_FALLBACK_READBUFFER_SIZE, 256 * 1024);
+        Ok(())
+    });
+}
+
+#[test]
 fn what_makes_no_sense_is_an_error() {
     run(async {
         let (ours, _theirs) = pair();
