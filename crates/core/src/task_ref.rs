@@ -117,6 +117,23 @@ impl TaskRef {
     }
 }
 
+impl TaskRef {
+    /// [`wake`](TaskCell::wake), with the reference that is given up.
+    #[inline]
+    fn wake_and_drop(self) {
+        if self.is_local() { self.wake() } else { self.mail() }
+    }
+
+    /// Sends one mail, however often it is called before that is opened. What happened before the
+    /// call is seen by the step that follows.
+    fn mail(self) {
+        if !self.is_done() && !self.mailed.swap(true, Ordering::AcqRel) {
+            // A loop that is closed has ended the task.
+            let _ = self.home().send(Mail::Task(self));
+        }
+    }
+}
+
 impl Deref for TaskRef {
     type Target = TaskCell;
     fn deref(&self) -> &TaskCell {
@@ -356,10 +373,7 @@ impl TaskCell {
     /// call is seen by the step that follows.
     #[cold]
     fn wake_from_afar(&self) {
-        if !self.is_done() && !self.mailed.swap(true, Ordering::AcqRel) {
-            // A loop that is closed has ended the task.
-            let _ = self.home().send(Mail::Task(TaskRef::of(self)));
-        }
+        TaskRef::of(self).mail();
     }
 
     /// Opens what [`wake`](TaskCell::wake) sent from another thread.
@@ -401,7 +415,7 @@ static WAKER: RawWakerVTable = RawWakerVTable::new(
     },
     |cell| {
         // SAFETY: the waker that is used up gives its reference.
-        unsafe { TaskRef(NonNull::new_unchecked(cell.cast_mut().cast())) }.wake();
+        unsafe { TaskRef(NonNull::new_unchecked(cell.cast_mut().cast())) }.wake_and_drop();
     },
     |cell| {
         // SAFETY: the waker keeps the cell alive.

@@ -34,7 +34,7 @@ use asyncio_core::{
     sync::{AtomicPtr, AtomicU8, AtomicU64, Ordering, mutant},
 };
 use concurrent_queue::ConcurrentQueue;
-use std::{any::Any, fmt, ptr};
+use std::{any::Any, fmt, ops::Deref, ptr};
 
 /// What ends a loop's wait. It is rung by signal handlers too: it may make system calls and use
 /// atomics, and nothing else.
@@ -52,12 +52,24 @@ const ID: u32 = 16;
 
 pub(crate) struct Inbox<B> {
     gate: AtomicU64,
-    flag: AtomicU8,
+    flag: Apart<AtomicU8>,
     queue: ConcurrentQueue<Mail>,
     bell: AtomicPtr<B>,
     raised: AtomicU64,
     /// The signals that the open loop wants to hear of.
     wanted: AtomicU64,
+}
+
+/// A word in a cache line of its own: the loop reads the flag in every iteration, and would take the
+/// line away from those who come in.
+#[repr(align(128))]
+struct Apart<T>(T);
+
+impl<T> Deref for Apart<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
 }
 
 /// Whether the loop may wait.
@@ -85,7 +97,7 @@ impl<B: Bell> Inbox<B> {
     pub(crate) fn new() -> Inbox<B> {
         Inbox {
             gate: AtomicU64::new(0),
-            flag: AtomicU8::new(AWAKE),
+            flag: Apart(AtomicU8::new(AWAKE)),
             queue: ConcurrentQueue::unbounded(),
             bell: AtomicPtr::new(ptr::null_mut()),
             raised: AtomicU64::new(0),
