@@ -121,9 +121,9 @@ impl Process {
     ///
     /// It may have ended itself, and left others: so that its number stays that of the session, its
     /// status is then kept in the system, where it shows as a zombie, until they are ended here or the
-    /// `Process` is dropped. What began a session or group of its own is not found. On other systems
-    /// than Linux, that is also so for what began a group within the session, and for what outlives
-    /// the process.
+    /// `Process` is dropped. What began a session of its own is not found. Where there are no pidfds,
+    /// that is also so for what began a group within the session, and on other systems than Linux for
+    /// what outlives the process.
     ///
     /// # Errors
     /// `Runtime` if the process began neither a session nor a group; the system's `EPERM` if somebody

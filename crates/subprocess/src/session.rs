@@ -76,17 +76,19 @@ fn signal_strays(session: u32, signal: i32) -> io::Result<()> {
     let mut outcome = Ok(());
     for stray in members(session).into_iter().flatten().filter(|m| m.group != session) {
         // The descriptor first: the number may be another's by now, and what it is says so.
-        let Ok(pidfd) = system::pidfd_open(stray.pid) else { continue };
-        if member(session, stray.pid).is_none() {
-            continue;
-        }
+        let pidfd = match system::pidfd_open(stray.pid) {
+            Ok(pidfd) if member(session, stray.pid).is_some() => pidfd,
+            Err(error) if error.raw_os_error() != Some(libc::ESRCH) => return Err(error),
+            _ => continue,
+        };
         let id = system::Id { pidfd: Some(std::os::fd::AsFd::as_fd(&pidfd)), pid: stray.pid };
         outcome = system::send_signal(id, signal);
     }
     outcome
 }
 
-/// The processes of the session or group that have not ended; `None` where the system does not tell.
+/// The processes of the session or group that have not ended, as far as they can be sent a signal
+/// that cannot go to another; `None` where the system does not tell.
 #[cfg(target_os = "linux")]
 fn members(session: u32) -> Option<Vec<Member>> {
     let processes = std::fs::read_dir("/proc").ok()?;
@@ -103,8 +105,15 @@ fn member(session: u32, pid: u32) -> Option<Member> {
     let mut fields = rest.split_ascii_whitespace();
     let (state, group, its_session) = (fields.next()?, fields.nth(1)?, fields.next()?);
     let group = group.parse().ok()?;
-    let belongs = group == session || its_session.parse() == Ok(session);
+    let is_stray = || its_session.parse() == Ok(session) && has_pidfds();
+    let belongs = group == session || is_stray();
     (belongs && !matches!(state, "Z" | "X")).then_some(Member { pid, group })
+}
+
+#[cfg(target_os = "linux")]
+fn has_pidfds() -> bool {
+    static ANSWER: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *ANSWER.get_or_init(|| system::pidfd_open(std::process::id()).is_ok())
 }
 
 #[cfg(not(target_os = "linux"))]
