@@ -34,8 +34,7 @@ pub(crate) fn workloads() -> Vec<Workload> {
                 (Tokio::NAME, |_| Tokio::run(tokios_output()).into()),
                 (Smol::NAME, |_| Smol::run(smols_output()).into()),
             ],
-        )
-        .floor(1.00),
+        ),
     ]
 }
 
