@@ -1,7 +1,7 @@
 //! A reader that is fed by hand, as in CPython's `test_streams`.
 
 use super::*;
-use asyncio_core::{AsyncContextManager, wait_site::WaitSite};
+use asyncio_core::{AsyncContextManager, scope::cancellable, wait_site::WaitSite};
 use asyncio_task::{Task, create_task, current_task, timeout};
 use bytes::Bytes;
 use futures_lite::{
@@ -483,6 +483,21 @@ fn a_cancellation_comes_out_of_the_traits_as_itself() {
         iterations(1).await?;
         feeder.feed_data("bye")?;
         assert_eq!(task.await?, "bye");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_line_that_is_late_comes_to_who_asks_again() {
+    run_virtual(async {
+        let (mut reader, feeder) = fed(100, ["first\nsec"]);
+        let limit = Duration::from_secs(1);
+        assert_eq!(wait_for(reader.readline(), limit).await?, "first\n");
+        assert!(wait_for(reader.readline(), limit).await.unwrap_err().is_timeout());
+        assert!(wait_for(reader.readline(), Duration::ZERO).await.unwrap_err().is_timeout());
+        feeder.feed_data("ond\nthird\n")?;
+        assert_eq!(wait_for(reader.readline(), limit).await?, "second\n");
+        assert_eq!(cancellable(reader.readline()).await?, "third\n");
         Ok(())
     });
 }
