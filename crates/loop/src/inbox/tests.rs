@@ -132,7 +132,7 @@ fn signals_get_in_if_they_are_wanted() {
 }
 
 #[test]
-fn whoever_puts_in_while_the_loop_closes_knows_whether_it_arrived() {
+fn threads_that_put_in_while_the_loop_closes_know_whether_it_arrived() {
     const THREADS: u64 = 4;
     for round in 1..200 {
         let (inbox, _) = open(round);
