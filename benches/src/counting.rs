@@ -2,7 +2,7 @@
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering::Relaxed},
 };
 
 struct Counting;
@@ -12,6 +12,7 @@ static ALLOCATOR: Counting = Counting;
 
 static ON: AtomicBool = AtomicBool::new(false);
 static TIMES: AtomicUsize = AtomicUsize::new(0);
+static BYTES: AtomicIsize = AtomicIsize::new(0);
 
 /// From now on it is counted how often memory is asked for.
 pub(crate) fn start() {
@@ -23,33 +24,40 @@ pub(crate) fn times() -> usize {
     TIMES.load(Relaxed)
 }
 
-fn count() {
+/// How many bytes more are in use than when counting began.
+pub(crate) fn bytes() -> isize {
+    BYTES.load(Relaxed)
+}
+
+fn count(times: usize, bytes: isize) {
     if ON.load(Relaxed) {
-        TIMES.fetch_add(1, Relaxed);
+        TIMES.fetch_add(times, Relaxed);
+        BYTES.fetch_add(bytes, Relaxed);
     }
 }
 
 // SAFETY: everything is passed on to the system's allocator as it came.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(1, layout.size() as isize);
         // SAFETY: as the caller promised.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        count(0, -(layout.size() as isize));
         // SAFETY: as the caller promised.
         unsafe { System.dealloc(place, layout) }
     }
 
     unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
+        count(1, size as isize - layout.size() as isize);
         // SAFETY: as the caller promised.
         unsafe { System.realloc(place, layout, size) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(1, layout.size() as isize);
         // SAFETY: as the caller promised.
         unsafe { System.alloc_zeroed(layout) }
     }

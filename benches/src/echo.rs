@@ -3,15 +3,21 @@
 //! The server of a contestant is a process of its own, and so is the load: connections that each have
 //! one request under way. The load reads from `/proc` what the server has used, after a first round
 //! and at the end; so no contestant has to measure itself.
+//!
+//! And the memory that a server has for a connection on which nothing happens.
 
 mod load;
 mod servers;
 
-use crate::workload::{Contestant, Done, Measure, Workload};
+use crate::{
+    counting,
+    workload::{Contestant, Done, Measure, Workload},
+};
 use std::{
-    io::{self, BufRead, BufReader},
-    net::{SocketAddr, TcpListener},
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
     process::{Child, Command, Stdio},
+    thread,
 };
 
 /// The argument with which a process is told to be a contestant's server.
@@ -42,7 +48,21 @@ pub(crate) fn workloads() -> Vec<Workload> {
         ]
         .map(|workload| workload.size(size))
     });
-    rows.into_iter().flatten().collect()
+    rows.into_iter().flatten().chain([idle()]).collect()
+}
+
+fn idle() -> Workload {
+    let contestants: Vec<(_, Contestant)> = vec![
+        ("asyncio", memory::<STREAMS>),
+        ("tokio", memory::<TOKIO>),
+        ("smol", memory::<SMOL>),
+        ("asyncio, transports", memory::<TRANSPORTS>),
+        ("epoll by hand", memory::<BY_HAND>),
+    ];
+    Workload::new("echoidle", "memory of an idle connection of streams", contestants)
+        .size(1000)
+        .measure(Measure::Bytes)
+        .floor(0.15)
 }
 
 fn streams<const CONNECTIONS: usize>(name: &'static str, what: &'static str) -> Workload {
@@ -68,6 +88,32 @@ fn requests<const SERVER: usize, const CONNECTIONS: usize>(size: usize) -> Done 
     let outcome = Running::start(SERVER)
         .and_then(|server| load::run(server.address, CONNECTIONS, size, || server.cpu_time()));
     outcome.unwrap_or_else(|error| panic!("server {SERVER}: {error}"))
+}
+
+/// What the server has asked of the allocator, and not given back, when each connection has had an
+/// answer. The process ends with it.
+fn memory<const SERVER: usize>(connections: usize) -> Done {
+    let connect = |address| {
+        let mut stream = TcpStream::connect(address)?;
+        stream.write_all(b"hello")?;
+        stream.read_exact(&mut [0; 5])?;
+        io::Result::Ok(stream)
+    };
+    let measure = || {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        thread::spawn(move || SERVERS[SERVER](listener));
+        let mut streams = Vec::with_capacity(connections + 1);
+        counting::start();
+        streams.push(connect(address)?);
+        let before = counting::bytes();
+        for _ in 0..connections {
+            streams.push(connect(address)?);
+        }
+        let said = (counting::bytes() - before) as f64;
+        io::Result::Ok(Done { operations: connections, said })
+    };
+    measure().unwrap_or_else(|error| panic!("server {SERVER}: {error}"))
 }
 
 /// Serves as contestant `number`, for ever; the first line of the output is the address.

@@ -17,7 +17,8 @@ use std::fmt;
 /// answer.
 pub struct StreamReaderProtocol {
     shared: Shared,
-    accepted: Option<Accepted>,
+    /// In a box, which is gone as soon as there is a connection.
+    accepted: Option<Box<Accepted>>,
 }
 
 /// What to do with the two halves once there is a connection.
@@ -54,7 +55,10 @@ impl StreamReaderProtocol {
         client_connected: impl FnOnce(StreamReader, StreamWriter) + 'static,
     ) -> StreamReaderProtocol {
         let shared = reader.shared().clone();
-        StreamReaderProtocol { shared, accepted: Some((reader, Box::new(client_connected))) }
+        StreamReaderProtocol {
+            shared,
+            accepted: Some(Box::new((reader, Box::new(client_connected)))),
+        }
     }
 
     pub(crate) fn of(shared: Shared) -> StreamReaderProtocol {
@@ -79,7 +83,8 @@ impl Protocol for StreamReaderProtocol {
         }
         state.transport = Some(transport.clone());
         drop(state);
-        if let Some((reader, client_connected)) = self.accepted.take() {
+        if let Some(accepted) = self.accepted.take() {
+            let (reader, client_connected) = *accepted;
             let writer = StreamWriter::new(transport.clone(), self);
             client_connected(reader, writer);
         }
