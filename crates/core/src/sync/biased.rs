@@ -37,8 +37,11 @@ pub unsafe fn set_barrier(barrier: fn()) {
     let _ = BARRIER.set(barrier);
 }
 
-/// A mutual exclusion lock without poison, made for the thread that makes it; see the
-/// [module](self).
+/// A mutual exclusion lock without poison that costs the thread that makes it next to nothing, until
+/// another one comes for the first time; an ordinary mutex from then on.
+///
+/// Whether it does so is up to the first loop of the process, which [brings](set_barrier) what it takes
+/// from the system.
 pub struct Biased<T> {
     /// The thread that made it; zero, which none has, if there is no barrier.
     owner: u64,
