@@ -26,8 +26,9 @@ pub(crate) fn of_call(what: &str) -> impl FnOnce(io::Error) -> io::Error {
     }
 }
 
-/// A system error with a text that tells more. The kind stays, and the error itself is the source.
-pub(crate) fn described(text: String, error: io::Error) -> io::Error {
+/// A system error with a text that tells more. The kind stays, and the error itself is the source. Not
+/// for programs, as [`in_call`].
+pub fn described(text: String, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), Described { text, error })
 }
 

@@ -115,6 +115,12 @@ impl StartServer {
         self
     }
 
+    /// As [`CreateServer::flags`].
+    pub fn flags(mut self, flags: i32) -> Self {
+        self.create = self.create.flags(flags);
+        self
+    }
+
     /// How many connections may wait to be accepted; 100 by default.
     pub fn backlog(mut self, backlog: u32) -> Self {
         self.create = self.create.backlog(backlog);

@@ -6,7 +6,8 @@
 use crate::protocols::IntoProtocol;
 use asyncio_core::{Error, Result, wait_site::WaitSite};
 use asyncio_sockets::{
-    Domain, Endpoint, Protocol, Socket, ToAddress, ToEndpoint, Type, ensure_resolved, sock_connect,
+    Domain, Endpoint, Protocol, Socket, ToAddress, ToEndpoint, Type, described, ensure_resolved,
+    sock_connect,
 };
 use attempts::{Options, connect};
 use std::{fmt, future::IntoFuture, io, marker::PhantomData, time::Duration};
@@ -307,7 +308,7 @@ fn unexpected(site: WaitSite, expected: &str, socket: &Socket) -> Error {
 fn new_socket(family: Domain, protocol: Option<Protocol>, site: WaitSite) -> io::Result<Socket> {
     let failed = |error: Error| {
         let error = io::Error::from(error);
-        io::Error::new(error.kind(), format!("{}: {error}", site.what()))
+        described(format!("{}: {error}", site.what()), error)
     };
     Socket::new(family, Type::STREAM, protocol).map_err(failed)
 }

@@ -7,7 +7,7 @@ use asyncio_core::{
     wait_site::WaitSite,
 };
 use asyncio_sockets::{
-    AddrInfo, Domain, Endpoint, Protocol, Socket, Target, ensure_resolved, sock_connect,
+    AddrInfo, Domain, Endpoint, Protocol, Socket, Target, described, ensure_resolved, sock_connect,
 };
 use asyncio_task::staggered_race_at;
 use std::{collections::VecDeque, io, time::Duration};
@@ -164,7 +164,7 @@ impl Attempts {
             let Err(error) = socket.get_ref().bind(address.as_sock_addr()) else { return Ok(()) };
             let text =
                 format!("{what}: error while attempting to bind on address {address}: {error}");
-            last = Some(io::Error::new(error.kind(), text).into());
+            last = Some(described(text, error).into());
         }
         let text = format!("{what}: no matching local address with family={family:?} found");
         Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::AddrNotAvailable, text).into()))

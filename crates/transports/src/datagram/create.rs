@@ -11,7 +11,7 @@ use asyncio_core::{
 };
 use asyncio_future::Future;
 use asyncio_sockets::{
-    Address, Domain, Protocol, Socket, Target, ToAddress, Type, ensure_resolved,
+    Address, Domain, Protocol, Socket, Target, ToAddress, Type, described, ensure_resolved,
 };
 use std::{
     cell::RefCell,
@@ -410,7 +410,7 @@ impl Options {
         let Class { family, protocol } = class;
         let Ends { local, remote } = ends;
         let failed = |address: &Address, error: io::Error| {
-            io::Error::new(error.kind(), format!("{}: {address}: {error}", site.what()))
+            described(format!("{}: {address}: {error}", site.what()), error)
         };
         let io: socket2::Socket =
             Socket::new(family, Type::DGRAM, protocol).map_err(in_call(site))?.into();
@@ -484,15 +484,7 @@ fn remove_stale(path: &Path) {
 
 /// Names the function in an error.
 fn in_call(site: WaitSite) -> impl Fn(Error) -> Error {
-    move |error| {
-        let text = format!("{}: {error}", site.what());
-        match error {
-            Error::Value(_) => Error::value(text),
-            Error::Runtime(_) => Error::runtime(text),
-            Error::Io(error) => io::Error::new(error.kind(), text).into(),
-            other => other,
-        }
-    }
+    move |error| asyncio_sockets::in_call(site.what(), error)
 }
 
 fn is_over(site: WaitSite) -> Error {

@@ -8,7 +8,8 @@ use asyncio_core::{
     wait_site::WaitSite,
 };
 use asyncio_sockets::{
-    AI_PASSIVE, AddrInfo, Address, Domain, Endpoint, Socket, Type, ensure_resolved, in_call,
+    AI_PASSIVE, AddrInfo, Address, Domain, Endpoint, Socket, Type, described, ensure_resolved,
+    in_call,
 };
 use std::io;
 
@@ -36,6 +37,7 @@ impl Bound {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Options {
     pub(super) family: Option<Domain>,
+    pub(super) flags: i32,
     pub(super) reuse_address: bool,
     pub(super) reuse_port: bool,
     pub(super) keep_alive: bool,
@@ -43,7 +45,13 @@ pub(super) struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { family: None, reuse_address: true, reuse_port: false, keep_alive: false }
+        Options {
+            family: None,
+            flags: AI_PASSIVE,
+            reuse_address: true,
+            reuse_port: false,
+            keep_alive: false,
+        }
     }
 }
 
@@ -59,7 +67,7 @@ pub(super) async fn bind(
         match endpoint {
             Endpoint::Socket(socket) => given.push(socket),
             Endpoint::Address(target) => {
-                let resolving = ensure_resolved(target).flags(AI_PASSIVE);
+                let resolving = ensure_resolved(target).flags(options.flags);
                 found.extend(resolving.family(options.family).at(site).await?);
             }
         }
@@ -95,7 +103,7 @@ fn bind_now(given: Vec<Socket>, found: Vec<AddrInfo>, options: Options) -> Resul
             Err(error) => {
                 let text = format!("error while attempting to bind on address {address}: {error}");
                 if error.kind() != io::ErrorKind::AddrNotAvailable {
-                    return Err(io::Error::new(error.kind(), text).into());
+                    return Err(described(text, error).into());
                 }
                 note(&text);
             }

@@ -112,6 +112,14 @@ impl<F, P, Kind> CreateServer<F, P, Kind> {
         self
     }
 
+    /// Flags for the look-up of the name, in place of
+    /// [`AI_PASSIVE`](asyncio_sockets::AI_PASSIVE), with which an empty host stands for every
+    /// interface.
+    pub fn flags(mut self, flags: i32) -> Self {
+        self.options.flags = flags;
+        self
+    }
+
     /// How many connections may wait to be accepted; 100 by default. As many, and one more, are
     /// accepted in one iteration of the loop.
     pub fn backlog(mut self, backlog: u32) -> Self {

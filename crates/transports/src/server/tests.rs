@@ -3,10 +3,11 @@
 use super::*;
 use crate::{
     BufferedProtocol, PEERNAME, SOCKET, SOCKNAME, Transport,
-    testing::{Log, Recorder, iterations, run, run_step_by_step},
+    testing::{Log, Recorder, errno, iterations, run, run_step_by_step},
 };
 use asyncio_sockets::{Domain, Socket, Type};
 use asyncio_task::{create_task, sleep};
+use nix::libc;
 use std::{
     cell::{Cell, RefCell},
     io::{ErrorKind, Read, Write},

@@ -12,7 +12,7 @@ use asyncio_core::{
     wait_site::WaitSite,
 };
 use asyncio_sockets::{
-    Address, Domain, Endpoint, Socket, ToEndpoint, Type, ensure_resolved, in_call,
+    Address, Domain, Endpoint, Socket, ToEndpoint, Type, described, ensure_resolved, in_call,
 };
 use std::{
     fmt, fs,
@@ -177,9 +177,9 @@ fn bind_path(address: Address) -> Result<Bound> {
     socket.set_nonblocking(true)?;
     socket.bind(address.as_sock_addr()).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => {
-            io::Error::new(error.kind(), format!("Address {address} is already in use"))
+            described(format!("Address {address} is already in use"), error)
         }
-        kind => io::Error::new(kind, format!("{address}: {error}")),
+        _ => described(format!("{address}: {error}"), error),
     })?;
     Ok(Bound { socket, address, path: None })
 }

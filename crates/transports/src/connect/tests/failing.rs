@@ -1,9 +1,10 @@
 //! What goes wrong, and what is said of it.
 
 use super::*;
-use crate::connect::attempts::Attempts;
+use crate::{connect::attempts::Attempts, testing::errno};
 use asyncio_core::wait_site::WaitSite;
 use asyncio_sockets::{AddrInfo, ensure_resolved};
+use nix::libc;
 
 const SITE: WaitSite = WaitSite::here(&"create_connection");
 
@@ -215,6 +216,7 @@ fn the_first_local_address_that_can_be_bound_is_taken_and_the_others_told_only_u
         let taken = locals(used).await;
         let failed = taken.attempt(info(used).await).await.unwrap_err();
         assert_eq!(kind(&failed), io::ErrorKind::AddrInUse);
+        assert_eq!(errno(&failed), Some(libc::EADDRINUSE));
         // Both failed in the same way.
         assert_eq!(taken.failures.lock()[0].len(), 2);
         assert_eq!(taken.failed(false).to_string(), failed.to_string());

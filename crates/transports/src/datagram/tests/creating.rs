@@ -1,8 +1,9 @@
 //! `create_datagram_endpoint`: its arguments and its errors.
 
 use super::*;
-use crate::SOCKET;
+use crate::{SOCKET, testing::errno};
 use asyncio_sockets::{Socket, Type};
+use nix::libc;
 use std::{
     net::UdpSocket,
     os::unix::net::UnixDatagram,
@@ -180,6 +181,7 @@ fn a_port_is_shared_if_both_say_so() {
         let error = refused(new().local_addr(name(&one)).await);
         let expected = format!("create_datagram_endpoint: {}: ", name(&one));
         assert!(error.to_string().starts_with(&expected), "{error}");
+        assert_eq!(errno(&error), Some(libc::EADDRINUSE));
         assert_eq!(kind(error), io::ErrorKind::AddrInUse);
         Ok(())
     });

@@ -1,6 +1,7 @@
 //! Where servers listen.
 
 use super::*;
+use asyncio_sockets::AI_NUMERICHOST;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 fn recorder() -> Recorder {
@@ -66,6 +67,18 @@ fn one_family_can_be_asked_for() {
 }
 
 #[test]
+fn flags_of_the_look_up_take_the_place_of_those_that_are_usual() {
+    run(async {
+        let server = create_server(recorder, ("", 0)).flags(0).await?;
+        assert!(inet(&server).iter().all(|address| address.ip().is_loopback()), "{server:?}");
+        server.close();
+        let outcome = create_server(recorder, ("localhost", 0)).flags(AI_NUMERICHOST).await;
+        assert!(text(outcome).starts_with("create_server: localhost:0: "));
+        Ok(())
+    });
+}
+
+#[test]
 fn an_address_is_bound_once_however_often_it_is_named() {
     run(async {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -109,6 +122,7 @@ fn an_address_in_use_is_named_and_what_was_bound_is_closed() {
         let expected =
             format!("create_server: error while attempting to bind on address {address}: ");
         assert!(error.to_string().starts_with(&expected), "{error}");
+        assert_eq!(errno(&error), Some(libc::EADDRINUSE));
         let error = error.downcast::<std::io::Error>().unwrap();
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
         // Nothing is left of the first.

@@ -88,6 +88,7 @@ fn another_file_is_not_replaced_and_named_in_the_error() {
         let path = place.path();
         let expected = format!("create_unix_server: Address {} is already in use", path.display());
         assert_eq!(error.to_string(), expected);
+        assert_eq!(errno(&error), Some(libc::EADDRINUSE));
         assert_eq!(error.downcast::<std::io::Error>().unwrap().kind(), ErrorKind::AddrInUse);
         assert_eq!(fs::read_to_string(path).unwrap(), "precious");
         Ok(())
