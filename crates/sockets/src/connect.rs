@@ -71,6 +71,16 @@ impl Destination {
 ///
 /// # Cancellation
 /// The system goes on connecting. Another `sock_connect` to the same address waits for that.
+///
+/// ```
+/// use asyncio_sockets::{Domain, Socket, Type, sock_connect};
+/// # asyncio_loop::run(async {
+/// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+/// sock_connect(&socket, listener.local_addr()?).await?;
+/// # Ok(()) })?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
 #[track_caller]
 pub fn sock_connect(socket: &Socket, address: impl ToAddress) -> SockConnect<'_> {
     let site = WaitSite::here(&"sock_connect");

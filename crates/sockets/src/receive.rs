@@ -68,6 +68,18 @@ fn receive_from(io: &socket2::Socket, buffer: &mut [u8]) -> io::Result<(usize, A
 ///
 /// # Cancellation
 /// Nothing has been received: what is there, or will be, is left to the next one.
+///
+/// ```
+/// use asyncio_sockets::{Domain, Socket, Type, sock_recv, sock_sendall};
+/// # asyncio_loop::run(async {
+/// let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
+/// sock_sendall(&theirs, b"hello").await?;
+/// drop(theirs);
+/// assert_eq!(sock_recv(&ours, 1024).await?, "hello");
+/// assert!(sock_recv(&ours, 1024).await?.is_empty());
+/// # Ok(()) })?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
 #[track_caller]
 pub fn sock_recv(socket: &Socket, size: usize) -> SockRecv<'_> {
     SockRecv { socket, size: size.min(MOST), turn: Turn::new(), site: WaitSite::here(&"sock_recv") }
@@ -104,6 +116,18 @@ impl Future for SockRecv<'_> {
 ///
 /// # Cancellation
 /// Nothing has been received: what is there, or will be, is left to the next one.
+///
+/// ```
+/// use asyncio_sockets::{Domain, Socket, Type, sock_recv_into, sock_sendall};
+/// # asyncio_loop::run(async {
+/// let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
+/// sock_sendall(&theirs, b"hello").await?;
+/// let mut buffer = [0; 1024];
+/// let received = sock_recv_into(&ours, &mut buffer).await?;
+/// assert_eq!(&buffer[..received], b"hello");
+/// # Ok(()) })?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
 #[track_caller]
 pub fn sock_recv_into<'a>(socket: &'a Socket, buffer: &'a mut [u8]) -> SockRecvInto<'a> {
     SockRecvInto { socket, buffer, turn: Turn::new(), site: WaitSite::here(&"sock_recv_into") }
@@ -138,6 +162,20 @@ impl Future for SockRecvInto<'_> {
 ///
 /// # Cancellation
 /// Nothing has been received: what is there, or will be, is left to the next one.
+///
+/// ```
+/// use asyncio_sockets::{Domain, Socket, Type, sock_recvfrom};
+/// # asyncio_loop::run(async {
+/// let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+/// socket.bind(("127.0.0.1", 0))?;
+/// let other = std::net::UdpSocket::bind("127.0.0.1:0")?;
+/// other.send_to(b"hello", socket.local_addr()?.as_inet().unwrap())?;
+/// let (data, sender) = sock_recvfrom(&socket, 1024).await?;
+/// assert_eq!(data, "hello");
+/// assert_eq!(sender, other.local_addr()?.into());
+/// # Ok(()) })?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
 #[track_caller]
 pub fn sock_recvfrom(socket: &Socket, size: usize) -> SockRecvfrom<'_> {
     let site = WaitSite::here(&"sock_recvfrom");
@@ -173,6 +211,20 @@ impl Future for SockRecvfrom<'_> {
 ///
 /// # Cancellation
 /// Nothing has been received: what is there, or will be, is left to the next one.
+///
+/// ```
+/// use asyncio_sockets::{Domain, Socket, Type, sock_recvfrom_into, sock_sendto};
+/// # asyncio_loop::run(async {
+/// let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+/// socket.bind(("127.0.0.1", 0))?;
+/// sock_sendto(&socket, b"to myself", socket.local_addr()?).await?;
+/// let mut buffer = [0; 1024];
+/// let (length, sender) = sock_recvfrom_into(&socket, &mut buffer).await?;
+/// assert_eq!(&buffer[..length], b"to myself");
+/// assert_eq!(sender, socket.local_addr()?);
+/// # Ok(()) })?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
 #[track_caller]
 pub fn sock_recvfrom_into<'a>(socket: &'a Socket, buffer: &'a mut [u8]) -> SockRecvfromInto<'a> {
     let site = WaitSite::here(&"sock_recvfrom_into");

@@ -143,6 +143,18 @@ impl fmt::Debug for OpenConnection {
 ///
 /// `endpoint` is the path, or a socket that is connected already.
 ///
+/// ```
+/// use asyncio_streams::{open_unix_connection, start_unix_server};
+/// # asyncio_loop::run(async {
+/// # let path = std::env::temp_dir().join(format!("open-unix-{}.socket", std::process::id()));
+/// let server = start_unix_server(async |_, writer| Ok(writer.write(b"welcome\n")), &path).await?;
+/// let (mut reader, _writer) = open_unix_connection(&path).await?;
+/// assert_eq!(reader.readline().await?, "welcome\n");
+/// server.close();
+/// # Ok(())
+/// # }).unwrap();
+/// ```
+///
 /// # Errors
 /// As of [`create_unix_connection`](asyncio_transports::create_unix_connection()); `Value` for a limit
 /// of zero.

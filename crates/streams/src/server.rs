@@ -174,6 +174,26 @@ impl fmt::Debug for StartServer {
 /// [`create_unix_server`](asyncio_transports::create_unix_server()), and
 /// [`limit`](StartUnixServer::limit).
 ///
+/// ```
+/// use asyncio_streams::{StreamReader, StreamWriter, open_unix_connection, start_unix_server};
+///
+/// async fn shout(mut reader: StreamReader, writer: StreamWriter) -> asyncio_core::Result<()> {
+///     writer.write(&reader.readline().await?.to_ascii_uppercase());
+///     writer.drain().await
+/// }
+///
+/// # asyncio_loop::run(async {
+/// # let path = std::env::temp_dir().join(format!("start-unix-{}.socket", std::process::id()));
+/// let server = start_unix_server(shout, &path).limit(1000).await?;
+/// let (mut reader, writer) = open_unix_connection(&path).await?;
+/// writer.write(b"hello\n");
+/// assert_eq!(reader.readline().await?, "HELLO\n");
+/// server.close();
+/// assert!(!path.exists());
+/// # Ok(())
+/// # }).unwrap();
+/// ```
+///
 /// # Errors
 /// As of [`create_unix_server`](asyncio_transports::create_unix_server()); `Value` for a limit of zero.
 ///

@@ -46,7 +46,7 @@ mod tests;
 /// The transport is closed: its protocol is called as for one that was closed at once.
 ///
 /// ```
-/// use asyncio_sockets::in_call;
+/// use asyncio_future::Future;
 /// use asyncio_transports::{Protocol, Transport, connect_read_pipe};
 /// use std::io::Write;
 ///
@@ -91,6 +91,28 @@ where
 /// `pipe` is as for [`connect_read_pipe`]. `write_eof` closes it. If nobody reads the other end any
 /// more, that is noticed without writing: `connection_lost` is called with a `BrokenPipe` if
 /// something was still buffered, or else with `None`. Of a character device it is not noticed.
+///
+/// ```
+/// use asyncio_transports::{Protocol, Transport, connect_write_pipe};
+/// use std::io::Read;
+///
+/// struct Idle;
+/// impl Protocol for Idle {
+///     fn data_received(&mut self, _: &Transport, _: bytes::Bytes) {}
+/// }
+///
+/// asyncio_loop::run(async {
+///     let (mut reader, writer) = std::os::unix::net::UnixStream::pair()?;
+///     let (transport, _protocol) = connect_write_pipe(|| Idle, writer).await?;
+///     transport.write(b"hello");
+///     transport.close();
+///     let mut text = [0; 5];
+///     reader.read_exact(&mut text)?;
+///     assert_eq!(&text, b"hello");
+///     Ok(())
+/// })?;
+/// # Ok::<(), asyncio_core::Error>(())
+/// ```
 ///
 /// # Errors
 /// As for [`connect_read_pipe`].
