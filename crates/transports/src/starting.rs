@@ -1,7 +1,7 @@
 //! [`Starting`]: a transport that was opened, on its way to whoever asked for it.
 
 use crate::transport::Transport;
-use asyncio_core::{Error, Result, wait_site::WaitSite};
+use asyncio_core::{Error, Result, home::entered, wait_site::WaitSite};
 use asyncio_future::Future;
 use std::{
     future::Future as _,
@@ -40,6 +40,17 @@ impl Drop for Starting {
         if let Some(transport) = &self.transport {
             transport.close();
         }
+    }
+}
+
+/// Before anything is done that somebody could notice.
+///
+/// # Errors
+/// Without a running loop.
+pub(crate) fn needs_a_loop(site: WaitSite) -> Result<()> {
+    match entered() {
+        Some(_) => Ok(()),
+        None => Err(Error::runtime(format!("{}: no running event loop", site.what()))),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     io::Io,
     protocols::IntoProtocol,
     slot::Calls,
-    starting::{Starting, is_over},
+    starting::{Starting, is_over, needs_a_loop},
     transport::Transport,
 };
 use asyncio_core::{Error, Result, wait_site::WaitSite};
@@ -127,9 +127,12 @@ impl Making {
         protocol: impl FnOnce() -> Option<Rc<dyn Calls>>,
     ) -> Poll<Result<Transport>> {
         if let Stage::Connecting(connecting) = &mut self.stage {
-            let connected = ready!(connecting.as_mut().poll(cx));
+            let socket = match needs_a_loop(self.site) {
+                Ok(()) => ready!(connecting.as_mut().poll(cx)),
+                Err(error) => Err(error),
+            };
             self.stage = Stage::Over;
-            let socket = connected?;
+            let socket = socket?;
             let protocol = protocol().ok_or_else(|| self.is_over())?;
             self.stage = self.start(socket, protocol)?;
         }

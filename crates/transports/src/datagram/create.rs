@@ -4,6 +4,7 @@ use super::{
     Calls, DatagramProtocol, SenderAddress, endpoint::Endpoint, into_calls,
     transport::DatagramTransport,
 };
+use crate::starting::{is_over, needs_a_loop};
 use asyncio_core::{
     Error, Result,
     exception::{Level, log},
@@ -274,7 +275,10 @@ impl Stage {
             *self = Stage::Connecting(Box::pin(std::mem::take(options).connect(site)));
         }
         if let Stage::Connecting(connecting) = self {
-            let connected = ready!(connecting.as_mut().poll(cx));
+            let connected = match needs_a_loop(site) {
+                Ok(()) => ready!(connecting.as_mut().poll(cx)),
+                Err(error) => Err(error),
+            };
             *self = Stage::Over;
             let connected = connected?;
             let factory = factory.take().ok_or_else(|| is_over(site))?;
@@ -485,10 +489,6 @@ fn remove_stale(path: &Path) {
 /// Names the function in an error.
 fn in_call(site: WaitSite) -> impl Fn(Error) -> Error {
     move |error| asyncio_sockets::in_call(site.what(), error)
-}
-
-fn is_over(site: WaitSite) -> Error {
-    Error::runtime(format!("{}: awaited again after it was over", site.what()))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::{
     binding::{Bound, Options, bind},
     life::Life,
 };
-use crate::{protocols::IntoProtocol, slot::Calls};
+use crate::{protocols::IntoProtocol, slot::Calls, starting::needs_a_loop};
 use asyncio_core::{Error, Result, home::entered, wait_site::WaitSite};
 use asyncio_sockets::{Domain, Endpoint, ToEndpoint, in_call};
 use std::{
@@ -237,7 +237,10 @@ where
             if this.factory.is_none() {
                 return Poll::Ready(Err(is_over()));
             }
-            let bound = ready!(this.binding.as_mut().poll(cx));
+            let bound = match needs_a_loop(this.site) {
+                Ok(()) => ready!(this.binding.as_mut().poll(cx)),
+                Err(error) => Err(error),
+            };
             let mut factory = this.factory.take().ok_or_else(is_over)?;
             let calls = move || P::into_calls(Rc::new(RefCell::new(factory())));
             let server = open(bound?, this.serving.backlog, Box::new(calls));

@@ -109,3 +109,15 @@ fn without_a_loop_it_is_an_error() {
     assert_eq!(poll(), "connect_accepted_socket: no running event loop");
     assert_eq!(poll(), "connect_accepted_socket: awaited again after it was over");
 }
+
+#[test]
+fn without_a_loop_nobody_is_connected_to() {
+    let place = Scratch::new("outside");
+    let listener = UnixListener::bind(&place.0).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let factory = || -> Recorder { panic!("there is nothing for it to do") };
+    let connecting = create_unix_connection(factory, &place.0);
+    let error = futures_lite::future::block_on(connecting).map(drop).unwrap_err();
+    assert_eq!(error.to_string(), "create_unix_connection: no running event loop");
+    assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+}

@@ -237,4 +237,13 @@ fn outside_of_a_loop_it_is_an_error() {
     assert_eq!(error.to_string(), "create_datagram_endpoint: no running event loop");
     let std::task::Poll::Ready(outcome) = creating.as_mut().poll(&mut cx) else { panic!() };
     assert!(outcome.is_err());
+
+    let directory = Directory::new("outside");
+    let path = directory.path("taken");
+    let taken = UnixDatagram::bind(&path).unwrap();
+    let creating = create_datagram_endpoint(Recorder::default).local_addr(&*path);
+    let error = refused(futures_lite::future::block_on(creating.into_future()));
+    assert_eq!(error.to_string(), "create_datagram_endpoint: no running event loop");
+    UnixDatagram::unbound().unwrap().connect(&path).unwrap();
+    drop(taken);
 }

@@ -96,6 +96,16 @@ fn another_file_is_not_replaced_and_named_in_the_error() {
 }
 
 #[test]
+fn without_a_loop_no_socket_is_replaced() {
+    let place = Place::new();
+    let _listener = UnixListener::bind(place.path()).unwrap();
+    let creating = create_unix_server(recorder, place.path()).into_future();
+    let error = futures_lite::future::block_on(creating).unwrap_err();
+    assert_eq!(error.to_string(), "create_unix_server: no running event loop");
+    UnixStream::connect(place.path()).unwrap();
+}
+
+#[test]
 fn a_path_that_became_another_socket_is_kept() {
     run(async {
         let place = Place::new();
