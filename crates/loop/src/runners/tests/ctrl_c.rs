@@ -63,6 +63,9 @@ fn a_scene_of_its_own_process() {
 }
 
 fn perform(scene: &str) {
+    // Who runs the tests in the background may ignore it, which is inherited.
+    // SAFETY: the default action is no handler that could do anything wrong.
+    unsafe { signal(Signal::SIGINT, SigHandler::SigDfl) }.unwrap();
     match scene {
         "wait" => wait(),
         "busy" => busy(),
