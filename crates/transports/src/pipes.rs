@@ -81,8 +81,7 @@ where
     F: FnOnce() -> P,
     P: IntoProtocol<Kind>,
 {
-    let opening = Opening::new(End::Read, pipe.into(), WaitSite::here(&"connect_read_pipe"));
-    ConnectPipe { factory: Some(factory), protocol: None, opening, kind: PhantomData }
+    ConnectPipe::new(factory, End::Read, pipe.into(), WaitSite::here(&"connect_read_pipe"))
 }
 
 /// Makes a transport of the end of a pipe to which to write (`loop.connect_write_pipe`), and gives it
@@ -128,8 +127,7 @@ where
     F: FnOnce() -> P,
     P: IntoProtocol<Kind>,
 {
-    let opening = Opening::new(End::Write, pipe.into(), WaitSite::here(&"connect_write_pipe"));
-    ConnectPipe { factory: Some(factory), protocol: None, opening, kind: PhantomData }
+    ConnectPipe::new(factory, End::Write, pipe.into(), WaitSite::here(&"connect_write_pipe"))
 }
 
 /// The future that [`connect_read_pipe`] and [`connect_write_pipe`] return.
@@ -142,6 +140,11 @@ pub struct ConnectPipe<F, P, Kind> {
 }
 
 impl<F, P, Kind> ConnectPipe<F, P, Kind> {
+    fn new(factory: F, end: End, pipe: OwnedFd, site: WaitSite) -> Self {
+        let opening = Opening { end, site, pipe: Some(pipe), starting: None };
+        ConnectPipe { factory: Some(factory), protocol: None, opening, kind: PhantomData }
+    }
+
     /// The site of what is built on this.
     #[doc(hidden)]
     pub fn at(mut self, site: WaitSite) -> Self {
@@ -236,10 +239,6 @@ struct Opening {
 }
 
 impl Opening {
-    fn new(end: End, pipe: OwnedFd, site: WaitSite) -> Opening {
-        Opening { end, site, pipe: Some(pipe), starting: None }
-    }
-
     fn start(&mut self, protocol: Rc<dyn Calls>) -> Result<()> {
         let pipe = File::from(self.pipe.take().ok_or_else(|| self.is_over())?);
         let kind = self.kind(&pipe)?;
