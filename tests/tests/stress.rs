@@ -168,6 +168,8 @@ async fn worker(shared: &Shared, number: u64, seed: u64, operations: u64, ours: 
     total.put += counts.put;
     total.got += counts.got;
     total.sum = total.sum.wrapping_add(counts.sum);
+    total.dropped += counts.dropped;
+    total.cancelled += counts.cancelled;
     total.workers += 1;
 }
 
