@@ -11,6 +11,8 @@ mod servers;
 
 use crate::{
     counting,
+    python::Interpreter,
+    system_calls::Trace,
     workload::{Contestant, Done, Measure, Workload},
 };
 use std::{
@@ -24,16 +26,33 @@ use std::{
 pub(crate) const SERVE: &str = "--serve";
 
 /// A server: it echoes whatever comes, until its process is killed.
-type Server = fn(TcpListener) -> io::Result<()>;
+#[derive(Clone, Copy)]
+enum Server {
+    Rust(fn(TcpListener) -> io::Result<()>),
+    Python(Interpreter, &'static str),
+}
 
-/// The limit, ours on two levels, and the peers.
-const SERVERS: [Server; 5] =
-    [servers::streams, servers::transports, servers::by_hand, servers::tokio, servers::smol];
+/// Ours on two levels, the limit, and the peers.
+const SERVERS: [Server; 9] = [
+    Server::Rust(servers::streams),
+    Server::Rust(servers::transports),
+    Server::Rust(servers::by_hand),
+    Server::Rust(servers::tokio),
+    Server::Rust(servers::smol),
+    Server::Python(Interpreter::CPython, "streams"),
+    Server::Python(Interpreter::CPython, "transports"),
+    Server::Python(Interpreter::Uvloop, "streams"),
+    Server::Python(Interpreter::Uvloop, "transports"),
+];
 const STREAMS: usize = 0;
 const TRANSPORTS: usize = 1;
 const BY_HAND: usize = 2;
 const TOKIO: usize = 3;
 const SMOL: usize = 4;
+const CPYTHON: usize = 5;
+const CPYTHON_TRANSPORTS: usize = 6;
+const UVLOOP: usize = 7;
+const UVLOOP_TRANSPORTS: usize = 8;
 
 pub(crate) fn workloads() -> Vec<Workload> {
     const SIZES: [usize; 3] = [64, 1024, 16 * 1024];
@@ -48,7 +67,17 @@ pub(crate) fn workloads() -> Vec<Workload> {
         ]
         .map(|workload| workload.size(size))
     });
-    rows.into_iter().flatten().chain([idle()]).collect()
+    rows.into_iter().flatten().chain(counts()).collect()
+}
+
+/// What no noise touches.
+fn counts() -> [Workload; 4] {
+    [
+        messages::<1>("echo1-calls", "system calls for an echo, 1 connection"),
+        messages::<50>("echo50-calls", "system calls for an echo, 50 connections"),
+        allocations(),
+        idle(),
+    ]
 }
 
 fn idle() -> Workload {
@@ -65,12 +94,38 @@ fn idle() -> Workload {
         .floor(0.15)
 }
 
+fn messages<const CONNECTIONS: usize>(name: &'static str, what: &'static str) -> Workload {
+    let contestants: Vec<(_, Contestant)> = vec![
+        ("asyncio", calls::<STREAMS, CONNECTIONS>),
+        ("tokio", calls::<TOKIO, CONNECTIONS>),
+        ("smol", calls::<SMOL, CONNECTIONS>),
+        ("asyncio, transports", calls::<TRANSPORTS, CONNECTIONS>),
+        ("epoll by hand", calls::<BY_HAND, CONNECTIONS>),
+    ];
+    Workload::new(name, what, contestants).size(64).measure(Measure::SystemCalls)
+}
+
+fn allocations() -> Workload {
+    let contestants: Vec<(_, Contestant)> = vec![
+        ("asyncio", memory_asked_for::<STREAMS>),
+        ("tokio", memory_asked_for::<TOKIO>),
+        ("smol", memory_asked_for::<SMOL>),
+        ("asyncio, transports", memory_asked_for::<TRANSPORTS>),
+        ("epoll by hand", memory_asked_for::<BY_HAND>),
+    ];
+    Workload::new("echo-allocations", "allocations for an echo, 50 × {n} B", contestants)
+        .size(64)
+        .measure(Measure::Allocations)
+}
+
 fn streams<const CONNECTIONS: usize>(name: &'static str, what: &'static str) -> Workload {
     let contestants: Vec<(_, Contestant)> = vec![
         ("asyncio", requests::<STREAMS, CONNECTIONS>),
         ("epoll by hand", requests::<BY_HAND, CONNECTIONS>),
         ("tokio", requests::<TOKIO, CONNECTIONS>),
         ("smol", requests::<SMOL, CONNECTIONS>),
+        (Interpreter::CPython.name(), requests::<CPYTHON, CONNECTIONS>),
+        (Interpreter::Uvloop.name(), requests::<UVLOOP, CONNECTIONS>),
     ];
     Workload::new(name, what, contestants).measure(Measure::Wall).floor(1.05)
 }
@@ -79,14 +134,40 @@ fn transports<const CONNECTIONS: usize>(name: &'static str, what: &'static str) 
     let contestants: Vec<(_, Contestant)> = vec![
         ("asyncio", requests::<TRANSPORTS, CONNECTIONS>),
         ("epoll by hand", requests::<BY_HAND, CONNECTIONS>),
+        (Interpreter::CPython.name(), requests::<CPYTHON_TRANSPORTS, CONNECTIONS>),
+        (Interpreter::Uvloop.name(), requests::<UVLOOP_TRANSPORTS, CONNECTIONS>),
     ];
     Workload::new(name, what, contestants).measure(Measure::Wall).floor(1.02)
 }
 
 /// Requests of so many bytes to a server that is started for them; what is said is its CPU time.
 fn requests<const SERVER: usize, const CONNECTIONS: usize>(size: usize) -> Done {
-    let outcome = Running::start(SERVER)
-        .and_then(|server| load::run(server.address, CONNECTIONS, size, || server.cpu_time()));
+    let outcome = Running::start(SERVER).and_then(|server| {
+        load::run(server.address, CONNECTIONS, size, load::requests(size), || server.cpu_time())
+    });
+    outcome.unwrap_or_else(|error| panic!("server {SERVER}: {error}"))
+}
+
+/// The system calls of such a server. Traced it is slow, so that the next request has mostly come
+/// when the answer is sent: who tries to receive before waiting needs fewer here than elsewhere.
+fn calls<const SERVER: usize, const CONNECTIONS: usize>(size: usize) -> Done {
+    let outcome = Running::start(SERVER).and_then(|server| {
+        let mut trace = None;
+        load::run(server.address, CONNECTIONS, size, 5_000, || match trace.take() {
+            Some(trace) => Trace::end(trace),
+            None => {
+                trace = Some(Trace::of(server.process.id())?);
+                Ok(0)
+            }
+        })
+    });
+    outcome.unwrap_or_else(|error| panic!("server {SERVER}: {error}"))
+}
+
+/// How often a server in this process asks for memory; the load does not.
+fn memory_asked_for<const SERVER: usize>(size: usize) -> Done {
+    let outcome = start_here::<SERVER>()
+        .and_then(|address| load::run(address, 50, size, 20_000, || Ok(counting::times() as u64)));
     outcome.unwrap_or_else(|error| panic!("server {SERVER}: {error}"))
 }
 
@@ -100,9 +181,7 @@ fn memory<const SERVER: usize>(connections: usize) -> Done {
         io::Result::Ok(stream)
     };
     let measure = || {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let address = listener.local_addr()?;
-        thread::spawn(move || SERVERS[SERVER](listener));
+        let address = start_here::<SERVER>()?;
         let mut streams = Vec::with_capacity(connections + 1);
         counting::start();
         streams.push(connect(address)?);
@@ -111,15 +190,28 @@ fn memory<const SERVER: usize>(connections: usize) -> Done {
             streams.push(connect(address)?);
         }
         let said = (counting::bytes() - before) as f64;
-        io::Result::Ok(Done { operations: connections, said })
+        io::Result::Ok(Done { operations: connections, said: Some(said) })
     };
     measure().unwrap_or_else(|error| panic!("server {SERVER}: {error}"))
+}
+
+/// A server in a thread of this process, for as long as that lives.
+fn start_here<const SERVER: usize>() -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let Server::Rust(server) = SERVERS[SERVER] else {
+        return Err(io::Error::other("it is not in this process"));
+    };
+    thread::spawn(move || server(listener));
+    Ok(address)
 }
 
 /// Serves as contestant `number`, for ever; the first line of the output is the address.
 pub(crate) fn serve(number: &str) -> io::Result<()> {
     let server = number.parse::<usize>().ok().and_then(|number| SERVERS.get(number));
-    let server = server.ok_or_else(|| io::Error::other(format!("{SERVE} takes a number")))?;
+    let Some(Server::Rust(server)) = server else {
+        return Err(io::Error::other(format!("{SERVE} takes a number")));
+    };
     let listener = TcpListener::bind("127.0.0.1:0")?;
     println!("{}", listener.local_addr()?);
     server(listener)
@@ -133,10 +225,15 @@ struct Running {
 
 impl Running {
     fn start(number: usize) -> io::Result<Running> {
-        let mut process = Command::new(std::env::current_exe()?)
-            .args([SERVE, &number.to_string()])
-            .stdout(Stdio::piped())
-            .spawn()?;
+        let mut command = match SERVERS[number] {
+            Server::Rust(_) => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.args([SERVE, &number.to_string()]);
+                command
+            }
+            Server::Python(interpreter, server) => interpreter.command(server, "0"),
+        };
+        let mut process = command.stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         if let Some(output) = process.stdout.take() {
             BufReader::new(output).read_line(&mut line)?;

@@ -18,6 +18,7 @@ mod peers;
 mod processes;
 mod python;
 mod queues;
+mod system_calls;
 mod table;
 mod tasks;
 mod threads;

@@ -49,22 +49,23 @@ pub(crate) fn alone(
     let size = size.parse().map_err(|_| wrong())?;
     let contestants = &workload.contestants;
     let (_, work) = *contestants.iter().find(|(name, _)| *name == contestant).ok_or_else(wrong)?;
-    if workload.measure != Measure::Wall {
+    if !matches!(workload.measure, Measure::Wall | Measure::SystemCalls) {
         pin()?;
     }
     if workload.measure == Measure::Allocations {
         counting::start();
     }
-    // Memory that was had once is there for the next time.
-    let repeats = if workload.measure == Measure::Bytes { 0 } else { REPEATS };
+    // Memory that was had once is there for the next time, and to trace takes long.
+    let once = matches!(workload.measure, Measure::Bytes | Measure::SystemCalls);
+    let repeats = if once { 0 } else { REPEATS };
     let mut figures = Vec::new();
     for repeat in 0..=repeats {
         let (cpu, asked) = (cpu_time()?, counting::times());
         let done = work(size);
-        let total = match workload.measure {
-            Measure::Cpu => cpu_time()? - cpu,
-            Measure::Allocations => (counting::times() - asked) as f64,
-            Measure::Wall | Measure::Bytes => done.said,
+        let total = match (done.said, workload.measure) {
+            (Some(said), _) => said,
+            (None, Measure::Allocations) => (counting::times() - asked) as f64,
+            (None, _) => cpu_time()? - cpu,
         };
         if repeat > 0 || repeats == 0 {
             figures.push(total / done.operations as f64);

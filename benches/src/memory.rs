@@ -21,7 +21,7 @@ async fn idle<P: Cancel>(size: usize) -> Done {
     let before = resident();
     tasks.extend((0..size).map(|_| P::park()));
     P::pass().await;
-    Done { operations: size, said: resident() - before }
+    Done { operations: size, said: Some(resident() - before) }
 }
 
 /// The most memory that this process has had, in bytes: also what the allocator wastes.

@@ -2,15 +2,20 @@
 
 Prints the CPU time of one operation in nanoseconds, as the median of five runs after a first.
 Fewer operations than in Rust: they take fifty times as long.
+
+The workloads `streams` and `transports` are servers that echo: they print their address, and go on
+until they are killed.
 """
 
 import asyncio
 import os
+import socket
 import sys
 import time
 
 HOUR = 3600
 TOTAL = 10_000
+PROCESSES = 200
 
 
 def batches(size):
@@ -124,16 +129,61 @@ async def bounded(size):
     return TOTAL
 
 
+async def process(size):
+    for _ in range(PROCESSES):
+        process = await asyncio.create_subprocess_exec("/bin/true")
+        assert await process.wait() == 0
+    return PROCESSES
+
+
+async def output(size):
+    for _ in range(PROCESSES):
+        process = await asyncio.create_subprocess_exec(
+            "/bin/echo", "hello", stdout=asyncio.subprocess.PIPE
+        )
+        assert await process.communicate() == (b"hello\n", None)
+    return PROCESSES
+
+
+class Echo(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.transport.write(data)
+
+
+async def echo(reader, writer):
+    while data := await reader.read(16 * 1024):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
+async def serve(workload):
+    listener = socket.create_server(("127.0.0.1", 0))
+    print("%s:%d" % listener.getsockname(), flush=True)
+    if workload == "streams":
+        server = await asyncio.start_server(echo, sock=listener)
+    else:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(Echo, sock=listener)
+    await server.serve_forever()
+
+
 def main():
     loop, workload, size = sys.argv[1:]
-    work = passes if workload in ("yield", "alone") else globals()[workload]
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     factory = None
     if loop == "uvloop":
         import uvloop
 
         factory = uvloop.new_event_loop
+    if workload in ("streams", "transports"):
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(serve(workload))
+    work = passes if workload in ("yield", "alone") else globals()[workload]
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     figures = []
     with asyncio.Runner(loop_factory=factory) as runner:
         for _ in range(6):

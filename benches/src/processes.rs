@@ -25,7 +25,8 @@ pub(crate) fn workloads() -> Vec<Workload> {
                 limit,
             ],
         )
-        .floor(0.95),
+        .floor(0.95)
+        .in_python(),
         Workload::new(
             "output",
             "process started, its output read to the end",
@@ -34,7 +35,8 @@ pub(crate) fn workloads() -> Vec<Workload> {
                 (Tokio::NAME, |_| Tokio::run(tokios_output()).into()),
                 (Smol::NAME, |_| Smol::run(smols_output()).into()),
             ],
-        ),
+        )
+        .in_python(),
     ]
 }
 

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 /// What runs the programs of `peers.py`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Interpreter {
     CPython,
     Uvloop,
@@ -12,7 +12,13 @@ pub(crate) enum Interpreter {
 const PROGRAMS: &str = include_str!("peers.py");
 
 impl Interpreter {
-    pub(crate) fn name(self) -> &'static str {
+    const ALL: [Interpreter; 2] = [Interpreter::CPython, Interpreter::Uvloop];
+
+    pub(crate) fn named(name: &str) -> Option<Interpreter> {
+        Interpreter::ALL.into_iter().find(|interpreter| interpreter.name() == name)
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Interpreter::CPython => "CPython",
             Interpreter::Uvloop => "uvloop",
@@ -37,7 +43,7 @@ impl Interpreter {
 
     /// Those that are there; says which are not.
     pub(crate) fn installed() -> Vec<Interpreter> {
-        let mut installed = vec![Interpreter::CPython, Interpreter::Uvloop];
+        let mut installed = Interpreter::ALL.to_vec();
         installed.retain(|interpreter| {
             let is_installed = interpreter.is_installed();
             if !is_installed {

@@ -3,6 +3,7 @@
 use crate::{
     measure::{Process, median},
     python::Interpreter,
+    system_calls::Trace,
     workload::{Measure, Workload},
 };
 use std::io;
@@ -11,6 +12,8 @@ use std::io;
 const ROUNDS: usize = 9;
 /// The same, for work of a million.
 const ROUNDS_OF_THE_LARGE: usize = 3;
+/// The same, where each system call is traced, which takes long; their number hardly differs.
+const ROUNDS_OF_THE_TRACED: usize = 1;
 /// The sizes at which growth is shown.
 const SIZES: [usize; 3] = [100, 10_000, 1_000_000];
 /// In place of a workload: how all of them grow, and nothing else.
@@ -28,12 +31,16 @@ pub(crate) fn print(workloads: &[Workload], names: &[String]) -> io::Result<()> 
         return Err(io::Error::other(message));
     }
     let is_wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
-    let pythons = match workloads.iter().any(|w| is_wanted(w.name) && w.in_python) {
+    let pythons = match workloads.iter().any(|w| is_wanted(w.name) && has_python(w)) {
         true => Interpreter::installed(),
         false => Vec::new(),
     };
     println!("{:<48}{:>10} {:>6} {:>6}  peers", "one operation", "asyncio", "ratio", "floor");
     for workload in workloads.iter().filter(|workload| is_wanted(workload.name)) {
+        if workload.measure == Measure::SystemCalls && !Trace::is_installed() {
+            eprintln!("SKIPPED: {}: there is no strace", workload.name);
+            continue;
+        }
         println!("{}", row(workload, &pythons)?);
     }
     if !is_wanted(GROWTH) {
@@ -48,6 +55,11 @@ pub(crate) fn print(workloads: &[Workload], names: &[String]) -> io::Result<()> 
     Ok(())
 }
 
+fn has_python(workload: &Workload) -> bool {
+    workload.in_python
+        || workload.contestants.iter().any(|(name, _)| Interpreter::named(name).is_some())
+}
+
 fn what(workload: &Workload, size: usize) -> String {
     let mut digits = size.to_string();
     let length = digits.len();
@@ -59,12 +71,20 @@ fn what(workload: &Workload, size: usize) -> String {
 
 /// Our figure, what part of the first peer's it is and may be; then the peers.
 fn row(workload: &Workload, pythons: &[Interpreter]) -> io::Result<String> {
-    let mut processes: Vec<_> =
-        workload.contestants.iter().map(|(name, _)| Process::Rust(name)).collect();
+    let is_there = |name| match Interpreter::named(name) {
+        Some(python) => pythons.contains(&python),
+        None => true,
+    };
+    let names = workload.contestants.iter().map(|(name, _)| *name);
+    let mut processes: Vec<_> = names.filter(|name| is_there(name)).map(Process::Rust).collect();
     if workload.in_python {
         processes.extend(pythons.iter().map(|python| Process::Python(*python)));
     }
-    let rounds = if workload.size > 100_000 { ROUNDS_OF_THE_LARGE } else { ROUNDS };
+    let rounds = match workload {
+        Workload { measure: Measure::SystemCalls, .. } => ROUNDS_OF_THE_TRACED,
+        Workload { size: 100_001.., .. } => ROUNDS_OF_THE_LARGE,
+        _ => ROUNDS,
+    };
     let mut figures = vec![Vec::new(); processes.len()];
     for _ in 0..rounds {
         for (process, figures) in processes.iter().zip(&mut figures) {
@@ -73,7 +93,11 @@ fn row(workload: &Workload, pythons: &[Interpreter]) -> io::Result<String> {
     }
     let medians: Vec<f64> = figures.into_iter().map(median).collect();
     let shown = |figure: f64| show(workload.measure, figure);
-    let ratio = format!("{:.2}", medians[0] / medians[1]);
+    // What a peer does hardly ever is no measure.
+    let ratio = match medians[0] / medians[1] {
+        ratio if ratio < 100.0 => format!("{ratio:.2}"),
+        _ => String::new(),
+    };
     let floor = workload.floor.map_or(String::new(), |floor| format!("{floor:.2}"));
     let what = what(workload, workload.size);
     let mut row = format!("{what:<48}{:>10} {ratio:>6} {floor:>6}", shown(medians[0]));
@@ -87,7 +111,7 @@ fn show(measure: Measure, figure: f64) -> String {
     match measure {
         Measure::Cpu | Measure::Wall if figure < 1e4 => format!("{figure:.1} ns"),
         Measure::Cpu | Measure::Wall => format!("{:.1} µs", figure / 1e3),
-        Measure::Allocations => format!("{figure:.3}"),
+        Measure::Allocations | Measure::SystemCalls => format!("{figure:.3}"),
         Measure::Bytes => format!("{figure:.0} B"),
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::{
     peers::{Cancel, Peer},
-    workload::{Measure, Workload, batches, contestants},
+    system_calls::Trace,
+    workload::{Done, Measure, Workload, batches, contestants},
 };
 
 pub(crate) fn workloads() -> Vec<Workload> {
@@ -52,6 +53,13 @@ pub(crate) fn workloads() -> Vec<Workload> {
         )
         .size(100)
         .measure(Measure::Allocations),
+        Workload::new(
+            "alone-calls",
+            "system calls for sleep(0) in one task alone",
+            contestants!(calls: Asyncio, Tokio, Smol),
+        )
+        .size(1)
+        .measure(Measure::SystemCalls),
     ]
 }
 
@@ -80,6 +88,14 @@ async fn passes<P: Peer>(size: usize) -> usize {
     }
     assert_eq!(done, each * size);
     done
+}
+
+/// The system calls of the same.
+async fn calls<P: Peer>(size: usize) -> Done {
+    let trace = Trace::of(std::process::id()).expect("strace works");
+    let operations = passes::<P>(size).await;
+    let said = trace.end().expect("strace has written");
+    Done { operations, said: Some(said as f64) }
 }
 
 async fn cancel<P: Cancel>(size: usize) -> usize {

@@ -5,11 +5,13 @@
 pub(crate) enum Measure {
     /// The CPU time of the process.
     Cpu,
-    /// What the work itself says, in nanoseconds: the time by the clock on the wall, how late it was.
+    /// Other nanoseconds: the time by the clock on the wall, how late it was.
     Wall,
     /// How often the allocator was asked.
     Allocations,
-    /// What the work itself says, in bytes.
+    /// How often the system was asked.
+    SystemCalls,
+    /// Memory.
     Bytes,
 }
 
@@ -17,13 +19,14 @@ pub(crate) enum Measure {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Done {
     pub(crate) operations: usize,
-    /// What the work itself says, for all operations together.
-    pub(crate) said: f64,
+    /// What the work itself has measured, for all operations together. CPU time and allocations are
+    /// else taken from its process.
+    pub(crate) said: Option<f64>,
 }
 
 impl From<usize> for Done {
     fn from(operations: usize) -> Done {
-        Done { operations, said: 0.0 }
+        Done { operations, said: None }
     }
 }
 
@@ -41,7 +44,7 @@ pub(crate) struct Workload {
     pub(crate) size: usize,
     /// Whether it is also shown how the cost grows with the size.
     pub(crate) grows: bool,
-    /// Whether `peers.py` has it too.
+    /// Whether `peers.py` does it too, in a process that measures itself.
     pub(crate) in_python: bool,
     /// What our figure must not exceed, as a part of the first peer's.
     pub(crate) floor: Option<f64>,

@@ -7,9 +7,11 @@ use std::{
     net::{SocketAddr, TcpStream},
 };
 
-/// About how many bytes are echoed in a measurement, and between how many requests that is.
-const BYTES: usize = 256 << 20;
-const REQUESTS: std::ops::RangeInclusive<usize> = 20_000..=60_000;
+/// How many requests of `size` bytes make a measurement: about as many bytes each time.
+pub(super) fn requests(size: usize) -> usize {
+    const BYTES: usize = 256 << 20;
+    (BYTES / size).clamp(20_000, 60_000)
+}
 
 struct Connection {
     stream: TcpStream,
@@ -19,14 +21,14 @@ struct Connection {
     left: usize,
 }
 
-/// Sends requests of `size` bytes, and takes what `cpu_time` tells for what it says.
+/// Sends so many requests of `size` bytes, and says how much more `used` tells at their end.
 pub(super) fn run(
     address: SocketAddr,
     connections: usize,
     size: usize,
-    cpu_time: impl Fn() -> io::Result<u64>,
+    requests: usize,
+    mut used: impl FnMut() -> io::Result<u64>,
 ) -> io::Result<Done> {
-    let requests = (BYTES / size).clamp(*REQUESTS.start(), *REQUESTS.end());
     let rounds = (requests / connections).max(20);
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     let mut open = Vec::new();
@@ -39,10 +41,10 @@ pub(super) fn run(
         open.push(Connection { stream, sent: 0, received: 0, left: 0 });
     }
     echo(&epoll, &mut open, size, 5)?;
-    let before = cpu_time()?;
+    let before = used()?;
     echo(&epoll, &mut open, size, rounds)?;
-    let used = cpu_time()?.saturating_sub(before);
-    Ok(Done { operations: rounds * connections, said: used as f64 })
+    let more = used()?.saturating_sub(before);
+    Ok(Done { operations: rounds * connections, said: Some(more as f64) })
 }
 
 /// So many requests on each connection.

@@ -2,7 +2,10 @@
 
 use asyncio::{Protocol, StreamReader, StreamWriter, Transport};
 use bytes::Bytes;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::{
+    errno::Errno,
+    sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+};
 use std::{
     collections::HashMap,
     io::{self, Read, Write},
@@ -23,7 +26,10 @@ pub(super) fn by_hand(listener: TcpListener) -> io::Result<()> {
     let mut events = vec![EpollEvent::empty(); 1024];
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let count = epoll.wait(&mut events, EpollTimeout::NONE)?;
+        let count = match epoll.wait(&mut events, EpollTimeout::NONE) {
+            Err(Errno::EINTR) => continue,
+            outcome => outcome?,
+        };
         for event in &events[..count] {
             let Some(stream) = streams.get_mut(&event.data()) else {
                 while let Ok((stream, _)) = listener.accept() {
