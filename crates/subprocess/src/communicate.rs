@@ -86,12 +86,12 @@ async fn communicate(
     }
     *has_begun = true;
     let input = Input { borrowed: input.unwrap_or_default(), kept: unwritten };
-    together(
-        feed(stdin.as_ref(), input, site),
-        collect(stdout.as_mut(), &mut output.stdout, site),
-        collect(stderr.as_mut(), &mut output.stderr, site),
-    )
-    .await?;
+    {
+        let feed = pin!(feed(stdin.as_ref(), input, site));
+        let stdout = pin!(collect(stdout.as_mut(), &mut output.stdout, site));
+        let stderr = pin!(collect(stderr.as_mut(), &mut output.stderr, site));
+        together([feed, stdout, stderr]).await?;
+    }
     ProcessWait::new(child.clone(), site).await?;
     Ok(std::mem::take(exchange).output)
 }
@@ -165,27 +165,19 @@ async fn collect(
     }
 }
 
+type Part<'a> = Pin<&'a mut (dyn Future<Output = Result<()>> + Send)>;
+
 /// Runs three futures until all are done, or one fails.
-async fn together(
-    one: impl Future<Output = Result<()>>,
-    two: impl Future<Output = Result<()>>,
-    three: impl Future<Output = Result<()>>,
-) -> Result<()> {
-    let (mut one, mut two, mut three) = (pin!(one), pin!(two), pin!(three));
-    let mut done = [false; 3];
-    poll_fn(|cx| {
-        let futures: [Pin<&mut dyn Future<Output = Result<()>>>; 3] =
-            [one.as_mut(), two.as_mut(), three.as_mut()];
-        for (future, done) in futures.into_iter().zip(&mut done) {
-            if !*done {
-                match future.poll(cx) {
-                    Poll::Ready(Ok(())) => *done = true,
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending => {}
-                }
+fn together(parts: [Part<'_>; 3]) -> impl Future<Output = Result<()>> {
+    let mut running = parts.map(Some);
+    poll_fn(move |cx| {
+        for place in &mut running {
+            match place.as_mut().map(|part| part.as_mut().poll(cx)) {
+                Some(Poll::Ready(Ok(()))) => *place = None,
+                Some(Poll::Ready(Err(error))) => return Poll::Ready(Err(error)),
+                Some(Poll::Pending) | None => {}
             }
         }
-        if done == [true; 3] { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if running.iter().all(Option::is_none) { Poll::Ready(Ok(())) } else { Poll::Pending }
     })
-    .await
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 use asyncio_core::{Error, Result, home::entered, wait_site::WaitSite};
 use nix::libc;
-use std::{future::Future, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 /// Starts a process, and has the running loop watch it.
 pub(crate) fn launch(program: Box<Program>) -> Result<(Arc<Child>, Started)> {
@@ -29,11 +29,12 @@ pub(crate) fn launch(program: Box<Program>) -> Result<(Arc<Child>, Started)> {
 }
 
 /// Does the rest of what makes a process of a child. If that fails, is cancelled or dropped, the child
-/// is killed; unless it is dropped, it is also waited for.
+/// is killed; unless it is dropped, it is also waited for. (By reference, or the future of this
+/// function would hold the rest twice.)
 pub(crate) async fn complete<T>(
     child: &Arc<Child>,
     site: WaitSite,
-    rest: impl Future<Output = Result<T>>,
+    rest: Pin<&mut impl Future<Output = Result<T>>>,
 ) -> Result<T> {
     struct Unfinished<'a>(Option<&'a Child>);
     impl Drop for Unfinished<'_> {

@@ -14,7 +14,7 @@ use std::{
     fmt,
     future::{Future, IntoFuture},
     os::fd::OwnedFd,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
 };
@@ -125,7 +125,8 @@ impl Future for Spawning {
                 return Poll::Ready(Ok(Process::new(child, (None, None, None))));
             }
             self.connecting = Some(Box::pin(async move {
-                let streams = complete(&child, site, connect(started, limit, site)).await?;
+                let streams = pin!(connect(started, limit, site));
+                let streams = complete(&child, site, streams).await?;
                 Ok(Process::new(child, streams))
             }));
         }
@@ -169,7 +170,7 @@ async fn connect(started: Started, limit: usize, site: WaitSite) -> Result<Conne
 async fn reader(pipe: OwnedFd, limit: usize, site: WaitSite) -> Result<StreamReader> {
     let reader = StreamReader::new(limit)?;
     let protocol = || StreamReaderProtocol::new(&reader);
-    connect_read_pipe(protocol, pipe).at(site).transport().await?;
+    connect_read_pipe(protocol, pipe).at(site).new_pipe().transport().await?;
     Ok(reader)
 }
 
@@ -180,7 +181,7 @@ async fn writer(pipe: OwnedFd, limit: usize, site: WaitSite) -> Result<StreamWri
     let protocol = move || {
         StreamReaderProtocol::with_callback(reader, move |_, writer| *made.lock() = Some(writer))
     };
-    let transport = connect_write_pipe(protocol, pipe).at(site).transport().await?;
+    let transport = connect_write_pipe(protocol, pipe).at(site).new_pipe().transport().await?;
     let writer = writer.lock().take();
     // `connection_made` made it, or has panicked.
     writer.ok_or_else(|| Error::runtime(format!("no connection was made of {transport:?}")))

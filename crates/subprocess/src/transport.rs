@@ -13,6 +13,7 @@ use std::{
     cell::{Cell, OnceCell, RefCell},
     fmt,
     panic::Location,
+    pin::pin,
     rc::Rc,
     sync::{
         Arc, OnceLock,
@@ -131,13 +132,13 @@ pub(crate) async fn connect(
             }
         }
     }
-    let connecting = async {
+    let connecting = pin!(async {
         let transport = Running::begin(&child, &started, protocol)?;
         let mut unfinished = Unfinished(Some(transport.clone()));
         Running::connect_pipes(&transport, started, site).await?;
         unfinished.0 = None;
         Ok(transport)
-    };
+    });
     complete(&child, site, connecting).await
 }
 
@@ -213,8 +214,8 @@ impl Running {
             let Some(end) = end else { continue };
             let protocol = move || PipeProtocol { process: resident, fd };
             let connected = match fd {
-                0 => connect_write_pipe(protocol, end).at(site).transport().await?,
-                _ => connect_read_pipe(protocol, end).at(site).transport().await?,
+                0 => connect_write_pipe(protocol, end).at(site).new_pipe().transport().await?,
+                _ => connect_read_pipe(protocol, end).at(site).new_pipe().transport().await?,
             };
             *pipe = Some(connected);
         }

@@ -141,7 +141,7 @@ pub struct ConnectPipe<F, P, Kind> {
 
 impl<F, P, Kind> ConnectPipe<F, P, Kind> {
     fn new(factory: F, end: End, pipe: OwnedFd, site: WaitSite) -> Self {
-        let opening = Opening { end, site, pipe: Some(pipe), starting: None };
+        let opening = Opening { end, site, is_new: false, pipe: Some(pipe), starting: None };
         ConnectPipe { factory: Some(factory), protocol: None, opening, kind: PhantomData }
     }
 
@@ -149,6 +149,13 @@ impl<F, P, Kind> ConnectPipe<F, P, Kind> {
     #[doc(hidden)]
     pub fn at(mut self, site: WaitSite) -> Self {
         self.opening.site = site;
+        self
+    }
+
+    /// The pipe was made just now, and is a FIFO without flags: the system need not be asked.
+    #[doc(hidden)]
+    pub fn new_pipe(mut self) -> Self {
+        self.opening.is_new = true;
         self
     }
 
@@ -232,6 +239,8 @@ enum End {
 struct Opening {
     end: End,
     site: WaitSite,
+    /// Whether it is known to be a FIFO without flags.
+    is_new: bool,
     /// Until it starts.
     pipe: Option<OwnedFd>,
     /// From then on.
@@ -242,7 +251,7 @@ impl Opening {
     fn start(&mut self, protocol: Rc<dyn Calls>) -> Result<()> {
         let pipe = File::from(self.pipe.take().ok_or_else(|| self.is_over())?);
         let kind = self.kind(&pipe)?;
-        set_nonblocking(&pipe).map_err(|error| self.failed(error))?;
+        set_nonblocking(&pipe, self.is_new).map_err(|error| self.failed(error))?;
         let transport = Connection::open(Io::Pipe(pipe), kind, Names::default(), protocol)
             .map_err(|error| in_call(self.site.what(), error))?;
         self.starting = Some(Starting::begin(transport, self.site));
@@ -250,16 +259,22 @@ impl Opening {
     }
 
     fn kind(&self, pipe: &File) -> Result<Kind> {
+        let is_stream = self.is_new || self.is_stream(pipe)?;
+        Ok(match self.end {
+            End::Read => Kind::ReadPipe,
+            End::Write => Kind::WritePipe { tells_the_end: is_stream },
+        })
+    }
+
+    /// Whether it is a FIFO or a socket, and not a device.
+    fn is_stream(&self, pipe: &File) -> Result<bool> {
         let file_type = pipe.metadata().map_err(|error| self.failed(error))?.file_type();
         let is_stream = file_type.is_fifo() || file_type.is_socket();
         if !is_stream && !file_type.is_char_device() {
             let text = "Pipe transport is for pipes/sockets only.";
             return Err(Error::value(format!("{}: {text}", self.site.what())));
         }
-        Ok(match self.end {
-            End::Read => Kind::ReadPipe,
-            End::Write => Kind::WritePipe { tells_the_end: is_stream },
-        })
+        Ok(is_stream)
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Transport>> {
@@ -278,8 +293,12 @@ impl Opening {
     }
 }
 
-fn set_nonblocking(pipe: &impl AsFd) -> io::Result<()> {
-    let flags = OFlag::from_bits_retain(fcntl(pipe, FcntlArg::F_GETFL)?);
+/// One that is new has no other flags to keep.
+fn set_nonblocking(pipe: &impl AsFd, is_new: bool) -> io::Result<()> {
+    let flags = match is_new {
+        true => OFlag::empty(),
+        false => OFlag::from_bits_retain(fcntl(pipe, FcntlArg::F_GETFL)?),
+    };
     fcntl(pipe, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
     Ok(())
 }

@@ -336,7 +336,7 @@ fn the_water_marks_of_a_write_pipe_hold() {
         let log = Log::default();
         let (mut reader, writer) = pipe();
         let filled = {
-            set_nonblocking(&writer)?;
+            set_nonblocking(&writer, true)?;
             fill(&writer)
         };
         let transport = write_pipe(Recorder::new(&log), writer).await?;
