@@ -94,10 +94,10 @@ impl<T> Future for Sleep<T> {
                 Err(error) => Poll::Ready(Err(error)),
             };
         }
-        let (timer, mut astray) = (this.timer, false);
+        let (timer, location, mut astray) = (this.timer, this.site.location(), false);
         // Another task awaits it now than the one in which it began.
         let replace = |waiter: Waiter| match timer {
-            Some(timer) => astray = !timer.replace_waiter(waiter),
+            Some(timer) => astray = !timer.replace_waiter(waiter, location),
             // The iteration that a bare yield waits for is over.
             None => _ = waiter.wake_now(),
         };
