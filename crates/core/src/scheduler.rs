@@ -297,16 +297,16 @@ impl Scheduler {
         Ok(Parked { place: home.place(), key })
     }
 
-    /// A timer that ends a wait after `delay`: no allocation, if the wait is the first of a task.
-    /// `None` if the loop is closed, or the wait is not armed.
+    /// A timer that ends a wait after `delay`, in nanoseconds: no allocation, if the wait is the first
+    /// of a task. `None` if the loop is closed, or the wait is not armed.
     pub fn wake_after(
         &self,
-        delay: Duration,
+        delay: u64,
         wait: &Wait,
         location: &'static Location<'static>,
     ) -> Option<Parked> {
         let place = self.check_open().ok()?.place();
-        let when = Some(self.clock.borrow().now().saturating_add(nanos(delay)));
+        let when = Some(self.clock.borrow().now().saturating_add(delay));
         let mut callbacks = self.callbacks.borrow_mut();
         let key = match wait.first_in(place) {
             Some((task, number)) => callbacks.park(when, Action::Resume { task, number }),
