@@ -81,7 +81,8 @@ impl Clock {
 }
 
 /// A duration in nanoseconds; what does not fit (584 years) is as good as never.
-pub(crate) fn nanos(duration: Duration) -> u64 {
+#[inline]
+pub fn nanos(duration: Duration) -> u64 {
     let whole = duration.as_secs().checked_mul(1_000_000_000);
     whole.and_then(|w| w.checked_add(duration.subsec_nanos().into())).unwrap_or(u64::MAX)
 }

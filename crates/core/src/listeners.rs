@@ -6,6 +6,7 @@ use crate::{
     slots::Key,
     wait::{Waiter, Wakers},
 };
+use std::panic::Location;
 
 /// One who is told.
 #[derive(Debug)]
@@ -39,11 +40,11 @@ impl Parked {
 
     /// Puts another sleeper in the place of the one that this timer wakes; if it has fired, that one
     /// is woken at once. False if another loop runs here than the timer's.
-    pub fn replace_waiter(self, waiter: Waiter) -> bool {
+    pub fn replace_waiter(self, waiter: Waiter, location: &'static Location<'static>) -> bool {
         let Some(scheduler) = entered() else { return false };
         let is_ours = scheduler.home().is_some_and(|home| home.place() == self.place);
         if is_ours {
-            scheduler.replace_waiter(self.key, waiter);
+            scheduler.replace_waiter(self.key, waiter, location);
         }
         is_ours
     }

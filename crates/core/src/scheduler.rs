@@ -18,8 +18,8 @@ use crate::{
     slots::{Key, Slots},
     source::Sources,
     task_ref::{TaskKey, TaskRef},
-    timers::{Action, Callback, Callbacks},
-    wait::{Wait, Waiter, Wakers},
+    timers::{Action, Call, Callbacks},
+    wait::{Wait, Waiter},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -279,8 +279,8 @@ impl Scheduler {
         location: &'static Location<'static>,
     ) -> Result<Parked> {
         let home = self.check_open()?;
-        let action = Action::Call(Box::new(callback));
-        let key = self.callbacks.borrow_mut().park_until(nanos(when), action, context, location);
+        let (when, closure) = (Some(nanos(when)), Box::new(callback));
+        let key = self.callbacks.borrow_mut().park_call(when, closure, context, location);
         Ok(Parked { place: home.place(), key })
     }
 
@@ -292,29 +292,29 @@ impl Scheduler {
         location: &'static Location<'static>,
     ) -> Result<Parked> {
         let home = self.check_open()?;
-        let action = Action::Call(Box::new(callback));
-        Ok(Parked {
-            place: home.place(),
-            key: self.callbacks.borrow_mut().park(action, context, location),
-        })
+        let closure = Box::new(callback);
+        let key = self.callbacks.borrow_mut().park_call(None, closure, context, location);
+        Ok(Parked { place: home.place(), key })
     }
 
-    /// A timer that ends a wait after `delay`: no allocation. `None` if the loop is closed, or the
-    /// wait is not armed.
+    /// A timer that ends a wait after `delay`, in nanoseconds: no allocation, if the wait is the first
+    /// of a task. `None` if the loop is closed, or the wait is not armed.
     pub fn wake_after(
         &self,
-        delay: Duration,
+        delay: u64,
         wait: &Wait,
         location: &'static Location<'static>,
     ) -> Option<Parked> {
         let place = self.check_open().ok()?.place();
-        let action = match wait.first_in(place) {
-            Some((task, number)) => Action::Resume { task, number },
-            None => Action::Wake(wait.waiter()?),
-        };
-        let when = self.clock.borrow().now().saturating_add(nanos(delay));
+        let when = Some(self.clock.borrow().now().saturating_add(delay));
         let mut callbacks = self.callbacks.borrow_mut();
-        let key = callbacks.park_until(when, action, Values::default(), location);
+        let key = match wait.first_in(place) {
+            Some((task, number)) => callbacks.park(when, Action::Resume { task, number }),
+            None => {
+                let wake = waking(wait.waiter()?);
+                callbacks.park_call(when, wake, Values::default(), location)
+            }
+        };
         Some(Parked { place, key })
     }
 
@@ -323,22 +323,14 @@ impl Scheduler {
     /// iteration.
     ///
     /// [`is_expired`]: Scheduler::is_expired
-    pub fn expire_at(
-        &self,
-        when: Duration,
-        task: TaskKey,
-        location: &'static Location<'static>,
-    ) -> Result<Parked> {
-        let home = self.check_open()?;
-        let (action, context) = (Action::Expire(task.key), Values::default());
-        if nanos(when) > self.clock.borrow().passed() {
-            let mut callbacks = self.callbacks.borrow_mut();
-            let key = callbacks.park_until(nanos(when), action, context, location);
-            return Ok(Parked { place: home.place(), key });
+    pub fn expire_at(&self, when: Duration, task: TaskKey) -> Result<Parked> {
+        let place = self.check_open()?.place();
+        let when = Some(nanos(when)).filter(|when| *when > self.clock.borrow().passed());
+        let key = self.callbacks.borrow_mut().park(when, Action::Expire(task.key));
+        if when.is_none() {
+            self.ready.borrow_mut().push_back(Entry::Callback(key));
         }
-        let key = self.callbacks.borrow_mut().park(action, context, location);
-        self.ready.borrow_mut().push_back(Entry::Callback(key));
-        Ok(Parked { place: home.place(), key })
+        Ok(Parked { place, key })
     }
 
     /// Whether a deadline has passed.
@@ -348,16 +340,22 @@ impl Scheduler {
 
     /// Puts another sleeper in the place of the one that a timer wakes; if the timer has fired, it is
     /// woken at once.
-    pub(crate) fn replace_waiter(&self, timer: Key, waiter: Waiter) {
+    pub(crate) fn replace_waiter(
+        &self,
+        timer: Key,
+        waiter: Waiter,
+        location: &'static Location<'static>,
+    ) {
+        if !self.callbacks.borrow().contains(timer) {
+            waiter.wake_now();
+            return;
+        }
         let mut callbacks = self.callbacks.borrow_mut();
-        let previous = match callbacks.wake_mut(timer) {
-            Some(place) => Ok(std::mem::replace(place, Action::Wake(waiter))),
-            None => Err(waiter),
-        };
-        // When the table is free again: a foreign waker may lead anywhere.
+        let call = callbacks.call(waking(waiter), Values::default(), location);
+        let previous = callbacks.replace(timer, Action::Call(call));
         drop(callbacks);
-        if let Err(late) = previous {
-            late.wake_now();
+        if let Some(action) = previous {
+            self.drop_call(action);
         }
     }
 
@@ -368,12 +366,20 @@ impl Scheduler {
     }
 
     pub(crate) fn cancel(&self, key: Key) -> bool {
-        self.take_callback(key).is_some()
+        let taken = self.callbacks.borrow_mut().take(key);
+        taken.map(|action| self.drop_call(action)).is_some()
+    }
+
+    /// Drops what a callback would have called, if it has not run.
+    fn drop_call(&self, action: Action) {
+        if let Action::Call(call) = action {
+            drop(self.take_call(call));
+        }
     }
 
     /// Taken out first and dropped by the caller: what a callback holds may come back here.
-    fn take_callback(&self, key: Key) -> Option<Callback> {
-        self.callbacks.borrow_mut().take(key)
+    fn take_call(&self, call: Key) -> Option<Call> {
+        self.callbacks.borrow_mut().take_call(call)
     }
 
     pub(crate) fn push(&self, entry: Entry) {
@@ -397,6 +403,14 @@ impl Scheduler {
             }
         }
     }
+}
+
+/// What the timer of a sleep calls that is not the first wait of a task.
+fn waking(waiter: Waiter) -> Box<dyn FnOnce() -> Result<()>> {
+    Box::new(move || {
+        waiter.wake_now();
+        Ok(())
+    })
 }
 
 /// The turn.
@@ -444,24 +458,20 @@ impl Scheduler {
             task.map(|task| task.cancel(CancelledError::default()));
             return None;
         }
-        let Callback { action, context, location, .. } = self.take_callback(key)?;
-        let call = match action {
-            Action::Expire(_) | Action::Expired => return None,
-            Action::Wake(waiter) => {
-                waiter.wake(&mut Wakers::new());
-                return Some(location);
-            }
+        let action = self.callbacks.borrow_mut().take(key)?;
+        let Call { closure, context, location } = match action {
+            Action::Call(call) => self.take_call(call)?,
             Action::Resume { task, number } => {
                 if let Some(task) = self.tasks.borrow().get(task) {
                     task.wake_first_wait(number);
                 }
-                return Some(location);
+                return None;
             }
-            Action::Call(call) => call,
+            Action::Expire(_) | Action::Expired => return None,
         };
         let outer = swap_values(context);
         let result =
-            catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|p| Err(Error::from_panic(p)));
+            catch_unwind(AssertUnwindSafe(closure)).unwrap_or_else(|p| Err(Error::from_panic(p)));
         let context = swap_values(outer);
         match result {
             Ok(()) => {}

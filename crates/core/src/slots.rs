@@ -33,17 +33,13 @@ impl Key {
     }
 }
 
+/// One place. The two numbers fill a word, so that a value with a niche takes one word more.
 #[derive(Debug)]
 struct Slot<T> {
     generation: u32,
-    content: Content<T>,
-}
-
-#[derive(Debug)]
-enum Content<T> {
-    Full(T),
-    /// The next vacant place.
-    Vacant(u32),
+    /// The next vacant place, if this one is vacant.
+    next: u32,
+    value: Option<T>,
 }
 
 const NONE: u32 = u32::MAX;
@@ -56,6 +52,22 @@ pub(crate) struct Slots<T> {
     len: usize,
 }
 
+/// A place that was vacant, and is filled at once.
+#[must_use]
+pub(crate) struct Vacancy<'a, T> {
+    slot: &'a mut Slot<T>,
+    key: Key,
+}
+
+impl<T> Vacancy<'_, T> {
+    #[inline(always)]
+    pub(crate) fn fill(self, value: T) -> Key {
+        // There is nothing to drop.
+        std::mem::forget(self.slot.value.replace(value));
+        self.key
+    }
+}
+
 impl<T> Slots<T> {
     pub(crate) const fn new() -> Slots<T> {
         Slots { slots: Vec::new(), vacant: NONE, len: 0 }
@@ -65,71 +77,70 @@ impl<T> Slots<T> {
         self.len
     }
 
+    #[inline(always)]
     pub(crate) fn insert(&mut self, value: T) -> Key {
-        self.len += 1;
+        self.vacancy().fill(value)
+    }
+
+    /// A vacant place. What is made only now to fill it is made there.
+    #[inline(always)]
+    pub(crate) fn vacancy(&mut self) -> Vacancy<'_, T> {
         if self.vacant == NONE {
-            let place = u32::try_from(self.slots.len()).expect("fewer than 2^32 places");
-            self.slots.push(Slot { generation: 1, content: Content::Full(value) });
-            return Key::new(place, 1);
+            self.grow();
         }
         let place = self.vacant;
         let slot = &mut self.slots[place as usize];
-        if let Content::Vacant(next) = slot.content {
-            self.vacant = next;
-        }
-        slot.content = Content::Full(value);
-        Key::new(place, slot.generation)
+        self.vacant = slot.next;
+        self.len += 1;
+        let key = Key::new(place, slot.generation);
+        Vacancy { slot, key }
+    }
+
+    /// Makes a vacant place.
+    #[cold]
+    fn grow(&mut self) {
+        self.vacant = u32::try_from(self.slots.len()).expect("fewer than 2^32 places");
+        self.slots.push(Slot { generation: 1, next: NONE, value: None });
     }
 
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
-        match self.slots.get(key.place()) {
-            Some(Slot { generation, content: Content::Full(value) })
-                if *generation == key.generation() =>
-            {
-                Some(value)
-            }
-            _ => None,
-        }
+        let slot = self.slots.get(key.place())?;
+        slot.value.as_ref().filter(|_| slot.generation == key.generation())
     }
 
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        match self.slots.get_mut(key.place()) {
-            Some(Slot { generation, content: Content::Full(value) })
-                if *generation == key.generation() =>
-            {
-                Some(value)
-            }
-            _ => None,
-        }
+        let slot = self.slots.get_mut(key.place())?;
+        slot.value.as_mut().filter(|_| slot.generation == key.generation())
+    }
+
+    /// The key of what stands in a place.
+    pub(crate) fn key_at(&self, place: u32) -> Option<Key> {
+        let slot = self.slots.get(place as usize)?;
+        slot.value.as_ref().map(|_| Key::new(place, slot.generation))
     }
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
-        self.get(key)?;
-        let slot = &mut self.slots[key.place()];
+        let slot = self.slots.get_mut(key.place())?;
+        if slot.generation != key.generation() {
+            return None;
+        }
+        let value = slot.value.take()?;
         slot.generation = slot.generation.checked_add(1).unwrap_or(1);
-        let content = std::mem::replace(&mut slot.content, Content::Vacant(self.vacant));
+        slot.next = self.vacant;
         self.vacant = key.place() as u32;
         self.len -= 1;
-        match content {
-            Content::Full(value) => Some(value),
-            Content::Vacant(_) => None,
-        }
+        Some(value)
     }
 
     /// Every value, in the order of their places.
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
-        self.slots.iter().filter_map(|slot| match &slot.content {
-            Content::Full(value) => Some(value),
-            Content::Vacant(_) => None,
-        })
+        self.slots.iter().filter_map(|slot| slot.value.as_ref())
     }
 
     /// Takes everything out; keys given before stay invalid.
     pub(crate) fn drain(&mut self) -> Vec<T> {
-        let keys: Vec<Key> = (self.slots.iter().enumerate())
-            .filter(|(_, slot)| matches!(slot.content, Content::Full(_)))
-            .map(|(place, slot)| Key::new(place as u32, slot.generation))
-            .collect();
+        let places = 0..self.slots.len() as u32;
+        let keys: Vec<Key> = places.filter_map(|place| self.key_at(place)).collect();
         keys.into_iter().filter_map(|key| self.remove(key)).collect()
     }
 }

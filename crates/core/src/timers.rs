@@ -1,5 +1,6 @@
 //! Callbacks of a loop: those that are ready, those that wait for a time, and those that wait for a
-//! future. All stand in one table, so that each can be cancelled by its key.
+//! future. All stand in one table, so that each can be cancelled by its key. What is called stands in
+//! another: sleeps and deadlines are many, and none of them is a closure with its context.
 //!
 //! Timers are a four-ary heap ordered by (deadline, insertion), whose entries know their place:
 //! cancelling one is O(log n) and frees its place at once.
@@ -7,17 +8,16 @@
 use crate::{
     context::Values,
     slots::{Key, Slots},
-    wait::Waiter,
 };
 use std::{fmt, panic::Location};
 
 /// What happens when a callback runs.
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Action {
-    /// A closure; its error goes to the exception handler.
-    Call(Box<dyn FnOnce() -> crate::Result<()>>),
-    /// The end of a sleep: the sleeper resumes one iteration later.
-    Wake(Waiter),
-    /// The same for the first wait of a task of this loop, which is named and not kept.
+    /// The call of this key is made.
+    Call(Key),
+    /// The end of a sleep: the first wait of a task of this loop is woken, and the sleeper resumes
+    /// one iteration later.
     Resume { task: Key, number: u32 },
     /// A deadline: it cancels the task of this key.
     Expire(Key),
@@ -25,14 +25,14 @@ pub(crate) enum Action {
     Expired,
 }
 
-/// A registered callback.
-pub(crate) struct Callback {
-    pub(crate) action: Action,
+/// What a callback calls. Its error goes to the exception handler.
+pub(crate) struct Call {
+    pub(crate) closure: Box<dyn FnOnce() -> crate::Result<()>>,
     pub(crate) context: Values,
     pub(crate) location: &'static Location<'static>,
 }
 
-impl fmt::Debug for Callback {
+impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "callback made at {}", self.location)
     }
@@ -40,11 +40,13 @@ impl fmt::Debug for Callback {
 
 const NOT_A_TIMER: u32 = u32::MAX;
 
+/// An entry of the heap: four to a cache line.
 #[derive(Clone, Copy, Debug)]
 struct Timer {
     when: u64,
-    sequence: u64,
-    key: Key,
+    sequence: u32,
+    /// In the table.
+    place: u32,
 }
 
 impl Timer {
@@ -56,46 +58,62 @@ impl Timer {
 /// The table of callbacks of one loop.
 #[derive(Debug)]
 pub(crate) struct Callbacks {
-    slots: Slots<Callback>,
+    slots: Slots<Action>,
+    calls: Slots<Call>,
     /// By place in the table, the place in the heap of a timer that is not due yet. On its own, so
     /// that moving timers in a large heap touches little memory.
     places: Vec<u32>,
     heap: Vec<Timer>,
-    sequence: u64,
+    /// Of the timer made last.
+    sequence: u32,
 }
 
 impl Callbacks {
     pub(crate) const fn new() -> Callbacks {
-        Callbacks { slots: Slots::new(), places: Vec::new(), heap: Vec::new(), sequence: 0 }
+        Callbacks {
+            slots: Slots::new(),
+            calls: Slots::new(),
+            places: Vec::new(),
+            heap: Vec::new(),
+            sequence: 0,
+        }
     }
 
-    /// A callback that something else will make ready.
-    pub(crate) fn park(
-        &mut self,
-        action: Action,
-        context: Values,
-        location: &'static Location<'static>,
-    ) -> Key {
-        let key = self.slots.insert(Callback { action, context, location });
+    /// A callback that is due at `when`; without a time, one that something else will make ready.
+    #[inline(always)]
+    pub(crate) fn park(&mut self, when: Option<u64>, action: Action) -> Key {
+        let key = self.slots.insert(action);
         if key.place() == self.places.len() {
             self.places.push(NOT_A_TIMER);
+        }
+        if let Some(when) = when {
+            self.push(when, key);
         }
         key
     }
 
-    /// A callback that is due at `when`.
-    pub(crate) fn park_until(
+    /// What a callback is to call.
+    pub(crate) fn call(
         &mut self,
-        when: u64,
-        action: Action,
+        closure: Box<dyn FnOnce() -> crate::Result<()>>,
         context: Values,
         location: &'static Location<'static>,
     ) -> Key {
-        let key = self.park(action, context, location);
-        self.sequence += 1;
-        self.heap.push(Timer { when, sequence: self.sequence, key });
-        self.sift_up(self.heap.len() - 1);
-        key
+        // In its place: a struct that is moved when it was just made costs more than all the rest.
+        let vacancy = self.calls.vacancy();
+        vacancy.fill(Call { closure, context, location })
+    }
+
+    /// A callback that calls a closure.
+    pub(crate) fn park_call(
+        &mut self,
+        when: Option<u64>,
+        closure: Box<dyn FnOnce() -> crate::Result<()>>,
+        context: Values,
+        location: &'static Location<'static>,
+    ) -> Key {
+        let call = self.call(closure, context, location);
+        self.park(when, Action::Call(call))
     }
 
     /// Whether the callback is still to run.
@@ -103,39 +121,39 @@ impl Callbacks {
         self.slots.get(key).is_some()
     }
 
-    /// What wakes the sleeper of a timer.
-    pub(crate) fn wake_mut(&mut self, key: Key) -> Option<&mut Action> {
-        match &mut self.slots.get_mut(key)?.action {
-            action @ (Action::Wake(_) | Action::Resume { .. }) => Some(action),
-            _ => None,
-        }
+    /// Puts another action in the place of one that is still to come.
+    pub(crate) fn replace(&mut self, key: Key, action: Action) -> Option<Action> {
+        Some(std::mem::replace(self.slots.get_mut(key)?, action))
     }
 
     /// Marks a deadline as passed, and gives the task that it cancels.
     pub(crate) fn expire(&mut self, key: Key) -> Option<Key> {
-        let action = &mut self.slots.get_mut(key)?.action;
-        if !matches!(action, Action::Expire(_)) {
-            return None;
-        }
-        match std::mem::replace(action, Action::Expired) {
-            Action::Expire(task) => Some(task),
-            _ => None,
-        }
+        let action = self.slots.get_mut(key)?;
+        let Action::Expire(task) = *action else { return None };
+        *action = Action::Expired;
+        Some(task)
     }
 
     /// Whether the deadline has passed.
     pub(crate) fn is_expired(&self, key: Key) -> bool {
-        self.slots.get(key).is_some_and(|callback| matches!(callback.action, Action::Expired))
+        matches!(self.slots.get(key), Some(Action::Expired))
     }
 
-    /// Takes the callback out, to run or to drop it. `None` if that happened already.
-    pub(crate) fn take(&mut self, key: Key) -> Option<Callback> {
-        let callback = self.slots.remove(key)?;
+    /// Takes the callback out, to run it or not; what it calls is taken out next. `None` if that
+    /// happened already.
+    #[inline]
+    pub(crate) fn take(&mut self, key: Key) -> Option<Action> {
+        let action = self.slots.remove(key)?;
         let place = std::mem::replace(&mut self.places[key.place()], NOT_A_TIMER);
         if place != NOT_A_TIMER {
             self.remove_timer(place as usize);
         }
-        Some(callback)
+        Some(action)
+    }
+
+    /// Takes out what a callback calls, to call it or to drop it.
+    pub(crate) fn take_call(&mut self, call: Key) -> Option<Call> {
+        self.calls.remove(call)
     }
 
     /// When the earliest timer is due.
@@ -147,8 +165,8 @@ impl Callbacks {
     pub(crate) fn pop_due(&mut self, now: u64) -> Option<Key> {
         let timer = *self.heap.first().filter(|timer| timer.when <= now)?;
         self.remove_timer(0);
-        self.places[timer.key.place()] = NOT_A_TIMER;
-        Some(timer.key)
+        self.places[timer.place as usize] = NOT_A_TIMER;
+        self.slots.key_at(timer.place)
     }
 
     /// How many timers wait.
@@ -156,11 +174,32 @@ impl Callbacks {
         self.heap.len()
     }
 
-    /// Takes everything out.
-    pub(crate) fn drain(&mut self) -> Vec<Callback> {
+    /// Takes everything out; what was to be called is given to be dropped.
+    pub(crate) fn drain(&mut self) -> Vec<Call> {
         self.heap.clear();
         self.places.fill(NOT_A_TIMER);
-        self.slots.drain()
+        self.slots.drain();
+        self.calls.drain()
+    }
+
+    fn push(&mut self, when: u64, key: Key) {
+        if self.sequence == u32::MAX {
+            self.renumber();
+        }
+        self.sequence += 1;
+        self.heap.push(Timer { when, sequence: self.sequence, place: key.place() as u32 });
+        self.sift_up(self.heap.len() - 1);
+    }
+
+    /// Numbers the timers from one on, in their order; what is sorted is a heap.
+    #[cold]
+    fn renumber(&mut self) {
+        self.heap.sort_unstable_by_key(|timer| (timer.when, timer.sequence));
+        for (place, timer) in self.heap.iter_mut().enumerate() {
+            timer.sequence = place as u32 + 1;
+            self.places[timer.place as usize] = place as u32;
+        }
+        self.sequence = self.heap.len() as u32;
     }
 
     fn remove_timer(&mut self, place: usize) {
@@ -174,7 +213,7 @@ impl Callbacks {
 
     fn put(&mut self, place: usize, timer: Timer) {
         self.heap[place] = timer;
-        self.places[timer.key.place()] = place as u32;
+        self.places[timer.place as usize] = place as u32;
     }
 
     fn sift_up(&mut self, mut place: usize) {
@@ -215,8 +254,7 @@ mod tests {
     use super::*;
 
     fn timer(callbacks: &mut Callbacks, when: u64) -> Key {
-        let action = Action::Call(Box::new(|| Ok(())));
-        callbacks.park_until(when, action, Values::default(), Location::caller())
+        callbacks.park(Some(when), Action::Expired)
     }
 
     #[test]
@@ -232,6 +270,19 @@ mod tests {
             due.push(key);
             assert!(callbacks.take(key).is_some());
         }
+        assert_eq!(due, expected.iter().map(|(_, key)| *key).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn timers_keep_their_order_when_they_are_numbered_anew() {
+        let mut callbacks = Callbacks::new();
+        callbacks.sequence = u32::MAX - 50;
+        let mut expected: Vec<_> =
+            (0..100).map(|n| (n * 31 % 7, timer(&mut callbacks, n * 31 % 7))).collect();
+        assert_eq!(callbacks.sequence, 100);
+        expected.sort_by_key(|(when, _)| *when);
+        assert!(callbacks.take(expected.remove(60).1).is_some());
+        let due: Vec<_> = std::iter::from_fn(|| callbacks.pop_due(6)).collect();
         assert_eq!(due, expected.iter().map(|(_, key)| *key).collect::<Vec<_>>());
     }
 

@@ -2,6 +2,7 @@
 
 use asyncio_core::{
     Error, Result,
+    clock::nanos,
     home::entered,
     listeners::Parked,
     wait::{Resume, Wait, Waiter},
@@ -9,20 +10,27 @@ use asyncio_core::{
 };
 use std::{
     future::Future,
+    panic::Location,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
-/// The future of [`sleep`].
+/// The future of [`sleep`]. Small, for every task that sleeps holds one.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Sleep<T = ()> {
-    delay: Duration,
-    result: Option<T>,
-    site: WaitSite,
     wait: Wait,
-    timer: Option<Parked>,
+    timer: Timer,
+    location: &'static Location<'static>,
+    result: Option<T>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Timer {
+    /// For how long, in nanoseconds, until the timer is set: never for zero.
+    Delay(u64),
+    Set(Parked),
 }
 
 /// Suspends the task for `delay` (`asyncio.sleep`), counted from the first poll. A delay of zero
@@ -44,41 +52,50 @@ pub struct Sleep<T = ()> {
 /// ```
 #[track_caller]
 pub fn sleep(delay: Duration) -> Sleep {
-    let site = WaitSite::here(&"sleep");
-    Sleep { delay, result: Some(()), site, wait: Wait::new(), timer: None }
+    let (timer, location) = (Timer::Delay(nanos(delay)), Location::caller());
+    Sleep { wait: Wait::new(), timer, location, result: Some(()) }
 }
 
 impl Sleep {
     /// The value that the sleep returns (asyncio's second argument).
-    pub fn result<T>(self, result: T) -> Sleep<T> {
-        Sleep {
-            delay: self.delay,
-            result: Some(result),
-            site: self.site,
-            wait: Wait::new(),
-            timer: None,
-        }
+    pub fn result<T>(mut self, result: T) -> Sleep<T> {
+        let wait = std::mem::take(&mut self.wait);
+        let timer = std::mem::replace(&mut self.timer, Timer::Delay(0));
+        Sleep { wait, timer, location: self.location, result: Some(result) }
     }
 }
 
 impl<T> Sleep<T> {
     fn start(&mut self, cx: &Context<'_>) -> Result<()> {
         let scheduler = entered().ok_or_else(|| Error::runtime("sleep: no running event loop"))?;
-        if self.delay.is_zero() {
-            self.wait.arm_woken(cx, self.site);
-            return Ok(());
+        match self.timer {
+            Timer::Delay(0) => self.wait.arm_woken(cx, self.site()),
+            Timer::Delay(delay) => {
+                scheduler.check_open()?;
+                self.wait.arm(cx, self.site(), None);
+                if let Some(timer) = scheduler.wake_after(delay, &self.wait, self.location) {
+                    self.timer = Timer::Set(timer);
+                }
+            }
+            Timer::Set(_) => return Err(ended()),
         }
-        scheduler.check_open()?;
-        self.wait.arm(cx, self.site, None);
-        self.timer = scheduler.wake_after(self.delay, &self.wait, self.site.location());
         Ok(())
     }
 
+    fn site(&self) -> WaitSite {
+        WaitSite::new(&"sleep", self.location)
+    }
+
     fn stop(&mut self) {
-        if let Some(timer) = self.timer.take() {
+        if let Timer::Set(timer) = self.timer {
             timer.cancel();
         }
     }
+}
+
+#[cold]
+fn ended() -> Error {
+    Error::runtime("sleep: polled after its end")
 }
 
 impl<T> Unpin for Sleep<T> {}
@@ -94,14 +111,14 @@ impl<T> Future for Sleep<T> {
                 Err(error) => Poll::Ready(Err(error)),
             };
         }
-        let (timer, mut astray) = (this.timer, false);
+        let (timer, site, mut astray) = (this.timer, this.site(), false);
         // Another task awaits it now than the one in which it began.
         let replace = |waiter: Waiter| match timer {
-            Some(timer) => astray = !timer.replace_waiter(waiter),
+            Timer::Set(timer) => astray = !timer.replace_waiter(waiter, site.location()),
             // The iteration that a bare yield waits for is over.
-            None => _ = waiter.wake_now(),
+            Timer::Delay(_) => _ = waiter.wake_now(),
         };
-        match this.wait.poll(cx, this.site, || None, replace) {
+        match this.wait.poll(cx, site, || None, replace) {
             Resume::Pending if astray => {
                 this.wait.disarm();
                 let message = "sleep: awaited in another loop than the one in which it began";
@@ -114,8 +131,7 @@ impl<T> Future for Sleep<T> {
             }
             Resume::Woken => {
                 // The timer is over: it has fired.
-                this.timer = None;
-                let ended = || Error::runtime("sleep: polled after its end");
+                this.timer = Timer::Delay(0);
                 Poll::Ready(this.result.take().ok_or_else(ended))
             }
         }

@@ -4,7 +4,7 @@ use asyncio_core::{
     AsyncContextManager, Error, Result, TimeoutError, cell::TaskCell, home::entered,
     listeners::Parked, sync::Mutex, task_ref::TaskKey,
 };
-use std::{panic::Location, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// Cancels the body after `delay`, and makes that cancellation a [`TimeoutError`]
 /// (`asyncio.timeout`). `None` sets no deadline; [`Deadline::reschedule`] may set one later.
@@ -24,14 +24,12 @@ use std::{panic::Location, sync::Arc, time::Duration};
 /// assert!(outcome.unwrap_err().is_timeout());
 /// # Ok(()) }
 /// ```
-#[track_caller]
 pub fn timeout(delay: impl Into<Option<Duration>>) -> Timeout {
     let now = entered().map(|scheduler| scheduler.time()).unwrap_or_default();
     Timeout::new(delay.into().map(|delay| now.saturating_add(delay)))
 }
 
 /// [`timeout`] with an absolute deadline, in loop time (`asyncio.timeout_at`).
-#[track_caller]
 pub fn timeout_at(when: impl Into<Option<Duration>>) -> Timeout {
     Timeout::new(when.into())
 }
@@ -67,12 +65,11 @@ struct State {
     task: Option<TaskKey>,
     /// The requests to cancel that the task had on entry.
     cancelling: u32,
-    location: &'static Location<'static>,
 }
 
 impl State {
-    fn new(when: Option<Duration>, location: &'static Location<'static>) -> State {
-        State { stage: Stage::Created, when, entry: None, task: None, cancelling: 0, location }
+    fn new(when: Option<Duration>) -> State {
+        State { stage: Stage::Created, when, entry: None, task: None, cancelling: 0 }
     }
 
     fn look(&mut self) -> Stage {
@@ -92,7 +89,7 @@ impl State {
         self.when = when;
         let scheduler = self.task.and_then(TaskKey::scheduler);
         if let (Some(when), Some(task), Some(scheduler)) = (when, self.task, scheduler) {
-            self.entry = Some(scheduler.expire_at(when, task, self.location)?);
+            self.entry = Some(scheduler.expire_at(when, task)?);
         }
         Ok(())
     }
@@ -163,10 +160,8 @@ impl Shared {
 pub struct Watch(Arc<Mutex<State>>);
 
 impl Timeout {
-    #[track_caller]
     fn new(when: Option<Duration>) -> Timeout {
-        let state = State::new(when, Location::caller());
-        Timeout(Some(Shared::Sole(Mutex::new(state))))
+        Timeout(Some(Shared::Sole(Mutex::new(State::new(when)))))
     }
 
     /// A timeout that can also be looked at from outside: by other tasks, and after the body.
@@ -174,7 +169,7 @@ impl Timeout {
         let state = match self.0 {
             Some(Shared::Watched(state)) => state,
             Some(Shared::Sole(state)) => Arc::new(state),
-            None => Arc::new(Mutex::new(State::new(None, Location::caller()))),
+            None => Arc::new(Mutex::new(State::new(None))),
         };
         (Timeout(Some(Shared::Watched(state.clone()))), Watch(state))
     }
