@@ -14,7 +14,7 @@ use crate::{
     cancel::{CANCELLED, IDLE, WAITING, WOKEN},
     cell::TaskCell,
     exception::ExceptionContext,
-    home::{Mail, Place, entered},
+    home::{LoopRef, Mail, Place, entered},
     slots::Key,
     sync::{AtomicU64, Mutex, Ordering},
     task_ref::{Lent, TaskRef},
@@ -112,6 +112,12 @@ impl Waiter {
     /// Whether it still waits: neither woken nor cancelled.
     pub fn is_waiting(&self) -> bool {
         self.state() == WAITING
+    }
+
+    /// Whether it is what a task of the loop waits for, by itself: woken, it runs in the next iteration.
+    #[inline]
+    pub fn is_first_in(&self, home: LoopRef) -> bool {
+        matches!(&self.0, Kind::First { task, .. } if task.home() == home)
     }
 
     /// Whether it was woken, and has not run since.

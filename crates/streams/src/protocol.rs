@@ -6,7 +6,7 @@ use crate::{
     writer::StreamWriter,
 };
 use asyncio_core::{Error, exception::ExceptionContext};
-use asyncio_transports::{Protocol, Transport};
+use asyncio_transports::{Arrival, Protocol, Transport};
 use bytes::Bytes;
 use std::fmt;
 
@@ -114,6 +114,12 @@ impl Protocol for StreamReaderProtocol {
         let mut after = After::default();
         self.shared.lock().feed_eof(&mut after);
         true
+    }
+
+    #[inline]
+    fn leaves(&mut self, arrival: Arrival) -> bool {
+        let mut after = After::default();
+        self.shared.lock().announce(arrival, &mut after)
     }
 }
 

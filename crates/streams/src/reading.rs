@@ -47,6 +47,14 @@ pub(crate) fn poll_read<R>(
     } else if let Some(error) = &state.exception {
         return Poll::Ready(Err(error.clone()));
     }
+    if let Some(arrival) = state.arrival.take() {
+        drop(state);
+        let data = arrival.receive();
+        state = shared.lock();
+        if let Some(data) = data {
+            state.feed(data, &mut after);
+        }
+    }
     if let Some(outcome) = attempt(&mut state) {
         state.maybe_resume(&mut after);
         return Poll::Ready(outcome);

@@ -13,7 +13,7 @@ use asyncio_core::{
     sync::{Arc, Biased},
     wait::{Waiter, Wakers},
 };
-use asyncio_transports::Transport;
+use asyncio_transports::{Arrival, Transport};
 use bytes::Bytes;
 
 pub(crate) type Shared = Arc<Biased<State>>;
@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub(crate) exception: Option<Error>,
     /// Who waits for more.
     pub(crate) reading: Option<Waiter>,
+    /// What arrived and was left with the system, for who waited.
+    pub(crate) arrival: Option<Arrival>,
     /// Whether nobody will read any more.
     pub(crate) is_unread: bool,
     /// What is paused while too much is buffered, and whether it is.
@@ -107,6 +109,7 @@ impl State {
             eof: false,
             exception: None,
             reading: None,
+            arrival: None,
             is_unread: false,
             transport: None,
             paused: false,
@@ -124,6 +127,20 @@ impl State {
         if !self.paused && self.buffer.len() > self.limit.saturating_mul(2) {
             self.set_paused(true, after);
         }
+    }
+
+    /// Wakes who waits, if that is a task which will soon take what arrived; whether it is.
+    #[inline]
+    pub(crate) fn announce(&mut self, arrival: Arrival, after: &mut After) -> bool {
+        let waiter = self
+            .reading
+            .take_if(|waiter| waiter.is_first_in(arrival.home()) && waiter.wake(&mut after.wakers));
+        if waiter.is_none() {
+            return false;
+        }
+        after.reader = waiter;
+        self.arrival = Some(arrival);
+        true
     }
 
     pub(crate) fn feed_eof(&mut self, after: &mut After) {

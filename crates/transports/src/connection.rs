@@ -44,6 +44,8 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+pub use reading::Arrival;
+
 mod reading;
 #[cfg(test)]
 mod tests;
@@ -210,6 +212,7 @@ pub(crate) fn call_soon(scheduler: &Scheduler, f: impl FnOnce() + 'static) {
 /// The protocol.
 impl Connection {
     pub(crate) fn set_protocol(&self, protocol: Rc<dyn Calls>) {
+        self.receive_what_was_left();
         let replaced = self.protocol.replace(Some(protocol));
         drop(replaced);
     }
@@ -264,6 +267,7 @@ impl Connection {
 impl Connection {
     /// See [`Transport::close`].
     pub(crate) fn close(&self) {
+        self.receive_what_was_left();
         if self.set_closing() {
             return;
         }
@@ -274,6 +278,7 @@ impl Connection {
 
     /// Ends it without sending what is buffered; [`Transport::abort`] without an error.
     pub(crate) fn force_close(&self, error: Option<Error>) {
+        self.receive_what_was_left();
         if self.is_losing() {
             return;
         }

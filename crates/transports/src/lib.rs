@@ -44,6 +44,8 @@ pub use connect::{
     Connecting, ConnectingTransport, CreateConnection, connect_accepted_socket, create_connection,
     create_unix_connection, create_unix_connection_at,
 };
+#[doc(hidden)] // For asyncio-streams.
+pub use connection::Arrival;
 pub use datagram::{
     CreateDatagramEndpoint, CreateDatagramTransport, DatagramProtocol, DatagramTransport,
     Recipient, SenderAddress, create_datagram_endpoint,

@@ -1,6 +1,7 @@
 //! [`Protocol`] and [`BufferedProtocol`]: what is called with that which happens to a connection.
 
 use crate::{
+    connection::Arrival,
     slot::{Buffered, Calls, Plain},
     transport::Transport,
 };
@@ -41,6 +42,13 @@ pub trait Protocol: 'static {
     /// the transport closes itself; if true, it stays open for writing.
     fn eof_received(&mut self, transport: &Transport) -> bool {
         let _ = transport;
+        false
+    }
+
+    /// Some bytes arrived, and whether they are left with the system until the protocol asks for them.
+    #[doc(hidden)]
+    fn leaves(&mut self, arrival: Arrival) -> bool {
+        let _ = arrival;
         false
     }
 }

@@ -1,6 +1,7 @@
 //! A protocol as its transport has it, whatever its type.
 
 use crate::{
+    connection::Arrival,
     protocols::{BufferedProtocol, Protocol},
     transport::Transport,
 };
@@ -20,6 +21,17 @@ pub enum Event {
     Eof,
 }
 
+/// What a protocol wants of bytes that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// To be called with them.
+    Data,
+    /// To have them in its own buffer.
+    Fill,
+    /// To leave them with the system for now.
+    Leave,
+}
+
 /// Reads into a buffer.
 pub(crate) type Read<'a> = &'a mut dyn FnMut(&mut [u8]) -> io::Result<usize>;
 
@@ -35,8 +47,8 @@ pub trait Calls {
     /// `Runtime` if the protocol is being used at the moment.
     fn data(&self, transport: &Transport, data: Bytes) -> Result<()>;
 
-    /// Whether the protocol has a buffer of its own.
-    fn is_buffered(&self) -> bool;
+    /// Asks what the protocol wants of bytes that arrived. They may be left if there is an `arrival`.
+    fn wish(&self, arrival: Option<Arrival>) -> Wish;
 
     /// Reads into the protocol's own buffer.
     ///
@@ -76,8 +88,11 @@ impl<P: Protocol> Calls for Plain<P> {
         Ok(())
     }
 
-    fn is_buffered(&self) -> bool {
-        false
+    #[inline]
+    fn wish(&self, arrival: Option<Arrival>) -> Wish {
+        let Some(arrival) = arrival else { return Wish::Data };
+        let leaves = self.0.try_borrow_mut().is_ok_and(|mut protocol| protocol.leaves(arrival));
+        if leaves { Wish::Leave } else { Wish::Data }
     }
 
     fn fill(&self, _: &Transport, _: Read<'_>) -> Result<io::Result<usize>> {
@@ -109,8 +124,8 @@ impl<P: BufferedProtocol> Calls for Buffered<P> {
         Ok(())
     }
 
-    fn is_buffered(&self) -> bool {
-        true
+    fn wish(&self, _: Option<Arrival>) -> Wish {
+        Wish::Fill
     }
 
     fn fill(&self, transport: &Transport, read: Read<'_>) -> Result<io::Result<usize>> {

@@ -1,7 +1,10 @@
 //! What a reader has from a real socket: as it comes, as fast as it is read, to the end.
 
 use super::*;
-use std::{io::ErrorKind, net::Shutdown};
+use asyncio_task::Task;
+use asyncio_transports::Transport;
+use bytes::Bytes;
+use std::{future::poll_fn, io::ErrorKind, net::Shutdown, task::Poll};
 
 /// Lets the loop run until something has happened.
 async fn until(mut happened: impl FnMut() -> bool) -> Result<()> {
@@ -231,4 +234,68 @@ fn who_reads_on_another_thread_learns_that_the_loop_was_closed() {
     assert_eq!(text(futures_lite::future::block_on(writer.wait_closed())), closed);
     writer.write(b"in vain");
     writer.close();
+}
+
+/// A task that reads from a connection to which something was sent, before the step in which it has it.
+async fn about_to_read() -> Result<(Task<(Result<Bytes>, StreamReader)>, StreamWriter, UnixStream)>
+{
+    let (mut reader, writer, mut peer) = pair().await?;
+    let reading = create_task(async move { Ok((reader.read(100).await, reader)) });
+    until(|| writer.shared().lock().reading.is_some()).await?;
+    peer.write_all(b"data")?;
+    until(|| writer.shared().lock().arrival.is_some()).await?;
+    Ok((reading, writer, peer))
+}
+
+#[test]
+fn what_arrived_for_a_read_that_is_cancelled_is_left_to_the_next() {
+    run(async {
+        let (reading, _writer, mut peer) = about_to_read().await?;
+        reading.cancel();
+        let (data, mut reader) = reading.await?;
+        assert!(is_cancelled(data));
+        assert_eq!(reader.readexactly(2).await?, "da");
+        peer.write_all(b"more")?;
+        assert_eq!(reader.readexactly(6).await?, "tamore");
+        Ok(())
+    });
+}
+
+#[test]
+fn what_arrived_before_the_connection_was_ended_is_read() {
+    for end in [Transport::close, Transport::abort, Transport::pause_reading] {
+        run(async move {
+            let (reading, writer, _peer) = about_to_read().await?;
+            end(writer.transport());
+            assert_eq!(reading.await?.0?, "data");
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn what_arrived_for_the_former_protocol_is_not_the_next_ones() {
+    run(async {
+        let (reading, writer, mut peer) = about_to_read().await?;
+        let mut next = StreamReader::new(10)?;
+        writer.transport().set_protocol(StreamReaderProtocol::new(&next))?;
+        peer.write_all(b"next")?;
+        assert_eq!(next.read(100).await?, "next");
+        assert_eq!(reading.await?.0?, "data");
+        Ok(())
+    });
+}
+
+#[test]
+fn what_arrived_for_a_task_can_be_read_on_another_thread() {
+    run(async {
+        let (mut reader, writer, mut peer) = pair().await?;
+        let pending = poll_fn(|cx| Poll::Ready(reader.poll_bytes(cx, 9).is_pending()));
+        assert!(pending.await, "nothing is there");
+        peer.write_all(b"data")?;
+        until(|| writer.shared().lock().arrival.is_some()).await?;
+        let reading = std::thread::spawn(move || futures_lite::future::block_on(reader.read(9)));
+        assert_eq!(join(reading).await??, "data");
+        Ok(())
+    });
 }

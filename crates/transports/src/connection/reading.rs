@@ -1,12 +1,24 @@
 //! How a connection reads: once for each piece of news, and again in the next iteration if there may
 //! be more, so that one busy peer does not keep the others waiting.
+//!
+//! A protocol with a task that waits for data wakes it, and the task runs in the next iteration, after
+//! every other connection was told its news. What all of them received would have left the processor's
+//! cache by then; so such a protocol may [leave](Wish::Leave) what arrived with the system until its
+//! task runs. Nobody can tell, for whatever else happens to the connection before that has the
+//! protocol called with it first. The end and errors are never left.
 
 use super::{Connection, Event, Kind, uninterrupted};
-use crate::{io, slot::Calls};
+use crate::{
+    io,
+    slot::{Calls, Wish},
+};
 use asyncio_core::{
     Error,
+    home::LoopRef,
+    resident::Resident,
     source::{Direction, Readiness},
 };
+use bytes::Bytes;
 use nix::libc;
 use std::{cell::Cell, io::ErrorKind};
 
@@ -17,12 +29,41 @@ pub(super) struct State {
     ended: Cell<bool>,
     /// There was news while nobody wanted to read.
     unread: Cell<bool>,
+    /// The protocol has left what arrived with the system.
+    left: Cell<bool>,
+}
+
+/// Something arrived at a connection.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival(Resident<Connection>);
+
+impl Arrival {
+    /// The loop of the connection.
+    #[inline]
+    pub fn home(self) -> LoopRef {
+        self.0.home()
+    }
+
+    /// Receives what was left; nothing if the protocol was called with it meanwhile. Off the loop's
+    /// thread the protocol is called with it soon.
+    #[inline]
+    pub fn receive(self) -> Option<Bytes> {
+        match self.0.get() {
+            Some(connection) => connection.receive_left(),
+            None => {
+                self.0.send(Connection::receive_what_was_left);
+                None
+            }
+        }
+    }
 }
 
 const READABLE: Readiness = Readiness { readable: true, writable: false, hangup: false };
 
 impl Connection {
     pub(crate) fn pause_reading(&self) {
+        self.receive_what_was_left();
         self.reading.paused.set(true);
     }
 
@@ -46,29 +87,70 @@ impl Connection {
             self.reading.unread.set(true);
             return;
         }
-        let (Some(source), Some(calls)) = (self.source(), self.calls()) else { return };
-        if calls.is_buffered() {
-            return self.fill(source.get_ref(), &*calls);
+        let Some(calls) = self.calls() else { return };
+        // Where a hang-up was told, or would not be, the end may have arrived.
+        let arrival = self.drained_by_less.get().then(|| Arrival(self.resident()));
+        match calls.wish(arrival) {
+            Wish::Leave => self.reading.left.set(true),
+            Wish::Data => self.receive(&*calls),
+            Wish::Fill => self.fill(&*calls),
         }
+    }
+
+    /// Receives, and calls the protocol with it.
+    #[inline]
+    fn receive(&self, calls: &dyn Calls) {
+        let Some(data) = self.receive_some() else { return };
+        let told = self.during_call(calls, |calls, handle| calls.data(handle, data));
+        if let Ok(Err(error)) | Err(error) = told {
+            self.fatal(error, "Fatal error: protocol.data_received() call failed.");
+        }
+    }
+
+    /// Receives what there is. If that is nothing, what it means has happened.
+    #[inline]
+    fn receive_some(&self) -> Option<Bytes> {
+        self.reading.left.set(false);
+        let source = self.source()?;
         match uninterrupted(|| io::receive(source.get_ref())) {
-            Ok((data, _)) if data.is_empty() => self.read_end(),
-            Ok((data, drained)) => {
+            Ok((data, drained)) if !data.is_empty() => {
                 self.read_again_unless(drained);
-                let told = self.during_call(&*calls, |calls, handle| calls.data(handle, data));
-                if let Ok(Err(error)) | Err(error) = told {
-                    self.fatal(error, "Fatal error: protocol.data_received() call failed.");
-                }
+                return Some(data);
             }
+            Ok(_) => self.read_end(),
             Err(error) => self.read_failed(error),
+        }
+        None
+    }
+
+    /// Receives what the protocol left, for the protocol.
+    #[inline]
+    fn receive_left(&self) -> Option<Bytes> {
+        if self.reading.left.get() { self.receive_some() } else { None }
+    }
+
+    /// Calls the protocol with what it left, because something else is about to happen.
+    #[inline]
+    pub(super) fn receive_what_was_left(&self) {
+        if self.reading.left.get() {
+            self.receive_what_was_left_now();
+        }
+    }
+
+    #[cold]
+    fn receive_what_was_left_now(&self) {
+        if let Some(calls) = self.calls() {
+            self.receive(&*calls);
         }
     }
 
     /// Has a protocol with a buffer of its own read.
-    fn fill(&self, io: &io::Io, calls: &dyn Calls) {
+    fn fill(&self, calls: &dyn Calls) {
+        let Some(source) = self.source() else { return };
         let mut room = 0;
         let mut read = |buffer: &mut [u8]| {
             room = buffer.len();
-            uninterrupted(|| io.receive(buffer))
+            uninterrupted(|| source.get_ref().receive(buffer))
         };
         let filled = self.during_call(calls, |calls, handle| calls.fill(handle, &mut read));
         match filled {
