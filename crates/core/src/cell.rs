@@ -11,7 +11,7 @@ use crate::{
     listeners::{Listener, Listeners, Parked},
     slots::Key,
     sync::{AtomicBool, AtomicU8, AtomicU64, Ordering},
-    wait::{OtherWait, Target, Waiter, Wakers, with_current},
+    wait::{Aim, OtherWait, Target, Waiter, Wakers, with_current},
     wait_site::WaitSite,
 };
 use std::{
@@ -87,7 +87,7 @@ pub(crate) struct Affine {
     pub(crate) context: Cell<TaskContext>,
     pub(crate) listeners: Listeners,
     pub(crate) cold: Cell<Option<Box<Cold>>>,
-    pub(crate) target: Cell<Option<Target>>,
+    pub(crate) aim: Cell<Aim>,
     /// Its place in the order of creation.
     pub(crate) sequence: u64,
     pub(crate) spawned_at: &'static Location<'static>,
@@ -196,7 +196,7 @@ impl TaskCell {
                 // again in pairs, which stalls.
                 listeners: const { Listeners::new() },
                 cold: Cell::new(None),
-                target: Cell::new(None),
+                aim: Cell::new(Aim::Task(None)),
                 sequence,
                 spawned_at,
             },
