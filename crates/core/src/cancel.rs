@@ -100,8 +100,9 @@ impl TaskCell {
             return false;
         }
         if affine.has_target.get() {
-            let target = affine.target.take();
-            affine.target.set(target.clone());
+            let aim = affine.aim.take();
+            let target = aim.target();
+            affine.aim.set(aim);
             let passed_on = target.and_then(|target| affine.pass_on(&target, error));
             if let Some(accepted) = passed_on {
                 return accepted;
@@ -149,7 +150,7 @@ impl TaskCell {
 
     /// What a request to cancel goes to while the first wait lasts.
     pub(crate) fn set_target(&self, target: Target) {
-        self.affine.target.set(Some(target));
+        self.affine.aim.set(target.into());
         self.affine.has_target.set(true);
     }
 
@@ -222,7 +223,7 @@ impl TaskCell {
         self.first.store(IDLE, Ordering::Release);
         self.affine.armed.set(self.affine.armed.get() - 1);
         if self.affine.has_target.replace(false) {
-            drop(self.affine.target.take());
+            drop(self.affine.aim.take());
         }
     }
 

@@ -11,17 +11,11 @@ use crate::{
     listeners::{Listener, Listeners, Parked},
     slots::Key,
     sync::{AtomicBool, AtomicU8, AtomicU64, Ordering},
-    wait::{OtherWait, Target, Waiter, Wakers, with_current},
+    wait::{Aim, OtherWait, Target, Waiter, Wakers, with_current},
     wait_site::WaitSite,
 };
 use std::{
-    any::TypeId,
-    cell::{Cell, RefCell},
-    collections::BTreeMap,
-    fmt,
-    panic::Location,
-    ptr::NonNull,
-    sync::Arc,
+    any::TypeId, cell::Cell, collections::BTreeMap, fmt, panic::Location, ptr::NonNull, sync::Arc,
 };
 
 /// What differs between tasks. The functions get the cell that begins the task's allocation, and are
@@ -91,9 +85,9 @@ pub(crate) struct Affine {
     pub(crate) passing_on: Cell<PassingOn>,
     pub(crate) requests: Cell<u32>,
     pub(crate) context: Cell<TaskContext>,
-    pub(crate) listeners: RefCell<Listeners>,
+    pub(crate) listeners: Listeners,
     pub(crate) cold: Cell<Option<Box<Cold>>>,
-    pub(crate) target: Cell<Option<Target>>,
+    pub(crate) aim: Cell<Aim>,
     /// Its place in the order of creation.
     pub(crate) sequence: u64,
     pub(crate) spawned_at: &'static Location<'static>,
@@ -200,9 +194,9 @@ impl TaskCell {
                 context: Cell::new(context),
                 // Copied from a constant: made here, its words would be stored one by one, and loaded
                 // again in pairs, which stalls.
-                listeners: const { RefCell::new(Listeners::new()) },
+                listeners: const { Listeners::new() },
                 cold: Cell::new(None),
-                target: Cell::new(None),
+                aim: Cell::new(Aim::Task(None)),
                 sequence,
                 spawned_at,
             },
@@ -378,20 +372,20 @@ impl TaskCell {
     /// Adds one; `None` if the task is done, or on another thread than the task's.
     pub fn listen(&self, listener: Listener) -> Option<u32> {
         let affine = self.affine().filter(|_| !self.is_done())?;
-        Some(affine.listeners.borrow_mut().push(listener))
+        Some(affine.listeners.push(listener))
     }
 
     /// Puts another waiter in the place of one.
     pub fn replace_listener(&self, number: u32, waiter: Waiter) {
         if let Some(affine) = self.affine() {
-            let replaced = affine.listeners.borrow_mut().replace(number, waiter);
+            let replaced = affine.listeners.replace(number, waiter);
             drop(replaced);
         }
     }
 
     /// Takes one out. On another thread than the task's it stays, and is told in vain.
     pub fn unlisten(&self, number: u32) -> Option<Listener> {
-        self.affine()?.listeners.borrow_mut().remove(number)
+        self.affine()?.listeners.remove(number)
     }
 
     /// Makes listener `number` the one that reports a failure which nobody waits for any more; takes
@@ -409,7 +403,7 @@ impl TaskCell {
     pub fn notify_listeners(&self) {
         let mut wakers = Wakers::new();
         if let Some(affine) = self.affine() {
-            affine.listeners.borrow_mut().notify(&mut wakers);
+            affine.listeners.notify(&mut wakers);
         }
     }
 }

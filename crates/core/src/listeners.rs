@@ -6,7 +6,7 @@ use crate::{
     slots::Key,
     wait::{Waiter, Wakers},
 };
-use std::panic::Location;
+use std::{cell::Cell, fmt, mem, panic::Location};
 
 /// One who is told.
 #[derive(Debug)]
@@ -51,83 +51,132 @@ impl Parked {
 }
 
 /// The list. Each entry is named by a number, which is never given twice.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Listeners {
-    next: u32,
-    number: u32,
-    /// Entry `number`. Nearly all lists have one entry; it needs no allocation.
-    first: Option<Listener>,
-    rest: Option<Box<Rest>>,
+    next: Cell<u32>,
+    /// Of the entry, if it is one.
+    number: Cell<u32>,
+    entries: Cell<Entries>,
+}
+
+/// Nearly all lists have one entry; it needs no allocation.
+#[derive(Debug, Default)]
+enum Entries {
+    #[default]
+    None,
+    One(Listener),
+    Many(Box<Many>),
 }
 
 #[derive(Debug, Default)]
-struct Rest {
+struct Many {
     entries: Vec<(u32, Option<Listener>)>,
     gone: usize,
 }
 
-impl Rest {
+impl Many {
     fn find(&mut self, number: u32) -> Option<usize> {
         self.entries.binary_search_by_key(&number, |(number, _)| *number).ok()
+    }
+
+    fn remove(&mut self, number: u32) -> Option<Listener> {
+        let place = self.find(number)?;
+        let listener = self.entries[place].1.take()?;
+        self.gone += 1;
+        if self.gone * 2 > self.entries.len() {
+            self.entries.retain(|(_, listener)| listener.is_some());
+            self.gone = 0;
+        }
+        Some(listener)
+    }
+}
+
+impl fmt::Debug for Listeners {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entries = self.entries.take();
+        let result = f.debug_tuple("Listeners").field(&entries).finish();
+        self.entries.set(entries);
+        result
     }
 }
 
 impl Listeners {
     /// An empty list.
     pub const fn new() -> Listeners {
-        Listeners { next: 0, number: 0, first: None, rest: None }
+        let (next, number) = (Cell::new(0), Cell::new(0));
+        Listeners { next, number, entries: Cell::new(Entries::None) }
     }
 
     /// Adds one at the end.
-    pub fn push(&mut self, listener: Listener) -> u32 {
-        let number = self.next;
-        self.next += 1;
-        if self.first.is_none() && self.rest.is_none() {
-            self.number = number;
-            self.first = Some(listener);
-        } else {
-            self.rest.get_or_insert_default().entries.push((number, Some(listener)));
+    pub fn push(&self, listener: Listener) -> u32 {
+        let number = self.next.get();
+        self.next.set(number + 1);
+        match self.entries.replace(Entries::One(listener)) {
+            Entries::None => self.number.set(number),
+            before => self.push_behind(before, number),
         }
         number
     }
 
+    /// Puts what was there before in front of the one entry, which is number `number`.
+    #[cold]
+    fn push_behind(&self, before: Entries, number: u32) {
+        let mut many = match before {
+            Entries::None => Box::default(),
+            Entries::One(first) => {
+                Box::new(Many { entries: vec![(self.number.get(), Some(first))], gone: 0 })
+            }
+            Entries::Many(many) => many,
+        };
+        if let Entries::One(last) = self.entries.take() {
+            many.entries.push((number, Some(last)));
+        }
+        self.entries.set(Entries::Many(many));
+    }
+
     /// Puts `waiter` in the place of entry `number`, which is handed out, to be dropped without the
     /// list's lock.
-    pub fn replace(&mut self, number: u32, waiter: Waiter) -> Option<Listener> {
-        let place = match (&mut self.first, &mut self.rest) {
-            (first @ Some(_), _) if self.number == number => Some(first),
-            (_, Some(rest)) => rest.find(number).map(|place| &mut rest.entries[place].1),
+    pub fn replace(&self, number: u32, waiter: Waiter) -> Option<Listener> {
+        let (mut entries, waiter) = (self.entries.take(), Listener::Waiter(waiter));
+        let replaced = match &mut entries {
+            Entries::One(one) if self.number.get() == number => Some(mem::replace(one, waiter)),
+            Entries::Many(many) => {
+                many.find(number).and_then(|place| many.entries[place].1.replace(waiter))
+            }
             _ => None,
         };
-        place?.replace(Listener::Waiter(waiter))
+        self.entries.set(entries);
+        replaced
     }
 
     /// Takes entry `number` out.
-    pub fn remove(&mut self, number: u32) -> Option<Listener> {
-        if self.number == number && self.first.is_some() {
-            return self.first.take();
+    pub fn remove(&self, number: u32) -> Option<Listener> {
+        match self.entries.take() {
+            Entries::One(one) if self.number.get() == number => Some(one),
+            Entries::Many(mut many) => {
+                let removed = many.remove(number);
+                if !many.entries.is_empty() {
+                    self.entries.set(Entries::Many(many));
+                }
+                removed
+            }
+            entries => {
+                self.entries.set(entries);
+                None
+            }
         }
-        let rest = self.rest.as_mut()?;
-        let place = rest.find(number)?;
-        let listener = rest.entries[place].1.take()?;
-        rest.gone += 1;
-        if rest.gone * 2 > rest.entries.len() {
-            rest.entries.retain(|(_, listener)| listener.is_some());
-            rest.gone = 0;
-        }
-        if rest.entries.is_empty() {
-            self.rest = None;
-        }
-        Some(listener)
     }
 
     /// Tells everyone, in order, and empties the list.
-    pub fn notify(&mut self, wakers: &mut Wakers) {
-        if let Some(first) = self.first.take() {
-            first.tell(wakers);
-        }
-        if let Some(rest) = self.rest.take() {
-            rest.entries.into_iter().filter_map(|(_, l)| l).for_each(|l| l.tell(wakers));
+    pub fn notify(&self, wakers: &mut Wakers) {
+        loop {
+            match self.entries.take() {
+                Entries::None => return,
+                Entries::One(one) => one.tell(wakers),
+                Entries::Many(many) => {
+                    many.entries.into_iter().filter_map(|(_, l)| l).for_each(|l| l.tell(wakers));
+                }
+            }
         }
     }
 }

@@ -36,6 +36,40 @@ pub enum Target {
     Future(Arc<dyn Cancel>),
 }
 
+/// What a task keeps of the target of its first wait: an `Option<Target>` in two words instead of
+/// three.
+pub(crate) enum Aim {
+    /// None: no target at all.
+    Task(Option<TaskRef>),
+    Future(Arc<dyn Cancel>),
+}
+
+impl Default for Aim {
+    #[inline]
+    fn default() -> Aim {
+        Aim::Task(None)
+    }
+}
+
+impl From<Target> for Aim {
+    #[inline]
+    fn from(target: Target) -> Aim {
+        match target {
+            Target::Task(task) => Aim::Task(Some(task)),
+            Target::Future(future) => Aim::Future(future),
+        }
+    }
+}
+
+impl Aim {
+    pub(crate) fn target(&self) -> Option<Target> {
+        match self {
+            Aim::Task(task) => task.clone().map(Target::Task),
+            Aim::Future(future) => Some(Target::Future(future.clone())),
+        }
+    }
+}
+
 /// A future that can be cancelled.
 pub trait Cancel: Send + Sync + fmt::Debug {
     /// Cancels it; false if it is done, or refuses.

@@ -277,7 +277,7 @@ impl<T> Future<T> {
         let this = self.clone();
         let call = move || callback(&this).into_result();
         let callback = scheduler.park(call, current_values(), location)?;
-        let mut state = self.inner.head.lock();
+        let state = self.inner.head.lock();
         let number = match state.stage {
             Stage::Pending => Some(state.listeners.push(Listener::Callback(callback))),
             _ => None,

@@ -33,12 +33,11 @@ pub(crate) enum Outcome<T> {
     /// A value that an awaiter took.
     Taken,
     Failed(Error),
-    /// The first to ask gets the error that ended the task, with its message; later ones get the
-    /// message of the `cancel()` that ended a task as it returned, which is most often none.
-    Cancelled {
-        first: Option<CancelledError>,
-        later: CancelledError,
-    },
+    /// By the error that ended it, with its message. Who asks first gets it; later ones get one
+    /// without.
+    Cancelled(CancelledError),
+    /// By a `cancel()` as it returned, whose message everyone gets.
+    Overtaken(CancelledError),
 }
 
 /// A task's allocation. `cell` is its first field, so that a pointer to one is a pointer to the other.
@@ -112,11 +111,9 @@ impl<T> Data<T> {
         match (result, undelivered) {
             (Ok(value), later) => {
                 drop_caught(value, self.cell.home());
-                Outcome::Cancelled { first: None, later: later.unwrap_or_default() }
+                Outcome::Overtaken(later.unwrap_or_default())
             }
-            (Err(Error::Cancelled(error)), _) => {
-                Outcome::Cancelled { first: Some(error), later: CancelledError::default() }
-            }
+            (Err(Error::Cancelled(error)), _) => Outcome::Cancelled(error),
             (Err(error), _) => {
                 if let (Error::KeyboardInterrupt(_), Some(scheduler)) =
                     (&error, self.cell.home().local())
@@ -170,7 +167,7 @@ impl<T> Data<T> {
         Err(match self.look()? {
             Outcome::Kept(value, copy) => return Ok(copy(value)),
             Outcome::Failed(error) => error.clone(),
-            Outcome::Cancelled { .. } => self.cancelled_error(),
+            Outcome::Cancelled(_) | Outcome::Overtaken(_) => self.cancelled_error(),
             Outcome::Pending(_) => Error::invalid_state("Task.result: result is not ready"),
             _ => Error::invalid_state("Task.result: the result was taken by an await"),
         })
@@ -178,7 +175,8 @@ impl<T> Data<T> {
 
     fn cancelled_error(&self) -> Error {
         Error::Cancelled(self.change(|outcome| match outcome {
-            Outcome::Cancelled { first, later } => first.take().unwrap_or_else(|| later.clone()),
+            Outcome::Cancelled(error) => std::mem::take(error),
+            Outcome::Overtaken(error) => error.clone(),
             _ => CancelledError::default(),
         }))
     }
@@ -191,19 +189,20 @@ impl<T> Data<T> {
         self.cell.set_unretrieved(false);
         match self.look()? {
             Outcome::Failed(error) => Ok(Some(error.clone())),
-            Outcome::Cancelled { .. } => Err(self.cancelled_error()),
+            Outcome::Cancelled(_) | Outcome::Overtaken(_) => Err(self.cancelled_error()),
             _ => Ok(None),
         }
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.cell.is_done() && matches!(self.look(), Ok(Outcome::Cancelled { .. }))
+        let cancelled = |o: &_| matches!(o, Outcome::Cancelled(_) | Outcome::Overtaken(_));
+        self.cell.is_done() && self.look().is_ok_and(cancelled)
     }
 
     /// The message with which a task was cancelled as it returned.
     pub(crate) fn later_message(&self) -> CancelledError {
         match self.look() {
-            Ok(Outcome::Cancelled { later, .. }) => later.clone(),
+            Ok(Outcome::Overtaken(later)) => later.clone(),
             _ => CancelledError::default(),
         }
     }
