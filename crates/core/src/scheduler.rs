@@ -389,7 +389,7 @@ impl Scheduler {
     /// Opens what another thread sent.
     pub fn deliver(&self, mail: Mail) {
         match mail {
-            Mail::Task(task) => task.wake_by_mail(),
+            Mail::Task(task) => task.wake(),
             Mail::Fire(key) => self.fire(key),
             Mail::Quiet(quiet) => quiet(),
             Mail::Call(call) => {
