@@ -10,7 +10,7 @@ use crate::{
     home::{LoopRef, thread_id},
     listeners::{Listener, Listeners, Parked},
     slots::Key,
-    sync::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+    sync::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering},
     wait::{Aim, OtherWait, Target, Waiter, Wakers, with_current},
     wait_site::WaitSite,
 };
@@ -46,6 +46,8 @@ pub struct TaskCell {
     pub(crate) done: AtomicU8,
     /// Whether a wake-up from another thread is on its way.
     pub(crate) mailed: AtomicBool,
+    /// What was put in before it, if it is among a loop's [letters](crate::letters).
+    pub(crate) next_mail: AtomicPtr<()>,
     /// Whether a failure is still to be reported as never retrieved.
     pub(crate) unretrieved: AtomicBool,
     pub(crate) affine: Affine,
@@ -174,6 +176,7 @@ impl TaskCell {
             vtable,
             done: AtomicU8::new(crate::task_ref::PENDING),
             mailed: AtomicBool::new(false),
+            next_mail: AtomicPtr::new(std::ptr::null_mut()),
             unretrieved: AtomicBool::new(false),
             affine: Affine {
                 site_what: Cell::new(&""),

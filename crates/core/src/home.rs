@@ -45,7 +45,9 @@ impl fmt::Debug for Mail {
 
 /// The side of a loop that other threads see: a queue, and a way to end the loop's wait.
 pub trait Remote: Send + Sync {
-    /// Puts `mail` into the queue of loop `id`, in order; gives it back if that loop is closed.
+    /// Puts `mail` into the queue of loop `id`, in order; gives it back if that loop is closed. A task
+    /// that comes too late may also end up with the loop that lives there next, which lets it go: it is
+    /// done.
     fn push(&self, id: u64, mail: Mail) -> Result<(), Mail>;
 
     /// The remote as what it is, for the loop that made it.

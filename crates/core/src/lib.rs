@@ -88,6 +88,7 @@ pub mod event_loop;
 pub mod exception;
 pub mod handle;
 pub mod home;
+pub mod letters;
 pub mod listeners;
 #[cfg(loom)]
 pub mod model;

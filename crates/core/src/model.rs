@@ -83,8 +83,18 @@ impl Default for Loop {
 impl Loop {
     /// A loop without tasks.
     pub fn new() -> Loop {
-        let post = || Post { mail: Mutex::new(VecDeque::new()), came: Condvar::new() };
-        Loop { home: LoopRef::open(true, || Box::new(post())) }
+        let post = Post { mail: Mutex::new(VecDeque::new()), came: Condvar::new() };
+        Loop::reached_through(Box::new(post))
+    }
+
+    /// A loop without tasks, with mail of another kind: it [opens](Loop::open) what it is given.
+    pub fn reached_through(remote: Box<dyn Remote>) -> Loop {
+        Loop { home: LoopRef::open(true, || remote) }
+    }
+
+    /// The name of the loop.
+    pub fn home(&self) -> LoopRef {
+        self.home
     }
 
     fn scheduler(&self) -> &'static Scheduler {
@@ -116,6 +126,11 @@ impl Loop {
     /// One iteration: what came is looked at, and what is ready runs.
     pub fn turn(&self) {
         let mail = std::mem::take(&mut *self.post().mail.lock());
+        self.open(mail);
+    }
+
+    /// One iteration with this mail.
+    pub fn open(&self, mail: impl IntoIterator<Item = Mail>) {
         let entered = self.home.enter();
         mail.into_iter().for_each(|mail| self.scheduler().deliver(mail));
         self.scheduler().run_ready();

@@ -57,6 +57,8 @@ pub type ExceptionHandler = Rc<dyn Fn(&ExceptionContext)>;
 
 /// What one loop has to run, and when. Reached through [`LoopRef::local`](crate::home::LoopRef::local)
 /// on the loop's own thread.
+// In cache lines of its own: other threads read what stands beside it in its home.
+#[repr(align(128))]
 pub struct Scheduler {
     home: Cell<Option<LoopRef>>,
     state: Cell<State>,
@@ -395,7 +397,7 @@ impl Scheduler {
     /// Opens what another thread sent.
     pub fn deliver(&self, mail: Mail) {
         match mail {
-            Mail::Task(task) => task.wake_by_mail(),
+            Mail::Task(task) => task.wake(),
             Mail::Fire(key) => self.fire(key),
             Mail::Quiet(quiet) => quiet(),
             Mail::Call(call) => {

@@ -127,7 +127,7 @@ impl TaskRef {
     /// Sends one mail, however often it is called before that is opened. What happened before the
     /// call is seen by the step that follows.
     fn mail(self) {
-        if !self.is_done() && !self.mailed.swap(true, Ordering::AcqRel) {
+        if !self.is_done() {
             // A loop that is closed has ended the task.
             let _ = self.home().send(Mail::Task(self));
         }
@@ -374,12 +374,6 @@ impl TaskCell {
     #[cold]
     fn wake_from_afar(&self) {
         TaskRef::of(self).mail();
-    }
-
-    /// Opens what [`wake`](TaskCell::wake) sent from another thread.
-    pub(crate) fn wake_by_mail(&self) {
-        self.mailed.swap(false, Ordering::AcqRel);
-        self.wake();
     }
 
     /// Runs one step.

@@ -9,11 +9,13 @@ mod inbox;
 
 use asyncio_core::{
     home::{Mail, Remote},
-    model::check,
-    sync::{Arc, AtomicUsize, Condvar, Mutex, Ordering},
+    letters::BeforeWait,
+    model::{Loop, check, leak},
+    sync::{Arc, AtomicBool, AtomicUsize, Condvar, Mutex, Ordering},
 };
-use inbox::{BeforeWait, Bell, Inbox};
+use inbox::{Bell, Inbox};
 use loom::thread;
+use std::{future::poll_fn, task::Poll};
 
 /// A wait that can be ended, like an eventfd: a ring before the wait counts.
 #[derive(Clone)]
@@ -46,7 +48,7 @@ fn letter() -> Mail {
 
 #[test]
 fn a_loop_that_waits_gets_what_two_threads_send() {
-    check(&["inbox_waits_unseen", "inbox_rings_unseen"], 3, || {
+    check(&["letters_wait_unseen", "letters_ring_unseen", "letters_taken_unseen"], 3, || {
         let (inbox, bell) = (Arc::new(Inbox::new()), Doorbell::new());
         inbox.open(1, bell.clone());
         let threads: Vec<_> = (0..2)
@@ -82,16 +84,57 @@ fn a_loop_that_closes_gets_what_was_accepted() {
         let mut arrived = 0;
         inbox.open_mail(|_| arrived += 1);
         inbox.close(|_| arrived += 1);
+        inbox.open(2, Doorbell::new());
         sender.join().unwrap();
+        inbox.close(|_| panic!("it was for the loop before"));
         assert_eq!(arrived, accepted.load(Ordering::Acquire));
         assert!(inbox.push(1, letter()).is_err());
+    });
+}
+
+/// Each wake-up is for something that the task has to see, also if another one is on its way already.
+#[test]
+fn a_task_that_two_threads_wake_sees_what_both_did() {
+    check(&["letters_task_unseen"], 3, || {
+        let event_loop = Loop::reached_through(Box::new(Inbox::<Doorbell>::new()));
+        let (home, bell) = (event_loop.home(), Doorbell::new());
+        let inbox: &Inbox<Doorbell> = home.remote().as_any().downcast_ref().unwrap();
+        inbox.open(home.id(), bell.clone());
+        let did: &[AtomicBool; 2] = leak([AtomicBool::new(false), AtomicBool::new(false)]);
+        let task = event_loop.spawn(poll_fn(|_| {
+            match did.iter().all(|did| did.load(Ordering::Relaxed)) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        }));
+        let threads: Vec<_> = did
+            .iter()
+            .map(|did| {
+                let task = task.clone();
+                thread::spawn(move || {
+                    did.store(true, Ordering::Relaxed);
+                    task.wake();
+                })
+            })
+            .collect();
+        event_loop.open([]);
+        while !task.is_done() {
+            if inbox.before_wait() == BeforeWait::Wait {
+                bell.wait();
+            }
+            let mut mail = Vec::new();
+            inbox.open_mail(|letter| mail.push(letter));
+            event_loop.open(mail);
+        }
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        inbox.close(drop);
     });
 }
 
 /// A signal handler puts in no letter, and wakes all the same.
 #[test]
 fn a_loop_that_waits_hears_of_a_signal() {
-    check(&["inbox_waits_unseen"], 3, || {
+    check(&["letters_wait_unseen"], 3, || {
         let (inbox, bell) = (Arc::new(Inbox::new()), Doorbell::new());
         inbox.open(1, bell.clone());
         inbox.want(0b100);

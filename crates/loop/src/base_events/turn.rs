@@ -1,8 +1,9 @@
 //! One iteration (asyncio's `_run_once`): look for I/O and mail, move due timers, run what is ready.
 
 use super::EventLoop;
-use crate::inbox::BeforeWait;
-use asyncio_core::{DeadlockError, Error, Result, scheduler::Scheduler, task_ref::TaskRef};
+use asyncio_core::{
+    DeadlockError, Error, Result, letters::BeforeWait, scheduler::Scheduler, task_ref::TaskRef,
+};
 use std::{
     cell::Cell,
     time::{Duration, Instant},
@@ -150,6 +151,7 @@ impl EventLoop {
         scheduler.is_waiting_for_io() || is_watching() || self.signals().is_any()
     }
 
+    #[inline]
     fn open_mail(&self, scheduler: &Scheduler) {
         self.0.inbox.open_mail(|mail| scheduler.deliver(mail));
         self.deliver_signals(scheduler);

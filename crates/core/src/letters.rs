@@ -1,0 +1,331 @@
+//! [`Letters`]: mail on its way from other threads to a loop.
+//!
+//! It is a list, and one word is all of it: the newest piece of mail, which leads to the others, or
+//! else how the loop stands. The word is changed by read-modify-write alone:
+//!
+//! ```text
+//!            about to wait (1)
+//!           ───────────────────►
+//!     EMPTY                      WAITING
+//!      ▲ │  ◄───────────────────    │
+//!      │ │  the wait is over (2)    │
+//!      │ │ put in (3)               │ put in (3): rings the bell
+//!  (4) │ ▼                          │
+//!      mail ◄───────────────────────┘
+//! ```
+//!
+//!   1. [`Letters::before_wait`]; 2. [`Letters::after_wait`]; 3. [`Letters::push`], or
+//!      [`Letters::nudge`] if no mail comes; 4. [`Letters::take`].
+//!
+//! A task that was woken is in the list itself, once at a time: nothing is allocated for a wake-up.
+//! Whatever else there is comes in a box.
+//!
+//! The cost of a wake-up between threads that both run is that of the cache lines which go from one to
+//! the other: that of the word, and that of the task.
+
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+use crate::{
+    cell::TaskCell,
+    home::Mail,
+    sync::{AtomicPtr, Ordering, mutant},
+    task_ref::TaskRef,
+};
+use std::{
+    fmt,
+    mem::ManuallyDrop,
+    ptr::{NonNull, null_mut, without_provenance_mut},
+};
+
+/// The loop is open, and does not wait.
+const EMPTY: *mut () = null_mut();
+/// It waits.
+const WAITING: *mut () = without_provenance_mut(8);
+/// There is no loop.
+const CLOSED: *mut () = without_provenance_mut(16);
+/// No mail, but something else to look at. What is greater is mail.
+const NUDGED: *mut () = without_provenance_mut(24);
+
+/// In the address of a letter. That of a cell is even.
+const LETTER: usize = 1;
+
+/// The mail of a loop, oldest first. See [the module](self).
+// In cache lines of its own: the loop looks at it in every iteration.
+#[repr(align(128))]
+pub struct Letters {
+    word: AtomicPtr<()>,
+}
+
+/// Mail in a box.
+struct Letter {
+    next: AtomicPtr<()>,
+    mail: Mail,
+}
+
+/// How the loop was found by who put something in.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Found {
+    /// It looks by itself.
+    Awake,
+    /// Its bell must be rung.
+    Waiting,
+}
+
+/// Whether the loop may wait.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum BeforeWait {
+    /// It may: what comes from now on rings the bell.
+    Wait,
+    /// There is mail.
+    Mail,
+}
+
+impl Letters {
+    /// A list that is closed.
+    pub fn new() -> Letters {
+        Letters { word: AtomicPtr::new(CLOSED) }
+    }
+
+    /// Lets mail in, for a loop that is awake.
+    pub fn open(&self) {
+        self.word.swap(EMPTY, Ordering::AcqRel);
+    }
+
+    /// Puts `mail` in; gives it back if the list is closed. A task that is in the list already is not
+    /// put in again. What happened before the call is seen by who takes the mail out.
+    pub fn push(&self, mail: Mail) -> Result<Found, Mail> {
+        let Some(node) = Node::new(mail) else { return Ok(Found::Awake) };
+        // As a rule the list is empty, and this the one access that takes the word from the loop.
+        let mut seen = EMPTY;
+        loop {
+            let rest = if Node::at(seen).is_some() { seen } else { EMPTY };
+            // SAFETY: the node is ours until it is in the list.
+            unsafe { node.next() }.store(rest, Ordering::Relaxed);
+            match self.change(seen, node.word()) {
+                Ok(found) => return Ok(found),
+                // SAFETY: it did not get in.
+                Err(CLOSED) => return Err(unsafe { node.into_mail() }),
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    /// Makes the loop look in, although no mail comes. Async-signal-safe.
+    pub fn nudge(&self) -> Found {
+        let mut seen = EMPTY;
+        loop {
+            // Where there is something to look at, the same is written again: what happened before is
+            // seen by who looks.
+            let word = if seen == EMPTY || seen == WAITING { NUDGED } else { seen };
+            match self.change(seen, word) {
+                Ok(found) => return found,
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    #[inline]
+    fn change(&self, from: *mut (), to: *mut ()) -> Result<Found, *mut ()> {
+        let early = mutant("letters_ring_unseen").then(|| self.word.load(Ordering::Acquire));
+        self.word.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)?;
+        Ok(if early.unwrap_or(from) == WAITING { Found::Waiting } else { Found::Awake })
+    }
+
+    /// Whether there is something to look at; may be a moment late.
+    #[inline]
+    pub fn is_any(&self) -> bool {
+        self.word.load(Ordering::Relaxed) >= NUDGED
+    }
+
+    /// The loop is about to wait for its bell.
+    #[inline]
+    pub fn before_wait(&self) -> BeforeWait {
+        if mutant("letters_wait_unseen") && !self.is_any() {
+            self.word.swap(WAITING, Ordering::AcqRel);
+            return BeforeWait::Wait;
+        }
+        match self.change(EMPTY, WAITING) {
+            Ok(_) => BeforeWait::Wait,
+            Err(_) => BeforeWait::Mail,
+        }
+    }
+
+    /// The wait is over.
+    #[inline]
+    pub fn after_wait(&self) {
+        if self.word.load(Ordering::Relaxed) == WAITING {
+            // Else something came just now.
+            let _ = self.change(WAITING, EMPTY);
+        }
+    }
+
+    /// Takes all there is. What comes meanwhile is for the next time.
+    pub fn take(&self) -> Taken<'_> {
+        if !self.is_any() {
+            return Taken { letters: self, oldest: None };
+        }
+        let seen = mutant("letters_taken_unseen").then(|| self.word.load(Ordering::Acquire));
+        let newest = self.word.swap(EMPTY, Ordering::AcqRel);
+        // SAFETY: it was the list's word, and is not any more.
+        unsafe { Taken::new(self, seen.unwrap_or(newest)) }
+    }
+
+    /// Lets nothing in from now on, and takes what there is.
+    pub fn close(&self) -> Taken<'_> {
+        // SAFETY: as in `take`.
+        unsafe { Taken::new(self, self.word.swap(CLOSED, Ordering::AcqRel)) }
+    }
+}
+
+impl Default for Letters {
+    fn default() -> Letters {
+        Letters::new()
+    }
+}
+
+impl fmt::Debug for Letters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.word.load(Ordering::Relaxed) {
+            EMPTY => "empty",
+            WAITING => "waiting",
+            CLOSED => "closed",
+            _ => "mail",
+        })
+    }
+}
+
+impl Drop for Letters {
+    fn drop(&mut self) {
+        drop(self.close());
+    }
+}
+
+/// What was taken out, oldest first. What is left of it when it is dropped is put in again: a panic of
+/// who reads one letter costs nobody else his own.
+#[derive(Debug)]
+pub struct Taken<'a> {
+    letters: &'a Letters,
+    oldest: Option<Node>,
+}
+
+impl<'a> Taken<'a> {
+    /// # Safety
+    /// `newest` is a former word of the list, which the caller has taken.
+    #[inline]
+    unsafe fn new(letters: &'a Letters, newest: *mut ()) -> Taken<'a> {
+        let mut oldest = None;
+        let mut rest = Node::at(newest);
+        while let Some(node) = rest {
+            // SAFETY: what leads on from the word is the caller's as well.
+            let next = unsafe { node.next() };
+            rest = Node::at(next.load(Ordering::Relaxed));
+            next.store(oldest.map_or(EMPTY, Node::word), Ordering::Relaxed);
+            oldest = Some(node);
+        }
+        Taken { letters, oldest }
+    }
+}
+
+impl Iterator for Taken<'_> {
+    type Item = Mail;
+
+    #[inline]
+    fn next(&mut self) -> Option<Mail> {
+        let node = self.oldest?;
+        // SAFETY: what was taken out is ours, until it is given away here.
+        unsafe {
+            self.oldest = Node::at(node.next().load(Ordering::Relaxed));
+            Some(node.into_mail())
+        }
+    }
+}
+
+impl Drop for Taken<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        while let Some(mail) = self.next() {
+            let _ = self.letters.push(mail);
+        }
+    }
+}
+
+/// A piece of mail in the list, or on its way in or out.
+#[derive(Clone, Copy, Debug)]
+enum Node {
+    /// A task: a counted reference.
+    Task(NonNull<TaskCell>),
+    /// A letter: a box.
+    Letter(NonNull<Letter>),
+}
+
+impl Node {
+    /// None, if it is a task that is in the list already.
+    fn new(mail: Mail) -> Option<Node> {
+        let Mail::Task(task) = mail else {
+            let letter = Letter { next: AtomicPtr::new(EMPTY), mail };
+            return Some(Node::Letter(NonNull::from(Box::leak(Box::new(letter)))));
+        };
+        let is_in = task.mailed.swap(true, Ordering::AcqRel);
+        (!is_in).then(|| Node::Task(ManuallyDrop::new(task).as_ptr()))
+    }
+
+    /// None, if it is the word of a list without mail.
+    #[inline]
+    fn at(word: *mut ()) -> Option<Node> {
+        match NonNull::new(word)? {
+            node if node.as_ptr() <= NUDGED => None,
+            node if node.addr().get() & LETTER == 0 => Some(Node::Task(node.cast())),
+            _ => NonNull::new(word.map_addr(|address| address & !LETTER))
+                .map(|l| Node::Letter(l.cast())),
+        }
+    }
+
+    #[inline]
+    fn word(self) -> *mut () {
+        match self {
+            Node::Task(cell) => cell.as_ptr().cast(),
+            Node::Letter(letter) => letter.as_ptr().map_addr(|address| address | LETTER).cast(),
+        }
+    }
+
+    /// The link to the mail that follows.
+    ///
+    /// # Safety
+    /// The node was not opened yet, and nobody opens it while the link is used.
+    #[inline]
+    unsafe fn next<'a>(self) -> &'a AtomicPtr<()> {
+        // SAFETY: the caller sees to it that the letter, or the reference to the cell, is still there.
+        unsafe {
+            match self {
+                Node::Task(cell) => &(*cell.as_ptr()).next_mail,
+                Node::Letter(letter) => &(*letter.as_ptr()).next,
+            }
+        }
+    }
+
+    /// What it is.
+    ///
+    /// # Safety
+    /// It is the caller's, and in no list; it is not used afterwards.
+    #[inline]
+    unsafe fn into_mail(self) -> Mail {
+        match self {
+            Node::Task(cell) => {
+                // SAFETY: the reference is the node's.
+                let task = unsafe { TaskRef::from_raw(cell) };
+                // From now on it is put in again. What those did before who found it here is seen.
+                if mutant("letters_task_unseen") {
+                    task.mailed.store(false, Ordering::Release);
+                } else {
+                    task.mailed.swap(false, Ordering::AcqRel);
+                }
+                Mail::Task(task)
+            }
+            // SAFETY: `new` made it from a box.
+            Node::Letter(letter) => unsafe { Box::from_raw(letter.as_ptr()) }.mail,
+        }
+    }
+}
