@@ -62,10 +62,10 @@ pub(crate) fn alone(
     for repeat in 0..=repeats {
         let (cpu, asked) = (cpu_time()?, counting::times());
         let done = work(size);
-        let total = match (done.said, workload.measure) {
-            (Some(said), _) => said,
-            (None, Measure::Allocations) => (counting::times() - asked) as f64,
-            (None, _) => cpu_time()? - cpu,
+        let total = match (workload.measure, done.said) {
+            (Measure::Cpu, _) => cpu_time()? - cpu,
+            (Measure::Allocations, None) => (counting::times() - asked) as f64,
+            (_, said) => said.unwrap_or(f64::NAN),
         };
         if repeat > 0 || repeats == 0 {
             figures.push(total / done.operations as f64);

@@ -19,8 +19,8 @@ pub(crate) enum Measure {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Done {
     pub(crate) operations: usize,
-    /// What the work itself has measured, for all operations together. CPU time and allocations are
-    /// else taken from its process.
+    /// What the work itself has measured, for all operations together. CPU time is taken from the
+    /// process; so are allocations, if the work says nothing.
     pub(crate) said: Option<f64>,
 }
 
