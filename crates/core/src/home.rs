@@ -6,6 +6,9 @@
 //! thread is one comparison. Everything in the scheduler is plain memory of the home's thread; other
 //! threads have the [`Remote`] alone.
 
+#[cfg(all(test, not(loom)))]
+pub(crate) mod post;
+
 use crate::{
     Result,
     scheduler::Scheduler,

@@ -112,23 +112,12 @@ impl<T> fmt::Debug for Resident<T> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::home::{LoopRef, Remote};
+    use crate::home::{LoopRef, post::Post};
     use std::cell::Cell;
-
-    struct Nobody;
-
-    impl Remote for Nobody {
-        fn push(&self, _: u64, mail: Mail) -> Result<(), Mail> {
-            Err(mail)
-        }
-        fn as_any(&self) -> &dyn Any {
-            self
-        }
-    }
 
     #[test]
     fn a_resident_is_found_until_it_leaves() {
-        let home = LoopRef::open(false, || Box::new(Nobody));
+        let home = LoopRef::open(false, || Box::new(Post));
         let scheduler = home.local().unwrap();
         let one = scheduler.house(Rc::new(Cell::new(1))).unwrap();
         let two = scheduler.house(Rc::new(Cell::new(2))).unwrap();
@@ -149,7 +138,7 @@ mod tests {
                 self.1.set(scheduler.house(Rc::new(1)).is_err());
             }
         }
-        let home = LoopRef::open(false, || Box::new(Nobody));
+        let home = LoopRef::open(false, || Box::new(Post));
         let refused = Rc::new(Cell::new(false));
         let scheduler = home.local().unwrap();
         let resident = scheduler.house(Rc::new(Returns(home, refused.clone()))).unwrap();

@@ -4,12 +4,12 @@ use super::*;
 use crate::{
     cell::{TaskCell, TaskContext, TaskVTable},
     context::Values,
-    home::Remote,
+    home::post::Post,
     step::Step,
     task_ref::TaskRef,
 };
 use std::{
-    any::{Any, TypeId},
+    any::TypeId,
     cell::RefCell,
     future::Future,
     os::unix::net::UnixStream,
@@ -25,22 +25,6 @@ use std::{
 };
 
 mod attendants;
-
-/// Mail to any loop of this test process is kept here, with the number of the loop.
-static MAIL: StdMutex<Vec<(u64, Mail)>> = StdMutex::new(Vec::new());
-
-#[derive(Debug)]
-struct Post;
-
-impl Remote for Post {
-    fn push(&self, id: u64, mail: Mail) -> Result<(), Mail> {
-        MAIL.lock().unwrap().push((id, mail));
-        Ok(())
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
 
 #[derive(Debug, Default)]
 struct FakeDriver {
@@ -91,14 +75,9 @@ impl Bench {
 
     /// Opens the mail of this loop.
     fn open_mail(&self) -> usize {
-        let mail: Vec<_> = {
-            let mut all = MAIL.lock().unwrap();
-            let (ours, others) = all.drain(..).partition(|(id, _)| *id == self.home.id());
-            *all = others;
-            ours
-        };
+        let mail = Post::take(self.home.id());
         let count = mail.len();
-        mail.into_iter().for_each(|(_, mail)| self.scheduler().deliver(mail));
+        mail.into_iter().for_each(|mail| self.scheduler().deliver(mail));
         count
     }
 
