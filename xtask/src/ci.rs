@@ -152,6 +152,8 @@ fn docs(workspace: &Workspace) -> TaskResult {
 
 fn tests(workspace: &Workspace) -> TaskResult {
     done([
+        // Some tests run them.
+        workspace.cargo("build --workspace --examples"),
         test_runner(workspace).args(["--workspace"]),
         // nextest does not run these.
         workspace.cargo("test --workspace --doc"),
@@ -163,7 +165,7 @@ fn test_runner(workspace: &Workspace) -> Run {
     if workspace.cargo("nextest --version").succeeds() {
         workspace.cargo("nextest run --no-fail-fast")
     } else {
-        workspace.cargo("test --no-fail-fast --lib --bins --tests --examples")
+        workspace.cargo("test --no-fail-fast --lib --bins --tests")
     }
 }
 
