@@ -13,6 +13,10 @@ pub(super) fn requests(size: usize) -> usize {
     (BYTES / size).clamp(20_000, 60_000)
 }
 
+/// After so many connections the load waits for answers: more than the server has accepted, and has
+/// room for in its queue, would be refused and tried again after a second.
+const ACCEPTED: usize = 50;
+
 struct Connection {
     stream: TcpStream,
     /// How much of the request is sent, and how much of the answer has come.
@@ -39,6 +43,9 @@ pub(super) fn run(
         let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
         epoll.add(&stream, EpollEvent::new(interest, number as u64))?;
         open.push(Connection { stream, sent: 0, received: 0, left: 0 });
+        if open.len() % ACCEPTED == 0 {
+            echo(&epoll, &mut open, 1, 1)?;
+        }
     }
     echo(&epoll, &mut open, size, 5)?;
     let before = used()?;

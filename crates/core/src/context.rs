@@ -7,7 +7,7 @@
 use crate::{Error, Result, sync::Mutex};
 use std::{
     any::Any,
-    cell::RefCell,
+    cell::Cell,
     fmt,
     marker::PhantomData,
     sync::{
@@ -56,14 +56,19 @@ impl fmt::Debug for Values {
 }
 
 thread_local! {
-    static CURRENT: RefCell<Values> = const { RefCell::new(Values(None)) };
+    static CURRENT: Cell<Values> = const { Cell::new(Values(None)) };
 }
 
 /// The values that are current in this thread. None any more when the thread ends, and its
 /// thread-locals are gone: a loop may be closed even then.
 #[inline]
 pub fn current_values() -> Values {
-    CURRENT.try_with(|current| current.borrow().clone()).unwrap_or_default()
+    let copy = |current: &Cell<Values>| {
+        let values = current.take();
+        current.set(values.clone());
+        values
+    };
+    CURRENT.try_with(copy).unwrap_or_default()
 }
 
 /// Makes `values` the current ones, and gives back those that were.

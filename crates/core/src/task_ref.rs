@@ -180,7 +180,7 @@ unsafe fn release(cell: NonNull<TaskCell>, amount: u64) {
 pub(crate) struct Lent(ManuallyDrop<TaskRef>);
 
 impl Lent {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(cell: &TaskCell) -> Lent {
         let has_spare = cell.affine().is_some_and(|affine| affine.spare.replace(false));
         let task = if has_spare { TaskRef(cell.into()) } else { TaskRef::of(cell) };

@@ -148,12 +148,6 @@ impl Waiter {
         self.state() == WAITING
     }
 
-    /// Whether it is what a task of the loop waits for, by itself: woken, it runs in the next iteration.
-    #[inline]
-    pub fn is_first_in(&self, home: LoopRef) -> bool {
-        matches!(&self.0, Kind::First { task, .. } if task.home() == home)
-    }
-
     /// Whether it was woken, and has not run since.
     pub fn is_woken(&self) -> bool {
         self.state() == WOKEN
@@ -177,6 +171,16 @@ impl Waiter {
                 }
                 woken
             }
+        }
+    }
+
+    /// [`wake`](Waiter::wake), but only if it is the first wait of a task of this loop: then the task
+    /// looks at it in its next step.
+    #[inline]
+    pub fn wake_in(&self, home: LoopRef) -> bool {
+        match &self.0 {
+            Kind::First { task, number } if task.home() == home => task.wake_first_wait(*number),
+            _ => false,
         }
     }
 
@@ -313,6 +317,22 @@ fn arm_other(
     wait
 }
 
+/// Arms the first wait of the task that runs now, if it is that task which polls, and has no other.
+#[inline(always)]
+fn arm_first<R>(
+    cx: &Context<'_>,
+    site: WaitSite,
+    state: u64,
+    then: impl FnOnce(&TaskCell, u32) -> R,
+) -> Option<(Link, R)> {
+    with_current(|cell| {
+        let cell = cell.filter(|cell| cell.is_own(cx.waker()) && cell.may_arm_first())?;
+        let (place, key) = (cell.home().place(), cell.current_key()?);
+        let number = cell.arm_first(site, state);
+        Some((Link::First { number, place, key }, then(cell, number)))
+    })
+}
+
 impl Wait {
     /// A wait that is not armed.
     pub const fn new() -> Wait {
@@ -332,6 +352,25 @@ impl Wait {
         self.arm_as(cx, site, target, WAITING);
     }
 
+    /// [`arm`](Wait::arm) without a target, and puts the [other end](Wait::waiter) into its place.
+    // Directly: what was just stored in parts and is moved on as a whole makes the processor wait.
+    #[inline(always)]
+    pub fn arm_into(&mut self, cx: &Context<'_>, site: WaitSite, place: &mut Option<Waiter>) {
+        match arm_first(cx, site, WAITING, |cell, number| (Lent::new(cell), number)) {
+            Some((link, (task, number))) => {
+                self.0 = link;
+                *place = Some(Waiter(Kind::First { task, number }));
+            }
+            None => self.arm_other_into(cx, site, place),
+        }
+    }
+
+    #[cold]
+    fn arm_other_into(&mut self, cx: &Context<'_>, site: WaitSite, place: &mut Option<Waiter>) {
+        self.0 = Link::Other(arm_other(cx, site, None, WAITING));
+        *place = self.waiter();
+    }
+
     /// Arms it as woken already, and wakes the task: a bare yield.
     #[inline]
     pub fn arm_woken(&mut self, cx: &Context<'_>, site: WaitSite) {
@@ -342,14 +381,9 @@ impl Wait {
     #[inline(always)]
     fn arm_as(&mut self, cx: &Context<'_>, site: WaitSite, target: Option<Target>, state: u64) {
         debug_assert!(!self.is_armed());
-        let first = with_current(|cell| {
-            let cell = cell.filter(|cell| cell.is_own(cx.waker()) && cell.may_arm_first())?;
-            let key = cell.current_key()?;
-            Some((cell.home().place(), key, cell.arm_first(site, state)))
-        });
-        match first {
-            Some((place, key, number)) => {
-                self.0 = Link::First { number, place, key };
+        match arm_first(cx, site, state, |_, _| ()) {
+            Some((link, ())) => {
+                self.0 = link;
                 if let Some(target) = target {
                     with_current(|cell| cell.map(|cell| cell.set_target(target)));
                 }

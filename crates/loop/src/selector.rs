@@ -127,6 +127,7 @@ impl Selector {
     ///
     /// # Errors
     /// What the system says; never that a signal interrupted it.
+    #[inline]
     pub(crate) fn poll(&self, timeout: Option<Duration>, scheduler: &Scheduler) -> Result<usize> {
         let mut buffer = self.buffer.take();
         let timeout = timeout.map(|timeout| timeout.min(MAXIMUM_SELECT_TIMEOUT));

@@ -117,9 +117,8 @@ impl Protocol for StreamReaderProtocol {
     }
 
     #[inline]
-    fn leaves(&mut self, arrival: Arrival) -> bool {
-        let mut after = After::default();
-        self.shared.lock().announce(arrival, &mut after)
+    fn leaves(&mut self, transport: &Transport) -> bool {
+        self.shared.lock().announce(Arrival::at(transport))
     }
 }
 

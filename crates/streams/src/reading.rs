@@ -63,8 +63,10 @@ pub(crate) fn poll_read<R>(
         return Poll::Ready(Err(error.clone()));
     }
     state.resume(&mut after);
-    wait.arm(cx, site, None);
-    after.reader = std::mem::replace(&mut state.reading, wait.waiter());
+    if state.reading.is_some() {
+        after.reader = state.reading.take();
+    }
+    wait.arm_into(cx, site, &mut state.reading);
     Poll::Pending
 }
 

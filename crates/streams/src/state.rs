@@ -129,16 +129,15 @@ impl State {
         }
     }
 
-    /// Wakes who waits, if that is a task which will soon take what arrived; whether it is.
+    /// Wakes who waits, if that is a task which will take what arrived in its next step; whether it is.
     #[inline]
-    pub(crate) fn announce(&mut self, arrival: Arrival, after: &mut After) -> bool {
-        let waiter = self
-            .reading
-            .take_if(|waiter| waiter.is_first_in(arrival.home()) && waiter.wake(&mut after.wakers));
-        if waiter.is_none() {
+    pub(crate) fn announce(&mut self, arrival: Arrival) -> bool {
+        let wakes = |waiter: &Waiter| waiter.wake_in(arrival.home());
+        if !self.reading.as_ref().is_some_and(wakes) {
             return false;
         }
-        after.reader = waiter;
+        // Dropped where it is: no foreign waker, and not the last reference to an unfinished task.
+        self.reading = None;
         self.arrival = Some(arrival);
         true
     }

@@ -193,7 +193,8 @@ impl Attend for Connection {
                 Kind::Socket | Kind::ReadPipe => self.read_ready(),
             }
         }
-        if news.writable {
+        // Nearly always there is room as well, and nothing to send.
+        if news.writable && self.buffered() > 0 {
             self.write_ready();
         }
     }

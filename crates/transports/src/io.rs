@@ -90,8 +90,11 @@ thread_local! {
     static BLOCK: Cell<Option<Box<BytesMut>>> = const { Cell::new(None) };
 }
 
-/// Receives what there is, in one call; and tells whether there was room for more. No bytes: the end.
-#[inline]
+/// Receives what there is, in one call, again if a signal interrupts it; and tells whether there was
+/// room for more. No bytes: the end.
+///
+/// In its caller, as everything between the system call and the protocol is.
+#[inline(always)]
 pub(crate) fn receive(io: &Io) -> io::Result<(Bytes, bool)> {
     let mut block = match BLOCK.take() {
         Some(block) if block.capacity() == MAX_SIZE => block,
@@ -124,22 +127,32 @@ fn with_room(block: Option<Box<BytesMut>>) -> Box<BytesMut> {
 }
 
 /// Receives into the spare room of an empty block.
-#[inline]
+#[inline(always)]
 fn append(io: &Io, block: &mut BytesMut) -> io::Result<usize> {
     let spare = block.spare_capacity_mut();
     let (place, length) = (spare.as_mut_ptr().cast(), spare.len());
     // SAFETY: the pointer and the length are those of memory that is ours to write to, and the calls
     // write nothing but what they tell.
     let received = unsafe {
-        match io {
-            Io::Socket(socket) => libc::recv(socket.as_raw_fd(), place, length, 0),
-            Io::Pipe(pipe) => libc::read(pipe.as_raw_fd(), place, length),
+        loop {
+            let received = match io {
+                Io::Socket(socket) => libc::recv(socket.as_raw_fd(), place, length, 0),
+                Io::Pipe(pipe) => libc::read(pipe.as_raw_fd(), place, length),
+            };
+            if received >= 0 || !is_interrupted() {
+                break received;
+            }
         }
     };
     let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
     // SAFETY: the block was empty, and the system has written so many bytes to its beginning.
     unsafe { block.set_len(received) };
     Ok(received)
+}
+
+#[cold]
+fn is_interrupted() -> bool {
+    io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
 }
 
 #[cfg(test)]

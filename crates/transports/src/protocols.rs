@@ -1,7 +1,6 @@
 //! [`Protocol`] and [`BufferedProtocol`]: what is called with that which happens to a connection.
 
 use crate::{
-    connection::Arrival,
     slot::{Buffered, Calls, Plain},
     transport::Transport,
 };
@@ -45,10 +44,10 @@ pub trait Protocol: 'static {
         false
     }
 
-    /// Some bytes arrived, and whether they are left with the system until the protocol asks for them.
+    /// Some bytes arrived: whether they are left with the system until the protocol asks for them.
     #[doc(hidden)]
-    fn leaves(&mut self, arrival: Arrival) -> bool {
-        let _ = arrival;
+    fn leaves(&mut self, transport: &Transport) -> bool {
+        let _ = transport;
         false
     }
 }

@@ -1,13 +1,17 @@
 //! A protocol as its transport has it, whatever its type.
 
 use crate::{
-    connection::Arrival,
     protocols::{BufferedProtocol, Protocol},
     transport::Transport,
 };
 use asyncio_core::{Error, Result};
 use bytes::Bytes;
-use std::{any::Any, cell::RefCell, io, rc::Rc};
+use std::{
+    any::Any,
+    cell::{RefCell, RefMut},
+    io,
+    rc::Rc,
+};
 
 /// What happens to a connection.
 #[derive(Debug)]
@@ -47,8 +51,8 @@ pub trait Calls {
     /// `Runtime` if the protocol is being used at the moment.
     fn data(&self, transport: &Transport, data: Bytes) -> Result<()>;
 
-    /// Asks what the protocol wants of bytes that arrived. They may be left if there is an `arrival`.
-    fn wish(&self, arrival: Option<Arrival>) -> Wish;
+    /// Asks what the protocol wants of bytes that arrived, and whether it leaves them if it may.
+    fn wish(&self, transport: &Transport, may_leave: bool) -> Wish;
 
     /// Reads into the protocol's own buffer.
     ///
@@ -89,10 +93,10 @@ impl<P: Protocol> Calls for Plain<P> {
     }
 
     #[inline]
-    fn wish(&self, arrival: Option<Arrival>) -> Wish {
-        let Some(arrival) = arrival else { return Wish::Data };
-        let leaves = self.0.try_borrow_mut().is_ok_and(|mut protocol| protocol.leaves(arrival));
-        if leaves { Wish::Leave } else { Wish::Data }
+    fn wish(&self, transport: &Transport, may_leave: bool) -> Wish {
+        let leaves = |mut protocol: RefMut<'_, P>| protocol.leaves(transport);
+        let is_left = may_leave && self.0.try_borrow_mut().is_ok_and(leaves);
+        if is_left { Wish::Leave } else { Wish::Data }
     }
 
     fn fill(&self, _: &Transport, _: Read<'_>) -> Result<io::Result<usize>> {
@@ -124,7 +128,7 @@ impl<P: BufferedProtocol> Calls for Buffered<P> {
         Ok(())
     }
 
-    fn wish(&self, _: Option<Arrival>) -> Wish {
+    fn wish(&self, _: &Transport, _: bool) -> Wish {
         Wish::Fill
     }
 

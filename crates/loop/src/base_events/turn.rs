@@ -107,6 +107,7 @@ impl EventLoop {
         Ok(())
     }
 
+    #[inline(always)]
     fn poll(&self, scheduler: &Scheduler, timeout: Option<Duration>) -> Result<()> {
         match self.selector() {
             Some(selector) => selector.poll(timeout, scheduler).map(drop),

@@ -122,6 +122,10 @@ impl Poller {
     }
 
     /// Waits for events, and puts all there are into `buffer`: none, if a signal came.
+    ///
+    /// Inlined with what calls it: after a system call the processor has forgotten where functions
+    /// return to, and guesses wrongly at each.
+    #[inline]
     pub(super) fn wait(&self, buffer: &mut Buffer, timeout: Option<Duration>) -> io::Result<()> {
         let wanted = self.registered.load(Ordering::Relaxed);
         if buffer.events.len() < wanted {
@@ -150,6 +154,7 @@ impl Poller {
         }
     }
 
+    #[inline]
     fn wait_nanoseconds(
         &self,
         events: &mut [libc::epoll_event],
@@ -178,6 +183,7 @@ impl Poller {
     }
 
     /// The old call: a timer may be up to a millisecond late.
+    #[cold]
     fn wait_milliseconds(
         &self,
         events: &mut [libc::epoll_event],

@@ -2,15 +2,16 @@
 //! be more, so that one busy peer does not keep the others waiting.
 //!
 //! A protocol with a task that waits for data wakes it, and the task runs in the next iteration, after
-//! every other connection was told its news. What all of them received would have left the processor's
+//! every other connection was told its news. What all of them received may have left the processor's
 //! cache by then; so such a protocol may [leave](Wish::Leave) what arrived with the system until its
-//! task runs. Nobody can tell, for whatever else happens to the connection before that has the
-//! protocol called with it first. The end and errors are never left.
+//! task runs, if it is likely to be large. Nobody can tell, for whatever else happens to the connection
+//! before that has the protocol called with it first. The end and errors are never left.
 
 use super::{Connection, Event, Kind, uninterrupted};
 use crate::{
     io,
     slot::{Calls, Wish},
+    transport::Transport,
 };
 use asyncio_core::{
     Error,
@@ -29,9 +30,15 @@ pub(super) struct State {
     ended: Cell<bool>,
     /// There was news while nobody wanted to read.
     unread: Cell<bool>,
-    /// The protocol has left what arrived with the system.
+    /// Whether the last that was received was large enough to be left with the system, were it to
+    /// arrive now; and whether the protocol has left something.
+    large: Cell<bool>,
     left: Cell<bool>,
 }
+
+/// From this size on, messages for some hundred tasks fill a processor's cache. Smaller ones are
+/// received one after the other before any is answered, which the cache of its instructions likes.
+const LARGE: usize = 1024;
 
 /// Something arrived at a connection.
 #[doc(hidden)]
@@ -39,6 +46,12 @@ pub(super) struct State {
 pub struct Arrival(Resident<Connection>);
 
 impl Arrival {
+    /// At this connection.
+    #[inline]
+    pub fn at(transport: &Transport) -> Arrival {
+        Arrival(transport.0.resident)
+    }
+
     /// The loop of the connection.
     #[inline]
     pub fn home(self) -> LoopRef {
@@ -47,7 +60,6 @@ impl Arrival {
 
     /// Receives what was left; nothing if the protocol was called with it meanwhile. Off the loop's
     /// thread the protocol is called with it soon.
-    #[inline]
     pub fn receive(self) -> Option<Bytes> {
         match self.0.get() {
             Some(connection) => connection.receive_left(),
@@ -89,8 +101,8 @@ impl Connection {
         }
         let Some(calls) = self.calls() else { return };
         // Where a hang-up was told, or would not be, the end may have arrived.
-        let arrival = self.drained_by_less.get().then(|| Arrival(self.resident()));
-        match calls.wish(arrival) {
+        let may_leave = self.reading.large.get() && self.drained_by_less.get();
+        match calls.wish(self.handle(), may_leave) {
             Wish::Leave => self.reading.left.set(true),
             Wish::Data => self.receive(&*calls),
             Wish::Fill => self.fill(&*calls),
@@ -98,7 +110,7 @@ impl Connection {
     }
 
     /// Receives, and calls the protocol with it.
-    #[inline]
+    #[inline(always)]
     fn receive(&self, calls: &dyn Calls) {
         let Some(data) = self.receive_some() else { return };
         let told = self.during_call(calls, |calls, handle| calls.data(handle, data));
@@ -108,12 +120,13 @@ impl Connection {
     }
 
     /// Receives what there is. If that is nothing, what it means has happened.
-    #[inline]
+    #[inline(always)]
     fn receive_some(&self) -> Option<Bytes> {
         self.reading.left.set(false);
         let source = self.source()?;
-        match uninterrupted(|| io::receive(source.get_ref())) {
+        match io::receive(source.get_ref()) {
             Ok((data, drained)) if !data.is_empty() => {
+                self.reading.large.set(data.len() >= LARGE);
                 self.read_again_unless(drained);
                 return Some(data);
             }

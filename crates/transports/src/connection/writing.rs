@@ -172,10 +172,11 @@ impl Connection {
         None
     }
 
-    /// There is room: sends what is buffered.
+    /// There is room: sends what is buffered, which is something.
+    #[cold]
     pub(super) fn write_ready(&self) {
         let Some(source) = self.source() else { return };
-        if self.buffered() == 0 || self.is_losing() {
+        if self.is_losing() {
             return;
         }
         let sent = uninterrupted(|| source.get_ref().send(&self.writing.buffer.borrow()));
