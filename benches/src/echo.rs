@@ -70,6 +70,19 @@ pub(crate) fn workloads() -> Vec<Workload> {
     rows.into_iter().flatten().chain(counts()).collect()
 }
 
+/// The servers that are in Rust, each with what is done with it.
+macro_rules! in_rust {
+    ($work:ident $(, $connections:ident)?) => {
+        vec![
+            ("asyncio", $work::<STREAMS $(, $connections)?> as Contestant),
+            ("tokio", $work::<TOKIO $(, $connections)?>),
+            ("smol", $work::<SMOL $(, $connections)?>),
+            ("asyncio, transports", $work::<TRANSPORTS $(, $connections)?>),
+            ("epoll by hand", $work::<BY_HAND $(, $connections)?>),
+        ]
+    };
+}
+
 /// What no noise touches.
 fn counts() -> [Workload; 4] {
     [
@@ -81,13 +94,7 @@ fn counts() -> [Workload; 4] {
 }
 
 fn idle() -> Workload {
-    let contestants: Vec<(_, Contestant)> = vec![
-        ("asyncio", memory::<STREAMS>),
-        ("tokio", memory::<TOKIO>),
-        ("smol", memory::<SMOL>),
-        ("asyncio, transports", memory::<TRANSPORTS>),
-        ("epoll by hand", memory::<BY_HAND>),
-    ];
+    let contestants = in_rust!(memory);
     Workload::new("echoidle", "memory of an idle connection of streams", contestants)
         .size(1000)
         .measure(Measure::Bytes)
@@ -95,24 +102,12 @@ fn idle() -> Workload {
 }
 
 fn messages<const CONNECTIONS: usize>(name: &'static str, what: &'static str) -> Workload {
-    let contestants: Vec<(_, Contestant)> = vec![
-        ("asyncio", calls::<STREAMS, CONNECTIONS>),
-        ("tokio", calls::<TOKIO, CONNECTIONS>),
-        ("smol", calls::<SMOL, CONNECTIONS>),
-        ("asyncio, transports", calls::<TRANSPORTS, CONNECTIONS>),
-        ("epoll by hand", calls::<BY_HAND, CONNECTIONS>),
-    ];
+    let contestants = in_rust!(calls, CONNECTIONS);
     Workload::new(name, what, contestants).size(64).measure(Measure::SystemCalls)
 }
 
 fn allocations() -> Workload {
-    let contestants: Vec<(_, Contestant)> = vec![
-        ("asyncio", memory_asked_for::<STREAMS>),
-        ("tokio", memory_asked_for::<TOKIO>),
-        ("smol", memory_asked_for::<SMOL>),
-        ("asyncio, transports", memory_asked_for::<TRANSPORTS>),
-        ("epoll by hand", memory_asked_for::<BY_HAND>),
-    ];
+    let contestants = in_rust!(memory_asked_for);
     Workload::new("echo-allocations", "allocations for an echo, 50 × {n} B", contestants)
         .size(64)
         .measure(Measure::Allocations)

@@ -94,8 +94,8 @@ fn row(workload: &Workload, pythons: &[Interpreter]) -> io::Result<String> {
     let medians: Vec<f64> = figures.into_iter().map(median).collect();
     let shown = |figure: f64| show(workload.measure, figure);
     // What a peer does hardly ever is no measure.
-    let ratio = match medians[0] / medians[1] {
-        ratio if ratio < 100.0 => format!("{ratio:.2}"),
+    let ratio = match medians[1] {
+        0.01.. => format!("{:.2}", medians[0] / medians[1]),
         _ => String::new(),
     };
     let floor = workload.floor.map_or(String::new(), |floor| format!("{floor:.2}"));
