@@ -13,7 +13,7 @@ use std::{ffi::OsStr, fmt, os::fd::OwnedFd, path::Path};
 ///
 /// The child has the standard streams that it is given, the descriptors of
 /// [`pass_fds`](Spawn::pass_fds), and no others that this process opened by Rust's means: those are all
-/// close-on-exec. Its signal mask is empty.
+/// close-on-exec. It blocks the signals that the thread which starts it blocks, as in CPython.
 ///
 /// # Cancellation
 /// The process is killed and waited for, and `Err(Cancelled)` returned. If the future is dropped, the

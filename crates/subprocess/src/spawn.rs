@@ -1,20 +1,26 @@
 //! [`Program`]: from the description of a process to the process.
 
+mod command;
+mod streams;
+mod strings;
+#[cfg(test)]
+mod tests;
+#[cfg(target_os = "linux")]
+mod vfork;
+
 use crate::{
+    spawn::streams::Streams,
     stdio::{Account, Stdio},
     system::BeforeExec,
 };
 use asyncio_core::{Error, Result};
 use nix::unistd;
 use std::{
+    collections::BTreeMap,
     ffi::{OsStr, OsString},
     fmt, io,
-    os::{
-        fd::{AsRawFd, OwnedFd},
-        unix::process::CommandExt,
-    },
+    os::fd::{AsRawFd, OwnedFd},
     path::PathBuf,
-    process::Command,
 };
 
 /// What to run, and how: `subprocess.Popen`'s arguments.
@@ -22,13 +28,14 @@ use std::{
 pub(crate) struct Program {
     /// The function that was called, for errors.
     what: &'static str,
-    /// The arguments, the first of which names the program; the rest is told to it at the start.
-    arguments: Command,
+    /// What the child takes for its name, and the program if no other is given.
+    name: OsString,
+    args: Vec<OsString>,
     pub(crate) executable: Option<OsString>,
     pub(crate) stdin: Stdio,
     pub(crate) stdout: Stdio,
     pub(crate) stderr: Stdio,
-    pub(crate) env: Option<Vec<(OsString, OsString)>>,
+    pub(crate) env: Option<BTreeMap<OsString, OsString>>,
     pub(crate) cwd: Option<PathBuf>,
     pub(crate) pass_fds: Vec<OwnedFd>,
     pub(crate) start_new_session: bool,
@@ -62,20 +69,11 @@ impl Program {
         program: &OsStr,
         args: impl IntoIterator<Item = S>,
     ) -> Box<Program> {
-        let mut arguments = Command::new(program);
-        arguments.args(args);
-        Program::new(what, arguments)
-    }
-
-    pub(crate) fn shell(what: &'static str, command: &OsStr) -> Box<Program> {
-        Program::exec(what, OsStr::new("/bin/sh"), [OsStr::new("-c"), command])
-    }
-
-    fn new(what: &'static str, arguments: Command) -> Box<Program> {
         // Boxed: it is large, and moved with each keyword argument.
         Box::new(Program {
             what,
-            arguments,
+            name: program.to_owned(),
+            args: args.into_iter().map(|arg| arg.as_ref().to_owned()).collect(),
             executable: None,
             stdin: Stdio::Inherit,
             stdout: Stdio::Inherit,
@@ -92,6 +90,10 @@ impl Program {
         })
     }
 
+    pub(crate) fn shell(what: &'static str, command: &OsStr) -> Box<Program> {
+        Program::exec(what, OsStr::new("/bin/sh"), [OsStr::new("-c"), command])
+    }
+
     /// The function that was called.
     pub(crate) fn what(&self) -> &'static str {
         self.what
@@ -102,66 +104,34 @@ impl Program {
     /// # Errors
     /// `Value` for arguments that cannot be meant; what the system says otherwise.
     pub(crate) fn start(mut self: Box<Program>) -> Result<Started> {
-        self.complete();
-        let shared = self.set_streams().map_err(|error| self.failure(error))?;
-        self.before_exec()?.add_to(&mut self.arguments);
-        let mut child = self.arguments.spawn().map_err(|error| self.failure(error))?;
-        // The child is never waited for through `std`, which would not tell us.
-        Ok(Started {
-            pid: child.id(),
-            leads: self.start_new_session || self.process_group == Some(0),
-            stdin: child.stdin.take().map(OwnedFd::from),
-            stdout: child.stdout.take().map(OwnedFd::from).or(shared),
-            stderr: child.stderr.take().map(OwnedFd::from),
-        })
-    }
-
-    /// Tells the command what it has words for.
-    fn complete(&mut self) {
-        if let Some(executable) = &self.executable {
-            let mut command = Command::new(executable);
-            command.arg0(self.arguments.get_program()).args(self.arguments.get_args());
-            self.arguments = command;
-        }
-        if let Some(env) = self.env.take() {
-            self.arguments.env_clear().envs(env);
-        }
-        if let Some(cwd) = &self.cwd {
-            self.arguments.current_dir(cwd);
-        }
-        if let Some(group) = self.process_group {
-            self.arguments.process_group(group);
-        }
-    }
-
-    /// Sets the standard streams. Gives this side of a pipe that two of them share.
-    fn set_streams(&mut self) -> io::Result<Option<OwnedFd>> {
+        self.check_env()?;
         let take = |stream: &mut Stdio| std::mem::replace(stream, Stdio::Inherit);
-        let (stdin, stdout) = (take(&mut self.stdin), take(&mut self.stdout));
-        let command = &mut self.arguments;
-        let mut shared = None;
-        match (stdout, take(&mut self.stderr)) {
-            (Stdio::Pipe, Stdio::Stdout) => {
-                let (reader, writer) = pipe()?;
-                command.stderr(writer.try_clone()?).stdout(writer);
-                shared = Some(reader);
-            }
-            (Stdio::File(file), Stdio::Stdout) => {
-                command.stderr(file.try_clone()?).stdout(file);
-            }
-            (Stdio::Inherit, Stdio::Stdout) => {
-                let ours = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned()?;
-                command.stderr(ours);
-            }
-            (Stdio::Devnull, Stdio::Stdout) => {
-                command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-            }
-            (stdout, stderr) => {
-                command.stdout(of_std(stdout)?).stderr(of_std(stderr)?);
-            }
+        let streams = [&mut self.stdin, &mut self.stdout, &mut self.stderr].map(take);
+        let streams = Streams::open(streams).map_err(|error| self.failure(error))?;
+        let before = self.before_exec()?;
+        let pid = self.spawn(&streams, before).map_err(|error| self.failure(error))?;
+        let [stdin, stdout, stderr] = streams.ours;
+        let leads = self.start_new_session || self.process_group == Some(0);
+        Ok(Started { pid, leads, stdin, stdout, stderr })
+    }
+
+    fn spawn(&self, streams: &Streams, before: BeforeExec) -> io::Result<u32> {
+        #[cfg(target_os = "linux")]
+        if !before.changes_user() {
+            return vfork::spawn(self, streams.theirs, &before);
         }
-        command.stdin(of_std(stdin)?);
-        Ok(shared)
+        command::spawn(self, streams.theirs, before)
+    }
+
+    fn check_env(&self) -> Result<()> {
+        let mut names = self.env.iter().flat_map(BTreeMap::keys);
+        match names.find(|name| name.as_encoded_bytes().contains(&b'=')) {
+            Some(name) => {
+                let text = "illegal environment variable name";
+                Err(Error::value(format!("{}: {text}: {name:?}", self.what)))
+            }
+            None => Ok(()),
+        }
     }
 
     fn before_exec(&self) -> Result<BeforeExec> {
@@ -169,6 +139,7 @@ impl Program {
         Ok(BeforeExec {
             umask: self.umask,
             new_session: self.start_new_session,
+            process_group: self.process_group,
             groups: match &self.extra_groups {
                 Some(groups) => Some(groups.iter().map(group_id).collect::<Result<_>>()?),
                 None => None,
@@ -213,37 +184,10 @@ impl Program {
         }
         let subject = match &self.cwd {
             Some(cwd) if !cwd.is_dir() => cwd.as_os_str(),
-            _ => self.arguments.get_program(),
+            _ => self.executable.as_ref().unwrap_or(&self.name),
         };
         let text = format!("{what}: {error}: {subject:?}");
         io::Error::new(error.kind(), Failure { text, error }).into()
-    }
-}
-
-fn of_std(stream: Stdio) -> io::Result<std::process::Stdio> {
-    Ok(match stream {
-        Stdio::Inherit => std::process::Stdio::inherit(),
-        Stdio::Pipe => std::process::Stdio::piped(),
-        Stdio::Devnull => std::process::Stdio::null(),
-        Stdio::File(file) => file.into(),
-        Stdio::Stdout => {
-            let text = "STDOUT can only be used for stderr";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-        }
-    })
-}
-
-/// A pipe whose ends no other program inherits.
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    #[cfg(not(target_vendor = "apple"))]
-    return Ok(unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?);
-    #[cfg(target_vendor = "apple")]
-    {
-        use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-        let (reader, writer) = unistd::pipe()?;
-        fcntl(&reader, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
-        fcntl(&writer, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
-        Ok((reader, writer))
     }
 }
 

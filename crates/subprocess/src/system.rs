@@ -131,11 +131,12 @@ fn kill(number: libc::pid_t, signal: i32) -> io::Result<()> {
     Ok(())
 }
 
-/// What a new process does to itself that `std::process::Command` has no word for.
+/// What a new process does to itself before it runs its program.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct BeforeExec {
     pub(crate) umask: Option<u32>,
     pub(crate) new_session: bool,
+    pub(crate) process_group: Option<libc::pid_t>,
     pub(crate) groups: Option<Vec<libc::gid_t>>,
     pub(crate) group: Option<libc::gid_t>,
     pub(crate) user: Option<libc::uid_t>,
@@ -144,18 +145,24 @@ pub(crate) struct BeforeExec {
 }
 
 impl BeforeExec {
+    /// Whether the process becomes another user's, or gets other rights.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn changes_user(&self) -> bool {
+        self.groups.is_some() || self.group.is_some() || self.user.is_some()
+    }
+
     /// Has it done by what `command` starts, which makes that a `fork` instead of a `posix_spawn`.
     pub(crate) fn add_to(self, command: &mut Command) {
         if self == BeforeExec::default() {
             return;
         }
-        // SAFETY: after `fork` this makes system calls that are async-signal-safe, and reads memory
-        // that was prepared before; it takes no lock and no memory.
+        // SAFETY: `run` does nothing that is not allowed after `fork`.
         unsafe { command.pre_exec(move || self.run()) };
     }
 
-    /// In CPython's order.
-    fn run(&self) -> io::Result<()> {
+    /// In CPython's order. Makes system calls that are async-signal-safe, and reads memory that was
+    /// prepared before; takes no lock and no memory.
+    pub(crate) fn run(&self) -> io::Result<()> {
         for fd in &self.keep {
             // SAFETY: takes numbers.
             check(unsafe { libc::fcntl(*fd, libc::F_SETFD, 0) })?;
@@ -167,6 +174,10 @@ impl BeforeExec {
         if self.new_session {
             // SAFETY: takes nothing.
             check(unsafe { libc::setsid() })?;
+        }
+        if let Some(group) = self.process_group {
+            // SAFETY: takes numbers.
+            check(unsafe { libc::setpgid(0, group) })?;
         }
         if let Some(groups) = &self.groups {
             // SAFETY: there are so many groups at that place.
@@ -184,6 +195,6 @@ impl BeforeExec {
     }
 }
 
-fn check(result: libc::c_int) -> io::Result<()> {
+pub(crate) fn check(result: libc::c_int) -> io::Result<()> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

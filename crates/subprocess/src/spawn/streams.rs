@@ -1,0 +1,92 @@
+//! [`Streams`]: the standard streams of a child, opened before it is there.
+
+use crate::stdio::Stdio;
+use nix::{
+    fcntl::{OFlag, open},
+    sys::stat::Mode,
+    unistd,
+};
+use std::{
+    io,
+    os::fd::{AsRawFd, OwnedFd, RawFd},
+};
+
+/// What a child gets as standard input, output and error, and this side of its pipes.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    /// What each becomes a copy of; `None` for what this process has there.
+    pub(crate) theirs: [Option<RawFd>; 3],
+    /// In blocking mode.
+    pub(crate) ours: [Option<OwnedFd>; 3],
+    /// Keeps what is theirs open until they have it.
+    held: [Option<OwnedFd>; 3],
+}
+
+impl Streams {
+    /// Opens what three standard streams ask for.
+    ///
+    /// # Errors
+    /// `InvalidInput` if another than standard error is to go where standard output goes; what the
+    /// system says otherwise.
+    pub(crate) fn open(streams: [Stdio; 3]) -> io::Result<Streams> {
+        let mut this = Streams::default();
+        for (number, stream) in streams.into_iter().enumerate() {
+            let theirs = match stream {
+                Stdio::Inherit => continue,
+                Stdio::Pipe => {
+                    let (reader, writer) = pipe()?;
+                    let (ours, theirs) =
+                        if number == 0 { (writer, reader) } else { (reader, writer) };
+                    this.ours[number] = Some(ours);
+                    theirs
+                }
+                Stdio::Devnull => {
+                    open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?
+                }
+                Stdio::File(file) => file,
+                Stdio::Stdout if number == 2 => {
+                    this.theirs[2] = this.theirs[1].or(Some(1));
+                    continue;
+                }
+                Stdio::Stdout => {
+                    let text = "STDOUT can only be used for stderr";
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+                }
+            };
+            // A child puts them in place one by one: none may stand where another belongs.
+            let theirs = if theirs.as_raw_fd() < 3 { theirs.try_clone()? } else { theirs };
+            this.theirs[number] = Some(theirs.as_raw_fd());
+            this.held[number] = Some(theirs);
+        }
+        Ok(this)
+    }
+}
+
+/// A pipe whose ends no other program inherits.
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    #[cfg(not(target_vendor = "apple"))]
+    return Ok(unistd::pipe2(OFlag::O_CLOEXEC)?);
+    #[cfg(target_vendor = "apple")]
+    {
+        use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+        let (reader, writer) = unistd::pipe()?;
+        fcntl(&reader, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+        fcntl(&writer, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+        Ok((reader, writer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_the_childs_stands_above_the_standard_streams() {
+        let streams = Streams::open([Stdio::Devnull, Stdio::Pipe, Stdio::Stdout]).unwrap();
+        assert_eq!(streams.theirs[1], streams.theirs[2]);
+        assert!(streams.theirs.iter().flatten().all(|fd| *fd > 2));
+        assert!(streams.ours[0].is_none() && streams.ours[1].is_some());
+        let shared = Streams::open([Stdio::Inherit, Stdio::Inherit, Stdio::Stdout]).unwrap();
+        assert_eq!(shared.theirs, [None, None, Some(1)]);
+    }
+}

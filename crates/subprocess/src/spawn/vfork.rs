@@ -1,0 +1,203 @@
+//! [`spawn`] with `vfork`, as CPython starts its children: until it runs its program the child borrows
+//! this process's memory instead of copying the tables of it, and the thread that starts it waits. So
+//! a start costs the same in a process that has much memory, whatever the child does to itself first.
+//!
+//! Not for a child that becomes another user: while it shares our memory, that user's other processes
+//! could reach into it.
+//!
+//! # What the child may do
+//! It stands on the memory of this process, in the middle of a call of one of its threads: it makes
+//! system calls, and reads what was prepared for it. It takes no lock and no memory, does not panic,
+//! and writes nothing but the error with which it fails.
+
+use super::{BeforeExec, Program, strings::Strings};
+use crate::system::{self, Id, Wait};
+use nix::libc;
+use std::{
+    ffi::{CStr, OsStr},
+    io,
+    mem::{MaybeUninit, zeroed},
+    os::{fd::RawFd, unix::ffi::OsStrExt},
+    ptr::{null, null_mut},
+    sync::atomic::{AtomicI32, Ordering},
+};
+
+/// More than its few frames take.
+const STACK: usize = 64 * 1024;
+
+unsafe extern "C" {
+    /// This process's variables; the crate `libc` does not name it for every library.
+    static environ: *const *const libc::c_char;
+}
+
+/// All that the child needs to know.
+struct Plan<'a> {
+    streams: [Option<RawFd>; 3],
+    directory: Option<&'a CStr>,
+    before: &'a BeforeExec,
+    /// The signals that are blocked in it.
+    blocked: &'a Blocked,
+    /// The files that the program may be, in the order in which they are tried.
+    files: Vec<*const libc::c_char>,
+    arguments: Vec<*const libc::c_char>,
+    environment: *const *const libc::c_char,
+    /// Why the program does not run.
+    errno: AtomicI32,
+}
+
+/// Starts the program, and gives the child's number once it runs.
+///
+/// # Errors
+/// `InvalidInput` for a zero byte; what the system says.
+pub(super) fn spawn(
+    program: &Program,
+    streams: [Option<RawFd>; 3],
+    before: &BeforeExec,
+) -> io::Result<u32> {
+    let arguments =
+        Strings::of([&*program.name].into_iter().chain(program.args.iter().map(|a| &**a)))?;
+    let files = files(program)?;
+    let directory = program.cwd.as_ref().map(|cwd| Strings::of([cwd.as_os_str()])).transpose()?;
+    let environment = program.env.as_ref().map(Strings::of_variables).transpose()?;
+    let variables = environment.as_ref().map(Strings::pointers);
+    // A handler of this process must not run in the child, which has its memory.
+    let blocked = Blocked::all();
+    let plan = Plan {
+        streams,
+        directory: directory.as_ref().and_then(Strings::first),
+        before,
+        blocked: &blocked,
+        files: files.pointers(),
+        arguments: arguments.pointers(),
+        // SAFETY: the array of this process's own variables. `execve` copies it; nobody may change it
+        // meanwhile, as nobody may while any thread looks up the address of a host.
+        environment: variables.as_ref().map_or(unsafe { environ }, |v| v.as_ptr()),
+        errno: AtomicI32::new(0),
+    };
+    let pid = plan.clone_and_wait()?;
+    match plan.errno.load(Ordering::Relaxed) {
+        0 => Ok(pid),
+        errno => {
+            let child = Id { pidfd: None, pid };
+            let _ = system::wait(child, Wait::Block);
+            let _ = system::wait(child, Wait::Reap);
+            Err(io::Error::from_raw_os_error(errno))
+        }
+    }
+}
+
+/// As `execvp` and CPython find a program: a name without a slash in the child's `PATH`.
+fn files(program: &Program) -> io::Result<Strings> {
+    let name = program.executable.as_ref().unwrap_or(&program.name);
+    if name.as_bytes().contains(&b'/') {
+        return Strings::of([name.as_os_str()]);
+    }
+    let path = match &program.env {
+        Some(env) => env.get(OsStr::new("PATH")).cloned(),
+        None => std::env::var_os("PATH"),
+    };
+    let path = path.as_deref().unwrap_or(OsStr::new("/bin:/usr/bin"));
+    Strings::of(std::env::split_paths(path).map(|directory| directory.join(name)))
+}
+
+impl Plan<'_> {
+    fn clone_and_wait(&self) -> io::Result<u32> {
+        let mut stack = Vec::<MaybeUninit<u8>>::with_capacity(STACK);
+        let top = stack.as_mut_ptr().wrapping_add(STACK).map_addr(|address| address & !63);
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        let plan: *const Self = self;
+        // SAFETY: `top` is the aligned upper end of the child's own stack. The plan and the stack stay
+        // where they are, and this thread stands still, until the child runs another program or ends.
+        let pid = unsafe { libc::clone(child, top.cast(), flags, plan.cast_mut().cast()) };
+        system::check(pid)?;
+        Ok(pid as u32)
+    }
+
+    /// In the child: does what the plan says. Gives the error that keeps the program from running.
+    fn run(&self) -> io::Error {
+        if let Err(error) = self.prepare() {
+            return error;
+        }
+        let mut denied = None;
+        for file in self.files.iter().take_while(|file| !file.is_null()) {
+            // SAFETY: all are lists of strings that end with null.
+            unsafe { libc::execve(*file, self.arguments.as_ptr(), self.environment) };
+            let error = io::Error::last_os_error();
+            if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) {
+                denied = denied.or(Some(error));
+            }
+        }
+        denied.unwrap_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
+    }
+
+    fn prepare(&self) -> io::Result<()> {
+        for (number, stream) in (0..).zip(self.streams) {
+            if let Some(stream) = stream {
+                // SAFETY: takes numbers. The copy is not close-on-exec.
+                system::check(unsafe { libc::dup2(stream, number) })?;
+            }
+        }
+        if let Some(directory) = self.directory {
+            // SAFETY: a string that ends with zero.
+            system::check(unsafe { libc::chdir(directory.as_ptr()) })?;
+        }
+        self.before.run()?;
+        take_default_actions();
+        self.blocked.restore();
+        Ok(())
+    }
+}
+
+extern "C" fn child(plan: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: the parent's plan, and the parent waits.
+    let plan = unsafe { &*plan.cast::<Plan<'_>>() };
+    let errno = plan.run().raw_os_error().unwrap_or(libc::EINVAL);
+    plan.errno.store(errno, Ordering::Relaxed);
+    // SAFETY: ends the child, and touches nothing of this process's.
+    unsafe { libc::_exit(127) }
+}
+
+/// In the child: signals have the actions that `exec` leaves them, and `SIGPIPE`, which Rust programs
+/// ignore, the one that everybody expects.
+fn take_default_actions() {
+    // SAFETY: all zeros is a valid `sigaction`: the default, with an empty mask.
+    let default: libc::sigaction = unsafe { zeroed() };
+    for signal in 1..=libc::SIGRTMAX() {
+        let mut action = default;
+        // SAFETY: both are valid, and the child has a table of its own.
+        unsafe {
+            let known = libc::sigaction(signal, null(), &mut action) == 0;
+            let stays = action.sa_sigaction == libc::SIG_DFL
+                || action.sa_sigaction == libc::SIG_IGN && signal != libc::SIGPIPE;
+            if known && !stays {
+                libc::sigaction(signal, &default, null_mut());
+            }
+        }
+    }
+}
+
+/// Every signal is blocked in this thread until it is dropped: the mask of before.
+struct Blocked(libc::sigset_t);
+
+impl Blocked {
+    fn all() -> Blocked {
+        // SAFETY: sets are plain memory, and filled in before they are read.
+        unsafe {
+            let (mut all, mut before) = (zeroed(), zeroed());
+            libc::sigfillset(&mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+            Blocked(before)
+        }
+    }
+
+    fn restore(&self) {
+        // SAFETY: the mask that this thread had before.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, null_mut()) };
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        self.restore();
+    }
+}
