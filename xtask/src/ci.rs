@@ -28,6 +28,7 @@ const STEPS: &[Step] = &[
     Step { name: "alone", what: "the locks alone, as packaged, under tokio", run: alone::run },
     Step { name: "portable", what: "the tests again on the portable poller", run: portable },
     Step { name: "no-pidfd", what: "processes again, each watched by a thread", run: no_pidfd },
+    Step { name: "systems", what: "it compiles for others, and by the oldest Rust", run: systems },
     Step {
         name: "conformance",
         what: "the traces are CPython's",
@@ -192,6 +193,43 @@ fn no_pidfd(workspace: &Workspace) -> TaskResult {
         .args(["-p", "asyncio-subprocess"])
         .flags("RUSTFLAGS", "--cfg asyncio_no_pidfd")
         .target_dir(workspace.target("no-pidfd"))])
+}
+
+/// Where the tests do not run the compiler can at least look. What rustup has not, and does not get, is
+/// left out.
+fn systems(workspace: &Workspace) -> TaskResult {
+    const TARGETS: [&str; 4] = [
+        "aarch64-apple-darwin",
+        "x86_64-unknown-freebsd",
+        "x86_64-unknown-linux-musl",
+        "i686-unknown-linux-gnu",
+    ];
+    const OLDEST: &str = "1.85";
+    let dir = workspace.target("systems");
+    let mut left_out = Vec::new();
+    for target in TARGETS {
+        if workspace.rustup("target add").args([target]).succeeds() {
+            let check = workspace.cargo("check -p asyncio --all-features --target").args([target]);
+            check.flags("RUSTFLAGS", "-D warnings").target_dir(dir.clone()).run()?;
+        } else {
+            left_out.push(target);
+        }
+    }
+    if workspace.rustup("run").args([OLDEST, "cargo", "--version"]).succeeds()
+        || workspace.rustup("toolchain install --profile minimal").args([OLDEST]).succeeds()
+    {
+        let check = workspace.rustup("run").args([OLDEST, "cargo", "check", "--workspace"]);
+        check.flags("RUSTFLAGS", "-D warnings").target_dir(dir).run()?;
+    } else {
+        left_out.push(OLDEST);
+    }
+    for what in &left_out {
+        println!("SKIPPED: {what}: `rustup` cannot get it");
+    }
+    if left_out.len() > TARGETS.len() {
+        return Ok(Outcome::Skipped("`rustup` gets no other targets and toolchains".to_owned()));
+    }
+    Ok(Outcome::Done)
 }
 
 fn tour(workspace: &Workspace) -> TaskResult {

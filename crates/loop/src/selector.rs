@@ -69,6 +69,7 @@ enum Receiver {
 impl Token {
     const WATCHER: u64 = 1 << 31;
     /// No key and no watcher has this: its lower half would be descriptor 2³¹ - 1.
+    #[cfg(any(test, all(target_os = "linux", not(asyncio_portable_poller))))]
     const NOTIFIER: Token = Token(u64::MAX);
 
     pub(crate) fn watcher(descriptor: RawFd, stamp: u32) -> Token {

@@ -77,8 +77,8 @@ impl Protocol for StreamReaderProtocol {
             drop(state);
             let text = "An open stream was garbage collected prior to establishing network \
                         connection; call \"stream.close()\" explicitly.";
-            let note = format_args!("{transport:?}");
-            ExceptionContext::new(text).with_note("transport", note).report(None);
+            let report = ExceptionContext::new(text);
+            report.with_note("transport", format_args!("{transport:?}")).report(None);
             return transport.abort();
         }
         state.transport = Some(transport.clone());

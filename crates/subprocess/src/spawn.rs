@@ -2,6 +2,7 @@
 
 mod command;
 mod streams;
+#[cfg(target_os = "linux")]
 mod strings;
 #[cfg(test)]
 mod tests;

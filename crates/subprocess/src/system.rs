@@ -2,10 +2,12 @@
 //! process does between `fork` and `exec`.
 
 use nix::libc;
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
 use std::{
     io,
     os::{
-        fd::{AsRawFd, BorrowedFd, OwnedFd},
+        fd::{BorrowedFd, OwnedFd},
         unix::process::CommandExt,
     },
     process::Command,
@@ -14,6 +16,7 @@ use std::{
 /// What names a child: its descriptor where there is one, and its number.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Id<'a> {
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     pub(crate) pidfd: Option<BorrowedFd<'a>>,
     pub(crate) pid: u32,
 }

@@ -2,7 +2,9 @@
 
 use crate::io::Io;
 use asyncio_core::{Result, source::Source};
-use asyncio_sockets::{Address, Domain, Protocol, Type};
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+use asyncio_sockets::Protocol;
+use asyncio_sockets::{Address, Domain, Type};
 use std::{
     fmt, io,
     net::Shutdown,
