@@ -134,7 +134,8 @@ impl Question {
             family: found.address.into(),
             kind: found.socktype.into(),
             protocol: Some(found.protocol).filter(|protocol| *protocol != 0).map(Protocol::from),
-            canonical_name: found.canonname,
+            // musl tells it to everybody.
+            canonical_name: found.canonname.filter(|_| flags & AI_CANONNAME != 0),
             address: found.sockaddr.into(),
         };
         found.map(|found| found.map(entry)).collect()
