@@ -28,7 +28,7 @@ const STEPS: &[Step] = &[
     Step { name: "alone", what: "the locks alone, as packaged, under tokio", run: alone::run },
     Step { name: "portable", what: "the tests again on the portable poller", run: portable },
     Step { name: "no-pidfd", what: "processes again, each watched by a thread", run: no_pidfd },
-    Step { name: "systems", what: "it compiles for others, and by the oldest Rust", run: systems },
+    Step { name: "systems", what: "the tests with musl; it compiles for others", run: systems },
     Step {
         name: "conformance",
         what: "the traces are CPython's",
@@ -198,22 +198,24 @@ fn no_pidfd(workspace: &Workspace) -> TaskResult {
 /// Where the tests do not run the compiler can at least look. What rustup has not, and does not get, is
 /// left out.
 fn systems(workspace: &Workspace) -> TaskResult {
-    const TARGETS: [&str; 4] = [
-        "aarch64-apple-darwin",
-        "x86_64-unknown-freebsd",
-        "x86_64-unknown-linux-musl",
-        "i686-unknown-linux-gnu",
-    ];
+    const MUSL: &str = "x86_64-unknown-linux-musl";
+    const TARGETS: [&str; 4] =
+        [MUSL, "i686-unknown-linux-gnu", "aarch64-apple-darwin", "x86_64-unknown-freebsd"];
     const OLDEST: &str = "1.85";
     let dir = workspace.target("systems");
     let mut left_out = Vec::new();
     for target in TARGETS {
-        if workspace.rustup("target add").args([target]).succeeds() {
-            let check = workspace.cargo("check -p asyncio --all-features --target").args([target]);
-            check.flags("RUSTFLAGS", "-D warnings").target_dir(dir.clone()).run()?;
-        } else {
+        if !workspace.rustup("target add").args([target]).succeeds() {
             left_out.push(target);
+            continue;
         }
+        let runs_here = cfg!(all(target_os = "linux", target_arch = "x86_64")) && target == MUSL;
+        let run = if runs_here {
+            test_runner(workspace).args(["--workspace", "--exclude", "asyncio-benches"])
+        } else {
+            workspace.cargo("check -p asyncio --all-features").flags("RUSTFLAGS", "-D warnings")
+        };
+        run.args(["--target", target]).target_dir(dir.clone()).run()?;
     }
     if workspace.rustup("run").args([OLDEST, "cargo", "--version"]).succeeds()
         || workspace.rustup("toolchain install --profile minimal").args([OLDEST]).succeeds()
