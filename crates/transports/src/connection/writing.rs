@@ -156,8 +156,7 @@ impl Connection {
         if self.buffered() > 0 {
             return Some(0);
         }
-        let source = self.source()?;
-        match uninterrupted(|| send(source.get_ref())) {
+        match self.operate(|io| uninterrupted(|| send(io)))? {
             Ok(sent) => Some(sent),
             Err(error) => self.send_failed(error),
         }
