@@ -31,13 +31,16 @@ impl Line {
         Line { ready: true, next: 0, first: None, rest: VecDeque::new() }
     }
 
-    /// The direction became ready.
+    /// The direction became ready, if this is so: then the turn is to be [passed on](Line::pass_on).
     #[inline]
-    pub(super) fn become_ready(&mut self, wakers: &mut Wakers) {
-        self.ready = true;
-        if self.first.is_some() {
-            self.pass_on(wakers);
-        }
+    pub(super) fn become_ready(&mut self, ready: bool) {
+        self.ready |= ready;
+    }
+
+    /// Whether nobody stands here.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_none()
     }
 
     /// An operation found, or would find, that it blocks.
