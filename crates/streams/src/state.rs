@@ -17,6 +17,7 @@ use asyncio_core::{
 };
 use asyncio_transports::{Arrival, Transport};
 use bytes::Bytes;
+use std::mem::ManuallyDrop;
 
 pub(crate) type Shared = Arc<Biased<State>>;
 
@@ -57,7 +58,7 @@ pub(crate) struct Writing {
 /// What is left to do when the lock is free again: to call foreign wakers, to drop waiters, to speak
 /// to the transport. **Declare it before the guard.** Mostly it is nothing.
 #[derive(Debug, Default)]
-pub(crate) struct After(Option<Box<Rest>>);
+pub(crate) struct After(ManuallyDrop<Option<Box<Rest>>>);
 
 #[derive(Debug, Default)]
 struct Rest {
@@ -88,20 +89,20 @@ impl After {
     }
 }
 
+/// All that is to be dropped is taken out here, so that where nothing is left to do nothing is called.
 impl Drop for After {
     #[inline]
     fn drop(&mut self) {
-        if self.0.is_some() {
-            self.finish();
+        if let Some(rest) = self.0.take() {
+            rest.finish();
         }
     }
 }
 
-impl After {
+impl Rest {
     #[cold]
-    fn finish(&mut self) {
-        let Some(rest) = self.0.take() else { return };
-        let Rest { wakers, spent, flow } = *rest;
+    fn finish(self) {
+        let Rest { wakers, spent, flow } = self;
         drop(wakers);
         match flow {
             Some((transport, true)) => transport.resume_reading(),

@@ -159,12 +159,6 @@ impl Connection {
         self.source.borrow().clone()
     }
 
-    /// Does one operation on what is read and written, which calls nobody.
-    #[inline(always)]
-    fn operate<R>(&self, operation: impl FnOnce(&Io) -> R) -> Option<R> {
-        self.source.borrow().as_ref().map(|source| operation(source.get_ref()))
-    }
-
     /// Sets what is called when the connection is lost.
     pub(crate) fn on_lost(&self, f: impl FnOnce() + 'static) {
         self.on_lost.replace(Some(Box::new(f)));

@@ -129,7 +129,11 @@ impl Connection {
     #[inline(always)]
     fn receive_some(&self) -> Option<Bytes> {
         self.reading.left.set(false);
-        match self.operate(io::receive)? {
+        // Lent, and not counted: nobody is called meanwhile.
+        let source = self.source.borrow();
+        let received = io::receive(source.as_ref()?.get_ref());
+        drop(source);
+        match received {
             Ok((data, drained)) if !data.is_empty() => {
                 self.reading.large.set(data.len() >= LARGE);
                 self.read_again_unless(drained);

@@ -156,7 +156,12 @@ impl Connection {
         if self.buffered() > 0 {
             return Some(0);
         }
-        match self.operate(|io| uninterrupted(|| send(io)))? {
+        // Lent, and not counted: nobody is called meanwhile.
+        let source = self.source.borrow();
+        let io = source.as_ref()?.get_ref();
+        let outcome = uninterrupted(|| send(io));
+        drop(source);
+        match outcome {
             Ok(sent) => Some(sent),
             Err(error) => self.send_failed(error),
         }
