@@ -3,9 +3,9 @@
 //!
 //! A protocol with a task that waits for data wakes it, and the task runs in the next iteration, after
 //! every other connection was told its news. What all of them received may have left the processor's
-//! cache by then; so such a protocol may [leave](crate::Protocol::leaves) what arrived with the system until its
-//! task runs, if it is likely to be large. Nobody can tell, for whatever else happens to the connection
-//! before that has the protocol called with it first. The end and errors are never left.
+//! cache by then; so such a protocol may [leave](crate::Protocol::leaves) what arrived with the system
+//! until its task runs, if it is likely to be large. Nobody can tell, for whatever else happens to the
+//! connection before that has the protocol called with it first. The end and errors are never left.
 
 use super::{Connection, Event, Kind, uninterrupted};
 use crate::{
@@ -109,7 +109,8 @@ impl Connection {
         }
     }
 
-    /// Where a hang-up was told, or would not be, the end may have arrived.
+    /// Whether what arrived may be left: it is likely to be large, and not to be the end, which it may
+    /// be where a hang-up was told, or would not be.
     #[inline]
     fn may_leave(&self) -> bool {
         self.reading.large.get() && self.drained_by_less.get()
