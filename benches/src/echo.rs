@@ -122,7 +122,7 @@ fn streams<const CONNECTIONS: usize>(name: &'static str, what: &'static str) -> 
         (Interpreter::CPython.name(), requests::<CPYTHON, CONNECTIONS>),
         (Interpreter::Uvloop.name(), requests::<UVLOOP, CONNECTIONS>),
     ];
-    Workload::new(name, what, contestants).measure(Measure::Wall).floor(1.05)
+    Workload::new(name, what, contestants).measure(Measure::Server).floor(1.05)
 }
 
 fn transports<const CONNECTIONS: usize>(name: &'static str, what: &'static str) -> Workload {
@@ -132,13 +132,13 @@ fn transports<const CONNECTIONS: usize>(name: &'static str, what: &'static str) 
         (Interpreter::CPython.name(), requests::<CPYTHON_TRANSPORTS, CONNECTIONS>),
         (Interpreter::Uvloop.name(), requests::<UVLOOP_TRANSPORTS, CONNECTIONS>),
     ];
-    Workload::new(name, what, contestants).measure(Measure::Wall).floor(1.02)
+    Workload::new(name, what, contestants).measure(Measure::Server).floor(1.02)
 }
 
 /// Requests of so many bytes to a server that is started for them; what is said is its CPU time.
 fn requests<const SERVER: usize, const CONNECTIONS: usize>(size: usize) -> Done {
     let outcome = Running::start(SERVER).and_then(|server| {
-        load::run(server.address, CONNECTIONS, size, load::requests(size), || server.cpu_time())
+        load::run(server.address, CONNECTIONS, size, load::REQUESTS, || server.cpu_time())
     });
     outcome.unwrap_or_else(|error| panic!("server {SERVER}: {error}"))
 }

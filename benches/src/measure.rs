@@ -49,14 +49,15 @@ pub(crate) fn alone(
     let size = size.parse().map_err(|_| wrong())?;
     let contestants = &workload.contestants;
     let (_, work) = *contestants.iter().find(|(name, _)| *name == contestant).ok_or_else(wrong)?;
-    if !matches!(workload.measure, Measure::Wall | Measure::SystemCalls) {
+    if !matches!(workload.measure, Measure::Wall | Measure::Server | Measure::SystemCalls) {
         pin()?;
     }
     if workload.measure == Measure::Allocations {
         counting::start();
     }
-    // Memory that was had once is there for the next time, and to trace takes long.
-    let once = matches!(workload.measure, Measure::Bytes | Measure::SystemCalls);
+    // Memory that was had once is there for the next time, a server is another one each time, and to
+    // trace takes long.
+    let once = matches!(workload.measure, Measure::Bytes | Measure::Server | Measure::SystemCalls);
     let repeats = if once { 0 } else { REPEATS };
     let mut figures = Vec::new();
     for repeat in 0..=repeats {

@@ -10,6 +10,8 @@ use std::io;
 
 /// How often each contestant's process is started.
 const ROUNDS: usize = 9;
+/// The same, where its process starts a server, and says what that has used once.
+const ROUNDS_OF_A_SERVER: usize = 21;
 /// The same, for work of a million.
 const ROUNDS_OF_THE_LARGE: usize = 3;
 /// The same, where each system call is traced, which takes long; their number hardly differs.
@@ -82,6 +84,7 @@ fn row(workload: &Workload, pythons: &[Interpreter]) -> io::Result<String> {
     }
     let rounds = match workload {
         Workload { measure: Measure::SystemCalls, .. } => ROUNDS_OF_THE_TRACED,
+        Workload { measure: Measure::Server, .. } => ROUNDS_OF_A_SERVER,
         Workload { size: 100_001.., .. } => ROUNDS_OF_THE_LARGE,
         _ => ROUNDS,
     };
@@ -109,8 +112,8 @@ fn row(workload: &Workload, pythons: &[Interpreter]) -> io::Result<String> {
 
 fn show(measure: Measure, figure: f64) -> String {
     match measure {
-        Measure::Cpu | Measure::Wall if figure < 1e4 => format!("{figure:.1} ns"),
-        Measure::Cpu | Measure::Wall => format!("{:.1} µs", figure / 1e3),
+        Measure::Cpu | Measure::Wall | Measure::Server if figure < 1e4 => format!("{figure:.1} ns"),
+        Measure::Cpu | Measure::Wall | Measure::Server => format!("{:.1} µs", figure / 1e3),
         Measure::Allocations | Measure::SystemCalls => format!("{figure:.3}"),
         Measure::Bytes => format!("{figure:.0} B"),
     }

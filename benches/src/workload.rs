@@ -7,6 +7,8 @@ pub(crate) enum Measure {
     Cpu,
     /// Other nanoseconds: the time by the clock on the wall, how late it was.
     Wall,
+    /// The CPU time of a server, whose process is started for it.
+    Server,
     /// How often the allocator was asked.
     Allocations,
     /// How often the system was asked.

@@ -7,11 +7,9 @@ use std::{
     net::{SocketAddr, TcpStream},
 };
 
-/// How many requests of `size` bytes make a measurement: about as many bytes each time.
-pub(super) fn requests(size: usize) -> usize {
-    const BYTES: usize = 256 << 20;
-    (BYTES / size).clamp(20_000, 60_000)
-}
+/// How many requests make a measurement: some hundred milliseconds, so that the contestants take turns
+/// often, and a machine that changes meanwhile has changed for all of them.
+pub(super) const REQUESTS: usize = 20_000;
 
 /// After so many connections the load waits for answers: more than the server has accepted, and has
 /// room for in its queue, would be refused and tried again after a second.
@@ -47,7 +45,7 @@ pub(super) fn run(
             echo(&epoll, &mut open, 1, 1)?;
         }
     }
-    echo(&epoll, &mut open, size, 5)?;
+    echo(&epoll, &mut open, size, rounds.div_ceil(4))?;
     let before = used()?;
     echo(&epoll, &mut open, size, rounds)?;
     let more = used()?.saturating_sub(before);

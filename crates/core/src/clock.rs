@@ -96,6 +96,7 @@ impl Scheduler {
     }
 
     /// Whether the clock is virtual.
+    #[inline]
     pub fn is_virtual(&self) -> bool {
         matches!(&*self.clock.borrow(), Clock::Virtual(_))
     }
@@ -129,6 +130,7 @@ impl Scheduler {
 
     /// How long the loop may wait for I/O: not at all if something is ready or it is to stop, else
     /// until the next timer; `None` if there is no timer.
+    #[inline]
     pub fn timeout(&self) -> Option<Duration> {
         if self.has_ready() || self.stopping.get() || self.fatal.borrow().is_some() {
             return Some(Duration::ZERO);

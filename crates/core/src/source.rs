@@ -169,22 +169,34 @@ impl Scheduler {
 
     /// Hears what became ready, and puts who waited for it first into the ready queue. False if the
     /// source is gone.
+    #[inline]
     pub fn deliver_readiness(&self, key: Key, readiness: Readiness) -> bool {
-        let mut wakers = Wakers::new();
         let mut sources = self.sources.borrow_mut();
         let tells_hangups = sources.tells_hangups;
         let Some(entry) = sources.entries.get_mut(key) else { return false };
         entry.hangup |= readiness.hangup;
-        if readiness.readable {
-            entry.read.become_ready(&mut wakers);
+        entry.read.become_ready(readiness.readable);
+        entry.write.become_ready(readiness.writable);
+        let is_told = entry.tell(readiness, tells_hangups);
+        let has_line = !entry.read.is_empty() || !entry.write.is_empty();
+        drop(sources);
+        if has_line {
+            self.pass_on(key);
         }
-        if readiness.writable {
-            entry.write.become_ready(&mut wakers);
-        }
-        if entry.tell(readiness, tells_hangups) {
+        if is_told {
             self.push(Step::Source(key));
         }
         true
+    }
+
+    /// Gives the turns to those who stand in line for what is ready.
+    fn pass_on(&self, key: Key) {
+        let mut wakers = Wakers::new();
+        let mut sources = self.sources.borrow_mut();
+        if let Some(entry) = sources.entries.get_mut(key) {
+            entry.read.pass_on(&mut wakers);
+            entry.write.pass_on(&mut wakers);
+        }
     }
 
     /// Whether a source of this loop owns the descriptor, so that nobody else may watch it.

@@ -24,8 +24,8 @@ use std::{
 };
 
 type Factory = Box<dyn FnOnce() -> StreamReaderProtocol + Send>;
-type Create = CreateConnection<Factory, StreamReaderProtocol, Plain<()>>;
-type Connecting = ConnectingTransport<Factory, StreamReaderProtocol, Plain<()>>;
+type Create = CreateConnection<Factory, StreamReaderProtocol, Plain>;
+type Connecting = ConnectingTransport<Factory, StreamReaderProtocol, Plain>;
 
 /// Connects to a server over TCP (`asyncio.open_connection`), and gives the two halves of the
 /// connection.

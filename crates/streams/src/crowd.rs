@@ -81,8 +81,7 @@ impl Crowd {
     /// Wakes all who wait, in order.
     pub(crate) fn wake_all(&mut self, after: &mut After) {
         for (_, waiter) in std::mem::take(&mut self.waiting) {
-            waiter.wake(&mut after.wakers);
-            after.drop_later([waiter]);
+            after.wake(waiter);
         }
     }
 }

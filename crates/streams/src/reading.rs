@@ -26,13 +26,13 @@ pub(crate) fn poll_read<R>(
     site: WaitSite,
     attempt: impl FnOnce(&mut State) -> Option<Result<R>>,
 ) -> Poll<Result<R>> {
-    let (mut former, mut after) = (None, After::default());
+    let mut after = After::default();
     let mut state = shared.lock();
     if wait.is_armed() {
         let mut moved = false;
         let replace = |waiter| {
             moved = true;
-            former = state.reading.replace(waiter);
+            after.drop_later(state.reading.replace(waiter));
         };
         match wait.poll(cx, site, || None, replace) {
             Resume::Pending if !moved => return Poll::Pending,
@@ -40,7 +40,7 @@ pub(crate) fn poll_read<R>(
             Resume::Pending => _ = wait.disarm(),
             Resume::Woken => {}
             Resume::Cancelled { error, .. } => {
-                after.reader = state.reading.take();
+                after.drop_later(state.reading.take());
                 return Poll::Ready(Err(error));
             }
         }
@@ -63,9 +63,7 @@ pub(crate) fn poll_read<R>(
         return Poll::Ready(Err(error.clone()));
     }
     state.resume(&mut after);
-    if state.reading.is_some() {
-        after.reader = state.reading.take();
-    }
+    after.drop_later(state.reading.take());
     wait.arm_into(cx, site, &mut state.reading);
     Poll::Pending
 }

@@ -29,9 +29,9 @@ use std::{
 };
 
 type Factory = Box<dyn FnMut() -> StreamReaderProtocol>;
-type Create = CreateServer<Factory, StreamReaderProtocol, Plain<()>>;
-type CreateUnix = CreateUnixServer<Factory, StreamReaderProtocol, Plain<()>>;
-type Creating = CreatingServer<Factory, StreamReaderProtocol, Plain<()>>;
+type Create = CreateServer<Factory, StreamReaderProtocol, Plain>;
+type CreateUnix = CreateUnixServer<Factory, StreamReaderProtocol, Plain>;
+type Creating = CreatingServer<Factory, StreamReaderProtocol, Plain>;
 
 /// Serves over TCP (`asyncio.start_server`): for each connection that comes in, a task runs `client`
 /// with its two halves.

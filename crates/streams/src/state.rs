@@ -10,11 +10,14 @@ use crate::{
 };
 use asyncio_core::{
     Error, IncompleteReadError, LimitOverrunError, Result,
+    home::entered,
+    scheduler::Scheduler,
     sync::{Arc, Biased},
     wait::{Waiter, Wakers},
 };
 use asyncio_transports::{Arrival, Transport};
 use bytes::Bytes;
+use std::mem::ManuallyDrop;
 
 pub(crate) type Shared = Arc<Biased<State>>;
 
@@ -53,24 +56,30 @@ pub(crate) struct Writing {
 }
 
 /// What is left to do when the lock is free again: to call foreign wakers, to drop waiters, to speak
-/// to the transport. **Declare it before the guard.** Mostly it is no more than one waiter.
+/// to the transport. **Declare it before the guard.** Mostly it is nothing.
 #[derive(Debug, Default)]
-pub(crate) struct After {
-    pub(crate) wakers: Wakers,
-    pub(crate) reader: Option<Waiter>,
-    rest: Option<Box<Rest>>,
-}
+pub(crate) struct After(ManuallyDrop<Option<Box<Rest>>>);
 
 #[derive(Debug, Default)]
 struct Rest {
+    wakers: Wakers,
     spent: Vec<Waiter>,
     /// Whether the transport shall read.
     flow: Option<(Transport, bool)>,
 }
 
 impl After {
+    #[cold]
     fn rest(&mut self) -> &mut Rest {
-        self.rest.get_or_insert_default()
+        self.0.get_or_insert_default()
+    }
+
+    /// Wakes one that is dropped later.
+    #[cold]
+    pub(crate) fn wake(&mut self, waiter: Waiter) {
+        let rest = self.rest();
+        waiter.wake(&mut rest.wakers);
+        rest.spent.push(waiter);
     }
 
     pub(crate) fn drop_later(&mut self, waiters: impl IntoIterator<Item = Waiter>) {
@@ -80,13 +89,27 @@ impl After {
     }
 }
 
-impl Drop for Rest {
+/// All that is to be dropped is taken out here, so that where nothing is left to do nothing is called.
+impl Drop for After {
+    #[inline]
     fn drop(&mut self) {
-        match self.flow.take() {
+        if let Some(rest) = self.0.take() {
+            rest.finish();
+        }
+    }
+}
+
+impl Rest {
+    #[cold]
+    fn finish(self) {
+        let Rest { wakers, spent, flow } = self;
+        drop(wakers);
+        match flow {
             Some((transport, true)) => transport.resume_reading(),
             Some((transport, false)) => transport.pause_reading(),
             None => {}
         }
+        drop(spent);
     }
 }
 
@@ -154,9 +177,13 @@ impl State {
 
     #[inline]
     fn wake_reader(&mut self, after: &mut After) {
-        if let Some(waiter) = &self.reading {
-            waiter.wake(&mut after.wakers);
-            after.reader = self.reading.take();
+        let Some(waiter) = &self.reading else { return };
+        let here = entered().and_then(Scheduler::home);
+        if here.is_some_and(|home| waiter.wake_in(home)) {
+            // Dropped where it is: no foreign waker, and not the last reference to an unfinished task.
+            self.reading = None;
+        } else if let Some(waiter) = self.reading.take() {
+            after.wake(waiter);
         }
     }
 

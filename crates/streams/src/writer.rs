@@ -129,6 +129,7 @@ impl StreamWriter {
     }
 
     /// Whether the connection is closed, or about to be (`is_closing`).
+    #[inline]
     pub fn is_closing(&self) -> bool {
         self.transport.is_closing()
     }
@@ -334,6 +335,7 @@ impl Drain<'_> {
 }
 
 impl Drop for Drain<'_> {
+    #[inline]
     fn drop(&mut self) {
         if self.place.wait.is_armed() {
             leave(&self.writer.shared, &mut self.place, |_| ());

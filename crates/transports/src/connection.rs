@@ -68,7 +68,7 @@ pub(crate) struct Connection {
     /// Taken out when the connection is lost, which closes it.
     source: RefCell<Option<Rc<Source<Io>>>>,
     /// Taken out likewise.
-    protocol: RefCell<Option<Rc<dyn Calls>>>,
+    protocol: RefCell<Option<Calls>>,
     /// Whether a read or write of less than there was room for means that the next one would block.
     drained_by_less: Cell<bool>,
     flow: FlowControl,
@@ -84,12 +84,7 @@ impl Connection {
     ///
     /// # Errors
     /// `Runtime` if no loop runs, or it is being closed.
-    pub(crate) fn open(
-        io: Io,
-        kind: Kind,
-        names: Names,
-        protocol: Rc<dyn Calls>,
-    ) -> Result<Transport> {
+    pub(crate) fn open(io: Io, kind: Kind, names: Names, protocol: Calls) -> Result<Transport> {
         let scheduler = entered().ok_or_else(|| Error::runtime("no running event loop"))?;
         let connection = Rc::new(Connection {
             handle: OnceCell::new(),
@@ -212,7 +207,7 @@ pub(crate) fn call_soon(scheduler: &Scheduler, f: impl FnOnce() + 'static) {
 
 /// The protocol.
 impl Connection {
-    pub(crate) fn set_protocol(&self, protocol: Rc<dyn Calls>) {
+    pub(crate) fn set_protocol(&self, protocol: Calls) {
         self.receive_what_was_left();
         let replaced = self.protocol.replace(Some(protocol));
         drop(replaced);
@@ -220,22 +215,18 @@ impl Connection {
 
     /// The `RefCell` of the protocol.
     pub(crate) fn protocol(&self) -> Option<Rc<dyn Any>> {
-        Some(self.protocol.borrow().as_ref()?.protocol())
+        Some(self.calls()?.protocol())
     }
 
     #[inline]
-    fn calls(&self) -> Option<Rc<dyn Calls>> {
+    fn calls(&self) -> Option<Calls> {
         self.protocol.borrow().clone()
     }
 
     /// Makes a call to the protocol, and afterwards those that were called for meanwhile.
-    #[inline]
-    fn during_call<R>(
-        &self,
-        calls: &dyn Calls,
-        call: impl FnOnce(&dyn Calls, &Transport) -> R,
-    ) -> Result<R> {
-        let outcome = self.flow.during_call(|| call(calls, self.handle()));
+    #[inline(always)]
+    fn during_call<R>(&self, call: impl FnOnce(&Transport) -> R) -> Result<R> {
+        let outcome = self.flow.during_call(|| call(self.handle()));
         self.announce();
         outcome
     }
@@ -243,7 +234,7 @@ impl Connection {
     /// Tells the protocol of an event, and gives its answer.
     fn tell(&self, event: Event) -> Result<bool> {
         let Some(calls) = self.calls() else { return Ok(false) };
-        match self.during_call(&*calls, |calls, handle| calls.tell(handle, event))? {
+        match self.during_call(|handle| calls.tell(handle, event))? {
             Ok(answer) => Ok(answer),
             Err(_event) => Err(in_use()),
         }

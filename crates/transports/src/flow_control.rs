@@ -64,7 +64,7 @@ impl FlowControl {
     }
 
     /// Makes a call to the protocol. What is news meanwhile is to be told afterwards.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn during_call<R>(&self, call: impl FnOnce() -> R) -> Result<R> {
         let outer = self.calling.replace(true);
         let outcome = catch_unwind(AssertUnwindSafe(call));

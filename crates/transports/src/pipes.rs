@@ -248,7 +248,7 @@ struct Opening {
 }
 
 impl Opening {
-    fn start(&mut self, protocol: Rc<dyn Calls>) -> Result<()> {
+    fn start(&mut self, protocol: Calls) -> Result<()> {
         let pipe = File::from(self.pipe.take().ok_or_else(|| self.is_over())?);
         let kind = self.kind(&pipe)?;
         set_nonblocking(&pipe, self.is_new).map_err(|error| self.failed(error))?;

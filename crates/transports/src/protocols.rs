@@ -93,17 +93,17 @@ pub trait BufferedProtocol: 'static {
 /// finds out which, and `Kind` with it.
 pub trait IntoProtocol<Kind>: Sized + 'static {
     #[doc(hidden)]
-    fn into_calls(protocol: Rc<RefCell<Self>>) -> Rc<dyn Calls>;
+    fn into_calls(protocol: Rc<RefCell<Self>>) -> Calls;
 }
 
-impl<P: Protocol> IntoProtocol<Plain<()>> for P {
-    fn into_calls(protocol: Rc<RefCell<P>>) -> Rc<dyn Calls> {
-        Rc::new(Plain(protocol))
+impl<P: Protocol> IntoProtocol<Plain> for P {
+    fn into_calls(protocol: Rc<RefCell<P>>) -> Calls {
+        Calls::Plain(protocol)
     }
 }
 
-impl<P: BufferedProtocol> IntoProtocol<Buffered<()>> for P {
-    fn into_calls(protocol: Rc<RefCell<P>>) -> Rc<dyn Calls> {
-        Rc::new(Buffered(protocol))
+impl<P: BufferedProtocol> IntoProtocol<Buffered> for P {
+    fn into_calls(protocol: Rc<RefCell<P>>) -> Calls {
+        Calls::Buffered(protocol)
     }
 }

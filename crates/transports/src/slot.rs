@@ -6,12 +6,7 @@ use crate::{
 };
 use asyncio_core::{Error, Result};
 use bytes::Bytes;
-use std::{
-    any::Any,
-    cell::{RefCell, RefMut},
-    io,
-    rc::Rc,
-};
+use std::{any::Any, cell::RefCell, fmt, io, rc::Rc};
 
 /// What happens to a connection.
 #[derive(Debug)]
@@ -25,25 +20,57 @@ pub enum Event {
     Eof,
 }
 
-/// What a protocol wants of bytes that arrived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
-    /// To be called with them.
-    Data,
-    /// To have them in its own buffer.
-    Fill,
-    /// To leave them with the system for now.
-    Leave,
-}
-
 /// Reads into a buffer.
 pub(crate) type Read<'a> = &'a mut dyn FnMut(&mut [u8]) -> io::Result<usize>;
 
+/// The kind of a [`Protocol`].
+#[derive(Debug)]
+pub struct Plain;
+
+/// The kind of a [`BufferedProtocol`].
+#[derive(Debug)]
+pub struct Buffered;
+
 /// The calls that a transport makes.
-pub trait Calls {
+#[derive(Clone)]
+pub enum Calls {
+    Plain(Rc<dyn PlainCalls>),
+    Buffered(Rc<dyn BufferedCalls>),
+}
+
+impl Calls {
     /// Calls the callback of an event; true if it is `eof_received` and said so. `Err` with the event
     /// if the protocol is being used at the moment.
+    pub(crate) fn tell(&self, transport: &Transport, event: Event) -> Result<bool, Event> {
+        match self {
+            Calls::Plain(calls) => calls.tell(transport, event),
+            Calls::Buffered(calls) => calls.tell(transport, event),
+        }
+    }
+
+    /// The `RefCell` of the protocol.
+    pub(crate) fn protocol(&self) -> Rc<dyn Any> {
+        match self {
+            Calls::Plain(calls) => calls.clone().protocol(),
+            Calls::Buffered(calls) => calls.clone().protocol(),
+        }
+    }
+}
+
+impl fmt::Debug for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Calls::Plain(_) => "a Protocol",
+            Calls::Buffered(_) => "a BufferedProtocol",
+        })
+    }
+}
+
+/// The calls to a [`Protocol`].
+pub trait PlainCalls {
     fn tell(&self, transport: &Transport, event: Event) -> Result<bool, Event>;
+
+    fn protocol(self: Rc<Self>) -> Rc<dyn Any>;
 
     /// Calls the protocol with what was received.
     ///
@@ -51,30 +78,26 @@ pub trait Calls {
     /// `Runtime` if the protocol is being used at the moment.
     fn data(&self, transport: &Transport, data: Bytes) -> Result<()>;
 
-    /// Asks what the protocol wants of bytes that arrived, and whether it leaves them if it may.
-    fn wish(&self, transport: &Transport, may_leave: bool) -> Wish;
+    /// Whether the protocol leaves bytes that arrived with the system for now.
+    fn leaves(&self, transport: &Transport) -> bool;
+}
+
+/// The calls to a [`BufferedProtocol`].
+pub trait BufferedCalls {
+    fn tell(&self, transport: &Transport, event: Event) -> Result<bool, Event>;
+
+    fn protocol(self: Rc<Self>) -> Rc<dyn Any>;
 
     /// Reads into the protocol's own buffer.
     ///
     /// # Errors
     /// `Runtime` if the buffer is empty, or the protocol is being used at the moment.
     fn fill(&self, transport: &Transport, read: Read<'_>) -> Result<io::Result<usize>>;
-
-    /// The `RefCell` of the protocol.
-    fn protocol(&self) -> Rc<dyn Any>;
 }
 
-/// A [`Protocol`].
-#[derive(Debug)]
-pub struct Plain<P>(pub(crate) Rc<RefCell<P>>);
-
-/// A [`BufferedProtocol`].
-#[derive(Debug)]
-pub struct Buffered<P>(pub(crate) Rc<RefCell<P>>);
-
-impl<P: Protocol> Calls for Plain<P> {
+impl<P: Protocol> PlainCalls for RefCell<P> {
     fn tell(&self, transport: &Transport, event: Event) -> Result<bool, Event> {
-        let Ok(mut protocol) = self.0.try_borrow_mut() else { return Err(event) };
+        let Ok(mut protocol) = self.try_borrow_mut() else { return Err(event) };
         match event {
             Event::Made => protocol.connection_made(transport),
             Event::Lost(error) => protocol.connection_lost(transport, error),
@@ -86,31 +109,24 @@ impl<P: Protocol> Calls for Plain<P> {
         Ok(false)
     }
 
+    fn protocol(self: Rc<Self>) -> Rc<dyn Any> {
+        self
+    }
+
     fn data(&self, transport: &Transport, data: Bytes) -> Result<()> {
-        let Ok(mut protocol) = self.0.try_borrow_mut() else { return Err(in_use()) };
+        let Ok(mut protocol) = self.try_borrow_mut() else { return Err(in_use()) };
         protocol.data_received(transport, data);
         Ok(())
     }
 
-    #[inline]
-    fn wish(&self, transport: &Transport, may_leave: bool) -> Wish {
-        let leaves = |mut protocol: RefMut<'_, P>| protocol.leaves(transport);
-        let is_left = may_leave && self.0.try_borrow_mut().is_ok_and(leaves);
-        if is_left { Wish::Leave } else { Wish::Data }
-    }
-
-    fn fill(&self, _: &Transport, _: Read<'_>) -> Result<io::Result<usize>> {
-        Err(no_buffer())
-    }
-
-    fn protocol(&self) -> Rc<dyn Any> {
-        self.0.clone()
+    fn leaves(&self, transport: &Transport) -> bool {
+        self.try_borrow_mut().is_ok_and(|mut protocol| protocol.leaves(transport))
     }
 }
 
-impl<P: BufferedProtocol> Calls for Buffered<P> {
+impl<P: BufferedProtocol> BufferedCalls for RefCell<P> {
     fn tell(&self, transport: &Transport, event: Event) -> Result<bool, Event> {
-        let Ok(mut protocol) = self.0.try_borrow_mut() else { return Err(event) };
+        let Ok(mut protocol) = self.try_borrow_mut() else { return Err(event) };
         match event {
             Event::Made => protocol.connection_made(transport),
             Event::Lost(error) => protocol.connection_lost(transport, error),
@@ -122,46 +138,18 @@ impl<P: BufferedProtocol> Calls for Buffered<P> {
         Ok(false)
     }
 
-    fn data(&self, transport: &Transport, data: Bytes) -> Result<()> {
-        let Ok(mut protocol) = self.0.try_borrow_mut() else { return Err(in_use()) };
-        put(&mut *protocol, transport, &data);
-        Ok(())
-    }
-
-    fn wish(&self, _: &Transport, _: bool) -> Wish {
-        Wish::Fill
+    fn protocol(self: Rc<Self>) -> Rc<dyn Any> {
+        self
     }
 
     fn fill(&self, transport: &Transport, read: Read<'_>) -> Result<io::Result<usize>> {
-        let Ok(mut protocol) = self.0.try_borrow_mut() else { return Err(in_use()) };
+        let Ok(mut protocol) = self.try_borrow_mut() else { return Err(in_use()) };
         let buffer = protocol.get_buffer(transport);
         if buffer.is_empty() {
-            return Err(no_buffer());
+            return Err(Error::runtime("get_buffer() returned an empty buffer"));
         }
         Ok(read(buffer))
     }
-
-    fn protocol(&self) -> Rc<dyn Any> {
-        self.0.clone()
-    }
-}
-
-/// Bytes that were there before the protocol, piece by piece.
-fn put(protocol: &mut impl BufferedProtocol, transport: &Transport, mut data: &[u8]) {
-    while !data.is_empty() {
-        let buffer = protocol.get_buffer(transport);
-        let length = buffer.len().min(data.len());
-        if length == 0 {
-            return;
-        }
-        buffer[..length].copy_from_slice(&data[..length]);
-        protocol.buffer_updated(transport, length);
-        data = &data[length..];
-    }
-}
-
-fn no_buffer() -> Error {
-    Error::runtime("get_buffer() returned an empty buffer")
 }
 
 /// Why a callback could not be called.

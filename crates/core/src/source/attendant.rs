@@ -11,6 +11,7 @@ use crate::{
     slots::Key,
 };
 use std::{
+    any::Any,
     fmt,
     os::fd::AsFd,
     panic::{AssertUnwindSafe, Location, catch_unwind},
@@ -130,16 +131,26 @@ impl Scheduler {
         let outcome = catch_unwind(AssertUnwindSafe(move || callback.hear(news.readiness())));
         let context = swap_values(outer);
         if let Err(panic) = outcome {
-            ExceptionContext::new("Exception in callback")
-                .with_exception(Error::from_panic(panic))
-                .with_origin(location)
-                .in_values(context.clone())
-                .report(self.home());
+            self.report_panic(panic, location, context.clone());
         }
         if !context.is(&before) {
             self.keep_context(key, context);
         }
         Some(location)
+    }
+
+    #[cold]
+    fn report_panic(
+        &self,
+        panic: Box<dyn Any + Send>,
+        location: &'static Location<'static>,
+        context: Values,
+    ) {
+        ExceptionContext::new("Exception in callback")
+            .with_exception(Error::from_panic(panic))
+            .with_origin(location)
+            .in_values(context)
+            .report(self.home());
     }
 
     /// What an attendant set is there at the next call, as with asyncio's handle of a reader.

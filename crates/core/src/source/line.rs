@@ -15,12 +15,19 @@ struct Standing {
 
 /// The line of one direction. Nobody holds on to a borrow of it while a waiter is dropped: what is
 /// taken out is returned.
+///
+/// Small as long as nobody has stood in it: what has an attendant never has a line.
 #[derive(Debug)]
 pub(super) struct Line {
     ready: bool,
+    standing: Option<Box<People>>,
+}
+
+#[derive(Debug, Default)]
+struct People {
     /// The number of the next one.
     next: u64,
-    /// Nearly every line has one; it needs no allocation. Empty only if `rest` is.
+    /// Nearly every line has one. Empty only if `rest` is.
     first: Option<Standing>,
     rest: VecDeque<Standing>,
 }
@@ -28,16 +35,19 @@ pub(super) struct Line {
 impl Line {
     /// A line without anyone. Its direction counts as ready until an operation finds otherwise.
     pub(super) const fn new() -> Line {
-        Line { ready: true, next: 0, first: None, rest: VecDeque::new() }
+        Line { ready: true, standing: None }
     }
 
-    /// The direction became ready.
+    /// The direction became ready, if this is so: then the turn is to be [passed on](Line::pass_on).
     #[inline]
-    pub(super) fn become_ready(&mut self, wakers: &mut Wakers) {
-        self.ready = true;
-        if self.first.is_some() {
-            self.pass_on(wakers);
-        }
+    pub(super) fn become_ready(&mut self, ready: bool) {
+        self.ready |= ready;
+    }
+
+    /// Whether nobody stands here.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.standing.as_ref().is_none_or(|people| people.first.is_none())
     }
 
     /// An operation found, or would find, that it blocks.
@@ -57,23 +67,25 @@ impl Line {
 
     /// Adds one at the end, and tells its number.
     pub(super) fn push(&mut self, waiter: Waiter) -> u64 {
-        let number = self.next;
-        self.next += 1;
+        let people = self.standing.get_or_insert_default();
+        let number = people.next;
+        people.next += 1;
         let standing = Standing { number, waiter, has_turn: false };
-        match self.first {
-            None => self.first = Some(standing),
-            Some(_) => self.rest.push_back(standing),
+        match people.first {
+            None => people.first = Some(standing),
+            Some(_) => people.rest.push_back(standing),
         }
         number
     }
 
     /// Puts `waiter` in the place of one who goes on waiting there. Returns the one that stood there.
     pub(super) fn replace(&mut self, number: u64, waiter: Waiter) -> Option<Waiter> {
-        let standing = match &mut self.first {
+        let people = self.standing.as_mut()?;
+        let standing = match &mut people.first {
             Some(first) if first.number == number => first,
             _ => {
-                let place = self.find(number)?;
-                self.rest.get_mut(place)?
+                let place = people.find(number)?;
+                people.rest.get_mut(place)?
             }
         };
         standing.has_turn = false;
@@ -82,11 +94,12 @@ impl Line {
 
     /// Takes one out, wherever it stands.
     pub(super) fn remove(&mut self, number: u64) -> Option<Waiter> {
-        let gone = if self.first.as_ref().is_some_and(|first| first.number == number) {
-            std::mem::replace(&mut self.first, self.rest.pop_front())
+        let people = self.standing.as_mut()?;
+        let gone = if people.first.as_ref().is_some_and(|first| first.number == number) {
+            std::mem::replace(&mut people.first, people.rest.pop_front())
         } else {
-            let place = self.find(number)?;
-            self.rest.remove(place)
+            let place = people.find(number)?;
+            people.rest.remove(place)
         };
         gone.map(|standing| standing.waiter)
     }
@@ -96,7 +109,8 @@ impl Line {
         if !self.ready || self.everyone().any(|standing| standing.has_turn) {
             return;
         }
-        for standing in self.first.iter_mut().chain(&mut self.rest) {
+        let Some(people) = &mut self.standing else { return };
+        for standing in people.first.iter_mut().chain(&mut people.rest) {
             if standing.waiter.wake(wakers) {
                 standing.has_turn = true;
                 return;
@@ -112,9 +126,11 @@ impl Line {
     }
 
     fn everyone(&self) -> impl Iterator<Item = &Standing> {
-        self.first.iter().chain(&self.rest)
+        self.standing.iter().flat_map(|people| people.first.iter().chain(&people.rest))
     }
+}
 
+impl People {
     fn find(&self, number: u64) -> Option<usize> {
         self.rest.binary_search_by_key(&number, |standing| standing.number).ok()
     }

@@ -83,6 +83,7 @@ impl Pace {
 }
 
 impl EventLoop {
+    #[inline]
     pub(super) fn run_once(&self, scheduler: &Scheduler) -> Result<()> {
         match scheduler.timeout() {
             Some(Duration::ZERO) => {
@@ -115,7 +116,9 @@ impl EventLoop {
         }
     }
 
-    /// Waits until there is I/O or mail, or until `timeout`.
+    /// Waits until there is I/O or mail, or until `timeout`. Inlined, as all that the loop returns
+    /// through after the system call.
+    #[inline(always)]
     fn wait(&self, scheduler: &Scheduler, timeout: Option<Duration>) -> Result<()> {
         let timeout = match self.0.inbox.before_wait() {
             BeforeWait::Wait => timeout,
@@ -127,6 +130,7 @@ impl EventLoop {
     }
 
     /// The virtual clock: time jumps when nothing else can make anything ready.
+    #[cold]
     fn wait_virtually(&self, scheduler: &Scheduler) -> Result<()> {
         self.wait(scheduler, Some(Duration::ZERO))?;
         if scheduler.has_ready() {

@@ -124,7 +124,7 @@ impl Making {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        protocol: impl FnOnce() -> Option<Rc<dyn Calls>>,
+        protocol: impl FnOnce() -> Option<Calls>,
     ) -> Poll<Result<Transport>> {
         if let Stage::Connecting(connecting) = &mut self.stage {
             let socket = match needs_a_loop(self.site) {
@@ -144,7 +144,7 @@ impl Making {
         Poll::Ready(Ok(transport))
     }
 
-    fn start(&self, socket: Socket, protocol: Rc<dyn Calls>) -> Result<Stage> {
+    fn start(&self, socket: Socket, protocol: Calls) -> Result<Stage> {
         let transport = open(socket, protocol).map_err(|error| in_call(self.site.what(), error))?;
         Ok(Stage::Starting(Starting::begin(transport, self.site)))
     }
@@ -169,7 +169,7 @@ impl fmt::Debug for Making {
 ///
 /// # Errors
 /// `Runtime` if no loop runs, or it is being closed.
-fn open(socket: Socket, protocol: Rc<dyn Calls>) -> Result<Transport> {
+fn open(socket: Socket, protocol: Calls) -> Result<Transport> {
     let io = socket2::Socket::from(socket);
     let sock = io.local_addr().ok().map(Address::from);
     let peer = io.peer_addr().ok().map(Address::from);

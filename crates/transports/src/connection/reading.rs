@@ -3,14 +3,14 @@
 //!
 //! A protocol with a task that waits for data wakes it, and the task runs in the next iteration, after
 //! every other connection was told its news. What all of them received may have left the processor's
-//! cache by then; so such a protocol may [leave](Wish::Leave) what arrived with the system until its
-//! task runs, if it is likely to be large. Nobody can tell, for whatever else happens to the connection
-//! before that has the protocol called with it first. The end and errors are never left.
+//! cache by then; so such a protocol may [leave](crate::Protocol::leaves) what arrived with the system
+//! until its task runs, if it is likely to be large. Nobody can tell, for whatever else happens to the
+//! connection before that has the protocol called with it first. The end and errors are never left.
 
 use super::{Connection, Event, Kind, uninterrupted};
 use crate::{
     io,
-    slot::{Calls, Wish},
+    slot::{BufferedCalls, Calls, PlainCalls},
     transport::Transport,
 };
 use asyncio_core::{
@@ -100,20 +100,27 @@ impl Connection {
             return;
         }
         let Some(calls) = self.calls() else { return };
-        // Where a hang-up was told, or would not be, the end may have arrived.
-        let may_leave = self.reading.large.get() && self.drained_by_less.get();
-        match calls.wish(self.handle(), may_leave) {
-            Wish::Leave => self.reading.left.set(true),
-            Wish::Data => self.receive(&*calls),
-            Wish::Fill => self.fill(&*calls),
+        match calls {
+            Calls::Plain(calls) if self.may_leave() && calls.leaves(self.handle()) => {
+                self.reading.left.set(true);
+            }
+            Calls::Plain(calls) => self.receive(&*calls),
+            Calls::Buffered(calls) => self.fill(&*calls),
         }
+    }
+
+    /// Whether what arrived may be left: it is likely to be large, and not to be the end, which it may
+    /// be where a hang-up was told, or would not be.
+    #[inline]
+    fn may_leave(&self) -> bool {
+        self.reading.large.get() && self.drained_by_less.get()
     }
 
     /// Receives, and calls the protocol with it.
     #[inline(always)]
-    fn receive(&self, calls: &dyn Calls) {
+    fn receive(&self, calls: &dyn PlainCalls) {
         let Some(data) = self.receive_some() else { return };
-        let told = self.during_call(calls, |calls, handle| calls.data(handle, data));
+        let told = self.during_call(|handle| calls.data(handle, data));
         if let Ok(Err(error)) | Err(error) = told {
             self.fatal(error, "Fatal error: protocol.data_received() call failed.");
         }
@@ -123,8 +130,11 @@ impl Connection {
     #[inline(always)]
     fn receive_some(&self) -> Option<Bytes> {
         self.reading.left.set(false);
-        let source = self.source()?;
-        match io::receive(source.get_ref()) {
+        // Lent, and not counted: nobody is called meanwhile.
+        let source = self.source.borrow();
+        let received = io::receive(source.as_ref()?.get_ref());
+        drop(source);
+        match received {
             Ok((data, drained)) if !data.is_empty() => {
                 self.reading.large.set(data.len() >= LARGE);
                 self.read_again_unless(drained);
@@ -152,20 +162,20 @@ impl Connection {
 
     #[cold]
     fn receive_what_was_left_now(&self) {
-        if let Some(calls) = self.calls() {
+        if let Some(Calls::Plain(calls)) = self.calls() {
             self.receive(&*calls);
         }
     }
 
     /// Has a protocol with a buffer of its own read.
-    fn fill(&self, calls: &dyn Calls) {
+    fn fill(&self, calls: &dyn BufferedCalls) {
         let Some(source) = self.source() else { return };
         let mut room = 0;
         let mut read = |buffer: &mut [u8]| {
             room = buffer.len();
             uninterrupted(|| source.get_ref().receive(buffer))
         };
-        let filled = self.during_call(calls, |calls, handle| calls.fill(handle, &mut read));
+        let filled = self.during_call(|handle| calls.fill(handle, &mut read));
         match filled {
             Ok(Ok(Ok(0))) => self.read_end(),
             Ok(Ok(Ok(nbytes))) => {

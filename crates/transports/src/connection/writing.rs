@@ -156,8 +156,12 @@ impl Connection {
         if self.buffered() > 0 {
             return Some(0);
         }
-        let source = self.source()?;
-        match uninterrupted(|| send(source.get_ref())) {
+        // Lent, and not counted: nobody is called meanwhile.
+        let source = self.source.borrow();
+        let io = source.as_ref()?.get_ref();
+        let outcome = uninterrupted(|| send(io));
+        drop(source);
+        match outcome {
             Ok(sent) => Some(sent),
             Err(error) => self.send_failed(error),
         }

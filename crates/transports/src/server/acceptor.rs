@@ -38,7 +38,7 @@ use std::{
 pub const ACCEPT_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Makes the protocol of a connection.
-pub(super) type Factory = Box<dyn FnMut() -> Rc<dyn Calls>>;
+pub(super) type Factory = Box<dyn FnMut() -> Calls>;
 
 pub(super) struct Acceptor {
     this: Weak<Acceptor>,

@@ -272,11 +272,7 @@ impl<F, P, Kind> fmt::Debug for CreatingServer<F, P, Kind> {
 }
 
 /// A server with these sockets, in the loop that runs.
-fn open(
-    bound: Vec<Bound>,
-    backlog: u32,
-    factory: Box<dyn FnMut() -> Rc<dyn Calls>>,
-) -> Result<Server> {
+fn open(bound: Vec<Bound>, backlog: u32, factory: Box<dyn FnMut() -> Calls>) -> Result<Server> {
     let scheduler = entered().ok_or_else(|| Error::runtime("no running event loop"))?;
     let addresses = bound.iter().map(|bound| bound.address.clone()).collect();
     let shared = Arc::new(Shared { addresses, life: Life::new() });
