@@ -7,8 +7,8 @@ use crate::{
     CancelledError, Error,
     cancel::{IDLE, STATE, WAITING},
     context::{Context, Values},
-    home::{LoopRef, thread_id},
-    listeners::{Listener, Listeners, Parked},
+    home::{LoopRef, Place, thread_id},
+    listeners::{List, Listener, Parked},
     slots::Key,
     sync::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering},
     wait::{Aim, OtherWait, Target, Waiter, Wakers, with_current},
@@ -87,7 +87,7 @@ pub(crate) struct Affine {
     pub(crate) passing_on: Cell<PassingOn>,
     pub(crate) requests: Cell<u32>,
     pub(crate) context: Cell<TaskContext>,
-    pub(crate) listeners: Listeners,
+    pub(crate) listeners: List,
     pub(crate) cold: Cell<Option<Box<Cold>>>,
     pub(crate) aim: Cell<Aim>,
     /// Its place in the order of creation.
@@ -197,7 +197,7 @@ impl TaskCell {
                 context: Cell::new(context),
                 // Copied from a constant: made here, its words would be stored one by one, and loaded
                 // again in pairs, which stalls.
-                listeners: const { Listeners::new() },
+                listeners: const { List::new() },
                 cold: Cell::new(None),
                 aim: Cell::new(Aim::Task(None)),
                 sequence,
@@ -375,20 +375,20 @@ impl TaskCell {
     /// Adds one; `None` if the task is done, or on another thread than the task's.
     pub fn listen(&self, listener: Listener) -> Option<u32> {
         let affine = self.affine().filter(|_| !self.is_done())?;
-        Some(affine.listeners.push(listener))
+        Some(affine.listeners.push(listener, self.place()))
     }
 
     /// Puts another waiter in the place of one.
     pub fn replace_listener(&self, number: u32, waiter: Waiter) {
         if let Some(affine) = self.affine() {
-            let replaced = affine.listeners.replace(number, waiter);
+            let replaced = affine.listeners.replace(number, waiter, self.place());
             drop(replaced);
         }
     }
 
     /// Takes one out. On another thread than the task's it stays, and is told in vain.
     pub fn unlisten(&self, number: u32) -> Option<Listener> {
-        self.affine()?.listeners.remove(number)
+        self.affine()?.listeners.remove(number, self.place())
     }
 
     /// Makes listener `number` the one that reports a failure which nobody waits for any more; takes
@@ -406,8 +406,13 @@ impl TaskCell {
     pub fn notify_listeners(&self) {
         let mut wakers = Wakers::new();
         if let Some(affine) = self.affine() {
-            affine.listeners.notify(&mut wakers);
+            affine.listeners.notify(self.place(), &mut wakers);
         }
+    }
+
+    /// Where the callbacks in its list are parked, as a rule.
+    fn place(&self) -> Option<Place> {
+        Some(self.home.place())
     }
 }
 

@@ -127,10 +127,10 @@ impl OtherWait {
 
 /// The end of a suspension that is given to what is waited for. It can be sent anywhere.
 #[derive(Debug)]
-pub struct Waiter(Kind);
+pub struct Waiter(pub(crate) Kind);
 
 #[derive(Debug)]
-enum Kind {
+pub(crate) enum Kind {
     First { task: Lent, number: u32 },
     Other(Arc<OtherWait>),
 }
