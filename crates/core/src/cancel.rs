@@ -3,7 +3,7 @@
 //! # The law of a wait
 //!
 //! A leaf future that is about to suspend *arms* a wait in its task's cell: the wait gets a number,
-//! greater than that of every earlier wait of the task, and goes through these states:
+//! which no wait of the task had before, and goes through these states:
 //!
 //! ```text
 //!          arm (1)                    wake (2)
@@ -33,7 +33,7 @@
 
 use crate::{
     CancelledError,
-    cell::{Affine, Other, PassingOn, TaskCell},
+    cell::{Affine, Other, PassingOn, TaskCell, Throw},
     home::Mail,
     sync::{self, Ordering},
     task_ref::TaskRef,
@@ -52,7 +52,7 @@ impl TaskRef {
     /// Requests that the task be cancelled (`Task.cancel`): see the [law](self). False if it is done
     /// already. Off the task's thread the request is sent there.
     pub fn cancel(&self, error: CancelledError) -> bool {
-        self.unretrieved.store(false, Ordering::Relaxed);
+        self.affine.unretrieved.store(false, Ordering::Relaxed);
         if self.is_done() {
             return false;
         }
@@ -72,7 +72,7 @@ impl TaskRef {
         }
         affine.must_cancel.set(true);
         affine.set_message(error);
-        if affine.armed.get() == 0 && !affine.running.get() {
+        if self.armed() == 0 && !affine.phase.get().is_running() {
             // Suspended in a future that is not ours: the step that this wakes ends the task.
             self.wake();
         }
@@ -119,6 +119,11 @@ impl TaskCell {
 }
 
 impl Affine {
+    fn take_throw(&self) -> CancelledError {
+        self.throw.set(Throw::Taken);
+        self.message()
+    }
+
     /// Passes a request on, and tells whether it was accepted. `None` if it came back here: then the
     /// wait itself is to be cancelled, or nobody in the circle would ever learn of it.
     fn pass_on(&self, target: &Target, error: &CancelledError) -> Option<bool> {
@@ -141,7 +146,9 @@ impl TaskCell {
     #[inline(always)]
     pub(crate) fn arm_first(&self, site: WaitSite, state: u64) -> u32 {
         let affine = &self.affine;
-        let number = affine.number();
+        // Around after 2^32 waits: whoever still has one of then is told nothing.
+        let number = ((self.first.load(Ordering::Relaxed) >> 2) as u32).wrapping_add(1);
+        affine.is_fresh.set(true);
         affine.site_what.set(site.what);
         affine.site_location.set(site.location);
         self.first.store(u64::from(number) << 2 | state, Ordering::Release);
@@ -161,10 +168,11 @@ impl TaskCell {
         site: WaitSite,
         target: Option<Target>,
     ) -> u32 {
-        let affine = &self.affine;
-        let number = affine.number();
-        affine.cold(|cold| cold.others.insert(number, Other { wait, target, site }));
-        number
+        self.affine.cold(|cold| {
+            cold.last_other = cold.last_other.wrapping_add(1);
+            cold.others.insert(cold.last_other, Other { wait, target, site });
+            cold.last_other
+        })
     }
 
     /// The state of the first wait, if it is still number `number`.
@@ -207,21 +215,20 @@ impl TaskCell {
     #[inline]
     pub(crate) fn resume_first(&self, number: u32) -> Option<u64> {
         let wait = self.first.load(Ordering::Acquire);
-        if self.affine.throw.get() != 0 || wait >> 2 != u64::from(number) {
+        if self.affine.throw.get() != Throw::No || wait >> 2 != u64::from(number) {
             return None;
         }
         if wait & STATE == WOKEN {
-            self.end_first();
+            self.end_first(number);
         }
         Some(wait & STATE)
     }
 
-    /// Ends the first wait. Not with a swap: whoever wakes does so under the lock under which the
-    /// leaf ends its wait.
+    /// Ends the first wait, which is number `number`. Not with a swap: whoever wakes does so under the
+    /// lock under which the leaf ends its wait.
     #[inline]
-    fn end_first(&self) {
-        self.first.store(IDLE, Ordering::Release);
-        self.affine.armed.set(self.affine.armed.get() - 1);
+    fn end_first(&self, number: u32) {
+        self.first.store(u64::from(number) << 2 | IDLE, Ordering::Release);
         if self.affine.has_target.replace(false) {
             drop(self.affine.aim.take());
         }
@@ -232,7 +239,7 @@ impl TaskCell {
     pub(crate) fn disarm_first(&self, number: u32) -> u64 {
         match self.first_state(number) {
             Some(state) if state != IDLE && self.is_local() => {
-                self.end_first();
+                self.end_first(number);
                 state
             }
             _ => IDLE,
@@ -241,10 +248,8 @@ impl TaskCell {
 
     pub(crate) fn disarm_other(&self, number: u32) -> u64 {
         let Some(affine) = self.affine() else { return IDLE };
-        let other = affine.with_cold(|cold| cold.others.remove(&number)).flatten();
-        if other.is_some() {
-            affine.armed.set(affine.armed.get() - 1);
-        }
+        let other = affine.with_cold(|cold| cold.others.remove(&number));
+        drop(other);
         IDLE
     }
 
@@ -252,21 +257,30 @@ impl TaskCell {
         self.affine().map(Affine::take_wait_message).unwrap_or_default()
     }
 
-    /// The error that the leaf armed as `number` has to return in this step, if the step throws. For
-    /// the task that runs now.
+    /// The error that the leaf of the first wait has to return in this step, if the step throws, and
+    /// the wait is still number `number`. For the task that runs now.
     #[inline]
     pub(crate) fn take_throw(&self, number: u32) -> Option<CancelledError> {
         let affine = &self.affine;
-        if number >= affine.throw.get() {
-            return None;
-        }
-        affine.thrown.set(true);
-        Some(affine.message())
+        let is_meant = affine.throw.get() != Throw::No && !affine.is_fresh.get();
+        (is_meant && self.first_state(number).is_some()).then(|| affine.take_throw())
     }
 
-    /// How many leaves of the task are suspended.
+    /// The same for the leaf of another wait.
+    pub(crate) fn take_throw_of_other(&self, number: u32) -> Option<CancelledError> {
+        let affine = &self.affine;
+        if affine.throw.get() == Throw::No {
+            return None;
+        }
+        let is_meant = affine.with_cold(|cold| number <= cold.thrown_to);
+        (is_meant == Some(true)).then(|| affine.take_throw())
+    }
+
+    /// How many leaves of the task are suspended, also those that are woken already.
     #[inline]
     pub(crate) fn armed(&self) -> u32 {
-        self.affine.armed.get()
+        let is_first_armed = self.first.load(Ordering::Relaxed) & STATE != IDLE;
+        let others = self.affine.with_cold(|cold| cold.others.len() as u32);
+        u32::from(is_first_armed) + others.unwrap_or(0)
     }
 }

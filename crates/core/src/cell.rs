@@ -42,57 +42,98 @@ pub struct TaskCell {
     pub(crate) thread: u64,
     pub(crate) home: LoopRef,
     pub(crate) vtable: &'static TaskVTable,
-    /// Whether the task has ended: see there too.
-    pub(crate) done: AtomicU8,
-    /// Whether a wake-up from another thread is on its way.
-    pub(crate) mailed: AtomicBool,
     /// What was put in before it, if it is among a loop's [letters](crate::letters).
     pub(crate) next_mail: AtomicPtr<()>,
-    /// Whether a failure is still to be reported as never retrieved.
-    pub(crate) unretrieved: AtomicBool,
     pub(crate) affine: Affine,
 }
 
-// SAFETY: `affine` is reached only on the task's own thread; the rest is atomic or immutable.
+// There are as many cells as tasks. Loom's atomics are larger.
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<TaskCell>() <= 160);
+
+// SAFETY: the cells in `affine` are reached only on the task's own thread; the rest of it, and of the
+// whole, is atomic or immutable.
 unsafe impl Sync for TaskCell {}
 // SAFETY: nothing in the cell is tied to a thread when the last reference is dropped: what `Affine`
 // holds (listeners, targets, names, context values) is `Send`.
 unsafe impl Send for TaskCell {}
 
-/// The part of the cell that belongs to the task's thread. In this order: what every step touches
-/// comes first, and the two words of the site do not stand side by side, so that they are copied one
-/// by one (a vector load of words that were stored just before stalls).
+/// The part of the cell that belongs to the task's thread, but for three flags, which stand here so
+// that all of one byte share their words. In this order: what every step touches comes first, and the
+// two words of the site do not stand side by side, so that they are copied one by one (a vector load
+// of words that were stored just before stalls).
 #[repr(C)]
 pub(crate) struct Affine {
     pub(crate) site_what: Cell<&'static &'static str>,
     pub(crate) key: Cell<Option<Key>>,
     pub(crate) site_location: Cell<&'static Location<'static>>,
-    pub(crate) next: Cell<u32>,
-    /// In a step that throws: the number that the next wait had when the step began, else zero.
-    pub(crate) throw: Cell<u32>,
-    /// How many leaves are suspended, also those that are woken already.
-    pub(crate) armed: Cell<u32>,
+    pub(crate) phase: Cell<Phase>,
+    pub(crate) throw: Cell<Throw>,
+    /// Whether the first wait was armed since a step last began to throw.
+    pub(crate) is_fresh: Cell<bool>,
     pub(crate) must_cancel: Cell<bool>,
-    pub(crate) running: Cell<bool>,
-    /// Whether it stands in the ready queue, or never will again.
-    pub(crate) scheduled: Cell<bool>,
-    /// Woken while it ran: to be scheduled when the step ends.
-    pub(crate) rewake: Cell<bool>,
-    pub(crate) thrown: Cell<bool>,
     /// Whether a reference for the task's next waiter is counted in advance: see
     /// [`Lent`](crate::task_ref::Lent).
     pub(crate) spare: Cell<bool>,
     /// Whether there is a target: most waits have none.
     pub(crate) has_target: Cell<bool>,
+    /// Whether the context is one that the task was given, or has given away.
+    pub(crate) is_shared: Cell<bool>,
     pub(crate) passing_on: Cell<PassingOn>,
+    /// Whether the task has ended: see [`crate::task_ref`]. For all threads, as the two that follow.
+    pub(crate) done: AtomicU8,
+    /// Whether a wake-up from another thread is on its way.
+    pub(crate) mailed: AtomicBool,
+    /// Whether a failure is still to be reported as never retrieved.
+    pub(crate) unretrieved: AtomicBool,
     pub(crate) requests: Cell<u32>,
-    pub(crate) context: Cell<TaskContext>,
+    /// The context variables, unless the task runs, or its context is shared.
+    pub(crate) values: Cell<Values>,
     pub(crate) listeners: List,
     pub(crate) cold: Cell<Option<Box<Cold>>>,
     pub(crate) aim: Cell<Aim>,
     /// Its place in the order of creation.
     pub(crate) sequence: u64,
     pub(crate) spawned_at: &'static Location<'static>,
+}
+
+/// Where a task is on its way through the loop.
+///
+/// ```text
+///         wake           begin            retire
+///   IDLE ──────► READY ────────► RUNNING ────────► ENDED
+///    ▲             ▲              │   │ wake          ▲
+///    └─────────────┼── suspended ─┘   ▼               │ retire
+///                  └── suspended ── WOKEN ────────────┘
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Phase {
+    /// It is suspended, or about to begin.
+    Idle,
+    /// It stands in the ready queue.
+    Ready,
+    /// In a step.
+    Running,
+    /// In a step, and to stand in the ready queue behind it.
+    Woken,
+    /// It never runs again.
+    Ended,
+}
+
+impl Phase {
+    #[inline]
+    pub(crate) fn is_running(self) -> bool {
+        matches!(self, Phase::Running | Phase::Woken)
+    }
+}
+
+/// Whether a step throws a cancellation into the leaves that were armed when it began.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Throw {
+    No,
+    Thrown,
+    /// A leaf took it.
+    Taken,
 }
 
 /// Whether a request is being passed on to what the task waits for.
@@ -108,6 +149,8 @@ pub(crate) enum PassingOn {
 #[derive(Default)]
 pub(crate) struct Cold {
     pub(crate) name: Option<Arc<str>>,
+    /// The context, if it is shared.
+    pub(crate) context: Option<Context>,
     /// The message of must-cancel, or of the throw it became.
     pub(crate) message: CancelledError,
     /// The message of the cancellation of the first wait.
@@ -118,6 +161,10 @@ pub(crate) struct Cold {
     pub(crate) late_report: Option<(u32, Parked)>,
     /// Waits beside the first: leaves of `join!` and the like, by number.
     pub(crate) others: BTreeMap<u32, Other>,
+    /// The number of the last one.
+    pub(crate) last_other: u32,
+    /// In a step that throws: the number of the last one that was armed when it began.
+    pub(crate) thrown_to: u32,
 }
 
 pub(crate) struct Other {
@@ -168,37 +215,38 @@ impl TaskCell {
         spawned_at: &'static Location<'static>,
         vtable: &'static TaskVTable,
     ) -> TaskCell {
+        let (values, cold) = match context {
+            TaskContext::Own(values) => (values, None),
+            TaskContext::Shared(context) => (Values::default(), Some(Cold::of(context))),
+        };
         TaskCell {
             count: AtomicU64::new(crate::task_ref::NEW),
             first: AtomicU64::new(IDLE),
             thread: thread_id(),
             home,
             vtable,
-            done: AtomicU8::new(crate::task_ref::PENDING),
-            mailed: AtomicBool::new(false),
             next_mail: AtomicPtr::new(std::ptr::null_mut()),
-            unretrieved: AtomicBool::new(false),
             affine: Affine {
                 site_what: Cell::new(&""),
                 key: Cell::new(None),
                 site_location: Cell::new(spawned_at),
-                next: Cell::new(1),
-                throw: Cell::new(0),
-                armed: Cell::new(0),
+                phase: Cell::new(Phase::Idle),
+                throw: Cell::new(Throw::No),
+                is_fresh: Cell::new(false),
                 must_cancel: Cell::new(false),
-                running: Cell::new(false),
-                scheduled: Cell::new(false),
-                rewake: Cell::new(false),
-                thrown: Cell::new(false),
                 spare: Cell::new(false),
                 has_target: Cell::new(false),
+                is_shared: Cell::new(cold.is_some()),
                 passing_on: Cell::new(PassingOn::No),
+                done: AtomicU8::new(crate::task_ref::PENDING),
+                mailed: AtomicBool::new(false),
+                unretrieved: AtomicBool::new(false),
                 requests: Cell::new(0),
-                context: Cell::new(context),
+                values: Cell::new(values),
                 // Copied from a constant: made here, its words would be stored one by one, and loaded
                 // again in pairs, which stalls.
                 listeners: const { List::new() },
-                cold: Cell::new(None),
+                cold: Cell::new(cold),
                 aim: Cell::new(Aim::Task(None)),
                 sequence,
                 spawned_at,
@@ -217,12 +265,12 @@ impl TaskCell {
 
     /// Whether a failure is still to be reported as never retrieved.
     pub fn is_unretrieved(&self) -> bool {
-        self.unretrieved.load(Ordering::Relaxed)
+        self.affine.unretrieved.load(Ordering::Relaxed)
     }
 
     /// Says that a failure is to be reported if nobody retrieves it, or that somebody did.
     pub fn set_unretrieved(&self, unretrieved: bool) {
-        self.unretrieved.store(unretrieved, Ordering::Relaxed);
+        self.affine.unretrieved.store(unretrieved, Ordering::Relaxed);
     }
 
     /// The loop that the task belongs to.
@@ -295,13 +343,15 @@ impl TaskCell {
     /// The context variables of the task; what it is running with, if it runs now.
     pub fn context(&self) -> Option<Context> {
         let affine = self.affine()?;
-        let context = match affine.context.take() {
-            TaskContext::Shared(context) => context,
-            TaskContext::Own(_) if affine.running.get() => Context::entered(),
-            TaskContext::Own(values) => Context::of(values),
-        };
-        affine.context.set(TaskContext::Shared(context.clone()));
-        Some(context)
+        if !affine.is_shared.get() {
+            let context = match affine.phase.get().is_running() {
+                true => Context::entered(),
+                false => Context::of(affine.values.take()),
+            };
+            affine.cold(|cold| cold.context = Some(context));
+            affine.is_shared.set(true);
+        }
+        affine.with_cold(|cold| cold.context.clone())?
     }
 
     /// On what the task waits, and where; `None` while it runs, is ready or is done.
@@ -416,16 +466,14 @@ impl TaskCell {
     }
 }
 
-impl Affine {
-    #[inline]
-    pub(crate) fn number(&self) -> u32 {
-        let number = self.next.get();
-        // Around after 2^32 waits: whoever still has one of then is told nothing.
-        self.next.set(number.wrapping_add(1));
-        self.armed.set(self.armed.get() + 1);
-        number
+impl Cold {
+    #[cold]
+    fn of(context: Context) -> Box<Cold> {
+        Box::new(Cold { context: Some(context), ..Cold::default() })
     }
+}
 
+impl Affine {
     pub(crate) fn cold<R>(&self, f: impl FnOnce(&mut Cold) -> R) -> R {
         let mut cold = self.cold.take().unwrap_or_default();
         let result = f(&mut cold);

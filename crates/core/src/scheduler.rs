@@ -7,7 +7,7 @@
 use crate::{
     CancelledError, Error, Result,
     awaiting::Waits,
-    cell::TaskCell,
+    cell::{Phase, TaskCell},
     clock::{Clock, nanos},
     context::{Values, swap_values},
     event_loop::AbstractEventLoop,
@@ -539,7 +539,7 @@ impl Scheduler {
     /// The task is of this loop, and its coroutine is gone.
     pub unsafe fn retire(&self, task: &TaskCell) -> Option<TaskRef> {
         let affine = task.affine()?;
-        affine.scheduled.set(true);
+        affine.phase.set(Phase::Ended);
         let key = affine.key.take()?;
         self.tasks.borrow_mut().remove(key)
     }

@@ -12,7 +12,7 @@
 //! mail. That halves the cost of a yield, and a task whose loop is closed leaves nothing behind.
 
 use crate::{
-    cell::TaskCell,
+    cell::{Phase, TaskCell},
     home::{Mail, Place},
     scheduler::Scheduler,
     slots::Key,
@@ -90,7 +90,7 @@ impl TaskRef {
     /// or would have been. The coroutine is gone, and nobody changes the result any more but the last
     /// handle.
     pub unsafe fn finish(self) {
-        self.done.store(DONE, Ordering::Release);
+        self.affine.done.store(DONE, Ordering::Release);
         self.drop_spare();
     }
 
@@ -103,7 +103,7 @@ impl TaskRef {
     pub unsafe fn finish_step(self) {
         if self.has_handles() {
             let this = ManuallyDrop::new(self);
-            this.done.store(LEFT, Ordering::Release);
+            this.affine.done.store(LEFT, Ordering::Release);
             this.drop_spare();
         } else {
             // SAFETY: as the caller promised.
@@ -251,7 +251,7 @@ impl TaskKey {
 impl TaskCell {
     /// Whether the task has ended. True on any thread once it is.
     pub fn is_done(&self) -> bool {
-        self.done.load(Ordering::Acquire) != PENDING
+        self.affine.done.load(Ordering::Acquire) != PENDING
     }
 
     /// Whether a handle is left that may ask for the result. On the task's own thread, while its loop
@@ -315,7 +315,7 @@ unsafe fn release_handle_here(cell: NonNull<TaskCell>, last: unsafe fn(NonNull<T
     let this = unsafe { cell.as_ref() };
     // What the last handle gives up of a task that is done.
     let sole = |done| HANDLE + if done == LEFT { 2 * REFERENCE } else { REFERENCE };
-    let done = this.done.load(Ordering::Acquire);
+    let done = this.affine.done.load(Ordering::Acquire);
     if done != PENDING && this.count.load(Ordering::Acquire) == sole(done) {
         // SAFETY: this is the last handle of a task that is done.
         unsafe { last(cell) }
@@ -331,7 +331,7 @@ unsafe fn release_handle_here(cell: NonNull<TaskCell>, last: unsafe fn(NonNull<T
     }
     let before = this.count.fetch_sub(HANDLE, Ordering::AcqRel);
     // While the loop closes the task may end on its own thread, and the handle be given up on another.
-    let done = this.done.load(Ordering::Acquire);
+    let done = this.affine.done.load(Ordering::Acquire);
     if before & HANDLES == HANDLE && done != PENDING {
         // SAFETY: this was the last handle of a task that is done.
         unsafe {
@@ -350,18 +350,18 @@ impl TaskCell {
     /// put there when its step ends. From any thread.
     #[inline]
     pub fn wake(&self) {
-        match self.affine() {
-            Some(affine) if affine.running.get() => affine.rewake.set(true),
-            Some(affine) => {
-                if !affine.scheduled.replace(true) {
-                    self.schedule();
-                }
+        let Some(affine) = self.affine() else { return self.wake_from_afar() };
+        match affine.phase.get() {
+            Phase::Idle => {
+                affine.phase.set(Phase::Ready);
+                self.schedule();
             }
-            None => self.wake_from_afar(),
+            Phase::Running => affine.phase.set(Phase::Woken),
+            Phase::Ready | Phase::Woken | Phase::Ended => {}
         }
     }
 
-    /// Appends the task to the ready queue, as one that is marked as scheduled.
+    /// Appends the task to the ready queue, as one that is marked as ready.
     #[inline]
     pub(crate) fn schedule(&self) {
         if let Some(scheduler) = self.home().local() {
@@ -384,9 +384,7 @@ impl TaskCell {
     pub unsafe fn run(cell: NonNull<TaskCell>) {
         // SAFETY: as the caller promised.
         let this = unsafe { cell.as_ref() };
-        if let Some(affine) = this.affine() {
-            affine.scheduled.set(false);
-        }
+        this.affine.phase.set(Phase::Idle);
         // SAFETY: as the caller promised.
         unsafe { (this.vtable().step)(cell) }
     }

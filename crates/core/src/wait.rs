@@ -505,7 +505,9 @@ impl Wait {
             }
             (Link::Other(wait), cell) => {
                 let thrown = match (wait.armed.get(), cell) {
-                    (Some(armed), Some(cell)) if armed.is_of(cell) => cell.take_throw(armed.number),
+                    (Some(armed), Some(cell)) if armed.is_of(cell) => {
+                        cell.take_throw_of_other(armed.number)
+                    }
                     (None, None) => None,
                     _ => return (None, None),
                 };
@@ -535,13 +537,13 @@ impl Wait {
     /// replaces any result but a cancellation.
     #[inline]
     pub fn finish(&mut self) -> Option<Error> {
-        let armed = match &self.0 {
+        let (armed, take_throw): (_, fn(&TaskCell, u32) -> _) = match &self.0 {
             Link::Idle => return None,
-            Link::First { .. } => self.0.armed(),
-            Link::Other(wait) => wait.armed.get().copied(),
+            Link::First { .. } => (self.0.armed(), TaskCell::take_throw),
+            Link::Other(wait) => (wait.armed.get().copied(), TaskCell::take_throw_of_other),
         };
         let thrown = armed.and_then(|armed| {
-            with_current(|cell| cell.filter(|cell| armed.is_of(cell))?.take_throw(armed.number))
+            with_current(|cell| take_throw(cell.filter(|cell| armed.is_of(cell))?, armed.number))
         });
         self.disarm();
         thrown.map(Error::Cancelled)
