@@ -506,7 +506,7 @@ impl TaskBuilder {
         let location = self.location;
         // SAFETY: `allocate` puts it into the place for which the functions are made.
         let cell = || unsafe { TaskCell::new(home, sequence, context, location, functions) };
-        allocate(|| Data::new(cell()), coroutine)
+        allocate(cell, coroutine)
     }
 
     /// A task that never ran, and has ended with `error`.
@@ -514,9 +514,10 @@ impl TaskBuilder {
         let context = TaskContext::Own(current_values());
         let coroutine = std::future::pending::<Result<T>>();
         let data = self.allocate(LoopRef::nowhere(), 0, context, coroutine);
-        // SAFETY: it was just allocated. The reference for the registry, in which it will not be, is
-        // given up.
+        // SAFETY: it was just allocated, with a coroutine that needs no drop. The reference for the
+        // registry, in which it will not be, is given up.
         unsafe {
+            data.as_ref().vacated();
             drop(data.as_ref().end(Err(error)));
             TaskRef::from_raw(data.cast::<TaskCell>()).finish();
         }
