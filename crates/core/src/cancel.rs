@@ -37,7 +37,7 @@ use crate::{
     home::Mail,
     sync::{self, Ordering},
     task_ref::TaskRef,
-    wait::{OtherWait, Target},
+    wait::{Aim, OtherWait, Target},
     wait_site::WaitSite,
 };
 use std::sync::Arc;
@@ -167,6 +167,12 @@ impl TaskCell {
         number
     }
 
+    /// The number of the first wait, which is armed.
+    #[inline]
+    pub(crate) fn first_number(&self) -> u32 {
+        (self.first.load(Ordering::Relaxed) >> 2) as u32
+    }
+
     /// The state of the first wait, if it is still number `number`.
     #[inline]
     pub(crate) fn first_state(&self, number: u32) -> Option<u64> {
@@ -202,41 +208,36 @@ impl TaskCell {
         woken
     }
 
-    /// The state of wait `number`, which is over if it is woken; `None` if this step throws, or the
-    /// wait is not the first. For the task that runs now.
+    /// The state of the first wait, which is armed, and over if it is woken; `None` if this step
+    /// throws. For the task that runs now.
     #[inline]
-    pub(crate) fn resume_first(&self, number: u32) -> Option<u64> {
-        let wait = self.first.load(Ordering::Acquire);
-        if self.affine.throw.get() != 0 || wait >> 2 != u64::from(number) {
+    pub(crate) fn resume_first(&self) -> Option<u64> {
+        let state = self.first.load(Ordering::Acquire) & STATE;
+        if self.affine.throw.get() != 0 {
             return None;
         }
-        if wait & STATE == WOKEN {
+        if state == WOKEN {
             self.end_first();
+            drop(self.take_target());
         }
-        Some(wait & STATE)
+        Some(state)
     }
 
-    /// Ends the first wait. Not with a swap: whoever wakes does so under the lock under which the
-    /// leaf ends its wait.
+    /// Ends the first wait, on the task's thread, and tells in which state it was. Its target is to be
+    /// taken next. Not with a swap: whoever wakes does so under the lock under which the leaf ends its
+    /// wait.
     #[inline]
-    fn end_first(&self) {
+    pub(crate) fn end_first(&self) -> u64 {
+        let state = self.first.load(Ordering::Acquire) & STATE;
         self.first.store(IDLE, Ordering::Release);
         self.affine.armed.set(self.affine.armed.get() - 1);
-        if self.affine.has_target.replace(false) {
-            drop(self.affine.aim.take());
-        }
+        state
     }
 
-    /// Ends wait `number`, and tells in which state it was.
+    /// Takes the target of the first wait, which has ended.
     #[inline]
-    pub(crate) fn disarm_first(&self, number: u32) -> u64 {
-        match self.first_state(number) {
-            Some(state) if state != IDLE && self.is_local() => {
-                self.end_first();
-                state
-            }
-            _ => IDLE,
-        }
+    pub(crate) fn take_target(&self) -> Option<Aim> {
+        self.affine.has_target.replace(false).then(|| self.affine.aim.take())
     }
 
     pub(crate) fn disarm_other(&self, number: u32) -> u64 {
