@@ -98,23 +98,51 @@ impl<T> Data<T> {
         f(unsafe { &mut *self.outcome() })
     }
 
-    /// Puts the outcome of a task whose coroutine is gone in its place, and tells everyone. The task
-    /// is done when the registry's reference, which this gives back, is [finished](TaskRef::finish).
+    /// Puts the value that the coroutine returned in its place, and tells everyone. The task is done
+    /// when the registry's reference, which this gives back, is [finished](TaskRef::finish). `dropped`
+    /// says how the drop of the coroutine went.
     ///
     /// # Safety
     /// On the task's thread, after [`vacated`](Data::vacated).
+    // Directly: what was just stored in parts and is moved on as a whole makes the processor wait.
     #[must_use]
     #[inline(always)]
-    pub(crate) unsafe fn end(&self, result: Result<T>) -> Option<TaskRef> {
-        let outcome = match result {
-            Ok(value) if !self.cell.must_cancel() => Outcome::Value(value, None),
-            result => self.unusual(result),
-        };
+    pub(crate) unsafe fn end(&self, value: T, dropped: Result<()>) -> Option<TaskRef> {
+        // SAFETY: there is an outcome.
+        let is_first = matches!(unsafe { &*self.outcome() }, Outcome::Pending);
+        if !is_first || dropped.is_err() || self.cell.must_cancel() {
+            // SAFETY: as the caller promised.
+            return unsafe { self.end_unusually(Ok(value), dropped) };
+        }
+        // SAFETY: nothing needs a drop in this place, and nobody looks at it now.
+        unsafe { self.outcome().write(Outcome::Value(value, None)) }
+        self.tell()
+    }
+
+    /// [`end`](Data::end), for a task that failed, was cancelled, or returned before it could be
+    /// cancelled.
+    ///
+    /// # Safety
+    /// As there.
+    #[must_use]
+    #[cold]
+    pub(crate) unsafe fn end_unusually(
+        &self,
+        result: Result<T>,
+        dropped: Result<()>,
+    ) -> Option<TaskRef> {
+        let outcome = self.unusual(result, dropped);
         // SAFETY: as the caller promised; what is kept is not referred to here.
         let before = unsafe { self.outcome().replace(outcome) };
-        // What stood there is dropped behind this: it is a value only if an `end` before this one
-        // was left by a panic, but then of the user's.
+        // What stood there is dropped behind this: it is a value only if an `end` before this one was
+        // left by a panic, but then of the user's.
         drop(before);
+        self.tell()
+    }
+
+    /// Tells everyone of the outcome, and lets the task go.
+    #[inline(always)]
+    fn tell(&self) -> Option<TaskRef> {
         if let Some(keep) = self.cell.take_keeper() {
             // SAFETY: it is `keep_value::<T>`.
             unsafe { keep(NonNull::from(self).cast()) }
@@ -127,14 +155,20 @@ impl<T> Data<T> {
         self.cell.home().local().and_then(|scheduler| unsafe { scheduler.retire(&self.cell) })
     }
 
-    /// The outcome of a task that failed, was cancelled, or returned before it could be cancelled.
-    #[cold]
-    fn unusual(&self, result: Result<T>) -> Outcome<T> {
+    fn unusual(&self, result: Result<T>, dropped: Result<()>) -> Outcome<T> {
+        let result = match dropped {
+            Ok(()) => result,
+            Err(panic) => {
+                drop_caught(result, self.cell.home());
+                Err(panic)
+            }
+        };
         let undelivered = self.cell.take_undelivered();
         match (result, undelivered) {
-            (Ok(value), later) => {
+            (Ok(value), None) => Outcome::Value(value, None),
+            (Ok(value), Some(later)) => {
                 drop_caught(value, self.cell.home());
-                Outcome::Overtaken(later.unwrap_or_default())
+                Outcome::Overtaken(later)
             }
             (Err(Error::Cancelled(error)), _) => Outcome::Cancelled(error),
             (Err(error), _) => {

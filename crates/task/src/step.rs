@@ -1,6 +1,6 @@
 //! One step of a task: asyncio's `__step` and `__wakeup`; and the allocation that it works on.
 
-use crate::state::{Data, drop_caught};
+use crate::state::Data;
 use asyncio_core::{
     CancelledError, Error, Result,
     cell::{TaskCell, TaskVTable},
@@ -93,8 +93,8 @@ unsafe fn step_of<F: Future<Output = Result<T>>, T>(
 ) -> Option<TaskRef> {
     // SAFETY: it is dropped as this returns or unwinds, and steps that begin meanwhile end before.
     let step = unsafe { Step::begin(data.cell()) }?;
-    let outcome = match step.throw() {
-        Some(error) => Err(Error::Cancelled(error)),
+    let error = match step.throw() {
+        Some(error) => Error::Cancelled(error),
         None if data.cell().has_ended() => return None,
         // SAFETY: it is there, and is dropped where it is, which never moves.
         None => match poll(data.cell(), unsafe { Pin::new_unchecked(coroutine.as_mut()) }) {
@@ -102,18 +102,19 @@ unsafe fn step_of<F: Future<Output = Result<T>>, T>(
                 step.suspend();
                 return None;
             }
-            Poll::Ready(outcome) => outcome,
+            Poll::Ready(Ok(value)) => {
+                // SAFETY: as the caller promised, and this is the task's thread, where its step runs.
+                let dropped = unsafe { drop_coroutine(data, coroutine) };
+                // SAFETY: the coroutine is gone.
+                return unsafe { data.end(value, dropped) };
+            }
+            Poll::Ready(Err(error)) => error,
         },
     };
-    // SAFETY: as the caller promised, and this is the task's thread, where its step runs.
+    // SAFETY: as above.
     unsafe {
-        match drop_coroutine(data, coroutine) {
-            Ok(()) => data.end(outcome),
-            Err(panic) => {
-                drop_caught(outcome, data.cell().home());
-                data.end(Err(panic))
-            }
-        }
+        let dropped = drop_coroutine(data, coroutine);
+        data.end_unusually(Err(error), dropped)
     }
 }
 
@@ -158,7 +159,7 @@ unsafe fn discard<F: Future<Output = Result<T>>, T>(cell: NonNull<TaskCell>) {
     let registered = unsafe {
         let dropped = drop_coroutine(data, coroutine);
         let closed = Err(Error::Cancelled(CancelledError::new("the event loop was closed")));
-        data.end(dropped.and(closed))
+        data.end_unusually(closed, dropped)
     };
     drop(step);
     if let Some(registered) = registered {
