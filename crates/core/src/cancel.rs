@@ -37,7 +37,7 @@ use crate::{
     home::Mail,
     sync::{self, Ordering},
     task_ref::TaskRef,
-    wait::{OtherWait, Target},
+    wait::{Aim, OtherWait, Target},
     wait_site::WaitSite,
 };
 use std::sync::Arc;
@@ -175,6 +175,12 @@ impl TaskCell {
         })
     }
 
+    /// The number of the first wait, which is armed.
+    #[inline]
+    pub(crate) fn first_number(&self) -> u32 {
+        (self.first.load(Ordering::Relaxed) >> 2) as u32
+    }
+
     /// The state of the first wait, if it is still number `number`.
     #[inline]
     pub(crate) fn first_state(&self, number: u32) -> Option<u64> {
@@ -210,40 +216,35 @@ impl TaskCell {
         woken
     }
 
-    /// The state of wait `number`, which is over if it is woken; `None` if this step throws, or the
-    /// wait is not the first. For the task that runs now.
+    /// The state of the first wait, which is armed, and over if it is woken; `None` if this step
+    /// throws. For the task that runs now.
     #[inline]
-    pub(crate) fn resume_first(&self, number: u32) -> Option<u64> {
-        let wait = self.first.load(Ordering::Acquire);
-        if self.affine.throw.get() != Throw::No || wait >> 2 != u64::from(number) {
+    pub(crate) fn resume_first(&self) -> Option<u64> {
+        let state = self.first.load(Ordering::Acquire) & STATE;
+        if self.affine.throw.get() != Throw::No {
             return None;
         }
-        if wait & STATE == WOKEN {
-            self.end_first(number);
+        if state == WOKEN {
+            self.end_first();
+            drop(self.take_target());
         }
-        Some(wait & STATE)
+        Some(state)
     }
 
-    /// Ends the first wait, which is number `number`. Not with a swap: whoever wakes does so under the
-    /// lock under which the leaf ends its wait.
+    /// Ends the first wait, on the task's thread, and tells in which state it was. Its target is to be
+    /// taken next. Not with a swap: whoever wakes does so under the lock under which the leaf ends its
+    /// wait.
     #[inline]
-    fn end_first(&self, number: u32) {
-        self.first.store(u64::from(number) << 2 | IDLE, Ordering::Release);
-        if self.affine.has_target.replace(false) {
-            drop(self.affine.aim.take());
-        }
+    pub(crate) fn end_first(&self) -> u64 {
+        let wait = self.first.load(Ordering::Acquire);
+        self.first.store(wait & !STATE | IDLE, Ordering::Release);
+        wait & STATE
     }
 
-    /// Ends wait `number`, and tells in which state it was.
+    /// Takes the target of the first wait, which has ended.
     #[inline]
-    pub(crate) fn disarm_first(&self, number: u32) -> u64 {
-        match self.first_state(number) {
-            Some(state) if state != IDLE && self.is_local() => {
-                self.end_first(number);
-                state
-            }
-            _ => IDLE,
-        }
+    pub(crate) fn take_target(&self) -> Option<Aim> {
+        self.affine.has_target.replace(false).then(|| self.affine.aim.take())
     }
 
     pub(crate) fn disarm_other(&self, number: u32) -> u64 {
@@ -257,13 +258,13 @@ impl TaskCell {
         self.affine().map(Affine::take_wait_message).unwrap_or_default()
     }
 
-    /// The error that the leaf of the first wait has to return in this step, if the step throws, and
-    /// the wait is still number `number`. For the task that runs now.
+    /// The error that the leaf of the first wait, which is armed, has to return in this step, if the
+    /// step throws. For the task that runs now.
     #[inline]
-    pub(crate) fn take_throw(&self, number: u32) -> Option<CancelledError> {
+    pub(crate) fn take_throw(&self) -> Option<CancelledError> {
         let affine = &self.affine;
         let is_meant = affine.throw.get() != Throw::No && !affine.is_fresh.get();
-        (is_meant && self.first_state(number).is_some()).then(|| affine.take_throw())
+        is_meant.then(|| affine.take_throw())
     }
 
     /// The same for the leaf of another wait.

@@ -33,6 +33,9 @@ pub struct TaskVTable {
     pub output: fn() -> TypeId,
 }
 
+/// What is done to the outcome of a task, as soon as that is there.
+pub type Keeper = unsafe fn(NonNull<TaskCell>);
+
 /// What every task has. The first field of the task's allocation.
 pub struct TaskCell {
     /// References and handles: see [`crate::task_ref`].
@@ -80,6 +83,8 @@ pub(crate) struct Affine {
     /// Whether the context is one that the task was given, or has given away.
     pub(crate) is_shared: Cell<bool>,
     pub(crate) passing_on: Cell<PassingOn>,
+    /// Whether the coroutine is gone, and the outcome stands in its place.
+    pub(crate) ended: Cell<bool>,
     /// Whether the task has ended: see [`crate::task_ref`]. For all threads, as the two that follow.
     pub(crate) done: AtomicU8,
     /// Whether a wake-up from another thread is on its way.
@@ -155,6 +160,8 @@ pub(crate) struct Cold {
     pub(crate) message: CancelledError,
     /// The message of the cancellation of the first wait.
     pub(crate) wait_message: CancelledError,
+    /// What makes the value one that is copied, once it is there, if somebody asked for that.
+    pub(crate) keeper: Option<Keeper>,
     /// Room for the error with which the task ends, if somebody asked for it.
     pub(crate) failure: Option<Option<Error>>,
     /// The listener that reports a failure after a shield around the task was cancelled.
@@ -238,6 +245,7 @@ impl TaskCell {
                 has_target: Cell::new(false),
                 is_shared: Cell::new(cold.is_some()),
                 passing_on: Cell::new(PassingOn::No),
+                ended: Cell::new(false),
                 done: AtomicU8::new(crate::task_ref::PENDING),
                 mailed: AtomicBool::new(false),
                 unretrieved: AtomicBool::new(false),
@@ -392,6 +400,41 @@ impl TaskCell {
     pub fn take_undelivered(&self) -> Option<CancelledError> {
         let affine = self.affine()?;
         affine.must_cancel.replace(false).then(|| affine.take_message())
+    }
+}
+
+/// The place behind the cell: that of the coroutine, and then of the outcome.
+impl TaskCell {
+    /// Whether the outcome stands there. False on another thread than the task's.
+    #[inline]
+    pub fn has_ended(&self) -> bool {
+        self.affine().is_some_and(|affine| affine.ended.get())
+    }
+
+    /// Says that it does.
+    ///
+    /// # Safety
+    /// It does: the coroutine is gone. This is the task's own thread.
+    #[inline]
+    pub unsafe fn set_ended(&self) {
+        self.affine.ended.set(true);
+    }
+
+    /// Asks for `keeper` to be called when the outcome is there. Does nothing on another thread than
+    /// the task's.
+    ///
+    /// # Safety
+    /// It may be called with this cell then.
+    pub unsafe fn set_keeper(&self, keeper: Keeper) {
+        if let Some(affine) = self.affine() {
+            affine.cold(|cold| cold.keeper = Some(keeper));
+        }
+    }
+
+    /// Takes the function out that was asked for, to call it.
+    #[inline]
+    pub fn take_keeper(&self) -> Option<Keeper> {
+        self.affine()?.with_cold(|cold| cold.keeper.take())?
     }
 }
 

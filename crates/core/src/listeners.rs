@@ -26,6 +26,13 @@ pub struct Parked {
 }
 
 impl Parked {
+    /// Its name in the table of its loop, for who knows that loop: see
+    /// [`Wait::parked`](crate::wait::Wait::parked).
+    #[inline]
+    pub fn key(self) -> Key {
+        self.key
+    }
+
     /// Makes it ready, from any thread. Nothing happens if it ran, or its loop is closed.
     pub fn fire(self) {
         match self.place.local() {

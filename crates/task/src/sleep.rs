@@ -1,7 +1,7 @@
 //! [`sleep`].
 
 use asyncio_core::{
-    Error, Result,
+    Error, Key, Result,
     clock::nanos,
     home::entered,
     listeners::Parked,
@@ -21,17 +21,16 @@ use std::{
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Sleep<T = ()> {
     wait: Wait,
-    timer: Timer,
-    location: &'static Location<'static>,
-    result: Option<T>,
+    /// For how long, in nanoseconds, until the wait is armed; then the key of the timer, or zero for a
+    /// delay of zero, which has none.
+    timer: u64,
+    /// Gone when the sleep has ended.
+    result: Option<(T, &'static Location<'static>)>,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Timer {
-    /// For how long, in nanoseconds, until the timer is set: never for zero.
-    Delay(u64),
-    Set(Parked),
-}
+// Four words, of which a task that does nothing but sleep consists beside its cell.
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Sleep>() == 32);
 
 /// Suspends the task for `delay` (`asyncio.sleep`), counted from the first poll. A delay of zero
 /// suspends it for exactly one iteration of the loop, without a timer.
@@ -52,44 +51,41 @@ enum Timer {
 /// ```
 #[track_caller]
 pub fn sleep(delay: Duration) -> Sleep {
-    let (timer, location) = (Timer::Delay(nanos(delay)), Location::caller());
-    Sleep { wait: Wait::new(), timer, location, result: Some(()) }
+    let result = Some(((), Location::caller()));
+    Sleep { wait: Wait::new(), timer: nanos(delay), result }
 }
 
 impl Sleep {
     /// The value that the sleep returns (asyncio's second argument).
     pub fn result<T>(mut self, result: T) -> Sleep<T> {
         let wait = std::mem::take(&mut self.wait);
-        let timer = std::mem::replace(&mut self.timer, Timer::Delay(0));
-        Sleep { wait, timer, location: self.location, result: Some(result) }
+        let result = self.result.take().map(|((), location)| (result, location));
+        Sleep { wait, timer: self.timer, result }
     }
 }
 
 impl<T> Sleep<T> {
-    fn start(&mut self, cx: &Context<'_>) -> Result<()> {
+    fn site(&self) -> Result<WaitSite> {
+        let (_, location) = self.result.as_ref().ok_or_else(ended)?;
+        Ok(WaitSite::new(&"sleep", location))
+    }
+
+    fn start(&mut self, cx: &Context<'_>, site: WaitSite) -> Result<()> {
         let scheduler = entered().ok_or_else(|| Error::runtime("sleep: no running event loop"))?;
-        match self.timer {
-            Timer::Delay(0) => self.wait.arm_woken(cx, self.site()),
-            Timer::Delay(delay) => {
-                scheduler.check_open()?;
-                self.wait.arm(cx, self.site(), None);
-                if let Some(timer) = scheduler.wake_after(delay, &self.wait, self.location) {
-                    self.timer = Timer::Set(timer);
-                }
-            }
-            Timer::Set(_) => return Err(ended()),
+        if self.timer == 0 {
+            self.wait.arm_woken(cx, site);
+        } else {
+            scheduler.check_open()?;
+            self.wait.arm(cx, site, None);
+            let timer = scheduler.wake_after(self.timer, &self.wait, site.location());
+            self.timer = timer.map_or(0, |timer| timer.key().to_bits());
         }
         Ok(())
     }
 
-    fn site(&self) -> WaitSite {
-        WaitSite::new(&"sleep", self.location)
-    }
-
-    fn stop(&mut self) {
-        if let Timer::Set(timer) = self.timer {
-            timer.cancel();
-        }
+    /// The timer, if it is set.
+    fn timer(&self) -> Option<Parked> {
+        if self.timer == 0 { None } else { self.wait.parked(Key::from_bits(self.timer)) }
     }
 }
 
@@ -105,41 +101,46 @@ impl<T> Future for Sleep<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         let this = &mut *self;
+        let site = match this.site() {
+            Ok(site) => site,
+            Err(error) => return Poll::Ready(Err(error)),
+        };
         if !this.wait.is_armed() {
-            return match this.start(cx) {
+            return match this.start(cx, site) {
                 Ok(()) => Poll::Pending,
                 Err(error) => Poll::Ready(Err(error)),
             };
         }
-        let (timer, site, mut astray) = (this.timer, this.site(), false);
+        let (timer, mut astray) = (this.timer(), false);
         // Another task awaits it now than the one in which it began.
         let replace = |waiter: Waiter| match timer {
-            Timer::Set(timer) => astray = !timer.replace_waiter(waiter, site.location()),
+            Some(timer) => astray = !timer.replace_waiter(waiter, site.location()),
             // The iteration that a bare yield waits for is over.
-            Timer::Delay(_) => _ = waiter.wake_now(),
+            None => _ = waiter.wake_now(),
         };
-        match this.wait.poll(cx, site, || None, replace) {
+        let error = match this.wait.poll(cx, site, || None, replace) {
             Resume::Pending if astray => {
                 this.wait.disarm();
-                let message = "sleep: awaited in another loop than the one in which it began";
-                Poll::Ready(Err(Error::runtime(message)))
+                Error::runtime("sleep: awaited in another loop than the one in which it began")
             }
-            Resume::Pending => Poll::Pending,
-            Resume::Cancelled { error, .. } => {
-                this.stop();
-                Poll::Ready(Err(error))
-            }
+            Resume::Pending => return Poll::Pending,
+            Resume::Cancelled { error, .. } => error,
             Resume::Woken => {
-                // The timer is over: it has fired.
-                this.timer = Timer::Delay(0);
-                Poll::Ready(this.result.take().ok_or_else(ended))
+                return Poll::Ready(this.result.take().map(|(result, _)| result).ok_or_else(ended));
             }
+        };
+        if let Some(timer) = timer {
+            timer.cancel();
         }
+        this.result = None;
+        Poll::Ready(Err(error))
     }
 }
 
 impl<T> Drop for Sleep<T> {
     fn drop(&mut self) {
-        self.stop();
+        if let Some(timer) = self.timer() {
+            timer.cancel();
+        }
     }
 }
