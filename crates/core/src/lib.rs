@@ -92,6 +92,7 @@ pub mod letters;
 pub mod listeners;
 #[cfg(loom)]
 pub mod model;
+mod registry;
 pub mod resident;
 pub mod scheduler;
 pub mod scope;

@@ -14,8 +14,9 @@ use crate::{
     exception::{ExceptionContext, Level, log},
     home::{LoopRef, Mail},
     listeners::Parked,
+    registry::Registry,
     resident::Residents,
-    slots::{Key, Slots},
+    slots::Key,
     source::Sources,
     task_ref::{TaskKey, TaskRef},
     timers::{Action, Call, Callbacks},
@@ -66,7 +67,7 @@ pub struct Scheduler {
     pub(crate) ready: RefCell<VecDeque<Entry>>,
     pub(crate) callbacks: RefCell<Callbacks>,
     pub(crate) clock: RefCell<Clock>,
-    tasks: RefCell<Slots<TaskRef>>,
+    tasks: RefCell<Registry>,
     /// The number of the next task.
     sequence: Cell<u64>,
     current: Cell<Option<NonNull<TaskCell>>>,
@@ -90,7 +91,7 @@ impl fmt::Debug for Scheduler {
             .field("state", &self.state.get())
             .field("ready", &self.ready.borrow().len())
             .field("timers", &self.callbacks.borrow().timers())
-            .field("tasks", &self.tasks.borrow().len())
+            .field("tasks", &self.tasks.borrow().iter().count())
             .finish()
     }
 }
@@ -108,7 +109,7 @@ impl Scheduler {
             ready: RefCell::new(VecDeque::new()),
             callbacks: RefCell::new(Callbacks::new()),
             clock: RefCell::new(Clock::new(false)),
-            tasks: RefCell::new(Slots::new()),
+            tasks: RefCell::new(Registry::new()),
             sequence: Cell::new(1),
             current: Cell::new(None),
             sources: RefCell::new(Sources::new()),
@@ -525,11 +526,7 @@ impl Scheduler {
     /// # Safety
     /// The task is new, and of this loop.
     pub unsafe fn adopt(&self, task: TaskRef) {
-        let mut tasks = self.tasks.borrow_mut();
-        let key = tasks.insert(task);
-        if let Some(affine) = tasks.get(key).and_then(|task| task.affine()) {
-            affine.key.set(Some(key));
-        }
+        self.tasks.borrow_mut().insert(task);
     }
 
     /// Lets a task go that has ended; gives the registry's reference to it, which the caller
@@ -538,10 +535,8 @@ impl Scheduler {
     /// # Safety
     /// The task is of this loop, and its coroutine is gone.
     pub unsafe fn retire(&self, task: &TaskCell) -> Option<TaskRef> {
-        let affine = task.affine()?;
-        affine.scheduled.set(true);
-        let key = affine.key.take()?;
-        self.tasks.borrow_mut().remove(key)
+        task.affine()?.scheduled.set(true);
+        self.tasks.borrow_mut().remove(task)
     }
 
     /// Calls `f` with an unfinished task.
@@ -560,7 +555,7 @@ impl Scheduler {
 
     /// Every unfinished task, in the order of creation (`all_tasks`).
     pub fn all_tasks(&self) -> Vec<TaskRef> {
-        let mut tasks: Vec<TaskRef> = self.tasks.borrow().values().cloned().collect();
+        let mut tasks: Vec<TaskRef> = self.tasks.borrow().iter().cloned().collect();
         tasks.sort_by_key(|task| task.sequence());
         tasks
     }

@@ -13,6 +13,18 @@ impl Key {
         Key(NonZeroU64::new(key).unwrap_or(NonZeroU64::MIN))
     }
 
+    /// The first key of a place.
+    pub(crate) fn first(place: usize) -> Key {
+        Key::new(u32::try_from(place).expect("fewer than 2^32 places"), 1)
+    }
+
+    /// The key of the place when it is used again; `None` if it had the last one.
+    #[inline]
+    pub(crate) fn next(self) -> Option<Key> {
+        self.0.checked_add(1 << 32).map(Key)
+    }
+
+    #[inline]
     pub(crate) fn place(self) -> usize {
         self.0.get() as u32 as usize
     }
@@ -49,7 +61,6 @@ const NONE: u32 = u32::MAX;
 pub(crate) struct Slots<T> {
     slots: Vec<Slot<T>>,
     vacant: u32,
-    len: usize,
 }
 
 /// A place that was vacant, and is filled at once.
@@ -70,11 +81,7 @@ impl<T> Vacancy<'_, T> {
 
 impl<T> Slots<T> {
     pub(crate) const fn new() -> Slots<T> {
-        Slots { slots: Vec::new(), vacant: NONE, len: 0 }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.len
+        Slots { slots: Vec::new(), vacant: NONE }
     }
 
     #[inline(always)]
@@ -91,7 +98,6 @@ impl<T> Slots<T> {
         let place = self.vacant;
         let slot = &mut self.slots[place as usize];
         self.vacant = slot.next;
-        self.len += 1;
         let key = Key::new(place, slot.generation);
         Vacancy { slot, key }
     }
@@ -128,7 +134,6 @@ impl<T> Slots<T> {
         slot.generation = slot.generation.checked_add(1).unwrap_or(1);
         slot.next = self.vacant;
         self.vacant = key.place() as u32;
-        self.len -= 1;
         Some(value)
     }
 
@@ -159,8 +164,8 @@ mod tests {
         assert_eq!(c.place(), a.place());
         assert_eq!((slots.get(a), slots.get(b), slots.get(c)), (None, Some(&'b'), Some(&'c')));
         assert_eq!(slots.remove(a), None);
-        assert_eq!(slots.len(), 2);
+        assert_eq!(slots.values().count(), 2);
         assert_eq!(slots.drain(), ['c', 'b']);
-        assert_eq!((slots.len(), slots.get(c)), (0, None));
+        assert_eq!((slots.values().count(), slots.get(c)), (0, None));
     }
 }
