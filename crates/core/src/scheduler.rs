@@ -470,7 +470,7 @@ impl Scheduler {
                 }
                 return None;
             }
-            Action::Expire(_) | Action::Expired => return None,
+            Action::Expire(_) | Action::Expired(_) => return None,
         };
         let outer = swap_values(context);
         let result =
