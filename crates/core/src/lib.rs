@@ -92,6 +92,7 @@ pub mod letters;
 pub mod listeners;
 #[cfg(loom)]
 pub mod model;
+mod ready;
 mod registry;
 pub mod resident;
 pub mod scheduler;

@@ -14,6 +14,7 @@ use crate::{
     exception::{ExceptionContext, Level, log},
     home::{LoopRef, Mail},
     listeners::Parked,
+    ready::{Entry, Ready},
     registry::Registry,
     resident::Residents,
     slots::Key,
@@ -24,7 +25,6 @@ use crate::{
 };
 use std::{
     cell::{Cell, RefCell},
-    collections::VecDeque,
     fmt,
     panic::{AssertUnwindSafe, Location, catch_unwind},
     ptr::NonNull,
@@ -32,15 +32,6 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
-
-/// A step that is ready to run.
-pub(crate) enum Entry {
-    /// It is not done, so the registry keeps it; it is here once, and runs only from here.
-    Task(NonNull<TaskCell>),
-    Callback(Key),
-    /// News for the attendant of a source.
-    Source(Key),
-}
 
 /// What a loop is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +55,7 @@ pub struct Scheduler {
     home: Cell<Option<LoopRef>>,
     state: Cell<State>,
     pub(crate) stopping: Cell<bool>,
-    pub(crate) ready: RefCell<VecDeque<Entry>>,
+    pub(crate) ready: RefCell<Ready>,
     pub(crate) callbacks: RefCell<Callbacks>,
     pub(crate) clock: RefCell<Clock>,
     tasks: RefCell<Registry>,
@@ -106,7 +97,7 @@ impl Scheduler {
             home: Cell::new(None),
             state: Cell::new(State::Closed),
             stopping: Cell::new(false),
-            ready: RefCell::new(VecDeque::new()),
+            ready: RefCell::new(Ready::new()),
             callbacks: RefCell::new(Callbacks::new()),
             clock: RefCell::new(Clock::new(false)),
             tasks: RefCell::new(Registry::new()),
