@@ -92,6 +92,8 @@ pub mod letters;
 pub mod listeners;
 #[cfg(loom)]
 pub mod model;
+mod ready;
+mod registry;
 pub mod resident;
 pub mod scheduler;
 pub mod scope;
