@@ -38,6 +38,23 @@ fn a_cancellation_gives_true_until_the_task_is_done() {
 }
 
 #[test]
+fn requests_are_counted_however_many_there_are() {
+    run(async {
+        let task = create_task(sleep(MS));
+        briefly().await?;
+        for requests in 1..=70_000 {
+            task.cancel();
+            assert_eq!(task.cancelling(), requests);
+        }
+        for left in (0..70_000).rev() {
+            assert_eq!((task.uncancel(), task.cancelling()), (left, left));
+        }
+        assert!(cancelled(&task.await));
+        Ok(())
+    });
+}
+
+#[test]
 fn a_task_cancelled_before_its_first_step_keeps_the_message() {
     run(async {
         let ran = Rc::new(Cell::new(false));

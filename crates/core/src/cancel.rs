@@ -33,7 +33,8 @@
 
 use crate::{
     CancelledError,
-    cell::{Affine, Other, PassingOn, TaskCell, Throw},
+    cell::{Affine, Other, TaskCell},
+    flags::{Flag, PassingOn},
     home::Mail,
     sync::{self, Ordering},
     task_ref::TaskRef,
@@ -66,11 +67,11 @@ impl TaskRef {
             affine.passing_on.set(PassingOn::Circular);
             return true;
         }
-        affine.requests.set(affine.requests.get() + 1);
+        affine.set_requests(affine.requests() + 1);
         if self.cancel_waits(affine, &error) {
             return true;
         }
-        affine.must_cancel.set(true);
+        affine.flags.set(Flag::MustCancel);
         affine.set_message(error);
         if self.armed() == 0 && !affine.phase.get().is_running() {
             // Suspended in a future that is not ours: the step that this wakes ends the task.
@@ -99,7 +100,7 @@ impl TaskCell {
         if wait & STATE != WAITING {
             return false;
         }
-        if affine.has_target.get() {
+        if affine.flags.has(Flag::Target) {
             let aim = affine.aim.take();
             let target = aim.target();
             affine.aim.set(aim);
@@ -120,7 +121,7 @@ impl TaskCell {
 
 impl Affine {
     fn take_throw(&self) -> CancelledError {
-        self.throw.set(Throw::Taken);
+        self.flags.set(Flag::Taken);
         self.message()
     }
 
@@ -148,7 +149,7 @@ impl TaskCell {
         let affine = &self.affine;
         // Around after 2^32 waits: whoever still has one of then is told nothing.
         let number = ((self.first.load(Ordering::Relaxed) >> 2) as u32).wrapping_add(1);
-        affine.is_fresh.set(true);
+        affine.flags.set(Flag::Fresh);
         affine.site_what.set(site.what);
         affine.site_location.set(site.location);
         self.first.store(u64::from(number) << 2 | state, Ordering::Release);
@@ -158,7 +159,7 @@ impl TaskCell {
     /// What a request to cancel goes to while the first wait lasts.
     pub(crate) fn set_target(&self, target: Target) {
         self.affine.aim.set(target.into());
-        self.affine.has_target.set(true);
+        self.affine.flags.set(Flag::Target);
     }
 
     /// Arms a wait beside the first.
@@ -221,7 +222,7 @@ impl TaskCell {
     #[inline]
     pub(crate) fn resume_first(&self) -> Option<u64> {
         let state = self.first.load(Ordering::Acquire) & STATE;
-        if self.affine.throw.get() != Throw::No {
+        if self.affine.flags.has(Flag::Throws) {
             return None;
         }
         if state == WOKEN {
@@ -244,7 +245,7 @@ impl TaskCell {
     /// Takes the target of the first wait, which has ended.
     #[inline]
     pub(crate) fn take_target(&self) -> Option<Aim> {
-        self.affine.has_target.replace(false).then(|| self.affine.aim.take())
+        self.affine.flags.take(Flag::Target).then(|| self.affine.aim.take())
     }
 
     pub(crate) fn disarm_other(&self, number: u32) -> u64 {
@@ -263,14 +264,14 @@ impl TaskCell {
     #[inline]
     pub(crate) fn take_throw(&self) -> Option<CancelledError> {
         let affine = &self.affine;
-        let is_meant = affine.throw.get() != Throw::No && !affine.is_fresh.get();
+        let is_meant = affine.flags.has(Flag::Throws) && !affine.flags.has(Flag::Fresh);
         is_meant.then(|| affine.take_throw())
     }
 
     /// The same for the leaf of another wait.
     pub(crate) fn take_throw_of_other(&self, number: u32) -> Option<CancelledError> {
         let affine = &self.affine;
-        if affine.throw.get() == Throw::No {
+        if !affine.flags.has(Flag::Throws) {
             return None;
         }
         let is_meant = affine.with_cold(|cold| number <= cold.thrown_to);

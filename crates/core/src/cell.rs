@@ -7,6 +7,7 @@ use crate::{
     CancelledError, Error,
     cancel::{IDLE, STATE, WAITING},
     context::{Context, Values},
+    flags::{Flag, Flags, PassingOn, Phase},
     home::{LoopRef, Place, thread_id},
     listeners::{List, Listener, Parked},
     slots::Key,
@@ -52,7 +53,7 @@ pub struct TaskCell {
 
 // There are as many cells as tasks. Loom's atomics are larger.
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<TaskCell>() <= 160);
+const _: () = assert!(size_of::<TaskCell>() <= 152);
 
 // SAFETY: the cells in `affine` are reached only on the task's own thread; the rest of it, and of the
 // whole, is atomic or immutable.
@@ -71,27 +72,16 @@ pub(crate) struct Affine {
     pub(crate) key: Cell<Option<Key>>,
     pub(crate) site_location: Cell<&'static Location<'static>>,
     pub(crate) phase: Cell<Phase>,
-    pub(crate) throw: Cell<Throw>,
-    /// Whether the first wait was armed since a step last began to throw.
-    pub(crate) is_fresh: Cell<bool>,
-    pub(crate) must_cancel: Cell<bool>,
-    /// Whether a reference for the task's next waiter is counted in advance: see
-    /// [`Lent`](crate::task_ref::Lent).
-    pub(crate) spare: Cell<bool>,
-    /// Whether there is a target: most waits have none.
-    pub(crate) has_target: Cell<bool>,
-    /// Whether the context is one that the task was given, or has given away.
-    pub(crate) is_shared: Cell<bool>,
+    pub(crate) flags: Flags,
     pub(crate) passing_on: Cell<PassingOn>,
-    /// Whether the coroutine is gone, and the outcome stands in its place.
-    pub(crate) ended: Cell<bool>,
     /// Whether the task has ended: see [`crate::task_ref`]. For all threads, as the two that follow.
     pub(crate) done: AtomicU8,
     /// Whether a wake-up from another thread is on its way.
     pub(crate) mailed: AtomicBool,
     /// Whether a failure is still to be reported as never retrieved.
     pub(crate) unretrieved: AtomicBool,
-    pub(crate) requests: Cell<u32>,
+    /// How many requests to cancel are outstanding, or [`MANY`].
+    requests: Cell<u16>,
     /// The context variables, unless the task runs, or its context is shared.
     pub(crate) values: Cell<Values>,
     pub(crate) listeners: List,
@@ -102,60 +92,14 @@ pub(crate) struct Affine {
     pub(crate) spawned_at: &'static Location<'static>,
 }
 
-/// Where a task is on its way through the loop.
-///
-/// ```text
-///         wake           begin            retire
-///   IDLE ──────► READY ────────► RUNNING ────────► ENDED
-///    ▲             ▲              │   │ wake          ▲
-///    └─────────────┼── suspended ─┘   ▼               │ retire
-///                  └── suspended ── WOKEN ────────────┘
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Phase {
-    /// It is suspended, or about to begin.
-    Idle,
-    /// It stands in the ready queue.
-    Ready,
-    /// In a step.
-    Running,
-    /// In a step, and to stand in the ready queue behind it.
-    Woken,
-    /// It never runs again.
-    Ended,
-}
-
-impl Phase {
-    #[inline]
-    pub(crate) fn is_running(self) -> bool {
-        matches!(self, Phase::Running | Phase::Woken)
-    }
-}
-
-/// Whether a step throws a cancellation into the leaves that were armed when it began.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Throw {
-    No,
-    Thrown,
-    /// A leaf took it.
-    Taken,
-}
-
-/// Whether a request is being passed on to what the task waits for.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum PassingOn {
-    No,
-    Yes,
-    /// It has come back: the task waits for something that waits for the task.
-    Circular,
-}
-
 /// What few tasks have.
 #[derive(Default)]
 pub(crate) struct Cold {
     pub(crate) name: Option<Arc<str>>,
     /// The context, if it is shared.
     pub(crate) context: Option<Context>,
+    /// How many requests to cancel are outstanding, if [many](MANY) are.
+    pub(crate) requests: u32,
     /// The message of must-cancel, or of the throw it became.
     pub(crate) message: CancelledError,
     /// The message of the cancellation of the first wait.
@@ -199,7 +143,7 @@ impl fmt::Debug for TaskCell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = if self.is_done() { "finished" } else { "pending" };
         match self.affine() {
-            Some(affine) if affine.requests.get() > 0 && !self.is_done() => {
+            Some(affine) if affine.requests() > 0 && !self.is_done() => {
                 write!(f, "<Task cancelling name={:?}>", self.name())
             }
             Some(_) => write!(f, "<Task {state} name={:?}>", self.name()),
@@ -226,6 +170,10 @@ impl TaskCell {
             TaskContext::Own(values) => (values, None),
             TaskContext::Shared(context) => (Values::default(), Some(Cold::of(context))),
         };
+        let flags = Flags::default();
+        if cold.is_some() {
+            flags.set(Flag::Shared);
+        }
         TaskCell {
             count: AtomicU64::new(crate::task_ref::NEW),
             first: AtomicU64::new(IDLE),
@@ -238,14 +186,8 @@ impl TaskCell {
                 key: Cell::new(None),
                 site_location: Cell::new(spawned_at),
                 phase: Cell::new(Phase::Idle),
-                throw: Cell::new(Throw::No),
-                is_fresh: Cell::new(false),
-                must_cancel: Cell::new(false),
-                spare: Cell::new(false),
-                has_target: Cell::new(false),
-                is_shared: Cell::new(cold.is_some()),
+                flags,
                 passing_on: Cell::new(PassingOn::No),
-                ended: Cell::new(false),
                 done: AtomicU8::new(crate::task_ref::PENDING),
                 mailed: AtomicBool::new(false),
                 unretrieved: AtomicBool::new(false),
@@ -351,13 +293,13 @@ impl TaskCell {
     /// The context variables of the task; what it is running with, if it runs now.
     pub fn context(&self) -> Option<Context> {
         let affine = self.affine()?;
-        if !affine.is_shared.get() {
+        if !affine.flags.has(Flag::Shared) {
             let context = match affine.phase.get().is_running() {
                 true => Context::entered(),
                 false => Context::of(affine.values.take()),
             };
             affine.cold(|cold| cold.context = Some(context));
-            affine.is_shared.set(true);
+            affine.flags.set(Flag::Shared);
         }
         affine.with_cold(|cold| cold.context.clone())?
     }
@@ -375,17 +317,17 @@ impl TaskCell {
 
     /// The number of outstanding cancel requests (`Task.cancelling`).
     pub fn cancelling(&self) -> u32 {
-        self.affine().map_or(0, |affine| affine.requests.get())
+        self.affine().map_or(0, Affine::requests)
     }
 
     /// Takes one request back (`Task.uncancel`), and returns how many are left. At zero a
     /// cancellation that was not delivered yet is withdrawn.
     pub fn uncancel(&self) -> u32 {
         let Some(affine) = self.affine() else { return 0 };
-        let left = affine.requests.get().saturating_sub(1);
-        affine.requests.set(left);
+        let left = affine.requests().saturating_sub(1);
+        affine.set_requests(left);
         if left == 0 {
-            affine.must_cancel.set(false);
+            affine.flags.clear(Flag::MustCancel);
         }
         left
     }
@@ -393,13 +335,13 @@ impl TaskCell {
     /// Whether a cancellation waits to be delivered.
     #[inline]
     pub fn must_cancel(&self) -> bool {
-        self.affine().is_some_and(|affine| affine.must_cancel.get())
+        self.affine().is_some_and(|affine| affine.flags.has(Flag::MustCancel))
     }
 
     /// Takes the message of the cancellation that ends the task without having been delivered.
     pub fn take_undelivered(&self) -> Option<CancelledError> {
         let affine = self.affine()?;
-        affine.must_cancel.replace(false).then(|| affine.take_message())
+        affine.flags.take(Flag::MustCancel).then(|| affine.take_message())
     }
 }
 
@@ -408,7 +350,7 @@ impl TaskCell {
     /// Whether the outcome stands there. False on another thread than the task's.
     #[inline]
     pub fn has_ended(&self) -> bool {
-        self.affine().is_some_and(|affine| affine.ended.get())
+        self.affine().is_some_and(|affine| affine.flags.has(Flag::Ended))
     }
 
     /// Says that it does.
@@ -417,7 +359,7 @@ impl TaskCell {
     /// It does: the coroutine is gone. This is the task's own thread.
     #[inline]
     pub unsafe fn set_ended(&self) {
-        self.affine.ended.set(true);
+        self.affine.flags.set(Flag::Ended);
     }
 
     /// Asks for `keeper` to be called when the outcome is there. Does nothing on another thread than
@@ -516,7 +458,25 @@ impl Cold {
     }
 }
 
+/// So many requests to cancel, and more, are counted where few tasks have something.
+const MANY: u16 = u16::MAX;
+
 impl Affine {
+    pub(crate) fn requests(&self) -> u32 {
+        match self.requests.get() {
+            MANY => self.with_cold(|cold| cold.requests).unwrap_or(0),
+            few => few.into(),
+        }
+    }
+
+    pub(crate) fn set_requests(&self, requests: u32) {
+        let few = u16::try_from(requests).unwrap_or(MANY);
+        self.requests.set(few);
+        if few == MANY {
+            self.cold(|cold| cold.requests = requests);
+        }
+    }
+
     pub(crate) fn cold<R>(&self, f: impl FnOnce(&mut Cold) -> R) -> R {
         let mut cold = self.cold.take().unwrap_or_default();
         let result = f(&mut cold);

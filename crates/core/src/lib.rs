@@ -86,6 +86,7 @@ pub mod context_manager;
 pub mod error;
 pub mod event_loop;
 pub mod exception;
+mod flags;
 pub mod handle;
 pub mod home;
 pub mod letters;

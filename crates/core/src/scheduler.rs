@@ -7,11 +7,12 @@
 use crate::{
     CancelledError, Error, Result,
     awaiting::Waits,
-    cell::{Phase, TaskCell},
+    cell::TaskCell,
     clock::{Clock, nanos},
     context::{Values, swap_values},
     event_loop::AbstractEventLoop,
     exception::{ExceptionContext, Level, log},
+    flags::Phase,
     home::{LoopRef, Mail},
     listeners::Parked,
     ready::{Entry, Ready},

@@ -2,8 +2,9 @@
 
 use crate::{
     CancelledError,
-    cell::{Affine, Phase, TaskCell, Throw},
+    cell::{Affine, TaskCell},
     context::{Context, Values, swap_values},
+    flags::{Flag, Phase},
     scheduler::Scheduler,
 };
 use std::{fmt, ptr::NonNull};
@@ -36,7 +37,7 @@ impl<'a> Step<'a> {
     pub unsafe fn begin(cell: &'a TaskCell) -> Option<Step<'a>> {
         let affine = cell.affine()?;
         let scheduler = cell.home.local()?;
-        let values = match affine.is_shared.get() {
+        let values = match affine.flags.has(Flag::Shared) {
             false => affine.values.take(),
             true => affine.enter_shared(),
         };
@@ -51,14 +52,15 @@ impl<'a> Step<'a> {
     #[inline(always)]
     pub fn throw(&self) -> Option<CancelledError> {
         let affine = &self.cell.affine;
-        if !affine.must_cancel.replace(false) {
+        if !affine.flags.take(Flag::MustCancel) {
             return None;
         }
         if self.cell.armed() == 0 {
             return Some(affine.take_message());
         }
-        affine.throw.set(Throw::Thrown);
-        affine.is_fresh.set(false);
+        affine.flags.set(Flag::Throws);
+        affine.flags.clear(Flag::Taken);
+        affine.flags.clear(Flag::Fresh);
         affine.with_cold(|cold| cold.thrown_to = cold.last_other);
         None
     }
@@ -67,13 +69,13 @@ impl<'a> Step<'a> {
     #[inline(always)]
     pub fn suspend(&self) {
         let affine = &self.cell.affine;
-        if affine.throw.replace(Throw::No) == Throw::Thrown {
-            affine.must_cancel.set(true);
+        if affine.flags.take(Flag::Throws) && !affine.flags.has(Flag::Taken) {
+            affine.flags.set(Flag::MustCancel);
         }
-        if affine.must_cancel.get() {
+        if affine.flags.has(Flag::MustCancel) {
             let error = affine.take_message();
             if self.cell.cancel_waits(affine, &error) {
-                affine.must_cancel.set(false);
+                affine.flags.clear(Flag::MustCancel);
             } else {
                 affine.set_message(error);
                 if self.cell.armed() == 0 {
@@ -88,10 +90,10 @@ impl Drop for Step<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         let affine = &self.cell.affine;
-        affine.throw.set(Throw::No);
+        affine.flags.clear(Flag::Throws);
         self.scheduler.replace_current(self.previous);
         let ours = swap_values(std::mem::take(&mut self.outer));
-        match affine.is_shared.get() {
+        match affine.flags.has(Flag::Shared) {
             false => affine.values.set(ours),
             true => affine.leave_shared(ours),
         }

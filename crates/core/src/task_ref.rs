@@ -16,7 +16,8 @@ mod tests;
 
 use crate::{
     cancel::IDLE,
-    cell::{Phase, TaskCell},
+    cell::TaskCell,
+    flags::{Flag, Phase},
     home::{Mail, Place},
     scheduler::Scheduler,
     slots::Key,
@@ -189,7 +190,7 @@ pub(crate) struct Lent(ManuallyDrop<TaskRef>);
 impl Lent {
     #[inline(always)]
     pub(crate) fn new(cell: &TaskCell) -> Lent {
-        let has_spare = cell.affine().is_some_and(|affine| affine.spare.replace(false));
+        let has_spare = cell.affine().is_some_and(|affine| affine.flags.take(Flag::Spare));
         let task = if has_spare { TaskRef(cell.into()) } else { TaskRef::of(cell) };
         Lent(ManuallyDrop::new(task))
     }
@@ -206,9 +207,10 @@ impl Deref for Lent {
 impl Drop for Lent {
     #[inline]
     fn drop(&mut self) {
-        let affine = self.affine().filter(|affine| !affine.spare.get() && !self.is_done());
+        let affine =
+            self.affine().filter(|affine| !affine.flags.has(Flag::Spare) && !self.is_done());
         match affine {
-            Some(affine) => affine.spare.set(true),
+            Some(affine) => affine.flags.set(Flag::Spare),
             // SAFETY: it is not used any more.
             None => unsafe { ManuallyDrop::drop(&mut self.0) },
         }
@@ -297,7 +299,7 @@ impl TaskCell {
     /// thread.
     #[inline]
     fn take_kept(&self) -> u8 {
-        u8::from(self.affine.spare.replace(false)) + u8::from(self.may_arm_first())
+        u8::from(self.affine.flags.take(Flag::Spare)) + u8::from(self.may_arm_first())
     }
 }
 
