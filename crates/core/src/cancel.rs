@@ -155,16 +155,18 @@ impl TaskCell {
     }
 
     /// Arms a wait beside the first.
-    pub(crate) fn arm_other(
-        &self,
-        wait: Arc<OtherWait>,
-        site: WaitSite,
-        target: Option<Target>,
-    ) -> u32 {
+    pub(crate) fn arm_other(&self, wait: Arc<OtherWait>, target: Option<Target>) -> u32 {
         let affine = &self.affine;
         let number = affine.number();
-        affine.cold(|cold| cold.others.insert(number, Other { wait, target, site }));
+        affine.cold(|cold| cold.others.insert(number, Other { wait, target }));
         number
+    }
+
+    /// Where the first wait was armed.
+    #[inline]
+    pub(crate) fn first_site(&self) -> Option<WaitSite> {
+        let affine = self.affine()?;
+        Some(WaitSite::new(affine.site_what.get(), affine.site_location.get()))
     }
 
     /// The number of the first wait, which is armed.
