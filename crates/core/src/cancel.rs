@@ -163,17 +163,19 @@ impl TaskCell {
     }
 
     /// Arms a wait beside the first.
-    pub(crate) fn arm_other(
-        &self,
-        wait: Arc<OtherWait>,
-        site: WaitSite,
-        target: Option<Target>,
-    ) -> u32 {
+    pub(crate) fn arm_other(&self, wait: Arc<OtherWait>, target: Option<Target>) -> u32 {
         self.affine.cold(|cold| {
             cold.last_other = cold.last_other.wrapping_add(1);
-            cold.others.insert(cold.last_other, Other { wait, target, site });
+            cold.others.insert(cold.last_other, Other { wait, target });
             cold.last_other
         })
+    }
+
+    /// Where the first wait was armed.
+    #[inline]
+    pub(crate) fn first_site(&self) -> Option<WaitSite> {
+        let affine = self.affine()?;
+        Some(WaitSite::new(affine.site_what.get(), affine.site_location.get()))
     }
 
     /// The number of the first wait, which is armed.

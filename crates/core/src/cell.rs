@@ -121,7 +121,6 @@ pub(crate) struct Cold {
 pub(crate) struct Other {
     pub(crate) wait: Arc<OtherWait>,
     pub(crate) target: Option<Target>,
-    pub(crate) site: WaitSite,
 }
 
 impl Default for TaskContext {
@@ -308,10 +307,11 @@ impl TaskCell {
     pub fn wait_site(&self) -> Option<WaitSite> {
         let affine = self.affine()?;
         if self.first.load(Ordering::Acquire) & STATE == WAITING {
-            return Some(WaitSite::new(affine.site_what.get(), affine.site_location.get()));
+            return self.first_site();
         }
-        let waiting =
-            |cold: &mut Cold| cold.others.values().find(|o| o.wait.is_waiting()).map(|o| o.site);
+        let waiting = |cold: &mut Cold| {
+            cold.others.values().find(|o| o.wait.is_waiting()).map(|o| o.wait.site)
+        };
         affine.with_cold(waiting)?
     }
 

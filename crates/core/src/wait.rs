@@ -95,16 +95,18 @@ pub(crate) struct OtherWait {
     place: Option<Place>,
     /// In which task, if in one of ours, and its number there.
     armed: OnceLock<(Key, u32)>,
+    pub(crate) site: WaitSite,
     state: AtomicU64,
     waker: Waker,
     message: Mutex<CancelledError>,
 }
 
 impl OtherWait {
-    fn new(waker: &Waker, state: u64) -> Arc<OtherWait> {
+    fn new(waker: &Waker, site: WaitSite, state: u64) -> Arc<OtherWait> {
         Arc::new(OtherWait {
             place: entered().and_then(Scheduler::home).map(LoopRef::place),
             armed: OnceLock::new(),
+            site,
             state: AtomicU64::new(state),
             waker: waker.clone(),
             message: Mutex::new(CancelledError::default()),
@@ -295,10 +297,10 @@ fn arm_other(
     target: Option<Target>,
     state: u64,
 ) -> Arc<OtherWait> {
-    let wait = OtherWait::new(cx.waker(), state);
+    let wait = OtherWait::new(cx.waker(), site, state);
     with_current(|cell| {
         if let Some((cell, key)) = cell.and_then(|cell| Some((cell, cell.current_key()?))) {
-            let number = cell.arm_other(wait.clone(), site, target);
+            let number = cell.arm_other(wait.clone(), target);
             let _ = wait.armed.set((key, number));
         }
     });
@@ -390,6 +392,16 @@ impl Wait {
         }
     }
 
+    /// Where it is armed. `None` if it is not; on another thread than its task's that may not be known.
+    #[inline]
+    pub fn site(&self) -> Option<WaitSite> {
+        match &self.0 {
+            Link::Idle => None,
+            Link::First(task) => task.first_site(),
+            Link::Other(wait) => Some(wait.site),
+        }
+    }
+
     /// The callback of this key, in the loop in which the wait is armed: for a leaf that has parked one
     /// there.
     #[inline]
@@ -430,13 +442,22 @@ impl Wait {
         target: impl FnOnce() -> Option<Target>,
         replace: impl FnOnce(Waiter),
     ) -> Resume {
-        match self.look_fast(cx) {
-            Some(WAITING) => Resume::Pending,
-            Some(WOKEN) => {
+        match self.poll_fast(cx) {
+            Some(resume) => resume,
+            None => self.poll_slow(cx, site, target, replace),
+        }
+    }
+
+    /// [`poll`](Wait::poll), if nothing out of the ordinary has happened; else `None`, and `poll` tells.
+    #[inline(always)]
+    pub fn poll_fast(&mut self, cx: &Context<'_>) -> Option<Resume> {
+        match self.look_fast(cx)? {
+            WAITING => Some(Resume::Pending),
+            WOKEN => {
                 self.0 = Link::Idle;
-                Resume::Woken
+                Some(Resume::Woken)
             }
-            _ => self.poll_slow(cx, site, target, replace),
+            _ => None,
         }
     }
 

@@ -35,7 +35,7 @@ struct Running<F> {
 
 // A task that waits has no room for an outcome beside its coroutine.
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Raw<[u64; 2], ()>>() == size_of::<TaskCell>() + 16);
+const _: () = assert!(size_of::<Raw<[u64; 2], ()>>() <= size_of::<TaskCell>() + 16);
 
 /// Puts a task into its place. The cell counts what it was made with.
 #[inline(always)]
@@ -140,10 +140,10 @@ unsafe fn drop_coroutine<F, T>(data: &Data<T>, coroutine: NonNull<F>) -> Result<
     if data.cell().has_ended() {
         return Ok(());
     }
-    // SAFETY: it is there, and is not used any more.
+    // SAFETY: it is there, and is not used any more, whether its drop panics or not.
     let drop = || unsafe { coroutine.drop_in_place() };
     let dropped = catch_unwind(AssertUnwindSafe(drop));
-    // SAFETY: whether its drop has panicked or not.
+    // SAFETY: it is gone.
     unsafe { data.vacated() };
     dropped.map_err(Error::from_panic)
 }
