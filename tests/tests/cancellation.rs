@@ -2,13 +2,20 @@
 //! The task otherwise is tested in `task_object.rs`.
 
 use asyncio::{
-    AsyncContextManager, Error, Future, Result, Task, create_task, current_task, get_running_loop,
-    sleep,
+    AsyncContextManager, Error, Event, Future, Result, Task, create_task, current_task,
+    get_running_loop, sleep,
 };
 use asyncio_tests::support::{
     MS, awaiting, boom, briefly, cancel_message, cancelled, iterations, message, run, virtual_loop,
 };
-use std::{cell::Cell, future::Future as StdFuture, rc::Rc, time::Duration};
+use std::{
+    cell::Cell,
+    future::{Future as StdFuture, poll_fn},
+    pin::pin,
+    rc::Rc,
+    task::Poll,
+    time::Duration,
+};
 
 #[test]
 fn a_cancellation_gives_true_until_the_task_is_done() {
@@ -26,6 +33,23 @@ fn a_cancellation_gives_true_until_the_task_is_done() {
         assert!(task.cancelled() && task.done());
         assert!(!task.cancel());
         assert_eq!(task.cancelling(), 2);
+        Ok(())
+    });
+}
+
+#[test]
+fn requests_are_counted_however_many_there_are() {
+    run(async {
+        let task = create_task(sleep(MS));
+        briefly().await?;
+        for requests in 1..=70_000 {
+            task.cancel();
+            assert_eq!(task.cancelling(), requests);
+        }
+        for left in (0..70_000).rev() {
+            assert_eq!((task.uncancel(), task.cancelling()), (left, left));
+        }
+        assert!(cancelled(&task.await));
         Ok(())
     });
 }
@@ -81,6 +105,41 @@ fn a_second_cancellation_before_the_first_is_delivered_changes_nothing() {
         assert_eq!(task.await?, "first");
         assert_eq!(times.get(), 1);
         Ok(())
+    });
+}
+
+#[test]
+fn what_begins_to_wait_in_the_step_that_is_cancelled_waits() {
+    run(async {
+        let event = Rc::new(Event::new());
+        let waited_for = event.clone();
+        let task = create_task(async move {
+            // One of each is the task's first wait, the other stands beside it.
+            let (mut old, mut old_beside) = (pin!(briefly()), pin!(briefly()));
+            let (mut new, mut new_beside) = (pin!(waited_for.wait()), pin!(waited_for.wait()));
+            poll_fn(|cx| {
+                let Poll::Ready(first) = old.as_mut().poll(cx) else {
+                    assert!(old_beside.as_mut().poll(cx).is_pending());
+                    return Poll::Pending;
+                };
+                assert!(cancelled(&first));
+                for _ in 0..2 {
+                    assert!(new.as_mut().poll(cx).is_pending());
+                    assert!(new_beside.as_mut().poll(cx).is_pending());
+                }
+                old_beside.as_mut().poll(cx)
+            })
+            .await
+            .expect_err("it is as old as the first");
+            new.await?;
+            new_beside.await
+        });
+        briefly().await?;
+        task.cancel();
+        iterations(3).await?;
+        assert!(!task.done());
+        event.set();
+        task.await.map(drop)
     });
 }
 

@@ -303,3 +303,54 @@ fn a_send_boxed_future_of_our_leaves_is_run() {
         Ok(())
     });
 }
+
+// The task that waited in it is gone.
+
+#[test]
+fn a_leaf_that_was_woken_outlives_its_task_and_passes_the_wake_up_on() {
+    run(async {
+        let lock = Arc::new(Lock::new(0));
+        for is_polled in [true, false] {
+            let guard = lock.acquire().await?;
+            let ours = lock.clone();
+            let mut leaf = polled_elsewhere_briefly(Box::pin(async move {
+                let mut guard = ours.acquire().await?;
+                *guard += 1;
+                Ok::<_, Error>(*guard)
+            }))
+            .await?;
+            let behind = lock.clone();
+            let next = create_task(async move { behind.acquire().await.map(|guard| *guard) });
+            briefly().await?;
+            drop(guard);
+            if is_polled {
+                assert_eq!(leaf.as_mut().await?, 1);
+            }
+            drop(leaf);
+            assert_eq!(next.await?, 1);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_sleep_that_ended_or_was_cancelled_refuses_to_be_polled_again() {
+    run(async {
+        let ended = |outcome: Option<Result<()>>| {
+            let text = outcome.expect("it is ready").unwrap_err().to_string();
+            text.contains("polled after its end")
+        };
+        for delay in [Duration::ZERO, 5 * MS] {
+            let mut nap = sleep(delay);
+            (&mut nap).await?;
+            assert!(ended(poll_once(&mut nap).await));
+            let mut nap = sleep(delay);
+            let me = current_task().expect("this is a task");
+            me.cancel();
+            assert!(cancelled(&(&mut nap).await));
+            assert!(ended(poll_once(&mut nap).await));
+            me.uncancel();
+        }
+        Ok(())
+    });
+}

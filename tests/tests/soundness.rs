@@ -3,7 +3,7 @@
 use asyncio_core::{Error, Result};
 use asyncio_future::Future;
 use asyncio_loop::{EventLoop, get_event_loop, new_event_loop, set_event_loop};
-use asyncio_task::{all_tasks, create_task, sleep};
+use asyncio_task::{Task, all_tasks, create_task, sleep};
 use std::{
     cell::{Cell, RefCell},
     future::{Future as StdFuture, poll_fn},
@@ -261,4 +261,98 @@ fn a_context_variable_may_do_anything_when_it_is_cloned() {
     VAR.set(Nested(0));
     assert_eq!(VAR.get().unwrap().0, 0);
     assert_eq!(VAR.get().unwrap().0, 3);
+}
+
+/// Asks for the result of its own task, and for copies of it, when it is dropped.
+struct AsksForItself(Rc<RefCell<Option<Task<String>>>>, Rc<Cell<u32>>);
+
+impl Drop for AsksForItself {
+    fn drop(&mut self) {
+        let task = self.0.borrow_mut().take().unwrap();
+        assert!(matches!(task.result(), Err(Error::InvalidState(_))));
+        assert!(task.exception().is_err() && !task.done() && !task.cancelled());
+        drop(task.clone());
+        self.1.set(self.1.get() + 1);
+    }
+}
+
+#[test]
+fn a_coroutine_that_is_dropped_finds_no_result_in_its_place() {
+    let counted = Rc::new(Cell::new(0));
+    let asked = counted.clone();
+    let spawn = |asked: &Rc<Cell<u32>>, waits: bool, panics: bool| {
+        let slot = Rc::new(RefCell::new(None));
+        let asks = AsksForItself(slot.clone(), asked.clone());
+        let task = create_task(async move {
+            let _guard = OnDrop(move || assert!(!panics, "a panic on purpose"));
+            let _asks = asks;
+            if waits {
+                Future::<()>::new().await?;
+            }
+            sleep(Duration::ZERO).await?;
+            Ok("a value on the heap".to_owned())
+        });
+        // A second handle, and the value is still moved out: nobody asked for a copy yet.
+        slot.replace((*task).clone().downcast::<String>());
+        task
+    };
+    let event_loop = new_event_loop().unwrap();
+    let main = async move {
+        let returns = spawn(&asked, false, false);
+        let panics = spawn(&asked, false, true);
+        let cancelled = spawn(&asked, true, false);
+        let unstarted = spawn(&asked, true, false);
+        unstarted.cancel();
+        sleep(MS).await?;
+        cancelled.cancel();
+        sleep(MS).await?;
+        assert_eq!(asked.get(), 4);
+        // It was asked for a copy when the coroutine was dropped.
+        assert_eq!(returns.result()?, returns.await?);
+        assert!(matches!(panics.await, Err(Error::Panic(_))));
+        assert!(cancelled.cancelled() && unstarted.cancelled());
+        let at_close = (spawn(&asked, true, false), spawn(&asked, true, true));
+        sleep(MS).await?;
+        Ok(at_close)
+    };
+    let at_close = event_loop.run_until_complete(main).unwrap();
+    event_loop.close().unwrap();
+    assert_eq!(counted.get(), 6);
+    assert!(at_close.0.cancelled() && at_close.1.done() && !at_close.1.cancelled());
+}
+
+#[test]
+fn a_coroutine_and_its_result_stand_in_one_place_whatever_their_size_and_alignment() {
+    #[repr(align(64))]
+    #[derive(Clone)]
+    struct Wide<const N: usize>([u8; N], Rc<()>);
+    let counted = Rc::new(());
+    let alive = counted.clone();
+    let (small, large) = (Wide([1; 7], alive.clone()), Wide([2; 4000], alive.clone()));
+    let event_loop = new_event_loop().unwrap();
+    let main = async move {
+        // A wide coroutine with a narrow result, a narrow one with a wide result, and the like.
+        let narrow = create_task(async move {
+            let large = large;
+            sleep(Duration::ZERO).await?;
+            Ok(large.0.iter().map(|byte| u32::from(*byte)).sum::<u32>())
+        });
+        let mut made = Some(small);
+        let wide = create_task(poll_fn(move |_| Poll::Ready(Ok(made.take().unwrap()))));
+        let copy = alive.clone();
+        let both = create_task(async move {
+            let before = Wide([3; 100], copy);
+            sleep(Duration::ZERO).await?;
+            Ok(Wide([before.0[99]; 5000], before.1))
+        });
+        sleep(MS).await?;
+        assert_eq!(Rc::strong_count(&alive), 4);
+        let kept = both.result()?;
+        assert_eq!(std::ptr::from_ref(&kept).addr() % 64, 0);
+        assert_eq!((kept.0[4999], both.await?.0[4999], wide.await?.0), (3, 3, [1; 7]));
+        narrow.await
+    };
+    assert_eq!(event_loop.run_until_complete(main).unwrap(), 8000);
+    event_loop.close().unwrap();
+    assert_eq!(Rc::strong_count(&counted), 1);
 }

@@ -3,7 +3,7 @@
 //! # The law of a wait
 //!
 //! A leaf future that is about to suspend *arms* a wait in its task's cell: the wait gets a number,
-//! greater than that of every earlier wait of the task, and goes through these states:
+//! which no wait of the task had before, and goes through these states:
 //!
 //! ```text
 //!          arm (1)                    wake (2)
@@ -33,11 +33,12 @@
 
 use crate::{
     CancelledError,
-    cell::{Affine, Other, PassingOn, TaskCell},
+    cell::{Affine, Other, TaskCell},
+    flags::{Flag, PassingOn},
     home::Mail,
     sync::{self, Ordering},
     task_ref::TaskRef,
-    wait::{OtherWait, Target},
+    wait::{Aim, OtherWait, Target},
     wait_site::WaitSite,
 };
 use std::sync::Arc;
@@ -52,7 +53,7 @@ impl TaskRef {
     /// Requests that the task be cancelled (`Task.cancel`): see the [law](self). False if it is done
     /// already. Off the task's thread the request is sent there.
     pub fn cancel(&self, error: CancelledError) -> bool {
-        self.unretrieved.store(false, Ordering::Relaxed);
+        self.affine.unretrieved.store(false, Ordering::Relaxed);
         if self.is_done() {
             return false;
         }
@@ -66,13 +67,13 @@ impl TaskRef {
             affine.passing_on.set(PassingOn::Circular);
             return true;
         }
-        affine.requests.set(affine.requests.get() + 1);
+        affine.set_requests(affine.requests() + 1);
         if self.cancel_waits(affine, &error) {
             return true;
         }
-        affine.must_cancel.set(true);
+        affine.flags.set(Flag::MustCancel);
         affine.set_message(error);
-        if affine.armed.get() == 0 && !affine.running.get() {
+        if self.armed() == 0 && !affine.phase.get().is_running() {
             // Suspended in a future that is not ours: the step that this wakes ends the task.
             self.wake();
         }
@@ -99,7 +100,7 @@ impl TaskCell {
         if wait & STATE != WAITING {
             return false;
         }
-        if affine.has_target.get() {
+        if affine.flags.has(Flag::Target) {
             let aim = affine.aim.take();
             let target = aim.target();
             affine.aim.set(aim);
@@ -119,6 +120,11 @@ impl TaskCell {
 }
 
 impl Affine {
+    fn take_throw(&self) -> CancelledError {
+        self.flags.set(Flag::Taken);
+        self.message()
+    }
+
     /// Passes a request on, and tells whether it was accepted. `None` if it came back here: then the
     /// wait itself is to be cancelled, or nobody in the circle would ever learn of it.
     fn pass_on(&self, target: &Target, error: &CancelledError) -> Option<bool> {
@@ -141,7 +147,9 @@ impl TaskCell {
     #[inline(always)]
     pub(crate) fn arm_first(&self, site: WaitSite, state: u64) -> u32 {
         let affine = &self.affine;
-        let number = affine.number();
+        // Around after 2^32 waits: whoever still has one of then is told nothing.
+        let number = ((self.first.load(Ordering::Relaxed) >> 2) as u32).wrapping_add(1);
+        affine.flags.set(Flag::Fresh);
         affine.site_what.set(site.what);
         affine.site_location.set(site.location);
         self.first.store(u64::from(number) << 2 | state, Ordering::Release);
@@ -151,20 +159,29 @@ impl TaskCell {
     /// What a request to cancel goes to while the first wait lasts.
     pub(crate) fn set_target(&self, target: Target) {
         self.affine.aim.set(target.into());
-        self.affine.has_target.set(true);
+        self.affine.flags.set(Flag::Target);
     }
 
     /// Arms a wait beside the first.
-    pub(crate) fn arm_other(
-        &self,
-        wait: Arc<OtherWait>,
-        site: WaitSite,
-        target: Option<Target>,
-    ) -> u32 {
-        let affine = &self.affine;
-        let number = affine.number();
-        affine.cold(|cold| cold.others.insert(number, Other { wait, target, site }));
-        number
+    pub(crate) fn arm_other(&self, wait: Arc<OtherWait>, target: Option<Target>) -> u32 {
+        self.affine.cold(|cold| {
+            cold.last_other = cold.last_other.wrapping_add(1);
+            cold.others.insert(cold.last_other, Other { wait, target });
+            cold.last_other
+        })
+    }
+
+    /// Where the first wait was armed.
+    #[inline]
+    pub(crate) fn first_site(&self) -> Option<WaitSite> {
+        let affine = self.affine()?;
+        Some(WaitSite::new(affine.site_what.get(), affine.site_location.get()))
+    }
+
+    /// The number of the first wait, which is armed.
+    #[inline]
+    pub(crate) fn first_number(&self) -> u32 {
+        (self.first.load(Ordering::Relaxed) >> 2) as u32
     }
 
     /// The state of the first wait, if it is still number `number`.
@@ -202,49 +219,41 @@ impl TaskCell {
         woken
     }
 
-    /// The state of wait `number`, which is over if it is woken; `None` if this step throws, or the
-    /// wait is not the first. For the task that runs now.
+    /// The state of the first wait, which is armed, and over if it is woken; `None` if this step
+    /// throws. For the task that runs now.
     #[inline]
-    pub(crate) fn resume_first(&self, number: u32) -> Option<u64> {
-        let wait = self.first.load(Ordering::Acquire);
-        if self.affine.throw.get() != 0 || wait >> 2 != u64::from(number) {
+    pub(crate) fn resume_first(&self) -> Option<u64> {
+        let state = self.first.load(Ordering::Acquire) & STATE;
+        if self.affine.flags.has(Flag::Throws) {
             return None;
         }
-        if wait & STATE == WOKEN {
+        if state == WOKEN {
             self.end_first();
+            drop(self.take_target());
         }
-        Some(wait & STATE)
+        Some(state)
     }
 
-    /// Ends the first wait. Not with a swap: whoever wakes does so under the lock under which the
-    /// leaf ends its wait.
+    /// Ends the first wait, on the task's thread, and tells in which state it was. Its target is to be
+    /// taken next. Not with a swap: whoever wakes does so under the lock under which the leaf ends its
+    /// wait.
     #[inline]
-    fn end_first(&self) {
-        self.first.store(IDLE, Ordering::Release);
-        self.affine.armed.set(self.affine.armed.get() - 1);
-        if self.affine.has_target.replace(false) {
-            drop(self.affine.aim.take());
-        }
+    pub(crate) fn end_first(&self) -> u64 {
+        let wait = self.first.load(Ordering::Acquire);
+        self.first.store(wait & !STATE | IDLE, Ordering::Release);
+        wait & STATE
     }
 
-    /// Ends wait `number`, and tells in which state it was.
+    /// Takes the target of the first wait, which has ended.
     #[inline]
-    pub(crate) fn disarm_first(&self, number: u32) -> u64 {
-        match self.first_state(number) {
-            Some(state) if state != IDLE && self.is_local() => {
-                self.end_first();
-                state
-            }
-            _ => IDLE,
-        }
+    pub(crate) fn take_target(&self) -> Option<Aim> {
+        self.affine.flags.take(Flag::Target).then(|| self.affine.aim.take())
     }
 
     pub(crate) fn disarm_other(&self, number: u32) -> u64 {
         let Some(affine) = self.affine() else { return IDLE };
-        let other = affine.with_cold(|cold| cold.others.remove(&number)).flatten();
-        if other.is_some() {
-            affine.armed.set(affine.armed.get() - 1);
-        }
+        let other = affine.with_cold(|cold| cold.others.remove(&number));
+        drop(other);
         IDLE
     }
 
@@ -252,21 +261,30 @@ impl TaskCell {
         self.affine().map(Affine::take_wait_message).unwrap_or_default()
     }
 
-    /// The error that the leaf armed as `number` has to return in this step, if the step throws. For
-    /// the task that runs now.
+    /// The error that the leaf of the first wait, which is armed, has to return in this step, if the
+    /// step throws. For the task that runs now.
     #[inline]
-    pub(crate) fn take_throw(&self, number: u32) -> Option<CancelledError> {
+    pub(crate) fn take_throw(&self) -> Option<CancelledError> {
         let affine = &self.affine;
-        if number >= affine.throw.get() {
-            return None;
-        }
-        affine.thrown.set(true);
-        Some(affine.message())
+        let is_meant = affine.flags.has(Flag::Throws) && !affine.flags.has(Flag::Fresh);
+        is_meant.then(|| affine.take_throw())
     }
 
-    /// How many leaves of the task are suspended.
+    /// The same for the leaf of another wait.
+    pub(crate) fn take_throw_of_other(&self, number: u32) -> Option<CancelledError> {
+        let affine = &self.affine;
+        if !affine.flags.has(Flag::Throws) {
+            return None;
+        }
+        let is_meant = affine.with_cold(|cold| number <= cold.thrown_to);
+        (is_meant == Some(true)).then(|| affine.take_throw())
+    }
+
+    /// How many leaves of the task are suspended, also those that are woken already.
     #[inline]
     pub(crate) fn armed(&self) -> u32 {
-        self.affine.armed.get()
+        let is_first_armed = self.first.load(Ordering::Relaxed) & STATE != IDLE;
+        let others = self.affine.with_cold(|cold| cold.others.len() as u32);
+        u32::from(is_first_armed) + others.unwrap_or(0)
     }
 }

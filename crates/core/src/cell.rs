@@ -7,8 +7,9 @@ use crate::{
     CancelledError, Error,
     cancel::{IDLE, STATE, WAITING},
     context::{Context, Values},
-    home::{LoopRef, thread_id},
-    listeners::{Listener, Listeners, Parked},
+    flags::{Flag, Flags, PassingOn, Phase},
+    home::{LoopRef, Place, thread_id},
+    listeners::{List, Listener, Parked},
     slots::Key,
     sync::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering},
     wait::{Aim, OtherWait, Target, Waiter, Wakers, with_current},
@@ -33,6 +34,9 @@ pub struct TaskVTable {
     pub output: fn() -> TypeId,
 }
 
+/// What is done to the outcome of a task, as soon as that is there.
+pub type Keeper = unsafe fn(NonNull<TaskCell>);
+
 /// What every task has. The first field of the task's allocation.
 pub struct TaskCell {
     /// References and handles: see [`crate::task_ref`].
@@ -42,52 +46,45 @@ pub struct TaskCell {
     pub(crate) thread: u64,
     pub(crate) home: LoopRef,
     pub(crate) vtable: &'static TaskVTable,
-    /// Whether the task has ended: see there too.
-    pub(crate) done: AtomicU8,
-    /// Whether a wake-up from another thread is on its way.
-    pub(crate) mailed: AtomicBool,
     /// What was put in before it, if it is among a loop's [letters](crate::letters).
     pub(crate) next_mail: AtomicPtr<()>,
-    /// Whether a failure is still to be reported as never retrieved.
-    pub(crate) unretrieved: AtomicBool,
     pub(crate) affine: Affine,
 }
 
-// SAFETY: `affine` is reached only on the task's own thread; the rest is atomic or immutable.
+// There are as many cells as tasks. Loom's atomics are larger.
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<TaskCell>() <= 152);
+
+// SAFETY: the cells in `affine` are reached only on the task's own thread; the rest of it, and of the
+// whole, is atomic or immutable.
 unsafe impl Sync for TaskCell {}
 // SAFETY: nothing in the cell is tied to a thread when the last reference is dropped: what `Affine`
 // holds (listeners, targets, names, context values) is `Send`.
 unsafe impl Send for TaskCell {}
 
-/// The part of the cell that belongs to the task's thread. In this order: what every step touches
-/// comes first, and the two words of the site do not stand side by side, so that they are copied one
-/// by one (a vector load of words that were stored just before stalls).
+/// The part of the cell that belongs to the task's thread, but for three flags, which stand here so
+// that all of one byte share their words. In this order: what every step touches comes first, and the
+// two words of the site do not stand side by side, so that they are copied one by one (a vector load
+// of words that were stored just before stalls).
 #[repr(C)]
 pub(crate) struct Affine {
     pub(crate) site_what: Cell<&'static &'static str>,
     pub(crate) key: Cell<Option<Key>>,
     pub(crate) site_location: Cell<&'static Location<'static>>,
-    pub(crate) next: Cell<u32>,
-    /// In a step that throws: the number that the next wait had when the step began, else zero.
-    pub(crate) throw: Cell<u32>,
-    /// How many leaves are suspended, also those that are woken already.
-    pub(crate) armed: Cell<u32>,
-    pub(crate) must_cancel: Cell<bool>,
-    pub(crate) running: Cell<bool>,
-    /// Whether it stands in the ready queue, or never will again.
-    pub(crate) scheduled: Cell<bool>,
-    /// Woken while it ran: to be scheduled when the step ends.
-    pub(crate) rewake: Cell<bool>,
-    pub(crate) thrown: Cell<bool>,
-    /// Whether a reference for the task's next waiter is counted in advance: see
-    /// [`Lent`](crate::task_ref::Lent).
-    pub(crate) spare: Cell<bool>,
-    /// Whether there is a target: most waits have none.
-    pub(crate) has_target: Cell<bool>,
+    pub(crate) phase: Cell<Phase>,
+    pub(crate) flags: Flags,
     pub(crate) passing_on: Cell<PassingOn>,
-    pub(crate) requests: Cell<u32>,
-    pub(crate) context: Cell<TaskContext>,
-    pub(crate) listeners: Listeners,
+    /// Whether the task has ended: see [`crate::task_ref`]. For all threads, as the two that follow.
+    pub(crate) done: AtomicU8,
+    /// Whether a wake-up from another thread is on its way.
+    pub(crate) mailed: AtomicBool,
+    /// Whether a failure is still to be reported as never retrieved.
+    pub(crate) unretrieved: AtomicBool,
+    /// How many requests to cancel are outstanding, or [`MANY`].
+    requests: Cell<u16>,
+    /// The context variables, unless the task runs, or its context is shared.
+    pub(crate) values: Cell<Values>,
+    pub(crate) listeners: List,
     pub(crate) cold: Cell<Option<Box<Cold>>>,
     pub(crate) aim: Cell<Aim>,
     /// Its place in the order of creation.
@@ -95,35 +92,35 @@ pub(crate) struct Affine {
     pub(crate) spawned_at: &'static Location<'static>,
 }
 
-/// Whether a request is being passed on to what the task waits for.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum PassingOn {
-    No,
-    Yes,
-    /// It has come back: the task waits for something that waits for the task.
-    Circular,
-}
-
 /// What few tasks have.
 #[derive(Default)]
 pub(crate) struct Cold {
     pub(crate) name: Option<Arc<str>>,
+    /// The context, if it is shared.
+    pub(crate) context: Option<Context>,
+    /// How many requests to cancel are outstanding, if [many](MANY) are.
+    pub(crate) requests: u32,
     /// The message of must-cancel, or of the throw it became.
     pub(crate) message: CancelledError,
     /// The message of the cancellation of the first wait.
     pub(crate) wait_message: CancelledError,
+    /// What makes the value one that is copied, once it is there, if somebody asked for that.
+    pub(crate) keeper: Option<Keeper>,
     /// Room for the error with which the task ends, if somebody asked for it.
     pub(crate) failure: Option<Option<Error>>,
     /// The listener that reports a failure after a shield around the task was cancelled.
     pub(crate) late_report: Option<(u32, Parked)>,
     /// Waits beside the first: leaves of `join!` and the like, by number.
     pub(crate) others: BTreeMap<u32, Other>,
+    /// The number of the last one.
+    pub(crate) last_other: u32,
+    /// In a step that throws: the number of the last one that was armed when it began.
+    pub(crate) thrown_to: u32,
 }
 
 pub(crate) struct Other {
     pub(crate) wait: Arc<OtherWait>,
     pub(crate) target: Option<Target>,
-    pub(crate) site: WaitSite,
 }
 
 impl Default for TaskContext {
@@ -145,7 +142,7 @@ impl fmt::Debug for TaskCell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = if self.is_done() { "finished" } else { "pending" };
         match self.affine() {
-            Some(affine) if affine.requests.get() > 0 && !self.is_done() => {
+            Some(affine) if affine.requests() > 0 && !self.is_done() => {
                 write!(f, "<Task cancelling name={:?}>", self.name())
             }
             Some(_) => write!(f, "<Task {state} name={:?}>", self.name()),
@@ -168,37 +165,37 @@ impl TaskCell {
         spawned_at: &'static Location<'static>,
         vtable: &'static TaskVTable,
     ) -> TaskCell {
+        let (values, cold) = match context {
+            TaskContext::Own(values) => (values, None),
+            TaskContext::Shared(context) => (Values::default(), Some(Cold::of(context))),
+        };
+        let flags = Flags::default();
+        if cold.is_some() {
+            flags.set(Flag::Shared);
+        }
         TaskCell {
             count: AtomicU64::new(crate::task_ref::NEW),
             first: AtomicU64::new(IDLE),
             thread: thread_id(),
             home,
             vtable,
-            done: AtomicU8::new(crate::task_ref::PENDING),
-            mailed: AtomicBool::new(false),
             next_mail: AtomicPtr::new(std::ptr::null_mut()),
-            unretrieved: AtomicBool::new(false),
             affine: Affine {
                 site_what: Cell::new(&""),
                 key: Cell::new(None),
                 site_location: Cell::new(spawned_at),
-                next: Cell::new(1),
-                throw: Cell::new(0),
-                armed: Cell::new(0),
-                must_cancel: Cell::new(false),
-                running: Cell::new(false),
-                scheduled: Cell::new(false),
-                rewake: Cell::new(false),
-                thrown: Cell::new(false),
-                spare: Cell::new(false),
-                has_target: Cell::new(false),
+                phase: Cell::new(Phase::Idle),
+                flags,
                 passing_on: Cell::new(PassingOn::No),
+                done: AtomicU8::new(crate::task_ref::PENDING),
+                mailed: AtomicBool::new(false),
+                unretrieved: AtomicBool::new(false),
                 requests: Cell::new(0),
-                context: Cell::new(context),
+                values: Cell::new(values),
                 // Copied from a constant: made here, its words would be stored one by one, and loaded
                 // again in pairs, which stalls.
-                listeners: const { Listeners::new() },
-                cold: Cell::new(None),
+                listeners: const { List::new() },
+                cold: Cell::new(cold),
                 aim: Cell::new(Aim::Task(None)),
                 sequence,
                 spawned_at,
@@ -217,12 +214,12 @@ impl TaskCell {
 
     /// Whether a failure is still to be reported as never retrieved.
     pub fn is_unretrieved(&self) -> bool {
-        self.unretrieved.load(Ordering::Relaxed)
+        self.affine.unretrieved.load(Ordering::Relaxed)
     }
 
     /// Says that a failure is to be reported if nobody retrieves it, or that somebody did.
     pub fn set_unretrieved(&self, unretrieved: bool) {
-        self.unretrieved.store(unretrieved, Ordering::Relaxed);
+        self.affine.unretrieved.store(unretrieved, Ordering::Relaxed);
     }
 
     /// The loop that the task belongs to.
@@ -295,39 +292,42 @@ impl TaskCell {
     /// The context variables of the task; what it is running with, if it runs now.
     pub fn context(&self) -> Option<Context> {
         let affine = self.affine()?;
-        let context = match affine.context.take() {
-            TaskContext::Shared(context) => context,
-            TaskContext::Own(_) if affine.running.get() => Context::entered(),
-            TaskContext::Own(values) => Context::of(values),
-        };
-        affine.context.set(TaskContext::Shared(context.clone()));
-        Some(context)
+        if !affine.flags.has(Flag::Shared) {
+            let context = match affine.phase.get().is_running() {
+                true => Context::entered(),
+                false => Context::of(affine.values.take()),
+            };
+            affine.cold(|cold| cold.context = Some(context));
+            affine.flags.set(Flag::Shared);
+        }
+        affine.with_cold(|cold| cold.context.clone())?
     }
 
     /// On what the task waits, and where; `None` while it runs, is ready or is done.
     pub fn wait_site(&self) -> Option<WaitSite> {
         let affine = self.affine()?;
         if self.first.load(Ordering::Acquire) & STATE == WAITING {
-            return Some(WaitSite::new(affine.site_what.get(), affine.site_location.get()));
+            return self.first_site();
         }
-        let waiting =
-            |cold: &mut Cold| cold.others.values().find(|o| o.wait.is_waiting()).map(|o| o.site);
+        let waiting = |cold: &mut Cold| {
+            cold.others.values().find(|o| o.wait.is_waiting()).map(|o| o.wait.site)
+        };
         affine.with_cold(waiting)?
     }
 
     /// The number of outstanding cancel requests (`Task.cancelling`).
     pub fn cancelling(&self) -> u32 {
-        self.affine().map_or(0, |affine| affine.requests.get())
+        self.affine().map_or(0, Affine::requests)
     }
 
     /// Takes one request back (`Task.uncancel`), and returns how many are left. At zero a
     /// cancellation that was not delivered yet is withdrawn.
     pub fn uncancel(&self) -> u32 {
         let Some(affine) = self.affine() else { return 0 };
-        let left = affine.requests.get().saturating_sub(1);
-        affine.requests.set(left);
+        let left = affine.requests().saturating_sub(1);
+        affine.set_requests(left);
         if left == 0 {
-            affine.must_cancel.set(false);
+            affine.flags.clear(Flag::MustCancel);
         }
         left
     }
@@ -335,13 +335,48 @@ impl TaskCell {
     /// Whether a cancellation waits to be delivered.
     #[inline]
     pub fn must_cancel(&self) -> bool {
-        self.affine().is_some_and(|affine| affine.must_cancel.get())
+        self.affine().is_some_and(|affine| affine.flags.has(Flag::MustCancel))
     }
 
     /// Takes the message of the cancellation that ends the task without having been delivered.
     pub fn take_undelivered(&self) -> Option<CancelledError> {
         let affine = self.affine()?;
-        affine.must_cancel.replace(false).then(|| affine.take_message())
+        affine.flags.take(Flag::MustCancel).then(|| affine.take_message())
+    }
+}
+
+/// The place behind the cell: that of the coroutine, and then of the outcome.
+impl TaskCell {
+    /// Whether the outcome stands there. False on another thread than the task's.
+    #[inline]
+    pub fn has_ended(&self) -> bool {
+        self.affine().is_some_and(|affine| affine.flags.has(Flag::Ended))
+    }
+
+    /// Says that it does.
+    ///
+    /// # Safety
+    /// It does: the coroutine is gone. This is the task's own thread.
+    #[inline]
+    pub unsafe fn set_ended(&self) {
+        self.affine.flags.set(Flag::Ended);
+    }
+
+    /// Asks for `keeper` to be called when the outcome is there. Does nothing on another thread than
+    /// the task's.
+    ///
+    /// # Safety
+    /// It may be called with this cell then.
+    pub unsafe fn set_keeper(&self, keeper: Keeper) {
+        if let Some(affine) = self.affine() {
+            affine.cold(|cold| cold.keeper = Some(keeper));
+        }
+    }
+
+    /// Takes the function out that was asked for, to call it.
+    #[inline]
+    pub fn take_keeper(&self) -> Option<Keeper> {
+        self.affine()?.with_cold(|cold| cold.keeper.take())?
     }
 }
 
@@ -375,20 +410,20 @@ impl TaskCell {
     /// Adds one; `None` if the task is done, or on another thread than the task's.
     pub fn listen(&self, listener: Listener) -> Option<u32> {
         let affine = self.affine().filter(|_| !self.is_done())?;
-        Some(affine.listeners.push(listener))
+        Some(affine.listeners.push(listener, self.place()))
     }
 
     /// Puts another waiter in the place of one.
     pub fn replace_listener(&self, number: u32, waiter: Waiter) {
         if let Some(affine) = self.affine() {
-            let replaced = affine.listeners.replace(number, waiter);
+            let replaced = affine.listeners.replace(number, waiter, self.place());
             drop(replaced);
         }
     }
 
     /// Takes one out. On another thread than the task's it stays, and is told in vain.
     pub fn unlisten(&self, number: u32) -> Option<Listener> {
-        self.affine()?.listeners.remove(number)
+        self.affine()?.listeners.remove(number, self.place())
     }
 
     /// Makes listener `number` the one that reports a failure which nobody waits for any more; takes
@@ -406,19 +441,40 @@ impl TaskCell {
     pub fn notify_listeners(&self) {
         let mut wakers = Wakers::new();
         if let Some(affine) = self.affine() {
-            affine.listeners.notify(&mut wakers);
+            affine.listeners.notify(self.place(), &mut wakers);
         }
+    }
+
+    /// Where the callbacks in its list are parked, as a rule.
+    fn place(&self) -> Option<Place> {
+        Some(self.home.place())
     }
 }
 
+impl Cold {
+    #[cold]
+    fn of(context: Context) -> Box<Cold> {
+        Box::new(Cold { context: Some(context), ..Cold::default() })
+    }
+}
+
+/// So many requests to cancel, and more, are counted where few tasks have something.
+const MANY: u16 = u16::MAX;
+
 impl Affine {
-    #[inline]
-    pub(crate) fn number(&self) -> u32 {
-        let number = self.next.get();
-        // Around after 2^32 waits: whoever still has one of then is told nothing.
-        self.next.set(number.wrapping_add(1));
-        self.armed.set(self.armed.get() + 1);
-        number
+    pub(crate) fn requests(&self) -> u32 {
+        match self.requests.get() {
+            MANY => self.with_cold(|cold| cold.requests).unwrap_or(0),
+            few => few.into(),
+        }
+    }
+
+    pub(crate) fn set_requests(&self, requests: u32) {
+        let few = u16::try_from(requests).unwrap_or(MANY);
+        self.requests.set(few);
+        if few == MANY {
+            self.cold(|cold| cold.requests = requests);
+        }
     }
 
     pub(crate) fn cold<R>(&self, f: impl FnOnce(&mut Cold) -> R) -> R {

@@ -1,6 +1,6 @@
 //! What time it is for a loop: the machine's monotonic clock, or a virtual one.
 
-use crate::scheduler::{Entry, Scheduler};
+use crate::{ready::Entry, scheduler::Scheduler};
 use std::{cell::Cell, sync::OnceLock, time::Duration, time::Instant};
 
 /// How far a coarse clock may be behind: see

@@ -86,12 +86,15 @@ pub mod context_manager;
 pub mod error;
 pub mod event_loop;
 pub mod exception;
+mod flags;
 pub mod handle;
 pub mod home;
 pub mod letters;
 pub mod listeners;
 #[cfg(loom)]
 pub mod model;
+mod ready;
+mod registry;
 pub mod resident;
 pub mod scheduler;
 pub mod scope;

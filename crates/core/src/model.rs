@@ -114,7 +114,8 @@ impl Loop {
             unsafe { TaskCell::new(self.home, number, context, Location::caller(), &BY_HAND) };
         let coroutine: Coroutine = RefCell::new(Some(Box::pin(coroutine)));
         let task = NonNull::from(Box::leak(Box::new(Task { cell, coroutine }))).cast();
-        // SAFETY: these are the two references that a cell begins with; the task is new, and ours.
+        // SAFETY: these are references that a cell begins with, the registry's and a handle's; the task is
+        // new, and ours.
         let task = unsafe {
             self.scheduler().adopt(TaskRef::from_raw(task));
             TaskRef::from_raw(task)

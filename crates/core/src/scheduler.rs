@@ -12,10 +12,13 @@ use crate::{
     context::{Values, swap_values},
     event_loop::AbstractEventLoop,
     exception::{ExceptionContext, Level, log},
+    flags::Phase,
     home::{LoopRef, Mail},
     listeners::Parked,
+    ready::{Entry, Ready},
+    registry::Registry,
     resident::Residents,
-    slots::{Key, Slots},
+    slots::Key,
     source::Sources,
     task_ref::{TaskKey, TaskRef},
     timers::{Action, Call, Callbacks},
@@ -23,7 +26,6 @@ use crate::{
 };
 use std::{
     cell::{Cell, RefCell},
-    collections::VecDeque,
     fmt,
     panic::{AssertUnwindSafe, Location, catch_unwind},
     ptr::NonNull,
@@ -31,15 +33,6 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
-
-/// A step that is ready to run.
-pub(crate) enum Entry {
-    /// It is not done, so the registry keeps it; it is here once, and runs only from here.
-    Task(NonNull<TaskCell>),
-    Callback(Key),
-    /// News for the attendant of a source.
-    Source(Key),
-}
 
 /// What a loop is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,10 +56,10 @@ pub struct Scheduler {
     home: Cell<Option<LoopRef>>,
     state: Cell<State>,
     pub(crate) stopping: Cell<bool>,
-    pub(crate) ready: RefCell<VecDeque<Entry>>,
+    pub(crate) ready: RefCell<Ready>,
     pub(crate) callbacks: RefCell<Callbacks>,
     pub(crate) clock: RefCell<Clock>,
-    tasks: RefCell<Slots<TaskRef>>,
+    tasks: RefCell<Registry>,
     /// The number of the next task.
     sequence: Cell<u64>,
     current: Cell<Option<NonNull<TaskCell>>>,
@@ -90,7 +83,7 @@ impl fmt::Debug for Scheduler {
             .field("state", &self.state.get())
             .field("ready", &self.ready.borrow().len())
             .field("timers", &self.callbacks.borrow().timers())
-            .field("tasks", &self.tasks.borrow().len())
+            .field("tasks", &self.tasks.borrow().iter().count())
             .finish()
     }
 }
@@ -105,10 +98,10 @@ impl Scheduler {
             home: Cell::new(None),
             state: Cell::new(State::Closed),
             stopping: Cell::new(false),
-            ready: RefCell::new(VecDeque::new()),
+            ready: RefCell::new(Ready::new()),
             callbacks: RefCell::new(Callbacks::new()),
             clock: RefCell::new(Clock::new(false)),
-            tasks: RefCell::new(Slots::new()),
+            tasks: RefCell::new(Registry::new()),
             sequence: Cell::new(1),
             current: Cell::new(None),
             sources: RefCell::new(Sources::new()),
@@ -469,7 +462,7 @@ impl Scheduler {
                 }
                 return None;
             }
-            Action::Expire(_) | Action::Expired => return None,
+            Action::Expire(_) | Action::Expired(_) => return None,
         };
         let outer = swap_values(context);
         let result =
@@ -525,11 +518,7 @@ impl Scheduler {
     /// # Safety
     /// The task is new, and of this loop.
     pub unsafe fn adopt(&self, task: TaskRef) {
-        let mut tasks = self.tasks.borrow_mut();
-        let key = tasks.insert(task);
-        if let Some(affine) = tasks.get(key).and_then(|task| task.affine()) {
-            affine.key.set(Some(key));
-        }
+        self.tasks.borrow_mut().insert(task);
     }
 
     /// Lets a task go that has ended; gives the registry's reference to it, which the caller
@@ -538,10 +527,8 @@ impl Scheduler {
     /// # Safety
     /// The task is of this loop, and its coroutine is gone.
     pub unsafe fn retire(&self, task: &TaskCell) -> Option<TaskRef> {
-        let affine = task.affine()?;
-        affine.scheduled.set(true);
-        let key = affine.key.take()?;
-        self.tasks.borrow_mut().remove(key)
+        task.affine()?.phase.set(Phase::Ended);
+        self.tasks.borrow_mut().remove(task)
     }
 
     /// Calls `f` with an unfinished task.
@@ -560,7 +547,7 @@ impl Scheduler {
 
     /// Every unfinished task, in the order of creation (`all_tasks`).
     pub fn all_tasks(&self) -> Vec<TaskRef> {
-        let mut tasks: Vec<TaskRef> = self.tasks.borrow().values().cloned().collect();
+        let mut tasks: Vec<TaskRef> = self.tasks.borrow().iter().cloned().collect();
         tasks.sort_by_key(|task| task.sequence());
         tasks
     }

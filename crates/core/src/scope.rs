@@ -86,13 +86,12 @@ impl<F: Future<Output = Result<T>>, T> Future for Scope<F> {
         }
         let before = armed();
         let outcome = body.poll(cx);
-        let after = armed();
         if outcome.is_ready() {
             this.wait.disarm();
             this.body.set(None);
             return outcome;
         }
-        if let (Some(before), Some(after)) = (before, after) {
+        if let (Some(before), Some(after)) = (before, armed()) {
             *this.inside = (*this.inside + after).saturating_sub(before);
             if *this.inside > 0 {
                 this.wait.disarm();

@@ -7,39 +7,79 @@ use std::num::NonZeroU64;
 pub struct Key(NonZeroU64);
 
 impl Key {
-    fn new(place: u32, generation: u32) -> Key {
-        // A generation is never zero.
-        let key = u64::from(generation) << 32 | u64::from(place);
-        Key(NonZeroU64::new(key).unwrap_or(NonZeroU64::MIN))
+    /// Bits that are zero in every key: room for who keeps one to say what it is the key of.
+    pub(crate) const TAG: u64 = 0b11;
+    /// No generation is zero.
+    const NOTHING: NonZeroU64 = NonZeroU64::new(Key::TAG + 1).unwrap();
+
+    /// The first key of a place.
+    pub(crate) fn first(place: usize) -> Key {
+        assert!(place < 1 << 30, "a table has 2^30 places at most");
+        Key::new(place as u32, 1)
     }
 
+    fn new(place: u32, generation: u32) -> Key {
+        Key::from_bits(u64::from(generation) << 32 | u64::from(place) << 2)
+    }
+
+    /// The key of the place when it is used again; `None` if it had the last one.
+    #[inline]
+    pub(crate) fn next(self) -> Option<Key> {
+        self.0.checked_add(1 << 32).map(Key)
+    }
+
+    #[inline]
     pub(crate) fn place(self) -> usize {
-        self.0.get() as u32 as usize
+        (self.0.get() as u32 >> 2) as usize
     }
 
     fn generation(self) -> u32 {
         (self.0.get() >> 32) as u32
     }
 
-    /// The key as a number, for an operating system to keep: the place in the lower half.
+    /// The key with a tag in those bits.
+    pub(crate) fn tagged(self, tag: u64) -> NonZeroU64 {
+        self.0 | tag & Key::TAG
+    }
+
+    /// The key as a number, for an operating system to keep: the place in the lower half, above two
+    /// bits that are zero.
     pub fn to_bits(self) -> u64 {
         self.0.get()
     }
 
-    /// The key that [`to_bits`](Key::to_bits) made a number; of another number, one that names
-    /// nothing.
+    /// The key that [`to_bits`](Key::to_bits) made a number, whatever its two lowest bits are now; of
+    /// another number, one that names nothing.
+    #[inline]
     pub fn from_bits(bits: u64) -> Key {
-        Key(NonZeroU64::new(bits).unwrap_or(NonZeroU64::MIN))
+        Key(NonZeroU64::new(bits & !Key::TAG).unwrap_or(Key::NOTHING))
     }
 }
 
-/// One place. The two numbers fill a word, so that a value with a niche takes one word more.
+/// One place.
 #[derive(Debug)]
 struct Slot<T> {
     generation: u32,
-    /// The next vacant place, if this one is vacant.
-    next: u32,
-    value: Option<T>,
+    state: State<T>,
+}
+
+/// The number takes no room beside a value with a niche.
+#[derive(Debug)]
+enum State<T> {
+    Vacant {
+        /// The next vacant place.
+        next: u32,
+    },
+    Taken(T),
+}
+
+impl<T> State<T> {
+    fn value(&self) -> Option<&T> {
+        match self {
+            State::Taken(value) => Some(value),
+            State::Vacant { .. } => None,
+        }
+    }
 }
 
 const NONE: u32 = u32::MAX;
@@ -49,7 +89,6 @@ const NONE: u32 = u32::MAX;
 pub(crate) struct Slots<T> {
     slots: Vec<Slot<T>>,
     vacant: u32,
-    len: usize,
 }
 
 /// A place that was vacant, and is filled at once.
@@ -63,18 +102,18 @@ impl<T> Vacancy<'_, T> {
     #[inline(always)]
     pub(crate) fn fill(self, value: T) -> Key {
         // There is nothing to drop.
-        std::mem::forget(self.slot.value.replace(value));
+        std::mem::forget(std::mem::replace(&mut self.slot.state, State::Taken(value)));
         self.key
     }
 }
 
 impl<T> Slots<T> {
-    pub(crate) const fn new() -> Slots<T> {
-        Slots { slots: Vec::new(), vacant: NONE, len: 0 }
-    }
+    /// How much memory a place takes.
+    #[cfg(test)]
+    pub(crate) const PLACE: usize = size_of::<Slot<T>>();
 
-    pub(crate) fn len(&self) -> usize {
-        self.len
+    pub(crate) const fn new() -> Slots<T> {
+        Slots { slots: Vec::new(), vacant: NONE }
     }
 
     #[inline(always)]
@@ -90,8 +129,8 @@ impl<T> Slots<T> {
         }
         let place = self.vacant;
         let slot = &mut self.slots[place as usize];
-        self.vacant = slot.next;
-        self.len += 1;
+        // One that is taken does not come up.
+        self.vacant = if let State::Vacant { next } = slot.state { next } else { NONE };
         let key = Key::new(place, slot.generation);
         Vacancy { slot, key }
     }
@@ -99,42 +138,50 @@ impl<T> Slots<T> {
     /// Makes a vacant place.
     #[cold]
     fn grow(&mut self) {
-        self.vacant = u32::try_from(self.slots.len()).expect("fewer than 2^32 places");
-        self.slots.push(Slot { generation: 1, next: NONE, value: None });
+        let first = Key::first(self.slots.len());
+        self.vacant = first.place() as u32;
+        let state = State::Vacant { next: NONE };
+        self.slots.push(Slot { generation: first.generation(), state });
     }
 
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
         let slot = self.slots.get(key.place())?;
-        slot.value.as_ref().filter(|_| slot.generation == key.generation())
+        slot.state.value().filter(|_| slot.generation == key.generation())
     }
 
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        let slot = self.slots.get_mut(key.place())?;
-        slot.value.as_mut().filter(|_| slot.generation == key.generation())
+        match self.slots.get_mut(key.place())? {
+            Slot { generation, state: State::Taken(value) } if *generation == key.generation() => {
+                Some(value)
+            }
+            _ => None,
+        }
     }
 
     /// The key of what stands in a place.
     pub(crate) fn key_at(&self, place: u32) -> Option<Key> {
         let slot = self.slots.get(place as usize)?;
-        slot.value.as_ref().map(|_| Key::new(place, slot.generation))
+        slot.state.value().map(|_| Key::new(place, slot.generation))
     }
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         let slot = self.slots.get_mut(key.place())?;
-        if slot.generation != key.generation() {
+        if slot.generation != key.generation() || slot.state.value().is_none() {
             return None;
         }
-        let value = slot.value.take()?;
-        slot.generation = slot.generation.checked_add(1).unwrap_or(1);
-        slot.next = self.vacant;
-        self.vacant = key.place() as u32;
-        self.len -= 1;
+        let vacant = State::Vacant { next: self.vacant };
+        let State::Taken(value) = std::mem::replace(&mut slot.state, vacant) else { return None };
+        // A place that had every key is left alone.
+        if let Some(next) = key.next() {
+            slot.generation = next.generation();
+            self.vacant = key.place() as u32;
+        }
         Some(value)
     }
 
     /// Every value, in the order of their places.
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
-        self.slots.iter().filter_map(|slot| slot.value.as_ref())
+        self.slots.iter().filter_map(|slot| slot.state.value())
     }
 
     /// Takes everything out; keys given before stay invalid.
@@ -159,8 +206,46 @@ mod tests {
         assert_eq!(c.place(), a.place());
         assert_eq!((slots.get(a), slots.get(b), slots.get(c)), (None, Some(&'b'), Some(&'c')));
         assert_eq!(slots.remove(a), None);
-        assert_eq!(slots.len(), 2);
+        assert_eq!(slots.values().count(), 2);
         assert_eq!(slots.drain(), ['c', 'b']);
-        assert_eq!((slots.len(), slots.get(c)), (0, None));
+        assert_eq!((slots.values().count(), slots.get(c)), (0, None));
+    }
+
+    #[test]
+    fn a_place_that_had_every_key_is_left() {
+        let mut slots = Slots::new();
+        let first = slots.insert('a');
+        slots.remove(first);
+        slots.slots[first.place()].generation = u32::MAX;
+        let last = slots.insert('b');
+        assert_eq!((last.place(), last.next()), (first.place(), None));
+        assert_eq!(slots.remove(last), Some('b'));
+        assert_ne!(slots.insert('c').place(), first.place());
+        assert_eq!((slots.get(first), slots.get(last)), (None, None));
+        assert_eq!(slots.remove(last), None);
+        assert_eq!(slots.drain(), ['c']);
+        assert_ne!(slots.insert('d').place(), first.place());
+    }
+
+    #[test]
+    fn a_key_has_room_for_a_tag() {
+        let last = Key::new((1 << 30) - 1, u32::MAX);
+        for key in [Key::first(0), Key::first(1), last] {
+            for tag in 0..=Key::TAG {
+                let tagged = key.tagged(tag).get();
+                assert_eq!((Key::from_bits(tagged), tagged & Key::TAG), (key, tag));
+            }
+        }
+        assert_eq!((last.place(), last.generation()), ((1 << 30) - 1, u32::MAX));
+    }
+
+    #[test]
+    fn a_number_that_is_no_key_names_nothing() {
+        let mut slots = Slots::new();
+        let keys = [slots.insert('a'), slots.insert('b')];
+        for bits in 0..16 {
+            assert_eq!(slots.get(Key::from_bits(bits)), None);
+        }
+        assert_eq!(keys.map(|key| slots.remove(key)), [Some('a'), Some('b')]);
     }
 }

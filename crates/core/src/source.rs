@@ -21,7 +21,8 @@
 use crate::{
     Error, Result,
     home::{LoopRef, Mail, entered},
-    scheduler::{Entry as Step, Scheduler},
+    ready::Entry as Step,
+    scheduler::Scheduler,
     slots::{Key, Slots},
     sync::Mutex,
     wait::{Resume, Wait, Wakers},

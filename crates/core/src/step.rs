@@ -2,8 +2,9 @@
 
 use crate::{
     CancelledError,
-    cell::{TaskCell, TaskContext},
-    context::{Values, swap_values},
+    cell::{Affine, TaskCell},
+    context::{Context, Values, swap_values},
+    flags::{Flag, Phase},
     scheduler::Scheduler,
 };
 use std::{fmt, ptr::NonNull};
@@ -36,18 +37,12 @@ impl<'a> Step<'a> {
     pub unsafe fn begin(cell: &'a TaskCell) -> Option<Step<'a>> {
         let affine = cell.affine()?;
         let scheduler = cell.home.local()?;
-        let values = match affine.context.take() {
-            TaskContext::Own(values) => values,
-            // Entered already: the task was started eagerly by code that runs in it.
-            TaskContext::Shared(context) => {
-                let values = context.enter().unwrap_or_else(|_| context.values());
-                affine.context.set(TaskContext::Shared(context));
-                values
-            }
+        let values = match affine.flags.has(Flag::Shared) {
+            false => affine.values.take(),
+            true => affine.enter_shared(),
         };
         let outer = swap_values(values);
-        affine.running.set(true);
-        affine.rewake.set(false);
+        affine.phase.set(Phase::Running);
         let previous = scheduler.replace_current(Some(cell.into()));
         Some(Step { cell, scheduler, previous, outer })
     }
@@ -57,14 +52,16 @@ impl<'a> Step<'a> {
     #[inline(always)]
     pub fn throw(&self) -> Option<CancelledError> {
         let affine = &self.cell.affine;
-        if !affine.must_cancel.replace(false) {
+        if !affine.flags.take(Flag::MustCancel) {
             return None;
         }
-        if affine.armed.get() == 0 {
+        if self.cell.armed() == 0 {
             return Some(affine.take_message());
         }
-        affine.throw.set(affine.next.get());
-        affine.thrown.set(false);
+        affine.flags.set(Flag::Throws);
+        affine.flags.clear(Flag::Taken);
+        affine.flags.clear(Flag::Fresh);
+        affine.with_cold(|cold| cold.thrown_to = cold.last_other);
         None
     }
 
@@ -72,16 +69,16 @@ impl<'a> Step<'a> {
     #[inline(always)]
     pub fn suspend(&self) {
         let affine = &self.cell.affine;
-        if affine.throw.replace(0) != 0 && !affine.thrown.get() {
-            affine.must_cancel.set(true);
+        if affine.flags.take(Flag::Throws) && !affine.flags.has(Flag::Taken) {
+            affine.flags.set(Flag::MustCancel);
         }
-        if affine.must_cancel.get() {
+        if affine.flags.has(Flag::MustCancel) {
             let error = affine.take_message();
             if self.cell.cancel_waits(affine, &error) {
-                affine.must_cancel.set(false);
+                affine.flags.clear(Flag::MustCancel);
             } else {
                 affine.set_message(error);
-                if affine.armed.get() == 0 {
+                if self.cell.armed() == 0 {
                     self.cell.wake();
                 }
             }
@@ -93,19 +90,37 @@ impl Drop for Step<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         let affine = &self.cell.affine;
-        affine.throw.set(0);
-        affine.running.set(false);
+        affine.flags.clear(Flag::Throws);
         self.scheduler.replace_current(self.previous);
         let ours = swap_values(std::mem::take(&mut self.outer));
-        affine.context.set(match affine.context.take() {
-            TaskContext::Own(_) => TaskContext::Own(ours),
-            TaskContext::Shared(context) => {
-                context.leave(ours);
-                TaskContext::Shared(context)
+        match affine.flags.has(Flag::Shared) {
+            false => affine.values.set(ours),
+            true => affine.leave_shared(ours),
+        }
+        match affine.phase.get() {
+            Phase::Running => affine.phase.set(Phase::Idle),
+            Phase::Woken => {
+                affine.phase.set(Phase::Ready);
+                self.scheduler.push_task(self.cell.into());
             }
-        });
-        if affine.rewake.get() && !affine.scheduled.replace(true) {
-            self.scheduler.push_task(self.cell.into());
+            _ => {}
+        }
+    }
+}
+
+impl Affine {
+    #[cold]
+    fn enter_shared(&self) -> Values {
+        // An error if it is entered already: the task was started eagerly by code that runs in it.
+        let enter = |context: &Context| context.enter().unwrap_or_else(|_| context.values());
+        self.with_cold(|cold| cold.context.as_ref().map(enter)).flatten().unwrap_or_default()
+    }
+
+    #[cold]
+    fn leave_shared(&self, values: Values) {
+        let context = self.with_cold(|cold| cold.context.clone());
+        if let Some(context) = context.flatten() {
+            context.leave(values);
         }
     }
 }

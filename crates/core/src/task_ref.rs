@@ -1,7 +1,7 @@
 //! [`TaskRef`]: a counted reference to a task's cell; its waker, and its way into the ready queue.
 //!
 //! One word counts what keeps a task's allocation: *references* (the registry's, one for each waiter,
-//! and one for each handle), among them *handles*, which alone can ask for the result. Another says
+//! one for the first wait, and one for each handle), among them *handles*, which alone can ask for the result. Another says
 //! whether the task is *done*. The result belongs to whoever is last: the task at its end, if no
 //! handle is left; else the last handle, and the registry's reference with it. A waker is a reference.
 //!
@@ -11,12 +11,18 @@
 //! are plain loads and stores; only another thread's wake-up is atomic, and goes through the loop's
 //! mail. That halves the cost of a yield, and a task whose loop is closed leaves nothing behind.
 
+#[cfg(all(test, not(loom)))]
+mod tests;
+
 use crate::{
+    cancel::IDLE,
     cell::TaskCell,
+    flags::{Flag, Phase},
     home::{Mail, Place},
     scheduler::Scheduler,
     slots::Key,
     sync::Ordering,
+    wait_site::WaitSite,
 };
 use std::{
     fmt,
@@ -33,10 +39,9 @@ const HANDLES: u64 = !REFERENCES;
 
 /// The task has not ended.
 pub(crate) const PENDING: u8 = 0;
-/// It has, and the registry has given its reference up.
+/// It has, and the last handle gives one reference up: its own. If more were left to it, the number is
+/// greater.
 const DONE: u8 = 1;
-/// It has, and the last handle gives the registry's reference up.
-const LEFT: u8 = 2;
 
 /// Where a count must never come: beyond it, references that were leaked on purpose would run into
 /// the handles.
@@ -50,8 +55,9 @@ fn check_count(before: u64) {
     }
 }
 
-/// The count of a new task: a reference for the registry, and a handle with its own.
-pub(crate) const NEW: u64 = 2 * REFERENCE + HANDLE;
+/// The count of a new task: a reference for the registry, one for the [first wait](FirstWait), and a
+/// handle with its own.
+pub(crate) const NEW: u64 = 3 * REFERENCE + HANDLE;
 
 /// A counted reference to a task, whatever it computes. It can be kept and sent anywhere.
 pub struct TaskRef(NonNull<TaskCell>);
@@ -90,11 +96,14 @@ impl TaskRef {
     /// or would have been. The coroutine is gone, and nobody changes the result any more but the last
     /// handle.
     pub unsafe fn finish(self) {
-        self.done.store(DONE, Ordering::Release);
-        self.drop_spare();
+        let this = ManuallyDrop::new(self);
+        this.affine.done.store(DONE, Ordering::Release);
+        let left = REFERENCE + u64::from(this.take_kept()) * REFERENCE;
+        // SAFETY: they are counted, and given up here.
+        unsafe { release(this.0, left) }
     }
 
-    /// [`finish`](TaskRef::finish), at the end of a step: the reference is left to the last handle,
+    /// [`finish`](TaskRef::finish), at the end of a step: what is given up is left to the last handle,
     /// if there is one. That costs no read-modify-write, which would wait for all that the step wrote.
     ///
     /// # Safety
@@ -103,8 +112,7 @@ impl TaskRef {
     pub unsafe fn finish_step(self) {
         if self.has_handles() {
             let this = ManuallyDrop::new(self);
-            this.done.store(LEFT, Ordering::Release);
-            this.drop_spare();
+            this.affine.done.store(DONE + 1 + this.take_kept(), Ordering::Release);
         } else {
             // SAFETY: as the caller promised.
             unsafe { self.finish() }
@@ -182,7 +190,7 @@ pub(crate) struct Lent(ManuallyDrop<TaskRef>);
 impl Lent {
     #[inline(always)]
     pub(crate) fn new(cell: &TaskCell) -> Lent {
-        let has_spare = cell.affine().is_some_and(|affine| affine.spare.replace(false));
+        let has_spare = cell.affine().is_some_and(|affine| affine.flags.take(Flag::Spare));
         let task = if has_spare { TaskRef(cell.into()) } else { TaskRef::of(cell) };
         Lent(ManuallyDrop::new(task))
     }
@@ -199,9 +207,10 @@ impl Deref for Lent {
 impl Drop for Lent {
     #[inline]
     fn drop(&mut self) {
-        let affine = self.affine().filter(|affine| !affine.spare.get() && !self.is_done());
+        let affine =
+            self.affine().filter(|affine| !affine.flags.has(Flag::Spare) && !self.is_done());
         match affine {
-            Some(affine) => affine.spare.set(true),
+            Some(affine) => affine.flags.set(Flag::Spare),
             // SAFETY: it is not used any more.
             None => unsafe { ManuallyDrop::drop(&mut self.0) },
         }
@@ -214,15 +223,83 @@ impl fmt::Debug for Lent {
     }
 }
 
-impl TaskCell {
-    /// Gives the spare reference up, when the task is done: nobody keeps another one then. For
-    /// somebody who has a reference, on the task's own thread.
+/// The first wait of a task, for the leaf that armed it, with a reference that the task counts for it
+/// from the beginning. There is one at a time, so arming it and ending it on the task's thread count
+/// nothing. While it is armed the reference is the leaf's; else it is the cell's, which gives it up when
+/// the task is done. One that is dropped has not ended: [`end`](FirstWait::end) it.
+pub(crate) struct FirstWait(ManuallyDrop<TaskRef>);
+
+impl FirstWait {
+    /// Arms the first wait of the task that runs now, which is free. Gives its number too.
+    #[inline(always)]
+    pub(crate) fn arm(cell: &TaskCell, site: WaitSite, state: u64) -> (FirstWait, u32) {
+        let number = cell.arm_first(site, state);
+        // SAFETY: the reference is counted, for the task is not done; and the cell had it until now.
+        let task = unsafe { TaskRef::from_raw(cell.into()) };
+        (FirstWait(ManuallyDrop::new(task)), number)
+    }
+
+    /// Whether it is a wait of `cell`.
     #[inline]
-    fn drop_spare(&self) {
-        if self.affine.spare.replace(false) {
-            // SAFETY: it is counted, and taken.
-            drop(unsafe { TaskRef::from_raw(self.into()) });
+    pub(crate) fn is_of(&self, cell: &TaskCell) -> bool {
+        self.0.is(cell)
+    }
+
+    /// Ends it, and tells in which state it was. On another thread than the task's that is not known.
+    #[inline]
+    pub(crate) fn end(self) -> u64 {
+        if !self.is_local() {
+            self.end_elsewhere();
+            return IDLE;
         }
+        let outlives = self.is_done();
+        let state = self.end_first();
+        let target = self.take_target();
+        if outlives {
+            drop(ManuallyDrop::into_inner(self.0));
+        }
+        // Last, for that may run any code, and even end the task.
+        drop(target);
+        state
+    }
+
+    /// The leaf was moved to another thread: its task learns of it there.
+    #[cold]
+    fn end_elsewhere(self) {
+        let home = self.home();
+        let there = move || match self.is_local() {
+            true => _ = self.end(),
+            // The loop is closed, or about to be. The wait stays as it is, so the task does not take the
+            // reference for its own.
+            false => drop(ManuallyDrop::into_inner(self.0)),
+        };
+        if let Err(Mail::Quiet(here)) = home.send(Mail::Quiet(Box::new(there))) {
+            here();
+        }
+    }
+}
+
+impl Deref for FirstWait {
+    type Target = TaskCell;
+    #[inline]
+    fn deref(&self) -> &TaskCell {
+        &self.0
+    }
+}
+
+impl fmt::Debug for FirstWait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl TaskCell {
+    /// How many references the cell itself has to give up, when the task is done: the spare one, and
+    /// that of the first wait unless a leaf has it. For somebody who has a reference, on the task's own
+    /// thread.
+    #[inline]
+    fn take_kept(&self) -> u8 {
+        u8::from(self.affine.flags.take(Flag::Spare)) + u8::from(self.may_arm_first())
     }
 }
 
@@ -251,7 +328,7 @@ impl TaskKey {
 impl TaskCell {
     /// Whether the task has ended. True on any thread once it is.
     pub fn is_done(&self) -> bool {
-        self.done.load(Ordering::Acquire) != PENDING
+        self.affine.done.load(Ordering::Acquire) != PENDING
     }
 
     /// Whether a handle is left that may ask for the result. On the task's own thread, while its loop
@@ -314,8 +391,8 @@ unsafe fn release_handle_here(cell: NonNull<TaskCell>, last: unsafe fn(NonNull<T
     // SAFETY: the handle keeps the cell alive.
     let this = unsafe { cell.as_ref() };
     // What the last handle gives up of a task that is done.
-    let sole = |done| HANDLE + if done == LEFT { 2 * REFERENCE } else { REFERENCE };
-    let done = this.done.load(Ordering::Acquire);
+    let sole = |done| HANDLE + u64::from(done) * REFERENCE;
+    let done = this.affine.done.load(Ordering::Acquire);
     if done != PENDING && this.count.load(Ordering::Acquire) == sole(done) {
         // SAFETY: this is the last handle of a task that is done.
         unsafe { last(cell) }
@@ -331,7 +408,7 @@ unsafe fn release_handle_here(cell: NonNull<TaskCell>, last: unsafe fn(NonNull<T
     }
     let before = this.count.fetch_sub(HANDLE, Ordering::AcqRel);
     // While the loop closes the task may end on its own thread, and the handle be given up on another.
-    let done = this.done.load(Ordering::Acquire);
+    let done = this.affine.done.load(Ordering::Acquire);
     if before & HANDLES == HANDLE && done != PENDING {
         // SAFETY: this was the last handle of a task that is done.
         unsafe {
@@ -350,18 +427,18 @@ impl TaskCell {
     /// put there when its step ends. From any thread.
     #[inline]
     pub fn wake(&self) {
-        match self.affine() {
-            Some(affine) if affine.running.get() => affine.rewake.set(true),
-            Some(affine) => {
-                if !affine.scheduled.replace(true) {
-                    self.schedule();
-                }
+        let Some(affine) = self.affine() else { return self.wake_from_afar() };
+        match affine.phase.get() {
+            Phase::Idle => {
+                affine.phase.set(Phase::Ready);
+                self.schedule();
             }
-            None => self.wake_from_afar(),
+            Phase::Running => affine.phase.set(Phase::Woken),
+            Phase::Ready | Phase::Woken | Phase::Ended => {}
         }
     }
 
-    /// Appends the task to the ready queue, as one that is marked as scheduled.
+    /// Appends the task to the ready queue, as one that is marked as ready.
     #[inline]
     pub(crate) fn schedule(&self) {
         if let Some(scheduler) = self.home().local() {
@@ -384,9 +461,7 @@ impl TaskCell {
     pub unsafe fn run(cell: NonNull<TaskCell>) {
         // SAFETY: as the caller promised.
         let this = unsafe { cell.as_ref() };
-        if let Some(affine) = this.affine() {
-            affine.scheduled.set(false);
-        }
+        this.affine.phase.set(Phase::Idle);
         // SAFETY: as the caller promised.
         unsafe { (this.vtable().step)(cell) }
     }

@@ -9,10 +9,10 @@ use crate::{
     context::Values,
     slots::{Key, Slots},
 };
-use std::{fmt, panic::Location};
+use std::{fmt, num::NonZeroU64, panic::Location};
 
 /// What happens when a callback runs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Action {
     /// The call of this key is made.
     Call(Key),
@@ -22,7 +22,50 @@ pub(crate) enum Action {
     /// A deadline: it cancels the task of this key.
     Expire(Key),
     /// A deadline that has passed. It stays in the table until its scope takes it out.
-    Expired,
+    Expired(Key),
+}
+
+/// An action as it stands in the table: which it is says the tag of the key.
+#[derive(Clone, Copy, Debug)]
+// Twelve bytes, which fill sixteen with the table's own four.
+#[repr(C, packed(4))]
+struct Packed {
+    key: NonZeroU64,
+    /// That of the wait, if the action has one.
+    number: u32,
+}
+
+impl Packed {
+    const CALL: u64 = 0;
+    const RESUME: u64 = 1;
+    const EXPIRE: u64 = 2;
+    const EXPIRED: u64 = 3;
+}
+
+impl From<Action> for Packed {
+    #[inline(always)]
+    fn from(action: Action) -> Packed {
+        let (key, tag, number) = match action {
+            Action::Call(call) => (call, Packed::CALL, 0),
+            Action::Resume { task, number } => (task, Packed::RESUME, number),
+            Action::Expire(task) => (task, Packed::EXPIRE, 0),
+            Action::Expired(task) => (task, Packed::EXPIRED, 0),
+        };
+        Packed { key: key.tagged(tag), number }
+    }
+}
+
+impl From<Packed> for Action {
+    #[inline(always)]
+    fn from(Packed { key, number }: Packed) -> Action {
+        let (key, tag) = (Key::from_bits(key.get()), key.get() & Key::TAG);
+        match tag {
+            Packed::CALL => Action::Call(key),
+            Packed::RESUME => Action::Resume { task: key, number },
+            Packed::EXPIRE => Action::Expire(key),
+            _ => Action::Expired(key),
+        }
+    }
 }
 
 /// What a callback calls. Its error goes to the exception handler.
@@ -63,7 +106,7 @@ impl Timer {
 /// The table of callbacks of one loop.
 #[derive(Debug)]
 pub(crate) struct Callbacks {
-    slots: Slots<Action>,
+    slots: Slots<Packed>,
     calls: Slots<Call>,
     /// By place in the table, the place in the heap of a timer that is not due yet. On its own, so
     /// that moving timers in a large heap touches little memory.
@@ -87,7 +130,7 @@ impl Callbacks {
     /// A callback that is due at `when`; without a time, one that something else will make ready.
     #[inline(always)]
     pub(crate) fn park(&mut self, when: Option<u64>, action: Action) -> Key {
-        let key = self.slots.insert(action);
+        let key = self.slots.insert(action.into());
         if key.place() == self.places.len() {
             self.places.push(NOT_A_TIMER);
         }
@@ -128,20 +171,21 @@ impl Callbacks {
 
     /// Puts another action in the place of one that is still to come.
     pub(crate) fn replace(&mut self, key: Key, action: Action) -> Option<Action> {
-        Some(std::mem::replace(self.slots.get_mut(key)?, action))
+        Some(std::mem::replace(self.slots.get_mut(key)?, action.into()).into())
     }
 
     /// Marks a deadline as passed, and gives the task that it cancels.
     pub(crate) fn expire(&mut self, key: Key) -> Option<Key> {
-        let action = self.slots.get_mut(key)?;
-        let Action::Expire(task) = *action else { return None };
-        *action = Action::Expired;
+        let place = self.slots.get_mut(key)?;
+        let Action::Expire(task) = (*place).into() else { return None };
+        *place = Action::Expired(task).into();
         Some(task)
     }
 
     /// Whether the deadline has passed.
     pub(crate) fn is_expired(&self, key: Key) -> bool {
-        matches!(self.slots.get(key), Some(Action::Expired))
+        let action = self.slots.get(key).map(|packed| Action::from(*packed));
+        matches!(action, Some(Action::Expired(_)))
     }
 
     /// Takes the callback out, to run it or not; what it calls is taken out next. `None` if that
@@ -153,7 +197,7 @@ impl Callbacks {
         if place != NOT_A_TIMER {
             self.remove_timer(place as usize);
         }
-        Some(action)
+        Some(action.into())
     }
 
     /// Takes out what a callback calls, to call it or to drop it.
@@ -259,7 +303,7 @@ mod tests {
     use super::*;
 
     fn timer(callbacks: &mut Callbacks, when: u64) -> Key {
-        callbacks.park(Some(when), Action::Expired)
+        callbacks.park(Some(when), Action::Expired(Key::first(0)))
     }
 
     #[test]
@@ -310,5 +354,32 @@ mod tests {
             callbacks.take(key);
         }
         assert_eq!(left, 500 - 167);
+    }
+
+    #[test]
+    fn a_timer_takes_sixteen_bytes_in_the_table_and_in_the_heap() {
+        assert_eq!((Slots::<Packed>::PLACE, size_of::<Timer>()), (16, 16));
+    }
+
+    #[test]
+    fn an_action_is_the_same_when_it_was_packed() {
+        let key = Key::from_bits(u64::MAX);
+        let resume = |number| Action::Resume { task: key, number };
+        let others = [Action::Call(key), Action::Expire(key), Action::Expired(key)];
+        for action in others.into_iter().chain([0, 1, u32::MAX].map(resume)) {
+            assert_eq!(Action::from(Packed::from(action)), action);
+        }
+    }
+
+    #[test]
+    fn a_deadline_passes_once_and_stays_until_it_is_taken() {
+        let mut callbacks = Callbacks::new();
+        let task = Key::first(7);
+        let key = callbacks.park(Some(1), Action::Expire(task));
+        assert!(!callbacks.is_expired(key));
+        assert_eq!((callbacks.expire(key), callbacks.expire(key)), (Some(task), None));
+        assert!(callbacks.is_expired(key));
+        assert_eq!(callbacks.take(key), Some(Action::Expired(task)));
+        assert!(!callbacks.is_expired(key) && callbacks.take(key).is_none());
     }
 }

@@ -15,9 +15,11 @@ use crate::{
     cell::TaskCell,
     exception::ExceptionContext,
     home::{LoopRef, Mail, Place, entered},
+    listeners::Parked,
+    scheduler::Scheduler,
     slots::Key,
     sync::{AtomicU64, Mutex, Ordering},
-    task_ref::{Lent, TaskRef},
+    task_ref::{FirstWait, Lent, TaskRef},
     wait_site::WaitSite,
 };
 use std::{
@@ -89,17 +91,22 @@ impl Target {
 /// A wait beside the first of its task, or one outside of our tasks.
 #[derive(Debug)]
 pub(crate) struct OtherWait {
-    /// In which task, if in one of ours.
-    armed: OnceLock<Armed>,
+    /// In which loop, if in one.
+    place: Option<Place>,
+    /// In which task, if in one of ours, and its number there.
+    armed: OnceLock<(Key, u32)>,
+    pub(crate) site: WaitSite,
     state: AtomicU64,
     waker: Waker,
     message: Mutex<CancelledError>,
 }
 
 impl OtherWait {
-    fn new(waker: &Waker, state: u64) -> Arc<OtherWait> {
+    fn new(waker: &Waker, site: WaitSite, state: u64) -> Arc<OtherWait> {
         Arc::new(OtherWait {
+            place: entered().and_then(Scheduler::home).map(LoopRef::place),
             armed: OnceLock::new(),
+            site,
             state: AtomicU64::new(state),
             waker: waker.clone(),
             message: Mutex::new(CancelledError::default()),
@@ -108,6 +115,24 @@ impl OtherWait {
 
     pub(crate) fn is_waiting(&self) -> bool {
         self.state.load(Ordering::Acquire) == WAITING
+    }
+
+    /// Its number, if it is a wait of `cell`, the task that runs now.
+    fn number_in(&self, cell: &TaskCell) -> Option<u32> {
+        let (key, number) = *self.armed.get()?;
+        let is_of = cell.current_key() == Some(key) && Some(cell.home().place()) == self.place;
+        is_of.then_some(number)
+    }
+
+    /// Takes it out of its task.
+    fn leave_task(&self) {
+        let (Some(place), Some(&(key, number))) = (self.place, self.armed.get()) else { return };
+        let here = move || _ = place.local().map(|s| s.with_task(key, |c| c.disarm_other(number)));
+        match place.local() {
+            Some(_) => here(),
+            // The leaf was moved to another thread: its task learns of it there.
+            None => drop(place.send(Mail::Quiet(Box::new(here)))),
+        }
     }
 
     fn leave_waiting(&self, state: u64) -> bool {
@@ -127,10 +152,10 @@ impl OtherWait {
 
 /// The end of a suspension that is given to what is waited for. It can be sent anywhere.
 #[derive(Debug)]
-pub struct Waiter(Kind);
+pub struct Waiter(pub(crate) Kind);
 
 #[derive(Debug)]
-enum Kind {
+pub(crate) enum Kind {
     First { task: Lent, number: u32 },
     Other(Arc<OtherWait>),
 }
@@ -251,43 +276,8 @@ pub struct Wait(Link);
 enum Link {
     #[default]
     Idle,
-    /// An [`Armed`], spread out so that its parts and the tag fit into three words.
-    First {
-        number: u32,
-        place: Place,
-        key: Key,
-    },
+    First(FirstWait),
     Other(Arc<OtherWait>),
-}
-
-/// Where a wait is armed: enough to find the task again, and nothing that keeps it.
-#[derive(Clone, Copy, Debug)]
-struct Armed {
-    place: Place,
-    key: Key,
-    number: u32,
-}
-
-impl Link {
-    fn armed(&self) -> Option<Armed> {
-        match *self {
-            Link::First { number, place, key } => Some(Armed { place, key, number }),
-            _ => None,
-        }
-    }
-}
-
-impl Armed {
-    /// Whether it is a wait of `cell`, the task that runs now.
-    #[inline]
-    fn is_of(&self, cell: &TaskCell) -> bool {
-        cell.current_key() == Some(self.key) && cell.home().place() == self.place
-    }
-
-    /// Calls `f` with the task, on the task's own thread; not at all if the task is gone.
-    fn with_task<R>(&self, f: impl FnOnce(&TaskCell) -> R) -> Option<R> {
-        self.place.local()?.with_task(self.key, f)
-    }
 }
 
 /// Calls `f` with the task that runs now on this thread.
@@ -307,11 +297,11 @@ fn arm_other(
     target: Option<Target>,
     state: u64,
 ) -> Arc<OtherWait> {
-    let wait = OtherWait::new(cx.waker(), state);
+    let wait = OtherWait::new(cx.waker(), site, state);
     with_current(|cell| {
         if let Some((cell, key)) = cell.and_then(|cell| Some((cell, cell.current_key()?))) {
-            let number = cell.arm_other(wait.clone(), site, target);
-            let _ = wait.armed.set(Armed { place: cell.home().place(), key, number });
+            let number = cell.arm_other(wait.clone(), target);
+            let _ = wait.armed.set((key, number));
         }
     });
     wait
@@ -327,9 +317,8 @@ fn arm_first<R>(
 ) -> Option<(Link, R)> {
     with_current(|cell| {
         let cell = cell.filter(|cell| cell.is_own(cx.waker()) && cell.may_arm_first())?;
-        let (place, key) = (cell.home().place(), cell.current_key()?);
-        let number = cell.arm_first(site, state);
-        Some((Link::First { number, place, key }, then(cell, number)))
+        let (wait, number) = FirstWait::arm(cell, site, state);
+        Some((Link::First(wait), then(cell, number)))
     })
 }
 
@@ -395,22 +384,48 @@ impl Wait {
     /// The task and the number of a first wait in a task of the loop at `place`.
     #[inline]
     pub(crate) fn first_in(&self, place: Place) -> Option<(Key, u32)> {
-        let armed = self.0.armed().filter(|armed| armed.place == place)?;
-        Some((armed.key, armed.number))
+        match &self.0 {
+            Link::First(task) if task.home().place() == place => {
+                Some((task.key()?, task.first_number()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Where it is armed. `None` if it is not; on another thread than its task's that may not be known.
+    #[inline]
+    pub fn site(&self) -> Option<WaitSite> {
+        match &self.0 {
+            Link::Idle => None,
+            Link::First(task) => task.first_site(),
+            Link::Other(wait) => Some(wait.site),
+        }
+    }
+
+    /// The callback of this key, in the loop in which the wait is armed: for a leaf that has parked one
+    /// there.
+    #[inline]
+    pub fn parked(&self, key: Key) -> Option<Parked> {
+        let place = match &self.0 {
+            Link::Idle => return None,
+            Link::First(task) => task.home().place(),
+            Link::Other(wait) => wait.place?,
+        };
+        Some(Parked { place, key })
     }
 
     /// The other end, to be given to what is waited for. `None` if the wait is not armed, or its
     /// task is gone.
     #[inline]
     pub fn waiter(&self) -> Option<Waiter> {
-        match &self.0 {
-            Link::Idle => None,
-            Link::First { number, .. } => self
-                .0
-                .armed()?
-                .with_task(|cell| Waiter(Kind::First { task: Lent::new(cell), number: *number })),
-            Link::Other(wait) => Some(Waiter(Kind::Other(wait.clone()))),
-        }
+        Some(Waiter(match &self.0 {
+            Link::Idle => return None,
+            Link::First(task) => {
+                task.key()?;
+                Kind::First { task: Lent::new(task), number: task.first_number() }
+            }
+            Link::Other(wait) => Kind::Other(wait.clone()),
+        }))
     }
 
     /// How the wait stands, for a leaf that is polled while it is armed.
@@ -427,13 +442,22 @@ impl Wait {
         target: impl FnOnce() -> Option<Target>,
         replace: impl FnOnce(Waiter),
     ) -> Resume {
-        match self.look_fast(cx) {
-            Some(WAITING) => Resume::Pending,
-            Some(WOKEN) => {
+        match self.poll_fast(cx) {
+            Some(resume) => resume,
+            None => self.poll_slow(cx, site, target, replace),
+        }
+    }
+
+    /// [`poll`](Wait::poll), if nothing out of the ordinary has happened; else `None`, and `poll` tells.
+    #[inline(always)]
+    pub fn poll_fast(&mut self, cx: &Context<'_>) -> Option<Resume> {
+        match self.look_fast(cx)? {
+            WAITING => Some(Resume::Pending),
+            WOKEN => {
                 self.0 = Link::Idle;
-                Resume::Woken
+                Some(Resume::Woken)
             }
-            _ => self.poll_slow(cx, site, target, replace),
+            _ => None,
         }
     }
 
@@ -441,11 +465,10 @@ impl Wait {
     /// nearly all polls see.
     #[inline(always)]
     fn look_fast(&self, cx: &Context<'_>) -> Option<u64> {
-        let Link::First { number, place, key } = self.0 else { return None };
-        let armed = Armed { place, key, number };
+        let Link::First(task) = &self.0 else { return None };
         with_current(|cell| {
-            let cell = cell.filter(|cell| armed.is_of(cell) && cell.is_own(cx.waker()))?;
-            cell.resume_first(armed.number)
+            let cell = cell.filter(|cell| task.is_of(cell) && cell.is_own(cx.waker()))?;
+            cell.resume_first()
         })
     }
 
@@ -494,18 +517,16 @@ impl Wait {
         cell: Option<&TaskCell>,
     ) -> (Option<u64>, Option<CancelledError>) {
         match (&self.0, cell) {
-            (&Link::First { number, place, key }, Some(cell))
-                if (Armed { place, key, number }).is_of(cell) =>
-            {
-                let armed = Armed { place, key, number };
-                if !cell.is_own(cx.waker()) {
-                    return (None, None);
-                }
-                (cell.first_state(armed.number), cell.take_throw(armed.number))
+            (Link::First(task), Some(cell)) if task.is_of(cell) && cell.is_own(cx.waker()) => {
+                let number = cell.first_number();
+                (cell.first_state(number), cell.take_throw())
             }
             (Link::Other(wait), cell) => {
                 let thrown = match (wait.armed.get(), cell) {
-                    (Some(armed), Some(cell)) if armed.is_of(cell) => cell.take_throw(armed.number),
+                    (Some(_), Some(cell)) => match wait.number_in(cell) {
+                        Some(number) => cell.take_throw_of_other(number),
+                        None => return (None, None),
+                    },
                     (None, None) => None,
                     _ => return (None, None),
                 };
@@ -523,10 +544,7 @@ impl Wait {
     fn take_message(&self) -> CancelledError {
         match &self.0 {
             Link::Idle => CancelledError::default(),
-            Link::First { .. } => {
-                let message = self.0.armed().and_then(|a| a.with_task(TaskCell::take_wait_message));
-                message.unwrap_or_default()
-            }
+            Link::First(task) => task.take_wait_message(),
             Link::Other(wait) => std::mem::take(&mut *wait.message.lock()),
         }
     }
@@ -535,13 +553,13 @@ impl Wait {
     /// replaces any result but a cancellation.
     #[inline]
     pub fn finish(&mut self) -> Option<Error> {
-        let armed = match &self.0 {
-            Link::Idle => return None,
-            Link::First { .. } => self.0.armed(),
-            Link::Other(wait) => wait.armed.get().copied(),
-        };
-        let thrown = armed.and_then(|armed| {
-            with_current(|cell| cell.filter(|cell| armed.is_of(cell))?.take_throw(armed.number))
+        let thrown = with_current(|cell| {
+            let cell = cell?;
+            match &self.0 {
+                Link::First(task) if task.is_of(cell) => cell.take_throw(),
+                Link::Other(wait) => cell.take_throw_of_other(wait.number_in(cell)?),
+                _ => None,
+            }
         });
         self.disarm();
         thrown.map(Error::Cancelled)
@@ -552,38 +570,14 @@ impl Wait {
     /// false: there, ask the [`Waiter`] before.
     #[inline]
     pub fn disarm(&mut self) -> bool {
-        let woken = match &self.0 {
-            Link::Idle => return false,
-            &Link::First { number, place, key } => {
-                let armed = Armed { place, key, number };
-                let disarm = |cell: &TaskCell| cell.disarm_first(armed.number) == WOKEN;
-                with_current(|cell| cell.filter(|cell| armed.is_of(cell)).map(disarm))
-                    .unwrap_or_else(|| armed.disarm_elsewhere(TaskCell::disarm_first))
-            }
+        match std::mem::take(&mut self.0) {
+            Link::Idle => false,
+            Link::First(task) => task.end() == WOKEN,
             Link::Other(wait) => {
-                if let Some(armed) = wait.armed.get() {
-                    armed.disarm_elsewhere(TaskCell::disarm_other);
-                }
+                wait.leave_task();
                 wait.state.swap(IDLE, Ordering::AcqRel) == WOKEN
             }
-        };
-        self.0 = Link::Idle;
-        woken
-    }
-}
-
-impl Armed {
-    /// Ends a wait of a task that does not run now, or of another thread.
-    #[cold]
-    fn disarm_elsewhere(self, disarm: fn(&TaskCell, u32) -> u64) -> bool {
-        let here = move || self.with_task(|cell| disarm(cell, self.number)) == Some(WOKEN);
-        if self.place.local().is_some() {
-            return here();
         }
-        // The leaf was moved to another thread: its task learns of it there.
-        let there = move || _ = here();
-        let _ = self.place.send(Mail::Quiet(Box::new(there)));
-        false
     }
 }
 

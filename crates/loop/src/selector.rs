@@ -48,9 +48,8 @@ pub(crate) const MAXIMUM_SELECT_TIMEOUT: Duration = Duration::from_secs(24 * 360
 
 /// Whom an event is for, as the number that the system keeps beside a descriptor.
 ///
-/// The key of a source has its place in the lower half; places are fewer than 2³¹, since each has a
-/// descriptor. Watchers have the top bit of that half set, their descriptor below it, and above it a
-/// stamp that tells apart two files which had the same number.
+/// The key of a source has zeros in its two lowest bits. Watchers have the lowest set, their descriptor
+/// above it, and in the upper half a stamp that tells apart two files which had the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token(u64);
 
@@ -67,13 +66,14 @@ enum Receiver {
 }
 
 impl Token {
-    const WATCHER: u64 = 1 << 31;
-    /// No key and no watcher has this: its lower half would be descriptor 2³¹ - 1.
+    const WATCHER: u64 = 1;
+    /// No key and no watcher has this: it would be descriptor 2³¹ - 1.
     #[cfg(any(test, all(target_os = "linux", not(asyncio_portable_poller))))]
     const NOTIFIER: Token = Token(u64::MAX);
 
     pub(crate) fn watcher(descriptor: RawFd, stamp: u32) -> Token {
-        Token(u64::from(stamp) << 32 | Token::WATCHER | u64::from(descriptor.unsigned_abs()))
+        let descriptor = u64::from(descriptor.unsigned_abs()) << 1;
+        Token(u64::from(stamp) << 32 | descriptor | Token::WATCHER)
     }
 
     fn receiver(self) -> Receiver {
@@ -81,7 +81,7 @@ impl Token {
             u64::MAX => Receiver::Nobody,
             bits if bits & Token::WATCHER == 0 => Receiver::Source(Key::from_bits(bits)),
             bits => Receiver::Watcher {
-                descriptor: (bits & (Token::WATCHER - 1)) as RawFd,
+                descriptor: (bits as u32 >> 1) as RawFd,
                 stamp: (bits >> 32) as u32,
             },
         }

@@ -1,7 +1,7 @@
 //! [`sleep`].
 
 use asyncio_core::{
-    Error, Result,
+    Error, Key, Result,
     clock::nanos,
     home::entered,
     listeners::Parked,
@@ -10,6 +10,7 @@ use asyncio_core::{
 };
 use std::{
     future::Future,
+    mem::ManuallyDrop,
     panic::Location,
     pin::Pin,
     task::{Context, Poll},
@@ -20,18 +21,29 @@ use std::{
 #[derive(Debug)]
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Sleep<T = ()> {
-    wait: Wait,
-    timer: Timer,
-    location: &'static Location<'static>,
-    result: Option<T>,
+    stage: Stage,
+    /// There until the sleep has ended.
+    result: ManuallyDrop<T>,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Timer {
-    /// For how long, in nanoseconds, until the timer is set: never for zero.
-    Delay(u64),
-    Set(Parked),
+#[derive(Debug)]
+enum Stage {
+    /// For so many nanoseconds, as this line says.
+    New {
+        delay: u64,
+        location: &'static Location<'static>,
+    },
+    /// The wait knows the line and the loop. A bare yield has no timer.
+    Armed {
+        wait: Wait,
+        timer: Option<Key>,
+    },
+    Ended,
 }
+
+// Three words, of which a task that does nothing but sleep consists beside its cell.
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Sleep>() <= 24);
 
 /// Suspends the task for `delay` (`asyncio.sleep`), counted from the first poll. A delay of zero
 /// suspends it for exactly one iteration of the loop, without a timer.
@@ -52,44 +64,76 @@ enum Timer {
 /// ```
 #[track_caller]
 pub fn sleep(delay: Duration) -> Sleep {
-    let (timer, location) = (Timer::Delay(nanos(delay)), Location::caller());
-    Sleep { wait: Wait::new(), timer, location, result: Some(()) }
+    let stage = Stage::New { delay: nanos(delay), location: Location::caller() };
+    Sleep { stage, result: ManuallyDrop::new(()) }
 }
 
 impl Sleep {
     /// The value that the sleep returns (asyncio's second argument).
     pub fn result<T>(mut self, result: T) -> Sleep<T> {
-        let wait = std::mem::take(&mut self.wait);
-        let timer = std::mem::replace(&mut self.timer, Timer::Delay(0));
-        Sleep { wait, timer, location: self.location, result: Some(result) }
+        let stage = std::mem::replace(&mut self.stage, Stage::Ended);
+        Sleep { stage, result: ManuallyDrop::new(result) }
     }
 }
 
 impl<T> Sleep<T> {
     fn start(&mut self, cx: &Context<'_>) -> Result<()> {
+        let Stage::New { delay, location } = self.stage else { return Err(ended()) };
         let scheduler = entered().ok_or_else(|| Error::runtime("sleep: no running event loop"))?;
-        match self.timer {
-            Timer::Delay(0) => self.wait.arm_woken(cx, self.site()),
-            Timer::Delay(delay) => {
-                scheduler.check_open()?;
-                self.wait.arm(cx, self.site(), None);
-                if let Some(timer) = scheduler.wake_after(delay, &self.wait, self.location) {
-                    self.timer = Timer::Set(timer);
-                }
+        if delay > 0 {
+            scheduler.check_open()?;
+        }
+        self.stage = Stage::Armed { wait: Wait::new(), timer: None };
+        // In its place: what is moved when it was just made makes the processor wait.
+        if let Stage::Armed { wait, timer } = &mut self.stage {
+            let site = WaitSite::new(&"sleep", location);
+            if delay == 0 {
+                wait.arm_woken(cx, site);
+            } else {
+                wait.arm(cx, site, None);
+                *timer = scheduler.wake_after(delay, wait, location).map(Parked::key);
             }
-            Timer::Set(_) => return Err(ended()),
         }
         Ok(())
     }
 
-    fn site(&self) -> WaitSite {
-        WaitSite::new(&"sleep", self.location)
+    /// Ends the sleep, unless it has ended.
+    fn end(&mut self) -> Option<T> {
+        if let Stage::Ended = self.stage {
+            return None;
+        }
+        self.stage = Stage::Ended;
+        // SAFETY: the sleep had not ended, and has now.
+        Some(unsafe { ManuallyDrop::take(&mut self.result) })
     }
 
-    fn stop(&mut self) {
-        if let Timer::Set(timer) = self.timer {
+    /// Its task was cancelled, or another one awaits it now than the one in which it began.
+    #[cold]
+    fn poll_slow(&mut self, cx: &Context<'_>) -> Poll<Result<T>> {
+        let Stage::Armed { wait, timer } = &mut self.stage else {
+            return Poll::Ready(Err(ended()));
+        };
+        // In another thread, where the wait does not tell its site, the sleep is refused.
+        let site = wait.site().unwrap_or_else(|| WaitSite::here(&"sleep"));
+        let (timer, mut astray) = (timer.and_then(|key| wait.parked(key)), false);
+        let replace = |waiter: Waiter| match timer {
+            Some(timer) => astray = !timer.replace_waiter(waiter, site.location()),
+            // The iteration that a bare yield waits for is over.
+            None => _ = waiter.wake_now(),
+        };
+        let error = match wait.poll(cx, site, || None, replace) {
+            Resume::Pending if astray => {
+                Error::runtime("sleep: awaited in another loop than the one in which it began")
+            }
+            Resume::Pending => return Poll::Pending,
+            Resume::Woken => return Poll::Ready(self.end().ok_or_else(ended)),
+            Resume::Cancelled { error, .. } => error,
+        };
+        if let Some(timer) = timer {
             timer.cancel();
         }
+        drop(self.end());
+        Poll::Ready(Err(error))
     }
 }
 
@@ -104,42 +148,27 @@ impl<T> Future for Sleep<T> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
-        let this = &mut *self;
-        if !this.wait.is_armed() {
-            return match this.start(cx) {
+        let Stage::Armed { wait, .. } = &mut self.stage else {
+            return match self.start(cx) {
                 Ok(()) => Poll::Pending,
                 Err(error) => Poll::Ready(Err(error)),
             };
-        }
-        let (timer, site, mut astray) = (this.timer, this.site(), false);
-        // Another task awaits it now than the one in which it began.
-        let replace = |waiter: Waiter| match timer {
-            Timer::Set(timer) => astray = !timer.replace_waiter(waiter, site.location()),
-            // The iteration that a bare yield waits for is over.
-            Timer::Delay(_) => _ = waiter.wake_now(),
         };
-        match this.wait.poll(cx, site, || None, replace) {
-            Resume::Pending if astray => {
-                this.wait.disarm();
-                let message = "sleep: awaited in another loop than the one in which it began";
-                Poll::Ready(Err(Error::runtime(message)))
-            }
-            Resume::Pending => Poll::Pending,
-            Resume::Cancelled { error, .. } => {
-                this.stop();
-                Poll::Ready(Err(error))
-            }
-            Resume::Woken => {
-                // The timer is over: it has fired.
-                this.timer = Timer::Delay(0);
-                Poll::Ready(this.result.take().ok_or_else(ended))
-            }
+        match wait.poll_fast(cx) {
+            Some(Resume::Woken) => Poll::Ready(self.end().ok_or_else(ended)),
+            Some(Resume::Pending) => Poll::Pending,
+            _ => self.poll_slow(cx),
         }
     }
 }
 
 impl<T> Drop for Sleep<T> {
     fn drop(&mut self) {
-        self.stop();
+        if let Stage::Armed { wait, timer: Some(key) } = &self.stage {
+            if let Some(timer) = wait.parked(*key) {
+                timer.cancel();
+            }
+        }
+        drop(self.end());
     }
 }

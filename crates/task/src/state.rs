@@ -1,4 +1,5 @@
-//! A task's allocation: the cell that every task has, and its outcome.
+//! A task's allocation: the cell that every task has, and behind it the coroutine, in whose place the
+//! outcome stands when the task has ended.
 //!
 //! ```text
 //!            first step                 Ready, Err, panic (1)
@@ -9,9 +10,10 @@
 //! ```
 //!
 //! (1) is [`Data::end`], once, on the task's thread, before anyone is told; (2) the same: the coroutine
-//! never ran. The outcome is written by `end` and read by handles; both happen on the task's thread,
-//! but for the last handle, which has it to itself. Which of the two drops it is settled by the count
-//! in [`asyncio_core::task_ref`].
+//! never ran. Before that the coroutine is dropped, and a pending outcome put there
+//! ([`Data::vacated`]). The outcome is written by `end` and read by handles; both happen on the task's
+//! thread, but for the last handle, which has it to itself. Which of the two drops it is settled by the
+//! count in [`asyncio_core::task_ref`].
 
 use asyncio_core::{
     CancelledError, Error, Result, cell::TaskCell, exception::ExceptionContext, home::LoopRef,
@@ -19,17 +21,17 @@ use asyncio_core::{
 };
 use std::{
     cell::UnsafeCell,
+    mem::MaybeUninit,
     panic::{AssertUnwindSafe, catch_unwind},
     ptr::NonNull,
 };
 
 /// How a task ended.
 pub(crate) enum Outcome<T> {
-    /// How to copy the value, once somebody who can has asked for it.
-    Pending(Option<fn(&T) -> T>),
-    Value(T),
-    /// A value that is copied for each who asks.
-    Kept(T, fn(&T) -> T),
+    /// Not yet.
+    Pending,
+    /// A value; one that is kept is copied, by this, for each who asks.
+    Value(T, Option<fn(&T) -> T>),
     /// A value that an awaiter took.
     Taken,
     Failed(Error),
@@ -40,17 +42,33 @@ pub(crate) enum Outcome<T> {
     Overtaken(CancelledError),
 }
 
-/// A task's allocation. `cell` is its first field, so that a pointer to one is a pointer to the other.
+/// A task's allocation, as handles know it. `cell` is its first field, so that a pointer to one is a
+/// pointer to the other.
 #[repr(C)]
 pub(crate) struct Data<T> {
     cell: TaskCell,
-    outcome: UnsafeCell<Outcome<T>>,
+    /// There when the cell [says so](TaskCell::has_ended), and for ever.
+    outcome: UnsafeCell<MaybeUninit<Outcome<T>>>,
 }
 
 impl<T> Data<T> {
+    /// Puts an outcome into the place of the coroutine, that of a task which has none yet.
+    ///
+    /// # Safety
+    /// On the task's thread. The coroutine is gone, and nobody looks at its place.
     #[inline(always)]
-    pub(crate) fn new(cell: TaskCell) -> Data<T> {
-        Data { cell, outcome: UnsafeCell::new(Outcome::Pending(None)) }
+    pub(crate) unsafe fn vacated(&self) {
+        // SAFETY: as the caller promised, and from now on the outcome stands there.
+        unsafe {
+            self.outcome().write(Outcome::Pending);
+            self.cell.set_ended();
+        }
+    }
+
+    /// Where the outcome stands, if it is there.
+    #[inline(always)]
+    fn outcome(&self) -> *mut Outcome<T> {
+        self.outcome.get().cast()
     }
 
     pub(crate) fn cell(&self) -> &TaskCell {
@@ -64,54 +82,93 @@ impl<T> Data<T> {
         if !self.cell.is_local() {
             return Err(Error::runtime("Task: its result is for the thread of its loop alone"));
         }
+        if !self.cell.has_ended() {
+            return Ok(&Outcome::Pending);
+        }
         // SAFETY: on this thread, and `change` is not called while the reference is used.
-        Ok(unsafe { &*self.outcome.get() })
+        Ok(unsafe { &*self.outcome() })
     }
 
-    /// Changes the outcome, after [`look`](Data::look) has shown that it is not one that is kept.
-    /// `f` runs no code of the user's.
+    /// Changes the outcome, after [`look`](Data::look) has shown that it is there, and not one that is
+    /// kept. `f` runs no code of the user's.
     #[inline]
     fn change<R>(&self, f: impl FnOnce(&mut Outcome<T>) -> R) -> R {
         // SAFETY: on this thread, as `look` has found; a kept outcome alone is referred to while
         // other code runs, and this is not one.
-        f(unsafe { &mut *self.outcome.get() })
+        f(unsafe { &mut *self.outcome() })
     }
 
-    /// Puts the outcome of a task whose coroutine is gone in its place, and tells everyone. The task
-    /// is done when the registry's reference, which this gives back, is [finished](TaskRef::finish).
+    /// Puts the value that the coroutine returned in its place, and tells everyone. The task is done
+    /// when the registry's reference, which this gives back, is [finished](TaskRef::finish). `dropped`
+    /// says how the drop of the coroutine went.
+    ///
+    /// # Safety
+    /// On the task's thread, after [`vacated`](Data::vacated).
+    // Directly: what was just stored in parts and is moved on as a whole makes the processor wait.
     #[must_use]
     #[inline(always)]
-    pub(crate) fn end(&self, result: Result<T>) -> Option<TaskRef> {
-        let outcome = match result {
-            Ok(value) if !self.cell.must_cancel() => Outcome::Value(value),
-            result => self.unusual(result),
-        };
-        // SAFETY: nobody reads it before the task is marked as done.
-        let place = unsafe { &mut *self.outcome.get() };
-        let outcome = match (&*place, outcome) {
-            (Outcome::Pending(Some(copy)), Outcome::Value(value)) => Outcome::Kept(value, *copy),
-            (_, outcome) => outcome,
-        };
-        // What stood there is dropped behind this: it is a value only if an `end` before this one
-        // was left by a panic, but then of the user's.
-        let before = std::mem::replace(place, outcome);
+    pub(crate) unsafe fn end(&self, value: T, dropped: Result<()>) -> Option<TaskRef> {
+        // SAFETY: there is an outcome.
+        let is_first = matches!(unsafe { &*self.outcome() }, Outcome::Pending);
+        if !is_first || dropped.is_err() || self.cell.must_cancel() {
+            // SAFETY: as the caller promised.
+            return unsafe { self.end_unusually(Ok(value), dropped) };
+        }
+        // SAFETY: nothing needs a drop in this place, and nobody looks at it now.
+        unsafe { self.outcome().write(Outcome::Value(value, None)) }
+        self.tell()
+    }
+
+    /// [`end`](Data::end), for a task that failed, was cancelled, or returned before it could be
+    /// cancelled.
+    ///
+    /// # Safety
+    /// As there.
+    #[must_use]
+    #[cold]
+    pub(crate) unsafe fn end_unusually(
+        &self,
+        result: Result<T>,
+        dropped: Result<()>,
+    ) -> Option<TaskRef> {
+        let outcome = self.unusual(result, dropped);
+        // SAFETY: as the caller promised; what is kept is not referred to here.
+        let before = unsafe { self.outcome().replace(outcome) };
+        // What stood there is dropped behind this: it is a value only if an `end` before this one was
+        // left by a panic, but then of the user's.
         drop(before);
+        self.tell()
+    }
+
+    /// Tells everyone of the outcome, and lets the task go.
+    #[inline(always)]
+    fn tell(&self) -> Option<TaskRef> {
+        if let Some(keep) = self.cell.take_keeper() {
+            // SAFETY: it is `keep_value::<T>`.
+            unsafe { keep(NonNull::from(self).cast()) }
+        }
         self.cell.notify_listeners();
         if !self.cell.has_handles() {
             self.drop_outcome();
         }
-        // SAFETY: it is the task's own loop, and the coroutine is gone, as the caller has seen to.
+        // SAFETY: it is the task's own loop, and the coroutine is gone.
         self.cell.home().local().and_then(|scheduler| unsafe { scheduler.retire(&self.cell) })
     }
 
-    /// The outcome of a task that failed, was cancelled, or returned before it could be cancelled.
-    #[cold]
-    fn unusual(&self, result: Result<T>) -> Outcome<T> {
+    fn unusual(&self, result: Result<T>, dropped: Result<()>) -> Outcome<T> {
+        let result = match dropped {
+            Ok(()) => result,
+            Err(panic) => {
+                drop_caught(result, self.cell.home());
+                Err(panic)
+            }
+        };
         let undelivered = self.cell.take_undelivered();
         match (result, undelivered) {
-            (Ok(value), later) => {
+            (Ok(value), None) => Outcome::Value(value, None),
+            (Ok(value), Some(later)) => {
                 drop_caught(value, self.cell.home());
-                Outcome::Overtaken(later.unwrap_or_default())
+                Outcome::Overtaken(later)
             }
             (Err(Error::Cancelled(error)), _) => Outcome::Cancelled(error),
             (Err(error), _) => {
@@ -130,32 +187,43 @@ impl<T> Data<T> {
     /// Reports a failure that nobody retrieved, and drops the outcome. For whoever is last.
     #[inline]
     pub(crate) fn drop_outcome(&self) {
-        // SAFETY: nobody else can ask for the outcome any more.
-        if !matches!(unsafe { &*self.outcome.get() }, Outcome::Taken) {
+        // SAFETY: the task has ended, and nobody else can ask for the outcome any more.
+        if !matches!(unsafe { &*self.outcome() }, Outcome::Taken) {
             self.drop_outcome_left();
         }
     }
 
     fn drop_outcome_left(&self) {
         // SAFETY: as above.
-        let outcome = unsafe { std::mem::replace(&mut *self.outcome.get(), Outcome::Taken) };
+        let outcome = unsafe { self.outcome().replace(Outcome::Taken) };
         match outcome {
             Outcome::Failed(error) if self.cell.is_unretrieved() => {
                 let report = ExceptionContext::new("Task exception was never retrieved");
                 let task = self.task_ref();
                 report.with_exception(error).with_task(task).report(Some(self.cell.home()));
             }
-            Outcome::Value(value) | Outcome::Kept(value, _) => drop_caught(value, self.cell.home()),
+            Outcome::Value(value, _) => drop_caught(value, self.cell.home()),
             _ => {}
         }
+    }
+
+    /// Drops what is left of the outcome, silently.
+    ///
+    /// # Safety
+    /// The task has ended, and the outcome is not looked at any more.
+    #[inline]
+    pub(crate) unsafe fn free_outcome(&self) {
+        // SAFETY: as the caller promised.
+        unsafe { self.outcome().drop_in_place() }
     }
 
     /// The outcome of a finished task: a copy of the value where that is possible, else the value
     /// itself.
     #[inline(always)]
     pub(crate) fn retrieve(&self) -> Result<T> {
-        if let Outcome::Value(_) = self.look()? {
-            if let Outcome::Value(value) = self.change(|o| std::mem::replace(o, Outcome::Taken)) {
+        if let Outcome::Value(_, None) = self.look()? {
+            if let Outcome::Value(value, _) = self.change(|o| std::mem::replace(o, Outcome::Taken))
+            {
                 return Ok(value);
             }
         }
@@ -165,10 +233,10 @@ impl<T> Data<T> {
     fn retrieve_copy(&self) -> Result<T> {
         self.cell.set_unretrieved(false);
         Err(match self.look()? {
-            Outcome::Kept(value, copy) => return Ok(copy(value)),
+            Outcome::Value(value, Some(copy)) => return Ok(copy(value)),
             Outcome::Failed(error) => error.clone(),
             Outcome::Cancelled(_) | Outcome::Overtaken(_) => self.cancelled_error(),
-            Outcome::Pending(_) => Error::invalid_state("Task.result: result is not ready"),
+            Outcome::Pending => Error::invalid_state("Task.result: result is not ready"),
             _ => Error::invalid_state("Task.result: the result was taken by an await"),
         })
     }
@@ -212,13 +280,15 @@ impl<T> Data<T> {
     where
         T: Clone,
     {
-        if let Ok(Outcome::Pending(_) | Outcome::Value(_)) = self.look() {
-            self.change(|outcome| {
-                *outcome = match std::mem::replace(outcome, Outcome::Taken) {
-                    Outcome::Value(value) => Outcome::Kept(value, T::clone),
-                    _ => Outcome::Pending(Some(T::clone)),
-                };
-            });
+        match self.look() {
+            Ok(Outcome::Value(_, None)) => self.change(|outcome| {
+                if let Outcome::Value(_, copy) = outcome {
+                    *copy = Some(T::clone);
+                }
+            }),
+            // SAFETY: the cell is the beginning of a `Data<T>`.
+            Ok(Outcome::Pending) => unsafe { self.cell.set_keeper(keep_value::<T>) },
+            _ => {}
         }
     }
 
@@ -236,6 +306,15 @@ pub(crate) fn drop_caught<V>(value: V, home: LoopRef) {
             report.with_exception(Error::from_panic(panic)).report(Some(home));
         }
     }
+}
+
+/// [`Data::keep`], for a cell whose outcome has just been put in its place.
+///
+/// # Safety
+/// `cell` is the first field of a living `Data<T>`.
+unsafe fn keep_value<T: Clone>(cell: NonNull<TaskCell>) {
+    // SAFETY: as the caller promised.
+    unsafe { cell.cast::<Data<T>>().as_ref() }.keep();
 }
 
 /// What the last handle of a finished task does.

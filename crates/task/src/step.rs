@@ -1,6 +1,6 @@
 //! One step of a task: asyncio's `__step` and `__wakeup`; and the allocation that it works on.
 
-use crate::state::{Data, drop_caught};
+use crate::state::Data;
 use asyncio_core::{
     CancelledError, Error, Result,
     cell::{TaskCell, TaskVTable},
@@ -9,30 +9,42 @@ use asyncio_core::{
 };
 use std::{
     any::TypeId,
-    cell::UnsafeCell,
     future::Future,
+    mem::ManuallyDrop,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     ptr::NonNull,
     task::{Context, Poll},
 };
 
-/// A task's one allocation. It begins with the [`TaskCell`], so that a pointer to that is one to it.
+/// A task's one allocation. Whatever stands in it begins with the [`TaskCell`], so that a pointer to
+/// that is one to it. It is a union for its size alone, and is reached through either of its two.
 #[repr(C)]
-struct Raw<F, T> {
-    data: Data<T>,
-    /// Gone as soon as the task has ended. Reached by `step` and `discard` alone.
-    coroutine: UnsafeCell<Option<F>>,
+union Raw<F, T> {
+    running: ManuallyDrop<Running<F>>,
+    /// As soon as the task has ended.
+    ended: ManuallyDrop<Data<T>>,
 }
+
+#[repr(C)]
+struct Running<F> {
+    cell: TaskCell,
+    /// Reached by `step` and `discard` alone.
+    coroutine: F,
+}
+
+// A task that waits has no room for an outcome beside its coroutine.
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Raw<[u64; 2], ()>>() <= size_of::<TaskCell>() + 16);
 
 /// Puts a task into its place. The cell counts what it was made with.
 #[inline(always)]
-pub(crate) fn allocate<F, T>(data: impl FnOnce() -> Data<T>, coroutine: F) -> NonNull<Data<T>> {
+pub(crate) fn allocate<F, T>(cell: impl FnOnce() -> TaskCell, coroutine: F) -> NonNull<Data<T>> {
+    let place = NonNull::from(Box::leak(Box::<Raw<F, T>>::new_uninit())).cast::<Running<F>>();
     // Made in place: a task is too large to be moved around.
-    let mut place = Box::<Raw<F, T>>::new_uninit();
-    place.write(Raw { data: data(), coroutine: UnsafeCell::new(Some(coroutine)) });
-    // SAFETY: it was just written.
-    NonNull::from(Box::leak(unsafe { place.assume_init() })).cast()
+    // SAFETY: nothing stands there yet, and there is room for it.
+    unsafe { place.write(Running { cell: cell(), coroutine }) };
+    place.cast()
 }
 
 /// The functions for tasks that run an `F`.
@@ -52,40 +64,57 @@ impl<F: Future<Output = Result<T>>, T: 'static> Functions<F, T> {
 unsafe fn step<F: Future<Output = Result<T>>, T>(cell: NonNull<TaskCell>) {
     // SAFETY: as the caller promised. While this runs the registry keeps the task, and after its
     // end `registered` does.
-    let raw = unsafe { cell.cast::<Raw<F, T>>().as_ref() };
-    // SAFETY: a step is not nested in another of the same task, and the allocation never moves.
-    let coroutine = unsafe { Pin::new_unchecked(&mut *raw.coroutine.get()) };
-    if let Some(registered) = step_of(&raw.data, coroutine) {
+    let (data, coroutine) = unsafe { (cell.cast::<Data<T>>().as_ref(), coroutine::<F>(cell)) };
+    // SAFETY: a step is not nested in another of the same task.
+    if let Some(registered) = unsafe { step_of(data, coroutine) } {
         // SAFETY: it is the registry's, the outcome is in place, and the loop runs.
         unsafe { registered.finish_step() }
     }
 }
 
-/// If the task has ended: the reference of the registry, which is to be finished.
+/// Where the coroutine of a task is, or was.
+///
+/// # Safety
+/// `cell` is the beginning of a living `Running<F>`, or of what has come into its place.
 #[inline(always)]
-fn step_of<F: Future<Output = Result<T>>, T>(
+unsafe fn coroutine<F>(cell: NonNull<TaskCell>) -> NonNull<F> {
+    // SAFETY: it lies in the same allocation.
+    unsafe { NonNull::new_unchecked(&raw mut (*cell.cast::<Running<F>>().as_ptr()).coroutine) }
+}
+
+/// If the task has ended: the reference of the registry, which is to be finished.
+///
+/// # Safety
+/// `coroutine` is the place of the task's coroutine, and nobody else looks at it.
+#[inline(always)]
+unsafe fn step_of<F: Future<Output = Result<T>>, T>(
     data: &Data<T>,
-    mut coroutine: Pin<&mut Option<F>>,
+    mut coroutine: NonNull<F>,
 ) -> Option<TaskRef> {
     // SAFETY: it is dropped as this returns or unwinds, and steps that begin meanwhile end before.
     let step = unsafe { Step::begin(data.cell()) }?;
-    let outcome = match (step.throw(), coroutine.as_mut().as_pin_mut()) {
-        (Some(error), _) => Err(Error::Cancelled(error)),
-        (None, None) => return None,
-        (None, Some(coroutine)) => match poll(data.cell(), coroutine) {
+    let error = match step.throw() {
+        Some(error) => Error::Cancelled(error),
+        None if data.cell().has_ended() => return None,
+        // SAFETY: it is there, and is dropped where it is, which never moves.
+        None => match poll(data.cell(), unsafe { Pin::new_unchecked(coroutine.as_mut()) }) {
             Poll::Pending => {
                 step.suspend();
                 return None;
             }
-            Poll::Ready(outcome) => outcome,
+            Poll::Ready(Ok(value)) => {
+                // SAFETY: as the caller promised, and this is the task's thread, where its step runs.
+                let dropped = unsafe { drop_coroutine(data, coroutine) };
+                // SAFETY: the coroutine is gone.
+                return unsafe { data.end(value, dropped) };
+            }
+            Poll::Ready(Err(error)) => error,
         },
     };
-    match drop_coroutine(coroutine) {
-        Ok(()) => data.end(outcome),
-        Err(panic) => {
-            drop_caught(outcome, data.cell().home());
-            data.end(Err(panic))
-        }
+    // SAFETY: as above.
+    unsafe {
+        let dropped = drop_coroutine(data, coroutine);
+        data.end_unusually(Err(error), dropped)
     }
 }
 
@@ -101,22 +130,37 @@ fn poll<F: Future<Output = Result<T>>, T>(
     })
 }
 
-/// Drops the coroutine; the error is a panic of its `Drop`.
-fn drop_coroutine<F>(mut coroutine: Pin<&mut Option<F>>) -> Result<()> {
-    catch_unwind(AssertUnwindSafe(|| coroutine.set(None))).map_err(Error::from_panic)
+/// Drops the coroutine, if it is still there, and makes room for the outcome; the error is a panic of
+/// its `Drop`.
+///
+/// # Safety
+/// As for `step_of`, on the task's thread.
+#[inline(always)]
+unsafe fn drop_coroutine<F, T>(data: &Data<T>, coroutine: NonNull<F>) -> Result<()> {
+    if data.cell().has_ended() {
+        return Ok(());
+    }
+    // SAFETY: it is there, and is not used any more, whether its drop panics or not.
+    let drop = || unsafe { coroutine.drop_in_place() };
+    let dropped = catch_unwind(AssertUnwindSafe(drop));
+    // SAFETY: it is gone.
+    unsafe { data.vacated() };
+    dropped.map_err(Error::from_panic)
 }
 
 /// # Safety
 /// As for `TaskVTable::discard`, with a cell that is the beginning of a `Raw<F, T>`.
 unsafe fn discard<F: Future<Output = Result<T>>, T>(cell: NonNull<TaskCell>) {
     // SAFETY: as the caller promised.
-    let raw = unsafe { cell.cast::<Raw<F, T>>().as_ref() };
+    let (data, coroutine) = unsafe { (cell.cast::<Data<T>>().as_ref(), coroutine::<F>(cell)) };
     // SAFETY: as in `step`.
-    let step = unsafe { Step::begin(raw.data.cell()) };
-    // SAFETY: no step of the task runs.
-    let dropped = drop_coroutine(unsafe { Pin::new_unchecked(&mut *raw.coroutine.get()) });
-    let closed = Err(Error::Cancelled(CancelledError::new("the event loop was closed")));
-    let registered = raw.data.end(dropped.and(closed));
+    let step = unsafe { Step::begin(data.cell()) };
+    // SAFETY: no step of the task runs, and this is its thread.
+    let registered = unsafe {
+        let dropped = drop_coroutine(data, coroutine);
+        let closed = Err(Error::Cancelled(CancelledError::new("the event loop was closed")));
+        data.end_unusually(closed, dropped)
+    };
     drop(step);
     if let Some(registered) = registered {
         // SAFETY: it is the registry's, and the outcome is in place.
@@ -127,7 +171,12 @@ unsafe fn discard<F: Future<Output = Result<T>>, T>(cell: NonNull<TaskCell>) {
 /// # Safety
 /// As for `TaskVTable::free`, with a cell that is the beginning of a `Raw<F, T>`.
 unsafe fn free<F, T>(cell: NonNull<TaskCell>) {
-    // SAFETY: it was leaked by `allocate`, and nobody has a reference any more. The task has ended,
-    // so what is dropped here is no coroutine, and no value either.
-    drop(unsafe { Box::from_raw(cell.cast::<Raw<F, T>>().as_ptr()) });
+    // SAFETY: it was leaked by `allocate`, and nobody has a reference any more. The task has ended, so
+    // what stands behind the cell is its outcome: empty, unless the last handle was given up on another
+    // thread just when the closing loop ended the task.
+    unsafe {
+        cell.cast::<Data<T>>().as_ref().free_outcome();
+        cell.drop_in_place();
+        drop(Box::from_raw(cell.cast::<Raw<F, T>>().as_ptr()));
+    }
 }

@@ -327,7 +327,8 @@ impl<T> Task<T> {
 impl<T> Future for Task<T> {
     type Output = Result<T>;
 
-    #[inline]
+    // A result that is returned in memory would be moved on as a whole: see `TaskBuilder::spawn`.
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         if !self.data().cell().is_done() {
             if !self.data().cell().is_local() {
@@ -441,7 +442,7 @@ impl TaskBuilder {
     /// ended with that `Runtime` error.
     #[must_use = "a task that nobody awaits fails unseen; drop the handle to let it run on"]
     #[inline]
-    pub fn create<F, T>(self, coroutine: F) -> Task<T>
+    pub fn create<F, T>(mut self, coroutine: F) -> Task<T>
     where
         F: IntoFuture<Output = Result<T>>,
         F::IntoFuture: 'static,
@@ -460,14 +461,15 @@ impl TaskBuilder {
         }
     }
 
+    // By reference: what was just stored in parts and is moved on as a whole makes the processor wait.
     #[inline(always)]
-    fn spawn<F, T>(self, scheduler: &Scheduler, home: LoopRef, coroutine: F) -> Task<T>
+    fn spawn<F, T>(&mut self, scheduler: &Scheduler, home: LoopRef, coroutine: F) -> Task<T>
     where
         F: Future<Output = Result<T>> + 'static,
         T: 'static,
     {
-        let context = match &self.context {
-            Some(context) => TaskContext::Shared(context.clone()),
+        let context = match self.context.take() {
+            Some(context) => TaskContext::Shared(context),
             None => TaskContext::Own(current_values()),
         };
         let sequence = scheduler.next_sequence();
@@ -475,7 +477,7 @@ impl TaskBuilder {
         // SAFETY: it was just allocated, and counts a reference for the registry.
         let (cell, registered) =
             unsafe { (data.as_ref().cell(), TaskRef::from_raw(data.cast::<TaskCell>())) };
-        if let Some(name) = self.name {
+        if let Some(name) = self.name.take() {
             cell.set_name(name);
         }
         // SAFETY: it is new, and of this loop.
@@ -506,7 +508,7 @@ impl TaskBuilder {
         let location = self.location;
         // SAFETY: `allocate` puts it into the place for which the functions are made.
         let cell = || unsafe { TaskCell::new(home, sequence, context, location, functions) };
-        allocate(|| Data::new(cell()), coroutine)
+        allocate(cell, coroutine)
     }
 
     /// A task that never ran, and has ended with `error`.
@@ -514,10 +516,11 @@ impl TaskBuilder {
         let context = TaskContext::Own(current_values());
         let coroutine = std::future::pending::<Result<T>>();
         let data = self.allocate(LoopRef::nowhere(), 0, context, coroutine);
-        // SAFETY: it was just allocated. The reference for the registry, in which it will not be, is
-        // given up.
+        // SAFETY: it was just allocated, with a coroutine that needs no drop. The reference for the
+        // registry, in which it will not be, is given up.
         unsafe {
-            drop(data.as_ref().end(Err(error)));
+            data.as_ref().vacated();
+            drop(data.as_ref().end_unusually(Err(error), Ok(())));
             TaskRef::from_raw(data.cast::<TaskCell>()).finish();
         }
         Task::of(data)

@@ -28,9 +28,9 @@ fn task() -> TaskRef {
     // SAFETY: it is put into its box at once.
     let cell = unsafe { TaskCell::new(LoopRef::nowhere(), 0, context, here, &NEVER_RUN) };
     let cell = NonNull::from(Box::leak(Box::new(cell)));
-    // SAFETY: nobody else has seen the cell, which counts two references.
+    // SAFETY: nobody else has seen the cell, which counts three references.
     unsafe {
-        drop(TaskRef::from_raw(cell));
+        drop((TaskRef::from_raw(cell), TaskRef::from_raw(cell)));
         TaskRef::from_raw(cell)
     }
 }

@@ -7,7 +7,8 @@ use crate::{
     context::{Values, current_values, swap_values},
     exception::ExceptionContext,
     home::entered,
-    scheduler::{Entry as Step, Scheduler},
+    ready::Entry as Step,
+    scheduler::Scheduler,
     slots::Key,
 };
 use std::{

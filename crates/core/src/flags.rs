@@ -1,0 +1,96 @@
+//! What a task's cell says in single bytes: its flags, where it is in its loop, and what it passes on.
+
+use std::cell::Cell;
+
+/// What is true of a task, or not. For its own thread.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+pub(crate) enum Flag {
+    /// A cancellation waits to be delivered.
+    MustCancel = 1 << 0,
+    /// This step throws a cancellation into the leaves that were armed when it began.
+    Throws = 1 << 1,
+    /// A leaf took it.
+    Taken = 1 << 2,
+    /// The first wait was armed since a step last began to throw.
+    Fresh = 1 << 3,
+    /// A reference for the task's next waiter is counted in advance: see
+    /// [`Lent`](crate::task_ref::Lent).
+    Spare = 1 << 4,
+    /// There is a target: most waits have none.
+    Target = 1 << 5,
+    /// The context is one that the task was given, or has given away.
+    Shared = 1 << 6,
+    /// The coroutine is gone, and the outcome stands in its place.
+    Ended = 1 << 7,
+}
+
+/// All of them, in a byte.
+#[derive(Debug, Default)]
+pub(crate) struct Flags(Cell<u8>);
+
+impl Flags {
+    #[inline(always)]
+    pub(crate) fn has(&self, flag: Flag) -> bool {
+        self.0.get() & flag as u8 != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn set(&self, flag: Flag) {
+        self.0.set(self.0.get() | flag as u8);
+    }
+
+    #[inline(always)]
+    pub(crate) fn clear(&self, flag: Flag) {
+        self.0.set(self.0.get() & !(flag as u8));
+    }
+
+    /// Clears it, and tells whether it was set.
+    #[inline(always)]
+    pub(crate) fn take(&self, flag: Flag) -> bool {
+        let was_set = self.has(flag);
+        if was_set {
+            self.clear(flag);
+        }
+        was_set
+    }
+}
+
+/// Where a task is on its way through the loop.
+///
+/// ```text
+///         wake           begin            retire
+///   IDLE ──────► READY ────────► RUNNING ────────► ENDED
+///    ▲             ▲              │   │ wake          ▲
+///    └─────────────┼── suspended ─┘   ▼               │ retire
+///                  └── suspended ── WOKEN ────────────┘
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Phase {
+    /// It is suspended, or about to begin.
+    Idle,
+    /// It stands in the ready queue.
+    Ready,
+    /// In a step.
+    Running,
+    /// In a step, and to stand in the ready queue behind it.
+    Woken,
+    /// It never runs again.
+    Ended,
+}
+
+impl Phase {
+    #[inline]
+    pub(crate) fn is_running(self) -> bool {
+        matches!(self, Phase::Running | Phase::Woken)
+    }
+}
+
+/// Whether a request is being passed on to what the task waits for.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum PassingOn {
+    No,
+    Yes,
+    /// It has come back: the task waits for something that waits for the task.
+    Circular,
+}

@@ -1,0 +1,144 @@
+//! [`Registry`]: the tasks of a loop that have not ended, in a word each.
+//!
+//! How often a place was used before is known without a number beside each task: the key of a task
+//! stands in its cell, and that of the next one among the vacant places.
+
+use crate::{cell::TaskCell, slots::Key, task_ref::TaskRef};
+
+/// The tasks, on the loop's thread, which is theirs. Each has its key in its cell for as long as it is
+/// here.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    tasks: Vec<Option<TaskRef>>,
+    /// The next key of each vacant place; the place that was left last is taken first.
+    vacant: Vec<Key>,
+}
+
+impl Registry {
+    pub(crate) const fn new() -> Registry {
+        Registry { tasks: Vec::new(), vacant: Vec::new() }
+    }
+
+    /// Takes a task of this loop in that has no key, and gives it one.
+    #[inline(always)]
+    pub(crate) fn insert(&mut self, task: TaskRef) {
+        let key = self.vacant.pop().unwrap_or_else(|| self.grow());
+        task.affine.key.set(Some(key));
+        // There is nothing to drop.
+        std::mem::forget(self.tasks[key.place()].replace(task));
+    }
+
+    /// Makes a vacant place.
+    #[cold]
+    fn grow(&mut self) -> Key {
+        let key = Key::first(self.tasks.len());
+        self.tasks.push(None);
+        key
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, key: Key) -> Option<&TaskRef> {
+        let task = self.tasks.get(key.place())?.as_ref();
+        task.filter(|task| task.affine.key.get() == Some(key))
+    }
+
+    /// Takes a task of this loop out, if it is here, and its key from it.
+    #[inline]
+    pub(crate) fn remove(&mut self, task: &TaskCell) -> Option<TaskRef> {
+        let key = task.affine.key.take()?;
+        // A place that had every key stays empty.
+        self.vacant.extend(key.next());
+        self.tasks.get_mut(key.place())?.take()
+    }
+
+    /// Every task, in the order of their places.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &TaskRef> {
+        self.tasks.iter().flatten()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::{
+        cell::{TaskContext, TaskVTable},
+        context::Values,
+        home::LoopRef,
+    };
+    use std::{any::TypeId, panic::Location, ptr::NonNull};
+
+    static NO_STEPS: TaskVTable = TaskVTable {
+        step: |_| {},
+        discard: |_| {},
+        // SAFETY: `insert` made it from a box, and this is called once.
+        free: |cell| drop(unsafe { Box::from_raw(cell.as_ptr()) }),
+        output: TypeId::of::<()>,
+    };
+
+    /// A new task that was put in, and its key.
+    fn insert(registry: &mut Registry) -> (TaskRef, Key) {
+        let (home, context) = (LoopRef::nowhere(), TaskContext::Own(Values::default()));
+        // SAFETY: it is put into its box at once.
+        let cell = unsafe { TaskCell::new(home, 0, context, Location::caller(), &NO_STEPS) };
+        let cell = NonNull::from(Box::leak(Box::new(cell)));
+        // SAFETY: these are the two references that a cell begins with.
+        let (task, registered) = unsafe { (TaskRef::from_raw(cell), TaskRef::from_raw(cell)) };
+        registry.insert(registered);
+        let key = task.key().unwrap();
+        (task, key)
+    }
+
+    #[test]
+    fn a_task_takes_a_word() {
+        assert_eq!(size_of::<Option<TaskRef>>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn a_key_does_not_name_the_next_task_in_its_place() {
+        let mut registry = Registry::new();
+        let ((a, key_a), (b, key_b)) = (insert(&mut registry), insert(&mut registry));
+        assert!(registry.remove(&a).unwrap().is(&a));
+        assert!(registry.get(key_a).is_none());
+        let (c, key_c) = insert(&mut registry);
+        assert_eq!(key_c.place(), key_a.place());
+        assert!(registry.get(key_a).is_none());
+        assert!(registry.get(key_b).unwrap().is(&b));
+        assert!(registry.get(key_c).unwrap().is(&c));
+        assert_eq!(registry.iter().count(), 2);
+    }
+
+    #[test]
+    fn a_task_leaves_once() {
+        let mut registry = Registry::new();
+        let (task, key) = insert(&mut registry);
+        assert!(registry.remove(&task).is_some());
+        assert_eq!(task.key(), None);
+        assert!(registry.remove(&task).is_none());
+        assert_ne!(insert(&mut registry).1, key);
+        assert_ne!(insert(&mut registry).1.place(), key.place());
+    }
+
+    #[test]
+    fn places_are_taken_again_the_last_one_first() {
+        let mut registry = Registry::new();
+        let tasks: Vec<_> = (0..3).map(|_| insert(&mut registry)).collect();
+        for (task, _) in &tasks {
+            registry.remove(task);
+        }
+        let places: Vec<_> = (0..4).map(|_| insert(&mut registry).1.place()).collect();
+        assert_eq!(places, [2, 1, 0, 3]);
+    }
+
+    #[test]
+    fn a_place_that_had_every_key_is_left() {
+        let mut registry = Registry::new();
+        let (task, first) = insert(&mut registry);
+        registry.remove(&task);
+        registry.vacant = vec![Key::from_bits(first.to_bits() | u64::from(u32::MAX) << 32)];
+        let (task, last) = insert(&mut registry);
+        assert_eq!(last.place(), first.place());
+        registry.remove(&task);
+        assert_ne!(insert(&mut registry).1.place(), first.place());
+        assert!(registry.get(first).is_none() && registry.get(last).is_none());
+    }
+}
