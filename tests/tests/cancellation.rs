@@ -184,6 +184,25 @@ fn cancelling_a_task_and_what_it_awaits_delivers_one() {
 }
 
 #[test]
+fn a_chain_of_any_length_is_cancelled() {
+    run(async {
+        const LENGTH: usize = 100_000;
+        let first = create_task(sleep(MS));
+        let mut tasks = vec![first];
+        for n in 0..LENGTH {
+            let inner = tasks[n].clone();
+            tasks.push(create_task(async move { inner.await }));
+        }
+        briefly().await?;
+        assert!(tasks[LENGTH].cancel());
+        assert!(tasks.iter().all(|task| task.cancelling() == 1));
+        assert!(tasks[LENGTH].clone().await.is_err_and(|error| error.is_cancelled()));
+        assert!(tasks.iter().all(Task::cancelled));
+        Ok(())
+    });
+}
+
+#[test]
 fn a_result_that_has_come_does_not_stop_a_cancellation_and_stays() {
     run(async {
         let future = Future::new();

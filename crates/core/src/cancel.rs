@@ -48,43 +48,110 @@ pub(crate) const WAITING: u64 = 1;
 pub(crate) const WOKEN: u64 = 2;
 pub(crate) const CANCELLED: u64 = 3;
 pub(crate) const STATE: u64 = 3;
+
 /// Cancelling.
 impl TaskRef {
     /// Requests that the task be cancelled (`Task.cancel`): see the [law](self). False if it is done
     /// already. Off the task's thread the request is sent there.
     pub fn cancel(&self, error: CancelledError) -> bool {
+        match self.begin_cancel(&error) {
+            Ok(accepted) => accepted,
+            Err(target) => {
+                self.cancel_chain(target, &error);
+                true
+            }
+        }
+    }
+
+    /// Passes a request on along tasks that await each other. Not by recursion: there may be more of
+    /// them than the stack has room for.
+    #[cold]
+    fn cancel_chain(&self, mut task: TaskRef, error: &CancelledError) {
+        let mut above = Vec::new();
+        let mut accepted = loop {
+            match task.begin_cancel(error) {
+                Ok(accepted) => break accepted,
+                Err(target) => above.push(std::mem::replace(&mut task, target)),
+            }
+        };
+        for task in above.iter().rev().chain([self]) {
+            task.end_cancel(accepted, error);
+            accepted = true;
+        }
+    }
+
+    /// `Err` with the task that the request goes to first; its answer brings this to its
+    /// [end](TaskCell::end_cancel).
+    fn begin_cancel(&self, error: &CancelledError) -> Result<bool, TaskRef> {
         self.affine.unretrieved.store(false, Ordering::Relaxed);
         if self.is_done() {
-            return false;
+            return Ok(false);
         }
         let Some(affine) = self.affine() else {
-            let task = self.clone();
+            let (task, error) = (self.clone(), error.clone());
             let mail = Mail::Quiet(Box::new(move || _ = task.cancel(error)));
-            return self.home.send(mail).is_ok();
+            return Ok(self.home.send(mail).is_ok());
         };
         // Asked by what it waits for: this is the same request, and counts once.
         if affine.passing_on.get() != PassingOn::No {
             affine.passing_on.set(PassingOn::Circular);
-            return true;
+            return Ok(true);
         }
         affine.set_requests(affine.requests() + 1);
-        if self.cancel_waits(affine, &error) {
-            return true;
-        }
-        affine.flags.set(Flag::MustCancel);
-        affine.set_message(error);
-        if self.armed() == 0 && !affine.phase.get().is_running() {
-            // Suspended in a future that is not ours: the step that this wakes ends the task.
-            self.wake();
-        }
-        true
+        let delivered = match self.target_of_first(affine) {
+            Some(Target::Task(task)) => {
+                affine.passing_on.set(PassingOn::Yes);
+                return Err(task);
+            }
+            Some(target @ Target::Future(_)) => affine.pass_on(&target, error),
+            None => None,
+        };
+        self.take_request(affine, delivered, error);
+        Ok(true)
     }
 }
 
 impl TaskCell {
+    /// Goes on when the task it waits for has answered the request.
+    fn end_cancel(&self, accepted: bool, error: &CancelledError) {
+        let accepted = self.affine.passed_on(accepted);
+        self.take_request(&self.affine, accepted, error);
+    }
+
+    /// Cancels the rest of what the task waits for. If nothing takes the request, the task has to.
+    fn take_request(&self, affine: &Affine, first: Option<bool>, error: &CancelledError) {
+        if !self.cancel_rest(affine, first, error) {
+            affine.flags.set(Flag::MustCancel);
+            affine.set_message(error.clone());
+            if self.armed() == 0 && !affine.phase.get().is_running() {
+                // Suspended in a future that is not ours: the step that this wakes ends the task.
+                self.wake();
+            }
+        }
+    }
+
     /// Cancels what the task waits for; false if there was nothing to cancel.
     pub(crate) fn cancel_waits(&self, affine: &Affine, error: &CancelledError) -> bool {
-        let mut delivered = self.cancel_first(affine, error);
+        let target = self.target_of_first(affine);
+        let delivered = target.and_then(|target| affine.pass_on(&target, error));
+        self.cancel_rest(affine, delivered, error)
+    }
+
+    /// What a request goes to before the first wait itself.
+    fn target_of_first(&self, affine: &Affine) -> Option<Target> {
+        let is_waiting = self.first.load(Ordering::Acquire) & STATE == WAITING;
+        if !is_waiting || !affine.flags.has(Flag::Target) {
+            return None;
+        }
+        let aim = affine.aim.take();
+        let target = aim.target();
+        affine.aim.set(aim);
+        target
+    }
+
+    /// Cancels what the task waits for, but for the target of the first wait: `first` is its answer.
+    fn cancel_rest(&self, affine: &Affine, first: Option<bool>, error: &CancelledError) -> bool {
+        let mut delivered = first.unwrap_or_else(|| self.cancel_first(affine, error));
         let others = affine.with_cold(|cold| {
             cold.others.values().map(|o| (o.wait.clone(), o.target.clone())).collect::<Vec<_>>()
         });
@@ -97,20 +164,10 @@ impl TaskCell {
 
     fn cancel_first(&self, affine: &Affine, error: &CancelledError) -> bool {
         let wait = self.first.load(Ordering::Acquire);
-        if wait & STATE != WAITING {
-            return false;
-        }
-        if affine.flags.has(Flag::Target) {
-            let aim = affine.aim.take();
-            let target = aim.target();
-            affine.aim.set(aim);
-            let passed_on = target.and_then(|target| affine.pass_on(&target, error));
-            if let Some(accepted) = passed_on {
-                return accepted;
-            }
-        }
         let cancelled = wait & !STATE | CANCELLED;
-        if !sync::change("cancel_overwrites_wake", &self.first, wait, cancelled) {
+        if wait & STATE != WAITING
+            || !sync::change("cancel_overwrites_wake", &self.first, wait, cancelled)
+        {
             return false;
         }
         affine.set_wait_message(error.clone());
@@ -130,6 +187,11 @@ impl Affine {
     fn pass_on(&self, target: &Target, error: &CancelledError) -> Option<bool> {
         self.passing_on.set(PassingOn::Yes);
         let accepted = target.cancel(error.clone());
+        self.passed_on(accepted)
+    }
+
+    /// What came of passing it on.
+    fn passed_on(&self, accepted: bool) -> Option<bool> {
         let circular = self.passing_on.replace(PassingOn::No) == PassingOn::Circular;
         (!circular).then_some(accepted)
     }
