@@ -81,8 +81,10 @@ mod tests {
         // SAFETY: it is put into its box at once.
         let cell = unsafe { TaskCell::new(home, 0, context, Location::caller(), &NO_STEPS) };
         let cell = NonNull::from(Box::leak(Box::new(cell)));
-        // SAFETY: these are the two references that a cell begins with.
-        let (task, registered) = unsafe { (TaskRef::from_raw(cell), TaskRef::from_raw(cell)) };
+        // SAFETY: these are the three references that a cell begins with.
+        let [task, registered, of_first_wait] =
+            [(); 3].map(|()| unsafe { TaskRef::from_raw(cell) });
+        drop(of_first_wait);
         registry.insert(registered);
         let key = task.key().unwrap();
         (task, key)
