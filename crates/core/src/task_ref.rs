@@ -1,9 +1,10 @@
 //! [`TaskRef`]: a counted reference to a task's cell; its waker, and its way into the ready queue.
 //!
 //! One word counts what keeps a task's allocation: *references* (the registry's, one for each waiter,
-//! one for the first wait, and one for each handle), among them *handles*, which alone can ask for the result. Another says
-//! whether the task is *done*. The result belongs to whoever is last: the task at its end, if no
-//! handle is left; else the last handle, and the registry's reference with it. A waker is a reference.
+//! one for the first wait, and one for each handle), among them *handles*, which alone can ask for the
+//! result. Another says whether the task is *done*. The result belongs to whoever is last: the task at
+//! its end, if no handle is left; else the last handle, and the registry's reference with it. A waker
+//! is a reference.
 //!
 //! # Why not async-task
 //! Its state is one atomic, changed by read-modify-write at each wake-up and twice at each step, so
