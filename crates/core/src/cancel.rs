@@ -83,7 +83,7 @@ impl TaskRef {
     /// `Err` with the task that the request goes to first; its answer brings this to its
     /// [end](TaskCell::end_cancel).
     fn begin_cancel(&self, error: &CancelledError) -> Result<bool, TaskRef> {
-        self.affine.unretrieved.store(false, Ordering::Relaxed);
+        self.unretrieved.store(false, Ordering::Relaxed);
         if self.is_done() {
             return Ok(false);
         }
@@ -97,7 +97,7 @@ impl TaskRef {
             affine.passing_on.set(PassingOn::Circular);
             return Ok(true);
         }
-        affine.set_requests(affine.requests() + 1);
+        affine.requests.set(affine.requests.get() + 1);
         let delivered = match self.target_of_first(affine) {
             Some(Target::Task(task)) => {
                 affine.passing_on.set(PassingOn::Yes);

@@ -38,34 +38,45 @@ pub struct TaskVTable {
 pub type Keeper = unsafe fn(NonNull<TaskCell>);
 
 /// What every task has. The first field of the task's allocation.
+///
+/// In this order: what other threads look at when they wake the task comes first, with what is never
+/// written, and apart from what each step writes. The line of memory goes back and forth otherwise.
+#[repr(C)]
 pub struct TaskCell {
+    pub(crate) thread: u64,
+    pub(crate) home: LoopRef,
+    /// What was put in before it, if it is among a loop's [letters](crate::letters).
+    pub(crate) next_mail: AtomicPtr<()>,
+    /// Whether a wake-up from another thread is on its way.
+    pub(crate) mailed: AtomicBool,
+    /// Whether the task has ended: see [`crate::task_ref`].
+    pub(crate) done: AtomicU8,
+    /// Whether a failure is still to be reported as never retrieved.
+    pub(crate) unretrieved: AtomicBool,
+    pub(crate) vtable: &'static TaskVTable,
+    /// Its place in the order of creation.
+    pub(crate) sequence: u64,
+    pub(crate) spawned_at: &'static Location<'static>,
     /// References and handles: see [`crate::task_ref`].
     pub(crate) count: AtomicU64,
     /// The number and state of the first wait that is armed.
     pub(crate) first: AtomicU64,
-    pub(crate) thread: u64,
-    pub(crate) home: LoopRef,
-    pub(crate) vtable: &'static TaskVTable,
-    /// What was put in before it, if it is among a loop's [letters](crate::letters).
-    pub(crate) next_mail: AtomicPtr<()>,
     pub(crate) affine: Affine,
 }
 
 // There are as many cells as tasks. Loom's atomics are larger.
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<TaskCell>() <= 152);
+const _: () = assert!(size_of::<TaskCell>() <= 160);
 
-// SAFETY: the cells in `affine` are reached only on the task's own thread; the rest of it, and of the
-// whole, is atomic or immutable.
+// SAFETY: `affine` is reached only on the task's own thread; the rest is atomic or immutable.
 unsafe impl Sync for TaskCell {}
 // SAFETY: nothing in the cell is tied to a thread when the last reference is dropped: what `Affine`
 // holds (listeners, targets, names, context values) is `Send`.
 unsafe impl Send for TaskCell {}
 
-/// The part of the cell that belongs to the task's thread, but for three flags, which stand here so
-// that all of one byte share their words. In this order: what every step touches comes first, and the
-// two words of the site do not stand side by side, so that they are copied one by one (a vector load
-// of words that were stored just before stalls).
+/// The part of the cell that belongs to the task's thread. In this order: what every step touches
+/// comes first, and the two words of the site do not stand side by side, so that they are copied one
+/// by one (a vector load of words that were stored just before stalls).
 #[repr(C)]
 pub(crate) struct Affine {
     pub(crate) site_what: Cell<&'static &'static str>,
@@ -74,22 +85,13 @@ pub(crate) struct Affine {
     pub(crate) phase: Cell<Phase>,
     pub(crate) flags: Flags,
     pub(crate) passing_on: Cell<PassingOn>,
-    /// Whether the task has ended: see [`crate::task_ref`]. For all threads, as the two that follow.
-    pub(crate) done: AtomicU8,
-    /// Whether a wake-up from another thread is on its way.
-    pub(crate) mailed: AtomicBool,
-    /// Whether a failure is still to be reported as never retrieved.
-    pub(crate) unretrieved: AtomicBool,
-    /// How many requests to cancel are outstanding, or [`MANY`].
-    requests: Cell<u16>,
+    /// How many requests to cancel are outstanding.
+    pub(crate) requests: Cell<u32>,
     /// The context variables, unless the task runs, or its context is shared.
     pub(crate) values: Cell<Values>,
     pub(crate) listeners: List,
     pub(crate) cold: Cell<Option<Box<Cold>>>,
     pub(crate) aim: Cell<Aim>,
-    /// Its place in the order of creation.
-    pub(crate) sequence: u64,
-    pub(crate) spawned_at: &'static Location<'static>,
 }
 
 /// What few tasks have.
@@ -98,8 +100,6 @@ pub(crate) struct Cold {
     pub(crate) name: Option<Arc<str>>,
     /// The context, if it is shared.
     pub(crate) context: Option<Context>,
-    /// How many requests to cancel are outstanding, if [many](MANY) are.
-    pub(crate) requests: u32,
     /// The message of must-cancel, or of the throw it became.
     pub(crate) message: CancelledError,
     /// The message of the cancellation of the first wait.
@@ -142,7 +142,7 @@ impl fmt::Debug for TaskCell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = if self.is_done() { "finished" } else { "pending" };
         match self.affine() {
-            Some(affine) if affine.requests() > 0 && !self.is_done() => {
+            Some(affine) if affine.requests.get() > 0 && !self.is_done() => {
                 write!(f, "<Task cancelling name={:?}>", self.name())
             }
             Some(_) => write!(f, "<Task {state} name={:?}>", self.name()),
@@ -174,12 +174,17 @@ impl TaskCell {
             flags.set(Flag::Shared);
         }
         TaskCell {
-            count: AtomicU64::new(crate::task_ref::NEW),
-            first: AtomicU64::new(IDLE),
             thread: thread_id(),
             home,
-            vtable,
             next_mail: AtomicPtr::new(std::ptr::null_mut()),
+            mailed: AtomicBool::new(false),
+            done: AtomicU8::new(crate::task_ref::PENDING),
+            unretrieved: AtomicBool::new(false),
+            vtable,
+            sequence,
+            spawned_at,
+            count: AtomicU64::new(crate::task_ref::NEW),
+            first: AtomicU64::new(IDLE),
             affine: Affine {
                 site_what: Cell::new(&""),
                 key: Cell::new(None),
@@ -187,9 +192,6 @@ impl TaskCell {
                 phase: Cell::new(Phase::Idle),
                 flags,
                 passing_on: Cell::new(PassingOn::No),
-                done: AtomicU8::new(crate::task_ref::PENDING),
-                mailed: AtomicBool::new(false),
-                unretrieved: AtomicBool::new(false),
                 requests: Cell::new(0),
                 values: Cell::new(values),
                 // Copied from a constant: made here, its words would be stored one by one, and loaded
@@ -197,8 +199,6 @@ impl TaskCell {
                 listeners: const { List::new() },
                 cold: Cell::new(cold),
                 aim: Cell::new(Aim::Task(None)),
-                sequence,
-                spawned_at,
             },
         }
     }
@@ -214,12 +214,12 @@ impl TaskCell {
 
     /// Whether a failure is still to be reported as never retrieved.
     pub fn is_unretrieved(&self) -> bool {
-        self.affine.unretrieved.load(Ordering::Relaxed)
+        self.unretrieved.load(Ordering::Relaxed)
     }
 
     /// Says that a failure is to be reported if nobody retrieves it, or that somebody did.
     pub fn set_unretrieved(&self, unretrieved: bool) {
-        self.affine.unretrieved.store(unretrieved, Ordering::Relaxed);
+        self.unretrieved.store(unretrieved, Ordering::Relaxed);
     }
 
     /// The loop that the task belongs to.
@@ -263,18 +263,18 @@ impl TaskCell {
 
     /// Its place in the order of creation.
     pub fn sequence(&self) -> u64 {
-        self.affine.sequence
+        self.sequence
     }
 
     /// Where the task was created.
     pub fn spawned_at(&self) -> &'static Location<'static> {
-        self.affine.spawned_at
+        self.spawned_at
     }
 
     /// The name: the one that was given, else `Task-N`.
     pub fn name(&self) -> Arc<str> {
         let given = self.affine().and_then(|affine| affine.with_cold(|cold| cold.name.clone())?);
-        given.unwrap_or_else(|| format!("Task-{}", self.affine.sequence).into())
+        given.unwrap_or_else(|| format!("Task-{}", self.sequence).into())
     }
 
     /// Whether a name was given.
@@ -317,15 +317,15 @@ impl TaskCell {
 
     /// The number of outstanding cancel requests (`Task.cancelling`).
     pub fn cancelling(&self) -> u32 {
-        self.affine().map_or(0, Affine::requests)
+        self.affine().map_or(0, |affine| affine.requests.get())
     }
 
     /// Takes one request back (`Task.uncancel`), and returns how many are left. At zero a
     /// cancellation that was not delivered yet is withdrawn.
     pub fn uncancel(&self) -> u32 {
         let Some(affine) = self.affine() else { return 0 };
-        let left = affine.requests().saturating_sub(1);
-        affine.set_requests(left);
+        let left = affine.requests.get().saturating_sub(1);
+        affine.requests.set(left);
         if left == 0 {
             affine.flags.clear(Flag::MustCancel);
         }
@@ -458,25 +458,7 @@ impl Cold {
     }
 }
 
-/// So many requests to cancel, and more, are counted where few tasks have something.
-const MANY: u16 = u16::MAX;
-
 impl Affine {
-    pub(crate) fn requests(&self) -> u32 {
-        match self.requests.get() {
-            MANY => self.with_cold(|cold| cold.requests).unwrap_or(0),
-            few => few.into(),
-        }
-    }
-
-    pub(crate) fn set_requests(&self, requests: u32) {
-        let few = u16::try_from(requests).unwrap_or(MANY);
-        self.requests.set(few);
-        if few == MANY {
-            self.cold(|cold| cold.requests = requests);
-        }
-    }
-
     pub(crate) fn cold<R>(&self, f: impl FnOnce(&mut Cold) -> R) -> R {
         let mut cold = self.cold.take().unwrap_or_default();
         let result = f(&mut cold);

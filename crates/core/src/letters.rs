@@ -268,7 +268,7 @@ impl Node {
             let letter = Letter { next: AtomicPtr::new(EMPTY), mail };
             return Some(Node::Letter(NonNull::from(Box::leak(Box::new(letter)))));
         };
-        let is_in = task.affine.mailed.swap(true, Ordering::AcqRel);
+        let is_in = task.mailed.swap(true, Ordering::AcqRel);
         (!is_in).then(|| Node::Task(ManuallyDrop::new(task).as_ptr()))
     }
 
@@ -318,9 +318,9 @@ impl Node {
                 let task = unsafe { TaskRef::from_raw(cell) };
                 // From now on it is put in again. What those did before who found it here is seen.
                 if mutant("letters_task_unseen") {
-                    task.affine.mailed.store(false, Ordering::Release);
+                    task.mailed.store(false, Ordering::Release);
                 } else {
-                    task.affine.mailed.swap(false, Ordering::AcqRel);
+                    task.mailed.swap(false, Ordering::AcqRel);
                 }
                 Mail::Task(task)
             }

@@ -98,7 +98,7 @@ impl TaskRef {
     /// handle.
     pub unsafe fn finish(self) {
         let this = ManuallyDrop::new(self);
-        this.affine.done.store(DONE, Ordering::Release);
+        this.done.store(DONE, Ordering::Release);
         let left = REFERENCE + u64::from(this.take_kept()) * REFERENCE;
         // SAFETY: they are counted, and given up here.
         unsafe { release(this.0, left) }
@@ -113,7 +113,7 @@ impl TaskRef {
     pub unsafe fn finish_step(self) {
         if self.has_handles() {
             let this = ManuallyDrop::new(self);
-            this.affine.done.store(DONE + 1 + this.take_kept(), Ordering::Release);
+            this.done.store(DONE + 1 + this.take_kept(), Ordering::Release);
         } else {
             // SAFETY: as the caller promised.
             unsafe { self.finish() }
@@ -329,7 +329,7 @@ impl TaskKey {
 impl TaskCell {
     /// Whether the task has ended. True on any thread once it is.
     pub fn is_done(&self) -> bool {
-        self.affine.done.load(Ordering::Acquire) != PENDING
+        self.done.load(Ordering::Acquire) != PENDING
     }
 
     /// Whether a handle is left that may ask for the result. On the task's own thread, while its loop
@@ -393,7 +393,7 @@ unsafe fn release_handle_here(cell: NonNull<TaskCell>, last: unsafe fn(NonNull<T
     let this = unsafe { cell.as_ref() };
     // What the last handle gives up of a task that is done.
     let sole = |done| HANDLE + u64::from(done) * REFERENCE;
-    let done = this.affine.done.load(Ordering::Acquire);
+    let done = this.done.load(Ordering::Acquire);
     if done != PENDING && this.count.load(Ordering::Acquire) == sole(done) {
         // SAFETY: this is the last handle of a task that is done.
         unsafe { last(cell) }
@@ -409,7 +409,7 @@ unsafe fn release_handle_here(cell: NonNull<TaskCell>, last: unsafe fn(NonNull<T
     }
     let before = this.count.fetch_sub(HANDLE, Ordering::AcqRel);
     // While the loop closes the task may end on its own thread, and the handle be given up on another.
-    let done = this.affine.done.load(Ordering::Acquire);
+    let done = this.done.load(Ordering::Acquire);
     if before & HANDLES == HANDLE && done != PENDING {
         // SAFETY: this was the last handle of a task that is done.
         unsafe {
