@@ -8,6 +8,8 @@ use crate::{
 };
 use std::io;
 
+/// How wide the longest row says what it measures.
+const WHAT: usize = 52;
 /// How often each contestant's process is started.
 const ROUNDS: usize = 9;
 /// The same, where its process starts a server, and says what that has used once.
@@ -37,7 +39,7 @@ pub(crate) fn print(workloads: &[Workload], names: &[String]) -> io::Result<()> 
         true => Interpreter::installed(),
         false => Vec::new(),
     };
-    println!("{:<48}{:>10} {:>6} {:>6}  peers", "one operation", "asyncio", "ratio", "floor");
+    println!("{:<WHAT$}{:>10} {:>6} {:>6}  peers", "one operation", "asyncio", "ratio", "floor");
     for workload in workloads.iter().filter(|workload| is_wanted(workload.name)) {
         if workload.measure == Measure::SystemCalls && !Trace::is_installed() {
             eprintln!("SKIPPED: {}: there is no strace", workload.name);
@@ -103,7 +105,7 @@ fn row(workload: &Workload, pythons: &[Interpreter]) -> io::Result<String> {
     };
     let floor = workload.floor.map_or(String::new(), |floor| format!("{floor:.2}"));
     let what = what(workload, workload.size);
-    let mut row = format!("{what:<48}{:>10} {ratio:>6} {floor:>6}", shown(medians[0]));
+    let mut row = format!("{what:<WHAT$}{:>10} {ratio:>6} {floor:>6}", shown(medians[0]));
     for (process, figure) in processes.iter().zip(&medians).skip(1) {
         row += &format!("  {} {}", process.name(), shown(*figure));
     }

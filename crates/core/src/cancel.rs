@@ -312,11 +312,11 @@ impl TaskCell {
         self.affine.flags.take(Flag::Target).then(|| self.affine.aim.take())
     }
 
-    pub(crate) fn disarm_other(&self, number: u32) -> u64 {
-        let Some(affine) = self.affine() else { return IDLE };
-        let other = affine.with_cold(|cold| cold.others.remove(&number));
+    /// Ends another wait, on the task's thread.
+    pub(crate) fn disarm_other(&self, number: u32) {
+        let other =
+            self.affine().and_then(|affine| affine.with_cold(|cold| cold.others.remove(&number)));
         drop(other);
-        IDLE
     }
 
     pub(crate) fn take_wait_message(&self) -> CancelledError {
