@@ -1,4 +1,4 @@
-//! [`TaskCell`]: what every task has, whatever it computes. Above all its cancellation.
+//! The law of a cancellation, and how a request reaches what it is meant for.
 //!
 //! # The law of a wait
 //!
@@ -8,40 +8,63 @@
 //! ```text
 //!          arm (1)                    wake (2)
 //!   IDLE ───────────► WAITING ──────────────────────► WOKEN
-//!    ▲                   │ cancel (3)                   │
-//!    │                   ▼                              │
+//!    ▲                 │   ▲                            │
+//!    │      cancel (3) ▼   │ revoke (5)                 │
 //!    │ disarm (4)    CANCELLED                          │
 //!    └───────────────────┴──────────────────────────────┘
 //! ```
 //!
 //! 1. by the leaf, on its task's thread;
 //! 2. by what it waits for, on any thread ([`Waiter::wake`](crate::wait::Waiter::wake)), one winner;
-//! 3. by `cancel()`, at the call: from then on nobody takes the waiter for one who waits;
+//! 3. by a request, at the call: from then on the waiter does not count as waiting;
 //! 4. by the leaf, when it resumes or is dropped. It then knows whether it was woken, and if it does
-//!    not use the wake-up it passes it on.
+//!    not use the wake-up it passes it on;
+//! 5. when the scope that the request came from ends before the leaf is polled. The next poll arms the
+//!    wait anew, and looks again at what it waits for.
 //!
-//! # The law of a cancellation
+//! # The law of a request
 //!
-//! `cancel()` counts a request. If the task waits on a task or future, the request goes to that, and
-//! comes back through its result; if what it waits for waits for the task itself, the request comes
-//! back at once, and cancels the wait. Else it takes every wait from WAITING to CANCELLED. If there was
-//! nothing to take (the task runs, or is woken already), *must-cancel* is set. A step that begins
-//! with must-cancel turns it into a *throw*, which every leaf resumed in that step takes if it was
-//! armed before; one whose own result is a cancellation keeps that one. If a step ends with
-//! must-cancel set, or with a throw that no leaf took, the wait it ended in is cancelled at once.
-//! A task that is suspended in no wait of ours ends at a throw.
+//! ```text
+//!   task ──┬── leaf                  cancel(): from the root. Reaches everything.
+//!          ├── timeout ──┬── leaf    the deadline: from this scope. Reaches what is inside.
+//!          │             └── leaf
+//!          └── wait_for ──── foreign future
+//! ```
+//!
+//! 1. **Scopes form a tree.** The task is its root. `x.with(…)`, `timeout`, `wait_for`, `TaskGroup`,
+//!    `cancellable` and each branch of `join!`, `try_join!` and `select!` are scopes, each inside the
+//!    one in which it is polled. A wait belongs to the innermost scope in which it was last polled.
+//! 2. **A request has an origin**, and reaches what is inside of that and has begun: a wait becomes
+//!    CANCELLED, or passes the request on to its *target*, the task or future that it waits for, whose
+//!    outcome is then the answer. A leaf that is woken already gets the error as it resumes. Code that
+//!    runs gets it at its next suspension.
+//! 3. **A request counts on the paths through its origin.** `cancelling()` is the sum on the current
+//!    path, and by that sum a scope decides at its end whether a cancellation was its own. A scope that
+//!    ends takes its requests with it.
+//! 4. **A foreign wait is no leaf**: a future of another library, or a wait of ours that is polled
+//!    through another library's trait or by two tasks. Where nothing else is suspended, the innermost
+//!    scope gives way in its place: it drops its body and returns `Err(Cancelled)`. At the root, the
+//!    task ends.
+//! 5. **A request that no leaf takes is not lost.** [`settle`](crate::settle) says what becomes of it
+//!    at the end of the step. How far a request has come in each scope is its
+//!    [`Stage`](crate::stage).
+//!
+//! With one await at a time all of this is CPython's counting, to the hop.
 
 use crate::{
     CancelledError,
-    cell::{Affine, Other, TaskCell},
+    cell::{Other, TaskCell},
     flags::{Flag, PassingOn},
     home::Mail,
+    scheduler::Scheduler,
+    scopes::Within,
+    slots::Key,
+    stage::{MUST, SCOPES, SENT, YIELDS},
     sync::{self, Ordering},
+    target::Target,
     task_ref::TaskRef,
-    wait::{Aim, OtherWait, Target},
-    wait_site::WaitSite,
 };
-use std::sync::Arc;
+use std::cell::{Cell, RefCell};
 
 pub(crate) const IDLE: u64 = 0;
 pub(crate) const WAITING: u64 = 1;
@@ -49,304 +72,494 @@ pub(crate) const WOKEN: u64 = 2;
 pub(crate) const CANCELLED: u64 = 3;
 pub(crate) const STATE: u64 = 3;
 
-/// Cancelling.
+/// One of the waits of a task.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Which {
+    First,
+    Other(Key),
+}
+
+/// What is still to be done for a request. A request is handed on along tasks that await each other,
+/// of which there may be more than the stack has room for: so not by recursion.
+enum Work {
+    /// A request that came from a scope, or from the root of the task.
+    Deliver(TaskRef, Option<Key>, CancelledError),
+    /// A wait takes it, or its target.
+    Give(TaskRef, Which, Option<Key>, CancelledError),
+    /// All is done that a task has passed on.
+    End(TaskRef, Option<Key>, CancelledError),
+}
+
+/// The requests of a loop that are on their way: most are delivered at the call.
+pub(crate) struct Requests {
+    under_way: Cell<bool>,
+    /// What is next comes last.
+    work: RefCell<Vec<Work>>,
+    /// What the work at hand has added, in its order.
+    added: RefCell<Vec<Work>>,
+}
+
+impl Requests {
+    pub(crate) const fn new() -> Requests {
+        Requests {
+            under_way: Cell::new(false),
+            work: RefCell::new(Vec::new()),
+            added: RefCell::new(Vec::new()),
+        }
+    }
+
+    fn next(&self) -> Option<Work> {
+        let mut work = self.work.borrow_mut();
+        work.extend(self.added.borrow_mut().drain(..).rev());
+        work.pop()
+    }
+}
+
 impl TaskRef {
     /// Requests that the task be cancelled (`Task.cancel`): see the [law](self). False if it is done
     /// already. Off the task's thread the request is sent there.
     pub fn cancel(&self, error: CancelledError) -> bool {
-        match self.begin_cancel(&error) {
-            Ok(accepted) => accepted,
-            Err(target) => {
-                self.cancel_chain(target, &error);
-                true
-            }
-        }
-    }
-
-    /// Passes a request on along tasks that await each other. Not by recursion: there may be more of
-    /// them than the stack has room for.
-    #[cold]
-    fn cancel_chain(&self, mut task: TaskRef, error: &CancelledError) {
-        let mut above = Vec::new();
-        let mut accepted = loop {
-            match task.begin_cancel(error) {
-                Ok(accepted) => break accepted,
-                Err(target) => above.push(std::mem::replace(&mut task, target)),
-            }
-        };
-        for task in above.iter().rev().chain([self]) {
-            task.end_cancel(accepted, error);
-            accepted = true;
-        }
-    }
-
-    /// `Err` with the task that the request goes to first; its answer brings this to its
-    /// [end](TaskCell::end_cancel).
-    fn begin_cancel(&self, error: &CancelledError) -> Result<bool, TaskRef> {
         self.unretrieved.store(false, Ordering::Relaxed);
         if self.is_done() {
-            return Ok(false);
+            return false;
         }
         let Some(affine) = self.affine() else {
             let (task, error) = (self.clone(), error.clone());
             let mail = Mail::Quiet(Box::new(move || _ = task.cancel(error)));
-            return Ok(self.home.send(mail).is_ok());
+            return self.home().send(mail).is_ok();
         };
+        let Some(scheduler) = self.home().local() else { return false };
         // Asked by what it waits for: this is the same request, and counts once.
         if affine.passing_on.get() != PassingOn::No {
             affine.passing_on.set(PassingOn::Circular);
-            return Ok(true);
+            return true;
         }
-        affine.requests.set(affine.requests.get() + 1);
-        let delivered = match self.target_of_first(affine) {
-            Some(Target::Task(task)) => {
-                affine.passing_on.set(PassingOn::Yes);
-                return Err(task);
+        self.requests.set(self.requests.get() + 1);
+        scheduler.deliver_request(self, None, error);
+        true
+    }
+
+    /// Delivers the outstanding requests again that came from around `scope`, at its end: they count as
+    /// before, and are thrown at the next suspension.
+    pub fn deliver_again(&self, error: &CancelledError) {
+        let Some(scheduler) = self.home().local() else { return };
+        let here = self.innermost();
+        let around = here.and_then(|here| scheduler.scopes.parent(here));
+        let mut at = around;
+        while let Some(scope) = at {
+            if scheduler.scopes.with(scope, |node| node.requests > 0) == Some(true) {
+                self.mark(scheduler, here, MUST, Some(scope), error);
             }
-            Some(target @ Target::Future(_)) => affine.pass_on(&target, error),
-            None => None,
-        };
-        self.take_request(affine, delivered, error);
-        Ok(true)
+            at = scheduler.scopes.parent(scope);
+        }
+        if self.requests.get() > 0 {
+            self.mark(scheduler, here, MUST, None, error);
+        }
     }
 }
 
-impl TaskCell {
-    /// Goes on when the task it waits for has answered the request.
-    fn end_cancel(&self, accepted: bool, error: &CancelledError) {
-        let accepted = self.affine.passed_on(accepted);
-        self.take_request(&self.affine, accepted, error);
+impl Scheduler {
+    /// A request that comes from a scope. A scope that no task polls gives way by itself.
+    pub(crate) fn request(&self, scope: Key, error: CancelledError) {
+        let task = self.scopes.with(scope, |node| {
+            node.requests += 1;
+            node.task
+        });
+        let Some(task) = task else { return };
+        let task = task.and_then(|task| self.task(task));
+        match task {
+            Some(task) => self.deliver_request(&task, Some(scope), error),
+            None => self.yield_astray(scope, error),
+        }
     }
 
-    /// Cancels the rest of what the task waits for. If nothing takes the request, the task has to.
-    fn take_request(&self, affine: &Affine, first: Option<bool>, error: &CancelledError) {
-        if !self.cancel_rest(affine, first, error) {
-            affine.flags.set(Flag::MustCancel);
-            affine.set_message(error.clone());
-            if self.armed() == 0 && !affine.phase.get().is_running() {
+    fn yield_astray(&self, scope: Key, error: CancelledError) {
+        let waker = self.scopes.with(scope, |node| {
+            node.stage.set(YIELDS);
+            node.message = error;
+            node.waker.clone()
+        });
+        if let Some(Some(waker)) = waker {
+            waker.wake();
+        }
+    }
+
+    fn deliver_request(&self, task: &TaskRef, origin: Option<Key>, error: CancelledError) {
+        let is_alone = !task.affine.flags.has(Flag::Target) && task.others() == 0;
+        if self.requests.under_way.get() {
+            self.requests.added.borrow_mut().push(Work::Deliver(task.clone(), origin, error));
+            return;
+        }
+        if is_alone {
+            return task.deliver_alone(self, origin, &error);
+        }
+        self.requests.added.borrow_mut().push(Work::Deliver(task.clone(), origin, error));
+        self.deliver_what_was_added();
+    }
+
+    fn deliver_what_was_added(&self) {
+        if self.requests.under_way.replace(true) {
+            return;
+        }
+        while let Some(work) = self.requests.next() {
+            match work {
+                Work::Deliver(task, origin, error) => task.deliver(self, origin, error),
+                Work::Give(task, which, origin, error) => {
+                    let target = task.target_of(which);
+                    task.give(self, which, target, origin, &error);
+                }
+                Work::End(task, origin, error) => task.end_delivery(self, origin, &error),
+            }
+        }
+        self.requests.under_way.set(false);
+    }
+
+    /// Gives a request to waits that were armed since it was made.
+    pub(crate) fn give_to(
+        &self,
+        task: &TaskCell,
+        waits: Vec<Which>,
+        origin: Option<Key>,
+        error: &CancelledError,
+    ) {
+        if waits.iter().all(|which| task.target_of(*which).is_none()) {
+            return waits.into_iter().for_each(|which| task.give(self, which, None, origin, error));
+        }
+        task.affine.passing_on.set(PassingOn::Yes);
+        task.add_gifts(self, waits, origin, error.clone());
+        self.deliver_what_was_added();
+    }
+}
+
+/// Delivering.
+impl TaskCell {
+    /// Delivers a request to a task that has at most one wait, which has no target.
+    fn deliver_alone(&self, scheduler: &Scheduler, origin: Option<Key>, error: &CancelledError) {
+        let within = self.affine.within.get();
+        let is_inside = !self.may_arm_first() && scheduler.is_within(within, origin);
+        if is_inside {
+            self.give(scheduler, Which::First, None, origin, error);
+        }
+        self.reach_what_runs(scheduler, origin, is_inside, error);
+    }
+
+    /// Delivers a request to every wait inside of its origin.
+    fn deliver(&self, scheduler: &Scheduler, origin: Option<Key>, error: CancelledError) {
+        if self.is_done() {
+            return;
+        }
+        let waits = self.waits_inside(scheduler, origin);
+        self.affine.passing_on.set(PassingOn::Yes);
+        self.reach_what_runs(scheduler, origin, !waits.is_empty(), &error);
+        self.add_gifts(scheduler, waits, origin, error);
+    }
+
+    fn add_gifts(
+        &self,
+        scheduler: &Scheduler,
+        waits: Vec<Which>,
+        origin: Option<Key>,
+        error: CancelledError,
+    ) {
+        let task = || TaskRef::of(self);
+        let mut added = scheduler.requests.added.borrow_mut();
+        for which in waits {
+            added.push(Work::Give(task(), which, origin, error.clone()));
+        }
+        added.push(Work::End(task(), origin, error));
+    }
+
+    /// The end of [`deliver`](TaskCell::deliver). If the request has come back, from what waits for
+    /// this task, the waits themselves are cancelled: nothing else would ever end the circle.
+    fn end_delivery(&self, scheduler: &Scheduler, origin: Option<Key>, error: &CancelledError) {
+        let affine = &self.affine;
+        if affine.passing_on.replace(PassingOn::No) != PassingOn::Circular || self.is_done() {
+            return;
+        }
+        for which in self.waits_inside(scheduler, origin) {
+            if self.has_passed_on(which) {
+                self.set_passed(which, false);
+                self.give(scheduler, which, None, origin, error);
+            }
+        }
+    }
+
+    /// Gives a request to one wait, whose target is `target`.
+    fn give(
+        &self,
+        scheduler: &Scheduler,
+        which: Which,
+        target: Option<Target>,
+        origin: Option<Key>,
+        error: &CancelledError,
+    ) {
+        let Some((within, state)) = self.look_at(which) else { return };
+        let scope = scheduler.scopes.scope(within);
+        if within.is_foreign() {
+            return self.give_way(scheduler, scope, origin, error);
+        }
+        let is_taken = state == WAITING
+            && match target {
+                Some(target) => {
+                    let accepted = target.cancel(error.clone());
+                    self.set_passed(which, accepted);
+                    accepted
+                }
+                None => self.cancel_wait(which, error),
+            };
+        if is_taken {
+            return self.mark(scheduler, scope, SENT, origin, error);
+        }
+        self.mark(scheduler, scope, MUST, origin, error);
+        if state != WAITING {
+            // One that is woken and was put aside would keep the task from being woken.
+            self.wake_wait(which);
+        }
+    }
+
+    /// The scope in which nothing but something foreign is suspended gives way.
+    pub(crate) fn give_way(
+        &self,
+        scheduler: &Scheduler,
+        scope: Option<Key>,
+        origin: Option<Key>,
+        error: &CancelledError,
+    ) {
+        let gives_way = match scope {
+            None => self.armed() == 0,
+            Some(key) => scheduler.scopes.with(key, |node| node.is_foreign()) == Some(true),
+        };
+        if gives_way {
+            self.mark(scheduler, scope, SENT | YIELDS, origin, error);
+            self.wake_scope(scheduler, scope);
+        }
+    }
+
+    /// A request reaches the code that runs, at its next suspension; and a scope in which nothing
+    /// waits, when it is polled.
+    fn reach_what_runs(
+        &self,
+        scheduler: &Scheduler,
+        origin: Option<Key>,
+        reaches_waits: bool,
+        error: &CancelledError,
+    ) {
+        let is_running = self.affine.phase.get().is_running();
+        let here = if is_running { self.innermost() } else { None };
+        if is_running && scheduler.scopes.is_inside(here, origin) {
+            self.mark(scheduler, here, MUST, origin, error);
+        } else if !reaches_waits {
+            self.mark(scheduler, origin, MUST, origin, error);
+            if origin.is_none() && !is_running {
                 // Suspended in a future that is not ours: the step that this wakes ends the task.
                 self.wake();
             }
         }
     }
 
-    /// Cancels what the task waits for; false if there was nothing to cancel.
-    pub(crate) fn cancel_waits(&self, affine: &Affine, error: &CancelledError) -> bool {
-        let target = self.target_of_first(affine);
-        let delivered = target.and_then(|target| affine.pass_on(&target, error));
-        self.cancel_rest(affine, delivered, error)
+    /// Notes how far a request has come in a scope.
+    pub(crate) fn mark(
+        &self,
+        scheduler: &Scheduler,
+        scope: Option<Key>,
+        bits: u8,
+        origin: Option<Key>,
+        error: &CancelledError,
+    ) {
+        let affine = &self.affine;
+        let Some(key) = scope else {
+            affine.stage.set(bits);
+            return affine.set_message(error.clone());
+        };
+        affine.stage.set(SCOPES);
+        let Some(before) = scheduler.scopes.with(key, |node| {
+            let message = std::mem::replace(&mut node.message, error.clone());
+            let origin = std::mem::replace(&mut node.origin, origin);
+            let is_undelivered = node.stage.is_undelivered();
+            node.stage.set(bits);
+            (is_undelivered, origin, message)
+        }) else {
+            return;
+        };
+        // Of several requests, the one from furthest out counts.
+        if let (true, former, _message) = before {
+            if former != origin && scheduler.scopes.is_inside(origin, former) {
+                scheduler.scopes.with(key, |node| node.origin = former);
+            }
+        }
     }
 
-    /// What a request goes to before the first wait itself.
-    fn target_of_first(&self, affine: &Affine) -> Option<Target> {
-        let is_waiting = self.first.load(Ordering::Acquire) & STATE == WAITING;
-        if !is_waiting || !affine.flags.has(Flag::Target) {
-            return None;
+    /// A leaf, or a scope that gave way, took the request that reached it.
+    pub(crate) fn picked_up(&self, scheduler: &Scheduler, within: Within) {
+        let mut at = scheduler.scopes.scope(within);
+        let origin = at.and_then(|key| scheduler.scopes.with(key, |node| node.origin)).flatten();
+        if at.is_some() {
+            self.affine.stage.set(SCOPES);
         }
-        let aim = affine.aim.take();
-        let target = aim.target();
-        affine.aim.set(aim);
-        target
-    }
-
-    /// Cancels what the task waits for, but for the target of the first wait: `first` is its answer.
-    fn cancel_rest(&self, affine: &Affine, first: Option<bool>, error: &CancelledError) -> bool {
-        let mut delivered = first.unwrap_or_else(|| self.cancel_first(affine, error));
-        let others = affine.with_cold(|cold| {
-            cold.others.values().map(|o| (o.wait.clone(), o.target.clone())).collect::<Vec<_>>()
-        });
-        for (wait, target) in others.unwrap_or_default() {
-            let passed_on = target.and_then(|target| affine.pass_on(&target, error));
-            delivered |= passed_on.unwrap_or_else(|| wait.cancel(error.clone()));
+        while let Some(key) = at {
+            let parent = scheduler.scopes.with(key, |node| {
+                node.stage.pick_up();
+                node.parent
+            });
+            if origin == Some(key) {
+                return;
+            }
+            at = parent.flatten();
         }
-        delivered
-    }
-
-    fn cancel_first(&self, affine: &Affine, error: &CancelledError) -> bool {
-        let wait = self.first.load(Ordering::Acquire);
-        let cancelled = wait & !STATE | CANCELLED;
-        if wait & STATE != WAITING
-            || !sync::change("cancel_overwrites_wake", &self.first, wait, cancelled)
-        {
-            return false;
-        }
-        affine.set_wait_message(error.clone());
-        self.wake();
-        true
+        self.affine.stage.pick_up();
     }
 }
 
-impl Affine {
-    fn take_throw(&self) -> CancelledError {
-        self.flags.set(Flag::Taken);
-        self.message()
-    }
-
-    /// Passes a request on, and tells whether it was accepted. `None` if it came back here: then the
-    /// wait itself is to be cancelled, or nobody in the circle would ever learn of it.
-    fn pass_on(&self, target: &Target, error: &CancelledError) -> Option<bool> {
-        self.passing_on.set(PassingOn::Yes);
-        let accepted = target.cancel(error.clone());
-        self.passed_on(accepted)
-    }
-
-    /// What came of passing it on.
-    fn passed_on(&self, accepted: bool) -> Option<bool> {
-        let circular = self.passing_on.replace(PassingOn::No) == PassingOn::Circular;
-        (!circular).then_some(accepted)
-    }
-}
-
-/// Waits: the task's side of [`Wait`](crate::wait::Wait).
+/// Looking at the waits of a task, on its thread.
 impl TaskCell {
-    /// Whether the first wait is free. For the task that runs now, as the three that follow.
-    #[inline]
-    pub(crate) fn may_arm_first(&self) -> bool {
-        self.first.load(Ordering::Relaxed) & STATE == IDLE
-    }
-
-    /// Arms the first wait, which is free. `state` is WAITING, or WOKEN for a bare yield.
-    #[inline(always)]
-    pub(crate) fn arm_first(&self, site: WaitSite, state: u64) -> u32 {
-        let affine = &self.affine;
-        // Around after 2^32 waits: whoever still has one of then is told nothing.
-        let number = ((self.first.load(Ordering::Relaxed) >> 2) as u32).wrapping_add(1);
-        affine.flags.set(Flag::Fresh);
-        affine.site_what.set(site.what);
-        affine.site_location.set(site.location);
-        self.first.store(u64::from(number) << 2 | state, Ordering::Release);
-        number
-    }
-
-    /// What a request to cancel goes to while the first wait lasts.
-    pub(crate) fn set_target(&self, target: Target) {
-        self.affine.aim.set(target.into());
-        self.affine.flags.set(Flag::Target);
-    }
-
-    /// Arms a wait beside the first.
-    pub(crate) fn arm_other(&self, wait: Arc<OtherWait>, target: Option<Target>) -> u32 {
-        self.affine.cold(|cold| {
-            cold.last_other = cold.last_other.wrapping_add(1);
-            cold.others.insert(cold.last_other, Other { wait, target });
-            cold.last_other
-        })
-    }
-
-    /// Where the first wait was armed.
-    #[inline]
-    pub(crate) fn first_site(&self) -> Option<WaitSite> {
-        let affine = self.affine()?;
-        Some(WaitSite::new(affine.site_what.get(), affine.site_location.get()))
-    }
-
-    /// The number of the first wait, which is armed.
-    #[inline]
-    pub(crate) fn first_number(&self) -> u32 {
-        (self.first.load(Ordering::Relaxed) >> 2) as u32
-    }
-
-    /// The state of the first wait, if it is still number `number`.
-    #[inline]
-    pub(crate) fn first_state(&self, number: u32) -> Option<u64> {
-        let wait = self.first.load(Ordering::Acquire);
-        (wait >> 2 == u64::from(number)).then_some(wait & STATE)
-    }
-
-    /// Wakes wait `number` if it is waiting: the state alone, not the task.
-    ///
-    /// On the task's thread without a read-modify-write: cancelling, arming and disarming happen
-    /// there too, and a waiter is woken under the lock of what it waits for, by one at a time.
-    #[inline]
-    pub(crate) fn wake_first(&self, number: u32) -> bool {
-        let waiting = u64::from(number) << 2 | WAITING;
-        let woken = u64::from(number) << 2 | WOKEN;
-        if !self.is_local() {
-            return sync::change("wake_overwrites_cancel", &self.first, waiting, woken);
-        }
-        let is_waiting = self.first.load(Ordering::Acquire) == waiting;
-        if is_waiting {
-            self.first.store(woken, Ordering::Release);
-        }
-        is_waiting
-    }
-
-    /// Wakes wait `number`, and the task with it, if it is waiting.
-    #[inline]
-    pub(crate) fn wake_first_wait(&self, number: u32) -> bool {
-        let woken = self.wake_first(number);
-        if woken {
-            self.wake();
-        }
-        woken
-    }
-
-    /// The state of the first wait, which is armed, and over if it is woken; `None` if this step
-    /// throws. For the task that runs now.
-    #[inline]
-    pub(crate) fn resume_first(&self) -> Option<u64> {
-        let state = self.first.load(Ordering::Acquire) & STATE;
-        if self.affine.flags.has(Flag::Throws) {
-            return None;
-        }
-        if state == WOKEN {
-            self.end_first();
-            drop(self.take_target());
-        }
-        Some(state)
-    }
-
-    /// Ends the first wait, on the task's thread, and tells in which state it was. Its target is to be
-    /// taken next. Not with a swap: whoever wakes does so under the lock under which the leaf ends its
-    /// wait.
-    #[inline]
-    pub(crate) fn end_first(&self) -> u64 {
-        let wait = self.first.load(Ordering::Acquire);
-        self.first.store(wait & !STATE | IDLE, Ordering::Release);
-        wait & STATE
-    }
-
-    /// Takes the target of the first wait, which has ended.
-    #[inline]
-    pub(crate) fn take_target(&self) -> Option<Aim> {
-        self.affine.flags.take(Flag::Target).then(|| self.affine.aim.take())
-    }
-
-    /// Ends another wait, on the task's thread.
-    pub(crate) fn disarm_other(&self, number: u32) {
-        let other =
-            self.affine().and_then(|affine| affine.with_cold(|cold| cold.others.remove(&number)));
-        drop(other);
-    }
-
-    pub(crate) fn take_wait_message(&self) -> CancelledError {
-        self.affine().map(Affine::take_wait_message).unwrap_or_default()
-    }
-
-    /// The error that the leaf of the first wait, which is armed, has to return in this step, if the
-    /// step throws. For the task that runs now.
-    #[inline]
-    pub(crate) fn take_throw(&self) -> Option<CancelledError> {
-        let affine = &self.affine;
-        let is_meant = affine.flags.has(Flag::Throws) && !affine.flags.has(Flag::Fresh);
-        is_meant.then(|| affine.take_throw())
-    }
-
-    /// The same for the leaf of another wait.
-    pub(crate) fn take_throw_of_other(&self, number: u32) -> Option<CancelledError> {
-        let affine = &self.affine;
-        if !affine.flags.has(Flag::Throws) {
-            return None;
-        }
-        let is_meant = affine.with_cold(|cold| number <= cold.thrown_to);
-        (is_meant == Some(true)).then(|| affine.take_throw())
-    }
-
-    /// How many leaves of the task are suspended, also those that are woken already.
-    #[inline]
+    /// How many leaves are suspended, also those that are woken already; not those that are foreign.
     pub(crate) fn armed(&self) -> u32 {
-        let is_first_armed = self.first.load(Ordering::Relaxed) & STATE != IDLE;
-        let others = self.affine.with_cold(|cold| cold.others.len() as u32);
-        u32::from(is_first_armed) + others.unwrap_or(0)
+        let is_leaf = !self.may_arm_first() && !self.affine.within.get().is_foreign();
+        let others = self.affine.with_cold(|cold| {
+            cold.others.values().filter(|other| !other.within.is_foreign()).count() as u32
+        });
+        u32::from(is_leaf) + others.unwrap_or(0)
+    }
+
+    /// The waits inside of a scope, in the order in which they were armed; the first before the others.
+    pub(crate) fn waits_inside(&self, scheduler: &Scheduler, scope: Option<Key>) -> Vec<Which> {
+        let is_inside = |within: Within| scheduler.is_within(within, scope);
+        let mut waits = Vec::new();
+        if !self.may_arm_first() && is_inside(self.affine.within.get()) {
+            waits.push((0, Which::First));
+        }
+        self.affine.with_cold(|cold| {
+            let inside = cold.others.iter().filter(|(_, other)| is_inside(other.within));
+            waits.extend(inside.map(|(key, other)| (other.number, Which::Other(key))));
+        });
+        waits.sort_by_key(|(number, _)| *number);
+        waits.into_iter().map(|(_, which)| which).collect()
+    }
+
+    /// Where a wait was last polled, and its state.
+    pub(crate) fn look_at(&self, which: Which) -> Option<(Within, u64)> {
+        match which {
+            Which::First => {
+                let state = self.first.load(Ordering::Acquire) & STATE;
+                (state != IDLE).then(|| (self.affine.within.get(), state))
+            }
+            Which::Other(key) => self.with_other(key, |other| (other.within, other.wait.state())),
+        }
+    }
+
+    fn target_of(&self, which: Which) -> Option<Target> {
+        match which {
+            Which::First if !self.affine.flags.has(Flag::Target) => None,
+            Which::First => {
+                let aim = self.affine.aim.take();
+                let target = aim.target();
+                self.affine.aim.set(aim);
+                target
+            }
+            Which::Other(key) => self.with_other(key, |other| other.target.clone())?,
+        }
+    }
+
+    /// Whether a wait has passed the request on, and its target has accepted it.
+    pub(crate) fn has_passed_on(&self, which: Which) -> bool {
+        match which {
+            Which::First => self.affine.flags.has(Flag::Passed),
+            Which::Other(key) => self.with_other(key, |other| other.passed) == Some(true),
+        }
+    }
+
+    fn set_passed(&self, which: Which, passed: bool) {
+        match which {
+            Which::First if passed => self.affine.flags.set(Flag::Passed),
+            Which::First => self.affine.flags.clear(Flag::Passed),
+            Which::Other(key) => _ = self.with_other(key, |other| other.passed = passed),
+        }
+    }
+
+    /// Cancels a wait, and wakes the task with it; false if it does not wait.
+    fn cancel_wait(&self, which: Which, error: &CancelledError) -> bool {
+        match which {
+            Which::First => {
+                let cancelled = self.cancel_first(error);
+                if cancelled {
+                    self.wake();
+                }
+                cancelled
+            }
+            Which::Other(key) => {
+                let wait = self.with_other(key, |other| other.wait.clone());
+                wait.is_some_and(|wait| wait.cancel(error.clone()))
+            }
+        }
+    }
+
+    /// Wakes whatever polls a wait, unless it stands in the ready queue.
+    fn wake_wait(&self, which: Which) {
+        match which {
+            Which::First => self.wake(),
+            Which::Other(key) => {
+                let wait = self.with_other(key, |other| other.wait.clone());
+                wait.into_iter().for_each(|wait| wait.waker.wake_by_ref());
+            }
+        }
+    }
+
+    /// Wakes whatever polls a scope.
+    pub(crate) fn wake_scope(&self, scheduler: &Scheduler, scope: Option<Key>) {
+        let waker = scope.and_then(|key| scheduler.scopes.with(key, |node| node.waker.clone())?);
+        match waker {
+            Some(waker) => waker.wake(),
+            None => self.wake(),
+        }
+    }
+
+    /// A scope has ended: what is left inside belongs to the one around it, and what was cancelled by
+    /// the scope's own request waits again. `origin`: that of the last request inside.
+    #[cold]
+    pub(crate) fn leave_scope(
+        &self,
+        scheduler: &Scheduler,
+        gone: Key,
+        around: Option<Key>,
+        origin: Option<Key>,
+    ) {
+        for which in self.waits_inside(scheduler, None) {
+            let Some((within, state)) = self.look_at(which) else { continue };
+            let is_direct = within == Within::of(gone) || within == Within::of(gone).foreign();
+            if is_direct {
+                let here = around.map_or(Within::ROOT, Within::of);
+                let here = if within.is_foreign() { here.foreign() } else { here };
+                scheduler.scopes.enter_wait(here);
+                match which {
+                    Which::First => self.affine.within.set(here),
+                    Which::Other(key) => _ = self.with_other(key, |other| other.within = here),
+                }
+            }
+            let origin = match scheduler.scopes.scope(within) {
+                _ if is_direct => origin,
+                Some(scope) => scheduler.scopes.with(scope, |node| node.origin).flatten(),
+                None => None,
+            };
+            if origin == Some(gone) && state == CANCELLED {
+                self.revoke(which);
+            }
+        }
+    }
+
+    /// Takes the cancellation of a wait back.
+    fn revoke(&self, which: Which) {
+        match which {
+            Which::First => {
+                let wait = self.first.load(Ordering::Acquire);
+                let waiting = wait & !STATE | WAITING;
+                if sync::change("cancel_revoked_late", &self.first, wait, waiting) {
+                    self.affine.flags.set(Flag::Revoked);
+                }
+            }
+            Which::Other(key) => {
+                let revoked = |other: &mut Other| other.revoked |= other.wait.revoke();
+                self.with_other(key, revoked);
+            }
+        }
     }
 }

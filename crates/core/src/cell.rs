@@ -1,7 +1,7 @@
 //! [`TaskCell`]: what every task has, whatever it computes.
 //!
-//! Its counts are the business of [`crate::task_ref`], its cancellation of [`crate::cancel`], its
-//! steps of [`crate::step`].
+//! Its counts are the business of [`crate::task_ref`], its waits of [`crate::waits`], its cancellation
+//! of [`crate::cancel`], its steps of [`crate::step`].
 
 use crate::{
     CancelledError, Error,
@@ -10,14 +10,15 @@ use crate::{
     flags::{Flag, Flags, PassingOn, Phase},
     home::{LoopRef, Place, thread_id},
     listeners::{List, Listener, Parked},
-    slots::Key,
+    scopes::Within,
+    slots::{Key, Slots},
+    stage::{MUST, SENT, Stage},
     sync::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering},
-    wait::{Aim, OtherWait, Target, Waiter, Wakers, with_current},
+    target::{Aim, Target},
+    wait::{OtherWait, Waiter, Wakers, with_current},
     wait_site::WaitSite,
 };
-use std::{
-    any::TypeId, cell::Cell, collections::BTreeMap, fmt, panic::Location, ptr::NonNull, sync::Arc,
-};
+use std::{any::TypeId, cell::Cell, fmt, panic::Location, ptr::NonNull, sync::Arc};
 
 /// What differs between tasks. The functions get the cell that begins the task's allocation, and are
 /// called on the task's own thread, but for `free`.
@@ -53,6 +54,9 @@ pub struct TaskCell {
     pub(crate) done: AtomicU8,
     /// Whether a failure is still to be reported as never retrieved.
     pub(crate) unretrieved: AtomicBool,
+    /// How many requests to cancel the whole task are outstanding. For the task's thread; hardly ever
+    /// written, and here for the room.
+    pub(crate) requests: Cell<u32>,
     pub(crate) vtable: &'static TaskVTable,
     /// Its place in the order of creation.
     pub(crate) sequence: u64,
@@ -68,7 +72,8 @@ pub struct TaskCell {
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<TaskCell>() <= 160);
 
-// SAFETY: `affine` is reached only on the task's own thread; the rest is atomic or immutable.
+// SAFETY: `affine` and `requests` are reached only on the task's own thread; the rest is atomic or
+// immutable.
 unsafe impl Sync for TaskCell {}
 // SAFETY: nothing in the cell is tied to a thread when the last reference is dropped: what `Affine`
 // holds (listeners, targets, names, context values) is `Send`.
@@ -85,8 +90,10 @@ pub(crate) struct Affine {
     pub(crate) phase: Cell<Phase>,
     pub(crate) flags: Flags,
     pub(crate) passing_on: Cell<PassingOn>,
-    /// How many requests to cancel are outstanding.
-    pub(crate) requests: Cell<u32>,
+    /// How far a request has come at the task's root.
+    pub(crate) stage: Stage,
+    /// Where in the task the first wait was last polled.
+    pub(crate) within: Cell<Within>,
     /// The context variables, unless the task runs, or its context is shared.
     pub(crate) values: Cell<Values>,
     pub(crate) listeners: List,
@@ -100,7 +107,7 @@ pub(crate) struct Cold {
     pub(crate) name: Option<Arc<str>>,
     /// The context, if it is shared.
     pub(crate) context: Option<Context>,
-    /// The message of must-cancel, or of the throw it became.
+    /// The message of the last request to cancel the whole task, until that is delivered.
     pub(crate) message: CancelledError,
     /// The message of the cancellation of the first wait.
     pub(crate) wait_message: CancelledError,
@@ -110,17 +117,38 @@ pub(crate) struct Cold {
     pub(crate) failure: Option<Option<Error>>,
     /// The listener that reports a failure after a shield around the task was cancelled.
     pub(crate) late_report: Option<(u32, Parked)>,
-    /// Waits beside the first: leaves of `join!` and the like, by number.
-    pub(crate) others: BTreeMap<u32, Other>,
-    /// The number of the last one.
+    /// Waits beside the first: leaves of `join!` and the like.
+    pub(crate) others: Slots<Other>,
+    /// How many there are.
+    pub(crate) others_len: u32,
+    /// How many there have been.
     pub(crate) last_other: u32,
-    /// In a step that throws: the number of the last one that was armed when it began.
-    pub(crate) thrown_to: u32,
+    /// How many there had been when a step last began with a request pending.
+    pub(crate) round_began_at: u32,
+    /// How many steps in a row a request that nothing took was put off.
+    pub(crate) put_off: u32,
 }
 
+/// A wait beside the first.
 pub(crate) struct Other {
     pub(crate) wait: Arc<OtherWait>,
+    /// Arrival number.
+    pub(crate) number: u32,
+    /// Where in the task it was last polled.
+    pub(crate) within: Within,
     pub(crate) target: Option<Target>,
+    /// A request went to the target.
+    pub(crate) passed: bool,
+    /// Its cancellation was taken back: its leaf has to arm it anew.
+    pub(crate) revoked: bool,
+}
+
+impl Cold {
+    /// Where the wait was polled that was armed last.
+    pub(crate) fn last_within(&self) -> Within {
+        let last = self.others.values().max_by_key(|other| other.number);
+        last.map(|other| other.within).unwrap_or_default()
+    }
 }
 
 impl Default for TaskContext {
@@ -142,7 +170,7 @@ impl fmt::Debug for TaskCell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = if self.is_done() { "finished" } else { "pending" };
         match self.affine() {
-            Some(affine) if affine.requests.get() > 0 && !self.is_done() => {
+            Some(_) if !self.is_done() && self.cancelling() > 0 => {
                 write!(f, "<Task cancelling name={:?}>", self.name())
             }
             Some(_) => write!(f, "<Task {state} name={:?}>", self.name()),
@@ -180,6 +208,7 @@ impl TaskCell {
             mailed: AtomicBool::new(false),
             done: AtomicU8::new(crate::task_ref::PENDING),
             unretrieved: AtomicBool::new(false),
+            requests: Cell::new(0),
             vtable,
             sequence,
             spawned_at,
@@ -192,7 +221,8 @@ impl TaskCell {
                 phase: Cell::new(Phase::Idle),
                 flags,
                 passing_on: Cell::new(PassingOn::No),
-                requests: Cell::new(0),
+                stage: Stage::new(),
+                within: Cell::new(Within::ROOT),
                 values: Cell::new(values),
                 // Copied from a constant: made here, its words would be stored one by one, and loaded
                 // again in pairs, which stalls.
@@ -315,33 +345,28 @@ impl TaskCell {
         affine.with_cold(waiting)?
     }
 
-    /// The number of outstanding cancel requests (`Task.cancelling`).
+    /// The number of outstanding requests to cancel on the current path (`Task.cancelling`): those of
+    /// the task, and of the scopes in which it runs or was last suspended.
     pub fn cancelling(&self) -> u32 {
-        self.affine().map_or(0, |affine| affine.requests.get())
+        self.requests_within(self.innermost())
     }
 
-    /// Takes one request back (`Task.uncancel`), and returns how many are left. At zero a
-    /// cancellation that was not delivered yet is withdrawn.
+    /// Takes one of those requests back, the innermost (`Task.uncancel`), and returns how many are
+    /// left. At zero a cancellation that was not delivered yet is withdrawn.
     pub fn uncancel(&self) -> u32 {
-        let Some(affine) = self.affine() else { return 0 };
-        let left = affine.requests.get().saturating_sub(1);
-        affine.requests.set(left);
-        if left == 0 {
-            affine.flags.clear(Flag::MustCancel);
-        }
-        left
+        self.uncancel_within(self.innermost())
     }
 
-    /// Whether a cancellation waits to be delivered.
+    /// Whether a cancellation of the whole task was asked for, and no leaf has taken it.
     #[inline]
     pub fn must_cancel(&self) -> bool {
-        self.affine().is_some_and(|affine| affine.flags.has(Flag::MustCancel))
+        self.affine().is_some_and(|affine| affine.stage.has(MUST | SENT))
     }
 
     /// Takes the message of the cancellation that ends the task without having been delivered.
     pub fn take_undelivered(&self) -> Option<CancelledError> {
         let affine = self.affine()?;
-        affine.flags.take(Flag::MustCancel).then(|| affine.take_message())
+        affine.stage.take(MUST | SENT).then(|| affine.take_message())
     }
 }
 

@@ -1,6 +1,6 @@
 //! [`AsyncContextManager`]: `async with x as y` is `x.with(async |y| …)`.
 
-use crate::{Error, Result, scope::Scope, wait_site::WaitSite};
+use crate::{Error, Result, scope::Scope, scopes::ScopeKey, wait_site::WaitSite};
 use std::{
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -39,8 +39,14 @@ pub trait AsyncContextManager: Sized {
     /// to make the body's error disappear.
     async fn exit(&mut self, target: Self::Target, error: Option<&Error>) -> Result<()>;
 
-    /// Enters, runs `body`, and leaves: also if the body fails, is cancelled or panics (the panic
-    /// goes on after `exit` has seen it as [`Error::Panic`]).
+    /// The scope in which the body runs, if the target has one of its own.
+    #[doc(hidden)]
+    fn scope(&self, _target: &Self::Target) -> Option<ScopeKey> {
+        None
+    }
+
+    /// Enters, runs `body` in a scope of its own, and leaves, even if the body fails, is cancelled or
+    /// panics (the panic goes on after `exit` has seen it as [`Error::Panic`]).
     ///
     /// # Cancellation
     /// A cancellation in the body comes out of what the body awaits, or, if that is not ours, ends
@@ -48,23 +54,36 @@ pub trait AsyncContextManager: Sized {
     /// middle, `exit` does not run: the target's own `Drop` does.
     #[track_caller]
     fn with<R>(
-        mut self,
+        self,
         body: impl AsyncFnOnce(&mut Self::Target) -> Result<R>,
     ) -> impl Future<Output = Result<R>> {
-        let site = WaitSite::here(&"with");
-        async move {
-            let mut target = self.enter().await?;
-            let outcome = guarded(Scope::new(body(&mut target), site)).await;
-            let left = self.exit(target, outcome.as_ref().err()).await;
-            match (outcome, left) {
-                (Err(Error::Panic(panic)), left) => match panic.take_payload() {
-                    Some(payload) => resume_unwind(payload),
-                    None => Err(combine(Error::Panic(panic), left)),
-                },
-                (Err(error), left) => Err(combine(error, left)),
-                (Ok(value), left) => left.map(|()| value),
-            }
-        }
+        run(self, body, WaitSite::here(&"with"))
+    }
+}
+
+/// What [`AsyncContextManager::with`] does, for a manager that does more.
+#[doc(hidden)]
+pub async fn run<M: AsyncContextManager, R>(
+    mut manager: M,
+    body: impl AsyncFnOnce(&mut M::Target) -> Result<R>,
+    site: WaitSite,
+) -> Result<R> {
+    let mut target = manager.enter().await?;
+    let scope = manager.scope(&target);
+    let body = body(&mut target);
+    let body = match scope {
+        Some(scope) => Scope::at(scope, body, site),
+        None => Scope::new(body, site),
+    };
+    let outcome = guarded(body).await;
+    let left = manager.exit(target, outcome.as_ref().err()).await;
+    match (outcome, left) {
+        (Err(Error::Panic(panic)), left) => match panic.take_payload() {
+            Some(payload) => resume_unwind(payload),
+            None => Err(combine(Error::Panic(panic), left)),
+        },
+        (Err(error), left) => Err(combine(error, left)),
+        (Ok(value), left) => left.map(|()| value),
     }
 }
 

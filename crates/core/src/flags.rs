@@ -1,4 +1,5 @@
-//! What a task's cell says in single bytes: its flags, where it is in its loop, and what it passes on.
+//! What a task's cell says in single bytes: its flags, where it is in its loop, and whether it passes
+//! a request on.
 
 use std::cell::Cell;
 
@@ -6,23 +7,21 @@ use std::cell::Cell;
 #[derive(Clone, Copy, Debug)]
 #[repr(u8)]
 pub(crate) enum Flag {
-    /// A cancellation waits to be delivered.
-    MustCancel = 1 << 0,
-    /// This step throws a cancellation into the leaves that were armed when it began.
-    Throws = 1 << 1,
-    /// A leaf took it.
-    Taken = 1 << 2,
-    /// The first wait was armed since a step last began to throw.
-    Fresh = 1 << 3,
+    /// The first wait was armed since a step last began with a request pending.
+    Fresh = 1 << 0,
     /// A reference for the task's next waiter is counted in advance: see
     /// [`Lent`](crate::task_ref::Lent).
-    Spare = 1 << 4,
-    /// There is a target: most waits have none.
-    Target = 1 << 5,
+    Spare = 1 << 1,
+    /// The first wait has a target: most waits have none.
+    Target = 1 << 2,
+    /// A request went to that target.
+    Passed = 1 << 3,
+    /// The cancellation of the first wait was taken back: its leaf has to arm it anew.
+    Revoked = 1 << 4,
     /// The context is one that the task was given, or has given away.
-    Shared = 1 << 6,
+    Shared = 1 << 5,
     /// The coroutine is gone, and the outcome stands in its place.
-    Ended = 1 << 7,
+    Ended = 1 << 6,
 }
 
 /// All of them, in a byte.
@@ -45,7 +44,7 @@ impl Flags {
         self.0.set(self.0.get() & !(flag as u8));
     }
 
-    /// Clears it, and tells whether it was set.
+    /// Clears it; true if it was set.
     #[inline(always)]
     pub(crate) fn take(&self, flag: Flag) -> bool {
         let was_set = self.has(flag);

@@ -93,19 +93,25 @@ pub mod letters;
 pub mod listeners;
 #[cfg(loom)]
 pub mod model;
+mod other_wait;
 mod ready;
 mod registry;
 pub mod resident;
 pub mod scheduler;
 pub mod scope;
+pub mod scopes;
+mod settle;
 mod slots;
 pub mod source;
+mod stage;
 pub mod step;
 pub mod sync;
+mod target;
 pub mod task_ref;
 mod timers;
 pub mod wait;
 pub mod wait_site;
+mod waits;
 
 pub use context_manager::AsyncContextManager;
 pub use error::*;

@@ -7,6 +7,7 @@
 use crate::{
     CancelledError, Error, Result,
     awaiting::Waits,
+    cancel::Requests,
     cell::TaskCell,
     clock::{Clock, nanos},
     context::{Values, swap_values},
@@ -18,9 +19,10 @@ use crate::{
     ready::{Entry, Ready},
     registry::Registry,
     resident::Residents,
+    scopes::{ScopeKey, Scopes, Within},
     slots::Key,
     source::Sources,
-    task_ref::{TaskKey, TaskRef},
+    task_ref::TaskRef,
     timers::{Action, Call, Callbacks},
     wait::{Wait, Waiter},
 };
@@ -63,6 +65,10 @@ pub struct Scheduler {
     /// The number of the next task.
     sequence: Cell<u64>,
     current: Cell<Option<NonNull<TaskCell>>>,
+    /// Where in that task something is polled.
+    pub(crate) within: Cell<Within>,
+    pub(crate) scopes: Scopes,
+    pub(crate) requests: Requests,
     pub(crate) sources: RefCell<Sources>,
     pub(crate) waits: RefCell<Waits>,
     pub(crate) residents: RefCell<Residents>,
@@ -104,6 +110,9 @@ impl Scheduler {
             tasks: RefCell::new(Registry::new()),
             sequence: Cell::new(1),
             current: Cell::new(None),
+            within: Cell::new(Within::ROOT),
+            scopes: Scopes::new(),
+            requests: Requests::new(),
             sources: RefCell::new(Sources::new()),
             waits: RefCell::new(Waits::new()),
             residents: RefCell::new(Residents::new()),
@@ -168,7 +177,7 @@ impl Scheduler {
         let callbacks = self.callbacks.borrow_mut().drain();
         let residents = self.residents.borrow_mut().drain();
         let sources = self.sources.replace(Sources::new());
-        let dropped = (callbacks, residents, sources, self.take_waits());
+        let dropped = (callbacks, residents, sources, self.take_waits(), self.scopes.drain());
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(dropped))) {
             let report = ExceptionContext::new("Exception in the drop of a callback");
             report.with_exception(Error::from_panic(panic)).report(Some(home));
@@ -313,15 +322,15 @@ impl Scheduler {
         Some(Parked { place, key })
     }
 
-    /// A deadline of `task`: at `when` the task is cancelled, and [`is_expired`] says so until the
-    /// callback is cancelled. No allocation. One that lies in the past takes effect in the next
-    /// iteration.
+    /// A deadline of a scope of this loop: at `when` what is inside is cancelled, and [`is_expired`] says
+    /// so until the callback is cancelled. No allocation. One that lies in the past takes effect in the
+    /// next iteration.
     ///
     /// [`is_expired`]: Scheduler::is_expired
-    pub fn expire_at(&self, when: Duration, task: TaskKey) -> Result<Parked> {
+    pub fn expire_at(&self, when: Duration, scope: ScopeKey) -> Result<Parked> {
         let place = self.check_open()?.place();
         let when = Some(nanos(when)).filter(|when| *when > self.clock.borrow().passed());
-        let key = self.callbacks.borrow_mut().park(when, Action::Expire(task.key));
+        let key = self.callbacks.borrow_mut().park(when, Action::Expire(scope.key));
         if when.is_none() {
             self.ready.borrow_mut().push_back(Entry::Callback(key));
         }
@@ -448,9 +457,8 @@ impl Scheduler {
 
     fn run_callback(&self, key: Key) -> Option<&'static Location<'static>> {
         let expiring = self.callbacks.borrow_mut().expire(key);
-        if let Some(task) = expiring {
-            let task = self.tasks.borrow().get(task).cloned();
-            task.map(|task| task.cancel(CancelledError::default()));
+        if let Some(scope) = expiring {
+            self.request(scope, CancelledError::default());
             return None;
         }
         let action = self.callbacks.borrow_mut().take(key)?;
@@ -545,20 +553,16 @@ impl Scheduler {
         Some(f(&task))
     }
 
+    /// An unfinished task.
+    pub(crate) fn task(&self, key: Key) -> Option<TaskRef> {
+        self.tasks.borrow().get(key).cloned()
+    }
+
     /// Every unfinished task, in the order of creation (`all_tasks`).
     pub fn all_tasks(&self) -> Vec<TaskRef> {
         let mut tasks: Vec<TaskRef> = self.tasks.borrow().iter().cloned().collect();
         tasks.sort_by_key(|task| task.sequence());
         tasks
-    }
-
-    /// The name of the task that runs now.
-    #[inline]
-    pub fn current_key(&self) -> Option<TaskKey> {
-        self.with_current(|cell| {
-            let cell = cell?;
-            Some(TaskKey { place: cell.home().place(), key: cell.current_key()? })
-        })
     }
 
     /// The task that runs now.

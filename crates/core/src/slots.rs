@@ -91,6 +91,12 @@ pub(crate) struct Slots<T> {
     vacant: u32,
 }
 
+impl<T> Default for Slots<T> {
+    fn default() -> Slots<T> {
+        Slots::new()
+    }
+}
+
 /// A place that was vacant, and is filled at once.
 #[must_use]
 pub(crate) struct Vacancy<'a, T> {
@@ -158,6 +164,15 @@ impl<T> Slots<T> {
         }
     }
 
+    /// What stands in a place, whichever key it has.
+    #[inline]
+    pub(crate) fn get_mut_at(&mut self, place: u32) -> Option<&mut T> {
+        match &mut self.slots.get_mut(place as usize)?.state {
+            State::Taken(value) => Some(value),
+            State::Vacant { .. } => None,
+        }
+    }
+
     /// The key of what stands in a place.
     pub(crate) fn key_at(&self, place: u32) -> Option<Key> {
         let slot = self.slots.get(place as usize)?;
@@ -182,6 +197,14 @@ impl<T> Slots<T> {
     /// Every value, in the order of their places.
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
         self.slots.iter().filter_map(|slot| slot.state.value())
+    }
+
+    /// Every value with its key, in the order of their places.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
+        let places = self.slots.iter().enumerate();
+        places.filter_map(|(place, slot)| {
+            Some((Key::new(place as u32, slot.generation), slot.state.value()?))
+        })
     }
 
     /// Takes everything out; keys given before stay invalid.

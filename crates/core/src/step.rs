@@ -6,6 +6,7 @@ use crate::{
     context::{Context, Values, swap_values},
     flags::{Flag, Phase},
     scheduler::Scheduler,
+    scopes::Within,
 };
 use std::{fmt, ptr::NonNull};
 
@@ -17,6 +18,8 @@ pub struct Step<'a> {
     cell: &'a TaskCell,
     scheduler: &'static Scheduler,
     previous: Option<NonNull<TaskCell>>,
+    /// Where in the previous task something was being polled.
+    within: Within,
     outer: Values,
 }
 
@@ -44,44 +47,30 @@ impl<'a> Step<'a> {
         let outer = swap_values(values);
         affine.phase.set(Phase::Running);
         let previous = scheduler.replace_current(Some(cell.into()));
-        Some(Step { cell, scheduler, previous, outer })
+        // Nothing is polled but in a step.
+        let within = match previous {
+            None => Within::ROOT,
+            Some(_) => scheduler.enter_nested(),
+        };
+        Some(Step { cell, scheduler, previous, within, outer })
     }
 
-    /// Turns must-cancel into a throw. Returns the error with which the task has to end here and
-    /// now, because it is suspended in nothing of ours, or did not start yet.
+    /// Throws what is still to be delivered into the leaves that resume in this step. Returns the error
+    /// with which the task has to end here and now, because it is suspended in nothing of ours, or has
+    /// not begun yet.
     #[inline(always)]
     pub fn throw(&self) -> Option<CancelledError> {
-        let affine = &self.cell.affine;
-        if !affine.flags.take(Flag::MustCancel) {
-            return None;
+        match self.cell.affine.stage.is_idle() {
+            true => None,
+            false => self.cell.begin_round(self.scheduler),
         }
-        if self.cell.armed() == 0 {
-            return Some(affine.take_message());
-        }
-        affine.flags.set(Flag::Throws);
-        affine.flags.clear(Flag::Taken);
-        affine.flags.clear(Flag::Fresh);
-        affine.with_cold(|cold| cold.thrown_to = cold.last_other);
-        None
     }
 
-    /// The coroutine suspended: what is still undelivered goes to the wait it is suspended in.
+    /// The coroutine suspended: what is still undelivered goes to what it is suspended in.
     #[inline(always)]
     pub fn suspend(&self) {
-        let affine = &self.cell.affine;
-        if affine.flags.take(Flag::Throws) && !affine.flags.has(Flag::Taken) {
-            affine.flags.set(Flag::MustCancel);
-        }
-        if affine.flags.has(Flag::MustCancel) {
-            let error = affine.take_message();
-            if self.cell.cancel_waits(affine, &error) {
-                affine.flags.clear(Flag::MustCancel);
-            } else {
-                affine.set_message(error);
-                if self.cell.armed() == 0 {
-                    self.cell.wake();
-                }
-            }
+        if !self.cell.affine.stage.is_idle() {
+            self.cell.settle(self.scheduler);
         }
     }
 }
@@ -90,7 +79,9 @@ impl Drop for Step<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         let affine = &self.cell.affine;
-        affine.flags.clear(Flag::Throws);
+        if self.previous.is_some() {
+            self.scheduler.leave_nested(self.within);
+        }
         self.scheduler.replace_current(self.previous);
         let ours = swap_values(std::mem::take(&mut self.outer));
         match affine.flags.has(Flag::Shared) {

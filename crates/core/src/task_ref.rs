@@ -19,9 +19,8 @@ use crate::{
     cancel::IDLE,
     cell::TaskCell,
     flags::{Flag, Phase},
-    home::{Mail, Place},
-    scheduler::Scheduler,
-    slots::Key,
+    home::Mail,
+    scopes::Within,
     sync::Ordering,
     wait_site::WaitSite,
 };
@@ -233,8 +232,13 @@ pub(crate) struct FirstWait(ManuallyDrop<TaskRef>);
 impl FirstWait {
     /// Arms the first wait of the task that runs now, which is free. Gives its number too.
     #[inline(always)]
-    pub(crate) fn arm(cell: &TaskCell, site: WaitSite, state: u64) -> (FirstWait, u32) {
-        let number = cell.arm_first(site, state);
+    pub(crate) fn arm(
+        cell: &TaskCell,
+        within: Within,
+        site: WaitSite,
+        state: u64,
+    ) -> (FirstWait, u32) {
+        let number = cell.arm_first(within, site, state);
         // SAFETY: the reference is counted, for the task is not done; and the cell had it until now.
         let task = unsafe { TaskRef::from_raw(cell.into()) };
         (FirstWait(ManuallyDrop::new(task)), number)
@@ -301,27 +305,6 @@ impl TaskCell {
     #[inline]
     fn take_kept(&self) -> u8 {
         u8::from(self.affine.flags.take(Flag::Spare)) + u8::from(self.may_arm_first())
-    }
-}
-
-/// Names a task, and does not keep it: where its loop lives, and its place in the registry there.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TaskKey {
-    pub(crate) place: Place,
-    pub(crate) key: Key,
-}
-
-impl TaskKey {
-    /// Calls `f` with the task; not if it has ended, or on another thread than the task's.
-    #[inline]
-    pub fn with<R>(self, f: impl FnOnce(&TaskCell) -> R) -> Option<R> {
-        self.place.local()?.with_task(self.key, f)
-    }
-
-    /// The loop's data, if the place has one and this is its thread.
-    #[inline]
-    pub fn scheduler(self) -> Option<&'static Scheduler> {
-        self.place.local()
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) enum Action {
     /// The end of a sleep: the first wait of a task of this loop is woken, and the sleeper resumes
     /// one iteration later.
     Resume { task: Key, number: u32 },
-    /// A deadline: it cancels the task of this key.
+    /// A deadline: it cancels what is inside of the scope of this key.
     Expire(Key),
     /// A deadline that has passed. It stays in the table until its scope takes it out.
     Expired(Key),
@@ -48,8 +48,8 @@ impl From<Action> for Packed {
         let (key, tag, number) = match action {
             Action::Call(call) => (call, Packed::CALL, 0),
             Action::Resume { task, number } => (task, Packed::RESUME, number),
-            Action::Expire(task) => (task, Packed::EXPIRE, 0),
-            Action::Expired(task) => (task, Packed::EXPIRED, 0),
+            Action::Expire(scope) => (scope, Packed::EXPIRE, 0),
+            Action::Expired(scope) => (scope, Packed::EXPIRED, 0),
         };
         Packed { key: key.tagged(tag), number }
     }
@@ -174,12 +174,12 @@ impl Callbacks {
         Some(std::mem::replace(self.slots.get_mut(key)?, action.into()).into())
     }
 
-    /// Marks a deadline as passed, and gives the task that it cancels.
+    /// Marks a deadline as passed, and gives the scope that it cancels.
     pub(crate) fn expire(&mut self, key: Key) -> Option<Key> {
         let place = self.slots.get_mut(key)?;
-        let Action::Expire(task) = (*place).into() else { return None };
-        *place = Action::Expired(task).into();
-        Some(task)
+        let Action::Expire(scope) = (*place).into() else { return None };
+        *place = Action::Expired(scope).into();
+        Some(scope)
     }
 
     /// Whether the deadline has passed.

@@ -9,146 +9,25 @@
 //! not use it, because it was cancelled or dropped meanwhile, learns that from its wait and passes
 //! it on.
 
+pub(crate) use crate::other_wait::OtherWait;
+pub use crate::target::{Cancel, Target};
 use crate::{
     CancelledError, Error,
     cancel::{CANCELLED, IDLE, WAITING, WOKEN},
     cell::TaskCell,
     exception::ExceptionContext,
-    home::{LoopRef, Mail, Place, entered},
+    home::{LoopRef, Place, entered},
     listeners::Parked,
     scheduler::Scheduler,
     slots::Key,
-    sync::{AtomicU64, Mutex, Ordering},
-    task_ref::{FirstWait, Lent, TaskRef},
+    task_ref::{FirstWait, Lent},
     wait_site::WaitSite,
 };
 use std::{
-    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, OnceLock},
+    sync::Arc,
     task::{Context, Waker},
 };
-
-/// Something that a cancelled task passes the request on to: what it awaits.
-#[derive(Clone, Debug)]
-pub enum Target {
-    /// A task.
-    Task(TaskRef),
-    /// A future.
-    Future(Arc<dyn Cancel>),
-}
-
-/// What a task keeps of the target of its first wait: an `Option<Target>` in two words instead of
-/// three.
-pub(crate) enum Aim {
-    /// None: no target at all.
-    Task(Option<TaskRef>),
-    Future(Arc<dyn Cancel>),
-}
-
-impl Default for Aim {
-    #[inline]
-    fn default() -> Aim {
-        Aim::Task(None)
-    }
-}
-
-impl From<Target> for Aim {
-    #[inline]
-    fn from(target: Target) -> Aim {
-        match target {
-            Target::Task(task) => Aim::Task(Some(task)),
-            Target::Future(future) => Aim::Future(future),
-        }
-    }
-}
-
-impl Aim {
-    pub(crate) fn target(&self) -> Option<Target> {
-        match self {
-            Aim::Task(task) => task.clone().map(Target::Task),
-            Aim::Future(future) => Some(Target::Future(future.clone())),
-        }
-    }
-}
-
-/// A future that can be cancelled.
-pub trait Cancel: Send + Sync + fmt::Debug {
-    /// Cancels it; false if it is done, or refuses.
-    fn cancel(&self, error: CancelledError) -> bool;
-}
-
-impl Target {
-    /// Passes a request on; false if there was nothing to cancel.
-    pub fn cancel(&self, error: CancelledError) -> bool {
-        match self {
-            Target::Task(task) => task.cancel(error),
-            Target::Future(future) => future.cancel(error),
-        }
-    }
-}
-
-/// A wait beside the first of its task, or one outside of our tasks.
-#[derive(Debug)]
-pub(crate) struct OtherWait {
-    /// In which loop, if in one.
-    place: Option<Place>,
-    /// In which task, if in one of ours, and its number there.
-    armed: OnceLock<(Key, u32)>,
-    pub(crate) site: WaitSite,
-    state: AtomicU64,
-    waker: Waker,
-    message: Mutex<CancelledError>,
-}
-
-impl OtherWait {
-    fn new(waker: &Waker, site: WaitSite, state: u64) -> Arc<OtherWait> {
-        Arc::new(OtherWait {
-            place: entered().and_then(Scheduler::home).map(LoopRef::place),
-            armed: OnceLock::new(),
-            site,
-            state: AtomicU64::new(state),
-            waker: waker.clone(),
-            message: Mutex::new(CancelledError::default()),
-        })
-    }
-
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.state.load(Ordering::Acquire) == WAITING
-    }
-
-    /// Its number, if it is a wait of `cell`, the task that runs now.
-    fn number_in(&self, cell: &TaskCell) -> Option<u32> {
-        let (key, number) = *self.armed.get()?;
-        let is_of = cell.current_key() == Some(key) && Some(cell.home().place()) == self.place;
-        is_of.then_some(number)
-    }
-
-    /// Takes it out of its task.
-    fn leave_task(&self) {
-        let (Some(place), Some(&(key, number))) = (self.place, self.armed.get()) else { return };
-        let here = move || _ = place.local().map(|s| s.with_task(key, |c| c.disarm_other(number)));
-        match place.local() {
-            Some(_) => here(),
-            // The leaf was moved to another thread: its task learns of it there.
-            None => drop(place.send(Mail::Quiet(Box::new(here)))),
-        }
-    }
-
-    fn leave_waiting(&self, state: u64) -> bool {
-        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
-        self.state.compare_exchange(WAITING, state, success, failure).is_ok()
-    }
-
-    pub(crate) fn cancel(&self, error: CancelledError) -> bool {
-        *self.message.lock() = error;
-        let cancelled = self.leave_waiting(CANCELLED);
-        if cancelled {
-            self.waker.wake_by_ref();
-        }
-        cancelled
-    }
-}
 
 /// The end of a suspension that is given to what is waited for. It can be sent anywhere.
 #[derive(Debug)]
@@ -164,7 +43,7 @@ impl Waiter {
     fn state(&self) -> u64 {
         match &self.0 {
             Kind::First { task, number } => task.first_state(*number).unwrap_or(IDLE),
-            Kind::Other(wait) => wait.state.load(Ordering::Acquire),
+            Kind::Other(wait) => wait.state(),
         }
     }
 
@@ -268,6 +147,18 @@ pub enum Resume {
     },
 }
 
+/// What a leaf that is polled finds its wait to be.
+pub(crate) enum Look {
+    State(u64),
+    /// This step throws a cancellation here.
+    Throws(CancelledError),
+    /// Another task polls now, or with another waker, or a cancellation was taken back: the wait is
+    /// armed anew. `is_shared`: the other task has not ended.
+    Anew {
+        is_shared: bool,
+    },
+}
+
 /// The end of a suspension that a leaf future holds. Dropping it ends the wait.
 #[derive(Debug, Default)]
 pub struct Wait(Link);
@@ -298,12 +189,14 @@ fn arm_other(
     state: u64,
 ) -> Arc<OtherWait> {
     let wait = OtherWait::new(cx.waker(), site, state);
-    with_current(|cell| {
-        if let Some((cell, key)) = cell.and_then(|cell| Some((cell, cell.current_key()?))) {
-            let number = cell.arm_other(wait.clone(), target);
-            let _ = wait.armed.set((key, number));
-        }
-    });
+    if let Some(scheduler) = entered() {
+        scheduler.with_current(|cell| {
+            if let Some((cell, key)) = cell.and_then(|cell| Some((cell, cell.current_key()?))) {
+                let entry = cell.arm_other(scheduler, wait.clone(), target);
+                let _ = wait.armed.set((key, entry));
+            }
+        });
+    }
     wait
 }
 
@@ -315,9 +208,10 @@ fn arm_first<R>(
     state: u64,
     then: impl FnOnce(&TaskCell, u32) -> R,
 ) -> Option<(Link, R)> {
-    with_current(|cell| {
+    let scheduler = entered()?;
+    scheduler.with_current(|cell| {
         let cell = cell.filter(|cell| cell.is_own(cx.waker()) && cell.may_arm_first())?;
-        let (wait, number) = FirstWait::arm(cell, site, state);
+        let (wait, number) = FirstWait::arm(cell, scheduler.within(), site, state);
         Some((Link::First(wait), then(cell, number)))
     })
 }
@@ -461,14 +355,15 @@ impl Wait {
         }
     }
 
-    /// The state of a first wait in a step that does not throw; a woken one is over. This is what
+    /// The state of a first wait while no request is on its way; a woken one is over. This is what
     /// nearly all polls see.
     #[inline(always)]
     fn look_fast(&self, cx: &Context<'_>) -> Option<u64> {
         let Link::First(task) = &self.0 else { return None };
-        with_current(|cell| {
+        let scheduler = entered()?;
+        scheduler.with_current(|cell| {
             let cell = cell.filter(|cell| task.is_of(cell) && cell.is_own(cx.waker()))?;
-            cell.resume_first()
+            cell.resume_first(scheduler.within())
         })
     }
 
@@ -479,28 +374,32 @@ impl Wait {
         target: impl FnOnce() -> Option<Target>,
         replace: impl FnOnce(Waiter),
     ) -> Resume {
-        let (state, thrown) = with_current(|cell| self.look(cx, cell));
-        match (state, thrown) {
-            (Some(WAITING), None) => Resume::Pending,
-            (Some(CANCELLED), _) => {
+        let scheduler = entered();
+        let look = |cell: Option<&TaskCell>| self.look(cx, scheduler.zip(cell));
+        match scheduler.map_or_else(|| look(None), |scheduler| scheduler.with_current(look)) {
+            Look::State(WAITING) => Resume::Pending,
+            Look::State(CANCELLED) => {
                 let message = self.take_message();
+                self.pick_up();
                 self.disarm();
                 Resume::Cancelled { error: Error::Cancelled(message), woken: false }
             }
-            (Some(_), Some(error)) => {
-                let woken = self.disarm();
-                Resume::Cancelled { error: Error::Cancelled(error), woken }
-            }
-            (Some(_), None) => {
+            Look::State(_) => {
                 self.disarm();
                 Resume::Woken
             }
-            (None, _) => {
-                // Another task polls now, or with another waker.
+            Look::Throws(error) => {
+                self.pick_up();
+                let woken = self.disarm();
+                Resume::Cancelled { error: Error::Cancelled(error), woken }
+            }
+            Look::Anew { is_shared } => {
                 if self.disarm() {
                     return Resume::Woken;
                 }
+                let foreign = scheduler.filter(|_| is_shared).map(Scheduler::enter_foreign);
                 self.arm(cx, site, target());
+                drop(foreign);
                 if let Some(waiter) = self.waiter() {
                     replace(waiter);
                 }
@@ -509,36 +408,43 @@ impl Wait {
         }
     }
 
-    /// The state, and the error that this step throws here; no state if another task polls.
-    #[inline]
-    fn look(
-        &self,
-        cx: &Context<'_>,
-        cell: Option<&TaskCell>,
-    ) -> (Option<u64>, Option<CancelledError>) {
-        match (&self.0, cell) {
-            (Link::First(task), Some(cell)) if task.is_of(cell) && cell.is_own(cx.waker()) => {
-                let number = cell.first_number();
-                (cell.first_state(number), cell.take_throw())
-            }
-            (Link::Other(wait), cell) => {
-                let thrown = match (wait.armed.get(), cell) {
-                    (Some(_), Some(cell)) => match wait.number_in(cell) {
-                        Some(number) => cell.take_throw_of_other(number),
-                        None => return (None, None),
-                    },
-                    (None, None) => None,
-                    _ => return (None, None),
-                };
-                match wait.state.load(Ordering::Acquire) {
-                    WAITING if thrown.is_none() && !wait.waker.will_wake(cx.waker()) => {
-                        (None, None)
-                    }
-                    state => (Some(state), thrown),
+    fn look(&self, cx: &Context<'_>, current: Option<(&Scheduler, &TaskCell)>) -> Look {
+        match (&self.0, current) {
+            (Link::First(task), Some((scheduler, cell))) if task.is_of(cell) => {
+                if !cell.is_own(cx.waker()) {
+                    return Look::Anew { is_shared: false };
                 }
+                cell.look_first(scheduler)
             }
-            _ => (None, None),
+            (Link::First(task), Some(_)) => Look::Anew { is_shared: !task.is_done() },
+            (Link::Other(wait), Some((scheduler, cell))) => match wait.entry_in(cell) {
+                Some(entry) => cell.look_other(scheduler, entry, wait, cx.waker()),
+                None => Look::Anew { is_shared: wait.is_of_another(cell) },
+            },
+            (Link::Other(wait), None) if wait.armed.get().is_none() => match wait.state() {
+                WAITING if !wait.waker.will_wake(cx.waker()) => Look::Anew { is_shared: false },
+                state => Look::State(state),
+            },
+            _ => Look::Anew { is_shared: false },
         }
+    }
+
+    /// The leaf takes the request that its wait was cancelled by, or that this step throws.
+    fn pick_up(&self) {
+        let Some(scheduler) = entered() else { return };
+        scheduler.with_current(|cell| {
+            let Some(cell) = cell else { return };
+            match &self.0 {
+                Link::First(task) if task.is_of(cell) => {
+                    cell.picked_up(scheduler, cell.first_within());
+                }
+                Link::Other(wait) => {
+                    let within = wait.entry_in(cell).and_then(|entry| cell.other_within(entry));
+                    within.into_iter().for_each(|within| cell.picked_up(scheduler, within));
+                }
+                _ => {}
+            }
+        });
     }
 
     fn take_message(&self) -> CancelledError {
@@ -553,13 +459,15 @@ impl Wait {
     /// replaces any result but a cancellation.
     #[inline]
     pub fn finish(&mut self) -> Option<Error> {
-        let thrown = with_current(|cell| {
-            let cell = cell?;
-            match &self.0 {
-                Link::First(task) if task.is_of(cell) => cell.take_throw(),
-                Link::Other(wait) => cell.take_throw_of_other(wait.number_in(cell)?),
-                _ => None,
-            }
+        let thrown = entered().and_then(|scheduler| {
+            scheduler.with_current(|cell| {
+                let cell = cell?;
+                match &self.0 {
+                    Link::First(task) if task.is_of(cell) => cell.finish_first(scheduler),
+                    Link::Other(wait) => cell.finish_other(scheduler, wait.entry_in(cell)?),
+                    _ => None,
+                }
+            })
         });
         self.disarm();
         thrown.map(Error::Cancelled)
@@ -573,10 +481,7 @@ impl Wait {
         match std::mem::take(&mut self.0) {
             Link::Idle => false,
             Link::First(task) => task.end() == WOKEN,
-            Link::Other(wait) => {
-                wait.leave_task();
-                wait.state.swap(IDLE, Ordering::AcqRel) == WOKEN
-            }
+            Link::Other(wait) => wait.end(),
         }
     }
 }

@@ -3,12 +3,21 @@
 use crate::{AnyTask, Task, TaskBuilder, current_task};
 use asyncio_core::{
     AsyncContextManager, CancelledError, Error, ExceptionGroup, Result,
+    context_manager::run,
     home::entered,
+    scope::Scope,
+    scopes::ScopeKey,
     sync::{Mutex, MutexGuard},
     wait_site::WaitSite,
 };
 use asyncio_future::Future;
-use std::{collections::BTreeMap, fmt, future::IntoFuture, panic::Location, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    future::{Future as StdFuture, IntoFuture},
+    panic::Location,
+    sync::Arc,
+};
 
 /// A group of tasks that is left only when all of them have ended (`asyncio.TaskGroup`).
 ///
@@ -48,6 +57,8 @@ pub struct Group {
 #[derive(Default)]
 struct State {
     parent: Option<AnyTask>,
+    /// What the group cancels when a child fails; `None`: the whole task.
+    scope: Option<ScopeKey>,
     entered: bool,
     exiting: bool,
     aborting: bool,
@@ -182,11 +193,13 @@ fn child_done<T>(shared: &Arc<Mutex<State>>, number: u64, task: &Task<T>) {
         return;
     }
     state.parent_cancel_requested = true;
-    let parent = state.parent.clone();
+    let (parent, scope) = (state.parent.clone(), state.scope);
     drop(state);
     abort(shared);
-    if let Some(parent) = parent {
-        parent.cancel();
+    match (scope, parent) {
+        (Some(scope), _) => scope.request(CancelledError::default()),
+        (None, Some(parent)) => _ = parent.cancel(),
+        (None, None) => {}
     }
 }
 
@@ -203,9 +216,20 @@ impl AsyncContextManager for TaskGroup {
         let parent =
             parent.ok_or_else(|| Error::runtime("TaskGroup cannot determine the parent task"))?;
         state.parent = Some(parent);
+        state.scope = ScopeKey::current();
         state.entered = true;
         drop(state);
         Ok(Group { shared: self.group.shared.clone(), is_body: true })
+    }
+
+    /// The group's scope reaches from its entry to its end.
+    #[track_caller]
+    fn with<R>(
+        self,
+        body: impl AsyncFnOnce(&mut Group) -> Result<R>,
+    ) -> impl StdFuture<Output = Result<R>> {
+        let site = WaitSite::here(&"TaskGroup");
+        Scope::new(run(self, body, site), site)
     }
 
     async fn exit(&mut self, group: Group, error: Option<&Error>) -> Result<()> {
@@ -260,10 +284,9 @@ impl TaskGroup {
         if errors.is_empty() {
             return Ok(());
         }
-        if let Some(parent) = parent.filter(|parent| parent.cancelling() > 0) {
+        if let Some(parent) = parent {
             // Cancelled from outside as well: to be delivered at the next suspension.
-            parent.uncancel();
-            parent.cancel_as(CancelledError::default());
+            parent.task_ref().deliver_again(&CancelledError::default());
         }
         Err(Error::Group(ExceptionGroup::new("unhandled errors in a TaskGroup", errors)))
     }

@@ -1,8 +1,8 @@
 //! [`timeout`] and [`timeout_at`]: a deadline on whatever the body awaits.
 
 use asyncio_core::{
-    AsyncContextManager, Error, Result, TimeoutError, cell::TaskCell, home::entered,
-    listeners::Parked, sync::Mutex, task_ref::TaskKey,
+    AsyncContextManager, Error, Result, TimeoutError, home::entered, listeners::Parked,
+    scopes::ScopeKey, sync::Mutex,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -62,22 +62,20 @@ struct State {
     when: Option<Duration>,
     /// The loop's entry of the deadline; it says whether the deadline has passed.
     entry: Option<Parked>,
-    task: Option<TaskKey>,
-    /// The requests to cancel that the task had on entry.
+    /// What the deadline cancels.
+    scope: Option<ScopeKey>,
+    /// The requests to cancel that were outstanding on entry, on the path to here.
     cancelling: u32,
 }
 
 impl State {
     fn new(when: Option<Duration>) -> State {
-        State { stage: Stage::Created, when, entry: None, task: None, cancelling: 0 }
+        State { stage: Stage::Created, when, entry: None, scope: None, cancelling: 0 }
     }
 
     fn look(&mut self) -> Stage {
-        if self.stage == Stage::Active {
-            let scheduler = self.task.and_then(TaskKey::scheduler);
-            if self.entry.zip(scheduler).is_some_and(|(entry, s)| s.is_expired(entry)) {
-                self.stage = Stage::Expiring;
-            }
+        if self.stage == Stage::Active && self.scope.is_some_and(|s| s.is_expired(self.entry)) {
+            self.stage = Stage::Expiring;
         }
         self.stage
     }
@@ -87,9 +85,8 @@ impl State {
             entry.cancel();
         }
         self.when = when;
-        let scheduler = self.task.and_then(TaskKey::scheduler);
-        if let (Some(when), Some(task), Some(scheduler)) = (when, self.task, scheduler) {
-            self.entry = Some(scheduler.expire_at(when, task)?);
+        if let (Some(when), Some(scope)) = (when, self.scope) {
+            self.entry = scope.expire_at(when)?;
         }
         Ok(())
     }
@@ -98,29 +95,33 @@ impl State {
         if self.stage != Stage::Created {
             return Err(Error::runtime("Timeout has already been entered"));
         }
-        let scheduler =
-            entered().ok_or_else(|| Error::runtime("timeout: no running event loop"))?;
-        let task = scheduler.current_key();
-        let task = task.ok_or_else(|| Error::runtime("Timeout should be used inside a task"))?;
-        self.cancelling = task.with(TaskCell::cancelling).unwrap_or_default();
-        self.task = Some(task);
+        entered().ok_or_else(|| Error::runtime("timeout: no running event loop"))?;
+        let scope = ScopeKey::open();
+        self.scope =
+            Some(scope.ok_or_else(|| Error::runtime("Timeout should be used inside a task"))?);
+        self.cancelling = self.scope.and_then(ScopeKey::cancelling).unwrap_or_default();
         self.stage = Stage::Active;
         self.set_timer(self.when)
     }
 
-    /// Ends the scope; says whether a cancellation that ended the body becomes a timeout.
+    /// Ends the scope; true if a cancellation that ended the body becomes a timeout.
     fn leave(&mut self, cancelled: bool) -> bool {
         let stage = self.look();
         if let Some(entry) = self.entry.take() {
             entry.cancel();
         }
-        match (stage, self.task.take()) {
-            (Stage::Expiring, Some(task)) => {
+        let scope = self.scope.take();
+        let left = match stage {
+            Stage::Expiring => scope.and_then(ScopeKey::uncancel),
+            _ => None,
+        };
+        scope.into_iter().for_each(ScopeKey::close);
+        match stage {
+            Stage::Expiring => {
                 self.stage = Stage::Expired;
-                let left = task.with(TaskCell::uncancel);
                 left.is_some_and(|left| left <= self.cancelling) && cancelled
             }
-            (Stage::Active, _) => {
+            Stage::Active => {
                 self.stage = Stage::Exited;
                 false
             }
@@ -210,9 +211,14 @@ impl Deadline {
         expired(self.state())
     }
 
+    /// The scope that it cancels.
+    pub(crate) fn scope(&self) -> Option<ScopeKey> {
+        self.state().lock().scope
+    }
+
     /// Ends the scope: what its body's outcome becomes.
     pub(crate) fn end<T>(&mut self, outcome: Result<T>) -> Result<T> {
-        let cancelled = matches!(&outcome, Err(Error::Cancelled(_)));
+        let cancelled = outcome.as_ref().is_err_and(Error::is_cancelled);
         match (self.0.with(|state| state.leave(cancelled)), outcome) {
             (true, Err(error)) => Err(timed_out(error)),
             (_, outcome) => outcome,
@@ -258,10 +264,11 @@ pub(crate) fn timed_out(cancelled: Error) -> Error {
 
 impl Drop for Deadline {
     fn drop(&mut self) {
-        let entry = self.0.with(|state| state.entry.take());
+        let (entry, scope) = self.0.with(|state| (state.entry.take(), state.scope.take()));
         if let Some(entry) = entry {
             entry.cancel();
         }
+        scope.into_iter().for_each(ScopeKey::close);
     }
 }
 
@@ -270,6 +277,10 @@ impl AsyncContextManager for Timeout {
 
     async fn enter(&mut self) -> Result<Deadline> {
         self.start()
+    }
+
+    fn scope(&self, deadline: &Deadline) -> Option<ScopeKey> {
+        deadline.scope()
     }
 
     async fn exit(&mut self, mut deadline: Deadline, error: Option<&Error>) -> Result<()> {

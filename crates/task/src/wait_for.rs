@@ -134,7 +134,11 @@ where
 {
     let inline = |awaitable| {
         let deadline = timeout(limit).start().map_err(Err)?;
-        Ok(Stage::Inline { body: Scope::new(awaitable, site), deadline })
+        let body = match deadline.scope() {
+            Some(scope) => Scope::at(scope, awaitable, site),
+            None => Scope::new(awaitable, site),
+        };
+        Ok(Stage::Inline { body, deadline })
     };
     if limit != Some(Duration::ZERO) {
         return inline(awaitable);

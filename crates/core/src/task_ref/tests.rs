@@ -50,7 +50,7 @@ impl<const TEST: usize> Task<TEST> {
 
     fn arm(&self) -> FirstWait {
         assert!(self.0.may_arm_first());
-        FirstWait::arm(&self.0, WaitSite::here(&"test"), WAITING).0
+        FirstWait::arm(&self.0, crate::scopes::Within::ROOT, WaitSite::here(&"test"), WAITING).0
     }
 
     fn count(&self) -> u64 {

@@ -1,0 +1,527 @@
+//! [`Scopes`]: the tree of scopes of a loop's tasks, and [`ScopeKey`], the name of one.
+//!
+//! A node is made when a [`Scope`](crate::scope::Scope) or a deadline begins, below the scope in which
+//! that happens, and goes with it. It counts what is suspended directly inside, the requests to
+//! cancel that came from it (an expired deadline, an aborting group), and knows how far a request has
+//! come ([`Stage`]). A task's root has no node: what it needs stands in the task's cell.
+
+use crate::{
+    CancelledError, Result,
+    cell::TaskCell,
+    home::{Mail, Place, entered},
+    listeners::Parked,
+    scheduler::Scheduler,
+    slots::{Key, Slots},
+    stage::Stage,
+};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    task::Waker,
+    time::Duration,
+};
+
+/// Where in its task something is polled: the innermost scope, and whether that happens through a
+/// trait of another library.
+///
+/// Half a word, for every task has one. It names the place of a scope in the table, and never one that
+/// is gone: a scope that ends moves what is left inside.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Within(u32);
+
+impl Within {
+    pub(crate) const ROOT: Within = Within(0);
+    const FOREIGN: u32 = 1;
+
+    #[inline]
+    pub(crate) fn of(scope: Key) -> Within {
+        // There are fewer than 2^30 places.
+        Within((scope.place() as u32 + 1) << 1)
+    }
+
+    /// The place of the scope in the table; `None` at the task's root.
+    #[inline(always)]
+    fn place(self) -> Option<u32> {
+        (self.0 >> 1).checked_sub(1)
+    }
+
+    /// The same place, for a wait that no cancellation comes out of: its scope gives way instead.
+    pub(crate) fn foreign(self) -> Within {
+        Within(self.0 | Within::FOREIGN)
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_foreign(self) -> bool {
+        self.0 & Within::FOREIGN != 0
+    }
+
+    /// Whether it is at the root of a task.
+    #[inline]
+    pub(crate) fn is_root(self) -> bool {
+        self.place().is_none()
+    }
+}
+
+/// One scope.
+pub(crate) struct Node {
+    /// The scope around it; `None`: the task itself.
+    pub(crate) parent: Option<Key>,
+    /// The task in which it was last polled.
+    pub(crate) task: Option<Key>,
+    /// How many waits are armed directly inside: those that a request can reach, the foreign ones,
+    /// and how many scopes there are.
+    pub(crate) waits: u32,
+    pub(crate) foreign: u32,
+    pub(crate) children: u32,
+    /// The outstanding requests that came from here.
+    pub(crate) requests: u32,
+    /// The [round](Scopes::begin_round) in which it was last polled.
+    pub(crate) round: u32,
+    pub(crate) stage: Stage,
+    /// The outermost scope that the last request came from.
+    pub(crate) origin: Option<Key>,
+    pub(crate) message: CancelledError,
+    /// What wakes it, if that is not its task's own waker.
+    pub(crate) waker: Option<Waker>,
+}
+
+impl Node {
+    /// Whether nothing that a request could reach is suspended inside.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.waits == 0 && self.children == 0
+    }
+
+    fn count(&mut self, is_foreign: bool) -> &mut u32 {
+        if is_foreign { &mut self.foreign } else { &mut self.waits }
+    }
+}
+
+/// The scopes of all tasks of one loop.
+pub(crate) struct Scopes {
+    nodes: RefCell<Slots<Node>>,
+    round: Cell<u32>,
+    /// Memory that is used again and again.
+    pub(crate) scratch: Cell<Vec<Key>>,
+}
+
+impl fmt::Debug for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} scopes", self.nodes.borrow().values().count())
+    }
+}
+
+impl Scopes {
+    pub(crate) const fn new() -> Scopes {
+        Scopes {
+            nodes: RefCell::new(Slots::new()),
+            round: Cell::new(0),
+            scratch: Cell::new(Vec::new()),
+        }
+    }
+
+    /// A new scope inside `parent`, in `task`.
+    pub(crate) fn open(&self, parent: Option<Key>, task: Option<Key>) -> Key {
+        let mut nodes = self.nodes.borrow_mut();
+        let key = nodes.vacancy().fill(Node {
+            parent,
+            task,
+            waits: 0,
+            foreign: 0,
+            children: 0,
+            requests: 0,
+            round: self.round.get(),
+            stage: Stage::new(),
+            origin: None,
+            message: CancelledError::default(),
+            waker: None,
+        });
+        if let Some(parent) = parent.and_then(|parent| nodes.get_mut(parent)) {
+            parent.children += 1;
+        }
+        key
+    }
+
+    /// Takes a scope out. What is left inside belongs to nothing until the caller moves it.
+    pub(crate) fn remove(&self, key: Key) -> Option<Node> {
+        let mut nodes = self.nodes.borrow_mut();
+        let node = nodes.remove(key)?;
+        if let Some(parent) = node.parent.and_then(|parent| nodes.get_mut(parent)) {
+            parent.children -= 1;
+        }
+        Some(node)
+    }
+
+    /// Calls `f` with a scope. It runs no code of a user's.
+    #[inline]
+    pub(crate) fn with<R>(&self, key: Key, f: impl FnOnce(&mut Node) -> R) -> Option<R> {
+        self.nodes.borrow_mut().get_mut(key).map(f)
+    }
+
+    /// The scope around another, if that is not the root.
+    pub(crate) fn parent(&self, key: Key) -> Option<Key> {
+        self.nodes.borrow().get(key)?.parent
+    }
+
+    /// Puts a scope, with what is inside, into another, and another task.
+    pub(crate) fn move_to(&self, key: Key, parent: Option<Key>, task: Option<Key>) {
+        let mut nodes = self.nodes.borrow_mut();
+        let Some(node) = nodes.get_mut(key) else { return };
+        node.task = task;
+        let former = std::mem::replace(&mut node.parent, parent);
+        if former == parent {
+            return;
+        }
+        if let Some(former) = former.and_then(|former| nodes.get_mut(former)) {
+            former.children -= 1;
+        }
+        if let Some(parent) = parent.and_then(|parent| nodes.get_mut(parent)) {
+            parent.children += 1;
+        }
+    }
+
+    /// The scopes directly inside another. Looks at every scope of the loop.
+    pub(crate) fn children(&self, key: Key) -> Vec<Key> {
+        let nodes = self.nodes.borrow();
+        let is_child = |(_, node): &(Key, &Node)| node.parent == Some(key);
+        nodes.iter().filter(is_child).map(|(child, _)| child).collect()
+    }
+
+    /// The scope of what is polled `within` it; `None` at the root.
+    #[inline]
+    pub(crate) fn scope(&self, within: Within) -> Option<Key> {
+        self.nodes.borrow().key_at(within.place()?)
+    }
+
+    /// A wait was armed `within` a scope.
+    #[inline]
+    pub(crate) fn enter_wait(&self, within: Within) {
+        if let Some(place) = within.place() {
+            if let Some(node) = self.nodes.borrow_mut().get_mut_at(place) {
+                *node.count(within.is_foreign()) += 1;
+            }
+        }
+    }
+
+    /// A wait that was armed `within` a scope has ended, or moved away.
+    #[inline]
+    pub(crate) fn leave_wait(&self, within: Within) {
+        if let Some(place) = within.place() {
+            if let Some(node) = self.nodes.borrow_mut().get_mut_at(place) {
+                *node.count(within.is_foreign()) -= 1;
+            }
+        }
+    }
+
+    /// Whether `scope` is `outer`, or inside of it; `None` is the root.
+    pub(crate) fn is_inside(&self, scope: Option<Key>, outer: Option<Key>) -> bool {
+        if outer.is_none() || scope == outer {
+            return true;
+        }
+        let nodes = self.nodes.borrow();
+        let mut at = scope;
+        while let Some(key) = at {
+            if at == outer {
+                return true;
+            }
+            at = nodes.get(key).and_then(|node| node.parent);
+        }
+        false
+    }
+
+    /// How many scopes there are around `scope`, and itself.
+    pub(crate) fn depth(&self, scope: Option<Key>) -> usize {
+        let nodes = self.nodes.borrow();
+        std::iter::successors(scope, |key| nodes.get(*key).and_then(|node| node.parent)).count()
+    }
+
+    /// The requests that came from `scope` and from those around it, but not from the root.
+    pub(crate) fn requests(&self, scope: Option<Key>) -> u32 {
+        let nodes = self.nodes.borrow();
+        let mut at = scope.and_then(|key| nodes.get(key));
+        let mut count = 0;
+        while let Some(node) = at {
+            count += node.requests;
+            at = node.parent.and_then(|key| nodes.get(key));
+        }
+        count
+    }
+
+    /// Takes one request back, the innermost; false if there is none.
+    pub(crate) fn take_request(&self, scope: Option<Key>) -> bool {
+        let mut nodes = self.nodes.borrow_mut();
+        let mut at = scope;
+        while let Some(node) = at.and_then(|key| nodes.get_mut(key)) {
+            if node.requests > 0 {
+                node.requests -= 1;
+                return true;
+            }
+            at = node.parent;
+        }
+        false
+    }
+
+    /// A step begins with a request pending: what is polled from now on is polled in a new round.
+    pub(crate) fn begin_round(&self) {
+        self.round.set(self.round.get().wrapping_add(1));
+    }
+
+    pub(crate) fn round(&self) -> u32 {
+        self.round.get()
+    }
+
+    /// Takes every scope out.
+    pub(crate) fn drain(&self) -> Vec<Node> {
+        self.nodes.borrow_mut().drain()
+    }
+}
+
+/// Names a scope of a task. It can be kept, and sent anywhere; what it can do works on the thread of
+/// its loop, while the scope lasts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScopeKey {
+    place: Place,
+    pub(crate) key: Key,
+}
+
+impl ScopeKey {
+    /// Begins a scope inside the one that is polled now. `None` outside of a task. It lasts until it
+    /// is [closed](ScopeKey::close).
+    #[inline]
+    pub fn open() -> Option<ScopeKey> {
+        let scheduler = entered()?;
+        let place = scheduler.home()?.place();
+        let task = scheduler.with_current(|cell| cell?.current_key())?;
+        let key = scheduler.scopes.open(scheduler.scope(), Some(task));
+        Some(ScopeKey { place, key })
+    }
+
+    /// The scope that is polled now; `None` at the root of a task, and outside of one.
+    pub fn current() -> Option<ScopeKey> {
+        let scheduler = entered()?;
+        let key = scheduler.scope()?;
+        Some(ScopeKey { place: scheduler.home()?.place(), key })
+    }
+
+    /// The loop's data, if this is its thread.
+    #[inline]
+    pub(crate) fn scheduler(self) -> Option<&'static Scheduler> {
+        self.place.local()
+    }
+
+    /// Whether the scope is one of the loop that runs here.
+    #[inline]
+    pub(crate) fn is_of(self, scheduler: &Scheduler) -> bool {
+        scheduler.home().is_some_and(|home| home.place() == self.place)
+    }
+
+    /// Requests that what is inside be cancelled. The request counts on the paths through this scope.
+    pub fn request(self, error: CancelledError) {
+        if let Some(scheduler) = self.scheduler() {
+            scheduler.request(self.key, error);
+        }
+    }
+
+    /// The requests to cancel that are outstanding on the way from here to the root.
+    #[inline]
+    pub fn cancelling(self) -> Option<u32> {
+        let scheduler = self.scheduler()?;
+        let task = scheduler.scopes.with(self.key, |node| node.task)??;
+        scheduler.with_task(task, |cell| cell.requests_within(Some(self.key)))
+    }
+
+    /// Sets a deadline, in loop time: see [`Scheduler::expire_at`]. `None` off the loop's thread.
+    ///
+    /// # Errors
+    /// `Runtime` if the loop is closed.
+    #[inline]
+    pub fn expire_at(self, when: Duration) -> Result<Option<Parked>> {
+        self.scheduler().map(|scheduler| scheduler.expire_at(when, self)).transpose()
+    }
+
+    /// Whether a deadline of this scope has passed.
+    #[inline]
+    pub fn is_expired(self, entry: Option<Parked>) -> bool {
+        self.scheduler().zip(entry).is_some_and(|(scheduler, entry)| scheduler.is_expired(entry))
+    }
+
+    /// Takes one request back, the innermost that came from here or from further out, and returns
+    /// how many are left on the way from here to the root.
+    pub fn uncancel(self) -> Option<u32> {
+        let scheduler = self.scheduler()?;
+        let task = scheduler.scopes.with(self.key, |node| node.task)??;
+        scheduler.with_task(task, |cell| cell.uncancel_within(Some(self.key)))
+    }
+
+    /// Whether the task that runs now is inside.
+    pub fn is_current(self) -> bool {
+        let here = entered().filter(|scheduler| self.is_of(scheduler));
+        here.is_some_and(|scheduler| scheduler.scopes.is_inside(scheduler.scope(), Some(self.key)))
+    }
+
+    /// Ends the scope. Its own requests go with it, also from what it only borrowed; one from further
+    /// out that nothing inside took goes on to the scope around it.
+    #[inline]
+    pub fn close(self) {
+        match self.scheduler() {
+            Some(scheduler) => scheduler.close_scope(self.key),
+            None => self.close_from_afar(),
+        }
+    }
+
+    #[cold]
+    fn close_from_afar(self) {
+        let there = move || {
+            if let Some(scheduler) = self.scheduler() {
+                scheduler.close_scope(self.key);
+            }
+        };
+        // A loop that is closed has none.
+        let _ = self.place.send(Mail::Quiet(Box::new(there)));
+    }
+}
+
+impl Scheduler {
+    /// Where in the task that runs now something is polled.
+    #[inline(always)]
+    pub(crate) fn within(&self) -> Within {
+        self.within.get()
+    }
+
+    /// The innermost scope in which something is polled; `None` at the root.
+    #[inline]
+    pub(crate) fn scope(&self) -> Option<Key> {
+        self.scopes.scope(self.within())
+    }
+
+    /// Whether what is polled `within` a scope is inside of `outer`; `None` is the root.
+    #[inline]
+    pub(crate) fn is_within(&self, within: Within, outer: Option<Key>) -> bool {
+        outer.is_none() || self.scopes.is_inside(self.scopes.scope(within), outer)
+    }
+
+    /// A wait that was armed `within` a scope is polled in another now. One that was foreign stays so.
+    pub(crate) fn move_wait(&self, within: Within, here: Within) -> Within {
+        let here = if within.is_foreign() { here.foreign() } else { here };
+        if within != here {
+            self.scopes.leave_wait(within);
+            self.scopes.enter_wait(here);
+        }
+        here
+    }
+
+    /// A task is started by another, in the middle of its step.
+    #[cold]
+    pub(crate) fn enter_nested(&self) -> Within {
+        self.within.replace(Within::ROOT)
+    }
+
+    /// That step has ended.
+    #[cold]
+    pub(crate) fn leave_nested(&self, within: Within) {
+        self.within.set(within);
+    }
+
+    /// Polls `within` a scope, until the guard is dropped.
+    #[inline]
+    pub(crate) fn enter_within(&self, within: Within) -> EnteredScope<'_> {
+        EnteredScope { scheduler: self, previous: self.within.replace(within) }
+    }
+
+    /// What is armed from now on is foreign, until the guard is dropped.
+    pub(crate) fn enter_foreign(&self) -> EnteredScope<'_> {
+        self.enter_within(self.within().foreign())
+    }
+
+    #[inline]
+    fn close_scope(&self, key: Key) {
+        let Some(node) = self.scopes.remove(key) else { return };
+        let is_empty = node.waits == 0 && node.foreign == 0 && node.children == 0;
+        if !(is_empty && node.stage.is_idle()) {
+            self.hand_out(key, &node);
+        }
+        drop(node);
+    }
+
+    /// What was inside of a scope that is gone now belongs to the one around it; so does a request
+    /// that nothing took.
+    #[cold]
+    fn hand_out(&self, key: Key, node: &Node) {
+        let Some(task) = node.task else { return };
+        let came_from_outside = node.stage.is_undelivered()
+            && node.origin != Some(key)
+            && self.scopes.is_inside(node.parent, node.origin);
+        let children = if node.children > 0 { self.scopes.children(key) } else { Vec::new() };
+        for child in &children {
+            // It was counted out with the scope.
+            self.scopes.move_to(*child, node.parent, Some(task));
+        }
+        self.with_task(task, |cell| {
+            cell.leave_scope(self, key, node.parent, node.origin);
+            if came_from_outside {
+                cell.mark(self, node.parent, crate::stage::MUST, node.origin, &node.message);
+            }
+        });
+    }
+}
+
+/// Goes back to what was polled before.
+#[must_use]
+pub(crate) struct EnteredScope<'a> {
+    scheduler: &'a Scheduler,
+    previous: Within,
+}
+
+impl Drop for EnteredScope<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.scheduler.within.set(self.previous);
+    }
+}
+
+impl TaskCell {
+    /// The requests to cancel that are outstanding on the way from `scope` to the root.
+    pub(crate) fn requests_within(&self, scope: Option<Key>) -> u32 {
+        if !self.is_local() {
+            return 0;
+        }
+        let from_scopes = match scope {
+            None => 0,
+            Some(_) => self.home().local().map_or(0, |s| s.scopes.requests(scope)),
+        };
+        self.requests.get() + from_scopes
+    }
+
+    /// Takes back the innermost of them, and returns how many are left. At zero a cancellation that
+    /// was not delivered yet is withdrawn.
+    pub(crate) fn uncancel_within(&self, scope: Option<Key>) -> u32 {
+        let (Some(affine), Some(scheduler)) = (self.affine(), self.home().local()) else {
+            return 0;
+        };
+        if !scheduler.scopes.take_request(scope) {
+            self.requests.set(self.requests.get().saturating_sub(1));
+        }
+        let left = self.requests_within(scope);
+        if left == 0 {
+            affine.stage.clear(crate::stage::MUST);
+            let mut at = scope;
+            while let Some(key) = at {
+                scheduler.scopes.with(key, |node| node.stage.clear(crate::stage::MUST));
+                at = scheduler.scopes.parent(key);
+            }
+        }
+        left
+    }
+
+    /// The innermost scope in which the task runs, or was last suspended.
+    pub(crate) fn innermost(&self) -> Option<Key> {
+        let (affine, scheduler) = (self.affine()?, self.home().local()?);
+        if affine.phase.get().is_running() {
+            // A task that was started eagerly by this one may be the current one.
+            return if self.is_current() { scheduler.scope() } else { None };
+        }
+        match self.may_arm_first() {
+            false => scheduler.scopes.scope(affine.within.get()),
+            true => scheduler.scopes.scope(affine.with_cold(|cold| cold.last_within())?),
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! What becomes of a request at the end of a step, if no leaf has taken it.
+//!
+//! In this order, for each scope in which one is pending, the innermost first:
+//!
+//! 1. Nothing, if the request was passed on to a target that has not answered.
+//! 2. Waits inside that wait are cancelled: they were armed since the request. (A `select!` may have
+//!    dropped a cancelled leaf, and wait for something new.)
+//! 3. If the task runs again at once, the next step throws: something inside is woken, or a combinator
+//!    has not polled everything yet.
+//! 4. A foreign wait inside makes its scope give way.
+//! 5. What is left was not polled in this step: it is put aside, and the task is suspended in something
+//!    foreign beside it. The innermost scope that was polled in this step gives way. That takes a
+//!    *round*, a whole step with the request pending, to be known.
+
+use crate::{
+    CancelledError,
+    cancel::{WAITING, WOKEN, Which},
+    cell::TaskCell,
+    flags::{Flag, Phase},
+    scheduler::Scheduler,
+    slots::Key,
+    stage::{MUST, ROUND, SCOPES, SENT, TAKEN, YIELDS},
+};
+
+/// How many steps in a row a request is put off while its task is always woken at once: a combinator
+/// that polls its parts bit by bit gets to all of them, and one that never waits holds nothing up.
+const MAY_PUT_OFF: u32 = 1000;
+
+/// What came of a request in one scope.
+#[must_use]
+enum Settled {
+    Done,
+    /// Everything inside was put aside: it is for the scope around to tell.
+    GoesOut,
+}
+
+impl TaskCell {
+    /// A step begins with a request pending. Returns the error with which the task has to end here and
+    /// now, because it is suspended in nothing that could take it, or has not begun yet.
+    #[cold]
+    pub(crate) fn begin_round(&self, scheduler: &Scheduler) -> Option<CancelledError> {
+        let affine = &self.affine;
+        let has_waits = || {
+            let waits = self.waits_inside(scheduler, None);
+            let counts = |which| {
+                self.look_at(which)
+                    .is_some_and(|(within, _)| !within.is_foreign() || !within.is_root())
+            };
+            waits.into_iter().any(counts)
+        };
+        if affine.stage.has(YIELDS) || affine.stage.has(MUST) && !has_waits() {
+            affine.stage.clear(!0);
+            return Some(affine.take_message());
+        }
+        scheduler.scopes.begin_round();
+        affine.flags.clear(Flag::Fresh);
+        affine.with_cold(|cold| cold.round_began_at = cold.last_other);
+        affine.stage.begin_round();
+        self.for_each_pending(scheduler, |key| {
+            scheduler.scopes.with(key, |node| node.stage.begin_round());
+        });
+        None
+    }
+
+    /// The step ended in a suspension.
+    #[cold]
+    pub(crate) fn settle(&self, scheduler: &Scheduler) {
+        let affine = &self.affine;
+        let mut pending = false;
+        self.for_each_pending(scheduler, |key| {
+            scheduler.scopes.with(key, |node| node.stage.end_throw());
+            if let Settled::GoesOut = self.settle_scope(scheduler, key) {
+                self.settle_outside(scheduler, key);
+            }
+            scheduler.scopes.with(key, |node| {
+                node.stage.clear(ROUND | TAKEN);
+                pending |= !node.stage.is_idle();
+            });
+        });
+        if !pending {
+            affine.stage.clear(SCOPES);
+        }
+        affine.stage.end_throw();
+        if affine.stage.has(MUST | SENT) {
+            let message = affine.message();
+            let is_round = affine.stage.has(ROUND);
+            let settled = self.settle_inside(scheduler, None, None, is_round, &message);
+            if let Settled::GoesOut = settled {
+                affine.stage.set(SENT | YIELDS);
+                self.wake();
+            }
+        }
+        affine.stage.clear(ROUND | TAKEN);
+        if !affine.stage.has(MUST | SENT | SCOPES) {
+            affine.with_cold(|cold| cold.put_off = 0);
+        }
+    }
+
+    /// Calls `f` with each scope of the task in which a request may be pending and something waits, the
+    /// innermost first.
+    fn for_each_pending(&self, scheduler: &Scheduler, mut f: impl FnMut(Key)) {
+        if !self.affine.stage.has(SCOPES) {
+            return;
+        }
+        let mut scopes = scheduler.scopes.scratch.take();
+        scopes.clear();
+        let mut add = |from: Option<Key>| {
+            let mut at = from;
+            while let Some(key) = at {
+                if scopes.contains(&key) {
+                    return;
+                }
+                let parent = scheduler.scopes.with(key, |node| {
+                    if !node.stage.is_idle() {
+                        scopes.push(key);
+                    }
+                    node.parent
+                });
+                at = parent.flatten();
+            }
+        };
+        if !self.may_arm_first() {
+            add(scheduler.scopes.scope(self.affine.within.get()));
+        }
+        self.affine.with_cold(|cold| {
+            cold.others.values().for_each(|other| add(scheduler.scopes.scope(other.within)));
+        });
+        if scopes.len() > 1 {
+            scopes.sort_by_cached_key(|key| std::cmp::Reverse(scheduler.scopes.depth(Some(*key))));
+        }
+        scopes.iter().for_each(|key| f(*key));
+        scheduler.scopes.scratch.set(scopes);
+    }
+
+    fn settle_scope(&self, scheduler: &Scheduler, key: Key) -> Settled {
+        let seen = scheduler.scopes.with(key, |node| {
+            let stage = &node.stage;
+            let undelivered = stage.has(MUST | SENT);
+            undelivered.then(|| (stage.has(ROUND), node.origin, node.message.clone()))
+        });
+        match seen.flatten() {
+            Some((is_round, origin, message)) => {
+                self.settle_inside(scheduler, Some(key), origin, is_round, &message)
+            }
+            None => Settled::Done,
+        }
+    }
+
+    /// Nothing in a scope took the request, and nothing in it was polled. If it came from around the
+    /// scope, the task is suspended somewhere else inside of its origin.
+    fn settle_outside(&self, scheduler: &Scheduler, key: Key) {
+        let Some((origin, parent, message)) =
+            scheduler.scopes.with(key, |node| (node.origin, node.parent, node.message.clone()))
+        else {
+            return;
+        };
+        if origin == Some(key) {
+            // What was cancelled inside takes it when it is polled again.
+            scheduler.scopes.with(key, |node| node.stage.clear(SENT));
+            return;
+        }
+        scheduler.scopes.with(key, |node| node.stage.clear(SENT | MUST));
+        match parent {
+            Some(parent) => {
+                let was_taken = scheduler.scopes.with(parent, |node| node.stage.has(TAKEN));
+                if was_taken == Some(false) {
+                    self.mark(scheduler, Some(parent), SENT | ROUND, origin, &message);
+                    if let Settled::GoesOut = self.settle_scope(scheduler, parent) {
+                        self.settle_outside(scheduler, parent);
+                    }
+                }
+            }
+            None if !self.affine.stage.has(TAKEN) => self.affine.stage.set(SENT | ROUND),
+            None => {}
+        }
+    }
+
+    fn settle_inside(
+        &self,
+        scheduler: &Scheduler,
+        scope: Option<Key>,
+        origin: Option<Key>,
+        is_round: bool,
+        error: &CancelledError,
+    ) -> Settled {
+        let waits = self.waits_inside(scheduler, scope);
+        let state_of = |which| self.look_at(which);
+        let unanswered = |which: &Which| {
+            self.has_passed_on(*which) && matches!(state_of(*which), Some((_, WAITING)))
+        };
+        // 1.
+        let is_answered = !waits.iter().any(unanswered);
+        if !is_answered && !self.has_stage(scheduler, scope, MUST) {
+            return Settled::Done;
+        }
+        // 2.
+        let waiting = |which: &Which| {
+            matches!(state_of(*which), Some((within, WAITING)) if !within.is_foreign())
+                && !unanswered(which)
+        };
+        let armed_since: Vec<Which> = waits.iter().copied().filter(waiting).collect();
+        if !armed_since.is_empty() {
+            self.clear_stage(scheduler, scope, MUST | SENT);
+            scheduler.give_to(self, armed_since, origin, error);
+            return Settled::Done;
+        }
+        if !is_answered {
+            self.clear_stage(scheduler, scope, MUST);
+            self.mark(scheduler, scope, SENT, origin, error);
+            return Settled::Done;
+        }
+        // 3.
+        let is_woken_since = |which: &Which| {
+            matches!(state_of(*which), Some((within, WOKEN)) if !within.is_foreign())
+                && (!is_round || self.is_fresh(*which))
+        };
+        let woken_since: Vec<Which> = waits.iter().copied().filter(is_woken_since).collect();
+        if !woken_since.is_empty() {
+            self.clear_stage(scheduler, scope, MUST | SENT);
+            scheduler.give_to(self, woken_since, origin, error);
+            return Settled::Done;
+        }
+        if self.affine.phase.get() == Phase::Woken && self.may_put_off() {
+            self.clear_stage(scheduler, scope, SENT);
+            self.mark(scheduler, scope, MUST, origin, error);
+            self.wake();
+            return Settled::Done;
+        }
+        // 4.
+        let mut gave_way = false;
+        for which in &waits {
+            let Some((within, _)) = state_of(*which) else { continue };
+            let here = scheduler.scopes.scope(within);
+            let is_polled = !is_round || self.is_polled(scheduler, here);
+            if within.is_foreign() && is_polled && (here.is_some() || scope.is_none()) {
+                self.give_way(scheduler, here, origin, error);
+                gave_way |= self.has_stage(scheduler, here, YIELDS);
+            }
+        }
+        if gave_way {
+            self.clear_stage(scheduler, scope, MUST);
+            return Settled::Done;
+        }
+        // 5.
+        if !is_round {
+            self.clear_stage(scheduler, scope, SENT);
+            self.mark(scheduler, scope, MUST, origin, error);
+            self.wake_scope(scheduler, scope);
+            return Settled::Done;
+        }
+        let innermost = |which: &Which| {
+            let mut at = scheduler.scopes.scope(state_of(*which)?.0);
+            while at.is_some() && !self.is_polled(scheduler, at) && at != scope {
+                at = scheduler.scopes.parent(at?);
+            }
+            at
+        };
+        let polled = waits.iter().map(innermost).chain([scope]);
+        let polled = polled.max_by_key(|scope| scheduler.scopes.depth(*scope)).flatten();
+        if !self.is_polled(scheduler, polled) {
+            return Settled::GoesOut;
+        }
+        if polled.is_none() {
+            return Settled::GoesOut;
+        }
+        self.mark(scheduler, polled, SENT | YIELDS, origin, error);
+        self.wake_scope(scheduler, polled);
+        Settled::Done
+    }
+
+    /// Whether a wait was armed in this step, which began with a request pending.
+    fn is_fresh(&self, which: Which) -> bool {
+        match which {
+            Which::First => self.affine.flags.has(Flag::Fresh),
+            Which::Other(key) => {
+                let began_at = self.affine.with_cold(|cold| cold.round_began_at).unwrap_or(0);
+                self.with_other(key, |other| other.number > began_at) == Some(true)
+            }
+        }
+    }
+
+    fn may_put_off(&self) -> bool {
+        self.affine.cold(|cold| {
+            cold.put_off += 1;
+            cold.put_off <= MAY_PUT_OFF
+        })
+    }
+
+    /// Whether a scope was polled in this step; the root always was.
+    fn is_polled(&self, scheduler: &Scheduler, scope: Option<Key>) -> bool {
+        scope.is_none_or(|key| {
+            let round = scheduler.scopes.round();
+            scheduler.scopes.with(key, |node| node.round == round) == Some(true)
+        })
+    }
+
+    fn has_stage(&self, scheduler: &Scheduler, scope: Option<Key>, bits: u8) -> bool {
+        match scope {
+            None => self.affine.stage.has(bits),
+            Some(key) => scheduler.scopes.with(key, |node| node.stage.has(bits)) == Some(true),
+        }
+    }
+
+    fn clear_stage(&self, scheduler: &Scheduler, scope: Option<Key>, bits: u8) {
+        match scope {
+            None => self.affine.stage.clear(bits),
+            Some(key) => _ = scheduler.scopes.with(key, |node| node.stage.clear(bits)),
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! The waits of a task, as its cell keeps them: the task's side of [`Wait`](crate::wait::Wait).
+//!
+//! The first wait stands in the cell itself. What is armed beside it, by leaves of `join!` and the
+//! like, has an entry in a table of its own.
+
+use crate::{
+    CancelledError,
+    cancel::{CANCELLED, IDLE, STATE, WAITING, WOKEN},
+    cell::{Affine, Other, TaskCell},
+    flags::Flag,
+    other_wait::OtherWait,
+    scheduler::Scheduler,
+    scopes::Within,
+    slots::Key,
+    stage::{SCOPES, THROWS},
+    sync::{self, Ordering},
+    target::{Aim, Target},
+    wait::Look,
+    wait_site::WaitSite,
+};
+use std::{sync::Arc, task::Waker};
+
+/// The first wait.
+impl TaskCell {
+    /// Whether it is free. For the task that runs now, as what follows.
+    #[inline]
+    pub(crate) fn may_arm_first(&self) -> bool {
+        self.first.load(Ordering::Relaxed) & STATE == IDLE
+    }
+
+    /// Arms the first wait, which is free. `state` is WAITING, or WOKEN for a bare yield.
+    #[inline(always)]
+    pub(crate) fn arm_first(&self, within: Within, site: WaitSite, state: u64) -> u32 {
+        let affine = &self.affine;
+        // Around after 2^32 waits: whoever still has one of then is told nothing.
+        let number = ((self.first.load(Ordering::Relaxed) >> 2) as u32).wrapping_add(1);
+        affine.flags.set(Flag::Fresh);
+        affine.site_what.set(site.what);
+        affine.site_location.set(site.location);
+        affine.within.set(within);
+        if within != Within::ROOT {
+            self.enter_scope(within);
+        }
+        self.first.store(u64::from(number) << 2 | state, Ordering::Release);
+        number
+    }
+
+    fn enter_scope(&self, within: Within) {
+        if let Some(scheduler) = self.home().local() {
+            scheduler.scopes.enter_wait(within);
+        }
+    }
+
+    fn leave_its_scope(&self, within: Within) {
+        if let Some(scheduler) = self.home().local() {
+            scheduler.scopes.leave_wait(within);
+        }
+    }
+
+    /// What a request to cancel goes to while the first wait lasts.
+    pub(crate) fn set_target(&self, target: Target) {
+        self.affine.aim.set(target.into());
+        self.affine.flags.set(Flag::Target);
+    }
+
+    /// Where the first wait was armed.
+    #[inline]
+    pub(crate) fn first_site(&self) -> Option<WaitSite> {
+        let affine = self.affine()?;
+        Some(WaitSite::new(affine.site_what.get(), affine.site_location.get()))
+    }
+
+    /// The number of the first wait, which is armed.
+    #[inline]
+    pub(crate) fn first_number(&self) -> u32 {
+        (self.first.load(Ordering::Relaxed) >> 2) as u32
+    }
+
+    /// The state of the first wait, if it is still number `number`.
+    #[inline]
+    pub(crate) fn first_state(&self, number: u32) -> Option<u64> {
+        let wait = self.first.load(Ordering::Acquire);
+        (wait >> 2 == u64::from(number)).then_some(wait & STATE)
+    }
+
+    pub(crate) fn first_within(&self) -> Within {
+        self.affine.within.get()
+    }
+
+    /// Wakes wait `number` if it is waiting: the state alone, not the task.
+    ///
+    /// On the task's thread without a read-modify-write: cancelling, arming and disarming happen
+    /// there too, and a waiter is woken under the lock of what it waits for, by one at a time.
+    #[inline]
+    pub(crate) fn wake_first(&self, number: u32) -> bool {
+        let waiting = u64::from(number) << 2 | WAITING;
+        let woken = u64::from(number) << 2 | WOKEN;
+        if !self.is_local() {
+            return sync::change("wake_overwrites_cancel", &self.first, waiting, woken);
+        }
+        let is_waiting = self.first.load(Ordering::Acquire) == waiting;
+        if is_waiting {
+            self.first.store(woken, Ordering::Release);
+        }
+        is_waiting
+    }
+
+    /// Wakes wait `number`, and the task with it, if it is waiting.
+    #[inline]
+    pub(crate) fn wake_first_wait(&self, number: u32) -> bool {
+        let woken = self.wake_first(number);
+        if woken {
+            self.wake();
+        }
+        woken
+    }
+
+    /// Cancels the first wait, if it is waiting. The task is woken by the caller.
+    pub(crate) fn cancel_first(&self, error: &CancelledError) -> bool {
+        let wait = self.first.load(Ordering::Acquire);
+        let cancelled = wait & !STATE | CANCELLED;
+        if wait & STATE != WAITING
+            || !sync::change("cancel_overwrites_wake", &self.first, wait, cancelled)
+        {
+            return false;
+        }
+        self.affine.set_wait_message(error.clone());
+        true
+    }
+
+    /// The state of the first wait, which is armed and polled where it was before; a woken one is
+    /// over. `None` if anything else is to be looked at. For the task that runs now.
+    #[inline]
+    pub(crate) fn resume_first(&self, within: Within) -> Option<u64> {
+        let affine = &self.affine;
+        let state = self.first.load(Ordering::Acquire) & STATE;
+        let is_plain = !affine.stage.has(THROWS | SCOPES) && !affine.flags.has(Flag::Revoked);
+        if !is_plain || state != WOKEN && affine.within.get() != within {
+            return None;
+        }
+        if state == WOKEN {
+            self.end_first();
+            drop(self.take_target());
+        }
+        Some(state)
+    }
+
+    /// How the first wait stands, which is armed and polled by its task.
+    #[cold]
+    pub(crate) fn look_first(&self, scheduler: &Scheduler) -> Look {
+        let affine = &self.affine;
+        let state = self.first.load(Ordering::Acquire) & STATE;
+        if affine.flags.has(Flag::Revoked) {
+            return Look::Anew { is_shared: false };
+        }
+        if state == CANCELLED {
+            return Look::State(state);
+        }
+        if let Some(error) = self.thrown_at_first(scheduler, state) {
+            return Look::Throws(error);
+        }
+        if state == WAITING {
+            let within = affine.within.get();
+            affine.within.set(scheduler.move_wait(within, scheduler.within()));
+        }
+        Look::State(state)
+    }
+
+    /// The error that the leaf of the first wait has to return in this step, if the step throws.
+    fn thrown_at_first(&self, scheduler: &Scheduler, state: u64) -> Option<CancelledError> {
+        let affine = &self.affine;
+        let waits_for_its_target = affine.flags.has(Flag::Passed) && state == WAITING;
+        if affine.flags.has(Flag::Fresh) || waits_for_its_target {
+            return None;
+        }
+        self.thrown_within(scheduler, affine.within.get())
+    }
+
+    /// What this step throws into the leaves of a scope.
+    fn thrown_within(&self, scheduler: &Scheduler, within: Within) -> Option<CancelledError> {
+        if within.is_foreign() {
+            return None;
+        }
+        match scheduler.scopes.scope(within) {
+            None => self.affine.stage.has(THROWS).then(|| self.affine.message()),
+            Some(scope) => {
+                let thrown = |node: &mut crate::scopes::Node| {
+                    node.stage.has(THROWS).then(|| node.message.clone())
+                };
+                scheduler.scopes.with(scope, thrown)?
+            }
+        }
+    }
+
+    /// Ends the first wait, on the task's thread, and tells in which state it was. Its target is to be
+    /// taken next. Not with a swap: whoever wakes does so under the lock under which the leaf ends its
+    /// wait.
+    #[inline]
+    pub(crate) fn end_first(&self) -> u64 {
+        let wait = self.first.load(Ordering::Acquire);
+        self.first.store(wait & !STATE | IDLE, Ordering::Release);
+        let within = self.affine.within.get();
+        if within != Within::ROOT {
+            self.leave_its_scope(within);
+        }
+        self.affine.flags.clear(Flag::Revoked);
+        wait & STATE
+    }
+
+    /// Takes the target of the first wait, which has ended.
+    #[inline]
+    pub(crate) fn take_target(&self) -> Option<Aim> {
+        self.affine.flags.take(Flag::Target).then(|| {
+            self.affine.flags.clear(Flag::Passed);
+            self.affine.aim.take()
+        })
+    }
+
+    /// The target of the first wait is done: the cancellation that this step throws at it.
+    #[inline]
+    pub(crate) fn finish_first(&self, scheduler: &Scheduler) -> Option<CancelledError> {
+        let affine = &self.affine;
+        if affine.stage.is_idle() {
+            return None;
+        }
+        let thrown = self.thrown_at_first(scheduler, WOKEN);
+        if thrown.is_some() || affine.flags.has(Flag::Passed) {
+            self.picked_up(scheduler, affine.within.get());
+        }
+        thrown
+    }
+
+    pub(crate) fn take_wait_message(&self) -> CancelledError {
+        self.affine().map(Affine::take_wait_message).unwrap_or_default()
+    }
+}
+
+/// The waits beside the first.
+impl TaskCell {
+    /// Arms one, for the task that runs now.
+    pub(crate) fn arm_other(
+        &self,
+        scheduler: &Scheduler,
+        wait: Arc<OtherWait>,
+        target: Option<Target>,
+    ) -> Key {
+        let within = scheduler.within();
+        scheduler.scopes.enter_wait(within);
+        self.affine.cold(|cold| {
+            cold.last_other = cold.last_other.wrapping_add(1);
+            cold.others_len += 1;
+            let number = cold.last_other;
+            let other = Other { wait, number, within, target, passed: false, revoked: false };
+            cold.others.insert(other)
+        })
+    }
+
+    /// Ends one, on the task's thread.
+    pub(crate) fn disarm_other(&self, entry: Key) {
+        let Some(affine) = self.affine() else { return };
+        let other = affine.with_cold(|cold| {
+            let other = cold.others.remove(entry);
+            cold.others_len -= u32::from(other.is_some());
+            other
+        });
+        if let Some(Some(other)) = &other {
+            self.leave_its_scope(other.within);
+        }
+        drop(other);
+    }
+
+    pub(crate) fn other_within(&self, entry: Key) -> Option<Within> {
+        self.with_other(entry, |other| other.within)
+    }
+
+    pub(crate) fn with_other<R>(&self, entry: Key, f: impl FnOnce(&mut Other) -> R) -> Option<R> {
+        self.affine.with_cold(|cold| cold.others.get_mut(entry).map(f))?
+    }
+
+    /// How one stands that is polled by its task.
+    pub(crate) fn look_other(
+        &self,
+        scheduler: &Scheduler,
+        entry: Key,
+        wait: &OtherWait,
+        waker: &Waker,
+    ) -> Look {
+        let state = wait.state();
+        let seen = self.with_other(entry, |other| (other.revoked, other.within));
+        let Some((false, within)) = seen else { return Look::Anew { is_shared: false } };
+        if state == CANCELLED {
+            return Look::State(state);
+        }
+        if let Some(error) = self.thrown_at_other(scheduler, entry, state) {
+            return Look::Throws(error);
+        }
+        if state == WAITING {
+            if !wait.waker.will_wake(waker) {
+                return Look::Anew { is_shared: false };
+            }
+            let here = scheduler.move_wait(within, scheduler.within());
+            self.with_other(entry, |other| other.within = here);
+        }
+        Look::State(state)
+    }
+
+    fn thrown_at_other(
+        &self,
+        scheduler: &Scheduler,
+        entry: Key,
+        state: u64,
+    ) -> Option<CancelledError> {
+        if !self.affine.stage.has(THROWS | SCOPES) {
+            return None;
+        }
+        let within = self.affine.with_cold(|cold| {
+            let other = cold.others.get(entry)?;
+            let is_meant = other.number <= cold.round_began_at;
+            (is_meant && !(other.passed && state == WAITING)).then_some(other.within)
+        });
+        self.thrown_within(scheduler, within??)
+    }
+
+    /// The target of one is done: the cancellation that this step throws at it.
+    pub(crate) fn finish_other(&self, scheduler: &Scheduler, entry: Key) -> Option<CancelledError> {
+        let thrown = self.thrown_at_other(scheduler, entry, WOKEN);
+        let (within, passed) = self.with_other(entry, |other| (other.within, other.passed))?;
+        if thrown.is_some() || passed {
+            self.picked_up(scheduler, within);
+        }
+        thrown
+    }
+
+    /// How many there are.
+    #[inline]
+    pub(crate) fn others(&self) -> u32 {
+        self.affine.with_cold(|cold| cold.others_len).unwrap_or(0)
+    }
+}
