@@ -57,7 +57,9 @@ where
     let outcome = runner.run(async move {
         let outcome = main.await;
         let error = match outcome.error() {
-            Some(Some(Error::Cancelled(error))) => error.clone(),
+            Some(Some(error)) if error.is_cancelled() => {
+                error.as_cancelled().cloned().unwrap_or_default()
+            }
             // Another type of error may hold a cancellation; the requests say whether it does.
             Some(None) if is_being_cancelled() => CancelledError::default(),
             _ => return Ok(outcome),

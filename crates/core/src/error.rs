@@ -111,8 +111,27 @@ impl Error {
     }
 
     /// Whether this is a cancellation, which a task should pass on rather than handle as a failure.
+    ///
+    /// It is one even if another library, or an error type of the program's own, has wrapped it: then
+    /// `Error::Cancelled` is somewhere in the chain of sources. Tasks, scopes and groups decide by this.
+    ///
+    /// ```
+    /// use asyncio_core::{CancelledError, Error};
+    /// let wrapped = std::io::Error::other(CancelledError::new("enough"));
+    /// assert!(Error::from(wrapped).is_cancelled());
+    /// ```
     pub fn is_cancelled(&self) -> bool {
-        matches!(self, Error::Cancelled(_))
+        self.as_cancelled().is_some()
+    }
+
+    /// The cancellation that this is, or that it wraps: see [`is_cancelled`](Error::is_cancelled).
+    pub fn as_cancelled(&self) -> Option<&CancelledError> {
+        match self {
+            Error::Cancelled(error) => Some(error),
+            Error::Io(error) => wrapped_in(error.get()),
+            Error::Other(error) => wrapped_in(error.get()),
+            _ => None,
+        }
     }
 
     /// Whether a deadline passed.
@@ -147,6 +166,25 @@ impl<E: StdError + Send + Sync + 'static> From<E> for Error {
     }
 }
 
+/// The cancellation in a chain of sources.
+fn wrapped_in<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a CancelledError> {
+    let mut at = Some(error);
+    while let Some(error) = at {
+        if let Some(cancelled) = error.downcast_ref::<CancelledError>() {
+            return Some(cancelled);
+        }
+        if let Some(Boxed(inner)) = error.downcast_ref::<Boxed>() {
+            return inner.as_cancelled();
+        }
+        at = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            // Its `source` is that of what it carries.
+            Some(inner) => Some(inner as &'a (dyn StdError + 'static)),
+            None => error.source(),
+        };
+    }
+    None
+}
+
 /// An [`Error`] where a `std::error::Error` is asked for.
 struct Boxed(Error);
 
@@ -163,8 +201,12 @@ impl fmt::Debug for Boxed {
 }
 
 impl StdError for Boxed {
+    /// Of a cancellation it is that itself: what boxes this anew, as anyhow does, shows its sources alone.
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.as_std().source()
+        match &self.0 {
+            Error::Cancelled(error) => Some(error),
+            error => error.as_std().source(),
+        }
     }
 }
 
@@ -177,6 +219,15 @@ impl From<Error> for Box<dyn StdError + Send + Sync> {
 impl From<Error> for Box<dyn StdError> {
     fn from(error: Error) -> Self {
         Box::new(Boxed(error))
+    }
+}
+
+/// The error as a `std::error::Error`, which it cannot be itself: so `#[from]` of thiserror takes it.
+impl std::ops::Deref for Error {
+    type Target = dyn StdError + Send + Sync + 'static;
+
+    fn deref(&self) -> &Self::Target {
+        self.as_std()
     }
 }
 

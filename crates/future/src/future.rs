@@ -183,8 +183,8 @@ impl<T> Future<T> {
     pub fn set(&self, outcome: Result<T>) -> Result<()> {
         match outcome {
             Ok(value) => Ok(self.set_result(value)?),
-            Err(Error::Cancelled(error)) if !self.done() => {
-                self.inner.head.cancel_now(error);
+            Err(error) if error.is_cancelled() && !self.done() => {
+                self.inner.head.cancel_now(error.as_cancelled().cloned().unwrap_or_default());
                 Ok(())
             }
             Err(error) => self.set_exception(error),

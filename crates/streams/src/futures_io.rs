@@ -1,6 +1,7 @@
 //! The traits of `futures-io`.
 
 use crate::{reader::StreamReader, writer::StreamWriter};
+use asyncio_core::scope::foreign;
 use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
 use std::{
     io,
@@ -14,7 +15,7 @@ impl AsyncRead for StreamReader {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let data = ready!(self.poll_bytes(cx, buffer.len()))?;
+        let data = ready!(foreign(|| self.poll_bytes(cx, buffer.len())))?;
         buffer[..data.len()].copy_from_slice(&data);
         Poll::Ready(Ok(data.len()))
     }
@@ -22,7 +23,7 @@ impl AsyncRead for StreamReader {
 
 impl AsyncBufRead for StreamReader {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        self.get_mut().poll_lent(cx).map_err(io::Error::from)
+        foreign(|| self.get_mut().poll_lent(cx).map_err(io::Error::from))
     }
 
     fn consume(mut self: Pin<&mut Self>, amount: usize) {
@@ -36,14 +37,14 @@ impl AsyncWrite for StreamWriter {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_write_some(cx, data).map_err(io::Error::from)
+        foreign(|| self.poll_write_some(cx, data).map_err(io::Error::from))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_flush_some(cx).map_err(io::Error::from)
+        foreign(|| self.poll_flush_some(cx).map_err(io::Error::from))
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_end(cx).map_err(io::Error::from)
+        foreign(|| self.poll_end(cx).map_err(io::Error::from))
     }
 }

@@ -1,6 +1,8 @@
-//! The traits of tokio.
+//! The traits of tokio. What waits through them is foreign: no cancellation comes out of it as an
+//! `io::Error`.
 
 use crate::{reader::StreamReader, writer::StreamWriter};
+use asyncio_core::scope::foreign;
 use std::{
     io,
     pin::Pin,
@@ -14,7 +16,7 @@ impl AsyncRead for StreamReader {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let data = ready!(self.poll_bytes(cx, buffer.remaining()))?;
+        let data = ready!(foreign(|| self.poll_bytes(cx, buffer.remaining())))?;
         buffer.put_slice(&data);
         Poll::Ready(Ok(()))
     }
@@ -22,7 +24,7 @@ impl AsyncRead for StreamReader {
 
 impl AsyncBufRead for StreamReader {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        self.get_mut().poll_lent(cx).map_err(io::Error::from)
+        foreign(|| self.get_mut().poll_lent(cx).map_err(io::Error::from))
     }
 
     fn consume(mut self: Pin<&mut Self>, amount: usize) {
@@ -36,14 +38,14 @@ impl AsyncWrite for StreamWriter {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_write_some(cx, data).map_err(io::Error::from)
+        foreign(|| self.poll_write_some(cx, data).map_err(io::Error::from))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_flush_some(cx).map_err(io::Error::from)
+        foreign(|| self.poll_flush_some(cx).map_err(io::Error::from))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_end(cx).map_err(io::Error::from)
+        foreign(|| self.poll_end(cx).map_err(io::Error::from))
     }
 }

@@ -171,6 +171,7 @@ impl<T> Data<T> {
                 Outcome::Overtaken(later)
             }
             (Err(Error::Cancelled(error)), _) => Outcome::Cancelled(error),
+            (Err(error), _) if error.is_cancelled() => Outcome::Cancelled(unwrapped(error)),
             (Err(error), _) => {
                 if let (Error::KeyboardInterrupt(_), Some(scheduler)) =
                     (&error, self.cell.home().local())
@@ -294,6 +295,15 @@ impl<T> Data<T> {
 
     pub(crate) fn task_ref(&self) -> TaskRef {
         TaskRef::of(&self.cell)
+    }
+}
+
+/// The cancellation that an error wraps, with that as its context.
+fn unwrapped(error: Error) -> CancelledError {
+    let cancelled = error.as_cancelled().cloned().unwrap_or_default();
+    match Error::Cancelled(cancelled).with_context(error) {
+        Error::Cancelled(cancelled) => cancelled,
+        _ => CancelledError::default(),
     }
 }
 

@@ -80,7 +80,7 @@ macro_rules! message_kinds {
                 }
             }
 
-            pub(super) fn as_std(&self) -> &(dyn StdError + 'static) {
+            pub(super) fn as_std(&self) -> &(dyn StdError + Send + Sync + 'static) {
                 match self {
                     $(Error::$variant(e) => e,)*
                     Error::IncompleteRead(e) => e,
