@@ -58,6 +58,7 @@ impl TaskCell {
         affine.stage.begin_round();
         self.for_each_pending(scheduler, |key| {
             scheduler.scopes.with(key, |node| node.stage.begin_round());
+            affine.stage.set(SCOPES);
         });
         None
     }
@@ -66,7 +67,6 @@ impl TaskCell {
     #[cold]
     pub(crate) fn settle(&self, scheduler: &Scheduler) {
         let affine = &self.affine;
-        let mut pending = false;
         self.for_each_pending(scheduler, |key| {
             scheduler.scopes.with(key, |node| node.stage.end_throw());
             if let Settled::GoesOut = self.settle_scope(scheduler, key) {
@@ -74,12 +74,11 @@ impl TaskCell {
             }
             scheduler.scopes.with(key, |node| {
                 node.stage.clear(ROUND | TAKEN);
-                pending |= !node.stage.is_idle();
+                if !node.stage.is_idle() {
+                    affine.stage.set(SCOPES);
+                }
             });
         });
-        if !pending {
-            affine.stage.clear(SCOPES);
-        }
         affine.stage.end_throw();
         if affine.stage.has(MUST | SENT) {
             let message = affine.message();
@@ -97,9 +96,9 @@ impl TaskCell {
     }
 
     /// Calls `f` with each scope of the task in which a request may be pending and something waits, the
-    /// innermost first.
+    /// innermost first. SCOPES is cleared before, for `f` to set it again.
     fn for_each_pending(&self, scheduler: &Scheduler, mut f: impl FnMut(Key)) {
-        if !self.affine.stage.has(SCOPES) {
+        if !self.affine.stage.take(SCOPES) {
             return;
         }
         let mut scopes = scheduler.scopes.scratch.take();
