@@ -39,11 +39,14 @@
 //! error.
 
 mod as_completed;
+#[doc(hidden)] // For the code that `join!`, `try_join!` and `select!` make.
+pub mod branches;
 mod cast;
 mod future_like;
 mod gather;
 mod gather_tuple;
 pub mod generator;
+mod race;
 mod shield;
 mod sleep;
 mod staggered;
@@ -60,6 +63,7 @@ pub use future_like::{Awaitable, FutureLike, ensure_future};
 pub use gather::{Gather, GatherAll, gather};
 pub use gather_tuple::{AnyResult, GatherTuple, GatherTupleAll, IntoGather, Sorted};
 pub use generator::{Generator, GeneratorExit, Yielder, generator};
+pub use race::{Racing, race};
 pub use shield::{Shield, shield};
 pub use sleep::{Sleep, sleep};
 pub use staggered::{Race, staggered_race, staggered_race_at};
