@@ -1,8 +1,9 @@
 //! `join!`, `try_join!`, `select!` and `race`.
 
 use asyncio::{
-    AsyncContextManager, Error, Event, Future, Lock, Queue, Result, Semaphore, Task, create_task,
-    current_task, get_running_loop, join, race, select, sleep, timeout, try_join, wait_for,
+    AsyncContextManager, Error, Event, FirstCompleted, Future, Lock, Queue, Result, Semaphore,
+    Task, all_tasks, create_task, current_task, gather, get_running_loop, join, race, select,
+    sleep, timeout, try_join, wait, wait_for,
 };
 use asyncio_tests::support::{MS, Reports, Trace, boom, briefly, cancelled, iterations, run};
 use std::{
@@ -343,4 +344,37 @@ fn scopes_in_branches_and_branches_in_scopes() {
         assert_eq!(current_task().unwrap().cancelling(), 0);
         Ok(())
     });
+}
+
+#[test]
+fn tasks_of_different_types_are_awaited_together() {
+    run(async {
+        let number = create_task(nap(5));
+        let text = create_task(async { sleep(MS * 50).await.map(|()| "text") });
+        let (done, pending) = wait([number.any(), text.any()]).return_when(FirstCompleted).await?;
+        assert_eq!((done.as_slice(), pending.as_slice()), (&[number.any()][..], &[text.any()][..]));
+        let failing: Task<u8> = create_task(async { Err(boom()) });
+        let stubborn: Task<u8> = create_task(pending_forever());
+        briefly().await?;
+        stubborn.cancel();
+        let mine = current_task().unwrap();
+        let all = all_tasks()?.into_iter().filter(|task| *task != mine);
+        let outcomes = gather(all).return_exceptions().await?;
+        let kinds: Vec<_> =
+            outcomes.iter().map(|o| o.as_ref().map_or_else(Error::kind, |()| "ok")).collect();
+        assert_eq!(kinds, ["ok", "CancelledError"]);
+        assert_eq!(failing.any().await.unwrap_err().to_string(), boom().to_string());
+        assert_eq!(
+            (race([number.any(), text.any()]).await?, (&number).await?, text.await?),
+            ((), 5, "text")
+        );
+        // A task whose handles are gone has no outcome any more.
+        let gone = create_task(async { Err::<(), _>(boom()) }).any();
+        iterations(2).await?;
+        gone.await
+    });
+}
+
+async fn pending_forever<T>() -> Result<T> {
+    pending().await
 }

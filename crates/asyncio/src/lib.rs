@@ -354,10 +354,10 @@ pub mod subprocess {
 pub use asyncio_loop::eager_task_factory;
 pub use asyncio_task::ReturnWhen::{self, AllCompleted, FirstCompleted, FirstException};
 pub use asyncio_task::{
-    AnyTask, AsCompleted, Awaitable, Completed, FutureLike, Gather, GatherAll, NextCompleted,
-    Racing, Shield, Sleep, Task, TaskBuilder, Wait, WaitFor, Waiting, all_tasks, as_completed,
-    create_task, current_task, ensure_future, gather, race, run_coroutine_threadsafe, shield,
-    sleep, wait, wait_for,
+    AnyAwait, AnyTask, AsCompleted, Awaitable, Completed, FutureLike, Gather, GatherAll,
+    NextCompleted, Racing, Shield, Sleep, Task, TaskBuilder, Wait, WaitFor, Waiting, all_tasks,
+    as_completed, create_task, current_task, ensure_future, gather, race, run_coroutine_threadsafe,
+    shield, sleep, wait, wait_for,
 };
 
 // taskgroups

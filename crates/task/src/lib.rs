@@ -38,6 +38,7 @@
 //! creation (no running loop, a group that takes no more tasks) is a task that has ended with the
 //! error.
 
+mod any_task;
 mod as_completed;
 #[doc(hidden)] // For the code that `join!`, `try_join!` and `select!` make.
 pub mod branches;
@@ -58,6 +59,7 @@ mod threads;
 mod timeouts;
 mod wait;
 mod wait_for;
+pub use any_task::AnyAwait;
 pub use as_completed::{AsCompleted, Completed, NextCompleted, as_completed};
 pub use future_like::{Awaitable, FutureLike, ensure_future};
 pub use gather::{Gather, GatherAll, gather};
