@@ -12,7 +12,7 @@ use crate::{
     listeners::Parked,
     scheduler::Scheduler,
     slots::{Key, Slots},
-    stage::Stage,
+    stage::{MUST, Stage, TAKEN},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -78,8 +78,11 @@ pub(crate) struct Node {
     /// The [round](Scopes::begin_round) in which it was last polled.
     pub(crate) round: u32,
     pub(crate) stage: Stage,
-    /// The outermost scope that the last request came from.
+    /// What the request came from that is pending, or was last: a scope, or the root. Of several the
+    /// outermost.
     pub(crate) origin: Option<Key>,
+    /// The other scopes that a pending request came from.
+    pub(crate) other_origins: Vec<Key>,
     pub(crate) message: CancelledError,
     /// What wakes it, if that is not its task's own waker.
     pub(crate) waker: Option<Waker>,
@@ -89,6 +92,33 @@ impl Node {
     /// Whether nothing that a request could reach is suspended inside.
     pub(crate) fn is_foreign(&self) -> bool {
         self.waits == 0 && self.children == 0
+    }
+
+    /// Whether the last request came from one scope alone.
+    pub(crate) fn came_only_from(&self, scope: Key) -> bool {
+        self.origin == Some(scope) && self.other_origins.is_empty()
+    }
+
+    /// A request came from `origin`, inside of which this is.
+    fn add_origin(
+        &mut self,
+        origin: Option<Key>,
+        is_inside: impl FnOnce(Key, Option<Key>) -> bool,
+    ) {
+        if !self.stage.is_undelivered() {
+            self.origin = origin;
+            self.other_origins.clear();
+        } else if self.origin != origin {
+            // Of two origins of one request, one is inside of the other.
+            let inner = match (self.origin, origin) {
+                (Some(former), origin) if is_inside(former, origin) => {
+                    self.origin = origin;
+                    Some(former)
+                }
+                (_, origin) => origin,
+            };
+            self.other_origins.extend(inner.filter(|inner| !self.other_origins.contains(inner)));
+        }
     }
 
     fn count(&mut self, is_foreign: bool) -> &mut u32 {
@@ -132,6 +162,7 @@ impl Scopes {
             round: self.round.get(),
             stage: Stage::new(),
             origin: None,
+            other_origins: Vec::new(),
             message: CancelledError::default(),
             waker: None,
         });
@@ -214,18 +245,42 @@ impl Scopes {
 
     /// Whether `scope` is `outer`, or inside of it; `None` is the root.
     pub(crate) fn is_inside(&self, scope: Option<Key>, outer: Option<Key>) -> bool {
-        if outer.is_none() || scope == outer {
-            return true;
+        outer.is_none() || scope == outer || is_inside(&self.nodes.borrow(), scope, outer)
+    }
+
+    /// Notes in a scope that a request came from `origin`, inside of which it is. Returns false if there
+    /// is no such scope.
+    pub(crate) fn add_origin(&self, key: Key, origin: Option<Key>) {
+        let mut nodes = self.nodes.borrow_mut();
+        // Taken out meanwhile, for the others are looked at.
+        let Some(node) = nodes.get_mut(key) else { return };
+        let former = node.origin;
+        let is_outer = former.is_some_and(|former| is_inside(&nodes, Some(former), origin));
+        if let Some(node) = nodes.get_mut(key) {
+            node.add_origin(origin, |_, _| is_outer);
         }
-        let nodes = self.nodes.borrow();
-        let mut at = scope;
-        while let Some(key) = at {
-            if at == outer {
-                return true;
+    }
+
+    /// A scope that requests came from is gone, and takes them back: in one of those inside.
+    pub(crate) fn take_origin_back(&self, key: Key, gone: Key) {
+        let mut nodes = self.nodes.borrow_mut();
+        let Some(node) = nodes.get_mut(key) else { return };
+        let mut others = std::mem::take(&mut node.other_origins);
+        others.retain(|origin| *origin != gone);
+        let is_outermost = node.origin == Some(gone);
+        let outermost = others
+            .iter()
+            .copied()
+            .reduce(|a, b| if is_inside(&nodes, Some(a), Some(b)) { b } else { a });
+        let Some(node) = nodes.get_mut(key) else { return };
+        if is_outermost {
+            others.retain(|origin| Some(*origin) != outermost);
+            node.origin = outermost;
+            if outermost.is_none() {
+                node.stage.clear(!0);
             }
-            at = nodes.get(key).and_then(|node| node.parent);
         }
-        false
+        node.other_origins = others;
     }
 
     /// How many scopes there are around `scope`, and itself.
@@ -273,6 +328,14 @@ impl Scopes {
     pub(crate) fn drain(&self) -> Vec<Node> {
         self.nodes.borrow_mut().drain()
     }
+}
+
+fn is_inside(nodes: &Slots<Node>, scope: Option<Key>, outer: Option<Key>) -> bool {
+    let mut at = scope;
+    while at.is_some() && at != outer {
+        at = at.and_then(|key| nodes.get(key)).and_then(|node| node.parent);
+    }
+    at == outer
 }
 
 /// Names a scope of a task. It can be kept, and sent anywhere; what it can do works on the thread of
@@ -462,15 +525,20 @@ impl Scheduler {
         let came_from_outside = node.stage.is_undelivered()
             && node.origin != Some(key)
             && self.scopes.is_inside(node.parent, node.origin);
+        let was_taken = match node.parent {
+            Some(parent) => self.scopes.with(parent, |node| node.stage.has(TAKEN)) == Some(true),
+            None => self.with_task(task, |cell| cell.affine.stage.has(TAKEN)) == Some(true),
+        };
         let children = if node.children > 0 { self.scopes.children(key) } else { Vec::new() };
         for child in &children {
             // It was counted out with the scope.
             self.scopes.move_to(*child, node.parent, Some(task));
         }
         self.with_task(task, |cell| {
-            cell.leave_scope(self, key, node.parent, node.origin);
-            if came_from_outside {
-                cell.mark(self, node.parent, crate::stage::MUST, node.origin, &node.message);
+            cell.leave_scope(self, key, node);
+            // Something beside it may have taken the request in this step: then that is delivered.
+            if came_from_outside && !was_taken {
+                cell.mark(self, node.parent, MUST, node.origin, &node.message);
             }
         });
     }
@@ -514,10 +582,10 @@ impl TaskCell {
         }
         let left = self.requests_within(scope);
         if left == 0 {
-            affine.stage.clear(crate::stage::MUST);
+            affine.stage.clear(MUST);
             let mut at = scope;
             while let Some(key) = at {
-                scheduler.scopes.with(key, |node| node.stage.clear(crate::stage::MUST));
+                scheduler.scopes.with(key, |node| node.stage.clear(MUST));
                 at = scheduler.scopes.parent(key);
             }
         }
