@@ -194,10 +194,9 @@ impl Scheduler {
     fn yield_astray(&self, scope: Key, error: CancelledError) {
         let waker = self.scopes.with(scope, |node| {
             node.stage.set(YIELDS);
-            node.message = error;
-            node.waker.clone()
+            (node.set_message(error), node.waker().cloned())
         });
-        if let Some(Some(waker)) = waker {
+        if let Some((_former, Some(waker))) = waker {
             waker.wake();
         }
     }
@@ -430,7 +429,7 @@ impl TaskCell {
         scheduler.scopes.add_origin(key, origin);
         let former = scheduler.scopes.with(key, |node| {
             node.stage.set(bits);
-            std::mem::replace(&mut node.message, error.clone())
+            node.set_message(error.clone())
         });
         drop(former);
     }
@@ -552,7 +551,8 @@ impl TaskCell {
 
     /// Wakes whatever polls a scope.
     pub(crate) fn wake_scope(&self, scheduler: &Scheduler, scope: Option<Key>) {
-        let waker = scope.and_then(|key| scheduler.scopes.with(key, |node| node.waker.clone())?);
+        let waker =
+            scope.and_then(|key| scheduler.scopes.with(key, |node| node.waker().cloned())?);
         match waker {
             Some(waker) => waker.wake(),
             None => self.wake(),

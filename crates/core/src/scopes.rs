@@ -81,11 +81,19 @@ pub(crate) struct Node {
     /// What the request came from that is pending, or was last: a scope, or the root. Of several the
     /// outermost.
     pub(crate) origin: Option<Key>,
+    /// What few scopes have.
+    pub(crate) rare: Option<Box<Rare>>,
+}
+
+/// What few scopes have.
+#[derive(Default)]
+pub(crate) struct Rare {
     /// The other scopes that a pending request came from.
-    pub(crate) other_origins: Vec<Key>,
-    pub(crate) message: CancelledError,
-    /// What wakes it, if that is not its task's own waker.
-    pub(crate) waker: Option<Waker>,
+    other_origins: Vec<Key>,
+    /// The message of the last request.
+    message: CancelledError,
+    /// What wakes the scope, if that is not its task's own waker.
+    waker: Option<Waker>,
 }
 
 impl Node {
@@ -96,7 +104,34 @@ impl Node {
 
     /// Whether the last request came from one scope alone.
     pub(crate) fn came_only_from(&self, scope: Key) -> bool {
-        self.origin == Some(scope) && self.other_origins.is_empty()
+        self.origin == Some(scope)
+            && self.rare.as_ref().is_none_or(|rare| rare.other_origins.is_empty())
+    }
+
+    /// The message of the last request.
+    pub(crate) fn message(&self) -> CancelledError {
+        self.rare.as_ref().map(|rare| rare.message.clone()).unwrap_or_default()
+    }
+
+    /// Sets the message, and gives the former one, to be dropped elsewhere.
+    pub(crate) fn set_message(&mut self, message: CancelledError) -> CancelledError {
+        match &mut self.rare {
+            None if message.message().is_none() => message,
+            rare => {
+                let rare = rare.get_or_insert_default();
+                std::mem::replace(&mut rare.message, message)
+            }
+        }
+    }
+
+    /// What wakes the scope, if that is not its task's own waker.
+    pub(crate) fn waker(&self) -> Option<&Waker> {
+        self.rare.as_ref()?.waker.as_ref()
+    }
+
+    /// Sets the waker, and gives the former one, to be dropped elsewhere.
+    pub(crate) fn set_waker(&mut self, waker: Waker) -> Option<Waker> {
+        self.rare.get_or_insert_default().waker.replace(waker)
     }
 
     /// A request came from `origin`, inside of which this is.
@@ -107,7 +142,9 @@ impl Node {
     ) {
         if !self.stage.is_undelivered() {
             self.origin = origin;
-            self.other_origins.clear();
+            if let Some(rare) = &mut self.rare {
+                rare.other_origins.clear();
+            }
         } else if self.origin != origin {
             // Of two origins of one request, one is inside of the other.
             let inner = match (self.origin, origin) {
@@ -117,7 +154,12 @@ impl Node {
                 }
                 (_, origin) => origin,
             };
-            self.other_origins.extend(inner.filter(|inner| !self.other_origins.contains(inner)));
+            if let Some(inner) = inner {
+                let others = &mut self.rare.get_or_insert_default().other_origins;
+                if !others.contains(&inner) {
+                    others.push(inner);
+                }
+            }
         }
     }
 
@@ -162,9 +204,7 @@ impl Scopes {
             round: self.round.get(),
             stage: Stage::new(),
             origin: None,
-            other_origins: Vec::new(),
-            message: CancelledError::default(),
-            waker: None,
+            rare: None,
         });
         if let Some(parent) = parent.and_then(|parent| nodes.get_mut(parent)) {
             parent.children += 1;
@@ -265,7 +305,8 @@ impl Scopes {
     pub(crate) fn take_origin_back(&self, key: Key, gone: Key) {
         let mut nodes = self.nodes.borrow_mut();
         let Some(node) = nodes.get_mut(key) else { return };
-        let mut others = std::mem::take(&mut node.other_origins);
+        let others = node.rare.as_mut().map(|rare| &mut rare.other_origins);
+        let mut others = others.map(std::mem::take).unwrap_or_default();
         others.retain(|origin| *origin != gone);
         let is_outermost = node.origin == Some(gone);
         let outermost = others
@@ -280,7 +321,9 @@ impl Scopes {
                 node.stage.clear(!0);
             }
         }
-        node.other_origins = others;
+        if let Some(rare) = &mut node.rare {
+            rare.other_origins = others;
+        }
     }
 
     /// How many scopes there are around `scope`, and itself.
@@ -538,7 +581,7 @@ impl Scheduler {
             cell.leave_scope(self, key, node);
             // Something beside it may have taken the request in this step: then that is delivered.
             if came_from_outside && !was_taken {
-                cell.mark(self, node.parent, MUST, node.origin, &node.message);
+                cell.mark(self, node.parent, MUST, node.origin, &node.message());
             }
         });
     }
