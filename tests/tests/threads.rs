@@ -208,6 +208,121 @@ fn a_closed_loop_takes_no_coroutine() {
 }
 
 #[test]
+fn a_coroutine_that_lives_can_be_cancelled_at_any_time() {
+    let event_loop = new_event_loop().unwrap();
+    let handle = event_loop.handle();
+    let survived = Arc::new(AtomicUsize::new(0));
+    let seen = survived.clone();
+    let cancel = to_thread(move || {
+        let sleepers = thread::scope(|scope| {
+            let cancel = || {
+                for n in 0..3000 {
+                    let survived = seen.clone();
+                    let sleeper = async move {
+                        sleep(3600 * 1000 * MS).await?;
+                        survived.fetch_add(1, Ordering::Relaxed);
+                        Ok(())
+                    };
+                    let future = run_coroutine_threadsafe(sleeper, handle);
+                    (0..n % 64).for_each(|_| std::hint::spin_loop());
+                    assert!(future.cancel(), "it lives, and cannot be cancelled");
+                    assert!(future.cancelled() && !future.running());
+                }
+            };
+            let threads = [scope.spawn(cancel), scope.spawn(cancel)];
+            threads.into_iter().all(|thread| thread.join().is_ok())
+        });
+        // Behind all requests to cancel, and behind the steps of the tasks.
+        let count = async {
+            iterations(3).await?;
+            Ok(asyncio::all_tasks()?.len())
+        };
+        (sleepers, run_coroutine_threadsafe(count, handle).result(None))
+    });
+    let (cancelled, left) = event_loop.run_until_complete(cancel).unwrap();
+    assert!(cancelled);
+    // The main task, and the one that counts.
+    assert_eq!(left.unwrap(), 2);
+    assert_eq!(survived.load(Ordering::Relaxed), 0);
+    event_loop.close().unwrap();
+}
+
+#[test]
+fn the_future_of_a_coroutine_is_pending_until_the_task_has_ended() {
+    beside_a_loop(|handle| {
+        let (begin, began) = mpsc::channel();
+        let future = run_coroutine_threadsafe(
+            async move {
+                let _ = begin.send(());
+                Future::<()>::new().await
+            },
+            handle,
+        );
+        assert!(began.recv().is_ok());
+        assert!(!future.running() && !future.done());
+        assert!(future.cancel() && future.cancel());
+    });
+}
+
+#[test]
+fn a_coroutine_in_a_loop_that_is_closed_fails_for_its_sender() {
+    let event_loop = new_event_loop().unwrap();
+    let waits = || async { Future::<i32>::new().await };
+    let early = run_coroutine_threadsafe(waits(), event_loop.handle());
+    event_loop.run_until_complete(async { sleep(MS).await }).unwrap();
+    assert!(!early.done());
+    let late = run_coroutine_threadsafe(async { Ok(1) }, event_loop.handle());
+    event_loop.close().unwrap();
+    let after = run_coroutine_threadsafe(waits(), event_loop.handle());
+    assert!(early.done() && late.done() && after.done());
+    for future in [early, late, after] {
+        assert_eq!(message(future.result(None)), "RuntimeError: Event loop is closed");
+    }
+}
+
+#[test]
+fn every_coroutine_sent_to_a_loop_that_ends_is_answered() {
+    for _ in 0..100 {
+        let event_loop = new_event_loop().unwrap();
+        let handle = event_loop.handle();
+        let (begin, began) = mpsc::channel();
+        let sender = thread::spawn(move || {
+            let mut sent = Vec::new();
+            for _ in 0..200 {
+                sent.push(run_coroutine_threadsafe(async { briefly().await }, handle));
+                let _ = begin.send(());
+            }
+            sent
+        });
+        assert!(began.recv().is_ok());
+        event_loop.run_until_complete(iterations(3)).unwrap();
+        event_loop.close().unwrap();
+        for future in sender.join().unwrap() {
+            assert!(future.done());
+            let outcome = future.result(None).map_err(|error| error.to_string());
+            assert!(outcome.is_ok() || outcome == Err("Event loop is closed".to_owned()));
+        }
+    }
+}
+
+#[test]
+fn a_thread_that_waits_for_its_own_loop_is_told_so() {
+    run(async {
+        let event_loop = get_running_loop()?;
+        let future = run_coroutine_threadsafe(async { Ok(7) }, event_loop.handle());
+        let Err(error @ Error::Runtime(_)) = future.result(None) else { panic!("no error") };
+        assert!(error.to_string().contains("await wrap_future"), "{error}");
+        // The wait comes to an end, so it is an ordinary one.
+        assert!(future.result(Duration::ZERO).unwrap_err().is_timeout());
+        assert_eq!(asyncio::wrap_future(future)?.await?, 7);
+        // What other threads complete may be waited for, although the loop stands still meanwhile.
+        let executor = ThreadPoolExecutor::builder().max_workers(1).build()?;
+        assert_eq!(executor.submit(|| 8)?.result(None)?, 8);
+        Ok(())
+    });
+}
+
+#[test]
 fn a_coroutine_from_another_thread_may_be_started_eagerly() {
     let event_loop = new_event_loop().unwrap();
     event_loop.set_task_factory(eager_task_factory);
