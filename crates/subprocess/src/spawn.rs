@@ -1,8 +1,8 @@
 //! [`Program`]: from the description of a process to the process.
 
 mod command;
+mod exec;
 mod streams;
-#[cfg(target_os = "linux")]
 mod strings;
 #[cfg(test)]
 mod tests;

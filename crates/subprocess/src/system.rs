@@ -6,11 +6,7 @@ use nix::libc;
 use std::os::fd::AsRawFd;
 use std::{
     io,
-    os::{
-        fd::{BorrowedFd, OwnedFd},
-        unix::process::CommandExt,
-    },
-    process::Command,
+    os::fd::{BorrowedFd, OwnedFd},
 };
 
 /// What names a child: its descriptor where there is one, and its number.
@@ -152,15 +148,6 @@ impl BeforeExec {
     #[cfg(target_os = "linux")]
     pub(crate) fn changes_user(&self) -> bool {
         self.groups.is_some() || self.group.is_some() || self.user.is_some()
-    }
-
-    /// Has it done by what `command` starts, which makes that a `fork` instead of a `posix_spawn`.
-    pub(crate) fn add_to(self, command: &mut Command) {
-        if self == BeforeExec::default() {
-            return;
-        }
-        // SAFETY: `run` does nothing that is not allowed after `fork`.
-        unsafe { command.pre_exec(move || self.run()) };
     }
 
     /// In CPython's order. Makes system calls that are async-signal-safe, and reads memory that was

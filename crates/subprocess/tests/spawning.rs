@@ -11,7 +11,7 @@ use nix::unistd;
 use std::{
     fs::File,
     io::{self, Read},
-    os::fd::AsRawFd,
+    os::{fd::AsRawFd, unix::fs::PermissionsExt},
 };
 
 /// What the process writes to standard output, which is a pipe of the test.
@@ -171,6 +171,31 @@ fn users_and_groups() {
         assert_eq!(by_name.split(' ').next(), Some(&*nobody.uid.to_string()));
         Ok(())
     });
+}
+
+#[test]
+fn a_script_that_names_no_interpreter_is_no_program_for_any_user() {
+    let script = std::env::temp_dir().join(format!("asyncio-script-{}", std::process::id()));
+    std::fs::write(&script, "echo ran\n").unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = script.clone();
+    run(async move {
+        const ENOEXEC: i32 = 8;
+        let start = || create_subprocess_exec(&path, [""; 0]);
+        let mut starts = vec![start(), start().umask(0o022)];
+        if unistd::getuid().is_root() {
+            starts.push(start().user(0));
+            starts.push(start().group(0));
+        }
+        for start in starts {
+            let error = start.await.unwrap_err();
+            let cause = error.downcast_ref::<io::Error>().and_then(|e| e.get_ref()?.source());
+            let cause = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
+            assert_eq!(cause.and_then(io::Error::raw_os_error), Some(ENOEXEC), "{error:?}");
+        }
+        Ok(())
+    });
+    std::fs::remove_file(script).unwrap();
 }
 
 #[test]
