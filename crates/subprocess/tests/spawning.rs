@@ -11,7 +11,10 @@ use nix::unistd;
 use std::{
     fs::File,
     io::{self, Read},
-    os::{fd::AsRawFd, unix::fs::PermissionsExt},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::PermissionsExt,
+    },
 };
 
 /// What the process writes to standard output, which is a pipe of the test.
@@ -125,6 +128,48 @@ fn descriptors_are_passed_on_only_if_told_so() {
         let mut text = String::new();
         File::from(reader).read_to_string(&mut text)?;
         assert_eq!(text, "passed\n");
+        Ok(())
+    });
+}
+
+/// A descriptor that programs inherit, as C code leaves it.
+fn leak() -> Result<OwnedFd> {
+    let (reader, _) = unistd::pipe()?;
+    Ok(reader)
+}
+
+/// Whether the child has a descriptor, for every way in which it can be started.
+async fn has(
+    fd: &OwnedFd,
+    options: impl Fn(Spawn<Streams>) -> Spawn<Streams>,
+) -> Result<Vec<bool>> {
+    let command = format!("test -e /proc/self/fd/{}", fd.as_raw_fd());
+    let start = || options(shell(&command));
+    let mut starts = vec![start(), start().start_new_session(true)];
+    if unistd::getuid().is_root() {
+        starts.push(start().user(0));
+    }
+    let mut outcomes = Vec::new();
+    for start in starts {
+        outcomes.push(start.await?.wait().await? == 0);
+    }
+    Ok(outcomes)
+}
+
+#[test]
+fn a_child_inherits_no_descriptor_unless_it_is_to() {
+    run(async {
+        let (leaked, passed) = (leak()?, leak()?);
+        let no = has(&leaked, |spawn| spawn).await?;
+        assert!(no.iter().all(|has| !has), "{no:?}");
+        let yes = has(&leaked, |spawn| spawn.close_fds(false)).await?;
+        assert!(yes.iter().all(|has| *has), "{yes:?}");
+        // Beside descriptors that are passed on the others are closed, whatever was asked.
+        let pass = |spawn: Spawn<Streams>| spawn.pass_fds([passed.try_clone().unwrap()]);
+        let no = has(&leaked, |spawn| pass(spawn).close_fds(false)).await?;
+        assert!(no.iter().all(|has| !has), "{no:?}");
+        // The standard streams stay.
+        assert_eq!(output(shell("echo out; ls /proc/self/fd >&2")).await?, "out");
         Ok(())
     });
 }
