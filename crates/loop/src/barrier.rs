@@ -7,24 +7,22 @@ pub(crate) fn install() {
         MEMBARRIER_CMD_PRIVATE_EXPEDITED, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED,
         SYS_membarrier, c_int, syscall,
     };
-    use std::{process::abort, sync::Once};
+    use std::sync::Once;
 
     fn membarrier(command: c_int) -> bool {
         // SAFETY: the call touches no memory of ours.
         unsafe { syscall(SYS_membarrier, command, 0_u32, 0_i32) == 0 }
     }
 
-    fn barrier() {
-        // Never refused to a process that has registered.
-        if !membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) {
-            abort();
-        }
+    fn barrier() -> bool {
+        // The system refuses none to a process that has registered; a filter of system calls may.
+        membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED)
     }
 
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // Refused by systems before 4.14, and by some containers.
-        if membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) {
+        // Refused by systems before 4.14, and by some containers: in part even.
+        if membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) && barrier() {
             // SAFETY: this is what the system call does, for the threads that run; one that does not
             // run passes a barrier before it does again.
             unsafe { asyncio_core::sync::set_barrier(barrier) }
