@@ -6,7 +6,7 @@ mod tests;
 use crate::{
     EventLoop, events,
     events::set_event_loop,
-    signals::{Interrupted, Interruption},
+    signals::{Interrupted, Interruption, Signals},
 };
 use asyncio_core::{
     Error, KeyboardInterrupt, Result,
@@ -65,7 +65,8 @@ where
 /// If a run is called from the main thread of the program, and that does nothing of its own about
 /// `SIGINT`, the first Ctrl-C cancels the main task: what it awaits returns `Err(Cancelled)`, it
 /// cleans up, and if it then ends with that error, the run returns `Error::KeyboardInterrupt`. A
-/// second Ctrl-C does what it does to any program: it ends the process. A handler that the program
+/// second Ctrl-C does what it does to any program: it ends the process, even if that is the first one
+/// of a container (with status 130, since the system ignores the signal there). A handler that the program
 /// adds for `SIGINT` takes the place of all this while it is there.
 ///
 /// ```
@@ -261,7 +262,9 @@ impl Runner {
         else {
             return Ok(());
         };
+        let ctrl_c = Signals::at_the_end();
         let outcome = shut_down(&event_loop);
+        drop(ctrl_c);
         if is_current {
             set_event_loop(None);
         }

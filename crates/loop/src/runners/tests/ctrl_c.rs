@@ -72,6 +72,10 @@ fn perform(scene: &str) {
         "swallow" => swallow(),
         "also cancelled" => also_cancelled(),
         "twice" => twice(),
+        #[cfg(target_os = "linux")]
+        "first process" => as_first_process(twice),
+        #[cfg(target_os = "linux")]
+        "first process, at the end" => as_first_process(while_the_rest_ends),
         "own handler" => own_handler(),
         "ignored" => ignored(),
         "at the end" => at_the_end(),
@@ -187,6 +191,49 @@ fn twice() {
         raise(Signal::SIGINT).unwrap();
         thread::sleep(60 * 1000 * MS);
         outcome
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_second_ctrl_c_ends_even_the_first_process_of_a_container() {
+    assert_eq!(play("first process"), End::Well);
+    assert_eq!(play("first process, at the end"), End::Well);
+}
+
+/// For that one the system ignores signals that have their default action.
+#[cfg(target_os = "linux")]
+fn as_first_process(scene: fn()) {
+    let mut namespaces = [libc::CLONE_NEWPID, libc::CLONE_NEWPID | libc::CLONE_NEWUSER].into_iter();
+    // SAFETY: takes a number; this process has one thread.
+    if !namespaces.any(|namespaces| unsafe { libc::unshare(namespaces) } == 0) {
+        println!("not played: the system lets no test make a container");
+        return;
+    }
+    // SAFETY: as where a scene begins.
+    match unsafe { fork() }.unwrap() {
+        ForkResult::Child => {
+            assert_eq!(nix::unistd::getpid().as_raw(), 1);
+            scene();
+            // SAFETY: as where a scene begins.
+            unsafe { libc::_exit(0) }
+        }
+        ForkResult::Parent { child } => {
+            assert!(matches!(waitpid(child, None).unwrap(), WaitStatus::Exited(_, 130)));
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn while_the_rest_ends() {
+    let _ = run(async {
+        drop(create_task(async {
+            let outcome = sleep(3600 * 1000 * MS).await;
+            raise(Signal::SIGINT).unwrap();
+            thread::sleep(60 * 1000 * MS);
+            outcome
+        }));
+        sleep(MS).await
     });
 }
 
