@@ -2,9 +2,9 @@
 //! `run_coroutine_threadsafe`, and `test_free_threading`.
 
 use asyncio::{
-    Context, ContextVar, Error, Future, LoopHandle, ThreadPoolExecutor, create_task, current_task,
-    eager_task_factory, get_running_loop, new_event_loop, run_coroutine_threadsafe, sleep,
-    to_thread,
+    Context, ContextVar, Error, Future, LoopHandle, Task, ThreadPoolExecutor, create_task,
+    current_task, eager_task_factory, get_running_loop, new_event_loop, run_coroutine_threadsafe,
+    sleep, to_thread,
 };
 use asyncio_tests::support::{
     MS, boom, briefly, cancelled, iterations, message, run, virtual_loop,
@@ -381,4 +381,118 @@ fn tasks_are_listed_for_other_threads_by_asking_the_loop() {
     });
     outcome.unwrap();
     event_loop.close().unwrap();
+}
+
+// Jobs that wait for coroutines, under the virtual clock.
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[test]
+fn the_virtual_clock_goes_on_while_a_job_waits_for_a_coroutine_that_sleeps() {
+    let event_loop = virtual_loop();
+    let (this, handle) = (event_loop.clone(), event_loop.handle());
+    let nap = move |n: u32| {
+        let nap = async move {
+            sleep(n * HOUR).await?;
+            Ok(n)
+        };
+        run_coroutine_threadsafe(nap, handle).result(None)
+    };
+    let outcome = event_loop.run_until_complete(async move {
+        let jobs = [1, 2, 3].map(|n| create_task(to_thread(move || nap(n))));
+        let other = this.run_in_executor(None, move || nap(4))?;
+        for (job, n) in jobs.into_iter().zip(1..) {
+            assert_eq!(job.await??, n);
+        }
+        assert_eq!(other.await??, 4);
+        // One after another, in one job: in between the clock stands.
+        to_thread(move || (1..=10).map(|_| nap(1)).filter(|nap| nap.is_ok()).count()).await
+    });
+    assert_eq!(outcome.unwrap(), 10);
+    assert_eq!(event_loop.time(), 14 * HOUR);
+    event_loop.close().unwrap();
+}
+
+#[test]
+fn a_job_and_a_coroutine_that_wait_for_each_other_are_a_deadlock() {
+    let event_loop = virtual_loop();
+    let handle = event_loop.handle();
+    let (tell, told) = mpsc::channel();
+    let job = to_thread(move || {
+        let never = run_coroutine_threadsafe(async { Future::<()>::new().await }, handle);
+        let _ = tell.send(message(never.result(None)));
+    });
+    let outcome = event_loop.run_until_complete(job);
+    let Err(Error::Deadlock(deadlock)) = outcome else { panic!("{outcome:?}") };
+    assert!(deadlock.to_string().contains("to_thread at "), "{deadlock}");
+    event_loop.close().unwrap();
+    assert_eq!(told.recv().unwrap(), "RuntimeError: Event loop is closed");
+}
+
+#[test]
+fn a_job_that_waits_with_a_limit_gets_what_comes_before_and_is_no_deadlock() {
+    let event_loop = virtual_loop();
+    let handle = event_loop.handle();
+    let job = to_thread(move || {
+        let nap = run_coroutine_threadsafe(async { sleep(HOUR).await }, handle);
+        assert!(nap.result(HOUR).is_ok());
+        let never = run_coroutine_threadsafe(async { Future::<()>::new().await }, handle);
+        assert!(never.result(MS).unwrap_err().is_timeout());
+        assert!(never.cancel());
+        // The clock stands again, and the loop waits for this.
+        thread::sleep(5 * MS);
+    });
+    event_loop.run_until_complete(job).unwrap();
+    assert_eq!(event_loop.time(), HOUR);
+    event_loop.close().unwrap();
+}
+
+#[test]
+fn when_the_wait_of_a_job_is_over_the_loop_waits_for_the_job_again() {
+    let event_loop = virtual_loop();
+    let handle = event_loop.handle();
+    let main = async move {
+        // Until then there is always something that will happen.
+        let ticks: Task<()> = create_task(async {
+            loop {
+                sleep(HOUR).await?;
+            }
+        });
+        let job = to_thread(move || {
+            let never = run_coroutine_threadsafe(async { Future::<()>::new().await }, handle);
+            let cancel = never.clone();
+            let canceller = thread::spawn(move || cancel.cancel());
+            assert!(cancelled(&never.result(None)));
+            assert!(canceller.join().unwrap());
+        });
+        job.await?;
+        ticks.cancel();
+        // Nothing else: if the loop did not wait, this would be a deadlock.
+        to_thread(|| thread::sleep(5 * MS)).await
+    };
+    event_loop.run_until_complete(main).unwrap();
+    event_loop.close().unwrap();
+}
+
+#[test]
+fn a_job_that_outlives_main_may_still_wait_for_a_coroutine_that_sleeps() {
+    let (end, ending) = mpsc::channel::<()>();
+    let (tell, told) = mpsc::channel();
+    let outcome = asyncio::Runner::new().virtual_time(true).with(|runner| {
+        runner.run(async move {
+            let event_loop = get_running_loop()?;
+            let handle = event_loop.handle();
+            let job = event_loop.run_in_executor(None, move || {
+                let _ = ending.recv();
+                let nap = || run_coroutine_threadsafe(async { sleep(HOUR / 60).await }, handle);
+                // The end of the run cancels what it still finds, and then waits for this job.
+                let outcome = (0..).map(|_| nap().result(None)).find(|nap| !cancelled(nap));
+                let _ = tell.send(outcome.is_some_and(|nap| nap.is_ok()));
+            })?;
+            drop((end, job));
+            Ok(5)
+        })
+    });
+    assert_eq!(outcome.unwrap(), 5);
+    assert!(told.recv().unwrap());
 }

@@ -8,8 +8,9 @@ pub use wrap::wrap_future;
 
 use asyncio_core::{
     Error, InvalidStateError, Result, TimeoutError,
+    event_loop::works_for,
     exception::{Level, log},
-    home::LoopRef,
+    home::{LoopRef, Mail},
 };
 use std::{
     fmt,
@@ -43,6 +44,8 @@ struct State<T> {
     /// Clones the value, if it is to stay.
     copy: Option<fn(&T) -> T>,
     callbacks: Vec<Callback<T>>,
+    /// How many jobs of its loop wait for it: without a limit, and with one.
+    waiting_jobs: [usize; 2],
 }
 
 struct Inner<T> {
@@ -94,8 +97,8 @@ impl<T> ConcurrentFuture<T> {
 
     fn make(home: Option<LoopRef>) -> ConcurrentFuture<T> {
         let (stage, callbacks) = (Stage::Pending, Vec::new());
-        let state = Mutex::new(State { stage, request: None, copy: None, callbacks });
-        ConcurrentFuture(Arc::new(Inner { state, done: Condvar::new(), home }))
+        let state = State { stage, request: None, copy: None, callbacks, waiting_jobs: [0; 2] };
+        ConcurrentFuture(Arc::new(Inner { state: Mutex::new(state), done: Condvar::new(), home }))
     }
 
     /// Has the value stay when it is asked for: from now on [`result`](ConcurrentFuture::result),
@@ -225,7 +228,12 @@ impl<T> ConcurrentFuture<T> {
         state.stage = Stage::Done(outcome);
         let unused = state.request.take();
         let callbacks = std::mem::take(&mut state.callbacks);
+        let waiting_jobs = std::mem::take(&mut state.waiting_jobs);
         drop(state);
+        // Before they go on: the virtual clock must not jump meanwhile.
+        for (jobs, has_limit) in waiting_jobs.into_iter().zip([false, true]) {
+            (0..jobs).for_each(|_| self.job_waits(false, has_limit));
+        }
         self.0.done.notify_all();
         for callback in callbacks {
             self.guarded("a callback", || callback(self));
@@ -253,30 +261,55 @@ impl<T> ConcurrentFuture<T> {
     /// thread of the loop that runs the coroutine.
     pub fn result(&self, timeout: impl Into<Option<Duration>>) -> Result<T> {
         let deadline = timeout.into().and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut is_waiting_job = false;
         let mut state = self.lock();
         while !matches!(state.stage, Stage::Done(_)) {
-            state = match deadline {
-                None if self.0.home.is_some_and(LoopRef::is_local) => {
-                    return Err(Error::runtime(
-                        "ConcurrentFuture.result: the event loop of this thread runs the coroutine, \
-                         and cannot while the thread waits for it; await wrap_future(future), or \
-                         wait in another thread",
-                    ));
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                if is_waiting_job {
+                    state.waiting_jobs[1] -= 1;
+                    drop(state);
+                    self.job_waits(false, true);
                 }
+                return Err(TimeoutError::new("ConcurrentFuture.result: not done in time").into());
+            }
+            if left.is_none() && self.0.home.is_some_and(LoopRef::is_local) {
+                return Err(Error::runtime(
+                    "ConcurrentFuture.result: the event loop of this thread runs the coroutine, and \
+                     cannot while the thread waits for it; await wrap_future(future), or wait in \
+                     another thread",
+                ));
+            }
+            if !is_waiting_job && self.0.home.is_some() && self.0.home == works_for() {
+                is_waiting_job = true;
+                state.waiting_jobs[usize::from(left.is_some())] += 1;
+                self.job_waits(true, left.is_some());
+            }
+            state = match left {
                 None => self.0.done.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return Err(
-                            TimeoutError::new("ConcurrentFuture.result: not done in time").into()
-                        );
-                    }
+                Some(left) => {
                     let waited = self.0.done.wait_timeout(state, left);
                     waited.unwrap_or_else(PoisonError::into_inner).0
                 }
             };
         }
         self.read(state).unwrap_or_else(|| Err(taken()))
+    }
+
+    /// Tells the loop that completes it whether a job of that loop waits here.
+    fn job_waits(&self, waits: bool, has_limit: bool) {
+        let Some(home) = self.0.home else { return };
+        let tell = move || {
+            let event_loop = home.local().and_then(|scheduler| scheduler.event_loop());
+            if let Some(event_loop) = event_loop {
+                event_loop.job_waits(waits, has_limit);
+            }
+        };
+        match home.is_local() {
+            true => tell(),
+            // A closed loop waits for nothing.
+            false => drop(home.send(Mail::Quiet(Box::new(tell)))),
+        }
     }
 
     /// The result if it is done, moved out or cloned as by [`result`](ConcurrentFuture::result).

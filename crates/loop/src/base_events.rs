@@ -103,6 +103,12 @@ impl AbstractEventLoop for Door {
         }
     }
 
+    fn job_waits(&self, waits: bool, has_limit: bool) {
+        if let Some(inner) = self.0.upgrade() {
+            EventLoop(inner).job_waits(waits, has_limit);
+        }
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -20,8 +20,8 @@ pub struct EventLoopBuilder {
 
 impl EventLoopBuilder {
     /// Whether time is virtual: it starts at zero, and when nothing is ready it jumps to the next
-    /// timer, unless a job in another thread or a child process is still to come back. If nothing at
-    /// all is left that could make anything ready, the run ends with `Error::Deadlock`.
+    /// timer, unless a job in another thread or a child process is still to come back. A job that blocks
+    /// on a coroutine of the loop (`ConcurrentFuture::result`) holds up nothing. If nothing at all is left that could make anything ready, the run ends with `Error::Deadlock`.
     pub fn virtual_time(mut self, on: bool) -> Self {
         self.is_virtual = on;
         self

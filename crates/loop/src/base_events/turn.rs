@@ -150,10 +150,13 @@ impl EventLoop {
         }
     }
 
-    /// Whether I/O or a signal could make something ready.
+    /// Whether I/O, a signal, or a job whose patience ends, could make something ready.
     fn may_be_called(&self, scheduler: &Scheduler) -> bool {
         let is_watching = || self.selector().is_some_and(|s| !s.watchers().is_empty());
-        scheduler.is_waiting_for_io() || is_watching() || self.signals().is_any()
+        scheduler.is_waiting_for_io()
+            || is_watching()
+            || self.signals().is_any()
+            || self.0.executor.is_waited_for_with_limit()
     }
 
     #[inline]

@@ -1,4 +1,4 @@
-//! Ctrl-C, really sent, each time to a process of its own.
+//! Ctrl-C, really sent, each time to a process of its own; and what else needs one.
 //!
 //! A scene has to be played on the main thread, which libtest keeps to itself. So the test program
 //! runs itself again for one test alone, and that test forks: in the new process its thread is the
@@ -77,6 +77,8 @@ fn perform(scene: &str) {
         #[cfg(target_os = "linux")]
         "first process, at the end" => as_first_process(while_the_rest_ends),
         "own handler" => own_handler(),
+        #[cfg(target_os = "linux")]
+        "no thread" => no_thread(),
         "ignored" => ignored(),
         "at the end" => at_the_end(),
         other => panic!("no scene {other}"),
@@ -297,4 +299,29 @@ fn at_the_end() {
         Ok(5)
     });
     assert!(matches!(outcome, Err(Error::KeyboardInterrupt(_))), "{outcome:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_end_needs_no_thread_of_its_own() {
+    assert_eq!(play("no thread"), End::Well);
+}
+
+/// From now on the process has no room for the stack of a thread.
+#[cfg(target_os = "linux")]
+fn no_thread() {
+    let outcome = run(async {
+        asyncio_task::to_thread(|| ()).await?;
+        let status = std::fs::read_to_string("/proc/self/statm")?;
+        let pages: u64 = status.split(' ').next().unwrap().parse().unwrap();
+        // SAFETY: these calls take numbers, and a place that is valid.
+        unsafe {
+            let bytes = pages * libc::sysconf(libc::_SC_PAGESIZE) as u64 + (1 << 20);
+            let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+            assert_eq!(libc::setrlimit(libc::RLIMIT_AS, &limit), 0);
+        }
+        assert!(thread::Builder::new().spawn(|| ()).is_err());
+        Ok(5)
+    });
+    assert_eq!(outcome.unwrap(), 5);
 }
