@@ -138,7 +138,7 @@ impl EventLoop {
         EventLoopBuilder::default()
     }
 
-    fn open(is_virtual: bool, debug: bool) -> Result<EventLoop> {
+    fn open(is_virtual: bool, debug: bool, poll_every_iteration: bool) -> Result<EventLoop> {
         barrier::install();
         log::install();
         let selector = Selector::new()?;
@@ -153,7 +153,7 @@ impl EventLoop {
             home,
             inbox,
             selector: RefCell::new(Some(Rc::new(selector))),
-            pace: Pace::new(),
+            pace: Pace::new(poll_every_iteration),
             coarse: CoarseClock::new(),
             executor: DefaultExecutor::default(),
             signals: Signals::new(inbox),
@@ -166,6 +166,7 @@ impl EventLoop {
             selector.attach(scheduler);
         }
         scheduler.set_debug(debug);
+        scheduler.set_wakes_in_step(poll_every_iteration);
         scheduler.set_event_loop(Rc::new(Door(Rc::downgrade(&this.0))));
         Ok(this)
     }

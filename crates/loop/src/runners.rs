@@ -82,6 +82,7 @@ pub struct Runner {
     state: State,
     debug: Option<bool>,
     virtual_time: bool,
+    poll_every_iteration: bool,
     loop_factory: Option<LoopFactory>,
 }
 
@@ -118,7 +119,13 @@ impl Default for Runner {
 impl Runner {
     /// A runner that has no loop yet.
     pub fn new() -> Runner {
-        Runner { state: State::Created, debug: None, virtual_time: false, loop_factory: None }
+        Runner {
+            state: State::Created,
+            debug: None,
+            virtual_time: false,
+            poll_every_iteration: false,
+            loop_factory: None,
+        }
     }
 
     /// Whether the loop is in debug mode; as [`EventLoopBuilder::debug`] decides if not called.
@@ -138,6 +145,15 @@ impl Runner {
         self
     }
 
+    /// Whether the loop looks for I/O in every iteration: see
+    /// [`EventLoopBuilder::poll_every_iteration`]. A loop factory decides that itself.
+    ///
+    /// [`EventLoopBuilder::poll_every_iteration`]: crate::EventLoopBuilder::poll_every_iteration
+    pub fn poll_every_iteration(mut self, on: bool) -> Runner {
+        self.poll_every_iteration = on;
+        self
+    }
+
     /// What makes the loop. It is then not made the current one of the thread, as it otherwise is.
     pub fn loop_factory(mut self, factory: impl FnOnce() -> Result<EventLoop> + 'static) -> Runner {
         self.loop_factory = Some(Box::new(factory));
@@ -150,7 +166,10 @@ impl Runner {
             let is_current = self.loop_factory.is_none();
             let event_loop = match self.loop_factory.take() {
                 Some(factory) => factory()?,
-                None => EventLoop::builder().virtual_time(self.virtual_time).build()?,
+                None => EventLoop::builder()
+                    .virtual_time(self.virtual_time)
+                    .poll_every_iteration(self.poll_every_iteration)
+                    .build()?,
             };
             if is_current {
                 set_event_loop(event_loop.clone());
