@@ -16,9 +16,9 @@ pub trait AbstractEventLoop: fmt::Debug {
     /// `Runtime` after the executor was shut down; what the system says if it has no thread.
     fn submit(&self, job: Job) -> Result<()>;
 
-    /// A job of this loop begins, or ceases, to wait for a coroutine of this loop. While it does, the
-    /// loop need not wait for the job: the virtual clock goes on. A wait that `has_limit` ends by itself,
-    /// in real time.
+    /// Called when a job of this loop starts (`waits`) or stops blocking on a coroutine of this loop.
+    /// While it blocks, the loop does not wait for the job, and the virtual clock advances. A wait that
+    /// `has_limit` also ends by itself, in real time.
     fn job_waits(&self, waits: bool, has_limit: bool) {
         let _ = (waits, has_limit);
     }
@@ -29,12 +29,12 @@ pub trait AbstractEventLoop: fmt::Debug {
 
 thread_local!(static WORKS_FOR: Cell<Option<LoopRef>> = const { Cell::new(None) });
 
-/// The loop that waits for what this thread does at present: its virtual clock stands still meanwhile.
+/// The loop whose job this thread is running. The loop's virtual clock stands still until the job ends.
 pub fn works_for() -> Option<LoopRef> {
     WORKS_FOR.try_with(Cell::get).ok().flatten()
 }
 
-/// Runs a job of the loop `home`, which waits for it.
+/// Runs a job of the loop `home`: meanwhile [`works_for`] returns that loop.
 pub fn work_for<R>(home: LoopRef, job: impl FnOnce() -> R) -> R {
     struct Before(Option<LoopRef>);
     impl Drop for Before {

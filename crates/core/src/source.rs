@@ -93,7 +93,7 @@ pub(crate) struct Sources {
     driver: Option<Arc<dyn Driver>>,
     /// What the driver says about it.
     tells_hangups: bool,
-    /// Whether who waits for a source is woken by a step of its own.
+    /// Whether a task that waits for a source is woken by a separate step.
     wakes_in_step: bool,
     entries: Slots<Entry>,
     /// Whose each descriptor is, by its number, which is as small as can be.

@@ -39,7 +39,7 @@ enum Outcome<T> {
 
 struct State<T> {
     stage: Stage<T>,
-    /// Passes a request to cancel on to the work.
+    /// Asks the work to end.
     request: Option<Request>,
     /// Clones the value, if it is to stay.
     copy: Option<fn(&T) -> T>,
@@ -57,8 +57,9 @@ struct Inner<T> {
 
 /// A result that another thread sets, and that a thread can wait for (`concurrent.futures.Future`).
 ///
-/// It needs no loop. Clones are handles to the same future. The value is moved out by the first that
-/// asks for it; [`shared`](ConcurrentFuture::shared) has it stay, and gives everyone a clone.
+/// It needs no loop. Clones are handles to the same future. The first caller of
+/// [`result`](ConcurrentFuture::result) moves the value out; after
+/// [`shared`](ConcurrentFuture::shared) every caller gets a clone.
 ///
 /// ```
 /// use asyncio_future::ConcurrentFuture;
@@ -88,8 +89,8 @@ impl<T> ConcurrentFuture<T> {
         ConcurrentFuture::make(None)
     }
 
-    /// A pending future that the loop of `home` will complete, so that its thread must not wait for
-    /// it.
+    /// A pending future that the loop `home` will complete, so the thread of that loop must not block
+    /// on it.
     #[doc(hidden)]
     pub fn of_loop(home: LoopRef) -> ConcurrentFuture<T> {
         ConcurrentFuture::make(Some(home))
@@ -101,10 +102,10 @@ impl<T> ConcurrentFuture<T> {
         ConcurrentFuture(Arc::new(Inner { state: Mutex::new(state), done: Condvar::new(), home }))
     }
 
-    /// Has the value stay when it is asked for: from now on [`result`](ConcurrentFuture::result),
-    /// [`try_result`](ConcurrentFuture::try_result) and each [`wrap_future`] give a clone, as all of
-    /// them do in Python. This holds for every handle of the future. A value that was moved out
-    /// before does not come back.
+    /// Keeps the value in the future: from now on [`result`](ConcurrentFuture::result),
+    /// [`try_result`](ConcurrentFuture::try_result) and each [`wrap_future`] return a clone, so all of
+    /// them succeed any number of times, as in Python. This applies to every handle of the future. A
+    /// value that was already moved out does not come back.
     ///
     /// ```
     /// use asyncio_future::ConcurrentFuture;
@@ -142,10 +143,10 @@ impl<T> ConcurrentFuture<T> {
         self.lock().stage.is_cancelled()
     }
 
-    /// Cancels it. Work that has begun is asked to end, where it can be ([`on_cancel`]); the future
-    /// is then cancelled at once, and what the work makes of it is not waited for. True if it is
-    /// cancelled now, even if it was before; false if it is done otherwise, or if its work has begun
-    /// and cannot be asked.
+    /// Cancels it. If its work has begun, the work is asked to end as [`on_cancel`] says, and the
+    /// future is cancelled at once, without waiting for the work. Returns true if the future is
+    /// cancelled, even if it was before. Returns false if it has a result or another error, or if its
+    /// work has begun and nothing says how to ask it to end.
     ///
     /// [`on_cancel`]: ConcurrentFuture::on_cancel
     pub fn cancel(&self) -> bool {
@@ -177,10 +178,10 @@ impl<T> ConcurrentFuture<T> {
         pending
     }
 
-    /// Says how the work is asked to end once it has begun. Called before
-    /// [`set_running_or_notify_cancel`](ConcurrentFuture::set_running_or_notify_cancel), it leaves no
-    /// moment at which the future cannot be cancelled. A later call replaces the request; a call on a
-    /// future that is done does nothing.
+    /// Says how to ask the work to end once it has begun. Call it before
+    /// [`set_running_or_notify_cancel`](ConcurrentFuture::set_running_or_notify_cancel); then the
+    /// future can be cancelled at every moment. A later call replaces the request. On a future that is
+    /// done it does nothing.
     pub fn on_cancel(&self, request: impl FnOnce() + Send + 'static) {
         let mut state = self.lock();
         let unused: Option<Request> = match state.stage {
@@ -230,7 +231,7 @@ impl<T> ConcurrentFuture<T> {
         let callbacks = std::mem::take(&mut state.callbacks);
         let waiting_jobs = std::mem::take(&mut state.waiting_jobs);
         drop(state);
-        // Before they go on: the virtual clock must not jump meanwhile.
+        // Before these jobs continue: from then on the virtual clock must stand still.
         for (jobs, has_limit) in waiting_jobs.into_iter().zip([false, true]) {
             (0..jobs).for_each(|_| self.job_waits(false, has_limit));
         }
@@ -241,13 +242,13 @@ impl<T> ConcurrentFuture<T> {
         self.guarded("the drop of a request to cancel", || drop(unused));
     }
 
-    /// Calls what the user gave, outside of the lock. If it panics, that is logged, as in Python.
+    /// Runs a closure of the user, outside of the lock. A panic is logged, as in Python.
     fn guarded(&self, what: &str, call: impl FnOnce()) {
         let Err(payload) = catch_unwind(AssertUnwindSafe(call)) else { return };
         let error = Error::from_panic(payload);
         log(Level::Error, &format!("exception calling {what} of {self:?}: {error:?}"));
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(error))) {
-            // The payload panics when it is dropped, and so may this one.
+            // The drop of the payload panicked; that of the new payload may as well.
             std::mem::forget(payload);
         }
     }
@@ -257,8 +258,8 @@ impl<T> ConcurrentFuture<T> {
     ///
     /// # Errors
     /// The future's own error, `Cancelled`, `Timeout` after `timeout`, or `InvalidState` if the
-    /// value was moved out already. `Runtime` if the wait would never end: without a limit, on the
-    /// thread of the loop that runs the coroutine.
+    /// value was moved out already. `Runtime` if the wait could never end, because it has no limit and
+    /// this is the thread of the loop that has to run the coroutine.
     pub fn result(&self, timeout: impl Into<Option<Duration>>) -> Result<T> {
         let deadline = timeout.into().and_then(|timeout| Instant::now().checked_add(timeout));
         let mut is_waiting_job = false;
@@ -296,7 +297,7 @@ impl<T> ConcurrentFuture<T> {
         self.read(state).unwrap_or_else(|| Err(taken()))
     }
 
-    /// Tells the loop that completes it whether a job of that loop waits here.
+    /// Tells the loop that completes the future that one of its jobs starts or stops waiting here.
     fn job_waits(&self, waits: bool, has_limit: bool) {
         let Some(home) = self.0.home else { return };
         let tell = move || {
@@ -341,8 +342,8 @@ impl<T> ConcurrentFuture<T> {
         Some(Ok(copy(&value)))
     }
 
-    /// Calls `callback` when it is done, in the thread that completes it; at once if it is done. A
-    /// panic of the callback is logged, and comes out nowhere.
+    /// Calls `callback` when it is done, in the thread that completes it; at once if it is done. If
+    /// the callback panics, the panic is logged and goes no further.
     pub fn add_done_callback(&self, callback: impl FnOnce(&ConcurrentFuture<T>) + Send + 'static) {
         let mut state = self.lock();
         if matches!(state.stage, Stage::Done(_)) {

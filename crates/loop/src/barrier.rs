@@ -15,13 +15,13 @@ pub(crate) fn install() {
     }
 
     fn barrier() -> bool {
-        // The system refuses none to a process that has registered; a filter of system calls may.
+        // The system itself refuses none to a registered process; a seccomp filter may.
         membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED)
     }
 
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // Refused by systems before 4.14, and by some containers: in part even.
+        // Refused by systems before 4.14, and by some containers, which may allow only one of the two.
         if membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) && barrier() {
             // SAFETY: this is what the system call does, for the threads that run; one that does not
             // run passes a barrier before it does again.

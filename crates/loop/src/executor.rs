@@ -41,7 +41,7 @@ struct Pool {
     state: Mutex<State>,
     /// There is a job, or nothing will come any more.
     wake: Condvar,
-    /// A thread has ended, or waits for the others to end.
+    /// A thread has ended, or has started to wait for the others in `shutdown`.
     ended: Condvar,
     max_workers: usize,
     prefix: String,
@@ -55,10 +55,10 @@ struct State {
     threads: Vec<JoinHandle<()>>,
     /// How many threads have not ended.
     alive: usize,
-    /// How many of those wait, in a job, for the others to end.
+    /// How many of those are in a job that has called `shutdown(true)`.
     waiting: usize,
     is_shut_down: bool,
-    /// What the last thread does.
+    /// What the last thread runs before it ends.
     at_the_end: Vec<Job>,
 }
 
@@ -131,8 +131,8 @@ impl ThreadPoolExecutor {
     }
 
     /// Takes no more jobs; those that were taken still run (`Executor.shutdown`). With `wait` it
-    /// blocks until the last one has finished, even if another thread called it before; called by a
-    /// job, it does not wait for that job's own thread, nor for others that do the same.
+    /// blocks until the last one has finished, even if another thread has called it before. A job that
+    /// calls it waits neither for itself nor for other jobs that have called it.
     pub fn shutdown(&self, wait: bool) {
         let pool = &self.0.0;
         pool.shut_down();
@@ -157,13 +157,13 @@ impl ThreadPoolExecutor {
         for thread in
             threads.into_iter().filter(|thread| thread.thread().id() != thread::current().id())
         {
-            // It has nothing to do any more, and a job's panic is caught.
+            // It is about to exit, and has no result.
             let _ = thread.join();
         }
     }
 
-    /// Shuts it down, and calls `callback` when the last thread ends, in that thread; at once, if
-    /// there is none.
+    /// Shuts it down. The last thread calls `callback` before it ends; without a thread, this call
+    /// does.
     pub(crate) fn shutdown_then(&self, callback: Job) {
         let pool = &self.0.0;
         pool.shut_down();
@@ -236,7 +236,7 @@ impl Pool {
 /// A panic belongs to the job, and so does reporting it.
 fn quietly(job: Job) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
-        // Its drop may panic as well, and is no reason for the thread to end.
+        // The drop of the payload may panic as well.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             std::mem::forget(payload);
         }

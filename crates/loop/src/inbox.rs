@@ -162,8 +162,8 @@ struct Inside<'a, B: Bell> {
 }
 
 impl<'a, B: Bell> Inside<'a, B> {
-    /// `None` if the gate is shut. Whoever sees that is not counted: `close` would wait for all those
-    /// who come to be refused, one after another.
+    /// `None` if the gate is shut. A sender that sees this is not counted; otherwise `close` would wait
+    /// for every sender that keeps trying.
     fn enter(inbox: &'a Inbox<B>) -> Option<Self> {
         if inbox.gate.load(Ordering::Acquire) >> ID == 0 {
             return None;

@@ -65,8 +65,8 @@ where
 /// If a run is called from the main thread of the program, and that does nothing of its own about
 /// `SIGINT`, the first Ctrl-C cancels the main task: what it awaits returns `Err(Cancelled)`, it
 /// cleans up, and if it then ends with that error, the run returns `Error::KeyboardInterrupt`. A
-/// second Ctrl-C does what it does to any program: it ends the process, even if that is the first one
-/// of a container (with status 130, since the system ignores the signal there). A handler that the program
+/// second Ctrl-C does what it does to any program: it ends the process. (The system ignores the signal
+/// for the first process of a container, so that one exits with status 130.) A handler that the program
 /// adds for `SIGINT` takes the place of all this while it is there.
 ///
 /// ```

@@ -74,8 +74,8 @@ impl EventLoop {
     ///
     /// # Errors
     /// `Value` if there is no such signal, `Runtime` if it cannot be caught (`SIGKILL`, `SIGSTOP`), if
-    /// it is a fault of the code that runs (`SIGSEGV`, `SIGBUS`, `SIGFPE`, `SIGILL`), or if the loop is
-    /// closed.
+    /// it reports a fault in the running code (`SIGSEGV`, `SIGBUS`, `SIGFPE`, `SIGILL`), or if the loop
+    /// is closed.
     ///
     /// ```
     /// use asyncio_loop::signals::SIGUSR1;
@@ -249,7 +249,8 @@ impl Signals {
         Some(Interruption { signals: self, armed, delivered })
     }
 
-    /// From now on Ctrl-C ends the process, even if that is the first one of a container.
+    /// Makes Ctrl-C end the process until the guard is dropped. `None` where it does so anyway: in every
+    /// process except the first one of a container.
     pub(crate) fn at_the_end() -> Option<impl Drop> {
         system::Armed::at_the_end()
     }

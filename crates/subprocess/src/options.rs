@@ -79,9 +79,10 @@ impl<K> Spawn<K> {
         self
     }
 
-    /// Whether the child has no descriptors except its standard streams and those of
-    /// [`pass_fds`](Spawn::pass_fds), as it is without this call. With `false` it inherits each that is
-    /// not close-on-exec. Rust opens all of its own close-on-exec; libraries written in C may not.
+    /// Whether all descriptors except the standard streams and those of
+    /// [`pass_fds`](Spawn::pass_fds) are closed in the child; the default is `true`. With `false` the
+    /// child inherits every descriptor that is not close-on-exec. Rust opens its own close-on-exec;
+    /// libraries written in C may not.
     pub fn close_fds(mut self, yes: bool) -> Self {
         self.program.close_fds = yes;
         self

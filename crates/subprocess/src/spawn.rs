@@ -155,7 +155,7 @@ impl Program {
             },
             group: self.group.as_ref().map(group_id).transpose()?,
             user: self.user.as_ref().map(|user| self.user_id(user)).transpose()?,
-            // Descriptors to pass on mean that others are not, as in Python.
+            // As in Python, `pass_fds` implies `close_fds`.
             close_fds: self.close_fds || !self.pass_fds.is_empty(),
             keep: self.pass_fds.iter().map(|fd| fd.as_raw_fd()).collect(),
         })

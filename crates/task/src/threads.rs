@@ -137,8 +137,8 @@ where
     future
 }
 
-/// What has to complete the future: first the coroutine on its way to the loop, then the task's
-/// callback. Both are dropped when the loop is closed.
+/// Completes the future, at the latest when it is dropped. It belongs to the message that brings the
+/// coroutine to the loop, and then to the callback of the task; closing the loop drops both.
 struct Promise<T>(ConcurrentFuture<T>);
 
 impl<T> Drop for Promise<T> {

@@ -1,12 +1,12 @@
-//! CPython's order of wake-ups: a task that waits for a source is woken by a step of its own.
+//! CPython's order of wake-ups: a task that waits for a source is woken by a separate step.
 
 use crate::{context::Values, home::LoopRef, scheduler::Scheduler, slots::Key};
 use std::panic::Location;
 
 impl Scheduler {
-    /// Has the tasks that wait for sources woken by a step in the iteration of the event, and so resumed
-    /// in the next one, as the reader callbacks of asyncio's `sock_*` do. Otherwise they are resumed in
-    /// the iteration of the event.
+    /// With `true`, an event runs a step that wakes the waiting task, and the task resumes in the next
+    /// iteration. The reader callbacks of asyncio's `sock_*` work like this. With `false`, the default,
+    /// the task resumes in the iteration of the event.
     pub fn set_wakes_in_step(&self, yes: bool) {
         self.sources.borrow_mut().wakes_in_step = yes;
     }

@@ -11,8 +11,8 @@
 //! and waits until that is over. If each of the four happens in this order on its thread, one of the
 //! two sees the other. To be sure of that both would need a full barrier between their write and their
 //! read; the other thread has the system run one on *every* thread of the process, which is dear, and
-//! happens once: from then on it is an ordinary mutex, for the owner too. If the system refuses, the
-//! other thread does not get in, and panics.
+//! happens once: from then on it is an ordinary mutex, for the owner too. If the system refuses the
+//! barrier, the other thread panics, and the lock stays with its owner.
 //!
 //! That barrier is a system call, so a loop [brings](set_barrier) it. Without one (no loop so far, or
 //! a system that has no such call) it is an ordinary mutex from the beginning.
@@ -27,8 +27,8 @@ use std::{
     thread::yield_now,
 };
 
-/// Runs a full memory barrier on every thread of the process that runs now; false if the system
-/// refuses.
+/// Runs a full memory barrier on every running thread of the process. Returns false if the system
+/// refuses it.
 type Barrier = fn() -> bool;
 
 static BARRIER: OnceLock<Barrier> = OnceLock::new();
@@ -83,9 +83,9 @@ impl<T> Biased<T> {
     /// Blocks until the lock is free, and takes it.
     ///
     /// # Panics
-    /// If its owner has it already and asks again, where a mutex would wait for ever. On another
-    /// thread, if the system had a barrier when the lock was made and refuses it now, as a process
-    /// that has sandboxed itself may find: then the lock stays its owner's.
+    /// If its owner holds it already and asks again, where a mutex would wait for ever. On another
+    /// thread, if the system allowed the barrier when the lock was made and refuses it now, for example
+    /// because of a seccomp filter installed in between. The owner can still use the lock then.
     #[inline]
     pub fn lock(&self) -> BiasedGuard<'_, T> {
         loop {
@@ -111,12 +111,12 @@ impl<T> Biased<T> {
         let mutex = self.mutex.lock();
         if !self.shared.load(Ordering::Relaxed) {
             if self.owner == thread_id() {
-                // The other thread that was here was refused.
+                // Another thread had asked for the lock, and was refused: try the fast path again.
                 return None;
             }
             self.shared.store(true, Ordering::SeqCst);
             if self.barrier.is_some_and(|barrier| !barrier()) {
-                // The owner may be inside without having seen this, so nothing was taken.
+                // Without the barrier the owner may be inside and not see that the lock is shared.
                 self.shared.store(false, Ordering::SeqCst);
                 drop(mutex);
                 panic!(

@@ -1,4 +1,4 @@
-//! [`wrap_future`]: a future of the running loop that follows one of other threads.
+//! [`wrap_future`]: a future of the running loop that follows a [`ConcurrentFuture`].
 
 use super::ConcurrentFuture;
 use crate::Future;
@@ -43,16 +43,16 @@ pub fn wrap_future<T: Send + 'static>(source: ConcurrentFuture<T>) -> Result<Fut
     Ok(future)
 }
 
-/// What has to complete the wrapper.
+/// Completes the wrapper, at the latest when it is dropped.
 struct Wrapper<T>(Future<T>);
 
 impl<T> Wrapper<T> {
     fn copy(&self, source: &ConcurrentFuture<T>) {
-        // If it was cancelled, or no handle of it is left, the source keeps its value.
+        // If the wrapper was cancelled, or nothing holds it any more, the source keeps its value.
         if self.0.done() || self.0.handles() <= OURS {
             return;
         }
-        // The value may be cloned, by the user's code.
+        // This may call the `Clone` of the value, which may panic.
         let outcome = catch_unwind(AssertUnwindSafe(|| source.try_result()));
         if let Some(outcome) = outcome.unwrap_or_else(|p| Some(Err(Error::from_panic(p)))) {
             let _ = self.0.set(outcome);
@@ -60,15 +60,15 @@ impl<T> Wrapper<T> {
     }
 }
 
-/// The handles of a pending wrapper that are not the user's: the one here, and that of the callback
-/// which passes a cancellation on.
+/// The handles of a pending wrapper that are not the user's: the one in [`Wrapper`], and that in the
+/// callback which passes a cancellation on.
 const OURS: usize = 2;
 
 impl<T> Drop for Wrapper<T> {
     /// The loop was closed before the result could move over.
     fn drop(&mut self) {
         if self.0.set_exception(Error::runtime("Event loop is closed")).is_ok() {
-            // Somebody may wait for it in another loop. If not, that is no reason for a report.
+            // For tasks of other loops that await it. If there are none, nothing is reported.
             let _ = self.0.exception();
         }
     }

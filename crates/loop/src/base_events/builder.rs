@@ -36,14 +36,11 @@ impl EventLoopBuilder {
         self
     }
 
-    /// Whether the loop looks for I/O in every iteration, as asyncio does, even while there is always
-    /// something to run; and whether a task that waits in a `sock_*` operation is woken by a step of its
-    /// own, and resumed one iteration after the event. The order of steps with I/O is then that of
-    /// CPython.
+    /// Whether steps with I/O run in CPython's order. With `true` the loop polls for I/O in every
+    /// iteration, and a task that waits in a `sock_*` operation resumes one iteration after the event.
     ///
-    /// Without this call the loop looks for I/O at least every 50 µs while there is something to run,
-    /// for that costs as much as fifteen steps of a task; and such a task is resumed in the iteration of
-    /// the event.
+    /// By default, while callbacks or tasks are always ready, the loop polls every 50 µs, because a poll
+    /// costs as much as fifteen steps of a task; and the task resumes in the iteration of the event.
     pub fn poll_every_iteration(mut self, on: bool) -> Self {
         self.poll_every_iteration = on;
         self

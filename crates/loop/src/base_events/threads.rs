@@ -24,10 +24,10 @@ use std::{
 pub(super) struct DefaultExecutor {
     executor: RefCell<Option<ThreadPoolExecutor>>,
     shutdown_called: Cell<bool>,
-    /// How many of its jobs wait for coroutines of the loop; for a moment fewer than none, if the news
-    /// that a wait is over overtakes that of its beginning.
+    /// How many of its jobs wait for coroutines of the loop. Negative for a moment if the message that
+    /// a wait has ended overtakes the message that it has begun.
     waiting_jobs: Cell<isize>,
-    /// How many of those come back by themselves, after some real time.
+    /// How many of those waits have a limit, and so end by themselves in real time.
     waiting_with_limit: Cell<isize>,
     /// How many tasks wait for the executor to end.
     joining: Cell<isize>,
@@ -42,18 +42,18 @@ impl DefaultExecutor {
         Ok(executor.get_or_insert_with(ThreadPoolExecutor::of_loop).clone())
     }
 
-    /// Whether a job waits for a coroutine of the loop, and will not do so for ever.
+    /// Whether a job waits for a coroutine of the loop with a limit.
     pub(super) fn is_waited_for_with_limit(&self) -> bool {
         self.waiting_with_limit.get() > 0
     }
 
-    /// How many of those who wait for the end of the executor hold up the virtual clock: none, while a
-    /// job that has to end before waits for the loop itself.
+    /// How many of the tasks that wait for the executor to end stop the virtual clock. None of them
+    /// while a job waits for the loop: the executor cannot end before that job does.
     fn holding_up(&self) -> isize {
         if self.waiting_jobs.get() > 0 { 0 } else { self.joining.get() }
     }
 
-    /// Changes one of the two numbers, and what the loop has to wait for accordingly.
+    /// Changes one of the two numbers, and adjusts what the loop counts as outstanding.
     fn count(&self, scheduler: &Scheduler, number: &Cell<isize>, change: isize) {
         let before = self.holding_up();
         number.set(number.get() + change);
@@ -120,7 +120,7 @@ impl Joining {
 impl Drop for Joining {
     fn drop(&mut self) {
         let home = self.0;
-        // As that of `Outstanding`.
+        // By mail, as in `Outstanding`.
         let _ = home.send(Mail::Quiet(Box::new(move || Joining::count(home, -1))));
     }
 }
@@ -251,7 +251,8 @@ async fn shutdown(
 ) -> Result<()> {
     let joined = Future::new();
     let (setter, joining) = (joined.clone(), Joining::begin(home));
-    // The last thread says that it ends: one that waits for them all might not be had.
+    // The last thread of the executor reports its end. A thread that joins the others is not needed,
+    // and might fail to start.
     executor.shutdown_then(Box::new(move || {
         let tell = move || {
             // Nothing waits any more if that took too long, or the loop is closed.
@@ -270,7 +271,7 @@ async fn shutdown(
         return Ok(());
     }
     if outcome.is_ok() {
-        // They have nothing to do any more, and are gone when the loop is closed.
+        // The threads are about to exit; joined here, they are gone when the loop is closed.
         executor.shutdown(true);
     }
     outcome

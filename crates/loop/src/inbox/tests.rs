@@ -157,11 +157,11 @@ fn threads_that_put_in_while_the_loop_closes_know_whether_it_arrived() {
 }
 
 #[test]
-fn a_closed_inbox_counts_nobody_whom_it_refuses() {
+fn a_closed_inbox_does_not_count_the_senders_that_it_refuses() {
     let (inbox, _) = open(1);
     inbox.want(0b10);
     inbox.close(drop);
-    // A loop that closes waits while somebody is counted.
+    // `close` waits until this count is zero.
     thread::scope(|scope| {
         let hammer = || {
             for _ in 0..100_000 {

@@ -107,19 +107,19 @@ fn our_handler() -> libc::sighandler_t {
     on_signal as extern "C" fn(libc::c_int) as libc::sighandler_t
 }
 
-/// A fault of the code that runs: when the handler returns, the system runs the same code again, with
-/// the same fault. A handler that only tells a loop would never let it come so far.
+/// Signals that report a fault in the running code. When their handler returns, the same instruction
+/// runs again and faults again, so the loop would never get to run a callback.
 const FAULTS: [i32; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
 
 /// Catches `signal`; [`release`] takes that back.
 ///
 /// # Errors
-/// `Runtime` if the system does not let it be caught, or if it is a fault of the code that runs.
+/// `Runtime` if the system does not let it be caught, or if it reports a fault in the running code.
 pub(super) fn catch(signal: i32) -> Result<()> {
     if FAULTS.contains(&signal) {
         return Err(Error::runtime(format!(
-            "add_signal_handler: sig {signal} cannot be caught by an event loop: it is a fault of the \
-             code that runs, which would not go on until the loop came to it"
+            "add_signal_handler: sig {signal} cannot be caught by an event loop: it reports a fault in \
+             the running code, which would fault again before the loop could run the callback"
         )));
     }
     let mut caught = caught();
@@ -165,13 +165,13 @@ extern "C" fn on_signal(signal: libc::c_int) {
     Errno::set_raw(errno);
 }
 
-/// Ends the process as `signal` does. The first process of a container has no default actions: for it
-/// the system ignores such a signal. So it exits with the status that a shell gives for one.
+/// Ends the process as the default action of `signal` does. The system ignores that action for the
+/// first process of a container, which then exits with the status that a shell reports for a signal.
 fn end_by(signal: libc::c_int) {
     let _ = set_disposition(signal, &action_of(libc::SIG_DFL));
     // SAFETY: these calls are async-signal-safe, and the set is filled in before it is used.
     unsafe {
-        // Blocked while its handler runs: it would take effect only after that.
+        // The signal is blocked while its handler runs, so it would take effect only after that.
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&mut set);
         libc::sigaddset(&mut set, signal);
@@ -213,8 +213,8 @@ impl Armed {
         Armed::after(0)
     }
 
-    /// The first Ctrl-C is a further one already. `None` where Ctrl-C does that anyway: in every
-    /// process except the first one of a container.
+    /// Makes even the first Ctrl-C end the process. `None` where it does so anyway: in every process
+    /// except the first one of a container.
     pub(super) fn at_the_end() -> Option<Armed> {
         if nix::unistd::getpid().as_raw() == 1 { Armed::after(1) } else { None }
     }

@@ -129,7 +129,7 @@ fn impossible_signals_are_refused() {
     let add = |signal| message(event_loop.add_signal_handler(signal, || ()));
     assert_eq!(add(libc::SIGKILL), "RuntimeError: sig 9 cannot be caught");
     assert_eq!(add(libc::SIGSTOP), format!("RuntimeError: sig {} cannot be caught", libc::SIGSTOP));
-    // The code at fault would run again and again, and the loop never.
+    // The faulting instruction would run again and again, and the loop never.
     for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL] {
         let refused = add(fault);
         assert!(refused.starts_with("RuntimeError: add_signal_handler: sig "), "{refused}");

@@ -1,6 +1,6 @@
 //! [`spawn`] through `std::process::Command`: on every system, and for a child that becomes another
-//! user. The last step, running the program, is not `Command`'s but ours, so that it is the same in
-//! every child: `Command` would give a file that is no program to a shell.
+//! user. The last step, running the program, is ours, so that every child takes the same one:
+//! `Command` would run a file of an unknown format with a shell.
 
 use super::{BeforeExec, Program, exec::Exec};
 use std::{
@@ -22,7 +22,7 @@ pub(super) fn spawn(
     before: BeforeExec,
 ) -> io::Result<u32> {
     let exec = Exec::of(program)?;
-    // Neither the program nor the arguments nor the environment is looked at.
+    // `exec` replaces the program, the arguments and the environment of the command.
     let mut command = Command::new("/");
     if let Some(cwd) = &program.cwd {
         command.current_dir(cwd);

@@ -1,4 +1,4 @@
-//! [`Exec`]: the program that a child becomes, made ready by its parent.
+//! [`Exec`]: what a child passes to `execve`, prepared by its parent.
 
 use super::{Program, strings::Strings};
 use nix::libc;
@@ -27,8 +27,7 @@ impl Exec {
         let (path, variables) = match &program.env {
             Some(env) => (env.get(OsStr::new("PATH")).cloned(), Strings::of_variables(env)?),
             None => {
-                // Through `std`, whose lock keeps `set_var` in other threads away meanwhile. The copy
-                // also outlives whatever they do until the program runs.
+                // Copied through `std`, which holds its lock against `set_var` in other threads.
                 let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
                 let path = env.iter().find(|(name, _)| name == "PATH");
                 let path = path.map(|(_, value)| value.clone());
@@ -38,10 +37,10 @@ impl Exec {
         Ok(Exec { files: files(name, path)?, arguments, variables })
     }
 
-    /// In the child: runs the program. Returns only if that fails, with the reason. A file that is no
-    /// program of this system is `ENOEXEC`, as in CPython: no shell is tried.
+    /// Runs the program, in the child. Returns only if that fails, with the reason. A file of an unknown
+    /// format is `ENOEXEC`, as in CPython: no shell is tried.
     ///
-    /// Makes system calls only, so it may be called after `fork` and on another's memory.
+    /// It only makes system calls, so it may run after `fork`, and on memory shared with the parent.
     pub(super) fn run(&self) -> io::Error {
         let (arguments, variables) = (self.arguments.pointers(), self.variables.pointers());
         let mut denied = None;

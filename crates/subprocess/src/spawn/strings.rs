@@ -13,8 +13,7 @@ pub(super) struct Strings {
     pointers: Vec<*const libc::c_char>,
 }
 
-// SAFETY: the addresses lead into memory that belongs to the list, and that nobody changes: there is
-// no way to, once it is made.
+// SAFETY: the addresses point into memory that the list owns and never changes.
 unsafe impl Send for Strings {}
 // SAFETY: as above.
 unsafe impl Sync for Strings {}

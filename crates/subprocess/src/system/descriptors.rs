@@ -1,16 +1,15 @@
 //! [`close_on_exec`]: what a new process does about the descriptors that it inherited.
 //!
-//! They are not closed but marked, and closed by the system when the program runs: until then one of
-//! them may be that through which the process tells its parent why it cannot. All of this runs
-//! between `fork` and `exec`: it makes system calls, and takes no lock and no memory.
+//! The descriptors are marked close-on-exec, and the system closes them when the program starts. They
+//! are not closed at once because `Command` reports errors to the parent through one of them. All of
+//! this runs between `fork` and `exec`: it only makes system calls, takes no lock and allocates nothing.
 
 use nix::libc;
 
-/// Behind the standard streams.
+/// The first descriptor after the standard streams.
 const FIRST: libc::c_int = 3;
 
-/// Where the system says neither which descriptors are open nor how many there may be: Linux has no
-/// more unless told so.
+/// The most descriptors that are tried one by one: the default maximum of Linux.
 const LIMIT: libc::rlim_t = 1 << 20;
 
 /// Marks every descriptor that is not a standard stream, so that it is closed when a program runs.

@@ -203,7 +203,8 @@ fn the_second_ctrl_c_ends_even_the_first_process_of_a_container() {
     assert_eq!(play("first process, at the end"), End::Well);
 }
 
-/// For that one the system ignores signals that have their default action.
+/// Plays a scene as the first process of a container. The system ignores signals with a default action
+/// for that process.
 #[cfg(target_os = "linux")]
 fn as_first_process(scene: fn()) {
     let mut namespaces = [libc::CLONE_NEWPID, libc::CLONE_NEWPID | libc::CLONE_NEWUSER].into_iter();
@@ -307,7 +308,7 @@ fn the_end_needs_no_thread_of_its_own() {
     assert_eq!(play("no thread"), End::Well);
 }
 
-/// From now on the process has no room for the stack of a thread.
+/// Leaves the process no room for the stack of another thread.
 #[cfg(target_os = "linux")]
 fn no_thread() {
     let outcome = run(async {
