@@ -318,6 +318,7 @@ fn no_thread() {
         // SAFETY: these calls take numbers, and a place that is valid.
         unsafe {
             let bytes = pages * libc::sysconf(libc::_SC_PAGESIZE) as u64 + (1 << 20);
+            let bytes = bytes as libc::rlim_t;
             let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
             assert_eq!(libc::setrlimit(libc::RLIMIT_AS, &limit), 0);
         }
