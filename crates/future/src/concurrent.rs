@@ -160,8 +160,9 @@ impl<T> ConcurrentFuture<T> {
         let request = state.request.take();
         self.complete(state, Outcome::Failed(Error::Cancelled(Default::default())));
         // The request comes second: the work might end by it before the future is cancelled.
-        if let (true, Some(request)) = (has_begun, request) {
-            self.guarded("the request to cancel", request);
+        match request {
+            Some(request) if has_begun => self.guarded("the request to cancel", request),
+            unused => self.guarded("the drop of a request to cancel", || drop(unused)),
         }
         true
     }

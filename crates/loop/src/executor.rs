@@ -146,7 +146,7 @@ impl ThreadPoolExecutor {
             state.waiting += 1;
             pool.ended.notify_all();
         }
-        while state.alive > state.waiting {
+        while state.alive > if works_here { state.waiting } else { 0 } {
             state = pool.ended.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
         }
         if works_here {
@@ -154,9 +154,7 @@ impl ThreadPoolExecutor {
         }
         let threads = std::mem::take(&mut state.threads);
         drop(state);
-        for thread in
-            threads.into_iter().filter(|thread| thread.thread().id() != thread::current().id())
-        {
+        for thread in threads {
             // It is about to exit, and has no result.
             let _ = thread.join();
         }
