@@ -47,6 +47,7 @@ mod receive;
 mod resolver;
 mod send;
 mod sendfile;
+mod short;
 mod socket;
 mod target;
 #[cfg(test)]
@@ -69,6 +70,8 @@ pub use send::{SockSendall, SockSendto, sock_sendall, sock_sendto};
 #[doc(hidden)]
 pub use sendfile::Transfer;
 pub use sendfile::{SENDFILE_FALLBACK_READBUFFER_SIZE, SockSendfile, sock_sendfile};
+#[doc(hidden)]
+pub use short::{is_short, is_tcp};
 pub use socket::Socket;
 pub use socket2::{Domain, Protocol, Type};
 pub use target::{Endpoint, Service, Target, ToAddress, ToEndpoint};

@@ -1,7 +1,6 @@
 //! What comes in: `sock_recv`, `sock_recv_into`, `sock_recvfrom`, `sock_recvfrom_into`.
 
-use crate::address::Address;
-use crate::socket::Socket;
+use crate::{address::Address, short::is_short, socket::Socket};
 use asyncio_core::{
     Error, Result,
     source::{Direction, Turn},
@@ -104,7 +103,7 @@ impl Future for SockRecv<'_> {
             let (bytes, ()) = received(*size, |buffer| Ok((io.read(buffer)?, ())))?;
             Ok(bytes)
         };
-        socket.poll_io(cx, turn, (Direction::Read, *site), receive, |b| b.len() < *size)
+        socket.poll_io(cx, turn, (Direction::Read, *site), receive, |b| is_short(b.len(), *size))
     }
 }
 
@@ -150,7 +149,8 @@ impl Future for SockRecvInto<'_> {
         let SockRecvInto { socket, buffer, turn, site } = self.get_mut();
         let size = buffer.len();
         let receive = |mut io: &socket2::Socket| io.read(buffer);
-        socket.poll_io(cx, turn, (Direction::Read, *site), receive, |length| *length < size)
+        socket
+            .poll_io(cx, turn, (Direction::Read, *site), receive, |length| is_short(*length, size))
     }
 }
 
@@ -198,7 +198,8 @@ impl Future for SockRecvfrom<'_> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let SockRecvfrom { socket, size, turn, site } = self.get_mut();
         let receive = |io: &socket2::Socket| received(*size, |buffer| receive_from(io, buffer));
-        socket.poll_io(cx, turn, (Direction::Read, *site), receive, |(b, _)| b.len() < *size)
+        socket
+            .poll_io(cx, turn, (Direction::Read, *site), receive, |(b, _)| is_short(b.len(), *size))
     }
 }
 
@@ -261,6 +262,8 @@ impl Future for SockRecvfromInto<'_> {
             return Poll::Ready(Err(Error::value(text)));
         };
         let receive = |io: &socket2::Socket| receive_from(io, buffer);
-        socket.poll_io(cx, turn, (Direction::Read, *site), receive, |(length, _)| *length < size)
+        socket.poll_io(cx, turn, (Direction::Read, *site), receive, |(length, _)| {
+            is_short(*length, size)
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! What goes out: `sock_sendall`, `sock_sendto`.
 
-use crate::{connect::Destination, socket::Socket, target::ToAddress};
+use crate::{connect::Destination, short::is_short, socket::Socket, target::ToAddress};
 use asyncio_core::{
     Result,
     source::{Direction, Turn},
@@ -78,7 +78,8 @@ impl Future for SockSendall<'_> {
             }
             let length = io.send_with_flags(left, FLAGS)?;
             *sent += length;
-            if length < left.len() && socket.is_stream && socket.source.is_drained_by_less() {
+            let is_short = socket.is_tcp && is_short(length, left.len());
+            if is_short && socket.source.is_drained_by_less() {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
         };

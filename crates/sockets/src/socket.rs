@@ -4,6 +4,7 @@ use crate::{
     address::Address,
     errors::{described, in_call, of_call},
     question::Hints,
+    short::is_tcp,
     target::{Resolved, ToAddress},
 };
 use asyncio_core::{
@@ -33,8 +34,10 @@ use std::{
 pub struct Socket {
     pub(crate) source: Source<socket2::Socket>,
     pub(crate) domain: Domain,
-    /// Whether it is a stream of bytes, of which a short read or write tells that it would block.
+    /// Whether it is a stream of bytes.
     pub(crate) is_stream: bool,
+    /// Whether it is one of TCP, of which a short read or write tells that the next would block.
+    pub(crate) is_tcp: bool,
 }
 
 impl Socket {
@@ -45,7 +48,7 @@ impl Socket {
     pub fn new(domain: Domain, kind: Type, protocol: Option<Protocol>) -> Result<Socket> {
         let io = socket2::Socket::new(domain, kind, protocol).map_err(of_call("Socket::new"))?;
         io.set_nonblocking(true).map_err(of_call("Socket::new"))?;
-        Ok(Socket::of(io, domain, kind == Type::STREAM))
+        Ok(Socket::of(io, domain, kind))
     }
 
     /// Two new sockets that are connected with each other (`socket.socketpair`).
@@ -57,8 +60,7 @@ impl Socket {
             socket2::Socket::pair(domain, kind, protocol).map_err(of_call("Socket::pair"))?;
         one.set_nonblocking(true).map_err(of_call("Socket::pair"))?;
         other.set_nonblocking(true).map_err(of_call("Socket::pair"))?;
-        let is_stream = kind == Type::STREAM;
-        Ok((Socket::of(one, domain, is_stream), Socket::of(other, domain, is_stream)))
+        Ok((Socket::of(one, domain, kind), Socket::of(other, domain, kind)))
     }
 
     /// Takes over a socket of any kind, and makes it non-blocking (`socket.socket(fileno=…)`). The
@@ -71,11 +73,24 @@ impl Socket {
         let kind = io.r#type().map_err(of_call("Socket::from_fd"))?;
         let domain = io.local_addr().map_err(of_call("Socket::from_fd"))?.domain();
         io.set_nonblocking(true).map_err(of_call("Socket::from_fd"))?;
-        Ok(Socket::of(io, domain, kind == Type::STREAM))
+        Ok(Socket::of(io, domain, kind))
     }
 
-    pub(crate) fn of(io: socket2::Socket, domain: Domain, is_stream: bool) -> Socket {
-        Socket { source: Source::new(io), domain, is_stream }
+    fn of(io: socket2::Socket, domain: Domain, kind: Type) -> Socket {
+        let (is_stream, is_tcp) = (kind == Type::STREAM, is_tcp(&io, domain, kind));
+        Socket { source: Source::new(io), domain, is_stream, is_tcp }
+    }
+
+    /// Whether a short read or write says that the next one would block. For transports.
+    #[doc(hidden)]
+    pub fn is_tcp(&self) -> bool {
+        self.is_tcp
+    }
+
+    /// A socket that this one, which listens, has accepted.
+    pub(crate) fn accepted(&self, io: socket2::Socket) -> Socket {
+        let Socket { domain, is_stream, is_tcp, .. } = *self;
+        Socket { source: Source::new(io), domain, is_stream, is_tcp }
     }
 
     /// Gives the socket an address (`socket.bind`). A host name is looked up at once, which blocks.
@@ -175,7 +190,7 @@ impl Socket {
                 return Poll::Ready(Err(Error::value(text)));
             }
         }
-        let drained = |result: &R| self.is_stream && drained(result);
+        let drained = |result: &R| self.is_tcp && drained(result);
         match self.source.poll_io(cx, turn, direction, site, operation, drained) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(outcome)) => {

@@ -54,12 +54,19 @@ mod writing;
 /// What kind of thing a connection is, where it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A socket: both directions.
-    Socket,
+    /// A stream socket: both directions; and whether it is one of TCP, of which a short read or write
+    /// says that the next one would block.
+    Socket { is_tcp: bool },
     /// The end of a pipe to read from.
     ReadPipe,
     /// The end of a pipe to write to; whether it becomes readable when nobody reads it any more.
     WritePipe { tells_the_end: bool },
+}
+
+impl Kind {
+    pub(crate) fn is_socket(self) -> bool {
+        matches!(self, Kind::Socket { .. })
+    }
 }
 
 /// A stream transport, in the loop.
@@ -179,13 +186,13 @@ impl Connection {
 
 impl Attend for Connection {
     fn hear(&self, news: Readiness) {
-        // A terminal gives a line at a time, a pipe may keep packets apart.
-        self.drained_by_less.set(self.kind() == Kind::Socket && !news.hangup);
+        let is_tcp = self.kind() == Kind::Socket { is_tcp: true };
+        self.drained_by_less.set(is_tcp && !news.hangup);
         if news.readable {
             match self.kind() {
                 Kind::WritePipe { tells_the_end } if tells_the_end => self.reader_is_gone(),
                 Kind::WritePipe { .. } => {}
-                Kind::Socket | Kind::ReadPipe => self.read_ready(),
+                Kind::Socket { .. } | Kind::ReadPipe => self.read_ready(),
             }
         }
         // Nearly always there is room as well, and nothing to send.

@@ -1,4 +1,5 @@
-//! The poller of Linux: epoll, asked for edges with hang-ups, and waited for to the nanosecond.
+//! The poller of Linux: epoll, asked for edges with hang-ups and urgent data, and waited for to the
+//! nanosecond.
 
 use super::{Interest, Token};
 use asyncio_core::source::Readiness;
@@ -17,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-/// `EPOLLRDHUP` is asked for, and comes in the same event as the data before it.
+/// `EPOLLRDHUP` and `EPOLLPRI` are asked for, and come in the same event as the data before them.
 pub(super) const TELLS_HANGUPS: bool = true;
 
 const IN: u32 = libc::EPOLLIN as u32;
@@ -79,9 +80,9 @@ impl Poller {
         Ok((poller, notifier))
     }
 
-    /// Registers a descriptor for good: both directions, edges, hang-ups.
+    /// Registers a descriptor for good: both directions, edges, hang-ups, urgent data.
     pub(super) fn add_source(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
-        self.add(fd.as_raw_fd(), IN | OUT | RDHUP | ET, token)
+        self.add(fd.as_raw_fd(), IN | OUT | PRI | RDHUP | ET, token)
     }
 
     /// Registers a descriptor that is watched. `AlreadyExists` if it is registered.
@@ -219,7 +220,8 @@ impl Buffer {
             let readiness = Readiness {
                 readable: flags & (IN | PRI | RDHUP | HUP | ERR) != 0,
                 writable: flags & (OUT | HUP | ERR) != 0,
-                hangup: flags & (RDHUP | HUP | ERR) != 0,
+                // A read stops at a byte of urgent data, whatever lies behind it.
+                hangup: flags & (PRI | RDHUP | HUP | ERR) != 0,
             };
             (Token(event.u64), readiness)
         })

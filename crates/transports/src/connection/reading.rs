@@ -19,6 +19,7 @@ use asyncio_core::{
     resident::Resident,
     source::{Direction, Readiness},
 };
+use asyncio_sockets::is_short;
 use bytes::Bytes;
 use nix::libc;
 use std::{cell::Cell, io::ErrorKind};
@@ -179,7 +180,7 @@ impl Connection {
         match filled {
             Ok(Ok(Ok(0))) => self.read_end(),
             Ok(Ok(Ok(nbytes))) => {
-                self.read_again_unless(nbytes < room);
+                self.read_again_unless(is_short(nbytes, room));
                 if let Err(error) = self.tell(Event::Filled(nbytes)) {
                     self.fatal(error, "Fatal error: protocol.buffer_updated() call failed.");
                 }

@@ -182,6 +182,9 @@ impl<F, P, A> CreateDatagramEndpoint<F, P, A> {
 
     /// A socket that is made already. It excludes all other arguments (`Value`), and may not be one
     /// of streams. If it is connected, datagrams go to its peer, whatever address is given.
+    ///
+    /// A `SOCK_SEQPACKET` socket has an end: when the other side will send no more, the protocol
+    /// receives an empty datagram, and the endpoint is closed.
     pub fn sock(mut self, sock: Socket) -> Self {
         self.options(|options| options.sock = Some(sock));
         self
