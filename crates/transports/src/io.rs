@@ -81,6 +81,12 @@ pub(crate) const MAX_SIZE: usize = 256 * 1024;
 /// connection never pins more than sixteen times its size.
 const SMALL: usize = 16 * 1024;
 
+/// How much memory is kept at most by so many bytes that were [received](receive) in one piece.
+#[inline]
+pub fn pinned_by(length: usize) -> usize {
+    if length < SMALL { length } else { length.max(MAX_SIZE) }
+}
+
 /// If less than this is left of a block, there is another one for the next message.
 const LEAST: usize = 64 * 1024;
 
