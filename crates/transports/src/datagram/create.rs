@@ -415,7 +415,9 @@ impl Options {
 
     fn socket(&self, class: Class, ends: Ends, site: WaitSite) -> Result<Connected> {
         let Class { family, protocol } = class;
-        let Ends { local, remote } = ends;
+        // An empty path is none, as for asyncio.
+        let [local, remote] = [ends.local, ends.remote]
+            .map(|end| end.filter(|address| !address.as_sock_addr().is_unnamed()));
         let failed = |address: &Address, error: io::Error| {
             described(format!("{}: {address}: {error}", site.what()), error)
         };

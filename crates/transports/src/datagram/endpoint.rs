@@ -259,6 +259,7 @@ impl Endpoint {
 impl Endpoint {
     /// See [`DatagramTransport::sendto`].
     pub(super) fn sendto(&self, data: &[u8], addr: Option<Address>) -> Result<()> {
+        let addr = addr.map(Address::check).transpose()?;
         let addr = match (&self.remote, addr) {
             (Some(remote), Some(addr)) if *remote != addr => {
                 let text = format!("Invalid address: must be None or {remote}, not {addr}");

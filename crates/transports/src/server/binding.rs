@@ -28,7 +28,13 @@ impl Bound {
         if socket.get_ref().r#type()? != Type::STREAM {
             return Err(Error::value(format!("a stream socket was expected, not {socket:?}")));
         }
-        let address = socket.local_addr()?;
+        let mut address = socket.local_addr()?;
+        if address.as_inet().is_some_and(|address| address.port() == 0) {
+            // Listening would bind it, and the port be known to nobody. What cannot be bound cannot
+            // listen either, which says why.
+            let _ = socket.get_ref().bind(address.as_sock_addr());
+            address = socket.local_addr()?;
+        }
         Ok(Bound { socket: socket.into(), address, path: None })
     }
 }

@@ -55,7 +55,8 @@ use std::{
 ///
 /// # Errors
 /// `AddrInUse` if there is something at the path, what else the system says; `Value` for a socket that
-/// is not a Unix stream socket; `Runtime` without a running loop. Nothing stays open.
+/// is not a Unix stream socket, and for a path that is empty or has a null byte inside; `Runtime` without
+/// a running loop. Nothing stays open.
 ///
 /// # Cancellation
 /// What was opened is closed.
@@ -170,6 +171,11 @@ fn given(socket: Socket) -> Result<Bound> {
 }
 
 fn bind_path(address: Address) -> Result<Bound> {
+    if address.as_sock_addr().is_unnamed() {
+        let text =
+            "the path is empty; to listen at a name that the system chooses, bind a Socket to \"\"";
+        return Err(Error::value(text));
+    }
     if let Some(path) = address.as_path() {
         remove_stale(path);
     }
