@@ -59,7 +59,8 @@ fn receive_from(io: &socket2::Socket, buffer: &mut [u8]) -> io::Result<(usize, A
     Ok((length, sender.into()))
 }
 
-/// Receives up to `size` bytes (`loop.sock_recv`); none, when the other side will send no more.
+/// Receives up to `size` bytes (`loop.sock_recv`); none, when the other side will send no more. If
+/// `size` is 0 it returns at once, whatever there is.
 ///
 /// # Errors
 /// `Io` with what the system says; `Runtime` if it has to wait and no loop runs, or the socket
@@ -99,6 +100,9 @@ impl Future for SockRecv<'_> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Bytes>> {
         let SockRecv { socket, size, turn, site } = self.get_mut();
+        if *size == 0 {
+            return Poll::Ready(socket.check_nonblocking(*site).map(|()| Bytes::new()));
+        }
         let receive = |mut io: &socket2::Socket| {
             let (bytes, ()) = received(*size, |buffer| Ok((io.read(buffer)?, ())))?;
             Ok(bytes)
@@ -108,7 +112,7 @@ impl Future for SockRecv<'_> {
 }
 
 /// Receives into `buffer`, and tells how many bytes (`loop.sock_recv_into`); zero, when the other
-/// side will send no more.
+/// side will send no more. If the buffer is empty it returns at once, whatever there is.
 ///
 /// # Errors
 /// As for [`sock_recv`].
@@ -148,6 +152,9 @@ impl Future for SockRecvInto<'_> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<usize>> {
         let SockRecvInto { socket, buffer, turn, site } = self.get_mut();
         let size = buffer.len();
+        if size == 0 {
+            return Poll::Ready(socket.check_nonblocking(*site).map(|()| 0));
+        }
         let receive = |mut io: &socket2::Socket| io.read(buffer);
         socket
             .poll_io(cx, turn, (Direction::Read, *site), receive, |length| is_short(*length, size))

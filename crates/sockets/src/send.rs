@@ -19,7 +19,8 @@ pub(crate) const FLAGS: i32 = nix::libc::MSG_NOSIGNAL;
 #[cfg(any(target_vendor = "apple", target_os = "solaris", target_os = "illumos"))]
 pub(crate) const FLAGS: i32 = 0;
 
-/// Sends all of `data` (`loop.sock_sendall`).
+/// Sends all of `data` (`loop.sock_sendall`). Of nothing the system is told too: it may be a datagram,
+/// or fail.
 ///
 /// # Errors
 /// `Io` with what the system says, for example `BrokenPipe`; `Runtime` if it has to wait and no loop
@@ -73,11 +74,11 @@ impl Future for SockSendall<'_> {
         // The turn is kept until all is sent, so that two at once do not mix their data.
         let send = |io: &socket2::Socket| loop {
             let left = &data[*sent..];
-            if left.is_empty() {
-                return Ok(());
-            }
             let length = io.send_with_flags(left, FLAGS)?;
             *sent += length;
+            if length == left.len() {
+                return Ok(());
+            }
             let is_short = socket.is_tcp && is_short(length, left.len());
             if is_short && socket.source.is_drained_by_less() {
                 return Err(io::ErrorKind::WouldBlock.into());

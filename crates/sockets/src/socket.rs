@@ -175,6 +175,17 @@ impl Socket {
         self.source.get_ref()
     }
 
+    /// In debug mode, whether the program has made the socket block.
+    pub(crate) fn check_nonblocking(&self, site: WaitSite) -> Result<()> {
+        if entered().is_some_and(|scheduler| scheduler.debug()) {
+            if let Ok(false) = self.get_ref().nonblocking() {
+                let text = format!("{}: the socket must be non-blocking", site.what());
+                return Err(Error::value(text));
+            }
+        }
+        Ok(())
+    }
+
     /// Does `operation` as soon as it does not block; `what` an operation's error is about is `site`.
     pub(crate) fn poll_io<R>(
         &self,
@@ -184,12 +195,7 @@ impl Socket {
         operation: impl FnMut(&socket2::Socket) -> io::Result<R>,
         drained: impl FnOnce(&R) -> bool,
     ) -> Poll<Result<R>> {
-        if entered().is_some_and(|scheduler| scheduler.debug()) {
-            if let Ok(false) = self.get_ref().nonblocking() {
-                let text = format!("{}: the socket must be non-blocking", site.what());
-                return Poll::Ready(Err(Error::value(text)));
-            }
-        }
+        self.check_nonblocking(site)?;
         let drained = |result: &R| self.is_tcp && drained(result);
         match self.source.poll_io(cx, turn, direction, site, operation, drained) {
             Poll::Pending => Poll::Pending,
