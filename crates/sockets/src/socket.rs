@@ -66,6 +66,10 @@ impl Socket {
     /// Takes over a socket of any kind, and makes it non-blocking (`socket.socket(fileno=…)`). The
     /// kinds of the standard library and of `socket2` also have [`TryFrom`].
     ///
+    /// The mode belongs to the open socket and not to the descriptor: a process that has inherited the
+    /// same one finds it non-blocking too, and it stays so when this is dropped. (Python leaves it to the
+    /// program.)
+    ///
     /// # Errors
     /// If the descriptor is not that of a socket.
     pub fn from_fd(fd: impl Into<OwnedFd>) -> Result<Socket> {

@@ -63,6 +63,9 @@ pub(crate) enum Kind {
     WritePipe { tells_the_end: bool },
 }
 
+const READABLE: Readiness = Readiness { readable: true, writable: false, hangup: false };
+const WRITABLE: Readiness = Readiness { readable: false, writable: true, hangup: false };
+
 impl Kind {
     pub(crate) fn is_socket(self) -> bool {
         matches!(self, Kind::Socket { .. })
@@ -78,6 +81,8 @@ pub(crate) struct Connection {
     protocol: RefCell<Option<Calls>>,
     /// Whether a read or write of less than there was room for means that the next one would block.
     drained_by_less: Cell<bool>,
+    /// Whether the loop cannot tell when the descriptor is ready, because it always is.
+    unwatched: Cell<bool>,
     flow: FlowControl,
     reading: reading::State,
     writing: writing::State,
@@ -98,6 +103,7 @@ impl Connection {
             source: RefCell::new(Some(Rc::new(Source::new(io)))),
             protocol: RefCell::new(Some(protocol)),
             drained_by_less: Cell::new(false),
+            unwatched: Cell::new(false),
             flow: FlowControl::new(),
             reading: reading::State::default(),
             writing: writing::State::new(),
@@ -115,10 +121,16 @@ impl Connection {
         self.soon(move |connection| {
             connection.call(Event::Made, "connection_made");
             match connection.attend() {
-                Err(error) if !connection.works_unwatched(&error) => {
+                Err(error) if connection.is_always_ready(&error) => {
+                    connection.unwatched.set(true);
+                    if connection.kind() == Kind::ReadPipe {
+                        connection.again(READABLE);
+                    }
+                }
+                Err(error) => {
                     connection.fatal(error, "Cannot watch the descriptor of a transport");
                 }
-                _ => {}
+                Ok(()) => {}
             }
             if let Some(made) = made {
                 // Cancelled by now, perhaps.
@@ -139,10 +151,20 @@ impl Connection {
     }
 
     /// Whether this says that the descriptor is always ready, as a device like `/dev/null` is.
-    fn works_unwatched(&self, error: &Error) -> bool {
-        let is_device = self.kind() == Kind::WritePipe { tells_the_end: false };
+    fn is_always_ready(&self, error: &Error) -> bool {
+        let may_be_device =
+            matches!(self.kind(), Kind::ReadPipe | Kind::WritePipe { tells_the_end: false });
         let Error::Io(error) = error else { return false };
-        is_device && error.kind() == io::ErrorKind::PermissionDenied
+        may_be_device && error.kind() == io::ErrorKind::PermissionDenied
+    }
+
+    /// Has the connection called in the next iteration as if this were news.
+    fn again(&self, readiness: Readiness) {
+        if self.unwatched.get() {
+            self.soon(move |connection| connection.hear(readiness));
+        } else if let Some(source) = self.source() {
+            source.attend_again(readiness);
+        }
     }
 
     /// The handle of this connection.

@@ -7,18 +7,13 @@
 //! until its task runs, if it is likely to be large. Nobody can tell, for whatever else happens to the
 //! connection before that has the protocol called with it first. The end and errors are never left.
 
-use super::{Connection, Event, Kind, uninterrupted};
+use super::{Connection, Event, Kind, READABLE, uninterrupted};
 use crate::{
     io,
     slot::{BufferedCalls, Calls, PlainCalls},
     transport::Transport,
 };
-use asyncio_core::{
-    Error,
-    home::LoopRef,
-    resident::Resident,
-    source::{Direction, Readiness},
-};
+use asyncio_core::{Error, home::LoopRef, resident::Resident, source::Direction};
 use asyncio_sockets::is_short;
 use bytes::Bytes;
 use nix::libc;
@@ -71,8 +66,6 @@ impl Arrival {
         }
     }
 }
-
-const READABLE: Readiness = Readiness { readable: true, writable: false, hangup: false };
 
 impl Connection {
     pub(crate) fn pause_reading(&self) {
@@ -225,9 +218,7 @@ impl Connection {
 
     #[cold]
     fn read_again(&self) {
-        if let Some(source) = self.source() {
-            source.attend_again(READABLE);
-        }
+        self.again(READABLE);
     }
 
     /// The other side will send no more.

@@ -1,7 +1,7 @@
 //! How a connection writes: at once, as far as the system takes it; the rest stays in a buffer, and
 //! the protocol is told above the high-water mark, and at the low one.
 
-use super::{Connection, Event, Kind, uninterrupted};
+use super::{Connection, Event, Kind, WRITABLE, uninterrupted};
 use crate::io::{Io, PIECES};
 use asyncio_core::{Error, Result, wait_site::WaitSite};
 use asyncio_future::Future;
@@ -214,9 +214,7 @@ impl Connection {
     }
 
     fn write_again(&self) {
-        if let Some(source) = self.source() {
-            source.attend_again(super::Readiness { writable: true, ..Default::default() });
-        }
+        self.again(WRITABLE);
     }
 
     fn shutdown_write(&self) {
