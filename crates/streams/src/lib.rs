@@ -48,7 +48,9 @@
 //!   `RuntimeError`.
 //! - [`write`](StreamWriter::write) returns nothing: why it was refused is told by the next
 //!   [`drain`](StreamWriter::drain).
-//! - A writer that is dropped unclosed closes the connection without a warning, but in debug mode.
+//! - A writer that is dropped unclosed ends its direction, and closes the connection only with the
+//!   reader, or at the end of what there is to read; asyncio's closes it at once, and loses an answer that
+//!   is on its way. It warns in debug mode alone.
 //! - `start_server` takes coroutine functions; plain ones go through
 //!   [`StreamReaderProtocol::with_callback`].
 //! - A limit of zero is an error of `start_server` itself, and not of each connection.

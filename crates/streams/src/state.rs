@@ -53,6 +53,8 @@ pub(crate) struct Writing {
     pub(crate) closers: Crowd,
     /// Why something was not written that nobody has been told of yet.
     pub(crate) refused: Option<Error>,
+    /// Whether the writer was dropped: the connection ends with the reader.
+    pub(crate) is_over: bool,
 }
 
 /// What is left to do when the lock is free again: to call foreign wakers, to drop waiters, to speak
@@ -66,6 +68,7 @@ struct Rest {
     spent: Vec<Waiter>,
     /// Whether the transport shall read.
     flow: Option<(Transport, bool)>,
+    closed: Option<Transport>,
 }
 
 impl After {
@@ -102,12 +105,15 @@ impl Drop for After {
 impl Rest {
     #[cold]
     fn finish(self) {
-        let Rest { wakers, spent, flow } = self;
+        let Rest { wakers, spent, flow, closed } = self;
         drop(wakers);
         match flow {
             Some((transport, true)) => transport.resume_reading(),
             Some((transport, false)) => transport.pause_reading(),
             None => {}
+        }
+        if let Some(transport) = closed {
+            transport.close();
         }
         drop(spent);
     }
@@ -194,10 +200,14 @@ impl State {
         }
     }
 
-    /// Nobody reads any more: what comes is thrown away.
+    /// Nobody reads any more: what comes is thrown away, and with neither half left the connection is
+    /// closed.
     pub(crate) fn stop_reading(&mut self, after: &mut After) -> Buffer {
         self.is_unread = true;
         self.resume(after);
+        if self.writing.is_over {
+            after.rest().closed = self.transport.clone();
+        }
         std::mem::take(&mut self.buffer)
     }
 }
@@ -291,6 +301,16 @@ impl State {
 
     fn take_all(&mut self) -> Bytes {
         std::mem::take(&mut self.buffer).take_all()
+    }
+}
+
+/// For the writer.
+impl State {
+    /// Nobody writes any more. Whether the connection is still there for the reader.
+    pub(crate) fn stop_writing(&mut self) -> bool {
+        self.writing.is_over = true;
+        let has_ended = self.eof || self.exception.is_some() || self.writing.lost.is_some();
+        !self.is_unread && !has_ended
     }
 }
 

@@ -29,14 +29,16 @@ use std::{
 /// loop sends when there is room. To write more than a little, `drain().await?` in between: it waits
 /// while too much is buffered, and tells if the connection is broken.
 ///
-/// All methods take `&self`: several tasks may share a writer, in an `Rc` or `Arc`. A writer that is
-/// dropped without having been closed is closed: what is buffered is still sent.
+/// All methods take `&self`: several tasks may share a writer, in an `Rc` or `Arc`. When a writer is
+/// dropped without having been closed, what is buffered is still sent, and then the sending direction is
+/// [ended](StreamWriter::write_eof): what the other side answers can be read. The connection is closed
+/// when the reader is dropped too, or has come to the end.
 ///
 /// It implements the trait `AsyncWrite` of `futures-io`, with the feature `tokio` also tokio's. There
 /// a write waits as `drain` does; a flush does not wait for more than that, since the loop sends what
 /// it was given whether or not anybody waits; and to close is to [end](StreamWriter::write_eof) the
 /// sending direction and to wait until everything has been sent. The connection itself is closed by
-/// [`close`](StreamWriter::close), or when the writer is dropped.
+/// [`close`](StreamWriter::close), or when both halves are dropped.
 pub struct StreamWriter {
     transport: Transport,
     shared: Shared,
@@ -168,7 +170,9 @@ impl StreamWriter {
 
 impl Drop for StreamWriter {
     fn drop(&mut self) {
-        let refused = leave(&self.shared, &mut self.place, |state| state.writing.refused.take());
+        let (refused, is_read) = leave(&self.shared, &mut self.place, |state| {
+            (state.writing.refused.take(), state.stop_writing())
+        });
         if let Some(error) = refused {
             let report = ExceptionContext::new("StreamWriter.write() failed").with_exception(error);
             report.report(None);
@@ -177,7 +181,10 @@ impl Drop for StreamWriter {
             if entered().is_some_and(Scheduler::debug) {
                 log(Level::Warning, &format!("unclosed {self:?}"));
             }
-            self.transport.close();
+            match is_read {
+                true => self.transport.write_eof(),
+                false => self.transport.close(),
+            }
         }
     }
 }
