@@ -53,8 +53,17 @@ pub(crate) struct Writing {
     pub(crate) closers: Crowd,
     /// Why something was not written that nobody has been told of yet.
     pub(crate) refused: Option<Error>,
+    /// Whether the direction was ended by a writer.
+    pub(crate) ended: bool,
     /// Whether the writer was dropped: the connection ends with the reader.
     pub(crate) is_over: bool,
+}
+
+impl Writing {
+    /// Whether the direction was ended, and the connection is still there.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended && self.lost.is_none()
+    }
 }
 
 /// What is left to do when the lock is free again: to call foreign wakers, to drop waiters, to speak

@@ -117,6 +117,7 @@ impl StreamWriter {
     /// Ends the sending direction after what is buffered (`write_eof`): the other side sees the end,
     /// and may go on sending.
     pub fn write_eof(&self) {
+        self.shared.lock().writing.ended = true;
         self.transport.write_eof();
     }
 
@@ -406,11 +407,14 @@ impl StreamWriter {
     }
 
     pub(crate) fn poll_write_some(&mut self, cx: &Context<'_>, data: &[u8]) -> Poll<Result<usize>> {
+        let broken =
+            |text| Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, text).into()));
+        if self.shared.lock().writing.is_ended() {
+            return broken("Cannot call write() after write_eof()");
+        }
         ready!(self.poll_drained(cx, &"StreamWriter.poll_write"))?;
         if self.is_closing() {
-            let text = "StreamWriter: the connection is closed";
-            let error = io::Error::new(io::ErrorKind::BrokenPipe, text);
-            return Poll::Ready(Err(error.into()));
+            return broken("StreamWriter: the connection is closed");
         }
         let data = &data[..data.len().min(MOST)];
         self.transport.try_write(data)?;
