@@ -186,6 +186,12 @@ impl From<Error> for io::Error {
         match error.downcast::<io::Error>() {
             Ok(error) => error,
             Err(error) => {
+                // Others have it too; but it is nothing but its number, which everyone may have.
+                if let (Error::Io(shared), None) = (&error, error.context()) {
+                    if let Some(number) = shared.get().raw_os_error() {
+                        return io::Error::from_raw_os_error(number);
+                    }
+                }
                 let kind = match &error {
                     Error::Io(e) => e.kind(),
                     Error::Timeout(_) => io::ErrorKind::TimedOut,

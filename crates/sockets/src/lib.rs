@@ -59,7 +59,7 @@ pub use accept::{SockAccept, sock_accept};
 pub use address::Address;
 pub use connect::{SockConnect, sock_connect};
 #[doc(hidden)]
-pub use errors::{described, in_call};
+pub use errors::{described, described_as, in_call};
 pub use question::AddrInfo;
 pub use receive::{
     SockRecv, SockRecvInto, SockRecvfrom, SockRecvfromInto, sock_recv, sock_recv_into,

@@ -25,18 +25,10 @@ use std::{
 /// A test takes longer only if it hangs.
 const GUARD: Duration = Duration::from_secs(30);
 
-/// What the system called the error: its number, wherever in the chain of sources.
+/// What the system called the error: its number.
 pub(crate) fn errno(error: &Error) -> Option<i32> {
     let Error::Io(error) = error else { return None };
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error.get());
-    while let Some(error) = next {
-        let number = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
-        if number.is_some() {
-            return number;
-        }
-        next = error.source();
-    }
-    None
+    error.raw_os_error()
 }
 
 /// Runs `main` in a loop of its own.

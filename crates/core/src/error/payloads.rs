@@ -224,6 +224,33 @@ impl IoError {
         self.value()
     }
 
+    /// The number that the system gave the error (Python's `errno`), also if the error got a text that
+    /// says more, under which the standard library's method of this name does not look.
+    ///
+    /// ```
+    /// use asyncio_core::Error;
+    /// use std::io;
+    /// let system = io::Error::from_raw_os_error(24);
+    /// let error = Error::from(io::Error::new(system.kind(), system));
+    /// let Error::Io(error) = error else { unreachable!() };
+    /// assert_eq!(error.raw_os_error(), Some(24)); // `EMFILE` on most systems
+    /// assert_eq!(error.get().raw_os_error(), None);
+    /// ```
+    pub fn raw_os_error(&self) -> Option<i32> {
+        let mut next: Option<&(dyn StdError + 'static)> = Some(self.get());
+        while let Some(error) = next {
+            next = match error.downcast_ref::<io::Error>() {
+                // What it carries is not its source: its source is that of what it carries.
+                Some(error) => match error.raw_os_error() {
+                    Some(number) => return Some(number),
+                    None => error.get_ref().map(|carried| carried as &(dyn StdError + 'static)),
+                },
+                None => error.source(),
+            };
+        }
+        None
+    }
+
     pub(super) fn take<E: 'static>(self) -> Result<E, IoError> {
         if TypeId::of::<E>() != TypeId::of::<io::Error>() {
             return Err(self);

@@ -8,8 +8,8 @@ use asyncio_core::{
     wait_site::WaitSite,
 };
 use asyncio_sockets::{
-    AI_PASSIVE, AddrInfo, Address, Domain, Endpoint, Socket, Type, described, ensure_resolved,
-    in_call,
+    AI_PASSIVE, AddrInfo, Address, Domain, Endpoint, Socket, Type, described, described_as,
+    ensure_resolved, in_call,
 };
 use std::io;
 
@@ -84,6 +84,8 @@ pub(super) async fn bind(
 fn bind_now(given: Vec<Socket>, found: Vec<AddrInfo>, options: Options) -> Result<Vec<Bound>> {
     let mut bound = given.into_iter().map(Bound::given).collect::<Result<Vec<Bound>>>()?;
     let mut tried: Vec<Address> = Vec::new();
+    // What was said of the first address that was passed over.
+    let mut passed_over = None;
     for AddrInfo { family, kind, protocol, address, .. } in found {
         if address.as_inet().is_none() {
             return Err(Error::value(format!("{address} is no internet address")));
@@ -97,6 +99,7 @@ fn bind_now(given: Vec<Socket>, found: Vec<AddrInfo>, options: Options) -> Resul
             Ok(socket) => socket,
             Err(error) => {
                 note(&format!("create_server() failed to create a socket for {address}: {error}"));
+                passed_over.get_or_insert(error);
                 continue;
             }
         };
@@ -112,12 +115,14 @@ fn bind_now(given: Vec<Socket>, found: Vec<AddrInfo>, options: Options) -> Resul
                     return Err(described(text, error).into());
                 }
                 note(&text);
+                passed_over.get_or_insert(error);
             }
         }
     }
     if bound.is_empty() {
         let text = format!("could not bind on any address out of {}", list(&tried));
-        return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, text).into());
+        let error = passed_over.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into());
+        return Err(described_as(io::ErrorKind::AddrNotAvailable, text, error).into());
     }
     for Bound { socket, address, .. } in &bound {
         if address.as_inet().is_some() {
