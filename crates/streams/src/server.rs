@@ -237,7 +237,8 @@ impl StartUnixServer {
         self
     }
 
-    /// Whether the path is removed in the end; true by default.
+    /// Whether the path is removed in the end. By default it is if the server made it, and not if a socket
+    /// was given.
     pub fn cleanup_socket(mut self, on: bool) -> Self {
         self.create = self.create.cleanup_socket(on);
         self

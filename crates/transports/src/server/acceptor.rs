@@ -194,11 +194,12 @@ impl Acceptor {
         .report(None);
     }
 
-    /// Makes the transport of a connection. Errors are of interest in debug mode alone: they concern
-    /// one client.
+    /// Makes the transport of a connection. Errors of the system are of interest in debug mode alone: they
+    /// concern one client. A factory that panics would fail for the next one too.
     fn set_up(&self, io: socket2::Socket, kind: Kind, peer: Address) {
         if let Err(error) = self.try_set_up(io, kind, peer) {
-            if entered().is_some_and(Scheduler::debug) {
+            let is_panic = matches!(error, Error::Panic(_));
+            if is_panic || entered().is_some_and(Scheduler::debug) {
                 ExceptionContext::new("Error on transport creation for incoming connection")
                     .with_exception(error)
                     .report(None);
@@ -210,11 +211,12 @@ impl Acceptor {
         // A server that was closed meanwhile drops the connection.
         let Some(mut factory) = self.factory.take() else { return Ok(()) };
         let made = catch_unwind(AssertUnwindSafe(&mut factory));
+        let made = made.map_err(Error::from_panic);
         if self.shared.life.is_closed() {
-            return Ok(());
+            return made.map(drop);
         }
         self.factory.replace(Some(factory));
-        let protocol = made.map_err(Error::from_panic)?;
+        let protocol = made?;
         let sock = io.local_addr().ok().map(Address::from);
         let names = Names { sock: sock.into(), peer: Some(peer).into() };
         let transport = Connection::open(Io::Socket(io), kind, names, protocol)?;

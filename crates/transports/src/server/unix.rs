@@ -31,7 +31,8 @@ use std::{
 /// is an error. A path that begins with a null byte is a name of Linux's abstract namespace.
 ///
 /// When the server is closed, or its loop is, the path is removed, unless it has become another
-/// file's meanwhile.
+/// file's meanwhile. That of a socket that was given stays, unless
+/// [`cleanup_socket`](CreateUnixServer::cleanup_socket) says otherwise.
 ///
 /// ```
 /// use asyncio_transports::{Protocol, Transport, create_unix_server};
@@ -73,7 +74,7 @@ where
         factory,
         endpoint: endpoint.to_endpoint(),
         serving: Serving::default(),
-        cleanup_socket: true,
+        cleanup_socket: None,
         site: WaitSite::here(&"create_unix_server"),
         kind: PhantomData,
     }
@@ -85,7 +86,8 @@ pub struct CreateUnixServer<F, P, Kind> {
     factory: F,
     endpoint: Endpoint,
     serving: Serving,
-    cleanup_socket: bool,
+    /// If it was said.
+    cleanup_socket: Option<bool>,
     site: WaitSite,
     kind: PhantomData<fn() -> (P, Kind)>,
 }
@@ -103,9 +105,10 @@ impl<F, P, Kind> CreateUnixServer<F, P, Kind> {
         self
     }
 
-    /// Whether the path is removed in the end; true by default.
+    /// Whether the path is removed in the end. By default it is if the server made it, and not if a socket
+    /// was given: that may be somebody else's too, as those of systemd are.
     pub fn cleanup_socket(mut self, on: bool) -> Self {
-        self.cleanup_socket = on;
+        self.cleanup_socket = Some(on);
         self
     }
 
@@ -143,7 +146,8 @@ impl<F, P, Kind> fmt::Debug for CreateUnixServer<F, P, Kind> {
     }
 }
 
-async fn bind(endpoint: Endpoint, cleanup: bool, site: WaitSite) -> Result<Bound> {
+async fn bind(endpoint: Endpoint, cleanup: Option<bool>, site: WaitSite) -> Result<Bound> {
+    let is_ours = matches!(endpoint, Endpoint::Address(_));
     let bound = match endpoint {
         Endpoint::Address(target) => {
             let resolving = ensure_resolved(target).family(Domain::UNIX);
@@ -155,7 +159,7 @@ async fn bind(endpoint: Endpoint, cleanup: bool, site: WaitSite) -> Result<Bound
         Endpoint::Socket(socket) => given(socket),
     };
     let mut bound = bound.map_err(|error| in_call(site.what(), error))?;
-    if cleanup {
+    if cleanup.unwrap_or(is_ours) {
         bound.path = bound.address.as_path().and_then(OwnPath::of);
     }
     Ok(bound)
