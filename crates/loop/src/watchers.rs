@@ -7,6 +7,10 @@
 //! The owner may close the descriptor without a word. The operating system then forgets it, and its
 //! number may come back as another file: so setting a callback always asks the system, and a stamp
 //! in each event tells the files apart.
+//!
+//! If the file lives on through a duplicate, Linux does not forget it, and there is no way left to take
+//! it out of the epoll. So it is registered for one event at a time, and for the next one when that has
+//! come: a file that nobody watches any more is heard of once, and not for ever.
 
 use crate::{
     EventLoop,
@@ -39,8 +43,8 @@ impl EventLoop {
     /// [`remove_reader`](EventLoop::remove_reader). A callback that was set before is cancelled.
     ///
     /// The descriptor stays its owner's, and should be non-blocking. Remove the callback before
-    /// closing it; if it is closed first, the system forgets it, and the callback is only kept until
-    /// it is removed or another one is set for the same number.
+    /// closing it; if it is closed first, the callback runs once more at most, if the file lives on
+    /// through a duplicate, and is only kept until it is removed or another one is set for the same number.
     ///
     /// The callback runs with a copy of the caller's context variables, always the same one. What it
     /// returns as an error goes to the exception handler; it stays set.
@@ -360,6 +364,12 @@ impl Watchers {
         }
         if let Some(writer) = watch.writer.as_ref().filter(|_| readiness.writable) {
             writer.queue(scheduler);
+        }
+        // For the next event, unless the number is another file's by now. This fails only for a descriptor
+        // that was closed.
+        if !scheduler.owns_descriptor(descriptor) {
+            let token = Token::watcher(descriptor, stamp);
+            let _ = self.poller.change_watch(descriptor, token, watch.interest());
         }
         true
     }

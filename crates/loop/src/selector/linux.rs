@@ -28,6 +28,7 @@ const ERR: u32 = libc::EPOLLERR as u32;
 const HUP: u32 = libc::EPOLLHUP as u32;
 const RDHUP: u32 = libc::EPOLLRDHUP as u32;
 const ET: u32 = libc::EPOLLET as u32;
+const ONESHOT: u32 = libc::EPOLLONESHOT as u32;
 
 /// An epoll instance.
 #[derive(Debug)]
@@ -85,12 +86,13 @@ impl Poller {
         self.add(fd.as_raw_fd(), IN | OUT | PRI | RDHUP | ET, token)
     }
 
-    /// Registers a descriptor that is watched. `AlreadyExists` if it is registered.
+    /// Registers a descriptor that is watched, for one event. `AlreadyExists` if it is registered.
     pub(crate) fn add_watch(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
         self.add(fd, watched(interest), token)
     }
 
-    /// Changes for what a descriptor is watched. `NotFound` if it is not registered.
+    /// Changes for what a descriptor is watched, or registers it for another event. `NotFound` if it is
+    /// not registered.
     pub(crate) fn change_watch(
         &self,
         fd: RawFd,
@@ -209,7 +211,7 @@ fn milliseconds(timeout: Duration) -> i32 {
 }
 
 fn watched(interest: Interest) -> u32 {
-    (if interest.readable { IN } else { 0 }) | (if interest.writable { OUT } else { 0 })
+    (if interest.readable { IN } else { 0 }) | (if interest.writable { OUT } else { 0 }) | ONESHOT
 }
 
 impl Buffer {
