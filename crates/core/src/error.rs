@@ -186,7 +186,8 @@ impl From<Error> for io::Error {
         match error.downcast::<io::Error>() {
             Ok(error) => error,
             Err(error) => {
-                // Others have it too; but it is nothing but its number, which everyone may have.
+                // A clone of the error is still held, but a bare system error can be rebuilt from its
+                // number.
                 if let (Error::Io(shared), None) = (&error, error.context()) {
                     if let Some(number) = shared.get().raw_os_error() {
                         return io::Error::from_raw_os_error(number);

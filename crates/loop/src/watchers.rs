@@ -8,9 +8,10 @@
 //! number may come back as another file: so setting a callback always asks the system, and a stamp
 //! in each event tells the files apart.
 //!
-//! If the file lives on through a duplicate, Linux does not forget it, and there is no way left to take
-//! it out of the epoll. So it is registered for one event at a time, and for the next one when that has
-//! come: a file that nobody watches any more is heard of once, and not for ever.
+//! If a duplicate keeps the file open, Linux keeps the registration, and it can no longer be removed.
+//! So a watched descriptor is registered for one event (`EPOLLONESHOT`), and the registration is
+//! renewed when the event is delivered. A registration that is left behind causes one more event, and
+//! then is silent.
 
 use crate::{
     EventLoop,
@@ -43,8 +44,9 @@ impl EventLoop {
     /// [`remove_reader`](EventLoop::remove_reader). A callback that was set before is cancelled.
     ///
     /// The descriptor stays its owner's, and should be non-blocking. Remove the callback before
-    /// closing it; if it is closed first, the callback runs once more at most, if the file lives on
-    /// through a duplicate, and is only kept until it is removed or another one is set for the same number.
+    /// closing it. If the descriptor is closed first, the callback runs at most once more, even if a
+    /// duplicate keeps the file open. It is kept until it is removed, or replaced by one for the same
+    /// number.
     ///
     /// The callback runs with a copy of the caller's context variables, always the same one. What it
     /// returns as an error goes to the exception handler; it stays set.
@@ -365,8 +367,8 @@ impl Watchers {
         if let Some(writer) = watch.writer.as_ref().filter(|_| readiness.writable) {
             writer.queue(scheduler);
         }
-        // For the next event, unless the number is another file's by now. This fails only for a descriptor
-        // that was closed.
+        // Enables the next event, unless the number belongs to a source by now. This only fails if the
+        // descriptor has been closed.
         if !scheduler.owns_descriptor(descriptor) {
             let token = Token::watcher(descriptor, stamp);
             let _ = self.poller.change_watch(descriptor, token, watch.interest());

@@ -24,11 +24,11 @@ pub struct Address(SockAddr);
 
 impl Address {
     /// The address of a Unix socket at `path`. One that begins with a null byte is of Linux's
-    /// abstract namespace; an empty one is no address, and lets the system choose where it can.
+    /// abstract namespace. If it is empty, `bind` lets the system choose a name, on Linux.
     ///
     /// # Errors
-    /// If the path is too long: about 100 bytes fit. `Value` if it has a null byte inside: the system
-    /// would take what stands before it for the path.
+    /// If the path is too long: about 100 bytes fit. `Value` if it contains a null byte, because the
+    /// system would use only the part before it.
     pub fn from_path(path: impl AsRef<Path>) -> Result<Address> {
         let path = path.as_ref();
         if is_cut(path.as_os_str().as_bytes()) {
@@ -38,8 +38,8 @@ impl Address {
     }
 
     /// # Errors
-    /// `Value` if it is a path that the system would cut at a null byte, made from a [`SockAddr`]. Null
-    /// bytes at the end are what some systems fill their own addresses with.
+    /// `Value` if the address was made from a [`SockAddr`] whose path contains a null byte. Trailing null
+    /// bytes are accepted: some systems pad their addresses with them.
     #[doc(hidden)]
     pub fn check(self) -> Result<Address> {
         match self.as_path() {
@@ -64,8 +64,7 @@ impl Address {
     }
 }
 
-/// Whether the system would take only a part of this for the path. An abstract name may have null bytes
-/// anywhere.
+/// Whether the system would use only a part of this path. An abstract name may contain null bytes.
 fn is_cut(path: &[u8]) -> bool {
     let is_abstract =
         cfg!(any(target_os = "linux", target_os = "android")) && path.starts_with(b"\0");

@@ -193,7 +193,7 @@ pub(crate) fn failed(what: impl fmt::Display, error: LookupError) -> io::Error {
     let reason = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
     let text = format!("{what}: {reason}");
     match error.raw_os_error() {
-        // It was no answer, but something on the way to one: no descriptor is left, say.
+        // The lookup itself failed, for example because too many files are open.
         Some(_) => described_as(kind, text, error),
         None => io::Error::new(kind, text),
     }

@@ -60,7 +60,7 @@ fn receive_from(io: &socket2::Socket, buffer: &mut [u8]) -> io::Result<(usize, A
 }
 
 /// Receives up to `size` bytes (`loop.sock_recv`); none, when the other side will send no more. If
-/// `size` is 0 it returns at once, whatever there is.
+/// `size` is 0, it returns immediately.
 ///
 /// # Errors
 /// `Io` with what the system says; `Runtime` if it has to wait and no loop runs, or the socket
@@ -112,7 +112,7 @@ impl Future for SockRecv<'_> {
 }
 
 /// Receives into `buffer`, and tells how many bytes (`loop.sock_recv_into`); zero, when the other
-/// side will send no more. If the buffer is empty it returns at once, whatever there is.
+/// side will send no more. If `buffer` is empty, it returns immediately.
 ///
 /// # Errors
 /// As for [`sock_recv`].

@@ -19,8 +19,8 @@ pub(crate) const FLAGS: i32 = nix::libc::MSG_NOSIGNAL;
 #[cfg(any(target_vendor = "apple", target_os = "solaris", target_os = "illumos"))]
 pub(crate) const FLAGS: i32 = 0;
 
-/// Sends all of `data` (`loop.sock_sendall`). Of nothing the system is told too: it may be a datagram,
-/// or fail.
+/// Sends all of `data` (`loop.sock_sendall`). Empty data is passed to the system too: it may be an empty
+/// datagram, and it fails on a broken connection.
 ///
 /// # Errors
 /// `Io` with what the system says, for example `BrokenPipe`; `Runtime` if it has to wait and no loop

@@ -1,38 +1,40 @@
-//! What a read or write says that moved less than it was asked to.
+//! What a short read or write proves.
 //!
-//! The loop is told of edges: when something *becomes* ready, once. An operation that leaves something
-//! behind, and takes it for nothing, waits for an event that never comes. So it goes on until the
-//! system says `WouldBlock`, except where less is as good a proof:
+//! The poller reports edges: it reports a descriptor once, when it *becomes* ready. If an operation
+//! leaves data behind and the source is marked as drained, it waits for an event that never comes. So
+//! operations are repeated until they return `WouldBlock`, except where a short result proves that the
+//! next operation would block:
 //!
-//! - **TCP, read.** Linux copies from the queue until it is empty. It stops before that only at the end
-//!   of the stream, at an error and at urgent data. The loop is told of all three, with the data or
-//!   after it, and from then on believes nothing ([`Readiness::hangup`]).
-//! - **TCP, write.** Linux sends less when there is no room left, which is where it says `WouldBlock` if
-//!   nothing was sent, and when the connection is broken, which the loop is told.
-//! - **Unix sockets prove nothing.** A read stops behind a message that carries descriptors, and under
-//!   `SO_PASSCRED` where another process begins to write; a write, where the system has no memory.
-//! - **Other streams prove nothing.** SCTP keeps messages apart.
-//! - **Pipes and terminals prove nothing.** A terminal gives a line at a time, a pipe may keep packets
-//!   apart.
-//! - **Datagrams prove nothing.** The next one may be there.
+//! - **TCP, read.** Linux copies data until the receive queue is empty. It stops earlier only at the end
+//!   of the stream, at an error and at urgent data. The poller reports all three
+//!   ([`Readiness::hangup`]), together with the data or after it, and from then on short reads prove
+//!   nothing.
+//! - **TCP, write.** Linux sends less if the send buffer is full, where it would return `WouldBlock` if
+//!   nothing had been sent, or if the connection is broken, which the poller reports.
+//! - **Unix sockets: nothing.** A read stops after a message that carries descriptors, and, with
+//!   `SO_PASSCRED`, where the data of another process begins. A write stops if memory is short.
+//! - **Other stream sockets: nothing.** SCTP, for example, keeps messages apart.
+//! - **Pipes and terminals: nothing.** A terminal returns one line at a time, and a pipe in packet mode
+//!   one packet.
+//! - **Datagrams: nothing.** The next datagram may have arrived.
 //!
 //! [`Readiness::hangup`]: asyncio_core::source::Readiness::hangup
 
 use socket2::{Domain, Socket, Type};
 
-/// No system moves more than this, in bytes, at once for certain (Linux stops just below 2 GiB): an
-/// operation that moved as much may have been cut short for that alone.
+/// Systems limit how many bytes one call can move; on Linux the limit is just below 2 GiB. A call that
+/// moved at least this many may have been cut short for that reason alone.
 const MOST_AT_ONCE: usize = 1 << 30;
 
-/// Whether moving `moved` bytes of `wanted` says, of a [TCP socket](is_tcp), that the next operation
+/// Whether moving `moved` of `wanted` bytes proves, on a [TCP socket](is_tcp), that the next operation
 /// would block.
 #[inline]
 pub fn is_short(moved: usize, wanted: usize) -> bool {
     moved < wanted && moved < MOST_AT_ONCE
 }
 
-/// Whether a socket is one of TCP. False as well where the system cannot be asked: there the poller
-/// tells no hang-ups, and nothing is believed anyway.
+/// Whether `io` is a TCP socket. Always false where the system has no `SO_PROTOCOL`. The poller does not
+/// report hang-ups there, so short reads prove nothing anyway.
 pub fn is_tcp(io: &Socket, domain: Domain, kind: Type) -> bool {
     let is_inet = domain == Domain::IPV4 || domain == Domain::IPV6;
     is_inet && kind == Type::STREAM && has_protocol_of_tcp(io)

@@ -34,9 +34,9 @@ use std::{
 pub struct Socket {
     pub(crate) source: Source<socket2::Socket>,
     pub(crate) domain: Domain,
-    /// Whether it is a stream of bytes.
+    /// Whether it is a stream socket.
     pub(crate) is_stream: bool,
-    /// Whether it is one of TCP, of which a short read or write tells that the next would block.
+    /// Whether it is a TCP socket, where a short read or write means that the next one would block.
     pub(crate) is_tcp: bool,
 }
 
@@ -66,9 +66,8 @@ impl Socket {
     /// Takes over a socket of any kind, and makes it non-blocking (`socket.socket(fileno=…)`). The
     /// kinds of the standard library and of `socket2` also have [`TryFrom`].
     ///
-    /// The mode belongs to the open socket and not to the descriptor: a process that has inherited the
-    /// same one finds it non-blocking too, and it stays so when this is dropped. (Python leaves it to the
-    /// program.)
+    /// Non-blocking mode belongs to the open socket, not to the descriptor. If other processes share the
+    /// socket, it becomes non-blocking for them too, and stays so after this `Socket` is dropped.
     ///
     /// # Errors
     /// If the descriptor is not that of a socket.
@@ -85,13 +84,13 @@ impl Socket {
         Socket { source: Source::new(io), domain, is_stream, is_tcp }
     }
 
-    /// Whether a short read or write says that the next one would block. For transports.
+    /// Whether a short read or write means that the next one would block. For transports.
     #[doc(hidden)]
     pub fn is_tcp(&self) -> bool {
         self.is_tcp
     }
 
-    /// A socket that this one, which listens, has accepted.
+    /// A socket that was accepted on this listening socket.
     pub(crate) fn accepted(&self, io: socket2::Socket) -> Socket {
         let Socket { domain, is_stream, is_tcp, .. } = *self;
         Socket { source: Source::new(io), domain, is_stream, is_tcp }
@@ -179,7 +178,7 @@ impl Socket {
         self.source.get_ref()
     }
 
-    /// In debug mode, whether the program has made the socket block.
+    /// Checks, in debug mode, that the socket is non-blocking.
     pub(crate) fn check_nonblocking(&self, site: WaitSite) -> Result<()> {
         if entered().is_some_and(|scheduler| scheduler.debug()) {
             if let Ok(false) = self.get_ref().nonblocking() {

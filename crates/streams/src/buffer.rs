@@ -1,8 +1,8 @@
 //! [`Buffer`]: what was received and not read yet.
 //!
-//! What is read shares the memory in which it was received, as long as it is a good part of it. A small
-//! part is copied out, so that a program which keeps a line does not keep the whole block around it: a
-//! read pins at most [`WORTH_KEEPING`] times its own size.
+//! What a read returns shares the memory in which it was received, unless that is much larger. Then it
+//! is copied, so that a program which keeps a line does not keep the whole block around it. A read pins
+//! at most [`WORTH_KEEPING`] times its own size.
 
 use asyncio_transports::pinned_by;
 use bytes::{Buf, Bytes, BytesMut};
@@ -10,17 +10,17 @@ use bytes::{Buf, Bytes, BytesMut};
 /// Bytes in a row: the piece in which they came from the transport as long as that is all there is,
 /// and one growing block as soon as there is more. Empty, it holds no memory.
 ///
-/// Each with the size of the memory that it pins, or somewhat more.
+/// Each variant has an upper bound of the memory that it pins.
 #[derive(Debug)]
 pub(crate) enum Buffer {
     Piece(Bytes, usize),
     Joined(BytesMut, usize),
 }
 
-/// Less than this part of the memory that it pins is copied out.
+/// Data is copied if the memory that it pins is more than this many times larger.
 pub(crate) const WORTH_KEEPING: usize = 16;
 
-/// Whether so many bytes may keep so much memory.
+/// Whether `length` bytes may pin `pinned` bytes of memory.
 #[inline]
 fn is_worth(length: usize, pinned: usize) -> bool {
     length >= pinned / WORTH_KEEPING && length.saturating_mul(WORTH_KEEPING) >= pinned
@@ -72,20 +72,20 @@ impl Buffer {
         }
     }
 
-    /// Makes room for so many bytes behind those that are there, unless that takes another block.
+    /// Makes room for `size` more bytes. Returns false if that takes another block.
     fn has_room(&mut self, size: usize) -> bool {
         let Buffer::Joined(block, pinned) = self else { return false };
         if block.capacity() == *pinned {
-            // Nothing was taken from its beginning: it grows as it is.
+            // Nothing has been taken from the front, so the block can grow in place.
             block.reserve(size);
             *pinned = block.capacity();
             return true;
         }
-        // What was taken is room again, if nobody has it.
+        // The space at the front can be reused if nothing shares the block.
         block.capacity() - block.len() >= size || block.try_reclaim(size)
     }
 
-    /// Puts `data` back, in front of what is there. It pins no more than so much memory.
+    /// Puts `data`, which pins at most `pinned` bytes of memory, back in front.
     pub(crate) fn put_back(&mut self, data: Bytes, pinned: usize) {
         let rest = std::mem::replace(self, Buffer::Piece(data, pinned));
         if !rest.is_empty() {
@@ -129,7 +129,7 @@ impl Buffer {
         }
     }
 
-    /// Copies what is left, if it is too little to keep its memory.
+    /// Copies the rest if it is too small for the memory that it pins.
     fn let_go(&mut self) {
         let (Buffer::Piece(_, pinned) | Buffer::Joined(_, pinned)) = &*self;
         if !is_worth(self.len(), *pinned) {
@@ -227,7 +227,7 @@ mod tests {
         assert!(pinned >= 1_000_000);
         assert!(!is_inside(&buffer.take(pinned / 16 - 1), &inside));
         assert!(is_inside(&buffer.take(pinned / 16 + 1), &inside));
-        // Neither is the rest kept, nor what is left when that is all.
+        // A small rest does not keep the block either.
         buffer.take(buffer.len() - 1000);
         assert!(!is_inside(buffer.as_slice(), &inside));
     }

@@ -14,7 +14,7 @@ use std::fmt;
 /// (`asyncio.StreamReaderProtocol`), for those who make the transport themselves.
 ///
 /// It keeps the connection open when the other side will send no more, so that the writer can still
-/// answer, unless that was dropped.
+/// answer, unless the writer has been dropped.
 pub struct StreamReaderProtocol {
     shared: Shared,
     /// In a box, which is gone as soon as there is a connection.
@@ -114,7 +114,7 @@ impl Protocol for StreamReaderProtocol {
         let mut after = After::default();
         let mut state = self.shared.lock();
         state.feed_eof(&mut after);
-        // With the writer gone there is no answer to wait for.
+        // The writer is gone, so nothing more will be sent either.
         !state.writing.is_over
     }
 

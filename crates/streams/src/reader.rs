@@ -58,7 +58,7 @@ pub struct StreamReader {
     wait: Wait,
     /// How far the next line is known to have no end.
     scanned: usize,
-    /// What was lent out of the buffer, and not consumed; and how much memory it pins at most.
+    /// What was lent out of the buffer and not consumed, and an upper bound of the memory it pins.
     lent: Bytes,
     lent_pins: usize,
     /// Whether the stream of lines has told what ended the connection.
@@ -137,9 +137,9 @@ impl StreamReader {
     }
 }
 
-/// Reading. What a read returns shares the memory in which it was received, if it came in one piece and
-/// is at least a sixteenth of that; otherwise it is a copy. So what a program keeps never pins more than
-/// sixteen times its own size.
+/// Reading. What a read returns shares the memory in which it was received, if that is at most sixteen
+/// times as large; otherwise it is a copy. So data that a program keeps never pins more than sixteen
+/// times its own size.
 impl StreamReader {
     /// Reads up to `n` bytes, as soon as there are any (`read(n)`); none at the end.
     ///

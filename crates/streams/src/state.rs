@@ -53,14 +53,14 @@ pub(crate) struct Writing {
     pub(crate) closers: Crowd,
     /// Why something was not written that nobody has been told of yet.
     pub(crate) refused: Option<Error>,
-    /// Whether the direction was ended by a writer.
+    /// Whether a writer has ended the sending direction.
     pub(crate) ended: bool,
-    /// Whether the writer was dropped: the connection ends with the reader.
+    /// Whether the writer was dropped. The connection is then closed with the reader.
     pub(crate) is_over: bool,
 }
 
 impl Writing {
-    /// Whether the direction was ended, and the connection is still there.
+    /// Whether the sending direction was ended and the connection is still open.
     pub(crate) fn is_ended(&self) -> bool {
         self.ended && self.lost.is_none()
     }
@@ -209,7 +209,7 @@ impl State {
         }
     }
 
-    /// Nobody reads any more: what comes is thrown away, and with neither half left the connection is
+    /// The reader was dropped: what arrives is thrown away. If the writer is gone too, the connection is
     /// closed.
     pub(crate) fn stop_reading(&mut self, after: &mut After) -> Buffer {
         self.is_unread = true;
@@ -315,7 +315,7 @@ impl State {
 
 /// For the writer.
 impl State {
-    /// Nobody writes any more. Whether the connection is still there for the reader.
+    /// The writer was dropped. Returns whether the reader still needs the connection.
     pub(crate) fn stop_writing(&mut self) -> bool {
         self.writing.is_over = true;
         let has_ended = self.eof || self.exception.is_some() || self.writing.lost.is_some();

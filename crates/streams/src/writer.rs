@@ -29,10 +29,10 @@ use std::{
 /// loop sends when there is room. To write more than a little, `drain().await?` in between: it waits
 /// while too much is buffered, and tells if the connection is broken.
 ///
-/// All methods take `&self`: several tasks may share a writer, in an `Rc` or `Arc`. When a writer is
-/// dropped without having been closed, what is buffered is still sent, and then the sending direction is
-/// [ended](StreamWriter::write_eof): what the other side answers can be read. The connection is closed
-/// when the reader is dropped too, or has come to the end.
+/// All methods take `&self`: several tasks may share a writer, in an `Rc` or `Arc`. Dropping
+/// a writer that has not been closed sends what is buffered, and then [ends](StreamWriter::write_eof) the
+/// sending direction, so that the peer's answer can still be read. The connection is closed when the
+/// reader is dropped too, or reaches the end of the stream.
 ///
 /// It implements the trait `AsyncWrite` of `futures-io`, with the feature `tokio` also tokio's. There
 /// a write waits as `drain` does; a flush does not wait for more than that, since the loop sends what

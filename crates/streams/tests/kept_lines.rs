@@ -1,4 +1,4 @@
-//! What a program keeps of what it read costs memory in proportion to its own length.
+//! Data that a program keeps after reading it costs memory in proportion to its own length.
 
 use asyncio_core::Result;
 use asyncio_streams::{StreamReader, open_connection};
@@ -12,22 +12,22 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-/// How many bytes are allocated.
+/// The number of allocated bytes.
 static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
 
 struct Counting;
 
-// SAFETY: everything is the system allocator's, and counting allocates nothing.
+// SAFETY: all calls go to the system allocator, and counting does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller promised.
+        // SAFETY: the caller upholds the contract of the trait.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
         ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller promised.
+        // SAFETY: the caller upholds the contract of the trait.
         unsafe { System.dealloc(place, layout) }
     }
 }
@@ -44,7 +44,7 @@ async fn line(reader: &mut StreamReader, way: usize) -> Result<Bytes> {
         1 => reader.readuntil(b"k\n").await,
         2 => reader.readexactly(LINE).await,
         3 => {
-            // A line may come in two parts, as what is buffered ends anywhere.
+            // The buffer may end in the middle of a line.
             let first = reader.read(LINE).await?;
             match first.len() {
                 LINE => Ok(first),
@@ -59,7 +59,7 @@ async fn line(reader: &mut StreamReader, way: usize) -> Result<Bytes> {
     }
 }
 
-/// One test: memory is counted for the whole process.
+/// The only test of this process, because memory is counted for all threads.
 #[test]
 fn a_kept_line_does_not_pin_what_was_received_with_it() -> Result<()> {
     for way in 0..5 {
@@ -84,7 +84,7 @@ fn a_kept_line_does_not_pin_what_was_received_with_it() -> Result<()> {
             peer.join().unwrap();
             drop((reader, writer));
             let grown = ALLOCATED.load(Ordering::Relaxed).saturating_sub(before);
-            // What the connection itself has in use comes on top.
+            // The connection itself needs some memory too.
             assert!(grown < 16 * length + (2 << 20), "way {way}: {grown} bytes for {length}");
             drop(kept);
             Ok(())

@@ -54,8 +54,8 @@ mod writing;
 /// What kind of thing a connection is, where it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A stream socket: both directions; and whether it is one of TCP, of which a short read or write
-    /// says that the next one would block.
+    /// A stream socket, with both directions, and whether it is a TCP socket, where a short read or
+    /// write means that the next one would block.
     Socket { is_tcp: bool },
     /// The end of a pipe to read from.
     ReadPipe,
@@ -81,7 +81,7 @@ pub(crate) struct Connection {
     protocol: RefCell<Option<Calls>>,
     /// Whether a read or write of less than there was room for means that the next one would block.
     drained_by_less: Cell<bool>,
-    /// Whether the loop cannot tell when the descriptor is ready, because it always is.
+    /// Whether the descriptor cannot be registered with the poller, because it is always ready.
     unwatched: Cell<bool>,
     flow: FlowControl,
     reading: reading::State,
@@ -158,7 +158,7 @@ impl Connection {
         may_be_device && error.kind() == io::ErrorKind::PermissionDenied
     }
 
-    /// Has the connection called in the next iteration as if this were news.
+    /// Handles `readiness` in the next iteration, as if the poller had reported it.
     fn again(&self, readiness: Readiness) {
         if self.unwatched.get() {
             self.soon(move |connection| connection.hear(readiness));

@@ -22,7 +22,7 @@ pub(crate) enum Io {
 /// One end of a pipe, or a device.
 #[derive(Debug)]
 pub(crate) struct Pipe {
-    /// Before the file, which has to be open when this is dropped.
+    /// Declared before the file, so that the file is still open when this is dropped.
     _mode: Option<NonBlocking>,
     file: File,
 }
@@ -97,7 +97,7 @@ pub(crate) const MAX_SIZE: usize = 256 * 1024;
 /// connection never pins more than sixteen times its size.
 const SMALL: usize = 16 * 1024;
 
-/// How much memory is kept at most by so many bytes that were [received](receive) in one piece.
+/// The most memory that `length` bytes can pin which were [received](receive) in one piece.
 #[inline]
 pub fn pinned_by(length: usize) -> usize {
     if length < SMALL { length } else { length.max(MAX_SIZE) }

@@ -40,13 +40,13 @@ pub(crate) use mode::NonBlocking;
 /// file, an end of `std::io::pipe`, the standard input of the program, the standard output of a child.
 /// It is closed with the transport. At its end `eof_received` is called, whose answer does not matter,
 /// and then `connection_lost(None)`, each as a step of its own. What is written to the transport is an
-/// error for the loop's exception handler. A device that cannot be waited for, such as `/dev/null`, is
-/// read all the time.
+/// error for the loop's exception handler. A device that the system cannot wait for, such as
+/// `/dev/null`, is read in every iteration.
 ///
-/// While the transport lives the pipe is in non-blocking mode, which everyone sees who has the same
-/// open file: the program's other standard streams, if they are the same terminal, and other processes.
-/// At the end it blocks again if it did before, also if the process ends first. Only a signal that kills
-/// the process, or `abort`, leaves it as it is.
+/// While the transport is open, the pipe is in non-blocking mode. This affects everything that shares
+/// the open file: the program's other standard streams if they are the same terminal, and other
+/// processes. When the transport is closed, or the process exits, blocking mode is restored if it was
+/// set before. It is not restored if the process is killed by a signal.
 ///
 /// # Errors
 /// `Value` if it is something else, such as a regular file; `Runtime` without a running loop; what
@@ -304,7 +304,7 @@ impl Opening {
     }
 }
 
-/// One that is new has no other flags to keep, and is nobody else's.
+/// A new pipe has no other flags to keep, and is not shared.
 fn set_nonblocking(pipe: &impl AsFd, is_new: bool) -> io::Result<Option<NonBlocking>> {
     if !is_new {
         return NonBlocking::begin(pipe.as_fd());

@@ -25,7 +25,7 @@ use std::{
 /// A test takes longer only if it hangs.
 const GUARD: Duration = Duration::from_secs(30);
 
-/// What the system called the error: its number.
+/// The error number of the system.
 pub(crate) fn errno(error: &Error) -> Option<i32> {
     let Error::Io(error) = error else { return None };
     error.raw_os_error()

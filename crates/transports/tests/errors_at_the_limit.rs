@@ -1,4 +1,4 @@
-//! When no descriptor is left, every error says so by its number. In a process of its own.
+//! Every error has the number of the system when too many files are open. Needs its own process.
 
 use asyncio_core::{Error, Result};
 use asyncio_sockets::{Address, Domain, Socket, Type, sock_accept};
@@ -44,7 +44,7 @@ fn every_error_has_the_number_of_the_system() {
         let _client = TcpStream::connect(address.as_inet().unwrap())?;
         let (allowed, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
         let file = File::open("/dev/null")?;
-        // It has the lowest number that was free.
+        // All lower numbers are in use.
         setrlimit(Resource::RLIMIT_NOFILE, file.as_raw_fd() as u64 + 1, hard)?;
         let path = std::env::temp_dir().join("asyncio-no-descriptor-left");
         let numbers = [

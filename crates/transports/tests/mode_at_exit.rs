@@ -1,4 +1,4 @@
-//! A process that ends while a transport lives leaves its standard streams as they were.
+//! A process that exits while a transport is open restores the mode of its standard streams.
 
 use asyncio_transports::{Protocol, Transport, connect_read_pipe};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -11,7 +11,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// What the test tells the process that it starts: to be the program.
+/// Set for the process that the test starts.
 const IS_PROGRAM: &str = "ASYNCIO_TEST_IS_PROGRAM";
 
 struct Idle;
@@ -20,13 +20,13 @@ impl Protocol for Idle {
     fn data_received(&mut self, _: &Transport, _: bytes::Bytes) {}
 }
 
-/// Reads its standard input, says so, and ends in the middle.
+/// Reads its standard input, and exits while it does.
 fn program() {
     asyncio_loop::run(async {
         let input = std::io::stdin().as_fd().try_clone_to_owned()?;
         let _transport = connect_read_pipe(|| Idle, input).await?;
         std::io::stdout().write_all(b"reading\n")?;
-        // Goes on when the test has looked.
+        // Waits until the test has checked the mode.
         let mut go_on = [0];
         std::io::stderr()
             .as_fd()

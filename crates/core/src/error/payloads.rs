@@ -224,8 +224,10 @@ impl IoError {
         self.value()
     }
 
-    /// The number that the system gave the error (Python's `errno`), also if the error got a text that
-    /// says more, under which the standard library's method of this name does not look.
+    /// Returns the error number of the operating system (Python's `errno`).
+    ///
+    /// Unlike [`io::Error::raw_os_error`], this also looks at the sources of the error. So it works for
+    /// errors that have been wrapped to add a message, as most errors of this workspace are.
     ///
     /// ```
     /// use asyncio_core::Error;
@@ -240,7 +242,7 @@ impl IoError {
         let mut next: Option<&(dyn StdError + 'static)> = Some(self.get());
         while let Some(error) = next {
             next = match error.downcast_ref::<io::Error>() {
-                // What it carries is not its source: its source is that of what it carries.
+                // `io::Error::source` skips the error it wraps and returns that error's source.
                 Some(error) => match error.raw_os_error() {
                     Some(number) => return Some(number),
                     None => error.get_ref().map(|carried| carried as &(dyn StdError + 'static)),

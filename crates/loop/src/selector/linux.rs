@@ -1,5 +1,5 @@
-//! The poller of Linux: epoll, asked for edges with hang-ups and urgent data, and waited for to the
-//! nanosecond.
+//! The poller for Linux: edge-triggered epoll with hang-ups and urgent data, and timeouts in
+//! nanoseconds.
 
 use super::{Interest, Token};
 use asyncio_core::source::Readiness;
@@ -18,7 +18,8 @@ use std::{
     time::Duration,
 };
 
-/// `EPOLLRDHUP` and `EPOLLPRI` are asked for, and come in the same event as the data before them.
+/// Sources ask for `EPOLLRDHUP` and `EPOLLPRI`, which are reported in the same event as the data before
+/// them.
 pub(super) const TELLS_HANGUPS: bool = true;
 
 const IN: u32 = libc::EPOLLIN as u32;
@@ -86,13 +87,13 @@ impl Poller {
         self.add(fd.as_raw_fd(), IN | OUT | PRI | RDHUP | ET, token)
     }
 
-    /// Registers a descriptor that is watched, for one event. `AlreadyExists` if it is registered.
+    /// Registers a watched descriptor for one event. Returns `AlreadyExists` if it is registered.
     pub(crate) fn add_watch(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
         self.add(fd, watched(interest), token)
     }
 
-    /// Changes for what a descriptor is watched, or registers it for another event. `NotFound` if it is
-    /// not registered.
+    /// Changes the interest of a watched descriptor and enables its next event. Returns `NotFound` if it
+    /// is not registered.
     pub(crate) fn change_watch(
         &self,
         fd: RawFd,
@@ -222,7 +223,7 @@ impl Buffer {
             let readiness = Readiness {
                 readable: flags & (IN | PRI | RDHUP | HUP | ERR) != 0,
                 writable: flags & (OUT | HUP | ERR) != 0,
-                // A read stops at a byte of urgent data, whatever lies behind it.
+                // A read stops in front of urgent data, even if more data follows it.
                 hangup: flags & (PRI | RDHUP | HUP | ERR) != 0,
             };
             (Token(event.u64), readiness)

@@ -62,13 +62,13 @@ impl Poller {
         self.add(fd, token, Event::all(key(fd)), PollMode::Edge)
     }
 
-    /// Registers a descriptor that is watched, for one event. `AlreadyExists` if it is registered.
+    /// Registers a watched descriptor for one event. Returns `AlreadyExists` if it is registered.
     pub(crate) fn add_watch(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
         self.add(fd, token, watched(key(fd), interest), PollMode::Oneshot)
     }
 
-    /// Changes for what a descriptor is watched, or registers it for another event. `NotFound` if it is
-    /// not registered.
+    /// Changes the interest of a watched descriptor and enables its next event. Returns `NotFound` if it
+    /// is not registered.
     pub(crate) fn change_watch(
         &self,
         fd: RawFd,

@@ -305,7 +305,7 @@ fn a_number_that_was_closed_can_become_a_sources() {
     assert!(watchers.unset(test.scheduler(), watched).unwrap());
 }
 
-/// Closed by its owner, a file that lives on through a duplicate cannot be taken out of an epoll.
+/// Linux cannot remove the registration of a closed descriptor while a duplicate keeps the file open.
 #[test]
 fn a_closed_descriptor_whose_file_lives_on_does_not_keep_the_loop_awake() {
     for removed in [false, true] {
@@ -327,18 +327,18 @@ fn a_closed_descriptor_whose_file_lives_on_does_not_keep_the_loop_awake() {
             assert!(watchers.unset(test.scheduler(), watched).unwrap());
         }
         theirs.write_all(b"x").unwrap();
-        // Once more, perhaps.
+        // At most one more event.
         test.turn(Duration::ZERO);
         let wait = Duration::from_millis(20);
         let started = std::time::Instant::now();
         assert_eq!(test.turn(wait), 0);
-        assert!(started.elapsed() >= wait, "it is woken for ever");
+        assert!(started.elapsed() >= wait, "the wait returned at once");
         assert!(calls.get() <= usize::from(!removed));
         drop(duplicate);
     }
 }
 
-/// The same where the number is a source's when the event of the old file comes.
+/// The number belongs to a source when the last event of the old file arrives.
 #[test]
 fn an_event_of_a_file_that_lives_on_leaves_the_source_that_has_its_number_alone() {
     let test = TestLoop::new();
@@ -351,7 +351,7 @@ fn an_event_of_a_file_that_lives_on_leaves_the_source_that_has_its_number_alone(
     watchers.set(test.scheduler(), watched, "add_reader", action, Location::caller()).unwrap();
     let (new, mut its_peer) = UnixStream::pair().unwrap();
     replace(raw, &new);
-    // SAFETY: `raw` is open, and nobody else's.
+    // SAFETY: `raw` is open and owned by nothing else.
     let source = Source::new(UnixStream::from(unsafe { OwnedFd::from_raw_fd(raw) }));
     let entered = test.home.enter();
     source.register().unwrap();
@@ -363,7 +363,7 @@ fn an_event_of_a_file_that_lives_on_leaves_the_source_that_has_its_number_alone(
     assert!(Pin::new(&mut ready).poll(&mut cx).is_pending());
     its_peer.write_all(b"for the new one").unwrap();
     test.turn(FOR_EVER);
-    assert!(Pin::new(&mut ready).poll(&mut cx).is_ready(), "it is told still");
+    assert!(Pin::new(&mut ready).poll(&mut cx).is_ready(), "the source still gets its events");
     drop(ready);
     drop((source, entered));
 }

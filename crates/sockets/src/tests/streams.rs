@@ -283,7 +283,7 @@ fn a_receive_of_nothing_returns_at_once_and_takes_nothing() {
             let outcome = Pin::new(&mut sock_recv_into(socket, &mut [])).poll(&mut cx);
             assert!(matches!(outcome, Poll::Ready(Ok(0))), "{outcome:?}");
         }
-        // Neither does it stand in line behind one that waits.
+        // It does not queue behind a receive that waits either.
         let waiting = receiver(&one, 8);
         settle().await?;
         assert_eq!(sock_recv(&one, 0).await?, "");

@@ -1,4 +1,4 @@
-//! A receive that gave less than was asked for, with more behind it: nothing stays unread.
+//! Data that follows a short receive is not left unread.
 
 use super::*;
 use asyncio_core::AsyncContextManager;
@@ -9,8 +9,8 @@ use std::{io::IoSlice, os::fd::AsRawFd, process::Command};
 /// A test takes longer only if it hangs.
 const GUARD: Duration = Duration::from_secs(30);
 
-/// Receives `count` bytes in as many pieces as it takes. `send` is called when the first receive waits,
-/// so that the loop knows the socket.
+/// Receives `count` bytes in any number of pieces. `send` is called while the first receive waits, so
+/// the socket is registered by then.
 async fn receive(
     socket: &Rc<Socket>,
     count: usize,

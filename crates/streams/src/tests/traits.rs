@@ -182,7 +182,7 @@ fn everything_goes_through_the_traits_of_tokio() {
 #[test]
 fn a_write_after_the_end_is_a_broken_pipe_at_once_however_it_was_ended() {
     run(async {
-        // Not all is sent yet, and something was refused before.
+        // Some data is still buffered, and an earlier write was refused.
         let (_reader, mut writer, _peer) = pair().await?;
         writer.write(&vec![7; 1 << 22]);
         writer.write_eof();

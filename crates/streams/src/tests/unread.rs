@@ -1,4 +1,4 @@
-//! A receive that gave less than there was room for, with more behind it: a reader reads on.
+//! Data that follows a short receive is not left unread.
 
 use super::*;
 
@@ -17,7 +17,7 @@ fn what_lies_behind_urgent_data_is_read() {
     });
 }
 
-/// Large messages are left with the system until the task that waits for them runs.
+/// Large messages stay in the socket until the task that waits for them runs.
 #[test]
 fn what_lies_behind_urgent_data_is_read_though_it_was_left_with_the_system() {
     run(async {

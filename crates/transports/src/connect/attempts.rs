@@ -196,7 +196,7 @@ impl Attempts {
             Error::Io(error) => error.raw_os_error(),
             _ => None,
         };
-        // Of the same error at several addresses it is still that error.
+        // If all attempts failed with the same error number, keep it.
         let number = number_of(&first);
         match number.filter(|_| errors.iter().all(|error| number_of(error) == number)) {
             Some(number) => described(text, io::Error::from_raw_os_error(number)).into(),

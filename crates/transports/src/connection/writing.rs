@@ -205,8 +205,8 @@ impl Connection {
         }
     }
 
-    /// The system took so many bytes, which is less than there was: it tells when there is room, unless
-    /// it may have had some left.
+    /// The system took only `sent` bytes. The poller reports when there is room again, unless there may
+    /// still be room now.
     fn write_rest(&self, sent: usize) {
         if !(self.drained_by_less.get() && is_short(sent, usize::MAX)) {
             self.write_again();

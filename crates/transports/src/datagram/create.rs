@@ -183,8 +183,8 @@ impl<F, P, A> CreateDatagramEndpoint<F, P, A> {
     /// A socket that is made already. It excludes all other arguments (`Value`), and may not be one
     /// of streams. If it is connected, datagrams go to its peer, whatever address is given.
     ///
-    /// A `SOCK_SEQPACKET` socket has an end: when the other side will send no more, the protocol
-    /// receives an empty datagram, and the endpoint is closed.
+    /// A `SOCK_SEQPACKET` socket has a connection that can end. Then the protocol receives one empty
+    /// datagram, and the endpoint is closed.
     pub fn sock(mut self, sock: Socket) -> Self {
         self.options(|options| options.sock = Some(sock));
         self
@@ -415,7 +415,7 @@ impl Options {
 
     fn socket(&self, class: Class, ends: Ends, site: WaitSite) -> Result<Connected> {
         let Class { family, protocol } = class;
-        // An empty path is none, as for asyncio.
+        // As in asyncio, an empty path is no address.
         let [local, remote] = [ends.local, ends.remote]
             .map(|end| end.filter(|address| !address.as_sock_addr().is_unnamed()));
         let failed = |address: &Address, error: io::Error| {

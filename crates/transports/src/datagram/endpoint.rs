@@ -54,7 +54,7 @@ pub(super) struct Endpoint {
     remote: Option<Address>,
     /// Whether the system knows where to send to.
     connected: bool,
-    /// What the kind of the socket says about receiving.
+    /// How the kind of the socket affects receiving.
     habits: Habits,
     /// What was received and not told yet.
     arrived: RefCell<VecDeque<(Box<[u8]>, SockAddr)>>,

@@ -1,13 +1,13 @@
 //! Receiving: up to [`AT_ONCE`] datagrams with one system call, where there is one that does it.
 //!
 //! Who is told of edges has to know that nothing is left. Asked for several, the system says so by
-//! giving fewer, and not in a second call for every datagram. Otherwise it gives fewer only where it
-//! meets an error, of which UDP and Unix datagram sockets tell the loop; of other sockets,
+//! giving fewer, and not in a second call for every datagram. The only other reason for fewer is an
+//! error, and UDP and Unix datagram sockets report their errors to the poller. For other sockets
 //! [`Habits::fewer_is_all`] is false. The portable way is tested on Linux together with the portable
 //! poller.
 //!
-//! A `SOCK_SEQPACKET` socket has a connection, and the connection has an end, which looks like an empty
-//! message, again and again. [`Habits::is_end`] tells the two apart.
+//! The end of a `SOCK_SEQPACKET` connection looks like an empty message that is received again and
+//! again. [`Habits::is_end`] tells it from a real one.
 
 use crate::io::MAX_SIZE;
 use asyncio_sockets::{Domain, Type};
@@ -18,20 +18,20 @@ use std::{cell::Cell, io, os::fd::AsRawFd};
 /// So many datagrams are received in one call. More were not faster, with one sender or fifty.
 pub(super) const AT_ONCE: usize = system::AT_ONCE;
 
-/// What is known of a socket by its kind.
+/// How the kind of a socket affects receiving.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Habits {
-    /// How many datagrams are asked for at once.
+    /// How many datagrams to ask for in one call.
     at_once: usize,
-    /// Whether nothing is left if there are fewer.
+    /// Whether receiving fewer means that none are left.
     pub(super) fewer_is_all: bool,
-    /// Whether it is connected to one that may end the connection.
+    /// Whether the socket has a connection that can end.
     has_end: bool,
 }
 
 impl Habits {
     /// # Errors
-    /// What the system says when it is asked for the kind.
+    /// If the system cannot tell the kind of the socket.
     pub(super) fn of(io: &socket2::Socket, domain: Domain) -> io::Result<Habits> {
         let kind = io.r#type()?;
         let has_end = kind == Type::SEQPACKET;
@@ -43,31 +43,31 @@ impl Habits {
         })
     }
 
-    /// Whether this, which was received just now, was the end of the connection: it is empty, nothing
-    /// with data comes behind it, and the other side will send no more.
+    /// Whether `data`, which was just received, is the end of the connection: it is empty, no message
+    /// with data follows, and the peer will send no more.
     pub(super) fn is_end(&self, io: &socket2::Socket, data: &[u8]) -> bool {
         self.has_end && data.is_empty() && unread(io) == 0 && is_ended(io)
     }
 }
 
-/// How many bytes there are to receive.
+/// The number of bytes that can be received.
 fn unread(io: &socket2::Socket) -> libc::c_int {
     let mut length = 0;
-    // SAFETY: the descriptor is open, and `length` is where the number is written to.
+    // SAFETY: the descriptor is open, and the system writes one integer to `length`.
     let outcome = unsafe { libc::ioctl(io.as_raw_fd(), libc::FIONREAD, &mut length) };
     if outcome == -1 { 0 } else { length }
 }
 
-/// Whether the other side will send no more.
+/// Whether the peer will send no more.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn is_ended(io: &socket2::Socket) -> bool {
     let mut asked = libc::pollfd { fd: io.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
-    // SAFETY: one entry, which is valid for the call, which does not wait.
+    // SAFETY: `asked` is one valid entry. The call does not block.
     let count = unsafe { libc::poll(&mut asked, 1, 0) };
     count == 1
 }
 
-/// No system but Linux tells it: an empty message is the end.
+/// Only Linux reports this. Elsewhere every empty message counts as the end.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn is_ended(_: &socket2::Socket) -> bool {
     true
@@ -96,7 +96,7 @@ impl Block {
 #[derive(Debug)]
 pub(super) struct Received {
     block: Block,
-    /// Whether as many came as were asked for.
+    /// Whether as many datagrams were received as were asked for.
     is_full: bool,
 }
 

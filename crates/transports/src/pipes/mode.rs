@@ -1,10 +1,9 @@
-//! [`NonBlocking`]: a file that a program had before it gave it to a transport, in non-blocking mode for
-//! as long as that lives.
+//! [`NonBlocking`]: keeps a file that was passed to a transport in non-blocking mode.
 //!
-//! The mode belongs to the open file, which others may have too: the shell that started the program has
-//! its terminal, the other programs of a pipeline have its pipes. They expect that it blocks, so the last
-//! transport of an open file makes it block again, or the end of the process does. If it did not block
-//! before, it stays as it was.
+//! The mode belongs to the open file, which other processes may share: the shell shares the terminal,
+//! and the programs of a pipeline share its pipes. They expect it to block. So blocking mode is restored
+//! when the last transport of the open file is closed, or when the process exits. A file that was
+//! non-blocking before stays non-blocking.
 
 use asyncio_core::sync::Mutex;
 use nix::{
@@ -20,8 +19,8 @@ use std::{
     sync::Once,
 };
 
-/// An open file, as far as it can be told from others: which file, and for reading or for writing. The
-/// standard streams of a program in a terminal are one.
+/// Identifies an open file by its inode and access mode. The standard streams of a program in a terminal
+/// are usually one open file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct OpenFile {
     device: libc::dev_t,
@@ -29,10 +28,10 @@ struct OpenFile {
     access: libc::c_int,
 }
 
-/// The open files that were made non-blocking here, and the descriptors of their transports.
+/// The open files that were made non-blocking, with the descriptors of their transports.
 static CHANGED: Mutex<BTreeMap<OpenFile, Vec<RawFd>>> = Mutex::new(BTreeMap::new());
 
-/// Keeps the file of a descriptor non-blocking. To be dropped before the descriptor is closed.
+/// Keeps the file of a descriptor non-blocking. Must be dropped before the descriptor is closed.
 #[derive(Debug)]
 pub(crate) struct NonBlocking {
     file: OpenFile,
@@ -40,7 +39,8 @@ pub(crate) struct NonBlocking {
 }
 
 impl NonBlocking {
-    /// Makes the file non-blocking; `None` if it was already, and not because of another transport.
+    /// Makes the file non-blocking. Returns `None` if it was already, unless another transport made it
+    /// so.
     ///
     /// # Errors
     /// What the system says.
@@ -76,9 +76,9 @@ impl Drop for NonBlocking {
     }
 }
 
-/// Makes the file of a descriptor block again. Errors are ignored: nothing is left to do.
+/// Restores blocking mode. Errors are ignored.
 fn restore(descriptor: RawFd) {
-    // SAFETY: whoever is in the table has not closed the descriptor yet.
+    // SAFETY: a descriptor is removed from the table before it is closed.
     let fd = unsafe { BorrowedFd::borrow_raw(descriptor) };
     let _ = make_blocking(&fd);
 }
@@ -89,10 +89,10 @@ fn make_blocking(fd: &impl AsFd) -> Result<(), Errno> {
     Ok(())
 }
 
-/// For a process that ends while transports live: main returns, or `exit` is called.
+/// Restores blocking mode if the process exits while transports are open.
 fn restore_at_exit() {
     static REGISTERED: Once = Once::new();
-    // SAFETY: the function is there as long as the process, and calls nothing that may not be called then.
+    // SAFETY: `restore_all` is a static function, and everything it calls is allowed in an exit handler.
     REGISTERED.call_once(|| unsafe {
         libc::atexit(restore_all);
     });

@@ -59,7 +59,7 @@ pub(super) struct Acceptor {
 /// A socket that listens.
 struct Listener {
     source: Rc<Source<socket2::Socket>>,
-    /// What it accepts.
+    /// The kind of the connections that it accepts.
     kind: Kind,
     /// Whether it pauses, because it could not accept.
     pauses: Cell<bool>,
@@ -194,8 +194,8 @@ impl Acceptor {
         .report(None);
     }
 
-    /// Makes the transport of a connection. Errors of the system are of interest in debug mode alone: they
-    /// concern one client. A factory that panics would fail for the next one too.
+    /// Makes the transport of a connection. System errors concern one client, so they are reported in debug
+    /// mode only. A panic of the factory is always reported.
     fn set_up(&self, io: socket2::Socket, kind: Kind, peer: Address) {
         if let Err(error) = self.try_set_up(io, kind, peer) {
             let is_panic = matches!(error, Error::Panic(_));

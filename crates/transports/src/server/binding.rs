@@ -30,8 +30,8 @@ impl Bound {
         }
         let mut address = socket.local_addr()?;
         if address.as_inet().is_some_and(|address| address.port() == 0) {
-            // Listening would bind it, and the port be known to nobody. What cannot be bound cannot
-            // listen either, which says why.
+            // Otherwise `listen` would bind it, after the address was stored. If `bind` fails here,
+            // `listen` fails too and reports the error.
             let _ = socket.get_ref().bind(address.as_sock_addr());
             address = socket.local_addr()?;
         }
@@ -84,7 +84,7 @@ pub(super) async fn bind(
 fn bind_now(given: Vec<Socket>, found: Vec<AddrInfo>, options: Options) -> Result<Vec<Bound>> {
     let mut bound = given.into_iter().map(Bound::given).collect::<Result<Vec<Bound>>>()?;
     let mut tried: Vec<Address> = Vec::new();
-    // What was said of the first address that was passed over.
+    // The error of the first address that was skipped.
     let mut passed_over = None;
     for AddrInfo { family, kind, protocol, address, .. } in found {
         if address.as_inet().is_none() {

@@ -31,8 +31,8 @@ use std::{
 /// is an error. A path that begins with a null byte is a name of Linux's abstract namespace.
 ///
 /// When the server is closed, or its loop is, the path is removed, unless it has become another
-/// file's meanwhile. That of a socket that was given stays, unless
-/// [`cleanup_socket`](CreateUnixServer::cleanup_socket) says otherwise.
+/// file's meanwhile. The path of a socket that was passed in is kept,
+/// unless [`cleanup_socket(true)`](CreateUnixServer::cleanup_socket) is set.
 ///
 /// ```
 /// use asyncio_transports::{Protocol, Transport, create_unix_server};
@@ -56,7 +56,7 @@ use std::{
 ///
 /// # Errors
 /// `AddrInUse` if there is something at the path, what else the system says; `Value` for a socket that
-/// is not a Unix stream socket, and for a path that is empty or has a null byte inside; `Runtime` without
+/// is not a Unix stream socket, and for a path that is empty or contains a null byte; `Runtime` without
 /// a running loop. Nothing stays open.
 ///
 /// # Cancellation
@@ -86,7 +86,7 @@ pub struct CreateUnixServer<F, P, Kind> {
     factory: F,
     endpoint: Endpoint,
     serving: Serving,
-    /// If it was said.
+    /// `None` if not specified.
     cleanup_socket: Option<bool>,
     site: WaitSite,
     kind: PhantomData<fn() -> (P, Kind)>,
@@ -105,8 +105,8 @@ impl<F, P, Kind> CreateUnixServer<F, P, Kind> {
         self
     }
 
-    /// Whether the path is removed in the end. By default it is if the server made it, and not if a socket
-    /// was given: that may be somebody else's too, as those of systemd are.
+    /// Whether the path is removed when the server is closed. The default is true for a path, and false
+    /// for a socket, because another process may use the socket too (systemd's sockets, for example).
     pub fn cleanup_socket(mut self, on: bool) -> Self {
         self.cleanup_socket = Some(on);
         self

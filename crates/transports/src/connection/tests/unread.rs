@@ -1,4 +1,4 @@
-//! A receive that gave less than there was room for, with more behind it: nothing stays unread.
+//! Data that follows a short receive is not left unread.
 
 use super::*;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg, setsockopt, sockopt::PassCred};
@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-/// A protocol with a buffer of its own, which is larger than what comes.
+/// A protocol with its own buffer, which is larger than the data.
 struct Filled(Log, [u8; 100]);
 
 impl BufferedProtocol for Filled {

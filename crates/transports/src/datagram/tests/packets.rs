@@ -1,5 +1,4 @@
-//! Sockets that are connected and keep messages apart (`SOCK_SEQPACKET`): unlike datagrams they have an
-//! end.
+//! `SOCK_SEQPACKET` sockets, which have a connection that can end.
 
 use super::*;
 use asyncio_sockets::{Socket, Type};
@@ -78,7 +77,7 @@ fn what_is_buffered_is_still_sent_when_the_other_side_has_ended() {
     });
 }
 
-/// Reads all that is there, and tells how many messages that was.
+/// Reads all messages and returns their number.
 fn drain_full(socket: &socket2::Socket) -> usize {
     let mut buffer = [0; 4096];
     let mut count = 0;

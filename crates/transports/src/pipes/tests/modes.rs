@@ -1,4 +1,4 @@
-//! What a transport leaves behind of the mode of a file that others have too; and devices.
+//! The mode of a shared file after its transport is closed; and devices.
 
 use super::*;
 
@@ -48,7 +48,7 @@ fn what_did_not_block_before_stays_so() {
     });
 }
 
-/// As the standard streams of a program in a terminal are.
+/// The standard streams of a program in a terminal are such a file.
 #[test]
 fn an_open_file_of_several_transports_blocks_again_with_the_last() {
     run(async {

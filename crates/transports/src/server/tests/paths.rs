@@ -170,7 +170,7 @@ fn a_socket_may_be_given() {
             let server = creating.await?;
             assert!(UnixStream::connect(place.path()).is_ok());
             server.close();
-            // Whoever made it may have it too, and goes on listening there.
+            // Another process may still listen on it.
             assert_eq!(place.path().exists(), cleanup != Some(true));
         }
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
@@ -265,7 +265,7 @@ fn an_empty_path_is_refused() {
     });
 }
 
-/// What the refused empty path is good for elsewhere.
+/// The way to listen at a name that the system chooses.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_name_that_the_system_chose_is_told() {
