@@ -18,10 +18,7 @@ use std::{
     fs::File,
     io,
     marker::PhantomData,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::fs::FileTypeExt,
-    },
+    os::{fd::OwnedFd, unix::fs::FileTypeExt},
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -305,9 +302,9 @@ impl Opening {
 }
 
 /// A new pipe has no other flags to keep, and is not shared.
-fn set_nonblocking(pipe: &impl AsFd, is_new: bool) -> io::Result<Option<NonBlocking>> {
+fn set_nonblocking(pipe: &File, is_new: bool) -> io::Result<Option<NonBlocking>> {
     if !is_new {
-        return NonBlocking::begin(pipe.as_fd());
+        return NonBlocking::begin(pipe);
     }
     fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     Ok(None)

@@ -10,12 +10,15 @@ use nix::{
     errno::Errno,
     fcntl::{FcntlArg, OFlag, fcntl},
     libc,
-    sys::stat::fstat,
 };
 use std::{
     collections::BTreeMap,
+    fs::File,
     io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+        unix::fs::MetadataExt,
+    },
     sync::Once,
 };
 
@@ -23,8 +26,8 @@ use std::{
 /// are usually one open file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct OpenFile {
-    device: libc::dev_t,
-    inode: libc::ino_t,
+    device: u64,
+    inode: u64,
     access: libc::c_int,
 }
 
@@ -34,7 +37,7 @@ static CHANGED: Mutex<BTreeMap<OpenFile, Vec<RawFd>>> = Mutex::new(BTreeMap::new
 /// Keeps the file of a descriptor non-blocking. Must be dropped before the descriptor is closed.
 #[derive(Debug)]
 pub(crate) struct NonBlocking {
-    file: OpenFile,
+    open_file: OpenFile,
     descriptor: RawFd,
 }
 
@@ -44,33 +47,33 @@ impl NonBlocking {
     ///
     /// # Errors
     /// What the system says.
-    pub(crate) fn begin(fd: BorrowedFd<'_>) -> io::Result<Option<NonBlocking>> {
-        let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
-        let status = fstat(fd)?;
+    pub(crate) fn begin(file: &File) -> io::Result<Option<NonBlocking>> {
+        let flags = OFlag::from_bits_retain(fcntl(file, FcntlArg::F_GETFL)?);
+        let (metadata, descriptor) = (file.metadata()?, file.as_raw_fd());
         let access = (flags & OFlag::O_ACCMODE).bits();
-        let file = OpenFile { device: status.st_dev, inode: status.st_ino, access };
+        let open_file = OpenFile { device: metadata.dev(), inode: metadata.ino(), access };
         let mut changed = CHANGED.lock();
         if flags.contains(OFlag::O_NONBLOCK) {
-            let Some(descriptors) = changed.get_mut(&file) else { return Ok(None) };
-            descriptors.push(fd.as_raw_fd());
+            let Some(descriptors) = changed.get_mut(&open_file) else { return Ok(None) };
+            descriptors.push(descriptor);
         } else {
-            fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-            changed.entry(file).or_default().push(fd.as_raw_fd());
+            fcntl(file, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+            changed.entry(open_file).or_default().push(descriptor);
             restore_at_exit();
         }
-        Ok(Some(NonBlocking { file, descriptor: fd.as_raw_fd() }))
+        Ok(Some(NonBlocking { open_file, descriptor }))
     }
 }
 
 impl Drop for NonBlocking {
     fn drop(&mut self) {
         let mut changed = CHANGED.lock();
-        let Some(descriptors) = changed.get_mut(&self.file) else { return };
+        let Some(descriptors) = changed.get_mut(&self.open_file) else { return };
         if let Some(place) = descriptors.iter().position(|known| *known == self.descriptor) {
             descriptors.swap_remove(place);
         }
         if descriptors.is_empty() {
-            changed.remove(&self.file);
+            changed.remove(&self.open_file);
             restore(self.descriptor);
         }
     }

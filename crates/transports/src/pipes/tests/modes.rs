@@ -1,6 +1,7 @@
 //! The mode of a shared file after its transport is closed; and devices.
 
 use super::*;
+use std::os::fd::AsFd;
 
 fn is_nonblocking(fd: &impl AsFd) -> bool {
     OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL).unwrap()).contains(OFlag::O_NONBLOCK)
