@@ -330,9 +330,12 @@ fn a_closed_descriptor_whose_file_lives_on_does_not_keep_the_loop_awake() {
         // At most one more event.
         test.turn(Duration::ZERO);
         let wait = Duration::from_millis(20);
-        let started = std::time::Instant::now();
-        assert_eq!(test.turn(wait), 0);
-        assert!(started.elapsed() >= wait, "the wait returned at once");
+        // A signal of another test may end one of them.
+        let waits = || {
+            let started = std::time::Instant::now();
+            test.turn(wait) == 0 && started.elapsed() >= wait
+        };
+        assert!((0..10).any(|_| waits()), "the wait returns at once");
         assert!(calls.get() <= usize::from(!removed));
         drop(duplicate);
     }
