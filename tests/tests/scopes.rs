@@ -260,7 +260,7 @@ fn borrowed_lock_released_while_cancelled() {
         let mut mine = pin!(l.acquire());
         let mut other = pin!(sleep(ms(10)));
         {
-            let limited = wait_for(async { mine.as_mut().await.map(|g| drop(g)) }, ms(10));
+            let limited = wait_for(async { mine.as_mut().await.map(drop) }, ms(10));
             tokio::select! { biased; r = async { other.as_mut().await?; drop(held.take()); Ok::<_, Error>(()) } => r?, _ = limited => panic!("limit first") }
         }
         wait_for(async { mine.await }, ms(50)).await.map(drop)
@@ -570,7 +570,7 @@ macro_rules! left_alone {
                 let limited = timeout(ms(10)).with(async |_| sleep(ms(5000)).await).await;
                 assert!(limited.unwrap_err().is_timeout());
                 assert!(futures_util::poll!(aside.as_mut()).is_pending());
-                $then;
+                let _: () = $then;
                 assert!(aside.await.is_ok());
                 assert_eq!(counts(), 0);
                 Ok(())

@@ -519,13 +519,18 @@ impl Turn {
                 "a wait for I/O was moved to another thread, or its event loop is closed",
             )));
         }
-        let mut replaced = None;
+        let (mut wakers, mut replaced) = (Wakers::new(), None);
         let resume = self.wait.poll(
             cx,
             site,
             || None,
             |waiter| {
-                replaced = place.at.with_line(place.direction, |l| l.replace(place.number, waiter));
+                replaced = place.at.with_line(place.direction, |line| {
+                    let replaced = line.replace(place.number, waiter);
+                    // What became ready while the former one was cancelled was given to nothing.
+                    line.pass_on(&mut wakers);
+                    replaced
+                });
             },
         );
         match resume {

@@ -76,9 +76,15 @@ impl<T: Send + 'static> Future for Lookup<T> {
         }
         let mut answer = this.answer.lock();
         if this.wait.is_armed() {
-            let replace = |waiter| answer.waiter = Some(waiter);
+            let mut moved = false;
+            let replace = |waiter| {
+                moved = true;
+                answer.waiter = Some(waiter);
+            };
             match this.wait.poll(cx, this.site, || None, replace) {
-                Resume::Pending => return Poll::Pending,
+                Resume::Pending if !moved => return Poll::Pending,
+                // The answer may have come while the former wait was cancelled.
+                Resume::Pending => _ = this.wait.disarm(),
                 Resume::Woken => {}
                 Resume::Cancelled { error, .. } => return Poll::Ready(Err(error)),
             }
