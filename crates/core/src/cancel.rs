@@ -53,7 +53,7 @@
 
 use crate::{
     CancelledError,
-    cell::{Other, TaskCell},
+    cell::{Cold, Other, TaskCell},
     flags::{Flag, PassingOn},
     home::Mail,
     scheduler::Scheduler,
@@ -138,7 +138,9 @@ impl TaskRef {
             return true;
         }
         self.requests.set(self.requests.get() + 1);
-        scheduler.deliver_request(self, None, error);
+        if !self.cancel_only_wait(scheduler, &error) {
+            scheduler.deliver_request(self, None, error);
+        }
         true
     }
 
@@ -252,6 +254,25 @@ impl Scheduler {
 
 /// Delivering.
 impl TaskCell {
+    /// Delivers a request to the whole task, if that is suspended in one wait, of its own, and without a
+    /// target: as nearly all are.
+    #[inline]
+    fn cancel_only_wait(&self, scheduler: &Scheduler, error: &CancelledError) -> bool {
+        let affine = &self.affine;
+        let is_alone = affine.within.get() == Within::ROOT
+            && !affine.flags.has(Flag::Target)
+            && self.others() == 0
+            && !affine.phase.get().is_running()
+            && !scheduler.requests.under_way.get();
+        if !is_alone || !self.cancel_first(error) {
+            return false;
+        }
+        affine.stage.set(SENT);
+        affine.set_message(error.clone());
+        self.wake();
+        true
+    }
+
     /// Delivers a request to a task that has at most one wait, which has no target.
     fn deliver_alone(&self, scheduler: &Scheduler, origin: Option<Key>, error: &CancelledError) {
         let within = self.affine.within.get();
@@ -382,7 +403,8 @@ impl TaskCell {
         error: &CancelledError,
     ) {
         let gives_way = match scope {
-            None => self.armed() == 0,
+            // Of scopes in which the task is suspended too, the innermost gives way.
+            None => self.armed() == 0 && !self.is_in_a_scope(),
             Some(key) => scheduler.scopes.with(key, |node| node.is_foreign()) == Some(true),
         };
         if gives_way {
@@ -438,6 +460,9 @@ impl TaskCell {
 
     /// A leaf, or a scope that gave way, took the request that reached it.
     pub(crate) fn picked_up(&self, scheduler: &Scheduler, within: Within) {
+        if within.is_root() {
+            return self.affine.stage.pick_up();
+        }
         let mut at = scheduler.scopes.scope(within);
         let origin = at.and_then(|key| scheduler.scopes.with(key, |node| node.origin)).flatten();
         if at.is_some() {
@@ -466,6 +491,13 @@ impl TaskCell {
             cold.others.values().filter(|other| !other.within.is_foreign()).count() as u32
         });
         u32::from(is_leaf) + others.unwrap_or(0)
+    }
+
+    /// Whether anything is suspended in a scope of the task.
+    fn is_in_a_scope(&self) -> bool {
+        let is_first = !self.may_arm_first() && !self.affine.within.get().is_root();
+        let is_other = |cold: &mut Cold| cold.others.values().any(|other| !other.within.is_root());
+        is_first || self.affine.with_cold(is_other) == Some(true)
     }
 
     /// The waits inside of a scope, in the order in which they were armed; the first before the others.

@@ -41,7 +41,7 @@ pub trait AsyncContextManager: Sized {
 
     /// The scope in which the body runs, if the target has one of its own.
     #[doc(hidden)]
-    fn scope(&self, _target: &Self::Target) -> Option<ScopeKey> {
+    fn scope(&self, _target: &mut Self::Target) -> Option<ScopeKey> {
         None
     }
 
@@ -69,7 +69,7 @@ pub async fn run<M: AsyncContextManager, R>(
     site: WaitSite,
 ) -> Result<R> {
     let mut target = manager.enter().await?;
-    let scope = manager.scope(&target);
+    let scope = manager.scope(&mut target);
     let body = body(&mut target);
     let body = match scope {
         Some(scope) => Scope::at(scope, body, site),

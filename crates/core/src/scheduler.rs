@@ -64,9 +64,7 @@ pub struct Scheduler {
     tasks: RefCell<Registry>,
     /// The number of the next task.
     sequence: Cell<u64>,
-    current: Cell<Option<NonNull<TaskCell>>>,
-    /// Where in that task something is polled.
-    pub(crate) within: Cell<Within>,
+    now: Now,
     pub(crate) scopes: Scopes,
     pub(crate) requests: Requests,
     pub(crate) sources: RefCell<Sources>,
@@ -80,6 +78,13 @@ pub struct Scheduler {
     eager_tasks: Cell<bool>,
     pub(crate) debug: Cell<bool>,
     pub(crate) slow_callback_duration: Cell<Duration>,
+}
+
+/// What is being polled: each wait looks at both.
+struct Now {
+    task: Cell<Option<NonNull<TaskCell>>>,
+    /// Where in that task.
+    within: Cell<Within>,
 }
 
 impl fmt::Debug for Scheduler {
@@ -109,8 +114,7 @@ impl Scheduler {
             clock: RefCell::new(Clock::new(false)),
             tasks: RefCell::new(Registry::new()),
             sequence: Cell::new(1),
-            current: Cell::new(None),
-            within: Cell::new(Within::ROOT),
+            now: Now { task: Cell::new(None), within: Cell::new(Within::ROOT) },
             scopes: Scopes::new(),
             requests: Requests::new(),
             sources: RefCell::new(Sources::new()),
@@ -147,7 +151,7 @@ impl Scheduler {
         match self.state.get() {
             // What its closing drops may ask for it again, in a step even.
             State::Closed => Ok(()),
-            State::Idle if self.current.get().is_none() => Ok(()),
+            State::Idle if self.now.task.get().is_none() => Ok(()),
             _ => Err(Error::runtime("Cannot close a running event loop")),
         }
     }
@@ -565,7 +569,7 @@ impl Scheduler {
     /// Calls `f` with an unfinished task.
     #[inline]
     pub(crate) fn with_task<R>(&self, key: Key, f: impl FnOnce(&TaskCell) -> R) -> Option<R> {
-        if let Some(current) = self.current.get() {
+        if let Some(current) = self.now.task.get() {
             // SAFETY: a step keeps its cell alive, and takes it out of `current` when it ends.
             let cell = unsafe { current.as_ref() };
             if cell.key() == Some(key) {
@@ -596,7 +600,18 @@ impl Scheduler {
     #[inline]
     pub(crate) fn with_current<R>(&self, f: impl FnOnce(Option<&TaskCell>) -> R) -> R {
         // SAFETY: as in `with_task`.
-        f(self.current.get().map(|cell| unsafe { cell.as_ref() }))
+        f(self.now.task.get().map(|cell| unsafe { cell.as_ref() }))
+    }
+
+    /// Where in the task that runs now something is polled.
+    #[inline(always)]
+    pub(crate) fn within(&self) -> Within {
+        self.now.within.get()
+    }
+
+    #[inline(always)]
+    pub(crate) fn replace_within(&self, within: Within) -> Within {
+        self.now.within.replace(within)
     }
 
     #[inline]
@@ -604,6 +619,6 @@ impl Scheduler {
         &self,
         cell: Option<NonNull<TaskCell>>,
     ) -> Option<NonNull<TaskCell>> {
-        self.current.replace(cell)
+        self.now.task.replace(cell)
     }
 }

@@ -94,7 +94,9 @@ impl ScopePlace {
                 self.at = At::Own(key);
             }
         }
-        self.wait.disarm();
+        if self.wait.is_armed() {
+            self.wait.disarm();
+        }
         let outcome = match self.key().and_then(|key| EnteredHere::enter(key, cx)) {
             Some(Err(cancelled)) => return ScopePoll::GivesWay(cancelled),
             None => poll(cx),
@@ -115,8 +117,11 @@ impl ScopePlace {
     /// Leaves the tree, unless somebody else ends the place. The body is gone.
     #[inline]
     pub fn leave(&mut self) {
-        self.wait.disarm();
-        if let At::Own(key) = std::mem::replace(&mut self.at, At::Nowhere) {
+        if self.wait.is_armed() {
+            self.wait.disarm();
+        }
+        if let At::Own(key) = self.at {
+            self.at = At::Nowhere;
             key.close();
         }
     }
@@ -212,9 +217,18 @@ impl EnteredHere {
             let scopes = &scheduler.scopes;
             let task = cell.and_then(TaskCell::current_key);
             let parent = scheduler.scope();
-            let (moved, is_pending, gives_way) = scopes.with(key.key, |node| {
+            let own = cell.is_some_and(|cell| cell.is_own(cx.waker()));
+            let is_plain = scopes.with(key.key, |node| {
                 node.round = scopes.round();
-                let own = cell.is_some_and(|cell| cell.is_own(cx.waker()));
+                own && node.task == task
+                    && node.parent == parent
+                    && node.rare.is_none()
+                    && node.stage.is_idle()
+            })?;
+            if is_plain {
+                return Some(Ok(EnteredHere { scheduler, key }));
+            }
+            let (moved, is_pending, gives_way) = scopes.with(key.key, |node| {
                 let known = || node.waker().is_some_and(|waker| waker.will_wake(cx.waker()));
                 let spent = match own {
                     true => node.take_waker(),
@@ -257,7 +271,18 @@ impl EnteredHere {
     }
 
     /// The body is suspended: in something of ours, or in something foreign.
+    #[inline]
     fn suspend(&self, wait: &mut Wait, cx: &Context<'_>, site: WaitSite) {
+        let within = Within::of(self.key.key);
+        let is_first_inside = |cell: Option<&TaskCell>| {
+            cell.is_some_and(|cell| !cell.may_arm_first() && cell.first_within() == within)
+        };
+        if !self.scheduler.with_current(is_first_inside) {
+            self.suspend_otherwise(wait, cx, site);
+        }
+    }
+
+    fn suspend_otherwise(&self, wait: &mut Wait, cx: &Context<'_>, site: WaitSite) {
         let node = |node: &mut crate::scopes::Node| {
             node.is_foreign() && node.foreign == 0 && node.task.is_some()
         };

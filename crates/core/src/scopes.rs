@@ -406,6 +406,17 @@ impl ScopeKey {
         Some(ScopeKey { place, key })
     }
 
+    /// The requests to cancel that are outstanding on the path to here, in the task that runs now.
+    #[inline]
+    pub fn cancelling_here() -> u32 {
+        let Some(scheduler) = entered() else { return 0 };
+        scheduler.with_current(|cell| match (cell, scheduler.within().is_root()) {
+            (None, _) => 0,
+            (Some(cell), true) => cell.requests.get(),
+            (Some(cell), false) => cell.requests_within(scheduler.scope()),
+        })
+    }
+
     /// The scope that is polled now; `None` at the root of a task, and outside of one.
     pub fn current() -> Option<ScopeKey> {
         let scheduler = entered()?;
@@ -430,14 +441,6 @@ impl ScopeKey {
         if let Some(scheduler) = self.scheduler() {
             scheduler.request(self.key, error);
         }
-    }
-
-    /// The requests to cancel that are outstanding on the way from here to the root.
-    #[inline]
-    pub fn cancelling(self) -> Option<u32> {
-        let scheduler = self.scheduler()?;
-        let task = scheduler.scopes.with(self.key, |node| node.task)??;
-        scheduler.with_task(task, |cell| cell.requests_within(Some(self.key)))
     }
 
     /// Sets a deadline, in loop time: see [`Scheduler::expire_at`]. `None` off the loop's thread.
@@ -510,12 +513,6 @@ impl ScopeKey {
 }
 
 impl Scheduler {
-    /// Where in the task that runs now something is polled.
-    #[inline(always)]
-    pub(crate) fn within(&self) -> Within {
-        self.within.get()
-    }
-
     /// The innermost scope in which something is polled; `None` at the root.
     #[inline]
     pub(crate) fn scope(&self) -> Option<Key> {
@@ -541,19 +538,19 @@ impl Scheduler {
     /// A task is started by another, in the middle of its step.
     #[cold]
     pub(crate) fn enter_nested(&self) -> Within {
-        self.within.replace(Within::ROOT)
+        self.replace_within(Within::ROOT)
     }
 
     /// That step has ended.
     #[cold]
     pub(crate) fn leave_nested(&self, within: Within) {
-        self.within.set(within);
+        self.replace_within(within);
     }
 
     /// Polls `within` a scope, until the guard is dropped.
     #[inline]
     pub(crate) fn enter_within(&self, within: Within) -> EnteredScope<'_> {
-        EnteredScope { scheduler: self, previous: self.within.replace(within) }
+        EnteredScope { scheduler: self, previous: self.replace_within(within) }
     }
 
     /// What is armed from now on is foreign, until the guard is dropped.
@@ -614,7 +611,7 @@ pub(crate) struct EnteredScope<'a> {
 impl Drop for EnteredScope<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.scheduler.within.set(self.previous);
+        self.scheduler.replace_within(self.previous);
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{
     flags::{Flag, Phase},
     scheduler::Scheduler,
     scopes::Within,
+    stage::{MUST, SCOPES, YIELDS},
 };
 use std::{fmt, ptr::NonNull};
 
@@ -60,9 +61,10 @@ impl<'a> Step<'a> {
     /// not begun yet.
     #[inline(always)]
     pub fn throw(&self) -> Option<CancelledError> {
-        match self.cell.affine.stage.is_idle() {
-            true => None,
-            false => self.cell.begin_round(self.scheduler),
+        match self.cell.affine.stage.has(MUST | YIELDS | SCOPES) {
+            true => self.cell.begin_round(self.scheduler),
+            // What was only given to waits is picked up by their leaves.
+            false => None,
         }
     }
 

@@ -20,7 +20,7 @@ use crate::{
     cell::TaskCell,
     flags::{Flag, Phase},
     home::Mail,
-    scopes::Within,
+    scheduler::Scheduler,
     sync::Ordering,
     wait_site::WaitSite,
 };
@@ -234,11 +234,11 @@ impl FirstWait {
     #[inline(always)]
     pub(crate) fn arm(
         cell: &TaskCell,
-        within: Within,
+        scheduler: &Scheduler,
         site: WaitSite,
         state: u64,
     ) -> (FirstWait, u32) {
-        let number = cell.arm_first(within, site, state);
+        let number = cell.arm_first(scheduler, site, state);
         // SAFETY: the reference is counted, for the task is not done; and the cell had it until now.
         let task = unsafe { TaskRef::from_raw(cell.into()) };
         (FirstWait(ManuallyDrop::new(task)), number)

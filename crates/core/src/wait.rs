@@ -211,7 +211,7 @@ fn arm_first<R>(
     let scheduler = entered()?;
     scheduler.with_current(|cell| {
         let cell = cell.filter(|cell| cell.is_own(cx.waker()) && cell.may_arm_first())?;
-        let (wait, number) = FirstWait::arm(cell, scheduler.within(), site, state);
+        let (wait, number) = FirstWait::arm(cell, scheduler, site, state);
         Some((Link::First(wait), then(cell, number)))
     })
 }
@@ -363,7 +363,7 @@ impl Wait {
         let scheduler = entered()?;
         scheduler.with_current(|cell| {
             let cell = cell.filter(|cell| task.is_of(cell) && cell.is_own(cx.waker()))?;
-            cell.resume_first(scheduler.within())
+            cell.resume_first(scheduler)
         })
     }
 
@@ -380,7 +380,6 @@ impl Wait {
             Look::State(WAITING) => Resume::Pending,
             Look::State(CANCELLED) => {
                 let message = self.take_message();
-                self.pick_up();
                 self.disarm();
                 Resume::Cancelled { error: Error::Cancelled(message), woken: false }
             }
@@ -389,7 +388,6 @@ impl Wait {
                 Resume::Woken
             }
             Look::Throws(error) => {
-                self.pick_up();
                 let woken = self.disarm();
                 Resume::Cancelled { error: Error::Cancelled(error), woken }
             }
@@ -433,24 +431,6 @@ impl Wait {
             },
             _ => Look::Anew { is_shared: false },
         }
-    }
-
-    /// The leaf takes the request that its wait was cancelled by, or that this step throws.
-    fn pick_up(&self) {
-        let Some(scheduler) = entered() else { return };
-        scheduler.with_current(|cell| {
-            let Some(cell) = cell else { return };
-            match &self.0 {
-                Link::First(task) if task.is_of(cell) => {
-                    cell.picked_up(scheduler, cell.first_within());
-                }
-                Link::Other(wait) => {
-                    let within = wait.entry_in(cell).and_then(|entry| cell.other_within(entry));
-                    within.into_iter().for_each(|within| cell.picked_up(scheduler, within));
-                }
-                _ => {}
-            }
-        });
     }
 
     fn take_message(&self) -> CancelledError {

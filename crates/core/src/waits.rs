@@ -30,25 +30,20 @@ impl TaskCell {
 
     /// Arms the first wait, which is free. `state` is WAITING, or WOKEN for a bare yield.
     #[inline(always)]
-    pub(crate) fn arm_first(&self, within: Within, site: WaitSite, state: u64) -> u32 {
+    pub(crate) fn arm_first(&self, scheduler: &Scheduler, site: WaitSite, state: u64) -> u32 {
         let affine = &self.affine;
         // Around after 2^32 waits: whoever still has one of then is told nothing.
         let number = ((self.first.load(Ordering::Relaxed) >> 2) as u32).wrapping_add(1);
         affine.flags.set_and_clear(Flag::Fresh, Flag::Revoked);
         affine.site_what.set(site.what);
         affine.site_location.set(site.location);
+        let within = scheduler.within();
         affine.within.set(within);
         if within != Within::ROOT {
-            self.enter_scope(within);
+            scheduler.scopes.enter_wait(within);
         }
         self.first.store(u64::from(number) << 2 | state, Ordering::Release);
         number
-    }
-
-    fn enter_scope(&self, within: Within) {
-        if let Some(scheduler) = self.home().local() {
-            scheduler.scopes.enter_wait(within);
-        }
     }
 
     fn leave_its_scope(&self, within: Within) {
@@ -131,21 +126,26 @@ impl TaskCell {
     /// The state of the first wait, which is armed and polled where it was before; a woken one is
     /// over. `None` if anything else is to be looked at. For the task that runs now.
     #[inline]
-    pub(crate) fn resume_first(&self, within: Within) -> Option<u64> {
+    pub(crate) fn resume_first(&self, scheduler: &Scheduler) -> Option<u64> {
         let affine = &self.affine;
         let state = self.first.load(Ordering::Acquire) & STATE;
         let is_plain = !affine.stage.has(THROWS | SCOPES) && !affine.flags.has(Flag::Revoked);
-        if !is_plain || state != WOKEN && affine.within.get() != within {
+        if !is_plain || state != WOKEN && affine.within.get() != scheduler.within() {
             return None;
         }
         if state == WOKEN {
-            self.end_first();
+            self.first.store(self.first.load(Ordering::Relaxed) & !STATE | IDLE, Ordering::Release);
+            let within = affine.within.get();
+            if within != Within::ROOT {
+                scheduler.scopes.leave_wait(within);
+            }
             drop(self.take_target());
         }
         Some(state)
     }
 
-    /// How the first wait stands, which is armed and polled by its task.
+    /// How the first wait stands, which is armed and polled by its task. If it is cancelled, or this step
+    /// throws, its leaf takes the request.
     #[cold]
     pub(crate) fn look_first(&self, scheduler: &Scheduler) -> Look {
         let affine = &self.affine;
@@ -154,9 +154,11 @@ impl TaskCell {
             return Look::Anew { is_shared: false };
         }
         if state == CANCELLED {
+            self.picked_up(scheduler, affine.within.get());
             return Look::State(state);
         }
         if let Some(error) = self.thrown_at_first(scheduler, state) {
+            self.picked_up(scheduler, affine.within.get());
             return Look::Throws(error);
         }
         if state == WAITING {
@@ -267,15 +269,11 @@ impl TaskCell {
         drop(other);
     }
 
-    pub(crate) fn other_within(&self, entry: Key) -> Option<Within> {
-        self.with_other(entry, |other| other.within)
-    }
-
     pub(crate) fn with_other<R>(&self, entry: Key, f: impl FnOnce(&mut Other) -> R) -> Option<R> {
         self.affine.with_cold(|cold| cold.others.get_mut(entry).map(f))?
     }
 
-    /// How one stands that is polled by its task.
+    /// How one stands that is polled by its task: as [`look_first`](TaskCell::look_first).
     pub(crate) fn look_other(
         &self,
         scheduler: &Scheduler,
@@ -287,9 +285,11 @@ impl TaskCell {
         let seen = self.with_other(entry, |other| (other.revoked, other.within));
         let Some((false, within)) = seen else { return Look::Anew { is_shared: false } };
         if state == CANCELLED {
+            self.picked_up(scheduler, within);
             return Look::State(state);
         }
         if let Some(error) = self.thrown_at_other(scheduler, entry, state) {
+            self.picked_up(scheduler, within);
             return Look::Throws(error);
         }
         if state == WAITING {

@@ -96,10 +96,10 @@ impl State {
             return Err(Error::runtime("Timeout has already been entered"));
         }
         entered().ok_or_else(|| Error::runtime("timeout: no running event loop"))?;
+        self.cancelling = ScopeKey::cancelling_here();
         let scope = ScopeKey::open();
         self.scope =
             Some(scope.ok_or_else(|| Error::runtime("Timeout should be used inside a task"))?);
-        self.cancelling = self.scope.and_then(ScopeKey::cancelling).unwrap_or_default();
         self.stage = Stage::Active;
         self.set_timer(self.when)
     }
@@ -115,7 +115,9 @@ impl State {
             Stage::Expiring => scope.and_then(ScopeKey::uncancel),
             _ => None,
         };
-        scope.into_iter().for_each(ScopeKey::close);
+        if let Some(scope) = scope {
+            scope.close();
+        }
         match stage {
             Stage::Expiring => {
                 self.stage = Stage::Expired;
@@ -212,8 +214,8 @@ impl Deadline {
     }
 
     /// The scope that it cancels.
-    pub(crate) fn scope(&self) -> Option<ScopeKey> {
-        self.state().lock().scope
+    pub(crate) fn scope(&mut self) -> Option<ScopeKey> {
+        self.0.with(|state| state.scope)
     }
 
     /// Ends the scope: what its body's outcome becomes.
@@ -268,7 +270,9 @@ impl Drop for Deadline {
         if let Some(entry) = entry {
             entry.cancel();
         }
-        scope.into_iter().for_each(ScopeKey::close);
+        if let Some(scope) = scope {
+            scope.close();
+        }
     }
 }
 
@@ -279,7 +283,7 @@ impl AsyncContextManager for Timeout {
         self.start()
     }
 
-    fn scope(&self, deadline: &Deadline) -> Option<ScopeKey> {
+    fn scope(&self, deadline: &mut Deadline) -> Option<ScopeKey> {
         deadline.scope()
     }
 

@@ -133,7 +133,7 @@ where
     T: 'static,
 {
     let inline = |awaitable| {
-        let deadline = timeout(limit).start().map_err(Err)?;
+        let mut deadline = timeout(limit).start().map_err(Err)?;
         let body = match deadline.scope() {
             Some(scope) => Scope::at(scope, awaitable, site),
             None => Scope::new(awaitable, site),

@@ -53,7 +53,7 @@ impl<const TEST: usize> Task<TEST> {
 
     fn arm(&self) -> FirstWait {
         assert!(self.0.may_arm_first());
-        FirstWait::arm(&self.0, crate::scopes::Within::ROOT, WaitSite::here(&"test"), WAITING).0
+        FirstWait::arm(&self.0, &Scheduler::new(), WaitSite::here(&"test"), WAITING).0
     }
 
     fn count(&self) -> u64 {
