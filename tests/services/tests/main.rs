@@ -1,0 +1,10 @@
+//! Libraries of other projects on our loop and our streams: HTTP, WebSockets, PostgreSQL. No executor
+//! but ours runs here.
+//!
+//! What most of the tests look at is how such a library is ended while it waits: [`support::ends`].
+
+mod http;
+mod http1;
+mod http2;
+mod router;
+mod support;
