@@ -8,3 +8,4 @@ mod http1;
 mod http2;
 mod router;
 mod support;
+mod websocket;

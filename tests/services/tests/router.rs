@@ -2,7 +2,7 @@
 
 use crate::{
     http::{Body, Tasks, client1, client2, get, read},
-    support::{Around, HOUR, Joined, MS, ends, is_timeout, pair, run},
+    support::{Around, HOUR, Joined, MS, ends, is_cancelled, is_timeout, iterations, pair, run},
 };
 use asyncio::{
     AsyncContextManager, Event, Lock, LockGuard, Result, create_task, sleep, timeout, wait_for,
@@ -49,6 +49,7 @@ async fn within(limit: Duration, lock: &Lock<u32>) -> Result<LockGuard<'_, u32>>
 }
 
 async fn count(State(shared): State<Shared>, Path(by): Path<u32>) -> Result<String, Failed> {
+    shared.asked.set();
     let mut count = within(HOUR, &shared.count).await?;
     wait_for(sleep(MS), HOUR).await?;
     *count += by;
@@ -180,6 +181,33 @@ fn a_server_waits_for_the_rest_of_a_body() {
         around.keep(theirs);
         around.reached();
         Ok(serve(ours, Version::Http1, router(Shared::default())))
+    });
+}
+
+/// What comes out of a handler of axum is an answer, so a cancellation that a leaf in it takes ends
+/// there, and the connection goes on. Asked again, that ends.
+#[test]
+fn a_handler_that_answers_with_the_cancellation_has_taken_it() {
+    run(async {
+        let around = Around::default();
+        let (ours, theirs) = pair().await?;
+        let shared = Shared::default();
+        let guard = shared.count.acquire().await?;
+        let server = create_task(serve(ours, Version::Http1, router(shared.clone())));
+        let mut requests = client1(TokioIo::new(theirs), &around).await?;
+        let asked = create_task(async move {
+            let answer = requests.send_request(get("/count/1")).await?;
+            Ok(answer.status() == StatusCode::INTERNAL_SERVER_ERROR)
+        });
+        shared.asked.wait().await?;
+        iterations(3).await?;
+        assert!(server.cancel());
+        assert!(asked.await?);
+        assert!(!server.done());
+        assert!(server.cancel());
+        is_cancelled(server.await);
+        drop(guard);
+        around.end().await
     });
 }
 

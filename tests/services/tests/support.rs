@@ -26,7 +26,7 @@ pub(crate) const LOOPBACK: (&str, u16) = ("127.0.0.1", 0);
 /// For what is given no time: it is past only after the future was suspended.
 const LIMIT: Duration = Duration::from_millis(40);
 /// A test that takes as long as this will not end.
-const STUCK: Duration = Duration::from_secs(120);
+const STUCK: Duration = Duration::from_secs(60);
 
 /// The two halves of a connection as one, with the traits of tokio.
 pub(crate) type Joined = Join<StreamReader, StreamWriter>;
