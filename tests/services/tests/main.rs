@@ -3,9 +3,13 @@
 //!
 //! What most of the tests look at is how such a library is ended while it waits: [`support::ends`].
 
+mod database;
+mod database_server;
 mod http;
 mod http1;
 mod http2;
+mod postgres;
 mod router;
+mod select;
 mod support;
 mod websocket;

@@ -14,10 +14,10 @@ use tokio_tungstenite::{
     tungstenite::{Error as SocketError, Message, protocol::Role},
 };
 
-type Socket = WebSocketStream<Joined>;
+pub(crate) type Socket = WebSocketStream<Joined>;
 
 /// Both ends of a WebSocket, after their handshake.
-async fn sockets() -> Result<(Socket, Socket)> {
+pub(crate) async fn sockets() -> Result<(Socket, Socket)> {
     let (ours, theirs) = pair().await?;
     let client = client_async("ws://localhost/", ours);
     let (client, server) = join(client, accept_async(theirs)).await;
@@ -25,11 +25,11 @@ async fn sockets() -> Result<(Socket, Socket)> {
 }
 
 /// The next message. The end of the connection is an error.
-async fn next(socket: &mut Socket) -> Result<Message> {
+pub(crate) async fn next(socket: &mut Socket) -> Result<Message> {
     Ok(socket.next().await.ok_or(SocketError::ConnectionClosed)??)
 }
 
-fn number(message: Message) -> u32 {
+pub(crate) fn number(message: Message) -> u32 {
     message.to_text().ok().and_then(|text| text.parse().ok()).expect("it is a number")
 }
 
@@ -169,7 +169,7 @@ fn an_echoing_server_waits_within_a_stream() {
 // What goes on.
 
 /// The other end sends so many numbers, each a little later than the one before, and hangs up.
-fn sending(around: &Around, mut socket: Socket, n: u32) {
+pub(crate) fn sending(around: &Around, mut socket: Socket, n: u32) {
     around.task(async move {
         for i in 0..n {
             // Longer and shorter than the limits, so that these pass before, while and after it comes.
