@@ -24,8 +24,11 @@ where
 /// Authentication is not asked for, and the server is ready for a query.
 const WELCOME: &[u8] = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
 
-/// What a client begins with.
-async fn read_startup(io: &mut Joined) -> Result<()> {
+/// The answer to an empty query, and that the server is ready for another.
+const EMPTY: &[u8] = b"I\0\0\0\x04Z\0\0\0\x05I";
+
+/// What a client begins with; without its first byte, any message.
+async fn read_message(io: &mut Joined) -> Result<()> {
     let length = io.read_i32().await? as usize;
     let mut rest = vec![0; length - 4];
     io.read_exact(&mut rest).await?;
@@ -34,7 +37,7 @@ async fn read_startup(io: &mut Joined) -> Result<()> {
 
 /// A server that lets the client in, reads `n` bytes, and then nothing more.
 async fn server(mut io: Joined, n: usize, around: Around) -> Result<()> {
-    read_startup(&mut io).await?;
+    read_message(&mut io).await?;
     io.write_all(WELCOME).await?;
     io.read_exact(&mut vec![0; n]).await?;
     around.reached();
@@ -62,7 +65,7 @@ fn a_session_waits_to_be_let_in() {
         ends(async move |around| {
             let (ours, mut theirs) = pair().await?;
             around.clone().task(async move {
-                read_startup(&mut theirs).await?;
+                read_message(&mut theirs).await?;
                 theirs.write_all(&WELCOME[..part]).await?;
                 around.reached();
                 let _kept = theirs;
@@ -148,6 +151,17 @@ fn a_connection_waits_until_a_query_is_taken() {
     });
 }
 
+/// A server that answers what asks for nothing.
+pub(crate) async fn answer_empty_queries(mut io: Joined) -> Result<()> {
+    read_message(&mut io).await?;
+    io.write_all(WELCOME).await?;
+    while let Ok(b'Q') = io.read_u8().await {
+        read_message(&mut io).await?;
+        io.write_all(EMPTY).await?;
+    }
+    Ok(())
+}
+
 // What goes on.
 
 #[test]
@@ -159,16 +173,15 @@ fn queries_that_were_given_up_leave_the_connection_to_others() {
         let (count, answer) = (asked.clone(), Rc::new(Event::new()));
         let answers = answer.clone();
         around.task(async move {
-            read_startup(&mut theirs).await?;
+            read_message(&mut theirs).await?;
             theirs.write_all(WELCOME).await?;
             while let Ok(b'Q') = theirs.read_u8().await {
-                read_startup(&mut theirs).await?;
+                read_message(&mut theirs).await?;
                 count.set(count.get() + 1);
                 if count.get() == 10 {
                     answers.wait().await?;
                     for _ in 0..10 {
-                        // An empty query, and ready for another.
-                        theirs.write_all(b"I\0\0\0\x04Z\0\0\0\x05I").await?;
+                        theirs.write_all(EMPTY).await?;
                     }
                 }
             }

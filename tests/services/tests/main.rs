@@ -5,6 +5,7 @@
 
 mod database;
 mod database_server;
+mod every_step;
 mod http;
 mod http1;
 mod http2;

@@ -2,9 +2,9 @@
 //! is left over.
 
 use asyncio::{
-    AnyTask, AsyncContextManager, Error, Event, ExceptionContext, Queue, Result, StreamReader,
-    StreamWriter, Task, TaskGroup, all_tasks, cancellable, create_task, current_task,
-    get_running_loop, open_connection, sleep, start_server, timeout, wait_for,
+    Address, AnyTask, AsyncContextManager, Error, Event, ExceptionContext, Queue, Result,
+    StreamReader, StreamWriter, Task, TaskGroup, ToEndpoint, all_tasks, cancellable, create_task,
+    current_task, get_running_loop, open_connection, sleep, start_server, timeout, wait_for,
 };
 use futures_util::future::LocalBoxFuture;
 use hyper_util::rt::TokioIo;
@@ -36,8 +36,16 @@ pub(crate) type ForHyper = TokioIo<Joined>;
 type Suspended = LocalBoxFuture<'static, Result<()>>;
 
 /// How many descriptors the process has; one more while they are counted.
-fn descriptors() -> usize {
+pub(crate) fn descriptors() -> usize {
     fs::read_dir("/dev/fd").map_or(0, Iterator::count)
+}
+
+/// A transport that is closed lets go of its socket in a later iteration.
+pub(crate) async fn until_descriptors(n: usize) -> Result<()> {
+    while descriptors() != n {
+        sleep(Duration::ZERO).await?;
+    }
+    Ok(())
 }
 
 /// Runs `main` on a loop, which must report nothing and leave no descriptor open. One test at a time,
@@ -94,6 +102,29 @@ pub(crate) async fn pair() -> Result<(Joined, Joined)> {
     let (reader, writer) = ends.get().await?;
     server.close();
     Ok((ours, tokio::io::join(reader, writer)))
+}
+
+pub(crate) async fn open(address: impl ToEndpoint) -> Result<Joined> {
+    let (reader, writer) = open_connection(address).await?;
+    Ok(tokio::io::join(reader, writer))
+}
+
+/// A server that ends with the test, and where it listens. Clients may leave at any time.
+pub(crate) async fn listen<F>(
+    around: &Around,
+    serve: impl Fn(Joined) -> F + 'static,
+) -> Result<Address>
+where
+    F: Future<Output = Result<()>>,
+{
+    let accept = async move |reader, writer| {
+        drop(serve(tokio::io::join(reader, writer)).await);
+        Ok(())
+    };
+    let server = start_server(accept, LOOPBACK).await?;
+    let address = server.local_addr();
+    around.task(async move { server.with(async |server| server.serve_forever().await).await });
+    Ok(address)
 }
 
 /// The same for hyper.
@@ -161,20 +192,26 @@ enum Way {
     Timeout,
     Group,
     GroupBody,
+    GroupAlone,
     Cancel,
     CancelHandled,
     CancelInside,
+    Drop,
+    EndOfRun,
 }
 
-const WAYS: [Way; 8] = [
+const WAYS: [Way; 11] = [
     Way::WaitFor,
     Way::WaitForInside,
     Way::Timeout,
     Way::Group,
     Way::GroupBody,
+    Way::GroupAlone,
     Way::Cancel,
     Way::CancelHandled,
     Way::CancelInside,
+    Way::Drop,
+    Way::EndOfRun,
 ];
 
 /// Ends the future that `make` gives in every way, on a loop of its own each time. The outcome must be
@@ -194,12 +231,11 @@ where
             eprintln!("{way:?}");
             way.end(Box::pin(async { future.await.map(drop) }), &around).await?;
             assert_eq!(current_task().map(|task| task.cancelling()), Some(0));
-            around.end().await?;
-            // A transport that is closed lets go of its socket in a later iteration.
-            while descriptors() != before {
-                sleep(MS).await?;
+            if let Way::EndOfRun = way {
+                return Ok(());
             }
-            Ok(())
+            around.end().await?;
+            until_descriptors(before).await
         });
     }
 }
@@ -250,6 +286,14 @@ impl Way {
                 failed(ended.await);
                 has_cancelled(inside.expect("it was told"));
             }
+            // No scope but the group's own gives way here.
+            Way::GroupAlone => {
+                let ended = TaskGroup::new().with(async |group| {
+                    drop(group.create_task(failing(around.clone())));
+                    future.await
+                });
+                failed(ended.await);
+            }
             Way::Cancel => {
                 let task = create_task(future);
                 around.until_reached().await?;
@@ -272,6 +316,19 @@ impl Way {
                 around.until_reached().await?;
                 assert!(task.cancel());
                 is_cancelled(finished(task).await?);
+            }
+            Way::Drop => {
+                let mut limited = Box::pin(wait_for(future, HOUR));
+                tokio::select! {
+                    outcome = &mut limited => panic!("it has ended: {outcome:?}"),
+                    reached = around.until_reached() => reached?,
+                }
+                drop(limited);
+            }
+            // What is left, also at the other end, is cancelled then.
+            Way::EndOfRun => {
+                drop(create_task(future));
+                around.until_reached().await?;
             }
         }
         Ok(())
