@@ -43,10 +43,13 @@ async fn beside<T>(
     }
 }
 
-/// Waits until another session runs one of [`NEVER_ENDING`].
+/// Whether another session runs one of [`NEVER_ENDING`].
+async fn is_running(client: &Client, process: i64) -> Result<bool> {
+    Ok(number(client, &format!("{RUNNING} AND pid = {process}")).await? == 1)
+}
+
 async fn until_running(client: &Client, process: i64) -> Result<()> {
-    let running = format!("{RUNNING} AND pid = {process}");
-    while number(client, &running).await? == 0 {
+    while !is_running(client, process).await? {
         sleep(MS).await?;
     }
     Ok(())
@@ -142,12 +145,12 @@ fn a_session_goes_on_after_what_was_given_up() {
         let other = client(&path, &around).await?;
         let mut client = client(&path, &around).await?;
         let process = number(&client, PROCESS).await?;
-        eprintln!("a query that is cancelled at the server");
+        eprintln!("a query that another session ends");
         for n in 0..5 {
             let query = async { Ok(client.batch_execute(NEVER).await?) };
             is_timeout(wait_for(query, 20 * MS).await);
             until_running(&other, process).await?;
-            client.cancel_token().cancel_query_raw(open(&path).await?, NoTls).await?;
+            other.batch_execute(&format!("SELECT pg_cancel_backend({process})")).await?;
             assert_eq!(number(&client, &format!("SELECT {n}::int8")).await?, n);
         }
         eprintln!("a transaction that is rolled back");
@@ -195,6 +198,15 @@ fn a_session_goes_on_after_what_was_given_up() {
             }
         }
         drop(queries);
+        eprintln!("a query that is cancelled by a message");
+        let query = async { Ok(client.batch_execute(NEVER).await?) };
+        is_timeout(wait_for(query, 20 * MS).await);
+        until_running(&other, process).await?;
+        // The server signals twice, so that a next query might be cancelled too.
+        client.cancel_token().cancel_query_raw(open(&path).await?, NoTls).await?;
+        while is_running(&other, process).await? {
+            sleep(MS).await?;
+        }
         drop(client);
         around.end().await
     });

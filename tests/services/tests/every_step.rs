@@ -244,7 +244,7 @@ fn a_server_of_http1_whose_handler_waits_in_between() {
         let (ours, theirs) = pair().await?;
         against(&around, theirs, ask1);
         Ok(async {
-            let service = service_fn(async |_| {
+            let service = service_fn(|_| async {
                 iterations(3).await?;
                 Ok::<_, Error>(text("hello"))
             });

@@ -16,7 +16,12 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use std::{
-    cell::Cell, convert::Infallible, error::Error as StdError, future::pending, pin::pin, rc::Rc,
+    cell::Cell,
+    convert::Infallible,
+    error::Error as StdError,
+    future::{pending, ready},
+    pin::pin,
+    rc::Rc,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -73,7 +78,7 @@ fn a_server_waits_for_the_rest_of_a_request() {
             theirs.write_all(part.as_bytes()).await?;
             around.keep(theirs);
             around.reached();
-            let service = service_fn(async |request: Request<Incoming>| {
+            let service = service_fn(|request: Request<Incoming>| async {
                 request.into_body().collect().await.map(|body| text(body.to_bytes()))
             });
             Ok(serve(ours, service))
@@ -92,7 +97,7 @@ fn a_server_waits_until_its_answer_is_taken() {
             let _kept = theirs;
             pending::<Result<()>>().await
         });
-        let service = service_fn(async |_| Ok::<_, Infallible>(text(vec![7; 30_000_000])));
+        let service = service_fn(|_| ready(Ok::<_, Infallible>(text(vec![7; 30_000_000]))));
         Ok(serve(ours, service))
     });
 }
@@ -264,7 +269,7 @@ fn a_limit_of_one_request_leaves_its_neighbour_in_the_task_alone() {
         let mut asked = Vec::new();
         for _ in 0..2 {
             let (ours, theirs) = pair().await?;
-            let service = service_fn(async |request: Request<Incoming>| {
+            let service = service_fn(|request: Request<Incoming>| async move {
                 if request.uri().path() == "/late" {
                     sleep(HOUR).await?;
                 }

@@ -14,7 +14,12 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use std::{cell::Cell, convert::Infallible, future::pending, rc::Rc};
+use std::{
+    cell::Cell,
+    convert::Infallible,
+    future::{pending, ready},
+    rc::Rc,
+};
 use tokio::io::AsyncReadExt;
 
 /// A connection of a server whose handlers wait for ever, the first `n` of them asked.
@@ -87,7 +92,7 @@ fn a_server_waits_until_its_answer_is_taken() {
             let _kept = (answer, requests);
             pending::<Result<()>>().await
         });
-        let service = service_fn(async |_| Ok::<_, Infallible>(text(vec![7; 10_000_000])));
+        let service = service_fn(|_| ready(Ok::<_, Infallible>(text(vec![7; 10_000_000]))));
         let connection = http2::Builder::new(Tasks).serve_connection(ours, service);
         Ok(async move { Ok(connection.await?) })
     });

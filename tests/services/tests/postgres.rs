@@ -1,13 +1,16 @@
 //! A PostgreSQL server of our own, where its programs are installed.
 
+use crate::support::alone;
 use std::{
-    env, fs,
+    env,
+    ffi::OsStr,
+    fs, io,
     os::unix::{
         fs::{DirBuilderExt, MetadataExt, chown},
         process::CommandExt,
     },
     path::{Path, PathBuf},
-    process::{self, Command, Stdio},
+    process::{self, Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -17,7 +20,11 @@ pub(crate) struct Server {
     dir: PathBuf,
     /// Not the superuser: the server refuses to run as that.
     user: Option<(u32, u32)>,
+    /// Stops it and removes the directory when its input ends: also if the test is aborted.
+    keeper: Option<Child>,
 }
+
+const KEEPER: &str = r#"read _; "$0" stop -m immediate; rm -rf "$1""#;
 
 impl Server {
     /// Starts one; says on stderr why it cannot.
@@ -39,13 +46,14 @@ impl Server {
         let made = fs::DirBuilder::new().mode(0o700).create(&dir);
         made.map_err(|error| format!("cannot make a directory: {error}"))?;
         // From here on it is removed again, whatever happens.
-        let mut server = Server { programs, dir, user: None };
+        let mut server = Server { programs, dir, user: None, keeper: None };
         let owner = fs::metadata(&server.dir).map_err(|error| error.to_string())?;
         if owner.uid() == 0 {
             let user = unprivileged().ok_or("there is no user `nobody` for PostgreSQL")?;
             chown(&server.dir, Some(user.0), Some(user.1)).map_err(|error| error.to_string())?;
             server.user = Some(user);
         }
+        server.keeper = Some(server.keep().map_err(|error| format!("`sh`: {error}"))?);
         let locale = ["--locale=C", "--encoding=UTF8", "--no-sync", "--auth=trust"];
         server.run("initdb", locale.into_iter().chain(["-U", "postgres"]))?;
         let socket = format!("-F -h '' -k '{}' -c max_connections=200", server.dir.display());
@@ -58,19 +66,32 @@ impl Server {
         self.dir.join(".s.PGSQL.5432")
     }
 
+    /// A program that runs as the user, and writes nowhere.
+    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.dir).env("PGDATA", self.dir.join("data"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if let Some((user, group)) = self.user {
+            command.uid(user).gid(group);
+        }
+        command
+    }
+
+    fn keep(&self) -> io::Result<Child> {
+        let mut command = self.command("sh");
+        command.arg("-c").arg(KEEPER).arg(self.programs.join("pg_ctl")).arg(&self.dir);
+        let _alone = alone();
+        command.stdin(Stdio::piped()).spawn()
+    }
+
     fn run<'a>(
         &self,
         program: &str,
         arguments: impl IntoIterator<Item = &'a str>,
     ) -> Result<(), String> {
-        let mut command = Command::new(self.programs.join(program));
-        command.args(arguments).current_dir(&self.dir).env("PGDATA", self.dir.join("data"));
-        // The server goes on after the command, so it must not hold what we wait for the end of.
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        if let Some((user, group)) = self.user {
-            command.uid(user).gid(group);
-        }
-        match command.status() {
+        let mut command = self.command(self.programs.join(program));
+        let _alone = alone();
+        match command.args(arguments).status() {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(format!("`{program}`: {status}")),
             Err(error) => Err(format!("`{program}`: {error}")),
@@ -80,7 +101,12 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.run("pg_ctl", ["stop", "-m", "immediate"]);
+        let _alone = alone();
+        if let Some(mut keeper) = self.keeper.take() {
+            // This closes its input first.
+            let _ = keeper.wait();
+        }
+        // Where the user may not do that.
         let _ = fs::remove_dir_all(&self.dir);
     }
 }

@@ -108,9 +108,12 @@ fn a_request_and_ticks() {
         let go = Rc::new(Queue::new(0));
         let gone = go.clone();
         around.task(async move {
-            let service = service_fn(async |request: Request<Incoming>| {
-                let n: u32 = gone.get().await?;
-                Ok::<_, Error>(text(format!("{} {n}", request.uri().path())))
+            let service = service_fn(|request: Request<Incoming>| {
+                let gone = gone.clone();
+                async move {
+                    let n: u32 = gone.get().await?;
+                    Ok::<_, Error>(text(format!("{} {n}", request.uri().path())))
+                }
             });
             let io = TokioIo::new(theirs);
             Ok(http1::Builder::new().serve_connection(io, service).await?)

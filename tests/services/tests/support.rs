@@ -14,7 +14,7 @@ use std::{
     future::Future,
     process,
     rc::Rc,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::io::Join;
@@ -48,12 +48,16 @@ pub(crate) async fn until_descriptors(n: usize) -> Result<()> {
     Ok(())
 }
 
-/// Runs `main` on a loop, which must report nothing and leave no descriptor open. One test at a time,
-/// for they all have the same descriptors.
+/// For what opens descriptors: they are counted by one test at a time.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs `main` on a loop, which must report nothing and leave no descriptor open.
 #[track_caller]
 pub(crate) fn run(main: impl Future<Output = Result<()>> + 'static) {
-    static ALONE: Mutex<()> = Mutex::new(());
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     // What is made once, and kept.
     asyncio::run(async { Ok(()) }).unwrap();
     let before = descriptors();
