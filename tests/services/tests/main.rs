@@ -3,12 +3,14 @@
 //!
 //! What most of the tests look at is how such a library is ended while it waits: [`support::ends`].
 
+mod aside;
 mod database;
 mod database_server;
 mod every_step;
 mod http;
 mod http1;
 mod http2;
+mod mixed;
 mod postgres;
 mod router;
 mod select;
