@@ -15,4 +15,5 @@ mod postgres;
 mod router;
 mod select;
 mod support;
+mod traits;
 mod websocket;
