@@ -13,7 +13,7 @@ use asyncio::{
     current_task, eager_task_factory, gather, get_running_loop, shield, sleep, timeout, wait_for,
 };
 use futures_util::{
-    SinkExt, StreamExt,
+    FutureExt, SinkExt, StreamExt,
     future::{join, join_all},
 };
 use hyper::{
@@ -80,6 +80,58 @@ fn halves_of_a_connection_in_two_tasks() {
         theirs.write_all(b"b").await?;
         reader.await?;
         assert_eq!(*heard.borrow(), [b'b']);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_request_that_two_tasks_await() {
+    run(async {
+        let around = Around::default();
+        let (ours, theirs) = pair().await?;
+        let go = Rc::new(Event::new());
+        let gone = go.clone();
+        around.task(async move {
+            let service = service_fn(|_| async {
+                gone.wait().await?;
+                Ok::<_, Error>(text("late"))
+            });
+            Ok(http1::Builder::new().serve_connection(TokioIo::new(theirs), service).await?)
+        });
+        let shared = async move {
+            let (mut requests, connection) = handshake(TokioIo::new(ours)).await?;
+            let ask = async { read(requests.send_request(get("/")).await?).await };
+            tokio::select! {
+                answer = ask => answer,
+                ended = connection => Err(Error::msg(format!("{ended:?}"))),
+            }
+        };
+        let shared = shared.boxed_local().shared();
+        let one = create_task(shared.clone());
+        let limited = create_task(wait_for(shared.clone(), 5 * MS));
+        let other = create_task(shared);
+        iterations(5).await?;
+        one.cancel();
+        is_cancelled(one.await.map(drop));
+        is_timeout(limited.await.map(drop));
+        assert!(!other.done());
+        go.set();
+        assert_eq!(other.await?, "late");
+        around.end().await
+    });
+}
+
+#[test]
+fn two_limits_in_one_task_on_a_future_that_both_await() {
+    run(async {
+        let (mut ours, theirs) = pair().await?;
+        let shared = async move { Ok::<_, Error>(ours.read_u8().await?) };
+        let shared = shared.boxed_local().shared();
+        let (longer, shorter) =
+            join(wait_for(shared.clone(), 20 * MS), wait_for(shared.clone(), 5 * MS)).await;
+        is_timeout(longer.map(drop));
+        is_timeout(shorter.map(drop));
+        drop((shared, theirs));
         Ok(())
     });
 }
