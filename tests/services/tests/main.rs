@@ -4,6 +4,7 @@
 //! What most of the tests look at is how such a library is ended while it waits: [`support::ends`].
 
 mod aside;
+mod branches;
 mod database;
 mod database_server;
 mod every_step;
