@@ -1,4 +1,4 @@
-//! A future of a library that is put aside: it has begun, and nobody polls it while the task waits for
+//! A future of a library that is put aside: it has begun, and is not polled while the task waits for
 //! something else. What ends that leaves the first alone, and both are ended by what is outside of them.
 
 use crate::{
