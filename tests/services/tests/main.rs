@@ -11,6 +11,7 @@ mod every_step;
 mod http;
 mod http1;
 mod http2;
+mod inner_scopes;
 mod mixed;
 mod postgres;
 mod router;
