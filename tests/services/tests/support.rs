@@ -1,0 +1,377 @@
+//! What the tests have in common: connections, the ways in which a future is ended, and a look at what
+//! is left over.
+
+use asyncio::{
+    Address, AnyTask, AsyncContextManager, Error, Event, ExceptionContext, Queue, Result,
+    StreamReader, StreamWriter, Task, TaskGroup, ToEndpoint, all_tasks, cancellable, create_task,
+    current_task, get_running_loop, open_connection, sleep, start_server, timeout, wait_for,
+};
+use futures_util::future::LocalBoxFuture;
+use hyper_util::rt::TokioIo;
+use std::{
+    cell::RefCell,
+    fs,
+    future::Future,
+    process,
+    rc::Rc,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::io::Join;
+
+pub(crate) const MS: Duration = Duration::from_millis(1);
+/// What never passes.
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const LOOPBACK: (&str, u16) = ("127.0.0.1", 0);
+/// For what is given no time: it is past only after the future was suspended.
+const LIMIT: Duration = Duration::from_millis(40);
+/// A test that takes as long as this will not end.
+const STUCK: Duration = Duration::from_secs(60);
+
+/// The two halves of a connection as one, with the traits of tokio.
+pub(crate) type Joined = Join<StreamReader, StreamWriter>;
+/// With the traits of hyper.
+pub(crate) type ForHyper = TokioIo<Joined>;
+/// A future in which something of a library waits for ever.
+type Suspended = LocalBoxFuture<'static, Result<()>>;
+
+/// How many descriptors the process has; one more while they are counted.
+pub(crate) fn descriptors() -> usize {
+    fs::read_dir("/dev/fd").map_or(0, Iterator::count)
+}
+
+/// A transport that is closed lets go of its socket in a later iteration.
+pub(crate) async fn until_descriptors(n: usize) -> Result<()> {
+    while descriptors() != n {
+        sleep(Duration::ZERO).await?;
+    }
+    Ok(())
+}
+
+/// For what opens descriptors: they are counted by one test at a time.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs `main` on a loop, which must report nothing and leave no descriptor open.
+#[track_caller]
+pub(crate) fn run(main: impl Future<Output = Result<()>> + 'static) {
+    let _alone = alone();
+    // What is made once, and kept.
+    asyncio::run(async { Ok(()) }).unwrap();
+    let before = descriptors();
+    let reports = Rc::new(RefCell::new(Vec::new()));
+    let told = reports.clone();
+    let outcome = asyncio::run(async move {
+        let event_loop = get_running_loop()?;
+        let tell = move |_: &_, context: &ExceptionContext| told.borrow_mut().push(context.clone());
+        event_loop.set_exception_handler(Some(Rc::new(tell)));
+        let watchdog = event_loop.call_later(STUCK, stuck)?;
+        let outcome = main.await;
+        watchdog.cancel();
+        outcome
+    });
+    outcome.unwrap();
+    assert!(reports.borrow().is_empty(), "{:?}", reports.borrow());
+    assert_eq!(descriptors(), before, "descriptors are left open");
+}
+
+/// A panic in a callback would be caught, and the test would go on to wait.
+fn stuck() {
+    for task in all_tasks().unwrap_or_default() {
+        let site = task.wait_site().map(|site| site.to_string());
+        eprintln!("stuck: {} {:?}", task.name(), site);
+    }
+    process::abort();
+}
+
+/// So many iterations of the loop.
+pub(crate) async fn iterations(n: usize) -> Result<()> {
+    for _ in 0..n {
+        sleep(Duration::ZERO).await?;
+    }
+    Ok(())
+}
+
+/// A connection over a loopback socket: both of its ends.
+pub(crate) async fn pair() -> Result<(Joined, Joined)> {
+    let ends = Rc::new(Queue::new(0));
+    let accepted = ends.clone();
+    let accept =
+        async move |reader, writer| accepted.put_nowait((reader, writer)).map_err(Error::msg);
+    let server = start_server(accept, LOOPBACK).await?;
+    let (reader, writer) = open_connection(server.local_addr()).await?;
+    let ours = tokio::io::join(reader, writer);
+    let (reader, writer) = ends.get().await?;
+    server.close();
+    Ok((ours, tokio::io::join(reader, writer)))
+}
+
+pub(crate) async fn open(address: impl ToEndpoint) -> Result<Joined> {
+    let (reader, writer) = open_connection(address).await?;
+    Ok(tokio::io::join(reader, writer))
+}
+
+/// A server that ends with the test, and where it listens. Clients may leave at any time.
+pub(crate) async fn listen<F>(
+    around: &Around,
+    serve: impl Fn(Joined) -> F + 'static,
+) -> Result<Address>
+where
+    F: Future<Output = Result<()>>,
+{
+    let accept = async move |reader, writer| {
+        drop(serve(tokio::io::join(reader, writer)).await);
+        Ok(())
+    };
+    let server = start_server(accept, LOOPBACK).await?;
+    let address = server.local_addr();
+    around.task(async move { server.with(async |server| server.serve_forever().await).await });
+    Ok(address)
+}
+
+/// The same for hyper.
+pub(crate) async fn hyper_pair() -> Result<(ForHyper, ForHyper)> {
+    let (ours, theirs) = pair().await?;
+    Ok((TokioIo::new(ours), TokioIo::new(theirs)))
+}
+
+/// What a suspended future has around it.
+#[derive(Clone, Default)]
+pub(crate) struct Around(Rc<Parts>);
+
+#[derive(Default)]
+struct Parts {
+    reached: Event,
+    tasks: RefCell<Vec<AnyTask>>,
+}
+
+impl Around {
+    /// A task at the other end of the connection, or beside the future. How it ends is of no interest:
+    /// the connection is gone then.
+    pub(crate) fn task<T: 'static>(&self, coroutine: impl Future<Output = Result<T>> + 'static) {
+        let task = create_task(async move {
+            drop(coroutine.await);
+            Ok(())
+        });
+        self.0.tasks.borrow_mut().push(AnyTask::clone(&task));
+    }
+
+    /// A task that keeps `what` open.
+    pub(crate) fn keep(&self, what: impl Sized + 'static) {
+        self.task(async move {
+            let _kept = what;
+            Event::new().wait().await
+        });
+    }
+
+    /// From now on the future waits for what does not come.
+    pub(crate) fn reached(&self) {
+        self.0.reached.set();
+    }
+
+    async fn until_reached(&self) -> Result<()> {
+        self.0.reached.wait().await?;
+        iterations(10).await
+    }
+
+    /// Ends those tasks.
+    pub(crate) async fn end(&self) -> Result<()> {
+        for task in self.0.tasks.take() {
+            task.cancel();
+            while !task.done() {
+                sleep(Duration::ZERO).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How a future is ended that would never end.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    WaitFor,
+    WaitForInside,
+    Timeout,
+    Group,
+    GroupBody,
+    GroupAlone,
+    Cancel,
+    CancelHandled,
+    CancelInside,
+    Drop,
+    EndOfRun,
+}
+
+const WAYS: [Way; 11] = [
+    Way::WaitFor,
+    Way::WaitForInside,
+    Way::Timeout,
+    Way::Group,
+    Way::GroupBody,
+    Way::GroupAlone,
+    Way::Cancel,
+    Way::CancelHandled,
+    Way::CancelInside,
+    Way::Drop,
+    Way::EndOfRun,
+];
+
+/// Ends the future that `make` gives in every way, on a loop of its own each time. The outcome must be
+/// that of the limit, or of the cancellation; the task goes on, and the connection is closed.
+#[track_caller]
+pub(crate) fn ends<F, T>(make: impl AsyncFn(Around) -> Result<F> + 'static)
+where
+    F: Future<Output = Result<T>> + 'static,
+{
+    let make = Rc::new(make);
+    for way in WAYS {
+        let make = make.clone();
+        run(async move {
+            let before = descriptors();
+            let around = Around::default();
+            let future = make(around.clone()).await?;
+            eprintln!("{way:?}");
+            way.end(Box::pin(async { future.await.map(drop) }), &around).await?;
+            assert_eq!(current_task().map(|task| task.cancelling()), Some(0));
+            if let Way::EndOfRun = way {
+                return Ok(());
+            }
+            around.end().await?;
+            until_descriptors(before).await
+        });
+    }
+}
+
+impl Way {
+    async fn end(self, future: Suspended, around: &Around) -> Result<()> {
+        match self {
+            Way::WaitFor => is_timeout(wait_for(future, LIMIT).await),
+            Way::WaitForInside => {
+                let outer = async {
+                    is_timeout(wait_for(future, LIMIT).await);
+                    sleep(MS).await?;
+                    Ok("goes on")
+                };
+                assert_eq!(wait_for(outer, HOUR).await?, "goes on");
+            }
+            Way::Timeout => {
+                let (timeout, watch) = timeout(None).watched();
+                let ended = timeout.with(async |_| {
+                    let around = around.clone();
+                    let expire = create_task(async move {
+                        around.until_reached().await?;
+                        watch.reschedule(get_running_loop()?.time())
+                    });
+                    future.await?;
+                    expire.await
+                });
+                is_timeout(ended.await);
+            }
+            Way::Group => {
+                let mut task = None;
+                let ended = TaskGroup::new().with(async |group| {
+                    task = Some(group.create_task(future));
+                    drop(group.create_task(failing(around.clone())));
+                    Ok(())
+                });
+                failed(ended.await);
+                is_cancelled(task.map(|task| task.result()).expect("it was made"));
+            }
+            Way::GroupBody => {
+                let mut inside = None;
+                let ended = TaskGroup::new().with(async |group| {
+                    drop(group.create_task(failing(around.clone())));
+                    let outcome = cancellable(future).await;
+                    inside = Some(outcome.clone());
+                    outcome
+                });
+                failed(ended.await);
+                has_cancelled(inside.expect("it was told"));
+            }
+            // No scope but the group's own gives way here.
+            Way::GroupAlone => {
+                let ended = TaskGroup::new().with(async |group| {
+                    drop(group.create_task(failing(around.clone())));
+                    future.await
+                });
+                failed(ended.await);
+            }
+            Way::Cancel => {
+                let task = create_task(future);
+                around.until_reached().await?;
+                assert!(task.cancel());
+                is_cancelled(finished(task).await?);
+            }
+            Way::CancelHandled => {
+                let task = create_task(async move {
+                    has_cancelled(cancellable(future).await);
+                    sleep(MS).await?;
+                    Ok(())
+                });
+                around.until_reached().await?;
+                assert!(task.cancel());
+                finished(task).await??;
+            }
+            // A limit that has not passed is not what ended it.
+            Way::CancelInside => {
+                let task = create_task(timeout(HOUR).with(async |_| wait_for(future, HOUR).await));
+                around.until_reached().await?;
+                assert!(task.cancel());
+                is_cancelled(finished(task).await?);
+            }
+            Way::Drop => {
+                let mut limited = Box::pin(wait_for(future, HOUR));
+                tokio::select! {
+                    outcome = &mut limited => panic!("it has ended: {outcome:?}"),
+                    reached = around.until_reached() => reached?,
+                }
+                drop(limited);
+            }
+            // What is left, also at the other end, is cancelled then.
+            Way::EndOfRun => {
+                drop(create_task(future));
+                around.until_reached().await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The result of a task, once it has one.
+async fn finished<T: Clone + 'static>(task: Task<T>) -> Result<Result<T>> {
+    while !task.done() {
+        sleep(MS).await?;
+    }
+    Ok(task.result())
+}
+
+async fn failing(around: Around) -> Result<()> {
+    around.until_reached().await?;
+    Err(Error::msg("a child failed"))
+}
+
+#[track_caller]
+pub(crate) fn is_timeout(outcome: Result<()>) {
+    assert!(matches!(outcome, Err(Error::Timeout(_))), "not a timeout: {outcome:?}");
+}
+
+#[track_caller]
+pub(crate) fn is_cancelled(outcome: Result<()>) {
+    assert!(matches!(outcome, Err(Error::Cancelled(_))), "not cancelled: {outcome:?}");
+}
+
+/// Inside of the task it may still be wrapped, if a library had it from a handler of ours.
+#[track_caller]
+fn has_cancelled(outcome: Result<()>) {
+    let is = outcome.as_ref().is_err_and(Error::is_cancelled);
+    assert!(is, "not cancelled: {outcome:?}");
+}
+
+#[track_caller]
+fn failed(outcome: Result<()>) {
+    let Err(Error::Group(group)) = outcome else { panic!("not the group's errors: {outcome:?}") };
+    assert_eq!(group.exceptions().len(), 1, "{group:?}");
+    assert_eq!(group.exceptions()[0].to_string(), "a child failed");
+}
