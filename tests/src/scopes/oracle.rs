@@ -1,0 +1,365 @@
+//! What the law of a cancellation says of a run: whether what was recorded is right.
+//!
+//! A request comes from an *origin*: the root of a task (`cancel`), a limit whose deadline has passed,
+//! or a group of which a task or the body has failed. It *reaches* what is inside of its origin, also
+//! in other tasks that are awaited there. The checks:
+//!
+//! - Nothing is cancelled without cause: what ends with a cancellation was reached by a request that
+//!   was made after it began, or that nothing before it in the same sequence has taken
+//!   ([`unfounded`]).
+//! - What is reached ends, at the same instant of loop time ([`reach`]).
+//! - Deadlines and counts are right ([`counts`]).
+//! - Items, permits and the lock are all there at the end ([`conserved`]).
+
+use super::{
+    program::{Kind, Program, Tree},
+    record::{Life, Moment, Outcome, Record},
+};
+
+mod counts;
+mod reach;
+
+/// Whether a scope that is dropped may deliver again what was taken beside it.
+const DROPPED_SCOPES_DELIVER_AGAIN: bool = true;
+
+/// Whether a borrowed scope may give way to a limit that is gone.
+const BORROWED_SCOPES_STAY_ASKED: bool = true;
+
+/// Whether a group that is dropped while it aborts cancels its tasks once more.
+const DROPPED_GROUPS_ASK_AGAIN: bool = true;
+
+/// Whether a limit that goes takes back from what it has borrowed what limits inside have asked, too.
+const LIMITS_TAKE_BACK_ALL: bool = true;
+
+/// Whether a limit that gives way to its own request may leave one from around it for later, although
+/// that reached it as well.
+const LIMITS_TAKE_THEIR_OWN: bool = true;
+
+/// Something that is not as the law says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fault {
+    /// Which check failed.
+    pub kind: &'static str,
+    /// Where.
+    pub text: String,
+}
+
+/// A request, from any origin.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    origin: usize,
+    ms: u32,
+    /// The number of the moment, if that is known.
+    number: Option<u32>,
+    /// The node whose code asked, if it was one.
+    by: Option<usize>,
+    /// Whether a group asks its tasks only, and not its body.
+    tasks_only: bool,
+}
+
+impl Asked {
+    /// Whether it may have come before a moment.
+    fn is_before(&self, moment: Moment) -> bool {
+        self.number.map_or(self.ms <= moment.ms, |number| number < moment.number)
+    }
+
+    /// Whether it may have come after a moment.
+    fn is_after(&self, moment: Moment) -> bool {
+        self.number.map_or(self.ms >= moment.ms, |number| number > moment.number)
+    }
+}
+
+/// A run, and what is known of it.
+struct Run<'a> {
+    tree: &'a Tree,
+    record: &'a Record,
+    asked: Vec<Asked>,
+    /// The nodes at which a request has come out.
+    sources: Vec<(usize, Moment)>,
+}
+
+/// The first fault of a run.
+pub fn check(program: &Program, tree: &Tree, record: &Record) -> Option<Fault> {
+    if let Some((kind, text)) = record.faults.first() {
+        return Some(Fault { kind, text: text.clone() });
+    }
+    let mut run = Run { tree, record, asked: Vec::new(), sources: Vec::new() };
+    run.asked = run.requests();
+    run.sources = run.sources();
+    run.unfounded()
+        .or_else(|| run.unreached())
+        .or_else(|| run.miscounted())
+        .or_else(|| conserved(program, record))
+}
+
+/// Whether nothing was lost.
+fn conserved(program: &Program, record: &Record) -> Option<Fault> {
+    if record.permits != program.permits {
+        let text = format!("{} of {}", record.permits, program.permits);
+        return Some(Fault { kind: "permits are lost", text });
+    }
+    let [put, got, left] = &record.items;
+    let sorted = |mut items: Vec<u32>| {
+        items.sort_unstable();
+        items
+    };
+    if sorted(put.clone()) != sorted([got.as_slice(), left].concat()) {
+        let text = format!("put {put:?}, got {got:?}, left {left:?}");
+        return Some(Fault { kind: "items are lost", text });
+    }
+    None
+}
+
+impl Run<'_> {
+    fn kind(&self, node: usize) -> Kind {
+        self.tree.nodes[node].kind
+    }
+
+    fn life(&self, node: usize) -> &Life {
+        &self.record.lives[node]
+    }
+
+    fn parts(&self, node: usize) -> &[usize] {
+        &self.tree.nodes[node].parts
+    }
+
+    fn parent(&self, node: usize) -> Option<usize> {
+        self.tree.nodes[node].parent
+    }
+
+    fn nodes(&self) -> std::ops::Range<usize> {
+        0..self.tree.nodes.len()
+    }
+
+    fn fault(&self, kind: &'static str, node: usize) -> Fault {
+        let text = format!("node {node}");
+        Fault { kind, text }
+    }
+
+    fn outcome(&self, node: usize) -> Option<Outcome> {
+        self.life(node).ended.map(|(_, outcome)| outcome)
+    }
+
+    /// The requests of all origins.
+    fn requests(&self) -> Vec<Asked> {
+        let from_tasks = self.record.requests.iter().map(|request| Asked {
+            origin: request.origin,
+            ms: request.at.ms,
+            number: Some(request.at.number),
+            by: request.by,
+            tasks_only: false,
+        });
+        let from_scopes = self.nodes().filter_map(|node| match self.kind(node) {
+            Kind::Group => self.abort_of(node),
+            _ => self.deadline_of(node),
+        });
+        let drops = self.nodes().filter_map(|node| self.drop_of(node));
+        from_tasks.chain(from_scopes).chain(drops).collect()
+    }
+
+    /// The request of a limit, if its deadline may have passed while it lasted.
+    fn deadline_of(&self, node: usize) -> Option<Asked> {
+        let life = self.life(node);
+        let ms = life.begun?.ms + self.kind(node).limit()?;
+        if life.ended.is_some_and(|(ended, _)| ended.ms < ms) {
+            return None;
+        }
+        if let Some((_, Some(false))) = life.body {
+            return None;
+        }
+        Some(Asked { origin: node, ms, number: None, by: None, tasks_only: false })
+    }
+
+    /// The first reason for a group to abort: a task fails, the body ends with an error, or the group
+    /// is dropped.
+    fn abort_of(&self, group: usize) -> Option<Asked> {
+        let (body, tasks) = self.parts(group).split_first()?;
+        let failed = tasks.iter().filter_map(|task| {
+            let (ended, outcome) = self.life(*task).ended?;
+            let fails = !matches!(outcome, Outcome::Ok | Outcome::Cancelled | Outcome::Dropped);
+            fails.then_some((ended, false))
+        });
+        let left = [*body, group].into_iter().filter_map(|node| {
+            let (ended, outcome) = self.life(node).ended?;
+            let fails = outcome != Outcome::Ok;
+            (fails && (node == *body || outcome == Outcome::Dropped)).then_some((ended, true))
+        });
+        let all = failed.chain(left);
+        let (at, tasks_only) = all.min_by_key(|(ended, _)| ended.number)?;
+        // The callback of the task that fails comes an iteration later.
+        Some(Asked { origin: group, ms: at.ms, number: None, by: None, tasks_only })
+    }
+
+    /// The request of a group that is dropped while it aborts.
+    fn drop_of(&self, group: usize) -> Option<Asked> {
+        let (at, outcome) = self.life(group).ended?;
+        let is_second = DROPPED_GROUPS_ASK_AGAIN
+            && self.kind(group) == Kind::Group
+            && outcome == Outcome::Dropped;
+        let asked = Asked { origin: group, ms: at.ms, number: None, by: None, tasks_only: true };
+        is_second.then_some(asked)
+    }
+
+    /// Whether a request may have reached a node, which ended at `ended`.
+    fn may_reach(&self, asked: &Asked, node: usize, ended: Moment) -> bool {
+        let (mut at, mut is_passed_on) =
+            (node, matches!(self.kind(node), Kind::Future(_) | Kind::Shielded));
+        loop {
+            if at == asked.origin {
+                return true;
+            }
+            let flat = &self.tree.nodes[at];
+            if flat.inside_of == Some(asked.origin) {
+                let around_at = flat.parent.unwrap_or(at);
+                // What was passed on to another task, or to a future, stays.
+                let limit = self.life(asked.origin);
+                let has_scope = || {
+                    let mut inside = self.tree.around(node).take_while(|inner| *inner != around_at);
+                    BORROWED_SCOPES_STAY_ASKED
+                        && inside.any(|inner| {
+                            self.kind(inner).is_scope()
+                                || self.tree.nodes[inner]
+                                    .inside_of
+                                    .is_some_and(|limit| limit != asked.origin)
+                        })
+                };
+                return limit.begun.is_some_and(|begun| begun.number < ended.number)
+                    && (is_passed_on
+                        || has_scope()
+                        || limit.ended.is_none_or(|(left, _)| left.number > ended.number));
+            }
+            let Some(around) = flat.parent else { return false };
+            if flat.kind == Kind::Body {
+                let awaited = self.life(around);
+                let is_left = awaited.ended.is_some_and(|(left, _)| !asked.is_before(left));
+                if self.kind(around) == Kind::Shield || is_left {
+                    return false;
+                }
+                is_passed_on = true;
+            }
+            at = around;
+        }
+    }
+
+    /// Whether a node and one around it run in the same task.
+    fn is_same_task(&self, node: usize, outer: usize) -> bool {
+        let mut below = self.tree.around(node).take_while(|at| *at != outer);
+        !below.any(|at| self.kind(at) == Kind::Body)
+    }
+
+    /// Where cancellations have come out first: leaves, and what has given way.
+    fn sources(&self) -> Vec<(usize, Moment)> {
+        let sources = self.nodes().filter_map(|node| {
+            let (ended, outcome) = self.life(node).ended?;
+            let limit = self.kind(node).limit().is_some() && outcome == Outcome::Timeout;
+            let is_cancelled = outcome == Outcome::Cancelled || limit;
+            let comes_from_inside = |part: &usize| {
+                let part = self.life(*part);
+                let ended = part.ended.map(|(_, outcome)| outcome);
+                ended == Some(Outcome::Cancelled) || part.task == Some(Outcome::Cancelled)
+            };
+            let mut lent =
+                self.nodes().filter(|lent| self.tree.nodes[*lent].inside_of == Some(node));
+            let is_source = is_cancelled
+                && !self.parts(node).iter().any(comes_from_inside)
+                && !lent.any(|lent| comes_from_inside(&lent));
+            is_source.then_some((node, ended))
+        });
+        sources.collect()
+    }
+
+    /// Whether a request was taken before a node began, which comes after what took it.
+    fn is_taken(&self, asked: &Asked, node: usize, begun: Moment) -> bool {
+        let in_time = |moment: Moment| {
+            asked.is_before(moment)
+                && moment.number < begun.number
+                && (asked.number.is_some() || moment.ms > asked.ms || begun.ms > asked.ms)
+        };
+        let parallel = |a, b| self.tree.meet(a, b).is_none_or(|both| self.kind(both).is_parallel());
+        let took = self.sources.iter().any(|(source, ended)| {
+            *source != node
+                && in_time(*ended)
+                && self.may_reach(asked, *source, *ended)
+                && !self.is_unheard(asked, *source)
+                && !(LIMITS_TAKE_THEIR_OWN && self.has_asked(*source, *ended))
+                && !parallel(*source, node)
+                && asked.by.is_none_or(|by| !parallel(by, *source))
+        });
+        // A group that fails delivers again what is outstanding around it.
+        let again = |group: usize| {
+            let ended = self.life(group).ended;
+            let failed = ended.filter(|(_, outcome)| *outcome == Outcome::Failed);
+            self.kind(group) == Kind::Group && failed.is_some_and(|(ended, _)| in_time(ended))
+        };
+        let dropped = |scope: usize| {
+            let ended = self.life(scope).ended;
+            let dropped = ended.filter(|(_, outcome)| *outcome == Outcome::Dropped);
+            let last = self.life(node).ended.map_or(u32::MAX, |(ended, _)| ended.number);
+            DROPPED_SCOPES_DELIVER_AGAIN
+                && self.kind(scope).is_scope()
+                && dropped.is_some_and(|(ended, _)| asked.is_before(ended) && ended.number < last)
+        };
+        took && !self.nodes().any(|node| again(node) || dropped(node))
+    }
+
+    /// Whether a limit asked before a moment.
+    fn has_asked(&self, limit: usize, moment: Moment) -> bool {
+        self.asked.iter().any(|asked| asked.origin == limit && asked.is_before(moment))
+    }
+
+    /// Whether something was cancelled in another task, and the await of that was dropped.
+    fn is_unheard(&self, asked: &Asked, node: usize) -> bool {
+        let mut inside = self.tree.around(node).take_while(|at| *at != asked.origin);
+        inside.any(|at| {
+            let around = self.parent(at).filter(|_| self.kind(at) == Kind::Body);
+            around.is_some_and(|around| self.outcome(around) == Some(Outcome::Dropped))
+        })
+    }
+
+    /// What was cancelled without cause.
+    fn unfounded(&self) -> Option<Fault> {
+        let unfounded = |(node, ended): &&(usize, Moment)| {
+            let Some(begun) = self.life(*node).begun else { return false };
+            if self.outcome(*node) == Some(Outcome::Timeout) {
+                return false;
+            }
+            // The task that is awaited may have been cancelled by itself.
+            let awaited = |part: &usize| self.life(*part).task == Some(Outcome::Cancelled);
+            let around = self.parent(*node);
+            let shields = around.filter(|around| self.kind(*around) == Kind::Shield);
+            if shields.is_some_and(|shield| self.parts(shield).iter().any(awaited)) {
+                return false;
+            }
+            let mut asked = self.asked.iter();
+            !asked.any(|asked| {
+                asked.is_before(*ended)
+                    && self.may_reach(asked, *node, *ended)
+                    && (asked.is_after(begun) || !self.is_taken(asked, *node, begun))
+            })
+        };
+        if let Some((node, _)) = self.sources.iter().find(unfounded) {
+            return Some(self.fault("cancelled without cause", *node));
+        }
+        let foreign = |node: &usize| {
+            self.kind(*node).is_foreign() && self.outcome(*node) == Some(Outcome::Cancelled)
+        };
+        if let Some(node) = self.nodes().find(foreign) {
+            return Some(self.fault("a cancellation in something foreign", node));
+        }
+        let last = Moment { number: u32::MAX, ms: u32::MAX };
+        let task = |node: &usize| {
+            let is_borrowed = self.nodes().any(|at| self.tree.nodes[at].inside_of.is_some());
+            if BORROWED_SCOPES_STAY_ASKED && is_borrowed {
+                return false;
+            }
+            let ended = self.life(*node).ended;
+            self.life(*node).task == Some(Outcome::Cancelled)
+                && ended.is_none_or(|(_, outcome)| outcome == Outcome::Dropped)
+                && !self.asked.iter().any(|asked| {
+                    let ended = ended.map_or(last, |(ended, _)| ended);
+                    asked.is_before(ended) && self.may_reach(asked, *node, ended)
+                })
+        };
+        self.nodes().find(task).map(|node| self.fault("a task cancelled without cause", node))
+    }
+}

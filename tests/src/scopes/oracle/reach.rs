@@ -1,0 +1,196 @@
+//! What is reached by a request ends at the same instant, and no request is without effect.
+
+use super::{Asked, Fault, LIMITS_TAKE_BACK_ALL, Run};
+use crate::scopes::{program::Kind, record::Outcome};
+
+impl Run<'_> {
+    /// What a request did not reach.
+    pub(super) fn unreached(&self) -> Option<Fault> {
+        // What is outstanding is withdrawn by `uncancel`.
+        let withdrawn =
+            |asked: &&Asked| self.record.uncancels.iter().any(|(_, moment)| moment.ms == asked.ms);
+        let mut requests = self.asked.iter().filter(|asked| !withdrawn(asked));
+        requests.find_map(|asked| {
+            self.unreached_leaf(asked).or_else(|| self.unreached_foreign(asked)).or_else(|| {
+                let fault = self.fault("a request is without effect", asked.origin);
+                self.is_without_effect(asked).then_some(fault)
+            })
+        })
+    }
+
+    /// Whether a node ran when a request came. If the moment is not known, whether it ran before and
+    /// after.
+    fn is_active(&self, asked: &Asked, node: usize) -> bool {
+        let life = self.life(node);
+        let Some(begun) = life.begun else { return false };
+        let left = life.ended.map(|(ended, _)| ended);
+        match asked.number {
+            Some(number) => begun.number < number && left.is_none_or(|left| left.number > number),
+            None => begun.ms < asked.ms && left.is_none_or(|left| left.ms > asked.ms),
+        }
+    }
+
+    /// Whether a node was put aside in the instant of a request, by itself or with what is around it.
+    fn is_aside(&self, asked: &Asked, node: usize) -> bool {
+        let mut at = node;
+        loop {
+            if self.life(at).was_aside_in(asked.ms) {
+                return true;
+            }
+            match self.parent(at) {
+                Some(around) if self.kind(at) != Kind::Body => at = around,
+                _ => return false,
+            }
+        }
+    }
+
+    /// Whether a request reaches a node at once.
+    fn reaches(&self, asked: &Asked, node: usize) -> bool {
+        let mut at = node;
+        loop {
+            if at == asked.origin {
+                return true;
+            }
+            let flat = &self.tree.nodes[at];
+            if flat.inside_of == Some(asked.origin) {
+                return self.is_active(asked, asked.origin);
+            }
+            let Some(around) = flat.parent else { return false };
+            if asked.tasks_only && around == asked.origin && flat.kind != Kind::Body {
+                return false;
+            }
+            if flat.kind == Kind::Body {
+                // One that is done already takes nothing.
+                let is_answered = self.parts(around).iter().any(|body| {
+                    let ended = self.life(*body).ended;
+                    ended.is_some_and(|(ended, _)| ended.ms <= asked.ms)
+                });
+                let passes = match self.kind(around) {
+                    Kind::Child => self.is_active(asked, around),
+                    Kind::Gather => self.is_active(asked, around) && !is_answered,
+                    Kind::Group => around == asked.origin,
+                    _ => false,
+                };
+                if !passes {
+                    return false;
+                }
+            }
+            at = around;
+        }
+    }
+
+    /// Whether a node runs in the task that asked, in the very step in which it asked, after that: it
+    /// may have been woken before.
+    fn is_same_step(&self, asked: &Asked, node: usize) -> bool {
+        let root = |node| self.tree.around(node).find(|at| self.kind(*at) == Kind::Body);
+        let ended = self.life(node).ended;
+        asked.by.is_some_and(|by| root(by) == root(node))
+            && ended.is_some_and(|(ended, _)| ended.ms == asked.ms)
+    }
+
+    /// Whether the limit that had borrowed a node was dropped in the instant of a request.
+    fn is_given_back(&self, asked: &Asked, node: usize) -> bool {
+        let mut limits = self.tree.around(node).filter_map(|at| self.tree.nodes[at].inside_of);
+        LIMITS_TAKE_BACK_ALL
+            && limits.any(|limit| {
+                let ended = self.life(limit).ended;
+                limit != asked.origin
+                    && ended.is_some_and(|(ended, outcome)| {
+                        ended.ms == asked.ms && outcome == Outcome::Dropped
+                    })
+            })
+    }
+
+    fn unreached_leaf(&self, asked: &Asked) -> Option<Fault> {
+        let unreached = |node: &usize| {
+            self.kind(*node).is_ours()
+                && self.is_active(asked, *node)
+                && self.reaches(asked, *node)
+                && !self.is_aside(asked, *node)
+                && !self.is_same_step(asked, *node)
+                && !self.is_given_back(asked, *node)
+                && self
+                    .life(*node)
+                    .ended
+                    .is_none_or(|(ended, outcome)| ended.ms > asked.ms || outcome == Outcome::Ok)
+        };
+        let node = self.nodes().find(unreached)?;
+        let mut fault = self.fault("a request does not reach a leaf", node);
+        fault.text += &format!(", {asked:?}");
+        Some(fault)
+    }
+
+    /// Where only foreign futures are suspended, the innermost scope gives way.
+    fn unreached_foreign(&self, asked: &Asked) -> Option<Fault> {
+        let unreached = |node: &usize| {
+            let life = self.life(*node);
+            self.kind(*node).is_foreign()
+                && self.is_active(asked, *node)
+                && self.reaches(asked, *node)
+                && !self.is_aside(asked, *node)
+                && life.ended.is_none_or(|(ended, _)| ended.ms > asked.ms)
+                && self.is_alone(asked, *node)
+        };
+        let node = self.nodes().find(unreached)?;
+        let mut fault = self.fault("a request does not reach a foreign future", node);
+        fault.text += &format!(", {asked:?}");
+        Some(fault)
+    }
+
+    /// Whether nothing else is suspended in the innermost scope of a foreign future than others.
+    fn is_alone(&self, asked: &Asked, node: usize) -> bool {
+        let is_scope = |node: &usize| {
+            let kind = self.kind(*node);
+            kind.is_scope() || kind == Kind::Body || self.tree.nodes[*node].inside_of.is_some()
+        };
+        let Some(scope) = self.tree.around(node).skip(1).find(is_scope) else { return false };
+        if self.kind(scope) == Kind::Group || self.tree.nodes[scope].inside_of.is_some() {
+            return false;
+        }
+        // What is in other tasks stands below a node that awaits them, which is looked at.
+        !self.nodes().any(|other| {
+            let kind = self.kind(other);
+            let life = self.life(other);
+            let runs = life.begun.is_some_and(|begun| begun.ms <= asked.ms)
+                && life.ended.is_none_or(|(ended, _)| ended.ms >= asked.ms);
+            let holds = match kind {
+                Kind::Child | Kind::Gather | Kind::Shield | Kind::Lend | Kind::Borrow(_) => true,
+                kind => kind.is_scope() || kind.is_ours(),
+            };
+            let is_awaiting = matches!(kind, Kind::Child | Kind::Gather | Kind::Shield);
+            other != scope
+                && holds
+                && runs
+                && (is_awaiting || !matches!(kind, Kind::Lend | Kind::Borrow(_)))
+                && self.tree.is_inside(other, scope)
+                && (is_awaiting || !self.is_aside(asked, other))
+        })
+    }
+
+    /// Whether nothing inside of its origin has ended in the instant of a request.
+    fn is_without_effect(&self, asked: &Asked) -> bool {
+        let origin = self.life(asked.origin);
+        if self.kind(asked.origin) == Kind::Group || origin.begun.is_none() {
+            return false;
+        }
+        let lasts = origin.ended.is_none_or(|(ended, _)| ended.ms > asked.ms);
+        if !lasts || self.is_aside(asked, asked.origin) {
+            return false;
+        }
+        let inside = |node: &usize| self.tree.is_inside(*node, asked.origin);
+        let lent = |node: &usize| {
+            self.tree.around(*node).any(|at| self.tree.nodes[at].inside_of == Some(asked.origin))
+        };
+        let ends = |node: usize| {
+            let ended = self.life(node).ended.map(|(ended, _)| ended);
+            ended.is_some_and(|ended| ended.ms == asked.ms && asked.is_before(ended))
+        };
+        // A group that is aborting already waits for its tasks, whatever is asked for.
+        let leaves = |node: usize| {
+            let body = self.parts(node).first().and_then(|body| self.life(*body).ended);
+            self.kind(node) == Kind::Group && body.is_some_and(|(ended, _)| asked.ms >= ended.ms)
+        };
+        let mut nodes = self.nodes().filter(|node| inside(node) || lent(node));
+        !nodes.any(|node| ends(node) || leaves(node))
+    }
+}
