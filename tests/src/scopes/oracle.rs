@@ -35,6 +35,9 @@ const LIMITS_TAKE_BACK_ALL: bool = true;
 /// that reached it as well.
 const LIMITS_TAKE_THEIR_OWN: bool = true;
 
+/// Whether a request may miss a scope in a set of futures in which something foreign is suspended.
+const SETS_HIDE_SCOPES: bool = true;
+
 /// Something that is not as the law says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fault {

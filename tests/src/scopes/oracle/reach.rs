@@ -1,7 +1,10 @@
 //! What is reached by a request ends at the same instant, and no request is without effect.
 
-use super::{Asked, Fault, LIMITS_TAKE_BACK_ALL, Run};
-use crate::scopes::{program::Kind, record::Outcome};
+use super::{Asked, Fault, LIMITS_TAKE_BACK_ALL, Run, SETS_HIDE_SCOPES};
+use crate::scopes::{
+    program::Kind,
+    record::{Moment, Outcome},
+};
 
 impl Run<'_> {
     /// What a request did not reach.
@@ -42,6 +45,25 @@ impl Run<'_> {
                 _ => return false,
             }
         }
+    }
+
+    /// Whether a node was put aside when a request came, and all the time after that.
+    fn is_surely_aside(&self, asked: &Asked, node: usize) -> bool {
+        let mut around = self.tree.around(node);
+        let is_aside = |at: usize| {
+            let contains = |(from, to): &(Moment, Option<Moment>)| {
+                asked.number.map_or(from.ms < asked.ms, |number| from.number < number)
+                    && to.is_none_or(|to| to.ms > asked.ms)
+            };
+            self.life(at).aside.iter().any(contains)
+        };
+        around.any(is_aside)
+    }
+
+    /// Whether a node is polled by a set of futures of its task.
+    fn is_in_set(&self, node: usize) -> bool {
+        let mut around = self.tree.around(node).take_while(|at| self.kind(*at) != Kind::Body);
+        around.any(|at| matches!(self.kind(at), Kind::Unordered | Kind::Buffered(_)))
     }
 
     /// Whether a request reaches a node at once.
@@ -129,6 +151,7 @@ impl Run<'_> {
                 && self.reaches(asked, *node)
                 && !self.is_aside(asked, *node)
                 && life.ended.is_none_or(|(ended, _)| ended.ms > asked.ms)
+                && !(SETS_HIDE_SCOPES && self.is_in_set(*node))
                 && self.is_alone(asked, *node)
         };
         let node = self.nodes().find(unreached)?;
@@ -163,7 +186,7 @@ impl Run<'_> {
                 && runs
                 && (is_awaiting || !matches!(kind, Kind::Lend | Kind::Borrow(_)))
                 && self.tree.is_inside(other, scope)
-                && (is_awaiting || !self.is_aside(asked, other))
+                && (is_awaiting || !self.is_surely_aside(asked, other))
         })
     }
 
