@@ -15,6 +15,12 @@ const TIMES: [u16; 12] = [0, 1, 1, 2, 2, 3, 3, 5, 5, 8, 13, 30];
 /// Whether what is lent may contain a set of futures.
 const LENDS_SETS: bool = false;
 
+/// Whether what is awaited may move to another task.
+const MOVES_AWAITS: bool = false;
+
+/// Whether a part of a set of futures may move to another task.
+const MOVES_OUT_OF_SETS: bool = false;
+
 /// The groups of kinds of which each program likes some more than others.
 const TASTES: usize = 6;
 
@@ -22,6 +28,10 @@ struct Maker {
     dice: Dice,
     tastes: [usize; TASTES],
     left: usize,
+    /// Whether other tasks may be awaited here.
+    awaits: bool,
+    /// Whether a part may move to another task here.
+    moves: bool,
     /// Whether `FuturesUnordered` and `buffered` may be used here.
     sets: bool,
     tasks: usize,
@@ -29,8 +39,15 @@ struct Maker {
 
 /// The program of a seed.
 pub fn program(seed: u64) -> Program {
-    let mut maker =
-        Maker { dice: Dice::new(seed), tastes: [1; TASTES], left: 0, sets: true, tasks: 0 };
+    let mut maker = Maker {
+        dice: Dice::new(seed),
+        tastes: [1; TASTES],
+        left: 0,
+        awaits: true,
+        moves: true,
+        sets: true,
+        tasks: 0,
+    };
     maker.program()
 }
 
@@ -51,7 +68,8 @@ impl Maker {
         cancels.sort_by_key(|cancel| cancel.at);
         let set_at = self.dice.percent(50).then(|| self.time());
         let (queue, permits) = (self.dice.below(3), 1 + self.dice.below(2));
-        Program { tasks, cancels, set_at, queue, permits }
+        let eager = self.dice.percent(20);
+        Program { tasks, cancels, eager, set_at, queue, permits }
     }
 
     fn time(&mut self) -> u16 {
@@ -83,12 +101,13 @@ impl Maker {
 
     fn ours(&mut self) -> Kind {
         let time = self.time();
-        match self.dice.below(9) {
+        match self.dice.below(10) {
             0..4 => Kind::Sleep(time),
             4 => Kind::Get,
             5 => Kind::Put,
             6 => Kind::Event,
             7 => Kind::Future(time),
+            8 => Kind::Notified,
             _ => Kind::Sleep(30),
         }
     }
@@ -132,8 +151,10 @@ impl Maker {
         let most = if kind == Kind::Lend { 5 } else { 3 };
         let sets = self.sets;
         self.sets &= kind != Kind::Lend || LENDS_SETS;
+        let moves = self.moves;
+        self.moves &= !matches!(kind, Kind::Unordered | Kind::Buffered(_)) || MOVES_OUT_OF_SETS;
         let node = Node { kind, parts: self.parts(2, most, depth) };
-        self.sets = sets;
+        (self.sets, self.moves) = (sets, moves);
         node
     }
 
@@ -148,13 +169,22 @@ impl Maker {
         Node { kind, parts: self.parts(1, 2, depth) }
     }
 
+    fn moved(&mut self, depth: usize) -> Node {
+        let awaits = self.awaits;
+        self.awaits &= MOVES_AWAITS;
+        let first = self.node(depth);
+        self.awaits = awaits;
+        let racers = self.parts(0, 2, depth);
+        Node { kind: Kind::Move, parts: [vec![first], racers].concat() }
+    }
+
     fn other(&mut self, depth: usize) -> Node {
-        let kind = match self.dice.below(12) {
+        let kind = match self.dice.below(14) {
             0 => Kind::Lock,
             1 => Kind::Permit,
-            2 | 3 => Kind::Child,
-            4 => Kind::Gather,
-            5 => Kind::Shield,
+            2 | 3 if self.awaits => Kind::Child,
+            4 if self.awaits => Kind::Gather,
+            5 if self.awaits => Kind::Shield,
             6 => return Node::leaf(Kind::CancelSelf),
             7 => {
                 let task = self.dice.below(self.tasks) as u16;
@@ -162,6 +192,8 @@ impl Maker {
             }
             8 => return Node::leaf(Kind::Set),
             9 => return Node::leaf(Kind::Fail),
+            10 if self.moves && self.awaits => return self.moved(depth),
+            11 => return Node::leaf(Kind::Notify),
             _ => Kind::Seq,
         };
         Node { kind, parts: self.parts(1, 3, depth) }

@@ -213,18 +213,15 @@ impl Run<'_> {
             }
             let flat = &self.tree.nodes[at];
             if flat.inside_of == Some(asked.origin) {
-                let around_at = flat.parent.unwrap_or(at);
                 // What was passed on to another task, or to a future, stays.
                 let limit = self.life(asked.origin);
                 let has_scope = || {
-                    let mut inside = self.tree.around(node).take_while(|inner| *inner != around_at);
-                    BORROWED_SCOPES_STAY_ASKED
-                        && inside.any(|inner| {
-                            self.kind(inner).is_scope()
-                                || self.tree.nodes[inner]
-                                    .inside_of
-                                    .is_some_and(|limit| limit != asked.origin)
-                        })
+                    let is_scope = |inner: usize| {
+                        let other = self.tree.nodes[inner].inside_of;
+                        self.kind(inner).is_scope() || other.is_some_and(|it| it != asked.origin)
+                    };
+                    let mut nodes = self.nodes().filter(|inner| self.tree.is_inside(*inner, at));
+                    BORROWED_SCOPES_STAY_ASKED && nodes.any(is_scope)
                 };
                 return limit.begun.is_some_and(|begun| begun.number < ended.number)
                     && (is_passed_on
@@ -242,6 +239,17 @@ impl Run<'_> {
             }
             at = around;
         }
+    }
+
+    /// Whether a node has moved to another task since it began. What tasks have polled that both live
+    /// cannot be told from what both poll: it is foreign.
+    fn has_moved(&self, node: usize) -> bool {
+        let begun = self.life(node).begun;
+        self.tree.around(node).any(|at| {
+            let moved = self.life(at).begun.zip(begun);
+            self.kind(at) == Kind::Body
+                && moved.is_some_and(|(moved, begun)| moved.number > begun.number)
+        })
     }
 
     /// Whether a node and one around it run in the same task.
@@ -296,7 +304,7 @@ impl Run<'_> {
         };
         let dropped = |scope: usize| {
             let ended = self.life(scope).ended;
-            let dropped = ended.filter(|(_, outcome)| *outcome == Outcome::Dropped);
+            let dropped = ended.filter(|(_, outcome)| *outcome != Outcome::Cancelled);
             let last = self.life(node).ended.map_or(u32::MAX, |(ended, _)| ended.number);
             DROPPED_SCOPES_DELIVER_AGAIN
                 && self.kind(scope).is_scope()

@@ -19,6 +19,8 @@ pub enum Kind {
     Event,
     /// Awaits a future whose result is set after this time.
     Future(u16),
+    /// Waits for the condition to be notified.
+    Notified,
     /// Does what is inside with the lock held.
     Lock,
     /// Does what is inside with a permit of the semaphore.
@@ -45,6 +47,9 @@ pub enum Kind {
     Gather,
     /// `shield` of a task.
     Shield,
+    /// The first part begins here, races the others, and when it loses goes on in a task of its own,
+    /// which is awaited.
+    Move,
 
     // Scopes.
     /// `wait_for`.
@@ -93,6 +98,8 @@ pub enum Kind {
     CancelTask(u16),
     /// Sets the event.
     Set,
+    /// Notifies one that waits for the condition.
+    Notify,
     /// Fails.
     Fail,
 
@@ -134,6 +141,8 @@ pub struct Program {
     pub tasks: Vec<Vec<Node>>,
     /// Requests from outside.
     pub cancels: Vec<Cancel>,
+    /// Whether tasks start at once, inside of what creates them.
+    pub eager: bool,
     /// When the event is set, if ever.
     pub set_at: Option<u16>,
     /// The size of the queue, zero for any.
@@ -161,7 +170,8 @@ impl Node {
 
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "queue of {}, {} permits", self.queue, self.permits)?;
+        let eager = if self.eager { ", eager tasks" } else { "" };
+        writeln!(f, "queue of {}, {} permits{eager}", self.queue, self.permits)?;
         if let Some(at) = self.set_at {
             writeln!(f, "event set at {at}")?;
         }
@@ -189,6 +199,11 @@ impl Kind {
         matches!(self, Never | Oneshot(_) | Channel(_) | Waked(_) | Spins(_) | Library(_))
     }
 
+    /// Whether it awaits another task.
+    pub fn is_awaiting(self) -> bool {
+        matches!(self, Kind::Child | Kind::Gather | Kind::Shield | Kind::Move)
+    }
+
     /// Whether it is a scope that gives way.
     pub fn is_scope(self) -> bool {
         use Kind::{Cancellable, Group, Limit, Manager, Timeout, WaitFor};
@@ -198,7 +213,7 @@ impl Kind {
     /// Whether its parts run at the same time.
     pub fn is_parallel(self) -> bool {
         use Kind::{
-            Borrow, Buffered, Gather, Group, Join, Lend, Select, Shield, TryJoin, Unordered,
+            Borrow, Buffered, Gather, Group, Join, Lend, Move, Select, Shield, TryJoin, Unordered,
         };
         matches!(
             self,
@@ -211,6 +226,7 @@ impl Kind {
                 | Group
                 | Gather
                 | Shield
+                | Move
         )
     }
 
@@ -280,8 +296,8 @@ impl Tree {
 
     fn add(&mut self, parent: usize, node: &Node) {
         use Kind::{
-            Acquire, Borrow, Child, Cleanup, Gather, Group, Leave, Limit, Lock, Manager, Permit,
-            Shield, Shielded,
+            Acquire, Borrow, Child, Cleanup, Gather, Group, Leave, Limit, Lock, Manager, Move,
+            Permit, Shield, Shielded,
         };
         let number = self.push(node.kind, Some(parent));
         let parts = &node.parts;
@@ -291,6 +307,11 @@ impl Tree {
                 self.add_all(number, parts);
             }
             Child => _ = self.add_body(Some(number), parts),
+            Move => {
+                let (first, rest) = parts.split_at(parts.len().min(1));
+                self.add_body(Some(number), first);
+                self.add_all(number, rest);
+            }
             Shield => {
                 self.push(Shielded, Some(number));
                 self.add_body(Some(number), parts);

@@ -7,9 +7,9 @@ use super::{
 };
 use crate::support::MS;
 use asyncio::{
-    AsyncContextManager, Error, Event, Future, Lock, Queue, Result, Runner, Semaphore, Task,
-    TaskGroup, cancellable, create_task, current_task, gather, get_running_loop, shield, sleep,
-    timeout, wait_for,
+    AsyncContextManager, Condition, Error, Event, Future, Lock, Queue, Result, Runner, Semaphore,
+    Task, TaskGroup, cancellable, create_task, current_task, eager_task_factory, gather,
+    get_running_loop, shield, sleep, timeout, wait_for,
 };
 use futures_util::{
     StreamExt,
@@ -45,6 +45,7 @@ struct World {
     semaphore: Semaphore,
     queue: Queue<u32>,
     event: Event,
+    condition: Condition<()>,
     /// Every task ever made, with the number of its root.
     tasks: RefCell<Vec<(usize, Task<()>)>>,
     items: Cell<u32>,
@@ -61,12 +62,17 @@ pub fn run(program: &Program) -> (Tree, Record) {
         semaphore: Semaphore::new(program.permits),
         queue: Queue::new(program.queue),
         event: Event::new(),
+        condition: Condition::new(()),
         tasks: RefCell::default(),
         items: Cell::new(0),
     });
     let main = drive(world.clone(), program.clone());
     let outcome = Runner::new().virtual_time(true).with(|runner| {
-        runner.get_loop()?.set_exception_handler(Some(Rc::new(|_, _| {})));
+        let event_loop = runner.get_loop()?;
+        event_loop.set_exception_handler(Some(Rc::new(|_, _| {})));
+        if program.eager {
+            event_loop.set_task_factory(eager_task_factory);
+        }
         runner.run(main)
     });
     if let Err(error) = outcome {
@@ -158,9 +164,20 @@ impl World {
         }
     }
 
+    /// The task that runs now cancels itself.
+    fn cancel_self(&self, node: usize) {
+        let request = Request { at: self.now(), origin: self.root_of(node), by: Some(node) };
+        if current_task().is_some_and(|task| task.cancel()) {
+            self.record.borrow_mut().requests.push(request);
+        }
+    }
+
     /// The root of the task in which a node runs.
     fn root_of(&self, node: usize) -> usize {
-        let is_root = |node: &usize| self.tree.nodes[*node].kind == Kind::Body;
+        let is_root = |node: &usize| {
+            let is_body = self.tree.nodes[*node].kind == Kind::Body;
+            is_body && self.life(*node, |life| life.begun.is_some())
+        };
         self.tree.around(node).find(is_root).unwrap_or(node)
     }
 
@@ -185,7 +202,7 @@ impl World {
             self.life(*root, |life| life.task = Some(outcome));
         }
         let mut record = self.record.borrow_mut();
-        if self.lock.try_acquire().is_none() {
+        if self.lock.try_acquire().is_none() || self.condition.locked() {
             record.fault("the lock is still held", String::new());
         }
         let mut permits = Vec::new();
@@ -312,6 +329,16 @@ async fn act(world: Rc<World>, number: usize) -> Result<()> {
             get_running_loop()?.call_later(ms(time), move || drop(setter.set_result(())))?;
             future.await
         }
+        Kind::Notified => {
+            let mut guard = world.condition.acquire().await?;
+            guard.wait().await
+        }
+        Kind::Notify => {
+            if let Some(guard) = world.condition.try_acquire() {
+                guard.notify(1);
+            }
+            Ok(())
+        }
         Kind::Lock => {
             let guard = probe(world, nodes[0], async { world.lock.acquire().await }).await?;
             let outcome = sequence(world, &nodes[1..]).await;
@@ -362,6 +389,7 @@ async fn act(world: Rc<World>, number: usize) -> Result<()> {
         }
         Kind::Select if nodes.is_empty() => Ok(()),
         Kind::Select => select_all(all()).await.0,
+        Kind::Move => moved(world, nodes).await,
         Kind::Lend => lend(world, nodes).await,
         Kind::Borrow(time) => borrow(world, nodes, ms(time)).await,
         Kind::Cleanup(time) => {
@@ -373,7 +401,7 @@ async fn act(world: Rc<World>, number: usize) -> Result<()> {
         }
         Kind::Swallow | Kind::Handle | Kind::Catch => caught(world, number).await,
         Kind::CancelSelf => {
-            world.cancel(world.root_of(number), Some(number));
+            world.cancel_self(number);
             Ok(())
         }
         Kind::CancelTask(task) => {
@@ -463,6 +491,19 @@ async fn borrow(world: &Rc<World>, nodes: &[usize], limit: Duration) -> Result<(
         return sequence(world, rest).await;
     }
     limited.await
+}
+
+async fn moved(world: &Rc<World>, nodes: &[usize]) -> Result<()> {
+    let [body, racers @ ..] = nodes else { return Ok(()) };
+    let Some(first) = world.tree.nodes[*body].parts.first() else { return Ok(()) };
+    let mut lent = part(world, *first);
+    let racer = async { sequence(world, racers).await };
+    match select(&mut lent, Box::pin(racer)).await {
+        Either::Left((outcome, _)) => return outcome,
+        Either::Right((outcome, _)) => outcome?,
+    }
+    let task = create_task(probe(world, *body, lent));
+    world.keep(*body, task).await
 }
 
 /// What swallows an error.

@@ -36,6 +36,7 @@ fn smaller(program: &Program) -> Vec<Program> {
     for cancel in 0..program.cancels.len() {
         add(&|program| _ = program.cancels.remove(cancel));
     }
+    add(&|program| program.eager = false);
     add(&|program| program.set_at = None);
     for (task, parts) in program.tasks.iter().enumerate() {
         for smaller in smaller_parts(parts) {
@@ -86,13 +87,14 @@ fn smaller_parts(parts: &[Node]) -> Vec<Vec<Node>> {
 fn simpler(kind: Kind) -> Vec<Kind> {
     use Kind::{
         Borrow, Buffered, Channel, Cleanup, Event, Future, Get, Join, Lend, Library, Manager,
-        Never, Oneshot, Put, Select, Sleep, Spins, Timeout, TryJoin, Unordered, WaitFor, Waked,
+        Never, Notified, Oneshot, Put, Select, Sleep, Spins, Timeout, TryJoin, Unordered, WaitFor,
+        Waked,
     };
     let times = |of: fn(u16) -> Kind, ms| shorter(ms).into_iter().map(of).collect::<Vec<_>>();
     match kind {
         Sleep(ms) => times(Sleep, ms),
         Future(ms) => [vec![Sleep(ms)], times(Future, ms)].concat(),
-        Get | Put | Event => vec![Sleep(30)],
+        Get | Put | Event | Notified => vec![Sleep(30)],
         Oneshot(ms) => [vec![Never], times(Oneshot, ms)].concat(),
         Channel(ms) => vec![Oneshot(ms)],
         Waked(ms) => vec![Oneshot(ms)],

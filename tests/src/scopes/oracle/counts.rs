@@ -44,7 +44,8 @@ impl Run<'_> {
         }
         let mut around = self.tree.around(node);
         let is_aside = around.any(|node| !self.life(node).aside.is_empty());
-        if let (Some(cleanup), false) = (self.cleanup_of_all(node), is_aside) {
+        let is_late = is_aside || self.has_moved(node);
+        if let (Some(cleanup), false) = (self.cleanup_of_all(node), is_late) {
             if ended.ms > deadline + cleanup {
                 return Some("a limit ends too late");
             }
@@ -57,7 +58,7 @@ impl Run<'_> {
         let parts = || self.parts(node).iter().map(|part| self.cleanup(*part));
         let longest = || parts().try_fold(0, |longest, part| Some(longest.max(part?)));
         match self.kind(node) {
-            Kind::Swallow | Kind::Handle => None,
+            Kind::Swallow | Kind::Handle | Kind::Notified => None,
             // A foreign part goes on where another one takes the cancellation, and a part that was not
             // polled yet is not told. What takes it may be dropped while it cleans up.
             Kind::Join | Kind::Unordered | Kind::Select if self.has_foreign(node) => None,
@@ -67,7 +68,7 @@ impl Run<'_> {
                 None
             }
             // What is lent may be foreign as well.
-            Kind::Lend | Kind::Borrow(_) => None,
+            Kind::Lend | Kind::Borrow(_) | Kind::Move => None,
             Kind::Cleanup(ms) | Kind::Manager(ms) => {
                 Some(self.cleanup_of_all(node)? + u32::from(ms))
             }

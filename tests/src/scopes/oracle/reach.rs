@@ -40,8 +40,9 @@ impl Run<'_> {
             if self.life(at).was_aside_in(asked.ms) {
                 return true;
             }
+            let is_root = self.kind(at) == Kind::Body && self.life(at).begun.is_some();
             match self.parent(at) {
-                Some(around) if self.kind(at) != Kind::Body => at = around,
+                Some(around) if !is_root => at = around,
                 _ => return false,
             }
         }
@@ -88,7 +89,7 @@ impl Run<'_> {
                     ended.is_some_and(|(ended, _)| ended.ms <= asked.ms)
                 });
                 let passes = match self.kind(around) {
-                    Kind::Child => self.is_active(asked, around),
+                    Kind::Child | Kind::Move => self.is_active(asked, around),
                     Kind::Gather => self.is_active(asked, around) && !is_answered,
                     Kind::Group => around == asked.origin,
                     _ => false,
@@ -126,6 +127,7 @@ impl Run<'_> {
     fn unreached_leaf(&self, asked: &Asked) -> Option<Fault> {
         let unreached = |node: &usize| {
             self.kind(*node).is_ours()
+                && !self.has_moved(*node)
                 && self.is_active(asked, *node)
                 && self.reaches(asked, *node)
                 && !self.is_aside(asked, *node)
@@ -147,6 +149,7 @@ impl Run<'_> {
         let unreached = |node: &usize| {
             let life = self.life(*node);
             self.kind(*node).is_foreign()
+                && !self.has_moved(*node)
                 && self.is_active(asked, *node)
                 && self.reaches(asked, *node)
                 && !self.is_aside(asked, *node)
@@ -167,6 +170,11 @@ impl Run<'_> {
             kind.is_scope() || kind == Kind::Body || self.tree.nodes[*node].inside_of.is_some()
         };
         let Some(scope) = self.tree.around(node).skip(1).find(is_scope) else { return false };
+        let begun = self.life(scope).begun;
+        if !begun.is_some_and(|begun| asked.is_after(begun)) {
+            // It has not moved there yet.
+            return false;
+        }
         if self.kind(scope) == Kind::Group || self.tree.nodes[scope].inside_of.is_some() {
             return false;
         }
@@ -176,15 +184,11 @@ impl Run<'_> {
             let life = self.life(other);
             let runs = life.begun.is_some_and(|begun| begun.ms <= asked.ms)
                 && life.ended.is_none_or(|(ended, _)| ended.ms >= asked.ms);
-            let holds = match kind {
-                Kind::Child | Kind::Gather | Kind::Shield | Kind::Lend | Kind::Borrow(_) => true,
-                kind => kind.is_scope() || kind.is_ours(),
-            };
-            let is_awaiting = matches!(kind, Kind::Child | Kind::Gather | Kind::Shield);
+            let is_awaiting = kind.is_awaiting();
+            let holds = is_awaiting || kind.is_scope() || kind.is_ours() || kind == Kind::Notified;
             other != scope
                 && holds
                 && runs
-                && (is_awaiting || !matches!(kind, Kind::Lend | Kind::Borrow(_)))
                 && self.tree.is_inside(other, scope)
                 && (is_awaiting || !self.is_surely_aside(asked, other))
         })
@@ -197,7 +201,9 @@ impl Run<'_> {
             return false;
         }
         let lasts = origin.ended.is_none_or(|(ended, _)| ended.ms > asked.ms);
-        if !lasts || self.is_aside(asked, asked.origin) {
+        let is_hidden =
+            SETS_HIDE_SCOPES && self.is_in_set(asked.origin) || self.has_moved(asked.origin);
+        if !lasts || is_hidden || self.is_aside(asked, asked.origin) {
             return false;
         }
         let inside = |node: &usize| self.tree.is_inside(*node, asked.origin);
