@@ -354,9 +354,10 @@ pub mod subprocess {
 pub use asyncio_loop::eager_task_factory;
 pub use asyncio_task::ReturnWhen::{self, AllCompleted, FirstCompleted, FirstException};
 pub use asyncio_task::{
-    AnyTask, AsCompleted, Awaitable, Completed, FutureLike, Gather, GatherAll, NextCompleted,
-    Shield, Sleep, Task, TaskBuilder, Wait, WaitFor, Waiting, all_tasks, as_completed, create_task,
-    current_task, ensure_future, gather, run_coroutine_threadsafe, shield, sleep, wait, wait_for,
+    AnyAwait, AnyTask, AsCompleted, Awaitable, Completed, FutureLike, Gather, GatherAll,
+    NextCompleted, Racing, Shield, Sleep, Task, TaskBuilder, Wait, WaitFor, Waiting, all_tasks,
+    as_completed, create_task, current_task, ensure_future, gather, race, run_coroutine_threadsafe,
+    shield, sleep, wait, wait_for,
 };
 
 // taskgroups
@@ -419,6 +420,9 @@ pub mod prelude {
 }
 
 #[cfg(feature = "macros")]
-#[doc(hidden)] // For the code that the attributes make.
+mod branch_macros;
+
+#[cfg(feature = "macros")]
+#[doc(hidden)] // For the code that attributes and macros make.
 #[path = "macro_support.rs"]
 pub mod __macros;

@@ -1,4 +1,4 @@
-//! What the attributes `main` and `test` expand to.
+//! What the attributes `main` and `test`, and the macros `join!`, `try_join!` and `select!`, expand to.
 
 use crate::{CancelledError, Error, Runner};
 use std::{
@@ -6,10 +6,17 @@ use std::{
     cell::RefCell,
     fmt::Debug,
     future::Future,
-    panic::resume_unwind,
     process::{ExitCode, Termination},
     rc::Rc,
 };
+
+pub use asyncio_core::wait_site::WaitSite;
+pub use asyncio_macros::{join as __join, select as __select, try_join as __try_join};
+pub use asyncio_task::branches::{
+    Branch, LentBranch, Losing, OpaqueBranch, OurBranch, Payload, Probe, ScopeBranch, all_disabled,
+    end, output_of,
+};
+pub use std::{future::poll_fn, panic::resume_unwind};
 
 /// How a process ends that Ctrl-C has ended: 128 and the number of the signal, as shells have it.
 const INTERRUPTED: u8 = 130;

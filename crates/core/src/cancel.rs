@@ -59,7 +59,7 @@ use crate::{
     scheduler::Scheduler,
     scopes::Within,
     slots::Key,
-    stage::{MUST, SCOPES, SENT, YIELDS},
+    stage::{MUST, SCOPES, SENT, THROWS, YIELDS},
     sync::{self, Ordering},
     target::Target,
     task_ref::TaskRef,
@@ -171,6 +171,24 @@ impl Scheduler {
             Some(task) => self.deliver_request(&task, Some(scope), error),
             None => self.yield_astray(scope, error),
         }
+    }
+
+    /// A request that comes from a scope of the task that runs now, which polls the scope next: what is
+    /// woken inside takes it in this very step.
+    pub(crate) fn request_now(&self, scope: Key, error: &CancelledError) {
+        self.with_current(|cell| {
+            let Some(cell) = cell else { return };
+            self.scopes.with(scope, |node| node.requests += 1);
+            // All that is armed was armed before.
+            cell.affine.flags.clear(Flag::Fresh);
+            cell.affine.with_cold(|cold| cold.round_began_at = cold.last_other);
+            let waits = cell.waits_inside(self, Some(scope));
+            let rest = waits.into_iter().filter(|which| !cell.give_now(self, *which, scope, error));
+            let rest: Vec<Which> = rest.collect();
+            if !rest.is_empty() {
+                self.give_to(cell, rest, Some(scope), error);
+            }
+        });
     }
 
     fn yield_astray(&self, scope: Key, error: CancelledError) {
@@ -315,6 +333,40 @@ impl TaskCell {
             // One that is woken and was put aside would keep the task from being woken.
             self.wake_wait(which);
         }
+    }
+
+    /// Gives a request to a wait that is polled next. False if that takes more: it has a target, or is
+    /// foreign.
+    fn give_now(
+        &self,
+        scheduler: &Scheduler,
+        which: Which,
+        origin: Key,
+        error: &CancelledError,
+    ) -> bool {
+        let Some((within, state)) = self.look_at(which) else { return true };
+        if within.is_foreign() || state == WAITING && self.target_of(which).is_some() {
+            return false;
+        }
+        let scope = scheduler.scopes.scope(within);
+        match (state, which) {
+            (WAITING, Which::First) if self.cancel_first(error) => {
+                self.mark(scheduler, scope, SENT, Some(origin), error);
+            }
+            (WAITING, Which::Other(_)) if self.cancel_wait(which, error) => {
+                self.mark(scheduler, scope, SENT, Some(origin), error);
+            }
+            // It takes the cancellation that it has.
+            (CANCELLED, _) => {}
+            // Woken already, or just now by another thread.
+            _ => {
+                self.mark(scheduler, scope, THROWS, Some(origin), error);
+                if let Which::Other(_) = which {
+                    self.wake_wait(which);
+                }
+            }
+        }
+        true
     }
 
     /// The scope in which nothing but something foreign is suspended gives way.

@@ -30,6 +30,14 @@ pub struct TaskVTable {
     pub discard: unsafe fn(NonNull<TaskCell>),
     /// Gives the allocation back, on any thread.
     pub free: unsafe fn(NonNull<TaskCell>),
+    /// Gives up what the last handle has of the outcome: what
+    /// [`release_handle`](TaskCell::release_handle) calls.
+    pub last_handle: unsafe fn(NonNull<TaskCell>),
+    /// The error of a task that has ended, if it has one; counts as retrieving it. An error of its own
+    /// is the cancellation that ended it.
+    pub exception: unsafe fn(NonNull<TaskCell>) -> crate::Result<Option<Error>>,
+    /// Whether it was cancelled.
+    pub cancelled: unsafe fn(NonNull<TaskCell>) -> bool,
     /// The type of the result, by which asyncio-task finds its own allocations again. Whoever makes
     /// tasks of another layout gives a type that is private to them.
     pub output: fn() -> TypeId,
@@ -284,6 +292,21 @@ impl TaskCell {
     #[inline]
     pub(crate) fn current_key(&self) -> Option<Key> {
         self.affine.key.get()
+    }
+
+    /// The error of a task that has ended, if it has one; counts as retrieving it.
+    ///
+    /// # Errors
+    /// `Cancelled` if it was cancelled, `InvalidState` if it has not ended.
+    pub fn exception(&self) -> crate::Result<Option<Error>> {
+        // SAFETY: the cell begins the allocation that the functions are made for.
+        unsafe { (self.vtable.exception)(self.into()) }
+    }
+
+    /// Whether it was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { (self.vtable.cancelled)(self.into()) }
     }
 
     /// The type of the task's result.

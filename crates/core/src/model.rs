@@ -177,6 +177,9 @@ static BY_HAND: TaskVTable = TaskVTable {
     discard: |_| {},
     // SAFETY: `spawn` made it from a box, and nobody has a reference any more.
     free: |cell| drop(unsafe { Box::from_raw(cell.cast::<Task>().as_ptr()) }),
+    last_handle: |_| {},
+    exception: |_| Ok(None),
+    cancelled: |_| false,
     output: TypeId::of::<Task>,
 };
 

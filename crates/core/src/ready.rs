@@ -40,6 +40,11 @@ impl Ready {
         self.0.pop_front().map(Entry::from)
     }
 
+    /// Takes a task out that has ended without a step.
+    pub(crate) fn remove_task(&mut self, task: NonNull<TaskCell>) {
+        self.0.retain(|word| Entry::from(*word) != Entry::Task(task));
+    }
+
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }

@@ -72,6 +72,9 @@ mod tests {
         discard: |_| {},
         // SAFETY: `insert` made it from a box, and this is called once.
         free: |cell| drop(unsafe { Box::from_raw(cell.as_ptr()) }),
+        last_handle: |_| {},
+        exception: |_| Ok(None),
+        cancelled: |_| false,
         output: TypeId::of::<()>,
     };
 

@@ -168,9 +168,7 @@ impl Scheduler {
         }
         let entered = home.enter();
         for task in self.all_tasks() {
-            let report = ExceptionContext::new("Task was destroyed but it is pending!");
-            report.with_task(task.clone()).report(Some(home));
-            TaskCell::discard(&task);
+            destroy(&task, home);
         }
         // Every task has ended: what stands in the queue names none.
         self.ready.borrow_mut().clear();
@@ -189,6 +187,24 @@ impl Scheduler {
         drop(entered);
         self.home.set(None);
         home.vacate();
+        Ok(())
+    }
+
+    /// Drops the coroutine of a task of this loop, and ends the task as cancelled; that is reported.
+    ///
+    /// # Errors
+    /// `Runtime` while the loop runs, or a step of a task does, or if the task is of another loop.
+    pub fn destroy(&self, task: &TaskRef) -> Result<()> {
+        self.check_may_close()?;
+        let home = self.check_open()?;
+        if task.home() != home {
+            return Err(Error::runtime("the task is of another loop"));
+        }
+        let entered = home.enter();
+        destroy(task, home);
+        drop(entered);
+        // It may have stood there, or have been woken by what was dropped.
+        self.ready.borrow_mut().remove_task(task.as_ptr());
         Ok(())
     }
 
@@ -258,6 +274,13 @@ impl Scheduler {
             drop(self.event_loop.replace(Some(event_loop)));
         }
     }
+}
+
+/// Nothing runs; what is dropped may run any code.
+fn destroy(task: &TaskRef, home: LoopRef) {
+    let report = ExceptionContext::new("Task was destroyed but it is pending!");
+    report.with_task(task.clone()).report(Some(home));
+    TaskCell::discard(task);
 }
 
 /// Callbacks.

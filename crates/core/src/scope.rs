@@ -28,14 +28,19 @@ pin_project! {
     pub struct Scope<F> {
         #[pin]
         body: Option<F>,
-        site: WaitSite,
-        at: At,
-        // Armed while nothing but something foreign is suspended inside.
-        wait: Wait,
+        place: ScopePlace,
     }
 }
 
-/// The place of a scope in the tree.
+/// A place in the tree of scopes, for a future that is a scope: each poll of its body goes through here.
+#[derive(Debug)]
+pub struct ScopePlace {
+    at: At,
+    site: WaitSite,
+    /// Armed while nothing but something foreign is suspended inside.
+    wait: Wait,
+}
+
 #[derive(Debug)]
 enum At {
     /// It was not polled in a task yet.
@@ -46,21 +51,81 @@ enum At {
     Lent(ScopeKey),
 }
 
-impl At {
-    fn key(&self) -> Option<ScopeKey> {
-        match *self {
+/// What a poll of a scope came to.
+#[derive(Debug)]
+#[must_use]
+pub enum ScopePoll<R> {
+    /// The body has ended. The scope is to be [left](ScopePlace::leave) when the body is dropped.
+    Ready(R),
+    /// The body is suspended.
+    Pending,
+    /// The scope has to give way: its body is to be dropped, and then the scope to be left.
+    GivesWay(CancelledError),
+}
+
+impl ScopePlace {
+    /// A place below the scope in which it is first polled. Foreign waits inside are reported as `site`.
+    pub const fn new(site: WaitSite) -> ScopePlace {
+        ScopePlace { at: At::Nowhere, site, wait: Wait::new() }
+    }
+
+    /// A place that is there already, and that somebody else ends.
+    pub const fn at(key: ScopeKey, site: WaitSite) -> ScopePlace {
+        ScopePlace { at: At::Lent(key), site, wait: Wait::new() }
+    }
+
+    /// Its name in the tree, if it is there.
+    pub fn key(&self) -> Option<ScopeKey> {
+        match self.at {
             At::Nowhere => None,
             At::Own(key) | At::Lent(key) => Some(key),
         }
     }
-}
 
-impl Drop for At {
+    /// Polls the body inside of the scope.
     #[inline]
-    fn drop(&mut self) {
-        if let At::Own(key) = self {
+    pub fn poll<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
+    ) -> ScopePoll<R> {
+        if let At::Nowhere = self.at {
+            if let Some(key) = ScopeKey::open() {
+                self.at = At::Own(key);
+            }
+        }
+        self.wait.disarm();
+        let outcome = match self.key().and_then(|key| EnteredHere::enter(key, cx)) {
+            Some(Err(cancelled)) => return ScopePoll::GivesWay(cancelled),
+            None => poll(cx),
+            Some(Ok(entered)) => {
+                let outcome = entered.poll(|| poll(cx));
+                if outcome.is_pending() {
+                    entered.suspend(&mut self.wait, cx, self.site);
+                }
+                outcome
+            }
+        };
+        match outcome {
+            Poll::Ready(outcome) => ScopePoll::Ready(outcome),
+            Poll::Pending => ScopePoll::Pending,
+        }
+    }
+
+    /// Leaves the tree, unless somebody else ends the place. The body is gone.
+    #[inline]
+    pub fn leave(&mut self) {
+        self.wait.disarm();
+        if let At::Own(key) = std::mem::replace(&mut self.at, At::Nowhere) {
             key.close();
         }
+    }
+}
+
+impl Drop for ScopePlace {
+    #[inline]
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -101,12 +166,12 @@ pub fn foreign<R>(poll: impl FnOnce() -> R) -> R {
 impl<F> Scope<F> {
     /// The scope of `body`, whose foreign waits are reported as `site`.
     pub fn new(body: F, site: WaitSite) -> Scope<F> {
-        Scope { body: Some(body), site, at: At::Nowhere, wait: Wait::new() }
+        Scope { body: Some(body), place: ScopePlace::new(site) }
     }
 
     /// The scope of `body` with a place in the tree that somebody else ends.
     pub fn at(key: ScopeKey, body: F, site: WaitSite) -> Scope<F> {
-        Scope { body: Some(body), site, at: At::Lent(key), wait: Wait::new() }
+        Scope { body: Some(body), place: ScopePlace::at(key, site) }
     }
 }
 
@@ -115,38 +180,17 @@ impl<F: Future<Output = Result<T>>, T> Future for Scope<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         let mut this = self.project();
-        if let At::Nowhere = this.at {
-            if let Some(key) = ScopeKey::open() {
-                *this.at = At::Own(key);
-            }
-        }
-        this.wait.disarm();
-        let entered = this.at.key().and_then(|key| EnteredHere::enter(key, cx));
-        if let Some(Err(cancelled)) = entered {
-            this.body.set(None);
-            *this.at = At::Nowhere;
-            return Poll::Ready(Err(Error::Cancelled(cancelled)));
-        }
-        let entered = entered.and_then(std::result::Result::ok);
-        let body = this.body.as_mut().as_pin_mut();
-        let body = body.expect("a scope is not polled after its end");
-        let outcome = match &entered {
-            Some(entered) => entered.poll(|| body.poll(cx)),
-            None => body.poll(cx),
+        let Some(body) = this.body.as_mut().as_pin_mut() else {
+            return Poll::Ready(Err(Error::runtime("a scope was polled after its end")));
         };
-        match outcome {
-            Poll::Ready(outcome) => {
-                this.body.set(None);
-                *this.at = At::Nowhere;
-                Poll::Ready(outcome)
-            }
-            Poll::Pending => {
-                if let Some(entered) = entered {
-                    entered.suspend(this.wait, cx, *this.site);
-                }
-                Poll::Pending
-            }
-        }
+        let outcome = match this.place.poll(cx, |cx| body.poll(cx)) {
+            ScopePoll::Pending => return Poll::Pending,
+            ScopePoll::Ready(outcome) => outcome,
+            ScopePoll::GivesWay(cancelled) => Err(Error::Cancelled(cancelled)),
+        };
+        this.body.set(None);
+        this.place.leave();
+        Poll::Ready(outcome)
     }
 }
 

@@ -344,6 +344,18 @@ impl ScopeKey {
         self.scheduler().zip(entry).is_some_and(|(scheduler, entry)| scheduler.is_expired(entry))
     }
 
+    /// Requests that what is inside be cancelled, for a caller that polls it at once. True if something
+    /// of ours is suspended inside, and will take it; else there is nothing to wait for.
+    pub fn request_here(self, error: CancelledError) -> bool {
+        let Some(scheduler) = self.scheduler() else { return false };
+        let is_foreign = scheduler.scopes.with(self.key, |node| node.is_foreign());
+        if is_foreign != Some(false) {
+            return false;
+        }
+        scheduler.request_now(self.key, &error);
+        true
+    }
+
     /// Takes one request back, the innermost that came from here or from further out, and returns
     /// how many are left on the way from here to the root.
     pub fn uncancel(self) -> Option<u32> {

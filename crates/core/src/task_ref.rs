@@ -371,6 +371,17 @@ impl TaskCell {
     }
 }
 
+impl TaskCell {
+    /// [`release_handle`](TaskCell::release_handle), for one that does not know the type of the result.
+    ///
+    /// # Safety
+    /// As there.
+    pub unsafe fn release_any_handle(cell: NonNull<TaskCell>) {
+        // SAFETY: the handle keeps the cell alive; the rest is as the caller promised.
+        unsafe { TaskCell::release_handle(cell, cell.as_ref().vtable().last_handle) }
+    }
+}
+
 unsafe fn release_handle_here(cell: NonNull<TaskCell>, last: unsafe fn(NonNull<TaskCell>)) {
     // SAFETY: the handle keeps the cell alive.
     let this = unsafe { cell.as_ref() };

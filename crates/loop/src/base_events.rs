@@ -8,6 +8,8 @@ mod tasks;
 mod threads;
 mod turn;
 
+pub(crate) use turn::{deadlock, waits};
+
 #[cfg(test)]
 mod tests;
 

@@ -1,5 +1,6 @@
 //! [`run`] and [`Runner`]: a program from its first step to its last.
 
+mod shutdown;
 #[cfg(test)]
 mod tests;
 
@@ -11,11 +12,10 @@ use crate::{
 use asyncio_core::{
     Error, KeyboardInterrupt, Result,
     context::{Context, Values, current_values, with_values},
-    exception::{self, ExceptionContext, Level},
-    listeners::Listener,
+    exception::{self, Level},
 };
 use asyncio_task::{AnyTask, TaskBuilder};
-use std::{cell::Cell, fmt, future::IntoFuture, panic::Location, rc::Rc, time::Duration};
+use std::{fmt, future::IntoFuture, panic::Location, time::Duration};
 
 /// For so long the end of a [`Runner`] waits for threads of the default executor
 /// (asyncio's `THREAD_JOIN_TIMEOUT`).
@@ -81,6 +81,7 @@ pub struct Runner {
     state: State,
     debug: Option<bool>,
     virtual_time: bool,
+    shutdown_timeout: Option<Duration>,
     loop_factory: Option<LoopFactory>,
 }
 
@@ -117,7 +118,13 @@ impl Default for Runner {
 impl Runner {
     /// A runner that has no loop yet.
     pub fn new() -> Runner {
-        Runner { state: State::Created, debug: None, virtual_time: false, loop_factory: None }
+        Runner {
+            state: State::Created,
+            debug: None,
+            virtual_time: false,
+            shutdown_timeout: None,
+            loop_factory: None,
+        }
     }
 
     /// Whether the loop is in debug mode; as [`EventLoopBuilder::debug`] decides if not called.
@@ -134,6 +141,35 @@ impl Runner {
     /// [`EventLoopBuilder::virtual_time`]: crate::EventLoopBuilder::virtual_time
     pub fn virtual_time(mut self, on: bool) -> Runner {
         self.virtual_time = on;
+        self
+    }
+
+    /// How long the end of a run waits for the tasks that it has cancelled; `None`, as in CPython, for
+    /// ever. (After five seconds a warning names them, with what each waits on.)
+    ///
+    /// What is left when the time is up is cancelled once more, and may clean up without waiting. What
+    /// still remains is dropped, and reported as "Task was destroyed but it is pending!".
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let runner = asyncio_loop::Runner::new().virtual_time(true);
+    /// runner.shutdown_timeout(Duration::from_secs(1)).with(|runner| {
+    ///     runner.run(async {
+    ///         drop(asyncio_task::create_task(async {
+    ///             // Swallows every cancellation.
+    ///             loop {
+    ///                 let _: asyncio_core::Result<()> = asyncio_future::Future::new().await;
+    ///             }
+    ///             # #[allow(unreachable_code)]
+    ///             Ok(())
+    ///         }));
+    ///         asyncio_task::sleep(Duration::ZERO).await
+    ///     })
+    /// })?;
+    /// # Ok::<(), asyncio_core::Error>(())
+    /// ```
+    pub fn shutdown_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Runner {
+        self.shutdown_timeout = timeout.into();
         self
     }
 
@@ -261,7 +297,7 @@ impl Runner {
         else {
             return Ok(());
         };
-        let outcome = shut_down(&event_loop);
+        let outcome = shut_down(&event_loop, self.shutdown_timeout);
         if is_current {
             set_event_loop(None);
         }
@@ -287,47 +323,8 @@ fn end<R>(mut runner: Runner, outcome: Result<R>) -> Result<R> {
     }
 }
 
-fn shut_down(event_loop: &EventLoop) -> Result<()> {
-    cancel_all_tasks(event_loop)?;
+fn shut_down(event_loop: &EventLoop, limit: Option<Duration>) -> Result<()> {
+    shutdown::cancel_all_tasks(event_loop, limit)?;
     event_loop.run_until_complete(event_loop.shutdown_asyncgens())?;
     event_loop.run_until_complete(event_loop.shutdown_default_executor(THREAD_JOIN_TIMEOUT))
-}
-
-/// Cancels what is left, waits for it as `gather(return_exceptions=True)` does, and reports what it
-/// failed with.
-fn cancel_all_tasks(event_loop: &EventLoop) -> Result<()> {
-    let tasks = event_loop.all_tasks();
-    if tasks.is_empty() {
-        return Ok(());
-    }
-    let scheduler = event_loop.scheduler()?;
-    for task in &tasks {
-        task.task_ref().ask_for_failure();
-        task.cancel();
-    }
-    let all_done = event_loop.create_future();
-    let left = Rc::new(Cell::new(tasks.len()));
-    for task in &tasks {
-        let (all_done, left) = (all_done.clone(), left.clone());
-        let one_done = move || {
-            left.set(left.get() - 1);
-            match left.get() {
-                0 => all_done.set_result(()).map_err(Error::from),
-                _ => Ok(()),
-            }
-        };
-        let callback = scheduler.park(one_done, current_values(), Location::caller())?;
-        if task.task_ref().listen(Listener::Callback(callback)).is_none() {
-            callback.fire();
-        }
-    }
-    event_loop.run_until_complete(all_done)?;
-    for task in tasks {
-        if let Some(error) = task.task_ref().take_failure() {
-            let report = ExceptionContext::new("unhandled exception during asyncio.run() shutdown");
-            let report = report.with_exception(error).with_task(task.task_ref().clone());
-            event_loop.call_exception_handler(&report);
-        }
-    }
-    Ok(())
 }

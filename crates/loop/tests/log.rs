@@ -36,6 +36,7 @@ fn a_scene_of_its_own_process() {
         "slow" => slow(),
         "debug" => debug(),
         "shutdown" => shutdown(),
+        "slow end" => slow_end(),
         other => panic!("no scene {other}"),
     }
 }
@@ -184,4 +185,24 @@ fn shutdown() {
 #[test]
 fn an_executor_that_does_not_end_is_warned_about() {
     play("shutdown", &[]);
+}
+
+fn slow_end() {
+    keep();
+    let main = async {
+        drop(asyncio_task::create_task(async {
+            let _ = asyncio_task::sleep(MS * 60_000).await;
+            asyncio_task::sleep(MS * 9_000).await
+        }));
+        asyncio_task::sleep(MS).await
+    };
+    asyncio_loop::Runner::new().virtual_time(true).with(|runner| runner.run(main)).unwrap();
+    let [(Level::WARN, warning)] = &kept()[..] else { panic!("one warning") };
+    assert!(warning.contains("1 cancelled task(s) have not after 5 s"), "{warning}");
+    assert!(warning.contains(": sleep at ") && warning.contains("tests/log.rs:"), "{warning}");
+}
+
+#[test]
+fn the_end_of_a_run_names_the_tasks_that_it_waits_for() {
+    play("slow end", &[]);
 }

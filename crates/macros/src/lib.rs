@@ -1,10 +1,12 @@
-//! The attributes `#[asyncio::main]` and `#[asyncio::test]`.
+//! The attributes `#[asyncio::main]` and `#[asyncio::test]`, and what is behind `join!`, `try_join!` and
+//! `select!`.
 //!
 //! They stand in the facade crate `asyncio`, whose functions they call; nothing is gained by
 //! depending on this crate directly.
 
 #![forbid(unsafe_code)]
 
+mod branches;
 mod expand;
 mod options;
 
@@ -62,4 +64,25 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
     expand::test(options.into(), item.into()).into()
+}
+
+/// What the facade's `join!` calls.
+#[doc(hidden)]
+#[proc_macro]
+pub fn join(input: TokenStream) -> TokenStream {
+    branches::join(input.into()).into()
+}
+
+/// What the facade's `try_join!` calls.
+#[doc(hidden)]
+#[proc_macro]
+pub fn try_join(input: TokenStream) -> TokenStream {
+    branches::try_join(input.into()).into()
+}
+
+/// What the facade's `select!` calls.
+#[doc(hidden)]
+#[proc_macro]
+pub fn select(input: TokenStream) -> TokenStream {
+    branches::select(input.into()).into()
 }

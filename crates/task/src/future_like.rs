@@ -50,6 +50,7 @@ pub trait FutureLike: sealed::Sealed + 'static {
 
 mod sealed {
     pub trait Sealed {}
+    impl Sealed for crate::AnyTask {}
     impl<T> Sealed for crate::Task<T> {}
     impl<T> Sealed for asyncio_future::Future<T> {}
     impl<T> Sealed for super::Awaitable<T> {}

@@ -38,12 +38,16 @@
 //! creation (no running loop, a group that takes no more tasks) is a task that has ended with the
 //! error.
 
+mod any_task;
 mod as_completed;
+#[doc(hidden)] // For the code that `join!`, `try_join!` and `select!` make.
+pub mod branches;
 mod cast;
 mod future_like;
 mod gather;
 mod gather_tuple;
 pub mod generator;
+mod race;
 mod shield;
 mod sleep;
 mod staggered;
@@ -55,11 +59,13 @@ mod threads;
 mod timeouts;
 mod wait;
 mod wait_for;
+pub use any_task::AnyAwait;
 pub use as_completed::{AsCompleted, Completed, NextCompleted, as_completed};
 pub use future_like::{Awaitable, FutureLike, ensure_future};
 pub use gather::{Gather, GatherAll, gather};
 pub use gather_tuple::{AnyResult, GatherTuple, GatherTupleAll, IntoGather, Sorted};
 pub use generator::{Generator, GeneratorExit, Yielder, generator};
+pub use race::{Racing, race};
 pub use shield::{Shield, shield};
 pub use sleep::{Sleep, sleep};
 pub use staggered::{Race, staggered_race, staggered_race_at};

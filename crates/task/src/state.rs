@@ -335,3 +335,21 @@ pub(crate) unsafe fn last_handle<T>(cell: NonNull<TaskCell>) {
     // SAFETY: as the caller promised.
     unsafe { cell.cast::<Data<T>>().as_ref() }.drop_outcome();
 }
+
+/// [`Data::exception`], for a cell whose type is not known.
+///
+/// # Safety
+/// `cell` is the first field of a living `Data<T>`.
+pub(crate) unsafe fn exception<T>(cell: NonNull<TaskCell>) -> Result<Option<Error>> {
+    // SAFETY: as the caller promised.
+    unsafe { cell.cast::<Data<T>>().as_ref() }.exception()
+}
+
+/// [`Data::is_cancelled`], for a cell whose type is not known.
+///
+/// # Safety
+/// As for [`exception`].
+pub(crate) unsafe fn cancelled<T>(cell: NonNull<TaskCell>) -> bool {
+    // SAFETY: as the caller promised.
+    unsafe { cell.cast::<Data<T>>().as_ref() }.is_cancelled()
+}

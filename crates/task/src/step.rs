@@ -1,6 +1,6 @@
 //! One step of a task: asyncio's `__step` and `__wakeup`; and the allocation that it works on.
 
-use crate::state::Data;
+use crate::state::{Data, cancelled, exception, last_handle};
 use asyncio_core::{
     CancelledError, Error, Result,
     cell::{TaskCell, TaskVTable},
@@ -55,6 +55,9 @@ impl<F: Future<Output = Result<T>>, T: 'static> Functions<F, T> {
         step: step::<F, T>,
         discard: discard::<F, T>,
         free: free::<F, T>,
+        last_handle: last_handle::<T>,
+        exception: exception::<T>,
+        cancelled: cancelled::<T>,
         output: TypeId::of::<T>,
     };
 }

@@ -135,6 +135,20 @@ impl AnyTask {
     pub fn home(&self) -> LoopRef {
         self.0.home()
     }
+
+    /// The task without the type of its result: for lists of tasks of different types.
+    ///
+    /// ```
+    /// # async fn example() -> asyncio_core::Result<()> {
+    /// use asyncio_task::{create_task, wait};
+    /// let (number, text) = (create_task(async { Ok(1) }), create_task(async { Ok("one") }));
+    /// let (done, _) = wait([number.any(), text.any()]).await?;
+    /// assert_eq!(done.len(), 2);
+    /// # Ok(()) }
+    /// ```
+    pub fn any(&self) -> AnyTask {
+        self.clone()
+    }
 }
 
 impl PartialEq for AnyTask {
@@ -291,37 +305,52 @@ impl<T> Task<T> {
             self.data().cell().replace_late_report(number, callback.callback());
         }
     }
+}
 
-    fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<Result<T>> {
-        let kept = self.awaiting.take().and_then(|key| self.data().cell().take_wait(key));
-        let cell = self.data().cell();
-        let site = WaitSite::new(&"Task", cell.spawned_at());
-        let target = || Some(Target::Task(TaskRef::of(cell)));
-        let (mut wait, mut number) = kept.unwrap_or_default();
-        if !wait.is_armed() {
-            if cell.is_current() {
-                number = ITSELF;
-                wait.arm_woken(cx, site);
-            } else {
-                wait.arm(cx, site, target());
-                let listening = wait.waiter().and_then(|w| cell.listen(Listener::Waiter(w)));
-                number = listening.unwrap_or(0);
-            }
+/// Polls a task that has not ended, for a handle that keeps its wait in `awaiting`.
+pub(crate) fn poll_pending(
+    cell: &TaskCell,
+    awaiting: &mut Option<Kept>,
+    cx: &mut Context<'_>,
+) -> Poll<Error> {
+    if !cell.is_local() {
+        return Poll::Ready(Error::runtime("Task: awaited on another thread than its loop's"));
+    }
+    let site = WaitSite::new(&"Task", cell.spawned_at());
+    let target = || Some(Target::Task(TaskRef::of(cell)));
+    let kept = awaiting.take().and_then(|key| cell.take_wait(key));
+    let (mut wait, mut number) = kept.unwrap_or_default();
+    if !wait.is_armed() {
+        if cell.is_current() {
+            number = ITSELF;
+            wait.arm_woken(cx, site);
         } else {
-            match wait.poll(cx, site, target, |waiter| cell.replace_listener(number, waiter)) {
-                Resume::Woken if number == ITSELF => {
-                    return Poll::Ready(Err(Error::runtime("Task cannot await on itself")));
-                }
-                Resume::Pending | Resume::Woken => {}
-                Resume::Cancelled { error, .. } => {
-                    cell.unlisten(number);
-                    return Poll::Ready(Err(error));
-                }
+            wait.arm(cx, site, target());
+            let listening = wait.waiter().and_then(|w| cell.listen(Listener::Waiter(w)));
+            number = listening.unwrap_or(0);
+        }
+    } else {
+        match wait.poll(cx, site, target, |waiter| cell.replace_listener(number, waiter)) {
+            Resume::Woken if number == ITSELF => {
+                return Poll::Ready(Error::runtime("Task cannot await on itself"));
+            }
+            Resume::Pending | Resume::Woken => {}
+            Resume::Cancelled { error, .. } => {
+                cell.unlisten(number);
+                return Poll::Ready(error);
             }
         }
-        self.awaiting = self.data().cell().keep_wait((wait, number));
-        Poll::Pending
     }
+    *awaiting = cell.keep_wait((wait, number));
+    Poll::Pending
+}
+
+/// Ends the wait for a task that has ended. The error is a cancellation that takes the place of the
+/// task's outcome.
+#[inline]
+pub(crate) fn finish_wait(cell: &TaskCell, awaiting: &mut Option<Kept>) -> Option<Error> {
+    let (mut wait, _) = cell.take_wait(awaiting.take()?)?;
+    wait.finish().filter(|_| !cell.is_cancelled())
 }
 
 impl<T> Future for Task<T> {
@@ -331,25 +360,21 @@ impl<T> Future for Task<T> {
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         if !self.data().cell().is_done() {
-            if !self.data().cell().is_local() {
-                let message = "Task: awaited on another thread than its loop's";
-                return Poll::Ready(Err(Error::runtime(message)));
-            }
-            return self.poll_pending(cx);
+            // SAFETY: the handle keeps the cell.
+            let cell = unsafe { self.place().cast::<TaskCell>().as_ref() };
+            return poll_pending(cell, &mut self.awaiting, cx).map(Err);
         }
-        let Some(key) = self.awaiting else { return Poll::Ready(self.data().retrieve()) };
-        let Some((mut wait, _)) = self.data().cell().take_wait(key) else {
+        if self.awaiting.is_none() {
             return Poll::Ready(self.data().retrieve());
-        };
-        self.awaiting = None;
-        let thrown = wait.finish();
-        let cancelled = self.data().is_cancelled();
-        Poll::Ready(match thrown {
-            Some(thrown) if !cancelled => {
-                self.data().cell().set_unretrieved(false);
+        }
+        // SAFETY: as above.
+        let cell = unsafe { self.place().cast::<TaskCell>().as_ref() };
+        Poll::Ready(match finish_wait(cell, &mut self.awaiting) {
+            Some(thrown) => {
+                cell.set_unretrieved(false);
                 Err(thrown)
             }
-            _ => self.data().retrieve(),
+            None => self.data().retrieve(),
         })
     }
 }

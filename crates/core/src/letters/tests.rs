@@ -19,6 +19,9 @@ static NEVER_RUN: TaskVTable = TaskVTable {
         // SAFETY: `task` made it from a box, and this is called once.
         drop(unsafe { Box::from_raw(cell.as_ptr()) });
     },
+    last_handle: |_| {},
+    exception: |_| Ok(None),
+    cancelled: |_| false,
     output: TypeId::of::<Cell<()>>,
 };
 

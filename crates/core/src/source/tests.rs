@@ -123,6 +123,9 @@ static BY_HAND: TaskVTable = TaskVTable {
     discard: |_| {},
     // SAFETY: `Task::new` made it from a box, and this is called once.
     free: |cell| drop(unsafe { Box::from_raw(cell.as_ptr()) }),
+    last_handle: |_| {},
+    exception: |_| Ok(None),
+    cancelled: |_| false,
     output: TypeId::of::<Task>,
 };
 

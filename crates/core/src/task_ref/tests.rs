@@ -36,6 +36,9 @@ impl<const TEST: usize> Task<TEST> {
         step: |_| {},
         discard: |_| {},
         free: free::<TEST>,
+        last_handle: |_| {},
+        exception: |_| Ok(None),
+        cancelled: |_| false,
         output: TypeId::of::<AtomicUsize>,
     };
 

@@ -151,7 +151,7 @@ impl EventLoop {
     }
 
     /// Whether I/O or a signal could make something ready.
-    fn may_be_called(&self, scheduler: &Scheduler) -> bool {
+    pub(crate) fn may_be_called(&self, scheduler: &Scheduler) -> bool {
         let is_watching = || self.selector().is_some_and(|s| !s.watchers().is_empty());
         scheduler.is_waiting_for_io() || is_watching() || self.signals().is_any()
     }
@@ -163,12 +163,13 @@ impl EventLoop {
     }
 }
 
-fn deadlock(scheduler: &Scheduler) -> Error {
+/// What ends a run in which nothing can wake a task any more.
+pub(crate) fn deadlock(scheduler: &Scheduler) -> Error {
     Error::Deadlock(DeadlockError::new(scheduler.all_tasks().iter().map(waits).collect()))
 }
 
 /// `Task-1: sleep at src/main.rs:3:14, created at src/main.rs:9:5`
-fn waits(task: &TaskRef) -> String {
+pub(crate) fn waits(task: &TaskRef) -> String {
     let created = task.spawned_at();
     match task.wait_site() {
         Some(site) => format!("{}: {site}, created at {created}", task.name()),

@@ -4,7 +4,11 @@ use super::*;
 use crate::{get_event_loop, get_running_loop};
 use asyncio_core::{context::ContextVar, scope::cancellable};
 use asyncio_task::{create_task, sleep};
-use std::{cell::RefCell, thread};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    thread,
+};
 
 mod ctrl_c;
 
@@ -260,6 +264,69 @@ fn a_task_that_never_ends_is_a_deadlock_and_the_loop_is_closed() {
     runner.run(main).unwrap();
     assert!(matches!(runner.close(), Err(Error::Deadlock(_))));
     assert!(event_loop.is_closed());
+}
+
+/// A task that takes each cancellation for nothing, and waits on.
+async fn stubborn(trace: Trace) -> Result<()> {
+    loop {
+        let outcome: Result<()> = asyncio_future::Future::new().await;
+        trace.say(message(outcome));
+    }
+}
+
+#[test]
+fn what_does_not_end_in_time_is_cancelled_once_more_and_dropped() {
+    let trace = Trace::default();
+    let dropped = Rc::new(Cell::new(false));
+    struct Drops(Rc<Cell<bool>>);
+    impl Drop for Drops {
+        fn drop(&mut self) {
+            self.0.set(true);
+        }
+    }
+    let mut runner = virtual_runner().shutdown_timeout(MS * 20);
+    let event_loop = runner.get_loop().unwrap();
+    let reports = trace.clone();
+    event_loop.set_exception_handler(Some(Rc::new(move |_, context| {
+        reports.say(context.message());
+    })));
+    let (seen, guard) = (trace.clone(), Drops(dropped.clone()));
+    let main = async move {
+        drop(create_task(stubborn(seen.clone())));
+        // Awaits in its clean-up, for longer than there is time, and ends at the second request.
+        drop(create_task(async move {
+            let _guard = guard;
+            let _ = sleep(MS * 500).await;
+            let late = sleep(MS * 500).await;
+            seen.say("late");
+            late
+        }));
+        drop(create_task(std::future::pending::<Result<()>>()));
+        sleep(MS).await
+    };
+    runner.run(main).unwrap();
+    runner.close().unwrap();
+    let cancelled = "CancelledError: cancelled";
+    let destroyed = "Task was destroyed but it is pending!";
+    assert_eq!(trace.take(), format!("{cancelled}, {cancelled}, late, {destroyed}"));
+    assert!(dropped.get() && event_loop.is_closed());
+}
+
+#[test]
+fn a_limit_that_is_not_needed_changes_nothing() {
+    let trace = Trace::default();
+    let seen = trace.clone();
+    let main = async move {
+        drop(create_task(async move {
+            let _ = sleep(MS * 500).await;
+            sleep(MS * 8).await?;
+            seen.say("cleaned up");
+            Ok(())
+        }));
+        sleep(MS).await
+    };
+    virtual_runner().shutdown_timeout(MS * 20).with(|runner| runner.run(main)).unwrap();
+    assert_eq!(trace.take(), "cleaned up");
 }
 
 #[test]

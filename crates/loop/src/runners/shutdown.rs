@@ -1,0 +1,129 @@
+//! How a run ends: what is left is cancelled, and awaited for as long as the runner allows.
+
+use crate::{EventLoop, base_events};
+use asyncio_core::{
+    Result,
+    context::current_values,
+    exception::{self, ExceptionContext, Level},
+    listeners::Listener,
+};
+use asyncio_future::Future;
+use asyncio_task::{AnyTask, sleep};
+use std::{cell::Cell, panic::Location, rc::Rc, time::Duration};
+
+/// After so long, a warning names the tasks that the end of a run still waits for.
+const WARN_AFTER: Duration = Duration::from_secs(5);
+
+/// So many iterations at most are left to tasks that are cancelled for the last time: enough to clean up,
+/// but not to wait.
+const LAST_ITERATIONS: u32 = 1000;
+
+/// Cancels what is left, waits for it as `gather(return_exceptions=True)` does, and reports what it
+/// failed with. What is still there after `limit` is cancelled once more, and then dropped.
+pub(super) fn cancel_all_tasks(event_loop: &EventLoop, limit: Option<Duration>) -> Result<()> {
+    let tasks = event_loop.all_tasks();
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    for task in &tasks {
+        task.task_ref().ask_for_failure();
+        task.cancel();
+    }
+    let ended = when_all_end(event_loop, &tasks)?;
+    let warning = {
+        let (watched, ended, tasks) = (event_loop.clone(), ended.clone(), tasks.clone());
+        event_loop.call_later(WARN_AFTER, move || warn(&watched, &tasks, &ended))?
+    };
+    let expiry = match limit {
+        Some(limit) => {
+            let ended = ended.clone();
+            // It may be done already.
+            Some(event_loop.call_later(limit, move || drop(ended.set_result(())))?)
+        }
+        None => None,
+    };
+    let outcome = event_loop.run_until_complete(ended);
+    warning.cancel();
+    expiry.iter().for_each(|expiry| expiry.cancel());
+    outcome?;
+    drop_what_is_left(event_loop, &tasks)?;
+    for task in tasks {
+        if let Some(error) = task.task_ref().take_failure() {
+            let report = ExceptionContext::new("unhandled exception during asyncio.run() shutdown");
+            let report = report.with_exception(error).with_task(task.task_ref().clone());
+            event_loop.call_exception_handler(&report);
+        }
+    }
+    Ok(())
+}
+
+/// A future that is done when every task is.
+fn when_all_end(event_loop: &EventLoop, tasks: &[AnyTask]) -> Result<Future<()>> {
+    let scheduler = event_loop.scheduler()?;
+    let ended = event_loop.create_future();
+    let left = Rc::new(Cell::new(tasks.len()));
+    for task in tasks {
+        let (ended, left) = (ended.clone(), left.clone());
+        let one_ended = move || {
+            left.set(left.get() - 1);
+            if left.get() == 0 {
+                // The time may be up already.
+                let _ = ended.set_result(());
+            }
+            Ok(())
+        };
+        let callback = scheduler.park(one_ended, current_values(), Location::caller())?;
+        if task.task_ref().listen(Listener::Callback(callback)).is_none() {
+            callback.fire();
+        }
+    }
+    Ok(ended)
+}
+
+/// Names the tasks that are still there. Under the virtual clock this timer may be all that is left: then
+/// nothing can ever wake a task.
+fn warn(event_loop: &EventLoop, tasks: &[AnyTask], ended: &Future<()>) -> Result<()> {
+    let scheduler = event_loop.scheduler()?;
+    if scheduler.is_virtual()
+        && !scheduler.has_ready()
+        && !scheduler.is_outstanding()
+        && scheduler.next_deadline().is_none()
+    {
+        if !event_loop.may_be_called(scheduler) {
+            let _ = ended.set_exception(base_events::deadlock(scheduler));
+        }
+        return Ok(());
+    }
+    let left = tasks.iter().filter(|task| !task.done());
+    let names: Vec<String> = left.map(|task| base_events::waits(task.task_ref())).collect();
+    let message = format!(
+        "the run has ended, but {} cancelled task(s) have not after {} s; \
+         Runner::shutdown_timeout limits the wait:\n    {}",
+        names.len(),
+        WARN_AFTER.as_secs(),
+        names.join("\n    ")
+    );
+    exception::log(Level::Warning, &message);
+    Ok(())
+}
+
+/// Cancels what has not ended once more, so that it can at least clean up without waiting; what then
+/// remains is reported, and dropped.
+fn drop_what_is_left(event_loop: &EventLoop, tasks: &[AnyTask]) -> Result<()> {
+    let left = || tasks.iter().filter(|task| !task.done());
+    if left().next().is_none() {
+        return Ok(());
+    }
+    left().for_each(|task| _ = task.cancel());
+    let scheduler = event_loop.scheduler()?;
+    for _ in 0..LAST_ITERATIONS {
+        if left().next().is_none() || !scheduler.has_ready() {
+            break;
+        }
+        event_loop.run_until_complete(sleep(Duration::ZERO))?;
+    }
+    for task in left() {
+        scheduler.destroy(task.task_ref())?;
+    }
+    Ok(())
+}

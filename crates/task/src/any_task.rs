@@ -1,0 +1,163 @@
+//! Awaiting a task whose type is not known, and one that is only borrowed.
+
+use crate::{
+    AnyTask, FutureLike, Task,
+    task::{finish_wait, poll_pending},
+};
+use asyncio_core::{
+    CancelledError, Error, Result, awaiting::Kept, cell::TaskCell, context::current_values,
+    listeners::Listener, wait::Target,
+};
+use asyncio_future::{CallbackOutput, DoneCallback};
+use std::{
+    fmt,
+    future::{Future, IntoFuture},
+    marker::PhantomData,
+    panic::Location,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// The future of an [`AnyTask`]: it is done when the task is, without its value.
+///
+/// # Errors
+/// That of the task, if a handle was left when this was made; `Cancelled` if it was cancelled.
+///
+/// # Cancellation
+/// As for awaiting the [`Task`] itself: the task is cancelled.
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct AnyAwait {
+    task: AnyTask,
+    /// Whether this counts as a handle, which keeps the outcome.
+    is_handle: bool,
+    awaiting: Option<Kept>,
+    /// As a handle it stays on its thread, for the outcome may not be `Send`.
+    not_send: PhantomData<*const ()>,
+}
+
+impl AnyAwait {
+    fn cell(&self) -> &TaskCell {
+        self.task.task_ref()
+    }
+}
+
+impl Future for AnyAwait {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let AnyAwait { task, is_handle, awaiting, .. } = &mut *self;
+        let cell: &TaskCell = task.task_ref();
+        if !cell.is_done() {
+            return poll_pending(cell, awaiting, cx).map(Err);
+        }
+        if let Some(thrown) = finish_wait(cell, awaiting) {
+            return Poll::Ready(Err(thrown));
+        }
+        Poll::Ready(match is_handle {
+            true => cell.exception().and_then(|error| error.map_or(Ok(()), Err)),
+            false => Ok(()),
+        })
+    }
+}
+
+impl Drop for AnyAwait {
+    fn drop(&mut self) {
+        if let Some(key) = self.awaiting {
+            self.cell().drop_wait(key);
+        }
+        if self.is_handle {
+            let cell = self.task.task_ref().as_ptr();
+            // SAFETY: the handle was counted for this, on the task's thread, which is also where it is:
+            // it is not `Send`.
+            unsafe { TaskCell::release_any_handle(cell) }
+        }
+    }
+}
+
+impl fmt::Debug for AnyAwait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.task.fmt(f)
+    }
+}
+
+impl IntoFuture for AnyTask {
+    type Output = Result<()>;
+    type IntoFuture = AnyAwait;
+
+    fn into_future(self) -> AnyAwait {
+        let is_handle = self.task_ref().is_local() && self.task_ref().add_first_handle();
+        AnyAwait { task: self, is_handle, awaiting: None, not_send: PhantomData }
+    }
+}
+
+impl IntoFuture for &AnyTask {
+    type Output = Result<()>;
+    type IntoFuture = AnyAwait;
+
+    fn into_future(self) -> AnyAwait {
+        self.clone().into_future()
+    }
+}
+
+/// Awaits a task that is only borrowed; the value is a copy.
+impl<T: Clone> IntoFuture for &Task<T> {
+    type Output = Result<T>;
+    type IntoFuture = Task<T>;
+
+    fn into_future(self) -> Task<T> {
+        self.clone()
+    }
+}
+
+impl FutureLike for AnyTask {
+    fn done(&self) -> bool {
+        AnyTask::done(self)
+    }
+    fn cancelled(&self) -> bool {
+        self.task_ref().is_cancelled()
+    }
+    fn exception(&self) -> Result<Option<Error>> {
+        self.task_ref().exception()
+    }
+    fn cancel_as(&self, error: CancelledError) -> bool {
+        AnyTask::cancel_as(self, error)
+    }
+    fn target(&self) -> Target {
+        Target::Task(self.task_ref().clone())
+    }
+    fn id(&self) -> usize {
+        self.task_ref().as_ptr().as_ptr() as usize
+    }
+    #[track_caller]
+    fn on_done<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce() -> R + 'static,
+    ) -> Result<DoneCallback> {
+        self.on_done_with(move |_| callback())
+    }
+    #[track_caller]
+    fn on_done_with<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce(&Self) -> R + 'static,
+    ) -> Result<DoneCallback> {
+        let location = Location::caller();
+        let scheduler = self.home().local().ok_or_else(|| {
+            Error::runtime("AnyTask.on_done: the task's loop is closed, or another thread's")
+        })?;
+        let this = self.clone();
+        let call = move || callback(&this).into_result();
+        let callback = scheduler.park(call, current_values(), location)?;
+        let number = self.task_ref().listen(Listener::Callback(callback));
+        if number.is_none() {
+            callback.fire();
+        }
+        Ok(DoneCallback::new(number, callback))
+    }
+    fn remove_done_callback(&self, callback: &DoneCallback) -> usize {
+        let listener = callback.number().and_then(|number| self.task_ref().unlisten(number));
+        match listener {
+            Some(_) => usize::from(callback.callback().cancel()),
+            None => 0,
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! [`race`]: the first of several awaitables of one type.
+
+use crate::branches::{Branch, Ending, Losing, ending, output_of};
+use asyncio_core::{Error, Result, wait_site::WaitSite};
+use std::{
+    fmt,
+    future::{Future, IntoFuture},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// Awaits several awaitables in the calling task, and gives the outcome of the first that ends. The
+/// others are cancelled, and have ended when this returns.
+///
+/// They are polled in the order of the list. They may borrow: none becomes a task. One that is lent
+/// (`&mut task`) and loses is put aside as it is. For awaitables of different types, and handlers for
+/// each, there is the macro `select!`; to await all of a list, use [`gather`](crate::gather()).
+///
+/// # Errors
+/// That of the first that ends; `Value` if the list is empty.
+///
+/// # Cancellation
+/// Reaches each of them. A loser gets `Err(Cancelled)` at its await, and may clean up with awaits of
+/// its own. What it returns all the same goes to the loop's exception handler. Dropping the future drops
+/// them.
+///
+/// ```
+/// # use std::time::Duration;
+/// # async fn example() -> asyncio_core::Result<()> {
+/// let ask = async |name, ms| {
+///     asyncio_task::sleep(Duration::from_millis(ms)).await?;
+///     Ok(name)
+/// };
+/// assert_eq!(asyncio_task::race([ask("far", 50), ask("near", 5)]).await?, "near");
+/// # Ok(()) }
+/// ```
+#[track_caller]
+pub fn race<I, T>(awaitables: I) -> Racing<<I::Item as IntoFuture>::IntoFuture>
+where
+    I: IntoIterator,
+    I::Item: IntoFuture<Output = Result<T>>,
+{
+    let site = WaitSite::here(&"race");
+    // What needs no drop is lent, or has nothing of ours inside.
+    let is_lent = !std::mem::needs_drop::<<I::Item as IntoFuture>::IntoFuture>();
+    let branch = |awaitable: I::Item| {
+        let ending = if is_lent { Ending::Lent } else { ending() };
+        Box::pin(Branch::new(Some(awaitable.into_future()), ending, site))
+    };
+    Racing { branches: awaitables.into_iter().map(branch).collect(), winner: None, site }
+}
+
+/// The future of [`race`].
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Racing<F: Future> {
+    branches: Vec<Pin<Box<Branch<F>>>>,
+    /// Once there is one: the others are on their way to their end.
+    winner: Option<usize>,
+    site: WaitSite,
+}
+
+impl<F: Future<Output = Result<T>>, T> Future for Racing<F> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        let Racing { branches, winner, .. } = &mut *self;
+        if branches.is_empty() {
+            return Poll::Ready(Err(Error::value("race: there is nothing to await")));
+        }
+        if winner.is_none() {
+            *winner = branches.iter_mut().position(|branch| branch.as_mut().poll(cx).is_ready());
+            let Some(winner) = *winner else { return Poll::Pending };
+            let losers = branches.iter_mut().enumerate().filter(|(index, _)| *index != winner);
+            losers.for_each(|(_, branch)| _ = branch.as_mut().cancel());
+        }
+        let Some(winner) = *winner else { return Poll::Pending };
+        let losers = branches.iter_mut().enumerate().filter(|(index, _)| *index != winner);
+        let open = losers
+            .filter_map(|(_, branch)| branch.as_mut().poll_end(cx).is_pending().then_some(()));
+        if open.count() > 0 {
+            return Poll::Pending;
+        }
+        let output = branches[winner].as_mut().take();
+        branches.clear();
+        Poll::Ready(output_of(output))
+    }
+}
+
+impl<F: Future> fmt::Debug for Racing<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{} of {}>", self.site, self.branches.len())
+    }
+}
