@@ -18,6 +18,9 @@ const LENDS_SETS: bool = false;
 /// Whether what is awaited may move to another task.
 const MOVES_AWAITS: bool = false;
 
+/// Whether what is put aside may move to another task.
+const MOVES_ASIDE: bool = false;
+
 /// Whether a part of a set of futures may move to another task.
 const MOVES_OUT_OF_SETS: bool = false;
 
@@ -30,6 +33,8 @@ struct Maker {
     left: usize,
     /// Whether other tasks may be awaited here.
     awaits: bool,
+    /// Whether a part may be put aside here.
+    lends: bool,
     /// Whether a part may move to another task here.
     moves: bool,
     /// Whether `FuturesUnordered` and `buffered` may be used here.
@@ -44,6 +49,7 @@ pub fn program(seed: u64) -> Program {
         tastes: [1; TASTES],
         left: 0,
         awaits: true,
+        lends: true,
         moves: true,
         sets: true,
         tasks: 0,
@@ -139,18 +145,23 @@ impl Maker {
 
     fn parallel(&mut self, depth: usize) -> Node {
         let time = self.time();
-        let kind = match self.dice.below(9) {
+        let kind = match self.dice.below(14) {
+            9 => Kind::Joined,
+            10 => Kind::TryJoined,
+            11 => Kind::Race,
+            12 | 13 if self.lends => Kind::Choose,
             0 | 1 => Kind::Join,
             2 => Kind::TryJoin,
             3 if self.sets => Kind::Unordered,
             4 if self.sets => Kind::Buffered(2),
             5 | 6 => Kind::Select,
-            7 => Kind::Lend,
+            7 if self.lends => Kind::Lend,
             _ => Kind::Borrow(time),
         };
-        let most = if kind == Kind::Lend { 5 } else { 3 };
+        let lends = matches!(kind, Kind::Lend | Kind::Choose);
+        let most = if lends { 5 } else { 3 };
         let sets = self.sets;
-        self.sets &= kind != Kind::Lend || LENDS_SETS;
+        self.sets &= !lends || LENDS_SETS;
         let moves = self.moves;
         self.moves &= !matches!(kind, Kind::Unordered | Kind::Buffered(_)) || MOVES_OUT_OF_SETS;
         let node = Node { kind, parts: self.parts(2, most, depth) };
@@ -170,10 +181,11 @@ impl Maker {
     }
 
     fn moved(&mut self, depth: usize) -> Node {
-        let awaits = self.awaits;
+        let (awaits, lends) = (self.awaits, self.lends);
         self.awaits &= MOVES_AWAITS;
+        self.lends &= MOVES_ASIDE;
         let first = self.node(depth);
-        self.awaits = awaits;
+        (self.awaits, self.lends) = (awaits, lends);
         let racers = self.parts(0, 2, depth);
         Node { kind: Kind::Move, parts: [vec![first], racers].concat() }
     }

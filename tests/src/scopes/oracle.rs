@@ -1,7 +1,7 @@
 //! What the law of a cancellation says of a run: whether what was recorded is right.
 //!
 //! A request comes from an *origin*: the root of a task (`cancel`), a limit whose deadline has passed,
-//! or a group of which a task or the body has failed. It *reaches* what is inside of its origin, also
+//! a group of which a task or the body has failed, or a branch that has lost. It *reaches* what is inside of its origin, also
 //! in other tasks that are awaited there. The checks:
 //!
 //! - Nothing is cancelled without cause: what ends with a cancellation was reached by a request that
@@ -19,8 +19,8 @@ use super::{
 mod counts;
 mod reach;
 
-/// Whether a scope that is dropped may deliver again what was taken beside it.
-const DROPPED_SCOPES_DELIVER_AGAIN: bool = true;
+/// Whether a scope that ends may deliver again what was taken beside it.
+const ENDED_SCOPES_DELIVER_AGAIN: bool = true;
 
 /// Whether a borrowed scope may give way to a limit that is gone.
 const BORROWED_SCOPES_STAY_ASKED: bool = true;
@@ -37,6 +37,15 @@ const LIMITS_TAKE_THEIR_OWN: bool = true;
 
 /// Whether a request may miss a scope in a set of futures in which something foreign is suspended.
 const SETS_HIDE_SCOPES: bool = true;
+
+/// Whether a loser that cleans up may swallow a request from around it.
+const LOSERS_SWALLOW: bool = true;
+
+/// Whether a leaf that has moved, and was not polled since, takes the requests of the task it has left.
+const MOVED_LEAVES_TAKE: bool = true;
+
+/// Whether a group that has moved takes a request back where it began.
+const GROUPS_STAY: bool = true;
 
 /// Something that is not as the law says.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,6 +163,7 @@ impl Run<'_> {
         });
         let from_scopes = self.nodes().filter_map(|node| match self.kind(node) {
             Kind::Group => self.abort_of(node),
+            Kind::Branch => self.loss_of(node),
             _ => self.deadline_of(node),
         });
         let drops = self.nodes().filter_map(|node| self.drop_of(node));
@@ -191,6 +201,27 @@ impl Run<'_> {
         let (at, tasks_only) = all.min_by_key(|(ended, _)| ended.number)?;
         // The callback of the task that fails comes an iteration later.
         Some(Asked { origin: group, ms: at.ms, number: None, by: None, tasks_only })
+    }
+
+    /// The request of a branch that is to end, because another one has won, or failed.
+    fn loss_of(&self, branch: usize) -> Option<Asked> {
+        let around = self.parent(branch)?;
+        let fails_only = match self.kind(around) {
+            Kind::Joined => return None,
+            kind => kind == Kind::TryJoined,
+        };
+        let begun = self.life(branch).begun?;
+        let others = self.parts(around).iter().filter(|other| **other != branch);
+        let ends = others.filter_map(|other| {
+            let (ended, outcome) = self.life(*other).ended?;
+            let counts = outcome != Outcome::Ok || !fails_only;
+            (counts && ended.number > begun.number).then_some(ended)
+        });
+        let first = ends.min_by_key(|ended| ended.number)?;
+        let lasts = self.life(branch).ended.is_none_or(|(ended, _)| ended.number > first.number);
+        let asked =
+            Asked { origin: branch, ms: first.ms, number: None, by: None, tasks_only: false };
+        lasts.then_some(asked)
     }
 
     /// The request of a group that is dropped while it aborts.
@@ -232,7 +263,9 @@ impl Run<'_> {
             if flat.kind == Kind::Body {
                 let awaited = self.life(around);
                 let is_left = awaited.ended.is_some_and(|(left, _)| !asked.is_before(left));
-                if self.kind(around) == Kind::Shield || is_left {
+                let is_new = self.life(at).begun.is_none_or(|begun| asked.is_before(begun));
+                let takes = MOVED_LEAVES_TAKE && self.kind(around) == Kind::Move && is_new;
+                if self.kind(around) == Kind::Shield || is_left && !takes {
                     return false;
                 }
                 is_passed_on = true;
@@ -264,10 +297,16 @@ impl Run<'_> {
             let (ended, outcome) = self.life(node).ended?;
             let limit = self.kind(node).limit().is_some() && outcome == Outcome::Timeout;
             let is_cancelled = outcome == Outcome::Cancelled || limit;
-            let comes_from_inside = |part: &usize| {
+            let is_cancelled_part = |part: &usize| {
                 let part = self.life(*part);
                 let ended = part.ended.map(|(_, outcome)| outcome);
                 ended == Some(Outcome::Cancelled) || part.task == Some(Outcome::Cancelled)
+            };
+            let comes_from_inside = |part: &usize| {
+                // What has not moved to its task runs before that has begun.
+                let has_moved = self.kind(*part) != Kind::Body || self.life(*part).begun.is_some();
+                is_cancelled_part(part)
+                    || !has_moved && self.parts(*part).iter().any(is_cancelled_part)
             };
             let mut lent =
                 self.nodes().filter(|lent| self.tree.nodes[*lent].inside_of == Some(node));
@@ -304,11 +343,10 @@ impl Run<'_> {
         };
         let dropped = |scope: usize| {
             let ended = self.life(scope).ended;
-            let dropped = ended.filter(|(_, outcome)| *outcome != Outcome::Cancelled);
             let last = self.life(node).ended.map_or(u32::MAX, |(ended, _)| ended.number);
-            DROPPED_SCOPES_DELIVER_AGAIN
+            ENDED_SCOPES_DELIVER_AGAIN
                 && self.kind(scope).is_scope()
-                && dropped.is_some_and(|(ended, _)| asked.is_before(ended) && ended.number < last)
+                && ended.is_some_and(|(ended, _)| asked.is_before(ended) && ended.number < last)
         };
         took && !self.nodes().any(|node| again(node) || dropped(node))
     }

@@ -81,6 +81,15 @@ pub enum Kind {
     /// part and is dropped if it loses. The first part is awaited then.
     Borrow(u16),
 
+    /// `asyncio::join!` of the first three parts.
+    Joined,
+    /// `asyncio::try_join!` of the first three parts.
+    TryJoined,
+    /// `asyncio::race`.
+    Race,
+    /// As `Lend`, with `asyncio::select!`.
+    Choose,
+
     // What is done about a cancellation.
     /// Sleeps when what is inside is cancelled, and passes the cancellation on.
     Cleanup(u16),
@@ -106,6 +115,8 @@ pub enum Kind {
     // Parts that are not written down: each node of the kinds above has those that it needs.
     /// The root of a task.
     Body,
+    /// A branch of `join!`, `try_join!`, `select!` or `race`.
+    Branch,
     /// Waits for the lock, or for a permit.
     Acquire,
     /// Sleeps in a handler, or in an `exit`.
@@ -206,14 +217,18 @@ impl Kind {
 
     /// Whether it is a scope that gives way.
     pub fn is_scope(self) -> bool {
-        use Kind::{Cancellable, Group, Limit, Manager, Timeout, WaitFor};
-        matches!(self, WaitFor(_) | Timeout(_) | Manager(_) | Group | Cancellable | Limit(_))
+        use Kind::{Branch, Cancellable, Group, Limit, Manager, Timeout, WaitFor};
+        matches!(
+            self,
+            WaitFor(_) | Timeout(_) | Manager(_) | Group | Cancellable | Limit(_) | Branch
+        )
     }
 
     /// Whether its parts run at the same time.
     pub fn is_parallel(self) -> bool {
         use Kind::{
-            Borrow, Buffered, Gather, Group, Join, Lend, Move, Select, Shield, TryJoin, Unordered,
+            Borrow, Buffered, Choose, Gather, Group, Join, Joined, Lend, Move, Race, Select,
+            Shield, TryJoin, TryJoined, Unordered,
         };
         matches!(
             self,
@@ -227,6 +242,10 @@ impl Kind {
                 | Gather
                 | Shield
                 | Move
+                | Joined
+                | TryJoined
+                | Race
+                | Choose
         )
     }
 
@@ -294,10 +313,15 @@ impl Tree {
         parts.iter().for_each(|part| self.add(parent, part));
     }
 
+    fn add_branch(&mut self, parent: usize, part: &Node) {
+        let branch = self.push(Kind::Branch, Some(parent));
+        self.add(branch, part);
+    }
+
     fn add(&mut self, parent: usize, node: &Node) {
         use Kind::{
-            Acquire, Borrow, Child, Cleanup, Gather, Group, Leave, Limit, Lock, Manager, Move,
-            Permit, Shield, Shielded,
+            Acquire, Borrow, Child, Choose, Cleanup, Gather, Group, Joined, Leave, Limit, Lock,
+            Manager, Move, Permit, Race, Shield, Shielded, TryJoined,
         };
         let number = self.push(node.kind, Some(parent));
         let parts = &node.parts;
@@ -307,6 +331,18 @@ impl Tree {
                 self.add_all(number, parts);
             }
             Child => _ = self.add_body(Some(number), parts),
+            Joined | TryJoined | Race => {
+                let most = if node.kind == Race { parts.len() } else { 3 };
+                parts.iter().take(most).for_each(|part| self.add_branch(number, part));
+            }
+            Choose => {
+                for (index, part) in parts.iter().enumerate() {
+                    match index % 2 {
+                        1 => self.add_branch(number, part),
+                        _ => self.add(number, part),
+                    }
+                }
+            }
             Move => {
                 let (first, rest) = parts.split_at(parts.len().min(1));
                 self.add_body(Some(number), first);

@@ -9,7 +9,7 @@ use crate::support::MS;
 use asyncio::{
     AsyncContextManager, Condition, Error, Event, Future, Lock, Queue, Result, Runner, Semaphore,
     Task, TaskGroup, cancellable, create_task, current_task, eager_task_factory, gather,
-    get_running_loop, shield, sleep, timeout, wait_for,
+    get_running_loop, race, shield, sleep, timeout, wait_for,
 };
 use futures_util::{
     StreamExt,
@@ -314,7 +314,7 @@ async fn act(world: Rc<World>, number: usize) -> Result<()> {
     let all = || nodes.iter().map(|node| part(world, *node));
     let ms = |ms: u16| u32::from(ms) * MS;
     match world.tree.nodes[number].kind {
-        Kind::Seq | Kind::Body => sequence(world, nodes).await,
+        Kind::Seq | Kind::Body | Kind::Branch => sequence(world, nodes).await,
         Kind::Sleep(time) | Kind::Leave(time) => sleep(ms(time)).await,
         Kind::Get => {
             let item = world.queue.get().await?;
@@ -389,6 +389,10 @@ async fn act(world: Rc<World>, number: usize) -> Result<()> {
         }
         Kind::Select if nodes.is_empty() => Ok(()),
         Kind::Select => select_all(all()).await.0,
+        Kind::Joined | Kind::TryJoined => joined(world, number).await,
+        Kind::Race if nodes.is_empty() => Ok(()),
+        Kind::Race => race(all()).await,
+        Kind::Choose => choose(world, nodes).await,
         Kind::Move => moved(world, nodes).await,
         Kind::Lend => lend(world, nodes).await,
         Kind::Borrow(time) => borrow(world, nodes, ms(time)).await,
@@ -491,6 +495,40 @@ async fn borrow(world: &Rc<World>, nodes: &[usize], limit: Duration) -> Result<(
         return sequence(world, rest).await;
     }
     limited.await
+}
+
+async fn joined(world: &Rc<World>, number: usize) -> Result<()> {
+    let node = &world.tree.nodes[number];
+    match (node.kind, &node.parts[..]) {
+        (_, []) => Ok(()),
+        (_, [a]) => asyncio::join!(part(world, *a)).0,
+        (Kind::Joined, [a, b]) => {
+            merge(<[_; 2]>::from(asyncio::join!(part(world, *a), part(world, *b))))
+        }
+        (Kind::Joined, [a, b, c, ..]) => {
+            merge(<[_; 3]>::from(asyncio::join!(part(world, *a), part(world, *b), part(world, *c))))
+        }
+        (_, [a, b]) => asyncio::try_join!(part(world, *a), part(world, *b)).map(drop),
+        (_, [a, b, c, ..]) => {
+            asyncio::try_join!(part(world, *a), part(world, *b), part(world, *c)).map(drop)
+        }
+    }
+}
+
+async fn choose(world: &Rc<World>, nodes: &[usize]) -> Result<()> {
+    let Some((first, rounds)) = nodes.split_first() else { return Ok(()) };
+    let mut lent = part(world, *first);
+    for round in rounds.chunks(2) {
+        asyncio::select! {
+            outcome = &mut lent => return outcome,
+            outcome = part(world, round[0]) => outcome?,
+        }
+        world.put_aside(*first);
+        let handled = sequence(world, &round[1..]).await;
+        world.take_up(*first);
+        handled?;
+    }
+    lent.await
 }
 
 async fn moved(world: &Rc<World>, nodes: &[usize]) -> Result<()> {

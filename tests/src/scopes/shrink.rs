@@ -86,9 +86,9 @@ fn smaller_parts(parts: &[Node]) -> Vec<Vec<Node>> {
 /// Kinds that are simpler to understand.
 fn simpler(kind: Kind) -> Vec<Kind> {
     use Kind::{
-        Borrow, Buffered, Channel, Cleanup, Event, Future, Get, Join, Lend, Library, Manager,
-        Never, Notified, Oneshot, Put, Select, Sleep, Spins, Timeout, TryJoin, Unordered, WaitFor,
-        Waked,
+        Borrow, Buffered, Channel, Choose, Cleanup, Event, Future, Get, Join, Joined, Lend,
+        Library, Manager, Never, Notified, Oneshot, Put, Race, Select, Sleep, Spins, Timeout,
+        TryJoin, TryJoined, Unordered, WaitFor, Waked,
     };
     let times = |of: fn(u16) -> Kind, ms| shorter(ms).into_iter().map(of).collect::<Vec<_>>();
     match kind {
@@ -107,6 +107,10 @@ fn simpler(kind: Kind) -> Vec<Kind> {
         Borrow(ms) => times(Borrow, ms),
         TryJoin | Unordered | Buffered(_) => vec![Join],
         Lend => vec![Join, Select],
+        Joined => vec![Join],
+        TryJoined => vec![TryJoin, Joined],
+        Race => vec![Select],
+        Choose => vec![Lend, Race],
         _ => Vec::new(),
     }
 }

@@ -1,6 +1,6 @@
 //! What is reached by a request ends at the same instant, and no request is without effect.
 
-use super::{Asked, Fault, LIMITS_TAKE_BACK_ALL, Run, SETS_HIDE_SCOPES};
+use super::{Asked, Fault, LIMITS_TAKE_BACK_ALL, MOVED_LEAVES_TAKE, Run, SETS_HIDE_SCOPES};
 use crate::scopes::{
     program::Kind,
     record::{Moment, Outcome},
@@ -12,7 +12,20 @@ impl Run<'_> {
         // What is outstanding is withdrawn by `uncancel`.
         let withdrawn =
             |asked: &&Asked| self.record.uncancels.iter().any(|(_, moment)| moment.ms == asked.ms);
-        let mut requests = self.asked.iter().filter(|asked| !withdrawn(asked));
+        let moves = |asked: &&Asked| {
+            MOVED_LEAVES_TAKE
+                && self.nodes().any(|node| {
+                    let is_moved = self.kind(node) == Kind::Move;
+                    let begun = self.parts(node).first().and_then(|body| self.life(*body).begun);
+                    let ended = self.life(node).ended;
+                    is_moved
+                        && self.tree.is_inside(node, asked.origin)
+                        && (begun.is_some_and(|begun| begun.ms == asked.ms)
+                            || ended.is_some_and(|(ended, _)| ended.ms == asked.ms))
+                })
+        };
+        let is_sure = |asked: &&Asked| !withdrawn(asked) && !moves(asked);
+        let mut requests = self.asked.iter().filter(is_sure);
         requests.find_map(|asked| {
             self.unreached_leaf(asked).or_else(|| self.unreached_foreign(asked)).or_else(|| {
                 let fault = self.fault("a request is without effect", asked.origin);
@@ -105,7 +118,12 @@ impl Run<'_> {
     /// Whether a node runs in the task that asked, in the very step in which it asked, after that: it
     /// may have been woken before.
     fn is_same_step(&self, asked: &Asked, node: usize) -> bool {
-        let root = |node| self.tree.around(node).find(|at| self.kind(*at) == Kind::Body);
+        let root = |node| {
+            self.tree.around(node).find(|at| {
+                let begun = self.life(*at).begun;
+                self.kind(*at) == Kind::Body && begun.is_some_and(|begun| asked.is_after(begun))
+            })
+        };
         let ended = self.life(node).ended;
         asked.by.is_some_and(|by| root(by) == root(node))
             && ended.is_some_and(|(ended, _)| ended.ms == asked.ms)
