@@ -3,7 +3,7 @@
 
 use asyncio::{
     Awaitable, ConcurrentFuture, Context, ContextVar, Error, Future, FutureLike, NotPending, Task,
-    create_task, ensure_future, get_running_loop, sleep, to_thread, wrap_future,
+    create_task, ensure_future, get_running_loop, new_event_loop, sleep, to_thread, wrap_future,
 };
 use asyncio_tests::support::{
     MS, Reports, Trace, awaiting, boom, briefly, cancel_message, cancelled, iterations, message,
@@ -434,6 +434,93 @@ fn a_cancelled_source_cancels_what_wraps_it() {
         assert!(future.cancelled());
         Ok(())
     });
+}
+
+#[test]
+fn each_wrapper_of_a_source_ends() {
+    run(async {
+        for shared in [false, true] {
+            let mut source = ConcurrentFuture::new();
+            if shared {
+                source = source.shared();
+            }
+            let (one, two) = (wrap_future(source.clone())?, wrap_future(source.clone())?);
+            source.set_result(7)?;
+            let third = wrap_future(source.clone())?;
+            assert_eq!(one.await?, 7);
+            for late in [two.await, third.await] {
+                match late {
+                    Ok(value) => assert_eq!((value, shared), (7, true)),
+                    Err(error) => assert!(matches!(error, Error::InvalidState(_)) && !shared),
+                }
+            }
+            assert_eq!(source.result(None).is_ok(), shared);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_wrapper_of_a_value_that_was_moved_out_is_an_invalid_state() {
+    run(async {
+        let source = ConcurrentFuture::new();
+        source.set_result(7)?;
+        assert_eq!(source.result(None)?, 7);
+        assert!(matches!(wrap_future(source)?.await, Err(Error::InvalidState(_))));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_wrapper_without_a_handle_leaves_the_value_to_others() {
+    run(async {
+        let source = ConcurrentFuture::new();
+        drop(wrap_future(source.clone())?);
+        let late = wrap_future(source.clone())?;
+        source.set_result(7)?;
+        assert_eq!(late.await?, 7);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_clone_that_panics_is_the_error_of_the_wrapper() {
+    struct Panics;
+    impl Clone for Panics {
+        fn clone(&self) -> Panics {
+            panic!("no second one")
+        }
+    }
+    run(async {
+        let source = ConcurrentFuture::new().shared();
+        let future = wrap_future(source.clone())?;
+        source.set_result(Panics)?;
+        assert_eq!(message(future.take().await), "PanicError: panicked: no second one");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_wrapper_whose_loop_is_closed_fails_for_those_who_wait_elsewhere() {
+    let other = new_event_loop().unwrap();
+    // The result is on its way when the loop is closed, or comes later.
+    for early in [true, false] {
+        let (source, event_loop) = (ConcurrentFuture::new(), new_event_loop().unwrap());
+        let inside = source.clone();
+        let future = event_loop.run_until_complete(async move { wrap_future(inside) }).unwrap();
+        let set = source.clone();
+        if early {
+            set.set_result(7).unwrap();
+            event_loop.close().unwrap();
+        } else {
+            event_loop.close().unwrap();
+            set.set_result(7).unwrap();
+        }
+        let outcome = other.run_until_complete(future);
+        assert_eq!(message(outcome), "RuntimeError: Event loop is closed");
+        assert_eq!(source.result(None).unwrap(), 7);
+    }
+    other.close().unwrap();
 }
 
 #[test]

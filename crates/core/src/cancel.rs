@@ -57,7 +57,7 @@ use crate::{
     flags::{Flag, PassingOn},
     home::Mail,
     scheduler::Scheduler,
-    scopes::Within,
+    scopes::{Node, Within},
     slots::Key,
     stage::{MUST, SCOPES, SENT, THROWS, YIELDS},
     sync::{self, Ordering},
@@ -194,10 +194,9 @@ impl Scheduler {
     fn yield_astray(&self, scope: Key, error: CancelledError) {
         let waker = self.scopes.with(scope, |node| {
             node.stage.set(YIELDS);
-            node.message = error;
-            node.waker.clone()
+            (node.set_message(error), node.waker().cloned())
         });
-        if let Some(Some(waker)) = waker {
+        if let Some((_former, Some(waker))) = waker {
             waker.wake();
         }
     }
@@ -332,6 +331,9 @@ impl TaskCell {
         if state != WAITING {
             // One that is woken and was put aside would keep the task from being woken.
             self.wake_wait(which);
+            if !self.affine.phase.get().is_running() {
+                self.wake();
+            }
         }
     }
 
@@ -424,21 +426,12 @@ impl TaskCell {
             return affine.set_message(error.clone());
         };
         affine.stage.set(SCOPES);
-        let Some(before) = scheduler.scopes.with(key, |node| {
-            let message = std::mem::replace(&mut node.message, error.clone());
-            let origin = std::mem::replace(&mut node.origin, origin);
-            let is_undelivered = node.stage.is_undelivered();
+        scheduler.scopes.add_origin(key, origin);
+        let former = scheduler.scopes.with(key, |node| {
             node.stage.set(bits);
-            (is_undelivered, origin, message)
-        }) else {
-            return;
-        };
-        // Of several requests, the one from furthest out counts.
-        if let (true, former, _message) = before {
-            if former != origin && scheduler.scopes.is_inside(origin, former) {
-                scheduler.scopes.with(key, |node| node.origin = former);
-            }
-        }
+            node.set_message(error.clone())
+        });
+        drop(former);
     }
 
     /// A leaf, or a scope that gave way, took the request that reached it.
@@ -558,7 +551,8 @@ impl TaskCell {
 
     /// Wakes whatever polls a scope.
     pub(crate) fn wake_scope(&self, scheduler: &Scheduler, scope: Option<Key>) {
-        let waker = scope.and_then(|key| scheduler.scopes.with(key, |node| node.waker.clone())?);
+        let waker =
+            scope.and_then(|key| scheduler.scopes.with(key, |node| node.waker().cloned())?);
         match waker {
             Some(waker) => waker.wake(),
             None => self.wake(),
@@ -566,20 +560,22 @@ impl TaskCell {
     }
 
     /// A scope has ended: what is left inside belongs to the one around it, and what was cancelled by
-    /// the scope's own request waits again. `origin`: that of the last request inside.
+    /// the scope's own request, and by no other, waits again.
     #[cold]
-    pub(crate) fn leave_scope(
-        &self,
-        scheduler: &Scheduler,
-        gone: Key,
-        around: Option<Key>,
-        origin: Option<Key>,
-    ) {
-        for which in self.waits_inside(scheduler, None) {
+    pub(crate) fn leave_scope(&self, scheduler: &Scheduler, gone: Key, node: &Node) {
+        let waits = self.waits_inside(scheduler, None);
+        for which in waits.iter().copied() {
             let Some((within, state)) = self.look_at(which) else { continue };
             let is_direct = within == Within::of(gone) || within == Within::of(gone).foreign();
+            let is_taken_back = match scheduler.scopes.scope(within) {
+                _ if is_direct => node.came_only_from(gone),
+                Some(scope) => {
+                    scheduler.scopes.with(scope, |node| node.came_only_from(gone)) == Some(true)
+                }
+                None => false,
+            };
             if is_direct {
-                let here = around.map_or(Within::ROOT, Within::of);
+                let here = node.parent.map_or(Within::ROOT, Within::of);
                 let here = if within.is_foreign() { here.foreign() } else { here };
                 scheduler.scopes.enter_wait(here);
                 match which {
@@ -587,13 +583,16 @@ impl TaskCell {
                     Which::Other(key) => _ = self.with_other(key, |other| other.within = here),
                 }
             }
-            let origin = match scheduler.scopes.scope(within) {
-                _ if is_direct => origin,
-                Some(scope) => scheduler.scopes.with(scope, |node| node.origin).flatten(),
-                None => None,
-            };
-            if origin == Some(gone) && state == CANCELLED {
+            if is_taken_back && state == CANCELLED {
                 self.revoke(which);
+            }
+        }
+        for which in waits {
+            let within = self.look_at(which).map(|(within, _)| within);
+            let mut at = within.and_then(|within| scheduler.scopes.scope(within));
+            while let Some(scope) = at {
+                scheduler.scopes.take_origin_back(scope, gone);
+                at = scheduler.scopes.parent(scope);
             }
         }
     }

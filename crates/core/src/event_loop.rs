@@ -1,7 +1,7 @@
 //! [`AbstractEventLoop`]: what a loop gives beside scheduling.
 
-use crate::Result;
-use std::{any::Any, fmt};
+use crate::{Result, home::LoopRef};
+use std::{any::Any, cell::Cell, fmt};
 
 /// Work for another thread.
 pub type Job = Box<dyn FnOnce() + Send>;
@@ -16,6 +16,32 @@ pub trait AbstractEventLoop: fmt::Debug {
     /// `Runtime` after the executor was shut down; what the system says if it has no thread.
     fn submit(&self, job: Job) -> Result<()>;
 
+    /// Called when a job of this loop starts (`waits`) or stops blocking on a coroutine of this loop.
+    /// While it blocks, the loop does not wait for the job, and the virtual clock advances. A wait that
+    /// `has_limit` also ends by itself, in real time.
+    fn job_waits(&self, waits: bool, has_limit: bool) {
+        let _ = (waits, has_limit);
+    }
+
     /// The loop as what it is.
     fn as_any(&self) -> &dyn Any;
+}
+
+thread_local!(static WORKS_FOR: Cell<Option<LoopRef>> = const { Cell::new(None) });
+
+/// The loop whose job this thread is running. The loop's virtual clock stands still until the job ends.
+pub fn works_for() -> Option<LoopRef> {
+    WORKS_FOR.try_with(Cell::get).ok().flatten()
+}
+
+/// Runs a job of the loop `home`: meanwhile [`works_for`] returns that loop.
+pub fn work_for<R>(home: LoopRef, job: impl FnOnce() -> R) -> R {
+    struct Before(Option<LoopRef>);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            let _ = WORKS_FOR.try_with(|works_for| works_for.set(self.0));
+        }
+    }
+    let _before = Before(WORKS_FOR.with(|works_for| works_for.replace(Some(home))));
+    job()
 }

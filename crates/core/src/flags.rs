@@ -39,6 +39,12 @@ impl Flags {
         self.0.set(self.0.get() | flag as u8);
     }
 
+    /// Sets one, and clears another.
+    #[inline(always)]
+    pub(crate) fn set_and_clear(&self, set: Flag, clear: Flag) {
+        self.0.set(self.0.get() & !(clear as u8) | set as u8);
+    }
+
     #[inline(always)]
     pub(crate) fn clear(&self, flag: Flag) {
         self.0.set(self.0.get() & !(flag as u8));

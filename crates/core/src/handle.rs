@@ -158,8 +158,8 @@ impl ThreadsafeHandle {
     ) -> Option<ThreadsafeHandle> {
         let stage = Mutex::new(Stage::Waiting(Box::new(callback)));
         let handle = ThreadsafeHandle(Arc::new(Shared { stage, finished: Condvar::new() }));
-        let sent = handle.clone();
-        home.send(Mail::Call(Box::new(move || sent.run()))).ok()?;
+        let sent = Sent(handle.clone());
+        home.send(Mail::Call(Box::new(move || sent.0.run()))).ok()?;
         Some(handle)
     }
 
@@ -205,9 +205,27 @@ impl ThreadsafeHandle {
         }
     }
 
-    /// Whether it was cancelled before it ran.
+    /// Whether it was cancelled before it ran, or its loop was closed before.
     pub fn cancelled(&self) -> bool {
         matches!(&*self.0.stage(), Stage::Cancelled)
+    }
+}
+
+/// The callback on its way to the loop.
+struct Sent(ThreadsafeHandle);
+
+impl Drop for Sent {
+    /// If it has not run by now it never will. What it captured is dropped, even while handles are left:
+    /// a thread may wait for that.
+    fn drop(&mut self) {
+        let callback = {
+            let mut stage = self.0.0.stage();
+            match &*stage {
+                Stage::Waiting(_) => std::mem::replace(&mut *stage, Stage::Cancelled),
+                _ => return,
+            }
+        };
+        drop(callback);
     }
 }
 

@@ -215,10 +215,10 @@ impl EnteredHere {
             let (moved, is_pending, gives_way) = scopes.with(key.key, |node| {
                 node.round = scopes.round();
                 let own = cell.is_some_and(|cell| cell.is_own(cx.waker()));
-                let known = node.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-                let spent = match own || known {
+                let known = || node.waker().is_some_and(|waker| waker.will_wake(cx.waker()));
+                let spent = match own || known() {
                     true => None,
-                    false => node.waker.replace(cx.waker().clone()),
+                    false => node.set_waker(cx.waker().clone()),
                 };
                 let moved = node.task != task || node.parent != parent;
                 (moved.then_some(spent), !node.stage.is_idle(), node.stage.has(YIELDS))
@@ -235,7 +235,7 @@ impl EnteredHere {
                 }
                 let message = scopes.with(key.key, |node| {
                     node.stage.clear(!0);
-                    node.message.clone()
+                    node.message()
                 });
                 return Some(Err(message.unwrap_or_default()));
             }

@@ -12,7 +12,7 @@ use crate::{
     listeners::Parked,
     scheduler::Scheduler,
     slots::{Key, Slots},
-    stage::Stage,
+    stage::{MUST, Stage, TAKEN},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -78,17 +78,89 @@ pub(crate) struct Node {
     /// The [round](Scopes::begin_round) in which it was last polled.
     pub(crate) round: u32,
     pub(crate) stage: Stage,
-    /// The outermost scope that the last request came from.
+    /// What the request came from that is pending, or was last: a scope, or the root. Of several the
+    /// outermost.
     pub(crate) origin: Option<Key>,
-    pub(crate) message: CancelledError,
-    /// What wakes it, if that is not its task's own waker.
-    pub(crate) waker: Option<Waker>,
+    /// What few scopes have.
+    pub(crate) rare: Option<Box<Rare>>,
+}
+
+/// What few scopes have.
+#[derive(Default)]
+pub(crate) struct Rare {
+    /// The other scopes that a pending request came from.
+    other_origins: Vec<Key>,
+    /// The message of the last request.
+    message: CancelledError,
+    /// What wakes the scope, if that is not its task's own waker.
+    waker: Option<Waker>,
 }
 
 impl Node {
     /// Whether nothing that a request could reach is suspended inside.
     pub(crate) fn is_foreign(&self) -> bool {
         self.waits == 0 && self.children == 0
+    }
+
+    /// Whether the last request came from one scope alone.
+    pub(crate) fn came_only_from(&self, scope: Key) -> bool {
+        self.origin == Some(scope)
+            && self.rare.as_ref().is_none_or(|rare| rare.other_origins.is_empty())
+    }
+
+    /// The message of the last request.
+    pub(crate) fn message(&self) -> CancelledError {
+        self.rare.as_ref().map(|rare| rare.message.clone()).unwrap_or_default()
+    }
+
+    /// Sets the message, and gives the former one, to be dropped elsewhere.
+    pub(crate) fn set_message(&mut self, message: CancelledError) -> CancelledError {
+        match &mut self.rare {
+            None if message.message().is_none() => message,
+            rare => {
+                let rare = rare.get_or_insert_default();
+                std::mem::replace(&mut rare.message, message)
+            }
+        }
+    }
+
+    /// What wakes the scope, if that is not its task's own waker.
+    pub(crate) fn waker(&self) -> Option<&Waker> {
+        self.rare.as_ref()?.waker.as_ref()
+    }
+
+    /// Sets the waker, and gives the former one, to be dropped elsewhere.
+    pub(crate) fn set_waker(&mut self, waker: Waker) -> Option<Waker> {
+        self.rare.get_or_insert_default().waker.replace(waker)
+    }
+
+    /// A request came from `origin`, inside of which this is.
+    fn add_origin(
+        &mut self,
+        origin: Option<Key>,
+        is_inside: impl FnOnce(Key, Option<Key>) -> bool,
+    ) {
+        if !self.stage.is_undelivered() {
+            self.origin = origin;
+            if let Some(rare) = &mut self.rare {
+                rare.other_origins.clear();
+            }
+        } else if self.origin != origin {
+            // Of two origins of one request, one is inside of the other.
+            let inner = match (self.origin, origin) {
+                (Some(former), origin) if is_inside(former, origin) => {
+                    self.origin = origin;
+                    Some(former)
+                }
+                (_, origin) => origin,
+            };
+            if let Some(inner) = inner {
+                let others = &mut self.rare.get_or_insert_default().other_origins;
+                if !others.contains(&inner) {
+                    others.push(inner);
+                }
+            }
+        }
     }
 
     fn count(&mut self, is_foreign: bool) -> &mut u32 {
@@ -132,8 +204,7 @@ impl Scopes {
             round: self.round.get(),
             stage: Stage::new(),
             origin: None,
-            message: CancelledError::default(),
-            waker: None,
+            rare: None,
         });
         if let Some(parent) = parent.and_then(|parent| nodes.get_mut(parent)) {
             parent.children += 1;
@@ -214,18 +285,45 @@ impl Scopes {
 
     /// Whether `scope` is `outer`, or inside of it; `None` is the root.
     pub(crate) fn is_inside(&self, scope: Option<Key>, outer: Option<Key>) -> bool {
-        if outer.is_none() || scope == outer {
-            return true;
+        outer.is_none() || scope == outer || is_inside(&self.nodes.borrow(), scope, outer)
+    }
+
+    /// Notes in a scope that a request came from `origin`, inside of which it is. Returns false if there
+    /// is no such scope.
+    pub(crate) fn add_origin(&self, key: Key, origin: Option<Key>) {
+        let mut nodes = self.nodes.borrow_mut();
+        // Taken out meanwhile, for the others are looked at.
+        let Some(node) = nodes.get_mut(key) else { return };
+        let former = node.origin;
+        let is_outer = former.is_some_and(|former| is_inside(&nodes, Some(former), origin));
+        if let Some(node) = nodes.get_mut(key) {
+            node.add_origin(origin, |_, _| is_outer);
         }
-        let nodes = self.nodes.borrow();
-        let mut at = scope;
-        while let Some(key) = at {
-            if at == outer {
-                return true;
+    }
+
+    /// A scope that requests came from is gone, and takes them back: in one of those inside.
+    pub(crate) fn take_origin_back(&self, key: Key, gone: Key) {
+        let mut nodes = self.nodes.borrow_mut();
+        let Some(node) = nodes.get_mut(key) else { return };
+        let others = node.rare.as_mut().map(|rare| &mut rare.other_origins);
+        let mut others = others.map(std::mem::take).unwrap_or_default();
+        others.retain(|origin| *origin != gone);
+        let is_outermost = node.origin == Some(gone);
+        let outermost = others
+            .iter()
+            .copied()
+            .reduce(|a, b| if is_inside(&nodes, Some(a), Some(b)) { b } else { a });
+        let Some(node) = nodes.get_mut(key) else { return };
+        if is_outermost {
+            others.retain(|origin| Some(*origin) != outermost);
+            node.origin = outermost;
+            if outermost.is_none() {
+                node.stage.clear(!0);
             }
-            at = nodes.get(key).and_then(|node| node.parent);
         }
-        false
+        if let Some(rare) = &mut node.rare {
+            rare.other_origins = others;
+        }
     }
 
     /// How many scopes there are around `scope`, and itself.
@@ -273,6 +371,14 @@ impl Scopes {
     pub(crate) fn drain(&self) -> Vec<Node> {
         self.nodes.borrow_mut().drain()
     }
+}
+
+fn is_inside(nodes: &Slots<Node>, scope: Option<Key>, outer: Option<Key>) -> bool {
+    let mut at = scope;
+    while at.is_some() && at != outer {
+        at = at.and_then(|key| nodes.get(key)).and_then(|node| node.parent);
+    }
+    at == outer
 }
 
 /// Names a scope of a task. It can be kept, and sent anywhere; what it can do works on the thread of
@@ -462,15 +568,20 @@ impl Scheduler {
         let came_from_outside = node.stage.is_undelivered()
             && node.origin != Some(key)
             && self.scopes.is_inside(node.parent, node.origin);
+        let was_taken = match node.parent {
+            Some(parent) => self.scopes.with(parent, |node| node.stage.has(TAKEN)) == Some(true),
+            None => self.with_task(task, |cell| cell.affine.stage.has(TAKEN)) == Some(true),
+        };
         let children = if node.children > 0 { self.scopes.children(key) } else { Vec::new() };
         for child in &children {
             // It was counted out with the scope.
             self.scopes.move_to(*child, node.parent, Some(task));
         }
         self.with_task(task, |cell| {
-            cell.leave_scope(self, key, node.parent, node.origin);
-            if came_from_outside {
-                cell.mark(self, node.parent, crate::stage::MUST, node.origin, &node.message);
+            cell.leave_scope(self, key, node);
+            // Something beside it may have taken the request in this step: then that is delivered.
+            if came_from_outside && !was_taken {
+                cell.mark(self, node.parent, MUST, node.origin, &node.message());
             }
         });
     }
@@ -514,10 +625,10 @@ impl TaskCell {
         }
         let left = self.requests_within(scope);
         if left == 0 {
-            affine.stage.clear(crate::stage::MUST);
+            affine.stage.clear(MUST);
             let mut at = scope;
             while let Some(key) = at {
-                scheduler.scopes.with(key, |node| node.stage.clear(crate::stage::MUST));
+                scheduler.scopes.with(key, |node| node.stage.clear(MUST));
                 at = scheduler.scopes.parent(key);
             }
         }

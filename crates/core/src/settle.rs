@@ -135,7 +135,7 @@ impl TaskCell {
         let seen = scheduler.scopes.with(key, |node| {
             let stage = &node.stage;
             let undelivered = stage.has(MUST | SENT);
-            undelivered.then(|| (stage.has(ROUND), node.origin, node.message.clone()))
+            undelivered.then(|| (stage.has(ROUND), node.origin, node.message()))
         });
         match seen.flatten() {
             Some((is_round, origin, message)) => {
@@ -149,7 +149,7 @@ impl TaskCell {
     /// scope, the task is suspended somewhere else inside of its origin.
     fn settle_outside(&self, scheduler: &Scheduler, key: Key) {
         let Some((origin, parent, message)) =
-            scheduler.scopes.with(key, |node| (node.origin, node.parent, node.message.clone()))
+            scheduler.scopes.with(key, |node| (node.origin, node.parent, node.message()))
         else {
             return;
         };

@@ -41,6 +41,7 @@ use std::{
 };
 
 mod attendant;
+mod in_step;
 mod line;
 mod ready;
 #[cfg(test)]
@@ -92,6 +93,8 @@ pub(crate) struct Sources {
     driver: Option<Arc<dyn Driver>>,
     /// What the driver says about it.
     tells_hangups: bool,
+    /// Whether a task that waits for a source is woken by a separate step.
+    wakes_in_step: bool,
     entries: Slots<Entry>,
     /// Whose each descriptor is, by its number, which is as small as can be.
     by_descriptor: Vec<Option<Key>>,
@@ -120,6 +123,7 @@ impl Sources {
         Sources {
             driver: None,
             tells_hangups: false,
+            wakes_in_step: false,
             entries: Slots::new(),
             by_descriptor: Vec::new(),
         }
@@ -173,7 +177,7 @@ impl Scheduler {
     #[inline]
     pub fn deliver_readiness(&self, key: Key, readiness: Readiness) -> bool {
         let mut sources = self.sources.borrow_mut();
-        let tells_hangups = sources.tells_hangups;
+        let (tells_hangups, wakes_in_step) = (sources.tells_hangups, sources.wakes_in_step);
         let Some(entry) = sources.entries.get_mut(key) else { return false };
         entry.hangup |= readiness.hangup;
         entry.read.become_ready(readiness.readable);
@@ -181,7 +185,9 @@ impl Scheduler {
         let is_told = entry.tell(readiness, tells_hangups);
         let has_line = !entry.read.is_empty() || !entry.write.is_empty();
         drop(sources);
-        if has_line {
+        if has_line && wakes_in_step {
+            self.pass_on_in_step(key);
+        } else if has_line {
             self.pass_on(key);
         }
         if is_told {

@@ -34,7 +34,7 @@ impl TaskCell {
         let affine = &self.affine;
         // Around after 2^32 waits: whoever still has one of then is told nothing.
         let number = ((self.first.load(Ordering::Relaxed) >> 2) as u32).wrapping_add(1);
-        affine.flags.set(Flag::Fresh);
+        affine.flags.set_and_clear(Flag::Fresh, Flag::Revoked);
         affine.site_what.set(site.what);
         affine.site_location.set(site.location);
         affine.within.set(within);
@@ -184,9 +184,8 @@ impl TaskCell {
         match scheduler.scopes.scope(within) {
             None => self.affine.stage.has(THROWS).then(|| self.affine.message()),
             Some(scope) => {
-                let thrown = |node: &mut crate::scopes::Node| {
-                    node.stage.has(THROWS).then(|| node.message.clone())
-                };
+                let thrown =
+                    |node: &mut crate::scopes::Node| node.stage.has(THROWS).then(|| node.message());
                 scheduler.scopes.with(scope, thrown)?
             }
         }
@@ -203,7 +202,6 @@ impl TaskCell {
         if within != Within::ROOT {
             self.leave_its_scope(within);
         }
-        self.affine.flags.clear(Flag::Revoked);
         wait & STATE
     }
 

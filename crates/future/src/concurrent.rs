@@ -1,14 +1,21 @@
 //! [`ConcurrentFuture`]: the thread-safe twin (`concurrent.futures.Future`), and [`wrap_future`].
 
-use crate::Future;
+#[cfg(all(test, not(loom)))]
+mod tests;
+mod wrap;
+
+pub use wrap::wrap_future;
+
 use asyncio_core::{
     Error, InvalidStateError, Result, TimeoutError,
-    home::{Mail, entered},
-    wait_site::WaitSite,
+    event_loop::works_for,
+    exception::{Level, log},
+    home::{LoopRef, Mail},
 };
 use std::{
     fmt,
-    sync::{Arc, Condvar, Mutex, MutexGuard},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -17,24 +24,42 @@ type Callback<T> = Box<dyn FnOnce(&ConcurrentFuture<T>) + Send>;
 
 enum Stage<T> {
     Pending,
-    /// With what passes a request to cancel on, if something can.
-    Running(Option<Request>),
-    Done(Option<Result<T>>),
+    Running,
+    Done(Outcome<T>),
+}
+
+enum Outcome<T> {
+    Value(T),
+    /// A value that stays, and is cloned outside of the future's lock.
+    Shared(Arc<Mutex<T>>),
+    Failed(Error),
+    /// The value was moved out.
+    Taken,
 }
 
 struct State<T> {
     stage: Stage<T>,
+    /// Asks the work to end.
+    request: Option<Request>,
+    /// Clones the value, if it is to stay.
+    copy: Option<fn(&T) -> T>,
     callbacks: Vec<Callback<T>>,
+    /// How many jobs of its loop wait for it: without a limit, and with one.
+    waiting_jobs: [usize; 2],
 }
 
 struct Inner<T> {
     state: Mutex<State<T>>,
     done: Condvar,
+    /// The loop that completes it, if a loop does.
+    home: Option<LoopRef>,
 }
 
 /// A result that another thread sets, and that a thread can wait for (`concurrent.futures.Future`).
 ///
-/// It needs no loop. Clones are handles to the same future.
+/// It needs no loop. Clones are handles to the same future. The first caller of
+/// [`result`](ConcurrentFuture::result) moves the value out; after
+/// [`shared`](ConcurrentFuture::shared) every caller gets a clone.
 ///
 /// ```
 /// use asyncio_future::ConcurrentFuture;
@@ -61,12 +86,45 @@ impl<T> Default for ConcurrentFuture<T> {
 impl<T> ConcurrentFuture<T> {
     /// A pending future.
     pub fn new() -> ConcurrentFuture<T> {
-        let state = State { stage: Stage::Pending, callbacks: Vec::new() };
-        ConcurrentFuture(Arc::new(Inner { state: Mutex::new(state), done: Condvar::new() }))
+        ConcurrentFuture::make(None)
+    }
+
+    /// A pending future that the loop `home` will complete, so the thread of that loop must not block
+    /// on it.
+    #[doc(hidden)]
+    pub fn of_loop(home: LoopRef) -> ConcurrentFuture<T> {
+        ConcurrentFuture::make(Some(home))
+    }
+
+    fn make(home: Option<LoopRef>) -> ConcurrentFuture<T> {
+        let (stage, callbacks) = (Stage::Pending, Vec::new());
+        let state = State { stage, request: None, copy: None, callbacks, waiting_jobs: [0; 2] };
+        ConcurrentFuture(Arc::new(Inner { state: Mutex::new(state), done: Condvar::new(), home }))
+    }
+
+    /// Keeps the value in the future: from now on [`result`](ConcurrentFuture::result),
+    /// [`try_result`](ConcurrentFuture::try_result) and each [`wrap_future`] return a clone, so all of
+    /// them succeed any number of times, as in Python. This applies to every handle of the future. A
+    /// value that was already moved out does not come back.
+    ///
+    /// ```
+    /// use asyncio_future::ConcurrentFuture;
+    /// let answer = ConcurrentFuture::new().shared();
+    /// answer.set_result(42)?;
+    /// assert_eq!((answer.result(None)?, answer.result(None)?), (42, 42));
+    /// # Ok::<(), asyncio_core::Error>(())
+    /// ```
+    #[must_use = "this returns the same future"]
+    pub fn shared(self) -> ConcurrentFuture<T>
+    where
+        T: Clone,
+    {
+        self.lock().copy = Some(T::clone);
+        self
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.0.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it has a result, failed or was cancelled.
@@ -74,54 +132,66 @@ impl<T> ConcurrentFuture<T> {
         matches!(self.lock().stage, Stage::Done(_))
     }
 
-    /// Whether its work has begun.
+    /// Whether its work has begun and can no longer be prevented. The future of
+    /// `run_coroutine_threadsafe` stays pending until its task has ended, as in Python.
     pub fn running(&self) -> bool {
-        matches!(self.lock().stage, Stage::Running(_))
+        matches!(self.lock().stage, Stage::Running)
     }
 
     /// Whether it was cancelled.
     pub fn cancelled(&self) -> bool {
-        matches!(&self.lock().stage, Stage::Done(Some(Err(Error::Cancelled(_)))))
+        self.lock().stage.is_cancelled()
     }
 
-    /// Cancels it. Work that has begun is asked to end, where it can be ([`on_cancel`]); the future
-    /// is then cancelled at once, and what the work makes of it is not waited for. False if it is
-    /// done, or its work cannot be asked.
+    /// Cancels it. If its work has begun, the work is asked to end as [`on_cancel`] says, and the
+    /// future is cancelled at once, without waiting for the work. Returns true if the future is
+    /// cancelled, even if it was before. Returns false if it has a result or another error, or if its
+    /// work has begun and nothing says how to ask it to end.
     ///
     /// [`on_cancel`]: ConcurrentFuture::on_cancel
     pub fn cancel(&self) -> bool {
-        let request = match &mut self.lock().stage {
-            Stage::Running(request) => request.take(),
-            _ => None,
+        let mut state = self.lock();
+        let has_begun = match &state.stage {
+            Stage::Done(_) => return state.stage.is_cancelled(),
+            Stage::Running if state.request.is_none() => return false,
+            Stage::Running => true,
+            Stage::Pending => false,
         };
-        let cancelled = Err(Error::Cancelled(Default::default()));
-        let Some(request) = request else {
-            return self.leave(|stage| matches!(stage, Stage::Pending), cancelled);
-        };
+        let request = state.request.take();
+        self.complete(state, Outcome::Failed(Error::Cancelled(Default::default())));
         // The request comes second: the work might end by it before the future is cancelled.
-        let left = self.leave(|stage| matches!(stage, Stage::Running(_)), cancelled);
-        if left {
-            request();
+        match request {
+            Some(request) if has_begun => self.guarded("the request to cancel", request),
+            unused => self.guarded("the drop of a request to cancel", || drop(unused)),
         }
-        left
+        true
     }
 
-    /// Says that the work begins: from now on it cannot be cancelled. False if it was cancelled
-    /// before; then the work must not begin.
+    /// Marks the work as begun: from now on the future cannot be cancelled, unless
+    /// [`on_cancel`](ConcurrentFuture::on_cancel) says how. False if it was cancelled before; then
+    /// the work must not begin.
     pub fn set_running_or_notify_cancel(&self) -> bool {
         let mut state = self.lock();
         let pending = matches!(state.stage, Stage::Pending);
         if pending {
-            state.stage = Stage::Running(None);
+            state.stage = Stage::Running;
         }
         pending
     }
 
-    /// Says how the work that has begun is asked to end. Nothing happens if it is done.
+    /// Says how to ask the work to end once it has begun. Call it before
+    /// [`set_running_or_notify_cancel`](ConcurrentFuture::set_running_or_notify_cancel); then the
+    /// future can be cancelled at every moment. A later call replaces the request. On a future that is
+    /// done it does nothing.
     pub fn on_cancel(&self, request: impl FnOnce() + Send + 'static) {
-        if let Stage::Running(slot) = &mut self.lock().stage {
-            *slot = Some(Box::new(request));
-        }
+        let mut state = self.lock();
+        let unused: Option<Request> = match state.stage {
+            Stage::Done(_) => Some(Box::new(request)),
+            _ => state.request.replace(Box::new(request)),
+        };
+        drop(state);
+        // Outside of the lock: what it captured may use this future when it is dropped.
+        drop(unused);
     }
 
     /// Sets the result.
@@ -145,125 +215,167 @@ impl<T> ConcurrentFuture<T> {
     /// # Errors
     /// `InvalidState` if the future is done already.
     pub fn set(&self, outcome: Result<T>) -> Result<()> {
-        match self.leave(|stage| !matches!(stage, Stage::Done(_)), outcome) {
-            true => Ok(()),
-            false => Err(InvalidStateError::new("ConcurrentFuture.set: it is done already").into()),
+        let state = self.lock();
+        if let Stage::Done(_) = state.stage {
+            // Before `outcome`, whose drop may use this future.
+            drop(state);
+            return Err(InvalidStateError::new("ConcurrentFuture.set: it is done already").into());
         }
+        self.complete(state, outcome.map_or_else(Outcome::Failed, Outcome::Value));
+        Ok(())
     }
 
-    fn leave(&self, may: impl FnOnce(&Stage<T>) -> bool, outcome: Result<T>) -> bool {
-        let mut state = self.lock();
-        if !may(&state.stage) {
-            return false;
-        }
-        state.stage = Stage::Done(Some(outcome));
+    /// Ends a future that is not done yet.
+    fn complete(&self, mut state: MutexGuard<'_, State<T>>, outcome: Outcome<T>) {
+        state.stage = Stage::Done(outcome);
+        let unused = state.request.take();
         let callbacks = std::mem::take(&mut state.callbacks);
+        let waiting_jobs = std::mem::take(&mut state.waiting_jobs);
         drop(state);
+        // Before these jobs continue: from then on the virtual clock must stand still.
+        for (jobs, has_limit) in waiting_jobs.into_iter().zip([false, true]) {
+            (0..jobs).for_each(|_| self.job_waits(false, has_limit));
+        }
         self.0.done.notify_all();
-        callbacks.into_iter().for_each(|callback| callback(self));
-        true
+        for callback in callbacks {
+            self.guarded("a callback", || callback(self));
+        }
+        self.guarded("the drop of a request to cancel", || drop(unused));
     }
 
-    /// Blocks until it is done, and takes the result out; copies of an error stay. `None` waits
-    /// without limit.
+    /// Runs a closure of the user, outside of the lock. A panic is logged, as in Python.
+    fn guarded(&self, what: &str, call: impl FnOnce()) {
+        let Err(payload) = catch_unwind(AssertUnwindSafe(call)) else { return };
+        let error = Error::from_panic(payload);
+        log(Level::Error, &format!("exception calling {what} of {self:?}: {error:?}"));
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(error))) {
+            // The drop of the payload panicked; that of the new payload may as well.
+            std::mem::forget(payload);
+        }
+    }
+
+    /// Blocks until it is done, and moves the value out, or clones it if the future is
+    /// [`shared`](ConcurrentFuture::shared); copies of an error stay. `None` waits without limit.
     ///
     /// # Errors
     /// The future's own error, `Cancelled`, `Timeout` after `timeout`, or `InvalidState` if the
-    /// result was taken already.
+    /// value was moved out already. `Runtime` if the wait could never end, because it has no limit and
+    /// this is the thread of the loop that has to run the coroutine.
     pub fn result(&self, timeout: impl Into<Option<Duration>>) -> Result<T> {
         let deadline = timeout.into().and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut is_waiting_job = false;
         let mut state = self.lock();
         while !matches!(state.stage, Stage::Done(_)) {
-            state = match deadline {
-                None => self.0.done.wait(state).unwrap_or_else(|p| p.into_inner()),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return Err(
-                            TimeoutError::new("ConcurrentFuture.result: not done in time").into()
-                        );
-                    }
-                    self.0.done.wait_timeout(state, left).unwrap_or_else(|p| p.into_inner()).0
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                if is_waiting_job {
+                    state.waiting_jobs[1] -= 1;
+                    drop(state);
+                    self.job_waits(false, true);
+                }
+                return Err(TimeoutError::new("ConcurrentFuture.result: not done in time").into());
+            }
+            if left.is_none() && self.0.home.is_some_and(LoopRef::is_local) {
+                return Err(Error::runtime(
+                    "ConcurrentFuture.result: the event loop of this thread runs the coroutine, and \
+                     cannot while the thread waits for it; await wrap_future(future), or wait in \
+                     another thread",
+                ));
+            }
+            if !is_waiting_job && self.0.home.is_some() && self.0.home == works_for() {
+                is_waiting_job = true;
+                state.waiting_jobs[usize::from(left.is_some())] += 1;
+                self.job_waits(true, left.is_some());
+            }
+            state = match left {
+                None => self.0.done.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(left) => {
+                    let waited = self.0.done.wait_timeout(state, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
                 }
             };
         }
-        take(&mut state.stage).unwrap_or_else(|| {
-            Err(InvalidStateError::new("ConcurrentFuture.result: it was taken already").into())
-        })
+        self.read(state).unwrap_or_else(|| Err(taken()))
     }
 
-    /// The result if it is done, taken out as by [`result`](ConcurrentFuture::result).
+    /// Tells the loop that completes the future that one of its jobs starts or stops waiting here.
+    fn job_waits(&self, waits: bool, has_limit: bool) {
+        let Some(home) = self.0.home else { return };
+        let tell = move || {
+            let event_loop = home.local().and_then(|scheduler| scheduler.event_loop());
+            if let Some(event_loop) = event_loop {
+                event_loop.job_waits(waits, has_limit);
+            }
+        };
+        match home.is_local() {
+            true => tell(),
+            // A closed loop waits for nothing.
+            false => drop(home.send(Mail::Quiet(Box::new(tell)))),
+        }
+    }
+
+    /// The result if it is done, moved out or cloned as by [`result`](ConcurrentFuture::result).
+    /// `None` while it is not done; after its value was moved out, `InvalidState`.
     pub fn try_result(&self) -> Option<Result<T>> {
-        take(&mut self.lock().stage)
+        self.read(self.lock())
     }
 
-    /// Calls `callback` when it is done, in the thread that completes it; at once if it is done.
+    /// `None` if it is not done.
+    fn read(&self, mut guard: MutexGuard<'_, State<T>>) -> Option<Result<T>> {
+        let state = &mut *guard;
+        let Stage::Done(outcome) = &mut state.stage else { return None };
+        match outcome {
+            Outcome::Failed(error) => return Some(Err(error.clone())),
+            Outcome::Taken => return Some(Err(taken())),
+            Outcome::Value(_) | Outcome::Shared(_) => {}
+        }
+        let value = match std::mem::replace(outcome, Outcome::Taken) {
+            Outcome::Value(value) if state.copy.is_none() => return Some(Ok(value)),
+            Outcome::Value(value) => Arc::new(Mutex::new(value)),
+            Outcome::Shared(value) => value,
+            // Returned above.
+            Outcome::Failed(_) | Outcome::Taken => return None,
+        };
+        *outcome = Outcome::Shared(value.clone());
+        let copy = state.copy?;
+        drop(guard);
+        let value = value.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Ok(copy(&value)))
+    }
+
+    /// Calls `callback` when it is done, in the thread that completes it; at once if it is done. If
+    /// the callback panics, the panic is logged and goes no further.
     pub fn add_done_callback(&self, callback: impl FnOnce(&ConcurrentFuture<T>) + Send + 'static) {
         let mut state = self.lock();
         if matches!(state.stage, Stage::Done(_)) {
             drop(state);
-            return callback(self);
+            return self.guarded("a callback", || callback(self));
         }
         state.callbacks.push(Box::new(callback));
     }
 }
 
-/// A value is taken; an error stays.
-fn take<T>(stage: &mut Stage<T>) -> Option<Result<T>> {
-    match stage {
-        Stage::Done(Some(Err(error))) => Some(Err(error.clone())),
-        Stage::Done(outcome) => outcome.take(),
-        _ => None,
+impl<T> Stage<T> {
+    fn is_cancelled(&self) -> bool {
+        matches!(self, Stage::Done(Outcome::Failed(Error::Cancelled(_))))
     }
+}
+
+fn taken() -> Error {
+    InvalidStateError::new(
+        "ConcurrentFuture.result: the value was moved out already; `shared` has it stay",
+    )
+    .into()
 }
 
 impl<T> fmt::Debug for ConcurrentFuture<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match &self.lock().stage {
             Stage::Pending => "pending",
-            Stage::Running(_) => "running",
-            Stage::Done(Some(Err(Error::Cancelled(_)))) => "cancelled",
+            Stage::Running => "running",
+            stage if stage.is_cancelled() => "cancelled",
             Stage::Done(_) => "finished",
         };
         write!(f, "<ConcurrentFuture {stage}>")
     }
-}
-
-/// A future of the running loop that follows `source` (`asyncio.wrap_future`): the result moves over
-/// through the loop's thread-safe queue, and cancelling the wrapper cancels the source.
-///
-/// # Errors
-/// `Runtime` without a running loop.
-#[track_caller]
-pub fn wrap_future<T: Send + 'static>(source: ConcurrentFuture<T>) -> Result<Future<T>> {
-    let site = WaitSite::here(&"wrap_future");
-    let scheduler =
-        entered().ok_or_else(|| Error::runtime("wrap_future: no running event loop"))?;
-    let home = scheduler.check_open()?;
-    let future = Future::of_operation(site, None);
-    let back = source.clone();
-    future.add_done_callback(move |future| {
-        if future.cancelled() {
-            back.cancel();
-        }
-    })?;
-    let wrapper = future.clone();
-    source.add_done_callback(move |source| {
-        let source = source.clone();
-        let copy = move || {
-            // Cancelled meanwhile: nobody waits here any more, and the source keeps its result.
-            if wrapper.done() {
-                return;
-            }
-            if let Some(outcome) = source.try_result() {
-                let _ = wrapper.set(outcome);
-            }
-        };
-        // A source that is done already is copied at the next iteration as well.
-        let _ = home.send(Mail::Call(Box::new(move || {
-            copy();
-            Ok(())
-        })));
-    });
-    Ok(future)
 }

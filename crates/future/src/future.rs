@@ -300,6 +300,11 @@ impl<T> Future<T> {
         }
     }
 
+    /// How many handles of it there are, those in its callbacks included.
+    pub(crate) fn handles(&self) -> usize {
+        Arc::strong_count(&self.inner)
+    }
+
     /// The loop that ran where the future was made, if one did.
     pub fn home(&self) -> Option<LoopRef> {
         self.inner.head.home()

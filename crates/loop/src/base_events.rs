@@ -105,6 +105,12 @@ impl AbstractEventLoop for Door {
         }
     }
 
+    fn job_waits(&self, waits: bool, has_limit: bool) {
+        if let Some(inner) = self.0.upgrade() {
+            EventLoop(inner).job_waits(waits, has_limit);
+        }
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -134,7 +140,7 @@ impl EventLoop {
         EventLoopBuilder::default()
     }
 
-    fn open(is_virtual: bool, debug: bool) -> Result<EventLoop> {
+    fn open(is_virtual: bool, debug: bool, poll_every_iteration: bool) -> Result<EventLoop> {
         barrier::install();
         log::install();
         let selector = Selector::new()?;
@@ -149,7 +155,7 @@ impl EventLoop {
             home,
             inbox,
             selector: RefCell::new(Some(Rc::new(selector))),
-            pace: Pace::new(),
+            pace: Pace::new(poll_every_iteration),
             coarse: CoarseClock::new(),
             executor: DefaultExecutor::default(),
             signals: Signals::new(inbox),
@@ -162,6 +168,7 @@ impl EventLoop {
             selector.attach(scheduler);
         }
         scheduler.set_debug(debug);
+        scheduler.set_wakes_in_step(poll_every_iteration);
         scheduler.set_event_loop(Rc::new(Door(Rc::downgrade(&this.0))));
         Ok(this)
     }

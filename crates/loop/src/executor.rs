@@ -3,9 +3,11 @@
 use asyncio_core::{Error, Result, event_loop::Job};
 use asyncio_future::ConcurrentFuture;
 use std::{
+    cell::Cell,
     collections::VecDeque,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
+    ptr,
     sync::{Arc, Condvar, Mutex, MutexGuard},
     thread::{self, JoinHandle},
 };
@@ -39,6 +41,8 @@ struct Pool {
     state: Mutex<State>,
     /// There is a job, or nothing will come any more.
     wake: Condvar,
+    /// A thread has ended, or has started to wait for the others in `shutdown`.
+    ended: Condvar,
     max_workers: usize,
     prefix: String,
 }
@@ -49,7 +53,18 @@ struct State {
     /// How many threads wait for a job.
     idle: usize,
     threads: Vec<JoinHandle<()>>,
+    /// How many threads have not ended.
+    alive: usize,
+    /// How many of those are in a job that has called `shutdown(true)`.
+    waiting: usize,
     is_shut_down: bool,
+    /// What the last thread runs before it ends.
+    at_the_end: Vec<Job>,
+}
+
+thread_local! {
+    /// The pool whose thread this is.
+    static WORKS_IN: Cell<*const Pool> = const { Cell::new(ptr::null()) };
 }
 
 impl ThreadPoolExecutor {
@@ -64,8 +79,9 @@ impl ThreadPoolExecutor {
     }
 
     fn make(max_workers: usize, prefix: String) -> ThreadPoolExecutor {
-        let (state, wake) = (Mutex::default(), Condvar::new());
-        ThreadPoolExecutor(Arc::new(Owner(Arc::new(Pool { state, wake, max_workers, prefix }))))
+        let (state, wake, ended) = (Mutex::default(), Condvar::new(), Condvar::new());
+        let pool = Pool { state, wake, ended, max_workers, prefix };
+        ThreadPoolExecutor(Arc::new(Owner(Arc::new(pool))))
     }
 
     /// Runs `job` in one of the threads (`Executor.submit`). It begins after those that came
@@ -115,16 +131,46 @@ impl ThreadPoolExecutor {
     }
 
     /// Takes no more jobs; those that were taken still run (`Executor.shutdown`). With `wait` it
-    /// blocks until the last one has finished; called by a job, it does not wait for that job's own
-    /// thread.
+    /// blocks until the last one has finished, even if another thread has called it before. A job that
+    /// calls it waits neither for itself nor for other jobs that have called it.
     pub fn shutdown(&self, wait: bool) {
-        let threads = self.0.0.shut_down();
-        for thread in threads {
-            if wait && thread.thread().id() != thread::current().id() {
-                // A job's panic is caught, so a thread has nothing to report.
-                let _ = thread.join();
-            }
+        let pool = &self.0.0;
+        pool.shut_down();
+        if !wait {
+            return;
         }
+        let works_here =
+            WORKS_IN.try_with(Cell::get).is_ok_and(|works_in| works_in == &raw const **pool);
+        let mut state = pool.lock();
+        if works_here {
+            state.waiting += 1;
+            pool.ended.notify_all();
+        }
+        while state.alive > if works_here { state.waiting } else { 0 } {
+            state = pool.ended.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
+        }
+        if works_here {
+            return state.waiting -= 1;
+        }
+        let threads = std::mem::take(&mut state.threads);
+        drop(state);
+        for thread in threads {
+            // It is about to exit, and has no result.
+            let _ = thread.join();
+        }
+    }
+
+    /// Shuts it down. The last thread calls `callback` before it ends; without a thread, this call
+    /// does.
+    pub(crate) fn shutdown_then(&self, callback: Job) {
+        let pool = &self.0.0;
+        pool.shut_down();
+        let mut state = pool.lock();
+        if state.alive > 0 {
+            return state.at_the_end.push(callback);
+        }
+        drop(state);
+        callback();
     }
 }
 
@@ -149,33 +195,49 @@ impl Pool {
         let name = format!("{}_{}", self.prefix, state.threads.len());
         let pool = self.clone();
         state.threads.push(thread::Builder::new().name(name).spawn(move || pool.work())?);
+        state.alive += 1;
         Ok(())
     }
 
     fn work(&self) {
+        WORKS_IN.with(|works_in| works_in.set(self));
         let mut state = self.lock();
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 drop(state);
-                // A panic belongs to the job, and so does reporting it.
-                let _ = catch_unwind(AssertUnwindSafe(job));
+                quietly(job);
                 state = self.lock();
             } else if state.is_shut_down {
-                return;
+                break;
             } else {
                 state.idle += 1;
                 state = self.wake.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
                 state.idle -= 1;
             }
         }
+        state.alive -= 1;
+        let last = match state.alive {
+            0 => std::mem::take(&mut state.at_the_end),
+            _ => Vec::new(),
+        };
+        self.ended.notify_all();
+        drop(state);
+        last.into_iter().for_each(quietly);
     }
 
-    /// Takes the threads out, for the first caller.
-    fn shut_down(&self) -> Vec<JoinHandle<()>> {
-        let mut state = self.lock();
-        state.is_shut_down = true;
+    fn shut_down(&self) {
+        self.lock().is_shut_down = true;
         self.wake.notify_all();
-        std::mem::take(&mut state.threads)
+    }
+}
+
+/// A panic belongs to the job, and so does reporting it.
+fn quietly(job: Job) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
+        // The drop of the payload may panic as well.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(payload);
+        }
     }
 }
 

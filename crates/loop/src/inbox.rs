@@ -115,7 +115,7 @@ impl<B: Bell> Inbox<B> {
         if signals == 0 {
             return;
         }
-        let inside = Inside::enter(self);
+        let Some(inside) = Inside::enter(self) else { return };
         if inside.id != 0 {
             self.raised.fetch_or(signals, Ordering::AcqRel);
             inside.ring_if(self.letters.nudge());
@@ -136,14 +136,15 @@ impl<B: Bell> Remote for Inbox<B> {
         // A bare wake-up touches no word of the gate's.
         if let Mail::Task(_) = mail {
             if self.letters.push(mail)? == Found::Waiting {
-                Inside::enter(self).ring_if(Found::Waiting);
+                if let Some(inside) = Inside::enter(self) {
+                    inside.ring_if(Found::Waiting);
+                }
             }
             return Ok(());
         }
-        let inside = Inside::enter(self);
-        if inside.id != id {
+        let Some(inside) = Inside::enter(self).filter(|inside| inside.id == id) else {
             return Err(mail);
-        }
+        };
         inside.ring_if(self.letters.push(mail)?);
         Ok(())
     }
@@ -156,15 +157,20 @@ impl<B: Bell> Remote for Inbox<B> {
 /// Somebody who puts something in.
 struct Inside<'a, B: Bell> {
     inbox: &'a Inbox<B>,
-    /// The loop that was open on entry, and stays so; zero if none was.
+    /// The loop that was open on entry, and stays so; zero if the gate was shut just before.
     id: u64,
 }
 
 impl<'a, B: Bell> Inside<'a, B> {
-    fn enter(inbox: &'a Inbox<B>) -> Self {
+    /// `None` if the gate is shut. A sender that sees this is not counted; otherwise `close` would wait
+    /// for every sender that keeps trying.
+    fn enter(inbox: &'a Inbox<B>) -> Option<Self> {
+        if inbox.gate.load(Ordering::Acquire) >> ID == 0 {
+            return None;
+        }
         let seen = mutant("inbox_entered_unseen").then(|| inbox.gate.load(Ordering::Acquire));
         let gate = inbox.gate.fetch_add(1, Ordering::AcqRel);
-        Inside { inbox, id: seen.unwrap_or(gate) >> ID }
+        Some(Inside { inbox, id: seen.unwrap_or(gate) >> ID })
     }
 
     /// Ends the loop's wait, if it was found waiting and is still open.

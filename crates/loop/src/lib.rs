@@ -34,7 +34,8 @@
 //! Keyword arguments are methods: `call_soon(f, context=c)` is `in_context(&c).call_soon(f)`.
 //! Calling from a wrong thread does not compile. Signal handlers may be set on any loop in any
 //! thread, and removing one puts back exactly what was there before. While there is something to
-//! run, the loop asks the system for I/O not in every iteration but at least every 50 µs.
+//! run, the loop asks the system for I/O every 50 µs and not in every iteration, except with
+//! [`poll_every_iteration`](EventLoopBuilder::poll_every_iteration).
 //! After `fork` nothing is promised in the child.
 
 mod barrier;

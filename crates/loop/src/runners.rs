@@ -7,7 +7,7 @@ mod tests;
 use crate::{
     EventLoop, events,
     events::set_event_loop,
-    signals::{Interrupted, Interruption},
+    signals::{Interrupted, Interruption, Signals},
 };
 use asyncio_core::{
     Error, KeyboardInterrupt, Result,
@@ -65,7 +65,8 @@ where
 /// If a run is called from the main thread of the program, and that does nothing of its own about
 /// `SIGINT`, the first Ctrl-C cancels the main task: what it awaits returns `Err(Cancelled)`, it
 /// cleans up, and if it then ends with that error, the run returns `Error::KeyboardInterrupt`. A
-/// second Ctrl-C does what it does to any program: it ends the process. A handler that the program
+/// second Ctrl-C does what it does to any program: it ends the process. (The system ignores the signal
+/// for the first process of a container, so that one exits with status 130.) A handler that the program
 /// adds for `SIGINT` takes the place of all this while it is there.
 ///
 /// ```
@@ -82,6 +83,7 @@ pub struct Runner {
     debug: Option<bool>,
     virtual_time: bool,
     shutdown_timeout: Option<Duration>,
+    poll_every_iteration: bool,
     loop_factory: Option<LoopFactory>,
 }
 
@@ -123,6 +125,7 @@ impl Runner {
             debug: None,
             virtual_time: false,
             shutdown_timeout: None,
+            poll_every_iteration: false,
             loop_factory: None,
         }
     }
@@ -173,6 +176,15 @@ impl Runner {
         self
     }
 
+    /// Whether the loop looks for I/O in every iteration: see
+    /// [`EventLoopBuilder::poll_every_iteration`]. A loop factory decides that itself.
+    ///
+    /// [`EventLoopBuilder::poll_every_iteration`]: crate::EventLoopBuilder::poll_every_iteration
+    pub fn poll_every_iteration(mut self, on: bool) -> Runner {
+        self.poll_every_iteration = on;
+        self
+    }
+
     /// What makes the loop. It is then not made the current one of the thread, as it otherwise is.
     pub fn loop_factory(mut self, factory: impl FnOnce() -> Result<EventLoop> + 'static) -> Runner {
         self.loop_factory = Some(Box::new(factory));
@@ -185,7 +197,10 @@ impl Runner {
             let is_current = self.loop_factory.is_none();
             let event_loop = match self.loop_factory.take() {
                 Some(factory) => factory()?,
-                None => EventLoop::builder().virtual_time(self.virtual_time).build()?,
+                None => EventLoop::builder()
+                    .virtual_time(self.virtual_time)
+                    .poll_every_iteration(self.poll_every_iteration)
+                    .build()?,
             };
             if is_current {
                 set_event_loop(event_loop.clone());
@@ -297,7 +312,9 @@ impl Runner {
         else {
             return Ok(());
         };
+        let ctrl_c = Signals::at_the_end();
         let outcome = shut_down(&event_loop, self.shutdown_timeout);
+        drop(ctrl_c);
         if is_current {
             set_event_loop(None);
         }

@@ -73,8 +73,9 @@ impl EventLoop {
     /// The numbers are in [`signals`](crate::signals).
     ///
     /// # Errors
-    /// `Value` if there is no such signal, `Runtime` if it cannot be caught (`SIGKILL`, `SIGSTOP`), or
-    /// if the loop is closed.
+    /// `Value` if there is no such signal, `Runtime` if it cannot be caught (`SIGKILL`, `SIGSTOP`), if
+    /// it reports a fault in the running code (`SIGSEGV`, `SIGBUS`, `SIGFPE`, `SIGILL`), or if the loop
+    /// is closed.
     ///
     /// ```
     /// use asyncio_loop::signals::SIGUSR1;
@@ -246,6 +247,12 @@ impl Signals {
         drop(self.main.replace(Some(main)));
         self.say_what_is_wanted();
         Some(Interruption { signals: self, armed, delivered })
+    }
+
+    /// Makes Ctrl-C end the process until the guard is dropped. `None` where it does so anyway: in every
+    /// process except the first one of a container.
+    pub(crate) fn at_the_end() -> Option<impl Drop> {
+        system::Armed::at_the_end()
     }
 
     fn interrupt(&self, scheduler: &Scheduler) {

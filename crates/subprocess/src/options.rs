@@ -12,8 +12,8 @@ use std::{ffi::OsStr, fmt, os::fd::OwnedFd, path::Path};
 /// are those of Python's `subprocess.Popen`; awaiting it starts the process.
 ///
 /// The child has the standard streams that it is given, the descriptors of
-/// [`pass_fds`](Spawn::pass_fds), and no others that this process opened by Rust's means: those are all
-/// close-on-exec. It blocks the signals that the thread which starts it blocks, as in CPython.
+/// [`pass_fds`](Spawn::pass_fds), and no others, unless [`close_fds`](Spawn::close_fds) says so. It
+/// blocks the signals that the thread which starts it blocks, as in CPython.
 ///
 /// # Cancellation
 /// The process is killed and waited for, and `Err(Cancelled)` returned. If the future is dropped, the
@@ -79,8 +79,18 @@ impl<K> Spawn<K> {
         self
     }
 
+    /// Whether all descriptors except the standard streams and those of
+    /// [`pass_fds`](Spawn::pass_fds) are closed in the child; the default is `true`. With `false` the
+    /// child inherits every descriptor that is not close-on-exec. Rust opens its own close-on-exec;
+    /// libraries written in C may not.
+    pub fn close_fds(mut self, yes: bool) -> Self {
+        self.program.close_fds = yes;
+        self
+    }
+
     /// Descriptors that the child has too, under the same numbers. They are closed here when it has
-    /// them.
+    /// them. [`close_fds(false)`](Spawn::close_fds) has no effect beside them, and is logged as a
+    /// warning.
     pub fn pass_fds<F: Into<OwnedFd>>(mut self, fds: impl IntoIterator<Item = F>) -> Self {
         self.program.pass_fds = fds.into_iter().map(Into::into).collect();
         self

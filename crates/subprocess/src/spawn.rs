@@ -1,8 +1,8 @@
 //! [`Program`]: from the description of a process to the process.
 
 mod command;
+mod exec;
 mod streams;
-#[cfg(target_os = "linux")]
 mod strings;
 #[cfg(test)]
 mod tests;
@@ -14,7 +14,10 @@ use crate::{
     stdio::{Account, Stdio},
     system::BeforeExec,
 };
-use asyncio_core::{Error, Result};
+use asyncio_core::{
+    Error, Result,
+    exception::{Level, log},
+};
 use nix::unistd;
 use std::{
     collections::BTreeMap,
@@ -38,6 +41,7 @@ pub(crate) struct Program {
     pub(crate) stderr: Stdio,
     pub(crate) env: Option<BTreeMap<OsString, OsString>>,
     pub(crate) cwd: Option<PathBuf>,
+    pub(crate) close_fds: bool,
     pub(crate) pass_fds: Vec<OwnedFd>,
     pub(crate) start_new_session: bool,
     pub(crate) process_group: Option<i32>,
@@ -81,6 +85,7 @@ impl Program {
             stderr: Stdio::Inherit,
             env: None,
             cwd: None,
+            close_fds: true,
             pass_fds: Vec::new(),
             start_new_session: false,
             process_group: None,
@@ -106,6 +111,9 @@ impl Program {
     /// `Value` for arguments that cannot be meant; what the system says otherwise.
     pub(crate) fn start(mut self: Box<Program>) -> Result<Started> {
         self.check_env()?;
+        if !self.close_fds && !self.pass_fds.is_empty() {
+            log(Level::Warning, &format!("{}: pass_fds overriding close_fds.", self.what));
+        }
         let take = |stream: &mut Stdio| std::mem::replace(stream, Stdio::Inherit);
         let streams = [&mut self.stdin, &mut self.stdout, &mut self.stderr].map(take);
         let streams = Streams::open(streams).map_err(|error| self.failure(error))?;
@@ -147,6 +155,8 @@ impl Program {
             },
             group: self.group.as_ref().map(group_id).transpose()?,
             user: self.user.as_ref().map(|user| self.user_id(user)).transpose()?,
+            // As in Python, `pass_fds` implies `close_fds`.
+            close_fds: self.close_fds || !self.pass_fds.is_empty(),
             keep: self.pass_fds.iter().map(|fd| fd.as_raw_fd()).collect(),
         })
     }

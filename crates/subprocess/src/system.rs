@@ -1,16 +1,14 @@
 //! The system calls that no safe crate wraps: waiting for one child, signals to it, and what a new
 //! process does between `fork` and `exec`.
 
+mod descriptors;
+
 use nix::libc;
 #[cfg(target_os = "linux")]
 use std::os::fd::AsRawFd;
 use std::{
     io,
-    os::{
-        fd::{BorrowedFd, OwnedFd},
-        unix::process::CommandExt,
-    },
-    process::Command,
+    os::fd::{BorrowedFd, OwnedFd},
 };
 
 /// What names a child: its descriptor where there is one, and its number.
@@ -135,7 +133,7 @@ fn kill(number: libc::pid_t, signal: i32) -> io::Result<()> {
 }
 
 /// What a new process does to itself before it runs its program.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct BeforeExec {
     pub(crate) umask: Option<u32>,
     pub(crate) new_session: bool,
@@ -143,6 +141,8 @@ pub(crate) struct BeforeExec {
     pub(crate) groups: Option<Vec<libc::gid_t>>,
     pub(crate) group: Option<libc::gid_t>,
     pub(crate) user: Option<libc::uid_t>,
+    /// Whether every descriptor but the standard streams is closed.
+    pub(crate) close_fds: bool,
     /// Descriptors that stay open.
     pub(crate) keep: Vec<i32>,
 }
@@ -154,18 +154,12 @@ impl BeforeExec {
         self.groups.is_some() || self.group.is_some() || self.user.is_some()
     }
 
-    /// Has it done by what `command` starts, which makes that a `fork` instead of a `posix_spawn`.
-    pub(crate) fn add_to(self, command: &mut Command) {
-        if self == BeforeExec::default() {
-            return;
-        }
-        // SAFETY: `run` does nothing that is not allowed after `fork`.
-        unsafe { command.pre_exec(move || self.run()) };
-    }
-
     /// In CPython's order. Makes system calls that are async-signal-safe, and reads memory that was
     /// prepared before; takes no lock and no memory.
     pub(crate) fn run(&self) -> io::Result<()> {
+        if self.close_fds {
+            descriptors::close_on_exec();
+        }
         for fd in &self.keep {
             // SAFETY: takes numbers.
             check(unsafe { libc::fcntl(*fd, libc::F_SETFD, 0) })?;

@@ -11,7 +11,10 @@ use nix::unistd;
 use std::{
     fs::File,
     io::{self, Read},
-    os::fd::AsRawFd,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::PermissionsExt,
+    },
 };
 
 /// What the process writes to standard output, which is a pipe of the test.
@@ -129,6 +132,48 @@ fn descriptors_are_passed_on_only_if_told_so() {
     });
 }
 
+/// A descriptor that programs inherit, as C code leaves it.
+fn leak() -> Result<OwnedFd> {
+    let (reader, _) = unistd::pipe()?;
+    Ok(reader)
+}
+
+/// Whether the child has a descriptor, for every way in which it can be started.
+async fn has(
+    fd: &OwnedFd,
+    options: impl Fn(Spawn<Streams>) -> Spawn<Streams>,
+) -> Result<Vec<bool>> {
+    let command = format!("test -e /proc/self/fd/{}", fd.as_raw_fd());
+    let start = || options(shell(&command));
+    let mut starts = vec![start(), start().start_new_session(true)];
+    if unistd::getuid().is_root() {
+        starts.push(start().user(0));
+    }
+    let mut outcomes = Vec::new();
+    for start in starts {
+        outcomes.push(start.await?.wait().await? == 0);
+    }
+    Ok(outcomes)
+}
+
+#[test]
+fn a_child_inherits_no_descriptor_unless_it_is_to() {
+    run(async {
+        let (leaked, passed) = (leak()?, leak()?);
+        let no = has(&leaked, |spawn| spawn).await?;
+        assert!(no.iter().all(|has| !has), "{no:?}");
+        let yes = has(&leaked, |spawn| spawn.close_fds(false)).await?;
+        assert!(yes.iter().all(|has| *has), "{yes:?}");
+        // Beside descriptors that are passed on the others are closed, whatever was asked.
+        let pass = |spawn: Spawn<Streams>| spawn.pass_fds([passed.try_clone().unwrap()]);
+        let no = has(&leaked, |spawn| pass(spawn).close_fds(false)).await?;
+        assert!(no.iter().all(|has| !has), "{no:?}");
+        // The standard streams stay.
+        assert_eq!(output(shell("echo out; ls /proc/self/fd >&2")).await?, "out");
+        Ok(())
+    });
+}
+
 #[test]
 fn sessions_groups_and_masks() {
     run(async {
@@ -171,6 +216,31 @@ fn users_and_groups() {
         assert_eq!(by_name.split(' ').next(), Some(&*nobody.uid.to_string()));
         Ok(())
     });
+}
+
+#[test]
+fn a_script_that_names_no_interpreter_is_no_program_for_any_user() {
+    let script = std::env::temp_dir().join(format!("asyncio-script-{}", std::process::id()));
+    std::fs::write(&script, "echo ran\n").unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = script.clone();
+    run(async move {
+        const ENOEXEC: i32 = 8;
+        let start = || create_subprocess_exec(&path, [""; 0]);
+        let mut starts = vec![start(), start().umask(0o022)];
+        if unistd::getuid().is_root() {
+            starts.push(start().user(0));
+            starts.push(start().group(0));
+        }
+        for start in starts {
+            let error = start.await.unwrap_err();
+            let cause = error.downcast_ref::<io::Error>().and_then(|e| e.get_ref()?.source());
+            let cause = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
+            assert_eq!(cause.and_then(io::Error::raw_os_error), Some(ENOEXEC), "{error:?}");
+        }
+        Ok(())
+    });
+    std::fs::remove_file(script).unwrap();
 }
 
 #[test]

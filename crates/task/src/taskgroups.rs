@@ -304,7 +304,9 @@ impl Drop for Group {
             self.state().finished = true;
             // A loop that is being closed drops the children itself, and nothing else is to happen:
             // a request would reach even what is done, and count as interest in its error.
-            if entered().is_none_or(|scheduler| scheduler.check_open().is_ok()) {
+            let is_open = entered().is_none_or(|scheduler| scheduler.check_open().is_ok());
+            let is_aborting = self.state().aborting;
+            if is_open && !is_aborting {
                 abort(&self.shared);
             }
         }

@@ -94,9 +94,11 @@ impl<F, T> fmt::Debug for ToThread<F, T> {
 }
 
 /// Runs a coroutine as a task of a loop in another thread, and gives a future on which this thread
-/// can block (`asyncio.run_coroutine_threadsafe`). Cancelling that cancels the task.
+/// can block (`asyncio.run_coroutine_threadsafe`). Cancelling that cancels the task. As in Python the
+/// future is pending until the task has ended, so it can be cancelled at any time before.
 ///
-/// If the loop is closed, the future has failed with that `Runtime` error.
+/// If the loop is closed, or is closed before the task has ended, the future fails with the `Runtime`
+/// error `Event loop is closed`.
 ///
 /// # Cancellation
 /// Of the returned future: the task gets a request to cancel, and ends as it decides.
@@ -108,20 +110,40 @@ where
     F: StdFuture<Output = Result<T>> + Send + 'static,
     T: Send + 'static,
 {
-    let future = ConcurrentFuture::new();
-    let result = future.clone();
+    let home = event_loop.into();
+    let future = ConcurrentFuture::of_loop(home);
+    let promise = Promise(future.clone());
     let start = move || {
-        if !result.set_running_or_notify_cancel() {
-            return Ok(());
-        }
         let task = create_task(coroutine);
-        let request = (*task).clone();
-        result.on_cancel(move || _ = request.cancel());
-        // Refused if it was cancelled meanwhile: then nobody waits for it.
-        task.add_done_callback(move |task| drop(result.set(task.retrieve()))).map(drop)
+        let any = (*task).clone();
+        promise.0.add_done_callback(move |future| {
+            if future.cancelled() {
+                let cancel = move || {
+                    any.cancel();
+                    Ok(())
+                };
+                // A closed loop has dropped the task.
+                let _ = home.send(Mail::Call(Box::new(cancel)));
+            }
+        });
+        task.add_done_callback(move |task| {
+            // Refused if it was cancelled meanwhile: then nothing waits for it.
+            let _ = promise.0.set(task.retrieve());
+        })?;
+        Ok(())
     };
-    if event_loop.into().send(Mail::Call(Box::new(start))).is_err() {
-        let _ = future.set_exception(Error::runtime("Event loop is closed"));
-    }
+    // What a closed loop gives back is dropped here, and the promise with it.
+    let _ = home.send(Mail::Call(Box::new(start)));
     future
+}
+
+/// Completes the future, at the latest when it is dropped. It belongs to the message that brings the
+/// coroutine to the loop, and then to the callback of the task; closing the loop drops both.
+struct Promise<T>(ConcurrentFuture<T>);
+
+impl<T> Drop for Promise<T> {
+    fn drop(&mut self) {
+        // Refused if it is done.
+        let _ = self.0.set_exception(Error::runtime("Event loop is closed"));
+    }
 }

@@ -1,12 +1,13 @@
 //! Work in other threads.
 
-use super::EventLoop;
+use super::{Door, EventLoop};
 use crate::executor::ThreadPoolExecutor;
 use asyncio_core::{
     AsyncContextManager, Error, Result,
-    event_loop::Job,
+    event_loop::{Job, work_for},
     exception::{self, Level},
     home::{LoopRef, Mail},
+    scheduler::Scheduler,
 };
 use asyncio_future::{Future, wrap_future};
 use std::{
@@ -15,7 +16,6 @@ use std::{
     future::Future as StdFuture,
     pin::Pin,
     task::{Context, Poll},
-    thread,
     time::Duration,
 };
 
@@ -24,6 +24,13 @@ use std::{
 pub(super) struct DefaultExecutor {
     executor: RefCell<Option<ThreadPoolExecutor>>,
     shutdown_called: Cell<bool>,
+    /// How many of its jobs wait for coroutines of the loop. Negative for a moment if the message that
+    /// a wait has ended overtakes the message that it has begun.
+    waiting_jobs: Cell<isize>,
+    /// How many of those waits have a limit, and so end by themselves in real time.
+    waiting_with_limit: Cell<isize>,
+    /// How many tasks wait for the executor to end.
+    joining: Cell<isize>,
 }
 
 impl DefaultExecutor {
@@ -33,6 +40,26 @@ impl DefaultExecutor {
         }
         let mut executor = self.executor.borrow_mut();
         Ok(executor.get_or_insert_with(ThreadPoolExecutor::of_loop).clone())
+    }
+
+    /// Whether a job waits for a coroutine of the loop with a limit.
+    pub(super) fn is_waited_for_with_limit(&self) -> bool {
+        self.waiting_with_limit.get() > 0
+    }
+
+    /// How many of the tasks that wait for the executor to end stop the virtual clock. None of them
+    /// while a job waits for the loop: the executor cannot end before that job does.
+    fn holding_up(&self) -> isize {
+        if self.waiting_jobs.get() > 0 { 0 } else { self.joining.get() }
+    }
+
+    /// Changes one of the two numbers, and adjusts what the loop counts as outstanding.
+    fn count(&self, scheduler: &Scheduler, number: &Cell<isize>, change: isize) {
+        let before = self.holding_up();
+        number.set(number.get() + change);
+        let after = self.holding_up();
+        (before..after).for_each(|_| scheduler.add_outstanding());
+        (after..before).for_each(|_| scheduler.sub_outstanding());
     }
 
     /// Ends it without waiting, because the loop is closed.
@@ -71,8 +98,50 @@ impl Drop for Outstanding {
     }
 }
 
+/// A task that waits for the executor to end.
+struct Joining(LoopRef);
+
+impl Joining {
+    fn begin(home: LoopRef) -> Joining {
+        Joining::count(home, 1);
+        Joining(home)
+    }
+
+    fn count(home: LoopRef, change: isize) {
+        let Some(scheduler) = home.local() else { return };
+        let door = scheduler.event_loop();
+        let inner = door.and_then(|door| door.as_any().downcast_ref::<Door>()?.0.upgrade());
+        if let Some(inner) = inner {
+            inner.executor.count(scheduler, &inner.executor.joining, change);
+        }
+    }
+}
+
+impl Drop for Joining {
+    fn drop(&mut self) {
+        let home = self.0;
+        // By mail, as in `Outstanding`.
+        let _ = home.send(Mail::Quiet(Box::new(move || Joining::count(home, -1))));
+    }
+}
+
 /// Threads.
 impl EventLoop {
+    /// [`AbstractEventLoop::job_waits`](asyncio_core::event_loop::AbstractEventLoop::job_waits).
+    pub(super) fn job_waits(&self, waits: bool, has_limit: bool) {
+        let Ok(scheduler) = self.scheduler() else { return };
+        match waits {
+            true => scheduler.sub_outstanding(),
+            false => scheduler.add_outstanding(),
+        }
+        let executor = &self.0.executor;
+        let change = if waits { 1 } else { -1 };
+        executor.count(scheduler, &executor.waiting_jobs, change);
+        if has_limit {
+            executor.waiting_with_limit.set(executor.waiting_with_limit.get() + change);
+        }
+    }
+
     /// Runs `job` in a thread of `executor`, or of the default executor, and gives a future of its
     /// result (`loop.run_in_executor`). The job does not see the caller's context variables; use
     /// [`to_thread`](asyncio_task::to_thread) for that. While it runs, a virtual clock stands still.
@@ -108,7 +177,8 @@ impl EventLoop {
         };
         let _entered = self.home().enter();
         let outstanding = Outstanding::begin(self.home());
-        let source = executor.submit(job)?;
+        let home = self.home();
+        let source = executor.submit(move || work_for(home, job))?;
         let future = wrap_future(source.clone())?;
         source.add_done_callback(move |_| drop(outstanding));
         Ok(future)
@@ -125,9 +195,6 @@ impl EventLoop {
     /// (`loop.shutdown_default_executor`), if `timeout` is given for so long: then a warning goes to
     /// the log, and the threads are left to themselves. From the call of this function on,
     /// `run_in_executor(None, …)` is the error `Executor shutdown has been called`.
-    ///
-    /// # Errors
-    /// What the system says if it has no thread that could wait.
     ///
     /// # Cancellation
     /// The executor stays shut down, and its threads end in their own time.
@@ -150,8 +217,8 @@ impl EventLoop {
         let executor = self.0.executor.get()?;
         let outstanding = Outstanding::begin(self.home());
         executor.execute(Box::new(move || {
-            let _outstanding = outstanding;
-            job();
+            let outstanding = outstanding;
+            work_for(outstanding.0, job);
         }))
     }
 }
@@ -183,27 +250,29 @@ async fn shutdown(
     timeout: Option<Duration>,
 ) -> Result<()> {
     let joined = Future::new();
-    let (setter, joiner) = (joined.clone(), executor.clone());
-    let outstanding = Outstanding::begin(home);
-    let join = move || {
-        joiner.shutdown(true);
+    let (setter, joining) = (joined.clone(), Joining::begin(home));
+    // The last thread of the executor reports its end. A thread that joins the others is not needed,
+    // and might fail to start.
+    executor.shutdown_then(Box::new(move || {
         let tell = move || {
-            // Nobody waits any more if that took too long, or the loop is closed.
+            // Nothing waits any more if that took too long, or the loop is closed.
             let _ = setter.set_result(());
             Ok(())
         };
         let _ = home.send(Mail::Call(Box::new(tell)));
-        drop(outstanding);
-    };
-    thread::Builder::new().name("asyncio-shutdown".to_owned()).spawn(join)?;
+        drop(joining);
+    }));
     let outcome = asyncio_task::timeout(timeout).with(async |_| joined.clone().await).await;
     if let (Some(timeout), Err(Error::Timeout(_))) = (timeout, &outcome) {
         let seconds = timeout.as_secs_f64();
         let message =
             format!("The executor did not finishing joining its threads within {seconds} seconds.");
         exception::log(Level::Warning, &message);
-        executor.shutdown(false);
         return Ok(());
+    }
+    if outcome.is_ok() {
+        // The threads are about to exit; joined here, they are gone when the loop is closed.
+        executor.shutdown(true);
     }
     outcome
 }

@@ -11,8 +11,9 @@ use std::{
 
 /// For so long, while there is something to run, the loop does not ask the system for I/O.
 ///
-/// asyncio asks in every iteration, and so does this loop under the virtual clock; but the system
-/// call costs as much as fifteen steps of a task. Mail and timers are looked at in every iteration.
+/// asyncio asks in every iteration, and so does this loop under the virtual clock and with
+/// `poll_every_iteration`; but the system call costs as much as fifteen steps of a task. Mail and timers
+/// are looked at in every iteration.
 const BETWEEN_POLLS: Duration = Duration::from_micros(50);
 
 /// After so many steps at most the clock is asked whether [`BETWEEN_POLLS`] is over: fewer if steps
@@ -25,6 +26,8 @@ const NEVER: Duration = Duration::from_nanos(u64::MAX);
 /// When to poll I/O although there is something to run.
 #[derive(Debug)]
 pub(super) struct Pace {
+    /// Whether every iteration polls.
+    always: bool,
     /// `None`: before the last wait, or never.
     polled_at: Cell<Option<Instant>>,
     looked_at: Cell<Option<Instant>>,
@@ -35,8 +38,9 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new() -> Pace {
+    pub(super) fn new(always: bool) -> Pace {
         Pace {
+            always,
             polled_at: Cell::new(None),
             looked_at: Cell::new(None),
             left: Cell::new(0),
@@ -63,6 +67,9 @@ impl Pace {
     }
 
     fn is_due(&self) -> bool {
+        if self.always {
+            return true;
+        }
         if self.left.get() > 0 {
             return false;
         }
@@ -150,10 +157,13 @@ impl EventLoop {
         }
     }
 
-    /// Whether I/O or a signal could make something ready.
+    /// Whether I/O, a signal, or a job that waits with a limit could make something ready.
     pub(crate) fn may_be_called(&self, scheduler: &Scheduler) -> bool {
         let is_watching = || self.selector().is_some_and(|s| !s.watchers().is_empty());
-        scheduler.is_waiting_for_io() || is_watching() || self.signals().is_any()
+        scheduler.is_waiting_for_io()
+            || is_watching()
+            || self.signals().is_any()
+            || self.0.executor.is_waited_for_with_limit()
     }
 
     #[inline]

@@ -126,6 +126,86 @@ fn a_job_may_shut_its_own_executor_down() {
 }
 
 #[test]
+fn everyone_who_shuts_it_down_waits_for_the_jobs() {
+    let executor = executor(3);
+    let (release, wait) = mpsc::channel::<()>();
+    let ended = Arc::new(AtomicUsize::new(0));
+    let count = ended.clone();
+    let job = move || {
+        let _ = wait.recv();
+        count.fetch_add(1, SeqCst);
+    };
+    executor.submit(job).unwrap();
+    thread::scope(|scope| {
+        let wait = || {
+            executor.shutdown(true);
+            assert_eq!(ended.load(SeqCst), 1);
+        };
+        let _threads = [scope.spawn(wait), scope.spawn(wait)];
+        while !executor.0.0.lock().is_shut_down {
+            thread::yield_now();
+        }
+        drop(release);
+    });
+}
+
+#[test]
+fn two_jobs_may_shut_their_executor_down() {
+    let executor = executor(2);
+    let both = Arc::new(std::sync::Barrier::new(2));
+    let jobs = [(); 2].map(|()| {
+        let (inside, both) = (executor.clone(), both.clone());
+        let job = move || {
+            both.wait();
+            inside.shutdown(true);
+        };
+        executor.submit(job).unwrap()
+    });
+    assert!(jobs.iter().all(|job| job.result(None).is_ok()));
+    executor.shutdown(true);
+}
+
+#[test]
+fn the_last_thread_says_that_it_ends() {
+    let executor = executor(2);
+    let (say, said) = mpsc::channel();
+    let tell = |text: &'static str| {
+        let say = say.clone();
+        move || say.send((text, name())).unwrap()
+    };
+    let (release, wait) = mpsc::channel::<()>();
+    let job = tell("job");
+    let held = move || {
+        let _ = wait.recv();
+        job();
+    };
+    executor.submit(held).unwrap();
+    executor.shutdown_then(Box::new(tell("end")));
+    assert!(said.try_recv().is_err());
+    drop(release);
+    assert_eq!(said.recv().unwrap(), ("job", "test_0".to_owned()));
+    assert_eq!(said.recv().unwrap(), ("end", "test_0".to_owned()));
+    executor.shutdown(true);
+    executor.shutdown_then(Box::new(tell("none")));
+    assert_eq!(said.try_recv().unwrap(), ("none", name()));
+}
+
+#[test]
+fn a_panic_whose_payload_panics_ends_no_thread() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("the payload fell over, too");
+        }
+    }
+    let executor = executor(1);
+    executor.execute(Box::new(|| std::panic::panic_any(Bomb))).unwrap();
+    drop(executor.submit(|| std::panic::panic_any(Bomb)).unwrap());
+    assert_eq!(executor.submit(name).unwrap().result(None).unwrap(), "test_0");
+    executor.shutdown(true);
+}
+
+#[test]
 fn dropping_the_last_handle_ends_idle_threads() {
     let executor = executor(1);
     let held = Arc::new(());

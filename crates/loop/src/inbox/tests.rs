@@ -155,3 +155,23 @@ fn threads_that_put_in_while_the_loop_closes_know_whether_it_arrived() {
         inbox.close(|_| panic!("it came too late, and was taken in"));
     }
 }
+
+#[test]
+fn a_closed_inbox_does_not_count_the_senders_that_it_refuses() {
+    let (inbox, _) = open(1);
+    inbox.want(0b10);
+    inbox.close(drop);
+    // `close` waits until this count is zero.
+    thread::scope(|scope| {
+        let hammer = || {
+            for _ in 0..100_000 {
+                assert!(inbox.push(1, letter()).is_err());
+                inbox.raise(0b10);
+            }
+        };
+        let threads = [(); 4].map(|()| scope.spawn(hammer));
+        while !threads.iter().all(|thread| thread.is_finished()) {
+            assert_eq!(inbox.gate.load(Ordering::Relaxed), 0);
+        }
+    });
+}

@@ -107,11 +107,21 @@ fn our_handler() -> libc::sighandler_t {
     on_signal as extern "C" fn(libc::c_int) as libc::sighandler_t
 }
 
+/// Signals that report a fault in the running code. When their handler returns, the same instruction
+/// runs again and faults again, so the loop would never get to run a callback.
+const FAULTS: [i32; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
+
 /// Catches `signal`; [`release`] takes that back.
 ///
 /// # Errors
-/// `Runtime` if the system does not let it be caught.
+/// `Runtime` if the system does not let it be caught, or if it reports a fault in the running code.
 pub(super) fn catch(signal: i32) -> Result<()> {
+    if FAULTS.contains(&signal) {
+        return Err(Error::runtime(format!(
+            "add_signal_handler: sig {signal} cannot be caught by an event loop: it reports a fault in \
+             the running code, which would fault again before the loop could run the callback"
+        )));
+    }
     let mut caught = caught();
     if let Some(known) = caught.iter_mut().find(|known| known.signal == signal) {
         known.users += 1;
@@ -143,10 +153,7 @@ pub(super) fn release(signal: i32) {
 extern "C" fn on_signal(signal: libc::c_int) {
     let errno = Errno::last_raw();
     if signal == libc::SIGINT && is_further_interrupt() {
-        // It is blocked until this handler returns, and takes effect then.
-        let _ = set_disposition(signal, &action_of(libc::SIG_DFL));
-        // SAFETY: `raise` is async-signal-safe.
-        unsafe { libc::raise(signal) };
+        end_by(signal);
     } else if (1..=64).contains(&signal) {
         let mut next: *const Listener = LISTENERS.load(Ordering::Acquire);
         // SAFETY: the list is never freed.
@@ -156,6 +163,22 @@ extern "C" fn on_signal(signal: libc::c_int) {
         }
     }
     Errno::set_raw(errno);
+}
+
+/// Ends the process as the default action of `signal` does. The system ignores that action for the
+/// first process of a container, which then exits with the status that a shell reports for a signal.
+fn end_by(signal: libc::c_int) {
+    let _ = set_disposition(signal, &action_of(libc::SIG_DFL));
+    // SAFETY: these calls are async-signal-safe, and the set is filled in before it is used.
+    unsafe {
+        // The signal is blocked while its handler runs, so it would take effect only after that.
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, signal);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, ptr::null_mut());
+        libc::raise(signal);
+        libc::_exit(128 + signal)
+    }
 }
 
 /// Whether a `Runner` takes Ctrl-C as an interruption of its main task.
@@ -187,12 +210,22 @@ pub(super) struct Armed(());
 impl Armed {
     /// `None` off the main thread, and if the program does something of its own about Ctrl-C.
     pub(super) fn new() -> Option<Armed> {
+        Armed::after(0)
+    }
+
+    /// Makes even the first Ctrl-C end the process. `None` where it does so anyway: in every process
+    /// except the first one of a container.
+    pub(super) fn at_the_end() -> Option<Armed> {
+        if nix::unistd::getpid().as_raw() == 1 { Armed::after(1) } else { None }
+    }
+
+    fn after(interrupts: u32) -> Option<Armed> {
         let is_default =
             || disposition(libc::SIGINT).is_ok_and(|now| now.sa_sigaction == libc::SIG_DFL);
         if !is_main_thread() || !is_default() {
             return None;
         }
-        INTERRUPTS.store(0, Ordering::Release);
+        INTERRUPTS.store(interrupts, Ordering::Release);
         catch(libc::SIGINT).ok()?;
         ARMED.store(true, Ordering::Release);
         Some(Armed(()))

@@ -3,7 +3,10 @@
 use super::{system, *};
 use crate::new_event_loop;
 use asyncio_core::{Error, context::ContextVar};
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, raise, sigaction};
+use nix::{
+    libc,
+    sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, raise, sigaction},
+};
 use std::{
     sync::{
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -124,11 +127,14 @@ fn what_a_callback_fails_with_goes_to_the_exception_handler() {
 fn impossible_signals_are_refused() {
     let event_loop = new_event_loop().unwrap();
     let add = |signal| message(event_loop.add_signal_handler(signal, || ()));
-    assert_eq!(add(nix::libc::SIGKILL), "RuntimeError: sig 9 cannot be caught");
-    assert_eq!(
-        add(nix::libc::SIGSTOP),
-        format!("RuntimeError: sig {} cannot be caught", nix::libc::SIGSTOP)
-    );
+    assert_eq!(add(libc::SIGKILL), "RuntimeError: sig 9 cannot be caught");
+    assert_eq!(add(libc::SIGSTOP), format!("RuntimeError: sig {} cannot be caught", libc::SIGSTOP));
+    // The faulting instruction would run again and again, and the loop never.
+    for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL] {
+        let refused = add(fault);
+        assert!(refused.starts_with("RuntimeError: add_signal_handler: sig "), "{refused}");
+        assert!(!event_loop.remove_signal_handler(fault).unwrap());
+    }
     assert_eq!(add(0), "ValueError: invalid signal number 0");
     assert_eq!(add(-1), "ValueError: invalid signal number -1");
     assert_eq!(add(1000), "ValueError: invalid signal number 1000");

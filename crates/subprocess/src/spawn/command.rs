@@ -1,7 +1,8 @@
 //! [`spawn`] through `std::process::Command`: on every system, and for a child that becomes another
-//! user.
+//! user. The last step, running the program, is ours, so that every child takes the same one:
+//! `Command` would run a file of an unknown format with a shell.
 
-use super::{BeforeExec, Program};
+use super::{BeforeExec, Program, exec::Exec};
 use std::{
     io,
     os::{
@@ -20,17 +21,21 @@ pub(super) fn spawn(
     streams: [Option<RawFd>; 3],
     before: BeforeExec,
 ) -> io::Result<u32> {
-    let mut command = Command::new(program.executable.as_ref().unwrap_or(&program.name));
-    command.arg0(&program.name).args(&program.args);
-    if let Some(env) = &program.env {
-        command.env_clear().envs(env);
-    }
+    let exec = Exec::of(program)?;
+    // `exec` replaces the program, the arguments and the environment of the command.
+    let mut command = Command::new("/");
     if let Some(cwd) = &program.cwd {
         command.current_dir(cwd);
     }
     let [stdin, stdout, stderr] = streams.map(copy);
     command.stdin(stdin?).stdout(stdout?).stderr(stderr?);
-    before.add_to(&mut command);
+    // SAFETY: `run` does nothing that is not allowed after `fork`, in both.
+    unsafe {
+        command.pre_exec(move || {
+            before.run()?;
+            Err(exec.run())
+        })
+    };
     // The child is never waited for through `std`, which would not tell us.
     Ok(command.spawn()?.id())
 }

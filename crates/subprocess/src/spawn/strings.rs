@@ -1,42 +1,69 @@
 //! [`Strings`]: a list of strings as C has them.
 
 use nix::libc;
-use std::{
-    collections::BTreeMap,
-    ffi::{CStr, OsStr, OsString},
-    io,
-    os::unix::ffi::OsStrExt,
-    ptr::null,
-};
+#[cfg(target_os = "linux")]
+use std::ffi::CStr;
+use std::{ffi::OsStr, io, os::unix::ffi::OsStrExt, ptr::null};
 
-/// Strings that end with zero, one behind the other.
-#[derive(Debug, Default)]
+/// Strings that end with zero, one behind the other, and the list of their addresses.
 pub(super) struct Strings {
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))] // There it only owns the memory.
     bytes: Vec<u8>,
-    /// Where each begins.
-    starts: Vec<usize>,
+    /// Where each begins, and null at the end: addresses in `bytes`.
+    pointers: Vec<*const libc::c_char>,
+}
+
+// SAFETY: the addresses point into memory that the list owns and never changes.
+unsafe impl Send for Strings {}
+// SAFETY: as above.
+unsafe impl Sync for Strings {}
+
+impl std::fmt::Debug for Strings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Strings")
+    }
 }
 
 impl Strings {
     /// # Errors
     /// `InvalidInput` for a string with a zero inside, here as in the other functions.
     pub(super) fn of<S: AsRef<OsStr>>(strings: impl IntoIterator<Item = S>) -> io::Result<Strings> {
-        let mut this = Strings::default();
+        let mut maker = Maker::default();
         for string in strings {
-            this.push(&[string.as_ref()])?;
+            maker.push(&[string.as_ref()])?;
         }
-        Ok(this)
+        Ok(maker.finish())
     }
 
     /// A list of `name=value`.
-    pub(super) fn of_variables(variables: &BTreeMap<OsString, OsString>) -> io::Result<Strings> {
-        let mut this = Strings::default();
+    pub(super) fn of_variables<N: AsRef<OsStr>, V: AsRef<OsStr>>(
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> io::Result<Strings> {
+        let mut maker = Maker::default();
         for (name, value) in variables {
-            this.push(&[name, OsStr::new("="), value])?;
+            maker.push(&[name.as_ref(), OsStr::new("="), value.as_ref()])?;
         }
-        Ok(this)
+        Ok(maker.finish())
     }
 
+    #[cfg(target_os = "linux")]
+    pub(super) fn first(&self) -> Option<&CStr> {
+        CStr::from_bytes_until_nul(&self.bytes).ok()
+    }
+
+    /// Where each begins, and null at the end. To be used while the list is there.
+    pub(super) fn pointers(&self) -> &[*const libc::c_char] {
+        &self.pointers
+    }
+}
+
+#[derive(Default)]
+struct Maker {
+    bytes: Vec<u8>,
+    starts: Vec<usize>,
+}
+
+impl Maker {
     fn push(&mut self, parts: &[&OsStr]) -> io::Result<()> {
         self.starts.push(self.bytes.len());
         for part in parts {
@@ -49,13 +76,9 @@ impl Strings {
         Ok(())
     }
 
-    pub(super) fn first(&self) -> Option<&CStr> {
-        CStr::from_bytes_until_nul(&self.bytes).ok()
-    }
-
-    /// Where each begins, and null at the end. To be used while the list is there, unchanged.
-    pub(super) fn pointers(&self) -> Vec<*const libc::c_char> {
+    fn finish(self) -> Strings {
         let begins = self.starts.iter().map(|start| self.bytes[*start..].as_ptr().cast());
-        begins.chain([null()]).collect()
+        let pointers = begins.chain([null()]).collect();
+        Strings { bytes: self.bytes, pointers }
     }
 }

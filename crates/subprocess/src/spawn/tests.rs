@@ -186,7 +186,16 @@ fn what_cannot_be_started_says_why() {
     let text = directory_of_a_tool("text", "text", 0o755);
     fs::write(text.join("tool"), "no program").unwrap();
     let tool = text.join("tool").to_str().unwrap().to_owned();
-    assert!(both(|| program(&tool, &[])).ends_with("Some(8) "), "a format nobody knows");
+    let masked = |p: &mut Program| p.umask = Some(0o022);
+    let renamed = |p: &mut Program| p.executable = Some(text.join("tool").into());
+    // No shell takes a format that the system does not know, however the child is started.
+    for attempt in [
+        both(|| program(&tool, &[])),
+        both(|| with(program(&tool, &[]), masked)),
+        both(|| with(program("name", &[]), renamed)),
+    ] {
+        assert!(attempt.ends_with("Some(8) "), "{attempt}");
+    }
     fs::remove_dir_all(text).unwrap();
     let gone = |p: &mut Program| p.cwd = Some("/nonexistent".into());
     assert!(both(|| with(shell("true"), gone)).starts_with("NotFound Some(2)"));

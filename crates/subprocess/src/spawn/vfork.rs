@@ -10,25 +10,20 @@
 //! system calls, and reads what was prepared for it. It takes no lock and no memory, does not panic,
 //! and writes nothing but the error with which it fails.
 
-use super::{BeforeExec, Program, strings::Strings};
+use super::{BeforeExec, Program, exec::Exec, strings::Strings};
 use crate::system::{self, Id, Wait};
 use nix::libc;
 use std::{
-    ffi::{CStr, OsStr},
+    ffi::CStr,
     io,
     mem::{MaybeUninit, zeroed},
-    os::{fd::RawFd, unix::ffi::OsStrExt},
+    os::fd::RawFd,
     ptr::{null, null_mut},
     sync::atomic::{AtomicI32, Ordering},
 };
 
 /// More than its few frames take.
 const STACK: usize = 64 * 1024;
-
-unsafe extern "C" {
-    /// This process's variables; the crate `libc` does not name it for every library.
-    static environ: *const *const libc::c_char;
-}
 
 /// All that the child needs to know.
 struct Plan<'a> {
@@ -37,10 +32,7 @@ struct Plan<'a> {
     before: &'a BeforeExec,
     /// The signals that are blocked in it.
     blocked: &'a Blocked,
-    /// The files that the program may be, in the order in which they are tried.
-    files: Vec<*const libc::c_char>,
-    arguments: Vec<*const libc::c_char>,
-    environment: *const *const libc::c_char,
+    exec: &'a Exec,
     /// Why the program does not run.
     errno: AtomicI32,
 }
@@ -54,12 +46,8 @@ pub(super) fn spawn(
     streams: [Option<RawFd>; 3],
     before: &BeforeExec,
 ) -> io::Result<u32> {
-    let arguments =
-        Strings::of([&*program.name].into_iter().chain(program.args.iter().map(|a| &**a)))?;
-    let files = files(program)?;
+    let exec = Exec::of(program)?;
     let directory = program.cwd.as_ref().map(|cwd| Strings::of([cwd.as_os_str()])).transpose()?;
-    let environment = program.env.as_ref().map(Strings::of_variables).transpose()?;
-    let variables = environment.as_ref().map(Strings::pointers);
     // A handler of this process must not run in the child, which has its memory.
     let blocked = Blocked::all();
     let plan = Plan {
@@ -67,11 +55,7 @@ pub(super) fn spawn(
         directory: directory.as_ref().and_then(Strings::first),
         before,
         blocked: &blocked,
-        files: files.pointers(),
-        arguments: arguments.pointers(),
-        // SAFETY: the array of this process's own variables. `execve` copies it; nobody may change it
-        // meanwhile, as nobody may while any thread looks up the address of a host.
-        environment: variables.as_ref().map_or(unsafe { environ }, |v| v.as_ptr()),
+        exec: &exec,
         errno: AtomicI32::new(0),
     };
     let pid = plan.clone_and_wait()?;
@@ -84,20 +68,6 @@ pub(super) fn spawn(
             Err(io::Error::from_raw_os_error(errno))
         }
     }
-}
-
-/// As `execvp` and CPython find a program: a name without a slash in the child's `PATH`.
-fn files(program: &Program) -> io::Result<Strings> {
-    let name = program.executable.as_ref().unwrap_or(&program.name);
-    if name.as_bytes().contains(&b'/') {
-        return Strings::of([name.as_os_str()]);
-    }
-    let path = match &program.env {
-        Some(env) => env.get(OsStr::new("PATH")).cloned(),
-        None => std::env::var_os("PATH"),
-    };
-    let path = path.as_deref().unwrap_or(OsStr::new("/bin:/usr/bin"));
-    Strings::of(std::env::split_paths(path).map(|directory| directory.join(name)))
 }
 
 impl Plan<'_> {
@@ -115,19 +85,10 @@ impl Plan<'_> {
 
     /// In the child: does what the plan says. Gives the error that keeps the program from running.
     fn run(&self) -> io::Error {
-        if let Err(error) = self.prepare() {
-            return error;
+        match self.prepare() {
+            Ok(()) => self.exec.run(),
+            Err(error) => error,
         }
-        let mut denied = None;
-        for file in self.files.iter().take_while(|file| !file.is_null()) {
-            // SAFETY: all are lists of strings that end with null.
-            unsafe { libc::execve(*file, self.arguments.as_ptr(), self.environment) };
-            let error = io::Error::last_os_error();
-            if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) {
-                denied = denied.or(Some(error));
-            }
-        }
-        denied.unwrap_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
     }
 
     fn prepare(&self) -> io::Result<()> {

@@ -328,3 +328,16 @@ fn settings_of_debug_mode_are_kept() {
     assert_eq!(format!("{event_loop:?}"), "<EventLoop running=false closed=false debug=false>");
     event_loop.close().unwrap();
 }
+
+#[test]
+fn closing_drops_a_callback_from_another_thread_although_its_handle_is_kept() {
+    let event_loop = virtual_loop();
+    let handle = event_loop.handle();
+    let (tell, told) = std::sync::mpsc::channel::<()>();
+    let sent = std::thread::spawn(move || handle.call_soon_threadsafe(move || drop(tell)));
+    let kept = sent.join().unwrap().unwrap();
+    assert!(!kept.cancelled());
+    event_loop.close().unwrap();
+    assert_eq!(told.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected));
+    assert!(kept.cancelled());
+}

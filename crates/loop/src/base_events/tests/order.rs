@@ -382,3 +382,38 @@ fn under_the_virtual_clock_io_that_may_come_is_waited_for() {
     writer.join().unwrap().unwrap();
     event_loop.close().unwrap();
 }
+
+/// What CPython 3.14 does, with a readable descriptor and a callback for it.
+#[test]
+fn with_a_poll_in_every_iteration_io_has_its_place_in_the_order() {
+    let trace = Trace::default();
+    let main = |inside: Trace| async move {
+        let event_loop = get_running_loop()?;
+        let (mut here, there) = std::os::unix::net::UnixStream::pair()?;
+        std::io::Write::write_all(&mut here, b"x")?;
+        let (io, this) = (inside.clone(), event_loop.clone());
+        let reader = std::os::fd::AsRawFd::as_raw_fd(&there);
+        event_loop.add_reader(&there, move || {
+            io.say("io");
+            this.remove_reader(&reader).map(drop)
+        })?;
+        event_loop.call_soon(inside.note("s1"))?;
+        sleep(Duration::ZERO).await?;
+        inside.say("t");
+        sleep(Duration::ZERO).await?;
+        inside.say("t2");
+        for _ in 0..3 {
+            sleep(Duration::ZERO).await?;
+        }
+        Ok(())
+    };
+    let event_loop = EventLoop::builder().poll_every_iteration(true).build().unwrap();
+    for _ in 0..100 {
+        event_loop.run_until_complete(main(trace.clone())).unwrap();
+        assert_eq!(trace.take(), "s1 t io t2");
+    }
+    event_loop.close().unwrap();
+    let runner = crate::Runner::new().poll_every_iteration(true);
+    runner.with(|runner| runner.run(main(trace.clone()))).unwrap();
+    assert_eq!(trace.take(), "s1 t io t2");
+}

@@ -1,4 +1,4 @@
-//! Ctrl-C, really sent, each time to a process of its own.
+//! Ctrl-C, really sent, each time to a process of its own; and what else needs one.
 //!
 //! A scene has to be played on the main thread, which libtest keeps to itself. So the test program
 //! runs itself again for one test alone, and that test forks: in the new process its thread is the
@@ -72,7 +72,13 @@ fn perform(scene: &str) {
         "swallow" => swallow(),
         "also cancelled" => also_cancelled(),
         "twice" => twice(),
+        #[cfg(target_os = "linux")]
+        "first process" => as_first_process(twice),
+        #[cfg(target_os = "linux")]
+        "first process, at the end" => as_first_process(while_the_rest_ends),
         "own handler" => own_handler(),
+        #[cfg(target_os = "linux")]
+        "no thread" => no_thread(),
         "ignored" => ignored(),
         "at the end" => at_the_end(),
         other => panic!("no scene {other}"),
@@ -190,6 +196,50 @@ fn twice() {
     });
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn the_second_ctrl_c_ends_even_the_first_process_of_a_container() {
+    assert_eq!(play("first process"), End::Well);
+    assert_eq!(play("first process, at the end"), End::Well);
+}
+
+/// Plays a scene as the first process of a container. The system ignores signals with a default action
+/// for that process.
+#[cfg(target_os = "linux")]
+fn as_first_process(scene: fn()) {
+    let mut namespaces = [libc::CLONE_NEWPID, libc::CLONE_NEWPID | libc::CLONE_NEWUSER].into_iter();
+    // SAFETY: takes a number; this process has one thread.
+    if !namespaces.any(|namespaces| unsafe { libc::unshare(namespaces) } == 0) {
+        println!("not played: the system lets no test make a container");
+        return;
+    }
+    // SAFETY: as where a scene begins.
+    match unsafe { fork() }.unwrap() {
+        ForkResult::Child => {
+            assert_eq!(nix::unistd::getpid().as_raw(), 1);
+            scene();
+            // SAFETY: as where a scene begins.
+            unsafe { libc::_exit(0) }
+        }
+        ForkResult::Parent { child } => {
+            assert!(matches!(waitpid(child, None).unwrap(), WaitStatus::Exited(_, 130)));
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn while_the_rest_ends() {
+    let _ = run(async {
+        drop(create_task(async {
+            let outcome = sleep(3600 * 1000 * MS).await;
+            raise(Signal::SIGINT).unwrap();
+            thread::sleep(60 * 1000 * MS);
+            outcome
+        }));
+        sleep(MS).await
+    });
+}
+
 #[test]
 fn a_handler_of_one_s_own_takes_the_place_of_ctrl_c() {
     assert_eq!(play("own handler"), End::Well);
@@ -250,4 +300,30 @@ fn at_the_end() {
         Ok(5)
     });
     assert!(matches!(outcome, Err(Error::KeyboardInterrupt(_))), "{outcome:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_end_needs_no_thread_of_its_own() {
+    assert_eq!(play("no thread"), End::Well);
+}
+
+/// Leaves the process no room for the stack of another thread.
+#[cfg(target_os = "linux")]
+fn no_thread() {
+    let outcome = run(async {
+        asyncio_task::to_thread(|| ()).await?;
+        let status = std::fs::read_to_string("/proc/self/statm")?;
+        let pages: u64 = status.split(' ').next().unwrap().parse().unwrap();
+        // SAFETY: these calls take numbers, and a place that is valid.
+        unsafe {
+            let bytes = pages * libc::sysconf(libc::_SC_PAGESIZE) as u64 + (1 << 20);
+            let bytes = bytes as libc::rlim_t;
+            let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+            assert_eq!(libc::setrlimit(libc::RLIMIT_AS, &limit), 0);
+        }
+        assert!(thread::Builder::new().spawn(|| ()).is_err());
+        Ok(5)
+    });
+    assert_eq!(outcome.unwrap(), 5);
 }

@@ -1,0 +1,26 @@
+//! CPython's order of wake-ups: a task that waits for a source is woken by a separate step.
+
+use crate::{context::Values, home::LoopRef, scheduler::Scheduler, slots::Key};
+use std::panic::Location;
+
+impl Scheduler {
+    /// With `true`, an event runs a step that wakes the waiting task, and the task resumes in the next
+    /// iteration. The reader callbacks of asyncio's `sock_*` work like this. With `false`, the default,
+    /// the task resumes in the iteration of the event.
+    pub fn set_wakes_in_step(&self, yes: bool) {
+        self.sources.borrow_mut().wakes_in_step = yes;
+    }
+
+    #[cold]
+    pub(super) fn pass_on_in_step(&self, key: Key) {
+        let home = self.home();
+        let step = move || {
+            if let Some(scheduler) = home.and_then(LoopRef::local) {
+                scheduler.pass_on(key);
+            }
+            Ok(())
+        };
+        // The loop runs, so it is open.
+        let _ = self.call_soon(step, Values::default(), Location::caller());
+    }
+}

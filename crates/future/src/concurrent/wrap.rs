@@ -1,0 +1,75 @@
+//! [`wrap_future`]: a future of the running loop that follows a [`ConcurrentFuture`].
+
+use super::ConcurrentFuture;
+use crate::Future;
+use asyncio_core::{
+    Error, Result,
+    home::{Mail, entered},
+    wait_site::WaitSite,
+};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// A future of the running loop that follows `source` (`asyncio.wrap_future`): the result moves over
+/// through the loop's thread-safe queue, and cancelling the wrapper cancels the source.
+///
+/// The value goes to the first wrapper that is still in use; later ones fail with `InvalidState`. If
+/// the source is [`shared`](ConcurrentFuture::shared), each gets a clone. If the loop is closed before
+/// the result has moved over, the wrapper fails with `Runtime`, and the source keeps its value.
+///
+/// # Errors
+/// `Runtime` without a running loop.
+#[track_caller]
+pub fn wrap_future<T: Send + 'static>(source: ConcurrentFuture<T>) -> Result<Future<T>> {
+    let site = WaitSite::here(&"wrap_future");
+    let scheduler =
+        entered().ok_or_else(|| Error::runtime("wrap_future: no running event loop"))?;
+    let home = scheduler.check_open()?;
+    let future = Future::of_operation(site, None);
+    let back = source.clone();
+    future.add_done_callback(move |future| {
+        if future.cancelled() {
+            back.cancel();
+        }
+    })?;
+    let wrapper = Wrapper(future.clone());
+    source.add_done_callback(move |source| {
+        let source = source.clone();
+        // A source that is done already is copied at the next iteration as well.
+        let _ = home.send(Mail::Call(Box::new(move || {
+            wrapper.copy(&source);
+            Ok(())
+        })));
+    });
+    Ok(future)
+}
+
+/// Completes the wrapper, at the latest when it is dropped.
+struct Wrapper<T>(Future<T>);
+
+impl<T> Wrapper<T> {
+    fn copy(&self, source: &ConcurrentFuture<T>) {
+        // If the wrapper was cancelled, or nothing holds it any more, the source keeps its value.
+        if self.0.done() || self.0.handles() <= OURS {
+            return;
+        }
+        // This may call the `Clone` of the value, which may panic.
+        let outcome = catch_unwind(AssertUnwindSafe(|| source.try_result()));
+        if let Some(outcome) = outcome.unwrap_or_else(|p| Some(Err(Error::from_panic(p)))) {
+            let _ = self.0.set(outcome);
+        }
+    }
+}
+
+/// The handles of a pending wrapper that are not the user's: the one in [`Wrapper`], and that in the
+/// callback which passes a cancellation on.
+const OURS: usize = 2;
+
+impl<T> Drop for Wrapper<T> {
+    /// The loop was closed before the result could move over.
+    fn drop(&mut self) {
+        if self.0.set_exception(Error::runtime("Event loop is closed")).is_ok() {
+            // For tasks of other loops that await it. If there are none, nothing is reported.
+            let _ = self.0.exception();
+        }
+    }
+}
