@@ -15,6 +15,9 @@ const TIMES: [u16; 12] = [0, 1, 1, 2, 2, 3, 3, 5, 5, 8, 13, 30];
 /// Whether what is lent may contain a set of futures.
 const LENDS_SETS: bool = false;
 
+/// Whether a scope, or a set of futures, may move to another task.
+const MOVES_SCOPES: bool = false;
+
 /// Whether what is awaited may move to another task.
 const MOVES_AWAITS: bool = false;
 
@@ -33,6 +36,8 @@ struct Maker {
     left: usize,
     /// Whether other tasks may be awaited here.
     awaits: bool,
+    /// Whether there may be scopes here.
+    scopes: bool,
     /// Whether a part may be put aside here.
     lends: bool,
     /// Whether a part may move to another task here.
@@ -49,6 +54,7 @@ pub fn program(seed: u64) -> Program {
         tastes: [1; TASTES],
         left: 0,
         awaits: true,
+        scopes: true,
         lends: true,
         moves: true,
         sets: true,
@@ -98,7 +104,7 @@ impl Maker {
         match self.dice.weighed(&tastes) {
             0 => Node::leaf(self.ours()),
             1 => Node::leaf(self.foreign()),
-            2 => self.scope(depth),
+            2 if self.scopes => self.scope(depth),
             3 => self.parallel(depth),
             4 => self.handler(depth),
             _ => self.other(depth),
@@ -146,17 +152,18 @@ impl Maker {
     fn parallel(&mut self, depth: usize) -> Node {
         let time = self.time();
         let kind = match self.dice.below(14) {
-            9 => Kind::Joined,
-            10 => Kind::TryJoined,
-            11 => Kind::Race,
-            12 | 13 if self.lends => Kind::Choose,
+            9 if self.scopes => Kind::Joined,
+            10 if self.scopes => Kind::TryJoined,
+            11 if self.scopes => Kind::Race,
+            12 | 13 if self.lends && self.scopes => Kind::Choose,
             0 | 1 => Kind::Join,
             2 => Kind::TryJoin,
             3 if self.sets => Kind::Unordered,
             4 if self.sets => Kind::Buffered(2),
             5 | 6 => Kind::Select,
             7 if self.lends => Kind::Lend,
-            _ => Kind::Borrow(time),
+            8 if self.scopes => Kind::Borrow(time),
+            _ => Kind::Join,
         };
         let lends = matches!(kind, Kind::Lend | Kind::Choose);
         let most = if lends { 5 } else { 3 };
@@ -182,10 +189,14 @@ impl Maker {
 
     fn moved(&mut self, depth: usize) -> Node {
         let (awaits, lends) = (self.awaits, self.lends);
+        let (scopes, sets) = (self.scopes, self.sets);
+        self.sets &= MOVES_SCOPES;
+        self.scopes &= MOVES_SCOPES;
         self.awaits &= MOVES_AWAITS;
         self.lends &= MOVES_ASIDE;
         let first = self.node(depth);
         (self.awaits, self.lends) = (awaits, lends);
+        (self.scopes, self.sets) = (scopes, sets);
         let racers = self.parts(0, 2, depth);
         Node { kind: Kind::Move, parts: [vec![first], racers].concat() }
     }

@@ -19,17 +19,12 @@ use super::{
 mod counts;
 mod reach;
 
-/// Whether a scope that ends may deliver again what was taken beside it.
-const ENDED_SCOPES_DELIVER_AGAIN: bool = true;
+/// Whether a limit that had borrowed a cancelled leaf delivers its request once more when it goes.
+const LIMITS_DELIVER_AGAIN: bool = true;
 
-/// Whether a borrowed scope may give way to a limit that is gone.
-const BORROWED_SCOPES_STAY_ASKED: bool = true;
-
-/// Whether a group that is dropped while it aborts cancels its tasks once more.
-const DROPPED_GROUPS_ASK_AGAIN: bool = true;
-
-/// Whether a limit that goes takes back from what it has borrowed what limits inside have asked, too.
-const LIMITS_TAKE_BACK_ALL: bool = true;
+/// Whether a leaf that was woken and borrowed when a request came may give its result, if the limit
+/// that had borrowed it goes before it is polled.
+const WOKEN_LEAVES_GO_FREE: bool = true;
 
 /// Whether a limit that gives way to its own request may leave one from around it for later, although
 /// that reached it as well.
@@ -46,6 +41,9 @@ const MOVED_LEAVES_TAKE: bool = true;
 
 /// Whether a group that has moved takes a request back where it began.
 const GROUPS_STAY: bool = true;
+
+/// Whether a scope that was put aside delivers a request once more when it goes.
+const ASIDE_DELIVERS_AGAIN: bool = true;
 
 /// Something that is not as the law says.
 #[derive(Clone, Debug, PartialEq)]
@@ -166,8 +164,7 @@ impl Run<'_> {
             Kind::Branch => self.loss_of(node),
             _ => self.deadline_of(node),
         });
-        let drops = self.nodes().filter_map(|node| self.drop_of(node));
-        from_tasks.chain(from_scopes).chain(drops).collect()
+        from_tasks.chain(from_scopes).collect()
     }
 
     /// The request of a limit, if its deadline may have passed while it lasted.
@@ -224,20 +221,10 @@ impl Run<'_> {
         lasts.then_some(asked)
     }
 
-    /// The request of a group that is dropped while it aborts.
-    fn drop_of(&self, group: usize) -> Option<Asked> {
-        let (at, outcome) = self.life(group).ended?;
-        let is_second = DROPPED_GROUPS_ASK_AGAIN
-            && self.kind(group) == Kind::Group
-            && outcome == Outcome::Dropped;
-        let asked = Asked { origin: group, ms: at.ms, number: None, by: None, tasks_only: true };
-        is_second.then_some(asked)
-    }
-
     /// Whether a request may have reached a node, which ended at `ended`.
     fn may_reach(&self, asked: &Asked, node: usize, ended: Moment) -> bool {
         let (mut at, mut is_passed_on) =
-            (node, matches!(self.kind(node), Kind::Future(_) | Kind::Shielded));
+            (node, matches!(self.kind(node), Kind::Future(_) | Kind::Shielded | Kind::Gather));
         loop {
             if at == asked.origin {
                 return true;
@@ -246,17 +233,8 @@ impl Run<'_> {
             if flat.inside_of == Some(asked.origin) {
                 // What was passed on to another task, or to a future, stays.
                 let limit = self.life(asked.origin);
-                let has_scope = || {
-                    let is_scope = |inner: usize| {
-                        let other = self.tree.nodes[inner].inside_of;
-                        self.kind(inner).is_scope() || other.is_some_and(|it| it != asked.origin)
-                    };
-                    let mut nodes = self.nodes().filter(|inner| self.tree.is_inside(*inner, at));
-                    BORROWED_SCOPES_STAY_ASKED && nodes.any(is_scope)
-                };
                 return limit.begun.is_some_and(|begun| begun.number < ended.number)
                     && (is_passed_on
-                        || has_scope()
                         || limit.ended.is_none_or(|(left, _)| left.number > ended.number));
             }
             let Some(around) = flat.parent else { return false };
@@ -308,12 +286,20 @@ impl Run<'_> {
                 is_cancelled_part(part)
                     || !has_moved && self.parts(*part).iter().any(is_cancelled_part)
             };
+            let is_answer = self.kind(node) == Kind::Shielded
+                && self
+                    .parent(node)
+                    .is_some_and(|shield| self.parts(shield).iter().any(is_cancelled_part));
             let mut lent =
                 self.nodes().filter(|lent| self.tree.nodes[*lent].inside_of == Some(node));
             let is_source = is_cancelled
+                && !is_answer
                 && !self.parts(node).iter().any(comes_from_inside)
                 && !lent.any(|lent| comes_from_inside(&lent));
-            is_source.then_some((node, ended))
+            // A context manager is told before its `exit`.
+            let exit = self.parts(node).first().and_then(|exit| self.life(*exit).begun);
+            let is_manager = matches!(self.kind(node), Kind::Manager(_));
+            is_source.then_some((node, exit.filter(|_| is_manager).unwrap_or(ended)))
         });
         sources.collect()
     }
@@ -331,29 +317,40 @@ impl Run<'_> {
                 && in_time(*ended)
                 && self.may_reach(asked, *source, *ended)
                 && !self.is_unheard(asked, *source)
-                && !(LIMITS_TAKE_THEIR_OWN && self.has_asked(*source, *ended))
+                && !self.has_its_own(asked, *source, *ended)
                 && !parallel(*source, node)
                 && asked.by.is_none_or(|by| !parallel(by, *source))
         });
-        // A group that fails delivers again what is outstanding around it.
-        let again = |group: usize| {
-            let ended = self.life(group).ended;
-            let failed = ended.filter(|(_, outcome)| *outcome == Outcome::Failed);
-            self.kind(group) == Kind::Group && failed.is_some_and(|(ended, _)| in_time(ended))
+        let last = self.life(node).ended.map_or(u32::MAX, |(ended, _)| ended.number);
+        let again = |scope: usize| {
+            let Some((ended, outcome)) = self.life(scope).ended else { return false };
+            let delivers = match self.kind(scope) {
+                // A group that fails delivers again what is outstanding around it.
+                Kind::Group if outcome == Outcome::Failed => true,
+                Kind::Limit(_) if LIMITS_DELIVER_AGAIN => true,
+                kind => kind.is_scope() && ASIDE_DELIVERS_AGAIN && self.was_aside(scope),
+            };
+            delivers && asked.is_before(ended) && ended.number < last
         };
-        let dropped = |scope: usize| {
-            let ended = self.life(scope).ended;
-            let last = self.life(node).ended.map_or(u32::MAX, |(ended, _)| ended.number);
-            ENDED_SCOPES_DELIVER_AGAIN
-                && self.kind(scope).is_scope()
-                && ended.is_some_and(|(ended, _)| asked.is_before(ended) && ended.number < last)
-        };
-        took && !self.nodes().any(|node| again(node) || dropped(node))
+        took && !self.nodes().any(again)
     }
 
-    /// Whether a limit asked before a moment.
-    fn has_asked(&self, limit: usize, moment: Moment) -> bool {
-        self.asked.iter().any(|asked| asked.origin == limit && asked.is_before(moment))
+    /// Whether a node was ever put aside, by itself or with what is around it.
+    fn was_aside(&self, node: usize) -> bool {
+        self.tree.around(node).any(|at| !self.life(at).aside.is_empty())
+    }
+
+    /// Whether what was cancelled had a request from further inside than another one, which it may have
+    /// taken instead: that of a limit, or of a branch that has lost.
+    fn has_its_own(&self, other: &Asked, node: usize, ended: Moment) -> bool {
+        let mut inside = self.tree.around(node).take_while(|at| *at != other.origin);
+        inside.any(|at| {
+            let is_own = match self.kind(at) {
+                Kind::Branch => true,
+                kind => LIMITS_TAKE_THEIR_OWN && kind.limit().is_some(),
+            };
+            is_own && self.asked.iter().any(|own| own.origin == at && own.is_before(ended))
+        })
     }
 
     /// Whether something was cancelled in another task, and the await of that was dropped.
@@ -397,10 +394,6 @@ impl Run<'_> {
         }
         let last = Moment { number: u32::MAX, ms: u32::MAX };
         let task = |node: &usize| {
-            let is_borrowed = self.nodes().any(|at| self.tree.nodes[at].inside_of.is_some());
-            if BORROWED_SCOPES_STAY_ASKED && is_borrowed {
-                return false;
-            }
             let ended = self.life(*node).ended;
             self.life(*node).task == Some(Outcome::Cancelled)
                 && ended.is_none_or(|(_, outcome)| outcome == Outcome::Dropped)

@@ -198,7 +198,11 @@ impl World {
                 self.fault("a task does not end", *root);
                 continue;
             }
-            let outcome = Outcome::of(&task.result());
+            let result = task.result();
+            if let Err(error @ Error::Panic(_)) = &result {
+                self.record.borrow_mut().fault("a panic", format!("task of node {root}: {error}"));
+            }
+            let outcome = Outcome::of(&result);
             self.life(*root, |life| life.task = Some(outcome));
         }
         let mut record = self.record.borrow_mut();
@@ -240,9 +244,6 @@ impl<T> Probe<'_, T> {
     fn end(&mut self, outcome: Outcome) {
         self.body = None;
         let (now, left) = (self.world.now(), cancelling());
-        if outcome == Outcome::Panic {
-            self.world.fault("a panic", self.node);
-        }
         self.world.life(self.node, |life| {
             life.ended = Some((now, outcome));
             life.cancelling[1] = left;

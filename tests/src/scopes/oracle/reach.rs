@@ -1,6 +1,6 @@
 //! What is reached by a request ends at the same instant, and no request is without effect.
 
-use super::{Asked, Fault, LIMITS_TAKE_BACK_ALL, MOVED_LEAVES_TAKE, Run, SETS_HIDE_SCOPES};
+use super::{Asked, Fault, MOVED_LEAVES_TAKE, Run, SETS_HIDE_SCOPES, WOKEN_LEAVES_GO_FREE};
 use crate::scopes::{
     program::Kind,
     record::{Moment, Outcome},
@@ -24,7 +24,21 @@ impl Run<'_> {
                             || ended.is_some_and(|(ended, _)| ended.ms == asked.ms))
                 })
         };
-        let is_sure = |asked: &&Asked| !withdrawn(asked) && !moves(asked);
+        // A group that waits for its tasks may have cancelled them already.
+        let leaves = |asked: &&Asked| {
+            let body = self.parts(asked.origin).first();
+            let is_group = self.kind(asked.origin) == Kind::Group;
+            is_group
+                && body.is_some_and(|body| self.outcome(*body) == Some(Outcome::Ok))
+                && (asked.tasks_only
+                    || self.asked.iter().any(|other| {
+                        let moment = Moment { number: u32::MAX, ms: asked.ms };
+                        other.origin != asked.origin
+                            && other.ms <= asked.ms
+                            && self.may_reach(other, asked.origin, moment)
+                    }))
+        };
+        let is_sure = |asked: &&Asked| !withdrawn(asked) && !moves(asked) && !leaves(asked);
         let mut requests = self.asked.iter().filter(is_sure);
         requests.find_map(|asked| {
             self.unreached_leaf(asked).or_else(|| self.unreached_foreign(asked)).or_else(|| {
@@ -63,7 +77,8 @@ impl Run<'_> {
 
     /// Whether a node was put aside when a request came, and all the time after that.
     fn is_surely_aside(&self, asked: &Asked, node: usize) -> bool {
-        let mut around = self.tree.around(node);
+        let is_root = |at: usize| self.kind(at) == Kind::Body && self.life(at).begun.is_some();
+        let mut around = self.tree.around(node).take_while(|at| !is_root(*at));
         let is_aside = |at: usize| {
             let contains = |(from, to): &(Moment, Option<Moment>)| {
                 asked.number.map_or(from.ms < asked.ms, |number| from.number < number)
@@ -132,7 +147,9 @@ impl Run<'_> {
     /// Whether the limit that had borrowed a node was dropped in the instant of a request.
     fn is_given_back(&self, asked: &Asked, node: usize) -> bool {
         let mut limits = self.tree.around(node).filter_map(|at| self.tree.nodes[at].inside_of);
-        LIMITS_TAKE_BACK_ALL
+        let is_woken = self.life(node).ended.is_some_and(|(ended, _)| ended.ms == asked.ms);
+        WOKEN_LEAVES_GO_FREE
+            && is_woken
             && limits.any(|limit| {
                 let ended = self.life(limit).ended;
                 limit != asked.origin
