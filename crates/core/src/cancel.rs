@@ -57,14 +57,17 @@ use crate::{
     flags::{Flag, PassingOn},
     home::Mail,
     scheduler::Scheduler,
-    scopes::{Node, Within},
+    scopes::{Node, ScopeKey, Within},
     slots::Key,
     stage::{MUST, SCOPES, SENT, THROWS, YIELDS},
     sync::{self, Ordering},
     target::Target,
     task_ref::TaskRef,
 };
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    task::Waker,
+};
 
 pub(crate) const IDLE: u64 = 0;
 pub(crate) const WAITING: u64 = 1;
@@ -139,13 +142,12 @@ impl TaskRef {
         true
     }
 
-    /// Delivers the outstanding requests again that came from around `scope`, at its end: they count as
-    /// before, and are thrown at the next suspension.
-    pub fn deliver_again(&self, error: &CancelledError) {
+    /// Delivers the outstanding requests again that came from `scope` and from around it: they count as
+    /// before, and are thrown at the next suspension. For the task that runs now.
+    pub fn deliver_again(&self, scope: Option<ScopeKey>, error: &CancelledError) {
         let Some(scheduler) = self.home().local() else { return };
         let here = self.innermost();
-        let around = here.and_then(|here| scheduler.scopes.parent(here));
-        let mut at = around;
+        let mut at = scope.map(|scope| scope.key);
         while let Some(scope) = at {
             if scheduler.scopes.with(scope, |node| node.requests > 0) == Some(true) {
                 self.mark(scheduler, here, MUST, Some(scope), error);
@@ -359,7 +361,7 @@ impl TaskCell {
                 self.mark(scheduler, scope, SENT, Some(origin), error);
             }
             // It takes the cancellation that it has.
-            (CANCELLED, _) => {}
+            (CANCELLED, _) => self.mark(scheduler, scope, SENT, Some(origin), error),
             // Woken already, or just now by another thread.
             _ => {
                 self.mark(scheduler, scope, THROWS, Some(origin), error);
@@ -404,9 +406,9 @@ impl TaskCell {
             self.mark(scheduler, here, MUST, origin, error);
         } else if !reaches_waits {
             self.mark(scheduler, origin, MUST, origin, error);
-            if origin.is_none() && !is_running {
+            if !is_running {
                 // Suspended in a future that is not ours: the step that this wakes ends the task.
-                self.wake();
+                self.wake_scope(scheduler, origin);
             }
         }
     }
@@ -533,7 +535,12 @@ impl TaskCell {
             }
             Which::Other(key) => {
                 let wait = self.with_other(key, |other| other.wait.clone());
-                wait.is_some_and(|wait| wait.cancel(error.clone()))
+                let cancelled = wait.is_some_and(|wait| wait.cancel(error.clone()));
+                if cancelled {
+                    // A combinator that was put aside does not pass the wake-up on.
+                    self.wake();
+                }
+                cancelled
             }
         }
     }
@@ -553,10 +560,9 @@ impl TaskCell {
     pub(crate) fn wake_scope(&self, scheduler: &Scheduler, scope: Option<Key>) {
         let waker =
             scope.and_then(|key| scheduler.scopes.with(key, |node| node.waker().cloned())?);
-        match waker {
-            Some(waker) => waker.wake(),
-            None => self.wake(),
-        }
+        waker.into_iter().for_each(Waker::wake);
+        // A combinator that was put aside does not pass the wake-up on.
+        self.wake();
     }
 
     /// A scope has ended: what is left inside belongs to the one around it, and what was cancelled by
@@ -593,6 +599,21 @@ impl TaskCell {
             while let Some(scope) = at {
                 scheduler.scopes.take_origin_back(scope, gone);
                 at = scheduler.scopes.parent(scope);
+            }
+        }
+    }
+
+    /// A scope has moved to another task. What waits in it here is polled there, and belongs there from
+    /// then on; until then no request reaches it.
+    #[cold]
+    pub(crate) fn give_scope_away(&self, scheduler: &Scheduler, scope: Key) {
+        for which in self.waits_inside(scheduler, Some(scope)) {
+            let Some((within, _)) = self.look_at(which) else { continue };
+            scheduler.scopes.leave_wait(within);
+            let nowhere = Within::ROOT.foreign();
+            match which {
+                Which::First => self.affine.within.set(nowhere),
+                Which::Other(key) => _ = self.with_other(key, |other| other.within = nowhere),
             }
         }
     }

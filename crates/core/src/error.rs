@@ -237,6 +237,13 @@ impl From<Error> for io::Error {
         match error.downcast::<io::Error>() {
             Ok(error) => error,
             Err(error) => {
+                // A clone of the error is still held, but a bare system error can be rebuilt from its
+                // number.
+                if let (Error::Io(shared), None) = (&error, error.context()) {
+                    if let Some(number) = shared.get().raw_os_error() {
+                        return io::Error::from_raw_os_error(number);
+                    }
+                }
                 let kind = match &error {
                     Error::Io(e) => e.kind(),
                     Error::Timeout(_) => io::ErrorKind::TimedOut,

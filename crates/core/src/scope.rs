@@ -216,14 +216,19 @@ impl EnteredHere {
                 node.round = scopes.round();
                 let own = cell.is_some_and(|cell| cell.is_own(cx.waker()));
                 let known = || node.waker().is_some_and(|waker| waker.will_wake(cx.waker()));
-                let spent = match own || known() {
-                    true => None,
+                let spent = match own {
+                    true => node.take_waker(),
+                    false if known() => None,
                     false => node.set_waker(cx.waker().clone()),
                 };
                 let moved = node.task != task || node.parent != parent;
-                (moved.then_some(spent), !node.stage.is_idle(), node.stage.has(YIELDS))
+                let former = node.task.filter(|former| Some(*former) != task);
+                (moved.then_some((former, spent)), !node.stage.is_idle(), node.stage.has(YIELDS))
             })?;
-            if moved.is_some() {
+            if let Some((former, _spent)) = &moved {
+                if let Some(former) = former.and_then(|former| scheduler.task(former)) {
+                    former.give_scope_away(scheduler, key.key);
+                }
                 scopes.move_to(key.key, parent, task);
             }
             if let (true, Some(cell)) = (is_pending, cell) {

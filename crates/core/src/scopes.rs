@@ -12,7 +12,7 @@ use crate::{
     listeners::Parked,
     scheduler::Scheduler,
     slots::{Key, Slots},
-    stage::{MUST, Stage, TAKEN},
+    stage::{MUST, SENT, Stage, TAKEN},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -127,6 +127,11 @@ impl Node {
     /// What wakes the scope, if that is not its task's own waker.
     pub(crate) fn waker(&self) -> Option<&Waker> {
         self.rare.as_ref()?.waker.as_ref()
+    }
+
+    /// Takes the waker out: the task's own wakes the scope.
+    pub(crate) fn take_waker(&mut self) -> Option<Waker> {
+        self.rare.as_mut()?.waker.take()
     }
 
     /// Sets the waker, and gives the former one, to be dropped elsewhere.
@@ -462,6 +467,12 @@ impl ScopeKey {
         true
     }
 
+    /// The scope around this one; `None` at the root.
+    pub fn parent(self) -> Option<ScopeKey> {
+        let key = self.scheduler()?.scopes.parent(self.key)?;
+        Some(ScopeKey { place: self.place, key })
+    }
+
     /// Takes one request back, the innermost that came from here or from further out, and returns
     /// how many are left on the way from here to the root.
     pub fn uncancel(self) -> Option<u32> {
@@ -565,12 +576,19 @@ impl Scheduler {
     #[cold]
     fn hand_out(&self, key: Key, node: &Node) {
         let Some(task) = node.task else { return };
-        let came_from_outside = node.stage.is_undelivered()
-            && node.origin != Some(key)
-            && self.scopes.is_inside(node.parent, node.origin);
-        let was_taken = match node.parent {
+        let came_from_outside =
+            node.origin != Some(key) && self.scopes.is_inside(node.parent, node.origin);
+        let was_taken = || match node.parent {
             Some(parent) => self.scopes.with(parent, |node| node.stage.has(TAKEN)) == Some(true),
             None => self.with_task(task, |cell| cell.affine.stage.has(TAKEN)) == Some(true),
+        };
+        let undelivered = match &node.stage {
+            _ if !came_from_outside => 0,
+            // It was made in this very step.
+            stage if stage.has(MUST) => MUST,
+            // A leaf beside it may have taken the request in this step, or does so yet.
+            stage if stage.is_undelivered() && !was_taken() => SENT,
+            _ => 0,
         };
         let children = if node.children > 0 { self.scopes.children(key) } else { Vec::new() };
         for child in &children {
@@ -579,9 +597,8 @@ impl Scheduler {
         }
         self.with_task(task, |cell| {
             cell.leave_scope(self, key, node);
-            // Something beside it may have taken the request in this step: then that is delivered.
-            if came_from_outside && !was_taken {
-                cell.mark(self, node.parent, MUST, node.origin, &node.message());
+            if undelivered != 0 {
+                cell.mark(self, node.parent, undelivered, node.origin, &node.message());
             }
         });
     }

@@ -222,7 +222,7 @@ impl TaskCell {
         if self.affine.phase.get() == Phase::Woken && self.may_put_off() {
             self.clear_stage(scheduler, scope, SENT);
             self.mark(scheduler, scope, MUST, origin, error);
-            self.wake();
+            self.wake_scope(scheduler, scope);
             return Settled::Done;
         }
         // 4.

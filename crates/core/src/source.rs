@@ -63,8 +63,8 @@ pub struct Readiness {
     pub readable: bool,
     /// A write would not block.
     pub writable: bool,
-    /// The other side will send no more, or the connection is broken: from now on a short read does
-    /// not mean that the next one would block.
+    /// The peer has shut down its sending direction, the connection is broken, or urgent data is
+    /// pending. From now on, a short read does not mean that the next read would block.
     pub hangup: bool,
 }
 
@@ -82,8 +82,8 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// Forgets `fd`. Called from any thread; what fails is of no interest.
     fn deregister(&self, fd: BorrowedFd<'_>);
 
-    /// Whether [`Readiness::hangup`] is always reported, and a read or write that moved less than it
-    /// could have always means that the next one would block.
+    /// Whether [`Readiness::hangup`] is always reported. If so, and until it has been reported, a short
+    /// read or write on a TCP socket means that the next one would block.
     fn tells_hangups(&self) -> bool;
 }
 
@@ -373,8 +373,9 @@ impl<T: AsFd> Source<T> {
         }
     }
 
-    /// Whether a read or write of a stream that moved less than it could have means that the next one
-    /// would block: the driver [tells hang-ups](Driver::tells_hangups), and none was told.
+    /// Whether a short read or write on a TCP socket means that the next one would block: the driver
+    /// [reports hang-ups](Driver::tells_hangups), and has not reported one for this source. For other
+    /// kinds of descriptors, the caller has to know what a short read or write means.
     pub fn is_drained_by_less(&self) -> bool {
         match self.registered() {
             Ok(Some(at)) => at.is_drained_by_less(),
@@ -395,9 +396,9 @@ impl<T: AsFd> Source<T> {
     /// Does `operation` as soon as it does not block: the body of a leaf future, whose place in the
     /// line is `turn`. The same turn always comes with the same source and direction.
     ///
-    /// `drained` tells of a result whether it was less than it could have been, so that the next
-    /// operation would block (a short read or write of a stream; never a datagram). It is believed
-    /// only where the driver [tells hang-ups](Driver::tells_hangups) and none was told.
+    /// `drained` returns whether the result shows that the next operation would block. Only a short read
+    /// or write on a TCP socket does. It is ignored unless the driver
+    /// [reports hang-ups](Driver::tells_hangups) and has not reported one for this source.
     ///
     /// The outer error is that of the wait: the cancellation, no running loop, a wrong thread. The
     /// inner result is the operation's own.

@@ -416,10 +416,16 @@ impl Wait {
                 }
                 cell.look_first(scheduler)
             }
-            (Link::First(task), Some(_)) => Look::Anew { is_shared: !task.is_done() },
+            // A future that two tasks share polls its parts with a waker of its own.
+            (Link::First(task), Some((_, cell))) => {
+                Look::Anew { is_shared: !task.is_done() && !cell.is_own(cx.waker()) }
+            }
             (Link::Other(wait), Some((scheduler, cell))) => match wait.entry_in(cell) {
                 Some(entry) => cell.look_other(scheduler, entry, wait, cx.waker()),
-                None => Look::Anew { is_shared: wait.is_of_another(cell) },
+                None => {
+                    let is_shared = !cell.is_own(cx.waker()) && wait.is_of_another(cell);
+                    Look::Anew { is_shared }
+                }
             },
             (Link::Other(wait), None) if wait.armed.get().is_none() => match wait.state() {
                 WAITING if !wait.waker.will_wake(cx.waker()) => Look::Anew { is_shared: false },

@@ -2,7 +2,8 @@
 //!
 //! It waits for two kinds of descriptors. *Sources* ([`asyncio_core::source`]) own theirs: they are
 //! registered once, edge-triggered, for both directions. *Watchers* ([`crate::watchers`]) borrow
-//! theirs: they are level-triggered, and registered while a callback is set.
+//! theirs: they are level-triggered, and registered while a callback is set. Each registration is for
+//! one event, and is renewed when the event is delivered.
 //!
 //! # Two pollers
 //!

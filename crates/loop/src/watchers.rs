@@ -7,6 +7,11 @@
 //! The owner may close the descriptor without a word. The operating system then forgets it, and its
 //! number may come back as another file: so setting a callback always asks the system, and a stamp
 //! in each event tells the files apart.
+//!
+//! If a duplicate keeps the file open, Linux keeps the registration, and it can no longer be removed.
+//! So a watched descriptor is registered for one event (`EPOLLONESHOT`), and the registration is
+//! renewed when the event is delivered. A registration that is left behind causes one more event, and
+//! then is silent.
 
 use crate::{
     EventLoop,
@@ -39,8 +44,9 @@ impl EventLoop {
     /// [`remove_reader`](EventLoop::remove_reader). A callback that was set before is cancelled.
     ///
     /// The descriptor stays its owner's, and should be non-blocking. Remove the callback before
-    /// closing it; if it is closed first, the system forgets it, and the callback is only kept until
-    /// it is removed or another one is set for the same number.
+    /// closing it. If the descriptor is closed first, the callback runs at most once more, even if a
+    /// duplicate keeps the file open. It is kept until it is removed, or replaced by one for the same
+    /// number.
     ///
     /// The callback runs with a copy of the caller's context variables, always the same one. What it
     /// returns as an error goes to the exception handler; it stays set.
@@ -360,6 +366,12 @@ impl Watchers {
         }
         if let Some(writer) = watch.writer.as_ref().filter(|_| readiness.writable) {
             writer.queue(scheduler);
+        }
+        // Enables the next event, unless the number belongs to a source by now. This only fails if the
+        // descriptor has been closed.
+        if !scheduler.owns_descriptor(descriptor) {
+            let token = Token::watcher(descriptor, stamp);
+            let _ = self.poller.change_watch(descriptor, token, watch.interest());
         }
         true
     }

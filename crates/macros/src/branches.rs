@@ -325,7 +325,10 @@ impl Select {
         };
         let start = match &self.start {
             None => quote!(0_usize),
-            Some(start) => quote_spanned!(start.span()=> (#start) as usize),
+            Some(start) => quote_spanned! {start.span()=> {
+                let start: usize = #start;
+                start
+            }},
         };
         let arms =
             self.arms.iter().zip(&variants).map(|(Arm { pattern, handler, .. }, variant)| {

@@ -58,9 +58,7 @@ impl Future for SockAccept<'_> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let SockAccept { socket, turn, site } = self.get_mut();
         let outcome = socket.poll_io(cx, turn, (Direction::Read, *site), accept, |_| false);
-        outcome.map_ok(|(io, address)| {
-            (Socket::of(io, socket.domain, socket.is_stream), address.into())
-        })
+        outcome.map_ok(|(io, address)| (socket.accepted(io), address.into()))
     }
 }
 

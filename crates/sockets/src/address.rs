@@ -1,10 +1,11 @@
 //! [`Address`]: where a socket is, or is to go.
 
-use asyncio_core::Result;
+use asyncio_core::{Error, Result};
 use socket2::SockAddr;
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
+    os::unix::ffi::OsStrExt,
     path::Path,
 };
 
@@ -23,12 +24,28 @@ pub struct Address(SockAddr);
 
 impl Address {
     /// The address of a Unix socket at `path`. One that begins with a null byte is of Linux's
-    /// abstract namespace.
+    /// abstract namespace. If it is empty, `bind` lets the system choose a name, on Linux.
     ///
     /// # Errors
-    /// If the path is too long: about 100 bytes fit.
+    /// If the path is too long: about 100 bytes fit. `Value` if it contains a null byte, because the
+    /// system would use only the part before it.
     pub fn from_path(path: impl AsRef<Path>) -> Result<Address> {
+        let path = path.as_ref();
+        if is_cut(path.as_os_str().as_bytes()) {
+            return Err(embedded_null_byte(path));
+        }
         Ok(Address(SockAddr::unix(path)?))
+    }
+
+    /// # Errors
+    /// `Value` if the address was made from a [`SockAddr`] whose path contains a null byte. Trailing null
+    /// bytes are accepted: some systems pad their addresses with them.
+    #[doc(hidden)]
+    pub fn check(self) -> Result<Address> {
+        match self.as_path() {
+            Some(path) if is_cut(without_padding(path)) => Err(embedded_null_byte(path)),
+            _ => Ok(self),
+        }
     }
 
     /// The IP address and port, if it is of an internet family.
@@ -45,6 +62,25 @@ impl Address {
     pub fn as_sock_addr(&self) -> &SockAddr {
         &self.0
     }
+}
+
+/// Whether the system would use only a part of this path. An abstract name may contain null bytes.
+fn is_cut(path: &[u8]) -> bool {
+    let is_abstract =
+        cfg!(any(target_os = "linux", target_os = "android")) && path.starts_with(b"\0");
+    !is_abstract && path.contains(&0)
+}
+
+fn without_padding(path: &Path) -> &[u8] {
+    let bytes = path.as_os_str().as_bytes();
+    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    &bytes[..end]
+}
+
+fn embedded_null_byte(path: &Path) -> Error {
+    Error::value(format!(
+        "the path of a Unix socket has an embedded null byte: {path:?}; use a path without it"
+    ))
 }
 
 /// `127.0.0.1:8888`, `/run/socket`, `@abstract`; nothing for a socket without a name.

@@ -26,10 +26,16 @@ pub(crate) fn of_call(what: &str) -> impl FnOnce(io::Error) -> io::Error {
     }
 }
 
-/// A system error with a text that tells more. The kind stays, and the error itself is the source. Not
-/// for programs, as [`in_call`].
+/// A system error with a message that says more. It keeps its kind, and the original error is its
+/// source, where [`raw_os_error`](asyncio_core::IoError::raw_os_error) finds the number. Not for
+/// programs, like [`in_call`].
 pub fn described(text: String, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), Described { text, error })
+    described_as(error.kind(), text, error)
+}
+
+/// Like [`described`], with another kind.
+pub fn described_as(kind: io::ErrorKind, text: String, error: io::Error) -> io::Error {
+    io::Error::new(kind, Described { text, error })
 }
 
 #[derive(Debug)]

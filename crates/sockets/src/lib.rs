@@ -47,6 +47,7 @@ mod receive;
 mod resolver;
 mod send;
 mod sendfile;
+mod short;
 mod socket;
 mod target;
 #[cfg(test)]
@@ -58,7 +59,7 @@ pub use accept::{SockAccept, sock_accept};
 pub use address::Address;
 pub use connect::{SockConnect, sock_connect};
 #[doc(hidden)]
-pub use errors::{described, in_call};
+pub use errors::{described, described_as, in_call};
 pub use question::AddrInfo;
 pub use receive::{
     SockRecv, SockRecvInto, SockRecvfrom, SockRecvfromInto, sock_recv, sock_recv_into,
@@ -69,6 +70,8 @@ pub use send::{SockSendall, SockSendto, sock_sendall, sock_sendto};
 #[doc(hidden)]
 pub use sendfile::Transfer;
 pub use sendfile::{SENDFILE_FALLBACK_READBUFFER_SIZE, SockSendfile, sock_sendfile};
+#[doc(hidden)]
+pub use short::{is_short, is_tcp};
 pub use socket::Socket;
 pub use socket2::{Domain, Protocol, Type};
 pub use target::{Endpoint, Service, Target, ToAddress, ToEndpoint};

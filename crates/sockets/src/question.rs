@@ -1,6 +1,6 @@
 //! [`Question`]: what the system's `getaddrinfo` is asked. It blocks, so a thread asks it.
 
-use crate::{address::Address, lookup::Lookup, target::Service};
+use crate::{address::Address, errors::described_as, lookup::Lookup, target::Service};
 use asyncio_core::{
     Error, Result,
     exception::{Level, log},
@@ -191,5 +191,10 @@ pub(crate) fn failed(what: impl fmt::Display, error: LookupError) -> io::Error {
     };
     let text = error.to_string();
     let reason = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
-    io::Error::new(kind, format!("{what}: {reason}"))
+    let text = format!("{what}: {reason}");
+    match error.raw_os_error() {
+        // The lookup itself failed, for example because too many files are open.
+        Some(_) => described_as(kind, text, error),
+        None => io::Error::new(kind, text),
+    }
 }

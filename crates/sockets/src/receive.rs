@@ -1,7 +1,6 @@
 //! What comes in: `sock_recv`, `sock_recv_into`, `sock_recvfrom`, `sock_recvfrom_into`.
 
-use crate::address::Address;
-use crate::socket::Socket;
+use crate::{address::Address, short::is_short, socket::Socket};
 use asyncio_core::{
     Error, Result,
     source::{Direction, Turn},
@@ -60,7 +59,8 @@ fn receive_from(io: &socket2::Socket, buffer: &mut [u8]) -> io::Result<(usize, A
     Ok((length, sender.into()))
 }
 
-/// Receives up to `size` bytes (`loop.sock_recv`); none, when the other side will send no more.
+/// Receives up to `size` bytes (`loop.sock_recv`); none, when the other side will send no more. If
+/// `size` is 0, it returns immediately.
 ///
 /// # Errors
 /// `Io` with what the system says; `Runtime` if it has to wait and no loop runs, or the socket
@@ -100,16 +100,19 @@ impl Future for SockRecv<'_> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Bytes>> {
         let SockRecv { socket, size, turn, site } = self.get_mut();
+        if *size == 0 {
+            return Poll::Ready(socket.check_nonblocking(*site).map(|()| Bytes::new()));
+        }
         let receive = |mut io: &socket2::Socket| {
             let (bytes, ()) = received(*size, |buffer| Ok((io.read(buffer)?, ())))?;
             Ok(bytes)
         };
-        socket.poll_io(cx, turn, (Direction::Read, *site), receive, |b| b.len() < *size)
+        socket.poll_io(cx, turn, (Direction::Read, *site), receive, |b| is_short(b.len(), *size))
     }
 }
 
 /// Receives into `buffer`, and tells how many bytes (`loop.sock_recv_into`); zero, when the other
-/// side will send no more.
+/// side will send no more. If `buffer` is empty, it returns immediately.
 ///
 /// # Errors
 /// As for [`sock_recv`].
@@ -149,8 +152,12 @@ impl Future for SockRecvInto<'_> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<usize>> {
         let SockRecvInto { socket, buffer, turn, site } = self.get_mut();
         let size = buffer.len();
+        if size == 0 {
+            return Poll::Ready(socket.check_nonblocking(*site).map(|()| 0));
+        }
         let receive = |mut io: &socket2::Socket| io.read(buffer);
-        socket.poll_io(cx, turn, (Direction::Read, *site), receive, |length| *length < size)
+        socket
+            .poll_io(cx, turn, (Direction::Read, *site), receive, |length| is_short(*length, size))
     }
 }
 
@@ -198,7 +205,8 @@ impl Future for SockRecvfrom<'_> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let SockRecvfrom { socket, size, turn, site } = self.get_mut();
         let receive = |io: &socket2::Socket| received(*size, |buffer| receive_from(io, buffer));
-        socket.poll_io(cx, turn, (Direction::Read, *site), receive, |(b, _)| b.len() < *size)
+        socket
+            .poll_io(cx, turn, (Direction::Read, *site), receive, |(b, _)| is_short(b.len(), *size))
     }
 }
 
@@ -261,6 +269,8 @@ impl Future for SockRecvfromInto<'_> {
             return Poll::Ready(Err(Error::value(text)));
         };
         let receive = |io: &socket2::Socket| receive_from(io, buffer);
-        socket.poll_io(cx, turn, (Direction::Read, *site), receive, |(length, _)| *length < size)
+        socket.poll_io(cx, turn, (Direction::Read, *site), receive, |(length, _)| {
+            is_short(*length, size)
+        })
     }
 }

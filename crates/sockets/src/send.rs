@@ -1,6 +1,6 @@
 //! What goes out: `sock_sendall`, `sock_sendto`.
 
-use crate::{connect::Destination, socket::Socket, target::ToAddress};
+use crate::{connect::Destination, short::is_short, socket::Socket, target::ToAddress};
 use asyncio_core::{
     Result,
     source::{Direction, Turn},
@@ -19,7 +19,8 @@ pub(crate) const FLAGS: i32 = nix::libc::MSG_NOSIGNAL;
 #[cfg(any(target_vendor = "apple", target_os = "solaris", target_os = "illumos"))]
 pub(crate) const FLAGS: i32 = 0;
 
-/// Sends all of `data` (`loop.sock_sendall`).
+/// Sends all of `data` (`loop.sock_sendall`). Empty data is passed to the system too: it may be an empty
+/// datagram, and it fails on a broken connection.
 ///
 /// # Errors
 /// `Io` with what the system says, for example `BrokenPipe`; `Runtime` if it has to wait and no loop
@@ -73,12 +74,13 @@ impl Future for SockSendall<'_> {
         // The turn is kept until all is sent, so that two at once do not mix their data.
         let send = |io: &socket2::Socket| loop {
             let left = &data[*sent..];
-            if left.is_empty() {
-                return Ok(());
-            }
             let length = io.send_with_flags(left, FLAGS)?;
             *sent += length;
-            if length < left.len() && socket.is_stream && socket.source.is_drained_by_less() {
+            if length == left.len() {
+                return Ok(());
+            }
+            let is_short = socket.is_tcp && is_short(length, left.len());
+            if is_short && socket.source.is_drained_by_less() {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
         };

@@ -4,6 +4,7 @@ use crate::{
     address::Address,
     errors::{described, in_call, of_call},
     question::Hints,
+    short::is_tcp,
     target::{Resolved, ToAddress},
 };
 use asyncio_core::{
@@ -33,8 +34,10 @@ use std::{
 pub struct Socket {
     pub(crate) source: Source<socket2::Socket>,
     pub(crate) domain: Domain,
-    /// Whether it is a stream of bytes, of which a short read or write tells that it would block.
+    /// Whether it is a stream socket.
     pub(crate) is_stream: bool,
+    /// Whether it is a TCP socket, where a short read or write means that the next one would block.
+    pub(crate) is_tcp: bool,
 }
 
 impl Socket {
@@ -45,7 +48,7 @@ impl Socket {
     pub fn new(domain: Domain, kind: Type, protocol: Option<Protocol>) -> Result<Socket> {
         let io = socket2::Socket::new(domain, kind, protocol).map_err(of_call("Socket::new"))?;
         io.set_nonblocking(true).map_err(of_call("Socket::new"))?;
-        Ok(Socket::of(io, domain, kind == Type::STREAM))
+        Ok(Socket::of(io, domain, kind))
     }
 
     /// Two new sockets that are connected with each other (`socket.socketpair`).
@@ -57,12 +60,14 @@ impl Socket {
             socket2::Socket::pair(domain, kind, protocol).map_err(of_call("Socket::pair"))?;
         one.set_nonblocking(true).map_err(of_call("Socket::pair"))?;
         other.set_nonblocking(true).map_err(of_call("Socket::pair"))?;
-        let is_stream = kind == Type::STREAM;
-        Ok((Socket::of(one, domain, is_stream), Socket::of(other, domain, is_stream)))
+        Ok((Socket::of(one, domain, kind), Socket::of(other, domain, kind)))
     }
 
     /// Takes over a socket of any kind, and makes it non-blocking (`socket.socket(fileno=…)`). The
     /// kinds of the standard library and of `socket2` also have [`TryFrom`].
+    ///
+    /// Non-blocking mode belongs to the open socket, not to the descriptor. If other processes share the
+    /// socket, it becomes non-blocking for them too, and stays so after this `Socket` is dropped.
     ///
     /// # Errors
     /// If the descriptor is not that of a socket.
@@ -71,11 +76,24 @@ impl Socket {
         let kind = io.r#type().map_err(of_call("Socket::from_fd"))?;
         let domain = io.local_addr().map_err(of_call("Socket::from_fd"))?.domain();
         io.set_nonblocking(true).map_err(of_call("Socket::from_fd"))?;
-        Ok(Socket::of(io, domain, kind == Type::STREAM))
+        Ok(Socket::of(io, domain, kind))
     }
 
-    pub(crate) fn of(io: socket2::Socket, domain: Domain, is_stream: bool) -> Socket {
-        Socket { source: Source::new(io), domain, is_stream }
+    fn of(io: socket2::Socket, domain: Domain, kind: Type) -> Socket {
+        let (is_stream, is_tcp) = (kind == Type::STREAM, is_tcp(&io, domain, kind));
+        Socket { source: Source::new(io), domain, is_stream, is_tcp }
+    }
+
+    /// Whether a short read or write means that the next one would block. For transports.
+    #[doc(hidden)]
+    pub fn is_tcp(&self) -> bool {
+        self.is_tcp
+    }
+
+    /// A socket that was accepted on this listening socket.
+    pub(crate) fn accepted(&self, io: socket2::Socket) -> Socket {
+        let Socket { domain, is_stream, is_tcp, .. } = *self;
+        Socket { source: Source::new(io), domain, is_stream, is_tcp }
     }
 
     /// Gives the socket an address (`socket.bind`). A host name is looked up at once, which blocks.
@@ -160,6 +178,17 @@ impl Socket {
         self.source.get_ref()
     }
 
+    /// Checks, in debug mode, that the socket is non-blocking.
+    pub(crate) fn check_nonblocking(&self, site: WaitSite) -> Result<()> {
+        if entered().is_some_and(|scheduler| scheduler.debug()) {
+            if let Ok(false) = self.get_ref().nonblocking() {
+                let text = format!("{}: the socket must be non-blocking", site.what());
+                return Err(Error::value(text));
+            }
+        }
+        Ok(())
+    }
+
     /// Does `operation` as soon as it does not block; `what` an operation's error is about is `site`.
     pub(crate) fn poll_io<R>(
         &self,
@@ -169,13 +198,8 @@ impl Socket {
         operation: impl FnMut(&socket2::Socket) -> io::Result<R>,
         drained: impl FnOnce(&R) -> bool,
     ) -> Poll<Result<R>> {
-        if entered().is_some_and(|scheduler| scheduler.debug()) {
-            if let Ok(false) = self.get_ref().nonblocking() {
-                let text = format!("{}: the socket must be non-blocking", site.what());
-                return Poll::Ready(Err(Error::value(text)));
-            }
-        }
-        let drained = |result: &R| self.is_stream && drained(result);
+        self.check_nonblocking(site)?;
+        let drained = |result: &R| self.is_tcp && drained(result);
         match self.source.poll_io(cx, turn, direction, site, operation, drained) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(outcome)) => {

@@ -92,7 +92,7 @@ impl Target {
     /// The address, as far as it can be told without asking anyone.
     pub(crate) fn resolve(self, hints: Hints) -> Result<Resolved> {
         let (host, service) = match self.0 {
-            Said::Address(address) => return Ok(Resolved::Address(address)),
+            Said::Address(address) => return address.check().map(Resolved::Address),
             Said::Path(path) => return Address::from_path(path).map(Resolved::Address),
             Said::Text(path) if hints.family == Some(Domain::UNIX) => {
                 return Address::from_path(path).map(Resolved::Address);

@@ -21,6 +21,7 @@ mod datagrams;
 mod files;
 mod names;
 mod streams;
+mod unread;
 
 const YIELD: Duration = Duration::ZERO;
 

@@ -48,7 +48,9 @@
 //!   `RuntimeError`.
 //! - [`write`](StreamWriter::write) returns nothing: why it was refused is told by the next
 //!   [`drain`](StreamWriter::drain).
-//! - A writer that is dropped unclosed closes the connection without a warning, but in debug mode.
+//! - Dropping an unclosed writer ends the sending direction. The connection is closed when the reader
+//!   is dropped too, or reaches the end of the stream. asyncio closes it immediately, and the peer's
+//!   answer is lost. The warning about it appears in debug mode only.
 //! - `start_server` takes coroutine functions; plain ones go through
 //!   [`StreamReaderProtocol::with_callback`].
 //! - A limit of zero is an error of `start_server` itself, and not of each connection.

@@ -14,7 +14,7 @@ use std::fmt;
 /// (`asyncio.StreamReaderProtocol`), for those who make the transport themselves.
 ///
 /// It keeps the connection open when the other side will send no more, so that the writer can still
-/// answer.
+/// answer, unless the writer has been dropped.
 pub struct StreamReaderProtocol {
     shared: Shared,
     /// In a box, which is gone as soon as there is a connection.
@@ -112,8 +112,10 @@ impl Protocol for StreamReaderProtocol {
 
     fn eof_received(&mut self, _: &Transport) -> bool {
         let mut after = After::default();
-        self.shared.lock().feed_eof(&mut after);
-        true
+        let mut state = self.shared.lock();
+        state.feed_eof(&mut after);
+        // The writer is gone, so nothing more will be sent either.
+        !state.writing.is_over
     }
 
     #[inline]

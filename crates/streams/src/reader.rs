@@ -2,6 +2,7 @@
 //! what is read.
 
 use crate::{
+    buffer::WORTH_KEEPING,
     reading::{Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil, Reading, poll_read},
     separators::IntoSeparators,
     state::{After, Shared, State},
@@ -57,8 +58,9 @@ pub struct StreamReader {
     wait: Wait,
     /// How far the next line is known to have no end.
     scanned: usize,
-    /// What was lent out of the buffer, and not consumed.
+    /// What was lent out of the buffer and not consumed, and an upper bound of the memory it pins.
     lent: Bytes,
+    lent_pins: usize,
     /// Whether the stream of lines has told what ended the connection.
     ended: bool,
 }
@@ -92,6 +94,7 @@ impl StreamReader {
             wait,
             scanned: 0,
             lent,
+            lent_pins: 0,
             ended: false,
         }
     }
@@ -134,7 +137,9 @@ impl StreamReader {
     }
 }
 
-/// Reading. What a read returns shares the memory in which it was received, if it came in one piece.
+/// Reading. What a read returns shares the memory in which it was received, if that is at most sixteen
+/// times as large; otherwise it is a copy. So data that a program keeps never pins more than sixteen
+/// times its own size.
 impl StreamReader {
     /// Reads up to `n` bytes, as soon as there are any (`read(n)`); none at the end.
     ///
@@ -236,7 +241,7 @@ impl StreamReader {
         self.scanned = 0;
         if !self.lent.is_empty() {
             let lent = std::mem::take(&mut self.lent);
-            self.shared.lock().buffer.put_back(lent);
+            self.shared.lock().buffer.put_back(lent, self.lent_pins);
         }
     }
 
@@ -258,6 +263,7 @@ impl StreamReader {
     pub(crate) fn poll_lent(&mut self, cx: &Context<'_>) -> Poll<Result<&[u8]>> {
         if self.lent.is_empty() {
             self.lent = ready!(self.poll_bytes(cx, usize::MAX))?;
+            self.lent_pins = self.lent.len().saturating_mul(WORTH_KEEPING);
         }
         Poll::Ready(Ok(&self.lent))
     }

@@ -237,7 +237,8 @@ impl StartUnixServer {
         self
     }
 
-    /// Whether the path is removed in the end; true by default.
+    /// Whether the path is removed when the server is closed. The default is true for a path, and false
+    /// for a socket.
     pub fn cleanup_socket(mut self, on: bool) -> Self {
         self.create = self.create.cleanup_socket(on);
         self

@@ -53,6 +53,17 @@ pub(crate) struct Writing {
     pub(crate) closers: Crowd,
     /// Why something was not written that nobody has been told of yet.
     pub(crate) refused: Option<Error>,
+    /// Whether a writer has ended the sending direction.
+    pub(crate) ended: bool,
+    /// Whether the writer was dropped. The connection is then closed with the reader.
+    pub(crate) is_over: bool,
+}
+
+impl Writing {
+    /// Whether the sending direction was ended and the connection is still open.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended && self.lost.is_none()
+    }
 }
 
 /// What is left to do when the lock is free again: to call foreign wakers, to drop waiters, to speak
@@ -66,6 +77,7 @@ struct Rest {
     spent: Vec<Waiter>,
     /// Whether the transport shall read.
     flow: Option<(Transport, bool)>,
+    closed: Option<Transport>,
 }
 
 impl After {
@@ -102,12 +114,15 @@ impl Drop for After {
 impl Rest {
     #[cold]
     fn finish(self) {
-        let Rest { wakers, spent, flow } = self;
+        let Rest { wakers, spent, flow, closed } = self;
         drop(wakers);
         match flow {
             Some((transport, true)) => transport.resume_reading(),
             Some((transport, false)) => transport.pause_reading(),
             None => {}
+        }
+        if let Some(transport) = closed {
+            transport.close();
         }
         drop(spent);
     }
@@ -194,10 +209,14 @@ impl State {
         }
     }
 
-    /// Nobody reads any more: what comes is thrown away.
+    /// The reader was dropped: what arrives is thrown away. If the writer is gone too, the connection is
+    /// closed.
     pub(crate) fn stop_reading(&mut self, after: &mut After) -> Buffer {
         self.is_unread = true;
         self.resume(after);
+        if self.writing.is_over {
+            after.rest().closed = self.transport.clone();
+        }
         std::mem::take(&mut self.buffer)
     }
 }
@@ -291,6 +310,16 @@ impl State {
 
     fn take_all(&mut self) -> Bytes {
         std::mem::take(&mut self.buffer).take_all()
+    }
+}
+
+/// For the writer.
+impl State {
+    /// The writer was dropped. Returns whether the reader still needs the connection.
+    pub(crate) fn stop_writing(&mut self) -> bool {
+        self.writing.is_over = true;
+        let has_ended = self.eof || self.exception.is_some() || self.writing.lost.is_some();
+        !self.is_unread && !has_ended
     }
 }
 

@@ -20,6 +20,7 @@ mod flow;
 mod reader;
 mod server;
 mod traits;
+mod unread;
 mod writer;
 
 /// A test takes longer only if it hangs.

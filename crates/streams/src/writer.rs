@@ -29,14 +29,16 @@ use std::{
 /// loop sends when there is room. To write more than a little, `drain().await?` in between: it waits
 /// while too much is buffered, and tells if the connection is broken.
 ///
-/// All methods take `&self`: several tasks may share a writer, in an `Rc` or `Arc`. A writer that is
-/// dropped without having been closed is closed: what is buffered is still sent.
+/// All methods take `&self`: several tasks may share a writer, in an `Rc` or `Arc`. Dropping
+/// a writer that has not been closed sends what is buffered, and then [ends](StreamWriter::write_eof) the
+/// sending direction, so that the peer's answer can still be read. The connection is closed when the
+/// reader is dropped too, or reaches the end of the stream.
 ///
 /// It implements the trait `AsyncWrite` of `futures-io`, with the feature `tokio` also tokio's. There
 /// a write waits as `drain` does; a flush does not wait for more than that, since the loop sends what
 /// it was given whether or not anybody waits; and to close is to [end](StreamWriter::write_eof) the
 /// sending direction and to wait until everything has been sent. The connection itself is closed by
-/// [`close`](StreamWriter::close), or when the writer is dropped.
+/// [`close`](StreamWriter::close), or when both halves are dropped.
 pub struct StreamWriter {
     transport: Transport,
     shared: Shared,
@@ -115,6 +117,7 @@ impl StreamWriter {
     /// Ends the sending direction after what is buffered (`write_eof`): the other side sees the end,
     /// and may go on sending.
     pub fn write_eof(&self) {
+        self.shared.lock().writing.ended = true;
         self.transport.write_eof();
     }
 
@@ -168,7 +171,9 @@ impl StreamWriter {
 
 impl Drop for StreamWriter {
     fn drop(&mut self) {
-        let refused = leave(&self.shared, &mut self.place, |state| state.writing.refused.take());
+        let (refused, is_read) = leave(&self.shared, &mut self.place, |state| {
+            (state.writing.refused.take(), state.stop_writing())
+        });
         if let Some(error) = refused {
             let report = ExceptionContext::new("StreamWriter.write() failed").with_exception(error);
             report.report(None);
@@ -177,7 +182,10 @@ impl Drop for StreamWriter {
             if entered().is_some_and(Scheduler::debug) {
                 log(Level::Warning, &format!("unclosed {self:?}"));
             }
-            self.transport.close();
+            match is_read {
+                true => self.transport.write_eof(),
+                false => self.transport.close(),
+            }
         }
     }
 }
@@ -399,11 +407,14 @@ impl StreamWriter {
     }
 
     pub(crate) fn poll_write_some(&mut self, cx: &Context<'_>, data: &[u8]) -> Poll<Result<usize>> {
+        let broken =
+            |text| Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, text).into()));
+        if self.shared.lock().writing.is_ended() {
+            return broken("Cannot call write() after write_eof()");
+        }
         ready!(self.poll_drained(cx, &"StreamWriter.poll_write"))?;
         if self.is_closing() {
-            let text = "StreamWriter: the connection is closed";
-            let error = io::Error::new(io::ErrorKind::BrokenPipe, text);
-            return Poll::Ready(Err(error.into()));
+            return broken("StreamWriter: the connection is closed");
         }
         let data = &data[..data.len().min(MOST)];
         self.transport.try_write(data)?;

@@ -13,11 +13,13 @@
 //! 2. The branch got `Err(Cancelled)` at its await, has cleaned up, and has ended. A value that it
 //!    returned all the same, and an error other than the cancellation, go to the exception handler.
 
+use crate::current_task;
 use asyncio_core::{
     CancelledError, Error,
     exception::ExceptionContext,
     home::entered,
     scope::{ScopePlace, ScopePoll},
+    scopes::ScopeKey,
     wait_site::WaitSite,
 };
 use std::{
@@ -173,26 +175,46 @@ impl<F: Future> Losing for Branch<F> {
     }
 }
 
+/// The requests to cancel that were outstanding when losers began to end. One that comes meanwhile
+/// reaches only them, and goes with them: it is for what comes after.
+#[derive(Debug)]
+pub(crate) struct Outstanding(u32);
+
+impl Outstanding {
+    pub(crate) fn now() -> Outstanding {
+        Outstanding(current_task().map_or(0, |task| task.cancelling()))
+    }
+
+    /// The losers have ended: requests that came meanwhile are delivered again.
+    pub(crate) fn deliver_later_ones(&self) {
+        if let Some(task) = current_task().filter(|task| task.cancelling() > self.0) {
+            task.task_ref().deliver_again(ScopeKey::current(), &CancelledError::default());
+        }
+    }
+}
+
 /// Ends branches: each one that can is cancelled, in this order, and the future is done when all have
 /// ended.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Ended<'a, const N: usize> {
     branches: [Pin<&'a mut dyn Losing>; N],
     open: [bool; N],
-    begun: bool,
+    /// Once they were cancelled.
+    before: Option<Outstanding>,
 }
 
 /// Ends what is left of several branches.
 pub fn end<const N: usize>(branches: [Pin<&mut dyn Losing>; N]) -> Ended<'_, N> {
-    Ended { branches, open: [true; N], begun: false }
+    Ended { branches, open: [true; N], before: None }
 }
 
 impl<const N: usize> Future for Ended<'_, N> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Ended { branches, open, begun } = &mut *self;
-        if !std::mem::replace(begun, true) {
+        let Ended { branches, open, before } = &mut *self;
+        if before.is_none() {
+            *before = Some(Outstanding::now());
             for (branch, open) in branches.iter_mut().zip(&mut *open) {
                 *open = branch.as_mut().cancel();
             }
@@ -200,10 +222,11 @@ impl<const N: usize> Future for Ended<'_, N> {
         for (branch, open) in branches.iter_mut().zip(&mut *open) {
             *open = *open && branch.as_mut().poll_end(cx).is_pending();
         }
-        match open.contains(&true) {
-            true => Poll::Pending,
-            false => Poll::Ready(()),
+        if open.contains(&true) {
+            return Poll::Pending;
         }
+        before.iter().for_each(Outstanding::deliver_later_ones);
+        Poll::Ready(())
     }
 }
 

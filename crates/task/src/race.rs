@@ -1,6 +1,6 @@
 //! [`race`]: the first of several awaitables of one type.
 
-use crate::branches::{Branch, Ending, Losing, ending, output_of};
+use crate::branches::{Branch, Ending, Losing, Outstanding, ending, output_of};
 use asyncio_core::{Error, Result, wait_site::WaitSite};
 use std::{
     fmt,
@@ -55,7 +55,7 @@ where
 pub struct Racing<F: Future> {
     branches: Vec<Pin<Box<Branch<F>>>>,
     /// Once there is one: the others are on their way to their end.
-    winner: Option<usize>,
+    winner: Option<(usize, Outstanding)>,
     site: WaitSite,
 }
 
@@ -68,19 +68,22 @@ impl<F: Future<Output = Result<T>>, T> Future for Racing<F> {
             return Poll::Ready(Err(Error::value("race: there is nothing to await")));
         }
         if winner.is_none() {
-            *winner = branches.iter_mut().position(|branch| branch.as_mut().poll(cx).is_ready());
-            let Some(winner) = *winner else { return Poll::Pending };
-            let losers = branches.iter_mut().enumerate().filter(|(index, _)| *index != winner);
+            let first = branches.iter_mut().position(|branch| branch.as_mut().poll(cx).is_ready());
+            let Some(first) = first else { return Poll::Pending };
+            *winner = Some((first, Outstanding::now()));
+            let losers = branches.iter_mut().enumerate().filter(|(index, _)| *index != first);
             losers.for_each(|(_, branch)| _ = branch.as_mut().cancel());
         }
-        let Some(winner) = *winner else { return Poll::Pending };
-        let losers = branches.iter_mut().enumerate().filter(|(index, _)| *index != winner);
-        let open = losers
-            .filter_map(|(_, branch)| branch.as_mut().poll_end(cx).is_pending().then_some(()));
-        if open.count() > 0 {
+        let Some((first, before)) = winner else { return Poll::Pending };
+        let mut is_open = false;
+        for (index, branch) in branches.iter_mut().enumerate() {
+            is_open |= index != *first && branch.as_mut().poll_end(cx).is_pending();
+        }
+        if is_open {
             return Poll::Pending;
         }
-        let output = branches[winner].as_mut().take();
+        before.deliver_later_ones();
+        let output = branches[*first].as_mut().take();
         branches.clear();
         Poll::Ready(output_of(output))
     }

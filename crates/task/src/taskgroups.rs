@@ -264,7 +264,7 @@ impl TaskGroup {
         let errors = std::mem::take(&mut state.errors);
         let base_error = state.base_error.take();
         let requested = state.parent_cancel_requested;
-        let parent = state.parent.take();
+        let (parent, scope) = (state.parent.take(), state.scope);
         drop(state);
         let base_error = base_error
             .or_else(|| body.filter(|error| matches!(error, Error::KeyboardInterrupt(_))).cloned());
@@ -272,7 +272,8 @@ impl TaskGroup {
             return Err(error);
         }
         if let (true, Some(parent)) = (requested, &parent) {
-            if parent.uncancel() == 0 {
+            let left = scope.map_or_else(|| Some(parent.uncancel()), ScopeKey::uncancel);
+            if left == Some(0) {
                 cancelled = None;
             }
         }
@@ -284,9 +285,10 @@ impl TaskGroup {
         if errors.is_empty() {
             return Ok(());
         }
-        if let Some(parent) = parent {
+        if let Some(task) = current_task() {
             // Cancelled from outside as well: to be delivered at the next suspension.
-            parent.task_ref().deliver_again(&CancelledError::default());
+            let around = scope.and_then(ScopeKey::parent);
+            task.task_ref().deliver_again(around, &CancelledError::default());
         }
         Err(Error::Group(ExceptionGroup::new("unhandled errors in a TaskGroup", errors)))
     }

@@ -54,12 +54,22 @@ mod writing;
 /// What kind of thing a connection is, where it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A socket: both directions.
-    Socket,
+    /// A stream socket, with both directions, and whether it is a TCP socket, where a short read or
+    /// write means that the next one would block.
+    Socket { is_tcp: bool },
     /// The end of a pipe to read from.
     ReadPipe,
     /// The end of a pipe to write to; whether it becomes readable when nobody reads it any more.
     WritePipe { tells_the_end: bool },
+}
+
+const READABLE: Readiness = Readiness { readable: true, writable: false, hangup: false };
+const WRITABLE: Readiness = Readiness { readable: false, writable: true, hangup: false };
+
+impl Kind {
+    pub(crate) fn is_socket(self) -> bool {
+        matches!(self, Kind::Socket { .. })
+    }
 }
 
 /// A stream transport, in the loop.
@@ -71,6 +81,8 @@ pub(crate) struct Connection {
     protocol: RefCell<Option<Calls>>,
     /// Whether a read or write of less than there was room for means that the next one would block.
     drained_by_less: Cell<bool>,
+    /// Whether the descriptor cannot be registered with the poller, because it is always ready.
+    unwatched: Cell<bool>,
     flow: FlowControl,
     reading: reading::State,
     writing: writing::State,
@@ -91,6 +103,7 @@ impl Connection {
             source: RefCell::new(Some(Rc::new(Source::new(io)))),
             protocol: RefCell::new(Some(protocol)),
             drained_by_less: Cell::new(false),
+            unwatched: Cell::new(false),
             flow: FlowControl::new(),
             reading: reading::State::default(),
             writing: writing::State::new(),
@@ -108,10 +121,16 @@ impl Connection {
         self.soon(move |connection| {
             connection.call(Event::Made, "connection_made");
             match connection.attend() {
-                Err(error) if !connection.works_unwatched(&error) => {
+                Err(error) if connection.is_always_ready(&error) => {
+                    connection.unwatched.set(true);
+                    if connection.kind() == Kind::ReadPipe {
+                        connection.again(READABLE);
+                    }
+                }
+                Err(error) => {
                     connection.fatal(error, "Cannot watch the descriptor of a transport");
                 }
-                _ => {}
+                Ok(()) => {}
             }
             if let Some(made) = made {
                 // Cancelled by now, perhaps.
@@ -132,10 +151,20 @@ impl Connection {
     }
 
     /// Whether this says that the descriptor is always ready, as a device like `/dev/null` is.
-    fn works_unwatched(&self, error: &Error) -> bool {
-        let is_device = self.kind() == Kind::WritePipe { tells_the_end: false };
+    fn is_always_ready(&self, error: &Error) -> bool {
+        let may_be_device =
+            matches!(self.kind(), Kind::ReadPipe | Kind::WritePipe { tells_the_end: false });
         let Error::Io(error) = error else { return false };
-        is_device && error.kind() == io::ErrorKind::PermissionDenied
+        may_be_device && error.kind() == io::ErrorKind::PermissionDenied
+    }
+
+    /// Handles `readiness` in the next iteration, as if the poller had reported it.
+    fn again(&self, readiness: Readiness) {
+        if self.unwatched.get() {
+            self.soon(move |connection| connection.hear(readiness));
+        } else if let Some(source) = self.source() {
+            source.attend_again(readiness);
+        }
     }
 
     /// The handle of this connection.
@@ -179,13 +208,13 @@ impl Connection {
 
 impl Attend for Connection {
     fn hear(&self, news: Readiness) {
-        // A terminal gives a line at a time, a pipe may keep packets apart.
-        self.drained_by_less.set(self.kind() == Kind::Socket && !news.hangup);
+        let is_tcp = self.kind() == Kind::Socket { is_tcp: true };
+        self.drained_by_less.set(is_tcp && !news.hangup);
         if news.readable {
             match self.kind() {
                 Kind::WritePipe { tells_the_end } if tells_the_end => self.reader_is_gone(),
                 Kind::WritePipe { .. } => {}
-                Kind::Socket | Kind::ReadPipe => self.read_ready(),
+                Kind::Socket { .. } | Kind::ReadPipe => self.read_ready(),
             }
         }
         // Nearly always there is room as well, and nothing to send.

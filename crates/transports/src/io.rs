@@ -1,9 +1,11 @@
 //! [`Io`]: the descriptor under a stream transport, and the memory that is received into.
 
+use crate::pipes::NonBlocking;
 use bytes::{Bytes, BytesMut};
 use nix::libc;
 use std::{
     cell::Cell,
+    fs::File,
     io::{self, IoSlice, Write},
     net::Shutdown,
     os::fd::{AsFd, AsRawFd, BorrowedFd},
@@ -14,14 +16,28 @@ use std::{
 pub(crate) enum Io {
     Socket(socket2::Socket),
     /// A file as far as reading and writing go.
-    Pipe(std::fs::File),
+    Pipe(Pipe),
+}
+
+/// One end of a pipe, or a device.
+#[derive(Debug)]
+pub(crate) struct Pipe {
+    /// Declared before the file, so that the file is still open when this is dropped.
+    _mode: Option<NonBlocking>,
+    file: File,
+}
+
+impl Pipe {
+    pub(crate) fn new(file: File, mode: Option<NonBlocking>) -> Pipe {
+        Pipe { _mode: mode, file }
+    }
 }
 
 impl AsFd for Io {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Io::Socket(socket) => socket.as_fd(),
-            Io::Pipe(pipe) => pipe.as_fd(),
+            Io::Pipe(pipe) => pipe.file.as_fd(),
         }
     }
 }
@@ -31,7 +47,7 @@ impl Io {
     pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Io::Socket(socket) => io::Read::read(&mut &*socket, buffer),
-            Io::Pipe(pipe) => io::Read::read(&mut &*pipe, buffer),
+            Io::Pipe(pipe) => io::Read::read(&mut &pipe.file, buffer),
         }
     }
 
@@ -40,7 +56,7 @@ impl Io {
     pub(crate) fn send(&self, data: &[u8]) -> io::Result<usize> {
         match self {
             Io::Socket(socket) => send(socket, data),
-            Io::Pipe(pipe) => (&*pipe).write(data),
+            Io::Pipe(pipe) => (&pipe.file).write(data),
         }
     }
 
@@ -49,7 +65,7 @@ impl Io {
         match self {
             Io::Socket(socket) => socket
                 .send_vectored_with_flags(&pieces[..pieces.len().min(PIECES)], libc::MSG_NOSIGNAL),
-            Io::Pipe(pipe) => (&*pipe).write_vectored(&pieces[..pieces.len().min(PIECES)]),
+            Io::Pipe(pipe) => (&pipe.file).write_vectored(&pieces[..pieces.len().min(PIECES)]),
         }
     }
 
@@ -80,6 +96,12 @@ pub(crate) const MAX_SIZE: usize = 256 * 1024;
 /// Less than this is copied out of the block it was received in, so that what is kept of a
 /// connection never pins more than sixteen times its size.
 const SMALL: usize = 16 * 1024;
+
+/// The most memory that `length` bytes can pin which were received in one piece.
+#[inline]
+pub fn pinned_by(length: usize) -> usize {
+    if length < SMALL { length } else { length.max(MAX_SIZE) }
+}
 
 /// If less than this is left of a block, there is another one for the next message.
 const LEAST: usize = 64 * 1024;
@@ -137,7 +159,7 @@ fn append(io: &Io, block: &mut BytesMut) -> io::Result<usize> {
         loop {
             let received = match io {
                 Io::Socket(socket) => libc::recv(socket.as_raw_fd(), place, length, 0),
-                Io::Pipe(pipe) => libc::read(pipe.as_raw_fd(), place, length),
+                Io::Pipe(pipe) => libc::read(pipe.file.as_raw_fd(), place, length),
             };
             if received >= 0 || !is_interrupted() {
                 break received;

@@ -51,6 +51,8 @@ pub use datagram::{
     Recipient, SenderAddress, create_datagram_endpoint,
 };
 pub use extra_info::{ExtraInfo, PEERNAME, SOCKET, SOCKNAME};
+#[doc(hidden)] // For asyncio-streams.
+pub use io::pinned_by;
 pub use pipes::{ConnectPipe, ConnectPipeTransport, connect_read_pipe, connect_write_pipe};
 pub use protocols::{BufferedProtocol, IntoProtocol, Protocol};
 pub use sendfile::{Sendfile, sendfile};

@@ -3,7 +3,7 @@
 use crate::{
     connection::{Connection, Kind},
     extra_info::Names,
-    io::Io,
+    io::{Io, Pipe},
     protocols::IntoProtocol,
     slot::Calls,
     starting::{Starting, is_over},
@@ -18,25 +18,32 @@ use std::{
     fs::File,
     io,
     marker::PhantomData,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::fs::FileTypeExt,
-    },
+    os::{fd::OwnedFd, unix::fs::FileTypeExt},
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
 };
 
+mod mode;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use mode::NonBlocking;
 
 /// Makes a transport of the end of a pipe from which to read (`loop.connect_read_pipe`), and gives it
 /// with the protocol that `factory` made.
 ///
 /// `pipe` is anything that owns the descriptor of a FIFO, a socket or a character device: an open
-/// file, an end of `std::io::pipe`, the standard output of a child. It is made non-blocking, and closed with the transport. At its end `eof_received` is called, whose answer
-/// does not matter, and then `connection_lost(None)`, each as a step of its own. What is written to
-/// the transport is an error for the loop's exception handler.
+/// file, an end of `std::io::pipe`, the standard input of the program, the standard output of a child.
+/// It is closed with the transport. At its end `eof_received` is called, whose answer does not matter,
+/// and then `connection_lost(None)`, each as a step of its own. What is written to the transport is an
+/// error for the loop's exception handler. A device that the system cannot wait for, such as
+/// `/dev/null`, is read in every iteration.
+///
+/// While the transport is open, the pipe is in non-blocking mode. This affects everything that shares
+/// the open file: the program's other standard streams if they are the same terminal, and other
+/// processes. When the transport is closed, or the process exits, blocking mode is restored if it was
+/// set before. It is not restored if the process is killed by a signal.
 ///
 /// # Errors
 /// `Value` if it is something else, such as a regular file; `Runtime` without a running loop; what
@@ -251,9 +258,10 @@ impl Opening {
     fn start(&mut self, protocol: Calls) -> Result<()> {
         let pipe = File::from(self.pipe.take().ok_or_else(|| self.is_over())?);
         let kind = self.kind(&pipe)?;
-        set_nonblocking(&pipe, self.is_new).map_err(|error| self.failed(error))?;
-        let transport = Connection::open(Io::Pipe(pipe), kind, Names::default(), protocol)
-            .map_err(|error| in_call(self.site.what(), error))?;
+        let mode = set_nonblocking(&pipe, self.is_new).map_err(|error| self.failed(error))?;
+        let transport =
+            Connection::open(Io::Pipe(Pipe::new(pipe, mode)), kind, Names::default(), protocol)
+                .map_err(|error| in_call(self.site.what(), error))?;
         self.starting = Some(Starting::begin(transport, self.site));
         Ok(())
     }
@@ -293,12 +301,11 @@ impl Opening {
     }
 }
 
-/// One that is new has no other flags to keep.
-fn set_nonblocking(pipe: &impl AsFd, is_new: bool) -> io::Result<()> {
-    let flags = match is_new {
-        true => OFlag::empty(),
-        false => OFlag::from_bits_retain(fcntl(pipe, FcntlArg::F_GETFL)?),
-    };
-    fcntl(pipe, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-    Ok(())
+/// A new pipe has no other flags to keep, and is not shared.
+fn set_nonblocking(pipe: &File, is_new: bool) -> io::Result<Option<NonBlocking>> {
+    if !is_new {
+        return NonBlocking::begin(pipe);
+    }
+    fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok(None)
 }

@@ -1,6 +1,6 @@
 //! [`sendfile`]: a file goes out of a transport.
 
-use crate::{connection::Kind, transport::Transport};
+use crate::transport::Transport;
 use asyncio_core::{Error, Result, wait_site::WaitSite};
 use asyncio_future::Future;
 use asyncio_sockets::Transfer;
@@ -109,7 +109,7 @@ impl Sendfile {
         if transport.is_closing() {
             return Err(Error::runtime("sendfile: Transport is closing"));
         }
-        if transport.0.kind != Kind::Socket {
+        if !transport.0.kind.is_socket() {
             let text = format!("sendfile: sendfile is not supported for transport {transport:?}");
             return Err(Error::runtime(text));
         }

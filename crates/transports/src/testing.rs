@@ -10,6 +10,7 @@ use crate::{
 use asyncio_core::{Error, Result};
 use asyncio_future::Future;
 use asyncio_loop::{EventLoop, get_running_loop};
+use asyncio_sockets::{Type, is_tcp};
 use asyncio_task::{sleep, wait_for};
 use bytes::Bytes;
 use std::{
@@ -24,18 +25,10 @@ use std::{
 /// A test takes longer only if it hangs.
 const GUARD: Duration = Duration::from_secs(30);
 
-/// What the system called the error: its number, wherever in the chain of sources.
+/// The error number of the system.
 pub(crate) fn errno(error: &Error) -> Option<i32> {
     let Error::Io(error) = error else { return None };
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error.get());
-    while let Some(error) = next {
-        let number = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
-        if number.is_some() {
-            return number;
-        }
-        next = error.source();
-    }
-    None
+    error.raw_os_error()
 }
 
 /// Runs `main` in a loop of its own.
@@ -85,7 +78,7 @@ impl Log {
     }
 
     /// One event for data that arrive one after the other, in however many pieces.
-    fn add_data(&self, data: &[u8]) {
+    pub(crate) fn add_data(&self, data: &[u8]) {
         self.0.borrow_mut().received.extend_from_slice(data);
         let again = self.0.borrow().events.last().is_some_and(|event| event == "data");
         match again {
@@ -222,8 +215,9 @@ pub(crate) fn connect<K, P: IntoProtocol<K>>(
     let io = io.into();
     io.set_nonblocking(true).unwrap();
     let calls = P::into_calls(Rc::new(RefCell::new(protocol)));
-    let transport =
-        Connection::open(Io::Socket(io), Kind::Socket, Names::default(), calls).unwrap();
+    let domain = io.local_addr().unwrap().domain();
+    let kind = Kind::Socket { is_tcp: is_tcp(&io, domain, Type::STREAM) };
+    let transport = Connection::open(Io::Socket(io), kind, Names::default(), calls).unwrap();
     transport.0.resident.with(|connection| connection.start(None));
     transport
 }

@@ -54,7 +54,7 @@ impl Shared {
     /// Something was written to a connection that is lost.
     pub(crate) fn count_lost_write(&self) {
         self.lost_writes.count(match self.kind {
-            Kind::Socket => "socket.send() raised exception.",
+            Kind::Socket { .. } => "socket.send() raised exception.",
             _ => "pipe closed by peer or os.write(pipe, data) raised exception.",
         });
     }

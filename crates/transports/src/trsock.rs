@@ -154,6 +154,7 @@ impl fmt::Debug for TransportSocket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::Pipe;
 
     #[test]
     fn it_answers_until_the_owner_closes_the_socket() {
@@ -175,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_pipe_has_none() {
-        let file = std::fs::File::open("/dev/null").unwrap();
-        assert!(TransportSocket::of(&Rc::new(Source::new(Io::Pipe(file)))).is_none());
+        let pipe = Pipe::new(std::fs::File::open("/dev/null").unwrap(), None);
+        assert!(TransportSocket::of(&Rc::new(Source::new(Io::Pipe(pipe)))).is_none());
     }
 }

@@ -224,6 +224,35 @@ impl IoError {
         self.value()
     }
 
+    /// Returns the error number of the operating system (Python's `errno`).
+    ///
+    /// Unlike [`io::Error::raw_os_error`], this also looks at the sources of the error. So it works for
+    /// errors that have been wrapped to add a message, as most errors of this workspace are.
+    ///
+    /// ```
+    /// use asyncio_core::Error;
+    /// use std::io;
+    /// let system = io::Error::from_raw_os_error(24);
+    /// let error = Error::from(io::Error::new(system.kind(), system));
+    /// let Error::Io(error) = error else { unreachable!() };
+    /// assert_eq!(error.raw_os_error(), Some(24)); // `EMFILE` on most systems
+    /// assert_eq!(error.get().raw_os_error(), None);
+    /// ```
+    pub fn raw_os_error(&self) -> Option<i32> {
+        let mut next: Option<&(dyn StdError + 'static)> = Some(self.get());
+        while let Some(error) = next {
+            next = match error.downcast_ref::<io::Error>() {
+                // `io::Error::source` skips the error it wraps and returns that error's source.
+                Some(error) => match error.raw_os_error() {
+                    Some(number) => return Some(number),
+                    None => error.get_ref().map(|carried| carried as &(dyn StdError + 'static)),
+                },
+                None => error.source(),
+            };
+        }
+        None
+    }
+
     pub(super) fn take<E: 'static>(self) -> Result<E, IoError> {
         if TypeId::of::<E>() != TypeId::of::<io::Error>() {
             return Err(self);

@@ -36,6 +36,12 @@ fn downcasting_gives_the_original_back() {
 
     let io: io::Error = Error::from(io::Error::from_raw_os_error(13)).into();
     assert_eq!(io.raw_os_error(), Some(13));
+    let shared = Error::from(io::Error::from_raw_os_error(13));
+    assert_eq!(io::Error::from(shared.clone()).raw_os_error(), Some(13));
+    let while_handling = shared.clone().with_context(Error::msg("before"));
+    let back = Error::from(io::Error::from(while_handling.clone()));
+    assert_eq!(back.context().map(Error::to_string).as_deref(), Some("before"));
+    drop((shared, while_handling));
 }
 
 #[test]
@@ -69,4 +75,33 @@ fn a_panic_keeps_its_message_and_its_payload() {
     let Error::Panic(panic) = &error else { panic!("{error:?}") };
     assert_eq!(panic.message(), "boom");
     assert!(panic.take_payload().is_some() && panic.take_payload().is_none());
+}
+
+#[test]
+fn the_number_of_a_system_error_is_found_under_every_text() {
+    #[derive(Debug)]
+    struct Text(io::Error);
+    impl std::fmt::Display for Text {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "open: {}", self.0)
+        }
+    }
+    impl StdError for Text {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            Some(&self.0)
+        }
+    }
+    let number = |error: io::Error| match Error::from(error) {
+        Error::Io(error) => error.raw_os_error(),
+        error => panic!("{error:?}"),
+    };
+    let text = |error: io::Error| io::Error::new(error.kind(), Text(error));
+    let system = || io::Error::from_raw_os_error(24);
+    assert_eq!(number(system()), Some(24));
+    assert_eq!(number(text(system())), Some(24));
+    assert_eq!(number(text(text(system()))), Some(24));
+    assert_eq!(number(io::Error::other(system())), Some(24));
+    assert_eq!(number(io::Error::other(text(system()))), Some(24));
+    assert_eq!(number(text(io::Error::other("no number"))), None);
+    assert_eq!(number(io::ErrorKind::NotFound.into()), None);
 }

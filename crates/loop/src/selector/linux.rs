@@ -1,4 +1,5 @@
-//! The poller of Linux: epoll, asked for edges with hang-ups, and waited for to the nanosecond.
+//! The poller for Linux: edge-triggered epoll with hang-ups and urgent data, and timeouts in
+//! nanoseconds.
 
 use super::{Interest, Token};
 use asyncio_core::source::Readiness;
@@ -17,7 +18,8 @@ use std::{
     time::Duration,
 };
 
-/// `EPOLLRDHUP` is asked for, and comes in the same event as the data before it.
+/// Sources ask for `EPOLLRDHUP` and `EPOLLPRI`, which are reported in the same event as the data before
+/// them.
 pub(super) const TELLS_HANGUPS: bool = true;
 
 const IN: u32 = libc::EPOLLIN as u32;
@@ -27,6 +29,7 @@ const ERR: u32 = libc::EPOLLERR as u32;
 const HUP: u32 = libc::EPOLLHUP as u32;
 const RDHUP: u32 = libc::EPOLLRDHUP as u32;
 const ET: u32 = libc::EPOLLET as u32;
+const ONESHOT: u32 = libc::EPOLLONESHOT as u32;
 
 /// An epoll instance.
 #[derive(Debug)]
@@ -79,17 +82,18 @@ impl Poller {
         Ok((poller, notifier))
     }
 
-    /// Registers a descriptor for good: both directions, edges, hang-ups.
+    /// Registers a descriptor for good: both directions, edges, hang-ups, urgent data.
     pub(super) fn add_source(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
-        self.add(fd.as_raw_fd(), IN | OUT | RDHUP | ET, token)
+        self.add(fd.as_raw_fd(), IN | OUT | PRI | RDHUP | ET, token)
     }
 
-    /// Registers a descriptor that is watched. `AlreadyExists` if it is registered.
+    /// Registers a watched descriptor for one event. Returns `AlreadyExists` if it is registered.
     pub(crate) fn add_watch(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
         self.add(fd, watched(interest), token)
     }
 
-    /// Changes for what a descriptor is watched. `NotFound` if it is not registered.
+    /// Changes the interest of a watched descriptor and enables its next event. Returns `NotFound` if it
+    /// is not registered.
     pub(crate) fn change_watch(
         &self,
         fd: RawFd,
@@ -208,7 +212,7 @@ fn milliseconds(timeout: Duration) -> i32 {
 }
 
 fn watched(interest: Interest) -> u32 {
-    (if interest.readable { IN } else { 0 }) | (if interest.writable { OUT } else { 0 })
+    (if interest.readable { IN } else { 0 }) | (if interest.writable { OUT } else { 0 }) | ONESHOT
 }
 
 impl Buffer {
@@ -219,7 +223,8 @@ impl Buffer {
             let readiness = Readiness {
                 readable: flags & (IN | PRI | RDHUP | HUP | ERR) != 0,
                 writable: flags & (OUT | HUP | ERR) != 0,
-                hangup: flags & (RDHUP | HUP | ERR) != 0,
+                // A read stops in front of urgent data, even if more data follows it.
+                hangup: flags & (PRI | RDHUP | HUP | ERR) != 0,
             };
             (Token(event.u64), readiness)
         })

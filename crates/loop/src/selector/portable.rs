@@ -46,7 +46,7 @@ pub(crate) struct Buffer {
 impl Poller {
     pub(super) fn new() -> io::Result<(Poller, Notifier)> {
         let poller = Arc::new(polling::Poller::new()?);
-        if !poller.supports_edge() || !poller.supports_level() {
+        if !poller.supports_edge() {
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 "this system's poller has no edge-triggered events",
@@ -62,12 +62,13 @@ impl Poller {
         self.add(fd, token, Event::all(key(fd)), PollMode::Edge)
     }
 
-    /// Registers a descriptor that is watched. `AlreadyExists` if it is registered.
+    /// Registers a watched descriptor for one event. Returns `AlreadyExists` if it is registered.
     pub(crate) fn add_watch(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
-        self.add(fd, token, watched(key(fd), interest), PollMode::Level)
+        self.add(fd, token, watched(key(fd), interest), PollMode::Oneshot)
     }
 
-    /// Changes for what a descriptor is watched. `NotFound` if it is not registered.
+    /// Changes the interest of a watched descriptor and enables its next event. Returns `NotFound` if it
+    /// is not registered.
     pub(crate) fn change_watch(
         &self,
         fd: RawFd,
@@ -77,7 +78,7 @@ impl Poller {
         let mut tokens = self.tokens.lock();
         let event = watched(key(fd), interest);
         // SAFETY: `borrow`'s own.
-        self.poller.modify_with_mode(unsafe { borrow(fd) }, event, PollMode::Level)?;
+        self.poller.modify_with_mode(unsafe { borrow(fd) }, event, PollMode::Oneshot)?;
         tokens.insert(fd, token);
         Ok(())
     }

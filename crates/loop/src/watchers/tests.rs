@@ -8,16 +8,20 @@ use asyncio_core::{
     Error, Result,
     context::ContextVar,
     source::{Direction, Source},
+    wait_site::WaitSite,
 };
 use std::{
     cell::{Cell, RefCell},
+    future::Future,
     io::{Read, Write},
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
         unix::net::UnixStream,
     },
     panic::Location,
+    pin::Pin,
     rc::Rc,
+    task::{Context, Waker},
     time::Duration,
 };
 
@@ -299,6 +303,72 @@ fn a_number_that_was_closed_can_become_a_sources() {
     let _ = theirs.write_all(b"x");
     assert_eq!(test.turn(Duration::ZERO), 0);
     assert!(watchers.unset(test.scheduler(), watched).unwrap());
+}
+
+/// Linux cannot remove the registration of a closed descriptor while a duplicate keeps the file open.
+#[test]
+fn a_closed_descriptor_whose_file_lives_on_does_not_keep_the_loop_awake() {
+    for removed in [false, true] {
+        let test = TestLoop::new();
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let duplicate = ours.try_clone().unwrap();
+        let raw = ours.into_raw_fd();
+        let calls = Rc::new(Cell::new(0));
+        let count = calls.clone();
+        let action = Box::new(move || {
+            count.set(count.get() + 1);
+            Ok(())
+        });
+        let watched = (raw, Direction::Read);
+        let watchers = test.selector.watchers();
+        watchers.set(test.scheduler(), watched, "add_reader", action, Location::caller()).unwrap();
+        close(raw);
+        if removed {
+            assert!(watchers.unset(test.scheduler(), watched).unwrap());
+        }
+        theirs.write_all(b"x").unwrap();
+        // At most one more event.
+        test.turn(Duration::ZERO);
+        let wait = Duration::from_millis(20);
+        // A signal of another test may end one of them.
+        let waits = || {
+            let started = std::time::Instant::now();
+            test.turn(wait) == 0 && started.elapsed() >= wait
+        };
+        assert!((0..10).any(|_| waits()), "the wait returns at once");
+        assert!(calls.get() <= usize::from(!removed));
+        drop(duplicate);
+    }
+}
+
+/// The number belongs to a source when the last event of the old file arrives.
+#[test]
+fn an_event_of_a_file_that_lives_on_leaves_the_source_that_has_its_number_alone() {
+    let test = TestLoop::new();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let _duplicate = ours.try_clone().unwrap();
+    let raw = ours.into_raw_fd();
+    let action = Box::new(|| Ok(()));
+    let watched = (raw, Direction::Read);
+    let watchers = test.selector.watchers();
+    watchers.set(test.scheduler(), watched, "add_reader", action, Location::caller()).unwrap();
+    let (new, mut its_peer) = UnixStream::pair().unwrap();
+    replace(raw, &new);
+    // SAFETY: `raw` is open and owned by nothing else.
+    let source = Source::new(UnixStream::from(unsafe { OwnedFd::from_raw_fd(raw) }));
+    let entered = test.home.enter();
+    source.register().unwrap();
+    theirs.write_all(b"for the old one").unwrap();
+    test.turn(Duration::ZERO);
+    source.clear_readiness(Direction::Read);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut ready = source.readable(WaitSite::here(&"test"));
+    assert!(Pin::new(&mut ready).poll(&mut cx).is_pending());
+    its_peer.write_all(b"for the new one").unwrap();
+    test.turn(FOR_EVER);
+    assert!(Pin::new(&mut ready).poll(&mut cx).is_ready(), "the source still gets its events");
+    drop(ready);
+    drop((source, entered));
 }
 
 /// Closes what `raw` was, and makes it another name of `file`.

@@ -109,3 +109,16 @@ fn a_refusal_does_not_stop_what_comes_later() {
         Ok(())
     });
 }
+
+#[test]
+fn to_send_nothing_is_to_send_an_empty_datagram_and_may_fail() {
+    run(async {
+        let (one, other) = Socket::pair(Domain::UNIX, Type::DGRAM, None)?;
+        sock_sendall(&one, b"").await?;
+        let mut buffer = [0; 8];
+        assert_eq!(sock_recvfrom_into(&other, &mut buffer).await?.0, 0);
+        let unconnected = kind(sock_sendall(&tcp()?, b"").await);
+        assert!(matches!(unconnected, io::ErrorKind::BrokenPipe | io::ErrorKind::NotConnected));
+        Ok(())
+    });
+}

@@ -174,3 +174,34 @@ fn without_a_loop_there_are_literals_but_no_names_zones_and_services() {
         assert_eq!(poll(host, port).unwrap_err(), "getaddrinfo: no running event loop");
     }
 }
+
+#[test]
+fn a_path_with_a_null_byte_inside_is_refused_everywhere() {
+    run(async {
+        let path = "/tmp/asyncio\0never";
+        let error = Address::from_path(path).unwrap_err();
+        assert_eq!(error.kind(), "ValueError");
+        assert_eq!(
+            error.to_string(),
+            "the path of a Unix socket has an embedded null byte: \"/tmp/asyncio\\0never\"; use a path \
+             without it"
+        );
+        assert!(Address::from_path("/tmp/asyncio\0").is_err(), "nor at the end");
+        assert!(Address::from_path("").is_ok());
+        let made_elsewhere = Address::from(socket2::SockAddr::unix(path)?);
+        let stream = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        let datagram = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
+        for outcome in [
+            stream.bind(path),
+            stream.bind(&made_elsewhere),
+            sock_connect(&stream, path).await,
+            sock_connect(&stream, &made_elsewhere).await,
+            sock_sendto(&datagram, b"x", path).await.map(drop),
+            ensure_resolved(path).family(Domain::UNIX).await.map(drop),
+        ] {
+            assert_eq!(outcome.unwrap_err().kind(), "ValueError");
+        }
+        assert_eq!(Address::from_path("\0a\0b").is_ok(), cfg!(target_os = "linux"));
+        Ok(())
+    });
+}

@@ -270,3 +270,25 @@ fn a_timeout_ends_a_wait() {
         Ok(())
     });
 }
+
+#[test]
+fn a_receive_of_nothing_returns_at_once_and_takes_nothing() {
+    run(async {
+        let (one, other) = connection().await?;
+        let idle = tcp()?;
+        for socket in [&*one, &idle] {
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            let outcome = Pin::new(&mut sock_recv(socket, 0)).poll(&mut cx);
+            assert!(matches!(&outcome, Poll::Ready(Ok(data)) if data.is_empty()), "{outcome:?}");
+            let outcome = Pin::new(&mut sock_recv_into(socket, &mut [])).poll(&mut cx);
+            assert!(matches!(outcome, Poll::Ready(Ok(0))), "{outcome:?}");
+        }
+        // It does not queue behind a receive that waits either.
+        let waiting = receiver(&one, 8);
+        settle().await?;
+        assert_eq!(sock_recv(&one, 0).await?, "");
+        sock_sendall(&other, b"data").await?;
+        assert_eq!(waiting.await?, "data");
+        Ok(())
+    });
+}

@@ -244,9 +244,8 @@ fn has_arrived(writer: &StreamWriter) -> bool {
 }
 
 /// A task that reads from a connection to which something was sent, before the step in which it has it.
-async fn about_to_read() -> Result<(Task<(Result<Bytes>, StreamReader)>, StreamWriter, UnixStream)>
-{
-    let (mut reader, writer, mut peer) = pair().await?;
+async fn about_to_read() -> Result<(Task<(Result<Bytes>, StreamReader)>, StreamWriter, TcpStream)> {
+    let (mut reader, writer, mut peer) = tcp_pair().await?;
     // After a small message the next one is received at once.
     peer.write_all(&[0; 2000])?;
     reader.readexactly(2000).await?;
@@ -299,7 +298,7 @@ fn what_arrived_for_the_former_protocol_is_not_the_next_ones() {
 #[test]
 fn what_arrived_for_a_task_can_be_read_on_another_thread() {
     run(async {
-        let (mut reader, writer, mut peer) = pair().await?;
+        let (mut reader, writer, mut peer) = tcp_pair().await?;
         peer.write_all(&[0; 2000])?;
         reader.readexactly(2000).await?;
         let pending = poll_fn(|cx| Poll::Ready(reader.poll_bytes(cx, 9).is_pending()));

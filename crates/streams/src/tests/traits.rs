@@ -94,6 +94,7 @@ fn a_write_after_the_end_is_an_error() {
         AsyncWriteExt::close(&mut writer).await?;
         let error = AsyncWriteExt::write(&mut writer, b"x").await.unwrap_err();
         assert_eq!(error.to_string(), "Cannot call write() after write_eof()");
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
         writer.close();
         let error = AsyncWriteExt::write(&mut writer, b"x").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
@@ -174,6 +175,22 @@ fn everything_goes_through_the_traits_of_tokio() {
         assert_eq!(heard, "three");
         drop(peer);
         assert_eq!(AsyncReadExt::read(&mut reader, &mut three).await?, 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_write_after_the_end_is_a_broken_pipe_at_once_however_it_was_ended() {
+    run(async {
+        // Some data is still buffered, and an earlier write was refused.
+        let (_reader, mut writer, _peer) = pair().await?;
+        writer.write(&vec![7; 1 << 22]);
+        writer.write_eof();
+        writer.write(b"refused");
+        let error = AsyncWriteExt::write(&mut writer, b"x").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+        writer.transport().abort();
+        assert!(writer.drain().await.is_err());
         Ok(())
     });
 }

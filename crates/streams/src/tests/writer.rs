@@ -437,3 +437,60 @@ fn the_writer_and_its_futures_can_be_sent() {
         Ok(())
     });
 }
+
+#[test]
+fn with_the_writer_dropped_the_answer_is_read_and_the_connection_ends() {
+    run(async {
+        let (mut reader, writer, mut peer) = tcp_pair().await?;
+        peer.write_all(b"early ")?;
+        writer.write(b"question");
+        let transport = writer.transport().clone();
+        drop(writer);
+        let mut question = String::new();
+        peer.read_to_string(&mut question)?;
+        assert_eq!(question, "question", "the direction was ended");
+        assert!(!transport.is_closing());
+        peer.write_all(b"answer")?;
+        assert_eq!(reader.readexactly(12).await?, "early answer");
+        drop(peer);
+        assert_eq!(reader.read_to_end().await?, "");
+        iterations(3).await?;
+        assert!(transport.is_closing(), "nothing is left to come");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_connection_is_closed_when_both_halves_are_dropped_in_either_order() {
+    run(async {
+        for writer_first in [true, false] {
+            let (reader, writer, peer) = pair().await?;
+            writer.write(&vec![7; MUCH]);
+            let transport = writer.transport().clone();
+            let (mut reader, mut writer) = (Some(reader), Some(writer));
+            match writer_first {
+                true => drop(writer.take()),
+                false => drop(reader.take()),
+            }
+            iterations(3).await?;
+            assert!(!transport.is_closing());
+            drop((reader, writer));
+            assert!(transport.is_closing());
+            assert_eq!(join(read_rest(peer)).await?.len(), MUCH, "what was written is sent first");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_writer_dropped_after_the_end_of_what_is_read_closes_the_connection() {
+    run(async {
+        let (mut reader, writer, peer) = pair().await?;
+        drop(peer);
+        assert_eq!(reader.read_to_end().await?, "");
+        let transport = writer.transport().clone();
+        drop(writer);
+        assert!(transport.is_closing());
+        Ok(())
+    });
+}

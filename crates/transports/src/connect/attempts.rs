@@ -191,6 +191,16 @@ impl Attempts {
         let kind = kind_of(&first);
         let is_one = errors.iter().all(|error| kind_of(error) == kind);
         let kind = if is_one { kind } else { io::ErrorKind::Other };
-        io::Error::new(kind, format!("Multiple exceptions: {}", texts.join(", "))).into()
+        let text = format!("Multiple exceptions: {}", texts.join(", "));
+        let number_of = |error: &Error| match error {
+            Error::Io(error) => error.raw_os_error(),
+            _ => None,
+        };
+        // If all attempts failed with the same error number, keep it.
+        let number = number_of(&first);
+        match number.filter(|_| errors.iter().all(|error| number_of(error) == number)) {
+            Some(number) => described(text, io::Error::from_raw_os_error(number)).into(),
+            None => io::Error::new(kind, text).into(),
+        }
     }
 }

@@ -170,6 +170,7 @@ impl fmt::Debug for Making {
 /// # Errors
 /// `Runtime` if no loop runs, or it is being closed.
 fn open(socket: Socket, protocol: Calls) -> Result<Transport> {
+    let kind = Kind::Socket { is_tcp: socket.is_tcp() };
     let io = socket2::Socket::from(socket);
     let sock = io.local_addr().ok().map(Address::from);
     let peer = io.peer_addr().ok().map(Address::from);
@@ -178,5 +179,5 @@ fn open(socket: Socket, protocol: Calls) -> Result<Transport> {
         let _ = io.set_tcp_nodelay(true);
     }
     let names = Names { sock: sock.into(), peer: peer.into() };
-    Connection::open(Io::Socket(io), Kind::Socket, names, protocol)
+    Connection::open(Io::Socket(io), kind, names, protocol)
 }

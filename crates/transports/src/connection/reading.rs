@@ -7,18 +7,14 @@
 //! until its task runs, if it is likely to be large. Nobody can tell, for whatever else happens to the
 //! connection before that has the protocol called with it first. The end and errors are never left.
 
-use super::{Connection, Event, Kind, uninterrupted};
+use super::{Connection, Event, Kind, READABLE, uninterrupted};
 use crate::{
     io,
     slot::{BufferedCalls, Calls, PlainCalls},
     transport::Transport,
 };
-use asyncio_core::{
-    Error,
-    home::LoopRef,
-    resident::Resident,
-    source::{Direction, Readiness},
-};
+use asyncio_core::{Error, home::LoopRef, resident::Resident, source::Direction};
+use asyncio_sockets::is_short;
 use bytes::Bytes;
 use nix::libc;
 use std::{cell::Cell, io::ErrorKind};
@@ -70,8 +66,6 @@ impl Arrival {
         }
     }
 }
-
-const READABLE: Readiness = Readiness { readable: true, writable: false, hangup: false };
 
 impl Connection {
     pub(crate) fn pause_reading(&self) {
@@ -179,7 +173,7 @@ impl Connection {
         match filled {
             Ok(Ok(Ok(0))) => self.read_end(),
             Ok(Ok(Ok(nbytes))) => {
-                self.read_again_unless(nbytes < room);
+                self.read_again_unless(is_short(nbytes, room));
                 if let Err(error) = self.tell(Event::Filled(nbytes)) {
                     self.fatal(error, "Fatal error: protocol.buffer_updated() call failed.");
                 }
@@ -224,9 +218,7 @@ impl Connection {
 
     #[cold]
     fn read_again(&self) {
-        if let Some(source) = self.source() {
-            source.attend_again(READABLE);
-        }
+        self.again(READABLE);
     }
 
     /// The other side will send no more.

@@ -21,6 +21,7 @@ use std::{
 mod faults;
 mod mixed;
 mod reading;
+mod unread;
 mod writing;
 
 #[test]
@@ -52,7 +53,8 @@ fn data_that_is_there_before_never_precedes_the_beginning_and_who_waits_comes_af
         ours.set_nonblocking(true)?;
         let calls = Recorder::into_calls(Rc::new(RefCell::new(Recorder::new(&log))));
         let io = Io::Socket(ours.into());
-        let transport = Connection::open(io, super::Kind::Socket, Names::default(), calls)?;
+        let kind = super::Kind::Socket { is_tcp: false };
+        let transport = Connection::open(io, kind, Names::default(), calls)?;
         iterations(3).await?;
         assert_eq!(log.events(), "", "it is not started");
         let made = Future::new();

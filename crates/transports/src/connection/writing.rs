@@ -1,10 +1,11 @@
 //! How a connection writes: at once, as far as the system takes it; the rest stays in a buffer, and
 //! the protocol is told above the high-water mark, and at the low one.
 
-use super::{Connection, Event, Kind, uninterrupted};
+use super::{Connection, Event, Kind, WRITABLE, uninterrupted};
 use crate::io::{Io, PIECES};
 use asyncio_core::{Error, Result, wait_site::WaitSite};
 use asyncio_future::Future;
+use asyncio_sockets::is_short;
 use bytes::{Buf, BytesMut};
 use std::{
     cell::{Cell, RefCell},
@@ -46,16 +47,16 @@ impl Connection {
         }
         let Some(sent) = self.send_at_once(|io| io.send(data)) else { return Ok(()) };
         if sent < data.len() {
-            self.keep(&data[sent..]);
+            self.keep(&data[sent..], sent);
         }
         Ok(())
     }
 
     /// Buffers what the system did not take.
     #[cold]
-    fn keep(&self, data: &[u8]) {
+    fn keep(&self, data: &[u8], sent: usize) {
         self.writing.buffer.borrow_mut().extend_from_slice(data);
-        self.write_rest();
+        self.write_rest(sent);
         self.update_flow();
     }
 
@@ -65,13 +66,12 @@ impl Connection {
         if pieces.iter().all(|piece| piece.is_empty()) || self.writes_are_lost() {
             return Ok(());
         }
-        let Some(mut sent) = self.send_at_once(|io| io.send_vectored(&pieces)) else {
-            return Ok(());
-        };
+        let Some(sent) = self.send_at_once(|io| io.send_vectored(&pieces)) else { return Ok(()) };
+        let mut gone = sent;
         let mut buffer = self.writing.buffer.borrow_mut();
         for piece in &pieces {
-            let skipped = sent.min(piece.len());
-            sent -= skipped;
+            let skipped = gone.min(piece.len());
+            gone -= skipped;
             buffer.extend_from_slice(&piece[skipped..]);
         }
         let is_rest = !buffer.is_empty();
@@ -79,7 +79,7 @@ impl Connection {
         if pieces.len() > PIECES {
             self.write_again();
         } else if is_rest {
-            self.write_rest();
+            self.write_rest(sent);
         }
         self.update_flow();
         Ok(())
@@ -90,7 +90,7 @@ impl Connection {
             return;
         }
         match self.kind() {
-            Kind::Socket => {
+            Kind::Socket { .. } => {
                 self.writing.ended.set(true);
                 if self.buffered() == 0 && !self.is_sending_file() {
                     self.shutdown_write();
@@ -141,7 +141,7 @@ impl Connection {
             return true;
         }
         // A pipe sends only what was written before it was closed.
-        self.kind() != Kind::Socket && self.is_closing()
+        !self.kind().is_socket() && self.is_closing()
     }
 
     #[inline]
@@ -184,14 +184,15 @@ impl Connection {
             return;
         }
         let sent = uninterrupted(|| source.get_ref().send(&self.writing.buffer.borrow()));
-        match sent {
-            Ok(sent) => self.writing.buffer.borrow_mut().advance(sent),
+        let sent = match sent {
+            Ok(sent) => sent,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
             Err(error) => return self.fatal(error.into(), "Fatal write error on a transport"),
-        }
+        };
+        self.writing.buffer.borrow_mut().advance(sent);
         self.update_flow();
         if self.buffered() > 0 {
-            return self.write_rest();
+            return self.write_rest(sent);
         }
         self.writing.buffer.take();
         if let Some(emptied) = &*self.writing.emptied.borrow() {
@@ -204,18 +205,16 @@ impl Connection {
         }
     }
 
-    /// The system took less than there was: it tells when there is room, unless it may have had some
-    /// left.
-    fn write_rest(&self) {
-        if !self.drained_by_less.get() {
+    /// The system took only `sent` bytes. The poller reports when there is room again, unless there may
+    /// still be room now.
+    fn write_rest(&self, sent: usize) {
+        if !(self.drained_by_less.get() && is_short(sent, usize::MAX)) {
             self.write_again();
         }
     }
 
     fn write_again(&self) {
-        if let Some(source) = self.source() {
-            source.attend_again(super::Readiness { writable: true, ..Default::default() });
-        }
+        self.again(WRITABLE);
     }
 
     fn shutdown_write(&self) {

@@ -182,6 +182,9 @@ impl<F, P, A> CreateDatagramEndpoint<F, P, A> {
 
     /// A socket that is made already. It excludes all other arguments (`Value`), and may not be one
     /// of streams. If it is connected, datagrams go to its peer, whatever address is given.
+    ///
+    /// A `SOCK_SEQPACKET` socket has a connection that can end. Then the protocol receives one empty
+    /// datagram, and the endpoint is closed.
     pub fn sock(mut self, sock: Socket) -> Self {
         self.options(|options| options.sock = Some(sock));
         self
@@ -412,7 +415,9 @@ impl Options {
 
     fn socket(&self, class: Class, ends: Ends, site: WaitSite) -> Result<Connected> {
         let Class { family, protocol } = class;
-        let Ends { local, remote } = ends;
+        // As in asyncio, an empty path is no address.
+        let [local, remote] = [ends.local, ends.remote]
+            .map(|end| end.filter(|address| !address.as_sock_addr().is_unnamed()));
         let failed = |address: &Address, error: io::Error| {
             described(format!("{}: {address}: {error}", site.what()), error)
         };

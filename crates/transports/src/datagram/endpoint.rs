@@ -5,7 +5,7 @@
 
 use super::{
     Calls, Event,
-    receive::receive,
+    receive::{Habits, receive},
     transport::{DatagramTransport, Shared},
 };
 use crate::{connection::call_soon, extra_info::Names, flow_control::FlowControl};
@@ -18,6 +18,7 @@ use asyncio_core::{
 };
 use asyncio_future::Future;
 use asyncio_sockets::{Address, Domain};
+use nix::libc;
 use socket2::{SockAddr, Socket};
 use std::{
     any::Any,
@@ -53,6 +54,8 @@ pub(super) struct Endpoint {
     remote: Option<Address>,
     /// Whether the system knows where to send to.
     connected: bool,
+    /// How the kind of the socket affects receiving.
+    habits: Habits,
     /// What was received and not told yet.
     arrived: RefCell<VecDeque<(Box<[u8]>, SockAddr)>>,
     /// What is to be sent, and its size.
@@ -73,7 +76,7 @@ impl Endpoint {
     /// to. It does nothing until it is [started](Endpoint::start).
     ///
     /// # Errors
-    /// `Runtime` if no loop runs, or it is being closed.
+    /// `Runtime` if no loop runs, or it is being closed; what the system says of the socket.
     pub(super) fn open(
         io: Socket,
         domain: Domain,
@@ -83,6 +86,7 @@ impl Endpoint {
         let scheduler = entered().ok_or_else(|| Error::runtime("no running event loop"))?;
         let sock = io.local_addr().ok().map(Address::from);
         let peer = io.peer_addr().ok().map(Address::from);
+        let habits = Habits::of(&io, domain)?;
         let endpoint = Rc::new(Endpoint {
             handle: OnceCell::new(),
             connected: peer.is_some(),
@@ -90,6 +94,7 @@ impl Endpoint {
             protocol: RefCell::new(Some(protocol)),
             flow: FlowControl::new(),
             remote,
+            habits,
             arrived: RefCell::default(),
             buffer: RefCell::default(),
             size: Cell::new(0),
@@ -224,17 +229,21 @@ impl Endpoint {
             self.call(Event::Datagram(&data, &sender), "datagram_received");
             return self.again(READABLE);
         }
-        match receive(source.get_ref()) {
+        match receive(source.get_ref(), self.habits) {
             Ok(received) => {
                 let mut datagrams = received.iter();
                 let first = datagrams.next();
                 let others = datagrams.map(|(data, sender)| (data.into(), sender.clone()));
                 self.arrived.borrow_mut().extend(others);
                 if let Some((data, sender)) = first {
+                    let is_end = self.habits.is_end(source.get_ref(), data);
                     self.call(Event::Datagram(data, sender), "datagram_received");
+                    if is_end {
+                        return self.close();
+                    }
                 }
                 let was_only = self.arrived.borrow().is_empty() && !received.is_full();
-                if was_only && source.is_drained_by_less() {
+                if was_only && self.habits.fewer_is_all && source.is_drained_by_less() {
                     return;
                 }
             }
@@ -250,6 +259,7 @@ impl Endpoint {
 impl Endpoint {
     /// See [`DatagramTransport::sendto`].
     pub(super) fn sendto(&self, data: &[u8], addr: Option<Address>) -> Result<()> {
+        let addr = addr.map(Address::check).transpose()?;
         let addr = match (&self.remote, addr) {
             (Some(remote), Some(addr)) if *remote != addr => {
                 let text = format!("Invalid address: must be None or {remote}, not {addr}");
@@ -287,8 +297,10 @@ impl Endpoint {
     fn send(&self, data: &[u8], addr: Option<&Address>) -> io::Result<()> {
         let Some(source) = self.source() else { return Ok(()) };
         let sent = match addr.filter(|_| !self.connected) {
-            Some(addr) => source.get_ref().send_to(data, addr.as_sock_addr()),
-            None => source.get_ref().send(data),
+            Some(addr) => {
+                source.get_ref().send_to_with_flags(data, addr.as_sock_addr(), libc::MSG_NOSIGNAL)
+            }
+            None => source.get_ref().send_with_flags(data, libc::MSG_NOSIGNAL),
         };
         sent.map(drop)
     }

@@ -1,15 +1,77 @@
 //! Receiving: up to [`AT_ONCE`] datagrams with one system call, where there is one that does it.
 //!
 //! Who is told of edges has to know that nothing is left. Asked for several, the system says so by
-//! giving fewer, and not in a second call for every datagram. The portable way is tested on Linux
-//! together with the portable poller.
+//! giving fewer, and not in a second call for every datagram. The only other reason for fewer is an
+//! error, and UDP and Unix datagram sockets report their errors to the poller. For other sockets
+//! [`Habits::fewer_is_all`] is false. The portable way is tested on Linux together with the portable
+//! poller.
+//!
+//! The end of a `SOCK_SEQPACKET` connection looks like an empty message that is received again and
+//! again. [`Habits::is_end`] tells it from a real one.
 
 use crate::io::MAX_SIZE;
+use asyncio_sockets::{Domain, Type};
+use nix::libc;
 use socket2::SockAddr;
-use std::{cell::Cell, io};
+use std::{cell::Cell, io, os::fd::AsRawFd};
 
 /// So many datagrams are received in one call. More were not faster, with one sender or fifty.
 pub(super) const AT_ONCE: usize = system::AT_ONCE;
+
+/// How the kind of a socket affects receiving.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Habits {
+    /// How many datagrams to ask for in one call.
+    at_once: usize,
+    /// Whether receiving fewer means that none are left.
+    pub(super) fewer_is_all: bool,
+    /// Whether the socket has a connection that can end.
+    has_end: bool,
+}
+
+impl Habits {
+    /// # Errors
+    /// If the system cannot tell the kind of the socket.
+    pub(super) fn of(io: &socket2::Socket, domain: Domain) -> io::Result<Habits> {
+        let kind = io.r#type()?;
+        let has_end = kind == Type::SEQPACKET;
+        let tells_errors = [Domain::IPV4, Domain::IPV6, Domain::UNIX].contains(&domain);
+        Ok(Habits {
+            at_once: if has_end { 1 } else { AT_ONCE },
+            fewer_is_all: kind == Type::DGRAM && tells_errors && AT_ONCE > 1,
+            has_end,
+        })
+    }
+
+    /// Whether `data`, which was just received, is the end of the connection: it is empty, no message
+    /// with data follows, and the peer will send no more.
+    pub(super) fn is_end(&self, io: &socket2::Socket, data: &[u8]) -> bool {
+        self.has_end && data.is_empty() && unread(io) == 0 && is_ended(io)
+    }
+}
+
+/// The number of bytes that can be received.
+fn unread(io: &socket2::Socket) -> libc::c_int {
+    let mut length = 0;
+    // SAFETY: the descriptor is open, and the system writes one integer to `length`.
+    let outcome = unsafe { libc::ioctl(io.as_raw_fd(), libc::FIONREAD, &mut length) };
+    if outcome == -1 { 0 } else { length }
+}
+
+/// Whether the peer will send no more.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn is_ended(io: &socket2::Socket) -> bool {
+    let mut asked = libc::pollfd { fd: io.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+    // SAFETY: `asked` is one valid entry. The call does not block.
+    let count = unsafe { libc::poll(&mut asked, 1, 0) };
+    count == 1
+}
+
+/// Only Linux reports this. Elsewhere every empty message counts as the end.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn is_ended(_: &socket2::Socket) -> bool {
+    true
+}
 
 thread_local! {
     /// What all endpoints of the thread receive into.
@@ -32,37 +94,42 @@ impl Block {
 
 /// What was received: one datagram at least. Dropping it gives the block back to the thread.
 #[derive(Debug)]
-pub(super) struct Received(Block);
+pub(super) struct Received {
+    block: Block,
+    /// Whether as many datagrams were received as were asked for.
+    is_full: bool,
+}
 
 impl Received {
     /// The datagrams, in the order in which they came.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &SockAddr)> {
-        let Block { memory, datagrams } = &self.0;
+        let Block { memory, datagrams } = &self.block;
         let rooms = memory.chunks(MAX_SIZE);
         datagrams.iter().zip(rooms).map(|((length, sender), room)| (&room[..*length], sender))
     }
 
     /// Whether there may be more.
     pub(super) fn is_full(&self) -> bool {
-        self.0.datagrams.len() == AT_ONCE
+        self.is_full
     }
 }
 
 impl Drop for Received {
     fn drop(&mut self) {
-        BLOCK.set(std::mem::take(&mut self.0));
+        BLOCK.set(std::mem::take(&mut self.block));
     }
 }
 
 /// Receives what there is.
-pub(super) fn receive(io: &socket2::Socket) -> io::Result<Received> {
-    let mut received = Received(BLOCK.take());
-    let Block { memory, datagrams } = &mut received.0;
+pub(super) fn receive(io: &socket2::Socket, habits: Habits) -> io::Result<Received> {
+    let mut received = Received { block: BLOCK.take(), is_full: false };
+    let Block { memory, datagrams } = &mut received.block;
     if memory.is_empty() {
         *memory = vec![0; AT_ONCE * MAX_SIZE];
     }
     datagrams.clear();
-    system::receive(io, memory, datagrams)?;
+    system::receive(io, &mut memory[..habits.at_once * MAX_SIZE], datagrams)?;
+    received.is_full = received.block.datagrams.len() == habits.at_once;
     Ok(received)
 }
 
@@ -82,6 +149,7 @@ mod system {
     ) -> io::Result<()> {
         let mut senders: [SockAddrStorage; AT_ONCE] =
             std::array::from_fn(|_| SockAddrStorage::zeroed());
+        let memory_size = memory.len();
         let mut rooms = memory.chunks_mut(MAX_SIZE);
         let mut vectors: [iovec; AT_ONCE] = std::array::from_fn(|_| {
             let room = rooms.next().unwrap_or_default();
@@ -95,7 +163,8 @@ mod system {
             header.msg_hdr.msg_namelen = sender.size_of();
             header.msg_hdr.msg_name = ptr::from_mut(sender).cast();
         }
-        let (fd, count) = (io.as_raw_fd(), AT_ONCE as libc::c_uint);
+        let count = (memory_size / MAX_SIZE) as libc::c_uint;
+        let fd = io.as_raw_fd();
         // SAFETY: the headers lead to memory of the lengths that they tell, which is ours and stays
         // where it is; without a time limit.
         let received = unsafe {

@@ -12,6 +12,7 @@ use std::io;
 
 mod creating;
 use creating::Directory;
+mod packets;
 mod sending;
 
 /// Writes down what happens to it, and does what it is told to.

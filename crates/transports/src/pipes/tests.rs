@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+mod modes;
+
 /// A new pipe: where to read, and where to write.
 fn pipe() -> (File, File) {
     let (reader, writer) = nix::unistd::pipe().unwrap();

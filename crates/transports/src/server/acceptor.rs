@@ -22,7 +22,7 @@ use asyncio_core::{
     scheduler::Scheduler,
     source::{Readiness, Source},
 };
-use asyncio_sockets::{Address, accept};
+use asyncio_sockets::{Address, Type, accept, is_tcp};
 use nix::libc;
 use std::{
     cell::{Cell, RefCell},
@@ -59,6 +59,8 @@ pub(super) struct Acceptor {
 /// A socket that listens.
 struct Listener {
     source: Rc<Source<socket2::Socket>>,
+    /// The kind of the connections that it accepts.
+    kind: Kind,
     /// Whether it pauses, because it could not accept.
     pauses: Cell<bool>,
     /// The path of a Unix socket, which is removed after the socket was closed.
@@ -74,9 +76,11 @@ impl Acceptor {
         backlog: u32,
         factory: Factory,
     ) -> Rc<Acceptor> {
-        let listeners = bound.into_iter().map(|Bound { socket, path, .. }| {
+        let listeners = bound.into_iter().map(|Bound { socket, address, path }| {
+            let domain = address.as_sock_addr().domain();
+            let kind = Kind::Socket { is_tcp: is_tcp(&socket, domain, Type::STREAM) };
             let source = Rc::new(Source::new(socket));
-            Rc::new(Listener { source, pauses: Cell::new(false), _path: path })
+            Rc::new(Listener { source, kind, pauses: Cell::new(false), _path: path })
         });
         Rc::new_cyclic(|this| Acceptor {
             this: this.clone(),
@@ -164,7 +168,10 @@ impl Acceptor {
         }
         for _ in 0..=self.backlog {
             match accept(listener.source.get_ref()) {
-                Ok((io, peer)) => self.soon(move |this| this.set_up(io, peer.into())),
+                Ok((io, peer)) => {
+                    let kind = listener.kind;
+                    self.soon(move |this| this.set_up(io, kind, peer.into()));
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => return self.pause(listener, error),
@@ -187,11 +194,12 @@ impl Acceptor {
         .report(None);
     }
 
-    /// Makes the transport of a connection. Errors are of interest in debug mode alone: they concern
-    /// one client.
-    fn set_up(&self, io: socket2::Socket, peer: Address) {
-        if let Err(error) = self.try_set_up(io, peer) {
-            if entered().is_some_and(Scheduler::debug) {
+    /// Makes the transport of a connection. System errors concern one client, so they are reported in debug
+    /// mode only. A panic of the factory is always reported.
+    fn set_up(&self, io: socket2::Socket, kind: Kind, peer: Address) {
+        if let Err(error) = self.try_set_up(io, kind, peer) {
+            let is_panic = matches!(error, Error::Panic(_));
+            if is_panic || entered().is_some_and(Scheduler::debug) {
                 ExceptionContext::new("Error on transport creation for incoming connection")
                     .with_exception(error)
                     .report(None);
@@ -199,18 +207,19 @@ impl Acceptor {
         }
     }
 
-    fn try_set_up(&self, io: socket2::Socket, peer: Address) -> Result<()> {
+    fn try_set_up(&self, io: socket2::Socket, kind: Kind, peer: Address) -> Result<()> {
         // A server that was closed meanwhile drops the connection.
         let Some(mut factory) = self.factory.take() else { return Ok(()) };
         let made = catch_unwind(AssertUnwindSafe(&mut factory));
+        let made = made.map_err(Error::from_panic);
         if self.shared.life.is_closed() {
-            return Ok(());
+            return made.map(drop);
         }
         self.factory.replace(Some(factory));
-        let protocol = made.map_err(Error::from_panic)?;
+        let protocol = made?;
         let sock = io.local_addr().ok().map(Address::from);
         let names = Names { sock: sock.into(), peer: Some(peer).into() };
-        let transport = Connection::open(Io::Socket(io), Kind::Socket, names, protocol)?;
+        let transport = Connection::open(Io::Socket(io), kind, names, protocol)?;
         let number = self.accepted.replace(self.accepted.get() + 1);
         self.clients.borrow_mut().insert(number, transport.clone());
         let this = self.this.clone();

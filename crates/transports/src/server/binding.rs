@@ -8,8 +8,8 @@ use asyncio_core::{
     wait_site::WaitSite,
 };
 use asyncio_sockets::{
-    AI_PASSIVE, AddrInfo, Address, Domain, Endpoint, Socket, Type, described, ensure_resolved,
-    in_call,
+    AI_PASSIVE, AddrInfo, Address, Domain, Endpoint, Socket, Type, described, described_as,
+    ensure_resolved, in_call,
 };
 use std::io;
 
@@ -28,7 +28,13 @@ impl Bound {
         if socket.get_ref().r#type()? != Type::STREAM {
             return Err(Error::value(format!("a stream socket was expected, not {socket:?}")));
         }
-        let address = socket.local_addr()?;
+        let mut address = socket.local_addr()?;
+        if address.as_inet().is_some_and(|address| address.port() == 0) {
+            // Otherwise `listen` would bind it, after the address was stored. If `bind` fails here,
+            // `listen` fails too and reports the error.
+            let _ = socket.get_ref().bind(address.as_sock_addr());
+            address = socket.local_addr()?;
+        }
         Ok(Bound { socket: socket.into(), address, path: None })
     }
 }
@@ -78,6 +84,8 @@ pub(super) async fn bind(
 fn bind_now(given: Vec<Socket>, found: Vec<AddrInfo>, options: Options) -> Result<Vec<Bound>> {
     let mut bound = given.into_iter().map(Bound::given).collect::<Result<Vec<Bound>>>()?;
     let mut tried: Vec<Address> = Vec::new();
+    // The error of the first address that was skipped.
+    let mut passed_over = None;
     for AddrInfo { family, kind, protocol, address, .. } in found {
         if address.as_inet().is_none() {
             return Err(Error::value(format!("{address} is no internet address")));
@@ -91,6 +99,7 @@ fn bind_now(given: Vec<Socket>, found: Vec<AddrInfo>, options: Options) -> Resul
             Ok(socket) => socket,
             Err(error) => {
                 note(&format!("create_server() failed to create a socket for {address}: {error}"));
+                passed_over.get_or_insert(error);
                 continue;
             }
         };
@@ -106,12 +115,14 @@ fn bind_now(given: Vec<Socket>, found: Vec<AddrInfo>, options: Options) -> Resul
                     return Err(described(text, error).into());
                 }
                 note(&text);
+                passed_over.get_or_insert(error);
             }
         }
     }
     if bound.is_empty() {
         let text = format!("could not bind on any address out of {}", list(&tried));
-        return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, text).into());
+        let error = passed_over.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into());
+        return Err(described_as(io::ErrorKind::AddrNotAvailable, text, error).into());
     }
     for Bound { socket, address, .. } in &bound {
         if address.as_inet().is_some() {

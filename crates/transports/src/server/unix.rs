@@ -31,7 +31,8 @@ use std::{
 /// is an error. A path that begins with a null byte is a name of Linux's abstract namespace.
 ///
 /// When the server is closed, or its loop is, the path is removed, unless it has become another
-/// file's meanwhile.
+/// file's meanwhile. The path of a socket that was passed in is kept,
+/// unless [`cleanup_socket(true)`](CreateUnixServer::cleanup_socket) is set.
 ///
 /// ```
 /// use asyncio_transports::{Protocol, Transport, create_unix_server};
@@ -55,7 +56,8 @@ use std::{
 ///
 /// # Errors
 /// `AddrInUse` if there is something at the path, what else the system says; `Value` for a socket that
-/// is not a Unix stream socket; `Runtime` without a running loop. Nothing stays open.
+/// is not a Unix stream socket, and for a path that is empty or contains a null byte; `Runtime` without
+/// a running loop. Nothing stays open.
 ///
 /// # Cancellation
 /// What was opened is closed.
@@ -72,7 +74,7 @@ where
         factory,
         endpoint: endpoint.to_endpoint(),
         serving: Serving::default(),
-        cleanup_socket: true,
+        cleanup_socket: None,
         site: WaitSite::here(&"create_unix_server"),
         kind: PhantomData,
     }
@@ -84,7 +86,8 @@ pub struct CreateUnixServer<F, P, Kind> {
     factory: F,
     endpoint: Endpoint,
     serving: Serving,
-    cleanup_socket: bool,
+    /// `None` if not specified.
+    cleanup_socket: Option<bool>,
     site: WaitSite,
     kind: PhantomData<fn() -> (P, Kind)>,
 }
@@ -102,9 +105,10 @@ impl<F, P, Kind> CreateUnixServer<F, P, Kind> {
         self
     }
 
-    /// Whether the path is removed in the end; true by default.
+    /// Whether the path is removed when the server is closed. The default is true for a path, and false
+    /// for a socket, because another process may use the socket too (systemd's sockets, for example).
     pub fn cleanup_socket(mut self, on: bool) -> Self {
-        self.cleanup_socket = on;
+        self.cleanup_socket = Some(on);
         self
     }
 
@@ -142,7 +146,8 @@ impl<F, P, Kind> fmt::Debug for CreateUnixServer<F, P, Kind> {
     }
 }
 
-async fn bind(endpoint: Endpoint, cleanup: bool, site: WaitSite) -> Result<Bound> {
+async fn bind(endpoint: Endpoint, cleanup: Option<bool>, site: WaitSite) -> Result<Bound> {
+    let is_ours = matches!(endpoint, Endpoint::Address(_));
     let bound = match endpoint {
         Endpoint::Address(target) => {
             let resolving = ensure_resolved(target).family(Domain::UNIX);
@@ -154,7 +159,7 @@ async fn bind(endpoint: Endpoint, cleanup: bool, site: WaitSite) -> Result<Bound
         Endpoint::Socket(socket) => given(socket),
     };
     let mut bound = bound.map_err(|error| in_call(site.what(), error))?;
-    if cleanup {
+    if cleanup.unwrap_or(is_ours) {
         bound.path = bound.address.as_path().and_then(OwnPath::of);
     }
     Ok(bound)
@@ -170,6 +175,11 @@ fn given(socket: Socket) -> Result<Bound> {
 }
 
 fn bind_path(address: Address) -> Result<Bound> {
+    if address.as_sock_addr().is_unnamed() {
+        let text =
+            "the path is empty; to listen at a name that the system chooses, bind a Socket to \"\"";
+        return Err(Error::value(text));
+    }
     if let Some(path) = address.as_path() {
         remove_stale(path);
     }

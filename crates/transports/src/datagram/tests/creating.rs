@@ -247,3 +247,38 @@ fn outside_of_a_loop_it_is_an_error() {
     UnixDatagram::unbound().unwrap().connect(&path).unwrap();
     drop(taken);
 }
+
+#[test]
+fn a_path_with_a_null_byte_inside_is_refused_and_no_other_is_bound() {
+    run(async {
+        let directory = Directory::new("null");
+        let path = directory.path("a\0b");
+        let new = || create_datagram_endpoint(Recorder::default).family(Domain::UNIX);
+        for creating in [new().local_addr(path.clone()), new().remote_addr(path.clone())] {
+            let error = refused(creating.await);
+            assert_eq!(error.kind(), "ValueError");
+            assert!(error.to_string().contains("has an embedded null byte"), "{error}");
+        }
+        let log = Log::default();
+        let told = log.clone();
+        get_running_loop()?.set_exception_handler(Some(Rc::new(move |_, context| {
+            told.add(context.exception().map(Error::to_string).unwrap_or_default());
+        })));
+        let (transport, _) = new().await?;
+        transport.sendto(b"x", &*path);
+        transport.sendto(b"x", Address::from(socket2::SockAddr::unix(&path)?));
+        assert_eq!(log.events().matches("has an embedded null byte").count(), 2);
+        assert_eq!(std::fs::read_dir(&directory.0)?.count(), 0, "nothing is left behind");
+        Ok(())
+    });
+}
+
+#[test]
+fn an_empty_path_is_none() {
+    run(async {
+        let creating = create_datagram_endpoint(Recorder::default).family(Domain::UNIX);
+        let (transport, _) = creating.local_addr("").remote_addr("").await?;
+        assert!(name(&transport).as_sock_addr().is_unnamed());
+        Ok(())
+    });
+}

@@ -173,7 +173,7 @@ fn a_factory_may_close_its_server() {
 }
 
 #[test]
-fn a_factory_that_panics_costs_one_connection_and_is_reported_in_debug_mode() {
+fn a_factory_that_panics_costs_one_connection_and_is_reported() {
     for debug in [false, true] {
         run(async move {
             let log = Log::default();
@@ -191,12 +191,33 @@ fn a_factory_that_panics_costs_one_connection_and_is_reported_in_debug_mode() {
             log.wait("made").await?;
             assert!(is_ended(&mut one));
             let report = "Error on transport creation for incoming connection";
-            assert_eq!(log.events().contains(report), debug, "{}", log.events());
+            assert!(log.events().contains(report), "{}", log.events());
+            assert!(log.events().contains("not this one"), "{}", log.events());
             drop(other);
             server.close();
             server.wait_closed().await
         });
     }
+}
+
+#[test]
+fn a_factory_that_closes_its_server_and_panics_is_reported_too() {
+    run(async {
+        let log = Log::default();
+        log.watch_handler()?;
+        let server = Rc::new(RefCell::new(None::<Server>));
+        let to_close = server.clone();
+        let factory = move || -> Recorder {
+            to_close.take().unwrap().close();
+            panic!("the last one")
+        };
+        let new = create_server(factory, LOCALHOST).await?;
+        let mut one = client(&new);
+        server.replace(Some(new));
+        log.until(|log| log.events().contains("the last one")).await?;
+        assert!(is_ended(&mut one));
+        Ok(())
+    });
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Where servers listen.
 
 use super::*;
+use crate::create_connection;
 use asyncio_sockets::AI_NUMERICHOST;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
@@ -233,4 +234,17 @@ fn what_is_no_address_is_an_error() {
 fn without_a_loop_there_is_no_server() {
     let outcome = futures_lite::future::block_on(create_server(recorder, LOCALHOST).into_future());
     assert_eq!(text(outcome), "create_server: no running event loop");
+}
+
+#[test]
+fn a_socket_that_has_no_address_yet_gets_one_that_is_told() {
+    run(async {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        let server = create_server(Recorder::default, socket).await?;
+        let port = server.local_addr().as_inet().unwrap().port();
+        assert_ne!(port, 0);
+        create_connection(Recorder::default, ("127.0.0.1", port)).await?.0.close();
+        server.close();
+        Ok(())
+    });
 }

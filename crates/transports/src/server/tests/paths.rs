@@ -1,6 +1,7 @@
 //! Servers for Unix sockets.
 
 use super::*;
+use crate::create_unix_connection;
 use std::{
     fs,
     os::unix::net::{UnixListener, UnixStream},
@@ -158,14 +159,19 @@ fn with_the_loop_the_path_goes_too() {
 fn a_socket_may_be_given() {
     run(async {
         let place = Place::new();
-        for cleanup in [false, true] {
+        for cleanup in [None, Some(false), Some(true)] {
             let _ = fs::remove_file(place.path());
             let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
             socket.bind(place.path())?;
-            let server = create_unix_server(recorder, socket).cleanup_socket(cleanup).await?;
+            let mut creating = create_unix_server(recorder, socket);
+            if let Some(cleanup) = cleanup {
+                creating = creating.cleanup_socket(cleanup);
+            }
+            let server = creating.await?;
             assert!(UnixStream::connect(place.path()).is_ok());
             server.close();
-            assert_eq!(place.path().exists(), !cleanup);
+            // Another process may still listen on it.
+            assert_eq!(place.path().exists(), cleanup != Some(true));
         }
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         let outcome = create_unix_server(recorder, socket).await;
@@ -202,6 +208,73 @@ fn a_path_that_is_too_long_is_an_error() {
         let outcome = create_unix_server(recorder, "/nonexistent/socket").await;
         let text = super::text(outcome);
         assert!(text.starts_with("create_unix_server: /nonexistent/socket: "), "{text}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_path_with_a_null_byte_inside_is_refused_and_no_other_is_bound() {
+    run(async {
+        let place = Place::new();
+        let text = format!("{}/a\0b", place.0.display());
+        for outcome in [
+            create_unix_server(recorder, &*text).await,
+            create_unix_server(recorder, PathBuf::from(&text)).await,
+            create_unix_server(recorder, Address::from(socket2::SockAddr::unix(&text)?)).await,
+        ] {
+            let error = outcome.unwrap_err();
+            assert_eq!(error.kind(), "ValueError");
+            let beginning =
+                "create_unix_server: the path of a Unix socket has an embedded null byte";
+            assert!(error.to_string().starts_with(beginning), "{error}");
+        }
+        let error = create_unix_connection(recorder, &*text).await.map(drop).unwrap_err();
+        assert_eq!(error.kind(), "ValueError");
+        assert_eq!(fs::read_dir(&place.0)?.count(), 0, "nothing is left behind");
+        Ok(())
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_abstract_name_may_have_null_bytes_anywhere() {
+    run(async {
+        let name = format!("\0asyncio-{}\0name", std::process::id());
+        let server = create_unix_server(recorder, &*name).await?;
+        let listening = server.local_addr();
+        assert_eq!(listening.as_sock_addr().as_abstract_namespace(), Some(&name.as_bytes()[1..]));
+        create_unix_connection(recorder, &*name).await?.0.close();
+        server.close();
+        Ok(())
+    });
+}
+
+#[test]
+fn an_empty_path_is_refused() {
+    run(async {
+        for outcome in [
+            create_unix_server(recorder, "").await,
+            create_unix_server(recorder, PathBuf::new()).await,
+        ] {
+            let error = outcome.unwrap_err();
+            assert_eq!(error.kind(), "ValueError");
+            let beginning = "create_unix_server: the path is empty";
+            assert!(error.to_string().starts_with(beginning), "{error}");
+        }
+        Ok(())
+    });
+}
+
+/// The way to listen at a name that the system chooses.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_name_that_the_system_chose_is_told() {
+    run(async {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.bind("")?;
+        let server = create_unix_server(recorder, socket).await?;
+        create_unix_connection(recorder, server.local_addr()).await?.0.close();
+        server.close();
         Ok(())
     });
 }
