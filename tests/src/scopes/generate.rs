@@ -12,20 +12,20 @@ const BUDGET: usize = 14;
 /// Times, most of them such that other things happen then as well.
 const TIMES: [u16; 12] = [0, 1, 1, 2, 2, 3, 3, 5, 5, 8, 13, 30];
 
-/// Whether what is lent may contain a set of futures.
-const LENDS_SETS: bool = false;
+/// Whether what is lent inside of a set of futures may contain another one.
+const LENDS_SETS_IN_SETS: bool = false;
 
 /// Whether a scope, or a set of futures, may move to another task.
-const MOVES_SCOPES: bool = false;
+const MOVES_SCOPES: bool = true;
 
 /// Whether what is awaited may move to another task.
 const MOVES_AWAITS: bool = false;
 
 /// Whether what is put aside may move to another task.
-const MOVES_ASIDE: bool = false;
+const MOVES_ASIDE: bool = true;
 
 /// Whether a part of a set of futures may move to another task.
-const MOVES_OUT_OF_SETS: bool = false;
+const MOVES_OUT_OF_SETS: bool = true;
 
 /// The groups of kinds of which each program likes some more than others.
 const TASTES: usize = 6;
@@ -42,7 +42,9 @@ struct Maker {
     lends: bool,
     /// Whether a part may move to another task here.
     moves: bool,
-    /// Whether `FuturesUnordered` and `buffered` may be used here.
+    /// Whether this is in `FuturesUnordered` or `buffered`.
+    in_set: bool,
+    /// Whether those may be used here.
     sets: bool,
     tasks: usize,
 }
@@ -53,6 +55,7 @@ pub fn program(seed: u64) -> Program {
         dice: Dice::new(seed),
         tastes: [1; TASTES],
         left: 0,
+        in_set: false,
         awaits: true,
         scopes: true,
         lends: true,
@@ -168,11 +171,13 @@ impl Maker {
         let lends = matches!(kind, Kind::Lend | Kind::Choose);
         let most = if lends { 5 } else { 3 };
         let sets = self.sets;
-        self.sets &= !lends || LENDS_SETS;
+        self.sets &= !(lends && self.in_set) || LENDS_SETS_IN_SETS;
+        let (in_set, is_set) = (self.in_set, matches!(kind, Kind::Unordered | Kind::Buffered(_)));
+        self.in_set |= is_set;
         let moves = self.moves;
-        self.moves &= !matches!(kind, Kind::Unordered | Kind::Buffered(_)) || MOVES_OUT_OF_SETS;
+        self.moves &= !is_set || MOVES_OUT_OF_SETS;
         let node = Node { kind, parts: self.parts(2, most, depth) };
-        (self.sets, self.moves) = (sets, moves);
+        (self.sets, self.moves, self.in_set) = (sets, moves, in_set);
         node
     }
 

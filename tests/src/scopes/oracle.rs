@@ -19,31 +19,12 @@ use super::{
 mod counts;
 mod reach;
 
-/// Whether a limit that had borrowed a cancelled leaf delivers its request once more when it goes.
-const LIMITS_DELIVER_AGAIN: bool = true;
-
-/// Whether a leaf that was woken and borrowed when a request came may give its result, if the limit
-/// that had borrowed it goes before it is polled.
-const WOKEN_LEAVES_GO_FREE: bool = true;
-
 /// Whether a limit that gives way to its own request may leave one from around it for later, although
 /// that reached it as well.
-const LIMITS_TAKE_THEIR_OWN: bool = true;
+const LIMITS_TAKE_THEIR_OWN: bool = false;
 
-/// Whether a request may miss a scope in a set of futures in which something foreign is suspended.
-const SETS_HIDE_SCOPES: bool = true;
-
-/// Whether a loser that cleans up may swallow a request from around it.
-const LOSERS_SWALLOW: bool = true;
-
-/// Whether a leaf that has moved, and was not polled since, takes the requests of the task it has left.
-const MOVED_LEAVES_TAKE: bool = true;
-
-/// Whether a group that has moved takes a request back where it began.
-const GROUPS_STAY: bool = true;
-
-/// Whether a scope that was put aside delivers a request once more when it goes.
-const ASIDE_DELIVERS_AGAIN: bool = true;
+/// Whether a scope that is dropped after what is beside it took a request delivers that once more.
+const LATE_SCOPES_DELIVER_AGAIN: bool = true;
 
 /// Something that is not as the law says.
 #[derive(Clone, Debug, PartialEq)]
@@ -242,7 +223,8 @@ impl Run<'_> {
                 let awaited = self.life(around);
                 let is_left = awaited.ended.is_some_and(|(left, _)| !asked.is_before(left));
                 let is_new = self.life(at).begun.is_none_or(|begun| asked.is_before(begun));
-                let takes = MOVED_LEAVES_TAKE && self.kind(around) == Kind::Move && is_new;
+                // Until it is polled there, it belongs where it was.
+                let takes = self.kind(around) == Kind::Move && is_new;
                 if self.kind(around) == Kind::Shield || is_left && !takes {
                     return false;
                 }
@@ -327,8 +309,10 @@ impl Run<'_> {
             let delivers = match self.kind(scope) {
                 // A group that fails delivers again what is outstanding around it.
                 Kind::Group if outcome == Outcome::Failed => true,
-                Kind::Limit(_) if LIMITS_DELIVER_AGAIN => true,
-                kind => kind.is_scope() && ASIDE_DELIVERS_AGAIN && self.was_aside(scope),
+                kind => {
+                    let is_late = self.was_aside(scope) || outcome == Outcome::Dropped;
+                    kind.is_scope() && LATE_SCOPES_DELIVER_AGAIN && is_late
+                }
             };
             delivers && asked.is_before(ended) && ended.number < last
         };
@@ -343,8 +327,8 @@ impl Run<'_> {
     /// Whether what was cancelled had a request from further inside than another one, which it may have
     /// taken instead: that of a limit, or of a branch that has lost.
     fn has_its_own(&self, other: &Asked, node: usize, ended: Moment) -> bool {
-        let mut inside = self.tree.around(node).take_while(|at| *at != other.origin);
-        inside.any(|at| {
+        let inside = self.tree.around(node).take_while(|at| *at != other.origin);
+        inside.chain(self.parts(node).iter().copied()).any(|at| {
             let is_own = match self.kind(at) {
                 Kind::Branch => true,
                 kind => LIMITS_TAKE_THEIR_OWN && kind.limit().is_some(),

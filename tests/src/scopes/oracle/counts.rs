@@ -1,6 +1,6 @@
 //! Deadlines, and `cancelling()`.
 
-use super::{Fault, GROUPS_STAY, LOSERS_SWALLOW, Run};
+use super::{Fault, Run};
 use crate::scopes::{
     program::Kind,
     record::{Moment, Outcome},
@@ -72,7 +72,6 @@ impl Run<'_> {
             Kind::Cleanup(ms) | Kind::Manager(ms) => {
                 Some(self.cleanup_of_all(node)? + u32::from(ms))
             }
-            Kind::Race if LOSERS_SWALLOW && longest() != Some(0) => None,
             Kind::Group => parts().try_fold(0, |sum, part| Some(sum + part?)),
             Kind::Shield => Some(0),
             _ => longest(),
@@ -117,9 +116,7 @@ impl Run<'_> {
         let requests = self.record.requests.iter().filter(|request| request.origin == node);
         let own = requests.filter(|request| request.at.number < ended.number).count();
         let is_main = self.parent(node).is_none();
-        let moves = |node: usize| self.kind(node) == Kind::Move;
-        let has_moved = GROUPS_STAY && self.nodes().any(moves);
-        let is_exact = is_main && self.record.uncancels.is_empty() && !has_moved;
+        let is_exact = is_main && self.record.uncancels.is_empty();
         (is_exact && own != after as usize).then_some("a task does not count its requests")
     }
 

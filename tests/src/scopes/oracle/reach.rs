@@ -1,6 +1,6 @@
 //! What is reached by a request ends at the same instant, and no request is without effect.
 
-use super::{Asked, Fault, MOVED_LEAVES_TAKE, Run, SETS_HIDE_SCOPES, WOKEN_LEAVES_GO_FREE};
+use super::{Asked, Fault, Run};
 use crate::scopes::{
     program::Kind,
     record::{Moment, Outcome},
@@ -13,16 +13,15 @@ impl Run<'_> {
         let withdrawn =
             |asked: &&Asked| self.record.uncancels.iter().any(|(_, moment)| moment.ms == asked.ms);
         let moves = |asked: &&Asked| {
-            MOVED_LEAVES_TAKE
-                && self.nodes().any(|node| {
-                    let is_moved = self.kind(node) == Kind::Move;
-                    let begun = self.parts(node).first().and_then(|body| self.life(*body).begun);
-                    let ended = self.life(node).ended;
-                    is_moved
-                        && self.tree.is_inside(node, asked.origin)
-                        && (begun.is_some_and(|begun| begun.ms == asked.ms)
-                            || ended.is_some_and(|(ended, _)| ended.ms == asked.ms))
-                })
+            self.nodes().any(|node| {
+                let is_moved = self.kind(node) == Kind::Move;
+                let begun = self.parts(node).first().and_then(|body| self.life(*body).begun);
+                let ended = self.life(node).ended;
+                is_moved
+                    && self.tree.is_inside(node, asked.origin)
+                    && (begun.is_some_and(|begun| begun.ms == asked.ms)
+                        || ended.is_some_and(|(ended, _)| ended.ms == asked.ms))
+            })
         };
         // A group that waits for its tasks may have cancelled them already.
         let leaves = |asked: &&Asked| {
@@ -89,12 +88,6 @@ impl Run<'_> {
         around.any(is_aside)
     }
 
-    /// Whether a node is polled by a set of futures of its task.
-    fn is_in_set(&self, node: usize) -> bool {
-        let mut around = self.tree.around(node).take_while(|at| self.kind(*at) != Kind::Body);
-        around.any(|at| matches!(self.kind(at), Kind::Unordered | Kind::Buffered(_)))
-    }
-
     /// Whether a request reaches a node at once.
     fn reaches(&self, asked: &Asked, node: usize) -> bool {
         let mut at = node;
@@ -144,21 +137,6 @@ impl Run<'_> {
             && ended.is_some_and(|(ended, _)| ended.ms == asked.ms)
     }
 
-    /// Whether the limit that had borrowed a node was dropped in the instant of a request.
-    fn is_given_back(&self, asked: &Asked, node: usize) -> bool {
-        let mut limits = self.tree.around(node).filter_map(|at| self.tree.nodes[at].inside_of);
-        let is_woken = self.life(node).ended.is_some_and(|(ended, _)| ended.ms == asked.ms);
-        WOKEN_LEAVES_GO_FREE
-            && is_woken
-            && limits.any(|limit| {
-                let ended = self.life(limit).ended;
-                limit != asked.origin
-                    && ended.is_some_and(|(ended, outcome)| {
-                        ended.ms == asked.ms && outcome == Outcome::Dropped
-                    })
-            })
-    }
-
     fn unreached_leaf(&self, asked: &Asked) -> Option<Fault> {
         let unreached = |node: &usize| {
             self.kind(*node).is_ours()
@@ -167,7 +145,6 @@ impl Run<'_> {
                 && self.reaches(asked, *node)
                 && !self.is_aside(asked, *node)
                 && !self.is_same_step(asked, *node)
-                && !self.is_given_back(asked, *node)
                 && self
                     .life(*node)
                     .ended
@@ -189,7 +166,6 @@ impl Run<'_> {
                 && self.reaches(asked, *node)
                 && !self.is_aside(asked, *node)
                 && life.ended.is_none_or(|(ended, _)| ended.ms > asked.ms)
-                && !(SETS_HIDE_SCOPES && self.is_in_set(*node))
                 && self.is_alone(asked, *node)
         };
         let node = self.nodes().find(unreached)?;
@@ -236,9 +212,7 @@ impl Run<'_> {
             return false;
         }
         let lasts = origin.ended.is_none_or(|(ended, _)| ended.ms > asked.ms);
-        let is_hidden =
-            SETS_HIDE_SCOPES && self.is_in_set(asked.origin) || self.has_moved(asked.origin);
-        if !lasts || is_hidden || self.is_aside(asked, asked.origin) {
+        if !lasts || self.has_moved(asked.origin) || self.is_aside(asked, asked.origin) {
             return false;
         }
         let inside = |node: &usize| self.tree.is_inside(*node, asked.origin);
