@@ -15,17 +15,8 @@ const TIMES: [u16; 12] = [0, 1, 1, 2, 2, 3, 3, 5, 5, 8, 13, 30];
 /// Whether what is lent inside of a set of futures may contain another one.
 const LENDS_SETS_IN_SETS: bool = false;
 
-/// Whether a scope, or a set of futures, may move to another task.
-const MOVES_SCOPES: bool = true;
-
 /// Whether what is awaited may move to another task.
 const MOVES_AWAITS: bool = false;
-
-/// Whether what is put aside may move to another task.
-const MOVES_ASIDE: bool = true;
-
-/// Whether a part of a set of futures may move to another task.
-const MOVES_OUT_OF_SETS: bool = true;
 
 /// The groups of kinds of which each program likes some more than others.
 const TASTES: usize = 6;
@@ -36,12 +27,6 @@ struct Maker {
     left: usize,
     /// Whether other tasks may be awaited here.
     awaits: bool,
-    /// Whether there may be scopes here.
-    scopes: bool,
-    /// Whether a part may be put aside here.
-    lends: bool,
-    /// Whether a part may move to another task here.
-    moves: bool,
     /// Whether this is in `FuturesUnordered` or `buffered`.
     in_set: bool,
     /// Whether those may be used here.
@@ -57,9 +42,6 @@ pub fn program(seed: u64) -> Program {
         left: 0,
         in_set: false,
         awaits: true,
-        scopes: true,
-        lends: true,
-        moves: true,
         sets: true,
         tasks: 0,
     };
@@ -107,7 +89,7 @@ impl Maker {
         match self.dice.weighed(&tastes) {
             0 => Node::leaf(self.ours()),
             1 => Node::leaf(self.foreign()),
-            2 if self.scopes => self.scope(depth),
+            2 => self.scope(depth),
             3 => self.parallel(depth),
             4 => self.handler(depth),
             _ => self.other(depth),
@@ -155,17 +137,17 @@ impl Maker {
     fn parallel(&mut self, depth: usize) -> Node {
         let time = self.time();
         let kind = match self.dice.below(14) {
-            9 if self.scopes => Kind::Joined,
-            10 if self.scopes => Kind::TryJoined,
-            11 if self.scopes => Kind::Race,
-            12 | 13 if self.lends && self.scopes => Kind::Choose,
+            9 => Kind::Joined,
+            10 => Kind::TryJoined,
+            11 => Kind::Race,
+            12 | 13 => Kind::Choose,
             0 | 1 => Kind::Join,
             2 => Kind::TryJoin,
             3 if self.sets => Kind::Unordered,
             4 if self.sets => Kind::Buffered(2),
             5 | 6 => Kind::Select,
-            7 if self.lends => Kind::Lend,
-            8 if self.scopes => Kind::Borrow(time),
+            7 => Kind::Lend,
+            8 => Kind::Borrow(time),
             _ => Kind::Join,
         };
         let lends = matches!(kind, Kind::Lend | Kind::Choose);
@@ -174,10 +156,8 @@ impl Maker {
         self.sets &= !(lends && self.in_set) || LENDS_SETS_IN_SETS;
         let (in_set, is_set) = (self.in_set, matches!(kind, Kind::Unordered | Kind::Buffered(_)));
         self.in_set |= is_set;
-        let moves = self.moves;
-        self.moves &= !is_set || MOVES_OUT_OF_SETS;
         let node = Node { kind, parts: self.parts(2, most, depth) };
-        (self.sets, self.moves, self.in_set) = (sets, moves, in_set);
+        (self.sets, self.in_set) = (sets, in_set);
         node
     }
 
@@ -193,15 +173,10 @@ impl Maker {
     }
 
     fn moved(&mut self, depth: usize) -> Node {
-        let (awaits, lends) = (self.awaits, self.lends);
-        let (scopes, sets) = (self.scopes, self.sets);
-        self.sets &= MOVES_SCOPES;
-        self.scopes &= MOVES_SCOPES;
+        let awaits = self.awaits;
         self.awaits &= MOVES_AWAITS;
-        self.lends &= MOVES_ASIDE;
         let first = self.node(depth);
-        (self.awaits, self.lends) = (awaits, lends);
-        (self.scopes, self.sets) = (scopes, sets);
+        self.awaits = awaits;
         let racers = self.parts(0, 2, depth);
         Node { kind: Kind::Move, parts: [vec![first], racers].concat() }
     }
@@ -220,7 +195,7 @@ impl Maker {
             }
             8 => return Node::leaf(Kind::Set),
             9 => return Node::leaf(Kind::Fail),
-            10 if self.moves && self.awaits => return self.moved(depth),
+            10 if self.awaits => return self.moved(depth),
             11 => return Node::leaf(Kind::Notify),
             _ => Kind::Seq,
         };

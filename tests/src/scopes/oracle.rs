@@ -19,12 +19,13 @@ use super::{
 mod counts;
 mod reach;
 
-/// Whether a limit that gives way to its own request may leave one from around it for later, although
-/// that reached it as well.
-const LIMITS_TAKE_THEIR_OWN: bool = false;
-
-/// Whether a scope that is dropped after what is beside it took a request delivers that once more.
+/// Whether a scope that was put aside, or is dropped later, delivers a request once more that was taken
+/// beside it.
 const LATE_SCOPES_DELIVER_AGAIN: bool = true;
+
+/// Whether a `select!`, `try_join!` or `race` delivers again what a loser has taken, even if something
+/// beside it has taken that as well.
+const LOSERS_DELIVER_AGAIN: bool = true;
 
 /// Something that is not as the law says.
 #[derive(Clone, Debug, PartialEq)]
@@ -306,17 +307,26 @@ impl Run<'_> {
         let last = self.life(node).ended.map_or(u32::MAX, |(ended, _)| ended.number);
         let again = |scope: usize| {
             let Some((ended, outcome)) = self.life(scope).ended else { return false };
-            let delivers = match self.kind(scope) {
+            let is_scope = self.kind(scope).is_scope() && LATE_SCOPES_DELIVER_AGAIN;
+            if is_scope && self.was_aside(scope) {
+                return true;
+            }
+            let is_macro = matches!(self.kind(scope), Kind::Race | Kind::TryJoined | Kind::Choose);
+            let delivers = match outcome {
+                _ if is_macro => LOSERS_DELIVER_AGAIN,
                 // A group that fails delivers again what is outstanding around it.
-                Kind::Group if outcome == Outcome::Failed => true,
-                kind => {
-                    let is_late = self.was_aside(scope) || outcome == Outcome::Dropped;
-                    kind.is_scope() && LATE_SCOPES_DELIVER_AGAIN && is_late
-                }
+                Outcome::Failed => self.kind(scope) == Kind::Group,
+                outcome => is_scope && outcome == Outcome::Dropped,
             };
             delivers && asked.is_before(ended) && ended.number < last
         };
-        took && !self.nodes().any(again)
+        // A group cancels its tasks when its body, or its end, has taken the request.
+        let mut inside = self.tree.around(node).take_while(|at| *at != asked.origin);
+        let is_late = inside.any(|at| {
+            let around = self.parent(at).filter(|_| self.kind(at) == Kind::Body);
+            around.is_some_and(|around| self.kind(around) == Kind::Group)
+        });
+        took && !is_late && !self.nodes().any(again)
     }
 
     /// Whether a node was ever put aside, by itself or with what is around it.
@@ -325,14 +335,11 @@ impl Run<'_> {
     }
 
     /// Whether what was cancelled had a request from further inside than another one, which it may have
-    /// taken instead: that of a limit, or of a branch that has lost.
+    /// taken instead: that of a branch that has lost.
     fn has_its_own(&self, other: &Asked, node: usize, ended: Moment) -> bool {
         let inside = self.tree.around(node).take_while(|at| *at != other.origin);
         inside.chain(self.parts(node).iter().copied()).any(|at| {
-            let is_own = match self.kind(at) {
-                Kind::Branch => true,
-                kind => LIMITS_TAKE_THEIR_OWN && kind.limit().is_some(),
-            };
+            let is_own = self.kind(at) == Kind::Branch;
             is_own && self.asked.iter().any(|own| own.origin == at && own.is_before(ended))
         })
     }
