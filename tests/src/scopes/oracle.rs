@@ -1,15 +1,15 @@
 //! What the law of a cancellation says of a run: whether what was recorded is right.
 //!
 //! A request comes from an *origin*: the root of a task (`cancel`), a limit whose deadline has passed,
-//! a group of which a task or the body has failed, or a branch that has lost. It *reaches* what is inside of its origin, also
-//! in other tasks that are awaited there. The checks:
+//! a group of which a task or the body has failed, or a branch that has lost. It *reaches* what is
+//! inside of its origin, also in other tasks that are awaited there. The checks:
 //!
 //! - Nothing is cancelled without cause: what ends with a cancellation was reached by a request that
 //!   was made after it began, or that nothing before it in the same sequence has taken
-//!   ([`unfounded`]).
-//! - What is reached ends, at the same instant of loop time ([`reach`]).
-//! - Deadlines and counts are right ([`counts`]).
-//! - Items, permits and the lock are all there at the end ([`conserved`]).
+//!   (`unfounded`).
+//! - What is reached ends, at the same instant of loop time (`reach`).
+//! - Deadlines and counts are right (`counts`).
+//! - Items, permits and the lock are all there at the end (`conserved`).
 
 use super::{
     program::{Kind, Program, Tree},
@@ -26,6 +26,14 @@ const LATE_SCOPES_DELIVER_AGAIN: bool = true;
 /// Whether a `select!`, `try_join!` or `race` delivers again what a loser has taken, even if something
 /// beside it has taken that as well.
 const LOSERS_DELIVER_AGAIN: bool = true;
+
+/// Whether a limit that gives way to its own request leaves one from around it for later, although that
+/// reached it as well.
+const LIMITS_TAKE_THEIR_OWN: bool = true;
+
+/// Whether a leaf that was woken and borrowed when a request came gives its result, if the limit that had
+/// borrowed it goes before the leaf is polled.
+const WOKEN_LEAVES_GO_FREE: bool = true;
 
 /// Something that is not as the law says.
 #[derive(Clone, Debug, PartialEq)]
@@ -335,11 +343,14 @@ impl Run<'_> {
     }
 
     /// Whether what was cancelled had a request from further inside than another one, which it may have
-    /// taken instead: that of a branch that has lost.
+    /// taken instead: that of a branch that has lost, or of a limit.
     fn has_its_own(&self, other: &Asked, node: usize, ended: Moment) -> bool {
         let inside = self.tree.around(node).take_while(|at| *at != other.origin);
         inside.chain(self.parts(node).iter().copied()).any(|at| {
-            let is_own = self.kind(at) == Kind::Branch;
+            let is_own = match self.kind(at) {
+                Kind::Branch => true,
+                kind => LIMITS_TAKE_THEIR_OWN && kind.limit().is_some(),
+            };
             is_own && self.asked.iter().any(|own| own.origin == at && own.is_before(ended))
         })
     }

@@ -1,4 +1,4 @@
-//! What happened in a run: when each node began and how it ended, and who asked for what.
+//! What happened in a run: when each node began and how it ended, and what was asked for.
 
 use super::program::Tree;
 use asyncio::{Error, Result};
