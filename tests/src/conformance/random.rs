@@ -11,9 +11,14 @@ mod statements;
 
 /// Numbers that look random (SplitMix64). The same seed gives the same ones for ever.
 #[derive(Debug)]
-struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
+    /// Those of a seed.
+    pub(crate) fn new(seed: u64) -> Dice {
+        Dice(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -23,22 +28,22 @@ impl Dice {
     }
 
     /// A number below `n`.
-    fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         // The remainder fits, and a slight bias is of no matter.
         (self.next() % n.max(1) as u64) as usize
     }
 
     /// True in so many of a hundred cases.
-    fn percent(&mut self, n: usize) -> bool {
+    pub(crate) fn percent(&mut self, n: usize) -> bool {
         self.below(100) < n
     }
 
-    fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
+    pub(crate) fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
         &list[self.below(list.len())]
     }
 
     /// The index of a weight, each as often as it weighs.
-    fn weighed(&mut self, weights: &[usize]) -> usize {
+    pub(crate) fn weighed(&mut self, weights: &[usize]) -> usize {
         let mut left = self.below(weights.iter().sum());
         for (index, weight) in weights.iter().enumerate() {
             match left.checked_sub(*weight) {
@@ -105,7 +110,7 @@ const ERRORS: [&str; 12] = [
 /// The scenario of a seed.
 pub fn scenario(seed: u64) -> Json {
     let mut maker = Maker {
-        dice: Dice(seed),
+        dice: Dice::new(seed),
         names: Names::default(),
         objects: Map::new(),
         coroutines: 0,

@@ -1,0 +1,204 @@
+//! Random programs, each from a seed alone.
+
+use super::program::{Cancel, Kind, Node, Program};
+use crate::conformance::random::Dice;
+
+/// How deep parts may be inside of each other.
+const DEPTH: usize = 5;
+
+/// About how many nodes a main task may have.
+const BUDGET: usize = 14;
+
+/// Times, most of them such that other things happen then as well.
+const TIMES: [u16; 12] = [0, 1, 1, 2, 2, 3, 3, 5, 5, 8, 13, 30];
+
+/// Whether what is lent inside of a set of futures may contain another one.
+const LENDS_SETS_IN_SETS: bool = false;
+
+/// Whether what is awaited may move to another task.
+const MOVES_AWAITS: bool = false;
+
+/// The groups of kinds of which each program likes some more than others.
+const TASTES: usize = 6;
+
+struct Maker {
+    dice: Dice,
+    tastes: [usize; TASTES],
+    left: usize,
+    /// Whether other tasks may be awaited here.
+    awaits: bool,
+    /// Whether this is in `FuturesUnordered` or `buffered`.
+    in_set: bool,
+    /// Whether those may be used here.
+    sets: bool,
+    tasks: usize,
+}
+
+/// The program of a seed.
+pub fn program(seed: u64) -> Program {
+    let mut maker = Maker {
+        dice: Dice::new(seed),
+        tastes: [1; TASTES],
+        left: 0,
+        in_set: false,
+        awaits: true,
+        sets: true,
+        tasks: 0,
+    };
+    maker.program()
+}
+
+impl Maker {
+    fn program(&mut self) -> Program {
+        for taste in &mut self.tastes {
+            *taste = [1, 3, 8, 16][self.dice.below(4)];
+        }
+        self.tasks = 1 + self.dice.below(3);
+        let tasks = (0..self.tasks).map(|_| {
+            self.left = BUDGET;
+            self.parts(1, 3, DEPTH)
+        });
+        let tasks = tasks.collect();
+        let cancels = (0..self.dice.below(4))
+            .map(|_| Cancel { at: self.time(), task: self.dice.below(self.tasks) });
+        let mut cancels: Vec<Cancel> = cancels.collect();
+        cancels.sort_by_key(|cancel| cancel.at);
+        let set_at = self.dice.percent(50).then(|| self.time());
+        let (queue, permits) = (self.dice.below(3), 1 + self.dice.below(2));
+        let eager = self.dice.percent(20);
+        Program { tasks, cancels, eager, set_at, queue, permits }
+    }
+
+    fn time(&mut self) -> u16 {
+        *self.dice.pick(&TIMES)
+    }
+
+    fn parts(&mut self, least: usize, most: usize, depth: usize) -> Vec<Node> {
+        let count = least + self.dice.below(most - least + 1);
+        (0..count).map(|_| self.node(depth)).collect()
+    }
+
+    fn node(&mut self, depth: usize) -> Node {
+        self.left = self.left.saturating_sub(1);
+        if depth == 0 || self.left == 0 {
+            let kind = if self.dice.percent(60) { self.ours() } else { self.foreign() };
+            return Node::leaf(kind);
+        }
+        let depth = depth - 1;
+        let tastes = self.tastes;
+        match self.dice.weighed(&tastes) {
+            0 => Node::leaf(self.ours()),
+            1 => Node::leaf(self.foreign()),
+            2 => self.scope(depth),
+            3 => self.parallel(depth),
+            4 => self.handler(depth),
+            _ => self.other(depth),
+        }
+    }
+
+    fn ours(&mut self) -> Kind {
+        let time = self.time();
+        match self.dice.below(10) {
+            0..4 => Kind::Sleep(time),
+            4 => Kind::Get,
+            5 => Kind::Put,
+            6 => Kind::Event,
+            7 => Kind::Future(time),
+            8 => Kind::Notified,
+            _ => Kind::Sleep(30),
+        }
+    }
+
+    fn foreign(&mut self) -> Kind {
+        let time = self.time();
+        match self.dice.below(7) {
+            0 | 1 => Kind::Never,
+            2 => Kind::Oneshot(time),
+            3 => Kind::Channel(time),
+            4 => Kind::Waked(time),
+            5 => Kind::Spins(time % 5),
+            _ => Kind::Library(time),
+        }
+    }
+
+    fn scope(&mut self, depth: usize) -> Node {
+        let time = self.time();
+        let kind = match self.dice.below(10) {
+            0..3 => Kind::WaitFor(time),
+            3..6 => Kind::Timeout(time),
+            6 => Kind::Manager(time),
+            7 | 8 => Kind::Group,
+            _ => Kind::Cancellable,
+        };
+        let most = if kind == Kind::Group { 3 } else { 2 };
+        Node { kind, parts: self.parts(1, most, depth) }
+    }
+
+    fn parallel(&mut self, depth: usize) -> Node {
+        let time = self.time();
+        let kind = match self.dice.below(14) {
+            9 => Kind::Joined,
+            10 => Kind::TryJoined,
+            11 => Kind::Race,
+            12 | 13 => Kind::Choose,
+            0 | 1 => Kind::Join,
+            2 => Kind::TryJoin,
+            3 if self.sets => Kind::Unordered,
+            4 if self.sets => Kind::Buffered(2),
+            5 | 6 => Kind::Select,
+            7 => Kind::Lend,
+            8 => Kind::Borrow(time),
+            _ => Kind::Join,
+        };
+        let lends = matches!(kind, Kind::Lend | Kind::Choose);
+        let most = if lends { 5 } else { 3 };
+        let sets = self.sets;
+        self.sets &= !(lends && self.in_set) || LENDS_SETS_IN_SETS;
+        let (in_set, is_set) = (self.in_set, matches!(kind, Kind::Unordered | Kind::Buffered(_)));
+        self.in_set |= is_set;
+        let node = Node { kind, parts: self.parts(2, most, depth) };
+        (self.sets, self.in_set) = (sets, in_set);
+        node
+    }
+
+    fn handler(&mut self, depth: usize) -> Node {
+        let time = self.time();
+        let kind = match self.dice.below(7) {
+            0 | 1 => Kind::Cleanup(time),
+            2 | 3 => Kind::Swallow,
+            4 => Kind::Handle,
+            _ => Kind::Catch,
+        };
+        Node { kind, parts: self.parts(1, 2, depth) }
+    }
+
+    fn moved(&mut self, depth: usize) -> Node {
+        let awaits = self.awaits;
+        self.awaits &= MOVES_AWAITS;
+        let first = self.node(depth);
+        self.awaits = awaits;
+        let racers = self.parts(0, 2, depth);
+        Node { kind: Kind::Move, parts: [vec![first], racers].concat() }
+    }
+
+    fn other(&mut self, depth: usize) -> Node {
+        let kind = match self.dice.below(14) {
+            0 => Kind::Lock,
+            1 => Kind::Permit,
+            2 | 3 if self.awaits => Kind::Child,
+            4 if self.awaits => Kind::Gather,
+            5 if self.awaits => Kind::Shield,
+            6 => return Node::leaf(Kind::CancelSelf),
+            7 => {
+                let task = self.dice.below(self.tasks) as u16;
+                return Node::leaf(Kind::CancelTask(task));
+            }
+            8 => return Node::leaf(Kind::Set),
+            9 => return Node::leaf(Kind::Fail),
+            10 if self.awaits => return self.moved(depth),
+            11 => return Node::leaf(Kind::Notify),
+            _ => Kind::Seq,
+        };
+        Node { kind, parts: self.parts(1, 3, depth) }
+    }
+}

@@ -1,0 +1,409 @@
+//! What the law of a cancellation says of a run: whether what was recorded is right.
+//!
+//! A request comes from an *origin*: the root of a task (`cancel`), a limit whose deadline has passed,
+//! a group of which a task or the body has failed, or a branch that has lost. It *reaches* what is
+//! inside of its origin, also in other tasks that are awaited there. The checks:
+//!
+//! - Nothing is cancelled without cause: what ends with a cancellation was reached by a request that
+//!   was made after it began, or that nothing before it in the same sequence has taken
+//!   (`unfounded`).
+//! - What is reached ends, at the same instant of loop time (`reach`).
+//! - Deadlines and counts are right (`counts`).
+//! - Items, permits and the lock are all there at the end (`conserved`).
+
+use super::{
+    program::{Kind, Program, Tree},
+    record::{Life, Moment, Outcome, Record},
+};
+
+mod counts;
+mod reach;
+
+/// Whether a scope that was put aside, or is dropped later, delivers a request once more that was taken
+/// beside it.
+const LATE_SCOPES_DELIVER_AGAIN: bool = true;
+
+/// Whether a `select!`, `try_join!` or `race` delivers again what a loser has taken, even if something
+/// beside it has taken that as well.
+const LOSERS_DELIVER_AGAIN: bool = true;
+
+/// Whether a limit that gives way to its own request leaves one from around it for later, although that
+/// reached it as well.
+const LIMITS_TAKE_THEIR_OWN: bool = true;
+
+/// Whether a leaf that was woken and borrowed when a request came gives its result, if the limit that had
+/// borrowed it goes before the leaf is polled.
+const WOKEN_LEAVES_GO_FREE: bool = true;
+
+/// Something that is not as the law says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fault {
+    /// Which check failed.
+    pub kind: &'static str,
+    /// Where.
+    pub text: String,
+}
+
+/// A request, from any origin.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    origin: usize,
+    ms: u32,
+    /// The number of the moment, if that is known.
+    number: Option<u32>,
+    /// The node whose code asked, if it was one.
+    by: Option<usize>,
+    /// Whether a group asks its tasks only, and not its body.
+    tasks_only: bool,
+}
+
+impl Asked {
+    /// Whether it may have come before a moment.
+    fn is_before(&self, moment: Moment) -> bool {
+        self.number.map_or(self.ms <= moment.ms, |number| number < moment.number)
+    }
+
+    /// Whether it may have come after a moment.
+    fn is_after(&self, moment: Moment) -> bool {
+        self.number.map_or(self.ms >= moment.ms, |number| number > moment.number)
+    }
+}
+
+/// A run, and what is known of it.
+struct Run<'a> {
+    tree: &'a Tree,
+    record: &'a Record,
+    asked: Vec<Asked>,
+    /// The nodes at which a request has come out.
+    sources: Vec<(usize, Moment)>,
+}
+
+/// The first fault of a run.
+pub fn check(program: &Program, tree: &Tree, record: &Record) -> Option<Fault> {
+    if let Some((kind, text)) = record.faults.first() {
+        return Some(Fault { kind, text: text.clone() });
+    }
+    let mut run = Run { tree, record, asked: Vec::new(), sources: Vec::new() };
+    run.asked = run.requests();
+    run.sources = run.sources();
+    run.unfounded()
+        .or_else(|| run.unreached())
+        .or_else(|| run.miscounted())
+        .or_else(|| conserved(program, record))
+}
+
+/// Whether nothing was lost.
+fn conserved(program: &Program, record: &Record) -> Option<Fault> {
+    if record.permits != program.permits {
+        let text = format!("{} of {}", record.permits, program.permits);
+        return Some(Fault { kind: "permits are lost", text });
+    }
+    let [put, got, left] = &record.items;
+    let sorted = |mut items: Vec<u32>| {
+        items.sort_unstable();
+        items
+    };
+    if sorted(put.clone()) != sorted([got.as_slice(), left].concat()) {
+        let text = format!("put {put:?}, got {got:?}, left {left:?}");
+        return Some(Fault { kind: "items are lost", text });
+    }
+    None
+}
+
+impl Run<'_> {
+    fn kind(&self, node: usize) -> Kind {
+        self.tree.nodes[node].kind
+    }
+
+    fn life(&self, node: usize) -> &Life {
+        &self.record.lives[node]
+    }
+
+    fn parts(&self, node: usize) -> &[usize] {
+        &self.tree.nodes[node].parts
+    }
+
+    fn parent(&self, node: usize) -> Option<usize> {
+        self.tree.nodes[node].parent
+    }
+
+    fn nodes(&self) -> std::ops::Range<usize> {
+        0..self.tree.nodes.len()
+    }
+
+    fn fault(&self, kind: &'static str, node: usize) -> Fault {
+        let text = format!("node {node}");
+        Fault { kind, text }
+    }
+
+    fn outcome(&self, node: usize) -> Option<Outcome> {
+        self.life(node).ended.map(|(_, outcome)| outcome)
+    }
+
+    /// The requests of all origins.
+    fn requests(&self) -> Vec<Asked> {
+        let from_tasks = self.record.requests.iter().map(|request| Asked {
+            origin: request.origin,
+            ms: request.at.ms,
+            number: Some(request.at.number),
+            by: request.by,
+            tasks_only: false,
+        });
+        let from_scopes = self.nodes().filter_map(|node| match self.kind(node) {
+            Kind::Group => self.abort_of(node),
+            Kind::Branch => self.loss_of(node),
+            _ => self.deadline_of(node),
+        });
+        from_tasks.chain(from_scopes).collect()
+    }
+
+    /// The request of a limit, if its deadline may have passed while it lasted.
+    fn deadline_of(&self, node: usize) -> Option<Asked> {
+        let life = self.life(node);
+        let ms = life.begun?.ms + self.kind(node).limit()?;
+        if life.ended.is_some_and(|(ended, _)| ended.ms < ms) {
+            return None;
+        }
+        if let Some((_, Some(false))) = life.body {
+            return None;
+        }
+        Some(Asked { origin: node, ms, number: None, by: None, tasks_only: false })
+    }
+
+    /// The first reason for a group to abort: a task fails, the body ends with an error, or the group
+    /// is dropped.
+    fn abort_of(&self, group: usize) -> Option<Asked> {
+        let (body, tasks) = self.parts(group).split_first()?;
+        let failed = tasks.iter().filter_map(|task| {
+            let (ended, outcome) = self.life(*task).ended?;
+            let fails = !matches!(outcome, Outcome::Ok | Outcome::Cancelled | Outcome::Dropped);
+            fails.then_some((ended, false))
+        });
+        let left = [*body, group].into_iter().filter_map(|node| {
+            let (ended, outcome) = self.life(node).ended?;
+            let fails = outcome != Outcome::Ok;
+            (fails && (node == *body || outcome == Outcome::Dropped)).then_some((ended, true))
+        });
+        let all = failed.chain(left);
+        let (at, tasks_only) = all.min_by_key(|(ended, _)| ended.number)?;
+        // The callback of the task that fails comes an iteration later.
+        Some(Asked { origin: group, ms: at.ms, number: None, by: None, tasks_only })
+    }
+
+    /// The request of a branch that is to end, because another one has won, or failed.
+    fn loss_of(&self, branch: usize) -> Option<Asked> {
+        let around = self.parent(branch)?;
+        let fails_only = match self.kind(around) {
+            Kind::Joined => return None,
+            kind => kind == Kind::TryJoined,
+        };
+        let begun = self.life(branch).begun?;
+        let others = self.parts(around).iter().filter(|other| **other != branch);
+        let ends = others.filter_map(|other| {
+            let (ended, outcome) = self.life(*other).ended?;
+            let counts = outcome != Outcome::Ok || !fails_only;
+            (counts && ended.number > begun.number).then_some(ended)
+        });
+        let first = ends.min_by_key(|ended| ended.number)?;
+        let lasts = self.life(branch).ended.is_none_or(|(ended, _)| ended.number > first.number);
+        let asked =
+            Asked { origin: branch, ms: first.ms, number: None, by: None, tasks_only: false };
+        lasts.then_some(asked)
+    }
+
+    /// Whether a request may have reached a node, which ended at `ended`.
+    fn may_reach(&self, asked: &Asked, node: usize, ended: Moment) -> bool {
+        let (mut at, mut is_passed_on) =
+            (node, matches!(self.kind(node), Kind::Future(_) | Kind::Shielded | Kind::Gather));
+        loop {
+            if at == asked.origin {
+                return true;
+            }
+            let flat = &self.tree.nodes[at];
+            if flat.inside_of == Some(asked.origin) {
+                // What was passed on to another task, or to a future, stays.
+                let limit = self.life(asked.origin);
+                return limit.begun.is_some_and(|begun| begun.number < ended.number)
+                    && (is_passed_on
+                        || limit.ended.is_none_or(|(left, _)| left.number > ended.number));
+            }
+            let Some(around) = flat.parent else { return false };
+            if flat.kind == Kind::Body {
+                let awaited = self.life(around);
+                let is_left = awaited.ended.is_some_and(|(left, _)| !asked.is_before(left));
+                let is_new = self.life(at).begun.is_none_or(|begun| asked.is_before(begun));
+                // Until it is polled there, it belongs where it was.
+                let takes = self.kind(around) == Kind::Move && is_new;
+                if self.kind(around) == Kind::Shield || is_left && !takes {
+                    return false;
+                }
+                is_passed_on = true;
+            }
+            at = around;
+        }
+    }
+
+    /// Whether a node has moved to another task since it began. What tasks have polled that both live
+    /// cannot be told from what both poll: it is foreign.
+    fn has_moved(&self, node: usize) -> bool {
+        let begun = self.life(node).begun;
+        self.tree.around(node).any(|at| {
+            let moved = self.life(at).begun.zip(begun);
+            self.kind(at) == Kind::Body
+                && moved.is_some_and(|(moved, begun)| moved.number > begun.number)
+        })
+    }
+
+    /// Whether a node and one around it run in the same task.
+    fn is_same_task(&self, node: usize, outer: usize) -> bool {
+        let mut below = self.tree.around(node).take_while(|at| *at != outer);
+        !below.any(|at| self.kind(at) == Kind::Body)
+    }
+
+    /// Where cancellations have come out first: leaves, and what has given way.
+    fn sources(&self) -> Vec<(usize, Moment)> {
+        let sources = self.nodes().filter_map(|node| {
+            let (ended, outcome) = self.life(node).ended?;
+            let limit = self.kind(node).limit().is_some() && outcome == Outcome::Timeout;
+            let is_cancelled = outcome == Outcome::Cancelled || limit;
+            let is_cancelled_part = |part: &usize| {
+                let part = self.life(*part);
+                let ended = part.ended.map(|(_, outcome)| outcome);
+                ended == Some(Outcome::Cancelled) || part.task == Some(Outcome::Cancelled)
+            };
+            let comes_from_inside = |part: &usize| {
+                // What has not moved to its task runs before that has begun.
+                let has_moved = self.kind(*part) != Kind::Body || self.life(*part).begun.is_some();
+                is_cancelled_part(part)
+                    || !has_moved && self.parts(*part).iter().any(is_cancelled_part)
+            };
+            let is_answer = self.kind(node) == Kind::Shielded
+                && self
+                    .parent(node)
+                    .is_some_and(|shield| self.parts(shield).iter().any(is_cancelled_part));
+            let mut lent =
+                self.nodes().filter(|lent| self.tree.nodes[*lent].inside_of == Some(node));
+            let is_source = is_cancelled
+                && !is_answer
+                && !self.parts(node).iter().any(comes_from_inside)
+                && !lent.any(|lent| comes_from_inside(&lent));
+            // A context manager is told before its `exit`.
+            let exit = self.parts(node).first().and_then(|exit| self.life(*exit).begun);
+            let is_manager = matches!(self.kind(node), Kind::Manager(_));
+            is_source.then_some((node, exit.filter(|_| is_manager).unwrap_or(ended)))
+        });
+        sources.collect()
+    }
+
+    /// Whether a request was taken before a node began, which comes after what took it.
+    fn is_taken(&self, asked: &Asked, node: usize, begun: Moment) -> bool {
+        let in_time = |moment: Moment| {
+            asked.is_before(moment)
+                && moment.number < begun.number
+                && (asked.number.is_some() || moment.ms > asked.ms || begun.ms > asked.ms)
+        };
+        let parallel = |a, b| self.tree.meet(a, b).is_none_or(|both| self.kind(both).is_parallel());
+        let took = self.sources.iter().any(|(source, ended)| {
+            *source != node
+                && in_time(*ended)
+                && self.may_reach(asked, *source, *ended)
+                && !self.is_unheard(asked, *source)
+                && !self.has_its_own(asked, *source, *ended)
+                && !parallel(*source, node)
+                && asked.by.is_none_or(|by| !parallel(by, *source))
+        });
+        let last = self.life(node).ended.map_or(u32::MAX, |(ended, _)| ended.number);
+        let again = |scope: usize| {
+            let Some((ended, outcome)) = self.life(scope).ended else { return false };
+            let is_scope = self.kind(scope).is_scope() && LATE_SCOPES_DELIVER_AGAIN;
+            if is_scope && self.was_aside(scope) {
+                return true;
+            }
+            let is_macro = matches!(self.kind(scope), Kind::Race | Kind::TryJoined | Kind::Choose);
+            let delivers = match outcome {
+                _ if is_macro => LOSERS_DELIVER_AGAIN,
+                // A group that fails delivers again what is outstanding around it.
+                Outcome::Failed => self.kind(scope) == Kind::Group,
+                outcome => is_scope && outcome == Outcome::Dropped,
+            };
+            delivers && asked.is_before(ended) && ended.number < last
+        };
+        // A group cancels its tasks when its body, or its end, has taken the request.
+        let mut inside = self.tree.around(node).take_while(|at| *at != asked.origin);
+        let is_late = inside.any(|at| {
+            let around = self.parent(at).filter(|_| self.kind(at) == Kind::Body);
+            around.is_some_and(|around| self.kind(around) == Kind::Group)
+        });
+        took && !is_late && !self.nodes().any(again)
+    }
+
+    /// Whether a node was ever put aside, by itself or with what is around it.
+    fn was_aside(&self, node: usize) -> bool {
+        self.tree.around(node).any(|at| !self.life(at).aside.is_empty())
+    }
+
+    /// Whether what was cancelled had a request from further inside than another one, which it may have
+    /// taken instead: that of a branch that has lost, or of a limit.
+    fn has_its_own(&self, other: &Asked, node: usize, ended: Moment) -> bool {
+        let inside = self.tree.around(node).take_while(|at| *at != other.origin);
+        inside.chain(self.parts(node).iter().copied()).any(|at| {
+            let is_own = match self.kind(at) {
+                Kind::Branch => true,
+                kind => LIMITS_TAKE_THEIR_OWN && kind.limit().is_some(),
+            };
+            is_own && self.asked.iter().any(|own| own.origin == at && own.is_before(ended))
+        })
+    }
+
+    /// Whether something was cancelled in another task, and the await of that was dropped.
+    fn is_unheard(&self, asked: &Asked, node: usize) -> bool {
+        let mut inside = self.tree.around(node).take_while(|at| *at != asked.origin);
+        inside.any(|at| {
+            let around = self.parent(at).filter(|_| self.kind(at) == Kind::Body);
+            around.is_some_and(|around| self.outcome(around) == Some(Outcome::Dropped))
+        })
+    }
+
+    /// What was cancelled without cause.
+    fn unfounded(&self) -> Option<Fault> {
+        let unfounded = |(node, ended): &&(usize, Moment)| {
+            let Some(begun) = self.life(*node).begun else { return false };
+            if self.outcome(*node) == Some(Outcome::Timeout) {
+                return false;
+            }
+            // The task that is awaited may have been cancelled by itself.
+            let awaited = |part: &usize| self.life(*part).task == Some(Outcome::Cancelled);
+            let around = self.parent(*node);
+            let shields = around.filter(|around| self.kind(*around) == Kind::Shield);
+            if shields.is_some_and(|shield| self.parts(shield).iter().any(awaited)) {
+                return false;
+            }
+            let mut asked = self.asked.iter();
+            !asked.any(|asked| {
+                asked.is_before(*ended)
+                    && self.may_reach(asked, *node, *ended)
+                    && (asked.is_after(begun) || !self.is_taken(asked, *node, begun))
+            })
+        };
+        if let Some((node, _)) = self.sources.iter().find(unfounded) {
+            return Some(self.fault("cancelled without cause", *node));
+        }
+        let foreign = |node: &usize| {
+            self.kind(*node).is_foreign() && self.outcome(*node) == Some(Outcome::Cancelled)
+        };
+        if let Some(node) = self.nodes().find(foreign) {
+            return Some(self.fault("a cancellation in something foreign", node));
+        }
+        let last = Moment { number: u32::MAX, ms: u32::MAX };
+        let task = |node: &usize| {
+            let ended = self.life(*node).ended;
+            self.life(*node).task == Some(Outcome::Cancelled)
+                && ended.is_none_or(|(_, outcome)| outcome == Outcome::Dropped)
+                && !self.asked.iter().any(|asked| {
+                    let ended = ended.map_or(last, |(ended, _)| ended);
+                    asked.is_before(ended) && self.may_reach(asked, *node, ended)
+                })
+        };
+        self.nodes().find(task).map(|node| self.fault("a task cancelled without cause", node))
+    }
+}

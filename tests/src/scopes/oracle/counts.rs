@@ -1,0 +1,134 @@
+//! Deadlines, and `cancelling()`.
+
+use super::{Fault, Run};
+use crate::scopes::{
+    program::Kind,
+    record::{Moment, Outcome},
+};
+
+impl Run<'_> {
+    /// What is wrong with a deadline, or with a count.
+    pub(super) fn miscounted(&self) -> Option<Fault> {
+        self.nodes().find_map(|node| {
+            let limit = self.wrong_limit(node);
+            limit.or_else(|| self.wrong_count(node)).map(|kind| self.fault(kind, node))
+        })
+    }
+
+    fn wrong_limit(&self, node: usize) -> Option<&'static str> {
+        let limit = self.kind(node).limit()?;
+        let life = self.life(node);
+        let (begun, (ended, outcome)) = (life.begun?, life.ended?);
+        let deadline = begun.ms + limit;
+        let [before, after] = life.cancelling;
+        // `wait_for` of nothing cancels a task that stands for its body, and asks only that.
+        let stands = limit == 0 && !matches!(self.kind(node), Kind::Timeout(_));
+        if let (Some((Outcome::Cancelled, expired)), false) = (life.body, stands) {
+            let counts_less = after <= before;
+            match outcome {
+                Outcome::Timeout if ended.ms < deadline => return Some("a timeout too early"),
+                Outcome::Timeout if !counts_less => return Some("a cancellation became a timeout"),
+                Outcome::Timeout if expired == Some(false) => {
+                    return Some("a timeout from nowhere");
+                }
+                Outcome::Timeout => {}
+                Outcome::Cancelled if counts_less && expired == Some(true) => {
+                    return Some("a timeout became a cancellation");
+                }
+                Outcome::Cancelled if counts_less && expired.is_none() && ended.ms > deadline => {
+                    return Some("a timeout became a cancellation");
+                }
+                Outcome::Cancelled => {}
+                _ => return Some("a cancellation was lost at a limit"),
+            }
+        }
+        let mut around = self.tree.around(node);
+        let is_aside = around.any(|node| !self.life(node).aside.is_empty());
+        let is_late = is_aside || self.has_moved(node);
+        if let (Some(cleanup), false) = (self.cleanup_of_all(node), is_late) {
+            if ended.ms > deadline + cleanup {
+                return Some("a limit ends too late");
+            }
+        }
+        None
+    }
+
+    /// How long a node may take to end after it was cancelled; `None` if that is not known.
+    fn cleanup(&self, node: usize) -> Option<u32> {
+        let parts = || self.parts(node).iter().map(|part| self.cleanup(*part));
+        let longest = || parts().try_fold(0, |longest, part| Some(longest.max(part?)));
+        match self.kind(node) {
+            Kind::Swallow | Kind::Handle | Kind::Notified => None,
+            // A foreign part goes on where another one takes the cancellation, and a part that was not
+            // polled yet is not told. What takes it may be dropped while it cleans up.
+            Kind::Join | Kind::Unordered | Kind::Select if self.has_foreign(node) => None,
+            Kind::Buffered(n)
+                if self.has_foreign(node) || self.parts(node).len() > usize::from(n) =>
+            {
+                None
+            }
+            // What is lent may be foreign as well.
+            Kind::Lend | Kind::Choose | Kind::Borrow(_) | Kind::Move => None,
+            Kind::Cleanup(ms) | Kind::Manager(ms) => {
+                Some(self.cleanup_of_all(node)? + u32::from(ms))
+            }
+            Kind::Group => parts().try_fold(0, |sum, part| Some(sum + part?)),
+            Kind::Shield => Some(0),
+            _ => longest(),
+        }
+    }
+
+    /// The same for what is inside of a node.
+    fn cleanup_of_all(&self, node: usize) -> Option<u32> {
+        let parts = self.parts(node).iter().map(|part| self.cleanup(*part));
+        let mut parts = parts;
+        if matches!(self.kind(node), Kind::Limit(_)) {
+            return None;
+        }
+        parts.try_fold(0, |longest, part| Some(longest.max(part?)))
+    }
+
+    /// Whether there is something foreign inside that has no scope or task of its own.
+    fn has_foreign(&self, node: usize) -> bool {
+        self.parts(node).iter().any(|part| {
+            let kind = self.kind(*part);
+            kind.is_foreign()
+                || !kind.is_scope() && kind != Kind::Body && self.has_foreign(*part)
+                || kind == Kind::Group && self.has_foreign(*part)
+        })
+    }
+
+    /// Scopes count what was asked for on their own path, and leave nothing behind.
+    fn wrong_count(&self, node: usize) -> Option<&'static str> {
+        let life = self.life(node);
+        let begun = life.begun?;
+        let [before, after] = life.cancelling;
+        if before > self.most_requests(node, begun) {
+            return Some("a node counts the requests of others");
+        }
+        let (ended, outcome) = life.ended?;
+        if self.kind(node) != Kind::Body || outcome == Outcome::Dropped {
+            return None;
+        }
+        if after > self.most_requests(node, ended) {
+            return Some("a task counts the requests of others at its end");
+        }
+        let requests = self.record.requests.iter().filter(|request| request.origin == node);
+        let own = requests.filter(|request| request.at.number < ended.number).count();
+        let is_main = self.parent(node).is_none();
+        let is_exact = is_main && self.record.uncancels.is_empty();
+        (is_exact && own != after as usize).then_some("a task does not count its requests")
+    }
+
+    /// How many requests may have reached a node until a moment.
+    fn most_requests(&self, node: usize, moment: Moment) -> u32 {
+        let may_count = |asked: &&super::Asked| {
+            let lasts = self.life(asked.origin).ended;
+            let is_passed_on = !self.is_same_task(node, asked.origin);
+            asked.is_before(moment)
+                && (is_passed_on || lasts.is_none_or(|(ended, _)| ended.number >= moment.number))
+                && self.may_reach(asked, node, moment)
+        };
+        self.asked.iter().filter(may_count).count() as u32
+    }
+}

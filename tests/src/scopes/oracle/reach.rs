@@ -1,0 +1,247 @@
+//! What is reached by a request ends at the same instant, and no request is without effect.
+
+use super::{Asked, Fault, Run, WOKEN_LEAVES_GO_FREE};
+use crate::scopes::{
+    program::Kind,
+    record::{Moment, Outcome},
+};
+
+impl Run<'_> {
+    /// What a request did not reach.
+    pub(super) fn unreached(&self) -> Option<Fault> {
+        // What is outstanding is withdrawn by `uncancel`.
+        let withdrawn =
+            |asked: &&Asked| self.record.uncancels.iter().any(|(_, moment)| moment.ms == asked.ms);
+        let moves = |asked: &&Asked| {
+            self.nodes().any(|node| {
+                let is_moved = self.kind(node) == Kind::Move;
+                let begun = self.parts(node).first().and_then(|body| self.life(*body).begun);
+                let ended = self.life(node).ended;
+                is_moved
+                    && self.tree.is_inside(node, asked.origin)
+                    && (begun.is_some_and(|begun| begun.ms == asked.ms)
+                        || ended.is_some_and(|(ended, _)| ended.ms == asked.ms))
+            })
+        };
+        // A group that waits for its tasks may have cancelled them already.
+        let leaves = |asked: &&Asked| {
+            let body = self.parts(asked.origin).first();
+            let is_group = self.kind(asked.origin) == Kind::Group;
+            is_group
+                && body.is_some_and(|body| self.outcome(*body) == Some(Outcome::Ok))
+                && (asked.tasks_only
+                    || self.asked.iter().any(|other| {
+                        let moment = Moment { number: u32::MAX, ms: asked.ms };
+                        other.origin != asked.origin
+                            && other.ms <= asked.ms
+                            && self.may_reach(other, asked.origin, moment)
+                    }))
+        };
+        let is_sure = |asked: &&Asked| !withdrawn(asked) && !moves(asked) && !leaves(asked);
+        let mut requests = self.asked.iter().filter(is_sure);
+        requests.find_map(|asked| {
+            self.unreached_leaf(asked).or_else(|| self.unreached_foreign(asked)).or_else(|| {
+                let fault = self.fault("a request is without effect", asked.origin);
+                self.is_without_effect(asked).then_some(fault)
+            })
+        })
+    }
+
+    /// Whether a node ran when a request came. If the moment is not known, whether it ran before and
+    /// after.
+    fn is_active(&self, asked: &Asked, node: usize) -> bool {
+        let life = self.life(node);
+        let Some(begun) = life.begun else { return false };
+        let left = life.ended.map(|(ended, _)| ended);
+        match asked.number {
+            Some(number) => begun.number < number && left.is_none_or(|left| left.number > number),
+            None => begun.ms < asked.ms && left.is_none_or(|left| left.ms > asked.ms),
+        }
+    }
+
+    /// Whether a node was put aside in the instant of a request, by itself or with what is around it.
+    fn is_aside(&self, asked: &Asked, node: usize) -> bool {
+        let mut at = node;
+        loop {
+            if self.life(at).was_aside_in(asked.ms) {
+                return true;
+            }
+            let is_root = self.kind(at) == Kind::Body && self.life(at).begun.is_some();
+            match self.parent(at) {
+                Some(around) if !is_root => at = around,
+                _ => return false,
+            }
+        }
+    }
+
+    /// Whether a node was put aside when a request came, and all the time after that.
+    fn is_surely_aside(&self, asked: &Asked, node: usize) -> bool {
+        let is_root = |at: usize| self.kind(at) == Kind::Body && self.life(at).begun.is_some();
+        let mut around = self.tree.around(node).take_while(|at| !is_root(*at));
+        let is_aside = |at: usize| {
+            let contains = |(from, to): &(Moment, Option<Moment>)| {
+                asked.number.map_or(from.ms < asked.ms, |number| from.number < number)
+                    && to.is_none_or(|to| to.ms > asked.ms)
+            };
+            self.life(at).aside.iter().any(contains)
+        };
+        around.any(is_aside)
+    }
+
+    /// Whether a request reaches a node at once.
+    fn reaches(&self, asked: &Asked, node: usize) -> bool {
+        let mut at = node;
+        loop {
+            if at == asked.origin {
+                return true;
+            }
+            let flat = &self.tree.nodes[at];
+            if flat.inside_of == Some(asked.origin) {
+                return self.is_active(asked, asked.origin);
+            }
+            let Some(around) = flat.parent else { return false };
+            if asked.tasks_only && around == asked.origin && flat.kind != Kind::Body {
+                return false;
+            }
+            if flat.kind == Kind::Body {
+                // One that is done already takes nothing.
+                let is_answered = self.parts(around).iter().any(|body| {
+                    let ended = self.life(*body).ended;
+                    ended.is_some_and(|(ended, _)| ended.ms <= asked.ms)
+                });
+                let passes = match self.kind(around) {
+                    Kind::Child | Kind::Move => self.is_active(asked, around),
+                    Kind::Gather => self.is_active(asked, around) && !is_answered,
+                    Kind::Group => around == asked.origin,
+                    _ => false,
+                };
+                if !passes {
+                    return false;
+                }
+            }
+            at = around;
+        }
+    }
+
+    /// Whether a node runs in the task that asked, in the very step in which it asked, after that: it
+    /// may have been woken before.
+    fn is_same_step(&self, asked: &Asked, node: usize) -> bool {
+        let root = |node| {
+            self.tree.around(node).find(|at| {
+                let begun = self.life(*at).begun;
+                self.kind(*at) == Kind::Body && begun.is_some_and(|begun| asked.is_after(begun))
+            })
+        };
+        let ended = self.life(node).ended;
+        asked.by.is_some_and(|by| root(by) == root(node))
+            && ended.is_some_and(|(ended, _)| ended.ms == asked.ms)
+    }
+
+    /// Whether a leaf was woken, and the limit that had borrowed it was dropped in the same instant.
+    fn is_given_back(&self, asked: &Asked, node: usize) -> bool {
+        let in_time = |node: usize| {
+            let ended = self.life(node).ended.filter(|(ended, _)| ended.ms == asked.ms);
+            ended.map(|(_, outcome)| outcome)
+        };
+        let mut limits = self.tree.around(node).filter_map(|at| self.tree.nodes[at].inside_of);
+        WOKEN_LEAVES_GO_FREE
+            && in_time(node) == Some(Outcome::Ok)
+            && limits.any(|limit| in_time(limit) == Some(Outcome::Dropped))
+    }
+
+    fn unreached_leaf(&self, asked: &Asked) -> Option<Fault> {
+        let unreached = |node: &usize| {
+            self.kind(*node).is_ours()
+                && !self.has_moved(*node)
+                && self.is_active(asked, *node)
+                && self.reaches(asked, *node)
+                && !self.is_aside(asked, *node)
+                && !self.is_same_step(asked, *node)
+                && !self.is_given_back(asked, *node)
+                && self
+                    .life(*node)
+                    .ended
+                    .is_none_or(|(ended, outcome)| ended.ms > asked.ms || outcome == Outcome::Ok)
+        };
+        let node = self.nodes().find(unreached)?;
+        let mut fault = self.fault("a request does not reach a leaf", node);
+        fault.text += &format!(", {asked:?}");
+        Some(fault)
+    }
+
+    /// Where only foreign futures are suspended, the innermost scope gives way.
+    fn unreached_foreign(&self, asked: &Asked) -> Option<Fault> {
+        let unreached = |node: &usize| {
+            let life = self.life(*node);
+            self.kind(*node).is_foreign()
+                && !self.has_moved(*node)
+                && self.is_active(asked, *node)
+                && self.reaches(asked, *node)
+                && !self.is_aside(asked, *node)
+                && life.ended.is_none_or(|(ended, _)| ended.ms > asked.ms)
+                && self.is_alone(asked, *node)
+        };
+        let node = self.nodes().find(unreached)?;
+        let mut fault = self.fault("a request does not reach a foreign future", node);
+        fault.text += &format!(", {asked:?}");
+        Some(fault)
+    }
+
+    /// Whether nothing else is suspended in the innermost scope of a foreign future than others.
+    fn is_alone(&self, asked: &Asked, node: usize) -> bool {
+        let is_scope = |node: &usize| {
+            let kind = self.kind(*node);
+            kind.is_scope() || kind == Kind::Body || self.tree.nodes[*node].inside_of.is_some()
+        };
+        let Some(scope) = self.tree.around(node).skip(1).find(is_scope) else { return false };
+        let begun = self.life(scope).begun;
+        if !begun.is_some_and(|begun| asked.is_after(begun)) {
+            // It has not moved there yet.
+            return false;
+        }
+        if self.kind(scope) == Kind::Group || self.tree.nodes[scope].inside_of.is_some() {
+            return false;
+        }
+        // What is in other tasks stands below a node that awaits them, which is looked at.
+        !self.nodes().any(|other| {
+            let kind = self.kind(other);
+            let life = self.life(other);
+            let runs = life.begun.is_some_and(|begun| begun.ms <= asked.ms)
+                && life.ended.is_none_or(|(ended, _)| ended.ms >= asked.ms);
+            let is_awaiting = kind.is_awaiting();
+            let holds = is_awaiting || kind.is_scope() || kind.is_ours() || kind == Kind::Notified;
+            other != scope
+                && holds
+                && runs
+                && self.tree.is_inside(other, scope)
+                && (is_awaiting || !self.is_surely_aside(asked, other))
+        })
+    }
+
+    /// Whether nothing inside of its origin has ended in the instant of a request.
+    fn is_without_effect(&self, asked: &Asked) -> bool {
+        let origin = self.life(asked.origin);
+        if self.kind(asked.origin) == Kind::Group || origin.begun.is_none() {
+            return false;
+        }
+        let lasts = origin.ended.is_none_or(|(ended, _)| ended.ms > asked.ms);
+        if !lasts || self.has_moved(asked.origin) || self.is_aside(asked, asked.origin) {
+            return false;
+        }
+        let inside = |node: &usize| self.tree.is_inside(*node, asked.origin);
+        let lent = |node: &usize| {
+            self.tree.around(*node).any(|at| self.tree.nodes[at].inside_of == Some(asked.origin))
+        };
+        let ends = |node: usize| {
+            let ended = self.life(node).ended.map(|(ended, _)| ended);
+            ended.is_some_and(|ended| ended.ms == asked.ms && asked.is_before(ended))
+        };
+        // A group that is aborting already waits for its tasks, whatever is asked for.
+        let leaves = |node: usize| {
+            let body = self.parts(node).first().and_then(|body| self.life(*body).ended);
+            self.kind(node) == Kind::Group && body.is_some_and(|(ended, _)| asked.ms >= ended.ms)
+        };
+        let mut nodes = self.nodes().filter(|node| inside(node) || lent(node));
+        !nodes.any(|node| ends(node) || leaves(node))
+    }
+}

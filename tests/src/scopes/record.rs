@@ -1,0 +1,167 @@
+//! What happened in a run: when each node began and how it ended, and what was asked for.
+
+use super::program::Tree;
+use asyncio::{Error, Result};
+use std::fmt::{self, Write};
+
+/// A moment of a run.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Moment {
+    /// Counts what happened.
+    pub number: u32,
+    /// In loop time.
+    pub ms: u32,
+}
+
+/// How a node ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Outcome {
+    /// With `Ok`.
+    Ok,
+    /// With a cancellation.
+    Cancelled,
+    /// With a timeout.
+    Timeout,
+    /// With a panic.
+    Panic,
+    /// With another error.
+    Failed,
+    /// It was dropped.
+    Dropped,
+}
+
+impl Outcome {
+    /// How something ended with `outcome`.
+    pub fn of<T>(outcome: &Result<T>) -> Outcome {
+        match outcome {
+            Ok(_) => Outcome::Ok,
+            Err(Error::Panic(_)) => Outcome::Panic,
+            Err(error) if error.is_cancelled() => Outcome::Cancelled,
+            Err(error) if error.is_timeout() => Outcome::Timeout,
+            Err(_) => Outcome::Failed,
+        }
+    }
+}
+
+/// What happened to a node. Nodes run at most once.
+#[derive(Clone, Debug, Default)]
+pub struct Life {
+    /// When it was first polled.
+    pub begun: Option<Moment>,
+    /// When and how it ended.
+    pub ended: Option<(Moment, Outcome)>,
+    /// `cancelling()` of its task, there.
+    pub cancelling: [u32; 2],
+    /// When it was put aside, and taken up again.
+    pub aside: Vec<(Moment, Option<Moment>)>,
+    /// Of a deadline: how its body ended, and whether it had expired, if that is known.
+    pub body: Option<(Outcome, Option<bool>)>,
+    /// Of the root of a task: the outcome of the task.
+    pub task: Option<Outcome>,
+    /// How often it was polled.
+    pub polls: u32,
+}
+
+impl Life {
+    /// Whether it ran at a moment: begun before, and not ended.
+    pub fn is_active(&self, at: Moment) -> bool {
+        self.begun.is_some_and(|begun| begun.number < at.number)
+            && self.ended.is_none_or(|(ended, _)| ended.number > at.number)
+    }
+
+    /// Whether it was put aside at a moment.
+    pub fn is_aside(&self, at: Moment) -> bool {
+        let contains = |(from, to): &(Moment, Option<Moment>)| {
+            from.number <= at.number && to.is_none_or(|to| to.number > at.number)
+        };
+        self.aside.iter().any(contains)
+    }
+
+    /// Whether it was put aside at any moment of a millisecond.
+    pub fn was_aside_in(&self, ms: u32) -> bool {
+        let contains = |(from, to): &(Moment, Option<Moment>)| {
+            from.ms <= ms && to.is_none_or(|to| to.ms >= ms)
+        };
+        self.aside.iter().any(contains)
+    }
+}
+
+/// A request to cancel.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// When.
+    pub at: Moment,
+    /// What is to be cancelled: the root of a task, or a group.
+    pub origin: usize,
+    /// The node whose code asked, if it was one.
+    pub by: Option<usize>,
+}
+
+/// Everything that happened.
+#[derive(Debug, Default)]
+pub struct Record {
+    /// By the number of the node.
+    pub lives: Vec<Life>,
+    /// In order. Those of deadlines are not among them.
+    pub requests: Vec<Request>,
+    /// Where `uncancel` was called, and when.
+    pub uncancels: Vec<(usize, Moment)>,
+    /// What was put into the queue, taken out of it, and left in it.
+    pub items: [Vec<u32>; 3],
+    /// How many permits were left.
+    pub permits: usize,
+    /// What is wrong at once.
+    pub faults: Vec<(&'static str, String)>,
+    now: Option<Moment>,
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}ms#{}", self.ms, self.number)
+    }
+}
+
+impl Record {
+    /// What happened, one node to a line.
+    pub fn describe(&self, tree: &Tree) -> String {
+        let mut text = String::new();
+        let mut add = |line: String| _ = writeln!(text, "{line}");
+        for (number, (node, life)) in tree.nodes.iter().zip(&self.lives).enumerate() {
+            let Some(begun) = life.begun else { continue };
+            let ended = life.ended.map(|(ended, outcome)| format!("{ended} {outcome:?}"));
+            let ended = ended.unwrap_or_else(|| "?".to_owned());
+            let mut line = format!("{:1$}{2:?}", "", 2 * node.depth, node.kind);
+            line += &format!(" (node {number}): {begun} to {ended}");
+            if life.cancelling != [0, 0] {
+                line += &format!(", cancelling {:?}", life.cancelling);
+            }
+            if !life.aside.is_empty() {
+                line += &format!(", aside {:?}", life.aside);
+            }
+            add(line);
+        }
+        for request in &self.requests {
+            let by = request.by.map(|by| format!(" by node {by}")).unwrap_or_default();
+            add(format!("node {} cancelled at {}{by}", request.origin, request.at));
+        }
+        text
+    }
+
+    /// An empty record of so many nodes.
+    pub fn new(nodes: usize) -> Record {
+        Record { lives: vec![Life::default(); nodes], ..Record::default() }
+    }
+
+    /// The next moment. Without a loop, time stands still.
+    pub fn now(&mut self, ms: Option<u32>) -> Moment {
+        let last = self.now.unwrap_or(Moment { number: 0, ms: 0 });
+        let now = Moment { number: last.number + 1, ms: ms.unwrap_or(last.ms) };
+        self.now = Some(now);
+        now
+    }
+
+    /// Notes that something is wrong.
+    pub fn fault(&mut self, kind: &'static str, text: String) {
+        self.faults.push((kind, text));
+    }
+}
