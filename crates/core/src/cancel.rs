@@ -53,34 +53,25 @@
 
 use crate::{
     CancelledError,
-    cell::{Cold, Other, TaskCell},
+    cell::TaskCell,
     flags::{Flag, PassingOn},
     home::Mail,
     scheduler::Scheduler,
-    scopes::{Node, ScopeKey, Within},
+    scopes::{ScopeKey, Within},
     slots::Key,
     stage::{MUST, SCOPES, SENT, THROWS, YIELDS},
-    sync::{self, Ordering},
+    sync::Ordering,
     target::Target,
     task_ref::TaskRef,
+    which::Which,
 };
-use std::{
-    cell::{Cell, RefCell},
-    task::Waker,
-};
+use std::cell::{Cell, RefCell};
 
 pub(crate) const IDLE: u64 = 0;
 pub(crate) const WAITING: u64 = 1;
 pub(crate) const WOKEN: u64 = 2;
 pub(crate) const CANCELLED: u64 = 3;
 pub(crate) const STATE: u64 = 3;
-
-/// One of the waits of a task.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Which {
-    First,
-    Other(Key),
-}
 
 /// What is still to be done for a request. A request is handed on along tasks that await each other,
 /// of which there may be more than the stack has room for: so not by recursion.
@@ -479,191 +470,5 @@ impl TaskCell {
             at = parent.flatten();
         }
         self.affine.stage.pick_up();
-    }
-}
-
-/// Looking at the waits of a task, on its thread.
-impl TaskCell {
-    /// How many leaves are suspended, also those that are woken already; not those that are foreign.
-    pub(crate) fn armed(&self) -> u32 {
-        let is_leaf = !self.may_arm_first() && !self.affine.within.get().is_foreign();
-        let others = self.affine.with_cold(|cold| {
-            cold.others.values().filter(|other| !other.within.is_foreign()).count() as u32
-        });
-        u32::from(is_leaf) + others.unwrap_or(0)
-    }
-
-    /// Whether anything is suspended in a scope of the task.
-    fn is_in_a_scope(&self) -> bool {
-        let is_first = !self.may_arm_first() && !self.affine.within.get().is_root();
-        let is_other = |cold: &mut Cold| cold.others.values().any(|other| !other.within.is_root());
-        is_first || self.affine.with_cold(is_other) == Some(true)
-    }
-
-    /// The waits inside of a scope, in the order in which they were armed; the first before the others.
-    pub(crate) fn waits_inside(&self, scheduler: &Scheduler, scope: Option<Key>) -> Vec<Which> {
-        let is_inside = |within: Within| scheduler.is_within(within, scope);
-        let mut waits = Vec::new();
-        if !self.may_arm_first() && is_inside(self.affine.within.get()) {
-            waits.push((0, Which::First));
-        }
-        self.affine.with_cold(|cold| {
-            let inside = cold.others.iter().filter(|(_, other)| is_inside(other.within));
-            waits.extend(inside.map(|(key, other)| (other.number, Which::Other(key))));
-        });
-        waits.sort_by_key(|(number, _)| *number);
-        waits.into_iter().map(|(_, which)| which).collect()
-    }
-
-    /// Where a wait was last polled, and its state.
-    pub(crate) fn look_at(&self, which: Which) -> Option<(Within, u64)> {
-        match which {
-            Which::First => {
-                let state = self.first.load(Ordering::Acquire) & STATE;
-                (state != IDLE).then(|| (self.affine.within.get(), state))
-            }
-            Which::Other(key) => self.with_other(key, |other| (other.within, other.wait.state())),
-        }
-    }
-
-    fn target_of(&self, which: Which) -> Option<Target> {
-        match which {
-            Which::First if !self.affine.flags.has(Flag::Target) => None,
-            Which::First => {
-                let aim = self.affine.aim.take();
-                let target = aim.target();
-                self.affine.aim.set(aim);
-                target
-            }
-            Which::Other(key) => self.with_other(key, |other| other.target.clone())?,
-        }
-    }
-
-    /// Whether a wait has passed the request on, and its target has accepted it.
-    pub(crate) fn has_passed_on(&self, which: Which) -> bool {
-        match which {
-            Which::First => self.affine.flags.has(Flag::Passed),
-            Which::Other(key) => self.with_other(key, |other| other.passed) == Some(true),
-        }
-    }
-
-    fn set_passed(&self, which: Which, passed: bool) {
-        match which {
-            Which::First if passed => self.affine.flags.set(Flag::Passed),
-            Which::First => self.affine.flags.clear(Flag::Passed),
-            Which::Other(key) => _ = self.with_other(key, |other| other.passed = passed),
-        }
-    }
-
-    /// Cancels a wait, and wakes the task with it; false if it does not wait.
-    fn cancel_wait(&self, which: Which, error: &CancelledError) -> bool {
-        match which {
-            Which::First => {
-                let cancelled = self.cancel_first(error);
-                if cancelled {
-                    self.wake();
-                }
-                cancelled
-            }
-            Which::Other(key) => {
-                let wait = self.with_other(key, |other| other.wait.clone());
-                let cancelled = wait.is_some_and(|wait| wait.cancel(error.clone()));
-                if cancelled {
-                    // A combinator that was put aside does not pass the wake-up on.
-                    self.wake();
-                }
-                cancelled
-            }
-        }
-    }
-
-    /// Wakes whatever polls a wait, unless it stands in the ready queue.
-    fn wake_wait(&self, which: Which) {
-        match which {
-            Which::First => self.wake(),
-            Which::Other(key) => {
-                let wait = self.with_other(key, |other| other.wait.clone());
-                wait.into_iter().for_each(|wait| wait.waker.wake_by_ref());
-            }
-        }
-    }
-
-    /// Wakes whatever polls a scope.
-    pub(crate) fn wake_scope(&self, scheduler: &Scheduler, scope: Option<Key>) {
-        let waker =
-            scope.and_then(|key| scheduler.scopes.with(key, |node| node.waker().cloned())?);
-        waker.into_iter().for_each(Waker::wake);
-        // A combinator that was put aside does not pass the wake-up on.
-        self.wake();
-    }
-
-    /// A scope has ended: what is left inside belongs to the one around it, and what was cancelled by
-    /// the scope's own request, and by no other, waits again.
-    #[cold]
-    pub(crate) fn leave_scope(&self, scheduler: &Scheduler, gone: Key, node: &Node) {
-        let waits = self.waits_inside(scheduler, None);
-        for which in waits.iter().copied() {
-            let Some((within, state)) = self.look_at(which) else { continue };
-            let is_direct = within == Within::of(gone) || within == Within::of(gone).foreign();
-            let is_taken_back = match scheduler.scopes.scope(within) {
-                _ if is_direct => node.came_only_from(gone),
-                Some(scope) => {
-                    scheduler.scopes.with(scope, |node| node.came_only_from(gone)) == Some(true)
-                }
-                None => false,
-            };
-            if is_direct {
-                let here = node.parent.map_or(Within::ROOT, Within::of);
-                let here = if within.is_foreign() { here.foreign() } else { here };
-                scheduler.scopes.enter_wait(here);
-                match which {
-                    Which::First => self.affine.within.set(here),
-                    Which::Other(key) => _ = self.with_other(key, |other| other.within = here),
-                }
-            }
-            if is_taken_back && state == CANCELLED {
-                self.revoke(which);
-            }
-        }
-        for which in waits {
-            let within = self.look_at(which).map(|(within, _)| within);
-            let mut at = within.and_then(|within| scheduler.scopes.scope(within));
-            while let Some(scope) = at {
-                scheduler.scopes.take_origin_back(scope, gone);
-                at = scheduler.scopes.parent(scope);
-            }
-        }
-    }
-
-    /// A scope has moved to another task. What waits in it here is polled there, and belongs there from
-    /// then on; until then no request reaches it.
-    #[cold]
-    pub(crate) fn give_scope_away(&self, scheduler: &Scheduler, scope: Key) {
-        for which in self.waits_inside(scheduler, Some(scope)) {
-            let Some((within, _)) = self.look_at(which) else { continue };
-            scheduler.scopes.leave_wait(within);
-            let nowhere = Within::ROOT.foreign();
-            match which {
-                Which::First => self.affine.within.set(nowhere),
-                Which::Other(key) => _ = self.with_other(key, |other| other.within = nowhere),
-            }
-        }
-    }
-
-    /// Takes the cancellation of a wait back.
-    fn revoke(&self, which: Which) {
-        match which {
-            Which::First => {
-                let wait = self.first.load(Ordering::Acquire);
-                let waiting = wait & !STATE | WAITING;
-                if sync::change("cancel_revoked_late", &self.first, wait, waiting) {
-                    self.affine.flags.set(Flag::Revoked);
-                }
-            }
-            Which::Other(key) => {
-                let revoked = |other: &mut Other| other.revoked |= other.wait.revoke();
-                self.with_other(key, revoked);
-            }
-        }
     }
 }

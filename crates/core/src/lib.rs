@@ -112,6 +112,7 @@ mod timers;
 pub mod wait;
 pub mod wait_site;
 mod waits;
+mod which;
 
 pub use context_manager::AsyncContextManager;
 pub use error::*;

@@ -14,12 +14,13 @@
 
 use crate::{
     CancelledError,
-    cancel::{WAITING, WOKEN, Which},
+    cancel::{WAITING, WOKEN},
     cell::TaskCell,
     flags::{Flag, Phase},
     scheduler::Scheduler,
     slots::Key,
     stage::{MUST, ROUND, SCOPES, SENT, TAKEN, YIELDS},
+    which::Which,
 };
 
 /// How many steps in a row a request is put off while its task is always woken at once: a combinator

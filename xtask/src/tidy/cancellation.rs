@@ -53,7 +53,8 @@ fn futures(sources: &[&File]) -> HashMap<String, bool> {
         }
         for name in [" Future for ", " IntoFuture for "] {
             if let Some((_, of)) = line.split_once(name) {
-                futures.insert(type_name(of), false);
+                // Of a reference, the type that is referred to.
+                futures.insert(type_name(of.trim_start_matches('&')), false);
             }
         }
     }

@@ -1,0 +1,136 @@
+//! [`ScopeKey`]: the name of a scope, for deadlines, groups and the futures that are scopes.
+
+use crate::{
+    CancelledError, Result,
+    home::{Mail, Place, entered},
+    listeners::Parked,
+    scheduler::Scheduler,
+    slots::Key,
+};
+use std::time::Duration;
+
+/// Names a scope of a task. It can be kept, and sent anywhere; what it can do works on the thread of
+/// its loop, while the scope lasts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScopeKey {
+    place: Place,
+    pub(crate) key: Key,
+}
+
+impl ScopeKey {
+    /// Begins a scope inside the one that is polled now. `None` outside of a task. It lasts until it
+    /// is [closed](ScopeKey::close).
+    #[inline]
+    pub fn open() -> Option<ScopeKey> {
+        let scheduler = entered()?;
+        let place = scheduler.home()?.place();
+        let task = scheduler.with_current(|cell| cell?.current_key())?;
+        let key = scheduler.scopes.open(scheduler.scope(), Some(task));
+        Some(ScopeKey { place, key })
+    }
+
+    /// The requests to cancel that are outstanding on the path to here, in the task that runs now.
+    #[inline]
+    pub fn cancelling_here() -> u32 {
+        let Some(scheduler) = entered() else { return 0 };
+        scheduler.with_current(|cell| match (cell, scheduler.within().is_root()) {
+            (None, _) => 0,
+            (Some(cell), true) => cell.requests.get(),
+            (Some(cell), false) => cell.requests_within(scheduler.scope()),
+        })
+    }
+
+    /// The scope that is polled now; `None` at the root of a task, and outside of one.
+    pub fn current() -> Option<ScopeKey> {
+        let scheduler = entered()?;
+        let key = scheduler.scope()?;
+        Some(ScopeKey { place: scheduler.home()?.place(), key })
+    }
+
+    /// The loop's data, if this is its thread.
+    #[inline]
+    pub(crate) fn scheduler(self) -> Option<&'static Scheduler> {
+        self.place.local()
+    }
+
+    /// Whether the scope is one of the loop that runs here.
+    #[inline]
+    pub(crate) fn is_of(self, scheduler: &Scheduler) -> bool {
+        scheduler.home().is_some_and(|home| home.place() == self.place)
+    }
+
+    /// Requests that what is inside be cancelled. The request counts on the paths through this scope.
+    pub fn request(self, error: CancelledError) {
+        if let Some(scheduler) = self.scheduler() {
+            scheduler.request(self.key, error);
+        }
+    }
+
+    /// Sets a deadline, in loop time: see [`Scheduler::expire_at`]. `None` off the loop's thread.
+    ///
+    /// # Errors
+    /// `Runtime` if the loop is closed.
+    #[inline]
+    pub fn expire_at(self, when: Duration) -> Result<Option<Parked>> {
+        self.scheduler().map(|scheduler| scheduler.expire_at(when, self)).transpose()
+    }
+
+    /// Whether a deadline of this scope has passed.
+    #[inline]
+    pub fn is_expired(self, entry: Option<Parked>) -> bool {
+        self.scheduler().zip(entry).is_some_and(|(scheduler, entry)| scheduler.is_expired(entry))
+    }
+
+    /// Requests that what is inside be cancelled, for a caller that polls it at once. True if something
+    /// of ours is suspended inside, and will take it; else there is nothing to wait for.
+    pub fn request_here(self, error: CancelledError) -> bool {
+        let Some(scheduler) = self.scheduler() else { return false };
+        let is_foreign = scheduler.scopes.with(self.key, |node| node.is_foreign());
+        if is_foreign != Some(false) {
+            return false;
+        }
+        scheduler.request_now(self.key, &error);
+        true
+    }
+
+    /// The scope around this one; `None` at the root.
+    pub fn parent(self) -> Option<ScopeKey> {
+        let key = self.scheduler()?.scopes.parent(self.key)?;
+        Some(ScopeKey { place: self.place, key })
+    }
+
+    /// Takes one request back, the innermost that came from here or from further out, and returns
+    /// how many are left on the way from here to the root.
+    pub fn uncancel(self) -> Option<u32> {
+        let scheduler = self.scheduler()?;
+        let task = scheduler.scopes.with(self.key, |node| node.task)??;
+        scheduler.with_task(task, |cell| cell.uncancel_within(Some(self.key)))
+    }
+
+    /// Whether the task that runs now is inside.
+    pub fn is_current(self) -> bool {
+        let here = entered().filter(|scheduler| self.is_of(scheduler));
+        here.is_some_and(|scheduler| scheduler.scopes.is_inside(scheduler.scope(), Some(self.key)))
+    }
+
+    /// Ends the scope. Its own requests go with it, also from what it only borrowed; one from further
+    /// out that nothing inside took goes on to the scope around it.
+    #[inline]
+    pub fn close(self) {
+        match self.scheduler() {
+            Some(scheduler) => scheduler.close_scope(self.key),
+            None => self.close_from_afar(),
+        }
+    }
+
+    #[cold]
+    fn close_from_afar(self) {
+        let there = move || {
+            if let Some(scheduler) = self.scheduler() {
+                scheduler.close_scope(self.key);
+            }
+        };
+        // A loop that is closed has none.
+        let _ = self.place.send(Mail::Quiet(Box::new(there)));
+    }
+}

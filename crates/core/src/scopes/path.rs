@@ -1,0 +1,161 @@
+//! Paths through the tree: where something is polled, what was asked for on the way there, and what
+//! becomes of it when a scope ends.
+
+use super::{Node, Within};
+use crate::{
+    cell::TaskCell,
+    scheduler::Scheduler,
+    slots::Key,
+    stage::{MUST, SENT, TAKEN},
+};
+
+impl Scheduler {
+    /// The innermost scope in which something is polled; `None` at the root.
+    #[inline]
+    pub(crate) fn scope(&self) -> Option<Key> {
+        self.scopes.scope(self.within())
+    }
+
+    /// Whether what is polled `within` a scope is inside of `outer`; `None` is the root.
+    #[inline]
+    pub(crate) fn is_within(&self, within: Within, outer: Option<Key>) -> bool {
+        outer.is_none() || self.scopes.is_inside(self.scopes.scope(within), outer)
+    }
+
+    /// A wait that was armed `within` a scope is polled in another now. One that was foreign stays so.
+    pub(crate) fn move_wait(&self, within: Within, here: Within) -> Within {
+        let here = if within.is_foreign() { here.foreign() } else { here };
+        if within != here {
+            self.scopes.leave_wait(within);
+            self.scopes.enter_wait(here);
+        }
+        here
+    }
+
+    /// A task is started by another, in the middle of its step.
+    #[cold]
+    pub(crate) fn enter_nested(&self) -> Within {
+        self.replace_within(Within::ROOT)
+    }
+
+    /// That step has ended.
+    #[cold]
+    pub(crate) fn leave_nested(&self, within: Within) {
+        self.replace_within(within);
+    }
+
+    /// Polls `within` a scope, until the guard is dropped.
+    #[inline]
+    pub(crate) fn enter_within(&self, within: Within) -> EnteredScope<'_> {
+        EnteredScope { scheduler: self, previous: self.replace_within(within) }
+    }
+
+    /// What is armed from now on is foreign, until the guard is dropped.
+    pub(crate) fn enter_foreign(&self) -> EnteredScope<'_> {
+        self.enter_within(self.within().foreign())
+    }
+
+    #[inline]
+    pub(super) fn close_scope(&self, key: Key) {
+        let Some(node) = self.scopes.remove(key) else { return };
+        let is_empty = node.waits == 0 && node.foreign == 0 && node.children == 0;
+        if !(is_empty && node.stage.is_idle()) {
+            self.hand_out(key, &node);
+        }
+        drop(node);
+    }
+
+    /// What was inside of a scope that is gone now belongs to the one around it; so does a request
+    /// that nothing took.
+    #[cold]
+    fn hand_out(&self, key: Key, node: &Node) {
+        let Some(task) = node.task else { return };
+        let came_from_outside =
+            node.origin != Some(key) && self.scopes.is_inside(node.parent, node.origin);
+        let was_taken = || match node.parent {
+            Some(parent) => self.scopes.with(parent, |node| node.stage.has(TAKEN)) == Some(true),
+            None => self.with_task(task, |cell| cell.affine.stage.has(TAKEN)) == Some(true),
+        };
+        let undelivered = match &node.stage {
+            _ if !came_from_outside => 0,
+            // It was made in this very step.
+            stage if stage.has(MUST) => MUST,
+            // A leaf beside it may have taken the request in this step, or does so yet.
+            stage if stage.is_undelivered() && !was_taken() => SENT,
+            _ => 0,
+        };
+        let children = if node.children > 0 { self.scopes.children(key) } else { Vec::new() };
+        for child in &children {
+            // It was counted out with the scope.
+            self.scopes.move_to(*child, node.parent, Some(task));
+        }
+        self.with_task(task, |cell| {
+            cell.leave_scope(self, key, node);
+            if undelivered != 0 {
+                cell.mark(self, node.parent, undelivered, node.origin, &node.message());
+            }
+        });
+    }
+}
+
+/// Goes back to what was polled before.
+#[must_use]
+pub(crate) struct EnteredScope<'a> {
+    scheduler: &'a Scheduler,
+    previous: Within,
+}
+
+impl Drop for EnteredScope<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.scheduler.replace_within(self.previous);
+    }
+}
+
+impl TaskCell {
+    /// The requests to cancel that are outstanding on the way from `scope` to the root.
+    pub(crate) fn requests_within(&self, scope: Option<Key>) -> u32 {
+        if !self.is_local() {
+            return 0;
+        }
+        let from_scopes = match scope {
+            None => 0,
+            Some(_) => self.home().local().map_or(0, |s| s.scopes.requests(scope)),
+        };
+        self.requests.get() + from_scopes
+    }
+
+    /// Takes back the innermost of them, and returns how many are left. At zero a cancellation that
+    /// was not delivered yet is withdrawn.
+    pub(crate) fn uncancel_within(&self, scope: Option<Key>) -> u32 {
+        let (Some(affine), Some(scheduler)) = (self.affine(), self.home().local()) else {
+            return 0;
+        };
+        if !scheduler.scopes.take_request(scope) {
+            self.requests.set(self.requests.get().saturating_sub(1));
+        }
+        let left = self.requests_within(scope);
+        if left == 0 {
+            affine.stage.clear(MUST);
+            let mut at = scope;
+            while let Some(key) = at {
+                scheduler.scopes.with(key, |node| node.stage.clear(MUST));
+                at = scheduler.scopes.parent(key);
+            }
+        }
+        left
+    }
+
+    /// The innermost scope in which the task runs, or was last suspended.
+    pub(crate) fn innermost(&self) -> Option<Key> {
+        let (affine, scheduler) = (self.affine()?, self.home().local()?);
+        if affine.phase.get().is_running() {
+            // A task that was started eagerly by this one may be the current one.
+            return if self.is_current() { scheduler.scope() } else { None };
+        }
+        match self.may_arm_first() {
+            false => scheduler.scopes.scope(affine.within.get()),
+            true => scheduler.scopes.scope(affine.with_cold(|cold| cold.last_within())?),
+        }
+    }
+}
