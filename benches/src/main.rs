@@ -9,6 +9,7 @@
 //! A workload is written once, for whatever runs it ([`peers`]), and checks what it has computed, so
 //! that no compiler leaves it out. A new one is a function, and an entry in its file's list.
 
+mod branches;
 mod counting;
 mod echo;
 mod locks;
@@ -33,6 +34,7 @@ fn all() -> Vec<Workload> {
     [
         tasks::workloads(),
         timers::workloads(),
+        branches::workloads(),
         locks::workloads(),
         queues::workloads(),
         threads::workloads(),

@@ -134,7 +134,7 @@
 //! - Do not swallow it. A task that handles `Error::Cancelled` and goes on looks, to whoever cancelled
 //!   it, as if it had refused. In `match`es over errors let it through, or ask
 //!   [`Error::is_cancelled`].
-//! - To drop a future also ends it, as anywhere in Rust, but gives it no chance to await. Everything
+//! - Dropping a future also ends it, as anywhere in Rust, but gives it no chance to await. Everything
 //!   here can be dropped at any await without losing a wake-up or an item. Prefer to cancel.
 //!
 //! # Futures of other crates
@@ -164,9 +164,60 @@
 //! # }
 //! ```
 //!
-//! `join!`, `select!` and `FuturesUnordered` work on what is awaited here. A future that needs the
-//! reactor of another runtime (sockets and timers of tokio, say) has to run under that. The other way
-//! round, locks, queues and futures of this workspace work under any executor.
+//! A future that needs the reactor of another runtime (sockets and timers of tokio, say) has to run under
+//! that. The other way round, locks, queues and futures of this workspace work under any executor.
+//!
+//! # Several awaits in one task
+//!
+//! A task can await several things at once: with [`join!`], [`try_join!`] and [`select!`], and with what
+//! other crates offer (`futures::join!`, `FuturesUnordered`, `buffered(n)`, a web framework that polls its
+//! handlers in the task of the connection). A request to cancel then reaches what it is meant for:
+//!
+//! - The task, each `x.with(…)`, [`timeout`], [`wait_for`], [`TaskGroup`], [`cancellable`] and each branch of
+//!   the three macros is a *scope*. Scopes form a tree: each is inside of the one in which it is polled.
+//! - A request comes from a scope, and reaches what is inside of that: `cancel()` the whole task, an expired
+//!   deadline or an aborting group its own part. [`cancelling()`](AnyTask::cancelling) counts the requests
+//!   on the current path.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! # #[asyncio::main]
+//! # async fn main() -> asyncio::Result<()> {
+//! let mut worker = asyncio::create_task(async {
+//!     asyncio::sleep(Duration::from_millis(30)).await?;
+//!     Ok("done")
+//! });
+//! let jobs = asyncio::Queue::new(0);
+//! jobs.put_nowait(Duration::from_secs(60))?;
+//! let outcome = loop {
+//!     asyncio::select! {
+//!         outcome = &mut worker => break outcome?,
+//!         job = jobs.get() => {
+//!             // The limit ends the job; the worker goes on.
+//!             let late = asyncio::wait_for(asyncio::sleep(job?), Duration::from_millis(5)).await;
+//!             assert!(late.unwrap_err().is_timeout());
+//!         }
+//!     }
+//! };
+//! assert_eq!(outcome, "done");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Some cases cannot be told apart. The remedy is to make the part in question a scope of its own, with
+//! [`cancellable`] or one of the macros:
+//!
+//! - `futures::join!(ours, foreign)` in one scope: our half takes the error, and the foreign half goes on. An
+//!   axum handler over HTTP/1 that is suspended in one of our awaits makes an answer of the error, so a
+//!   limit around the whole connection has then been used up.
+//! - A child of `FuturesUnordered` that had not been polled when the request came is not told.
+//! - The body of a generator keeps a request until it is polled again.
+//! - A `sleep` or read that was begun and put aside still belongs to the task, and is cancelled with it.
+//!
+//! The other hazard of many awaits in one task is a fair lock, a permit or an item that is granted to a future
+//! which is not polled any more: everything behind it in the line waits. Drop such a future, or keep polling
+//! it.
 //!
 //! # Threads
 //!

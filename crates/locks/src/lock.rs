@@ -72,6 +72,9 @@ impl<T: ?Sized> Lock<T> {
     /// The lock is not held, and the place in line is lost. A waiter that was woken already wakes the
     /// next one. Dropping the future does the same.
     ///
+    /// A future that was granted the lock and is never polled again holds up everything behind it in the
+    /// line. In a task that awaits several things, drop such a future, or keep polling it.
+    ///
     /// ```
     /// # use asyncio_locks::Lock;
     /// # futures_lite::future::block_on(async {

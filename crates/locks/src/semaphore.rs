@@ -80,6 +80,9 @@ impl Semaphore {
     /// No permit is taken; one that had been given already goes to the next in line. Dropping the
     /// future does the same.
     ///
+    /// A future that was granted a permit and is never polled again holds up everything behind it in the
+    /// line. In a task that awaits several things, drop such a future, or keep polling it.
+    ///
     /// ```
     /// # use asyncio_locks::Semaphore;
     /// # futures_lite::future::block_on(async {

@@ -216,6 +216,9 @@ impl<O: Order> OrderedQueue<O> {
     /// No item was taken. One that it had been woken for goes to the next. Dropping the future does
     /// the same.
     ///
+    /// A future that was woken for an item and is never polled again holds up everything behind it in the
+    /// line. In a task that awaits several things, drop such a future, or keep polling it.
+    ///
     /// ```
     /// # use asyncio_queues::Queue;
     /// # futures_lite::future::block_on(async {

@@ -1,7 +1,7 @@
 //! Random programs of scopes, joins, selects and foreign futures, with random requests to cancel and
 //! deadlines, under the virtual clock; and what the law of a cancellation says of each.
 //!
-//! A [`program`] is a few tasks, each a tree of nodes. [`generate`] makes one from a seed, [`run()`]
+//! A [`program`] is a few tasks, each a tree of nodes. [`generate`] makes one from a seed, [`mod@run`]
 //! records what happens in it, the [`oracle`] says whether that is right, and [`shrink`] makes a
 //! program that fails as small as it gets.
 
