@@ -45,9 +45,9 @@
 //!    through another library's trait or by two tasks. Where nothing else is suspended, the innermost
 //!    scope gives way in its place: it drops its body and returns `Err(Cancelled)`. At the root, the
 //!    task ends.
-//! 5. **A request that no leaf takes is not lost.** [`settle`](crate::settle) says what becomes of it
+//! 5. **A request that no leaf takes is not lost.** `settle.rs` says what becomes of it
 //!    at the end of the step. How far a request has come in each scope is its
-//!    [`Stage`](crate::stage).
+//!    stage (`stage.rs`).
 //!
 //! With one await at a time all of this is CPython's counting, to the hop.
 

@@ -1,6 +1,6 @@
 //! [`TaskCell`]: what every task has, whatever it computes.
 //!
-//! Its counts are the business of [`crate::task_ref`], its waits of [`crate::waits`], its cancellation
+//! Its counts are the business of [`crate::task_ref`], its waits of `waits.rs`, its cancellation
 //! of [`crate::cancel`], its steps of [`crate::step`].
 
 use crate::{

@@ -1,9 +1,9 @@
-//! [`Scopes`]: the tree of scopes of a loop's tasks.
+//! The tree of scopes of a loop's tasks, and [`ScopeKey`], the name of one.
 //!
 //! A node is made when a [`Scope`](crate::scope::Scope) or a deadline begins, below the scope in which
 //! that happens, and goes with it. It counts what is suspended directly inside, the requests to
 //! cancel that came from it (an expired deadline, an aborting group), and knows how far a request has
-//! come ([`Stage`]). A task's root has no node: what it needs stands in the task's cell.
+//! come (its stage). A task's root has no node: what it needs stands in the task's cell.
 
 use crate::{
     CancelledError,
