@@ -177,9 +177,14 @@ impl Scheduler {
             // All that is armed was armed before.
             cell.affine.flags.clear(Flag::Fresh);
             cell.affine.with_cold(|cold| cold.round_began_at = cold.last_other);
-            let waits = cell.waits_inside(self, Some(scope));
-            let rest = waits.into_iter().filter(|which| !cell.give_now(self, *which, scope, error));
-            let rest: Vec<Which> = rest.collect();
+            let rest = match cell.only_wait_inside(self, scope) {
+                Some(which) if cell.give_now(self, which, scope, error) => return,
+                Some(which) => vec![which],
+                None => {
+                    let waits = cell.waits_inside(self, Some(scope)).into_iter();
+                    waits.filter(|which| !cell.give_now(self, *which, scope, error)).collect()
+                }
+            };
             if !rest.is_empty() {
                 self.give_to(cell, rest, Some(scope), error);
             }
@@ -189,7 +194,7 @@ impl Scheduler {
     fn yield_astray(&self, scope: Key, error: CancelledError) {
         let waker = self.scopes.with(scope, |node| {
             node.stage.set(YIELDS);
-            (node.set_message(error), node.waker().cloned())
+            (node.set_message(error), node.waker.clone())
         });
         if let Some((_former, Some(waker))) = waker {
             waker.wake();
@@ -369,7 +374,7 @@ impl TaskCell {
             (WAITING, Which::First) if self.cancel_first(error) => {
                 self.mark(scheduler, scope, SENT, Some(origin), error);
             }
-            (WAITING, Which::Other(_)) if self.cancel_wait(which, error) => {
+            (WAITING, Which::Other(_)) if self.cancel_wait_now(which, error) => {
                 self.mark(scheduler, scope, SENT, Some(origin), error);
             }
             // It takes the cancellation that it has.

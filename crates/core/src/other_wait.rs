@@ -88,6 +88,14 @@ impl OtherWait {
         cancelled
     }
 
+    /// Cancels it, if it waits, and wakes nothing.
+    pub(crate) fn cancel_quietly(&self, error: &CancelledError) -> bool {
+        if error.message().is_some() {
+            *self.message.lock() = error.clone();
+        }
+        self.leave_waiting(CANCELLED)
+    }
+
     /// Takes a cancellation back that the leaf has not seen.
     pub(crate) fn revoke(&self) -> bool {
         let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);

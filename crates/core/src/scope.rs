@@ -220,7 +220,12 @@ impl EnteredHere {
             let own = cell.is_some_and(|cell| cell.is_own(cx.waker()));
             let is_plain = scopes.with(key.key, |node| {
                 node.round = scopes.round();
-                own && node.task == task
+                let is_known = match &node.waker {
+                    None => own,
+                    Some(waker) => !own && waker.will_wake(cx.waker()),
+                };
+                is_known
+                    && node.task == task
                     && node.parent == parent
                     && node.rare.is_none()
                     && node.stage.is_idle()
@@ -229,11 +234,11 @@ impl EnteredHere {
                 return Some(Ok(EnteredHere { scheduler, key }));
             }
             let (moved, is_pending, gives_way) = scopes.with(key.key, |node| {
-                let known = || node.waker().is_some_and(|waker| waker.will_wake(cx.waker()));
+                let known = node.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
                 let spent = match own {
-                    true => node.take_waker(),
-                    false if known() => None,
-                    false => node.set_waker(cx.waker().clone()),
+                    true => node.waker.take(),
+                    false if known => None,
+                    false => node.waker.replace(cx.waker().clone()),
                 };
                 let moved = node.task != task || node.parent != parent;
                 let former = node.task.filter(|former| Some(*former) != task);

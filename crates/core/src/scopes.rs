@@ -81,6 +81,8 @@ pub(crate) struct Node {
     /// What the request came from that is pending, or was last: a scope, or the root. Of several the
     /// outermost.
     pub(crate) origin: Option<Key>,
+    /// What wakes the scope, if that is not its task's own waker.
+    pub(crate) waker: Option<Waker>,
     /// What few scopes have.
     pub(crate) rare: Option<Box<Rare>>,
 }
@@ -92,8 +94,6 @@ pub(crate) struct Rare {
     other_origins: Vec<Key>,
     /// The message of the last request.
     message: CancelledError,
-    /// What wakes the scope, if that is not its task's own waker.
-    waker: Option<Waker>,
 }
 
 impl Node {
@@ -122,21 +122,6 @@ impl Node {
                 std::mem::replace(&mut rare.message, message)
             }
         }
-    }
-
-    /// What wakes the scope, if that is not its task's own waker.
-    pub(crate) fn waker(&self) -> Option<&Waker> {
-        self.rare.as_ref()?.waker.as_ref()
-    }
-
-    /// Takes the waker out: the task's own wakes the scope.
-    pub(crate) fn take_waker(&mut self) -> Option<Waker> {
-        self.rare.as_mut()?.waker.take()
-    }
-
-    /// Sets the waker, and gives the former one, to be dropped elsewhere.
-    pub(crate) fn set_waker(&mut self, waker: Waker) -> Option<Waker> {
-        self.rare.get_or_insert_default().waker.replace(waker)
     }
 
     /// A request came from `origin`, inside of which this is.
@@ -209,6 +194,7 @@ impl Scopes {
             round: self.round.get(),
             stage: Stage::new(),
             origin: None,
+            waker: None,
             rare: None,
         });
         if let Some(parent) = parent.and_then(|parent| nodes.get_mut(parent)) {

@@ -115,6 +115,38 @@ impl TaskCell {
         }
     }
 
+    /// [`cancel_wait`](TaskCell::cancel_wait), for one that is polled next: if its task polls it directly,
+    /// it need not be woken.
+    pub(crate) fn cancel_wait_now(&self, which: Which, error: &CancelledError) -> bool {
+        if let Which::Other(key) = which {
+            let cancelled = self.with_other(key, |other| {
+                self.is_own(&other.wait.waker).then(|| other.wait.cancel_quietly(error))
+            });
+            if let Some(Some(cancelled)) = cancelled {
+                return cancelled;
+            }
+        }
+        self.cancel_wait(which, error)
+    }
+
+    /// The wait in a scope in which there is one, and no scope.
+    pub(crate) fn only_wait_inside(&self, scheduler: &Scheduler, scope: Key) -> Option<Which> {
+        let is_alone = scheduler
+            .scopes
+            .with(scope, |node| node.waits == 1 && node.foreign == 0 && node.children == 0);
+        if is_alone != Some(true) {
+            return None;
+        }
+        let here = Within::of(scope);
+        if !self.may_arm_first() && self.affine.within.get() == here {
+            return Some(Which::First);
+        }
+        self.affine.with_cold(|cold| {
+            let found = cold.others.iter().find(|(_, other)| other.within == here);
+            found.map(|(key, _)| Which::Other(key))
+        })?
+    }
+
     /// Wakes whatever polls a wait, unless it stands in the ready queue.
     pub(crate) fn wake_wait(&self, which: Which) {
         match which {
@@ -128,8 +160,7 @@ impl TaskCell {
 
     /// Wakes whatever polls a scope.
     pub(crate) fn wake_scope(&self, scheduler: &Scheduler, scope: Option<Key>) {
-        let waker =
-            scope.and_then(|key| scheduler.scopes.with(key, |node| node.waker().cloned())?);
+        let waker = scope.and_then(|key| scheduler.scopes.with(key, |node| node.waker.clone())?);
         waker.into_iter().for_each(Waker::wake);
         // A combinator that was put aside does not pass the wake-up on.
         self.wake();
