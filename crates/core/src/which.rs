@@ -8,7 +8,7 @@ use crate::{
     scheduler::Scheduler,
     scopes::{Node, Within},
     slots::Key,
-    sync::{self, Ordering},
+    sync::Ordering,
     target::Target,
 };
 use std::task::Waker;
@@ -225,7 +225,9 @@ impl TaskCell {
             Which::First => {
                 let wait = self.first.load(Ordering::Acquire);
                 let waiting = wait & !STATE | WAITING;
-                if sync::change("cancel_revoked_late", &self.first, wait, waiting) {
+                if wait & STATE == CANCELLED {
+                    // What other threads change is a wait that waits.
+                    self.first.store(waiting, Ordering::Release);
                     self.affine.flags.set(Flag::Revoked);
                 }
             }
