@@ -168,3 +168,55 @@ async fn a_task_that_was_woken_waits_nowhere() -> Result<()> {
     assert!(task.wait_site().is_none());
     task.await
 }
+
+#[test]
+fn a_task_of_another_loop_of_this_thread_is_an_error() -> Result<()> {
+    let one = asyncio::new_event_loop()?;
+    let other = EventLoop::builder().virtual_time(true).build()?;
+    let task = one.create_task(async { sleep(Duration::from_millis(5)).await });
+    let any = task.any();
+    let outcome = other.run_until_complete(async move { task.await });
+    assert_eq!(outcome.unwrap_err().kind(), "RuntimeError");
+    let outcome = other.run_until_complete(async move { any.await });
+    assert_eq!(outcome.unwrap_err().kind(), "RuntimeError");
+    one.run_until_complete(async { sleep(Duration::from_millis(6)).await })?;
+    one.close()?;
+    other.close()
+}
+
+type Boxed = std::pin::Pin<Box<dyn std::future::Future<Output = Result<u32>>>>;
+
+#[asyncio::test(virtual_time)]
+async fn a_deep_chain_of_gathers_is_cancelled() -> Result<()> {
+    fn chain(n: u32) -> Boxed {
+        Box::pin(async move {
+            if n == 0 {
+                return Future::new().await;
+            }
+            Ok(gather([chain(n - 1)]).await?[0])
+        })
+    }
+    let task = create_task(chain(10_000));
+    sleep(Duration::from_secs(1)).await?;
+    task.cancel();
+    assert!(task.await.unwrap_err().is_cancelled());
+    Ok(())
+}
+
+#[asyncio::test(virtual_time)]
+async fn a_deeply_nested_group_of_errors_is_reported() -> Result<()> {
+    fn nest(n: u32) -> Boxed {
+        Box::pin(async move {
+            if n == 0 {
+                return Err(Error::runtime("leaf"));
+            }
+            let body = async move |group: &mut asyncio::Group| {
+                group.create_task(nest(n - 1));
+                Ok(0)
+            };
+            TaskGroup::new().with(body).await
+        })
+    }
+    drop(create_task(nest(4_000)));
+    sleep(Duration::from_millis(5)).await
+}

@@ -78,7 +78,7 @@ payload_kinds! {
     /// No task can ever run again (virtual clock only).
     DeadlockError(Vec<String>);
     /// `ExceptionGroup`: several errors at once.
-    ExceptionGroup((Cow<'static, str>, Vec<Error>));
+    ExceptionGroup((Cow<'static, str>, Members));
     /// A panic that was caught at the edge of a task, callback or job.
     PanicError((String, PanicPayload));
     /// A system error; it derefs to the [`io::Error`].
@@ -163,7 +163,7 @@ impl ExceptionGroup {
         message: impl Into<Cow<'static, str>>,
         exceptions: impl Into<Vec<Error>>,
     ) -> ExceptionGroup {
-        ExceptionGroup(Thin::new((message.into(), exceptions.into())))
+        ExceptionGroup(Thin::new((message.into(), Members(exceptions.into()))))
     }
 
     /// What the group is about.
@@ -173,7 +173,26 @@ impl ExceptionGroup {
 
     /// The members, in order. A member may be a group.
     pub fn exceptions(&self) -> &[Error] {
-        &self.value().1
+        &self.value().1.0
+    }
+}
+
+/// The members of a group. Groups may be nested deeper than the stack has room for, so they are dropped
+/// one after another.
+pub(super) struct Members(Vec<Error>);
+
+impl Drop for Members {
+    fn drop(&mut self) {
+        let mut rest = std::mem::take(&mut self.0);
+        while let Some(mut error) = rest.pop() {
+            if let Error::Group(ExceptionGroup(Thin(payload))) = &mut error {
+                let value =
+                    Arc::get_mut(payload).and_then(|payload| Arc::get_mut(&mut payload.value));
+                if let Some((_, members)) = value {
+                    rest.append(&mut members.0);
+                }
+            }
+        }
     }
 }
 

@@ -3,31 +3,54 @@
 use super::Error;
 use std::fmt;
 
+/// So many groups in each other are shown, and so many contexts behind each other, as Python does.
+const MAX_DEPTH: usize = 10;
+
+/// So many members of a group are shown.
+const MAX_WIDTH: usize = 15;
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self.as_std(), f)
     }
 }
 
-/// The kind, the message, and below it what led here: sources first, then contexts.
+/// The kind, the message, and below it what led here: sources first, then contexts. Groups that are nested
+/// deeply, or have many members, are not shown whole.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {self}", self.kind())?;
-        let mut source = self.as_std().source();
-        while let Some(error) = source {
-            write!(f, "\n  caused by: {error}")?;
-            source = error.source();
-        }
-        if let Error::Group(group) = self {
-            for (n, error) in group.exceptions().iter().enumerate() {
-                let nested = format!("{error:?}").replace('\n', "\n    ");
-                write!(f, "\n  {}. {nested}", n + 1)?;
+        f.write_str(&report(self, 0))
+    }
+}
+
+fn report(error: &Error, depth: usize) -> String {
+    let mut text = format!("{}: {error}", error.kind());
+    let mut source = error.as_std().source();
+    while let Some(error) = source {
+        text += &format!("\n  caused by: {error}");
+        source = error.source();
+    }
+    if let Error::Group(group) = error {
+        let members = group.exceptions();
+        if depth >= MAX_DEPTH {
+            text += &format!("\n  ... (groups are shown up to {MAX_DEPTH} levels deep)");
+        } else {
+            for (n, error) in members.iter().take(MAX_WIDTH).enumerate() {
+                let nested = report(error, depth + 1).replace('\n', "\n    ");
+                text += &format!("\n  {}. {nested}", n + 1);
+            }
+            if let more @ 1.. = members.len().saturating_sub(MAX_WIDTH) {
+                text += &format!("\n  and {more} more");
             }
         }
-        if let Some(context) = self.context() {
-            let nested = format!("{context:?}").replace('\n', "\n  ");
-            write!(f, "\n  while handling: {nested}")?;
-        }
-        Ok(())
     }
+    match error.context() {
+        Some(_) if depth >= MAX_DEPTH => text += "\n  while handling: ...",
+        Some(context) => {
+            let nested = report(context, depth + 1).replace('\n', "\n  ");
+            text += &format!("\n  while handling: {nested}");
+        }
+        None => {}
+    }
+    text
 }

@@ -105,3 +105,21 @@ fn the_number_of_a_system_error_is_found_under_every_text() {
     assert_eq!(number(text(io::Error::other("no number"))), None);
     assert_eq!(number(io::ErrorKind::NotFound.into()), None);
 }
+
+#[test]
+fn a_group_that_is_nested_deeply_is_shown_in_part_and_dropped() {
+    let mut error = Error::runtime("leaf");
+    for _ in 0..100_000 {
+        error = Error::Group(ExceptionGroup::new("nested", [error]));
+    }
+    let shown = format!("{error:?}");
+    assert_eq!(shown.matches("nested (1 sub-exception)").count(), MAX_GROUPS_SHOWN);
+    assert!(shown.ends_with("... (groups are shown up to 10 levels deep)"), "{shown}");
+    drop(error);
+    let many: Vec<Error> = (0..20).map(Error::msg).collect();
+    let shown = format!("{:?}", Error::Group(ExceptionGroup::new("many", many)));
+    assert!(shown.ends_with("15. Error: 14\n  and 5 more"), "{shown}");
+}
+
+/// The outermost, and ten levels below it.
+const MAX_GROUPS_SHOWN: usize = 11;
