@@ -773,3 +773,27 @@ fn a_set_with_a_limit_that_has_expired_is_put_aside() {
         Ok(())
     });
 }
+
+#[test]
+fn a_limit_that_goes_on_under_no_task_acts_there() {
+    run(async {
+        let mut limited = Box::pin(wait_for(pending::<Result<()>>(), ms(10)));
+        assert!(futures_util::poll!(limited.as_mut()).is_pending());
+        let outcomes = Rc::new(RefCell::new(Vec::new()));
+        let (slot, limited) = (outcomes.clone(), Rc::new(RefCell::new(limited)));
+        for at in [1, 15] {
+            let (slot, limited) = (slot.clone(), limited.clone());
+            get_running_loop()?.call_later(ms(at), move || {
+                let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+                let polled = std::future::Future::poll(limited.borrow_mut().as_mut(), &mut cx);
+                slot.borrow_mut().push(polled);
+            })?;
+        }
+        sleep(ms(20)).await?;
+        let outcomes = outcomes.take();
+        assert!(outcomes[0].is_pending());
+        assert!(matches!(&outcomes[1], std::task::Poll::Ready(Err(error)) if error.is_timeout()));
+        assert_eq!(counts(), 0);
+        Ok(())
+    });
+}

@@ -103,8 +103,14 @@ impl ScopeKey {
     /// how many are left on the way from here to the root.
     pub fn uncancel(self) -> Option<u32> {
         let scheduler = self.scheduler()?;
-        let task = scheduler.scopes.with(self.key, |node| node.task)??;
-        scheduler.with_task(task, |cell| cell.uncancel_within(Some(self.key)))
+        match scheduler.scopes.with(self.key, |node| node.task)? {
+            Some(task) => scheduler.with_task(task, |cell| cell.uncancel_within(Some(self.key))),
+            // It goes on under no task.
+            None => {
+                scheduler.scopes.take_request(Some(self.key));
+                Some(scheduler.scopes.requests(Some(self.key)))
+            }
+        }
     }
 
     /// Whether the task that runs now is inside.
