@@ -35,7 +35,7 @@ macro_rules! join {
 /// Awaits several awaitables in the calling task, until all have returned or one has failed: a `Result`
 /// with the tuple of their values, or the first error.
 ///
-/// As [`join!`](crate::join!), but for `Result`s with one type of error. When a branch fails, the others
+/// Like [`join!`](crate::join!), for `Result`s with one type of error. When a branch fails, the others
 /// are cancelled as in [`select!`](crate::select!), and have ended when the macro goes on.
 ///
 /// ```

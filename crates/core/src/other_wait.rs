@@ -102,7 +102,7 @@ impl OtherWait {
         self.state.compare_exchange(CANCELLED, WAITING, success, failure).is_ok()
     }
 
-    /// Ends it, and tells whether a wake-up was given to it that nobody used.
+    /// Ends it; true if it had been given a wake-up that was not used.
     pub(crate) fn end(&self) -> bool {
         self.leave_task();
         self.state.swap(IDLE, Ordering::AcqRel) == WOKEN

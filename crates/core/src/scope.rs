@@ -69,7 +69,7 @@ impl ScopePlace {
         ScopePlace { at: At::Nowhere, site, wait: Wait::new() }
     }
 
-    /// A place that is there already, and that somebody else ends.
+    /// A place that is there already, and that its deadline ends.
     pub const fn at(key: ScopeKey, site: WaitSite) -> ScopePlace {
         ScopePlace { at: At::Lent(key), site, wait: Wait::new() }
     }
@@ -114,7 +114,7 @@ impl ScopePlace {
         }
     }
 
-    /// Leaves the tree, unless somebody else ends the place. The body is gone.
+    /// Leaves the tree, unless a deadline ends the place. The body is gone.
     #[inline]
     pub fn leave(&mut self) {
         if self.wait.is_armed() {
@@ -174,7 +174,7 @@ impl<F> Scope<F> {
         Scope { body: Some(body), place: ScopePlace::new(site) }
     }
 
-    /// The scope of `body` with a place in the tree that somebody else ends.
+    /// The scope of `body` with a place in the tree that its deadline ends.
     pub fn at(key: ScopeKey, body: F, site: WaitSite) -> Scope<F> {
         Scope { body: Some(body), place: ScopePlace::at(key, site) }
     }
