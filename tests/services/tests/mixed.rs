@@ -203,7 +203,7 @@ fn limits_inside_of_limits() {
             let inside = async {
                 match wait_for(next(&mut ours), inner * MS).await {
                     Err(error) if error.is_timeout() => sleep(HOUR).await,
-                    // Of the outer one, also if both have passed together.
+                    // Of the outer one, even if both have passed together.
                     outcome => outcome.map(drop),
                 }
             };

@@ -20,7 +20,7 @@ pub(crate) struct Server {
     dir: PathBuf,
     /// Not the superuser: the server refuses to run as that.
     user: Option<(u32, u32)>,
-    /// Stops it and removes the directory when its input ends: also if the test is aborted.
+    /// Stops it and removes the directory when its input ends, even if the test is aborted.
     keeper: Option<Child>,
 }
 

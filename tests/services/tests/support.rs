@@ -148,7 +148,7 @@ struct Parts {
 }
 
 impl Around {
-    /// A task at the other end of the connection, or beside the future. How it ends is of no interest:
+    /// A task at the other end of the connection, or beside the future. Its outcome is ignored:
     /// the connection is gone then.
     pub(crate) fn task<T: 'static>(&self, coroutine: impl Future<Output = Result<T>> + 'static) {
         let task = create_task(async move {

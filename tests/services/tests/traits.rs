@@ -210,7 +210,7 @@ fn a_proxy_of_which_each_step_is_under_a_limit_loses_no_byte() {
                 }
             };
             let mut rest = &buffer[..n];
-            // `write_buf` says how far it came, also if it was given up.
+            // `write_buf` says how far it came, even if it was given up.
             while !rest.is_empty() {
                 let write = wait_for(async { Ok(far.write_buf(&mut rest).await?) }, MS / 5).await;
                 if let Err(error) = write {

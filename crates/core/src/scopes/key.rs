@@ -113,12 +113,6 @@ impl ScopeKey {
         }
     }
 
-    /// Whether the task that runs now is inside.
-    pub fn is_current(self) -> bool {
-        let here = entered().filter(|scheduler| self.is_of(scheduler));
-        here.is_some_and(|scheduler| scheduler.scopes.is_inside(scheduler.scope(), Some(self.key)))
-    }
-
     /// Ends the scope. Its own requests go with it, also from what it only borrowed; one from further
     /// out that nothing inside took goes on to the scope around it.
     #[inline]

@@ -92,7 +92,7 @@ impl<T> Biased<T> {
             if self.owner == thread_id() {
                 assert!(!self.inside.load(Ordering::Relaxed), "a lock is taken twice");
                 self.inside.store(true, Ordering::Relaxed);
-                // The other thread's barrier makes the processor keep the order, this the compiler.
+                // The other thread's barrier orders the processor's accesses; this fence orders the compiler's.
                 compiler_fence(std::sync::atomic::Ordering::SeqCst);
                 if !self.shared.load(Ordering::Acquire) {
                     return BiasedGuard { biased: self, mutex: None };
