@@ -145,10 +145,23 @@ pub(crate) struct Other {
     /// Where in the task it was last polled.
     pub(crate) within: Within,
     pub(crate) target: Option<Target>,
+    /// The message of its cancellation.
+    pub(crate) message: CancelledError,
     /// A request went to the target.
     pub(crate) passed: bool,
     /// Its cancellation was taken back: its leaf has to arm it anew.
     pub(crate) revoked: bool,
+}
+
+impl Other {
+    /// Cancels it, if it waits, and wakes nothing.
+    pub(crate) fn cancel(&mut self, error: &CancelledError) -> bool {
+        let cancelled = self.wait.cancel();
+        if cancelled {
+            self.message = error.clone();
+        }
+        cancelled
+    }
 }
 
 impl Cold {

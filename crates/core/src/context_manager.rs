@@ -1,6 +1,6 @@
 //! [`AsyncContextManager`]: `async with x as y` is `x.with(async |y| …)`.
 
-use crate::{Error, Result, scope::Scope, scopes::ScopeKey, wait_site::WaitSite};
+use crate::{Error, Result, scope::Scope, wait_site::WaitSite};
 use std::{
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -39,12 +39,6 @@ pub trait AsyncContextManager: Sized {
     /// to make the body's error disappear.
     async fn exit(&mut self, target: Self::Target, error: Option<&Error>) -> Result<()>;
 
-    /// The scope in which the body runs, if the target has one of its own.
-    #[doc(hidden)]
-    fn scope(&self, _target: &mut Self::Target) -> Option<ScopeKey> {
-        None
-    }
-
     /// Enters, runs `body` in a scope of its own, and leaves, even if the body fails, is cancelled or
     /// panics (the panic goes on after `exit` has seen it as [`Error::Panic`]).
     ///
@@ -69,13 +63,7 @@ pub async fn run<M: AsyncContextManager, R>(
     site: WaitSite,
 ) -> Result<R> {
     let mut target = manager.enter().await?;
-    let scope = manager.scope(&mut target);
-    let body = body(&mut target);
-    let body = match scope {
-        Some(scope) => Scope::at(scope, body, site),
-        None => Scope::new(body, site),
-    };
-    let outcome = guarded(body).await;
+    let outcome = guarded(Scope::new(body(&mut target), site)).await;
     let left = manager.exit(target, outcome.as_ref().err()).await;
     match (outcome, left) {
         (Err(Error::Panic(panic)), left) => match panic.take_payload() {

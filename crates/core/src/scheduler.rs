@@ -7,7 +7,7 @@
 mod tasks;
 
 use crate::{
-    CancelledError, Error, Result,
+    Error, Result,
     awaiting::Waits,
     cancel::Requests,
     cell::TaskCell,
@@ -20,7 +20,7 @@ use crate::{
     ready::{Entry, Ready},
     registry::Registry,
     resident::Residents,
-    scopes::{ScopeKey, Scopes, Within},
+    scopes::{Scopes, Within},
     slots::Key,
     source::Sources,
     task_ref::TaskRef,
@@ -350,24 +350,15 @@ impl Scheduler {
         Some(Parked { place, key })
     }
 
-    /// A deadline of a scope of this loop: at `when` what is inside is cancelled, and [`is_expired`] says
-    /// so until the callback is cancelled. No allocation. One that lies in the past takes effect in the
-    /// next iteration.
-    ///
-    /// [`is_expired`]: Scheduler::is_expired
-    pub fn expire_at(&self, when: Duration, scope: ScopeKey) -> Result<Parked> {
-        let place = self.check_open()?.place();
+    /// A callback at `when` by which what is inside of a scope is cancelled. No allocation. One that
+    /// lies in the past takes effect in the next iteration.
+    pub(crate) fn expire_at(&self, when: Duration, scope: Key) -> Key {
         let when = Some(nanos(when)).filter(|when| *when > self.clock.borrow().passed());
-        let key = self.callbacks.borrow_mut().park(when, Action::Expire(scope.key));
+        let key = self.callbacks.borrow_mut().park(when, Action::Expire(scope));
         if when.is_none() {
             self.ready.borrow_mut().push_back(Entry::Callback(key));
         }
-        Ok(Parked { place, key })
-    }
-
-    /// Whether a deadline has passed.
-    pub fn is_expired(&self, deadline: Parked) -> bool {
-        self.callbacks.borrow().is_expired(deadline.key)
+        key
     }
 
     /// Puts another sleeper in the place of the one that a timer wakes; if the timer has fired, it is
@@ -484,11 +475,6 @@ impl Scheduler {
     }
 
     fn run_callback(&self, key: Key) -> Option<&'static Location<'static>> {
-        let expiring = self.callbacks.borrow_mut().expire(key);
-        if let Some(scope) = expiring {
-            self.request(scope, CancelledError::default());
-            return None;
-        }
         let action = self.callbacks.borrow_mut().take(key)?;
         let Call { closure, context, location } = match action {
             Action::Call(call) => self.take_call(call)?,
@@ -498,7 +484,10 @@ impl Scheduler {
                 }
                 return None;
             }
-            Action::Expire(_) | Action::Expired(_) => return None,
+            Action::Expire(scope) => {
+                self.expire(scope);
+                return None;
+            }
         };
         let outer = swap_values(context);
         let result =

@@ -104,9 +104,9 @@ impl TaskCell {
                 cancelled
             }
             Which::Other(key) => {
-                let wait = self.with_other(key, |other| other.wait.clone());
-                let cancelled = wait.is_some_and(|wait| wait.cancel(error.clone()));
+                let cancelled = self.with_other(key, |other| other.cancel(error)) == Some(true);
                 if cancelled {
+                    self.wake_wait(which);
                     // A combinator that was put aside does not pass the wake-up on.
                     self.wake();
                 }
@@ -120,7 +120,7 @@ impl TaskCell {
     pub(crate) fn cancel_wait_now(&self, which: Which, error: &CancelledError) -> bool {
         if let Which::Other(key) = which {
             let cancelled = self.with_other(key, |other| {
-                self.is_own(&other.wait.waker).then(|| other.wait.cancel_quietly(error))
+                self.is_own(&other.wait.waker).then(|| other.cancel(error))
             });
             if let Some(Some(cancelled)) = cancelled {
                 return cancelled;

@@ -157,6 +157,8 @@ impl Future for EventWait<'_> {
     }
 }
 
+impl asyncio_core::wait::Leaf for EventWait<'_> {}
+
 impl Drop for EventWait<'_> {
     fn drop(&mut self) {
         if self.place.is_taken() {

@@ -231,6 +231,8 @@ pub struct Acquire<'a, T: ?Sized = ()> {
     raw: RawAcquire<'a>,
 }
 
+impl<T: ?Sized> asyncio_core::wait::Leaf for Acquire<'_, T> {}
+
 impl<'a, T: ?Sized> Future for Acquire<'a, T> {
     type Output = Result<LockGuard<'a, T>>;
 

@@ -247,6 +247,8 @@ pub struct SemaphoreAcquire<'a> {
     site: WaitSite,
 }
 
+impl asyncio_core::wait::Leaf for SemaphoreAcquire<'_> {}
+
 impl<'a> Future for SemaphoreAcquire<'a> {
     type Output = Result<Permit<'a>>;
 

@@ -52,6 +52,8 @@ pub struct SockAccept<'a> {
     site: WaitSite,
 }
 
+impl asyncio_core::wait::Leaf for SockAccept<'_> {}
+
 impl Future for SockAccept<'_> {
     type Output = Result<(Socket, Address)>;
 

@@ -95,6 +95,8 @@ pub struct SockRecv<'a> {
     site: WaitSite,
 }
 
+impl asyncio_core::wait::Leaf for SockRecv<'_> {}
+
 impl Future for SockRecv<'_> {
     type Output = Result<Bytes>;
 
@@ -145,6 +147,8 @@ pub struct SockRecvInto<'a> {
     turn: Turn,
     site: WaitSite,
 }
+
+impl asyncio_core::wait::Leaf for SockRecvInto<'_> {}
 
 impl Future for SockRecvInto<'_> {
     type Output = Result<usize>;
@@ -198,6 +202,8 @@ pub struct SockRecvfrom<'a> {
     turn: Turn,
     site: WaitSite,
 }
+
+impl asyncio_core::wait::Leaf for SockRecvfrom<'_> {}
 
 impl Future for SockRecvfrom<'_> {
     type Output = Result<(Bytes, Address)>;
@@ -257,6 +263,8 @@ impl SockRecvfromInto<'_> {
         self
     }
 }
+
+impl asyncio_core::wait::Leaf for SockRecvfromInto<'_> {}
 
 impl Future for SockRecvfromInto<'_> {
     type Output = Result<(usize, Address)>;

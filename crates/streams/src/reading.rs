@@ -114,6 +114,8 @@ macro_rules! reading {
                 reading.poll(cx, |$state| $attempt)
             }
         }
+
+        impl asyncio_core::wait::Leaf for $name<'_> {}
     )*};
 }
 
@@ -157,3 +159,5 @@ impl Future for ReadUntil<'_> {
         reading.poll(cx, |state| state.try_readuntil(separators, scanned))
     }
 }
+
+impl asyncio_core::wait::Leaf for ReadUntil<'_> {}

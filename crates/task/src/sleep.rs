@@ -162,6 +162,8 @@ impl<T> Future for Sleep<T> {
     }
 }
 
+impl<T> asyncio_core::wait::Leaf for Sleep<T> {}
+
 impl<T> Drop for Sleep<T> {
     fn drop(&mut self) {
         if let Stage::Armed { wait, timer: Some(key) } = &self.stage {

@@ -1,10 +1,10 @@
 //! [`timeout`] and [`timeout_at`]: a deadline on whatever the body awaits.
 
 use asyncio_core::{
-    AsyncContextManager, Error, Result, TimeoutError, home::entered, listeners::Parked,
-    scopes::ScopeKey, sync::Mutex,
+    AsyncContextManager, Error, Result, TimeoutError, home::entered, scope::Scope,
+    scopes::ScopeKey, sync::Mutex, wait_site::WaitSite,
 };
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 /// Cancels the body after `delay`, and makes that cancellation a [`TimeoutError`]
 /// (`asyncio.timeout`). `None` sets no deadline; [`Deadline::reschedule`] may set one later.
@@ -60,8 +60,6 @@ impl Stage {
 struct State {
     stage: Stage,
     when: Option<Duration>,
-    /// The loop's entry of the deadline; it says whether the deadline has passed.
-    entry: Option<Parked>,
     /// What the deadline cancels.
     scope: Option<ScopeKey>,
     /// The requests to cancel that were outstanding on entry, on the path to here.
@@ -70,46 +68,38 @@ struct State {
 
 impl State {
     fn new(when: Option<Duration>) -> State {
-        State { stage: Stage::Created, when, entry: None, scope: None, cancelling: 0 }
+        State { stage: Stage::Created, when, scope: None, cancelling: 0 }
+    }
+
+    /// Enters a scope whose deadline is `when`.
+    #[inline(always)]
+    fn entered(when: Option<Duration>) -> Result<State> {
+        entered().ok_or_else(|| Error::runtime("timeout: no running event loop"))?;
+        let cancelling = ScopeKey::cancelling_here();
+        let scope = ScopeKey::open();
+        let scope = scope.ok_or_else(|| Error::runtime("Timeout should be used inside a task"))?;
+        if let Err(error) = scope.set_deadline(when) {
+            scope.close();
+            return Err(error);
+        }
+        Ok(State { stage: Stage::Active, when, scope: Some(scope), cancelling })
     }
 
     fn look(&mut self) -> Stage {
-        if self.stage == Stage::Active && self.scope.is_some_and(|s| s.is_expired(self.entry)) {
+        if self.stage == Stage::Active && self.scope.is_some_and(ScopeKey::is_expired) {
             self.stage = Stage::Expiring;
         }
         self.stage
     }
 
     fn set_timer(&mut self, when: Option<Duration>) -> Result<()> {
-        if let Some(entry) = self.entry.take() {
-            entry.cancel();
-        }
         self.when = when;
-        if let (Some(when), Some(scope)) = (when, self.scope) {
-            self.entry = scope.expire_at(when)?;
-        }
-        Ok(())
-    }
-
-    fn enter(&mut self) -> Result<()> {
-        if self.stage != Stage::Created {
-            return Err(Error::runtime("Timeout has already been entered"));
-        }
-        entered().ok_or_else(|| Error::runtime("timeout: no running event loop"))?;
-        self.cancelling = ScopeKey::cancelling_here();
-        let scope = ScopeKey::open();
-        self.scope =
-            Some(scope.ok_or_else(|| Error::runtime("Timeout should be used inside a task"))?);
-        self.stage = Stage::Active;
-        self.set_timer(self.when)
+        self.scope.map_or(Ok(()), |scope| scope.set_deadline(when))
     }
 
     /// Ends the scope; true if a cancellation that ended the body becomes a timeout.
     fn leave(&mut self, cancelled: bool) -> bool {
         let stage = self.look();
-        if let Some(entry) = self.entry.take() {
-            entry.cancel();
-        }
         let scope = self.scope.take();
         let left = match stage {
             Stage::Expiring => scope.and_then(ScopeKey::uncancel),
@@ -135,7 +125,14 @@ impl State {
 /// A deadline that is entered with [`with`](AsyncContextManager::with) (`asyncio.Timeout`).
 #[derive(Debug)]
 #[must_use = "a timeout does nothing until `with` is called"]
-pub struct Timeout(Option<Shared>);
+pub struct Timeout(Start);
+
+#[derive(Debug)]
+enum Start {
+    New(Option<Duration>),
+    Watched(Arc<Mutex<State>>),
+    Entered,
+}
 
 /// A deadline in force: what the body of a [`timeout`] gets. Dropping it lifts the deadline.
 #[derive(Debug)]
@@ -164,26 +161,44 @@ pub struct Watch(Arc<Mutex<State>>);
 
 impl Timeout {
     fn new(when: Option<Duration>) -> Timeout {
-        Timeout(Some(Shared::Sole(Mutex::new(State::new(when)))))
+        Timeout(Start::New(when))
     }
 
     /// A timeout that can also be looked at from outside: by other tasks, and after the body.
     pub fn watched(self) -> (Timeout, Watch) {
         let state = match self.0 {
-            Some(Shared::Watched(state)) => state,
-            Some(Shared::Sole(state)) => Arc::new(state),
-            None => Arc::new(Mutex::new(State::new(None))),
+            Start::New(when) => Arc::new(Mutex::new(State::new(when))),
+            Start::Watched(state) => state,
+            Start::Entered => Arc::new(Mutex::new(State::new(None))),
         };
-        (Timeout(Some(Shared::Watched(state.clone()))), Watch(state))
+        (Timeout(Start::Watched(state.clone())), Watch(state))
     }
 
     /// Enters outside of `with`, for scopes of our own.
+    #[inline(always)]
     pub(crate) fn start(&mut self) -> Result<Deadline> {
-        let entered = || Error::runtime("Timeout has already been entered");
-        let mut deadline = Deadline(self.0.take().ok_or_else(entered)?);
-        deadline.0.with(State::enter)?;
-        Ok(deadline)
+        match std::mem::replace(&mut self.0, Start::Entered) {
+            Start::New(when) => Ok(Deadline(Shared::Sole(Mutex::new(State::entered(when)?)))),
+            Start::Watched(state) => start_watched(state),
+            Start::Entered => Err(already_entered()),
+        }
     }
+}
+
+#[cold]
+fn already_entered() -> Error {
+    Error::runtime("Timeout has already been entered")
+}
+
+#[cold]
+fn start_watched(state: Arc<Mutex<State>>) -> Result<Deadline> {
+    let mut watched = state.lock();
+    if watched.stage != Stage::Created {
+        return Err(already_entered());
+    }
+    *watched = State::entered(watched.when)?;
+    drop(watched);
+    Ok(Deadline(Shared::Watched(state)))
 }
 
 impl Deadline {
@@ -266,11 +281,7 @@ pub(crate) fn timed_out(cancelled: Error) -> Error {
 
 impl Drop for Deadline {
     fn drop(&mut self) {
-        let (entry, scope) = self.0.with(|state| (state.entry.take(), state.scope.take()));
-        if let Some(entry) = entry {
-            entry.cancel();
-        }
-        if let Some(scope) = scope {
+        if let Some(scope) = self.0.with(|state| state.scope.take()) {
             scope.close();
         }
     }
@@ -283,8 +294,23 @@ impl AsyncContextManager for Timeout {
         self.start()
     }
 
-    fn scope(&self, deadline: &mut Deadline) -> Option<ScopeKey> {
-        deadline.scope()
+    /// The body runs in the scope of the deadline.
+    #[track_caller]
+    fn with<R>(
+        mut self,
+        body: impl AsyncFnOnce(&mut Deadline) -> Result<R>,
+    ) -> impl Future<Output = Result<R>> {
+        let site = WaitSite::here(&"with");
+        async move {
+            let mut deadline = self.start()?;
+            let place = deadline.scope();
+            let outcome = {
+                let mut scope = pin!(Scope::new(body(&mut deadline), site));
+                scope.as_mut().set_place(place);
+                scope.await
+            };
+            deadline.end(outcome)
+        }
     }
 
     async fn exit(&mut self, mut deadline: Deadline, error: Option<&Error>) -> Result<()> {

@@ -62,6 +62,8 @@ impl<O: Order> Future for Get<'_, O> {
     }
 }
 
+impl<O: Order> asyncio_core::wait::Leaf for Get<'_, O> {}
+
 impl<O: Order> Drop for Get<'_, O> {
     fn drop(&mut self) {
         if self.place.is_taken() {
@@ -167,6 +169,8 @@ impl<'a, O: Order> Join<'a, O> {
         Join { queue, place: Place::new(), site }
     }
 }
+
+impl<O: Order> asyncio_core::wait::Leaf for Join<'_, O> {}
 
 impl<O: Order> Future for Join<'_, O> {
     type Output = Result<()>;
