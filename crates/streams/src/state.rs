@@ -10,8 +10,7 @@ use crate::{
 };
 use asyncio_core::{
     Error, IncompleteReadError, LimitOverrunError, Result,
-    home::entered,
-    scheduler::Scheduler,
+    home::running_loop,
     sync::{Arc, Biased},
     wait::{Waiter, Wakers},
 };
@@ -193,8 +192,7 @@ impl State {
     #[inline]
     fn wake_reader(&mut self, after: &mut After) {
         let Some(waiter) = &self.reading else { return };
-        let here = entered().and_then(Scheduler::home);
-        if here.is_some_and(|home| waiter.wake_in(home)) {
+        if running_loop().is_some_and(|home| waiter.wake_in(home)) {
             // Dropped where it is: no foreign waker, and not the last reference to an unfinished task.
             self.reading = None;
         } else if let Some(waiter) = self.reading.take() {

@@ -1,8 +1,12 @@
 //! [`timeout`] and [`timeout_at`]: a deadline on whatever the body awaits.
 
 use asyncio_core::{
-    AsyncContextManager, Error, Result, TimeoutError, home::entered, listeners::Parked,
-    scopes::ScopeKey, sync::Mutex,
+    AsyncContextManager, Error, Result, TimeoutError,
+    home::{with_entered, with_running},
+    listeners::Parked,
+    scheduler::Scheduler,
+    scopes::ScopeKey,
+    sync::Mutex,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -25,7 +29,7 @@ use std::{sync::Arc, time::Duration};
 /// # Ok(()) }
 /// ```
 pub fn timeout(delay: impl Into<Option<Duration>>) -> Timeout {
-    let now = entered().map(|scheduler| scheduler.time()).unwrap_or_default();
+    let now = with_entered(Scheduler::time).unwrap_or_default();
     Timeout::new(delay.into().map(|delay| now.saturating_add(delay)))
 }
 
@@ -95,7 +99,7 @@ impl State {
         if self.stage != Stage::Created {
             return Err(Error::runtime("Timeout has already been entered"));
         }
-        entered().ok_or_else(|| Error::runtime("timeout: no running event loop"))?;
+        with_running("timeout", |_| Ok(()))?;
         self.cancelling = ScopeKey::cancelling_here();
         let scope = ScopeKey::open();
         self.scope =
