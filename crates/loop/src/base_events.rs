@@ -20,7 +20,6 @@ pub use tasks::{ShutdownAsyncgens, TaskFactory, eager_task_factory};
 pub use threads::ShutdownDefaultExecutor;
 
 use crate::{
-    barrier,
     events::{self, LoopHandle},
     inbox::Bell,
     log,
@@ -141,7 +140,6 @@ impl EventLoop {
     }
 
     fn open(is_virtual: bool, debug: bool, poll_every_iteration: bool) -> Result<EventLoop> {
-        barrier::install();
         log::install();
         let selector = Selector::new()?;
         let home = LoopRef::open(is_virtual, || Box::new(LoopInbox::new()));

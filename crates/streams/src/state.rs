@@ -11,14 +11,14 @@ use crate::{
 use asyncio_core::{
     Error, IncompleteReadError, LimitOverrunError, Result,
     home::running_loop,
-    sync::{Arc, Biased},
+    sync::{Arc, Mutex},
     wait::{Waiter, Wakers},
 };
 use asyncio_transports::{Arrival, Transport};
 use bytes::Bytes;
 use std::mem::ManuallyDrop;
 
-pub(crate) type Shared = Arc<Biased<State>>;
+pub(crate) type Shared = Arc<Mutex<State>>;
 
 #[derive(Debug)]
 pub(crate) struct State {
