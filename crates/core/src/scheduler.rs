@@ -51,8 +51,8 @@ pub enum State {
 /// The exception handler of a loop.
 pub type ExceptionHandler = Rc<dyn Fn(&ExceptionContext)>;
 
-/// What one loop has to run, and when. Reached through [`LoopRef::local`](crate::home::LoopRef::local)
-/// on the loop's own thread.
+/// What one loop has to run, and when. Reached through [`LoopRef::with`] and
+/// [`with_entered`](crate::home::with_entered) on the loop's own thread.
 // In cache lines of its own: other threads read what stands beside it in its home.
 #[repr(align(128))]
 pub struct Scheduler {
@@ -171,7 +171,7 @@ impl Scheduler {
         if self.state.replace(State::Closed) == State::Closed {
             return Ok(());
         }
-        let entered = home.enter();
+        let entered = home.entering();
         for task in self.all_tasks() {
             destroy(&task, home);
         }
@@ -205,7 +205,7 @@ impl Scheduler {
         if task.home() != home {
             return Err(Error::runtime("the task is of another loop"));
         }
-        let entered = home.enter();
+        let entered = home.entering();
         destroy(task, home);
         drop(entered);
         // It may have stood there, or have been woken by what was dropped.

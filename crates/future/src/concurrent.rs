@@ -11,6 +11,7 @@ use asyncio_core::{
     event_loop::works_for,
     exception::{Level, log},
     home::{LoopRef, Mail},
+    scheduler::Scheduler,
 };
 use std::{
     fmt,
@@ -302,7 +303,7 @@ impl<T> ConcurrentFuture<T> {
     fn job_waits(&self, waits: bool, has_limit: bool) {
         let Some(home) = self.0.home else { return };
         let tell = move || {
-            let event_loop = home.local().and_then(|scheduler| scheduler.event_loop());
+            let event_loop = home.with(Scheduler::event_loop).flatten();
             if let Some(event_loop) = event_loop {
                 event_loop.job_waits(waits, has_limit);
             }

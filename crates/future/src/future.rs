@@ -6,7 +6,7 @@ use asyncio_core::{
     context::current_values,
     exception::ExceptionContext,
     handle::CallbackOutput,
-    home::{LoopRef, entered},
+    home::{LoopRef, with_running},
     listeners::{Listener, Parked},
     sync::{Mutex, keep},
     wait::{Cancel, Resume, Target, Wait},
@@ -283,10 +283,10 @@ impl<T> Future<T> {
         callback: impl FnOnce() -> R + 'static,
     ) -> Result<DoneCallback> {
         let location = Location::caller();
-        let scheduler = entered()
-            .ok_or_else(|| Error::runtime("Future.add_done_callback: no running event loop"))?;
         let call = move || callback().into_result();
-        let callback = scheduler.park(call, current_values(), location)?;
+        let callback = with_running("Future.add_done_callback", |scheduler| {
+            scheduler.park(call, current_values(), location)
+        })?;
         let state = self.inner.head.lock();
         let number = match state.stage {
             Stage::Pending => Some(state.listeners.push(Listener::Callback(callback))),

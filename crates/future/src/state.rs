@@ -15,7 +15,7 @@
 use crate::DoneCallback;
 use asyncio_core::{
     CancelledError, Error, Result,
-    home::{LoopRef, entered},
+    home::{LoopRef, running_loop},
     listeners::Listeners,
     sync::{Mutex, MutexGuard, keep},
     wait::{Cancel, Wakers},
@@ -80,7 +80,7 @@ impl Head {
             }),
             canceller,
             site,
-            home: entered().and_then(|scheduler| scheduler.home()),
+            home: running_loop(),
         }
     }
 

@@ -38,7 +38,6 @@
 //! [`poll_every_iteration`](EventLoopBuilder::poll_every_iteration).
 //! After `fork` nothing is promised in the child.
 
-mod barrier;
 mod base_events;
 mod events;
 mod executor;

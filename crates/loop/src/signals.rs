@@ -95,7 +95,7 @@ impl EventLoop {
         signal: i32,
         mut callback: impl FnMut() -> R + 'static,
     ) -> Result<()> {
-        self.scheduler()?;
+        self.with(|_| ())?;
         let handler = Handler {
             callback: RefCell::new(Box::new(move || callback().into_result())),
             context: Context::current(),
@@ -127,10 +127,9 @@ impl EventLoop {
         let weak = Rc::downgrade(&self.0);
         let home = self.home();
         let look_up = move || {
-            let (Some(inner), Some(scheduler)) = (weak.upgrade(), home.local()) else {
-                return Ok(());
-            };
-            EventLoop(inner).signals().call(came, scheduler)
+            let Some(inner) = weak.upgrade() else { return Ok(()) };
+            let called = home.with(|scheduler| EventLoop(inner).signals().call(came, scheduler));
+            called.unwrap_or(Ok(()))
         };
         if self.signals().has_handler(came) {
             // The loop runs, so it is open.

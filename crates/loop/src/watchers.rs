@@ -123,17 +123,16 @@ impl EventLoop {
         what: &'static str,
         mut callback: impl FnMut() -> R + 'static,
     ) -> Result<()> {
-        let scheduler = self.scheduler()?;
+        let location = Location::caller();
         let selector = self.selector().ok_or_else(|| Error::runtime("Event loop is closed"))?;
         let action = Box::new(move || callback().into_result());
-        selector.watchers().set(scheduler, watched, what, action, Location::caller())
+        self.with(|scheduler| selector.watchers().set(scheduler, watched, what, action, location))?
     }
 
     fn unwatch(&self, watched: (RawFd, Direction)) -> Result<bool> {
-        match (self.scheduler(), self.selector()) {
-            (Ok(scheduler), Some(selector)) => selector.watchers().unset(scheduler, watched),
-            _ => Ok(false),
-        }
+        let Some(selector) = self.selector() else { return Ok(false) };
+        let unset = self.home().with(|scheduler| selector.watchers().unset(scheduler, watched));
+        unset.unwrap_or(Ok(false))
     }
 }
 

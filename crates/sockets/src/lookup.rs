@@ -2,7 +2,8 @@
 
 use asyncio_core::{
     Error, Result,
-    home::entered,
+    home::with_entered,
+    scheduler::Scheduler,
     sync::Mutex,
     wait::{Resume, Wait, Waiter, Wakers},
     wait_site::WaitSite,
@@ -47,7 +48,7 @@ impl<T: Send + 'static> Lookup<T> {
 
     fn start(&mut self) -> Result<()> {
         let Some(ask) = self.ask.take() else { return Ok(()) };
-        let event_loop = entered().and_then(|scheduler| scheduler.event_loop());
+        let event_loop = with_entered(Scheduler::event_loop).flatten();
         let event_loop = event_loop.ok_or_else(|| Error::runtime("no running event loop"))?;
         let answer = Arc::downgrade(&self.answer);
         event_loop.submit(Box::new(move || {

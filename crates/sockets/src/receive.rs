@@ -8,7 +8,7 @@ use asyncio_core::{
 };
 use bytes::Bytes;
 use std::{
-    cell::RefCell,
+    cell::Cell,
     future::Future,
     io::{self, Read},
     mem::MaybeUninit,
@@ -24,7 +24,7 @@ const SHARED: usize = 64 * 1024;
 const MOST: usize = 16 * 1024 * 1024;
 
 thread_local! {
-    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// What `receive` writes into a buffer of `size` bytes, of which it tells how many it wrote.
@@ -41,13 +41,15 @@ fn received<R>(
         }
         return Ok((buffer.into(), rest));
     }
-    BUFFER.with_borrow_mut(|buffer| {
-        if buffer.len() < size {
-            buffer.resize(size, 0);
-        }
-        let (length, rest) = receive(&mut buffer[..size])?;
-        Ok((Bytes::copy_from_slice(&buffer[..length]), rest))
-    })
+    // A thread that ends has none any more.
+    let mut buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
+    if buffer.len() < size {
+        buffer.resize(size, 0);
+    }
+    let received = receive(&mut buffer[..size]);
+    let received = received.map(|(length, rest)| (Bytes::copy_from_slice(&buffer[..length]), rest));
+    let _ = BUFFER.try_with(|place| place.set(buffer));
+    received
 }
 
 /// Reads into `buffer`, and tells the sender.

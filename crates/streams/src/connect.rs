@@ -8,7 +8,7 @@ use crate::{
 };
 use asyncio_core::{
     Result,
-    sync::{Arc, Biased},
+    sync::{Arc, Mutex},
     wait_site::WaitSite,
 };
 use asyncio_sockets::{Domain, Protocol, ToAddress, ToEndpoint};
@@ -235,7 +235,7 @@ struct Halves {
 
 impl Halves {
     fn new(site: WaitSite) -> Halves {
-        let shared = Arc::new(Biased::new(State::with_limit(DEFAULT_LIMIT)));
+        let shared = Arc::new(Mutex::new(State::with_limit(DEFAULT_LIMIT)));
         Halves { shared, limit: DEFAULT_LIMIT, site }
     }
 

@@ -9,7 +9,7 @@ use crate::{
 };
 use asyncio_core::{
     Error, Result,
-    sync::{Arc, Biased},
+    sync::{Arc, Mutex},
     wait::Wait,
     wait_site::WaitSite,
 };
@@ -82,7 +82,7 @@ impl StreamReader {
     #[track_caller]
     pub fn new(limit: usize) -> Result<StreamReader> {
         let state = State::with_limit(State::check_limit(limit)?);
-        Ok(StreamReader::of(Arc::new(Biased::new(state)), Location::caller()))
+        Ok(StreamReader::of(Arc::new(Mutex::new(state)), Location::caller()))
     }
 
     pub(crate) fn of(shared: Shared, made_at: &'static Location<'static>) -> StreamReader {

@@ -9,7 +9,7 @@ use crate::{
 use asyncio_core::{
     Error, Result,
     exception::ExceptionContext,
-    sync::{Arc, Biased},
+    sync::{Arc, Mutex},
     wait_site::WaitSite,
 };
 use asyncio_sockets::{Domain, ToEndpoint};
@@ -301,7 +301,7 @@ where
     let client = Rc::new(client);
     Box::new(move || {
         let client = client.clone();
-        let shared = Arc::new(Biased::new(State::with_limit(limit.0.get())));
+        let shared = Arc::new(Mutex::new(State::with_limit(limit.0.get())));
         let reader = StreamReader::of(shared, made_at);
         StreamReaderProtocol::with_callback(reader, move |reader, writer| {
             serve(client, reader, writer, made_at);

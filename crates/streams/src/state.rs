@@ -10,16 +10,15 @@ use crate::{
 };
 use asyncio_core::{
     Error, IncompleteReadError, LimitOverrunError, Result,
-    home::entered,
-    scheduler::Scheduler,
-    sync::{Arc, Biased},
+    home::running_loop,
+    sync::{Arc, Mutex},
     wait::{Waiter, Wakers},
 };
 use asyncio_transports::{Arrival, Transport};
 use bytes::Bytes;
 use std::mem::ManuallyDrop;
 
-pub(crate) type Shared = Arc<Biased<State>>;
+pub(crate) type Shared = Arc<Mutex<State>>;
 
 #[derive(Debug)]
 pub(crate) struct State {
@@ -193,8 +192,7 @@ impl State {
     #[inline]
     fn wake_reader(&mut self, after: &mut After) {
         let Some(waiter) = &self.reading else { return };
-        let here = entered().and_then(Scheduler::home);
-        if here.is_some_and(|home| waiter.wake_in(home)) {
+        if running_loop().is_some_and(|home| waiter.wake_in(home)) {
             // Dropped where it is: no foreign waker, and not the last reference to an unfinished task.
             self.reading = None;
         } else if let Some(waiter) = self.reading.take() {

@@ -8,8 +8,7 @@ use crate::{
 use asyncio_core::{
     Error, Result,
     exception::{ExceptionContext, Level, log},
-    home::entered,
-    scheduler::Scheduler,
+    home::is_debug,
     wait::Resume,
     wait_site::WaitSite,
 };
@@ -179,7 +178,7 @@ impl Drop for StreamWriter {
             report.report(None);
         }
         if !self.transport.is_closing() {
-            if entered().is_some_and(Scheduler::debug) {
+            if is_debug() {
                 log(Level::Warning, &format!("unclosed {self:?}"));
             }
             match is_read {

@@ -3,7 +3,7 @@
 use crate::{child::Child, session};
 use asyncio_core::{
     Error, Result,
-    home::entered,
+    event_loop::running_event_loop,
     listeners::Listener,
     wait::{Resume, Wait},
     wait_site::WaitSite,
@@ -114,9 +114,7 @@ impl KillTree {
                  process_group(0)",
             ));
         }
-        let event_loop = entered().and_then(|scheduler| scheduler.event_loop());
-        let event_loop =
-            event_loop.ok_or_else(|| Error::runtime("Process.kill_tree: no running event loop"))?;
+        let event_loop = running_event_loop("Process.kill_tree")?;
         let killed = self.killed.clone();
         event_loop.submit(Box::new(move || {
             let outcome = session::end(&child, grace).map_err(Error::from);

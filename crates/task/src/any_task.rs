@@ -2,11 +2,11 @@
 
 use crate::{
     AnyTask, FutureLike, Task,
-    task::{finish_wait, poll_pending},
+    task::{finish_wait, park, poll_pending},
 };
 use asyncio_core::{
-    CancelledError, Error, Result, awaiting::Kept, cell::TaskCell, context::current_values,
-    listeners::Listener, wait::Target,
+    CancelledError, Error, Result, awaiting::Kept, cell::TaskCell, listeners::Listener,
+    wait::Target,
 };
 use asyncio_future::{CallbackOutput, DoneCallback};
 use std::{
@@ -141,12 +141,9 @@ impl FutureLike for AnyTask {
         callback: impl FnOnce(&Self) -> R + 'static,
     ) -> Result<DoneCallback> {
         let location = Location::caller();
-        let scheduler = self.home().local().ok_or_else(|| {
-            Error::runtime("AnyTask.on_done: the task's loop is closed, or another thread's")
-        })?;
         let this = self.clone();
         let call = move || callback(&this).into_result();
-        let callback = scheduler.park(call, current_values(), location)?;
+        let callback = park(self.home(), "AnyTask.on_done", call, location)?;
         let number = self.task_ref().listen(Listener::Callback(callback));
         if number.is_none() {
             callback.fire();

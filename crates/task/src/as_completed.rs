@@ -4,7 +4,7 @@ use crate::future_like::{Awaitable, Child, FutureLike};
 use asyncio_core::{
     Error, Result, TimeoutError,
     context::current_values,
-    home::entered,
+    home::with_entered,
     listeners::Parked,
     sync::Mutex,
     wait::{Resume, Wait, Waiter, Wakers},
@@ -139,15 +139,17 @@ pub struct AsCompleted<T> {
 impl<T: 'static> AsCompleted<T> {
     /// Gives up on what is not done after this time.
     pub fn timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
-        if let (Some(timeout), Some(scheduler), true) = (timeout.into(), entered(), self.left > 0) {
-            let when = scheduler.time().saturating_add(timeout);
-            let state = self.state.clone();
-            let expire = move || {
-                timed_out(&state);
-                Ok(())
-            };
-            let timer = scheduler.call_at(when, expire, current_values(), self.site.location());
-            self.state.lock().timer = timer.ok();
+        if let (Some(timeout), true) = (timeout.into(), self.left > 0) {
+            with_entered(|scheduler| {
+                let when = scheduler.time().saturating_add(timeout);
+                let state = self.state.clone();
+                let expire = move || {
+                    timed_out(&state);
+                    Ok(())
+                };
+                let timer = scheduler.call_at(when, expire, current_values(), self.site.location());
+                self.state.lock().timer = timer.ok();
+            });
         }
         self
     }

@@ -17,7 +17,7 @@ use crate::current_task;
 use asyncio_core::{
     CancelledError, Error,
     exception::ExceptionContext,
-    home::entered,
+    home::running_loop,
     scope::{ScopePlace, ScopePoll},
     scopes::ScopeKey,
     wait::Leaf,
@@ -171,7 +171,7 @@ impl<F: Future> Losing for Branch<F> {
         };
         if let Some(error) = error {
             let report = ExceptionContext::new("A branch that was cancelled did not end by that");
-            report.with_exception(error).report(entered().and_then(|scheduler| scheduler.home()));
+            report.with_exception(error).report(running_loop());
         }
         Poll::Ready(())
     }

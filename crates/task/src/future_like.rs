@@ -399,8 +399,20 @@ where
     F::IntoFuture: 'static,
     T: 'static,
 {
+    ensure_future_with(TaskBuilder::default().location(Location::caller()), awaitable)
+}
+
+/// [`ensure_future`], where a new task is made with these arguments.
+// For the crate of the loop, which says the line of its own caller.
+#[doc(hidden)]
+pub fn ensure_future_with<F, T>(task: TaskBuilder, awaitable: F) -> Task<T>
+where
+    F: IntoFuture<Output = Result<T>>,
+    F::IntoFuture: 'static,
+    T: 'static,
+{
     match of_type::<F::IntoFuture, Task<T>, T>(awaitable.into_future()) {
         Ok(task) => task,
-        Err(coroutine) => TaskBuilder::default().location(Location::caller()).create(coroutine),
+        Err(coroutine) => task.create(coroutine),
     }
 }

@@ -7,7 +7,7 @@ use crate::{current_task, gather};
 use asyncio_core::{
     Error, Result,
     exception::{self, ExceptionContext, Level},
-    home::{LoopRef, entered},
+    home::{LoopRef, running_loop},
     wait::Wait,
     wait_site::WaitSite,
 };
@@ -490,9 +490,10 @@ thread_local! {
     static REGISTRIES: RefCell<Vec<Registry>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Calls `f` with the registry of `home`.
-fn with_registry<R>(home: LoopRef, f: impl FnOnce(&mut Registry) -> R) -> R {
-    REGISTRIES.with_borrow_mut(|registries| {
+/// Calls `f` with the registry of `home`. `None` if the thread ends, and its thread-locals are gone.
+fn with_registry<R>(home: LoopRef, f: impl FnOnce(&mut Registry) -> R) -> Option<R> {
+    let find = |registries: &RefCell<Vec<Registry>>| {
+        let registries = &mut *registries.borrow_mut();
         let index = registries.iter().position(|registry| registry.home == home);
         let index = index.unwrap_or_else(|| {
             registries.retain(|registry| registry.home.is_local());
@@ -500,11 +501,12 @@ fn with_registry<R>(home: LoopRef, f: impl FnOnce(&mut Registry) -> R) -> R {
             registries.len() - 1
         });
         f(&mut registries[index])
-    })
+    };
+    REGISTRIES.try_with(find).ok()
 }
 
 fn register(generator: Weak<dyn Close>) {
-    let Some(home) = entered().and_then(|scheduler| scheduler.home()) else { return };
+    let Some(home) = running_loop() else { return };
     let late = with_registry(home, |registry| {
         if registry.live.len() >= registry.sweep_at {
             registry.live.retain(|generator| generator.strong_count() > 0);
@@ -513,7 +515,7 @@ fn register(generator: Weak<dyn Close>) {
         registry.live.push(generator);
         registry.shut_down
     });
-    if late {
+    if late == Some(true) {
         exception::log(Level::Warning, "a generator was started after shutdown_asyncgens");
     }
 }
@@ -533,6 +535,7 @@ pub async fn shutdown_asyncgens(home: LoopRef) -> Result<()> {
         registry.shut_down = true;
         std::mem::take(&mut registry.live)
     });
+    let live = live.unwrap_or_default();
     let open: Vec<Rc<dyn Close>> =
         live.iter().filter_map(Weak::upgrade).filter(|generator| generator.is_open()).collect();
     if open.is_empty() {

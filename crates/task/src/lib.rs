@@ -61,6 +61,8 @@ mod wait;
 mod wait_for;
 pub use any_task::AnyAwait;
 pub use as_completed::{AsCompleted, Completed, NextCompleted, as_completed};
+#[doc(hidden)]
+pub use future_like::ensure_future_with;
 pub use future_like::{Awaitable, FutureLike, ensure_future};
 pub use gather::{Gather, GatherAll, gather};
 pub use gather_tuple::{AnyResult, GatherTuple, GatherTupleAll, IntoGather, Sorted};

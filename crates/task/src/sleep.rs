@@ -3,12 +3,13 @@
 use asyncio_core::{
     Error, Key, Result,
     clock::nanos,
-    home::entered,
+    home::with_running,
     listeners::Parked,
     wait::{Resume, Wait, Waiter},
     wait_site::WaitSite,
 };
 use std::{
+    fmt,
     future::Future,
     mem::ManuallyDrop,
     panic::Location,
@@ -18,11 +19,10 @@ use std::{
 };
 
 /// The future of [`sleep`]. Small, for every task that sleeps holds one.
-#[derive(Debug)]
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Sleep<T = ()> {
     stage: Stage,
-    /// There until the sleep has ended.
+    /// There until `stage` is [`Ended`](Stage::Ended).
     result: ManuallyDrop<T>,
 }
 
@@ -79,22 +79,23 @@ impl Sleep {
 impl<T> Sleep<T> {
     fn start(&mut self, cx: &Context<'_>) -> Result<()> {
         let Stage::New { delay, location } = self.stage else { return Err(ended()) };
-        let scheduler = entered().ok_or_else(|| Error::runtime("sleep: no running event loop"))?;
-        if delay > 0 {
-            scheduler.check_open()?;
-        }
-        self.stage = Stage::Armed { wait: Wait::new(), timer: None };
-        // In its place: what is moved when it was just made makes the processor wait.
-        if let Stage::Armed { wait, timer } = &mut self.stage {
-            let site = WaitSite::new(&"sleep", location);
-            if delay == 0 {
-                wait.arm_woken(cx, site);
-            } else {
-                wait.arm(cx, site, None);
-                *timer = scheduler.wake_after(delay, wait, location).map(Parked::key);
+        with_running("sleep", |scheduler| {
+            if delay > 0 {
+                scheduler.check_open()?;
             }
-        }
-        Ok(())
+            self.stage = Stage::Armed { wait: Wait::new(), timer: None };
+            // In its place: what is moved when it was just made makes the processor wait.
+            if let Stage::Armed { wait, timer } = &mut self.stage {
+                let site = WaitSite::new(&"sleep", location);
+                if delay == 0 {
+                    wait.arm_woken(cx, site);
+                } else {
+                    wait.arm(cx, site, None);
+                    *timer = scheduler.wake_after(delay, wait, location).map(Parked::key);
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Ends the sleep, unless it has ended.
@@ -143,6 +144,13 @@ fn ended() -> Error {
 }
 
 impl<T> Unpin for Sleep<T> {}
+
+/// The result has no place here: it may be gone.
+impl<T> fmt::Debug for Sleep<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep").field("stage", &self.stage).finish_non_exhaustive()
+    }
+}
 
 impl<T> Future for Sleep<T> {
     type Output = Result<T>;

@@ -152,7 +152,7 @@ impl<T> Data<T> {
             self.drop_outcome();
         }
         // SAFETY: it is the task's own loop, and the coroutine is gone.
-        self.cell.home().local().and_then(|scheduler| unsafe { scheduler.retire(&self.cell) })
+        self.cell.home().with(|scheduler| unsafe { scheduler.retire(&self.cell) }).flatten()
     }
 
     fn unusual(&self, result: Result<T>, dropped: Result<()>) -> Outcome<T> {
@@ -173,10 +173,8 @@ impl<T> Data<T> {
             (Err(Error::Cancelled(error)), _) => Outcome::Cancelled(error),
             (Err(error), _) if error.is_cancelled() => Outcome::Cancelled(unwrapped(error)),
             (Err(error), _) => {
-                if let (Error::KeyboardInterrupt(_), Some(scheduler)) =
-                    (&error, self.cell.home().local())
-                {
-                    scheduler.abort_run(error.clone());
+                if let Error::KeyboardInterrupt(_) = error {
+                    self.cell.home().with(|scheduler| scheduler.abort_run(error.clone()));
                 }
                 let asked_for = self.cell.keep_failure(&error);
                 self.cell.set_unretrieved(!asked_for);

@@ -9,8 +9,8 @@ use asyncio_core::{
     awaiting::Kept,
     cell::{TaskCell, TaskContext},
     context::{Context as Variables, current_values},
-    home::{LoopRef, entered},
-    listeners::Listener,
+    home::{LoopRef, running_loop, with_entered, with_running},
+    listeners::{Listener, Parked},
     scheduler::{Scheduler, State},
     task_ref::TaskRef,
     wait::{Resume, Target},
@@ -277,12 +277,9 @@ impl<T> Task<T> {
         T: 'static,
     {
         let location = Location::caller();
-        let scheduler = self.home().local().ok_or_else(|| {
-            Error::runtime("Task.add_done_callback: the task's loop is closed, or another thread's")
-        })?;
         let this = self.share();
         let call = move || callback(&this).into_result();
-        let callback = scheduler.park(call, current_values(), location)?;
+        let callback = park(self.home(), "Task.add_done_callback", call, location)?;
         let number = self.data().cell().listen(Listener::Callback(callback));
         if number.is_none() {
             callback.fire();
@@ -307,6 +304,20 @@ impl<T> Task<T> {
     }
 }
 
+/// A callback of `home` that is called when a task is done.
+pub(crate) fn park(
+    home: LoopRef,
+    function: &str,
+    call: impl FnOnce() -> Result<()> + 'static,
+    location: &'static Location<'static>,
+) -> Result<Parked> {
+    let parked = home.with(|scheduler| scheduler.park(call, current_values(), location));
+    parked.unwrap_or_else(|| {
+        let text = format!("{function}: the task's loop is closed, or another thread's");
+        Err(Error::runtime(text))
+    })
+}
+
 /// Polls a task that has not ended, for a handle that keeps its wait in `awaiting`.
 pub(crate) fn poll_pending(
     cell: &TaskCell,
@@ -317,8 +328,7 @@ pub(crate) fn poll_pending(
         return Poll::Ready(Error::runtime("Task: awaited on another thread than its loop's"));
     }
     // Its loop does not run as long as this one does.
-    let is_elsewhere = |scheduler: &Scheduler| scheduler.home().is_some_and(|h| h != cell.home());
-    if entered().is_some_and(is_elsewhere) {
+    if running_loop().is_some_and(|running| running != cell.home()) {
         return Poll::Ready(Error::runtime("Task: awaited in another loop than its own"));
     }
     let site = WaitSite::new(&"Task", cell.spawned_at());
@@ -478,17 +488,11 @@ impl TaskBuilder {
         F::IntoFuture: 'static,
         T: 'static,
     {
-        let scheduler = match entered() {
-            None => Err(Error::runtime("create_task: no running event loop")),
-            Some(scheduler) => scheduler.check_open().map(|home| (scheduler, home)),
-        };
-        match scheduler {
-            Ok((scheduler, home)) => self.spawn(scheduler, home, coroutine.into_future()),
-            Err(error) => {
-                drop(coroutine);
-                self.failed(error)
-            }
-        }
+        let made = with_running("create_task", |scheduler| {
+            let home = scheduler.check_open()?;
+            Ok(self.spawn(scheduler, home, coroutine.into_future()))
+        });
+        made.unwrap_or_else(|error| self.failed(error))
     }
 
     // By reference: what was just stored in parts and is moved on as a whole makes the processor wait.
@@ -574,7 +578,7 @@ where
 
 /// The task that runs now; `None` in a callback, and where no loop runs (`asyncio.current_task`).
 pub fn current_task() -> Option<AnyTask> {
-    entered()?.current_task().map(AnyTask)
+    with_entered(Scheduler::current_task)?.map(AnyTask)
 }
 
 /// The unfinished tasks of the running loop, in the order of creation (`asyncio.all_tasks`).
@@ -582,6 +586,6 @@ pub fn current_task() -> Option<AnyTask> {
 /// # Errors
 /// `Runtime` without a running loop.
 pub fn all_tasks() -> Result<Vec<AnyTask>> {
-    let scheduler = entered().ok_or_else(|| Error::runtime("all_tasks: no running event loop"))?;
-    Ok(scheduler.all_tasks().into_iter().map(AnyTask).collect())
+    let tasks = with_running("all_tasks", |scheduler| Ok(scheduler.all_tasks()))?;
+    Ok(tasks.into_iter().map(AnyTask).collect())
 }

@@ -4,7 +4,7 @@ use crate::{AnyTask, Task, TaskBuilder, current_task};
 use asyncio_core::{
     AsyncContextManager, CancelledError, Error, ExceptionGroup, Result,
     context_manager::run,
-    home::entered,
+    home::{with_entered, with_running},
     scope::Scope,
     scopes::ScopeKey,
     sync::{Mutex, MutexGuard},
@@ -211,7 +211,7 @@ impl AsyncContextManager for TaskGroup {
         if state.entered {
             return Err(Error::runtime("TaskGroup has already been entered"));
         }
-        entered().ok_or_else(|| Error::runtime("TaskGroup: no running event loop"))?;
+        with_running("TaskGroup", |_| Ok(()))?;
         let parent = current_task();
         let parent =
             parent.ok_or_else(|| Error::runtime("TaskGroup cannot determine the parent task"))?;
@@ -306,7 +306,7 @@ impl Drop for Group {
             self.state().finished = true;
             // A loop that is being closed drops the children itself, and nothing else is to happen:
             // a request would reach even what is done, and count as interest in its error.
-            let is_open = entered().is_none_or(|scheduler| scheduler.check_open().is_ok());
+            let is_open = with_entered(|scheduler| scheduler.check_open().is_ok()) != Some(false);
             let is_aborting = self.state().aborting;
             if is_open && !is_aborting {
                 abort(&self.shared);

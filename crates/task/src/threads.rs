@@ -4,7 +4,8 @@ use crate::create_task;
 use asyncio_core::{
     Error, Result,
     context::{current_values, with_values},
-    home::{LoopRef, Mail, entered},
+    event_loop::running_event_loop,
+    home::{LoopRef, Mail},
     wait_site::WaitSite,
 };
 use asyncio_future::{ConcurrentFuture, Future, Take};
@@ -72,9 +73,7 @@ fn submit<T: Send + 'static>(
     function: impl FnOnce() -> T + Send + 'static,
     result: Future<T>,
 ) -> Result<()> {
-    let event_loop = entered().and_then(|scheduler| scheduler.event_loop());
-    let event_loop =
-        event_loop.ok_or_else(|| Error::runtime("to_thread: no running event loop"))?;
+    let event_loop = running_event_loop("to_thread")?;
     let values = current_values();
     event_loop.submit(Box::new(move || {
         if result.done() {

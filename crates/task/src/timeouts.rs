@@ -1,8 +1,13 @@
 //! [`timeout`] and [`timeout_at`]: a deadline on whatever the body awaits.
 
 use asyncio_core::{
-    AsyncContextManager, Error, Result, TimeoutError, home::entered, scope::Scope,
-    scopes::ScopeKey, sync::Mutex, wait_site::WaitSite,
+    AsyncContextManager, Error, Result, TimeoutError,
+    home::{with_entered, with_running},
+    scheduler::Scheduler,
+    scope::Scope,
+    scopes::ScopeKey,
+    sync::Mutex,
+    wait_site::WaitSite,
 };
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
@@ -25,7 +30,7 @@ use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 /// # Ok(()) }
 /// ```
 pub fn timeout(delay: impl Into<Option<Duration>>) -> Timeout {
-    let now = entered().map(|scheduler| scheduler.time()).unwrap_or_default();
+    let now = with_entered(Scheduler::time).unwrap_or_default();
     Timeout::new(delay.into().map(|delay| now.saturating_add(delay)))
 }
 
@@ -74,7 +79,7 @@ impl State {
     /// Enters a scope whose deadline is `when`.
     #[inline(always)]
     fn entered(when: Option<Duration>) -> Result<State> {
-        entered().ok_or_else(|| Error::runtime("timeout: no running event loop"))?;
+        with_running("timeout", |_| Ok(()))?;
         let cancelling = ScopeKey::cancelling_here();
         let scope = ScopeKey::open();
         let scope = scope.ok_or_else(|| Error::runtime("Timeout should be used inside a task"))?;

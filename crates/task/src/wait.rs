@@ -4,7 +4,7 @@ use crate::future_like::FutureLike;
 use asyncio_core::{
     Error, Result,
     context::current_values,
-    home::entered,
+    home::with_running,
     listeners::Parked,
     sync::{AtomicUsize, Ordering},
     wait_site::WaitSite,
@@ -115,8 +115,8 @@ impl<F: FutureLike> Waiting<F> {
         if self.wait.futures.is_empty() {
             return Err(Error::value("wait: there is nothing to wait for"));
         }
-        let scheduler = entered().ok_or_else(|| Error::runtime("wait: no running event loop"))?;
-        if let Some(timeout) = self.wait.timeout {
+        self.timer = with_running("wait", |scheduler| {
+            let Some(timeout) = self.wait.timeout else { return Ok(None) };
             let when = scheduler.time().saturating_add(timeout);
             let enough = self.enough.clone();
             let release = move || {
@@ -125,8 +125,8 @@ impl<F: FutureLike> Waiting<F> {
                 Ok(())
             };
             let location = self.wait.site.location();
-            self.timer = Some(scheduler.call_at(when, release, current_values(), location)?);
-        }
+            scheduler.call_at(when, release, current_values(), location).map(Some)
+        })?;
         let left = Arc::new(AtomicUsize::new(self.wait.futures.len()));
         let return_when = self.wait.return_when;
         for future in &self.wait.futures {

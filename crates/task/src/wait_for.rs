@@ -6,7 +6,7 @@ use crate::{
     timeouts::{Deadline, timed_out, timeout},
 };
 use asyncio_core::{
-    CancelledError, Error, Result, home::entered, scheduler::Scheduler, scope::Scope,
+    CancelledError, Error, Result, home::with_entered, scheduler::Scheduler, scope::Scope,
     wait_site::WaitSite,
 };
 use asyncio_future::{DoneCallback, Future};
@@ -186,7 +186,7 @@ where
     let child = match Child::known(awaitable) {
         Ok(child) => Cancelled::Child(child),
         // It may borrow, so it cannot become a task; but it starts at once, as that would.
-        Err(coroutine) if entered().is_some_and(Scheduler::eager_tasks) => {
+        Err(coroutine) if with_entered(Scheduler::eager_tasks) == Some(true) => {
             return Ok(Stage::Inline { body: Scope::new(coroutine, site), deadline: None });
         }
         // Nothing of it is going to run, so the task may as well be one of nothing.

@@ -1,7 +1,7 @@
 //! [`Starting`]: a transport that was opened, on its way to whoever asked for it.
 
 use crate::transport::Transport;
-use asyncio_core::{Error, Result, home::entered, wait_site::WaitSite};
+use asyncio_core::{Error, Result, home::with_running, wait_site::WaitSite};
 use asyncio_future::Future;
 use std::{
     future::Future as _,
@@ -48,10 +48,7 @@ impl Drop for Starting {
 /// # Errors
 /// Without a running loop.
 pub(crate) fn needs_a_loop(site: WaitSite) -> Result<()> {
-    match entered() {
-        Some(_) => Ok(()),
-        None => Err(Error::runtime(format!("{}: no running event loop", site.what()))),
-    }
+    with_running(site.what(), |_| Ok(()))
 }
 
 /// The error of an operation that gave its result before.

@@ -4,7 +4,8 @@ use super::ConcurrentFuture;
 use crate::Future;
 use asyncio_core::{
     Error, Result,
-    home::{Mail, entered},
+    home::{Mail, with_running},
+    scheduler::Scheduler,
     wait_site::WaitSite,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,9 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 #[track_caller]
 pub fn wrap_future<T: Send + 'static>(source: ConcurrentFuture<T>) -> Result<Future<T>> {
     let site = WaitSite::here(&"wrap_future");
-    let scheduler =
-        entered().ok_or_else(|| Error::runtime("wrap_future: no running event loop"))?;
-    let home = scheduler.check_open()?;
+    let home = with_running("wrap_future", Scheduler::check_open)?;
     let future = Future::of_operation(site, None);
     let back = source.clone();
     future.add_done_callback(move |future| {

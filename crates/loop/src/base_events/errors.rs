@@ -29,17 +29,16 @@ impl EventLoop {
     /// # Ok::<(), asyncio_core::Error>(())
     /// ```
     pub fn set_exception_handler(&self, handler: Option<ExceptionHandler>) {
-        let Ok(scheduler) = self.scheduler() else { return };
         let weak = Rc::downgrade(&self.0);
-        scheduler.set_exception_handler(handler.clone().map(|handler| {
-            let inner: Rc<dyn Fn(&ExceptionContext)> =
-                Rc::new(move |context| match weak.upgrade() {
-                    Some(inner) => handler(&EventLoop(inner), context),
-                    None => exception::log(Level::Error, &context.to_string()),
-                });
-            inner
-        }));
-        drop(self.0.exception_handler.replace(handler));
+        let inner = handler.clone().map(|handler| -> Rc<dyn Fn(&ExceptionContext)> {
+            Rc::new(move |context| match weak.upgrade() {
+                Some(inner) => handler(&EventLoop(inner), context),
+                None => exception::log(Level::Error, &context.to_string()),
+            })
+        });
+        if self.with(|scheduler| scheduler.set_exception_handler(inner)).is_ok() {
+            drop(self.0.exception_handler.replace(handler));
+        }
     }
 
     /// The handler that was set (`loop.get_exception_handler`).
@@ -55,9 +54,8 @@ impl EventLoop {
     /// Gives `context` to the exception handler (`loop.call_exception_handler`). Nothing comes out,
     /// also if the handler panics.
     pub fn call_exception_handler(&self, context: &ExceptionContext) {
-        match self.scheduler() {
-            Ok(scheduler) => scheduler.call_exception_handler(context),
-            Err(_) => self.default_exception_handler(context),
+        if self.with(|scheduler| scheduler.call_exception_handler(context)).is_err() {
+            self.default_exception_handler(context);
         }
     }
 
@@ -65,25 +63,21 @@ impl EventLoop {
     /// [`slow_callback_duration`](EventLoop::slow_callback_duration) or longer is logged, and
     /// mistakes are looked for that cost time to find.
     pub fn get_debug(&self) -> bool {
-        self.scheduler().is_ok_and(Scheduler::debug)
+        self.0.home.with(Scheduler::debug) == Some(true)
     }
 
     /// Switches debug mode (`loop.set_debug`).
     pub fn set_debug(&self, on: bool) {
-        if let Ok(scheduler) = self.scheduler() {
-            scheduler.set_debug(on);
-        }
+        self.0.home.with(|scheduler| scheduler.set_debug(on));
     }
 
     /// From which time on debug mode reports a step as slow (`loop.slow_callback_duration`): 100 ms.
     pub fn slow_callback_duration(&self) -> Duration {
-        self.scheduler().map_or(Duration::ZERO, Scheduler::slow_callback_duration)
+        self.0.home.with(Scheduler::slow_callback_duration).unwrap_or_default()
     }
 
     /// Sets [`slow_callback_duration`](EventLoop::slow_callback_duration).
     pub fn set_slow_callback_duration(&self, duration: Duration) {
-        if let Ok(scheduler) = self.scheduler() {
-            scheduler.set_slow_callback_duration(duration);
-        }
+        self.0.home.with(|scheduler| scheduler.set_slow_callback_duration(duration));
     }
 }

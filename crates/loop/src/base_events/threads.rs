@@ -1,6 +1,6 @@
 //! Work in other threads.
 
-use super::{Door, EventLoop};
+use super::EventLoop;
 use crate::executor::ThreadPoolExecutor;
 use asyncio_core::{
     AsyncContextManager, Error, Result,
@@ -78,9 +78,7 @@ struct Outstanding(LoopRef);
 
 impl Outstanding {
     fn begin(home: LoopRef) -> Outstanding {
-        if let Some(scheduler) = home.local() {
-            scheduler.add_outstanding();
-        }
+        home.with(Scheduler::add_outstanding);
         Outstanding(home)
     }
 }
@@ -88,11 +86,7 @@ impl Outstanding {
 impl Drop for Outstanding {
     fn drop(&mut self) {
         let home = self.0;
-        let end = move || {
-            if let Some(scheduler) = home.local() {
-                scheduler.sub_outstanding();
-            }
-        };
+        let end = move || _ = home.with(Scheduler::sub_outstanding);
         // By mail, behind the result. A closed loop counts nothing.
         let _ = home.send(Mail::Quiet(Box::new(end)));
     }
@@ -108,12 +102,9 @@ impl Joining {
     }
 
     fn count(home: LoopRef, change: isize) {
-        let Some(scheduler) = home.local() else { return };
-        let door = scheduler.event_loop();
-        let inner = door.and_then(|door| door.as_any().downcast_ref::<Door>()?.0.upgrade());
-        if let Some(inner) = inner {
-            inner.executor.count(scheduler, &inner.executor.joining, change);
-        }
+        let Some(event_loop) = EventLoop::find(home) else { return };
+        let executor = &event_loop.0.executor;
+        home.with(|scheduler| executor.count(scheduler, &executor.joining, change));
     }
 }
 
@@ -129,17 +120,18 @@ impl Drop for Joining {
 impl EventLoop {
     /// [`AbstractEventLoop::job_waits`](asyncio_core::event_loop::AbstractEventLoop::job_waits).
     pub(super) fn job_waits(&self, waits: bool, has_limit: bool) {
-        let Ok(scheduler) = self.scheduler() else { return };
-        match waits {
-            true => scheduler.sub_outstanding(),
-            false => scheduler.add_outstanding(),
-        }
-        let executor = &self.0.executor;
-        let change = if waits { 1 } else { -1 };
-        executor.count(scheduler, &executor.waiting_jobs, change);
-        if has_limit {
-            executor.waiting_with_limit.set(executor.waiting_with_limit.get() + change);
-        }
+        self.home().with(|scheduler| {
+            match waits {
+                true => scheduler.sub_outstanding(),
+                false => scheduler.add_outstanding(),
+            }
+            let executor = &self.0.executor;
+            let change = if waits { 1 } else { -1 };
+            executor.count(scheduler, &executor.waiting_jobs, change);
+            if has_limit {
+                executor.waiting_with_limit.set(executor.waiting_with_limit.get() + change);
+            }
+        });
     }
 
     /// Runs `job` in a thread of `executor`, or of the default executor, and gives a future of its
@@ -170,16 +162,15 @@ impl EventLoop {
         executor: Option<&ThreadPoolExecutor>,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<Future<T>> {
-        self.scheduler()?;
+        self.with(|_| ())?;
         let executor = match executor {
             Some(executor) => executor.clone(),
             None => self.0.executor.get()?,
         };
-        let _entered = self.home().enter();
         let outstanding = Outstanding::begin(self.home());
         let home = self.home();
         let source = executor.submit(move || work_for(home, job))?;
-        let future = wrap_future(source.clone())?;
+        let future = home.enter(|| wrap_future(source.clone()))?;
         source.add_done_callback(move |_| drop(outstanding));
         Ok(future)
     }
@@ -213,7 +204,7 @@ impl EventLoop {
 
     /// [`AbstractEventLoop::submit`](asyncio_core::event_loop::AbstractEventLoop::submit).
     pub(super) fn submit(&self, job: Job) -> Result<()> {
-        self.scheduler()?;
+        self.with(|_| ())?;
         let executor = self.0.executor.get()?;
         let outstanding = Outstanding::begin(self.home());
         executor.execute(Box::new(move || {

@@ -6,6 +6,7 @@ use asyncio_core::{
     context::current_values,
     exception::{self, ExceptionContext, Level},
     listeners::Listener,
+    scheduler::Scheduler,
 };
 use asyncio_future::Future;
 use asyncio_task::{AnyTask, sleep};
@@ -59,7 +60,6 @@ pub(super) fn cancel_all_tasks(event_loop: &EventLoop, limit: Option<Duration>) 
 
 /// A future that is done when every task is.
 fn when_all_end(event_loop: &EventLoop, tasks: &[AnyTask]) -> Result<Future<()>> {
-    let scheduler = event_loop.scheduler()?;
     let ended = event_loop.create_future();
     let left = Rc::new(Cell::new(tasks.len()));
     for task in tasks {
@@ -72,7 +72,9 @@ fn when_all_end(event_loop: &EventLoop, tasks: &[AnyTask]) -> Result<Future<()>>
             }
             Ok(())
         };
-        let callback = scheduler.park(one_ended, current_values(), Location::caller())?;
+        let (values, location) = (current_values(), Location::caller());
+        let callback =
+            event_loop.with(|scheduler| scheduler.park(one_ended, values, location))??;
         if task.task_ref().listen(Listener::Callback(callback)).is_none() {
             callback.fire();
         }
@@ -83,15 +85,17 @@ fn when_all_end(event_loop: &EventLoop, tasks: &[AnyTask]) -> Result<Future<()>>
 /// Names the tasks that are still there. Under the virtual clock this timer may be all that is left: then
 /// nothing can ever wake a task.
 fn warn(event_loop: &EventLoop, tasks: &[AnyTask], ended: &Future<()>) -> Result<()> {
-    let scheduler = event_loop.scheduler()?;
-    if scheduler.is_virtual()
-        && !scheduler.has_ready()
-        && !scheduler.is_outstanding()
-        && scheduler.next_deadline().is_none()
-    {
-        if !event_loop.may_be_called(scheduler) {
+    let is_last = event_loop.with(|scheduler| {
+        let is_last = scheduler.is_virtual()
+            && !scheduler.has_ready()
+            && !scheduler.is_outstanding()
+            && scheduler.next_deadline().is_none();
+        if is_last && !event_loop.may_be_called(scheduler) {
             let _ = ended.set_exception(base_events::deadlock(scheduler));
         }
+        is_last
+    })?;
+    if is_last {
         return Ok(());
     }
     let left = tasks.iter().filter(|task| !task.done());
@@ -115,15 +119,14 @@ fn drop_what_is_left(event_loop: &EventLoop, tasks: &[AnyTask]) -> Result<()> {
         return Ok(());
     }
     left().for_each(|task| _ = task.cancel());
-    let scheduler = event_loop.scheduler()?;
     for _ in 0..LAST_ITERATIONS {
-        if left().next().is_none() || !scheduler.has_ready() {
+        if left().next().is_none() || !event_loop.with(Scheduler::has_ready)? {
             break;
         }
         event_loop.run_until_complete(sleep(Duration::ZERO))?;
     }
     for task in left() {
-        scheduler.destroy(task.task_ref())?;
+        event_loop.with(|scheduler| scheduler.destroy(task.task_ref()))??;
     }
     Ok(())
 }

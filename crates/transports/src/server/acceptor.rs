@@ -8,7 +8,7 @@
 use super::{Shared, binding::Bound};
 use crate::{
     Transport,
-    connection::{Connection, Kind, call_soon},
+    connection::{Connection, Kind, call_later, call_soon},
     extra_info::Names,
     io::Io,
     slot::Calls,
@@ -16,10 +16,8 @@ use crate::{
 };
 use asyncio_core::{
     Error, Result,
-    context::current_values,
     exception::ExceptionContext,
-    home::entered,
-    scheduler::Scheduler,
+    home::{is_debug, running_loop},
     source::{Readiness, Source},
 };
 use asyncio_sockets::{Address, Type, accept, is_tcp};
@@ -28,7 +26,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
     io,
-    panic::{AssertUnwindSafe, Location, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind},
     rc::{Rc, Weak},
     sync::Arc,
     time::Duration,
@@ -199,7 +197,7 @@ impl Acceptor {
     fn set_up(&self, io: socket2::Socket, kind: Kind, peer: Address) {
         if let Err(error) = self.try_set_up(io, kind, peer) {
             let is_panic = matches!(error, Error::Panic(_));
-            if is_panic || entered().is_some_and(Scheduler::debug) {
+            if is_panic || is_debug() {
                 ExceptionContext::new("Error on transport creation for incoming connection")
                     .with_exception(error)
                     .report(None);
@@ -243,9 +241,9 @@ impl Acceptor {
 
     /// Calls `f` in the next iteration.
     fn soon(&self, f: impl FnOnce(&Acceptor) + 'static) {
-        let Some(scheduler) = entered() else { return };
+        let Some(home) = running_loop() else { return };
         let this = self.this.clone();
-        call_soon(scheduler, move || {
+        call_soon(home, move || {
             if let Some(this) = this.upgrade() {
                 f(&this);
             }
@@ -254,7 +252,6 @@ impl Acceptor {
 }
 
 fn resume_later(listener: Weak<Listener>) {
-    let Some(scheduler) = entered() else { return };
     let resume = move || {
         if let Some(listener) = listener.upgrade() {
             listener.pauses.set(false);
@@ -262,9 +259,7 @@ fn resume_later(listener: Weak<Listener>) {
         }
         Ok(())
     };
-    let when = scheduler.time().saturating_add(ACCEPT_RETRY_DELAY);
-    // It fails if the loop is being closed.
-    let _ = scheduler.call_at(when, resume, current_values(), Location::caller());
+    call_later(ACCEPT_RETRY_DELAY, resume);
 }
 
 /// With its loop a server is over.

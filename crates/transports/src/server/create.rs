@@ -7,7 +7,7 @@ use super::{
     life::Life,
 };
 use crate::{protocols::IntoProtocol, slot::Calls, starting::needs_a_loop};
-use asyncio_core::{Error, Result, home::entered, wait_site::WaitSite};
+use asyncio_core::{Error, Result, resident::house, wait_site::WaitSite};
 use asyncio_sockets::{Domain, Endpoint, ToEndpoint, in_call};
 use std::{
     cell::RefCell,
@@ -273,11 +273,10 @@ impl<F, P, Kind> fmt::Debug for CreatingServer<F, P, Kind> {
 
 /// A server with these sockets, in the loop that runs.
 fn open(bound: Vec<Bound>, backlog: u32, factory: Box<dyn FnMut() -> Calls>) -> Result<Server> {
-    let scheduler = entered().ok_or_else(|| Error::runtime("no running event loop"))?;
     let addresses = bound.iter().map(|bound| bound.address.clone()).collect();
     let shared = Arc::new(Shared { addresses, life: Life::new() });
     let acceptor = Acceptor::new(shared.clone(), bound, backlog, factory);
-    let resident = scheduler.house(acceptor.clone())?;
+    let resident = house(acceptor.clone())?;
     acceptor.on_end(move || drop(resident.leave()));
     Ok(Server { resident, shared })
 }

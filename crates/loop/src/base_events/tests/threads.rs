@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ThreadPoolExecutor;
-use asyncio_core::event_loop::Job;
+use asyncio_core::event_loop::{Job, running_event_loop};
 use std::{
     sync::{
         Arc, Mutex,
@@ -121,8 +121,7 @@ fn a_job_of_another_crate_counts_as_outstanding_also_if_it_panics() {
     let inside = count.clone();
     event_loop
         .call_soon(move || -> Result<()> {
-            let scheduler = asyncio_core::home::entered().expect("a loop runs");
-            let event_loop = scheduler.event_loop().expect("it is set");
+            let event_loop = running_event_loop("test")?;
             assert!(format!("{event_loop:?}").contains("running=true"));
             let job: Job = Box::new(move || {
                 thread::sleep(20 * MS);
