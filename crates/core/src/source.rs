@@ -519,6 +519,10 @@ impl Turn {
                 "a wait for I/O was moved to another thread, or its event loop is closed",
             )));
         }
+        if let Err(error) = place.at.home.check_awaited_here(site.what()) {
+            self.leave();
+            return Poll::Ready(Err(error));
+        }
         let (mut wakers, mut replaced) = (Wakers::new(), None);
         let resume = self.wait.poll(
             cx,

@@ -132,8 +132,17 @@ impl<T> Future<T> {
     /// With a `canceller`, a request to cancel it goes there: that says whether it accepts, and the
     /// future ends as its maker decides (as a `gather` does).
     pub fn of_operation(site: WaitSite, canceller: Option<Canceller>) -> Future<T> {
-        let head = Arc::new(Head::new(canceller, site));
-        Future::of(Arc::new(Inner { head, value: Mutex::new(None) }))
+        Future::of_head(Head::new(canceller, site, false))
+    }
+
+    /// [`of_operation`](Future::of_operation), of one that ends only if the loop runs that runs now:
+    /// awaiting it in another loop of the same thread is an error.
+    pub fn of_loop(site: WaitSite, canceller: Option<Canceller>) -> Future<T> {
+        Future::of_head(Head::new(canceller, site, true))
+    }
+
+    fn of_head(head: Head) -> Future<T> {
+        Future::of(Arc::new(Inner { head: Arc::new(head), value: Mutex::new(None) }))
     }
 
     fn of(inner: Arc<Inner<T>>) -> Future<T> {
@@ -315,6 +324,15 @@ impl<T> Future<T> {
         self.inner.head.made_at()
     }
 
+    /// Whether a task may wait for it where it runs, for those who wait by a callback.
+    ///
+    /// # Errors
+    /// `Runtime` if it is pending, and ends only if another loop of this thread runs.
+    #[doc(hidden)]
+    pub fn check_awaited_here(&self) -> Result<()> {
+        if self.done() { Ok(()) } else { self.inner.head.check_awaited_here() }
+    }
+
     /// A number that no other future has while this one lives.
     pub fn id(&self) -> usize {
         Arc::as_ptr(&self.inner) as *const () as usize
@@ -341,6 +359,9 @@ impl<T> Future<T> {
         let mut spent = None;
         let mut state = inner.head.lock();
         if matches!(state.stage, Stage::Pending) {
+            if let Err(error) = inner.head.check_awaited_here() {
+                return Poll::Ready(Err(error));
+            }
             let site = inner.head.site();
             let target = || Some(Target::Future(inner.head.clone()));
             if !wait.is_armed() {

@@ -46,6 +46,8 @@ pub(crate) struct Head {
     canceller: Option<Canceller>,
     site: WaitSite,
     home: Option<LoopRef>,
+    /// Whether `home` has to run for the future to end.
+    is_of_loop: bool,
 }
 
 /// Whether a call changed the state of a future.
@@ -70,7 +72,7 @@ impl fmt::Debug for Head {
 }
 
 impl Head {
-    pub(crate) fn new(canceller: Option<Canceller>, site: WaitSite) -> Head {
+    pub(crate) fn new(canceller: Option<Canceller>, site: WaitSite, is_of_loop: bool) -> Head {
         Head {
             state: Mutex::new(State {
                 stage: Stage::Pending,
@@ -81,6 +83,7 @@ impl Head {
             canceller,
             site,
             home: entered().and_then(|scheduler| scheduler.home()),
+            is_of_loop,
         }
     }
 
@@ -99,6 +102,17 @@ impl Head {
     /// The loop that ran where the future was made.
     pub(crate) fn home(&self) -> Option<LoopRef> {
         self.home
+    }
+
+    /// Whether a task may wait for it where it runs.
+    ///
+    /// # Errors
+    /// `Runtime` if the loop that ends it never runs meanwhile.
+    pub(crate) fn check_awaited_here(&self) -> Result<()> {
+        match self.home.filter(|_| self.is_of_loop) {
+            Some(home) => home.check_awaited_here(self.site.what()),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn is_done(&self) -> bool {

@@ -30,6 +30,7 @@ use std::{
 /// well as can be: its status is taken here if it has ended.
 pub(crate) fn watch(child: &Arc<Child>, scheduler: &Scheduler) -> Result<()> {
     let home = scheduler.check_open()?;
+    child.set_watched_by(home);
     let watch = || {
         scheduler.add_outstanding();
         Watch { child: child.clone(), home }

@@ -1,6 +1,6 @@
 //! [`gather`]: several awaitables at once, their results in order.
 
-use crate::future_like::{Child, FutureLike};
+use crate::future_like::{Child, FutureLike, sealed::Sealed as _};
 use asyncio_core::{
     CancelledError, Error, Result,
     sync::{AtomicBool, Mutex, Ordering},
@@ -88,7 +88,7 @@ impl<T: 'static> Gather<T> {
     }
 
     fn future<C>(&self) -> Future<C> {
-        Future::of_operation(self.site, Some(canceller(&self.gathering)))
+        Future::of_loop(self.site, Some(canceller(&self.gathering)))
     }
 }
 
@@ -233,10 +233,17 @@ impl<T: 'static> Gathering<T> {
                 continue;
             }
             let done = this.clone();
-            if child.done() || !child.listen(Box::new(move || done.lock().child_done(new))) {
+            let listening = match child.done() {
+                true => Ok(false),
+                false => child.listen(Box::new(move || done.lock().child_done(new))).map(|()| true),
+            };
+            if !matches!(listening, Ok(true)) {
                 gathering.finished.push(new);
             }
-            gathering.children.push(child);
+            gathering.children.push(match listening {
+                Ok(_) => child,
+                Err(error) => Box::new(Refused(child, error)),
+            });
         }
         this
     }
@@ -260,7 +267,7 @@ impl<T: 'static> Gathering<T> {
             return forget(child);
         }
         if outer.ends_at_error() {
-            // A child that cannot even be listened to has failed as well.
+            // A cancelled child has failed as well.
             if let Some(error) = child.exception().unwrap_or_else(Some) {
                 return outer.fail(error);
             }
@@ -300,8 +307,11 @@ pub(crate) trait Part<T> {
     fn cancelled(&self) -> bool;
     fn exception(&self) -> Result<Option<Error>>;
     fn target(&self) -> Target;
-    /// Calls `callback` when it is done; false if that cannot be.
-    fn listen(&self, callback: Box<dyn FnOnce()>) -> bool;
+    /// Calls `callback` when it is done.
+    ///
+    /// # Errors
+    /// `Runtime` if that cannot be here.
+    fn listen(&self, callback: Box<dyn FnOnce()>) -> Result<()>;
     /// How it ended, for the list of results.
     fn outcome(&self) -> Result<T>;
 }
@@ -322,8 +332,9 @@ impl<T: 'static> Part<T> for Child<T> {
     fn target(&self) -> Target {
         FutureLike::target(&**self)
     }
-    fn listen(&self, callback: Box<dyn FnOnce()>) -> bool {
-        self.on_done(callback).is_ok()
+    fn listen(&self, callback: Box<dyn FnOnce()>) -> Result<()> {
+        self.check_awaited_here()?;
+        self.on_done(callback).map(drop)
     }
     fn outcome(&self) -> Result<T> {
         match self.cancelled() {
@@ -352,10 +363,37 @@ impl<A: 'static, T: 'static> Part<T> for Mapped<A, T> {
     fn target(&self) -> Target {
         self.0.target()
     }
-    fn listen(&self, callback: Box<dyn FnOnce()>) -> bool {
+    fn listen(&self, callback: Box<dyn FnOnce()>) -> Result<()> {
         self.0.listen(callback)
     }
     fn outcome(&self) -> Result<T> {
         self.0.outcome().map(self.1)
+    }
+}
+
+/// A child that cannot be listened to here, and why: it counts as failed.
+struct Refused<T>(Box<dyn Part<T>>, Error);
+
+impl<T> Part<T> for Refused<T> {
+    fn id(&self) -> usize {
+        self.0.id()
+    }
+    fn done(&self) -> bool {
+        true
+    }
+    fn cancelled(&self) -> bool {
+        false
+    }
+    fn exception(&self) -> Result<Option<Error>> {
+        Ok(Some(self.1.clone()))
+    }
+    fn target(&self) -> Target {
+        self.0.target()
+    }
+    fn listen(&self, _: Box<dyn FnOnce()>) -> Result<()> {
+        Err(self.1.clone())
+    }
+    fn outcome(&self) -> Result<T> {
+        Err(self.1.clone())
     }
 }

@@ -316,10 +316,8 @@ pub(crate) fn poll_pending(
     if !cell.is_local() {
         return Poll::Ready(Error::runtime("Task: awaited on another thread than its loop's"));
     }
-    // Its loop does not run as long as this one does.
-    let is_elsewhere = |scheduler: &Scheduler| scheduler.home().is_some_and(|h| h != cell.home());
-    if entered().is_some_and(is_elsewhere) {
-        return Poll::Ready(Error::runtime("Task: awaited in another loop than its own"));
+    if let Err(error) = cell.home().check_awaited_here("Task") {
+        return Poll::Ready(error);
     }
     let site = WaitSite::new(&"Task", cell.spawned_at());
     let target = || Some(Target::Task(TaskRef::of(cell)));

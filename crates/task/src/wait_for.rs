@@ -1,7 +1,7 @@
 //! [`wait_for`]: one awaitable, with a timeout.
 
 use crate::{
-    future_like::{Child, FutureLike},
+    future_like::{Child, FutureLike, sealed::Sealed as _},
     task::TaskBuilder,
     timeouts::{Deadline, timed_out, timeout},
 };
@@ -158,7 +158,8 @@ where
     if child.done() {
         return Err(child.retrieve());
     }
-    let ended = Future::of_operation(site, None);
+    child.check_awaited_here().map_err(Err)?;
+    let ended = Future::of_loop(site, None);
     let release = ended.clone();
     let callback = child.on_done(move || drop(release.set_result(()))).map_err(Err)?;
     child.cancel_as(CancelledError::default());

@@ -24,7 +24,7 @@ pub fn wrap_future<T: Send + 'static>(source: ConcurrentFuture<T>) -> Result<Fut
     let scheduler =
         entered().ok_or_else(|| Error::runtime("wrap_future: no running event loop"))?;
     let home = scheduler.check_open()?;
-    let future = Future::of_operation(site, None);
+    let future = Future::of_loop(site, None);
     let back = source.clone();
     future.add_done_callback(move |future| {
         if future.cancelled() {
