@@ -2,17 +2,13 @@
 
 use crate::{
     Error,
+    caught::caught,
     context::{Values, swap_values},
     home::{LoopRef, entered},
     scheduler::{ExceptionHandler, Scheduler},
     task_ref::TaskRef,
 };
-use std::{
-    borrow::Cow,
-    fmt,
-    panic::{AssertUnwindSafe, Location, catch_unwind},
-    time::Duration,
-};
+use std::{borrow::Cow, fmt, panic::Location, time::Duration};
 
 /// What the exception handler of a loop is told (asyncio's `context` dictionary).
 #[derive(Clone, Debug)]
@@ -116,8 +112,12 @@ impl ExceptionContext {
     pub fn report(self, home: Option<LoopRef>) {
         match home.and_then(LoopRef::local).or_else(entered) {
             Some(scheduler) => scheduler.call_exception_handler(&self),
-            None => log(Level::Error, &self.to_string()),
+            None => self.log(),
         }
+    }
+
+    fn log(&self) {
+        log(Level::Error, &self.to_string());
     }
 }
 
@@ -134,10 +134,12 @@ impl fmt::Display for ExceptionContext {
         if let Some(made_at) = self.made_at {
             write!(f, "\ncreated at: {made_at}")?;
         }
-        if let Some(exception) = &self.exception {
-            write!(f, "\n{exception:?}")?;
+        let Some(exception) = &self.exception else { return Ok(()) };
+        // It may be an error of the program's own.
+        match caught(|| format!("{exception:?}")) {
+            Ok(text) => write!(f, "\n{text}"),
+            Err(panic) => write!(f, "\n{}, whose text {panic}", exception.kind()),
         }
-        Ok(())
     }
 }
 
@@ -159,19 +161,19 @@ impl Scheduler {
     /// Reports what nobody handled (`loop.call_exception_handler`). A handler that panics is itself
     /// reported to the log; nothing comes out.
     pub fn call_exception_handler(&self, context: &ExceptionContext) {
-        let Some(handler) = self.exception_handler() else {
-            return log(Level::Error, &context.to_string());
-        };
         let outer = context.values().map(swap_values);
-        let outcome = catch_unwind(AssertUnwindSafe(|| handler(context)));
+        let outcome = caught(|| match self.exception_handler() {
+            Some(handler) => handler(context),
+            None => log(Level::Error, &context.to_string()),
+        });
+        if let Err(error) = outcome {
+            ExceptionContext::new("Unhandled error in exception handler")
+                .with_exception(error)
+                .with_note("context", context)
+                .log();
+        }
         if let Some(outer) = outer {
             drop(swap_values(outer));
-        }
-        if let Err(panic) = outcome {
-            let broken = ExceptionContext::new("Unhandled error in exception handler")
-                .with_exception(Error::from_panic(panic))
-                .with_note("context", context);
-            log(Level::Error, &broken.to_string());
         }
     }
 
@@ -216,10 +218,14 @@ pub fn set_logger(logger: Logger) {
     let _ = LOGGER.set(logger);
 }
 
-/// Writes to the log (asyncio's logger named `asyncio`); to standard error if no logger was set.
+/// Writes to the log (asyncio's logger named `asyncio`); to standard error if no logger was set, or if
+/// it panics. Nothing comes out, also if standard error is closed.
 pub fn log(level: Level, text: &str) {
-    match LOGGER.get() {
-        Some(logger) => logger(level, text),
-        None => eprintln!("asyncio: {text}"),
+    let logged = match LOGGER.get() {
+        Some(logger) => caught(|| logger(level, text)).is_ok(),
+        None => false,
+    };
+    if !logged {
+        let _ = caught(|| eprintln!("asyncio: {text}"));
     }
 }

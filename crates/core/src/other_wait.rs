@@ -8,6 +8,7 @@ use crate::{
     scheduler::Scheduler,
     slots::Key,
     sync::{AtomicU64, Mutex, Ordering},
+    wait::wake_by_ref,
     wait_site::WaitSite,
 };
 use std::{
@@ -83,7 +84,7 @@ impl OtherWait {
         *self.message.lock() = error;
         let cancelled = self.leave_waiting(CANCELLED);
         if cancelled {
-            self.waker.wake_by_ref();
+            wake_by_ref(&self.waker);
         }
         cancelled
     }

@@ -129,6 +129,11 @@ impl Sources {
         }
     }
 
+    /// Takes all of them out.
+    pub(crate) fn drain(&mut self) -> impl IntoIterator + use<> {
+        self.entries.drain()
+    }
+
     fn line(&mut self, at: At, direction: Direction) -> Option<&mut Line> {
         Some(self.entries.get_mut(at.key)?.line(direction))
     }

@@ -46,7 +46,8 @@ impl<T> Drop for Inner<T> {
 /// Clones are handles to the same future. Awaiting one gives a copy of the result to each of any
 /// number of awaiters, so `T` must be `Clone`; [`take`](Future::take) gives other values to one of
 /// them. A future works with and without a loop, under any executor and across threads; only done
-/// callbacks need a running loop.
+/// callbacks need a running loop. The value is locked while it is copied: its `clone` must not await or
+/// read the same future.
 ///
 /// # Cancellation
 /// A cancelled task cancels the future it awaits, for every other awaiter too; put a

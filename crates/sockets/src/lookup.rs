@@ -2,6 +2,7 @@
 
 use asyncio_core::{
     Error, Result,
+    caught::caught,
     home::entered,
     sync::Mutex,
     wait::{Resume, Wait, Waiter, Wakers},
@@ -10,7 +11,6 @@ use asyncio_core::{
 use std::{
     fmt,
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -54,7 +54,7 @@ impl<T: Send + 'static> Lookup<T> {
             if answer.strong_count() == 0 {
                 return;
             }
-            let found = catch_unwind(AssertUnwindSafe(ask)).map_err(Error::from_panic);
+            let found = caught(ask);
             let Some(answer) = answer.upgrade() else { return };
             let mut wakers = Wakers::new();
             let mut answer = answer.lock();

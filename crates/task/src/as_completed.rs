@@ -129,10 +129,12 @@ fn completed<T>(state: &Mutex<State<T>>, number: usize) {
 
 fn timed_out<T: 'static>(state: &Mutex<State<T>>) {
     let mut wakers = Wakers::new();
+    // Dropped behind the lock, and with it perhaps their results, which are the program's.
+    let late: Vec<_>;
     let mut state = state.lock();
-    let late: Vec<_> = state.todo.drain(..).flatten().collect();
-    for (child, callback) in late {
-        child.remove_done_callback(&callback);
+    late = state.todo.drain(..).flatten().collect();
+    for (child, callback) in &late {
+        child.remove_done_callback(callback);
         state.put(Err(Error::Timeout(TimeoutError::default())), &mut wakers);
     }
 }

@@ -3,7 +3,8 @@
 use crate::future_like::{Child, FutureLike, sealed::Sealed as _};
 use asyncio_core::{
     CancelledError, Error, Result,
-    sync::{AtomicBool, Mutex, Ordering},
+    caught::caught,
+    sync::{AtomicBool, Mutex, MutexGuard, Ordering},
     wait::Target,
     wait_site::WaitSite,
 };
@@ -15,7 +16,8 @@ use std::{collections::HashMap, fmt, future::IntoFuture, sync::Arc};
 /// Coroutines become tasks at this call; the same task or future given twice is awaited once. The
 /// first error comes out at once, and the others run on; with
 /// [`return_exceptions`](Gather::return_exceptions) errors stand in the list instead. For results of
-/// different types there is the macro `gather!(a, b, c)`.
+/// different types there is the macro `gather!(a, b, c)`. If a result cannot be copied or collected
+/// because that panics, `Error::Panic` comes out.
 ///
 /// # Cancellation
 /// Cancels every child, and returns `Err(Cancelled)` when they have ended: at the first that was
@@ -235,7 +237,9 @@ impl<T: 'static> Gathering<T> {
             let done = this.clone();
             let listening = match child.done() {
                 true => Ok(false),
-                false => child.listen(Box::new(move || done.lock().child_done(new))).map(|()| true),
+                false => {
+                    child.listen(Box::new(move || Gathering::child_done(&done, new))).map(|()| true)
+                }
             };
             if !matches!(listening, Ok(true)) {
                 gathering.finished.push(new);
@@ -253,16 +257,18 @@ impl<T: 'static> Gathering<T> {
         let mut gathering = this.lock();
         gathering.outer = Some(outer);
         if gathering.children.is_empty() {
-            return gathering.complete();
+            return Gathering::complete(gathering);
         }
         let so_far = std::mem::take(&mut gathering.finished);
-        so_far.into_iter().for_each(|index| gathering.child_done(index));
+        drop(gathering);
+        so_far.into_iter().for_each(|index| Gathering::child_done(this, index));
     }
 
-    fn child_done(&mut self, index: usize) {
-        self.finished.push(index);
-        let child = &*self.children[index];
-        let Some(outer) = &self.outer else { return };
+    fn child_done(this: &Mutex<Gathering<T>>, index: usize) {
+        let mut gathering = this.lock();
+        gathering.finished.push(index);
+        let child = &*gathering.children[index];
+        let Some(outer) = &gathering.outer else { return };
         if outer.done() {
             return forget(child);
         }
@@ -272,24 +278,34 @@ impl<T: 'static> Gathering<T> {
                 return outer.fail(error);
             }
         }
-        if self.finished.len() == self.children.len() {
-            self.complete();
+        if gathering.finished.len() == gathering.children.len() {
+            Gathering::complete(gathering);
         }
     }
 
-    /// Every child is done.
-    fn complete(&mut self) {
-        let Some(outer) = &self.outer else { return };
-        let outcomes = self.arguments.iter().map(|&n| self.children[n].outcome()).collect();
-        if !self.cancel_requested.load(Ordering::Relaxed) {
-            return outer.complete(outcomes);
-        }
-        let last = self.arguments.last().map(|&n| self.children[n].exception());
-        // A bare cancellation, if the last child swallowed its own.
-        outer.fail(match last {
-            Some(Err(error @ Error::Cancelled(_))) => error,
-            _ => Error::Cancelled(CancelledError::default()),
+    /// Every child is done. To read and to collect the results is code of the program (`Clone`,
+    /// `FromIterator`), which may come back here, and may panic.
+    fn complete(mut gathering: MutexGuard<'_, Gathering<T>>) {
+        let Some(outer) = gathering.outer.take() else { return };
+        let children = std::mem::take(&mut gathering.children);
+        let arguments = std::mem::take(&mut gathering.arguments);
+        let is_cancelled = gathering.cancel_requested.load(Ordering::Relaxed);
+        drop(gathering);
+        let completed = caught(|| {
+            let outcomes = arguments.iter().map(|&n| children[n].outcome()).collect();
+            if !is_cancelled {
+                return outer.complete(outcomes);
+            }
+            let last = arguments.last().map(|&n| children[n].exception());
+            // A bare cancellation, if the last child swallowed its own.
+            outer.fail(match last {
+                Some(Err(error @ Error::Cancelled(_))) => error,
+                _ => Error::Cancelled(CancelledError::default()),
+            });
         });
+        if let Err(panic) = completed {
+            outer.fail(panic);
+        }
     }
 }
 

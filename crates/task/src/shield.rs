@@ -1,7 +1,7 @@
 //! [`shield`]: an awaitable that a cancellation of its awaiter does not reach.
 
 use crate::future_like::{Awaitable, Child, FutureLike, sealed::Sealed as _};
-use asyncio_core::{Result, exception::ExceptionContext, wait_site::WaitSite};
+use asyncio_core::{Result, caught::caught, exception::ExceptionContext, wait_site::WaitSite};
 use asyncio_future::{Future, Take};
 use std::{
     fmt,
@@ -58,7 +58,7 @@ fn link<T: 'static>(inner: &Rc<Child<T>>, outer: &Future<T>) -> Result<()> {
             return;
         }
         // Pending, since it was not cancelled and nobody else sets it.
-        let _ = match child.retrieve() {
+        let _ = match caught(|| child.retrieve()).unwrap_or_else(Err) {
             Ok(value) => follower.set_result(value).map_err(Into::into),
             Err(error) => follower.set_exception(error),
         };

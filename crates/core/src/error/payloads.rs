@@ -6,7 +6,8 @@ use std::{
     borrow::Cow,
     error::Error as StdError,
     fmt, io,
-    sync::{Arc, Mutex},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// A payload, shared by every copy of the error, and what was being handled when this copy arose.
@@ -68,7 +69,19 @@ macro_rules! payload_kinds {
     )*};
 }
 
-type PanicPayload = Mutex<Option<Box<dyn Any + Send>>>;
+/// What a panic carried, until somebody takes it.
+pub(super) struct PanicPayload(Mutex<Option<Box<dyn Any + Send>>>);
+
+/// A payload is dropped wherever the last copy of its error is, so its panic must not come out there.
+impl Drop for PanicPayload {
+    fn drop(&mut self) {
+        let payload = self.0.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Err(next) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            // Its drop may panic as well.
+            std::mem::forget(next);
+        }
+    }
+}
 
 payload_kinds! {
     /// `asyncio.IncompleteReadError`: the stream ended before the requested bytes were read.
@@ -211,7 +224,7 @@ impl PanicError {
             Some(text) => (*text).to_owned(),
             None => payload.downcast_ref::<String>().cloned().unwrap_or_default(),
         };
-        PanicError(Thin::new((message, Mutex::new(Some(payload)))))
+        PanicError(Thin::new((message, PanicPayload(Mutex::new(Some(payload))))))
     }
 
     /// What the panic said; empty if its payload was not text.
@@ -221,7 +234,7 @@ impl PanicError {
 
     /// The payload, for [`std::panic::resume_unwind`]; the first caller gets it.
     pub fn take_payload(&self) -> Option<Box<dyn Any + Send>> {
-        self.value().1.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
+        self.value().1.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

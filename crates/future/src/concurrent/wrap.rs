@@ -4,10 +4,10 @@ use super::ConcurrentFuture;
 use crate::Future;
 use asyncio_core::{
     Error, Result,
+    caught::caught,
     home::{Mail, entered},
     wait_site::WaitSite,
 };
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A future of the running loop that follows `source` (`asyncio.wrap_future`): the result moves over
 /// through the loop's thread-safe queue, and cancelling the wrapper cancels the source.
@@ -53,8 +53,8 @@ impl<T> Wrapper<T> {
             return;
         }
         // This may call the `Clone` of the value, which may panic.
-        let outcome = catch_unwind(AssertUnwindSafe(|| source.try_result()));
-        if let Some(outcome) = outcome.unwrap_or_else(|p| Some(Err(Error::from_panic(p)))) {
+        let outcome = caught(|| source.try_result());
+        if let Some(outcome) = outcome.unwrap_or_else(|panic| Some(Err(panic))) {
             let _ = self.0.set(outcome);
         }
     }
