@@ -3,12 +3,13 @@
 use crate::{
     Error,
     caught::caught,
+    cell::TaskCell,
     context::{Values, swap_values},
     home::{LoopRef, entered},
     scheduler::{ExceptionHandler, Scheduler},
     task_ref::TaskRef,
 };
-use std::{borrow::Cow, fmt, panic::Location, time::Duration};
+use std::{any::Any, borrow::Cow, fmt, panic::Location, sync::Arc, time::Duration};
 
 /// What the exception handler of a loop is told (asyncio's `context` dictionary).
 #[derive(Clone, Debug)]
@@ -20,6 +21,7 @@ pub struct ExceptionContext {
     made_at: Option<&'static Location<'static>>,
     notes: Vec<(&'static str, String)>,
     values: Option<Values>,
+    span: Option<Span>,
 }
 
 impl ExceptionContext {
@@ -33,6 +35,7 @@ impl ExceptionContext {
             made_at: None,
             notes: Vec::new(),
             values: None,
+            span: None,
         }
     }
 
@@ -42,8 +45,10 @@ impl ExceptionContext {
         self
     }
 
-    /// Adds the task it is about; the handler runs in the task's context.
+    /// Adds the task it is about; the handler runs in the task's context, and in the span of the log in
+    /// which the task was made.
     pub fn with_task(mut self, task: TaskRef) -> Self {
+        self.span = task.span();
         self.values = task.context().map(|context| context.values());
         self.made_at = Some(task.spawned_at());
         self.task = Some(task);
@@ -162,9 +167,13 @@ impl Scheduler {
     /// reported to the log; nothing comes out.
     pub fn call_exception_handler(&self, context: &ExceptionContext) {
         let outer = context.values().map(swap_values);
-        let outcome = caught(|| match self.exception_handler() {
+        let mut call = || match self.exception_handler() {
             Some(handler) => handler(context),
-            None => log(Level::Error, &context.to_string()),
+            None => context.log(),
+        };
+        let outcome = caught(|| match (SPANS.get(), &context.span) {
+            (Some(spans), Some(span)) => (spans.within)(span, &mut call),
+            _ => call(),
         });
         if let Err(error) = outcome {
             ExceptionContext::new("Unhandled error in exception handler")
@@ -207,6 +216,35 @@ pub enum Level {
     Warning,
     /// Something failed, and nobody handled it.
     Error,
+}
+
+/// A span of the log (of `tracing`): what a line belongs to.
+pub type Span = Arc<dyn Any + Send + Sync>;
+
+/// What is known of the log's spans.
+#[derive(Clone, Copy, Debug)]
+pub struct Spans {
+    /// The one that is current in this thread, if there is one.
+    pub current: fn() -> Option<Span>,
+    /// Calls something in a span.
+    pub within: fn(&Span, &mut dyn FnMut()),
+}
+
+static SPANS: std::sync::OnceLock<Spans> = std::sync::OnceLock::new();
+
+/// Says how spans are found; the first call decides.
+pub fn set_spans(spans: Spans) {
+    let _ = SPANS.set(spans);
+}
+
+impl TaskCell {
+    /// Remembers the current span for reports about the task.
+    #[inline]
+    pub fn keep_span(&self) {
+        if let Some(span) = SPANS.get().and_then(|spans| (spans.current)()) {
+            self.set_span(span);
+        }
+    }
 }
 
 type Logger = fn(Level, &str);

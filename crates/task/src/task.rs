@@ -508,6 +508,7 @@ impl TaskBuilder {
         if let Some(name) = self.name.take() {
             cell.set_name(name);
         }
+        cell.keep_span();
         // SAFETY: it is new, and of this loop.
         unsafe { scheduler.adopt(registered) };
         let eager = self.eager_start.unwrap_or_else(|| scheduler.eager_tasks());
