@@ -46,6 +46,12 @@ pub trait AsyncContextManager: Sized {
         None
     }
 
+    /// What the error of the body becomes, if [`exit`](AsyncContextManager::exit) returned none.
+    #[doc(hidden)]
+    fn revise(&self, error: Error) -> Error {
+        error
+    }
+
     /// Enters, runs `body` in a scope of its own, and leaves, even if the body fails, is cancelled or
     /// panics (the panic goes on after `exit` has seen it as [`Error::Panic`]).
     ///
@@ -83,6 +89,7 @@ pub async fn run<M: AsyncContextManager, R>(
             Some(payload) => resume_unwind(payload),
             None => Err(combine(Error::Panic(panic), left)),
         },
+        (Err(error), Ok(())) => Err(manager.revise(error)),
         (Err(error), left) => Err(combine(error, left)),
         (Ok(value), left) => left.map(|()| value),
     }

@@ -9,7 +9,9 @@ use std::{sync::Arc, time::Duration};
 /// Cancels the body after `delay`, and makes that cancellation a [`TimeoutError`]
 /// (`asyncio.timeout`). `None` sets no deadline; [`Deadline::reschedule`] may set one later.
 ///
-/// The deadline is counted from this call, in the time of the running loop.
+/// The deadline is counted from this call, in the time of the running loop. If the body fails with
+/// another error in answer to the cancellation, that error comes out; in its
+/// [context](asyncio_core::Error::context) the timeout takes the place of the cancellation.
 ///
 /// # Cancellation
 /// One from outside stays a cancellation, also when it comes at the same instant as the deadline.
@@ -104,8 +106,8 @@ impl State {
         self.set_timer(self.when)
     }
 
-    /// Ends the scope; true if a cancellation that ended the body becomes a timeout.
-    fn leave(&mut self, cancelled: bool) -> bool {
+    /// Ends the scope; true if the deadline ended the body, and nothing else.
+    fn leave(&mut self) -> bool {
         let stage = self.look();
         if let Some(entry) = self.entry.take() {
             entry.cancel();
@@ -121,7 +123,7 @@ impl State {
         match stage {
             Stage::Expiring => {
                 self.stage = Stage::Expired;
-                left.is_some_and(|left| left <= self.cancelling) && cancelled
+                left.is_some_and(|left| left <= self.cancelling)
             }
             Stage::Active => {
                 self.stage = Stage::Exited;
@@ -135,7 +137,12 @@ impl State {
 /// A deadline that is entered with [`with`](AsyncContextManager::with) (`asyncio.Timeout`).
 #[derive(Debug)]
 #[must_use = "a timeout does nothing until `with` is called"]
-pub struct Timeout(Option<Shared>);
+pub struct Timeout {
+    /// Until it is entered.
+    shared: Option<Shared>,
+    /// Whether the deadline ended the body, and nothing else.
+    has_ended_body: bool,
+}
 
 /// A deadline in force: what the body of a [`timeout`] gets. Dropping it lifts the deadline.
 #[derive(Debug)]
@@ -164,23 +171,27 @@ pub struct Watch(Arc<Mutex<State>>);
 
 impl Timeout {
     fn new(when: Option<Duration>) -> Timeout {
-        Timeout(Some(Shared::Sole(Mutex::new(State::new(when)))))
+        Timeout::of(Shared::Sole(Mutex::new(State::new(when))))
+    }
+
+    fn of(shared: Shared) -> Timeout {
+        Timeout { shared: Some(shared), has_ended_body: false }
     }
 
     /// A timeout that can also be looked at from outside: by other tasks, and after the body.
     pub fn watched(self) -> (Timeout, Watch) {
-        let state = match self.0 {
+        let state = match self.shared {
             Some(Shared::Watched(state)) => state,
             Some(Shared::Sole(state)) => Arc::new(state),
             None => Arc::new(Mutex::new(State::new(None))),
         };
-        (Timeout(Some(Shared::Watched(state.clone()))), Watch(state))
+        (Timeout::of(Shared::Watched(state.clone())), Watch(state))
     }
 
     /// Enters outside of `with`, for scopes of our own.
     pub(crate) fn start(&mut self) -> Result<Deadline> {
         let entered = || Error::runtime("Timeout has already been entered");
-        let mut deadline = Deadline(self.0.take().ok_or_else(entered)?);
+        let mut deadline = Deadline(self.shared.take().ok_or_else(entered)?);
         deadline.0.with(State::enter)?;
         Ok(deadline)
     }
@@ -220,9 +231,9 @@ impl Deadline {
 
     /// Ends the scope: what its body's outcome becomes.
     pub(crate) fn end<T>(&mut self, outcome: Result<T>) -> Result<T> {
-        let cancelled = outcome.as_ref().is_err_and(Error::is_cancelled);
-        match (self.0.with(|state| state.leave(cancelled)), outcome) {
-            (true, Err(error)) => Err(timed_out(error)),
+        match (self.0.with(State::leave), outcome) {
+            (true, Err(error)) if error.is_cancelled() => Err(timed_out(error)),
+            (true, Err(error)) => Err(error.with_timeout_in_context()),
             (_, outcome) => outcome,
         }
     }
@@ -288,10 +299,16 @@ impl AsyncContextManager for Timeout {
     }
 
     async fn exit(&mut self, mut deadline: Deadline, error: Option<&Error>) -> Result<()> {
-        let cancelled = error.is_some_and(Error::is_cancelled);
-        match deadline.0.with(|state| state.leave(cancelled)) {
-            true => Err(Error::Timeout(TimeoutError::default())),
-            false => Ok(()),
+        self.has_ended_body = deadline.0.with(State::leave);
+        match error {
+            Some(error) if self.has_ended_body && error.is_cancelled() => {
+                Err(Error::Timeout(TimeoutError::default()))
+            }
+            _ => Ok(()),
         }
+    }
+
+    fn revise(&self, error: Error) -> Error {
+        if self.has_ended_body { error.with_timeout_in_context() } else { error }
     }
 }

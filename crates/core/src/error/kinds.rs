@@ -107,13 +107,8 @@ macro_rules! message_kinds {
                 }
             }
 
-            /// The same error, with `context` as what was being handled when it arose. A context
-            /// that it already has stays in front, so that none is lost.
-            pub fn with_context(mut self, context: Error) -> Error {
-                let context = match self.context() {
-                    Some(own) => own.clone().with_context(context),
-                    None => context,
-                };
+            /// The same error, with this context in place of the one that it has.
+            pub(super) fn with_only_context(mut self, context: Error) -> Error {
                 match &mut self {
                     $(Error::$variant(e) => {
                         let mut details = e.0.as_deref().cloned().unwrap_or_default();
@@ -132,6 +127,62 @@ macro_rules! message_kinds {
             }
         }
     };
+}
+
+impl Error {
+    /// The contexts behind each other.
+    fn contexts(&self) -> impl Iterator<Item = &Error> {
+        std::iter::successors(self.context(), |error| error.context())
+    }
+
+    /// The same error, with `context` behind the first `n` contexts that it has, in place of the others.
+    fn with_context_behind(self, n: usize, context: Error) -> Error {
+        let kept: Vec<Error> = self.contexts().take(n).cloned().collect();
+        let context =
+            kept.into_iter().rev().fold(context, |inner, error| error.with_only_context(inner));
+        self.with_only_context(context)
+    }
+
+    /// The same error, with `context` as what was being handled when it arose. A context that it already
+    /// has stays in front, so that none is lost.
+    pub fn with_context(self, context: Error) -> Error {
+        let n = self.contexts().count();
+        self.with_context_behind(n, context)
+    }
+
+    /// What an error becomes that leaves a `timeout` in place of the cancellation at its deadline: in its
+    /// context a [`TimeoutError`] takes the place of that, and has it as its own context. The same in the
+    /// members of a group.
+    #[doc(hidden)]
+    pub fn with_timeout_in_context(self) -> Error {
+        let error = match &self {
+            Error::Group(group)
+                if group.exceptions().iter().any(|e| e.cancelled_context().is_some()) =>
+            {
+                let members = group.exceptions().iter().cloned().map(Error::timeout_in_own_context);
+                let members: Vec<Error> = members.collect();
+                let revised =
+                    Error::Group(ExceptionGroup::new(group.message().to_owned(), members));
+                match self.context() {
+                    Some(context) => revised.with_only_context(context.clone()),
+                    None => revised,
+                }
+            }
+            _ => self,
+        };
+        error.timeout_in_own_context()
+    }
+
+    /// The first context that is a cancellation, and how many are before it.
+    fn cancelled_context(&self) -> Option<(usize, &Error)> {
+        self.contexts().enumerate().find(|(_, error)| error.is_cancelled())
+    }
+
+    fn timeout_in_own_context(self) -> Error {
+        let Some((n, cancelled)) = self.cancelled_context() else { return self };
+        let timeout = Error::Timeout(TimeoutError::default()).with_only_context(cancelled.clone());
+        self.with_context_behind(n, timeout)
+    }
 }
 
 message_kinds! {
