@@ -277,7 +277,27 @@ impl From<Error> for eyre::Report {
 #[derive(Clone, Default)]
 struct Details {
     message: Option<Cow<'static, str>>,
-    context: Option<Error>,
+    context: Context,
+}
+
+/// What was being handled. Contexts may lie behind each other deeper than the stack has room for.
+#[derive(Clone, Default)]
+struct Context(Option<Error>);
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        drop_one_by_one(self.0.take().into_iter().collect());
+    }
+}
+
+/// Drops errors with all that stands behind them and in them, and without recursion.
+fn drop_one_by_one(mut rest: Vec<Error>) {
+    while let Some(mut error) = rest.pop() {
+        rest.extend(error.take_sole_context());
+        if let Error::Group(group) = &mut error {
+            rest.append(&mut group.take_sole_members());
+        }
+    }
 }
 
 type Shared = Option<Arc<Details>>;

@@ -1,6 +1,6 @@
 //! [`Future`]: a result that somebody else will set.
 
-use crate::state::{Canceller, Change, Head, Stage};
+use crate::state::{Change, Head, Stage};
 use asyncio_core::{
     CancelledError, Error, Result,
     context::current_values,
@@ -9,7 +9,7 @@ use asyncio_core::{
     home::{LoopRef, entered},
     listeners::{Listener, Parked},
     sync::{Mutex, keep},
-    wait::{Cancel, Resume, Target, Wait},
+    wait::{Cancel, Parts, Resume, Target, Wait},
     wait_site::WaitSite,
 };
 use std::{
@@ -130,16 +130,16 @@ impl<T> Future<T> {
     /// A pending future of an operation that was called at `site`, which is where those who await it
     /// are said to wait.
     ///
-    /// With a `canceller`, a request to cancel it goes there: that says whether it accepts, and the
-    /// future ends as its maker decides (as a `gather` does).
-    pub fn of_operation(site: WaitSite, canceller: Option<Canceller>) -> Future<T> {
-        Future::of_head(Head::new(canceller, site, false))
+    /// With `parts`, a request to cancel it goes to those, and the future ends as its maker decides (as a
+    /// `gather` does).
+    pub fn of_operation(site: WaitSite, parts: Option<Parts>) -> Future<T> {
+        Future::of_head(Head::new(parts, site, false))
     }
 
     /// [`of_operation`](Future::of_operation), of one that ends only if the loop runs that runs now:
     /// awaiting it in another loop of the same thread is an error.
-    pub fn of_loop(site: WaitSite, canceller: Option<Canceller>) -> Future<T> {
-        Future::of_head(Head::new(canceller, site, true))
+    pub fn of_loop(site: WaitSite, parts: Option<Parts>) -> Future<T> {
+        Future::of_head(Head::new(parts, site, true))
     }
 
     fn of_head(head: Head) -> Future<T> {
@@ -216,7 +216,7 @@ impl<T> Future<T> {
         self.inner.head.cancel(error)
     }
 
-    /// Cancels a future that has a canceller without asking it.
+    /// Cancels a future that has parts itself, and none of those.
     pub fn cancel_now(&self, error: CancelledError) -> bool {
         self.inner.head.cancel_now(error)
     }

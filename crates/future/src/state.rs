@@ -18,13 +18,10 @@ use asyncio_core::{
     home::{LoopRef, entered},
     listeners::Listeners,
     sync::{Mutex, MutexGuard, keep},
-    wait::{Cancel, Wakers},
+    wait::{Cancel, Parts, Wakers},
     wait_site::WaitSite,
 };
 use std::{fmt, panic::Location};
-
-/// What a future says when it is asked to be cancelled, in place of being cancelled at once.
-pub type Canceller = Box<dyn Fn(CancelledError) -> bool + Send + Sync>;
 
 pub(crate) enum Stage {
     Pending,
@@ -43,7 +40,8 @@ pub(crate) struct State {
 
 pub(crate) struct Head {
     pub(crate) state: Mutex<State>,
-    canceller: Option<Canceller>,
+    /// What a request to cancel goes to, in place of cancelling the future at once.
+    parts: Option<Parts>,
     site: WaitSite,
     home: Option<LoopRef>,
     /// Whether `home` has to run for the future to end.
@@ -72,7 +70,7 @@ impl fmt::Debug for Head {
 }
 
 impl Head {
-    pub(crate) fn new(canceller: Option<Canceller>, site: WaitSite, is_of_loop: bool) -> Head {
+    pub(crate) fn new(parts: Option<Parts>, site: WaitSite, is_of_loop: bool) -> Head {
         Head {
             state: Mutex::new(State {
                 stage: Stage::Pending,
@@ -80,7 +78,7 @@ impl Head {
                 unretrieved: false,
                 late_report: None,
             }),
-            canceller,
+            parts,
             site,
             home: entered().and_then(|scheduler| scheduler.home()),
             is_of_loop,
@@ -136,7 +134,7 @@ impl Head {
         Change::Made
     }
 
-    /// Cancels without asking the canceller.
+    /// Cancels the future itself, and none of its parts.
     pub(crate) fn cancel_now(&self, error: CancelledError) -> bool {
         let mut wakers = Wakers::new();
         let mut state = self.lock();
@@ -164,10 +162,17 @@ impl Head {
 
 impl Cancel for Head {
     fn cancel(&self, error: CancelledError) -> bool {
-        match &self.canceller {
-            Some(_) if self.is_done() => self.cancel_now(error),
-            Some(canceller) => canceller(error),
+        match self.parts() {
+            Some(parts) => parts.cancel(&error),
             None => self.cancel_now(error),
         }
+    }
+
+    fn parts(&self) -> Option<&Parts> {
+        self.parts.as_ref().filter(|_| !self.is_done())
+    }
+
+    fn take_parts(&mut self) -> Option<Parts> {
+        self.parts.take()
     }
 }

@@ -5,7 +5,7 @@ use asyncio_core::{
     CancelledError, Error, Result,
     caught::caught,
     sync::{AtomicBool, Mutex, MutexGuard, Ordering},
-    wait::Target,
+    wait::{Parts, Target},
     wait_site::WaitSite,
 };
 use asyncio_future::{Future, Take};
@@ -90,7 +90,7 @@ impl<T: 'static> Gather<T> {
     }
 
     fn future<C>(&self) -> Future<C> {
-        Future::of_loop(self.site, Some(canceller(&self.gathering)))
+        Future::of_loop(self.site, Some(parts(&self.gathering)))
     }
 }
 
@@ -196,22 +196,12 @@ struct Gathering<T> {
     cancel_requested: Arc<AtomicBool>,
 }
 
-/// What cancels the children. It knows nothing of `T`, so that it can be sent anywhere.
-fn canceller<T>(gathering: &Mutex<Gathering<T>>) -> asyncio_future::Canceller {
+/// What a request goes to. It knows nothing of `T`, so that it can be sent anywhere.
+fn parts<T>(gathering: &Mutex<Gathering<T>>) -> Parts {
     let gathering = gathering.lock();
     let of_argument = |&index: &usize| gathering.children[index].target();
-    let children: Vec<Target> = gathering.arguments.iter().map(of_argument).collect();
-    let requested = gathering.cancel_requested.clone();
-    Box::new(move |error| {
-        let mut accepted = false;
-        for child in &children {
-            accepted |= child.cancel(error.clone());
-        }
-        if accepted {
-            requested.store(true, Ordering::Relaxed);
-        }
-        accepted
-    })
+    let targets = gathering.arguments.iter().map(of_argument).collect();
+    Parts::new(targets, gathering.cancel_requested.clone())
 }
 
 impl<T: 'static> Gathering<T> {

@@ -1,7 +1,7 @@
 //! The kinds that are nothing but a message, and what all kinds have in common.
 
 use super::payloads::*;
-use super::{Boxed, Details, Error, Shared};
+use super::{Boxed, Context, Details, Error, Shared};
 use std::{any::Any, borrow::Cow, error::Error as StdError, fmt, io, sync::Arc};
 
 macro_rules! message_kinds {
@@ -14,7 +14,7 @@ macro_rules! message_kinds {
         impl $name {
             /// The error with a message.
             pub fn new(message: impl Into<Cow<'static, str>>) -> $name {
-                $name(Some(Arc::new(Details { message: Some(message.into()), context: None })))
+                $name(Some(Arc::new(Details { message: Some(message.into()), context: Context(None) })))
             }
 
             /// The message, if one was given.
@@ -96,7 +96,7 @@ macro_rules! message_kinds {
             /// The error that was being handled when this one arose (Python's `__context__`).
             pub fn context(&self) -> Option<&Error> {
                 match self {
-                    $(Error::$variant(e) => e.0.as_ref()?.context.as_ref(),)*
+                    $(Error::$variant(e) => e.0.as_ref()?.context.0.as_ref(),)*
                     Error::IncompleteRead(e) => e.0.context(),
                     Error::LimitOverrun(e) => e.0.context(),
                     Error::Deadlock(e) => e.0.context(),
@@ -107,12 +107,26 @@ macro_rules! message_kinds {
                 }
             }
 
+            /// Takes the context out, if no other copy of the error is left.
+            pub(super) fn take_sole_context(&mut self) -> Option<Error> {
+                match self {
+                    $(Error::$variant(e) => Arc::get_mut(e.0.as_mut()?)?.context.0.take(),)*
+                    Error::IncompleteRead(e) => e.0.take_sole_context(),
+                    Error::LimitOverrun(e) => e.0.take_sole_context(),
+                    Error::Deadlock(e) => e.0.take_sole_context(),
+                    Error::Io(e) => e.0.take_sole_context(),
+                    Error::Group(e) => e.0.take_sole_context(),
+                    Error::Panic(e) => e.0.take_sole_context(),
+                    Error::Other(e) => e.0.take_sole_context(),
+                }
+            }
+
             /// The same error, with this context in place of the one that it has.
             pub(super) fn with_only_context(mut self, context: Error) -> Error {
                 match &mut self {
                     $(Error::$variant(e) => {
                         let mut details = e.0.as_deref().cloned().unwrap_or_default();
-                        details.context = Some(context);
+                        details.context = Context(Some(context));
                         e.0 = Some(Arc::new(details));
                     })*
                     Error::IncompleteRead(e) => e.0.set_context(context),
