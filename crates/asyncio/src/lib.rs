@@ -219,6 +219,14 @@
 //! which is not polled any more: everything behind it in the line waits. Drop such a future, or keep polling
 //! it.
 //!
+//! # Depth
+//!
+//! There is no limit like Python's `RecursionError`. Tasks that wait for each other, gathers of gathers,
+//! groups of tasks and of errors, and contexts of errors may be nested as deeply as memory allows: they are
+//! cancelled, ended, shown and dropped without recursion. A coroutine that awaits a boxed coroutine, which
+//! awaits another one, is different: Rust polls and drops nested values by recursion, so a chain of tens of
+//! thousands of them overflows the stack. Make a task of each, or write a loop.
+//!
 //! # Threads
 //!
 //! A loop, its tasks and its callbacks stay on one thread, so what they share may be `Rc` and

@@ -7,6 +7,7 @@ use crate::{
     CancelledError, Error,
     cancel::{IDLE, STATE, WAITING},
     context::{Context, Values},
+    exception::Span,
     flags::{Flag, Flags, PassingOn, Phase},
     home::{LoopRef, Place, thread_id},
     listeners::{List, Listener, Parked},
@@ -113,6 +114,8 @@ pub(crate) struct Affine {
 #[derive(Default)]
 pub(crate) struct Cold {
     pub(crate) name: Option<Arc<str>>,
+    /// The span of the log in which it was made.
+    pub(crate) span: Option<Span>,
     /// The context, if it is shared.
     pub(crate) context: Option<Context>,
     /// The message of the last request to cancel the whole task, until that is delivered.
@@ -189,9 +192,11 @@ pub enum TaskContext {
 
 impl fmt::Debug for TaskCell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = if self.is_done() { "finished" } else { "pending" };
+        // While it tells that it has ended, it is not done yet.
+        let is_over = self.is_done() || self.has_ended();
+        let state = if is_over { "finished" } else { "pending" };
         match self.affine() {
-            Some(_) if !self.is_done() && self.cancelling() > 0 => {
+            Some(_) if !is_over && self.cancelling() > 0 => {
                 write!(f, "<Task cancelling name={:?}>", self.name())
             }
             Some(_) => write!(f, "<Task {state} name={:?}>", self.name()),
@@ -352,6 +357,18 @@ impl TaskCell {
     pub fn set_name(&self, name: Arc<str>) {
         if let Some(affine) = self.affine() {
             affine.cold(|cold| cold.name = Some(name));
+        }
+    }
+
+    /// The span of the log in which the task was made.
+    pub(crate) fn span(&self) -> Option<Span> {
+        self.affine()?.with_cold(|cold| cold.span.clone())?
+    }
+
+    #[cold]
+    pub(crate) fn set_span(&self, span: Span) {
+        if let Some(affine) = self.affine() {
+            affine.cold(|cold| cold.span = Some(span));
         }
     }
 

@@ -1,10 +1,11 @@
 //! [`AsyncContextManager`]: `async with x as y` is `x.with(async |y| …)`.
 
-use crate::{Error, Result, scope::Scope, wait_site::WaitSite};
+use crate::{Error, Result, caught::caught, scope::Scope, wait_site::WaitSite};
 use std::{
     future::{Future, poll_fn},
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::resume_unwind,
     pin::pin,
+    task::Poll,
 };
 
 /// Something to enter before a piece of work and to leave after it, whatever happens in between
@@ -86,9 +87,6 @@ fn combine(body: Error, left: Result<()>) -> Error {
 /// Turns a panic into an error.
 async fn guarded<R>(body: impl Future<Output = Result<R>>) -> Result<R> {
     let mut body = pin!(body);
-    poll_fn(|cx| {
-        let polled = catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(cx)));
-        polled.unwrap_or_else(|panic| std::task::Poll::Ready(Err(Error::from_panic(panic))))
-    })
-    .await
+    poll_fn(|cx| caught(|| body.as_mut().poll(cx)).unwrap_or_else(|panic| Poll::Ready(Err(panic))))
+        .await
 }

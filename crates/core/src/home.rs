@@ -300,6 +300,36 @@ impl LoopRef {
         self.local().is_some()
     }
 
+    /// Whether the loop is closed. On another thread than its own it may be, soon, if this says no.
+    #[inline]
+    pub fn is_closed(self) -> bool {
+        self.home.id.load(Ordering::Relaxed) != self.id
+    }
+
+    /// Checks that `what`, which this loop completes, may be awaited here: the loop has to be open, and
+    /// no other one may run in its thread, for the two would wait for each other.
+    ///
+    /// # Errors
+    /// `Runtime`.
+    #[inline]
+    pub fn check_awaited_here(self, what: &str) -> Result<()> {
+        let has_other = || entered().is_some_and(|running| running.home() != Some(self));
+        if self.is_closed() || self.is_local() && has_other() {
+            return Err(self.attached_elsewhere(what));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn attached_elsewhere(self, what: &str) -> Error {
+        Error::runtime(match self.is_closed() {
+            true => format!("{what}: its event loop is closed"),
+            false => format!(
+                "{what}: attached to a different loop of this thread, which does not run meanwhile"
+            ),
+        })
+    }
+
     /// What other threads see of the loop.
     pub fn remote(self) -> &'static dyn Remote {
         &*self.home.remote

@@ -79,6 +79,7 @@
 
 pub mod awaiting;
 pub mod cancel;
+pub mod caught;
 pub mod cell;
 pub mod clock;
 pub mod context;

@@ -78,6 +78,16 @@ impl ScopePlace {
         }
     }
 
+    /// Checks that no other loop of this thread runs than that in which the scope began: its deadline
+    /// would never come.
+    #[inline]
+    fn check_awaited_here(&self) -> Result<()> {
+        match self.key() {
+            Some(key) => key.check_awaited_here(self.site.what()),
+            None => Ok(()),
+        }
+    }
+
     /// Polls the body inside of the scope.
     #[inline]
     pub fn poll<R>(
@@ -191,10 +201,13 @@ impl<F: Future<Output = Result<T>>, T> Future for Scope<F> {
         let Some(body) = this.body.as_mut().as_pin_mut() else {
             return Poll::Ready(Err(Error::runtime("a scope was polled after its end")));
         };
-        let outcome = match this.place.poll(cx, |cx| body.poll(cx)) {
-            ScopePoll::Pending => return Poll::Pending,
-            ScopePoll::Ready(outcome) => outcome,
-            ScopePoll::GivesWay(cancelled) => Err(Error::Cancelled(cancelled)),
+        let outcome = match this.place.check_awaited_here() {
+            Err(error) => Err(error),
+            Ok(()) => match this.place.poll(cx, |cx| body.poll(cx)) {
+                ScopePoll::Pending => return Poll::Pending,
+                ScopePoll::Ready(outcome) => outcome,
+                ScopePoll::GivesWay(cancelled) => Err(Error::Cancelled(cancelled)),
+            },
         };
         this.body.set(None);
         this.place.leave();

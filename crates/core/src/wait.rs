@@ -10,12 +10,12 @@
 //! it on.
 
 pub(crate) use crate::other_wait::OtherWait;
-pub use crate::target::{Cancel, Target};
+pub use crate::target::{Cancel, Parts, Target};
 use crate::{
     CancelledError, Error,
     cancel::{CANCELLED, IDLE, WAITING, WOKEN},
+    caught::reported,
     cell::TaskCell,
-    exception::ExceptionContext,
     home::{LoopRef, Place, entered},
     listeners::Parked,
     scheduler::Scheduler,
@@ -25,7 +25,6 @@ use crate::{
 };
 use std::{
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::{Context, Waker},
 };
@@ -108,17 +107,22 @@ impl Wakers {
 }
 
 impl Wakers {
-    /// Calls every one. A panic of one keeps no other from being called, and does not come out where
-    /// somebody was woken by the way; it is reported.
+    /// Calls every one, also if one panics.
     #[cold]
     fn call(&mut self) {
-        for waker in self.0.drain(..) {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-                let report = ExceptionContext::new("Exception in a waker");
-                report.with_exception(Error::from_panic(panic)).report(None);
-            }
-        }
+        self.0.drain(..).for_each(wake);
     }
+}
+
+/// Calls a waker of another library, or of the program. A panic does not come out where somebody was
+/// woken by the way; it is reported.
+pub(crate) fn wake(waker: Waker) {
+    reported("Exception in a waker", None, || waker.wake());
+}
+
+/// [`wake`], by reference.
+pub(crate) fn wake_by_ref(waker: &Waker) {
+    reported("Exception in a waker", None, || waker.wake_by_ref());
 }
 
 impl Drop for Wakers {

@@ -8,6 +8,7 @@ pub use wrap::wrap_future;
 
 use asyncio_core::{
     Error, InvalidStateError, Result, TimeoutError,
+    caught::caught,
     event_loop::works_for,
     exception::{Level, log},
     home::{LoopRef, Mail},
@@ -15,7 +16,6 @@ use asyncio_core::{
 };
 use std::{
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -246,12 +246,8 @@ impl<T> ConcurrentFuture<T> {
 
     /// Runs a closure of the user, outside of the lock. A panic is logged, as in Python.
     fn guarded(&self, what: &str, call: impl FnOnce()) {
-        let Err(payload) = catch_unwind(AssertUnwindSafe(call)) else { return };
-        let error = Error::from_panic(payload);
-        log(Level::Error, &format!("exception calling {what} of {self:?}: {error:?}"));
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(error))) {
-            // The drop of the payload panicked; that of the new payload may as well.
-            std::mem::forget(payload);
+        if let Err(error) = caught(call) {
+            log(Level::Error, &format!("exception calling {what} of {self:?}: {error:?}"));
         }
     }
 

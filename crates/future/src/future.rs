@@ -1,6 +1,6 @@
 //! [`Future`]: a result that somebody else will set.
 
-use crate::state::{Canceller, Change, Head, Stage};
+use crate::state::{Change, Head, Stage};
 use asyncio_core::{
     CancelledError, Error, Result,
     context::current_values,
@@ -9,7 +9,7 @@ use asyncio_core::{
     home::{LoopRef, with_running},
     listeners::{Listener, Parked},
     sync::{Mutex, keep},
-    wait::{Cancel, Resume, Target, Wait},
+    wait::{Cancel, Parts, Resume, Target, Wait},
     wait_site::WaitSite,
 };
 use std::{
@@ -46,7 +46,8 @@ impl<T> Drop for Inner<T> {
 /// Clones are handles to the same future. Awaiting one gives a copy of the result to each of any
 /// number of awaiters, so `T` must be `Clone`; [`take`](Future::take) gives other values to one of
 /// them. A future works with and without a loop, under any executor and across threads; only done
-/// callbacks need a running loop.
+/// callbacks need a running loop. The value is locked while it is copied: its `clone` must not await or
+/// read the same future.
 ///
 /// # Cancellation
 /// A cancelled task cancels the future it awaits, for every other awaiter too; put a
@@ -129,11 +130,20 @@ impl<T> Future<T> {
     /// A pending future of an operation that was called at `site`, which is where those who await it
     /// are said to wait.
     ///
-    /// With a `canceller`, a request to cancel it goes there: that says whether it accepts, and the
-    /// future ends as its maker decides (as a `gather` does).
-    pub fn of_operation(site: WaitSite, canceller: Option<Canceller>) -> Future<T> {
-        let head = Arc::new(Head::new(canceller, site));
-        Future::of(Arc::new(Inner { head, value: Mutex::new(None) }))
+    /// With `parts`, a request to cancel it goes to those, and the future ends as its maker decides (as a
+    /// `gather` does).
+    pub fn of_operation(site: WaitSite, parts: Option<Parts>) -> Future<T> {
+        Future::of_head(Head::new(parts, site, false))
+    }
+
+    /// [`of_operation`](Future::of_operation), of one that ends only if the loop runs that runs now:
+    /// awaiting it in another loop of the same thread is an error.
+    pub fn of_loop(site: WaitSite, parts: Option<Parts>) -> Future<T> {
+        Future::of_head(Head::new(parts, site, true))
+    }
+
+    fn of_head(head: Head) -> Future<T> {
+        Future::of(Arc::new(Inner { head: Arc::new(head), value: Mutex::new(None) }))
     }
 
     fn of(inner: Arc<Inner<T>>) -> Future<T> {
@@ -206,7 +216,7 @@ impl<T> Future<T> {
         self.inner.head.cancel(error)
     }
 
-    /// Cancels a future that has a canceller without asking it.
+    /// Cancels a future that has parts itself, and none of those.
     pub fn cancel_now(&self, error: CancelledError) -> bool {
         self.inner.head.cancel_now(error)
     }
@@ -325,6 +335,15 @@ impl<T> Future<T> {
         self.inner.head.made_at()
     }
 
+    /// Whether a task may wait for it where it runs, for those who wait by a callback.
+    ///
+    /// # Errors
+    /// `Runtime` if it is pending, and ends only if another loop of this thread runs.
+    #[doc(hidden)]
+    pub fn check_awaited_here(&self) -> Result<()> {
+        if self.done() { Ok(()) } else { self.inner.head.check_awaited_here() }
+    }
+
     /// A number that no other future has while this one lives.
     pub fn id(&self) -> usize {
         Arc::as_ptr(&self.inner) as *const () as usize
@@ -351,6 +370,9 @@ impl<T> Future<T> {
         let mut spent = None;
         let mut state = inner.head.lock();
         if matches!(state.stage, Stage::Pending) {
+            if let Err(error) = inner.head.check_awaited_here() {
+                return Poll::Ready(Err(error));
+            }
             let site = inner.head.site();
             let target = || Some(Target::Future(inner.head.clone()));
             if !wait.is_armed() {

@@ -300,7 +300,7 @@ impl Runner {
     }
 
     /// Ends everything (`Runner.close`): cancels the tasks that are left, in the order of their
-    /// creation, and waits for them, gives what they fail with to the exception handler, closes
+    /// creation and each once, even if others wait for it, and waits for them, gives what they fail with to the exception handler, closes
     /// asynchronous generators, waits for the threads of the default executor up to
     /// [`THREAD_JOIN_TIMEOUT`], and closes the loop. A second call does nothing.
     ///

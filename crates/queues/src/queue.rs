@@ -20,6 +20,10 @@ pub type Queue<T> = OrderedQueue<Fifo<T>>;
 
 /// The lowest item first (`asyncio.PriorityQueue`).
 ///
+/// The items are compared while the queue is locked: their `Ord` must not use the queue. If it panics,
+/// the panic comes out of the `put` or `get` that compared; an item may then come out of turn, and one
+/// that was being taken is lost and counts as done.
+///
 /// ```
 /// use asyncio_queues::PriorityQueue;
 /// let queue = PriorityQueue::new(0);
@@ -87,21 +91,25 @@ impl<O: Order> State<O> {
         if self.is_full(maxsize) {
             return Err(PutError::Full(item));
         }
-        self.items.push(item);
-        self.unfinished += 1;
-        self.getters.wake_next(after);
+        let mut change = Change::begin(self, after);
+        change.state.items.push(item);
+        change.has_returned = true;
         Ok(())
     }
 
     fn get(&mut self, after: &mut After) -> Result<O::Item> {
-        match self.items.pop() {
-            Some(item) => {
-                self.putters.wake_next(after);
-                Ok(item)
-            }
+        match self.pop(after) {
+            Some(item) => Ok(item),
             None if self.is_shut_down => Err(Error::QueueShutDown(QueueShutDown::default())),
             None => Err(Error::QueueEmpty(QueueEmpty::default())),
         }
+    }
+
+    fn pop(&mut self, after: &mut After) -> Option<O::Item> {
+        let mut change = Change::begin(self, after);
+        let item = change.state.items.pop();
+        change.has_returned = true;
+        item
     }
 
     /// `n` items are done.
@@ -109,6 +117,54 @@ impl<O: Order> State<O> {
         self.unfinished = self.unfinished.saturating_sub(n);
         if self.unfinished == 0 {
             self.joiners.wake_all(after);
+        }
+    }
+}
+
+/// An item that goes in or comes out. What that takes is the program's: an [`Order`], or the `Ord` of
+/// the items, which may panic. The books are kept all the same.
+struct Change<'a, O: Order> {
+    state: &'a mut State<O>,
+    after: &'a mut After,
+    /// How many items there were.
+    before: usize,
+    has_returned: bool,
+}
+
+impl<'a, O: Order> Change<'a, O> {
+    #[inline]
+    fn begin(state: &'a mut State<O>, after: &'a mut After) -> Change<'a, O> {
+        let before = state.items.len();
+        Change { state, after, before, has_returned: false }
+    }
+
+    /// Whoever was woken for this has not used it; and an item that came out is lost, which counts as
+    /// done.
+    #[cold]
+    fn was_left_by_a_panic(&mut self, now: usize) {
+        if now < self.before {
+            self.state.finish(1, self.after);
+        } else {
+            self.state.putters.wake_next(self.after);
+        }
+        if now > 0 {
+            self.state.getters.wake_next(self.after);
+        }
+    }
+}
+
+impl<O: Order> Drop for Change<'_, O> {
+    #[inline]
+    fn drop(&mut self) {
+        let now = self.state.items.len();
+        if now > self.before {
+            self.state.unfinished += 1;
+            self.state.getters.wake_next(self.after);
+        } else if now < self.before {
+            self.state.putters.wake_next(self.after);
+        }
+        if !self.has_returned {
+            self.was_left_by_a_panic(now);
         }
     }
 }
@@ -364,14 +420,17 @@ impl<O: Order> OrderedQueue<O> {
         let mut dropped = Vec::new();
         let mut after = After::new();
         let mut state = self.state.lock();
-        if immediate {
-            dropped.extend(std::iter::from_fn(|| state.items.pop()));
-            state.finish(dropped.len(), &mut after);
-        }
         state.getters.wake_all(&mut after);
         state.putters.wake_all(&mut after);
         state = keep("queue_shut_down_last", &self.state, state);
         state.is_shut_down = true;
+        if immediate {
+            // Last, for the order may panic.
+            while let Some(item) = state.pop(&mut after) {
+                dropped.push(item);
+                state.finish(1, &mut after);
+            }
+        }
     }
 
     /// How many items are in it (`Queue.qsize`).

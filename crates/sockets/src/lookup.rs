@@ -2,6 +2,7 @@
 
 use asyncio_core::{
     Error, Result,
+    caught::caught,
     home::with_entered,
     scheduler::Scheduler,
     sync::Mutex,
@@ -11,7 +12,6 @@ use asyncio_core::{
 use std::{
     fmt,
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -55,7 +55,7 @@ impl<T: Send + 'static> Lookup<T> {
             if answer.strong_count() == 0 {
                 return;
             }
-            let found = catch_unwind(AssertUnwindSafe(ask)).map_err(Error::from_panic);
+            let found = caught(ask);
             let Some(answer) = answer.upgrade() else { return };
             let mut wakers = Wakers::new();
             let mut answer = answer.lock();

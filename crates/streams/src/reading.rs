@@ -62,6 +62,9 @@ pub(crate) fn poll_read<R>(
     if let Some(error) = &state.exception {
         return Poll::Ready(Err(error.clone()));
     }
+    if let Err(error) = state.check_awaited_here(site) {
+        return Poll::Ready(Err(error));
+    }
     state.resume(&mut after);
     after.drop_later(state.reading.take());
     wait.arm_into(cx, site, &mut state.reading);

@@ -13,6 +13,7 @@ use asyncio_core::{
     home::running_loop,
     sync::{Arc, Mutex},
     wait::{Waiter, Wakers},
+    wait_site::WaitSite,
 };
 use asyncio_transports::{Arrival, Transport};
 use bytes::Bytes;
@@ -124,6 +125,20 @@ impl Rest {
             transport.close();
         }
         drop(spent);
+    }
+}
+
+/// For who waits.
+impl State {
+    /// Checks that the loop of the connection runs while a task waits for it.
+    ///
+    /// # Errors
+    /// `Runtime` if it does not.
+    pub(crate) fn check_awaited_here(&self, site: WaitSite) -> Result<()> {
+        match &self.transport {
+            Some(transport) => transport.home().check_awaited_here(site.what()),
+            None => Ok(()),
+        }
     }
 }
 

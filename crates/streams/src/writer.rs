@@ -258,6 +258,7 @@ impl State {
         if !self.writing.paused {
             return Poll::Ready(Ok(()));
         }
+        self.check_awaited_here(site)?;
         self.writing.drainers.join(place, cx, site);
         Poll::Pending
     }
@@ -377,6 +378,7 @@ impl Future for WaitClosed<'_> {
         if let Some(lost) = &state.writing.lost {
             return Poll::Ready(lost.clone());
         }
+        state.check_awaited_here(*site)?;
         state.writing.closers.join(place, cx, *site);
         Poll::Pending
     }

@@ -29,6 +29,7 @@ use std::{
 /// What the system says if it has neither a pidfd nor a thread. The child is watched all the same as
 /// well as can be: its status is taken here if it has ended.
 pub(crate) fn watch(child: &Arc<Child>, home: LoopRef) -> Result<()> {
+    child.set_watched_by(home);
     let watch = || {
         home.with(Scheduler::add_outstanding);
         Watch { child: child.clone(), home }

@@ -229,7 +229,7 @@ impl Running {
         let _ = transport.0.pipes.set(pipes);
         resident.with(|running| running.connected());
         // Behind `connection_made`.
-        let connected = Future::of_operation(site, None);
+        let connected = Future::of_loop(site, None);
         let told = connected.clone();
         let tell = move || {
             // Refused if it was cancelled meanwhile.

@@ -48,6 +48,9 @@ impl StdFuture for ProcessWait {
         // Dropped when the lock is free: it may lead anywhere.
         let mut gone = None;
         let outcome = child.listen(|listeners| {
+            if let Err(error) = child.check_awaited_here(site.what()) {
+                return Some(error);
+            }
             if !wait.is_armed() {
                 wait.arm(cx, *site, None);
                 if let Some(waiter) = wait.waiter() {

@@ -1,10 +1,10 @@
 //! [`as_completed`]: results in the order in which they come.
 
-use crate::future_like::{Awaitable, Child, FutureLike};
+use crate::future_like::{Awaitable, Child, FutureLike, sealed::Sealed as _};
 use asyncio_core::{
     Error, Result, TimeoutError,
     context::current_values,
-    home::with_entered,
+    home::{LoopRef, running_loop, with_entered},
     listeners::Parked,
     sync::Mutex,
     wait::{Resume, Wait, Waiter, Wakers},
@@ -60,36 +60,48 @@ where
         .map(|awaitable| Child::ensure(awaitable, site.location()))
         .filter(|child| known.insert(FutureLike::id(&**child)))
         .collect();
-    let state =
-        State { done: VecDeque::new(), todo: Vec::new(), line: VecDeque::new(), timer: None };
+    let state = State {
+        home: running_loop(),
+        done: VecDeque::new(),
+        todo: Vec::new(),
+        line: VecDeque::new(),
+        timer: None,
+    };
     let state = Arc::new(Mutex::new(state));
     let left = children.len();
     for child in children {
         let number = state.lock().todo.len();
         let shared = state.clone();
-        let callback = child.on_done(move || completed(&shared, number)).ok();
-        let failed = callback.is_none();
-        state.lock().todo.push(Some((child, callback)));
-        if failed {
-            completed(&state, number);
+        let listening = child
+            .check_awaited_here()
+            .and_then(|()| child.on_done(move || completed(&shared, number)));
+        let mut state = state.lock();
+        match listening {
+            Ok(callback) => state.todo.push(Some((child, callback))),
+            Err(error) => {
+                state.todo.push(None);
+                state.done.push_back(Err(error));
+            }
         }
     }
     AsCompleted { state, left, site, next: None }
 }
 
-type Todo<T> = Option<(Child<T>, Option<DoneCallback>)>;
+type Todo<T> = Option<(Child<T>, DoneCallback)>;
 
 /// asyncio's internal queue: what is done, and who waits for the next.
 struct State<T> {
-    /// `None` stands for one that did not make it in time.
-    done: VecDeque<Option<Child<T>>>,
+    /// The loop in which the callbacks run.
+    home: Option<LoopRef>,
+    /// An error stands for one that did not make it in time, or that cannot be listened to here.
+    done: VecDeque<Result<Child<T>>>,
     todo: Vec<Todo<T>>,
     line: VecDeque<Waiter>,
     timer: Option<Parked>,
 }
 
 impl<T> State<T> {
-    fn put(&mut self, item: Option<Child<T>>, wakers: &mut Wakers) {
+    fn put(&mut self, item: Result<Child<T>>, wakers: &mut Wakers) {
         self.done.push_back(item);
         self.wake_next(wakers);
     }
@@ -107,7 +119,7 @@ fn completed<T>(state: &Mutex<State<T>>, number: usize) {
     let mut wakers = Wakers::new();
     let mut state = state.lock();
     let Some((child, _)) = state.todo.get_mut(number).and_then(Option::take) else { return };
-    state.put(Some(child), &mut wakers);
+    state.put(Ok(child), &mut wakers);
     if state.todo.iter().all(Option::is_none) {
         if let Some(timer) = state.timer.take() {
             timer.cancel();
@@ -117,13 +129,13 @@ fn completed<T>(state: &Mutex<State<T>>, number: usize) {
 
 fn timed_out<T: 'static>(state: &Mutex<State<T>>) {
     let mut wakers = Wakers::new();
+    // Dropped behind the lock, and with it perhaps their results, which are the program's.
+    let late: Vec<_>;
     let mut state = state.lock();
-    let late: Vec<_> = state.todo.drain(..).flatten().collect();
-    for (child, callback) in late {
-        if let Some(callback) = callback {
-            child.remove_done_callback(&callback);
-        }
-        state.put(None, &mut wakers);
+    late = state.todo.drain(..).flatten().collect();
+    for (child, callback) in &late {
+        child.remove_done_callback(callback);
+        state.put(Err(Error::Timeout(TimeoutError::default())), &mut wakers);
     }
 }
 
@@ -220,6 +232,9 @@ impl<T: 'static> NextCompleted<T> {
     fn poll_child(&mut self, cx: &mut Context<'_>) -> Poll<Result<Child<T>>> {
         let (mut wakers, mut gone) = (Wakers::new(), VecDeque::new());
         let mut state = self.state.lock();
+        if let (Some(home), true) = (state.home, state.done.is_empty()) {
+            home.check_awaited_here(self.site.what())?;
+        }
         if self.wait.is_armed() {
             let State { line, done, .. } = &mut *state;
             // Nobody is put into another's place: one that was moved to another task queues again,
@@ -243,8 +258,7 @@ impl<T: 'static> NextCompleted<T> {
             }
         }
         if let Some(item) = state.done.pop_front() {
-            let late = || Error::Timeout(TimeoutError::default());
-            return Poll::Ready(item.ok_or_else(late));
+            return Poll::Ready(item);
         }
         self.wait.arm(cx, self.site, None);
         state.line.extend(self.wait.waiter());

@@ -48,12 +48,50 @@ pub trait FutureLike: sealed::Sealed + 'static {
     fn remove_done_callback(&self, callback: &DoneCallback) -> usize;
 }
 
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for crate::AnyTask {}
-    impl<T> Sealed for crate::Task<T> {}
-    impl<T> Sealed for asyncio_future::Future<T> {}
-    impl<T> Sealed for super::Awaitable<T> {}
+/// Calls the same method on whichever an [`Awaitable`] is.
+macro_rules! either {
+    ($self:expr, $inner:ident => $call:expr) => {
+        match $self {
+            Awaitable::Task($inner) => $call,
+            Awaitable::Future($inner) => $call,
+        }
+    };
+}
+
+pub(crate) mod sealed {
+    use super::{AnyTask, Awaitable, Future, Result, Task};
+
+    pub trait Sealed {
+        /// Whether a task may wait for it where it runs, for those who wait by a callback.
+        ///
+        /// # Errors
+        /// `Runtime` if it is pending, and ends only if another loop of this thread runs.
+        fn check_awaited_here(&self) -> Result<()>;
+    }
+
+    impl Sealed for AnyTask {
+        fn check_awaited_here(&self) -> Result<()> {
+            if self.done() { Ok(()) } else { self.home().check_awaited_here("Task") }
+        }
+    }
+
+    impl<T> Sealed for Task<T> {
+        fn check_awaited_here(&self) -> Result<()> {
+            AnyTask::check_awaited_here(self)
+        }
+    }
+
+    impl<T> Sealed for Future<T> {
+        fn check_awaited_here(&self) -> Result<()> {
+            Future::check_awaited_here(self)
+        }
+    }
+
+    impl<T> Sealed for Awaitable<T> {
+        fn check_awaited_here(&self) -> Result<()> {
+            either!(self, f => f.check_awaited_here())
+        }
+    }
 }
 
 impl<T: 'static> FutureLike for Task<T> {
@@ -139,16 +177,6 @@ pub enum Awaitable<T> {
     Task(Task<T>),
     /// A future.
     Future(Future<T>),
-}
-
-/// Calls the same method on whichever it is.
-macro_rules! either {
-    ($self:expr, $inner:ident => $call:expr) => {
-        match $self {
-            Awaitable::Task($inner) => $call,
-            Awaitable::Future($inner) => $call,
-        }
-    };
 }
 
 impl<T: 'static> FutureLike for Awaitable<T> {

@@ -1,7 +1,7 @@
 //! [`shield`]: an awaitable that a cancellation of its awaiter does not reach.
 
-use crate::future_like::{Awaitable, Child, FutureLike};
-use asyncio_core::{Result, exception::ExceptionContext, wait_site::WaitSite};
+use crate::future_like::{Awaitable, Child, FutureLike, sealed::Sealed as _};
+use asyncio_core::{Result, caught::caught, exception::ExceptionContext, wait_site::WaitSite};
 use asyncio_future::{Future, Take};
 use std::{
     fmt,
@@ -38,7 +38,7 @@ where
         let Ok(inner) = Rc::try_unwrap(inner) else { unreachable!("not shared yet") };
         return Shield(State::Done(inner));
     }
-    let outer = Future::of_operation(site, None);
+    let outer = Future::of_loop(site, None);
     let linked = link(&inner, &outer);
     if let Err(error) = linked {
         let _ = outer.set_exception(error);
@@ -47,6 +47,7 @@ where
 }
 
 fn link<T: 'static>(inner: &Rc<Child<T>>, outer: &Future<T>) -> Result<()> {
+    inner.check_awaited_here()?;
     let (child, follower) = (inner.clone(), outer.clone());
     let following = inner.on_done(move || {
         if follower.cancelled() {
@@ -57,7 +58,7 @@ fn link<T: 'static>(inner: &Rc<Child<T>>, outer: &Future<T>) -> Result<()> {
             return;
         }
         // Pending, since it was not cancelled and nobody else sets it.
-        let _ = match child.retrieve() {
+        let _ = match caught(|| child.retrieve()).unwrap_or_else(Err) {
             Ok(value) => follower.set_result(value).map_err(Into::into),
             Err(error) => follower.set_exception(error),
         };

@@ -78,11 +78,14 @@ where
         start_next(&state, delay, None)?;
         let mut cancelled = None;
         while !state.lock().running.is_empty() {
-            let completed = Future::of_operation(site, None);
+            let completed = Future::of_loop(site, None);
             state.lock().completed = Some(completed.clone());
-            if let Err(Error::Cancelled(error)) = completed.await {
-                cancel_all(&state, &error);
-                cancelled = Some(error);
+            match completed.await {
+                Err(Error::Cancelled(error)) => {
+                    cancel_all(&state, &error);
+                    cancelled = Some(error);
+                }
+                outcome => outcome?,
             }
             state.lock().completed = None;
         }

@@ -16,15 +16,10 @@
 //! count in [`asyncio_core::task_ref`].
 
 use asyncio_core::{
-    CancelledError, Error, Result, cell::TaskCell, exception::ExceptionContext, home::LoopRef,
-    task_ref::TaskRef,
+    CancelledError, Error, Result, caught::reported, cell::TaskCell, exception::ExceptionContext,
+    home::LoopRef, task_ref::TaskRef,
 };
-use std::{
-    cell::UnsafeCell,
-    mem::MaybeUninit,
-    panic::{AssertUnwindSafe, catch_unwind},
-    ptr::NonNull,
-};
+use std::{cell::UnsafeCell, mem::MaybeUninit, ptr::NonNull};
 
 /// How a task ended.
 pub(crate) enum Outcome<T> {
@@ -309,10 +304,7 @@ fn unwrapped(error: Error) -> CancelledError {
 /// of the loop, nor leave a task half ended.
 pub(crate) fn drop_caught<V>(value: V, home: LoopRef) {
     if std::mem::needs_drop::<V>() {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-            let report = ExceptionContext::new("Exception in the drop of a task's result");
-            report.with_exception(Error::from_panic(panic)).report(Some(home));
-        }
+        reported("Exception in the drop of a task's result", Some(home), || drop(value));
     }
 }
 

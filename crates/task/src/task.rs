@@ -9,7 +9,7 @@ use asyncio_core::{
     awaiting::Kept,
     cell::{TaskCell, TaskContext},
     context::{Context as Variables, current_values},
-    home::{LoopRef, running_loop, with_entered, with_running},
+    home::{LoopRef, with_entered, with_running},
     listeners::{Listener, Parked},
     scheduler::{Scheduler, State},
     task_ref::TaskRef,
@@ -327,9 +327,8 @@ pub(crate) fn poll_pending(
     if !cell.is_local() {
         return Poll::Ready(Error::runtime("Task: awaited on another thread than its loop's"));
     }
-    // Its loop does not run as long as this one does.
-    if running_loop().is_some_and(|running| running != cell.home()) {
-        return Poll::Ready(Error::runtime("Task: awaited in another loop than its own"));
+    if let Err(error) = cell.home().check_awaited_here("Task") {
+        return Poll::Ready(error);
     }
     let site = WaitSite::new(&"Task", cell.spawned_at());
     let target = || Some(Target::Task(TaskRef::of(cell)));
@@ -514,6 +513,7 @@ impl TaskBuilder {
         if let Some(name) = self.name.take() {
             cell.set_name(name);
         }
+        cell.keep_span();
         // SAFETY: it is new, and of this loop.
         unsafe { scheduler.adopt(registered) };
         let eager = self.eager_start.unwrap_or_else(|| scheduler.eager_tasks());

@@ -241,13 +241,16 @@ impl AsyncContextManager for TaskGroup {
         }
         // A cancellation may come again and again while the children end.
         while !shared.lock().tasks.is_empty() {
-            let completed = Future::of_operation(self.site, None);
+            let completed = Future::of_loop(self.site, None);
             shared.lock().completed = Some(completed.clone());
-            if let Err(error) = completed.await {
-                if !shared.lock().aborting {
-                    cancelled = Some(error);
-                    abort(shared);
+            match completed.await {
+                Err(error) if error.is_cancelled() => {
+                    if !shared.lock().aborting {
+                        cancelled = Some(error);
+                        abort(shared);
+                    }
                 }
+                outcome => outcome?,
             }
             shared.lock().completed = None;
         }

@@ -3,6 +3,7 @@
 use crate::create_task;
 use asyncio_core::{
     Error, Result,
+    caught::caught,
     context::{current_values, with_values},
     event_loop::running_event_loop,
     home::{LoopRef, Mail},
@@ -12,7 +13,6 @@ use asyncio_future::{ConcurrentFuture, Future, Take};
 use std::{
     fmt,
     future::Future as StdFuture,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -79,9 +79,9 @@ fn submit<T: Send + 'static>(
         if result.done() {
             return;
         }
-        let outcome = catch_unwind(AssertUnwindSafe(|| with_values(values, function)));
+        let outcome = caught(|| with_values(values, function));
         // Refused if it was cancelled meanwhile: then nobody waits for it.
-        let _ = result.set(outcome.map_err(Error::from_panic));
+        let _ = result.set(outcome);
     }))
 }
 
@@ -127,7 +127,7 @@ where
         });
         task.add_done_callback(move |task| {
             // Refused if it was cancelled meanwhile: then nothing waits for it.
-            let _ = promise.0.set(task.retrieve());
+            let _ = promise.0.set(caught(|| task.retrieve()).unwrap_or_else(Err));
         })?;
         Ok(())
     };

@@ -14,7 +14,9 @@ use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 /// Cancels the body after `delay`, and makes that cancellation a [`TimeoutError`]
 /// (`asyncio.timeout`). `None` sets no deadline; [`Deadline::reschedule`] may set one later.
 ///
-/// The deadline is counted from this call, in the time of the running loop.
+/// The deadline is counted from this call, in the time of the running loop. If the body fails with
+/// another error in answer to the cancellation, that error comes out; in its
+/// [context](asyncio_core::Error::context) the timeout takes the place of the cancellation.
 ///
 /// # Cancellation
 /// One from outside stays a cancellation, also when it comes at the same instant as the deadline.
@@ -102,8 +104,8 @@ impl State {
         self.scope.map_or(Ok(()), |scope| scope.set_deadline(when))
     }
 
-    /// Ends the scope; true if a cancellation that ended the body becomes a timeout.
-    fn leave(&mut self, cancelled: bool) -> bool {
+    /// Ends the scope; true if the deadline ended the body, and nothing else.
+    fn leave(&mut self) -> bool {
         let stage = self.look();
         let scope = self.scope.take();
         let left = match stage {
@@ -116,7 +118,7 @@ impl State {
         match stage {
             Stage::Expiring => {
                 self.stage = Stage::Expired;
-                left.is_some_and(|left| left <= self.cancelling) && cancelled
+                left.is_some_and(|left| left <= self.cancelling)
             }
             Stage::Active => {
                 self.stage = Stage::Exited;
@@ -240,9 +242,9 @@ impl Deadline {
 
     /// Ends the scope: what its body's outcome becomes.
     pub(crate) fn end<T>(&mut self, outcome: Result<T>) -> Result<T> {
-        let cancelled = outcome.as_ref().is_err_and(Error::is_cancelled);
-        match (self.0.with(|state| state.leave(cancelled)), outcome) {
-            (true, Err(error)) => Err(timed_out(error)),
+        match (self.0.with(State::leave), outcome) {
+            (true, Err(error)) if error.is_cancelled() => Err(timed_out(error)),
+            (true, Err(error)) => Err(error.with_timeout_in_context()),
             (_, outcome) => outcome,
         }
     }
@@ -319,10 +321,11 @@ impl AsyncContextManager for Timeout {
     }
 
     async fn exit(&mut self, mut deadline: Deadline, error: Option<&Error>) -> Result<()> {
-        let cancelled = error.is_some_and(Error::is_cancelled);
-        match deadline.0.with(|state| state.leave(cancelled)) {
-            true => Err(Error::Timeout(TimeoutError::default())),
-            false => Ok(()),
+        match error {
+            Some(error) if deadline.0.with(State::leave) && error.is_cancelled() => {
+                Err(Error::Timeout(TimeoutError::default()))
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -38,7 +38,8 @@ pub enum ReturnWhen {
 /// [`timeout`](Wait::timeout), which is no error here.
 ///
 /// # Errors
-/// `Value` if there is nothing to wait for, `Runtime` without a running loop.
+/// `Value` if there is nothing to wait for; `Runtime` without a running loop, and for a task of another
+/// loop of this thread, which does not run meanwhile.
 ///
 /// # Cancellation
 /// Returns `Err(Cancelled)`; what was waited for goes on.
@@ -92,8 +93,7 @@ impl<F: FutureLike> IntoFuture for Wait<F> {
     type IntoFuture = Waiting<F>;
 
     fn into_future(self) -> Waiting<F> {
-        let enough = Future::of_operation(self.site, None);
-        Waiting { wait: self, enough, callbacks: Vec::new(), timer: None, started: false }
+        Waiting { wait: self, enough: None, callbacks: Vec::new(), timer: None }
     }
 }
 
@@ -101,24 +101,23 @@ impl<F: FutureLike> IntoFuture for Wait<F> {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Waiting<F: FutureLike> {
     wait: Wait<F>,
-    /// Set when there is a reason to return.
-    enough: Future<()>,
+    /// Set when there is a reason to return. `None` before the first poll.
+    enough: Option<Future<()>>,
     /// One for each future.
     callbacks: Vec<DoneCallback>,
     timer: Option<Parked>,
-    started: bool,
 }
 
 impl<F: FutureLike> Waiting<F> {
     fn start(&mut self) -> Result<()> {
-        self.started = true;
+        let enough = self.enough.insert(Future::of_loop(self.wait.site, None));
         if self.wait.futures.is_empty() {
             return Err(Error::value("wait: there is nothing to wait for"));
         }
         self.timer = with_running("wait", |scheduler| {
             let Some(timeout) = self.wait.timeout else { return Ok(None) };
             let when = scheduler.time().saturating_add(timeout);
-            let enough = self.enough.clone();
+            let enough = enough.clone();
             let release = move || {
                 // It may be set already.
                 let _ = enough.set_result(());
@@ -130,7 +129,8 @@ impl<F: FutureLike> Waiting<F> {
         let left = Arc::new(AtomicUsize::new(self.wait.futures.len()));
         let return_when = self.wait.return_when;
         for future in &self.wait.futures {
-            let (left, enough, timer) = (left.clone(), self.enough.clone(), self.timer);
+            future.check_awaited_here()?;
+            let (left, enough, timer) = (left.clone(), enough.clone(), self.timer);
             let callback = future.on_done_with(move |future: &F| {
                 let last = left.fetch_sub(1, Ordering::Relaxed) == 1;
                 let release = last
@@ -168,13 +168,14 @@ impl<F: FutureLike> StdFuture for Waiting<F> {
     type Output = Result<(Vec<F>, Vec<F>)>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if !self.started {
+        if self.enough.is_none() {
             if let Err(error) = self.start() {
                 self.stop();
                 return Poll::Ready(Err(error));
             }
         }
-        let outcome = ready!(Pin::new(&mut self.enough).poll(cx));
+        let Some(enough) = &mut self.enough else { return Poll::Pending };
+        let outcome = ready!(Pin::new(enough).poll(cx));
         self.stop();
         let futures = std::mem::take(&mut self.wait.futures);
         Poll::Ready(outcome.map(|()| futures.into_iter().partition(|future| future.done())))

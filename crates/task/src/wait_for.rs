@@ -1,7 +1,7 @@
 //! [`wait_for`]: one awaitable, with a timeout.
 
 use crate::{
-    future_like::Child,
+    future_like::{Child, sealed::Sealed as _},
     task::TaskBuilder,
     timeouts::{Deadline, timed_out, timeout},
 };
@@ -104,7 +104,10 @@ impl<F, T> Cancelled<F, T> {
 
     fn cancel(&self, site: WaitSite) -> Result<(DoneCallback, Future<()>)> {
         match self {
-            Cancelled::Child(child) => cancel(child, site),
+            Cancelled::Child(child) => {
+                child.check_awaited_here()?;
+                cancel(child, site)
+            }
             Cancelled::Unstarted(task, _) => cancel(task, site),
         }
     }
@@ -206,7 +209,7 @@ where
 
 /// Requests that `child` be cancelled; the future is done a step after it has ended.
 fn cancel<T>(child: &Child<T>, site: WaitSite) -> Result<(DoneCallback, Future<()>)> {
-    let ended = Future::of_operation(site, None);
+    let ended = Future::of_loop(site, None);
     let release = ended.clone();
     let callback = child.on_done(move || drop(release.set_result(())))?;
     child.cancel_as(CancelledError::default());

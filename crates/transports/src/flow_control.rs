@@ -1,10 +1,7 @@
 //! [`FlowControl`]: the water marks of a buffer, and what the protocol was told of them.
 
-use asyncio_core::{Error, Result};
-use std::{
-    cell::Cell,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use asyncio_core::{Error, Result, caught::caught};
+use std::cell::Cell;
 
 /// More than this is buffered only against the protocol's wish, unless other limits are set.
 const HIGH_WATER: usize = 64 * 1024;
@@ -67,9 +64,9 @@ impl FlowControl {
     #[inline(always)]
     pub(crate) fn during_call<R>(&self, call: impl FnOnce() -> R) -> Result<R> {
         let outer = self.calling.replace(true);
-        let outcome = catch_unwind(AssertUnwindSafe(call));
+        let outcome = caught(call);
         self.calling.set(outer);
-        outcome.map_err(Error::from_panic)
+        outcome
     }
 }
 

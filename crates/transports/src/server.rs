@@ -197,6 +197,16 @@ impl AsyncContextManager for Server {
 }
 
 /// Handles of the same server are equal.
+impl Server {
+    /// Checks that the server's loop runs while a task waits for it.
+    ///
+    /// # Errors
+    /// `Runtime` if it does not.
+    fn check_awaited_here(&self, site: WaitSite) -> Result<()> {
+        self.resident.home().check_awaited_here(site.what())
+    }
+}
+
 impl PartialEq for Server {
     fn eq(&self, other: &Server) -> bool {
         self.resident == other.resident

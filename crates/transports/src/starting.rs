@@ -21,7 +21,7 @@ pub(crate) struct Starting {
 impl Starting {
     /// Starts `transport`.
     pub(crate) fn begin(transport: Transport, site: WaitSite) -> Starting {
-        let made = Future::of_operation(site, None);
+        let made = Future::of_loop(site, None);
         transport.0.resident.with(|connection| connection.start(Some(made.clone())));
         Starting { site, made, transport: Some(transport) }
     }

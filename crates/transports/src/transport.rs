@@ -10,6 +10,7 @@ use crate::{
 use asyncio_core::{
     Error, Result,
     exception::{ExceptionContext, Level, log},
+    home::LoopRef,
     resident::Resident,
 };
 use bytes::Bytes;
@@ -81,6 +82,11 @@ impl Transport {
     #[inline]
     fn connection(&self) -> Option<Rc<Connection>> {
         self.0.resident.get()
+    }
+
+    /// The loop that the connection belongs to.
+    pub fn home(&self) -> LoopRef {
+        self.0.resident.home()
     }
 
     /// Closes the connection (`close`): nothing more is read; what is buffered is sent first; then

@@ -58,6 +58,16 @@ impl ScopeKey {
         scheduler.home().is_some_and(|home| home.place() == self.place)
     }
 
+    /// [`LoopRef::check_awaited_here`](crate::home::LoopRef::check_awaited_here), of the scope's loop.
+    #[inline]
+    pub(crate) fn check_awaited_here(self, what: &str) -> Result<()> {
+        let is_elsewhere = entered().is_some_and(|running| !self.is_of(running));
+        match self.scheduler().filter(|_| is_elsewhere).and_then(Scheduler::home) {
+            Some(home) => home.check_awaited_here(what),
+            None => Ok(()),
+        }
+    }
+
     /// Requests that what is inside be cancelled. The request counts on the paths through this scope.
     pub fn request(self, error: CancelledError) {
         if let Some(scheduler) = self.scheduler() {

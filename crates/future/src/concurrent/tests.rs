@@ -2,7 +2,7 @@
 
 use super::*;
 use std::{
-    panic::panic_any,
+    panic::{AssertUnwindSafe, catch_unwind, panic_any},
     sync::{
         atomic::{AtomicUsize, Ordering},
         mpsc,

@@ -4,11 +4,11 @@ use super::ConcurrentFuture;
 use crate::Future;
 use asyncio_core::{
     Error, Result,
+    caught::caught,
     home::{Mail, with_running},
     scheduler::Scheduler,
     wait_site::WaitSite,
 };
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A future of the running loop that follows `source` (`asyncio.wrap_future`): the result moves over
 /// through the loop's thread-safe queue, and cancelling the wrapper cancels the source.
@@ -23,7 +23,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub fn wrap_future<T: Send + 'static>(source: ConcurrentFuture<T>) -> Result<Future<T>> {
     let site = WaitSite::here(&"wrap_future");
     let home = with_running("wrap_future", Scheduler::check_open)?;
-    let future = Future::of_operation(site, None);
+    let future = Future::of_loop(site, None);
     let back = source.clone();
     future.add_done_callback(move |future| {
         if future.cancelled() {
@@ -52,8 +52,8 @@ impl<T> Wrapper<T> {
             return;
         }
         // This may call the `Clone` of the value, which may panic.
-        let outcome = catch_unwind(AssertUnwindSafe(|| source.try_result()));
-        if let Some(outcome) = outcome.unwrap_or_else(|p| Some(Err(Error::from_panic(p)))) {
+        let outcome = caught(|| source.try_result());
+        if let Some(outcome) = outcome.unwrap_or_else(|panic| Some(Err(panic))) {
             let _ = self.0.set(outcome);
         }
     }

@@ -240,6 +240,7 @@ async fn shutdown(
     executor: ThreadPoolExecutor,
     timeout: Option<Duration>,
 ) -> Result<()> {
+    home.check_awaited_here("shutdown_default_executor")?;
     let joined = Future::new();
     let (setter, joining) = (joined.clone(), Joining::begin(home));
     // The last thread of the executor reports its end. A thread that joins the others is not needed,

@@ -26,10 +26,8 @@ pub(super) fn cancel_all_tasks(event_loop: &EventLoop, limit: Option<Duration>) 
     if tasks.is_empty() {
         return Ok(());
     }
-    for task in &tasks {
-        task.task_ref().ask_for_failure();
-        task.cancel();
-    }
+    tasks.iter().for_each(|task| task.task_ref().ask_for_failure());
+    event_loop.with(|scheduler| scheduler.cancel_all(tasks.iter().map(AnyTask::task_ref)))?;
     let ended = when_all_end(event_loop, &tasks)?;
     let warning = {
         let (watched, ended, tasks) = (event_loop.clone(), ended.clone(), tasks.clone());
@@ -118,7 +116,7 @@ fn drop_what_is_left(event_loop: &EventLoop, tasks: &[AnyTask]) -> Result<()> {
     if left().next().is_none() {
         return Ok(());
     }
-    left().for_each(|task| _ = task.cancel());
+    event_loop.with(|scheduler| scheduler.cancel_all(left().map(AnyTask::task_ref)))?;
     for _ in 0..LAST_ITERATIONS {
         if left().next().is_none() || !event_loop.with(Scheduler::has_ready)? {
             break;

@@ -3,7 +3,8 @@
 use super::*;
 use crate::{get_event_loop, get_running_loop};
 use asyncio_core::{context::ContextVar, scope::cancellable};
-use asyncio_task::{create_task, sleep};
+use asyncio_future::Future;
+use asyncio_task::{Task, create_task, sleep};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -364,4 +365,50 @@ fn off_the_main_thread_ctrl_c_is_left_alone() {
     };
     let armed = thread::spawn(move || task(&mut virtual_runner())).join().unwrap();
     assert!(!armed);
+}
+
+#[test]
+fn at_the_end_a_task_gets_one_request_however_many_wait_for_it() {
+    const TASKS: usize = 1000;
+    let requests = Rc::new(Cell::new(0));
+    // Awaits the next one, which is there already, or is made meanwhile.
+    fn link(next: Option<Task<()>>, requests: Rc<Cell<u32>>) -> Task<()> {
+        create_task(async move {
+            let outcome = match next {
+                Some(next) => next.await,
+                None => Future::new().await,
+            };
+            let this = asyncio_task::current_task().expect("in a task");
+            requests.set(requests.get() + this.cancelling());
+            outcome
+        })
+    }
+    async fn outwards(left: usize, requests: Rc<Cell<u32>>) -> Result<()> {
+        let mut chain = None;
+        for _ in 0..left {
+            chain = Some(link(chain, requests.clone()));
+        }
+        sleep(MS).await
+    }
+    fn inwards(left: usize, requests: Rc<Cell<u32>>) -> Task<()> {
+        create_task(async move {
+            let outcome = match left {
+                0 => Future::new().await,
+                _ => inwards(left - 1, requests.clone()).await,
+            };
+            let this = asyncio_task::current_task().expect("in a task");
+            requests.set(requests.get() + this.cancelling());
+            outcome
+        })
+    }
+    let counted = requests.clone();
+    virtual_runner().with(|runner| runner.run(outwards(TASKS, counted))).unwrap();
+    assert_eq!(requests.take(), TASKS as u32);
+    let counted = requests.clone();
+    let main = async move {
+        drop(inwards(TASKS - 1, counted));
+        sleep(MS).await
+    };
+    virtual_runner().with(|runner| runner.run(main)).unwrap();
+    assert_eq!(requests.take(), TASKS as u32);
 }

@@ -242,7 +242,7 @@ impl Connection {
     /// when the future is done: then all is sent that was in it.
     pub(crate) fn begin_sendfile(&self, site: WaitSite) -> Result<Future<()>> {
         self.check_may_write("sendfile")?;
-        let emptied = Future::of_operation(site, None);
+        let emptied = Future::of_loop(site, None);
         if self.buffered() == 0 {
             let _ = emptied.set_result(());
         }

@@ -302,7 +302,7 @@ impl Stage {
     fn make(socket: Connected, calls: Rc<dyn Calls>, site: WaitSite) -> Result<Stage> {
         let Connected { io, family, remote } = socket;
         let transport = Endpoint::open(io, family, remote, calls).map_err(in_call(site))?;
-        let made = Future::of_operation(site, None);
+        let made = Future::of_loop(site, None);
         transport.0.resident.with(|endpoint| endpoint.start(Some(made.clone())));
         Ok(Stage::Making(Making(Some(transport)), made))
     }

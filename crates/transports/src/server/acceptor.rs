@@ -16,6 +16,7 @@ use crate::{
 };
 use asyncio_core::{
     Error, Result,
+    caught::caught,
     exception::ExceptionContext,
     home::{is_debug, running_loop},
     source::{Readiness, Source},
@@ -26,7 +27,6 @@ use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
     io,
-    panic::{AssertUnwindSafe, catch_unwind},
     rc::{Rc, Weak},
     sync::Arc,
     time::Duration,
@@ -208,8 +208,7 @@ impl Acceptor {
     fn try_set_up(&self, io: socket2::Socket, kind: Kind, peer: Address) -> Result<()> {
         // A server that was closed meanwhile drops the connection.
         let Some(mut factory) = self.factory.take() else { return Ok(()) };
-        let made = catch_unwind(AssertUnwindSafe(&mut factory));
-        let made = made.map_err(Error::from_panic);
+        let made = caught(&mut factory);
         if self.shared.life.is_closed() {
             return made.map(drop);
         }
