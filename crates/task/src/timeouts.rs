@@ -321,8 +321,9 @@ impl AsyncContextManager for Timeout {
     }
 
     async fn exit(&mut self, mut deadline: Deadline, error: Option<&Error>) -> Result<()> {
+        let has_ended_body = deadline.0.with(State::leave);
         match error {
-            Some(error) if deadline.0.with(State::leave) && error.is_cancelled() => {
+            Some(error) if has_ended_body && error.is_cancelled() => {
                 Err(Error::Timeout(TimeoutError::default()))
             }
             _ => Ok(()),
