@@ -1,8 +1,9 @@
 //! `wait_for`, after CPython's `test_waitfor`.
 
 use asyncio::{
-    Context, ContextVar, Error, Future, Result, cancellable, create_task, current_task,
-    eager_task_factory, get_running_loop, prelude::*, shield, sleep, timeout, wait_for,
+    Context, ContextVar, Error, Future, Lock, Result, Semaphore, cancellable, create_task,
+    current_task, eager_task_factory, get_running_loop, prelude::*, shield, sleep, timeout,
+    wait_for,
 };
 use asyncio_tests::support::{
     MS, awaiting, boom, briefly, cancel_message, cancelled, iterations, message, run,
@@ -298,4 +299,32 @@ fn a_dropped_wait_for_drops_its_coroutine_and_its_timer() {
         assert_eq!(Rc::strong_count(&held), 1);
         sleep(60 * MS).await
     });
+}
+
+#[test]
+fn it_may_borrow_whatever_the_timeout() {
+    run(async {
+        let (lock, semaphore, text) = (Lock::new(1), Semaphore::new(1), String::from("text"));
+        for limit in [None, Some(MS), Some(Duration::ZERO)] {
+            let guard = wait_for(lock.acquire(), limit).await;
+            let permit = wait_for(semaphore.acquire(), limit).await;
+            let slice = wait_for(async { Ok(&text[1..]) }, limit).await;
+            if limit == Some(Duration::ZERO) {
+                assert!(guard.is_err_and(|error| error.is_timeout()));
+                assert!(permit.is_err_and(|error| error.is_timeout()));
+                assert!(slice.is_err_and(|error| error.is_timeout()));
+            } else {
+                assert_eq!((*guard?, slice?), (1, "ext"));
+                drop(permit?);
+            }
+            assert!(!lock.locked() && !semaphore.locked());
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn without_a_loop_a_timeout_of_zero_is_an_error() {
+    let outcome = futures_lite::future::block_on(wait_for(async { Ok(()) }, Duration::ZERO));
+    assert_eq!(message(outcome), "RuntimeError: create_task: no running event loop");
 }

@@ -271,11 +271,21 @@ impl<T> Future<T> {
     where
         T: 'static,
     {
+        let this = self.clone();
+        self.on_done(move || callback(&this))
+    }
+
+    /// [`add_done_callback`](Future::add_done_callback) without the future, whose type may borrow.
+    #[doc(hidden)]
+    #[track_caller]
+    pub fn on_done<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce() -> R + 'static,
+    ) -> Result<DoneCallback> {
         let location = Location::caller();
         let scheduler = entered()
             .ok_or_else(|| Error::runtime("Future.add_done_callback: no running event loop"))?;
-        let this = self.clone();
-        let call = move || callback(&this).into_result();
+        let call = move || callback().into_result();
         let callback = scheduler.park(call, current_values(), location)?;
         let state = self.inner.head.lock();
         let number = match state.stage {

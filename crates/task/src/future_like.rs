@@ -118,7 +118,7 @@ impl<T: 'static> FutureLike for Future<T> {
         &self,
         callback: impl FnOnce() -> R + 'static,
     ) -> Result<DoneCallback> {
-        self.add_done_callback(move |_| callback())
+        Future::on_done(self, callback)
     }
     #[track_caller]
     fn on_done_with<R: CallbackOutput>(
@@ -251,6 +251,33 @@ impl<T: 'static> Child<T> {
         })
     }
 
+    /// The message of the `cancel()` that ended it, if it keeps one.
+    pub(crate) fn later_message(&self) -> CancelledError {
+        match &self.of {
+            Awaitable::Task(task) => task.later_message(),
+            Awaitable::Future(future) => match future.exception() {
+                Err(Error::Cancelled(error)) => error,
+                _ => CancelledError::default(),
+            },
+        }
+    }
+
+    /// Makes `callback` the one that reports a late failure, in place of any other.
+    pub(crate) fn replace_late_report(&self, callback: DoneCallback) {
+        match &self.of {
+            Awaitable::Task(task) => task.replace_late_report(callback),
+            Awaitable::Future(future) => future.replace_late_report(callback),
+        }
+    }
+
+    /// The task or future itself.
+    pub(crate) fn into_awaitable(self) -> Awaitable<T> {
+        self.of
+    }
+}
+
+/// What needs no `'static`, so that `wait_for` can borrow.
+impl<T> Child<T> {
     /// A task or future as it is; anything else is given back.
     pub(crate) fn known<F>(awaitable: F) -> Result<Child<T>, F>
     where
@@ -283,28 +310,33 @@ impl<T: 'static> Child<T> {
         (self.read)(&self.of)
     }
 
-    /// The message of the `cancel()` that ended it, if it keeps one.
-    pub(crate) fn later_message(&self) -> CancelledError {
+    pub(crate) fn done(&self) -> bool {
         match &self.of {
-            Awaitable::Task(task) => task.later_message(),
-            Awaitable::Future(future) => match future.exception() {
-                Err(Error::Cancelled(error)) => error,
-                _ => CancelledError::default(),
-            },
+            Awaitable::Task(task) => task.any().done(),
+            Awaitable::Future(future) => future.done(),
         }
     }
 
-    /// Makes `callback` the one that reports a late failure, in place of any other.
-    pub(crate) fn replace_late_report(&self, callback: DoneCallback) {
+    pub(crate) fn cancel_as(&self, error: CancelledError) -> bool {
         match &self.of {
-            Awaitable::Task(task) => task.replace_late_report(callback),
-            Awaitable::Future(future) => future.replace_late_report(callback),
+            Awaitable::Task(task) => task.any().cancel_as(error),
+            Awaitable::Future(future) => future.cancel_as(error),
         }
     }
 
-    /// The task or future itself.
-    pub(crate) fn into_awaitable(self) -> Awaitable<T> {
-        self.of
+    #[track_caller]
+    pub(crate) fn on_done<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce() -> R + 'static,
+    ) -> Result<DoneCallback> {
+        match &self.of {
+            Awaitable::Task(task) => task.any().on_done(callback),
+            Awaitable::Future(future) => future.on_done(callback),
+        }
+    }
+
+    pub(crate) fn remove_done_callback(&self, callback: &DoneCallback) -> usize {
+        either!(&self.of, f => f.remove_done_callback(callback))
     }
 }
 
@@ -316,14 +348,14 @@ impl<T> Of<T> for Future<T> {}
 impl<T> Of<T> for Awaitable<T> {}
 
 /// A future as a `B`, if that is what it is.
-fn of_type<F: StdFuture<Output = Result<T>>, B: Of<T>, T: 'static>(future: F) -> Result<B, F> {
+fn of_type<F: StdFuture<Output = Result<T>>, B: Of<T>, T>(future: F) -> Result<B, F> {
     // SAFETY: if `F` is a `B` but for lifetimes, then it is a `Task<U>`, say, and its output, which
     // is a `Result<T>`, is a `Result<U>`: so `U` is `T`, and `F` is `B`.
     unsafe { cast(future) }
 }
 
 /// A task or future as an `F`, if that is what it is.
-fn as_type<B: Of<T>, F: StdFuture<Output = Result<T>>, T: 'static>(known: B) -> Result<F, B> {
+fn as_type<B: Of<T>, F: StdFuture<Output = Result<T>>, T>(known: B) -> Result<F, B> {
     // SAFETY: as in `of_type`.
     unsafe { cast(known) }
 }
@@ -337,7 +369,7 @@ fn poll_once<F: StdFuture<Output = Result<T>>, T>(future: F) -> Result<T> {
 }
 
 /// Reads a finished future through its type as an awaitable, `F`, which is `Future<T>`.
-fn read<F: StdFuture<Output = Result<T>>, T: 'static>(of: &Awaitable<T>) -> Result<T> {
+fn read<F: StdFuture<Output = Result<T>>, T>(of: &Awaitable<T>) -> Result<T> {
     match of {
         Awaitable::Future(future) => match as_type::<Future<T>, F, T>(future.clone()) {
             Ok(future) => poll_once(future),
@@ -348,7 +380,7 @@ fn read<F: StdFuture<Output = Result<T>>, T: 'static>(of: &Awaitable<T>) -> Resu
 }
 
 /// [`read`], where `F` is `Awaitable<T>`.
-fn read_either<F: StdFuture<Output = Result<T>>, T: 'static>(of: &Awaitable<T>) -> Result<T> {
+fn read_either<F: StdFuture<Output = Result<T>>, T>(of: &Awaitable<T>) -> Result<T> {
     match of {
         Awaitable::Future(future) => match as_type::<Awaitable<T>, F, T>(future.clone().into()) {
             Ok(either) => poll_once(either),

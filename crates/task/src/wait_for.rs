@@ -1,7 +1,7 @@
 //! [`wait_for`]: one awaitable, with a timeout.
 
 use crate::{
-    future_like::{Child, FutureLike},
+    future_like::Child,
     task::TaskBuilder,
     timeouts::{Deadline, timed_out, timeout},
 };
@@ -68,22 +68,42 @@ pin_project_lite::pin_project! {
         Created { awaitable: Option<F> },
         /// In the calling task, under a deadline.
         Inline { #[pin] body: Scope<F>, deadline: Deadline },
-        /// Cancelled at once, because the timeout is zero. A coroutine is kept, untouched, until the
-        /// task that stands for it has ended.
-        Ending {
-            child: Child<T>,
-            callback: Option<DoneCallback>,
-            ended: Future<()>,
-            coroutine: Option<F>,
-        },
+        /// Cancelled at once, because the timeout is zero.
+        Ending { child: Cancelled<F, T>, callback: Option<DoneCallback>, ended: Future<()> },
         Ended,
+    }
+}
+
+/// What a timeout of zero cancels.
+enum Cancelled<F, T> {
+    Child(Child<T>),
+    /// A coroutine, which never starts and is kept untouched, and the task that stands for it until
+    /// that has ended.
+    Unstarted(Child<()>, F),
+}
+
+impl<F, T> Cancelled<F, T> {
+    fn remove_done_callback(&self, callback: &DoneCallback) {
+        match self {
+            Cancelled::Child(child) => child.remove_done_callback(callback),
+            Cancelled::Unstarted(task, _) => task.remove_done_callback(callback),
+        };
+    }
+
+    /// The result, once it has ended.
+    fn retrieve(&self) -> Result<T> {
+        match self {
+            Cancelled::Child(child) => child.retrieve(),
+            Cancelled::Unstarted(task, _) => {
+                task.retrieve().and(Err(Error::runtime("wait_for: a task of nothing returned")))
+            }
+        }
     }
 }
 
 impl<F, T> StdFuture for WaitFor<F, T>
 where
     F: StdFuture<Output = Result<T>>,
-    T: 'static,
 {
     type Output = Result<T>;
 
@@ -104,7 +124,7 @@ where
                 let outcome = ready!(body.poll(cx));
                 deadline.end(outcome)
             }
-            StageProjection::Ending { child, callback, ended, .. } => {
+            StageProjection::Ending { child, callback, ended } => {
                 let outcome = ready!(Pin::new(ended).poll(cx));
                 if let Some(callback) = callback.take() {
                     child.remove_done_callback(&callback);
@@ -130,7 +150,6 @@ fn start<F, T>(
 ) -> Result<Stage<F, T>, Result<T>>
 where
     F: StdFuture<Output = Result<T>>,
-    T: 'static,
 {
     let inline = |awaitable| {
         let mut deadline = timeout(limit).start().map_err(Err)?;
@@ -143,26 +162,36 @@ where
     if limit != Some(Duration::ZERO) {
         return inline(awaitable);
     }
-    let (child, coroutine) = match Child::known(awaitable) {
-        Ok(child) => (child, None),
-        // It may borrow, so it cannot become a task; but it starts at once, as that would.
-        Err(coroutine) if entered().is_some_and(Scheduler::eager_tasks) => {
-            return inline(coroutine);
+    match Child::known(awaitable) {
+        Ok(child) if child.done() => Err(child.retrieve()),
+        Ok(child) => {
+            let (callback, ended) = cancel(&child, site).map_err(Err)?;
+            Ok(Stage::Ending { child: Cancelled::Child(child), callback, ended })
         }
+        // It may borrow, so it cannot become a task; but it starts at once, as that would.
+        Err(coroutine) if entered().is_some_and(Scheduler::eager_tasks) => inline(coroutine),
         // Nothing of it is going to run, so the task may as well be one of nothing.
         Err(coroutine) => {
-            let task = TaskBuilder::default().location(site.location()).create(pending());
-            (Child::task(task), Some(coroutine))
+            let task = Child::task(
+                TaskBuilder::default().location(site.location()).create(pending::<Result<()>>()),
+            );
+            if task.done() {
+                // There is no loop in which it could be made.
+                return Err(Cancelled::Unstarted(task, coroutine).retrieve());
+            }
+            let (callback, ended) = cancel(&task, site).map_err(Err)?;
+            Ok(Stage::Ending { child: Cancelled::Unstarted(task, coroutine), callback, ended })
         }
-    };
-    if child.done() {
-        return Err(child.retrieve());
     }
+}
+
+/// Requests that `child` be cancelled; the future is done a step after it has ended.
+fn cancel<T>(child: &Child<T>, site: WaitSite) -> Result<(Option<DoneCallback>, Future<()>)> {
     let ended = Future::of_operation(site, None);
     let release = ended.clone();
-    let callback = child.on_done(move || drop(release.set_result(()))).map_err(Err)?;
+    let callback = child.on_done(move || drop(release.set_result(())))?;
     child.cancel_as(CancelledError::default());
-    Ok(Stage::Ending { child, callback: Some(callback), ended, coroutine })
+    Ok((Some(callback), ended))
 }
 
 impl<F, T> fmt::Debug for WaitFor<F, T> {
