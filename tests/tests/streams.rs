@@ -1,7 +1,6 @@
 //! Streams with CPython's own asyncio on the other side.
 
 use asyncio::{Error, StreamReader, StreamWriter, prelude::*};
-use futures_lite::StreamExt;
 use std::{
     io::{BufRead, BufReader},
     process::{Child, ChildStdout, Command, Stdio},

@@ -382,9 +382,9 @@ pub use asyncio_streams::{
 #[cfg(feature = "streams")]
 pub mod streams {
     pub use asyncio_streams::{
-        DEFAULT_LIMIT, Drain, IntoSeparators, OpenConnection, OpenUnixConnection, Opening, Read,
-        ReadExactly, ReadLine, ReadToEnd, ReadUntil, Separators, StartServer, StartUnixServer,
-        Starting, WaitClosed,
+        DEFAULT_LIMIT, Drain, IntoSeparators, NextLine, OpenConnection, OpenUnixConnection,
+        Opening, Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil, Separators, StartServer,
+        StartUnixServer, Starting, WaitClosed,
     };
 }
 
@@ -406,9 +406,9 @@ pub use asyncio_loop::eager_task_factory;
 pub use asyncio_task::ReturnWhen::{self, AllCompleted, FirstCompleted, FirstException};
 pub use asyncio_task::{
     AnyAwait, AnyTask, AsCompleted, Awaitable, Completed, FutureLike, Gather, GatherAll,
-    NextCompleted, Racing, Shield, Sleep, Task, TaskBuilder, Wait, WaitFor, Waiting, all_tasks,
-    as_completed, create_task, current_task, ensure_future, gather, race, run_coroutine_threadsafe,
-    shield, sleep, wait, wait_for,
+    NextCompleted, NextItem, Racing, Shield, Sleep, Task, TaskBuilder, Wait, WaitFor, Waiting,
+    all_tasks, as_completed, create_task, current_task, ensure_future, gather, race,
+    run_coroutine_threadsafe, shield, sleep, wait, wait_for,
 };
 
 // taskgroups

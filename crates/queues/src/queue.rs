@@ -13,7 +13,7 @@ use asyncio_locks::waiters::{After, Line};
 use std::fmt;
 
 mod waits;
-pub use waits::{Get, Join, Put};
+pub use waits::{Get, Join, Next, Put};
 
 /// First in, first out (`asyncio.Queue`).
 pub type Queue<T> = OrderedQueue<Fifo<T>>;
@@ -230,6 +230,33 @@ impl<O: Order> OrderedQueue<O> {
     #[track_caller]
     pub fn get(&self) -> Get<'_, O> {
         Get::new(self, WaitSite::here(&"Queue.get"))
+    }
+
+    /// The next item; `None` once the queue is shut down and empty. It is what `async for` would be over a
+    /// queue, which asyncio does not have.
+    ///
+    /// # Errors
+    /// `Cancelled`, as an item, and nothing else.
+    ///
+    /// # Cancellation
+    /// As for [`get`](OrderedQueue::get): no item was taken. Dropping the future does the same.
+    ///
+    /// ```
+    /// # use asyncio_queues::Queue;
+    /// # futures_lite::future::block_on(async {
+    /// let queue = Queue::new(0);
+    /// for job in ["a", "b"] { queue.put_nowait(job)?; }
+    /// queue.shutdown(false);
+    /// let mut done = Vec::new();
+    /// while let Some(job) = queue.next().await {
+    ///     done.push(job?);
+    /// }
+    /// assert_eq!(done, ["a", "b"]);
+    /// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn next(&self) -> Next<'_, O> {
+        Next(Get::new(self, WaitSite::here(&"Queue.next")))
     }
 
     /// Puts an item in, if there is a free place (`Queue.put_nowait`).

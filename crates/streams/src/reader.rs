@@ -3,7 +3,7 @@
 
 use crate::{
     buffer::WORTH_KEEPING,
-    reading::{Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil, Reading, poll_read},
+    reading::{NextLine, Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil, Reading, poll_read},
     separators::IntoSeparators,
     state::{After, Shared, State},
 };
@@ -28,8 +28,8 @@ pub const DEFAULT_LIMIT: usize = 64 * 1024;
 
 /// The half of a connection that is read from (`asyncio.StreamReader`).
 ///
-/// It is also a [`Stream`] of lines, that is `async for line in reader`: each with its newline, the
-/// last perhaps without. And it implements the traits `AsyncRead` and `AsyncBufRead` of `futures-io`,
+/// [`next`](StreamReader::next) is `async for line in reader`, and the reader is also a [`Stream`] of
+/// lines: each with its newline, the last perhaps without. And it implements the traits `AsyncRead` and `AsyncBufRead` of `futures-io`,
 /// with the feature `tokio` also tokio's; there a cancellation is an [`io::Error`](std::io::Error)
 /// that `?` makes a cancellation again.
 ///
@@ -194,6 +194,36 @@ impl StreamReader {
         ReadLine { reading, scanned: 0 }
     }
 
+    /// Reads the next line with its newline; `None` at the end (`async for line in reader`).
+    ///
+    /// # Errors
+    /// Those of [`readline`](StreamReader::readline), as an item. A line that is too long does not end the
+    /// lines; what ended the connection is the last item.
+    ///
+    /// # Cancellation
+    /// Returns `Err(Cancelled)` as that item. Nothing has been read: what has come so far is left to the
+    /// next one. Dropping the future does the same.
+    ///
+    /// ```
+    /// # use asyncio_streams::StreamReader;
+    /// # async fn example() -> asyncio_core::Result<()> {
+    /// let mut reader = StreamReader::new(1000)?;
+    /// reader.feed_data("one\ntwo")?;
+    /// reader.feed_eof();
+    /// let mut lines = Vec::new();
+    /// while let Some(line) = reader.next().await {
+    ///     lines.push(line?);
+    /// }
+    /// assert_eq!(lines, ["one\n", "two"]);
+    /// # Ok(()) }
+    /// # futures_lite::future::block_on(example()).unwrap();
+    /// ```
+    #[allow(clippy::should_implement_trait, reason = "it is that of a stream")]
+    #[track_caller]
+    pub fn next(&mut self) -> NextLine<'_> {
+        NextLine { reader: self, site: WaitSite::here(&"StreamReader.next") }
+    }
+
     /// Reads up to a separator and with it (`readuntil`). Of several, the one that ends first counts.
     ///
     /// # Errors
@@ -258,6 +288,30 @@ impl StreamReader {
         poll_read(&self.shared, &mut self.wait, cx, site, |state| state.try_read(n))
     }
 
+    /// The next line; `None` at the end, and behind what ended the connection.
+    pub(crate) fn poll_line(
+        &mut self,
+        cx: &Context<'_>,
+        site: WaitSite,
+    ) -> Poll<Option<Result<Bytes>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if self.polled != Polled::Lines {
+            self.poll_for(Polled::Lines);
+        }
+        let StreamReader { shared, wait, scanned, .. } = self;
+        let line = ready!(poll_read(shared, wait, cx, site, |s| s.try_readline(scanned)));
+        *scanned = 0;
+        if line.is_err() {
+            self.ended = self.exception().is_some();
+        }
+        Poll::Ready(match line {
+            Ok(line) if line.is_empty() => None,
+            line => Some(line),
+        })
+    }
+
     /// What there is, at least a byte unless it ends. It is read when it is
     /// [consumed](StreamReader::consume_lent).
     pub(crate) fn poll_lent(&mut self, cx: &Context<'_>) -> Poll<Result<&[u8]>> {
@@ -279,23 +333,8 @@ impl Stream for StreamReader {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        if self.polled != Polled::Lines {
-            self.poll_for(Polled::Lines);
-        }
         let site = WaitSite::new(&"StreamReader.next", self.made_at);
-        let StreamReader { shared, wait, scanned, .. } = &mut *self;
-        let line = ready!(poll_read(shared, wait, cx, site, |s| s.try_readline(scanned)));
-        *scanned = 0;
-        if line.is_err() {
-            self.ended = self.exception().is_some();
-        }
-        Poll::Ready(match line {
-            Ok(line) if line.is_empty() => None,
-            line => Some(line),
-        })
+        self.poll_line(cx, site)
     }
 }
 

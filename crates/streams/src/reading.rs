@@ -157,3 +157,26 @@ impl Future for ReadUntil<'_> {
         reading.poll(cx, |state| state.try_readuntil(separators, scanned))
     }
 }
+
+/// The future of [`StreamReader::next`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct NextLine<'a> {
+    pub(crate) reader: &'a mut StreamReader,
+    pub(crate) site: WaitSite,
+}
+
+impl Future for NextLine<'_> {
+    type Output = Option<Result<Bytes>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        let site = self.site;
+        self.reader.poll_line(cx, site)
+    }
+}
+
+impl Drop for NextLine<'_> {
+    fn drop(&mut self) {
+        self.reader.end_poll();
+    }
+}

@@ -33,7 +33,6 @@ use std::{
 /// Waiting for the next item returns `Err(Cancelled)` as that item; the awaitables go on.
 ///
 /// ```
-/// # use futures_lite::StreamExt;
 /// # async fn example() -> asyncio_core::Result<()> {
 /// use std::time::Duration;
 /// let naps = [30, 10, 20].map(|ms| async move {
@@ -152,6 +151,20 @@ impl<T: 'static> AsCompleted<T> {
         self
     }
 
+    /// The next result; `None` when there are no more (`async for`). The same as the stream's, without a
+    /// trait.
+    ///
+    /// # Errors
+    /// That of an awaitable, as an item; so is `Timeout`, for each that is missing after
+    /// [`timeout`](AsCompleted::timeout).
+    ///
+    /// # Cancellation
+    /// Returns `Err(Cancelled)` as that item; the awaitables go on. Dropping the future loses no result.
+    #[allow(clippy::should_implement_trait, reason = "it is that of a stream")]
+    pub fn next(&mut self) -> NextItem<'_, T, T> {
+        NextItem { of: self, read: |child| child.retrieve() }
+    }
+
     /// The next item as a future of its own (asyncio's plain iteration): whichever of several such
     /// futures is awaited first gets the first result. `None` when there are as many as awaitables.
     pub fn next_future(&mut self) -> Option<NextCompleted<T>> {
@@ -197,12 +210,50 @@ impl<T: 'static> Stream for AsCompleted<T> {
 #[must_use = "streams do nothing unless they are polled"]
 pub struct Completed<T>(AsCompleted<T>);
 
+impl<T: 'static> Completed<T> {
+    /// The next task or future that is done; `None` when there are no more: see [`AsCompleted::next`].
+    ///
+    /// # Errors
+    /// `Timeout` for each that is missing after [`AsCompleted::timeout`].
+    ///
+    /// # Cancellation
+    /// As there.
+    #[allow(clippy::should_implement_trait, reason = "it is that of a stream")]
+    pub fn next(&mut self) -> NextItem<'_, T, Awaitable<T>> {
+        NextItem { of: &mut self.0, read: |child| Ok(child.into_awaitable()) }
+    }
+}
+
 impl<T: 'static> Stream for Completed<T> {
     type Item = Result<Awaitable<T>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let child = ready!(self.0.poll_child(cx));
         Poll::Ready(child.map(|child| child.map(Child::into_awaitable)))
+    }
+}
+
+/// The future of [`AsCompleted::next`] and [`Completed::next`].
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct NextItem<'a, T, R> {
+    of: &'a mut AsCompleted<T>,
+    read: fn(Child<T>) -> Result<R>,
+}
+
+impl<T: 'static, R> StdFuture for NextItem<'_, T, R> {
+    type Output = Option<Result<R>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<R>>> {
+        let child = ready!(self.of.poll_child(cx));
+        Poll::Ready(child.map(|child| child.and_then(self.read)))
+    }
+}
+
+impl<T, R> Drop for NextItem<'_, T, R> {
+    fn drop(&mut self) {
+        if let Some(next) = &mut self.of.next {
+            next.leave();
+        }
     }
 }
 
@@ -261,8 +312,9 @@ impl<T: 'static> StdFuture for NextCompleted<T> {
     }
 }
 
-impl<T> Drop for NextCompleted<T> {
-    fn drop(&mut self) {
+impl<T> NextCompleted<T> {
+    /// Ends the wait. What it may have been woken for goes to the next.
+    fn leave(&mut self) {
         let mut wakers = Wakers::new();
         let mut state = self.state.lock();
         let was_armed = self.wait.is_armed();
@@ -271,6 +323,12 @@ impl<T> Drop for NextCompleted<T> {
         if was_armed && !state.done.is_empty() {
             state.wake_next(&mut wakers);
         }
+    }
+}
+
+impl<T> Drop for NextCompleted<T> {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -283,6 +341,12 @@ impl<T> fmt::Debug for AsCompleted<T> {
 impl<T> fmt::Debug for Completed<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl<T, R> fmt::Debug for NextItem<'_, T, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<next of {:?}>", self.of)
     }
 }
 

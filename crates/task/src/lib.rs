@@ -60,7 +60,7 @@ mod timeouts;
 mod wait;
 mod wait_for;
 pub use any_task::AnyAwait;
-pub use as_completed::{AsCompleted, Completed, NextCompleted, as_completed};
+pub use as_completed::{AsCompleted, Completed, NextCompleted, NextItem, as_completed};
 pub use future_like::{Awaitable, FutureLike, ensure_future};
 pub use gather::{Gather, GatherAll, gather};
 pub use gather_tuple::{AnyResult, GatherTuple, GatherTupleAll, IntoGather, Sorted};

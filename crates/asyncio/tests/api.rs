@@ -1,0 +1,155 @@
+//! What a user writes, with nothing but this crate in scope: each function by itself has to compile as it
+//! stands, and does what it looks like.
+
+use asyncio::*;
+use std::{io::Write, time::Duration};
+
+const LIMIT: Duration = Duration::from_millis(1);
+
+mod limits {
+    use super::*;
+
+    async fn a_lock() -> Result<()> {
+        let lock = Lock::new(());
+        let _guard = wait_for(lock.acquire(), LIMIT).await?;
+        Ok(())
+    }
+
+    async fn a_semaphore(semaphore: &Semaphore) -> Result<()> {
+        let _permit = wait_for(semaphore.acquire(), LIMIT).await?;
+        Ok(())
+    }
+
+    async fn a_slice(data: &[u8]) -> Result<&[u8]> {
+        wait_for(async { Ok(data) }, LIMIT).await
+    }
+
+    #[asyncio::test(virtual_time = true)]
+    async fn surround_what_borrows() -> Result<()> {
+        a_lock().await?;
+        let semaphore = Semaphore::new(1);
+        a_semaphore(&semaphore).await?;
+        let _permit = semaphore.acquire().await?;
+        assert!(a_semaphore(&semaphore).await.unwrap_err().is_timeout());
+        assert_eq!(a_slice(b"data").await?, b"data");
+        Ok(())
+    }
+}
+
+mod iteration {
+    use super::*;
+
+    async fn in_the_order_of_completion() -> Result<u32> {
+        let mut sum = 0;
+        let mut results = as_completed((0..3).map(async |i| Ok(i)));
+        while let Some(result) = results.next().await {
+            sum += result?;
+        }
+        Ok(sum)
+    }
+
+    async fn lines(mut reader: StreamReader) -> Result<usize> {
+        let mut bytes = 0;
+        while let Some(line) = reader.next().await {
+            bytes += line?.len();
+        }
+        Ok(bytes)
+    }
+
+    async fn items(queue: &Queue<u32>) -> Result<u32> {
+        let mut sum = 0;
+        while let Some(item) = queue.next().await {
+            sum += item?;
+        }
+        Ok(sum)
+    }
+
+    #[asyncio::test(virtual_time = true)]
+    async fn needs_no_trait() -> Result<()> {
+        assert_eq!(in_the_order_of_completion().await?, 3);
+
+        let reader = StreamReader::new(10)?;
+        reader.feed_data("one\ntwo")?;
+        reader.feed_eof();
+        assert_eq!(lines(reader).await?, 7);
+
+        let queue = Queue::new(0);
+        let sum = async {
+            let mut sum = 0;
+            for item in 1..=3 {
+                queue.put(item).await?;
+                sleep(LIMIT).await?;
+                sum += item;
+            }
+            queue.shutdown(false);
+            Ok(sum)
+        };
+        let (put, got) = try_join!(sum, items(&queue))?;
+        assert_eq!(put, got);
+        Ok(())
+    }
+
+    #[asyncio::test(virtual_time = true)]
+    async fn gives_the_tasks_themselves_too() -> Result<()> {
+        let mut done = as_completed([create_task(sleep(LIMIT).result(1))]).futures();
+        while let Some(task) = done.next().await {
+            assert!(matches!(task?, Awaitable::Task(task) if task.done()));
+        }
+        Ok(())
+    }
+
+    /// A `next` that loses a `select!` is no wait of the task any more.
+    #[asyncio::test(virtual_time = true)]
+    async fn that_is_broken_off_loses_nothing() -> Result<()> {
+        let mut reader = StreamReader::new(10)?;
+        let mut results = as_completed([sleep(3 * LIMIT).result(7)]);
+        let queue = Queue::new(0);
+        select! {
+            _ = sleep(LIMIT) => {}
+            _ = reader.next() => panic!("nothing was fed"),
+            _ = results.next() => panic!("nothing is done"),
+            _ = queue.next() => panic!("nothing was put"),
+        }
+        let me = current_task().expect("this is a task");
+        get_running_loop()?.call_later(LIMIT, move || me.cancel())?;
+        assert!(sleep(9 * LIMIT).await.unwrap_err().is_cancelled());
+        reader.feed_data("line\n")?;
+        queue.put_nowait(8)?;
+        assert_eq!(reader.next().await.transpose()?.as_deref(), Some(&b"line\n"[..]));
+        assert_eq!((results.next().await.transpose()?, queue.get().await?), (Some(7), 8));
+        assert!(results.next().await.is_none());
+        Ok(())
+    }
+
+    #[asyncio::test(virtual_time = true)]
+    async fn that_is_cancelled_says_so() -> Result<()> {
+        let task = create_task(async { Queue::<u32>::new(0).next().await.transpose() });
+        sleep(LIMIT).await?;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        Ok(())
+    }
+}
+
+mod errors {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    enum AppError {
+        #[error("asyncio: {0}")]
+        Asyncio(#[from] asyncio::Error),
+        #[error("io: {0}")]
+        Io(#[from] std::io::Error),
+    }
+
+    async fn of_the_application() -> Result<(), AppError> {
+        sleep(Duration::ZERO).await?;
+        std::io::sink().write_all(b"fine")?;
+        Err(Error::msg("no more"))?
+    }
+
+    #[asyncio::test(virtual_time = true)]
+    async fn of_an_application_hold_ours() {
+        assert_eq!(of_the_application().await.unwrap_err().to_string(), "asyncio: no more");
+    }
+}
