@@ -117,7 +117,7 @@ asyncio.run(main(int(sys.argv[1])))
 
 async fn serve(mut reader: StreamReader, writer: StreamWriter) -> asyncio::Result<()> {
     let line = reader.next().await.ok_or_else(|| Error::msg("no line"))??;
-    writer.write(&line.to_ascii_uppercase());
+    writer.write(line.to_ascii_uppercase());
     writer.drain().await?;
     let rest = reader.read_to_end().await?;
     writer.write(rest.len().to_string().as_bytes());

@@ -309,6 +309,10 @@ pub use asyncio_loop::{
 // unix_events: the numbers of signals
 pub use asyncio_loop::signals;
 
+// What is received: shared, and sliced without copying (Python's `bytes`)
+#[cfg(feature = "sockets")]
+pub use asyncio_sockets::Bytes;
+
 // The socket operations of the loop, and its look-ups of names
 #[cfg(feature = "sockets")]
 pub use asyncio_sockets::{
@@ -324,7 +328,7 @@ pub mod socket {
         Endpoint, GetAddrInfo, GetNameInfo, NI_DGRAM, NI_NAMEREQD, NI_NOFQDN, NI_NUMERICHOST,
         NI_NUMERICSERV, Protocol, Service, SockAccept, SockConnect, SockRecv, SockRecvInto,
         SockRecvfrom, SockRecvfromInto, SockSendall, SockSendfile, SockSendto, Socket, Target,
-        Type,
+        Type, ensure_resolved,
     };
 }
 
@@ -358,7 +362,9 @@ pub use asyncio_locks::{
 
 // queues
 #[cfg(feature = "queues")]
-pub use asyncio_queues::{LifoQueue, Order, OrderedQueue, PriorityQueue, PutError, Queue};
+pub use asyncio_queues::{
+    Fifo, Lifo, LifoQueue, Order, OrderedQueue, Priority, PriorityQueue, PutError, Queue,
+};
 
 // protocols
 #[cfg(feature = "subprocess")]
@@ -436,8 +442,8 @@ pub mod transports {
     pub use asyncio_transports::{
         ConnectPipe, ConnectPipeTransport, Connecting, ConnectingTransport, CreateConnection,
         CreateDatagramEndpoint, CreateDatagramTransport, CreateServer, CreateUnixServer,
-        CreatingServer, IntoProtocol, Recipient, SenderAddress, Sendfile, ServeForever,
-        StartServing, TransportSocket, WaitClosed,
+        CreatingServer, IntoProtocol, Recipient, Sendfile, ServeForever, StartServing,
+        TransportSocket, WaitClosed,
     };
 }
 

@@ -11,7 +11,7 @@ use std::{
 /// (`async with`).
 ///
 /// ```
-/// use asyncio_core::{AsyncContextManager, Error, Result};
+/// use asyncio::{AsyncContextManager, Error, Result};
 /// struct Database;
 /// impl AsyncContextManager for Database {
 ///     type Target = Vec<&'static str>;
@@ -21,10 +21,13 @@ use std::{
 ///         Ok(())
 ///     }
 /// }
-/// # async fn example() -> Result<()> {
-/// let n = Database.with(async |db| { db.push("used"); Ok(db.len()) }).await?;
-/// assert_eq!(n, 2);
-/// # Ok(()) }
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let n = Database.with(async |db| { db.push("used"); Ok(db.len()) }).await?;
+///     assert_eq!(n, 2);
+///     Ok(())
+/// }
 /// ```
 #[allow(async_fn_in_trait)] // A coroutine of this runtime need not be `Send`.
 pub trait AsyncContextManager: Sized {

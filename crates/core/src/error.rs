@@ -26,8 +26,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// `Debug` prints the message and what led to it, since that is what `main` shows.
 ///
 /// ```
-/// use asyncio_core::Error;
-/// fn parse(text: &str) -> asyncio_core::Result<i32> { Ok(text.parse::<i32>()?) }
+/// use asyncio::Error;
+/// fn parse(text: &str) -> asyncio::Result<i32> { Ok(text.parse::<i32>()?) }
 /// let error = parse("x").unwrap_err();
 /// assert!(error.downcast_ref::<std::num::ParseIntError>().is_some());
 /// assert!(!error.is_cancelled());
@@ -116,7 +116,7 @@ impl Error {
     /// `Error::Cancelled` is somewhere in the chain of sources. Tasks, scopes and groups decide by this.
     ///
     /// ```
-    /// use asyncio_core::{CancelledError, Error};
+    /// use asyncio::{CancelledError, Error};
     /// let wrapped = std::io::Error::other(CancelledError::new("enough"));
     /// assert!(Error::from(wrapped).is_cancelled());
     /// ```

@@ -62,12 +62,12 @@ struct Inner<T> {
 /// [`shared`](ConcurrentFuture::shared) every caller gets a clone.
 ///
 /// ```
-/// use asyncio_future::ConcurrentFuture;
+/// use asyncio::ConcurrentFuture;
 /// let answer = ConcurrentFuture::new();
 /// let setter = answer.clone();
 /// std::thread::spawn(move || setter.set_result(42));
 /// assert_eq!(answer.result(None)?, 42);
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 pub struct ConcurrentFuture<T>(Arc<Inner<T>>);
 
@@ -108,11 +108,11 @@ impl<T> ConcurrentFuture<T> {
     /// value that was already moved out does not come back.
     ///
     /// ```
-    /// use asyncio_future::ConcurrentFuture;
+    /// use asyncio::ConcurrentFuture;
     /// let answer = ConcurrentFuture::new().shared();
     /// answer.set_result(42)?;
     /// assert_eq!((answer.result(None)?, answer.result(None)?), (42, 42));
-    /// # Ok::<(), asyncio_core::Error>(())
+    /// # Ok::<(), asyncio::Error>(())
     /// ```
     #[must_use = "this returns the same future"]
     pub fn shared(self) -> ConcurrentFuture<T>

@@ -54,11 +54,13 @@ impl<T> Drop for Inner<T> {
 /// that. Dropping an awaiting handle leaves the future as it is.
 ///
 /// ```
-/// # futures_lite::future::block_on(async {
-/// let answer = asyncio_future::Future::new();
-/// answer.set_result(42)?;
-/// assert_eq!((answer.clone().await?, answer.await?), (42, 42));
-/// # Ok::<(), asyncio_core::Error>(()) }).unwrap();
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let answer = asyncio::Future::new();
+///     answer.set_result(42)?;
+///     assert_eq!((answer.clone().await?, answer.await?), (42, 42));
+///     Ok(())
+/// }
 /// ```
 pub struct Future<T> {
     inner: Arc<Inner<T>>,

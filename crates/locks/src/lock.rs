@@ -23,14 +23,17 @@ pub use crate::owned::LockGuard;
 /// Without a value, `Lock` is asyncio's own, which any task may [`release`](Lock::release).
 ///
 /// ```
-/// use asyncio_locks::Lock;
+/// use asyncio::Lock;
 /// static COUNT: Lock<u64> = Lock::new(0);
-/// # futures_lite::future::block_on(async {
-/// let mut count = COUNT.acquire().await?;
-/// *count += 1;
-/// drop(count);
-/// assert!(!COUNT.locked());
-/// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let mut count = COUNT.acquire().await?;
+///     *count += 1;
+///     drop(count);
+///     assert!(!COUNT.locked());
+///     Ok(())
+/// }
 /// ```
 pub struct Lock<T: ?Sized = ()> {
     owned: Owned<T>,
@@ -41,7 +44,7 @@ impl<T> Lock<T> {
         /// A lock that nobody holds.
         ///
         /// ```
-        /// # use asyncio_locks::Lock;
+        /// use asyncio::Lock;
         /// static PLAIN: Lock = Lock::new(());
         /// assert!(!PLAIN.locked());
         /// ```
@@ -53,7 +56,7 @@ impl<T> Lock<T> {
     /// Gives back what it guarded.
     ///
     /// ```
-    /// # use asyncio_locks::Lock;
+    /// use asyncio::Lock;
     /// assert_eq!(Lock::new(7).into_inner(), 7);
     /// ```
     pub fn into_inner(self) -> T {
@@ -76,12 +79,15 @@ impl<T: ?Sized> Lock<T> {
     /// line. In a task that awaits several things, drop such a future, or keep polling it.
     ///
     /// ```
-    /// # use asyncio_locks::Lock;
-    /// # futures_lite::future::block_on(async {
-    /// let names = Lock::new(vec!["Ada"]);
-    /// names.acquire().await?.push("Grace");
-    /// assert_eq!(names.into_inner(), ["Ada", "Grace"]);
-    /// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+    /// use asyncio::Lock;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let names = Lock::new(vec!["Ada"]);
+    ///     names.acquire().await?.push("Grace");
+    ///     assert_eq!(names.into_inner(), ["Ada", "Grace"]);
+    ///     Ok(())
+    /// }
     /// ```
     #[track_caller]
     pub fn acquire(&self) -> Acquire<'_, T> {
@@ -95,7 +101,7 @@ impl<T: ?Sized> Lock<T> {
     /// Takes the lock if it is free and nobody waits for it.
     ///
     /// ```
-    /// # use asyncio_locks::Lock;
+    /// use asyncio::Lock;
     /// let lock = Lock::new(1);
     /// let guard = lock.try_acquire().unwrap();
     /// assert!(lock.try_acquire().is_none());
@@ -109,7 +115,7 @@ impl<T: ?Sized> Lock<T> {
     /// executor.
     ///
     /// ```
-    /// # use asyncio_locks::Lock;
+    /// use asyncio::Lock;
     /// let total = Lock::new(0);
     /// std::thread::scope(|scope| {
     ///     for n in 1..=3 {
@@ -134,7 +140,7 @@ impl<T: ?Sized> Lock<T> {
     /// the waiter that it woke, though nobody else could take it then.
     ///
     /// ```
-    /// # use asyncio_locks::Lock;
+    /// use asyncio::Lock;
     /// let lock = Lock::new(());
     /// let guard = lock.try_acquire();
     /// assert!(lock.locked());
@@ -147,7 +153,7 @@ impl<T: ?Sized> Lock<T> {
     /// What it guards: nobody else can have it now.
     ///
     /// ```
-    /// # use asyncio_locks::Lock;
+    /// use asyncio::Lock;
     /// let mut lock = Lock::new(1);
     /// *lock.get_mut() += 1;
     /// assert_eq!(lock.into_inner(), 2);
@@ -173,13 +179,16 @@ impl Lock<()> {
     /// `Runtime` if nobody holds it.
     ///
     /// ```
-    /// # use asyncio_locks::Lock;
-    /// # futures_lite::future::block_on(async {
-    /// let lock = Lock::new(());
-    /// std::mem::forget(lock.acquire().await?);
-    /// lock.release()?;
-    /// assert_eq!(lock.release().unwrap_err().to_string(), "Lock is not acquired.");
-    /// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+    /// use asyncio::Lock;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let lock = Lock::new(());
+    ///     std::mem::forget(lock.acquire().await?);
+    ///     lock.release()?;
+    ///     assert_eq!(lock.release().unwrap_err().to_string(), "Lock is not acquired.");
+    ///     Ok(())
+    /// }
     /// ```
     pub fn release(&self) -> Result<()> {
         if self.owned.raw.release_any() { Ok(()) } else { Err(not_acquired()) }

@@ -32,12 +32,12 @@ pub fn new_event_loop() -> Result<EventLoop> {
 /// `Runtime` (`no running event loop`) if none does.
 ///
 /// ```
-/// assert!(asyncio_loop::get_running_loop().is_err());
-/// let event_loop = asyncio_loop::new_event_loop()?;
-/// event_loop.call_soon(|| asyncio_loop::get_running_loop().map(|running| running.stop()))?;
+/// assert!(asyncio::get_running_loop().is_err());
+/// let event_loop = asyncio::new_event_loop()?;
+/// event_loop.call_soon(|| asyncio::get_running_loop().map(|running| running.stop()))?;
 /// event_loop.run_forever()?;
 /// event_loop.close()?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 pub fn get_running_loop() -> Result<EventLoop> {
     let running = RUNNING.try_with(|running| running.borrow().clone()).ok().flatten();
@@ -76,13 +76,13 @@ pub(crate) fn set_running(event_loop: Option<EventLoop>) {
 /// What other threads may have of a loop: it can be sent, cloned and kept.
 ///
 /// ```
-/// let event_loop = asyncio_loop::new_event_loop()?;
+/// let event_loop = asyncio::new_event_loop()?;
 /// let handle = event_loop.handle();
-/// let stop = || asyncio_loop::get_running_loop().map(|running| running.stop());
+/// let stop = || asyncio::get_running_loop().map(|running| running.stop());
 /// std::thread::spawn(move || handle.call_soon_threadsafe(stop));
 /// event_loop.run_forever()?;
 /// event_loop.close()?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct LoopHandle(LoopRef);

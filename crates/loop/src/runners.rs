@@ -31,12 +31,12 @@ pub const THREAD_JOIN_TIMEOUT: Duration = Duration::from_secs(300);
 ///
 /// ```
 /// use std::time::Duration;
-/// let answer = asyncio_loop::run(async {
-///     asyncio_task::sleep(Duration::from_millis(1)).await?;
+/// let answer = asyncio::run(async {
+///     asyncio::sleep(Duration::from_millis(1)).await?;
 ///     Ok(42)
 /// })?;
 /// assert_eq!(answer, 42);
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 #[track_caller]
 pub fn run<F, T>(main: F) -> Result<T>
@@ -70,12 +70,12 @@ where
 /// adds for `SIGINT` takes the place of all this while it is there.
 ///
 /// ```
-/// use asyncio_loop::Runner;
+/// use asyncio::Runner;
 /// let (a, b) = Runner::new().with(|runner| {
 ///     Ok((runner.run(async { Ok(1) })?, runner.run(async { Ok(2) })?))
 /// })?;
 /// assert_eq!((a, b), (1, 2));
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 #[must_use]
 pub struct Runner {
@@ -155,21 +155,21 @@ impl Runner {
     ///
     /// ```
     /// use std::time::Duration;
-    /// let runner = asyncio_loop::Runner::new().virtual_time(true);
+    /// let runner = asyncio::Runner::new().virtual_time(true);
     /// runner.shutdown_timeout(Duration::from_secs(1)).with(|runner| {
     ///     runner.run(async {
-    ///         drop(asyncio_task::create_task(async {
+    ///         drop(asyncio::create_task(async {
     ///             // Swallows every cancellation.
     ///             loop {
-    ///                 let _: asyncio_core::Result<()> = asyncio_future::Future::new().await;
+    ///                 let _: asyncio::Result<()> = asyncio::Future::new().await;
     ///             }
     ///             # #[allow(unreachable_code)]
     ///             Ok(())
     ///         }));
-    ///         asyncio_task::sleep(Duration::ZERO).await
+    ///         asyncio::sleep(Duration::ZERO).await
     ///     })
     /// })?;
-    /// # Ok::<(), asyncio_core::Error>(())
+    /// # Ok::<(), asyncio::Error>(())
     /// ```
     pub fn shutdown_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Runner {
         self.shutdown_timeout = timeout.into();

@@ -78,8 +78,8 @@ impl EventLoop {
     /// is closed.
     ///
     /// ```
-    /// use asyncio_loop::signals::SIGUSR1;
-    /// let event_loop = asyncio_loop::new_event_loop()?;
+    /// use asyncio::signals::SIGUSR1;
+    /// let event_loop = asyncio::new_event_loop()?;
     /// let this = event_loop.clone();
     /// event_loop.add_signal_handler(SIGUSR1, move || this.stop())?;
     /// # fn kill(signal: i32) { unsafe extern "C" { safe fn raise(signal: i32) -> i32; } raise(signal); }
@@ -87,7 +87,7 @@ impl EventLoop {
     /// event_loop.run_forever()?;
     /// assert!(event_loop.remove_signal_handler(SIGUSR1)?);
     /// event_loop.close()?;
-    /// # Ok::<(), asyncio_core::Error>(())
+    /// # Ok::<(), asyncio::Error>(())
     /// ```
     #[track_caller]
     pub fn add_signal_handler<R: CallbackOutput>(

@@ -53,7 +53,7 @@ impl EventLoop {
     ///
     /// ```
     /// use std::{io::{Read, Write}, os::unix::net::UnixStream};
-    /// let event_loop = asyncio_loop::new_event_loop()?;
+    /// let event_loop = asyncio::new_event_loop()?;
     /// let (mut ours, mut theirs) = UnixStream::pair()?;
     /// theirs.write_all(b"hello")?;
     /// let fd = ours.try_clone()?;
@@ -67,7 +67,7 @@ impl EventLoop {
     /// event_loop.run_forever()?;
     /// assert!(event_loop.remove_reader(&fd)?);
     /// event_loop.close()?;
-    /// # Ok::<(), asyncio_core::Error>(())
+    /// # Ok::<(), asyncio::Error>(())
     /// ```
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use std::{
 /// Its methods are called while the queue is locked: they must not use the queue.
 ///
 /// ```
-/// use asyncio_queues::{Order, OrderedQueue};
+/// use asyncio::{Order, OrderedQueue};
 /// /// Takes from either end in turn.
 /// #[derive(Default)]
 /// struct Alternating(std::collections::VecDeque<u32>, bool);
@@ -28,7 +28,7 @@ use std::{
 /// let queue = OrderedQueue::with_order(0, Alternating::default());
 /// for n in 1..=3 { queue.put_nowait(n)?; }
 /// assert_eq!((queue.get_nowait()?, queue.get_nowait()?), (1, 3));
-/// # Ok::<_, asyncio_core::Error>(())
+/// # Ok::<_, asyncio::Error>(())
 /// ```
 pub trait Order {
     /// What the queue holds.

@@ -38,17 +38,19 @@ pub const DEFAULT_LIMIT: usize = 64 * 1024;
 /// reads has to wait, too. What arrives once the reader is dropped is thrown away.
 ///
 /// ```
-/// # use asyncio_streams::StreamReader;
-/// # async fn example() -> asyncio_core::Result<()> {
-/// let mut reader = StreamReader::new(1000)?; // Those of a connection are made with it.
-/// reader.feed_data("one\ntwo\nthr")?;
-/// reader.feed_eof();
-/// assert_eq!(reader.readline().await?, "one\n");
-/// assert_eq!(reader.readexactly(2).await?, "tw");
-/// assert_eq!(reader.read(100).await?, "o\nthr");
-/// assert!(reader.at_eof());
-/// # Ok(()) }
-/// # futures_lite::future::block_on(example()).unwrap();
+/// use asyncio::StreamReader;
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let mut reader = StreamReader::new(1000)?; // Those of a connection are made with it.
+///     reader.feed_data("one\ntwo\nthr")?;
+///     reader.feed_eof();
+///     assert_eq!(reader.readline().await?, "one\n");
+///     assert_eq!(reader.readexactly(2).await?, "tw");
+///     assert_eq!(reader.read(100).await?, "o\nthr");
+///     assert!(reader.at_eof());
+///     Ok(())
+/// }
 /// ```
 pub struct StreamReader {
     shared: Shared,
@@ -205,18 +207,20 @@ impl StreamReader {
     /// next one. Dropping the future does the same.
     ///
     /// ```
-    /// # use asyncio_streams::StreamReader;
-    /// # async fn example() -> asyncio_core::Result<()> {
-    /// let mut reader = StreamReader::new(1000)?;
-    /// reader.feed_data("one\ntwo")?;
-    /// reader.feed_eof();
-    /// let mut lines = Vec::new();
-    /// while let Some(line) = reader.next().await {
-    ///     lines.push(line?);
+    /// use asyncio::StreamReader;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let mut reader = StreamReader::new(1000)?;
+    ///     reader.feed_data("one\ntwo")?;
+    ///     reader.feed_eof();
+    ///     let mut lines = Vec::new();
+    ///     while let Some(line) = reader.next().await {
+    ///         lines.push(line?);
+    ///     }
+    ///     assert_eq!(lines, ["one\n", "two"]);
+    ///     Ok(())
     /// }
-    /// assert_eq!(lines, ["one\n", "two"]);
-    /// # Ok(()) }
-    /// # futures_lite::future::block_on(example()).unwrap();
     /// ```
     #[allow(clippy::should_implement_trait, reason = "it is that of a stream")]
     #[track_caller]

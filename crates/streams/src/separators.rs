@@ -7,7 +7,7 @@ use memchr::{memchr, memmem};
 /// array or vector of several.
 ///
 /// ```
-/// # async fn example(mut reader: asyncio_streams::StreamReader) -> asyncio_core::Result<()> {
+/// # async fn example(mut reader: asyncio::StreamReader) -> asyncio::Result<()> {
 /// let line = reader.readuntil(b"\r\n").await?;
 /// let sentence = reader.readuntil([". ", "! ", "? "]).await?;
 /// # Ok(()) }

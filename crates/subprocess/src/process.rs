@@ -21,15 +21,15 @@ use std::{fmt, sync::Arc, time::Duration};
 /// too; a thread takes its status.
 ///
 /// ```
-/// use asyncio_subprocess::{PIPE, create_subprocess_exec};
+/// use asyncio::{subprocess::PIPE, create_subprocess_exec};
 ///
-/// asyncio_loop::run(async {
+/// asyncio::run(async {
 ///     let mut sort = create_subprocess_exec("sort", ["-r"]).stdin(PIPE).stdout(PIPE).await?;
 ///     let output = sort.communicate(Some(b"a\nc\nb\n")).await?;
 ///     assert_eq!((&*output.stdout, sort.returncode()), (&b"c\nb\na\n"[..], Some(0)));
 ///     Ok(())
 /// })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 pub struct Process {
     /// What the child reads, if that is a [`PIPE`](crate::PIPE) (`stdin`). Dropping the writer closes
@@ -133,15 +133,15 @@ impl Process {
     /// What was begun goes on: the session is ended all the same, in a thread of the default executor.
     ///
     /// ```
-    /// use asyncio_subprocess::create_subprocess_shell;
+    /// use asyncio::create_subprocess_shell;
     /// use std::time::Duration;
     ///
-    /// asyncio_loop::run(async {
+    /// asyncio::run(async {
     ///     let shell = create_subprocess_shell("sleep 1000 & sleep 1000").start_new_session(true).await?;
     ///     assert_eq!(shell.kill_tree(Duration::from_secs(1)).await?, -15);
     ///     Ok(())
     /// })?;
-    /// # Ok::<(), asyncio_core::Error>(())
+    /// # Ok::<(), asyncio::Error>(())
     /// ```
     #[track_caller]
     pub fn kill_tree(&self, grace: Duration) -> KillTree {

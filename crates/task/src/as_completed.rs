@@ -33,17 +33,19 @@ use std::{
 /// Waiting for the next item returns `Err(Cancelled)` as that item; the awaitables go on.
 ///
 /// ```
-/// # async fn example() -> asyncio_core::Result<()> {
-/// use std::time::Duration;
-/// let naps = [30, 10, 20].map(|ms| async move {
-///     asyncio_task::sleep(Duration::from_millis(ms)).await?;
-///     Ok(ms)
-/// });
-/// let mut soonest = asyncio_task::as_completed(naps);
-/// while let Some(ms) = soonest.next().await {
-///     println!("{}", ms?);
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     use std::time::Duration;
+///     let naps = [30, 10, 20].map(|ms| async move {
+///         asyncio::sleep(Duration::from_millis(ms)).await?;
+///         Ok(ms)
+///     });
+///     let mut soonest = asyncio::as_completed(naps);
+///     while let Some(ms) = soonest.next().await {
+///         println!("{}", ms?);
+///     }
+///     Ok(())
 /// }
-/// # Ok(()) }
 /// ```
 #[track_caller]
 pub fn as_completed<I, T>(awaitables: I) -> AsCompleted<T>

@@ -23,10 +23,12 @@ use std::{collections::HashMap, fmt, future::IntoFuture, sync::Arc};
 /// counts as failed with `Cancelled`.
 ///
 /// ```
-/// # async fn example() -> asyncio_core::Result<()> {
-/// let squares = asyncio_task::gather((1..4).map(async |n| Ok(n * n))).await?;
-/// assert_eq!(squares, [1, 4, 9]);
-/// # Ok(()) }
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let squares = asyncio::gather((1..4).map(async |n| Ok(n * n))).await?;
+///     assert_eq!(squares, [1, 4, 9]);
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn gather<I, T>(awaitables: I) -> Gather<T>
@@ -70,11 +72,14 @@ impl<T: 'static> Gather<T> {
     /// Of the future, [`into_inner`](Take::into_inner) gives what `into_inner` gives here.
     ///
     /// ```
-    /// # use std::collections::HashSet;
-    /// # async fn example() -> asyncio_core::Result<()> {
-    /// let parities: HashSet<i32> = asyncio_task::gather((1..9).map(async |n| Ok(n % 2))).collect().await?;
-    /// assert_eq!(parities.len(), 2);
-    /// # Ok(()) }
+    /// use std::collections::HashSet;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let parities: HashSet<i32> = asyncio::gather((1..9).map(async |n| Ok(n % 2))).collect().await?;
+    ///     assert_eq!(parities.len(), 2);
+    ///     Ok(())
+    /// }
     /// ```
     pub fn collect<C: FromIterator<T> + 'static>(self) -> Take<C> {
         let future = self.future();

@@ -22,10 +22,12 @@ use std::{
 /// `.return_exceptions()` each result in the tuple is a `Result`.
 ///
 /// ```
-/// # async fn example() -> asyncio_core::Result<()> {
-/// let (n, s) = asyncio_task::gather!(async { Ok(1) }, async { Ok("one") }).await?;
-/// assert_eq!((n, s), (1, "one"));
-/// # Ok(()) }
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let (n, s) = asyncio::gather!(async { Ok(1) }, async { Ok("one") }).await?;
+///     assert_eq!((n, s), (1, "one"));
+///     Ok(())
+/// }
 /// ```
 #[macro_export]
 macro_rules! gather {

@@ -56,11 +56,13 @@ const _: () = assert!(size_of::<Sleep>() <= 24);
 /// Returns `Err(Cancelled)`. Dropped or cancelled, it takes its timer with it.
 ///
 /// ```
-/// # async fn example() -> asyncio_core::Result<()> {
-/// use std::time::Duration;
-/// asyncio_task::sleep(Duration::from_millis(10)).await?;
-/// assert_eq!(asyncio_task::sleep(Duration::ZERO).result("rested").await?, "rested");
-/// # Ok(()) }
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     use std::time::Duration;
+///     asyncio::sleep(Duration::from_millis(10)).await?;
+///     assert_eq!(asyncio::sleep(Duration::ZERO).result("rested").await?, "rested");
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn sleep(delay: Duration) -> Sleep {

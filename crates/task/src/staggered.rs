@@ -27,15 +27,17 @@ pub struct Race<T> {
 /// race is dropped, they are cancelled.
 ///
 /// ```
-/// # async fn example() -> asyncio_core::Result<()> {
-/// use std::time::Duration;
-/// let attempts = [50u64, 10].map(|ms| move || async move {
-///     asyncio_task::sleep(Duration::from_millis(ms)).await?;
-///     Ok(ms)
-/// });
-/// let race = asyncio_task::staggered_race(attempts, Duration::from_millis(5)).await?;
-/// assert_eq!(race.winner, Some((10, 1)));
-/// # Ok(()) }
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     use std::time::Duration;
+///     let attempts = [50u64, 10].map(|ms| move || async move {
+///         asyncio::sleep(Duration::from_millis(ms)).await?;
+///         Ok(ms)
+///     });
+///     let race = asyncio::staggered::staggered_race(attempts, Duration::from_millis(5)).await?;
+///     assert_eq!(race.winner, Some((10, 1)));
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn staggered_race<I, A, F, T>(

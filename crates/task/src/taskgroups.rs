@@ -31,15 +31,18 @@ use std::{
 /// future is dropped in the middle, the children are cancelled.
 ///
 /// ```
-/// # use asyncio_core::{AsyncContextManager, Result};
-/// # async fn example() -> Result<()> {
-/// let sum = asyncio_task::TaskGroup::new().with(async |group| {
-///     let one = group.create_task(async { Ok(1) });
-///     let two = group.create_task(async { Ok(2) });
-///     Ok(one.await? + two.await?)
-/// }).await?;
-/// assert_eq!(sum, 3);
-/// # Ok(()) }
+/// use asyncio::{AsyncContextManager, Result};
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let sum = asyncio::TaskGroup::new().with(async |group| {
+///         let one = group.create_task(async { Ok(1) });
+///         let two = group.create_task(async { Ok(2) });
+///         Ok(one.await? + two.await?)
+///     }).await?;
+///     assert_eq!(sum, 3);
+///     Ok(())
+/// }
 /// ```
 #[must_use = "a group does nothing until `with` is called"]
 pub struct TaskGroup {

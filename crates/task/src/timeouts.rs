@@ -15,14 +15,17 @@ use std::{sync::Arc, time::Duration};
 /// One from outside stays a cancellation, also when it comes at the same instant as the deadline.
 ///
 /// ```
-/// # use asyncio_core::{AsyncContextManager, Result};
-/// # async fn example() -> Result<()> {
-/// use std::time::Duration;
-/// let outcome = asyncio_task::timeout(Duration::from_millis(10)).with(async |_| {
-///     asyncio_task::sleep(Duration::from_secs(3600)).await
-/// }).await;
-/// assert!(outcome.unwrap_err().is_timeout());
-/// # Ok(()) }
+/// use asyncio::{AsyncContextManager, Result};
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     use std::time::Duration;
+///     let outcome = asyncio::timeout(Duration::from_millis(10)).with(async |_| {
+///         asyncio::sleep(Duration::from_secs(3600)).await
+///     }).await;
+///     assert!(outcome.unwrap_err().is_timeout());
+///     Ok(())
+/// }
 /// ```
 pub fn timeout(delay: impl Into<Option<Duration>>) -> Timeout {
     let now = entered().map(|scheduler| scheduler.time()).unwrap_or_default();

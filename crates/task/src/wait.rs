@@ -44,12 +44,14 @@ pub enum ReturnWhen {
 /// Returns `Err(Cancelled)`; what was waited for goes on.
 ///
 /// ```
-/// # async fn example() -> asyncio_core::Result<()> {
-/// use asyncio_task::{ReturnWhen, create_task, wait};
-/// let tasks = [create_task(async { Ok(1) }), create_task(std::future::pending())];
-/// let (done, pending) = wait(tasks).return_when(ReturnWhen::FirstCompleted).await?;
-/// assert_eq!((done.len(), pending.len()), (1, 1));
-/// # Ok(()) }
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     use asyncio::{ReturnWhen, create_task, wait};
+///     let tasks = [create_task(async { Ok(1) }), create_task(std::future::pending())];
+///     let (done, pending) = wait(tasks).return_when(ReturnWhen::FirstCompleted).await?;
+///     assert_eq!((done.len(), pending.len()), (1, 1));
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn wait<I, F>(futures: I) -> Wait<F>

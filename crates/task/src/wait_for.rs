@@ -32,11 +32,13 @@ use std::{
 /// Goes to what is awaited. A future that is not ours is dropped.
 ///
 /// ```
-/// # async fn example() -> asyncio_core::Result<()> {
-/// use std::time::Duration;
-/// let never = asyncio_task::wait_for(std::future::pending::<asyncio_core::Result<()>>(), Duration::from_millis(5));
-/// assert!(never.await.unwrap_err().is_timeout());
-/// # Ok(()) }
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     use std::time::Duration;
+///     let never = asyncio::wait_for(std::future::pending::<asyncio::Result<()>>(), Duration::from_millis(5));
+///     assert!(never.await.unwrap_err().is_timeout());
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn wait_for<F, T>(

@@ -249,7 +249,7 @@ impl IoError {
     /// errors that have been wrapped to add a message, as most errors of this workspace are.
     ///
     /// ```
-    /// use asyncio_core::Error;
+    /// use asyncio::Error;
     /// use std::io;
     /// let system = io::Error::from_raw_os_error(24);
     /// let error = Error::from(io::Error::new(system.kind(), system));

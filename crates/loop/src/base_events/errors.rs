@@ -18,7 +18,7 @@ impl EventLoop {
     ///
     /// ```
     /// use std::rc::Rc;
-    /// let event_loop = asyncio_loop::new_event_loop()?;
+    /// let event_loop = asyncio::new_event_loop()?;
     /// event_loop.set_exception_handler(Some(Rc::new(|event_loop, context| {
     ///     eprintln!("stopping: {context}");
     ///     event_loop.stop();
@@ -26,7 +26,7 @@ impl EventLoop {
     /// event_loop.call_soon(|| Err::<(), _>(std::io::Error::other("disk on fire")))?;
     /// event_loop.run_forever()?;
     /// event_loop.close()?;
-    /// # Ok::<(), asyncio_core::Error>(())
+    /// # Ok::<(), asyncio::Error>(())
     /// ```
     pub fn set_exception_handler(&self, handler: Option<ExceptionHandler>) {
         let Ok(scheduler) = self.scheduler() else { return };

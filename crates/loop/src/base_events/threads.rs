@@ -155,14 +155,14 @@ impl EventLoop {
     /// is dropped.
     ///
     /// ```
-    /// let event_loop = asyncio_loop::new_event_loop()?;
+    /// let event_loop = asyncio::new_event_loop()?;
     /// let this = event_loop.clone();
     /// let sum = event_loop.run_until_complete(async move {
     ///     this.run_in_executor(None, || (1..=100).sum::<u32>())?.await
     /// })?;
     /// assert_eq!(sum, 5050);
     /// event_loop.close()?;
-    /// # Ok::<(), asyncio_core::Error>(())
+    /// # Ok::<(), asyncio::Error>(())
     /// ```
     #[track_caller]
     pub fn run_in_executor<T: Send + 'static>(
