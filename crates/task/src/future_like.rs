@@ -2,7 +2,7 @@
 
 use crate::{AnyTask, Task, cast::cast, task::TaskBuilder};
 use asyncio_core::{CancelledError, Error, Result, wait::Target};
-use asyncio_future::{CallbackOutput, DoneCallback, Future};
+use asyncio_future::{CallbackOutput, DoneCallback, Future, Take};
 use std::{
     future::{Future as StdFuture, IntoFuture},
     panic::Location,
@@ -53,6 +53,7 @@ mod sealed {
     impl Sealed for crate::AnyTask {}
     impl<T> Sealed for crate::Task<T> {}
     impl<T> Sealed for asyncio_future::Future<T> {}
+    impl<T> Sealed for asyncio_future::Take<T> {}
     impl<T> Sealed for super::Awaitable<T> {}
 }
 
@@ -129,6 +130,44 @@ impl<T: 'static> FutureLike for Future<T> {
     }
     fn remove_done_callback(&self, callback: &DoneCallback) -> usize {
         Future::remove_done_callback(self, callback)
+    }
+}
+
+impl<T: 'static> FutureLike for Take<T> {
+    fn done(&self) -> bool {
+        self.future().done()
+    }
+    fn cancelled(&self) -> bool {
+        self.future().cancelled()
+    }
+    fn exception(&self) -> Result<Option<Error>> {
+        self.future().exception()
+    }
+    fn cancel_as(&self, error: CancelledError) -> bool {
+        self.future().cancel_as(error)
+    }
+    fn target(&self) -> Target {
+        self.future().target()
+    }
+    fn id(&self) -> usize {
+        self.future().id()
+    }
+    #[track_caller]
+    fn on_done<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce() -> R + 'static,
+    ) -> Result<DoneCallback> {
+        self.future().on_done(callback)
+    }
+    #[track_caller]
+    fn on_done_with<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce(&Self) -> R + 'static,
+    ) -> Result<DoneCallback> {
+        self.future().add_done_callback(|future| callback(&future.take()))
+    }
+    fn remove_done_callback(&self, callback: &DoneCallback) -> usize {
+        self.future().remove_done_callback(callback)
     }
 }
 
@@ -291,6 +330,10 @@ impl<T> Child<T> {
             Ok(future) => return Ok(Child { of: Awaitable::Future(future), read: read::<F, T> }),
             Err(coroutine) => coroutine,
         };
+        let coroutine = match of_type::<F, Take<T>, T>(coroutine) {
+            Ok(take) => return Ok(Child { of: take.into_inner().into(), read: take_out }),
+            Err(coroutine) => coroutine,
+        };
         match of_type::<F, Awaitable<T>, T>(coroutine)? {
             Awaitable::Task(task) => Ok(Child::task(task)),
             of @ Awaitable::Future(_) => Ok(Child { of, read: read_either::<F, T> }),
@@ -345,6 +388,7 @@ impl<T> Child<T> {
 trait Of<T> {}
 impl<T> Of<T> for Task<T> {}
 impl<T> Of<T> for Future<T> {}
+impl<T> Of<T> for Take<T> {}
 impl<T> Of<T> for Awaitable<T> {}
 
 /// A future as a `B`, if that is what it is.
@@ -375,6 +419,14 @@ fn read<F: StdFuture<Output = Result<T>>, T>(of: &Awaitable<T>) -> Result<T> {
             Ok(future) => poll_once(future),
             Err(_) => unreachable!("made from a future of this type"),
         },
+        Awaitable::Task(_) => unreachable!("made from a future"),
+    }
+}
+
+/// Moves the value out of a finished future.
+fn take_out<T>(of: &Awaitable<T>) -> Result<T> {
+    match of {
+        Awaitable::Future(future) => poll_once(future.take()),
         Awaitable::Task(_) => unreachable!("made from a future"),
     }
 }

@@ -9,7 +9,7 @@ use asyncio_core::{
     home::{LoopRef, Mail},
     scheduler::Scheduler,
 };
-use asyncio_future::{Future, wrap_future};
+use asyncio_future::{Future, Take, wrap_future};
 use std::{
     cell::{Cell, RefCell},
     fmt,
@@ -143,7 +143,8 @@ impl EventLoop {
     }
 
     /// Runs `job` in a thread of `executor`, or of the default executor, and gives a future of its
-    /// result (`loop.run_in_executor`). The job does not see the caller's context variables; use
+    /// result (`loop.run_in_executor`). Awaiting that moves the result out; of its
+    /// [`into_inner`](Take::into_inner) several get a copy each. The job does not see the caller's context variables; use
     /// [`to_thread`](asyncio_task::to_thread) for that. While it runs, a virtual clock stands still.
     ///
     /// # Errors
@@ -169,7 +170,7 @@ impl EventLoop {
         &self,
         executor: Option<&ThreadPoolExecutor>,
         job: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<Future<T>> {
+    ) -> Result<Take<T>> {
         self.scheduler()?;
         let executor = match executor {
             Some(executor) => executor.clone(),
