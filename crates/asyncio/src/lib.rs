@@ -35,7 +35,8 @@
 //! | `await asyncio.sleep(1)` | [`asyncio::sleep(Duration::from_secs(1)).await?`](sleep) |
 //! | `t = asyncio.create_task(f())` | [`let t = asyncio::create_task(f())`](create_task) |
 //! | `create_task(f(), name="x")` | [`Task::builder().name("x").create(f())`](TaskBuilder) |
-//! | `await asyncio.gather(a(), b())` | `asyncio::gather!(a(), b()).await?`, for one type [`gather(list)`](gather()) |
+//! | `await asyncio.gather(a(), b())` | `asyncio::gather!(a(), b()).await?` |
+//! | `await asyncio.gather(*map(a, xs))` | [`asyncio::gather(xs.into_iter().map(a)).await?`](gather()) |
 //! | `gather(…, return_exceptions=True)` | [`gather(list).return_exceptions().await?`](Gather::return_exceptions) |
 //! | `await asyncio.wait(ts, return_when=FIRST_COMPLETED)` | [`asyncio::wait(ts).return_when(FirstCompleted).await?`](wait) |
 //! | `await asyncio.wait_for(f(), 1)` | [`asyncio::wait_for(f(), Duration::from_secs(1)).await`](wait_for) |
@@ -424,6 +425,7 @@ pub use asyncio_task::{Group, TaskGroup};
 pub use asyncio_task::{ToThread, to_thread};
 
 // timeouts
+pub use asyncio_core::limit::ToTimeout;
 pub use asyncio_task::{Deadline, Timeout, Watch, timeout, timeout_at};
 
 // transports, and what makes them

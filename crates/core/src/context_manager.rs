@@ -30,6 +30,11 @@ use std::{
 /// }
 /// ```
 #[allow(async_fn_in_trait)] // A coroutine of this runtime need not be `Send`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no asynchronous context manager",
+    label = "this has no `enter` and `exit`",
+    note = "implement `asyncio::AsyncContextManager` for `{Self}`"
+)]
 pub trait AsyncContextManager: Sized {
     /// What the body works with.
     type Target;

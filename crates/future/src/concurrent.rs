@@ -11,12 +11,13 @@ use asyncio_core::{
     event_loop::works_for,
     exception::{Level, log},
     home::{LoopRef, Mail},
+    limit::ToTimeout,
 };
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 type Request = Box<dyn FnOnce() + Send>;
@@ -261,8 +262,8 @@ impl<T> ConcurrentFuture<T> {
     /// The future's own error, `Cancelled`, `Timeout` after `timeout`, or `InvalidState` if the
     /// value was moved out already. `Runtime` if the wait could never end, because it has no limit and
     /// this is the thread of the loop that has to run the coroutine.
-    pub fn result(&self, timeout: impl Into<Option<Duration>>) -> Result<T> {
-        let deadline = timeout.into().and_then(|timeout| Instant::now().checked_add(timeout));
+    pub fn result(&self, timeout: impl ToTimeout) -> Result<T> {
+        let deadline = timeout.to_timeout().and_then(|timeout| Instant::now().checked_add(timeout));
         let mut is_waiting_job = false;
         let mut state = self.lock();
         while !matches!(state.stage, Stage::Done(_)) {

@@ -13,6 +13,7 @@ use asyncio_core::{
     Error, KeyboardInterrupt, Result,
     context::{Context, Values, current_values, with_values},
     exception::{self, Level},
+    limit::ToTimeout,
 };
 use asyncio_task::{AnyTask, TaskBuilder};
 use std::{fmt, future::IntoFuture, panic::Location, time::Duration};
@@ -171,8 +172,8 @@ impl Runner {
     /// })?;
     /// # Ok::<(), asyncio::Error>(())
     /// ```
-    pub fn shutdown_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Runner {
-        self.shutdown_timeout = timeout.into();
+    pub fn shutdown_timeout(mut self, timeout: impl ToTimeout) -> Runner {
+        self.shutdown_timeout = timeout.to_timeout();
         self
     }
 

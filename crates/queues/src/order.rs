@@ -30,6 +30,11 @@ use std::{
 /// assert_eq!((queue.get_nowait()?, queue.get_nowait()?), (1, 3));
 /// # Ok::<_, asyncio::Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no order for a queue",
+    label = "an order is expected",
+    note = "use `Queue<T>`, `LifoQueue<T>`, or `PriorityQueue<T>`, for which `T` has to be `Ord`; floats are not"
+)]
 pub trait Order {
     /// What the queue holds.
     type Item;

@@ -8,6 +8,7 @@ use crate::{
 };
 use asyncio_core::{
     Result,
+    limit::ToTimeout,
     sync::{Arc, Biased},
     wait_site::WaitSite,
 };
@@ -20,7 +21,6 @@ use std::{
     future::{Future, IntoFuture},
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 type Factory = Box<dyn FnOnce() -> StreamReaderProtocol + Send>;
@@ -107,7 +107,7 @@ impl OpenConnection {
     }
 
     /// As [`CreateConnection::happy_eyeballs_delay`].
-    pub fn happy_eyeballs_delay(mut self, delay: impl Into<Option<Duration>>) -> Self {
+    pub fn happy_eyeballs_delay(mut self, delay: impl ToTimeout) -> Self {
         self.create = self.create.happy_eyeballs_delay(delay);
         self
     }

@@ -12,6 +12,11 @@ use memchr::{memchr, memmem};
 /// let sentence = reader.readuntil([". ", "! ", "? "]).await?;
 /// # Ok(()) }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no separator",
+    label = "bytes or text are expected",
+    note = "write `b\"\\n\"` or `\"\\n\"`, or for several an array such as `[\". \", \"! \"]`"
+)]
 pub trait IntoSeparators<'a> {
     /// The separators.
     fn into_separators(self) -> Separators<'a>;

@@ -5,6 +5,7 @@ use asyncio_core::{
     Error, Result, TimeoutError,
     context::current_values,
     home::entered,
+    limit::ToTimeout,
     listeners::Parked,
     sync::Mutex,
     wait::{Resume, Wait, Waiter, Wakers},
@@ -19,7 +20,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 /// Runs awaitables at once and gives each result as it comes (`asyncio.as_completed`), as a
@@ -139,8 +139,10 @@ pub struct AsCompleted<T> {
 
 impl<T: 'static> AsCompleted<T> {
     /// Gives up on what is not done after this time.
-    pub fn timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
-        if let (Some(timeout), Some(scheduler), true) = (timeout.into(), entered(), self.left > 0) {
+    pub fn timeout(self, timeout: impl ToTimeout) -> Self {
+        if let (Some(timeout), Some(scheduler), true) =
+            (timeout.to_timeout(), entered(), self.left > 0)
+        {
             let when = scheduler.time().saturating_add(timeout);
             let state = self.state.clone();
             let expire = move || {

@@ -12,6 +12,12 @@ use std::{
 
 /// What `wait` and its like take: a [`Task`] or a [`Future`], or either
 /// (`asyncio.isfuture`). Sealed: nothing else can be one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is neither a task nor a future",
+    label = "a task or a future is expected",
+    note = "a coroutine becomes a task by `create_task(coroutine)`",
+    note = "`gather`, `as_completed` and `race` take coroutines themselves"
+)]
 pub trait FutureLike: sealed::Sealed + 'static {
     /// Whether it has a result, failed or was cancelled.
     fn done(&self) -> bool;

@@ -14,8 +14,11 @@ use std::{collections::HashMap, fmt, future::IntoFuture, sync::Arc};
 ///
 /// Coroutines become tasks at this call; the same task or future given twice is awaited once. The
 /// first error comes out at once, and the others run on; with
-/// [`return_exceptions`](Gather::return_exceptions) errors stand in the list instead. For results of
-/// different types there is the macro `gather!(a, b, c)`.
+/// [`return_exceptions`](Gather::return_exceptions) errors stand in the list instead.
+///
+/// The items of a list have one type: the calls of one coroutine function, or tasks. Two `async fn`s are two
+/// types, even if their results are of the same one, so `asyncio.gather(a(), b())` is the macro
+/// `gather!(a(), b())`, which gives a tuple.
 ///
 /// # Cancellation
 /// Cancels every child, and returns `Err(Cancelled)` when they have ended: at the first that was

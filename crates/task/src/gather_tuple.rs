@@ -37,6 +37,13 @@ macro_rules! gather {
 }
 
 /// A tuple of awaitables: what the macro `gather!` takes.
+#[diagnostic::on_unimplemented(
+    message = "`gather!` cannot run all of `{Self}`",
+    label = "one to eight coroutines, tasks or futures are expected",
+    note = "a coroutine is what an `async fn` or an `async {{}}` block returns; its output is an \
+            `asyncio::Result`",
+    note = "for more than eight, or for a list, there is the function `gather`"
+)]
 pub trait IntoGather {
     /// What it becomes.
     type Gather;

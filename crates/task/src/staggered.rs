@@ -2,7 +2,8 @@
 
 use crate::{AnyTask, create_task, current_task, wait_for};
 use asyncio_core::{
-    CancelledError, Error, ExceptionGroup, Result, sync::Mutex, wait_site::WaitSite,
+    CancelledError, Error, ExceptionGroup, Result, limit::ToTimeout, sync::Mutex,
+    wait_site::WaitSite,
 };
 use asyncio_future::Future;
 use std::{
@@ -42,7 +43,7 @@ pub struct Race<T> {
 #[track_caller]
 pub fn staggered_race<I, A, F, T>(
     attempts: I,
-    delay: impl Into<Option<Duration>>,
+    delay: impl ToTimeout,
 ) -> impl StdFuture<Output = Result<Race<T>>>
 where
     I: IntoIterator<Item = A>,
@@ -58,7 +59,7 @@ where
 pub fn staggered_race_at<I, A, F, T>(
     site: WaitSite,
     attempts: I,
-    delay: impl Into<Option<Duration>>,
+    delay: impl ToTimeout,
 ) -> impl StdFuture<Output = Result<Race<T>>>
 where
     I: IntoIterator<Item = A>,
@@ -67,7 +68,7 @@ where
     F: StdFuture<Output = Result<T>> + 'static,
     T: 'static,
 {
-    let (attempts, delay) = (attempts.into_iter(), delay.into());
+    let (attempts, delay) = (attempts.into_iter(), delay.to_timeout());
     async move {
         let state = Arc::new(Mutex::new(State {
             attempts,

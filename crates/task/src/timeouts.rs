@@ -1,8 +1,8 @@
 //! [`timeout`] and [`timeout_at`]: a deadline on whatever the body awaits.
 
 use asyncio_core::{
-    AsyncContextManager, Error, Result, TimeoutError, home::entered, listeners::Parked,
-    scopes::ScopeKey, sync::Mutex,
+    AsyncContextManager, Error, Result, TimeoutError, home::entered, limit::ToTimeout,
+    listeners::Parked, scopes::ScopeKey, sync::Mutex,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -27,14 +27,14 @@ use std::{sync::Arc, time::Duration};
 ///     Ok(())
 /// }
 /// ```
-pub fn timeout(delay: impl Into<Option<Duration>>) -> Timeout {
+pub fn timeout(delay: impl ToTimeout) -> Timeout {
     let now = entered().map(|scheduler| scheduler.time()).unwrap_or_default();
-    Timeout::new(delay.into().map(|delay| now.saturating_add(delay)))
+    Timeout::new(delay.to_timeout().map(|delay| now.saturating_add(delay)))
 }
 
 /// [`timeout`] with an absolute deadline, in loop time (`asyncio.timeout_at`).
-pub fn timeout_at(when: impl Into<Option<Duration>>) -> Timeout {
-    Timeout::new(when.into())
+pub fn timeout_at(when: impl ToTimeout) -> Timeout {
+    Timeout::new(when.to_timeout())
 }
 
 /// The stages of a deadline, in this order.
@@ -207,8 +207,8 @@ impl Deadline {
     ///
     /// # Errors
     /// `Runtime` unless the deadline is in force: not entered yet, passed already, or left.
-    pub fn reschedule(&self, when: impl Into<Option<Duration>>) -> Result<()> {
-        reschedule(self.state(), when.into())
+    pub fn reschedule(&self, when: impl ToTimeout) -> Result<()> {
+        reschedule(self.state(), when.to_timeout())
     }
 
     /// Whether the deadline has passed while it was in force.
@@ -241,8 +241,8 @@ impl Watch {
     ///
     /// # Errors
     /// As there.
-    pub fn reschedule(&self, when: impl Into<Option<Duration>>) -> Result<()> {
-        reschedule(&self.0, when.into())
+    pub fn reschedule(&self, when: impl ToTimeout) -> Result<()> {
+        reschedule(&self.0, when.to_timeout())
     }
 
     /// Whether the deadline has passed while it was in force.

@@ -5,6 +5,7 @@ use asyncio_core::{
     Error, Result,
     context::current_values,
     home::entered,
+    limit::ToTimeout,
     listeners::Parked,
     sync::{AtomicUsize, Ordering},
     wait_site::WaitSite,
@@ -36,6 +37,8 @@ pub enum ReturnWhen {
 /// [`return_when`](Wait::return_when) says otherwise. The result is `(done, pending)`, each in
 /// argument order without duplicates. Nothing is cancelled, also not at a
 /// [`timeout`](Wait::timeout), which is no error here.
+///
+/// For tasks whose results differ in type, wait for [`task.any()`](crate::AnyTask::any).
 ///
 /// # Errors
 /// `Value` if there is nothing to wait for, `Runtime` without a running loop.
@@ -77,8 +80,8 @@ pub struct Wait<F> {
 
 impl<F> Wait<F> {
     /// Returns after this time, with what is done by then.
-    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.timeout = timeout.into();
+    pub fn timeout(mut self, timeout: impl ToTimeout) -> Self {
+        self.timeout = timeout.to_timeout();
         self
     }
 

@@ -6,8 +6,8 @@ use crate::{
     timeouts::{Deadline, timed_out, timeout},
 };
 use asyncio_core::{
-    CancelledError, Error, Result, home::entered, scheduler::Scheduler, scope::Scope,
-    wait_site::WaitSite,
+    CancelledError, Error, Result, home::entered, limit::ToTimeout, scheduler::Scheduler,
+    scope::Scope, wait_site::WaitSite,
 };
 use asyncio_future::{DoneCallback, Future};
 use std::{
@@ -41,16 +41,13 @@ use std::{
 /// }
 /// ```
 #[track_caller]
-pub fn wait_for<F, T>(
-    awaitable: F,
-    timeout: impl Into<Option<Duration>>,
-) -> WaitFor<F::IntoFuture, T>
+pub fn wait_for<F, T>(awaitable: F, timeout: impl ToTimeout) -> WaitFor<F::IntoFuture, T>
 where
     F: IntoFuture<Output = Result<T>>,
 {
     let site = WaitSite::here(&"wait_for");
     let stage = Stage::Created { awaitable: Some(awaitable.into_future()) };
-    WaitFor { timeout: timeout.into(), site, stage }
+    WaitFor { timeout: timeout.to_timeout(), site, stage }
 }
 
 pin_project_lite::pin_project! {

@@ -4,13 +4,13 @@
 //! [`making`].
 
 use crate::protocols::IntoProtocol;
-use asyncio_core::{Error, Result, wait_site::WaitSite};
+use asyncio_core::{Error, Result, limit::ToTimeout, wait_site::WaitSite};
 use asyncio_sockets::{
     Domain, Endpoint, Protocol, Socket, ToAddress, ToEndpoint, Type, described, ensure_resolved,
     sock_connect,
 };
 use attempts::{Options, connect};
-use std::{fmt, future::IntoFuture, io, marker::PhantomData, time::Duration};
+use std::{fmt, future::IntoFuture, io, marker::PhantomData};
 
 mod attempts;
 mod making;
@@ -115,8 +115,8 @@ impl<F, P, Kind> CreateConnection<F, P, Kind> {
     /// Tries the next address not only when one has failed, but already after `delay`, and takes the
     /// connection that is there first ("Happy Eyeballs", RFC 8305, which recommends 250 ms). Implies
     /// [`interleave(1)`](CreateConnection::interleave) unless that is set.
-    pub fn happy_eyeballs_delay(mut self, delay: impl Into<Option<Duration>>) -> Self {
-        self.options.delay = delay.into();
+    pub fn happy_eyeballs_delay(mut self, delay: impl ToTimeout) -> Self {
+        self.options.delay = delay.to_timeout();
         self
     }
 

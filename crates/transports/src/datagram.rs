@@ -46,6 +46,11 @@ pub use transport::{DatagramTransport, Recipient};
 ///     Ok(())
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no protocol for datagrams",
+    label = "the factory has to return a protocol",
+    note = "implement `asyncio::DatagramProtocol` for `{Self}`"
+)]
 pub trait DatagramProtocol: 'static {
     /// The endpoint is there.
     fn connection_made(&mut self, transport: &DatagramTransport) {

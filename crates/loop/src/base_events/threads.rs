@@ -7,6 +7,7 @@ use asyncio_core::{
     event_loop::{Job, work_for},
     exception::{self, Level},
     home::{LoopRef, Mail},
+    limit::ToTimeout,
     scheduler::Scheduler,
 };
 use asyncio_future::{Future, Take, wrap_future};
@@ -199,13 +200,10 @@ impl EventLoop {
     ///
     /// # Cancellation
     /// The executor stays shut down, and its threads end in their own time.
-    pub fn shutdown_default_executor(
-        &self,
-        timeout: impl Into<Option<Duration>>,
-    ) -> ShutdownDefaultExecutor {
+    pub fn shutdown_default_executor(&self, timeout: impl ToTimeout) -> ShutdownDefaultExecutor {
         self.0.executor.shutdown_called.set(true);
         let executor = self.0.executor.executor.borrow().clone();
-        let timeout = timeout.into();
+        let timeout = timeout.to_timeout();
         ShutdownDefaultExecutor(match executor {
             Some(executor) => Box::pin(shutdown(self.home(), executor, timeout)),
             None => Box::pin(async { Ok(()) }),

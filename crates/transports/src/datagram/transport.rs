@@ -194,6 +194,13 @@ impl fmt::Debug for DatagramTransport {
 /// an [`Address`], the path of a Unix socket, or `None`: the endpoint's remote address.
 ///
 /// Text is a path for an endpoint of Unix sockets, and else `"127.0.0.1:8888"`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no address that a datagram can go to",
+    label = "an address without a name to look up is expected",
+    note = "write a `SocketAddr` or `Address`, an IP address with a port, for a Unix socket the path, or `None` \
+            for the endpoint's remote address",
+    note = "`getaddrinfo` looks a host name up"
+)]
 pub trait Recipient {
     #[doc(hidden)]
     fn recipient(self, domain: Domain) -> Result<Option<Address>>;
