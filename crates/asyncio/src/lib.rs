@@ -414,7 +414,7 @@ pub use asyncio_task::ReturnWhen::{self, AllCompleted, FirstCompleted, FirstExce
 pub use asyncio_task::{
     AnyAwait, AnyTask, AsCompleted, Awaitable, Completed, FutureLike, Gather, GatherAll,
     NextCompleted, NextItem, Racing, Shield, Sleep, Task, TaskBuilder, Wait, WaitFor, Waiting,
-    all_tasks, as_completed, create_task, current_task, ensure_future, gather, race,
+    all_tasks, as_completed, create_task, current_task, endless, ensure_future, gather, race,
     run_coroutine_threadsafe, shield, sleep, wait, wait_for,
 };
 

@@ -260,11 +260,9 @@ mod lists {
 
     async fn shutdown() -> Result<()> {
         let me = current_task();
-        let others: Vec<_> = all_tasks()?
-            .into_iter()
-            .filter(|task| Some(task) != me.as_ref())
-            .collect();
-        others.iter().for_each(|task| drop(task.cancel()));
+        let others: Vec<_> =
+            all_tasks()?.into_iter().filter(|task| Some(task) != me.as_ref()).collect();
+        others.iter().for_each(|task| _ = task.cancel());
         gather(others).return_exceptions().await?;
         Ok(())
     }
@@ -301,11 +299,186 @@ mod callbacks {
         let event_loop = get_running_loop()?;
         let reported = Future::new();
         let setter = reported.clone();
-        event_loop.set_exception_handler(Some(ExceptionHandler::new(move |context| {
+        event_loop.set_exception_handler(move |_, context| {
             let _ = setter.set_result(context.to_string());
-        })));
+        });
         event_loop.call_soon(|| panic!("as asked"))?;
         assert!(reported.await?.contains("as asked"));
+        Ok(())
+    }
+}
+
+mod tasks {
+    use super::*;
+    use std::collections::HashSet;
+
+    /// The set of background tasks of asyncio's documentation.
+    #[asyncio::test(virtual_time = true)]
+    async fn are_kept_in_sets() -> Result<()> {
+        let background: HashSet<_> = (0..3).map(|n| create_task(sleep(n * LIMIT))).collect();
+        let names: HashSet<AnyTask> = background.iter().map(|task| task.any()).collect();
+        assert_eq!(
+            names,
+            all_tasks()?.into_iter().filter(|t| Some(t) != current_task().as_ref()).collect()
+        );
+        let first = background.iter().next().expect("there are three").clone();
+        assert!(background.contains(&first));
+        gather(background).await?;
+        Ok(())
+    }
+
+    #[asyncio::test(virtual_time = true)]
+    async fn that_never_return_need_no_annotation() -> Result<()> {
+        let task = create_task(endless(async {
+            loop {
+                sleep(LIMIT).await?;
+            }
+        }));
+        sleep(5 * LIMIT).await?;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        Ok(())
+    }
+
+    #[asyncio::test]
+    async fn come_from_other_threads_by_a_handle_that_is_lent() -> Result<()> {
+        let handle = get_running_loop()?.handle();
+        let thread =
+            to_thread(move || run_coroutine_threadsafe(async { Ok(7) }, &handle).result(None));
+        assert_eq!(thread.await??, 7);
+        Ok(())
+    }
+}
+
+mod processes {
+    use super::*;
+    use asyncio::subprocess::PIPE;
+
+    #[asyncio::test]
+    async fn give_their_pipes_or_say_how_to_get_them() -> Result<()> {
+        let mut cat = create_subprocess_exec("cat", [""; 0]).stdin(PIPE).stdout(PIPE).await?;
+        cat.stdin()?.write("line\n");
+        assert_eq!(cat.stdout()?.readline().await?, "line\n");
+        let error = cat.stderr().unwrap_err();
+        assert!(error.to_string().contains("start the process with `.stderr(PIPE)`"), "{error}");
+        cat.send_signal(signals::SIGKILL)?;
+        assert_eq!(cat.wait().await?, -signals::SIGKILL);
+        Ok(())
+    }
+}
+
+mod tests {
+    // Beside a glob alone the compiler finds `#[test]` ambiguous.
+    use asyncio::test;
+
+    /// What stands here is not std's attribute.
+    #[test]
+    fn that_are_not_async_are_those_of_std() {
+        assert!(asyncio::get_running_loop().is_err());
+    }
+
+    #[test]
+    async fn that_are_async_have_a_loop() {
+        assert!(asyncio::get_running_loop().is_ok());
+    }
+
+    #[test]
+    #[should_panic(expected = "as they may")]
+    fn that_are_not_async_panic() {
+        panic!("as they may");
+    }
+}
+
+mod context_managers {
+    use super::*;
+    use std::{cell::RefCell, rc::Rc};
+
+    /// Writes down how it was used. Its body's errors are dropped if they are of values.
+    #[derive(Clone, Default)]
+    struct Log(Rc<RefCell<Vec<&'static str>>>);
+
+    impl AsyncContextManager for Log {
+        type Target = ();
+
+        async fn enter(&mut self) -> Result<()> {
+            self.0.borrow_mut().push("enter");
+            Ok(())
+        }
+
+        async fn exit(&mut self, _: (), error: Option<&Error>) -> Result<()> {
+            self.0.borrow_mut().push(if error.is_some() { "failed" } else { "exit" });
+            sleep(LIMIT).await
+        }
+
+        async fn exit_suppress(&mut self, _: (), error: Option<&Error>) -> Result<bool> {
+            self.exit((), error).await?;
+            Ok(matches!(error, Some(Error::Value(_) | Error::Panic(_))))
+        }
+    }
+
+    #[asyncio::test(virtual_time = true)]
+    async fn may_be_their_own_target() -> Result<()> {
+        let log = Log::default();
+        let used = log.clone().with_self(async |log| {
+            log.0.borrow_mut().push("used");
+            Ok(7)
+        });
+        assert_eq!(used.await?, 7);
+        let failed = log.clone().with_self(async |_| Err::<(), _>(Error::msg("no")));
+        assert_eq!(failed.await.unwrap_err().to_string(), "no");
+        assert_eq!(*log.0.borrow(), ["enter", "used", "exit", "enter", "failed"]);
+        Ok(())
+    }
+
+    #[asyncio::test(virtual_time = true)]
+    async fn may_suppress_what_they_choose() -> Result<()> {
+        let log = Log::default();
+        assert_eq!(log.clone().with_suppress(async |()| Ok(7)).await?, Some(7));
+        let value = log.clone().with_suppress(async |()| Err::<(), _>(Error::value("no")));
+        assert_eq!(value.await?, None);
+        let other = log.clone().with_suppress(async |()| Err::<(), _>(Error::msg("no")));
+        assert_eq!(other.await.unwrap_err().to_string(), "no");
+        let panics = create_task(log.with_suppress(async |()| -> Result<()> { panic!("goes on") }));
+        assert!(matches!(panics.await, Err(Error::Panic(_))));
+        Ok(())
+    }
+
+    /// trio's `move_on_after`.
+    #[asyncio::test(virtual_time = true)]
+    async fn that_limit_may_move_on() -> Result<()> {
+        let late = timeout(LIMIT).with_suppress(async |_| sleep(9 * LIMIT).await);
+        assert_eq!(late.await?, None);
+        let in_time = timeout(9 * LIMIT).with_suppress(async |_| sleep(LIMIT).result(7).await);
+        assert_eq!(in_time.await?, Some(7));
+        let fails = timeout(LIMIT).with_suppress(async |_| Err::<(), _>(Error::msg("no")));
+        assert_eq!(fails.await.unwrap_err().to_string(), "no");
+        // What is cancelled from outside is cancelled.
+        let task = create_task(timeout(9 * LIMIT).with_suppress(async |_| sleep(8 * LIMIT).await));
+        sleep(LIMIT).await?;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        Ok(())
+    }
+}
+
+mod exception_groups {
+    use super::*;
+
+    async fn both_fail() -> Result<()> {
+        let group = TaskGroup::new().with(async |group| {
+            let _ = group.create_task(async { Err::<(), _>(Error::value("a")) });
+            let _ = group.create_task(async { Err::<(), _>(Error::msg("b")) });
+            Ok(())
+        });
+        group.await
+    }
+
+    #[asyncio::test(virtual_time = true)]
+    async fn are_divided_as_by_except_star() -> Result<()> {
+        let Err(Error::Group(group)) = both_fail().await else { panic!("it fails") };
+        let (values, rest) = group.split(|error| matches!(error, Error::Value(_)));
+        let members = |group: Option<ExceptionGroup>| group.expect("it has one").exceptions().len();
+        assert_eq!((members(values), members(rest)), (1, 1));
         Ok(())
     }
 }

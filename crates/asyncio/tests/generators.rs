@@ -160,11 +160,11 @@ async fn shutting_down_closes_all_at_once_and_reports_what_fails() -> asyncio::R
     let event_loop = asyncio::get_running_loop()?;
     let reports = Log::default();
     let reported = reports.clone();
-    event_loop.set_exception_handler(Some(Rc::new(move |_, context| {
+    event_loop.set_exception_handler(move |_, context| {
         assert!(context.note("asyncgen").is_some());
         let error = context.exception().map(Error::to_string);
         reported.borrow_mut().push(error.unwrap_or_default());
-    })));
+    });
     let closed = Rc::new(Cell::new(0));
     let mut generators: Vec<Generator<u32>> = (0..3)
         .map(|n| {

@@ -43,9 +43,14 @@ pub trait AsyncContextManager: Sized {
     async fn enter(&mut self) -> Result<Self::Target>;
 
     /// Leaves (`__aexit__`), with the error that ended the body, if one did. It may await. An error
-    /// from here replaces the body's, which becomes its [context](Error::context); there is no way
-    /// to make the body's error disappear.
+    /// from here replaces the body's, which becomes its [context](Error::context).
     async fn exit(&mut self, target: Self::Target, error: Option<&Error>) -> Result<()>;
+
+    /// Leaves for [`with_suppress`](AsyncContextManager::with_suppress), and returns whether the error that
+    /// ended the body disappears (an `__aexit__` that returns true). No error does unless this is written.
+    async fn exit_suppress(&mut self, target: Self::Target, error: Option<&Error>) -> Result<bool> {
+        self.exit(target, error).await.map(|()| false)
+    }
 
     /// The scope in which the body runs, if the target has one of its own.
     #[doc(hidden)]
@@ -67,6 +72,100 @@ pub trait AsyncContextManager: Sized {
     ) -> impl Future<Output = Result<R>> {
         run(self, body, WaitSite::here(&"with"))
     }
+
+    /// [`with`](AsyncContextManager::with) of a manager that may make the error of the body disappear, as
+    /// its [`exit_suppress`](AsyncContextManager::exit_suppress) decides: then the result is `None`. A panic
+    /// goes on.
+    ///
+    /// # Cancellation
+    /// As for [`with`](AsyncContextManager::with).
+    ///
+    /// ```
+    /// use asyncio::{AsyncContextManager, Error, Result};
+    ///
+    /// /// `contextlib.suppress(OSError)`
+    /// struct SuppressIo;
+    ///
+    /// impl AsyncContextManager for SuppressIo {
+    ///     type Target = ();
+    ///     async fn enter(&mut self) -> Result<()> { Ok(()) }
+    ///     async fn exit(&mut self, _: (), _: Option<&Error>) -> Result<()> { Ok(()) }
+    ///     async fn exit_suppress(&mut self, _: (), error: Option<&Error>) -> Result<bool> {
+    ///         Ok(matches!(error, Some(Error::Io(_))))
+    ///     }
+    /// }
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let text = SuppressIo.with_suppress(async |_| Ok(std::fs::read_to_string("no such file")?)).await?;
+    ///     assert_eq!(text, None);
+    ///     Ok(())
+    /// }
+    /// ```
+    #[track_caller]
+    fn with_suppress<R>(
+        mut self,
+        body: impl AsyncFnOnce(&mut Self::Target) -> Result<R>,
+    ) -> impl Future<Output = Result<Option<R>>> {
+        let site = WaitSite::here(&"with_suppress");
+        async move {
+            let mut target = self.enter().await?;
+            let outcome = inside(&self, &mut target, body, site).await;
+            match self.exit_suppress(target, outcome.as_ref().err()).await {
+                Ok(true) if !matches!(outcome, Ok(_) | Err(Error::Panic(_))) => Ok(None),
+                left => conclude(outcome, left.map(drop)).map(Some),
+            }
+        }
+    }
+
+    /// [`with`](AsyncContextManager::with) of a manager that is its own target, as one whose `__aenter__`
+    /// returns `self`: the body works with the manager.
+    ///
+    /// # Cancellation
+    /// As for [`with`](AsyncContextManager::with).
+    ///
+    /// ```
+    /// use asyncio::{AsyncContextManager, Error, Result};
+    ///
+    /// struct Database {
+    ///     is_open: bool,
+    /// }
+    ///
+    /// impl AsyncContextManager for Database {
+    ///     type Target = ();
+    ///     async fn enter(&mut self) -> Result<()> {
+    ///         self.is_open = true;
+    ///         Ok(())
+    ///     }
+    ///     async fn exit(&mut self, _: (), _: Option<&Error>) -> Result<()> {
+    ///         self.is_open = false;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let database = Database { is_open: false };
+    ///     assert!(database.with_self(async |database| Ok(database.is_open)).await?);
+    ///     Ok(())
+    /// }
+    /// ```
+    #[track_caller]
+    fn with_self<R>(
+        mut self,
+        body: impl AsyncFnOnce(&mut Self) -> Result<R>,
+    ) -> impl Future<Output = Result<R>>
+    where
+        Self: AsyncContextManager<Target = ()>,
+    {
+        let site = WaitSite::here(&"with_self");
+        async move {
+            self.enter().await?;
+            let outcome = guarded(Scope::new(body(&mut self), site)).await;
+            let left = self.exit((), outcome.as_ref().err()).await;
+            conclude(outcome, left)
+        }
+    }
 }
 
 /// What [`AsyncContextManager::with`] does, for a manager that does more.
@@ -77,14 +176,29 @@ pub async fn run<M: AsyncContextManager, R>(
     site: WaitSite,
 ) -> Result<R> {
     let mut target = manager.enter().await?;
-    let scope = manager.scope(&mut target);
-    let body = body(&mut target);
-    let body = match scope {
+    let outcome = inside(&manager, &mut target, body, site).await;
+    let left = manager.exit(target, outcome.as_ref().err()).await;
+    conclude(outcome, left)
+}
+
+/// Runs the body in its scope.
+async fn inside<M: AsyncContextManager, R>(
+    manager: &M,
+    target: &mut M::Target,
+    body: impl AsyncFnOnce(&mut M::Target) -> Result<R>,
+    site: WaitSite,
+) -> Result<R> {
+    let scope = manager.scope(target);
+    let body = body(target);
+    guarded(match scope {
         Some(scope) => Scope::at(scope, body, site),
         None => Scope::new(body, site),
-    };
-    let outcome = guarded(body).await;
-    let left = manager.exit(target, outcome.as_ref().err()).await;
+    })
+    .await
+}
+
+/// The outcome of a block, of its body's and how it was left.
+fn conclude<R>(outcome: Result<R>, left: Result<()>) -> Result<R> {
     match (outcome, left) {
         (Err(Error::Panic(panic)), left) => match panic.take_payload() {
             Some(payload) => resume_unwind(payload),

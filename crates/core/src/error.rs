@@ -7,6 +7,7 @@
 // std's own: an error is immutable, so there is nothing for a loom model to see in it.
 use std::{any::Any, borrow::Cow, error::Error as StdError, fmt, io, sync::Arc};
 
+mod groups;
 mod kinds;
 mod payloads;
 mod report;

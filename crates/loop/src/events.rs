@@ -113,6 +113,18 @@ impl LoopHandle {
     }
 }
 
+impl From<&EventLoop> for LoopRef {
+    fn from(event_loop: &EventLoop) -> LoopRef {
+        event_loop.handle().0
+    }
+}
+
+impl From<&LoopHandle> for LoopRef {
+    fn from(handle: &LoopHandle) -> LoopRef {
+        handle.0
+    }
+}
+
 impl From<LoopHandle> for LoopRef {
     fn from(handle: LoopHandle) -> LoopRef {
         handle.0

@@ -6,7 +6,7 @@ use crate::{
     subprocess::Connected,
     wait::{KillTree, ProcessWait},
 };
-use asyncio_core::{Result, wait_site::WaitSite};
+use asyncio_core::{Error, Result, wait_site::WaitSite};
 use asyncio_streams::{StreamReader, StreamWriter};
 use nix::libc;
 use std::{fmt, sync::Arc, time::Duration};
@@ -46,6 +46,44 @@ pub struct Process {
 impl Process {
     pub(crate) fn new(child: Arc<Child>, (stdin, stdout, stderr): Connected) -> Process {
         Process { stdin, stdout, stderr, child, exchange: Exchange::default() }
+    }
+
+    /// The pipe to what the child reads.
+    ///
+    /// # Errors
+    /// `Value` if that is not a [`PIPE`](crate::PIPE).
+    ///
+    /// ```
+    /// use asyncio::{create_subprocess_exec, subprocess::PIPE};
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let mut cat = create_subprocess_exec("cat", [""; 0]).stdin(PIPE).stdout(PIPE).await?;
+    ///     cat.stdin()?.write("hello\n");
+    ///     assert_eq!(cat.stdout()?.readline().await?, "hello\n");
+    ///     cat.stdin()?.close();
+    ///     assert_eq!(cat.wait().await?, 0);
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn stdin(&self) -> Result<&StreamWriter> {
+        self.stdin.as_ref().ok_or_else(|| not_a_pipe("stdin"))
+    }
+
+    /// The pipe from what the child writes.
+    ///
+    /// # Errors
+    /// `Value` if that is not a [`PIPE`](crate::PIPE).
+    pub fn stdout(&mut self) -> Result<&mut StreamReader> {
+        self.stdout.as_mut().ok_or_else(|| not_a_pipe("stdout"))
+    }
+
+    /// The pipe from what the child writes to standard error.
+    ///
+    /// # Errors
+    /// `Value` if that is not a [`PIPE`](crate::PIPE).
+    pub fn stderr(&mut self) -> Result<&mut StreamReader> {
+        self.stderr.as_mut().ok_or_else(|| not_a_pipe("stderr"))
     }
 
     /// The number of the process (`pid`). Once it has ended, it may be another's.
@@ -147,6 +185,12 @@ impl Process {
     pub fn kill_tree(&self, grace: Duration) -> KillTree {
         KillTree::new(self.child.clone(), grace, WaitSite::here(&"Process.kill_tree"))
     }
+}
+
+fn not_a_pipe(stream: &str) -> Error {
+    Error::value(format!(
+        "Process.{stream}: it is not a pipe; start the process with `.{stream}(PIPE)`, and do not take it out"
+    ))
 }
 
 impl fmt::Debug for Process {

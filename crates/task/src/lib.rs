@@ -43,6 +43,7 @@ mod as_completed;
 #[doc(hidden)] // For the code that `join!`, `try_join!` and `select!` make.
 pub mod branches;
 mod cast;
+mod endless;
 mod future_like;
 mod gather;
 mod gather_tuple;
@@ -61,6 +62,7 @@ mod wait;
 mod wait_for;
 pub use any_task::AnyAwait;
 pub use as_completed::{AsCompleted, Completed, NextCompleted, NextItem, as_completed};
+pub use endless::endless;
 pub use future_like::{Awaitable, FutureLike, ensure_future};
 pub use gather::{Gather, GatherAll, gather};
 pub use gather_tuple::{AnyResult, GatherTuple, GatherTupleAll, IntoGather, Sorted};

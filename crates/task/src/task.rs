@@ -155,14 +155,6 @@ impl AnyTask {
     }
 }
 
-impl PartialEq for AnyTask {
-    fn eq(&self, other: &AnyTask) -> bool {
-        self.0.is(&other.0)
-    }
-}
-
-impl Eq for AnyTask {}
-
 impl fmt::Debug for AnyTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

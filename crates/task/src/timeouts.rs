@@ -11,6 +11,9 @@ use std::{sync::Arc, time::Duration};
 ///
 /// The deadline is counted from this call, in the time of the running loop.
 ///
+/// To go on after the deadline without an error (trio's and anyio's `move_on_after`), enter it by
+/// [`with_suppress`](AsyncContextManager::with_suppress): the result is `None` if the time was up.
+///
 /// # Cancellation
 /// One from outside stays a cancellation, also when it comes at the same instant as the deadline.
 ///
@@ -27,6 +30,7 @@ use std::{sync::Arc, time::Duration};
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "move_on_after")]
 pub fn timeout(delay: impl ToTimeout) -> Timeout {
     let now = entered().map(|scheduler| scheduler.time()).unwrap_or_default();
     Timeout::new(delay.to_timeout().map(|delay| now.saturating_add(delay)))
@@ -290,11 +294,19 @@ impl AsyncContextManager for Timeout {
         deadline.scope()
     }
 
-    async fn exit(&mut self, mut deadline: Deadline, error: Option<&Error>) -> Result<()> {
-        let cancelled = error.is_some_and(Error::is_cancelled);
-        match deadline.0.with(|state| state.leave(cancelled)) {
+    async fn exit(&mut self, deadline: Deadline, error: Option<&Error>) -> Result<()> {
+        match self.exit_suppress(deadline, error).await? {
             true => Err(Error::Timeout(TimeoutError::default())),
             false => Ok(()),
         }
+    }
+
+    async fn exit_suppress(
+        &mut self,
+        mut deadline: Deadline,
+        error: Option<&Error>,
+    ) -> Result<bool> {
+        let cancelled = error.is_some_and(Error::is_cancelled);
+        Ok(deadline.0.with(|state| state.leave(cancelled)))
     }
 }

@@ -171,6 +171,10 @@ impl ExceptionGroup {
         &self.value().0
     }
 
+    pub(super) fn cow(&self) -> &Cow<'static, str> {
+        &self.value().0
+    }
+
     /// The members, in order. A member may be a group.
     pub fn exceptions(&self) -> &[Error] {
         &self.value().1.0

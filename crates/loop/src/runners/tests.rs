@@ -157,11 +157,11 @@ fn what_the_rest_fails_with_goes_to_the_exception_handler() {
     let inside = seen.clone();
     let mut runner = virtual_runner();
     let main = async move {
-        get_running_loop()?.set_exception_handler(Some(Rc::new(move |_, context| {
+        get_running_loop()?.set_exception_handler(move |_, context| {
             let name = context.task().map(|task| task.name()).unwrap_or_default();
             let error = context.exception().map(ToString::to_string).unwrap_or_default();
             inside.say(format!("{} of {name}: {error}", context.message()));
-        })));
+        });
         let fails = |n: u32| async move {
             let _ = sleep(MS * 1000).await;
             // The second fails before the first.
@@ -287,9 +287,9 @@ fn what_does_not_end_in_time_is_cancelled_once_more_and_dropped() {
     let mut runner = virtual_runner().shutdown_timeout(MS * 20);
     let event_loop = runner.get_loop().unwrap();
     let reports = trace.clone();
-    event_loop.set_exception_handler(Some(Rc::new(move |_, context| {
+    event_loop.set_exception_handler(move |_, context| {
         reports.say(context.message());
-    })));
+    });
     let (seen, guard) = (trace.clone(), Drops(dropped.clone()));
     let main = async move {
         drop(create_task(stubborn(seen.clone())));

@@ -113,7 +113,7 @@ fn what_a_callback_fails_with_goes_to_the_exception_handler() {
     let event_loop = new_event_loop().unwrap();
     let seen = Count::default();
     let up = RefCell::new(seen.up());
-    event_loop.set_exception_handler(Some(Rc::new(move |_, _| (up.borrow_mut())())));
+    event_loop.set_exception_handler(move |_, _| (up.borrow_mut())());
     event_loop.add_signal_handler(SIGXCPU, || Err::<(), _>(Error::msg("no"))).unwrap();
     for _ in 0..2 {
         raise(Signal::SIGXCPU).unwrap();

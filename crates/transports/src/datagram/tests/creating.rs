@@ -243,9 +243,9 @@ fn a_path_with_a_null_byte_inside_is_refused_and_no_other_is_bound() {
         }
         let log = Log::default();
         let told = log.clone();
-        get_running_loop()?.set_exception_handler(Some(Rc::new(move |_, context| {
+        get_running_loop()?.set_exception_handler(move |_, context| {
             told.add(context.exception().map(Error::to_string).unwrap_or_default());
-        })));
+        });
         let (transport, _) = new().await?;
         transport.sendto(b"x", &*path);
         transport.sendto(b"x", Address::from(socket2::SockAddr::unix(&path)?));
