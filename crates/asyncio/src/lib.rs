@@ -358,7 +358,8 @@ pub use asyncio_core::wait_site::WaitSite;
 // locks
 #[cfg(feature = "locks")]
 pub use asyncio_locks::{
-    Barrier, BoundedSemaphore, Condition, ConditionGuard, Event, Lock, LockGuard, Permit, Semaphore,
+    Barrier, BoundedSemaphore, Condition, ConditionGuard, Event, Lock, LockGuard, OwnedLockGuard,
+    OwnedPermit, Permit, Permits, Semaphore,
 };
 
 // queues

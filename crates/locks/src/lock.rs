@@ -3,16 +3,18 @@
 use crate::{
     owned::Owned,
     raw::{RawAcquire, RawLock},
+    waiters::Place,
 };
 use asyncio_core::{AsyncContextManager, Error, Result, wait_site::WaitSite};
 use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
-pub use crate::owned::LockGuard;
+pub use crate::owned::{LockGuard, OwnedLockGuard};
 
 /// Lets one task at a time into what it guards (`asyncio.Lock`).
 ///
@@ -92,6 +94,37 @@ impl<T: ?Sized> Lock<T> {
     #[track_caller]
     pub fn acquire(&self) -> Acquire<'_, T> {
         self.acquire_at(WaitSite::here(&"Lock.acquire"))
+    }
+
+    /// [`acquire`](Lock::acquire) with a guard that keeps the lock alive and borrows nothing, so that it can go
+    /// to another task.
+    ///
+    /// # Errors
+    /// `Cancelled`, and nothing else.
+    ///
+    /// # Cancellation
+    /// As for [`acquire`](Lock::acquire).
+    ///
+    /// ```
+    /// use asyncio::Lock;
+    /// use std::sync::Arc;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let lock = Arc::new(Lock::new(1));
+    ///     let mut guard = lock.clone().acquire_owned().await?;
+    ///     asyncio::create_task(async move { Ok(*guard += 1) }).await?;
+    ///     assert_eq!(*lock.acquire().await?, 2);
+    ///     Ok(())
+    /// }
+    /// ```
+    #[track_caller]
+    pub fn acquire_owned(self: Arc<Self>) -> AcquireOwned<T> {
+        AcquireOwned {
+            lock: self,
+            place: Place::new(),
+            site: WaitSite::here(&"Lock.acquire_owned"),
+        }
     }
 
     pub(crate) fn acquire_at(&self, site: WaitSite) -> Acquire<'_, T> {
@@ -229,6 +262,31 @@ impl<'a, T: ?Sized> AsyncContextManager for &'a Lock<T> {
 
     async fn exit(&mut self, guard: LockGuard<'a, T>, _: Option<&Error>) -> Result<()> {
         LockGuard::release(guard)
+    }
+}
+
+/// Waits for a [`Lock`]: see [`Lock::acquire_owned`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct AcquireOwned<T: ?Sized = ()> {
+    lock: Arc<Lock<T>>,
+    place: Place,
+    site: WaitSite,
+}
+
+impl<T: ?Sized> Future for AcquireOwned<T> {
+    type Output = Result<OwnedLockGuard<T>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let AcquireOwned { lock, place, site } = &mut *self;
+        let hold = std::task::ready!(lock.raw().poll_acquire(place, cx, *site))?.into_number();
+        Poll::Ready(Ok(OwnedLockGuard::new(lock.clone(), hold)))
+    }
+}
+
+impl<T: ?Sized> Drop for AcquireOwned<T> {
+    fn drop(&mut self) {
+        self.lock.raw().leave(&mut self.place);
     }
 }
 

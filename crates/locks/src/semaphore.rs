@@ -143,7 +143,7 @@ impl Semaphore {
     }
 
     /// Releases unless `bound` permits are in.
-    fn release_within(&self, bound: Option<usize>) -> Result<()> {
+    pub(crate) fn release_within(&self, bound: Option<usize>) -> Result<()> {
         let mut after = After::new();
         let mut state = self.state.lock();
         if bound.is_some_and(|bound| state.value >= bound) {
@@ -171,6 +171,55 @@ impl Semaphore {
     /// ```
     pub fn value(&self) -> usize {
         self.state.lock().value
+    }
+}
+
+/// Waiting for a permit.
+impl Semaphore {
+    /// Takes a permit when its turn comes.
+    pub(crate) fn poll_acquire(
+        &self,
+        place: &mut Place,
+        cx: &mut Context<'_>,
+        site: WaitSite,
+    ) -> Poll<Result<()>> {
+        let mut after = After::new();
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        if !place.is_taken() {
+            if state.is_locked() {
+                guard = keep("semaphore_joined_late", &self.state, guard);
+                guard.line.join(place, cx, site);
+                return Poll::Pending;
+            }
+            state.value -= 1;
+            return Poll::Ready(Ok(()));
+        }
+        let outcome = match state.line.poll(place, cx, site, &mut after) {
+            Turn::Pending => return Poll::Pending,
+            Turn::Moved => Poll::Pending,
+            Turn::Woken => Poll::Ready(Ok(())),
+            Turn::Cancelled { error, woken } => {
+                state.value += usize::from(woken);
+                Poll::Ready(Err(error))
+            }
+        };
+        // While this one stood in the line, a permit may have come in that nobody took.
+        state.give(usize::MAX, &mut after);
+        outcome
+    }
+
+    /// Gives up a place in the line, if one is taken.
+    pub(crate) fn leave(&self, place: &mut Place) {
+        if place.is_taken() {
+            let mut after = After::new();
+            let mut state = self.state.lock();
+            let woken = state.line.is_woken(place);
+            state = keep("semaphore_left_unseen", &self.state, state);
+            state.line.leave(place, &mut after);
+            state.value += usize::from(woken);
+            state.give(usize::MAX, &mut after);
+        }
     }
 }
 
@@ -259,45 +308,13 @@ impl<'a> Future for SemaphoreAcquire<'a> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let SemaphoreAcquire { semaphore, bound, place, site } = &mut *self;
         let (semaphore, bound) = (*semaphore, *bound);
-        let permit = || Permit { semaphore, bound };
-        let mut after = After::new();
-        let mut guard = semaphore.state.lock();
-        let state = &mut *guard;
-        if !place.is_taken() {
-            if state.is_locked() {
-                guard = keep("semaphore_joined_late", &semaphore.state, guard);
-                guard.line.join(place, cx, *site);
-                return Poll::Pending;
-            }
-            state.value -= 1;
-            return Poll::Ready(Ok(permit()));
-        }
-        let outcome = match state.line.poll(place, cx, *site, &mut after) {
-            Turn::Pending => return Poll::Pending,
-            Turn::Moved => Poll::Pending,
-            Turn::Woken => Poll::Ready(Ok(permit())),
-            Turn::Cancelled { error, woken } => {
-                state.value += usize::from(woken);
-                Poll::Ready(Err(error))
-            }
-        };
-        // While this one stood in the line, a permit may have come in that nobody took.
-        state.give(usize::MAX, &mut after);
-        outcome
+        semaphore.poll_acquire(place, cx, *site).map_ok(|()| Permit { semaphore, bound })
     }
 }
 
 impl Drop for SemaphoreAcquire<'_> {
     fn drop(&mut self) {
-        if self.place.is_taken() {
-            let mut after = After::new();
-            let mut state = self.semaphore.state.lock();
-            let woken = state.line.is_woken(&self.place);
-            state = keep("semaphore_left_unseen", &self.semaphore.state, state);
-            state.line.leave(&mut self.place, &mut after);
-            state.value += usize::from(woken);
-            state.give(usize::MAX, &mut after);
-        }
+        self.semaphore.leave(&mut self.place);
     }
 }
 
@@ -316,8 +333,8 @@ impl Drop for SemaphoreAcquire<'_> {
 /// }
 /// ```
 pub struct BoundedSemaphore {
-    semaphore: Semaphore,
-    bound: usize,
+    pub(crate) semaphore: Semaphore,
+    pub(crate) bound: usize,
 }
 
 impl BoundedSemaphore {
