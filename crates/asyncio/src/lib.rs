@@ -420,7 +420,7 @@ pub use asyncio_task::{
 };
 
 // taskgroups
-pub use asyncio_task::{Group, TaskGroup};
+pub use asyncio_task::{Group, TaskGroup, TaskStatus};
 
 // threads
 pub use asyncio_task::{ToThread, to_thread};

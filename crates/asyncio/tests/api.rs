@@ -466,8 +466,8 @@ mod exception_groups {
 
     async fn both_fail() -> Result<()> {
         let group = TaskGroup::new().with(async |group| {
-            let _ = group.create_task(async { Err::<(), _>(Error::value("a")) });
-            let _ = group.create_task(async { Err::<(), _>(Error::msg("b")) });
+            drop(group.create_task(async { Err::<(), _>(Error::value("a")) }));
+            drop(group.create_task(async { Err::<(), _>(Error::msg("b")) }));
             Ok(())
         });
         group.await

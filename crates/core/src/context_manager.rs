@@ -104,18 +104,10 @@ pub trait AsyncContextManager: Sized {
     /// ```
     #[track_caller]
     fn with_suppress<R>(
-        mut self,
+        self,
         body: impl AsyncFnOnce(&mut Self::Target) -> Result<R>,
     ) -> impl Future<Output = Result<Option<R>>> {
-        let site = WaitSite::here(&"with_suppress");
-        async move {
-            let mut target = self.enter().await?;
-            let outcome = inside(&self, &mut target, body, site).await;
-            match self.exit_suppress(target, outcome.as_ref().err()).await {
-                Ok(true) if !matches!(outcome, Ok(_) | Err(Error::Panic(_))) => Ok(None),
-                left => conclude(outcome, left.map(drop)).map(Some),
-            }
-        }
+        run_suppress(self, body, WaitSite::here(&"with_suppress"))
     }
 
     /// [`with`](AsyncContextManager::with) of a manager that is its own target, as one whose `__aenter__`
@@ -179,6 +171,21 @@ pub async fn run<M: AsyncContextManager, R>(
     let outcome = inside(&manager, &mut target, body, site).await;
     let left = manager.exit(target, outcome.as_ref().err()).await;
     conclude(outcome, left)
+}
+
+/// What [`AsyncContextManager::with_suppress`] does, for a manager that does more.
+#[doc(hidden)]
+pub async fn run_suppress<M: AsyncContextManager, R>(
+    mut manager: M,
+    body: impl AsyncFnOnce(&mut M::Target) -> Result<R>,
+    site: WaitSite,
+) -> Result<Option<R>> {
+    let mut target = manager.enter().await?;
+    let outcome = inside(&manager, &mut target, body, site).await;
+    match manager.exit_suppress(target, outcome.as_ref().err()).await {
+        Ok(true) if !matches!(outcome, Ok(_) | Err(Error::Panic(_))) => Ok(None),
+        left => conclude(outcome, left.map(drop)).map(Some),
+    }
 }
 
 /// Runs the body in its scope.

@@ -16,8 +16,8 @@ impl ExceptionGroup {
     /// #[asyncio::main]
     /// async fn main() -> asyncio::Result<()> {
     ///     let outcome = asyncio::TaskGroup::new().with(async |group| {
-    ///         let _ = group.create_task(async { Err::<(), _>(io::Error::other("disk on fire").into()) });
-    ///         let _ = group.create_task(async { Err::<(), _>(Error::msg("other")) });
+    ///         drop(group.create_task(async { Err::<(), _>(io::Error::other("disk on fire").into()) }));
+    ///         drop(group.create_task(async { Err::<(), _>(Error::msg("other")) }));
     ///         Ok(())
     ///     });
     ///     let Err(Error::Group(group)) = outcome.await else { panic!("it failed") };
