@@ -343,9 +343,12 @@ mod tasks {
     #[asyncio::test]
     async fn come_from_other_threads_by_a_handle_that_is_lent() -> Result<()> {
         let handle = get_running_loop()?.handle();
-        let thread =
-            to_thread(move || run_coroutine_threadsafe(async { Ok(7) }, &handle).result(None));
-        assert_eq!(thread.await??, 7);
+        let thread = to_thread(move || {
+            let [one, two] =
+                [1, 2].map(|n| run_coroutine_threadsafe(async move { Ok(n) }, &handle));
+            Ok((one.result(None)?, two.result(None)?))
+        });
+        assert_eq!(thread.await?.map_err(Error::from)?, (1, 2));
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     buffer::WORTH_KEEPING,
     reading::{NextLine, Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil, Reading, poll_read},
     separators::IntoSeparators,
-    state::{After, Shared, State},
+    state::{After, Search, Shared, State},
 };
 use asyncio_core::{
     Error, Result,
@@ -58,8 +58,8 @@ pub struct StreamReader {
     /// How it is polled through a trait, and what waits there.
     polled: Polled,
     wait: Wait,
-    /// How far the next line is known to have no end.
-    scanned: usize,
+    /// The search for the end of the next line.
+    search: Search,
     /// What was lent out of the buffer and not consumed, and an upper bound of the memory it pins.
     lent: Bytes,
     lent_pins: usize,
@@ -94,7 +94,7 @@ impl StreamReader {
             made_at,
             polled: Polled::Never,
             wait,
-            scanned: 0,
+            search: Search::default(),
             lent,
             lent_pins: 0,
             ended: false,
@@ -193,7 +193,7 @@ impl StreamReader {
     #[track_caller]
     pub fn readline(&mut self) -> ReadLine<'_> {
         let reading = Reading::new(self, WaitSite::here(&"StreamReader.readline"));
-        ReadLine { reading, scanned: 0 }
+        ReadLine { reading, search: Search::default() }
     }
 
     /// Reads the next line with its newline; `None` at the end (`async for line in reader`).
@@ -242,7 +242,7 @@ impl StreamReader {
     #[track_caller]
     pub fn readuntil<'a>(&'a mut self, separator: impl IntoSeparators<'a>) -> ReadUntil<'a> {
         let reading = Reading::new(self, WaitSite::here(&"StreamReader.readuntil"));
-        ReadUntil { reading, separators: separator.into_separators(), scanned: 0 }
+        ReadUntil { reading, separators: separator.into_separators(), search: Search::default() }
     }
 
     /// Whether everything has been read, and nothing will come (`at_eof`).
@@ -272,7 +272,7 @@ impl StreamReader {
     fn poll_for(&mut self, what: Polled) {
         self.polled = what;
         self.wait.disarm();
-        self.scanned = 0;
+        self.search = Search::default();
         if !self.lent.is_empty() {
             let lent = std::mem::take(&mut self.lent);
             self.shared.lock().buffer.put_back(lent, self.lent_pins);
@@ -304,9 +304,9 @@ impl StreamReader {
         if self.polled != Polled::Lines {
             self.poll_for(Polled::Lines);
         }
-        let StreamReader { shared, wait, scanned, .. } = self;
-        let line = ready!(poll_read(shared, wait, cx, site, |s| s.try_readline(scanned)));
-        *scanned = 0;
+        let StreamReader { shared, wait, search, .. } = self;
+        let line = ready!(poll_read(shared, wait, cx, site, |s| s.try_readline(search)));
+        *search = Search::default();
         if line.is_err() {
             self.ended = self.exception().is_some();
         }
