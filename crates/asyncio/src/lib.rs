@@ -307,6 +307,9 @@ pub use asyncio_loop::{
     set_event_loop,
 };
 
+// What asyncio has callbacks for, awaited
+pub use asyncio_loop::{WaitReady, wait_readable, wait_writable};
+
 // unix_events: the numbers of signals
 pub use asyncio_loop::signals;
 

@@ -343,12 +343,12 @@ mod tasks {
     #[asyncio::test]
     async fn come_from_other_threads_by_a_handle_that_is_lent() -> Result<()> {
         let handle = get_running_loop()?.handle();
-        let thread = to_thread(move || {
-            let [one, two] =
-                [1, 2].map(|n| run_coroutine_threadsafe(async move { Ok(n) }, &handle));
-            Ok((one.result(None)?, two.result(None)?))
+        let thread = to_thread(move || -> Result<_> {
+            let first = run_coroutine_threadsafe(async { Ok(1) }, &handle);
+            let second = run_coroutine_threadsafe(async { Ok(2) }, &handle);
+            Ok((first.result(None)?, second.result(None)?))
         });
-        assert_eq!(thread.await?.map_err(Error::from)?, (1, 2));
+        assert_eq!(thread.await??, (1, 2));
         Ok(())
     }
 }
@@ -482,6 +482,72 @@ mod exception_groups {
         let (values, rest) = group.split(|error| matches!(error, Error::Value(_)));
         let members = |group: Option<ExceptionGroup>| group.expect("it has one").exceptions().len();
         assert_eq!((members(values), members(rest)), (1, 1));
+        Ok(())
+    }
+}
+
+mod descriptors {
+    use super::*;
+    use std::{
+        io::{Read, Write},
+        os::unix::net::UnixStream,
+    };
+
+    fn pair() -> Result<(UnixStream, UnixStream)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        Ok((ours, theirs))
+    }
+
+    #[asyncio::test]
+    async fn are_awaited() -> Result<()> {
+        let (mut ours, mut theirs) = pair()?;
+        wait_writable(&ours).await?;
+        for _ in 0..2 {
+            let writing = create_task(to_thread({
+                let mut theirs = theirs.try_clone()?;
+                move || theirs.write_all(b"hello")
+            }));
+            wait_readable(&ours).await?;
+            let mut bytes = [0; 16];
+            assert_eq!(ours.read(&mut bytes)?, 5);
+            writing.await??;
+        }
+        theirs.write_all(b"more")?;
+        // Nothing is left of the waits.
+        assert!(!get_running_loop()?.remove_reader(&ours)?);
+        Ok(())
+    }
+
+    #[asyncio::test]
+    async fn that_nobody_waits_for_any_more_are_left_alone() -> Result<()> {
+        let (ours, mut theirs) = pair()?;
+        let event_loop = get_running_loop()?;
+        let late = wait_for(wait_readable(&ours), LIMIT).await;
+        assert!(late.unwrap_err().is_timeout());
+        assert!(!event_loop.remove_reader(&ours)?);
+        select! {
+            outcome = wait_readable(&ours) => outcome?,
+            outcome = sleep(LIMIT) => outcome?,
+        }
+        assert!(!event_loop.remove_reader(&ours)?);
+        theirs.write_all(b"now")?;
+        wait_readable(&ours).await
+    }
+
+    #[asyncio::test]
+    async fn have_one_waiter_in_each_direction() -> Result<()> {
+        let (ours, _theirs) = pair()?;
+        let event_loop = get_running_loop()?;
+        let busy = async {
+            sleep(Duration::ZERO).await?;
+            let error = wait_readable(&ours).await.unwrap_err().to_string();
+            assert!(error.contains("something waits for file descriptor"), "{error}");
+            wait_writable(&ours).await?;
+            event_loop.remove_reader(&ours)
+        };
+        let (first, removed) = join!(wait_readable(&ours), busy);
+        assert!(removed? && first.unwrap_err().to_string().contains("replaced or removed"));
         Ok(())
     }
 }

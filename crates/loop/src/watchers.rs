@@ -34,8 +34,11 @@ use std::{
     sync::Arc,
 };
 
+mod ready;
 #[cfg(test)]
 mod tests;
+
+pub use ready::{WaitReady, wait_readable, wait_writable};
 
 /// Callbacks on descriptors.
 impl EventLoop {
@@ -374,6 +377,12 @@ impl Watchers {
             let _ = self.poller.change_watch(descriptor, token, watch.interest());
         }
         true
+    }
+
+    /// Whether a callback is set for a descriptor in one direction.
+    fn has(&self, (descriptor, direction): (RawFd, Direction)) -> bool {
+        let mut table = self.table.borrow_mut();
+        table.get_mut(&descriptor).is_some_and(|watch| watch.side(direction).is_some())
     }
 
     /// Whether anything is watched, so that I/O could still wake the loop.
