@@ -368,7 +368,8 @@ pub use asyncio_locks::{
 // queues
 #[cfg(feature = "queues")]
 pub use asyncio_queues::{
-    Fifo, Lifo, LifoQueue, Order, OrderedQueue, Priority, PriorityQueue, PutError, Queue,
+    Fifo, Lifo, LifoQueue, Order, OrderedQueue, Priority, PriorityQueue, PutError, Queue, Receiver,
+    Sender, channel,
 };
 
 // protocols
@@ -416,10 +417,10 @@ pub mod subprocess {
 pub use asyncio_loop::eager_task_factory;
 pub use asyncio_task::ReturnWhen::{self, AllCompleted, FirstCompleted, FirstException};
 pub use asyncio_task::{
-    AnyAwait, AnyTask, AsCompleted, Awaitable, Completed, FutureLike, Gather, GatherAll,
-    NextCompleted, NextItem, Racing, Shield, Sleep, Task, TaskBuilder, Wait, WaitFor, Waiting,
-    all_tasks, as_completed, create_task, current_task, endless, ensure_future, gather, race,
-    run_coroutine_threadsafe, shield, sleep, wait, wait_for,
+    Amap, AnyAwait, AnyTask, AsCompleted, Awaitable, Completed, FutureLike, Gather, GatherAll,
+    NextCompleted, NextItem, Racing, Retry, Shield, Sleep, Task, TaskBuilder, Wait, WaitFor,
+    Waiting, all_tasks, amap, as_completed, create_task, current_task, endless, ensure_future,
+    gather, race, retry, run_coroutine_threadsafe, shield, sleep, wait, wait_for,
 };
 
 // taskgroups

@@ -38,6 +38,7 @@
 //! creation (no running loop, a group that takes no more tasks) is a task that has ended with the
 //! error.
 
+mod amap;
 mod any_task;
 mod as_completed;
 #[doc(hidden)] // For the code that `join!`, `try_join!` and `select!` make.
@@ -49,6 +50,7 @@ mod gather;
 mod gather_tuple;
 pub mod generator;
 mod race;
+mod retry;
 mod shield;
 mod sleep;
 mod staggered;
@@ -61,6 +63,7 @@ mod threads;
 mod timeouts;
 mod wait;
 mod wait_for;
+pub use amap::{Amap, amap};
 pub use any_task::AnyAwait;
 pub use as_completed::{AsCompleted, Completed, NextCompleted, NextItem, as_completed};
 pub use endless::endless;
@@ -69,6 +72,7 @@ pub use gather::{Gather, GatherAll, gather};
 pub use gather_tuple::{AnyResult, GatherTuple, GatherTupleAll, IntoGather, Sorted};
 pub use generator::{Generator, GeneratorExit, Yielder, generator};
 pub use race::{Racing, race};
+pub use retry::{Retry, retry};
 pub use shield::{Shield, shield};
 pub use sleep::{Sleep, sleep};
 pub use staggered::{Race, staggered_race, staggered_race_at};

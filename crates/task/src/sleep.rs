@@ -66,7 +66,12 @@ const _: () = assert!(size_of::<Sleep>() <= 24);
 /// ```
 #[track_caller]
 pub fn sleep(delay: Duration) -> Sleep {
-    let stage = Stage::New { delay: nanos(delay), location: Location::caller() };
+    sleep_at(delay, Location::caller())
+}
+
+/// [`sleep`] for what was called at `location`.
+pub(crate) fn sleep_at(delay: Duration, location: &'static Location<'static>) -> Sleep {
+    let stage = Stage::New { delay: nanos(delay), location };
     Sleep { stage, result: ManuallyDrop::new(()) }
 }
 

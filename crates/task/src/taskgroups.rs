@@ -135,8 +135,12 @@ impl TaskGroup {
     #[track_caller]
     #[allow(clippy::new_without_default)] // asyncio's constructor; a `Default` would say no more.
     pub fn new() -> TaskGroup {
-        let group = Group { shared: Arc::default(), is_body: false };
-        TaskGroup { group, site: WaitSite::here(&"TaskGroup") }
+        TaskGroup::at(WaitSite::here(&"TaskGroup"))
+    }
+
+    /// The group of an operation that was called at `site`.
+    pub(crate) fn at(site: WaitSite) -> TaskGroup {
+        TaskGroup { group: Group { shared: Arc::default(), is_body: false }, site }
     }
 
     /// Whether a child that fails cancels the others and the body, as it does unless this says otherwise.
@@ -285,6 +289,15 @@ fn child_done<T>(shared: &Arc<Mutex<State>>, number: u64, task: &Task<T>) {
     }
 }
 
+/// [`with`](AsyncContextManager::with) at `site`.
+pub(crate) fn enter_at<R>(
+    group: TaskGroup,
+    site: WaitSite,
+    body: impl AsyncFnOnce(&mut Group) -> Result<R>,
+) -> impl StdFuture<Output = Result<R>> {
+    Scope::new(run(group, body, site), site)
+}
+
 impl AsyncContextManager for TaskGroup {
     type Target = Group;
 
@@ -314,8 +327,7 @@ impl AsyncContextManager for TaskGroup {
         self,
         body: impl AsyncFnOnce(&mut Group) -> Result<R>,
     ) -> impl StdFuture<Output = Result<R>> {
-        let site = WaitSite::here(&"TaskGroup");
-        Scope::new(run(self, body, site), site)
+        enter_at(self, WaitSite::here(&"TaskGroup"), body)
     }
 
     #[track_caller]
