@@ -310,7 +310,7 @@ pub use asyncio_loop::{
 // What asyncio has callbacks for, awaited
 pub use asyncio_loop::{WaitReady, wait_readable, wait_writable};
 
-// unix_events: the numbers of signals
+// unix_events: the numbers of signals, and a receiver of them
 pub use asyncio_loop::signals;
 
 // What is received: shared, and sliced without copying (Python's `bytes`)

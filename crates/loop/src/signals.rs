@@ -7,6 +7,7 @@
 //! A signal goes to *every* loop that has a handler for it. What the process did about the signal
 //! before the first of them came is put back, exactly, when the last of them goes.
 
+mod receive;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use std::{
 };
 
 pub use numbers::*;
+pub use receive::{NextSignal, SignalReceiver, receive_signals};
 use system::numbers;
 
 /// The inbox of a loop of ours.
@@ -183,6 +185,11 @@ impl Signals {
     /// Whether a signal could make something ready.
     pub(crate) fn is_any(&self) -> bool {
         !self.handlers.borrow().is_empty()
+    }
+
+    /// Whether there is a handler for a signal.
+    pub(crate) fn handles(&self, signal: i32) -> bool {
+        self.handlers.borrow().contains_key(&signal)
     }
 
     fn has_handler(&self, came: u64) -> bool {

@@ -365,3 +365,53 @@ fn off_the_main_thread_ctrl_c_is_left_alone() {
     let armed = thread::spawn(move || task(&mut virtual_runner())).join().unwrap();
     assert!(!armed);
 }
+
+/// No other test of this process uses this signal.
+fn terminate() {
+    nix::sys::signal::raise(nix::sys::signal::Signal::SIGTERM).unwrap();
+}
+
+#[test]
+fn sigterm_ends_a_run_as_ctrl_c_does_if_the_runner_is_told_to() {
+    let runner = || Runner::new().handle_sigterm(true);
+    let cleaned = Rc::new(Cell::new(false));
+    let done = cleaned.clone();
+    let outcome = runner().with(|runner| {
+        runner.run(async move {
+            terminate();
+            let outcome = sleep(Duration::from_secs(3600)).await;
+            sleep(Duration::ZERO).await?;
+            done.set(true);
+            outcome
+        })
+    });
+    let Err(Error::KeyboardInterrupt(interrupt)) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((interrupt.to_string().as_str(), cleaned.get()), ("SIGTERM", true));
+
+    // A task that swallows it returns what it returns.
+    let swallowed = runner().with(|runner| {
+        runner.run(async {
+            terminate();
+            assert!(sleep(Duration::from_secs(3600)).await.unwrap_err().is_cancelled());
+            Ok(7)
+        })
+    });
+    assert_eq!(swallowed.unwrap(), 7);
+
+    // The program's own handler goes first, and stays.
+    let own = runner().with(|runner| {
+        let (event_loop, came) = (runner.get_loop()?, Rc::new(Cell::new(0)));
+        let count = came.clone();
+        event_loop.add_signal_handler(SIGTERM, move || count.set(count.get() + 1))?;
+        for _ in 0..2 {
+            runner.run(async {
+                terminate();
+                sleep(Duration::ZERO).await?;
+                sleep(Duration::from_millis(1)).await
+            })?;
+        }
+        assert!(event_loop.remove_signal_handler(SIGTERM)?);
+        Ok(came.get())
+    });
+    assert_eq!(own.unwrap(), 2);
+}
