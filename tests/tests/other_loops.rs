@@ -9,7 +9,6 @@ use asyncio::{
 };
 use asyncio::{socket::Socket, staggered::staggered_race, subprocess::PIPE};
 use asyncio_tests::support::{MS, poll_once, virtual_loop};
-use futures_lite::StreamExt;
 use std::{
     future::Future as StdFuture,
     net::{TcpListener, TcpStream},
