@@ -9,7 +9,6 @@ use asyncio::{
 };
 use asyncio::{socket::Socket, staggered::staggered_race, subprocess::PIPE};
 use asyncio_tests::support::{MS, poll_once, virtual_loop};
-use futures_lite::StreamExt;
 use std::{
     future::Future as StdFuture,
     net::{TcpListener, TcpStream},
@@ -182,7 +181,7 @@ fn streams_and_servers() {
     });
     refused!(async || {
         let (reader, writer, listener) = connected().await?;
-        writer.write(&vec![0; 16 << 20]);
+        writer.write(vec![0; 16 << 20]);
         Ok(leaf(async move {
             let outcome = writer.drain().await;
             drop((reader, listener));

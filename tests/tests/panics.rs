@@ -273,7 +273,7 @@ fn a_payload_whose_drop_panics_is_no_more_than_a_panic() {
             drop(job);
             let job = event_loop.run_in_executor(None, explode)?;
             assert!(matches!(job.await, Err(Error::Panic(_))));
-            event_loop.set_exception_handler(Some(Rc::new(|_, _| panic_any(Bomb))));
+            event_loop.set_exception_handler(|_, _| panic_any(Bomb));
             event_loop.call_soon(explode)?;
             briefly().await?;
             panic_any(Bomb)
@@ -292,7 +292,7 @@ fn an_error_whose_text_or_source_panics_is_reported() {
         sleep(MS).await?;
         assert_eq!(reports.messages(), ["Task exception was never retrieved"]);
         // To the log.
-        get_running_loop()?.set_exception_handler(None);
+        get_running_loop()?.reset_exception_handler();
         drop(create_task(async { Err::<(), _>(Fragile("text").into()) }));
         sleep(MS).await
     });

@@ -35,7 +35,8 @@
 //! | `await asyncio.sleep(1)` | [`asyncio::sleep(Duration::from_secs(1)).await?`](sleep) |
 //! | `t = asyncio.create_task(f())` | [`let t = asyncio::create_task(f())`](create_task) |
 //! | `create_task(f(), name="x")` | [`Task::builder().name("x").create(f())`](TaskBuilder) |
-//! | `await asyncio.gather(a(), b())` | `asyncio::gather!(a(), b()).await?`, for one type [`gather(list)`](gather()) |
+//! | `await asyncio.gather(a(), b())` | `asyncio::gather!(a(), b()).await?` |
+//! | `await asyncio.gather(*map(a, xs))` | [`asyncio::gather(xs.into_iter().map(a)).await?`](gather()) |
 //! | `gather(…, return_exceptions=True)` | [`gather(list).return_exceptions().await?`](Gather::return_exceptions) |
 //! | `await asyncio.wait(ts, return_when=FIRST_COMPLETED)` | [`asyncio::wait(ts).return_when(FirstCompleted).await?`](wait) |
 //! | `await asyncio.wait_for(f(), 1)` | [`asyncio::wait_for(f(), Duration::from_secs(1)).await`](wait_for) |
@@ -314,8 +315,15 @@ pub use asyncio_loop::{
     set_event_loop,
 };
 
-// unix_events: the numbers of signals
+// What asyncio has callbacks for, awaited
+pub use asyncio_loop::{WaitReady, wait_readable, wait_writable};
+
+// unix_events: the numbers of signals, and a receiver of them
 pub use asyncio_loop::signals;
+
+// What is received: shared, and sliced without copying (Python's `bytes`)
+#[cfg(feature = "sockets")]
+pub use asyncio_sockets::Bytes;
 
 // The socket operations of the loop, and its look-ups of names
 #[cfg(feature = "sockets")]
@@ -332,7 +340,7 @@ pub mod socket {
         Endpoint, GetAddrInfo, GetNameInfo, NI_DGRAM, NI_NAMEREQD, NI_NOFQDN, NI_NUMERICHOST,
         NI_NUMERICSERV, Protocol, Service, SockAccept, SockConnect, SockRecv, SockRecvInto,
         SockRecvfrom, SockRecvfromInto, SockSendall, SockSendfile, SockSendto, Socket, Target,
-        Type,
+        Type, ensure_resolved,
     };
 }
 
@@ -361,12 +369,16 @@ pub use asyncio_core::wait_site::WaitSite;
 // locks
 #[cfg(feature = "locks")]
 pub use asyncio_locks::{
-    Barrier, BoundedSemaphore, Condition, ConditionGuard, Event, Lock, LockGuard, Permit, Semaphore,
+    Barrier, BoundedSemaphore, Condition, ConditionGuard, Event, Lock, LockGuard, OwnedLockGuard,
+    OwnedPermit, Permit, Permits, Semaphore,
 };
 
 // queues
 #[cfg(feature = "queues")]
-pub use asyncio_queues::{LifoQueue, Order, OrderedQueue, PriorityQueue, PutError, Queue};
+pub use asyncio_queues::{
+    Fifo, Lifo, LifoQueue, Order, OrderedQueue, Priority, PriorityQueue, PutError, Queue, Receiver,
+    Sender, channel,
+};
 
 // protocols
 #[cfg(feature = "subprocess")]
@@ -390,9 +402,9 @@ pub use asyncio_streams::{
 #[cfg(feature = "streams")]
 pub mod streams {
     pub use asyncio_streams::{
-        DEFAULT_LIMIT, Drain, IntoSeparators, OpenConnection, OpenUnixConnection, Opening, Read,
-        ReadExactly, ReadLine, ReadToEnd, ReadUntil, Separators, StartServer, StartUnixServer,
-        Starting, WaitClosed,
+        DEFAULT_LIMIT, Drain, IntoSeparators, NextLine, OpenConnection, OpenUnixConnection,
+        Opening, Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil, Separators, StartServer,
+        StartUnixServer, Starting, WaitClosed,
     };
 }
 
@@ -413,19 +425,20 @@ pub mod subprocess {
 pub use asyncio_loop::eager_task_factory;
 pub use asyncio_task::ReturnWhen::{self, AllCompleted, FirstCompleted, FirstException};
 pub use asyncio_task::{
-    AnyAwait, AnyTask, AsCompleted, Awaitable, Completed, FutureLike, Gather, GatherAll,
-    NextCompleted, Racing, Shield, Sleep, Task, TaskBuilder, Wait, WaitFor, Waiting, all_tasks,
-    as_completed, create_task, current_task, ensure_future, gather, race, run_coroutine_threadsafe,
-    shield, sleep, wait, wait_for,
+    Amap, AnyAwait, AnyTask, AsCompleted, Awaitable, Completed, FutureLike, Gather, GatherAll,
+    NextCompleted, NextItem, Racing, Retry, Shield, Sleep, Task, TaskBuilder, Wait, WaitFor,
+    Waiting, all_tasks, amap, as_completed, create_task, current_task, endless, ensure_future,
+    gather, race, retry, run_coroutine_threadsafe, shield, sleep, wait, wait_for,
 };
 
 // taskgroups
-pub use asyncio_task::{Group, TaskGroup};
+pub use asyncio_task::{Group, TaskGroup, TaskStatus};
 
 // threads
 pub use asyncio_task::{ToThread, to_thread};
 
 // timeouts
+pub use asyncio_core::limit::ToTimeout;
 pub use asyncio_task::{Deadline, Timeout, Watch, timeout, timeout_at};
 
 // transports, and what makes them
@@ -444,8 +457,8 @@ pub mod transports {
     pub use asyncio_transports::{
         ConnectPipe, ConnectPipeTransport, Connecting, ConnectingTransport, CreateConnection,
         CreateDatagramEndpoint, CreateDatagramTransport, CreateServer, CreateUnixServer,
-        CreatingServer, IntoProtocol, Recipient, SenderAddress, Sendfile, ServeForever,
-        StartServing, TransportSocket, WaitClosed,
+        CreatingServer, IntoProtocol, Recipient, Sendfile, ServeForever, StartServing,
+        TransportSocket, WaitClosed,
     };
 }
 

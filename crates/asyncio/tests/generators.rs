@@ -160,11 +160,11 @@ async fn shutting_down_closes_all_at_once_and_reports_what_fails() -> asyncio::R
     let event_loop = asyncio::get_running_loop()?;
     let reports = Log::default();
     let reported = reports.clone();
-    event_loop.set_exception_handler(Some(Rc::new(move |_, context| {
+    event_loop.set_exception_handler(move |_, context| {
         assert!(context.note("asyncgen").is_some());
         let error = context.exception().map(Error::to_string);
         reported.borrow_mut().push(error.unwrap_or_default());
-    })));
+    });
     let closed = Rc::new(Cell::new(0));
     let mut generators: Vec<Generator<u32>> = (0..3)
         .map(|n| {
@@ -239,10 +239,10 @@ fn a_generator_that_closes_another_at_the_end_of_the_run_does_not_hang_it() {
             .with(|runner| {
                 runner.run(async move {
                     let event_loop = asyncio::get_running_loop()?;
-                    event_loop.set_exception_handler(Some(Rc::new(move |_, context| {
+                    event_loop.set_exception_handler(move |_, context| {
                         let error = context.exception().map(Error::to_string);
                         reported.borrow_mut().push(error.unwrap_or_default());
-                    })));
+                    });
                     let mut inner = numbers(&inside_log);
                     if inner_is_first {
                         inner.next().await.unwrap()?;

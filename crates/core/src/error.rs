@@ -8,6 +8,7 @@ use crate::caught::caught;
 // std's own: an error is immutable, so there is nothing for a loom model to see in it.
 use std::{any::Any, borrow::Cow, error::Error as StdError, fmt, io, sync::Arc};
 
+mod groups;
 mod kinds;
 mod payloads;
 mod report;
@@ -27,8 +28,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// `Debug` prints the message and what led to it, since that is what `main` shows.
 ///
 /// ```
-/// use asyncio_core::Error;
-/// fn parse(text: &str) -> asyncio_core::Result<i32> { Ok(text.parse::<i32>()?) }
+/// use asyncio::Error;
+/// fn parse(text: &str) -> asyncio::Result<i32> { Ok(text.parse::<i32>()?) }
 /// let error = parse("x").unwrap_err();
 /// assert!(error.downcast_ref::<std::num::ParseIntError>().is_some());
 /// assert!(!error.is_cancelled());
@@ -117,7 +118,7 @@ impl Error {
     /// `Error::Cancelled` is somewhere in the chain of sources. Tasks, scopes and groups decide by this.
     ///
     /// ```
-    /// use asyncio_core::{CancelledError, Error};
+    /// use asyncio::{CancelledError, Error};
     /// let wrapped = std::io::Error::other(CancelledError::new("enough"));
     /// assert!(Error::from(wrapped).is_cancelled());
     /// ```

@@ -91,6 +91,7 @@ mod flags;
 pub mod handle;
 pub mod home;
 pub mod letters;
+pub mod limit;
 pub mod listeners;
 #[cfg(loom)]
 pub mod model;

@@ -156,10 +156,12 @@ impl Drop for ScopePlace {
 ///
 /// ```
 /// # async fn foreign() -> std::io::Result<u32> { Ok(7) }
-/// # async fn example() -> asyncio_core::Result<()> {
-/// let answer = asyncio_core::scope::cancellable(async { Ok(foreign().await?) }).await?;
-/// assert_eq!(answer, 7);
-/// # Ok(()) }
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let answer = asyncio::cancellable(async { Ok(foreign().await?) }).await?;
+///     assert_eq!(answer, 7);
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn cancellable<F, T>(body: F) -> Scope<F::IntoFuture>

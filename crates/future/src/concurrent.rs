@@ -12,12 +12,13 @@ use asyncio_core::{
     event_loop::works_for,
     exception::{Level, log},
     home::{LoopRef, Mail},
+    limit::ToTimeout,
     scheduler::Scheduler,
 };
 use std::{
     fmt,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 type Request = Box<dyn FnOnce() + Send>;
@@ -63,12 +64,12 @@ struct Inner<T> {
 /// [`shared`](ConcurrentFuture::shared) every caller gets a clone.
 ///
 /// ```
-/// use asyncio_future::ConcurrentFuture;
+/// use asyncio::ConcurrentFuture;
 /// let answer = ConcurrentFuture::new();
 /// let setter = answer.clone();
 /// std::thread::spawn(move || setter.set_result(42));
 /// assert_eq!(answer.result(None)?, 42);
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 pub struct ConcurrentFuture<T>(Arc<Inner<T>>);
 
@@ -109,11 +110,11 @@ impl<T> ConcurrentFuture<T> {
     /// value that was already moved out does not come back.
     ///
     /// ```
-    /// use asyncio_future::ConcurrentFuture;
+    /// use asyncio::ConcurrentFuture;
     /// let answer = ConcurrentFuture::new().shared();
     /// answer.set_result(42)?;
     /// assert_eq!((answer.result(None)?, answer.result(None)?), (42, 42));
-    /// # Ok::<(), asyncio_core::Error>(())
+    /// # Ok::<(), asyncio::Error>(())
     /// ```
     #[must_use = "this returns the same future"]
     pub fn shared(self) -> ConcurrentFuture<T>
@@ -258,8 +259,8 @@ impl<T> ConcurrentFuture<T> {
     /// The future's own error, `Cancelled`, `Timeout` after `timeout`, or `InvalidState` if the
     /// value was moved out already. `Runtime` if the wait could never end, because it has no limit and
     /// this is the thread of the loop that has to run the coroutine.
-    pub fn result(&self, timeout: impl Into<Option<Duration>>) -> Result<T> {
-        let deadline = timeout.into().and_then(|timeout| Instant::now().checked_add(timeout));
+    pub fn result(&self, timeout: impl ToTimeout) -> Result<T> {
+        let deadline = timeout.to_timeout().and_then(|timeout| Instant::now().checked_add(timeout));
         let mut is_waiting_job = false;
         let mut state = self.lock();
         while !matches!(state.stage, Stage::Done(_)) {

@@ -15,6 +15,7 @@ use asyncio_core::{
 use std::{
     fmt,
     future::Future as StdFuture,
+    ops::Deref,
     panic::Location,
     pin::Pin,
     sync::Arc,
@@ -55,11 +56,13 @@ impl<T> Drop for Inner<T> {
 /// that. Dropping an awaiting handle leaves the future as it is.
 ///
 /// ```
-/// # futures_lite::future::block_on(async {
-/// let answer = asyncio_future::Future::new();
-/// answer.set_result(42)?;
-/// assert_eq!((answer.clone().await?, answer.await?), (42, 42));
-/// # Ok::<(), asyncio_core::Error>(()) }).unwrap();
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let answer = asyncio::Future::new();
+///     answer.set_result(42)?;
+///     assert_eq!((answer.clone().await?, answer.await?), (42, 42));
+///     Ok(())
+/// }
 /// ```
 pub struct Future<T> {
     inner: Arc<Inner<T>>,
@@ -263,6 +266,7 @@ impl<T> Future<T> {
     ///
     /// # Cancellation
     /// As for awaiting the future itself; the result stays in place.
+    #[must_use = "futures do nothing unless they are awaited"]
     pub fn take(&self) -> Take<T> {
         Take(self.clone())
     }
@@ -450,8 +454,8 @@ impl<T> fmt::Debug for Future<T> {
     }
 }
 
-/// The future of [`Future::take`].
-#[must_use = "futures do nothing unless they are awaited"]
+/// A [`Future`] whose result is moved out when it is awaited, so that it need not be `Clone`: of
+/// [`Future::take`], and of what has one consumer. It derefs to the future.
 pub struct Take<T>(Future<T>);
 
 impl<T> Take<T> {
@@ -463,6 +467,13 @@ impl<T> Take<T> {
     /// The future whose result is taken.
     pub fn into_inner(self) -> Future<T> {
         self.0
+    }
+}
+
+impl<T> Deref for Take<T> {
+    type Target = Future<T>;
+    fn deref(&self) -> &Future<T> {
+        &self.0
     }
 }
 

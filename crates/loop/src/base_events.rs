@@ -56,17 +56,17 @@ use turn::Pace;
 /// Where asyncio's debug mode finds that another thread schedules something here, the compiler does:
 ///
 /// ```compile_fail,E0277
-/// let event_loop = asyncio_loop::new_event_loop().unwrap();
+/// let event_loop = asyncio::new_event_loop().unwrap();
 /// std::thread::spawn(move || event_loop.call_soon(|| ()));
 /// ```
 ///
 /// ```
-/// let event_loop = asyncio_loop::new_event_loop()?;
+/// let event_loop = asyncio::new_event_loop()?;
 /// let stop = event_loop.clone();
 /// event_loop.call_soon(move || stop.stop())?;
 /// event_loop.run_forever()?;
 /// event_loop.close()?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct EventLoop(pub(crate) Rc<Inner>);

@@ -37,12 +37,12 @@ pub fn new_event_loop() -> Result<EventLoop> {
 /// `Runtime` (`no running event loop`) if none does.
 ///
 /// ```
-/// assert!(asyncio_loop::get_running_loop().is_err());
-/// let event_loop = asyncio_loop::new_event_loop()?;
-/// event_loop.call_soon(|| asyncio_loop::get_running_loop().map(|running| running.stop()))?;
+/// assert!(asyncio::get_running_loop().is_err());
+/// let event_loop = asyncio::new_event_loop()?;
+/// event_loop.call_soon(|| asyncio::get_running_loop().map(|running| running.stop()))?;
 /// event_loop.run_forever()?;
 /// event_loop.close()?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 pub fn get_running_loop() -> Result<EventLoop> {
     let running = RUNNING.get().and_then(EventLoop::find);
@@ -83,13 +83,13 @@ pub(crate) fn set_running(event_loop: Option<LoopRef>) {
 /// What other threads may have of a loop: it can be sent, cloned and kept.
 ///
 /// ```
-/// let event_loop = asyncio_loop::new_event_loop()?;
+/// let event_loop = asyncio::new_event_loop()?;
 /// let handle = event_loop.handle();
-/// let stop = || asyncio_loop::get_running_loop().map(|running| running.stop());
+/// let stop = || asyncio::get_running_loop().map(|running| running.stop());
 /// std::thread::spawn(move || handle.call_soon_threadsafe(stop));
 /// event_loop.run_forever()?;
 /// event_loop.close()?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct LoopHandle(LoopRef);
@@ -117,6 +117,18 @@ impl LoopHandle {
     /// What finds the loop from anywhere in the workspace.
     pub fn home(&self) -> LoopRef {
         self.0
+    }
+}
+
+impl From<&EventLoop> for LoopRef {
+    fn from(event_loop: &EventLoop) -> LoopRef {
+        event_loop.handle().0
+    }
+}
+
+impl From<&LoopHandle> for LoopRef {
+    fn from(handle: &LoopHandle) -> LoopRef {
+        handle.0
     }
 }
 

@@ -17,11 +17,11 @@ use std::{
 /// it down without waiting.
 ///
 /// ```
-/// let executor = asyncio_loop::ThreadPoolExecutor::builder().max_workers(2).build()?;
+/// let executor = asyncio::ThreadPoolExecutor::builder().max_workers(2).build()?;
 /// let sum = executor.submit(|| (1..=100).sum::<u32>())?;
 /// assert_eq!(sum.result(None)?, 5050);
 /// executor.shutdown(true);
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct ThreadPoolExecutor(Arc<Owner>);

@@ -34,8 +34,11 @@ use std::{
     sync::Arc,
 };
 
+mod ready;
 #[cfg(test)]
 mod tests;
+
+pub use ready::{WaitReady, wait_readable, wait_writable};
 
 /// Callbacks on descriptors.
 impl EventLoop {
@@ -53,7 +56,7 @@ impl EventLoop {
     ///
     /// ```
     /// use std::{io::{Read, Write}, os::unix::net::UnixStream};
-    /// let event_loop = asyncio_loop::new_event_loop()?;
+    /// let event_loop = asyncio::new_event_loop()?;
     /// let (mut ours, mut theirs) = UnixStream::pair()?;
     /// theirs.write_all(b"hello")?;
     /// let fd = ours.try_clone()?;
@@ -67,7 +70,7 @@ impl EventLoop {
     /// event_loop.run_forever()?;
     /// assert!(event_loop.remove_reader(&fd)?);
     /// event_loop.close()?;
-    /// # Ok::<(), asyncio_core::Error>(())
+    /// # Ok::<(), asyncio::Error>(())
     /// ```
     ///
     /// # Errors
@@ -373,6 +376,12 @@ impl Watchers {
             let _ = self.poller.change_watch(descriptor, token, watch.interest());
         }
         true
+    }
+
+    /// Whether a callback is set for a descriptor in one direction.
+    fn has(&self, (descriptor, direction): (RawFd, Direction)) -> bool {
+        let mut table = self.table.borrow_mut();
+        table.get_mut(&descriptor).is_some_and(|watch| watch.side(direction).is_some())
     }
 
     /// Whether anything is watched, so that I/O could still wake the loop.

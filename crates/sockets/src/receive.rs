@@ -72,15 +72,17 @@ fn receive_from(io: &socket2::Socket, buffer: &mut [u8]) -> io::Result<(usize, A
 /// Nothing has been received: what is there, or will be, is left to the next one.
 ///
 /// ```
-/// use asyncio_sockets::{Domain, Socket, Type, sock_recv, sock_sendall};
-/// # asyncio_loop::run(async {
-/// let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
-/// sock_sendall(&theirs, b"hello").await?;
-/// drop(theirs);
-/// assert_eq!(sock_recv(&ours, 1024).await?, "hello");
-/// assert!(sock_recv(&ours, 1024).await?.is_empty());
-/// # Ok(()) })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// use asyncio::{socket::{Domain, Socket, Type}, sock_recv, sock_sendall};
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
+///     sock_sendall(&theirs, b"hello").await?;
+///     drop(theirs);
+///     assert_eq!(sock_recv(&ours, 1024).await?, "hello");
+///     assert!(sock_recv(&ours, 1024).await?.is_empty());
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn sock_recv(socket: &Socket, size: usize) -> SockRecv<'_> {
@@ -125,15 +127,17 @@ impl Future for SockRecv<'_> {
 /// Nothing has been received: what is there, or will be, is left to the next one.
 ///
 /// ```
-/// use asyncio_sockets::{Domain, Socket, Type, sock_recv_into, sock_sendall};
-/// # asyncio_loop::run(async {
-/// let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
-/// sock_sendall(&theirs, b"hello").await?;
-/// let mut buffer = [0; 1024];
-/// let received = sock_recv_into(&ours, &mut buffer).await?;
-/// assert_eq!(&buffer[..received], b"hello");
-/// # Ok(()) })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// use asyncio::{socket::{Domain, Socket, Type}, sock_recv_into, sock_sendall};
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
+///     sock_sendall(&theirs, b"hello").await?;
+///     let mut buffer = [0; 1024];
+///     let received = sock_recv_into(&ours, &mut buffer).await?;
+///     assert_eq!(&buffer[..received], b"hello");
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn sock_recv_into<'a>(socket: &'a Socket, buffer: &'a mut [u8]) -> SockRecvInto<'a> {
@@ -177,17 +181,19 @@ impl Future for SockRecvInto<'_> {
 /// Nothing has been received: what is there, or will be, is left to the next one.
 ///
 /// ```
-/// use asyncio_sockets::{Domain, Socket, Type, sock_recvfrom};
-/// # asyncio_loop::run(async {
-/// let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
-/// socket.bind(("127.0.0.1", 0))?;
-/// let other = std::net::UdpSocket::bind("127.0.0.1:0")?;
-/// other.send_to(b"hello", socket.local_addr()?.as_inet().unwrap())?;
-/// let (data, sender) = sock_recvfrom(&socket, 1024).await?;
-/// assert_eq!(data, "hello");
-/// assert_eq!(sender, other.local_addr()?.into());
-/// # Ok(()) })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// use asyncio::{socket::{Domain, Socket, Type}, sock_recvfrom};
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+///     socket.bind(("127.0.0.1", 0))?;
+///     let other = std::net::UdpSocket::bind("127.0.0.1:0")?;
+///     other.send_to(b"hello", socket.local_addr()?.as_inet().unwrap())?;
+///     let (data, sender) = sock_recvfrom(&socket, 1024).await?;
+///     assert_eq!(data, "hello");
+///     assert_eq!(sender, other.local_addr()?.into());
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn sock_recvfrom(socket: &Socket, size: usize) -> SockRecvfrom<'_> {
@@ -229,17 +235,19 @@ impl Future for SockRecvfrom<'_> {
 /// Nothing has been received: what is there, or will be, is left to the next one.
 ///
 /// ```
-/// use asyncio_sockets::{Domain, Socket, Type, sock_recvfrom_into, sock_sendto};
-/// # asyncio_loop::run(async {
-/// let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
-/// socket.bind(("127.0.0.1", 0))?;
-/// sock_sendto(&socket, b"to myself", socket.local_addr()?).await?;
-/// let mut buffer = [0; 1024];
-/// let (length, sender) = sock_recvfrom_into(&socket, &mut buffer).await?;
-/// assert_eq!(&buffer[..length], b"to myself");
-/// assert_eq!(sender, socket.local_addr()?);
-/// # Ok(()) })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// use asyncio::{socket::{Domain, Socket, Type}, sock_recvfrom_into, sock_sendto};
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+///     socket.bind(("127.0.0.1", 0))?;
+///     sock_sendto(&socket, b"to myself", socket.local_addr()?).await?;
+///     let mut buffer = [0; 1024];
+///     let (length, sender) = sock_recvfrom_into(&socket, &mut buffer).await?;
+///     assert_eq!(&buffer[..length], b"to myself");
+///     assert_eq!(sender, socket.local_addr()?);
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn sock_recvfrom_into<'a>(socket: &'a Socket, buffer: &'a mut [u8]) -> SockRecvfromInto<'a> {

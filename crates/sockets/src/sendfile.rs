@@ -51,14 +51,16 @@ pub const SENDFILE_FALLBACK_READBUFFER_SIZE: usize = 256 * 1024;
 /// [`SockSendfile::sent`] afterwards; awaited again, it goes on where it was.
 ///
 /// ```
-/// use asyncio_sockets::{Domain, Socket, Type, sock_recv, sock_sendfile};
-/// # asyncio_loop::run(async {
-/// let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
-/// let file = std::fs::File::open("Cargo.toml")?;
-/// assert_eq!(sock_sendfile(&ours, &file).offset(1).count(7).await?, 7);
-/// assert_eq!(sock_recv(&theirs, 100).await?, "package");
-/// # Ok(()) })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// use asyncio::{socket::{Domain, Socket, Type}, sock_recv, sock_sendfile};
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
+///     let file = std::fs::File::open("Cargo.toml")?;
+///     assert_eq!(sock_sendfile(&ours, &file).offset(1).count(7).await?, 7);
+///     assert_eq!(sock_recv(&theirs, 100).await?, "package");
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn sock_sendfile<'a>(socket: &'a Socket, file: &impl AsFd) -> SockSendfile<'a> {

@@ -77,7 +77,7 @@ pub use connect::{
 };
 pub use protocol::StreamReaderProtocol;
 pub use reader::{DEFAULT_LIMIT, StreamFeeder, StreamReader};
-pub use reading::{Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil};
+pub use reading::{NextLine, Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil};
 pub use separators::{IntoSeparators, Separators};
 pub use server::{StartServer, StartUnixServer, Starting, start_server, start_unix_server};
 pub use writer::{Drain, StreamWriter, WaitClosed};

@@ -36,19 +36,21 @@ impl StreamReaderProtocol {
     /// function:
     ///
     /// ```
-    /// use asyncio_streams::{StreamReader, StreamReaderProtocol, StreamWriter};
+    /// use asyncio::{StreamReader, StreamReaderProtocol, StreamWriter};
     ///
     /// fn client_connected(_reader: StreamReader, writer: StreamWriter) {
     ///     writer.write(b"too late\n"); // Dropped, it sends that and closes.
     /// }
     ///
-    /// # async fn example() -> asyncio_core::Result<()> {
-    /// let factory = || {
-    ///     let reader = StreamReader::new(1000).expect("more than zero");
-    ///     StreamReaderProtocol::with_callback(reader, client_connected)
-    /// };
-    /// let server = asyncio_transports::create_server(factory, ("127.0.0.1", 0)).await?;
-    /// # Ok(()) }
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let factory = || {
+    ///         let reader = StreamReader::new(1000).expect("more than zero");
+    ///         StreamReaderProtocol::with_callback(reader, client_connected)
+    ///     };
+    ///     let server = asyncio::create_server(factory, ("127.0.0.1", 0)).await?;
+    ///     Ok(())
+    /// }
     /// ```
     pub fn with_callback(
         reader: StreamReader,

@@ -47,9 +47,9 @@ type Creating = CreatingServer<Factory, StreamReaderProtocol, Plain>;
 /// [`Server`] that it gives goes on when it is dropped.
 ///
 /// ```
-/// use asyncio_streams::{StreamReader, StreamWriter, open_connection, start_server};
+/// use asyncio::{StreamReader, StreamWriter, open_connection, start_server};
 ///
-/// async fn echo(mut reader: StreamReader, writer: StreamWriter) -> asyncio_core::Result<()> {
+/// async fn echo(mut reader: StreamReader, writer: StreamWriter) -> asyncio::Result<()> {
 ///     loop {
 ///         let data = reader.read(1000).await?;
 ///         if data.is_empty() {
@@ -60,15 +60,16 @@ type Creating = CreatingServer<Factory, StreamReaderProtocol, Plain>;
 ///     }
 /// }
 ///
-/// # asyncio_loop::run(async {
-/// let server = start_server(echo, ("127.0.0.1", 0)).backlog(1000).await?;
-/// let (mut reader, writer) = open_connection(server.local_addr()).await?;
-/// writer.write(b"hello");
-/// writer.write_eof();
-/// assert_eq!(reader.read_to_end().await?, "hello");
-/// server.close();
-/// # Ok(())
-/// # }).unwrap();
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let server = start_server(echo, ("127.0.0.1", 0)).backlog(1000).await?;
+///     let (mut reader, writer) = open_connection(server.local_addr()).await?;
+///     writer.write(b"hello");
+///     writer.write_eof();
+///     assert_eq!(reader.read_to_end().await?, "hello");
+///     server.close();
+///     Ok(())
+/// }
 /// ```
 ///
 /// # Errors
@@ -175,23 +176,24 @@ impl fmt::Debug for StartServer {
 /// [`limit`](StartUnixServer::limit).
 ///
 /// ```
-/// use asyncio_streams::{StreamReader, StreamWriter, open_unix_connection, start_unix_server};
+/// use asyncio::{StreamReader, StreamWriter, open_unix_connection, start_unix_server};
 ///
-/// async fn shout(mut reader: StreamReader, writer: StreamWriter) -> asyncio_core::Result<()> {
+/// async fn shout(mut reader: StreamReader, writer: StreamWriter) -> asyncio::Result<()> {
 ///     writer.write(&reader.readline().await?.to_ascii_uppercase());
 ///     writer.drain().await
 /// }
 ///
-/// # asyncio_loop::run(async {
-/// # let path = std::env::temp_dir().join(format!("start-unix-{}.socket", std::process::id()));
-/// let server = start_unix_server(shout, &path).limit(1000).await?;
-/// let (mut reader, writer) = open_unix_connection(&path).await?;
-/// writer.write(b"hello\n");
-/// assert_eq!(reader.readline().await?, "HELLO\n");
-/// server.close();
-/// assert!(!path.exists());
-/// # Ok(())
-/// # }).unwrap();
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let path = std::env::temp_dir().join(format!("start-unix-{}.socket", std::process::id()));
+///     let server = start_unix_server(shout, &path).limit(1000).await?;
+///     let (mut reader, writer) = open_unix_connection(&path).await?;
+///     writer.write(b"hello\n");
+///     assert_eq!(reader.readline().await?, "HELLO\n");
+///     server.close();
+///     assert!(!path.exists());
+///     Ok(())
+/// }
 /// ```
 ///
 /// # Errors

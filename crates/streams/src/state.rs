@@ -142,6 +142,15 @@ impl State {
     }
 }
 
+/// A search for a separator, over as many attempts as it takes.
+#[derive(Debug, Default)]
+pub(crate) struct Search {
+    /// Everything before is known to begin no separator.
+    pub(crate) scanned: usize,
+    /// How much may stand before the separator, if not as much as for any read.
+    pub(crate) limit: Option<usize>,
+}
+
 /// For who feeds.
 impl State {
     /// # Errors
@@ -268,21 +277,20 @@ impl State {
         self.eof.then(|| Err(self.incomplete(Some(n))))
     }
 
-    /// `scanned`: everything before is known to begin no separator.
     pub(crate) fn try_readuntil(
         &mut self,
         separators: &Separators<'_>,
-        scanned: &mut usize,
+        search: &mut Search,
     ) -> Option<Result<Bytes>> {
-        match self.find(separators, scanned) {
+        match self.find(separators, search) {
             Ok(Some(found)) => Some(Ok(self.buffer.take(found.end))),
             Ok(None) => self.eof.then(|| Err(self.incomplete(None))),
             Err(overrun) => Some(Err(Error::LimitOverrun(overrun))),
         }
     }
 
-    pub(crate) fn try_readline(&mut self, scanned: &mut usize) -> Option<Result<Bytes>> {
-        match self.find(&Separators::NEWLINE, scanned) {
+    pub(crate) fn try_readline(&mut self, search: &mut Search) -> Option<Result<Bytes>> {
+        match self.find(&Separators::NEWLINE, search) {
             Ok(Some(found)) => Some(Ok(self.buffer.take(found.end))),
             Ok(None) => self.eof.then(|| Ok(self.take_all())),
             Err(overrun) => {
@@ -299,18 +307,19 @@ impl State {
     fn find(
         &self,
         separators: &Separators<'_>,
-        scanned: &mut usize,
+        search: &mut Search,
     ) -> Result<Option<Found>, LimitOverrunError> {
         let data = self.buffer.as_slice();
-        let Some(found) = separators.find(data, *scanned) else {
-            *scanned = (data.len() + 1).saturating_sub(separators.longest());
-            if *scanned > self.limit {
+        let limit = search.limit.unwrap_or(self.limit);
+        let Some(found) = separators.find(data, search.scanned) else {
+            search.scanned = (data.len() + 1).saturating_sub(separators.longest());
+            if search.scanned > limit {
                 let text = "Separator is not found, and chunk exceed the limit";
-                return Err(LimitOverrunError::new(text, *scanned));
+                return Err(LimitOverrunError::new(text, search.scanned));
             }
             return Ok(None);
         };
-        if found.start > self.limit {
+        if found.start > limit {
             let text = "Separator is found, but chunk is longer than limit";
             return Err(LimitOverrunError::new(text, found.start));
         }

@@ -75,9 +75,9 @@ impl StreamWriter {
     /// Something about the connection (`get_extra_info`), such as its addresses.
     ///
     /// ```
-    /// use asyncio_transports::PEERNAME;
+    /// use asyncio::PEERNAME;
     /// # #[allow(dead_code)]
-    /// fn greet(writer: &asyncio_streams::StreamWriter) {
+    /// fn greet(writer: &asyncio::StreamWriter) {
     ///     if let Some(address) = writer.get_extra_info(PEERNAME) {
     ///         println!("hello {address}");
     ///     }
@@ -91,7 +91,7 @@ impl StreamWriter {
     /// cannot be written (after [`write_eof`](StreamWriter::write_eof), say), the next
     /// [`drain`](StreamWriter::drain) returns why.
     #[inline]
-    pub fn write(&self, data: &[u8]) {
+    pub fn write(&self, data: impl AsRef<[u8]>) {
         if let Err(error) = self.transport.try_write(data) {
             self.refuse(error);
         }

@@ -12,6 +12,7 @@ use asyncio_future::{CallbackOutput, DoneCallback};
 use std::{
     fmt,
     future::{Future, IntoFuture},
+    hash::{Hash, Hasher},
     marker::PhantomData,
     panic::Location,
     pin::Pin,
@@ -106,6 +107,37 @@ impl<T: Clone> IntoFuture for &Task<T> {
 
     fn into_future(self) -> Task<T> {
         self.clone()
+    }
+}
+
+impl PartialEq for AnyTask {
+    fn eq(&self, other: &AnyTask) -> bool {
+        self.task_ref().is(other.task_ref())
+    }
+}
+
+impl Eq for AnyTask {}
+
+/// By identity, as in Python: for sets of tasks.
+impl Hash for AnyTask {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.task_ref().as_ptr().hash(state);
+    }
+}
+
+/// Handles of one task are equal.
+impl<T> PartialEq for Task<T> {
+    fn eq(&self, other: &Task<T>) -> bool {
+        self.any() == other.any()
+    }
+}
+
+impl<T> Eq for Task<T> {}
+
+/// By identity, as in Python: for sets of tasks.
+impl<T> Hash for Task<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.any().hash(state);
     }
 }
 

@@ -5,6 +5,7 @@ use asyncio_core::{
     Error, Result, TimeoutError,
     context::current_values,
     home::{LoopRef, running_loop, with_entered},
+    limit::ToTimeout,
     listeners::Parked,
     sync::Mutex,
     wait::{Resume, Wait, Waiter, Wakers},
@@ -19,7 +20,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 /// Runs awaitables at once and gives each result as it comes (`asyncio.as_completed`), as a
@@ -33,18 +33,19 @@ use std::{
 /// Waiting for the next item returns `Err(Cancelled)` as that item; the awaitables go on.
 ///
 /// ```
-/// # use futures_lite::StreamExt;
-/// # async fn example() -> asyncio_core::Result<()> {
-/// use std::time::Duration;
-/// let naps = [30, 10, 20].map(|ms| async move {
-///     asyncio_task::sleep(Duration::from_millis(ms)).await?;
-///     Ok(ms)
-/// });
-/// let mut soonest = asyncio_task::as_completed(naps);
-/// while let Some(ms) = soonest.next().await {
-///     println!("{}", ms?);
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     use std::time::Duration;
+///     let naps = [30, 10, 20].map(|ms| async move {
+///         asyncio::sleep(Duration::from_millis(ms)).await?;
+///         Ok(ms)
+///     });
+///     let mut soonest = asyncio::as_completed(naps);
+///     while let Some(ms) = soonest.next().await {
+///         println!("{}", ms?);
+///     }
+///     Ok(())
 /// }
-/// # Ok(()) }
 /// ```
 #[track_caller]
 pub fn as_completed<I, T>(awaitables: I) -> AsCompleted<T>
@@ -150,8 +151,8 @@ pub struct AsCompleted<T> {
 
 impl<T: 'static> AsCompleted<T> {
     /// Gives up on what is not done after this time.
-    pub fn timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
-        if let (Some(timeout), true) = (timeout.into(), self.left > 0) {
+    pub fn timeout(self, timeout: impl ToTimeout) -> Self {
+        if let (Some(timeout), true) = (timeout.to_timeout(), self.left > 0) {
             with_entered(|scheduler| {
                 let when = scheduler.time().saturating_add(timeout);
                 let state = self.state.clone();
@@ -164,6 +165,20 @@ impl<T: 'static> AsCompleted<T> {
             });
         }
         self
+    }
+
+    /// The next result; `None` when there are no more (`async for`). The same as the stream's, without a
+    /// trait.
+    ///
+    /// # Errors
+    /// That of an awaitable, as an item; so is `Timeout`, for each that is missing after
+    /// [`timeout`](AsCompleted::timeout).
+    ///
+    /// # Cancellation
+    /// Returns `Err(Cancelled)` as that item; the awaitables go on. Dropping the future loses no result.
+    #[allow(clippy::should_implement_trait, reason = "it is that of a stream")]
+    pub fn next(&mut self) -> NextItem<'_, T, T> {
+        NextItem { of: self, read: |child| child.retrieve() }
     }
 
     /// The next item as a future of its own (asyncio's plain iteration): whichever of several such
@@ -211,12 +226,50 @@ impl<T: 'static> Stream for AsCompleted<T> {
 #[must_use = "streams do nothing unless they are polled"]
 pub struct Completed<T>(AsCompleted<T>);
 
+impl<T: 'static> Completed<T> {
+    /// The next task or future that is done; `None` when there are no more: see [`AsCompleted::next`].
+    ///
+    /// # Errors
+    /// `Timeout` for each that is missing after [`AsCompleted::timeout`].
+    ///
+    /// # Cancellation
+    /// As there.
+    #[allow(clippy::should_implement_trait, reason = "it is that of a stream")]
+    pub fn next(&mut self) -> NextItem<'_, T, Awaitable<T>> {
+        NextItem { of: &mut self.0, read: |child| Ok(child.into_awaitable()) }
+    }
+}
+
 impl<T: 'static> Stream for Completed<T> {
     type Item = Result<Awaitable<T>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let child = ready!(self.0.poll_child(cx));
         Poll::Ready(child.map(|child| child.map(Child::into_awaitable)))
+    }
+}
+
+/// The future of [`AsCompleted::next`] and [`Completed::next`].
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct NextItem<'a, T, R> {
+    of: &'a mut AsCompleted<T>,
+    read: fn(Child<T>) -> Result<R>,
+}
+
+impl<T: 'static, R> StdFuture for NextItem<'_, T, R> {
+    type Output = Option<Result<R>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<R>>> {
+        let child = ready!(self.of.poll_child(cx));
+        Poll::Ready(child.map(|child| child.and_then(self.read)))
+    }
+}
+
+impl<T, R> Drop for NextItem<'_, T, R> {
+    fn drop(&mut self) {
+        if let Some(next) = &mut self.of.next {
+            next.leave();
+        }
     }
 }
 
@@ -277,8 +330,9 @@ impl<T: 'static> StdFuture for NextCompleted<T> {
     }
 }
 
-impl<T> Drop for NextCompleted<T> {
-    fn drop(&mut self) {
+impl<T> NextCompleted<T> {
+    /// Ends the wait. What it may have been woken for goes to the next.
+    fn leave(&mut self) {
         let mut wakers = Wakers::new();
         let mut state = self.state.lock();
         let was_armed = self.wait.is_armed();
@@ -287,6 +341,12 @@ impl<T> Drop for NextCompleted<T> {
         if was_armed && !state.done.is_empty() {
             state.wake_next(&mut wakers);
         }
+    }
+}
+
+impl<T> Drop for NextCompleted<T> {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -299,6 +359,12 @@ impl<T> fmt::Debug for AsCompleted<T> {
 impl<T> fmt::Debug for Completed<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl<T, R> fmt::Debug for NextItem<'_, T, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<next of {:?}>", self.of)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{AnyTask, Task, cast::cast, task::TaskBuilder};
 use asyncio_core::{CancelledError, Error, Result, wait::Target};
-use asyncio_future::{CallbackOutput, DoneCallback, Future};
+use asyncio_future::{CallbackOutput, DoneCallback, Future, Take};
 use std::{
     future::{Future as StdFuture, IntoFuture},
     panic::Location,
@@ -12,6 +12,12 @@ use std::{
 
 /// What `wait` and its like take: a [`Task`] or a [`Future`], or either
 /// (`asyncio.isfuture`). Sealed: nothing else can be one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is neither a task nor a future",
+    label = "a task or a future is expected",
+    note = "a coroutine becomes a task by `create_task(coroutine)`",
+    note = "`gather`, `as_completed` and `race` take coroutines themselves"
+)]
 pub trait FutureLike: sealed::Sealed + 'static {
     /// Whether it has a result, failed or was cancelled.
     fn done(&self) -> bool;
@@ -59,7 +65,7 @@ macro_rules! either {
 }
 
 pub(crate) mod sealed {
-    use super::{AnyTask, Awaitable, Future, Result, Task};
+    use super::{AnyTask, Awaitable, Future, Result, Take, Task};
 
     pub trait Sealed {
         /// Whether a task may wait for it where it runs, for those who wait by a callback.
@@ -84,6 +90,12 @@ pub(crate) mod sealed {
     impl<T> Sealed for Future<T> {
         fn check_awaited_here(&self) -> Result<()> {
             Future::check_awaited_here(self)
+        }
+    }
+
+    impl<T> Sealed for Take<T> {
+        fn check_awaited_here(&self) -> Result<()> {
+            self.future().check_awaited_here()
         }
     }
 
@@ -167,6 +179,44 @@ impl<T: 'static> FutureLike for Future<T> {
     }
     fn remove_done_callback(&self, callback: &DoneCallback) -> usize {
         Future::remove_done_callback(self, callback)
+    }
+}
+
+impl<T: 'static> FutureLike for Take<T> {
+    fn done(&self) -> bool {
+        self.future().done()
+    }
+    fn cancelled(&self) -> bool {
+        self.future().cancelled()
+    }
+    fn exception(&self) -> Result<Option<Error>> {
+        self.future().exception()
+    }
+    fn cancel_as(&self, error: CancelledError) -> bool {
+        self.future().cancel_as(error)
+    }
+    fn target(&self) -> Target {
+        self.future().target()
+    }
+    fn id(&self) -> usize {
+        self.future().id()
+    }
+    #[track_caller]
+    fn on_done<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce() -> R + 'static,
+    ) -> Result<DoneCallback> {
+        self.future().on_done(callback)
+    }
+    #[track_caller]
+    fn on_done_with<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce(&Self) -> R + 'static,
+    ) -> Result<DoneCallback> {
+        self.future().add_done_callback(|future| callback(&future.take()))
+    }
+    fn remove_done_callback(&self, callback: &DoneCallback) -> usize {
+        self.future().remove_done_callback(callback)
     }
 }
 
@@ -319,6 +369,10 @@ impl<T> Child<T> {
             Ok(future) => return Ok(Child { of: Awaitable::Future(future), read: read::<F, T> }),
             Err(coroutine) => coroutine,
         };
+        let coroutine = match of_type::<F, Take<T>, T>(coroutine) {
+            Ok(take) => return Ok(Child { of: take.into_inner().into(), read: take_out }),
+            Err(coroutine) => coroutine,
+        };
         match of_type::<F, Awaitable<T>, T>(coroutine)? {
             Awaitable::Task(task) => Ok(Child::task(task)),
             of @ Awaitable::Future(_) => Ok(Child { of, read: read_either::<F, T> }),
@@ -373,6 +427,7 @@ impl<T> Child<T> {
 trait Of<T> {}
 impl<T> Of<T> for Task<T> {}
 impl<T> Of<T> for Future<T> {}
+impl<T> Of<T> for Take<T> {}
 impl<T> Of<T> for Awaitable<T> {}
 
 /// A future as a `B`, if that is what it is.
@@ -403,6 +458,14 @@ fn read<F: StdFuture<Output = Result<T>>, T>(of: &Awaitable<T>) -> Result<T> {
             Ok(future) => poll_once(future),
             Err(_) => unreachable!("made from a future of this type"),
         },
+        Awaitable::Task(_) => unreachable!("made from a future"),
+    }
+}
+
+/// Moves the value out of a finished future.
+fn take_out<T>(of: &Awaitable<T>) -> Result<T> {
+    match of {
+        Awaitable::Future(future) => poll_once(future.take()),
         Awaitable::Task(_) => unreachable!("made from a future"),
     }
 }

@@ -15,9 +15,12 @@ use std::{collections::HashMap, fmt, future::IntoFuture, sync::Arc};
 ///
 /// Coroutines become tasks at this call; the same task or future given twice is awaited once. The
 /// first error comes out at once, and the others run on; with
-/// [`return_exceptions`](Gather::return_exceptions) errors stand in the list instead. For results of
-/// different types there is the macro `gather!(a, b, c)`. If a result cannot be copied or collected
-/// because that panics, `Error::Panic` comes out.
+/// [`return_exceptions`](Gather::return_exceptions) errors stand in the list instead. If a result cannot
+/// be copied or collected because that panics, `Error::Panic` comes out.
+///
+/// The items of a list have one type: the calls of one coroutine function, or tasks. Two `async fn`s are two
+/// types, even if their results are of the same one, so `asyncio.gather(a(), b())` is the macro
+/// `gather!(a(), b())`, which gives a tuple.
 ///
 /// # Cancellation
 /// Cancels every child, and returns `Err(Cancelled)` when they have ended: at the first that was
@@ -25,10 +28,12 @@ use std::{collections::HashMap, fmt, future::IntoFuture, sync::Arc};
 /// counts as failed with `Cancelled`.
 ///
 /// ```
-/// # async fn example() -> asyncio_core::Result<()> {
-/// let squares = asyncio_task::gather((1..4).map(async |n| Ok(n * n))).await?;
-/// assert_eq!(squares, [1, 4, 9]);
-/// # Ok(()) }
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let squares = asyncio::gather((1..4).map(async |n| Ok(n * n))).await?;
+///     assert_eq!(squares, [1, 4, 9]);
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn gather<I, T>(awaitables: I) -> Gather<T>
@@ -72,11 +77,14 @@ impl<T: 'static> Gather<T> {
     /// Of the future, [`into_inner`](Take::into_inner) gives what `into_inner` gives here.
     ///
     /// ```
-    /// # use std::collections::HashSet;
-    /// # async fn example() -> asyncio_core::Result<()> {
-    /// let parities: HashSet<i32> = asyncio_task::gather((1..9).map(async |n| Ok(n % 2))).collect().await?;
-    /// assert_eq!(parities.len(), 2);
-    /// # Ok(()) }
+    /// use std::collections::HashSet;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let parities: HashSet<i32> = asyncio::gather((1..9).map(async |n| Ok(n % 2))).collect().await?;
+    ///     assert_eq!(parities.len(), 2);
+    ///     Ok(())
+    /// }
     /// ```
     pub fn collect<C: FromIterator<T> + 'static>(self) -> Take<C> {
         let future = self.future();

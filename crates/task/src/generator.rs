@@ -42,18 +42,21 @@ mod tests;
 ///
 /// ```
 /// use std::time::Duration;
-/// # async fn example() -> asyncio_core::Result<()> {
-/// let mut countdown = asyncio_task::generator(async |y| {
-///     for n in (1..=3).rev() {
-///         y.send(n).await?;
-///         asyncio_task::sleep(Duration::from_millis(10)).await?;
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let mut countdown = asyncio::generator(async |y| {
+///         for n in (1..=3).rev() {
+///             y.send(n).await?;
+///             asyncio::sleep(Duration::from_millis(10)).await?;
+///         }
+///         Ok(())
+///     });
+///     while let Some(n) = countdown.next().await {
+///         println!("{}", n?);
 ///     }
 ///     Ok(())
-/// });
-/// while let Some(n) = countdown.next().await {
-///     println!("{}", n?);
 /// }
-/// # Ok(()) }
 /// ```
 #[track_caller]
 pub fn generator<T, F>(body: F) -> Generator<T>
@@ -84,19 +87,21 @@ pub struct Yielder<T> {
 /// on with `?` after cleaning up.
 ///
 /// ```
-/// # async fn example() -> asyncio_core::Result<()> {
-/// # use asyncio_task::generator;
-/// use asyncio_task::GeneratorExit;
-/// let mut lines = generator(async |y| {
-///     let sent = y.send("line").await;
-///     if sent.as_ref().is_err_and(|error| error.downcast_ref::<GeneratorExit>().is_some()) {
-///         println!("closing the file");
-///     }
-///     sent
-/// });
-/// lines.next().await;
-/// lines.aclose().await?;
-/// # Ok(()) }
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+/// use asyncio::generator;
+///     use asyncio::GeneratorExit;
+///     let mut lines = generator(async |y| {
+///         let sent = y.send("line").await;
+///         if sent.as_ref().is_err_and(|error| error.downcast_ref::<GeneratorExit>().is_some()) {
+///             println!("closing the file");
+///         }
+///         sent
+///     });
+///     lines.next().await;
+///     lines.aclose().await?;
+///     Ok(())
+/// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GeneratorExit;

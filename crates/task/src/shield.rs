@@ -20,10 +20,12 @@ use std::{
 /// exception handler is told. If the shielded task itself is cancelled, the await is too.
 ///
 /// ```
-/// # async fn example() -> asyncio_core::Result<()> {
-/// let saved = asyncio_task::shield(async { Ok("saved") }).await?;
-/// assert_eq!(saved, "saved");
-/// # Ok(()) }
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let saved = asyncio::shield(async { Ok("saved") }).await?;
+///     assert_eq!(saved, "saved");
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn shield<F, T>(awaitable: F) -> Shield<T>

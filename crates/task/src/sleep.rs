@@ -56,15 +56,22 @@ const _: () = assert!(size_of::<Sleep>() <= 24);
 /// Returns `Err(Cancelled)`. Dropped or cancelled, it takes its timer with it.
 ///
 /// ```
-/// # async fn example() -> asyncio_core::Result<()> {
-/// use std::time::Duration;
-/// asyncio_task::sleep(Duration::from_millis(10)).await?;
-/// assert_eq!(asyncio_task::sleep(Duration::ZERO).result("rested").await?, "rested");
-/// # Ok(()) }
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     use std::time::Duration;
+///     asyncio::sleep(Duration::from_millis(10)).await?;
+///     assert_eq!(asyncio::sleep(Duration::ZERO).result("rested").await?, "rested");
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn sleep(delay: Duration) -> Sleep {
-    let stage = Stage::New { delay: nanos(delay), location: Location::caller() };
+    sleep_at(delay, Location::caller())
+}
+
+/// [`sleep`] for what was called at `location`.
+pub(crate) fn sleep_at(delay: Duration, location: &'static Location<'static>) -> Sleep {
+    let stage = Stage::New { delay: nanos(delay), location };
     Sleep { stage, result: ManuallyDrop::new(()) }
 }
 

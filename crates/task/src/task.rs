@@ -51,10 +51,12 @@ impl AnyTask {
     /// ended if nobody has a handle to it any more: then the result is gone.
     ///
     /// ```
-    /// # async fn example() -> asyncio_core::Result<()> {
-    /// let answers = asyncio_task::all_tasks()?.into_iter().filter_map(|task| task.downcast::<u32>());
-    /// let sum: u32 = asyncio_task::gather(answers).await?.iter().sum();
-    /// # Ok(()) }
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let answers = asyncio::all_tasks()?.into_iter().filter_map(|task| task.downcast::<u32>());
+    ///     let sum: u32 = asyncio::gather(answers).await?.iter().sum();
+    ///     Ok(())
+    /// }
     /// ```
     pub fn downcast<T: 'static>(&self) -> Option<Task<T>> {
         if !self.0.is_local() || self.0.output() != TypeId::of::<T>() {
@@ -139,25 +141,19 @@ impl AnyTask {
     /// The task without the type of its result: for lists of tasks of different types.
     ///
     /// ```
-    /// # async fn example() -> asyncio_core::Result<()> {
-    /// use asyncio_task::{create_task, wait};
-    /// let (number, text) = (create_task(async { Ok(1) }), create_task(async { Ok("one") }));
-    /// let (done, _) = wait([number.any(), text.any()]).await?;
-    /// assert_eq!(done.len(), 2);
-    /// # Ok(()) }
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     use asyncio::{create_task, wait};
+    ///     let (number, text) = (create_task(async { Ok(1) }), create_task(async { Ok("one") }));
+    ///     let (done, _) = wait([number.any(), text.any()]).await?;
+    ///     assert_eq!(done.len(), 2);
+    ///     Ok(())
+    /// }
     /// ```
     pub fn any(&self) -> AnyTask {
         self.clone()
     }
 }
-
-impl PartialEq for AnyTask {
-    fn eq(&self, other: &AnyTask) -> bool {
-        self.0.is(&other.0)
-    }
-}
-
-impl Eq for AnyTask {}
 
 impl fmt::Debug for AnyTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

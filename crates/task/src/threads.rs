@@ -29,9 +29,11 @@ use std::{
 /// and its result is dropped.
 ///
 /// ```
-/// # async fn example() -> asyncio_core::Result<()> {
-/// let text = asyncio_task::to_thread(|| std::fs::read_to_string("Cargo.toml")).await??;
-/// # Ok(()) }
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let text = asyncio::to_thread(|| std::fs::read_to_string("Cargo.toml")).await??;
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn to_thread<F, T>(function: F) -> ToThread<F, T>

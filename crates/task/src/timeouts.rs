@@ -3,6 +3,7 @@
 use asyncio_core::{
     AsyncContextManager, Error, Result, TimeoutError,
     home::{with_entered, with_running},
+    limit::ToTimeout,
     scheduler::Scheduler,
     scope::Scope,
     scopes::ScopeKey,
@@ -18,27 +19,34 @@ use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 /// another error in answer to the cancellation, that error comes out; in its
 /// [context](asyncio_core::Error::context) the timeout takes the place of the cancellation.
 ///
+/// To go on after the deadline without an error (trio's and anyio's `move_on_after`), enter it by
+/// [`with_suppress`](AsyncContextManager::with_suppress): the result is `None` if the time was up.
+///
 /// # Cancellation
 /// One from outside stays a cancellation, also when it comes at the same instant as the deadline.
 ///
 /// ```
-/// # use asyncio_core::{AsyncContextManager, Result};
-/// # async fn example() -> Result<()> {
-/// use std::time::Duration;
-/// let outcome = asyncio_task::timeout(Duration::from_millis(10)).with(async |_| {
-///     asyncio_task::sleep(Duration::from_secs(3600)).await
-/// }).await;
-/// assert!(outcome.unwrap_err().is_timeout());
-/// # Ok(()) }
+/// use asyncio::{AsyncContextManager, Result};
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     use std::time::Duration;
+///     let outcome = asyncio::timeout(Duration::from_millis(10)).with(async |_| {
+///         asyncio::sleep(Duration::from_secs(3600)).await
+///     }).await;
+///     assert!(outcome.unwrap_err().is_timeout());
+///     Ok(())
+/// }
 /// ```
-pub fn timeout(delay: impl Into<Option<Duration>>) -> Timeout {
+#[doc(alias = "move_on_after")]
+pub fn timeout(delay: impl ToTimeout) -> Timeout {
     let now = with_entered(Scheduler::time).unwrap_or_default();
-    Timeout::new(delay.into().map(|delay| now.saturating_add(delay)))
+    Timeout::new(delay.to_timeout().map(|delay| now.saturating_add(delay)))
 }
 
 /// [`timeout`] with an absolute deadline, in loop time (`asyncio.timeout_at`).
-pub fn timeout_at(when: impl Into<Option<Duration>>) -> Timeout {
-    Timeout::new(when.into())
+pub fn timeout_at(when: impl ToTimeout) -> Timeout {
+    Timeout::new(when.to_timeout())
 }
 
 /// The stages of a deadline, in this order.
@@ -226,8 +234,8 @@ impl Deadline {
     ///
     /// # Errors
     /// `Runtime` unless the deadline is in force: not entered yet, passed already, or left.
-    pub fn reschedule(&self, when: impl Into<Option<Duration>>) -> Result<()> {
-        reschedule(self.state(), when.into())
+    pub fn reschedule(&self, when: impl ToTimeout) -> Result<()> {
+        reschedule(self.state(), when.to_timeout())
     }
 
     /// Whether the deadline has passed while it was in force.
@@ -248,6 +256,15 @@ impl Deadline {
             (_, outcome) => outcome,
         }
     }
+
+    /// [`end`](Deadline::end), but a timeout is no error.
+    fn end_suppress<T>(&mut self, outcome: Result<T>) -> Result<Option<T>> {
+        match (self.0.with(State::leave), outcome) {
+            (true, Err(error)) if error.is_cancelled() => Ok(None),
+            (true, Err(error)) => Err(error.with_timeout_in_context()),
+            (_, outcome) => outcome.map(Some),
+        }
+    }
 }
 
 impl Watch {
@@ -260,8 +277,8 @@ impl Watch {
     ///
     /// # Errors
     /// As there.
-    pub fn reschedule(&self, when: impl Into<Option<Duration>>) -> Result<()> {
-        reschedule(&self.0, when.into())
+    pub fn reschedule(&self, when: impl ToTimeout) -> Result<()> {
+        reschedule(&self.0, when.to_timeout())
     }
 
     /// Whether the deadline has passed while it was in force.
@@ -301,7 +318,6 @@ impl AsyncContextManager for Timeout {
         self.start()
     }
 
-    /// The body runs in the scope of the deadline.
     #[track_caller]
     fn with<R>(
         mut self,
@@ -310,23 +326,48 @@ impl AsyncContextManager for Timeout {
         let site = WaitSite::here(&"with");
         async move {
             let mut deadline = self.start()?;
-            let place = deadline.scope();
-            let outcome = {
-                let mut scope = pin!(Scope::new(body(&mut deadline), site));
-                scope.as_mut().set_place(place);
-                scope.await
-            };
+            let outcome = inside(&mut deadline, body, site).await;
             deadline.end(outcome)
         }
     }
 
-    async fn exit(&mut self, mut deadline: Deadline, error: Option<&Error>) -> Result<()> {
-        let has_ended_body = deadline.0.with(State::leave);
-        match error {
-            Some(error) if has_ended_body && error.is_cancelled() => {
-                Err(Error::Timeout(TimeoutError::default()))
-            }
-            _ => Ok(()),
+    #[track_caller]
+    fn with_suppress<R>(
+        mut self,
+        body: impl AsyncFnOnce(&mut Deadline) -> Result<R>,
+    ) -> impl Future<Output = Result<Option<R>>> {
+        let site = WaitSite::here(&"with_suppress");
+        async move {
+            let mut deadline = self.start()?;
+            let outcome = inside(&mut deadline, body, site).await;
+            deadline.end_suppress(outcome)
         }
     }
+
+    async fn exit(&mut self, deadline: Deadline, error: Option<&Error>) -> Result<()> {
+        match self.exit_suppress(deadline, error).await? {
+            true => Err(Error::Timeout(TimeoutError::default())),
+            false => Ok(()),
+        }
+    }
+
+    async fn exit_suppress(
+        &mut self,
+        mut deadline: Deadline,
+        error: Option<&Error>,
+    ) -> Result<bool> {
+        Ok(deadline.0.with(State::leave) && error.is_some_and(Error::is_cancelled))
+    }
+}
+
+/// Runs the body in the scope of its deadline.
+async fn inside<R>(
+    deadline: &mut Deadline,
+    body: impl AsyncFnOnce(&mut Deadline) -> Result<R>,
+    site: WaitSite,
+) -> Result<R> {
+    let place = deadline.scope();
+    let mut scope = pin!(Scope::new(body(deadline), site));
+    scope.as_mut().set_place(place);
+    scope.await
 }

@@ -5,6 +5,7 @@ use asyncio_core::{
     Error, Result,
     context::current_values,
     home::with_running,
+    limit::ToTimeout,
     listeners::Parked,
     sync::{AtomicUsize, Ordering},
     wait_site::WaitSite,
@@ -37,6 +38,8 @@ pub enum ReturnWhen {
 /// argument order without duplicates. Nothing is cancelled, also not at a
 /// [`timeout`](Wait::timeout), which is no error here.
 ///
+/// For tasks whose results differ in type, wait for [`task.any()`](crate::AnyTask::any).
+///
 /// # Errors
 /// `Value` if there is nothing to wait for; `Runtime` without a running loop, and for a task of another
 /// loop of this thread, which does not run meanwhile.
@@ -45,12 +48,14 @@ pub enum ReturnWhen {
 /// Returns `Err(Cancelled)`; what was waited for goes on.
 ///
 /// ```
-/// # async fn example() -> asyncio_core::Result<()> {
-/// use asyncio_task::{ReturnWhen, create_task, wait};
-/// let tasks = [create_task(async { Ok(1) }), create_task(std::future::pending())];
-/// let (done, pending) = wait(tasks).return_when(ReturnWhen::FirstCompleted).await?;
-/// assert_eq!((done.len(), pending.len()), (1, 1));
-/// # Ok(()) }
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     use asyncio::{ReturnWhen, create_task, wait};
+///     let tasks = [create_task(async { Ok(1) }), create_task(std::future::pending())];
+///     let (done, pending) = wait(tasks).return_when(ReturnWhen::FirstCompleted).await?;
+///     assert_eq!((done.len(), pending.len()), (1, 1));
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn wait<I, F>(futures: I) -> Wait<F>
@@ -76,8 +81,8 @@ pub struct Wait<F> {
 
 impl<F> Wait<F> {
     /// Returns after this time, with what is done by then.
-    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.timeout = timeout.into();
+    pub fn timeout(mut self, timeout: impl ToTimeout) -> Self {
+        self.timeout = timeout.to_timeout();
         self
     }
 

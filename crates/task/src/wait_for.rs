@@ -6,8 +6,8 @@ use crate::{
     timeouts::{Deadline, timed_out, timeout},
 };
 use asyncio_core::{
-    CancelledError, Error, Result, home::with_entered, scheduler::Scheduler, scope::Scope,
-    wait_site::WaitSite,
+    CancelledError, Error, Result, home::with_entered, limit::ToTimeout, scheduler::Scheduler,
+    scope::Scope, wait_site::WaitSite,
 };
 use asyncio_future::{DoneCallback, Future};
 use std::{
@@ -32,21 +32,20 @@ use std::{
 /// Goes to what is awaited. A future that is not ours is dropped.
 ///
 /// ```
-/// # async fn example() -> asyncio_core::Result<()> {
-/// use std::time::Duration;
-/// let never = asyncio_task::wait_for(std::future::pending::<asyncio_core::Result<()>>(), Duration::from_millis(5));
-/// assert!(never.await.unwrap_err().is_timeout());
-/// # Ok(()) }
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     use std::time::Duration;
+///     let never = asyncio::wait_for(std::future::pending::<asyncio::Result<()>>(), Duration::from_millis(5));
+///     assert!(never.await.unwrap_err().is_timeout());
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
-pub fn wait_for<F, T>(
-    awaitable: F,
-    timeout: impl Into<Option<Duration>>,
-) -> WaitFor<F::IntoFuture, T>
+pub fn wait_for<F, T>(awaitable: F, timeout: impl ToTimeout) -> WaitFor<F::IntoFuture, T>
 where
     F: IntoFuture<Output = Result<T>>,
 {
-    let (awaitable, timeout) = (awaitable.into_future(), timeout.into());
+    let (awaitable, timeout) = (awaitable.into_future(), timeout.to_timeout());
     let site = WaitSite::here(&"wait_for");
     let stage = match timeout {
         Some(Duration::ZERO) => Stage::AtOnce { awaitable: Some(awaitable) },

@@ -4,13 +4,13 @@
 //! [`making`].
 
 use crate::protocols::IntoProtocol;
-use asyncio_core::{Error, Result, wait_site::WaitSite};
+use asyncio_core::{Error, Result, limit::ToTimeout, wait_site::WaitSite};
 use asyncio_sockets::{
     Domain, Endpoint, Protocol, Socket, ToAddress, ToEndpoint, Type, described, ensure_resolved,
     sock_connect,
 };
 use attempts::{Options, connect};
-use std::{fmt, future::IntoFuture, io, marker::PhantomData, time::Duration};
+use std::{fmt, future::IntoFuture, io, marker::PhantomData};
 
 mod attempts;
 mod making;
@@ -27,8 +27,8 @@ pub use making::{Connecting, ConnectingTransport};
 /// host is this machine.
 ///
 /// ```
-/// use asyncio_transports::{Protocol, Transport, create_connection, create_server};
-/// use bytes::Bytes;
+/// use asyncio::{Protocol, Transport, create_connection, create_server};
+/// use asyncio::Bytes;
 ///
 /// struct Echo;
 /// impl Protocol for Echo {
@@ -37,7 +37,7 @@ pub use making::{Connecting, ConnectingTransport};
 ///     }
 /// }
 ///
-/// asyncio_loop::run(async {
+/// asyncio::run(async {
 ///     let server = create_server(|| Echo, ("127.0.0.1", 0)).await?;
 ///     let (transport, _echo) = create_connection(|| Echo, server.local_addr()).await?;
 ///     transport.write(b"to and fro");
@@ -45,7 +45,7 @@ pub use making::{Connecting, ConnectingTransport};
 ///     server.close();
 ///     server.wait_closed().await
 /// })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 ///
 /// # Errors
@@ -115,8 +115,8 @@ impl<F, P, Kind> CreateConnection<F, P, Kind> {
     /// Tries the next address not only when one has failed, but already after `delay`, and takes the
     /// connection that is there first ("Happy Eyeballs", RFC 8305, which recommends 250 ms). Implies
     /// [`interleave(1)`](CreateConnection::interleave) unless that is set.
-    pub fn happy_eyeballs_delay(mut self, delay: impl Into<Option<Duration>>) -> Self {
-        self.options.delay = delay.into();
+    pub fn happy_eyeballs_delay(mut self, delay: impl ToTimeout) -> Self {
+        self.options.delay = delay.to_timeout();
         self
     }
 
@@ -181,21 +181,21 @@ impl<F, P, Kind> fmt::Debug for CreateConnection<F, P, Kind> {
 /// begins with a null byte is a name in Linux's abstract namespace.
 ///
 /// ```
-/// use asyncio_transports::{Protocol, Transport, create_unix_connection};
+/// use asyncio::{Protocol, Transport, create_unix_connection};
 ///
 /// struct Discard;
 /// impl Protocol for Discard {
-///     fn data_received(&mut self, _: &Transport, _: bytes::Bytes) {}
+///     fn data_received(&mut self, _: &Transport, _: asyncio::Bytes) {}
 /// }
 ///
-/// asyncio_loop::run(async {
+/// asyncio::run(async {
 ///     let path = std::env::temp_dir().join(format!("asyncio-example-{}", std::process::id()));
 ///     let _listener = std::os::unix::net::UnixListener::bind(&path)?;
 ///     let (transport, _discard) = create_unix_connection(|| Discard, &path).await?;
 ///     transport.close();
 ///     Ok(std::fs::remove_file(path)?)
 /// })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 ///
 /// # Errors
@@ -253,15 +253,15 @@ async fn connect_unix(endpoint: Endpoint, site: WaitSite) -> Result<Socket> {
 /// `connection_made` was called.
 ///
 /// ```
-/// use asyncio_sockets::{Domain, Socket, Type};
-/// use asyncio_transports::{Protocol, Transport, connect_accepted_socket};
+/// use asyncio::socket::{Domain, Socket, Type};
+/// use asyncio::{Protocol, Transport, connect_accepted_socket};
 ///
 /// struct Discard;
 /// impl Protocol for Discard {
-///     fn data_received(&mut self, _: &Transport, _: bytes::Bytes) {}
+///     fn data_received(&mut self, _: &Transport, _: asyncio::Bytes) {}
 /// }
 ///
-/// asyncio_loop::run(async {
+/// asyncio::run(async {
 ///     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
 ///     let client = std::net::TcpStream::connect(listener.local_addr()?)?;
 ///     let (accepted, _) = listener.accept()?;
@@ -270,7 +270,7 @@ async fn connect_unix(endpoint: Endpoint, site: WaitSite) -> Result<Socket> {
 ///     transport.close();
 ///     Ok(())
 /// })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 ///
 /// # Errors

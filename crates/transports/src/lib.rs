@@ -48,7 +48,7 @@ pub use connect::{
 pub use connection::Arrival;
 pub use datagram::{
     CreateDatagramEndpoint, CreateDatagramTransport, DatagramProtocol, DatagramTransport,
-    Recipient, SenderAddress, create_datagram_endpoint,
+    Recipient, create_datagram_endpoint,
 };
 pub use extra_info::{ExtraInfo, PEERNAME, SOCKET, SOCKNAME};
 #[doc(hidden)] // For asyncio-streams.

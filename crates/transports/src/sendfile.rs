@@ -41,9 +41,9 @@ const BLOCK_SIZE: usize = 16 * 1024;
 /// it by `&mut`, and asks [`Sendfile::sent`] afterwards; awaited again, it goes on where it was.
 ///
 /// ```
-/// use asyncio_transports::{Transport, sendfile};
+/// use asyncio::{Transport, sendfile};
 /// # #[allow(dead_code)]
-/// async fn send(transport: &Transport) -> asyncio_core::Result<u64> {
+/// async fn send(transport: &Transport) -> asyncio::Result<u64> {
 ///     let file = std::fs::File::open("index.html")?;
 ///     sendfile(transport, &file).await
 /// }

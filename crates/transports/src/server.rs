@@ -50,16 +50,16 @@ pub use waiting::{ServeForever, StartServing, WaitClosed};
 /// the last client is gone:
 ///
 /// ```
-/// use asyncio_core::AsyncContextManager;
-/// use asyncio_transports::{Protocol, Transport, create_server};
-/// use bytes::Bytes;
+/// use asyncio::AsyncContextManager;
+/// use asyncio::{Protocol, Transport, create_server};
+/// use asyncio::Bytes;
 ///
 /// struct Discard;
 /// impl Protocol for Discard {
 ///     fn data_received(&mut self, _: &Transport, _: Bytes) {}
 /// }
 ///
-/// asyncio_loop::run(async {
+/// asyncio::run(async {
 ///     let server = create_server(|| Discard, ("127.0.0.1", 0)).await?;
 ///     println!("serving on {}", server.local_addr());
 ///     server.with(async |server| {
@@ -67,7 +67,7 @@ pub use waiting::{ServeForever, StartServing, WaitClosed};
 ///         Ok(())
 ///     }).await
 /// })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 ///
 /// A handle may be used on any thread. What it is told elsewhere is sent to the loop, and happens

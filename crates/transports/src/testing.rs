@@ -127,10 +127,10 @@ impl Log {
     /// Writes down what the exception handler is told, as `handler: message: error`.
     pub(crate) fn watch_handler(&self) -> Result<()> {
         let log = self.clone();
-        get_running_loop()?.set_exception_handler(Some(Rc::new(move |_, context| {
+        get_running_loop()?.set_exception_handler(move |_, context| {
             let error = context.exception().map(Error::to_string).unwrap_or_default();
             log.add(format!("handler: {}: {error}", context.message()));
-        })));
+        });
         Ok(())
     }
 }

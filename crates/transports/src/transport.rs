@@ -111,7 +111,7 @@ impl Transport {
     /// Something about the connection (`get_extra_info`): see [`ExtraInfo`].
     ///
     /// ```
-    /// use asyncio_transports::{PEERNAME, Transport};
+    /// use asyncio::{PEERNAME, Transport};
     /// # #[allow(dead_code)]
     /// fn greet(transport: &Transport) {
     ///     if let Some(address) = transport.get_extra_info(PEERNAME) {
@@ -172,7 +172,7 @@ impl Transport {
     /// fifth time on. What is written after [`write_eof`](Transport::write_eof) or during a
     /// `sendfile` is a `Runtime` error for the loop's exception handler, and dropped.
     #[inline]
-    pub fn write(&self, data: &[u8]) {
+    pub fn write(&self, data: impl AsRef<[u8]>) {
         if let Err(error) = self.try_write(data) {
             self.report("transport.write() failed", error);
         }
@@ -185,7 +185,8 @@ impl Transport {
     /// goes to that here, too.
     // In the code that writes: one return less to be guessed wrongly after the system call.
     #[inline(always)]
-    pub fn try_write(&self, data: &[u8]) -> Result<()> {
+    pub fn try_write(&self, data: impl AsRef<[u8]>) -> Result<()> {
+        let data = data.as_ref();
         match self.connection() {
             Some(connection) => connection.write(data),
             None => {

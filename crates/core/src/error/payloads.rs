@@ -196,6 +196,10 @@ impl ExceptionGroup {
         value.map(|(_, members)| std::mem::take(&mut members.0)).unwrap_or_default()
     }
 
+    pub(super) fn cow(&self) -> &Cow<'static, str> {
+        &self.value().0
+    }
+
     /// The members, in order. A member may be a group.
     pub fn exceptions(&self) -> &[Error] {
         &self.value().1.0
@@ -264,7 +268,7 @@ impl IoError {
     /// errors that have been wrapped to add a message, as most errors of this workspace are.
     ///
     /// ```
-    /// use asyncio_core::Error;
+    /// use asyncio::Error;
     /// use std::io;
     /// let system = io::Error::from_raw_os_error(24);
     /// let error = Error::from(io::Error::new(system.kind(), system));

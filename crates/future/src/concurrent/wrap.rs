@@ -1,7 +1,7 @@
 //! [`wrap_future`]: a future of the running loop that follows a [`ConcurrentFuture`].
 
 use super::ConcurrentFuture;
-use crate::Future;
+use crate::{Future, Take};
 use asyncio_core::{
     Result,
     caught::caught,
@@ -11,7 +11,8 @@ use asyncio_core::{
 };
 
 /// A future of the running loop that follows `source` (`asyncio.wrap_future`): the result moves over
-/// through the loop's thread-safe queue, and cancelling the wrapper cancels the source.
+/// through the loop's thread-safe queue, and cancelling the wrapper cancels the source. Awaiting the
+/// wrapper moves the value out; [`into_inner`](Take::into_inner) is for several who await.
 ///
 /// The value goes to the first wrapper that is still in use; later ones fail with `InvalidState`. If
 /// the source is [`shared`](ConcurrentFuture::shared), each gets a clone. If the loop is closed before
@@ -20,7 +21,7 @@ use asyncio_core::{
 /// # Errors
 /// `Runtime` without a running loop.
 #[track_caller]
-pub fn wrap_future<T: Send + 'static>(source: ConcurrentFuture<T>) -> Result<Future<T>> {
+pub fn wrap_future<T: Send + 'static>(source: ConcurrentFuture<T>) -> Result<Take<T>> {
     let site = WaitSite::here(&"wrap_future");
     let home = with_running("wrap_future", Scheduler::check_open)?;
     let future = Future::of_loop(site, None);
@@ -39,7 +40,7 @@ pub fn wrap_future<T: Send + 'static>(source: ConcurrentFuture<T>) -> Result<Fut
             Ok(())
         })));
     });
-    Ok(future)
+    Ok(future.take())
 }
 
 /// Completes the wrapper, at the latest when it is dropped.

@@ -190,3 +190,34 @@ fn stress_no_permit_is_lost() {
     assert_eq!(semaphore.value(), permits);
     assert!(semaphore.state.lock().line.is_empty());
 }
+
+#[test]
+fn an_owned_permit_keeps_its_semaphore() {
+    let semaphore = Arc::new(Semaphore::new(1));
+    let permit = tester(semaphore.clone().acquire_owned()).is_ready().unwrap();
+    let mut next = tester(semaphore.clone().acquire_owned());
+    next.is_pending();
+    let mut dropped = tester(semaphore.clone().acquire_owned());
+    dropped.is_pending();
+    // It may go anywhere.
+    thread::spawn(move || drop(permit)).join().unwrap();
+    assert!(next.was_woken());
+    drop(next);
+    assert!(dropped.was_woken(), "a woken waiter that is dropped passes its permit on");
+    dropped.is_ready().unwrap().forget();
+    drop(dropped);
+    assert_eq!((semaphore.value(), Arc::strong_count(&semaphore)), (0, 1));
+    semaphore.release();
+    tester(semaphore.clone().acquire_owned()).is_ready().unwrap().release().unwrap();
+    assert_eq!(semaphore.value(), 1);
+}
+
+#[test]
+fn an_owned_permit_of_a_bounded_semaphore_is_released_within_its_bound() {
+    let semaphore = Arc::new(BoundedSemaphore::new(1));
+    let permit = tester(semaphore.clone().acquire_owned()).is_ready().unwrap();
+    semaphore.release().unwrap();
+    assert_eq!(permit.release().unwrap_err().kind(), "ValueError");
+    drop(tester(semaphore.clone().acquire_owned()).is_ready().unwrap());
+    assert_eq!(semaphore.value(), 1);
+}

@@ -4,28 +4,37 @@ use super::EventLoop;
 use asyncio_core::{exception::ExceptionContext, scheduler::Scheduler};
 use std::{rc::Rc, time::Duration};
 
-/// What [`EventLoop::set_exception_handler`] takes.
+/// What [`EventLoop::get_exception_handler`] gives.
 pub type ExceptionHandler = Rc<dyn Fn(&EventLoop, &ExceptionContext)>;
 
 /// Errors that nobody handled.
 impl EventLoop {
-    /// Sets what is called with every error that nobody handled (`loop.set_exception_handler`);
-    /// `None` is [`default_exception_handler`](EventLoop::default_exception_handler). It runs in the
-    /// context of the task or callback that the report is about. If it panics, that is logged.
+    /// Sets what is called with every error that nothing handled (`loop.set_exception_handler`). It runs in
+    /// the context of the task or callback that the report is about. If it panics, that is logged.
     ///
     /// ```
-    /// use std::rc::Rc;
-    /// let event_loop = asyncio_loop::new_event_loop()?;
-    /// event_loop.set_exception_handler(Some(Rc::new(|event_loop, context| {
+    /// let event_loop = asyncio::new_event_loop()?;
+    /// event_loop.set_exception_handler(|event_loop, context| {
     ///     eprintln!("stopping: {context}");
     ///     event_loop.stop();
-    /// })));
+    /// });
     /// event_loop.call_soon(|| Err::<(), _>(std::io::Error::other("disk on fire")))?;
     /// event_loop.run_forever()?;
     /// event_loop.close()?;
-    /// # Ok::<(), asyncio_core::Error>(())
+    /// # Ok::<(), asyncio::Error>(())
     /// ```
-    pub fn set_exception_handler(&self, handler: Option<ExceptionHandler>) {
+    pub fn set_exception_handler(&self, handler: impl Fn(&EventLoop, &ExceptionContext) + 'static) {
+        self.replace_exception_handler(Some(Rc::new(handler)));
+    }
+
+    /// Removes the handler that was set, so that errors go to
+    /// [`default_exception_handler`](EventLoop::default_exception_handler)
+    /// (`loop.set_exception_handler(None)`).
+    pub fn reset_exception_handler(&self) {
+        self.replace_exception_handler(None);
+    }
+
+    fn replace_exception_handler(&self, handler: Option<ExceptionHandler>) {
         let weak = Rc::downgrade(&self.0);
         let inner = handler.clone().map(|handler| -> Rc<dyn Fn(&ExceptionContext)> {
             Rc::new(move |context| match weak.upgrade() {
@@ -38,7 +47,8 @@ impl EventLoop {
         }
     }
 
-    /// The handler that was set (`loop.get_exception_handler`).
+    /// The handler that was set (`loop.get_exception_handler`). To set it again, wrap it:
+    /// `set_exception_handler(move |event_loop, context| previous(event_loop, context))`.
     pub fn get_exception_handler(&self) -> Option<ExceptionHandler> {
         self.0.exception_handler.borrow().clone()
     }

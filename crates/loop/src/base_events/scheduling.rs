@@ -73,16 +73,16 @@ impl EventLoop {
     /// there.
     ///
     /// ```
-    /// use asyncio_core::context::{Context, ContextVar};
+    /// use asyncio::{Context, ContextVar};
     /// static USER: ContextVar<&str> = ContextVar::new("user");
-    /// let event_loop = asyncio_loop::new_event_loop()?;
+    /// let event_loop = asyncio::new_event_loop()?;
     /// let context = Context::current();
     /// event_loop.in_context(&context).call_soon(|| drop(USER.set("ann")))?;
     /// event_loop.stop();
     /// event_loop.run_forever()?;
     /// assert_eq!((context.get(&USER), USER.get()), (Some("ann"), None));
     /// event_loop.close()?;
-    /// # Ok::<(), asyncio_core::Error>(())
+    /// # Ok::<(), asyncio::Error>(())
     /// ```
     pub fn in_context<'a>(&'a self, context: &Context) -> Calls<'a> {
         Calls { event_loop: self, context: Some(context.clone()) }

@@ -30,14 +30,14 @@ pub enum TaskFactory {
 /// The task factory that starts tasks eagerly (`asyncio.eager_task_factory`).
 ///
 /// ```
-/// let event_loop = asyncio_loop::new_event_loop()?;
-/// event_loop.set_task_factory(asyncio_loop::eager_task_factory);
+/// let event_loop = asyncio::new_event_loop()?;
+/// event_loop.set_task_factory(asyncio::eager_task_factory);
 /// let done = event_loop.run_until_complete(async {
-///     Ok(asyncio_task::create_task(async { Ok(()) }).done())
+///     Ok(asyncio::create_task(async { Ok(()) }).done())
 /// })?;
 /// assert!(done);
 /// event_loop.close()?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 #[allow(non_upper_case_globals)] // Its name in Python.
 pub const eager_task_factory: TaskFactory = TaskFactory::Eager;
@@ -63,13 +63,13 @@ impl EventLoop {
     /// [`create_task`](EventLoop::create_task) with keyword arguments.
     ///
     /// ```
-    /// use asyncio_task::Task;
-    /// let event_loop = asyncio_loop::new_event_loop()?;
+    /// use asyncio::Task;
+    /// let event_loop = asyncio::new_event_loop()?;
     /// let task = event_loop.create_task_with(Task::builder().name("answer"), async { Ok(42) });
     /// assert_eq!(&*task.name(), "answer");
     /// assert_eq!(event_loop.run_until_complete(task)?, 42);
     /// event_loop.close()?;
-    /// # Ok::<(), asyncio_core::Error>(())
+    /// # Ok::<(), asyncio::Error>(())
     /// ```
     pub fn create_task_with<F, T>(&self, arguments: TaskBuilder, coroutine: F) -> Task<T>
     where
@@ -120,10 +120,10 @@ impl EventLoop {
     /// loop.
     ///
     /// ```
-    /// let event_loop = asyncio_loop::new_event_loop()?;
+    /// let event_loop = asyncio::new_event_loop()?;
     /// assert_eq!(event_loop.run_until_complete(async { Ok(42) })?, 42);
     /// event_loop.close()?;
-    /// # Ok::<(), asyncio_core::Error>(())
+    /// # Ok::<(), asyncio::Error>(())
     /// ```
     #[track_caller]
     pub fn run_until_complete<F, T>(&self, main: F) -> Result<T>

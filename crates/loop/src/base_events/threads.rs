@@ -7,9 +7,10 @@ use asyncio_core::{
     event_loop::{Job, work_for},
     exception::{self, Level},
     home::{LoopRef, Mail},
+    limit::ToTimeout,
     scheduler::Scheduler,
 };
-use asyncio_future::{Future, wrap_future};
+use asyncio_future::{Future, Take, wrap_future};
 use std::{
     cell::{Cell, RefCell},
     fmt,
@@ -135,7 +136,8 @@ impl EventLoop {
     }
 
     /// Runs `job` in a thread of `executor`, or of the default executor, and gives a future of its
-    /// result (`loop.run_in_executor`). The job does not see the caller's context variables; use
+    /// result (`loop.run_in_executor`). Awaiting that moves the result out; of its
+    /// [`into_inner`](Take::into_inner) several get a copy each. The job does not see the caller's context variables; use
     /// [`to_thread`](asyncio_task::to_thread) for that. While it runs, a virtual clock stands still.
     ///
     /// # Errors
@@ -147,21 +149,21 @@ impl EventLoop {
     /// is dropped.
     ///
     /// ```
-    /// let event_loop = asyncio_loop::new_event_loop()?;
+    /// let event_loop = asyncio::new_event_loop()?;
     /// let this = event_loop.clone();
     /// let sum = event_loop.run_until_complete(async move {
     ///     this.run_in_executor(None, || (1..=100).sum::<u32>())?.await
     /// })?;
     /// assert_eq!(sum, 5050);
     /// event_loop.close()?;
-    /// # Ok::<(), asyncio_core::Error>(())
+    /// # Ok::<(), asyncio::Error>(())
     /// ```
     #[track_caller]
     pub fn run_in_executor<T: Send + 'static>(
         &self,
         executor: Option<&ThreadPoolExecutor>,
         job: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<Future<T>> {
+    ) -> Result<Take<T>> {
         self.with(|_| ())?;
         let executor = match executor {
             Some(executor) => executor.clone(),
@@ -189,13 +191,10 @@ impl EventLoop {
     ///
     /// # Cancellation
     /// The executor stays shut down, and its threads end in their own time.
-    pub fn shutdown_default_executor(
-        &self,
-        timeout: impl Into<Option<Duration>>,
-    ) -> ShutdownDefaultExecutor {
+    pub fn shutdown_default_executor(&self, timeout: impl ToTimeout) -> ShutdownDefaultExecutor {
         self.0.executor.shutdown_called.set(true);
         let executor = self.0.executor.executor.borrow().clone();
-        let timeout = timeout.into();
+        let timeout = timeout.to_timeout();
         ShutdownDefaultExecutor(match executor {
             Some(executor) => Box::pin(shutdown(self.home(), executor, timeout)),
             None => Box::pin(async { Ok(()) }),

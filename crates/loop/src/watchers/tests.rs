@@ -203,9 +203,9 @@ fn an_error_or_a_panic_is_reported_and_the_callback_stays() {
     let bench = Bench::new();
     let reports = Rc::new(RefCell::new(Vec::new()));
     let copy = reports.clone();
-    bench.event_loop.set_exception_handler(Some(Rc::new(move |_, context| {
+    bench.event_loop.set_exception_handler(move |_, context| {
         copy.borrow_mut().push(context.exception().unwrap().kind());
-    })));
+    });
     let turn = Cell::new(0);
     let say = bench.say("fine");
     let callback = move || {

@@ -79,6 +79,27 @@ impl<O: Order> Drop for Get<'_, O> {
     }
 }
 
+/// Waits for an item, or for the end: see [`OrderedQueue::next`].
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Next<'a, O: Order>(pub(super) Get<'a, O>);
+
+impl<O: Order> Future for Next<'_, O> {
+    type Output = Option<Result<O::Item>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|item| match item {
+            Err(Error::QueueShutDown(_)) => None,
+            item => Some(item),
+        })
+    }
+}
+
+impl<O: Order> fmt::Debug for Next<'_, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Next").field(&self.0).finish()
+    }
+}
+
 /// Waits for a free place, and puts an item there: see [`OrderedQueue::put`].
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Put<'a, O: Order> {

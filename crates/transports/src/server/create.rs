@@ -29,8 +29,8 @@ use std::{
 /// for each socket: see [`Server::local_addr`].
 ///
 /// ```
-/// use asyncio_transports::{Protocol, Transport, create_server};
-/// use bytes::Bytes;
+/// use asyncio::{Protocol, Transport, create_server};
+/// use asyncio::Bytes;
 ///
 /// struct Echo;
 /// impl Protocol for Echo {
@@ -39,13 +39,13 @@ use std::{
 ///     }
 /// }
 ///
-/// asyncio_loop::run(async {
+/// asyncio::run(async {
 ///     let server = create_server(|| Echo, ("127.0.0.1", 0)).backlog(1000).await?;
 ///     println!("serving on {}", server.local_addr());
 ///     server.close();
 ///     server.wait_closed().await
 /// })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 ///
 /// The server goes on when every handle is dropped; see [`Server`].

@@ -35,15 +35,15 @@ use std::{
 /// unless [`cleanup_socket(true)`](CreateUnixServer::cleanup_socket) is set.
 ///
 /// ```
-/// use asyncio_transports::{Protocol, Transport, create_unix_server};
-/// use bytes::Bytes;
+/// use asyncio::{Protocol, Transport, create_unix_server};
+/// use asyncio::Bytes;
 ///
 /// struct Discard;
 /// impl Protocol for Discard {
 ///     fn data_received(&mut self, _: &Transport, _: Bytes) {}
 /// }
 ///
-/// asyncio_loop::run(async {
+/// asyncio::run(async {
 ///     let path = std::env::temp_dir().join(format!("discard-{}", std::process::id()));
 ///     let server = create_unix_server(|| Discard, &*path).await?;
 ///     assert!(path.exists());
@@ -51,7 +51,7 @@ use std::{
 ///     assert!(!path.exists());
 ///     Ok(())
 /// })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 ///
 /// # Errors
