@@ -68,7 +68,7 @@ pub struct StartTls {
     site: WaitSite,
     arguments: Arguments,
     server_side: bool,
-    received: Bytes,
+    received: Box<dyn FnOnce() -> Bytes>,
     stage: Stage,
 }
 
@@ -84,7 +84,7 @@ impl StartTls {
         let mut arguments = Arguments::default();
         arguments.set_ssl(ssl);
         let stage = Stage::New(transport.clone(), protocol);
-        StartTls { site, arguments, server_side: false, received: Bytes::new(), stage }
+        StartTls { site, arguments, server_side: false, received: Box::new(Bytes::new), stage }
     }
 
     /// Whether this is the server.
@@ -113,8 +113,15 @@ impl StartTls {
 
     /// Bytes that the old protocol has received and that belong to TLS: the other side may have begun
     /// at once.
-    pub fn received(mut self, data: impl Into<Bytes>) -> Self {
-        self.received = data.into();
+    pub fn received(self, data: impl Into<Bytes>) -> Self {
+        let data = data.into();
+        self.take_received(|| data)
+    }
+
+    /// The same, asked for when nothing more comes to the old protocol.
+    #[doc(hidden)] // For asyncio-streams.
+    pub fn take_received(mut self, take: impl FnOnce() -> Bytes + 'static) -> Self {
+        self.received = Box::new(take);
         self
     }
 
@@ -125,7 +132,7 @@ impl StartTls {
         self
     }
 
-    fn begin(&self, lower: Transport, protocol: Calls) -> Result<Stage> {
+    fn begin(&mut self, lower: Transport, protocol: Calls) -> Result<Stage> {
         needs_a_loop(self.site)?;
         if !matches!(lower.0.kind, Kind::Socket { .. }) {
             return Err(Error::value(format!("transport {lower:?} is not supported")));
@@ -148,14 +155,19 @@ impl StartTls {
     }
 
     /// Puts TLS between a transport and its protocol.
-    fn put_over(&self, lower: &Transport, protocol: Calls, secured: &Secured) -> Result<Transport> {
+    fn put_over(
+        &mut self,
+        lower: &Transport,
+        protocol: Calls,
+        secured: &Secured,
+    ) -> Result<Transport> {
         let over = || Error::runtime("the connection is over, or of another thread");
         let stream = lower.stream().filter(|_| !lower.is_closing()).ok_or_else(over)?;
         let ssl = SslProtocol::new(Session::new(secured)?, secured, protocol);
-        ssl.keep_received(&self.received);
         ssl.takes_over(stream.is_full());
         // So that nothing arrives before the handshake has begun.
         stream.pause_reading();
+        ssl.keep_received(&std::mem::replace(&mut self.received, Box::new(Bytes::new))());
         let upper = ssl.clone().over(lower, secured)?;
         stream.set_protocol(Calls::Plain(ssl));
         Ok(upper)
