@@ -30,6 +30,8 @@ pub(super) struct Session {
     first_bytes: Vec<u8>,
     /// Whether the other side has said that it will send no more.
     peer_closed: bool,
+    /// Whether it has failed: the other side was told, and rustls must be left alone.
+    failed: bool,
 }
 
 enum Stage {
@@ -63,6 +65,7 @@ impl Session {
             is_server: secured.name.is_none(),
             first_bytes: Vec::new(),
             peer_closed: false,
+            failed: false,
         };
         session.lift_limit();
         Ok(session)
@@ -121,6 +124,7 @@ impl Session {
             },
         };
         outcome.map_err(|error| {
+            self.failed = true;
             io::Error::from(SslError::new(error, self.is_server, &self.first_bytes)).into()
         })
     }
@@ -167,6 +171,10 @@ impl Session {
     /// Encrypts as much of `data` as `out` has room for, or all of it if `forced`; and tells how much.
     pub(super) fn write(&mut self, data: &[u8], out: &Transport, forced: bool) -> Result<usize> {
         let Stage::Open(connection) = &mut self.stage else { return Ok(0) };
+        if self.failed {
+            // Lost with the connection, which ends when the failure is read.
+            return Ok(data.len());
+        }
         let mut written = 0;
         while written < data.len() && (forced || !is_full(out)) {
             let end = data.len().min(written + MOST);
@@ -179,7 +187,7 @@ impl Session {
 
     /// Says that this side will send no more.
     pub(super) fn send_close_notify(&mut self) {
-        if let Stage::Open(connection) = &mut self.stage {
+        if let (Stage::Open(connection), false) = (&mut self.stage, self.failed) {
             connection.send_close_notify();
         }
     }

@@ -15,7 +15,7 @@ mod contexts;
 mod ending;
 mod failing;
 mod moving;
-mod peers;
+mod pieces;
 mod upgrading;
 
 use certificates::*;
@@ -49,6 +49,30 @@ async fn pair_of(ours: Recorder, server: SslContext, client: SslContext) -> Resu
 /// A connection between two recorders that trust each other.
 async fn pair() -> Result<Pair> {
     pair_of(Recorder::new(&Log::default()), server_context(), client_context()).await
+}
+
+#[test]
+fn true_is_the_default_context_which_trusts_the_system_alone() {
+    run(async {
+        let log = Log::default();
+        let server = serve(&log, server_context()).await?;
+        let connecting = create_connection(Recorder::default, (HOST, port_of(&server)));
+        let error = connecting.ssl(true).await.map(drop).unwrap_err();
+        assert!(error.to_string().contains("its issuer is not known here"), "{error}");
+        let context = create_default_context(Purpose::ServerAuth);
+        assert_eq!((context.verify_mode(), context.check_hostname()), (VerifyMode::Required, true));
+        assert_eq!(context.minimum_version(), TlsVersion::Tls12);
+        assert_eq!(log.events(), "");
+        Ok(())
+    });
+}
+
+#[test]
+fn the_constants_are_those_of_asyncio() {
+    assert_eq!(SSL_HANDSHAKE_TIMEOUT, Duration::from_secs(60));
+    assert_eq!(SSL_SHUTDOWN_TIMEOUT, Duration::from_secs(30));
+    assert_eq!(FLOW_CONTROL_HIGH_WATER_SSL_READ, 256 * 1024);
+    assert_eq!(FLOW_CONTROL_HIGH_WATER_SSL_WRITE, 512 * 1024);
 }
 
 fn port_of(server: &crate::Server) -> u16 {

@@ -1,1 +1,0 @@
-//! Peers that are not ours: CPython's `ssl`, OpenSSL, curl.
