@@ -92,7 +92,7 @@ where
 /// What [`start_server`] returns: its keyword arguments. Awaiting it makes the server.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct StartServer {
-    create: Create,
+    pub(crate) create: Create,
     limit: Limit,
 }
 
@@ -216,7 +216,7 @@ where
 /// What [`start_unix_server`] returns: its keyword arguments. Awaiting it makes the server.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct StartUnixServer {
-    create: CreateUnix,
+    pub(crate) create: CreateUnix,
     limit: Limit,
 }
 
@@ -321,11 +321,15 @@ fn serve<H, T>(
     H: AsyncFn(StreamReader, StreamWriter) -> Result<T> + 'static,
     T: 'static,
 {
-    let transport = writer.transport().clone();
+    let (transport, shared) = (writer.transport().clone(), reader.shared().clone());
     let task =
         Task::builder().location(made_at).create(async move { client(reader, writer).await });
     // It fails if the loop is closed, and then there is nothing left to do.
-    let _ = task.add_done_callback(move |task| served(task.exception(), &transport));
+    let _ = task.add_done_callback(move |task| {
+        // Another one, if it was upgraded meanwhile.
+        let transport = shared.lock().transport.clone().unwrap_or(transport);
+        served(task.exception(), &transport);
+    });
 }
 
 fn served(outcome: Result<Option<Error>>, transport: &Transport) {

@@ -8,10 +8,10 @@
 use super::{Shared, binding::Bound};
 use crate::{
     Transport,
-    connection::{Connection, Kind, call_later, call_soon},
+    connection::{Kind, call_later, call_soon},
     extra_info::Names,
-    io::Io,
     slot::Calls,
+    ssl::Plan,
     trsock::TransportSocket,
 };
 use asyncio_core::{
@@ -42,6 +42,8 @@ pub(super) struct Acceptor {
     this: Weak<Acceptor>,
     shared: Arc<Shared>,
     backlog: u32,
+    /// How connections are opened.
+    plan: Plan,
     /// Empty once the server is closed.
     listeners: RefCell<Vec<Rc<Listener>>>,
     /// Taken out while it runs, and when the server is closed.
@@ -72,6 +74,7 @@ impl Acceptor {
         shared: Arc<Shared>,
         bound: Vec<Bound>,
         backlog: u32,
+        plan: Plan,
         factory: Factory,
     ) -> Rc<Acceptor> {
         let listeners = bound.into_iter().map(|Bound { socket, address, path }| {
@@ -84,6 +87,7 @@ impl Acceptor {
             this: this.clone(),
             shared,
             backlog,
+            plan,
             listeners: RefCell::new(listeners.collect()),
             factory: RefCell::new(Some(factory)),
             clients: RefCell::default(),
@@ -138,6 +142,12 @@ impl Acceptor {
     pub(super) fn each_client(&self, f: impl Fn(&Transport)) {
         let clients: Vec<Transport> = self.clients.borrow().values().cloned().collect();
         clients.iter().for_each(f);
+    }
+
+    /// The connections that there are now.
+    #[cfg(all(test, feature = "tls"))]
+    pub(super) fn all_clients(&self) -> Vec<Transport> {
+        self.clients.borrow().values().cloned().collect()
     }
 
     fn lost(&self, number: u64) {
@@ -216,7 +226,7 @@ impl Acceptor {
         let protocol = made?;
         let sock = io.local_addr().ok().map(Address::from);
         let names = Names { sock: sock.into(), peer: Some(peer).into() };
-        let transport = Connection::open(Io::Socket(io), kind, names, protocol)?;
+        let transport = self.plan.open(io, kind, names, protocol)?;
         let number = self.accepted.replace(self.accepted.get() + 1);
         self.clients.borrow_mut().insert(number, transport.clone());
         let this = self.this.clone();
@@ -226,8 +236,10 @@ impl Acceptor {
                     this.lost(number);
                 }
             });
-            connection.start(None);
         });
+        if let Some(stream) = transport.stream() {
+            stream.start(None);
+        }
         Ok(())
     }
 
