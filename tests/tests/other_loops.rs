@@ -2,10 +2,10 @@
 //! queues and plain futures belong to none.
 
 use asyncio::{
-    AsyncContextManager, ConcurrentFuture, Error, EventLoop, Future, Lock, Queue, Result,
-    StreamReader, StreamWriter, TaskGroup, as_completed, cancellable, create_subprocess_exec,
-    create_task, gather, generator, get_running_loop, open_connection, shield, sleep, sock_accept,
-    sock_recv, start_server, timeout, wait, wait_for, wrap_future,
+    AsyncContextManager, Awaitable, ConcurrentFuture, Error, EventLoop, Future, Lock, Queue,
+    Result, StreamReader, StreamWriter, TaskGroup, as_completed, cancellable,
+    create_subprocess_exec, create_task, gather, generator, get_running_loop, open_connection,
+    shield, sleep, sock_accept, sock_recv, start_server, timeout, wait, wait_for, wrap_future,
 };
 use asyncio::{socket::Socket, staggered::staggered_race, subprocess::PIPE};
 use asyncio_tests::support::{MS, poll_once, virtual_loop};
@@ -181,7 +181,7 @@ fn streams_and_servers() {
     });
     refused!(async || {
         let (reader, writer, listener) = connected().await?;
-        writer.write(&vec![0; 16 << 20]);
+        writer.write(vec![0; 16 << 20]);
         Ok(leaf(async move {
             let outcome = writer.drain().await;
             drop((reader, listener));
@@ -258,4 +258,29 @@ fn a_future_of_a_closed_loop_is_refused() -> Result<()> {
     let outcome = other.run_until_complete(async move { gathered.await });
     assert_eq!(outcome.unwrap_err().kind(), "RuntimeError");
     other.close()
+}
+
+#[test]
+fn a_loop_that_closes_ends_what_another_thread_awaits() -> Result<()> {
+    let event_loop = virtual_loop();
+    let (gathered, shielded) = event_loop.run_until_complete(async {
+        let gathered = gather([sleep(HOUR)]).into_inner();
+        let Awaitable::Future(shielded) = shield(sleep(HOUR)).into_inner() else { unreachable!() };
+        Ok((gathered, shielded))
+    })?;
+    let (waits, waiting) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let both = futures_lite::future::zip(gathered, shielded);
+        let mut both = std::pin::pin!(both);
+        futures_lite::future::block_on(async {
+            assert!(futures_lite::future::poll_once(both.as_mut()).await.is_none());
+            waits.send(()).unwrap();
+            let (gathered, shielded) = both.await;
+            (gathered.unwrap_err().kind(), shielded.unwrap_err().kind())
+        })
+    });
+    waiting.recv().unwrap();
+    event_loop.close()?;
+    assert_eq!(thread.join().unwrap(), ("RuntimeError", "RuntimeError"));
+    Ok(())
 }

@@ -362,7 +362,7 @@ impl TaskCell {
 
     /// The span of the log in which the task was made.
     pub(crate) fn span(&self) -> Option<Span> {
-        self.affine()?.with_cold(|cold| cold.span.clone())?
+        self.affine()?.with_cold(|cold| cold.span)?
     }
 
     #[cold]

@@ -9,7 +9,7 @@ use crate::{
     scheduler::{ExceptionHandler, Scheduler},
     task_ref::TaskRef,
 };
-use std::{any::Any, borrow::Cow, fmt, panic::Location, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, num::NonZeroU64, panic::Location, time::Duration};
 
 /// What the exception handler of a loop is told (asyncio's `context` dictionary).
 #[derive(Clone, Debug)]
@@ -45,8 +45,8 @@ impl ExceptionContext {
         self
     }
 
-    /// Adds the task it is about; the handler runs in the task's context, and in the span of the log in
-    /// which the task was made.
+    /// Adds the task it is about; the handler runs in the task's context. What the default handler logs
+    /// belongs to the span in which the task was made, as long as that is open.
     pub fn with_task(mut self, task: TaskRef) -> Self {
         self.span = task.span();
         self.values = task.context().map(|context| context.values());
@@ -121,8 +121,15 @@ impl ExceptionContext {
         }
     }
 
-    fn log(&self) {
-        log(Level::Error, &self.to_string());
+    /// Writes the report to the log, as the default handler does.
+    pub fn log(&self) {
+        let text = self.to_string();
+        let in_span = SPANS.get().zip(self.span);
+        let logged =
+            in_span.map(|(spans, span)| caught(|| (spans.write)(Level::Error, &text, span)));
+        if !matches!(logged, Some(Ok(()))) {
+            log(Level::Error, &text);
+        }
     }
 }
 
@@ -167,13 +174,9 @@ impl Scheduler {
     /// reported to the log; nothing comes out.
     pub fn call_exception_handler(&self, context: &ExceptionContext) {
         let outer = context.values().map(swap_values);
-        let mut call = || match self.exception_handler() {
+        let outcome = caught(|| match self.exception_handler() {
             Some(handler) => handler(context),
             None => context.log(),
-        };
-        let outcome = caught(|| match (SPANS.get(), &context.span) {
-            (Some(spans), Some(span)) => (spans.within)(span, &mut call),
-            _ => call(),
         });
         if let Err(error) = outcome {
             ExceptionContext::new("Unhandled error in exception handler")
@@ -218,16 +221,16 @@ pub enum Level {
     Error,
 }
 
-/// A span of the log (of `tracing`): what a line belongs to.
-pub type Span = Arc<dyn Any + Send + Sync>;
+/// The number of a span of the log (of `tracing`). It does not keep the span open.
+pub type Span = NonZeroU64;
 
 /// What is known of the log's spans.
 #[derive(Clone, Copy, Debug)]
 pub struct Spans {
     /// The one that is current in this thread, if there is one.
     pub current: fn() -> Option<Span>,
-    /// Calls something in a span.
-    pub within: fn(&Span, &mut dyn FnMut()),
+    /// Writes a line that belongs to a span; to none, if that is closed.
+    pub write: fn(Level, &str, Span),
 }
 
 static SPANS: std::sync::OnceLock<Spans> = std::sync::OnceLock::new();

@@ -339,6 +339,15 @@ impl<T> Future<T> {
         self.inner.head.made_at()
     }
 
+    /// Fails it, if it is pending, because the loop that ends it is closed: for awaiters on other threads.
+    /// If there are none, nothing is reported.
+    #[doc(hidden)]
+    pub fn abandon(&self) {
+        if self.set_exception(Error::runtime("Event loop is closed")).is_ok() {
+            let _ = self.exception();
+        }
+    }
+
     /// Whether a task may wait for it where it runs, for those who wait by a callback.
     ///
     /// # Errors

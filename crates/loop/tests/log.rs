@@ -224,7 +224,7 @@ static KNOWN: Mutex<Vec<&'static Metadata<'static>>> = Mutex::new(Vec::new());
 // Those that were entered.
 thread_local!(static SPANS: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) });
 
-/// Keeps each message with the span and the context in which it came.
+/// Keeps each message with the span to which it belongs and the context in which it came.
 struct KeepWhere;
 
 impl Subscriber for KeepWhere {
@@ -240,8 +240,8 @@ impl Subscriber for KeepWhere {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
     fn event(&self, event: &Event<'_>) {
         Keep.event(event);
-        let place =
-            format!("span {:?}, request {:?}", SPANS.with_borrow(Vec::clone), REQUEST.get());
+        let span = event.parent().map(Id::into_u64);
+        let place = format!("span {span:?}, request {:?}", REQUEST.get());
         KEPT.lock().unwrap().push((Level::TRACE, place));
     }
     fn enter(&self, span: &Id) {
@@ -280,7 +280,7 @@ fn unretrieved() {
         report.starts_with("Task exception was never retrieved\ntask: <Task finished "),
         "{report}"
     );
-    assert_eq!(place, "span [2, 1], request Some(\"its own\")");
+    assert_eq!(place, "span Some(1), request Some(\"its own\")");
 }
 
 #[test]

@@ -153,6 +153,7 @@ trait Outer<T> {
     fn ends_at_error(&self) -> bool;
     fn fail(&self, error: Error);
     fn complete(&self, outcomes: Vec<Result<T>>);
+    fn abandon(&self);
 }
 
 struct Results<C>(Future<C>);
@@ -168,6 +169,9 @@ impl<T, C: FromIterator<T>> Outer<T> for Results<C> {
     }
     fn fail(&self, error: Error) {
         let _ = self.0.set_exception(error);
+    }
+    fn abandon(&self) {
+        self.0.abandon();
     }
     fn complete(&self, outcomes: Vec<Result<T>>) {
         match outcomes.into_iter().collect() {
@@ -186,6 +190,9 @@ impl<T, C: FromIterator<Result<T>>> Outer<T> for Outcomes<C> {
     }
     fn fail(&self, error: Error) {
         let _ = self.0.set_exception(error);
+    }
+    fn abandon(&self) {
+        self.0.abandon();
     }
     fn complete(&self, outcomes: Vec<Result<T>>) {
         drop(self.0.set_result(outcomes.into_iter().collect()));
@@ -303,6 +310,15 @@ impl<T: 'static> Gathering<T> {
         });
         if let Err(panic) = completed {
             outer.fail(panic);
+        }
+    }
+}
+
+/// The last callback of a child is gone: it has run, or the loop is closed.
+impl<T> Drop for Gathering<T> {
+    fn drop(&mut self) {
+        if let Some(outer) = &self.outer {
+            outer.abandon();
         }
     }
 }

@@ -50,8 +50,9 @@ where
 
 fn link<T: 'static>(inner: &Rc<Child<T>>, outer: &Future<T>) -> Result<()> {
     inner.check_awaited_here()?;
-    let (child, follower) = (inner.clone(), outer.clone());
+    let (child, follower) = (inner.clone(), Follower(outer.clone()));
     let following = inner.on_done(move || {
+        let Follower(follower) = &follower;
         if follower.cancelled() {
             return;
         }
@@ -77,6 +78,15 @@ fn link<T: 'static>(inner: &Rc<Child<T>>, outer: &Future<T>) -> Result<()> {
         }
     })?;
     Ok(())
+}
+
+/// Belongs to the callback of what is shielded. When that is gone without having run, the loop is closed.
+struct Follower<T>(Future<T>);
+
+impl<T> Drop for Follower<T> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
 }
 
 /// Tells the exception handler of a failure for which nobody waits any more.

@@ -3,7 +3,7 @@
 use super::ConcurrentFuture;
 use crate::{Future, Take};
 use asyncio_core::{
-    Error, Result,
+    Result,
     caught::caught,
     home::{Mail, with_running},
     scheduler::Scheduler,
@@ -67,9 +67,6 @@ const OURS: usize = 2;
 impl<T> Drop for Wrapper<T> {
     /// The loop was closed before the result could move over.
     fn drop(&mut self) {
-        if self.0.set_exception(Error::runtime("Event loop is closed")).is_ok() {
-            // For tasks of other loops that await it. If there are none, nothing is reported.
-            let _ = self.0.exception();
-        }
+        self.0.abandon();
     }
 }

@@ -1,10 +1,7 @@
 //! What nobody handles, and debug mode.
 
 use super::EventLoop;
-use asyncio_core::{
-    exception::{self, ExceptionContext, Level},
-    scheduler::Scheduler,
-};
+use asyncio_core::{exception::ExceptionContext, scheduler::Scheduler};
 use std::{rc::Rc, time::Duration};
 
 /// What [`EventLoop::get_exception_handler`] gives.
@@ -42,7 +39,7 @@ impl EventLoop {
         let inner = handler.clone().map(|handler| -> Rc<dyn Fn(&ExceptionContext)> {
             Rc::new(move |context| match weak.upgrade() {
                 Some(inner) => handler(&EventLoop(inner), context),
-                None => exception::log(Level::Error, &context.to_string()),
+                None => context.log(),
             })
         });
         if self.with(|scheduler| scheduler.set_exception_handler(inner)).is_ok() {
@@ -58,7 +55,7 @@ impl EventLoop {
 
     /// Writes `context` to the log (`loop.default_exception_handler`).
     pub fn default_exception_handler(&self, context: &ExceptionContext) {
-        exception::log(Level::Error, &context.to_string());
+        context.log();
     }
 
     /// Gives `context` to the exception handler (`loop.call_exception_handler`). Nothing comes out,
