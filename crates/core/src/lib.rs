@@ -91,6 +91,7 @@ pub mod handle;
 pub mod home;
 pub mod letters;
 pub mod listeners;
+pub mod maker;
 #[cfg(loom)]
 pub mod model;
 mod other_wait;
