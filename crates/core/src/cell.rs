@@ -1,8 +1,7 @@
 //! [`TaskCell`]: what every task has, whatever it computes.
 //!
-//! Its counts are the business of [`crate::task_ref`], its handles and its end of [`crate::maker`], its waits
-//! of `waits.rs`, its cancellation
-//! of [`crate::cancel`], its steps of [`crate::step`].
+//! Its counts are the business of [`crate::task_ref`], its handles and its end of [`crate::maker`], its
+//! waits of `waits.rs`, its cancellation of [`crate::cancel`], its steps of [`crate::step`].
 
 use crate::{
     CancelledError, Error,
