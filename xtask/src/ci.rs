@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::shell::{Run, Workspace};
 use crate::tidy::tree::Tree;
-use crate::{Outcome, TaskResult, alone, conformance, loom, tidy};
+use crate::{Outcome, TaskResult, alone, checkers, conformance, loom, tidy};
 
 pub(crate) const HELP: &str = "\
 Run every step that a change must pass; stop at the first that fails.
@@ -38,6 +38,17 @@ const STEPS: &[Step] = &[
         name: "loom",
         what: "the models hold and the mutants die",
         run: |w| loom::run(w, &["--mutants".to_owned()]),
+    },
+    Step {
+        name: "address",
+        what: "soundness and stress under AddressSanitizer",
+        run: checkers::address,
+    },
+    Step { name: "thread", what: "the same under ThreadSanitizer", run: checkers::thread },
+    Step {
+        name: "miri",
+        what: "core, task and locks in Miri, where they can be",
+        run: checkers::miri,
     },
     Step { name: "tour", what: "the tour runs", run: tour },
     Step { name: "benches", what: "the benchmarks build", run: benches },
