@@ -89,12 +89,13 @@ pub struct CreateServer<F, P, Kind> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Serving {
     pub(super) backlog: u32,
+    pub(super) max_connections: usize,
     pub(super) start: bool,
 }
 
 impl Default for Serving {
     fn default() -> Serving {
-        Serving { backlog: 100, start: true }
+        Serving { backlog: 100, max_connections: usize::MAX, start: true }
     }
 }
 
@@ -124,6 +125,14 @@ impl<F, P, Kind> CreateServer<F, P, Kind> {
     /// accepted in one iteration of the loop.
     pub fn backlog(mut self, backlog: u32) -> Self {
         self.serving.backlog = backlog;
+        self
+    }
+
+    /// How many connections there are at once, at least one; any number by default. Above that none is
+    /// accepted until another is over: as many as [`backlog`](CreateServer::backlog) says wait with the
+    /// system. asyncio has no such thing.
+    pub fn max_connections(mut self, max_connections: usize) -> Self {
+        self.serving.max_connections = max_connections.max(1);
         self
     }
 
@@ -243,7 +252,7 @@ where
             };
             let mut factory = this.factory.take().ok_or_else(is_over)?;
             let calls = move || P::into_calls(Rc::new(RefCell::new(factory())));
-            let server = open(bound?, this.serving.backlog, Box::new(calls));
+            let server = open(bound?, this.serving, Box::new(calls));
             let server = server.map_err(|error| in_call(what, error))?;
             if !this.serving.start {
                 return Poll::Ready(Ok(server));
@@ -272,11 +281,11 @@ impl<F, P, Kind> fmt::Debug for CreatingServer<F, P, Kind> {
 }
 
 /// A server with these sockets, in the loop that runs.
-fn open(bound: Vec<Bound>, backlog: u32, factory: Box<dyn FnMut() -> Calls>) -> Result<Server> {
+fn open(bound: Vec<Bound>, serving: Serving, factory: Box<dyn FnMut() -> Calls>) -> Result<Server> {
     let scheduler = entered().ok_or_else(|| Error::runtime("no running event loop"))?;
     let addresses = bound.iter().map(|bound| bound.address.clone()).collect();
     let shared = Arc::new(Shared { addresses, life: Life::new() });
-    let acceptor = Acceptor::new(shared.clone(), bound, backlog, factory);
+    let acceptor = Acceptor::new(shared.clone(), bound, serving, factory);
     let resident = scheduler.house(acceptor.clone())?;
     acceptor.on_end(move || drop(resident.leave()));
     Ok(Server { resident, shared })
