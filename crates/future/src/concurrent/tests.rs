@@ -8,6 +8,7 @@ use std::{
         mpsc,
     },
     thread,
+    time::Duration,
 };
 
 /// Runs `work` in a thread, and fails if it does not end: it would wait for its own lock.
