@@ -128,6 +128,12 @@ impl StartServer {
         self
     }
 
+    /// As [`CreateServer::max_connections`].
+    pub fn max_connections(mut self, max_connections: usize) -> Self {
+        self.create = self.create.max_connections(max_connections);
+        self
+    }
+
     /// As [`CreateServer::reuse_address`]; true by default.
     pub fn reuse_address(mut self, on: bool) -> Self {
         self.create = self.create.reuse_address(on);
@@ -230,6 +236,12 @@ impl StartUnixServer {
     /// As [`StartServer::backlog`].
     pub fn backlog(mut self, backlog: u32) -> Self {
         self.create = self.create.backlog(backlog);
+        self
+    }
+
+    /// As [`CreateServer::max_connections`].
+    pub fn max_connections(mut self, max_connections: usize) -> Self {
+        self.create = self.create.max_connections(max_connections);
         self
     }
 

@@ -5,7 +5,7 @@
 //! factory in the next, and is made in the one after that. Each set-up is a callback with a copy of
 //! the context variables, where asyncio has a task; what it sets there is seen by nobody else.
 
-use super::{Shared, binding::Bound};
+use super::{Shared, binding::Bound, create::Serving};
 use crate::{
     Transport,
     connection::{Kind, call_later, call_soon},
@@ -44,6 +44,10 @@ pub(super) struct Acceptor {
     backlog: u32,
     /// How connections are opened.
     plan: Plan,
+    /// How many connections there may be at once.
+    max_connections: usize,
+    /// How many were accepted and have no transport yet.
+    arriving: Cell<usize>,
     /// Empty once the server is closed.
     listeners: RefCell<Vec<Rc<Listener>>>,
     /// Taken out while it runs, and when the server is closed.
@@ -73,7 +77,7 @@ impl Acceptor {
     pub(super) fn new(
         shared: Arc<Shared>,
         bound: Vec<Bound>,
-        backlog: u32,
+        Serving { backlog, max_connections, .. }: Serving,
         plan: Plan,
         factory: Factory,
     ) -> Rc<Acceptor> {
@@ -88,6 +92,8 @@ impl Acceptor {
             shared,
             backlog,
             plan,
+            max_connections,
+            arriving: Cell::new(0),
             listeners: RefCell::new(listeners.collect()),
             factory: RefCell::new(Some(factory)),
             clients: RefCell::default(),
@@ -154,6 +160,21 @@ impl Acceptor {
         let transport = self.clients.borrow_mut().remove(&number);
         drop(transport);
         self.end_if_alone();
+        self.make_room();
+    }
+
+    /// Whether no more connections are accepted for now. What waits is left with the system.
+    fn is_full(&self) -> bool {
+        self.clients.borrow().len() + self.arriving.get() >= self.max_connections
+    }
+
+    /// There is one connection less: goes on accepting, if that was why it did not.
+    fn make_room(&self) {
+        if self.max_connections != usize::MAX {
+            for listener in &*self.listeners.borrow() {
+                listener.source.attend_again(READABLE);
+            }
+        }
     }
 
     fn end_if_alone(&self) {
@@ -175,9 +196,13 @@ impl Acceptor {
             return;
         }
         for _ in 0..=self.backlog {
+            if self.is_full() {
+                return;
+            }
             match accept(listener.source.get_ref()) {
                 Ok((io, peer)) => {
                     let kind = listener.kind;
+                    self.arriving.set(self.arriving.get() + 1);
                     self.soon(move |this| this.set_up(io, kind, peer.into()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -205,6 +230,15 @@ impl Acceptor {
     /// Makes the transport of a connection. System errors concern one client, so they are reported in debug
     /// mode only. A panic of the factory is always reported.
     fn set_up(&self, io: socket2::Socket, kind: Kind, peer: Address) {
+        self.arriving.set(self.arriving.get().saturating_sub(1));
+        let clients = self.accepted.get();
+        self.try_set_up_or_report(io, kind, peer);
+        if self.accepted.get() == clients {
+            self.make_room();
+        }
+    }
+
+    fn try_set_up_or_report(&self, io: socket2::Socket, kind: Kind, peer: Address) {
         if let Err(error) = self.try_set_up(io, kind, peer) {
             let is_panic = matches!(error, Error::Panic(_));
             if is_panic || is_debug() {

@@ -94,13 +94,15 @@ pub struct CreateServer<F, P, Kind> {
 #[derive(Clone, Debug)]
 pub(super) struct Serving {
     pub(super) backlog: u32,
+    pub(super) max_connections: usize,
     pub(super) start: bool,
     pub(super) ssl: Arguments,
 }
 
 impl Default for Serving {
     fn default() -> Serving {
-        Serving { backlog: 100, start: true, ssl: Arguments::default() }
+        let ssl = Arguments::default();
+        Serving { backlog: 100, max_connections: usize::MAX, start: true, ssl }
     }
 }
 
@@ -136,6 +138,14 @@ impl<F, P, Kind> CreateServer<F, P, Kind> {
     /// accepted in one iteration of the loop.
     pub fn backlog(mut self, backlog: u32) -> Self {
         self.serving.backlog = backlog;
+        self
+    }
+
+    /// How many connections there are at once, at least one; any number by default. Above that none is
+    /// accepted until another is over: as many as [`backlog`](CreateServer::backlog) says wait with the
+    /// system. asyncio has no such thing.
+    pub fn max_connections(mut self, max_connections: usize) -> Self {
+        self.serving.max_connections = max_connections.max(1);
         self
     }
 
@@ -257,7 +267,7 @@ where
             let mut factory = this.factory.take().ok_or_else(is_over)?;
             let calls = move || P::into_calls(Rc::new(RefCell::new(factory())));
             let (bound, plan) = bound?;
-            let server = open(bound, this.serving.backlog, plan, Box::new(calls));
+            let server = open(bound, this.serving.clone(), plan, Box::new(calls));
             let server = server.map_err(|error| in_call(what, error))?;
             if !this.serving.start {
                 return Poll::Ready(Ok(server));
@@ -288,13 +298,13 @@ impl<F, P, Kind> fmt::Debug for CreatingServer<F, P, Kind> {
 /// A server with these sockets, in the loop that runs.
 fn open(
     bound: Vec<Bound>,
-    backlog: u32,
+    serving: Serving,
     plan: Plan,
     factory: Box<dyn FnMut() -> Calls>,
 ) -> Result<Server> {
     let addresses = bound.iter().map(|bound| bound.address.clone()).collect();
     let shared = Arc::new(Shared { addresses, life: Life::new() });
-    let acceptor = Acceptor::new(shared.clone(), bound, backlog, plan, factory);
+    let acceptor = Acceptor::new(shared.clone(), bound, serving, plan, factory);
     let resident = house(acceptor.clone())?;
     acceptor.on_end(move || drop(resident.leave()));
     Ok(Server { resident, shared })

@@ -105,6 +105,12 @@ impl<F, P, Kind> CreateUnixServer<F, P, Kind> {
         self
     }
 
+    /// As [`CreateServer::max_connections`](crate::CreateServer::max_connections).
+    pub fn max_connections(mut self, max_connections: usize) -> Self {
+        self.serving.max_connections = max_connections.max(1);
+        self
+    }
+
     /// As [`CreateServer::start_serving`](crate::CreateServer::start_serving).
     pub fn start_serving(mut self, on: bool) -> Self {
         self.serving.start = on;
