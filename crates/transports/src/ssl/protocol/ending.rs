@@ -15,7 +15,9 @@ impl SslProtocol {
     pub(super) fn start_shutdown(&self) {
         match self.state.get() {
             State::Unwrapped | State::DoHandshake => self.abort(None),
-            State::Flushing | State::Shutdown => {}
+            // What the other side sent before its end is not awaited any more.
+            State::Flushing => self.push(),
+            State::Shutdown => {}
             State::Wrapped => {
                 self.set_closing();
                 self.set_state(State::Flushing);

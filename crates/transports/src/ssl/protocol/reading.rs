@@ -3,7 +3,7 @@
 
 use super::{Error, Event, SslProtocol, State};
 use crate::slot::{BufferedCalls, Calls};
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use std::cell::{Cell, RefCell};
 
 /// What was received and is not decrypted yet.
@@ -177,7 +177,7 @@ impl SslProtocol {
             return Ok(());
         }
         let mut read = |buffer: &mut [u8]| {
-            let kept = self.reading.take();
+            let mut kept = self.reading.take();
             let (mut input, mut filled) = (&kept[..], 0);
             outcome = self.decrypt_with(&mut input, |chunk, _| {
                 let length = chunk.len().min(buffer.len() - filled);
@@ -186,7 +186,9 @@ impl SslProtocol {
                 length
             });
             is_full = filled == buffer.len();
-            self.reading.keep(input);
+            let left = input.len();
+            kept.advance(kept.len() - left);
+            self.reading.incoming.replace(kept);
             Ok(filled)
         };
         let filled =

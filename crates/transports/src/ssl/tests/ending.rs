@@ -94,28 +94,43 @@ fn an_end_without_close_notify_is_an_end() {
     });
 }
 
+/// A protocol that has paused has got data and the end; then `then` is called.
+async fn paused_before_the_end(then: impl FnOnce(&Transport)) -> Result<Log> {
+    let log = Log::default();
+    let hooked = log.clone();
+    let factory = move || Recorder::new(&hooked).on("made", Transport::pause_reading);
+    let server = create_server(factory, ("127.0.0.1", 0)).ssl(server_context()).await?;
+    let mut client = blocking_client(port_of(&server));
+    asyncio_task::to_thread(move || {
+        client.write_all(b"hello").unwrap();
+        client.sock.shutdown(std::net::Shutdown::Write).unwrap();
+    })
+    .await?;
+    let transport = accepted(&log, &server).await?;
+    while !transport.is_closing() {
+        iterations(1).await?;
+    }
+    iterations(5).await?;
+    assert_eq!(log.events(), "made");
+    then(&transport);
+    log.lost().await?;
+    Ok(log)
+}
+
 #[test]
 fn what_arrived_before_the_end_is_read_when_reading_goes_on() {
     run(async {
-        let log = Log::default();
-        let hooked = log.clone();
-        let factory = move || Recorder::new(&hooked).on("made", Transport::pause_reading);
-        let server = create_server(factory, ("127.0.0.1", 0)).ssl(server_context()).await?;
-        let mut client = blocking_client(port_of(&server));
-        asyncio_task::to_thread(move || {
-            client.write_all(b"hello").unwrap();
-            client.sock.shutdown(std::net::Shutdown::Write).unwrap();
-        })
-        .await?;
-        let transport = accepted(&log, &server).await?;
-        while !transport.is_closing() {
-            iterations(1).await?;
-        }
-        iterations(5).await?;
-        assert_eq!(log.events(), "made");
-        transport.resume_reading();
-        log.lost().await?;
-        assert_eq!(log.events(), "made data eof lost");
+        let log = paused_before_the_end(Transport::resume_reading).await?;
+        assert_eq!((&*log.events(), &*log.received()), ("made data eof lost", &b"hello"[..]));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_protocol_that_closes_without_reading_on_is_not_called_with_what_arrived() {
+    run(async {
+        let log = paused_before_the_end(Transport::close).await?;
+        assert_eq!(log.events(), "made eof lost");
         Ok(())
     });
 }
