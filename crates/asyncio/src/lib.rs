@@ -297,6 +297,8 @@
 //! | `subprocess` | yes | [`create_subprocess_exec`], [`create_subprocess_shell`], [`subprocess`]; with `streams` |
 //! | `macros` | yes | [`#[asyncio::main]`](macro@main), [`#[asyncio::test]`](macro@test) |
 //! | `tokio` | no | tokio's `AsyncRead` and `AsyncWrite` for streams; with `streams` |
+//! | `tls` | no | TLS over rustls: the module `ssl`, `start_tls`, `.ssl(…)` of what makes connections, servers and streams; with `transports` |
+//! | `webpki-roots` | no | Mozilla's certificate authorities beside those of the system; with `tls` |
 //! | `anyhow`, `eyre` | no | `From<Error>` for the error type of that crate |
 //!
 //! Each part is a crate of its own as well (`asyncio-locks`, `asyncio-queues`, `asyncio-task`, …), for
@@ -401,6 +403,8 @@ pub use asyncio_streams::{
 /// The types behind streams, and their constant.
 #[cfg(feature = "streams")]
 pub mod streams {
+    #[cfg(feature = "tls")]
+    pub use asyncio_streams::StartTls;
     pub use asyncio_streams::{
         DEFAULT_LIMIT, Drain, IntoSeparators, NextLine, OpenConnection, OpenUnixConnection,
         Opening, Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil, Separators, StartServer,
@@ -451,13 +455,56 @@ pub use asyncio_transports::{
     create_datagram_endpoint, create_server, create_unix_connection, create_unix_server, sendfile,
 };
 
+/// TLS (Python's module `ssl`): the contexts that `ssl` of what makes connections and servers takes,
+/// and what can be asked of a connection.
+///
+/// ```
+/// use asyncio::ssl::{Purpose, create_default_context};
+///
+/// # fn certificate() -> (String, String) {
+/// #     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+/// #     (made.cert.pem(), made.signing_key.serialize_pem())
+/// # }
+/// # #[asyncio::main]
+/// # async fn main() -> asyncio::Result<()> {
+/// # let (certificate, key) = certificate();
+/// let mut context = create_default_context(Purpose::ClientAuth);
+/// context.load_cert_chain_pem(certificate.as_bytes(), key.as_bytes())?;
+/// let server = asyncio::start_server(
+///     async |mut reader, writer| Ok(writer.write(&reader.readline().await?)),
+///     ("127.0.0.1", 0),
+/// )
+/// .ssl(context)
+/// .await?;
+///
+/// let mut context = create_default_context(Purpose::ServerAuth);
+/// context.load_verify_pem(certificate.as_bytes())?;
+/// let opening = asyncio::open_connection(server.local_addr()).ssl(context);
+/// let (mut reader, writer) = opening.server_hostname("localhost").await?;
+/// writer.write(b"hello\n");
+/// assert_eq!(reader.readline().await?, "hello\n");
+/// # server.close();
+/// # Ok(())
+/// # }
+/// ```
+#[cfg(feature = "tls")]
+pub mod ssl {
+    pub use asyncio_transports::ssl::{
+        CIPHER, COMPRESSION, Cipher, PEERCERT, Purpose, SSL_OBJECT, SSLCONTEXT, Ssl, SslContext,
+        SslError, SslObject, StartTls, TlsVersion, VerifyMode, create_default_context, rustls,
+    };
+}
+
+#[cfg(feature = "tls")]
+pub use asyncio_transports::ssl::start_tls;
+
 /// The types behind transports.
 #[cfg(feature = "transports")]
 pub mod transports {
     pub use asyncio_transports::{
         ConnectPipe, ConnectPipeTransport, Connecting, ConnectingTransport, CreateConnection,
         CreateDatagramEndpoint, CreateDatagramTransport, CreateServer, CreateUnixServer,
-        CreatingServer, IntoProtocol, Recipient, Sendfile, ServeForever, StartServing,
+        CreatingServer, IntoProtocol, Known, Recipient, Sendfile, ServeForever, StartServing,
         TransportSocket, WaitClosed,
     };
 }
@@ -470,6 +517,11 @@ pub mod constants {
     pub use asyncio_loop::THREAD_JOIN_TIMEOUT;
     #[cfg(feature = "sockets")]
     pub use asyncio_sockets::SENDFILE_FALLBACK_READBUFFER_SIZE;
+    #[cfg(feature = "tls")]
+    pub use asyncio_transports::ssl::{
+        FLOW_CONTROL_HIGH_WATER_SSL_READ, FLOW_CONTROL_HIGH_WATER_SSL_WRITE, SSL_HANDSHAKE_TIMEOUT,
+        SSL_SHUTDOWN_TIMEOUT,
+    };
     #[cfg(feature = "transports")]
     pub use asyncio_transports::{ACCEPT_RETRY_DELAY, LOG_THRESHOLD_FOR_CONNLOST_WRITES};
 }

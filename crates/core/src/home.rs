@@ -31,6 +31,7 @@ pub(crate) mod post;
 
 use crate::{
     Error, Result,
+    cell::Keeper,
     scheduler::Scheduler,
     slots::Key,
     sync::{AtomicU64, Ordering, thread_cell},
@@ -85,9 +86,13 @@ pub struct Home {
     id: AtomicU64,
     scheduler: Scheduler,
     remote: Box<dyn Remote>,
+    /// What other threads asked for, of tasks of loops that live here: see
+    /// [`set_keeper`](crate::maker::Maker::set_keeper).
+    keepers: Mutex<Vec<(TaskRef, Keeper)>>,
 }
 
-// SAFETY: field by field. `thread` and `id` are atomic, and `remote` is `Sync`. `scheduler` is reached
+// SAFETY: field by field. `thread` and `id` are atomic, `remote` is `Sync`, and
+// `keepers` is behind a mutex. `scheduler` is reached
 // only through `LoopRef::local` and `Place::local`, on the thread that `thread` names, and is not `Sync`,
 // so that a reference stays on that thread. `thread` changes while the home is vacant, through a mutex,
 // in the destructor of a thread-local; no reference is in use then, for outside of this crate there are
@@ -101,7 +106,8 @@ unsafe impl Send for Home {}
 impl Home {
     fn leak(remote: Box<dyn Remote>) -> &'static Home {
         let (thread, id) = (AtomicU64::new(0), AtomicU64::new(0));
-        Box::leak(Box::new(Home { thread, id, scheduler: Scheduler::new(), remote }))
+        let (scheduler, keepers) = (Scheduler::new(), Mutex::new(Vec::new()));
+        Box::leak(Box::new(Home { thread, id, scheduler, remote, keepers }))
     }
 }
 
@@ -271,6 +277,11 @@ impl LoopRef {
     #[inline]
     pub fn place(self) -> Place {
         Place(self.home)
+    }
+
+    /// Calls `f` with what other threads asked for: it runs no code of others.
+    pub(crate) fn keepers<R>(self, f: impl FnOnce(&mut Vec<(TaskRef, Keeper)>) -> R) -> R {
+        f(&mut self.home.keepers.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 
     /// A number that no other loop of the process has.

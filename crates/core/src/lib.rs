@@ -93,6 +93,7 @@ pub mod home;
 pub mod letters;
 pub mod limit;
 pub mod listeners;
+pub mod maker;
 #[cfg(loom)]
 pub mod model;
 mod other_wait;

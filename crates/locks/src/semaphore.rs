@@ -37,6 +37,8 @@ pub struct Semaphore {
 
 struct State {
     value: usize,
+    /// Permits that were removed while they were out: so many do not come in again.
+    removed: usize,
     line: Line,
 }
 
@@ -55,8 +57,15 @@ impl State {
         }
     }
 
+    /// Takes permits in, except those that were removed.
+    fn put_in(&mut self, permits: usize) {
+        let gone = permits.min(self.removed);
+        self.removed -= gone;
+        self.value = self.value.saturating_add(permits - gone);
+    }
+
     fn release(&mut self, after: &mut After) {
-        self.value = self.value.saturating_add(1);
+        self.put_in(1);
         self.give(1, after);
     }
 }
@@ -69,7 +78,7 @@ impl Semaphore {
         /// assert!(asyncio::Semaphore::new(0).locked());
         /// ```
         pub fn new(value: usize) -> Semaphore {
-            Semaphore { state: Mutex::new(State { value, line: Line::new() }) }
+            Semaphore { state: Mutex::new(State { value, removed: 0, line: Line::new() }) }
         }
     }
 
@@ -154,6 +163,43 @@ impl Semaphore {
         Ok(())
     }
 
+    /// Makes the semaphore larger by so many permits, and wakes as many who wait. With
+    /// [`remove_permits`](Semaphore::remove_permits) it is trio's and anyio's `CapacityLimiter`; asyncio has no
+    /// such thing.
+    ///
+    /// ```
+    /// use asyncio::Semaphore;
+    /// let workers = Semaphore::new(1);
+    /// let permit = workers.try_acquire();
+    /// workers.add_permits(2);
+    /// assert_eq!(workers.value(), 2);
+    /// # drop(permit);
+    /// ```
+    pub fn add_permits(&self, permits: usize) {
+        let mut after = After::new();
+        let mut state = self.state.lock();
+        state.put_in(permits);
+        state.give(usize::MAX, &mut after);
+    }
+
+    /// Makes the semaphore smaller by so many permits. Those that are out are gone when they are released.
+    ///
+    /// ```
+    /// use asyncio::Semaphore;
+    /// let workers = Semaphore::new(2);
+    /// let permit = workers.try_acquire();
+    /// workers.remove_permits(2);
+    /// drop(permit);
+    /// assert_eq!(workers.value(), 0);
+    /// ```
+    pub fn remove_permits(&self, permits: usize) {
+        let mut state = self.state.lock();
+        let here = permits.min(state.value);
+        state = keep("semaphore_shrunk_unseen", &self.state, state);
+        state.value = state.value.saturating_sub(here);
+        state.removed = state.removed.saturating_add(permits - here);
+    }
+
     /// Whether an [`acquire`](Semaphore::acquire) would have to wait (`Semaphore.locked`): no permit
     /// is left, or somebody waits already.
     ///
@@ -200,7 +246,7 @@ impl Semaphore {
             Turn::Moved => Poll::Pending,
             Turn::Woken => Poll::Ready(Ok(())),
             Turn::Cancelled { error, woken } => {
-                state.value += usize::from(woken);
+                state.put_in(usize::from(woken));
                 Poll::Ready(Err(error))
             }
         };
@@ -217,7 +263,7 @@ impl Semaphore {
             let woken = state.line.is_woken(place);
             state = keep("semaphore_left_unseen", &self.state, state);
             state.line.leave(place, &mut after);
-            state.value += usize::from(woken);
+            state.put_in(usize::from(woken));
             state.give(usize::MAX, &mut after);
         }
     }

@@ -305,6 +305,20 @@ impl Transfer {
         Poll::Ready(Ok(if self.block.is_empty() { Round::Over } else { Round::More }))
     }
 
+    /// The next block of the file, for one who sends it: no bytes when all were given.
+    pub fn poll_block(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes>> {
+        self.check()?;
+        self.is_moved = true;
+        let outcome = ready!(self.read_block(cx));
+        outcome.map_err(|error| in_call(self.site.what(), error))?;
+        let block = std::mem::take(&mut self.block);
+        self.sent += block.len() as u64;
+        if block.is_empty() {
+            self.set_position();
+        }
+        Poll::Ready(Ok(block))
+    }
+
     /// Sends all that was read.
     fn send_block<T: AsFd>(
         &mut self,

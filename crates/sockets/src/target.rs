@@ -190,6 +190,26 @@ pub enum Endpoint {
     Socket(Socket),
 }
 
+impl Endpoint {
+    /// The host that was named, or the IP address. Not for programs: it is what a certificate is
+    /// compared with.
+    #[doc(hidden)]
+    pub fn host(&self) -> Option<String> {
+        let Endpoint::Address(Target(said)) = self else { return None };
+        let host = match said {
+            Said::Address(address) => address.as_inet()?.ip().to_string(),
+            Said::Host(host, _) => host.clone(),
+            Said::Text(text) => match split(text).ok()? {
+                Said::Address(address) => address.as_inet()?.ip().to_string(),
+                Said::Host(host, _) => host,
+                Said::Text(_) | Said::Path(_) => return None,
+            },
+            Said::Path(_) => return None,
+        };
+        (!host.is_empty()).then_some(host)
+    }
+}
+
 impl<A: ToAddress> ToEndpoint for A {
     fn to_endpoint(self) -> Endpoint {
         Endpoint::Address(self.to_target())

@@ -70,7 +70,7 @@ pub fn open_connection(endpoint: impl ToEndpoint) -> OpenConnection {
 /// What [`open_connection`] returns: its keyword arguments. Awaiting it connects.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct OpenConnection {
-    create: Create,
+    pub(crate) create: Create,
     halves: Halves,
 }
 
@@ -178,7 +178,7 @@ pub fn open_unix_connection(endpoint: impl ToEndpoint) -> OpenUnixConnection {
 /// What [`open_unix_connection`] returns: its keyword arguments. Awaiting it connects.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct OpenUnixConnection {
-    connecting: Connecting,
+    pub(crate) connecting: Connecting,
     halves: Halves,
 }
 

@@ -67,6 +67,8 @@ mod reader;
 mod reading;
 mod separators;
 mod server;
+#[cfg(feature = "tls")]
+mod ssl;
 mod state;
 #[cfg(feature = "tokio")]
 mod tokio_io;
@@ -80,6 +82,8 @@ pub use reader::{DEFAULT_LIMIT, StreamFeeder, StreamReader};
 pub use reading::{NextLine, Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil};
 pub use separators::{IntoSeparators, Separators};
 pub use server::{StartServer, StartUnixServer, Starting, start_server, start_unix_server};
+#[cfg(feature = "tls")]
+pub use ssl::StartTls;
 pub use writer::{Drain, StreamWriter, WaitClosed};
 
 #[cfg(test)]

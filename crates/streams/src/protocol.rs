@@ -57,6 +57,10 @@ impl StreamReaderProtocol {
         client_connected: impl FnOnce(StreamReader, StreamWriter) + 'static,
     ) -> StreamReaderProtocol {
         let shared = reader.shared().clone();
+        #[cfg(feature = "tls")]
+        {
+            shared.lock().writing.is_server = true;
+        }
         StreamReaderProtocol {
             shared,
             accepted: Some(Box::new((reader, Box::new(client_connected)))),
@@ -112,12 +116,12 @@ impl Protocol for StreamReaderProtocol {
         self.shared.lock().feed(data, &mut after);
     }
 
-    fn eof_received(&mut self, _: &Transport) -> bool {
+    fn eof_received(&mut self, transport: &Transport) -> bool {
         let mut after = After::default();
         let mut state = self.shared.lock();
         state.feed_eof(&mut after);
-        // The writer is gone, so nothing more will be sent either.
-        !state.writing.is_over
+        // With TLS the other direction ends too; and if the writer is gone, nothing more will be sent.
+        transport.can_write_eof() && !state.writing.is_over
     }
 
     #[inline]

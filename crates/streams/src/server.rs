@@ -92,7 +92,7 @@ where
 /// What [`start_server`] returns: its keyword arguments. Awaiting it makes the server.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct StartServer {
-    create: Create,
+    pub(crate) create: Create,
     limit: Limit,
 }
 
@@ -125,6 +125,12 @@ impl StartServer {
     /// How many connections may wait to be accepted; 100 by default.
     pub fn backlog(mut self, backlog: u32) -> Self {
         self.create = self.create.backlog(backlog);
+        self
+    }
+
+    /// As [`CreateServer::max_connections`].
+    pub fn max_connections(mut self, max_connections: usize) -> Self {
+        self.create = self.create.max_connections(max_connections);
         self
     }
 
@@ -216,7 +222,7 @@ where
 /// What [`start_unix_server`] returns: its keyword arguments. Awaiting it makes the server.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct StartUnixServer {
-    create: CreateUnix,
+    pub(crate) create: CreateUnix,
     limit: Limit,
 }
 
@@ -230,6 +236,12 @@ impl StartUnixServer {
     /// As [`StartServer::backlog`].
     pub fn backlog(mut self, backlog: u32) -> Self {
         self.create = self.create.backlog(backlog);
+        self
+    }
+
+    /// As [`CreateServer::max_connections`].
+    pub fn max_connections(mut self, max_connections: usize) -> Self {
+        self.create = self.create.max_connections(max_connections);
         self
     }
 
@@ -321,11 +333,15 @@ fn serve<H, T>(
     H: AsyncFn(StreamReader, StreamWriter) -> Result<T> + 'static,
     T: 'static,
 {
-    let transport = writer.transport().clone();
+    let (transport, shared) = (writer.transport().clone(), reader.shared().clone());
     let task =
         Task::builder().location(made_at).create(async move { client(reader, writer).await });
     // It fails if the loop is closed, and then there is nothing left to do.
-    let _ = task.add_done_callback(move |task| served(task.exception(), &transport));
+    let _ = task.add_done_callback(move |task| {
+        // Another one, if it was upgraded meanwhile.
+        let transport = shared.lock().transport.clone().unwrap_or(transport);
+        served(task.exception(), &transport);
+    });
 }
 
 fn served(outcome: Result<Option<Error>>, transport: &Transport) {

@@ -57,6 +57,9 @@ pub(crate) struct Writing {
     pub(crate) ended: bool,
     /// Whether the writer was dropped. The connection is then closed with the reader.
     pub(crate) is_over: bool,
+    /// Whether a server made the connection.
+    #[cfg(feature = "tls")]
+    pub(crate) is_server: bool,
 }
 
 impl Writing {

@@ -19,6 +19,8 @@ use std::{
 mod flow;
 mod reader;
 mod server;
+#[cfg(feature = "tls")]
+mod ssl;
 mod traits;
 mod unread;
 mod writer;

@@ -62,9 +62,16 @@ impl StreamWriter {
         StreamWriter { transport, shared, made_at, place: Place::default(), ended: false }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "tls"))]
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    /// Writes to another transport of the same connection from now on.
+    #[cfg(feature = "tls")]
+    pub(crate) fn set_transport(&mut self, transport: Transport) {
+        self.shared.lock().transport = Some(transport.clone());
+        self.transport = transport;
     }
 
     /// The transport beneath (`transport`).
@@ -114,8 +121,12 @@ impl StreamWriter {
     }
 
     /// Ends the sending direction after what is buffered (`write_eof`): the other side sees the end,
-    /// and may go on sending.
+    /// and may go on sending. TLS cannot do it: the next [`drain`](StreamWriter::drain) says so.
     pub fn write_eof(&self) {
+        if !self.can_write_eof() {
+            let text = "Cannot call write_eof() of TLS, which has no end of one direction; close()";
+            return self.refuse(Error::runtime(text));
+        }
         self.shared.lock().writing.ended = true;
         self.transport.write_eof();
     }
@@ -182,7 +193,9 @@ impl Drop for StreamWriter {
                 log(Level::Warning, &format!("unclosed {self:?}"));
             }
             match is_read {
-                true => self.transport.write_eof(),
+                true if self.can_write_eof() => self.transport.write_eof(),
+                // With TLS the connection stays open for the reader, and ends with it.
+                true => {}
                 false => self.transport.close(),
             }
         }
@@ -197,7 +210,11 @@ impl fmt::Debug for StreamWriter {
 }
 
 /// Takes a leaf out of the crowds in which it may stand.
-fn leave<R>(shared: &Shared, place: &mut Place, then: impl FnOnce(&mut State) -> R) -> R {
+pub(crate) fn leave<R>(
+    shared: &Shared,
+    place: &mut Place,
+    then: impl FnOnce(&mut State) -> R,
+) -> R {
     let mut after = After::default();
     let mut state = shared.lock();
     if place.wait.is_armed() {
@@ -392,6 +409,29 @@ impl Drop for WaitClosed<'_> {
     }
 }
 
+#[cfg(feature = "tls")]
+impl StreamWriter {
+    /// Whether a server made the connection.
+    pub(crate) fn is_server(&self) -> bool {
+        self.shared.lock().writing.is_server
+    }
+
+    /// Waits as long as writing is paused, at a place of the caller's.
+    pub(crate) fn poll_drained_at(
+        &self,
+        place: &mut Place,
+        cx: &Context<'_>,
+        site: WaitSite,
+    ) -> Poll<Result<()>> {
+        let mut after = After::default();
+        let mut state = self.shared.lock();
+        if !place.wait.is_armed() {
+            state.check_write()?;
+        }
+        state.poll_drained(place, cx, site, &mut after)
+    }
+}
+
 /// As much is taken by one write through a trait: what is buffered stays near the high-water mark.
 const MOST: usize = 64 * 1024;
 
@@ -431,9 +471,12 @@ impl StreamWriter {
         if !self.ended {
             self.ended = true;
             leave(&self.shared, &mut self.place, |_| ());
-            self.write_eof();
             // Nothing more will be written, so to be at the low mark can mean to have sent it all.
             self.transport.set_write_buffer_limits(Some(0), Some(0))?;
+            match self.can_write_eof() {
+                true => self.write_eof(),
+                false => self.close(),
+            }
         }
         if !self.place.wait.is_armed() {
             if let Some(lost) = &self.shared.lock().writing.lost {

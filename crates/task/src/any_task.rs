@@ -2,6 +2,7 @@
 
 use crate::{
     AnyTask, FutureLike, Task,
+    state::maker,
     task::{finish_wait, park, poll_pending},
 };
 use asyncio_core::{
@@ -36,18 +37,12 @@ pub struct AnyAwait {
     not_send: PhantomData<*const ()>,
 }
 
-impl AnyAwait {
-    fn cell(&self) -> &TaskCell {
-        self.task.task_ref()
-    }
-}
-
 impl Future for AnyAwait {
     type Output = Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let AnyAwait { task, is_handle, awaiting, .. } = &mut *self;
-        let cell: &TaskCell = task.task_ref();
+        let cell = maker(task.task_ref());
         if !cell.is_done() {
             return poll_pending(cell, awaiting, cx).map(Err);
         }
@@ -64,7 +59,7 @@ impl Future for AnyAwait {
 impl Drop for AnyAwait {
     fn drop(&mut self) {
         if let Some(key) = self.awaiting {
-            self.cell().drop_wait(key);
+            maker(self.task.task_ref()).drop_wait(key);
         }
         if self.is_handle {
             let cell = self.task.task_ref().as_ptr();
@@ -86,7 +81,7 @@ impl IntoFuture for AnyTask {
     type IntoFuture = AnyAwait;
 
     fn into_future(self) -> AnyAwait {
-        let is_handle = self.task_ref().is_local() && self.task_ref().add_first_handle();
+        let is_handle = self.task_ref().is_local() && maker(self.task_ref()).add_first_handle();
         AnyAwait { task: self, is_handle, awaiting: None, not_send: PhantomData }
     }
 }
@@ -176,14 +171,14 @@ impl FutureLike for AnyTask {
         let this = self.clone();
         let call = move || callback(&this).into_result();
         let callback = park(self.home(), "AnyTask.on_done", call, location)?;
-        let number = self.task_ref().listen(Listener::Callback(callback));
+        let number = maker(self.task_ref()).listen(Listener::Callback(callback));
         if number.is_none() {
             callback.fire();
         }
         Ok(DoneCallback::new(number, callback))
     }
     fn remove_done_callback(&self, callback: &DoneCallback) -> usize {
-        let listener = callback.number().and_then(|number| self.task_ref().unlisten(number));
+        let listener = callback.number().and_then(|number| maker(self.task_ref()).unlisten(number));
         match listener {
             Some(_) => usize::from(callback.callback().cancel()),
             None => 0,

@@ -1,7 +1,7 @@
 //! [`Task`], [`create_task`], and what names a task.
 
 use crate::{
-    state::{Data, last_handle},
+    state::{Data, last_handle, maker},
     step::{Functions, allocate},
 };
 use asyncio_core::{
@@ -11,6 +11,7 @@ use asyncio_core::{
     context::{Context as Variables, current_values},
     home::{LoopRef, with_entered, with_running},
     listeners::{Listener, Parked},
+    maker::Maker,
     scheduler::{Scheduler, State},
     task_ref::TaskRef,
     wait::{Resume, Target},
@@ -43,6 +44,7 @@ impl AnyTask {
     }
 
     /// The reference, for what crates of the runtime do with it.
+    #[doc(hidden)]
     pub fn task_ref(&self) -> &TaskRef {
         &self.0
     }
@@ -62,7 +64,7 @@ impl AnyTask {
         if !self.0.is_local() || self.0.output() != TypeId::of::<T>() {
             return None;
         }
-        if !self.0.add_first_handle() {
+        if !maker(&self.0).add_first_handle() {
             return None;
         }
         // SAFETY: only cells that begin a `Data<T>` have `T` as their output; the handle is counted,
@@ -164,8 +166,15 @@ impl fmt::Debug for AnyTask {
 /// A coroutine that runs beside others (`asyncio.Task`): a handle to it.
 ///
 /// It derefs to [`AnyTask`] for what needs no result: `cancel`, `name`, `done` and so on. Dropping
-/// the handle lets the task run on, for the loop owns it. Awaiting it gives the result: a copy if the
-/// handle was ever cloned (for `T: Clone`), else the value itself, once.
+/// the handle lets the task run on, for the loop owns it. Awaiting it gives the result: a copy if a
+/// handle was ever cloned, on whatever thread (for `T: Clone`), else the value itself, once.
+///
+/// What the library does with the cell of a task is not for programs:
+///
+/// ```compile_fail,E0599
+/// # let task = asyncio_task::create_task(async { Ok(()) });
+/// task.task_ref().notify_listeners(); // Its awaiter would be lost.
+/// ```
 ///
 /// # Cancellation
 /// If the awaiting task is cancelled, so is this one; what it makes of that comes back as the result
@@ -220,7 +229,7 @@ impl<T> Task<T> {
 
     /// Another handle.
     pub(crate) fn share(&self) -> Task<T> {
-        self.data().cell().add_handle();
+        self.data().maker().add_handle();
         Task::of(self.place())
     }
 
@@ -276,7 +285,7 @@ impl<T> Task<T> {
         let this = self.share();
         let call = move || callback(&this).into_result();
         let callback = park(self.home(), "Task.add_done_callback", call, location)?;
-        let number = self.data().cell().listen(Listener::Callback(callback));
+        let number = self.data().maker().listen(Listener::Callback(callback));
         if number.is_none() {
             callback.fire();
         }
@@ -286,7 +295,7 @@ impl<T> Task<T> {
     /// Removes a callback; returns how many were removed: none if it was removed before, or the task
     /// is done.
     pub fn remove_done_callback(&self, callback: &DoneCallback) -> usize {
-        let listener = callback.number().and_then(|number| self.data().cell().unlisten(number));
+        let listener = callback.number().and_then(|number| self.data().maker().unlisten(number));
         match listener {
             Some(_) => usize::from(callback.callback().cancel()),
             None => 0,
@@ -295,7 +304,7 @@ impl<T> Task<T> {
 
     pub(crate) fn replace_late_report(&self, callback: DoneCallback) {
         if let Some(number) = callback.number() {
-            self.data().cell().replace_late_report(number, callback.callback());
+            self.data().maker().replace_late_report(number, callback.callback());
         }
     }
 }
@@ -316,7 +325,7 @@ pub(crate) fn park(
 
 /// Polls a task that has not ended, for a handle that keeps its wait in `awaiting`.
 pub(crate) fn poll_pending(
-    cell: &TaskCell,
+    cell: Maker<'_>,
     awaiting: &mut Option<Kept>,
     cx: &mut Context<'_>,
 ) -> Poll<Error> {
@@ -327,7 +336,7 @@ pub(crate) fn poll_pending(
         return Poll::Ready(error);
     }
     let site = WaitSite::new(&"Task", cell.spawned_at());
-    let target = || Some(Target::Task(TaskRef::of(cell)));
+    let target = || Some(Target::Task(TaskRef::of(&cell)));
     let kept = awaiting.take().and_then(|key| cell.take_wait(key));
     let (mut wait, mut number) = kept.unwrap_or_default();
     if !wait.is_armed() {
@@ -358,7 +367,7 @@ pub(crate) fn poll_pending(
 /// Ends the wait for a task that has ended. The error is a cancellation that takes the place of the
 /// task's outcome.
 #[inline]
-pub(crate) fn finish_wait(cell: &TaskCell, awaiting: &mut Option<Kept>) -> Option<Error> {
+pub(crate) fn finish_wait(cell: Maker<'_>, awaiting: &mut Option<Kept>) -> Option<Error> {
     let (mut wait, _) = cell.take_wait(awaiting.take()?)?;
     wait.finish().filter(|_| !cell.is_cancelled())
 }
@@ -372,13 +381,13 @@ impl<T> Future for Task<T> {
         if !self.data().cell().is_done() {
             // SAFETY: the handle keeps the cell.
             let cell = unsafe { self.place().cast::<TaskCell>().as_ref() };
-            return poll_pending(cell, &mut self.awaiting, cx).map(Err);
+            return poll_pending(maker(cell), &mut self.awaiting, cx).map(Err);
         }
         if self.awaiting.is_none() {
             return Poll::Ready(self.data().retrieve());
         }
         // SAFETY: as above.
-        let cell = unsafe { self.place().cast::<TaskCell>().as_ref() };
+        let cell = maker(unsafe { self.place().cast::<TaskCell>().as_ref() });
         Poll::Ready(match finish_wait(cell, &mut self.awaiting) {
             Some(thrown) => {
                 cell.set_unretrieved(false);
@@ -406,7 +415,7 @@ impl<T: Clone> Clone for Task<T> {
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         if let Some(key) = self.awaiting {
-            self.data().cell().drop_wait(key);
+            self.data().maker().drop_wait(key);
         }
         // SAFETY: the handle's own unit is given up once, here; `T` may be dropped where this is.
         unsafe { TaskCell::release_handle(self.place().cast(), last_handle::<T>) }

@@ -3,7 +3,7 @@
 //! Which socket becomes connected is decided in [`attempts`]; how it gets its transport is told in
 //! [`making`].
 
-use crate::protocols::IntoProtocol;
+use crate::{protocols::IntoProtocol, ssl::Arguments, starting::Side};
 use asyncio_core::{Error, Result, limit::ToTimeout, wait_site::WaitSite};
 use asyncio_sockets::{
     Domain, Endpoint, Protocol, Socket, ToAddress, ToEndpoint, Type, described, ensure_resolved,
@@ -71,6 +71,7 @@ where
         factory,
         endpoint: endpoint.to_endpoint(),
         options: Options::default(),
+        ssl: Arguments::default(),
         site: WaitSite::here(&"create_connection"),
         kind: PhantomData,
     }
@@ -82,11 +83,18 @@ pub struct CreateConnection<F, P, Kind> {
     factory: F,
     endpoint: Endpoint,
     options: Options,
+    ssl: Arguments,
     site: WaitSite,
     kind: PhantomData<fn() -> (P, Kind)>,
 }
 
 impl<F, P, Kind> CreateConnection<F, P, Kind> {
+    /// The arguments of TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn ssl_arguments(&mut self) -> &mut Arguments {
+        &mut self.ssl
+    }
+
     /// Only addresses of this family.
     pub fn family(mut self, family: impl Into<Option<Domain>>) -> Self {
         self.options.family = family.into();
@@ -147,8 +155,9 @@ impl<F, P, Kind> CreateConnection<F, P, Kind> {
     }
 
     fn connecting(self) -> Connecting<F, P, Kind> {
-        let CreateConnection { factory, endpoint, options, site, .. } = self;
-        Connecting::new(factory, site, connect(endpoint, options, site))
+        let CreateConnection { factory, endpoint, options, ssl, site, .. } = self;
+        let side = Side::Client(endpoint.host());
+        Connecting::new(factory, site, (side, ssl), connect(endpoint, options, site))
     }
 }
 
@@ -227,7 +236,8 @@ where
     F: FnOnce() -> P,
     P: IntoProtocol<Kind>,
 {
-    Connecting::new(factory, site, connect_unix(endpoint.to_endpoint(), site))
+    let connecting = connect_unix(endpoint.to_endpoint(), site);
+    Connecting::new(factory, site, (Side::Client(None), Arguments::default()), connecting)
 }
 
 async fn connect_unix(endpoint: Endpoint, site: WaitSite) -> Result<Socket> {
@@ -286,7 +296,8 @@ where
     P: IntoProtocol<Kind>,
 {
     let site = WaitSite::here(&"connect_accepted_socket");
-    Connecting::new(factory, site, async move { stream(socket, site) })
+    let ssl = (Side::Server, Arguments::default());
+    Connecting::new(factory, site, ssl, async move { stream(socket, site) })
 }
 
 /// A socket of the caller's.

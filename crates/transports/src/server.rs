@@ -103,6 +103,12 @@ impl Server {
         self.resident.send(|acceptor| acceptor.each_client(crate::Transport::abort));
     }
 
+    /// The connections that there are.
+    #[cfg(all(test, feature = "tls"))]
+    pub(crate) fn clients(&self) -> Vec<crate::Transport> {
+        self.resident.with(Acceptor::all_clients).unwrap_or_default()
+    }
+
     /// Whether it accepts connections (`is_serving`).
     pub fn is_serving(&self) -> bool {
         self.shared.life.is_serving()

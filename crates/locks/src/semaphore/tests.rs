@@ -221,3 +221,41 @@ fn an_owned_permit_of_a_bounded_semaphore_is_released_within_its_bound() {
     drop(tester(semaphore.clone().acquire_owned()).is_ready().unwrap());
     assert_eq!(semaphore.value(), 1);
 }
+
+#[test]
+fn its_capacity_can_be_changed() {
+    let semaphore = Semaphore::new(2);
+    let [a, b] = [(); 2].map(|()| tester(semaphore.acquire()).is_ready().unwrap());
+    let (mut c, mut d) = (tester(semaphore.acquire()), tester(semaphore.acquire()));
+    c.is_pending();
+    d.is_pending();
+    semaphore.add_permits(2);
+    assert!(c.was_woken() && d.was_woken(), "as many are woken as come in");
+    let (c, d) = (c.is_ready().unwrap(), d.is_ready().unwrap());
+
+    // Four are out, and two shall be left.
+    semaphore.remove_permits(2);
+    let mut late = tester(semaphore.acquire());
+    late.is_pending();
+    drop((a, b));
+    assert!(!late.was_woken() && semaphore.value() == 0);
+    drop(c);
+    assert!(late.was_woken());
+    // One that was given to a waiter which is dropped is put in as any other.
+    semaphore.remove_permits(1);
+    drop(late);
+    assert_eq!(semaphore.value(), 0);
+    drop(d);
+    assert_eq!(semaphore.value(), 1);
+
+    // What was removed comes back first.
+    semaphore.remove_permits(3);
+    assert_eq!(semaphore.value(), 0);
+    semaphore.add_permits(2);
+    assert_eq!(semaphore.value(), 0);
+    semaphore.add_permits(1);
+    assert_eq!(semaphore.value(), 1);
+    semaphore.remove_permits(usize::MAX);
+    semaphore.remove_permits(usize::MAX);
+    assert!(semaphore.locked());
+}

@@ -3,14 +3,12 @@
 use crate::{EventLoop, base_events};
 use asyncio_core::{
     Result,
-    context::current_values,
     exception::{self, ExceptionContext, Level},
-    listeners::Listener,
     scheduler::Scheduler,
 };
 use asyncio_future::Future;
-use asyncio_task::{AnyTask, sleep};
-use std::{cell::Cell, panic::Location, rc::Rc, time::Duration};
+use asyncio_task::{AnyTask, FutureLike, sleep};
+use std::{cell::Cell, rc::Rc, time::Duration};
 
 /// After so long, a warning names the tasks that the end of a run still waits for.
 const WARN_AFTER: Duration = Duration::from_secs(5);
@@ -68,14 +66,8 @@ fn when_all_end(event_loop: &EventLoop, tasks: &[AnyTask]) -> Result<Future<()>>
                 // The time may be up already.
                 let _ = ended.set_result(());
             }
-            Ok(())
         };
-        let (values, location) = (current_values(), Location::caller());
-        let callback =
-            event_loop.with(|scheduler| scheduler.park(one_ended, values, location))??;
-        if task.task_ref().listen(Listener::Callback(callback)).is_none() {
-            callback.fire();
-        }
+        task.on_done(one_ended)?;
     }
     Ok(ended)
 }

@@ -3,7 +3,7 @@
 use super::{DatagramProtocol, endpoint::Endpoint, into_calls};
 use crate::{
     extra_info::{ExtraInfo, Informed, Names},
-    flow_control::water_marks,
+    flow_control::{HIGH_WATER, water_marks},
     transport::LostWrites,
     trsock::TransportSocket,
 };
@@ -141,7 +141,7 @@ impl DatagramTransport {
     /// # Errors
     /// `Value` unless `high` is at least `low`; nothing has changed.
     pub fn set_write_buffer_limits(&self, high: Option<usize>, low: Option<usize>) -> Result<()> {
-        let (low, high) = water_marks(high, low)?;
+        let (low, high) = water_marks("set_write_buffer_limits", HIGH_WATER, high, low)?;
         self.0.resident.send(move |endpoint| endpoint.set_water_marks(low, high));
         Ok(())
     }

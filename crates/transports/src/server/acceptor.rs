@@ -5,13 +5,13 @@
 //! factory in the next, and is made in the one after that. Each set-up is a callback with a copy of
 //! the context variables, where asyncio has a task; what it sets there is seen by nobody else.
 
-use super::{Shared, binding::Bound};
+use super::{Shared, binding::Bound, create::Serving};
 use crate::{
     Transport,
-    connection::{Connection, Kind, call_later, call_soon},
+    connection::{Kind, call_later, call_soon},
     extra_info::Names,
-    io::Io,
     slot::Calls,
+    ssl::Plan,
     trsock::TransportSocket,
 };
 use asyncio_core::{
@@ -42,6 +42,12 @@ pub(super) struct Acceptor {
     this: Weak<Acceptor>,
     shared: Arc<Shared>,
     backlog: u32,
+    /// How connections are opened.
+    plan: Plan,
+    /// How many connections there may be at once.
+    max_connections: usize,
+    /// How many were accepted and have no transport yet.
+    arriving: Cell<usize>,
     /// Empty once the server is closed.
     listeners: RefCell<Vec<Rc<Listener>>>,
     /// Taken out while it runs, and when the server is closed.
@@ -71,7 +77,8 @@ impl Acceptor {
     pub(super) fn new(
         shared: Arc<Shared>,
         bound: Vec<Bound>,
-        backlog: u32,
+        Serving { backlog, max_connections, .. }: Serving,
+        plan: Plan,
         factory: Factory,
     ) -> Rc<Acceptor> {
         let listeners = bound.into_iter().map(|Bound { socket, address, path }| {
@@ -84,6 +91,9 @@ impl Acceptor {
             this: this.clone(),
             shared,
             backlog,
+            plan,
+            max_connections,
+            arriving: Cell::new(0),
             listeners: RefCell::new(listeners.collect()),
             factory: RefCell::new(Some(factory)),
             clients: RefCell::default(),
@@ -140,10 +150,31 @@ impl Acceptor {
         clients.iter().for_each(f);
     }
 
+    /// The connections that there are now.
+    #[cfg(all(test, feature = "tls"))]
+    pub(super) fn all_clients(&self) -> Vec<Transport> {
+        self.clients.borrow().values().cloned().collect()
+    }
+
     fn lost(&self, number: u64) {
         let transport = self.clients.borrow_mut().remove(&number);
         drop(transport);
         self.end_if_alone();
+        self.make_room();
+    }
+
+    /// Whether no more connections are accepted for now. What waits is left with the system.
+    fn is_full(&self) -> bool {
+        self.clients.borrow().len() + self.arriving.get() >= self.max_connections
+    }
+
+    /// There is one connection less: goes on accepting, if that was why it did not.
+    fn make_room(&self) {
+        if self.max_connections != usize::MAX {
+            for listener in &*self.listeners.borrow() {
+                listener.source.attend_again(READABLE);
+            }
+        }
     }
 
     fn end_if_alone(&self) {
@@ -165,9 +196,13 @@ impl Acceptor {
             return;
         }
         for _ in 0..=self.backlog {
+            if self.is_full() {
+                return;
+            }
             match accept(listener.source.get_ref()) {
                 Ok((io, peer)) => {
                     let kind = listener.kind;
+                    self.arriving.set(self.arriving.get() + 1);
                     self.soon(move |this| this.set_up(io, kind, peer.into()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -195,6 +230,15 @@ impl Acceptor {
     /// Makes the transport of a connection. System errors concern one client, so they are reported in debug
     /// mode only. A panic of the factory is always reported.
     fn set_up(&self, io: socket2::Socket, kind: Kind, peer: Address) {
+        self.arriving.set(self.arriving.get().saturating_sub(1));
+        let clients = self.accepted.get();
+        self.try_set_up_or_report(io, kind, peer);
+        if self.accepted.get() == clients {
+            self.make_room();
+        }
+    }
+
+    fn try_set_up_or_report(&self, io: socket2::Socket, kind: Kind, peer: Address) {
         if let Err(error) = self.try_set_up(io, kind, peer) {
             let is_panic = matches!(error, Error::Panic(_));
             if is_panic || is_debug() {
@@ -216,7 +260,7 @@ impl Acceptor {
         let protocol = made?;
         let sock = io.local_addr().ok().map(Address::from);
         let names = Names { sock: sock.into(), peer: Some(peer).into() };
-        let transport = Connection::open(Io::Socket(io), kind, names, protocol)?;
+        let transport = self.plan.open(io, kind, names, protocol)?;
         let number = self.accepted.replace(self.accepted.get() + 1);
         self.clients.borrow_mut().insert(number, transport.clone());
         let this = self.this.clone();
@@ -226,8 +270,10 @@ impl Acceptor {
                     this.lost(number);
                 }
             });
-            connection.start(None);
         });
+        if let Some(stream) = transport.stream() {
+            stream.start(None);
+        }
         Ok(())
     }
 

@@ -93,9 +93,21 @@ pub struct CreateUnixServer<F, P, Kind> {
 }
 
 impl<F, P, Kind> CreateUnixServer<F, P, Kind> {
+    /// The arguments of TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn ssl_arguments(&mut self) -> &mut crate::ssl::Arguments {
+        &mut self.serving.ssl
+    }
+
     /// As [`CreateServer::backlog`](crate::CreateServer::backlog).
     pub fn backlog(mut self, backlog: u32) -> Self {
         self.serving.backlog = backlog;
+        self
+    }
+
+    /// As [`CreateServer::max_connections`](crate::CreateServer::max_connections).
+    pub fn max_connections(mut self, max_connections: usize) -> Self {
+        self.serving.max_connections = max_connections.max(1);
         self
     }
 
