@@ -98,7 +98,7 @@ impl SslProtocol {
         if self.writing.emptied.borrow().is_some() {
             return Err(Error::runtime("unable to sendfile; sendfile is in progress"));
         }
-        let emptied = Future::of_operation(site, None);
+        let emptied = Future::of_loop(site, None);
         if self.writing.backlog.borrow().is_empty() {
             let _ = emptied.set_result(());
         }
@@ -109,7 +109,7 @@ impl SslProtocol {
 
     /// Sends a part of the file. The future is done when all of it is encrypted.
     pub(in super::super) fn send_block(&self, block: &[u8], site: WaitSite) -> Future<()> {
-        let emptied = Future::of_operation(site, None);
+        let emptied = Future::of_loop(site, None);
         self.writing.emptied.replace(Some(emptied.clone()));
         self.write_some(&[IoSlice::new(block)]);
         if self.writing.backlog.borrow().is_empty() {
