@@ -282,7 +282,7 @@ fn a_write_pipe_says_when_nobody_reads_any_more() {
         let log = Log::default();
         let (reader, writer) = UnixStream::pair()?;
         let transport = write_pipe(Recorder::new(&log), writer).await?;
-        transport.write([0; 1 << 20]);
+        transport.write(vec![0; 1 << 20]);
         assert!(transport.get_write_buffer_size() > 0);
         iterations(5).await?;
         drop(reader);
@@ -321,7 +321,7 @@ fn aborting_a_write_pipe_drops_what_is_buffered() {
         let log = Log::default();
         let (reader, writer) = pipe();
         let transport = write_pipe(Recorder::new(&log), writer).await?;
-        transport.write([7; 500_000]);
+        transport.write(vec![7; 500_000]);
         transport.abort();
         assert_eq!(transport.get_write_buffer_size(), 0);
         log.lost().await?;
@@ -365,7 +365,7 @@ fn a_device_that_cannot_be_waited_for_can_be_written_to() {
         log.watch_handler()?;
         let file = File::options().write(true).open("/dev/null")?;
         let transport = write_pipe(Recorder::new(&log), file).await?;
-        transport.write([0; 1 << 20]);
+        transport.write(vec![0; 1 << 20]);
         assert_eq!(transport.get_write_buffer_size(), 0);
         transport.close();
         log.lost().await?;
