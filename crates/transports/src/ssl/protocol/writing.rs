@@ -68,8 +68,7 @@ impl SslProtocol {
         if !matches!(self.state.get(), State::Wrapped | State::Flushing) {
             return Ok(0);
         }
-        let Some(lower) = self.lower() else { return Ok(0) };
-        self.session.borrow_mut().write(data, &lower, self.writing.is_forced.get())
+        self.session.borrow_mut().write(data, self.lower(), self.writing.is_forced.get())
     }
 
     /// Encrypts what is left, as far as there is room now. Goes on to the next state if that was awaited.
