@@ -77,9 +77,9 @@ impl StreamWriter {
     /// passes for what came through TLS.)
     ///
     /// ```
-    /// use asyncio_streams::{StreamReader, StreamWriter};
+    /// use asyncio::{StreamReader, StreamWriter};
     /// # #[allow(dead_code)]
-    /// async fn upgrade(reader: &mut StreamReader, writer: &mut StreamWriter) -> asyncio_core::Result<()> {
+    /// async fn upgrade(reader: &mut StreamReader, writer: &mut StreamWriter) -> asyncio::Result<()> {
     ///     writer.write(b"STARTTLS\r\n");
     ///     reader.readline().await?;
     ///     writer.start_tls(true).server_hostname("mail.example.org").await

@@ -172,7 +172,7 @@ impl fmt::Debug for AnyTask {
 /// What the library does with the cell of a task is not for programs:
 ///
 /// ```compile_fail,E0599
-/// # let task = asyncio_task::create_task(async { Ok(()) });
+/// # let task = asyncio::create_task(async { Ok(()) });
 /// task.task_ref().notify_listeners(); // Its awaiter would be lost.
 /// ```
 ///

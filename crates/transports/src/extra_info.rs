@@ -9,14 +9,14 @@ use std::{fmt, net::SocketAddr};
 /// A key of your own is made from others:
 ///
 /// ```
-/// use asyncio_transports::{ExtraInfo, PEERNAME};
+/// use asyncio::{ExtraInfo, PEERNAME};
 /// use std::net::IpAddr;
 ///
 /// /// The IP address of the other side.
 /// const PEER_IP: ExtraInfo<IpAddr> =
 ///     ExtraInfo::new("peer_ip", |known| known.get(PEERNAME)?.as_inet().map(|inet| inet.ip()));
 /// # #[allow(dead_code)]
-/// fn greet(transport: &asyncio_transports::Transport) {
+/// fn greet(transport: &asyncio::Transport) {
 ///     println!("hello {:?}", transport.get_extra_info(PEER_IP));
 /// }
 /// ```

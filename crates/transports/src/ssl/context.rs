@@ -54,9 +54,9 @@ pub enum TlsVersion {
 /// [`load_cert_chain`](SslContext::load_cert_chain).
 ///
 /// ```
-/// use asyncio_transports::ssl::{Purpose, create_default_context};
+/// use asyncio::ssl::{Purpose, create_default_context};
 ///
-/// # fn example() -> asyncio_core::Result<()> {
+/// # fn example() -> asyncio::Result<()> {
 /// let mut context = create_default_context(Purpose::ClientAuth);
 /// context.load_cert_chain("server.pem", "server.key")?;
 /// context.set_alpn_protocols(["h2", "http/1.1"])?;

@@ -32,13 +32,13 @@ use std::{
 /// already can be upgraded as well: TLS over TLS.
 ///
 /// ```
-/// use asyncio_transports::{Protocol, Transport, ssl::start_tls};
+/// use asyncio::{Protocol, Transport, start_tls};
 /// use std::{cell::RefCell, rc::Rc};
 /// # #[allow(dead_code)]
 /// async fn upgrade<P: Protocol>(
 ///     transport: Transport,
 ///     protocol: Rc<RefCell<P>>,
-/// ) -> asyncio_core::Result<Transport> {
+/// ) -> asyncio::Result<Transport> {
 ///     start_tls(&transport, protocol, true).server_hostname("example.org").await
 /// }
 /// ```
