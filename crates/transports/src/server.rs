@@ -103,6 +103,18 @@ impl Server {
         self.resident.send(|acceptor| acceptor.each_client(crate::Transport::abort));
     }
 
+    /// Has connections wait to be accepted while there are `most`.
+    #[doc(hidden)] // For the HTTP crate.
+    pub fn limit_clients(&self, most: usize) {
+        self.resident.send(move |acceptor| acceptor.limit_clients(most));
+    }
+
+    /// As [`close`](Server::close), but those who wait to be accepted are served.
+    #[doc(hidden)] // For the HTTP crate.
+    pub fn close_behind_the_last(&self) {
+        self.resident.send(Acceptor::close_behind_the_last);
+    }
+
     /// Whether it accepts connections (`is_serving`).
     pub fn is_serving(&self) -> bool {
         self.shared.life.is_serving()

@@ -52,6 +52,9 @@ pub(super) struct Acceptor {
     clients: RefCell<BTreeMap<u64, Transport>>,
     /// How many clients there have been.
     accepted: Cell<u64>,
+    /// How many there are, also those that are not set up yet; and how many there may be.
+    present: Cell<usize>,
+    most: Cell<usize>,
     /// Takes it out of the loop.
     leave: Cell<Option<Box<dyn FnOnce()>>>,
 }
@@ -65,6 +68,27 @@ struct Listener {
     pauses: Cell<bool>,
     /// The path of a Unix socket, which is removed after the socket was closed.
     _path: Option<super::unix::OwnPath>,
+}
+
+/// The place of a connection among those that there may be, until it is over.
+struct Place(Weak<Acceptor>);
+
+impl Place {
+    fn new(acceptor: &Acceptor) -> Place {
+        acceptor.present.set(acceptor.present.get() + 1);
+        Place(acceptor.this.clone())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some(acceptor) = self.0.upgrade() else { return };
+        let present = acceptor.present.get();
+        acceptor.present.set(present - 1);
+        if present == acceptor.most.get() {
+            acceptor.accept_again();
+        }
+    }
 }
 
 const READABLE: Readiness = Readiness { readable: true, writable: false, hangup: false };
@@ -90,6 +114,8 @@ impl Acceptor {
             factory: RefCell::new(Some(factory)),
             clients: RefCell::default(),
             accepted: Cell::new(0),
+            present: Cell::new(0),
+            most: Cell::new(usize::MAX),
             leave: Cell::new(None),
         })
     }
@@ -136,6 +162,27 @@ impl Acceptor {
         self.end_if_alone();
     }
 
+    /// Accepts what waits, as far as there is room, and closes the sockets. What was accepted is set up
+    /// before the server is closed.
+    pub(super) fn close_behind_the_last(&self) {
+        let listeners = self.listeners.take();
+        listeners.iter().for_each(|listener| self.accept(listener));
+        drop(listeners);
+        self.soon(Acceptor::close);
+    }
+
+    /// From now on connections wait to be accepted while there are `most`.
+    pub(super) fn limit_clients(&self, most: usize) {
+        self.most.set(most);
+        self.accept_again();
+    }
+
+    fn accept_again(&self) {
+        for listener in &*self.listeners.borrow() {
+            listener.source.attend_again(READABLE);
+        }
+    }
+
     /// Calls `f` with each connection there is now.
     pub(super) fn each_client(&self, f: impl Fn(&Transport)) {
         let clients: Vec<Transport> = self.clients.borrow().values().cloned().collect();
@@ -167,10 +214,13 @@ impl Acceptor {
             return;
         }
         for _ in 0..=self.backlog {
+            if self.present.get() >= self.most.get() {
+                return;
+            }
             match accept(listener.source.get_ref()) {
                 Ok((io, peer)) => {
-                    let kind = listener.kind;
-                    self.soon(move |this| this.set_up(io, kind, peer.into()));
+                    let (kind, place) = (listener.kind, Place::new(self));
+                    self.soon(move |this| this.set_up(io, kind, peer.into(), place));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if is_of_one_connection(&error) => {}
@@ -196,8 +246,8 @@ impl Acceptor {
 
     /// Makes the transport of a connection. System errors concern one client, so they are reported in debug
     /// mode only. A panic of the factory is always reported.
-    fn set_up(&self, io: socket2::Socket, kind: Kind, peer: Address) {
-        if let Err(error) = self.try_set_up(io, kind, peer) {
+    fn set_up(&self, io: socket2::Socket, kind: Kind, peer: Address, place: Place) {
+        if let Err(error) = self.try_set_up(io, kind, peer, place) {
             let is_panic = matches!(error, Error::Panic(_));
             if is_panic || entered().is_some_and(Scheduler::debug) {
                 ExceptionContext::new("Error on transport creation for incoming connection")
@@ -207,7 +257,13 @@ impl Acceptor {
         }
     }
 
-    fn try_set_up(&self, io: socket2::Socket, kind: Kind, peer: Address) -> Result<()> {
+    fn try_set_up(
+        &self,
+        io: socket2::Socket,
+        kind: Kind,
+        peer: Address,
+        place: Place,
+    ) -> Result<()> {
         // A server that was closed meanwhile drops the connection.
         let Some(mut factory) = self.factory.take() else { return Ok(()) };
         let made = catch_unwind(AssertUnwindSafe(&mut factory));
@@ -225,6 +281,7 @@ impl Acceptor {
         let this = self.this.clone();
         transport.0.resident.with(|connection| {
             connection.on_lost(move || {
+                drop(place);
                 if let Some(this) = this.upgrade() {
                     this.lost(number);
                 }
