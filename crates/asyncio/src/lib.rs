@@ -382,9 +382,9 @@ pub use asyncio_streams::{
 #[cfg(feature = "streams")]
 pub mod streams {
     pub use asyncio_streams::{
-        DEFAULT_LIMIT, Drain, IntoSeparators, OpenConnection, OpenUnixConnection, Opening, Read,
-        ReadExactly, ReadLine, ReadToEnd, ReadUntil, Separators, StartServer, StartUnixServer,
-        Starting, WaitClosed,
+        DEFAULT_LIMIT, Drain, Duplex, IntoSeparators, OpenConnection, OpenUnixConnection, Opening,
+        Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil, Separators, StartServer,
+        StartUnixServer, Starting, WaitClosed,
     };
 }
 

@@ -17,7 +17,7 @@ use asyncio_transports::{ExtraInfo, Transport};
 use std::{
     fmt,
     future::Future,
-    io,
+    io::{self, IoSlice},
     panic::Location,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -406,7 +406,7 @@ impl StreamWriter {
         state.poll_drained(&mut self.place, cx, site, &mut after)
     }
 
-    pub(crate) fn poll_write_some(&mut self, cx: &Context<'_>, data: &[u8]) -> Poll<Result<usize>> {
+    fn poll_may_write(&mut self, cx: &Context<'_>) -> Poll<Result<()>> {
         let broken =
             |text| Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, text).into()));
         if self.shared.lock().writing.is_ended() {
@@ -416,9 +416,31 @@ impl StreamWriter {
         if self.is_closing() {
             return broken("StreamWriter: the connection is closed");
         }
+        Poll::Ready(Ok(()))
+    }
+
+    pub(crate) fn poll_write_some(&mut self, cx: &Context<'_>, data: &[u8]) -> Poll<Result<usize>> {
+        ready!(self.poll_may_write(cx))?;
         let data = &data[..data.len().min(MOST)];
         self.transport.try_write(data)?;
         Poll::Ready(Ok(data.len()))
+    }
+
+    /// The same for several pieces, in one system call if nothing is buffered.
+    pub(crate) fn poll_write_pieces(
+        &mut self,
+        cx: &Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        ready!(self.poll_may_write(cx))?;
+        let mut room = MOST;
+        let taken = pieces.iter().map_while(|piece| {
+            let n = piece.len().min(room);
+            room -= n;
+            (n > 0 || room > 0).then_some(&piece[..n])
+        });
+        self.transport.try_writelines(taken)?;
+        Poll::Ready(Ok(MOST - room))
     }
 
     pub(crate) fn poll_flush_some(&mut self, cx: &Context<'_>) -> Poll<Result<()>> {
