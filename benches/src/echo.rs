@@ -13,6 +13,7 @@ use crate::{
     counting,
     python::Interpreter,
     system_calls::Trace,
+    tls,
     workload::{Contestant, Done, Measure, Workload},
 };
 use std::{
@@ -203,8 +204,13 @@ fn start_here<const SERVER: usize>() -> io::Result<SocketAddr> {
 
 /// Serves as contestant `number`, for ever; the first line of the output is the address.
 pub(crate) fn serve(number: &str) -> io::Result<()> {
-    let server = number.parse::<usize>().ok().and_then(|number| SERVERS.get(number));
-    let Some(Server::Rust(server)) = server else {
+    let server = number.parse::<usize>().ok().and_then(|number| match SERVERS.get(number) {
+        Some(Server::Rust(server)) => Some(server),
+        Some(Server::Python(..)) => None,
+        // Those that speak TLS come after them.
+        None => tls::SERVERS.get(number - SERVERS.len()),
+    });
+    let Some(server) = server else {
         return Err(io::Error::other(format!("{SERVE} takes a number")));
     };
     let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -212,15 +218,20 @@ pub(crate) fn serve(number: &str) -> io::Result<()> {
     server(listener)
 }
 
+/// What came of a measurement.
+pub(crate) fn measured(server: usize, measure: impl FnOnce() -> io::Result<Done>) -> Done {
+    measure().unwrap_or_else(|error| panic!("server {server}: {error}"))
+}
+
 /// A server's process, killed when dropped.
-struct Running {
+pub(crate) struct Running {
     process: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Running {
     fn start(number: usize) -> io::Result<Running> {
-        let mut command = match SERVERS[number] {
+        let command = match SERVERS[number] {
             Server::Rust(_) => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.args([SERVE, &number.to_string()]);
@@ -228,6 +239,18 @@ impl Running {
             }
             Server::Python(interpreter, server) => interpreter.command(server, "0"),
         };
+        Running::of(command)
+    }
+
+    /// One that speaks TLS.
+    pub(crate) fn start_tls(number: usize) -> io::Result<Running> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args([SERVE, &(SERVERS.len() + number).to_string()]);
+        command.env(tls::CERTIFICATE, tls::certificate());
+        Running::of(command)
+    }
+
+    fn of(mut command: Command) -> io::Result<Running> {
         let mut process = command.stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         if let Some(output) = process.stdout.take() {
@@ -238,7 +261,7 @@ impl Running {
     }
 
     /// Nanoseconds on a processor so far, of all threads.
-    fn cpu_time(&self) -> io::Result<u64> {
+    pub(crate) fn cpu_time(&self) -> io::Result<u64> {
         let mut sum = 0;
         for thread in std::fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
             let text = std::fs::read_to_string(thread?.path().join("schedstat"))?;

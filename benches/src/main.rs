@@ -24,6 +24,7 @@ mod table;
 mod tasks;
 mod threads;
 mod timers;
+mod tls;
 mod workload;
 
 use std::process::ExitCode;
@@ -40,6 +41,7 @@ fn all() -> Vec<Workload> {
         threads::workloads(),
         processes::workloads(),
         echo::workloads(),
+        tls::workloads(),
         memory::workloads(),
     ]
     .into_iter()
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
             measure::alone(&workloads, name, size, contestant)
         }
         [flag, number] if flag == echo::SERVE => echo::serve(number),
+        [flag, address] if flag == tls::KEEP_IDLE => tls::keep_idle(address),
         names => table::print(&workloads, names),
     };
     match outcome {

@@ -132,9 +132,9 @@ impl Reports {
     pub fn of(event_loop: &EventLoop) -> Reports {
         let reports = Reports::default();
         let list = reports.0.clone();
-        event_loop.set_exception_handler(Some(Rc::new(move |_, context: &ExceptionContext| {
+        event_loop.set_exception_handler(move |_, context: &ExceptionContext| {
             list.borrow_mut().push(context.clone());
-        })));
+        });
         reports
     }
 

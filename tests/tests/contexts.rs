@@ -178,7 +178,7 @@ fn the_exception_handler_runs_in_the_context_of_what_failed() {
         let handler = move |_: &_, context: &asyncio::ExceptionContext| {
             log.say(format!("{}:{}", context.message(), var()));
         };
-        get_running_loop()?.set_exception_handler(Some(Rc::new(handler)));
+        get_running_loop()?.set_exception_handler(handler);
         VAR.set(9);
         drop(create_task(async {
             VAR.set(1);

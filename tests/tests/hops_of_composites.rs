@@ -10,7 +10,6 @@ use asyncio_tests::support::{
     Iterations, MS, Trace, after, boom, briefly, cancelled, cancelled_after, iterations,
     sleep_until,
 };
-use futures_lite::StreamExt;
 use std::{cell::Cell, future::pending, rc::Rc, time::Duration};
 
 // gather.

@@ -1,11 +1,12 @@
 //! Safe code, however it is written, does nothing undefined: programs that once did.
 
-use asyncio_core::{Error, Result};
+use asyncio_core::{Error, Result, scheduler::Scheduler};
 use asyncio_future::Future;
 use asyncio_loop::{EventLoop, get_event_loop, new_event_loop, set_event_loop};
 use asyncio_task::{Task, all_tasks, create_task, sleep};
 use std::{
     cell::{Cell, RefCell},
+    fmt,
     future::{Future as StdFuture, poll_fn},
     pin::Pin,
     rc::Rc,
@@ -42,12 +43,12 @@ fn a_coroutine_that_is_dropped_by_close_runs_nothing() {
         for _ in 0..3 {
             let (this, log, count) = (this.clone(), log.clone(), count.clone());
             let guard = OnDrop(move || {
-                let scheduler = this.home().local().unwrap();
-                let ran = scheduler.run_ready();
+                let ran = this.home().with(Scheduler::run_ready).unwrap();
                 let run = outcome_of(this.run_forever());
                 let created = outcome_of(create_task(async { Ok(()) }).exception().map(drop));
                 let called = outcome_of(this.call_soon(|| ()));
-                assert!(this.close().is_ok() && scheduler.close().is_ok());
+                let closed = this.home().with(Scheduler::close).unwrap();
+                assert!(this.close().is_ok() && closed.is_ok());
                 log.borrow_mut().push((ran, run, created, called));
             });
             drop(create_task(async move {
@@ -73,12 +74,17 @@ fn a_loop_is_not_closed_inside_a_step() {
     let this = event_loop.clone();
     let main = async move {
         let kept = Box::new(7);
-        let scheduler = this.home().local().unwrap();
         // Whatever the loop is said to do.
-        let running = (scheduler.close(), this.close());
-        scheduler.set_running(false);
-        let idle = (scheduler.close(), this.close());
-        scheduler.set_running(true);
+        let (running, idle) = this
+            .home()
+            .with(|scheduler| {
+                let running = (scheduler.close(), this.close());
+                scheduler.set_running(false);
+                let idle = (scheduler.close(), this.close());
+                scheduler.set_running(true);
+                (running, idle)
+            })
+            .unwrap();
         assert!(running.0.is_err() && running.1.is_err() && idle.0.is_err() && idle.1.is_err());
         Ok(*kept)
     };
@@ -90,11 +96,12 @@ fn a_loop_is_not_closed_inside_a_step() {
 fn a_closed_loop_keeps_nothing_for_the_next_thread() {
     let next = thread::spawn(|| {
         let event_loop = new_event_loop().unwrap();
-        let scheduler = event_loop.home().local().unwrap();
-        event_loop.close().unwrap();
         let mine = Rc::new(());
         let captured = mine.clone();
-        scheduler.set_exception_handler(Some(Rc::new(move |_| drop(captured.clone()))));
+        event_loop.home().with(|scheduler| {
+            event_loop.close().unwrap();
+            scheduler.set_exception_handler(Some(Rc::new(move |_| drop(captured.clone()))));
+        });
         assert_eq!(Rc::strong_count(&mine), 1);
     });
     next.join().unwrap();
@@ -355,4 +362,26 @@ fn a_coroutine_and_its_result_stand_in_one_place_whatever_their_size_and_alignme
     assert_eq!(event_loop.run_until_complete(main).unwrap(), 8000);
     event_loop.close().unwrap();
     assert_eq!(Rc::strong_count(&counted), 1);
+}
+
+#[test]
+fn a_sleep_is_shown_at_any_time_and_never_what_may_be_gone() {
+    struct Result(Box<u32>);
+    impl fmt::Debug for Result {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("{} was shown", self.0)
+        }
+    }
+    let event_loop = new_event_loop().unwrap();
+    let main = async {
+        let mut sleep = sleep(MS).result(Result(Box::new(7)));
+        assert!(format!("{sleep:?}").starts_with("Sleep"));
+        assert!(futures_lite::future::poll_once(&mut sleep).await.is_none());
+        assert!(format!("{sleep:?}").starts_with("Sleep"));
+        assert_eq!(*(&mut sleep).await?.0, 7);
+        assert!(format!("{sleep:?}").starts_with("Sleep"));
+        Ok(())
+    };
+    event_loop.run_until_complete(main).unwrap();
+    event_loop.close().unwrap();
 }

@@ -1,7 +1,6 @@
 //! Streams with CPython's own asyncio on the other side.
 
 use asyncio::{Error, StreamReader, StreamWriter, prelude::*};
-use futures_lite::StreamExt;
 use std::{
     io::{BufRead, BufReader},
     process::{Child, ChildStdout, Command, Stdio},
@@ -118,7 +117,7 @@ asyncio.run(main(int(sys.argv[1])))
 
 async fn serve(mut reader: StreamReader, writer: StreamWriter) -> asyncio::Result<()> {
     let line = reader.next().await.ok_or_else(|| Error::msg("no line"))??;
-    writer.write(&line.to_ascii_uppercase());
+    writer.write(line.to_ascii_uppercase());
     writer.drain().await?;
     let rest = reader.read_to_end().await?;
     writer.write(rest.len().to_string().as_bytes());

@@ -380,7 +380,7 @@ fn a_report_is_made_in_the_context_of_the_task() {
     let event_loop = virtual_loop();
     let seen = Rc::new(Cell::new(None));
     let tell = seen.clone();
-    event_loop.set_exception_handler(Some(Rc::new(move |_, _| tell.set(VAR.get()))));
+    event_loop.set_exception_handler(move |_, _| tell.set(VAR.get()));
     event_loop
         .run_until_complete(async {
             drop(create_task(async {

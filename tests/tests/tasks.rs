@@ -55,9 +55,9 @@ fn closing_a_loop_cancels_no_child_of_a_group() -> Result<()> {
     let event_loop = EventLoop::builder().virtual_time(true).build()?;
     let reports = Rc::new(RefCell::new(Vec::new()));
     let seen = reports.clone();
-    event_loop.set_exception_handler(Some(Rc::new(move |_, context| {
+    event_loop.set_exception_handler(move |_, context| {
         seen.borrow_mut().push(context.message().to_owned());
-    })));
+    });
     event_loop.run_until_complete(async {
         let failing = Future::<()>::new();
         let children = [failing.clone(), Future::new()];

@@ -437,3 +437,75 @@ fn cancelled_and_timed_out_are_seen_by_an_exit_in_between() {
         Ok(())
     });
 }
+
+/// The kinds of an error and of its contexts.
+fn kinds(error: &Error) -> String {
+    let contexts = std::iter::successors(Some(error), |error| error.context());
+    contexts.map(Error::kind).collect::<Vec<_>>().join(" < ")
+}
+
+/// Fails with `boom` where it is cancelled.
+async fn fails_when_cancelled() -> Result<()> {
+    sleep(10_000 * MS).await.map_err(|cancelled| boom().with_context(cancelled))
+}
+
+#[test]
+fn a_timeout_takes_the_place_of_the_cancellation_behind_another_error() {
+    run(async {
+        let failing = async |_: &mut asyncio::Deadline| fails_when_cancelled().await;
+        let error = timeout(10 * MS).with(failing).await.unwrap_err();
+        assert_eq!(kinds(&error), "Error < TimeoutError < CancelledError");
+        // It may lie further behind.
+        let outcome = timeout(10 * MS).with(async |_| {
+            fails_when_cancelled().await.map_err(|error| Error::value("late").with_context(error))
+        });
+        assert_eq!(
+            kinds(&outcome.await.unwrap_err()),
+            "ValueError < Error < TimeoutError < CancelledError"
+        );
+        let error = asyncio::wait_for(fails_when_cancelled(), 10 * MS).await.unwrap_err();
+        assert_eq!(kinds(&error), "Error < TimeoutError < CancelledError");
+        // The deadline of the one around it has nothing to do with it.
+        let inner = async |_: &mut asyncio::Deadline| timeout(10 * MS).with(failing).await;
+        let error = timeout(20 * MS).with(inner).await.unwrap_err();
+        assert_eq!(kinds(&error), "Error < TimeoutError < CancelledError");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_timeout_takes_no_place_where_the_deadline_ended_nothing() {
+    run(async {
+        let failing = async |_: &mut asyncio::Deadline| fails_when_cancelled().await;
+        let task = create_task(timeout(10 * MS).with(failing));
+        briefly().await?;
+        task.cancel();
+        assert_eq!(kinds(&task.await.unwrap_err()), "Error < CancelledError");
+        let failed = timeout(10 * MS).with(async |_| {
+            Err::<(), _>(boom().with_context(Error::Cancelled(Default::default())))
+        });
+        assert_eq!(kinds(&failed.await.unwrap_err()), "Error < CancelledError");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_timeout_takes_the_place_of_the_cancellation_behind_a_group_and_its_members() {
+    run(async {
+        let outcome = timeout(10 * MS).with(async |_| {
+            TaskGroup::new()
+                .with(async |group| {
+                    drop(group.create_task(fails_when_cancelled()));
+                    sleep(10_000 * MS).await
+                })
+                .await
+        });
+        let error = outcome.await.unwrap_err();
+        assert_eq!(kinds(&error), "ExceptionGroup < TimeoutError < CancelledError");
+        let Error::Group(group) = &error else { panic!("{error:?}") };
+        let members: Vec<String> = group.exceptions().iter().map(kinds).collect();
+        assert_eq!(members, ["Error < TimeoutError < CancelledError"]);
+        assert_eq!(group.message(), "unhandled errors in a TaskGroup");
+        Ok(())
+    });
+}

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::shell::{Run, Workspace};
 use crate::tidy::tree::Tree;
-use crate::{Outcome, TaskResult, alone, conformance, loom, tidy};
+use crate::{Outcome, TaskResult, alone, checkers, conformance, loom, tidy};
 
 pub(crate) const HELP: &str = "\
 Run every step that a change must pass; stop at the first that fails.
@@ -38,6 +38,17 @@ const STEPS: &[Step] = &[
         name: "loom",
         what: "the models hold and the mutants die",
         run: |w| loom::run(w, &["--mutants".to_owned()]),
+    },
+    Step {
+        name: "address",
+        what: "soundness and stress under AddressSanitizer",
+        run: checkers::address,
+    },
+    Step { name: "thread", what: "the same under ThreadSanitizer", run: checkers::thread },
+    Step {
+        name: "miri",
+        what: "core, task and locks in Miri, where they can be",
+        run: checkers::miri,
     },
     Step { name: "tour", what: "the tour runs", run: tour },
     Step { name: "benches", what: "the benchmarks build", run: benches },
@@ -148,16 +159,22 @@ fn require_component(workspace: &Workspace, command: &str, component: &str) -> R
 }
 
 fn docs(workspace: &Workspace) -> TaskResult {
-    done([workspace.cargo("doc --workspace --no-deps").flags("RUSTDOCFLAGS", "-D warnings")])
+    done([workspace
+        .cargo("doc --workspace --no-deps")
+        .args(TLS)
+        .flags("RUSTDOCFLAGS", "-D warnings")])
 }
+
+/// What is not compiled unless it is asked for.
+const TLS: [&str; 2] = ["--features", "asyncio/tls"];
 
 fn tests(workspace: &Workspace) -> TaskResult {
     done([
         // Some tests run them.
-        workspace.cargo("build --workspace --examples"),
-        test_runner(workspace).args(["--workspace"]),
+        workspace.cargo("build --workspace --examples").args(TLS),
+        test_runner(workspace).args(["--workspace"]).args(TLS),
         // nextest does not run these.
-        workspace.cargo("test --workspace --doc"),
+        workspace.cargo("test --workspace --doc").args(TLS),
     ])
 }
 
@@ -214,9 +231,16 @@ fn systems(workspace: &Workspace) -> TaskResult {
         }
         let runs_here = cfg!(all(target_os = "linux", target_arch = "x86_64")) && target == MUSL;
         let run = if runs_here {
-            test_runner(workspace).args(["--workspace"]).args(LEFT_OUT)
+            // What is in C, among what tests need, needs no compiler of its own.
+            test_runner(workspace)
+                .args(["--workspace"])
+                .args(LEFT_OUT)
+                .variable("CC_x86_64_unknown_linux_musl", "cc")
         } else {
-            workspace.cargo("check -p asyncio --all-features").flags("RUSTFLAGS", "-D warnings")
+            // TLS has code in C, for which there may be no compiler.
+            workspace
+                .cargo("check -p asyncio --features tokio,anyhow,eyre")
+                .flags("RUSTFLAGS", "-D warnings")
         };
         run.args(["--target", target]).target_dir(dir.clone()).run()?;
     }
@@ -224,7 +248,7 @@ fn systems(workspace: &Workspace) -> TaskResult {
         || workspace.rustup("toolchain install --profile minimal").args([OLDEST]).succeeds()
     {
         let check = workspace.rustup("run").args([OLDEST, "cargo", "check", "--workspace"]);
-        check.flags("RUSTFLAGS", "-D warnings").target_dir(dir).run()?;
+        check.args(TLS).flags("RUSTFLAGS", "-D warnings").target_dir(dir).run()?;
     } else {
         left_out.push(OLDEST);
     }
@@ -238,7 +262,7 @@ fn systems(workspace: &Workspace) -> TaskResult {
 }
 
 fn tour(workspace: &Workspace) -> TaskResult {
-    done([workspace.cargo("run --release --example tour")])
+    done([workspace.cargo("run --release --example tour").args(TLS)])
 }
 
 fn benches(workspace: &Workspace) -> TaskResult {

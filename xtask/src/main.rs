@@ -2,6 +2,7 @@
 
 mod alone;
 mod bench;
+mod checkers;
 mod ci;
 mod conformance;
 mod loom;

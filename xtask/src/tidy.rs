@@ -22,6 +22,7 @@ const RULES: &[fn(&Tree, &mut Findings)] = &[
     text::nothing_unfinished,
     text::nothing_of_one_machine,
     text::lines_are_clean,
+    text::examples_name_the_facade,
     manifests::crates_keep_their_edges,
     manifests::versions_stand_in_the_workspace,
     manifests::dependencies_have_a_reason,

@@ -35,7 +35,8 @@
 //! | `await asyncio.sleep(1)` | [`asyncio::sleep(Duration::from_secs(1)).await?`](sleep) |
 //! | `t = asyncio.create_task(f())` | [`let t = asyncio::create_task(f())`](create_task) |
 //! | `create_task(f(), name="x")` | [`Task::builder().name("x").create(f())`](TaskBuilder) |
-//! | `await asyncio.gather(a(), b())` | `asyncio::gather!(a(), b()).await?`, for one type [`gather(list)`](gather()) |
+//! | `await asyncio.gather(a(), b())` | `asyncio::gather!(a(), b()).await?` |
+//! | `await asyncio.gather(*map(a, xs))` | [`asyncio::gather(xs.into_iter().map(a)).await?`](gather()) |
 //! | `gather(…, return_exceptions=True)` | [`gather(list).return_exceptions().await?`](Gather::return_exceptions) |
 //! | `await asyncio.wait(ts, return_when=FIRST_COMPLETED)` | [`asyncio::wait(ts).return_when(FirstCompleted).await?`](wait) |
 //! | `await asyncio.wait_for(f(), 1)` | [`asyncio::wait_for(f(), Duration::from_secs(1)).await`](wait_for) |
@@ -219,6 +220,14 @@
 //! which is not polled any more: everything behind it in the line waits. Drop such a future, or keep polling
 //! it.
 //!
+//! # Depth
+//!
+//! There is no limit like Python's `RecursionError`. Tasks that wait for each other, gathers of gathers,
+//! groups of tasks and of errors, and contexts of errors may be nested as deeply as memory allows: they are
+//! cancelled, ended, shown and dropped without recursion. A coroutine that awaits a boxed coroutine, which
+//! awaits another one, is different: Rust polls and drops nested values by recursion, so a chain of tens of
+//! thousands of them overflows the stack. Make a task of each, or write a loop.
+//!
 //! # Threads
 //!
 //! A loop, its tasks and its callbacks stay on one thread, so what they share may be `Rc` and
@@ -288,6 +297,8 @@
 //! | `subprocess` | yes | [`create_subprocess_exec`], [`create_subprocess_shell`], [`subprocess`]; with `streams` |
 //! | `macros` | yes | [`#[asyncio::main]`](macro@main), [`#[asyncio::test]`](macro@test) |
 //! | `tokio` | no | tokio's `AsyncRead` and `AsyncWrite` for streams; with `streams` |
+//! | `tls` | no | TLS over rustls: the module `ssl`, `start_tls`, `.ssl(…)` of what makes connections, servers and streams; with `transports` |
+//! | `webpki-roots` | no | Mozilla's certificate authorities beside those of the system; with `tls` |
 //! | `anyhow`, `eyre` | no | `From<Error>` for the error type of that crate |
 //!
 //! Each part is a crate of its own as well (`asyncio-locks`, `asyncio-queues`, `asyncio-task`, …), for
@@ -306,8 +317,15 @@ pub use asyncio_loop::{
     set_event_loop,
 };
 
-// unix_events: the numbers of signals
+// What asyncio has callbacks for, awaited
+pub use asyncio_loop::{WaitReady, wait_readable, wait_writable};
+
+// unix_events: the numbers of signals, and a receiver of them
 pub use asyncio_loop::signals;
+
+// What is received: shared, and sliced without copying (Python's `bytes`)
+#[cfg(feature = "sockets")]
+pub use asyncio_sockets::Bytes;
 
 // The socket operations of the loop, and its look-ups of names
 #[cfg(feature = "sockets")]
@@ -324,7 +342,7 @@ pub mod socket {
         Endpoint, GetAddrInfo, GetNameInfo, NI_DGRAM, NI_NAMEREQD, NI_NOFQDN, NI_NUMERICHOST,
         NI_NUMERICSERV, Protocol, Service, SockAccept, SockConnect, SockRecv, SockRecvInto,
         SockRecvfrom, SockRecvfromInto, SockSendall, SockSendfile, SockSendto, Socket, Target,
-        Type,
+        Type, ensure_resolved,
     };
 }
 
@@ -353,12 +371,16 @@ pub use asyncio_core::wait_site::WaitSite;
 // locks
 #[cfg(feature = "locks")]
 pub use asyncio_locks::{
-    Barrier, BoundedSemaphore, Condition, ConditionGuard, Event, Lock, LockGuard, Permit, Semaphore,
+    Barrier, BoundedSemaphore, Condition, ConditionGuard, Event, Lock, LockGuard, OwnedLockGuard,
+    OwnedPermit, Permit, Permits, Semaphore,
 };
 
 // queues
 #[cfg(feature = "queues")]
-pub use asyncio_queues::{LifoQueue, Order, OrderedQueue, PriorityQueue, PutError, Queue};
+pub use asyncio_queues::{
+    Fifo, Lifo, LifoQueue, Order, OrderedQueue, Priority, PriorityQueue, PutError, Queue, Receiver,
+    Sender, channel,
+};
 
 // protocols
 #[cfg(feature = "subprocess")]
@@ -381,9 +403,11 @@ pub use asyncio_streams::{
 /// The types behind streams, and their constant.
 #[cfg(feature = "streams")]
 pub mod streams {
+    #[cfg(feature = "tls")]
+    pub use asyncio_streams::StartTls;
     pub use asyncio_streams::{
-        DEFAULT_LIMIT, Drain, Duplex, IntoSeparators, OpenConnection, OpenUnixConnection, Opening,
-        Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil, Separators, StartServer,
+        DEFAULT_LIMIT, Drain, Duplex, IntoSeparators, NextLine, OpenConnection, OpenUnixConnection,
+        Opening, Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil, Separators, StartServer,
         StartUnixServer, Starting, WaitClosed,
     };
 }
@@ -405,19 +429,20 @@ pub mod subprocess {
 pub use asyncio_loop::eager_task_factory;
 pub use asyncio_task::ReturnWhen::{self, AllCompleted, FirstCompleted, FirstException};
 pub use asyncio_task::{
-    AnyAwait, AnyTask, AsCompleted, Awaitable, Completed, FutureLike, Gather, GatherAll,
-    NextCompleted, Racing, Shield, Sleep, Task, TaskBuilder, Wait, WaitFor, Waiting, all_tasks,
-    as_completed, create_task, current_task, ensure_future, gather, race, run_coroutine_threadsafe,
-    shield, sleep, wait, wait_for,
+    Amap, AnyAwait, AnyTask, AsCompleted, Awaitable, Completed, FutureLike, Gather, GatherAll,
+    NextCompleted, NextItem, Racing, Retry, Shield, Sleep, Task, TaskBuilder, Wait, WaitFor,
+    Waiting, all_tasks, amap, as_completed, create_task, current_task, endless, ensure_future,
+    gather, race, retry, run_coroutine_threadsafe, shield, sleep, wait, wait_for,
 };
 
 // taskgroups
-pub use asyncio_task::{Group, TaskGroup};
+pub use asyncio_task::{Group, TaskGroup, TaskStatus};
 
 // threads
 pub use asyncio_task::{ToThread, to_thread};
 
 // timeouts
+pub use asyncio_core::limit::ToTimeout;
 pub use asyncio_task::{Deadline, Timeout, Watch, timeout, timeout_at};
 
 // transports, and what makes them
@@ -430,14 +455,57 @@ pub use asyncio_transports::{
     create_datagram_endpoint, create_server, create_unix_connection, create_unix_server, sendfile,
 };
 
+/// TLS (Python's module `ssl`): the contexts that `ssl` of what makes connections and servers takes,
+/// and what can be asked of a connection.
+///
+/// ```
+/// use asyncio::ssl::{Purpose, create_default_context};
+///
+/// # fn certificate() -> (String, String) {
+/// #     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+/// #     (made.cert.pem(), made.signing_key.serialize_pem())
+/// # }
+/// # #[asyncio::main]
+/// # async fn main() -> asyncio::Result<()> {
+/// # let (certificate, key) = certificate();
+/// let mut context = create_default_context(Purpose::ClientAuth);
+/// context.load_cert_chain_pem(certificate.as_bytes(), key.as_bytes())?;
+/// let server = asyncio::start_server(
+///     async |mut reader, writer| Ok(writer.write(&reader.readline().await?)),
+///     ("127.0.0.1", 0),
+/// )
+/// .ssl(context)
+/// .await?;
+///
+/// let mut context = create_default_context(Purpose::ServerAuth);
+/// context.load_verify_pem(certificate.as_bytes())?;
+/// let opening = asyncio::open_connection(server.local_addr()).ssl(context);
+/// let (mut reader, writer) = opening.server_hostname("localhost").await?;
+/// writer.write(b"hello\n");
+/// assert_eq!(reader.readline().await?, "hello\n");
+/// # server.close();
+/// # Ok(())
+/// # }
+/// ```
+#[cfg(feature = "tls")]
+pub mod ssl {
+    pub use asyncio_transports::ssl::{
+        CIPHER, COMPRESSION, Cipher, PEERCERT, Purpose, SSL_OBJECT, SSLCONTEXT, Ssl, SslContext,
+        SslError, SslObject, StartTls, TlsVersion, VerifyMode, create_default_context, rustls,
+    };
+}
+
+#[cfg(feature = "tls")]
+pub use asyncio_transports::ssl::start_tls;
+
 /// The types behind transports.
 #[cfg(feature = "transports")]
 pub mod transports {
     pub use asyncio_transports::{
         ConnectPipe, ConnectPipeTransport, Connecting, ConnectingTransport, CreateConnection,
         CreateDatagramEndpoint, CreateDatagramTransport, CreateServer, CreateUnixServer,
-        CreatingServer, IntoProtocol, Recipient, SenderAddress, Sendfile, ServeForever,
-        StartServing, TransportSocket, WaitClosed,
+        CreatingServer, IntoProtocol, Known, Recipient, Sendfile, ServeForever, StartServing,
+        TransportSocket, WaitClosed,
     };
 }
 
@@ -449,6 +517,11 @@ pub mod constants {
     pub use asyncio_loop::THREAD_JOIN_TIMEOUT;
     #[cfg(feature = "sockets")]
     pub use asyncio_sockets::SENDFILE_FALLBACK_READBUFFER_SIZE;
+    #[cfg(feature = "tls")]
+    pub use asyncio_transports::ssl::{
+        FLOW_CONTROL_HIGH_WATER_SSL_READ, FLOW_CONTROL_HIGH_WATER_SSL_WRITE, SSL_HANDSHAKE_TIMEOUT,
+        SSL_SHUTDOWN_TIMEOUT,
+    };
     #[cfg(feature = "transports")]
     pub use asyncio_transports::{ACCEPT_RETRY_DELAY, LOG_THRESHOLD_FOR_CONNLOST_WRITES};
 }

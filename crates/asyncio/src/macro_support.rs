@@ -13,8 +13,8 @@ use std::{
 pub use asyncio_core::wait_site::WaitSite;
 pub use asyncio_macros::{join as __join, select as __select, try_join as __try_join};
 pub use asyncio_task::branches::{
-    Branch, LentBranch, Losing, OpaqueBranch, OurBranch, Payload, Probe, ScopeBranch, all_disabled,
-    end, output_of,
+    Branch, LeafBranch, LentBranch, Losing, OpaqueBranch, OurBranch, Payload, Probe, ScopeBranch,
+    all_disabled, end, output_of,
 };
 pub use std::{future::poll_fn, panic::resume_unwind};
 

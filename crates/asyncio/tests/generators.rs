@@ -160,11 +160,11 @@ async fn shutting_down_closes_all_at_once_and_reports_what_fails() -> asyncio::R
     let event_loop = asyncio::get_running_loop()?;
     let reports = Log::default();
     let reported = reports.clone();
-    event_loop.set_exception_handler(Some(Rc::new(move |_, context| {
+    event_loop.set_exception_handler(move |_, context| {
         assert!(context.note("asyncgen").is_some());
         let error = context.exception().map(Error::to_string);
         reported.borrow_mut().push(error.unwrap_or_default());
-    })));
+    });
     let closed = Rc::new(Cell::new(0));
     let mut generators: Vec<Generator<u32>> = (0..3)
         .map(|n| {
@@ -213,4 +213,83 @@ async fn a_yield_costs_no_iteration() -> asyncio::Result<()> {
     assert_eq!(turns.get(), 0);
     counter.cancel();
     Ok(())
+}
+
+/// Sends once, and closes `inner` in its clean-up.
+fn closes(inner: Generator<u32>, begun: bool) -> Generator<u32> {
+    asyncio::generator(async move |y| {
+        let mut inner = inner;
+        if !begun {
+            inner.next().await.unwrap()?;
+        }
+        let sent = y.send(0).await;
+        inner.aclose().await?;
+        sent
+    })
+}
+
+#[test]
+fn a_generator_that_closes_another_at_the_end_of_the_run_does_not_hang_it() {
+    for inner_is_first in [false, true] {
+        let (log, reports) = (Log::default(), Log::default());
+        let kept: Rc<Cell<Option<Generator<u32>>>> = Rc::default();
+        let (inside, inside_log, reported) = (kept.clone(), log.clone(), reports.clone());
+        Runner::new()
+            .virtual_time(true)
+            .with(|runner| {
+                runner.run(async move {
+                    let event_loop = asyncio::get_running_loop()?;
+                    event_loop.set_exception_handler(move |_, context| {
+                        let error = context.exception().map(Error::to_string);
+                        reported.borrow_mut().push(error.unwrap_or_default());
+                    });
+                    let mut inner = numbers(&inside_log);
+                    if inner_is_first {
+                        inner.next().await.unwrap()?;
+                    }
+                    let mut outer = closes(inner, inner_is_first);
+                    outer.next().await.unwrap()?;
+                    inside.set(Some(outer));
+                    Ok(())
+                })
+            })
+            .unwrap();
+        // The second closer is refused, whichever it is.
+        assert_eq!(*log.borrow(), [format!("1: {EXIT}")]);
+        assert_eq!(*reports.borrow(), ["Generator.aclose: the generator is already running"]);
+        assert!(kept.take().is_some());
+    }
+}
+
+#[asyncio::test(virtual_time = true)]
+async fn a_generator_that_the_loop_closes_gives_no_value_meanwhile() -> asyncio::Result<()> {
+    let log = Log::default();
+    let mut stream = numbers(&log);
+    stream.next().await.unwrap()?;
+    let event_loop = asyncio::get_running_loop()?;
+    let closing = asyncio::create_task(async move { event_loop.shutdown_asyncgens().await });
+    asyncio::sleep(SEC / 2).await?;
+    let refused = stream.next().await.unwrap().unwrap_err();
+    assert_eq!(refused.to_string(), "Generator.next: the generator is already running");
+    let refused = stream.aclose().await.unwrap_err();
+    assert_eq!(refused.to_string(), "Generator.aclose: the generator is already running");
+    closing.await?;
+    assert_eq!(*log.borrow(), [format!("1: {EXIT}")]);
+    assert!(stream.next().await.is_none());
+    stream.aclose().await
+}
+
+#[asyncio::test(virtual_time = true)]
+async fn a_close_that_is_given_up_lets_the_body_send_again() -> asyncio::Result<()> {
+    let mut stream = asyncio::generator(async |y| {
+        while y.send(1).await.is_ok() {}
+        asyncio::sleep(SEC).await?;
+        y.send(2).await
+    });
+    stream.next().await.unwrap()?;
+    let mut closing = stream.aclose();
+    assert!(futures_lite::future::poll_once(&mut closing).await.is_none());
+    drop(closing);
+    assert_eq!(stream.next().await.unwrap()?, 2);
+    stream.aclose().await
 }

@@ -4,7 +4,6 @@
 use asyncio::{
     AsyncContextManager, Error, FirstCompleted, Queue, StreamReader, StreamWriter, TaskGroup,
 };
-use futures_lite::StreamExt;
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,

@@ -3,11 +3,8 @@
 //! handed on far more often than a handle has to wait.
 
 use crate::{
-    cell::TaskCell,
-    home::Mail,
-    scheduler::{Scheduler, State},
+    scheduler::Scheduler,
     slots::{Key, Slots},
-    task_ref::TaskRef,
     wait::Wait,
 };
 
@@ -16,37 +13,10 @@ pub type Awaiting = (Wait, u32);
 
 /// Names a wait that is kept; nothing once it was taken, or the loop is closed.
 #[derive(Clone, Copy, Debug)]
-pub struct Kept(Key);
+pub struct Kept(pub(crate) Key);
 
 /// The waits of all handles to tasks of one loop.
 pub(crate) type Waits = Slots<Awaiting>;
-
-impl TaskCell {
-    /// Keeps the wait of a handle to this task. `None`, and the wait is over, if the loop is closed, or
-    /// on another thread.
-    pub fn keep_wait(&self, awaiting: Awaiting) -> Option<Kept> {
-        let scheduler = self.home.local().filter(|s| s.state() != State::Closed)?;
-        Some(Kept(scheduler.waits.borrow_mut().insert(awaiting)))
-    }
-
-    /// Gives back what was kept, if this is the task's thread and its loop is open.
-    pub fn take_wait(&self, kept: Kept) -> Option<Awaiting> {
-        self.home.local()?.waits.borrow_mut().remove(kept.0)
-    }
-
-    /// Ends the wait of a handle that is dropped, on any thread.
-    #[cold]
-    pub fn drop_wait(&self, kept: Kept) {
-        if let Some((wait, number)) = self.take_wait(kept) {
-            drop(wait);
-            self.unlisten(number);
-        } else if !self.is_local() {
-            let task = TaskRef::of(self);
-            // A loop that is closed has dropped it.
-            let _ = self.home.send(Mail::Quiet(Box::new(move || task.drop_wait(kept))));
-        }
-    }
-}
 
 impl Scheduler {
     /// Takes all of them out: the loop is closing.

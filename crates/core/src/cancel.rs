@@ -63,6 +63,7 @@ use crate::{
     sync::Ordering,
     target::Target,
     task_ref::TaskRef,
+    wait::wake,
     which::Which,
 };
 use std::cell::{Cell, RefCell};
@@ -87,6 +88,8 @@ enum Work {
 /// The requests of a loop that are on their way: most are delivered at the call.
 pub(crate) struct Requests {
     under_way: Cell<bool>,
+    /// Whether each task takes one request.
+    sweeps: Cell<bool>,
     /// What is next comes last.
     work: RefCell<Vec<Work>>,
     /// What the work at hand has added, in its order.
@@ -97,6 +100,7 @@ impl Requests {
     pub(crate) const fn new() -> Requests {
         Requests {
             under_way: Cell::new(false),
+            sweeps: Cell::new(false),
             work: RefCell::new(Vec::new()),
             added: RefCell::new(Vec::new()),
         }
@@ -128,6 +132,12 @@ impl TaskRef {
             affine.passing_on.set(PassingOn::Circular);
             return true;
         }
+        if scheduler.requests.sweeps.get() {
+            if affine.flags.has(Flag::Swept) {
+                return true;
+            }
+            affine.flags.set(Flag::Swept);
+        }
         self.requests.set(self.requests.get() + 1);
         if !self.cancel_only_wait(scheduler, &error) {
             scheduler.deliver_request(self, None, error);
@@ -154,6 +164,16 @@ impl TaskRef {
 }
 
 impl Scheduler {
+    /// Requests that each of `tasks` be cancelled, in this order. One that has got the request already,
+    /// because another one waits for it, gets no second: a chain of tasks that wait for each other takes
+    /// as many requests as it has tasks.
+    pub fn cancel_all<'a>(&self, tasks: impl Iterator<Item = &'a TaskRef> + Clone) {
+        self.requests.sweeps.set(true);
+        tasks.clone().for_each(|task| _ = task.cancel(CancelledError::default()));
+        self.requests.sweeps.set(false);
+        tasks.for_each(|task| task.affine.flags.clear(Flag::Swept));
+    }
+
     /// A request that comes from a scope. A scope that no task polls gives way by itself.
     pub(crate) fn request(&self, scope: Key, error: CancelledError) {
         let task = self.scopes.with(scope, |node| {
@@ -197,7 +217,7 @@ impl Scheduler {
             (node.set_message(error), node.waker.clone())
         });
         if let Some((_former, Some(waker))) = waker {
-            waker.wake();
+            wake(waker);
         }
     }
 

@@ -1,21 +1,22 @@
 //! [`TaskCell`]: what every task has, whatever it computes.
 //!
-//! Its counts are the business of [`crate::task_ref`], its waits of `waits.rs`, its cancellation
-//! of [`crate::cancel`], its steps of [`crate::step`].
+//! Its counts are the business of [`crate::task_ref`], its handles and its end of [`crate::maker`], its
+//! waits of `waits.rs`, its cancellation of [`crate::cancel`], its steps of [`crate::step`].
 
 use crate::{
     CancelledError, Error,
     cancel::{IDLE, STATE, WAITING},
     context::{Context, Values},
+    exception::Span,
     flags::{Flag, Flags, PassingOn, Phase},
-    home::{LoopRef, Place, thread_id},
-    listeners::{List, Listener, Parked},
+    home::{LoopRef, thread_id},
+    listeners::{List, Parked},
     scopes::Within,
     slots::{Key, Slots},
     stage::{MUST, SENT, Stage},
     sync::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering},
     target::{Aim, Target},
-    wait::{OtherWait, Waiter, Wakers, with_current},
+    wait::{OtherWait, with_current},
     wait_site::WaitSite,
 };
 use std::{any::TypeId, cell::Cell, fmt, panic::Location, ptr::NonNull, sync::Arc};
@@ -62,6 +63,8 @@ pub struct TaskCell {
     pub(crate) done: AtomicU8,
     /// Whether a failure is still to be reported as never retrieved.
     pub(crate) unretrieved: AtomicBool,
+    /// Whether another thread asked for a keeper: it is among those of the [home](crate::home).
+    pub(crate) keeper_elsewhere: AtomicBool,
     /// How many requests to cancel the whole task are outstanding. For the task's thread; hardly ever
     /// written, and here for the room.
     pub(crate) requests: Cell<u32>,
@@ -113,6 +116,8 @@ pub(crate) struct Affine {
 #[derive(Default)]
 pub(crate) struct Cold {
     pub(crate) name: Option<Arc<str>>,
+    /// The span of the log in which it was made.
+    pub(crate) span: Option<Span>,
     /// The context, if it is shared.
     pub(crate) context: Option<Context>,
     /// The message of the last request to cancel the whole task, until that is delivered.
@@ -145,10 +150,23 @@ pub(crate) struct Other {
     /// Where in the task it was last polled.
     pub(crate) within: Within,
     pub(crate) target: Option<Target>,
+    /// The message of its cancellation.
+    pub(crate) message: CancelledError,
     /// A request went to the target.
     pub(crate) passed: bool,
     /// Its cancellation was taken back: its leaf has to arm it anew.
     pub(crate) revoked: bool,
+}
+
+impl Other {
+    /// Cancels it, if it waits, and wakes nothing.
+    pub(crate) fn cancel(&mut self, error: &CancelledError) -> bool {
+        let cancelled = self.wait.cancel();
+        if cancelled {
+            self.message = error.clone();
+        }
+        cancelled
+    }
 }
 
 impl Cold {
@@ -176,9 +194,11 @@ pub enum TaskContext {
 
 impl fmt::Debug for TaskCell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = if self.is_done() { "finished" } else { "pending" };
+        // While it tells that it has ended, it is not done yet.
+        let is_over = self.is_done() || self.has_ended();
+        let state = if is_over { "finished" } else { "pending" };
         match self.affine() {
-            Some(_) if !self.is_done() && self.cancelling() > 0 => {
+            Some(_) if !is_over && self.cancelling() > 0 => {
                 write!(f, "<Task cancelling name={:?}>", self.name())
             }
             Some(_) => write!(f, "<Task {state} name={:?}>", self.name()),
@@ -216,6 +236,7 @@ impl TaskCell {
             mailed: AtomicBool::new(false),
             done: AtomicU8::new(crate::task_ref::PENDING),
             unretrieved: AtomicBool::new(false),
+            keeper_elsewhere: AtomicBool::new(false),
             requests: Cell::new(0),
             vtable,
             sequence,
@@ -253,11 +274,6 @@ impl TaskCell {
     /// Whether a failure is still to be reported as never retrieved.
     pub fn is_unretrieved(&self) -> bool {
         self.unretrieved.load(Ordering::Relaxed)
-    }
-
-    /// Says that a failure is to be reported if nobody retrieves it, or that somebody did.
-    pub fn set_unretrieved(&self, unretrieved: bool) {
-        self.unretrieved.store(unretrieved, Ordering::Relaxed);
     }
 
     /// The loop that the task belongs to.
@@ -342,6 +358,18 @@ impl TaskCell {
         }
     }
 
+    /// The span of the log in which the task was made.
+    pub(crate) fn span(&self) -> Option<Span> {
+        self.affine()?.with_cold(|cold| cold.span)?
+    }
+
+    #[cold]
+    pub(crate) fn set_span(&self, span: Span) {
+        if let Some(affine) = self.affine() {
+            affine.cold(|cold| cold.span = Some(span));
+        }
+    }
+
     /// The context variables of the task; what it is running with, if it runs now.
     pub fn context(&self) -> Option<Context> {
         let affine = self.affine()?;
@@ -385,12 +413,6 @@ impl TaskCell {
     pub fn must_cancel(&self) -> bool {
         self.affine().is_some_and(|affine| affine.stage.has(MUST | SENT))
     }
-
-    /// Takes the message of the cancellation that ends the task without having been delivered.
-    pub fn take_undelivered(&self) -> Option<CancelledError> {
-        let affine = self.affine()?;
-        affine.stage.take(MUST | SENT).then(|| affine.take_message())
-    }
 }
 
 /// The place behind the cell: that of the coroutine, and then of the outcome.
@@ -399,32 +421,6 @@ impl TaskCell {
     #[inline]
     pub fn has_ended(&self) -> bool {
         self.affine().is_some_and(|affine| affine.flags.has(Flag::Ended))
-    }
-
-    /// Says that it does.
-    ///
-    /// # Safety
-    /// It does: the coroutine is gone. This is the task's own thread.
-    #[inline]
-    pub unsafe fn set_ended(&self) {
-        self.affine.flags.set(Flag::Ended);
-    }
-
-    /// Asks for `keeper` to be called when the outcome is there. Does nothing on another thread than
-    /// the task's.
-    ///
-    /// # Safety
-    /// It may be called with this cell then.
-    pub unsafe fn set_keeper(&self, keeper: Keeper) {
-        if let Some(affine) = self.affine() {
-            affine.cold(|cold| cold.keeper = Some(keeper));
-        }
-    }
-
-    /// Takes the function out that was asked for, to call it.
-    #[inline]
-    pub fn take_keeper(&self) -> Option<Keeper> {
-        self.affine()?.with_cold(|cold| cold.keeper.take())?
     }
 }
 
@@ -438,64 +434,9 @@ impl TaskCell {
         }
     }
 
-    /// Keeps the error with which the task ends, if somebody asked for it.
-    pub fn keep_failure(&self, error: &Error) -> bool {
-        let Some(affine) = self.affine() else { return false };
-        let kept = affine.with_cold(|cold| {
-            cold.failure.as_mut().map(|room| *room = Some(error.clone())).is_some()
-        });
-        kept.unwrap_or(false)
-    }
-
     /// The error with which the task ended, if it failed and was asked for it.
     pub fn take_failure(&self) -> Option<Error> {
         self.affine()?.with_cold(|cold| cold.failure.take())??
-    }
-}
-
-/// Those who are told when the task is done.
-impl TaskCell {
-    /// Adds one; `None` if the task is done, or on another thread than the task's.
-    pub fn listen(&self, listener: Listener) -> Option<u32> {
-        let affine = self.affine().filter(|_| !self.is_done())?;
-        Some(affine.listeners.push(listener, self.place()))
-    }
-
-    /// Puts another waiter in the place of one.
-    pub fn replace_listener(&self, number: u32, waiter: Waiter) {
-        if let Some(affine) = self.affine() {
-            let replaced = affine.listeners.replace(number, waiter, self.place());
-            drop(replaced);
-        }
-    }
-
-    /// Takes one out. On another thread than the task's it stays, and is told in vain.
-    pub fn unlisten(&self, number: u32) -> Option<Listener> {
-        self.affine()?.listeners.remove(number, self.place())
-    }
-
-    /// Makes listener `number` the one that reports a failure which nobody waits for any more; takes
-    /// the one that was it before out.
-    pub fn replace_late_report(&self, number: u32, callback: Parked) {
-        let Some(affine) = self.affine() else { return };
-        let previous = affine.cold(|cold| cold.late_report.replace((number, callback)));
-        if let Some((number, callback)) = previous {
-            self.unlisten(number);
-            callback.cancel();
-        }
-    }
-
-    /// Tells everyone, in order.
-    pub fn notify_listeners(&self) {
-        let mut wakers = Wakers::new();
-        if let Some(affine) = self.affine() {
-            affine.listeners.notify(self.place(), &mut wakers);
-        }
-    }
-
-    /// Where the callbacks in its list are parked, as a rule.
-    fn place(&self) -> Option<Place> {
-        Some(self.home.place())
     }
 }
 

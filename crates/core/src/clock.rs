@@ -103,7 +103,7 @@ impl Scheduler {
 
     /// When the earliest timer is due, in loop time.
     pub fn next_deadline(&self) -> Option<Duration> {
-        self.callbacks.borrow().next_deadline().map(Duration::from_nanos)
+        self.callbacks.borrow_mut().next_deadline().map(Duration::from_nanos)
     }
 
     /// Appends every due timer to the ready queue, by deadline and then by creation.
@@ -113,7 +113,7 @@ impl Scheduler {
     /// exact one is then asked only when a timer may be due.
     #[inline]
     pub fn move_due_timers(&self, coarse: impl FnOnce() -> Option<u64>) {
-        let deadline = self.callbacks.borrow().next_deadline();
+        let deadline = self.callbacks.borrow_mut().next_deadline();
         let Some(deadline) = deadline else { return };
         let coarse = coarse();
         if !self.clock.borrow().is_early(deadline, coarse) {
@@ -140,7 +140,7 @@ impl Scheduler {
 
     /// Lets a virtual clock jump to the next timer. False if there is none.
     pub fn advance(&self) -> bool {
-        let Some(deadline) = self.callbacks.borrow().next_deadline() else { return false };
+        let Some(deadline) = self.callbacks.borrow_mut().next_deadline() else { return false };
         if let Clock::Virtual(now) = &*self.clock.borrow() {
             now.set(now.get().max(deadline));
         }

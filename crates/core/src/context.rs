@@ -197,14 +197,14 @@ impl fmt::Debug for Context {
 /// A variable with one value per context (`contextvars.ContextVar`), usually a `static`.
 ///
 /// ```
-/// use asyncio_core::context::{Context, ContextVar};
+/// use asyncio::{Context, ContextVar};
 /// static USER: ContextVar<&str> = ContextVar::new("user");
 /// let token = USER.set("ann");
 /// let seen = Context::current().run(|| { USER.set("bob"); USER.get() })?;
 /// assert_eq!((seen, USER.get()), (Some("bob"), Some("ann")));
 /// USER.reset(token)?;
 /// assert_eq!(USER.get(), None);
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 pub struct ContextVar<T> {
     name: &'static str,

@@ -1,17 +1,18 @@
 //! [`AsyncContextManager`]: `async with x as y` is `x.with(async |y| …)`.
 
-use crate::{Error, Result, scope::Scope, scopes::ScopeKey, wait_site::WaitSite};
+use crate::{Error, Result, caught::caught, scope::Scope, wait_site::WaitSite};
 use std::{
     future::{Future, poll_fn},
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::resume_unwind,
     pin::pin,
+    task::Poll,
 };
 
 /// Something to enter before a piece of work and to leave after it, whatever happens in between
 /// (`async with`).
 ///
 /// ```
-/// use asyncio_core::{AsyncContextManager, Error, Result};
+/// use asyncio::{AsyncContextManager, Error, Result};
 /// struct Database;
 /// impl AsyncContextManager for Database {
 ///     type Target = Vec<&'static str>;
@@ -21,12 +22,20 @@ use std::{
 ///         Ok(())
 ///     }
 /// }
-/// # async fn example() -> Result<()> {
-/// let n = Database.with(async |db| { db.push("used"); Ok(db.len()) }).await?;
-/// assert_eq!(n, 2);
-/// # Ok(()) }
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let n = Database.with(async |db| { db.push("used"); Ok(db.len()) }).await?;
+///     assert_eq!(n, 2);
+///     Ok(())
+/// }
 /// ```
 #[allow(async_fn_in_trait)] // A coroutine of this runtime need not be `Send`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no asynchronous context manager",
+    label = "this has no `enter` and `exit`",
+    note = "implement `asyncio::AsyncContextManager` for `{Self}`"
+)]
 pub trait AsyncContextManager: Sized {
     /// What the body works with.
     type Target;
@@ -35,14 +44,13 @@ pub trait AsyncContextManager: Sized {
     async fn enter(&mut self) -> Result<Self::Target>;
 
     /// Leaves (`__aexit__`), with the error that ended the body, if one did. It may await. An error
-    /// from here replaces the body's, which becomes its [context](Error::context); there is no way
-    /// to make the body's error disappear.
+    /// from here replaces the body's, which becomes its [context](Error::context).
     async fn exit(&mut self, target: Self::Target, error: Option<&Error>) -> Result<()>;
 
-    /// The scope in which the body runs, if the target has one of its own.
-    #[doc(hidden)]
-    fn scope(&self, _target: &mut Self::Target) -> Option<ScopeKey> {
-        None
+    /// Leaves for [`with_suppress`](AsyncContextManager::with_suppress), and returns whether the error that
+    /// ended the body disappears (an `__aexit__` that returns true). No error does unless this is written.
+    async fn exit_suppress(&mut self, target: Self::Target, error: Option<&Error>) -> Result<bool> {
+        self.exit(target, error).await.map(|()| false)
     }
 
     /// Enters, runs `body` in a scope of its own, and leaves, even if the body fails, is cancelled or
@@ -59,6 +67,92 @@ pub trait AsyncContextManager: Sized {
     ) -> impl Future<Output = Result<R>> {
         run(self, body, WaitSite::here(&"with"))
     }
+
+    /// [`with`](AsyncContextManager::with) of a manager that may make the error of the body disappear, as
+    /// its [`exit_suppress`](AsyncContextManager::exit_suppress) decides: then the result is `None`. A panic
+    /// goes on.
+    ///
+    /// # Cancellation
+    /// As for [`with`](AsyncContextManager::with).
+    ///
+    /// ```
+    /// use asyncio::{AsyncContextManager, Error, Result};
+    ///
+    /// /// `contextlib.suppress(OSError)`
+    /// struct SuppressIo;
+    ///
+    /// impl AsyncContextManager for SuppressIo {
+    ///     type Target = ();
+    ///     async fn enter(&mut self) -> Result<()> { Ok(()) }
+    ///     async fn exit(&mut self, _: (), _: Option<&Error>) -> Result<()> { Ok(()) }
+    ///     async fn exit_suppress(&mut self, _: (), error: Option<&Error>) -> Result<bool> {
+    ///         Ok(matches!(error, Some(Error::Io(_))))
+    ///     }
+    /// }
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let text = SuppressIo.with_suppress(async |_| Ok(std::fs::read_to_string("no such file")?)).await?;
+    ///     assert_eq!(text, None);
+    ///     Ok(())
+    /// }
+    /// ```
+    #[track_caller]
+    fn with_suppress<R>(
+        self,
+        body: impl AsyncFnOnce(&mut Self::Target) -> Result<R>,
+    ) -> impl Future<Output = Result<Option<R>>> {
+        run_suppress(self, body, WaitSite::here(&"with_suppress"))
+    }
+
+    /// [`with`](AsyncContextManager::with) of a manager that is its own target, as one whose `__aenter__`
+    /// returns `self`: the body works with the manager.
+    ///
+    /// # Cancellation
+    /// As for [`with`](AsyncContextManager::with).
+    ///
+    /// ```
+    /// use asyncio::{AsyncContextManager, Error, Result};
+    ///
+    /// struct Database {
+    ///     is_open: bool,
+    /// }
+    ///
+    /// impl AsyncContextManager for Database {
+    ///     type Target = ();
+    ///     async fn enter(&mut self) -> Result<()> {
+    ///         self.is_open = true;
+    ///         Ok(())
+    ///     }
+    ///     async fn exit(&mut self, _: (), _: Option<&Error>) -> Result<()> {
+    ///         self.is_open = false;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let database = Database { is_open: false };
+    ///     assert!(database.with_self(async |database| Ok(database.is_open)).await?);
+    ///     Ok(())
+    /// }
+    /// ```
+    #[track_caller]
+    fn with_self<R>(
+        mut self,
+        body: impl AsyncFnOnce(&mut Self) -> Result<R>,
+    ) -> impl Future<Output = Result<R>>
+    where
+        Self: AsyncContextManager<Target = ()>,
+    {
+        let site = WaitSite::here(&"with_self");
+        async move {
+            self.enter().await?;
+            let outcome = guarded(Scope::new(body(&mut self), site)).await;
+            let left = self.exit((), outcome.as_ref().err()).await;
+            conclude(outcome, left)
+        }
+    }
 }
 
 /// What [`AsyncContextManager::with`] does, for a manager that does more.
@@ -69,14 +163,28 @@ pub async fn run<M: AsyncContextManager, R>(
     site: WaitSite,
 ) -> Result<R> {
     let mut target = manager.enter().await?;
-    let scope = manager.scope(&mut target);
-    let body = body(&mut target);
-    let body = match scope {
-        Some(scope) => Scope::at(scope, body, site),
-        None => Scope::new(body, site),
-    };
-    let outcome = guarded(body).await;
+    let outcome = guarded(Scope::new(body(&mut target), site)).await;
     let left = manager.exit(target, outcome.as_ref().err()).await;
+    conclude(outcome, left)
+}
+
+/// What [`AsyncContextManager::with_suppress`] does, for a manager that does more.
+#[doc(hidden)]
+pub async fn run_suppress<M: AsyncContextManager, R>(
+    mut manager: M,
+    body: impl AsyncFnOnce(&mut M::Target) -> Result<R>,
+    site: WaitSite,
+) -> Result<Option<R>> {
+    let mut target = manager.enter().await?;
+    let outcome = guarded(Scope::new(body(&mut target), site)).await;
+    match manager.exit_suppress(target, outcome.as_ref().err()).await {
+        Ok(true) if !matches!(outcome, Ok(_) | Err(Error::Panic(_))) => Ok(None),
+        left => conclude(outcome, left.map(drop)).map(Some),
+    }
+}
+
+/// The outcome of a block, of its body's and how it was left.
+fn conclude<R>(outcome: Result<R>, left: Result<()>) -> Result<R> {
     match (outcome, left) {
         (Err(Error::Panic(panic)), left) => match panic.take_payload() {
             Some(payload) => resume_unwind(payload),
@@ -98,9 +206,6 @@ fn combine(body: Error, left: Result<()>) -> Error {
 /// Turns a panic into an error.
 async fn guarded<R>(body: impl Future<Output = Result<R>>) -> Result<R> {
     let mut body = pin!(body);
-    poll_fn(|cx| {
-        let polled = catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(cx)));
-        polled.unwrap_or_else(|panic| std::task::Poll::Ready(Err(Error::from_panic(panic))))
-    })
-    .await
+    poll_fn(|cx| caught(|| body.as_mut().poll(cx)).unwrap_or_else(|panic| Poll::Ready(Err(panic))))
+        .await
 }

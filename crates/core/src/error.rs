@@ -4,9 +4,11 @@
 //! clone: a result may be read by many awaiters. Any `std::error::Error + Send + Sync` becomes one
 //! through `?`; [`Error::msg`] and [`Error::from_boxed`] serve what coherence forbids.
 
+use crate::caught::caught;
 // std's own: an error is immutable, so there is nothing for a loom model to see in it.
 use std::{any::Any, borrow::Cow, error::Error as StdError, fmt, io, sync::Arc};
 
+mod groups;
 mod kinds;
 mod payloads;
 mod report;
@@ -26,8 +28,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// `Debug` prints the message and what led to it, since that is what `main` shows.
 ///
 /// ```
-/// use asyncio_core::Error;
-/// fn parse(text: &str) -> asyncio_core::Result<i32> { Ok(text.parse::<i32>()?) }
+/// use asyncio::Error;
+/// fn parse(text: &str) -> asyncio::Result<i32> { Ok(text.parse::<i32>()?) }
 /// let error = parse("x").unwrap_err();
 /// assert!(error.downcast_ref::<std::num::ParseIntError>().is_some());
 /// assert!(!error.is_cancelled());
@@ -116,7 +118,7 @@ impl Error {
     /// `Error::Cancelled` is somewhere in the chain of sources. Tasks, scopes and groups decide by this.
     ///
     /// ```
-    /// use asyncio_core::{CancelledError, Error};
+    /// use asyncio::{CancelledError, Error};
     /// let wrapped = std::io::Error::other(CancelledError::new("enough"));
     /// assert!(Error::from(wrapped).is_cancelled());
     /// ```
@@ -128,8 +130,9 @@ impl Error {
     pub fn as_cancelled(&self) -> Option<&CancelledError> {
         match self {
             Error::Cancelled(error) => Some(error),
-            Error::Io(error) => wrapped_in(error.get()),
-            Error::Other(error) => wrapped_in(error.get()),
+            // The `source` of a program's own error may panic: then none is known.
+            Error::Io(error) => caught(|| wrapped_in(error.get())).unwrap_or(None),
+            Error::Other(error) => caught(|| wrapped_in(error.get())).unwrap_or(None),
             _ => None,
         }
     }
@@ -275,7 +278,27 @@ impl From<Error> for eyre::Report {
 #[derive(Clone, Default)]
 struct Details {
     message: Option<Cow<'static, str>>,
-    context: Option<Error>,
+    context: Context,
+}
+
+/// What was being handled. Contexts may lie behind each other deeper than the stack has room for.
+#[derive(Clone, Default)]
+struct Context(Option<Error>);
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        drop_one_by_one(self.0.take().into_iter().collect());
+    }
+}
+
+/// Drops errors with all that stands behind them and in them, and without recursion.
+fn drop_one_by_one(mut rest: Vec<Error>) {
+    while let Some(mut error) = rest.pop() {
+        rest.extend(error.take_sole_context());
+        if let Error::Group(group) = &mut error {
+            rest.append(&mut group.take_sole_members());
+        }
+    }
 }
 
 type Shared = Option<Arc<Details>>;

@@ -1,7 +1,10 @@
 //! [`AbstractEventLoop`]: what a loop gives beside scheduling.
 
-use crate::{Result, home::LoopRef};
-use std::{any::Any, cell::Cell, fmt};
+use crate::{
+    Result,
+    home::{LoopRef, no_running_loop, with_running},
+};
+use std::{any::Any, cell::Cell, fmt, rc::Rc};
 
 /// Work for another thread.
 pub type Job = Box<dyn FnOnce() + Send>;
@@ -25,6 +28,15 @@ pub trait AbstractEventLoop: fmt::Debug {
 
     /// The loop as what it is.
     fn as_any(&self) -> &dyn Any;
+}
+
+/// The loop that runs in this thread, for `function`, which needs one.
+///
+/// # Errors
+/// `Runtime` (`no running event loop`) if there is none.
+pub fn running_event_loop(function: &str) -> Result<Rc<dyn AbstractEventLoop>> {
+    let event_loop = with_running(function, |scheduler| Ok(scheduler.event_loop()))?;
+    event_loop.ok_or_else(|| no_running_loop(function))
 }
 
 thread_local!(static WORKS_FOR: Cell<Option<LoopRef>> = const { Cell::new(None) });

@@ -2,17 +2,14 @@
 
 use crate::{
     Error,
+    caught::caught,
+    cell::TaskCell,
     context::{Values, swap_values},
     home::{LoopRef, entered},
     scheduler::{ExceptionHandler, Scheduler},
     task_ref::TaskRef,
 };
-use std::{
-    borrow::Cow,
-    fmt,
-    panic::{AssertUnwindSafe, Location, catch_unwind},
-    time::Duration,
-};
+use std::{borrow::Cow, fmt, num::NonZeroU64, panic::Location, time::Duration};
 
 /// What the exception handler of a loop is told (asyncio's `context` dictionary).
 #[derive(Clone, Debug)]
@@ -24,6 +21,7 @@ pub struct ExceptionContext {
     made_at: Option<&'static Location<'static>>,
     notes: Vec<(&'static str, String)>,
     values: Option<Values>,
+    span: Option<Span>,
 }
 
 impl ExceptionContext {
@@ -37,6 +35,7 @@ impl ExceptionContext {
             made_at: None,
             notes: Vec::new(),
             values: None,
+            span: None,
         }
     }
 
@@ -46,8 +45,10 @@ impl ExceptionContext {
         self
     }
 
-    /// Adds the task it is about; the handler runs in the task's context.
+    /// Adds the task it is about; the handler runs in the task's context. What the default handler logs
+    /// belongs to the span in which the task was made, as long as that is open.
     pub fn with_task(mut self, task: TaskRef) -> Self {
+        self.span = task.span();
         self.values = task.context().map(|context| context.values());
         self.made_at = Some(task.spawned_at());
         self.task = Some(task);
@@ -116,7 +117,18 @@ impl ExceptionContext {
     pub fn report(self, home: Option<LoopRef>) {
         match home.and_then(LoopRef::local).or_else(entered) {
             Some(scheduler) => scheduler.call_exception_handler(&self),
-            None => log(Level::Error, &self.to_string()),
+            None => self.log(),
+        }
+    }
+
+    /// Writes the report to the log, as the default handler does.
+    pub fn log(&self) {
+        let text = self.to_string();
+        let in_span = SPANS.get().zip(self.span);
+        let logged =
+            in_span.map(|(spans, span)| caught(|| (spans.write)(Level::Error, &text, span)));
+        if !matches!(logged, Some(Ok(()))) {
+            log(Level::Error, &text);
         }
     }
 }
@@ -134,10 +146,12 @@ impl fmt::Display for ExceptionContext {
         if let Some(made_at) = self.made_at {
             write!(f, "\ncreated at: {made_at}")?;
         }
-        if let Some(exception) = &self.exception {
-            write!(f, "\n{exception:?}")?;
+        let Some(exception) = &self.exception else { return Ok(()) };
+        // It may be an error of the program's own.
+        match caught(|| format!("{exception:?}")) {
+            Ok(text) => write!(f, "\n{text}"),
+            Err(panic) => write!(f, "\n{}, whose text {panic}", exception.kind()),
         }
-        Ok(())
     }
 }
 
@@ -159,19 +173,19 @@ impl Scheduler {
     /// Reports what nobody handled (`loop.call_exception_handler`). A handler that panics is itself
     /// reported to the log; nothing comes out.
     pub fn call_exception_handler(&self, context: &ExceptionContext) {
-        let Some(handler) = self.exception_handler() else {
-            return log(Level::Error, &context.to_string());
-        };
         let outer = context.values().map(swap_values);
-        let outcome = catch_unwind(AssertUnwindSafe(|| handler(context)));
+        let outcome = caught(|| match self.exception_handler() {
+            Some(handler) => handler(context),
+            None => context.log(),
+        });
+        if let Err(error) = outcome {
+            ExceptionContext::new("Unhandled error in exception handler")
+                .with_exception(error)
+                .with_note("context", context)
+                .log();
+        }
         if let Some(outer) = outer {
             drop(swap_values(outer));
-        }
-        if let Err(panic) = outcome {
-            let broken = ExceptionContext::new("Unhandled error in exception handler")
-                .with_exception(Error::from_panic(panic))
-                .with_note("context", context);
-            log(Level::Error, &broken.to_string());
         }
     }
 
@@ -207,6 +221,35 @@ pub enum Level {
     Error,
 }
 
+/// The number of a span of the log (of `tracing`). It does not keep the span open.
+pub type Span = NonZeroU64;
+
+/// What is known of the log's spans.
+#[derive(Clone, Copy, Debug)]
+pub struct Spans {
+    /// The one that is current in this thread, if there is one.
+    pub current: fn() -> Option<Span>,
+    /// Writes a line that belongs to a span; to none, if that is closed.
+    pub write: fn(Level, &str, Span),
+}
+
+static SPANS: std::sync::OnceLock<Spans> = std::sync::OnceLock::new();
+
+/// Says how spans are found; the first call decides.
+pub fn set_spans(spans: Spans) {
+    let _ = SPANS.set(spans);
+}
+
+impl TaskCell {
+    /// Remembers the current span for reports about the task.
+    #[inline]
+    pub fn keep_span(&self) {
+        if let Some(span) = SPANS.get().and_then(|spans| (spans.current)()) {
+            self.set_span(span);
+        }
+    }
+}
+
 type Logger = fn(Level, &str);
 
 static LOGGER: std::sync::OnceLock<Logger> = std::sync::OnceLock::new();
@@ -216,10 +259,14 @@ pub fn set_logger(logger: Logger) {
     let _ = LOGGER.set(logger);
 }
 
-/// Writes to the log (asyncio's logger named `asyncio`); to standard error if no logger was set.
+/// Writes to the log (asyncio's logger named `asyncio`); to standard error if no logger was set, or if
+/// it panics. Nothing comes out, also if standard error is closed.
 pub fn log(level: Level, text: &str) {
-    match LOGGER.get() {
-        Some(logger) => logger(level, text),
-        None => eprintln!("asyncio: {text}"),
+    let logged = match LOGGER.get() {
+        Some(logger) => caught(|| logger(level, text)).is_ok(),
+        None => false,
+    };
+    if !logged {
+        let _ = caught(|| eprintln!("asyncio: {text}"));
     }
 }

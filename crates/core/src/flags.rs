@@ -22,6 +22,8 @@ pub(crate) enum Flag {
     Shared = 1 << 5,
     /// The coroutine is gone, and the outcome stands in its place.
     Ended = 1 << 6,
+    /// It has got its one request of [`cancel_all`](crate::scheduler::Scheduler::cancel_all).
+    Swept = 1 << 7,
 }
 
 /// All of them, in a byte.

@@ -242,6 +242,12 @@ impl fmt::Debug for ThreadsafeHandle {
 }
 
 /// What a callback may return: nothing, or a result whose error goes to the exception handler.
+#[diagnostic::on_unimplemented(
+    message = "a callback cannot return `{Self}`",
+    label = "this callback's value goes nowhere",
+    note = "end the closure with `;`, or return a `Result` whose error the loop's exception handler gets",
+    note = "the value of a coroutine comes from `create_task` or `run_in_executor`"
+)]
 pub trait CallbackOutput {
     /// As a result.
     fn into_result(self) -> crate::Result<()>;
@@ -251,6 +257,24 @@ impl CallbackOutput for () {
     fn into_result(self) -> crate::Result<()> {
         Ok(())
     }
+}
+
+/// Of one that panics. Its type, `!`, can be named in this way only.
+impl CallbackOutput for <fn() -> ! as Returns>::Output {
+    fn into_result(self) -> crate::Result<()> {
+        self
+    }
+}
+
+/// What a function pointer returns.
+#[doc(hidden)]
+pub trait Returns {
+    #[allow(missing_docs)]
+    type Output;
+}
+
+impl<R> Returns for fn() -> R {
+    type Output = R;
 }
 
 /// Of `cancel()` and the like, whose answer is of no interest.

@@ -5,12 +5,33 @@
 //! two words that can be copied, sent and kept for ever; whether it still means a live loop of this
 //! thread is one comparison. Everything in the scheduler is plain memory of the home's thread; other
 //! threads have the [`Remote`] alone.
+//!
+//! # Who may touch a scheduler
+//! Code that runs inside [`LoopRef::with`] or [`with_entered`], and nothing else: they lend the
+//! scheduler to a closure. What borrows it cannot leave the closure, and the closure returns before the
+//! thread gives the home away, which it does between two destructors of its thread-locals. A reference
+//! that could be kept would break this: in such a destructor it may name the home of another thread.
+//!
+//! ```compile_fail
+//! use asyncio_core::{home::LoopRef, scheduler::Scheduler};
+//! fn keep(home: LoopRef) -> Option<&'static Scheduler> {
+//!     home.with(|scheduler| scheduler)
+//! }
+//! ```
+//!
+//! ```compile_fail
+//! use asyncio_core::{home::with_entered, scheduler::Scheduler};
+//! use std::cell::Cell;
+//! thread_local!(static KEPT: Cell<Option<&'static Scheduler>> = const { Cell::new(None) });
+//! with_entered(|scheduler| KEPT.set(Some(scheduler)));
+//! ```
 
 #[cfg(all(test, not(loom)))]
 pub(crate) mod post;
 
 use crate::{
-    Result,
+    Error, Result,
+    cell::Keeper,
     scheduler::Scheduler,
     slots::Key,
     sync::{AtomicU64, Ordering, thread_cell},
@@ -65,12 +86,18 @@ pub struct Home {
     id: AtomicU64,
     scheduler: Scheduler,
     remote: Box<dyn Remote>,
+    /// What other threads asked for, of tasks of loops that live here: see
+    /// [`set_keeper`](crate::maker::Maker::set_keeper).
+    keepers: Mutex<Vec<(TaskRef, Keeper)>>,
 }
 
-// SAFETY: `scheduler` is reached only through `LoopRef::local`, on the thread that `thread` names;
-// what that gives is not `Send`. A home changes hands only when its thread ends, through a mutex; so
-// nobody may use a reference to the scheduler of a closed loop in the destructor of a thread-local,
-// which is the one place from which the old thread could still reach it. `remote` is `Sync` itself.
+// SAFETY: field by field. `thread` and `id` are atomic, `remote` is `Sync`, and
+// `keepers` is behind a mutex. `scheduler` is reached
+// only through `LoopRef::local` and `Place::local`, on the thread that `thread` names, and is not `Sync`,
+// so that a reference stays on that thread. `thread` changes while the home is vacant, through a mutex,
+// in the destructor of a thread-local; no reference is in use then, for outside of this crate there are
+// none but those that `LoopRef::with` and `with_entered` lend to a closure, and in this crate none is
+// kept beyond the step, call or closure that asked for it.
 unsafe impl Sync for Home {}
 // SAFETY: an empty scheduler has no tie to a thread, and a home changes hands only when empty: a
 // closed one takes nothing in.
@@ -79,7 +106,8 @@ unsafe impl Send for Home {}
 impl Home {
     fn leak(remote: Box<dyn Remote>) -> &'static Home {
         let (thread, id) = (AtomicU64::new(0), AtomicU64::new(0));
-        Box::leak(Box::new(Home { thread, id, scheduler: Scheduler::new(), remote }))
+        let (scheduler, keepers) = (Scheduler::new(), Mutex::new(Vec::new()));
+        Box::leak(Box::new(Home { thread, id, scheduler, remote, keepers }))
     }
 }
 
@@ -114,8 +142,6 @@ static ORPHANED: Mutex<Vec<&'static Home>> = Mutex::new(Vec::new());
 
 impl Drop for Vacant {
     fn drop(&mut self) {
-        // Should somebody have forgotten the guard: it may name a home that is given away here.
-        ENTERED.set(None);
         let mut orphaned = ORPHANED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         for home in self.0.take() {
             home.thread.store(0, Ordering::Relaxed);
@@ -124,7 +150,12 @@ impl Drop for Vacant {
     }
 }
 
-thread_local!(static VACANT: Vacant = Vacant::default());
+thread_local! {
+    static VACANT: Vacant = Vacant::default();
+    /// Those of loops that other thread-locals close when [`VACANT`] is gone already. Its destructor
+    /// runs after theirs, because it is made while they run.
+    static VACATED_LATE: Vacant = Vacant::default();
+}
 
 thread_cell! {
     /// The loop that runs in this thread, or whose data is being worked on.
@@ -150,9 +181,9 @@ impl PartialEq for Place {
 }
 
 impl Place {
-    /// The data of the loop that lives there, if this is its thread.
+    /// The data of the loop that lives there, if this is its thread. Not to be kept: see [`Home`].
     #[inline]
-    pub fn local(self) -> Option<&'static Scheduler> {
+    pub(crate) fn local(self) -> Option<&'static Scheduler> {
         let ours = self.0.thread.load(Ordering::Relaxed) == thread_id()
             && self.0.id.load(Ordering::Relaxed) != 0;
         ours.then_some(&self.0.scheduler)
@@ -234,8 +265,11 @@ impl LoopRef {
             if cfg!(loom) {
                 return; // As in `vacant`.
             }
-            // In a thread that is ending the home stays with it, unused.
-            let _ = VACANT.try_with(|vacant| vacant.0.borrow_mut().push(self.home));
+            let keep = |vacant: &Vacant| vacant.0.borrow_mut().push(self.home);
+            // Not given away at once: whoever closes the loop may still have its scheduler.
+            if VACANT.try_with(keep).is_err() {
+                let _ = VACATED_LATE.try_with(keep);
+            }
         }
     }
 
@@ -245,16 +279,27 @@ impl LoopRef {
         Place(self.home)
     }
 
+    /// Calls `f` with what other threads asked for: it runs no code of others.
+    pub(crate) fn keepers<R>(self, f: impl FnOnce(&mut Vec<(TaskRef, Keeper)>) -> R) -> R {
+        f(&mut self.home.keepers.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+
     /// A number that no other loop of the process has.
     #[inline]
     pub fn id(self) -> u64 {
         self.id
     }
 
-    /// The loop's data, if this is its thread and it is open. To be used at once, and not kept: see
-    /// [`Home`].
+    /// Calls `f` with the loop's data. `None`, and `f` is not called, if this is not its thread, or if
+    /// it is closed.
+    #[inline(always)]
+    pub fn with<R>(self, f: impl FnOnce(&Scheduler) -> R) -> Option<R> {
+        self.local().map(f)
+    }
+
+    /// The loop's data, if this is its thread and it is open. Not to be kept: see [`Home`].
     #[inline]
-    pub fn local(self) -> Option<&'static Scheduler> {
+    pub(crate) fn local(self) -> Option<&'static Scheduler> {
         let ours = self.home.thread.load(Ordering::Relaxed) == thread_id()
             && self.home.id.load(Ordering::Relaxed) == self.id;
         ours.then_some(&self.home.scheduler)
@@ -264,6 +309,36 @@ impl LoopRef {
     #[inline]
     pub fn is_local(self) -> bool {
         self.local().is_some()
+    }
+
+    /// Whether the loop is closed. On another thread than its own it may be, soon, if this says no.
+    #[inline]
+    pub fn is_closed(self) -> bool {
+        self.home.id.load(Ordering::Relaxed) != self.id
+    }
+
+    /// Checks that `what`, which this loop completes, may be awaited here: the loop has to be open, and
+    /// no other one may run in its thread, for the two would wait for each other.
+    ///
+    /// # Errors
+    /// `Runtime`.
+    #[inline]
+    pub fn check_awaited_here(self, what: &str) -> Result<()> {
+        let has_other = || entered().is_some_and(|running| running.home() != Some(self));
+        if self.is_closed() || self.is_local() && has_other() {
+            return Err(self.attached_elsewhere(what));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn attached_elsewhere(self, what: &str) -> Error {
+        Error::runtime(match self.is_closed() {
+            true => format!("{what}: its event loop is closed"),
+            false => format!(
+                "{what}: attached to a different loop of this thread, which does not run meanwhile"
+            ),
+        })
     }
 
     /// What other threads see of the loop.
@@ -276,29 +351,64 @@ impl LoopRef {
         self.home.remote.push(self.id, mail)
     }
 
-    /// Makes this the loop that [`entered`] finds, until the guard is dropped. Does nothing off the
-    /// loop's thread.
-    pub fn enter(self) -> Entered {
+    /// Calls `f`; meanwhile this is the loop that [`with_entered`] finds. Off the loop's thread there is
+    /// none meanwhile.
+    #[inline]
+    pub fn enter<R>(self, f: impl FnOnce() -> R) -> R {
+        let _entered = self.entering();
+        f()
+    }
+
+    /// [`enter`](LoopRef::enter), until the guard is dropped: before every one that was made earlier on
+    /// this thread.
+    pub(crate) fn entering(self) -> Entered {
         Entered { previous: ENTERED.replace(self.local()) }
     }
 }
 
-/// The loop that runs in this thread, or whose data is being worked on.
+/// Calls `f` with the data of the loop that runs in this thread, or that is being worked on. `None`, and
+/// `f` is not called, if there is none.
+#[inline(always)]
+pub fn with_entered<R>(f: impl FnOnce(&Scheduler) -> R) -> Option<R> {
+    entered().map(f)
+}
+
+/// [`with_entered`], for `function`, which needs a loop.
+///
+/// # Errors
+/// Those of `f`; `Runtime` (`no running event loop`) if there is none.
+#[inline(always)]
+pub fn with_running<R>(function: &str, f: impl FnOnce(&Scheduler) -> Result<R>) -> Result<R> {
+    with_entered(f).unwrap_or_else(|| Err(no_running_loop(function)))
+}
+
+#[cold]
+pub(crate) fn no_running_loop(function: &str) -> Error {
+    Error::runtime(format!("{function}: no running event loop"))
+}
+
+/// The loop that runs in this thread, or that is being worked on.
 #[inline]
-pub fn entered() -> Option<&'static Scheduler> {
+pub fn running_loop() -> Option<LoopRef> {
+    entered()?.home()
+}
+
+/// Whether that loop is in debug mode.
+pub fn is_debug() -> bool {
+    entered().is_some_and(Scheduler::debug)
+}
+
+/// The data of the loop that runs in this thread, or that is being worked on. Not to be kept: see
+/// [`Home`].
+#[inline]
+pub(crate) fn entered() -> Option<&'static Scheduler> {
     ENTERED.get()
 }
 
-/// Undoes [`LoopRef::enter`] when dropped.
+/// Undoes [`LoopRef::entering`] when dropped.
 #[must_use]
-pub struct Entered {
+pub(crate) struct Entered {
     previous: Option<&'static Scheduler>,
-}
-
-impl fmt::Debug for Entered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Entered")
-    }
 }
 
 impl Drop for Entered {

@@ -79,6 +79,7 @@
 
 pub mod awaiting;
 pub mod cancel;
+pub mod caught;
 pub mod cell;
 pub mod clock;
 pub mod context;
@@ -90,7 +91,9 @@ mod flags;
 pub mod handle;
 pub mod home;
 pub mod letters;
+pub mod limit;
 pub mod listeners;
+pub mod maker;
 #[cfg(loom)]
 pub mod model;
 mod other_wait;

@@ -132,7 +132,7 @@ impl Loop {
 
     /// One iteration with this mail.
     pub fn open(&self, mail: impl IntoIterator<Item = Mail>) {
-        let entered = self.home.enter();
+        let entered = self.home.entering();
         mail.into_iter().for_each(|mail| self.scheduler().deliver(mail));
         self.scheduler().run_ready();
         drop(entered);

@@ -5,11 +5,9 @@
 //! on its thread. What a program holds of them is a `Resident`: two words, `Copy`, `Send` and `Sync`.
 //!
 //! ```
-//! use asyncio_core::home::entered;
 //! use std::{cell::Cell, rc::Rc};
 //! # fn example() -> asyncio_core::Result<()> {
-//! let scheduler = entered().expect("in a loop");
-//! let count = scheduler.house(Rc::new(Cell::new(1)))?;
+//! let count = asyncio_core::resident::house(Rc::new(Cell::new(1)))?;
 //! count.with(|count| count.set(2));
 //! assert_eq!(count.get().unwrap().get(), 2);
 //! count.leave();
@@ -19,8 +17,8 @@
 //! ```
 
 use crate::{
-    Result,
-    home::{LoopRef, Mail},
+    Error, Result,
+    home::{LoopRef, Mail, with_entered},
     scheduler::Scheduler,
     slots::{Key, Slots},
 };
@@ -36,12 +34,19 @@ pub struct Resident<T> {
     value: PhantomData<fn() -> T>,
 }
 
+/// Takes a value into the loop that runs in this thread, until it [leaves](Resident::leave) or the loop
+/// is closed.
+///
+/// # Errors
+/// `Runtime` if no loop runs, or if it is being closed.
+pub fn house<T: 'static>(value: Rc<T>) -> Result<Resident<T>> {
+    let housed = with_entered(|scheduler| scheduler.house(value));
+    housed.unwrap_or_else(|| Err(Error::runtime("no running event loop")))
+}
+
 impl Scheduler {
-    /// Takes a value into the loop, until it [leaves](Resident::leave) or the loop is closed.
-    ///
-    /// # Errors
-    /// `Runtime` if the loop is closed.
-    pub fn house<T: 'static>(&self, value: Rc<T>) -> Result<Resident<T>> {
+    /// [`house`], in this loop.
+    fn house<T: 'static>(&self, value: Rc<T>) -> Result<Resident<T>> {
         let home = self.check_open()?;
         let key = self.residents.borrow_mut().insert(value);
         Ok(Resident { home, key, value: PhantomData })

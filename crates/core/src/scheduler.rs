@@ -7,9 +7,10 @@
 mod tasks;
 
 use crate::{
-    CancelledError, Error, Result,
+    Error, Result,
     awaiting::Waits,
     cancel::Requests,
+    caught::{caught, reported},
     cell::TaskCell,
     clock::{Clock, nanos},
     context::{Values, swap_values},
@@ -20,7 +21,7 @@ use crate::{
     ready::{Entry, Ready},
     registry::Registry,
     resident::Residents,
-    scopes::{ScopeKey, Scopes, Within},
+    scopes::{Scopes, Within},
     slots::Key,
     source::Sources,
     task_ref::TaskRef,
@@ -30,7 +31,7 @@ use crate::{
 use std::{
     cell::{Cell, RefCell},
     fmt,
-    panic::{AssertUnwindSafe, Location, catch_unwind},
+    panic::Location,
     ptr::NonNull,
     rc::Rc,
     sync::atomic::{AtomicU64, Ordering},
@@ -51,8 +52,8 @@ pub enum State {
 /// The exception handler of a loop.
 pub type ExceptionHandler = Rc<dyn Fn(&ExceptionContext)>;
 
-/// What one loop has to run, and when. Reached through [`LoopRef::local`](crate::home::LoopRef::local)
-/// on the loop's own thread.
+/// What one loop has to run, and when. Reached through [`LoopRef::with`] and
+/// [`with_entered`](crate::home::with_entered) on the loop's own thread.
 // In cache lines of its own: other threads read what stands beside it in its home.
 #[repr(align(128))]
 pub struct Scheduler {
@@ -171,20 +172,22 @@ impl Scheduler {
         if self.state.replace(State::Closed) == State::Closed {
             return Ok(());
         }
-        let entered = home.enter();
+        let entered = home.entering();
         for task in self.all_tasks() {
             destroy(&task, home);
+            drop_each([task], home);
         }
         // Every task has ended: what stands in the queue names none.
         self.ready.borrow_mut().clear();
         let callbacks = self.callbacks.borrow_mut().drain();
         let residents = self.residents.borrow_mut().drain();
-        let sources = self.sources.replace(Sources::new());
-        let dropped = (callbacks, residents, sources, self.take_waits(), self.scopes.drain());
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(dropped))) {
-            let report = ExceptionContext::new("Exception in the drop of a callback");
-            report.with_exception(Error::from_panic(panic)).report(Some(home));
-        }
+        let mut sources = self.sources.replace(Sources::new());
+        drop_each(callbacks, home);
+        drop_each(residents, home);
+        drop_each(sources.drain(), home);
+        drop_each([sources], home);
+        drop_each(self.take_waits(), home);
+        drop_each(self.scopes.drain(), home);
         drop(self.exception_handler.take());
         drop(self.fatal.take());
         drop(self.event_loop.take());
@@ -205,7 +208,7 @@ impl Scheduler {
         if task.home() != home {
             return Err(Error::runtime("the task is of another loop"));
         }
-        let entered = home.enter();
+        let entered = home.entering();
         destroy(task, home);
         drop(entered);
         // It may have stood there, or have been woken by what was dropped.
@@ -288,6 +291,14 @@ fn destroy(task: &TaskRef, home: LoopRef) {
     TaskCell::discard(task);
 }
 
+/// Drops what is left, one by one: the program's own values are among it, and if two of them panicked
+/// in one drop the process would be aborted.
+fn drop_each<T>(left: impl IntoIterator<Item = T>, home: LoopRef) {
+    for one in left {
+        reported("Exception in the drop of a callback", Some(home), || drop(one));
+    }
+}
+
 /// Callbacks.
 impl Scheduler {
     /// A callback for the next iteration.
@@ -350,24 +361,15 @@ impl Scheduler {
         Some(Parked { place, key })
     }
 
-    /// A deadline of a scope of this loop: at `when` what is inside is cancelled, and [`is_expired`] says
-    /// so until the callback is cancelled. No allocation. One that lies in the past takes effect in the
-    /// next iteration.
-    ///
-    /// [`is_expired`]: Scheduler::is_expired
-    pub fn expire_at(&self, when: Duration, scope: ScopeKey) -> Result<Parked> {
-        let place = self.check_open()?.place();
+    /// A callback at `when` by which what is inside of a scope is cancelled. No allocation. One that
+    /// lies in the past takes effect in the next iteration.
+    pub(crate) fn expire_at(&self, when: Duration, scope: Key) -> Key {
         let when = Some(nanos(when)).filter(|when| *when > self.clock.borrow().passed());
-        let key = self.callbacks.borrow_mut().park(when, Action::Expire(scope.key));
+        let key = self.callbacks.borrow_mut().park(when, Action::Expire(scope));
         if when.is_none() {
             self.ready.borrow_mut().push_back(Entry::Callback(key));
         }
-        Ok(Parked { place, key })
-    }
-
-    /// Whether a deadline has passed.
-    pub fn is_expired(&self, deadline: Parked) -> bool {
-        self.callbacks.borrow().is_expired(deadline.key)
+        key
     }
 
     /// Puts another sleeper in the place of the one that a timer wakes; if the timer has fired, it is
@@ -460,35 +462,43 @@ impl Scheduler {
             return 0;
         }
         let count = self.ready.borrow().len();
-        for _ in 0..count {
+        let left = Cell::new(count);
+        // A step catches the panics of what it calls. What else may panic is the drop of a value that
+        // nothing needs any more, such as that of a context variable.
+        while left.get() > 0 {
+            let message = "Exception in the drop of a value";
+            reported(message, self.home.get(), || self.run_so_many(&left));
+        }
+        count
+    }
+
+    fn run_so_many(&self, left: &Cell<usize>) {
+        while left.get() > 0 {
+            left.set(left.get() - 1);
             let entry = self.ready.borrow_mut().pop_front();
             let started = self.debug.get().then(Instant::now);
             let ran = match entry {
                 Some(Entry::Task(task)) => {
                     // SAFETY: as said at `Entry::Task`.
+                    let kept = started.map(|_| TaskRef::of(unsafe { task.as_ref() }));
+                    // SAFETY: as said there.
                     unsafe { TaskCell::run(task) }
-                    None
+                    Ran::Task(kept)
                 }
-                Some(Entry::Callback(key)) => self.run_callback(key),
-                Some(Entry::Source(key)) => self.run_attendant(key),
-                None => break,
+                Some(Entry::Callback(key)) => Ran::Callback(self.run_callback(key)),
+                Some(Entry::Source(key)) => Ran::Callback(self.run_attendant(key)),
+                None => return left.set(0),
             };
             if let Some(started) = started {
-                self.report_if_slow(started.elapsed(), ran);
+                self.report_if_slow(started.elapsed(), &ran);
             }
             if self.fatal.borrow().is_some() {
-                break;
+                left.set(0);
             }
         }
-        count
     }
 
     fn run_callback(&self, key: Key) -> Option<&'static Location<'static>> {
-        let expiring = self.callbacks.borrow_mut().expire(key);
-        if let Some(scope) = expiring {
-            self.request(scope, CancelledError::default());
-            return None;
-        }
         let action = self.callbacks.borrow_mut().take(key)?;
         let Call { closure, context, location } = match action {
             Action::Call(call) => self.take_call(call)?,
@@ -498,11 +508,13 @@ impl Scheduler {
                 }
                 return None;
             }
-            Action::Expire(_) | Action::Expired(_) => return None,
+            Action::Expire(scope) => {
+                self.expire(scope);
+                return None;
+            }
         };
         let outer = swap_values(context);
-        let result =
-            catch_unwind(AssertUnwindSafe(closure)).unwrap_or_else(|p| Err(Error::from_panic(p)));
+        let result = caught(closure).unwrap_or_else(Err);
         let context = swap_values(outer);
         match result {
             Ok(()) => {}
@@ -516,14 +528,33 @@ impl Scheduler {
         Some(location)
     }
 
-    fn report_if_slow(&self, took: Duration, callback: Option<&'static Location<'static>>) {
-        if took < self.slow_callback_duration.get() {
-            return;
+    fn report_if_slow(&self, took: Duration, ran: &Ran) {
+        if took >= self.slow_callback_duration.get() {
+            let seconds = took.as_secs_f64();
+            log(Level::Warning, &format!("Executing {ran} took {seconds:.3} seconds"));
         }
-        let what = match callback {
-            Some(location) => format!("<Handle created at {location}>"),
-            None => "<Task>".to_owned(),
-        };
-        log(Level::Warning, &format!("Executing {what} took {:.3} seconds", took.as_secs_f64()));
+    }
+}
+
+/// What has run, in debug mode.
+enum Ran {
+    Task(Option<TaskRef>),
+    Callback(Option<&'static Location<'static>>),
+}
+
+/// As asyncio shows a handle: a task with where it waits now, and where it was made.
+impl fmt::Display for Ran {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ran::Task(Some(task)) => {
+                write!(f, "{task:?}")?;
+                if let Some(site) = task.wait_site() {
+                    write!(f, " waiting for {site}")?;
+                }
+                write!(f, " created at {}", task.spawned_at())
+            }
+            Ran::Callback(Some(location)) => write!(f, "<Handle created at {location}>"),
+            Ran::Task(None) | Ran::Callback(None) => f.write_str("<Handle>"),
+        }
     }
 }

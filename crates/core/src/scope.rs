@@ -9,7 +9,8 @@ use crate::{
     cell::TaskCell,
     home::entered,
     scheduler::Scheduler,
-    scopes::{ScopeKey, Within},
+    scopes::{EnteredScope, ScopeKey, Within},
+    slots::Key,
     stage::{SCOPES, YIELDS},
     wait::Wait,
     wait_site::WaitSite,
@@ -69,16 +70,21 @@ impl ScopePlace {
         ScopePlace { at: At::Nowhere, site, wait: Wait::new() }
     }
 
-    /// A place that is there already, and that its deadline ends.
-    pub const fn at(key: ScopeKey, site: WaitSite) -> ScopePlace {
-        ScopePlace { at: At::Lent(key), site, wait: Wait::new() }
-    }
-
     /// Its name in the tree, if it is there.
     pub fn key(&self) -> Option<ScopeKey> {
         match self.at {
             At::Nowhere => None,
             At::Own(key) | At::Lent(key) => Some(key),
+        }
+    }
+
+    /// Checks that no other loop of this thread runs than that in which the scope began: its deadline
+    /// would never come.
+    #[inline]
+    fn check_awaited_here(&self) -> Result<()> {
+        match self.key() {
+            Some(key) => key.check_awaited_here(self.site.what()),
+            None => Ok(()),
         }
     }
 
@@ -97,20 +103,24 @@ impl ScopePlace {
         if self.wait.is_armed() {
             self.wait.disarm();
         }
-        let outcome = match self.key().and_then(|key| EnteredHere::enter(key, cx)) {
-            Some(Err(cancelled)) => return ScopePoll::GivesWay(cancelled),
-            None => poll(cx),
-            Some(Ok(entered)) => {
-                let outcome = entered.poll(|| poll(cx));
-                if outcome.is_pending() {
-                    entered.suspend(&mut self.wait, cx, self.site);
-                }
-                outcome
+        let mut here = self.key().and_then(Here::of);
+        if here.as_ref().is_some_and(|here| !here.is_plain(cx)) {
+            here = match here.map(|here| here.enter_anew(cx)) {
+                Some(Err(cancelled)) => return ScopePoll::GivesWay(cancelled),
+                Some(Ok(here)) => here,
+                None => None,
+            };
+        }
+        let inside = here.as_ref().map(Here::enter);
+        let outcome = poll(cx);
+        drop(inside);
+        match (outcome, here) {
+            (Poll::Ready(outcome), _) => ScopePoll::Ready(outcome),
+            (Poll::Pending, None) => ScopePoll::Pending,
+            (Poll::Pending, Some(here)) => {
+                here.suspend(&mut self.wait, cx, self.site);
+                ScopePoll::Pending
             }
-        };
-        match outcome {
-            Poll::Ready(outcome) => ScopePoll::Ready(outcome),
-            Poll::Pending => ScopePoll::Pending,
         }
     }
 
@@ -146,10 +156,12 @@ impl Drop for ScopePlace {
 ///
 /// ```
 /// # async fn foreign() -> std::io::Result<u32> { Ok(7) }
-/// # async fn example() -> asyncio_core::Result<()> {
-/// let answer = asyncio_core::scope::cancellable(async { Ok(foreign().await?) }).await?;
-/// assert_eq!(answer, 7);
-/// # Ok(()) }
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let answer = asyncio::cancellable(async { Ok(foreign().await?) }).await?;
+///     assert_eq!(answer, 7);
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn cancellable<F, T>(body: F) -> Scope<F::IntoFuture>
@@ -174,9 +186,12 @@ impl<F> Scope<F> {
         Scope { body: Some(body), place: ScopePlace::new(site) }
     }
 
-    /// The scope of `body` with a place in the tree that its deadline ends.
-    pub fn at(key: ScopeKey, body: F, site: WaitSite) -> Scope<F> {
-        Scope { body: Some(body), place: ScopePlace::at(key, site) }
+    /// Gives it a place in the tree that its deadline ends. It was not polled yet.
+    #[inline]
+    pub fn set_place(self: Pin<&mut Self>, key: Option<ScopeKey>) {
+        if let Some(key) = key {
+            self.project().place.at = At::Lent(key);
+        }
     }
 }
 
@@ -188,10 +203,13 @@ impl<F: Future<Output = Result<T>>, T> Future for Scope<F> {
         let Some(body) = this.body.as_mut().as_pin_mut() else {
             return Poll::Ready(Err(Error::runtime("a scope was polled after its end")));
         };
-        let outcome = match this.place.poll(cx, |cx| body.poll(cx)) {
-            ScopePoll::Pending => return Poll::Pending,
-            ScopePoll::Ready(outcome) => outcome,
-            ScopePoll::GivesWay(cancelled) => Err(Error::Cancelled(cancelled)),
+        let outcome = match this.place.check_awaited_here() {
+            Err(error) => Err(error),
+            Ok(()) => match this.place.poll(cx, |cx| body.poll(cx)) {
+                ScopePoll::Pending => return Poll::Pending,
+                ScopePoll::Ready(outcome) => outcome,
+                ScopePoll::GivesWay(cancelled) => Err(Error::Cancelled(cancelled)),
+            },
         };
         this.body.set(None);
         this.place.leave();
@@ -199,41 +217,54 @@ impl<F: Future<Output = Result<T>>, T> Future for Scope<F> {
     }
 }
 
-/// A scope that is being polled.
-struct EnteredHere {
+/// A scope in the loop in which it is polled.
+struct Here {
     scheduler: &'static Scheduler,
-    key: ScopeKey,
+    key: Key,
 }
 
-impl EnteredHere {
-    /// Puts the scope where it is polled. `Err` if it has to give way. `None` in another loop than its
-    /// own.
-    fn enter(
-        key: ScopeKey,
-        cx: &Context<'_>,
-    ) -> Option<std::result::Result<EnteredHere, CancelledError>> {
-        let scheduler = entered().filter(|scheduler| key.is_of(scheduler))?;
+impl Here {
+    /// `None` in another loop than its own.
+    #[inline(always)]
+    fn of(scope: ScopeKey) -> Option<Here> {
+        let scheduler = entered().filter(|scheduler| scope.is_of(scheduler))?;
+        Some(Here { scheduler, key: scope.key })
+    }
+
+    /// Whether it is polled where it was polled last, and no request is pending in it: as in nearly all
+    /// polls.
+    #[inline(always)]
+    fn is_plain(&self, cx: &Context<'_>) -> bool {
+        let Here { scheduler, key } = *self;
         scheduler.with_current(|cell| {
-            let scopes = &scheduler.scopes;
-            let task = cell.and_then(TaskCell::current_key);
-            let parent = scheduler.scope();
             let own = cell.is_some_and(|cell| cell.is_own(cx.waker()));
-            let is_plain = scopes.with(key.key, |node| {
-                node.round = scopes.round();
+            let task = cell.and_then(TaskCell::current_key);
+            let is_plain = scheduler.scopes.with(key, |node| {
+                node.round = scheduler.scopes.round();
                 let is_known = match &node.waker {
                     None => own,
                     Some(waker) => !own && waker.will_wake(cx.waker()),
                 };
                 is_known
                     && node.task == task
-                    && node.parent == parent
+                    && scheduler.within().is_in(node.parent)
                     && node.rare.is_none()
                     && node.stage.is_idle()
-            })?;
-            if is_plain {
-                return Some(Ok(EnteredHere { scheduler, key }));
-            }
-            let (moved, is_pending, gives_way) = scopes.with(key.key, |node| {
+            });
+            is_plain == Some(true)
+        })
+    }
+
+    /// Puts the scope where it is polled. `Err` if it has to give way, `None` if it has ended.
+    #[cold]
+    fn enter_anew(self, cx: &Context<'_>) -> std::result::Result<Option<Here>, CancelledError> {
+        let Here { scheduler, key } = self;
+        let scopes = &scheduler.scopes;
+        scheduler.with_current(|cell| {
+            let task = cell.and_then(TaskCell::current_key);
+            let parent = scheduler.scope();
+            let own = cell.is_some_and(|cell| cell.is_own(cx.waker()));
+            let seen = scopes.with(key, |node| {
                 let known = node.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
                 let spent = match own {
                     true => node.waker.take(),
@@ -243,42 +274,41 @@ impl EnteredHere {
                 let moved = node.task != task || node.parent != parent;
                 let former = node.task.filter(|former| Some(*former) != task);
                 (moved.then_some((former, spent)), !node.stage.is_idle(), node.stage.has(YIELDS))
-            })?;
+            });
+            let Some((moved, is_pending, gives_way)) = seen else { return Ok(None) };
             if let Some((former, _spent)) = &moved {
                 if let Some(former) = former.and_then(|former| scheduler.task(former)) {
-                    former.give_scope_away(scheduler, key.key);
+                    former.give_scope_away(scheduler, key);
                 }
-                scopes.move_to(key.key, parent, task);
+                scopes.move_to(key, parent, task);
             }
             if let (true, Some(cell)) = (is_pending, cell) {
                 cell.affine.stage.set(SCOPES);
             }
             if gives_way {
                 if let Some(cell) = cell {
-                    cell.picked_up(scheduler, Within::of(key.key));
+                    cell.picked_up(scheduler, Within::of(key));
                 }
-                let message = scopes.with(key.key, |node| {
+                let message = scopes.with(key, |node| {
                     node.stage.clear(!0);
                     node.message()
                 });
-                return Some(Err(message.unwrap_or_default()));
+                return Err(message.unwrap_or_default());
             }
-            Some(Ok(EnteredHere { scheduler, key }))
+            Ok(Some(Here { scheduler, key }))
         })
     }
 
-    #[inline]
-    fn poll<R>(&self, poll: impl FnOnce() -> R) -> R {
-        let guard = self.scheduler.enter_within(Within::of(self.key.key));
-        let outcome = poll();
-        drop(guard);
-        outcome
+    /// What is polled until the guard is dropped is inside.
+    #[inline(always)]
+    fn enter(&self) -> EnteredScope<'static> {
+        self.scheduler.enter_within(Within::of(self.key))
     }
 
     /// The body is suspended: in something of ours, or in something foreign.
     #[inline]
     fn suspend(&self, wait: &mut Wait, cx: &Context<'_>, site: WaitSite) {
-        let within = Within::of(self.key.key);
+        let within = Within::of(self.key);
         let is_first_inside = |cell: Option<&TaskCell>| {
             cell.is_some_and(|cell| !cell.may_arm_first() && cell.first_within() == within)
         };
@@ -288,11 +318,9 @@ impl EnteredHere {
     }
 
     fn suspend_otherwise(&self, wait: &mut Wait, cx: &Context<'_>, site: WaitSite) {
-        let node = |node: &mut crate::scopes::Node| {
-            node.is_foreign() && node.foreign == 0 && node.task.is_some()
-        };
-        if self.scheduler.scopes.with(self.key.key, node) == Some(true) {
-            let guard = self.scheduler.enter_within(Within::of(self.key.key).foreign());
+        let node = |node: &mut crate::scopes::Node| node.is_empty() && node.task.is_some();
+        if self.scheduler.scopes.with(self.key, node) == Some(true) {
+            let guard = self.scheduler.enter_within(Within::of(self.key).foreign());
             wait.arm(cx, site, None);
             drop(guard);
         }

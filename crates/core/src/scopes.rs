@@ -20,6 +20,7 @@ mod key;
 mod path;
 
 pub use key::ScopeKey;
+pub(crate) use path::EnteredScope;
 
 /// Where in its task something is polled: the innermost scope, and whether that happens through a
 /// trait of another library.
@@ -55,6 +56,13 @@ impl Within {
         self.0 & Within::FOREIGN != 0
     }
 
+    /// Whether it is directly inside of `scope`, which has not ended; `None` is the root.
+    #[inline]
+    pub(crate) fn is_in(self, scope: Option<Key>) -> bool {
+        let place = scope.map_or(0, |scope| Within::of(scope).0);
+        self.0 & !Within::FOREIGN == place
+    }
+
     /// Whether it is at the root of a task.
     #[inline]
     pub(crate) fn is_root(self) -> bool {
@@ -81,6 +89,9 @@ pub(crate) struct Node {
     /// What the request came from that is pending, or was last: a scope, or the root. Of several the
     /// outermost.
     pub(crate) origin: Option<Key>,
+    /// The callback of its deadline, which is still to come.
+    pub(crate) deadline: Option<Key>,
+    pub(crate) is_expired: bool,
     /// What wakes the scope, if that is not its task's own waker.
     pub(crate) waker: Option<Waker>,
     /// What few scopes have.
@@ -100,6 +111,11 @@ impl Node {
     /// Whether nothing that a request could reach is suspended inside.
     pub(crate) fn is_foreign(&self) -> bool {
         self.waits == 0 && self.children == 0
+    }
+
+    /// Whether nothing is suspended inside.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.is_foreign() && self.foreign == 0
     }
 
     /// Whether the last request came from one scope alone.
@@ -194,6 +210,8 @@ impl Scopes {
             round: self.round.get(),
             stage: Stage::new(),
             origin: None,
+            deadline: None,
+            is_expired: false,
             waker: None,
             rare: None,
         });
@@ -201,6 +219,22 @@ impl Scopes {
             parent.children += 1;
         }
         key
+    }
+
+    /// Takes a scope out in which nothing is left, no request is pending, and that has nothing that few
+    /// have: nearly all. Gives its deadline, and its waker, which is to be dropped elsewhere.
+    #[inline]
+    pub(crate) fn remove_empty(&self, key: Key) -> Option<(Option<Key>, Option<Waker>)> {
+        let mut nodes = self.nodes.borrow_mut();
+        let is_plain =
+            |node: &&mut Node| node.is_empty() && node.stage.is_idle() && node.rare.is_none();
+        let node = nodes.get_mut(key).filter(is_plain)?;
+        let (parent, deadline, waker) = (node.parent, node.deadline, node.waker.take());
+        nodes.vacate(key);
+        if let Some(parent) = parent.and_then(|parent| nodes.get_mut(parent)) {
+            parent.children -= 1;
+        }
+        Some((deadline, waker))
     }
 
     /// Takes a scope out. What is left inside belongs to nothing until the caller moves it.

@@ -105,6 +105,11 @@ pub(crate) struct Vacancy<'a, T> {
 }
 
 impl<T> Vacancy<'_, T> {
+    /// The key that the value is going to have.
+    pub(crate) fn key(&self) -> Key {
+        self.key
+    }
+
     #[inline(always)]
     pub(crate) fn fill(self, value: T) -> Key {
         // There is nothing to drop.
@@ -179,19 +184,33 @@ impl<T> Slots<T> {
         slot.state.value().map(|_| Key::new(place, slot.generation))
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
+        match self.free(key)? {
+            State::Taken(value) => Some(value),
+            State::Vacant { .. } => None,
+        }
+    }
+
+    /// Drops a value where it stands.
+    #[inline]
+    pub(crate) fn vacate(&mut self, key: Key) {
+        drop(self.free(key));
+    }
+
+    #[inline(always)]
+    fn free(&mut self, key: Key) -> Option<State<T>> {
         let slot = self.slots.get_mut(key.place())?;
         if slot.generation != key.generation() || slot.state.value().is_none() {
             return None;
         }
-        let vacant = State::Vacant { next: self.vacant };
-        let State::Taken(value) = std::mem::replace(&mut slot.state, vacant) else { return None };
+        let state = std::mem::replace(&mut slot.state, State::Vacant { next: self.vacant });
         // A place that had every key is left alone.
         if let Some(next) = key.next() {
             slot.generation = next.generation();
             self.vacant = key.place() as u32;
         }
-        Some(value)
+        Some(state)
     }
 
     /// Every value, in the order of their places.

@@ -129,6 +129,11 @@ impl Sources {
         }
     }
 
+    /// Takes all of them out.
+    pub(crate) fn drain(&mut self) -> impl IntoIterator + use<> {
+        self.entries.drain()
+    }
+
     fn line(&mut self, at: At, direction: Direction) -> Option<&mut Line> {
         Some(self.entries.get_mut(at.key)?.line(direction))
     }
@@ -518,6 +523,10 @@ impl Turn {
             return Poll::Ready(Err(Error::runtime(
                 "a wait for I/O was moved to another thread, or its event loop is closed",
             )));
+        }
+        if let Err(error) = place.at.home.check_awaited_here(site.what()) {
+            self.leave();
+            return Poll::Ready(Err(error));
         }
         let (mut wakers, mut replaced) = (Wakers::new(), None);
         let resume = self.wait.poll(

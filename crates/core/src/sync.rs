@@ -21,9 +21,6 @@ pub use std::{
 };
 
 pub use atomic::Ordering;
-pub use biased::{Biased, BiasedGuard, set_barrier};
-
-mod biased;
 
 #[cfg(loom)]
 use loom::sync as imp;

@@ -32,10 +32,10 @@ use std::{
     task::{RawWaker, RawWakerVTable, Waker},
 };
 
-const REFERENCE: u64 = 1;
-const HANDLE: u64 = 1 << 32;
+pub(crate) const REFERENCE: u64 = 1;
+pub(crate) const HANDLE: u64 = 1 << 32;
 const REFERENCES: u64 = HANDLE - 1;
-const HANDLES: u64 = !REFERENCES;
+pub(crate) const HANDLES: u64 = !REFERENCES;
 
 /// The task has not ended.
 pub(crate) const PENDING: u8 = 0;
@@ -49,7 +49,7 @@ const TOO_MANY: u64 = 1 << 30;
 
 /// A thousand million references cannot exist; somebody forgets them in a loop.
 #[inline(always)]
-fn check_count(before: u64) {
+pub(crate) fn check_count(before: u64) {
     if before & REFERENCES >= TOO_MANY {
         std::process::abort();
     }
@@ -319,25 +319,6 @@ impl TaskCell {
     /// is open: there none is given up meanwhile.
     pub fn has_handles(&self) -> bool {
         self.count.load(Ordering::Acquire) & HANDLES != 0
-    }
-
-    /// Counts another handle, for somebody who has one.
-    pub fn add_handle(&self) {
-        check_count(self.count.fetch_add(HANDLE + REFERENCE, Ordering::Relaxed));
-    }
-
-    /// Counts a handle, for somebody who has but a reference. False, and nothing is counted, if the
-    /// task is done and no handle was left: then its result is gone, or another thread is dropping it.
-    #[must_use]
-    pub fn add_first_handle(&self) -> bool {
-        let before = self.count.fetch_add(HANDLE + REFERENCE, Ordering::Acquire);
-        check_count(before);
-        let is_gone = before & HANDLES == 0 && self.is_done();
-        if is_gone {
-            // Never the last reference: the caller has one.
-            self.count.fetch_sub(HANDLE + REFERENCE, Ordering::Release);
-        }
-        !is_gone
     }
 
     /// Gives up a handle; `last` is called if it was the last one of a task that is done, and drops

@@ -2,8 +2,10 @@
 //! future. All stand in one table, so that each can be cancelled by its key. What is called stands in
 //! another: sleeps and deadlines are many, and none of them is a closure with its context.
 //!
-//! Timers are a four-ary heap ordered by (deadline, insertion), whose entries know their place:
-//! cancelling one is O(log n) and frees its place at once.
+//! Timers are a four-ary heap ordered by (deadline, insertion). Cancelling one frees its place in the
+//! table at once; its entry in the heap is left, and removed when it comes to the top, or with all
+//! others of its kind once they are more than half of the heap. So a cancellation takes constant time on
+//! average, and no timer needs to know its place in the heap.
 
 use crate::{
     context::Values,
@@ -21,8 +23,6 @@ pub(crate) enum Action {
     Resume { task: Key, number: u32 },
     /// A deadline: it cancels what is inside of the scope of this key.
     Expire(Key),
-    /// A deadline that has passed. It stays in the table until its scope takes it out.
-    Expired(Key),
 }
 
 /// An action as it stands in the table: which it is says the tag of the key.
@@ -39,7 +39,6 @@ impl Packed {
     const CALL: u64 = 0;
     const RESUME: u64 = 1;
     const EXPIRE: u64 = 2;
-    const EXPIRED: u64 = 3;
 }
 
 impl From<Action> for Packed {
@@ -49,7 +48,6 @@ impl From<Action> for Packed {
             Action::Call(call) => (call, Packed::CALL, 0),
             Action::Resume { task, number } => (task, Packed::RESUME, number),
             Action::Expire(scope) => (scope, Packed::EXPIRE, 0),
-            Action::Expired(scope) => (scope, Packed::EXPIRED, 0),
         };
         Packed { key: key.tagged(tag), number }
     }
@@ -62,8 +60,7 @@ impl From<Packed> for Action {
         match tag {
             Packed::CALL => Action::Call(key),
             Packed::RESUME => Action::Resume { task: key, number },
-            Packed::EXPIRE => Action::Expire(key),
-            _ => Action::Expired(key),
+            _ => Action::Expire(key),
         }
     }
 }
@@ -81,7 +78,8 @@ impl fmt::Debug for Call {
     }
 }
 
-const NOT_A_TIMER: u32 = u32::MAX;
+/// No timer has this number.
+const NOT_A_TIMER: u32 = 0;
 
 /// An entry of the heap: four to a cache line.
 #[derive(Clone, Copy, Debug)]
@@ -108,10 +106,11 @@ impl Timer {
 pub(crate) struct Callbacks {
     slots: Slots<Packed>,
     calls: Slots<Call>,
-    /// By place in the table, the place in the heap of a timer that is not due yet. On its own, so
-    /// that moving timers in a large heap touches little memory.
-    places: Vec<u32>,
+    /// By place in the table, the number of the timer there that is not due yet.
+    waiting: Vec<u32>,
     heap: Vec<Timer>,
+    /// How many entries of the heap are of timers that were cancelled.
+    cancelled: usize,
     /// Of the timer made last.
     sequence: u32,
 }
@@ -121,8 +120,9 @@ impl Callbacks {
         Callbacks {
             slots: Slots::new(),
             calls: Slots::new(),
-            places: Vec::new(),
+            waiting: Vec::new(),
             heap: Vec::new(),
+            cancelled: 0,
             sequence: 0,
         }
     }
@@ -131,8 +131,8 @@ impl Callbacks {
     #[inline(always)]
     pub(crate) fn park(&mut self, when: Option<u64>, action: Action) -> Key {
         let key = self.slots.insert(action.into());
-        if key.place() == self.places.len() {
-            self.places.push(NOT_A_TIMER);
+        if key.place() == self.waiting.len() {
+            self.waiting.push(NOT_A_TIMER);
         }
         if let Some(when) = when {
             self.push(when, key);
@@ -174,28 +174,17 @@ impl Callbacks {
         Some(std::mem::replace(self.slots.get_mut(key)?, action.into()).into())
     }
 
-    /// Marks a deadline as passed, and gives the scope that it cancels.
-    pub(crate) fn expire(&mut self, key: Key) -> Option<Key> {
-        let place = self.slots.get_mut(key)?;
-        let Action::Expire(scope) = (*place).into() else { return None };
-        *place = Action::Expired(scope).into();
-        Some(scope)
-    }
-
-    /// Whether the deadline has passed.
-    pub(crate) fn is_expired(&self, key: Key) -> bool {
-        let action = self.slots.get(key).map(|packed| Action::from(*packed));
-        matches!(action, Some(Action::Expired(_)))
-    }
-
     /// Takes the callback out, to run it or not; what it calls is taken out next. `None` if that
     /// happened already.
     #[inline]
     pub(crate) fn take(&mut self, key: Key) -> Option<Action> {
         let action = self.slots.remove(key)?;
-        let place = std::mem::replace(&mut self.places[key.place()], NOT_A_TIMER);
-        if place != NOT_A_TIMER {
-            self.remove_timer(place as usize);
+        let number = std::mem::replace(&mut self.waiting[key.place()], NOT_A_TIMER);
+        if number != NOT_A_TIMER {
+            self.cancelled += 1;
+            if self.cancelled * 2 > self.heap.len() {
+                self.purge();
+            }
         }
         Some(action.into())
     }
@@ -206,27 +195,36 @@ impl Callbacks {
     }
 
     /// When the earliest timer is due.
-    pub(crate) fn next_deadline(&self) -> Option<u64> {
-        self.heap.first().map(|timer| timer.when)
+    #[inline]
+    pub(crate) fn next_deadline(&mut self) -> Option<u64> {
+        while let Some(first) = self.heap.first() {
+            if self.is_waiting(first) {
+                return Some(first.when);
+            }
+            self.remove_first();
+            self.cancelled -= 1;
+        }
+        None
     }
 
     /// The earliest timer that is due by `now`. It stays in the table, and is ready.
     pub(crate) fn pop_due(&mut self, now: u64) -> Option<Key> {
-        let timer = *self.heap.first().filter(|timer| timer.when <= now)?;
-        self.remove_timer(0);
-        self.places[timer.place as usize] = NOT_A_TIMER;
-        self.slots.key_at(timer.place)
+        self.next_deadline().filter(|when| *when <= now)?;
+        let Timer { place, .. } = self.remove_first();
+        self.waiting[place as usize] = NOT_A_TIMER;
+        self.slots.key_at(place)
     }
 
     /// How many timers wait.
     pub(crate) fn timers(&self) -> usize {
-        self.heap.len()
+        self.heap.len() - self.cancelled
     }
 
     /// Takes everything out; what was to be called is given to be dropped.
     pub(crate) fn drain(&mut self) -> Vec<Call> {
         self.heap.clear();
-        self.places.fill(NOT_A_TIMER);
+        self.cancelled = 0;
+        self.waiting.fill(NOT_A_TIMER);
         self.slots.drain();
         self.calls.drain()
     }
@@ -236,46 +234,69 @@ impl Callbacks {
             self.renumber();
         }
         self.sequence += 1;
-        self.heap.push(Timer { when, sequence: self.sequence, place: key.place() as u32 });
-        self.sift_up(self.heap.len() - 1);
+        self.waiting[key.place()] = self.sequence;
+        let timer = Timer { when, sequence: self.sequence, place: key.place() as u32 };
+        self.heap.push(timer);
+        self.sift_up(self.heap.len() - 1, timer);
+    }
+
+    #[inline]
+    fn is_waiting(&self, timer: &Timer) -> bool {
+        self.waiting[timer.place as usize] == timer.sequence
+    }
+
+    /// Removes what is left of the timers that were cancelled.
+    #[inline]
+    fn purge(&mut self) {
+        if self.cancelled == self.heap.len() {
+            self.heap.clear();
+        } else {
+            self.remove_cancelled();
+        }
+        self.cancelled = 0;
+    }
+
+    #[cold]
+    fn remove_cancelled(&mut self) {
+        let waiting = &self.waiting;
+        self.heap.retain(|timer| waiting[timer.place as usize] == timer.sequence);
+        let parents = self.heap.len().saturating_sub(1).div_ceil(4);
+        (0..parents).rev().for_each(|place| self.sift_down(place));
     }
 
     /// Numbers the timers from one on, in their order; what is sorted is a heap.
     #[cold]
     fn renumber(&mut self) {
+        self.purge();
         self.heap.sort_unstable_by_key(Timer::order);
-        for (place, timer) in self.heap.iter_mut().enumerate() {
-            timer.sequence = place as u32 + 1;
-            self.places[timer.place as usize] = place as u32;
+        for (number, timer) in (1..).zip(&mut self.heap) {
+            timer.sequence = number;
+            self.waiting[timer.place as usize] = number;
         }
         self.sequence = self.heap.len() as u32;
     }
 
-    fn remove_timer(&mut self, place: usize) {
-        let last = self.heap.len() - 1;
-        self.heap.swap_remove(place);
-        if place < last {
-            self.sift_down(place);
-            self.sift_up(place);
+    /// Takes the top out of the heap, which is not empty.
+    fn remove_first(&mut self) -> Timer {
+        let first = self.heap.swap_remove(0);
+        if !self.heap.is_empty() {
+            self.sift_down(0);
         }
+        first
     }
 
-    fn put(&mut self, place: usize, timer: Timer) {
-        self.heap[place] = timer;
-        self.places[timer.place as usize] = place as u32;
-    }
-
-    fn sift_up(&mut self, mut place: usize) {
-        let timer = self.heap[place];
+    /// `timer` is put in at `place`, or above. (It is not loaded from there: what was stored in parts
+    /// just before causes a store-forwarding stall.)
+    fn sift_up(&mut self, mut place: usize, timer: Timer) {
         while place > 0 {
             let parent = (place - 1) / 4;
             if !timer.before(&self.heap[parent]) {
                 break;
             }
-            self.put(place, self.heap[parent]);
+            self.heap[place] = self.heap[parent];
             place = parent;
         }
-        self.put(place, timer);
+        self.heap[place] = timer;
     }
 
     fn sift_down(&mut self, mut place: usize) {
@@ -291,10 +312,10 @@ impl Callbacks {
             if !self.heap[child].before(&timer) {
                 break;
             }
-            self.put(place, self.heap[child]);
+            self.heap[place] = self.heap[child];
             place = child;
         }
-        self.put(place, timer);
+        self.heap[place] = timer;
     }
 }
 
@@ -303,7 +324,7 @@ mod tests {
     use super::*;
 
     fn timer(callbacks: &mut Callbacks, when: u64) -> Key {
-        callbacks.park(Some(when), Action::Expired(Key::first(0)))
+        callbacks.park(Some(when), Action::Expire(Key::first(0)))
     }
 
     #[test]
@@ -365,21 +386,52 @@ mod tests {
     fn an_action_is_the_same_when_it_was_packed() {
         let key = Key::from_bits(u64::MAX);
         let resume = |number| Action::Resume { task: key, number };
-        let others = [Action::Call(key), Action::Expire(key), Action::Expired(key)];
+        let others = [Action::Call(key), Action::Expire(key)];
         for action in others.into_iter().chain([0, 1, u32::MAX].map(resume)) {
             assert_eq!(Action::from(Packed::from(action)), action);
         }
     }
 
     #[test]
-    fn a_deadline_passes_once_and_stays_until_it_is_taken() {
+    fn what_is_left_of_cancelled_timers_takes_no_more_room_than_those_that_wait() {
         let mut callbacks = Callbacks::new();
-        let task = Key::first(7);
-        let key = callbacks.park(Some(1), Action::Expire(task));
-        assert!(!callbacks.is_expired(key));
-        assert_eq!((callbacks.expire(key), callbacks.expire(key)), (Some(task), None));
-        assert!(callbacks.is_expired(key));
-        assert_eq!(callbacks.take(key), Some(Action::Expired(task)));
-        assert!(!callbacks.is_expired(key) && callbacks.take(key).is_none());
+        let keep = timer(&mut callbacks, 5);
+        for n in 0..1000 {
+            let key = timer(&mut callbacks, n % 10);
+            assert!(callbacks.take(key).is_some());
+            assert!(callbacks.heap.len() <= 2 && callbacks.timers() == 1);
+        }
+        assert_eq!((callbacks.next_deadline(), callbacks.pop_due(5)), (Some(5), Some(keep)));
+        assert_eq!((callbacks.timers(), callbacks.next_deadline()), (0, None));
+    }
+
+    #[test]
+    fn any_mix_of_timers_comes_in_order() {
+        let mut callbacks = Callbacks::new();
+        let mut expected: Vec<(u64, Key)> = Vec::new();
+        let mut random = 1_u64;
+        for step in 0..20_000 {
+            random = random.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
+            let n = (random >> 33) as usize;
+            match n % 8 {
+                0..4 => {
+                    let when = (n >> 3) as u64 % 64 + step / 100;
+                    let key = timer(&mut callbacks, when);
+                    let at = expected.partition_point(|(other, _)| *other <= when);
+                    expected.insert(at, (when, key));
+                }
+                4..7 if !expected.is_empty() => {
+                    let (_, key) = expected.remove((n >> 3) % expected.len());
+                    assert!(callbacks.take(key).is_some() && callbacks.take(key).is_none());
+                }
+                _ if !expected.is_empty() => {
+                    let (when, key) = expected.remove(0);
+                    assert_eq!(callbacks.pop_due(when), Some(key));
+                    assert!(callbacks.take(key).is_some());
+                }
+                _ => assert_eq!(callbacks.next_deadline(), None),
+            }
+            assert_eq!(callbacks.timers(), expected.len());
+        }
     }
 }

@@ -10,12 +10,12 @@
 //! it on.
 
 pub(crate) use crate::other_wait::OtherWait;
-pub use crate::target::{Cancel, Target};
+pub use crate::target::{Cancel, Parts, Target};
 use crate::{
     CancelledError, Error,
     cancel::{CANCELLED, IDLE, WAITING, WOKEN},
+    caught::reported,
     cell::TaskCell,
-    exception::ExceptionContext,
     home::{LoopRef, Place, entered},
     listeners::Parked,
     scheduler::Scheduler,
@@ -24,7 +24,7 @@ use crate::{
     wait_site::WaitSite,
 };
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
+    future::Future,
     sync::Arc,
     task::{Context, Waker},
 };
@@ -107,17 +107,22 @@ impl Wakers {
 }
 
 impl Wakers {
-    /// Calls every one. A panic of one keeps no other from being called, and does not come out where
-    /// somebody was woken by the way; it is reported.
+    /// Calls every one, also if one panics.
     #[cold]
     fn call(&mut self) {
-        for waker in self.0.drain(..) {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-                let report = ExceptionContext::new("Exception in a waker");
-                report.with_exception(Error::from_panic(panic)).report(None);
-            }
-        }
+        self.0.drain(..).for_each(wake);
     }
+}
+
+/// Calls a waker of another library, or of the program. A panic does not come out where somebody was
+/// woken by the way; it is reported.
+pub(crate) fn wake(waker: Waker) {
+    reported("Exception in a waker", None, || waker.wake());
+}
+
+/// [`wake`], by reference.
+pub(crate) fn wake_by_ref(waker: &Waker) {
+    reported("Exception in a waker", None, || waker.wake_by_ref());
 }
 
 impl Drop for Wakers {
@@ -128,6 +133,10 @@ impl Drop for Wakers {
         }
     }
 }
+
+/// A leaf that has nothing to clean up: dropping it while it waits does all that cancelling it does.
+/// What it had been given goes back, and nothing is awaited.
+pub trait Leaf: Future {}
 
 /// How an armed wait stands when its leaf is polled.
 #[derive(Debug)]
@@ -188,16 +197,13 @@ fn arm_other(
     target: Option<Target>,
     state: u64,
 ) -> Arc<OtherWait> {
-    let wait = OtherWait::new(cx.waker(), site, state);
-    if let Some(scheduler) = entered() {
-        scheduler.with_current(|cell| {
-            if let Some((cell, key)) = cell.and_then(|cell| Some((cell, cell.current_key()?))) {
-                let entry = cell.arm_other(scheduler, wait.clone(), target);
-                let _ = wait.armed.set((key, entry));
-            }
-        });
-    }
-    wait
+    // Cloning it may run any code.
+    let waker = cx.waker().clone();
+    let Some(scheduler) = entered() else { return OtherWait::outside(waker, site, state) };
+    scheduler.with_current(|cell| match cell.and_then(|cell| Some((cell, cell.current_key()?))) {
+        Some((cell, key)) => cell.arm_other(scheduler, key, (waker, site, state), target),
+        None => OtherWait::outside(waker, site, state),
+    })
 }
 
 /// Arms the first wait of the task that runs now, if it is that task which polls, and has no other.
@@ -375,6 +381,9 @@ impl Wait {
         replace: impl FnOnce(Waiter),
     ) -> Resume {
         let scheduler = entered();
+        if self.resume_other(scheduler) {
+            return Resume::Woken;
+        }
         let look = |cell: Option<&TaskCell>| self.look(cx, scheduler.zip(cell));
         match scheduler.map_or_else(|| look(None), |scheduler| scheduler.with_current(look)) {
             Look::State(WAITING) => Resume::Pending,
@@ -406,6 +415,19 @@ impl Wait {
         }
     }
 
+    /// Ends a wait beside the first that was woken, if no request is on its way.
+    fn resume_other(&mut self, scheduler: Option<&Scheduler>) -> bool {
+        let (Link::Other(wait), Some(scheduler)) = (&self.0, scheduler) else { return false };
+        let is_woken = scheduler.with_current(|cell| {
+            let cell = cell?;
+            Some(cell.resume_other(scheduler, wait.entry_in(cell)?, wait))
+        });
+        if is_woken == Some(true) {
+            self.0 = Link::Idle;
+        }
+        is_woken == Some(true)
+    }
+
     fn look(&self, cx: &Context<'_>, current: Option<(&Scheduler, &TaskCell)>) -> Look {
         match (&self.0, current) {
             (Link::First(task), Some((scheduler, cell))) if task.is_of(cell) => {
@@ -425,7 +447,7 @@ impl Wait {
                     Look::Anew { is_shared }
                 }
             },
-            (Link::Other(wait), None) if wait.armed.get().is_none() => match wait.state() {
+            (Link::Other(wait), None) if wait.armed.is_none() => match wait.state() {
                 WAITING if !wait.waker.will_wake(cx.waker()) => Look::Anew { is_shared: false },
                 state => Look::State(state),
             },
@@ -437,7 +459,11 @@ impl Wait {
         match &self.0 {
             Link::Idle => CancelledError::default(),
             Link::First(task) => task.take_wait_message(),
-            Link::Other(wait) => std::mem::take(&mut *wait.message.lock()),
+            Link::Other(wait) => with_current(|cell| {
+                let cell = cell?;
+                cell.with_other(wait.entry_in(cell)?, |other| std::mem::take(&mut other.message))
+            })
+            .unwrap_or_default(),
         }
     }
 

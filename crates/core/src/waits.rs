@@ -237,40 +237,59 @@ impl TaskCell {
 
 /// The waits beside the first.
 impl TaskCell {
-    /// Arms one, for the task that runs now.
+    /// Arms one, for the task that runs now, whose key is `task`.
     pub(crate) fn arm_other(
         &self,
         scheduler: &Scheduler,
-        wait: Arc<OtherWait>,
+        task: Key,
+        (waker, site, state): (Waker, WaitSite, u64),
         target: Option<Target>,
-    ) -> Key {
+    ) -> Arc<OtherWait> {
         let within = scheduler.within();
         scheduler.scopes.enter_wait(within);
         self.affine.cold(|cold| {
             cold.last_other = cold.last_other.wrapping_add(1);
             cold.others_len += 1;
-            let number = cold.last_other;
-            let other = Other { wait, number, within, target, passed: false, revoked: false };
-            cold.others.insert(other)
+            let entry = cold.others.vacancy();
+            let wait = OtherWait::of_task(self.home(), (task, entry.key()), waker, site, state);
+            entry.fill(Other {
+                wait: wait.clone(),
+                number: cold.last_other,
+                within,
+                target,
+                message: CancelledError::default(),
+                passed: false,
+                revoked: false,
+            });
+            wait
         })
     }
 
     /// Ends one, on the task's thread.
-    pub(crate) fn disarm_other(&self, entry: Key) {
-        let Some(affine) = self.affine() else { return };
-        let other = affine.with_cold(|cold| {
-            let other = cold.others.remove(entry);
-            cold.others_len -= u32::from(other.is_some());
-            other
+    pub(crate) fn disarm_other(&self, scheduler: &Scheduler, entry: Key) {
+        let other = self.affine.with_cold(|cold| {
+            let other = cold.others.remove(entry)?;
+            cold.others_len -= 1;
+            Some(other)
         });
-        if let Some(Some(other)) = &other {
-            self.leave_its_scope(other.within);
+        if let Some(Some(other)) = other {
+            scheduler.scopes.leave_wait(other.within);
         }
-        drop(other);
     }
 
     pub(crate) fn with_other<R>(&self, entry: Key, f: impl FnOnce(&mut Other) -> R) -> Option<R> {
         self.affine.with_cold(|cold| cold.others.get_mut(entry).map(f))?
+    }
+
+    /// Ends one that is polled by its task, if it was woken and no request is on its way.
+    #[inline]
+    pub(crate) fn resume_other(&self, scheduler: &Scheduler, entry: Key, wait: &OtherWait) -> bool {
+        let is_woken = !self.affine.stage.has(THROWS | SCOPES) && wait.state() == WOKEN;
+        if is_woken {
+            self.disarm_other(scheduler, entry);
+            wait.state.store(IDLE, Ordering::Release);
+        }
+        is_woken
     }
 
     /// How one stands that is polled by its task: as [`look_first`](TaskCell::look_first).

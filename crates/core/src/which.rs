@@ -10,8 +10,8 @@ use crate::{
     slots::Key,
     sync::Ordering,
     target::Target,
+    wait::{wake, wake_by_ref},
 };
-use std::task::Waker;
 
 /// One of the waits of a task.
 #[derive(Clone, Copy, PartialEq)]
@@ -104,9 +104,9 @@ impl TaskCell {
                 cancelled
             }
             Which::Other(key) => {
-                let wait = self.with_other(key, |other| other.wait.clone());
-                let cancelled = wait.is_some_and(|wait| wait.cancel(error.clone()));
+                let cancelled = self.with_other(key, |other| other.cancel(error)) == Some(true);
                 if cancelled {
+                    self.wake_wait(which);
                     // A combinator that was put aside does not pass the wake-up on.
                     self.wake();
                 }
@@ -120,7 +120,7 @@ impl TaskCell {
     pub(crate) fn cancel_wait_now(&self, which: Which, error: &CancelledError) -> bool {
         if let Which::Other(key) = which {
             let cancelled = self.with_other(key, |other| {
-                self.is_own(&other.wait.waker).then(|| other.wait.cancel_quietly(error))
+                self.is_own(&other.wait.waker).then(|| other.cancel(error))
             });
             if let Some(Some(cancelled)) = cancelled {
                 return cancelled;
@@ -153,7 +153,7 @@ impl TaskCell {
             Which::First => self.wake(),
             Which::Other(key) => {
                 let wait = self.with_other(key, |other| other.wait.clone());
-                wait.into_iter().for_each(|wait| wait.waker.wake_by_ref());
+                wait.into_iter().for_each(|other| wake_by_ref(&other.waker));
             }
         }
     }
@@ -161,7 +161,7 @@ impl TaskCell {
     /// Wakes whatever polls a scope.
     pub(crate) fn wake_scope(&self, scheduler: &Scheduler, scope: Option<Key>) {
         let waker = scope.and_then(|key| scheduler.scopes.with(key, |node| node.waker.clone())?);
-        waker.into_iter().for_each(Waker::wake);
+        waker.into_iter().for_each(wake);
         // A combinator that was put aside does not pass the wake-up on.
         self.wake();
     }

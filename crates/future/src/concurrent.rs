@@ -8,15 +8,17 @@ pub use wrap::wrap_future;
 
 use asyncio_core::{
     Error, InvalidStateError, Result, TimeoutError,
+    caught::caught,
     event_loop::works_for,
     exception::{Level, log},
     home::{LoopRef, Mail},
+    limit::ToTimeout,
+    scheduler::Scheduler,
 };
 use std::{
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 type Request = Box<dyn FnOnce() + Send>;
@@ -62,12 +64,12 @@ struct Inner<T> {
 /// [`shared`](ConcurrentFuture::shared) every caller gets a clone.
 ///
 /// ```
-/// use asyncio_future::ConcurrentFuture;
+/// use asyncio::ConcurrentFuture;
 /// let answer = ConcurrentFuture::new();
 /// let setter = answer.clone();
 /// std::thread::spawn(move || setter.set_result(42));
 /// assert_eq!(answer.result(None)?, 42);
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 pub struct ConcurrentFuture<T>(Arc<Inner<T>>);
 
@@ -108,11 +110,11 @@ impl<T> ConcurrentFuture<T> {
     /// value that was already moved out does not come back.
     ///
     /// ```
-    /// use asyncio_future::ConcurrentFuture;
+    /// use asyncio::ConcurrentFuture;
     /// let answer = ConcurrentFuture::new().shared();
     /// answer.set_result(42)?;
     /// assert_eq!((answer.result(None)?, answer.result(None)?), (42, 42));
-    /// # Ok::<(), asyncio_core::Error>(())
+    /// # Ok::<(), asyncio::Error>(())
     /// ```
     #[must_use = "this returns the same future"]
     pub fn shared(self) -> ConcurrentFuture<T>
@@ -245,12 +247,8 @@ impl<T> ConcurrentFuture<T> {
 
     /// Runs a closure of the user, outside of the lock. A panic is logged, as in Python.
     fn guarded(&self, what: &str, call: impl FnOnce()) {
-        let Err(payload) = catch_unwind(AssertUnwindSafe(call)) else { return };
-        let error = Error::from_panic(payload);
-        log(Level::Error, &format!("exception calling {what} of {self:?}: {error:?}"));
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(error))) {
-            // The drop of the payload panicked; that of the new payload may as well.
-            std::mem::forget(payload);
+        if let Err(error) = caught(call) {
+            log(Level::Error, &format!("exception calling {what} of {self:?}: {error:?}"));
         }
     }
 
@@ -261,8 +259,8 @@ impl<T> ConcurrentFuture<T> {
     /// The future's own error, `Cancelled`, `Timeout` after `timeout`, or `InvalidState` if the
     /// value was moved out already. `Runtime` if the wait could never end, because it has no limit and
     /// this is the thread of the loop that has to run the coroutine.
-    pub fn result(&self, timeout: impl Into<Option<Duration>>) -> Result<T> {
-        let deadline = timeout.into().and_then(|timeout| Instant::now().checked_add(timeout));
+    pub fn result(&self, timeout: impl ToTimeout) -> Result<T> {
+        let deadline = timeout.to_timeout().and_then(|timeout| Instant::now().checked_add(timeout));
         let mut is_waiting_job = false;
         let mut state = self.lock();
         while !matches!(state.stage, Stage::Done(_)) {
@@ -302,7 +300,7 @@ impl<T> ConcurrentFuture<T> {
     fn job_waits(&self, waits: bool, has_limit: bool) {
         let Some(home) = self.0.home else { return };
         let tell = move || {
-            let event_loop = home.local().and_then(|scheduler| scheduler.event_loop());
+            let event_loop = home.with(Scheduler::event_loop).flatten();
             if let Some(event_loop) = event_loop {
                 event_loop.job_waits(waits, has_limit);
             }

@@ -1,20 +1,21 @@
 //! [`Future`]: a result that somebody else will set.
 
-use crate::state::{Canceller, Change, Head, Stage};
+use crate::state::{Change, Head, Stage};
 use asyncio_core::{
     CancelledError, Error, Result,
     context::current_values,
     exception::ExceptionContext,
     handle::CallbackOutput,
-    home::{LoopRef, entered},
+    home::{LoopRef, with_running},
     listeners::{Listener, Parked},
     sync::{Mutex, keep},
-    wait::{Cancel, Resume, Target, Wait},
+    wait::{Cancel, Parts, Resume, Target, Wait},
     wait_site::WaitSite,
 };
 use std::{
     fmt,
     future::Future as StdFuture,
+    ops::Deref,
     panic::Location,
     pin::Pin,
     sync::Arc,
@@ -46,7 +47,8 @@ impl<T> Drop for Inner<T> {
 /// Clones are handles to the same future. Awaiting one gives a copy of the result to each of any
 /// number of awaiters, so `T` must be `Clone`; [`take`](Future::take) gives other values to one of
 /// them. A future works with and without a loop, under any executor and across threads; only done
-/// callbacks need a running loop.
+/// callbacks need a running loop. The value is locked while it is copied: its `clone` must not await or
+/// read the same future.
 ///
 /// # Cancellation
 /// A cancelled task cancels the future it awaits, for every other awaiter too; put a
@@ -54,11 +56,13 @@ impl<T> Drop for Inner<T> {
 /// that. Dropping an awaiting handle leaves the future as it is.
 ///
 /// ```
-/// # futures_lite::future::block_on(async {
-/// let answer = asyncio_future::Future::new();
-/// answer.set_result(42)?;
-/// assert_eq!((answer.clone().await?, answer.await?), (42, 42));
-/// # Ok::<(), asyncio_core::Error>(()) }).unwrap();
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let answer = asyncio::Future::new();
+///     answer.set_result(42)?;
+///     assert_eq!((answer.clone().await?, answer.await?), (42, 42));
+///     Ok(())
+/// }
 /// ```
 pub struct Future<T> {
     inner: Arc<Inner<T>>,
@@ -129,11 +133,20 @@ impl<T> Future<T> {
     /// A pending future of an operation that was called at `site`, which is where those who await it
     /// are said to wait.
     ///
-    /// With a `canceller`, a request to cancel it goes there: that says whether it accepts, and the
-    /// future ends as its maker decides (as a `gather` does).
-    pub fn of_operation(site: WaitSite, canceller: Option<Canceller>) -> Future<T> {
-        let head = Arc::new(Head::new(canceller, site));
-        Future::of(Arc::new(Inner { head, value: Mutex::new(None) }))
+    /// With `parts`, a request to cancel it goes to those, and the future ends as its maker decides (as a
+    /// `gather` does).
+    pub fn of_operation(site: WaitSite, parts: Option<Parts>) -> Future<T> {
+        Future::of_head(Head::new(parts, site, false))
+    }
+
+    /// [`of_operation`](Future::of_operation), of one that ends only if the loop runs that runs now:
+    /// awaiting it in another loop of the same thread is an error.
+    pub fn of_loop(site: WaitSite, parts: Option<Parts>) -> Future<T> {
+        Future::of_head(Head::new(parts, site, true))
+    }
+
+    fn of_head(head: Head) -> Future<T> {
+        Future::of(Arc::new(Inner { head: Arc::new(head), value: Mutex::new(None) }))
     }
 
     fn of(inner: Arc<Inner<T>>) -> Future<T> {
@@ -206,7 +219,7 @@ impl<T> Future<T> {
         self.inner.head.cancel(error)
     }
 
-    /// Cancels a future that has a canceller without asking it.
+    /// Cancels a future that has parts itself, and none of those.
     pub fn cancel_now(&self, error: CancelledError) -> bool {
         self.inner.head.cancel_now(error)
     }
@@ -253,6 +266,7 @@ impl<T> Future<T> {
     ///
     /// # Cancellation
     /// As for awaiting the future itself; the result stays in place.
+    #[must_use = "futures do nothing unless they are awaited"]
     pub fn take(&self) -> Take<T> {
         Take(self.clone())
     }
@@ -283,10 +297,10 @@ impl<T> Future<T> {
         callback: impl FnOnce() -> R + 'static,
     ) -> Result<DoneCallback> {
         let location = Location::caller();
-        let scheduler = entered()
-            .ok_or_else(|| Error::runtime("Future.add_done_callback: no running event loop"))?;
         let call = move || callback().into_result();
-        let callback = scheduler.park(call, current_values(), location)?;
+        let callback = with_running("Future.add_done_callback", |scheduler| {
+            scheduler.park(call, current_values(), location)
+        })?;
         let state = self.inner.head.lock();
         let number = match state.stage {
             Stage::Pending => Some(state.listeners.push(Listener::Callback(callback))),
@@ -325,6 +339,24 @@ impl<T> Future<T> {
         self.inner.head.made_at()
     }
 
+    /// Fails it, if it is pending, because the loop that ends it is closed: for awaiters on other threads.
+    /// If there are none, nothing is reported.
+    #[doc(hidden)]
+    pub fn abandon(&self) {
+        if self.set_exception(Error::runtime("Event loop is closed")).is_ok() {
+            let _ = self.exception();
+        }
+    }
+
+    /// Whether a task may wait for it where it runs, for those who wait by a callback.
+    ///
+    /// # Errors
+    /// `Runtime` if it is pending, and ends only if another loop of this thread runs.
+    #[doc(hidden)]
+    pub fn check_awaited_here(&self) -> Result<()> {
+        if self.done() { Ok(()) } else { self.inner.head.check_awaited_here() }
+    }
+
     /// A number that no other future has while this one lives.
     pub fn id(&self) -> usize {
         Arc::as_ptr(&self.inner) as *const () as usize
@@ -351,6 +383,9 @@ impl<T> Future<T> {
         let mut spent = None;
         let mut state = inner.head.lock();
         if matches!(state.stage, Stage::Pending) {
+            if let Err(error) = inner.head.check_awaited_here() {
+                return Poll::Ready(Err(error));
+            }
             let site = inner.head.site();
             let target = || Some(Target::Future(inner.head.clone()));
             if !wait.is_armed() {
@@ -419,8 +454,8 @@ impl<T> fmt::Debug for Future<T> {
     }
 }
 
-/// The future of [`Future::take`].
-#[must_use = "futures do nothing unless they are awaited"]
+/// A [`Future`] whose result is moved out when it is awaited, so that it need not be `Clone`: of
+/// [`Future::take`], and of what has one consumer. It derefs to the future.
 pub struct Take<T>(Future<T>);
 
 impl<T> Take<T> {
@@ -432,6 +467,13 @@ impl<T> Take<T> {
     /// The future whose result is taken.
     pub fn into_inner(self) -> Future<T> {
         self.0
+    }
+}
+
+impl<T> Deref for Take<T> {
+    type Target = Future<T>;
+    fn deref(&self) -> &Future<T> {
+        &self.0
     }
 }
 

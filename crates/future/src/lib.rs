@@ -36,4 +36,3 @@ mod state;
 pub use asyncio_core::handle::CallbackOutput;
 pub use concurrent::{ConcurrentFuture, wrap_future};
 pub use future::{DoneCallback, Future, NotPending, Take};
-pub use state::Canceller;

@@ -15,16 +15,13 @@
 use crate::DoneCallback;
 use asyncio_core::{
     CancelledError, Error, Result,
-    home::{LoopRef, entered},
+    home::{LoopRef, running_loop},
     listeners::Listeners,
     sync::{Mutex, MutexGuard, keep},
-    wait::{Cancel, Wakers},
+    wait::{Cancel, Parts, Wakers},
     wait_site::WaitSite,
 };
 use std::{fmt, panic::Location};
-
-/// What a future says when it is asked to be cancelled, in place of being cancelled at once.
-pub type Canceller = Box<dyn Fn(CancelledError) -> bool + Send + Sync>;
 
 pub(crate) enum Stage {
     Pending,
@@ -43,9 +40,12 @@ pub(crate) struct State {
 
 pub(crate) struct Head {
     pub(crate) state: Mutex<State>,
-    canceller: Option<Canceller>,
+    /// What a request to cancel goes to, in place of cancelling the future at once.
+    parts: Option<Parts>,
     site: WaitSite,
     home: Option<LoopRef>,
+    /// Whether `home` has to run for the future to end.
+    is_of_loop: bool,
 }
 
 /// Whether a call changed the state of a future.
@@ -70,7 +70,7 @@ impl fmt::Debug for Head {
 }
 
 impl Head {
-    pub(crate) fn new(canceller: Option<Canceller>, site: WaitSite) -> Head {
+    pub(crate) fn new(parts: Option<Parts>, site: WaitSite, is_of_loop: bool) -> Head {
         Head {
             state: Mutex::new(State {
                 stage: Stage::Pending,
@@ -78,9 +78,10 @@ impl Head {
                 unretrieved: false,
                 late_report: None,
             }),
-            canceller,
+            parts,
             site,
-            home: entered().and_then(|scheduler| scheduler.home()),
+            home: running_loop(),
+            is_of_loop,
         }
     }
 
@@ -99,6 +100,17 @@ impl Head {
     /// The loop that ran where the future was made.
     pub(crate) fn home(&self) -> Option<LoopRef> {
         self.home
+    }
+
+    /// Whether a task may wait for it where it runs.
+    ///
+    /// # Errors
+    /// `Runtime` if the loop that ends it never runs meanwhile.
+    pub(crate) fn check_awaited_here(&self) -> Result<()> {
+        match self.home.filter(|_| self.is_of_loop) {
+            Some(home) => home.check_awaited_here(self.site.what()),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -122,7 +134,7 @@ impl Head {
         Change::Made
     }
 
-    /// Cancels without asking the canceller.
+    /// Cancels the future itself, and none of its parts.
     pub(crate) fn cancel_now(&self, error: CancelledError) -> bool {
         let mut wakers = Wakers::new();
         let mut state = self.lock();
@@ -150,10 +162,17 @@ impl Head {
 
 impl Cancel for Head {
     fn cancel(&self, error: CancelledError) -> bool {
-        match &self.canceller {
-            Some(_) if self.is_done() => self.cancel_now(error),
-            Some(canceller) => canceller(error),
+        match self.parts() {
+            Some(parts) => parts.cancel(&error),
             None => self.cancel_now(error),
         }
+    }
+
+    fn parts(&self) -> Option<&Parts> {
+        self.parts.as_ref().filter(|_| !self.is_done())
+    }
+
+    fn take_parts(&mut self) -> Option<Parts> {
+        self.parts.take()
     }
 }

@@ -10,7 +10,8 @@
 //!
 //! With HTTP/2 bytes come in that begin no request, so after the first request there is no HEAD.
 
-use asyncio_core::{home::entered, scheduler::Scheduler, sync::Biased};
+use crate::runtime::now;
+use asyncio_core::sync::Mutex;
 use hyper::Version;
 use std::{sync::Arc, time::Duration};
 
@@ -29,7 +30,7 @@ pub(crate) enum Phase {
 }
 
 #[derive(Debug)]
-pub(crate) struct Activity(Biased<State>);
+pub(crate) struct Activity(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
@@ -48,14 +49,10 @@ impl State {
     }
 }
 
-fn now() -> Duration {
-    entered().map(Scheduler::time).unwrap_or_default()
-}
-
 impl Activity {
     pub(crate) fn new() -> Arc<Activity> {
         let state = State { phase: Phase::Idle, since: now(), requests: 0, is_http2: false };
-        Arc::new(Activity(Biased::new(state)))
+        Arc::new(Activity(Mutex::new(state)))
     }
 
     /// Bytes have come in.

@@ -242,6 +242,13 @@ impl ClientBuilder {
         Ok(self)
     }
 
+    /// With what https is spoken, instead of the default context, which offers HTTP/1 and 2.
+    #[cfg(feature = "tls")]
+    pub fn ssl(mut self, context: impl Into<asyncio_transports::ssl::SslContext>) -> Self {
+        self.connector.ssl = crate::connect::LazyContext::new(context.into());
+        self
+    }
+
     /// Connects to this Unix socket, whatever the host is.
     pub fn unix_socket(mut self, path: impl AsRef<Path>) -> Self {
         self.connector.unix_socket = Some(Arc::new(path.as_ref().to_owned()));

@@ -36,7 +36,7 @@
 //! # Differences from aiohttp
 //! - A handler is a service: what hyper's [`service_fn`] makes of an async function, or a router of axum.
 //! - The client follows no redirects and keeps no cookies.
-//! - There is no TLS yet.
+//! - TLS is there with the feature `tls`.
 
 #![forbid(unsafe_code)]
 

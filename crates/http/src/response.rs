@@ -1,7 +1,7 @@
 //! [`ClientResponse`]: the response to a request of a client.
 
-use crate::client::Admission;
-use asyncio_core::{Error, Result, home::entered, scheduler::Scheduler, scope::cancellable};
+use crate::{client::Admission, runtime::now};
+use asyncio_core::{Error, Result, scope::cancellable};
 use asyncio_task::wait_for;
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -25,10 +25,6 @@ pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 /// Until when a request may take, in the loop's time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline(Option<Duration>);
-
-fn now() -> Duration {
-    entered().map(Scheduler::time).unwrap_or_default()
-}
 
 impl Deadline {
     pub(crate) fn after(limit: Option<Duration>) -> Deadline {

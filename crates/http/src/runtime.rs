@@ -1,6 +1,6 @@
 //! [`LoopExecutor`] and [`LoopTimer`]: what hyper asks of a runtime.
 
-use asyncio_core::scope::foreign;
+use asyncio_core::{home::with_entered, scheduler::Scheduler, scope::foreign};
 use asyncio_task::create_task;
 use hyper::rt::{Executor, Sleep, Timer};
 use std::{
@@ -55,6 +55,11 @@ impl Timer for LoopTimer {
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
         self.sleep(deadline.saturating_duration_since(Instant::now()))
     }
+}
+
+/// The time of the running loop.
+pub(crate) fn now() -> Duration {
+    with_entered(Scheduler::time).unwrap_or_default()
 }
 
 struct Pause(asyncio_task::Sleep);

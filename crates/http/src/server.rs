@@ -10,9 +10,13 @@ use crate::{
 use asyncio_core::{AsyncContextManager, Error, Result};
 use asyncio_locks::Event;
 use asyncio_sockets::{Address, Endpoint, ToEndpoint};
-use asyncio_streams::{Duplex, StreamReader, StreamWriter, start_server, start_unix_server};
+use asyncio_streams::{
+    Duplex, Starting, StreamReader, StreamWriter, start_server, start_unix_server,
+};
 use asyncio_task::wait_for;
 use asyncio_transports::Server;
+#[cfg(feature = "tls")]
+use asyncio_transports::ssl::SslContext;
 use hyper_util::server::conn::auto;
 use std::{
     fmt,
@@ -104,6 +108,8 @@ pub struct Serve<'a, S, Kind> {
     limits: Limits,
     protocol: auto::Builder<LoopExecutor>,
     graceful: Option<(&'a Event, Duration)>,
+    #[cfg(feature = "tls")]
+    ssl: Option<SslContext>,
     kind: std::marker::PhantomData<Kind>,
 }
 
@@ -124,8 +130,29 @@ impl<'a, S: IntoService<Kind>, Kind> Serve<'a, S, Kind> {
             limits,
             protocol,
             graceful: None,
+            #[cfg(feature = "tls")]
+            ssl: None,
             kind: std::marker::PhantomData,
         }
+    }
+
+    /// Speaks TLS with the clients. For HTTP/2 the context has to offer it.
+    ///
+    /// ```
+    /// use asyncio::ssl::{Purpose, create_default_context};
+    /// use asyncio_http::serve;
+    ///
+    /// # fn example(app: axum::Router) -> asyncio::Result<()> {
+    /// let mut context = create_default_context(Purpose::ClientAuth);
+    /// context.load_cert_chain("server.pem", "server.key")?;
+    /// context.set_alpn_protocols(["h2", "http/1.1"])?;
+    /// let serve = serve(app, ("", 443)).ssl(context);
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn ssl(mut self, context: impl Into<SslContext>) -> Self {
+        self.ssl = Some(context.into());
+        self
     }
 
     /// How long the head of a request may take, from its first byte; 30 seconds by default. Then the
@@ -183,7 +210,7 @@ impl<'a, S: IntoService<Kind>, Kind> Serve<'a, S, Kind> {
 
 impl<'a, S: IntoService<Kind>, Kind: 'static> IntoFuture for Serve<'a, S, Kind> {
     type Output = Result<HttpServer<'a>>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Result<HttpServer<'a>>> + 'a>>;
+    type IntoFuture = Made<'a>;
 
     #[track_caller]
     fn into_future(self) -> Self::IntoFuture {
@@ -198,27 +225,32 @@ impl<'a, S: IntoService<Kind>, Kind: 'static> IntoFuture for Serve<'a, S, Kind> 
         let client = async move |reader: StreamReader, writer: StreamWriter| {
             shared.serve(Duplex::from((reader, writer))).await
         };
-        // TLS: the streams that these make are then encrypted, and hyper tells the version by the
-        // first bytes.
-        let starting = match is_unix {
-            true => start_unix_server(client, endpoint)
-                .backlog(backlog)
-                .start_serving(false)
-                .into_future(),
-            false => {
-                start_server(client, endpoint).backlog(backlog).start_serving(false).into_future()
-            }
-        };
-        Box::pin(async move {
-            let server = starting.await?;
-            server.limit_clients(max_connections);
-            let server = HttpServer { server, stop, graceful };
-            server.server.start_serving().await?;
-            Ok(server)
-        })
+        macro_rules! start {
+            ($start:expr) => {{
+                let start = $start.backlog(backlog).max_connections(max_connections);
+                #[cfg(feature = "tls")]
+                if let Some(context) = self.ssl {
+                    return started(start.ssl(context).into_future(), stop, graceful);
+                }
+                started(start.into_future(), stop, graceful)
+            }};
+        }
+        match is_unix {
+            true => start!(start_unix_server(client, endpoint)),
+            false => start!(start_server(client, endpoint)),
+        }
     }
 }
 
+type Made<'a> = Pin<Box<dyn Future<Output = Result<HttpServer<'a>>> + 'a>>;
+
+fn started<'a>(
+    starting: Starting,
+    stop: Arc<Stop>,
+    graceful: Option<(&'a Event, Duration)>,
+) -> Made<'a> {
+    Box::pin(async move { Ok(HttpServer { server: starting.await?, stop, graceful }) })
+}
 impl<S, Kind> fmt::Debug for Serve<'_, S, Kind> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<serve {:?}>", self.endpoint)

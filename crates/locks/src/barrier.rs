@@ -35,11 +35,11 @@ use std::{
 /// wait.
 ///
 /// ```
-/// use asyncio_locks::Barrier;
-/// # use futures_lite::future::{block_on, try_zip};
+/// use asyncio::Barrier;
+/// use futures_lite::future::{block_on, try_zip};
 /// let barrier = Barrier::new(2)?;
 /// assert_eq!(block_on(try_zip(barrier.wait(), barrier.wait()))?, (0, 1));
-/// # Ok::<_, asyncio_core::Error>(())
+/// # Ok::<_, asyncio::Error>(())
 /// ```
 pub struct Barrier {
     parties: usize,
@@ -87,7 +87,7 @@ impl Barrier {
     /// `Value` if there are none.
     ///
     /// ```
-    /// # use asyncio_locks::Barrier;
+    /// use asyncio::Barrier;
     /// assert_eq!(Barrier::new(0).unwrap_err().to_string(), "parties must be > 0");
     /// ```
     pub fn new(parties: usize) -> Result<Barrier> {
@@ -109,10 +109,13 @@ impl Barrier {
     /// does the same.
     ///
     /// ```
-    /// # use asyncio_locks::Barrier;
-    /// # futures_lite::future::block_on(async {
-    /// assert_eq!(Barrier::new(1)?.wait().await?, 0);
-    /// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+    /// use asyncio::Barrier;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     assert_eq!(Barrier::new(1)?.wait().await?, 0);
+    ///     Ok(())
+    /// }
     /// ```
     #[track_caller]
     pub fn wait(&self) -> BarrierWait<'_> {
@@ -134,13 +137,16 @@ impl Barrier {
     /// Nothing is reset; dropping the future does the same.
     ///
     /// ```
-    /// # use asyncio_locks::Barrier;
-    /// # futures_lite::future::block_on(async {
-    /// let barrier = Barrier::new(2)?;
-    /// barrier.abort().await?;
-    /// barrier.reset().await?;
-    /// assert!(!barrier.broken());
-    /// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+    /// use asyncio::Barrier;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let barrier = Barrier::new(2)?;
+    ///     barrier.abort().await?;
+    ///     barrier.reset().await?;
+    ///     assert!(!barrier.broken());
+    ///     Ok(())
+    /// }
     /// ```
     #[track_caller]
     pub fn reset(&self) -> BarrierChange<'_> {
@@ -157,12 +163,15 @@ impl Barrier {
     /// Nothing is broken; dropping the future does the same.
     ///
     /// ```
-    /// # use asyncio_locks::Barrier;
-    /// # futures_lite::future::block_on(async {
-    /// let barrier = Barrier::new(2)?;
-    /// barrier.abort().await?;
-    /// assert!(barrier.broken() && barrier.wait().await.is_err());
-    /// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+    /// use asyncio::Barrier;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let barrier = Barrier::new(2)?;
+    ///     barrier.abort().await?;
+    ///     assert!(barrier.broken() && barrier.wait().await.is_err());
+    ///     Ok(())
+    /// }
     /// ```
     #[track_caller]
     pub fn abort(&self) -> BarrierChange<'_> {
@@ -176,8 +185,8 @@ impl Barrier {
     /// How many tasks it takes (`Barrier.parties`).
     ///
     /// ```
-    /// assert_eq!(asyncio_locks::Barrier::new(3)?.parties(), 3);
-    /// # Ok::<_, asyncio_core::Error>(())
+    /// assert_eq!(asyncio::Barrier::new(3)?.parties(), 3);
+    /// # Ok::<_, asyncio::Error>(())
     /// ```
     pub fn parties(&self) -> usize {
         self.parties
@@ -187,8 +196,8 @@ impl Barrier {
     /// not count.
     ///
     /// ```
-    /// assert_eq!(asyncio_locks::Barrier::new(3)?.n_waiting(), 0);
-    /// # Ok::<_, asyncio_core::Error>(())
+    /// assert_eq!(asyncio::Barrier::new(3)?.n_waiting(), 0);
+    /// # Ok::<_, asyncio::Error>(())
     /// ```
     pub fn n_waiting(&self) -> usize {
         let inside = self.inside.lock();
@@ -198,8 +207,8 @@ impl Barrier {
     /// Whether it is broken (`Barrier.broken`).
     ///
     /// ```
-    /// assert!(!asyncio_locks::Barrier::new(3)?.broken());
-    /// # Ok::<_, asyncio_core::Error>(())
+    /// assert!(!asyncio::Barrier::new(3)?.broken());
+    /// # Ok::<_, asyncio::Error>(())
     /// ```
     pub fn broken(&self) -> bool {
         self.inside.lock().phase == Phase::Broken

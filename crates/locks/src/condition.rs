@@ -26,9 +26,9 @@ pub use unguarded::{ConditionWait, ConditionWaitFor};
 /// `Arc<Lock<T>>`, `Rc<Lock<T>>` or `&Lock<T>`.
 ///
 /// ```
-/// use asyncio_locks::Condition;
-/// # use asyncio_core::Error;
-/// # use futures_lite::future::{block_on, try_zip};
+/// use asyncio::Condition;
+/// use asyncio::Error;
+/// use futures_lite::future::{block_on, try_zip};
 /// let stock = Condition::new(Vec::new());
 /// let consumer = async {
 ///     let mut items = stock.acquire().await?;
@@ -54,7 +54,7 @@ impl<T> Condition<T> {
         /// A condition with a lock of its own, which guards `value`.
         ///
         /// ```
-        /// # use asyncio_locks::Condition;
+        /// use asyncio::Condition;
         /// static IDLE: Condition<Vec<u32>> = Condition::new(Vec::new());
         /// assert!(!IDLE.locked());
         /// ```
@@ -68,8 +68,8 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
     /// A condition on a lock that others use too, as `asyncio.Condition(lock)`.
     ///
     /// ```
-    /// # use asyncio_locks::{Condition, Lock};
-    /// # use std::sync::Arc;
+    /// use asyncio::{Condition, Lock};
+    /// use std::sync::Arc;
     /// let lock = Arc::new(Lock::new(0));
     /// let (full, empty) = (Condition::with_lock(lock.clone()), Condition::with_lock(lock.clone()));
     /// let guard = full.try_acquire();
@@ -83,7 +83,7 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
     /// The lock.
     ///
     /// ```
-    /// # use asyncio_locks::Condition;
+    /// use asyncio::Condition;
     /// assert_eq!(*Condition::new(7).lock().try_acquire().unwrap(), 7);
     /// ```
     pub fn lock(&self) -> &Lock<T> {
@@ -99,12 +99,15 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
     /// As with [`Lock::acquire`].
     ///
     /// ```
-    /// # use asyncio_locks::Condition;
-    /// # futures_lite::future::block_on(async {
-    /// let condition = Condition::new(1);
-    /// *condition.acquire().await? += 1;
-    /// assert_eq!(*condition.acquire().await?, 2);
-    /// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+    /// use asyncio::Condition;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let condition = Condition::new(1);
+    ///     *condition.acquire().await? += 1;
+    ///     assert_eq!(*condition.acquire().await?, 2);
+    ///     Ok(())
+    /// }
     /// ```
     #[track_caller]
     pub fn acquire(&self) -> ConditionAcquire<'_, T> {
@@ -115,7 +118,7 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
     /// Takes the lock if it is free and nobody waits for it.
     ///
     /// ```
-    /// # use asyncio_locks::Condition;
+    /// use asyncio::Condition;
     /// assert!(Condition::new(()).try_acquire().is_some());
     /// ```
     pub fn try_acquire(&self) -> Option<ConditionGuard<'_, T>> {
@@ -125,7 +128,7 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
     /// Whether somebody holds the lock (`Condition.locked`).
     ///
     /// ```
-    /// assert!(!asyncio_locks::Condition::new(()).locked());
+    /// assert!(!asyncio::Condition::new(()).locked());
     /// ```
     pub fn locked(&self) -> bool {
         self.lock().locked()
@@ -138,7 +141,7 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
     /// `Runtime` if nobody holds the lock.
     ///
     /// ```
-    /// # use asyncio_locks::Condition;
+    /// use asyncio::Condition;
     /// let condition = Condition::new(());
     /// let error = condition.notify(1).unwrap_err();
     /// assert_eq!(error.to_string(), "cannot notify on un-acquired lock");
@@ -157,11 +160,11 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
     /// `Runtime` if nobody holds the lock.
     ///
     /// ```
-    /// # use asyncio_locks::Condition;
+    /// use asyncio::Condition;
     /// let condition = Condition::new(());
     /// let _guard = condition.try_acquire();
     /// condition.notify_all()?;
-    /// # Ok::<_, asyncio_core::Error>(())
+    /// # Ok::<_, asyncio::Error>(())
     /// ```
     pub fn notify_all(&self) -> Result<()> {
         self.notify(usize::MAX)
@@ -256,9 +259,9 @@ impl<'a, T> ConditionGuard<'a, T> {
     /// waiter, and the guard does not hold any more.
     ///
     /// ```
-    /// # use asyncio_core::Error;
-    /// # use asyncio_locks::Condition;
-    /// # use futures_lite::future::{block_on, try_zip};
+    /// use asyncio::Error;
+    /// use asyncio::Condition;
+    /// use futures_lite::future::{block_on, try_zip};
     /// let condition = Condition::new(0);
     /// let waiter = async {
     ///     let mut n = condition.acquire().await?;
@@ -289,12 +292,15 @@ impl<'a, T> ConditionGuard<'a, T> {
     /// As with [`wait`](ConditionGuard::wait).
     ///
     /// ```
-    /// # use asyncio_locks::Condition;
-    /// # futures_lite::future::block_on(async {
-    /// let condition = Condition::new(3);
-    /// let mut n = condition.acquire().await?;
-    /// n.wait_for(|n| *n > 2).await?;
-    /// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+    /// use asyncio::Condition;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let condition = Condition::new(3);
+    ///     let mut n = condition.acquire().await?;
+    ///     n.wait_for(|n| *n > 2).await?;
+    ///     Ok(())
+    /// }
     /// ```
     #[track_caller]
     pub fn wait_for<P>(&mut self, predicate: P) -> GuardWaitFor<'_, 'a, T, P>
@@ -312,11 +318,14 @@ impl<'a, T> ConditionGuard<'a, T> {
     /// If the guard does not hold the lock.
     ///
     /// ```
-    /// # use asyncio_locks::Condition;
-    /// # futures_lite::future::block_on(async {
-    /// let condition = Condition::new(());
-    /// condition.acquire().await?.notify(1);
-    /// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+    /// use asyncio::Condition;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let condition = Condition::new(());
+    ///     condition.acquire().await?.notify(1);
+    ///     Ok(())
+    /// }
     /// ```
     #[track_caller]
     pub fn notify(&self, n: usize) {
@@ -330,11 +339,14 @@ impl<'a, T> ConditionGuard<'a, T> {
     /// If the guard does not hold the lock.
     ///
     /// ```
-    /// # use asyncio_locks::Condition;
-    /// # futures_lite::future::block_on(async {
-    /// let condition = Condition::new(());
-    /// condition.acquire().await?.notify_all();
-    /// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+    /// use asyncio::Condition;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let condition = Condition::new(());
+    ///     condition.acquire().await?.notify_all();
+    ///     Ok(())
+    /// }
     /// ```
     #[track_caller]
     pub fn notify_all(&self) {

@@ -16,12 +16,15 @@ use std::{
 /// A flag that tasks wait for (`asyncio.Event`).
 ///
 /// ```
-/// use asyncio_locks::Event;
+/// use asyncio::Event;
 /// static READY: Event = Event::new();
-/// # futures_lite::future::block_on(async {
-/// READY.set();
-/// READY.wait().await?;
-/// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     READY.set();
+///     READY.wait().await?;
+///     Ok(())
+/// }
 /// ```
 pub struct Event {
     /// Written under the line's mutex.
@@ -34,7 +37,7 @@ impl Event {
         /// An event that is not set.
         ///
         /// ```
-        /// assert!(!asyncio_locks::Event::new().is_set());
+        /// assert!(!asyncio::Event::new().is_set());
         /// ```
         pub fn new() -> Event {
             Event { flag: AtomicBool::new(false), line: Mutex::new(Line::new()) }
@@ -45,7 +48,7 @@ impl Event {
     /// cleared before they run.
     ///
     /// ```
-    /// let event = asyncio_locks::Event::new();
+    /// let event = asyncio::Event::new();
     /// event.set();
     /// assert!(event.is_set());
     /// ```
@@ -62,7 +65,7 @@ impl Event {
     /// [`set`](Event::set).
     ///
     /// ```
-    /// let event = asyncio_locks::Event::new();
+    /// let event = asyncio::Event::new();
     /// event.set();
     /// event.clear();
     /// assert!(!event.is_set());
@@ -75,7 +78,7 @@ impl Event {
     /// Whether the flag is set (`Event.is_set`).
     ///
     /// ```
-    /// assert!(!asyncio_locks::Event::new().is_set());
+    /// assert!(!asyncio::Event::new().is_set());
     /// ```
     pub fn is_set(&self) -> bool {
         self.flag.load(Ordering::Acquire)
@@ -90,8 +93,8 @@ impl Event {
     /// Leaves nothing behind; dropping the future neither.
     ///
     /// ```
-    /// # use asyncio_locks::Event;
-    /// # use futures_lite::future::{block_on, try_zip};
+    /// use asyncio::Event;
+    /// use futures_lite::future::{block_on, try_zip};
     /// let event = Event::new();
     /// block_on(try_zip(event.wait(), async { event.set(); Ok(()) })).unwrap();
     /// ```
@@ -156,6 +159,8 @@ impl Future for EventWait<'_> {
         }
     }
 }
+
+impl asyncio_core::wait::Leaf for EventWait<'_> {}
 
 impl Drop for EventWait<'_> {
     fn drop(&mut self) {

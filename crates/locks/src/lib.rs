@@ -85,6 +85,7 @@ pub mod event;
 pub mod lock;
 #[allow(unsafe_code)] // The value behind a lock.
 mod owned;
+mod owned_permit;
 mod raw;
 pub mod semaphore;
 #[cfg(test)]
@@ -95,5 +96,6 @@ mod waiting;
 pub use barrier::Barrier;
 pub use condition::{Condition, ConditionGuard};
 pub use event::Event;
-pub use lock::{Lock, LockGuard};
+pub use lock::{Lock, LockGuard, OwnedLockGuard};
+pub use owned_permit::{AcquirePermit, OwnedPermit, Permits};
 pub use semaphore::{BoundedSemaphore, Permit, Semaphore};

@@ -3,16 +3,18 @@
 use crate::{
     owned::Owned,
     raw::{RawAcquire, RawLock},
+    waiters::Place,
 };
 use asyncio_core::{AsyncContextManager, Error, Result, wait_site::WaitSite};
 use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
-pub use crate::owned::LockGuard;
+pub use crate::owned::{LockGuard, OwnedLockGuard};
 
 /// Lets one task at a time into what it guards (`asyncio.Lock`).
 ///
@@ -23,14 +25,17 @@ pub use crate::owned::LockGuard;
 /// Without a value, `Lock` is asyncio's own, which any task may [`release`](Lock::release).
 ///
 /// ```
-/// use asyncio_locks::Lock;
+/// use asyncio::Lock;
 /// static COUNT: Lock<u64> = Lock::new(0);
-/// # futures_lite::future::block_on(async {
-/// let mut count = COUNT.acquire().await?;
-/// *count += 1;
-/// drop(count);
-/// assert!(!COUNT.locked());
-/// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let mut count = COUNT.acquire().await?;
+///     *count += 1;
+///     drop(count);
+///     assert!(!COUNT.locked());
+///     Ok(())
+/// }
 /// ```
 pub struct Lock<T: ?Sized = ()> {
     owned: Owned<T>,
@@ -41,7 +46,7 @@ impl<T> Lock<T> {
         /// A lock that nobody holds.
         ///
         /// ```
-        /// # use asyncio_locks::Lock;
+        /// use asyncio::Lock;
         /// static PLAIN: Lock = Lock::new(());
         /// assert!(!PLAIN.locked());
         /// ```
@@ -53,7 +58,7 @@ impl<T> Lock<T> {
     /// Gives back what it guarded.
     ///
     /// ```
-    /// # use asyncio_locks::Lock;
+    /// use asyncio::Lock;
     /// assert_eq!(Lock::new(7).into_inner(), 7);
     /// ```
     pub fn into_inner(self) -> T {
@@ -76,16 +81,50 @@ impl<T: ?Sized> Lock<T> {
     /// line. In a task that awaits several things, drop such a future, or keep polling it.
     ///
     /// ```
-    /// # use asyncio_locks::Lock;
-    /// # futures_lite::future::block_on(async {
-    /// let names = Lock::new(vec!["Ada"]);
-    /// names.acquire().await?.push("Grace");
-    /// assert_eq!(names.into_inner(), ["Ada", "Grace"]);
-    /// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+    /// use asyncio::Lock;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let names = Lock::new(vec!["Ada"]);
+    ///     names.acquire().await?.push("Grace");
+    ///     assert_eq!(names.into_inner(), ["Ada", "Grace"]);
+    ///     Ok(())
+    /// }
     /// ```
     #[track_caller]
     pub fn acquire(&self) -> Acquire<'_, T> {
         self.acquire_at(WaitSite::here(&"Lock.acquire"))
+    }
+
+    /// [`acquire`](Lock::acquire) with a guard that keeps the lock alive and borrows nothing, so that it can go
+    /// to another task.
+    ///
+    /// # Errors
+    /// `Cancelled`, and nothing else.
+    ///
+    /// # Cancellation
+    /// As for [`acquire`](Lock::acquire).
+    ///
+    /// ```
+    /// use asyncio::Lock;
+    /// use std::sync::Arc;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let lock = Arc::new(Lock::new(1));
+    ///     let mut guard = lock.clone().acquire_owned().await?;
+    ///     asyncio::create_task(async move { Ok(*guard += 1) }).await?;
+    ///     assert_eq!(*lock.acquire().await?, 2);
+    ///     Ok(())
+    /// }
+    /// ```
+    #[track_caller]
+    pub fn acquire_owned(self: Arc<Self>) -> AcquireOwned<T> {
+        AcquireOwned {
+            lock: self,
+            place: Place::new(),
+            site: WaitSite::here(&"Lock.acquire_owned"),
+        }
     }
 
     pub(crate) fn acquire_at(&self, site: WaitSite) -> Acquire<'_, T> {
@@ -95,7 +134,7 @@ impl<T: ?Sized> Lock<T> {
     /// Takes the lock if it is free and nobody waits for it.
     ///
     /// ```
-    /// # use asyncio_locks::Lock;
+    /// use asyncio::Lock;
     /// let lock = Lock::new(1);
     /// let guard = lock.try_acquire().unwrap();
     /// assert!(lock.try_acquire().is_none());
@@ -109,7 +148,7 @@ impl<T: ?Sized> Lock<T> {
     /// executor.
     ///
     /// ```
-    /// # use asyncio_locks::Lock;
+    /// use asyncio::Lock;
     /// let total = Lock::new(0);
     /// std::thread::scope(|scope| {
     ///     for n in 1..=3 {
@@ -134,7 +173,7 @@ impl<T: ?Sized> Lock<T> {
     /// the waiter that it woke, though nobody else could take it then.
     ///
     /// ```
-    /// # use asyncio_locks::Lock;
+    /// use asyncio::Lock;
     /// let lock = Lock::new(());
     /// let guard = lock.try_acquire();
     /// assert!(lock.locked());
@@ -147,7 +186,7 @@ impl<T: ?Sized> Lock<T> {
     /// What it guards: nobody else can have it now.
     ///
     /// ```
-    /// # use asyncio_locks::Lock;
+    /// use asyncio::Lock;
     /// let mut lock = Lock::new(1);
     /// *lock.get_mut() += 1;
     /// assert_eq!(lock.into_inner(), 2);
@@ -173,13 +212,16 @@ impl Lock<()> {
     /// `Runtime` if nobody holds it.
     ///
     /// ```
-    /// # use asyncio_locks::Lock;
-    /// # futures_lite::future::block_on(async {
-    /// let lock = Lock::new(());
-    /// std::mem::forget(lock.acquire().await?);
-    /// lock.release()?;
-    /// assert_eq!(lock.release().unwrap_err().to_string(), "Lock is not acquired.");
-    /// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+    /// use asyncio::Lock;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let lock = Lock::new(());
+    ///     std::mem::forget(lock.acquire().await?);
+    ///     lock.release()?;
+    ///     assert_eq!(lock.release().unwrap_err().to_string(), "Lock is not acquired.");
+    ///     Ok(())
+    /// }
     /// ```
     pub fn release(&self) -> Result<()> {
         if self.owned.raw.release_any() { Ok(()) } else { Err(not_acquired()) }
@@ -223,6 +265,31 @@ impl<'a, T: ?Sized> AsyncContextManager for &'a Lock<T> {
     }
 }
 
+/// Waits for a [`Lock`]: see [`Lock::acquire_owned`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct AcquireOwned<T: ?Sized = ()> {
+    lock: Arc<Lock<T>>,
+    place: Place,
+    site: WaitSite,
+}
+
+impl<T: ?Sized> Future for AcquireOwned<T> {
+    type Output = Result<OwnedLockGuard<T>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let AcquireOwned { lock, place, site } = &mut *self;
+        let hold = std::task::ready!(lock.raw().poll_acquire(place, cx, *site))?.into_number();
+        Poll::Ready(Ok(OwnedLockGuard::new(lock.clone(), hold)))
+    }
+}
+
+impl<T: ?Sized> Drop for AcquireOwned<T> {
+    fn drop(&mut self) {
+        self.lock.raw().leave(&mut self.place);
+    }
+}
+
 /// Waits for a [`Lock`]: see [`Lock::acquire`].
 #[derive(Debug)]
 #[must_use = "futures do nothing unless they are awaited"]
@@ -230,6 +297,8 @@ pub struct Acquire<'a, T: ?Sized = ()> {
     lock: &'a Lock<T>,
     raw: RawAcquire<'a>,
 }
+
+impl<T: ?Sized> asyncio_core::wait::Leaf for Acquire<'_, T> {}
 
 impl<'a, T: ?Sized> Future for Acquire<'a, T> {
     type Output = Result<LockGuard<'a, T>>;

@@ -10,6 +10,7 @@ use std::{
     fmt,
     marker::PhantomData,
     ops::{Deref, DerefMut},
+    sync::Arc,
 };
 
 /// A lock, and the value that it guards.
@@ -142,5 +143,62 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for LockGuard<'_, T> {
 impl<T: ?Sized + fmt::Display> fmt::Display for LockGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&**self, f)
+    }
+}
+
+/// A [`LockGuard`] that keeps its lock alive, so that it borrows nothing: of [`Lock::acquire_owned`].
+#[must_use = "a guard that is dropped releases the lock"]
+pub struct OwnedLockGuard<T: ?Sized = ()> {
+    lock: Arc<Lock<T>>,
+    /// A hold of the lock.
+    hold: u64,
+    /// It gives out `&mut T`; so it is `Send` and `Sync` as that is.
+    value: PhantomData<T>,
+}
+
+impl<T: ?Sized> OwnedLockGuard<T> {
+    /// `hold` is of this lock.
+    pub(crate) fn new(lock: Arc<Lock<T>>, hold: u64) -> OwnedLockGuard<T> {
+        OwnedLockGuard { lock, hold, value: PhantomData }
+    }
+
+    /// The lock.
+    pub fn lock(this: &Self) -> &Arc<Lock<T>> {
+        &this.lock
+    }
+
+    /// Whether the guard still holds the lock: not after [`Lock::release`].
+    pub fn is_held(this: &Self) -> bool {
+        this.lock.raw().hold(this.hold).is_valid()
+    }
+}
+
+impl<T: ?Sized> Deref for OwnedLockGuard<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: the guard was made with a hold of this value's lock, and a hold exists once: so no other
+        // guard gives access. Only `Lock<()>` releases a hold that a guard still has, and there is nothing
+        // to reach in a `()`.
+        unsafe { &*self.lock.owned().value.get() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for OwnedLockGuard<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in `deref`; and the guard is borrowed mutably.
+        unsafe { &mut *self.lock.owned().value.get() }
+    }
+}
+
+impl<T: ?Sized> Drop for OwnedLockGuard<T> {
+    fn drop(&mut self) {
+        self.lock.raw().hold(self.hold).release();
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for OwnedLockGuard<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OwnedLockGuard").field(&&**self).finish()
     }
 }

@@ -58,6 +58,11 @@ impl Hold<'_> {
         word & HELD != 0 && word / NUMBER == self.number
     }
 
+    /// The hold without its lock: to be [put together](RawLock::hold) again, once.
+    pub(crate) fn into_number(self) -> u64 {
+        self.number
+    }
+
     pub(crate) fn is_of(&self, raw: &RawLock) -> bool {
         std::ptr::eq(self.raw, raw)
     }
@@ -100,6 +105,11 @@ impl RawLock {
         }
         let line = self.line.lock();
         if line.has_claims() { None } else { self.take() }
+    }
+
+    /// The hold of this number, which was taken apart.
+    pub(crate) fn hold(&self, number: u64) -> Hold<'_> {
+        Hold { raw: self, number }
     }
 
     /// The future of the lock, for a wait that is reported as `site`.
@@ -200,6 +210,72 @@ impl RawLock {
     }
 }
 
+/// Waiting for the lock.
+impl RawLock {
+    /// Takes the lock when its turn comes. May be polled again after it is done: then it waits anew.
+    pub(crate) fn poll_acquire(
+        &self,
+        place: &mut Place,
+        cx: &mut Context<'_>,
+        site: WaitSite,
+    ) -> Poll<Result<Hold<'_>>> {
+        if !place.is_taken() {
+            let word = self.word.load(Ordering::Relaxed);
+            if word & (HELD | QUEUED) == 0 && self.change(word, word | HELD) {
+                return Poll::Ready(Ok(Hold { raw: self, number: word / NUMBER }));
+            }
+        }
+        let mut after = After::new();
+        let mut line = self.line.lock();
+        if !place.is_taken() {
+            if let Some(hold) = self.take_or_queue(&line) {
+                return Poll::Ready(Ok(hold));
+            }
+            line.join(place, cx, site);
+            return Poll::Pending;
+        }
+        match line.poll(place, cx, site, &mut after) {
+            Turn::Pending => Poll::Pending,
+            Turn::Moved => {
+                self.pass_on(&mut line, &mut after);
+                Poll::Pending
+            }
+            Turn::Woken => match self.take() {
+                Some(hold) => {
+                    self.left(&line);
+                    Poll::Ready(Ok(hold))
+                }
+                None => {
+                    // Nobody can have taken it; but if somebody did, it is not ours.
+                    debug_assert!(false, "a woken waiter was overtaken");
+                    line.join(place, cx, site);
+                    Poll::Pending
+                }
+            },
+            Turn::Cancelled { error, .. } => {
+                self.left(&line);
+                self.pass_on(&mut line, &mut after);
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+
+    /// Gives up a place in the line, if one is taken.
+    pub(crate) fn leave(&self, place: &mut Place) {
+        if place.is_taken() {
+            let mut after = After::new();
+            let mut line = self.line.lock();
+            let is_free = !self.is_locked();
+            line = keep("lock_left_unseen", &self.line, line);
+            line.leave(place, &mut after);
+            self.left(&line);
+            if is_free {
+                line.wake_first(&mut after);
+            }
+        }
+    }
+}
+
 /// Waits for the lock. May be polled again after it is done: then it waits for the lock anew.
 #[derive(Debug)]
 pub(crate) struct RawAcquire<'a> {
@@ -214,60 +290,12 @@ impl<'a> Future for RawAcquire<'a> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Hold<'a>>> {
         let RawAcquire { raw, place, site } = &mut *self;
         let raw: &'a RawLock = raw;
-        if !place.is_taken() {
-            let word = raw.word.load(Ordering::Relaxed);
-            if word & (HELD | QUEUED) == 0 && raw.change(word, word | HELD) {
-                return Poll::Ready(Ok(Hold { raw, number: word / NUMBER }));
-            }
-        }
-        let mut after = After::new();
-        let mut line = raw.line.lock();
-        if !place.is_taken() {
-            if let Some(hold) = raw.take_or_queue(&line) {
-                return Poll::Ready(Ok(hold));
-            }
-            line.join(place, cx, *site);
-            return Poll::Pending;
-        }
-        match line.poll(place, cx, *site, &mut after) {
-            Turn::Pending => Poll::Pending,
-            Turn::Moved => {
-                raw.pass_on(&mut line, &mut after);
-                Poll::Pending
-            }
-            Turn::Woken => match raw.take() {
-                Some(hold) => {
-                    raw.left(&line);
-                    Poll::Ready(Ok(hold))
-                }
-                None => {
-                    // Nobody can have taken it; but if somebody did, it is not ours.
-                    debug_assert!(false, "a woken waiter was overtaken");
-                    line.join(place, cx, *site);
-                    Poll::Pending
-                }
-            },
-            Turn::Cancelled { error, .. } => {
-                raw.left(&line);
-                raw.pass_on(&mut line, &mut after);
-                Poll::Ready(Err(error))
-            }
-        }
+        raw.poll_acquire(place, cx, *site)
     }
 }
 
 impl Drop for RawAcquire<'_> {
     fn drop(&mut self) {
-        if self.place.is_taken() {
-            let mut after = After::new();
-            let mut line = self.raw.line.lock();
-            let is_free = !self.raw.is_locked();
-            line = keep("lock_left_unseen", &self.raw.line, line);
-            line.leave(&mut self.place, &mut after);
-            self.raw.left(&line);
-            if is_free {
-                line.wake_first(&mut after);
-            }
-        }
+        self.raw.leave(&mut self.place);
     }
 }

@@ -20,13 +20,16 @@ use std::{
 /// in line at once.
 ///
 /// ```
-/// use asyncio_locks::Semaphore;
+/// use asyncio::Semaphore;
 /// static UPLOADS: Semaphore = Semaphore::new(3);
-/// # futures_lite::future::block_on(async {
-/// let permit = UPLOADS.acquire().await?;
-/// assert_eq!(UPLOADS.value(), 2);
-/// drop(permit);
-/// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let permit = UPLOADS.acquire().await?;
+///     assert_eq!(UPLOADS.value(), 2);
+///     drop(permit);
+///     Ok(())
+/// }
 /// ```
 pub struct Semaphore {
     state: Mutex<State>,
@@ -34,6 +37,8 @@ pub struct Semaphore {
 
 struct State {
     value: usize,
+    /// Permits that were removed while they were out: so many do not come in again.
+    removed: usize,
     line: Line,
 }
 
@@ -52,8 +57,15 @@ impl State {
         }
     }
 
+    /// Takes permits in, except those that were removed.
+    fn put_in(&mut self, permits: usize) {
+        let gone = permits.min(self.removed);
+        self.removed -= gone;
+        self.value = self.value.saturating_add(permits - gone);
+    }
+
     fn release(&mut self, after: &mut After) {
-        self.value = self.value.saturating_add(1);
+        self.put_in(1);
         self.give(1, after);
     }
 }
@@ -63,10 +75,10 @@ impl Semaphore {
         /// A semaphore of `value` permits.
         ///
         /// ```
-        /// assert!(asyncio_locks::Semaphore::new(0).locked());
+        /// assert!(asyncio::Semaphore::new(0).locked());
         /// ```
         pub fn new(value: usize) -> Semaphore {
-            Semaphore { state: Mutex::new(State { value, line: Line::new() }) }
+            Semaphore { state: Mutex::new(State { value, removed: 0, line: Line::new() }) }
         }
     }
 
@@ -84,13 +96,16 @@ impl Semaphore {
     /// line. In a task that awaits several things, drop such a future, or keep polling it.
     ///
     /// ```
-    /// # use asyncio_locks::Semaphore;
-    /// # futures_lite::future::block_on(async {
-    /// let semaphore = Semaphore::new(1);
-    /// let permit = semaphore.acquire().await?;
-    /// assert!(semaphore.locked());
-    /// drop(permit);
-    /// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+    /// use asyncio::Semaphore;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let semaphore = Semaphore::new(1);
+    ///     let permit = semaphore.acquire().await?;
+    ///     assert!(semaphore.locked());
+    ///     drop(permit);
+    ///     Ok(())
+    /// }
     /// ```
     #[track_caller]
     pub fn acquire(&self) -> SemaphoreAcquire<'_> {
@@ -104,7 +119,7 @@ impl Semaphore {
     /// Takes a permit if one is left and nobody waits.
     ///
     /// ```
-    /// # use asyncio_locks::Semaphore;
+    /// use asyncio::Semaphore;
     /// let semaphore = Semaphore::new(1);
     /// let permit = semaphore.try_acquire();
     /// assert!(permit.is_some() && semaphore.try_acquire().is_none());
@@ -126,7 +141,7 @@ impl Semaphore {
     /// (`Semaphore.release`).
     ///
     /// ```
-    /// # use asyncio_locks::Semaphore;
+    /// use asyncio::Semaphore;
     /// let semaphore = Semaphore::new(0);
     /// semaphore.release();
     /// assert_eq!(semaphore.value(), 1);
@@ -137,7 +152,7 @@ impl Semaphore {
     }
 
     /// Releases unless `bound` permits are in.
-    fn release_within(&self, bound: Option<usize>) -> Result<()> {
+    pub(crate) fn release_within(&self, bound: Option<usize>) -> Result<()> {
         let mut after = After::new();
         let mut state = self.state.lock();
         if bound.is_some_and(|bound| state.value >= bound) {
@@ -148,11 +163,48 @@ impl Semaphore {
         Ok(())
     }
 
+    /// Makes the semaphore larger by so many permits, and wakes as many who wait. With
+    /// [`remove_permits`](Semaphore::remove_permits) it is trio's and anyio's `CapacityLimiter`; asyncio has no
+    /// such thing.
+    ///
+    /// ```
+    /// use asyncio::Semaphore;
+    /// let workers = Semaphore::new(1);
+    /// let permit = workers.try_acquire();
+    /// workers.add_permits(2);
+    /// assert_eq!(workers.value(), 2);
+    /// # drop(permit);
+    /// ```
+    pub fn add_permits(&self, permits: usize) {
+        let mut after = After::new();
+        let mut state = self.state.lock();
+        state.put_in(permits);
+        state.give(usize::MAX, &mut after);
+    }
+
+    /// Makes the semaphore smaller by so many permits. Those that are out are gone when they are released.
+    ///
+    /// ```
+    /// use asyncio::Semaphore;
+    /// let workers = Semaphore::new(2);
+    /// let permit = workers.try_acquire();
+    /// workers.remove_permits(2);
+    /// drop(permit);
+    /// assert_eq!(workers.value(), 0);
+    /// ```
+    pub fn remove_permits(&self, permits: usize) {
+        let mut state = self.state.lock();
+        let here = permits.min(state.value);
+        state = keep("semaphore_shrunk_unseen", &self.state, state);
+        state.value = state.value.saturating_sub(here);
+        state.removed = state.removed.saturating_add(permits - here);
+    }
+
     /// Whether an [`acquire`](Semaphore::acquire) would have to wait (`Semaphore.locked`): no permit
     /// is left, or somebody waits already.
     ///
     /// ```
-    /// assert!(!asyncio_locks::Semaphore::new(1).locked());
+    /// assert!(!asyncio::Semaphore::new(1).locked());
     /// ```
     pub fn locked(&self) -> bool {
         self.state.lock().is_locked()
@@ -161,10 +213,59 @@ impl Semaphore {
     /// How many permits are left. Those that were given to a waiter which has not run yet are not.
     ///
     /// ```
-    /// assert_eq!(asyncio_locks::Semaphore::new(4).value(), 4);
+    /// assert_eq!(asyncio::Semaphore::new(4).value(), 4);
     /// ```
     pub fn value(&self) -> usize {
         self.state.lock().value
+    }
+}
+
+/// Waiting for a permit.
+impl Semaphore {
+    /// Takes a permit when its turn comes.
+    pub(crate) fn poll_acquire(
+        &self,
+        place: &mut Place,
+        cx: &mut Context<'_>,
+        site: WaitSite,
+    ) -> Poll<Result<()>> {
+        let mut after = After::new();
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        if !place.is_taken() {
+            if state.is_locked() {
+                guard = keep("semaphore_joined_late", &self.state, guard);
+                guard.line.join(place, cx, site);
+                return Poll::Pending;
+            }
+            state.value -= 1;
+            return Poll::Ready(Ok(()));
+        }
+        let outcome = match state.line.poll(place, cx, site, &mut after) {
+            Turn::Pending => return Poll::Pending,
+            Turn::Moved => Poll::Pending,
+            Turn::Woken => Poll::Ready(Ok(())),
+            Turn::Cancelled { error, woken } => {
+                state.put_in(usize::from(woken));
+                Poll::Ready(Err(error))
+            }
+        };
+        // While this one stood in the line, a permit may have come in that nobody took.
+        state.give(usize::MAX, &mut after);
+        outcome
+    }
+
+    /// Gives up a place in the line, if one is taken.
+    pub(crate) fn leave(&self, place: &mut Place) {
+        if place.is_taken() {
+            let mut after = After::new();
+            let mut state = self.state.lock();
+            let woken = state.line.is_woken(place);
+            state = keep("semaphore_left_unseen", &self.state, state);
+            state.line.leave(place, &mut after);
+            state.put_in(usize::from(woken));
+            state.give(usize::MAX, &mut after);
+        }
     }
 }
 
@@ -197,7 +298,7 @@ impl Permit<'_> {
     /// Keeps the permit out, until somebody calls `release` on the semaphore.
     ///
     /// ```
-    /// # use asyncio_locks::Semaphore;
+    /// use asyncio::Semaphore;
     /// let semaphore = Semaphore::new(1);
     /// semaphore.try_acquire().unwrap().forget();
     /// assert_eq!(semaphore.value(), 0);
@@ -247,51 +348,21 @@ pub struct SemaphoreAcquire<'a> {
     site: WaitSite,
 }
 
+impl asyncio_core::wait::Leaf for SemaphoreAcquire<'_> {}
+
 impl<'a> Future for SemaphoreAcquire<'a> {
     type Output = Result<Permit<'a>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let SemaphoreAcquire { semaphore, bound, place, site } = &mut *self;
         let (semaphore, bound) = (*semaphore, *bound);
-        let permit = || Permit { semaphore, bound };
-        let mut after = After::new();
-        let mut guard = semaphore.state.lock();
-        let state = &mut *guard;
-        if !place.is_taken() {
-            if state.is_locked() {
-                guard = keep("semaphore_joined_late", &semaphore.state, guard);
-                guard.line.join(place, cx, *site);
-                return Poll::Pending;
-            }
-            state.value -= 1;
-            return Poll::Ready(Ok(permit()));
-        }
-        let outcome = match state.line.poll(place, cx, *site, &mut after) {
-            Turn::Pending => return Poll::Pending,
-            Turn::Moved => Poll::Pending,
-            Turn::Woken => Poll::Ready(Ok(permit())),
-            Turn::Cancelled { error, woken } => {
-                state.value += usize::from(woken);
-                Poll::Ready(Err(error))
-            }
-        };
-        // While this one stood in the line, a permit may have come in that nobody took.
-        state.give(usize::MAX, &mut after);
-        outcome
+        semaphore.poll_acquire(place, cx, *site).map_ok(|()| Permit { semaphore, bound })
     }
 }
 
 impl Drop for SemaphoreAcquire<'_> {
     fn drop(&mut self) {
-        if self.place.is_taken() {
-            let mut after = After::new();
-            let mut state = self.semaphore.state.lock();
-            let woken = state.line.is_woken(&self.place);
-            state = keep("semaphore_left_unseen", &self.semaphore.state, state);
-            state.line.leave(&mut self.place, &mut after);
-            state.value += usize::from(woken);
-            state.give(usize::MAX, &mut after);
-        }
+        self.semaphore.leave(&mut self.place);
     }
 }
 
@@ -299,16 +370,19 @@ impl Drop for SemaphoreAcquire<'_> {
 /// (`asyncio.BoundedSemaphore`).
 ///
 /// ```
-/// use asyncio_locks::BoundedSemaphore;
-/// # futures_lite::future::block_on(async {
-/// let semaphore = BoundedSemaphore::new(1);
-/// drop(semaphore.acquire().await?);
-/// assert!(semaphore.release().is_err());
-/// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+/// use asyncio::BoundedSemaphore;
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let semaphore = BoundedSemaphore::new(1);
+///     drop(semaphore.acquire().await?);
+///     assert!(semaphore.release().is_err());
+///     Ok(())
+/// }
 /// ```
 pub struct BoundedSemaphore {
-    semaphore: Semaphore,
-    bound: usize,
+    pub(crate) semaphore: Semaphore,
+    pub(crate) bound: usize,
 }
 
 impl BoundedSemaphore {
@@ -316,7 +390,7 @@ impl BoundedSemaphore {
         /// A semaphore of `value` permits, and never more.
         ///
         /// ```
-        /// assert_eq!(asyncio_locks::BoundedSemaphore::new(3).value(), 3);
+        /// assert_eq!(asyncio::BoundedSemaphore::new(3).value(), 3);
         /// ```
         pub fn new(value: usize) -> BoundedSemaphore {
             BoundedSemaphore { semaphore: Semaphore::new(value), bound: value }
@@ -332,11 +406,14 @@ impl BoundedSemaphore {
     /// As with [`Semaphore::acquire`].
     ///
     /// ```
-    /// # use asyncio_locks::BoundedSemaphore;
-    /// # futures_lite::future::block_on(async {
-    /// let semaphore = BoundedSemaphore::new(2);
-    /// let _permit = semaphore.acquire().await?;
-    /// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+    /// use asyncio::BoundedSemaphore;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let semaphore = BoundedSemaphore::new(2);
+    ///     let _permit = semaphore.acquire().await?;
+    ///     Ok(())
+    /// }
     /// ```
     #[track_caller]
     pub fn acquire(&self) -> SemaphoreAcquire<'_> {
@@ -347,7 +424,7 @@ impl BoundedSemaphore {
     /// Takes a permit if one is left and nobody waits.
     ///
     /// ```
-    /// assert!(asyncio_locks::BoundedSemaphore::new(1).try_acquire().is_some());
+    /// assert!(asyncio::BoundedSemaphore::new(1).try_acquire().is_some());
     /// ```
     pub fn try_acquire(&self) -> Option<Permit<'_>> {
         self.semaphore.try_acquire_within(Some(self.bound))
@@ -359,7 +436,7 @@ impl BoundedSemaphore {
     /// `Value` if none is out; nothing changes then.
     ///
     /// ```
-    /// let full = asyncio_locks::BoundedSemaphore::new(1);
+    /// let full = asyncio::BoundedSemaphore::new(1);
     /// let error = full.release().unwrap_err();
     /// assert_eq!(error.to_string(), "BoundedSemaphore released too many times");
     /// ```
@@ -370,7 +447,7 @@ impl BoundedSemaphore {
     /// Whether an [`acquire`](BoundedSemaphore::acquire) would have to wait.
     ///
     /// ```
-    /// assert!(asyncio_locks::BoundedSemaphore::new(0).locked());
+    /// assert!(asyncio::BoundedSemaphore::new(0).locked());
     /// ```
     pub fn locked(&self) -> bool {
         self.semaphore.locked()
@@ -379,7 +456,7 @@ impl BoundedSemaphore {
     /// How many permits are left: see [`Semaphore::value`].
     ///
     /// ```
-    /// assert_eq!(asyncio_locks::BoundedSemaphore::new(1).value(), 1);
+    /// assert_eq!(asyncio::BoundedSemaphore::new(1).value(), 1);
     /// ```
     pub fn value(&self) -> usize {
         self.semaphore.value()

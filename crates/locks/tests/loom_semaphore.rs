@@ -73,3 +73,15 @@ fn a_bounded_semaphore_takes_one_permit_back_once() {
         assert_eq!(semaphore.value(), 1, "permits");
     });
 }
+
+/// Whichever comes first, one permit less is left.
+#[test]
+fn a_permit_that_is_removed_meets_an_acquire() {
+    check(&["semaphore_shrunk_unseen"], 3, || {
+        let semaphore: &Semaphore = leak(Semaphore::new(1));
+        let other = thread::spawn(|| semaphore.try_acquire().map(drop));
+        semaphore.remove_permits(1);
+        other.join().unwrap();
+        assert_eq!(semaphore.value(), 0, "permits");
+    });
+}

@@ -20,7 +20,6 @@ pub use tasks::{ShutdownAsyncgens, TaskFactory, eager_task_factory};
 pub use threads::ShutdownDefaultExecutor;
 
 use crate::{
-    barrier,
     events::{self, LoopHandle},
     inbox::Bell,
     log,
@@ -31,7 +30,7 @@ use asyncio_core::{
     Error, Result,
     event_loop::{AbstractEventLoop, Job},
     exception::{self, Level},
-    home::{Entered, LoopRef},
+    home::LoopRef,
     scheduler::{Scheduler, State},
 };
 use coarse::CoarseClock;
@@ -57,17 +56,17 @@ use turn::Pace;
 /// Where asyncio's debug mode finds that another thread schedules something here, the compiler does:
 ///
 /// ```compile_fail,E0277
-/// let event_loop = asyncio_loop::new_event_loop().unwrap();
+/// let event_loop = asyncio::new_event_loop().unwrap();
 /// std::thread::spawn(move || event_loop.call_soon(|| ()));
 /// ```
 ///
 /// ```
-/// let event_loop = asyncio_loop::new_event_loop()?;
+/// let event_loop = asyncio::new_event_loop()?;
 /// let stop = event_loop.clone();
 /// event_loop.call_soon(move || stop.stop())?;
 /// event_loop.run_forever()?;
 /// event_loop.close()?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct EventLoop(pub(crate) Rc<Inner>);
@@ -141,7 +140,6 @@ impl EventLoop {
     }
 
     fn open(is_virtual: bool, debug: bool, poll_every_iteration: bool) -> Result<EventLoop> {
-        barrier::install();
         log::install();
         let selector = Selector::new()?;
         let home = LoopRef::open(is_virtual, || Box::new(LoopInbox::new()));
@@ -163,20 +161,30 @@ impl EventLoop {
             closed_at: Cell::new(Duration::ZERO),
             closing: Cell::new(false),
         }));
-        let scheduler = this.scheduler()?;
-        if let Some(selector) = &*this.0.selector.borrow() {
-            selector.attach(scheduler);
-        }
-        scheduler.set_debug(debug);
-        scheduler.set_wakes_in_step(poll_every_iteration);
-        scheduler.set_event_loop(Rc::new(Door(Rc::downgrade(&this.0))));
+        this.with(|scheduler| {
+            if let Some(selector) = &*this.0.selector.borrow() {
+                selector.attach(scheduler);
+            }
+            scheduler.set_debug(debug);
+            scheduler.set_wakes_in_step(poll_every_iteration);
+            scheduler.set_event_loop(Rc::new(Door(Rc::downgrade(&this.0))));
+        })?;
         Ok(this)
     }
 
-    /// The loop's data.
-    pub(crate) fn scheduler(&self) -> Result<&'static Scheduler> {
-        let scheduler = self.0.home.local();
-        scheduler.ok_or_else(|| Error::runtime("Event loop is closed"))
+    /// The loop of this name, if it is open and this is its thread.
+    pub(crate) fn find(home: LoopRef) -> Option<EventLoop> {
+        let door = home.with(Scheduler::event_loop)??;
+        door.as_any().downcast_ref::<Door>()?.0.upgrade().map(EventLoop)
+    }
+
+    /// Calls `f` with the loop's data.
+    ///
+    /// # Errors
+    /// `Runtime` if the loop is closed.
+    #[inline]
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&Scheduler) -> R) -> Result<R> {
+        self.0.home.with(f).ok_or_else(|| Error::runtime("Event loop is closed"))
     }
 
     pub(crate) fn signals(&self) -> &Signals {
@@ -205,35 +213,38 @@ impl EventLoop {
     /// `KeyboardInterrupt` if a callback or task ended so; under the virtual clock `Deadlock` if
     /// nothing is left that could make anything ready; and what the system says if it cannot wait.
     pub fn run_forever(&self) -> Result<()> {
-        let run = Run::begin(self)?;
-        loop {
-            self.run_once(run.scheduler)?;
-            if let Some(error) = run.scheduler.take_fatal() {
-                return Err(error);
-            }
-            if run.scheduler.is_stopping() {
-                return Ok(());
-            }
-        }
+        self.check_may_run()?;
+        self.with(|scheduler| {
+            self.0.home.enter(|| {
+                let _run = Run::begin(self, scheduler);
+                loop {
+                    self.run_once(scheduler)?;
+                    if let Some(error) = scheduler.take_fatal() {
+                        return Err(error);
+                    }
+                    if scheduler.is_stopping() {
+                        return Ok(());
+                    }
+                }
+            })
+        })?
     }
 
     /// Ends the run at the end of the current iteration (`loop.stop`): what is ready already still
     /// runs, what that makes ready waits for the next run. Before a run, it limits that to one
     /// iteration. Does nothing to a closed loop.
     pub fn stop(&self) {
-        if let Ok(scheduler) = self.scheduler() {
-            scheduler.stop();
-        }
+        self.0.home.with(Scheduler::stop);
     }
 
     /// Whether it runs (`loop.is_running`).
     pub fn is_running(&self) -> bool {
-        self.scheduler().is_ok_and(|scheduler| scheduler.state() == State::Running)
+        self.0.home.with(Scheduler::state) == Some(State::Running)
     }
 
     /// Whether it is closed (`loop.is_closed`).
     pub fn is_closed(&self) -> bool {
-        self.0.home.local().is_none()
+        !self.0.home.is_local()
     }
 
     /// Closes the loop (`loop.close`): nothing that is ready or waits will run, and unfinished tasks
@@ -243,7 +254,10 @@ impl EventLoop {
     /// # Errors
     /// `Runtime` if the loop runs.
     pub fn close(&self) -> Result<()> {
-        let Ok(scheduler) = self.scheduler() else { return Ok(()) };
+        self.0.home.with(|scheduler| self.close_with(scheduler)).unwrap_or(Ok(()))
+    }
+
+    fn close_with(&self, scheduler: &Scheduler) -> Result<()> {
         scheduler.check_may_close()?;
         let Some(_closing) = Closing::begin(&self.0.closing) else { return Ok(()) };
         self.0.closed_at.set(scheduler.time());
@@ -284,23 +298,20 @@ impl Drop for Closing<'_> {
 }
 
 /// A run; dropping it ends the run.
-struct Run {
-    scheduler: &'static Scheduler,
-    _entered: Entered,
+struct Run<'a> {
+    scheduler: &'a Scheduler,
 }
 
-impl Run {
-    fn begin(this: &EventLoop) -> Result<Run> {
-        this.check_may_run()?;
-        let scheduler = this.scheduler()?;
-        events::set_running(Some(this.clone()));
+impl<'a> Run<'a> {
+    fn begin(this: &EventLoop, scheduler: &'a Scheduler) -> Run<'a> {
+        events::set_running(Some(this.home()));
         scheduler.set_running(true);
         this.0.pace.hurry();
-        Ok(Run { scheduler, _entered: this.0.home.enter() })
+        Run { scheduler }
     }
 }
 
-impl Drop for Run {
+impl Drop for Run<'_> {
     fn drop(&mut self) {
         self.scheduler.restart();
         self.scheduler.set_running(false);

@@ -8,12 +8,17 @@ use asyncio_core::{
     home::LoopRef,
 };
 
-use std::{cell::RefCell, fmt, thread};
+use std::{
+    cell::{Cell, RefCell},
+    fmt, thread,
+};
 
 thread_local! {
-    /// The loop that runs in this thread.
-    static RUNNING: RefCell<Option<EventLoop>> = const { RefCell::new(None) };
-    /// The loop that `set_event_loop` chose for this thread.
+    /// The loop that runs in this thread. Its name alone, which needs no destructor: a loop may run even
+    /// in those of other thread-locals.
+    static RUNNING: Cell<Option<LoopRef>> = const { Cell::new(None) };
+    /// The loop that `set_event_loop` chose for this thread. Gone before other thread-locals that were
+    /// used earlier.
     static CURRENT: RefCell<Option<EventLoop>> = const { RefCell::new(None) };
 }
 
@@ -32,15 +37,15 @@ pub fn new_event_loop() -> Result<EventLoop> {
 /// `Runtime` (`no running event loop`) if none does.
 ///
 /// ```
-/// assert!(asyncio_loop::get_running_loop().is_err());
-/// let event_loop = asyncio_loop::new_event_loop()?;
-/// event_loop.call_soon(|| asyncio_loop::get_running_loop().map(|running| running.stop()))?;
+/// assert!(asyncio::get_running_loop().is_err());
+/// let event_loop = asyncio::new_event_loop()?;
+/// event_loop.call_soon(|| asyncio::get_running_loop().map(|running| running.stop()))?;
 /// event_loop.run_forever()?;
 /// event_loop.close()?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 pub fn get_running_loop() -> Result<EventLoop> {
-    let running = RUNNING.try_with(|running| running.borrow().clone()).ok().flatten();
+    let running = RUNNING.get().and_then(EventLoop::find);
     running.ok_or_else(|| Error::runtime("no running event loop"))
 }
 
@@ -59,30 +64,32 @@ pub fn get_event_loop() -> Result<EventLoop> {
 }
 
 /// Chooses the loop that [`get_event_loop`] finds in this thread (`asyncio.set_event_loop`); `None`
-/// takes the choice back. The choice keeps the loop open.
+/// takes the choice back. The choice keeps the loop open. It cannot be made any more when the thread ends,
+/// and its thread-locals are gone.
 pub fn set_event_loop(event_loop: impl Into<Option<EventLoop>>) {
+    let event_loop = event_loop.into();
     // The old one is dropped outside: dropping it may ask for the current loop.
-    drop(CURRENT.with(|current| current.replace(event_loop.into())));
+    drop(CURRENT.try_with(|current| current.replace(event_loop)));
 }
 
 pub(crate) fn is_any_running() -> bool {
-    RUNNING.with(|running| running.borrow().is_some())
+    RUNNING.get().is_some()
 }
 
-pub(crate) fn set_running(event_loop: Option<EventLoop>) {
-    drop(RUNNING.with(|running| running.replace(event_loop)));
+pub(crate) fn set_running(event_loop: Option<LoopRef>) {
+    RUNNING.set(event_loop);
 }
 
 /// What other threads may have of a loop: it can be sent, cloned and kept.
 ///
 /// ```
-/// let event_loop = asyncio_loop::new_event_loop()?;
+/// let event_loop = asyncio::new_event_loop()?;
 /// let handle = event_loop.handle();
-/// let stop = || asyncio_loop::get_running_loop().map(|running| running.stop());
+/// let stop = || asyncio::get_running_loop().map(|running| running.stop());
 /// std::thread::spawn(move || handle.call_soon_threadsafe(stop));
 /// event_loop.run_forever()?;
 /// event_loop.close()?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct LoopHandle(LoopRef);
@@ -110,6 +117,18 @@ impl LoopHandle {
     /// What finds the loop from anywhere in the workspace.
     pub fn home(&self) -> LoopRef {
         self.0
+    }
+}
+
+impl From<&EventLoop> for LoopRef {
+    fn from(event_loop: &EventLoop) -> LoopRef {
+        event_loop.handle().0
+    }
+}
+
+impl From<&LoopHandle> for LoopRef {
+    fn from(handle: &LoopHandle) -> LoopRef {
+        handle.0
     }
 }
 

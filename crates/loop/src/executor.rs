@@ -1,13 +1,11 @@
 //! [`ThreadPoolExecutor`]: threads for work that blocks.
 
-use asyncio_core::{Error, Result, event_loop::Job};
+use asyncio_core::{Error, Result, caught::caught, event_loop::Job};
 use asyncio_future::ConcurrentFuture;
 use std::{
     cell::Cell,
     collections::VecDeque,
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    ptr,
+    fmt, ptr,
     sync::{Arc, Condvar, Mutex, MutexGuard},
     thread::{self, JoinHandle},
 };
@@ -19,11 +17,11 @@ use std::{
 /// it down without waiting.
 ///
 /// ```
-/// let executor = asyncio_loop::ThreadPoolExecutor::builder().max_workers(2).build()?;
+/// let executor = asyncio::ThreadPoolExecutor::builder().max_workers(2).build()?;
 /// let sum = executor.submit(|| (1..=100).sum::<u32>())?;
 /// assert_eq!(sum.result(None)?, 5050);
 /// executor.shutdown(true);
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct ThreadPoolExecutor(Arc<Owner>);
@@ -98,7 +96,7 @@ impl ThreadPoolExecutor {
         let worker = future.clone();
         self.execute(Box::new(move || {
             if worker.set_running_or_notify_cancel() {
-                let outcome = catch_unwind(AssertUnwindSafe(job)).map_err(Error::from_panic);
+                let outcome = caught(job);
                 // Nobody but this thread ends a future that runs.
                 let _ = worker.set(outcome);
             }
@@ -233,12 +231,7 @@ impl Pool {
 
 /// A panic belongs to the job, and so does reporting it.
 fn quietly(job: Job) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
-        // The drop of the payload may panic as well.
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            std::mem::forget(payload);
-        }
-    }
+    drop(caught(job));
 }
 
 /// As in Python: work that blocks mostly waits, so more than there are processors, but not so many

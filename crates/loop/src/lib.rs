@@ -38,7 +38,6 @@
 //! [`poll_every_iteration`](EventLoopBuilder::poll_every_iteration).
 //! After `fork` nothing is promised in the child.
 
-mod barrier;
 mod base_events;
 mod events;
 mod executor;
@@ -58,3 +57,4 @@ pub use base_events::{
 pub use events::{LoopHandle, get_event_loop, get_running_loop, new_event_loop, set_event_loop};
 pub use executor::{ThreadPoolExecutor, ThreadPoolExecutorBuilder};
 pub use runners::{Runner, THREAD_JOIN_TIMEOUT, run};
+pub use watchers::{WaitReady, wait_readable, wait_writable};

@@ -7,15 +7,16 @@ mod tests;
 use crate::{
     EventLoop, events,
     events::set_event_loop,
-    signals::{Interrupted, Interruption, Signals},
+    signals::{Interrupted, Interruption, SIGTERM, Signals},
 };
 use asyncio_core::{
     Error, KeyboardInterrupt, Result,
     context::{Context, Values, current_values, with_values},
     exception::{self, Level},
+    limit::ToTimeout,
 };
 use asyncio_task::{AnyTask, TaskBuilder};
-use std::{fmt, future::IntoFuture, panic::Location, time::Duration};
+use std::{cell::Cell, fmt, future::IntoFuture, panic::Location, rc::Rc, time::Duration};
 
 /// For so long the end of a [`Runner`] waits for threads of the default executor
 /// (asyncio's `THREAD_JOIN_TIMEOUT`).
@@ -31,12 +32,12 @@ pub const THREAD_JOIN_TIMEOUT: Duration = Duration::from_secs(300);
 ///
 /// ```
 /// use std::time::Duration;
-/// let answer = asyncio_loop::run(async {
-///     asyncio_task::sleep(Duration::from_millis(1)).await?;
+/// let answer = asyncio::run(async {
+///     asyncio::sleep(Duration::from_millis(1)).await?;
 ///     Ok(42)
 /// })?;
 /// assert_eq!(answer, 42);
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 #[track_caller]
 pub fn run<F, T>(main: F) -> Result<T>
@@ -70,12 +71,12 @@ where
 /// adds for `SIGINT` takes the place of all this while it is there.
 ///
 /// ```
-/// use asyncio_loop::Runner;
+/// use asyncio::Runner;
 /// let (a, b) = Runner::new().with(|runner| {
 ///     Ok((runner.run(async { Ok(1) })?, runner.run(async { Ok(2) })?))
 /// })?;
 /// assert_eq!((a, b), (1, 2));
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 #[must_use]
 pub struct Runner {
@@ -84,6 +85,7 @@ pub struct Runner {
     virtual_time: bool,
     shutdown_timeout: Option<Duration>,
     poll_every_iteration: bool,
+    handle_sigterm: bool,
     loop_factory: Option<LoopFactory>,
 }
 
@@ -126,6 +128,7 @@ impl Runner {
             virtual_time: false,
             shutdown_timeout: None,
             poll_every_iteration: false,
+            handle_sigterm: false,
             loop_factory: None,
         }
     }
@@ -155,24 +158,24 @@ impl Runner {
     ///
     /// ```
     /// use std::time::Duration;
-    /// let runner = asyncio_loop::Runner::new().virtual_time(true);
+    /// let runner = asyncio::Runner::new().virtual_time(true);
     /// runner.shutdown_timeout(Duration::from_secs(1)).with(|runner| {
     ///     runner.run(async {
-    ///         drop(asyncio_task::create_task(async {
+    ///         drop(asyncio::create_task(async {
     ///             // Swallows every cancellation.
     ///             loop {
-    ///                 let _: asyncio_core::Result<()> = asyncio_future::Future::new().await;
+    ///                 let _: asyncio::Result<()> = asyncio::Future::new().await;
     ///             }
     ///             # #[allow(unreachable_code)]
     ///             Ok(())
     ///         }));
-    ///         asyncio_task::sleep(Duration::ZERO).await
+    ///         asyncio::sleep(Duration::ZERO).await
     ///     })
     /// })?;
-    /// # Ok::<(), asyncio_core::Error>(())
+    /// # Ok::<(), asyncio::Error>(())
     /// ```
-    pub fn shutdown_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Runner {
-        self.shutdown_timeout = timeout.into();
+    pub fn shutdown_timeout(mut self, timeout: impl ToTimeout) -> Runner {
+        self.shutdown_timeout = timeout.to_timeout();
         self
     }
 
@@ -182,6 +185,29 @@ impl Runner {
     /// [`EventLoopBuilder::poll_every_iteration`]: crate::EventLoopBuilder::poll_every_iteration
     pub fn poll_every_iteration(mut self, on: bool) -> Runner {
         self.poll_every_iteration = on;
+        self
+    }
+
+    /// Whether `SIGTERM` ends a run as Ctrl-C does: the first one cancels the main task, which may clean up;
+    /// if it then ends with that error, the run returns `Error::KeyboardInterrupt`, with the message
+    /// `SIGTERM`. A second one does what it does to any program. A handler that the loop has for `SIGTERM`
+    /// takes the place of all this. asyncio has no such thing.
+    ///
+    /// ```
+    /// use asyncio::{Error, Runner};
+    /// let outcome = Runner::new().handle_sigterm(true).with(|runner| {
+    ///     runner.run(async {
+    ///         # fn kill(signal: i32) { unsafe extern "C" { safe fn raise(signal: i32) -> i32; } raise(signal); }
+    ///         kill(asyncio::signals::SIGTERM);
+    ///         let outcome = asyncio::sleep(std::time::Duration::from_secs(3600)).await;
+    ///         println!("cleaning up");
+    ///         outcome
+    ///     })
+    /// });
+    /// assert!(matches!(outcome, Err(Error::KeyboardInterrupt(_))));
+    /// ```
+    pub fn handle_sigterm(mut self, on: bool) -> Runner {
+        self.handle_sigterm = on;
         self
     }
 
@@ -264,6 +290,7 @@ impl Runner {
             let message = "Runner.run() cannot be called from a running event loop";
             return Err(Error::runtime(message));
         }
+        let handle_sigterm = self.handle_sigterm;
         let (event_loop, values) = self.open()?;
         let is_own = context.is_some();
         // A task with variables of its own enters and leaves its steps faster than one that shares a
@@ -274,7 +301,12 @@ impl Runner {
         };
         let task: AnyTask = (*main).clone();
         let interruption = event_loop.signals().interruptible(task.task_ref().clone());
+        let termination = match handle_sigterm {
+            true => Termination::begin(event_loop, &task)?,
+            false => None,
+        };
         let outcome = event_loop.run_until_complete(main);
+        let is_terminated = termination.is_some_and(|termination| termination.came.get());
         let interrupted = interruption.as_ref().map_or(Interrupted::No, Interruption::outcome);
         drop(interruption);
         if let (false, Some(context)) = (is_own, task.get_context()) {
@@ -284,6 +316,10 @@ impl Runner {
             (Err(Error::Cancelled(error)), Interrupted::Cancelled) if task.uncancel() == 0 => {
                 let interrupt = Error::from(KeyboardInterrupt::default());
                 Err(interrupt.with_context(Error::Cancelled(error)))
+            }
+            (Err(Error::Cancelled(error)), _) if is_terminated && task.uncancel() == 0 => {
+                let terminated = Error::from(KeyboardInterrupt::new("SIGTERM"));
+                Err(terminated.with_context(Error::Cancelled(error)))
             }
             (_, Interrupted::TooLate) => Err(KeyboardInterrupt::default().into()),
             (outcome, _) => outcome,
@@ -300,7 +336,7 @@ impl Runner {
     }
 
     /// Ends everything (`Runner.close`): cancels the tasks that are left, in the order of their
-    /// creation, and waits for them, gives what they fail with to the exception handler, closes
+    /// creation and each once, even if others wait for it, and waits for them, gives what they fail with to the exception handler, closes
     /// asynchronous generators, waits for the threads of the default executor up to
     /// [`THREAD_JOIN_TIMEOUT`], and closes the loop. A second call does nothing.
     ///
@@ -327,6 +363,38 @@ impl Drop for Runner {
     fn drop(&mut self) {
         if let Err(error) = self.close() {
             exception::log(Level::Error, &format!("closing a Runner failed: {error:?}"));
+        }
+    }
+}
+
+/// `SIGTERM` for the main task of a run. Dropping it ends that.
+struct Termination<'a> {
+    event_loop: &'a EventLoop,
+    came: Rc<Cell<bool>>,
+}
+
+impl Termination<'_> {
+    /// From now on the first `SIGTERM` cancels `task`. `None` if the loop has a handler for it.
+    fn begin<'a>(event_loop: &'a EventLoop, task: &AnyTask) -> Result<Option<Termination<'a>>> {
+        if event_loop.signals().handles(SIGTERM) {
+            return Ok(None);
+        }
+        let came = Rc::new(Cell::new(false));
+        let (flag, task, home) = (came.clone(), task.clone(), event_loop.clone());
+        event_loop.add_signal_handler(SIGTERM, move || {
+            flag.set(true);
+            task.cancel();
+            home.remove_signal_handler(SIGTERM).map(drop)
+        })?;
+        Ok(Some(Termination { event_loop, came }))
+    }
+}
+
+impl Drop for Termination<'_> {
+    fn drop(&mut self) {
+        // A handler that is there after the signal came is the program's.
+        if !self.came.get() {
+            let _ = self.event_loop.remove_signal_handler(SIGTERM);
         }
     }
 }

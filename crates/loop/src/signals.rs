@@ -7,6 +7,7 @@
 //! A signal goes to *every* loop that has a handler for it. What the process did about the signal
 //! before the first of them came is put back, exactly, when the last of them goes.
 
+mod receive;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use std::{
 };
 
 pub use numbers::*;
+pub use receive::{NextSignal, SignalReceiver, receive_signals};
 use system::numbers;
 
 /// The inbox of a loop of ours.
@@ -78,8 +80,8 @@ impl EventLoop {
     /// is closed.
     ///
     /// ```
-    /// use asyncio_loop::signals::SIGUSR1;
-    /// let event_loop = asyncio_loop::new_event_loop()?;
+    /// use asyncio::signals::SIGUSR1;
+    /// let event_loop = asyncio::new_event_loop()?;
     /// let this = event_loop.clone();
     /// event_loop.add_signal_handler(SIGUSR1, move || this.stop())?;
     /// # fn kill(signal: i32) { unsafe extern "C" { safe fn raise(signal: i32) -> i32; } raise(signal); }
@@ -87,7 +89,7 @@ impl EventLoop {
     /// event_loop.run_forever()?;
     /// assert!(event_loop.remove_signal_handler(SIGUSR1)?);
     /// event_loop.close()?;
-    /// # Ok::<(), asyncio_core::Error>(())
+    /// # Ok::<(), asyncio::Error>(())
     /// ```
     #[track_caller]
     pub fn add_signal_handler<R: CallbackOutput>(
@@ -95,7 +97,7 @@ impl EventLoop {
         signal: i32,
         mut callback: impl FnMut() -> R + 'static,
     ) -> Result<()> {
-        self.scheduler()?;
+        self.with(|_| ())?;
         let handler = Handler {
             callback: RefCell::new(Box::new(move || callback().into_result())),
             context: Context::current(),
@@ -127,10 +129,9 @@ impl EventLoop {
         let weak = Rc::downgrade(&self.0);
         let home = self.home();
         let look_up = move || {
-            let (Some(inner), Some(scheduler)) = (weak.upgrade(), home.local()) else {
-                return Ok(());
-            };
-            EventLoop(inner).signals().call(came, scheduler)
+            let Some(inner) = weak.upgrade() else { return Ok(()) };
+            let called = home.with(|scheduler| EventLoop(inner).signals().call(came, scheduler));
+            called.unwrap_or(Ok(()))
         };
         if self.signals().has_handler(came) {
             // The loop runs, so it is open.
@@ -183,6 +184,11 @@ impl Signals {
     /// Whether a signal could make something ready.
     pub(crate) fn is_any(&self) -> bool {
         !self.handlers.borrow().is_empty()
+    }
+
+    /// Whether there is a handler for a signal.
+    pub(crate) fn handles(&self, signal: i32) -> bool {
+        self.handlers.borrow().contains_key(&signal)
     }
 
     fn has_handler(&self, came: u64) -> bool {

@@ -3,16 +3,20 @@
 use crate::{
     inbox::Inbox,
     selector::{Notifier, Selector},
+    watchers::Action,
 };
 use asyncio_core::{
     Result,
     event_loop::{AbstractEventLoop, Job},
     home::LoopRef,
     scheduler::Scheduler,
+    source::Direction,
 };
 use std::{
     any::Any,
     future::Future,
+    os::fd::RawFd,
+    panic::Location,
     pin::pin,
     rc::Rc,
     sync::{
@@ -65,24 +69,47 @@ impl TestLoop {
         let inbox = home.remote().as_any().downcast_ref::<Inbox<Arc<Notifier>>>().unwrap();
         inbox.open(home.id(), selector.notifier());
         let this = TestLoop { home, selector, inbox };
-        this.selector.attach(this.scheduler());
-        this.scheduler().set_event_loop(Rc::new(Threads));
+        this.with(|scheduler| {
+            this.selector.attach(scheduler);
+            scheduler.set_event_loop(Rc::new(Threads));
+        });
         this
     }
 
-    pub(crate) fn scheduler(&self) -> &'static Scheduler {
-        self.home.local().expect("open until it is dropped")
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&Scheduler) -> R) -> R {
+        self.home.with(f).expect("open until it is dropped")
+    }
+
+    /// One look at the selector. Returns how many events there were.
+    pub(crate) fn poll(&self, timeout: Option<Duration>) -> usize {
+        self.with(|scheduler| self.selector.poll(timeout, scheduler)).unwrap()
+    }
+
+    /// Has `action` called when `watched` is ready.
+    #[track_caller]
+    pub(crate) fn watch(&self, watched: (RawFd, Direction), action: Action) {
+        let (watchers, location) = (self.selector.watchers(), Location::caller());
+        let set = |scheduler: &_| watchers.set(scheduler, watched, "add_reader", action, location);
+        self.with(set).unwrap();
+    }
+
+    /// Ends what [`watch`](TestLoop::watch) began.
+    pub(crate) fn unwatch(&self, watched: (RawFd, Direction)) -> Result<bool> {
+        self.with(|scheduler| self.selector.watchers().unset(scheduler, watched))
     }
 
     /// One iteration that waits at most `timeout`. Returns how many events there were.
     pub(crate) fn turn(&self, timeout: Duration) -> usize {
-        let _entered = self.home.enter();
-        let timeout = if self.scheduler().has_ready() { Duration::ZERO } else { timeout };
-        let events = self.selector.poll(Some(timeout), self.scheduler()).unwrap();
-        self.inbox.open_mail(|mail| self.scheduler().deliver(mail));
-        self.scheduler().move_due_timers(|| None);
-        self.scheduler().run_ready();
-        events
+        self.home.enter(|| {
+            self.with(|scheduler| {
+                let timeout = if scheduler.has_ready() { Duration::ZERO } else { timeout };
+                let events = self.poll(Some(timeout));
+                self.inbox.open_mail(|mail| scheduler.deliver(mail));
+                scheduler.move_due_timers(|| None);
+                scheduler.run_ready();
+                events
+            })
+        })
     }
 
     /// Takes turns until `future` is done.
@@ -93,8 +120,8 @@ impl TestLoop {
         let mut future = pin!(future);
         loop {
             if woken.flag.swap(false, Ordering::AcqRel) {
-                let _entered = self.home.enter();
-                let outcome = future.as_mut().poll(&mut Context::from_waker(&waker));
+                let mut cx = Context::from_waker(&waker);
+                let outcome = self.home.enter(|| future.as_mut().poll(&mut cx));
                 if let Poll::Ready(output) = outcome {
                     return output;
                 }
@@ -106,9 +133,9 @@ impl TestLoop {
 
 impl Drop for TestLoop {
     fn drop(&mut self) {
-        if let Some(scheduler) = self.home.local() {
+        self.home.with(|scheduler| {
             self.inbox.close(|mail| scheduler.deliver(mail));
             scheduler.close().unwrap();
-        }
+        });
     }
 }

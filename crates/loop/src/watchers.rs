@@ -34,8 +34,11 @@ use std::{
     sync::Arc,
 };
 
+mod ready;
 #[cfg(test)]
 mod tests;
+
+pub use ready::{WaitReady, wait_readable, wait_writable};
 
 /// Callbacks on descriptors.
 impl EventLoop {
@@ -53,7 +56,7 @@ impl EventLoop {
     ///
     /// ```
     /// use std::{io::{Read, Write}, os::unix::net::UnixStream};
-    /// let event_loop = asyncio_loop::new_event_loop()?;
+    /// let event_loop = asyncio::new_event_loop()?;
     /// let (mut ours, mut theirs) = UnixStream::pair()?;
     /// theirs.write_all(b"hello")?;
     /// let fd = ours.try_clone()?;
@@ -67,7 +70,7 @@ impl EventLoop {
     /// event_loop.run_forever()?;
     /// assert!(event_loop.remove_reader(&fd)?);
     /// event_loop.close()?;
-    /// # Ok::<(), asyncio_core::Error>(())
+    /// # Ok::<(), asyncio::Error>(())
     /// ```
     ///
     /// # Errors
@@ -123,17 +126,16 @@ impl EventLoop {
         what: &'static str,
         mut callback: impl FnMut() -> R + 'static,
     ) -> Result<()> {
-        let scheduler = self.scheduler()?;
+        let location = Location::caller();
         let selector = self.selector().ok_or_else(|| Error::runtime("Event loop is closed"))?;
         let action = Box::new(move || callback().into_result());
-        selector.watchers().set(scheduler, watched, what, action, Location::caller())
+        self.with(|scheduler| selector.watchers().set(scheduler, watched, what, action, location))?
     }
 
     fn unwatch(&self, watched: (RawFd, Direction)) -> Result<bool> {
-        match (self.scheduler(), self.selector()) {
-            (Ok(scheduler), Some(selector)) => selector.watchers().unset(scheduler, watched),
-            _ => Ok(false),
-        }
+        let Some(selector) = self.selector() else { return Ok(false) };
+        let unset = self.home().with(|scheduler| selector.watchers().unset(scheduler, watched));
+        unset.unwrap_or(Ok(false))
     }
 }
 
@@ -374,6 +376,12 @@ impl Watchers {
             let _ = self.poller.change_watch(descriptor, token, watch.interest());
         }
         true
+    }
+
+    /// Whether a callback is set for a descriptor in one direction.
+    fn has(&self, (descriptor, direction): (RawFd, Direction)) -> bool {
+        let mut table = self.table.borrow_mut();
+        table.get_mut(&descriptor).is_some_and(|watch| watch.side(direction).is_some())
     }
 
     /// Whether anything is watched, so that I/O could still wake the loop.

@@ -1,13 +1,15 @@
 //! What goes to the log: each scene in a process of its own, because the log is the process's.
 
-use asyncio_core::Result;
+use asyncio_core::{Error, Result, context::ContextVar};
 use asyncio_loop::{EventLoop, get_running_loop, new_event_loop, run};
-use std::{process::Command, sync::Mutex, thread, time::Duration};
+use asyncio_task::{Task, create_task, sleep};
+use std::{cell::RefCell, process::Command, sync::Mutex, thread, time::Duration};
 use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
     span::{Attributes, Id, Record},
 };
+use tracing_core::span::Current;
 
 const SCENE: &str = "ASYNCIO_TEST_SCENE";
 const MS: Duration = Duration::from_millis(1);
@@ -37,6 +39,7 @@ fn a_scene_of_its_own_process() {
         "debug" => debug(),
         "shutdown" => shutdown(),
         "slow end" => slow_end(),
+        "unretrieved" => unretrieved(),
         other => panic!("no scene {other}"),
     }
 }
@@ -127,8 +130,9 @@ fn slow() {
     event_loop.call_soon(|| thread::sleep(30 * MS)).unwrap();
     let main = async {
         thread::sleep(30 * MS);
-        Ok(())
+        asyncio_task::sleep(MS).await
     };
+    let main = event_loop.create_task_with(Task::builder().name("main"), main);
     event_loop.run_until_complete(main).unwrap();
     event_loop.set_debug(false);
     event_loop.call_soon(|| thread::sleep(30 * MS)).unwrap();
@@ -140,7 +144,12 @@ fn slow() {
     assert_eq!((*callback_level, *task_level), (Level::WARN, Level::WARN));
     assert!(callback.starts_with("Executing <Handle"), "{callback}");
     assert!(callback.contains(&format!("log.rs:{line}")), "{callback}");
-    assert!(task.starts_with("Executing <Task") && task.ends_with(" seconds"), "{task}");
+    assert!(
+        task.starts_with("Executing <Task pending name=\"main\"> waiting for sleep at "),
+        "{task}"
+    );
+    assert!(task.contains("log.rs:") && task.contains(" created at "), "{task}");
+    assert!(task.ends_with(" seconds"), "{task}");
 }
 
 #[test]
@@ -205,4 +214,76 @@ fn slow_end() {
 #[test]
 fn the_end_of_a_run_names_the_tasks_that_it_waits_for() {
     play("slow end", &[]);
+}
+
+static REQUEST: ContextVar<&str> = ContextVar::new("request");
+
+/// The spans by their number, which begins at one.
+static KNOWN: Mutex<Vec<&'static Metadata<'static>>> = Mutex::new(Vec::new());
+
+// Those that were entered.
+thread_local!(static SPANS: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) });
+
+/// Keeps each message with the span to which it belongs and the context in which it came.
+struct KeepWhere;
+
+impl Subscriber for KeepWhere {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        let mut known = KNOWN.lock().unwrap();
+        known.push(span.metadata());
+        Id::from_u64(known.len() as u64)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, event: &Event<'_>) {
+        Keep.event(event);
+        let span = event.parent().map(Id::into_u64);
+        let place = format!("span {span:?}, request {:?}", REQUEST.get());
+        KEPT.lock().unwrap().push((Level::TRACE, place));
+    }
+    fn enter(&self, span: &Id) {
+        SPANS.with_borrow_mut(|spans| spans.push(span.into_u64()));
+    }
+    fn exit(&self, _: &Id) {
+        SPANS.with_borrow_mut(|spans| _ = spans.pop());
+    }
+    fn current_span(&self) -> Current {
+        let span = SPANS.with_borrow(|spans| spans.last().copied());
+        let known = |id| KNOWN.lock().unwrap()[id as usize - 1];
+        span.map_or(Current::none(), |id| Current::new(Id::from_u64(id), known(id)))
+    }
+    fn clone_span(&self, id: &Id) -> Id {
+        id.clone()
+    }
+}
+
+fn unretrieved() {
+    tracing::subscriber::set_global_default(KeepWhere).unwrap();
+    let main = async {
+        let failing = tracing::info_span!("made").in_scope(|| {
+            REQUEST.set("its own");
+            create_task(async { Err::<(), _>(Error::runtime("broken")) })
+        });
+        REQUEST.set("another");
+        sleep(MS).await?;
+        // Here, in the span and the context of what drops the handle.
+        tracing::info_span!("elsewhere").in_scope(|| drop(failing));
+        Ok(())
+    };
+    run(main).unwrap();
+    let kept = kept();
+    let [(Level::ERROR, report), (_, place)] = &kept[..] else { panic!("{kept:?}") };
+    assert!(
+        report.starts_with("Task exception was never retrieved\ntask: <Task finished "),
+        "{report}"
+    );
+    assert_eq!(place, "span Some(1), request Some(\"its own\")");
+}
+
+#[test]
+fn a_failure_that_nothing_retrieves_is_logged_where_its_task_was_made() {
+    play("unretrieved", &[]);
 }

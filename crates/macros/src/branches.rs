@@ -47,8 +47,11 @@ fn branches<'a>(
         made.extend(quote! {
             let #name = #body;
             let __ending = {
-                use #macros::{LentBranch as _, OpaqueBranch as _, OurBranch as _, ScopeBranch as _};
-                (&&&&#macros::Probe::of(&#name)).ending()
+                use #macros::{
+                    LeafBranch as _, LentBranch as _, OpaqueBranch as _, OurBranch as _,
+                    ScopeBranch as _,
+                };
+                (&&&&&#macros::Probe::of(&#name)).ending()
             };
             let mut #name = ::core::pin::pin!(
                 #macros::Branch::new(#name, __ending, #macros::WaitSite::here(&#what))

@@ -28,6 +28,10 @@ pub(crate) fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 pub(crate) fn test(options: TokenStream, item: TokenStream) -> TokenStream {
+    if options.is_empty() && is_plain_function(&item) {
+        // After `use asyncio::test` it stands on every test.
+        return quote!(#[::core::prelude::v1::test] #item);
+    }
     or_error(item, |item| {
         let (options, function) = read("test", options, item)?;
         if let Some(other) = function.attrs.iter().find(|other| is_test(other)) {
@@ -48,6 +52,10 @@ pub(crate) fn test(options: TokenStream, item: TokenStream) -> TokenStream {
             }
         })
     })
+}
+
+fn is_plain_function(item: &TokenStream) -> bool {
+    syn::parse2::<ItemFn>(item.clone()).is_ok_and(|function| function.sig.asyncness.is_none())
 }
 
 /// What `expand` makes of the item; if it is misused, the error beside the item itself, so that the
@@ -147,6 +155,14 @@ mod tests {
         assert_eq!(shown(test(quote!(virtual_time, crate = crate::a), item)), shown(wanted));
     }
 
+    #[test]
+    fn a_test_that_is_not_async_is_one_of_std() {
+        let item = quote! { #[should_panic] fn falls() { panic!() } };
+        let wanted =
+            quote! { #[::core::prelude::v1::test] #[should_panic] fn falls() { panic!() } };
+        assert_eq!(shown(test(quote!(), item)), shown(wanted));
+    }
+
     /// The message for a misuse. The item itself is still there.
     fn message(expanded: TokenStream, item: &TokenStream) -> String {
         let text = shown(expanded);
@@ -158,7 +174,6 @@ mod tests {
     #[test]
     fn misuse_is_named() {
         for (item, wanted) in [
-            ("fn main() {}", "must be `async`"),
             ("async fn main(n: u8) {}", "takes no arguments"),
             ("async fn main<T>() {}", "cannot be generic"),
             ("async fn main() where u8: Copy {}", "cannot be generic"),
@@ -180,6 +195,11 @@ mod tests {
             let message = message(main(options, TokenStream::clone(&item)), &item);
             assert!(message.contains(wanted), "{message}");
         }
+        let item: TokenStream = "fn main() {}".parse().unwrap();
+        let must_be_async = "the function under `#[asyncio::main]` must be `async`";
+        assert_eq!(message(main(quote!(), item.clone()), &item), must_be_async);
+        let must_be_async = must_be_async.replace("main", "test");
+        assert_eq!(message(test(quote!(virtual_time), item.clone()), &item), must_be_async);
         let item: TokenStream = "#[test] async fn twice() {}".parse().unwrap();
         assert!(message(test(quote!(), item.clone()), &item).contains("a second test"));
     }

@@ -40,6 +40,9 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Makes a test of an `async fn`, which runs in a loop of its own.
 ///
+/// On a function that is not async it does what std's `#[test]` does, so that `use asyncio::test` serves for
+/// all tests of a module.
+///
 /// It may return what a test may: `()`, or a `Result` whose error is `Debug`. Other attributes, such
 /// as `#[should_panic]` and `#[cfg]`, stay in force. A panic in a task that nobody awaits does not
 /// fail the test; one in the test itself does.

@@ -9,12 +9,12 @@ use std::fmt;
 /// `std::error::Error` itself.)
 ///
 /// ```
-/// use asyncio_queues::{PutError, Queue};
+/// use asyncio::{PutError, Queue};
 /// let queue = Queue::new(1);
 /// queue.put_nowait("first")?;
 /// let Err(PutError::Full(item)) = queue.put_nowait("second") else { panic!() };
 /// assert_eq!(item, "second");
-/// # Ok::<_, asyncio_core::Error>(())
+/// # Ok::<_, asyncio::Error>(())
 /// ```
 #[derive(Clone)]
 pub enum PutError<T> {
@@ -31,7 +31,7 @@ impl<T> PutError<T> {
     /// The item.
     ///
     /// ```
-    /// # use asyncio_queues::Queue;
+    /// use asyncio::Queue;
     /// let queue = Queue::new(0);
     /// queue.shutdown(false);
     /// assert_eq!(queue.put_nowait(7).unwrap_err().into_inner(), 7);
@@ -45,7 +45,7 @@ impl<T> PutError<T> {
     /// The error without the item.
     ///
     /// ```
-    /// # use asyncio_queues::PutError;
+    /// use asyncio::PutError;
     /// assert_eq!(PutError::Full(7).to_error().kind(), "QueueFull");
     /// ```
     pub fn to_error(&self) -> Error {

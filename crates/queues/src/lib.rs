@@ -77,6 +77,7 @@ macro_rules! const_fn {
     };
 }
 
+pub mod channel;
 pub mod error;
 pub mod order;
 pub mod queue;
@@ -84,6 +85,7 @@ pub mod queue;
 #[path = "../../locks/src/testing.rs"] // The same helper; it is no part of either API.
 mod testing;
 
+pub use channel::{Receiver, Sender, channel};
 pub use error::PutError;
 pub use order::{Fifo, Lifo, Order, Priority};
 pub use queue::{LifoQueue, OrderedQueue, PriorityQueue, Queue};

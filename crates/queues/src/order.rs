@@ -12,7 +12,7 @@ use std::{
 /// Its methods are called while the queue is locked: they must not use the queue.
 ///
 /// ```
-/// use asyncio_queues::{Order, OrderedQueue};
+/// use asyncio::{Order, OrderedQueue};
 /// /// Takes from either end in turn.
 /// #[derive(Default)]
 /// struct Alternating(std::collections::VecDeque<u32>, bool);
@@ -28,8 +28,13 @@ use std::{
 /// let queue = OrderedQueue::with_order(0, Alternating::default());
 /// for n in 1..=3 { queue.put_nowait(n)?; }
 /// assert_eq!((queue.get_nowait()?, queue.get_nowait()?), (1, 3));
-/// # Ok::<_, asyncio_core::Error>(())
+/// # Ok::<_, asyncio::Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no order for a queue",
+    label = "an order is expected",
+    note = "use `Queue<T>`, `LifoQueue<T>`, or `PriorityQueue<T>`, for which `T` has to be `Ord`; floats are not"
+)]
 pub trait Order {
     /// What the queue holds.
     type Item;

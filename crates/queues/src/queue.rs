@@ -13,30 +13,34 @@ use asyncio_locks::waiters::{After, Line};
 use std::fmt;
 
 mod waits;
-pub use waits::{Get, Join, Put};
+pub use waits::{Get, Join, Next, Put};
 
 /// First in, first out (`asyncio.Queue`).
 pub type Queue<T> = OrderedQueue<Fifo<T>>;
 
 /// The lowest item first (`asyncio.PriorityQueue`).
 ///
+/// The items are compared while the queue is locked: their `Ord` must not use the queue. If it panics,
+/// the panic comes out of the `put` or `get` that compared; an item may then come out of turn, and one
+/// that was being taken is lost and counts as done.
+///
 /// ```
-/// use asyncio_queues::PriorityQueue;
+/// use asyncio::PriorityQueue;
 /// let queue = PriorityQueue::new(0);
 /// for job in [(3, "tidy"), (1, "run"), (2, "test")] { queue.put_nowait(job)?; }
 /// assert_eq!(queue.get_nowait()?, (1, "run"));
-/// # Ok::<_, asyncio_core::Error>(())
+/// # Ok::<_, asyncio::Error>(())
 /// ```
 pub type PriorityQueue<T> = OrderedQueue<Priority<T>>;
 
 /// Last in, first out (`asyncio.LifoQueue`).
 ///
 /// ```
-/// use asyncio_queues::LifoQueue;
+/// use asyncio::LifoQueue;
 /// let queue = LifoQueue::new(0);
 /// for n in 1..=3 { queue.put_nowait(n)?; }
 /// assert_eq!(queue.get_nowait()?, 3);
-/// # Ok::<_, asyncio_core::Error>(())
+/// # Ok::<_, asyncio::Error>(())
 /// ```
 pub type LifoQueue<T> = OrderedQueue<Lifo<T>>;
 
@@ -46,14 +50,16 @@ pub type LifoQueue<T> = OrderedQueue<Lifo<T>>;
 /// looks again, and if somebody else was faster, it waits at the end of the line.
 ///
 /// ```
-/// use asyncio_queues::Queue;
+/// use asyncio::Queue;
 /// static JOBS: Queue<u32> = Queue::new(10);
-/// # futures_lite::future::block_on(async {
-/// JOBS.put(1).await?;
-/// assert_eq!(JOBS.get().await?, 1);
-/// JOBS.task_done()?;
-/// JOBS.join().await
-/// # }).unwrap();
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     JOBS.put(1).await?;
+///     assert_eq!(JOBS.get().await?, 1);
+///     JOBS.task_done()?;
+///     JOBS.join().await
+/// }
 /// ```
 pub struct OrderedQueue<O: Order> {
     maxsize: usize,
@@ -87,21 +93,25 @@ impl<O: Order> State<O> {
         if self.is_full(maxsize) {
             return Err(PutError::Full(item));
         }
-        self.items.push(item);
-        self.unfinished += 1;
-        self.getters.wake_next(after);
+        let mut change = Change::begin(self, after);
+        change.state.items.push(item);
+        change.has_returned = true;
         Ok(())
     }
 
     fn get(&mut self, after: &mut After) -> Result<O::Item> {
-        match self.items.pop() {
-            Some(item) => {
-                self.putters.wake_next(after);
-                Ok(item)
-            }
+        match self.pop(after) {
+            Some(item) => Ok(item),
             None if self.is_shut_down => Err(Error::QueueShutDown(QueueShutDown::default())),
             None => Err(Error::QueueEmpty(QueueEmpty::default())),
         }
+    }
+
+    fn pop(&mut self, after: &mut After) -> Option<O::Item> {
+        let mut change = Change::begin(self, after);
+        let item = change.state.items.pop();
+        change.has_returned = true;
+        item
     }
 
     /// `n` items are done.
@@ -113,12 +123,60 @@ impl<O: Order> State<O> {
     }
 }
 
+/// An item that goes in or comes out. What that takes is the program's: an [`Order`], or the `Ord` of
+/// the items, which may panic. The books are kept all the same.
+struct Change<'a, O: Order> {
+    state: &'a mut State<O>,
+    after: &'a mut After,
+    /// How many items there were.
+    before: usize,
+    has_returned: bool,
+}
+
+impl<'a, O: Order> Change<'a, O> {
+    #[inline]
+    fn begin(state: &'a mut State<O>, after: &'a mut After) -> Change<'a, O> {
+        let before = state.items.len();
+        Change { state, after, before, has_returned: false }
+    }
+
+    /// Whoever was woken for this has not used it; and an item that came out is lost, which counts as
+    /// done.
+    #[cold]
+    fn was_left_by_a_panic(&mut self, now: usize) {
+        if now < self.before {
+            self.state.finish(1, self.after);
+        } else {
+            self.state.putters.wake_next(self.after);
+        }
+        if now > 0 {
+            self.state.getters.wake_next(self.after);
+        }
+    }
+}
+
+impl<O: Order> Drop for Change<'_, O> {
+    #[inline]
+    fn drop(&mut self) {
+        let now = self.state.items.len();
+        if now > self.before {
+            self.state.unfinished += 1;
+            self.state.getters.wake_next(self.after);
+        } else if now < self.before {
+            self.state.putters.wake_next(self.after);
+        }
+        if !self.has_returned {
+            self.was_left_by_a_panic(now);
+        }
+    }
+}
+
 impl<T> Queue<T> {
     const_fn! {
         /// An empty queue that holds at most `maxsize` items; with zero, any number.
         ///
         /// ```
-        /// # use asyncio_queues::Queue;
+        /// use asyncio::Queue;
         /// assert!(Queue::<()>::new(2).empty());
         /// ```
         pub fn new(maxsize: usize) -> Queue<T> {
@@ -132,7 +190,7 @@ impl<T> LifoQueue<T> {
         /// An empty queue that holds at most `maxsize` items; with zero, any number.
         ///
         /// ```
-        /// # use asyncio_queues::LifoQueue;
+        /// use asyncio::LifoQueue;
         /// assert_eq!(LifoQueue::<()>::new(2).maxsize(), 2);
         /// ```
         pub fn new(maxsize: usize) -> LifoQueue<T> {
@@ -146,7 +204,7 @@ impl<T: Ord> PriorityQueue<T> {
         /// An empty queue that holds at most `maxsize` items; with zero, any number.
         ///
         /// ```
-        /// # use asyncio_queues::PriorityQueue;
+        /// use asyncio::PriorityQueue;
         /// assert_eq!(PriorityQueue::<u32>::new(2).maxsize(), 2);
         /// ```
         pub fn new(maxsize: usize) -> PriorityQueue<T> {
@@ -161,7 +219,7 @@ impl<O: Order> OrderedQueue<O> {
         /// needs no [`task_done`](OrderedQueue::task_done).
         ///
         /// ```
-        /// # use asyncio_queues::{Fifo, OrderedQueue};
+        /// use asyncio::{Fifo, OrderedQueue};
         /// let queue = OrderedQueue::with_order(3, Fifo::<u32>::new());
         /// assert!(queue.empty());
         /// ```
@@ -193,12 +251,15 @@ impl<O: Order> OrderedQueue<O> {
     /// next. Dropping the future does the same, but drops the item.
     ///
     /// ```
-    /// # use asyncio_queues::Queue;
-    /// # futures_lite::future::block_on(async {
-    /// let queue = Queue::new(1);
-    /// queue.put("a").await?;
-    /// assert!(queue.full());
-    /// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+    /// use asyncio::Queue;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let queue = Queue::new(1);
+    ///     queue.put("a").await?;
+    ///     assert!(queue.full());
+    ///     Ok(())
+    /// }
     /// ```
     #[track_caller]
     pub fn put(&self, item: O::Item) -> Put<'_, O> {
@@ -220,16 +281,49 @@ impl<O: Order> OrderedQueue<O> {
     /// line. In a task that awaits several things, drop such a future, or keep polling it.
     ///
     /// ```
-    /// # use asyncio_queues::Queue;
-    /// # futures_lite::future::block_on(async {
-    /// let queue = Queue::new(0);
-    /// queue.put_nowait("a")?;
-    /// assert_eq!(queue.get().await?, "a");
-    /// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
+    /// use asyncio::Queue;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let queue = Queue::new(0);
+    ///     queue.put_nowait("a")?;
+    ///     assert_eq!(queue.get().await?, "a");
+    ///     Ok(())
+    /// }
     /// ```
     #[track_caller]
     pub fn get(&self) -> Get<'_, O> {
         Get::new(self, WaitSite::here(&"Queue.get"))
+    }
+
+    /// The next item; `None` once the queue is shut down and empty. It is what `async for` would be over a
+    /// queue, which asyncio does not have.
+    ///
+    /// # Errors
+    /// `Cancelled`, as an item, and nothing else.
+    ///
+    /// # Cancellation
+    /// As for [`get`](OrderedQueue::get): no item was taken. Dropping the future does the same.
+    ///
+    /// ```
+    /// use asyncio::Queue;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let queue = Queue::new(0);
+    ///     for job in ["a", "b"] { queue.put_nowait(job)?; }
+    ///     queue.shutdown(false);
+    ///     let mut done = Vec::new();
+    ///     while let Some(job) = queue.next().await {
+    ///         done.push(job?);
+    ///     }
+    ///     assert_eq!(done, ["a", "b"]);
+    ///     Ok(())
+    /// }
+    /// ```
+    #[track_caller]
+    pub fn next(&self) -> Next<'_, O> {
+        Next(Get::new(self, WaitSite::here(&"Queue.next")))
     }
 
     /// Puts an item in, if there is a free place (`Queue.put_nowait`).
@@ -238,11 +332,11 @@ impl<O: Order> OrderedQueue<O> {
     /// `ShutDown`; `Full`. Both hand the item back.
     ///
     /// ```
-    /// # use asyncio_queues::Queue;
+    /// use asyncio::Queue;
     /// let queue = Queue::new(1);
     /// queue.put_nowait("a")?;
     /// assert_eq!(queue.put_nowait("b").unwrap_err().into_inner(), "b");
-    /// # Ok::<_, asyncio_core::Error>(())
+    /// # Ok::<_, asyncio::Error>(())
     /// ```
     pub fn put_nowait(&self, item: O::Item) -> Result<(), PutError<O::Item>> {
         let mut after = After::new();
@@ -255,7 +349,7 @@ impl<O: Order> OrderedQueue<O> {
     /// `QueueEmpty`; `QueueShutDown` if moreover the queue is shut down.
     ///
     /// ```
-    /// # use asyncio_queues::Queue;
+    /// use asyncio::Queue;
     /// let queue = Queue::<u32>::new(0);
     /// assert_eq!(queue.get_nowait().unwrap_err().kind(), "QueueEmpty");
     /// ```
@@ -271,13 +365,16 @@ impl<O: Order> OrderedQueue<O> {
     /// `ShutDown`, which hands the item back.
     ///
     /// ```
-    /// # use asyncio_queues::Queue;
+    /// use asyncio::Queue;
     /// static LINES: Queue<&str> = Queue::new(1);
-    /// let reader = std::thread::spawn(|| ["a", "b"].map(|line| LINES.put_blocking(line)));
-    /// # futures_lite::future::block_on(async {
-    /// assert_eq!((LINES.get().await?, LINES.get().await?), ("a", "b"));
-    /// # Ok::<_, asyncio_core::Error>(()) }).unwrap();
-    /// # assert!(reader.join().unwrap().iter().all(|put| put.is_ok()));
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let reader = std::thread::spawn(|| ["a", "b"].map(|line| LINES.put_blocking(line)));
+    ///     assert_eq!((LINES.get().await?, LINES.get().await?), ("a", "b"));
+    ///     assert!(reader.join().unwrap().iter().all(|put| put.is_ok()));
+    ///     Ok(())
+    /// }
     /// ```
     #[cfg(not(loom))]
     #[track_caller]
@@ -293,12 +390,12 @@ impl<O: Order> OrderedQueue<O> {
     /// `QueueShutDown`.
     ///
     /// ```
-    /// # use asyncio_queues::Queue;
+    /// use asyncio::Queue;
     /// static JOBS: Queue<u32> = Queue::new(1);
     /// let worker = std::thread::spawn(|| JOBS.get_blocking());
-    /// futures_lite::future::block_on(JOBS.put(7))?;
+    /// asyncio::run(async { Ok(JOBS.put(7).await?) })?;
     /// assert_eq!(worker.join().unwrap()?, 7);
-    /// # Ok::<_, asyncio_core::Error>(())
+    /// # Ok::<_, asyncio::Error>(())
     /// ```
     #[cfg(not(loom))]
     #[track_caller]
@@ -313,7 +410,7 @@ impl<O: Order> OrderedQueue<O> {
     /// `Value` if that was said of every item that was put; nothing changes then.
     ///
     /// ```
-    /// # use asyncio_queues::Queue;
+    /// use asyncio::Queue;
     /// let error = Queue::<u32>::new(0).task_done().unwrap_err();
     /// assert_eq!(error.to_string(), "task_done() called too many times");
     /// ```
@@ -337,8 +434,13 @@ impl<O: Order> OrderedQueue<O> {
     /// Leaves nothing behind; dropping the future neither.
     ///
     /// ```
-    /// # use asyncio_queues::Queue;
-    /// # futures_lite::future::block_on(Queue::<u32>::new(0).join()).unwrap();
+    /// use asyncio::Queue;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     Queue::<u32>::new(0).join().await?; // Nothing was put.
+    ///     Ok(())
+    /// }
     /// ```
     #[track_caller]
     pub fn join(&self) -> Join<'_, O> {
@@ -351,33 +453,36 @@ impl<O: Order> OrderedQueue<O> {
     /// With `immediate`, what is in the queue is dropped, and counts as done.
     ///
     /// ```
-    /// # use asyncio_queues::Queue;
+    /// use asyncio::Queue;
     /// let queue = Queue::new(0);
     /// queue.put_nowait("last")?;
     /// queue.shutdown(false);
     /// assert_eq!(queue.get_nowait()?, "last");
     /// assert_eq!(queue.get_nowait().unwrap_err().kind(), "QueueShutDown");
-    /// # Ok::<_, asyncio_core::Error>(())
+    /// # Ok::<_, asyncio::Error>(())
     /// ```
     pub fn shutdown(&self, immediate: bool) {
         // Before the guard, so that they are dropped after it.
         let mut dropped = Vec::new();
         let mut after = After::new();
         let mut state = self.state.lock();
-        if immediate {
-            dropped.extend(std::iter::from_fn(|| state.items.pop()));
-            state.finish(dropped.len(), &mut after);
-        }
         state.getters.wake_all(&mut after);
         state.putters.wake_all(&mut after);
         state = keep("queue_shut_down_last", &self.state, state);
         state.is_shut_down = true;
+        if immediate {
+            // Last, for the order may panic.
+            while let Some(item) = state.pop(&mut after) {
+                dropped.push(item);
+                state.finish(1, &mut after);
+            }
+        }
     }
 
     /// How many items are in it (`Queue.qsize`).
     ///
     /// ```
-    /// assert_eq!(asyncio_queues::Queue::<u32>::new(0).qsize(), 0);
+    /// assert_eq!(asyncio::Queue::<u32>::new(0).qsize(), 0);
     /// ```
     pub fn qsize(&self) -> usize {
         self.state.lock().items.len()
@@ -386,7 +491,7 @@ impl<O: Order> OrderedQueue<O> {
     /// Whether nothing is in it (`Queue.empty`).
     ///
     /// ```
-    /// assert!(asyncio_queues::Queue::<u32>::new(0).empty());
+    /// assert!(asyncio::Queue::<u32>::new(0).empty());
     /// ```
     pub fn empty(&self) -> bool {
         self.qsize() == 0
@@ -396,7 +501,7 @@ impl<O: Order> OrderedQueue<O> {
     /// zero.
     ///
     /// ```
-    /// assert!(!asyncio_queues::Queue::<u32>::new(0).full());
+    /// assert!(!asyncio::Queue::<u32>::new(0).full());
     /// ```
     pub fn full(&self) -> bool {
         self.state.lock().is_full(self.maxsize)
@@ -405,7 +510,7 @@ impl<O: Order> OrderedQueue<O> {
     /// How many items it can hold (`Queue.maxsize`); zero stands for any number.
     ///
     /// ```
-    /// assert_eq!(asyncio_queues::Queue::<u32>::new(8).maxsize(), 8);
+    /// assert_eq!(asyncio::Queue::<u32>::new(8).maxsize(), 8);
     /// ```
     pub fn maxsize(&self) -> usize {
         self.maxsize
@@ -414,7 +519,7 @@ impl<O: Order> OrderedQueue<O> {
     /// Whether it was shut down.
     ///
     /// ```
-    /// assert!(!asyncio_queues::Queue::<u32>::new(8).is_shut_down());
+    /// assert!(!asyncio::Queue::<u32>::new(8).is_shut_down());
     /// ```
     pub fn is_shut_down(&self) -> bool {
         self.state.lock().is_shut_down

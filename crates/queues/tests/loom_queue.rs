@@ -5,7 +5,7 @@ use asyncio_core::{
     Error, Result,
     model::{Loop, cancel, check, is_pending, leak},
 };
-use asyncio_queues::{PutError, Queue};
+use asyncio_queues::{PutError, Queue, channel};
 use loom::{future::block_on, thread};
 use std::{cell::RefCell, rc::Rc};
 
@@ -167,5 +167,18 @@ fn a_woken_producer_that_is_dropped_passes_the_place_on() {
         drop(first);
         tasks.run();
         assert_eq!((consumer.join().unwrap(), queue.get_nowait().unwrap()), (1, 3));
+    });
+}
+
+/// Two halves leave at the same time, and the last of them ends the wait of the other side.
+#[test]
+fn the_last_sender_of_a_channel_is_seen() {
+    check(&["channel_half_leaves_unseen"], 3, || {
+        let (sender, receiver) = channel::<u32>(0);
+        let other = sender.clone();
+        let thread = thread::spawn(move || drop(other));
+        drop(sender);
+        assert!(block_on(receiver.next()).is_none());
+        thread.join().unwrap();
     });
 }

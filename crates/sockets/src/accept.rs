@@ -26,17 +26,19 @@ use std::{
 /// No connection has been accepted: the next one waits for the next `sock_accept`.
 ///
 /// ```
-/// use asyncio_sockets::{Domain, Socket, Type, sock_accept};
-/// # asyncio_loop::run(async {
-/// let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-/// listener.bind(("127.0.0.1", 0))?;
-/// listener.listen(100)?;
-/// let address = listener.local_addr()?.as_inet().unwrap();
-/// let client = std::net::TcpStream::connect(address)?;
-/// let (_connection, from) = sock_accept(&listener).await?;
-/// assert_eq!(from, client.local_addr()?.into());
-/// # Ok(()) })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// use asyncio::{socket::{Domain, Socket, Type}, sock_accept};
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+///     listener.bind(("127.0.0.1", 0))?;
+///     listener.listen(100)?;
+///     let address = listener.local_addr()?.as_inet().unwrap();
+///     let client = std::net::TcpStream::connect(address)?;
+///     let (_connection, from) = sock_accept(&listener).await?;
+///     assert_eq!(from, client.local_addr()?.into());
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn sock_accept(socket: &Socket) -> SockAccept<'_> {
@@ -51,6 +53,8 @@ pub struct SockAccept<'a> {
     turn: Turn,
     site: WaitSite,
 }
+
+impl asyncio_core::wait::Leaf for SockAccept<'_> {}
 
 impl Future for SockAccept<'_> {
     type Output = Result<(Socket, Address)>;

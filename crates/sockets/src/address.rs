@@ -12,12 +12,12 @@ use std::{
 /// The address of a socket of any family: an IP address with a port, or a path.
 ///
 /// ```
-/// use asyncio_sockets::Address;
+/// use asyncio::Address;
 /// let address = Address::from(([127, 0, 0, 1], 8888));
 /// assert_eq!(address.to_string(), "127.0.0.1:8888");
 /// assert_eq!(address.as_inet().unwrap().port(), 8888);
 /// assert_eq!(Address::from_path("/tmp/s")?.as_path().unwrap().to_str(), Some("/tmp/s"));
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Address(SockAddr);

@@ -73,13 +73,15 @@ impl Destination {
 /// The system goes on connecting. Another `sock_connect` to the same address waits for that.
 ///
 /// ```
-/// use asyncio_sockets::{Domain, Socket, Type, sock_connect};
-/// # asyncio_loop::run(async {
-/// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-/// let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-/// sock_connect(&socket, listener.local_addr()?).await?;
-/// # Ok(()) })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// use asyncio::{socket::{Domain, Socket, Type}, sock_connect};
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+///     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+///     sock_connect(&socket, listener.local_addr()?).await?;
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn sock_connect(socket: &Socket, address: impl ToAddress) -> SockConnect<'_> {

@@ -57,6 +57,7 @@ mod tests;
 pub use accept::accept;
 pub use accept::{SockAccept, sock_accept};
 pub use address::Address;
+pub use bytes::Bytes;
 pub use connect::{SockConnect, sock_connect};
 #[doc(hidden)]
 pub use errors::{described, described_as, in_call};

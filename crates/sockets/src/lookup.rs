@@ -2,7 +2,9 @@
 
 use asyncio_core::{
     Error, Result,
-    home::entered,
+    caught::caught,
+    home::with_entered,
+    scheduler::Scheduler,
     sync::Mutex,
     wait::{Resume, Wait, Waiter, Wakers},
     wait_site::WaitSite,
@@ -10,7 +12,6 @@ use asyncio_core::{
 use std::{
     fmt,
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -47,14 +48,14 @@ impl<T: Send + 'static> Lookup<T> {
 
     fn start(&mut self) -> Result<()> {
         let Some(ask) = self.ask.take() else { return Ok(()) };
-        let event_loop = entered().and_then(|scheduler| scheduler.event_loop());
+        let event_loop = with_entered(Scheduler::event_loop).flatten();
         let event_loop = event_loop.ok_or_else(|| Error::runtime("no running event loop"))?;
         let answer = Arc::downgrade(&self.answer);
         event_loop.submit(Box::new(move || {
             if answer.strong_count() == 0 {
                 return;
             }
-            let found = catch_unwind(AssertUnwindSafe(ask)).map_err(Error::from_panic);
+            let found = caught(ask);
             let Some(answer) = answer.upgrade() else { return };
             let mut wakers = Wakers::new();
             let mut answer = answer.lock();

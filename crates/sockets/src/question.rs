@@ -4,7 +4,7 @@ use crate::{address::Address, errors::described_as, lookup::Lookup, target::Serv
 use asyncio_core::{
     Error, Result,
     exception::{Level, log},
-    home::entered,
+    home::with_entered,
     wait_site::WaitSite,
 };
 use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind};
@@ -106,8 +106,7 @@ impl Question {
 
     /// Has a thread ask the system.
     pub(crate) fn look_up(self, site: WaitSite) -> Lookup<Vec<AddrInfo>> {
-        let slow = entered().filter(|scheduler| scheduler.debug());
-        let slow = slow.map(|scheduler| scheduler.slow_callback_duration());
+        let slow = with_entered(|s| s.debug().then(|| s.slow_callback_duration())).flatten();
         Lookup::new(site, move || {
             Ok(match slow {
                 Some(slow) => self.ask_timed(slow)?,

@@ -8,7 +8,7 @@ use asyncio_core::{
 };
 use bytes::Bytes;
 use std::{
-    cell::RefCell,
+    cell::Cell,
     future::Future,
     io::{self, Read},
     mem::MaybeUninit,
@@ -24,7 +24,7 @@ const SHARED: usize = 64 * 1024;
 const MOST: usize = 16 * 1024 * 1024;
 
 thread_local! {
-    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// What `receive` writes into a buffer of `size` bytes, of which it tells how many it wrote.
@@ -41,13 +41,15 @@ fn received<R>(
         }
         return Ok((buffer.into(), rest));
     }
-    BUFFER.with_borrow_mut(|buffer| {
-        if buffer.len() < size {
-            buffer.resize(size, 0);
-        }
-        let (length, rest) = receive(&mut buffer[..size])?;
-        Ok((Bytes::copy_from_slice(&buffer[..length]), rest))
-    })
+    // A thread that ends has none any more.
+    let mut buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
+    if buffer.len() < size {
+        buffer.resize(size, 0);
+    }
+    let received = receive(&mut buffer[..size]);
+    let received = received.map(|(length, rest)| (Bytes::copy_from_slice(&buffer[..length]), rest));
+    let _ = BUFFER.try_with(|place| place.set(buffer));
+    received
 }
 
 /// Reads into `buffer`, and tells the sender.
@@ -70,15 +72,17 @@ fn receive_from(io: &socket2::Socket, buffer: &mut [u8]) -> io::Result<(usize, A
 /// Nothing has been received: what is there, or will be, is left to the next one.
 ///
 /// ```
-/// use asyncio_sockets::{Domain, Socket, Type, sock_recv, sock_sendall};
-/// # asyncio_loop::run(async {
-/// let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
-/// sock_sendall(&theirs, b"hello").await?;
-/// drop(theirs);
-/// assert_eq!(sock_recv(&ours, 1024).await?, "hello");
-/// assert!(sock_recv(&ours, 1024).await?.is_empty());
-/// # Ok(()) })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// use asyncio::{socket::{Domain, Socket, Type}, sock_recv, sock_sendall};
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
+///     sock_sendall(&theirs, b"hello").await?;
+///     drop(theirs);
+///     assert_eq!(sock_recv(&ours, 1024).await?, "hello");
+///     assert!(sock_recv(&ours, 1024).await?.is_empty());
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn sock_recv(socket: &Socket, size: usize) -> SockRecv<'_> {
@@ -94,6 +98,8 @@ pub struct SockRecv<'a> {
     turn: Turn,
     site: WaitSite,
 }
+
+impl asyncio_core::wait::Leaf for SockRecv<'_> {}
 
 impl Future for SockRecv<'_> {
     type Output = Result<Bytes>;
@@ -121,15 +127,17 @@ impl Future for SockRecv<'_> {
 /// Nothing has been received: what is there, or will be, is left to the next one.
 ///
 /// ```
-/// use asyncio_sockets::{Domain, Socket, Type, sock_recv_into, sock_sendall};
-/// # asyncio_loop::run(async {
-/// let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
-/// sock_sendall(&theirs, b"hello").await?;
-/// let mut buffer = [0; 1024];
-/// let received = sock_recv_into(&ours, &mut buffer).await?;
-/// assert_eq!(&buffer[..received], b"hello");
-/// # Ok(()) })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// use asyncio::{socket::{Domain, Socket, Type}, sock_recv_into, sock_sendall};
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
+///     sock_sendall(&theirs, b"hello").await?;
+///     let mut buffer = [0; 1024];
+///     let received = sock_recv_into(&ours, &mut buffer).await?;
+///     assert_eq!(&buffer[..received], b"hello");
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn sock_recv_into<'a>(socket: &'a Socket, buffer: &'a mut [u8]) -> SockRecvInto<'a> {
@@ -145,6 +153,8 @@ pub struct SockRecvInto<'a> {
     turn: Turn,
     site: WaitSite,
 }
+
+impl asyncio_core::wait::Leaf for SockRecvInto<'_> {}
 
 impl Future for SockRecvInto<'_> {
     type Output = Result<usize>;
@@ -171,17 +181,19 @@ impl Future for SockRecvInto<'_> {
 /// Nothing has been received: what is there, or will be, is left to the next one.
 ///
 /// ```
-/// use asyncio_sockets::{Domain, Socket, Type, sock_recvfrom};
-/// # asyncio_loop::run(async {
-/// let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
-/// socket.bind(("127.0.0.1", 0))?;
-/// let other = std::net::UdpSocket::bind("127.0.0.1:0")?;
-/// other.send_to(b"hello", socket.local_addr()?.as_inet().unwrap())?;
-/// let (data, sender) = sock_recvfrom(&socket, 1024).await?;
-/// assert_eq!(data, "hello");
-/// assert_eq!(sender, other.local_addr()?.into());
-/// # Ok(()) })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// use asyncio::{socket::{Domain, Socket, Type}, sock_recvfrom};
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+///     socket.bind(("127.0.0.1", 0))?;
+///     let other = std::net::UdpSocket::bind("127.0.0.1:0")?;
+///     other.send_to(b"hello", socket.local_addr()?.as_inet().unwrap())?;
+///     let (data, sender) = sock_recvfrom(&socket, 1024).await?;
+///     assert_eq!(data, "hello");
+///     assert_eq!(sender, other.local_addr()?.into());
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn sock_recvfrom(socket: &Socket, size: usize) -> SockRecvfrom<'_> {
@@ -198,6 +210,8 @@ pub struct SockRecvfrom<'a> {
     turn: Turn,
     site: WaitSite,
 }
+
+impl asyncio_core::wait::Leaf for SockRecvfrom<'_> {}
 
 impl Future for SockRecvfrom<'_> {
     type Output = Result<(Bytes, Address)>;
@@ -221,17 +235,19 @@ impl Future for SockRecvfrom<'_> {
 /// Nothing has been received: what is there, or will be, is left to the next one.
 ///
 /// ```
-/// use asyncio_sockets::{Domain, Socket, Type, sock_recvfrom_into, sock_sendto};
-/// # asyncio_loop::run(async {
-/// let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
-/// socket.bind(("127.0.0.1", 0))?;
-/// sock_sendto(&socket, b"to myself", socket.local_addr()?).await?;
-/// let mut buffer = [0; 1024];
-/// let (length, sender) = sock_recvfrom_into(&socket, &mut buffer).await?;
-/// assert_eq!(&buffer[..length], b"to myself");
-/// assert_eq!(sender, socket.local_addr()?);
-/// # Ok(()) })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// use asyncio::{socket::{Domain, Socket, Type}, sock_recvfrom_into, sock_sendto};
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+///     socket.bind(("127.0.0.1", 0))?;
+///     sock_sendto(&socket, b"to myself", socket.local_addr()?).await?;
+///     let mut buffer = [0; 1024];
+///     let (length, sender) = sock_recvfrom_into(&socket, &mut buffer).await?;
+///     assert_eq!(&buffer[..length], b"to myself");
+///     assert_eq!(sender, socket.local_addr()?);
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn sock_recvfrom_into<'a>(socket: &'a Socket, buffer: &'a mut [u8]) -> SockRecvfromInto<'a> {
@@ -257,6 +273,8 @@ impl SockRecvfromInto<'_> {
         self
     }
 }
+
+impl asyncio_core::wait::Leaf for SockRecvfromInto<'_> {}
 
 impl Future for SockRecvfromInto<'_> {
     type Output = Result<(usize, Address)>;

@@ -25,14 +25,14 @@ use std::{
 /// callback is logged.
 ///
 /// ```
-/// # let event_loop = asyncio_loop::new_event_loop()?;
+/// # let event_loop = asyncio::new_event_loop()?;
 /// # event_loop.run_until_complete(async {
-/// use asyncio_sockets::{Domain, Type, getaddrinfo};
+/// use asyncio::{socket::{Domain, Type}, getaddrinfo};
 /// let found = getaddrinfo("localhost", 80).family(Domain::IPV4).kind(Type::STREAM).await?;
 /// assert_eq!(found[0].address.to_string(), "127.0.0.1:80");
-/// # asyncio_core::Result::Ok(()) })?;
+/// # asyncio::Result::Ok(()) })?;
 /// # event_loop.close()?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 ///
 /// # Errors
@@ -53,14 +53,12 @@ pub fn getaddrinfo<'a>(host: impl Into<Option<&'a str>>, port: impl Into<Service
 /// [`family`](GetAddrInfo::family) is [`Domain::UNIX`].
 ///
 /// ```
-/// # let event_loop = asyncio_loop::new_event_loop()?;
-/// # event_loop.run_until_complete(async {
-/// use asyncio_sockets::ensure_resolved;
-/// let found = ensure_resolved("[::1]:80").await?;
-/// assert_eq!((found.len(), found[0].address.to_string()), (1, "[::1]:80".to_owned()));
-/// # asyncio_core::Result::Ok(()) })?;
-/// # event_loop.close()?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let found = asyncio::socket::ensure_resolved("[::1]:80").await?;
+///     assert_eq!((found.len(), found[0].address.to_string()), (1, "[::1]:80".to_owned()));
+///     Ok(())
+/// }
 /// ```
 ///
 /// # Errors
@@ -180,14 +178,14 @@ fn poll_lookup<T: Send + 'static>(
 /// executor: `(host, service)`. What has no name is given in digits.
 ///
 /// ```
-/// # let event_loop = asyncio_loop::new_event_loop()?;
+/// # let event_loop = asyncio::new_event_loop()?;
 /// # event_loop.run_until_complete(async {
-/// use asyncio_sockets::{NI_NUMERICHOST, NI_NUMERICSERV, getnameinfo};
+/// use asyncio::{socket::{NI_NUMERICHOST, NI_NUMERICSERV}, getnameinfo};
 /// let names = getnameinfo(([127, 0, 0, 1], 80)).flags(NI_NUMERICHOST | NI_NUMERICSERV).await?;
 /// assert_eq!(names, ("127.0.0.1".to_owned(), "80".to_owned()));
-/// # asyncio_core::Result::Ok(()) })?;
+/// # asyncio::Result::Ok(()) })?;
 /// # event_loop.close()?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 ///
 /// # Errors

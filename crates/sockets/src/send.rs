@@ -32,15 +32,17 @@ pub(crate) const FLAGS: i32 = 0;
 /// [`SockSendall::sent`] afterwards; awaited again, it goes on where it was.
 ///
 /// ```
-/// use asyncio_sockets::{Domain, Socket, Type, sock_recv, sock_sendall};
-/// # asyncio_loop::run(async {
-/// let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
-/// let mut sending = sock_sendall(&ours, b"hello");
-/// (&mut sending).await?;
-/// assert_eq!(sending.sent(), 5);
-/// assert_eq!(sock_recv(&theirs, 1024).await?, "hello");
-/// # Ok(()) })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// use asyncio::{socket::{Domain, Socket, Type}, sock_recv, sock_sendall};
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
+///     let mut sending = sock_sendall(&ours, b"hello");
+///     (&mut sending).await?;
+///     assert_eq!(sending.sent(), 5);
+///     assert_eq!(sock_recv(&theirs, 1024).await?, "hello");
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn sock_sendall<'a>(socket: &'a Socket, data: &'a [u8]) -> SockSendall<'a> {
@@ -98,15 +100,17 @@ impl Future for SockSendall<'_> {
 /// Nothing has been sent.
 ///
 /// ```
-/// use asyncio_sockets::{Domain, Socket, Type, sock_sendto};
-/// # asyncio_loop::run(async {
-/// let other = std::net::UdpSocket::bind("127.0.0.1:0")?;
-/// let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
-/// assert_eq!(sock_sendto(&socket, b"hello", other.local_addr()?).await?, 5);
-/// let mut buffer = [0; 1024];
-/// assert_eq!(other.recv(&mut buffer)?, 5);
-/// # Ok(()) })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// use asyncio::{socket::{Domain, Socket, Type}, sock_sendto};
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let other = std::net::UdpSocket::bind("127.0.0.1:0")?;
+///     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+///     assert_eq!(sock_sendto(&socket, b"hello", other.local_addr()?).await?, 5);
+///     let mut buffer = [0; 1024];
+///     assert_eq!(other.recv(&mut buffer)?, 5);
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn sock_sendto<'a>(

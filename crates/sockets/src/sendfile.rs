@@ -51,14 +51,16 @@ pub const SENDFILE_FALLBACK_READBUFFER_SIZE: usize = 256 * 1024;
 /// [`SockSendfile::sent`] afterwards; awaited again, it goes on where it was.
 ///
 /// ```
-/// use asyncio_sockets::{Domain, Socket, Type, sock_recv, sock_sendfile};
-/// # asyncio_loop::run(async {
-/// let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
-/// let file = std::fs::File::open("Cargo.toml")?;
-/// assert_eq!(sock_sendfile(&ours, &file).offset(1).count(7).await?, 7);
-/// assert_eq!(sock_recv(&theirs, 100).await?, "package");
-/// # Ok(()) })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// use asyncio::{socket::{Domain, Socket, Type}, sock_recv, sock_sendfile};
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
+///     let file = std::fs::File::open("Cargo.toml")?;
+///     assert_eq!(sock_sendfile(&ours, &file).offset(1).count(7).await?, 7);
+///     assert_eq!(sock_recv(&theirs, 100).await?, "package");
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn sock_sendfile<'a>(socket: &'a Socket, file: &impl AsFd) -> SockSendfile<'a> {
@@ -301,6 +303,20 @@ impl Transfer {
         }
         self.block = outcome?.into();
         Poll::Ready(Ok(if self.block.is_empty() { Round::Over } else { Round::More }))
+    }
+
+    /// The next block of the file, for one who sends it: no bytes when all were given.
+    pub fn poll_block(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes>> {
+        self.check()?;
+        self.is_moved = true;
+        let outcome = ready!(self.read_block(cx));
+        outcome.map_err(|error| in_call(self.site.what(), error))?;
+        let block = std::mem::take(&mut self.block);
+        self.sent += block.len() as u64;
+        if block.is_empty() {
+            self.set_position();
+        }
+        Poll::Ready(Ok(block))
     }
 
     /// Sends all that was read.

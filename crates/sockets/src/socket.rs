@@ -9,7 +9,7 @@ use crate::{
 };
 use asyncio_core::{
     Error, Result,
-    home::entered,
+    home::is_debug,
     source::{Direction, Source, Turn},
     wait_site::WaitSite,
 };
@@ -180,7 +180,7 @@ impl Socket {
 
     /// Checks, in debug mode, that the socket is non-blocking.
     pub(crate) fn check_nonblocking(&self, site: WaitSite) -> Result<()> {
-        if entered().is_some_and(|scheduler| scheduler.debug()) {
+        if is_debug() {
             if let Ok(false) = self.get_ref().nonblocking() {
                 let text = format!("{}: the socket must be non-blocking", site.what());
                 return Err(Error::value(text));

@@ -18,6 +18,12 @@ use std::{
 /// and for a Unix socket the path.
 ///
 /// An empty host is Python's `None`: every interface for what listens, else this machine.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no address",
+    label = "an address is expected",
+    note = "write `(\"127.0.0.1\", 8888)`, `\"127.0.0.1:8888\"`, a `SocketAddr`, or for a Unix socket the path",
+    note = "a port that is not a literal has to be a `u16`"
+)]
 pub trait ToAddress {
     /// What was said.
     fn to_target(self) -> Target;
@@ -163,6 +169,13 @@ impl ToAddress for Target {
 
 /// What can be said for one side of a connection: an address, or a socket that has one already
 /// (asyncio's `sock` argument).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is neither an address nor a socket",
+    label = "an address is expected",
+    note = "write `(\"127.0.0.1\", 8888)`, `\"127.0.0.1:8888\"`, a `SocketAddr`, for a Unix socket the path, or \
+            an `asyncio::socket::Socket`",
+    note = "a port that is not a literal has to be a `u16`"
+)]
 pub trait ToEndpoint {
     /// What was said.
     fn to_endpoint(self) -> Endpoint;
@@ -175,6 +188,26 @@ pub enum Endpoint {
     Address(Target),
     /// A socket.
     Socket(Socket),
+}
+
+impl Endpoint {
+    /// The host that was named, or the IP address. Not for programs: it is what a certificate is
+    /// compared with.
+    #[doc(hidden)]
+    pub fn host(&self) -> Option<String> {
+        let Endpoint::Address(Target(said)) = self else { return None };
+        let host = match said {
+            Said::Address(address) => address.as_inet()?.ip().to_string(),
+            Said::Host(host, _) => host.clone(),
+            Said::Text(text) => match split(text).ok()? {
+                Said::Address(address) => address.as_inet()?.ip().to_string(),
+                Said::Host(host, _) => host,
+                Said::Text(_) | Said::Path(_) => return None,
+            },
+            Said::Path(_) => return None,
+        };
+        (!host.is_empty()).then_some(host)
+    }
 }
 
 impl<A: ToAddress> ToEndpoint for A {

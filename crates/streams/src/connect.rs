@@ -8,7 +8,8 @@ use crate::{
 };
 use asyncio_core::{
     Result,
-    sync::{Arc, Biased},
+    limit::ToTimeout,
+    sync::{Arc, Mutex},
     wait_site::WaitSite,
 };
 use asyncio_sockets::{Domain, Protocol, ToAddress, ToEndpoint};
@@ -20,7 +21,6 @@ use std::{
     future::{Future, IntoFuture},
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 type Factory = Box<dyn FnOnce() -> StreamReaderProtocol + Send>;
@@ -35,20 +35,23 @@ type Connecting = ConnectingTransport<Factory, StreamReaderProtocol, Plain>;
 /// and [`limit`](OpenConnection::limit).
 ///
 /// ```
-/// # use asyncio_streams::{open_connection, start_server};
-/// # asyncio_loop::run(async {
-/// # let server = start_server(async |mut r, w| {
-/// #     w.write(&r.readline().await?);
-/// #     w.drain().await
-/// # }, ("127.0.0.1", 0)).await?;
-/// # let address = server.local_addr();
-/// let (mut reader, writer) = open_connection(address).limit(1000).await?;
-/// writer.write(b"hello\n");
-/// writer.drain().await?;
-/// assert_eq!(reader.readline().await?, "hello\n");
-/// writer.close();
-/// writer.wait_closed().await
-/// # }).unwrap();
+/// use asyncio::{StreamReader, StreamWriter, open_connection, start_server};
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let echo = async |mut reader: StreamReader, writer: StreamWriter| {
+///         writer.write(&reader.readline().await?);
+///         writer.drain().await
+///     };
+///     let server = start_server(echo, ("127.0.0.1", 0)).await?;
+///
+///     let (mut reader, writer) = open_connection(server.local_addr()).limit(1000).await?;
+///     writer.write(b"hello\n");
+///     writer.drain().await?;
+///     assert_eq!(reader.readline().await?, "hello\n");
+///     writer.close();
+///     writer.wait_closed().await
+/// }
 /// ```
 ///
 /// # Errors
@@ -67,7 +70,7 @@ pub fn open_connection(endpoint: impl ToEndpoint) -> OpenConnection {
 /// What [`open_connection`] returns: its keyword arguments. Awaiting it connects.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct OpenConnection {
-    create: Create,
+    pub(crate) create: Create,
     halves: Halves,
 }
 
@@ -104,7 +107,7 @@ impl OpenConnection {
     }
 
     /// As [`CreateConnection::happy_eyeballs_delay`].
-    pub fn happy_eyeballs_delay(mut self, delay: impl Into<Option<Duration>>) -> Self {
+    pub fn happy_eyeballs_delay(mut self, delay: impl ToTimeout) -> Self {
         self.create = self.create.happy_eyeballs_delay(delay);
         self
     }
@@ -144,15 +147,18 @@ impl fmt::Debug for OpenConnection {
 /// `endpoint` is the path, or a socket that is connected already.
 ///
 /// ```
-/// use asyncio_streams::{open_unix_connection, start_unix_server};
-/// # asyncio_loop::run(async {
-/// # let path = std::env::temp_dir().join(format!("open-unix-{}.socket", std::process::id()));
-/// let server = start_unix_server(async |_, writer| Ok(writer.write(b"welcome\n")), &path).await?;
-/// let (mut reader, _writer) = open_unix_connection(&path).await?;
-/// assert_eq!(reader.readline().await?, "welcome\n");
-/// server.close();
-/// # Ok(())
-/// # }).unwrap();
+/// use asyncio::{StreamWriter, open_unix_connection, start_unix_server};
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let path = std::env::temp_dir().join(format!("open-unix-{}.socket", std::process::id()));
+///     let greet = async |_, writer: StreamWriter| Ok(writer.write(b"welcome\n"));
+///     let server = start_unix_server(greet, &path).await?;
+///     let (mut reader, _writer) = open_unix_connection(&path).await?;
+///     assert_eq!(reader.readline().await?, "welcome\n");
+///     server.close();
+///     Ok(())
+/// }
 /// ```
 ///
 /// # Errors
@@ -172,7 +178,7 @@ pub fn open_unix_connection(endpoint: impl ToEndpoint) -> OpenUnixConnection {
 /// What [`open_unix_connection`] returns: its keyword arguments. Awaiting it connects.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct OpenUnixConnection {
-    connecting: Connecting,
+    pub(crate) connecting: Connecting,
     halves: Halves,
 }
 
@@ -235,7 +241,7 @@ struct Halves {
 
 impl Halves {
     fn new(site: WaitSite) -> Halves {
-        let shared = Arc::new(Biased::new(State::with_limit(DEFAULT_LIMIT)));
+        let shared = Arc::new(Mutex::new(State::with_limit(DEFAULT_LIMIT)));
         Halves { shared, limit: DEFAULT_LIMIT, site }
     }
 

@@ -19,10 +19,10 @@ use std::{
 /// reader, and what was written and not sent with the writer.
 ///
 /// ```
-/// use asyncio_streams::{Duplex, open_connection, start_server};
+/// use asyncio::{open_connection, start_server, streams::Duplex};
 /// use futures_lite::{AsyncReadExt, AsyncWriteExt};
 ///
-/// # asyncio_loop::run(async {
+/// # asyncio::run(async {
 /// let server = start_server(
 ///     async |reader, writer| Ok(futures_lite::io::copy(reader, writer).await?),
 ///     ("127.0.0.1", 0),

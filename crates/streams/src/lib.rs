@@ -69,6 +69,8 @@ mod reader;
 mod reading;
 mod separators;
 mod server;
+#[cfg(feature = "tls")]
+mod ssl;
 mod state;
 #[cfg(feature = "tokio")]
 mod tokio_io;
@@ -80,9 +82,11 @@ pub use connect::{
 pub use duplex::Duplex;
 pub use protocol::StreamReaderProtocol;
 pub use reader::{DEFAULT_LIMIT, StreamFeeder, StreamReader};
-pub use reading::{Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil};
+pub use reading::{NextLine, Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil};
 pub use separators::{IntoSeparators, Separators};
 pub use server::{StartServer, StartUnixServer, Starting, start_server, start_unix_server};
+#[cfg(feature = "tls")]
+pub use ssl::StartTls;
 pub use writer::{Drain, StreamWriter, WaitClosed};
 
 #[cfg(test)]

@@ -36,25 +36,31 @@ impl StreamReaderProtocol {
     /// function:
     ///
     /// ```
-    /// use asyncio_streams::{StreamReader, StreamReaderProtocol, StreamWriter};
+    /// use asyncio::{StreamReader, StreamReaderProtocol, StreamWriter};
     ///
     /// fn client_connected(_reader: StreamReader, writer: StreamWriter) {
     ///     writer.write(b"too late\n"); // Dropped, it sends that and closes.
     /// }
     ///
-    /// # async fn example() -> asyncio_core::Result<()> {
-    /// let factory = || {
-    ///     let reader = StreamReader::new(1000).expect("more than zero");
-    ///     StreamReaderProtocol::with_callback(reader, client_connected)
-    /// };
-    /// let server = asyncio_transports::create_server(factory, ("127.0.0.1", 0)).await?;
-    /// # Ok(()) }
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let factory = || {
+    ///         let reader = StreamReader::new(1000).expect("more than zero");
+    ///         StreamReaderProtocol::with_callback(reader, client_connected)
+    ///     };
+    ///     let server = asyncio::create_server(factory, ("127.0.0.1", 0)).await?;
+    ///     Ok(())
+    /// }
     /// ```
     pub fn with_callback(
         reader: StreamReader,
         client_connected: impl FnOnce(StreamReader, StreamWriter) + 'static,
     ) -> StreamReaderProtocol {
         let shared = reader.shared().clone();
+        #[cfg(feature = "tls")]
+        {
+            shared.lock().writing.is_server = true;
+        }
         StreamReaderProtocol {
             shared,
             accepted: Some(Box::new((reader, Box::new(client_connected)))),
@@ -110,12 +116,12 @@ impl Protocol for StreamReaderProtocol {
         self.shared.lock().feed(data, &mut after);
     }
 
-    fn eof_received(&mut self, _: &Transport) -> bool {
+    fn eof_received(&mut self, transport: &Transport) -> bool {
         let mut after = After::default();
         let mut state = self.shared.lock();
         state.feed_eof(&mut after);
-        // The writer is gone, so nothing more will be sent either.
-        !state.writing.is_over
+        // With TLS the other direction ends too; and if the writer is gone, nothing more will be sent.
+        transport.can_write_eof() && !state.writing.is_over
     }
 
     #[inline]

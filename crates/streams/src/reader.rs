@@ -3,13 +3,13 @@
 
 use crate::{
     buffer::WORTH_KEEPING,
-    reading::{Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil, Reading, poll_read},
+    reading::{NextLine, Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil, Reading, poll_read},
     separators::IntoSeparators,
-    state::{After, Shared, State},
+    state::{After, Search, Shared, State},
 };
 use asyncio_core::{
     Error, Result,
-    sync::{Arc, Biased},
+    sync::{Arc, Mutex},
     wait::Wait,
     wait_site::WaitSite,
 };
@@ -28,8 +28,8 @@ pub const DEFAULT_LIMIT: usize = 64 * 1024;
 
 /// The half of a connection that is read from (`asyncio.StreamReader`).
 ///
-/// It is also a [`Stream`] of lines, that is `async for line in reader`: each with its newline, the
-/// last perhaps without. And it implements the traits `AsyncRead` and `AsyncBufRead` of `futures-io`,
+/// [`next`](StreamReader::next) is `async for line in reader`, and the reader is also a [`Stream`] of
+/// lines: each with its newline, the last perhaps without. And it implements the traits `AsyncRead` and `AsyncBufRead` of `futures-io`,
 /// with the feature `tokio` also tokio's; there a cancellation is an [`io::Error`](std::io::Error)
 /// that `?` makes a cancellation again.
 ///
@@ -38,17 +38,19 @@ pub const DEFAULT_LIMIT: usize = 64 * 1024;
 /// reads has to wait, too. What arrives once the reader is dropped is thrown away.
 ///
 /// ```
-/// # use asyncio_streams::StreamReader;
-/// # async fn example() -> asyncio_core::Result<()> {
-/// let mut reader = StreamReader::new(1000)?; // Those of a connection are made with it.
-/// reader.feed_data("one\ntwo\nthr")?;
-/// reader.feed_eof();
-/// assert_eq!(reader.readline().await?, "one\n");
-/// assert_eq!(reader.readexactly(2).await?, "tw");
-/// assert_eq!(reader.read(100).await?, "o\nthr");
-/// assert!(reader.at_eof());
-/// # Ok(()) }
-/// # futures_lite::future::block_on(example()).unwrap();
+/// use asyncio::StreamReader;
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let mut reader = StreamReader::new(1000)?; // Those of a connection are made with it.
+///     reader.feed_data("one\ntwo\nthr")?;
+///     reader.feed_eof();
+///     assert_eq!(reader.readline().await?, "one\n");
+///     assert_eq!(reader.readexactly(2).await?, "tw");
+///     assert_eq!(reader.read(100).await?, "o\nthr");
+///     assert!(reader.at_eof());
+///     Ok(())
+/// }
 /// ```
 pub struct StreamReader {
     shared: Shared,
@@ -56,8 +58,8 @@ pub struct StreamReader {
     /// How it is polled through a trait, and what waits there.
     polled: Polled,
     wait: Wait,
-    /// How far the next line is known to have no end.
-    scanned: usize,
+    /// The search for the end of the next line.
+    search: Search,
     /// What was lent out of the buffer and not consumed, and an upper bound of the memory it pins.
     lent: Bytes,
     lent_pins: usize,
@@ -82,7 +84,7 @@ impl StreamReader {
     #[track_caller]
     pub fn new(limit: usize) -> Result<StreamReader> {
         let state = State::with_limit(State::check_limit(limit)?);
-        Ok(StreamReader::of(Arc::new(Biased::new(state)), Location::caller()))
+        Ok(StreamReader::of(Arc::new(Mutex::new(state)), Location::caller()))
     }
 
     pub(crate) fn of(shared: Shared, made_at: &'static Location<'static>) -> StreamReader {
@@ -92,7 +94,7 @@ impl StreamReader {
             made_at,
             polled: Polled::Never,
             wait,
-            scanned: 0,
+            search: Search::default(),
             lent,
             lent_pins: 0,
             ended: false,
@@ -191,7 +193,39 @@ impl StreamReader {
     #[track_caller]
     pub fn readline(&mut self) -> ReadLine<'_> {
         let reading = Reading::new(self, WaitSite::here(&"StreamReader.readline"));
-        ReadLine { reading, scanned: 0 }
+        ReadLine { reading, search: Search::default() }
+    }
+
+    /// Reads the next line with its newline; `None` at the end (`async for line in reader`).
+    ///
+    /// # Errors
+    /// Those of [`readline`](StreamReader::readline), as an item. A line that is too long does not end the
+    /// lines; what ended the connection is the last item.
+    ///
+    /// # Cancellation
+    /// Returns `Err(Cancelled)` as that item. Nothing has been read: what has come so far is left to the
+    /// next one. Dropping the future does the same.
+    ///
+    /// ```
+    /// use asyncio::StreamReader;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let mut reader = StreamReader::new(1000)?;
+    ///     reader.feed_data("one\ntwo")?;
+    ///     reader.feed_eof();
+    ///     let mut lines = Vec::new();
+    ///     while let Some(line) = reader.next().await {
+    ///         lines.push(line?);
+    ///     }
+    ///     assert_eq!(lines, ["one\n", "two"]);
+    ///     Ok(())
+    /// }
+    /// ```
+    #[allow(clippy::should_implement_trait, reason = "it is that of a stream")]
+    #[track_caller]
+    pub fn next(&mut self) -> NextLine<'_> {
+        NextLine { reader: self, site: WaitSite::here(&"StreamReader.next") }
     }
 
     /// Reads up to a separator and with it (`readuntil`). Of several, the one that ends first counts.
@@ -208,7 +242,7 @@ impl StreamReader {
     #[track_caller]
     pub fn readuntil<'a>(&'a mut self, separator: impl IntoSeparators<'a>) -> ReadUntil<'a> {
         let reading = Reading::new(self, WaitSite::here(&"StreamReader.readuntil"));
-        ReadUntil { reading, separators: separator.into_separators(), scanned: 0 }
+        ReadUntil { reading, separators: separator.into_separators(), search: Search::default() }
     }
 
     /// Puts `data` in front of what is read next: for a library that has read too far.
@@ -248,7 +282,7 @@ impl StreamReader {
     fn poll_for(&mut self, what: Polled) {
         self.polled = what;
         self.wait.disarm();
-        self.scanned = 0;
+        self.search = Search::default();
         if !self.lent.is_empty() {
             let lent = std::mem::take(&mut self.lent);
             self.shared.lock().buffer.put_back(lent, self.lent_pins);
@@ -266,6 +300,30 @@ impl StreamReader {
         }
         let site = WaitSite::new(&"StreamReader.poll_read", self.made_at);
         poll_read(&self.shared, &mut self.wait, cx, site, |state| state.try_read(n))
+    }
+
+    /// The next line; `None` at the end, and behind what ended the connection.
+    pub(crate) fn poll_line(
+        &mut self,
+        cx: &Context<'_>,
+        site: WaitSite,
+    ) -> Poll<Option<Result<Bytes>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if self.polled != Polled::Lines {
+            self.poll_for(Polled::Lines);
+        }
+        let StreamReader { shared, wait, search, .. } = self;
+        let line = ready!(poll_read(shared, wait, cx, site, |s| s.try_readline(search)));
+        *search = Search::default();
+        if line.is_err() {
+            self.ended = self.exception().is_some();
+        }
+        Poll::Ready(match line {
+            Ok(line) if line.is_empty() => None,
+            line => Some(line),
+        })
     }
 
     /// What there is, at least a byte unless it ends. It is read when it is
@@ -289,23 +347,8 @@ impl Stream for StreamReader {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        if self.polled != Polled::Lines {
-            self.poll_for(Polled::Lines);
-        }
         let site = WaitSite::new(&"StreamReader.next", self.made_at);
-        let StreamReader { shared, wait, scanned, .. } = &mut *self;
-        let line = ready!(poll_read(shared, wait, cx, site, |s| s.try_readline(scanned)));
-        *scanned = 0;
-        if line.is_err() {
-            self.ended = self.exception().is_some();
-        }
-        Poll::Ready(match line {
-            Ok(line) if line.is_empty() => None,
-            line => Some(line),
-        })
+        self.poll_line(cx, site)
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     reader::StreamReader,
     separators::Separators,
-    state::{After, Shared, State},
+    state::{After, Search, Shared, State},
 };
 use asyncio_core::{
     Result,
@@ -62,6 +62,9 @@ pub(crate) fn poll_read<R>(
     if let Some(error) = &state.exception {
         return Poll::Ready(Err(error.clone()));
     }
+    if let Err(error) = state.check_awaited_here(site) {
+        return Poll::Ready(Err(error));
+    }
     state.resume(&mut after);
     after.drop_later(state.reading.take());
     wait.arm_into(cx, site, &mut state.reading);
@@ -114,6 +117,8 @@ macro_rules! reading {
                 reading.poll(cx, |$state| $attempt)
             }
         }
+
+        impl asyncio_core::wait::Leaf for $name<'_> {}
     )*};
 }
 
@@ -125,7 +130,33 @@ reading! {
     /// The future of [`StreamReader::readexactly`].
     ReadExactly<'a> { n: usize } => |state| state.try_readexactly(*n);
     /// The future of [`StreamReader::readline`].
-    ReadLine<'a> { scanned: usize } => |state| state.try_readline(scanned);
+    ReadLine<'a> { search: Search } => |state| state.try_readline(search);
+}
+
+impl ReadLine<'_> {
+    /// How long this line may be, in place of the reader's limit. asyncio has no such thing.
+    ///
+    /// ```
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let mut reader = asyncio::StreamReader::new(3)?;
+    ///     reader.feed_data("a long line\n")?;
+    ///     assert_eq!(reader.readline().limit(100).await?, "a long line\n");
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.search.limit = Some(limit);
+        self
+    }
+}
+
+impl ReadUntil<'_> {
+    /// How much may stand before the separator, in place of the reader's limit. asyncio has no such thing.
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.search.limit = Some(limit);
+        self
+    }
 }
 
 impl Read<'_> {
@@ -143,17 +174,42 @@ impl Read<'_> {
 pub struct ReadUntil<'a> {
     pub(crate) reading: Reading<'a>,
     pub(crate) separators: Separators<'a>,
-    pub(crate) scanned: usize,
+    pub(crate) search: Search,
 }
 
 impl Future for ReadUntil<'_> {
     type Output = Result<Bytes>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Bytes>> {
-        let ReadUntil { reading, separators, scanned } = &mut *self;
+        let ReadUntil { reading, separators, search } = &mut *self;
         if let Err(error) = separators.check() {
             return Poll::Ready(Err(error));
         }
-        reading.poll(cx, |state| state.try_readuntil(separators, scanned))
+        reading.poll(cx, |state| state.try_readuntil(separators, search))
     }
 }
+
+/// The future of [`StreamReader::next`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct NextLine<'a> {
+    pub(crate) reader: &'a mut StreamReader,
+    pub(crate) site: WaitSite,
+}
+
+impl Future for NextLine<'_> {
+    type Output = Option<Result<Bytes>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        let site = self.site;
+        self.reader.poll_line(cx, site)
+    }
+}
+
+impl Drop for NextLine<'_> {
+    fn drop(&mut self) {
+        self.reader.end_poll();
+    }
+}
+
+impl asyncio_core::wait::Leaf for ReadUntil<'_> {}

@@ -7,11 +7,16 @@ use memchr::{memchr, memmem};
 /// array or vector of several.
 ///
 /// ```
-/// # async fn example(mut reader: asyncio_streams::StreamReader) -> asyncio_core::Result<()> {
+/// # async fn example(mut reader: asyncio::StreamReader) -> asyncio::Result<()> {
 /// let line = reader.readuntil(b"\r\n").await?;
 /// let sentence = reader.readuntil([". ", "! ", "? "]).await?;
 /// # Ok(()) }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no separator",
+    label = "bytes or text are expected",
+    note = "write `b\"\\n\"` or `\"\\n\"`, or for several an array such as `[\". \", \"! \"]`"
+)]
 pub trait IntoSeparators<'a> {
     /// The separators.
     fn into_separators(self) -> Separators<'a>;

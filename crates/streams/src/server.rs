@@ -9,7 +9,7 @@ use crate::{
 use asyncio_core::{
     Error, Result,
     exception::ExceptionContext,
-    sync::{Arc, Biased},
+    sync::{Arc, Mutex},
     wait_site::WaitSite,
 };
 use asyncio_sockets::{Domain, ToEndpoint};
@@ -47,9 +47,9 @@ type Creating = CreatingServer<Factory, StreamReaderProtocol, Plain>;
 /// [`Server`] that it gives goes on when it is dropped.
 ///
 /// ```
-/// use asyncio_streams::{StreamReader, StreamWriter, open_connection, start_server};
+/// use asyncio::{StreamReader, StreamWriter, open_connection, start_server};
 ///
-/// async fn echo(mut reader: StreamReader, writer: StreamWriter) -> asyncio_core::Result<()> {
+/// async fn echo(mut reader: StreamReader, writer: StreamWriter) -> asyncio::Result<()> {
 ///     loop {
 ///         let data = reader.read(1000).await?;
 ///         if data.is_empty() {
@@ -60,15 +60,16 @@ type Creating = CreatingServer<Factory, StreamReaderProtocol, Plain>;
 ///     }
 /// }
 ///
-/// # asyncio_loop::run(async {
-/// let server = start_server(echo, ("127.0.0.1", 0)).backlog(1000).await?;
-/// let (mut reader, writer) = open_connection(server.local_addr()).await?;
-/// writer.write(b"hello");
-/// writer.write_eof();
-/// assert_eq!(reader.read_to_end().await?, "hello");
-/// server.close();
-/// # Ok(())
-/// # }).unwrap();
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let server = start_server(echo, ("127.0.0.1", 0)).backlog(1000).await?;
+///     let (mut reader, writer) = open_connection(server.local_addr()).await?;
+///     writer.write(b"hello");
+///     writer.write_eof();
+///     assert_eq!(reader.read_to_end().await?, "hello");
+///     server.close();
+///     Ok(())
+/// }
 /// ```
 ///
 /// # Errors
@@ -91,7 +92,7 @@ where
 /// What [`start_server`] returns: its keyword arguments. Awaiting it makes the server.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct StartServer {
-    create: Create,
+    pub(crate) create: Create,
     limit: Limit,
 }
 
@@ -124,6 +125,12 @@ impl StartServer {
     /// How many connections may wait to be accepted; 100 by default.
     pub fn backlog(mut self, backlog: u32) -> Self {
         self.create = self.create.backlog(backlog);
+        self
+    }
+
+    /// As [`CreateServer::max_connections`].
+    pub fn max_connections(mut self, max_connections: usize) -> Self {
+        self.create = self.create.max_connections(max_connections);
         self
     }
 
@@ -175,23 +182,24 @@ impl fmt::Debug for StartServer {
 /// [`limit`](StartUnixServer::limit).
 ///
 /// ```
-/// use asyncio_streams::{StreamReader, StreamWriter, open_unix_connection, start_unix_server};
+/// use asyncio::{StreamReader, StreamWriter, open_unix_connection, start_unix_server};
 ///
-/// async fn shout(mut reader: StreamReader, writer: StreamWriter) -> asyncio_core::Result<()> {
+/// async fn shout(mut reader: StreamReader, writer: StreamWriter) -> asyncio::Result<()> {
 ///     writer.write(&reader.readline().await?.to_ascii_uppercase());
 ///     writer.drain().await
 /// }
 ///
-/// # asyncio_loop::run(async {
-/// # let path = std::env::temp_dir().join(format!("start-unix-{}.socket", std::process::id()));
-/// let server = start_unix_server(shout, &path).limit(1000).await?;
-/// let (mut reader, writer) = open_unix_connection(&path).await?;
-/// writer.write(b"hello\n");
-/// assert_eq!(reader.readline().await?, "HELLO\n");
-/// server.close();
-/// assert!(!path.exists());
-/// # Ok(())
-/// # }).unwrap();
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let path = std::env::temp_dir().join(format!("start-unix-{}.socket", std::process::id()));
+///     let server = start_unix_server(shout, &path).limit(1000).await?;
+///     let (mut reader, writer) = open_unix_connection(&path).await?;
+///     writer.write(b"hello\n");
+///     assert_eq!(reader.readline().await?, "HELLO\n");
+///     server.close();
+///     assert!(!path.exists());
+///     Ok(())
+/// }
 /// ```
 ///
 /// # Errors
@@ -214,7 +222,7 @@ where
 /// What [`start_unix_server`] returns: its keyword arguments. Awaiting it makes the server.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct StartUnixServer {
-    create: CreateUnix,
+    pub(crate) create: CreateUnix,
     limit: Limit,
 }
 
@@ -228,6 +236,12 @@ impl StartUnixServer {
     /// As [`StartServer::backlog`].
     pub fn backlog(mut self, backlog: u32) -> Self {
         self.create = self.create.backlog(backlog);
+        self
+    }
+
+    /// As [`CreateServer::max_connections`].
+    pub fn max_connections(mut self, max_connections: usize) -> Self {
+        self.create = self.create.max_connections(max_connections);
         self
     }
 
@@ -301,7 +315,7 @@ where
     let client = Rc::new(client);
     Box::new(move || {
         let client = client.clone();
-        let shared = Arc::new(Biased::new(State::with_limit(limit.0.get())));
+        let shared = Arc::new(Mutex::new(State::with_limit(limit.0.get())));
         let reader = StreamReader::of(shared, made_at);
         StreamReaderProtocol::with_callback(reader, move |reader, writer| {
             serve(client, reader, writer, made_at);
@@ -319,11 +333,15 @@ fn serve<H, T>(
     H: AsyncFn(StreamReader, StreamWriter) -> Result<T> + 'static,
     T: 'static,
 {
-    let transport = writer.transport().clone();
+    let (transport, shared) = (writer.transport().clone(), reader.shared().clone());
     let task =
         Task::builder().location(made_at).create(async move { client(reader, writer).await });
     // It fails if the loop is closed, and then there is nothing left to do.
-    let _ = task.add_done_callback(move |task| served(task.exception(), &transport));
+    let _ = task.add_done_callback(move |task| {
+        // Another one, if it was upgraded meanwhile.
+        let transport = shared.lock().transport.clone().unwrap_or(transport);
+        served(task.exception(), &transport);
+    });
 }
 
 fn served(outcome: Result<Option<Error>>, transport: &Transport) {

@@ -10,16 +10,16 @@ use crate::{
 };
 use asyncio_core::{
     Error, IncompleteReadError, LimitOverrunError, Result,
-    home::entered,
-    scheduler::Scheduler,
-    sync::{Arc, Biased},
+    home::running_loop,
+    sync::{Arc, Mutex},
     wait::{Waiter, Wakers},
+    wait_site::WaitSite,
 };
 use asyncio_transports::{Arrival, Transport};
 use bytes::Bytes;
 use std::mem::ManuallyDrop;
 
-pub(crate) type Shared = Arc<Biased<State>>;
+pub(crate) type Shared = Arc<Mutex<State>>;
 
 #[derive(Debug)]
 pub(crate) struct State {
@@ -57,6 +57,9 @@ pub(crate) struct Writing {
     pub(crate) ended: bool,
     /// Whether the writer was dropped. The connection is then closed with the reader.
     pub(crate) is_over: bool,
+    /// Whether a server made the connection.
+    #[cfg(feature = "tls")]
+    pub(crate) is_server: bool,
 }
 
 impl Writing {
@@ -128,6 +131,29 @@ impl Rest {
     }
 }
 
+/// For who waits.
+impl State {
+    /// Checks that the loop of the connection runs while a task waits for it.
+    ///
+    /// # Errors
+    /// `Runtime` if it does not.
+    pub(crate) fn check_awaited_here(&self, site: WaitSite) -> Result<()> {
+        match &self.transport {
+            Some(transport) => transport.home().check_awaited_here(site.what()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A search for a separator, over as many attempts as it takes.
+#[derive(Debug, Default)]
+pub(crate) struct Search {
+    /// Everything before is known to begin no separator.
+    pub(crate) scanned: usize,
+    /// How much may stand before the separator, if not as much as for any read.
+    pub(crate) limit: Option<usize>,
+}
+
 /// For who feeds.
 impl State {
     /// # Errors
@@ -193,8 +219,7 @@ impl State {
     #[inline]
     fn wake_reader(&mut self, after: &mut After) {
         let Some(waiter) = &self.reading else { return };
-        let here = entered().and_then(Scheduler::home);
-        if here.is_some_and(|home| waiter.wake_in(home)) {
+        if running_loop().is_some_and(|home| waiter.wake_in(home)) {
             // Dropped where it is: no foreign waker, and not the last reference to an unfinished task.
             self.reading = None;
         } else if let Some(waiter) = self.reading.take() {
@@ -255,21 +280,20 @@ impl State {
         self.eof.then(|| Err(self.incomplete(Some(n))))
     }
 
-    /// `scanned`: everything before is known to begin no separator.
     pub(crate) fn try_readuntil(
         &mut self,
         separators: &Separators<'_>,
-        scanned: &mut usize,
+        search: &mut Search,
     ) -> Option<Result<Bytes>> {
-        match self.find(separators, scanned) {
+        match self.find(separators, search) {
             Ok(Some(found)) => Some(Ok(self.buffer.take(found.end))),
             Ok(None) => self.eof.then(|| Err(self.incomplete(None))),
             Err(overrun) => Some(Err(Error::LimitOverrun(overrun))),
         }
     }
 
-    pub(crate) fn try_readline(&mut self, scanned: &mut usize) -> Option<Result<Bytes>> {
-        match self.find(&Separators::NEWLINE, scanned) {
+    pub(crate) fn try_readline(&mut self, search: &mut Search) -> Option<Result<Bytes>> {
+        match self.find(&Separators::NEWLINE, search) {
             Ok(Some(found)) => Some(Ok(self.buffer.take(found.end))),
             Ok(None) => self.eof.then(|| Ok(self.take_all())),
             Err(overrun) => {
@@ -286,18 +310,19 @@ impl State {
     fn find(
         &self,
         separators: &Separators<'_>,
-        scanned: &mut usize,
+        search: &mut Search,
     ) -> Result<Option<Found>, LimitOverrunError> {
         let data = self.buffer.as_slice();
-        let Some(found) = separators.find(data, *scanned) else {
-            *scanned = (data.len() + 1).saturating_sub(separators.longest());
-            if *scanned > self.limit {
+        let limit = search.limit.unwrap_or(self.limit);
+        let Some(found) = separators.find(data, search.scanned) else {
+            search.scanned = (data.len() + 1).saturating_sub(separators.longest());
+            if search.scanned > limit {
                 let text = "Separator is not found, and chunk exceed the limit";
-                return Err(LimitOverrunError::new(text, *scanned));
+                return Err(LimitOverrunError::new(text, search.scanned));
             }
             return Ok(None);
         };
-        if found.start > self.limit {
+        if found.start > limit {
             let text = "Separator is found, but chunk is longer than limit";
             return Err(LimitOverrunError::new(text, found.start));
         }

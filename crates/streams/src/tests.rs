@@ -20,6 +20,8 @@ mod duplex;
 mod flow;
 mod reader;
 mod server;
+#[cfg(feature = "tls")]
+mod ssl;
 mod traits;
 mod unread;
 mod writer;
@@ -105,10 +107,10 @@ async fn join<T: Send + 'static>(thread: JoinHandle<T>) -> Result<T> {
 fn watch_handler() -> Result<Rc<RefCell<Vec<String>>>> {
     let log = Rc::new(RefCell::new(Vec::new()));
     let told = log.clone();
-    get_running_loop()?.set_exception_handler(Some(Rc::new(move |_, context| {
+    get_running_loop()?.set_exception_handler(move |_, context| {
         let error = context.exception().map(Error::to_string).unwrap_or_default();
         told.borrow_mut().push(format!("{}: {error}", context.message()));
-    })));
+    });
     Ok(log)
 }
 

@@ -8,8 +8,7 @@ use crate::{
 use asyncio_core::{
     Error, Result,
     exception::{ExceptionContext, Level, log},
-    home::entered,
-    scheduler::Scheduler,
+    home::is_debug,
     wait::Resume,
     wait_site::WaitSite,
 };
@@ -63,9 +62,16 @@ impl StreamWriter {
         StreamWriter { transport, shared, made_at, place: Place::default(), ended: false }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "tls"))]
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    /// Writes to another transport of the same connection from now on.
+    #[cfg(feature = "tls")]
+    pub(crate) fn set_transport(&mut self, transport: Transport) {
+        self.shared.lock().transport = Some(transport.clone());
+        self.transport = transport;
     }
 
     /// The transport beneath (`transport`).
@@ -76,9 +82,9 @@ impl StreamWriter {
     /// Something about the connection (`get_extra_info`), such as its addresses.
     ///
     /// ```
-    /// use asyncio_transports::PEERNAME;
+    /// use asyncio::PEERNAME;
     /// # #[allow(dead_code)]
-    /// fn greet(writer: &asyncio_streams::StreamWriter) {
+    /// fn greet(writer: &asyncio::StreamWriter) {
     ///     if let Some(address) = writer.get_extra_info(PEERNAME) {
     ///         println!("hello {address}");
     ///     }
@@ -92,7 +98,7 @@ impl StreamWriter {
     /// cannot be written (after [`write_eof`](StreamWriter::write_eof), say), the next
     /// [`drain`](StreamWriter::drain) returns why.
     #[inline]
-    pub fn write(&self, data: &[u8]) {
+    pub fn write(&self, data: impl AsRef<[u8]>) {
         if let Err(error) = self.transport.try_write(data) {
             self.refuse(error);
         }
@@ -115,8 +121,12 @@ impl StreamWriter {
     }
 
     /// Ends the sending direction after what is buffered (`write_eof`): the other side sees the end,
-    /// and may go on sending.
+    /// and may go on sending. TLS cannot do it: the next [`drain`](StreamWriter::drain) says so.
     pub fn write_eof(&self) {
+        if !self.can_write_eof() {
+            let text = "Cannot call write_eof() of TLS, which has no end of one direction; close()";
+            return self.refuse(Error::runtime(text));
+        }
         self.shared.lock().writing.ended = true;
         self.transport.write_eof();
     }
@@ -179,11 +189,13 @@ impl Drop for StreamWriter {
             report.report(None);
         }
         if !self.transport.is_closing() {
-            if entered().is_some_and(Scheduler::debug) {
+            if is_debug() {
                 log(Level::Warning, &format!("unclosed {self:?}"));
             }
             match is_read {
-                true => self.transport.write_eof(),
+                true if self.can_write_eof() => self.transport.write_eof(),
+                // With TLS the connection stays open for the reader, and ends with it.
+                true => {}
                 false => self.transport.close(),
             }
         }
@@ -198,7 +210,11 @@ impl fmt::Debug for StreamWriter {
 }
 
 /// Takes a leaf out of the crowds in which it may stand.
-fn leave<R>(shared: &Shared, place: &mut Place, then: impl FnOnce(&mut State) -> R) -> R {
+pub(crate) fn leave<R>(
+    shared: &Shared,
+    place: &mut Place,
+    then: impl FnOnce(&mut State) -> R,
+) -> R {
     let mut after = After::default();
     let mut state = shared.lock();
     if place.wait.is_armed() {
@@ -259,6 +275,7 @@ impl State {
         if !self.writing.paused {
             return Poll::Ready(Ok(()));
         }
+        self.check_awaited_here(site)?;
         self.writing.drainers.join(place, cx, site);
         Poll::Pending
     }
@@ -378,6 +395,7 @@ impl Future for WaitClosed<'_> {
         if let Some(lost) = &state.writing.lost {
             return Poll::Ready(lost.clone());
         }
+        state.check_awaited_here(*site)?;
         state.writing.closers.join(place, cx, *site);
         Poll::Pending
     }
@@ -388,6 +406,29 @@ impl Drop for WaitClosed<'_> {
         if self.place.wait.is_armed() {
             leave(&self.writer.shared, &mut self.place, |_| ());
         }
+    }
+}
+
+#[cfg(feature = "tls")]
+impl StreamWriter {
+    /// Whether a server made the connection.
+    pub(crate) fn is_server(&self) -> bool {
+        self.shared.lock().writing.is_server
+    }
+
+    /// Waits as long as writing is paused, at a place of the caller's.
+    pub(crate) fn poll_drained_at(
+        &self,
+        place: &mut Place,
+        cx: &Context<'_>,
+        site: WaitSite,
+    ) -> Poll<Result<()>> {
+        let mut after = After::default();
+        let mut state = self.shared.lock();
+        if !place.wait.is_armed() {
+            state.check_write()?;
+        }
+        state.poll_drained(place, cx, site, &mut after)
     }
 }
 
@@ -452,9 +493,12 @@ impl StreamWriter {
         if !self.ended {
             self.ended = true;
             leave(&self.shared, &mut self.place, |_| ());
-            self.write_eof();
             // Nothing more will be written, so to be at the low mark can mean to have sent it all.
             self.transport.set_write_buffer_limits(Some(0), Some(0))?;
+            match self.can_write_eof() {
+                true => self.write_eof(),
+                false => self.close(),
+            }
         }
         if !self.place.wait.is_armed() {
             if let Some(lost) = &self.shared.lock().writing.lost {

@@ -11,6 +11,7 @@ use crate::{
 use asyncio_core::{
     Error, Result,
     exception::{Level, log},
+    home::LoopRef,
     listeners::Listeners,
     source::{Attend, Source},
     sync::Mutex,
@@ -21,6 +22,7 @@ use std::{
     fmt, io,
     os::fd::{AsFd, OwnedFd},
     rc::Rc,
+    sync::OnceLock,
 };
 
 /// The return code of a child whose status somebody else took, as in asyncio.
@@ -30,6 +32,8 @@ pub(crate) struct Child {
     pid: u32,
     /// Whether it began a session or group of processes.
     leads: bool,
+    /// The loop that watches it.
+    watched_by: OnceLock<LoopRef>,
     state: Mutex<State>,
 }
 
@@ -57,7 +61,23 @@ impl Child {
         let pidfd = system::pidfd_open(pid).ok().map(Source::new);
         let (stage, listeners) = (Stage::Running, Listeners::new());
         let state = State { stage, pidfd, kept: None, listeners };
-        Child { pid, leads, state: Mutex::new(state) }
+        Child { pid, leads, watched_by: OnceLock::new(), state: Mutex::new(state) }
+    }
+
+    /// Says which loop watches it. If that is closed, a thread does.
+    pub(crate) fn set_watched_by(&self, home: LoopRef) {
+        let _ = self.watched_by.set(home);
+    }
+
+    /// Checks that what watches the child runs while a task waits for its end.
+    ///
+    /// # Errors
+    /// `Runtime` if it does not.
+    pub(crate) fn check_awaited_here(&self, what: &str) -> Result<()> {
+        match self.watched_by.get().filter(|home| !home.is_closed()) {
+            Some(home) => home.check_awaited_here(what),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -28,10 +28,10 @@ use std::{
 /// # Errors
 /// What the system says if it has neither a pidfd nor a thread. The child is watched all the same as
 /// well as can be: its status is taken here if it has ended.
-pub(crate) fn watch(child: &Arc<Child>, scheduler: &Scheduler) -> Result<()> {
-    let home = scheduler.check_open()?;
+pub(crate) fn watch(child: &Arc<Child>, home: LoopRef) -> Result<()> {
+    child.set_watched_by(home);
     let watch = || {
-        scheduler.add_outstanding();
+        home.with(Scheduler::add_outstanding);
         Watch { child: child.clone(), home }
     };
     let attended = child.attend(|| {
@@ -62,9 +62,7 @@ struct Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if let Some(scheduler) = self.home.local() {
-            scheduler.sub_outstanding();
-        }
+        self.home.with(Scheduler::sub_outstanding);
         if self.child.look() {
             return;
         }

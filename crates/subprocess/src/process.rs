@@ -6,7 +6,7 @@ use crate::{
     subprocess::Connected,
     wait::{KillTree, ProcessWait},
 };
-use asyncio_core::{Result, wait_site::WaitSite};
+use asyncio_core::{Error, Result, wait_site::WaitSite};
 use asyncio_streams::{StreamReader, StreamWriter};
 use nix::libc;
 use std::{fmt, sync::Arc, time::Duration};
@@ -21,15 +21,15 @@ use std::{fmt, sync::Arc, time::Duration};
 /// too; a thread takes its status.
 ///
 /// ```
-/// use asyncio_subprocess::{PIPE, create_subprocess_exec};
+/// use asyncio::{subprocess::PIPE, create_subprocess_exec};
 ///
-/// asyncio_loop::run(async {
+/// asyncio::run(async {
 ///     let mut sort = create_subprocess_exec("sort", ["-r"]).stdin(PIPE).stdout(PIPE).await?;
 ///     let output = sort.communicate(Some(b"a\nc\nb\n")).await?;
 ///     assert_eq!((&*output.stdout, sort.returncode()), (&b"c\nb\na\n"[..], Some(0)));
 ///     Ok(())
 /// })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 pub struct Process {
     /// What the child reads, if that is a [`PIPE`](crate::PIPE) (`stdin`). Dropping the writer closes
@@ -46,6 +46,44 @@ pub struct Process {
 impl Process {
     pub(crate) fn new(child: Arc<Child>, (stdin, stdout, stderr): Connected) -> Process {
         Process { stdin, stdout, stderr, child, exchange: Exchange::default() }
+    }
+
+    /// The pipe to what the child reads.
+    ///
+    /// # Errors
+    /// `Value` if that is not a [`PIPE`](crate::PIPE).
+    ///
+    /// ```
+    /// use asyncio::{create_subprocess_exec, subprocess::PIPE};
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let mut cat = create_subprocess_exec("cat", [""; 0]).stdin(PIPE).stdout(PIPE).await?;
+    ///     cat.stdin()?.write("hello\n");
+    ///     assert_eq!(cat.stdout()?.readline().await?, "hello\n");
+    ///     cat.stdin()?.close();
+    ///     assert_eq!(cat.wait().await?, 0);
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn stdin(&self) -> Result<&StreamWriter> {
+        self.stdin.as_ref().ok_or_else(|| not_a_pipe("stdin"))
+    }
+
+    /// The pipe from what the child writes.
+    ///
+    /// # Errors
+    /// `Value` if that is not a [`PIPE`](crate::PIPE).
+    pub fn stdout(&mut self) -> Result<&mut StreamReader> {
+        self.stdout.as_mut().ok_or_else(|| not_a_pipe("stdout"))
+    }
+
+    /// The pipe from what the child writes to standard error.
+    ///
+    /// # Errors
+    /// `Value` if that is not a [`PIPE`](crate::PIPE).
+    pub fn stderr(&mut self) -> Result<&mut StreamReader> {
+        self.stderr.as_mut().ok_or_else(|| not_a_pipe("stderr"))
     }
 
     /// The number of the process (`pid`). Once it has ended, it may be another's.
@@ -133,20 +171,26 @@ impl Process {
     /// What was begun goes on: the session is ended all the same, in a thread of the default executor.
     ///
     /// ```
-    /// use asyncio_subprocess::create_subprocess_shell;
+    /// use asyncio::create_subprocess_shell;
     /// use std::time::Duration;
     ///
-    /// asyncio_loop::run(async {
+    /// asyncio::run(async {
     ///     let shell = create_subprocess_shell("sleep 1000 & sleep 1000").start_new_session(true).await?;
     ///     assert_eq!(shell.kill_tree(Duration::from_secs(1)).await?, -15);
     ///     Ok(())
     /// })?;
-    /// # Ok::<(), asyncio_core::Error>(())
+    /// # Ok::<(), asyncio::Error>(())
     /// ```
     #[track_caller]
     pub fn kill_tree(&self, grace: Duration) -> KillTree {
         KillTree::new(self.child.clone(), grace, WaitSite::here(&"Process.kill_tree"))
     }
+}
+
+fn not_a_pipe(stream: &str) -> Error {
+    Error::value(format!(
+        "Process.{stream}: it is not a pipe; start the process with `.{stream}(PIPE)`, and do not take it out"
+    ))
 }
 
 impl fmt::Debug for Process {

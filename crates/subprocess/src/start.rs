@@ -6,19 +6,17 @@ use crate::{
     spawn::{Program, Started},
     wait::ProcessWait,
 };
-use asyncio_core::{Error, Result, home::entered, wait_site::WaitSite};
+use asyncio_core::{Result, home::with_running, scheduler::Scheduler, wait_site::WaitSite};
 use nix::libc;
 use std::{future::Future, pin::Pin, sync::Arc};
 
 /// Starts a process, and has the running loop watch it.
 pub(crate) fn launch(program: Box<Program>) -> Result<(Arc<Child>, Started)> {
     let what = program.what();
-    let no_loop = || Error::runtime(format!("{what}: no running event loop"));
-    let scheduler = entered().ok_or_else(no_loop)?;
-    scheduler.check_open()?;
+    let home = with_running(what, Scheduler::check_open)?;
     let started = program.start()?;
     let child = Arc::new(Child::new(started.pid, started.leads));
-    if let Err(error) = child_watcher::watch(&child, scheduler) {
+    if let Err(error) = child_watcher::watch(&child, home) {
         // Nobody would notice its end.
         kill(&child);
         child.block();

@@ -8,7 +8,7 @@ use std::{fs::File, os::fd::OwnedFd};
 /// socket pair. It is closed here when the child has it.
 ///
 /// ```
-/// use asyncio_subprocess::{DEVNULL, Stdio};
+/// use asyncio::subprocess::{DEVNULL, Stdio};
 /// let log = Stdio::from(std::fs::File::open("/dev/null")?);
 /// assert!(matches!((log, DEVNULL), (Stdio::File(_), Stdio::Devnull)));
 /// # Ok::<(), std::io::Error>(())

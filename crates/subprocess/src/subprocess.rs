@@ -31,14 +31,14 @@ use std::{
 /// The process is killed and waited for.
 ///
 /// ```
-/// use asyncio_subprocess::{PIPE, create_subprocess_exec};
+/// use asyncio::{subprocess::PIPE, create_subprocess_exec};
 ///
-/// asyncio_loop::run(async {
+/// asyncio::run(async {
 ///     let mut echo = create_subprocess_exec("echo", ["hello", "world"]).stdout(PIPE).await?;
 ///     assert_eq!(echo.communicate(None).await?.stdout, b"hello world\n");
 ///     Ok(())
 /// })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 #[track_caller]
 pub fn create_subprocess_exec<S: AsRef<OsStr>>(
@@ -61,14 +61,14 @@ pub fn create_subprocess_exec<S: AsRef<OsStr>>(
 /// The process is killed and waited for.
 ///
 /// ```
-/// use asyncio_subprocess::{PIPE, create_subprocess_shell};
+/// use asyncio::{subprocess::PIPE, create_subprocess_shell};
 ///
-/// asyncio_loop::run(async {
+/// asyncio::run(async {
 ///     let mut pipeline = create_subprocess_shell("echo hello | tr a-z A-Z").stdout(PIPE).await?;
 ///     assert_eq!(pipeline.communicate(None).await?.stdout, b"HELLO\n");
 ///     Ok(())
 /// })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 #[track_caller]
 pub fn create_subprocess_shell(command: impl AsRef<OsStr>) -> Spawn<Streams> {

@@ -2,8 +2,13 @@
 
 use crate::{child::Child, protocols::SubprocessProtocol, spawn::Started, start::complete};
 use asyncio_core::{
-    Error, Result, context::current_values, exception::ExceptionContext, home::entered,
-    listeners::Listener, resident::Resident, scheduler::Scheduler, wait_site::WaitSite,
+    Error, Result,
+    context::current_values,
+    exception::ExceptionContext,
+    home::{with_entered, with_running},
+    listeners::Listener,
+    resident::{Resident, house},
+    wait_site::WaitSite,
 };
 use asyncio_future::Future;
 use asyncio_transports::{Protocol, Transport, connect_read_pipe, connect_write_pipe};
@@ -172,7 +177,6 @@ impl Running {
         started: &Started,
         protocol: Rc<RefCell<dyn SubprocessProtocol>>,
     ) -> Result<SubprocessTransport> {
-        let scheduler = running_loop()?;
         let pipes = [&started.stdin, &started.stdout, &started.stderr];
         let running = Rc::new(Running {
             transport: OnceCell::new(),
@@ -183,7 +187,7 @@ impl Running {
             early: RefCell::new(Some(Vec::new())),
             finished: Cell::new(false),
         });
-        let resident = scheduler.house(running.clone())?;
+        let resident = house(running.clone())?;
         let transport = SubprocessTransport(Arc::new(Shared {
             child: child.clone(),
             pipes: OnceLock::new(),
@@ -195,7 +199,10 @@ impl Running {
             resident.with(Running::exited);
             Ok(())
         };
-        let exited = scheduler.park(exited, current_values(), Location::caller())?;
+        let (values, location) = (current_values(), Location::caller());
+        let exited = with_running("SubprocessTransport", |scheduler| {
+            scheduler.park(exited, values, location)
+        })?;
         if child.listen(|listeners| listeners.push(Listener::Callback(exited))).is_err() {
             exited.fire();
         }
@@ -222,14 +229,16 @@ impl Running {
         let _ = transport.0.pipes.set(pipes);
         resident.with(|running| running.connected());
         // Behind `connection_made`.
-        let connected = Future::of_operation(site, None);
+        let connected = Future::of_loop(site, None);
         let told = connected.clone();
         let tell = move || {
             // Refused if it was cancelled meanwhile.
             let _ = told.set_result(());
             Ok(())
         };
-        running_loop()?.call_soon(tell, current_values(), site.location())?;
+        with_running(site.what(), |scheduler| {
+            scheduler.call_soon(tell, current_values(), site.location())
+        })?;
         connected.await
     }
 
@@ -289,10 +298,9 @@ impl Running {
             resident.with(|running| running.call(event));
             Ok(())
         };
-        if let Ok(scheduler) = running_loop() {
-            // Refused by a loop that is being closed, where nobody is called any more.
-            let _ = scheduler.call_soon(call, current_values(), Location::caller());
-        }
+        let location = Location::caller();
+        // Refused by a loop that is being closed, where nobody is called any more.
+        with_entered(|scheduler| drop(scheduler.call_soon(call, current_values(), location)));
     }
 
     fn call(&self, event: Event) {
@@ -356,8 +364,4 @@ impl Protocol for PipeProtocol {
     fn data_received(&mut self, _: &Transport, data: Bytes) {
         self.process.with(|process| process.tell(Event::Data(self.fd, data)));
     }
-}
-
-fn running_loop() -> Result<&'static Scheduler> {
-    entered().ok_or_else(|| Error::runtime("no running event loop"))
 }

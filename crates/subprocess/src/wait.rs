@@ -3,7 +3,7 @@
 use crate::{child::Child, session};
 use asyncio_core::{
     Error, Result,
-    home::entered,
+    event_loop::running_event_loop,
     listeners::Listener,
     wait::{Resume, Wait},
     wait_site::WaitSite,
@@ -48,6 +48,9 @@ impl StdFuture for ProcessWait {
         // Dropped when the lock is free: it may lead anywhere.
         let mut gone = None;
         let outcome = child.listen(|listeners| {
+            if let Err(error) = child.check_awaited_here(site.what()) {
+                return Some(error);
+            }
             if !wait.is_armed() {
                 wait.arm(cx, *site, None);
                 if let Some(waiter) = wait.waiter() {
@@ -114,9 +117,7 @@ impl KillTree {
                  process_group(0)",
             ));
         }
-        let event_loop = entered().and_then(|scheduler| scheduler.event_loop());
-        let event_loop =
-            event_loop.ok_or_else(|| Error::runtime("Process.kill_tree: no running event loop"))?;
+        let event_loop = running_event_loop("Process.kill_tree")?;
         let killed = self.killed.clone();
         event_loop.submit(Box::new(move || {
             let outcome = session::end(&child, grace).map_err(Error::from);

@@ -30,14 +30,14 @@ use std::{
 /// The process is killed and waited for.
 ///
 /// ```
-/// use asyncio_core::Error;
-/// use asyncio_future::Future;
-/// use asyncio_subprocess::{SubprocessProtocol, SubprocessTransport, subprocess_exec};
+/// use asyncio::Error;
+/// use asyncio::Future;
+/// use asyncio::{SubprocessProtocol, SubprocessTransport, subprocess_exec};
 ///
 /// struct Print(Future<i32>);
 ///
 /// impl SubprocessProtocol for Print {
-///     fn pipe_data_received(&mut self, _: &SubprocessTransport, fd: i32, data: bytes::Bytes) {
+///     fn pipe_data_received(&mut self, _: &SubprocessTransport, fd: i32, data: asyncio::Bytes) {
 ///         println!("{fd}: {}", String::from_utf8_lossy(&data));
 ///     }
 ///     fn connection_lost(&mut self, transport: &SubprocessTransport, _: Option<Error>) {
@@ -45,14 +45,14 @@ use std::{
 ///     }
 /// }
 ///
-/// asyncio_loop::run(async {
+/// asyncio::run(async {
 ///     let over = Future::new();
 ///     let (_transport, _protocol) =
 ///         subprocess_exec(|| Print(over.clone()), "echo", ["hello"]).await?;
 ///     assert_eq!(over.clone().await?, 0);
 ///     Ok(())
 /// })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 #[track_caller]
 pub fn subprocess_exec<F, P, S>(

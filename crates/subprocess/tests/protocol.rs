@@ -334,7 +334,7 @@ fn a_full_pipe_to_the_child_pauses_the_writer() {
         let spawn = subprocess_shell(|| flow, "cat > /dev/null");
         let (transport, protocol) = spawn.stdout(DEVNULL).await?;
         let stdin = transport.get_pipe_transport(0).unwrap();
-        stdin.write(&vec![0; 1 << 20]);
+        stdin.write(vec![0; 1 << 20]);
         assert_eq!((protocol.borrow().0, protocol.borrow().1), (1, 0));
         stdin.write_eof();
         lost.await?;

@@ -97,7 +97,7 @@ fn a_drain_tells_that_nobody_reads() {
         let process = create_subprocess_exec("true", NONE).stdin(PIPE).await?;
         process.wait().await?;
         let stdin = process.stdin.as_ref().unwrap();
-        stdin.write(&vec![b'x'; 1 << 20]);
+        stdin.write(vec![b'x'; 1 << 20]);
         let error = stdin.drain().await.unwrap_err();
         let Error::Io(error) = error else { panic!("{error:?}") };
         let kind = error.kind();

@@ -2,16 +2,18 @@
 
 use crate::{
     AnyTask, FutureLike, Task,
-    task::{finish_wait, poll_pending},
+    state::maker,
+    task::{finish_wait, park, poll_pending},
 };
 use asyncio_core::{
-    CancelledError, Error, Result, awaiting::Kept, cell::TaskCell, context::current_values,
-    listeners::Listener, wait::Target,
+    CancelledError, Error, Result, awaiting::Kept, cell::TaskCell, listeners::Listener,
+    wait::Target,
 };
 use asyncio_future::{CallbackOutput, DoneCallback};
 use std::{
     fmt,
     future::{Future, IntoFuture},
+    hash::{Hash, Hasher},
     marker::PhantomData,
     panic::Location,
     pin::Pin,
@@ -35,18 +37,12 @@ pub struct AnyAwait {
     not_send: PhantomData<*const ()>,
 }
 
-impl AnyAwait {
-    fn cell(&self) -> &TaskCell {
-        self.task.task_ref()
-    }
-}
-
 impl Future for AnyAwait {
     type Output = Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let AnyAwait { task, is_handle, awaiting, .. } = &mut *self;
-        let cell: &TaskCell = task.task_ref();
+        let cell = maker(task.task_ref());
         if !cell.is_done() {
             return poll_pending(cell, awaiting, cx).map(Err);
         }
@@ -63,7 +59,7 @@ impl Future for AnyAwait {
 impl Drop for AnyAwait {
     fn drop(&mut self) {
         if let Some(key) = self.awaiting {
-            self.cell().drop_wait(key);
+            maker(self.task.task_ref()).drop_wait(key);
         }
         if self.is_handle {
             let cell = self.task.task_ref().as_ptr();
@@ -85,7 +81,7 @@ impl IntoFuture for AnyTask {
     type IntoFuture = AnyAwait;
 
     fn into_future(self) -> AnyAwait {
-        let is_handle = self.task_ref().is_local() && self.task_ref().add_first_handle();
+        let is_handle = self.task_ref().is_local() && maker(self.task_ref()).add_first_handle();
         AnyAwait { task: self, is_handle, awaiting: None, not_send: PhantomData }
     }
 }
@@ -106,6 +102,37 @@ impl<T: Clone> IntoFuture for &Task<T> {
 
     fn into_future(self) -> Task<T> {
         self.clone()
+    }
+}
+
+impl PartialEq for AnyTask {
+    fn eq(&self, other: &AnyTask) -> bool {
+        self.task_ref().is(other.task_ref())
+    }
+}
+
+impl Eq for AnyTask {}
+
+/// By identity, as in Python: for sets of tasks.
+impl Hash for AnyTask {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.task_ref().as_ptr().hash(state);
+    }
+}
+
+/// Handles of one task are equal.
+impl<T> PartialEq for Task<T> {
+    fn eq(&self, other: &Task<T>) -> bool {
+        self.any() == other.any()
+    }
+}
+
+impl<T> Eq for Task<T> {}
+
+/// By identity, as in Python: for sets of tasks.
+impl<T> Hash for Task<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.any().hash(state);
     }
 }
 
@@ -141,20 +168,17 @@ impl FutureLike for AnyTask {
         callback: impl FnOnce(&Self) -> R + 'static,
     ) -> Result<DoneCallback> {
         let location = Location::caller();
-        let scheduler = self.home().local().ok_or_else(|| {
-            Error::runtime("AnyTask.on_done: the task's loop is closed, or another thread's")
-        })?;
         let this = self.clone();
         let call = move || callback(&this).into_result();
-        let callback = scheduler.park(call, current_values(), location)?;
-        let number = self.task_ref().listen(Listener::Callback(callback));
+        let callback = park(self.home(), "AnyTask.on_done", call, location)?;
+        let number = maker(self.task_ref()).listen(Listener::Callback(callback));
         if number.is_none() {
             callback.fire();
         }
         Ok(DoneCallback::new(number, callback))
     }
     fn remove_done_callback(&self, callback: &DoneCallback) -> usize {
-        let listener = callback.number().and_then(|number| self.task_ref().unlisten(number));
+        let listener = callback.number().and_then(|number| maker(self.task_ref()).unlisten(number));
         match listener {
             Some(_) => usize::from(callback.callback().cancel()),
             None => 0,

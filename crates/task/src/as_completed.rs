@@ -1,10 +1,11 @@
 //! [`as_completed`]: results in the order in which they come.
 
-use crate::future_like::{Awaitable, Child, FutureLike};
+use crate::future_like::{Awaitable, Child, FutureLike, sealed::Sealed as _};
 use asyncio_core::{
     Error, Result, TimeoutError,
     context::current_values,
-    home::entered,
+    home::{LoopRef, running_loop, with_entered},
+    limit::ToTimeout,
     listeners::Parked,
     sync::Mutex,
     wait::{Resume, Wait, Waiter, Wakers},
@@ -19,7 +20,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 /// Runs awaitables at once and gives each result as it comes (`asyncio.as_completed`), as a
@@ -33,18 +33,19 @@ use std::{
 /// Waiting for the next item returns `Err(Cancelled)` as that item; the awaitables go on.
 ///
 /// ```
-/// # use futures_lite::StreamExt;
-/// # async fn example() -> asyncio_core::Result<()> {
-/// use std::time::Duration;
-/// let naps = [30, 10, 20].map(|ms| async move {
-///     asyncio_task::sleep(Duration::from_millis(ms)).await?;
-///     Ok(ms)
-/// });
-/// let mut soonest = asyncio_task::as_completed(naps);
-/// while let Some(ms) = soonest.next().await {
-///     println!("{}", ms?);
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     use std::time::Duration;
+///     let naps = [30, 10, 20].map(|ms| async move {
+///         asyncio::sleep(Duration::from_millis(ms)).await?;
+///         Ok(ms)
+///     });
+///     let mut soonest = asyncio::as_completed(naps);
+///     while let Some(ms) = soonest.next().await {
+///         println!("{}", ms?);
+///     }
+///     Ok(())
 /// }
-/// # Ok(()) }
 /// ```
 #[track_caller]
 pub fn as_completed<I, T>(awaitables: I) -> AsCompleted<T>
@@ -60,36 +61,48 @@ where
         .map(|awaitable| Child::ensure(awaitable, site.location()))
         .filter(|child| known.insert(FutureLike::id(&**child)))
         .collect();
-    let state =
-        State { done: VecDeque::new(), todo: Vec::new(), line: VecDeque::new(), timer: None };
+    let state = State {
+        home: running_loop(),
+        done: VecDeque::new(),
+        todo: Vec::new(),
+        line: VecDeque::new(),
+        timer: None,
+    };
     let state = Arc::new(Mutex::new(state));
     let left = children.len();
     for child in children {
         let number = state.lock().todo.len();
         let shared = state.clone();
-        let callback = child.on_done(move || completed(&shared, number)).ok();
-        let failed = callback.is_none();
-        state.lock().todo.push(Some((child, callback)));
-        if failed {
-            completed(&state, number);
+        let listening = child
+            .check_awaited_here()
+            .and_then(|()| child.on_done(move || completed(&shared, number)));
+        let mut state = state.lock();
+        match listening {
+            Ok(callback) => state.todo.push(Some((child, callback))),
+            Err(error) => {
+                state.todo.push(None);
+                state.done.push_back(Err(error));
+            }
         }
     }
     AsCompleted { state, left, site, next: None }
 }
 
-type Todo<T> = Option<(Child<T>, Option<DoneCallback>)>;
+type Todo<T> = Option<(Child<T>, DoneCallback)>;
 
 /// asyncio's internal queue: what is done, and who waits for the next.
 struct State<T> {
-    /// `None` stands for one that did not make it in time.
-    done: VecDeque<Option<Child<T>>>,
+    /// The loop in which the callbacks run.
+    home: Option<LoopRef>,
+    /// An error stands for one that did not make it in time, or that cannot be listened to here.
+    done: VecDeque<Result<Child<T>>>,
     todo: Vec<Todo<T>>,
     line: VecDeque<Waiter>,
     timer: Option<Parked>,
 }
 
 impl<T> State<T> {
-    fn put(&mut self, item: Option<Child<T>>, wakers: &mut Wakers) {
+    fn put(&mut self, item: Result<Child<T>>, wakers: &mut Wakers) {
         self.done.push_back(item);
         self.wake_next(wakers);
     }
@@ -107,7 +120,7 @@ fn completed<T>(state: &Mutex<State<T>>, number: usize) {
     let mut wakers = Wakers::new();
     let mut state = state.lock();
     let Some((child, _)) = state.todo.get_mut(number).and_then(Option::take) else { return };
-    state.put(Some(child), &mut wakers);
+    state.put(Ok(child), &mut wakers);
     if state.todo.iter().all(Option::is_none) {
         if let Some(timer) = state.timer.take() {
             timer.cancel();
@@ -117,13 +130,13 @@ fn completed<T>(state: &Mutex<State<T>>, number: usize) {
 
 fn timed_out<T: 'static>(state: &Mutex<State<T>>) {
     let mut wakers = Wakers::new();
+    // Dropped behind the lock, and with it perhaps their results, which are the program's.
+    let late: Vec<_>;
     let mut state = state.lock();
-    let late: Vec<_> = state.todo.drain(..).flatten().collect();
-    for (child, callback) in late {
-        if let Some(callback) = callback {
-            child.remove_done_callback(&callback);
-        }
-        state.put(None, &mut wakers);
+    late = state.todo.drain(..).flatten().collect();
+    for (child, callback) in &late {
+        child.remove_done_callback(callback);
+        state.put(Err(Error::Timeout(TimeoutError::default())), &mut wakers);
     }
 }
 
@@ -138,18 +151,34 @@ pub struct AsCompleted<T> {
 
 impl<T: 'static> AsCompleted<T> {
     /// Gives up on what is not done after this time.
-    pub fn timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
-        if let (Some(timeout), Some(scheduler), true) = (timeout.into(), entered(), self.left > 0) {
-            let when = scheduler.time().saturating_add(timeout);
-            let state = self.state.clone();
-            let expire = move || {
-                timed_out(&state);
-                Ok(())
-            };
-            let timer = scheduler.call_at(when, expire, current_values(), self.site.location());
-            self.state.lock().timer = timer.ok();
+    pub fn timeout(self, timeout: impl ToTimeout) -> Self {
+        if let (Some(timeout), true) = (timeout.to_timeout(), self.left > 0) {
+            with_entered(|scheduler| {
+                let when = scheduler.time().saturating_add(timeout);
+                let state = self.state.clone();
+                let expire = move || {
+                    timed_out(&state);
+                    Ok(())
+                };
+                let timer = scheduler.call_at(when, expire, current_values(), self.site.location());
+                self.state.lock().timer = timer.ok();
+            });
         }
         self
+    }
+
+    /// The next result; `None` when there are no more (`async for`). The same as the stream's, without a
+    /// trait.
+    ///
+    /// # Errors
+    /// That of an awaitable, as an item; so is `Timeout`, for each that is missing after
+    /// [`timeout`](AsCompleted::timeout).
+    ///
+    /// # Cancellation
+    /// Returns `Err(Cancelled)` as that item; the awaitables go on. Dropping the future loses no result.
+    #[allow(clippy::should_implement_trait, reason = "it is that of a stream")]
+    pub fn next(&mut self) -> NextItem<'_, T, T> {
+        NextItem { of: self, read: |child| child.retrieve() }
     }
 
     /// The next item as a future of its own (asyncio's plain iteration): whichever of several such
@@ -197,12 +226,50 @@ impl<T: 'static> Stream for AsCompleted<T> {
 #[must_use = "streams do nothing unless they are polled"]
 pub struct Completed<T>(AsCompleted<T>);
 
+impl<T: 'static> Completed<T> {
+    /// The next task or future that is done; `None` when there are no more: see [`AsCompleted::next`].
+    ///
+    /// # Errors
+    /// `Timeout` for each that is missing after [`AsCompleted::timeout`].
+    ///
+    /// # Cancellation
+    /// As there.
+    #[allow(clippy::should_implement_trait, reason = "it is that of a stream")]
+    pub fn next(&mut self) -> NextItem<'_, T, Awaitable<T>> {
+        NextItem { of: &mut self.0, read: |child| Ok(child.into_awaitable()) }
+    }
+}
+
 impl<T: 'static> Stream for Completed<T> {
     type Item = Result<Awaitable<T>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let child = ready!(self.0.poll_child(cx));
         Poll::Ready(child.map(|child| child.map(Child::into_awaitable)))
+    }
+}
+
+/// The future of [`AsCompleted::next`] and [`Completed::next`].
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct NextItem<'a, T, R> {
+    of: &'a mut AsCompleted<T>,
+    read: fn(Child<T>) -> Result<R>,
+}
+
+impl<T: 'static, R> StdFuture for NextItem<'_, T, R> {
+    type Output = Option<Result<R>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<R>>> {
+        let child = ready!(self.of.poll_child(cx));
+        Poll::Ready(child.map(|child| child.and_then(self.read)))
+    }
+}
+
+impl<T, R> Drop for NextItem<'_, T, R> {
+    fn drop(&mut self) {
+        if let Some(next) = &mut self.of.next {
+            next.leave();
+        }
     }
 }
 
@@ -218,6 +285,9 @@ impl<T: 'static> NextCompleted<T> {
     fn poll_child(&mut self, cx: &mut Context<'_>) -> Poll<Result<Child<T>>> {
         let (mut wakers, mut gone) = (Wakers::new(), VecDeque::new());
         let mut state = self.state.lock();
+        if let (Some(home), true) = (state.home, state.done.is_empty()) {
+            home.check_awaited_here(self.site.what())?;
+        }
         if self.wait.is_armed() {
             let State { line, done, .. } = &mut *state;
             // Nobody is put into another's place: one that was moved to another task queues again,
@@ -241,8 +311,7 @@ impl<T: 'static> NextCompleted<T> {
             }
         }
         if let Some(item) = state.done.pop_front() {
-            let late = || Error::Timeout(TimeoutError::default());
-            return Poll::Ready(item.ok_or_else(late));
+            return Poll::Ready(item);
         }
         self.wait.arm(cx, self.site, None);
         state.line.extend(self.wait.waiter());
@@ -261,8 +330,9 @@ impl<T: 'static> StdFuture for NextCompleted<T> {
     }
 }
 
-impl<T> Drop for NextCompleted<T> {
-    fn drop(&mut self) {
+impl<T> NextCompleted<T> {
+    /// Ends the wait. What it may have been woken for goes to the next.
+    fn leave(&mut self) {
         let mut wakers = Wakers::new();
         let mut state = self.state.lock();
         let was_armed = self.wait.is_armed();
@@ -271,6 +341,12 @@ impl<T> Drop for NextCompleted<T> {
         if was_armed && !state.done.is_empty() {
             state.wake_next(&mut wakers);
         }
+    }
+}
+
+impl<T> Drop for NextCompleted<T> {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -283,6 +359,12 @@ impl<T> fmt::Debug for AsCompleted<T> {
 impl<T> fmt::Debug for Completed<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl<T, R> fmt::Debug for NextItem<'_, T, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<next of {:?}>", self.of)
     }
 }
 

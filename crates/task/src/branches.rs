@@ -17,9 +17,10 @@ use crate::current_task;
 use asyncio_core::{
     CancelledError, Error,
     exception::ExceptionContext,
-    home::entered,
+    home::running_loop,
     scope::{ScopePlace, ScopePoll},
     scopes::ScopeKey,
+    wait::Leaf,
     wait_site::WaitSite,
 };
 use std::{
@@ -44,8 +45,9 @@ pub enum Ending<O> {
         /// What is to be reported of a branch that was cancelled and returned this.
         lost: fn(O) -> Option<Error>,
     },
-    /// Its output cannot be a cancellation: it is dropped.
-    Opaque,
+    /// It is dropped: its output cannot be a cancellation, or it is a [leaf](Leaf), and has nothing to
+    /// clean up. Nothing of it is told apart from what is around it, so it needs no scope.
+    Dropped,
 }
 
 /// A panic of a branch.
@@ -88,7 +90,7 @@ impl<F: Future> Branch<F> {
                 ScopePoll::Pending => Poll::Pending,
                 ScopePoll::GivesWay(error) => Poll::Ready(cancelled(error)),
             },
-            Ending::Lent | Ending::Opaque => body.poll(cx),
+            Ending::Lent | Ending::Dropped => body.poll(cx),
         }));
         let output = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
@@ -169,7 +171,7 @@ impl<F: Future> Losing for Branch<F> {
         };
         if let Some(error) = error {
             let report = ExceptionContext::new("A branch that was cancelled did not end by that");
-            report.with_exception(error).report(entered().and_then(|scheduler| scheduler.home()));
+            report.with_exception(error).report(running_loop());
         }
         Poll::Ready(())
     }
@@ -253,7 +255,7 @@ impl<O> fmt::Debug for Ending<O> {
         f.write_str(match self {
             Ending::Lent => "Lent",
             Ending::Scope { .. } => "Scope",
-            Ending::Opaque => "Opaque",
+            Ending::Dropped => "Dropped",
         })
     }
 }
@@ -296,7 +298,8 @@ where
 }
 
 /// The type of a branch. What it derefs to, step by step, tells how the branch can be ended: of
-/// [`LentBranch`], [`OurBranch`], [`ScopeBranch`] and [`OpaqueBranch`] the first that fits is taken.
+/// [`LentBranch`], [`LeafBranch`], [`OurBranch`], [`ScopeBranch`] and [`OpaqueBranch`] the first that
+/// fits is taken.
 #[derive(Debug)]
 pub struct Probe<F>(PhantomData<fn(F)>);
 
@@ -309,6 +312,12 @@ impl<F> Probe<F> {
 
 /// `&mut future`, `Pin<&mut future>`.
 pub trait LentBranch<O> {
+    /// How it can be ended.
+    fn ending(&self) -> Ending<O>;
+}
+
+/// A [leaf](Leaf), awaited as it is.
+pub trait LeafBranch<O> {
     /// How it can be ended.
     fn ending(&self) -> Ending<O>;
 }
@@ -332,15 +341,21 @@ pub trait OpaqueBranch<O> {
     fn ending(&self) -> Ending<O>;
 }
 
-impl<F: Future + Unpin + ?Sized> LentBranch<F::Output> for &&&Probe<&mut F> {
+impl<F: Future + Unpin + ?Sized> LentBranch<F::Output> for &&&&Probe<&mut F> {
     fn ending(&self) -> Ending<F::Output> {
         Ending::Lent
     }
 }
 
-impl<F: Future + ?Sized> LentBranch<F::Output> for &&&Probe<Pin<&mut F>> {
+impl<F: Future + ?Sized> LentBranch<F::Output> for &&&&Probe<Pin<&mut F>> {
     fn ending(&self) -> Ending<F::Output> {
         Ending::Lent
+    }
+}
+
+impl<F: Leaf> LeafBranch<F::Output> for &&&Probe<F> {
+    fn ending(&self) -> Ending<F::Output> {
+        Ending::Dropped
     }
 }
 
@@ -362,6 +377,6 @@ where
 
 impl<F: Future> OpaqueBranch<F::Output> for Probe<F> {
     fn ending(&self) -> Ending<F::Output> {
-        Ending::Opaque
+        Ending::Dropped
     }
 }

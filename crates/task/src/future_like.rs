@@ -2,7 +2,7 @@
 
 use crate::{AnyTask, Task, cast::cast, task::TaskBuilder};
 use asyncio_core::{CancelledError, Error, Result, wait::Target};
-use asyncio_future::{CallbackOutput, DoneCallback, Future};
+use asyncio_future::{CallbackOutput, DoneCallback, Future, Take};
 use std::{
     future::{Future as StdFuture, IntoFuture},
     panic::Location,
@@ -12,6 +12,12 @@ use std::{
 
 /// What `wait` and its like take: a [`Task`] or a [`Future`], or either
 /// (`asyncio.isfuture`). Sealed: nothing else can be one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is neither a task nor a future",
+    label = "a task or a future is expected",
+    note = "a coroutine becomes a task by `create_task(coroutine)`",
+    note = "`gather`, `as_completed` and `race` take coroutines themselves"
+)]
 pub trait FutureLike: sealed::Sealed + 'static {
     /// Whether it has a result, failed or was cancelled.
     fn done(&self) -> bool;
@@ -48,12 +54,56 @@ pub trait FutureLike: sealed::Sealed + 'static {
     fn remove_done_callback(&self, callback: &DoneCallback) -> usize;
 }
 
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for crate::AnyTask {}
-    impl<T> Sealed for crate::Task<T> {}
-    impl<T> Sealed for asyncio_future::Future<T> {}
-    impl<T> Sealed for super::Awaitable<T> {}
+/// Calls the same method on whichever an [`Awaitable`] is.
+macro_rules! either {
+    ($self:expr, $inner:ident => $call:expr) => {
+        match $self {
+            Awaitable::Task($inner) => $call,
+            Awaitable::Future($inner) => $call,
+        }
+    };
+}
+
+pub(crate) mod sealed {
+    use super::{AnyTask, Awaitable, Future, Result, Take, Task};
+
+    pub trait Sealed {
+        /// Whether a task may wait for it where it runs, for those who wait by a callback.
+        ///
+        /// # Errors
+        /// `Runtime` if it is pending, and ends only if another loop of this thread runs.
+        fn check_awaited_here(&self) -> Result<()>;
+    }
+
+    impl Sealed for AnyTask {
+        fn check_awaited_here(&self) -> Result<()> {
+            if self.done() { Ok(()) } else { self.home().check_awaited_here("Task") }
+        }
+    }
+
+    impl<T> Sealed for Task<T> {
+        fn check_awaited_here(&self) -> Result<()> {
+            AnyTask::check_awaited_here(self)
+        }
+    }
+
+    impl<T> Sealed for Future<T> {
+        fn check_awaited_here(&self) -> Result<()> {
+            Future::check_awaited_here(self)
+        }
+    }
+
+    impl<T> Sealed for Take<T> {
+        fn check_awaited_here(&self) -> Result<()> {
+            self.future().check_awaited_here()
+        }
+    }
+
+    impl<T> Sealed for Awaitable<T> {
+        fn check_awaited_here(&self) -> Result<()> {
+            either!(self, f => f.check_awaited_here())
+        }
+    }
 }
 
 impl<T: 'static> FutureLike for Task<T> {
@@ -132,6 +182,44 @@ impl<T: 'static> FutureLike for Future<T> {
     }
 }
 
+impl<T: 'static> FutureLike for Take<T> {
+    fn done(&self) -> bool {
+        self.future().done()
+    }
+    fn cancelled(&self) -> bool {
+        self.future().cancelled()
+    }
+    fn exception(&self) -> Result<Option<Error>> {
+        self.future().exception()
+    }
+    fn cancel_as(&self, error: CancelledError) -> bool {
+        self.future().cancel_as(error)
+    }
+    fn target(&self) -> Target {
+        self.future().target()
+    }
+    fn id(&self) -> usize {
+        self.future().id()
+    }
+    #[track_caller]
+    fn on_done<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce() -> R + 'static,
+    ) -> Result<DoneCallback> {
+        self.future().on_done(callback)
+    }
+    #[track_caller]
+    fn on_done_with<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce(&Self) -> R + 'static,
+    ) -> Result<DoneCallback> {
+        self.future().add_done_callback(|future| callback(&future.take()))
+    }
+    fn remove_done_callback(&self, callback: &DoneCallback) -> usize {
+        self.future().remove_done_callback(callback)
+    }
+}
+
 /// A task or a future, where one list holds both.
 #[derive(Debug)]
 pub enum Awaitable<T> {
@@ -139,16 +227,6 @@ pub enum Awaitable<T> {
     Task(Task<T>),
     /// A future.
     Future(Future<T>),
-}
-
-/// Calls the same method on whichever it is.
-macro_rules! either {
-    ($self:expr, $inner:ident => $call:expr) => {
-        match $self {
-            Awaitable::Task($inner) => $call,
-            Awaitable::Future($inner) => $call,
-        }
-    };
 }
 
 impl<T: 'static> FutureLike for Awaitable<T> {
@@ -291,6 +369,10 @@ impl<T> Child<T> {
             Ok(future) => return Ok(Child { of: Awaitable::Future(future), read: read::<F, T> }),
             Err(coroutine) => coroutine,
         };
+        let coroutine = match of_type::<F, Take<T>, T>(coroutine) {
+            Ok(take) => return Ok(Child { of: take.into_inner().into(), read: take_out }),
+            Err(coroutine) => coroutine,
+        };
         match of_type::<F, Awaitable<T>, T>(coroutine)? {
             Awaitable::Task(task) => Ok(Child::task(task)),
             of @ Awaitable::Future(_) => Ok(Child { of, read: read_either::<F, T> }),
@@ -345,6 +427,7 @@ impl<T> Child<T> {
 trait Of<T> {}
 impl<T> Of<T> for Task<T> {}
 impl<T> Of<T> for Future<T> {}
+impl<T> Of<T> for Take<T> {}
 impl<T> Of<T> for Awaitable<T> {}
 
 /// A future as a `B`, if that is what it is.
@@ -379,6 +462,14 @@ fn read<F: StdFuture<Output = Result<T>>, T>(of: &Awaitable<T>) -> Result<T> {
     }
 }
 
+/// Moves the value out of a finished future.
+fn take_out<T>(of: &Awaitable<T>) -> Result<T> {
+    match of {
+        Awaitable::Future(future) => poll_once(future.take()),
+        Awaitable::Task(_) => unreachable!("made from a future"),
+    }
+}
+
 /// [`read`], where `F` is `Awaitable<T>`.
 fn read_either<F: StdFuture<Output = Result<T>>, T>(of: &Awaitable<T>) -> Result<T> {
     match of {
@@ -399,8 +490,20 @@ where
     F::IntoFuture: 'static,
     T: 'static,
 {
+    ensure_future_with(TaskBuilder::default().location(Location::caller()), awaitable)
+}
+
+/// [`ensure_future`], where a new task is made with these arguments.
+// For the crate of the loop, which says the line of its own caller.
+#[doc(hidden)]
+pub fn ensure_future_with<F, T>(task: TaskBuilder, awaitable: F) -> Task<T>
+where
+    F: IntoFuture<Output = Result<T>>,
+    F::IntoFuture: 'static,
+    T: 'static,
+{
     match of_type::<F::IntoFuture, Task<T>, T>(awaitable.into_future()) {
         Ok(task) => task,
-        Err(coroutine) => TaskBuilder::default().location(Location::caller()).create(coroutine),
+        Err(coroutine) => task.create(coroutine),
     }
 }

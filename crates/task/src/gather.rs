@@ -1,10 +1,11 @@
 //! [`gather`]: several awaitables at once, their results in order.
 
-use crate::future_like::{Child, FutureLike};
+use crate::future_like::{Child, FutureLike, sealed::Sealed as _};
 use asyncio_core::{
     CancelledError, Error, Result,
-    sync::{AtomicBool, Mutex, Ordering},
-    wait::Target,
+    caught::caught,
+    sync::{AtomicBool, Mutex, MutexGuard, Ordering},
+    wait::{Parts, Target},
     wait_site::WaitSite,
 };
 use asyncio_future::{Future, Take};
@@ -14,8 +15,12 @@ use std::{collections::HashMap, fmt, future::IntoFuture, sync::Arc};
 ///
 /// Coroutines become tasks at this call; the same task or future given twice is awaited once. The
 /// first error comes out at once, and the others run on; with
-/// [`return_exceptions`](Gather::return_exceptions) errors stand in the list instead. For results of
-/// different types there is the macro `gather!(a, b, c)`.
+/// [`return_exceptions`](Gather::return_exceptions) errors stand in the list instead. If a result cannot
+/// be copied or collected because that panics, `Error::Panic` comes out.
+///
+/// The items of a list have one type: the calls of one coroutine function, or tasks. Two `async fn`s are two
+/// types, even if their results are of the same one, so `asyncio.gather(a(), b())` is the macro
+/// `gather!(a(), b())`, which gives a tuple.
 ///
 /// # Cancellation
 /// Cancels every child, and returns `Err(Cancelled)` when they have ended: at the first that was
@@ -23,10 +28,12 @@ use std::{collections::HashMap, fmt, future::IntoFuture, sync::Arc};
 /// counts as failed with `Cancelled`.
 ///
 /// ```
-/// # async fn example() -> asyncio_core::Result<()> {
-/// let squares = asyncio_task::gather((1..4).map(async |n| Ok(n * n))).await?;
-/// assert_eq!(squares, [1, 4, 9]);
-/// # Ok(()) }
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let squares = asyncio::gather((1..4).map(async |n| Ok(n * n))).await?;
+///     assert_eq!(squares, [1, 4, 9]);
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn gather<I, T>(awaitables: I) -> Gather<T>
@@ -70,11 +77,14 @@ impl<T: 'static> Gather<T> {
     /// Of the future, [`into_inner`](Take::into_inner) gives what `into_inner` gives here.
     ///
     /// ```
-    /// # use std::collections::HashSet;
-    /// # async fn example() -> asyncio_core::Result<()> {
-    /// let parities: HashSet<i32> = asyncio_task::gather((1..9).map(async |n| Ok(n % 2))).collect().await?;
-    /// assert_eq!(parities.len(), 2);
-    /// # Ok(()) }
+    /// use std::collections::HashSet;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let parities: HashSet<i32> = asyncio::gather((1..9).map(async |n| Ok(n % 2))).collect().await?;
+    ///     assert_eq!(parities.len(), 2);
+    ///     Ok(())
+    /// }
     /// ```
     pub fn collect<C: FromIterator<T> + 'static>(self) -> Take<C> {
         let future = self.future();
@@ -88,7 +98,7 @@ impl<T: 'static> Gather<T> {
     }
 
     fn future<C>(&self) -> Future<C> {
-        Future::of_operation(self.site, Some(canceller(&self.gathering)))
+        Future::of_loop(self.site, Some(parts(&self.gathering)))
     }
 }
 
@@ -143,6 +153,7 @@ trait Outer<T> {
     fn ends_at_error(&self) -> bool;
     fn fail(&self, error: Error);
     fn complete(&self, outcomes: Vec<Result<T>>);
+    fn abandon(&self);
 }
 
 struct Results<C>(Future<C>);
@@ -158,6 +169,9 @@ impl<T, C: FromIterator<T>> Outer<T> for Results<C> {
     }
     fn fail(&self, error: Error) {
         let _ = self.0.set_exception(error);
+    }
+    fn abandon(&self) {
+        self.0.abandon();
     }
     fn complete(&self, outcomes: Vec<Result<T>>) {
         match outcomes.into_iter().collect() {
@@ -177,6 +191,9 @@ impl<T, C: FromIterator<Result<T>>> Outer<T> for Outcomes<C> {
     fn fail(&self, error: Error) {
         let _ = self.0.set_exception(error);
     }
+    fn abandon(&self) {
+        self.0.abandon();
+    }
     fn complete(&self, outcomes: Vec<Result<T>>) {
         drop(self.0.set_result(outcomes.into_iter().collect()));
     }
@@ -194,22 +211,12 @@ struct Gathering<T> {
     cancel_requested: Arc<AtomicBool>,
 }
 
-/// What cancels the children. It knows nothing of `T`, so that it can be sent anywhere.
-fn canceller<T>(gathering: &Mutex<Gathering<T>>) -> asyncio_future::Canceller {
+/// What a request goes to. It knows nothing of `T`, so that it can be sent anywhere.
+fn parts<T>(gathering: &Mutex<Gathering<T>>) -> Parts {
     let gathering = gathering.lock();
     let of_argument = |&index: &usize| gathering.children[index].target();
-    let children: Vec<Target> = gathering.arguments.iter().map(of_argument).collect();
-    let requested = gathering.cancel_requested.clone();
-    Box::new(move |error| {
-        let mut accepted = false;
-        for child in &children {
-            accepted |= child.cancel(error.clone());
-        }
-        if accepted {
-            requested.store(true, Ordering::Relaxed);
-        }
-        accepted
-    })
+    let targets = gathering.arguments.iter().map(of_argument).collect();
+    Parts::new(targets, gathering.cancel_requested.clone())
 }
 
 impl<T: 'static> Gathering<T> {
@@ -233,10 +240,19 @@ impl<T: 'static> Gathering<T> {
                 continue;
             }
             let done = this.clone();
-            if child.done() || !child.listen(Box::new(move || done.lock().child_done(new))) {
+            let listening = match child.done() {
+                true => Ok(false),
+                false => {
+                    child.listen(Box::new(move || Gathering::child_done(&done, new))).map(|()| true)
+                }
+            };
+            if !matches!(listening, Ok(true)) {
                 gathering.finished.push(new);
             }
-            gathering.children.push(child);
+            gathering.children.push(match listening {
+                Ok(_) => child,
+                Err(error) => Box::new(Refused(child, error)),
+            });
         }
         this
     }
@@ -246,43 +262,64 @@ impl<T: 'static> Gathering<T> {
         let mut gathering = this.lock();
         gathering.outer = Some(outer);
         if gathering.children.is_empty() {
-            return gathering.complete();
+            return Gathering::complete(gathering);
         }
         let so_far = std::mem::take(&mut gathering.finished);
-        so_far.into_iter().for_each(|index| gathering.child_done(index));
+        drop(gathering);
+        so_far.into_iter().for_each(|index| Gathering::child_done(this, index));
     }
 
-    fn child_done(&mut self, index: usize) {
-        self.finished.push(index);
-        let child = &*self.children[index];
-        let Some(outer) = &self.outer else { return };
+    fn child_done(this: &Mutex<Gathering<T>>, index: usize) {
+        let mut gathering = this.lock();
+        gathering.finished.push(index);
+        let child = &*gathering.children[index];
+        let Some(outer) = &gathering.outer else { return };
         if outer.done() {
             return forget(child);
         }
         if outer.ends_at_error() {
-            // A child that cannot even be listened to has failed as well.
+            // A cancelled child has failed as well.
             if let Some(error) = child.exception().unwrap_or_else(Some) {
                 return outer.fail(error);
             }
         }
-        if self.finished.len() == self.children.len() {
-            self.complete();
+        if gathering.finished.len() == gathering.children.len() {
+            Gathering::complete(gathering);
         }
     }
 
-    /// Every child is done.
-    fn complete(&mut self) {
-        let Some(outer) = &self.outer else { return };
-        let outcomes = self.arguments.iter().map(|&n| self.children[n].outcome()).collect();
-        if !self.cancel_requested.load(Ordering::Relaxed) {
-            return outer.complete(outcomes);
-        }
-        let last = self.arguments.last().map(|&n| self.children[n].exception());
-        // A bare cancellation, if the last child swallowed its own.
-        outer.fail(match last {
-            Some(Err(error @ Error::Cancelled(_))) => error,
-            _ => Error::Cancelled(CancelledError::default()),
+    /// Every child is done. To read and to collect the results is code of the program (`Clone`,
+    /// `FromIterator`), which may come back here, and may panic.
+    fn complete(mut gathering: MutexGuard<'_, Gathering<T>>) {
+        let Some(outer) = gathering.outer.take() else { return };
+        let children = std::mem::take(&mut gathering.children);
+        let arguments = std::mem::take(&mut gathering.arguments);
+        let is_cancelled = gathering.cancel_requested.load(Ordering::Relaxed);
+        drop(gathering);
+        let completed = caught(|| {
+            let outcomes = arguments.iter().map(|&n| children[n].outcome()).collect();
+            if !is_cancelled {
+                return outer.complete(outcomes);
+            }
+            let last = arguments.last().map(|&n| children[n].exception());
+            // A bare cancellation, if the last child swallowed its own.
+            outer.fail(match last {
+                Some(Err(error @ Error::Cancelled(_))) => error,
+                _ => Error::Cancelled(CancelledError::default()),
+            });
         });
+        if let Err(panic) = completed {
+            outer.fail(panic);
+        }
+    }
+}
+
+/// The last callback of a child is gone: it has run, or the loop is closed.
+impl<T> Drop for Gathering<T> {
+    fn drop(&mut self) {
+        if let Some(outer) = &self.outer {
+            outer.abandon();
+        }
     }
 }
 
@@ -300,8 +337,11 @@ pub(crate) trait Part<T> {
     fn cancelled(&self) -> bool;
     fn exception(&self) -> Result<Option<Error>>;
     fn target(&self) -> Target;
-    /// Calls `callback` when it is done; false if that cannot be.
-    fn listen(&self, callback: Box<dyn FnOnce()>) -> bool;
+    /// Calls `callback` when it is done.
+    ///
+    /// # Errors
+    /// `Runtime` if that cannot be here.
+    fn listen(&self, callback: Box<dyn FnOnce()>) -> Result<()>;
     /// How it ended, for the list of results.
     fn outcome(&self) -> Result<T>;
 }
@@ -322,8 +362,9 @@ impl<T: 'static> Part<T> for Child<T> {
     fn target(&self) -> Target {
         FutureLike::target(&**self)
     }
-    fn listen(&self, callback: Box<dyn FnOnce()>) -> bool {
-        self.on_done(callback).is_ok()
+    fn listen(&self, callback: Box<dyn FnOnce()>) -> Result<()> {
+        self.check_awaited_here()?;
+        self.on_done(callback).map(drop)
     }
     fn outcome(&self) -> Result<T> {
         match self.cancelled() {
@@ -352,10 +393,37 @@ impl<A: 'static, T: 'static> Part<T> for Mapped<A, T> {
     fn target(&self) -> Target {
         self.0.target()
     }
-    fn listen(&self, callback: Box<dyn FnOnce()>) -> bool {
+    fn listen(&self, callback: Box<dyn FnOnce()>) -> Result<()> {
         self.0.listen(callback)
     }
     fn outcome(&self) -> Result<T> {
         self.0.outcome().map(self.1)
+    }
+}
+
+/// A child that cannot be listened to here, and why: it counts as failed.
+struct Refused<T>(Box<dyn Part<T>>, Error);
+
+impl<T> Part<T> for Refused<T> {
+    fn id(&self) -> usize {
+        self.0.id()
+    }
+    fn done(&self) -> bool {
+        true
+    }
+    fn cancelled(&self) -> bool {
+        false
+    }
+    fn exception(&self) -> Result<Option<Error>> {
+        Ok(Some(self.1.clone()))
+    }
+    fn target(&self) -> Target {
+        self.0.target()
+    }
+    fn listen(&self, _: Box<dyn FnOnce()>) -> Result<()> {
+        Err(self.1.clone())
+    }
+    fn outcome(&self) -> Result<T> {
+        Err(self.1.clone())
     }
 }

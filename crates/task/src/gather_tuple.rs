@@ -22,10 +22,12 @@ use std::{
 /// `.return_exceptions()` each result in the tuple is a `Result`.
 ///
 /// ```
-/// # async fn example() -> asyncio_core::Result<()> {
-/// let (n, s) = asyncio_task::gather!(async { Ok(1) }, async { Ok("one") }).await?;
-/// assert_eq!((n, s), (1, "one"));
-/// # Ok(()) }
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let (n, s) = asyncio::gather!(async { Ok(1) }, async { Ok("one") }).await?;
+///     assert_eq!((n, s), (1, "one"));
+///     Ok(())
+/// }
 /// ```
 #[macro_export]
 macro_rules! gather {
@@ -35,6 +37,13 @@ macro_rules! gather {
 }
 
 /// A tuple of awaitables: what the macro `gather!` takes.
+#[diagnostic::on_unimplemented(
+    message = "`gather!` cannot run all of `{Self}`",
+    label = "one to eight coroutines, tasks or futures are expected",
+    note = "a coroutine is what an `async fn` or an `async {{}}` block returns; its output is an \
+            `asyncio::Result`",
+    note = "for more than eight, or for a list, there is the function `gather`"
+)]
 pub trait IntoGather {
     /// What it becomes.
     type Gather;

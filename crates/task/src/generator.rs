@@ -3,25 +3,22 @@
 //! The body has no task of its own. Whoever asks for the next value polls it, up to its next `send`,
 //! which hands the value over and stays suspended until somebody asks again.
 
-use crate::{current_task, gather};
-use asyncio_core::{
-    Error, Result,
-    exception::{self, ExceptionContext, Level},
-    home::{LoopRef, entered},
-    wait::Wait,
-    wait_site::WaitSite,
-};
+use crate::current_task;
+use asyncio_core::{Error, Result, wait::Wait, wait_site::WaitSite};
 use futures_core::Stream;
+pub use shutdown::shutdown_asyncgens;
+use shutdown::{Close, register};
 use std::{
     cell::{Cell, RefCell},
     fmt,
-    future::{Future, poll_fn},
+    future::Future,
     panic::Location,
     pin::Pin,
     rc::{Rc, Weak},
     task::{Context, Poll, Waker, ready},
 };
 
+mod shutdown;
 #[cfg(test)]
 mod tests;
 
@@ -45,18 +42,21 @@ mod tests;
 ///
 /// ```
 /// use std::time::Duration;
-/// # async fn example() -> asyncio_core::Result<()> {
-/// let mut countdown = asyncio_task::generator(async |y| {
-///     for n in (1..=3).rev() {
-///         y.send(n).await?;
-///         asyncio_task::sleep(Duration::from_millis(10)).await?;
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let mut countdown = asyncio::generator(async |y| {
+///         for n in (1..=3).rev() {
+///             y.send(n).await?;
+///             asyncio::sleep(Duration::from_millis(10)).await?;
+///         }
+///         Ok(())
+///     });
+///     while let Some(n) = countdown.next().await {
+///         println!("{}", n?);
 ///     }
 ///     Ok(())
-/// });
-/// while let Some(n) = countdown.next().await {
-///     println!("{}", n?);
 /// }
-/// # Ok(()) }
 /// ```
 #[track_caller]
 pub fn generator<T, F>(body: F) -> Generator<T>
@@ -68,8 +68,8 @@ where
     let yielder = Yielder { channel: channel.clone() };
     let body: Body = Box::pin(async move { body(yielder).await });
     let made_at = Location::caller();
-    let state = Cell::new(State::Fresh);
-    Generator(Rc::new(Inner { channel, body: Cell::new(Some(body)), state, made_at }))
+    let (state, asker) = (Cell::new(State::Fresh), Cell::new(None));
+    Generator(Rc::new(Inner { channel, body: Cell::new(Some(body)), state, asker, made_at }))
 }
 
 type Body = Pin<Box<dyn Future<Output = Result<()>>>>;
@@ -87,19 +87,21 @@ pub struct Yielder<T> {
 /// on with `?` after cleaning up.
 ///
 /// ```
-/// # async fn example() -> asyncio_core::Result<()> {
-/// # use asyncio_task::generator;
-/// use asyncio_task::GeneratorExit;
-/// let mut lines = generator(async |y| {
-///     let sent = y.send("line").await;
-///     if sent.as_ref().is_err_and(|error| error.downcast_ref::<GeneratorExit>().is_some()) {
-///         println!("closing the file");
-///     }
-///     sent
-/// });
-/// lines.next().await;
-/// lines.aclose().await?;
-/// # Ok(()) }
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+/// use asyncio::generator;
+///     use asyncio::GeneratorExit;
+///     let mut lines = generator(async |y| {
+///         let sent = y.send("line").await;
+///         if sent.as_ref().is_err_and(|error| error.downcast_ref::<GeneratorExit>().is_some()) {
+///             println!("closing the file");
+///         }
+///         sent
+///     });
+///     lines.next().await;
+///     lines.aclose().await?;
+///     Ok(())
+/// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GeneratorExit;
@@ -125,7 +127,19 @@ struct Inner<T> {
     /// Taken out while it runs, and for good when it has ended.
     body: Cell<Option<Body>>,
     state: Cell<State>,
+    /// Whose operation is under way.
+    asker: Cell<Option<Asker>>,
     made_at: &'static Location<'static>,
+}
+
+/// Who runs the body. An operation of one lasts until it is ready or dropped, and the other is refused
+/// meanwhile: the body can wake only one of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Asker {
+    /// The one who has the [`Generator`], and so calls one method at a time.
+    Handle,
+    /// [`shutdown_asyncgens`].
+    Shutdown,
 }
 
 /// How far a generator is with closing.
@@ -312,14 +326,30 @@ enum Turn<T> {
 }
 
 impl<T> Inner<T> {
+    /// Begins or continues an operation.
+    fn begin(&self, asker: Asker, operation: &str) -> Result<()> {
+        let is_asked = self.asker.get().is_some_and(|other| other != asker);
+        match self.state.get() {
+            State::Done => {}
+            State::Running => return Err(running(operation)),
+            _ if is_asked => return Err(running(operation)),
+            _ => self.asker.set(Some(asker)),
+        }
+        Ok(())
+    }
+
+    /// Ends an operation. If it was closing the generator, and has not finished, the body may send
+    /// again.
+    fn give_up(&self, asker: Asker) {
+        if self.asker.get() == Some(asker) {
+            self.asker.set(None);
+            self.channel.closing.set(Closing::No);
+        }
+    }
+
+    /// Polls the body, in an operation that has begun.
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Turn<T>> {
-        let Some(mut body) = self.body.take() else {
-            let running = self.state.get() == State::Running;
-            return Poll::Ready(Turn::Ended(match running {
-                true => Err(Error::runtime("the generator is already running")),
-                false => Ok(()),
-            }));
-        };
+        let Some(mut body) = self.body.take() else { return Poll::Ready(Turn::Ended(Ok(()))) };
         self.channel.begin(cx);
         let running = Running(self);
         self.state.set(State::Running);
@@ -331,16 +361,40 @@ impl<T> Inner<T> {
         }
         self.state.set(State::Suspended);
         self.body.set(Some(body));
-        match self.channel.take() {
-            Some(value) => Poll::Ready(Turn::Sent(value)),
-            None => Poll::Pending,
+        let Some(value) = self.channel.take() else { return Poll::Pending };
+        self.asker.set(None);
+        Poll::Ready(Turn::Sent(value))
+    }
+
+    fn poll_close(&self, asker: Asker, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.begin(asker, "aclose")?;
+        if self.state.get() == State::Fresh {
+            self.end();
         }
+        if self.channel.closing.get() == Closing::No {
+            self.channel.closing.set(Closing::Asked);
+        }
+        let turn = self.poll(cx);
+        if self.channel.closing.get() == Closing::Ignored {
+            self.end();
+            return Poll::Ready(Err(Error::runtime("the generator ignored GeneratorExit")));
+        }
+        Poll::Ready(match ready!(turn) {
+            Turn::Ended(Err(error)) if error.downcast_ref::<GeneratorExit>().is_none() => {
+                Err(error)
+            }
+            _ => Ok(()),
+        })
     }
 
     fn end(&self) {
         self.state.set(State::Done);
         drop(self.body.take());
     }
+}
+
+fn running(operation: &str) -> Error {
+    Error::runtime(format!("Generator.{operation}: the generator is already running"))
 }
 
 /// A poll of the body, which may end by a panic.
@@ -358,6 +412,9 @@ impl<T> Drop for Running<'_, T> {
 impl<T: 'static> Generator<T> {
     /// The next value; `None` when there are no more (`anext`). The same as the stream's.
     ///
+    /// # Errors
+    /// Those of the body; `Runtime` while the loop closes the generator.
+    ///
     /// # Cancellation
     /// See [`generator()`]. Dropping the future stops the body where it is; the next call goes on
     /// from there.
@@ -372,10 +429,11 @@ impl<T: 'static> Generator<T> {
     ///
     /// # Errors
     /// That of the body, if it is another than `GeneratorExit`; `Runtime` if the body sends another
-    /// value instead of ending, or if it runs right now.
+    /// value instead of ending, if it runs right now, or while the loop closes the generator.
     ///
     /// # Cancellation
-    /// Arrives at what the body awaits, as in [`next`](Generator::next).
+    /// Arrives at what the body awaits, as in [`next`](Generator::next). If the future is dropped before
+    /// it is ready, the generator stays open.
     pub fn aclose(&mut self) -> Aclose<'_, T> {
         Aclose(self)
     }
@@ -399,11 +457,23 @@ impl<T: 'static> Future for Next<'_, T> {
     }
 }
 
+impl<T> Drop for Next<'_, T> {
+    fn drop(&mut self) {
+        self.0.0.give_up(Asker::Handle);
+    }
+}
+
 impl<T: 'static> Future for Aclose<'_, T> {
     type Output = Result<()>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        self.0.0.poll_close(cx)
+        self.0.0.poll_close(Asker::Handle, cx)
+    }
+}
+
+impl<T> Drop for Aclose<'_, T> {
+    fn drop(&mut self) {
+        self.0.0.give_up(Asker::Handle);
     }
 }
 
@@ -411,6 +481,9 @@ impl<T: 'static> Stream for Generator<T> {
     type Item = Result<T>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
+        if let Err(error) = self.0.begin(Asker::Handle, "next") {
+            return Poll::Ready(Some(Err(error)));
+        }
         if self.0.state.get() == State::Fresh {
             register(Rc::downgrade(&self.0) as Weak<dyn Close>);
         }
@@ -438,116 +511,4 @@ impl<T> fmt::Debug for Sending<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<{}>", self.site)
     }
-}
-
-/// A generator of any type.
-trait Close {
-    fn is_open(&self) -> bool;
-    fn poll_close(&self, cx: &mut Context<'_>) -> Poll<Result<()>>;
-    fn made_at(&self) -> &'static Location<'static>;
-}
-
-impl<T: 'static> Close for Inner<T> {
-    fn is_open(&self) -> bool {
-        self.state.get() != State::Done
-    }
-
-    fn poll_close(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        if self.state.get() == State::Fresh {
-            self.end();
-        }
-        if self.channel.closing.get() == Closing::No {
-            self.channel.closing.set(Closing::Asked);
-        }
-        let turn = self.poll(cx);
-        if self.channel.closing.get() == Closing::Ignored {
-            self.end();
-            return Poll::Ready(Err(Error::runtime("the generator ignored GeneratorExit")));
-        }
-        Poll::Ready(match ready!(turn) {
-            Turn::Ended(Err(error)) if error.downcast_ref::<GeneratorExit>().is_none() => {
-                Err(error)
-            }
-            _ => Ok(()),
-        })
-    }
-
-    fn made_at(&self) -> &'static Location<'static> {
-        self.made_at
-    }
-}
-
-/// The generators that were first asked for a value on one loop.
-struct Registry {
-    home: LoopRef,
-    live: Vec<Weak<dyn Close>>,
-    /// How many there may be before those that are gone are looked for.
-    sweep_at: usize,
-    shut_down: bool,
-}
-
-thread_local! {
-    static REGISTRIES: RefCell<Vec<Registry>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Calls `f` with the registry of `home`.
-fn with_registry<R>(home: LoopRef, f: impl FnOnce(&mut Registry) -> R) -> R {
-    REGISTRIES.with_borrow_mut(|registries| {
-        let index = registries.iter().position(|registry| registry.home == home);
-        let index = index.unwrap_or_else(|| {
-            registries.retain(|registry| registry.home.is_local());
-            registries.push(Registry { home, live: Vec::new(), sweep_at: 16, shut_down: false });
-            registries.len() - 1
-        });
-        f(&mut registries[index])
-    })
-}
-
-fn register(generator: Weak<dyn Close>) {
-    let Some(home) = entered().and_then(|scheduler| scheduler.home()) else { return };
-    let late = with_registry(home, |registry| {
-        if registry.live.len() >= registry.sweep_at {
-            registry.live.retain(|generator| generator.strong_count() > 0);
-            registry.sweep_at = (2 * registry.live.len()).max(16);
-        }
-        registry.live.push(generator);
-        registry.shut_down
-    });
-    if late {
-        exception::log(Level::Warning, "a generator was started after shutdown_asyncgens");
-    }
-}
-
-/// Closes every generator that was started on the loop `home`, as `loop.shutdown_asyncgens` does:
-/// all at once, and what goes wrong is told to the exception handler. Call it in a task of that loop.
-///
-/// # Errors
-/// `Runtime` without a running loop.
-///
-/// # Cancellation
-/// Cancels what the generators do to clean up.
-// For the crate of the loop, whose method users call.
-#[doc(hidden)]
-pub async fn shutdown_asyncgens(home: LoopRef) -> Result<()> {
-    let live = with_registry(home, |registry| {
-        registry.shut_down = true;
-        std::mem::take(&mut registry.live)
-    });
-    let open: Vec<Rc<dyn Close>> =
-        live.iter().filter_map(Weak::upgrade).filter(|generator| generator.is_open()).collect();
-    if open.is_empty() {
-        return Ok(());
-    }
-    let close = async |generator: Rc<dyn Close>| poll_fn(|cx| generator.poll_close(cx)).await;
-    let closing: Vec<_> = open.iter().cloned().map(close).collect();
-    let outcomes = gather(closing).return_exceptions().await?;
-    for (generator, outcome) in open.iter().zip(outcomes) {
-        if let Err(error) = outcome {
-            ExceptionContext::new("an error occurred during closing of a generator")
-                .with_exception(error)
-                .with_note("asyncgen", format_args!("made at {}", generator.made_at()))
-                .report(Some(home));
-        }
-    }
-    Ok(())
 }

@@ -38,16 +38,19 @@
 //! creation (no running loop, a group that takes no more tasks) is a task that has ended with the
 //! error.
 
+mod amap;
 mod any_task;
 mod as_completed;
 #[doc(hidden)] // For the code that `join!`, `try_join!` and `select!` make.
 pub mod branches;
 mod cast;
+mod endless;
 mod future_like;
 mod gather;
 mod gather_tuple;
 pub mod generator;
 mod race;
+mod retry;
 mod shield;
 mod sleep;
 mod staggered;
@@ -55,22 +58,29 @@ mod state;
 mod step;
 mod task;
 mod taskgroups;
+mod taskgroups_start;
 mod threads;
 mod timeouts;
 mod wait;
 mod wait_for;
+pub use amap::{Amap, amap};
 pub use any_task::AnyAwait;
-pub use as_completed::{AsCompleted, Completed, NextCompleted, as_completed};
+pub use as_completed::{AsCompleted, Completed, NextCompleted, NextItem, as_completed};
+pub use endless::endless;
+#[doc(hidden)]
+pub use future_like::ensure_future_with;
 pub use future_like::{Awaitable, FutureLike, ensure_future};
 pub use gather::{Gather, GatherAll, gather};
 pub use gather_tuple::{AnyResult, GatherTuple, GatherTupleAll, IntoGather, Sorted};
 pub use generator::{Generator, GeneratorExit, Yielder, generator};
 pub use race::{Racing, race};
+pub use retry::{Retry, retry};
 pub use shield::{Shield, shield};
 pub use sleep::{Sleep, sleep};
 pub use staggered::{Race, staggered_race, staggered_race_at};
 pub use task::{AnyTask, Task, TaskBuilder, all_tasks, create_task, current_task};
 pub use taskgroups::{Group, TaskGroup};
+pub use taskgroups_start::TaskStatus;
 pub use threads::{ToThread, run_coroutine_threadsafe, to_thread};
 pub use timeouts::{Deadline, Timeout, Watch, timeout, timeout_at};
 pub use wait::{ReturnWhen, Wait, Waiting, wait};

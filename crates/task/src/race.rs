@@ -25,14 +25,17 @@ use std::{
 /// them.
 ///
 /// ```
-/// # use std::time::Duration;
-/// # async fn example() -> asyncio_core::Result<()> {
-/// let ask = async |name, ms| {
-///     asyncio_task::sleep(Duration::from_millis(ms)).await?;
-///     Ok(name)
-/// };
-/// assert_eq!(asyncio_task::race([ask("far", 50), ask("near", 5)]).await?, "near");
-/// # Ok(()) }
+/// use std::time::Duration;
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let ask = async |name, ms| {
+///         asyncio::sleep(Duration::from_millis(ms)).await?;
+///         Ok(name)
+///     };
+///     assert_eq!(asyncio::race([ask("far", 50), ask("near", 5)]).await?, "near");
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn race<I, T>(awaitables: I) -> Racing<<I::Item as IntoFuture>::IntoFuture>

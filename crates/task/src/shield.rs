@@ -1,7 +1,7 @@
 //! [`shield`]: an awaitable that a cancellation of its awaiter does not reach.
 
-use crate::future_like::{Awaitable, Child, FutureLike};
-use asyncio_core::{Result, exception::ExceptionContext, wait_site::WaitSite};
+use crate::future_like::{Awaitable, Child, FutureLike, sealed::Sealed as _};
+use asyncio_core::{Result, caught::caught, exception::ExceptionContext, wait_site::WaitSite};
 use asyncio_future::{Future, Take};
 use std::{
     fmt,
@@ -20,10 +20,12 @@ use std::{
 /// exception handler is told. If the shielded task itself is cancelled, the await is too.
 ///
 /// ```
-/// # async fn example() -> asyncio_core::Result<()> {
-/// let saved = asyncio_task::shield(async { Ok("saved") }).await?;
-/// assert_eq!(saved, "saved");
-/// # Ok(()) }
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let saved = asyncio::shield(async { Ok("saved") }).await?;
+///     assert_eq!(saved, "saved");
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn shield<F, T>(awaitable: F) -> Shield<T>
@@ -38,7 +40,7 @@ where
         let Ok(inner) = Rc::try_unwrap(inner) else { unreachable!("not shared yet") };
         return Shield(State::Done(inner));
     }
-    let outer = Future::of_operation(site, None);
+    let outer = Future::of_loop(site, None);
     let linked = link(&inner, &outer);
     if let Err(error) = linked {
         let _ = outer.set_exception(error);
@@ -47,8 +49,10 @@ where
 }
 
 fn link<T: 'static>(inner: &Rc<Child<T>>, outer: &Future<T>) -> Result<()> {
-    let (child, follower) = (inner.clone(), outer.clone());
+    inner.check_awaited_here()?;
+    let (child, follower) = (inner.clone(), Follower(outer.clone()));
     let following = inner.on_done(move || {
+        let Follower(follower) = &follower;
         if follower.cancelled() {
             return;
         }
@@ -57,7 +61,7 @@ fn link<T: 'static>(inner: &Rc<Child<T>>, outer: &Future<T>) -> Result<()> {
             return;
         }
         // Pending, since it was not cancelled and nobody else sets it.
-        let _ = match child.retrieve() {
+        let _ = match caught(|| child.retrieve()).unwrap_or_else(Err) {
             Ok(value) => follower.set_result(value).map_err(Into::into),
             Err(error) => follower.set_exception(error),
         };
@@ -74,6 +78,15 @@ fn link<T: 'static>(inner: &Rc<Child<T>>, outer: &Future<T>) -> Result<()> {
         }
     })?;
     Ok(())
+}
+
+/// Belongs to the callback of what is shielded. When that is gone without having run, the loop is closed.
+struct Follower<T>(Future<T>);
+
+impl<T> Drop for Follower<T> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
 }
 
 /// Tells the exception handler of a failure for which nobody waits any more.

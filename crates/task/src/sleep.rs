@@ -3,12 +3,13 @@
 use asyncio_core::{
     Error, Key, Result,
     clock::nanos,
-    home::entered,
+    home::with_running,
     listeners::Parked,
     wait::{Resume, Wait, Waiter},
     wait_site::WaitSite,
 };
 use std::{
+    fmt,
     future::Future,
     mem::ManuallyDrop,
     panic::Location,
@@ -18,11 +19,10 @@ use std::{
 };
 
 /// The future of [`sleep`]. Small, for every task that sleeps holds one.
-#[derive(Debug)]
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Sleep<T = ()> {
     stage: Stage,
-    /// There until the sleep has ended.
+    /// There until `stage` is [`Ended`](Stage::Ended).
     result: ManuallyDrop<T>,
 }
 
@@ -56,15 +56,22 @@ const _: () = assert!(size_of::<Sleep>() <= 24);
 /// Returns `Err(Cancelled)`. Dropped or cancelled, it takes its timer with it.
 ///
 /// ```
-/// # async fn example() -> asyncio_core::Result<()> {
-/// use std::time::Duration;
-/// asyncio_task::sleep(Duration::from_millis(10)).await?;
-/// assert_eq!(asyncio_task::sleep(Duration::ZERO).result("rested").await?, "rested");
-/// # Ok(()) }
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     use std::time::Duration;
+///     asyncio::sleep(Duration::from_millis(10)).await?;
+///     assert_eq!(asyncio::sleep(Duration::ZERO).result("rested").await?, "rested");
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn sleep(delay: Duration) -> Sleep {
-    let stage = Stage::New { delay: nanos(delay), location: Location::caller() };
+    sleep_at(delay, Location::caller())
+}
+
+/// [`sleep`] for what was called at `location`.
+pub(crate) fn sleep_at(delay: Duration, location: &'static Location<'static>) -> Sleep {
+    let stage = Stage::New { delay: nanos(delay), location };
     Sleep { stage, result: ManuallyDrop::new(()) }
 }
 
@@ -79,22 +86,23 @@ impl Sleep {
 impl<T> Sleep<T> {
     fn start(&mut self, cx: &Context<'_>) -> Result<()> {
         let Stage::New { delay, location } = self.stage else { return Err(ended()) };
-        let scheduler = entered().ok_or_else(|| Error::runtime("sleep: no running event loop"))?;
-        if delay > 0 {
-            scheduler.check_open()?;
-        }
-        self.stage = Stage::Armed { wait: Wait::new(), timer: None };
-        // In its place: what is moved when it was just made makes the processor wait.
-        if let Stage::Armed { wait, timer } = &mut self.stage {
-            let site = WaitSite::new(&"sleep", location);
-            if delay == 0 {
-                wait.arm_woken(cx, site);
-            } else {
-                wait.arm(cx, site, None);
-                *timer = scheduler.wake_after(delay, wait, location).map(Parked::key);
+        with_running("sleep", |scheduler| {
+            if delay > 0 {
+                scheduler.check_open()?;
             }
-        }
-        Ok(())
+            self.stage = Stage::Armed { wait: Wait::new(), timer: None };
+            // In its place: what is moved when it was just made makes the processor wait.
+            if let Stage::Armed { wait, timer } = &mut self.stage {
+                let site = WaitSite::new(&"sleep", location);
+                if delay == 0 {
+                    wait.arm_woken(cx, site);
+                } else {
+                    wait.arm(cx, site, None);
+                    *timer = scheduler.wake_after(delay, wait, location).map(Parked::key);
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Ends the sleep, unless it has ended.
@@ -144,6 +152,13 @@ fn ended() -> Error {
 
 impl<T> Unpin for Sleep<T> {}
 
+/// The result has no place here: it may be gone.
+impl<T> fmt::Debug for Sleep<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep").field("stage", &self.stage).finish_non_exhaustive()
+    }
+}
+
 impl<T> Future for Sleep<T> {
     type Output = Result<T>;
 
@@ -161,6 +176,8 @@ impl<T> Future for Sleep<T> {
         }
     }
 }
+
+impl<T> asyncio_core::wait::Leaf for Sleep<T> {}
 
 impl<T> Drop for Sleep<T> {
     fn drop(&mut self) {

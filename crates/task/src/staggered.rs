@@ -2,7 +2,8 @@
 
 use crate::{AnyTask, create_task, current_task, wait_for};
 use asyncio_core::{
-    CancelledError, Error, ExceptionGroup, Result, sync::Mutex, wait_site::WaitSite,
+    CancelledError, Error, ExceptionGroup, Result, limit::ToTimeout, sync::Mutex,
+    wait_site::WaitSite,
 };
 use asyncio_future::Future;
 use std::{
@@ -27,20 +28,22 @@ pub struct Race<T> {
 /// race is dropped, they are cancelled.
 ///
 /// ```
-/// # async fn example() -> asyncio_core::Result<()> {
-/// use std::time::Duration;
-/// let attempts = [50u64, 10].map(|ms| move || async move {
-///     asyncio_task::sleep(Duration::from_millis(ms)).await?;
-///     Ok(ms)
-/// });
-/// let race = asyncio_task::staggered_race(attempts, Duration::from_millis(5)).await?;
-/// assert_eq!(race.winner, Some((10, 1)));
-/// # Ok(()) }
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     use std::time::Duration;
+///     let attempts = [50u64, 10].map(|ms| move || async move {
+///         asyncio::sleep(Duration::from_millis(ms)).await?;
+///         Ok(ms)
+///     });
+///     let race = asyncio::staggered::staggered_race(attempts, Duration::from_millis(5)).await?;
+///     assert_eq!(race.winner, Some((10, 1)));
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn staggered_race<I, A, F, T>(
     attempts: I,
-    delay: impl Into<Option<Duration>>,
+    delay: impl ToTimeout,
 ) -> impl StdFuture<Output = Result<Race<T>>>
 where
     I: IntoIterator<Item = A>,
@@ -56,7 +59,7 @@ where
 pub fn staggered_race_at<I, A, F, T>(
     site: WaitSite,
     attempts: I,
-    delay: impl Into<Option<Duration>>,
+    delay: impl ToTimeout,
 ) -> impl StdFuture<Output = Result<Race<T>>>
 where
     I: IntoIterator<Item = A>,
@@ -65,7 +68,7 @@ where
     F: StdFuture<Output = Result<T>> + 'static,
     T: 'static,
 {
-    let (attempts, delay) = (attempts.into_iter(), delay.into());
+    let (attempts, delay) = (attempts.into_iter(), delay.to_timeout());
     async move {
         let state = Arc::new(Mutex::new(State {
             attempts,
@@ -78,11 +81,14 @@ where
         start_next(&state, delay, None)?;
         let mut cancelled = None;
         while !state.lock().running.is_empty() {
-            let completed = Future::of_operation(site, None);
+            let completed = Future::of_loop(site, None);
             state.lock().completed = Some(completed.clone());
-            if let Err(Error::Cancelled(error)) = completed.await {
-                cancel_all(&state, &error);
-                cancelled = Some(error);
+            match completed.await {
+                Err(Error::Cancelled(error)) => {
+                    cancel_all(&state, &error);
+                    cancelled = Some(error);
+                }
+                outcome => outcome?,
             }
             state.lock().completed = None;
         }

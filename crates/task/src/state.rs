@@ -16,15 +16,10 @@
 //! count in [`asyncio_core::task_ref`].
 
 use asyncio_core::{
-    CancelledError, Error, Result, cell::TaskCell, exception::ExceptionContext, home::LoopRef,
-    task_ref::TaskRef,
+    CancelledError, Error, Result, caught::reported, cell::TaskCell, exception::ExceptionContext,
+    home::LoopRef, maker::Maker, task_ref::TaskRef,
 };
-use std::{
-    cell::UnsafeCell,
-    mem::MaybeUninit,
-    panic::{AssertUnwindSafe, catch_unwind},
-    ptr::NonNull,
-};
+use std::{cell::UnsafeCell, mem::MaybeUninit, ptr::NonNull};
 
 /// How a task ended.
 pub(crate) enum Outcome<T> {
@@ -61,7 +56,7 @@ impl<T> Data<T> {
         // SAFETY: as the caller promised, and from now on the outcome stands there.
         unsafe {
             self.outcome().write(Outcome::Pending);
-            self.cell.set_ended();
+            self.maker().set_ended();
         }
     }
 
@@ -73,6 +68,11 @@ impl<T> Data<T> {
 
     pub(crate) fn cell(&self) -> &TaskCell {
         &self.cell
+    }
+
+    #[inline(always)]
+    pub(crate) fn maker(&self) -> Maker<'_> {
+        maker(&self.cell)
     }
 
     /// The outcome, for the task's own thread. A value that is kept is never changed, so code of the
@@ -143,16 +143,22 @@ impl<T> Data<T> {
     /// Tells everyone of the outcome, and lets the task go.
     #[inline(always)]
     fn tell(&self) -> Option<TaskRef> {
-        if let Some(keep) = self.cell.take_keeper() {
-            // SAFETY: it is `keep_value::<T>`.
-            unsafe { keep(NonNull::from(self).cast()) }
-        }
-        self.cell.notify_listeners();
+        self.call_keeper();
+        self.maker().notify_listeners();
         if !self.cell.has_handles() {
             self.drop_outcome();
         }
         // SAFETY: it is the task's own loop, and the coroutine is gone.
-        self.cell.home().local().and_then(|scheduler| unsafe { scheduler.retire(&self.cell) })
+        self.cell.home().with(|scheduler| unsafe { scheduler.retire(&self.cell) }).flatten()
+    }
+
+    /// Does what was asked for as soon as the outcome is there.
+    #[inline(always)]
+    fn call_keeper(&self) {
+        if let Some(keep) = self.maker().take_keeper() {
+            // SAFETY: it is `keep_value::<T>`, and this is the task's thread.
+            unsafe { keep(NonNull::from(self).cast()) }
+        }
     }
 
     fn unusual(&self, result: Result<T>, dropped: Result<()>) -> Outcome<T> {
@@ -163,7 +169,7 @@ impl<T> Data<T> {
                 Err(panic)
             }
         };
-        let undelivered = self.cell.take_undelivered();
+        let undelivered = self.maker().take_undelivered();
         match (result, undelivered) {
             (Ok(value), None) => Outcome::Value(value, None),
             (Ok(value), Some(later)) => {
@@ -173,13 +179,11 @@ impl<T> Data<T> {
             (Err(Error::Cancelled(error)), _) => Outcome::Cancelled(error),
             (Err(error), _) if error.is_cancelled() => Outcome::Cancelled(unwrapped(error)),
             (Err(error), _) => {
-                if let (Error::KeyboardInterrupt(_), Some(scheduler)) =
-                    (&error, self.cell.home().local())
-                {
-                    scheduler.abort_run(error.clone());
+                if let Error::KeyboardInterrupt(_) = error {
+                    self.cell.home().with(|scheduler| scheduler.abort_run(error.clone()));
                 }
-                let asked_for = self.cell.keep_failure(&error);
-                self.cell.set_unretrieved(!asked_for);
+                let asked_for = self.maker().keep_failure(&error);
+                self.maker().set_unretrieved(!asked_for);
                 Outcome::Failed(error)
             }
         }
@@ -188,6 +192,10 @@ impl<T> Data<T> {
     /// Reports a failure that nobody retrieved, and drops the outcome. For whoever is last.
     #[inline]
     pub(crate) fn drop_outcome(&self) {
+        if self.maker().has_keeper_elsewhere() {
+            // The value goes, and nobody comes to keep it.
+            self.maker().take_keeper();
+        }
         // SAFETY: the task has ended, and nobody else can ask for the outcome any more.
         if !matches!(unsafe { &*self.outcome() }, Outcome::Taken) {
             self.drop_outcome_left();
@@ -223,6 +231,10 @@ impl<T> Data<T> {
     #[inline(always)]
     pub(crate) fn retrieve(&self) -> Result<T> {
         if let Outcome::Value(_, None) = self.look()? {
+            if self.maker().has_keeper_elsewhere() {
+                self.call_keeper();
+                return self.retrieve_copy();
+            }
             if let Outcome::Value(value, _) = self.change(|o| std::mem::replace(o, Outcome::Taken))
             {
                 return Ok(value);
@@ -232,7 +244,7 @@ impl<T> Data<T> {
     }
 
     fn retrieve_copy(&self) -> Result<T> {
-        self.cell.set_unretrieved(false);
+        self.maker().set_unretrieved(false);
         Err(match self.look()? {
             Outcome::Value(value, Some(copy)) => return Ok(copy(value)),
             Outcome::Failed(error) => error.clone(),
@@ -255,7 +267,7 @@ impl<T> Data<T> {
         if !self.cell.is_done() {
             return Err(Error::invalid_state("Task.exception: exception is not set"));
         }
-        self.cell.set_unretrieved(false);
+        self.maker().set_unretrieved(false);
         match self.look()? {
             Outcome::Failed(error) => Ok(Some(error.clone())),
             Outcome::Cancelled(_) | Outcome::Overtaken(_) => Err(self.cancelled_error()),
@@ -288,14 +300,21 @@ impl<T> Data<T> {
                 }
             }),
             // SAFETY: the cell is the beginning of a `Data<T>`.
-            Ok(Outcome::Pending) => unsafe { self.cell.set_keeper(keep_value::<T>) },
-            _ => {}
+            Ok(Outcome::Pending) | Err(_) => unsafe { self.maker().set_keeper(keep_value::<T>) },
+            Ok(_) => {}
         }
     }
 
     pub(crate) fn task_ref(&self) -> TaskRef {
         TaskRef::of(&self.cell)
     }
+}
+
+/// The cell of a task, for its handles and its end.
+#[inline(always)]
+pub(crate) fn maker(cell: &TaskCell) -> Maker<'_> {
+    // SAFETY: this is the crate that makes tasks, and it keeps the rules.
+    unsafe { cell.maker() }
 }
 
 /// The cancellation that an error wraps, with that as its context.
@@ -311,10 +330,7 @@ fn unwrapped(error: Error) -> CancelledError {
 /// of the loop, nor leave a task half ended.
 pub(crate) fn drop_caught<V>(value: V, home: LoopRef) {
     if std::mem::needs_drop::<V>() {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-            let report = ExceptionContext::new("Exception in the drop of a task's result");
-            report.with_exception(Error::from_panic(panic)).report(Some(home));
-        }
+        reported("Exception in the drop of a task's result", Some(home), || drop(value));
     }
 }
 

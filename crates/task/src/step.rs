@@ -3,6 +3,7 @@
 use crate::state::{Data, cancelled, exception, last_handle};
 use asyncio_core::{
     CancelledError, Error, Result,
+    caught::caught,
     cell::{TaskCell, TaskVTable},
     step::Step,
     task_ref::TaskRef,
@@ -11,7 +12,6 @@ use std::{
     any::TypeId,
     future::Future,
     mem::ManuallyDrop,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     ptr::NonNull,
     task::{Context, Poll},
@@ -128,8 +128,7 @@ fn poll<F: Future<Output = Result<T>>, T>(
 ) -> Poll<Result<T>> {
     cell.with_waker(|waker| {
         let mut cx = Context::from_waker(waker);
-        catch_unwind(AssertUnwindSafe(|| coroutine.poll(&mut cx)))
-            .unwrap_or_else(|panic| Poll::Ready(Err(Error::from_panic(panic))))
+        caught(|| coroutine.poll(&mut cx)).unwrap_or_else(|panic| Poll::Ready(Err(panic)))
     })
 }
 
@@ -145,10 +144,10 @@ unsafe fn drop_coroutine<F, T>(data: &Data<T>, coroutine: NonNull<F>) -> Result<
     }
     // SAFETY: it is there, and is not used any more, whether its drop panics or not.
     let drop = || unsafe { coroutine.drop_in_place() };
-    let dropped = catch_unwind(AssertUnwindSafe(drop));
+    let dropped = caught(drop);
     // SAFETY: it is gone.
     unsafe { data.vacated() };
-    dropped.map_err(Error::from_panic)
+    dropped
 }
 
 /// # Safety

@@ -1,7 +1,7 @@
 //! [`Task`], [`create_task`], and what names a task.
 
 use crate::{
-    state::{Data, last_handle},
+    state::{Data, last_handle, maker},
     step::{Functions, allocate},
 };
 use asyncio_core::{
@@ -9,8 +9,9 @@ use asyncio_core::{
     awaiting::Kept,
     cell::{TaskCell, TaskContext},
     context::{Context as Variables, current_values},
-    home::{LoopRef, entered},
-    listeners::Listener,
+    home::{LoopRef, with_entered, with_running},
+    listeners::{Listener, Parked},
+    maker::Maker,
     scheduler::{Scheduler, State},
     task_ref::TaskRef,
     wait::{Resume, Target},
@@ -43,6 +44,7 @@ impl AnyTask {
     }
 
     /// The reference, for what crates of the runtime do with it.
+    #[doc(hidden)]
     pub fn task_ref(&self) -> &TaskRef {
         &self.0
     }
@@ -51,16 +53,18 @@ impl AnyTask {
     /// ended if nobody has a handle to it any more: then the result is gone.
     ///
     /// ```
-    /// # async fn example() -> asyncio_core::Result<()> {
-    /// let answers = asyncio_task::all_tasks()?.into_iter().filter_map(|task| task.downcast::<u32>());
-    /// let sum: u32 = asyncio_task::gather(answers).await?.iter().sum();
-    /// # Ok(()) }
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let answers = asyncio::all_tasks()?.into_iter().filter_map(|task| task.downcast::<u32>());
+    ///     let sum: u32 = asyncio::gather(answers).await?.iter().sum();
+    ///     Ok(())
+    /// }
     /// ```
     pub fn downcast<T: 'static>(&self) -> Option<Task<T>> {
         if !self.0.is_local() || self.0.output() != TypeId::of::<T>() {
             return None;
         }
-        if !self.0.add_first_handle() {
+        if !maker(&self.0).add_first_handle() {
             return None;
         }
         // SAFETY: only cells that begin a `Data<T>` have `T` as their output; the handle is counted,
@@ -139,25 +143,19 @@ impl AnyTask {
     /// The task without the type of its result: for lists of tasks of different types.
     ///
     /// ```
-    /// # async fn example() -> asyncio_core::Result<()> {
-    /// use asyncio_task::{create_task, wait};
-    /// let (number, text) = (create_task(async { Ok(1) }), create_task(async { Ok("one") }));
-    /// let (done, _) = wait([number.any(), text.any()]).await?;
-    /// assert_eq!(done.len(), 2);
-    /// # Ok(()) }
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     use asyncio::{create_task, wait};
+    ///     let (number, text) = (create_task(async { Ok(1) }), create_task(async { Ok("one") }));
+    ///     let (done, _) = wait([number.any(), text.any()]).await?;
+    ///     assert_eq!(done.len(), 2);
+    ///     Ok(())
+    /// }
     /// ```
     pub fn any(&self) -> AnyTask {
         self.clone()
     }
 }
-
-impl PartialEq for AnyTask {
-    fn eq(&self, other: &AnyTask) -> bool {
-        self.0.is(&other.0)
-    }
-}
-
-impl Eq for AnyTask {}
 
 impl fmt::Debug for AnyTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -168,8 +166,15 @@ impl fmt::Debug for AnyTask {
 /// A coroutine that runs beside others (`asyncio.Task`): a handle to it.
 ///
 /// It derefs to [`AnyTask`] for what needs no result: `cancel`, `name`, `done` and so on. Dropping
-/// the handle lets the task run on, for the loop owns it. Awaiting it gives the result: a copy if the
-/// handle was ever cloned (for `T: Clone`), else the value itself, once.
+/// the handle lets the task run on, for the loop owns it. Awaiting it gives the result: a copy if a
+/// handle was ever cloned, on whatever thread (for `T: Clone`), else the value itself, once.
+///
+/// What the library does with the cell of a task is not for programs:
+///
+/// ```compile_fail,E0599
+/// # let task = asyncio_task::create_task(async { Ok(()) });
+/// task.task_ref().notify_listeners(); // Its awaiter would be lost.
+/// ```
 ///
 /// # Cancellation
 /// If the awaiting task is cancelled, so is this one; what it makes of that comes back as the result
@@ -224,7 +229,7 @@ impl<T> Task<T> {
 
     /// Another handle.
     pub(crate) fn share(&self) -> Task<T> {
-        self.data().cell().add_handle();
+        self.data().maker().add_handle();
         Task::of(self.place())
     }
 
@@ -277,13 +282,10 @@ impl<T> Task<T> {
         T: 'static,
     {
         let location = Location::caller();
-        let scheduler = self.home().local().ok_or_else(|| {
-            Error::runtime("Task.add_done_callback: the task's loop is closed, or another thread's")
-        })?;
         let this = self.share();
         let call = move || callback(&this).into_result();
-        let callback = scheduler.park(call, current_values(), location)?;
-        let number = self.data().cell().listen(Listener::Callback(callback));
+        let callback = park(self.home(), "Task.add_done_callback", call, location)?;
+        let number = self.data().maker().listen(Listener::Callback(callback));
         if number.is_none() {
             callback.fire();
         }
@@ -293,7 +295,7 @@ impl<T> Task<T> {
     /// Removes a callback; returns how many were removed: none if it was removed before, or the task
     /// is done.
     pub fn remove_done_callback(&self, callback: &DoneCallback) -> usize {
-        let listener = callback.number().and_then(|number| self.data().cell().unlisten(number));
+        let listener = callback.number().and_then(|number| self.data().maker().unlisten(number));
         match listener {
             Some(_) => usize::from(callback.callback().cancel()),
             None => 0,
@@ -302,27 +304,39 @@ impl<T> Task<T> {
 
     pub(crate) fn replace_late_report(&self, callback: DoneCallback) {
         if let Some(number) = callback.number() {
-            self.data().cell().replace_late_report(number, callback.callback());
+            self.data().maker().replace_late_report(number, callback.callback());
         }
     }
 }
 
+/// A callback of `home` that is called when a task is done.
+pub(crate) fn park(
+    home: LoopRef,
+    function: &str,
+    call: impl FnOnce() -> Result<()> + 'static,
+    location: &'static Location<'static>,
+) -> Result<Parked> {
+    let parked = home.with(|scheduler| scheduler.park(call, current_values(), location));
+    parked.unwrap_or_else(|| {
+        let text = format!("{function}: the task's loop is closed, or another thread's");
+        Err(Error::runtime(text))
+    })
+}
+
 /// Polls a task that has not ended, for a handle that keeps its wait in `awaiting`.
 pub(crate) fn poll_pending(
-    cell: &TaskCell,
+    cell: Maker<'_>,
     awaiting: &mut Option<Kept>,
     cx: &mut Context<'_>,
 ) -> Poll<Error> {
     if !cell.is_local() {
         return Poll::Ready(Error::runtime("Task: awaited on another thread than its loop's"));
     }
-    // Its loop does not run as long as this one does.
-    let is_elsewhere = |scheduler: &Scheduler| scheduler.home().is_some_and(|h| h != cell.home());
-    if entered().is_some_and(is_elsewhere) {
-        return Poll::Ready(Error::runtime("Task: awaited in another loop than its own"));
+    if let Err(error) = cell.home().check_awaited_here("Task") {
+        return Poll::Ready(error);
     }
     let site = WaitSite::new(&"Task", cell.spawned_at());
-    let target = || Some(Target::Task(TaskRef::of(cell)));
+    let target = || Some(Target::Task(TaskRef::of(&cell)));
     let kept = awaiting.take().and_then(|key| cell.take_wait(key));
     let (mut wait, mut number) = kept.unwrap_or_default();
     if !wait.is_armed() {
@@ -353,7 +367,7 @@ pub(crate) fn poll_pending(
 /// Ends the wait for a task that has ended. The error is a cancellation that takes the place of the
 /// task's outcome.
 #[inline]
-pub(crate) fn finish_wait(cell: &TaskCell, awaiting: &mut Option<Kept>) -> Option<Error> {
+pub(crate) fn finish_wait(cell: Maker<'_>, awaiting: &mut Option<Kept>) -> Option<Error> {
     let (mut wait, _) = cell.take_wait(awaiting.take()?)?;
     wait.finish().filter(|_| !cell.is_cancelled())
 }
@@ -367,13 +381,13 @@ impl<T> Future for Task<T> {
         if !self.data().cell().is_done() {
             // SAFETY: the handle keeps the cell.
             let cell = unsafe { self.place().cast::<TaskCell>().as_ref() };
-            return poll_pending(cell, &mut self.awaiting, cx).map(Err);
+            return poll_pending(maker(cell), &mut self.awaiting, cx).map(Err);
         }
         if self.awaiting.is_none() {
             return Poll::Ready(self.data().retrieve());
         }
         // SAFETY: as above.
-        let cell = unsafe { self.place().cast::<TaskCell>().as_ref() };
+        let cell = maker(unsafe { self.place().cast::<TaskCell>().as_ref() });
         Poll::Ready(match finish_wait(cell, &mut self.awaiting) {
             Some(thrown) => {
                 cell.set_unretrieved(false);
@@ -401,7 +415,7 @@ impl<T: Clone> Clone for Task<T> {
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         if let Some(key) = self.awaiting {
-            self.data().cell().drop_wait(key);
+            self.data().maker().drop_wait(key);
         }
         // SAFETY: the handle's own unit is given up once, here; `T` may be dropped where this is.
         unsafe { TaskCell::release_handle(self.place().cast(), last_handle::<T>) }
@@ -478,17 +492,11 @@ impl TaskBuilder {
         F::IntoFuture: 'static,
         T: 'static,
     {
-        let scheduler = match entered() {
-            None => Err(Error::runtime("create_task: no running event loop")),
-            Some(scheduler) => scheduler.check_open().map(|home| (scheduler, home)),
-        };
-        match scheduler {
-            Ok((scheduler, home)) => self.spawn(scheduler, home, coroutine.into_future()),
-            Err(error) => {
-                drop(coroutine);
-                self.failed(error)
-            }
-        }
+        let made = with_running("create_task", |scheduler| {
+            let home = scheduler.check_open()?;
+            Ok(self.spawn(scheduler, home, coroutine.into_future()))
+        });
+        made.unwrap_or_else(|error| self.failed(error))
     }
 
     // By reference: what was just stored in parts and is moved on as a whole makes the processor wait.
@@ -510,6 +518,7 @@ impl TaskBuilder {
         if let Some(name) = self.name.take() {
             cell.set_name(name);
         }
+        cell.keep_span();
         // SAFETY: it is new, and of this loop.
         unsafe { scheduler.adopt(registered) };
         let eager = self.eager_start.unwrap_or_else(|| scheduler.eager_tasks());
@@ -574,7 +583,7 @@ where
 
 /// The task that runs now; `None` in a callback, and where no loop runs (`asyncio.current_task`).
 pub fn current_task() -> Option<AnyTask> {
-    entered()?.current_task().map(AnyTask)
+    with_entered(Scheduler::current_task)?.map(AnyTask)
 }
 
 /// The unfinished tasks of the running loop, in the order of creation (`asyncio.all_tasks`).
@@ -582,6 +591,6 @@ pub fn current_task() -> Option<AnyTask> {
 /// # Errors
 /// `Runtime` without a running loop.
 pub fn all_tasks() -> Result<Vec<AnyTask>> {
-    let scheduler = entered().ok_or_else(|| Error::runtime("all_tasks: no running event loop"))?;
-    Ok(scheduler.all_tasks().into_iter().map(AnyTask).collect())
+    let tasks = with_running("all_tasks", |scheduler| Ok(scheduler.all_tasks()))?;
+    Ok(tasks.into_iter().map(AnyTask).collect())
 }

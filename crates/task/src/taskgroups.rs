@@ -3,8 +3,8 @@
 use crate::{AnyTask, Task, TaskBuilder, current_task};
 use asyncio_core::{
     AsyncContextManager, CancelledError, Error, ExceptionGroup, Result,
-    context_manager::run,
-    home::entered,
+    context_manager::{run, run_suppress},
+    home::{with_entered, with_running},
     scope::Scope,
     scopes::ScopeKey,
     sync::{Mutex, MutexGuard},
@@ -31,15 +31,18 @@ use std::{
 /// future is dropped in the middle, the children are cancelled.
 ///
 /// ```
-/// # use asyncio_core::{AsyncContextManager, Result};
-/// # async fn example() -> Result<()> {
-/// let sum = asyncio_task::TaskGroup::new().with(async |group| {
-///     let one = group.create_task(async { Ok(1) });
-///     let two = group.create_task(async { Ok(2) });
-///     Ok(one.await? + two.await?)
-/// }).await?;
-/// assert_eq!(sum, 3);
-/// # Ok(()) }
+/// use asyncio::{AsyncContextManager, Result};
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let sum = asyncio::TaskGroup::new().with(async |group| {
+///         let one = group.create_task(async { Ok(1) });
+///         let two = group.create_task(async { Ok(2) });
+///         Ok(one.await? + two.await?)
+///     }).await?;
+///     assert_eq!(sum, 3);
+///     Ok(())
+/// }
 /// ```
 #[must_use = "a group does nothing until `with` is called"]
 pub struct TaskGroup {
@@ -62,6 +65,10 @@ struct State {
     entered: bool,
     exiting: bool,
     aborting: bool,
+    /// [`Group::cancel`] was called.
+    cancelled: bool,
+    /// A child that fails aborts nothing.
+    keeps_on: bool,
     finished: bool,
     parent_cancel_requested: bool,
     /// In the order in which they came in: after those that their first step added, if it was eager.
@@ -109,13 +116,56 @@ fn abort(shared: &Mutex<State>) {
     }
 }
 
+/// Ends the group early: cancels its children and its body.
+fn give_up(shared: &Mutex<State>) {
+    let mut state = shared.lock();
+    state.parent_cancel_requested = true;
+    let (parent, scope) = (state.parent.clone(), state.scope);
+    drop(state);
+    abort(shared);
+    match (scope, parent) {
+        (Some(scope), _) => scope.request(CancelledError::default()),
+        (None, Some(parent)) => _ = parent.cancel(),
+        (None, None) => {}
+    }
+}
+
 impl TaskGroup {
     /// A group that is not entered yet. It can be entered once.
     #[track_caller]
     #[allow(clippy::new_without_default)] // asyncio's constructor; a `Default` would say no more.
     pub fn new() -> TaskGroup {
-        let group = Group { shared: Arc::default(), is_body: false };
-        TaskGroup { group, site: WaitSite::here(&"TaskGroup") }
+        TaskGroup::at(WaitSite::here(&"TaskGroup"))
+    }
+
+    /// The group of an operation that was called at `site`.
+    pub(crate) fn at(site: WaitSite) -> TaskGroup {
+        TaskGroup { group: Group { shared: Arc::default(), is_body: false }, site }
+    }
+
+    /// Whether a child that fails cancels the others and the body, as it does unless this says otherwise.
+    /// With `false` they run on, and what has failed comes out at the end of the group: a supervisor. An
+    /// error of the body, or a `KeyboardInterrupt`, cancels the children in any case. asyncio has no such
+    /// thing.
+    ///
+    /// ```
+    /// use asyncio::{AsyncContextManager, Error, TaskGroup};
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let outcome = TaskGroup::new().abort_on_error(false).with(async |group| {
+    ///         drop(group.create_task(async { Err::<(), _>(Error::msg("one")) }));
+    ///         drop(group.create_task(async { Err::<(), _>(Error::msg("two")) }));
+    ///         Ok(())
+    ///     });
+    ///     let Err(Error::Group(errors)) = outcome.await else { panic!("both fail") };
+    ///     assert_eq!(errors.exceptions().len(), 2);
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn abort_on_error(self, on: bool) -> TaskGroup {
+        self.group.state().keeps_on = !on;
+        self
     }
 
     /// A handle for others, which creates tasks once the group is entered.
@@ -158,16 +208,58 @@ impl Group {
         F::IntoFuture: 'static,
         T: 'static,
     {
-        self.state().may_create()?;
+        self.may_create()?;
         let task = builder.create(coroutine);
-        let number = self.state().add((*task).clone());
+        self.adopt(&task)?;
+        Ok(task)
+    }
+
+    pub(crate) fn may_create(&self) -> Result<()> {
+        self.state().may_create()
+    }
+
+    /// Makes a task one of the group.
+    pub(crate) fn adopt<T: 'static>(&self, task: &Task<T>) -> Result<()> {
+        let number = self.state().add(task.any());
         let shared = self.shared.clone();
         let added = task.add_done_callback(move |task| child_done(&shared, number, task));
-        if let Err(error) = added {
+        if added.is_err() {
             self.state().tasks.remove(&number);
-            return Err(error);
         }
-        Ok(task)
+        added.map(drop)
+    }
+
+    /// Cancels the children and the body of the group (`TaskGroup.cancel`, of Python 3.15). Before the group
+    /// is entered it does so at the entry; when the group is finished it does nothing.
+    ///
+    /// The cancellation ends with the group: entered by
+    /// [`with_suppress`](AsyncContextManager::with_suppress) it gives `None`. A
+    /// [`with`](AsyncContextManager::with), which has to give a value, gives the `Err(Cancelled)` with which
+    /// the body ended, or the value if it returned one.
+    ///
+    /// ```
+    /// use asyncio::{AsyncContextManager, TaskGroup};
+    /// use std::time::Duration;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let outcome = TaskGroup::new().with_suppress(async |group| {
+    ///         let stop = group.clone();
+    ///         drop(group.create_task(async move { Ok(stop.cancel()) }));
+    ///         asyncio::sleep(Duration::from_secs(3600)).await
+    ///     });
+    ///     assert_eq!(outcome.await?, None);
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn cancel(&self) {
+        let mut state = self.state();
+        state.cancelled = true;
+        let is_to_do = state.entered && !state.aborting && !state.finished;
+        drop(state);
+        if is_to_do {
+            give_up(&self.shared);
+        }
     }
 }
 
@@ -189,18 +281,21 @@ fn child_done<T>(shared: &Arc<Mutex<State>>, number: u64, task: &Task<T>) {
         state.base_error = Some(error.clone());
     }
     state.errors.push(error);
-    if state.aborting || state.parent_cancel_requested || state.finished {
-        return;
-    }
-    state.parent_cancel_requested = true;
-    let (parent, scope) = (state.parent.clone(), state.scope);
+    let keeps_on = state.keeps_on && state.base_error.is_none();
+    let is_over = state.aborting || state.parent_cancel_requested || state.finished;
     drop(state);
-    abort(shared);
-    match (scope, parent) {
-        (Some(scope), _) => scope.request(CancelledError::default()),
-        (None, Some(parent)) => _ = parent.cancel(),
-        (None, None) => {}
+    if !keeps_on && !is_over {
+        give_up(shared);
     }
+}
+
+/// [`with`](AsyncContextManager::with) at `site`.
+pub(crate) fn enter_at<R>(
+    group: TaskGroup,
+    site: WaitSite,
+    body: impl AsyncFnOnce(&mut Group) -> Result<R>,
+) -> impl StdFuture<Output = Result<R>> {
+    Scope::new(run(group, body, site), site)
 }
 
 impl AsyncContextManager for TaskGroup {
@@ -211,14 +306,18 @@ impl AsyncContextManager for TaskGroup {
         if state.entered {
             return Err(Error::runtime("TaskGroup has already been entered"));
         }
-        entered().ok_or_else(|| Error::runtime("TaskGroup: no running event loop"))?;
+        with_running("TaskGroup", |_| Ok(()))?;
         let parent = current_task();
         let parent =
             parent.ok_or_else(|| Error::runtime("TaskGroup cannot determine the parent task"))?;
         state.parent = Some(parent);
         state.scope = ScopeKey::current();
         state.entered = true;
+        let is_cancelled = state.cancelled;
         drop(state);
+        if is_cancelled {
+            give_up(&self.group.shared);
+        }
         Ok(Group { shared: self.group.shared.clone(), is_body: true })
     }
 
@@ -228,11 +327,24 @@ impl AsyncContextManager for TaskGroup {
         self,
         body: impl AsyncFnOnce(&mut Group) -> Result<R>,
     ) -> impl StdFuture<Output = Result<R>> {
+        enter_at(self, WaitSite::here(&"TaskGroup"), body)
+    }
+
+    #[track_caller]
+    fn with_suppress<R>(
+        self,
+        body: impl AsyncFnOnce(&mut Group) -> Result<R>,
+    ) -> impl StdFuture<Output = Result<Option<R>>> {
         let site = WaitSite::here(&"TaskGroup");
-        Scope::new(run(self, body, site), site)
+        Scope::new(run_suppress(self, body, site), site)
     }
 
     async fn exit(&mut self, group: Group, error: Option<&Error>) -> Result<()> {
+        self.exit_suppress(group, error).await.map(drop)
+    }
+
+    /// What a [`cancel`](Group::cancel) of the group has ended ends here.
+    async fn exit_suppress(&mut self, group: Group, error: Option<&Error>) -> Result<bool> {
         let shared = &self.group.shared;
         shared.lock().exiting = true;
         let mut cancelled = error.filter(|error| error.is_cancelled()).cloned();
@@ -241,13 +353,16 @@ impl AsyncContextManager for TaskGroup {
         }
         // A cancellation may come again and again while the children end.
         while !shared.lock().tasks.is_empty() {
-            let completed = Future::of_operation(self.site, None);
+            let completed = Future::of_loop(self.site, None);
             shared.lock().completed = Some(completed.clone());
-            if let Err(error) = completed.await {
-                if !shared.lock().aborting {
-                    cancelled = Some(error);
-                    abort(shared);
+            match completed.await {
+                Err(error) if error.is_cancelled() => {
+                    if !shared.lock().aborting {
+                        cancelled = Some(error);
+                        abort(shared);
+                    }
                 }
+                outcome => outcome?,
             }
             shared.lock().completed = None;
         }
@@ -258,9 +373,10 @@ impl AsyncContextManager for TaskGroup {
 }
 
 impl TaskGroup {
-    /// What comes out when every child has ended.
-    fn outcome(&self, body: Option<&Error>, mut cancelled: Option<Error>) -> Result<()> {
+    /// What comes out when every child has ended; true if a cancellation of the body does not.
+    fn outcome(&self, body: Option<&Error>, mut cancelled: Option<Error>) -> Result<bool> {
         let mut state = self.group.state();
+        let is_cancelled = state.cancelled;
         let errors = std::mem::take(&mut state.errors);
         let base_error = state.base_error.take();
         let requested = state.parent_cancel_requested;
@@ -283,7 +399,7 @@ impl TaskGroup {
         }
         errors.extend(body.filter(|error| !error.is_cancelled()).cloned());
         if errors.is_empty() {
-            return Ok(());
+            return Ok(is_cancelled && body.is_some_and(Error::is_cancelled));
         }
         if let Some(task) = current_task() {
             // Cancelled from outside as well: to be delivered at the next suspension.
@@ -306,7 +422,7 @@ impl Drop for Group {
             self.state().finished = true;
             // A loop that is being closed drops the children itself, and nothing else is to happen:
             // a request would reach even what is done, and count as interest in its error.
-            let is_open = entered().is_none_or(|scheduler| scheduler.check_open().is_ok());
+            let is_open = with_entered(|scheduler| scheduler.check_open().is_ok()) != Some(false);
             let is_aborting = self.state().aborting;
             if is_open && !is_aborting {
                 abort(&self.shared);

@@ -3,15 +3,16 @@
 use crate::create_task;
 use asyncio_core::{
     Error, Result,
+    caught::caught,
     context::{current_values, with_values},
-    home::{LoopRef, Mail, entered},
+    event_loop::running_event_loop,
+    home::{LoopRef, Mail},
     wait_site::WaitSite,
 };
 use asyncio_future::{ConcurrentFuture, Future, Take};
 use std::{
     fmt,
     future::Future as StdFuture,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -28,9 +29,11 @@ use std::{
 /// and its result is dropped.
 ///
 /// ```
-/// # async fn example() -> asyncio_core::Result<()> {
-/// let text = asyncio_task::to_thread(|| std::fs::read_to_string("Cargo.toml")).await??;
-/// # Ok(()) }
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let text = asyncio::to_thread(|| std::fs::read_to_string("Cargo.toml")).await??;
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn to_thread<F, T>(function: F) -> ToThread<F, T>
@@ -72,17 +75,15 @@ fn submit<T: Send + 'static>(
     function: impl FnOnce() -> T + Send + 'static,
     result: Future<T>,
 ) -> Result<()> {
-    let event_loop = entered().and_then(|scheduler| scheduler.event_loop());
-    let event_loop =
-        event_loop.ok_or_else(|| Error::runtime("to_thread: no running event loop"))?;
+    let event_loop = running_event_loop("to_thread")?;
     let values = current_values();
     event_loop.submit(Box::new(move || {
         if result.done() {
             return;
         }
-        let outcome = catch_unwind(AssertUnwindSafe(|| with_values(values, function)));
+        let outcome = caught(|| with_values(values, function));
         // Refused if it was cancelled meanwhile: then nobody waits for it.
-        let _ = result.set(outcome.map_err(Error::from_panic));
+        let _ = result.set(outcome);
     }))
 }
 
@@ -128,7 +129,7 @@ where
         });
         task.add_done_callback(move |task| {
             // Refused if it was cancelled meanwhile: then nothing waits for it.
-            let _ = promise.0.set(task.retrieve());
+            let _ = promise.0.set(caught(|| task.retrieve()).unwrap_or_else(Err));
         })?;
         Ok(())
     };

@@ -1,37 +1,52 @@
 //! [`timeout`] and [`timeout_at`]: a deadline on whatever the body awaits.
 
 use asyncio_core::{
-    AsyncContextManager, Error, Result, TimeoutError, home::entered, listeners::Parked,
-    scopes::ScopeKey, sync::Mutex,
+    AsyncContextManager, Error, Result, TimeoutError,
+    home::{with_entered, with_running},
+    limit::ToTimeout,
+    scheduler::Scheduler,
+    scope::Scope,
+    scopes::ScopeKey,
+    sync::Mutex,
+    wait_site::WaitSite,
 };
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 /// Cancels the body after `delay`, and makes that cancellation a [`TimeoutError`]
 /// (`asyncio.timeout`). `None` sets no deadline; [`Deadline::reschedule`] may set one later.
 ///
-/// The deadline is counted from this call, in the time of the running loop.
+/// The deadline is counted from this call, in the time of the running loop. If the body fails with
+/// another error in answer to the cancellation, that error comes out; in its
+/// [context](asyncio_core::Error::context) the timeout takes the place of the cancellation.
+///
+/// To go on after the deadline without an error (trio's and anyio's `move_on_after`), enter it by
+/// [`with_suppress`](AsyncContextManager::with_suppress): the result is `None` if the time was up.
 ///
 /// # Cancellation
 /// One from outside stays a cancellation, also when it comes at the same instant as the deadline.
 ///
 /// ```
-/// # use asyncio_core::{AsyncContextManager, Result};
-/// # async fn example() -> Result<()> {
-/// use std::time::Duration;
-/// let outcome = asyncio_task::timeout(Duration::from_millis(10)).with(async |_| {
-///     asyncio_task::sleep(Duration::from_secs(3600)).await
-/// }).await;
-/// assert!(outcome.unwrap_err().is_timeout());
-/// # Ok(()) }
+/// use asyncio::{AsyncContextManager, Result};
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     use std::time::Duration;
+///     let outcome = asyncio::timeout(Duration::from_millis(10)).with(async |_| {
+///         asyncio::sleep(Duration::from_secs(3600)).await
+///     }).await;
+///     assert!(outcome.unwrap_err().is_timeout());
+///     Ok(())
+/// }
 /// ```
-pub fn timeout(delay: impl Into<Option<Duration>>) -> Timeout {
-    let now = entered().map(|scheduler| scheduler.time()).unwrap_or_default();
-    Timeout::new(delay.into().map(|delay| now.saturating_add(delay)))
+#[doc(alias = "move_on_after")]
+pub fn timeout(delay: impl ToTimeout) -> Timeout {
+    let now = with_entered(Scheduler::time).unwrap_or_default();
+    Timeout::new(delay.to_timeout().map(|delay| now.saturating_add(delay)))
 }
 
 /// [`timeout`] with an absolute deadline, in loop time (`asyncio.timeout_at`).
-pub fn timeout_at(when: impl Into<Option<Duration>>) -> Timeout {
-    Timeout::new(when.into())
+pub fn timeout_at(when: impl ToTimeout) -> Timeout {
+    Timeout::new(when.to_timeout())
 }
 
 /// The stages of a deadline, in this order.
@@ -60,8 +75,6 @@ impl Stage {
 struct State {
     stage: Stage,
     when: Option<Duration>,
-    /// The loop's entry of the deadline; it says whether the deadline has passed.
-    entry: Option<Parked>,
     /// What the deadline cancels.
     scope: Option<ScopeKey>,
     /// The requests to cancel that were outstanding on entry, on the path to here.
@@ -70,46 +83,38 @@ struct State {
 
 impl State {
     fn new(when: Option<Duration>) -> State {
-        State { stage: Stage::Created, when, entry: None, scope: None, cancelling: 0 }
+        State { stage: Stage::Created, when, scope: None, cancelling: 0 }
+    }
+
+    /// Enters a scope whose deadline is `when`.
+    #[inline(always)]
+    fn entered(when: Option<Duration>) -> Result<State> {
+        with_running("timeout", |_| Ok(()))?;
+        let cancelling = ScopeKey::cancelling_here();
+        let scope = ScopeKey::open();
+        let scope = scope.ok_or_else(|| Error::runtime("Timeout should be used inside a task"))?;
+        if let Err(error) = scope.set_deadline(when) {
+            scope.close();
+            return Err(error);
+        }
+        Ok(State { stage: Stage::Active, when, scope: Some(scope), cancelling })
     }
 
     fn look(&mut self) -> Stage {
-        if self.stage == Stage::Active && self.scope.is_some_and(|s| s.is_expired(self.entry)) {
+        if self.stage == Stage::Active && self.scope.is_some_and(ScopeKey::is_expired) {
             self.stage = Stage::Expiring;
         }
         self.stage
     }
 
     fn set_timer(&mut self, when: Option<Duration>) -> Result<()> {
-        if let Some(entry) = self.entry.take() {
-            entry.cancel();
-        }
         self.when = when;
-        if let (Some(when), Some(scope)) = (when, self.scope) {
-            self.entry = scope.expire_at(when)?;
-        }
-        Ok(())
+        self.scope.map_or(Ok(()), |scope| scope.set_deadline(when))
     }
 
-    fn enter(&mut self) -> Result<()> {
-        if self.stage != Stage::Created {
-            return Err(Error::runtime("Timeout has already been entered"));
-        }
-        entered().ok_or_else(|| Error::runtime("timeout: no running event loop"))?;
-        self.cancelling = ScopeKey::cancelling_here();
-        let scope = ScopeKey::open();
-        self.scope =
-            Some(scope.ok_or_else(|| Error::runtime("Timeout should be used inside a task"))?);
-        self.stage = Stage::Active;
-        self.set_timer(self.when)
-    }
-
-    /// Ends the scope; true if a cancellation that ended the body becomes a timeout.
-    fn leave(&mut self, cancelled: bool) -> bool {
+    /// Ends the scope; true if the deadline ended the body, and nothing else.
+    fn leave(&mut self) -> bool {
         let stage = self.look();
-        if let Some(entry) = self.entry.take() {
-            entry.cancel();
-        }
         let scope = self.scope.take();
         let left = match stage {
             Stage::Expiring => scope.and_then(ScopeKey::uncancel),
@@ -121,7 +126,7 @@ impl State {
         match stage {
             Stage::Expiring => {
                 self.stage = Stage::Expired;
-                left.is_some_and(|left| left <= self.cancelling) && cancelled
+                left.is_some_and(|left| left <= self.cancelling)
             }
             Stage::Active => {
                 self.stage = Stage::Exited;
@@ -135,7 +140,14 @@ impl State {
 /// A deadline that is entered with [`with`](AsyncContextManager::with) (`asyncio.Timeout`).
 #[derive(Debug)]
 #[must_use = "a timeout does nothing until `with` is called"]
-pub struct Timeout(Option<Shared>);
+pub struct Timeout(Start);
+
+#[derive(Debug)]
+enum Start {
+    New(Option<Duration>),
+    Watched(Arc<Mutex<State>>),
+    Entered,
+}
 
 /// A deadline in force: what the body of a [`timeout`] gets. Dropping it lifts the deadline.
 #[derive(Debug)]
@@ -164,26 +176,44 @@ pub struct Watch(Arc<Mutex<State>>);
 
 impl Timeout {
     fn new(when: Option<Duration>) -> Timeout {
-        Timeout(Some(Shared::Sole(Mutex::new(State::new(when)))))
+        Timeout(Start::New(when))
     }
 
     /// A timeout that can also be looked at from outside: by other tasks, and after the body.
     pub fn watched(self) -> (Timeout, Watch) {
         let state = match self.0 {
-            Some(Shared::Watched(state)) => state,
-            Some(Shared::Sole(state)) => Arc::new(state),
-            None => Arc::new(Mutex::new(State::new(None))),
+            Start::New(when) => Arc::new(Mutex::new(State::new(when))),
+            Start::Watched(state) => state,
+            Start::Entered => Arc::new(Mutex::new(State::new(None))),
         };
-        (Timeout(Some(Shared::Watched(state.clone()))), Watch(state))
+        (Timeout(Start::Watched(state.clone())), Watch(state))
     }
 
     /// Enters outside of `with`, for scopes of our own.
+    #[inline(always)]
     pub(crate) fn start(&mut self) -> Result<Deadline> {
-        let entered = || Error::runtime("Timeout has already been entered");
-        let mut deadline = Deadline(self.0.take().ok_or_else(entered)?);
-        deadline.0.with(State::enter)?;
-        Ok(deadline)
+        match std::mem::replace(&mut self.0, Start::Entered) {
+            Start::New(when) => Ok(Deadline(Shared::Sole(Mutex::new(State::entered(when)?)))),
+            Start::Watched(state) => start_watched(state),
+            Start::Entered => Err(already_entered()),
+        }
     }
+}
+
+#[cold]
+fn already_entered() -> Error {
+    Error::runtime("Timeout has already been entered")
+}
+
+#[cold]
+fn start_watched(state: Arc<Mutex<State>>) -> Result<Deadline> {
+    let mut watched = state.lock();
+    if watched.stage != Stage::Created {
+        return Err(already_entered());
+    }
+    *watched = State::entered(watched.when)?;
+    drop(watched);
+    Ok(Deadline(Shared::Watched(state)))
 }
 
 impl Deadline {
@@ -204,8 +234,8 @@ impl Deadline {
     ///
     /// # Errors
     /// `Runtime` unless the deadline is in force: not entered yet, passed already, or left.
-    pub fn reschedule(&self, when: impl Into<Option<Duration>>) -> Result<()> {
-        reschedule(self.state(), when.into())
+    pub fn reschedule(&self, when: impl ToTimeout) -> Result<()> {
+        reschedule(self.state(), when.to_timeout())
     }
 
     /// Whether the deadline has passed while it was in force.
@@ -220,10 +250,19 @@ impl Deadline {
 
     /// Ends the scope: what its body's outcome becomes.
     pub(crate) fn end<T>(&mut self, outcome: Result<T>) -> Result<T> {
-        let cancelled = outcome.as_ref().is_err_and(Error::is_cancelled);
-        match (self.0.with(|state| state.leave(cancelled)), outcome) {
-            (true, Err(error)) => Err(timed_out(error)),
+        match (self.0.with(State::leave), outcome) {
+            (true, Err(error)) if error.is_cancelled() => Err(timed_out(error)),
+            (true, Err(error)) => Err(error.with_timeout_in_context()),
             (_, outcome) => outcome,
+        }
+    }
+
+    /// [`end`](Deadline::end), but a timeout is no error.
+    fn end_suppress<T>(&mut self, outcome: Result<T>) -> Result<Option<T>> {
+        match (self.0.with(State::leave), outcome) {
+            (true, Err(error)) if error.is_cancelled() => Ok(None),
+            (true, Err(error)) => Err(error.with_timeout_in_context()),
+            (_, outcome) => outcome.map(Some),
         }
     }
 }
@@ -238,8 +277,8 @@ impl Watch {
     ///
     /// # Errors
     /// As there.
-    pub fn reschedule(&self, when: impl Into<Option<Duration>>) -> Result<()> {
-        reschedule(&self.0, when.into())
+    pub fn reschedule(&self, when: impl ToTimeout) -> Result<()> {
+        reschedule(&self.0, when.to_timeout())
     }
 
     /// Whether the deadline has passed while it was in force.
@@ -266,11 +305,7 @@ pub(crate) fn timed_out(cancelled: Error) -> Error {
 
 impl Drop for Deadline {
     fn drop(&mut self) {
-        let (entry, scope) = self.0.with(|state| (state.entry.take(), state.scope.take()));
-        if let Some(entry) = entry {
-            entry.cancel();
-        }
-        if let Some(scope) = scope {
+        if let Some(scope) = self.0.with(|state| state.scope.take()) {
             scope.close();
         }
     }
@@ -283,15 +318,56 @@ impl AsyncContextManager for Timeout {
         self.start()
     }
 
-    fn scope(&self, deadline: &mut Deadline) -> Option<ScopeKey> {
-        deadline.scope()
+    #[track_caller]
+    fn with<R>(
+        mut self,
+        body: impl AsyncFnOnce(&mut Deadline) -> Result<R>,
+    ) -> impl Future<Output = Result<R>> {
+        let site = WaitSite::here(&"with");
+        async move {
+            let mut deadline = self.start()?;
+            let outcome = inside(&mut deadline, body, site).await;
+            deadline.end(outcome)
+        }
     }
 
-    async fn exit(&mut self, mut deadline: Deadline, error: Option<&Error>) -> Result<()> {
-        let cancelled = error.is_some_and(Error::is_cancelled);
-        match deadline.0.with(|state| state.leave(cancelled)) {
+    #[track_caller]
+    fn with_suppress<R>(
+        mut self,
+        body: impl AsyncFnOnce(&mut Deadline) -> Result<R>,
+    ) -> impl Future<Output = Result<Option<R>>> {
+        let site = WaitSite::here(&"with_suppress");
+        async move {
+            let mut deadline = self.start()?;
+            let outcome = inside(&mut deadline, body, site).await;
+            deadline.end_suppress(outcome)
+        }
+    }
+
+    async fn exit(&mut self, deadline: Deadline, error: Option<&Error>) -> Result<()> {
+        match self.exit_suppress(deadline, error).await? {
             true => Err(Error::Timeout(TimeoutError::default())),
             false => Ok(()),
         }
     }
+
+    async fn exit_suppress(
+        &mut self,
+        mut deadline: Deadline,
+        error: Option<&Error>,
+    ) -> Result<bool> {
+        Ok(deadline.0.with(State::leave) && error.is_some_and(Error::is_cancelled))
+    }
+}
+
+/// Runs the body in the scope of its deadline.
+async fn inside<R>(
+    deadline: &mut Deadline,
+    body: impl AsyncFnOnce(&mut Deadline) -> Result<R>,
+    site: WaitSite,
+) -> Result<R> {
+    let place = deadline.scope();
+    let mut scope = pin!(Scope::new(body(deadline), site));
+    scope.as_mut().set_place(place);
+    scope.await
 }

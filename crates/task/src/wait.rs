@@ -4,7 +4,8 @@ use crate::future_like::FutureLike;
 use asyncio_core::{
     Error, Result,
     context::current_values,
-    home::entered,
+    home::with_running,
+    limit::ToTimeout,
     listeners::Parked,
     sync::{AtomicUsize, Ordering},
     wait_site::WaitSite,
@@ -37,19 +38,24 @@ pub enum ReturnWhen {
 /// argument order without duplicates. Nothing is cancelled, also not at a
 /// [`timeout`](Wait::timeout), which is no error here.
 ///
+/// For tasks whose results differ in type, wait for [`task.any()`](crate::AnyTask::any).
+///
 /// # Errors
-/// `Value` if there is nothing to wait for, `Runtime` without a running loop.
+/// `Value` if there is nothing to wait for; `Runtime` without a running loop, and for a task of another
+/// loop of this thread, which does not run meanwhile.
 ///
 /// # Cancellation
 /// Returns `Err(Cancelled)`; what was waited for goes on.
 ///
 /// ```
-/// # async fn example() -> asyncio_core::Result<()> {
-/// use asyncio_task::{ReturnWhen, create_task, wait};
-/// let tasks = [create_task(async { Ok(1) }), create_task(std::future::pending())];
-/// let (done, pending) = wait(tasks).return_when(ReturnWhen::FirstCompleted).await?;
-/// assert_eq!((done.len(), pending.len()), (1, 1));
-/// # Ok(()) }
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     use asyncio::{ReturnWhen, create_task, wait};
+///     let tasks = [create_task(async { Ok(1) }), create_task(std::future::pending())];
+///     let (done, pending) = wait(tasks).return_when(ReturnWhen::FirstCompleted).await?;
+///     assert_eq!((done.len(), pending.len()), (1, 1));
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
 pub fn wait<I, F>(futures: I) -> Wait<F>
@@ -75,8 +81,8 @@ pub struct Wait<F> {
 
 impl<F> Wait<F> {
     /// Returns after this time, with what is done by then.
-    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.timeout = timeout.into();
+    pub fn timeout(mut self, timeout: impl ToTimeout) -> Self {
+        self.timeout = timeout.to_timeout();
         self
     }
 
@@ -92,8 +98,7 @@ impl<F: FutureLike> IntoFuture for Wait<F> {
     type IntoFuture = Waiting<F>;
 
     fn into_future(self) -> Waiting<F> {
-        let enough = Future::of_operation(self.site, None);
-        Waiting { wait: self, enough, callbacks: Vec::new(), timer: None, started: false }
+        Waiting { wait: self, enough: None, callbacks: Vec::new(), timer: None }
     }
 }
 
@@ -101,36 +106,36 @@ impl<F: FutureLike> IntoFuture for Wait<F> {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Waiting<F: FutureLike> {
     wait: Wait<F>,
-    /// Set when there is a reason to return.
-    enough: Future<()>,
+    /// Set when there is a reason to return. `None` before the first poll.
+    enough: Option<Future<()>>,
     /// One for each future.
     callbacks: Vec<DoneCallback>,
     timer: Option<Parked>,
-    started: bool,
 }
 
 impl<F: FutureLike> Waiting<F> {
     fn start(&mut self) -> Result<()> {
-        self.started = true;
+        let enough = self.enough.insert(Future::of_loop(self.wait.site, None));
         if self.wait.futures.is_empty() {
             return Err(Error::value("wait: there is nothing to wait for"));
         }
-        let scheduler = entered().ok_or_else(|| Error::runtime("wait: no running event loop"))?;
-        if let Some(timeout) = self.wait.timeout {
+        self.timer = with_running("wait", |scheduler| {
+            let Some(timeout) = self.wait.timeout else { return Ok(None) };
             let when = scheduler.time().saturating_add(timeout);
-            let enough = self.enough.clone();
+            let enough = enough.clone();
             let release = move || {
                 // It may be set already.
                 let _ = enough.set_result(());
                 Ok(())
             };
             let location = self.wait.site.location();
-            self.timer = Some(scheduler.call_at(when, release, current_values(), location)?);
-        }
+            scheduler.call_at(when, release, current_values(), location).map(Some)
+        })?;
         let left = Arc::new(AtomicUsize::new(self.wait.futures.len()));
         let return_when = self.wait.return_when;
         for future in &self.wait.futures {
-            let (left, enough, timer) = (left.clone(), self.enough.clone(), self.timer);
+            future.check_awaited_here()?;
+            let (left, enough, timer) = (left.clone(), enough.clone(), self.timer);
             let callback = future.on_done_with(move |future: &F| {
                 let last = left.fetch_sub(1, Ordering::Relaxed) == 1;
                 let release = last
@@ -168,13 +173,14 @@ impl<F: FutureLike> StdFuture for Waiting<F> {
     type Output = Result<(Vec<F>, Vec<F>)>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if !self.started {
+        if self.enough.is_none() {
             if let Err(error) = self.start() {
                 self.stop();
                 return Poll::Ready(Err(error));
             }
         }
-        let outcome = ready!(Pin::new(&mut self.enough).poll(cx));
+        let Some(enough) = &mut self.enough else { return Poll::Pending };
+        let outcome = ready!(Pin::new(enough).poll(cx));
         self.stop();
         let futures = std::mem::take(&mut self.wait.futures);
         Poll::Ready(outcome.map(|()| futures.into_iter().partition(|future| future.done())))

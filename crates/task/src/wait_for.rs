@@ -1,13 +1,13 @@
 //! [`wait_for`]: one awaitable, with a timeout.
 
 use crate::{
-    future_like::Child,
+    future_like::{Child, sealed::Sealed as _},
     task::TaskBuilder,
     timeouts::{Deadline, timed_out, timeout},
 };
 use asyncio_core::{
-    CancelledError, Error, Result, home::entered, scheduler::Scheduler, scope::Scope,
-    wait_site::WaitSite,
+    CancelledError, Error, Result, home::with_entered, limit::ToTimeout, scheduler::Scheduler,
+    scope::Scope, wait_site::WaitSite,
 };
 use asyncio_future::{DoneCallback, Future};
 use std::{
@@ -32,23 +32,26 @@ use std::{
 /// Goes to what is awaited. A future that is not ours is dropped.
 ///
 /// ```
-/// # async fn example() -> asyncio_core::Result<()> {
-/// use std::time::Duration;
-/// let never = asyncio_task::wait_for(std::future::pending::<asyncio_core::Result<()>>(), Duration::from_millis(5));
-/// assert!(never.await.unwrap_err().is_timeout());
-/// # Ok(()) }
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     use std::time::Duration;
+///     let never = asyncio::wait_for(std::future::pending::<asyncio::Result<()>>(), Duration::from_millis(5));
+///     assert!(never.await.unwrap_err().is_timeout());
+///     Ok(())
+/// }
 /// ```
 #[track_caller]
-pub fn wait_for<F, T>(
-    awaitable: F,
-    timeout: impl Into<Option<Duration>>,
-) -> WaitFor<F::IntoFuture, T>
+pub fn wait_for<F, T>(awaitable: F, timeout: impl ToTimeout) -> WaitFor<F::IntoFuture, T>
 where
     F: IntoFuture<Output = Result<T>>,
 {
+    let (awaitable, timeout) = (awaitable.into_future(), timeout.to_timeout());
     let site = WaitSite::here(&"wait_for");
-    let stage = Stage::Created { awaitable: Some(awaitable.into_future()) };
-    WaitFor { timeout: timeout.into(), site, stage }
+    let stage = match timeout {
+        Some(Duration::ZERO) => Stage::AtOnce { awaitable: Some(awaitable) },
+        _ => Stage::Inline { body: Scope::new(awaitable, site), deadline: None },
+    };
+    WaitFor { timeout, site, stage }
 }
 
 pin_project_lite::pin_project! {
@@ -65,13 +68,21 @@ pin_project_lite::pin_project! {
 pin_project_lite::pin_project! {
     #[project = StageProjection]
     enum Stage<F, T> {
-        Created { awaitable: Option<F> },
-        /// In the calling task, under a deadline.
-        Inline { #[pin] body: Scope<F>, deadline: Deadline },
-        /// Cancelled at once, because the timeout is zero.
-        Ending { child: Cancelled<F, T>, callback: Option<DoneCallback>, ended: Future<()> },
+        /// In the calling task, under a deadline that the first poll sets.
+        Inline { #[pin] body: Scope<F>, deadline: Option<Deadline> },
+        /// The timeout is zero.
+        AtOnce { awaitable: Option<F> },
+        /// Cancelled at once.
+        Ending { ending: Box<Ending<F, T>> },
         Ended,
     }
+}
+
+/// What a timeout of zero has cancelled.
+struct Ending<F, T> {
+    child: Cancelled<F, T>,
+    callback: Option<DoneCallback>,
+    ended: Future<()>,
 }
 
 /// What a timeout of zero cancels.
@@ -83,6 +94,23 @@ enum Cancelled<F, T> {
 }
 
 impl<F, T> Cancelled<F, T> {
+    fn done(&self) -> bool {
+        match self {
+            Cancelled::Child(child) => child.done(),
+            Cancelled::Unstarted(task, _) => task.done(),
+        }
+    }
+
+    fn cancel(&self, site: WaitSite) -> Result<(DoneCallback, Future<()>)> {
+        match self {
+            Cancelled::Child(child) => {
+                child.check_awaited_here()?;
+                cancel(child, site)
+            }
+            Cancelled::Unstarted(task, _) => cancel(task, site),
+        }
+    }
+
     fn remove_done_callback(&self, callback: &DoneCallback) {
         match self {
             Cancelled::Child(child) => child.remove_done_callback(callback),
@@ -109,22 +137,32 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         let mut this = self.project();
-        if let StageProjection::Created { awaitable } = this.stage.as_mut().project() {
-            let awaitable = awaitable.take().expect("it is taken once, here");
-            match start(awaitable, *this.timeout, *this.site) {
-                Ok(stage) => this.stage.set(stage),
-                Err(outcome) => {
+        if let StageProjection::AtOnce { awaitable } = this.stage.as_mut().project() {
+            let stage = awaitable.take().map(|awaitable| cancel_at_once(awaitable, *this.site));
+            match stage {
+                Some(Ok(stage)) => this.stage.set(stage),
+                Some(Err(outcome)) => {
                     this.stage.set(Stage::Ended);
                     return Poll::Ready(outcome);
                 }
+                None => {}
             }
         }
         let outcome = match this.stage.as_mut().project() {
-            StageProjection::Inline { body, deadline } => {
+            StageProjection::Inline { mut body, deadline } => {
+                let deadline = match deadline {
+                    Some(deadline) => deadline,
+                    None => {
+                        let mut started = timeout(*this.timeout).start()?;
+                        body.as_mut().set_place(started.scope());
+                        deadline.insert(started)
+                    }
+                };
                 let outcome = ready!(body.poll(cx));
                 deadline.end(outcome)
             }
-            StageProjection::Ending { child, callback, ended } => {
+            StageProjection::Ending { ending } => {
+                let Ending { child, callback, ended } = &mut **ending;
                 let outcome = ready!(Pin::new(ended).poll(cx));
                 if let Some(callback) = callback.take() {
                     child.remove_done_callback(&callback);
@@ -142,56 +180,39 @@ where
     }
 }
 
-/// The stage after the first poll, or the outcome if there is one already.
-fn start<F, T>(
-    awaitable: F,
-    limit: Option<Duration>,
-    site: WaitSite,
-) -> Result<Stage<F, T>, Result<T>>
+/// What comes of a timeout of zero: the next stage, or the outcome if there is one already.
+fn cancel_at_once<F, T>(awaitable: F, site: WaitSite) -> Result<Stage<F, T>, Result<T>>
 where
     F: StdFuture<Output = Result<T>>,
 {
-    let inline = |awaitable| {
-        let mut deadline = timeout(limit).start().map_err(Err)?;
-        let body = match deadline.scope() {
-            Some(scope) => Scope::at(scope, awaitable, site),
-            None => Scope::new(awaitable, site),
-        };
-        Ok(Stage::Inline { body, deadline })
-    };
-    if limit != Some(Duration::ZERO) {
-        return inline(awaitable);
-    }
-    match Child::known(awaitable) {
-        Ok(child) if child.done() => Err(child.retrieve()),
-        Ok(child) => {
-            let (callback, ended) = cancel(&child, site).map_err(Err)?;
-            Ok(Stage::Ending { child: Cancelled::Child(child), callback, ended })
-        }
+    let child = match Child::known(awaitable) {
+        Ok(child) => Cancelled::Child(child),
         // It may borrow, so it cannot become a task; but it starts at once, as that would.
-        Err(coroutine) if entered().is_some_and(Scheduler::eager_tasks) => inline(coroutine),
+        Err(coroutine) if with_entered(Scheduler::eager_tasks) == Some(true) => {
+            return Ok(Stage::Inline { body: Scope::new(coroutine, site), deadline: None });
+        }
         // Nothing of it is going to run, so the task may as well be one of nothing.
         Err(coroutine) => {
-            let task = Child::task(
-                TaskBuilder::default().location(site.location()).create(pending::<Result<()>>()),
-            );
-            if task.done() {
-                // There is no loop in which it could be made.
-                return Err(Cancelled::Unstarted(task, coroutine).retrieve());
-            }
-            let (callback, ended) = cancel(&task, site).map_err(Err)?;
-            Ok(Stage::Ending { child: Cancelled::Unstarted(task, coroutine), callback, ended })
+            let nothing = pending::<Result<()>>();
+            let task = TaskBuilder::default().location(site.location()).create(nothing);
+            Cancelled::Unstarted(Child::task(task), coroutine)
         }
+    };
+    // A task is done here if there is no loop in which it could be made.
+    if child.done() {
+        return Err(child.retrieve());
     }
+    let (callback, ended) = child.cancel(site).map_err(Err)?;
+    Ok(Stage::Ending { ending: Box::new(Ending { child, callback: Some(callback), ended }) })
 }
 
 /// Requests that `child` be cancelled; the future is done a step after it has ended.
-fn cancel<T>(child: &Child<T>, site: WaitSite) -> Result<(Option<DoneCallback>, Future<()>)> {
-    let ended = Future::of_operation(site, None);
+fn cancel<T>(child: &Child<T>, site: WaitSite) -> Result<(DoneCallback, Future<()>)> {
+    let ended = Future::of_loop(site, None);
     let release = ended.clone();
     let callback = child.on_done(move || drop(release.set_result(())))?;
     child.cancel_as(CancelledError::default());
-    Ok((Some(callback), ended))
+    Ok((callback, ended))
 }
 
 impl<F, T> fmt::Debug for WaitFor<F, T> {

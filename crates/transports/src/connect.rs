@@ -3,14 +3,14 @@
 //! Which socket becomes connected is decided in [`attempts`]; how it gets its transport is told in
 //! [`making`].
 
-use crate::protocols::IntoProtocol;
-use asyncio_core::{Error, Result, wait_site::WaitSite};
+use crate::{protocols::IntoProtocol, ssl::Arguments, starting::Side};
+use asyncio_core::{Error, Result, limit::ToTimeout, wait_site::WaitSite};
 use asyncio_sockets::{
     Domain, Endpoint, Protocol, Socket, ToAddress, ToEndpoint, Type, described, ensure_resolved,
     sock_connect,
 };
 use attempts::{Options, connect};
-use std::{fmt, future::IntoFuture, io, marker::PhantomData, time::Duration};
+use std::{fmt, future::IntoFuture, io, marker::PhantomData};
 
 mod attempts;
 mod making;
@@ -27,8 +27,8 @@ pub use making::{Connecting, ConnectingTransport};
 /// host is this machine.
 ///
 /// ```
-/// use asyncio_transports::{Protocol, Transport, create_connection, create_server};
-/// use bytes::Bytes;
+/// use asyncio::{Protocol, Transport, create_connection, create_server};
+/// use asyncio::Bytes;
 ///
 /// struct Echo;
 /// impl Protocol for Echo {
@@ -37,7 +37,7 @@ pub use making::{Connecting, ConnectingTransport};
 ///     }
 /// }
 ///
-/// asyncio_loop::run(async {
+/// asyncio::run(async {
 ///     let server = create_server(|| Echo, ("127.0.0.1", 0)).await?;
 ///     let (transport, _echo) = create_connection(|| Echo, server.local_addr()).await?;
 ///     transport.write(b"to and fro");
@@ -45,7 +45,7 @@ pub use making::{Connecting, ConnectingTransport};
 ///     server.close();
 ///     server.wait_closed().await
 /// })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 ///
 /// # Errors
@@ -71,6 +71,7 @@ where
         factory,
         endpoint: endpoint.to_endpoint(),
         options: Options::default(),
+        ssl: Arguments::default(),
         site: WaitSite::here(&"create_connection"),
         kind: PhantomData,
     }
@@ -82,11 +83,18 @@ pub struct CreateConnection<F, P, Kind> {
     factory: F,
     endpoint: Endpoint,
     options: Options,
+    ssl: Arguments,
     site: WaitSite,
     kind: PhantomData<fn() -> (P, Kind)>,
 }
 
 impl<F, P, Kind> CreateConnection<F, P, Kind> {
+    /// The arguments of TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn ssl_arguments(&mut self) -> &mut Arguments {
+        &mut self.ssl
+    }
+
     /// Only addresses of this family.
     pub fn family(mut self, family: impl Into<Option<Domain>>) -> Self {
         self.options.family = family.into();
@@ -115,8 +123,8 @@ impl<F, P, Kind> CreateConnection<F, P, Kind> {
     /// Tries the next address not only when one has failed, but already after `delay`, and takes the
     /// connection that is there first ("Happy Eyeballs", RFC 8305, which recommends 250 ms). Implies
     /// [`interleave(1)`](CreateConnection::interleave) unless that is set.
-    pub fn happy_eyeballs_delay(mut self, delay: impl Into<Option<Duration>>) -> Self {
-        self.options.delay = delay.into();
+    pub fn happy_eyeballs_delay(mut self, delay: impl ToTimeout) -> Self {
+        self.options.delay = delay.to_timeout();
         self
     }
 
@@ -147,8 +155,9 @@ impl<F, P, Kind> CreateConnection<F, P, Kind> {
     }
 
     fn connecting(self) -> Connecting<F, P, Kind> {
-        let CreateConnection { factory, endpoint, options, site, .. } = self;
-        Connecting::new(factory, site, connect(endpoint, options, site))
+        let CreateConnection { factory, endpoint, options, ssl, site, .. } = self;
+        let side = Side::Client(endpoint.host());
+        Connecting::new(factory, site, (side, ssl), connect(endpoint, options, site))
     }
 }
 
@@ -181,21 +190,21 @@ impl<F, P, Kind> fmt::Debug for CreateConnection<F, P, Kind> {
 /// begins with a null byte is a name in Linux's abstract namespace.
 ///
 /// ```
-/// use asyncio_transports::{Protocol, Transport, create_unix_connection};
+/// use asyncio::{Protocol, Transport, create_unix_connection};
 ///
 /// struct Discard;
 /// impl Protocol for Discard {
-///     fn data_received(&mut self, _: &Transport, _: bytes::Bytes) {}
+///     fn data_received(&mut self, _: &Transport, _: asyncio::Bytes) {}
 /// }
 ///
-/// asyncio_loop::run(async {
+/// asyncio::run(async {
 ///     let path = std::env::temp_dir().join(format!("asyncio-example-{}", std::process::id()));
 ///     let _listener = std::os::unix::net::UnixListener::bind(&path)?;
 ///     let (transport, _discard) = create_unix_connection(|| Discard, &path).await?;
 ///     transport.close();
 ///     Ok(std::fs::remove_file(path)?)
 /// })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 ///
 /// # Errors
@@ -227,7 +236,8 @@ where
     F: FnOnce() -> P,
     P: IntoProtocol<Kind>,
 {
-    Connecting::new(factory, site, connect_unix(endpoint.to_endpoint(), site))
+    let connecting = connect_unix(endpoint.to_endpoint(), site);
+    Connecting::new(factory, site, (Side::Client(None), Arguments::default()), connecting)
 }
 
 async fn connect_unix(endpoint: Endpoint, site: WaitSite) -> Result<Socket> {
@@ -253,15 +263,15 @@ async fn connect_unix(endpoint: Endpoint, site: WaitSite) -> Result<Socket> {
 /// `connection_made` was called.
 ///
 /// ```
-/// use asyncio_sockets::{Domain, Socket, Type};
-/// use asyncio_transports::{Protocol, Transport, connect_accepted_socket};
+/// use asyncio::socket::{Domain, Socket, Type};
+/// use asyncio::{Protocol, Transport, connect_accepted_socket};
 ///
 /// struct Discard;
 /// impl Protocol for Discard {
-///     fn data_received(&mut self, _: &Transport, _: bytes::Bytes) {}
+///     fn data_received(&mut self, _: &Transport, _: asyncio::Bytes) {}
 /// }
 ///
-/// asyncio_loop::run(async {
+/// asyncio::run(async {
 ///     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
 ///     let client = std::net::TcpStream::connect(listener.local_addr()?)?;
 ///     let (accepted, _) = listener.accept()?;
@@ -270,7 +280,7 @@ async fn connect_unix(endpoint: Endpoint, site: WaitSite) -> Result<Socket> {
 ///     transport.close();
 ///     Ok(())
 /// })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 ///
 /// # Errors
@@ -286,7 +296,8 @@ where
     P: IntoProtocol<Kind>,
 {
     let site = WaitSite::here(&"connect_accepted_socket");
-    Connecting::new(factory, site, async move { stream(socket, site) })
+    let ssl = (Side::Server, Arguments::default());
+    Connecting::new(factory, site, ssl, async move { stream(socket, site) })
 }
 
 /// A socket of the caller's.

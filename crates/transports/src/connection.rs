@@ -29,8 +29,8 @@ use asyncio_core::{
     Error, Result,
     context::current_values,
     exception::{Level, log},
-    home::entered,
-    resident::Resident,
+    home::{LoopRef, is_debug, with_entered},
+    resident::{Resident, house},
     scheduler::Scheduler,
     source::{Attend, Readiness, Source},
 };
@@ -42,6 +42,7 @@ use std::{
     panic::Location,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 pub use reading::Arrival;
@@ -97,7 +98,6 @@ impl Connection {
     /// # Errors
     /// `Runtime` if no loop runs, or it is being closed.
     pub(crate) fn open(io: Io, kind: Kind, names: Names, protocol: Calls) -> Result<Transport> {
-        let scheduler = entered().ok_or_else(|| Error::runtime("no running event loop"))?;
         let connection = Rc::new(Connection {
             handle: OnceCell::new(),
             source: RefCell::new(Some(Rc::new(Source::new(io)))),
@@ -109,7 +109,7 @@ impl Connection {
             writing: writing::State::new(),
             on_lost: RefCell::new(None),
         });
-        let resident = scheduler.house(connection.clone())?;
+        let resident = house(connection.clone())?;
         let handle = Transport(Arc::new(Shared::new(resident, kind, names)));
         Ok(connection.handle.get_or_init(|| handle).clone())
     }
@@ -197,8 +197,7 @@ impl Connection {
     #[track_caller]
     fn soon(&self, f: impl FnOnce(&Connection) + 'static) {
         let resident = self.resident();
-        let Some(scheduler) = resident.home().local() else { return };
-        call_soon(scheduler, move || {
+        call_soon(resident.home(), move || {
             if let Some(connection) = resident.get() {
                 f(&connection);
             }
@@ -226,12 +225,23 @@ impl Attend for Connection {
 
 /// `call_soon`, of a loop that is open or else does nothing any more.
 #[track_caller]
-pub(crate) fn call_soon(scheduler: &Scheduler, f: impl FnOnce() + 'static) {
+pub(crate) fn call_soon(home: LoopRef, f: impl FnOnce() + 'static) {
+    let (values, location) = (current_values(), Location::caller());
     let call = move || {
         f();
         Ok(())
     };
-    let _ = scheduler.call_soon(call, current_values(), Location::caller());
+    home.with(|scheduler| drop(scheduler.call_soon(call, values, location)));
+}
+
+/// `call_later`, of the loop that runs. Does nothing if that is being closed.
+#[track_caller]
+pub(crate) fn call_later(delay: Duration, f: impl FnOnce() -> Result<()> + 'static) {
+    let (values, location) = (current_values(), Location::caller());
+    with_entered(|scheduler| {
+        let when = scheduler.time().saturating_add(delay);
+        drop(scheduler.call_at(when, f, values, location));
+    });
 }
 
 /// The protocol.
@@ -312,7 +322,7 @@ impl Connection {
     /// exception handler as well.
     fn fatal(&self, error: Error, message: &str) {
         match &error {
-            Error::Io(_) if entered().is_some_and(Scheduler::debug) => {
+            Error::Io(_) if is_debug() => {
                 log(Level::Info, &format!("{:?}: {message}: {error}", self.handle()));
             }
             Error::Io(_) => {}
@@ -362,7 +372,7 @@ impl Drop for Connection {
         let Some(handle) = self.handle.get().filter(|_| self.source.get_mut().is_some()) else {
             return;
         };
-        if handle.0.resident.home().local().is_some_and(Scheduler::debug) {
+        if handle.0.resident.home().with(Scheduler::debug) == Some(true) {
             log(Level::Warning, &format!("unclosed transport {handle:?}"));
         }
     }

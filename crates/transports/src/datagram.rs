@@ -4,9 +4,10 @@
 
 use crate::slot::in_use;
 use asyncio_core::{Error, Result};
-use asyncio_sockets::{Address, Domain};
+use asyncio_sockets::Address;
+use bytes::Bytes;
 use socket2::SockAddr;
-use std::{any::Any, cell::RefCell, marker::PhantomData, net::SocketAddr, rc::Rc};
+use std::{any::Any, cell::RefCell, rc::Rc};
 
 mod create;
 mod endpoint;
@@ -20,40 +21,37 @@ pub use transport::{DatagramTransport, Recipient};
 
 /// What is called with the datagrams that arrive (`asyncio.DatagramProtocol`).
 ///
-/// `A` is what the protocol is told of senders: their IP address and port, unless written otherwise.
-/// An endpoint of another family, such as Unix sockets, needs a `DatagramProtocol<Address>`, which
-/// serves every family; with another protocol it is not made. A sender without a name has an
-/// [`Address`] that is neither an IP address nor a path.
+/// A sender without a name has an [`Address`] that is neither an IP address nor a path.
 ///
 /// `connection_made` comes first and once, `connection_lost` last and once, the others any number of
 /// times between them. Each runs as a callback of the loop: a panic in one is reported, and the transport
 /// lives on.
 ///
 /// ```
-/// use asyncio_sockets::{Address, Domain};
-/// use asyncio_transports::{DatagramProtocol, DatagramTransport, create_datagram_endpoint};
+/// use asyncio::{Address, Bytes, DatagramProtocol, DatagramTransport, create_datagram_endpoint};
 ///
 /// struct Echo;
 ///
-/// impl DatagramProtocol<Address> for Echo {
-///     fn datagram_received(&mut self, transport: &DatagramTransport, data: &[u8], addr: Address) {
+/// impl DatagramProtocol for Echo {
+///     fn datagram_received(&mut self, transport: &DatagramTransport, data: Bytes, addr: Address) {
 ///         transport.sendto(data, addr);
 ///     }
 /// }
 ///
-/// # let directory = std::env::temp_dir().join(format!("asyncio-echo-{}", std::process::id()));
-/// # std::fs::create_dir_all(&directory)?;
-/// # let path = directory.join("socket");
-/// asyncio_loop::run(async move {
-///     let endpoint = create_datagram_endpoint(|| Echo).family(Domain::UNIX).local_addr(path);
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let endpoint = create_datagram_endpoint(|| Echo).local_addr(("127.0.0.1", 0));
 ///     let (transport, _echo) = endpoint.await?;
 ///     transport.close();
 ///     Ok(())
-/// })?;
-/// # std::fs::remove_dir_all(&directory)?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// }
 /// ```
-pub trait DatagramProtocol<A: SenderAddress = SocketAddr>: 'static {
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no protocol for datagrams",
+    label = "the factory has to return a protocol",
+    note = "implement `asyncio::DatagramProtocol` for `{Self}`"
+)]
+pub trait DatagramProtocol: 'static {
     /// The endpoint is there.
     fn connection_made(&mut self, transport: &DatagramTransport) {
         let _ = transport;
@@ -75,47 +73,12 @@ pub trait DatagramProtocol<A: SenderAddress = SocketAddr>: 'static {
     }
 
     /// A datagram arrived; an empty one has no data.
-    fn datagram_received(&mut self, transport: &DatagramTransport, data: &[u8], addr: A);
+    fn datagram_received(&mut self, transport: &DatagramTransport, data: Bytes, addr: Address);
 
     /// The system refused to send or to receive, mostly because an earlier datagram found nobody
     /// (`ConnectionRefused`). The transport stays open.
     fn error_received(&mut self, transport: &DatagramTransport, error: Error) {
         let _ = (transport, error);
-    }
-}
-
-/// What a [`DatagramProtocol`] may be told of senders: a [`SocketAddr`], or an [`Address`] of any
-/// family.
-pub trait SenderAddress: sealed::Sealed + Sized + 'static {
-    #[doc(hidden)]
-    fn suits(domain: Domain) -> bool;
-    #[doc(hidden)]
-    fn of(address: &SockAddr) -> Option<Self>;
-}
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for std::net::SocketAddr {}
-    impl Sealed for asyncio_sockets::Address {}
-}
-
-impl SenderAddress for SocketAddr {
-    fn suits(domain: Domain) -> bool {
-        matches!(domain, Domain::IPV4 | Domain::IPV6)
-    }
-
-    fn of(address: &SockAddr) -> Option<SocketAddr> {
-        address.as_socket()
-    }
-}
-
-impl SenderAddress for Address {
-    fn suits(_: Domain) -> bool {
-        true
-    }
-
-    fn of(address: &SockAddr) -> Option<Address> {
-        Some(address.clone().into())
     }
 }
 
@@ -141,9 +104,9 @@ trait Calls {
     fn protocol(&self) -> Rc<dyn Any>;
 }
 
-struct Slot<P, A>(Rc<RefCell<P>>, PhantomData<fn() -> A>);
+struct Slot<P>(Rc<RefCell<P>>);
 
-impl<P: DatagramProtocol<A>, A: SenderAddress> Calls for Slot<P, A> {
+impl<P: DatagramProtocol> Calls for Slot<P> {
     fn tell(&self, transport: &DatagramTransport, event: Event<'_>) -> Result<()> {
         let mut protocol = self.0.try_borrow_mut().map_err(|_| in_use())?;
         match event {
@@ -152,10 +115,8 @@ impl<P: DatagramProtocol<A>, A: SenderAddress> Calls for Slot<P, A> {
             Event::PauseWriting => protocol.pause_writing(transport),
             Event::ResumeWriting => protocol.resume_writing(transport),
             Event::Datagram(data, sender) => {
-                // It is of the socket's family, which suits.
-                if let Some(sender) = A::of(sender) {
-                    protocol.datagram_received(transport, data, sender);
-                }
+                let (data, sender) = (Bytes::copy_from_slice(data), sender.clone().into());
+                protocol.datagram_received(transport, data, sender);
             }
             Event::Error(error) => protocol.error_received(transport, error),
         }
@@ -167,16 +128,6 @@ impl<P: DatagramProtocol<A>, A: SenderAddress> Calls for Slot<P, A> {
     }
 }
 
-/// The protocol for an endpoint of this family.
-fn into_calls<P, A>(protocol: &Rc<RefCell<P>>, domain: Domain) -> Result<Rc<dyn Calls>>
-where
-    P: DatagramProtocol<A>,
-    A: SenderAddress,
-{
-    if !A::suits(domain) {
-        let text = "the protocol knows internet addresses alone; a socket of another family needs a \
-                    DatagramProtocol<Address>";
-        return Err(Error::value(text));
-    }
-    Ok(Rc::new(Slot(protocol.clone(), PhantomData)))
+fn into_calls<P: DatagramProtocol>(protocol: &Rc<RefCell<P>>) -> Rc<dyn Calls> {
+    Rc::new(Slot(protocol.clone()))
 }

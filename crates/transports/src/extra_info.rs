@@ -5,21 +5,71 @@ use asyncio_sockets::Address;
 use std::{fmt, net::SocketAddr};
 
 /// Names something that `get_extra_info` of a transport tells: a `T`.
-#[derive(Clone, Copy)]
+///
+/// A key of your own is made from others:
+///
+/// ```
+/// use asyncio_transports::{ExtraInfo, PEERNAME};
+/// use std::net::IpAddr;
+///
+/// /// The IP address of the other side.
+/// const PEER_IP: ExtraInfo<IpAddr> =
+///     ExtraInfo::new("peer_ip", |known| known.get(PEERNAME)?.as_inet().map(|inet| inet.ip()));
+/// # #[allow(dead_code)]
+/// fn greet(transport: &asyncio_transports::Transport) {
+///     println!("hello {:?}", transport.get_extra_info(PEER_IP));
+/// }
+/// ```
 pub struct ExtraInfo<T> {
     name: &'static str,
-    find: fn(&dyn Informed) -> Option<T>,
+    find: fn(Known<'_>) -> Option<T>,
+}
+
+impl<T> Clone for ExtraInfo<T> {
+    fn clone(&self) -> ExtraInfo<T> {
+        *self
+    }
+}
+
+impl<T> Copy for ExtraInfo<T> {}
+
+/// What is known about one transport, for the keys that are made from other keys: see [`ExtraInfo`].
+#[derive(Clone, Copy)]
+pub struct Known<'a>(pub(crate) &'a dyn Informed);
+
+impl Known<'_> {
+    /// What `key` names.
+    pub fn get<T>(self, key: ExtraInfo<T>) -> Option<T> {
+        (key.find)(self)
+    }
+}
+
+impl fmt::Debug for Known<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Known({:?})", self.0.names())
+    }
 }
 
 /// A transport, of any kind.
 pub(crate) trait Informed {
     fn names(&self) -> &Names;
     fn socket(&self) -> Option<TransportSocket>;
+
+    /// Where its TLS is, if it can have any.
+    #[cfg(feature = "tls")]
+    fn ssl(&self) -> Option<&crate::ssl::Place> {
+        None
+    }
 }
 
 impl<T> ExtraInfo<T> {
+    /// A key with a name and what finds its value.
+    pub const fn new(name: &'static str, find: fn(Known<'_>) -> Option<T>) -> ExtraInfo<T> {
+        ExtraInfo { name, find }
+    }
+
     pub(crate) fn of(self, transport: &dyn Informed) -> Option<T> {
-        (self.find)(transport)
+        Known(transport).get(self)
     }
 
     /// asyncio's name of it.
@@ -36,25 +86,25 @@ impl<T> fmt::Debug for ExtraInfo<T> {
 
 /// The address of the other side (`"peername"`); also after the connection is over.
 pub const PEERNAME: ExtraInfo<Address> =
-    ExtraInfo { name: "peername", find: |transport| transport.names().peer.get() };
+    ExtraInfo::new("peername", |transport| transport.0.names().peer.get());
 
 /// The address of this side (`"sockname"`); also after the connection is over.
 pub const SOCKNAME: ExtraInfo<Address> =
-    ExtraInfo { name: "sockname", find: |transport| transport.names().sock.get() };
+    ExtraInfo::new("sockname", |transport| transport.0.names().sock.get());
 
 /// The socket (`"socket"`); not of a pipe, not once the connection is over, not on another thread.
 pub const SOCKET: ExtraInfo<TransportSocket> =
-    ExtraInfo { name: "socket", find: |transport| transport.socket() };
+    ExtraInfo::new("socket", |transport| transport.0.socket());
 
 /// The two addresses of a connection.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Names {
     pub(crate) sock: Name,
     pub(crate) peer: Name,
 }
 
 /// An address in little memory: there is one pair in each connection.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) enum Name {
     #[default]
     None,

@@ -1,13 +1,10 @@
 //! [`FlowControl`]: the water marks of a buffer, and what the protocol was told of them.
 
-use asyncio_core::{Error, Result};
-use std::{
-    cell::Cell,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use asyncio_core::{Error, Result, caught::caught};
+use std::cell::Cell;
 
 /// More than this is buffered only against the protocol's wish, unless other limits are set.
-const HIGH_WATER: usize = 64 * 1024;
+pub(crate) const HIGH_WATER: usize = 64 * 1024;
 
 /// Knows when the protocol of a transport has to pause writing, and when it may be told: not while
 /// one of its callbacks runs, which has the protocol.
@@ -20,6 +17,8 @@ pub(crate) struct FlowControl {
     told: Cell<bool>,
     /// Whether a callback of the protocol runs.
     calling: Cell<bool>,
+    /// Whether the protocol has to pause at the high mark already.
+    inclusive: bool,
 }
 
 impl FlowControl {
@@ -30,7 +29,16 @@ impl FlowControl {
             paused: Cell::new(false),
             told: Cell::new(false),
             calling: Cell::new(false),
+            inclusive: false,
         }
+    }
+
+    /// One that pauses at `high` already, at a quarter of which it goes on.
+    #[cfg(feature = "tls")]
+    pub(crate) fn pausing_at(high: usize) -> FlowControl {
+        let flow = FlowControl { inclusive: true, ..FlowControl::new() };
+        flow.set_water_marks(high / 4, high);
+        flow
     }
 
     /// `(low, high)`.
@@ -46,8 +54,25 @@ impl FlowControl {
     /// So much is buffered now.
     #[inline]
     pub(crate) fn measure(&self, size: usize) {
-        let mark = if self.paused.get() { &self.low } else { &self.high };
-        self.paused.set(size > mark.get());
+        self.paused.set(match self.paused.get() {
+            true => size > self.low.get(),
+            false => {
+                size > self.high.get() || (self.inclusive && size > 0 && size == self.high.get())
+            }
+        });
+    }
+
+    /// Whether the protocol has to pause, whether or not it was told.
+    #[cfg(feature = "tls")]
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.get()
+    }
+
+    /// The protocol was told to pause by another one.
+    #[cfg(feature = "tls")]
+    pub(crate) fn inherit_pause(&self) {
+        self.paused.set(true);
+        self.told.set(true);
     }
 
     /// What the protocol is to be told now: true to pause, false to go on.
@@ -67,18 +92,23 @@ impl FlowControl {
     #[inline(always)]
     pub(crate) fn during_call<R>(&self, call: impl FnOnce() -> R) -> Result<R> {
         let outer = self.calling.replace(true);
-        let outcome = catch_unwind(AssertUnwindSafe(call));
+        let outcome = caught(call);
         self.calling.set(outer);
-        outcome.map_err(Error::from_panic)
+        outcome
     }
 }
 
-/// `(low, high)`, with what was not given.
-pub(crate) fn water_marks(high: Option<usize>, low: Option<usize>) -> Result<(usize, usize)> {
-    let high = high.unwrap_or_else(|| low.map_or(HIGH_WATER, |low| low.saturating_mul(4)));
+/// `(low, high)`, with what was not given; `default` is the high mark if neither was.
+pub(crate) fn water_marks(
+    what: &str,
+    default: usize,
+    high: Option<usize>,
+    low: Option<usize>,
+) -> Result<(usize, usize)> {
+    let high = high.unwrap_or_else(|| low.map_or(default, |low| low.saturating_mul(4)));
     let low = low.unwrap_or(high / 4);
     if high < low {
-        let text = format!("set_write_buffer_limits: high ({high}) must be >= low ({low})");
+        let text = format!("{what}: high ({high}) must be >= low ({low})");
         return Err(Error::value(text));
     }
     Ok((low, high))
@@ -126,6 +156,8 @@ mod tests {
 
     #[test]
     fn marks_that_are_not_given_follow_from_the_other() {
+        let water_marks =
+            |high, low| super::water_marks("set_write_buffer_limits", HIGH_WATER, high, low);
         assert_eq!(water_marks(None, None).unwrap(), (16 * 1024, 64 * 1024));
         assert_eq!(water_marks(None, Some(10)).unwrap(), (10, 40));
         assert_eq!(water_marks(Some(10), None).unwrap(), (2, 10));

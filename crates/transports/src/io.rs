@@ -118,7 +118,8 @@ thread_local! {
 /// In its caller, as everything between the system call and the protocol is.
 #[inline(always)]
 pub(crate) fn receive(io: &Io) -> io::Result<(Bytes, bool)> {
-    let mut block = match BLOCK.take() {
+    // A thread that ends has none any more.
+    let mut block = match BLOCK.try_with(Cell::take).ok().flatten() {
         Some(block) if block.capacity() == MAX_SIZE => block,
         block => with_room(block),
     };
@@ -134,7 +135,7 @@ pub(crate) fn receive(io: &Io) -> io::Result<(Bytes, bool)> {
         };
         (data, received < room)
     });
-    BLOCK.set(Some(block));
+    let _ = BLOCK.try_with(|place| place.set(Some(block)));
     received
 }
 

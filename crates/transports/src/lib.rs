@@ -34,7 +34,13 @@ mod protocols;
 mod sendfile;
 mod server;
 mod slot;
+#[cfg(feature = "tls")]
+pub mod ssl;
+#[cfg(not(feature = "tls"))]
+#[path = "no_ssl.rs"]
+mod ssl;
 mod starting;
+mod stream;
 #[cfg(test)]
 mod testing;
 mod transport;
@@ -48,9 +54,9 @@ pub use connect::{
 pub use connection::Arrival;
 pub use datagram::{
     CreateDatagramEndpoint, CreateDatagramTransport, DatagramProtocol, DatagramTransport,
-    Recipient, SenderAddress, create_datagram_endpoint,
+    Recipient, create_datagram_endpoint,
 };
-pub use extra_info::{ExtraInfo, PEERNAME, SOCKET, SOCKNAME};
+pub use extra_info::{ExtraInfo, Known, PEERNAME, SOCKET, SOCKNAME};
 #[doc(hidden)] // For asyncio-streams.
 pub use io::pinned_by;
 pub use pipes::{ConnectPipe, ConnectPipeTransport, connect_read_pipe, connect_write_pipe};

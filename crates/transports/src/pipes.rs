@@ -53,22 +53,22 @@ pub(crate) use mode::NonBlocking;
 /// The transport is closed: its protocol is called as for one that was closed at once.
 ///
 /// ```
-/// use asyncio_future::Future;
-/// use asyncio_transports::{Protocol, Transport, connect_read_pipe};
+/// use asyncio::Future;
+/// use asyncio::{Protocol, Transport, connect_read_pipe};
 /// use std::io::Write;
 ///
 /// struct Collect(Vec<u8>, Future<Vec<u8>>);
 ///
 /// impl Protocol for Collect {
-///     fn data_received(&mut self, _: &Transport, data: bytes::Bytes) {
+///     fn data_received(&mut self, _: &Transport, data: asyncio::Bytes) {
 ///         self.0.extend(data);
 ///     }
-///     fn connection_lost(&mut self, _: &Transport, _: Option<asyncio_core::Error>) {
+///     fn connection_lost(&mut self, _: &Transport, _: Option<asyncio::Error>) {
 ///         let _ = self.1.set_result(self.0.split_off(0));
 ///     }
 /// }
 ///
-/// asyncio_loop::run(async {
+/// asyncio::run(async {
 ///     let (reader, mut writer) = std::os::unix::net::UnixStream::pair()?;
 ///     let all = Future::new();
 ///     connect_read_pipe(|| Collect(Vec::new(), all.clone()), reader).await?;
@@ -77,7 +77,7 @@ pub(crate) use mode::NonBlocking;
 ///     assert_eq!(all.await?, b"hello");
 ///     Ok(())
 /// })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 #[track_caller]
 pub fn connect_read_pipe<F, P, Kind>(
@@ -99,15 +99,15 @@ where
 /// something was still buffered, or else with `None`. Of a character device it is not noticed.
 ///
 /// ```
-/// use asyncio_transports::{Protocol, Transport, connect_write_pipe};
+/// use asyncio::{Protocol, Transport, connect_write_pipe};
 /// use std::io::Read;
 ///
 /// struct Idle;
 /// impl Protocol for Idle {
-///     fn data_received(&mut self, _: &Transport, _: bytes::Bytes) {}
+///     fn data_received(&mut self, _: &Transport, _: asyncio::Bytes) {}
 /// }
 ///
-/// asyncio_loop::run(async {
+/// asyncio::run(async {
 ///     let (mut reader, writer) = std::os::unix::net::UnixStream::pair()?;
 ///     let (transport, _protocol) = connect_write_pipe(|| Idle, writer).await?;
 ///     transport.write(b"hello");
@@ -117,7 +117,7 @@ where
 ///     assert_eq!(&text, b"hello");
 ///     Ok(())
 /// })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 ///
 /// # Errors

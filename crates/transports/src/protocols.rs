@@ -91,6 +91,11 @@ pub trait BufferedProtocol: 'static {
 
 /// What a transport can have for its protocol: a [`Protocol`] or a [`BufferedProtocol`]. The compiler
 /// finds out which, and `Kind` with it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no protocol",
+    label = "the factory has to return a protocol",
+    note = "implement `asyncio::Protocol` or `asyncio::BufferedProtocol` for `{Self}`"
+)]
 pub trait IntoProtocol<Kind>: Sized + 'static {
     #[doc(hidden)]
     fn into_calls(protocol: Rc<RefCell<Self>>) -> Calls;

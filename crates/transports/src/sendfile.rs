@@ -22,8 +22,8 @@ const BLOCK_SIZE: usize = 16 * 1024;
 /// [`count`](Sendfile::count) say otherwise.
 ///
 /// Meanwhile nothing is read, and what is written to the transport is an error for the loop's
-/// exception handler. On Linux the system copies from the file to the socket. Elsewhere, and with
-/// files that cannot be sent so, they are read in blocks on a thread. The file's position is behind
+/// exception handler. On Linux the system copies from the file to the socket. Elsewhere, over TLS, and
+/// with files that cannot be sent so, they are read in blocks on a thread. The file's position is behind
 /// the last byte that went, when this is over, however it ends.
 ///
 /// `file` is anything that has the descriptor of an open file; the descriptor is duplicated, so that
@@ -41,9 +41,9 @@ const BLOCK_SIZE: usize = 16 * 1024;
 /// it by `&mut`, and asks [`Sendfile::sent`] afterwards; awaited again, it goes on where it was.
 ///
 /// ```
-/// use asyncio_transports::{Transport, sendfile};
+/// use asyncio::{Transport, sendfile};
 /// # #[allow(dead_code)]
-/// async fn send(transport: &Transport) -> asyncio_core::Result<u64> {
+/// async fn send(transport: &Transport) -> asyncio::Result<u64> {
 ///     let file = std::fs::File::open("index.html")?;
 ///     sendfile(transport, &file).await
 /// }
@@ -65,15 +65,15 @@ pub fn sendfile(transport: &Transport, file: &impl AsFd) -> Sendfile {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Sendfile {
-    transport: Transport,
-    transfer: Transfer,
-    site: WaitSite,
-    stage: Stage,
+    pub(crate) transport: Transport,
+    pub(crate) transfer: Transfer,
+    pub(crate) site: WaitSite,
+    pub(crate) stage: Stage,
     was_reading: bool,
 }
 
 #[derive(Debug)]
-enum Stage {
+pub(crate) enum Stage {
     Idle,
     /// What is buffered goes out first.
     Waiting(Future<()>),
@@ -114,11 +114,10 @@ impl Sendfile {
             return Err(Error::runtime(text));
         }
         self.transfer.check()?;
-        let connection = transport.0.resident.get();
         let of_another = || Error::runtime("sendfile: the transport is over, or another thread's");
-        let connection = connection.ok_or_else(of_another)?;
-        let was_reading = connection.is_reading();
-        let emptied = connection.begin_sendfile(self.site)?;
+        let stream = transport.stream().ok_or_else(of_another)?;
+        let was_reading = stream.is_reading();
+        let emptied = stream.begin_sendfile(self.site)?;
         (self.stage, self.was_reading) = (Stage::Waiting(emptied), was_reading);
         Ok(())
     }
@@ -127,13 +126,16 @@ impl Sendfile {
         if let Stage::Idle = self.stage {
             self.begin()?;
         }
+        #[cfg(feature = "tls")]
+        if let Some(place) = self.transport.0.ssl.get() {
+            return self.advance_over(cx, place);
+        }
         if let Stage::Waiting(emptied) = &mut self.stage {
             ready!(std::future::Future::poll(Pin::new(emptied), cx))?;
             self.stage = Stage::Sending;
         }
         let Some(source) = self.transport.0.resident.get().and_then(|c| c.source()) else {
-            let text = "sendfile: the connection was closed";
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, text).into()));
+            return Poll::Ready(Err(closed()));
         };
         self.transfer.poll(cx, &source)
     }
@@ -144,13 +146,19 @@ impl Sendfile {
             return;
         }
         let was_reading = self.was_reading;
-        self.transport.0.resident.send(move |connection| {
-            connection.end_sendfile(error);
+        self.transport.send(move |stream| {
+            stream.end_sendfile(error);
             if was_reading {
-                connection.resume_reading();
+                stream.resume_reading();
             }
         });
     }
+}
+
+/// The transport was closed meanwhile.
+pub(crate) fn closed() -> Error {
+    let text = "sendfile: the connection was closed";
+    io::Error::new(io::ErrorKind::ConnectionAborted, text).into()
 }
 
 impl std::future::Future for Sendfile {

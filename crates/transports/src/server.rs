@@ -50,16 +50,16 @@ pub use waiting::{ServeForever, StartServing, WaitClosed};
 /// the last client is gone:
 ///
 /// ```
-/// use asyncio_core::AsyncContextManager;
-/// use asyncio_transports::{Protocol, Transport, create_server};
-/// use bytes::Bytes;
+/// use asyncio::AsyncContextManager;
+/// use asyncio::{Protocol, Transport, create_server};
+/// use asyncio::Bytes;
 ///
 /// struct Discard;
 /// impl Protocol for Discard {
 ///     fn data_received(&mut self, _: &Transport, _: Bytes) {}
 /// }
 ///
-/// asyncio_loop::run(async {
+/// asyncio::run(async {
 ///     let server = create_server(|| Discard, ("127.0.0.1", 0)).await?;
 ///     println!("serving on {}", server.local_addr());
 ///     server.with(async |server| {
@@ -67,7 +67,7 @@ pub use waiting::{ServeForever, StartServing, WaitClosed};
 ///         Ok(())
 ///     }).await
 /// })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 ///
 /// A handle may be used on any thread. What it is told elsewhere is sent to the loop, and happens
@@ -103,10 +103,10 @@ impl Server {
         self.resident.send(|acceptor| acceptor.each_client(crate::Transport::abort));
     }
 
-    /// Has connections wait to be accepted while there are `most`.
-    #[doc(hidden)] // For the HTTP crate.
-    pub fn limit_clients(&self, most: usize) {
-        self.resident.send(move |acceptor| acceptor.limit_clients(most));
+    /// The connections that there are.
+    #[cfg(all(test, feature = "tls"))]
+    pub(crate) fn clients(&self) -> Vec<crate::Transport> {
+        self.resident.with(Acceptor::all_clients).unwrap_or_default()
     }
 
     /// As [`close`](Server::close), but those who wait to be accepted are served.
@@ -209,6 +209,16 @@ impl AsyncContextManager for Server {
 }
 
 /// Handles of the same server are equal.
+impl Server {
+    /// Checks that the server's loop runs while a task waits for it.
+    ///
+    /// # Errors
+    /// `Runtime` if it does not.
+    fn check_awaited_here(&self, site: WaitSite) -> Result<()> {
+        self.resident.home().check_awaited_here(site.what())
+    }
+}
+
 impl PartialEq for Server {
     fn eq(&self, other: &Server) -> bool {
         self.resident == other.resident

@@ -1,13 +1,22 @@
 //! [`Starting`]: a transport that was opened, on its way to whoever asked for it.
 
-use crate::transport::Transport;
-use asyncio_core::{Error, Result, home::entered, wait_site::WaitSite};
+use crate::{ssl, transport::Transport};
+use asyncio_core::{Error, Result, home::with_running, wait_site::WaitSite};
 use asyncio_future::Future;
 use std::{
     future::Future as _,
     pin::Pin,
     task::{Context, Poll, ready},
 };
+
+/// Which side of a connection this is, where that matters: for TLS.
+#[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "only TLS asks"))]
+pub(crate) enum Side {
+    /// The host that was connected to, if it was one.
+    Client(Option<String>),
+    Server,
+}
 
 /// A transport until its `connection_made` was called. If this is dropped before, it is closed.
 #[derive(Debug)]
@@ -21,15 +30,18 @@ pub(crate) struct Starting {
 impl Starting {
     /// Starts `transport`.
     pub(crate) fn begin(transport: Transport, site: WaitSite) -> Starting {
-        let made = Future::of_operation(site, None);
-        transport.0.resident.with(|connection| connection.start(Some(made.clone())));
+        let made = Future::of_loop(site, None);
+        if let Some(stream) = transport.stream() {
+            stream.start(Some(made.clone()));
+        }
         Starting { site, made, transport: Some(transport) }
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Transport>> {
         if self.transport.is_some() {
             // If it is cancelled the transport stays here, and is closed with this.
-            ready!(Pin::new(&mut self.made).poll(cx))?;
+            let outcome = ready!(Pin::new(&mut self.made).poll(cx));
+            outcome.map_err(|error| ssl::named(self.site, error))?;
         }
         Poll::Ready(self.transport.take().ok_or_else(|| is_over(self.site)))
     }
@@ -48,10 +60,7 @@ impl Drop for Starting {
 /// # Errors
 /// Without a running loop.
 pub(crate) fn needs_a_loop(site: WaitSite) -> Result<()> {
-    match entered() {
-        Some(_) => Ok(()),
-        None => Err(Error::runtime(format!("{}: no running event loop", site.what()))),
-    }
+    with_running(site.what(), |_| Ok(()))
 }
 
 /// The error of an operation that gave its result before.

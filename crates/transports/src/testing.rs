@@ -41,6 +41,16 @@ pub(crate) fn run_step_by_step<F: std::future::Future<Output = Result<()>> + 'st
     run_in(EventLoop::builder().virtual_time(true).build().unwrap(), main);
 }
 
+/// The same for what takes hours.
+#[cfg(feature = "tls")]
+pub(crate) fn run_hours<F: std::future::Future<Output = Result<()>> + 'static>(main: F) {
+    let hours = async { wait_for(main, 1000 * GUARD).await };
+    let event_loop = EventLoop::builder().virtual_time(true).build().unwrap();
+    let outcome = event_loop.run_until_complete(hours);
+    event_loop.close().unwrap();
+    outcome.unwrap();
+}
+
 fn run_in<F: std::future::Future<Output = Result<()>> + 'static>(event_loop: EventLoop, main: F) {
     let outcome = event_loop.run_until_complete(async { wait_for(main, GUARD).await });
     event_loop.close().unwrap();
@@ -127,10 +137,10 @@ impl Log {
     /// Writes down what the exception handler is told, as `handler: message: error`.
     pub(crate) fn watch_handler(&self) -> Result<()> {
         let log = self.clone();
-        get_running_loop()?.set_exception_handler(Some(Rc::new(move |_, context| {
+        get_running_loop()?.set_exception_handler(move |_, context| {
             let error = context.exception().map(Error::to_string).unwrap_or_default();
             log.add(format!("handler: {}: {error}", context.message()));
-        })));
+        });
         Ok(())
     }
 }

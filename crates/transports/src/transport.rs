@@ -5,17 +5,21 @@ use crate::{
     extra_info::{ExtraInfo, Informed, Names},
     flow_control::water_marks,
     protocols::IntoProtocol,
+    ssl,
+    stream::Stream,
     trsock::TransportSocket,
 };
 use asyncio_core::{
     Error, Result,
     exception::{ExceptionContext, Level, log},
+    home::LoopRef,
     resident::Resident,
 };
 use bytes::Bytes;
 use std::{
     cell::RefCell,
     fmt,
+    io::IoSlice,
     rc::Rc,
     sync::{
         Arc,
@@ -35,7 +39,10 @@ pub struct Transport(pub(crate) Arc<Shared>);
 
 /// What every handle has.
 pub(crate) struct Shared {
+    /// What is at the bottom: the descriptor and the names are there.
     pub(crate) resident: Resident<Connection>,
+    /// TLS over it, if that is what the handle stands for.
+    pub(crate) ssl: ssl::Place,
     pub(crate) kind: Kind,
     pub(crate) closing: AtomicBool,
     lost_writes: LostWrites,
@@ -47,8 +54,17 @@ pub const LOG_THRESHOLD_FOR_CONNLOST_WRITES: u32 = 5;
 
 impl Shared {
     pub(crate) fn new(resident: Resident<Connection>, kind: Kind, names: Names) -> Shared {
+        Shared::over(resident, ssl::Place::NONE, kind, names)
+    }
+
+    pub(crate) fn over(
+        resident: Resident<Connection>,
+        ssl: ssl::Place,
+        kind: Kind,
+        names: Names,
+    ) -> Shared {
         let (closing, lost_writes) = (AtomicBool::new(false), LostWrites::default());
-        Shared { resident, kind, closing, lost_writes, names }
+        Shared { resident, ssl, kind, closing, lost_writes, names }
     }
 
     /// Something was written to a connection that is lost.
@@ -78,21 +94,38 @@ impl LostWrites {
 
 /// Both directions.
 impl Transport {
-    #[inline]
-    fn connection(&self) -> Option<Rc<Connection>> {
-        self.0.resident.get()
+    /// What it is a handle of.
+    pub(crate) fn stream(&self) -> Option<Rc<dyn Stream>> {
+        match self.0.ssl.get() {
+            Some(place) => Some(place.get()?),
+            None => Some(self.0.resident.get()?),
+        }
+    }
+
+    /// Calls `f` with what it is a handle of: now on the loop's thread; from another one as a step of the
+    /// loop, soon.
+    pub(crate) fn send(&self, f: impl FnOnce(&dyn Stream) + Send + 'static) {
+        match self.0.ssl.get() {
+            Some(place) => place.send(move |ssl| f(ssl)),
+            None => self.0.resident.send(move |connection| f(connection)),
+        }
+    }
+
+    /// The loop that the connection belongs to.
+    pub fn home(&self) -> LoopRef {
+        self.0.resident.home()
     }
 
     /// Closes the connection (`close`): nothing more is read; what is buffered is sent first; then
     /// `connection_lost(None)` is called. Does nothing the second time.
     pub fn close(&self) {
-        self.0.resident.send(Connection::close);
+        self.send(|stream| stream.close());
     }
 
     /// Closes the connection at once (`abort`): what is buffered is lost. `connection_lost(None)` is
     /// called in the next iteration.
     pub fn abort(&self) {
-        self.0.resident.send(|connection| connection.force_close(None));
+        self.send(|stream| stream.force_close(None));
     }
 
     /// Whether the connection is closed, or will be as soon as what is buffered has been sent
@@ -105,7 +138,7 @@ impl Transport {
     /// Something about the connection (`get_extra_info`): see [`ExtraInfo`].
     ///
     /// ```
-    /// use asyncio_transports::{PEERNAME, Transport};
+    /// use asyncio::{PEERNAME, Transport};
     /// # #[allow(dead_code)]
     /// fn greet(transport: &Transport) {
     ///     if let Some(address) = transport.get_extra_info(PEERNAME) {
@@ -123,19 +156,19 @@ impl Transport {
     /// # Errors
     /// `Runtime` if the connection is over, or not this thread's; the protocol is dropped.
     pub fn set_protocol<Kind, P: IntoProtocol<Kind>>(&self, protocol: P) -> Result<()> {
-        let Some(connection) = self.connection() else {
+        let Some(stream) = self.stream() else {
             return Err(Error::runtime(
                 "set_protocol: the connection is over, or of another thread",
             ));
         };
-        connection.set_protocol(P::into_calls(Rc::new(RefCell::new(protocol))));
+        stream.set_protocol(P::into_calls(Rc::new(RefCell::new(protocol))));
         Ok(())
     }
 
     /// The protocol (`get_protocol`), if it is a `P`; `None` once the connection is over, and off the
     /// loop's thread.
     pub fn get_protocol<P: 'static>(&self) -> Option<Rc<RefCell<P>>> {
-        self.connection()?.protocol()?.downcast().ok()
+        self.stream()?.protocol()?.downcast().ok()
     }
 }
 
@@ -144,17 +177,17 @@ impl Transport {
     /// Calls the protocol with no more data until [`resume_reading`](Transport::resume_reading)
     /// (`pause_reading`).
     pub fn pause_reading(&self) {
-        self.0.resident.send(Connection::pause_reading);
+        self.send(|stream| stream.pause_reading());
     }
 
     /// Undoes [`pause_reading`](Transport::pause_reading) (`resume_reading`).
     pub fn resume_reading(&self) {
-        self.0.resident.send(Connection::resume_reading);
+        self.send(|stream| stream.resume_reading());
     }
 
     /// Whether the protocol is called with what arrives: not if paused or closing (`is_reading`).
     pub fn is_reading(&self) -> bool {
-        self.connection().is_some_and(|connection| connection.is_reading())
+        self.stream().is_some_and(|stream| stream.is_reading())
     }
 }
 
@@ -166,7 +199,7 @@ impl Transport {
     /// fifth time on. What is written after [`write_eof`](Transport::write_eof) or during a
     /// `sendfile` is a `Runtime` error for the loop's exception handler, and dropped.
     #[inline]
-    pub fn write(&self, data: &[u8]) {
+    pub fn write(&self, data: impl AsRef<[u8]>) {
         if let Err(error) = self.try_write(data) {
             self.report("transport.write() failed", error);
         }
@@ -179,9 +212,25 @@ impl Transport {
     /// goes to that here, too.
     // In the code that writes: one return less to be guessed wrongly after the system call.
     #[inline(always)]
-    pub fn try_write(&self, data: &[u8]) -> Result<()> {
-        match self.connection() {
+    pub fn try_write(&self, data: impl AsRef<[u8]>) -> Result<()> {
+        let data = data.as_ref();
+        if self.0.ssl.get().is_some() {
+            return self.write_over(data);
+        }
+        match self.0.resident.get() {
             Some(connection) => connection.write(data),
+            None => {
+                self.write_elsewhere(data);
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes to TLS.
+    #[inline(never)]
+    fn write_over(&self, data: &[u8]) -> Result<()> {
+        match self.stream() {
+            Some(stream) => stream.write(data),
             None => {
                 self.write_elsewhere(data);
                 Ok(())
@@ -194,9 +243,9 @@ impl Transport {
     fn write_elsewhere(&self, data: &[u8]) {
         if !self.0.resident.home().is_local() {
             let data = Bytes::copy_from_slice(data);
-            self.0.resident.send(move |connection| {
-                if let Err(error) = connection.write(&data) {
-                    connection.handle().report("transport.write() failed", error);
+            self.send(move |stream| {
+                if let Err(error) = stream.write(&data) {
+                    stream.handle().report("transport.write() failed", error);
                 }
             });
         } else if !data.is_empty() {
@@ -224,8 +273,11 @@ impl Transport {
         I: IntoIterator<Item: AsRef<[u8]>>,
     {
         let pieces: Vec<I::Item> = pieces.into_iter().collect();
-        match self.connection() {
-            Some(connection) => connection.writelines(&pieces),
+        match self.stream() {
+            Some(stream) => {
+                let pieces: Vec<_> = pieces.iter().map(|p| IoSlice::new(p.as_ref())).collect();
+                stream.writelines(&pieces)
+            }
             None => {
                 let joined: Vec<u8> = pieces.iter().flat_map(|p| p.as_ref()).copied().collect();
                 self.try_write(&joined)
@@ -234,37 +286,40 @@ impl Transport {
     }
 
     /// Ends the sending direction after what is buffered (`write_eof`); the other side sees the end,
-    /// and may go on sending. Does nothing if closing. A pipe is closed by it.
+    /// and may go on sending. Does nothing if closing. A pipe is closed by it. TLS cannot do it: that
+    /// is an error for the loop's exception handler.
     pub fn write_eof(&self) {
-        self.0.resident.send(Connection::write_eof);
+        self.send(|stream| stream.write_eof());
     }
 
     /// Whether [`write_eof`](Transport::write_eof) works (`can_write_eof`): on all that can be written
-    /// to.
+    /// to, except TLS.
     pub fn can_write_eof(&self) -> bool {
-        self.0.kind != Kind::ReadPipe
+        self.0.kind != Kind::ReadPipe && self.0.ssl.get().is_none()
     }
 
     /// Sets the marks, in bytes, of what is buffered: `pause_writing` is called above `high`,
     /// `resume_writing` at `low` or below (`set_write_buffer_limits`). By default `high` is four
-    /// times `low`, or 64 KiB if that is not given either; `low` is a quarter of `high`.
+    /// times `low`, or 64 KiB if that is not given either (with TLS 512 KiB); `low` is a quarter of
+    /// `high`. TLS pauses at `high` already, as in asyncio.
     ///
     /// # Errors
     /// `Value` unless `high` is at least `low`; nothing has changed.
     pub fn set_write_buffer_limits(&self, high: Option<usize>, low: Option<usize>) -> Result<()> {
-        let (low, high) = water_marks(high, low)?;
-        self.0.resident.send(move |connection| connection.set_water_marks(low, high));
+        let default = self.0.ssl.high_water();
+        let (low, high) = water_marks("set_write_buffer_limits", default, high, low)?;
+        self.send(move |stream| stream.set_water_marks(low, high));
         Ok(())
     }
 
     /// The marks: `(low, high)` (`get_write_buffer_limits`).
     pub fn get_write_buffer_limits(&self) -> (usize, usize) {
-        self.connection().map_or((0, 0), |connection| connection.water_marks())
+        self.stream().map_or((0, 0), |stream| stream.water_marks())
     }
 
     /// How many bytes are buffered (`get_write_buffer_size`).
     pub fn get_write_buffer_size(&self) -> usize {
-        self.connection().map_or(0, |connection| connection.buffered())
+        self.stream().map_or(0, |stream| stream.buffered())
     }
 
     #[cold]
@@ -279,7 +334,12 @@ impl Informed for Transport {
     }
 
     fn socket(&self) -> Option<TransportSocket> {
-        TransportSocket::of(&self.connection()?.source()?)
+        TransportSocket::of(&self.0.resident.get()?.source()?)
+    }
+
+    #[cfg(feature = "tls")]
+    fn ssl(&self) -> Option<&ssl::Place> {
+        Some(&self.0.ssl)
     }
 }
 

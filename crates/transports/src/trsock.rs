@@ -18,9 +18,9 @@ use std::{
 /// It may be kept. Once the transport has closed the socket, each method is an error.
 ///
 /// ```
-/// use asyncio_transports::{SOCKET, Transport};
+/// use asyncio::{SOCKET, Transport};
 /// # #[allow(dead_code)]
-/// fn keep_alive(transport: &Transport) -> asyncio_core::Result<()> {
+/// fn keep_alive(transport: &Transport) -> asyncio::Result<()> {
 ///     if let Some(socket) = transport.get_extra_info(SOCKET) {
 ///         socket.with(|socket| socket.set_keepalive(true))?;
 ///     }

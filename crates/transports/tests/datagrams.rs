@@ -5,11 +5,12 @@ use asyncio_core::{
     exception::{Level, set_logger},
 };
 use asyncio_future::Future;
+use asyncio_sockets::Address;
 use asyncio_task::{create_task, sleep};
 use asyncio_transports::{DatagramProtocol, DatagramTransport, SOCKNAME, create_datagram_endpoint};
+use bytes::Bytes;
 use std::{
     io::{BufRead, BufReader, Write},
-    net::SocketAddr,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
@@ -18,7 +19,7 @@ use std::{
 struct Echo;
 
 impl DatagramProtocol for Echo {
-    fn datagram_received(&mut self, t: &DatagramTransport, data: &[u8], addr: SocketAddr) {
+    fn datagram_received(&mut self, t: &DatagramTransport, data: Bytes, addr: Address) {
         t.sendto(data, addr);
     }
 }
@@ -37,7 +38,7 @@ impl DatagramProtocol for Ask {
         }
     }
 
-    fn datagram_received(&mut self, _: &DatagramTransport, data: &[u8], _: SocketAddr) {
+    fn datagram_received(&mut self, _: &DatagramTransport, data: Bytes, _: Address) {
         self.answers.push(data.to_vec());
         if self.answers.len() == self.messages.len() {
             let _ = self.done.set_result(self.answers.clone());

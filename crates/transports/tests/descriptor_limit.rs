@@ -48,10 +48,10 @@ fn the_server_reports_pauses_for_a_second_and_goes_on() {
         let made = Rc::new(Cell::new(0));
         let reports = Rc::new(RefCell::new(Vec::new()));
         let told = reports.clone();
-        get_running_loop()?.set_exception_handler(Some(Rc::new(move |_, context| {
+        get_running_loop()?.set_exception_handler(move |_, context| {
             assert!(context.note("socket").unwrap().contains("TransportSocket"));
             told.borrow_mut().push(context.to_string());
-        })));
+        });
         let count = made.clone();
         let server = create_server(move || Count(count.clone()), ("127.0.0.1", 0)).await?;
         let address = server.local_addr().as_inet().unwrap();

@@ -19,8 +19,8 @@ impl Protocol for Idle {
     fn data_received(&mut self, _: &Transport, _: Bytes) {}
 }
 
-impl DatagramProtocol<Address> for Idle {
-    fn datagram_received(&mut self, _: &DatagramTransport, _: &[u8], _: Address) {}
+impl DatagramProtocol for Idle {
+    fn datagram_received(&mut self, _: &DatagramTransport, _: Bytes, _: Address) {}
 }
 
 fn number<T>(outcome: Result<T>) -> Option<i32> {

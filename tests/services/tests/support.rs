@@ -66,7 +66,7 @@ pub(crate) fn run(main: impl Future<Output = Result<()>> + 'static) {
     let outcome = asyncio::run(async move {
         let event_loop = get_running_loop()?;
         let tell = move |_: &_, context: &ExceptionContext| told.borrow_mut().push(context.clone());
-        event_loop.set_exception_handler(Some(Rc::new(tell)));
+        event_loop.set_exception_handler(tell);
         let watchdog = event_loop.call_later(STUCK, stuck)?;
         let outcome = main.await;
         watchdog.cancel();

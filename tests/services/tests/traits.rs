@@ -80,14 +80,14 @@ fn writes_of_tokio_are_ended() {
             Box::pin(async move {
                 // What the writer holds back is waited for here.
                 let (_reader, mut writer) = io.into_inner();
-                writer.write(&vec![7; MUCH]);
+                writer.write(vec![7; MUCH]);
                 Ok(AsyncWriteExt::shutdown(&mut writer).await?)
             })
         },
         |io| {
             Box::pin(async move {
                 let (_reader, mut writer) = io.into_inner();
-                writer.write(&vec![7; MUCH]);
+                writer.write(vec![7; MUCH]);
                 Ok(AsyncWriteExt::write_all(&mut writer, b"x").await?)
             })
         },

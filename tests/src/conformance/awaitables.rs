@@ -5,7 +5,7 @@ use super::{
     value::Value,
     world::{World, duration},
 };
-use asyncio_core::{Result, home::entered, scheduler::Scheduler};
+use asyncio_core::{Result, home::with_entered, scheduler::Scheduler};
 use asyncio_task::{Awaitable, create_task, current_task, gather, shield, sleep, wait_for};
 use std::{future::Future, pin::Pin, rc::Rc, time::Duration};
 
@@ -33,7 +33,7 @@ impl Evaluated {
 /// `create_task` if it wants one.
 async fn within(coroutine: Coroutine, timeout: Option<Duration>) -> Result<Value> {
     match timeout {
-        Some(Duration::ZERO) if entered().is_some_and(Scheduler::eager_tasks) => {
+        Some(Duration::ZERO) if with_entered(Scheduler::eager_tasks) == Some(true) => {
             wait_for(create_task(coroutine), timeout).await
         }
         _ => wait_for(coroutine, timeout).await,

@@ -14,7 +14,6 @@ use asyncio_task::{
     AsCompleted, Awaitable, FutureLike, ReturnWhen, TaskGroup, as_completed, sleep, timeout,
     timeout_at, wait,
 };
-use futures_lite::StreamExt;
 use serde_json::{Value as Json, json};
 use std::{
     cell::Cell,

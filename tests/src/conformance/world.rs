@@ -116,11 +116,11 @@ impl World {
         });
         // Weak: the loop keeps the handler.
         let weak: Weak<World> = Rc::downgrade(&world);
-        event_loop.set_exception_handler(Some(Rc::new(move |_, context| {
+        event_loop.set_exception_handler(move |_, context| {
             if let Some(world) = weak.upgrade() {
                 world.handle(context);
             }
-        })));
+        });
         Ok((world, declared))
     }
 

@@ -69,7 +69,7 @@ pub fn run(program: &Program) -> (Tree, Record) {
     let main = drive(world.clone(), program.clone());
     let outcome = Runner::new().virtual_time(true).with(|runner| {
         let event_loop = runner.get_loop()?;
-        event_loop.set_exception_handler(Some(Rc::new(|_, _| {})));
+        event_loop.set_exception_handler(|_, _| {});
         if program.eager {
             event_loop.set_task_factory(eager_task_factory);
         }

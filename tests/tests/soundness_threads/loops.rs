@@ -1,7 +1,11 @@
 //! Loops, and what other threads ask of them.
 
 use crate::{MS, futures::Leaf, scaffold::*};
-use asyncio_core::{Error, home, wait::Waiter};
+use asyncio_core::{
+    Error,
+    home::{LoopRef, with_entered},
+    wait::Waiter,
+};
 use asyncio_future::{ConcurrentFuture, Future};
 use asyncio_loop::{LoopHandle, new_event_loop};
 use asyncio_task::{AnyTask, Task, create_task, run_coroutine_threadsafe, sleep};
@@ -225,21 +229,23 @@ fn what_may_be_sent_may_be_sent() {
     shared::<Waiter>();
 }
 
-/// What a thread keeps when it ends, and gives to the destructors of its thread-locals.
+/// What the destructor of a thread-local keeps of a loop reaches no data any more, once the thread has
+/// given the home away.
 #[test]
-fn a_forgotten_guard_names_no_loop_of_another_thread() {
-    struct AtTheEnd(Sender<bool>);
+fn a_loop_that_is_kept_until_its_thread_ends_gives_nothing_then() {
+    struct AtTheEnd(LoopRef, Sender<bool>);
     impl Drop for AtTheEnd {
         fn drop(&mut self) {
-            self.0.send(home::entered().is_none());
+            let found = self.0.with(|_| ()).or_else(|| self.0.enter(|| with_entered(|_| ())));
+            self.1.send(found.is_none());
         }
     }
     thread_local!(static END: RefCell<Option<AtTheEnd>> = const { RefCell::new(None) });
     let (send, receive) = channel();
     let thread = thread::spawn(move || {
-        END.set(Some(AtTheEnd(send)));
+        END.set(None);
         let event_loop = new_event_loop().unwrap();
-        std::mem::forget(event_loop.home().enter());
+        END.set(Some(AtTheEnd(event_loop.home(), send)));
         event_loop.close().unwrap();
     });
     thread.join().unwrap();

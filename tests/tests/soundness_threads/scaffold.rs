@@ -73,13 +73,13 @@ pub(super) fn run<T: 'static>(
 ) -> T {
     let outcome = if random.coin() {
         let event_loop = new_event_loop().unwrap();
-        event_loop.set_exception_handler(Some(Rc::new(|_, _| ())));
+        event_loop.set_exception_handler(|_, _| ());
         let outcome = event_loop.run_until_complete(main);
         event_loop.close().unwrap();
         outcome
     } else {
         Runner::new().with(|runner| {
-            runner.get_loop()?.set_exception_handler(Some(Rc::new(|_, _| ())));
+            runner.get_loop()?.set_exception_handler(|_, _| ());
             runner.run(main)
         })
     };

@@ -323,3 +323,42 @@ fn coroutines_spawn_cancel_and_run_others_when_they_are_dropped() {
         assert_eq!(living.load(SeqCst), 0);
     });
 }
+
+/// Clones a handle on another thread, and waits for that.
+fn cloned_elsewhere<T: Clone + Send + 'static>(task: &Task<T>) -> Task<T> {
+    std::thread::scope(|scope| scope.spawn(|| task.clone()).join().unwrap())
+}
+
+#[test]
+fn a_handle_that_was_cloned_on_another_thread_keeps_the_value_for_the_second() {
+    let living = Arc::new(AtomicUsize::new(0));
+    let counted = living.clone();
+    asyncio_loop::run(async move {
+        for is_done in [false, true] {
+            let value = Counted::new(&counted);
+            let task = create_task(async { Ok(value) });
+            if is_done {
+                sleep(Duration::ZERO).await?;
+            }
+            let clones = [(); 3].map(|()| cloned_elsewhere(&task));
+            drop(task.await?);
+            let after = cloned_elsewhere(&clones[0]);
+            for clone in clones.into_iter().chain([after]) {
+                drop(clone.await?);
+            }
+        }
+        // What was asked for in vain: by the clones of tasks that fail, are dropped, or gave their value.
+        let failing = create_task(async { Err::<Counted, _>(Error::value("on purpose")) });
+        let clone = cloned_elsewhere(&failing);
+        assert!(failing.await.is_err() && clone.await.is_err());
+        let value = Counted::new(&counted);
+        drop(cloned_elsewhere(&create_task(async { Ok(value) })));
+        let value = Counted::new(&counted);
+        let mut given = create_task(async { Ok(value) });
+        drop((&mut given).await?);
+        drop(cloned_elsewhere(&given));
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(living.load(SeqCst), 0);
+}

@@ -96,6 +96,29 @@ pub(super) fn lines_are_clean(tree: &Tree, findings: &mut Findings) {
     }
 }
 
+/// The examples of items, which are read on the pages of the facade. Those of a whole crate, in its
+/// `lib.rs`, are for its own users, and so is everything of a crate that the facade does not show.
+pub(super) fn examples_name_the_facade(tree: &Tree, findings: &mut Findings) {
+    let is_read_there = |file: &&File| {
+        file.is_rust() && file.path.contains("/src/") && !file.path.starts_with("crates/http/")
+    };
+    for file in tree.under("crates/").filter(is_read_there).filter(|f| f.name() != "lib.rs") {
+        let mut is_code = false;
+        findings.add_lines(file, |line| {
+            let Some(docs) = line.trim_start().strip_prefix("///") else {
+                is_code = false;
+                return None;
+            };
+            is_code ^= docs.trim_start().starts_with("```");
+            let names_a_crate = |line: &str| {
+                let mut parts = line.split("asyncio_").skip(1);
+                parts.any(|rest| rest.trim_start_matches(char::is_alphabetic).starts_with("::"))
+            };
+            (is_code && names_a_crate(docs)).then(|| "an example names a crate".to_owned())
+        });
+    }
+}
+
 fn is_written_by_hand(file: &File) -> bool {
     let extensions = [".rs", ".toml", ".md", ".txt"];
     file.path.starts_with(".ci/") || extensions.iter().any(|end| file.path.ends_with(end))
@@ -126,6 +149,14 @@ mod tests {
         ];
         let expected = ["crates/a/src/long.rs:601", "tests/tests/longest.rs:901"];
         assert_eq!(found(no_file_has_outgrown_its_purpose, &files), expected);
+    }
+
+    #[test]
+    fn an_example_that_names_a_crate_is_found() {
+        let text = "//! Docs.\n/// See [`asyncio_a::b`].\n/// ```\n/// asyncio_a::b();\n/// asyncio::b();\n\
+                    /// ```\n/// asyncio_a::b();\nfn b() {}\n";
+        let files = [("crates/a/src/b.rs", text), ("crates/a/src/lib.rs", text)];
+        assert_eq!(found(examples_name_the_facade, &files), ["crates/a/src/b.rs:4"]);
     }
 
     #[test]

@@ -10,7 +10,6 @@
 //! ```
 
 use crate::stage::{MS, expect_lines};
-use futures_lite::StreamExt;
 use std::time::Duration;
 
 pub const TITLE: &str = "as_completed: results in the order in which they come";

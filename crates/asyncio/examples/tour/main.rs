@@ -6,6 +6,7 @@
 //! ```sh
 //! cargo run --release --example tour             # all stops
 //! cargo run --release --example tour -- shield   # those whose name contains "shield"
+//! cargo run --release --example tour --features asyncio/tls   # with TLS
 //! ```
 
 #![allow(unreachable_pub)] // So that the stops read like programs.
@@ -18,10 +19,10 @@ use std::process::ExitCode;
 
 /// Declares the modules of the stops, in the order of the tour.
 macro_rules! stops {
-    ($($module:ident),+ $(,)?) => {
-        $(mod $module;)+
+    ($($(#[$when:meta])* $module:ident),+ $(,)?) => {
+        $($(#[$when])* mod $module;)+
 
-        const STOPS: &[Stop] = &[$(Stop {
+        const STOPS: &[Stop] = &[$($(#[$when])* Stop {
             name: stringify!($module),
             title: $module::TITLE,
             run: || asyncio::run($module::main()),
@@ -55,6 +56,8 @@ stops![
     line_protocol,
     unix_socket,
     udp_echo,
+    #[cfg(feature = "tls")]
+    tls_echo,
     graceful_shutdown,
     capture,
     shell_pipeline,

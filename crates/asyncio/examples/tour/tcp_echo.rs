@@ -31,7 +31,6 @@
 
 use crate::stage::{MS, expect};
 use asyncio::{Address, StreamReader, StreamWriter, prelude::*};
-use futures_lite::StreamExt;
 
 pub const TITLE: &str = "Streams: an echo server and three clients in one program";
 

@@ -26,15 +26,15 @@
 //! ```
 
 use crate::stage::expect_lines;
-use asyncio::{DatagramProtocol, DatagramTransport, Error, Queue, SOCKNAME};
-use std::{net::SocketAddr, rc::Rc};
+use asyncio::{Address, Bytes, DatagramProtocol, DatagramTransport, Error, Queue, SOCKNAME};
+use std::rc::Rc;
 
 pub const TITLE: &str = "UDP: an echo server, and a client that waits for each answer";
 
 struct Echo;
 
 impl DatagramProtocol for Echo {
-    fn datagram_received(&mut self, transport: &DatagramTransport, data: &[u8], addr: SocketAddr) {
+    fn datagram_received(&mut self, transport: &DatagramTransport, data: Bytes, addr: Address) {
         transport.sendto(data, addr);
     }
 }
@@ -44,9 +44,9 @@ struct Client {
 }
 
 impl DatagramProtocol for Client {
-    fn datagram_received(&mut self, _: &DatagramTransport, data: &[u8], _: SocketAddr) {
+    fn datagram_received(&mut self, _: &DatagramTransport, data: Bytes, _: Address) {
         // Without a limit the queue is never full.
-        let _ = self.answers.put_nowait(String::from_utf8_lossy(data).into_owned());
+        let _ = self.answers.put_nowait(String::from_utf8_lossy(&data).into_owned());
     }
 }
 

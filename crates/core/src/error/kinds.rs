@@ -1,7 +1,7 @@
 //! The kinds that are nothing but a message, and what all kinds have in common.
 
 use super::payloads::*;
-use super::{Boxed, Details, Error, Shared};
+use super::{Boxed, Context, Details, Error, Shared};
 use std::{any::Any, borrow::Cow, error::Error as StdError, fmt, io, sync::Arc};
 
 macro_rules! message_kinds {
@@ -14,7 +14,7 @@ macro_rules! message_kinds {
         impl $name {
             /// The error with a message.
             pub fn new(message: impl Into<Cow<'static, str>>) -> $name {
-                $name(Some(Arc::new(Details { message: Some(message.into()), context: None })))
+                $name(Some(Arc::new(Details { message: Some(message.into()), context: Context(None) })))
             }
 
             /// The message, if one was given.
@@ -96,7 +96,7 @@ macro_rules! message_kinds {
             /// The error that was being handled when this one arose (Python's `__context__`).
             pub fn context(&self) -> Option<&Error> {
                 match self {
-                    $(Error::$variant(e) => e.0.as_ref()?.context.as_ref(),)*
+                    $(Error::$variant(e) => e.0.as_ref()?.context.0.as_ref(),)*
                     Error::IncompleteRead(e) => e.0.context(),
                     Error::LimitOverrun(e) => e.0.context(),
                     Error::Deadlock(e) => e.0.context(),
@@ -107,17 +107,26 @@ macro_rules! message_kinds {
                 }
             }
 
-            /// The same error, with `context` as what was being handled when it arose. A context
-            /// that it already has stays in front, so that none is lost.
-            pub fn with_context(mut self, context: Error) -> Error {
-                let context = match self.context() {
-                    Some(own) => own.clone().with_context(context),
-                    None => context,
-                };
+            /// Takes the context out, if no other copy of the error is left.
+            pub(super) fn take_sole_context(&mut self) -> Option<Error> {
+                match self {
+                    $(Error::$variant(e) => Arc::get_mut(e.0.as_mut()?)?.context.0.take(),)*
+                    Error::IncompleteRead(e) => e.0.take_sole_context(),
+                    Error::LimitOverrun(e) => e.0.take_sole_context(),
+                    Error::Deadlock(e) => e.0.take_sole_context(),
+                    Error::Io(e) => e.0.take_sole_context(),
+                    Error::Group(e) => e.0.take_sole_context(),
+                    Error::Panic(e) => e.0.take_sole_context(),
+                    Error::Other(e) => e.0.take_sole_context(),
+                }
+            }
+
+            /// The same error, with this context in place of the one that it has.
+            pub(super) fn with_only_context(mut self, context: Error) -> Error {
                 match &mut self {
                     $(Error::$variant(e) => {
                         let mut details = e.0.as_deref().cloned().unwrap_or_default();
-                        details.context = Some(context);
+                        details.context = Context(Some(context));
                         e.0 = Some(Arc::new(details));
                     })*
                     Error::IncompleteRead(e) => e.0.set_context(context),
@@ -132,6 +141,62 @@ macro_rules! message_kinds {
             }
         }
     };
+}
+
+impl Error {
+    /// The contexts behind each other.
+    fn contexts(&self) -> impl Iterator<Item = &Error> {
+        std::iter::successors(self.context(), |error| error.context())
+    }
+
+    /// The same error, with `context` behind the first `n` contexts that it has, in place of the others.
+    fn with_context_behind(self, n: usize, context: Error) -> Error {
+        let kept: Vec<Error> = self.contexts().take(n).cloned().collect();
+        let context =
+            kept.into_iter().rev().fold(context, |inner, error| error.with_only_context(inner));
+        self.with_only_context(context)
+    }
+
+    /// The same error, with `context` as what was being handled when it arose. A context that it already
+    /// has stays in front, so that none is lost.
+    pub fn with_context(self, context: Error) -> Error {
+        let n = self.contexts().count();
+        self.with_context_behind(n, context)
+    }
+
+    /// What an error becomes that leaves a `timeout` in place of the cancellation at its deadline: in its
+    /// context a [`TimeoutError`] takes the place of that, and has it as its own context. The same in the
+    /// members of a group.
+    #[doc(hidden)]
+    pub fn with_timeout_in_context(self) -> Error {
+        let error = match &self {
+            Error::Group(group)
+                if group.exceptions().iter().any(|e| e.cancelled_context().is_some()) =>
+            {
+                let members = group.exceptions().iter().cloned().map(Error::timeout_in_own_context);
+                let members: Vec<Error> = members.collect();
+                let revised =
+                    Error::Group(ExceptionGroup::new(group.message().to_owned(), members));
+                match self.context() {
+                    Some(context) => revised.with_only_context(context.clone()),
+                    None => revised,
+                }
+            }
+            _ => self,
+        };
+        error.timeout_in_own_context()
+    }
+
+    /// The first context that is a cancellation, and how many are before it.
+    fn cancelled_context(&self) -> Option<(usize, &Error)> {
+        self.contexts().enumerate().find(|(_, error)| error.is_cancelled())
+    }
+
+    fn timeout_in_own_context(self) -> Error {
+        let Some((n, cancelled)) = self.cancelled_context() else { return self };
+        let timeout = Error::Timeout(TimeoutError::default()).with_only_context(cancelled.clone());
+        self.with_context_behind(n, timeout)
+    }
 }
 
 message_kinds! {

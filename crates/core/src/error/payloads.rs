@@ -1,17 +1,18 @@
 //! The kinds that carry more than a message.
 
-use super::Error;
+use super::{Context, Error, drop_one_by_one};
 use std::{
     any::{Any, TypeId},
     borrow::Cow,
     error::Error as StdError,
     fmt, io,
-    sync::{Arc, Mutex},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// A payload, shared by every copy of the error, and what was being handled when this copy arose.
 pub(super) struct Payload<T> {
-    context: Option<Error>,
+    context: Context,
     value: Arc<T>,
 }
 
@@ -26,15 +27,20 @@ impl<T> Clone for Thin<T> {
 
 impl<T> Thin<T> {
     fn new(value: T) -> Thin<T> {
-        Thin(Arc::new(Payload { context: None, value: Arc::new(value) }))
+        Thin(Arc::new(Payload { context: Context(None), value: Arc::new(value) }))
     }
 
     pub(super) fn context(&self) -> Option<&Error> {
-        self.0.context.as_ref()
+        self.0.context.0.as_ref()
     }
 
     pub(super) fn set_context(&mut self, context: Error) {
-        self.0 = Arc::new(Payload { context: Some(context), value: self.0.value.clone() });
+        self.0 = Arc::new(Payload { context: Context(Some(context)), value: self.0.value.clone() });
+    }
+
+    /// Takes the context out, if no other copy of the error is left.
+    pub(super) fn take_sole_context(&mut self) -> Option<Error> {
+        Arc::get_mut(&mut self.0)?.context.0.take()
     }
 
     /// The payload itself, if no other copy of the error is left.
@@ -68,7 +74,19 @@ macro_rules! payload_kinds {
     )*};
 }
 
-type PanicPayload = Mutex<Option<Box<dyn Any + Send>>>;
+/// What a panic carried, until somebody takes it.
+pub(super) struct PanicPayload(Mutex<Option<Box<dyn Any + Send>>>);
+
+/// A payload is dropped wherever the last copy of its error is, so its panic must not come out there.
+impl Drop for PanicPayload {
+    fn drop(&mut self) {
+        let payload = self.0.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Err(next) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            // Its drop may panic as well.
+            std::mem::forget(next);
+        }
+    }
+}
 
 payload_kinds! {
     /// `asyncio.IncompleteReadError`: the stream ended before the requested bytes were read.
@@ -171,28 +189,29 @@ impl ExceptionGroup {
         &self.value().0
     }
 
+    /// Takes the members out, if no other copy of the error is left.
+    pub(super) fn take_sole_members(&mut self) -> Vec<Error> {
+        let value =
+            Arc::get_mut(&mut self.0.0).and_then(|payload| Arc::get_mut(&mut payload.value));
+        value.map(|(_, members)| std::mem::take(&mut members.0)).unwrap_or_default()
+    }
+
+    pub(super) fn cow(&self) -> &Cow<'static, str> {
+        &self.value().0
+    }
+
     /// The members, in order. A member may be a group.
     pub fn exceptions(&self) -> &[Error] {
         &self.value().1.0
     }
 }
 
-/// The members of a group. Groups may be nested deeper than the stack has room for, so they are dropped
-/// one after another.
+/// The members of a group. Groups may be nested deeper than the stack has room for.
 pub(super) struct Members(Vec<Error>);
 
 impl Drop for Members {
     fn drop(&mut self) {
-        let mut rest = std::mem::take(&mut self.0);
-        while let Some(mut error) = rest.pop() {
-            if let Error::Group(ExceptionGroup(Thin(payload))) = &mut error {
-                let value =
-                    Arc::get_mut(payload).and_then(|payload| Arc::get_mut(&mut payload.value));
-                if let Some((_, members)) = value {
-                    rest.append(&mut members.0);
-                }
-            }
-        }
+        drop_one_by_one(std::mem::take(&mut self.0));
     }
 }
 
@@ -211,7 +230,7 @@ impl PanicError {
             Some(text) => (*text).to_owned(),
             None => payload.downcast_ref::<String>().cloned().unwrap_or_default(),
         };
-        PanicError(Thin::new((message, Mutex::new(Some(payload)))))
+        PanicError(Thin::new((message, PanicPayload(Mutex::new(Some(payload))))))
     }
 
     /// What the panic said; empty if its payload was not text.
@@ -221,7 +240,7 @@ impl PanicError {
 
     /// The payload, for [`std::panic::resume_unwind`]; the first caller gets it.
     pub fn take_payload(&self) -> Option<Box<dyn Any + Send>> {
-        self.value().1.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
+        self.value().1.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -249,7 +268,7 @@ impl IoError {
     /// errors that have been wrapped to add a message, as most errors of this workspace are.
     ///
     /// ```
-    /// use asyncio_core::Error;
+    /// use asyncio::Error;
     /// use std::io;
     /// let system = io::Error::from_raw_os_error(24);
     /// let error = Error::from(io::Error::new(system.kind(), system));

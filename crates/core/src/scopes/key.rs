@@ -3,7 +3,6 @@
 use crate::{
     CancelledError, Result,
     home::{Mail, Place, entered},
-    listeners::Parked,
     scheduler::Scheduler,
     slots::Key,
 };
@@ -59,6 +58,16 @@ impl ScopeKey {
         scheduler.home().is_some_and(|home| home.place() == self.place)
     }
 
+    /// [`LoopRef::check_awaited_here`](crate::home::LoopRef::check_awaited_here), of the scope's loop.
+    #[inline]
+    pub(crate) fn check_awaited_here(self, what: &str) -> Result<()> {
+        let is_elsewhere = entered().is_some_and(|running| !self.is_of(running));
+        match self.scheduler().filter(|_| is_elsewhere).and_then(Scheduler::home) {
+            Some(home) => home.check_awaited_here(what),
+            None => Ok(()),
+        }
+    }
+
     /// Requests that what is inside be cancelled. The request counts on the paths through this scope.
     pub fn request(self, error: CancelledError) {
         if let Some(scheduler) = self.scheduler() {
@@ -66,19 +75,29 @@ impl ScopeKey {
         }
     }
 
-    /// Sets a deadline, in loop time: see [`Scheduler::expire_at`]. `None` off the loop's thread.
+    /// Sets the deadline, in loop time, in place of the one that there was: then what is inside is
+    /// cancelled. One that lies in the past takes effect in the next iteration. Does nothing off the
+    /// loop's thread.
     ///
     /// # Errors
     /// `Runtime` if the loop is closed.
     #[inline]
-    pub fn expire_at(self, when: Duration) -> Result<Option<Parked>> {
-        self.scheduler().map(|scheduler| scheduler.expire_at(when, self)).transpose()
+    pub fn set_deadline(self, when: Option<Duration>) -> Result<()> {
+        let Some(scheduler) = self.scheduler() else { return Ok(()) };
+        scheduler.check_open()?;
+        let deadline = when.map(|when| scheduler.expire_at(when, self.key));
+        let former =
+            scheduler.scopes.with(self.key, |node| std::mem::replace(&mut node.deadline, deadline));
+        // Its own goes at once if there is no such scope any more.
+        scheduler.lift_deadline(former.unwrap_or(deadline));
+        Ok(())
     }
 
-    /// Whether a deadline of this scope has passed.
+    /// Whether its deadline has passed.
     #[inline]
-    pub fn is_expired(self, entry: Option<Parked>) -> bool {
-        self.scheduler().zip(entry).is_some_and(|(scheduler, entry)| scheduler.is_expired(entry))
+    pub fn is_expired(self) -> bool {
+        let is_expired = |scheduler: &Scheduler| scheduler.scopes.with(self.key, |n| n.is_expired);
+        self.scheduler().and_then(is_expired) == Some(true)
     }
 
     /// Requests that what is inside be cancelled, for a caller that polls it at once. True if something

@@ -3,6 +3,7 @@
 
 use super::{Node, Within};
 use crate::{
+    CancelledError,
     cell::TaskCell,
     scheduler::Scheduler,
     slots::Key,
@@ -55,19 +56,42 @@ impl Scheduler {
         self.enter_within(self.within().foreign())
     }
 
+    /// The deadline of a scope has passed.
+    pub(crate) fn expire(&self, scope: Key) {
+        self.scopes.with(scope, |node| {
+            node.deadline = None;
+            node.is_expired = true;
+        });
+        self.request(scope, CancelledError::default());
+    }
+
+    /// A deadline that is still to come does not matter any more.
+    #[inline]
+    pub(super) fn lift_deadline(&self, deadline: Option<Key>) {
+        if let Some(deadline) = deadline {
+            self.callbacks.borrow_mut().take(deadline);
+        }
+    }
+
     #[inline]
     pub(super) fn close_scope(&self, key: Key) {
+        match self.scopes.remove_empty(key) {
+            Some((deadline, _waker)) => self.lift_deadline(deadline),
+            None => self.close_other_scope(key),
+        }
+    }
+
+    #[cold]
+    fn close_other_scope(&self, key: Key) {
         let Some(node) = self.scopes.remove(key) else { return };
-        let is_empty = node.waits == 0 && node.foreign == 0 && node.children == 0;
-        if !(is_empty && node.stage.is_idle()) {
+        self.lift_deadline(node.deadline);
+        if !(node.is_empty() && node.stage.is_idle()) {
             self.hand_out(key, &node);
         }
-        drop(node);
     }
 
     /// What was inside of a scope that is gone now belongs to the one around it; so does a request
     /// that nothing took.
-    #[cold]
     fn hand_out(&self, key: Key, node: &Node) {
         let Some(task) = node.task else { return };
         let came_from_outside =

@@ -4,6 +4,7 @@
 use super::{Entry, Readiness, Source};
 use crate::{
     Error, Result,
+    caught::caught,
     context::{Values, current_values, swap_values},
     exception::ExceptionContext,
     home::entered,
@@ -11,13 +12,7 @@ use crate::{
     scheduler::Scheduler,
     slots::Key,
 };
-use std::{
-    any::Any,
-    fmt,
-    os::fd::AsFd,
-    panic::{AssertUnwindSafe, Location, catch_unwind},
-    rc::Rc,
-};
+use std::{fmt, os::fd::AsFd, panic::Location, rc::Rc};
 
 /// What is told when a source becomes ready: a closure, or what else has this method.
 pub trait Attend {
@@ -129,7 +124,7 @@ impl Scheduler {
         let location = attendant.location;
         drop(sources);
         let outer = swap_values(before.clone());
-        let outcome = catch_unwind(AssertUnwindSafe(move || callback.hear(news.readiness())));
+        let outcome = caught(move || callback.hear(news.readiness()));
         let context = swap_values(outer);
         if let Err(panic) = outcome {
             self.report_panic(panic, location, context.clone());
@@ -141,14 +136,9 @@ impl Scheduler {
     }
 
     #[cold]
-    fn report_panic(
-        &self,
-        panic: Box<dyn Any + Send>,
-        location: &'static Location<'static>,
-        context: Values,
-    ) {
+    fn report_panic(&self, panic: Error, location: &'static Location<'static>, context: Values) {
         ExceptionContext::new("Exception in callback")
-            .with_exception(Error::from_panic(panic))
+            .with_exception(panic)
             .with_origin(location)
             .in_values(context)
             .report(self.home());

@@ -147,7 +147,7 @@ impl Task {
 
     /// Polls `future` in a step of the task.
     fn poll<F: Future + Unpin>(&self, future: &mut F) -> Poll<F::Output> {
-        let entered = self.0.home().enter();
+        let entered = self.0.home().entering();
         // SAFETY: it is ended below, and nothing is polled in it that leaves a step of its own.
         let step = unsafe { Step::begin(&self.0) }.unwrap();
         assert!(step.throw().is_none(), "a leaf is suspended");
@@ -166,7 +166,7 @@ impl Task {
     }
 
     fn woken(&self) -> usize {
-        let entered = self.0.home().enter();
+        let entered = self.0.home().entering();
         self.0.home().local().unwrap().run_ready();
         drop(entered);
         STEPS.with(|steps| {
@@ -405,7 +405,7 @@ fn waiting_works_under_a_foreign_executor_on_the_loops_thread() {
     let count = Arc::new(Count::default());
     let waker = Waker::from(count.clone());
     let mut cx = Context::from_waker(&waker);
-    let _entered = bench.home.enter();
+    let _entered = bench.home.entering();
     let mut read = read_byte(&source);
     assert!(Pin::new(&mut read).poll(&mut cx).is_pending());
     send(&theirs, b"a");
@@ -470,7 +470,7 @@ fn readable_waits_and_clear_readiness_makes_it_wait_again() {
 fn dropping_a_source_deregisters_its_descriptor() {
     let bench = Bench::new();
     let (source, _theirs) = pair();
-    let _entered = bench.home.enter();
+    let _entered = bench.home.entering();
     source.register().unwrap();
     let (raw, key) = bench.driver.registered.lock().unwrap()[0];
     assert!(bench.scheduler().owns_descriptor(raw));
@@ -485,7 +485,7 @@ fn dropping_a_source_deregisters_its_descriptor() {
 fn into_inner_gives_the_io_back_deregistered() {
     let bench = Bench::new();
     let (source, theirs) = pair();
-    let _entered = bench.home.enter();
+    let _entered = bench.home.entering();
     source.register().unwrap();
     let raw = source.get_ref().as_raw_fd();
     let mut stream = source.into_inner();
@@ -498,7 +498,7 @@ fn into_inner_gives_the_io_back_deregistered() {
 fn a_source_dropped_on_another_thread_is_deregistered_there_and_forgotten_by_mail() {
     let bench = Bench::new();
     let (source, _theirs) = pair();
-    let entered = bench.home.enter();
+    let entered = bench.home.entering();
     source.register().unwrap();
     let raw = source.get_ref().as_raw_fd();
     std::thread::scope(|scope| {
@@ -528,7 +528,7 @@ impl AsFd for KeepNumber {
 fn a_descriptor_is_registered_once() {
     let bench = Bench::new();
     let (source, _theirs) = pair();
-    let _entered = bench.home.enter();
+    let _entered = bench.home.entering();
     source.register().unwrap();
     source.register().unwrap();
     let raw = source.get_ref().as_raw_fd();

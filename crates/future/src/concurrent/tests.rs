@@ -2,12 +2,13 @@
 
 use super::*;
 use std::{
-    panic::panic_any,
+    panic::{AssertUnwindSafe, catch_unwind, panic_any},
     sync::{
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
     thread,
+    time::Duration,
 };
 
 /// Runs `work` in a thread, and fails if it does not end: it would wait for its own lock.

@@ -1,16 +1,18 @@
 //! [`wrap_future`]: a future of the running loop that follows a [`ConcurrentFuture`].
 
 use super::ConcurrentFuture;
-use crate::Future;
+use crate::{Future, Take};
 use asyncio_core::{
-    Error, Result,
-    home::{Mail, entered},
+    Result,
+    caught::caught,
+    home::{Mail, with_running},
+    scheduler::Scheduler,
     wait_site::WaitSite,
 };
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A future of the running loop that follows `source` (`asyncio.wrap_future`): the result moves over
-/// through the loop's thread-safe queue, and cancelling the wrapper cancels the source.
+/// through the loop's thread-safe queue, and cancelling the wrapper cancels the source. Awaiting the
+/// wrapper moves the value out; [`into_inner`](Take::into_inner) is for several who await.
 ///
 /// The value goes to the first wrapper that is still in use; later ones fail with `InvalidState`. If
 /// the source is [`shared`](ConcurrentFuture::shared), each gets a clone. If the loop is closed before
@@ -19,12 +21,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// # Errors
 /// `Runtime` without a running loop.
 #[track_caller]
-pub fn wrap_future<T: Send + 'static>(source: ConcurrentFuture<T>) -> Result<Future<T>> {
+pub fn wrap_future<T: Send + 'static>(source: ConcurrentFuture<T>) -> Result<Take<T>> {
     let site = WaitSite::here(&"wrap_future");
-    let scheduler =
-        entered().ok_or_else(|| Error::runtime("wrap_future: no running event loop"))?;
-    let home = scheduler.check_open()?;
-    let future = Future::of_operation(site, None);
+    let home = with_running("wrap_future", Scheduler::check_open)?;
+    let future = Future::of_loop(site, None);
     let back = source.clone();
     future.add_done_callback(move |future| {
         if future.cancelled() {
@@ -40,7 +40,7 @@ pub fn wrap_future<T: Send + 'static>(source: ConcurrentFuture<T>) -> Result<Fut
             Ok(())
         })));
     });
-    Ok(future)
+    Ok(future.take())
 }
 
 /// Completes the wrapper, at the latest when it is dropped.
@@ -53,8 +53,8 @@ impl<T> Wrapper<T> {
             return;
         }
         // This may call the `Clone` of the value, which may panic.
-        let outcome = catch_unwind(AssertUnwindSafe(|| source.try_result()));
-        if let Some(outcome) = outcome.unwrap_or_else(|p| Some(Err(Error::from_panic(p)))) {
+        let outcome = caught(|| source.try_result());
+        if let Some(outcome) = outcome.unwrap_or_else(|panic| Some(Err(panic))) {
             let _ = self.0.set(outcome);
         }
     }
@@ -67,9 +67,6 @@ const OURS: usize = 2;
 impl<T> Drop for Wrapper<T> {
     /// The loop was closed before the result could move over.
     fn drop(&mut self) {
-        if self.0.set_exception(Error::runtime("Event loop is closed")).is_ok() {
-            // For tasks of other loops that await it. If there are none, nothing is reported.
-            let _ = self.0.exception();
-        }
+        self.0.abandon();
     }
 }

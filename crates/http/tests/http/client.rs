@@ -256,8 +256,13 @@ fn what_is_asked_for_wrongly_is_an_error_that_says_so() {
         assert!(text(client.get("http://a b/")).await.contains("URL"));
         assert!(text(client.get("http://x/").header("a b", "c")).await.contains("header"));
         assert!(text(client.get("http://x/").header(AUTHORIZATION, "\n")).await.contains("header"));
-        let error = client.get("https://localhost/").await.unwrap_err();
-        assert!(format!("{error:?}").contains("no TLS yet"), "{error:?}");
+        for url in ["ftp://localhost/", "https://localhost/"]
+            .into_iter()
+            .take(if cfg!(feature = "tls") { 1 } else { 2 })
+        {
+            let error = client.get(url).await.unwrap_err();
+            assert!(format!("{error:?}").contains("only http"), "{error:?}");
+        }
         assert!(client.get("/path").await.is_err());
         let server = server().await?;
         let gone = url(&server, "/");

@@ -8,4 +8,6 @@ mod many;
 mod serving;
 mod stopping;
 mod support;
+#[cfg(feature = "tls")]
+mod tls;
 mod websocket;

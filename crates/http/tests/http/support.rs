@@ -1,8 +1,7 @@
 //! What the tests have in common: loops that must report nothing, and clients that speak by hand.
 
 use asyncio::{
-    Address, Error, Event, ExceptionContext, Result, Runner, Task, get_running_loop, sleep,
-    streams::Duplex,
+    Address, Error, Event, Result, Runner, Task, get_running_loop, sleep, streams::Duplex,
 };
 use asyncio_http::{HttpServer, IntoService, serve};
 use std::{
@@ -68,11 +67,9 @@ fn run_in<F: Future<Output = Result<()>> + 'static>(
     // In real time.
     let guard = std::thread::Builder::new().spawn(stuck).expect("a thread starts");
     let outcome = runner.run(async move {
-        get_running_loop()?.set_exception_handler(Some(Rc::new(
-            move |_: &_, context: &ExceptionContext| {
-                told.0.borrow_mut().push(context.to_string());
-            },
-        )));
+        get_running_loop()?.set_exception_handler(move |_, context| {
+            told.0.borrow_mut().push(context.to_string());
+        });
         main.await
     });
     runner.close().unwrap();

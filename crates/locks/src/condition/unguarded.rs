@@ -23,7 +23,7 @@ impl<L: Borrow<Lock>> Condition<(), L> {
     /// `Runtime` if nobody holds it.
     ///
     /// ```
-    /// # use asyncio_locks::Condition;
+    /// use asyncio::Condition;
     /// assert!(Condition::new(()).release().is_err());
     /// ```
     pub fn release(&self) -> Result<()> {
@@ -43,11 +43,14 @@ impl<L: Borrow<Lock>> Condition<(), L> {
     /// released.
     ///
     /// ```
-    /// # use asyncio_locks::Condition;
-    /// # futures_lite::future::block_on(async {
-    /// let error = Condition::new(()).wait().await.unwrap_err();
-    /// assert_eq!(error.to_string(), "cannot wait on un-acquired lock");
-    /// # });
+    /// use asyncio::Condition;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let error = Condition::new(()).wait().await.unwrap_err();
+    ///     assert_eq!(error.to_string(), "cannot wait on un-acquired lock");
+    ///     Ok(())
+    /// }
     /// ```
     #[track_caller]
     pub fn wait(&self) -> ConditionWait<'_> {
@@ -64,13 +67,15 @@ impl<L: Borrow<Lock>> Condition<(), L> {
     /// As with [`wait`](Condition::wait).
     ///
     /// ```
-    /// # use asyncio_locks::Condition;
-    /// # futures_lite::future::block_on(async {
-    /// let condition = Condition::new(());
-    /// std::mem::forget(condition.acquire().await?);
-    /// condition.wait_for(|| true).await?;
-    /// condition.release()
-    /// # }).unwrap();
+    /// use asyncio::Condition;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let condition = Condition::new(());
+    ///     std::mem::forget(condition.acquire().await?);
+    ///     condition.wait_for(|| true).await?;
+    ///     condition.release()
+    /// }
     /// ```
     #[track_caller]
     pub fn wait_for<P: FnMut() -> bool>(&self, predicate: P) -> ConditionWaitFor<'_, P> {

@@ -296,3 +296,36 @@ fn stress_one_holder_at_a_time_and_no_wake_up_is_lost() {
     let total = *lock.try_acquire().expect("it is free");
     assert_eq!(total, taken.load(Ordering::SeqCst) as u64);
 }
+
+#[test]
+fn an_owned_guard_keeps_its_lock() {
+    let lock = std::sync::Arc::new(Lock::new(1));
+    let mut guard = tester(lock.clone().acquire_owned()).is_ready().unwrap();
+    assert!(OwnedLockGuard::is_held(&guard) && lock.locked());
+    let mut next = tester(lock.clone().acquire_owned());
+    next.is_pending();
+    let mut last = tester(lock.acquire());
+    last.is_pending();
+    *guard += 1;
+    std::thread::spawn(move || drop(guard)).join().unwrap();
+    assert!(next.was_woken());
+    drop(next);
+    assert!(last.was_woken(), "a woken waiter that is dropped wakes the next");
+    assert_eq!(*last.is_ready().unwrap(), 2);
+    drop(last);
+    assert_eq!(std::sync::Arc::strong_count(&lock), 1);
+    let text = format!("{:?}", tester(lock.clone().acquire_owned()).is_ready().unwrap());
+    assert_eq!((&*text, lock.locked()), ("OwnedLockGuard(2)", false));
+}
+
+#[test]
+fn an_owned_guard_does_nothing_after_a_release_behind_its_back() {
+    let lock = std::sync::Arc::new(Lock::new(()));
+    let guard = tester(lock.clone().acquire_owned()).is_ready().unwrap();
+    lock.release().unwrap();
+    let other = lock.try_acquire().unwrap();
+    assert!(!OwnedLockGuard::is_held(&guard));
+    drop(guard);
+    assert!(lock.locked());
+    drop(other);
+}

@@ -190,3 +190,72 @@ fn stress_no_permit_is_lost() {
     assert_eq!(semaphore.value(), permits);
     assert!(semaphore.state.lock().line.is_empty());
 }
+
+#[test]
+fn an_owned_permit_keeps_its_semaphore() {
+    let semaphore = Arc::new(Semaphore::new(1));
+    let permit = tester(semaphore.clone().acquire_owned()).is_ready().unwrap();
+    let mut next = tester(semaphore.clone().acquire_owned());
+    next.is_pending();
+    let mut dropped = tester(semaphore.clone().acquire_owned());
+    dropped.is_pending();
+    // It may go anywhere.
+    thread::spawn(move || drop(permit)).join().unwrap();
+    assert!(next.was_woken());
+    drop(next);
+    assert!(dropped.was_woken(), "a woken waiter that is dropped passes its permit on");
+    dropped.is_ready().unwrap().forget();
+    drop(dropped);
+    assert_eq!((semaphore.value(), Arc::strong_count(&semaphore)), (0, 1));
+    semaphore.release();
+    tester(semaphore.clone().acquire_owned()).is_ready().unwrap().release().unwrap();
+    assert_eq!(semaphore.value(), 1);
+}
+
+#[test]
+fn an_owned_permit_of_a_bounded_semaphore_is_released_within_its_bound() {
+    let semaphore = Arc::new(BoundedSemaphore::new(1));
+    let permit = tester(semaphore.clone().acquire_owned()).is_ready().unwrap();
+    semaphore.release().unwrap();
+    assert_eq!(permit.release().unwrap_err().kind(), "ValueError");
+    drop(tester(semaphore.clone().acquire_owned()).is_ready().unwrap());
+    assert_eq!(semaphore.value(), 1);
+}
+
+#[test]
+fn its_capacity_can_be_changed() {
+    let semaphore = Semaphore::new(2);
+    let [a, b] = [(); 2].map(|()| tester(semaphore.acquire()).is_ready().unwrap());
+    let (mut c, mut d) = (tester(semaphore.acquire()), tester(semaphore.acquire()));
+    c.is_pending();
+    d.is_pending();
+    semaphore.add_permits(2);
+    assert!(c.was_woken() && d.was_woken(), "as many are woken as come in");
+    let (c, d) = (c.is_ready().unwrap(), d.is_ready().unwrap());
+
+    // Four are out, and two shall be left.
+    semaphore.remove_permits(2);
+    let mut late = tester(semaphore.acquire());
+    late.is_pending();
+    drop((a, b));
+    assert!(!late.was_woken() && semaphore.value() == 0);
+    drop(c);
+    assert!(late.was_woken());
+    // One that was given to a waiter which is dropped is put in as any other.
+    semaphore.remove_permits(1);
+    drop(late);
+    assert_eq!(semaphore.value(), 0);
+    drop(d);
+    assert_eq!(semaphore.value(), 1);
+
+    // What was removed comes back first.
+    semaphore.remove_permits(3);
+    assert_eq!(semaphore.value(), 0);
+    semaphore.add_permits(2);
+    assert_eq!(semaphore.value(), 0);
+    semaphore.add_permits(1);
+    assert_eq!(semaphore.value(), 1);
+    semaphore.remove_permits(usize::MAX);
+    semaphore.remove_permits(usize::MAX);
+    assert!(semaphore.locked());
+}

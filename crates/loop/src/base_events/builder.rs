@@ -6,10 +6,10 @@ use asyncio_core::Result;
 /// Makes an [`EventLoop`] with settings of its own.
 ///
 /// ```
-/// let event_loop = asyncio_loop::EventLoop::builder().virtual_time(true).build()?;
+/// let event_loop = asyncio::EventLoop::builder().virtual_time(true).build()?;
 /// assert!(event_loop.time().is_zero());
 /// event_loop.close()?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use]

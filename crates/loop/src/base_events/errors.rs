@@ -1,63 +1,68 @@
 //! What nobody handles, and debug mode.
 
 use super::EventLoop;
-use asyncio_core::{
-    exception::{self, ExceptionContext, Level},
-    scheduler::Scheduler,
-};
+use asyncio_core::{exception::ExceptionContext, scheduler::Scheduler};
 use std::{rc::Rc, time::Duration};
 
-/// What [`EventLoop::set_exception_handler`] takes.
+/// What [`EventLoop::get_exception_handler`] gives.
 pub type ExceptionHandler = Rc<dyn Fn(&EventLoop, &ExceptionContext)>;
 
 /// Errors that nobody handled.
 impl EventLoop {
-    /// Sets what is called with every error that nobody handled (`loop.set_exception_handler`);
-    /// `None` is [`default_exception_handler`](EventLoop::default_exception_handler). It runs in the
-    /// context of the task or callback that the report is about. If it panics, that is logged.
+    /// Sets what is called with every error that nothing handled (`loop.set_exception_handler`). It runs in
+    /// the context of the task or callback that the report is about. If it panics, that is logged.
     ///
     /// ```
-    /// use std::rc::Rc;
-    /// let event_loop = asyncio_loop::new_event_loop()?;
-    /// event_loop.set_exception_handler(Some(Rc::new(|event_loop, context| {
+    /// let event_loop = asyncio::new_event_loop()?;
+    /// event_loop.set_exception_handler(|event_loop, context| {
     ///     eprintln!("stopping: {context}");
     ///     event_loop.stop();
-    /// })));
+    /// });
     /// event_loop.call_soon(|| Err::<(), _>(std::io::Error::other("disk on fire")))?;
     /// event_loop.run_forever()?;
     /// event_loop.close()?;
-    /// # Ok::<(), asyncio_core::Error>(())
+    /// # Ok::<(), asyncio::Error>(())
     /// ```
-    pub fn set_exception_handler(&self, handler: Option<ExceptionHandler>) {
-        let Ok(scheduler) = self.scheduler() else { return };
-        let weak = Rc::downgrade(&self.0);
-        scheduler.set_exception_handler(handler.clone().map(|handler| {
-            let inner: Rc<dyn Fn(&ExceptionContext)> =
-                Rc::new(move |context| match weak.upgrade() {
-                    Some(inner) => handler(&EventLoop(inner), context),
-                    None => exception::log(Level::Error, &context.to_string()),
-                });
-            inner
-        }));
-        drop(self.0.exception_handler.replace(handler));
+    pub fn set_exception_handler(&self, handler: impl Fn(&EventLoop, &ExceptionContext) + 'static) {
+        self.replace_exception_handler(Some(Rc::new(handler)));
     }
 
-    /// The handler that was set (`loop.get_exception_handler`).
+    /// Removes the handler that was set, so that errors go to
+    /// [`default_exception_handler`](EventLoop::default_exception_handler)
+    /// (`loop.set_exception_handler(None)`).
+    pub fn reset_exception_handler(&self) {
+        self.replace_exception_handler(None);
+    }
+
+    fn replace_exception_handler(&self, handler: Option<ExceptionHandler>) {
+        let weak = Rc::downgrade(&self.0);
+        let inner = handler.clone().map(|handler| -> Rc<dyn Fn(&ExceptionContext)> {
+            Rc::new(move |context| match weak.upgrade() {
+                Some(inner) => handler(&EventLoop(inner), context),
+                None => context.log(),
+            })
+        });
+        if self.with(|scheduler| scheduler.set_exception_handler(inner)).is_ok() {
+            drop(self.0.exception_handler.replace(handler));
+        }
+    }
+
+    /// The handler that was set (`loop.get_exception_handler`). To set it again, wrap it:
+    /// `set_exception_handler(move |event_loop, context| previous(event_loop, context))`.
     pub fn get_exception_handler(&self) -> Option<ExceptionHandler> {
         self.0.exception_handler.borrow().clone()
     }
 
     /// Writes `context` to the log (`loop.default_exception_handler`).
     pub fn default_exception_handler(&self, context: &ExceptionContext) {
-        exception::log(Level::Error, &context.to_string());
+        context.log();
     }
 
     /// Gives `context` to the exception handler (`loop.call_exception_handler`). Nothing comes out,
     /// also if the handler panics.
     pub fn call_exception_handler(&self, context: &ExceptionContext) {
-        match self.scheduler() {
-            Ok(scheduler) => scheduler.call_exception_handler(context),
-            Err(_) => self.default_exception_handler(context),
+        if self.with(|scheduler| scheduler.call_exception_handler(context)).is_err() {
+            self.default_exception_handler(context);
         }
     }
 
@@ -65,25 +70,21 @@ impl EventLoop {
     /// [`slow_callback_duration`](EventLoop::slow_callback_duration) or longer is logged, and
     /// mistakes are looked for that cost time to find.
     pub fn get_debug(&self) -> bool {
-        self.scheduler().is_ok_and(Scheduler::debug)
+        self.0.home.with(Scheduler::debug) == Some(true)
     }
 
     /// Switches debug mode (`loop.set_debug`).
     pub fn set_debug(&self, on: bool) {
-        if let Ok(scheduler) = self.scheduler() {
-            scheduler.set_debug(on);
-        }
+        self.0.home.with(|scheduler| scheduler.set_debug(on));
     }
 
     /// From which time on debug mode reports a step as slow (`loop.slow_callback_duration`): 100 ms.
     pub fn slow_callback_duration(&self) -> Duration {
-        self.scheduler().map_or(Duration::ZERO, Scheduler::slow_callback_duration)
+        self.0.home.with(Scheduler::slow_callback_duration).unwrap_or_default()
     }
 
     /// Sets [`slow_callback_duration`](EventLoop::slow_callback_duration).
     pub fn set_slow_callback_duration(&self, duration: Duration) {
-        if let Ok(scheduler) = self.scheduler() {
-            scheduler.set_slow_callback_duration(duration);
-        }
+        self.0.home.with(|scheduler| scheduler.set_slow_callback_duration(duration));
     }
 }

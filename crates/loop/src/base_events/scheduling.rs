@@ -9,6 +9,7 @@ use asyncio_core::{
     handle::{CallbackOutput, Handle, ThreadsafeHandle, TimerHandle},
     listeners::Parked,
     scheduler::Scheduler,
+    wait_site::WaitSite,
 };
 use asyncio_future::Future;
 use std::{panic::Location, time::Duration};
@@ -72,16 +73,16 @@ impl EventLoop {
     /// there.
     ///
     /// ```
-    /// use asyncio_core::context::{Context, ContextVar};
+    /// use asyncio::{Context, ContextVar};
     /// static USER: ContextVar<&str> = ContextVar::new("user");
-    /// let event_loop = asyncio_loop::new_event_loop()?;
+    /// let event_loop = asyncio::new_event_loop()?;
     /// let context = Context::current();
     /// event_loop.in_context(&context).call_soon(|| drop(USER.set("ann")))?;
     /// event_loop.stop();
     /// event_loop.run_forever()?;
     /// assert_eq!((context.get(&USER), USER.get()), (Some("ann"), None));
     /// event_loop.close()?;
-    /// # Ok::<(), asyncio_core::Error>(())
+    /// # Ok::<(), asyncio::Error>(())
     /// ```
     pub fn in_context<'a>(&'a self, context: &Context) -> Calls<'a> {
         Calls { event_loop: self, context: Some(context.clone()) }
@@ -94,14 +95,14 @@ impl EventLoop {
     /// Loop time (`loop.time`): it counts from an arbitrary start, which the loops of a process have
     /// in common, and never goes back. A virtual clock starts at zero, and a closed loop's stands.
     pub fn time(&self) -> Duration {
-        self.scheduler().map_or(self.0.closed_at.get(), Scheduler::time)
+        self.home().with(Scheduler::time).unwrap_or(self.0.closed_at.get())
     }
 
     /// A pending future of this loop (`loop.create_future`).
     #[track_caller]
     pub fn create_future<T>(&self) -> Future<T> {
-        let _entered = self.home().enter();
-        Future::new()
+        let site = WaitSite::here(&"Future");
+        self.home().enter(|| Future::of_operation(site, None))
     }
 }
 
@@ -161,19 +162,18 @@ impl Calls<'_> {
         when: Option<Duration>,
         callback: impl FnOnce() -> R + 'static,
     ) -> Result<Handle> {
-        let scheduler = self.event_loop.scheduler()?;
         let location = Location::caller();
         let (parked, context) = match self.context {
             None => {
                 let values = current_values();
                 let call = || callback().into_result();
-                let parked = schedule(scheduler, when, call, values.clone(), location)?;
+                let parked = schedule(self.event_loop, when, call, values.clone(), location)?;
                 (parked, TaskContext::Own(values))
             }
             Some(context) => {
                 let (inside, values) = (context.clone(), context.values());
                 let call = move || inside.run(|| callback().into_result())?;
-                let parked = schedule(scheduler, when, call, values, location)?;
+                let parked = schedule(self.event_loop, when, call, values, location)?;
                 (parked, TaskContext::Shared(context))
             }
         };
@@ -183,14 +183,14 @@ impl Calls<'_> {
 
 /// The scheduler puts the callback into its one box.
 fn schedule(
-    scheduler: &Scheduler,
+    event_loop: &EventLoop,
     when: Option<Duration>,
     call: impl FnOnce() -> Result<()> + 'static,
     values: Values,
     location: &'static Location<'static>,
 ) -> Result<Parked> {
-    match when {
+    event_loop.with(|scheduler| match when {
         None => scheduler.call_soon(call, values, location),
         Some(when) => scheduler.call_at(when, call, values, location),
-    }
+    })?
 }

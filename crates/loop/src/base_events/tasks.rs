@@ -1,10 +1,13 @@
 //! Tasks of a loop, and running until one is done.
 
 use super::EventLoop;
-use asyncio_core::{Error, Result, scheduler::State};
+use asyncio_core::{
+    Error, Result,
+    scheduler::{Scheduler, State},
+};
 use asyncio_future::{Future, Take};
 use asyncio_task::{
-    AnyTask, FutureLike, Task, TaskBuilder, ensure_future, generator::shutdown_asyncgens,
+    AnyTask, FutureLike, Task, TaskBuilder, ensure_future_with, generator::shutdown_asyncgens,
 };
 use std::{
     any::Any,
@@ -27,14 +30,14 @@ pub enum TaskFactory {
 /// The task factory that starts tasks eagerly (`asyncio.eager_task_factory`).
 ///
 /// ```
-/// let event_loop = asyncio_loop::new_event_loop()?;
-/// event_loop.set_task_factory(asyncio_loop::eager_task_factory);
+/// let event_loop = asyncio::new_event_loop()?;
+/// event_loop.set_task_factory(asyncio::eager_task_factory);
 /// let done = event_loop.run_until_complete(async {
-///     Ok(asyncio_task::create_task(async { Ok(()) }).done())
+///     Ok(asyncio::create_task(async { Ok(()) }).done())
 /// })?;
 /// assert!(done);
 /// event_loop.close()?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 #[allow(non_upper_case_globals)] // Its name in Python.
 pub const eager_task_factory: TaskFactory = TaskFactory::Eager;
@@ -60,13 +63,13 @@ impl EventLoop {
     /// [`create_task`](EventLoop::create_task) with keyword arguments.
     ///
     /// ```
-    /// use asyncio_task::Task;
-    /// let event_loop = asyncio_loop::new_event_loop()?;
+    /// use asyncio::Task;
+    /// let event_loop = asyncio::new_event_loop()?;
     /// let task = event_loop.create_task_with(Task::builder().name("answer"), async { Ok(42) });
     /// assert_eq!(&*task.name(), "answer");
     /// assert_eq!(event_loop.run_until_complete(task)?, 42);
     /// event_loop.close()?;
-    /// # Ok::<(), asyncio_core::Error>(())
+    /// # Ok::<(), asyncio::Error>(())
     /// ```
     pub fn create_task_with<F, T>(&self, arguments: TaskBuilder, coroutine: F) -> Task<T>
     where
@@ -83,27 +86,25 @@ impl EventLoop {
         F::IntoFuture: 'static,
         T: 'static,
     {
-        let _entered = self.home().enter();
-        task.create(coroutine)
+        self.home().enter(|| task.create(coroutine))
     }
 
     /// Chooses how tasks are made (`loop.set_task_factory`); `None` is the usual way. A task that
     /// says itself whether it starts eagerly is not concerned.
     pub fn set_task_factory(&self, factory: impl Into<Option<TaskFactory>>) {
-        if let Ok(scheduler) = self.scheduler() {
-            scheduler.set_eager_tasks(factory.into() == Some(TaskFactory::Eager));
-        }
+        let is_eager = factory.into() == Some(TaskFactory::Eager);
+        self.home().with(|scheduler| scheduler.set_eager_tasks(is_eager));
     }
 
     /// The task factory that was set (`loop.get_task_factory`).
     pub fn get_task_factory(&self) -> Option<TaskFactory> {
-        let is_eager = self.scheduler().is_ok_and(|scheduler| scheduler.eager_tasks());
-        is_eager.then_some(TaskFactory::Eager)
+        let is_eager = self.home().with(Scheduler::eager_tasks);
+        is_eager?.then_some(TaskFactory::Eager)
     }
 
     /// The unfinished tasks of this loop, in the order of creation (`asyncio.all_tasks(loop)`).
     pub fn all_tasks(&self) -> Vec<AnyTask> {
-        let tasks = self.scheduler().map(|scheduler| scheduler.all_tasks());
+        let tasks = self.home().with(Scheduler::all_tasks);
         tasks.unwrap_or_default().into_iter().map(AnyTask::new).collect()
     }
 
@@ -119,10 +120,10 @@ impl EventLoop {
     /// loop.
     ///
     /// ```
-    /// let event_loop = asyncio_loop::new_event_loop()?;
+    /// let event_loop = asyncio::new_event_loop()?;
     /// assert_eq!(event_loop.run_until_complete(async { Ok(42) })?, 42);
     /// event_loop.close()?;
-    /// # Ok::<(), asyncio_core::Error>(())
+    /// # Ok::<(), asyncio::Error>(())
     /// ```
     #[track_caller]
     pub fn run_until_complete<F, T>(&self, main: F) -> Result<T>
@@ -132,18 +133,16 @@ impl EventLoop {
         T: 'static,
     {
         self.check_may_run()?;
-        let entered = self.home().enter();
-        let main = main.into_future();
+        let main = self.home().enter(|| main.into_future());
         let any = &main as &dyn Any;
         let taken = || any.downcast_ref::<Take<T>>().map(Take::future);
         let known = any.downcast_ref::<Future<T>>().or_else(taken).cloned();
         if let Some(future) = known {
-            drop(entered);
             self.run_until_done(&future)?;
             return read(main);
         }
-        let task = ensure_future(main);
-        drop(entered);
+        let arguments = TaskBuilder::default().location(Location::caller());
+        let task = self.home().enter(|| ensure_future_with(arguments, main));
         if task.home() != self.home() {
             return match task.done() {
                 true => read(task),
@@ -164,12 +163,11 @@ impl EventLoop {
 
     /// Whether [`run_forever`](EventLoop::run_forever) would run.
     pub(super) fn check_may_run(&self) -> Result<()> {
-        let scheduler = self.scheduler()?;
-        scheduler.check_open()?;
-        if self.0.closing.get() {
+        let state = self.with(Scheduler::state)?;
+        if state == State::Closed || self.0.closing.get() {
             return Err(Error::runtime("Event loop is closed"));
         }
-        if scheduler.state() == State::Running {
+        if state == State::Running {
             return Err(Error::runtime("This event loop is already running"));
         }
         if crate::events::is_any_running() {
@@ -180,14 +178,8 @@ impl EventLoop {
 
     fn run_until_done(&self, main: &impl FutureLike) -> Result<()> {
         let home = self.home();
-        let stop = move || {
-            if let Some(scheduler) = home.local() {
-                scheduler.stop();
-            }
-        };
-        let entered = home.enter();
-        let callback = main.on_done(stop)?;
-        drop(entered);
+        let stop = move || _ = home.with(Scheduler::stop);
+        let callback = home.enter(|| main.on_done(stop))?;
         let outcome = self.run_forever();
         main.remove_done_callback(&callback);
         // Also if it is ready already: it must not stop the next run.

@@ -1,15 +1,16 @@
 //! Work in other threads.
 
-use super::{Door, EventLoop};
+use super::EventLoop;
 use crate::executor::ThreadPoolExecutor;
 use asyncio_core::{
     AsyncContextManager, Error, Result,
     event_loop::{Job, work_for},
     exception::{self, Level},
     home::{LoopRef, Mail},
+    limit::ToTimeout,
     scheduler::Scheduler,
 };
-use asyncio_future::{Future, wrap_future};
+use asyncio_future::{Future, Take, wrap_future};
 use std::{
     cell::{Cell, RefCell},
     fmt,
@@ -78,9 +79,7 @@ struct Outstanding(LoopRef);
 
 impl Outstanding {
     fn begin(home: LoopRef) -> Outstanding {
-        if let Some(scheduler) = home.local() {
-            scheduler.add_outstanding();
-        }
+        home.with(Scheduler::add_outstanding);
         Outstanding(home)
     }
 }
@@ -88,11 +87,7 @@ impl Outstanding {
 impl Drop for Outstanding {
     fn drop(&mut self) {
         let home = self.0;
-        let end = move || {
-            if let Some(scheduler) = home.local() {
-                scheduler.sub_outstanding();
-            }
-        };
+        let end = move || _ = home.with(Scheduler::sub_outstanding);
         // By mail, behind the result. A closed loop counts nothing.
         let _ = home.send(Mail::Quiet(Box::new(end)));
     }
@@ -108,12 +103,9 @@ impl Joining {
     }
 
     fn count(home: LoopRef, change: isize) {
-        let Some(scheduler) = home.local() else { return };
-        let door = scheduler.event_loop();
-        let inner = door.and_then(|door| door.as_any().downcast_ref::<Door>()?.0.upgrade());
-        if let Some(inner) = inner {
-            inner.executor.count(scheduler, &inner.executor.joining, change);
-        }
+        let Some(event_loop) = EventLoop::find(home) else { return };
+        let executor = &event_loop.0.executor;
+        home.with(|scheduler| executor.count(scheduler, &executor.joining, change));
     }
 }
 
@@ -129,21 +121,23 @@ impl Drop for Joining {
 impl EventLoop {
     /// [`AbstractEventLoop::job_waits`](asyncio_core::event_loop::AbstractEventLoop::job_waits).
     pub(super) fn job_waits(&self, waits: bool, has_limit: bool) {
-        let Ok(scheduler) = self.scheduler() else { return };
-        match waits {
-            true => scheduler.sub_outstanding(),
-            false => scheduler.add_outstanding(),
-        }
-        let executor = &self.0.executor;
-        let change = if waits { 1 } else { -1 };
-        executor.count(scheduler, &executor.waiting_jobs, change);
-        if has_limit {
-            executor.waiting_with_limit.set(executor.waiting_with_limit.get() + change);
-        }
+        self.home().with(|scheduler| {
+            match waits {
+                true => scheduler.sub_outstanding(),
+                false => scheduler.add_outstanding(),
+            }
+            let executor = &self.0.executor;
+            let change = if waits { 1 } else { -1 };
+            executor.count(scheduler, &executor.waiting_jobs, change);
+            if has_limit {
+                executor.waiting_with_limit.set(executor.waiting_with_limit.get() + change);
+            }
+        });
     }
 
     /// Runs `job` in a thread of `executor`, or of the default executor, and gives a future of its
-    /// result (`loop.run_in_executor`). The job does not see the caller's context variables; use
+    /// result (`loop.run_in_executor`). Awaiting that moves the result out; of its
+    /// [`into_inner`](Take::into_inner) several get a copy each. The job does not see the caller's context variables; use
     /// [`to_thread`](asyncio_task::to_thread) for that. While it runs, a virtual clock stands still.
     ///
     /// # Errors
@@ -155,31 +149,30 @@ impl EventLoop {
     /// is dropped.
     ///
     /// ```
-    /// let event_loop = asyncio_loop::new_event_loop()?;
+    /// let event_loop = asyncio::new_event_loop()?;
     /// let this = event_loop.clone();
     /// let sum = event_loop.run_until_complete(async move {
     ///     this.run_in_executor(None, || (1..=100).sum::<u32>())?.await
     /// })?;
     /// assert_eq!(sum, 5050);
     /// event_loop.close()?;
-    /// # Ok::<(), asyncio_core::Error>(())
+    /// # Ok::<(), asyncio::Error>(())
     /// ```
     #[track_caller]
     pub fn run_in_executor<T: Send + 'static>(
         &self,
         executor: Option<&ThreadPoolExecutor>,
         job: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<Future<T>> {
-        self.scheduler()?;
+    ) -> Result<Take<T>> {
+        self.with(|_| ())?;
         let executor = match executor {
             Some(executor) => executor.clone(),
             None => self.0.executor.get()?,
         };
-        let _entered = self.home().enter();
         let outstanding = Outstanding::begin(self.home());
         let home = self.home();
         let source = executor.submit(move || work_for(home, job))?;
-        let future = wrap_future(source.clone())?;
+        let future = home.enter(|| wrap_future(source.clone()))?;
         source.add_done_callback(move |_| drop(outstanding));
         Ok(future)
     }
@@ -198,13 +191,10 @@ impl EventLoop {
     ///
     /// # Cancellation
     /// The executor stays shut down, and its threads end in their own time.
-    pub fn shutdown_default_executor(
-        &self,
-        timeout: impl Into<Option<Duration>>,
-    ) -> ShutdownDefaultExecutor {
+    pub fn shutdown_default_executor(&self, timeout: impl ToTimeout) -> ShutdownDefaultExecutor {
         self.0.executor.shutdown_called.set(true);
         let executor = self.0.executor.executor.borrow().clone();
-        let timeout = timeout.into();
+        let timeout = timeout.to_timeout();
         ShutdownDefaultExecutor(match executor {
             Some(executor) => Box::pin(shutdown(self.home(), executor, timeout)),
             None => Box::pin(async { Ok(()) }),
@@ -213,7 +203,7 @@ impl EventLoop {
 
     /// [`AbstractEventLoop::submit`](asyncio_core::event_loop::AbstractEventLoop::submit).
     pub(super) fn submit(&self, job: Job) -> Result<()> {
-        self.scheduler()?;
+        self.with(|_| ())?;
         let executor = self.0.executor.get()?;
         let outstanding = Outstanding::begin(self.home());
         executor.execute(Box::new(move || {
@@ -249,6 +239,7 @@ async fn shutdown(
     executor: ThreadPoolExecutor,
     timeout: Option<Duration>,
 ) -> Result<()> {
+    home.check_awaited_here("shutdown_default_executor")?;
     let joined = Future::new();
     let (setter, joining) = (joined.clone(), Joining::begin(home));
     // The last thread of the executor reports its end. A thread that joins the others is not needed,

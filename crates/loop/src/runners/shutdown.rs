@@ -3,13 +3,12 @@
 use crate::{EventLoop, base_events};
 use asyncio_core::{
     Result,
-    context::current_values,
     exception::{self, ExceptionContext, Level},
-    listeners::Listener,
+    scheduler::Scheduler,
 };
 use asyncio_future::Future;
-use asyncio_task::{AnyTask, sleep};
-use std::{cell::Cell, panic::Location, rc::Rc, time::Duration};
+use asyncio_task::{AnyTask, FutureLike, sleep};
+use std::{cell::Cell, rc::Rc, time::Duration};
 
 /// After so long, a warning names the tasks that the end of a run still waits for.
 const WARN_AFTER: Duration = Duration::from_secs(5);
@@ -25,10 +24,8 @@ pub(super) fn cancel_all_tasks(event_loop: &EventLoop, limit: Option<Duration>) 
     if tasks.is_empty() {
         return Ok(());
     }
-    for task in &tasks {
-        task.task_ref().ask_for_failure();
-        task.cancel();
-    }
+    tasks.iter().for_each(|task| task.task_ref().ask_for_failure());
+    event_loop.with(|scheduler| scheduler.cancel_all(tasks.iter().map(AnyTask::task_ref)))?;
     let ended = when_all_end(event_loop, &tasks)?;
     let warning = {
         let (watched, ended, tasks) = (event_loop.clone(), ended.clone(), tasks.clone());
@@ -59,7 +56,6 @@ pub(super) fn cancel_all_tasks(event_loop: &EventLoop, limit: Option<Duration>) 
 
 /// A future that is done when every task is.
 fn when_all_end(event_loop: &EventLoop, tasks: &[AnyTask]) -> Result<Future<()>> {
-    let scheduler = event_loop.scheduler()?;
     let ended = event_loop.create_future();
     let left = Rc::new(Cell::new(tasks.len()));
     for task in tasks {
@@ -70,12 +66,8 @@ fn when_all_end(event_loop: &EventLoop, tasks: &[AnyTask]) -> Result<Future<()>>
                 // The time may be up already.
                 let _ = ended.set_result(());
             }
-            Ok(())
         };
-        let callback = scheduler.park(one_ended, current_values(), Location::caller())?;
-        if task.task_ref().listen(Listener::Callback(callback)).is_none() {
-            callback.fire();
-        }
+        task.on_done(one_ended)?;
     }
     Ok(ended)
 }
@@ -83,15 +75,17 @@ fn when_all_end(event_loop: &EventLoop, tasks: &[AnyTask]) -> Result<Future<()>>
 /// Names the tasks that are still there. Under the virtual clock this timer may be all that is left: then
 /// nothing can ever wake a task.
 fn warn(event_loop: &EventLoop, tasks: &[AnyTask], ended: &Future<()>) -> Result<()> {
-    let scheduler = event_loop.scheduler()?;
-    if scheduler.is_virtual()
-        && !scheduler.has_ready()
-        && !scheduler.is_outstanding()
-        && scheduler.next_deadline().is_none()
-    {
-        if !event_loop.may_be_called(scheduler) {
+    let is_last = event_loop.with(|scheduler| {
+        let is_last = scheduler.is_virtual()
+            && !scheduler.has_ready()
+            && !scheduler.is_outstanding()
+            && scheduler.next_deadline().is_none();
+        if is_last && !event_loop.may_be_called(scheduler) {
             let _ = ended.set_exception(base_events::deadlock(scheduler));
         }
+        is_last
+    })?;
+    if is_last {
         return Ok(());
     }
     let left = tasks.iter().filter(|task| !task.done());
@@ -114,16 +108,15 @@ fn drop_what_is_left(event_loop: &EventLoop, tasks: &[AnyTask]) -> Result<()> {
     if left().next().is_none() {
         return Ok(());
     }
-    left().for_each(|task| _ = task.cancel());
-    let scheduler = event_loop.scheduler()?;
+    event_loop.with(|scheduler| scheduler.cancel_all(left().map(AnyTask::task_ref)))?;
     for _ in 0..LAST_ITERATIONS {
-        if left().next().is_none() || !scheduler.has_ready() {
+        if left().next().is_none() || !event_loop.with(Scheduler::has_ready)? {
             break;
         }
         event_loop.run_until_complete(sleep(Duration::ZERO))?;
     }
     for task in left() {
-        scheduler.destroy(task.task_ref())?;
+        event_loop.with(|scheduler| scheduler.destroy(task.task_ref()))??;
     }
     Ok(())
 }

@@ -3,7 +3,8 @@
 use super::*;
 use crate::{get_event_loop, get_running_loop};
 use asyncio_core::{context::ContextVar, scope::cancellable};
-use asyncio_task::{create_task, sleep};
+use asyncio_future::Future;
+use asyncio_task::{Task, create_task, sleep};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -157,11 +158,11 @@ fn what_the_rest_fails_with_goes_to_the_exception_handler() {
     let inside = seen.clone();
     let mut runner = virtual_runner();
     let main = async move {
-        get_running_loop()?.set_exception_handler(Some(Rc::new(move |_, context| {
+        get_running_loop()?.set_exception_handler(move |_, context| {
             let name = context.task().map(|task| task.name()).unwrap_or_default();
             let error = context.exception().map(ToString::to_string).unwrap_or_default();
             inside.say(format!("{} of {name}: {error}", context.message()));
-        })));
+        });
         let fails = |n: u32| async move {
             let _ = sleep(MS * 1000).await;
             // The second fails before the first.
@@ -287,9 +288,9 @@ fn what_does_not_end_in_time_is_cancelled_once_more_and_dropped() {
     let mut runner = virtual_runner().shutdown_timeout(MS * 20);
     let event_loop = runner.get_loop().unwrap();
     let reports = trace.clone();
-    event_loop.set_exception_handler(Some(Rc::new(move |_, context| {
+    event_loop.set_exception_handler(move |_, context| {
         reports.say(context.message());
-    })));
+    });
     let (seen, guard) = (trace.clone(), Drops(dropped.clone()));
     let main = async move {
         drop(create_task(stubborn(seen.clone())));
@@ -364,4 +365,100 @@ fn off_the_main_thread_ctrl_c_is_left_alone() {
     };
     let armed = thread::spawn(move || task(&mut virtual_runner())).join().unwrap();
     assert!(!armed);
+}
+
+#[test]
+fn at_the_end_a_task_gets_one_request_however_many_wait_for_it() {
+    const TASKS: usize = 1000;
+    let requests = Rc::new(Cell::new(0));
+    // Awaits the next one, which is there already, or is made meanwhile.
+    fn link(next: Option<Task<()>>, requests: Rc<Cell<u32>>) -> Task<()> {
+        create_task(async move {
+            let outcome = match next {
+                Some(next) => next.await,
+                None => Future::new().await,
+            };
+            let this = asyncio_task::current_task().expect("in a task");
+            requests.set(requests.get() + this.cancelling());
+            outcome
+        })
+    }
+    async fn outwards(left: usize, requests: Rc<Cell<u32>>) -> Result<()> {
+        let mut chain = None;
+        for _ in 0..left {
+            chain = Some(link(chain, requests.clone()));
+        }
+        sleep(MS).await
+    }
+    fn inwards(left: usize, requests: Rc<Cell<u32>>) -> Task<()> {
+        create_task(async move {
+            let outcome = match left {
+                0 => Future::new().await,
+                _ => inwards(left - 1, requests.clone()).await,
+            };
+            let this = asyncio_task::current_task().expect("in a task");
+            requests.set(requests.get() + this.cancelling());
+            outcome
+        })
+    }
+    let counted = requests.clone();
+    virtual_runner().with(|runner| runner.run(outwards(TASKS, counted))).unwrap();
+    assert_eq!(requests.take(), TASKS as u32);
+    let counted = requests.clone();
+    let main = async move {
+        drop(inwards(TASKS - 1, counted));
+        sleep(MS).await
+    };
+    virtual_runner().with(|runner| runner.run(main)).unwrap();
+    assert_eq!(requests.take(), TASKS as u32);
+}
+
+/// No other test of this process uses this signal.
+fn terminate() {
+    nix::sys::signal::raise(nix::sys::signal::Signal::SIGTERM).unwrap();
+}
+
+#[test]
+fn sigterm_ends_a_run_as_ctrl_c_does_if_the_runner_is_told_to() {
+    let runner = || Runner::new().handle_sigterm(true);
+    let cleaned = Rc::new(Cell::new(false));
+    let done = cleaned.clone();
+    let outcome = runner().with(|runner| {
+        runner.run(async move {
+            terminate();
+            let outcome = sleep(Duration::from_secs(3600)).await;
+            sleep(Duration::ZERO).await?;
+            done.set(true);
+            outcome
+        })
+    });
+    let Err(Error::KeyboardInterrupt(interrupt)) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((interrupt.to_string().as_str(), cleaned.get()), ("SIGTERM", true));
+
+    // A task that swallows it returns what it returns.
+    let swallowed = runner().with(|runner| {
+        runner.run(async {
+            terminate();
+            assert!(sleep(Duration::from_secs(3600)).await.unwrap_err().is_cancelled());
+            Ok(7)
+        })
+    });
+    assert_eq!(swallowed.unwrap(), 7);
+
+    // The program's own handler goes first, and stays.
+    let own = runner().with(|runner| {
+        let (event_loop, came) = (runner.get_loop()?, Rc::new(Cell::new(0)));
+        let count = came.clone();
+        event_loop.add_signal_handler(SIGTERM, move || count.set(count.get() + 1))?;
+        for _ in 0..2 {
+            runner.run(async {
+                terminate();
+                sleep(Duration::ZERO).await?;
+                sleep(Duration::from_millis(1)).await
+            })?;
+        }
+        assert!(event_loop.remove_signal_handler(SIGTERM)?);
+        Ok(came.get())
+    });
+    assert_eq!(own.unwrap(), 2);
 }

@@ -39,7 +39,7 @@ fn a_wait_lasts_as_long_as_it_is_told() {
     let test = TestLoop::new();
     for wait in [Duration::ZERO, Duration::from_nanos(1), Duration::from_micros(1500)] {
         let started = Instant::now();
-        assert_eq!(test.selector.poll(Some(wait), test.scheduler()).unwrap(), 0);
+        assert_eq!(test.poll(Some(wait)), 0);
         assert!(started.elapsed() >= wait);
     }
 }
@@ -51,10 +51,10 @@ fn without_epoll_pwait2_a_wait_is_rounded_up() {
     test.selector.poller.forget_pwait2();
     let wait = Duration::from_micros(1500);
     let started = Instant::now();
-    assert_eq!(test.selector.poll(Some(wait), test.scheduler()).unwrap(), 0);
+    assert_eq!(test.poll(Some(wait)), 0);
     assert!(started.elapsed() >= Duration::from_millis(2));
     test.selector.notifier().notify();
-    assert_eq!(test.selector.poll(None, test.scheduler()).unwrap(), 0);
+    assert_eq!(test.poll(None), 0);
 }
 
 #[test]
@@ -63,10 +63,10 @@ fn a_notification_ends_the_next_wait_and_only_that() {
     for _ in 0..3 {
         test.selector.notifier().notify();
         test.selector.notifier().notify();
-        assert_eq!(test.selector.poll(None, test.scheduler()).unwrap(), 0);
+        assert_eq!(test.poll(None), 0);
         let wait = Duration::from_millis(5);
         let started = Instant::now();
-        assert_eq!(test.selector.poll(Some(wait), test.scheduler()).unwrap(), 0);
+        assert_eq!(test.poll(Some(wait)), 0);
         assert!(started.elapsed() >= wait);
     }
 }
@@ -75,7 +75,7 @@ fn a_notification_ends_the_next_wait_and_only_that() {
 fn a_wait_may_be_as_long_as_can_be_said() {
     let test = TestLoop::new();
     test.selector.notifier().notify();
-    assert_eq!(test.selector.poll(Some(Duration::MAX), test.scheduler()).unwrap(), 0);
+    assert_eq!(test.poll(Some(Duration::MAX)), 0);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_notification_from_another_thread_ends_the_wait_that_goes_on() {
             thread::sleep(Duration::from_millis(5));
             notifier.notify();
         });
-        assert_eq!(test.selector.poll(None, test.scheduler()).unwrap(), 0);
+        assert_eq!(test.poll(None), 0);
     });
 }
 
@@ -149,25 +149,27 @@ fn what_is_ready_when_the_source_is_registered_is_told_too() {
     let test = TestLoop::new();
     let (source, mut theirs) = pair();
     theirs.write_all(b"hello").unwrap();
-    let _entered = test.home.enter();
-    source.register().unwrap();
-    assert_eq!(test.turn(FOR_EVER), 1);
-    // An edge, once.
-    assert_eq!(test.turn(Duration::ZERO), 0);
+    test.home.enter(|| {
+        source.register().unwrap();
+        assert_eq!(test.turn(FOR_EVER), 1);
+        // An edge, once.
+        assert_eq!(test.turn(Duration::ZERO), 0);
+    });
 }
 
 #[test]
 fn one_poll_brings_all_there_is() {
     let test = TestLoop::new();
     let pairs: Vec<_> = (0..100).map(|_| pair()).collect();
-    let _entered = test.home.enter();
-    for (source, theirs) in &pairs {
-        source.register().unwrap();
-        (&mut &*theirs).write_all(b"x").unwrap();
-    }
-    assert_eq!(test.turn(FOR_EVER), 100);
-    drop(pairs);
-    assert_eq!(test.turn(Duration::ZERO), 0);
+    test.home.enter(|| {
+        for (source, theirs) in &pairs {
+            source.register().unwrap();
+            (&mut &*theirs).write_all(b"x").unwrap();
+        }
+        assert_eq!(test.turn(FOR_EVER), 100);
+        drop(pairs);
+        assert_eq!(test.turn(Duration::ZERO), 0);
+    });
 }
 
 #[test]
@@ -175,19 +177,20 @@ fn a_dropped_source_is_not_heard_of_even_if_its_file_lives_on() {
     let test = TestLoop::new();
     let (source, mut theirs) = pair();
     let twin = source.get_ref().try_clone().unwrap();
-    let entered = test.home.enter();
-    source.register().unwrap();
-    drop(source);
-    theirs.write_all(b"x").unwrap();
-    assert_eq!(test.turn(Duration::ZERO), 0);
-    // Nor on another thread.
-    let source = Source::new(twin.try_clone().unwrap());
-    source.register().unwrap();
-    thread::scope(|scope| {
-        scope.spawn(move || drop(source));
+    test.home.enter(|| {
+        source.register().unwrap();
+        drop(source);
+        theirs.write_all(b"x").unwrap();
+        assert_eq!(test.turn(Duration::ZERO), 0);
+        // Nor on another thread.
+        let source = Source::new(twin.try_clone().unwrap());
+        source.register().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(move || drop(source));
+        });
+        assert_eq!(test.turn(Duration::ZERO), 0);
+        drop(twin);
     });
-    assert_eq!(test.turn(Duration::ZERO), 0);
-    drop((entered, twin));
 }
 
 #[test]
@@ -195,7 +198,6 @@ fn tasks_of_ready_sources_come_before_timers_and_after_what_was_ready() {
     use asyncio_core::context::current_values;
     use std::{cell::RefCell, panic::Location, rc::Rc};
     let test = TestLoop::new();
-    let scheduler = test.scheduler();
     let order = Rc::new(RefCell::new(Vec::new()));
     let say = |what: &'static str| {
         let order = order.clone();
@@ -209,9 +211,11 @@ fn tasks_of_ready_sources_come_before_timers_and_after_what_was_ready() {
     theirs.write_all(b"x").unwrap();
     let watched = (ours.as_raw_fd(), asyncio_core::source::Direction::Read);
     let action = Box::new(say("watcher"));
-    test.selector.watchers().set(scheduler, watched, "add_reader", action, here).unwrap();
-    scheduler.call_at(Duration::ZERO, say("timer"), current_values(), here).unwrap();
-    scheduler.call_soon(say("ready"), current_values(), here).unwrap();
+    test.watch(watched, action);
+    test.with(|scheduler| {
+        scheduler.call_at(Duration::ZERO, say("timer"), current_values(), here).unwrap();
+        scheduler.call_soon(say("ready"), current_values(), here).unwrap();
+    });
     test.turn(Duration::ZERO);
     assert_eq!(*order.borrow(), ["ready", "watcher", "timer"]);
 }
@@ -221,16 +225,16 @@ fn a_wait_is_over_in_the_iteration_of_its_event() {
     let test = TestLoop::new();
     let (source, mut theirs) = pair();
     let site = WaitSite::here(&"test");
-    let entered = test.home.enter();
-    source.register().unwrap();
-    source.clear_readiness(asyncio_core::source::Direction::Read);
-    let mut ready = source.readable(site);
-    let mut cx = Context::from_waker(Waker::noop());
-    assert!(Pin::new(&mut ready).poll(&mut cx).is_pending());
-    test.turn(Duration::ZERO);
-    assert!(Pin::new(&mut ready).poll(&mut cx).is_pending());
-    theirs.write_all(b"x").unwrap();
-    test.turn(FOR_EVER);
-    assert!(Pin::new(&mut ready).poll(&mut cx).is_ready());
-    drop(entered);
+    test.home.enter(|| {
+        source.register().unwrap();
+        source.clear_readiness(asyncio_core::source::Direction::Read);
+        let mut ready = source.readable(site);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut ready).poll(&mut cx).is_pending());
+        test.turn(Duration::ZERO);
+        assert!(Pin::new(&mut ready).poll(&mut cx).is_pending());
+        theirs.write_all(b"x").unwrap();
+        test.turn(FOR_EVER);
+        assert!(Pin::new(&mut ready).poll(&mut cx).is_ready());
+    });
 }

@@ -1,8 +1,9 @@
 //! Signals, really sent. Tests run beside each other in one process: each has signals of its own.
 
 use super::{system, *};
-use crate::new_event_loop;
+use crate::{get_running_loop, new_event_loop};
 use asyncio_core::{Error, context::ContextVar};
+use asyncio_task::{sleep, wait_for};
 use nix::{
     libc,
     sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, raise, sigaction},
@@ -113,7 +114,7 @@ fn what_a_callback_fails_with_goes_to_the_exception_handler() {
     let event_loop = new_event_loop().unwrap();
     let seen = Count::default();
     let up = RefCell::new(seen.up());
-    event_loop.set_exception_handler(Some(Rc::new(move |_, _| (up.borrow_mut())())));
+    event_loop.set_exception_handler(move |_, _| (up.borrow_mut())());
     event_loop.add_signal_handler(SIGXCPU, || Err::<(), _>(Error::msg("no"))).unwrap();
     for _ in 0..2 {
         raise(Signal::SIGXCPU).unwrap();
@@ -273,4 +274,40 @@ fn under_the_virtual_clock_a_handler_is_something_to_wait_for() {
     event_loop.remove_signal_handler(SIGXFSZ).unwrap();
     assert!(matches!(event_loop.run_forever(), Err(Error::Deadlock(_))));
     event_loop.close().unwrap();
+}
+
+#[test]
+fn a_receiver_gives_signals_one_after_another() {
+    crate::run(async {
+        let event_loop = get_running_loop()?;
+        let mut signals = receive_signals([SIGCONT, SIGTTOU])?;
+        let refused = message(receive_signals([SIGTTOU]));
+        assert!(
+            refused.starts_with(&format!(
+                "RuntimeError: receive_signals: signal {SIGTTOU} has a handler"
+            )),
+            "{refused}"
+        );
+        raise(Signal::SIGTTOU).unwrap();
+        assert_eq!(signals.next().await.transpose()?, Some(SIGTTOU));
+
+        // It waits for what comes later, and may be broken off.
+        let late = wait_for(async { signals.next().await.transpose() }, Duration::from_millis(1));
+        assert!(late.await.unwrap_err().is_timeout());
+        event_loop.call_soon(|| raise(Signal::SIGCONT).map_err(Error::from))?;
+        assert_eq!(signals.next().await.transpose()?, Some(SIGCONT));
+        raise(Signal::SIGCONT).unwrap();
+        sleep(Duration::ZERO).await?;
+        drop(signals.next());
+        assert_eq!(signals.next().await.transpose()?, Some(SIGCONT), "nothing is lost");
+
+        drop(signals);
+        assert!(!event_loop.remove_signal_handler(SIGCONT)?);
+        drop(receive_signals([SIGTTOU])?);
+        let invalid = message(receive_signals([SIGCONT, 0]));
+        assert!(invalid.starts_with("ValueError"), "{invalid}");
+        assert!(!event_loop.remove_signal_handler(SIGCONT)?, "nothing stays of one that failed");
+        Ok(())
+    })
+    .unwrap();
 }

@@ -7,6 +7,7 @@ use crate::{
 use asyncio_core::{
     Error, Result,
     context::ContextVar,
+    scheduler::Scheduler,
     source::{Direction, Source},
     wait_site::WaitSite,
 };
@@ -18,7 +19,6 @@ use std::{
         fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
         unix::net::UnixStream,
     },
-    panic::Location,
     pin::Pin,
     rc::Rc,
     task::{Context, Waker},
@@ -189,13 +189,12 @@ fn an_event_whose_step_did_not_run_is_not_queued_twice() {
         Ok(())
     });
     let watched = (ours.as_raw_fd(), Direction::Read);
-    let watchers = test.selector.watchers();
-    watchers.set(test.scheduler(), watched, "add_reader", action, Location::caller()).unwrap();
+    test.watch(watched, action);
     theirs.write_all(b"x").unwrap();
     for _ in 0..3 {
-        assert_eq!(test.selector.poll(Some(FOR_EVER), test.scheduler()).unwrap(), 1);
+        assert_eq!(test.poll(Some(FOR_EVER)), 1);
     }
-    test.scheduler().run_ready();
+    test.with(Scheduler::run_ready);
     assert_eq!(count.get(), 1);
 }
 
@@ -204,9 +203,9 @@ fn an_error_or_a_panic_is_reported_and_the_callback_stays() {
     let bench = Bench::new();
     let reports = Rc::new(RefCell::new(Vec::new()));
     let copy = reports.clone();
-    bench.event_loop.set_exception_handler(Some(Rc::new(move |_, context| {
+    bench.event_loop.set_exception_handler(move |_, context| {
         copy.borrow_mut().push(context.exception().unwrap().kind());
-    })));
+    });
     let turn = Cell::new(0);
     let say = bench.say("fine");
     let callback = move || {
@@ -286,23 +285,23 @@ fn a_number_that_was_closed_can_become_a_sources() {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let (fresh, mut other) = UnixStream::pair().unwrap();
     let raw = ours.into_raw_fd();
-    let watchers = test.selector.watchers();
     let watched = (raw, Direction::Read);
     let action = Box::new(|| panic!("it is closed"));
-    watchers.set(test.scheduler(), watched, "add_reader", action, Location::caller()).unwrap();
+    test.watch(watched, action);
     replace(raw, &fresh);
     // SAFETY: the number is open, and ours alone.
     let source = Source::new(unsafe { OwnedFd::from_raw_fd(raw) });
-    let entered = test.home.enter();
-    source.register().unwrap();
-    assert!(matches!(watchers.unset(test.scheduler(), watched), Err(Error::Runtime(_))));
-    other.write_all(b"x").unwrap();
-    assert_eq!(test.turn(FOR_EVER), 1);
-    drop((source, entered));
+    test.home.enter(|| {
+        source.register().unwrap();
+        assert!(matches!(test.unwatch(watched), Err(Error::Runtime(_))));
+        other.write_all(b"x").unwrap();
+        assert_eq!(test.turn(FOR_EVER), 1);
+        drop(source);
+    });
     // The old file's other end: nobody is there.
     let _ = theirs.write_all(b"x");
     assert_eq!(test.turn(Duration::ZERO), 0);
-    assert!(watchers.unset(test.scheduler(), watched).unwrap());
+    assert!(test.unwatch(watched).unwrap());
 }
 
 /// Linux cannot remove the registration of a closed descriptor while a duplicate keeps the file open.
@@ -320,11 +319,10 @@ fn a_closed_descriptor_whose_file_lives_on_does_not_keep_the_loop_awake() {
             Ok(())
         });
         let watched = (raw, Direction::Read);
-        let watchers = test.selector.watchers();
-        watchers.set(test.scheduler(), watched, "add_reader", action, Location::caller()).unwrap();
+        test.watch(watched, action);
         close(raw);
         if removed {
-            assert!(watchers.unset(test.scheduler(), watched).unwrap());
+            assert!(test.unwatch(watched).unwrap());
         }
         theirs.write_all(b"x").unwrap();
         // At most one more event.
@@ -350,25 +348,25 @@ fn an_event_of_a_file_that_lives_on_leaves_the_source_that_has_its_number_alone(
     let raw = ours.into_raw_fd();
     let action = Box::new(|| Ok(()));
     let watched = (raw, Direction::Read);
-    let watchers = test.selector.watchers();
-    watchers.set(test.scheduler(), watched, "add_reader", action, Location::caller()).unwrap();
+    test.watch(watched, action);
     let (new, mut its_peer) = UnixStream::pair().unwrap();
     replace(raw, &new);
     // SAFETY: `raw` is open and owned by nothing else.
     let source = Source::new(UnixStream::from(unsafe { OwnedFd::from_raw_fd(raw) }));
-    let entered = test.home.enter();
-    source.register().unwrap();
-    theirs.write_all(b"for the old one").unwrap();
-    test.turn(Duration::ZERO);
-    source.clear_readiness(Direction::Read);
-    let mut cx = Context::from_waker(Waker::noop());
-    let mut ready = source.readable(WaitSite::here(&"test"));
-    assert!(Pin::new(&mut ready).poll(&mut cx).is_pending());
-    its_peer.write_all(b"for the new one").unwrap();
-    test.turn(FOR_EVER);
-    assert!(Pin::new(&mut ready).poll(&mut cx).is_ready(), "the source still gets its events");
-    drop(ready);
-    drop((source, entered));
+    test.home.enter(|| {
+        source.register().unwrap();
+        theirs.write_all(b"for the old one").unwrap();
+        test.turn(Duration::ZERO);
+        source.clear_readiness(Direction::Read);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut ready = source.readable(WaitSite::here(&"test"));
+        assert!(Pin::new(&mut ready).poll(&mut cx).is_pending());
+        its_peer.write_all(b"for the new one").unwrap();
+        test.turn(FOR_EVER);
+        assert!(Pin::new(&mut ready).poll(&mut cx).is_ready(), "the source still gets its events");
+        drop(ready);
+        drop(source);
+    });
 }
 
 /// Closes what `raw` was, and makes it another name of `file`.
@@ -407,7 +405,7 @@ fn a_descriptor_of_a_source_is_refused_and_the_other_way_round() {
     let raw = bench.ours.as_raw_fd();
     let source = Source::new(bench.ours.try_clone().unwrap());
     let owned = source.get_ref().as_raw_fd();
-    let entered = bench.event_loop.home().enter();
+    bench.event_loop.home().enter(|| {
     source.register().unwrap();
     let text = format!(
         "RuntimeError: File descriptor {owned} is used by a socket or transport of the event loop"
@@ -422,7 +420,7 @@ fn a_descriptor_of_a_source_is_refused_and_the_other_way_round() {
     if cfg!(target_os = "linux") {
         assert!(matches!(source.register(), Err(Error::Runtime(_))));
     }
-    drop(entered);
+    });
 }
 
 /// A descriptor that it does not own.

@@ -62,6 +62,8 @@ impl<O: Order> Future for Get<'_, O> {
     }
 }
 
+impl<O: Order> asyncio_core::wait::Leaf for Get<'_, O> {}
+
 impl<O: Order> Drop for Get<'_, O> {
     fn drop(&mut self) {
         if self.place.is_taken() {
@@ -74,6 +76,27 @@ impl<O: Order> Drop for Get<'_, O> {
                 state.getters.wake_next(&mut after);
             }
         }
+    }
+}
+
+/// Waits for an item, or for the end: see [`OrderedQueue::next`].
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Next<'a, O: Order>(pub(super) Get<'a, O>);
+
+impl<O: Order> Future for Next<'_, O> {
+    type Output = Option<Result<O::Item>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|item| match item {
+            Err(Error::QueueShutDown(_)) => None,
+            item => Some(item),
+        })
+    }
+}
+
+impl<O: Order> fmt::Debug for Next<'_, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Next").field(&self.0).finish()
     }
 }
 
@@ -167,6 +190,8 @@ impl<'a, O: Order> Join<'a, O> {
         Join { queue, place: Place::new(), site }
     }
 }
+
+impl<O: Order> asyncio_core::wait::Leaf for Join<'_, O> {}
 
 impl<O: Order> Future for Join<'_, O> {
     type Output = Result<()>;

@@ -660,3 +660,22 @@ fn a_reader_shows_what_it_has() {
     feeder.set_exception(Error::value("broken"));
     assert_eq!(format!("{reader:?}"), "<StreamReader limit=7 exception=broken>");
 }
+
+#[test]
+fn one_call_may_have_a_limit_of_its_own() {
+    block_on(async {
+        let mut reader = StreamReader::new(4)?;
+        reader.feed_data("a line\nanother\nlast")?;
+        assert_eq!(reader.readline().limit(6).await?, "a line\n");
+        assert!(matches!(reader.readuntil(b"\n").limit(3).await, Err(Error::LimitOverrun(_))));
+        assert_eq!(reader.readuntil(b"\n").limit(7).await?, "another\n");
+        // The next call has the reader's limit again.
+        reader.feed_data(" line\n")?;
+        assert!(matches!(reader.readline().await, Err(Error::Value(_))));
+        reader.feed_data("abcdef")?;
+        reader.feed_eof();
+        assert_eq!(reader.readline().limit(6).await?, "abcdef");
+        Ok::<_, Error>(())
+    })
+    .unwrap();
+}

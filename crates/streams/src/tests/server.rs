@@ -200,10 +200,10 @@ fn the_defaults_are_those_of_asyncio() {
         let server = start_server(echo, ("127.0.0.1", 0)).await?;
         let (mut reader, writer) = open_connection(server.local_addr()).await?;
         assert_eq!(writer.transport().get_write_buffer_limits(), (16384, 65536));
-        writer.write(&[b'.'; 65536]);
+        writer.write([b'.'; 65536]);
         writer.write(b"\n");
         assert_eq!(reader.readline().await?.len(), 65537);
-        writer.write(&[b'.'; 65537]);
+        writer.write([b'.'; 65537]);
         writer.write(b"\n");
         assert!(matches!(reader.readline().await, Err(Error::Value(_))));
         drop(writer);

@@ -56,7 +56,7 @@ fn the_end_waits_until_everything_has_been_sent() {
     run(async {
         let (_reader, mut writer, peer) = pair().await?;
         while writer.transport().get_write_buffer_size() == 0 {
-            writer.write(&[7; 10_000]);
+            writer.write([7; 10_000]);
         }
         assert!(poll_once(AsyncWriteExt::flush(&mut writer)).await.is_some(), "little is buffered");
         assert!(poll_once(AsyncWriteExt::close(&mut writer)).await.is_none());
@@ -184,7 +184,7 @@ fn a_write_after_the_end_is_a_broken_pipe_at_once_however_it_was_ended() {
     run(async {
         // Some data is still buffered, and an earlier write was refused.
         let (_reader, mut writer, _peer) = pair().await?;
-        writer.write(&vec![7; 1 << 22]);
+        writer.write(vec![7; 1 << 22]);
         writer.write_eof();
         writer.write(b"refused");
         let error = AsyncWriteExt::write(&mut writer, b"x").await.unwrap_err();

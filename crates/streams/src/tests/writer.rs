@@ -11,7 +11,7 @@ const MUCH: usize = 4 << 20;
 fn fill(writer: &StreamWriter) -> usize {
     let mut filled = 0;
     while !writer.shared().lock().writing.paused {
-        writer.write(&[b'.'; 10_000]);
+        writer.write([b'.'; 10_000]);
         filled += 10_000;
     }
     filled
@@ -171,7 +171,7 @@ fn a_peer_that_never_reads_costs_no_more_than_the_water_marks() {
         let seen = most.clone();
         let writing = create_task(async move {
             loop {
-                writer.write(&[b'.'; 10_000]);
+                writer.write([b'.'; 10_000]);
                 seen.set(seen.get().max(writer.transport().get_write_buffer_size()));
                 writer.drain().await?;
             }
@@ -323,7 +323,7 @@ fn several_pieces_are_sent_in_order() {
 fn a_writer_that_is_dropped_unclosed_delivers_everything() {
     run(async {
         let (reader, writer, peer) = pair().await?;
-        writer.write(&vec![7; MUCH]);
+        writer.write(vec![7; MUCH]);
         drop((reader, writer));
         let rest = join(read_rest(peer)).await?;
         assert!(rest.len() == MUCH && rest.iter().all(|byte| *byte == 7));
@@ -339,7 +339,7 @@ fn close_sends_what_is_buffered_whatever_is_unread() {
         while reader.shared().lock().buffer.is_empty() {
             iterations(1).await?;
         }
-        writer.write(&vec![7; MUCH]);
+        writer.write(vec![7; MUCH]);
         writer.close();
         assert!(writer.is_closing());
         writer.close();
@@ -465,7 +465,7 @@ fn a_connection_is_closed_when_both_halves_are_dropped_in_either_order() {
     run(async {
         for writer_first in [true, false] {
             let (reader, writer, peer) = pair().await?;
-            writer.write(&vec![7; MUCH]);
+            writer.write(vec![7; MUCH]);
             let transport = writer.transport().clone();
             let (mut reader, mut writer) = (Some(reader), Some(writer));
             match writer_first {

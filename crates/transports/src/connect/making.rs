@@ -1,12 +1,12 @@
 //! From a connected socket to a transport: [`Connecting`].
 
 use crate::{
-    connection::{Connection, Kind},
+    connection::Kind,
     extra_info::Names,
-    io::Io,
     protocols::IntoProtocol,
     slot::Calls,
-    starting::{Starting, is_over, needs_a_loop},
+    ssl::{Arguments, Plan},
+    starting::{Side, Starting, is_over, needs_a_loop},
     transport::Transport,
 };
 use asyncio_core::{Error, Result, wait_site::WaitSite};
@@ -36,10 +36,18 @@ impl<F, P, Kind> Connecting<F, P, Kind> {
     pub(super) fn new(
         factory: F,
         site: WaitSite,
+        (side, ssl): (Side, Arguments),
         socket: impl Future<Output = Result<Socket>> + Send + 'static,
     ) -> Connecting<F, P, Kind> {
-        let making = Making { stage: Stage::Connecting(Box::pin(socket)), site };
+        let stage = Stage::New(Some(Box::pin(socket)));
+        let making = Making { stage, site, side, ssl };
         Connecting { factory: Some(factory), protocol: None, making, kind: PhantomData }
+    }
+
+    /// The arguments of TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn ssl_arguments(&mut self) -> &mut Arguments {
+        &mut self.making.ssl
     }
 
     /// Gives the transport without the protocol: this future can be sent to another thread if the
@@ -84,6 +92,14 @@ pub struct ConnectingTransport<F, P, Kind> {
     kind: PhantomData<fn() -> (P, Kind)>,
 }
 
+impl<F, P, Kind> ConnectingTransport<F, P, Kind> {
+    /// The arguments of TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn ssl_arguments(&mut self) -> &mut Arguments {
+        &mut self.making.ssl
+    }
+}
+
 impl<F, P, Kind> Unpin for ConnectingTransport<F, P, Kind> {}
 
 impl<F, P, Kind> Future for ConnectingTransport<F, P, Kind>
@@ -112,10 +128,17 @@ impl<F, P, Kind> fmt::Debug for ConnectingTransport<F, P, Kind> {
 struct Making {
     stage: Stage,
     site: WaitSite,
+    side: Side,
+    ssl: Arguments,
 }
 
+/// Gives the socket.
+type Connected = Pin<Box<dyn Future<Output = Result<Socket>> + Send>>;
+
 enum Stage {
-    Connecting(Pin<Box<dyn Future<Output = Result<Socket>> + Send>>),
+    /// Not polled yet: the arguments are not checked.
+    New(Option<Connected>),
+    Connecting(Connected, Plan),
     Starting(Starting),
     Over,
 }
@@ -126,15 +149,23 @@ impl Making {
         cx: &mut Context<'_>,
         protocol: impl FnOnce() -> Option<Calls>,
     ) -> Poll<Result<Transport>> {
-        if let Stage::Connecting(connecting) = &mut self.stage {
+        if let Stage::New(socket) = &mut self.stage {
+            let socket = socket.take();
+            self.stage = Stage::Over;
+            let plan = self.ssl.plan(&self.side);
+            let plan = plan.map_err(|error| in_call(self.site.what(), error))?;
+            self.stage = socket.map_or(Stage::Over, |socket| Stage::Connecting(socket, plan));
+        }
+        if let Stage::Connecting(connecting, plan) = &mut self.stage {
             let socket = match needs_a_loop(self.site) {
                 Ok(()) => ready!(connecting.as_mut().poll(cx)),
                 Err(error) => Err(error),
             };
+            let plan = plan.clone();
             self.stage = Stage::Over;
             let socket = socket?;
             let protocol = protocol().ok_or_else(|| self.is_over())?;
-            self.stage = self.start(socket, protocol)?;
+            self.stage = self.start(socket, protocol, &plan)?;
         }
         let Stage::Starting(starting) = &mut self.stage else {
             return Poll::Ready(Err(self.is_over()));
@@ -144,8 +175,9 @@ impl Making {
         Poll::Ready(Ok(transport))
     }
 
-    fn start(&self, socket: Socket, protocol: Calls) -> Result<Stage> {
-        let transport = open(socket, protocol).map_err(|error| in_call(self.site.what(), error))?;
+    fn start(&self, socket: Socket, protocol: Calls, plan: &Plan) -> Result<Stage> {
+        let transport =
+            open(socket, protocol, plan).map_err(|error| in_call(self.site.what(), error))?;
         Ok(Stage::Starting(Starting::begin(transport, self.site)))
     }
 
@@ -157,7 +189,7 @@ impl Making {
 impl fmt::Debug for Making {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match &self.stage {
-            Stage::Connecting(_) => "connecting",
+            Stage::New(_) | Stage::Connecting(..) => "connecting",
             Stage::Starting(_) => "starting",
             Stage::Over => "over",
         };
@@ -168,8 +200,8 @@ impl fmt::Debug for Making {
 /// A transport over a connected stream socket, not started yet.
 ///
 /// # Errors
-/// `Runtime` if no loop runs, or it is being closed.
-fn open(socket: Socket, protocol: Calls) -> Result<Transport> {
+/// `Runtime` if no loop runs, or it is being closed; what the arguments of TLS make impossible.
+fn open(socket: Socket, protocol: Calls, plan: &Plan) -> Result<Transport> {
     let kind = Kind::Socket { is_tcp: socket.is_tcp() };
     let io = socket2::Socket::from(socket);
     let sock = io.local_addr().ok().map(Address::from);
@@ -179,5 +211,5 @@ fn open(socket: Socket, protocol: Calls) -> Result<Transport> {
         let _ = io.set_tcp_nodelay(true);
     }
     let names = Names { sock: sock.into(), peer: peer.into() };
-    Connection::open(Io::Socket(io), kind, names, protocol)
+    plan.open(io, kind, names, protocol)
 }

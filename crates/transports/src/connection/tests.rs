@@ -130,7 +130,7 @@ fn aborting_drops_what_is_buffered_and_ends_in_the_next_iteration() {
         let log = Log::default();
         let (transport, theirs) = pair(Recorder::new(&log));
         iterations(2).await?;
-        transport.write(&vec![1; 5_000_000]);
+        transport.write(vec![1; 5_000_000]);
         transport.abort();
         assert!(transport.is_closing());
         assert_eq!((transport.get_write_buffer_size(), &*log.events()), (0, "made pause"));
@@ -147,7 +147,7 @@ fn aborting_while_closing_does_not_wait_for_the_buffer() {
         let log = Log::default();
         let (transport, _theirs) = pair(Recorder::new(&log));
         log.wait("made").await?;
-        transport.write(&vec![1; 5_000_000]);
+        transport.write(vec![1; 5_000_000]);
         transport.close();
         iterations(3).await?;
         transport.abort();

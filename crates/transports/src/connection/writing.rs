@@ -60,16 +60,15 @@ impl Connection {
         self.update_flow();
     }
 
-    pub(crate) fn writelines(&self, pieces: &[impl AsRef<[u8]>]) -> Result<()> {
+    pub(crate) fn writelines(&self, pieces: &[IoSlice<'_>]) -> Result<()> {
         self.check_may_write("writelines")?;
-        let pieces: Vec<_> = pieces.iter().map(|p| IoSlice::new(p.as_ref())).collect();
         if pieces.iter().all(|piece| piece.is_empty()) || self.writes_are_lost() {
             return Ok(());
         }
-        let Some(sent) = self.send_at_once(|io| io.send_vectored(&pieces)) else { return Ok(()) };
+        let Some(sent) = self.send_at_once(|io| io.send_vectored(pieces)) else { return Ok(()) };
         let mut gone = sent;
         let mut buffer = self.writing.buffer.borrow_mut();
-        for piece in &pieces {
+        for piece in pieces {
             let skipped = gone.min(piece.len());
             gone -= skipped;
             buffer.extend_from_slice(&piece[skipped..]);
@@ -104,6 +103,12 @@ impl Connection {
     #[inline]
     pub(crate) fn buffered(&self) -> usize {
         self.writing.buffer.borrow().len()
+    }
+
+    /// Whether the protocol has to pause.
+    #[cfg(feature = "tls")]
+    pub(crate) fn is_full(&self) -> bool {
+        self.flow.is_paused()
     }
 
     pub(crate) fn water_marks(&self) -> (usize, usize) {
@@ -242,7 +247,7 @@ impl Connection {
     /// when the future is done: then all is sent that was in it.
     pub(crate) fn begin_sendfile(&self, site: WaitSite) -> Result<Future<()>> {
         self.check_may_write("sendfile")?;
-        let emptied = Future::of_operation(site, None);
+        let emptied = Future::of_loop(site, None);
         if self.buffered() == 0 {
             let _ = emptied.set_result(());
         }

@@ -1,8 +1,7 @@
 //! [`create_datagram_endpoint`].
 
 use super::{
-    Calls, DatagramProtocol, SenderAddress, endpoint::Endpoint, into_calls,
-    transport::DatagramTransport,
+    Calls, DatagramProtocol, endpoint::Endpoint, into_calls, transport::DatagramTransport,
 };
 use crate::starting::{is_over, needs_a_loop};
 use asyncio_core::{
@@ -42,50 +41,48 @@ use std::{
 /// closed at once.
 ///
 /// ```
-/// use asyncio_future::Future;
-/// use asyncio_transports::{
-///     DatagramProtocol, DatagramTransport, SOCKNAME, create_datagram_endpoint,
+/// use asyncio::Future;
+/// use asyncio::{
+///     Address, Bytes, DatagramProtocol, DatagramTransport, SOCKNAME, create_datagram_endpoint,
 /// };
-/// use std::net::SocketAddr;
 ///
 /// struct Echo;
 ///
 /// impl DatagramProtocol for Echo {
-///     fn datagram_received(&mut self, t: &DatagramTransport, data: &[u8], addr: SocketAddr) {
+///     fn datagram_received(&mut self, t: &DatagramTransport, data: Bytes, addr: Address) {
 ///         t.sendto(data, addr);
 ///     }
 /// }
 ///
-/// struct Ask(Future<Vec<u8>>);
+/// struct Ask(Future<Bytes>);
 ///
 /// impl DatagramProtocol for Ask {
 ///     fn connection_made(&mut self, t: &DatagramTransport) {
 ///         t.sendto(b"hello", None);
 ///     }
-///     fn datagram_received(&mut self, _: &DatagramTransport, data: &[u8], _: SocketAddr) {
-///         let _ = self.0.set_result(data.to_vec());
+///     fn datagram_received(&mut self, _: &DatagramTransport, data: Bytes, _: Address) {
+///         let _ = self.0.set_result(data);
 ///     }
 /// }
 ///
-/// asyncio_loop::run(async {
+/// asyncio::run(async {
 ///     let (server, _) = create_datagram_endpoint(|| Echo).local_addr(("127.0.0.1", 0)).await?;
 ///     let address = server.get_extra_info(SOCKNAME).expect("it is bound");
 ///     let answer = Future::new();
 ///     let (client, _) =
 ///         create_datagram_endpoint(|| Ask(answer.clone())).remote_addr(address).await?;
-///     assert_eq!(answer.await?, b"hello");
+///     assert_eq!(answer.await?, "hello");
 ///     client.close();
 ///     server.close();
 ///     Ok(())
 /// })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 #[track_caller]
-pub fn create_datagram_endpoint<F, P, A>(factory: F) -> CreateDatagramEndpoint<F, P, A>
+pub fn create_datagram_endpoint<F, P>(factory: F) -> CreateDatagramEndpoint<F, P>
 where
     F: FnOnce() -> P,
-    P: DatagramProtocol<A>,
-    A: SenderAddress,
+    P: DatagramProtocol,
 {
     let site = WaitSite::here(&"create_datagram_endpoint");
     CreateDatagramEndpoint {
@@ -93,18 +90,16 @@ where
         protocol: None,
         stage: Stage::New(Box::default()),
         site,
-        address: PhantomData,
     }
 }
 
 /// The future of [`create_datagram_endpoint`], with its keyword arguments.
 #[must_use = "futures do nothing unless they are awaited"]
-pub struct CreateDatagramEndpoint<F, P, A> {
+pub struct CreateDatagramEndpoint<F, P> {
     factory: Option<F>,
     protocol: Option<Rc<RefCell<P>>>,
     stage: Stage,
     site: WaitSite,
-    address: PhantomData<fn() -> A>,
 }
 
 /// What was asked for.
@@ -128,7 +123,7 @@ struct Connected {
 }
 
 /// Keyword arguments. They have no effect once the future has been polled.
-impl<F, P, A> CreateDatagramEndpoint<F, P, A> {
+impl<F, P> CreateDatagramEndpoint<F, P> {
     fn options(&mut self, set: impl FnOnce(&mut Options)) {
         if let Stage::New(options) = &mut self.stage {
             set(options);
@@ -192,19 +187,18 @@ impl<F, P, A> CreateDatagramEndpoint<F, P, A> {
 
     /// Gives the transport without the protocol: this future can be sent to another thread if the
     /// factory can.
-    pub fn transport(self) -> CreateDatagramTransport<F, P, A> {
+    pub fn transport(self) -> CreateDatagramTransport<F, P> {
         let CreateDatagramEndpoint { factory, stage, site, .. } = self;
         CreateDatagramTransport { factory, stage, site, protocol: PhantomData }
     }
 }
 
-impl<F, P, A> Unpin for CreateDatagramEndpoint<F, P, A> {}
+impl<F, P> Unpin for CreateDatagramEndpoint<F, P> {}
 
-impl<F, P, A> std::future::Future for CreateDatagramEndpoint<F, P, A>
+impl<F, P> std::future::Future for CreateDatagramEndpoint<F, P>
 where
     F: FnOnce() -> P,
-    P: DatagramProtocol<A>,
-    A: SenderAddress,
+    P: DatagramProtocol,
 {
     type Output = Result<(DatagramTransport, Rc<RefCell<P>>)>;
 
@@ -216,7 +210,7 @@ where
     }
 }
 
-impl<F, P, A> fmt::Debug for CreateDatagramEndpoint<F, P, A> {
+impl<F, P> fmt::Debug for CreateDatagramEndpoint<F, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("CreateDatagramEndpoint").field(&self.stage).finish()
     }
@@ -224,30 +218,29 @@ impl<F, P, A> fmt::Debug for CreateDatagramEndpoint<F, P, A> {
 
 /// The future that [`CreateDatagramEndpoint::transport`] returns.
 #[must_use = "futures do nothing unless they are awaited"]
-pub struct CreateDatagramTransport<F, P, A> {
+pub struct CreateDatagramTransport<F, P> {
     factory: Option<F>,
     stage: Stage,
     site: WaitSite,
-    protocol: PhantomData<fn() -> (P, A)>,
+    protocol: PhantomData<fn() -> P>,
 }
 
-impl<F, P, A> Unpin for CreateDatagramTransport<F, P, A> {}
+impl<F, P> Unpin for CreateDatagramTransport<F, P> {}
 
-impl<F, P, A> std::future::Future for CreateDatagramTransport<F, P, A>
+impl<F, P> std::future::Future for CreateDatagramTransport<F, P>
 where
     F: FnOnce() -> P,
-    P: DatagramProtocol<A>,
-    A: SenderAddress,
+    P: DatagramProtocol,
 {
     type Output = Result<DatagramTransport>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let CreateDatagramTransport { factory, stage, site, .. } = self.get_mut();
-        stage.poll::<F, P, A>(cx, *site, factory, drop)
+        stage.poll::<F, P>(cx, *site, factory, drop)
     }
 }
 
-impl<F, P, A> fmt::Debug for CreateDatagramTransport<F, P, A> {
+impl<F, P> fmt::Debug for CreateDatagramTransport<F, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("CreateDatagramTransport").field(&self.stage).finish()
     }
@@ -262,7 +255,7 @@ enum Stage {
 
 impl Stage {
     /// Connects a socket, makes the protocol, which it `keep`s, and the endpoint.
-    fn poll<F, P, A>(
+    fn poll<F, P>(
         &mut self,
         cx: &mut Context<'_>,
         site: WaitSite,
@@ -271,8 +264,7 @@ impl Stage {
     ) -> Poll<Result<DatagramTransport>>
     where
         F: FnOnce() -> P,
-        P: DatagramProtocol<A>,
-        A: SenderAddress,
+        P: DatagramProtocol,
     {
         if let Stage::New(options) = self {
             *self = Stage::Connecting(Box::pin(std::mem::take(options).connect(site)));
@@ -286,7 +278,7 @@ impl Stage {
             let connected = connected?;
             let factory = factory.take().ok_or_else(|| is_over(site))?;
             let protocol = Rc::new(RefCell::new(factory()));
-            let calls = into_calls(&protocol, connected.family).map_err(in_call(site))?;
+            let calls = into_calls(&protocol);
             *self = Stage::make(connected, calls, site)?;
             keep(protocol);
         }
@@ -302,7 +294,7 @@ impl Stage {
     fn make(socket: Connected, calls: Rc<dyn Calls>, site: WaitSite) -> Result<Stage> {
         let Connected { io, family, remote } = socket;
         let transport = Endpoint::open(io, family, remote, calls).map_err(in_call(site))?;
-        let made = Future::of_operation(site, None);
+        let made = Future::of_loop(site, None);
         transport.0.resident.with(|endpoint| endpoint.start(Some(made.clone())));
         Ok(Stage::Making(Making(Some(transport)), made))
     }

@@ -8,12 +8,14 @@ use super::{
     receive::{Habits, receive},
     transport::{DatagramTransport, Shared},
 };
-use crate::{connection::call_soon, extra_info::Names, flow_control::FlowControl};
+use crate::{
+    connection::{call_later, call_soon},
+    extra_info::Names,
+    flow_control::FlowControl,
+};
 use asyncio_core::{
     Error, Result,
-    context::current_values,
-    home::entered,
-    resident::Resident,
+    resident::{Resident, house},
     source::{Readiness, Source},
 };
 use asyncio_future::Future;
@@ -25,7 +27,6 @@ use std::{
     cell::{Cell, OnceCell, RefCell},
     collections::VecDeque,
     io,
-    panic::Location,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -83,7 +84,6 @@ impl Endpoint {
         remote: Option<Address>,
         protocol: Rc<dyn Calls>,
     ) -> Result<DatagramTransport> {
-        let scheduler = entered().ok_or_else(|| Error::runtime("no running event loop"))?;
         let sock = io.local_addr().ok().map(Address::from);
         let peer = io.peer_addr().ok().map(Address::from);
         let habits = Habits::of(&io, domain)?;
@@ -101,7 +101,7 @@ impl Endpoint {
             retrying: Cell::new(false),
             losing: Cell::new(false),
         });
-        let resident = scheduler.house(endpoint.clone())?;
+        let resident = house(endpoint.clone())?;
         let names = Names { sock: sock.into(), peer: peer.into() };
         let shared = Shared::new(resident, names, domain);
         Ok(endpoint.handle.get_or_init(|| DatagramTransport(Arc::new(shared))).clone())
@@ -160,8 +160,7 @@ impl Endpoint {
     #[track_caller]
     fn soon(&self, f: impl FnOnce(&Endpoint) + 'static) {
         let resident = self.resident();
-        let Some(scheduler) = resident.home().local() else { return };
-        call_soon(scheduler, move || {
+        call_soon(resident.home(), move || {
             resident.with(f);
         });
     }
@@ -349,7 +348,6 @@ impl Endpoint {
 
     /// See [`RETRY_DELAY`].
     fn retry_unless_told(&self) {
-        let Some(scheduler) = entered() else { return };
         if self.connected || self.handle().0.domain != Domain::UNIX || self.retrying.replace(true) {
             return;
         }
@@ -361,8 +359,7 @@ impl Endpoint {
             });
             Ok(())
         };
-        let when = scheduler.time() + RETRY_DELAY;
-        let _ = scheduler.call_at(when, retry, current_values(), Location::caller());
+        call_later(RETRY_DELAY, retry);
     }
 
     fn measure(&self) {

@@ -116,13 +116,15 @@ impl Received {
 
 impl Drop for Received {
     fn drop(&mut self) {
-        BLOCK.set(std::mem::take(&mut self.block));
+        // A thread that ends keeps none any more.
+        let _ = BLOCK.try_with(|place| place.set(std::mem::take(&mut self.block)));
     }
 }
 
 /// Receives what there is.
 pub(super) fn receive(io: &socket2::Socket, habits: Habits) -> io::Result<Received> {
-    let mut received = Received { block: BLOCK.take(), is_full: false };
+    let mut received =
+        Received { block: BLOCK.try_with(Cell::take).unwrap_or_default(), is_full: false };
     let Block { memory, datagrams } = &mut received.block;
     if memory.is_empty() {
         *memory = vec![0; AT_ONCE * MAX_SIZE];

@@ -7,6 +7,7 @@ use crate::{
 };
 use asyncio_future::Future;
 use asyncio_loop::get_running_loop;
+use asyncio_sockets::Domain;
 use asyncio_task::create_task;
 use std::io;
 
@@ -42,7 +43,7 @@ impl Recorder {
     }
 }
 
-impl DatagramProtocol<Address> for Recorder {
+impl DatagramProtocol for Recorder {
     fn connection_made(&mut self, transport: &DatagramTransport) {
         self.log.add("made");
         self.happens("made", transport);
@@ -63,10 +64,10 @@ impl DatagramProtocol<Address> for Recorder {
         self.happens("resume", transport);
     }
 
-    fn datagram_received(&mut self, transport: &DatagramTransport, data: &[u8], addr: Address) {
+    fn datagram_received(&mut self, transport: &DatagramTransport, data: Bytes, addr: Address) {
         self.log.add(format!("<{}>", data.escape_ascii()));
         self.happens("datagram", transport);
-        if data == b"ask" {
+        if data == "ask" {
             transport.sendto(b"answer", addr);
         }
     }
@@ -88,7 +89,7 @@ fn kind(error: Error) -> io::ErrorKind {
 struct Echo;
 
 impl DatagramProtocol for Echo {
-    fn datagram_received(&mut self, t: &DatagramTransport, data: &[u8], addr: SocketAddr) {
+    fn datagram_received(&mut self, t: &DatagramTransport, data: Bytes, addr: Address) {
         t.sendto(data, addr);
     }
 }
@@ -230,7 +231,7 @@ fn what_arrives_while_a_burst_is_told_is_not_forgotten() {
 fn a_datagram_of_the_largest_size_comes_whole() {
     struct Length(Future<usize>);
     impl DatagramProtocol for Length {
-        fn datagram_received(&mut self, _: &DatagramTransport, data: &[u8], _: SocketAddr) {
+        fn datagram_received(&mut self, _: &DatagramTransport, data: Bytes, _: Address) {
             assert!(data.iter().enumerate().all(|(n, byte)| *byte == (n % 251) as u8));
             let _ = self.0.set_result(data.len());
         }
@@ -302,7 +303,7 @@ fn a_panic_over_an_error_is_reported_and_no_more() {
         let failing = Recorder::new(&log).on("error", |_| panic!("oh"));
         let (here, _) = endpoint(failing).await?;
         // Too long for a datagram.
-        here.sendto(&[0; 70_000], &address);
+        here.sendto([0; 70_000], &address);
         let message = "handler: Exception in callback protocol.error_received()";
         assert!(log.events().contains(message), "{}", log.events());
         here.sendto(b"", &address);

@@ -1,9 +1,9 @@
 //! [`DatagramTransport`]: the handle of an endpoint.
 
-use super::{DatagramProtocol, SenderAddress, endpoint::Endpoint, into_calls};
+use super::{DatagramProtocol, endpoint::Endpoint, into_calls};
 use crate::{
     extra_info::{ExtraInfo, Informed, Names},
-    flow_control::water_marks,
+    flow_control::{HIGH_WATER, water_marks},
     transport::LostWrites,
     trsock::TransportSocket,
 };
@@ -66,7 +66,8 @@ impl DatagramTransport {
     /// exception handler, and nothing is sent. So is a host name: `getaddrinfo` looks it up.
     ///
     /// What is sent after the end is dropped, with a warning in the log from the fifth time on.
-    pub fn sendto(&self, data: &[u8], addr: impl Recipient) {
+    pub fn sendto(&self, data: impl AsRef<[u8]>, addr: impl Recipient) {
+        let data = data.as_ref();
         let sent = addr.recipient(self.0.domain).and_then(|addr| match self.endpoint() {
             Some(endpoint) => endpoint.sendto(data, addr),
             None if self.0.resident.home().is_local() => {
@@ -116,19 +117,14 @@ impl DatagramTransport {
     /// the callback that runs, if one does. `connection_made` is not called.
     ///
     /// # Errors
-    /// `Runtime` if the endpoint is closed, or not this thread's; `Value` if the protocol does not
-    /// know the addresses of its family. The protocol is dropped.
-    pub fn set_protocol<A, P>(&self, protocol: P) -> Result<()>
-    where
-        A: SenderAddress,
-        P: DatagramProtocol<A>,
-    {
+    /// `Runtime` if the endpoint is closed, or not this thread's. The protocol is dropped.
+    pub fn set_protocol<P: DatagramProtocol>(&self, protocol: P) -> Result<()> {
         let Some(endpoint) = self.endpoint() else {
             return Err(Error::runtime(
                 "set_protocol: the endpoint is closed, or of another thread",
             ));
         };
-        endpoint.set_protocol(into_calls(&Rc::new(RefCell::new(protocol)), self.0.domain)?);
+        endpoint.set_protocol(into_calls(&Rc::new(RefCell::new(protocol))));
         Ok(())
     }
 
@@ -145,7 +141,7 @@ impl DatagramTransport {
     /// # Errors
     /// `Value` unless `high` is at least `low`; nothing has changed.
     pub fn set_write_buffer_limits(&self, high: Option<usize>, low: Option<usize>) -> Result<()> {
-        let (low, high) = water_marks(high, low)?;
+        let (low, high) = water_marks("set_write_buffer_limits", HIGH_WATER, high, low)?;
         self.0.resident.send(move |endpoint| endpoint.set_water_marks(low, high));
         Ok(())
     }
@@ -198,6 +194,13 @@ impl fmt::Debug for DatagramTransport {
 /// an [`Address`], the path of a Unix socket, or `None`: the endpoint's remote address.
 ///
 /// Text is a path for an endpoint of Unix sockets, and else `"127.0.0.1:8888"`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no address that a datagram can go to",
+    label = "an address without a name to look up is expected",
+    note = "write a `SocketAddr` or `Address`, an IP address with a port, for a Unix socket the path, or `None` \
+            for the endpoint's remote address",
+    note = "`getaddrinfo` looks a host name up"
+)]
 pub trait Recipient {
     #[doc(hidden)]
     fn recipient(self, domain: Domain) -> Result<Option<Address>>;

@@ -282,7 +282,7 @@ fn a_write_pipe_says_when_nobody_reads_any_more() {
         let log = Log::default();
         let (reader, writer) = UnixStream::pair()?;
         let transport = write_pipe(Recorder::new(&log), writer).await?;
-        transport.write(&[0; 1 << 20]);
+        transport.write(vec![0; 1 << 20]);
         assert!(transport.get_write_buffer_size() > 0);
         iterations(5).await?;
         drop(reader);
@@ -321,7 +321,7 @@ fn aborting_a_write_pipe_drops_what_is_buffered() {
         let log = Log::default();
         let (reader, writer) = pipe();
         let transport = write_pipe(Recorder::new(&log), writer).await?;
-        transport.write(&[7; 500_000]);
+        transport.write([7; 500_000]);
         transport.abort();
         assert_eq!(transport.get_write_buffer_size(), 0);
         log.lost().await?;
@@ -343,9 +343,9 @@ fn the_water_marks_of_a_write_pipe_hold() {
         };
         let transport = write_pipe(Recorder::new(&log), writer).await?;
         transport.set_write_buffer_limits(Some(100), Some(10))?;
-        transport.write(&[b'x'; 100]);
+        transport.write([b'x'; 100]);
         assert_eq!(log.events(), "made", "as much as allowed");
-        transport.write(&[b'y'; 1]);
+        transport.write([b'y'; 1]);
         assert_eq!(log.events(), "made pause");
         assert_eq!(transport.get_write_buffer_size(), 101);
         reader.read_exact(&mut vec![0; filled])?;
@@ -365,7 +365,7 @@ fn a_device_that_cannot_be_waited_for_can_be_written_to() {
         log.watch_handler()?;
         let file = File::options().write(true).open("/dev/null")?;
         let transport = write_pipe(Recorder::new(&log), file).await?;
-        transport.write(&[0; 1 << 20]);
+        transport.write(vec![0; 1 << 20]);
         assert_eq!(transport.get_write_buffer_size(), 0);
         transport.close();
         log.lost().await?;

@@ -188,7 +188,7 @@ fn a_peer_that_goes_away_in_the_middle() {
             let mut sending = sendfile(&transport, &contents);
             if !is_native {
                 // The rest does not come before the peer is gone.
-                transport.write(&vec![b'x'; 8_000_000]);
+                transport.write(vec![b'x'; 8_000_000]);
             }
             let going = create_task(asyncio_task::to_thread(move || {
                 theirs.read_exact(&mut [0; 1024]).map(|()| drop(theirs))
@@ -250,7 +250,7 @@ fn one_that_is_cancelled_or_dropped_while_it_waits_for_the_buffer_lets_others_wr
         log.watch_handler()?;
         let (transport, theirs) = connected(Recorder::new(&log)).await?;
         let contents = file(b"never");
-        transport.write(&vec![b'x'; 3_000_000]);
+        transport.write(vec![b'x'; 3_000_000]);
         let task = create_task(sendfile(&transport, &contents));
         iterations(3).await?;
         task.cancel();
@@ -287,7 +287,7 @@ fn closing_the_transport_ends_it() {
             let (transport, theirs) = connected(Recorder::new(&log)).await?;
             let contents = file(&data());
             if is_buffered {
-                transport.write(&vec![0; 3_000_000]);
+                transport.write(vec![0; 3_000_000]);
             }
             let task = create_task(sendfile(&transport, &contents));
             iterations(3).await?;

@@ -5,21 +5,20 @@
 //! factory in the next, and is made in the one after that. Each set-up is a callback with a copy of
 //! the context variables, where asyncio has a task; what it sets there is seen by nobody else.
 
-use super::{Shared, binding::Bound};
+use super::{Shared, binding::Bound, create::Serving};
 use crate::{
     Transport,
-    connection::{Connection, Kind, call_soon},
+    connection::{Kind, call_later, call_soon},
     extra_info::Names,
-    io::Io,
     slot::Calls,
+    ssl::Plan,
     trsock::TransportSocket,
 };
 use asyncio_core::{
     Error, Result,
-    context::current_values,
+    caught::caught,
     exception::ExceptionContext,
-    home::entered,
-    scheduler::Scheduler,
+    home::{is_debug, running_loop},
     source::{Readiness, Source},
 };
 use asyncio_sockets::{Address, Type, accept, is_tcp};
@@ -28,7 +27,6 @@ use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
     io,
-    panic::{AssertUnwindSafe, Location, catch_unwind},
     rc::{Rc, Weak},
     sync::Arc,
     time::Duration,
@@ -44,6 +42,12 @@ pub(super) struct Acceptor {
     this: Weak<Acceptor>,
     shared: Arc<Shared>,
     backlog: u32,
+    /// How connections are opened.
+    plan: Plan,
+    /// How many connections there may be at once.
+    max_connections: usize,
+    /// How many were accepted and have no transport yet.
+    arriving: Cell<usize>,
     /// Empty once the server is closed.
     listeners: RefCell<Vec<Rc<Listener>>>,
     /// Taken out while it runs, and when the server is closed.
@@ -52,9 +56,6 @@ pub(super) struct Acceptor {
     clients: RefCell<BTreeMap<u64, Transport>>,
     /// How many clients there have been.
     accepted: Cell<u64>,
-    /// How many there are, also those that are not set up yet; and how many there may be.
-    present: Cell<usize>,
-    most: Cell<usize>,
     /// Takes it out of the loop.
     leave: Cell<Option<Box<dyn FnOnce()>>>,
 }
@@ -70,34 +71,14 @@ struct Listener {
     _path: Option<super::unix::OwnPath>,
 }
 
-/// The place of a connection among those that there may be, until it is over.
-struct Place(Weak<Acceptor>);
-
-impl Place {
-    fn new(acceptor: &Acceptor) -> Place {
-        acceptor.present.set(acceptor.present.get() + 1);
-        Place(acceptor.this.clone())
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let Some(acceptor) = self.0.upgrade() else { return };
-        let present = acceptor.present.get();
-        acceptor.present.set(present - 1);
-        if present == acceptor.most.get() {
-            acceptor.accept_again();
-        }
-    }
-}
-
 const READABLE: Readiness = Readiness { readable: true, writable: false, hangup: false };
 
 impl Acceptor {
     pub(super) fn new(
         shared: Arc<Shared>,
         bound: Vec<Bound>,
-        backlog: u32,
+        Serving { backlog, max_connections, .. }: Serving,
+        plan: Plan,
         factory: Factory,
     ) -> Rc<Acceptor> {
         let listeners = bound.into_iter().map(|Bound { socket, address, path }| {
@@ -110,12 +91,13 @@ impl Acceptor {
             this: this.clone(),
             shared,
             backlog,
+            plan,
+            max_connections,
+            arriving: Cell::new(0),
             listeners: RefCell::new(listeners.collect()),
             factory: RefCell::new(Some(factory)),
             clients: RefCell::default(),
             accepted: Cell::new(0),
-            present: Cell::new(0),
-            most: Cell::new(usize::MAX),
             leave: Cell::new(None),
         })
     }
@@ -171,28 +153,37 @@ impl Acceptor {
         self.soon(Acceptor::close);
     }
 
-    /// From now on connections wait to be accepted while there are `most`.
-    pub(super) fn limit_clients(&self, most: usize) {
-        self.most.set(most);
-        self.accept_again();
-    }
-
-    fn accept_again(&self) {
-        for listener in &*self.listeners.borrow() {
-            listener.source.attend_again(READABLE);
-        }
-    }
-
     /// Calls `f` with each connection there is now.
     pub(super) fn each_client(&self, f: impl Fn(&Transport)) {
         let clients: Vec<Transport> = self.clients.borrow().values().cloned().collect();
         clients.iter().for_each(f);
     }
 
+    /// The connections that there are now.
+    #[cfg(all(test, feature = "tls"))]
+    pub(super) fn all_clients(&self) -> Vec<Transport> {
+        self.clients.borrow().values().cloned().collect()
+    }
+
     fn lost(&self, number: u64) {
         let transport = self.clients.borrow_mut().remove(&number);
         drop(transport);
         self.end_if_alone();
+        self.make_room();
+    }
+
+    /// Whether no more connections are accepted for now. What waits is left with the system.
+    fn is_full(&self) -> bool {
+        self.clients.borrow().len() + self.arriving.get() >= self.max_connections
+    }
+
+    /// There is one connection less: goes on accepting, if that was why it did not.
+    fn make_room(&self) {
+        if self.max_connections != usize::MAX {
+            for listener in &*self.listeners.borrow() {
+                listener.source.attend_again(READABLE);
+            }
+        }
     }
 
     fn end_if_alone(&self) {
@@ -214,13 +205,14 @@ impl Acceptor {
             return;
         }
         for _ in 0..=self.backlog {
-            if self.present.get() >= self.most.get() {
+            if self.is_full() {
                 return;
             }
             match accept(listener.source.get_ref()) {
                 Ok((io, peer)) => {
-                    let (kind, place) = (listener.kind, Place::new(self));
-                    self.soon(move |this| this.set_up(io, kind, peer.into(), place));
+                    let kind = listener.kind;
+                    self.arriving.set(self.arriving.get() + 1);
+                    self.soon(move |this| this.set_up(io, kind, peer.into()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if is_of_one_connection(&error) => {}
@@ -246,10 +238,19 @@ impl Acceptor {
 
     /// Makes the transport of a connection. System errors concern one client, so they are reported in debug
     /// mode only. A panic of the factory is always reported.
-    fn set_up(&self, io: socket2::Socket, kind: Kind, peer: Address, place: Place) {
-        if let Err(error) = self.try_set_up(io, kind, peer, place) {
+    fn set_up(&self, io: socket2::Socket, kind: Kind, peer: Address) {
+        self.arriving.set(self.arriving.get().saturating_sub(1));
+        let clients = self.accepted.get();
+        self.try_set_up_or_report(io, kind, peer);
+        if self.accepted.get() == clients {
+            self.make_room();
+        }
+    }
+
+    fn try_set_up_or_report(&self, io: socket2::Socket, kind: Kind, peer: Address) {
+        if let Err(error) = self.try_set_up(io, kind, peer) {
             let is_panic = matches!(error, Error::Panic(_));
-            if is_panic || entered().is_some_and(Scheduler::debug) {
+            if is_panic || is_debug() {
                 ExceptionContext::new("Error on transport creation for incoming connection")
                     .with_exception(error)
                     .report(None);
@@ -257,17 +258,10 @@ impl Acceptor {
         }
     }
 
-    fn try_set_up(
-        &self,
-        io: socket2::Socket,
-        kind: Kind,
-        peer: Address,
-        place: Place,
-    ) -> Result<()> {
+    fn try_set_up(&self, io: socket2::Socket, kind: Kind, peer: Address) -> Result<()> {
         // A server that was closed meanwhile drops the connection.
         let Some(mut factory) = self.factory.take() else { return Ok(()) };
-        let made = catch_unwind(AssertUnwindSafe(&mut factory));
-        let made = made.map_err(Error::from_panic);
+        let made = caught(&mut factory);
         if self.shared.life.is_closed() {
             return made.map(drop);
         }
@@ -275,19 +269,20 @@ impl Acceptor {
         let protocol = made?;
         let sock = io.local_addr().ok().map(Address::from);
         let names = Names { sock: sock.into(), peer: Some(peer).into() };
-        let transport = Connection::open(Io::Socket(io), kind, names, protocol)?;
+        let transport = self.plan.open(io, kind, names, protocol)?;
         let number = self.accepted.replace(self.accepted.get() + 1);
         self.clients.borrow_mut().insert(number, transport.clone());
         let this = self.this.clone();
         transport.0.resident.with(|connection| {
             connection.on_lost(move || {
-                drop(place);
                 if let Some(this) = this.upgrade() {
                     this.lost(number);
                 }
             });
-            connection.start(None);
         });
+        if let Some(stream) = transport.stream() {
+            stream.start(None);
+        }
         Ok(())
     }
 
@@ -300,9 +295,9 @@ impl Acceptor {
 
     /// Calls `f` in the next iteration.
     fn soon(&self, f: impl FnOnce(&Acceptor) + 'static) {
-        let Some(scheduler) = entered() else { return };
+        let Some(home) = running_loop() else { return };
         let this = self.this.clone();
-        call_soon(scheduler, move || {
+        call_soon(home, move || {
             if let Some(this) = this.upgrade() {
                 f(&this);
             }
@@ -311,7 +306,6 @@ impl Acceptor {
 }
 
 fn resume_later(listener: Weak<Listener>) {
-    let Some(scheduler) = entered() else { return };
     let resume = move || {
         if let Some(listener) = listener.upgrade() {
             listener.pauses.set(false);
@@ -319,9 +313,7 @@ fn resume_later(listener: Weak<Listener>) {
         }
         Ok(())
     };
-    let when = scheduler.time().saturating_add(ACCEPT_RETRY_DELAY);
-    // It fails if the loop is being closed.
-    let _ = scheduler.call_at(when, resume, current_values(), Location::caller());
+    call_later(ACCEPT_RETRY_DELAY, resume);
 }
 
 /// With its loop a server is over.

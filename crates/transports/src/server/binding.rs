@@ -3,8 +3,7 @@
 use asyncio_core::{
     Error, Result,
     exception::{Level, log},
-    home::entered,
-    scheduler::Scheduler,
+    home::is_debug,
     wait_site::WaitSite,
 };
 use asyncio_sockets::{
@@ -167,7 +166,7 @@ fn list(addresses: &[Address]) -> String {
 
 /// Something that is passed over, and of interest in debug mode.
 fn note(text: &str) {
-    if entered().is_some_and(Scheduler::debug) {
+    if is_debug() {
         log(Level::Warning, text);
     }
 }

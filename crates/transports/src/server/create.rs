@@ -6,8 +6,13 @@ use super::{
     binding::{Bound, Options, bind},
     life::Life,
 };
-use crate::{protocols::IntoProtocol, slot::Calls, starting::needs_a_loop};
-use asyncio_core::{Error, Result, home::entered, wait_site::WaitSite};
+use crate::{
+    protocols::IntoProtocol,
+    slot::Calls,
+    ssl::{Arguments, Plan},
+    starting::{Side, needs_a_loop},
+};
+use asyncio_core::{Error, Result, resident::house, wait_site::WaitSite};
 use asyncio_sockets::{Domain, Endpoint, ToEndpoint, in_call};
 use std::{
     cell::RefCell,
@@ -29,8 +34,8 @@ use std::{
 /// for each socket: see [`Server::local_addr`].
 ///
 /// ```
-/// use asyncio_transports::{Protocol, Transport, create_server};
-/// use bytes::Bytes;
+/// use asyncio::{Protocol, Transport, create_server};
+/// use asyncio::Bytes;
 ///
 /// struct Echo;
 /// impl Protocol for Echo {
@@ -39,13 +44,13 @@ use std::{
 ///     }
 /// }
 ///
-/// asyncio_loop::run(async {
+/// asyncio::run(async {
 ///     let server = create_server(|| Echo, ("127.0.0.1", 0)).backlog(1000).await?;
 ///     println!("serving on {}", server.local_addr());
 ///     server.close();
 ///     server.wait_closed().await
 /// })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 ///
 /// The server goes on when every handle is dropped; see [`Server`].
@@ -86,19 +91,28 @@ pub struct CreateServer<F, P, Kind> {
 }
 
 /// What every kind of server is told.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Serving {
     pub(super) backlog: u32,
+    pub(super) max_connections: usize,
     pub(super) start: bool,
+    pub(super) ssl: Arguments,
 }
 
 impl Default for Serving {
     fn default() -> Serving {
-        Serving { backlog: 100, start: true }
+        let ssl = Arguments::default();
+        Serving { backlog: 100, max_connections: usize::MAX, start: true, ssl }
     }
 }
 
 impl<F, P, Kind> CreateServer<F, P, Kind> {
+    /// The arguments of TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn ssl_arguments(&mut self) -> &mut Arguments {
+        &mut self.serving.ssl
+    }
+
     /// Another address or socket to listen at, as asyncio's sequence of hosts.
     pub fn also_at(mut self, endpoint: impl ToEndpoint) -> Self {
         self.endpoints.push(endpoint.to_endpoint());
@@ -124,6 +138,14 @@ impl<F, P, Kind> CreateServer<F, P, Kind> {
     /// accepted in one iteration of the loop.
     pub fn backlog(mut self, backlog: u32) -> Self {
         self.serving.backlog = backlog;
+        self
+    }
+
+    /// How many connections there are at once, at least one; any number by default. Above that none is
+    /// accepted until another is over: as many as [`backlog`](CreateServer::backlog) says wait with the
+    /// system. asyncio has no such thing.
+    pub fn max_connections(mut self, max_connections: usize) -> Self {
+        self.serving.max_connections = max_connections.max(1);
         self
     }
 
@@ -237,13 +259,15 @@ where
             if this.factory.is_none() {
                 return Poll::Ready(Err(is_over()));
             }
-            let bound = match needs_a_loop(this.site) {
-                Ok(()) => ready!(this.binding.as_mut().poll(cx)),
+            let plan = || this.serving.ssl.plan(&Side::Server).map_err(|e| in_call(what, e));
+            let bound = match needs_a_loop(this.site).and_then(|()| plan()) {
+                Ok(plan) => ready!(this.binding.as_mut().poll(cx)).map(|bound| (bound, plan)),
                 Err(error) => Err(error),
             };
             let mut factory = this.factory.take().ok_or_else(is_over)?;
             let calls = move || P::into_calls(Rc::new(RefCell::new(factory())));
-            let server = open(bound?, this.serving.backlog, Box::new(calls));
+            let (bound, plan) = bound?;
+            let server = open(bound, this.serving.clone(), plan, Box::new(calls));
             let server = server.map_err(|error| in_call(what, error))?;
             if !this.serving.start {
                 return Poll::Ready(Ok(server));
@@ -272,12 +296,16 @@ impl<F, P, Kind> fmt::Debug for CreatingServer<F, P, Kind> {
 }
 
 /// A server with these sockets, in the loop that runs.
-fn open(bound: Vec<Bound>, backlog: u32, factory: Box<dyn FnMut() -> Calls>) -> Result<Server> {
-    let scheduler = entered().ok_or_else(|| Error::runtime("no running event loop"))?;
+fn open(
+    bound: Vec<Bound>,
+    serving: Serving,
+    plan: Plan,
+    factory: Box<dyn FnMut() -> Calls>,
+) -> Result<Server> {
     let addresses = bound.iter().map(|bound| bound.address.clone()).collect();
     let shared = Arc::new(Shared { addresses, life: Life::new() });
-    let acceptor = Acceptor::new(shared.clone(), bound, backlog, factory);
-    let resident = scheduler.house(acceptor.clone())?;
+    let acceptor = Acceptor::new(shared.clone(), bound, serving, plan, factory);
+    let resident = house(acceptor.clone())?;
     acceptor.on_end(move || drop(resident.leave()));
     Ok(Server { resident, shared })
 }

@@ -35,15 +35,15 @@ use std::{
 /// unless [`cleanup_socket(true)`](CreateUnixServer::cleanup_socket) is set.
 ///
 /// ```
-/// use asyncio_transports::{Protocol, Transport, create_unix_server};
-/// use bytes::Bytes;
+/// use asyncio::{Protocol, Transport, create_unix_server};
+/// use asyncio::Bytes;
 ///
 /// struct Discard;
 /// impl Protocol for Discard {
 ///     fn data_received(&mut self, _: &Transport, _: Bytes) {}
 /// }
 ///
-/// asyncio_loop::run(async {
+/// asyncio::run(async {
 ///     let path = std::env::temp_dir().join(format!("discard-{}", std::process::id()));
 ///     let server = create_unix_server(|| Discard, &*path).await?;
 ///     assert!(path.exists());
@@ -51,7 +51,7 @@ use std::{
 ///     assert!(!path.exists());
 ///     Ok(())
 /// })?;
-/// # Ok::<(), asyncio_core::Error>(())
+/// # Ok::<(), asyncio::Error>(())
 /// ```
 ///
 /// # Errors
@@ -93,9 +93,21 @@ pub struct CreateUnixServer<F, P, Kind> {
 }
 
 impl<F, P, Kind> CreateUnixServer<F, P, Kind> {
+    /// The arguments of TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn ssl_arguments(&mut self) -> &mut crate::ssl::Arguments {
+        &mut self.serving.ssl
+    }
+
     /// As [`CreateServer::backlog`](crate::CreateServer::backlog).
     pub fn backlog(mut self, backlog: u32) -> Self {
         self.serving.backlog = backlog;
+        self
+    }
+
+    /// As [`CreateServer::max_connections`](crate::CreateServer::max_connections).
+    pub fn max_connections(mut self, max_connections: usize) -> Self {
+        self.serving.max_connections = max_connections.max(1);
         self
     }
 

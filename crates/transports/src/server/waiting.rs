@@ -24,6 +24,7 @@ impl Future for StartServing {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let this = self.get_mut();
         if !this.started {
+            this.server.check_awaited_here(this.site)?;
             this.server.start(this.site.what())?;
             this.started = true;
         }
@@ -59,10 +60,11 @@ impl Future for WaitClosed {
         if waiter.is_none() {
             *waiter = server.shared.life.wait(*site);
         }
-        match waiter {
-            Some(waiter) => Pin::new(waiter).poll(cx),
-            None => Poll::Ready(Ok(())),
+        let Some(waiter) = waiter else { return Poll::Ready(Ok(())) };
+        if !waiter.done() {
+            server.check_awaited_here(*site)?;
         }
+        Pin::new(waiter).poll(cx)
     }
 }
 
@@ -116,8 +118,14 @@ impl Future for ServeForever {
         let this = self.get_mut();
         loop {
             this.stage = match &mut this.stage {
-                Forever::New => Forever::Serving(this.begin()?),
+                Forever::New => {
+                    this.server.check_awaited_here(this.site)?;
+                    Forever::Serving(this.begin()?)
+                }
                 Forever::Serving(forever) => {
+                    if !forever.done() {
+                        this.server.check_awaited_here(this.site)?;
+                    }
                     // Nobody gives it a result.
                     let error = ready!(Pin::new(forever).poll(cx)).err();
                     this.server.close();

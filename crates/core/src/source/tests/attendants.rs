@@ -8,7 +8,7 @@ type Heard = Rc<RefCell<Vec<Readiness>>>;
 fn attended(bench: &Bench) -> (Source<UnixStream>, UnixStream, Heard) {
     let (source, theirs) = pair();
     let heard = Heard::default();
-    let (into, _entered) = (heard.clone(), bench.home.enter());
+    let (into, _entered) = (heard.clone(), bench.home.entering());
     source.attend(Rc::new(move |news| into.borrow_mut().push(news))).unwrap();
     (source, theirs, heard)
 }
@@ -53,7 +53,7 @@ fn an_attendant_that_panics_is_called_the_next_time() {
     let (source, _theirs) = pair();
     let calls = Rc::new(Cell::new(0));
     let counting = calls.clone();
-    let _entered = bench.home.enter();
+    let _entered = bench.home.entering();
     bench.scheduler().exception_handler.replace(Some(Rc::new(|_| {})));
     let panics = move |_| {
         counting.set(counting.get() + 1);

@@ -188,9 +188,9 @@ fn main_may_be_a_task_or_a_future() {
 fn collect(event_loop: &EventLoop) -> Rc<RefCell<Vec<ExceptionContext>>> {
     let seen = Rc::new(RefCell::new(Vec::new()));
     let inside = seen.clone();
-    event_loop.set_exception_handler(Some(Rc::new(move |_, context| {
+    event_loop.set_exception_handler(move |_, context| {
         inside.borrow_mut().push(context.clone());
-    })));
+    });
     seen
 }
 
@@ -215,7 +215,7 @@ fn what_a_callback_fails_with_goes_to_the_exception_handler() {
     assert_eq!(broken.made_at().unwrap().line(), line);
     assert!(matches!(worse.exception(), Some(Error::Panic(_))));
     assert!(event_loop.get_exception_handler().is_some());
-    event_loop.set_exception_handler(None);
+    event_loop.reset_exception_handler();
     assert!(event_loop.get_exception_handler().is_none());
     event_loop.close().unwrap();
 }
@@ -223,7 +223,7 @@ fn what_a_callback_fails_with_goes_to_the_exception_handler() {
 #[test]
 fn an_exception_handler_that_panics_stops_nothing() {
     let event_loop = virtual_loop();
-    event_loop.set_exception_handler(Some(Rc::new(|_, _| panic!("handler"))));
+    event_loop.set_exception_handler(|_, _| panic!("handler"));
     let trace = Trace::default();
     event_loop.call_soon(|| Err::<(), _>(Error::msg("broken"))).unwrap();
     event_loop.call_soon(trace.note("goes on")).unwrap();
@@ -279,7 +279,7 @@ fn the_exception_handler_runs_in_the_context_of_what_failed() {
     let event_loop = virtual_loop();
     let seen = Rc::new(Cell::new(""));
     let inside = seen.clone();
-    event_loop.set_exception_handler(Some(Rc::new(move |_, _| inside.set(USER.get().unwrap()))));
+    event_loop.set_exception_handler(move |_, _| inside.set(USER.get().unwrap()));
     let token = USER.set("ann");
     event_loop.call_soon(|| Err::<(), _>(Error::msg("broken"))).unwrap();
     USER.reset(token).unwrap();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ThreadPoolExecutor;
-use asyncio_core::event_loop::Job;
+use asyncio_core::event_loop::{Job, running_event_loop};
 use std::{
     sync::{
         Arc, Mutex,
@@ -71,7 +71,7 @@ fn a_cancelled_job_that_has_not_begun_never_begins() {
     let (release, wait) = mpsc::channel::<()>();
     let blocker =
         event_loop.run_in_executor(Some(&executor), move || wait.recv().is_err()).unwrap();
-    let job: asyncio_future::Future<()> =
+    let job: asyncio_future::Take<()> =
         event_loop.run_in_executor(Some(&executor), || panic!("was cancelled")).unwrap();
     let outcome = event_loop.run_until_complete(async move {
         job.cancel();
@@ -89,7 +89,7 @@ fn a_cancelled_job_that_has_not_begun_never_begins() {
 #[test]
 fn a_job_that_panics_fails_its_future_and_not_the_loop() {
     let event_loop = virtual_loop();
-    let job: asyncio_future::Future<()> =
+    let job: asyncio_future::Take<()> =
         event_loop.run_in_executor(None, || panic!("in a job")).unwrap();
     assert_eq!(message(event_loop.run_until_complete(job)), "PanicError: panicked: in a job");
     event_loop.close().unwrap();
@@ -121,8 +121,7 @@ fn a_job_of_another_crate_counts_as_outstanding_also_if_it_panics() {
     let inside = count.clone();
     event_loop
         .call_soon(move || -> Result<()> {
-            let scheduler = asyncio_core::home::entered().expect("a loop runs");
-            let event_loop = scheduler.event_loop().expect("it is set");
+            let event_loop = running_event_loop("test")?;
             assert!(format!("{event_loop:?}").contains("running=true"));
             let job: Job = Box::new(move || {
                 thread::sleep(20 * MS);

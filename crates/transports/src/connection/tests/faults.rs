@@ -50,7 +50,7 @@ fn a_panic_where_nothing_can_fail_is_reported_and_the_connection_goes_on() {
     let seen = outcome("lost", |transport, _| transport.close());
     assert_eq!(seen, format!("made lost {lost}"));
     let seen = outcome("pause", |transport, theirs| {
-        transport.write(&vec![0; 1 << 22]);
+        transport.write(vec![0; 1 << 22]);
         std::mem::forget(theirs);
     });
     assert_eq!(seen, format!("made pause {} goes-on lost", flow("pause_writing")));
@@ -152,7 +152,7 @@ fn a_loop_that_is_closed_closes_its_connections_and_drops_their_protocols_uncall
             let (transport, theirs) =
                 pair(Recorder::new(&seen).on("data", move |_| drop(held.clone())));
             iterations(2).await?;
-            transport.write(&vec![1; 5_000_000]);
+            transport.write(vec![1; 5_000_000]);
             iterations(3).await?;
             Ok((transport, theirs))
         })
@@ -183,7 +183,7 @@ fn no_descriptor_is_left_after_thousands_of_connections() {
                 0 => transport.close(),
                 1 => transport.abort(),
                 2 => drop(theirs),
-                _ => transport.write(&vec![0; 300_000]),
+                _ => transport.write(vec![0; 300_000]),
             }
             if round % 4 == 3 {
                 transport.abort();

@@ -54,7 +54,7 @@ fn pausing_does_nothing_to_what_is_closing() {
     run(async {
         let log = Log::default();
         let (transport, _theirs) = pair(Recorder::new(&log));
-        transport.write(&vec![1; 5_000_000]);
+        transport.write(vec![1; 5_000_000]);
         transport.close();
         transport.pause_reading();
         transport.resume_reading();

@@ -43,7 +43,7 @@ fn it_pauses_above_the_high_mark_and_goes_on_at_the_low_one() {
         let log = Log::default();
         let (transport, mut theirs, filled) = full(Recorder::new(&log)).await?;
         assert_eq!(transport.get_write_buffer_limits(), (HIGH / 4, HIGH));
-        transport.write(&[b'a'; HIGH]);
+        transport.write([b'a'; HIGH]);
         assert_eq!((log.events(), transport.get_write_buffer_size()), ("made".into(), HIGH));
         transport.write(b"b");
         assert_eq!(log.events(), "made pause", "told by the time that write returns");
@@ -64,7 +64,7 @@ fn new_marks_count_at_once() {
     run(async {
         let log = Log::default();
         let (transport, _theirs, _) = full(Recorder::new(&log)).await?;
-        transport.write(&[b'a'; 1000]);
+        transport.write([b'a'; 1000]);
         transport.set_write_buffer_limits(Some(1000), None)?;
         assert_eq!(
             (log.events(), transport.get_write_buffer_limits()),
@@ -92,7 +92,7 @@ fn a_protocol_that_writes_is_told_right_after_its_callback() {
         let log = Log::default();
         let inside = log.clone();
         let recorder = Recorder::new(&log).on("data", move |transport| {
-            transport.write(&[b'x'; HIGH + 1]);
+            transport.write([b'x'; HIGH + 1]);
             inside.add("written");
         });
         let (transport, mut theirs, filled) = full(recorder).await?;
@@ -115,13 +115,13 @@ fn what_is_written_in_the_callbacks_of_flow_control_keeps_its_order() {
         let recorder = Recorder::new(&log).on("resume", move |transport| {
             if more.get() > 0 {
                 more.set(more.get() - 1);
-                transport.write(&vec![b'0' + more.get(); LARGE]);
+                transport.write(vec![b'0' + more.get(); LARGE]);
             } else {
                 transport.close();
             }
         });
         let (transport, theirs, filled) = full(recorder).await?;
-        transport.write(&vec![b'3'; LARGE]);
+        transport.write(vec![b'3'; LARGE]);
         let all = read_all(theirs).all().await?;
         let expected: Vec<u8> = b"3210".iter().flat_map(|n| vec![*n; LARGE]).collect();
         assert!(all[filled..] == expected);
@@ -175,7 +175,7 @@ fn the_end_of_writing_comes_after_what_is_buffered_and_reading_goes_on() {
         let (transport, theirs) = pair(Recorder::new(&log).staying_open());
         log.wait("made").await?;
         assert!(transport.can_write_eof());
-        transport.write(&vec![b'x'; LARGE]);
+        transport.write(vec![b'x'; LARGE]);
         transport.write_eof();
         transport.write_eof();
         transport.write(b"more");
@@ -205,7 +205,7 @@ fn the_end_of_writing_does_nothing_to_what_is_closing() {
         log.watch_handler()?;
         let (transport, theirs) = pair(Recorder::new(&log));
         log.wait("made").await?;
-        transport.write(&vec![b'x'; LARGE]);
+        transport.write(vec![b'x'; LARGE]);
         transport.close();
         transport.write_eof();
         // Still to be sent, as in asyncio.
@@ -253,7 +253,7 @@ fn a_peer_that_never_reads_costs_what_the_protocol_buffers_and_no_more() {
         let mut written = 0;
         while written < 20_000_000 {
             while !paused.get() && written < 20_000_000 {
-                transport.write(&[b'x'; 1000]);
+                transport.write([b'x'; 1000]);
                 written += 1000;
                 assert!(transport.get_write_buffer_size() <= HIGH + 1000);
             }

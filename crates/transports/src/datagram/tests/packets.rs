@@ -61,7 +61,7 @@ fn what_is_buffered_is_still_sent_when_the_other_side_has_ended() {
         other.set_nonblocking(true)?;
         let mut sent = 0;
         while transport.get_write_buffer_size() == 0 {
-            transport.sendto(&[b'.'; 1000], None);
+            transport.sendto([b'.'; 1000], None);
             sent += 1;
         }
         other.shutdown(Shutdown::Write)?;

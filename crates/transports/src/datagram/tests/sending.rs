@@ -107,12 +107,12 @@ fn an_error_of_sending_is_told_at_once_but_not_inside_of_a_callback() {
         let tries = Cell::new(0);
         let protocol = Recorder::new(&log).on("error", move |here| {
             if tries.replace(tries.get() + 1) < 3 {
-                here.sendto(&again, name(here));
+                here.sendto(&**again, name(here));
                 soon.add("sent");
             }
         });
         let (here, address) = endpoint(protocol).await?;
-        here.sendto(&too_long, &address);
+        here.sendto(&**too_long, &address);
         let error = format!("error:{:?}", io::Error::from_raw_os_error(nix::libc::EMSGSIZE).kind());
         assert_eq!(log.events(), format!("made {error} sent"));
         log.until(|log| log.count(&error) == 4).await?;
@@ -302,7 +302,7 @@ fn an_error_while_the_buffer_is_sent_does_not_stop_the_rest() {
         let log = Log::default();
         let (here, there) = pair(Recorder::new(&log)).await?;
         fill(&here);
-        here.sendto(&vec![0; 1 << 20], None);
+        here.sendto(vec![0; 1 << 20], None);
         here.sendto(b"end", None);
         here.close();
         let mut all = drain(&there);

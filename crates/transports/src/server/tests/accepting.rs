@@ -301,27 +301,6 @@ fn a_socket_that_accepts_no_more_is_reported_once_in_a_second() {
 }
 
 #[test]
-fn connections_wait_to_be_accepted_while_there_are_as_many_as_may_be() {
-    run(async {
-        let log = Log::default();
-        let server = recording_server(&log).await?;
-        server.limit_clients(2);
-        let mut connected = clients(&server, &log, 2).await?;
-        connected.extend([client(&server), client(&server)]);
-        iterations(20).await?;
-        assert_eq!(log.count("made"), 2);
-        drop(connected.remove(0));
-        log.until(|log| log.count("made") == 3).await?;
-        iterations(20).await?;
-        assert_eq!(log.count("made"), 3);
-        server.limit_clients(3);
-        log.until(|log| log.count("made") == 4).await?;
-        server.close();
-        Ok(())
-    });
-}
-
-#[test]
 fn a_server_that_closes_behind_the_last_serves_those_who_wait() {
     run(async {
         let log = Log::default();

@@ -75,7 +75,7 @@ fn clients_are_aborted_also_if_the_reader_pauses_and_the_writer_is_blocked() {
         let factory = move || {
             Recorder::new(&recorder).on("made", |transport: &Transport| {
                 transport.pause_reading();
-                transport.write(&vec![0; 32 << 20]);
+                transport.write(vec![0; 32 << 20]);
                 assert!(transport.get_write_buffer_size() > 0);
             })
         };

@@ -1,0 +1,22 @@
+//! The likeliest mistakes, and what the compiler says of each.
+//!
+//! What it says differs from one compiler to the next, so the texts in `tests/ui/*.stderr` are those of one
+//! version; with any other nothing is compared. After a change, or for a newer compiler, write them anew
+//! with `TRYBUILD=overwrite cargo test -p asyncio --test ui`, and read them.
+
+use std::process::Command;
+
+/// The compiler of which the texts are.
+const COMPILER: &str = "rustc 1.95.";
+
+#[test]
+fn each_mistake_is_told_with_its_remedy() {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let version = Command::new(rustc).arg("--version").output().expect("there is a compiler");
+    let version = String::from_utf8_lossy(&version.stdout);
+    if !version.starts_with(COMPILER) {
+        eprintln!("SKIPPED: the expected texts are of {COMPILER}x, and this is {version}");
+        return;
+    }
+    trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
+}

@@ -1,0 +1,5 @@
+//! `asyncio.open_connection("example.org", 80)`
+
+fn main() {
+    let _ = asyncio::open_connection("example.org", 80);
+}

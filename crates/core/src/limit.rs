@@ -1,0 +1,38 @@
+//! [`ToTimeout`]: what a program may say for a limit in time.
+
+use std::time::Duration;
+
+/// What can be said for a timeout: a `Duration`, or `None` for no limit.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let nap = || asyncio::sleep(Duration::from_millis(1));
+///     asyncio::wait_for(nap(), Duration::from_secs(60)).await?;
+///     asyncio::wait_for(nap(), None).await
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no timeout",
+    label = "write a `Duration`, or `None` for no limit",
+    note = "seconds are `Duration::from_secs(1)`, parts of one `Duration::from_millis(500)` or \
+            `Duration::from_secs_f64(0.5)`, of `std::time`"
+)]
+pub trait ToTimeout {
+    /// The limit, if there is one.
+    fn to_timeout(self) -> Option<Duration>;
+}
+
+impl ToTimeout for Duration {
+    fn to_timeout(self) -> Option<Duration> {
+        Some(self)
+    }
+}
+
+impl ToTimeout for Option<Duration> {
+    fn to_timeout(self) -> Option<Duration> {
+        self
+    }
+}

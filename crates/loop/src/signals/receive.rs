@@ -1,0 +1,150 @@
+//! [`receive_signals`]: signals, one after another.
+
+use crate::{EventLoop, get_running_loop};
+use asyncio_core::{Error, Result, wait_site::WaitSite};
+use asyncio_future::Future;
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    fmt,
+    future::Future as StdFuture,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+/// Receives signals until it is dropped, as an asynchronous iterator (anyio's and trio's
+/// `open_signal_receiver`). asyncio has [`add_signal_handler`](EventLoop::add_signal_handler) alone.
+///
+/// What the process did about the signals before comes back when the receiver is dropped.
+///
+/// # Errors
+/// `Runtime` without a running loop, or if the loop handles one of the signals already; otherwise as for
+/// [`add_signal_handler`](EventLoop::add_signal_handler).
+///
+/// ```
+/// use asyncio::signals::{SIGHUP, SIGUSR1, receive_signals};
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let mut signals = receive_signals([SIGHUP, SIGUSR1])?;
+///     # fn kill(signal: i32) { unsafe extern "C" { safe fn raise(signal: i32) -> i32; } raise(signal); }
+///     kill(SIGUSR1);
+///     while let Some(signal) = signals.next().await {
+///         match signal? {
+///             SIGHUP => println!("reading the configuration again"),
+///             _ => break,
+///         }
+///     }
+///     Ok(())
+/// }
+/// ```
+#[track_caller]
+pub fn receive_signals(signals: impl IntoIterator<Item = i32>) -> Result<SignalReceiver> {
+    let event_loop = get_running_loop()?;
+    let mut receiver = SignalReceiver { event_loop, signals: Vec::new(), arrived: Rc::default() };
+    for signal in signals {
+        if receiver.event_loop.signals().handles(signal) {
+            return Err(Error::runtime(format!(
+                "receive_signals: signal {signal} has a handler already; remove it first"
+            )));
+        }
+        let arrived = receiver.arrived.clone();
+        receiver.event_loop.add_signal_handler(signal, move || {
+            let mut arrived = arrived.borrow_mut();
+            arrived.signals.push_back(signal);
+            arrived.waiting.take().is_some_and(|waiting| waiting.set_result(()).is_ok())
+        })?;
+        receiver.signals.push(signal);
+    }
+    Ok(receiver)
+}
+
+/// What [`receive_signals`] returns.
+#[must_use = "a receiver that is dropped receives nothing"]
+pub struct SignalReceiver {
+    event_loop: EventLoop,
+    signals: Vec<i32>,
+    arrived: Rc<RefCell<Arrived>>,
+}
+
+/// What has come, and what waits for more.
+#[derive(Default)]
+struct Arrived {
+    signals: VecDeque<i32>,
+    waiting: Option<Future<()>>,
+}
+
+impl SignalReceiver {
+    /// The number of the next signal. There is always a next one, so this is never `None`; signals of the same
+    /// number that come before the loop looks count once.
+    ///
+    /// # Errors
+    /// `Cancelled`, as an item, and nothing else.
+    ///
+    /// # Cancellation
+    /// No signal was taken. Dropping the future does the same.
+    #[allow(clippy::should_implement_trait, reason = "it is that of a stream")]
+    #[track_caller]
+    pub fn next(&mut self) -> NextSignal<'_> {
+        let site = WaitSite::here(&"SignalReceiver.next");
+        NextSignal { receiver: self, waiting: None, site }
+    }
+}
+
+impl Drop for SignalReceiver {
+    fn drop(&mut self) {
+        for signal in self.signals.drain(..) {
+            // It is a signal: it could be handled.
+            let _ = self.event_loop.remove_signal_handler(signal);
+        }
+    }
+}
+
+impl fmt::Debug for SignalReceiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<SignalReceiver of {:?}>", self.signals)
+    }
+}
+
+/// The future of [`SignalReceiver::next`].
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct NextSignal<'a> {
+    receiver: &'a mut SignalReceiver,
+    waiting: Option<Future<()>>,
+    site: WaitSite,
+}
+
+impl StdFuture for NextSignal<'_> {
+    type Output = Option<Result<i32>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<i32>>> {
+        let NextSignal { receiver, waiting, site } = &mut *self;
+        if let Some(waiting) = waiting {
+            if let Err(error) = ready!(Pin::new(waiting).poll(cx)) {
+                return Poll::Ready(Some(Err(error)));
+            }
+        }
+        let mut arrived = receiver.arrived.borrow_mut();
+        if let Some(signal) = arrived.signals.pop_front() {
+            return Poll::Ready(Some(Ok(signal)));
+        }
+        let future = waiting.insert(Future::of_operation(*site, None));
+        arrived.waiting = Some(future.clone());
+        drop(arrived);
+        // It was just made, so it is pending, unless the task is cancelled here.
+        Pin::new(future).poll(cx).map(|outcome| outcome.err().map(Err))
+    }
+}
+
+impl Drop for NextSignal<'_> {
+    fn drop(&mut self) {
+        self.receiver.arrived.borrow_mut().waiting = None;
+    }
+}
+
+impl fmt::Debug for NextSignal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<next of {:?}>", self.receiver)
+    }
+}

@@ -1,0 +1,254 @@
+//! Streams over TLS: nothing about them is different.
+
+use super::*;
+use asyncio_core::AsyncContextManager;
+use asyncio_transports::ssl::{Purpose, SSL_OBJECT, SslContext, create_default_context};
+use std::cell::Cell;
+
+/// The contexts of a server called `localhost` and of a client that trusts it.
+fn contexts() -> (SslContext, SslContext) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (pem, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let mut server = create_default_context(Purpose::ClientAuth);
+    server.load_cert_chain_pem(pem.as_bytes(), key.as_bytes()).unwrap();
+    let mut client = create_default_context(Purpose::ServerAuth);
+    client.clear_verify_locations().unwrap();
+    client.load_verify_pem(pem.as_bytes()).unwrap();
+    (server, client)
+}
+
+async fn echo(mut reader: StreamReader, writer: StreamWriter) -> Result<()> {
+    loop {
+        let data = reader.read(100_000).await?;
+        if data.is_empty() {
+            return Ok(());
+        }
+        writer.write(&data);
+        writer.drain().await?;
+    }
+}
+
+fn address(server: &Server) -> (&'static str, u16) {
+    ("localhost", server.local_addr().as_inet().unwrap().port())
+}
+
+#[test]
+fn what_is_written_comes_back() {
+    run(async {
+        let (theirs, ours) = contexts();
+        let server = start_server(echo, ("127.0.0.1", 0)).ssl(theirs).await?;
+        server
+            .with(async |server| {
+                let (mut reader, writer) = open_connection(address(server)).ssl(ours).await?;
+                assert!(writer.get_extra_info(SSL_OBJECT).is_some());
+                let data = vec![1; 3_000_000];
+                let sending = async {
+                    for chunk in data.chunks(100_000) {
+                        writer.write(chunk);
+                        writer.drain().await?;
+                    }
+                    Ok::<_, Error>(())
+                };
+                let (sent, received) =
+                    futures_lite::future::zip(sending, reader.readexactly(data.len())).await;
+                sent?;
+                assert!(received? == data);
+                writer.close();
+                writer.wait_closed().await?;
+                assert_eq!(reader.read(1).await?, "");
+                Ok(())
+            })
+            .await
+    });
+}
+
+#[test]
+fn over_unix_sockets() {
+    run(async {
+        let (theirs, ours) = contexts();
+        let path = std::env::temp_dir().join(format!("streams-tls-{}", std::process::id()));
+        let server = start_unix_server(echo, &path).ssl(theirs).await?;
+        let opening = open_unix_connection(&path).ssl(ours).server_hostname("localhost");
+        let (mut reader, writer) = opening.await?;
+        writer.write(b"hello\n");
+        assert_eq!(reader.readline().await?, "hello\n");
+        server.close();
+        Ok(())
+    });
+}
+
+#[test]
+fn a_handshake_that_fails_is_the_error_of_who_opens_and_names_the_cause() {
+    run(async {
+        let (theirs, _) = contexts();
+        let server = start_server(echo, ("127.0.0.1", 0)).ssl(theirs).await?;
+        let opening = open_connection(address(&server)).ssl(contexts().1);
+        let error = text(opening.await);
+        assert!(error.starts_with("open_connection: the certificate of the server"), "{error}");
+        server.close();
+        server.wait_closed().await
+    });
+}
+
+/// A server that upgrades after a line, and a client that has sent that line.
+async fn upgrading(ours: &SslContext, theirs: SslContext) -> Result<(StreamReader, StreamWriter)> {
+    let client = async move |mut reader: StreamReader, mut writer: StreamWriter| {
+        assert_eq!(reader.readline().await?, "STARTTLS\n");
+        writer.write(b"go on\n");
+        writer.start_tls(theirs.clone()).await?;
+        echo(reader, writer).await
+    };
+    let server = start_server(client, ("127.0.0.1", 0)).await?;
+    let (mut reader, mut writer) = open_connection(address(&server)).await?;
+    server.close();
+    writer.write(b"STARTTLS\n");
+    assert_eq!(reader.readline().await?, "go on\n");
+    assert!(writer.get_extra_info(SSL_OBJECT).is_none());
+    writer.start_tls(ours).server_hostname("localhost").await?;
+    Ok((reader, writer))
+}
+
+#[test]
+fn a_connection_is_upgraded_and_its_halves_go_on() {
+    run(async {
+        let (theirs, ours) = contexts();
+        let (mut reader, writer) = upgrading(&ours, theirs).await?;
+        let object = writer.get_extra_info(SSL_OBJECT).unwrap();
+        assert_eq!(object.server_hostname(), Some("localhost"));
+        writer.write(b"secret\n");
+        assert_eq!(reader.readline().await?, "secret\n");
+        writer.close();
+        writer.wait_closed().await
+    });
+}
+
+#[test]
+fn what_the_reader_has_buffered_is_the_beginning_of_tls() {
+    run(async {
+        let (theirs, ours) = contexts();
+        let greeted = asyncio_future::Future::new();
+        let greeting = greeted.clone();
+        let client = async move |mut reader: StreamReader, mut writer: StreamWriter| {
+            // Looked at first, so that it is the reader that has it.
+            assert_eq!(reader.readexactly(1).await?, "x");
+            let shared = reader.shared().clone();
+            while shared.lock().buffer.is_empty() {
+                iterations(1).await?;
+            }
+            let _ = greeting.set_result(());
+            writer.start_tls(theirs.clone()).await?;
+            echo(reader, writer).await
+        };
+        let server = start_server(client, ("127.0.0.1", 0)).await?;
+        let (mut reader, mut writer) = open_connection(address(&server)).await?;
+        server.close();
+        writer.write(b"x");
+        writer.start_tls(ours).server_hostname("localhost").await?;
+        greeted.await?;
+        writer.write(b"secret\n");
+        assert_eq!(reader.readline().await?, "secret\n");
+        Ok(())
+    });
+}
+
+#[test]
+fn plain_text_that_came_before_does_not_pass_for_what_came_through_tls() {
+    run(async {
+        let (_, ours) = contexts();
+        let (mut reader, mut writer, mut theirs) = pair().await?;
+        theirs.write_all(b"ready\n250 injected\n")?;
+        assert_eq!(reader.readline().await?, "ready\n");
+        let error = text(writer.start_tls(ours).server_hostname("localhost").await);
+        assert!(
+            error.starts_with("StreamWriter.start_tls: the other side speaks no TLS"),
+            "{error}"
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn an_upgrade_that_is_cancelled_closes_the_connection_and_one_that_is_refused_does_not() {
+    run(async {
+        let (_, ours) = contexts();
+        let (mut reader, mut writer, mut theirs) = pair().await?;
+        let refused = text(writer.start_tls(ours.clone()).await);
+        assert!(refused.contains("server_hostname must be set"), "{refused}");
+        theirs.write_all(b"still here\n")?;
+        assert_eq!(reader.readline().await?, "still here\n");
+        let upgrade =
+            create_task(async move { writer.start_tls(ours).server_hostname("localhost").await });
+        iterations(5).await?;
+        upgrade.cancel();
+        assert!(is_cancelled(upgrade.await));
+        theirs.read_to_end(&mut Vec::new())?;
+        Ok(())
+    });
+}
+
+#[test]
+fn the_end_of_one_direction_is_told_by_drain_and_a_writer_that_is_dropped_leaves_the_reader() {
+    run(async {
+        let (theirs, ours) = contexts();
+        let (mut reader, writer) = upgrading(&ours, theirs).await?;
+        assert!(!writer.can_write_eof());
+        writer.write_eof();
+        assert!(text(writer.drain().await).contains("Cannot call write_eof() of TLS"));
+        writer.write(b"last\n");
+        drop(writer);
+        assert_eq!(reader.readline().await?, "last\n");
+        Ok(())
+    });
+}
+
+#[test]
+fn the_traits_of_other_libraries_work_and_close_closes() {
+    use futures_lite::{AsyncReadExt, AsyncWriteExt};
+    run(async {
+        let (theirs, ours) = contexts();
+        let (mut reader, mut writer) = upgrading(&ours, theirs).await?;
+        writer.write_all(b"hello").await?;
+        let mut answer = [0; 5];
+        AsyncReadExt::read_exact(&mut reader, &mut answer).await?;
+        assert_eq!(&answer, b"hello");
+        AsyncWriteExt::close(&mut writer).await?;
+        let mut rest = Vec::new();
+        AsyncReadExt::read_to_end(&mut reader, &mut rest).await?;
+        assert_eq!(rest, b"");
+        Ok(())
+    });
+}
+
+async fn write_for_ever(writer: StreamWriter, count: Rc<Cell<usize>>) -> Result<()> {
+    loop {
+        writer.write(&[7; 100_000]);
+        count.set(count.get() + 1);
+        writer.drain().await?;
+    }
+}
+
+#[test]
+fn a_reader_that_is_slow_stops_the_writer() {
+    run(async {
+        let (theirs, ours) = contexts();
+        let (mut reader, writer) = upgrading(&ours, theirs).await?;
+        // The server echoes, and nobody reads.
+        let (transport, written) = (writer.transport().clone(), Rc::new(Cell::new(0)));
+        let writing = create_task(write_for_ever(writer, written.clone()));
+        // Stopped is what does not go on for so many iterations, in which everything moves on.
+        let (mut stopped, mut since) = (0, 0);
+        while since < 500 {
+            iterations(1).await?;
+            since = if written.get() == stopped { since + 1 } else { 0 };
+            stopped = written.get();
+        }
+        assert!(stopped < 1000, "the system does not buffer so much");
+        assert!(transport.get_write_buffer_size() >= 512 * 1024);
+        for _ in 0..stopped {
+            assert!(reader.readexactly(100_000).await?.iter().all(|byte| *byte == 7));
+        }
+        writing.cancel();
+        assert!(is_cancelled(writing.await));
+        Ok(())
+    });
+}

@@ -1,0 +1,60 @@
+//! What stands for TLS without the feature `tls`: nothing, and the compiler sees it.
+
+use crate::{
+    connection::{Connection, Kind},
+    extra_info::Names,
+    flow_control::HIGH_WATER,
+    io::Io,
+    slot::Calls,
+    starting::Side,
+    transport::Transport,
+};
+use asyncio_core::{Error, Result, resident::Resident, wait_site::WaitSite};
+
+/// The error as it is.
+pub(crate) fn named(_: WaitSite, error: Error) -> Error {
+    error
+}
+
+/// No place.
+#[derive(Debug)]
+pub(crate) struct Place;
+
+impl Place {
+    pub(crate) const NONE: Place = Place;
+
+    #[inline]
+    pub(crate) fn get(&self) -> Option<Resident<Connection>> {
+        None
+    }
+
+    pub(crate) fn high_water(&self) -> usize {
+        HIGH_WATER
+    }
+}
+
+/// No arguments.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Arguments(());
+
+impl Arguments {
+    pub(crate) fn plan(&self, _: &Side) -> Result<Plan> {
+        Ok(Plan)
+    }
+}
+
+/// How connections are opened: as they are.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan;
+
+impl Plan {
+    pub(crate) fn open(
+        &self,
+        io: socket2::Socket,
+        kind: Kind,
+        names: Names,
+        protocol: Calls,
+    ) -> Result<Transport> {
+        Connection::open(Io::Socket(io), kind, names, protocol)
+    }
+}

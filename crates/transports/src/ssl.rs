@@ -1,0 +1,189 @@
+//! TLS (Python's module `ssl`, and asyncio's `sslproto`), over `rustls`.
+//!
+//! [`SslContext`] says with which certificates, and what is asked of the other side. It is given to
+//! `ssl` of what makes connections and servers, or to [`start_tls`] for a connection that there is
+//! already. What comes of it is a [`Transport`](crate::Transport) like any other: protocols and streams
+//! work over it unchanged.
+//!
+//! ```
+//! use asyncio_transports::ssl::{Purpose, create_default_context};
+//! use asyncio_transports::{Protocol, Transport, create_connection, create_server};
+//! use bytes::Bytes;
+//!
+//! struct Echo;
+//! impl Protocol for Echo {
+//!     fn data_received(&mut self, transport: &Transport, data: Bytes) {
+//!         transport.write(&data);
+//!     }
+//! }
+//!
+//! # fn certificate() -> (String, String) {
+//! #     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+//! #     (made.cert.pem(), made.signing_key.serialize_pem())
+//! # }
+//! # asyncio_loop::run(async {
+//! # let (certificate, key) = certificate();
+//! let mut context = create_default_context(Purpose::ClientAuth);
+//! context.load_cert_chain_pem(certificate.as_bytes(), key.as_bytes())?;
+//! let server = create_server(|| Echo, ("127.0.0.1", 0)).ssl(context).await?;
+//!
+//! let mut context = create_default_context(Purpose::ServerAuth);
+//! context.clear_verify_locations()?;
+//! context.load_verify_pem(certificate.as_bytes())?;
+//! let connecting = create_connection(|| Echo, server.local_addr());
+//! let (transport, _) = connecting.ssl(context).server_hostname("localhost").await?;
+//! transport.close();
+//! # server.close();
+//! # server.wait_closed().await
+//! # }).unwrap();
+//! ```
+//!
+//! # States
+//!
+//! A connection goes through these, and only along these arrows (asyncio's `SSLProtocolState`):
+//!
+//! ```text
+//!                 connection_made of                 the handshake is over:
+//!                 what is beneath                    connection_made
+//!   UNWRAPPED ─────────────────► DO_HANDSHAKE ─────────────────► WRAPPED
+//!       ▲                             │                             │ close(), the end by the other
+//!       │    abort(), close(), failed │                             │ side; a last read is delivered
+//!       │◄────────────────────────────┘                             ▼
+//!       │                                                        FLUSHING
+//!       │    abort(), failed: from every state                      │ all that was written is encrypted
+//!       │◄──────────────────────────────────────────────────────────┤
+//!       │                                                           ▼
+//!       │    both sides have closed, or the limit is over        SHUTDOWN
+//!       └────────────────────────────────────────────── close_notify was sent, and is awaited
+//! ```
+//!
+//! If the handshake fails, `connection_made` is never called, and whoever awaits the connection gets the
+//! error, an [`SslError`] or what happened to the connection beneath. A handshake that takes too long
+//! ends with an `Io` error of the kind `ConnectionAborted`.
+//!
+//! # The end
+//!
+//! `close()` sends what is buffered and a `close_notify`, and waits for that of the other side, up to the
+//! limit; then `connection_lost(None)` is called, or `connection_lost` with a `Timeout`. What the other
+//! side sends meanwhile is dropped. If the other side closes, `eof_received` is called, and whatever it
+//! answers, the connection is closed: TLS is not open in one direction here, so
+//! [`can_write_eof`](crate::Transport::can_write_eof) is false, although TLS 1.3 would permit it. An end
+//! of the connection beneath without `close_notify` is treated as one with it, as in asyncio: a protocol
+//! that has to tell the end of a message from a connection that was cut says in the message how long it
+//! is.
+//!
+//! # Flow control
+//!
+//! The protocol has to pause when 512 KiB of what it wrote are not encrypted yet, because the connection
+//! beneath is full, and goes on at 128 KiB. While the protocol has paused reading, up to 256 KiB that
+//! are not decrypted yet are kept; then the connection beneath is paused until it is 64 KiB.
+//!
+//! # Differences from asyncio
+//! - What is buffered stays plain text until the connection beneath has room for it.
+//! - Application data after `close()` is dropped, where asyncio ends with an error.
+//! - An alert is sent when a handshake fails.
+//! - [`start_tls`](StartTls::received) takes bytes that were received before on both sides, and not on
+//!   the server's alone.
+
+use crate::{flow_control::HIGH_WATER, transport::Transport};
+use asyncio_core::resident::Resident;
+use info::Facts;
+use protocol::SslProtocol;
+
+mod arguments;
+mod certificates;
+mod configuration;
+mod context;
+mod error;
+mod info;
+mod protocol;
+mod sendfile;
+mod session;
+mod start_tls;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub(crate) use arguments::{Arguments, Plan};
+pub use arguments::{SSL_HANDSHAKE_TIMEOUT, SSL_SHUTDOWN_TIMEOUT, Ssl};
+pub use context::{Purpose, SslContext, TlsVersion, VerifyMode, create_default_context};
+pub use error::SslError;
+pub(crate) use error::named;
+pub use info::{CIPHER, COMPRESSION, Cipher, PEERCERT, SSL_OBJECT, SSLCONTEXT, SslObject};
+pub use protocol::{FLOW_CONTROL_HIGH_WATER_SSL_READ, FLOW_CONTROL_HIGH_WATER_SSL_WRITE};
+pub use start_tls::{StartTls, start_tls};
+
+/// The library beneath, and its types for certificates and keys.
+pub use rustls;
+
+/// Where the TLS of a handle is, if it has any.
+pub(crate) struct Place(Option<Box<Over>>);
+
+struct Over {
+    resident: Resident<SslProtocol>,
+    facts: Facts,
+}
+
+impl Place {
+    pub(crate) const NONE: Place = Place(None);
+
+    fn of(resident: Resident<SslProtocol>, facts: Facts) -> Place {
+        Place(Some(Box::new(Over { resident, facts })))
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> Option<Resident<SslProtocol>> {
+        self.0.as_ref().map(|over| over.resident)
+    }
+
+    /// The default of the high-water mark for writing.
+    pub(crate) fn high_water(&self) -> usize {
+        self.0.as_ref().map_or(HIGH_WATER, |_| FLOW_CONTROL_HIGH_WATER_SSL_WRITE)
+    }
+
+    fn facts(&self) -> Option<&Facts> {
+        self.0.as_ref().map(|over| &over.facts)
+    }
+
+    pub(crate) fn object(&self) -> Option<&SslObject> {
+        self.facts()?.object.get()
+    }
+
+    pub(crate) fn context(&self) -> Option<&SslContext> {
+        self.facts().map(|facts| &facts.context)
+    }
+}
+
+/// The marks of what is received and not decrypted yet.
+impl Transport {
+    /// Sets the marks, in bytes, of what was received and is not decrypted yet, because the protocol has
+    /// paused reading (`set_read_buffer_limits`): at `high` nothing more is received, at `low` it is
+    /// again. By default `high` is four times `low`, or 256 KiB; `low` is a quarter of `high`. Does
+    /// nothing on a connection without TLS, which keeps nothing.
+    ///
+    /// # Errors
+    /// `Value` unless `high` is at least `low`; nothing has changed.
+    pub fn set_read_buffer_limits(
+        &self,
+        high: Option<usize>,
+        low: Option<usize>,
+    ) -> asyncio_core::Result<()> {
+        let default = FLOW_CONTROL_HIGH_WATER_SSL_READ;
+        let what = "set_read_buffer_limits";
+        let (low, high) = crate::flow_control::water_marks(what, default, high, low)?;
+        if let Some(place) = self.0.ssl.get() {
+            place.send(move |ssl| ssl.set_read_marks(low, high));
+        }
+        Ok(())
+    }
+
+    /// The marks: `(low, high)` (`get_read_buffer_limits`). Zeros without TLS.
+    pub fn get_read_buffer_limits(&self) -> (usize, usize) {
+        self.0.ssl.get().and_then(|p| p.with(SslProtocol::read_marks)).unwrap_or_default()
+    }
+
+    /// How many bytes were received and are not decrypted yet (`get_read_buffer_size`).
+    pub fn get_read_buffer_size(&self) -> usize {
+        self.0.ssl.get().and_then(|p| p.with(SslProtocol::unread)).unwrap_or_default()
+    }
+}

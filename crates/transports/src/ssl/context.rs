@@ -1,0 +1,469 @@
+//! [`SslContext`]: what is asked of TLS, and with which certificates.
+
+use super::{
+    certificates::{certificates_in, certified_key, pem_of},
+    configuration::{self, Configured},
+    error::SslError,
+};
+use asyncio_core::{Error, Result};
+use rustls::{
+    ClientConfig, ServerConfig,
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, PrivateKeyDer},
+    sign::CertifiedKey,
+};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
+
+/// What a context is for (`ssl.Purpose`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// A client, which wants to know whose server it talks to.
+    ServerAuth,
+    /// A server, which may want to know whose client it talks to.
+    ClientAuth,
+}
+
+/// Whether the other side has to show a certificate (`ssl.VerifyMode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum VerifyMode {
+    /// A server asks for none (`CERT_NONE`).
+    None,
+    /// A server asks for one, and verifies it if there is one (`CERT_OPTIONAL`).
+    Optional,
+    /// There must be a valid one (`CERT_REQUIRED`).
+    Required,
+}
+
+/// A version of TLS (`ssl.TLSVersion`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    Tls12,
+    /// TLS 1.3.
+    Tls13,
+}
+
+/// The contexts of clients and servers that are as safe as can be (`ssl.create_default_context`).
+///
+/// That of a client trusts the certificate authorities of the system, and checks the name of the server;
+/// that of a server asks for no client certificate, and needs a certificate of its own:
+/// [`load_cert_chain`](SslContext::load_cert_chain).
+///
+/// ```
+/// use asyncio_transports::ssl::{Purpose, create_default_context};
+///
+/// # fn example() -> asyncio_core::Result<()> {
+/// let mut context = create_default_context(Purpose::ClientAuth);
+/// context.load_cert_chain("server.pem", "server.key")?;
+/// context.set_alpn_protocols(["h2", "http/1.1"])?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn create_default_context(purpose: Purpose) -> SslContext {
+    SslContext::with_settings(Settings::new(purpose))
+}
+
+/// How connections are secured (`ssl.SSLContext`).
+///
+/// Clones are cheap, and share the sessions that can be resumed; a change to one of them concerns that
+/// one and its later clones. Its certificates are prepared once, at the first connection.
+///
+/// A context can also be made from a configuration of rustls that is ready, with
+/// [`From`]; then its methods that change something are errors, since everything is decided.
+#[derive(Clone)]
+pub struct SslContext {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: Settings,
+    /// What rustls is given, made when it is needed.
+    configured: OnceLock<Result<Configured>>,
+}
+
+/// Asked when a client says which server it wants: the context for the connection, or `None` for the
+/// one that asks.
+pub(super) type SniCallback = Arc<dyn Fn(Option<&str>) -> Option<SslContext> + Send + Sync>;
+
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) purpose: Purpose,
+    pub(super) ready: Option<Configured>,
+    pub(super) provider: Arc<CryptoProvider>,
+    pub(super) verify_mode: VerifyMode,
+    pub(super) check_hostname: bool,
+    /// Whether the system's certificate authorities are trusted, and which others.
+    pub(super) trusts_system: bool,
+    pub(super) roots: Vec<CertificateDer<'static>>,
+    /// Own certificates. The first is the one for clients that name no server, or an unknown one.
+    pub(super) keys: Vec<Arc<CertifiedKey>>,
+    pub(super) alpn: Vec<Vec<u8>>,
+    pub(super) minimum: TlsVersion,
+    pub(super) maximum: TlsVersion,
+    pub(super) sni_callback: Option<SniCallback>,
+    pub(super) keylog: Option<PathBuf>,
+    pub(super) resumes: bool,
+}
+
+impl Settings {
+    fn new(purpose: Purpose) -> Settings {
+        let is_client = purpose == Purpose::ServerAuth;
+        Settings {
+            purpose,
+            ready: None,
+            provider: Arc::new(rustls::crypto::ring::default_provider()),
+            verify_mode: if is_client { VerifyMode::Required } else { VerifyMode::None },
+            check_hostname: is_client,
+            trusts_system: is_client,
+            roots: Vec::new(),
+            keys: Vec::new(),
+            alpn: Vec::new(),
+            minimum: TlsVersion::Tls12,
+            maximum: TlsVersion::Tls13,
+            sni_callback: None,
+            keylog: None,
+            resumes: true,
+        }
+    }
+}
+
+/// Certificates.
+impl SslContext {
+    /// Adds a certificate of this side, with those of its issuers, and its private key
+    /// (`load_cert_chain`): both from PEM files, which may be the same file. With several certificates
+    /// a server takes the first that is valid for the name that the client asks for, or the first of
+    /// all.
+    ///
+    /// # Errors
+    /// `Io` if a file cannot be read; `Value` if it has no certificate or no key, if the key is not the
+    /// certificate's, or if the context is [made from a configuration](SslContext#impl-From<Arc<ServerConfig>>-for-SslContext).
+    pub fn load_cert_chain(
+        &mut self,
+        certfile: impl AsRef<Path>,
+        keyfile: impl AsRef<Path>,
+    ) -> Result<()> {
+        const WHAT: &str = "load_cert_chain";
+        let chain = pem_of(WHAT, certfile.as_ref())?;
+        let key = pem_of(WHAT, keyfile.as_ref())?;
+        self.add_key(WHAT, certified_key(WHAT, &chain, &key, &self.settings().provider)?)
+    }
+
+    /// [`load_cert_chain`](SslContext::load_cert_chain) from memory: the text of the PEM files.
+    ///
+    /// # Errors
+    /// As there, except for files.
+    pub fn load_cert_chain_pem(&mut self, chain: &[u8], key: &[u8]) -> Result<()> {
+        const WHAT: &str = "load_cert_chain_pem";
+        self.add_key(WHAT, certified_key(WHAT, chain, key, &self.settings().provider)?)
+    }
+
+    /// [`load_cert_chain`](SslContext::load_cert_chain) of what is parsed already.
+    ///
+    /// # Errors
+    /// `Value` if the key is not the certificate's, or cannot be used.
+    pub fn load_cert_chain_der(
+        &mut self,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<()> {
+        const WHAT: &str = "load_cert_chain_der";
+        let key = CertifiedKey::from_der(chain, key, &self.settings().provider);
+        self.add_key(WHAT, key.map_err(|error| SslError::value(WHAT, &error))?)
+    }
+
+    fn add_key(&mut self, what: &str, key: CertifiedKey) -> Result<()> {
+        self.change(what)?.keys.push(Arc::new(key));
+        Ok(())
+    }
+
+    /// Trusts the certificate authorities in a PEM file, or in all files of a directory
+    /// (`load_verify_locations`), beside those that are trusted already.
+    ///
+    /// # Errors
+    /// `Io` if it cannot be read; `Value` if there is no certificate in it.
+    pub fn load_verify_locations(&mut self, location: impl AsRef<Path>) -> Result<()> {
+        const WHAT: &str = "load_verify_locations";
+        let found = certificates_in(WHAT, location.as_ref())?;
+        self.change(WHAT)?.roots.extend(found);
+        Ok(())
+    }
+
+    /// [`load_verify_locations`](SslContext::load_verify_locations) from memory (`cadata`): the text of
+    /// a PEM file.
+    ///
+    /// # Errors
+    /// `Value` if there is no certificate in it.
+    pub fn load_verify_pem(&mut self, pem: &[u8]) -> Result<()> {
+        const WHAT: &str = "load_verify_pem";
+        let found = super::certificates::chain(WHAT, pem)?;
+        self.change(WHAT)?.roots.extend(found);
+        Ok(())
+    }
+
+    /// Trusts the certificate authorities of the system (`load_default_certs`), as a client's context
+    /// does from the start.
+    ///
+    /// # Errors
+    /// `Value` for a context made from a configuration.
+    pub fn load_default_certs(&mut self) -> Result<()> {
+        self.change("load_default_certs")?.trusts_system = true;
+        Ok(())
+    }
+
+    /// Trusts nobody any more: for a client that knows its servers. Then
+    /// [`load_verify_locations`](SslContext::load_verify_locations).
+    ///
+    /// # Errors
+    /// `Value` for a context made from a configuration.
+    pub fn clear_verify_locations(&mut self) -> Result<()> {
+        let settings = self.change("clear_verify_locations")?;
+        settings.trusts_system = false;
+        settings.roots.clear();
+        Ok(())
+    }
+}
+
+/// What is asked of the other side.
+impl SslContext {
+    /// Whether the other side has to show a certificate (`verify_mode`).
+    pub fn verify_mode(&self) -> VerifyMode {
+        self.settings().verify_mode
+    }
+
+    /// Sets [`verify_mode`](SslContext::verify_mode). A client always verifies: only
+    /// [`dangerously_disable_verification`](SslContext::dangerously_disable_verification) ends that.
+    ///
+    /// # Errors
+    /// `Value` for anything but `Required` on a client.
+    pub fn set_verify_mode(&mut self, mode: VerifyMode) -> Result<()> {
+        let settings = self.change("set_verify_mode")?;
+        if settings.purpose == Purpose::ServerAuth && mode != VerifyMode::Required {
+            return Err(Error::value(
+                "set_verify_mode: a client verifies the certificate of its server; call \
+                 dangerously_disable_verification() to connect to anybody",
+            ));
+        }
+        settings.verify_mode = mode;
+        Ok(())
+    }
+
+    /// Whether a client compares the name of the server with its certificate (`check_hostname`).
+    pub fn check_hostname(&self) -> bool {
+        self.settings().check_hostname
+    }
+
+    /// Sets [`check_hostname`](SslContext::check_hostname). Without it, whoever has a certificate of a
+    /// trusted authority for any name can pretend to be the server.
+    ///
+    /// # Errors
+    /// `Value` for a server.
+    pub fn set_check_hostname(&mut self, on: bool) -> Result<()> {
+        let settings = self.change("set_check_hostname")?;
+        if on && settings.purpose == Purpose::ClientAuth {
+            return Err(Error::value("set_check_hostname: a server has no name to check"));
+        }
+        settings.check_hostname = on;
+        Ok(())
+    }
+
+    /// Has a client take any certificate for valid, whoever made it and for whatever name: then
+    /// everybody on the way can read and change everything.
+    ///
+    /// # Errors
+    /// `Value` for a server, and for a context made from a configuration.
+    pub fn dangerously_disable_verification(&mut self) -> Result<()> {
+        let settings = self.change("dangerously_disable_verification")?;
+        if settings.purpose == Purpose::ClientAuth {
+            return Err(Error::value(
+                "dangerously_disable_verification: it is for clients; a server that wants no \
+                 certificate has set_verify_mode(VerifyMode::None)",
+            ));
+        }
+        settings.check_hostname = false;
+        settings.verify_mode = VerifyMode::None;
+        Ok(())
+    }
+
+    /// The lowest version of TLS that is spoken (`minimum_version`).
+    pub fn minimum_version(&self) -> TlsVersion {
+        self.settings().minimum
+    }
+
+    /// Sets [`minimum_version`](SslContext::minimum_version).
+    ///
+    /// # Errors
+    /// `Value` if it is higher than the maximum.
+    pub fn set_minimum_version(&mut self, version: TlsVersion) -> Result<()> {
+        const WHAT: &str = "set_minimum_version";
+        let settings = self.change(WHAT)?;
+        check_versions(WHAT, version, settings.maximum)?;
+        settings.minimum = version;
+        Ok(())
+    }
+
+    /// The highest version of TLS that is spoken (`maximum_version`).
+    pub fn maximum_version(&self) -> TlsVersion {
+        self.settings().maximum
+    }
+
+    /// Sets [`maximum_version`](SslContext::maximum_version).
+    ///
+    /// # Errors
+    /// `Value` if it is lower than the minimum.
+    pub fn set_maximum_version(&mut self, version: TlsVersion) -> Result<()> {
+        const WHAT: &str = "set_maximum_version";
+        let settings = self.change(WHAT)?;
+        check_versions(WHAT, settings.minimum, version)?;
+        settings.maximum = version;
+        Ok(())
+    }
+
+    /// The application protocols that this side speaks, the favourite first (`set_alpn_protocols`):
+    /// see [`SslObject::selected_alpn_protocol`](super::SslObject::selected_alpn_protocol).
+    ///
+    /// # Errors
+    /// `Value` if one is empty or longer than 255 bytes.
+    pub fn set_alpn_protocols<I>(&mut self, protocols: I) -> Result<()>
+    where
+        I: IntoIterator<Item: AsRef<[u8]>>,
+    {
+        let protocols: Vec<Vec<u8>> =
+            protocols.into_iter().map(|protocol| protocol.as_ref().to_vec()).collect();
+        if let Some(bad) = protocols.iter().find(|p| p.is_empty() || p.len() > 255) {
+            let text = "set_alpn_protocols: the name of a protocol has 1 to 255 bytes";
+            return Err(Error::value(format!("{text}, got {}", bad.len())));
+        }
+        self.change("set_alpn_protocols")?.alpn = protocols;
+        Ok(())
+    }
+}
+
+/// What else there is.
+impl SslContext {
+    /// Has a server call `callback` with the name that each client asks for (`sni_callback`), before it
+    /// answers. The connection goes on with the context that the callback returns, or, with `None`,
+    /// with this one.
+    ///
+    /// # Errors
+    /// `Value` for a client.
+    pub fn set_sni_callback(
+        &mut self,
+        callback: impl Fn(Option<&str>) -> Option<SslContext> + Send + Sync + 'static,
+    ) -> Result<()> {
+        let settings = self.change("set_sni_callback")?;
+        if settings.purpose == Purpose::ServerAuth {
+            return Err(Error::value("set_sni_callback: it is for servers"));
+        }
+        settings.sni_callback = Some(Arc::new(callback));
+        Ok(())
+    }
+
+    /// Has the secrets of each connection appended to a file (`keylog_filename`), with which
+    /// programs such as Wireshark can read what was said.
+    ///
+    /// # Errors
+    /// `Value` for a context made from a configuration. If the file cannot be opened, the first
+    /// connection says so.
+    pub fn set_keylog_filename(&mut self, path: impl Into<PathBuf>) -> Result<()> {
+        self.change("set_keylog_filename")?.keylog = Some(path.into());
+        Ok(())
+    }
+
+    /// Whether a client that comes again can be recognised, which saves most of the handshake; true by
+    /// default.
+    ///
+    /// # Errors
+    /// `Value` for a context made from a configuration.
+    pub fn set_session_resumption(&mut self, on: bool) -> Result<()> {
+        self.change("set_session_resumption")?.resumes = on;
+        Ok(())
+    }
+
+    /// The cryptography, in place of that of `ring`. Set it before certificates are loaded.
+    ///
+    /// # Errors
+    /// `Value` for a context made from a configuration.
+    pub fn set_crypto_provider(&mut self, provider: Arc<CryptoProvider>) -> Result<()> {
+        self.change("set_crypto_provider")?.provider = provider;
+        Ok(())
+    }
+
+    fn with_settings(settings: Settings) -> SslContext {
+        SslContext { inner: Arc::new(Inner { settings, configured: OnceLock::new() }) }
+    }
+
+    /// To be changed: nothing that was prepared is valid any more.
+    fn change(&mut self, what: &str) -> Result<&mut Settings> {
+        if self.settings().ready.is_some() {
+            let text = "the context was made from a configuration of rustls, which decides this";
+            return Err(Error::value(format!("{what}: {text}")));
+        }
+        if Arc::get_mut(&mut self.inner).is_none() {
+            *self = SslContext::with_settings(self.settings().clone());
+        }
+        let inner = Arc::get_mut(&mut self.inner).expect("just made");
+        inner.configured.take();
+        Ok(&mut inner.settings)
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// What rustls is given.
+    ///
+    /// # Errors
+    /// `Value` if something is missing or does not fit; `Io` if the system's certificates cannot be
+    /// read.
+    pub(super) fn configured(&self) -> Result<Configured> {
+        let make = || configuration::make(self.settings());
+        self.inner.configured.get_or_init(make).clone()
+    }
+}
+
+fn check_versions(what: &str, minimum: TlsVersion, maximum: TlsVersion) -> Result<()> {
+    match minimum <= maximum {
+        true => Ok(()),
+        false => Err(Error::value(format!("{what}: the minimum {minimum:?} is above {maximum:?}"))),
+    }
+}
+
+/// The context of a client whose configuration is ready.
+impl From<Arc<ClientConfig>> for SslContext {
+    fn from(config: Arc<ClientConfig>) -> SslContext {
+        let mut settings = Settings::new(Purpose::ServerAuth);
+        settings.ready = Some(Configured::Client(config));
+        SslContext::with_settings(settings)
+    }
+}
+
+/// The context of a server whose configuration is ready.
+impl From<Arc<ServerConfig>> for SslContext {
+    fn from(config: Arc<ServerConfig>) -> SslContext {
+        let mut settings = Settings::new(Purpose::ClientAuth);
+        settings.ready = Some(Configured::Server(config));
+        SslContext::with_settings(settings)
+    }
+}
+
+impl From<&SslContext> for SslContext {
+    fn from(context: &SslContext) -> SslContext {
+        context.clone()
+    }
+}
+
+impl fmt::Debug for SslContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let settings = self.settings();
+        f.debug_struct("SslContext")
+            .field("purpose", &settings.purpose)
+            .field("verify_mode", &settings.verify_mode)
+            .field("check_hostname", &settings.check_hostname)
+            .field("certificates", &settings.keys.len())
+            .finish_non_exhaustive()
+    }
+}

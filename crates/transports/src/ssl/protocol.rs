@@ -1,0 +1,435 @@
+//! [`SslProtocol`]: the protocol of the transport beneath, and the stream of the one above.
+//!
+//! The states are drawn at the top of [`ssl`](super). How it reads is in [`reading`], how it writes in
+//! [`writing`], how it ends in [`ending`].
+//!
+//! What rustls has is borrowed only while nobody else is called, except the transport beneath, which is
+//! written to. That calls back with `pause_writing` alone, where nothing is borrowed.
+
+use super::{
+    Place,
+    arguments::{Limits, Secured},
+    info::Facts,
+    session::Session,
+};
+use crate::{
+    connection::call_soon,
+    flow_control::FlowControl,
+    slot::{Calls, Event, PlainCalls, in_use},
+    stream::Stream,
+    transport::{Shared, Transport},
+};
+use asyncio_core::{
+    Error, Result,
+    context::current_values,
+    exception::{ExceptionContext, Level, log},
+    listeners::Parked,
+    resident::{Resident, house},
+    wait_site::WaitSite,
+};
+use asyncio_future::Future;
+use bytes::Bytes;
+use std::{
+    any::Any,
+    cell::{Cell, OnceCell, RefCell},
+    io::{self, IoSlice},
+    panic::Location,
+    rc::Rc,
+    sync::{Arc, OnceLock, atomic::Ordering},
+    time::Duration,
+};
+
+mod ending;
+mod reading;
+mod writing;
+
+/// At so many bytes that were written and are not encrypted yet, the protocol has to pause.
+pub const FLOW_CONTROL_HIGH_WATER_SSL_WRITE: usize = 512 * 1024;
+
+/// At so many bytes that were received and are not decrypted yet, nothing more is received.
+pub const FLOW_CONTROL_HIGH_WATER_SSL_READ: usize = 256 * 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// There is no TLS yet, or no more.
+    Unwrapped,
+    DoHandshake,
+    Wrapped,
+    Flushing,
+    Shutdown,
+}
+
+impl State {
+    /// Whether an arrow leads there.
+    fn leads_to(self, next: State) -> bool {
+        use State::{DoHandshake, Flushing, Shutdown, Unwrapped, Wrapped};
+        let forward = matches!(
+            (self, next),
+            (Unwrapped, DoHandshake)
+                | (DoHandshake, Wrapped)
+                | (Wrapped, Flushing)
+                | (Flushing, Shutdown)
+        );
+        forward || next == Unwrapped
+    }
+}
+
+/// What the protocol above was told so far (asyncio's `AppProtocolState`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Made,
+    Eof,
+    Lost,
+}
+
+pub(crate) struct SslProtocol {
+    /// The transport above.
+    handle: OnceCell<Transport>,
+    /// The one beneath, until it is lost.
+    lower: RefCell<Option<Transport>>,
+    session: RefCell<Session>,
+    state: Cell<State>,
+    /// The protocol above, until the end.
+    protocol: RefCell<Option<Calls>>,
+    told: Cell<Told>,
+    flow: FlowControl,
+    reading: reading::Unread,
+    writing: writing::Unsent,
+    limits: Limits,
+    /// Of the handshake, then of the shutdown.
+    timer: Cell<Option<Parked>>,
+    /// For the one who waits for the handshake.
+    made: RefCell<Option<Future<()>>>,
+}
+
+impl SslProtocol {
+    pub(super) fn new(session: Session, secured: &Secured, protocol: Calls) -> Rc<SslProtocol> {
+        Rc::new(SslProtocol {
+            handle: OnceCell::new(),
+            lower: RefCell::new(None),
+            session: RefCell::new(session),
+            state: Cell::new(State::Unwrapped),
+            protocol: RefCell::new(Some(protocol)),
+            told: Cell::new(Told::Nothing),
+            flow: FlowControl::pausing_at(FLOW_CONTROL_HIGH_WATER_SSL_WRITE),
+            reading: reading::Unread::new(),
+            writing: writing::Unsent::default(),
+            limits: secured.limits,
+            timer: Cell::new(None),
+            made: RefCell::new(None),
+        })
+    }
+
+    /// Puts it over a transport, and gives the one above.
+    ///
+    /// # Errors
+    /// `Runtime` if no loop runs, or it is being closed.
+    pub(super) fn over(self: Rc<Self>, lower: &Transport, secured: &Secured) -> Result<Transport> {
+        let resident = house(self.clone())?;
+        let facts = Facts { context: secured.context.clone(), object: OnceLock::new() };
+        let (place, bottom) = (Place::of(resident, facts), &lower.0);
+        let (kind, names) = (bottom.kind, bottom.names.clone());
+        let shared = Shared::over(bottom.resident, place, kind, names);
+        self.lower.replace(Some(lower.clone()));
+        Ok(self.handle.get_or_init(|| Transport(Arc::new(shared))).clone())
+    }
+
+    /// The protocol above has had its `connection_made` from another transport, whose place this takes.
+    pub(super) fn takes_over(&self, is_paused: bool) {
+        self.told.set(Told::Made);
+        if is_paused {
+            self.flow.inherit_pause();
+        }
+    }
+
+    fn handle(&self) -> &Transport {
+        self.handle.get().expect("set when it is put over another transport")
+    }
+
+    fn resident(&self) -> Option<Resident<SslProtocol>> {
+        self.handle().0.ssl.get()
+    }
+
+    fn lower(&self) -> Option<Transport> {
+        self.lower.borrow().clone()
+    }
+
+    /// To the next state, if an arrow leads there.
+    fn set_state(&self, next: State) {
+        debug_assert!(self.state.get().leads_to(next), "{:?} to {next:?}", self.state.get());
+        self.state.set(next);
+    }
+
+    /// Calls `f` in the next iteration, if the connection is still there.
+    #[track_caller]
+    fn soon(&self, f: impl FnOnce(&SslProtocol) + 'static) {
+        let Some(resident) = self.resident() else { return };
+        call_soon(resident.home(), move || {
+            if let Some(ssl) = resident.get() {
+                f(&ssl);
+            }
+        });
+    }
+
+    /// Has `f` called when `limit` is over; in place of the former limit.
+    fn limit(&self, limit: Duration, f: impl FnOnce(&SslProtocol) + 'static) {
+        self.end_limit();
+        let Some(resident) = self.resident() else { return };
+        let call = move || {
+            if let Some(ssl) = resident.get() {
+                ssl.timer.set(None);
+                f(&ssl);
+            }
+            Ok(())
+        };
+        let timer = resident.home().with(|scheduler| {
+            let when = scheduler.time().saturating_add(limit);
+            scheduler.call_at(when, call, current_values(), Location::caller()).ok()
+        });
+        self.timer.set(timer.flatten());
+    }
+
+    fn end_limit(&self) {
+        if let Some(timer) = self.timer.take() {
+            timer.cancel();
+        }
+    }
+}
+
+/// The handshake.
+impl SslProtocol {
+    /// Gives `made` its result when the handshake is over.
+    pub(super) fn await_handshake(&self, made: Future<()>) {
+        self.made.replace(Some(made));
+    }
+
+    pub(super) fn start_handshake(&self) {
+        if self.handle().is_closing() {
+            return;
+        }
+        self.set_state(State::DoHandshake);
+        self.limit(self.limits.handshake, |ssl| {
+            let limit = ssl.limits.handshake.as_secs_f64();
+            let text = format!(
+                "SSL handshake is taking longer than {limit:?} seconds: aborting the connection"
+            );
+            ssl.fail(io::Error::new(io::ErrorKind::ConnectionAborted, text).into(), HANDSHAKE);
+        });
+        self.shake(&[]);
+    }
+
+    /// Goes on with the handshake, with what was received.
+    fn shake(&self, data: &[u8]) {
+        let Some(lower) = self.lower() else { return };
+        let mut session = self.session.borrow_mut();
+        let mut kept = self.reading.take();
+        kept.extend_from_slice(data);
+        let mut input = &kept[..];
+        let mut outcome = Ok(());
+        while !input.is_empty() && session.is_handshaking() && outcome.is_ok() {
+            outcome = session.feed(&mut input, &lower);
+        }
+        outcome = outcome.and(session.flush(&lower));
+        let (is_over, object) = (!session.is_handshaking(), session.object());
+        drop(session);
+        self.reading.keep(input);
+        if is_over {
+            // What failed came behind it, and is told when that is read.
+            if let Err(error) = outcome {
+                self.reading.fail(error);
+            }
+            self.handshake_is_over(object);
+        } else if let Err(error) = outcome {
+            self.fail(error, HANDSHAKE);
+        }
+    }
+
+    fn handshake_is_over(&self, object: Option<super::SslObject>) {
+        self.end_limit();
+        self.set_state(State::Wrapped);
+        if let (Some(facts), Some(object)) = (self.handle().0.ssl.facts(), object) {
+            let _ = facts.object.set(object);
+        }
+        if self.told.get() == Told::Nothing {
+            self.told.set(Told::Made);
+            self.call(Event::Made, "connection_made");
+        }
+        self.wake(Ok(()));
+        self.push();
+        // After the one who waited for the handshake has had a chance to look at what was agreed.
+        self.soon(|ssl| ssl.read(&[]));
+    }
+
+    /// Ends the wait for the handshake.
+    fn wake(&self, outcome: Result<()>) {
+        let Some(made) = self.made.take() else { return };
+        // Cancelled by now, perhaps.
+        match outcome {
+            Ok(()) => _ = made.set_result(()),
+            Err(error) => _ = made.set_exception(error),
+        }
+    }
+}
+
+const HANDSHAKE: &str = "SSL handshake failed";
+
+/// The protocol above.
+impl SslProtocol {
+    fn calls(&self) -> Option<Calls> {
+        self.protocol.borrow().clone()
+    }
+
+    /// Makes a call to the protocol, and afterwards those that were called for meanwhile.
+    fn during_call<R>(&self, call: impl FnOnce(&Transport) -> R) -> Result<R> {
+        let outcome = self.flow.during_call(|| call(self.handle()));
+        self.announce();
+        outcome
+    }
+
+    fn tell(&self, event: Event) -> Result<bool> {
+        let Some(calls) = self.calls() else { return Ok(false) };
+        match self.during_call(|handle| calls.tell(handle, event))? {
+            Ok(answer) => Ok(answer),
+            Err(_event) => Err(in_use()),
+        }
+    }
+
+    /// Tells the protocol of an event that has no answer and that goes on whatever happens.
+    fn call(&self, event: Event, callback: &str) {
+        if let Err(error) = self.tell(event) {
+            self.report(format!("Exception in callback protocol.{callback}()"), error);
+        }
+    }
+
+    /// Tells the protocol to pause or to go on, unless it was told, or a callback of its runs: then it
+    /// is told after that.
+    fn announce(&self) {
+        // Before the beginning and after the end there is nobody to be told.
+        if !matches!(self.told.get(), Told::Made | Told::Eof) {
+            return;
+        }
+        let Some(paused) = self.flow.news() else { return };
+        let (event, callback) = match paused {
+            true => (Event::PauseWriting, "pause_writing"),
+            false => (Event::ResumeWriting, "resume_writing"),
+        };
+        if let Err(error) = self.tell(event) {
+            self.report(format!("protocol.{callback}() failed"), error);
+        }
+    }
+
+    fn report(&self, message: String, error: Error) {
+        let home = self.handle().0.resident.home();
+        ExceptionContext::new(message).with_exception(error).report(Some(home));
+    }
+}
+
+/// What the transport beneath calls.
+impl PlainCalls for SslProtocol {
+    fn tell(&self, _: &Transport, event: Event) -> Result<bool, Event> {
+        match event {
+            Event::Made => self.start_handshake(),
+            Event::Lost(error) => self.lower_lost(error),
+            Event::ResumeWriting => self.push(),
+            Event::PauseWriting | Event::Filled(_) => {}
+            Event::Eof => return Ok(self.lower_ended()),
+        }
+        Ok(false)
+    }
+
+    fn protocol(self: Rc<Self>) -> Rc<dyn Any> {
+        self
+    }
+
+    fn data(&self, _: &Transport, data: Bytes) -> Result<()> {
+        self.received(&data);
+        Ok(())
+    }
+
+    /// What arrives is decrypted when it does.
+    fn leaves(&self, _: &Transport) -> bool {
+        false
+    }
+}
+
+/// What the handle above is told.
+impl Stream for SslProtocol {
+    fn handle(&self) -> &Transport {
+        SslProtocol::handle(self)
+    }
+
+    fn start(&self, made: Option<Future<()>>) {
+        self.made.replace(made);
+        if let Some(stream) = self.lower().and_then(|lower| lower.stream()) {
+            stream.start(None);
+        }
+    }
+
+    fn set_protocol(&self, protocol: Calls) {
+        let replaced = self.protocol.replace(Some(protocol));
+        drop(replaced);
+    }
+
+    fn protocol(&self) -> Option<Rc<dyn Any>> {
+        Some(self.calls()?.protocol())
+    }
+
+    fn close(&self) {
+        self.start_shutdown();
+    }
+
+    fn force_close(&self, error: Option<Error>) {
+        self.abort(error);
+    }
+
+    fn pause_reading(&self) {
+        self.reading.paused.set(true);
+    }
+
+    fn resume_reading(&self) {
+        SslProtocol::resume_reading(self);
+    }
+
+    fn is_reading(&self) -> bool {
+        !self.reading.paused.get() && !self.handle().is_closing()
+    }
+
+    fn write(&self, data: &[u8]) -> Result<()> {
+        self.write_pieces("write", &[IoSlice::new(data)])
+    }
+
+    fn writelines(&self, pieces: &[IoSlice<'_>]) -> Result<()> {
+        self.write_pieces("writelines", pieces)
+    }
+
+    fn write_eof(&self) {
+        let text = "TLS has no end of one direction: can_write_eof() is false; close() ends both";
+        self.handle().report("transport.write_eof() failed", Error::runtime(text));
+    }
+
+    fn buffered(&self) -> usize {
+        self.writing.backlog.borrow().len()
+    }
+
+    fn water_marks(&self) -> (usize, usize) {
+        self.flow.water_marks()
+    }
+
+    fn set_water_marks(&self, low: usize, high: usize) {
+        self.flow.set_water_marks(low, high);
+        self.update_flow();
+    }
+
+    fn is_full(&self) -> bool {
+        self.flow.is_paused()
+    }
+
+    fn begin_sendfile(&self, site: WaitSite) -> Result<Future<()>> {
+        SslProtocol::begin_sendfile(self, site)
+    }
+
+    fn end_sendfile(&self, _: Option<Error>) {
+        SslProtocol::end_sendfile(self);
+    }
+}

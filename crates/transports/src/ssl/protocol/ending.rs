@@ -1,0 +1,169 @@
+//! How TLS ends: by `close()`, by the other side, with the transport beneath, or because it fails.
+
+use super::{Error, Event, Level, Ordering, SslProtocol, State, Told, log};
+use asyncio_core::TimeoutError;
+use asyncio_core::home::is_debug;
+use std::io;
+
+impl SslProtocol {
+    /// Whether it was closed, before it is now.
+    fn set_closing(&self) -> bool {
+        self.handle().0.closing.swap(true, Ordering::Relaxed)
+    }
+
+    /// `close()`.
+    pub(super) fn start_shutdown(&self) {
+        match self.state.get() {
+            State::Unwrapped | State::DoHandshake => self.abort(None),
+            // What the other side sent before its end is not awaited any more.
+            State::Flushing => self.push(),
+            State::Shutdown => {}
+            State::Wrapped => {
+                self.set_closing();
+                self.set_state(State::Flushing);
+                self.limit(self.limits.shutdown, |ssl| {
+                    let error = TimeoutError::new("SSL shutdown timed out");
+                    ssl.abort(Some(Error::Timeout(error)));
+                });
+                match self.flow.is_calling() {
+                    // The protocol has it from a callback, and cannot be called now.
+                    true => self.soon(SslProtocol::flush),
+                    false => self.flush(),
+                }
+            }
+        }
+    }
+
+    /// Delivers what has arrived, and sends what is left.
+    pub(super) fn flush(&self) {
+        let may_read = || self.state.get() == State::Flushing && !self.reading.paused.get();
+        while may_read() && self.has_unread() {
+            if let Err(error) = self.deliver(&[]) {
+                return self.fail(error, "Fatal error on SSL protocol");
+            }
+        }
+        if self.state.get() == State::Flushing {
+            self.push();
+        }
+    }
+
+    /// All was sent: says so, and waits for the other side to say the same.
+    pub(super) fn shut_down(&self) {
+        self.set_state(State::Shutdown);
+        let Some(lower) = self.lower() else { return };
+        if !self.reading.ended.get() {
+            let mut session = self.session.borrow_mut();
+            session.send_close_notify();
+            let flushed = session.flush(&lower);
+            drop(session);
+            if let Err(error) = flushed {
+                return self.fail(error, "Fatal error on SSL protocol");
+            }
+        }
+        self.drop_unread();
+        if self.state.get() == State::Shutdown && self.reading.ended.get() {
+            self.shutdown_is_over();
+        }
+    }
+
+    /// Nothing more is to come from either side.
+    pub(super) fn shutdown_is_over(&self) {
+        self.end_limit();
+        self.call_eof_received();
+        self.soon(|ssl| {
+            if let Some(lower) = ssl.lower() {
+                lower.close();
+            }
+        });
+    }
+
+    fn call_eof_received(&self) {
+        if self.told.get() != Told::Made {
+            return;
+        }
+        self.told.set(Told::Eof);
+        match self.tell(Event::Eof) {
+            Ok(false) => {}
+            Ok(true) => log(
+                Level::Warning,
+                "returning true from eof_received() has no effect when using ssl",
+            ),
+            Err(error) => self.fail(error, "Error calling eof_received()"),
+        }
+    }
+
+    /// The other side has said that it will send no more.
+    pub(super) fn peer_has_closed(&self) {
+        self.call_eof_received();
+        self.start_shutdown();
+    }
+
+    /// The transport beneath will send no more. Whether it stays open for now.
+    pub(super) fn lower_ended(&self) -> bool {
+        self.reading.ended.set(true);
+        self.writing.is_forced.set(true);
+        match self.state.get() {
+            State::Unwrapped => return false,
+            State::DoHandshake => {
+                let text = "the other side closed the connection during the TLS handshake; it may \
+                            speak no TLS there, or have refused what this side offers";
+                let error = io::Error::new(io::ErrorKind::ConnectionReset, text);
+                self.fail(error.into(), super::HANDSHAKE);
+            }
+            State::Wrapped => {
+                self.set_closing();
+                self.set_state(State::Flushing);
+                if !(self.reading.paused.get() && self.has_unread()) {
+                    self.flush();
+                }
+            }
+            State::Flushing => self.push(),
+            State::Shutdown => self.shutdown_is_over(),
+        }
+        true
+    }
+
+    /// Ends it because of an error: one of the system or of TLS goes to the protocol alone, any other
+    /// to the exception handler as well.
+    pub(super) fn fail(&self, error: Error, message: &str) {
+        match &error {
+            Error::Io(_) if is_debug() => {
+                log(Level::Info, &format!("{:?}: {message}: {error}", self.handle()));
+            }
+            Error::Io(_) => {}
+            _ => self.report(message.to_owned(), error.clone()),
+        }
+        self.wake(Err(error.clone()));
+        self.abort(Some(error));
+    }
+
+    /// Ends it at once: what is buffered is lost.
+    pub(super) fn abort(&self, error: Option<Error>) {
+        self.set_closing();
+        self.set_state(State::Unwrapped);
+        self.end_limit();
+        self.discard(error.as_ref());
+        if let Some(stream) = self.lower().and_then(|lower| lower.stream()) {
+            stream.force_close(error);
+        }
+    }
+
+    /// The transport beneath is lost.
+    pub(super) fn lower_lost(&self, error: Option<Error>) {
+        self.set_closing();
+        self.set_state(State::Unwrapped);
+        self.end_limit();
+        self.discard(error.as_ref());
+        drop(self.lower.take());
+        let lost = || io::Error::from(io::ErrorKind::ConnectionAborted).into();
+        self.wake(Err(error.clone().unwrap_or_else(lost)));
+        self.soon(move |ssl| {
+            if matches!(ssl.told.replace(Told::Lost), Told::Made | Told::Eof) {
+                // The last call that is made.
+                ssl.call(Event::Lost(error), "connection_lost");
+            }
+            let resident = ssl.resident().and_then(|resident| resident.leave());
+            drop((ssl.protocol.take(), resident));
+        });
+    }
+}

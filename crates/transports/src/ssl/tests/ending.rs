@@ -1,0 +1,254 @@
+//! How TLS ends.
+
+use super::*;
+use rustls::{ClientConnection, StreamOwned};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
+/// A client of rustls alone, which blocks.
+fn blocking_client(port: u16) -> StreamOwned<ClientConnection, TcpStream> {
+    let configuration::Configured::Client(config) = client_context().configured().unwrap() else {
+        panic!()
+    };
+    let connection = ClientConnection::new(config, HOST.try_into().unwrap()).unwrap();
+    StreamOwned::new(connection, TcpStream::connect(("127.0.0.1", port)).unwrap())
+}
+
+/// The transport of the server's connection, as soon as it is made.
+async fn accepted(log: &Log, server: &crate::Server) -> Result<Transport> {
+    log.wait("made").await?;
+    Ok(server.clients().remove(0))
+}
+
+#[test]
+fn closing_sends_what_is_buffered_and_close_notify_and_waits_for_the_peers() {
+    run(async {
+        let log = Log::default();
+        let server = serve(&log, server_context()).await?;
+        let mut client = blocking_client(port_of(&server));
+        let reading = asyncio_task::create_task(asyncio_task::to_thread(move || {
+            client.write_all(b"hello").unwrap();
+            let mut all = Vec::new();
+            // An end without close_notify would be an error.
+            client.read_to_end(&mut all).unwrap();
+            client.conn.send_close_notify();
+            client.flush().unwrap();
+            all.len()
+        }));
+        log.wait("data").await?;
+        let transport = accepted(&log, &server).await?;
+        transport.write(&vec![7; 3_000_000]);
+        transport.close();
+        assert!(transport.is_closing() && !transport.is_reading());
+        transport.close();
+        assert_eq!(reading.await?, 3_000_000);
+        log.lost().await?;
+        let events = log.events();
+        assert!(events.ends_with("eof lost"), "{events}");
+        assert_eq!((log.count("lost"), log.count("eof")), (1, 1));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_peer_that_does_not_close_is_given_up_at_the_limit() {
+    run_hours(async {
+        let log = Log::default();
+        let server = serve(&log, server_context()).await?;
+        let mut client = blocking_client(port_of(&server));
+        let shaken = asyncio_task::to_thread(move || {
+            client.write_all(b"hello").unwrap();
+            client
+        });
+        let client = shaken.await?;
+        log.wait("data").await?;
+        let started = asyncio_loop::get_running_loop()?.time();
+        accepted(&log, &server).await?.close();
+        log.lost().await?;
+        let took = asyncio_loop::get_running_loop()?.time() - started;
+        assert!((30.0..31.0).contains(&took.as_secs_f64()), "{took:?}");
+        assert_eq!(log.events(), "made data lost:SSL shutdown timed out");
+        drop(client);
+        Ok(())
+    });
+}
+
+#[test]
+fn an_end_without_close_notify_is_an_end() {
+    run(async {
+        let log = Log::default();
+        let server = serve(&log, server_context()).await?;
+        let mut client = blocking_client(port_of(&server));
+        asyncio_task::to_thread(move || {
+            client.write_all(b"hello").unwrap();
+            client.sock.shutdown(std::net::Shutdown::Write).unwrap();
+            client.sock.read_to_end(&mut Vec::new()).unwrap();
+        })
+        .await?;
+        log.lost().await?;
+        assert_eq!(log.events(), "made data eof lost");
+        assert_eq!(log.received(), b"hello");
+        Ok(())
+    });
+}
+
+/// A protocol that has paused has got data and the end; then `then` is called.
+async fn paused_before_the_end(then: impl FnOnce(&Transport)) -> Result<Log> {
+    let log = Log::default();
+    let hooked = log.clone();
+    let factory = move || Recorder::new(&hooked).on("made", Transport::pause_reading);
+    let server = create_server(factory, ("127.0.0.1", 0)).ssl(server_context()).await?;
+    let mut client = blocking_client(port_of(&server));
+    asyncio_task::to_thread(move || {
+        client.write_all(b"hello").unwrap();
+        client.sock.shutdown(std::net::Shutdown::Write).unwrap();
+    })
+    .await?;
+    let transport = accepted(&log, &server).await?;
+    while !transport.is_closing() {
+        iterations(1).await?;
+    }
+    iterations(5).await?;
+    assert_eq!(log.events(), "made");
+    then(&transport);
+    log.lost().await?;
+    Ok(log)
+}
+
+#[test]
+fn what_arrived_before_the_end_is_read_when_reading_goes_on() {
+    run(async {
+        let log = paused_before_the_end(Transport::resume_reading).await?;
+        assert_eq!((&*log.events(), &*log.received()), ("made data eof lost", &b"hello"[..]));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_protocol_that_closes_without_reading_on_is_not_called_with_what_arrived() {
+    run(async {
+        let log = paused_before_the_end(Transport::close).await?;
+        assert_eq!(log.events(), "made eof lost");
+        Ok(())
+    });
+}
+
+#[test]
+fn aborting_ends_at_once_and_drops_what_is_buffered() {
+    run(async {
+        let pair = pair().await?;
+        pair.client.write(&vec![1; 5_000_000]);
+        pair.client.abort();
+        assert!(pair.client.is_closing());
+        assert_eq!(pair.client.get_write_buffer_size(), 0);
+        iterations(3).await?;
+        assert_eq!(pair.ours.count("lost"), 1);
+        pair.theirs.lost().await
+    });
+}
+
+#[test]
+fn data_after_closing_is_dropped_and_writes_are_lost() {
+    run(async {
+        let log = Log::default();
+        let server = serve(&log, server_context()).await?;
+        let mut client = blocking_client(port_of(&server));
+        let mut client = asyncio_task::to_thread(move || {
+            client.write_all(b"hello").unwrap();
+            client
+        })
+        .await?;
+        log.wait("data").await?;
+        let transport = accepted(&log, &server).await?;
+        transport.close();
+        transport.write(b"too late");
+        let ending = asyncio_task::to_thread(move || {
+            client.write_all(&[9; 100_000]).unwrap();
+            client.conn.send_close_notify();
+            client.flush().unwrap();
+            let mut all = Vec::new();
+            client.read_to_end(&mut all).map(|_| all).unwrap()
+        });
+        assert_eq!(ending.await?, b"");
+        log.lost().await?;
+        assert_eq!(log.events(), "made data eof lost");
+        assert_eq!(log.received(), b"hello");
+        Ok(())
+    });
+}
+
+#[test]
+fn closing_from_every_callback_is_in_order() {
+    run(async {
+        for event in ["made", "data", "eof"] {
+            for end in [Transport::close, Transport::abort] {
+                let recorder = Recorder::new(&Log::default()).on(event, end);
+                let pair = pair_of(recorder, server_context(), client_context()).await?;
+                for transport in pair.server.clients() {
+                    transport.write(b"hello");
+                    transport.close();
+                }
+                pair.ours.lost().await?;
+                pair.theirs.lost().await?;
+                assert_eq!((pair.ours.count("made"), pair.ours.count("lost")), (1, 1));
+                assert!(pair.ours.count("eof") <= 1);
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_record_that_was_changed_on_the_way_ends_the_connection_with_the_cause() {
+    run(async {
+        let log = Log::default();
+        let server = serve(&log, server_context()).await?;
+        let mut client = blocking_client(port_of(&server));
+        let _client = asyncio_task::to_thread(move || {
+            client.write_all(b"hello").unwrap();
+            client.sock.write_all(&[0x17, 3, 3, 0, 20]).unwrap();
+            client.sock.write_all(&[0; 20]).unwrap();
+            client
+        })
+        .await?;
+        log.lost().await?;
+        assert_eq!(log.events(), "made data lost:InvalidData");
+        Ok(())
+    });
+}
+
+#[test]
+fn what_panics_ends_the_connection_and_is_reported() {
+    run(async {
+        let log = Log::default();
+        log.watch_handler()?;
+        let recorder = Recorder::new(&log).on("data", |_| panic!("oh"));
+        let pair = pair_of(recorder, server_context(), client_context()).await?;
+        for transport in pair.server.clients() {
+            transport.write(b"hello");
+        }
+        log.lost().await?;
+        assert!(
+            log.events().contains("handler: Fatal error on SSL protocol: "),
+            "{}",
+            log.events()
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn the_end_of_one_direction_is_refused() {
+    run(async {
+        let log = Log::default();
+        log.watch_handler()?;
+        let pair = pair_of(Recorder::new(&log), server_context(), client_context()).await?;
+        pair.client.write_eof();
+        assert!(log.events().contains("handler: transport.write_eof() failed: TLS has no end"));
+        assert!(!pair.client.is_closing());
+        pair.client.abort();
+        log.lost().await
+    });
+}

@@ -1,0 +1,166 @@
+//! Handshakes that fail: nobody is made, and the error names the cause and what to do.
+
+use super::*;
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+};
+
+/// What comes of connecting to a server with this context.
+async fn error_of(server: SslContext, client: SslContext, name: &str) -> Result<Error> {
+    let (theirs, ours) = (Log::default(), Log::default());
+    let server = serve(&theirs, server).await?;
+    let connecting = create_connection(|| Recorder::new(&ours), ("127.0.0.1", port_of(&server)));
+    let outcome = connecting.ssl(client).server_hostname(name).await;
+    server.close();
+    server.wait_closed().await?;
+    assert_eq!((&*ours.events(), &*theirs.events()), ("", ""), "nobody is made");
+    Ok(outcome.map(drop).unwrap_err())
+}
+
+fn assert_says(error: &Error, parts: &[&str]) {
+    let text = error.to_string();
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is missing in: {text}");
+    }
+    assert!(matches!(error, Error::Io(_)), "{error:?}");
+}
+
+#[test]
+fn a_certificate_that_is_not_valid_is_refused_with_the_cause() {
+    run(async {
+        let error = error_of(server_context(), client_context(), "other.test").await?;
+        assert_says(
+            &error,
+            &["create_connection: ", "\"other.test\"", "localhost", "server_hostname"],
+        );
+        assert!(SslError::of(&error).unwrap().is_verification());
+
+        let unknown = context_with(&Authority::new("another").issue(&[HOST], |_| {}));
+        let error = error_of(unknown, client_context(), HOST).await?;
+        assert_says(&error, &["its issuer is not known", "load_verify_locations()"]);
+
+        let expired = authority().issue(&[HOST], |params| {
+            params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+        });
+        let error = error_of(context_with(&expired), client_context(), HOST).await?;
+        assert_says(&error, &["it has expired", "renew it"]);
+
+        let early = authority().issue(&[HOST], |params| {
+            params.not_before = rcgen::date_time_ymd(3000, 1, 1);
+        });
+        let error = error_of(context_with(&early), client_context(), HOST).await?;
+        assert_says(&error, &["not valid yet", "clock"]);
+        Ok(())
+    });
+}
+
+/// A server without TLS, which answers with `answer` and closes.
+fn plain_server(answer: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(answer);
+    });
+    port
+}
+
+#[test]
+fn what_speaks_no_tls_is_recognised() {
+    run(async {
+        for (answer, cause) in [
+            (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "speaks no TLS, but plain text"),
+            (b"220 mail.test ESMTP\r\n", "start_tls"),
+            (b"\0\x01\x02\x03\x04\x05\x06\x07\x08", "not TLS"),
+            (b"", "closed the connection during the TLS handshake"),
+        ] {
+            let address = ("127.0.0.1", plain_server(answer));
+            let connecting = create_connection(Recorder::default, address);
+            let error = connecting.ssl(client_context()).await.map(drop).unwrap_err();
+            assert_says(&error, &[cause]);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_server_survives_garbage_and_names_it_in_debug_mode() {
+    run(async {
+        let (theirs, handler) = (Log::default(), Log::default());
+        handler.watch_handler()?;
+        let server = serve(&theirs, server_context()).await?;
+        for garbage in
+            [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0x16, 3, 1, 0xff, 0xff, 1], &[0; 100], b""]
+        {
+            let mut stream = TcpStream::connect(("127.0.0.1", port_of(&server)))?;
+            stream.write_all(garbage)?;
+            stream.shutdown(std::net::Shutdown::Write)?;
+            let read = asyncio_task::to_thread(move || stream.read_to_end(&mut Vec::new()));
+            let _ = read.await?;
+        }
+        server.close();
+        server.wait_closed().await?;
+        assert_eq!((&*theirs.events(), &*handler.events()), ("", ""));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_handshake_that_takes_too_long_ends_at_its_limit() {
+    run_hours(async {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let started = asyncio_loop::get_running_loop()?.time();
+        let connecting = create_connection(Recorder::default, listener.local_addr()?);
+        let error =
+            connecting.ssl(client_context()).server_hostname(HOST).await.map(drop).unwrap_err();
+        let took = asyncio_loop::get_running_loop()?.time() - started;
+        assert!((60.0..61.0).contains(&took.as_secs_f64()), "{took:?}");
+        assert_says(
+            &error,
+            &["SSL handshake is taking longer than 60.0 seconds: aborting the connection"],
+        );
+
+        // And a server's, whose client says nothing.
+        let theirs = Log::default();
+        let log = theirs.clone();
+        let server = create_server(move || Recorder::new(&log), ("127.0.0.1", 0))
+            .ssl(server_context())
+            .ssl_handshake_timeout(Duration::from_secs(5))
+            .await?;
+        let silent = TcpStream::connect(("127.0.0.1", port_of(&server)))?;
+        while server.clients().is_empty() {
+            iterations(1).await?;
+        }
+        server.close();
+        server.wait_closed().await?;
+        drop(silent);
+        assert_eq!(theirs.events(), "");
+        Ok(())
+    });
+}
+
+#[test]
+fn whoever_gives_up_while_shaking_hands_leaves_nothing_behind() {
+    run(async {
+        let theirs = Log::default();
+        let server = serve(&theirs, server_context()).await?;
+        for steps in 0..40 {
+            let ours = Log::default();
+            let log = ours.clone();
+            let port = port_of(&server);
+            let connecting = asyncio_task::create_task(async move {
+                let connecting = create_connection(move || Recorder::new(&log), (HOST, port));
+                connecting.ssl(client_context()).await.map(drop)
+            });
+            iterations(steps).await?;
+            connecting.cancel();
+            let outcome = connecting.await;
+            assert!(outcome.is_ok() || outcome.is_err_and(|error| error.is_cancelled()));
+        }
+        server.close();
+        server.abort_clients();
+        server.wait_closed().await
+    });
+}

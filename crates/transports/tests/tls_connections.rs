@@ -1,0 +1,107 @@
+//! Thousands of handshakes that are given up at any point leave no descriptor and no connection behind.
+//! In a process of its own, since it counts all descriptors that there are.
+#![cfg(feature = "tls")]
+
+use asyncio_core::{Error, Result};
+use asyncio_task::{Task, create_task, sleep};
+use asyncio_transports::{
+    Protocol, Transport, create_connection, create_server,
+    ssl::{Purpose, SslContext, create_default_context},
+};
+use bytes::Bytes;
+use std::{cell::Cell, rc::Rc, time::Duration};
+
+const HANDSHAKES: usize = 2_000;
+const AT_ONCE: usize = 100;
+
+/// Counts the connections that are made and not lost.
+struct Counted(Rc<Cell<i64>>);
+
+impl Protocol for Counted {
+    fn connection_made(&mut self, transport: &Transport) {
+        self.0.set(self.0.get() + 1);
+        transport.write(b"hello");
+    }
+
+    fn data_received(&mut self, _: &Transport, _: Bytes) {}
+
+    fn connection_lost(&mut self, _: &Transport, _: Option<Error>) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+fn contexts() -> (SslContext, SslContext) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (pem, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let mut server = create_default_context(Purpose::ClientAuth);
+    server.load_cert_chain_pem(pem.as_bytes(), key.as_bytes()).unwrap();
+    let mut client = create_default_context(Purpose::ServerAuth);
+    client.clear_verify_locations().unwrap();
+    client.load_verify_pem(pem.as_bytes()).unwrap();
+    (server, client)
+}
+
+fn open_files() -> usize {
+    std::fs::read_dir("/dev/fd").unwrap().count()
+}
+
+#[test]
+fn handshakes_given_up_anywhere_leave_nothing_behind() {
+    asyncio_loop::run(async {
+        // What the loop opens at first use.
+        sleep(Duration::ZERO).await?;
+        let (theirs, ours) = contexts();
+        let (before, alive) = (open_files(), Rc::new(Cell::new(0)));
+        let counted = alive.clone();
+        let server = create_server(move || Counted(counted.clone()), ("127.0.0.1", 0));
+        let server = server.ssl(theirs).backlog(1024).await?;
+        let address = server.local_addr();
+        for wave in 0..HANDSHAKES / AT_ONCE {
+            let connecting: Vec<Task<Transport>> = (0..AT_ONCE)
+                .map(|_| {
+                    let (ours, counted, address) = (ours.clone(), alive.clone(), address.clone());
+                    create_task(async move {
+                        let connecting = create_connection(move || Counted(counted), address);
+                        let connecting = connecting.ssl(ours).server_hostname("localhost");
+                        connecting.transport().await
+                    })
+                })
+                .collect();
+            for (number, task) in connecting.into_iter().enumerate() {
+                if number % 5 == 0 {
+                    // Some have come further than others, and each wave has another beginning.
+                    for _ in 0..(wave * 7 + number) % 4 {
+                        sleep(Duration::ZERO).await?;
+                    }
+                }
+                match number % 4 {
+                    0 => _ = task.cancel(),
+                    1 if task.done() => task.await?.abort(),
+                    2 => {
+                        _ = task.add_done_callback(|task| {
+                            if let Ok(transport) = task.result() {
+                                transport.close();
+                            }
+                        })
+                    }
+                    _ => {
+                        task.cancel();
+                        match task.await {
+                            Ok(transport) => transport.close(),
+                            Err(error) => assert!(error.is_cancelled(), "{error}"),
+                        }
+                    }
+                }
+            }
+        }
+        server.close();
+        server.abort_clients();
+        server.wait_closed().await?;
+        while alive.get() > 0 || open_files() > before {
+            sleep(Duration::from_millis(1)).await?;
+        }
+        assert_eq!((alive.get(), open_files()), (0, before));
+        Result::Ok(())
+    })
+    .unwrap();
+}
