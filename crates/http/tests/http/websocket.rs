@@ -82,7 +82,7 @@ fn nothing_is_lost_that_follows_the_request() {
             drop(upgrade(&mut request, async |both| {
                 let (mut reader, writer) = both.into_split();
                 let line = reader.readline().await?;
-                writer.write(&line.to_ascii_uppercase());
+                writer.write(line.to_ascii_uppercase());
                 writer.drain().await
             }));
             let response = Response::builder()

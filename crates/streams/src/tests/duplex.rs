@@ -17,7 +17,7 @@ fn nothing_is_lost_on_the_way_there_and_back() {
         assert_eq!(reader.readline().await?, "one\n");
         let mut sent = 0;
         while writer.transport().get_write_buffer_size() == 0 {
-            writer.write(&[1; 10_000]);
+            writer.write([1; 10_000]);
             sent += 10_000;
         }
 
