@@ -1,7 +1,7 @@
 //! Requests that do not end well: handlers that fail, and clients that leave.
 
 use crate::support::{HOUR, Raw, Waiting, ended, outcome, run, started, until, url};
-use asyncio::{Error, Event, Result, create_task, sleep};
+use asyncio::{Error, Event, Result, create_task, current_task, sleep};
 use asyncio_http::{Client, Incoming, Request, Response, StatusCode, service_fn};
 use axum::{Router, body::Body, routing::get};
 use std::{convert::Infallible, rc::Rc, sync::Arc};
@@ -140,6 +140,34 @@ fn a_handler_of_axum_is_cancelled_at_a_foreign_wait_as_well() {
         began.wait().await?;
         drop(client);
         dropped.wait().await?;
+        ended(server).await
+    });
+}
+
+/// It has no response, and nothing has failed: the connection ends.
+#[test]
+fn a_handler_that_ends_cancelled_ends_its_connection() {
+    run(async |_| {
+        let handler = async |request: Request<Incoming>| {
+            if request.uri().path() == "/cancelled" {
+                current_task().ok_or_else(|| Error::msg("it is in a task"))?.cancel();
+                sleep(HOUR).await?;
+            }
+            Ok::<_, Error>(Response::new("hello".to_owned()))
+        };
+        let server = started(service_fn(handler)).await?;
+        let mut client = Raw::to(server.local_addr()).await?;
+        client.get("/");
+        assert_eq!(client.response().await?.1, "hello");
+        client.get("/cancelled");
+        assert!(client.is_over().await?);
+        // In HTTP/2 that is the stream of the request alone.
+        let client = Client::builder().http2_only(true).build();
+        let (cancelled, other) =
+            (client.get(url(&server, "/cancelled")), client.get(url(&server, "/")));
+        let (cancelled, other) = asyncio::join!(cancelled, other);
+        assert!(cancelled.is_err());
+        assert_eq!(other?.text().await?, "hello");
         ended(server).await
     });
 }
