@@ -72,11 +72,17 @@ fn pieces_are_written_together_and_no_more_than_there_is_room_for() {
         let written = poll_fn(|cx| write(&mut both, cx)).await?;
         assert_eq!(written, 64 * 1024);
         assert_eq!(poll_fn(|cx| write(&mut both, cx)).await?, 64 * 1024);
+        let little = [&b"lit"[..], b"", b"tle"].map(IoSlice::new);
+        let write = poll_fn(|cx| {
+            futures_lite::AsyncWrite::poll_write_vectored(Pin::new(&mut both), cx, &little)
+        });
         let reading = read_rest(peer);
+        assert_eq!(write.await?, 6);
         drop(both);
         let heard = join(reading).await?;
-        assert_eq!(heard.len(), 2 * 64 * 1024);
+        assert_eq!(heard.len(), 2 * 64 * 1024 + 6);
         assert!(heard[64 * 1024..].starts_with(b"head\x07"));
+        assert!(heard.ends_with(b"\x07little"));
         Ok(())
     });
 }
