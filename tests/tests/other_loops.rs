@@ -3,11 +3,17 @@
 
 use asyncio::{
     AsyncContextManager, Awaitable, ConcurrentFuture, Error, EventLoop, Future, Lock, Queue,
-    Result, StreamReader, StreamWriter, TaskGroup, as_completed, cancellable,
+    Result, StreamReader, StreamWriter, TaskGroup, TaskStatus, as_completed, cancellable,
     create_subprocess_exec, create_task, gather, generator, get_running_loop, open_connection,
-    shield, sleep, sock_accept, sock_recv, start_server, timeout, wait, wait_for, wrap_future,
+    shield, sleep, sock_accept, sock_recv, start_server, timeout, wait, wait_for, wait_readable,
+    wrap_future,
 };
-use asyncio::{socket::Socket, staggered::staggered_race, subprocess::PIPE};
+use asyncio::{
+    signals::{SIGUSR2, receive_signals},
+    socket::Socket,
+    staggered::staggered_race,
+    subprocess::PIPE,
+};
 use asyncio_tests::support::{MS, poll_once, virtual_loop};
 use std::{
     future::Future as StdFuture,
@@ -111,6 +117,12 @@ fn times_and_scopes() {
         })))
     });
     refused(true, async || {
+        Ok(leaf(
+            TaskGroup::new()
+                .with(async |group| group.start(async |_: TaskStatus<()>| sleep(HOUR).await).await),
+        ))
+    });
+    refused(true, async || {
         let attempt = || async { sleep(HOUR).await };
         Ok(leaf(staggered_race([attempt], None)))
     });
@@ -120,6 +132,14 @@ fn times_and_scopes() {
             y.send(()).await
         });
         Ok(leaf(async move { naps.next().await.expect("one") }))
+    });
+}
+
+#[test]
+fn signals() {
+    refused!(async || {
+        let mut signals = receive_signals([SIGUSR2])?;
+        Ok(leaf(async move { signals.next().await.expect("one") }))
     });
 }
 
@@ -152,6 +172,15 @@ fn sockets() {
     refused(true, async || {
         let listener = Socket::from_fd(TcpListener::bind("127.0.0.1:0")?)?;
         Ok(leaf(async move { sock_accept(&listener).await }))
+    });
+    refused(true, async || {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let peer = TcpStream::connect(listener.local_addr()?)?;
+        Ok(leaf(async move {
+            let outcome = wait_readable(&peer).await;
+            drop(listener);
+            outcome
+        }))
     });
     refused(true, async || {
         let listener = TcpListener::bind("127.0.0.1:0")?;

@@ -290,7 +290,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `locks` | yes | [`Lock`], [`Event`], [`Condition`], [`Semaphore`], [`BoundedSemaphore`], [`Barrier`] |
-//! | `queues` | yes | [`Queue`], [`PriorityQueue`], [`LifoQueue`] |
+//! | `queues` | yes | [`Queue`], [`PriorityQueue`], [`LifoQueue`], [`channel()`] |
 //! | `sockets` | yes | [`sock_recv`] and its like, [`socket::Socket`], [`Address`] |
 //! | `transports` | yes | [`create_connection`], [`create_server`], [`create_datagram_endpoint`], pipes; with `sockets` |
 //! | `streams` | yes | [`open_connection`], [`start_server`], [`StreamReader`], [`StreamWriter`]; with `transports` |

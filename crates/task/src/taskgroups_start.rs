@@ -79,7 +79,7 @@ impl Group {
         let (site, location) = (WaitSite::here(&"TaskGroup.start"), Location::caller());
         async move {
             self.may_create()?;
-            let ready = Future::of_operation(site, None);
+            let ready = Future::of_loop(site, None);
             let status = TaskStatus(ready.clone());
             let coroutine = async move { child(status).await };
             let task = Task::builder().location(location).create(coroutine);

@@ -120,6 +120,12 @@ impl StdFuture for NextSignal<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<i32>>> {
         let NextSignal { receiver, waiting, site } = &mut *self;
+        if receiver.arrived.borrow().signals.is_empty() {
+            let here = receiver.event_loop.home().check_awaited_here(site.what());
+            if let Err(error) = here {
+                return Poll::Ready(Some(Err(error)));
+            }
+        }
         if let Some(waiting) = waiting {
             if let Err(error) = ready!(Pin::new(waiting).poll(cx)) {
                 return Poll::Ready(Some(Err(error)));

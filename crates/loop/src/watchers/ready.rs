@@ -82,7 +82,7 @@ impl WaitReady<'_> {
                 "{what}: something waits for file descriptor {descriptor} already"
             )));
         }
-        let ready = Future::of_operation(self.site, None);
+        let ready = Future::of_loop(self.site, None);
         let (set, watched) = (Setter { ready: ready.clone(), what }, self.watched);
         event_loop.watch(watched, what, move || {
             let _ = set.ready.set_result(());

@@ -321,7 +321,7 @@ fn aborting_a_write_pipe_drops_what_is_buffered() {
         let log = Log::default();
         let (reader, writer) = pipe();
         let transport = write_pipe(Recorder::new(&log), writer).await?;
-        transport.write([7; 500_000]);
+        transport.write(vec![7; 500_000]);
         transport.abort();
         assert_eq!(transport.get_write_buffer_size(), 0);
         log.lost().await?;

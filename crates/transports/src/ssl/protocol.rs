@@ -86,8 +86,8 @@ enum Told {
 pub(crate) struct SslProtocol {
     /// The transport above.
     handle: OnceCell<Transport>,
-    /// The one beneath, until it is lost.
-    lower: RefCell<Option<Transport>>,
+    /// The one beneath.
+    lower: OnceCell<Transport>,
     session: RefCell<Session>,
     state: Cell<State>,
     /// The protocol above, until the end.
@@ -107,7 +107,7 @@ impl SslProtocol {
     pub(super) fn new(session: Session, secured: &Secured, protocol: Calls) -> Rc<SslProtocol> {
         Rc::new(SslProtocol {
             handle: OnceCell::new(),
-            lower: RefCell::new(None),
+            lower: OnceCell::new(),
             session: RefCell::new(session),
             state: Cell::new(State::Unwrapped),
             protocol: RefCell::new(Some(protocol)),
@@ -131,7 +131,7 @@ impl SslProtocol {
         let (place, bottom) = (Place::of(resident, facts), &lower.0);
         let (kind, names) = (bottom.kind, bottom.names.clone());
         let shared = Shared::over(bottom.resident, place, kind, names);
-        self.lower.replace(Some(lower.clone()));
+        let _ = self.lower.set(lower.clone());
         Ok(self.handle.get_or_init(|| Transport(Arc::new(shared))).clone())
     }
 
@@ -151,8 +151,8 @@ impl SslProtocol {
         self.handle().0.ssl.get()
     }
 
-    fn lower(&self) -> Option<Transport> {
-        self.lower.borrow().clone()
+    fn lower(&self) -> &Transport {
+        self.lower.get().expect("set when it is put over another transport")
     }
 
     /// To the next state, if an arrow leads there.
@@ -221,16 +221,16 @@ impl SslProtocol {
 
     /// Goes on with the handshake, with what was received.
     fn shake(&self, data: &[u8]) {
-        let Some(lower) = self.lower() else { return };
+        let lower = self.lower();
         let mut session = self.session.borrow_mut();
         let mut kept = self.reading.take();
         kept.extend_from_slice(data);
         let mut input = &kept[..];
         let mut outcome = Ok(());
         while !input.is_empty() && session.is_handshaking() && outcome.is_ok() {
-            outcome = session.feed(&mut input, &lower);
+            outcome = session.feed(&mut input, lower);
         }
-        outcome = outcome.and(session.flush(&lower));
+        outcome = outcome.and(session.flush(lower));
         let (is_over, object) = (!session.is_handshaking(), session.object());
         drop(session);
         self.reading.keep(input);
@@ -257,8 +257,10 @@ impl SslProtocol {
         }
         self.wake(Ok(()));
         self.push();
-        // After the one who waited for the handshake has had a chance to look at what was agreed.
-        self.soon(|ssl| ssl.read(&[]));
+        if self.has_unread() || self.session.borrow().peer_closed() {
+            // After the one who waited for the handshake has had a chance to look at what was agreed.
+            self.soon(|ssl| ssl.read(&[]));
+        }
     }
 
     /// Ends the wait for the handshake.
@@ -361,7 +363,7 @@ impl Stream for SslProtocol {
 
     fn start(&self, made: Option<Future<()>>) {
         self.made.replace(made);
-        if let Some(stream) = self.lower().and_then(|lower| lower.stream()) {
+        if let Some(stream) = self.lower().stream() {
             stream.start(None);
         }
     }

@@ -50,11 +50,10 @@ impl SslProtocol {
     /// All was sent: says so, and waits for the other side to say the same.
     pub(super) fn shut_down(&self) {
         self.set_state(State::Shutdown);
-        let Some(lower) = self.lower() else { return };
         if !self.reading.ended.get() {
             let mut session = self.session.borrow_mut();
             session.send_close_notify();
-            let flushed = session.flush(&lower);
+            let flushed = session.flush(self.lower());
             drop(session);
             if let Err(error) = flushed {
                 return self.fail(error, "Fatal error on SSL protocol");
@@ -70,11 +69,7 @@ impl SslProtocol {
     pub(super) fn shutdown_is_over(&self) {
         self.end_limit();
         self.call_eof_received();
-        self.soon(|ssl| {
-            if let Some(lower) = ssl.lower() {
-                lower.close();
-            }
-        });
+        self.soon(|ssl| ssl.lower().close());
     }
 
     fn call_eof_received(&self) {
@@ -143,7 +138,7 @@ impl SslProtocol {
         self.set_state(State::Unwrapped);
         self.end_limit();
         self.discard(error.as_ref());
-        if let Some(stream) = self.lower().and_then(|lower| lower.stream()) {
+        if let Some(stream) = self.lower().stream() {
             stream.force_close(error);
         }
     }
@@ -154,7 +149,6 @@ impl SslProtocol {
         self.set_state(State::Unwrapped);
         self.end_limit();
         self.discard(error.as_ref());
-        drop(self.lower.take());
         let lost = || io::Error::from(io::ErrorKind::ConnectionAborted).into();
         self.wake(Err(error.clone().unwrap_or_else(lost)));
         self.soon(move |ssl| {

@@ -106,9 +106,7 @@ impl SslProtocol {
             }
         };
         // An answer of rustls to the other side, which comes after those of the protocol.
-        if let Some(lower) = self.lower() {
-            self.session.borrow_mut().flush(&lower)?;
-        }
+        self.session.borrow_mut().flush(self.lower())?;
         outcome
     }
 
@@ -145,7 +143,6 @@ impl SslProtocol {
         input: &mut &[u8],
         mut take: impl FnMut(&[u8], usize) -> usize,
     ) -> Outcome {
-        let Some(lower) = self.lower() else { return Ok(()) };
         let mut session = self.session.borrow_mut();
         loop {
             let mut chunk = session.plaintext();
@@ -163,7 +160,7 @@ impl SslProtocol {
             if input.is_empty() {
                 return Ok(());
             }
-            if let Err(error) = session.feed(input, &lower) {
+            if let Err(error) = session.feed(input, self.lower()) {
                 self.reading.fail(error);
             }
         }
@@ -252,11 +249,10 @@ impl SslProtocol {
     /// Has the transport beneath pause or go on, by how much is kept.
     fn control_reading(&self) {
         let ((low, high), size) = (self.reading.marks.get(), self.unread());
-        let Some(lower) = self.lower() else { return };
         if size >= high.max(1) && !self.reading.is_full.replace(true) {
-            lower.pause_reading();
+            self.lower().pause_reading();
         } else if size <= low && self.reading.is_full.replace(false) {
-            lower.resume_reading();
+            self.lower().resume_reading();
         }
     }
 }

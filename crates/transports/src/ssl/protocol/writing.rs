@@ -68,8 +68,7 @@ impl SslProtocol {
         if !matches!(self.state.get(), State::Wrapped | State::Flushing) {
             return Ok(0);
         }
-        let Some(lower) = self.lower() else { return Ok(0) };
-        self.session.borrow_mut().write(data, &lower, self.writing.is_forced.get())
+        self.session.borrow_mut().write(data, self.lower(), self.writing.is_forced.get())
     }
 
     /// Encrypts what is left, as far as there is room now. Goes on to the next state if that was awaited.
@@ -98,7 +97,7 @@ impl SslProtocol {
         if self.writing.emptied.borrow().is_some() {
             return Err(Error::runtime("unable to sendfile; sendfile is in progress"));
         }
-        let emptied = Future::of_operation(site, None);
+        let emptied = Future::of_loop(site, None);
         if self.writing.backlog.borrow().is_empty() {
             let _ = emptied.set_result(());
         }
@@ -109,7 +108,7 @@ impl SslProtocol {
 
     /// Sends a part of the file. The future is done when all of it is encrypted.
     pub(in super::super) fn send_block(&self, block: &[u8], site: WaitSite) -> Future<()> {
-        let emptied = Future::of_operation(site, None);
+        let emptied = Future::of_loop(site, None);
         self.writing.emptied.replace(Some(emptied.clone()));
         self.write_some(&[IoSlice::new(block)]);
         if self.writing.backlog.borrow().is_empty() {
