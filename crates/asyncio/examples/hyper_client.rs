@@ -5,13 +5,10 @@
 //! cargo run --example hyper_client -- 127.0.0.1:8001 /
 //! ```
 
-use asyncio::{create_task, open_connection};
+use asyncio::{create_task, open_connection, streams::Duplex};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, client::conn::http1};
-use hyper_io::Io;
-
-mod hyper_io;
 
 #[asyncio::main]
 async fn main() -> asyncio::Result<()> {
@@ -19,8 +16,8 @@ async fn main() -> asyncio::Result<()> {
     let authority = arguments.next().unwrap_or_else(|| "127.0.0.1:8001".to_owned());
     let path = arguments.next().unwrap_or_else(|| "/".to_owned());
 
-    let (reader, writer) = open_connection(authority.clone()).await?;
-    let (mut requests, connection) = http1::handshake(Io { reader, writer }).await?;
+    let both = Duplex::from(open_connection(authority.clone()).await?);
+    let (mut requests, connection) = http1::handshake(both).await?;
     // The connection moves the bytes, while requests are made beside it.
     let connection = create_task(async move { Ok(connection.await?) });
 

@@ -5,14 +5,11 @@
 //! curl -v http://127.0.0.1:8001/
 //! ```
 
-use asyncio::{AsyncContextManager, start_server};
+use asyncio::{AsyncContextManager, start_server, streams::Duplex};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
-use hyper_io::Io;
 use std::{cell::Cell, convert::Infallible, rc::Rc, time::Duration};
-
-mod hyper_io;
 
 /// State may be an `Rc`: nothing here moves between threads.
 async fn answer(
@@ -35,7 +32,8 @@ async fn main() -> asyncio::Result<()> {
     let serve = async move |reader, writer| {
         let count = count.clone();
         let service = service_fn(move |request| answer(count.clone(), request));
-        let connection = http1::Builder::new().serve_connection(Io { reader, writer }, service);
+        let connection =
+            http1::Builder::new().serve_connection(Duplex::from((reader, writer)), service);
         if let Err(error) = connection.await {
             eprintln!("a connection failed: {error}");
         }

@@ -297,6 +297,7 @@
 //! | `subprocess` | yes | [`create_subprocess_exec`], [`create_subprocess_shell`], [`subprocess`]; with `streams` |
 //! | `macros` | yes | [`#[asyncio::main]`](macro@main), [`#[asyncio::test]`](macro@test) |
 //! | `tokio` | no | tokio's `AsyncRead` and `AsyncWrite` for streams; with `streams` |
+//! | `hyper` | no | hyper's `Read` and `Write` for `streams::Duplex`; with `streams` |
 //! | `tls` | no | TLS over rustls: the module `ssl`, `start_tls`, `.ssl(…)` of what makes connections, servers and streams; with `transports` |
 //! | `webpki-roots` | no | Mozilla's certificate authorities beside those of the system; with `tls` |
 //! | `anyhow`, `eyre` | no | `From<Error>` for the error type of that crate |
@@ -406,7 +407,7 @@ pub mod streams {
     #[cfg(feature = "tls")]
     pub use asyncio_streams::StartTls;
     pub use asyncio_streams::{
-        DEFAULT_LIMIT, Drain, IntoSeparators, NextLine, OpenConnection, OpenUnixConnection,
+        DEFAULT_LIMIT, Drain, Duplex, IntoSeparators, NextLine, OpenConnection, OpenUnixConnection,
         Opening, Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil, Separators, StartServer,
         StartUnixServer, Starting, WaitClosed,
     };

@@ -216,6 +216,12 @@ impl<A: ToAddress> ToEndpoint for A {
     }
 }
 
+impl ToEndpoint for Endpoint {
+    fn to_endpoint(self) -> Endpoint {
+        self
+    }
+}
+
 impl ToEndpoint for Socket {
     fn to_endpoint(self) -> Endpoint {
         Endpoint::Socket(self)

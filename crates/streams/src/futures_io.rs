@@ -4,7 +4,7 @@ use crate::{reader::StreamReader, writer::StreamWriter};
 use asyncio_core::scope::foreign;
 use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
 use std::{
-    io,
+    io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -38,6 +38,14 @@ impl AsyncWrite for StreamWriter {
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
         foreign(|| self.poll_write_some(cx, data).map_err(io::Error::from))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        foreign(|| self.poll_write_pieces(cx, pieces).map_err(io::Error::from))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -6,6 +6,7 @@
 //! | [`start_server`], [`start_unix_server`] | the functions of these names |
 //! | [`StreamReader`], fed by hand through a [`StreamFeeder`] | `asyncio.StreamReader` |
 //! | [`StreamWriter`] | `asyncio.StreamWriter` |
+//! | [`Duplex`], both halves as one value | – |
 //! | [`StreamReaderProtocol`] | `asyncio.StreamReaderProtocol` |
 //! | [`DEFAULT_LIMIT`] | `streams._DEFAULT_LIMIT` |
 //!
@@ -61,6 +62,7 @@
 mod buffer;
 mod connect;
 mod crowd;
+mod duplex;
 mod futures_io;
 mod protocol;
 mod reader;
@@ -77,6 +79,7 @@ mod writer;
 pub use connect::{
     OpenConnection, OpenUnixConnection, Opening, open_connection, open_unix_connection,
 };
+pub use duplex::Duplex;
 pub use protocol::StreamReaderProtocol;
 pub use reader::{DEFAULT_LIMIT, StreamFeeder, StreamReader};
 pub use reading::{NextLine, Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil};

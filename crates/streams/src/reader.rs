@@ -245,6 +245,16 @@ impl StreamReader {
         ReadUntil { reading, separators: separator.into_separators(), search: Search::default() }
     }
 
+    /// Puts `data` in front of what is read next: for a library that has read too far.
+    #[doc(hidden)] // For the HTTP crate.
+    pub fn unread(&mut self, data: Bytes) {
+        self.end_poll();
+        let pins = data.len();
+        if pins > 0 {
+            self.shared.lock().buffer.put_back(data, pins);
+        }
+    }
+
     /// Whether everything has been read, and nothing will come (`at_eof`).
     pub fn at_eof(&self) -> bool {
         let state = self.shared.lock();

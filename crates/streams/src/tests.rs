@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+mod duplex;
 mod flow;
 mod reader;
 mod server;

@@ -4,7 +4,7 @@
 use crate::{reader::StreamReader, writer::StreamWriter};
 use asyncio_core::scope::foreign;
 use std::{
-    io,
+    io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -39,6 +39,18 @@ impl AsyncWrite for StreamWriter {
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
         foreign(|| self.poll_write_some(cx, data).map_err(io::Error::from))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        foreign(|| self.poll_write_pieces(cx, pieces).map_err(io::Error::from))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

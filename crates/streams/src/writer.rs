@@ -16,7 +16,7 @@ use asyncio_transports::{ExtraInfo, Transport};
 use std::{
     fmt,
     future::Future,
-    io,
+    io::{self, IoSlice},
     panic::Location,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -434,6 +434,8 @@ impl StreamWriter {
 
 /// As much is taken by one write through a trait: what is buffered stays near the high-water mark.
 const MOST: usize = 64 * 1024;
+/// So much of several pieces is copied together, which costs less than to send them as they are.
+const LITTLE: usize = 1024;
 
 /// Being polled through a trait.
 impl StreamWriter {
@@ -447,7 +449,7 @@ impl StreamWriter {
         state.poll_drained(&mut self.place, cx, site, &mut after)
     }
 
-    pub(crate) fn poll_write_some(&mut self, cx: &Context<'_>, data: &[u8]) -> Poll<Result<usize>> {
+    fn poll_may_write(&mut self, cx: &Context<'_>) -> Poll<Result<()>> {
         let broken =
             |text| Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, text).into()));
         if self.shared.lock().writing.is_ended() {
@@ -457,9 +459,41 @@ impl StreamWriter {
         if self.is_closing() {
             return broken("StreamWriter: the connection is closed");
         }
+        Poll::Ready(Ok(()))
+    }
+
+    pub(crate) fn poll_write_some(&mut self, cx: &Context<'_>, data: &[u8]) -> Poll<Result<usize>> {
+        ready!(self.poll_may_write(cx))?;
         let data = &data[..data.len().min(MOST)];
         self.transport.try_write(data)?;
         Poll::Ready(Ok(data.len()))
+    }
+
+    /// The same for several pieces, in one system call if nothing is buffered.
+    pub(crate) fn poll_write_pieces(
+        &mut self,
+        cx: &Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        ready!(self.poll_may_write(cx))?;
+        let size: usize = pieces.iter().map(|piece| piece.len()).sum();
+        if size <= LITTLE {
+            let (mut joined, mut at) = ([0; LITTLE], 0);
+            for piece in pieces {
+                joined[at..at + piece.len()].copy_from_slice(piece);
+                at += piece.len();
+            }
+            self.transport.try_write(&joined[..size])?;
+            return Poll::Ready(Ok(size));
+        }
+        let mut room = MOST;
+        let taken = pieces.iter().map_while(|piece| {
+            let n = piece.len().min(room);
+            room -= n;
+            (n > 0 || room > 0).then_some(&piece[..n])
+        });
+        self.transport.try_writelines(taken)?;
+        Poll::Ready(Ok(MOST - room))
     }
 
     pub(crate) fn poll_flush_some(&mut self, cx: &Context<'_>) -> Poll<Result<()>> {

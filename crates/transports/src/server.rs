@@ -109,6 +109,12 @@ impl Server {
         self.resident.with(Acceptor::all_clients).unwrap_or_default()
     }
 
+    /// As [`close`](Server::close), but those who wait to be accepted are served.
+    #[doc(hidden)] // For the HTTP crate.
+    pub fn close_behind_the_last(&self) {
+        self.resident.send(Acceptor::close_behind_the_last);
+    }
+
     /// Whether it accepts connections (`is_serving`).
     pub fn is_serving(&self) -> bool {
         self.shared.life.is_serving()

@@ -16,6 +16,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("transports", &["core", "future", "task", "sockets"]),
     ("streams", &["core", "future", "task", "sockets", "transports"]),
     ("subprocess", &["core", "future", "task", "sockets", "transports", "streams"]),
+    ("http", &["core", "locks", "sockets", "streams", "task", "transports"]),
     ("macros", &[]),
 ];
 /// It may depend on every crate.

@@ -97,9 +97,11 @@ pub(super) fn lines_are_clean(tree: &Tree, findings: &mut Findings) {
 }
 
 /// The examples of items, which are read on the pages of the facade. Those of a whole crate, in its
-/// `lib.rs`, are for its own users.
+/// `lib.rs`, are for its own users, and so is everything of a crate that the facade does not show.
 pub(super) fn examples_name_the_facade(tree: &Tree, findings: &mut Findings) {
-    let is_read_there = |file: &&File| file.is_rust() && file.path.contains("/src/");
+    let is_read_there = |file: &&File| {
+        file.is_rust() && file.path.contains("/src/") && !file.path.starts_with("crates/http/")
+    };
     for file in tree.under("crates/").filter(is_read_there).filter(|f| f.name() != "lib.rs") {
         let mut is_code = false;
         findings.add_lines(file, |line| {

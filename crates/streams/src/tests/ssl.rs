@@ -221,7 +221,7 @@ fn the_traits_of_other_libraries_work_and_close_closes() {
 
 async fn write_for_ever(writer: StreamWriter, count: Rc<Cell<usize>>) -> Result<()> {
     loop {
-        writer.write(&[7; 100_000]);
+        writer.write([7; 100_000]);
         count.set(count.get() + 1);
         writer.drain().await?;
     }

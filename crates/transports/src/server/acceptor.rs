@@ -144,6 +144,15 @@ impl Acceptor {
         self.end_if_alone();
     }
 
+    /// Accepts what waits, as far as there is room, and closes the sockets. What was accepted is set up
+    /// before the server is closed.
+    pub(super) fn close_behind_the_last(&self) {
+        let listeners = self.listeners.take();
+        listeners.iter().for_each(|listener| self.accept(listener));
+        drop(listeners);
+        self.soon(Acceptor::close);
+    }
+
     /// Calls `f` with each connection there is now.
     pub(super) fn each_client(&self, f: impl Fn(&Transport)) {
         let clients: Vec<Transport> = self.clients.borrow().values().cloned().collect();

@@ -299,3 +299,22 @@ fn a_socket_that_accepts_no_more_is_reported_once_in_a_second() {
         Ok(())
     });
 }
+
+#[test]
+fn a_server_that_closes_behind_the_last_serves_those_who_wait() {
+    run(async {
+        let log = Log::default();
+        let server = recording_server(&log).await?;
+        // Nothing is accepted in between: this is one step.
+        let mut connected: Vec<_> = (0..5).map(|_| client(&server)).collect();
+        server.close_behind_the_last();
+        assert!(is_refused(&server));
+        log.until(|log| log.count("made") == 5).await?;
+        for client in &mut connected {
+            client.write_all(b"x")?;
+        }
+        log.until(|log| log.received().len() == 5).await?;
+        drop(connected);
+        server.wait_closed().await
+    });
+}

@@ -1,0 +1,109 @@
+//! [`Activity`]: what a connection is doing, as its limits see it.
+//!
+//! ```text
+//!           bytes come in              the head is complete
+//!   IDLE ──────────────────► HEAD ─────────────────────────────► BUSY
+//!    ▲ ▲                                                          │ ▲
+//!    │ └───────────── the last response has been sent ────────────┘ │
+//!    └──────────────────── the head is complete ────────────────────┘
+//! ```
+//!
+//! With HTTP/2 bytes come in that begin no request, so after the first request there is no HEAD.
+
+use crate::runtime::now;
+use asyncio_core::sync::Mutex;
+use hyper::Version;
+use std::{sync::Arc, time::Duration};
+
+/// How long a connection may be in a phase. `None`: for ever.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) idle: Option<Duration>,
+    pub(crate) head: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Phase {
+    Idle,
+    Head,
+    Busy,
+}
+
+#[derive(Debug)]
+pub(crate) struct Activity(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    /// When that began, in the loop's time.
+    since: Duration,
+    /// The requests whose responses have not been sent.
+    requests: usize,
+    is_http2: bool,
+}
+
+impl State {
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.since = now();
+    }
+}
+
+impl Activity {
+    pub(crate) fn new() -> Arc<Activity> {
+        let state = State { phase: Phase::Idle, since: now(), requests: 0, is_http2: false };
+        Arc::new(Activity(Mutex::new(state)))
+    }
+
+    /// Bytes have come in.
+    pub(crate) fn received(&self) {
+        let mut state = self.0.lock();
+        if state.phase == Phase::Idle && !state.is_http2 {
+            state.enter(Phase::Head);
+        }
+    }
+
+    /// A request has come in.
+    pub(crate) fn begin(self: &Arc<Self>, version: Version) -> InFlight {
+        let mut state = self.0.lock();
+        state.requests += 1;
+        state.phase = Phase::Busy;
+        state.is_http2 = version == Version::HTTP_2;
+        InFlight(self.clone())
+    }
+
+    pub(crate) fn is_http2(&self) -> bool {
+        self.0.lock().is_http2
+    }
+
+    /// How long until a limit may pass: after so long this is to be asked again. `Err` if one has.
+    pub(crate) fn rest(&self, limits: &Limits) -> Result<Option<Duration>, Phase> {
+        let State { phase, since, .. } = *self.0.lock();
+        // A phase that begins later may have the shorter limit.
+        let shortest = limits.idle.into_iter().chain(limits.head).min();
+        let limit = match phase {
+            Phase::Idle => limits.idle,
+            Phase::Head => limits.head,
+            Phase::Busy => None,
+        };
+        let Some(limit) = limit else { return Ok(shortest) };
+        match since.saturating_add(limit).saturating_sub(now()) {
+            Duration::ZERO => Err(phase),
+            rest => Ok(shortest.map(|shortest| shortest.min(rest))),
+        }
+    }
+}
+
+/// A request until its response has been sent.
+#[derive(Debug)]
+pub(crate) struct InFlight(Arc<Activity>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let mut state = self.0.0.lock();
+        state.requests -= 1;
+        if state.requests == 0 {
+            state.enter(Phase::Idle);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! One connection of a server, from its first byte to its end.
+
+use crate::{
+    activity::{Activity, Limits, Phase},
+    io::{Io, Side},
+    runtime::LoopExecutor,
+    service::PerRequest,
+    stop::Alive,
+};
+use asyncio_core::{Error, Result, exception::ExceptionContext};
+use asyncio_streams::Duplex;
+use asyncio_task::{sleep, wait_for};
+use hyper::{
+    Request, Response,
+    body::{Body, Incoming},
+    service::Service,
+};
+use hyper_util::server::conn::auto;
+use std::{
+    error::Error as StdError,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+/// When a server stops, a connection without a request is kept for so long: a request may be on its
+/// way, and is answered.
+const LINGER: Duration = Duration::from_millis(100);
+/// The client of an idle connection has so long to take leave.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+type Boxed = Box<dyn StdError + Send + Sync>;
+
+/// What the connections of a server have in common.
+pub(crate) struct Shared<S> {
+    pub(crate) service: Rc<S>,
+    pub(crate) protocol: auto::Builder<LoopExecutor>,
+    pub(crate) limits: Limits,
+    pub(crate) alive: Alive,
+}
+
+/// The side of the server.
+pub(crate) struct ServerSide {
+    pub(crate) alive: Alive,
+    activity: Arc<Activity>,
+}
+
+impl Side for ServerSide {
+    fn received(&self) {
+        self.activity.received();
+    }
+}
+
+/// Why a connection is to end that could go on.
+enum Ending {
+    Idle,
+    Late,
+    Stop,
+}
+
+impl<S, B> Shared<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<Boxed>, Future: 'static>
+        + 'static,
+    B: Body<Error: Into<Boxed>> + 'static,
+{
+    pub(crate) async fn serve(&self, both: Duplex) -> Result<()> {
+        let activity = Activity::new();
+        let side = ServerSide { alive: self.alive.clone(), activity: activity.clone() };
+        let io = Io { both, side };
+        let (service, alive) = (self.service.clone(), self.alive.clone());
+        let service = PerRequest { service, alive, activity: activity.clone() };
+        let mut connection = pin!(self.protocol.serve_connection_with_upgrades(io, service));
+
+        let ending = self.until_it_is_to_end(&activity);
+        let Some(ending) = moved(connection.as_mut(), ending).await? else { return Ok(()) };
+        if let Ending::Late = ending {
+            return Ok(());
+        }
+        connection.as_mut().graceful_shutdown();
+        let end = async {
+            let forced = self.alive.stop().forced.wait();
+            match ending {
+                Ending::Stop => forced.await,
+                _ => in_time(wait_for(forced, FAREWELL).await).map(drop),
+            }
+        };
+        moved(connection, end).await.map(drop)
+    }
+
+    async fn until_it_is_to_end(&self, activity: &Arc<Activity>) -> Result<Ending> {
+        let stop = self.alive.stop();
+        loop {
+            let rest = match activity.rest(&self.limits) {
+                Ok(rest) => rest,
+                Err(Phase::Head) => return Ok(Ending::Late),
+                Err(Phase::Idle | Phase::Busy) => return Ok(Ending::Idle),
+            };
+            let begun = wait_for(stop.begun.wait(), rest).await;
+            if in_time(begun)?.is_some() {
+                break;
+            }
+        }
+        // HTTP/2 has a farewell of its own, in which nothing is lost.
+        if !activity.is_http2() {
+            sleep(LINGER).await?;
+        }
+        Ok(Ending::Stop)
+    }
+}
+
+/// That a limit has passed is no error.
+pub(crate) fn in_time<T>(outcome: Result<T>) -> Result<Option<T>> {
+    match outcome {
+        Err(error) if error.is_timeout() => Ok(None),
+        outcome => outcome.map(Some),
+    }
+}
+
+/// Moves a connection until it is over (`None`), or `wait` has ended.
+async fn moved<T>(
+    mut connection: Pin<&mut impl Future<Output = Result<(), Boxed>>>,
+    wait: impl Future<Output = Result<T>>,
+) -> Result<Option<T>> {
+    let mut wait = pin!(wait);
+    poll_fn(|cx| {
+        if let Poll::Ready(outcome) = connection.as_mut().poll(cx) {
+            if let Err(error) = outcome {
+                report(error);
+            }
+            return Poll::Ready(Ok(None));
+        }
+        wait.as_mut().poll(cx).map_ok(Some)
+    })
+    .await
+}
+
+/// What the client has done wrong concerns it alone. What is left is the body of a response that failed.
+fn report(error: Boxed) {
+    let is_ours = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user);
+    let error = Error::from_boxed(error);
+    if is_ours && !error.is_cancelled() {
+        ExceptionContext::new("Unhandled exception in the body of a response")
+            .with_exception(error)
+            .report(None);
+    }
+}

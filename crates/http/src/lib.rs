@@ -1,0 +1,66 @@
+//! HTTP for asyncio: servers for any service of hyper, tower or axum, and a client with a pool. The
+//! protocol is hyper's; here is what puts it on the loop.
+//!
+//! | here | what it is |
+//! |---|---|
+//! | [`serve`], [`serve_unix`] | a server, as aiohttp's `web.run_app` |
+//! | [`upgrade`] | the connection of a request for something else, such as a WebSocket |
+//! | [`Client`] | a client with a pool, as aiohttp's `ClientSession` |
+//! | [`LoopExecutor`], [`LoopTimer`] | what hyper asks of a runtime |
+//!
+//! ```
+//! use asyncio_http::{Client, Incoming, Request, Response, serve, service_fn};
+//!
+//! async fn hello(request: Request<Incoming>) -> asyncio::Result<Response<String>> {
+//!     asyncio::sleep(std::time::Duration::from_millis(1)).await?;
+//!     Ok(Response::new(format!("hello {}", request.uri().path())))
+//! }
+//!
+//! # asyncio::run(async {
+//! let server = serve(service_fn(hello), ("127.0.0.1", 0)).await?;
+//! let url = format!("http://{}/you", server.local_addr());
+//! assert_eq!(Client::new().get(url).await?.text().await?, "hello /you");
+//! server.shutdown(std::time::Duration::ZERO).await
+//! # }).unwrap();
+//! ```
+//!
+//! # Cancellation
+//! Each request is served by a task of its own. When the client leaves, that task is cancelled: its
+//! await returns `Err(Cancelled)`, and it may clean up. A request of a [`Client`] may be cancelled at
+//! any point; its connection is closed then, unless it is whole, and the pool goes on.
+//!
+//! # Threads
+//! A server lives in its loop, and so do the connections of a client. A [`Client`] may be shared by the
+//! tasks of one loop, and its futures are `Send`, so that handlers of axum may await them.
+//!
+//! # Differences from aiohttp
+//! - A handler is a service: what hyper's [`service_fn`] makes of an async function, or a router of axum.
+//! - The client follows no redirects and keeps no cookies.
+//! - TLS is there with the feature `tls`.
+
+#![forbid(unsafe_code)]
+
+mod activity;
+mod client;
+mod connect;
+mod connection;
+mod io;
+mod request;
+mod response;
+mod runtime;
+mod server;
+mod service;
+mod stop;
+mod upgrade;
+
+pub use client::{Client, ClientBuilder};
+pub use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode, Uri, Version, body::Incoming, header,
+    service::service_fn,
+};
+pub use request::ClientRequest;
+pub use response::{ClientBody, ClientResponse};
+pub use runtime::{LoopExecutor, LoopTimer};
+pub use server::{HttpServer, Serve, serve, serve_unix};
+pub use service::{IntoService, OfHyper, OfTower};
+pub use upgrade::upgrade;

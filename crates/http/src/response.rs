@@ -1,0 +1,183 @@
+//! [`ClientResponse`]: the response to a request of a client.
+
+use crate::{client::Admission, runtime::now};
+use asyncio_core::{Error, Result, scope::cancellable};
+use asyncio_task::wait_for;
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::{
+    HeaderMap, Response, StatusCode, Version,
+    body::{Body, Frame, Incoming, SizeHint},
+    http::response::Parts,
+};
+use serde::de::DeserializeOwned;
+use std::{
+    error::Error as StdError,
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Until when a request may take, in the loop's time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline(Option<Duration>);
+
+impl Deadline {
+    pub(crate) fn after(limit: Option<Duration>) -> Deadline {
+        Deadline(limit.map(|limit| now().saturating_add(limit)))
+    }
+
+    /// Awaits what is not ours, under the limit; a cancellation ends it too.
+    pub(crate) async fn limit<T>(self, future: impl Future<Output = Result<T>>) -> Result<T> {
+        match self.0 {
+            None => cancellable(future).await,
+            Some(deadline) => wait_for(future, deadline.saturating_sub(now())).await,
+        }
+    }
+}
+
+/// The response to a [`ClientRequest`](crate::ClientRequest) (aiohttp's `ClientResponse`): its head, and
+/// a body that is read as it comes.
+///
+/// The connection goes back to the pool when the body has been read to its end. Dropped before, it is
+/// closed, unless it is of HTTP/2.
+pub struct ClientResponse {
+    head: Parts,
+    body: ClientBody,
+    deadline: Deadline,
+}
+
+impl ClientResponse {
+    pub(crate) fn new(
+        response: Response<Incoming>,
+        admission: Option<Admission>,
+        deadline: Deadline,
+    ) -> ClientResponse {
+        let (head, body) = response.into_parts();
+        ClientResponse { head, body: ClientBody { body, _admission: admission }, deadline }
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.head.status
+    }
+
+    /// The version in which it was answered.
+    pub fn version(&self) -> Version {
+        self.head.version
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.head.headers
+    }
+
+    /// Makes a status of 400 or more an error (`raise_for_status`).
+    ///
+    /// # Errors
+    /// `Runtime` that names the status.
+    pub fn raise_for_status(self) -> Result<ClientResponse> {
+        let status = self.status();
+        match status.is_client_error() || status.is_server_error() {
+            true => Err(Error::runtime(format!("Client: the server has answered {status}"))),
+            false => Ok(self),
+        }
+    }
+
+    /// The whole body (`read`).
+    ///
+    /// # Errors
+    /// `Timeout`; what became of the connection.
+    ///
+    /// # Cancellation
+    /// What has come is lost; the connection is closed, the pool goes on.
+    pub async fn read(self) -> Result<Bytes> {
+        let body = async { Ok(self.body.collect().await?.to_bytes()) };
+        self.deadline.limit(body).await
+    }
+
+    /// The whole body as text (`text`), which has to be UTF-8.
+    ///
+    /// # Errors
+    /// As [`read`](ClientResponse::read); what is no text.
+    ///
+    /// # Cancellation
+    /// As [`read`](ClientResponse::read).
+    pub async fn text(self) -> Result<String> {
+        Ok(String::from_utf8(self.read().await?.into())?)
+    }
+
+    /// The whole body, which has to be JSON of a `T` (`json`).
+    ///
+    /// # Errors
+    /// As [`read`](ClientResponse::read); what is no JSON of a `T`.
+    ///
+    /// # Cancellation
+    /// As [`read`](ClientResponse::read).
+    pub async fn json<T: DeserializeOwned>(self) -> Result<T> {
+        Ok(serde_json::from_slice(&self.read().await?)?)
+    }
+
+    /// The next piece of the body; `None` at its end.
+    ///
+    /// # Errors
+    /// As [`read`](ClientResponse::read).
+    ///
+    /// # Cancellation
+    /// No piece is lost.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
+        let ClientResponse { body, deadline, .. } = self;
+        let next = async {
+            while let Some(frame) = body.frame().await.transpose()? {
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+            Ok(None)
+        };
+        deadline.limit(next).await
+    }
+
+    /// The response as hyper's, for what else can be done with it. Its limit ends here.
+    pub fn into_http(self) -> Response<ClientBody> {
+        Response::from_parts(self.head, self.body)
+    }
+}
+
+/// `<ClientResponse 200 OK>`
+impl fmt::Debug for ClientResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<ClientResponse {}>", self.status())
+    }
+}
+
+/// The body of a [`ClientResponse`].
+#[derive(Debug)]
+pub struct ClientBody {
+    body: Incoming,
+    _admission: Option<Admission>,
+}
+
+impl Body for ClientBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<std::result::Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,245 @@
+//! What serves requests: the services of hyper and of tower, and a task for each request.
+
+use crate::{
+    activity::{Activity, InFlight},
+    stop::Alive,
+};
+use asyncio_core::{Error, exception::ExceptionContext};
+use asyncio_task::Task;
+use hyper::{
+    Method, Request, Response, StatusCode, Uri, Version,
+    body::{Body, Frame, Incoming, SizeHint},
+    header::{CONNECTION, HeaderValue, UPGRADE},
+    service::Service,
+};
+use hyper_util::service::TowerToHyperService;
+use pin_project_lite::pin_project;
+use std::{
+    error::Error as StdError,
+    fmt,
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+type Boxed = Box<dyn StdError + Send + Sync>;
+
+/// What [`serve`](crate::serve()) takes: a service of hyper (what [`service_fn`](crate::service_fn)
+/// makes), or one of tower that can be cloned (a router of axum). Which of them it is need not be said.
+///
+/// An error that the service returns, or its panic, goes to the loop's exception handler, and the client
+/// gets the status 500.
+pub trait IntoService<Kind>: 'static {
+    /// The body of a response.
+    type Body: Body<Error: Into<Boxed>> + 'static;
+    /// The same as a service of hyper.
+    type Service: Service<
+            Request<Incoming>,
+            Response = Response<Self::Body>,
+            Error: Into<Boxed>,
+            Future: 'static,
+        > + 'static;
+
+    /// Makes it one.
+    fn into_service(self) -> Self::Service;
+}
+
+/// The kind of hyper's services.
+#[derive(Debug)]
+pub enum OfHyper {}
+
+/// The kind of tower's services.
+#[derive(Debug)]
+pub enum OfTower {}
+
+impl<S, B> IntoService<OfHyper> for S
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<Boxed>, Future: 'static>
+        + 'static,
+    B: Body<Error: Into<Boxed>> + 'static,
+{
+    type Body = B;
+    type Service = S;
+
+    fn into_service(self) -> S {
+        self
+    }
+}
+
+impl<S, B> IntoService<OfTower> for S
+where
+    S: tower_service::Service<
+            Request<Incoming>,
+            Response = Response<B>,
+            Error: Into<Boxed>,
+            Future: 'static,
+        > + Clone
+        + 'static,
+    B: Body<Error: Into<Boxed>> + 'static,
+{
+    type Body = B;
+    type Service = TowerToHyperService<S>;
+
+    fn into_service(self) -> TowerToHyperService<S> {
+        TowerToHyperService::new(self)
+    }
+}
+
+/// The service of one connection: each request is a task.
+pub(crate) struct PerRequest<S> {
+    pub(crate) service: Rc<S>,
+    pub(crate) activity: Arc<Activity>,
+    pub(crate) alive: Alive,
+}
+
+impl<S, B> Service<Request<Incoming>> for PerRequest<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<Boxed>> + 'static,
+    B: Body + 'static,
+{
+    type Response = Response<ServerBody<B>>;
+    type Error = Error;
+    type Future = Serving<B>;
+
+    /// The first step of the task is made here: a handler that has its answer at once costs no iteration
+    /// of the loop.
+    fn call(&self, mut request: Request<Incoming>) -> Serving<B> {
+        let asked = Asked {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
+        };
+        let in_flight = Some(self.activity.begin(asked.version));
+        let switched = Switched::of(&mut request);
+        let (service, alive) = (self.service.clone(), self.alive.clone());
+        let task = Task::builder().eager_start(true).create(async move {
+            let outcome = service.call(request).await;
+            drop(alive);
+            outcome.map_err(|error| Error::from_boxed(error.into()))
+        });
+        Serving { task, asked, in_flight, switched, alive: self.alive.clone() }
+    }
+}
+
+/// In the extensions of a request that asks for another protocol: whether the response has granted it.
+/// hyper hands the connection over at its end in either case.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Switched(Arc<AtomicBool>);
+
+impl Switched {
+    fn of(request: &mut Request<Incoming>) -> Option<Switched> {
+        let asks = request.headers().contains_key(UPGRADE) || request.method() == Method::CONNECT;
+        asks.then(|| request.extensions_mut().get_or_insert_default::<Switched>().clone())
+    }
+
+    fn decide(&self, method: &Method, status: StatusCode) {
+        let is_tunnel = method == Method::CONNECT && status.is_success();
+        self.0.store(is_tunnel || status == StatusCode::SWITCHING_PROTOCOLS, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_granted(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What is reported of a request whose handler failed.
+struct Asked {
+    method: Method,
+    uri: Uri,
+    version: Version,
+}
+
+/// The response of a request, which its task makes. Dropped, because the client has left, it cancels
+/// the task.
+pub(crate) struct Serving<B> {
+    task: Task<Response<B>>,
+    asked: Asked,
+    in_flight: Option<InFlight>,
+    switched: Option<Switched>,
+    alive: Alive,
+}
+
+impl<B: 'static> Future for Serving<B> {
+    type Output = Result<Response<ServerBody<B>>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = ready!(Pin::new(&mut self.task).poll(cx));
+        let in_flight = self.in_flight.take();
+        let mut response = match outcome {
+            Ok(response) => response.map(|body| ServerBody { body: Some(body), in_flight }),
+            // There is nothing to answer: the connection, or the stream of HTTP/2, is ended.
+            Err(error) if error.is_cancelled() => return Poll::Ready(Err(error)),
+            Err(error) => {
+                self.asked.report(error);
+                let mut response = Response::new(ServerBody { body: None, in_flight });
+                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                response
+            }
+        };
+        if let Some(switched) = &self.switched {
+            switched.decide(&self.asked.method, response.status());
+        }
+        let is_http1 = self.asked.version < Version::HTTP_2;
+        if is_http1 && self.alive.stop().begun.is_set() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
+impl<B> Drop for Serving<B> {
+    fn drop(&mut self) {
+        self.task.cancel();
+    }
+}
+
+impl Asked {
+    fn report(&self, error: Error) {
+        let Asked { method, uri, .. } = self;
+        ExceptionContext::new("Unhandled exception in the handler of a request")
+            .with_exception(error)
+            .with_note("request", format_args!("{method} {uri}"))
+            .report(None);
+    }
+}
+
+pin_project! {
+    /// The body of a response, or none if its handler failed.
+    pub(crate) struct ServerBody<B> {
+        #[pin]
+        body: Option<B>,
+        in_flight: Option<InFlight>,
+    }
+}
+
+impl<B: Body> Body for ServerBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let body = self.project().body.as_pin_mut();
+        body.map_or(Poll::Ready(None), |body| body.poll_frame(cx))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl<B> fmt::Debug for ServerBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBody").field("in_flight", &self.in_flight).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,319 @@
+//! The client: its pool, its limits, and what a request that is given up leaves behind.
+
+use crate::support::{
+    HOUR, MS, Raw, SECOND, ended, iterations, outcome, run, run_virtual, started, until, url,
+};
+use asyncio::{Error, Result, create_task, gather, sleep, start_server, wait_for};
+use asyncio_http::{
+    Client, HttpServer, Incoming, Request, Response, StatusCode,
+    header::{AUTHORIZATION, HeaderValue, USER_AGENT},
+    service_fn,
+};
+use http_body_util::BodyExt;
+use std::{cell::Cell, collections::BTreeMap, rc::Rc};
+
+/// Answers with the path, after as many milliseconds as the query says.
+async fn echo(request: Request<Incoming>) -> Result<Response<String>> {
+    if let Some(ms) = request.uri().query() {
+        sleep(ms.parse::<u32>()? * MS).await?;
+    }
+    let text = request.uri().path().to_owned();
+    // It may be given up before it has all come.
+    drop(request.into_body().collect().await);
+    Ok(Response::new(text))
+}
+
+async fn server() -> Result<HttpServer<'static>> {
+    started(service_fn(echo)).await
+}
+
+#[test]
+fn requests_that_follow_each_other_share_a_connection() {
+    run(async |_| {
+        // It says how many connections there have been.
+        let count = Rc::new(Cell::new(0));
+        let server = start_server(
+            async move |reader, writer| {
+                count.set(count.get() + 1);
+                let mut client = Raw((reader, writer).into());
+                while let Ok(head) = client.head().await {
+                    let length = if head.starts_with("get /half") { 2 } else { 1 };
+                    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+                    client.send(&format!("{head}{}", count.get()));
+                }
+                Ok(())
+            },
+            ("127.0.0.1", 0),
+        )
+        .await?;
+        let url = format!("http://{}/", server.local_addr());
+        let client = Client::new();
+        for _ in 0..5 {
+            assert_eq!(client.get(&url).await?.text().await?, "1");
+        }
+        // One that has a response to bring is in use, and not used again if that is dropped.
+        let half = client.get(format!("{url}half")).await?;
+        assert_eq!(client.get(&url).await?.text().await?, "2");
+        drop(half);
+        let (one, other) = (client.get(&url), client.get(&url));
+        let mut both = gather([one, other].map(|r| async { r.await?.text().await })).await?;
+        both.sort();
+        assert_eq!(both, ["2", "3"]);
+        drop(client);
+        server.close();
+        server.wait_closed().await
+    });
+}
+
+/// A request is cancelled after each number of iterations; the pool serves the next one as if nothing
+/// had been.
+#[test]
+fn a_request_may_be_given_up_at_any_point() {
+    for http2 in [false, true] {
+        run(async move |_| {
+            let server = server().await?;
+            let client = Client::builder().http2_only(http2).limit_per_host(2).build();
+            let (mut late, mut n) = (0, 0);
+            // Until it is in time so often that nothing is left to be interrupted.
+            while late < 10 {
+                let given_up =
+                    client.post(url(&server, &format!("/given-up/{n}"))).body("x".repeat(100_000));
+                let task = create_task(async move { given_up.await?.text().await });
+                iterations(n).await?;
+                match task.cancel() {
+                    true => match outcome(&task).await? {
+                        Err(error) => assert!(error.is_cancelled(), "{error:?}"),
+                        Ok(text) => assert_eq!(text, format!("/given-up/{n}")),
+                    },
+                    false => late += 1,
+                }
+                for after in 0..3 {
+                    let path = format!("/{n}/{after}");
+                    assert_eq!(client.get(url(&server, &path)).await?.text().await?, path);
+                }
+                n += 1;
+            }
+            ended(server).await
+        });
+    }
+}
+
+#[test]
+fn a_limit_that_passes_in_a_request_leaves_the_pool_alone() {
+    run(async |_| {
+        let server = server().await?;
+        let client = Client::new();
+        for ms in 0..20 {
+            let request = client.get(url(&server, "/late?10"));
+            let limited = wait_for(async { request.await?.text().await }, ms * MS).await;
+            if let Err(error) = limited {
+                assert!(error.is_timeout(), "{error:?}");
+            }
+            let path = format!("/{ms}");
+            assert_eq!(client.get(url(&server, &path)).await?.text().await?, path);
+        }
+        ended(server).await
+    });
+}
+
+#[test]
+fn the_timeout_counts_until_the_body_has_been_read() {
+    run_virtual(async |_| {
+        // Half a response, after a while.
+        let server = start_server(
+            async |reader, writer| {
+                let mut client = Raw((reader, writer).into());
+                client.head().await?;
+                sleep(4 * SECOND).await?;
+                client.send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
+                client.is_over().await?;
+                Ok(())
+            },
+            ("127.0.0.1", 0),
+        )
+        .await?;
+        let url = format!("http://{}/", server.local_addr());
+        let now = || asyncio::get_running_loop().map(|event_loop| event_loop.time());
+        let client = Client::builder().timeout(3 * SECOND).build();
+        let began = now()?;
+        assert!(client.get(&url).await.unwrap_err().is_timeout());
+        assert_eq!((now()? - began).as_secs(), 3);
+
+        let began = now()?;
+        let mut response = client.get(&url).timeout(10 * SECOND).await?;
+        assert_eq!((now()? - began).as_secs(), 4);
+        assert_eq!(response.chunk().await?.as_deref(), Some(&b"half"[..]));
+        assert!(response.chunk().await.unwrap_err().is_timeout());
+        assert_eq!((now()? - began).as_secs(), 10);
+        drop(response);
+
+        let response = client.get(&url).timeout(None).await?;
+        assert!(wait_for(response.read(), HOUR).await.unwrap_err().is_timeout());
+        server.close();
+        server.wait_closed().await
+    });
+}
+
+#[test]
+fn no_more_requests_to_a_host_are_made_than_there_may_be() {
+    run(async |_| {
+        let (now, most) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let (at_once, highest) = (now.clone(), most.clone());
+        let server = started(service_fn(move |_: Request<Incoming>| {
+            let (now, most) = (at_once.clone(), highest.clone());
+            async move {
+                now.set(now.get() + 1);
+                most.set(most.get().max(now.get()));
+                sleep(MS).await?;
+                now.set(now.get() - 1);
+                Ok::<_, Error>(Response::new("x".to_owned()))
+            }
+        }))
+        .await?;
+        let client = Client::builder().limit_per_host(3).build();
+        let requests = (0..30).map(|_| {
+            let request = client.get(url(&server, "/"));
+            async move { request.await?.text().await }
+        });
+        gather(requests).await?;
+        assert_eq!(most.get(), 3);
+        // A response that is held counts, until it is dropped.
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            held.push(client.get(url(&server, "/")).await?);
+        }
+        let request = client.get(url(&server, "/"));
+        assert!(wait_for(request, 20 * MS).await.unwrap_err().is_timeout());
+        held.pop();
+        client.get(url(&server, "/")).await?.read().await?;
+        ended(server).await
+    });
+}
+
+#[test]
+fn a_proxy_is_asked_for_everything() {
+    run(async |_| {
+        let proxy = started(service_fn(async |request: Request<Incoming>| {
+            let known = request.headers().get("proxy-authorization");
+            let known = known.is_some_and(|value| value == "Basic bWU6cHc=");
+            Ok::<_, Error>(Response::new(format!("{} {known}", request.uri())))
+        }))
+        .await?;
+        let client =
+            Client::builder().proxy(&format!("http://me:pw@{}", proxy.local_addr()))?.build();
+        let text = client.get("http://example.org:8080/page?q").await?.text().await?;
+        assert_eq!(text, "http://example.org:8080/page?q true");
+        assert!(Client::builder().proxy("").unwrap_err().to_string().contains("no URL of a proxy"));
+        ended(proxy).await
+    });
+}
+
+#[test]
+fn headers_and_bodies_arrive() {
+    run(async |_| {
+        let server = started(service_fn(async |request: Request<Incoming>| {
+            let (head, body) = request.into_parts();
+            let body = body.collect().await?.to_bytes();
+            let of = |name: &str| {
+                head.headers
+                    .get(name)
+                    .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            };
+            let text = format!(
+                "{} {:?} {:?} {:?}",
+                head.method,
+                of("content-type"),
+                of("user-agent"),
+                of("x")
+            );
+            let mut response = Response::new(text + " " + &String::from_utf8_lossy(&body));
+            response.headers_mut().insert("seen", HeaderValue::from_static("yes"));
+            Ok::<_, Error>(response)
+        }))
+        .await?;
+        let client = Client::builder().header(USER_AGENT, HeaderValue::from_static("me")).build();
+        let url = url(&server, "/");
+        let response = client.put(&url).header("x", "y").json(&BTreeMap::from([("a", 1)])).await?;
+        assert_eq!(response.headers()["seen"], "yes");
+        assert_eq!(
+            response.text().await?,
+            r#"PUT Some("application/json") Some("me") Some("y") {"a":1}"#
+        );
+        let text = client.delete(&url).header(USER_AGENT, "you").body("text").await?.text().await?;
+        assert_eq!(text, r#"DELETE None Some("you") None text"#);
+        let response = client.head(&url).await?;
+        assert_eq!((response.status(), response.read().await?.len()), (StatusCode::OK, 0));
+        ended(server).await
+    });
+}
+
+#[test]
+fn what_is_asked_for_wrongly_is_an_error_that_says_so() {
+    run(async |_| {
+        let client = Client::new();
+        let text =
+            async |request: asyncio_http::ClientRequest| request.await.unwrap_err().to_string();
+        assert!(text(client.get("http://a b/")).await.contains("URL"));
+        assert!(text(client.get("http://x/").header("a b", "c")).await.contains("header"));
+        assert!(text(client.get("http://x/").header(AUTHORIZATION, "\n")).await.contains("header"));
+        for url in ["ftp://localhost/", "https://localhost/"]
+            .into_iter()
+            .take(if cfg!(feature = "tls") { 1 } else { 2 })
+        {
+            let error = client.get(url).await.unwrap_err();
+            assert!(format!("{error:?}").contains("only http"), "{error:?}");
+        }
+        assert!(client.get("/path").await.is_err());
+        let server = server().await?;
+        let gone = url(&server, "/");
+        ended(server).await?;
+        assert!(client.get(gone).await.is_err());
+        Ok(())
+    });
+}
+
+/// A status is an error if it is asked for, and text that is none is one.
+#[test]
+fn a_response_is_checked() {
+    run(async |_| {
+        let server = started(service_fn(async |request: Request<Incoming>| {
+            let status = request.uri().path()[1..].parse::<u16>()?;
+            let mut response =
+                Response::new(http_body_util::Full::new(bytes::Bytes::from_static(b"\xff")));
+            *response.status_mut() = StatusCode::from_u16(status)?;
+            Ok::<_, Error>(response)
+        }))
+        .await?;
+        let client = Client::new();
+        for (status, fails) in [(200, false), (302, false), (404, true), (500, true)] {
+            let response = client.get(url(&server, &format!("/{status}"))).await?;
+            assert_eq!(response.status().as_u16(), status);
+            let checked = response.raise_for_status();
+            assert_eq!(checked.is_err(), fails);
+            if let Err(error) = checked {
+                assert!(error.to_string().contains(&status.to_string()));
+            }
+        }
+        assert!(client.get(url(&server, "/200")).await?.text().await.is_err());
+        assert!(client.get(url(&server, "/200")).await?.json::<String>().await.is_err());
+        ended(server).await
+    });
+}
+
+/// A server that was ended and has come back at the same address is asked on a new connection.
+#[test]
+fn a_server_that_comes_back_is_asked_again() {
+    run(async |_| {
+        let client = Client::new();
+        let first = server().await?;
+        let address = first.local_addr();
+        assert_eq!(client.get(url(&first, "/1")).await?.text().await?, "/1");
+        ended(first).await?;
+        assert!(client.get(format!("http://{address}/2")).await.is_err());
+        let again = asyncio_http::serve(service_fn(echo), address).await?;
+        assert_eq!(client.get(url(&again, "/3")).await?.text().await?, "/3");
+        drop(client);
+        until(|| asyncio::all_tasks().is_ok_and(|tasks| tasks.len() == 1)).await?;
+        ended(again).await
+    });
+}

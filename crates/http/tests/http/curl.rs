@@ -1,0 +1,74 @@
+//! curl as a client, where there is one.
+
+use crate::support::{ended, run, started, url};
+use asyncio::{Result, create_subprocess_exec, subprocess::PIPE};
+use asyncio_http::{HttpServer, Incoming, Request, Response, service_fn};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+
+/// What curl prints; `None` if there is no curl, or none that can do this.
+async fn curl(server: &HttpServer<'_>, options: &[&str], paths: &[&str]) -> Result<Option<String>> {
+    let urls = paths.iter().map(|path| url(server, path));
+    let arguments = options.iter().map(|option| (*option).to_owned()).chain(urls);
+    let curl = create_subprocess_exec("curl", arguments).stdout(PIPE).await;
+    let mut curl = match curl {
+        Ok(curl) => curl,
+        Err(error) => {
+            eprintln!("SKIPPED: curl: {error}");
+            return Ok(None);
+        }
+    };
+    let output = curl.communicate(None).await?;
+    // 2: a version that does not know the option.
+    if curl.returncode() == Some(2) {
+        eprintln!("SKIPPED: curl does not know {options:?}");
+        return Ok(None);
+    }
+    assert_eq!(curl.returncode(), Some(0), "curl {options:?}");
+    Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()))
+}
+
+async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
+    let version = request.version();
+    if request.uri().path() == "/large" {
+        return Ok(Response::new(Full::new(vec![b'x'; 100 << 20].into())));
+    }
+    let (mut size, mut body) = (0, request.into_body());
+    while let Some(frame) = body.frame().await.transpose()? {
+        size += frame.data_ref().map_or(0, Bytes::len);
+    }
+    Ok(Response::new(Full::new(format!("{version:?} {size}\n").into())))
+}
+
+#[test]
+fn curl_is_answered_in_both_versions() {
+    run(async |_| {
+        let server = started(service_fn(answer)).await?;
+        let told = "%{num_connects} %{size_download}\n";
+        for (option, version) in [
+            ("--http1.1", "HTTP/1.1"),
+            ("--http1.0", "HTTP/1.0"),
+            ("--http2-prior-knowledge", "HTTP/2.0"),
+        ] {
+            let upload = format!("--data-binary=@{}", env!("CARGO_MANIFEST_PATH"));
+            let size = std::fs::metadata(env!("CARGO_MANIFEST_PATH"))?.len();
+            let Some(text) =
+                curl(&server, &["-sS", option, "-w", told, &upload], &["/", "/"]).await?
+            else {
+                continue;
+            };
+            let answer = format!("{version} {size}\n");
+            let again = usize::from(version == "HTTP/1.0");
+            let expected = format!("{answer}1 {0}\n{answer}{again} {0}\n", answer.len());
+            assert_eq!(text, expected);
+            let chunked = ["-sS", option, "-H", "transfer-encoding: chunked", "-d", "12345"];
+            if version == "HTTP/1.1" {
+                assert_eq!(curl(&server, &chunked, &["/"]).await?.as_deref(), Some("HTTP/1.1 5\n"));
+            }
+            let large = ["-sS", option, "-w", told, "-o", "/dev/null"];
+            let text = curl(&server, &large, &["/large"]).await?;
+            assert_eq!(text.as_deref(), Some(&*format!("1 {}\n", 100 << 20)));
+        }
+        ended(server).await
+    });
+}

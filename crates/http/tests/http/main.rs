@@ -1,0 +1,13 @@
+//! Servers and clients over real sockets.
+
+mod client;
+mod curl;
+mod endings;
+mod limits;
+mod many;
+mod serving;
+mod stopping;
+mod support;
+#[cfg(feature = "tls")]
+mod tls;
+mod websocket;

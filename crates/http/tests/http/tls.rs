@@ -1,0 +1,78 @@
+//! HTTP/1 and 2 over TLS.
+
+use crate::support::{LOOPBACK, ended, run};
+use asyncio::{
+    Result, gather,
+    ssl::{Purpose, SslContext, create_default_context},
+};
+use asyncio_http::{Client, HttpServer, Incoming, Request, Response, Version, serve, service_fn};
+use std::convert::Infallible;
+
+/// The contexts of a server and of a client that trusts it, which offer these protocols.
+fn contexts(server: &[&str], client: &[&str]) -> Result<(SslContext, SslContext)> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let mut ours = create_default_context(Purpose::ClientAuth);
+    ours.load_cert_chain_pem(certificate.as_bytes(), key.as_bytes())?;
+    ours.set_alpn_protocols(server)?;
+    let mut theirs = create_default_context(Purpose::ServerAuth);
+    theirs.clear_verify_locations()?;
+    theirs.load_verify_pem(certificate.as_bytes())?;
+    theirs.set_alpn_protocols(client)?;
+    Ok((ours, theirs))
+}
+
+async fn started(context: SslContext) -> Result<HttpServer<'static>> {
+    let service = service_fn(async |request: Request<Incoming>| {
+        Ok::<_, Infallible>(Response::new(request.uri().path().to_owned()))
+    });
+    serve(service, LOOPBACK).ssl(context).await
+}
+
+fn url(server: &HttpServer<'_>, n: u32) -> Result<String> {
+    let address =
+        server.local_addr().as_inet().ok_or_else(|| asyncio::Error::msg("of the internet"))?;
+    Ok(format!("https://localhost:{}/{n}", address.port()))
+}
+
+#[test]
+fn the_version_is_chosen_in_the_handshake() {
+    run(async |_| {
+        let (both, one) = (["h2", "http/1.1"], ["http/1.1"]);
+        for (ours, theirs, version) in [
+            (&both[..], &both[..], Version::HTTP_2),
+            (&one, &both, Version::HTTP_11),
+            (&both, &one, Version::HTTP_11),
+            (&[], &[], Version::HTTP_11),
+        ] {
+            let (ours, theirs) = contexts(ours, theirs)?;
+            let server = started(ours).await?;
+            let client = Client::builder().ssl(theirs).build();
+            let requests = (0..20).map(|n| {
+                let (client, url) = (client.clone(), url(&server, n));
+                async move {
+                    let response = client.get(url?).await?;
+                    assert_eq!(response.version(), version);
+                    assert_eq!(response.text().await?, format!("/{n}"));
+                    Ok(())
+                }
+            });
+            gather(requests).await?;
+            drop(client);
+            ended(server).await?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_server_that_is_not_trusted_is_not_spoken_to() {
+    run(async |_| {
+        let (ours, _) = contexts(&[], &[])?;
+        let (_, other) = contexts(&[], &[])?;
+        let server = started(ours).await?;
+        let error = Client::builder().ssl(other).build().get(url(&server, 1)?).await.unwrap_err();
+        assert!(format!("{error:?}").contains("certificate"), "{error:?}");
+        ended(server).await
+    });
+}
