@@ -2,7 +2,7 @@
 //!
 //! [`SslContext`] says with which certificates, and what is asked of the other side. It is given to
 //! `ssl` of what makes connections and servers, or to [`start_tls`] for a connection that there is
-//! already. What comes of it is a [`Transport`](crate::Transport) like any other: protocols and streams
+//! already. What comes of it is a [`Transport`] like any other: protocols and streams
 //! work over it unchanged.
 //!
 //! ```

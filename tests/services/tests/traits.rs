@@ -155,7 +155,7 @@ fn writes_of_futures_are_ended() {
         |(reader, mut io)| {
             Box::pin(async move {
                 let _kept = reader;
-                io.write(&vec![7; MUCH]);
+                io.write(vec![7; MUCH]);
                 Ok(AsyncWriteExt::close(&mut io).await?)
             })
         },

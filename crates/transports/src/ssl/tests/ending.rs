@@ -39,7 +39,7 @@ fn closing_sends_what_is_buffered_and_close_notify_and_waits_for_the_peers() {
         }));
         log.wait("data").await?;
         let transport = accepted(&log, &server).await?;
-        transport.write(&vec![7; 3_000_000]);
+        transport.write(vec![7; 3_000_000]);
         transport.close();
         assert!(transport.is_closing() && !transport.is_reading());
         transport.close();
@@ -139,7 +139,7 @@ fn a_protocol_that_closes_without_reading_on_is_not_called_with_what_arrived() {
 fn aborting_ends_at_once_and_drops_what_is_buffered() {
     run(async {
         let pair = pair().await?;
-        pair.client.write(&vec![1; 5_000_000]);
+        pair.client.write(vec![1; 5_000_000]);
         pair.client.abort();
         assert!(pair.client.is_closing());
         assert_eq!(pair.client.get_write_buffer_size(), 0);

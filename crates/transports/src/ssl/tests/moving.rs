@@ -33,7 +33,7 @@ fn writing_pauses_at_the_high_mark_and_goes_on_at_the_low_one() {
         server.pause_reading();
         assert_eq!(pair.client.get_write_buffer_limits(), (128 * 1024, 512 * 1024));
         while pair.ours.count("pause") == 0 {
-            pair.client.write(&[5; 100_000]);
+            pair.client.write(vec![5; 100_000]);
             iterations(1).await?;
         }
         assert!(pair.client.get_write_buffer_size() >= 512 * 1024);
@@ -137,10 +137,10 @@ fn much_goes_both_ways_with_little_memory() {
     }
     impl Counting {
         fn send(&mut self, transport: &Transport) {
-            let chunk = [3; 50_000];
+            let chunk: &[u8] = &[3; 50_000];
             while self.sent < MUCH && !self.paused {
                 // Told after the callback only, so that it looks itself.
-                transport.write(&chunk);
+                transport.write(chunk);
                 self.sent += chunk.len();
                 self.paused = transport.get_write_buffer_size() >= 512 * 1024;
             }

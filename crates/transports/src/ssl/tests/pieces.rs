@@ -169,8 +169,8 @@ fn garbage_in_every_state_ends_the_connection_in_order() {
             if spoilt >= 4 {
                 // In an open session.
                 carry(&mut ends, |to, sent| to.receive(&sent)).await?;
-                ends[0].transport.write(&[1; 20_000]);
-                ends[1].transport.write(&[2; 200]);
+                ends[0].transport.write([1; 20_000]);
+                ends[1].transport.write([2; 200]);
                 flight = 4;
             }
             carry(&mut ends, |to, mut sent| {
