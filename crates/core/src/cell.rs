@@ -22,7 +22,7 @@ use crate::{
 use std::{any::TypeId, cell::Cell, fmt, panic::Location, ptr::NonNull, sync::Arc};
 
 /// What differs between tasks. The functions get the cell that begins the task's allocation, and are
-/// called on the task's own thread, but for `free`.
+/// called on the task's own thread, except `free`.
 #[derive(Debug)]
 pub struct TaskVTable {
     /// Runs one step: polls the coroutine inside a [`Step`](crate::step::Step).

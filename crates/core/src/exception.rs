@@ -260,7 +260,7 @@ pub fn set_logger(logger: Logger) {
 }
 
 /// Writes to the log (asyncio's logger named `asyncio`); to standard error if no logger was set, or if
-/// it panics. Nothing comes out, also if standard error is closed.
+/// it panics. Nothing comes out, even if standard error is closed.
 pub fn log(level: Level, text: &str) {
     let logged = match LOGGER.get() {
         Some(logger) => caught(|| logger(level, text)).is_ok(),

@@ -164,7 +164,7 @@ impl ThreadsafeHandle {
     }
 
     fn run(&self) -> crate::Result<()> {
-        /// Says that the callback has finished, also if it panics.
+        /// Says that the callback has finished, even if it panics.
         struct Finish<'a>(&'a Shared);
         impl Drop for Finish<'_> {
             fn drop(&mut self) {

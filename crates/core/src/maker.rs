@@ -50,12 +50,12 @@ impl fmt::Debug for Maker<'_> {
 
 /// Handles.
 impl Maker<'_> {
-    /// Counts another handle, for somebody who has one.
+    /// Counts another handle, for a caller that has one.
     pub fn add_handle(self) {
         check_count(self.count.fetch_add(HANDLE + REFERENCE, Ordering::Relaxed));
     }
 
-    /// Counts a handle, for somebody who has but a reference. False, and nothing is counted, if the
+    /// Counts a handle, for a caller that has only a reference. False, and nothing is counted, if the
     /// task is done and no handle was left: then its result is gone, or another thread is dropping it.
     #[must_use]
     pub fn add_first_handle(self) -> bool {
@@ -69,7 +69,7 @@ impl Maker<'_> {
         !is_gone
     }
 
-    /// Says that a failure is to be reported if nobody retrieves it, or that somebody did.
+    /// Says whether a failure that is never retrieved is to be reported.
     pub fn set_unretrieved(self, unretrieved: bool) {
         self.unretrieved.store(unretrieved, Ordering::Relaxed);
     }

@@ -107,7 +107,7 @@ impl Wakers {
 }
 
 impl Wakers {
-    /// Calls every one, also if one panics.
+    /// Calls every one, even if one panics.
     #[cold]
     fn call(&mut self) {
         self.0.drain(..).for_each(wake);

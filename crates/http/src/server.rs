@@ -201,8 +201,9 @@ impl<'a, S: IntoService<Kind>, Kind> Serve<'a, S, Kind> {
         self
     }
 
-    /// Makes [`serve_forever`](HttpServer::serve_forever) end when `event` is set: nobody comes in any
-    /// more, who is being served is answered, and who takes longer than `grace` is ended.
+    /// Makes [`serve_forever`](HttpServer::serve_forever) end when `event` is set: no more
+    /// clients are accepted, the requests that are being served are answered, and what takes longer than `grace`
+    /// is ended.
     pub fn graceful(self, event: &Event, grace: Duration) -> Serve<'_, S, Kind> {
         Serve { graceful: Some((event, grace)), ..self }
     }
@@ -295,8 +296,8 @@ impl HttpServer<'_> {
         asked
     }
 
-    /// Shuts down: nobody comes in any more, who is being served is answered, and who takes longer than
-    /// `grace` is ended: the task of a request is cancelled, the connection closed.
+    /// Shuts down: no more clients are accepted, the requests that are being served are answered, and what
+    /// takes longer than `grace` is ended: the task of the request is cancelled, and its connection closed.
     ///
     /// Responses of HTTP/1 say that the connection is closed. One without a request is kept for a moment,
     /// in which a request that is on its way is answered.

@@ -216,7 +216,7 @@ impl Callback {
     }
 
     fn run(&self) -> Result<()> {
-        /// Puts the action back, also if it panics.
+        /// Puts the action back, even if it panics.
         struct Running<'a>(&'a Callback, Option<Action>);
         impl Drop for Running<'_> {
             fn drop(&mut self) {

@@ -124,7 +124,7 @@ impl Future for SockConnect<'_> {
                 Err(error) => return Poll::Ready(Err(failed(*site, address, error))),
             }
             // What was known is of a socket that was not connecting. The system tells anew when it
-            // can be written to, also if that is so already.
+            // can be written to, even if that is so already.
             if let Err(error) = socket.source.register() {
                 return Poll::Ready(Err(in_call(site.what(), error)));
             }

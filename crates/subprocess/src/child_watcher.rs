@@ -44,7 +44,7 @@ pub(crate) fn watch(child: &Arc<Child>, home: LoopRef) -> Result<()> {
     let watch = watch();
     wait_in_thread(move || {
         watch.child.block();
-        // To drop it is all there is to do, also if the loop is closed meanwhile.
+        // Dropping it is all there is to do, even if the loop is closed meanwhile.
         let tell = move || {
             drop(watch);
             Ok(())

@@ -20,7 +20,7 @@
 //!
 //! # Children
 //! A child is started without copying this process's memory tables (`vfork`, as CPython does), so that
-//! a start costs the same in a process that has much memory; but for one that becomes another user.
+//! a start costs the same in a process that has much memory, except for a child that becomes another user.
 //!
 //! A child's end is seen through its pidfd, which the loop waits for like any other descriptor; where
 //! the system has none or a sandbox refuses it, a thread of its own waits for that child alone. Its

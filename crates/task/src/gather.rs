@@ -159,7 +159,7 @@ trait Outer<T> {
 struct Results<C>(Future<C>);
 struct Outcomes<C>(Future<C>);
 
-// None of these can fail but for a future that somebody else has set: then that stays.
+// None of these can fail, except for a future that was set elsewhere: then that stays.
 impl<T, C: FromIterator<T>> Outer<T> for Results<C> {
     fn done(&self) -> bool {
         self.0.done()

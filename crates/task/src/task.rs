@@ -68,7 +68,7 @@ impl AnyTask {
             return None;
         }
         // SAFETY: only cells that begin a `Data<T>` have `T` as their output; the handle is counted,
-        // and on the task's own thread, so it may be the last one also if `T` is not `Send`.
+        // and on the task's own thread, so it may be the last one even if `T` is not `Send`.
         Some(Task::of(NonNull::from(&*self.0).cast()))
     }
 

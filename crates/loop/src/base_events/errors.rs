@@ -59,7 +59,7 @@ impl EventLoop {
     }
 
     /// Gives `context` to the exception handler (`loop.call_exception_handler`). Nothing comes out,
-    /// also if the handler panics.
+    /// even if the handler panics.
     pub fn call_exception_handler(&self, context: &ExceptionContext) {
         if self.with(|scheduler| scheduler.call_exception_handler(context)).is_err() {
             self.default_exception_handler(context);

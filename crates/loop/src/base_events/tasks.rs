@@ -45,7 +45,7 @@ pub const eager_task_factory: TaskFactory = TaskFactory::Eager;
 /// Tasks.
 impl EventLoop {
     /// Runs `coroutine` as a task of this loop (`loop.create_task`). Its first step runs in the next
-    /// iteration, also if the loop does not run yet. With keyword arguments it is
+    /// iteration, even if the loop does not run yet. With keyword arguments it is
     /// [`create_task_with`](EventLoop::create_task_with).
     ///
     /// If the loop is closed, the coroutine is dropped, and the task has ended with the error
@@ -182,7 +182,7 @@ impl EventLoop {
         let callback = home.enter(|| main.on_done(stop))?;
         let outcome = self.run_forever();
         main.remove_done_callback(&callback);
-        // Also if it is ready already: it must not stop the next run.
+        // Even if it is ready already: it must not stop the next run.
         callback.callback().cancel();
         match outcome {
             Err(error) => {

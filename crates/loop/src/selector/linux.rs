@@ -103,7 +103,7 @@ impl Poller {
         self.control(libc::EPOLL_CTL_MOD, fd, watched(interest), token)
     }
 
-    /// Forgets a descriptor: called once for each that was added, also if it was closed since.
+    /// Forgets a descriptor: called once for each that was added, even if it was closed since.
     pub(crate) fn delete(&self, fd: RawFd) {
         self.registered.fetch_sub(1, Ordering::Relaxed);
         // One that is not registered any more is what we want.

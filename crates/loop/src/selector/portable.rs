@@ -83,7 +83,7 @@ impl Poller {
         Ok(())
     }
 
-    /// Forgets a descriptor: called once for each that was added, also if it was closed since.
+    /// Forgets a descriptor: called once for each that was added, even if it was closed since.
     pub(crate) fn delete(&self, fd: RawFd) {
         let mut tokens = self.tokens.lock();
         tokens.remove(&fd);

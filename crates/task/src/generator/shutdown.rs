@@ -103,7 +103,7 @@ pub(super) fn register(generator: Weak<dyn Close>) {
 }
 
 /// Closes every generator that was started on the loop `home`, as `loop.shutdown_asyncgens` does:
-/// all at once, and what goes wrong is told to the exception handler: also if a generator that is being
+/// all at once, and errors go to the exception handler, even if a generator that is being
 /// closed awaits the `aclose` of another one, which is running already. Call it in a task of that loop.
 ///
 /// # Errors

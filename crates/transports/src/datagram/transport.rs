@@ -57,7 +57,7 @@ impl DatagramTransport {
         self.0.resident.get()
     }
 
-    /// Sends `data` as one datagram, also if it is empty (`sendto`): to `addr`, or with `None` to the
+    /// Sends `data` as one datagram, even if it is empty (`sendto`): to `addr`, or with `None` to the
     /// remote address of the endpoint. If the system does not take it now, a copy is buffered.
     ///
     /// What the system refuses is told to the protocol's `error_received`: at once, or, if a callback

@@ -27,7 +27,7 @@ use std::{
 /// of each connection that comes in.
 ///
 /// `endpoint` is a path, or a socket that has one. If there is a socket at the path, it is taken for
-/// one that was left behind, and removed, also if another process listens there; anything else there
+/// one that was left behind, and removed, even if another process listens there; anything else there
 /// is an error. A path that begins with a null byte is a name of Linux's abstract namespace.
 ///
 /// When the server is closed, or its loop is, the path is removed, unless it has become another
