@@ -327,6 +327,34 @@ fn immediate_shutdown_takes_off_only_what_it_drains() {
 }
 
 #[test]
+fn immediate_shutdown_wakes_those_that_join_before_those_that_put() {
+    run(async {
+        let (queue, log) = (Rc::new(Queue::new(1)), Rc::new(RefCell::new(Vec::new())));
+        queue.put(1).await?;
+        let (putting, putter) = (queue.clone(), log.clone());
+        let put = create_task(async move {
+            let outcome = putting.put(2).await;
+            putter.borrow_mut().push("put");
+            assert!(shut_down(outcome.map_err(Error::from)));
+            Ok(())
+        });
+        briefly().await?;
+        let (joining, joiner) = (queue.clone(), log.clone());
+        let join = create_task(async move {
+            joining.join().await?;
+            joiner.borrow_mut().push("join");
+            Ok(())
+        });
+        briefly().await?;
+        queue.shutdown(true);
+        put.await?;
+        join.await?;
+        assert_eq!(*log.borrow(), ["join", "put"]);
+        Ok(())
+    });
+}
+
+#[test]
 fn a_priority_queue_gives_the_lowest_to_whoever_waits() {
     run(async {
         let queue = Rc::new(PriorityQueue::new(0));

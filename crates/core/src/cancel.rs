@@ -368,10 +368,11 @@ impl TaskCell {
         }
         self.mark(scheduler, scope, MUST, origin, error);
         if state != WAITING {
-            // One that is woken and was put aside would keep the task from being woken.
+            // One that is woken and was put aside would keep the task from being woken; and a combinator
+            // around it that was put aside, a scope from being polled.
             self.wake_wait(which);
             if !self.affine.phase.get().is_running() {
-                self.wake();
+                self.wake_scopes(scheduler, scope, origin);
             }
         }
     }

@@ -218,6 +218,8 @@ impl TaskCell {
         if !woken_since.is_empty() {
             self.clear_stage(scheduler, scope, MUST | SENT);
             scheduler.give_to(self, woken_since, origin, error);
+            // A combinator that was put aside has used their wake-ups up.
+            self.wake_scope(scheduler, scope);
             return Settled::Done;
         }
         if self.affine.phase.get() == Phase::Woken && self.may_put_off() {

@@ -166,6 +166,22 @@ impl TaskCell {
         self.wake();
     }
 
+    /// Wakes whatever polls a scope, and those around it up to `outer`.
+    pub(crate) fn wake_scopes(
+        &self,
+        scheduler: &Scheduler,
+        scope: Option<Key>,
+        outer: Option<Key>,
+    ) {
+        let mut at = scope;
+        while let Some(key) = at {
+            let waker = scheduler.scopes.with(key, |node| node.waker.clone());
+            waker.flatten().into_iter().for_each(wake);
+            at = if at == outer { None } else { scheduler.scopes.parent(key) };
+        }
+        self.wake();
+    }
+
     /// A scope has ended: what is left inside belongs to the one around it, and what was cancelled by
     /// the scope's own request, and by no other, waits again.
     #[cold]

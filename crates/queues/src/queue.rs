@@ -466,16 +466,17 @@ impl<O: Order> OrderedQueue<O> {
         let mut dropped = Vec::new();
         let mut after = After::new();
         let mut state = self.state.lock();
+        if immediate {
+            let left = state.items.len();
+            state.finish(left, &mut after);
+        }
         state.getters.wake_all(&mut after);
         state.putters.wake_all(&mut after);
         state = keep("queue_shut_down_last", &self.state, state);
         state.is_shut_down = true;
         if immediate {
             // Last, for the order may panic.
-            while let Some(item) = state.pop(&mut after) {
-                dropped.push(item);
-                state.finish(1, &mut after);
-            }
+            dropped.extend(std::iter::from_fn(|| state.items.pop()));
         }
     }
 

@@ -12,9 +12,6 @@ const BUDGET: usize = 14;
 /// Times, most of them such that other things happen then as well.
 const TIMES: [u16; 12] = [0, 1, 1, 2, 2, 3, 3, 5, 5, 8, 13, 30];
 
-/// Whether what is lent inside of a set of futures may contain another one.
-const LENDS_SETS_IN_SETS: bool = false;
-
 /// Whether what is awaited may move to another task.
 const MOVES_AWAITS: bool = false;
 
@@ -27,24 +24,13 @@ struct Maker {
     left: usize,
     /// Whether other tasks may be awaited here.
     awaits: bool,
-    /// Whether this is in `FuturesUnordered` or `buffered`.
-    in_set: bool,
-    /// Whether those may be used here.
-    sets: bool,
     tasks: usize,
 }
 
 /// The program of a seed.
 pub fn program(seed: u64) -> Program {
-    let mut maker = Maker {
-        dice: Dice::new(seed),
-        tastes: [1; TASTES],
-        left: 0,
-        in_set: false,
-        awaits: true,
-        sets: true,
-        tasks: 0,
-    };
+    let mut maker =
+        Maker { dice: Dice::new(seed), tastes: [1; TASTES], left: 0, awaits: true, tasks: 0 };
     maker.program()
 }
 
@@ -143,8 +129,8 @@ impl Maker {
             12 | 13 => Kind::Choose,
             0 | 1 => Kind::Join,
             2 => Kind::TryJoin,
-            3 if self.sets => Kind::Unordered,
-            4 if self.sets => Kind::Buffered(2),
+            3 => Kind::Unordered,
+            4 => Kind::Buffered(2),
             5 | 6 => Kind::Select,
             7 => Kind::Lend,
             8 => Kind::Borrow(time),
@@ -152,12 +138,7 @@ impl Maker {
         };
         let lends = matches!(kind, Kind::Lend | Kind::Choose);
         let most = if lends { 5 } else { 3 };
-        let sets = self.sets;
-        self.sets &= !(lends && self.in_set) || LENDS_SETS_IN_SETS;
-        let (in_set, is_set) = (self.in_set, matches!(kind, Kind::Unordered | Kind::Buffered(_)));
-        self.in_set |= is_set;
         let node = Node { kind, parts: self.parts(2, most, depth) };
-        (self.sets, self.in_set) = (sets, in_set);
         node
     }
 
