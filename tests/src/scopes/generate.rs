@@ -138,8 +138,7 @@ impl Maker {
         };
         let lends = matches!(kind, Kind::Lend | Kind::Choose);
         let most = if lends { 5 } else { 3 };
-        let node = Node { kind, parts: self.parts(2, most, depth) };
-        node
+        Node { kind, parts: self.parts(2, most, depth) }
     }
 
     fn handler(&mut self, depth: usize) -> Node {
