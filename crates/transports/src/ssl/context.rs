@@ -176,7 +176,7 @@ impl SslContext {
     }
 
     fn add_key(&mut self, what: &str, key: CertifiedKey) -> Result<()> {
-        self.change(what)?.keys.push(Arc::new(key));
+        self.settings_mut(what)?.keys.push(Arc::new(key));
         Ok(())
     }
 
@@ -188,7 +188,7 @@ impl SslContext {
     pub fn load_verify_locations(&mut self, location: impl AsRef<Path>) -> Result<()> {
         const WHAT: &str = "load_verify_locations";
         let found = certificates_in(WHAT, location.as_ref())?;
-        self.change(WHAT)?.roots.extend(found);
+        self.settings_mut(WHAT)?.roots.extend(found);
         Ok(())
     }
 
@@ -200,7 +200,7 @@ impl SslContext {
     pub fn load_verify_pem(&mut self, pem: &[u8]) -> Result<()> {
         const WHAT: &str = "load_verify_pem";
         let found = super::certificates::chain(WHAT, pem)?;
-        self.change(WHAT)?.roots.extend(found);
+        self.settings_mut(WHAT)?.roots.extend(found);
         Ok(())
     }
 
@@ -210,7 +210,7 @@ impl SslContext {
     /// # Errors
     /// `Value` for a context made from a configuration.
     pub fn load_default_certs(&mut self) -> Result<()> {
-        self.change("load_default_certs")?.trusts_system = true;
+        self.settings_mut("load_default_certs")?.trusts_system = true;
         Ok(())
     }
 
@@ -220,7 +220,7 @@ impl SslContext {
     /// # Errors
     /// `Value` for a context made from a configuration.
     pub fn clear_verify_locations(&mut self) -> Result<()> {
-        let settings = self.change("clear_verify_locations")?;
+        let settings = self.settings_mut("clear_verify_locations")?;
         settings.trusts_system = false;
         settings.roots.clear();
         Ok(())
@@ -240,7 +240,7 @@ impl SslContext {
     /// # Errors
     /// `Value` for anything but `Required` on a client.
     pub fn set_verify_mode(&mut self, mode: VerifyMode) -> Result<()> {
-        let settings = self.change("set_verify_mode")?;
+        let settings = self.settings_mut("set_verify_mode")?;
         if settings.purpose == Purpose::ServerAuth && mode != VerifyMode::Required {
             return Err(Error::value(
                 "set_verify_mode: a client verifies the certificate of its server; call \
@@ -262,7 +262,7 @@ impl SslContext {
     /// # Errors
     /// `Value` for a server.
     pub fn set_check_hostname(&mut self, on: bool) -> Result<()> {
-        let settings = self.change("set_check_hostname")?;
+        let settings = self.settings_mut("set_check_hostname")?;
         if on && settings.purpose == Purpose::ClientAuth {
             return Err(Error::value("set_check_hostname: a server has no name to check"));
         }
@@ -276,7 +276,7 @@ impl SslContext {
     /// # Errors
     /// `Value` for a server, and for a context made from a configuration.
     pub fn dangerously_disable_verification(&mut self) -> Result<()> {
-        let settings = self.change("dangerously_disable_verification")?;
+        let settings = self.settings_mut("dangerously_disable_verification")?;
         if settings.purpose == Purpose::ClientAuth {
             return Err(Error::value(
                 "dangerously_disable_verification: it is for clients; a server that wants no \
@@ -299,7 +299,7 @@ impl SslContext {
     /// `Value` if it is higher than the maximum.
     pub fn set_minimum_version(&mut self, version: TlsVersion) -> Result<()> {
         const WHAT: &str = "set_minimum_version";
-        let settings = self.change(WHAT)?;
+        let settings = self.settings_mut(WHAT)?;
         check_versions(WHAT, version, settings.maximum)?;
         settings.minimum = version;
         Ok(())
@@ -316,7 +316,7 @@ impl SslContext {
     /// `Value` if it is lower than the minimum.
     pub fn set_maximum_version(&mut self, version: TlsVersion) -> Result<()> {
         const WHAT: &str = "set_maximum_version";
-        let settings = self.change(WHAT)?;
+        let settings = self.settings_mut(WHAT)?;
         check_versions(WHAT, settings.minimum, version)?;
         settings.maximum = version;
         Ok(())
@@ -337,7 +337,7 @@ impl SslContext {
             let text = "set_alpn_protocols: the name of a protocol has 1 to 255 bytes";
             return Err(Error::value(format!("{text}, got {}", bad.len())));
         }
-        self.change("set_alpn_protocols")?.alpn = protocols;
+        self.settings_mut("set_alpn_protocols")?.alpn = protocols;
         Ok(())
     }
 }
@@ -354,7 +354,7 @@ impl SslContext {
         &mut self,
         callback: impl Fn(Option<&str>) -> Option<SslContext> + Send + Sync + 'static,
     ) -> Result<()> {
-        let settings = self.change("set_sni_callback")?;
+        let settings = self.settings_mut("set_sni_callback")?;
         if settings.purpose == Purpose::ServerAuth {
             return Err(Error::value("set_sni_callback: it is for servers"));
         }
@@ -369,7 +369,7 @@ impl SslContext {
     /// `Value` for a context made from a configuration. If the file cannot be opened, the first
     /// connection says so.
     pub fn set_keylog_filename(&mut self, path: impl Into<PathBuf>) -> Result<()> {
-        self.change("set_keylog_filename")?.keylog = Some(path.into());
+        self.settings_mut("set_keylog_filename")?.keylog = Some(path.into());
         Ok(())
     }
 
@@ -379,7 +379,7 @@ impl SslContext {
     /// # Errors
     /// `Value` for a context made from a configuration.
     pub fn set_session_resumption(&mut self, on: bool) -> Result<()> {
-        self.change("set_session_resumption")?.resumes = on;
+        self.settings_mut("set_session_resumption")?.resumes = on;
         Ok(())
     }
 
@@ -388,7 +388,7 @@ impl SslContext {
     /// # Errors
     /// `Value` for a context made from a configuration.
     pub fn set_crypto_provider(&mut self, provider: Arc<CryptoProvider>) -> Result<()> {
-        self.change("set_crypto_provider")?.provider = provider;
+        self.settings_mut("set_crypto_provider")?.provider = provider;
         Ok(())
     }
 
@@ -397,7 +397,7 @@ impl SslContext {
     }
 
     /// To be changed: nothing that was prepared is valid any more.
-    fn change(&mut self, what: &str) -> Result<&mut Settings> {
+    fn settings_mut(&mut self, what: &str) -> Result<&mut Settings> {
         if self.settings().ready.is_some() {
             let text = "the context was made from a configuration of rustls, which decides this";
             return Err(Error::value(format!("{what}: {text}")));
