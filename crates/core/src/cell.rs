@@ -126,7 +126,7 @@ pub(crate) struct Cold {
     pub(crate) wait_message: CancelledError,
     /// What makes the value one that is copied, once it is there, if somebody asked for that.
     pub(crate) keeper: Option<Keeper>,
-    /// Room for the error with which the task ends, if somebody asked for it.
+    /// Room for the error with which the task ends, if that was asked for.
     pub(crate) failure: Option<Option<Error>>,
     /// The listener that reports a failure after a shield around the task was cancelled.
     pub(crate) late_report: Option<(u32, Parked)>,

@@ -124,8 +124,8 @@ impl Maker<'_> {
         self.affine()?.listeners.remove(number, self.place())
     }
 
-    /// Makes listener `number` the one that reports a failure which nobody waits for any more; takes
-    /// the one that was it before out.
+    /// Makes listener `number` the one that reports a failure for which no task waits any more, and removes
+    /// the former one.
     pub fn replace_late_report(self, number: u32, callback: Parked) {
         let Some(affine) = self.affine() else { return };
         let previous = affine.cold(|cold| cold.late_report.replace((number, callback)));
@@ -166,7 +166,7 @@ impl Maker<'_> {
         affine.stage.take(MUST | SENT).then(|| affine.take_message())
     }
 
-    /// Keeps the error with which the task ends, if somebody asked for it.
+    /// Keeps the error with which the task ends, if that was asked for.
     pub fn keep_failure(self, error: &Error) -> bool {
         let Some(affine) = self.affine() else { return false };
         let kept = affine.with_cold(|cold| {

@@ -114,8 +114,8 @@ impl Wakers {
     }
 }
 
-/// Calls a waker of another library, or of the program. A panic does not come out where somebody was
-/// woken by the way; it is reported.
+/// Calls a waker of another library, or of the program. A panic of the waker is reported, and does not
+/// reach the code that wakes.
 pub(crate) fn wake(waker: Waker) {
     reported("Exception in a waker", None, || waker.wake());
 }

@@ -250,7 +250,7 @@ impl Semaphore {
                 Poll::Ready(Err(error))
             }
         };
-        // While this one stood in the line, a permit may have come in that nobody took.
+        // While this waiter stood in the line, a permit may have come in that no other waiter took.
         state.give(usize::MAX, &mut after);
         outcome
     }

@@ -74,7 +74,7 @@ macro_rules! payload_kinds {
     )*};
 }
 
-/// What a panic carried, until somebody takes it.
+/// The payload of a panic, until it is taken.
 pub(super) struct PanicPayload(Mutex<Option<Box<dyn Any + Send>>>);
 
 /// A payload is dropped wherever the last copy of its error is, so its panic must not come out there.

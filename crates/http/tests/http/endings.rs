@@ -114,7 +114,7 @@ fn a_client_that_leaves_cancels_its_handler() {
     });
 }
 
-/// axum makes a response of a cancellation, which nobody gets.
+/// axum turns a cancellation into a response, which has no receiver any more.
 #[test]
 fn a_handler_of_axum_is_cancelled_at_a_foreign_wait_as_well() {
     struct Ends(Arc<Event>);
