@@ -25,7 +25,7 @@ pub(crate) fn workloads() -> Vec<Workload> {
                 limit,
             ],
         )
-        .floor(0.95)
+        .ceiling(0.95)
         .in_python(),
         Workload::new(
             "output",

@@ -4,7 +4,9 @@
 
 mod cancellation;
 mod manifests;
+mod names;
 mod parity;
+mod readme;
 mod text;
 pub(crate) mod tree;
 
@@ -28,6 +30,8 @@ const RULES: &[fn(&Tree, &mut Findings)] = &[
     manifests::dependencies_have_a_reason,
     cancellation::async_functions_say_what_cancelling_does,
     parity::every_id_has_its_line,
+    names::python_names_are_found,
+    readme::the_picture_shows_the_figures,
 ];
 
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> TaskResult {

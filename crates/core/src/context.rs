@@ -124,6 +124,7 @@ impl Context {
     }
 
     /// A context of its own with the current values (`contextvars.copy_context()`). O(1).
+    #[doc(alias = "copy_context")]
     pub fn current() -> Context {
         Context::of(current_values())
     }

@@ -110,6 +110,7 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
     /// }
     /// ```
     #[track_caller]
+    #[doc(alias("async with", "__aenter__"))]
     pub fn acquire(&self) -> ConditionAcquire<'_, T> {
         let acquire = self.lock().acquire_at(WaitSite::here(&"Condition.acquire"));
         ConditionAcquire { acquire, line: &self.line }

@@ -92,6 +92,7 @@ impl<T: ?Sized> Lock<T> {
     /// }
     /// ```
     #[track_caller]
+    #[doc(alias("async with", "__aenter__"))]
     pub fn acquire(&self) -> Acquire<'_, T> {
         self.acquire_at(WaitSite::here(&"Lock.acquire"))
     }

@@ -108,6 +108,7 @@ impl Semaphore {
     /// }
     /// ```
     #[track_caller]
+    #[doc(alias("async with", "__aenter__"))]
     pub fn acquire(&self) -> SemaphoreAcquire<'_> {
         self.acquire_at(None, WaitSite::here(&"Semaphore.acquire"))
     }
@@ -175,6 +176,7 @@ impl Semaphore {
     /// assert_eq!(workers.value(), 2);
     /// # drop(permit);
     /// ```
+    #[doc(alias = "CapacityLimiter")]
     pub fn add_permits(&self, permits: usize) {
         let mut after = After::new();
         let mut state = self.state.lock();
@@ -416,6 +418,7 @@ impl BoundedSemaphore {
     /// }
     /// ```
     #[track_caller]
+    #[doc(alias("async with", "__aenter__"))]
     pub fn acquire(&self) -> SemaphoreAcquire<'_> {
         let site = WaitSite::here(&"BoundedSemaphore.acquire");
         self.semaphore.acquire_at(Some(self.bound), site)

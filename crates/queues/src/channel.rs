@@ -36,6 +36,7 @@ use std::fmt;
 ///     producer.await
 /// }
 /// ```
+#[doc(alias = "create_memory_object_stream")]
 pub fn channel<T>(maxsize: usize) -> (Sender<T>, Receiver<T>) {
     let queue = Queue::new(maxsize);
     let shared =

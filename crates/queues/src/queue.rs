@@ -322,6 +322,7 @@ impl<O: Order> OrderedQueue<O> {
     /// }
     /// ```
     #[track_caller]
+    #[doc(alias("async for", "__anext__"))]
     pub fn next(&self) -> Next<'_, O> {
         Next(Get::new(self, WaitSite::here(&"Queue.next")))
     }

@@ -59,6 +59,7 @@ mod tests;
 /// }
 /// ```
 #[track_caller]
+#[doc(alias("yield", "async for"))]
 pub fn generator<T, F>(body: F) -> Generator<T>
 where
     F: AsyncFnOnce(Yielder<T>) -> Result<()> + 'static,
@@ -419,6 +420,7 @@ impl<T: 'static> Generator<T> {
     /// See [`generator()`]. Dropping the future stops the body where it is; the next call goes on
     /// from there.
     #[allow(clippy::should_implement_trait)] // It is that of a stream.
+    #[doc(alias("async for", "__anext__"))]
     pub fn next(&mut self) -> Next<'_, T> {
         Next(self)
     }

@@ -72,6 +72,7 @@ pub use waiting::{ServeForever, StartServing, WaitClosed};
 /// A handle may be used on any thread. What it is told elsewhere is sent to the loop, and happens
 /// soon.
 #[derive(Clone)]
+#[doc(alias("AbstractServer", "asyncio.base_events.Server"))]
 pub struct Server {
     resident: Resident<Acceptor>,
     shared: Arc<Shared>,
@@ -127,6 +128,7 @@ impl Server {
 
     /// The address of the first socket, with the port that the system chose if it was to; also after
     /// the server was closed.
+    #[doc(alias = "getsockname")]
     pub fn local_addr(&self) -> Address {
         self.shared.addresses.first().expect("a server has a socket").clone()
     }
