@@ -11,7 +11,7 @@
 use asyncio::{AsyncContextManager, Error, StreamReader, StreamWriter, start_server};
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
-/// More than this is not kept for one who does not read.
+/// The most that is buffered for a guest that does not read.
 const MOST: usize = 1 << 20;
 
 #[derive(Default)]
@@ -71,7 +71,7 @@ async fn visit(
     }
 }
 
-/// A name that nobody has yet; `None` if the guest leaves instead.
+/// A name that is not taken yet; `None` if the guest leaves instead.
 async fn ask_name(
     room: &RefCell<Room>,
     reader: &mut StreamReader,

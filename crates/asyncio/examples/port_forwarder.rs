@@ -18,7 +18,7 @@ async fn pump(mut from: StreamReader, to: &StreamWriter) -> asyncio::Result<u64>
         }
         count += data.len() as u64;
         to.write(&data);
-        // Who sends faster than the other side takes it has to wait.
+        // A sender that is faster than the other side waits here.
         to.drain().await?;
     }
     to.write_eof();

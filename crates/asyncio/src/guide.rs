@@ -17,17 +17,18 @@
 //! 8. TLS: the chapter `tls`, with the feature of that name
 //! 9. [Processes](processes): run programs, talk to them, end them
 //! 10. [Threads](threads): blocking work, other threads, other loops
-//! 11. [Testing with virtual time](testing): a test of a day, and deadlocks that are found
-//! 12. [My program hangs](hangs): which task waits for what
-//! 13. [Services](services): axum, hyper, PostgreSQL, Redis
+//! 11. [Files and standard input](files): work for a thread, and what is not
+//! 12. [Testing with virtual time](testing): a test of a day, and deadlocks that are found
+//! 13. [My program hangs](hangs): which task waits for what
+//! 14. [Services](services): axum, hyper, PostgreSQL, Redis
 //!
 //! **Look up**
 //!
-//! 14. [From Python, idiom by idiom](from_python)
-//! 15. [From tokio](from_tokio)
-//! 16. [Python beside Rust](side_by_side): thirty programs, and how long they are
-//! 17. [Using single crates](single_crates)
-//! 18. [Index by topic](api_index)
+//! 15. [From Python, idiom by idiom](from_python)
+//! 16. [From tokio](from_tokio)
+//! 17. [Python beside Rust](side_by_side): thirty programs, and how long they are
+//! 18. [Using single crates](single_crates)
+//! 19. [Index by topic](api_index)
 
 /// Declares the chapters, whose text is in `guide/`.
 macro_rules! chapters {
@@ -52,6 +53,7 @@ chapters![
     tls,
     processes,
     threads,
+    files,
     testing,
     hangs,
     services,

@@ -135,27 +135,48 @@ pub use asyncio_core::error::{
 };
 
 // futures, and `concurrent.futures`
-pub use asyncio_future::{
-    CallbackOutput, ConcurrentFuture, DoneCallback, Future, NotPending, Take, wrap_future,
-};
+pub use asyncio_future::{ConcurrentFuture, Future, wrap_future};
 pub use asyncio_loop::{ThreadPoolExecutor, ThreadPoolExecutorBuilder};
+
+/// The types behind futures.
+pub mod futures {
+    pub use asyncio_future::{CallbackOutput, DoneCallback, NotPending, Take};
+}
+#[doc(hidden)] // On the page of the module; the names of asyncio have no module in front.
+pub use futures::*;
 
 // graph
 pub use asyncio_core::wait_site::WaitSite;
 
 // locks
 #[cfg(feature = "locks")]
-pub use asyncio_locks::{
-    Barrier, BoundedSemaphore, Condition, ConditionGuard, Event, Lock, LockGuard, OwnedLockGuard,
-    OwnedPermit, Permit, Permits, Semaphore,
-};
+pub use asyncio_locks::{Barrier, BoundedSemaphore, Condition, Event, Lock, Semaphore};
+
+/// The types behind locks: what is held while a lock or permit is.
+#[cfg(feature = "locks")]
+pub mod locks {
+    pub use asyncio_locks::{
+        ConditionGuard, LockGuard, OwnedLockGuard, OwnedPermit, Permit, Permits,
+    };
+}
+#[cfg(feature = "locks")]
+#[doc(hidden)]
+pub use locks::*;
 
 // queues
 #[cfg(feature = "queues")]
 pub use asyncio_queues::{
-    Fifo, Lifo, LifoQueue, Order, OrderedQueue, Priority, PriorityQueue, PutError, Queue, Receiver,
-    Sender, channel,
+    LifoQueue, OrderedQueue, PriorityQueue, Queue, Receiver, Sender, channel,
 };
+
+/// The types behind queues: their orders, and the error that gives an item back.
+#[cfg(feature = "queues")]
+pub mod queues {
+    pub use asyncio_queues::{Fifo, Lifo, Order, Priority, PutError};
+}
+#[cfg(feature = "queues")]
+#[doc(hidden)]
+pub use queues::*;
 
 // protocols
 #[cfg(feature = "subprocess")]
@@ -204,17 +225,26 @@ pub mod subprocess {
 pub use asyncio_loop::eager_task_factory;
 pub use asyncio_task::ReturnWhen::{self, AllCompleted, FirstCompleted, FirstException};
 pub use asyncio_task::{
-    Amap, AnyAwait, AnyTask, AsCompleted, Awaitable, Completed, FutureLike, Gather, GatherAll,
-    NextCompleted, NextItem, Racing, Retry, Shield, Sleep, Task, TaskBuilder, Wait, WaitFor,
-    Waiting, all_tasks, amap, as_completed, create_task, current_task, endless, ensure_future,
-    gather, race, retry, run_coroutine_threadsafe, shield, sleep, wait, wait_for,
+    AnyTask, Awaitable, FutureLike, Task, TaskBuilder, all_tasks, amap, as_completed, create_task,
+    current_task, endless, ensure_future, gather, race, retry, run_coroutine_threadsafe, shield,
+    sleep, wait, wait_for,
 };
+
+/// The types behind tasks: what the functions return, which `.await` runs.
+pub mod tasks {
+    pub use asyncio_task::{
+        Amap, AnyAwait, AsCompleted, Completed, Gather, GatherAll, NextCompleted, NextItem, Racing,
+        Retry, Shield, Sleep, ToThread, Wait, WaitFor, Waiting,
+    };
+}
+#[doc(hidden)]
+pub use tasks::*;
 
 // taskgroups
 pub use asyncio_task::{Group, TaskGroup, TaskStatus};
 
 // threads
-pub use asyncio_task::{ToThread, to_thread};
+pub use asyncio_task::to_thread;
 
 // timeouts
 pub use asyncio_core::limit::ToTimeout;

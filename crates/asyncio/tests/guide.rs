@@ -137,3 +137,54 @@ fn its_programs_print_what_it_says() {
     }
     assert!(wrong.is_empty(), "{wrong}");
 }
+
+/// The lines of a Python program, and of the Rust program below it, in a file of the tour.
+fn lines(file: &str) -> Option<(usize, usize)> {
+    let (_, python) = file.split_once("//! ```python\n")?;
+    let (python, rust) = python.split_once("//! ```\n")?;
+    let is_code = |line: &&str, comment: &str| !line.is_empty() && !line.starts_with(comment);
+    let python = python.lines().map(|line| line.trim_start_matches("//!").trim());
+    let mut count = 0;
+    // How a statement ends that is not counted, as long as it lasts.
+    let mut skipped: Option<&str> = None;
+    for line in rust.lines().map(str::trim).filter(|line| is_code(line, "//")) {
+        if skipped.is_none() {
+            skipped = match line {
+                _ if line.starts_with("use ") || line.starts_with("pub const TITLE") => Some(";"),
+                // The last one of a function stands where `Ok(())` would.
+                _ if line.starts_with("expect") => Some(")"),
+                _ => None,
+            };
+            count +=
+                usize::from(skipped.is_none() || skipped == Some(")") && !line.ends_with("?;"));
+        }
+        if skipped.is_some_and(|end| line.ends_with(end) || line.ends_with("?;")) {
+            skipped = None;
+        }
+    }
+    Some((python.filter(|line| is_code(line, "#")).count(), count))
+}
+
+#[test]
+fn its_table_counts_the_lines_of_the_tour() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let entries = fs::read_dir(root.join("examples/tour")).unwrap();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let (mut table, mut python, mut rust) = (String::new(), 0, 0);
+    for file in files {
+        let Some((p, r)) = lines(&fs::read_to_string(&file).unwrap()) else { continue };
+        let name = file.file_stem().unwrap().to_string_lossy();
+        writeln!(table, "| `{name}` | {p} | {r} |").unwrap();
+        (python, rust) = (python + p, rust + r);
+    }
+    let ratio = rust as f64 / python as f64;
+    writeln!(table, "| **all of them** | **{python}** | **{rust}**, {ratio:.2} times |").unwrap();
+
+    let page = fs::read_to_string(root.join("src/guide/side_by_side.md")).unwrap();
+    let (_, below) = page.split_once("|---|---:|---:|\n").expect("the table is there");
+    let current = below.lines().take_while(|line| line.starts_with('|'));
+    let current = current.fold(String::new(), |lines, line| lines + line + "\n");
+    assert!(current == table, "the table of side_by_side.md should be\n{table}");
+    assert!(ratio < 1.6, "{ratio:.2} times the lines of Python");
+}
