@@ -56,6 +56,7 @@ chapters![
     files,
     testing,
     hangs,
+    #[cfg(not(doctest))] // `asyncio-http` runs its programs.
     services,
     from_python,
     from_tokio,

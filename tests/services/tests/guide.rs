@@ -3,7 +3,7 @@
 //! Where a chapter has a block of `text,output` below a program, the program is run, and its standard output
 //! is compared with the block, line by line; `…` stands for anything within a line. The programs are compiled
 //! as one, which runs each of them in a process of its own. After a change, write the outputs anew with
-//! `GUIDE=overwrite cargo test -p asyncio --features tls --test guide`, and read them.
+//! `GUIDE=overwrite cargo test -p asyncio-services-tests guide`, and read them.
 
 use std::{
     fmt::Write,
@@ -14,6 +14,10 @@ use std::{
 
 const OUTPUT: &str = "```text,output\n";
 const FENCE: &str = "```";
+
+fn facade() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/asyncio")
+}
 
 /// A program, and where in its chapter the output stands.
 struct Program {
@@ -86,13 +90,12 @@ fn is_like(line: &str, expected: &str) -> bool {
 
 #[test]
 fn its_programs_print_what_it_says() {
-    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/guide");
+    let guide = facade().join("src/guide");
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guide");
     fs::create_dir_all(&directory).unwrap();
 
     let entries = fs::read_dir(guide).unwrap().map(|entry| entry.unwrap().path());
-    let mut chapters: Vec<PathBuf> =
-        entries.filter(|path| cfg!(feature = "tls") || !path.ends_with("tls.md")).collect();
+    let mut chapters: Vec<PathBuf> = entries.collect();
     chapters.sort();
     let texts: Vec<String> =
         chapters.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
@@ -167,7 +170,7 @@ fn lines(file: &str) -> Option<(usize, usize)> {
 
 #[test]
 fn its_table_counts_the_lines_of_the_tour() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = facade();
     let entries = fs::read_dir(root.join("examples/tour")).unwrap();
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     files.sort();
