@@ -145,7 +145,7 @@ fn requests<const SERVER: usize, const CONNECTIONS: usize>(size: usize) -> Done 
 }
 
 /// The system calls of such a server. Traced it is slow, so that the next request has mostly come
-/// when the answer is sent: who tries to receive before waiting needs fewer here than elsewhere.
+/// when the answer is sent: a contestant that tries to receive before waiting needs fewer here than elsewhere.
 fn calls<const SERVER: usize, const CONNECTIONS: usize>(size: usize) -> Done {
     let outcome = Running::start(SERVER).and_then(|server| {
         let mut trace = None;
