@@ -83,7 +83,7 @@ pub fn with_values<R>(values: Values, f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// Puts the previous values back, also when what runs inside panics.
+/// Puts the previous values back, even if the code inside panics.
 struct Entered<F: FnMut(Values)> {
     previous: Option<Values>,
     keep: F,
