@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::shell::{Run, Workspace};
 use crate::tidy::tree::Tree;
-use crate::{Outcome, TaskResult, alone, checkers, conformance, loom, tidy};
+use crate::{Outcome, TaskResult, alone, api, checkers, conformance, loom, tidy};
 
 pub(crate) const HELP: &str = "\
 Run every step that a change must pass; stop at the first that fails.
@@ -25,6 +25,7 @@ const STEPS: &[Step] = &[
     Step { name: "docs", what: "the docs build without a warning", run: docs },
     Step { name: "tests", what: "unit, integration and doc tests", run: tests },
     Step { name: "crates", what: "each crate builds alone", run: crates },
+    Step { name: "api", what: "the public API is what api/ says", run: |w| api::run(w, &[]) },
     Step { name: "alone", what: "the locks alone, as packaged, under tokio", run: alone::run },
     Step { name: "portable", what: "the tests again on the portable poller", run: portable },
     Step { name: "no-pidfd", what: "processes again, each watched by a thread", run: no_pidfd },
