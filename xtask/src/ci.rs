@@ -223,6 +223,8 @@ fn systems(workspace: &Workspace) -> TaskResult {
     const LEFT_OUT: [&str; 4] =
         ["--exclude", "asyncio-benches", "--exclude", "asyncio-services-tests"];
     const OLDEST: &str = "1.85";
+    /// What is no library, and may ask for a newer Rust.
+    const NEWER: [&str; 2] = ["--exclude", "asyncio-listing"];
     let dir = workspace.target("systems");
     let mut left_out = Vec::new();
     for target in TARGETS {
@@ -249,7 +251,7 @@ fn systems(workspace: &Workspace) -> TaskResult {
         || workspace.rustup("toolchain install --profile minimal").args([OLDEST]).succeeds()
     {
         let check = workspace.rustup("run").args([OLDEST, "cargo", "check", "--workspace"]);
-        check.args(TLS).flags("RUSTFLAGS", "-D warnings").target_dir(dir).run()?;
+        check.args(NEWER).args(TLS).flags("RUSTFLAGS", "-D warnings").target_dir(dir).run()?;
     } else {
         left_out.push(OLDEST);
     }
