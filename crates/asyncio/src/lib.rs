@@ -362,7 +362,8 @@ pub use asyncio_core::error::{
 
 // futures, and `concurrent.futures`
 pub use asyncio_future::{
-    CallbackOutput, ConcurrentFuture, DoneCallback, Future, NotPending, Take, wrap_future,
+    CallbackOutput, ConcurrentFuture, ConcurrentResult, DoneCallback, Future, NotPending, Take,
+    wrap_future,
 };
 pub use asyncio_loop::{ThreadPoolExecutor, ThreadPoolExecutorBuilder};
 
