@@ -438,10 +438,13 @@ fn every_leaf_says_where_it_waits() {
         let (queue, full) = (Queue::<u32>::new(0), Queue::new(1));
         full.put_nowait(1)?;
         let inner = Future::<()>::new();
+        // These two name the line of the `.await`, which is that of `site`.
+        let (future, task) = (site(inner.clone()).await?, site(create_task(never())).await?);
+        assert_eq!((&*future.0, &*task.0), ("Future", "Task"));
+        assert!(future.1 == task.1 && future.1 < inner.made_at().line(), "{future:?} {task:?}");
+        let inner = Future::<()>::new();
         waits_at! {
             "sleep": sleep(90 * MS);
-            "Future": Future::<()>::new();
-            "Task": create_task(never());
             "gather": gather([never()]);
             "shield": shield(never());
             "wait": asyncio::wait([inner.clone()]);

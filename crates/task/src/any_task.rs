@@ -40,11 +40,12 @@ pub struct AnyAwait {
 impl Future for AnyAwait {
     type Output = Result<()>;
 
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let AnyAwait { task, is_handle, awaiting, .. } = &mut *self;
         let cell = maker(task.task_ref());
         if !cell.is_done() {
-            return poll_pending(cell, awaiting, cx).map(Err);
+            return poll_pending(cell, awaiting, cx, Location::caller()).map(Err);
         }
         if let Some(thrown) = finish_wait(cell, awaiting) {
             return Poll::Ready(Err(thrown));

@@ -323,11 +323,12 @@ pub(crate) fn park(
     })
 }
 
-/// Polls a task that has not ended, for a handle that keeps its wait in `awaiting`.
+/// Polls a task that has not ended, for a handle that keeps its wait in `awaiting`, at `location`.
 pub(crate) fn poll_pending(
     cell: Maker<'_>,
     awaiting: &mut Option<Kept>,
     cx: &mut Context<'_>,
+    location: &'static Location<'static>,
 ) -> Poll<Error> {
     if !cell.is_local() {
         return Poll::Ready(Error::runtime("Task: awaited on another thread than its loop's"));
@@ -335,7 +336,7 @@ pub(crate) fn poll_pending(
     if let Err(error) = cell.home().check_awaited_here("Task") {
         return Poll::Ready(error);
     }
-    let site = WaitSite::new(&"Task", cell.spawned_at());
+    let site = WaitSite::new(&"Task", location);
     let target = || Some(Target::Task(TaskRef::of(&cell)));
     let kept = awaiting.take().and_then(|key| cell.take_wait(key));
     let (mut wait, mut number) = kept.unwrap_or_default();
@@ -377,11 +378,12 @@ impl<T> Future for Task<T> {
 
     // A result that is returned in memory would be moved on as a whole: see `TaskBuilder::spawn`.
     #[inline(always)]
+    #[track_caller] // The `.await`.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         if !self.data().cell().is_done() {
             // SAFETY: the handle keeps the cell.
             let cell = unsafe { self.place().cast::<TaskCell>().as_ref() };
-            return poll_pending(maker(cell), &mut self.awaiting, cx).map(Err);
+            return poll_pending(maker(cell), &mut self.awaiting, cx, Location::caller()).map(Err);
         }
         if self.awaiting.is_none() {
             return Poll::Ready(self.data().retrieve());

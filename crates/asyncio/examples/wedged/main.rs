@@ -4,10 +4,13 @@
 //! cargo run --example wedged -- lock_order
 //! ```
 //!
-//! With a second argument, `dump`, a program prints the call graph of every task once it is stuck, and
-//! ends. Those that block the loop's thread cannot do that: the watchdog reports them.
+//! Each prints the call graphs of its tasks when `SIGUSR1` comes, and Ctrl-C says what its main task awaits.
+//! With a second argument, `dump`, it prints the graphs by itself once it is stuck, and ends. The two kinds
+//! that block the loop's thread cannot do that: the watchdog reports them.
 
-use asyncio::{AsyncContextManager, Error, Lock, Queue, Result, Runner, Task, TaskGroup};
+use asyncio::{
+    AsyncContextManager, Error, Lock, Queue, Result, Runner, Task, TaskGroup, signals::SIGUSR1,
+};
 use std::{
     future::Future,
     pin::Pin,
@@ -32,10 +35,13 @@ const KINDS: [(&str, &str); 7] = [
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let (kind, action) = (arguments.next().unwrap_or_default(), arguments.next());
-    let outcome = Runner::new().with(|runner| {
+    let runner = Runner::new().dump_on(SIGUSR1).watchdog(Duration::from_millis(200));
+    let outcome = runner.with(|runner| {
         runner.run(async move {
-            if action.as_deref() == Some("dump") {
-                drop(Task::builder().name("dump").create(dump()));
+            match action.as_deref() {
+                Some("dump") => drop(Task::builder().name("dump").create(dump())),
+                Some("ready") => drop(asyncio::create_task(ready())),
+                _ => {}
             }
             wedge(&kind).await
         })
@@ -179,11 +185,20 @@ async fn itself() -> Result<()> {
     first.await
 }
 
-/// Prints the call graphs of all tasks when they are stuck, and ends the program.
+/// Tells a test that the program is stuck.
+async fn ready() -> Result<()> {
+    asyncio::sleep(Duration::from_millis(100)).await?;
+    println!("ready");
+    Ok(())
+}
+
+/// Prints the call graphs of all tasks when they are stuck, and which can never go on; and ends the program.
 async fn dump() -> Result<()> {
     asyncio::sleep(Duration::from_millis(100)).await?;
-    for task in asyncio::all_tasks()? {
-        println!("{} {:?}", task.name(), task.wait_site());
+    let event_loop = asyncio::get_running_loop()?;
+    println!("{}", event_loop.format_call_graphs());
+    if let Some(deadlock) = event_loop.find_deadlock() {
+        println!("{deadlock}");
     }
     std::process::exit(0)
 }
