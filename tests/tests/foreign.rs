@@ -451,7 +451,7 @@ fn every_leaf_says_where_it_waits() {
             "as_completed": as_completed([never()]).next_future().expect("one");
             "cancellable": cancellable(pending::<Result<()>>());
             "wait_for": wait_for(pending::<Result<()>>(), 90 * MS);
-            "with": timeout(90 * MS).with(async |_| pending::<Result<()>>().await);
+            "timeout": timeout(90 * MS).with(async |_| pending::<Result<()>>().await);
             "TaskGroup": TaskGroup::new().with(async |group| { drop(group.create_task(sleep(90 * MS))); Ok(()) });
             "Lock.acquire": async move { l.acquire().await.map(drop) };
             "Semaphore.acquire": async move { s.acquire().await.map(drop) };

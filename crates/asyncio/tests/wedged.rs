@@ -87,7 +87,8 @@ impl Lines {
 fn the_watchdog_reports_those_that_block_the_loop_while_they_do() {
     for (kind, task) in [("blocking", "reader"), ("endless", "counter")] {
         let mut child = Running(wedged(&[kind]).spawn().expect("the example is built"));
-        let report = Lines::of(child.0.stderr.take()).next();
+        let lines = Lines::of(child.0.stderr.take());
+        let report = lines.next();
         assert!(
             report.starts_with(&format!("a step of {task} has not come back for 0.")),
             "{report}"
@@ -96,7 +97,31 @@ fn the_watchdog_reports_those_that_block_the_loop_while_they_do() {
         for place in ["the task was created at ", ", last waited for sleep at "] {
             assert!(report.contains(&format!("{place}{main}")), "{report}");
         }
+        #[cfg(all(feature = "backtrace", target_os = "linux", target_env = "gnu"))]
+        {
+            let mut trace = String::new();
+            while !trace.contains("async_block") {
+                trace += &(lines.next() + "\n");
+            }
+            assert!(!trace.contains("watchdog"), "{trace}");
+        }
         assert!(child.0.try_wait().expect("it is ours").is_none(), "{kind} still runs");
+    }
+}
+
+#[test]
+fn in_debug_mode_the_loop_says_itself_that_tasks_are_stuck() {
+    for (kind, stuck) in [("itself", 5), ("lock_order", 3)] {
+        let mut command = wedged(&[kind]);
+        let spawned = command.env("PYTHONASYNCIODEBUG", "1").spawn();
+        let mut child = Running(spawned.expect("the example is built"));
+        let lines = Lines::of(child.0.stderr.take());
+        let first = lines.next();
+        assert_eq!(first, "tasks are stuck: nothing is left that could wake a task");
+        for _ in 0..stuck {
+            let line = lines.next();
+            assert!(line.contains(" at crates/asyncio/examples/wedged/main.rs:"), "{line}");
+        }
     }
 }
 

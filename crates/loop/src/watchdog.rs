@@ -7,6 +7,8 @@
 //! times, and the note still lies there, it is the same step.
 
 mod sample;
+#[cfg(test)]
+mod tests;
 
 use crate::EventLoop;
 use asyncio_core::{

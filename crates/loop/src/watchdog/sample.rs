@@ -24,7 +24,7 @@ use std::{
 const SIGNAL: i32 = libc::SIGURG;
 
 /// For so long the answer is waited for. A thread that the system does not let run gives none.
-const PATIENCE: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// So many instruction pointers are recorded at most.
 const FRAMES: usize = 128;
@@ -64,22 +64,30 @@ impl Sample {
     #[cfg(feature = "backtrace")]
     pub(super) fn backtrace(&self) -> String {
         let mut lines = Vec::new();
-        for address in &self.frames[..self.len] {
-            backtrace::resolve(*address as *mut _, |symbol| {
+        // The handler is called by a trampoline, which has no name, and that by what was interrupted.
+        let mut after_handler = None;
+        for (n, address) in self.frames[..self.len].iter().enumerate() {
+            // Looked up is the call before an address of return; this one is no such.
+            let is_interrupted = after_handler.is_some_and(|handler| n == handler + 2);
+            let address = *address + usize::from(is_interrupted);
+            backtrace::resolve(address as *mut _, |symbol| {
                 let name = symbol.name().map(|name| format!("{name:#}")).unwrap_or_default();
+                if after_handler.is_none() && name.ends_with("on_signal") {
+                    lines.clear();
+                    after_handler = Some(n);
+                    return;
+                }
                 let place = symbol.filename().zip(symbol.lineno());
                 let place =
                     place.map(|(file, line)| format!("\n        at {}:{line}", file.display()));
                 lines.push((name, place.unwrap_or_default()));
             });
         }
-        // Above it is the handler, below the loop.
-        let is_trampoline = |name: &str| name.contains("__restore_rt");
-        let begin = lines.iter().position(|(name, _)| is_trampoline(name)).map_or(0, |n| n + 1);
-        let is_loop = |name: &str| name.contains("asyncio_core::scheduler::Scheduler::run_so_many");
-        let end = lines.iter().position(|(name, _)| is_loop(name)).unwrap_or(lines.len());
-        let shown = lines.get(begin..end).unwrap_or_default();
-        shown.iter().map(|(name, place)| format!("\n    {name}{place}")).collect()
+        // The loop stands below it.
+        let below = ["asyncio_task::step::", "Scheduler::run_callback", "Scheduler::run_so_many"];
+        let is_loop = |(name, _): &(String, String)| below.iter().any(|of| name.contains(of));
+        let end = lines.iter().position(is_loop).unwrap_or(lines.len());
+        lines[..end].iter().map(|(name, place)| format!("\n    {name}{place}")).collect()
     }
 
     /// Without the feature there is none.
