@@ -15,7 +15,7 @@ use asyncio_core::{
     context::{Context, Values, current_values, with_values},
     exception::{self, Level},
     limit::ToTimeout,
-    scheduler::Scheduler,
+    raw::Scheduler,
 };
 use asyncio_task::{AnyTask, TaskBuilder};
 use std::{cell::Cell, fmt, future::IntoFuture, panic::Location, rc::Rc, time::Duration};

@@ -18,8 +18,7 @@ use asyncio_core::{
     context::Context,
     exception::{Level, log},
     handle::CallbackOutput,
-    scheduler::Scheduler,
-    task_ref::TaskRef,
+    raw::{Scheduler, TaskRef},
 };
 use std::{
     cell::{Cell, RefCell},

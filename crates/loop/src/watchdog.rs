@@ -14,7 +14,7 @@ use crate::EventLoop;
 use asyncio_core::{
     Error, Result,
     exception::{Level, log},
-    home::{LoopRef, Mail},
+    raw::{LoopRef, Mail},
 };
 use sample::{Sample, Thread};
 use std::{

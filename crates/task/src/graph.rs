@@ -14,9 +14,7 @@ pub use stuck::stuck_tasks;
 use crate::{AnyTask, FutureLike};
 use asyncio_core::{
     Error, Result,
-    graph::{Doing, SeenWait},
-    home::{LoopRef, running_loop},
-    task_ref::TaskRef,
+    raw::{Doing, LoopRef, SeenWait, TaskRef, running_loop},
     wait::Target,
     wait_site::WaitSite,
 };

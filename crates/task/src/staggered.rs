@@ -4,7 +4,7 @@ use crate::{AnyTask, create_task, current_task, wait_for};
 use asyncio_core::{
     CancelledError, Error, ExceptionGroup, Result,
     limit::ToTimeout,
-    sync::Mutex,
+    raw::sync::Mutex,
     wait::{Awaits, Operation, Target},
     wait_site::WaitSite,
 };

@@ -1,19 +1,17 @@
 //! [`Task`], [`create_task`], and what names a task.
 
 use crate::{
+    any_task::park,
     state::{Data, last_handle, maker},
     step::{Functions, allocate},
 };
 use asyncio_core::{
-    CancelledError, Error, Result,
-    awaiting::Kept,
-    cell::{TaskCell, TaskContext},
+    CancelledError, Error, LoopHandle, Result,
     context::{Context as Variables, current_values},
-    home::{LoopRef, with_entered, with_running},
-    listeners::{Listener, Parked},
-    maker::Maker,
-    scheduler::{Scheduler, State},
-    task_ref::TaskRef,
+    raw::{
+        Kept, Listener, LoopRef, Maker, Scheduler, State, TaskCell, TaskContext, TaskRef,
+        with_entered, with_running,
+    },
     wait::{Resume, Target},
     wait_site::WaitSite,
 };
@@ -39,6 +37,7 @@ pub struct AnyTask(TaskRef);
 
 impl AnyTask {
     /// The task of a reference.
+    #[doc(hidden)]
     pub fn new(task: TaskRef) -> AnyTask {
         AnyTask(task)
     }
@@ -135,7 +134,13 @@ impl AnyTask {
         self.0.context()
     }
 
-    /// The loop that the task belongs to.
+    /// The loop that the task belongs to (`Task.get_loop`).
+    pub fn get_loop(&self) -> LoopHandle {
+        self.home().into()
+    }
+
+    /// For the siblings.
+    #[doc(hidden)]
     pub fn home(&self) -> LoopRef {
         self.0.home()
     }
@@ -307,20 +312,6 @@ impl<T> Task<T> {
             self.data().maker().replace_late_report(number, callback.callback());
         }
     }
-}
-
-/// A callback of `home` that is called when a task is done.
-pub(crate) fn park(
-    home: LoopRef,
-    function: &str,
-    call: impl FnOnce() -> Result<()> + 'static,
-    location: &'static Location<'static>,
-) -> Result<Parked> {
-    let parked = home.with(|scheduler| scheduler.park(call, current_values(), location));
-    parked.unwrap_or_else(|| {
-        let text = format!("{function}: the task's loop is closed, or another thread's");
-        Err(Error::runtime(text))
-    })
 }
 
 /// Polls a task that has not ended, for a handle that keeps its wait in `awaiting`, at `location`.

@@ -4,8 +4,7 @@ use super::{EventLoop, waits};
 use asyncio_core::{
     DeadlockError,
     exception::{Level, log},
-    scheduler::Scheduler,
-    task_ref::TaskRef,
+    raw::{Scheduler, TaskRef},
 };
 use asyncio_task::graph::{await_chain, format_call_graphs, stuck_tasks};
 use std::{

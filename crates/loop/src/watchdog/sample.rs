@@ -8,7 +8,7 @@
 //! `_dl_find_object` is made for this, and which libgcc then calls. Where that is missing, and without the
 //! feature `backtrace`, nothing is unwound.
 
-use asyncio_core::running::RunningTask;
+use asyncio_core::raw::RunningTask;
 use nix::{errno::Errno, libc};
 use std::{
     cell::UnsafeCell,

@@ -1,7 +1,10 @@
 //! Call graphs as text.
 
 use super::{FutureCallGraph, Node, edges::each_awaited};
-use asyncio_core::{home::LoopRef, scheduler::Scheduler, task_ref::TaskRef, wait::Target};
+use asyncio_core::{
+    raw::{LoopRef, Scheduler, TaskRef},
+    wait::Target,
+};
 use std::{collections::HashSet, panic::Location};
 
 /// So many levels are indented. What is deeper stands below each other.

@@ -2,7 +2,11 @@
 
 use crate::FutureLike;
 use asyncio_core::{
-    home::LoopRef, scheduler::Scheduler, sync::Mutex, task_ref::TaskRef, wait::Target,
+    raw::{
+        LoopRef, Scheduler, TaskRef,
+        sync::{Mutex, MutexGuard},
+    },
+    wait::Target,
 };
 use std::collections::{HashMap, HashSet};
 
@@ -68,7 +72,7 @@ pub(super) fn each_awaited(target: Option<Target>, mut see: impl FnMut(&Target, 
 /// What a program has said: a task or future, and what awaits it.
 type Said = Vec<(Target, Target)>;
 
-fn said() -> asyncio_core::sync::MutexGuard<'static, Said> {
+fn said() -> MutexGuard<'static, Said> {
     static SAID: Mutex<Said> = Mutex::new(Vec::new());
     SAID.lock()
 }

@@ -2,7 +2,8 @@
 
 use super::edges::each_awaited;
 use asyncio_core::{
-    graph::Doing, home::LoopRef, scheduler::Scheduler, task_ref::TaskRef, wait::Target,
+    raw::{Doing, LoopRef, Scheduler, TaskRef},
+    wait::Target,
 };
 use std::collections::{HashMap, HashSet};
 
