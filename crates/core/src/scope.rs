@@ -97,7 +97,7 @@ impl ScopePlace {
         poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
     ) -> ScopePoll<R> {
         if let At::Nowhere = self.at {
-            if let Some(key) = ScopeKey::open() {
+            if let Some(key) = ScopeKey::open(self.site) {
                 self.at = At::Own(key);
             }
         }
