@@ -110,6 +110,12 @@ fn is_like(line: &str, expected: &str) -> bool {
 }
 
 #[test]
+fn dots_stand_for_anything_within_a_line() {
+    assert!(is_like("id=0x55d4)", "id=0x…)") && is_like("at 9:99", "at …") && is_like("x", "x"));
+    assert!(is_like("a b c", "a…c…") && !is_like("a b", "a…c") && !is_like("x", "y"));
+}
+
+#[test]
 fn its_programs_print_what_it_says() {
     let guide = facade().join("src/guide");
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guide");
