@@ -67,7 +67,7 @@
 //! | `hyper` | no | hyper's `Read` and `Write` for `streams::Duplex`; with `streams` |
 //! | `tls` | no | TLS over rustls: the module `ssl`, `start_tls`, `.ssl(…)` of what makes connections, servers and streams; with `transports` |
 //! | `webpki-roots` | no | Mozilla's certificate authorities beside those of the system; with `tls` |
-//! | `backtrace` | no | the watchdog of [`Runner`] shows the backtrace of the thread |
+//! | `backtrace` | no | the watchdog of [`Runner`] shows the backtrace of the blocked thread |
 //! | `anyhow`, `eyre` | no | `From<Error>` for the error type of that crate |
 //!
 //! # Depth
