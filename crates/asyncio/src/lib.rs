@@ -296,6 +296,7 @@
 //! | `streams` | yes | [`open_connection`], [`start_server`], [`StreamReader`], [`StreamWriter`]; with `transports` |
 //! | `subprocess` | yes | [`create_subprocess_exec`], [`create_subprocess_shell`], [`subprocess`]; with `streams` |
 //! | `macros` | yes | [`#[asyncio::main]`](macro@main), [`#[asyncio::test]`](macro@test) |
+//! | `files` | no | files on the loop's threads, as aiofiles: the module `files`; with `sockets` |
 //! | `tokio` | no | tokio's `AsyncRead` and `AsyncWrite` for streams; with `streams` |
 //! | `hyper` | no | hyper's `Read` and `Write` for `streams::Duplex`; with `streams` |
 //! | `tls` | no | TLS over rustls: the module `ssl`, `start_tls`, `.ssl(…)` of what makes connections, servers and streams; with `transports` |
@@ -509,6 +510,10 @@ pub mod transports {
         TransportSocket, WaitClosed,
     };
 }
+
+// aiofiles
+#[cfg(feature = "files")]
+pub use asyncio_files as files;
 
 // contextvars
 pub use asyncio_core::context::{Context, ContextVar, Token};
