@@ -398,8 +398,8 @@ pub use asyncio_macros::{main, test};
 // streams
 #[cfg(feature = "streams")]
 pub use asyncio_streams::{
-    StreamFeeder, StreamReader, StreamReaderProtocol, StreamWriter, open_connection,
-    open_unix_connection, start_server, start_unix_server,
+    StreamFeeder, StreamReader, StreamReaderProtocol, StreamWriter, input, open_connection,
+    open_unix_connection, start_server, start_unix_server, stderr, stdin, stdout,
 };
 
 /// The types behind streams, and their constant.
@@ -409,8 +409,8 @@ pub mod streams {
     pub use asyncio_streams::StartTls;
     pub use asyncio_streams::{
         DEFAULT_LIMIT, Drain, Duplex, IntoSeparators, NextLine, OpenConnection, OpenUnixConnection,
-        Opening, Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil, Separators, StartServer,
-        StartUnixServer, Starting, WaitClosed,
+        Opening, OpeningStdio, Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil, Separators,
+        StartServer, StartUnixServer, Starting, Stdin, StdioWriter, WaitClosed,
     };
 }
 
