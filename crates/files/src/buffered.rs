@@ -6,7 +6,7 @@
 use crate::remote::{failed, report};
 use asyncio_core::{
     exception::{Level, log},
-    home::{LoopRef, is_debug, running_loop},
+    raw::{LoopRef, is_debug, running_loop},
 };
 use asyncio_sockets::on_thread;
 use bytes::Bytes;

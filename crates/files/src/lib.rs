@@ -54,6 +54,8 @@ mod read_dir;
 mod remote;
 pub mod temp;
 
+#[doc(hidden)]
+pub use asyncio_core::{Error, Result};
 pub use file::{File, Write};
 pub use functions::{
     copy, create_dir, create_dir_all, metadata, read, read_to_string, remove_dir, remove_dir_all,
@@ -61,3 +63,7 @@ pub use functions::{
 };
 pub use open::{Open, Opening, open};
 pub use read_dir::{DirEntry, ReadDir, read_dir};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,10 +2,11 @@
 
 use asyncio_core::{
     Error, Result,
-    caught::caught,
     exception::ExceptionContext,
-    home::{LoopRef, Mail, running_loop},
-    sync::{Mutex, MutexGuard},
+    raw::{
+        LoopRef, Mail, caught, running_loop,
+        sync::{Mutex, MutexGuard},
+    },
     wait::{Leaf, Wait},
     wait_site::WaitSite,
 };

@@ -3,10 +3,7 @@
 
 use asyncio_core::{
     Error, Result,
-    caught::caught,
-    home::with_entered,
-    scheduler::Scheduler,
-    sync::Mutex,
+    raw::{Scheduler, caught, sync::Mutex, with_entered},
     wait::{Leaf, Resume, Wait, Waiter, Wakers},
     wait_site::WaitSite,
 };

@@ -78,6 +78,7 @@ mod stdio;
 mod tokio_io;
 mod writer;
 
+pub use asyncio_core::{Error, Result};
 pub use connect::{
     OpenConnection, OpenUnixConnection, Opening, open_connection, open_unix_connection,
 };
@@ -94,3 +95,7 @@ pub use writer::{Drain, StreamWriter, WaitClosed};
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

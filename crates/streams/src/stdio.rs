@@ -11,7 +11,7 @@ use crate::{
 };
 use asyncio_core::{
     Error, Result,
-    sync::{Arc, Mutex},
+    raw::sync::{Arc, Mutex},
     wait_site::WaitSite,
 };
 use asyncio_sockets::{in_call, on_thread};

@@ -6,9 +6,8 @@ use asyncio_core::{
     AsyncContextManager, Error, Result,
     event_loop::{Job, work_for},
     exception::{self, Level},
-    home::{LoopRef, Mail},
     limit::ToTimeout,
-    scheduler::Scheduler,
+    raw::{LoopRef, Mail, Scheduler},
 };
 use asyncio_future::{Future, Take, wrap_future};
 use std::{
@@ -74,7 +73,7 @@ impl DefaultExecutor {
 
 /// Ends what [`Scheduler::add_outstanding`] began, when it is dropped, wherever that is.
 ///
-/// [`Scheduler::add_outstanding`]: asyncio_core::scheduler::Scheduler::add_outstanding
+/// [`Scheduler::add_outstanding`]: asyncio_core::raw::Scheduler::add_outstanding
 struct Outstanding(LoopRef);
 
 impl Outstanding {
