@@ -51,6 +51,7 @@ const STEPS: &[Step] = &[
         run: checkers::miri,
     },
     Step { name: "tour", what: "the tour runs", run: tour },
+    Step { name: "jobs", what: "of the jobs of an example none is lost", run: jobs },
     Step { name: "benches", what: "the benchmarks build", run: benches },
 ];
 
@@ -263,6 +264,14 @@ fn systems(workspace: &Workspace) -> TaskResult {
 
 fn tour(workspace: &Workspace) -> TaskResult {
     done([workspace.cargo("run --release --example tour").args(TLS)])
+}
+
+/// Jobs over Redis, with a worker that is killed.
+fn jobs(workspace: &Workspace) -> TaskResult {
+    if std::process::Command::new("redis-server").arg("--version").output().is_err() {
+        return Ok(Outcome::Skipped("there is no redis-server".to_owned()));
+    }
+    done([workspace.cargo("run -p asyncio-jobs-example --example jobs -- --demo")])
 }
 
 fn benches(workspace: &Workspace) -> TaskResult {
