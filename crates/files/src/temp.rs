@@ -58,7 +58,7 @@ pub fn dir() -> Temporary<TempDir> {
     Temporary::new(WaitSite::here(&"temp.dir"))
 }
 
-/// What [`file`] and [`dir`] return: their keyword arguments. Awaiting it creates the thing.
+/// What [`file()`] and [`dir`] return: their keyword arguments. Awaiting it creates the thing.
 #[must_use = "nothing is created unless it is awaited"]
 pub struct Temporary<K> {
     prefix: OsString,
@@ -177,7 +177,7 @@ impl<K: Kind> IntoFuture for Temporary<K> {
     }
 }
 
-/// The future of [`file`] and [`dir`].
+/// The future of [`file()`] and [`dir`].
 #[derive(Debug)]
 #[must_use = "futures do nothing unless they are awaited"]
 #[allow(private_bounds, reason = "there are these two")]
