@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn steps_are_selected_by_name() {
         assert_eq!(names(&[]).len(), STEPS.len());
-        assert_eq!(names(&["--from", "tour"]), ["tour", "benches"]);
+        assert_eq!(names(&["--from", "tour"]), ["tour", "jobs", "benches"]);
         assert_eq!(names(&["--only", "docs"]), ["docs"]);
     }
 
