@@ -86,6 +86,24 @@
 //! # }
 //! ```
 //!
+//! `{:?}` shows the line of the `?`, and what `add_note` has said on the way. An application's own type of
+//! error, or anyhow's, works as well: [`coroutine`] makes a coroutine of ours of a future that returns it.
+//! What does not implement `std::error::Error` comes in by [`into_asyncio`](ResultExt::into_asyncio).
+//!
+//! ```
+//! use asyncio::prelude::*;
+//!
+//! fn port() -> asyncio::Result<u16> {
+//!     "http".parse().add_note("reading the port")
+//! }
+//!
+//! let error = port().unwrap_err();
+//! let line = error.location().unwrap().line();
+//! let shown = format!("{error:?}");
+//! assert!(shown.starts_with("Error: invalid digit found in string, at "));
+//! assert!(shown.contains(&format!(":{line}\n  reading the port")));
+//! ```
+//!
 //! An error in a task is the result of the task: whoever awaits it gets it. Errors that nobody asks
 //! for go to the loop's exception handler, by default into the log. A panic in a task is the error
 //! [`Error::Panic`] of that task; the loop and the other tasks go on.
@@ -354,10 +372,10 @@ pub use asyncio_task::{Generator, GeneratorExit, Yielder, generator};
 
 // exceptions
 pub use asyncio_core::error::{
-    BrokenBarrierError, CancelledError, DeadlockError, Error, ExceptionGroup, IncompleteReadError,
-    InvalidStateError, IoError, KeyboardInterrupt, LimitOverrunError, OtherError, PanicError,
-    QueueEmpty, QueueFull, QueueShutDown, Result, RuntimeError, SendfileNotAvailableError,
-    TimeoutError, ValueError,
+    AnyError, BrokenBarrierError, CancelledError, Coroutine, DeadlockError, Error, ExceptionGroup,
+    IncompleteReadError, InvalidStateError, IoError, KeyboardInterrupt, LimitOverrunError,
+    OtherError, PanicError, QueueEmpty, QueueFull, QueueShutDown, Result, ResultExt, RuntimeError,
+    SendfileNotAvailableError, TimeoutError, ValueError, coroutine,
 };
 
 // futures, and `concurrent.futures`
@@ -541,7 +559,7 @@ pub mod staggered {
 /// # }
 /// ```
 pub mod prelude {
-    pub use crate::{AsyncContextManager, FutureLike};
+    pub use crate::{AsyncContextManager, FutureLike, ResultExt as _};
 }
 
 #[cfg(feature = "macros")]
