@@ -408,7 +408,7 @@ pub use asyncio_subprocess::SubprocessProtocol;
 pub use asyncio_transports::{BufferedProtocol, DatagramProtocol, Protocol};
 
 // runners
-pub use asyncio_loop::{Runner, run};
+pub use asyncio_loop::{Entered, Runner, Surroundings, run};
 #[cfg(feature = "macros")]
 pub use asyncio_macros::{main, test};
 

@@ -23,6 +23,7 @@ use crate::{
     events::{self, LoopHandle},
     inbox::Bell,
     log,
+    runners::Surroundings,
     selector::{Notifier, Selector},
     signals::{LoopInbox, Signals},
 };
@@ -81,6 +82,8 @@ pub(crate) struct Inner {
     executor: DefaultExecutor,
     signals: Signals,
     exception_handler: RefCell<Option<ExceptionHandler>>,
+    /// What its jobs in other threads run inside of.
+    surroundings: RefCell<Option<Arc<dyn Surroundings>>>,
     /// What time it was when the loop was closed.
     closed_at: Cell<Duration>,
     /// Whether `close` is under way.
@@ -158,6 +161,7 @@ impl EventLoop {
             executor: DefaultExecutor::default(),
             signals: Signals::new(inbox),
             exception_handler: RefCell::new(None),
+            surroundings: RefCell::new(None),
             closed_at: Cell::new(Duration::ZERO),
             closing: Cell::new(false),
         }));
@@ -189,6 +193,14 @@ impl EventLoop {
 
     pub(crate) fn signals(&self) -> &Signals {
         &self.0.signals
+    }
+
+    pub(crate) fn surroundings(&self) -> Option<Arc<dyn Surroundings>> {
+        self.0.surroundings.borrow().clone()
+    }
+
+    pub(crate) fn set_surroundings(&self, surroundings: Arc<dyn Surroundings>) {
+        self.0.surroundings.replace(Some(surroundings));
     }
 
     /// What waits for I/O, while the loop is open.
@@ -267,6 +279,7 @@ impl EventLoop {
         self.0.inbox.close(|mail| scheduler.deliver(mail));
         scheduler.close()?;
         drop(self.0.exception_handler.take());
+        drop(self.0.surroundings.take());
         drop(self.0.selector.take());
         Ok(())
     }

@@ -5,7 +5,7 @@ use asyncio_core::{
     Error, Result,
     context::{current_values, with_values},
     handle::{CallbackOutput, ThreadsafeHandle},
-    home::LoopRef,
+    home::{LoopRef, no_loop_here},
 };
 
 use std::{
@@ -46,7 +46,7 @@ pub fn new_event_loop() -> Result<EventLoop> {
 /// ```
 pub fn get_running_loop() -> Result<EventLoop> {
     let running = RUNNING.get().and_then(EventLoop::find);
-    running.ok_or_else(|| Error::runtime("no running event loop"))
+    running.ok_or_else(|| Error::runtime(no_loop_here()))
 }
 
 /// The loop that runs in this thread, else the one that [`set_event_loop`] chose

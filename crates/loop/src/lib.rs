@@ -56,5 +56,5 @@ pub use base_events::{
 };
 pub use events::{LoopHandle, get_event_loop, get_running_loop, new_event_loop, set_event_loop};
 pub use executor::{ThreadPoolExecutor, ThreadPoolExecutorBuilder};
-pub use runners::{Runner, THREAD_JOIN_TIMEOUT, run};
+pub use runners::{Entered, Runner, Surroundings, THREAD_JOIN_TIMEOUT, run};
 pub use watchers::{WaitReady, wait_readable, wait_writable};

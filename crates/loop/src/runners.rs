@@ -1,6 +1,7 @@
 //! [`run`] and [`Runner`]: a program from its first step to its last.
 
 mod shutdown;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +17,10 @@ use asyncio_core::{
     limit::ToTimeout,
 };
 use asyncio_task::{AnyTask, TaskBuilder};
-use std::{cell::Cell, fmt, future::IntoFuture, panic::Location, rc::Rc, time::Duration};
+use std::{
+    cell::Cell, fmt, future::IntoFuture, panic::Location, rc::Rc, sync::Arc, time::Duration,
+};
+pub use surroundings::{Entered, Surroundings};
 
 /// For so long the end of a [`Runner`] waits for threads of the default executor
 /// (asyncio's `THREAD_JOIN_TIMEOUT`).
@@ -87,6 +91,7 @@ pub struct Runner {
     poll_every_iteration: bool,
     handle_sigterm: bool,
     loop_factory: Option<LoopFactory>,
+    surroundings: Option<surroundings::Factory>,
 }
 
 type LoopFactory = Box<dyn FnOnce() -> Result<EventLoop>>;
@@ -130,6 +135,7 @@ impl Runner {
             poll_every_iteration: false,
             handle_sigterm: false,
             loop_factory: None,
+            surroundings: None,
         }
     }
 
@@ -217,6 +223,38 @@ impl Runner {
         self
     }
 
+    /// What the runs, the end of the runner, and the jobs of [`to_thread`](asyncio_task::to_thread) and
+    /// [`run_in_executor`](EventLoop::run_in_executor) are inside of. `make` is called when the loop is made.
+    /// For crates that put the context of another runtime around a program, as asyncio-tokio does.
+    ///
+    /// ```
+    /// use asyncio::{Entered, Runner, Surroundings};
+    /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
+    ///
+    /// struct Counted(Arc<AtomicU32>);
+    /// impl Surroundings for Counted {
+    ///     fn enter(&self) -> Entered<'_> {
+    ///         self.0.fetch_add(1, Ordering::Relaxed);
+    ///         Entered::new(()) // Here it would be a guard.
+    ///     }
+    /// }
+    ///
+    /// let entered = Arc::new(AtomicU32::new(0));
+    /// let counted = Counted(entered.clone());
+    /// Runner::new().surroundings(|| Ok(counted)).with(|runner| {
+    ///     runner.run(async { asyncio::to_thread(|| println!("a job")).await })
+    /// })?;
+    /// assert_eq!(entered.load(Ordering::Relaxed), 3); // The run, the job, and the end.
+    /// # Ok::<(), asyncio::Error>(())
+    /// ```
+    pub fn surroundings<S: Surroundings + 'static>(
+        mut self,
+        make: impl FnOnce() -> Result<S> + 'static,
+    ) -> Runner {
+        self.surroundings = Some(Box::new(|| Ok(Arc::new(make()?))));
+        self
+    }
+
     /// Makes the loop, if there is none yet.
     fn open(&mut self) -> Result<(&EventLoop, &mut Values)> {
         if let State::Created = self.state {
@@ -228,6 +266,9 @@ impl Runner {
                     .poll_every_iteration(self.poll_every_iteration)
                     .build()?,
             };
+            if let Some(make) = self.surroundings.take() {
+                event_loop.set_surroundings(make()?);
+            }
             if is_current {
                 set_event_loop(event_loop.clone());
             }
@@ -292,6 +333,8 @@ impl Runner {
         }
         let handle_sigterm = self.handle_sigterm;
         let (event_loop, values) = self.open()?;
+        let surroundings = event_loop.surroundings();
+        let _entered = surroundings.as_deref().map(Surroundings::enter);
         let is_own = context.is_some();
         // A task with variables of its own enters and leaves its steps faster than one that shares a
         // context: so the variables go into the main task, and come back when it is done.
@@ -348,6 +391,8 @@ impl Runner {
         else {
             return Ok(());
         };
+        let surroundings = event_loop.surroundings();
+        let _entered = surroundings.as_deref().map(Surroundings::enter);
         let ctrl_c = Signals::at_the_end();
         let outcome = shut_down(&event_loop, self.shutdown_timeout);
         drop(ctrl_c);

@@ -3,7 +3,7 @@
 use asyncio_core::{
     Error, Result,
     caught::caught,
-    home::with_entered,
+    home::{no_loop_here, with_entered},
     scheduler::Scheduler,
     sync::Mutex,
     wait::{Resume, Wait, Waiter, Wakers},
@@ -49,7 +49,7 @@ impl<T: Send + 'static> Lookup<T> {
     fn start(&mut self) -> Result<()> {
         let Some(ask) = self.ask.take() else { return Ok(()) };
         let event_loop = with_entered(Scheduler::event_loop).flatten();
-        let event_loop = event_loop.ok_or_else(|| Error::runtime("no running event loop"))?;
+        let event_loop = event_loop.ok_or_else(|| Error::runtime(no_loop_here()))?;
         let answer = Arc::downgrade(&self.answer);
         event_loop.submit(Box::new(move || {
             if answer.strong_count() == 0 {
