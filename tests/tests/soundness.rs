@@ -1,6 +1,6 @@
 //! Safe code, however it is written, does nothing undefined: programs that once did.
 
-use asyncio_core::{Error, Result, scheduler::Scheduler};
+use asyncio_core::{Error, Result, raw::Scheduler};
 use asyncio_future::Future;
 use asyncio_loop::{EventLoop, get_event_loop, new_event_loop, set_event_loop};
 use asyncio_task::{Task, all_tasks, create_task, sleep};

@@ -1,7 +1,7 @@
 //! The end of a thread whose thread-locals hold a loop or a runner: their destructors run in whatever
 //! order, and may find the library's own thread-locals gone.
 
-use asyncio_core::home::{LoopRef, Place};
+use asyncio_core::raw::{LoopRef, Place};
 use asyncio_future::Future;
 use asyncio_loop::{
     EventLoop, Runner, get_event_loop, get_running_loop, new_event_loop, set_event_loop,

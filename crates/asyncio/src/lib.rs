@@ -569,3 +569,7 @@ mod branch_macros;
 #[doc(hidden)] // For the code that attributes and macros make.
 #[path = "macro_support.rs"]
 pub mod __macros;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

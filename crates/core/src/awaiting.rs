@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The wait of a handle, and the number of the listener that ends it.
-pub type Awaiting = (Wait, u32);
+pub(crate) type Awaiting = (Wait, u32);
 
 /// Names a wait that is kept; nothing once it was taken, or the loop is closed.
 #[derive(Clone, Copy, Debug)]

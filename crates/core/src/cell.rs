@@ -45,7 +45,7 @@ pub struct TaskVTable {
 }
 
 /// What is done to the outcome of a task, as soon as that is there.
-pub type Keeper = unsafe fn(NonNull<TaskCell>);
+pub(crate) type Keeper = unsafe fn(NonNull<TaskCell>);
 
 /// What every task has. The first field of the task's allocation.
 ///

@@ -13,14 +13,14 @@
 //! that could be kept would break this: in such a destructor it may name the home of another thread.
 //!
 //! ```compile_fail
-//! use asyncio_core::{home::LoopRef, scheduler::Scheduler};
+//! use asyncio_core::raw::{LoopRef, Scheduler};
 //! fn keep(home: LoopRef) -> Option<&'static Scheduler> {
 //!     home.with(|scheduler| scheduler)
 //! }
 //! ```
 //!
 //! ```compile_fail
-//! use asyncio_core::{home::with_entered, scheduler::Scheduler};
+//! use asyncio_core::raw::{Scheduler, with_entered};
 //! use std::cell::Cell;
 //! thread_local!(static KEPT: Cell<Option<&'static Scheduler>> = const { Cell::new(None) });
 //! with_entered(|scheduler| KEPT.set(Some(scheduler)));
@@ -79,7 +79,7 @@ pub trait Remote: Send + Sync {
 }
 
 /// The place of a loop.
-pub struct Home {
+pub(crate) struct Home {
     /// The thread whose home this is; zero while no thread has it.
     thread: AtomicU64,
     /// The loop that lives here; zero while none does.

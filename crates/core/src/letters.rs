@@ -50,7 +50,7 @@ const NUDGED: *mut () = without_provenance_mut(24);
 /// In the address of a letter. That of a cell is even.
 const LETTER: usize = 1;
 
-/// The mail of a loop, oldest first. See [the module](self).
+/// The mail of a loop, oldest first.
 // In cache lines of its own: the loop looks at it in every iteration.
 #[repr(align(128))]
 pub struct Letters {

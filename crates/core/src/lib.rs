@@ -12,8 +12,8 @@
 //! for the reports. A door that is opened once, for one who waits:
 //!
 //! ```
-//! use asyncio_core::{Result, sync::Mutex, wait::{Resume, Wait, Waiter, Wakers}, wait_site::WaitSite};
-//! use std::{future::Future, pin::Pin, task::{Context, Poll}};
+//! use asyncio_core::{Result, wait::{Resume, Wait, Waiter, Wakers}, wait_site::WaitSite};
+//! use std::{future::Future, pin::Pin, sync::Mutex, task::{Context, Poll}};
 //!
 //! #[derive(Default)]
 //! struct Door(Mutex<(bool, Option<Waiter>)>);
@@ -22,7 +22,7 @@
 //! impl Door {
 //!     fn open(&self) {
 //!         let mut wakers = Wakers::new(); // before the guard: called when that is gone
-//!         let mut state = self.0.lock();
+//!         let mut state = self.0.lock().unwrap();
 //!         state.0 = true;
 //!         if let Some(waiter) = state.1.take() {
 //!             waiter.wake(&mut wakers);
@@ -39,7 +39,7 @@
 //!     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
 //!         let this = &mut *self;
 //!         let mut former = None; // Before the guard, so that it is dropped after it.
-//!         let mut state = this.door.0.lock();
+//!         let mut state = this.door.0.lock().unwrap();
 //!         if this.wait.is_armed() {
 //!             let waiter = &mut state.1;
 //!             match this.wait.poll(cx, this.site, || None, |new| former = waiter.replace(new)) {
@@ -70,18 +70,18 @@
 //! built so is stopped by the [`scope`] around it.
 //!
 //! # Threads
-//! A loop and its tasks belong to one thread ([`home`] says how that is kept). Errors, contexts,
+//! A loop and its tasks belong to one thread (`home.rs` says how that is kept). Errors, contexts,
 //! handles, waiters and task references can be sent anywhere.
 //!
 //! # Differences from asyncio
 //! Exceptions are one type, [`Error`]. A loop owns its tasks. An error has a context only where one
 //! is given to it ([`Error::with_context`]), for Rust knows no error that is being handled.
 
-pub mod awaiting;
+mod awaiting;
 pub mod cancel;
-pub mod caught;
-pub mod cell;
-pub mod clock;
+mod caught;
+mod cell;
+mod clock;
 pub mod context;
 pub mod context_manager;
 pub mod error;
@@ -89,28 +89,31 @@ pub mod event_loop;
 pub mod exception;
 mod flags;
 pub mod handle;
-pub mod home;
-pub mod letters;
+mod home;
+mod letters;
 pub mod limit;
-pub mod listeners;
-pub mod maker;
+mod listeners;
+mod loop_handle;
+mod maker;
 #[cfg(loom)]
-pub mod model;
+mod model;
 mod other_wait;
+#[doc(hidden)]
+pub mod raw;
 mod ready;
 mod registry;
-pub mod resident;
-pub mod scheduler;
+mod resident;
+mod scheduler;
 pub mod scope;
-pub mod scopes;
+mod scopes;
 mod settle;
 mod slots;
 pub mod source;
 mod stage;
-pub mod step;
-pub mod sync;
+mod step;
+mod sync;
 mod target;
-pub mod task_ref;
+mod task_ref;
 mod timers;
 pub mod wait;
 pub mod wait_site;
@@ -119,4 +122,9 @@ mod which;
 
 pub use context_manager::AsyncContextManager;
 pub use error::*;
+pub use loop_handle::LoopHandle;
 pub use slots::Key;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,7 +7,7 @@
 //! ```
 //! use std::{cell::Cell, rc::Rc};
 //! # fn example() -> asyncio_core::Result<()> {
-//! let count = asyncio_core::resident::house(Rc::new(Cell::new(1)))?;
+//! let count = asyncio_core::raw::house(Rc::new(Cell::new(1)))?;
 //! count.with(|count| count.set(2));
 //! assert_eq!(count.get().unwrap().get(), 2);
 //! count.leave();
@@ -27,7 +27,7 @@ use std::{any::Any, fmt, marker::PhantomData, rc::Rc};
 /// The values of one loop.
 pub(crate) type Residents = Slots<Rc<dyn Any>>;
 
-/// A handle of a value that lives in a loop; see the [module](self).
+/// A handle of a value that lives in a loop.
 pub struct Resident<T> {
     home: LoopRef,
     key: Key,

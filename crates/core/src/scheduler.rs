@@ -50,7 +50,7 @@ pub enum State {
 }
 
 /// The exception handler of a loop.
-pub type ExceptionHandler = Rc<dyn Fn(&ExceptionContext)>;
+pub(crate) type ExceptionHandler = Rc<dyn Fn(&ExceptionContext)>;
 
 /// What one loop has to run, and when. Reached through [`LoopRef::with`] and
 /// [`with_entered`](crate::home::with_entered) on the loop's own thread.

@@ -8,12 +8,10 @@ pub use wrap::wrap_future;
 
 use asyncio_core::{
     Error, InvalidStateError, Result, TimeoutError,
-    caught::caught,
     event_loop::works_for,
     exception::{Level, log},
-    home::{LoopRef, Mail},
     limit::ToTimeout,
-    scheduler::Scheduler,
+    raw::{LoopRef, Mail, Scheduler, caught},
 };
 use std::{
     fmt,

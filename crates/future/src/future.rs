@@ -2,13 +2,15 @@
 
 use crate::state::{Change, Head, Stage};
 use asyncio_core::{
-    CancelledError, Error, Result,
+    CancelledError, Error, LoopHandle, Result,
     context::current_values,
     exception::ExceptionContext,
     handle::CallbackOutput,
-    home::{LoopRef, with_running},
-    listeners::{Listener, Parked},
-    sync::{Mutex, keep},
+    raw::{
+        Listener, LoopRef, Parked,
+        sync::{Mutex, keep},
+        with_running,
+    },
     wait::{Cancel, Parts, Resume, Target, Wait},
     wait_site::WaitSite,
 };
@@ -106,17 +108,20 @@ pub struct DoneCallback {
 }
 
 impl DoneCallback {
-    /// The name of `callback`, entry `number` of its future's list; `None` if it is ready already.
+    /// For the siblings: the name of `callback`, entry `number` of its future's list; `None` if it is ready already.
+    #[doc(hidden)]
     pub fn new(number: Option<u32>, callback: Parked) -> DoneCallback {
         DoneCallback { number, callback }
     }
 
     /// Its entry in the list of its future.
+    #[doc(hidden)]
     pub fn number(&self) -> Option<u32> {
         self.number
     }
 
     /// The callback itself.
+    #[doc(hidden)]
     pub fn callback(&self) -> Parked {
         self.callback
     }
@@ -329,7 +334,13 @@ impl<T> Future<T> {
         Arc::strong_count(&self.inner)
     }
 
-    /// The loop that ran where the future was made, if one did.
+    /// The loop that ran where the future was made, if one did (`Future.get_loop`).
+    pub fn get_loop(&self) -> Option<LoopHandle> {
+        self.home().map(LoopHandle::from)
+    }
+
+    /// For the siblings.
+    #[doc(hidden)]
     pub fn home(&self) -> Option<LoopRef> {
         self.inner.head.home()
     }

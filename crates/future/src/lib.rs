@@ -34,5 +34,10 @@ mod future;
 mod state;
 
 pub use asyncio_core::handle::CallbackOutput;
+pub use asyncio_core::{Error, Result};
 pub use concurrent::{ConcurrentFuture, wrap_future};
 pub use future::{DoneCallback, Future, NotPending, Take};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -15,9 +15,10 @@
 use crate::DoneCallback;
 use asyncio_core::{
     CancelledError, Error, Result,
-    home::{LoopRef, running_loop},
-    listeners::Listeners,
-    sync::{Mutex, MutexGuard, keep},
+    raw::{
+        Listeners, LoopRef, running_loop,
+        sync::{Mutex, MutexGuard, keep},
+    },
     wait::{Cancel, Parts, Wakers},
     wait_site::WaitSite,
 };

@@ -11,7 +11,7 @@
 //! With HTTP/2 bytes come in that begin no request, so after the first request there is no HEAD.
 
 use crate::runtime::now;
-use asyncio_core::sync::Mutex;
+use asyncio_core::raw::sync::Mutex;
 use hyper::Version;
 use std::{sync::Arc, time::Duration};
 

@@ -60,7 +60,7 @@ struct Inner {
     proxies: Option<Arc<Matcher>>,
     limit_per_host: Option<usize>,
     /// Those that are in use.
-    hosts: asyncio_core::sync::Mutex<HashMap<String, Weak<Semaphore>>>,
+    hosts: asyncio_core::raw::sync::Mutex<HashMap<String, Weak<Semaphore>>>,
 }
 
 impl Client {
@@ -264,7 +264,7 @@ impl ClientBuilder {
             timeout: self.timeout,
             proxies,
             limit_per_host: self.limit_per_host,
-            hosts: asyncio_core::sync::Mutex::new(HashMap::new()),
+            hosts: asyncio_core::raw::sync::Mutex::new(HashMap::new()),
         }))
     }
 }

@@ -53,6 +53,7 @@ mod service;
 mod stop;
 mod upgrade;
 
+pub use asyncio_core::{Error, Result};
 pub use client::{Client, ClientBuilder};
 pub use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri, Version, body::Incoming, header,
@@ -64,3 +65,7 @@ pub use runtime::{LoopExecutor, LoopTimer};
 pub use server::{HttpServer, Serve, serve, serve_unix};
 pub use service::{IntoService, OfHyper, OfTower};
 pub use upgrade::upgrade;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,6 +1,9 @@
 //! [`LoopExecutor`] and [`LoopTimer`]: what hyper asks of a runtime.
 
-use asyncio_core::{home::with_entered, scheduler::Scheduler, scope::foreign};
+use asyncio_core::{
+    raw::{Scheduler, with_entered},
+    scope::foreign,
+};
 use asyncio_task::create_task;
 use hyper::rt::{Executor, Sleep, Timer};
 use std::{

@@ -7,7 +7,7 @@ use crate::{
 };
 use asyncio_core::{
     AsyncContextManager, BrokenBarrierError, Error, Result,
-    sync::{Mutex, keep, mutant},
+    raw::sync::{Mutex, keep, mutant},
     wait_site::WaitSite,
 };
 use std::{

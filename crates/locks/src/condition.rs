@@ -6,7 +6,7 @@ use crate::{
     waiters::{After, Line},
     waiting::{Waiting, cannot_wait},
 };
-use asyncio_core::{AsyncContextManager, Error, Result, sync::Mutex, wait_site::WaitSite};
+use asyncio_core::{AsyncContextManager, Error, Result, raw::sync::Mutex, wait_site::WaitSite};
 use std::{
     borrow::Borrow,
     fmt,

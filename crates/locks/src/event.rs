@@ -3,7 +3,7 @@
 use crate::waiters::{After, Line, Place, Turn};
 use asyncio_core::{
     Result,
-    sync::{AtomicBool, Mutex, Ordering, keep, mutant},
+    raw::sync::{AtomicBool, Mutex, Ordering, keep, mutant},
     wait_site::WaitSite,
 };
 use std::{

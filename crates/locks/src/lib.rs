@@ -93,9 +93,14 @@ mod testing;
 pub mod waiters;
 mod waiting;
 
+pub use asyncio_core::{Error, Result};
 pub use barrier::Barrier;
 pub use condition::{Condition, ConditionGuard};
 pub use event::Event;
 pub use lock::{Lock, LockGuard, OwnedLockGuard};
 pub use owned_permit::{AcquirePermit, OwnedPermit, Permits};
 pub use semaphore::{BoundedSemaphore, Permit, Semaphore};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

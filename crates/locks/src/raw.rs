@@ -19,7 +19,7 @@
 use crate::waiters::{After, Line, Place, Turn};
 use asyncio_core::{
     Result,
-    sync::{self, AtomicU64, Mutex, Ordering, keep, mutant},
+    raw::sync::{self, AtomicU64, Mutex, Ordering, keep, mutant},
     wait_site::WaitSite,
 };
 use std::{

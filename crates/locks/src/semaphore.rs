@@ -3,7 +3,7 @@
 use crate::waiters::{After, Line, Place, Turn};
 use asyncio_core::{
     AsyncContextManager, Error, Result,
-    sync::{Mutex, keep},
+    raw::sync::{Mutex, keep},
     wait_site::WaitSite,
 };
 use std::{

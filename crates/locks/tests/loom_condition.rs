@@ -3,7 +3,7 @@
 
 use asyncio_core::{
     Error,
-    model::{Loop, cancel, check, is_pending, leak},
+    raw::model::{Loop, cancel, check, is_pending, leak},
 };
 use asyncio_locks::{Condition, ConditionGuard};
 use loom::{future::block_on, thread};

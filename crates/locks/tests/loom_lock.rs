@@ -3,8 +3,10 @@
 
 use asyncio_core::{
     Error,
-    model::{Loop, cancel, check, is_pending, leak},
-    sync::{AtomicBool, Ordering},
+    raw::{
+        model::{Loop, cancel, check, is_pending, leak},
+        sync::{AtomicBool, Ordering},
+    },
 };
 use asyncio_locks::{Lock, LockGuard};
 use loom::{future::block_on, thread};

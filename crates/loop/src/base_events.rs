@@ -20,7 +20,7 @@ pub use tasks::{ShutdownAsyncgens, TaskFactory, eager_task_factory};
 pub use threads::ShutdownDefaultExecutor;
 
 use crate::{
-    events::{self, LoopHandle},
+    events,
     inbox::Bell,
     log,
     runners::Surroundings,
@@ -28,11 +28,10 @@ use crate::{
     signals::{LoopInbox, Signals},
 };
 use asyncio_core::{
-    Error, Result,
+    Error, LoopHandle, Result,
     event_loop::{AbstractEventLoop, Job},
     exception::{self, Level},
-    home::LoopRef,
-    scheduler::{Scheduler, State},
+    raw::{LoopRef, Scheduler, State},
 };
 use coarse::CoarseClock;
 use std::{
@@ -208,14 +207,15 @@ impl EventLoop {
         self.0.selector.borrow().clone()
     }
 
-    /// What finds the loop from anywhere in the workspace; it can be sent and kept.
+    /// For the siblings.
+    #[doc(hidden)]
     pub fn home(&self) -> LoopRef {
         self.0.home
     }
 
     /// What other threads may have of the loop.
     pub fn handle(&self) -> LoopHandle {
-        LoopHandle::new(self.0.home)
+        self.0.home.into()
     }
 
     /// Runs until [`stop`](EventLoop::stop) is called (`loop.run_forever`).

@@ -1,16 +1,13 @@
-//! The functions of the module: which loop runs, which one is current; and [`LoopHandle`].
+//! The functions of the module: which loop runs, which one is current.
 
 use crate::EventLoop;
 use asyncio_core::{
-    Error, Result,
-    context::{current_values, with_values},
-    handle::{CallbackOutput, ThreadsafeHandle},
-    home::{LoopRef, no_loop_here},
+    Error, LoopHandle, Result,
+    raw::{LoopRef, no_loop_here},
 };
-
 use std::{
     cell::{Cell, RefCell},
-    fmt, thread,
+    thread,
 };
 
 thread_local! {
@@ -80,66 +77,8 @@ pub(crate) fn set_running(event_loop: Option<LoopRef>) {
     RUNNING.set(event_loop);
 }
 
-/// What other threads may have of a loop: it can be sent, cloned and kept.
-///
-/// ```
-/// let event_loop = asyncio::new_event_loop()?;
-/// let handle = event_loop.handle();
-/// let stop = || asyncio::get_running_loop().map(|running| running.stop());
-/// std::thread::spawn(move || handle.call_soon_threadsafe(stop));
-/// event_loop.run_forever()?;
-/// event_loop.close()?;
-/// # Ok::<(), asyncio::Error>(())
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct LoopHandle(LoopRef);
-
-impl LoopHandle {
-    pub(crate) fn new(home: LoopRef) -> LoopHandle {
-        LoopHandle(home)
-    }
-
-    /// Runs `callback` on the loop, as a step of its own, in a copy of the caller's context
-    /// (`loop.call_soon_threadsafe`). The loop is woken if it waits.
-    ///
-    /// # Errors
-    /// `Runtime` if the loop is closed.
-    pub fn call_soon_threadsafe<R: CallbackOutput>(
-        &self,
-        callback: impl FnOnce() -> R + Send + 'static,
-    ) -> Result<ThreadsafeHandle> {
-        let values = current_values();
-        let callback = move || with_values(values, || callback().into_result());
-        ThreadsafeHandle::send(self.0, callback)
-            .ok_or_else(|| Error::runtime("Event loop is closed"))
-    }
-
-    /// What finds the loop from anywhere in the workspace.
-    pub fn home(&self) -> LoopRef {
-        self.0
-    }
-}
-
-impl From<&EventLoop> for LoopRef {
-    fn from(event_loop: &EventLoop) -> LoopRef {
-        event_loop.handle().0
-    }
-}
-
-impl From<&LoopHandle> for LoopRef {
-    fn from(handle: &LoopHandle) -> LoopRef {
-        handle.0
-    }
-}
-
-impl From<LoopHandle> for LoopRef {
-    fn from(handle: LoopHandle) -> LoopRef {
-        handle.0
-    }
-}
-
-impl fmt::Debug for LoopHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<LoopHandle of {:?}>", self.0)
+impl From<&EventLoop> for LoopHandle {
+    fn from(event_loop: &EventLoop) -> LoopHandle {
+        event_loop.handle()
     }
 }

@@ -1,6 +1,6 @@
 //! [`ThreadPoolExecutor`]: threads for work that blocks.
 
-use asyncio_core::{Error, Result, caught::caught, event_loop::Job};
+use asyncio_core::{Error, Result, event_loop::Job, raw::caught};
 use asyncio_future::ConcurrentFuture;
 use std::{
     cell::Cell,

@@ -16,9 +16,8 @@
 #[path = "inbox/tests.rs"]
 mod tests;
 
-use asyncio_core::{
-    home::{Mail, Remote},
-    letters::{BeforeWait, Found, Letters},
+use asyncio_core::raw::{
+    BeforeWait, Found, Letters, Mail, Remote,
     sync::{AtomicPtr, AtomicU64, Ordering, mutant},
 };
 use std::{any::Any, fmt, ptr};

@@ -50,11 +50,17 @@ pub mod signals;
 mod test_loop;
 mod watchers;
 
+pub use asyncio_core::LoopHandle;
+pub use asyncio_core::{Error, Result};
 pub use base_events::{
     Calls, EventLoop, EventLoopBuilder, ExceptionHandler, ShutdownAsyncgens,
     ShutdownDefaultExecutor, TaskFactory, eager_task_factory,
 };
-pub use events::{LoopHandle, get_event_loop, get_running_loop, new_event_loop, set_event_loop};
+pub use events::{get_event_loop, get_running_loop, new_event_loop, set_event_loop};
 pub use executor::{ThreadPoolExecutor, ThreadPoolExecutorBuilder};
 pub use runners::{Entered, Runner, Surroundings, THREAD_JOIN_TIMEOUT, run};
 pub use watchers::{WaitReady, wait_readable, wait_writable};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

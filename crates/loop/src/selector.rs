@@ -32,7 +32,7 @@ use linux as imp;
 use portable as imp;
 
 use crate::watchers::Watchers;
-use asyncio_core::{Key, Result, scheduler::Scheduler, source::Driver};
+use asyncio_core::{Key, Result, raw::Scheduler, source::Driver};
 use imp::Buffer;
 use std::{
     cell::RefCell,

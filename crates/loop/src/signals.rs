@@ -14,7 +14,10 @@ mod tests;
 
 use crate::{EventLoop, inbox::Inbox, selector::Notifier};
 use asyncio_core::{
-    Result, context::Context, handle::CallbackOutput, scheduler::Scheduler, task_ref::TaskRef,
+    Result,
+    context::Context,
+    handle::CallbackOutput,
+    raw::{Scheduler, TaskRef},
 };
 use std::{
     cell::{Cell, RefCell},

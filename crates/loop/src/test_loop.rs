@@ -8,8 +8,7 @@ use crate::{
 use asyncio_core::{
     Result,
     event_loop::{AbstractEventLoop, Job},
-    home::LoopRef,
-    scheduler::Scheduler,
+    raw::{LoopRef, Scheduler},
     source::Direction,
 };
 use std::{

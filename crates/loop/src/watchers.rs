@@ -21,7 +21,7 @@ use asyncio_core::{
     Error, Result,
     context::Context,
     handle::CallbackOutput,
-    scheduler::Scheduler,
+    raw::Scheduler,
     source::{Direction, Readiness},
 };
 use std::{

@@ -7,9 +7,8 @@
 #[path = "../src/inbox.rs"]
 mod inbox;
 
-use asyncio_core::{
-    home::{Mail, Remote},
-    letters::BeforeWait,
+use asyncio_core::raw::{
+    BeforeWait, Mail, Remote,
     model::{Loop, check, leak},
     sync::{Arc, AtomicBool, AtomicUsize, Condvar, Mutex, Ordering},
 };

@@ -7,7 +7,7 @@ use crate::{
 };
 use asyncio_core::{
     Result,
-    sync::{Arc, AtomicU64, Ordering, change},
+    raw::sync::{Arc, AtomicU64, Ordering, change},
 };
 use std::fmt;
 

@@ -56,7 +56,7 @@
 //! # Differences from asyncio
 //!
 //! - A queue is not bound to the loop of its first wait.
-//! - What could not be put comes back: [`PutError`]. `?` makes an [`Error`](asyncio_core::Error) of
+//! - What could not be put comes back: [`PutError`]. `?` makes an [`Error`] of
 //!   it, as Python raises it.
 //! - `maxsize` is a `usize`; zero is without bound.
 //! - Items of a [`PriorityQueue`] need an order (`Ord`). It is asked for while the queue is locked, so
@@ -85,7 +85,12 @@ pub mod queue;
 #[path = "../../locks/src/testing.rs"] // The same helper; it is no part of either API.
 mod testing;
 
+pub use asyncio_core::{Error, Result};
 pub use channel::{Receiver, Sender, channel};
 pub use error::PutError;
 pub use order::{Fifo, Lifo, Order, Priority};
 pub use queue::{LifoQueue, OrderedQueue, PriorityQueue, Queue};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -6,7 +6,7 @@ use crate::{
 };
 use asyncio_core::{
     Error, QueueEmpty, QueueShutDown, Result,
-    sync::{Mutex, keep},
+    raw::sync::{Mutex, keep},
     wait_site::WaitSite,
 };
 use asyncio_locks::waiters::{After, Line};

@@ -3,7 +3,7 @@
 
 use asyncio_core::{
     Error, Result,
-    model::{Loop, cancel, check, is_pending, leak},
+    raw::model::{Loop, cancel, check, is_pending, leak},
 };
 use asyncio_queues::{PutError, Queue, channel};
 use loom::{future::block_on, thread};

@@ -53,10 +53,11 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-#[doc(hidden)]
 pub use accept::accept;
 pub use accept::{SockAccept, sock_accept};
 pub use address::Address;
+#[doc(hidden)]
+pub use asyncio_core::{Error, Result};
 pub use bytes::Bytes;
 pub use connect::{SockConnect, sock_connect};
 #[doc(hidden)]
@@ -81,3 +82,7 @@ pub use target::{Endpoint, Service, Target, ToAddress, ToEndpoint};
 pub use nix::libc::{AI_ADDRCONFIG, AI_CANONNAME, AI_NUMERICHOST, AI_NUMERICSERV, AI_PASSIVE};
 /// The flags of [`getnameinfo`].
 pub use nix::libc::{NI_DGRAM, NI_NAMEREQD, NI_NOFQDN, NI_NUMERICHOST, NI_NUMERICSERV};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,10 +2,7 @@
 
 use asyncio_core::{
     Error, Result,
-    caught::caught,
-    home::{no_loop_here, with_entered},
-    scheduler::Scheduler,
-    sync::Mutex,
+    raw::{Scheduler, caught, no_loop_here, sync::Mutex, with_entered},
     wait::{Resume, Wait, Waiter, Wakers},
     wait_site::WaitSite,
 };

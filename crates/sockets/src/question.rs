@@ -4,7 +4,7 @@ use crate::{address::Address, errors::described_as, lookup::Lookup, target::Serv
 use asyncio_core::{
     Error, Result,
     exception::{Level, log},
-    home::with_entered,
+    raw::with_entered,
     wait_site::WaitSite,
 };
 use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind};

@@ -9,7 +9,7 @@ use crate::{
 };
 use asyncio_core::{
     Error, Result,
-    home::is_debug,
+    raw::is_debug,
     source::{Direction, Source, Turn},
     wait_site::WaitSite,
 };

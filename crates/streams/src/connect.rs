@@ -9,7 +9,7 @@ use crate::{
 use asyncio_core::{
     Result,
     limit::ToTimeout,
-    sync::{Arc, Mutex},
+    raw::sync::{Arc, Mutex},
     wait_site::WaitSite,
 };
 use asyncio_sockets::{Domain, Protocol, ToAddress, ToEndpoint};

@@ -76,6 +76,7 @@ mod state;
 mod tokio_io;
 mod writer;
 
+pub use asyncio_core::{Error, Result};
 pub use connect::{
     OpenConnection, OpenUnixConnection, Opening, open_connection, open_unix_connection,
 };
@@ -91,3 +92,7 @@ pub use writer::{Drain, StreamWriter, WaitClosed};
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

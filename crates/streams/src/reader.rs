@@ -9,7 +9,7 @@ use crate::{
 };
 use asyncio_core::{
     Error, Result,
-    sync::{Arc, Mutex},
+    raw::sync::{Arc, Mutex},
     wait::Wait,
     wait_site::WaitSite,
 };

@@ -10,8 +10,10 @@ use crate::{
 };
 use asyncio_core::{
     Error, IncompleteReadError, LimitOverrunError, Result,
-    home::running_loop,
-    sync::{Arc, Mutex},
+    raw::{
+        running_loop,
+        sync::{Arc, Mutex},
+    },
     wait::{Waiter, Wakers},
     wait_site::WaitSite,
 };

@@ -8,7 +8,7 @@ use crate::{
 use asyncio_core::{
     Error, Result,
     exception::{ExceptionContext, Level, log},
-    home::is_debug,
+    raw::is_debug,
     wait::Resume,
     wait_site::WaitSite,
 };

@@ -11,10 +11,8 @@ use crate::{
 use asyncio_core::{
     Error, Result,
     exception::{Level, log},
-    home::LoopRef,
-    listeners::Listeners,
+    raw::{Listeners, LoopRef, sync::Mutex},
     source::{Attend, Source},
-    sync::Mutex,
     wait::Wakers,
 };
 use nix::libc;

@@ -8,8 +8,7 @@ use crate::child::Child;
 use asyncio_core::{
     Result,
     exception::{Level, log},
-    home::{LoopRef, Mail},
-    scheduler::Scheduler,
+    raw::{LoopRef, Mail, Scheduler},
     source::Readiness,
 };
 use std::{

@@ -56,6 +56,7 @@ mod transport;
 mod wait;
 mod with_protocol;
 
+pub use asyncio_core::{Error, Result};
 pub use communicate::{Communicate, Output};
 pub use options::Spawn;
 pub use process::Process;
@@ -68,3 +69,7 @@ pub use subprocess::{Spawning, Streams, create_subprocess_exec, create_subproces
 pub use transport::SubprocessTransport;
 pub use wait::{KillTree, ProcessWait};
 pub use with_protocol::{SpawningWithProtocol, WithProtocol, subprocess_exec, subprocess_shell};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

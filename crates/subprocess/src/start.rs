@@ -6,7 +6,11 @@ use crate::{
     spawn::{Program, Started},
     wait::ProcessWait,
 };
-use asyncio_core::{Result, home::with_running, scheduler::Scheduler, wait_site::WaitSite};
+use asyncio_core::{
+    Result,
+    raw::{Scheduler, with_running},
+    wait_site::WaitSite,
+};
 use nix::libc;
 use std::{future::Future, pin::Pin, sync::Arc};
 

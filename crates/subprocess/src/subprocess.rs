@@ -6,7 +6,7 @@ use crate::{
     spawn::{Program, Started},
     start::{complete, launch},
 };
-use asyncio_core::{Error, Result, sync::Mutex, wait_site::WaitSite};
+use asyncio_core::{Error, Result, raw::sync::Mutex, wait_site::WaitSite};
 use asyncio_streams::{DEFAULT_LIMIT, StreamReader, StreamReaderProtocol, StreamWriter};
 use asyncio_transports::{connect_read_pipe, connect_write_pipe};
 use std::{

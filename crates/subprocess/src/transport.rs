@@ -5,9 +5,7 @@ use asyncio_core::{
     Error, Result,
     context::current_values,
     exception::ExceptionContext,
-    home::{with_entered, with_running},
-    listeners::Listener,
-    resident::{Resident, house},
+    raw::{Listener, Resident, house, with_entered, with_running},
     wait_site::WaitSite,
 };
 use asyncio_future::Future;

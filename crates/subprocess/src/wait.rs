@@ -4,7 +4,7 @@ use crate::{child::Child, session};
 use asyncio_core::{
     Error, Result,
     event_loop::running_event_loop,
-    listeners::Listener,
+    raw::Listener,
     wait::{Resume, Wait},
     wait_site::WaitSite,
 };

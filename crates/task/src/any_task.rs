@@ -6,7 +6,8 @@ use crate::{
     task::{finish_wait, park, poll_pending},
 };
 use asyncio_core::{
-    CancelledError, Error, Result, awaiting::Kept, cell::TaskCell, listeners::Listener,
+    CancelledError, Error, Result,
+    raw::{Kept, Listener, TaskCell},
     wait::Target,
 };
 use asyncio_future::{CallbackOutput, DoneCallback};

@@ -4,10 +4,8 @@ use crate::future_like::{Awaitable, Child, FutureLike, sealed::Sealed as _};
 use asyncio_core::{
     Error, Result, TimeoutError,
     context::current_values,
-    home::{LoopRef, running_loop, with_entered},
     limit::ToTimeout,
-    listeners::Parked,
-    sync::Mutex,
+    raw::{LoopRef, Parked, running_loop, sync::Mutex, with_entered},
     wait::{Resume, Wait, Waiter, Wakers},
     wait_site::WaitSite,
 };

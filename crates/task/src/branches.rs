@@ -17,9 +17,8 @@ use crate::current_task;
 use asyncio_core::{
     CancelledError, Error,
     exception::ExceptionContext,
-    home::running_loop,
+    raw::{ScopeKey, running_loop},
     scope::{ScopePlace, ScopePoll},
-    scopes::ScopeKey,
     wait::Leaf,
     wait_site::WaitSite,
 };

@@ -3,8 +3,10 @@
 use crate::future_like::{Child, FutureLike, sealed::Sealed as _};
 use asyncio_core::{
     CancelledError, Error, Result,
-    caught::caught,
-    sync::{AtomicBool, Mutex, MutexGuard, Ordering},
+    raw::{
+        caught,
+        sync::{AtomicBool, Mutex, MutexGuard, Ordering},
+    },
     wait::{Parts, Target},
     wait_site::WaitSite,
 };

@@ -3,7 +3,7 @@
 //! asynchronous generators. It mirrors `asyncio.tasks`, `taskgroups`, `timeouts`, `threads` and
 //! `staggered`.
 //!
-//! A coroutine is a future whose output is a [`Result`](asyncio_core::Result). A task runs one beside
+//! A coroutine is a future whose output is a [`Result`]. A task runs one beside
 //! others, in the loop of this thread (`asyncio-loop`, or `asyncio` for all in one):
 //!
 //! ```
@@ -66,6 +66,7 @@ mod wait_for;
 pub use amap::{Amap, amap};
 pub use any_task::AnyAwait;
 pub use as_completed::{AsCompleted, Completed, NextCompleted, NextItem, as_completed};
+pub use asyncio_core::{Error, Result};
 pub use endless::endless;
 #[doc(hidden)]
 pub use future_like::ensure_future_with;
@@ -85,3 +86,7 @@ pub use threads::{ToThread, run_coroutine_threadsafe, to_thread};
 pub use timeouts::{Deadline, Timeout, Watch, timeout, timeout_at};
 pub use wait::{ReturnWhen, Wait, Waiting, wait};
 pub use wait_for::{WaitFor, wait_for};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,7 +1,7 @@
 //! [`shield`]: an awaitable that a cancellation of its awaiter does not reach.
 
 use crate::future_like::{Awaitable, Child, FutureLike, sealed::Sealed as _};
-use asyncio_core::{Result, caught::caught, exception::ExceptionContext, wait_site::WaitSite};
+use asyncio_core::{Result, exception::ExceptionContext, raw::caught, wait_site::WaitSite};
 use asyncio_future::{Future, Take};
 use std::{
     fmt,

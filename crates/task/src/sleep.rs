@@ -2,9 +2,7 @@
 
 use asyncio_core::{
     Error, Key, Result,
-    clock::nanos,
-    home::with_running,
-    listeners::Parked,
+    raw::{Parked, nanos, with_running},
     wait::{Resume, Wait, Waiter},
     wait_site::WaitSite,
 };

@@ -2,7 +2,7 @@
 
 use crate::{AnyTask, create_task, current_task, wait_for};
 use asyncio_core::{
-    CancelledError, Error, ExceptionGroup, Result, limit::ToTimeout, sync::Mutex,
+    CancelledError, Error, ExceptionGroup, Result, limit::ToTimeout, raw::sync::Mutex,
     wait_site::WaitSite,
 };
 use asyncio_future::Future;

@@ -13,11 +13,12 @@
 //! never ran. Before that the coroutine is dropped, and a pending outcome put there
 //! ([`Data::vacated`]). The outcome is written by `end` and read by handles; both happen on the task's
 //! thread, but for the last handle, which has it to itself. Which of the two drops it is settled by the
-//! count in [`asyncio_core::task_ref`].
+//! count in `task_ref.rs` of `asyncio-core`.
 
 use asyncio_core::{
-    CancelledError, Error, Result, caught::reported, cell::TaskCell, exception::ExceptionContext,
-    home::LoopRef, maker::Maker, task_ref::TaskRef,
+    CancelledError, Error, Result,
+    exception::ExceptionContext,
+    raw::{LoopRef, Maker, TaskCell, TaskRef, reported},
 };
 use std::{cell::UnsafeCell, mem::MaybeUninit, ptr::NonNull};
 

@@ -3,10 +3,7 @@
 use crate::state::{Data, cancelled, exception, last_handle};
 use asyncio_core::{
     CancelledError, Error, Result,
-    caught::caught,
-    cell::{TaskCell, TaskVTable},
-    step::Step,
-    task_ref::TaskRef,
+    raw::{Step, TaskCell, TaskRef, TaskVTable, caught},
 };
 use std::{
     any::TypeId,

@@ -5,15 +5,12 @@ use crate::{
     step::{Functions, allocate},
 };
 use asyncio_core::{
-    CancelledError, Error, Result,
-    awaiting::Kept,
-    cell::{TaskCell, TaskContext},
+    CancelledError, Error, LoopHandle, Result,
     context::{Context as Variables, current_values},
-    home::{LoopRef, with_entered, with_running},
-    listeners::{Listener, Parked},
-    maker::Maker,
-    scheduler::{Scheduler, State},
-    task_ref::TaskRef,
+    raw::{
+        Kept, Listener, LoopRef, Maker, Parked, Scheduler, State, TaskCell, TaskContext, TaskRef,
+        with_entered, with_running,
+    },
     wait::{Resume, Target},
     wait_site::WaitSite,
 };
@@ -39,6 +36,7 @@ pub struct AnyTask(TaskRef);
 
 impl AnyTask {
     /// The task of a reference.
+    #[doc(hidden)]
     pub fn new(task: TaskRef) -> AnyTask {
         AnyTask(task)
     }
@@ -135,7 +133,13 @@ impl AnyTask {
         self.0.context()
     }
 
-    /// The loop that the task belongs to.
+    /// The loop that the task belongs to (`Task.get_loop`).
+    pub fn get_loop(&self) -> LoopHandle {
+        self.home().into()
+    }
+
+    /// For the siblings.
+    #[doc(hidden)]
     pub fn home(&self) -> LoopRef {
         self.0.home()
     }

@@ -4,10 +4,12 @@ use crate::{AnyTask, Task, TaskBuilder, current_task};
 use asyncio_core::{
     AsyncContextManager, CancelledError, Error, ExceptionGroup, Result,
     context_manager::{run, run_suppress},
-    home::{with_entered, with_running},
+    raw::{
+        ScopeKey,
+        sync::{Mutex, MutexGuard},
+        with_entered, with_running,
+    },
     scope::Scope,
-    scopes::ScopeKey,
-    sync::{Mutex, MutexGuard},
     wait_site::WaitSite,
 };
 use asyncio_future::Future;

@@ -2,11 +2,10 @@
 
 use crate::create_task;
 use asyncio_core::{
-    Error, Result,
-    caught::caught,
+    Error, LoopHandle, Result,
     context::{current_values, with_values},
     event_loop::running_event_loop,
-    home::{LoopRef, Mail},
+    raw::{LoopRef, Mail, caught},
     wait_site::WaitSite,
 };
 use asyncio_future::{ConcurrentFuture, Future, Take};
@@ -105,13 +104,13 @@ impl<F, T> fmt::Debug for ToThread<F, T> {
 /// Of the returned future: the task gets a request to cancel, and ends as it decides.
 pub fn run_coroutine_threadsafe<F, T>(
     coroutine: F,
-    event_loop: impl Into<LoopRef>,
+    event_loop: impl Into<LoopHandle>,
 ) -> ConcurrentFuture<T>
 where
     F: StdFuture<Output = Result<T>> + Send + 'static,
     T: Send + 'static,
 {
-    let home = event_loop.into();
+    let home = LoopRef::from(event_loop.into());
     let future = ConcurrentFuture::of_loop(home);
     let promise = Promise(future.clone());
     let start = move || {

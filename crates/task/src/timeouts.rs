@@ -2,12 +2,9 @@
 
 use asyncio_core::{
     AsyncContextManager, Error, Result, TimeoutError,
-    home::{with_entered, with_running},
     limit::ToTimeout,
-    scheduler::Scheduler,
+    raw::{Scheduler, ScopeKey, sync::Mutex, with_entered, with_running},
     scope::Scope,
-    scopes::ScopeKey,
-    sync::Mutex,
     wait_site::WaitSite,
 };
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};

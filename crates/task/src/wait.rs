@@ -4,10 +4,12 @@ use crate::future_like::FutureLike;
 use asyncio_core::{
     Error, Result,
     context::current_values,
-    home::with_running,
     limit::ToTimeout,
-    listeners::Parked,
-    sync::{AtomicUsize, Ordering},
+    raw::{
+        Parked,
+        sync::{AtomicUsize, Ordering},
+        with_running,
+    },
     wait_site::WaitSite,
 };
 use asyncio_future::{DoneCallback, Future};

@@ -6,8 +6,11 @@ use crate::{
     timeouts::{Deadline, timed_out, timeout},
 };
 use asyncio_core::{
-    CancelledError, Error, Result, home::with_entered, limit::ToTimeout, scheduler::Scheduler,
-    scope::Scope, wait_site::WaitSite,
+    CancelledError, Error, Result,
+    limit::ToTimeout,
+    raw::{Scheduler, with_entered},
+    scope::Scope,
+    wait_site::WaitSite,
 };
 use asyncio_future::{DoneCallback, Future};
 use std::{

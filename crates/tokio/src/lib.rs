@@ -52,5 +52,10 @@
 mod runtime;
 mod spawn;
 
+pub use asyncio_core::{Error, Result};
 pub use runtime::RunnerExt;
 pub use spawn::spawn;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

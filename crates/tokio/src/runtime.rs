@@ -1,6 +1,6 @@
 //! A tokio runtime around a [`Runner`], with its reactor on a thread of its own.
 
-use asyncio_core::{Error, Result, home::explain_missing_loop};
+use asyncio_core::{Error, Result, raw::explain_missing_loop};
 use asyncio_loop::{Entered, Runner, Surroundings, THREAD_JOIN_TIMEOUT};
 use std::thread::{self, JoinHandle};
 use tokio::{

@@ -1,7 +1,8 @@
 //! [`spawn`]: a task of ours for work on the runtime's thread.
 
 use asyncio_core::{
-    CancelledError, Error, Result, caught::caught, clock::Outstanding, home::with_running,
+    CancelledError, Error, Result,
+    raw::{Outstanding, caught, with_running},
     wait_site::WaitSite,
 };
 use asyncio_future::Future;

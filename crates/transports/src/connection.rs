@@ -29,9 +29,7 @@ use asyncio_core::{
     Error, Result,
     context::current_values,
     exception::{Level, log},
-    home::{LoopRef, is_debug, with_entered},
-    resident::{Resident, house},
-    scheduler::Scheduler,
+    raw::{LoopRef, Resident, Scheduler, house, is_debug, with_entered},
     source::{Attend, Readiness, Source},
 };
 use asyncio_future::Future;

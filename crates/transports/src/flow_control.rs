@@ -1,6 +1,6 @@
 //! [`FlowControl`]: the water marks of a buffer, and what the protocol was told of them.
 
-use asyncio_core::{Error, Result, caught::caught};
+use asyncio_core::{Error, Result, raw::caught};
 use std::cell::Cell;
 
 /// More than this is buffered only against the protocol's wish, unless other limits are set.

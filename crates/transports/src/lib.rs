@@ -22,12 +22,10 @@
 //! returns nothing, as there.
 
 mod connect;
-#[allow(dead_code)] // What opens connections is yet to come.
 mod connection;
 mod datagram;
 mod extra_info;
 mod flow_control;
-#[allow(dead_code)] // Likewise.
 mod io;
 mod pipes;
 mod protocols;
@@ -46,6 +44,7 @@ mod testing;
 mod transport;
 mod trsock;
 
+pub use asyncio_core::{Error, Result};
 pub use connect::{
     Connecting, ConnectingTransport, CreateConnection, connect_accepted_socket, create_connection,
     create_unix_connection, create_unix_connection_at,
@@ -70,3 +69,7 @@ pub use server::{
 pub use slot::Plain;
 pub use transport::{LOG_THRESHOLD_FOR_CONNLOST_WRITES, Transport};
 pub use trsock::TransportSocket;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -9,7 +9,7 @@ use crate::{
     starting::Side,
     transport::Transport,
 };
-use asyncio_core::{Error, Result, resident::Resident, wait_site::WaitSite};
+use asyncio_core::{Error, Result, raw::Resident, wait_site::WaitSite};
 
 /// The error as it is.
 pub(crate) fn named(_: WaitSite, error: Error) -> Error {

@@ -12,9 +12,8 @@
 use crate::trsock::TransportSocket;
 use acceptor::Acceptor;
 use asyncio_core::{
-    AsyncContextManager, Error, Result,
-    home::LoopRef,
-    resident::Resident,
+    AsyncContextManager, Error, LoopHandle, Result,
+    raw::{LoopRef, Resident},
     wait::{Resume, Wait},
     wait_site::WaitSite,
 };
@@ -137,7 +136,13 @@ impl Server {
         &self.shared.addresses
     }
 
-    /// The loop in which it lives (`get_loop`).
+    /// The loop in which it lives (`Server.get_loop`).
+    pub fn get_loop(&self) -> LoopHandle {
+        self.home().into()
+    }
+
+    /// For the siblings.
+    #[doc(hidden)]
     pub fn home(&self) -> LoopRef {
         self.resident.home()
     }

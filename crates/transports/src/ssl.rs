@@ -86,7 +86,7 @@
 //!   the server's alone.
 
 use crate::{flow_control::HIGH_WATER, transport::Transport};
-use asyncio_core::resident::Resident;
+use asyncio_core::raw::Resident;
 use info::Facts;
 use protocol::SslProtocol;
 

@@ -1,7 +1,7 @@
 //! [`Starting`]: a transport that was opened, on its way to whoever asked for it.
 
 use crate::{ssl, transport::Transport};
-use asyncio_core::{Error, Result, home::with_running, wait_site::WaitSite};
+use asyncio_core::{Error, Result, raw::with_running, wait_site::WaitSite};
 use asyncio_future::Future;
 use std::{
     future::Future as _,

@@ -10,10 +10,9 @@ use crate::{
     trsock::TransportSocket,
 };
 use asyncio_core::{
-    Error, Result,
+    Error, LoopHandle, Result,
     exception::{ExceptionContext, Level, log},
-    home::LoopRef,
-    resident::Resident,
+    raw::{LoopRef, Resident},
 };
 use bytes::Bytes;
 use std::{
@@ -112,6 +111,12 @@ impl Transport {
     }
 
     /// The loop that the connection belongs to.
+    pub fn get_loop(&self) -> LoopHandle {
+        self.home().into()
+    }
+
+    /// For the siblings.
+    #[doc(hidden)]
     pub fn home(&self) -> LoopRef {
         self.0.resident.home()
     }

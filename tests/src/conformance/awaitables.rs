@@ -5,7 +5,10 @@ use super::{
     value::Value,
     world::{World, duration},
 };
-use asyncio_core::{Result, home::with_entered, scheduler::Scheduler};
+use asyncio_core::{
+    Result,
+    raw::{Scheduler, with_entered},
+};
 use asyncio_task::{Awaitable, create_task, current_task, gather, shield, sleep, wait_for};
 use std::{future::Future, pin::Pin, rc::Rc, time::Duration};
 

@@ -3,7 +3,7 @@
 use crate::{MS, futures::Leaf, scaffold::*};
 use asyncio_core::{
     Error,
-    home::{LoopRef, with_entered},
+    raw::{LoopRef, with_entered},
     wait::Waiter,
 };
 use asyncio_future::{ConcurrentFuture, Future};

@@ -4,9 +4,7 @@ use super::ConcurrentFuture;
 use crate::{Future, Take};
 use asyncio_core::{
     Result,
-    caught::caught,
-    home::{Mail, with_running},
-    scheduler::Scheduler,
+    raw::{Mail, Scheduler, caught, with_running},
     wait_site::WaitSite,
 };
 

@@ -3,14 +3,14 @@
 /// A clock that is never ahead of the loop's, and at most [`LAG_MAX`] behind. Absent where the system
 /// has none.
 ///
-/// [`LAG_MAX`]: asyncio_core::clock::LAG_MAX
+/// [`LAG_MAX`]: asyncio_core::raw::LAG_MAX
 #[derive(Debug)]
 pub(super) struct CoarseClock(#[cfg(target_os = "linux")] Option<nix::time::ClockId>);
 
 #[cfg(target_os = "linux")]
 impl CoarseClock {
     pub(super) fn new() -> CoarseClock {
-        use asyncio_core::clock::LAG_MAX;
+        use asyncio_core::raw::LAG_MAX;
         let clock = nix::time::ClockId::CLOCK_MONOTONIC_COARSE;
         let tick = nix::time::clock_getres(clock).map(std::time::Duration::from);
         // An interrupt may be late, so half of the permitted lag is left for that.

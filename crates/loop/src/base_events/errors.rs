@@ -1,7 +1,7 @@
 //! What nobody handles, and debug mode.
 
 use super::EventLoop;
-use asyncio_core::{exception::ExceptionContext, scheduler::Scheduler};
+use asyncio_core::{exception::ExceptionContext, raw::Scheduler};
 use std::{rc::Rc, time::Duration};
 
 /// What [`EventLoop::get_exception_handler`] gives.

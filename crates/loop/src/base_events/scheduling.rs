@@ -1,14 +1,11 @@
 //! Callbacks and time.
 
 use super::EventLoop;
-use crate::events::LoopHandle;
 use asyncio_core::{
     Result,
-    cell::TaskContext,
     context::{Context, Values, current_values},
     handle::{CallbackOutput, Handle, ThreadsafeHandle, TimerHandle},
-    listeners::Parked,
-    scheduler::Scheduler,
+    raw::{Parked, Scheduler, TaskContext},
     wait_site::WaitSite,
 };
 use asyncio_future::Future;
@@ -58,7 +55,7 @@ impl EventLoop {
         self.calls().call_at(when, callback)
     }
 
-    /// [`LoopHandle::call_soon_threadsafe`], from the loop's own thread.
+    /// [`LoopHandle::call_soon_threadsafe`](asyncio_core::LoopHandle::call_soon_threadsafe), from the loop's own thread.
     ///
     /// # Errors
     /// `Runtime` if the loop is closed.
@@ -66,7 +63,7 @@ impl EventLoop {
         &self,
         callback: impl FnOnce() -> R + Send + 'static,
     ) -> Result<ThreadsafeHandle> {
-        LoopHandle::new(self.home()).call_soon_threadsafe(callback)
+        self.handle().call_soon_threadsafe(callback)
     }
 
     /// The same calls with `context=`: callbacks run in `context` itself, and what they set stays

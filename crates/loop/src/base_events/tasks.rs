@@ -3,7 +3,7 @@
 use super::EventLoop;
 use asyncio_core::{
     Error, Result,
-    scheduler::{Scheduler, State},
+    raw::{Scheduler, State},
 };
 use asyncio_future::{Future, Take};
 use asyncio_task::{

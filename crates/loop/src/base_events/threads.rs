@@ -4,12 +4,10 @@ use super::EventLoop;
 use crate::{executor::ThreadPoolExecutor, runners::Surroundings};
 use asyncio_core::{
     AsyncContextManager, Error, Result,
-    clock::Outstanding,
     event_loop::{Job, work_for},
     exception::{self, Level},
-    home::{LoopRef, Mail},
     limit::ToTimeout,
-    scheduler::Scheduler,
+    raw::{LoopRef, Mail, Outstanding, Scheduler},
 };
 use asyncio_future::{Future, Take, wrap_future};
 use std::{

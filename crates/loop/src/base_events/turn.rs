@@ -2,7 +2,8 @@
 
 use super::EventLoop;
 use asyncio_core::{
-    DeadlockError, Error, Result, letters::BeforeWait, scheduler::Scheduler, task_ref::TaskRef,
+    DeadlockError, Error, Result,
+    raw::{BeforeWait, Scheduler, TaskRef},
 };
 use std::{
     cell::Cell,

@@ -4,7 +4,7 @@ use crate::{EventLoop, base_events};
 use asyncio_core::{
     Result,
     exception::{self, ExceptionContext, Level},
-    scheduler::Scheduler,
+    raw::Scheduler,
 };
 use asyncio_future::Future;
 use asyncio_task::{AnyTask, FutureLike, sleep};

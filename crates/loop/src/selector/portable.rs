@@ -1,7 +1,7 @@
 //! The poller of every other Unix: the `polling` crate (kqueue; on Linux, for tests, its epoll).
 
 use super::{Interest, Token};
-use asyncio_core::{source::Readiness, sync::Mutex};
+use asyncio_core::{raw::sync::Mutex, source::Readiness};
 use polling::{Event, Events, PollMode};
 use std::{
     collections::HashMap,

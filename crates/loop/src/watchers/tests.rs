@@ -7,7 +7,7 @@ use crate::{
 use asyncio_core::{
     Error, Result,
     context::ContextVar,
-    scheduler::Scheduler,
+    raw::Scheduler,
     source::{Direction, Source},
     wait_site::WaitSite,
 };

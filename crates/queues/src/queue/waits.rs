@@ -2,7 +2,7 @@
 
 use super::OrderedQueue;
 use crate::{error::PutError, order::Order};
-use asyncio_core::{Error, Result, sync::keep, wait_site::WaitSite};
+use asyncio_core::{Error, Result, raw::sync::keep, wait_site::WaitSite};
 use asyncio_locks::waiters::{After, Place, Turn};
 use std::{
     fmt,

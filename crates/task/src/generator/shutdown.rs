@@ -5,7 +5,7 @@ use crate::gather;
 use asyncio_core::{
     Result,
     exception::{self, ExceptionContext, Level},
-    home::{LoopRef, running_loop},
+    raw::{LoopRef, running_loop},
 };
 use std::{
     cell::RefCell,

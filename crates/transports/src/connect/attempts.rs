@@ -3,7 +3,7 @@
 use super::{new_socket, stream};
 use asyncio_core::{
     Error, ExceptionGroup, Result, TimeoutError,
-    sync::{Arc, Mutex},
+    raw::sync::{Arc, Mutex},
     wait_site::WaitSite,
 };
 use asyncio_sockets::{

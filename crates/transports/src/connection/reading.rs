@@ -13,7 +13,11 @@ use crate::{
     slot::{BufferedCalls, Calls, PlainCalls},
     transport::Transport,
 };
-use asyncio_core::{Error, home::LoopRef, resident::Resident, source::Direction};
+use asyncio_core::{
+    Error,
+    raw::{LoopRef, Resident},
+    source::Direction,
+};
 use asyncio_sockets::is_short;
 use bytes::Bytes;
 use nix::libc;

@@ -15,7 +15,7 @@ use crate::{
 };
 use asyncio_core::{
     Error, Result,
-    resident::{Resident, house},
+    raw::{Resident, house},
     source::{Readiness, Source},
 };
 use asyncio_future::Future;

@@ -7,7 +7,7 @@ use crate::{
     transport::LostWrites,
     trsock::TransportSocket,
 };
-use asyncio_core::{Error, Result, exception::ExceptionContext, resident::Resident};
+use asyncio_core::{Error, Result, exception::ExceptionContext, raw::Resident};
 use asyncio_sockets::{Address, Domain};
 use std::{
     borrow::Cow,

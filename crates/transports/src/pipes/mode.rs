@@ -5,7 +5,7 @@
 //! when the last transport of the open file is closed, or when the process exits. A file that was
 //! non-blocking before stays non-blocking.
 
-use asyncio_core::sync::Mutex;
+use asyncio_core::raw::sync::Mutex;
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, OFlag, fcntl},

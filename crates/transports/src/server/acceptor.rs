@@ -16,9 +16,8 @@ use crate::{
 };
 use asyncio_core::{
     Error, Result,
-    caught::caught,
     exception::ExceptionContext,
-    home::{is_debug, running_loop},
+    raw::{caught, is_debug, running_loop},
     source::{Readiness, Source},
 };
 use asyncio_sockets::{Address, Type, accept, is_tcp};

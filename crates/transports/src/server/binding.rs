@@ -3,7 +3,7 @@
 use asyncio_core::{
     Error, Result,
     exception::{Level, log},
-    home::is_debug,
+    raw::is_debug,
     wait_site::WaitSite,
 };
 use asyncio_sockets::{

@@ -12,7 +12,7 @@ use crate::{
     ssl::{Arguments, Plan},
     starting::{Side, needs_a_loop},
 };
-use asyncio_core::{Error, Result, resident::house, wait_site::WaitSite};
+use asyncio_core::{Error, Result, raw::house, wait_site::WaitSite};
 use asyncio_sockets::{Domain, Endpoint, ToEndpoint, in_call};
 use std::{
     cell::RefCell,

@@ -1,6 +1,6 @@
 //! [`Life`]: how far a server has come, and who waits for its end. Any thread may ask.
 
-use asyncio_core::{Error, Result, sync::Mutex, wait_site::WaitSite};
+use asyncio_core::{Error, Result, raw::sync::Mutex, wait_site::WaitSite};
 use asyncio_future::Future;
 use std::fmt;
 

@@ -23,8 +23,7 @@ use asyncio_core::{
     Error, Result,
     context::current_values,
     exception::{ExceptionContext, Level, log},
-    listeners::Parked,
-    resident::{Resident, house},
+    raw::{Parked, Resident, house},
     wait_site::WaitSite,
 };
 use asyncio_future::Future;

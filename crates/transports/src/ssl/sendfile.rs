@@ -2,7 +2,7 @@
 
 use super::protocol::SslProtocol;
 use crate::sendfile::{Sendfile, Stage, closed};
-use asyncio_core::{Error, Result, resident::Resident};
+use asyncio_core::{Error, Result, raw::Resident};
 use std::{
     future::Future,
     pin::Pin,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::connect::attempts::{Attempts, Options, interleaved};
-use asyncio_core::{sync::Arc, wait_site::WaitSite};
+use asyncio_core::{raw::sync::Arc, wait_site::WaitSite};
 use asyncio_loop::get_running_loop;
 use asyncio_sockets::AddrInfo;
 use std::time::Duration;

@@ -1,0 +1,35 @@
+//! What the crates of this workspace share and no other crate may use.
+//!
+//! Nothing here is stable: any release may change it. The siblings therefore depend on each other by
+//! exact version. Several items have safety contracts that span crates; each contract stands at its item,
+//! and the ways in which a loop's data may be reached are described in `home.rs`.
+
+pub use crate::{
+    awaiting::Kept,
+    caught::{caught, reported},
+    cell::{TaskCell, TaskContext, TaskVTable},
+    clock::{LAG_MAX, Outstanding, nanos},
+    home::{
+        LoopRef, Mail, Place, Remote, explain_missing_loop, is_debug, no_loop_here, running_loop,
+        with_entered, with_running,
+    },
+    letters::{BeforeWait, Found, Letters},
+    listeners::{Listener, Listeners, Parked},
+    maker::Maker,
+    resident::{Resident, house},
+    scheduler::{Scheduler, State},
+    scopes::ScopeKey,
+    step::Step,
+    task_ref::TaskRef,
+};
+
+/// `std::sync`, or loom's under loom.
+pub mod sync {
+    pub use crate::sync::*;
+}
+
+/// What models under loom are made of.
+#[cfg(loom)]
+pub mod model {
+    pub use crate::model::*;
+}
