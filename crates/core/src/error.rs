@@ -89,22 +89,22 @@ pub enum Error {
 impl Error {
     /// A `RuntimeError` that says `message`.
     pub fn runtime(message: impl Into<Cow<'static, str>>) -> Error {
-        Error::Runtime(RuntimeError::new(message))
+        Error::Runtime(RuntimeError::new(message)).in_current_span()
     }
 
     /// A `ValueError` that says `message`.
     pub fn value(message: impl Into<Cow<'static, str>>) -> Error {
-        Error::Value(ValueError::new(message))
+        Error::Value(ValueError::new(message)).in_current_span()
     }
 
     /// An `InvalidStateError` that says `message`.
     pub fn invalid_state(message: impl Into<Cow<'static, str>>) -> Error {
-        Error::InvalidState(InvalidStateError::new(message))
+        Error::InvalidState(InvalidStateError::new(message)).in_current_span()
     }
 
     /// An error that says `message` and is of no particular kind.
     pub fn msg(message: impl fmt::Display) -> Error {
-        foreign::of_box(message.to_string().into())
+        foreign::of_box(message.to_string().into()).in_current_span()
     }
 
     /// Takes a boxed error as it is. On a result, [`into_asyncio`](ResultExt::into_asyncio) does the same.

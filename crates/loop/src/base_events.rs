@@ -141,7 +141,12 @@ impl EventLoop {
         EventLoopBuilder::default()
     }
 
-    fn open(is_virtual: bool, debug: bool, poll_every_iteration: bool) -> Result<EventLoop> {
+    fn open(
+        is_virtual: bool,
+        debug: bool,
+        poll_every_iteration: bool,
+        task_spans: bool,
+    ) -> Result<EventLoop> {
         log::install();
         let selector = Selector::new()?;
         let home = LoopRef::open(is_virtual, || Box::new(LoopInbox::new()));
@@ -169,6 +174,7 @@ impl EventLoop {
                 selector.attach(scheduler);
             }
             scheduler.set_debug(debug);
+            scheduler.set_task_spans(task_spans);
             scheduler.set_wakes_in_step(poll_every_iteration);
             scheduler.set_event_loop(Rc::new(Door(Rc::downgrade(&this.0))));
         })?;

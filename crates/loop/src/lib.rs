@@ -30,6 +30,12 @@
 //! of hours take no time, and a program in which everybody waits for everybody is an error that
 //! names each task and where it waits.
 //!
+//! # Log
+//! What asyncio writes to its logger goes to `tracing`, with the target `asyncio`; to standard error while the
+//! program has no subscriber. A task carries the span in which it is made, unless
+//! [`task_spans`](EventLoopBuilder::task_spans) says otherwise. Reports about it are inside of that span, or of
+//! the one in which their error was converted or made, if that is known. A panic has no span of its own.
+//!
 //! # Differences from asyncio
 //! Keyword arguments are methods: `call_soon(f, context=c)` is `in_context(&c).call_soon(f)`.
 //! Calling from a wrong thread does not compile. Signal handlers may be set on any loop in any

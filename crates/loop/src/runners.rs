@@ -89,6 +89,7 @@ pub struct Runner {
     virtual_time: bool,
     shutdown_timeout: Option<Duration>,
     poll_every_iteration: bool,
+    task_spans: bool,
     handle_sigterm: bool,
     loop_factory: Option<LoopFactory>,
     surroundings: Option<surroundings::Factory>,
@@ -133,6 +134,7 @@ impl Runner {
             virtual_time: false,
             shutdown_timeout: None,
             poll_every_iteration: false,
+            task_spans: true,
             handle_sigterm: false,
             loop_factory: None,
             surroundings: None,
@@ -191,6 +193,15 @@ impl Runner {
     /// [`EventLoopBuilder::poll_every_iteration`]: crate::EventLoopBuilder::poll_every_iteration
     pub fn poll_every_iteration(mut self, on: bool) -> Runner {
         self.poll_every_iteration = on;
+        self
+    }
+
+    /// Whether tasks carry the spans of `tracing` in which they are made: see
+    /// [`EventLoopBuilder::task_spans`]. A loop factory decides that itself.
+    ///
+    /// [`EventLoopBuilder::task_spans`]: crate::EventLoopBuilder::task_spans
+    pub fn task_spans(mut self, on: bool) -> Runner {
+        self.task_spans = on;
         self
     }
 
@@ -264,6 +275,7 @@ impl Runner {
                 None => EventLoop::builder()
                     .virtual_time(self.virtual_time)
                     .poll_every_iteration(self.poll_every_iteration)
+                    .task_spans(self.task_spans)
                     .build()?,
             };
             if let Some(make) = self.surroundings.take() {

@@ -1,6 +1,7 @@
 //! What stands beside an error, whatever its kind: what was being handled, notes, and where it arose.
 
 use super::{Error, TimeoutError, drop_one_by_one};
+use crate::exception::{SharedSpan, current_span};
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
     fmt,
@@ -15,6 +16,8 @@ pub(super) struct About {
     notes: Vec<String>,
     at: Option<&'static Location<'static>>,
     backtrace: Option<Arc<Backtrace>>,
+    /// The span of the log in which it arose.
+    span: Option<SharedSpan>,
 }
 
 /// What was being handled. Contexts may lie behind each other deeper than the stack has room for.
@@ -62,6 +65,7 @@ impl Error {
         if !is_foreign || self.location().is_some() || at.file().ends_with(CALLS_BY_NAME) {
             return self;
         }
+        self = self.in_current_span();
         let about = self.about_mut();
         about.at = Some(at);
         let backtrace = Backtrace::capture();
@@ -69,6 +73,20 @@ impl Error {
             about.backtrace = Some(Arc::new(backtrace));
         }
         self
+    }
+
+    /// Says that the error arises now. The span of the log that is current is kept, so that a report, which
+    /// is made when that was left, belongs to it.
+    pub(super) fn in_current_span(mut self) -> Error {
+        if let Some(span) = current_span() {
+            self.about_mut().span = Some(span);
+        }
+        self
+    }
+
+    /// The span in which it arose, if that is known.
+    pub(crate) fn span(&self) -> Option<&SharedSpan> {
+        self.about()?.span.as_ref()
     }
 
     /// The same error with a note, a sentence about what was being done (Python's `add_note`). It changes
