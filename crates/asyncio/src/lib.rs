@@ -183,8 +183,8 @@
 //! # }
 //! ```
 //!
-//! A future that needs the reactor of another runtime (sockets and timers of tokio, say) has to run under
-//! that. The other way round, locks, queues and futures of this workspace work under any executor.
+//! A future that needs a tokio runtime (sockets and timers of tokio, reqwest, sqlx) finds one with the crate
+//! `asyncio-tokio` and `#[asyncio::main(tokio)]`. The other way round, locks, queues and futures of this workspace work under any executor.
 //!
 //! # Several awaits in one task
 //!

@@ -27,7 +27,10 @@ pub trait RunnerExt {
     /// use std::time::Duration;
     ///
     /// asyncio::Runner::new().tokio(true).with(|runner| {
-    ///     runner.run(async { Ok(tokio::time::sleep(Duration::from_millis(1)).await) })
+    ///     runner.run(async {
+    ///         tokio::time::sleep(Duration::from_millis(1)).await;
+    ///         Ok(())
+    ///     })
     /// })?;
     /// # Ok::<(), asyncio::Error>(())
     /// ```

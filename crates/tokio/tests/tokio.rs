@@ -273,11 +273,10 @@ async fn errors_of_such_a_library_come_in_by_the_question_mark() {
 fn a_runner_may_end_inside_of_another_runtime() {
     let outer = tokio::runtime::Builder::new_current_thread().build().unwrap();
     outer.block_on(async {
-        Runner::new()
-            .tokio(true)
-            .with(|runner| {
-                runner.run(async { Ok(tokio::time::sleep(Duration::from_millis(1)).await) })
-            })
-            .unwrap();
+        let main = async {
+            tokio::time::sleep(MS).await;
+            Ok(())
+        };
+        Runner::new().tokio(true).with(|runner| runner.run(main)).unwrap();
     });
 }

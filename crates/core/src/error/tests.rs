@@ -158,8 +158,8 @@ fn an_error_that_comes_in_keeps_its_line() {
 fn no_line_is_said_of_the_standard_library() {
     let by_name = "x".parse::<i32>().map_err(Error::from).unwrap_err();
     assert_eq!(shown(&by_name), "Error: invalid digit found in string");
-    let by_closure = "x".parse::<i32>().map_err(|error| Error::from(error)).unwrap_err();
-    assert_eq!(by_closure.location().map(Location::line), Some(line!() - 1));
+    let by_method = "x".parse::<i32>().into_asyncio().unwrap_err();
+    assert_eq!(by_method.location().map(Location::line), Some(line!() - 1));
 }
 
 #[test]
