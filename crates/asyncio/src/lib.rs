@@ -318,6 +318,7 @@
 //! | `hyper` | no | hyper's `Read` and `Write` for `streams::Duplex`; with `streams` |
 //! | `tls` | no | TLS over rustls: the module `ssl`, `start_tls`, `.ssl(…)` of what makes connections, servers and streams; with `transports` |
 //! | `webpki-roots` | no | Mozilla's certificate authorities beside those of the system; with `tls` |
+//! | `backtrace` | no | the watchdog of [`Runner`] shows the backtrace of the thread |
 //! | `anyhow`, `eyre` | no | `From<Error>` for the error type of that crate |
 //!
 //! Each part is a crate of its own as well (`asyncio-locks`, `asyncio-queues`, `asyncio-task`, …), for
@@ -380,12 +381,17 @@ pub use asyncio_core::error::{
 
 // futures, and `concurrent.futures`
 pub use asyncio_future::{
-    CallbackOutput, ConcurrentFuture, DoneCallback, Future, NotPending, Take, wrap_future,
+    CallbackOutput, ConcurrentFuture, ConcurrentResult, DoneCallback, Future, NotPending, Take,
+    wrap_future,
 };
 pub use asyncio_loop::{ThreadPoolExecutor, ThreadPoolExecutorBuilder};
 
 // graph
 pub use asyncio_core::wait_site::WaitSite;
+pub use asyncio_task::graph::{
+    FrameCallGraphEntry, FutureCallGraph, ToCallGraph, capture_call_graph, format_call_graph,
+    future_add_to_awaited_by, future_discard_from_awaited_by, print_call_graph,
+};
 
 // locks
 #[cfg(feature = "locks")]

@@ -54,6 +54,7 @@ impl ExceptionContext {
 
     /// Adds the task it is about; the handler runs in the task's context, and in its span, unless the error
     /// arose in another one.
+    #[doc(hidden)] // For the siblings.
     pub fn with_task(mut self, task: TaskRef) -> Self {
         self.span = self.span.or_else(|| task.span());
         self.values = task.context().map(|context| context.values());
@@ -121,6 +122,7 @@ impl ExceptionContext {
 
     /// Gives the report to the exception handler of `home`; if that loop is not of this thread, to
     /// that of the loop running here, and else to the log.
+    #[doc(hidden)] // For the siblings.
     pub fn report(self, home: Option<LoopRef>) {
         match home.and_then(LoopRef::local).or_else(entered) {
             Some(scheduler) => scheduler.call_exception_handler(&self),

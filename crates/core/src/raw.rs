@@ -9,6 +9,7 @@ pub use crate::{
     caught::{caught, reported},
     cell::{TaskCell, TaskContext, TaskVTable},
     clock::{LAG_MAX, Outstanding, nanos},
+    graph::{Doing, SeenWait},
     home::{
         LoopRef, Mail, Place, Remote, explain_missing_loop, is_debug, no_loop_here, running_loop,
         with_entered, with_running,
@@ -17,6 +18,7 @@ pub use crate::{
     listeners::{Listener, Listeners, Parked},
     maker::Maker,
     resident::{Resident, house},
+    running::RunningTask,
     scheduler::{Scheduler, State},
     scopes::ScopeKey,
     step::Step,

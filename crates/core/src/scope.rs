@@ -71,6 +71,7 @@ impl ScopePlace {
     }
 
     /// Its name in the tree, if it is there.
+    #[doc(hidden)] // For the siblings.
     pub fn key(&self) -> Option<ScopeKey> {
         match self.at {
             At::Nowhere => None,
@@ -96,7 +97,7 @@ impl ScopePlace {
         poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
     ) -> ScopePoll<R> {
         if let At::Nowhere = self.at {
-            if let Some(key) = ScopeKey::open() {
+            if let Some(key) = ScopeKey::open(self.site) {
                 self.at = At::Own(key);
             }
         }
@@ -187,6 +188,7 @@ impl<F> Scope<F> {
     }
 
     /// Gives it a place in the tree that its deadline ends. It was not polled yet.
+    #[doc(hidden)] // For the siblings.
     #[inline]
     pub fn set_place(self: Pin<&mut Self>, key: Option<ScopeKey>) {
         if let Some(key) = key {

@@ -11,8 +11,8 @@ use asyncio_core::{
         sync::{Mutex, keep},
         with_running,
     },
-    wait::{Cancel, Parts, Resume, Target, Wait},
-    wait_site::WaitSite,
+    wait::{Cancel, Operation, Parts, Resume, Target, Wait},
+    wait_site::{FUTURE, WaitSite},
 };
 use std::{
     fmt,
@@ -37,7 +37,7 @@ impl<T> Drop for Inner<T> {
             drop(state);
             ExceptionContext::new("Future exception was never retrieved")
                 .with_exception(error)
-                .with_future(&raw const *self as *const () as usize)
+                .with_future(Arc::as_ptr(&self.head) as usize)
                 .with_origin(self.head.made_at())
                 .report(self.head.home());
         }
@@ -132,7 +132,7 @@ impl<T> Future<T> {
     #[track_caller]
     #[allow(clippy::new_without_default)] // A default future would never be what is wanted.
     pub fn new() -> Future<T> {
-        Future::of_operation(WaitSite::here(&"Future"), None)
+        Future::of_operation(WaitSite::here(&FUTURE), None)
     }
 
     /// A pending future of an operation that was called at `site`, which is where those who await it
@@ -141,13 +141,13 @@ impl<T> Future<T> {
     /// With `parts`, a request to cancel it goes to those, and the future ends as its maker decides (as a
     /// `gather` does).
     pub fn of_operation(site: WaitSite, parts: Option<Parts>) -> Future<T> {
-        Future::of_head(Head::new(parts, site, false))
+        Future::of_head(Head::new(parts.into(), site, false))
     }
 
     /// [`of_operation`](Future::of_operation), of one that ends only if the loop runs that runs now:
     /// awaiting it in another loop of the same thread is an error.
-    pub fn of_loop(site: WaitSite, parts: Option<Parts>) -> Future<T> {
-        Future::of_head(Head::new(parts, site, true))
+    pub fn of_loop(site: WaitSite, operation: impl Into<Operation>) -> Future<T> {
+        Future::of_head(Head::new(operation.into(), site, true))
     }
 
     fn of_head(head: Head) -> Future<T> {
@@ -370,7 +370,7 @@ impl<T> Future<T> {
 
     /// A number that no other future has while this one lives.
     pub fn id(&self) -> usize {
-        Arc::as_ptr(&self.inner) as *const () as usize
+        Arc::as_ptr(&self.inner.head) as usize
     }
 
     /// Puts `callback` in the place of the one that reports a failure which nobody waits for any
@@ -383,9 +383,11 @@ impl<T> Future<T> {
         }
     }
 
+    /// The caller of `poll` is the `.await`.
     fn poll_done(
         &mut self,
         cx: &mut Context<'_>,
+        location: &'static Location<'static>,
         read: impl FnOnce(&Inner<T>) -> Result<T>,
     ) -> Poll<Result<T>> {
         let inner = &self.inner;
@@ -397,7 +399,10 @@ impl<T> Future<T> {
             if let Err(error) = inner.head.check_awaited_here() {
                 return Poll::Ready(Err(error));
             }
-            let site = inner.head.site();
+            let mut site = inner.head.site();
+            if site.is_of(&FUTURE) {
+                site = WaitSite::new(&FUTURE, location);
+            }
             let target = || Some(Target::Future(inner.head.clone()));
             if !wait.is_armed() {
                 state = keep("future_awaited_late", &inner.head.state, state);
@@ -437,8 +442,9 @@ fn taken() -> Error {
 impl<T: Clone> StdFuture for Future<T> {
     type Output = Result<T>;
 
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
-        self.poll_done(cx, |inner| inner.value.lock().clone().ok_or_else(taken))
+        self.poll_done(cx, Location::caller(), |inner| inner.value.lock().clone().ok_or_else(taken))
     }
 }
 
@@ -491,8 +497,10 @@ impl<T> Deref for Take<T> {
 impl<T> StdFuture for Take<T> {
     type Output = Result<T>;
 
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
-        self.0.poll_done(cx, |inner| inner.value.lock().take().ok_or_else(taken))
+        self.0
+            .poll_done(cx, Location::caller(), |inner| inner.value.lock().take().ok_or_else(taken))
     }
 }
 

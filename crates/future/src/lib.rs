@@ -35,7 +35,7 @@ mod state;
 
 pub use asyncio_core::handle::CallbackOutput;
 pub use asyncio_core::{Error, Result};
-pub use concurrent::{ConcurrentFuture, wrap_future};
+pub use concurrent::{ConcurrentFuture, ConcurrentResult, wrap_future};
 pub use future::{DoneCallback, Future, NotPending, Take};
 
 #[cfg(doctest)]

@@ -19,7 +19,7 @@ use asyncio_core::{
         Listeners, LoopRef, running_loop,
         sync::{Mutex, MutexGuard, keep},
     },
-    wait::{Cancel, Parts, Wakers},
+    wait::{Cancel, Operation, Parts, Target, Wakers},
     wait_site::WaitSite,
 };
 use std::{fmt, panic::Location};
@@ -41,8 +41,8 @@ pub(crate) struct State {
 
 pub(crate) struct Head {
     pub(crate) state: Mutex<State>,
-    /// What a request to cancel goes to, in place of cancelling the future at once.
-    parts: Option<Parts>,
+    /// What it waits for. A request to cancel goes to the parts, in place of cancelling it at once.
+    operation: Operation,
     site: WaitSite,
     home: Option<LoopRef>,
     /// Whether `home` has to run for the future to end.
@@ -71,7 +71,7 @@ impl fmt::Debug for Head {
 }
 
 impl Head {
-    pub(crate) fn new(parts: Option<Parts>, site: WaitSite, is_of_loop: bool) -> Head {
+    pub(crate) fn new(operation: Operation, site: WaitSite, is_of_loop: bool) -> Head {
         Head {
             state: Mutex::new(State {
                 stage: Stage::Pending,
@@ -79,7 +79,7 @@ impl Head {
                 unretrieved: false,
                 late_report: None,
             }),
-            parts,
+            operation,
             site,
             home: running_loop(),
             is_of_loop,
@@ -170,10 +170,25 @@ impl Cancel for Head {
     }
 
     fn parts(&self) -> Option<&Parts> {
-        self.parts.as_ref().filter(|_| !self.is_done())
+        self.operation.parts().filter(|_| !self.is_done())
     }
 
     fn take_parts(&mut self) -> Option<Parts> {
-        self.parts.take()
+        match std::mem::take(&mut self.operation) {
+            Operation::Parts(parts) => Some(parts),
+            _ => None,
+        }
+    }
+
+    fn made_at(&self) -> &'static Location<'static> {
+        self.site.location()
+    }
+
+    fn home(&self) -> Option<LoopRef> {
+        self.home
+    }
+
+    fn awaits(&self) -> Option<Vec<Target>> {
+        self.operation.awaits()
     }
 }

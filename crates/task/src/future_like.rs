@@ -298,6 +298,7 @@ impl<T: Clone> Clone for Awaitable<T> {
 impl<T: Clone> StdFuture for Awaitable<T> {
     type Output = Result<T>;
 
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         either!(&mut *self, f => Pin::new(f).poll(cx))
     }
