@@ -92,7 +92,7 @@ struct Measured {
 
 impl Measured {
     async fn run(self) -> asyncio::Result<Duration> {
-        let client = reqwest::Client::new();
+        let client = reqwest::Client::builder().no_proxy().build()?;
         let requests = |n: usize| {
             let (client, url) = (client.clone(), self.url.clone());
             async move {

@@ -17,6 +17,11 @@ use tokio::{
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
+/// A client that asks our servers, whatever proxies the environment names.
+fn client() -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder().no_proxy().build()
+}
+
 /// Becomes true when it is dropped.
 struct Dropped(Arc<AtomicBool>);
 
@@ -219,7 +224,7 @@ fn an_axum_server_of_tokio_gets_the_error_in_its_handlers() {
         let router = axum::Router::new().route("/", axum::routing::get(handler));
         let server = asyncio_tokio::spawn(async move { axum::serve(listener, router).await });
         let text = asyncio::coroutine(async move {
-            reqwest::get(format!("http://{address}/")).await?.text().await
+            client()?.get(format!("http://{address}/")).send().await?.text().await
         });
         let text = text.await?;
         assert!(text.contains("this thread belongs to the tokio runtime"), "{text}");
@@ -241,7 +246,7 @@ fn requests_of_reqwest_run_beside_our_server() {
     let main = async {
         let server = serve(service_fn(hello), ("127.0.0.1", 0)).await?;
         let base = format!("http://{}", server.local_addr());
-        let client = reqwest::Client::new();
+        let client = client()?;
         let get = |path: String| {
             let request = client.get(format!("{base}/{path}"));
             asyncio::coroutine(async move { request.send().await?.text().await })
@@ -261,7 +266,8 @@ fn requests_of_reqwest_run_beside_our_server() {
 #[asyncio::test(tokio)]
 async fn errors_of_such_a_library_come_in_by_the_question_mark() {
     async fn fetch() -> asyncio::Result<String> {
-        Ok(reqwest::get("http://127.0.0.1:1/").await.add_note("asking the server")?.text().await?)
+        let response = client()?.get("http://127.0.0.1:1/").send().await;
+        Ok(response.add_note("asking the server")?.text().await?)
     }
     let error = fetch().await.unwrap_err();
     assert!(error.downcast_ref::<reqwest::Error>().is_some_and(|error| error.is_connect()));
