@@ -165,6 +165,7 @@ impl Drop for ScopePlace {
 /// }
 /// ```
 #[track_caller]
+#[doc(alias = "CancelScope")]
 pub fn cancellable<F, T>(body: F) -> Scope<F::IntoFuture>
 where
     F: IntoFuture<Output = Result<T>>,

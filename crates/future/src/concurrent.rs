@@ -76,6 +76,7 @@ struct Inner<T> {
 /// assert_eq!(answer.result(None)?, 42);
 /// # Ok::<(), asyncio::Error>(())
 /// ```
+#[doc(alias = "concurrent.futures.Future")]
 pub struct ConcurrentFuture<T>(Arc<Inner<T>>);
 
 impl<T> Clone for ConcurrentFuture<T> {

@@ -1,4 +1,4 @@
-//! [`Future`]: a result that somebody else will set.
+//! [`Future`]: a result that will be set elsewhere.
 
 use crate::state::{Change, Head, Stage};
 use asyncio_core::{
@@ -44,7 +44,7 @@ impl<T> Drop for Inner<T> {
     }
 }
 
-/// A result that somebody else will set (`asyncio.Future`).
+/// A result that will be set elsewhere (`asyncio.Future`).
 ///
 /// Clones are handles to the same future. Awaiting one gives a copy of the result to each of any
 /// number of awaiters, so `T` must be `Clone`; [`take`](Future::take) gives other values to one of
@@ -71,7 +71,7 @@ pub struct Future<T> {
     awaiting: Awaiting,
 }
 
-/// The place of one handle in the line of those who await.
+/// The place of one handle in the line of waiters.
 #[derive(Default)]
 struct Awaiting {
     wait: Wait,
@@ -135,7 +135,7 @@ impl<T> Future<T> {
         Future::of_operation(WaitSite::here(&FUTURE), None)
     }
 
-    /// A pending future of an operation that was called at `site`, which is where those who await it
+    /// A pending future of an operation that was called at `site`, which is where the tasks that await it
     /// are said to wait.
     ///
     /// With `parts`, a request to cancel it goes to those, and the future ends as its maker decides (as a
@@ -168,7 +168,7 @@ impl<T> Future<T> {
         matches!(self.inner.head.lock().stage, Stage::Cancelled(_))
     }
 
-    /// Sets the result, and makes those who wait ready.
+    /// Sets the result, and makes the waiters ready.
     ///
     /// # Errors
     /// If the future is done already, the value comes back.
@@ -181,7 +181,7 @@ impl<T> Future<T> {
         }
     }
 
-    /// Sets the error, and makes those who wait ready.
+    /// Sets the error, and makes the waiters ready.
     ///
     /// # Errors
     /// `InvalidState` if the future is done already.
@@ -214,12 +214,12 @@ impl<T> Future<T> {
         self.cancel_as(CancelledError::default())
     }
 
-    /// [`cancel`](Future::cancel) with a message for those who wait.
+    /// [`cancel`](Future::cancel) with a message for the waiters.
     pub fn cancel_with(&self, message: impl Into<std::borrow::Cow<'static, str>>) -> bool {
         self.cancel_as(CancelledError::new(message))
     }
 
-    /// [`cancel`](Future::cancel) with the error that those who wait get.
+    /// [`cancel`](Future::cancel) with the error that the waiters get.
     pub fn cancel_as(&self, error: CancelledError) -> bool {
         self.inner.head.cancel(error)
     }
@@ -266,7 +266,7 @@ impl<T> Future<T> {
         self.inner.value.lock().as_ref().map(read).ok_or_else(taken)
     }
 
-    /// Waits for the result and takes it out, for a `T` that is not `Clone`. Whoever asks after
+    /// Waits for the result and takes it out, for a `T` that is not `Clone`. A caller that asks after
     /// that gets `InvalidState`.
     ///
     /// # Cancellation
@@ -359,7 +359,7 @@ impl<T> Future<T> {
         }
     }
 
-    /// Whether a task may wait for it where it runs, for those who wait by a callback.
+    /// Whether a task may wait for it where it runs, for waiters with a callback.
     ///
     /// # Errors
     /// `Runtime` if it is pending, and ends only if another loop of this thread runs.
@@ -373,7 +373,7 @@ impl<T> Future<T> {
         Arc::as_ptr(&self.inner.head) as usize
     }
 
-    /// Puts `callback` in the place of the one that reports a failure which nobody waits for any
+    /// Puts `callback` in the place of the one that reports a failure which is not awaited any
     /// more, and removes that one.
     #[doc(hidden)]
     pub fn replace_late_report(&self, callback: DoneCallback) {

@@ -72,6 +72,7 @@ use turn::Pace;
 /// # Ok::<(), asyncio::Error>(())
 /// ```
 #[derive(Clone)]
+#[doc(alias("AbstractEventLoop", "BaseEventLoop", "BaseSelectorEventLoop", "SelectorEventLoop"))]
 pub struct EventLoop(pub(crate) Rc<Inner>);
 
 pub(crate) struct Inner {

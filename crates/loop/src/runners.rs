@@ -443,6 +443,7 @@ impl Runner {
     ///
     /// # Errors
     /// That of `body`, or else that of [`close`](Runner::close).
+    #[doc(alias("__enter__", "__exit__"))]
     pub fn with<R>(mut self, body: impl FnOnce(&mut Runner) -> Result<R>) -> Result<R> {
         let outcome = body(&mut self);
         end(self, outcome)

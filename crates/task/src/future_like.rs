@@ -18,6 +18,7 @@ use std::{
     note = "a coroutine becomes a task by `create_task(coroutine)`",
     note = "`gather`, `as_completed` and `race` take coroutines themselves"
 )]
+#[doc(alias = "isfuture")]
 pub trait FutureLike: sealed::Sealed + 'static {
     /// Whether it has a result, failed or was cancelled.
     fn done(&self) -> bool;

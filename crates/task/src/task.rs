@@ -105,6 +105,7 @@ impl AnyTask {
     }
 
     /// The name (`Task.get_name`): the one it was given, else `Task-N`.
+    #[doc(alias = "get_name")]
     pub fn name(&self) -> Arc<str> {
         self.0.name()
     }
@@ -152,8 +153,7 @@ impl AnyTask {
     /// async fn main() -> asyncio::Result<()> {
     ///     use asyncio::{create_task, wait};
     ///     let (number, text) = (create_task(async { Ok(1) }), create_task(async { Ok("one") }));
-    ///     let (done, _) = wait([number.any(), text.any()]).await?;
-    ///     assert_eq!(done.len(), 2);
+    ///     assert_eq!(wait([number.any(), text.any()]).await?.0.len(), 2);
     ///     Ok(())
     /// }
     /// ```

@@ -28,11 +28,14 @@ use std::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReturnWhen {
     /// As soon as one is done.
+    #[doc(alias = "FIRST_COMPLETED")]
     FirstCompleted,
     /// As soon as one has failed (a cancellation does not count), or all are done.
+    #[doc(alias = "FIRST_EXCEPTION")]
     FirstException,
     /// When all are done.
     #[default]
+    #[doc(alias = "ALL_COMPLETED")]
     AllCompleted,
 }
 

@@ -47,6 +47,7 @@ impl EventLoop {
     /// # Errors
     /// `Runtime` if the loop is closed.
     #[track_caller]
+    #[doc(alias = "MAXIMUM_SELECT_TIMEOUT")]
     pub fn call_at<R: CallbackOutput>(
         &self,
         when: Duration,
