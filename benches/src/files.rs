@@ -24,10 +24,10 @@ pub(crate) fn workloads() -> Vec<Workload> {
         vec![("asyncio", |_| asyncio_lines()), ("async-fs", |_| async_fs_lines())];
     let read = |name, size| {
         let what = "a read of {n} B of a file";
-        Workload::new(name, what, reads.clone()).size(size).floor(1.0)
+        Workload::new(name, what, reads.clone()).size(size).ceiling(1.0)
     };
     let line = Workload::new("fileline", "a line of {n} B of a file", lines);
-    vec![read("fileread", 4096), read("filebulk", 1 << 20), line.size(LINE).floor(1.0)]
+    vec![read("fileread", 4096), read("filebulk", 1 << 20), line.size(LINE).ceiling(1.0)]
 }
 
 /// The file, which the first round makes. It stays in the memory of the system, and has no name, so

@@ -111,3 +111,11 @@ fn a_group_shows_its_members() {
     let text = format!("{:?}", Error::Group(group));
     assert!(text.contains("boom") && text.contains("ValueError"), "{text}");
 }
+
+#[asyncio::test]
+async fn a_test_and_a_main_may_return_an_error_of_anyhow() -> anyhow::Result<()> {
+    asyncio::sleep(std::time::Duration::ZERO).await?;
+    let port: u16 = "80".parse()?;
+    anyhow::ensure!(port == 80);
+    Ok(())
+}

@@ -31,7 +31,8 @@
 //!
 //! It is the wrong choice if
 //! - one program has to spread its tasks over many cores (use tokio; here, a loop is one thread);
-//! - you depend on libraries that need tokio's reactor, and cannot be given a connection;
+//! - you depend on libraries whose handlers run on tokio's threads, such as `axum::serve` (reqwest and its like
+//!   work, with the crate `asyncio-tokio`);
 //! - you need Windows, or io_uring.
 //!
 //! # Where to go
@@ -130,10 +131,10 @@ pub use asyncio_task::{Generator, GeneratorExit, Yielder, generator};
 
 // exceptions
 pub use asyncio_core::error::{
-    BrokenBarrierError, CancelledError, DeadlockError, Error, ExceptionGroup, IncompleteReadError,
-    InvalidStateError, IoError, KeyboardInterrupt, LimitOverrunError, OtherError, PanicError,
-    QueueEmpty, QueueFull, QueueShutDown, Result, RuntimeError, SendfileNotAvailableError,
-    TimeoutError, ValueError,
+    AnyError, BrokenBarrierError, CancelledError, Coroutine, DeadlockError, Error, ExceptionGroup,
+    IncompleteReadError, InvalidStateError, IoError, KeyboardInterrupt, LimitOverrunError,
+    OtherError, PanicError, QueueEmpty, QueueFull, QueueShutDown, Result, ResultExt, RuntimeError,
+    SendfileNotAvailableError, TimeoutError, ValueError, coroutine,
 };
 
 // futures, and `concurrent.futures`
@@ -191,7 +192,7 @@ pub use asyncio_subprocess::SubprocessProtocol;
 pub use asyncio_transports::{BufferedProtocol, DatagramProtocol, Protocol};
 
 // runners
-pub use asyncio_loop::{Runner, run};
+pub use asyncio_loop::{Entered, Runner, Surroundings, run};
 #[cfg(feature = "macros")]
 pub use asyncio_macros::{main, test};
 
@@ -355,7 +356,7 @@ pub mod staggered {
 /// # }
 /// ```
 pub mod prelude {
-    pub use crate::{AsyncContextManager, FutureLike};
+    pub use crate::{AsyncContextManager, FutureLike, ResultExt as _};
 }
 
 #[cfg(feature = "macros")]

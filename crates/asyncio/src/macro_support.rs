@@ -52,7 +52,7 @@ impl<T: Termination + 'static, E: Debug + 'static> Outcome for std::result::Resu
 
 /// Runs a program, and ends it as Rust ends one.
 #[track_caller] // The main task is created where the attribute stands.
-pub fn main<F>(debug: Option<bool>, main: F) -> ExitCode
+pub fn main<F>(mut runner: Runner, main: F) -> ExitCode
 where
     F: Future + 'static,
     F::Output: Outcome,
@@ -60,7 +60,6 @@ where
     // What `main` returned, if that is how a cancelled task ends.
     let cancelled = Rc::new(RefCell::new(None));
     let slot = cancelled.clone();
-    let mut runner = runner(debug);
     let outcome = runner.run(async move {
         let outcome = main.await;
         let error = match outcome.error() {
@@ -97,21 +96,13 @@ where
 /// # Panics
 /// If the test did, or if the loop could not run it to its end.
 #[track_caller]
-pub fn test<F>(debug: Option<bool>, virtual_time: bool, test: F) -> F::Output
+pub fn test<F>(mut runner: Runner, test: F) -> F::Output
 where
     F: Future + 'static,
 {
-    let mut runner = runner(debug).virtual_time(virtual_time);
     let outcome = runner.run(async move { Ok(test.await) });
     let outcome = runner.with(|_| outcome);
     outcome.unwrap_or_else(|error| panic!("{:?}", panicked(error)))
-}
-
-fn runner(debug: Option<bool>) -> Runner {
-    match debug {
-        Some(on) => Runner::new().debug(on),
-        None => Runner::new(),
-    }
 }
 
 fn is_being_cancelled() -> bool {

@@ -7,7 +7,7 @@ use crate::{
     CancelledError, Error,
     cancel::IDLE,
     context::{Context, Values},
-    exception::Span,
+    exception::SharedSpan,
     flags::{Flag, Flags, PassingOn, Phase},
     home::{LoopRef, thread_id},
     listeners::{List, Parked},
@@ -115,8 +115,8 @@ pub(crate) struct Affine {
 #[derive(Default)]
 pub(crate) struct Cold {
     pub(crate) name: Option<Arc<str>>,
-    /// The span of the log in which it was made.
-    pub(crate) span: Option<Span>,
+    /// The span of the log in which it was made, and which its steps enter.
+    pub(crate) span: Option<SharedSpan>,
     /// The context, if it is shared.
     pub(crate) context: Option<Context>,
     /// The message of the last request to cancel the whole task, until that is delivered.
@@ -226,7 +226,7 @@ impl TaskCell {
         };
         let flags = Flags::default();
         if cold.is_some() {
-            flags.set(Flag::Shared);
+            flags.set(Flag::Enters);
         }
         TaskCell {
             thread: thread_id(),
@@ -358,27 +358,30 @@ impl TaskCell {
     }
 
     /// The span of the log in which the task was made.
-    pub(crate) fn span(&self) -> Option<Span> {
-        self.affine()?.with_cold(|cold| cold.span)?
+    pub(crate) fn span(&self) -> Option<SharedSpan> {
+        self.affine()?.span()
     }
 
+    /// Has the steps of a task that has not begun enter `span`.
     #[cold]
-    pub(crate) fn set_span(&self, span: Span) {
+    pub(crate) fn set_span(&self, span: SharedSpan) {
         if let Some(affine) = self.affine() {
             affine.cold(|cold| cold.span = Some(span));
+            affine.flags.set(Flag::Enters);
         }
     }
 
     /// The context variables of the task; what it is running with, if it runs now.
     pub fn context(&self) -> Option<Context> {
         let affine = self.affine()?;
-        if !affine.flags.has(Flag::Shared) {
+        let has_own = affine.with_cold(|cold| cold.context.is_none()).unwrap_or(true);
+        if has_own {
             let context = match affine.phase.get().is_running() {
                 true => Context::entered(),
                 false => Context::of(affine.values.take()),
             };
             affine.cold(|cold| cold.context = Some(context));
-            affine.flags.set(Flag::Shared);
+            affine.flags.set(Flag::Enters);
         }
         affine.with_cold(|cold| cold.context.clone())?
     }
@@ -440,6 +443,10 @@ impl Affine {
         let result = f(&mut cold);
         self.cold.set(Some(cold));
         result
+    }
+
+    pub(crate) fn span(&self) -> Option<SharedSpan> {
+        self.with_cold(|cold| cold.span.clone())?
     }
 
     /// What few tasks have, if this one has some of it.

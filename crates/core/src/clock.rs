@@ -1,6 +1,10 @@
 //! What time it is for a loop: the machine's monotonic clock, or a virtual one.
 
-use crate::{ready::Entry, scheduler::Scheduler};
+use crate::{
+    home::{LoopRef, Mail},
+    ready::Entry,
+    scheduler::Scheduler,
+};
 use std::{cell::Cell, sync::OnceLock, time::Duration, time::Instant};
 
 /// How far a coarse clock may be behind: see
@@ -161,6 +165,34 @@ impl Scheduler {
     /// Whether something will come back from outside of the loop.
     pub fn is_outstanding(&self) -> bool {
         self.outstanding.get() > 0
+    }
+}
+
+/// Something that will come back to a loop from outside. Dropping it, on whatever thread, ends what
+/// [`Scheduler::add_outstanding`] began.
+#[derive(Debug)]
+#[must_use]
+pub struct Outstanding(LoopRef);
+
+impl Outstanding {
+    /// Counts it, on the thread of the loop.
+    pub fn begin(home: LoopRef) -> Outstanding {
+        home.with(Scheduler::add_outstanding);
+        Outstanding(home)
+    }
+
+    /// The loop to which it comes back.
+    pub fn home(&self) -> LoopRef {
+        self.0
+    }
+}
+
+impl Drop for Outstanding {
+    fn drop(&mut self) {
+        let home = self.0;
+        let end = move || _ = home.with(Scheduler::sub_outstanding);
+        // By mail, behind the result. A closed loop counts nothing.
+        let _ = home.send(Mail::Quiet(Box::new(end)));
     }
 }
 

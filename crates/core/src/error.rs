@@ -2,12 +2,14 @@
 //!
 //! Every variant holds at most one thin shared pointer, so that an `Error` is two words and cheap to
 //! clone: a result may be read by many awaiters. Any `std::error::Error + Send + Sync` becomes one
-//! through `?`; [`Error::msg`] and [`Error::from_boxed`] serve what coherence forbids.
+//! through `?`; [`ResultExt::into_asyncio`] and [`coroutine`] serve what coherence forbids.
 
 use crate::caught::caught;
 // std's own: an error is immutable, so there is nothing for a loom model to see in it.
-use std::{any::Any, borrow::Cow, error::Error as StdError, fmt, io, sync::Arc};
+use std::{any::Any, borrow::Cow, error::Error as StdError, fmt, io, panic::Location, sync::Arc};
 
+mod about;
+mod foreign;
 mod groups;
 mod kinds;
 mod payloads;
@@ -15,6 +17,8 @@ mod report;
 #[cfg(test)]
 mod tests;
 
+use about::About;
+pub use foreign::*;
 pub use kinds::*;
 pub use payloads::*;
 
@@ -25,7 +29,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// Like `anyhow::Error` it does not itself implement [`std::error::Error`], so that `?` can build it
 /// from everything that does; `Box<dyn std::error::Error + Send + Sync>` takes it with `.into()`.
-/// `Debug` prints the message and what led to it, since that is what `main` shows.
+/// `Debug` prints the message and what led to it, since that is what `main` shows: the line of the `?`
+/// ([`location`](Error::location)), notes, sources, contexts, and a backtrace if `RUST_BACKTRACE` asks for
+/// one.
+///
+/// What does not implement `std::error::Error` itself (anyhow's error, eyre's, boxes, texts) comes in by
+/// [`into_asyncio`](ResultExt::into_asyncio) on a result, or for a whole coroutine by [`coroutine`]. The other
+/// way round, `#[from] asyncio::Error` of thiserror works, and so does `?` into a `Box<dyn Error>`, and with
+/// the features `anyhow` and `eyre` into the errors of those crates.
 ///
 /// ```
 /// use asyncio::Error;
@@ -78,33 +89,28 @@ pub enum Error {
 impl Error {
     /// A `RuntimeError` that says `message`.
     pub fn runtime(message: impl Into<Cow<'static, str>>) -> Error {
-        Error::Runtime(RuntimeError::new(message))
+        Error::Runtime(RuntimeError::new(message)).in_current_span()
     }
 
     /// A `ValueError` that says `message`.
     pub fn value(message: impl Into<Cow<'static, str>>) -> Error {
-        Error::Value(ValueError::new(message))
+        Error::Value(ValueError::new(message)).in_current_span()
     }
 
     /// An `InvalidStateError` that says `message`.
     pub fn invalid_state(message: impl Into<Cow<'static, str>>) -> Error {
-        Error::InvalidState(InvalidStateError::new(message))
+        Error::InvalidState(InvalidStateError::new(message)).in_current_span()
     }
 
     /// An error that says `message` and is of no particular kind.
     pub fn msg(message: impl fmt::Display) -> Error {
-        Error::from_boxed(message.to_string().into())
+        foreign::of_box(message.to_string().into()).in_current_span()
     }
 
-    /// Takes a boxed error as it is.
+    /// Takes a boxed error as it is. On a result, [`into_asyncio`](ResultExt::into_asyncio) does the same.
+    #[track_caller]
     pub fn from_boxed(error: Box<dyn StdError + Send + Sync>) -> Error {
-        match error.downcast::<io::Error>() {
-            Ok(error) => Error::from_io(*error),
-            Err(error) => match error.downcast::<Boxed>() {
-                Ok(boxed) => boxed.0,
-                Err(error) => Error::Other(OtherError::new(error)),
-            },
-        }
+        foreign::of_box(error).arisen_at(Location::caller())
     }
 
     /// The error of a panic whose payload is `payload`.
@@ -144,12 +150,15 @@ impl Error {
 
     /// The original error, if it was an `E`; also each of this crate's own error types, and for a
     /// system error the [`io::Error`].
-    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
-        self.as_std().downcast_ref()
+    pub fn downcast_ref<E: StdError + Send + Sync + 'static>(&self) -> Option<&E> {
+        match self {
+            Error::Other(error) => error.downcast_ref(),
+            other => other.as_std().downcast_ref(),
+        }
     }
 
     /// The original error by value, if it was an `E` and nobody else holds a clone of it.
-    pub fn downcast<E: StdError + 'static>(self) -> Result<E, Error> {
+    pub fn downcast<E: StdError + Send + Sync + 'static>(self) -> Result<E, Error> {
         match self {
             Error::Io(error) => error.take::<E>().map_err(Error::Io),
             Error::Other(error) => error.take::<E>().map_err(Error::Other),
@@ -159,13 +168,14 @@ impl Error {
 }
 
 /// Any error comes in through `?`; the crate's own error types and [`io::Error`] become their
-/// variants.
-impl<E: StdError + Send + Sync + 'static> From<E> for Error {
+/// variants. The line of the `?` is kept: see [`Error::location`].
+impl<E: AnyError> From<E> for Error {
+    #[track_caller]
     fn from(error: E) -> Error {
         let mut slot = Some(error);
-        kinds::from_known(&mut slot).unwrap_or_else(|| {
-            Error::Other(OtherError::new(Box::new(slot.take().expect("unused"))))
-        })
+        let error = kinds::from_known(&mut slot)
+            .unwrap_or_else(|| foreign::of_box(Box::new(slot.take().expect("unused"))));
+        error.arisen_at(Location::caller())
     }
 }
 
@@ -278,17 +288,7 @@ impl From<Error> for eyre::Report {
 #[derive(Clone, Default)]
 struct Details {
     message: Option<Cow<'static, str>>,
-    context: Context,
-}
-
-/// What was being handled. Contexts may lie behind each other deeper than the stack has room for.
-#[derive(Clone, Default)]
-struct Context(Option<Error>);
-
-impl Drop for Context {
-    fn drop(&mut self) {
-        drop_one_by_one(self.0.take().into_iter().collect());
-    }
+    about: About,
 }
 
 /// Drops errors with all that stands behind them and in them, and without recursion.

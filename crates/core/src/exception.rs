@@ -9,10 +9,16 @@ use crate::{
     scheduler::{ExceptionHandler, Scheduler},
     task_ref::TaskRef,
 };
-use std::{borrow::Cow, fmt, num::NonZeroU64, panic::Location, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt,
+    panic::Location,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// What the exception handler of a loop is told (asyncio's `context` dictionary).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ExceptionContext {
     message: Cow<'static, str>,
     exception: Option<Error>,
@@ -21,7 +27,7 @@ pub struct ExceptionContext {
     made_at: Option<&'static Location<'static>>,
     notes: Vec<(&'static str, String)>,
     values: Option<Values>,
-    span: Option<Span>,
+    span: Option<SharedSpan>,
 }
 
 impl ExceptionContext {
@@ -39,17 +45,18 @@ impl ExceptionContext {
         }
     }
 
-    /// Adds the error that nobody handled.
+    /// Adds the error that nobody handled. The handler runs in the span in which it arose, if that is known.
     pub fn with_exception(mut self, exception: Error) -> Self {
+        self.span = exception.span().cloned().or(self.span);
         self.exception = Some(exception);
         self
     }
 
-    /// Adds the task it is about; the handler runs in the task's context. What the default handler logs
-    /// belongs to the span in which the task was made, as long as that is open.
+    /// Adds the task it is about; the handler runs in the task's context, and in its span, unless the error
+    /// arose in another one.
     #[doc(hidden)] // For the siblings.
     pub fn with_task(mut self, task: TaskRef) -> Self {
-        self.span = task.span();
+        self.span = self.span.or_else(|| task.span());
         self.values = task.context().map(|context| context.values());
         self.made_at = Some(task.spawned_at());
         self.task = Some(task);
@@ -125,13 +132,21 @@ impl ExceptionContext {
 
     /// Writes the report to the log, as the default handler does.
     pub fn log(&self) {
-        let text = self.to_string();
-        let in_span = SPANS.get().zip(self.span);
-        let logged =
-            in_span.map(|(spans, span)| caught(|| (spans.write)(Level::Error, &text, span)));
-        if !matches!(logged, Some(Ok(()))) {
-            log(Level::Error, &text);
-        }
+        let _entered = InSpan::enter(self.span.clone());
+        log(Level::Error, &self.to_string());
+    }
+}
+
+impl fmt::Debug for ExceptionContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExceptionContext")
+            .field("message", &self.message)
+            .field("exception", &self.exception)
+            .field("task", &self.task)
+            .field("future", &self.future)
+            .field("made_at", &self.made_at)
+            .field("notes", &self.notes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -175,6 +190,7 @@ impl Scheduler {
     /// Reports what nobody handled (`loop.call_exception_handler`). A handler that panics is itself
     /// reported to the log; nothing comes out.
     pub fn call_exception_handler(&self, context: &ExceptionContext) {
+        let _entered = InSpan::enter(context.span.clone());
         let outer = context.values().map(swap_values);
         let outcome = caught(|| match self.exception_handler() {
             Some(handler) => handler(context),
@@ -201,6 +217,11 @@ impl Scheduler {
         self.debug.set(on);
     }
 
+    /// Has new tasks carry the span in which they are made, or not: then none is entered by their steps.
+    pub fn set_task_spans(&self, on: bool) {
+        self.task_spans.set(on);
+    }
+
     /// From which time on debug mode reports a step as slow.
     pub fn slow_callback_duration(&self) -> Duration {
         self.slow_callback_duration.get()
@@ -223,30 +244,68 @@ pub enum Level {
     Error,
 }
 
-/// The number of a span of the log (of `tracing`). It does not keep the span open.
-pub type Span = NonZeroU64;
+/// A span of the log (of `tracing`), which is open as long as this lives.
+pub trait Span: Send + Sync {
+    /// Enters it on this thread.
+    fn enter(&self);
 
-/// What is known of the log's spans.
-#[derive(Clone, Copy, Debug)]
-pub struct Spans {
-    /// The one that is current in this thread, if there is one.
-    pub current: fn() -> Option<Span>,
-    /// Writes a line that belongs to a span; to none, if that is closed.
-    pub write: fn(Level, &str, Span),
+    /// Leaves it.
+    fn exit(&self);
 }
 
-static SPANS: std::sync::OnceLock<Spans> = std::sync::OnceLock::new();
+/// What keeps a [`Span`].
+pub type SharedSpan = Arc<dyn Span>;
 
-/// Says how spans are found; the first call decides.
-pub fn set_spans(spans: Spans) {
-    let _ = SPANS.set(spans);
+static SPANS: OnceLock<fn() -> Option<SharedSpan>> = OnceLock::new();
+
+/// Says how the span is found that is current in a thread; the first call decides.
+pub fn set_spans(current: fn() -> Option<SharedSpan>) {
+    let _ = SPANS.set(current);
+}
+
+/// The current span, if there is one, unless the loop of this thread carries none.
+#[inline]
+pub fn current_span() -> Option<SharedSpan> {
+    let current = SPANS.get()?;
+    if entered().is_some_and(|scheduler| !scheduler.task_spans.get()) {
+        return None;
+    }
+    current()
+}
+
+/// A thread inside of a span, until this is dropped.
+#[must_use]
+pub struct InSpan(Option<SharedSpan>);
+
+impl InSpan {
+    /// Enters the span, if there is one.
+    pub fn enter(span: Option<SharedSpan>) -> InSpan {
+        if let Some(span) = &span {
+            span.enter();
+        }
+        InSpan(span)
+    }
+}
+
+impl Drop for InSpan {
+    fn drop(&mut self) {
+        if let Some(span) = &self.0 {
+            span.exit();
+        }
+    }
+}
+
+impl fmt::Debug for InSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InSpan").field("is_some", &self.0.is_some()).finish()
+    }
 }
 
 impl TaskCell {
-    /// Remembers the current span for reports about the task.
+    /// Has the task, which has not begun, carry the current span.
     #[inline]
     pub fn keep_span(&self) {
-        if let Some(span) = SPANS.get().and_then(|spans| (spans.current)()) {
+        if let Some(span) = current_span() {
             self.set_span(span);
         }
     }
@@ -254,7 +313,7 @@ impl TaskCell {
 
 type Logger = fn(Level, &str);
 
-static LOGGER: std::sync::OnceLock<Logger> = std::sync::OnceLock::new();
+static LOGGER: OnceLock<Logger> = OnceLock::new();
 
 /// Where the lines of [`log`] go from now on; the first call decides.
 pub fn set_logger(logger: Logger) {

@@ -18,8 +18,9 @@ pub(crate) enum Flag {
     Passed = 1 << 3,
     /// The cancellation of the first wait was taken back: its leaf has to arm it anew.
     Revoked = 1 << 4,
-    /// The context is one that the task was given, or has given away.
-    Shared = 1 << 5,
+    /// The steps enter something of its own: the span of the log, or a context that the task was given, or has
+    /// given away.
+    Enters = 1 << 5,
     /// The coroutine is gone, and the outcome stands in its place.
     Ended = 1 << 6,
     /// It has got its one request of [`cancel_all`](crate::scheduler::Scheduler::cancel_all).

@@ -39,7 +39,7 @@ use crate::{
 };
 use std::{
     any::Any,
-    cell::RefCell,
+    cell::{Cell, RefCell},
     fmt,
     sync::{Mutex, OnceLock},
 };
@@ -384,7 +384,21 @@ pub fn with_running<R>(function: &str, f: impl FnOnce(&Scheduler) -> Result<R>) 
 
 #[cold]
 pub(crate) fn no_running_loop(function: &str) -> Error {
-    Error::runtime(format!("{function}: no running event loop"))
+    Error::runtime(format!("{function}: {}", no_loop_here()))
+}
+
+thread_local!(static WHY_NO_LOOP: Cell<&'static str> = const { Cell::new("") });
+
+/// From now on the errors of functions that need a running loop, and are called on this thread without one,
+/// end with `reason`: why there is none, and what to do.
+pub fn explain_missing_loop(reason: &'static str) {
+    WHY_NO_LOOP.set(reason);
+}
+
+/// What is wrong where a loop has to run, and none does.
+#[cold]
+pub fn no_loop_here() -> String {
+    format!("no running event loop{}", WHY_NO_LOOP.try_with(Cell::get).unwrap_or_default())
 }
 
 /// The loop that runs in this thread, or that is being worked on.

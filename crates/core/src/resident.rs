@@ -18,7 +18,7 @@
 
 use crate::{
     Error, Result,
-    home::{LoopRef, Mail, with_entered},
+    home::{LoopRef, Mail, no_loop_here, with_entered},
     scheduler::Scheduler,
     slots::{Key, Slots},
 };
@@ -41,7 +41,7 @@ pub struct Resident<T> {
 /// `Runtime` if no loop runs, or if it is being closed.
 pub fn house<T: 'static>(value: Rc<T>) -> Result<Resident<T>> {
     let housed = with_entered(|scheduler| scheduler.house(value));
-    housed.unwrap_or_else(|| Err(Error::runtime("no running event loop")))
+    housed.unwrap_or_else(|| Err(Error::runtime(no_loop_here())))
 }
 
 impl Scheduler {

@@ -15,7 +15,7 @@ use crate::{
     clock::{Clock, nanos},
     context::{Values, swap_values},
     event_loop::AbstractEventLoop,
-    exception::{ExceptionContext, Level, log},
+    exception::{ExceptionContext, InSpan, Level, log},
     home::{LoopRef, Mail},
     listeners::Parked,
     ready::{Entry, Ready},
@@ -79,6 +79,8 @@ pub struct Scheduler {
     pub(crate) fatal: RefCell<Option<Error>>,
     eager_tasks: Cell<bool>,
     pub(crate) debug: Cell<bool>,
+    /// Whether tasks carry the spans in which they are made.
+    pub(crate) task_spans: Cell<bool>,
     pub(crate) slow_callback_duration: Cell<Duration>,
 }
 
@@ -128,6 +130,7 @@ impl Scheduler {
             fatal: RefCell::new(None),
             eager_tasks: Cell::new(false),
             debug: Cell::new(false),
+            task_spans: Cell::new(true),
             slow_callback_duration: Cell::new(Duration::from_millis(100)),
         }
     }
@@ -139,6 +142,7 @@ impl Scheduler {
         self.stopping.set(false);
         self.outstanding.set(0);
         self.debug.set(false);
+        self.task_spans.set(true);
         self.eager_tasks.set(false);
         self.slow_callback_duration.set(Duration::from_millis(100));
         self.state.set(State::Idle);
@@ -530,6 +534,11 @@ impl Scheduler {
 
     fn report_if_slow(&self, took: Duration, ran: &Ran) {
         if took >= self.slow_callback_duration.get() {
+            let span = match ran {
+                Ran::Task(Some(task)) => task.span(),
+                _ => None,
+            };
+            let _entered = InSpan::enter(span);
             let seconds = took.as_secs_f64();
             log(Level::Warning, &format!("Executing {ran} took {seconds:.3} seconds"));
         }

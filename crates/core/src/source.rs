@@ -20,7 +20,7 @@
 
 use crate::{
     Error, Result,
-    home::{LoopRef, Mail, entered},
+    home::{LoopRef, Mail, entered, no_loop_here},
     ready::Entry as Step,
     scheduler::Scheduler,
     slots::{Key, Slots},
@@ -330,7 +330,7 @@ impl<T: AsFd> Source<T> {
         if let Some(at) = self.registered()? {
             return Ok(at);
         }
-        let scheduler = entered().ok_or_else(|| Error::runtime("no running event loop"))?;
+        let scheduler = entered().ok_or_else(|| Error::runtime(no_loop_here()))?;
         let home = scheduler.check_open()?;
         let (key, driver) = scheduler.add_source(self.get_ref().as_fd())?;
         let at = At { home, key };

@@ -41,9 +41,9 @@ impl<'a> Step<'a> {
     pub unsafe fn begin(cell: &'a TaskCell) -> Option<Step<'a>> {
         let affine = cell.affine()?;
         let scheduler = cell.home.local()?;
-        let values = match affine.flags.has(Flag::Shared) {
+        let values = match affine.flags.has(Flag::Enters) {
             false => affine.values.take(),
-            true => affine.enter_shared(),
+            true => affine.enter(),
         };
         let outer = swap_values(values);
         affine.phase.set(Phase::Running);
@@ -86,9 +86,9 @@ impl Drop for Step<'_> {
         }
         self.scheduler.replace_current(self.previous);
         let ours = swap_values(std::mem::take(&mut self.outer));
-        match affine.flags.has(Flag::Shared) {
+        match affine.flags.has(Flag::Enters) {
             false => affine.values.set(ours),
-            true => affine.leave_shared(ours),
+            true => affine.leave(ours),
         }
         match affine.phase.get() {
             Phase::Running => affine.phase.set(Phase::Idle),
@@ -103,17 +103,24 @@ impl Drop for Step<'_> {
 
 impl Affine {
     #[cold]
-    fn enter_shared(&self) -> Values {
+    fn enter(&self) -> Values {
+        if let Some(span) = self.span() {
+            span.enter();
+        }
         // An error if it is entered already: the task was started eagerly by code that runs in it.
         let enter = |context: &Context| context.enter().unwrap_or_else(|_| context.values());
-        self.with_cold(|cold| cold.context.as_ref().map(enter)).flatten().unwrap_or_default()
+        let shared = self.with_cold(|cold| cold.context.as_ref().map(enter)).flatten();
+        shared.unwrap_or_else(|| self.values.take())
     }
 
     #[cold]
-    fn leave_shared(&self, values: Values) {
-        let context = self.with_cold(|cold| cold.context.clone());
-        if let Some(context) = context.flatten() {
-            context.leave(values);
+    fn leave(&self, values: Values) {
+        match self.with_cold(|cold| cold.context.clone()).flatten() {
+            Some(context) => context.leave(values),
+            None => self.values.set(values),
+        }
+        if let Some(span) = self.span() {
+            span.exit();
         }
     }
 }

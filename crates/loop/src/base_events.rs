@@ -25,6 +25,7 @@ use crate::{
     events,
     inbox::Bell,
     log,
+    runners::Surroundings,
     selector::{Notifier, Selector},
     signals::{LoopInbox, Signals},
 };
@@ -84,6 +85,8 @@ pub(crate) struct Inner {
     executor: DefaultExecutor,
     signals: Signals,
     exception_handler: RefCell<Option<ExceptionHandler>>,
+    /// What its jobs in other threads run inside of.
+    surroundings: RefCell<Option<Arc<dyn Surroundings>>>,
     /// What time it was when the loop was closed.
     closed_at: Cell<Duration>,
     /// Whether `close` is under way.
@@ -143,7 +146,12 @@ impl EventLoop {
         EventLoopBuilder::default()
     }
 
-    fn open(is_virtual: bool, debug: bool, poll_every_iteration: bool) -> Result<EventLoop> {
+    fn open(
+        is_virtual: bool,
+        debug: bool,
+        poll_every_iteration: bool,
+        task_spans: bool,
+    ) -> Result<EventLoop> {
         log::install();
         let selector = Selector::new()?;
         let home = LoopRef::open(is_virtual, || Box::new(LoopInbox::new()));
@@ -162,6 +170,7 @@ impl EventLoop {
             executor: DefaultExecutor::default(),
             signals: Signals::new(inbox),
             exception_handler: RefCell::new(None),
+            surroundings: RefCell::new(None),
             closed_at: Cell::new(Duration::ZERO),
             closing: Cell::new(false),
             looks: Looks::default(),
@@ -171,6 +180,7 @@ impl EventLoop {
                 selector.attach(scheduler);
             }
             scheduler.set_debug(debug);
+            scheduler.set_task_spans(task_spans);
             scheduler.set_wakes_in_step(poll_every_iteration);
             scheduler.set_event_loop(Rc::new(Door(Rc::downgrade(&this.0))));
         })?;
@@ -194,6 +204,14 @@ impl EventLoop {
 
     pub(crate) fn signals(&self) -> &Signals {
         &self.0.signals
+    }
+
+    pub(crate) fn surroundings(&self) -> Option<Arc<dyn Surroundings>> {
+        self.0.surroundings.borrow().clone()
+    }
+
+    pub(crate) fn set_surroundings(&self, surroundings: Arc<dyn Surroundings>) {
+        self.0.surroundings.replace(Some(surroundings));
     }
 
     /// What waits for I/O, while the loop is open.
@@ -273,6 +291,7 @@ impl EventLoop {
         self.0.inbox.close(|mail| scheduler.deliver(mail));
         scheduler.close()?;
         drop(self.0.exception_handler.take());
+        drop(self.0.surroundings.take());
         drop(self.0.selector.take());
         Ok(())
     }

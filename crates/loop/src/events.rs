@@ -1,7 +1,10 @@
 //! The functions of the module: which loop runs, which one is current.
 
 use crate::EventLoop;
-use asyncio_core::{Error, LoopHandle, Result, raw::LoopRef};
+use asyncio_core::{
+    Error, LoopHandle, Result,
+    raw::{LoopRef, no_loop_here},
+};
 use std::{
     cell::{Cell, RefCell},
     thread,
@@ -40,7 +43,7 @@ pub fn new_event_loop() -> Result<EventLoop> {
 /// ```
 pub fn get_running_loop() -> Result<EventLoop> {
     let running = RUNNING.get().and_then(EventLoop::find);
-    running.ok_or_else(|| Error::runtime("no running event loop"))
+    running.ok_or_else(|| Error::runtime(no_loop_here()))
 }
 
 /// The loop that runs in this thread, else the one that [`set_event_loop`] chose

@@ -30,6 +30,12 @@
 //! of hours take no time, and a program in which everybody waits for everybody is an error that
 //! names each task and where it waits.
 //!
+//! # Log
+//! What asyncio writes to its logger goes to `tracing`, with the target `asyncio`; to standard error while the
+//! program has no subscriber. A task carries the span in which it is made, unless
+//! [`task_spans`](EventLoopBuilder::task_spans) says otherwise. Reports about it are inside of that span, or of
+//! the one in which their error was converted or made, if that is known. A panic has no span of its own.
+//!
 //! # Differences from asyncio
 //! Keyword arguments are methods: `call_soon(f, context=c)` is `in_context(&c).call_soon(f)`.
 //! Calling from a wrong thread does not compile. Signal handlers may be set on any loop in any
@@ -59,7 +65,7 @@ pub use base_events::{
 };
 pub use events::{get_event_loop, get_running_loop, new_event_loop, set_event_loop};
 pub use executor::{ThreadPoolExecutor, ThreadPoolExecutorBuilder};
-pub use runners::{Runner, THREAD_JOIN_TIMEOUT, run};
+pub use runners::{Entered, Runner, Surroundings, THREAD_JOIN_TIMEOUT, run};
 pub use watchers::{WaitReady, wait_readable, wait_writable};
 
 #[cfg(doctest)]

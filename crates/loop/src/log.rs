@@ -1,26 +1,44 @@
-//! The log: asyncio's logger `asyncio` is the `tracing` target of that name.
+//! The log: asyncio's logger `asyncio` is the `tracing` target of that name. Tasks carry `tracing`'s spans.
 
-use asyncio_core::exception::{Level, Span, Spans, set_logger, set_spans};
-use tracing::span::Id;
+use asyncio_core::{
+    exception::{self, Level, SharedSpan, set_logger, set_spans},
+    raw::caught,
+};
+use std::sync::Arc;
+use tracing::Span;
 
 /// Sends the log to `tracing`, or to standard error while the program has no subscriber.
 pub(crate) fn install() {
     set_logger(|level, text| match tracing::dispatcher::has_been_set() {
-        true => write(level, text, tracing::Span::current().id()),
+        true => write(level, text),
         false => eprintln!("{text}"),
     });
-    let write = |level, text: &str, span| write(level, text, Some(Id::from_non_zero_u64(span)));
-    set_spans(Spans { current, write });
+    set_spans(current);
 }
 
-fn current() -> Option<Span> {
-    match tracing::dispatcher::has_been_set() {
-        true => tracing::Span::current().id().map(|id| id.into_non_zero_u64()),
-        false => None,
+fn current() -> Option<SharedSpan> {
+    if !tracing::dispatcher::has_been_set() {
+        return None;
+    }
+    let span = Span::current();
+    (!span.is_none()).then(|| Arc::new(Kept(span)) as SharedSpan)
+}
+
+/// A span that a task, an error or a job carries. What a subscriber panics with does not come out.
+struct Kept(Span);
+
+impl exception::Span for Kept {
+    fn enter(&self) {
+        let _ = caught(|| self.0.with_subscriber(|(id, subscriber)| subscriber.enter(id)));
+    }
+
+    fn exit(&self) {
+        let _ = caught(|| self.0.with_subscriber(|(id, subscriber)| subscriber.exit(id)));
     }
 }
 
-fn write(level: Level, text: &str, span: Option<Id>) {
+fn write(level: Level, text: &str) {
+    let span = Span::current().id();
     match level {
         Level::Info => tracing::info!(target: "asyncio", parent: span, "{text}"),
         Level::Warning => tracing::warn!(target: "asyncio", parent: span, "{text}"),

@@ -1,6 +1,7 @@
 //! [`run`] and [`Runner`]: a program from its first step to its last.
 
 mod shutdown;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +19,10 @@ use asyncio_core::{
     raw::Scheduler,
 };
 use asyncio_task::{AnyTask, TaskBuilder};
-use std::{cell::Cell, fmt, future::IntoFuture, panic::Location, rc::Rc, time::Duration};
+use std::{
+    cell::Cell, fmt, future::IntoFuture, panic::Location, rc::Rc, sync::Arc, time::Duration,
+};
+pub use surroundings::{Entered, Surroundings};
 
 /// For so long the end of a [`Runner`] waits for threads of the default executor
 /// (asyncio's `THREAD_JOIN_TIMEOUT`).
@@ -87,10 +91,12 @@ pub struct Runner {
     virtual_time: bool,
     shutdown_timeout: Option<Duration>,
     poll_every_iteration: bool,
+    task_spans: bool,
     handle_sigterm: bool,
     dump_on: Option<i32>,
     watchdog: Option<Duration>,
     loop_factory: Option<LoopFactory>,
+    surroundings: Option<surroundings::Factory>,
 }
 
 type LoopFactory = Box<dyn FnOnce() -> Result<EventLoop>>;
@@ -132,10 +138,12 @@ impl Runner {
             virtual_time: false,
             shutdown_timeout: None,
             poll_every_iteration: false,
+            task_spans: true,
             handle_sigterm: false,
             dump_on: None,
             watchdog: None,
             loop_factory: None,
+            surroundings: None,
         }
     }
 
@@ -191,6 +199,15 @@ impl Runner {
     /// [`EventLoopBuilder::poll_every_iteration`]: crate::EventLoopBuilder::poll_every_iteration
     pub fn poll_every_iteration(mut self, on: bool) -> Runner {
         self.poll_every_iteration = on;
+        self
+    }
+
+    /// Whether tasks carry the spans of `tracing` in which they are made: see
+    /// [`EventLoopBuilder::task_spans`]. A loop factory decides that itself.
+    ///
+    /// [`EventLoopBuilder::task_spans`]: crate::EventLoopBuilder::task_spans
+    pub fn task_spans(mut self, on: bool) -> Runner {
+        self.task_spans = on;
         self
     }
 
@@ -267,6 +284,38 @@ impl Runner {
         self
     }
 
+    /// What the runs, the end of the runner, and the jobs of [`to_thread`](asyncio_task::to_thread) and
+    /// [`run_in_executor`](EventLoop::run_in_executor) are inside of. `make` is called when the loop is made.
+    /// For crates that put the context of another runtime around a program, as asyncio-tokio does.
+    ///
+    /// ```
+    /// use asyncio::{Entered, Runner, Surroundings};
+    /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
+    ///
+    /// struct Counted(Arc<AtomicU32>);
+    /// impl Surroundings for Counted {
+    ///     fn enter(&self) -> Entered<'_> {
+    ///         self.0.fetch_add(1, Ordering::Relaxed);
+    ///         Entered::new(()) // Here it would be a guard.
+    ///     }
+    /// }
+    ///
+    /// let entered = Arc::new(AtomicU32::new(0));
+    /// let counted = Counted(entered.clone());
+    /// Runner::new().surroundings(|| Ok(counted)).with(|runner| {
+    ///     runner.run(async { asyncio::to_thread(|| println!("a job")).await })
+    /// })?;
+    /// assert_eq!(entered.load(Ordering::Relaxed), 3); // The run, the job, and the end.
+    /// # Ok::<(), asyncio::Error>(())
+    /// ```
+    pub fn surroundings<S: Surroundings + 'static>(
+        mut self,
+        make: impl FnOnce() -> Result<S> + 'static,
+    ) -> Runner {
+        self.surroundings = Some(Box::new(|| Ok(Arc::new(make()?))));
+        self
+    }
+
     /// Makes the loop, if there is none yet.
     fn open(&mut self) -> Result<(&EventLoop, &mut Values)> {
         if let State::Created = self.state {
@@ -276,8 +325,12 @@ impl Runner {
                 None => EventLoop::builder()
                     .virtual_time(self.virtual_time)
                     .poll_every_iteration(self.poll_every_iteration)
+                    .task_spans(self.task_spans)
                     .build()?,
             };
+            if let Some(make) = self.surroundings.take() {
+                event_loop.set_surroundings(make()?);
+            }
             if is_current {
                 set_event_loop(event_loop.clone());
             }
@@ -346,6 +399,8 @@ impl Runner {
         }
         let (handle_sigterm, limit) = (self.handle_sigterm, self.watchdog);
         let (event_loop, values) = self.open()?;
+        let surroundings = event_loop.surroundings();
+        let _entered = surroundings.as_deref().map(Surroundings::enter);
         let in_debug_mode = event_loop.get_debug() && !event_loop.with(Scheduler::is_virtual)?;
         let limit = limit.or_else(|| in_debug_mode.then_some(watchdog::IN_DEBUG_MODE));
         let is_own = context.is_some();
@@ -407,6 +462,8 @@ impl Runner {
         else {
             return Ok(());
         };
+        let surroundings = event_loop.surroundings();
+        let _entered = surroundings.as_deref().map(Surroundings::enter);
         let ctrl_c = Signals::at_the_end();
         let outcome = shut_down(&event_loop, self.shutdown_timeout);
         drop(ctrl_c);

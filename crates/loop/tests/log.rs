@@ -40,6 +40,9 @@ fn a_scene_of_its_own_process() {
         "shutdown" => shutdown(),
         "slow end" => slow_end(),
         "unretrieved" => unretrieved(),
+        "spans" => spans(true),
+        "no spans" => spans(false),
+        "instrumented" => instrumented(),
         other => panic!("no scene {other}"),
     }
 }
@@ -286,4 +289,86 @@ fn unretrieved() {
 #[test]
 fn a_failure_that_nothing_retrieves_is_logged_where_its_task_was_made() {
     play("unretrieved", &[]);
+}
+
+/// The name of the current span.
+fn span_here() -> Option<&'static str> {
+    tracing::Span::current().metadata().map(Metadata::name)
+}
+
+fn spans(on: bool) {
+    tracing::subscriber::set_global_default(KeepWhere).unwrap();
+    let main = async move {
+        let carried = move |name| on.then_some(name);
+        let child = async move {
+            assert_eq!(span_here(), carried("request"));
+            sleep(MS).await?;
+            assert_eq!(span_here(), carried("request"));
+            let grandchild = create_task(async { Ok(span_here()) });
+            assert_eq!(grandchild.await?, carried("request"));
+            let job = asyncio_task::to_thread(span_here);
+            assert_eq!(job.await?, carried("request"));
+            // It enters others of its own, and a task with a context is no different.
+            let inner = tracing::info_span!("inner").in_scope(|| {
+                let context = asyncio_core::context::Context::new();
+                Task::builder().context(context).create(async { Ok(span_here()) })
+            });
+            assert_eq!(inner.await?, carried("inner"));
+            Ok(())
+        };
+        let child = tracing::info_span!("request").in_scope(|| create_task(child));
+        // Here it is not entered, neither while the child is suspended nor after it.
+        assert_eq!(span_here(), None);
+        sleep(Duration::ZERO).await?;
+        assert_eq!(span_here(), None);
+        child.await?;
+        assert_eq!(span_here(), None);
+        Ok(())
+    };
+    asyncio_loop::Runner::new().task_spans(on).with(|runner| runner.run(main)).unwrap();
+}
+
+#[test]
+fn a_task_carries_the_span_in_which_it_was_made() {
+    play("spans", &[]);
+}
+
+#[test]
+fn spans_are_not_carried_where_that_is_switched_off() {
+    play("no spans", &[]);
+}
+
+fn instrumented() {
+    use tracing::Instrument;
+    tracing::subscriber::set_global_default(KeepWhere).unwrap();
+    let main = async {
+        let failing = async {
+            sleep(MS).await?;
+            Err::<(), _>(std::io::Error::other("broken"))?;
+            Ok(())
+        };
+        // Its steps leave the span before the loop learns of the failure.
+        drop(create_task(failing.instrument(tracing::info_span!("request"))));
+        sleep(2 * MS).await?;
+        let event_loop = get_running_loop()?;
+        event_loop.set_exception_handler(|_, _| {
+            let handled = format!("handled in {:?}", span_here());
+            KEPT.lock().unwrap().push((Level::INFO, handled));
+        });
+        let failing = tracing::info_span!("another")
+            .in_scope(|| create_task(async { Err::<(), _>(Error::value("wrong")) }));
+        drop(failing);
+        sleep(MS).await
+    };
+    run(main).unwrap();
+    let kept = kept();
+    let [(_, report), (_, place), (_, handled)] = &kept[..] else { panic!("{kept:?}") };
+    assert!(report.starts_with("Task exception was never retrieved\n"), "{report}");
+    assert!(place.starts_with("span Some(1),"), "{place}");
+    assert_eq!(handled, "handled in Some(\"another\")");
+}
+
+#[test]
+fn a_report_is_inside_of_the_span_in_which_the_error_arose() {
+    play("instrumented", &[]);
 }

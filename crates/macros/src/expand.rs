@@ -14,14 +14,14 @@ pub(crate) fn main(options: TokenStream, item: TokenStream) -> TokenStream {
                 "`#[asyncio::main]` goes on `async fn main`; call `asyncio::run` elsewhere";
             return Err(Error::new_spanned(&function.sig.ident, message));
         }
-        let (krate, debug) = (options.krate(), options.debug());
+        let (krate, runner) = (options.krate(), options.runner());
         let call = call(&function);
         let (attributes, visibility, inner) = split(function);
         Ok(quote! {
             #(#attributes)*
             #visibility fn main() -> ::std::process::ExitCode {
                 #inner
-                #krate::__macros::main(#debug, #call)
+                #krate::__macros::main(#runner, #call)
             }
         })
     })
@@ -38,8 +38,7 @@ pub(crate) fn test(options: TokenStream, item: TokenStream) -> TokenStream {
             let message = "`#[asyncio::test]` is enough: this would make a second test of it";
             return Err(Error::new_spanned(other, message));
         }
-        let (krate, debug, virtual_time) =
-            (options.krate(), options.debug(), options.virtual_time());
+        let (krate, runner) = (options.krate(), options.runner());
         let (name, output) = (function.sig.ident.clone(), function.sig.output.clone());
         let call = call(&function);
         let (attributes, visibility, inner) = split(function);
@@ -48,7 +47,7 @@ pub(crate) fn test(options: TokenStream, item: TokenStream) -> TokenStream {
             #(#attributes)*
             #visibility fn #name() #output {
                 #inner
-                #krate::__macros::test(#debug, #virtual_time, #call)
+                #krate::__macros::test(#runner, #call)
             }
         })
     })
@@ -135,7 +134,7 @@ mod tests {
             #[allow(unused)]
             fn main() -> ::std::process::ExitCode {
                 async fn main() -> asyncio::Result<()> { Ok(()) }
-                ::asyncio::__macros::main(::core::option::Option::Some(true), main())
+                ::asyncio::__macros::main(::asyncio::Runner::new().debug(true), main())
             }
         };
         assert_eq!(shown(main(quote!(debug = true), item)), shown(wanted));
@@ -149,7 +148,7 @@ mod tests {
             #[should_panic]
             fn falls() -> Result<(), String> {
                 async fn falls() -> Result<(), String> { Ok(()) }
-                crate::a::__macros::test(::core::option::Option::None, true, falls())
+                crate::a::__macros::test(crate::a::Runner::new().virtual_time(true), falls())
             }
         };
         assert_eq!(shown(test(quote!(virtual_time, crate = crate::a), item)), shown(wanted));

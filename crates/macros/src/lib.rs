@@ -14,13 +14,16 @@ use proc_macro::TokenStream;
 
 /// Runs `async fn main` with `asyncio::run`.
 ///
-/// It may return `()`, an `ExitCode`, or a `Result` of one of these with any error that is `Debug`.
+/// It may return `()`, an `ExitCode`, or a `Result` of one of these with any error that is `Debug`, such as
+/// `anyhow::Result<()>`.
 /// As with Rust's own `main`, an error is printed and the process exits with 1. A program that
 /// Ctrl-C has ended exits with 130: the first Ctrl-C cancels `main`, which can still clean up.
 ///
 /// # Options
 /// - `debug = true` switches the loop's debug mode on, `debug = false` off; without it the
 ///   environment decides (`PYTHONASYNCIODEBUG`). A bare `debug` is `debug = true`.
+/// - `tokio` runs the program in the context of a tokio runtime, for libraries that need one. It takes the
+///   crate `asyncio-tokio` among the dependencies.
 /// - `crate = path` says under which path the facade is found, if not as `::asyncio`.
 ///
 /// ```
@@ -51,7 +54,7 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 /// - `virtual_time = true` runs the test under the virtual clock: it jumps to the next timer when
 ///   nothing is ready, so that an hour of `sleep` takes no time. If nothing can wake the loop any
 ///   more, the test fails with a list of what each task waits for. A bare `virtual_time` is the same.
-/// - `debug` and `crate` are as for [`main`](macro@main).
+/// - `debug`, `tokio` and `crate` are as for [`main`](macro@main).
 ///
 /// ```
 /// # use std::time::Duration;

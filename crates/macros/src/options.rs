@@ -1,6 +1,7 @@
 //! What stands in the parentheses of the attributes.
 
-use proc_macro2::Span;
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
 use syn::{
     Error, Ident, LitBool, Path, Result, Token,
     ext::IdentExt,
@@ -13,20 +14,21 @@ use syn::{
 pub(crate) struct Options {
     debug: Option<LitBool>,
     virtual_time: Option<(Ident, LitBool)>,
+    tokio: Option<LitBool>,
     krate: Option<Path>,
 }
 
 impl Options {
-    /// `Some(true)`, `Some(false)` or `None`, as tokens.
-    pub(crate) fn debug(&self) -> proc_macro2::TokenStream {
-        match &self.debug {
-            Some(on) => quote::quote!(::core::option::Option::Some(#on)),
-            None => quote::quote!(::core::option::Option::None),
+    /// The runner that they describe.
+    pub(crate) fn runner(&self) -> TokenStream {
+        let krate = self.krate();
+        let debug = self.debug.iter().map(|on| quote!(.debug(#on)));
+        let virtual_time = self.virtual_time.iter().map(|(_, on)| quote!(.virtual_time(#on)));
+        let runner = quote!(#krate::Runner::new() #(#debug)* #(#virtual_time)*);
+        match &self.tokio {
+            Some(on) => quote!(::asyncio_tokio::RunnerExt::tokio(#runner, #on)),
+            None => runner,
         }
-    }
-
-    pub(crate) fn virtual_time(&self) -> bool {
-        self.virtual_time.as_ref().is_some_and(|(_, on)| on.value)
     }
 
     /// Where the facade is found.
@@ -56,13 +58,14 @@ impl Parse for Options {
                 "virtual_time" => {
                     options.virtual_time.replace((name.clone(), flag(input, &name)?)).is_some()
                 }
+                "tokio" => options.tokio.replace(flag(input, &name)?).is_some(),
                 "crate" => {
                     input.parse::<Token![=]>()?;
                     options.krate.replace(input.call(Path::parse_mod_style)?).is_some()
                 }
                 other => {
                     let message = format!(
-                        "there is no option `{other}`: expected `debug`, `virtual_time` or `crate`"
+                        "there is no option `{other}`: expected `debug`, `virtual_time`, `tokio` or `crate`"
                     );
                     return Err(Error::new(name.span(), message));
                 }
@@ -102,23 +105,30 @@ mod tests {
         let text = "crate = crate::inner::asyncio, debug = false, virtual_time,";
         let options: Options = syn::parse_str(text).unwrap();
         assert_eq!(options.krate().to_token_stream().to_string(), "crate :: inner :: asyncio");
-        assert_eq!(options.debug().to_string(), ":: core :: option :: Option :: Some (false)");
-        assert!(options.virtual_time());
+        let wanted = quote!(crate::inner::asyncio::Runner::new().debug(false).virtual_time(true));
+        assert_eq!(options.runner().to_string(), wanted.to_string());
     }
 
     #[test]
     fn without_options_the_facade_is_asyncio_and_the_rest_undecided() {
         let options: Options = syn::parse_str("").unwrap();
         assert_eq!(options.krate().to_token_stream().to_string(), ":: asyncio");
-        assert_eq!(options.debug().to_string(), ":: core :: option :: Option :: None");
-        assert!(!options.virtual_time());
+        assert_eq!(options.runner().to_string(), quote!(::asyncio::Runner::new()).to_string());
+    }
+
+    #[test]
+    fn tokio_is_around_the_runner() {
+        let options: Options = syn::parse_str("debug, tokio").unwrap();
+        let wanted =
+            quote!(::asyncio_tokio::RunnerExt::tokio(::asyncio::Runner::new().debug(true), true));
+        assert_eq!(options.runner().to_string(), wanted.to_string());
     }
 
     #[test]
     fn mistakes_are_named() {
         assert_eq!(
             error("flavour = 1"),
-            "there is no option `flavour`: expected `debug`, `virtual_time` or `crate`"
+            "there is no option `flavour`: expected `debug`, `virtual_time`, `tokio` or `crate`"
         );
         assert_eq!(error("debug = 1"), "`debug` is `true` or `false`");
         assert_eq!(error("debug, debug"), "`debug` is given twice");

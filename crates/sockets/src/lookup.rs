@@ -3,7 +3,7 @@
 
 use asyncio_core::{
     Error, Result,
-    raw::{Scheduler, caught, sync::Mutex, with_entered},
+    raw::{Scheduler, caught, no_loop_here, sync::Mutex, with_entered},
     wait::{Leaf, Resume, Wait, Waiter, Wakers},
     wait_site::WaitSite,
 };
@@ -39,7 +39,7 @@ type Ask<T> = Box<dyn FnOnce() -> Result<T> + Send>;
 #[doc(hidden)] // For the crate of files.
 pub fn on_thread(job: impl FnOnce() + Send + 'static) -> Result<()> {
     let event_loop = with_entered(Scheduler::event_loop).flatten();
-    let event_loop = event_loop.ok_or_else(|| Error::runtime("no running event loop"))?;
+    let event_loop = event_loop.ok_or_else(|| Error::runtime(no_loop_here()))?;
     event_loop.submit(Box::new(job))
 }
 

@@ -5,6 +5,7 @@ use asyncio_core::{
     Error, LoopHandle, Result,
     context::{current_values, with_values},
     event_loop::running_event_loop,
+    exception::{InSpan, current_span},
     raw::{LoopRef, Mail, caught},
     wait_site::WaitSite,
 };
@@ -17,7 +18,7 @@ use std::{
 };
 
 /// Runs a blocking function in a thread of the default executor, in a copy of the current context
-/// (`asyncio.to_thread`). The loop runs on meanwhile.
+/// (`asyncio.to_thread`), and in the current span of `tracing`. The loop runs on meanwhile.
 ///
 /// # Errors
 /// `Runtime` without a running loop or after the executor was shut down; `Panic` if the function
@@ -75,11 +76,12 @@ fn submit<T: Send + 'static>(
     result: Future<T>,
 ) -> Result<()> {
     let event_loop = running_event_loop("to_thread")?;
-    let values = current_values();
+    let (values, span) = (current_values(), current_span());
     event_loop.submit(Box::new(move || {
         if result.done() {
             return;
         }
+        let _entered = InSpan::enter(span);
         let outcome = caught(|| with_values(values, function));
         // Refused if it was cancelled meanwhile: then nobody waits for it.
         let _ = result.set(outcome);

@@ -99,8 +99,10 @@ pub(super) fn lines_are_clean(tree: &Tree, findings: &mut Findings) {
 /// The examples of items, which are read on the pages of the facade. Those of a whole crate, in its
 /// `lib.rs`, are for its own users, and so is everything of a crate that the facade does not show.
 pub(super) fn examples_name_the_facade(tree: &Tree, findings: &mut Findings) {
+    let above_the_facade = ["crates/http/", "crates/tokio/"];
     let is_read_there = |file: &&File| {
-        file.is_rust() && file.path.contains("/src/") && !file.path.starts_with("crates/http/")
+        let is_above = above_the_facade.iter().any(|path| file.path.starts_with(path));
+        file.is_rust() && file.path.contains("/src/") && !is_above
     };
     for file in tree.under("crates/").filter(is_read_there).filter(|f| f.name() != "lib.rs") {
         let mut is_code = false;

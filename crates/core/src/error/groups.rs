@@ -72,7 +72,8 @@ impl ExceptionGroup {
         self.split(condition).0
     }
 
-    /// A group of other members with the message and the context of this one (`ExceptionGroup.derive`).
+    /// A group of other members with the message, the notes and the context of this one
+    /// (`ExceptionGroup.derive`).
     ///
     /// ```
     /// use asyncio::{Error, ExceptionGroup};
@@ -81,9 +82,7 @@ impl ExceptionGroup {
     /// ```
     pub fn derive(&self, exceptions: impl Into<Vec<Error>>) -> ExceptionGroup {
         let mut derived = ExceptionGroup::new(self.cow().clone(), exceptions);
-        if let Some(context) = self.0.context() {
-            derived.0.set_context(context.clone());
-        }
+        derived.0.about_mut().clone_from(self.0.about());
         derived
     }
 }

@@ -1,7 +1,7 @@
 //! The kinds that are nothing but a message, and what all kinds have in common.
 
 use super::payloads::*;
-use super::{Boxed, Context, Details, Error, Shared};
+use super::{About, Boxed, Details, Error, Shared};
 use std::{any::Any, borrow::Cow, error::Error as StdError, fmt, io, sync::Arc};
 
 macro_rules! message_kinds {
@@ -14,7 +14,7 @@ macro_rules! message_kinds {
         impl $name {
             /// The error with a message.
             pub fn new(message: impl Into<Cow<'static, str>>) -> $name {
-                $name(Some(Arc::new(Details { message: Some(message.into()), context: Context(None) })))
+                $name(Some(Arc::new(Details { message: Some(message.into()), about: About::default() })))
             }
 
             /// The message, if one was given.
@@ -44,6 +44,9 @@ macro_rules! message_kinds {
             $(if let Some(e) = error.downcast_mut::<Option<$name>>() {
                 return e.take().map(Error::$variant);
             })*
+            if let Some(e) = error.downcast_mut::<Option<Error>>() {
+                return e.take();
+            }
             if let Some(e) = error.downcast_mut::<Option<io::Error>>() {
                 return e.take().map(Error::from_io);
             }
@@ -93,110 +96,48 @@ macro_rules! message_kinds {
                 }
             }
 
-            /// The error that was being handled when this one arose (Python's `__context__`).
-            pub fn context(&self) -> Option<&Error> {
+            pub(super) fn about(&self) -> Option<&About> {
+                Some(match self {
+                    $(Error::$variant(e) => &e.0.as_ref()?.about,)*
+                    Error::IncompleteRead(e) => e.0.about(),
+                    Error::LimitOverrun(e) => e.0.about(),
+                    Error::Deadlock(e) => e.0.about(),
+                    Error::Io(e) => e.0.about(),
+                    Error::Group(e) => e.0.about(),
+                    Error::Panic(e) => e.0.about(),
+                    Error::Other(e) => e.0.about(),
+                })
+            }
+
+            /// The same, to change it; that of other copies stays what it is.
+            pub(super) fn about_mut(&mut self) -> &mut About {
                 match self {
-                    $(Error::$variant(e) => e.0.as_ref()?.context.0.as_ref(),)*
-                    Error::IncompleteRead(e) => e.0.context(),
-                    Error::LimitOverrun(e) => e.0.context(),
-                    Error::Deadlock(e) => e.0.context(),
-                    Error::Io(e) => e.0.context(),
-                    Error::Group(e) => e.0.context(),
-                    Error::Panic(e) => e.0.context(),
-                    Error::Other(e) => e.0.context(),
+                    $(Error::$variant(e) => &mut Arc::make_mut(e.0.get_or_insert_default()).about,)*
+                    Error::IncompleteRead(e) => e.0.about_mut(),
+                    Error::LimitOverrun(e) => e.0.about_mut(),
+                    Error::Deadlock(e) => e.0.about_mut(),
+                    Error::Io(e) => e.0.about_mut(),
+                    Error::Group(e) => e.0.about_mut(),
+                    Error::Panic(e) => e.0.about_mut(),
+                    Error::Other(e) => e.0.about_mut(),
                 }
             }
 
-            /// Takes the context out, if no other copy of the error is left.
-            pub(super) fn take_sole_context(&mut self) -> Option<Error> {
+            /// The same, if no other copy of the error is left.
+            pub(super) fn sole_about(&mut self) -> Option<&mut About> {
                 match self {
-                    $(Error::$variant(e) => Arc::get_mut(e.0.as_mut()?)?.context.0.take(),)*
-                    Error::IncompleteRead(e) => e.0.take_sole_context(),
-                    Error::LimitOverrun(e) => e.0.take_sole_context(),
-                    Error::Deadlock(e) => e.0.take_sole_context(),
-                    Error::Io(e) => e.0.take_sole_context(),
-                    Error::Group(e) => e.0.take_sole_context(),
-                    Error::Panic(e) => e.0.take_sole_context(),
-                    Error::Other(e) => e.0.take_sole_context(),
+                    $(Error::$variant(e) => Some(&mut Arc::get_mut(e.0.as_mut()?)?.about),)*
+                    Error::IncompleteRead(e) => e.0.sole_about(),
+                    Error::LimitOverrun(e) => e.0.sole_about(),
+                    Error::Deadlock(e) => e.0.sole_about(),
+                    Error::Io(e) => e.0.sole_about(),
+                    Error::Group(e) => e.0.sole_about(),
+                    Error::Panic(e) => e.0.sole_about(),
+                    Error::Other(e) => e.0.sole_about(),
                 }
-            }
-
-            /// The same error, with this context in place of the one that it has.
-            pub(super) fn with_only_context(mut self, context: Error) -> Error {
-                match &mut self {
-                    $(Error::$variant(e) => {
-                        let mut details = e.0.as_deref().cloned().unwrap_or_default();
-                        details.context = Context(Some(context));
-                        e.0 = Some(Arc::new(details));
-                    })*
-                    Error::IncompleteRead(e) => e.0.set_context(context),
-                    Error::LimitOverrun(e) => e.0.set_context(context),
-                    Error::Deadlock(e) => e.0.set_context(context),
-                    Error::Io(e) => e.0.set_context(context),
-                    Error::Group(e) => e.0.set_context(context),
-                    Error::Panic(e) => e.0.set_context(context),
-                    Error::Other(e) => e.0.set_context(context),
-                }
-                self
             }
         }
     };
-}
-
-impl Error {
-    /// The contexts behind each other.
-    fn contexts(&self) -> impl Iterator<Item = &Error> {
-        std::iter::successors(self.context(), |error| error.context())
-    }
-
-    /// The same error, with `context` behind the first `n` contexts that it has, in place of the others.
-    fn with_context_behind(self, n: usize, context: Error) -> Error {
-        let kept: Vec<Error> = self.contexts().take(n).cloned().collect();
-        let context =
-            kept.into_iter().rev().fold(context, |inner, error| error.with_only_context(inner));
-        self.with_only_context(context)
-    }
-
-    /// The same error, with `context` as what was being handled when it arose. A context that it already
-    /// has stays in front, so that none is lost.
-    pub fn with_context(self, context: Error) -> Error {
-        let n = self.contexts().count();
-        self.with_context_behind(n, context)
-    }
-
-    /// What an error becomes that leaves a `timeout` in place of the cancellation at its deadline: in its
-    /// context a [`TimeoutError`] takes the place of that, and has it as its own context. The same in the
-    /// members of a group.
-    #[doc(hidden)]
-    pub fn with_timeout_in_context(self) -> Error {
-        let error = match &self {
-            Error::Group(group)
-                if group.exceptions().iter().any(|e| e.cancelled_context().is_some()) =>
-            {
-                let members = group.exceptions().iter().cloned().map(Error::timeout_in_own_context);
-                let members: Vec<Error> = members.collect();
-                let revised =
-                    Error::Group(ExceptionGroup::new(group.message().to_owned(), members));
-                match self.context() {
-                    Some(context) => revised.with_only_context(context.clone()),
-                    None => revised,
-                }
-            }
-            _ => self,
-        };
-        error.timeout_in_own_context()
-    }
-
-    /// The first context that is a cancellation, and how many are before it.
-    fn cancelled_context(&self) -> Option<(usize, &Error)> {
-        self.contexts().enumerate().find(|(_, error)| error.is_cancelled())
-    }
-
-    fn timeout_in_own_context(self) -> Error {
-        let Some((n, cancelled)) = self.cancelled_context() else { return self };
-        let timeout = Error::Timeout(TimeoutError::default()).with_only_context(cancelled.clone());
-        self.with_context_behind(n, timeout)
-    }
 }
 
 message_kinds! {

@@ -1,6 +1,6 @@
 //! The kinds that carry more than a message.
 
-use super::{Context, Error, drop_one_by_one};
+use super::{About, Error, drop_one_by_one, foreign::Foreign};
 use std::{
     any::{Any, TypeId},
     borrow::Cow,
@@ -10,10 +10,16 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// A payload, shared by every copy of the error, and what was being handled when this copy arose.
+/// A payload, shared by every copy of the error, and what this copy has beside it.
 pub(super) struct Payload<T> {
-    context: Context,
+    about: About,
     value: Arc<T>,
+}
+
+impl<T> Clone for Payload<T> {
+    fn clone(&self) -> Self {
+        Payload { about: self.about.clone(), value: self.value.clone() }
+    }
 }
 
 /// The one pointer that an error holds.
@@ -27,27 +33,26 @@ impl<T> Clone for Thin<T> {
 
 impl<T> Thin<T> {
     fn new(value: T) -> Thin<T> {
-        Thin(Arc::new(Payload { context: Context(None), value: Arc::new(value) }))
+        Thin(Arc::new(Payload { about: About::default(), value: Arc::new(value) }))
     }
 
-    pub(super) fn context(&self) -> Option<&Error> {
-        self.0.context.0.as_ref()
+    pub(super) fn about(&self) -> &About {
+        &self.0.about
     }
 
-    pub(super) fn set_context(&mut self, context: Error) {
-        self.0 = Arc::new(Payload { context: Context(Some(context)), value: self.0.value.clone() });
+    pub(super) fn about_mut(&mut self) -> &mut About {
+        &mut Arc::make_mut(&mut self.0).about
     }
 
-    /// Takes the context out, if no other copy of the error is left.
-    pub(super) fn take_sole_context(&mut self) -> Option<Error> {
-        Arc::get_mut(&mut self.0)?.context.0.take()
+    pub(super) fn sole_about(&mut self) -> Option<&mut About> {
+        Some(&mut Arc::get_mut(&mut self.0)?.about)
     }
 
     /// The payload itself, if no other copy of the error is left.
     fn into_value(self) -> Result<T, Thin<T>> {
         match Arc::try_unwrap(self.0) {
-            Ok(Payload { context, value }) => {
-                Arc::try_unwrap(value).map_err(|value| Thin(Arc::new(Payload { context, value })))
+            Ok(Payload { about, value }) => {
+                Arc::try_unwrap(value).map_err(|value| Thin(Arc::new(Payload { about, value })))
             }
             Err(shared) => Err(Thin(shared)),
         }
@@ -102,7 +107,7 @@ payload_kinds! {
     /// A system error; it derefs to the [`io::Error`].
     IoError(io::Error);
     /// An error of another library.
-    OtherError(Box<dyn StdError + Send + Sync>);
+    OtherError(Foreign);
 }
 
 impl IncompleteReadError {
@@ -313,21 +318,25 @@ impl fmt::Display for IoError {
 }
 
 impl OtherError {
-    pub(super) fn new(error: Box<dyn StdError + Send + Sync>) -> OtherError {
+    pub(super) fn new(error: Foreign) -> OtherError {
         OtherError(Thin::new(error))
     }
 
     /// The error as it came in.
     pub fn get(&self) -> &(dyn StdError + Send + Sync + 'static) {
-        &**self.value()
+        self.value().get()
     }
 
-    pub(super) fn take<E: StdError + 'static>(self) -> Result<E, OtherError> {
-        if !self.get().is::<E>() {
+    pub(super) fn downcast_ref<E: StdError + Send + Sync + 'static>(&self) -> Option<&E> {
+        self.value().downcast_ref()
+    }
+
+    pub(super) fn take<E: StdError + Send + Sync + 'static>(self) -> Result<E, OtherError> {
+        if self.downcast_ref::<E>().is_none() {
             return Err(self);
         }
         let error = self.0.into_value().map_err(OtherError)?;
-        Ok(*error.downcast::<E>().expect("its type was checked"))
+        Ok(error.downcast().expect("its type was checked"))
     }
 }
 

@@ -15,8 +15,8 @@ impl fmt::Display for Error {
     }
 }
 
-/// The kind, the message, and below it what led here: sources first, then contexts. Groups that are nested
-/// deeply, or have many members, are not shown whole.
+/// The kind, the message and where the error arose, and below it what led here: notes, sources, contexts, and
+/// a backtrace if there is one. Groups that are nested deeply, or have many members, are not shown whole.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&report(self, 0))
@@ -25,6 +25,12 @@ impl fmt::Debug for Error {
 
 fn report(error: &Error, depth: usize) -> String {
     let mut text = format!("{}: {error}", error.kind());
+    if let Some(at) = error.location() {
+        text += &format!(", at {}:{}", at.file(), at.line());
+    }
+    for note in error.notes() {
+        text += &format!("\n  {}", note.replace('\n', "\n  "));
+    }
     let mut source = error.as_std().source();
     while let Some(error) = source {
         text += &format!("\n  caused by: {error}");
@@ -51,6 +57,10 @@ fn report(error: &Error, depth: usize) -> String {
             text += &format!("\n  while handling: {nested}");
         }
         None => {}
+    }
+    if let Some(backtrace) = error.backtrace() {
+        let lines = backtrace.to_string();
+        text += &format!("\n  backtrace:\n  {}", lines.trim_end().replace('\n', "\n  "));
     }
     text
 }

@@ -7,7 +7,7 @@ use crate::{
     caught::caught,
     context::{Values, current_values, swap_values},
     exception::ExceptionContext,
-    home::entered,
+    home::{entered, no_loop_here},
     ready::Entry as Step,
     scheduler::Scheduler,
     slots::Key,
@@ -86,7 +86,7 @@ impl<T: AsFd> Source<T> {
     #[track_caller]
     pub fn attend(&self, callback: Rc<dyn Attend>) -> Result<()> {
         let at = self.registered_now()?;
-        let scheduler = entered().ok_or_else(|| Error::runtime("no running event loop"))?;
+        let scheduler = entered().ok_or_else(|| Error::runtime(no_loop_here()))?;
         let (context, location) = (current_values(), Location::caller());
         let attendant = Attendant { callback, context, location, news: News::NONE };
         let replaced = {

@@ -11,12 +11,24 @@ use asyncio_core::Result;
 /// event_loop.close()?;
 /// # Ok::<(), asyncio::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct EventLoopBuilder {
     is_virtual: bool,
     debug: Option<bool>,
     poll_every_iteration: bool,
+    task_spans: bool,
+}
+
+impl Default for EventLoopBuilder {
+    fn default() -> EventLoopBuilder {
+        EventLoopBuilder {
+            is_virtual: false,
+            debug: None,
+            poll_every_iteration: false,
+            task_spans: true,
+        }
+    }
 }
 
 impl EventLoopBuilder {
@@ -46,6 +58,15 @@ impl EventLoopBuilder {
         self
     }
 
+    /// Whether a task carries the span of `tracing` in which it is made: its steps, the tasks and the
+    /// [`to_thread`](asyncio_task::to_thread) jobs that it starts, and reports about it are inside of that span.
+    /// The span stays open until the task is gone. It is so unless this is called with `false`; a program without
+    /// a subscriber pays nothing for it.
+    pub fn task_spans(mut self, on: bool) -> Self {
+        self.task_spans = on;
+        self
+    }
+
     /// Makes the loop.
     ///
     /// # Errors
@@ -54,6 +75,6 @@ impl EventLoopBuilder {
         let by_environment =
             || std::env::var_os("PYTHONASYNCIODEBUG").is_some_and(|value| !value.is_empty());
         let debug = self.debug.unwrap_or_else(by_environment);
-        EventLoop::open(self.is_virtual, debug, self.poll_every_iteration)
+        EventLoop::open(self.is_virtual, debug, self.poll_every_iteration, self.task_spans)
     }
 }

@@ -1,13 +1,13 @@
 //! Work in other threads.
 
 use super::EventLoop;
-use crate::executor::ThreadPoolExecutor;
+use crate::{executor::ThreadPoolExecutor, runners::Surroundings};
 use asyncio_core::{
     AsyncContextManager, Error, Result,
     event_loop::{Job, work_for},
     exception::{self, Level},
     limit::ToTimeout,
-    raw::{LoopRef, Mail, Scheduler},
+    raw::{LoopRef, Mail, Outstanding, Scheduler},
 };
 use asyncio_future::{Future, Take, wrap_future};
 use std::{
@@ -68,27 +68,6 @@ impl DefaultExecutor {
         if let Some(executor) = self.executor.take() {
             executor.shutdown(false);
         }
-    }
-}
-
-/// Ends what [`Scheduler::add_outstanding`] began, when it is dropped, wherever that is.
-///
-/// [`Scheduler::add_outstanding`]: asyncio_core::raw::Scheduler::add_outstanding
-struct Outstanding(LoopRef);
-
-impl Outstanding {
-    fn begin(home: LoopRef) -> Outstanding {
-        home.with(Scheduler::add_outstanding);
-        Outstanding(home)
-    }
-}
-
-impl Drop for Outstanding {
-    fn drop(&mut self) {
-        let home = self.0;
-        let end = move || _ = home.with(Scheduler::sub_outstanding);
-        // By mail, behind the result. A closed loop counts nothing.
-        let _ = home.send(Mail::Quiet(Box::new(end)));
     }
 }
 
@@ -169,8 +148,11 @@ impl EventLoop {
             None => self.0.executor.get()?,
         };
         let outstanding = Outstanding::begin(self.home());
-        let home = self.home();
-        let source = executor.submit(move || work_for(home, job))?;
+        let (home, surroundings) = (self.home(), self.surroundings());
+        let source = executor.submit(move || {
+            let _entered = surroundings.as_deref().map(Surroundings::enter);
+            work_for(home, job)
+        })?;
         let future = home.enter(|| wrap_future(source.clone()))?;
         source.add_done_callback(move |_| drop(outstanding));
         Ok(future)
@@ -204,10 +186,11 @@ impl EventLoop {
     pub(super) fn submit(&self, job: Job) -> Result<()> {
         self.with(|_| ())?;
         let executor = self.0.executor.get()?;
-        let outstanding = Outstanding::begin(self.home());
+        let (outstanding, surroundings) = (Outstanding::begin(self.home()), self.surroundings());
         executor.execute(Box::new(move || {
             let outstanding = outstanding;
-            work_for(outstanding.0, job);
+            let _entered = surroundings.as_deref().map(Surroundings::enter);
+            work_for(outstanding.home(), job);
         }))
     }
 }

@@ -1,0 +1,178 @@
+//! What stands beside an error, whatever its kind: what was being handled, notes, and where it arose.
+
+use super::{Error, TimeoutError, drop_one_by_one};
+use crate::exception::{SharedSpan, current_span};
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    fmt,
+    panic::Location,
+    sync::Arc,
+};
+
+/// What a copy of an error has beside its kind and message.
+#[derive(Clone, Default)]
+pub(super) struct About {
+    context: Context,
+    notes: Vec<String>,
+    at: Option<&'static Location<'static>>,
+    backtrace: Option<Arc<Backtrace>>,
+    /// The span of the log in which it arose.
+    span: Option<SharedSpan>,
+}
+
+/// What was being handled. Contexts may lie behind each other deeper than the stack has room for.
+#[derive(Clone, Default)]
+struct Context(Option<Error>);
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        drop_one_by_one(self.0.take().into_iter().collect());
+    }
+}
+
+/// Where `map_err(Error::from)` and the like call a function that is given by its name.
+const CALLS_BY_NAME: &str = "library/core/src/ops/function.rs";
+
+impl Error {
+    /// The line at which `?`, or another conversion, made this error of one of the system or of another
+    /// library.
+    ///
+    /// It is shown by `{:?}`, and so in the reports of errors that nothing handles. An error that a library
+    /// has converted has the line in that library. None is known of errors that were asyncio's own from the
+    /// beginning, such as [`Error::runtime`], and where a function of the standard library calls the
+    /// conversion (`map_err(Error::from)`).
+    ///
+    /// ```
+    /// fn parse(text: &str) -> asyncio::Result<i32> { Ok(text.parse::<i32>()?) }
+    /// let error = parse("x").unwrap_err();
+    /// let line = error.location().unwrap().line();
+    /// assert!(format!("{error:?}").contains(&format!(".rs:{line}")));
+    /// ```
+    pub fn location(&self) -> Option<&'static Location<'static>> {
+        self.about()?.at
+    }
+
+    /// The stack as it was at that line, if the environment asked for it (`RUST_BACKTRACE`, or
+    /// `RUST_LIB_BACKTRACE`). It is shown by `{:?}`.
+    pub fn backtrace(&self) -> Option<&Backtrace> {
+        self.about()?.backtrace.as_deref()
+    }
+
+    /// Says where an error of the system or of another library became one of ours, unless that is known.
+    #[cold]
+    pub(super) fn arisen_at(mut self, at: &'static Location<'static>) -> Error {
+        let is_foreign = matches!(self, Error::Io(_) | Error::Other(_));
+        if !is_foreign || self.location().is_some() || at.file().ends_with(CALLS_BY_NAME) {
+            return self;
+        }
+        self = self.in_current_span();
+        let about = self.about_mut();
+        about.at = Some(at);
+        let backtrace = Backtrace::capture();
+        if backtrace.status() == BacktraceStatus::Captured {
+            about.backtrace = Some(Arc::new(backtrace));
+        }
+        self
+    }
+
+    /// Says that the error arises now. The span of the log that is current is kept, so that a report, which
+    /// is made when that was left, belongs to it.
+    pub(super) fn in_current_span(mut self) -> Error {
+        if let Some(span) = current_span() {
+            self.about_mut().span = Some(span);
+        }
+        self
+    }
+
+    /// The span in which it arose, if that is known.
+    pub(crate) fn span(&self) -> Option<&SharedSpan> {
+        self.about()?.span.as_ref()
+    }
+
+    /// The same error with a note, a sentence about what was being done (Python's `add_note`). It changes
+    /// neither the kind of the error nor what `{}` shows; `{:?}` shows it below the message. A result has it
+    /// as [`ResultExt::add_note`](crate::ResultExt::add_note).
+    ///
+    /// ```
+    /// use asyncio::Error;
+    /// let error = Error::value("no port").add_note("reading settings.toml");
+    /// assert_eq!(error.notes(), ["reading settings.toml"]);
+    /// assert_eq!(format!("{error:?}"), "ValueError: no port\n  reading settings.toml");
+    /// ```
+    pub fn add_note(mut self, note: impl fmt::Display) -> Error {
+        self.about_mut().notes.push(note.to_string());
+        self
+    }
+
+    /// The notes, in the order in which they were added (Python's `__notes__`).
+    pub fn notes(&self) -> &[String] {
+        self.about().map_or(&[], |about| &about.notes)
+    }
+}
+
+impl Error {
+    /// The error that was being handled when this one arose (Python's `__context__`).
+    pub fn context(&self) -> Option<&Error> {
+        self.about()?.context.0.as_ref()
+    }
+
+    /// Takes the context out, if no other copy of the error is left.
+    pub(super) fn take_sole_context(&mut self) -> Option<Error> {
+        self.sole_about()?.context.0.take()
+    }
+
+    /// The same error, with this context in place of the one that it has.
+    fn with_only_context(mut self, context: Error) -> Error {
+        self.about_mut().context = Context(Some(context));
+        self
+    }
+
+    /// The contexts behind each other.
+    fn contexts(&self) -> impl Iterator<Item = &Error> {
+        std::iter::successors(self.context(), |error| error.context())
+    }
+
+    /// The same error, with `context` behind the first `n` contexts that it has, in place of the others.
+    fn with_context_behind(self, n: usize, context: Error) -> Error {
+        let kept: Vec<Error> = self.contexts().take(n).cloned().collect();
+        let context =
+            kept.into_iter().rev().fold(context, |inner, error| error.with_only_context(inner));
+        self.with_only_context(context)
+    }
+
+    /// The same error, with `context` as what was being handled when it arose. A context that it already
+    /// has stays in front, so that none is lost.
+    pub fn with_context(self, context: Error) -> Error {
+        let n = self.contexts().count();
+        self.with_context_behind(n, context)
+    }
+
+    /// What an error becomes that leaves a `timeout` in place of the cancellation at its deadline: in its
+    /// context a [`TimeoutError`] takes the place of that, and has it as its own context. The same in the
+    /// members of a group.
+    #[doc(hidden)]
+    pub fn with_timeout_in_context(self) -> Error {
+        let error = match &self {
+            Error::Group(group)
+                if group.exceptions().iter().any(|e| e.cancelled_context().is_some()) =>
+            {
+                let members = group.exceptions().iter().cloned().map(Error::timeout_in_own_context);
+                let members: Vec<Error> = members.collect();
+                Error::Group(group.derive(members))
+            }
+            _ => self,
+        };
+        error.timeout_in_own_context()
+    }
+
+    /// The first context that is a cancellation, and how many are before it.
+    fn cancelled_context(&self) -> Option<(usize, &Error)> {
+        self.contexts().enumerate().find(|(_, error)| error.is_cancelled())
+    }
+
+    fn timeout_in_own_context(self) -> Error {
+        let Some((n, cancelled)) = self.cancelled_context() else { return self };
+        let timeout = Error::Timeout(TimeoutError::default()).with_only_context(cancelled.clone());
+        self.with_context_behind(n, timeout)
+    }
+}

@@ -1,0 +1,257 @@
+//! Errors of other libraries: how they come in, where `?` cannot take them.
+
+use super::{Boxed, Error, OtherError, Result, kinds::from_known};
+use pin_project_lite::pin_project;
+use std::{
+    any::Any,
+    error::Error as StdError,
+    fmt,
+    future::{Future, IntoFuture},
+    io,
+    panic::Location,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+/// An error of another library, as it came in.
+pub(super) enum Foreign {
+    Boxed(Box<dyn StdError + Send + Sync>),
+    #[cfg(feature = "anyhow")]
+    Anyhow(anyhow::Error),
+    #[cfg(feature = "eyre")]
+    Eyre(eyre::Report),
+}
+
+impl Foreign {
+    pub(super) fn get(&self) -> &(dyn StdError + Send + Sync + 'static) {
+        match self {
+            Foreign::Boxed(error) => &**error,
+            #[cfg(feature = "anyhow")]
+            Foreign::Anyhow(error) => &**error,
+            #[cfg(feature = "eyre")]
+            Foreign::Eyre(error) => &**error,
+        }
+    }
+
+    pub(super) fn downcast_ref<E: StdError + Send + Sync + 'static>(&self) -> Option<&E> {
+        match self {
+            Foreign::Boxed(error) => error.downcast_ref(),
+            #[cfg(feature = "anyhow")]
+            Foreign::Anyhow(error) => error.downcast_ref(),
+            #[cfg(feature = "eyre")]
+            Foreign::Eyre(error) => error.downcast_ref(),
+        }
+    }
+
+    pub(super) fn downcast<E: StdError + Send + Sync + 'static>(self) -> Option<E> {
+        match self {
+            Foreign::Boxed(error) => error.downcast().ok().map(|error| *error),
+            #[cfg(feature = "anyhow")]
+            Foreign::Anyhow(error) => error.downcast().ok(),
+            #[cfg(feature = "eyre")]
+            Foreign::Eyre(error) => error.downcast().ok(),
+        }
+    }
+}
+
+macro_rules! reports {
+    ($($feature:literal, $function:ident, $report:ty, $variant:ident;)*) => {$(
+        #[cfg(feature = $feature)]
+        fn $function(report: $report) -> Error {
+            // The `is` of a report also looks behind its contexts, which would be lost.
+            let outermost: &(dyn StdError + Send + Sync) = &*report;
+            let unpacked = if outermost.is::<Boxed>() {
+                report.downcast::<Boxed>().map(|boxed| boxed.0)
+            } else if outermost.is::<io::Error>() {
+                report.downcast().map(Error::from_io)
+            } else {
+                Err(report)
+            };
+            unpacked.unwrap_or_else(|report| Error::Other(OtherError::new(Foreign::$variant(report))))
+        }
+    )*
+
+        /// The error of a report of anyhow or eyre, which is taken out of its `Option`.
+        fn from_report(slot: &mut dyn Any) -> Option<Error> {
+            $(
+                #[cfg(feature = $feature)]
+                if let Some(report) = slot.downcast_mut::<Option<$report>>() {
+                    return report.take().map($function);
+                }
+            )*
+            let _ = slot;
+            None
+        }
+    };
+}
+
+reports! {
+    "anyhow", of_anyhow, anyhow::Error, Anyhow;
+    "eyre", of_eyre, eyre::Report, Eyre;
+}
+
+/// An error of any type; where it comes in is `at`.
+fn convert<E>(error: E, at: &'static Location<'static>) -> Error
+where
+    E: Into<Box<dyn StdError + Send + Sync>> + 'static,
+{
+    let mut slot = Some(error);
+    let known = from_known(&mut slot).or_else(|| from_report(&mut slot));
+    known.unwrap_or_else(|| of_box(slot.take().expect("unused").into())).arisen_at(at)
+}
+
+pub(super) fn of_box(error: Box<dyn StdError + Send + Sync>) -> Error {
+    match error.downcast::<io::Error>() {
+        Ok(error) => Error::from_io(*error),
+        Err(error) => match error.downcast::<Boxed>() {
+            Ok(boxed) => boxed.0,
+            Err(error) => Error::Other(OtherError::new(Foreign::Boxed(error))),
+        },
+    }
+}
+
+/// What `?` makes an [`Error`] of: every error that implements `std::error::Error`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an error that `?` can make an `asyncio::Error` of",
+    label = "write `.into_asyncio()?` here (with `use asyncio::prelude::*`)",
+    note = "`?` takes what implements `std::error::Error`; `into_asyncio` also takes the errors of anyhow and \
+            eyre, boxes and texts, and `asyncio::coroutine(future)` does the same for a coroutine"
+)]
+pub trait AnyError: StdError + Send + Sync + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<E: StdError + Send + Sync + 'static> AnyError for E {}
+
+/// What results have for the errors of an application.
+pub trait ResultExt<T> {
+    /// The result with its error as an [`Error`]: for the errors that a bare `?` cannot convert, because they
+    /// do not implement `std::error::Error` (those of anyhow and eyre, boxes, texts).
+    ///
+    /// What came in is there for [`Error::downcast`]; for what anyhow and eyre have wrapped, this needs the
+    /// features of these names. An [`Error`] that they carry comes out again, so a cancellation stays one.
+    ///
+    /// # Errors
+    /// That of the result.
+    ///
+    /// ```
+    /// use asyncio::prelude::*;
+    /// fn checked(text: &str) -> Result<u16, Box<dyn std::error::Error + Send + Sync>> { Ok(text.parse()?) }
+    /// fn port(text: &str) -> asyncio::Result<u16> { Ok(checked(text).into_asyncio()?) }
+    /// let error = port("http").unwrap_err();
+    /// assert!(error.downcast_ref::<std::num::ParseIntError>().is_some());
+    /// ```
+    fn into_asyncio(self) -> Result<T>;
+
+    /// [`into_asyncio`](ResultExt::into_asyncio), and a note on the error: a sentence about what was being
+    /// done. Nothing is formatted if there is no error; `format_args!` makes a text of several parts.
+    ///
+    /// The kind of the error, what `{}` shows and what [`Error::downcast`] finds remain what they are: see
+    /// [`Error::add_note`].
+    ///
+    /// # Errors
+    /// That of the result.
+    ///
+    /// ```
+    /// use asyncio::{Error, prelude::*};
+    /// fn settings(path: &str) -> asyncio::Result<String> {
+    ///     std::fs::read_to_string(path).add_note(format_args!("reading the settings in {path}"))
+    /// }
+    /// let error = settings("no such file").unwrap_err();
+    /// assert!(matches!(error, Error::Io(_)));
+    /// assert_eq!(error.notes(), ["reading the settings in no such file"]);
+    /// ```
+    fn add_note(self, note: impl fmt::Display) -> Result<T>;
+}
+
+impl<T, E: Into<Box<dyn StdError + Send + Sync>> + 'static> ResultExt<T> for Result<T, E> {
+    #[track_caller]
+    fn into_asyncio(self) -> Result<T> {
+        let at = Location::caller();
+        self.map_err(|error| convert(error, at))
+    }
+
+    #[track_caller]
+    fn add_note(self, note: impl fmt::Display) -> Result<T> {
+        let at = Location::caller();
+        self.map_err(|error| convert(error, at).add_note(note))
+    }
+}
+
+/// Makes a coroutine of a future whose result has an error of any type: an application's own (thiserror),
+/// anyhow's or eyre's, a box, a text.
+///
+/// A coroutine is a future that returns [`Result<T>`]: what [`create_task`], [`gather`] and the others take.
+/// The error is converted as by [`ResultExt::into_asyncio`]: the original is there for [`Error::downcast`],
+/// and a cancellation stays one.
+///
+/// [`create_task`]: https://docs.rs/asyncio/latest/asyncio/fn.create_task.html
+/// [`gather`]: https://docs.rs/asyncio/latest/asyncio/fn.gather.html
+///
+/// # Errors
+/// Those of the future.
+///
+/// # Cancellation
+/// That of the future.
+///
+/// ```
+/// #[derive(Debug, thiserror::Error)]
+/// enum ShopError {
+///     #[error("sold out")]
+///     SoldOut,
+///     #[error("the shop does not answer")]
+///     Asyncio(#[from] asyncio::Error),
+/// }
+///
+/// async fn buy() -> Result<(), ShopError> {
+///     asyncio::sleep(std::time::Duration::from_millis(1)).await?;
+///     Err(ShopError::SoldOut)
+/// }
+///
+/// #[asyncio::main]
+/// async fn main() {
+///     let task = asyncio::create_task(asyncio::coroutine(buy()));
+///     let error = task.await.unwrap_err();
+///     assert!(matches!(error.downcast_ref(), Some(ShopError::SoldOut)));
+/// }
+/// ```
+#[track_caller]
+pub fn coroutine<F, T, E>(future: F) -> Coroutine<F::IntoFuture>
+where
+    F: IntoFuture<Output = Result<T, E>>,
+    E: Into<Box<dyn StdError + Send + Sync>> + 'static,
+{
+    Coroutine { future: future.into_future(), at: Location::caller() }
+}
+
+pin_project! {
+    /// What [`coroutine`] returns.
+    ///
+    /// # Cancellation
+    /// That of the future.
+    #[must_use = "coroutines do nothing unless they are awaited"]
+    pub struct Coroutine<F> {
+        #[pin]
+        future: F,
+        at: &'static Location<'static>,
+    }
+}
+
+impl<F, T, E> Future for Coroutine<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: Into<Box<dyn StdError + Send + Sync>> + 'static,
+{
+    type Output = Result<T>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        let this = self.project();
+        let outcome = ready!(this.future.poll(cx));
+        Poll::Ready(outcome.map_err(|error| convert(error, this.at)))
+    }
+}
+
+impl<F> fmt::Debug for Coroutine<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<Coroutine of {}>", self.at)
+    }
+}
