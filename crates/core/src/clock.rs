@@ -1,6 +1,6 @@
 //! What time it is for a loop: the machine's monotonic clock, or a virtual one.
 
-use crate::{ready::Entry, scheduler::Scheduler};
+use crate::{home::LoopRef, ready::Entry, scheduler::Scheduler};
 use std::{cell::Cell, sync::OnceLock, time::Duration, time::Instant};
 
 /// How far a coarse clock may be behind: see
@@ -26,6 +26,11 @@ pub(crate) enum Clock {
 fn epoch() -> Instant {
     static EPOCH: OnceLock<Instant> = OnceLock::new();
     *EPOCH.get_or_init(Instant::now)
+}
+
+/// How long ago that was, in nanoseconds.
+pub fn since_epoch() -> u64 {
+    nanos(epoch().elapsed())
 }
 
 impl Clock {
@@ -123,7 +128,11 @@ impl Scheduler {
 
     fn move_timers_due_by(&self, now: u64) {
         let mut callbacks = self.callbacks.borrow_mut();
-        while let Some(key) = callbacks.pop_due(now) {
+        let counters = self.home().map(LoopRef::counters);
+        while let Some((when, key)) = callbacks.pop_due(now) {
+            if let Some(counters) = counters {
+                counters.timer_is_late(now - when);
+            }
             self.ready.borrow_mut().push_back(Entry::Callback(key));
         }
     }

@@ -197,6 +197,13 @@ impl Scheduler {
     /// Switches debug mode.
     pub fn set_debug(&self, on: bool) {
         self.debug.set(on);
+        self.is_timed.set(on || self.measures_steps.get());
+    }
+
+    /// Switches the measurement of each step, which reads the clock twice for it.
+    pub fn set_measures_steps(&self, on: bool) {
+        self.measures_steps.set(on);
+        self.is_timed.set(on || self.debug.get());
     }
 
     /// From which time on debug mode reports a step as slow.

@@ -8,7 +8,7 @@ pub use crate::{
     awaiting::Kept,
     caught::{caught, reported},
     cell::{TaskCell, TaskContext, TaskVTable},
-    clock::{LAG_MAX, nanos},
+    clock::{LAG_MAX, nanos, since_epoch},
     home::{LoopRef, Mail, Place, Remote, is_debug, running_loop, with_entered, with_running},
     letters::{BeforeWait, Found, Letters},
     listeners::{Listener, Listeners, Parked},
@@ -23,6 +23,16 @@ pub use crate::{
 /// `std::sync`, or loom's under loom.
 pub mod sync {
     pub use crate::sync::*;
+}
+
+/// Where everything stands, for a look from outside.
+pub mod layout {
+    pub use crate::layout::*;
+}
+
+/// The numbers of a loop, for those who write them.
+pub mod metrics {
+    pub use crate::metrics::*;
 }
 
 /// What models under loom are made of.

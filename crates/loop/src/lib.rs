@@ -43,6 +43,7 @@ mod events;
 mod executor;
 mod inbox;
 mod log;
+mod metrics;
 mod runners;
 mod selector;
 pub mod signals;
@@ -50,8 +51,8 @@ pub mod signals;
 mod test_loop;
 mod watchers;
 
-pub use asyncio_core::LoopHandle;
 pub use asyncio_core::{Error, Result};
+pub use asyncio_core::{LoopHandle, Metrics};
 pub use base_events::{
     Calls, EventLoop, EventLoopBuilder, ExceptionHandler, ShutdownAsyncgens,
     ShutdownDefaultExecutor, TaskFactory, eager_task_factory,

@@ -171,6 +171,7 @@ impl EventLoop {
         let outstanding = Outstanding::begin(self.home());
         let home = self.home();
         let source = executor.submit(move || work_for(home, job))?;
+        self.0.meter.submitted();
         let future = home.enter(|| wrap_future(source.clone()))?;
         source.add_done_callback(move |_| drop(outstanding));
         Ok(future)
@@ -208,7 +209,9 @@ impl EventLoop {
         executor.execute(Box::new(move || {
             let outstanding = outstanding;
             work_for(outstanding.0, job);
-        }))
+        }))?;
+        self.0.meter.submitted();
+        Ok(())
     }
 }
 
