@@ -248,6 +248,8 @@ fn systems(workspace: &Workspace) -> TaskResult {
         || workspace.rustup("toolchain install --profile minimal").args([OLDEST]).succeeds()
     {
         let check = workspace.rustup("run").args([OLDEST, "cargo", "check", "--workspace"]);
+        // What is a program of its own, and no library, may ask for a newer Rust.
+        let check = check.args(["--exclude", "asyncio-tools"]);
         check.args(TLS).flags("RUSTFLAGS", "-D warnings").target_dir(dir).run()?;
     } else {
         left_out.push(OLDEST);

@@ -18,6 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("subprocess", &["core", "future", "task", "sockets", "transports", "streams"]),
     ("http", &["core", "locks", "sockets", "streams", "task", "transports"]),
     ("macros", &[]),
+    ("tools", &["core"]),
 ];
 /// It may depend on every crate.
 const FACADE: &str = "asyncio";
