@@ -191,3 +191,21 @@ fn a_limit_that_goes_on_under_no_task_acts_there() {
         Ok(())
     });
 }
+
+#[test]
+fn a_limit_put_aside_does_not_deliver_again_what_was_taken_beside_it() {
+    run(async {
+        let task = create_task(async {
+            let mut aside = Box::pin(wait_for(pending::<Result<()>>(), ms(1)));
+            assert!(futures_util::poll!(aside.as_mut()).is_pending());
+            assert!(sleep(ms(100)).await.unwrap_err().is_cancelled());
+            // The clean-up takes a step of its own before the limit goes.
+            sleep(ms(0)).await?;
+            drop(aside);
+            sleep(ms(1)).await
+        });
+        sleep(ms(5)).await?;
+        task.cancel();
+        task.await
+    });
+}

@@ -69,7 +69,7 @@ pub(crate) fn miri(workspace: &Workspace) -> TaskResult {
     Ok(Outcome::Done)
 }
 
-fn nightly(workspace: &Workspace) -> Run {
+pub(crate) fn nightly(workspace: &Workspace) -> Run {
     workspace.rustup("run nightly cargo")
 }
 
@@ -91,7 +91,7 @@ fn within_limit(run: Run) -> TaskResult {
 }
 
 /// Why a checker cannot run here; what can be installed is.
-fn missing(workspace: &Workspace, components: &[&str]) -> Option<String> {
+pub(crate) fn missing(workspace: &Workspace, components: &[&str]) -> Option<String> {
     if !cfg!(all(target_os = "linux", target_env = "gnu")) {
         return Some("it is run on Linux alone".to_owned());
     }

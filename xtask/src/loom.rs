@@ -265,7 +265,8 @@ mod tests {
     #[test]
     fn a_mutant_dies_by_the_models_own_assertion_or_a_deadlock() {
         let fate = |success, text: &str| {
-            how_it_died(&Output { success, text: text.to_owned() }, "tests/loom.rs")
+            let output = Output { success, text: text.to_owned(), stdout: String::new() };
+            how_it_died(&output, "tests/loom.rs")
         };
         assert!(fate(true, "").is_err());
         assert!(fate(false, "a signal").is_err());

@@ -1,6 +1,7 @@
 //! The build tool of the workspace: `cargo xtask help` says what it can do.
 
 mod alone;
+mod api;
 mod bench;
 mod checkers;
 mod ci;
@@ -35,6 +36,7 @@ const TASKS: &[Task] = &[
     Task { name: "tidy", help: tidy::HELP, run: tidy::run },
     Task { name: "conformance", help: conformance::HELP, run: conformance::run },
     Task { name: "loom", help: loom::HELP, run: loom::run },
+    Task { name: "api", help: api::HELP, run: api::run },
     Task { name: "bench", help: bench::HELP, run: bench::run },
 ];
 

@@ -55,7 +55,9 @@ impl Workspace {
 /// What a command printed, and whether it succeeded.
 pub(crate) struct Output {
     pub(crate) success: bool,
+    /// All of it.
     pub(crate) text: String,
+    pub(crate) stdout: String,
 }
 
 /// A command line, and how to show it.
@@ -135,7 +137,8 @@ impl Run {
         let [stdout, stderr] = [&output.stdout, &output.stderr].map(|b| String::from_utf8_lossy(b));
         let late_text = if late { "ended: it took too long\n" } else { "" };
         let text = format!("{late_text}{stderr}{stdout}");
-        Ok(Output { success: output.status.success() && !late, text })
+        let success = output.status.success() && !late;
+        Ok(Output { success, text, stdout: stdout.into_owned() })
     }
 
     /// Whether the command can be run and succeeds; its output is thrown away.

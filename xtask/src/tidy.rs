@@ -26,6 +26,7 @@ const RULES: &[fn(&Tree, &mut Findings)] = &[
     manifests::crates_keep_their_edges,
     manifests::versions_stand_in_the_workspace,
     manifests::dependencies_have_a_reason,
+    manifests::crates_read_well_on_a_registry,
     cancellation::async_functions_say_what_cancelling_does,
     parity::every_id_has_its_line,
 ];

@@ -59,7 +59,7 @@ use crate::{
     scheduler::Scheduler,
     scopes::{ScopeKey, Within},
     slots::Key,
-    stage::{MUST, SCOPES, SENT, THROWS, YIELDS},
+    stage::{ANSWERED, MUST, SCOPES, SENT, THROWS, YIELDS},
     sync::Ordering,
     target::Target,
     task_ref::TaskRef,
@@ -153,11 +153,13 @@ impl TaskRef {
         let mut at = scope.map(|scope| scope.key);
         while let Some(scope) = at {
             if scheduler.scopes.with(scope, |node| node.requests > 0) == Some(true) {
+                self.forget_answers(scheduler, here, Some(scope));
                 self.mark(scheduler, here, MUST, Some(scope), error);
             }
             at = scheduler.scopes.parent(scope);
         }
         if self.requests.get() > 0 {
+            self.forget_answers(scheduler, here, None);
             self.mark(scheduler, here, MUST, None, error);
         }
     }
@@ -197,11 +199,14 @@ impl Scheduler {
             // All that is armed was armed before.
             cell.affine.flags.clear(Flag::Fresh);
             cell.affine.with_cold(|cold| cold.round_began_at = cold.last_other);
+            cell.forget_answers(self, Some(scope), Some(scope));
             let rest = match cell.only_wait_inside(self, scope) {
                 Some(which) if cell.give_now(self, which, scope, error) => return,
                 Some(which) => vec![which],
                 None => {
-                    let waits = cell.waits_inside(self, Some(scope)).into_iter();
+                    let waits = cell.waits_inside(self, Some(scope));
+                    cell.forget_answers_of(self, &waits, Some(scope));
+                    let waits = waits.into_iter();
                     waits.filter(|which| !cell.give_now(self, *which, scope, error)).collect()
                 }
             };
@@ -283,6 +288,7 @@ impl TaskCell {
         if !is_alone || !self.cancel_first(error) {
             return false;
         }
+        affine.stage.clear(ANSWERED);
         affine.stage.set(SENT);
         affine.set_message(error.clone());
         self.wake();
@@ -294,6 +300,7 @@ impl TaskCell {
         let within = self.affine.within.get();
         let is_inside = !self.may_arm_first() && scheduler.is_within(within, origin);
         if is_inside {
+            self.forget_answers(scheduler, scheduler.scopes.scope(within), origin);
             self.give(scheduler, Which::First, None, origin, error);
         }
         self.reach_what_runs(scheduler, origin, is_inside, error);
@@ -305,9 +312,17 @@ impl TaskCell {
             return;
         }
         let waits = self.waits_inside(scheduler, origin);
+        self.forget_answers_of(scheduler, &waits, origin);
         self.affine.passing_on.set(PassingOn::Yes);
         self.reach_what_runs(scheduler, origin, !waits.is_empty(), &error);
         self.add_gifts(scheduler, waits, origin, error);
+    }
+
+    fn forget_answers_of(&self, scheduler: &Scheduler, waits: &[Which], origin: Option<Key>) {
+        for which in waits {
+            let Some((within, _)) = self.look_at(*which) else { continue };
+            self.forget_answers(scheduler, scheduler.scopes.scope(within), origin);
+        }
     }
 
     fn add_gifts(
@@ -441,6 +456,7 @@ impl TaskCell {
     ) {
         let is_running = self.affine.phase.get().is_running();
         let here = if is_running { self.innermost() } else { None };
+        self.forget_answers(scheduler, here.or(origin), origin);
         if is_running && scheduler.scopes.is_inside(here, origin) {
             self.mark(scheduler, here, MUST, origin, error);
         } else if !reaches_waits {

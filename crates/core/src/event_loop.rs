@@ -42,11 +42,13 @@ pub fn running_event_loop(function: &str) -> Result<Rc<dyn AbstractEventLoop>> {
 thread_local!(static WORKS_FOR: Cell<Option<LoopRef>> = const { Cell::new(None) });
 
 /// The loop whose job this thread is running. The loop's virtual clock stands still until the job ends.
+#[doc(hidden)] // For the siblings.
 pub fn works_for() -> Option<LoopRef> {
     WORKS_FOR.try_with(Cell::get).ok().flatten()
 }
 
 /// Runs a job of the loop `home`: meanwhile [`works_for`] returns that loop.
+#[doc(hidden)] // For the siblings.
 pub fn work_for<R>(home: LoopRef, job: impl FnOnce() -> R) -> R {
     struct Before(Option<LoopRef>);
     impl Drop for Before {

@@ -47,6 +47,7 @@ impl ExceptionContext {
 
     /// Adds the task it is about; the handler runs in the task's context. What the default handler logs
     /// belongs to the span in which the task was made, as long as that is open.
+    #[doc(hidden)] // For the siblings.
     pub fn with_task(mut self, task: TaskRef) -> Self {
         self.span = task.span();
         self.values = task.context().map(|context| context.values());
@@ -114,6 +115,7 @@ impl ExceptionContext {
 
     /// Gives the report to the exception handler of `home`; if that loop is not of this thread, to
     /// that of the loop running here, and else to the log.
+    #[doc(hidden)] // For the siblings.
     pub fn report(self, home: Option<LoopRef>) {
         match home.and_then(LoopRef::local).or_else(entered) {
             Some(scheduler) => scheduler.call_exception_handler(&self),

@@ -27,6 +27,7 @@ pub struct Handle {
 
 impl Handle {
     /// The handle of a callback that is registered, and runs in `context`.
+    #[doc(hidden)] // For the siblings.
     pub fn new(
         callback: Parked,
         context: TaskContext,
@@ -152,6 +153,7 @@ impl Shared {
 
 impl ThreadsafeHandle {
     /// Sends `callback` to `home`, as a step of its own. `None` if that loop is closed.
+    #[doc(hidden)] // For the siblings.
     pub fn send(
         home: LoopRef,
         callback: impl FnOnce() -> crate::Result<()> + Send + 'static,

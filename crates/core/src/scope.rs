@@ -71,6 +71,7 @@ impl ScopePlace {
     }
 
     /// Its name in the tree, if it is there.
+    #[doc(hidden)] // For the siblings.
     pub fn key(&self) -> Option<ScopeKey> {
         match self.at {
             At::Nowhere => None,
@@ -187,6 +188,7 @@ impl<F> Scope<F> {
     }
 
     /// Gives it a place in the tree that its deadline ends. It was not polled yet.
+    #[doc(hidden)] // For the siblings.
     #[inline]
     pub fn set_place(self: Pin<&mut Self>, key: Option<ScopeKey>) {
         if let Some(key) = key {

@@ -19,7 +19,7 @@ use crate::{
     flags::{Flag, Phase},
     scheduler::Scheduler,
     slots::Key,
-    stage::{MUST, ROUND, SCOPES, SENT, TAKEN, YIELDS},
+    stage::{ANSWERED, MUST, ROUND, SCOPES, SENT, TAKEN, YIELDS},
     which::Which,
 };
 
@@ -74,7 +74,7 @@ impl TaskCell {
                 self.settle_outside(scheduler, key);
             }
             scheduler.scopes.with(key, |node| {
-                node.stage.clear(ROUND | TAKEN);
+                node.stage.end_round();
                 if !node.stage.is_idle() {
                     affine.stage.set(SCOPES);
                 }
@@ -90,7 +90,7 @@ impl TaskCell {
                 self.wake();
             }
         }
-        affine.stage.clear(ROUND | TAKEN);
+        affine.stage.end_round();
         if !affine.stage.has(MUST | SENT | SCOPES) {
             affine.with_cold(|cold| cold.put_off = 0);
         }
@@ -162,7 +162,8 @@ impl TaskCell {
         scheduler.scopes.with(key, |node| node.stage.clear(SENT | MUST));
         match parent {
             Some(parent) => {
-                let was_taken = scheduler.scopes.with(parent, |node| node.stage.has(TAKEN));
+                let was_taken =
+                    scheduler.scopes.with(parent, |node| node.stage.has(TAKEN | ANSWERED));
                 if was_taken == Some(false) {
                     self.mark(scheduler, Some(parent), SENT | ROUND, origin, &message);
                     if let Settled::GoesOut = self.settle_scope(scheduler, parent) {
@@ -170,7 +171,7 @@ impl TaskCell {
                     }
                 }
             }
-            None if !self.affine.stage.has(TAKEN) => self.affine.stage.set(SENT | ROUND),
+            None if !self.affine.stage.has(TAKEN | ANSWERED) => self.affine.stage.set(SENT | ROUND),
             None => {}
         }
     }

@@ -21,6 +21,9 @@
 //!    not happen leaves THROWS as MUST, and SENT as it is.
 //! 6. ROUND says that the whole step ran after the request, so what was not polled in it is put aside.
 //! 7. The innermost scope in which the task is suspended gives way; at the root the task ends.
+//!
+//! TAKEN leaves ANSWERED behind, until the next request: a scope further inside, which still has the
+//! request, and ends or is put aside in a later step, does not hand it on to this one once more.
 
 use std::cell::Cell;
 
@@ -42,6 +45,9 @@ pub(crate) const ROUND: u8 = 1 << 4;
 pub(crate) const YIELDS: u8 = 1 << 5;
 /// At the root alone: a request may be pending in a scope of the task.
 pub(crate) const SCOPES: u8 = 1 << 6;
+/// A leaf inside took the request in an earlier step. What is left of it further inside reaches leaves there,
+/// but does not come out here once more.
+pub(crate) const ANSWERED: u8 = 1 << 7;
 
 impl Stage {
     pub(crate) const fn new() -> Stage {
@@ -51,7 +57,7 @@ impl Stage {
     /// Whether nothing is pending.
     #[inline(always)]
     pub(crate) fn is_idle(&self) -> bool {
-        self.0.get() == 0
+        !self.has(!ANSWERED)
     }
 
     /// Whether any of `bits` is set.
@@ -99,6 +105,14 @@ impl Stage {
         if self.take(THROWS) && !self.has(TAKEN) {
             self.set(MUST);
         }
+    }
+
+    /// The step is over.
+    pub(crate) fn end_round(&self) {
+        if self.take(TAKEN) {
+            self.set(ANSWERED);
+        }
+        self.clear(ROUND);
     }
 
     /// A leaf took the request.

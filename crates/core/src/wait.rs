@@ -80,6 +80,7 @@ impl Waiter {
 
     /// [`wake`](Waiter::wake), but only if it is the first wait of a task of this loop: then the task
     /// looks at it in its next step.
+    #[doc(hidden)] // For the siblings.
     #[inline]
     pub fn wake_in(&self, home: LoopRef) -> bool {
         match &self.0 {
@@ -304,6 +305,7 @@ impl Wait {
 
     /// The callback of this key, in the loop in which the wait is armed: for a leaf that has parked one
     /// there.
+    #[doc(hidden)] // For the siblings.
     #[inline]
     pub fn parked(&self, key: Key) -> Option<Parked> {
         let place = match &self.0 {

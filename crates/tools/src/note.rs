@@ -83,10 +83,9 @@ fn in_image(memory: &dyn Memory, image: u64) -> Result<Option<Said>, Unreadable>
         }
         let mut notes = vec![0; size as usize];
         let align = if u64_at(segment, 48) == 8 { 8 } else { 4 };
-        if memory.read(address, &mut notes).is_ok()
-            && let Some(said) = in_notes(&notes, align)
-        {
-            return Ok(Some(said));
+        let found = memory.read(address, &mut notes).ok().and_then(|()| in_notes(&notes, align));
+        if found.is_some() {
+            return Ok(found);
         }
     }
     Ok(None)

@@ -45,11 +45,11 @@ fn watch(
         terminal.draw(|frame| view::draw(frame, name, model, &mut view)).map_err(failed)?;
         let left = (looked_at + PERIOD).saturating_sub(monotonic());
         if event::poll(Duration::from_nanos(left)).map_err(failed)? {
-            let event = event::read().map_err(failed)?;
-            if let Event::Key(key) = event
-                && key.kind == KeyEventKind::Press
-                && view.press(key, model)
-            {
+            let pressed = match event::read().map_err(failed)? {
+                Event::Key(key) if key.kind == KeyEventKind::Press => Some(key),
+                _ => None,
+            };
+            if pressed.is_some_and(|key| view.press(key, model)) {
                 return Ok(());
             }
         }

@@ -19,10 +19,6 @@ use super::{
 mod counts;
 mod reach;
 
-/// Whether a scope that was put aside, or is dropped later, delivers a request once more that was taken
-/// beside it.
-const LATE_SCOPES_DELIVER_AGAIN: bool = true;
-
 /// Whether a `select!`, `try_join!` or `race` delivers again what a loser has taken, even if something
 /// beside it has taken that as well.
 const LOSERS_DELIVER_AGAIN: bool = true;
@@ -315,16 +311,11 @@ impl Run<'_> {
         let last = self.life(node).ended.map_or(u32::MAX, |(ended, _)| ended.number);
         let again = |scope: usize| {
             let Some((ended, outcome)) = self.life(scope).ended else { return false };
-            let is_scope = self.kind(scope).is_scope() && LATE_SCOPES_DELIVER_AGAIN;
-            if is_scope && self.was_aside(scope) {
-                return true;
-            }
             let is_macro = matches!(self.kind(scope), Kind::Race | Kind::TryJoined | Kind::Choose);
             let delivers = match outcome {
                 _ if is_macro => LOSERS_DELIVER_AGAIN,
                 // A group that fails delivers again what is outstanding around it.
-                Outcome::Failed => self.kind(scope) == Kind::Group,
-                outcome => is_scope && outcome == Outcome::Dropped,
+                outcome => outcome == Outcome::Failed && self.kind(scope) == Kind::Group,
             };
             delivers && asked.is_before(ended) && ended.number < last
         };
@@ -335,11 +326,6 @@ impl Run<'_> {
             around.is_some_and(|around| self.kind(around) == Kind::Group)
         });
         took && !is_late && !self.nodes().any(again)
-    }
-
-    /// Whether a node was ever put aside, by itself or with what is around it.
-    fn was_aside(&self, node: usize) -> bool {
-        self.tree.around(node).any(|at| !self.life(at).aside.is_empty())
     }
 
     /// Whether what was cancelled had a request from further inside than another one, which it may have

@@ -79,6 +79,26 @@ pub(super) fn dependencies_have_a_reason(tree: &Tree, findings: &mut Findings) {
     }
 }
 
+pub(super) fn crates_read_well_on_a_registry(tree: &Tree, findings: &mut Findings) {
+    const KEYS: [&str; 5] =
+        ["description", "readme", "keywords", "categories", "license.workspace"];
+    for member in tree.crates() {
+        let path = format!("{}/Cargo.toml", member.dir);
+        let Some(manifest) = tree.get(&path) else { continue };
+        let has_key = |key: &&str| manifest.text.contains(&format!("\n{key} = "));
+        for key in KEYS.iter().filter(|key| !has_key(key)) {
+            findings.add(&path, 0, format!("no `{key}`"));
+        }
+        if !manifest.text.contains("\n[package.metadata.docs.rs]\n") {
+            findings.add(&path, 0, "no `[package.metadata.docs.rs]`");
+        }
+        let readme = format!("{}/README.md", member.dir);
+        if tree.get(&readme).is_none() {
+            findings.add(&readme, 0, "the crate has no page for a registry");
+        }
+    }
+}
+
 /// The directory under `crates/` if the package is one of the workspace.
 fn ours(package: &str) -> Option<&str> {
     if package == FACADE { Some(FACADE) } else { package.strip_prefix("asyncio-") }
@@ -218,6 +238,16 @@ mod tests {
         assert_eq!(found(crates_keep_their_edges, &[(path, new)]), [format!("{path}:1")]);
         let misnamed = "[package]\nname = \"locks\"\n";
         assert_eq!(found(crates_keep_their_edges, &[(LOCKS, misnamed)]), [format!("{LOCKS}:1")]);
+    }
+
+    #[test]
+    fn a_crate_that_says_nothing_to_a_registry_is_found() {
+        let found_missing = found_in(crates_read_well_on_a_registry, "");
+        assert_eq!(found_missing.len(), 7, "{found_missing:?}");
+        let all = "description = \"\"\nreadme = \"\"\nkeywords = []\ncategories = []\n\
+                   license.workspace = true\n[package.metadata.docs.rs]\n";
+        let files = [(LOCKS, &*manifest(all)), ("crates/locks/README.md", "")];
+        assert_eq!(found(crates_read_well_on_a_registry, &files), [""; 0]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::{
     cell::TaskCell,
     scheduler::Scheduler,
     slots::Key,
-    stage::{MUST, SENT, TAKEN},
+    stage::{ANSWERED, MUST, SENT, TAKEN},
 };
 
 impl Scheduler {
@@ -96,16 +96,16 @@ impl Scheduler {
         let Some(task) = node.task else { return };
         let came_from_outside =
             node.origin != Some(key) && self.scopes.is_inside(node.parent, node.origin);
-        let was_taken = || match node.parent {
-            Some(parent) => self.scopes.with(parent, |node| node.stage.has(TAKEN)) == Some(true),
-            None => self.with_task(task, |cell| cell.affine.stage.has(TAKEN)) == Some(true),
+        let was = |bits| match node.parent {
+            Some(parent) => self.scopes.with(parent, |node| node.stage.has(bits)) == Some(true),
+            None => self.with_task(task, |cell| cell.affine.stage.has(bits)) == Some(true),
         };
         let undelivered = match &node.stage {
             _ if !came_from_outside => 0,
             // It was made in this very step.
-            stage if stage.has(MUST) => MUST,
+            stage if stage.has(MUST) && !was(ANSWERED) => MUST,
             // A leaf beside it may have taken the request in this step, or does so yet.
-            stage if stage.is_undelivered() && !was_taken() => SENT,
+            stage if stage.is_undelivered() && !was(TAKEN | ANSWERED) => SENT,
             _ => 0,
         };
         let children = if node.children > 0 { self.scopes.children(key) } else { Vec::new() };
@@ -137,6 +137,27 @@ impl Drop for EnteredScope<'_> {
 }
 
 impl TaskCell {
+    /// A request comes from `origin`: what became of a former one, on the way from there to `scope`, is of no
+    /// interest any more.
+    pub(crate) fn forget_answers(
+        &self,
+        scheduler: &Scheduler,
+        scope: Option<Key>,
+        origin: Option<Key>,
+    ) {
+        let mut at = scope;
+        while let Some(key) = at {
+            let parent = scheduler.scopes.with(key, |node| {
+                node.stage.clear(ANSWERED);
+                node.parent
+            });
+            at = parent.flatten().filter(|_| origin != Some(key));
+        }
+        if origin.is_none() {
+            self.affine.stage.clear(ANSWERED);
+        }
+    }
+
     /// The requests to cancel that are outstanding on the way from `scope` to the root.
     pub(crate) fn requests_within(&self, scope: Option<Key>) -> u32 {
         if !self.is_local() {
