@@ -16,7 +16,7 @@ pub(crate) fn workloads() -> Vec<Workload> {
                 (Tokio::NAME, |_| ran::<Tokio>(joins_of_tokio())),
             ],
         )
-        .floor(0.80),
+        .ceiling(0.80),
         Workload::new(
             "select",
             "select! over a queue and an event, in a loop",
@@ -25,7 +25,7 @@ pub(crate) fn workloads() -> Vec<Workload> {
                 (Tokio::NAME, |_| ran::<Tokio>(selects_of_tokio())),
             ],
         )
-        .floor(0.80),
+        .ceiling(0.80),
         Workload::new(
             "limits",
             "requests in a FuturesUnordered of {n}, each limited",
@@ -35,7 +35,7 @@ pub(crate) fn workloads() -> Vec<Workload> {
             ],
         )
         .size(100)
-        .floor(0.80),
+        .ceiling(0.80),
     ]
 }
 

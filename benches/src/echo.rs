@@ -99,7 +99,7 @@ fn idle() -> Workload {
     Workload::new("echoidle", "memory of an idle connection of streams", contestants)
         .size(1000)
         .measure(Measure::Bytes)
-        .floor(0.15)
+        .ceiling(0.15)
 }
 
 fn messages<const CONNECTIONS: usize>(name: &'static str, what: &'static str) -> Workload {
@@ -123,7 +123,7 @@ fn streams<const CONNECTIONS: usize>(name: &'static str, what: &'static str) -> 
         (Interpreter::CPython.name(), requests::<CPYTHON, CONNECTIONS>),
         (Interpreter::Uvloop.name(), requests::<UVLOOP, CONNECTIONS>),
     ];
-    Workload::new(name, what, contestants).measure(Measure::Server).floor(1.05)
+    Workload::new(name, what, contestants).measure(Measure::Server).ceiling(1.05)
 }
 
 fn transports<const CONNECTIONS: usize>(name: &'static str, what: &'static str) -> Workload {
@@ -133,7 +133,7 @@ fn transports<const CONNECTIONS: usize>(name: &'static str, what: &'static str) 
         (Interpreter::CPython.name(), requests::<CPYTHON_TRANSPORTS, CONNECTIONS>),
         (Interpreter::Uvloop.name(), requests::<UVLOOP_TRANSPORTS, CONNECTIONS>),
     ];
-    Workload::new(name, what, contestants).measure(Measure::Server).floor(1.02)
+    Workload::new(name, what, contestants).measure(Measure::Server).ceiling(1.02)
 }
 
 /// Requests of so many bytes to a server that is started for them; what is said is its CPU time.
@@ -145,7 +145,7 @@ fn requests<const SERVER: usize, const CONNECTIONS: usize>(size: usize) -> Done 
 }
 
 /// The system calls of such a server. Traced it is slow, so that the next request has mostly come
-/// when the answer is sent: who tries to receive before waiting needs fewer here than elsewhere.
+/// when the answer is sent: a contestant that tries to receive before waiting needs fewer here than elsewhere.
 fn calls<const SERVER: usize, const CONNECTIONS: usize>(size: usize) -> Done {
     let outcome = Running::start(SERVER).and_then(|server| {
         let mut trace = None;

@@ -9,11 +9,11 @@ use std::rc::Rc;
 pub(crate) fn workloads() -> Vec<Workload> {
     vec![
         Workload::new("lock", "lock, uncontended", contestants!(free: Asyncio, Tokio, Smol))
-            .floor(0.50)
+            .ceiling(0.50)
             .in_python(),
         Workload::new("line", "lock, {n} tasks in line", contestants!(line: Asyncio, Tokio, Smol))
             .size(100)
-            .floor(0.40)
+            .ceiling(0.40)
             .grows()
             .in_python(),
     ]

@@ -3,8 +3,8 @@
 //! `cargo xtask bench [WORKLOAD…]` prints one table. A figure is the median of several rounds; in each
 //! round every contestant runs once, in turn, so that a noisy machine is noisy for all of them, and in
 //! a process of its own on one processor, so that none works in a heap that another has left behind.
-//! What counts is the ratio to the first peer, tokio's current-thread runtime; the floor is what we
-//! promise ourselves to stay under.
+//! What counts is the ratio to the first peer, tokio's current-thread runtime; the ceiling is the ratio that we
+//! aim not to exceed.
 //!
 //! A workload is written once, for whatever runs it ([`peers`]), and checks what it has computed, so
 //! that no compiler leaves it out. A new one is a function, and an entry in its file's list.

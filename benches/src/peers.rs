@@ -1,4 +1,4 @@
-//! Who is compared: each runtime behind the same few verbs, as its own users would write them.
+//! The peers: each runtime behind the same few verbs, as its own users would write them.
 
 use std::{
     cell::RefCell,
@@ -347,7 +347,7 @@ impl Queues for Smol {
     }
 }
 
-/// monoio, over io_uring where the system has it. Left out where it switches to nobody: it puts a
+/// monoio, over io_uring where the system has it. Left out where there is no other task to switch to: it puts a
 /// task that wakes itself in front of its queue. It has no channels of its own; it gets smol's.
 pub(crate) struct Monoio;
 

@@ -12,7 +12,7 @@ pub(crate) fn workloads() -> Vec<Workload> {
             "ping-pong over two queues of one slot",
             contestants!(pingpong: Asyncio, Tokio, Smol, Monoio),
         )
-        .floor(0.55)
+        .ceiling(0.55)
         .in_python(),
         Workload::new(
             "bounded",
@@ -20,7 +20,7 @@ pub(crate) fn workloads() -> Vec<Workload> {
             contestants!(bounded: Asyncio, Tokio, Smol, Monoio),
         )
         .size(64)
-        .floor(0.60)
+        .ceiling(0.60)
         .in_python(),
         Workload::new(
             "queue",

@@ -39,7 +39,7 @@ pub(crate) fn print(workloads: &[Workload], names: &[String]) -> io::Result<()> 
         true => Interpreter::installed(),
         false => Vec::new(),
     };
-    println!("{:<WHAT$}{:>10} {:>6} {:>6}  peers", "one operation", "asyncio", "ratio", "floor");
+    println!("{:<WHAT$}{:>10} {:>6} {:>7}  peers", "one operation", "asyncio", "ratio", "ceiling");
     for workload in workloads.iter().filter(|workload| is_wanted(workload.name)) {
         if workload.measure == Measure::SystemCalls && !Trace::is_installed() {
             eprintln!("SKIPPED: {}: there is no strace", workload.name);
@@ -53,7 +53,7 @@ pub(crate) fn print(workloads: &[Workload], names: &[String]) -> io::Result<()> 
     for workload in workloads.iter().filter(|workload| workload.grows) {
         println!();
         for size in SIZES {
-            println!("{}", row(&Workload { size, floor: None, ..workload.clone() }, &[])?);
+            println!("{}", row(&Workload { size, ceiling: None, ..workload.clone() }, &[])?);
         }
     }
     Ok(())
@@ -103,9 +103,9 @@ fn row(workload: &Workload, pythons: &[Interpreter]) -> io::Result<String> {
         0.01.. => format!("{:.2}", medians[0] / medians[1]),
         _ => String::new(),
     };
-    let floor = workload.floor.map_or(String::new(), |floor| format!("{floor:.2}"));
+    let ceiling = workload.ceiling.map_or(String::new(), |ceiling| format!("{ceiling:.2}"));
     let what = what(workload, workload.size);
-    let mut row = format!("{what:<WHAT$}{:>10} {ratio:>6} {floor:>6}", shown(medians[0]));
+    let mut row = format!("{what:<WHAT$}{:>10} {ratio:>6} {ceiling:>7}", shown(medians[0]));
     for (process, figure) in processes.iter().zip(&medians).skip(1) {
         row += &format!("  {} {}", process.name(), shown(*figure));
     }

@@ -14,12 +14,12 @@ pub(crate) fn workloads() -> Vec<Workload> {
             contestants!(spawn: Asyncio, Tokio, Smol, Monoio),
         )
         .size(1_000)
-        .floor(0.35)
+        .ceiling(0.35)
         .grows()
         .in_python(),
         Workload::new("yield", "sleep(0) in {n} tasks", contestants!(passes: Asyncio, Tokio, Smol))
             .size(100)
-            .floor(0.70)
+            .ceiling(0.70)
             .grows()
             .in_python(),
         Workload::new(
@@ -28,7 +28,7 @@ pub(crate) fn workloads() -> Vec<Workload> {
             contestants!(passes: Asyncio, Tokio, Smol),
         )
         .size(1)
-        .floor(0.30)
+        .ceiling(0.30)
         .in_python(),
         Workload::new(
             "cancel",
@@ -36,7 +36,7 @@ pub(crate) fn workloads() -> Vec<Workload> {
             contestants!(cancel: Asyncio, Tokio, Smol),
         )
         .size(1_000)
-        .floor(0.70)
+        .ceiling(0.70)
         .grows()
         .in_python(),
         Workload::new(

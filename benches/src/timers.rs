@@ -13,7 +13,7 @@ pub(crate) fn workloads() -> Vec<Workload> {
             "timeout around one yield",
             contestants!(timeout: Asyncio, Tokio, Smol),
         )
-        .floor(0.50)
+        .ceiling(0.50)
         .in_python(),
         Workload::new(
             "timers",
@@ -21,7 +21,7 @@ pub(crate) fn workloads() -> Vec<Workload> {
             contestants!(made: Asyncio, Tokio, Smol),
         )
         .size(1_000)
-        .floor(0.70)
+        .ceiling(0.70)
         .grows()
         .in_python(),
         Workload::new(
@@ -30,7 +30,7 @@ pub(crate) fn workloads() -> Vec<Workload> {
             contestants!(fire: Asyncio, Tokio, Smol),
         )
         .size(100_000)
-        .floor(1.00)
+        .ceiling(1.00)
         .in_python(),
         Workload::new(
             "late",

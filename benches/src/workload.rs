@@ -49,7 +49,7 @@ pub(crate) struct Workload {
     /// Whether `peers.py` does it too, in a process that measures itself.
     pub(crate) in_python: bool,
     /// What our figure must not exceed, as a part of the first peer's.
-    pub(crate) floor: Option<f64>,
+    pub(crate) ceiling: Option<f64>,
     /// By name, ours first.
     pub(crate) contestants: Vec<(&'static str, Contestant)>,
 }
@@ -61,7 +61,7 @@ impl Workload {
         contestants: Vec<(&'static str, Contestant)>,
     ) -> Workload {
         let (measure, size, grows, in_python) = (Measure::Cpu, 0, false, false);
-        Workload { name, what, measure, size, grows, in_python, floor: None, contestants }
+        Workload { name, what, measure, size, grows, in_python, ceiling: None, contestants }
     }
 
     pub(crate) fn measure(self, measure: Measure) -> Workload {
@@ -80,8 +80,8 @@ impl Workload {
         Workload { in_python: true, ..self }
     }
 
-    pub(crate) fn floor(self, floor: f64) -> Workload {
-        Workload { floor: Some(floor), ..self }
+    pub(crate) fn ceiling(self, ceiling: f64) -> Workload {
+        Workload { ceiling: Some(ceiling), ..self }
     }
 }
 

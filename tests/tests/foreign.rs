@@ -438,17 +438,20 @@ fn every_leaf_says_where_it_waits() {
         let (queue, full) = (Queue::<u32>::new(0), Queue::new(1));
         full.put_nowait(1)?;
         let inner = Future::<()>::new();
+        // These two name the line of the `.await`, which is that of `site`.
+        let (future, task) = (site(inner.clone()).await?, site(create_task(never())).await?);
+        assert_eq!((&*future.0, &*task.0), ("Future", "Task"));
+        assert!(future.1 == task.1 && future.1 < inner.made_at().line(), "{future:?} {task:?}");
+        let inner = Future::<()>::new();
         waits_at! {
             "sleep": sleep(90 * MS);
-            "Future": Future::<()>::new();
-            "Task": create_task(never());
             "gather": gather([never()]);
             "shield": shield(never());
             "wait": asyncio::wait([inner.clone()]);
             "as_completed": as_completed([never()]).next_future().expect("one");
             "cancellable": cancellable(pending::<Result<()>>());
             "wait_for": wait_for(pending::<Result<()>>(), 90 * MS);
-            "with": timeout(90 * MS).with(async |_| pending::<Result<()>>().await);
+            "timeout": timeout(90 * MS).with(async |_| pending::<Result<()>>().await);
             "TaskGroup": TaskGroup::new().with(async |group| { drop(group.create_task(sleep(90 * MS))); Ok(()) });
             "Lock.acquire": async move { l.acquire().await.map(drop) };
             "Semaphore.acquire": async move { s.acquire().await.map(drop) };

@@ -1,4 +1,4 @@
-//! Futures, after CPython's `test_futures`: their states, who is told, what nobody retrieves, and
+//! Futures, after CPython's `test_futures`: their states, their callbacks, failures that are not retrieved, and
 //! `wrap_future`.
 
 use asyncio::{

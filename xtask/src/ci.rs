@@ -213,8 +213,8 @@ fn no_pidfd(workspace: &Workspace) -> TaskResult {
         .target_dir(workspace.target("no-pidfd"))])
 }
 
-/// Where the tests do not run the compiler can at least look. What rustup has not, and does not get, is
-/// left out.
+/// On targets where the tests cannot run, the compiler checks the code. Targets that rustup cannot install are
+/// skipped.
 fn systems(workspace: &Workspace) -> TaskResult {
     const MUSL: &str = "x86_64-unknown-linux-musl";
     const TARGETS: [&str; 4] =

@@ -7,6 +7,7 @@ mod checkers;
 mod ci;
 mod conformance;
 mod loom;
+mod plot;
 mod shell;
 mod tidy;
 

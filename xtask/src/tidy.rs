@@ -4,7 +4,9 @@
 
 mod cancellation;
 mod manifests;
+mod names;
 mod parity;
+mod readme;
 mod text;
 pub(crate) mod tree;
 
@@ -29,6 +31,8 @@ const RULES: &[fn(&Tree, &mut Findings)] = &[
     manifests::crates_read_well_on_a_registry,
     cancellation::async_functions_say_what_cancelling_does,
     parity::every_id_has_its_line,
+    names::python_names_are_found,
+    readme::the_picture_shows_the_figures,
 ];
 
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> TaskResult {

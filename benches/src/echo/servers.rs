@@ -16,7 +16,7 @@ use std::{
 /// What a connection of tokio and smol reads into.
 const BUFFER: usize = 16 * 1024;
 
-/// One wait for each batch of requests, one receive and one send for each: nobody can do with less.
+/// One wait for each batch of requests, one receive and one send for each: the minimum.
 pub(super) fn by_hand(listener: TcpListener) -> io::Result<()> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     let readable = EpollFlags::EPOLLIN;

@@ -1,103 +1,133 @@
-//! A chat: what one says, all others hear.
+//! A chat: what one guest says, all others hear.
 //!
 //! ```sh
 //! cargo run --example chat_server   # on 127.0.0.1:8889
 //! nc 127.0.0.1 8889                 # in several terminals; the first line is your name
 //! ```
 //!
-//! Everything is in one thread, so the room is an `Rc<RefCell<…>>`. A guest who does not read is not
-//! waited for by the others: past the high-water mark of the transport, the guest is sent away.
+//! A guest that does not read does not hold up the others: past the high-water mark of the transport, the
+//! guest is disconnected. In Python:
+//!
+//! ```python
+//! MOST = 1 << 20
+//!
+//! def tell(room, sender, text):
+//!     print(text)
+//!     for name, writer in room.items():
+//!         if name == sender:
+//!             continue
+//!         if writer.transport.get_write_buffer_size() > MOST:
+//!             print(f"{name} does not listen")
+//!             writer.transport.abort()
+//!         else:
+//!             writer.write(f"{text}\n".encode())
+//!
+//! async def visit(room, reader, writer):
+//!     name = await ask_name(room, reader, writer)
+//!     if name is None:
+//!         return writer.close()
+//!     room[name] = writer
+//!     tell(room, name, f"* {name} has come")
+//!     try:
+//!         async for line in reader:
+//!             tell(room, name, f"{name}: {line.decode().rstrip()}")
+//!     except OSError:
+//!         pass  # The guest has left without a goodbye.
+//!     finally:
+//!         del room[name]
+//!         tell(room, name, f"* {name} has left")
+//!         writer.close()
+//!
+//! async def ask_name(room, reader, writer):
+//!     while True:
+//!         writer.write(b"Your name? ")
+//!         await writer.drain()
+//!         line = await reader.readline()
+//!         if not line:
+//!             return None
+//!         name = line.decode().strip()
+//!         if name and name not in room:
+//!             return name
+//!         writer.write(b"That name is taken, or none.\n")
+//!
+//! async def main():
+//!     room = {}
+//!     address = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:8889"
+//!     client = functools.partial(visit, room)
+//!     server = await asyncio.start_server(client, *address.rsplit(":", 1))
+//!     print(f"chatting on {server.sockets[0].getsockname()}")
+//!     async with server:
+//!         await server.serve_forever()
+//! ```
 
-use asyncio::{AsyncContextManager, Error, StreamReader, StreamWriter, start_server};
-use std::{cell::RefCell, collections::HashMap, rc::Rc};
+use asyncio::{AsyncContextManager, Error, StreamReader, StreamWriter};
+use std::{cell::RefCell, collections::HashMap};
 
-/// More than this is not kept for one who does not read.
+/// The most that is buffered for a guest that does not read.
 const MOST: usize = 1 << 20;
 
-#[derive(Default)]
-struct Room {
-    guests: HashMap<String, Rc<StreamWriter>>,
-}
+type Room = RefCell<HashMap<String, StreamWriter>>;
 
-impl Room {
-    /// Tells everyone but `from`.
-    fn tell(&self, from: &str, text: &str) {
-        println!("{text}");
-        for (name, writer) in self.guests.iter().filter(|(name, _)| *name != from) {
-            if writer.transport().get_write_buffer_size() > MOST {
-                println!("{name} does not listen");
-                writer.transport().abort();
-            } else {
-                writer.write(text.as_bytes());
-                writer.write(b"\n");
-            }
+fn tell(room: &Room, from: &str, text: &str) {
+    println!("{text}");
+    for (name, writer) in room.borrow().iter().filter(|(name, _)| *name != from) {
+        if writer.transport().get_write_buffer_size() > MOST {
+            println!("{name} does not listen");
+            writer.transport().abort();
+        } else {
+            writer.write(format!("{text}\n"));
         }
     }
 }
 
-/// Takes the guest out of the room however the visit ends.
-struct Visit {
-    room: Rc<RefCell<Room>>,
-    name: String,
-}
-
-impl Drop for Visit {
-    fn drop(&mut self) {
-        let mut room = self.room.borrow_mut();
-        room.guests.remove(&self.name);
-        room.tell(&self.name, &format!("* {} has left", self.name));
+async fn visit(room: &Room, mut reader: StreamReader, writer: StreamWriter) -> asyncio::Result<()> {
+    let Some(name) = ask_name(room, &mut reader, &writer).await? else { return Ok(()) };
+    room.borrow_mut().insert(name.clone(), writer);
+    tell(room, &name, &format!("* {name} has come"));
+    let outcome = async {
+        while let Some(line) = reader.next().await {
+            let line = line?;
+            let text = String::from_utf8_lossy(line.trim_ascii_end());
+            tell(room, &name, &format!("{name}: {text}"));
+        }
+        Ok(())
+    };
+    let outcome = outcome.await;
+    room.borrow_mut().remove(&name);
+    tell(room, &name, &format!("* {name} has left"));
+    match outcome {
+        Err(Error::Io(_)) => Ok(()), // The guest has left without a goodbye.
+        outcome => outcome,
     }
 }
 
-async fn visit(
-    room: Rc<RefCell<Room>>,
-    mut reader: StreamReader,
-    writer: StreamWriter,
-) -> asyncio::Result<()> {
-    let writer = Rc::new(writer);
-    let Some(name) = ask_name(&room, &mut reader, &writer).await? else { return Ok(()) };
-    room.borrow_mut().guests.insert(name.clone(), writer.clone());
-    let visit = Visit { room, name };
-    visit.room.borrow().tell(&visit.name, &format!("* {} has come", visit.name));
-    loop {
-        let line = match reader.readline().await {
-            Ok(line) if !line.is_empty() => line,
-            // The guest has left, politely or not.
-            Ok(_) | Err(Error::Io(_)) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let text = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
-        visit.room.borrow().tell(&visit.name, &format!("{}: {text}", visit.name));
-    }
-}
-
-/// A name that nobody has yet; `None` if the guest leaves instead.
+/// A name that is not taken yet; `None` if the guest leaves instead.
 async fn ask_name(
-    room: &RefCell<Room>,
+    room: &Room,
     reader: &mut StreamReader,
     writer: &StreamWriter,
 ) -> asyncio::Result<Option<String>> {
     loop {
-        writer.write(b"Your name? ");
+        writer.write("Your name? ");
         writer.drain().await?;
         let line = reader.readline().await?;
         if line.is_empty() {
             return Ok(None);
         }
         let name = String::from_utf8_lossy(line.trim_ascii()).into_owned();
-        if !name.is_empty() && !room.borrow().guests.contains_key(&name) {
+        if !name.is_empty() && !room.borrow().contains_key(&name) {
             return Ok(Some(name));
         }
-        writer.write(b"That name is taken, or none.\n");
+        writer.write("That name is taken, or none.\n");
     }
 }
 
 #[asyncio::main]
 async fn main() -> asyncio::Result<()> {
-    let room = Rc::new(RefCell::new(Room::default()));
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8889".to_owned());
-    let server =
-        start_server(move |reader, writer| visit(room.clone(), reader, writer), address).await?;
+    let room = Room::default();
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:8889".into());
+    let client = async move |reader, writer| visit(&room, reader, writer).await;
+    let server = asyncio::start_server(client, address).await?;
     println!("chatting on {}", server.local_addr());
     server.with(async |server| server.serve_forever().await).await
 }

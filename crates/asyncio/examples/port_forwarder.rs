@@ -3,10 +3,43 @@
 //! ```sh
 //! cargo run --example port_forwarder -- 127.0.0.1:8080 example.com:80
 //! ```
+//!
+//! In Python:
+//!
+//! ```python
+//! async def pump(reader, writer):
+//!     count = 0
+//!     while data := await reader.read(256 * 1024):
+//!         count += len(data)
+//!         writer.write(data)
+//!         await writer.drain()
+//!     writer.write_eof()
+//!     return count
+//!
+//! async def forward(target, from_client, to_client):
+//!     try:
+//!         from_server, to_server = await asyncio.open_connection(*target.rsplit(":", 1))
+//!         async with asyncio.TaskGroup() as group:
+//!             up = group.create_task(pump(from_client, to_server))
+//!             down = group.create_task(pump(from_server, to_client))
+//!         print(f"{up.result()} bytes to {target}, {down.result()} back")
+//!     except* OSError as errors:
+//!         print(f"{target}: {errors.exceptions[0]}", file=sys.stderr)
+//!     finally:
+//!         to_client.close()
+//!
+//! async def main():
+//!     if len(sys.argv) != 3:
+//!         raise ValueError("usage: port_forwarder HERE:PORT THERE:PORT")
+//!     here, target = sys.argv[1:]
+//!     client = functools.partial(forward, target)
+//!     server = await asyncio.start_server(client, *here.rsplit(":", 1))
+//!     print(f"{server.sockets[0].getsockname()} leads to {target}")
+//!     async with server:
+//!         await server.serve_forever()
+//! ```
 
-use asyncio::{
-    AsyncContextManager, StreamReader, StreamWriter, TaskGroup, open_connection, start_server,
-};
+use asyncio::{AsyncContextManager, Error, StreamReader, StreamWriter};
 
 /// Carries bytes one way. The end is passed on as an end; the other way may go on.
 async fn pump(mut from: StreamReader, to: &StreamWriter) -> asyncio::Result<u64> {
@@ -14,40 +47,30 @@ async fn pump(mut from: StreamReader, to: &StreamWriter) -> asyncio::Result<u64>
     loop {
         let data = from.read(256 * 1024).await?;
         if data.is_empty() {
-            break;
+            to.write_eof();
+            return Ok(count);
         }
         count += data.len() as u64;
-        to.write(&data);
-        // Who sends faster than the other side takes it has to wait.
+        to.write(data);
+        // A sender that is faster than the other side waits here.
         to.drain().await?;
     }
-    to.write_eof();
-    Ok(count)
 }
 
-async fn forward(target: String, client: (StreamReader, StreamWriter)) -> asyncio::Result<()> {
-    let server = match open_connection(target.clone()).await {
-        Ok(server) => server,
-        Err(error) if error.is_cancelled() => return Err(error),
-        Err(error) => {
-            eprintln!("{target}: {error}");
-            return Ok(());
-        }
+async fn forward(
+    target: &str,
+    from_client: StreamReader,
+    to_client: StreamWriter,
+) -> asyncio::Result<()> {
+    let both_ways = async {
+        let (from_server, to_server) = asyncio::open_connection(target).await?;
+        asyncio::try_join!(pump(from_client, &to_server), pump(from_server, &to_client))
     };
-    let outcome = TaskGroup::new()
-        .with(async |group| {
-            let (from_client, to_client) = client;
-            let (from_server, to_server) = server;
-            let up = group.create_task(async move { pump(from_client, &to_server).await });
-            let down = group.create_task(async move { pump(from_server, &to_client).await });
-            Ok((up.await?, down.await?))
-        })
-        .await;
-    match outcome {
+    match both_ways.await {
         Ok((up, down)) => println!("{up} bytes to {target}, {down} back"),
-        Err(error) if error.is_cancelled() => return Err(error),
         // One side was cut off: so is the other.
-        Err(error) => eprintln!("{target}: {error}"),
+        Err(Error::Io(error)) => eprintln!("{target}: {error}"),
+        Err(error) => return Err(error),
     }
     Ok(())
 }
@@ -56,11 +79,11 @@ async fn forward(target: String, client: (StreamReader, StreamWriter)) -> asynci
 async fn main() -> asyncio::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let (Some(here), Some(target)) = (arguments.next(), arguments.next()) else {
-        return Err(asyncio::Error::value("usage: port_forwarder HERE:PORT THERE:PORT"));
+        return Err(Error::value("usage: port_forwarder HERE:PORT THERE:PORT"));
     };
     let there = target.clone();
-    let server =
-        start_server(move |reader, writer| forward(there.clone(), (reader, writer)), here).await?;
+    let client = async move |reader, writer| forward(&there, reader, writer).await;
+    let server = asyncio::start_server(client, here).await?;
     println!("{} leads to {target}", server.local_addr());
     server.with(async |server| server.serve_forever().await).await
 }

@@ -1,10 +1,7 @@
 //! Python's asyncio, for Rust.
 //!
-//! One thread, one event loop, and coroutines that take turns at each `.await`, in the order in which
-//! CPython 3.14 lets them: what runs when, who wins a race, and where a cancellation arrives are
-//! asyncio's. So are the names. This page is the guide; each item says the rest.
-//!
-//! # A first program
+//! One thread, one event loop, and tasks that take turns at each `.await`. The names, the order in which
+//! tasks run, and the way in which they are cancelled are those of CPython 3.14.
 //!
 //! ```
 //! use std::time::Duration;
@@ -23,202 +20,55 @@
 //! }
 //! ```
 //!
-//! A coroutine is an `async fn` that returns [`asyncio::Result`](Result). It does nothing until it is
-//! awaited, or given to something that runs it: [`create_task`], [`gather`](gather()), a [`TaskGroup`].
-//! [`#[asyncio::main]`](macro@main) runs the first one; [`run`] and [`Runner`] do the same by hand.
+//! # Is it for you?
 //!
-//! # Python beside Rust
+//! It is a good choice if
+//! - you know asyncio, or are porting a program from it;
+//! - tasks have to clean up when they are cancelled, and the clean-up has to await;
+//! - tasks share state, and you would rather use `Rc` than `Arc<Mutex<…>>`;
+//! - tests should be fast, repeatable, and find deadlocks: time can be virtual;
+//! - you want to know at any moment which task waits for what.
 //!
-//! | Python | Rust |
+//! It is the wrong choice if
+//! - one program has to spread its tasks over many cores (use tokio; here, a loop is one thread);
+//! - you depend on libraries that need tokio's reactor, and cannot be given a connection;
+//! - you need Windows, or io_uring.
+//!
+//! # Where to go
+//!
+//! | you want to | read |
 //! |---|---|
-//! | `asyncio.run(main())` | [`asyncio::run(main())`](run) |
-//! | `await asyncio.sleep(1)` | [`asyncio::sleep(Duration::from_secs(1)).await?`](sleep) |
-//! | `t = asyncio.create_task(f())` | [`let t = asyncio::create_task(f())`](create_task) |
-//! | `create_task(f(), name="x")` | [`Task::builder().name("x").create(f())`](TaskBuilder) |
-//! | `await asyncio.gather(a(), b())` | `asyncio::gather!(a(), b()).await?` |
-//! | `await asyncio.gather(*map(a, xs))` | [`asyncio::gather(xs.into_iter().map(a)).await?`](gather()) |
-//! | `gather(…, return_exceptions=True)` | [`gather(list).return_exceptions().await?`](Gather::return_exceptions) |
-//! | `await asyncio.wait(ts, return_when=FIRST_COMPLETED)` | [`asyncio::wait(ts).return_when(FirstCompleted).await?`](wait) |
-//! | `await asyncio.wait_for(f(), 1)` | [`asyncio::wait_for(f(), Duration::from_secs(1)).await`](wait_for) |
-//! | `async with asyncio.timeout(1): …` | [`asyncio::timeout(second).with(async \|_\| { … }).await`](timeout) |
-//! | `async with TaskGroup() as g: …` | [`TaskGroup::new().with(async \|g\| { … }).await`](TaskGroup) |
-//! | `async with lock: …` | [`let guard = lock.acquire().await?;`](Lock) |
-//! | `async for x in stream: …` | `while let Some(x) = stream.next().await { … }` |
-//! | `async def f(): yield x` | [`asyncio::generator(async \|y\| { y.send(x).await?; Ok(()) })`](generator()) |
-//! | `try: … except CancelledError: …` | `match … { Err(Error::Cancelled(_)) => …, other => other? }` |
-//! | `raise` | `return Err(error)`, or `?` |
-//! | `await asyncio.to_thread(f, x)` | [`asyncio::to_thread(move \|\| f(x)).await?`](to_thread) |
-//! | `loop.call_later(1, f, x)` | [`event_loop.call_later(second, move \|\| f(x))?`](EventLoop::call_later) |
-//! | `r, w = await asyncio.open_connection(host, 80)` | [`let (mut r, w) = asyncio::open_connection((host, 80)).await?`](open_connection) |
-//! | `await asyncio.start_server(cb, host, 80, backlog=9)` | [`asyncio::start_server(cb, (host, 80)).backlog(9).await?`](start_server) |
-//! | `await asyncio.create_subprocess_exec("ls", "-l", stdout=PIPE)` | [`create_subprocess_exec("ls", ["-l"]).stdout(PIPE).await?`](create_subprocess_exec) |
-//! | `async with server: await server.serve_forever()` | [`server.with(async \|s\| s.serve_forever().await).await`](Server) |
-//! | `await reader.read()` | [`reader.read_to_end().await?`](StreamReader::read_to_end) |
-//! | `w.write(b"hi"); await w.drain()` | [`w.write(b"hi"); w.drain().await?`](StreamWriter) |
-//! | `w.get_extra_info("peername")` | [`w.get_extra_info(PEERNAME)`](StreamWriter::get_extra_info) |
-//! | `loop.create_server(Echo, host, 80)` | [`asyncio::create_server(\|\| Echo, (host, 80)).await?`](create_server) |
-//! | `loop.sock_recv(sock, 1024)` | [`asyncio::sock_recv(&sock, 1024).await?`](sock_recv) |
+//! | learn it from the beginning | [the guide](guide), from [First steps](guide::first_steps) on |
+//! | find what you would write in Python | [From Python, idiom by idiom](guide::from_python) |
+//! | compare it with tokio | [From tokio](guide::from_tokio) |
+//! | understand a compile error about `'static` | [Sharing state](guide::sharing_state) |
+//! | understand cancellation | [Cancellation](guide::cancellation) |
+//! | write a server | [Streams and servers](guide::streams), [Services](guide::services) |
+//! | test a program | [Testing with virtual time](guide::testing) |
+//! | know why a program hangs | [My program hangs](guide::hangs) |
+//! | find a name | [the index by topic](guide::api_index) |
 //!
-//! What is an argument by position there is one here. A keyword argument is a method of the value
-//! that the call returns, and `.await` runs it. `async with x as y` is `x.with(async |y| { … })`,
-//! which every [`AsyncContextManager`] has, also your own; bring it in by `use asyncio::prelude::*`.
+//! The search box also finds names by what Python calls them.
 //!
-//! # Errors
+//! # Features
 //!
-//! There is one type of error, [`Error`], as there is one hierarchy of exceptions. It can be matched,
-//! and `?` makes one of any error that implements `std::error::Error`.
+//! A feature selects a crate, or conversions. No feature changes what another part does.
 //!
-//! ```
-//! use asyncio::Error;
-//!
-//! async fn read_port(path: &str) -> asyncio::Result<u16> {
-//!     let text = std::fs::read_to_string(path)?; // An io::Error comes in …
-//!     Ok(text.trim().parse()?) // … and a ParseIntError.
-//! }
-//!
-//! # #[asyncio::main]
-//! # async fn main() -> asyncio::Result<()> {
-//! match read_port("no such file").await {
-//!     Err(Error::Io(error)) => println!("{error}; taking 8888"),
-//!     port => println!("{}", port?),
-//! }
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! An error in a task is the result of the task: whoever awaits it gets it. Errors that nobody asks
-//! for go to the loop's exception handler, by default into the log. A panic in a task is the error
-//! [`Error::Panic`] of that task; the loop and the other tasks go on.
-//!
-//! # Cancellation
-//!
-//! [`task.cancel()`](AnyTask::cancel) makes the await at which the task is suspended return
-//! `Err(Error::Cancelled(_))`. That is an error like any other: `?` passes it on, and on its way out
-//! the task can clean up, also with awaits.
-//!
-//! ```
-//! use asyncio::Error;
-//! use std::time::Duration;
-//!
-//! async fn poll_for_ever() -> asyncio::Result<()> {
-//!     let outcome = async {
-//!         loop {
-//!             asyncio::sleep(Duration::from_millis(10)).await?;
-//!         }
-//!     }
-//!     .await;
-//!     // `finally:`, which may take its time.
-//!     asyncio::sleep(Duration::from_millis(1)).await?;
-//!     println!("the connection is closed");
-//!     outcome
-//! }
-//!
-//! # #[asyncio::main]
-//! # async fn main() -> asyncio::Result<()> {
-//! let task = asyncio::create_task(poll_for_ever());
-//! asyncio::sleep(Duration::from_millis(25)).await?;
-//! task.cancel();
-//! match task.await {
-//!     Err(Error::Cancelled(_)) => println!("it was cancelled"),
-//!     outcome => outcome?,
-//! }
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! - A task that is about to go on, because what it waits for has arrived, is cancelled all the same;
-//!   what had arrived is left for others: the item stays in the queue, the lock is passed on.
-//! - A cancellation waits for the next await that suspends. One that has its result at once does not
-//!   return it.
-//! - [`timeout`], [`wait_for`] and [`TaskGroup`] cancel, and turn what comes back into their own
-//!   outcome. [`shield`] keeps a cancellation away from what it awaits.
-//! - Do not swallow it. A task that handles `Error::Cancelled` and goes on looks, to whoever cancelled
-//!   it, as if it had refused. In `match`es over errors let it through, or ask
-//!   [`Error::is_cancelled`].
-//! - Dropping a future also ends it, as anywhere in Rust, but gives it no chance to await. Everything
-//!   here can be dropped at any await without losing a wake-up or an item. Prefer to cancel.
-//!
-//! # Futures of other crates
-//!
-//! Anything that is a `Future` can be awaited. What is not of this workspace knows nothing of our
-//! cancellation; so it is dropped, at the innermost scope around it, and the scope returns
-//! `Err(Cancelled)`. Every `x.with(…)`, [`wait_for`] and task is such a scope, and [`cancellable`]
-//! makes one anywhere:
-//!
-//! ```
-//! use std::{future::pending, time::Duration};
-//!
-//! # #[asyncio::main]
-//! # async fn main() -> asyncio::Result<()> {
-//! let task = asyncio::create_task(async {
-//!     let answer = asyncio::cancellable(async { Ok(pending::<u32>().await) }).await;
-//!     if answer.is_err() {
-//!         println!("the request was dropped; now the clean-up");
-//!         asyncio::sleep(Duration::from_millis(1)).await?;
-//!     }
-//!     answer
-//! });
-//! asyncio::sleep(Duration::from_millis(1)).await?;
-//! task.cancel();
-//! assert!(task.await.unwrap_err().is_cancelled());
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! A future that needs the reactor of another runtime (sockets and timers of tokio, say) has to run under
-//! that. The other way round, locks, queues and futures of this workspace work under any executor.
-//!
-//! # Several awaits in one task
-//!
-//! A task can await several things at once: with [`join!`], [`try_join!`] and [`select!`], and with what
-//! other crates offer (`futures::join!`, `FuturesUnordered`, `buffered(n)`, a web framework that polls its
-//! handlers in the task of the connection). A request to cancel then reaches what it is meant for:
-//!
-//! - The task, each `x.with(…)`, [`timeout`], [`wait_for`], [`TaskGroup`], [`cancellable`] and each branch of
-//!   the three macros is a *scope*. Scopes form a tree: each is inside of the one in which it is polled.
-//! - A request comes from a scope, and reaches what is inside of that: `cancel()` the whole task, an expired
-//!   deadline or an aborting group its own part. [`cancelling()`](AnyTask::cancelling) counts the requests
-//!   on the current path.
-//!
-//! ```
-//! use std::time::Duration;
-//!
-//! # #[asyncio::main]
-//! # async fn main() -> asyncio::Result<()> {
-//! let mut worker = asyncio::create_task(async {
-//!     asyncio::sleep(Duration::from_millis(30)).await?;
-//!     Ok("done")
-//! });
-//! let jobs = asyncio::Queue::new(0);
-//! jobs.put_nowait(Duration::from_secs(60))?;
-//! let outcome = loop {
-//!     asyncio::select! {
-//!         outcome = &mut worker => break outcome?,
-//!         job = jobs.get() => {
-//!             // The limit ends the job; the worker goes on.
-//!             let late = asyncio::wait_for(asyncio::sleep(job?), Duration::from_millis(5)).await;
-//!             assert!(late.unwrap_err().is_timeout());
-//!         }
-//!     }
-//! };
-//! assert_eq!(outcome, "done");
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! Some cases cannot be told apart. The remedy is to make the part in question a scope of its own, with
-//! [`cancellable`] or one of the macros:
-//!
-//! - `futures::join!(ours, foreign)` in one scope: our half takes the error, and the foreign half goes on. An
-//!   axum handler over HTTP/1 that is suspended in one of our awaits makes an answer of the error, so a
-//!   limit around the whole connection has then been used up.
-//! - A child of `FuturesUnordered` that had not been polled when the request came is not told.
-//! - The body of a generator keeps a request until it is polled again.
-//! - A `sleep` or read that was begun and put aside still belongs to the task, and is cancelled with it.
-//!
-//! The other hazard of many awaits in one task is a fair lock, a permit or an item that is granted to a future
-//! which is not polled any more: everything behind it in the line waits. Drop such a future, or keep polling
-//! it.
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `locks` | yes | [`Lock`], [`Event`], [`Condition`], [`Semaphore`], [`BoundedSemaphore`], [`Barrier`] |
+//! | `queues` | yes | [`Queue`], [`PriorityQueue`], [`LifoQueue`], [`channel()`] |
+//! | `sockets` | yes | [`sock_recv`] and the other `sock_*` operations, [`socket::Socket`], [`Address`] |
+//! | `transports` | yes | [`create_connection`], [`create_server`], [`create_datagram_endpoint`], pipes; with `sockets` |
+//! | `streams` | yes | [`open_connection`], [`start_server`], [`StreamReader`], [`StreamWriter`]; with `transports` |
+//! | `subprocess` | yes | [`create_subprocess_exec`], [`create_subprocess_shell`], [`subprocess`]; with `streams` |
+//! | `macros` | yes | [`#[asyncio::main]`](macro@main), [`#[asyncio::test]`](macro@test), [`select!`], [`join!`], [`try_join!`] |
+//! | `tokio` | no | tokio's `AsyncRead` and `AsyncWrite` for streams; with `streams` |
+//! | `hyper` | no | hyper's `Read` and `Write` for `streams::Duplex`; with `streams` |
+//! | `tls` | no | TLS over rustls: the module `ssl`, `start_tls`, `.ssl(…)` of what makes connections, servers and streams; with `transports` |
+//! | `webpki-roots` | no | Mozilla's certificate authorities beside those of the system; with `tls` |
+//! | `backtrace` | no | the watchdog of [`Runner`] shows the backtrace of the blocked thread |
+//! | `anyhow`, `eyre` | no | `From<Error>` for the error type of that crate |
 //!
 //! # Depth
 //!
@@ -227,85 +77,10 @@
 //! cancelled, ended, shown and dropped without recursion. A coroutine that awaits a boxed coroutine, which
 //! awaits another one, is different: Rust polls and drops nested values by recursion, so a chain of tens of
 //! thousands of them overflows the stack. Make a task of each, or write a loop.
-//!
-//! # Threads
-//!
-//! A loop, its tasks and its callbacks stay on one thread, so what they share may be `Rc` and
-//! `RefCell`, and between two awaits nobody interferes. Work that blocks goes to another thread by
-//! [`to_thread`]; other threads reach the loop through its [`LoopHandle`]:
-//!
-//! ```
-//! # #[asyncio::main]
-//! # async fn main() -> asyncio::Result<()> {
-//! let text = asyncio::to_thread(|| std::fs::read_to_string("Cargo.toml")).await??;
-//! assert!(!text.is_empty());
-//!
-//! let answer = asyncio::Future::new();
-//! let (setter, event_loop) = (answer.clone(), asyncio::get_running_loop()?.handle());
-//! std::thread::spawn(move || {
-//!     event_loop.call_soon_threadsafe(move || setter.set_result("from another thread"))
-//! });
-//! assert_eq!(answer.await?, "from another thread");
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! [`run_coroutine_threadsafe`] runs a whole coroutine on a loop in another thread.
-//!
-//! # Testing
-//!
-//! Under the virtual clock no time passes while something is ready, and none is spent waiting when
-//! nothing is: the clock jumps to the next timer. So a test can sleep for a day, and its times are
-//! exact. When nothing is left that could wake anybody, the run ends with [`Error::Deadlock`], which
-//! names every task and the line at which it waits.
-//!
-//! ```
-//! # mod tests {
-//! use std::time::Duration;
-//!
-//! #[asyncio::test(virtual_time = true)]
-//! async fn it_gives_up_after_a_day() -> asyncio::Result<()> {
-//!     let day = Duration::from_secs(24 * 3600);
-//!     let outcome = asyncio::wait_for(asyncio::Future::<()>::new(), day).await;
-//!     assert!(outcome.unwrap_err().is_timeout());
-//!     Ok(())
-//! }
-//! # }
-//! # fn main() {
-//! # use std::time::Duration;
-//! let stuck = asyncio::Runner::new().virtual_time(true).with(|runner| {
-//!     runner.run(async { asyncio::Future::<()>::new().await })
-//! });
-//! assert!(matches!(stuck, Err(asyncio::Error::Deadlock(_))));
-//! # }
-//! ```
-//!
-//! In a program that runs, [`all_tasks`] lists the tasks, and [`AnyTask::wait_site`] says of each where
-//! it waits.
-//!
-//! # Features
-//!
-//! A feature selects a crate, or conversions; none changes what another part does.
-//!
-//! | feature | default | what it adds |
-//! |---|---|---|
-//! | `locks` | yes | [`Lock`], [`Event`], [`Condition`], [`Semaphore`], [`BoundedSemaphore`], [`Barrier`] |
-//! | `queues` | yes | [`Queue`], [`PriorityQueue`], [`LifoQueue`], [`channel()`] |
-//! | `sockets` | yes | [`sock_recv`] and its like, [`socket::Socket`], [`Address`] |
-//! | `transports` | yes | [`create_connection`], [`create_server`], [`create_datagram_endpoint`], pipes; with `sockets` |
-//! | `streams` | yes | [`open_connection`], [`start_server`], [`StreamReader`], [`StreamWriter`]; with `transports` |
-//! | `subprocess` | yes | [`create_subprocess_exec`], [`create_subprocess_shell`], [`subprocess`]; with `streams` |
-//! | `macros` | yes | [`#[asyncio::main]`](macro@main), [`#[asyncio::test]`](macro@test) |
-//! | `tokio` | no | tokio's `AsyncRead` and `AsyncWrite` for streams; with `streams` |
-//! | `hyper` | no | hyper's `Read` and `Write` for `streams::Duplex`; with `streams` |
-//! | `tls` | no | TLS over rustls: the module `ssl`, `start_tls`, `.ssl(…)` of what makes connections, servers and streams; with `transports` |
-//! | `webpki-roots` | no | Mozilla's certificate authorities beside those of the system; with `tls` |
-//! | `anyhow`, `eyre` | no | `From<Error>` for the error type of that crate |
-//!
-//! Each part is a crate of its own as well (`asyncio-locks`, `asyncio-queues`, `asyncio-task`, …), for
-//! those who want no more than that.
 
 #![forbid(unsafe_code)]
+
+pub mod guide;
 
 // The names follow asyncio's `__init__`, module by module.
 
@@ -361,27 +136,52 @@ pub use asyncio_core::error::{
 };
 
 // futures, and `concurrent.futures`
-pub use asyncio_future::{
-    CallbackOutput, ConcurrentFuture, DoneCallback, Future, NotPending, Take, wrap_future,
-};
+pub use asyncio_future::{ConcurrentFuture, Future, wrap_future};
 pub use asyncio_loop::{ThreadPoolExecutor, ThreadPoolExecutorBuilder};
+
+/// The types behind futures.
+pub mod futures {
+    pub use asyncio_future::{CallbackOutput, ConcurrentResult, DoneCallback, NotPending, Take};
+}
+#[doc(hidden)] // On the page of the module; the names of asyncio have no module in front.
+pub use futures::*;
 
 // graph
 pub use asyncio_core::wait_site::WaitSite;
+pub use asyncio_task::graph::{
+    FrameCallGraphEntry, FutureCallGraph, ToCallGraph, capture_call_graph, format_call_graph,
+    future_add_to_awaited_by, future_discard_from_awaited_by, print_call_graph,
+};
 
 // locks
 #[cfg(feature = "locks")]
-pub use asyncio_locks::{
-    Barrier, BoundedSemaphore, Condition, ConditionGuard, Event, Lock, LockGuard, OwnedLockGuard,
-    OwnedPermit, Permit, Permits, Semaphore,
-};
+pub use asyncio_locks::{Barrier, BoundedSemaphore, Condition, Event, Lock, Semaphore};
+
+/// The types behind locks: what is held while a lock or permit is.
+#[cfg(feature = "locks")]
+pub mod locks {
+    pub use asyncio_locks::{
+        ConditionGuard, LockGuard, OwnedLockGuard, OwnedPermit, Permit, Permits,
+    };
+}
+#[cfg(feature = "locks")]
+#[doc(hidden)]
+pub use locks::*;
 
 // queues
 #[cfg(feature = "queues")]
 pub use asyncio_queues::{
-    Fifo, Lifo, LifoQueue, Order, OrderedQueue, Priority, PriorityQueue, PutError, Queue, Receiver,
-    Sender, channel,
+    LifoQueue, OrderedQueue, PriorityQueue, Queue, Receiver, Sender, channel,
 };
+
+/// The types behind queues: their orders, and the error that gives an item back.
+#[cfg(feature = "queues")]
+pub mod queues {
+    pub use asyncio_queues::{Fifo, Lifo, Order, Priority, PutError};
+}
+#[cfg(feature = "queues")]
+#[doc(hidden)]
+pub use queues::*;
 
 // protocols
 #[cfg(feature = "subprocess")]
@@ -430,17 +230,26 @@ pub mod subprocess {
 pub use asyncio_loop::eager_task_factory;
 pub use asyncio_task::ReturnWhen::{self, AllCompleted, FirstCompleted, FirstException};
 pub use asyncio_task::{
-    Amap, AnyAwait, AnyTask, AsCompleted, Awaitable, Completed, FutureLike, Gather, GatherAll,
-    NextCompleted, NextItem, Racing, Retry, Shield, Sleep, Task, TaskBuilder, Wait, WaitFor,
-    Waiting, all_tasks, amap, as_completed, create_task, current_task, endless, ensure_future,
-    gather, race, retry, run_coroutine_threadsafe, shield, sleep, wait, wait_for,
+    AnyTask, Awaitable, FutureLike, Task, TaskBuilder, all_tasks, amap, as_completed, create_task,
+    current_task, endless, ensure_future, gather, race, retry, run_coroutine_threadsafe, shield,
+    sleep, wait, wait_for,
 };
+
+/// The types behind tasks: what the functions return, which `.await` runs.
+pub mod tasks {
+    pub use asyncio_task::{
+        Amap, AnyAwait, AsCompleted, Completed, Gather, GatherAll, NextCompleted, NextItem, Racing,
+        Retry, Shield, Sleep, ToThread, Wait, WaitFor, Waiting,
+    };
+}
+#[doc(hidden)]
+pub use tasks::*;
 
 // taskgroups
 pub use asyncio_task::{Group, TaskGroup, TaskStatus};
 
 // threads
-pub use asyncio_task::{ToThread, to_thread};
+pub use asyncio_task::to_thread;
 
 // timeouts
 pub use asyncio_core::limit::ToTimeout;

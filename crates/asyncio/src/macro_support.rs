@@ -77,7 +77,9 @@ where
     let outcome = runner.with(|_| outcome);
     match (outcome, cancelled.take()) {
         (Ok(outcome), _) => outcome.report(),
-        (Err(Error::KeyboardInterrupt(_)), returned) => {
+        (Err(Error::KeyboardInterrupt(interrupt)), returned) => {
+            // Python prints the traceback: where the program was.
+            eprintln!("KeyboardInterrupt: {interrupt}");
             let of_its_own = |outcome: &F::Output| matches!(outcome.error(), Some(None));
             if let Some(outcome) = returned.filter(of_its_own) {
                 // It may say what went wrong while the program was cleaning up.

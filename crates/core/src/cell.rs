@@ -5,7 +5,7 @@
 
 use crate::{
     CancelledError, Error,
-    cancel::{IDLE, STATE, WAITING},
+    cancel::IDLE,
     context::{Context, Values},
     exception::Span,
     flags::{Flag, Flags, PassingOn, Phase},
@@ -17,7 +17,6 @@ use crate::{
     sync::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering},
     target::{Aim, Target},
     wait::{OtherWait, with_current},
-    wait_site::WaitSite,
 };
 use std::{any::TypeId, cell::Cell, fmt, panic::Location, ptr::NonNull, sync::Arc};
 
@@ -382,18 +381,6 @@ impl TaskCell {
             affine.flags.set(Flag::Shared);
         }
         affine.with_cold(|cold| cold.context.clone())?
-    }
-
-    /// On what the task waits, and where; `None` while it runs, is ready or is done.
-    pub fn wait_site(&self) -> Option<WaitSite> {
-        let affine = self.affine()?;
-        if self.first.load(Ordering::Acquire) & STATE == WAITING {
-            return self.first_site();
-        }
-        let waiting = |cold: &mut Cold| {
-            cold.others.values().find(|o| o.wait.is_waiting()).map(|o| o.wait.site)
-        };
-        affine.with_cold(waiting)?
     }
 
     /// The number of outstanding requests to cancel on the current path (`Task.cancelling`): those of

@@ -83,7 +83,7 @@ pub fn with_values<R>(values: Values, f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// Puts the previous values back, also when what runs inside panics.
+/// Puts the previous values back, even if the code inside panics.
 struct Entered<F: FnMut(Values)> {
     previous: Option<Values>,
     keep: F,
@@ -124,6 +124,7 @@ impl Context {
     }
 
     /// A context of its own with the current values (`contextvars.copy_context()`). O(1).
+    #[doc(alias = "copy_context")]
     pub fn current() -> Context {
         Context::of(current_values())
     }

@@ -36,15 +36,18 @@ use std::{
     label = "this has no `enter` and `exit`",
     note = "implement `asyncio::AsyncContextManager` for `{Self}`"
 )]
+#[doc(alias("async with", "contextlib.asynccontextmanager"))]
 pub trait AsyncContextManager: Sized {
     /// What the body works with.
     type Target;
 
     /// Enters (`__aenter__`). If this fails, neither the body nor `exit` runs.
+    #[doc(alias = "__aenter__")]
     async fn enter(&mut self) -> Result<Self::Target>;
 
     /// Leaves (`__aexit__`), with the error that ended the body, if one did. It may await. An error
     /// from here replaces the body's, which becomes its [context](Error::context).
+    #[doc(alias = "__aexit__")]
     async fn exit(&mut self, target: Self::Target, error: Option<&Error>) -> Result<()>;
 
     /// Leaves for [`with_suppress`](AsyncContextManager::with_suppress), and returns whether the error that
@@ -98,6 +101,7 @@ pub trait AsyncContextManager: Sized {
     /// }
     /// ```
     #[track_caller]
+    #[doc(alias("move_on_after", "contextlib.suppress"))]
     fn with_suppress<R>(
         self,
         body: impl AsyncFnOnce(&mut Self::Target) -> Result<R>,

@@ -1,4 +1,4 @@
-//! [`Listeners`]: who is told when a future or task is done. Waiters and callbacks share one list,
+//! [`Listeners`]: what is notified when a future or task is done. Waiters and callbacks share one list,
 //! and are told in the order in which they came.
 
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 };
 use std::{cell::Cell, fmt, panic::Location, sync::Arc};
 
-/// One who is told.
+/// A listener.
 #[derive(Debug)]
 pub enum Listener {
     /// A task or foreign future that awaits.
@@ -91,7 +91,7 @@ impl Listeners {
         self.list.remove(number, self.place.get())
     }
 
-    /// Tells everyone, in order, and empties the list.
+    /// Notifies all listeners, in order, and empties the list.
     pub fn notify(&self, wakers: &mut Wakers) {
         self.list.notify(self.place.get(), wakers);
     }
@@ -285,7 +285,7 @@ impl List {
         removed
     }
 
-    /// Tells everyone, in order, and empties the list, whose owner is done.
+    /// Notifies all listeners, in order, and empties the list, whose owner is done.
     pub(crate) fn notify(&self, place: Option<Place>, wakers: &mut Wakers) {
         loop {
             match self.0.take() {

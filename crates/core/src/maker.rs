@@ -103,7 +103,7 @@ impl Maker<'_> {
     }
 }
 
-/// Those who are told when the task is done.
+/// The listeners for the end of the task.
 impl Maker<'_> {
     /// Adds one; `None` if the task is done, or on another thread than the task's.
     pub fn listen(self, listener: Listener) -> Option<u32> {
@@ -135,7 +135,7 @@ impl Maker<'_> {
         }
     }
 
-    /// Tells everyone, in order.
+    /// Notifies all, in order.
     pub fn notify_listeners(self) {
         let mut wakers = Wakers::new();
         if let Some(affine) = self.affine() {

@@ -1,7 +1,7 @@
 //! What loom models are made of: [`check`], and a [`Loop`] with tasks of ours. It exists under
 //! `--cfg loom` alone.
 //!
-//! The loop is the least that a task can live in: it opens its mail, runs what is ready, and sleeps
+//! The loop is the least that a task can live in: it empties its inbox, runs what is ready, and sleeps
 //! while there is neither. So a wake-up that is lost is a deadlock, which loom finds.
 
 use crate::{
@@ -50,7 +50,7 @@ pub fn check<F: Fn() + Send + Sync + 'static>(mutants: &[&str], preemptions: usi
     println!("\nmodel {name} executions={executions} preemptions={preemptions} mutants={mutants}");
 }
 
-/// The mail of a loop, and the bell that ends its sleep.
+/// The inbox of a loop, and the bell that ends its sleep.
 struct Post {
     mail: Mutex<VecDeque<Mail>>,
     came: Condvar,
@@ -130,7 +130,7 @@ impl Loop {
         self.open(mail);
     }
 
-    /// One iteration with this mail.
+    /// One iteration with these messages.
     pub fn open(&self, mail: impl IntoIterator<Item = Mail>) {
         let entered = self.home.entering();
         mail.into_iter().for_each(|mail| self.scheduler().deliver(mail));
@@ -175,7 +175,7 @@ struct Task {
 static BY_HAND: TaskVTable = TaskVTable {
     step,
     discard: |_| {},
-    // SAFETY: `spawn` made it from a box, and nobody has a reference any more.
+    // SAFETY: `spawn` made it from a box, and no reference is left.
     free: |cell| drop(unsafe { Box::from_raw(cell.cast::<Task>().as_ptr()) }),
     last_handle: |_| {},
     exception: |_| Ok(None),
@@ -221,7 +221,7 @@ impl fmt::Debug for Post {
     }
 }
 
-/// Polls once, as a foreign task that nobody runs; true if the future waits.
+/// Polls once, as a foreign task that does not run; true if the future waits.
 pub fn is_pending<F: Future>(future: Pin<&mut F>) -> bool {
     future.poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }

@@ -97,7 +97,7 @@ impl ScopePlace {
         poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
     ) -> ScopePoll<R> {
         if let At::Nowhere = self.at {
-            if let Some(key) = ScopeKey::open() {
+            if let Some(key) = ScopeKey::open(self.site) {
                 self.at = At::Own(key);
             }
         }
@@ -165,6 +165,7 @@ impl Drop for ScopePlace {
 /// }
 /// ```
 #[track_caller]
+#[doc(alias = "CancelScope")]
 pub fn cancellable<F, T>(body: F) -> Scope<F::IntoFuture>
 where
     F: IntoFuture<Output = Result<T>>,

@@ -9,6 +9,7 @@ use crate::{
     CancelledError,
     slots::{Key, Slots},
     stage::Stage,
+    wait_site::WaitSite,
 };
 use std::{
     cell::{Cell, RefCell},
@@ -72,6 +73,8 @@ impl Within {
 
 /// One scope.
 pub(crate) struct Node {
+    /// What it is, and where the program says so: for the call graph.
+    pub(crate) site: WaitSite,
     /// The scope around it; `None`: the task itself.
     pub(crate) parent: Option<Key>,
     /// The task in which it was last polled.
@@ -198,9 +201,10 @@ impl Scopes {
     }
 
     /// A new scope inside `parent`, in `task`.
-    pub(crate) fn open(&self, parent: Option<Key>, task: Option<Key>) -> Key {
+    pub(crate) fn open(&self, site: WaitSite, parent: Option<Key>, task: Option<Key>) -> Key {
         let mut nodes = self.nodes.borrow_mut();
         let key = nodes.vacancy().fill(Node {
+            site,
             parent,
             task,
             waits: 0,
@@ -349,6 +353,24 @@ impl Scopes {
         if let Some(rare) = &mut node.rare {
             rare.other_origins = others;
         }
+    }
+
+    /// What the scopes around something are that is polled `within` the innermost, from the outermost on;
+    /// and whether one of them has a deadline.
+    pub(crate) fn sites(&self, within: Within) -> (Vec<WaitSite>, bool) {
+        let nodes = self.nodes.borrow();
+        let innermost = within.place().and_then(|place| nodes.key_at(place));
+        let around = |key: &Key| nodes.get(*key).and_then(|node| node.parent);
+        let path = std::iter::successors(innermost, around);
+        let (mut sites, mut has_deadline) = (Vec::new(), false);
+        for node in path.filter_map(|key| nodes.get(key)) {
+            sites.push(node.site);
+            has_deadline |= node.deadline.is_some();
+        }
+        sites.reverse();
+        // A `with` may be two scopes, of which the program sees one.
+        sites.dedup();
+        (sites, has_deadline)
     }
 
     /// How many scopes there are around `scope`, and itself.

@@ -1,11 +1,17 @@
-//! [`Target`]: what a wait passes a request to cancel on to.
+//! [`Target`]: what a wait passes a request to cancel on to. The same way leads from a task to what it
+//! waits for, which is all that the call graph is made of.
 
 use crate::{
     CancelledError,
-    sync::{AtomicBool, Ordering},
+    home::LoopRef,
+    sync::{AtomicBool, Mutex, Ordering},
     task_ref::TaskRef,
 };
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    panic::Location,
+    sync::{Arc, Weak},
+};
 
 /// Something that a cancelled task passes the request on to: what it awaits.
 #[derive(Clone, Debug)]
@@ -63,6 +69,87 @@ pub trait Cancel: Send + Sync + fmt::Debug {
     /// Takes those out: the future is dropped.
     fn take_parts(&mut self) -> Option<Parts> {
         None
+    }
+
+    /// Where it was made.
+    fn made_at(&self) -> &'static Location<'static>;
+
+    /// The loop that ran where it was made.
+    fn home(&self) -> Option<LoopRef>;
+
+    /// What it waits for, if it is that of an operation on tasks and futures.
+    fn awaits(&self) -> Option<Vec<Target>>;
+}
+
+/// An operation that knows what it waits for, and passes no request on to it.
+pub trait Awaits: Send + Sync {
+    /// What it waits for now.
+    fn awaits(&self) -> Vec<Target>;
+}
+
+impl<T: Awaits> Awaits for Mutex<T> {
+    fn awaits(&self) -> Vec<Target> {
+        self.lock().awaits()
+    }
+}
+
+/// What a future waits for that is that of an operation.
+#[derive(Debug, Default)]
+pub enum Operation {
+    /// Nothing: somebody sets it.
+    #[default]
+    None,
+    /// Those, and a request to cancel the future goes to them (a `gather`).
+    Parts(Parts),
+    /// One of another, which no request reaches (a `shield`).
+    Task(TaskRef),
+    /// As before.
+    Future(Weak<dyn Cancel>),
+    /// What its operation says, and no request reaches it (a `wait`, the end of a group).
+    Others(Weak<dyn Awaits>),
+}
+
+impl From<Option<Parts>> for Operation {
+    fn from(parts: Option<Parts>) -> Operation {
+        parts.map_or(Operation::None, Operation::Parts)
+    }
+}
+
+impl From<Target> for Operation {
+    fn from(target: Target) -> Operation {
+        match target {
+            Target::Task(task) => Operation::Task(task),
+            Target::Future(future) => Operation::Future(Arc::downgrade(&future)),
+        }
+    }
+}
+
+impl Operation {
+    /// What a request goes to.
+    pub fn parts(&self) -> Option<&Parts> {
+        match self {
+            Operation::Parts(parts) => Some(parts),
+            _ => None,
+        }
+    }
+
+    /// What it waits for; `None` if it is none.
+    pub fn awaits(&self) -> Option<Vec<Target>> {
+        Some(match self {
+            Operation::None => return None,
+            Operation::Parts(parts) => parts.targets.clone(),
+            Operation::Task(task) => vec![Target::Task(task.clone())],
+            Operation::Future(future) => future.upgrade().map(Target::Future).into_iter().collect(),
+            Operation::Others(others) => {
+                others.upgrade().map(|others| others.awaits()).unwrap_or_default()
+            }
+        })
+    }
+}
+
+impl fmt::Debug for dyn Awaits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.awaits()).finish()
     }
 }
 
@@ -130,6 +217,30 @@ impl Drop for Parts {
 }
 
 impl Target {
+    /// A number that no other one has while this one lives.
+    pub fn id(&self) -> usize {
+        match self {
+            Target::Task(task) => task.as_ptr().as_ptr() as usize,
+            Target::Future(future) => Arc::as_ptr(future) as *const () as usize,
+        }
+    }
+
+    /// Where it was made.
+    pub fn made_at(&self) -> &'static Location<'static> {
+        match self {
+            Target::Task(task) => task.spawned_at(),
+            Target::Future(future) => future.made_at(),
+        }
+    }
+
+    /// The loop that it belongs to, or in which it was made.
+    pub fn home(&self) -> Option<LoopRef> {
+        match self {
+            Target::Task(task) => Some(task.home()),
+            Target::Future(future) => future.home(),
+        }
+    }
+
     /// Passes a request on; false if there was nothing to cancel.
     pub fn cancel(&self, error: CancelledError) -> bool {
         match self {

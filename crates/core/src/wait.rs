@@ -10,7 +10,7 @@
 //! it on.
 
 pub(crate) use crate::other_wait::OtherWait;
-pub use crate::target::{Cancel, Parts, Target};
+pub use crate::target::{Awaits, Cancel, Operation, Parts, Target};
 use crate::{
     CancelledError, Error,
     cancel::{CANCELLED, IDLE, WAITING, WOKEN},

@@ -13,7 +13,16 @@ pub struct WaitSite {
     pub(crate) location: &'static Location<'static>,
 }
 
+/// What a future is called that the program made itself, and not for an operation.
+pub static FUTURE: &str = "Future";
+
 impl WaitSite {
+    /// Whether the operation is the one of this static.
+    #[inline]
+    pub fn is_of(&self, what: &'static &'static str) -> bool {
+        std::ptr::eq(self.what, what)
+    }
+
     /// The site of `what`, called where the caller of this function was called.
     #[track_caller]
     #[inline]
@@ -29,6 +38,15 @@ impl WaitSite {
         WaitSite { what, location }
     }
 
+    /// Whether the location tells a program nothing, because a handle was polled there by this library (in a
+    /// scope, or by way of `dyn Future`) or by the standard one (in a `Box`).
+    pub(crate) fn is_in_a_library(&self) -> bool {
+        let file = self.location.file();
+        let is_std =
+            ["core", "alloc", "std"].iter().any(|of| file.contains(&format!("/library/{of}/src/")));
+        is_std || is_ours(file)
+    }
+
     /// The operation, for example `"sleep"` or `"Lock.acquire"`.
     pub fn what(&self) -> &'static str {
         self.what
@@ -38,6 +56,18 @@ impl WaitSite {
     pub fn location(&self) -> &'static Location<'static> {
         self.location
     }
+}
+
+/// Whether a source file is that of one of the crates of this workspace which programs do not write: not
+/// one with tests or examples.
+fn is_ours(file: &str) -> bool {
+    // `crates/core/src/wait_site.rs`, or `…/asyncio-core-0.1.0/src/wait_site.rs` of a registry.
+    let Some((root, _)) = file!().rsplit_once("core") else { return false };
+    let Some((name, path)) = file.strip_prefix(root).and_then(|rest| rest.split_once('/')) else {
+        return false;
+    };
+    let is_crate = ["core", "future", "task", "loop"].iter().any(|of| name.starts_with(of));
+    is_crate && path.starts_with("src/") && !path.contains("test")
 }
 
 /// `sleep at src/main.rs:3:14`

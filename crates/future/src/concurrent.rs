@@ -13,9 +13,13 @@ use asyncio_core::{
     limit::ToTimeout,
     raw::{LoopRef, Mail, Scheduler, caught},
 };
+use event_listener::{Event, EventListener, Listener};
 use std::{
     fmt,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    future::{Future, IntoFuture},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
     time::Instant,
 };
 
@@ -50,7 +54,7 @@ struct State<T> {
 
 struct Inner<T> {
     state: Mutex<State<T>>,
-    done: Condvar,
+    done: Event,
     /// The loop that completes it, if a loop does.
     home: Option<LoopRef>,
 }
@@ -61,6 +65,9 @@ struct Inner<T> {
 /// [`result`](ConcurrentFuture::result) moves the value out; after
 /// [`shared`](ConcurrentFuture::shared) every caller gets a clone.
 ///
+/// It can also be awaited, under any executor, with the same outcome. A task of an asyncio loop awaits
+/// [`wrap_future`] instead, which passes a cancellation on to the work and which the virtual clock knows about.
+///
 /// ```
 /// use asyncio::ConcurrentFuture;
 /// let answer = ConcurrentFuture::new();
@@ -69,6 +76,7 @@ struct Inner<T> {
 /// assert_eq!(answer.result(None)?, 42);
 /// # Ok::<(), asyncio::Error>(())
 /// ```
+#[doc(alias = "concurrent.futures.Future")]
 pub struct ConcurrentFuture<T>(Arc<Inner<T>>);
 
 impl<T> Clone for ConcurrentFuture<T> {
@@ -99,7 +107,7 @@ impl<T> ConcurrentFuture<T> {
     fn make(home: Option<LoopRef>) -> ConcurrentFuture<T> {
         let (stage, callbacks) = (Stage::Pending, Vec::new());
         let state = State { stage, request: None, copy: None, callbacks, waiting_jobs: [0; 2] };
-        ConcurrentFuture(Arc::new(Inner { state: Mutex::new(state), done: Condvar::new(), home }))
+        ConcurrentFuture(Arc::new(Inner { state: Mutex::new(state), done: Event::new(), home }))
     }
 
     /// Keeps the value in the future: from now on [`result`](ConcurrentFuture::result),
@@ -236,7 +244,7 @@ impl<T> ConcurrentFuture<T> {
         for (jobs, has_limit) in waiting_jobs.into_iter().zip([false, true]) {
             (0..jobs).for_each(|_| self.job_waits(false, has_limit));
         }
-        self.0.done.notify_all();
+        self.0.done.notify(usize::MAX);
         for callback in callbacks {
             self.guarded("a callback", || callback(self));
         }
@@ -283,13 +291,13 @@ impl<T> ConcurrentFuture<T> {
                 state.waiting_jobs[usize::from(left.is_some())] += 1;
                 self.job_waits(true, left.is_some());
             }
-            state = match left {
-                None => self.0.done.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(left) => {
-                    let waited = self.0.done.wait_timeout(state, left);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
+            let listener = self.0.done.listen();
+            drop(state);
+            match deadline {
+                None => listener.wait(),
+                Some(deadline) => _ = listener.wait_deadline(deadline),
+            }
+            state = self.lock();
         }
         self.read(state).unwrap_or_else(|| Err(taken()))
     }
@@ -348,6 +356,47 @@ impl<T> ConcurrentFuture<T> {
             return self.guarded("a callback", || callback(self));
         }
         state.callbacks.push(Box::new(callback));
+    }
+}
+
+/// Waits until it is done; the outcome is that of [`result`](ConcurrentFuture::result).
+///
+/// # Cancellation
+/// The future, when dropped, leaves the work as it is; so does a cancellation of the task that awaits it.
+impl<T> IntoFuture for ConcurrentFuture<T> {
+    type Output = Result<T>;
+    type IntoFuture = ConcurrentResult<T>;
+
+    fn into_future(self) -> ConcurrentResult<T> {
+        ConcurrentResult { future: self, listener: None }
+    }
+}
+
+/// The future of an awaited [`ConcurrentFuture`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct ConcurrentResult<T> {
+    future: ConcurrentFuture<T>,
+    listener: Option<EventListener>,
+}
+
+impl<T> Future for ConcurrentResult<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        loop {
+            if let Some(outcome) = self.future.try_result() {
+                return Poll::Ready(outcome);
+            }
+            match &mut self.listener {
+                Some(listener) => {
+                    ready!(Pin::new(listener).poll(cx));
+                    self.listener = None;
+                }
+                // Looked at again above: it may have ended before this listens.
+                None => self.listener = Some(self.future.0.done.listen()),
+            }
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`Future`]: a result that somebody else will set.
+//! [`Future`]: a result that will be set elsewhere.
 
 use crate::state::{Change, Head, Stage};
 use asyncio_core::{
@@ -11,8 +11,8 @@ use asyncio_core::{
         sync::{Mutex, keep},
         with_running,
     },
-    wait::{Cancel, Parts, Resume, Target, Wait},
-    wait_site::WaitSite,
+    wait::{Cancel, Operation, Parts, Resume, Target, Wait},
+    wait_site::{FUTURE, WaitSite},
 };
 use std::{
     fmt,
@@ -37,14 +37,14 @@ impl<T> Drop for Inner<T> {
             drop(state);
             ExceptionContext::new("Future exception was never retrieved")
                 .with_exception(error)
-                .with_future(&raw const *self as *const () as usize)
+                .with_future(Arc::as_ptr(&self.head) as usize)
                 .with_origin(self.head.made_at())
                 .report(self.head.home());
         }
     }
 }
 
-/// A result that somebody else will set (`asyncio.Future`).
+/// A result that will be set elsewhere (`asyncio.Future`).
 ///
 /// Clones are handles to the same future. Awaiting one gives a copy of the result to each of any
 /// number of awaiters, so `T` must be `Clone`; [`take`](Future::take) gives other values to one of
@@ -71,7 +71,7 @@ pub struct Future<T> {
     awaiting: Awaiting,
 }
 
-/// The place of one handle in the line of those who await.
+/// The place of one handle in the line of waiters.
 #[derive(Default)]
 struct Awaiting {
     wait: Wait,
@@ -132,22 +132,22 @@ impl<T> Future<T> {
     #[track_caller]
     #[allow(clippy::new_without_default)] // A default future would never be what is wanted.
     pub fn new() -> Future<T> {
-        Future::of_operation(WaitSite::here(&"Future"), None)
+        Future::of_operation(WaitSite::here(&FUTURE), None)
     }
 
-    /// A pending future of an operation that was called at `site`, which is where those who await it
+    /// A pending future of an operation that was called at `site`, which is where the tasks that await it
     /// are said to wait.
     ///
     /// With `parts`, a request to cancel it goes to those, and the future ends as its maker decides (as a
     /// `gather` does).
     pub fn of_operation(site: WaitSite, parts: Option<Parts>) -> Future<T> {
-        Future::of_head(Head::new(parts, site, false))
+        Future::of_head(Head::new(parts.into(), site, false))
     }
 
     /// [`of_operation`](Future::of_operation), of one that ends only if the loop runs that runs now:
     /// awaiting it in another loop of the same thread is an error.
-    pub fn of_loop(site: WaitSite, parts: Option<Parts>) -> Future<T> {
-        Future::of_head(Head::new(parts, site, true))
+    pub fn of_loop(site: WaitSite, operation: impl Into<Operation>) -> Future<T> {
+        Future::of_head(Head::new(operation.into(), site, true))
     }
 
     fn of_head(head: Head) -> Future<T> {
@@ -168,7 +168,7 @@ impl<T> Future<T> {
         matches!(self.inner.head.lock().stage, Stage::Cancelled(_))
     }
 
-    /// Sets the result, and makes those who wait ready.
+    /// Sets the result, and makes the waiters ready.
     ///
     /// # Errors
     /// If the future is done already, the value comes back.
@@ -181,7 +181,7 @@ impl<T> Future<T> {
         }
     }
 
-    /// Sets the error, and makes those who wait ready.
+    /// Sets the error, and makes the waiters ready.
     ///
     /// # Errors
     /// `InvalidState` if the future is done already.
@@ -214,12 +214,12 @@ impl<T> Future<T> {
         self.cancel_as(CancelledError::default())
     }
 
-    /// [`cancel`](Future::cancel) with a message for those who wait.
+    /// [`cancel`](Future::cancel) with a message for the waiters.
     pub fn cancel_with(&self, message: impl Into<std::borrow::Cow<'static, str>>) -> bool {
         self.cancel_as(CancelledError::new(message))
     }
 
-    /// [`cancel`](Future::cancel) with the error that those who wait get.
+    /// [`cancel`](Future::cancel) with the error that the waiters get.
     pub fn cancel_as(&self, error: CancelledError) -> bool {
         self.inner.head.cancel(error)
     }
@@ -266,7 +266,7 @@ impl<T> Future<T> {
         self.inner.value.lock().as_ref().map(read).ok_or_else(taken)
     }
 
-    /// Waits for the result and takes it out, for a `T` that is not `Clone`. Whoever asks after
+    /// Waits for the result and takes it out, for a `T` that is not `Clone`. A caller that asks after
     /// that gets `InvalidState`.
     ///
     /// # Cancellation
@@ -359,7 +359,7 @@ impl<T> Future<T> {
         }
     }
 
-    /// Whether a task may wait for it where it runs, for those who wait by a callback.
+    /// Whether a task may wait for it where it runs, for waiters with a callback.
     ///
     /// # Errors
     /// `Runtime` if it is pending, and ends only if another loop of this thread runs.
@@ -370,10 +370,10 @@ impl<T> Future<T> {
 
     /// A number that no other future has while this one lives.
     pub fn id(&self) -> usize {
-        Arc::as_ptr(&self.inner) as *const () as usize
+        Arc::as_ptr(&self.inner.head) as usize
     }
 
-    /// Puts `callback` in the place of the one that reports a failure which nobody waits for any
+    /// Puts `callback` in the place of the one that reports a failure which is not awaited any
     /// more, and removes that one.
     #[doc(hidden)]
     pub fn replace_late_report(&self, callback: DoneCallback) {
@@ -383,9 +383,11 @@ impl<T> Future<T> {
         }
     }
 
+    /// The caller of `poll` is the `.await`.
     fn poll_done(
         &mut self,
         cx: &mut Context<'_>,
+        location: &'static Location<'static>,
         read: impl FnOnce(&Inner<T>) -> Result<T>,
     ) -> Poll<Result<T>> {
         let inner = &self.inner;
@@ -397,7 +399,10 @@ impl<T> Future<T> {
             if let Err(error) = inner.head.check_awaited_here() {
                 return Poll::Ready(Err(error));
             }
-            let site = inner.head.site();
+            let mut site = inner.head.site();
+            if site.is_of(&FUTURE) {
+                site = WaitSite::new(&FUTURE, location);
+            }
             let target = || Some(Target::Future(inner.head.clone()));
             if !wait.is_armed() {
                 state = keep("future_awaited_late", &inner.head.state, state);
@@ -437,8 +442,9 @@ fn taken() -> Error {
 impl<T: Clone> StdFuture for Future<T> {
     type Output = Result<T>;
 
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
-        self.poll_done(cx, |inner| inner.value.lock().clone().ok_or_else(taken))
+        self.poll_done(cx, Location::caller(), |inner| inner.value.lock().clone().ok_or_else(taken))
     }
 }
 
@@ -491,8 +497,10 @@ impl<T> Deref for Take<T> {
 impl<T> StdFuture for Take<T> {
     type Output = Result<T>;
 
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
-        self.0.poll_done(cx, |inner| inner.value.lock().take().ok_or_else(taken))
+        self.0
+            .poll_done(cx, Location::caller(), |inner| inner.value.lock().take().ok_or_else(taken))
     }
 }
 

@@ -1,4 +1,4 @@
-//! asyncio's `Future`: a result that somebody else will set.
+//! asyncio's `Future`: a result that will be set elsewhere.
 //!
 //! [`Future`] mirrors `asyncio.Future`; [`ConcurrentFuture`] its thread-safe twin
 //! `concurrent.futures.Future`, on which a thread can block; [`wrap_future`] links one to the other.
@@ -14,9 +14,9 @@
 //! ```
 //!
 //! # Cancellation
-//! `cancel()` ends a pending future: everyone who awaits it gets `Err(Cancelled)`. A cancelled task
+//! `cancel()` ends a pending future: every task that awaits it gets `Err(Cancelled)`. A cancelled task
 //! cancels the future it awaits. Under another executor no task of ours exists, so no wait is
-//! cancelled that way, but a future that somebody cancels still is.
+//! cancelled that way, but a future on which `cancel()` is called still is.
 //!
 //! # Threads
 //! A future is `Send + Sync` where its value is `Send`: it may be set, cancelled and awaited from
@@ -35,7 +35,7 @@ mod state;
 
 pub use asyncio_core::handle::CallbackOutput;
 pub use asyncio_core::{Error, Result};
-pub use concurrent::{ConcurrentFuture, wrap_future};
+pub use concurrent::{ConcurrentFuture, ConcurrentResult, wrap_future};
 pub use future::{DoneCallback, Future, NotPending, Take};
 
 #[cfg(doctest)]

@@ -21,7 +21,7 @@ use asyncio_core::{
         running_loop,
         sync::{Mutex, MutexGuard, keep},
     },
-    wait::{Cancel, Parts, Wakers},
+    wait::{Cancel, Operation, Parts, Target, Wakers},
     wait_site::WaitSite,
 };
 use std::{fmt, panic::Location};
@@ -46,8 +46,8 @@ pub(crate) struct Head {
     /// For a look from outside.
     header: Header,
     pub(crate) state: Mutex<State>,
-    /// What a request to cancel goes to, in place of cancelling the future at once.
-    parts: Option<Parts>,
+    /// What it waits for. A request to cancel goes to the parts, in place of cancelling it at once.
+    operation: Operation,
     site: WaitSite,
     home: Option<LoopRef>,
     /// Whether `home` has to run for the future to end.
@@ -76,16 +76,16 @@ impl fmt::Debug for Head {
 }
 
 impl Head {
-    pub(crate) fn new(parts: Option<Parts>, site: WaitSite, is_of_loop: bool) -> Head {
+    pub(crate) fn new(operation: Operation, site: WaitSite, is_of_loop: bool) -> Head {
         Head {
-            header: Header::new(parts.as_ref()),
+            header: Header::new(operation.parts()),
             state: Mutex::new(State {
                 stage: Stage::Pending,
                 listeners: Listeners::new(),
                 unretrieved: false,
                 late_report: None,
             }),
-            parts,
+            operation,
             site,
             home: running_loop(),
             is_of_loop,
@@ -176,10 +176,25 @@ impl Cancel for Head {
     }
 
     fn parts(&self) -> Option<&Parts> {
-        self.parts.as_ref().filter(|_| !self.is_done())
+        self.operation.parts().filter(|_| !self.is_done())
     }
 
     fn take_parts(&mut self) -> Option<Parts> {
-        self.parts.take()
+        match std::mem::take(&mut self.operation) {
+            Operation::Parts(parts) => Some(parts),
+            _ => None,
+        }
+    }
+
+    fn made_at(&self) -> &'static Location<'static> {
+        self.site.location()
+    }
+
+    fn home(&self) -> Option<LoopRef> {
+        self.home
+    }
+
+    fn awaits(&self) -> Option<Vec<Target>> {
+        self.operation.awaits()
     }
 }

@@ -69,3 +69,7 @@ pub use upgrade::upgrade;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)] // A chapter of the facade's guide, which has no dependency on this crate.
+#[doc = include_str!("../../asyncio/src/guide/services.md")]
+struct Services;

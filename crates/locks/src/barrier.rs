@@ -128,7 +128,7 @@ impl Barrier {
         }
     }
 
-    /// Makes a fresh barrier of it (`Barrier.reset`). Whoever waits gets `BrokenBarrier`.
+    /// Resets the barrier (`Barrier.reset`). Tasks that wait get `BrokenBarrier`.
     ///
     /// # Errors
     /// `Cancelled`, and nothing else.
@@ -153,7 +153,7 @@ impl Barrier {
         self.change(Phase::Resetting, WaitSite::here(&"Barrier.reset"))
     }
 
-    /// Breaks the barrier (`Barrier.abort`). Whoever waits, or comes, gets `BrokenBarrier`, until it
+    /// Breaks the barrier (`Barrier.abort`). Tasks that wait, now or later, get `BrokenBarrier`, until it
     /// is [`reset`](Barrier::reset).
     ///
     /// # Errors

@@ -30,7 +30,7 @@ impl Wake for Parked {
 /// Runs `future` to its end, and blocks the thread meanwhile.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
-    // Mostly nobody has to wait.
+    // Usually there is nothing to wait for.
     if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         return output;
     }

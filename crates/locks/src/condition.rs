@@ -1,4 +1,4 @@
-//! [`Condition`]: wait until somebody who holds the lock says that things have changed.
+//! [`Condition`]: wait until a task that holds the lock says that the state has changed.
 
 use crate::{
     lock::{Acquire as LockAcquire, Lock, LockGuard},
@@ -110,12 +110,13 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
     /// }
     /// ```
     #[track_caller]
+    #[doc(alias("async with", "__aenter__"))]
     pub fn acquire(&self) -> ConditionAcquire<'_, T> {
         let acquire = self.lock().acquire_at(WaitSite::here(&"Condition.acquire"));
         ConditionAcquire { acquire, line: &self.line }
     }
 
-    /// Takes the lock if it is free and nobody waits for it.
+    /// Takes the lock if it is free and there are no waiters.
     ///
     /// ```
     /// use asyncio::Condition;
@@ -125,7 +126,7 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
         Some(ConditionGuard { guard: self.lock().try_acquire()?, line: &self.line })
     }
 
-    /// Whether somebody holds the lock (`Condition.locked`).
+    /// Whether the lock is held (`Condition.locked`).
     ///
     /// ```
     /// assert!(!asyncio::Condition::new(()).locked());
@@ -134,11 +135,11 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
         self.lock().locked()
     }
 
-    /// Wakes up to `n` of those who wait (`Condition.notify`), for a caller that has no guard at
+    /// Wakes up to `n` waiters (`Condition.notify`), for a caller that has no guard at
     /// hand.
     ///
     /// # Errors
-    /// `Runtime` if nobody holds the lock.
+    /// `Runtime` if the lock is not held.
     ///
     /// ```
     /// use asyncio::Condition;
@@ -154,10 +155,10 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
         Ok(())
     }
 
-    /// Wakes all who wait (`Condition.notify_all`), for a caller that has no guard at hand.
+    /// Wakes all waiters (`Condition.notify_all`), for a caller that has no guard at hand.
     ///
     /// # Errors
-    /// `Runtime` if nobody holds the lock.
+    /// `Runtime` if the lock is not held.
     ///
     /// ```
     /// use asyncio::Condition;
@@ -311,7 +312,7 @@ impl<'a, T> ConditionGuard<'a, T> {
         GuardWaitFor { wait: GuardWait { guard: self, waiting }, predicate }
     }
 
-    /// Wakes up to `n` of those who wait (`Condition.notify`). They go on when they can have the
+    /// Wakes up to `n` waiters (`Condition.notify`). They continue when they can have the
     /// lock.
     ///
     /// # Panics
@@ -333,7 +334,7 @@ impl<'a, T> ConditionGuard<'a, T> {
         notify(self.line, n);
     }
 
-    /// Wakes all who wait (`Condition.notify_all`).
+    /// Wakes all waiters (`Condition.notify_all`).
     ///
     /// # Panics
     /// If the guard does not hold the lock.

@@ -1,4 +1,4 @@
-//! [`Event`]: tells everyone who waits that something has happened.
+//! [`Event`]: tells all waiters that something has happened.
 
 use crate::waiters::{After, Line, Place, Turn};
 use asyncio_core::{
@@ -44,7 +44,7 @@ impl Event {
         }
     }
 
-    /// Sets the flag and wakes everyone who waits (`Event.set`). They go on even if the flag is
+    /// Sets the flag and wakes all waiters (`Event.set`). They continue even if the flag is
     /// cleared before they run.
     ///
     /// ```
@@ -61,7 +61,7 @@ impl Event {
         }
     }
 
-    /// Takes the flag back (`Event.clear`): whoever waits from now on waits for the next
+    /// Clears the flag (`Event.clear`): later calls of `wait` wait for the next
     /// [`set`](Event::set).
     ///
     /// ```

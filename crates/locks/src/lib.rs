@@ -33,9 +33,9 @@
 //!
 //! # When not to use it
 //!
-//! - For data that nobody needs while a task is suspended, `std::sync::Mutex` is faster, and in a
-//!   program of one thread `RefCell` is enough: tasks of one loop only ever take turns at an await.
-//! - To pass values from task to task, a queue says better what is meant (`asyncio-queues`).
+//! - For data that no other task needs while a task is suspended, `std::sync::Mutex` is faster, and in a
+//!   program of one thread `RefCell` is enough: tasks of one loop take turns only at an await.
+//! - To pass values from task to task, a queue expresses the intent better (`asyncio-queues`).
 //! - None of these can be used from a signal handler.
 //!
 //! # Cancellation

@@ -18,8 +18,8 @@ pub use crate::owned::{LockGuard, OwnedLockGuard};
 
 /// Lets one task at a time into what it guards (`asyncio.Lock`).
 ///
-/// Whoever waits is served in order. A release wakes the first in line and leaves the lock free until
-/// that task runs; nobody else takes it meanwhile, though [`locked`](Lock::locked) is false. The lock
+/// Waiters are served in order. A release wakes the first in line and leaves the lock free until
+/// that task runs; no other task can take it meanwhile, though [`locked`](Lock::locked) is false. The lock
 /// is not re-entrant, and there is no poison: a panic while a guard is held releases it.
 ///
 /// Without a value, `Lock` is asyncio's own, which any task may [`release`](Lock::release).
@@ -43,7 +43,7 @@ pub struct Lock<T: ?Sized = ()> {
 
 impl<T> Lock<T> {
     const_fn! {
-        /// A lock that nobody holds.
+        /// A lock that is free.
         ///
         /// ```
         /// use asyncio::Lock;
@@ -67,8 +67,8 @@ impl<T> Lock<T> {
 }
 
 impl<T: ?Sized> Lock<T> {
-    /// Waits until the lock is free and everyone who came before has had it, and takes it
-    /// (`Lock.acquire`). Does not suspend if the lock is free and nobody waits.
+    /// Waits until the lock is free and all earlier waiters have had it, and takes it
+    /// (`Lock.acquire`). Does not suspend if the lock is free and there are no waiters.
     ///
     /// # Errors
     /// `Cancelled`, and nothing else.
@@ -92,6 +92,7 @@ impl<T: ?Sized> Lock<T> {
     /// }
     /// ```
     #[track_caller]
+    #[doc(alias("async with", "__aenter__"))]
     pub fn acquire(&self) -> Acquire<'_, T> {
         self.acquire_at(WaitSite::here(&"Lock.acquire"))
     }
@@ -131,7 +132,7 @@ impl<T: ?Sized> Lock<T> {
         Acquire { lock: self, raw: self.owned.raw.acquire(site) }
     }
 
-    /// Takes the lock if it is free and nobody waits for it.
+    /// Takes the lock if it is free and there are no waiters.
     ///
     /// ```
     /// use asyncio::Lock;
@@ -169,8 +170,8 @@ impl<T: ?Sized> Lock<T> {
         }
     }
 
-    /// Whether somebody holds it (`Lock.locked`). False also between a release and the next step of
-    /// the waiter that it woke, though nobody else could take it then.
+    /// Whether the lock is held (`Lock.locked`). Also false between a release and the next step of
+    /// the waiter that it woke, although no other task could take it then.
     ///
     /// ```
     /// use asyncio::Lock;
@@ -183,7 +184,7 @@ impl<T: ?Sized> Lock<T> {
         self.owned.raw.is_locked()
     }
 
-    /// What it guards: nobody else can have it now.
+    /// The guarded value; the exclusive reference shows that no other handle is in use.
     ///
     /// ```
     /// use asyncio::Lock;
@@ -205,11 +206,11 @@ impl<T: ?Sized> Lock<T> {
 }
 
 impl Lock<()> {
-    /// Releases the lock, whoever holds it (`Lock.release`). A guard that held it does nothing any
+    /// Releases the lock, whichever task holds it (`Lock.release`). A guard that held it does nothing any
     /// more when it is dropped.
     ///
     /// # Errors
-    /// `Runtime` if nobody holds it.
+    /// `Runtime` if the lock is not held.
     ///
     /// ```
     /// use asyncio::Lock;

@@ -1,20 +1,20 @@
 //! [`RawLock`]: asyncio's lock without anything in it.
 //!
-//! One word says who may enter, so that an uncontended acquire and release are one atomic operation
+//! One word says which caller may enter, so that an uncontended acquire and release are one atomic operation
 //! each:
 //!
 //! ```text
 //!   number of the hold (62 bits) │ QUEUED │ HELD
 //! ```
 //!
-//! - HELD: somebody holds the lock.
-//! - QUEUED: somebody stands in the line. Set and cleared under the line's mutex; while it is set,
+//! - HELD: the lock is held.
+//! - QUEUED: the line is not empty. Set and cleared under the line's mutex; while it is set,
 //!   the whole word changes only under that mutex.
 //! - Each release adds one to the number. A [`Hold`] knows its number, so one that was released
 //!   behind its back is recognised and does nothing.
 //!
 //! The lock is free, and its first waiter woken, between a release and that waiter's next step:
-//! nobody else takes it meanwhile, because a line with claims in it is never overtaken.
+//! no other caller takes it meanwhile, because a line with claims in it is never overtaken.
 
 use crate::waiters::{After, Line, Place, Turn};
 use asyncio_core::{
@@ -38,7 +38,7 @@ pub(crate) struct RawLock {
     line: Mutex<Line>,
 }
 
-/// The lock is held, and whoever has this may release it. Dropping it releases nothing.
+/// The lock is held, and the owner of this value may release it. Dropping it releases nothing.
 #[must_use]
 pub(crate) struct Hold<'a> {
     raw: &'a RawLock,
@@ -94,7 +94,7 @@ impl RawLock {
         self.word.load(Ordering::Acquire) & HELD != 0
     }
 
-    /// Takes the lock if it is free and nobody has a claim on it.
+    /// Takes the lock if it is free and there is no claim on it.
     pub(crate) fn try_acquire(&self) -> Option<Hold<'_>> {
         let word = self.word.load(Ordering::Relaxed);
         if word & (HELD | QUEUED) == 0 && self.change(word, word | HELD) {
@@ -117,7 +117,7 @@ impl RawLock {
         RawAcquire { raw: self, place: Place::new(), site }
     }
 
-    /// Releases the lock, whoever holds it. False if nobody does.
+    /// Releases the lock, whichever caller holds it. False if it is free.
     pub(crate) fn release_any(&self) -> bool {
         loop {
             let word = self.word.load(Ordering::Relaxed);
@@ -134,7 +134,7 @@ impl RawLock {
         sync::change("lock_taken_twice", &self.word, from, to)
     }
 
-    /// [`change`](RawLock::change) under the line's mutex: nobody else changes a word with QUEUED, so
+    /// [`change`](RawLock::change) under the line's mutex: no other thread changes a word with QUEUED, so
     /// it is simply written.
     fn change_in_line(&self, from: u64, to: u64) -> bool {
         if from & QUEUED == 0 {
@@ -156,7 +156,7 @@ impl RawLock {
         None
     }
 
-    /// Takes the lock, or says in the word that somebody queues. Under the line's mutex.
+    /// Takes the lock, or marks in the word that the line is not empty. Under the line's mutex.
     fn take_or_queue(&self, line: &Line) -> Option<Hold<'_>> {
         let may_take = !line.has_claims();
         loop {
@@ -195,7 +195,7 @@ impl RawLock {
         }
     }
 
-    /// Somebody has left the line. Under the line's mutex.
+    /// A waiter has left the line. Under the line's mutex.
     fn left(&self, line: &Line) {
         if line.is_empty() {
             self.word.fetch_and(!QUEUED, Ordering::Relaxed);
@@ -246,7 +246,7 @@ impl RawLock {
                     Poll::Ready(Ok(hold))
                 }
                 None => {
-                    // Nobody can have taken it; but if somebody did, it is not ours.
+                    // It cannot have been taken; if it was, it is not ours.
                     debug_assert!(false, "a woken waiter was overtaken");
                     line.join(place, cx, site);
                     Poll::Pending

@@ -1,4 +1,4 @@
-//! [`Semaphore`] and [`BoundedSemaphore`]: so many tasks at a time.
+//! [`Semaphore`] and [`BoundedSemaphore`]: a limit on how many tasks do something at a time.
 
 use crate::waiters::{After, Line, Place, Turn};
 use asyncio_core::{
@@ -13,10 +13,9 @@ use std::{
     task::{Context, Poll},
 };
 
-/// A counter of permits, of which a task takes one, or waits until one is released
-/// (`asyncio.Semaphore`).
+/// A counter of permits. A task takes one, or waits until one is released (`asyncio.Semaphore`).
 ///
-/// Whoever waits is served in order, and cannot be overtaken. A release gives its permit to the first
+/// Waiters are served in order, and cannot be overtaken. A release gives its permit to the first
 /// in line at once.
 ///
 /// ```
@@ -47,7 +46,7 @@ impl State {
         self.value == 0 || self.line.has_claims()
     }
 
-    /// Gives permits to those who wait, at most `limit`, while there are any.
+    /// Gives permits to the waiters, at most `limit`, while there are any.
     fn give(&mut self, limit: usize, after: &mut After) {
         for _ in 0..limit {
             if self.value == 0 || !self.line.wake_next(after) {
@@ -83,7 +82,7 @@ impl Semaphore {
     }
 
     /// Takes a permit, or waits for one (`Semaphore.acquire`). Does not suspend if one is left and
-    /// nobody waits.
+    /// there are no waiters.
     ///
     /// # Errors
     /// `Cancelled`, and nothing else.
@@ -108,6 +107,7 @@ impl Semaphore {
     /// }
     /// ```
     #[track_caller]
+    #[doc(alias("async with", "__aenter__"))]
     pub fn acquire(&self) -> SemaphoreAcquire<'_> {
         self.acquire_at(None, WaitSite::here(&"Semaphore.acquire"))
     }
@@ -116,7 +116,7 @@ impl Semaphore {
         SemaphoreAcquire { semaphore: self, bound, place: Place::new(), site }
     }
 
-    /// Takes a permit if one is left and nobody waits.
+    /// Takes a permit if one is left and there are no waiters.
     ///
     /// ```
     /// use asyncio::Semaphore;
@@ -137,7 +137,7 @@ impl Semaphore {
         Some(Permit { semaphore: self, bound })
     }
 
-    /// Puts a permit in, taken out before or not, and wakes the first who waits
+    /// Adds a permit, whether or not one was taken before, and wakes the first waiter
     /// (`Semaphore.release`).
     ///
     /// ```
@@ -163,7 +163,7 @@ impl Semaphore {
         Ok(())
     }
 
-    /// Makes the semaphore larger by so many permits, and wakes as many who wait. With
+    /// Makes the semaphore larger by so many permits, and wakes as many waiters. With
     /// [`remove_permits`](Semaphore::remove_permits) it is trio's and anyio's `CapacityLimiter`; asyncio has no
     /// such thing.
     ///
@@ -175,6 +175,7 @@ impl Semaphore {
     /// assert_eq!(workers.value(), 2);
     /// # drop(permit);
     /// ```
+    #[doc(alias = "CapacityLimiter")]
     pub fn add_permits(&self, permits: usize) {
         let mut after = After::new();
         let mut state = self.state.lock();
@@ -201,7 +202,7 @@ impl Semaphore {
     }
 
     /// Whether an [`acquire`](Semaphore::acquire) would have to wait (`Semaphore.locked`): no permit
-    /// is left, or somebody waits already.
+    /// is left, or if there are waiters.
     ///
     /// ```
     /// assert!(!asyncio::Semaphore::new(1).locked());
@@ -295,7 +296,7 @@ pub struct Permit<'a> {
 }
 
 impl Permit<'_> {
-    /// Keeps the permit out, until somebody calls `release` on the semaphore.
+    /// Keeps the permit out until `release` is called on the semaphore.
     ///
     /// ```
     /// use asyncio::Semaphore;
@@ -416,12 +417,13 @@ impl BoundedSemaphore {
     /// }
     /// ```
     #[track_caller]
+    #[doc(alias("async with", "__aenter__"))]
     pub fn acquire(&self) -> SemaphoreAcquire<'_> {
         let site = WaitSite::here(&"BoundedSemaphore.acquire");
         self.semaphore.acquire_at(Some(self.bound), site)
     }
 
-    /// Takes a permit if one is left and nobody waits.
+    /// Takes a permit if one is left and there are no waiters.
     ///
     /// ```
     /// assert!(asyncio::BoundedSemaphore::new(1).try_acquire().is_some());
@@ -430,7 +432,7 @@ impl BoundedSemaphore {
         self.semaphore.try_acquire_within(Some(self.bound))
     }
 
-    /// Puts a permit back, and wakes the first who waits (`BoundedSemaphore.release`).
+    /// Returns a permit, and wakes the first waiter (`BoundedSemaphore.release`).
     ///
     /// # Errors
     /// `Value` if none is out; nothing changes then.

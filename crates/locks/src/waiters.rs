@@ -1,12 +1,12 @@
-//! [`Line`]: who waits for a primitive, in order; and [`Place`], a leaf future's place in it.
+//! [`Line`]: the waiters of a primitive, in order; and [`Place`], a leaf future's place in it.
 //!
-//! Every lock and queue is a piece of plain state and one or two lines under one mutex. Whoever waits
+//! Every lock and queue is a piece of plain state and one or two lines under one mutex. Each waiter
 //! joins a line, and is woken from it under that mutex. This module is public for the sake of
 //! primitives that are written outside of this crate, such as the queues.
 //!
 //! The law of a line: a waiter *leaves* when its leaf runs again or is dropped, not when it is woken
-//! or cancelled. Until then it stands in the line as woken or cancelled, and nobody takes it for one
-//! who waits. A leaf that leaves without using its wake-up passes it on.
+//! or cancelled. Until then it stands in the line as woken or cancelled, and is not taken for one
+//! that waits. A leaf that leaves without using its wake-up passes it on.
 
 use asyncio_core::{
     Error,
@@ -93,7 +93,7 @@ pub enum Turn {
     /// It still waits.
     Pending,
     /// It still waits, in another task than before. While it was cancelled in that one it may have
-    /// been passed over: look whether somebody can be woken.
+    /// been passed over: look whether another can be woken.
     Moved,
     /// It was woken, and has left the line.
     Woken,
@@ -113,7 +113,7 @@ impl Default for Line {
 }
 
 impl Line {
-    /// A line in which nobody stands.
+    /// An empty line.
     pub const fn new() -> Line {
         Line {
             slots: Vec::new(),
@@ -125,7 +125,7 @@ impl Line {
         }
     }
 
-    /// Whether nobody stands in it.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -135,7 +135,7 @@ impl Line {
         self.len
     }
 
-    /// Whether anyone stands in it who is not cancelled.
+    /// Whether it has a waiter that is not cancelled.
     pub fn has_claims(&self) -> bool {
         let mut at = self.first;
         while let Some(slot) = self.slots.get(at as usize) {
@@ -244,13 +244,13 @@ impl Line {
         woken
     }
 
-    /// Wakes the first in the line, if that one waits: nobody else.
+    /// Wakes the first in the line if it waits, and no other.
     pub fn wake_first(&mut self, after: &mut After) -> bool {
         let first = self.slots.get(self.first as usize).and_then(|slot| slot.waiter.as_ref());
         first.is_some_and(|waiter| waiter.wake(&mut after.wakers))
     }
 
-    /// Wakes the first of those who wait.
+    /// Wakes the first waiter.
     pub fn wake_next(&mut self, after: &mut After) -> bool {
         while let Some(slot) = self.slots.get(self.next_waiting as usize) {
             self.next_waiting = slot.next;
@@ -261,7 +261,7 @@ impl Line {
         false
     }
 
-    /// Wakes all who wait, in order.
+    /// Wakes all waiters, in order.
     pub fn wake_all(&mut self, after: &mut After) {
         while self.wake_next(after) {}
     }

@@ -35,7 +35,7 @@ impl HasLine for Line {
 ///                                                             └──────┘ cancelled: remembers it
 /// ```
 ///
-/// Whoever leaves with an error, or by a drop after it was notified, notifies another in its place.
+/// A waiter that leaves with an error, or is dropped after it was notified, notifies another in its place.
 #[derive(Debug)]
 pub(crate) struct Waiting<'a, S: HasLine> {
     raw: &'a RawLock,

@@ -3,11 +3,13 @@
 mod builder;
 mod coarse;
 mod errors;
+mod graph;
 mod scheduling;
 mod tasks;
 mod threads;
 mod turn;
 
+pub(crate) use graph::format_await_chain;
 pub(crate) use turn::{deadlock, waits};
 
 #[cfg(test)]
@@ -34,6 +36,7 @@ use asyncio_core::{
     raw::{LoopRef, Scheduler, State},
 };
 use coarse::CoarseClock;
+use graph::Looks;
 use std::{
     any::Any,
     cell::{Cell, RefCell},
@@ -69,6 +72,7 @@ use turn::Pace;
 /// # Ok::<(), asyncio::Error>(())
 /// ```
 #[derive(Clone)]
+#[doc(alias("AbstractEventLoop", "BaseEventLoop", "BaseSelectorEventLoop", "SelectorEventLoop"))]
 pub struct EventLoop(pub(crate) Rc<Inner>);
 
 pub(crate) struct Inner {
@@ -86,6 +90,7 @@ pub(crate) struct Inner {
     closed_at: Cell<Duration>,
     /// Whether `close` is under way.
     closing: Cell<bool>,
+    looks: Looks,
 }
 
 impl Bell for Arc<Notifier> {
@@ -162,6 +167,7 @@ impl EventLoop {
             exception_handler: RefCell::new(None),
             closed_at: Cell::new(Duration::ZERO),
             closing: Cell::new(false),
+            looks: Looks::default(),
         }));
         this.with(|scheduler| {
             if let Some(selector) = &*this.0.selector.borrow() {

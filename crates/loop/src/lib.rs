@@ -49,6 +49,7 @@ mod selector;
 pub mod signals;
 #[cfg(test)]
 mod test_loop;
+mod watchdog;
 mod watchers;
 
 pub use asyncio_core::{Error, Result};

@@ -8,12 +8,14 @@ use crate::{
     EventLoop, events,
     events::set_event_loop,
     signals::{Interrupted, Interruption, SIGTERM, Signals},
+    watchdog::{self, Watchdog},
 };
 use asyncio_core::{
     Error, KeyboardInterrupt, Result,
     context::{Context, Values, current_values, with_values},
     exception::{self, Level},
     limit::ToTimeout,
+    raw::Scheduler,
 };
 use asyncio_task::{AnyTask, TaskBuilder};
 use std::{cell::Cell, fmt, future::IntoFuture, panic::Location, rc::Rc, time::Duration};
@@ -86,6 +88,8 @@ pub struct Runner {
     shutdown_timeout: Option<Duration>,
     poll_every_iteration: bool,
     handle_sigterm: bool,
+    dump_on: Option<i32>,
+    watchdog: Option<Duration>,
     loop_factory: Option<LoopFactory>,
 }
 
@@ -129,6 +133,8 @@ impl Runner {
             shutdown_timeout: None,
             poll_every_iteration: false,
             handle_sigterm: false,
+            dump_on: None,
+            watchdog: None,
             loop_factory: None,
         }
     }
@@ -211,6 +217,50 @@ impl Runner {
         self
     }
 
+    /// Logs the call graphs of all tasks whenever `signal` comes, for a program that hangs: where each task
+    /// waits, and what awaits it ([`EventLoop::format_call_graphs`]). The program runs on. asyncio has no such
+    /// thing; its `faulthandler.register` prints the stacks of threads.
+    ///
+    /// While a step does not come back, the loop cannot do that: see [`watchdog`](Runner::watchdog).
+    ///
+    /// ```
+    /// use asyncio::{Runner, signals::SIGUSR1};
+    /// Runner::new().dump_on(SIGUSR1).with(|runner| {
+    ///     runner.run(async {
+    ///         # fn kill(signal: i32) { unsafe extern "C" { safe fn raise(signal: i32) -> i32; } raise(signal); }
+    ///         kill(SIGUSR1);
+    ///         asyncio::sleep(std::time::Duration::from_millis(1)).await
+    ///     })
+    /// })?;
+    /// # Ok::<(), asyncio::Error>(())
+    /// ```
+    pub fn dump_on(mut self, signal: i32) -> Runner {
+        self.dump_on = Some(signal);
+        self
+    }
+
+    /// Logs a step that takes longer than `limit` while it still blocks the loop: the task, where it was
+    /// created and what it last waited for; and with the feature `backtrace`, on Linux with glibc, where the
+    /// thread is. In debug mode the limit is a second if none is set. asyncio has no such thing: it reports a
+    /// slow step when that is over.
+    ///
+    /// A thread watches the loop, which wakes it twice within the limit, and interrupts the loop's thread by
+    /// `SIGURG` only when a step is late. A system call that is not begun again after a signal then fails with
+    /// `EINTR`. If the program handles `SIGURG` itself, only the fact is logged.
+    ///
+    /// ```
+    /// use std::{thread, time::Duration};
+    /// asyncio::Runner::new().watchdog(Duration::from_millis(10)).with(|runner| {
+    ///     // a step of Task-1 has not come back for 0.010 s: the task was created at …
+    ///     runner.run(async { Ok(thread::sleep(Duration::from_millis(30))) })
+    /// })?;
+    /// # Ok::<(), asyncio::Error>(())
+    /// ```
+    pub fn watchdog(mut self, limit: Duration) -> Runner {
+        self.watchdog = Some(limit);
+        self
+    }
+
     /// What makes the loop. It is then not made the current one of the thread, as it otherwise is.
     pub fn loop_factory(mut self, factory: impl FnOnce() -> Result<EventLoop> + 'static) -> Runner {
         self.loop_factory = Some(Box::new(factory));
@@ -234,6 +284,9 @@ impl Runner {
             if let Some(debug) = self.debug {
                 event_loop.set_debug(debug);
             }
+            if let Some(signal) = self.dump_on {
+                event_loop.dump_on(signal)?;
+            }
             self.state = State::Open { event_loop, values: current_values(), is_current };
         }
         match &mut self.state {
@@ -253,7 +306,8 @@ impl Runner {
     /// Runs `main` as a task until it is done (`Runner.run`).
     ///
     /// # Errors
-    /// That of `main`; `KeyboardInterrupt` if Ctrl-C ended it; `Runtime` if a loop runs in this
+    /// That of `main`; `KeyboardInterrupt` if Ctrl-C ended it, which says where `main` was and what it
+    /// awaited; `Runtime` if a loop runs in this
     /// thread, or if the runner is closed.
     #[track_caller]
     pub fn run<F, T>(&mut self, main: F) -> Result<T>
@@ -290,8 +344,10 @@ impl Runner {
             let message = "Runner.run() cannot be called from a running event loop";
             return Err(Error::runtime(message));
         }
-        let handle_sigterm = self.handle_sigterm;
+        let (handle_sigterm, limit) = (self.handle_sigterm, self.watchdog);
         let (event_loop, values) = self.open()?;
+        let in_debug_mode = event_loop.get_debug() && !event_loop.with(Scheduler::is_virtual)?;
+        let limit = limit.or_else(|| in_debug_mode.then_some(watchdog::IN_DEBUG_MODE));
         let is_own = context.is_some();
         // A task with variables of its own enters and leaves its steps faster than one that shares a
         // context: so the variables go into the main task, and come back when it is done.
@@ -305,17 +361,19 @@ impl Runner {
             true => Termination::begin(event_loop, &task)?,
             false => None,
         };
+        let watchdog = limit.map(|limit| Watchdog::begin(event_loop, limit)).transpose()?;
         let outcome = event_loop.run_until_complete(main);
+        drop(watchdog);
         let is_terminated = termination.is_some_and(|termination| termination.came.get());
         let interrupted = interruption.as_ref().map_or(Interrupted::No, Interruption::outcome);
+        let interrupt = interruption.as_ref().map(Interruption::error).unwrap_or_default();
         drop(interruption);
         if let (false, Some(context)) = (is_own, task.get_context()) {
             *values = context.values();
         }
         match (outcome, interrupted) {
             (Err(Error::Cancelled(error)), Interrupted::Cancelled) if task.uncancel() == 0 => {
-                let interrupt = Error::from(KeyboardInterrupt::default());
-                Err(interrupt.with_context(Error::Cancelled(error)))
+                Err(Error::from(interrupt).with_context(Error::Cancelled(error)))
             }
             (Err(Error::Cancelled(error)), _) if is_terminated && task.uncancel() == 0 => {
                 let terminated = Error::from(KeyboardInterrupt::new("SIGTERM"));
@@ -330,6 +388,7 @@ impl Runner {
     ///
     /// # Errors
     /// That of `body`, or else that of [`close`](Runner::close).
+    #[doc(alias("__enter__", "__exit__"))]
     pub fn with<R>(mut self, body: impl FnOnce(&mut Runner) -> Result<R>) -> Result<R> {
         let outcome = body(&mut self);
         end(self, outcome)

@@ -12,10 +12,11 @@ mod system;
 #[cfg(test)]
 mod tests;
 
-use crate::{EventLoop, inbox::Inbox, selector::Notifier};
+use crate::{EventLoop, base_events::format_await_chain, inbox::Inbox, selector::Notifier};
 use asyncio_core::{
-    Result,
+    CancelledError, KeyboardInterrupt, Result,
     context::Context,
+    exception::{Level, log},
     handle::CallbackOutput,
     raw::{Scheduler, TaskRef},
 };
@@ -42,6 +43,8 @@ pub(crate) struct Signals {
     handlers: RefCell<BTreeMap<i32, Rc<Handler>>>,
     /// The task that Ctrl-C cancels, unless there is a handler for it.
     main: RefCell<Option<Interruptible>>,
+    /// The signals that print call graphs, and wake nothing.
+    dumps: Cell<u64>,
 }
 
 struct Handler {
@@ -119,6 +122,24 @@ impl EventLoop {
         Ok(self.signals().remove(signal))
     }
 
+    /// Logs the call graphs of all tasks whenever `signal` arrives.
+    ///
+    /// # Errors
+    /// Those of [`add_signal_handler`](EventLoop::add_signal_handler).
+    pub(crate) fn dump_on(&self, signal: i32) -> Result<()> {
+        // The loop has the handler, so it does not keep the loop.
+        let weak = Rc::downgrade(&self.0);
+        self.add_signal_handler(signal, move || {
+            if let Some(inner) = weak.upgrade() {
+                let graphs = EventLoop(inner).format_call_graphs();
+                log(Level::Warning, &format!("the call graphs of all tasks:\n{graphs}"));
+            }
+        })?;
+        let dumps = &self.signals().dumps;
+        dumps.set(dumps.get() | 1 << (signal - 1));
+        Ok(())
+    }
+
     /// Makes steps of the signals that came.
     pub(crate) fn deliver_signals(&self, scheduler: &Scheduler) {
         let came = self.signals().inbox.take_raised();
@@ -145,7 +166,12 @@ impl EventLoop {
 
 impl Signals {
     pub(crate) fn new(inbox: &'static LoopInbox) -> Signals {
-        Signals { inbox, handlers: RefCell::default(), main: RefCell::default() }
+        Signals {
+            inbox,
+            handlers: RefCell::default(),
+            main: RefCell::default(),
+            dumps: Cell::new(0),
+        }
     }
 
     fn add(&self, signal: i32, handler: Rc<Handler>) -> Result<()> {
@@ -186,7 +212,8 @@ impl Signals {
 
     /// Whether a signal could make something ready.
     pub(crate) fn is_any(&self) -> bool {
-        !self.handlers.borrow().is_empty()
+        let is_dump = |signal: &i32| self.dumps.get() & 1 << (signal - 1) != 0;
+        !self.handlers.borrow().keys().all(is_dump)
     }
 
     /// Whether there is a handler for a signal.
@@ -223,7 +250,14 @@ impl Signals {
 #[derive(Debug)]
 struct Interruptible {
     task: TaskRef,
-    interrupted: Rc<Cell<bool>>,
+    interrupted: Rc<Interrupt>,
+}
+
+/// Whether Ctrl-C came, and what the main task then waited for.
+#[derive(Debug, Default)]
+struct Interrupt {
+    came: Cell<bool>,
+    awaited: RefCell<String>,
 }
 
 /// Ctrl-C for the main task of a `Runner`: see [`Runner`](crate::Runner). Dropping it ends that.
@@ -231,7 +265,7 @@ struct Interruptible {
 pub(crate) struct Interruption<'a> {
     signals: &'a Signals,
     armed: system::Armed,
-    delivered: Rc<Cell<bool>>,
+    delivered: Rc<Interrupt>,
 }
 
 /// What Ctrl-C did to a run.
@@ -251,7 +285,7 @@ impl Signals {
     pub(crate) fn interruptible(&self, task: TaskRef) -> Option<Interruption<'_>> {
         system::listen(self.inbox);
         let armed = system::Armed::new()?;
-        let delivered = Rc::new(Cell::new(false));
+        let delivered = Rc::<Interrupt>::default();
         let main = Interruptible { task, interrupted: delivered.clone() };
         drop(self.main.replace(Some(main)));
         self.say_what_is_wanted();
@@ -269,17 +303,26 @@ impl Signals {
             return;
         }
         if let Some(main) = &*self.main.borrow() {
-            main.interrupted.set(true);
-            if !main.task.cancel(asyncio_core::CancelledError::default()) {
-                scheduler.abort_run(asyncio_core::KeyboardInterrupt::default().into());
+            main.interrupted.came.set(true);
+            main.interrupted.awaited.replace(format_await_chain(&main.task));
+            if !main.task.cancel(CancelledError::default()) {
+                scheduler.abort_run(KeyboardInterrupt::default().into());
             }
         }
     }
 }
 
 impl Interruption<'_> {
+    /// The error of a run that Ctrl-C has ended: it says where the main task was, and what for.
+    pub(crate) fn error(&self) -> KeyboardInterrupt {
+        match &**self.delivered.awaited.borrow() {
+            "" => KeyboardInterrupt::default(),
+            awaited => KeyboardInterrupt::new(format!("interrupted by Ctrl-C, in{awaited}")),
+        }
+    }
+
     pub(crate) fn outcome(&self) -> Interrupted {
-        match (self.delivered.get(), self.armed.was_interrupted()) {
+        match (self.delivered.came.get(), self.armed.was_interrupted()) {
             (true, _) => Interrupted::Cancelled,
             (false, true) => Interrupted::TooLate,
             (false, false) => Interrupted::No,

@@ -44,13 +44,13 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 /// all tests of a module.
 ///
 /// It may return what a test may: `()`, or a `Result` whose error is `Debug`. Other attributes, such
-/// as `#[should_panic]` and `#[cfg]`, stay in force. A panic in a task that nobody awaits does not
+/// as `#[should_panic]` and `#[cfg]`, stay in force. A panic in a task that is not awaited does not
 /// fail the test; one in the test itself does.
 ///
 /// # Options
 /// - `virtual_time = true` runs the test under the virtual clock: it jumps to the next timer when
 ///   nothing is ready, so that an hour of `sleep` takes no time. If nothing can wake the loop any
-///   more, the test fails with a list of who waits where. A bare `virtual_time` is the same.
+///   more, the test fails with a list of what each task waits for. A bare `virtual_time` is the same.
 /// - `debug` and `crate` are as for [`main`](macro@main).
 ///
 /// ```

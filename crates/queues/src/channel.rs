@@ -36,6 +36,7 @@ use std::fmt;
 ///     producer.await
 /// }
 /// ```
+#[doc(alias = "create_memory_object_stream")]
 pub fn channel<T>(maxsize: usize) -> (Sender<T>, Receiver<T>) {
     let queue = Queue::new(maxsize);
     let shared =
@@ -51,7 +52,7 @@ struct Shared<T> {
 
 /// One more half of a kind.
 fn join(halves: &AtomicU64) {
-    // Who clones a half has one, so the last one does not leave meanwhile.
+    // A half that is cloned exists, so the last one does not leave meanwhile.
     halves.fetch_add(1, Ordering::Relaxed);
 }
 

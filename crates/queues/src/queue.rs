@@ -44,10 +44,10 @@ pub type PriorityQueue<T> = OrderedQueue<Priority<T>>;
 /// ```
 pub type LifoQueue<T> = OrderedQueue<Lifo<T>>;
 
-/// A queue between tasks: [`Queue`], [`PriorityQueue`], [`LifoQueue`], or in an order of your own.
+/// A queue between tasks: [`Queue`], [`PriorityQueue`], [`LifoQueue`], or one with an order of your own.
 ///
-/// Those who wait to get, or to put, are woken in the order in which they came. One that is woken
-/// looks again, and if somebody else was faster, it waits at the end of the line.
+/// Tasks that wait in `get` or `put` are woken in the order of their arrival. A task that is woken
+/// looks again, and if another was faster, it waits at the end of the line.
 ///
 /// ```
 /// use asyncio::Queue;
@@ -140,7 +140,7 @@ impl<'a, O: Order> Change<'a, O> {
         Change { state, after, before, has_returned: false }
     }
 
-    /// Whoever was woken for this has not used it; and an item that came out is lost, which counts as
+    /// The waiter that was woken for this has not used it; and an item that came out is lost, which counts as
     /// done.
     #[cold]
     fn was_left_by_a_panic(&mut self, now: usize) {
@@ -236,10 +236,9 @@ impl<O: Order> OrderedQueue<O> {
         }
     }
 
-    /// Puts an item in, as soon as there is a free place (`Queue.put`). Does not suspend if there is
-    /// one.
+    /// Adds an item, and waits while the queue is full (`Queue.put`). Does not suspend if there is room.
     ///
-    /// Its error is a [`PutError`], of which `?` makes an [`Error`]; where a coroutine is asked for
+    /// Its error is a [`PutError`], of which `?` makes an [`Error`]; where a coroutine is expected
     /// (`wait_for`, `create_task`), write `async { Ok(queue.put(item).await?) }`.
     ///
     /// # Errors
@@ -247,8 +246,8 @@ impl<O: Order> OrderedQueue<O> {
     /// back.
     ///
     /// # Cancellation
-    /// The item was not put, and is in the error. A free place that it had been woken for goes to the
-    /// next. Dropping the future does the same, but drops the item.
+    /// The item was not added, and is in the error. If the task had been woken for a free place, the next waiter gets
+    /// the place. Dropping the future does the same, but drops the item.
     ///
     /// ```
     /// use asyncio::Queue;
@@ -266,16 +265,15 @@ impl<O: Order> OrderedQueue<O> {
         Put::new(self, item, WaitSite::here(&"Queue.put"))
     }
 
-    /// Takes the next item out, as soon as there is one (`Queue.get`). Does not suspend if there is
-    /// one.
+    /// Takes the next item, and waits while the queue is empty (`Queue.get`). Does not suspend if there is an item.
     ///
     /// # Errors
     /// `QueueShutDown` if the queue is shut down, before or meanwhile, and nothing is left in it;
     /// `Cancelled`.
     ///
     /// # Cancellation
-    /// No item was taken. One that it had been woken for goes to the next. Dropping the future does
-    /// the same.
+    /// No item was taken. If the task had been woken for an item, the next waiter gets the item. Dropping the future
+    /// does the same.
     ///
     /// A future that was woken for an item and is never polled again holds up everything behind it in the
     /// line. In a task that awaits several things, drop such a future, or keep polling it.
@@ -296,8 +294,8 @@ impl<O: Order> OrderedQueue<O> {
         Get::new(self, WaitSite::here(&"Queue.get"))
     }
 
-    /// The next item; `None` once the queue is shut down and empty. It is what `async for` would be over a
-    /// queue, which asyncio does not have.
+    /// The next item; `None` once the queue is shut down and empty. asyncio has no `async for` over a queue;
+    /// this is what it would be.
     ///
     /// # Errors
     /// `Cancelled`, as an item, and nothing else.
@@ -322,11 +320,12 @@ impl<O: Order> OrderedQueue<O> {
     /// }
     /// ```
     #[track_caller]
+    #[doc(alias("async for", "__anext__"))]
     pub fn next(&self) -> Next<'_, O> {
         Next(Get::new(self, WaitSite::here(&"Queue.next")))
     }
 
-    /// Puts an item in, if there is a free place (`Queue.put_nowait`).
+    /// Adds an item if there is room (`Queue.put_nowait`).
     ///
     /// # Errors
     /// `ShutDown`; `Full`. Both hand the item back.
@@ -343,10 +342,10 @@ impl<O: Order> OrderedQueue<O> {
         self.state.lock().put(item, self.maxsize, &mut after)
     }
 
-    /// Takes the next item out, if there is one (`Queue.get_nowait`).
+    /// Takes the next item if there is one (`Queue.get_nowait`).
     ///
     /// # Errors
-    /// `QueueEmpty`; `QueueShutDown` if moreover the queue is shut down.
+    /// `QueueEmpty`; `QueueShutDown` if the queue is also shut down.
     ///
     /// ```
     /// use asyncio::Queue;
@@ -358,8 +357,8 @@ impl<O: Order> OrderedQueue<O> {
         self.state.lock().get(&mut after)
     }
 
-    /// [`put`](OrderedQueue::put) for a thread, which is blocked until there is a free place. A task
-    /// that calls it stops its whole executor.
+    /// [`put`](OrderedQueue::put) for a thread, which blocks until there is room. In a task it would block
+    /// the whole executor.
     ///
     /// # Errors
     /// `ShutDown`, which hands the item back.
@@ -383,8 +382,8 @@ impl<O: Order> OrderedQueue<O> {
         asyncio_locks::blocking::block_on(Put::new(self, item, site))
     }
 
-    /// [`get`](OrderedQueue::get) for a thread, which is blocked until there is an item. A task that
-    /// calls it stops its whole executor.
+    /// [`get`](OrderedQueue::get) for a thread, which blocks until there is an item. In a task it would
+    /// block the whole executor.
     ///
     /// # Errors
     /// `QueueShutDown`.
@@ -404,10 +403,10 @@ impl<O: Order> OrderedQueue<O> {
         asyncio_locks::blocking::block_on(Get::new(self, site))
     }
 
-    /// Says that the work on one item that was got is done (`Queue.task_done`).
+    /// Marks the work on one item as done (`Queue.task_done`).
     ///
     /// # Errors
-    /// `Value` if that was said of every item that was put; nothing changes then.
+    /// `Value` if it is called more often than items were put; nothing changes then.
     ///
     /// ```
     /// use asyncio::Queue;
@@ -431,7 +430,7 @@ impl<O: Order> OrderedQueue<O> {
     /// `Cancelled`, and nothing else.
     ///
     /// # Cancellation
-    /// Leaves nothing behind; dropping the future neither.
+    /// Leaves nothing behind. Dropping the future does neither.
     ///
     /// ```
     /// use asyncio::Queue;
@@ -448,9 +447,9 @@ impl<O: Order> OrderedQueue<O> {
     }
 
     /// Shuts the queue down (`Queue.shutdown`): from now on, putting is an error, and so is getting
-    /// once the queue is empty. Those who wait for either are woken to learn of it.
+    /// once the queue is empty. Tasks that wait in either are woken to learn of it.
     ///
-    /// With `immediate`, what is in the queue is dropped, and counts as done.
+    /// With `immediate`, the items in the queue are dropped, and count as done.
     ///
     /// ```
     /// use asyncio::Queue;
@@ -480,7 +479,7 @@ impl<O: Order> OrderedQueue<O> {
         }
     }
 
-    /// How many items are in it (`Queue.qsize`).
+    /// The number of items in the queue (`Queue.qsize`).
     ///
     /// ```
     /// assert_eq!(asyncio::Queue::<u32>::new(0).qsize(), 0);
@@ -489,7 +488,7 @@ impl<O: Order> OrderedQueue<O> {
         self.state.lock().items.len()
     }
 
-    /// Whether nothing is in it (`Queue.empty`).
+    /// Whether the queue is empty (`Queue.empty`).
     ///
     /// ```
     /// assert!(asyncio::Queue::<u32>::new(0).empty());
@@ -498,8 +497,7 @@ impl<O: Order> OrderedQueue<O> {
         self.qsize() == 0
     }
 
-    /// Whether [`maxsize`](OrderedQueue::maxsize) items are in it (`Queue.full`); never, if that is
-    /// zero.
+    /// Whether the queue has [`maxsize`](OrderedQueue::maxsize) items (`Queue.full`). Never, if that is zero.
     ///
     /// ```
     /// assert!(!asyncio::Queue::<u32>::new(0).full());
@@ -508,7 +506,7 @@ impl<O: Order> OrderedQueue<O> {
         self.state.lock().is_full(self.maxsize)
     }
 
-    /// How many items it can hold (`Queue.maxsize`); zero stands for any number.
+    /// The number of items that the queue can hold (`Queue.maxsize`); zero means no limit.
     ///
     /// ```
     /// assert_eq!(asyncio::Queue::<u32>::new(8).maxsize(), 8);

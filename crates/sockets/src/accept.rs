@@ -15,7 +15,7 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Accepts a connection on a listening socket, and tells who it is from (`loop.sock_accept`).
+/// Accepts a connection on a listening socket, and returns it with the address of the peer (`loop.sock_accept`).
 ///
 /// # Errors
 /// `Io` with what the system says, for example that too many files are open, or that the connection

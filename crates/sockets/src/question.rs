@@ -133,7 +133,7 @@ impl Question {
             family: found.address.into(),
             kind: found.socktype.into(),
             protocol: Some(found.protocol).filter(|protocol| *protocol != 0).map(Protocol::from),
-            // musl tells it to everybody.
+            // musl reports it to every caller.
             canonical_name: found.canonname.filter(|_| flags & AI_CANONNAME != 0),
             address: found.sockaddr.into(),
         };

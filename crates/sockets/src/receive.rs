@@ -175,7 +175,7 @@ impl Future for SockRecvInto<'_> {
 /// one does not fit is lost, as everywhere.
 ///
 /// # Errors
-/// As for [`sock_recv`]; among what the system says is that nobody received what was sent before.
+/// As for [`sock_recv`]; the errors of the system include that an earlier datagram was not received.
 ///
 /// # Cancellation
 /// Nothing has been received: what is there, or will be, is left to the next one.

@@ -28,7 +28,7 @@ pub(crate) const FLAGS: i32 = 0;
 /// tells.
 ///
 /// # Cancellation
-/// A part may have been sent. Who has to know how much awaits it by `&mut`, and asks
+/// A part may have been sent. A caller that has to know how much awaits it by `&mut`, and asks
 /// [`SockSendall::sent`] afterwards; awaited again, it goes on where it was.
 ///
 /// ```

@@ -47,7 +47,7 @@ pub const SENDFILE_FALLBACK_READBUFFER_SIZE: usize = 256 * 1024;
 /// [`SockSendfile::sent`] tells.
 ///
 /// # Cancellation
-/// A part may have been sent. Who has to know how much awaits it by `&mut`, and asks
+/// A part may have been sent. A caller that has to know how much awaits it by `&mut`, and asks
 /// [`SockSendfile::sent`] afterwards; awaited again, it goes on where it was.
 ///
 /// ```
@@ -305,7 +305,7 @@ impl Transfer {
         Poll::Ready(Ok(if self.block.is_empty() { Round::Over } else { Round::More }))
     }
 
-    /// The next block of the file, for one who sends it: no bytes when all were given.
+    /// The next block of the file, for its sender: no bytes when all were given.
     pub fn poll_block(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes>> {
         self.check()?;
         self.is_moved = true;

@@ -137,6 +137,7 @@ impl Socket {
     ///
     /// # Errors
     /// What the system says.
+    #[doc(alias = "getsockname")]
     pub fn local_addr(&self) -> Result<Address> {
         Ok(self.get_ref().local_addr().map_err(of_call("Socket::local_addr"))?.into())
     }
@@ -145,6 +146,7 @@ impl Socket {
     ///
     /// # Errors
     /// `NotConnected`, or what else the system says.
+    #[doc(alias = "getpeername")]
     pub fn peer_addr(&self) -> Result<Address> {
         Ok(self.get_ref().peer_addr().map_err(of_call("Socket::peer_addr"))?.into())
     }

@@ -1,4 +1,4 @@
-//! Going out: [`open_connection`] and [`open_unix_connection`].
+//! Outgoing connections: [`open_connection`] and [`open_unix_connection`].
 
 use crate::{
     protocol::StreamReaderProtocol,
@@ -55,10 +55,10 @@ type Connecting = ConnectingTransport<Factory, StreamReaderProtocol, Plain>;
 /// ```
 ///
 /// # Errors
-/// As of [`create_connection`](asyncio_transports::create_connection()); `Value` for a limit of zero.
+/// Those of [`create_connection`](asyncio_transports::create_connection()); `Value` for a limit of zero.
 ///
 /// # Cancellation
-/// What was opened is closed.
+/// Sockets that were opened are closed.
 #[track_caller]
 pub fn open_connection(endpoint: impl ToEndpoint) -> OpenConnection {
     let site = WaitSite::here(&"open_connection");
@@ -118,7 +118,7 @@ impl OpenConnection {
         self
     }
 
-    /// If no address answers, the error is a `Group` of everything that went wrong.
+    /// If no address answers, the error is a `Group` of the errors of all attempts.
     pub fn all_errors(mut self, all: bool) -> Self {
         self.create = self.create.all_errors(all);
         self
@@ -162,11 +162,11 @@ impl fmt::Debug for OpenConnection {
 /// ```
 ///
 /// # Errors
-/// As of [`create_unix_connection`](asyncio_transports::create_unix_connection()); `Value` for a limit
+/// Those of [`create_unix_connection`](asyncio_transports::create_unix_connection()); `Value` for a limit
 /// of zero.
 ///
 /// # Cancellation
-/// What was opened is closed.
+/// Sockets that were opened are closed.
 #[track_caller]
 pub fn open_unix_connection(endpoint: impl ToEndpoint) -> OpenUnixConnection {
     let site = WaitSite::here(&"open_unix_connection");

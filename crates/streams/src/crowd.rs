@@ -1,4 +1,4 @@
-//! [`Crowd`]: those who wait for the same thing, and are all woken by it.
+//! [`Crowd`]: waiters for the same event, which wakes all of them.
 
 use crate::state::After;
 use asyncio_core::{
@@ -8,7 +8,7 @@ use asyncio_core::{
 };
 use std::{collections::BTreeMap, task::Context};
 
-/// Those who wait, in the order in which they came.
+/// The waiters, in the order of their arrival.
 #[derive(Debug, Default)]
 pub(crate) struct Crowd {
     waiting: BTreeMap<u64, Waiter>,
@@ -20,7 +20,7 @@ pub(crate) struct Crowd {
 #[derive(Debug, Default)]
 pub(crate) struct Place {
     pub(crate) wait: Wait,
-    /// As how many-th it came.
+    /// Arrival number.
     pub(crate) number: u64,
 }
 
@@ -78,7 +78,7 @@ impl Crowd {
         after.drop_later(self.waiting.remove(&place.number));
     }
 
-    /// Wakes all who wait, in order.
+    /// Wakes all waiters, in order.
     pub(crate) fn wake_all(&mut self, after: &mut After) {
         for (_, waiter) in std::mem::take(&mut self.waiting) {
             after.wake(waiter);

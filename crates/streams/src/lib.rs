@@ -55,7 +55,7 @@
 //! - `start_server` takes coroutine functions; plain ones go through
 //!   [`StreamReaderProtocol::with_callback`].
 //! - A limit of zero is an error of `start_server` itself, and not of each connection.
-//! - Waiting for the end of a connection can be cancelled without harm to others who wait for it.
+//! - Waiting for the end of a connection can be cancelled without harm to other waiters.
 
 #![forbid(unsafe_code)]
 

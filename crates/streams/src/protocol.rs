@@ -11,7 +11,7 @@ use bytes::Bytes;
 use std::fmt;
 
 /// The protocol that feeds a [`StreamReader`] and tells a [`StreamWriter`] when to go on
-/// (`asyncio.StreamReaderProtocol`), for those who make the transport themselves.
+/// (`asyncio.StreamReaderProtocol`), for programs that make the transport themselves.
 ///
 /// It keeps the connection open when the other side will send no more, so that the writer can still
 /// answer, unless the writer has been dropped.
@@ -130,7 +130,7 @@ impl Protocol for StreamReaderProtocol {
     }
 }
 
-/// The transport has let it go: who still waits, on another thread perhaps, waits no longer.
+/// The transport has let it go: waiters that are left, on another thread perhaps, are woken.
 impl Drop for StreamReaderProtocol {
     fn drop(&mut self) {
         let mut after = After::default();

@@ -1,5 +1,4 @@
-//! [`StreamReader`]: the half of a connection that is read from; [`StreamFeeder`], from which it has
-//! what is read.
+//! [`StreamReader`], the half of a connection that is read from, and [`StreamFeeder`], which feeds it.
 
 use crate::{
     buffer::WORTH_KEEPING,
@@ -29,13 +28,13 @@ pub const DEFAULT_LIMIT: usize = 64 * 1024;
 /// The half of a connection that is read from (`asyncio.StreamReader`).
 ///
 /// [`next`](StreamReader::next) is `async for line in reader`, and the reader is also a [`Stream`] of
-/// lines: each with its newline, the last perhaps without. And it implements the traits `AsyncRead` and `AsyncBufRead` of `futures-io`,
-/// with the feature `tokio` also tokio's; there a cancellation is an [`io::Error`](std::io::Error)
-/// that `?` makes a cancellation again.
+/// lines, each with its newline (the last line may have none). The reader implements the traits `AsyncRead` and
+/// `AsyncBufRead` of `futures-io`, and with the feature `tokio` those of tokio. A wait through these traits never
+/// returns a cancellation as an [`io::Error`](std::io::Error); the innermost scope around it gives way.
 ///
-/// What has arrived and was not read is buffered. Above twice the limit the transport is paused, until
-/// it is no more than the limit or a read has to wait: so a peer that sends faster than the program
-/// reads has to wait, too. What arrives once the reader is dropped is thrown away.
+/// Data that has arrived and was not read is buffered. When more than twice the limit is buffered, the transport is
+/// paused until no more than the limit is left, or until a read has to wait. So a peer that sends faster than the
+/// program reads has to wait. Data that arrives after the reader was dropped is discarded.
 ///
 /// ```
 /// use asyncio::StreamReader;
@@ -105,7 +104,7 @@ impl StreamReader {
         &self.shared
     }
 
-    /// What feeds this reader, also while somebody reads.
+    /// What feeds this reader, even while a task reads.
     pub fn feeder(&self) -> StreamFeeder {
         StreamFeeder(self.shared.clone())
     }
@@ -125,7 +124,7 @@ impl StreamReader {
         set_exception(&self.shared, error.into());
     }
 
-    /// Has this transport paused while too much is buffered (`set_transport`).
+    /// Sets the transport that is paused while too much is buffered (`set_transport`).
     ///
     /// # Errors
     /// `Runtime` if there is one already.
@@ -146,50 +145,50 @@ impl StreamReader {
     /// Reads up to `n` bytes, as soon as there are any (`read(n)`); none at the end.
     ///
     /// # Errors
-    /// What ended the connection, even if there is something left to read.
+    /// The error that ended the connection, even if there is data left to read.
     ///
     /// # Cancellation
-    /// Nothing has been read: what is there is left to the next one.
+    /// Nothing has been read: the data is left for the next read.
     #[inline]
     #[track_caller]
     pub fn read(&mut self, n: usize) -> Read<'_> {
         Read { reading: Reading::new(self, WaitSite::here(&"StreamReader.read")), n }
     }
 
-    /// Reads everything until the end (`read()` without a number), however much it is.
+    /// Reads everything until the end (`read()` without a number), without a limit.
     ///
     /// # Errors
-    /// What ended the connection, as for [`read`](StreamReader::read).
+    /// The error that ended the connection, as for [`read`](StreamReader::read).
     ///
     /// # Cancellation
-    /// Nothing has been read: what has come so far is left to the next one.
+    /// Nothing has been read: the data so far is left for the next read.
     #[track_caller]
     pub fn read_to_end(&mut self) -> ReadToEnd<'_> {
         ReadToEnd { reading: Reading::new(self, WaitSite::here(&"StreamReader.read_to_end")) }
     }
 
-    /// Reads `n` bytes, neither fewer nor more (`readexactly`).
+    /// Reads exactly `n` bytes (`readexactly`).
     ///
     /// # Errors
-    /// `IncompleteRead` with those that there were, if it ends before; what ended the connection, as
+    /// `IncompleteRead` with the bytes that arrived, if the stream ends before; the error that ended the connection, as
     /// for [`read`](StreamReader::read).
     ///
     /// # Cancellation
-    /// Nothing has been read: what has come so far is left to the next one.
+    /// Nothing has been read: the data so far is left for the next read.
     #[track_caller]
     pub fn readexactly(&mut self, n: usize) -> ReadExactly<'_> {
         ReadExactly { reading: Reading::new(self, WaitSite::here(&"StreamReader.readexactly")), n }
     }
 
-    /// Reads a line with its newline (`readline`); at the end what is left, perhaps nothing.
+    /// Reads a line with its newline (`readline`). At the end of the stream, returns the rest, which may be empty.
     ///
     /// # Errors
-    /// `Value` if the line is longer than the limit, not counting the newline. It is lost then; or, if
-    /// its end has not arrived yet, everything that has. What ended the connection, as for
+    /// `Value` if the line is longer than the limit, not counting the newline. The line is then discarded; if its end
+    /// has not arrived yet, everything that has arrived is. The error that ended the connection, as for
     /// [`read`](StreamReader::read).
     ///
     /// # Cancellation
-    /// Nothing has been read: what has come so far is left to the next one.
+    /// Nothing has been read: the data so far is left for the next read.
     #[track_caller]
     pub fn readline(&mut self) -> ReadLine<'_> {
         let reading = Reading::new(self, WaitSite::here(&"StreamReader.readline"));
@@ -200,11 +199,11 @@ impl StreamReader {
     ///
     /// # Errors
     /// Those of [`readline`](StreamReader::readline), as an item. A line that is too long does not end the
-    /// lines; what ended the connection is the last item.
+    /// lines; the error that ended the connection is the last item.
     ///
     /// # Cancellation
-    /// Returns `Err(Cancelled)` as that item. Nothing has been read: what has come so far is left to the
-    /// next one. Dropping the future does the same.
+    /// Returns `Err(Cancelled)` as that item. Nothing has been read: the data so far is left for the
+    /// next read. Dropping the future does the same.
     ///
     /// ```
     /// use asyncio::StreamReader;
@@ -224,21 +223,22 @@ impl StreamReader {
     /// ```
     #[allow(clippy::should_implement_trait, reason = "it is that of a stream")]
     #[track_caller]
+    #[doc(alias("async for", "__anext__"))]
     pub fn next(&mut self) -> NextLine<'_> {
         NextLine { reader: self, site: WaitSite::here(&"StreamReader.next") }
     }
 
-    /// Reads up to a separator and with it (`readuntil`). Of several, the one that ends first counts.
+    /// Reads up to and including a separator (`readuntil`). Of several separators, the one that ends first counts.
     ///
     /// # Errors
-    /// - `IncompleteRead` with what there was, if it ends before.
-    /// - `LimitOverrun` if more than the limit stands before the separator. It stays in the buffer;
-    ///   that many bytes can be read in another way.
+    /// - `IncompleteRead` with the bytes that arrived, if the stream ends before.
+    /// - `LimitOverrun` if more than the limit precedes the separator. The data stays in the buffer, and
+    ///   can be read in another way.
     /// - `Value` for an empty separator, or none.
-    /// - What ended the connection, as for [`read`](StreamReader::read).
+    /// - The error that ended the connection, as for [`read`](StreamReader::read).
     ///
     /// # Cancellation
-    /// Nothing has been read: what has come so far is left to the next one.
+    /// Nothing has been read: the data so far is left for the next read.
     #[track_caller]
     pub fn readuntil<'a>(&'a mut self, separator: impl IntoSeparators<'a>) -> ReadUntil<'a> {
         let reading = Reading::new(self, WaitSite::here(&"StreamReader.readuntil"));
@@ -255,13 +255,13 @@ impl StreamReader {
         }
     }
 
-    /// Whether everything has been read, and nothing will come (`at_eof`).
+    /// Whether everything has been read and the stream has ended (`at_eof`).
     pub fn at_eof(&self) -> bool {
         let state = self.shared.lock();
         state.eof && state.buffer.is_empty() && self.lent.is_empty()
     }
 
-    /// What every read fails with, if the connection broke (`exception`).
+    /// The error that every read returns, if the connection broke (`exception`).
     pub fn exception(&self) -> Option<Error> {
         self.shared.lock().exception.clone()
     }
@@ -269,7 +269,7 @@ impl StreamReader {
 
 /// Being polled through a trait.
 impl StreamReader {
-    /// Makes the reader what it is for one who does not poll it through a trait.
+    /// Restores the reader for callers that do not poll it through a trait.
     #[inline]
     pub(crate) fn end_poll(&mut self) {
         if self.polled != Polled::Never {
@@ -388,7 +388,7 @@ impl fmt::Debug for StreamReader {
     }
 }
 
-/// Gives a [`StreamReader`] what is read from it, from anywhere.
+/// Feeds a [`StreamReader`], from any task or thread.
 #[derive(Clone)]
 pub struct StreamFeeder(Shared);
 
@@ -401,12 +401,12 @@ impl StreamFeeder {
         feed_data(&self.0, data.into())
     }
 
-    /// Says that nothing more will come (`feed_eof`).
+    /// Marks the end of the stream (`feed_eof`).
     pub fn feed_eof(&self) {
         feed_eof(&self.0);
     }
 
-    /// Makes every read fail with this error from now on, also one that waits (`set_exception`).
+    /// Makes every read fail with this error from now on, including a read that waits (`set_exception`).
     pub fn set_exception(&self, error: impl Into<Error>) {
         set_exception(&self.0, error.into());
     }

@@ -1,4 +1,4 @@
-//! Coming in: [`start_server`] and [`start_unix_server`].
+//! Incoming connections: [`start_server`] and [`start_unix_server`].
 
 use crate::{
     protocol::StreamReaderProtocol,
@@ -33,18 +33,18 @@ type Create = CreateServer<Factory, StreamReaderProtocol, Plain>;
 type CreateUnix = CreateUnixServer<Factory, StreamReaderProtocol, Plain>;
 type Creating = CreatingServer<Factory, StreamReaderProtocol, Plain>;
 
-/// Serves over TCP (`asyncio.start_server`): for each connection that comes in, a task runs `client`
+/// Serves over TCP (`asyncio.start_server`): a task runs `client` for each incoming connection,
 /// with its two halves.
 ///
 /// `client` is an `async fn` or an async closure. An error that it returns goes to the loop's exception
-/// handler, and the connection is closed; if its task is cancelled, that is closed silently. When it
-/// returns, the halves are dropped with it unless it gave them away, which closes the connection after
-/// what is buffered. For a plain function instead, see
+/// handler, and the connection is closed. If its task is cancelled, the connection is closed silently. When it
+/// returns, the halves are dropped unless it moved them elsewhere, which closes the connection after the buffered
+/// data was sent. For a plain function instead, see
 /// [`StreamReaderProtocol::with_callback`].
 ///
 /// `endpoint` is an address to listen at, or a socket. The keyword arguments are those of
 /// [`create_server`](asyncio_transports::create_server()), and [`limit`](StartServer::limit). The
-/// [`Server`] that it gives goes on when it is dropped.
+/// [`Server`] that it returns goes on when it is dropped.
 ///
 /// ```
 /// use asyncio::{StreamReader, StreamWriter, open_connection, start_server};
@@ -73,10 +73,10 @@ type Creating = CreatingServer<Factory, StreamReaderProtocol, Plain>;
 /// ```
 ///
 /// # Errors
-/// As of [`create_server`](asyncio_transports::create_server()); `Value` for a limit of zero.
+/// Those of [`create_server`](asyncio_transports::create_server()); `Value` for a limit of zero.
 ///
 /// # Cancellation
-/// What was opened is closed.
+/// Sockets that were opened are closed.
 #[track_caller]
 pub fn start_server<H, T>(client: H, endpoint: impl ToEndpoint) -> StartServer
 where
@@ -203,10 +203,10 @@ impl fmt::Debug for StartServer {
 /// ```
 ///
 /// # Errors
-/// As of [`create_unix_server`](asyncio_transports::create_unix_server()); `Value` for a limit of zero.
+/// Those of [`create_unix_server`](asyncio_transports::create_unix_server()); `Value` for a limit of zero.
 ///
 /// # Cancellation
-/// What was opened is closed.
+/// Sockets that were opened are closed.
 #[track_caller]
 pub fn start_unix_server<H, T>(client: H, endpoint: impl ToEndpoint) -> StartUnixServer
 where

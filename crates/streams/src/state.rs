@@ -1,6 +1,6 @@
 //! [`State`]: what the reader, the writer and the protocol of a connection share.
 //!
-//! The protocol changes it as things happen to the connection, and wakes who waits; reader and writer
+//! The protocol changes it as things happen to the connection, and wakes the waiters; reader and writer
 //! look at it, and wait. It stands under one mutex, so that the two halves may go to any thread.
 
 use crate::{
@@ -31,11 +31,11 @@ pub(crate) struct State {
     pub(crate) eof: bool,
     /// What every read fails with.
     pub(crate) exception: Option<Error>,
-    /// Who waits for more.
+    /// The waiter for more data.
     pub(crate) reading: Option<Waiter>,
-    /// What arrived and was left with the system, for who waited.
+    /// Data that arrived and was left with the system, for the waiter.
     pub(crate) arrival: Option<Arrival>,
-    /// Whether nobody will read any more.
+    /// Whether the reader is gone.
     pub(crate) is_unread: bool,
     /// What is paused while too much is buffered, and whether it is.
     pub(crate) transport: Option<Transport>,
@@ -47,13 +47,13 @@ pub(crate) struct State {
 pub(crate) struct Writing {
     /// Whether more is buffered for sending than should be.
     pub(crate) paused: bool,
-    /// Those who wait until it is less again, and how many of them did so in vain no more.
+    /// Tasks suspended in `drain`, and how many of them were woken.
     pub(crate) drainers: Crowd,
     pub(crate) resumed: u64,
-    /// How the connection ended, and those who wait for that.
+    /// How the connection ended, and the tasks that wait for that.
     pub(crate) lost: Option<Result<()>>,
     pub(crate) closers: Crowd,
-    /// Why something was not written that nobody has been told of yet.
+    /// Why data was not written, until a caller is told.
     pub(crate) refused: Option<Error>,
     /// Whether a writer has ended the sending direction.
     pub(crate) ended: bool,
@@ -133,7 +133,7 @@ impl Rest {
     }
 }
 
-/// For who waits.
+/// For waiters.
 impl State {
     /// Checks that the loop of the connection runs while a task waits for it.
     ///
@@ -156,7 +156,7 @@ pub(crate) struct Search {
     pub(crate) limit: Option<usize>,
 }
 
-/// For who feeds.
+/// For feeders.
 impl State {
     /// # Errors
     /// `Value` if it is zero.
@@ -195,7 +195,7 @@ impl State {
         }
     }
 
-    /// Wakes who waits, if that is a task which will take what arrived in its next step; whether it is.
+    /// Wakes the waiter if it is a task, which takes what arrived in its next step; returns whether it did.
     #[inline]
     pub(crate) fn announce(&mut self, arrival: Arrival) -> bool {
         let wakes = |waiter: &Waiter| waiter.wake_in(arrival.home());
@@ -248,10 +248,10 @@ impl State {
     }
 }
 
-/// For who reads. Each attempt gives `None` as long as there is not enough, and then leaves
+/// For readers. Each attempt gives `None` as long as there is not enough, and then leaves
 /// everything where it is.
 impl State {
-    /// Lets the transport read: somebody waits.
+    /// Lets the transport read: a task waits.
     pub(crate) fn resume(&mut self, after: &mut After) {
         if self.paused {
             self.set_paused(false, after);

@@ -25,18 +25,18 @@ use std::{
 /// The half of a connection that is written to (`asyncio.StreamWriter`).
 ///
 /// [`write`](StreamWriter::write) sends at once what the system takes, and buffers the rest, which the
-/// loop sends when there is room. To write more than a little, `drain().await?` in between: it waits
-/// while too much is buffered, and tells if the connection is broken.
+/// loop sends when there is room. Call `drain().await?` after writes: it waits while too much is buffered, and
+/// returns the error if the connection is broken.
 ///
 /// All methods take `&self`: several tasks may share a writer, in an `Rc` or `Arc`. Dropping
 /// a writer that has not been closed sends what is buffered, and then [ends](StreamWriter::write_eof) the
 /// sending direction, so that the peer's answer can still be read. The connection is closed when the
 /// reader is dropped too, or reaches the end of the stream.
 ///
-/// It implements the trait `AsyncWrite` of `futures-io`, with the feature `tokio` also tokio's. There
-/// a write waits as `drain` does; a flush does not wait for more than that, since the loop sends what
-/// it was given whether or not anybody waits; and to close is to [end](StreamWriter::write_eof) the
-/// sending direction and to wait until everything has been sent. The connection itself is closed by
+/// It implements the trait `AsyncWrite` of `futures-io`, and with the feature `tokio` that of tokio. Through the
+/// trait, a write waits as `drain` does. A flush waits no longer than that, because the loop sends buffered data
+/// whether or not a task waits. `poll_close` [ends](StreamWriter::write_eof) the sending direction and waits until
+/// everything has been sent. The connection itself is closed by
 /// [`close`](StreamWriter::close), or when both halves are dropped.
 pub struct StreamWriter {
     transport: Transport,
@@ -79,7 +79,7 @@ impl StreamWriter {
         &self.transport
     }
 
-    /// Something about the connection (`get_extra_info`), such as its addresses.
+    /// Returns information about the connection (`get_extra_info`), such as its addresses.
     ///
     /// ```
     /// use asyncio::PEERNAME;
@@ -121,7 +121,7 @@ impl StreamWriter {
     }
 
     /// Ends the sending direction after what is buffered (`write_eof`): the other side sees the end,
-    /// and may go on sending. TLS cannot do it: the next [`drain`](StreamWriter::drain) says so.
+    /// and may go on sending. TLS does not support this: the next [`drain`](StreamWriter::drain) returns an error.
     pub fn write_eof(&self) {
         if !self.can_write_eof() {
             let text = "Cannot call write_eof() of TLS, which has no end of one direction; close()";
@@ -148,15 +148,15 @@ impl StreamWriter {
     }
 
     /// Waits while too much is buffered for sending (`drain`): above the transport's high-water mark,
-    /// until it is no more than the low one. Else it does not suspend, unless the connection is being
-    /// closed: then once, so that who writes in a loop learns of the end. Several tasks may wait.
+    /// until it is no more than the low one. Otherwise it does not suspend, unless the connection is being
+    /// closed: then once, so that a task that writes in a loop learns of the end. Several tasks may wait.
     ///
     /// # Errors
-    /// What broke the connection; `Io` of the kind `ConnectionReset` if it is over; `Runtime` if
-    /// something could not be written, once.
+    /// The error that broke the connection; `Io` of the kind `ConnectionReset` if it is closed; `Runtime`, once, if
+    /// data could not be written.
     ///
     /// # Cancellation
-    /// Nothing of what was written is lost: it is sent all the same.
+    /// No data is lost: what was written is still sent.
     #[inline]
     #[track_caller]
     pub fn drain(&self) -> Drain<'_> {
@@ -164,11 +164,10 @@ impl StreamWriter {
         Drain { writer: self, stage, place, site: WaitSite::here(&"StreamWriter.drain") }
     }
 
-    /// Waits until the connection is over (`wait_closed`), after [`close`](StreamWriter::close) for
-    /// example.
+    /// Waits until the connection is closed (`wait_closed`), usually after [`close`](StreamWriter::close).
     ///
     /// # Errors
-    /// What broke the connection.
+    /// The error that broke the connection.
     ///
     /// # Cancellation
     /// Leaves nothing behind; the connection goes on closing.
@@ -240,7 +239,7 @@ impl StreamWriter {
 }
 
 impl State {
-    /// What is to be told to the next one who writes.
+    /// The error for the next caller that writes.
     #[inline]
     fn check_write(&mut self) -> Result<()> {
         if self.writing.refused.is_none() && self.exception.is_none() {

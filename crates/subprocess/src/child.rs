@@ -1,8 +1,8 @@
 //! [`Child`]: a process of ours from its start until its status was taken.
 //!
-//! The number of a process is its own until somebody takes its status; after that it may be anyone's.
+//! A process keeps its number until its status is taken; after that the number may be reused.
 //! So both that and every signal happen under one lock, and no signal is sent once it is taken. The
-//! status is taken by whoever watches the child, and by nobody else.
+//! status is taken by the watcher of the child, and by nothing else.
 
 use crate::{
     session,
@@ -23,7 +23,7 @@ use std::{
     sync::OnceLock,
 };
 
-/// The return code of a child whose status somebody else took, as in asyncio.
+/// The return code of a child whose status was taken elsewhere, as in asyncio.
 const UNKNOWN: i32 = 255;
 
 pub(crate) struct Child {
@@ -119,7 +119,7 @@ impl Child {
                 Some(libc::EINVAL) => {
                     Err(Error::value(format!("{what}: invalid signal number {signal}")))
                 }
-                // Somebody else took its status, which will be known soon.
+                // Its status was taken elsewhere, and will be known soon.
                 Some(libc::ESRCH) => Ok(()),
                 _ => Err(error.into()),
             },
@@ -137,7 +137,7 @@ impl Child {
         }
     }
 
-    /// Calls `f` with those who are told of the end, or gives the return code if it is known.
+    /// Calls `f` with the listeners for the end, or gives the return code if it is known.
     pub(crate) fn listen<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Result<R, i32> {
         let mut state = self.state.lock();
         match state.stage {
@@ -146,7 +146,7 @@ impl Child {
         }
     }
 
-    /// Looks whether the child has ended; if so takes its status, and tells those who wait. Tells
+    /// Looks whether the child has ended; if so takes its status, and tells the waiters. Tells
     /// whether it has.
     pub(crate) fn look(&self) -> bool {
         let mut wakers = Wakers::new();
@@ -198,10 +198,10 @@ impl Child {
 
     /// Blocks until the child has ended, on a thread that has nothing else to do.
     pub(crate) fn block(&self) {
-        // Without the lock; the number stays the child's own, for only who watches takes its status.
+        // Without the lock; the number stays the child's own, because only its watcher takes its status.
         let pidfd = self.state.lock().pidfd.as_ref().and_then(|fd| fd.get_ref().try_clone().ok());
         let id = Id { pidfd: pidfd.as_ref().map(|fd| fd.as_fd()), pid: self.pid };
-        // An error is seen again by who looks.
+        // The next look sees the error again.
         let _ = system::wait(id, Wait::Block);
     }
 

@@ -1,7 +1,7 @@
 //! [`watch`]: the loop learns that a child has ended, and takes its status.
 //!
 //! A pidfd becomes readable when its process ends, and is one more source of the loop. Where the
-//! system has none, or refuses it, a thread waits for the one child, and says so by mail. Nothing here
+//! system has none, or refuses it, a thread waits for the one child, and sends a message to the loop. Nothing here
 //! waits for any child but this, or changes what the process does about `SIGCHLD`.
 
 use crate::child::Child;

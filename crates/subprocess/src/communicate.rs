@@ -117,7 +117,7 @@ impl Input<'_> {
         chunk > 0
     }
 
-    /// Nobody will read the rest.
+    /// The rest will not be read.
     fn forget(&mut self) {
         self.borrowed = &[];
         self.kept.clear();

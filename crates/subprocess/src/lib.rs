@@ -25,7 +25,7 @@
 //! A child's end is seen through its pidfd, which the loop waits for like any other descriptor; where
 //! the system has none or a sandbox refuses it, a thread of its own waits for that child alone. Its
 //! status is taken at once, in the loop, so it leaves no zombie. There is no handler of `SIGCHLD`, and
-//! nobody waits for children in general: those of other libraries are left alone. A signal goes out
+//! nothing waits for children in general: those of other libraries are left alone. A signal goes out
 //! only while the status was not taken, so never to another process that has got the number.
 //!
 //! # Cancellation

@@ -13,12 +13,12 @@ use std::{fmt, sync::Arc, time::Duration};
 
 /// A child process (`asyncio.subprocess.Process`).
 ///
-/// Its status is taken by the loop as soon as it ends, whether or not anybody waits, and no signal is
+/// Its status is taken by the loop as soon as it ends, whether or not a task waits, and no signal is
 /// sent to its number after that.
 ///
-/// A `Process` that is dropped lets the child run on: its standard input is closed, its output, where
-/// that is a pipe, is thrown away, and its end is noticed. A child that outlives its loop runs on,
-/// too; a thread takes its status.
+/// Dropping a `Process` does not end the child: its standard input is closed, its output, if that is a pipe, is
+/// discarded, and its status is still taken. A child that outlives its loop continues too; a thread takes its
+/// status.
 ///
 /// ```
 /// use asyncio::{subprocess::PIPE, create_subprocess_exec};
@@ -92,7 +92,7 @@ impl Process {
     }
 
     /// How it ended (`returncode`): its exit status, or the negative number of the signal that ended
-    /// it; `None` while it runs. 255, with a warning in the log, if somebody else took its status.
+    /// it; `None` while it runs. 255, with a warning in the log, if its status was taken elsewhere.
     pub fn returncode(&self) -> Option<i32> {
         self.child.returncode()
     }
@@ -100,11 +100,11 @@ impl Process {
     /// Waits until the process has ended, and gives its return code (`wait`), any number of times and
     /// in any number of tasks. It does not wait for its pipes, which others may have inherited.
     ///
-    /// A child that writes more than its pipes take waits until somebody reads them, and does not
+    /// A child that writes more than its pipes take waits until they are read, and does not
     /// end: use [`communicate`](Process::communicate) then.
     ///
     /// # Cancellation
-    /// Nothing happens to the process, and others who wait for it go on.
+    /// Nothing happens to the process, and other waiters continue.
     #[track_caller]
     pub fn wait(&self) -> ProcessWait {
         ProcessWait::new(self.child.clone(), WaitSite::here(&"Process.wait"))
@@ -164,7 +164,7 @@ impl Process {
     /// what outlives the process.
     ///
     /// # Errors
-    /// `Runtime` if the process began neither a session nor a group; the system's `EPERM` if somebody
+    /// `Runtime` if the process began neither a session nor a group; the system's `EPERM` if some process
     /// in it is another user's, and does not end.
     ///
     /// # Cancellation

@@ -20,7 +20,7 @@ pub(crate) fn has_others(session: u32) -> bool {
 /// for `grace` until they have, and kills those that are left. Blocks.
 ///
 /// # Errors
-/// `EPERM` if one that is left is somebody else's.
+/// `EPERM` if one that is left runs as another user.
 pub(crate) fn end(child: &Child, grace: Duration) -> io::Result<()> {
     let killing = Instant::now().checked_add(grace);
     let mut pause = Duration::from_millis(1);

@@ -21,7 +21,7 @@ pub(crate) fn launch(program: Box<Program>) -> Result<(Arc<Child>, Started)> {
     let started = program.start()?;
     let child = Arc::new(Child::new(started.pid, started.leads));
     if let Err(error) = child_watcher::watch(&child, home) {
-        // Nobody would notice its end.
+        // Its end would go unnoticed.
         kill(&child);
         child.block();
         child.look();

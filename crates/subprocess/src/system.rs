@@ -34,7 +34,7 @@ pub(crate) enum Wait {
 /// if it has not ended.
 ///
 /// # Errors
-/// `ECHILD` if there is no such child, because somebody else took its status.
+/// `ECHILD` if there is no such child, because its status was taken elsewhere.
 pub(crate) fn wait(id: Id<'_>, how: Wait) -> io::Result<Option<i32>> {
     #[cfg(target_os = "linux")]
     if let Some(pidfd) = id.pidfd {
@@ -72,7 +72,7 @@ fn wait_for(kind: libc::idtype_t, number: libc::id_t, how: Wait) -> io::Result<O
     })
 }
 
-/// Opens the pidfd of a child that nobody has waited for: while that is so the number is its own.
+/// Opens the pidfd of a child whose status was not taken: while that is so the number is its own.
 ///
 /// # Errors
 /// `ENOSYS` or `EPERM` where there are none, or a sandbox refuses them.
@@ -94,10 +94,10 @@ pub(crate) fn pidfd_open(_pid: u32) -> io::Result<OwnedFd> {
     Err(io::Error::from_raw_os_error(libc::ENOSYS))
 }
 
-/// Sends a signal to a child that nobody has waited for.
+/// Sends a signal to a child whose status was not taken.
 ///
 /// # Errors
-/// `EINVAL` if there is no such signal, `EPERM` if the child has become somebody else's.
+/// `EINVAL` if there is no such signal, `EPERM` if the child runs as another user.
 pub(crate) fn send_signal(id: Id<'_>, signal: i32) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     if let Some(pidfd) = id.pidfd {
@@ -119,7 +119,7 @@ pub(crate) fn send_signal(id: Id<'_>, signal: i32) -> io::Result<()> {
 /// Sends a signal to every process of a group.
 ///
 /// # Errors
-/// `ESRCH` if there is none, `EPERM` if they are all somebody else's.
+/// `ESRCH` if there is none, `EPERM` if they all run as other users.
 pub(crate) fn signal_group(group: u32, signal: i32) -> io::Result<()> {
     kill(-(group as libc::pid_t), signal)
 }

@@ -27,7 +27,7 @@ use std::{
 /// A handle of a child process and its pipes (`asyncio.SubprocessTransport`).
 ///
 /// Clones are handles of the same. The child and its protocol live in the loop until the process has
-/// ended and its pipes are over, whoever still has a handle. A handle may be used on any thread.
+/// ended and its pipes are over, even if there are still handles. A handle may be used on any thread.
 #[derive(Clone)]
 pub struct SubprocessTransport(Arc<Shared>);
 
@@ -297,7 +297,7 @@ impl Running {
             Ok(())
         };
         let location = Location::caller();
-        // Refused by a loop that is being closed, where nobody is called any more.
+        // Refused by a loop that is being closed, which calls nothing any more.
         with_entered(|scheduler| drop(scheduler.call_soon(call, current_values(), location)));
     }
 

@@ -23,14 +23,14 @@ use std::{
 /// It can be given to another task, and outlive the `Process`.
 ///
 /// # Cancellation
-/// Nothing happens to the process, and others who wait for it go on; so can this task, by waiting
+/// Nothing happens to the process, and other waiters continue; so can this task, by waiting
 /// again.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct ProcessWait {
     child: Arc<Child>,
     site: WaitSite,
     wait: Wait,
-    /// Its entry in the list of those who are told.
+    /// Its entry in the list of listeners.
     number: u32,
 }
 
@@ -108,7 +108,7 @@ impl KillTree {
         KillTree { grace: Some(grace), killed, wait: ProcessWait::new(child, site) }
     }
 
-    /// Has a thread do it, for it looks at other processes, which tell nobody when they end.
+    /// Has a thread do it, because it looks at other processes, whose end is not reported to us.
     fn begin(&self, grace: Duration) -> Result<()> {
         let child = self.wait.child.clone();
         if !child.leads() {
@@ -121,7 +121,7 @@ impl KillTree {
         let killed = self.killed.clone();
         event_loop.submit(Box::new(move || {
             let outcome = session::end(&child, grace).map_err(Error::from);
-            // Refused if nobody waits any more.
+            // Refused if there is no waiter any more.
             let _ = killed.set(outcome);
         }))
     }

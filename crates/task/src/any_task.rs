@@ -3,11 +3,12 @@
 use crate::{
     AnyTask, FutureLike, Task,
     state::maker,
-    task::{finish_wait, park, poll_pending},
+    task::{finish_wait, poll_pending},
 };
 use asyncio_core::{
     CancelledError, Error, Result,
-    raw::{Kept, Listener, TaskCell},
+    context::current_values,
+    raw::{Kept, Listener, LoopRef, Parked, TaskCell},
     wait::Target,
 };
 use asyncio_future::{CallbackOutput, DoneCallback};
@@ -41,11 +42,12 @@ pub struct AnyAwait {
 impl Future for AnyAwait {
     type Output = Result<()>;
 
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let AnyAwait { task, is_handle, awaiting, .. } = &mut *self;
         let cell = maker(task.task_ref());
         if !cell.is_done() {
-            return poll_pending(cell, awaiting, cx).map(Err);
+            return poll_pending(cell, awaiting, cx, Location::caller()).map(Err);
         }
         if let Some(thrown) = finish_wait(cell, awaiting) {
             return Poll::Ready(Err(thrown));
@@ -185,4 +187,18 @@ impl FutureLike for AnyTask {
             None => 0,
         }
     }
+}
+
+/// A callback of `home` that is called when a task is done.
+pub(crate) fn park(
+    home: LoopRef,
+    function: &str,
+    call: impl FnOnce() -> Result<()> + 'static,
+    location: &'static Location<'static>,
+) -> Result<Parked> {
+    let parked = home.with(|scheduler| scheduler.park(call, current_values(), location));
+    parked.unwrap_or_else(|| {
+        let text = format!("{function}: the task's loop is closed, or another thread's");
+        Err(Error::runtime(text))
+    })
 }

@@ -175,6 +175,7 @@ impl<T: 'static> AsCompleted<T> {
     /// # Cancellation
     /// Returns `Err(Cancelled)` as that item; the awaitables go on. Dropping the future loses no result.
     #[allow(clippy::should_implement_trait, reason = "it is that of a stream")]
+    #[doc(alias("async for", "__anext__"))]
     pub fn next(&mut self) -> NextItem<'_, T, T> {
         NextItem { of: self, read: |child| child.retrieve() }
     }

@@ -18,6 +18,7 @@ use std::{
     note = "a coroutine becomes a task by `create_task(coroutine)`",
     note = "`gather`, `as_completed` and `race` take coroutines themselves"
 )]
+#[doc(alias = "isfuture")]
 pub trait FutureLike: sealed::Sealed + 'static {
     /// Whether it has a result, failed or was cancelled.
     fn done(&self) -> bool;
@@ -298,6 +299,7 @@ impl<T: Clone> Clone for Awaitable<T> {
 impl<T: Clone> StdFuture for Awaitable<T> {
     type Output = Result<T>;
 
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         either!(&mut *self, f => Pin::new(f).poll(cx))
     }

@@ -1,7 +1,7 @@
 //! [`generator()`]: an async generator, written as a body that sends its values.
 //!
-//! The body has no task of its own. Whoever asks for the next value polls it, up to its next `send`,
-//! which hands the value over and stays suspended until somebody asks again.
+//! The body has no task of its own. The caller that asks for the next value polls it, up to its next `send`,
+//! which hands the value over and stays suspended until the next call.
 
 use crate::current_task;
 use asyncio_core::{Error, Result, wait::Wait, wait_site::WaitSite};
@@ -59,6 +59,7 @@ mod tests;
 /// }
 /// ```
 #[track_caller]
+#[doc(alias("yield", "async for"))]
 pub fn generator<T, F>(body: F) -> Generator<T>
 where
     F: AsyncFnOnce(Yielder<T>) -> Result<()> + 'static,
@@ -132,11 +133,11 @@ struct Inner<T> {
     made_at: &'static Location<'static>,
 }
 
-/// Who runs the body. An operation of one lasts until it is ready or dropped, and the other is refused
+/// What runs the body. An operation of one lasts until it is ready or dropped, and the other is refused
 /// meanwhile: the body can wake only one of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Asker {
-    /// The one who has the [`Generator`], and so calls one method at a time.
+    /// The owner of the [`Generator`], which calls one method at a time.
     Handle,
     /// [`shutdown_asyncgens`].
     Shutdown,
@@ -170,7 +171,7 @@ struct Channel<T> {
     /// Between two polls the consumer waits for what it likes, and a cancellation is not for the
     /// body.
     wait: RefCell<Wait>,
-    /// Those who have to be woken when the body goes on, beside the one that polls it.
+    /// The tasks that have to be woken when the body goes on, beside the one that polls it.
     wakers: RefCell<Vec<Waker>>,
     poller: RefCell<Option<Waker>>,
 }
@@ -239,7 +240,7 @@ impl<T> Channel<T> {
 }
 
 impl<T> Yielder<T> {
-    /// Hands `value` to whoever asks for it, and waits until the next one is asked for (`yield`).
+    /// Hands `value` to the caller of `next`, and waits until the next one is asked for (`yield`).
     ///
     /// # Errors
     /// [`GeneratorExit`] if the generator is being closed instead. The body may then clean up, also
@@ -419,6 +420,7 @@ impl<T: 'static> Generator<T> {
     /// See [`generator()`]. Dropping the future stops the body where it is; the next call goes on
     /// from there.
     #[allow(clippy::should_implement_trait)] // It is that of a stream.
+    #[doc(alias("async for", "__anext__"))]
     pub fn next(&mut self) -> Next<'_, T> {
         Next(self)
     }

@@ -49,6 +49,7 @@ mod future_like;
 mod gather;
 mod gather_tuple;
 pub mod generator;
+pub mod graph;
 mod race;
 mod retry;
 mod shield;

@@ -40,7 +40,7 @@ where
         let Ok(inner) = Rc::try_unwrap(inner) else { unreachable!("not shared yet") };
         return Shield(State::Done(inner));
     }
-    let outer = Future::of_loop(site, None);
+    let outer = Future::of_loop(site, inner.target());
     let linked = link(&inner, &outer);
     if let Err(error) = linked {
         let _ = outer.set_exception(error);

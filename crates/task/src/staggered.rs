@@ -2,7 +2,10 @@
 
 use crate::{AnyTask, create_task, current_task, wait_for};
 use asyncio_core::{
-    CancelledError, Error, ExceptionGroup, Result, limit::ToTimeout, raw::sync::Mutex,
+    CancelledError, Error, ExceptionGroup, Result,
+    limit::ToTimeout,
+    raw::sync::Mutex,
+    wait::{Awaits, Operation, Target},
     wait_site::WaitSite,
 };
 use asyncio_future::Future;
@@ -70,9 +73,10 @@ where
 {
     let (attempts, delay) = (attempts.into_iter(), delay.to_timeout());
     async move {
+        let running = Arc::new(Mutex::new(Running::default()));
         let state = Arc::new(Mutex::new(State {
             attempts,
-            running: BTreeMap::new(),
+            running: running.clone(),
             completed: None,
             race: Some(Race { winner: None, exceptions: Vec::new() }),
             unhandled: Vec::new(),
@@ -80,8 +84,9 @@ where
         let _attempts = Attempts(&state);
         start_next(&state, delay, None)?;
         let mut cancelled = None;
-        while !state.lock().running.is_empty() {
-            let completed = Future::of_loop(site, None);
+        while !running.lock().0.is_empty() {
+            let attempts = Arc::downgrade(&running);
+            let completed = Future::of_loop(site, Operation::Others(attempts));
             state.lock().completed = Some(completed.clone());
             match completed.await {
                 Err(Error::Cancelled(error)) => {
@@ -107,11 +112,20 @@ where
 
 struct State<I, T> {
     attempts: I,
-    /// By number of creation.
-    running: BTreeMap<u64, AnyTask>,
+    running: Arc<Mutex<Running>>,
     completed: Option<Future<()>>,
     race: Option<Race<T>>,
     unhandled: Vec<Error>,
+}
+
+/// The attempts that have not ended, by number of creation.
+#[derive(Default)]
+struct Running(BTreeMap<u64, AnyTask>);
+
+impl Awaits for Running {
+    fn awaits(&self) -> Vec<Target> {
+        self.0.values().map(|task| Target::Task(task.task_ref().clone())).collect()
+    }
 }
 
 type Shared<I, T> = Arc<Mutex<State<I, T>>>;
@@ -127,7 +141,8 @@ impl<I, T> Drop for Attempts<'_, I, T> {
 
 fn cancel_all<I, T>(state: &Shared<I, T>, error: &CancelledError) {
     let current = current_task();
-    let running: Vec<AnyTask> = state.lock().running.values().cloned().collect();
+    let running = state.lock().running.clone();
+    let running: Vec<AnyTask> = running.lock().0.values().cloned().collect();
     for task in running {
         if Some(&task) != current.as_ref() {
             task.cancel_as(error.clone());
@@ -150,12 +165,16 @@ where
     let listed = Future::new();
     let task = create_task(attempt(state.clone(), delay, listed.clone(), previous_failed));
     let number = task.task_ref().sequence();
-    state.lock().running.insert(number, (*task).clone());
+    state.lock().running.lock().0.insert(number, (*task).clone());
     let shared = state.clone();
     task.add_done_callback(move |task| {
         let mut state = shared.lock();
-        state.running.remove(&number);
-        if let (Some(completed), true) = (&state.completed, state.running.is_empty()) {
+        let is_last = {
+            let mut running = state.running.lock();
+            running.0.remove(&number);
+            running.0.is_empty()
+        };
+        if let (Some(completed), true) = (&state.completed, is_last) {
             // It may be cancelled already.
             let _ = completed.set_result(());
         }

@@ -1,6 +1,7 @@
 //! [`Task`], [`create_task`], and what names a task.
 
 use crate::{
+    any_task::park,
     state::{Data, last_handle, maker},
     step::{Functions, allocate},
 };
@@ -8,7 +9,7 @@ use asyncio_core::{
     CancelledError, Error, LoopHandle, Result,
     context::{Context as Variables, current_values},
     raw::{
-        Kept, Listener, LoopRef, Maker, Parked, Scheduler, State, TaskCell, TaskContext, TaskRef,
+        Kept, Listener, LoopRef, Maker, Scheduler, State, TaskCell, TaskContext, TaskRef,
         with_entered, with_running,
     },
     wait::{Resume, Target},
@@ -104,6 +105,7 @@ impl AnyTask {
     }
 
     /// The name (`Task.get_name`): the one it was given, else `Task-N`.
+    #[doc(alias = "get_name")]
     pub fn name(&self) -> Arc<str> {
         self.0.name()
     }
@@ -151,8 +153,7 @@ impl AnyTask {
     /// async fn main() -> asyncio::Result<()> {
     ///     use asyncio::{create_task, wait};
     ///     let (number, text) = (create_task(async { Ok(1) }), create_task(async { Ok("one") }));
-    ///     let (done, _) = wait([number.any(), text.any()]).await?;
-    ///     assert_eq!(done.len(), 2);
+    ///     assert_eq!(wait([number.any(), text.any()]).await?.0.len(), 2);
     ///     Ok(())
     /// }
     /// ```
@@ -313,25 +314,12 @@ impl<T> Task<T> {
     }
 }
 
-/// A callback of `home` that is called when a task is done.
-pub(crate) fn park(
-    home: LoopRef,
-    function: &str,
-    call: impl FnOnce() -> Result<()> + 'static,
-    location: &'static Location<'static>,
-) -> Result<Parked> {
-    let parked = home.with(|scheduler| scheduler.park(call, current_values(), location));
-    parked.unwrap_or_else(|| {
-        let text = format!("{function}: the task's loop is closed, or another thread's");
-        Err(Error::runtime(text))
-    })
-}
-
-/// Polls a task that has not ended, for a handle that keeps its wait in `awaiting`.
+/// Polls a task that has not ended, for a handle that keeps its wait in `awaiting`, at `location`.
 pub(crate) fn poll_pending(
     cell: Maker<'_>,
     awaiting: &mut Option<Kept>,
     cx: &mut Context<'_>,
+    location: &'static Location<'static>,
 ) -> Poll<Error> {
     if !cell.is_local() {
         return Poll::Ready(Error::runtime("Task: awaited on another thread than its loop's"));
@@ -339,7 +327,7 @@ pub(crate) fn poll_pending(
     if let Err(error) = cell.home().check_awaited_here("Task") {
         return Poll::Ready(error);
     }
-    let site = WaitSite::new(&"Task", cell.spawned_at());
+    let site = WaitSite::new(&"Task", location);
     let target = || Some(Target::Task(TaskRef::of(&cell)));
     let kept = awaiting.take().and_then(|key| cell.take_wait(key));
     let (mut wait, mut number) = kept.unwrap_or_default();
@@ -381,11 +369,12 @@ impl<T> Future for Task<T> {
 
     // A result that is returned in memory would be moved on as a whole: see `TaskBuilder::spawn`.
     #[inline(always)]
+    #[track_caller] // The `.await`.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         if !self.data().cell().is_done() {
             // SAFETY: the handle keeps the cell.
             let cell = unsafe { self.place().cast::<TaskCell>().as_ref() };
-            return poll_pending(maker(cell), &mut self.awaiting, cx).map(Err);
+            return poll_pending(maker(cell), &mut self.awaiting, cx, Location::caller()).map(Err);
         }
         if self.awaiting.is_none() {
             return Poll::Ready(self.data().retrieve());

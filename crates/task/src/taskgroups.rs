@@ -10,6 +10,7 @@ use asyncio_core::{
         with_entered, with_running,
     },
     scope::Scope,
+    wait::{Awaits, Operation, Target},
     wait_site::WaitSite,
 };
 use asyncio_future::Future;
@@ -100,6 +101,13 @@ impl State {
         } else {
             return Ok(());
         }))
+    }
+}
+
+/// The end of the group waits for its children.
+impl Awaits for State {
+    fn awaits(&self) -> Vec<Target> {
+        self.tasks.values().map(|task| Target::Task(task.task_ref().clone())).collect()
     }
 }
 
@@ -355,7 +363,8 @@ impl AsyncContextManager for TaskGroup {
         }
         // A cancellation may come again and again while the children end.
         while !shared.lock().tasks.is_empty() {
-            let completed = Future::of_loop(self.site, None);
+            let children = Arc::downgrade(shared);
+            let completed = Future::of_loop(self.site, Operation::Others(children));
             shared.lock().completed = Some(completed.clone());
             match completed.await {
                 Err(error) if error.is_cancelled() => {

@@ -85,10 +85,10 @@ impl State {
 
     /// Enters a scope whose deadline is `when`.
     #[inline(always)]
-    fn entered(when: Option<Duration>) -> Result<State> {
+    fn entered(when: Option<Duration>, site: WaitSite) -> Result<State> {
         with_running("timeout", |_| Ok(()))?;
         let cancelling = ScopeKey::cancelling_here();
-        let scope = ScopeKey::open();
+        let scope = ScopeKey::open(site);
         let scope = scope.ok_or_else(|| Error::runtime("Timeout should be used inside a task"))?;
         if let Err(error) = scope.set_deadline(when) {
             scope.close();
@@ -188,10 +188,10 @@ impl Timeout {
 
     /// Enters outside of `with`, for scopes of our own.
     #[inline(always)]
-    pub(crate) fn start(&mut self) -> Result<Deadline> {
+    pub(crate) fn start(&mut self, site: WaitSite) -> Result<Deadline> {
         match std::mem::replace(&mut self.0, Start::Entered) {
-            Start::New(when) => Ok(Deadline(Shared::Sole(Mutex::new(State::entered(when)?)))),
-            Start::Watched(state) => start_watched(state),
+            Start::New(when) => Ok(Deadline(Shared::Sole(Mutex::new(State::entered(when, site)?)))),
+            Start::Watched(state) => start_watched(state, site),
             Start::Entered => Err(already_entered()),
         }
     }
@@ -203,12 +203,12 @@ fn already_entered() -> Error {
 }
 
 #[cold]
-fn start_watched(state: Arc<Mutex<State>>) -> Result<Deadline> {
+fn start_watched(state: Arc<Mutex<State>>, site: WaitSite) -> Result<Deadline> {
     let mut watched = state.lock();
     if watched.stage != Stage::Created {
         return Err(already_entered());
     }
-    *watched = State::entered(watched.when)?;
+    *watched = State::entered(watched.when, site)?;
     drop(watched);
     Ok(Deadline(Shared::Watched(state)))
 }
@@ -312,7 +312,7 @@ impl AsyncContextManager for Timeout {
     type Target = Deadline;
 
     async fn enter(&mut self) -> Result<Deadline> {
-        self.start()
+        self.start(WaitSite::here(&"timeout"))
     }
 
     #[track_caller]
@@ -320,9 +320,9 @@ impl AsyncContextManager for Timeout {
         mut self,
         body: impl AsyncFnOnce(&mut Deadline) -> Result<R>,
     ) -> impl Future<Output = Result<R>> {
-        let site = WaitSite::here(&"with");
+        let site = WaitSite::here(&"timeout");
         async move {
-            let mut deadline = self.start()?;
+            let mut deadline = self.start(site)?;
             let outcome = inside(&mut deadline, body, site).await;
             deadline.end(outcome)
         }
@@ -333,9 +333,9 @@ impl AsyncContextManager for Timeout {
         mut self,
         body: impl AsyncFnOnce(&mut Deadline) -> Result<R>,
     ) -> impl Future<Output = Result<Option<R>>> {
-        let site = WaitSite::here(&"with_suppress");
+        let site = WaitSite::here(&"timeout");
         async move {
-            let mut deadline = self.start()?;
+            let mut deadline = self.start(site)?;
             let outcome = inside(&mut deadline, body, site).await;
             deadline.end_suppress(outcome)
         }

@@ -10,6 +10,7 @@ use asyncio_core::{
         sync::{AtomicUsize, Ordering},
         with_running,
     },
+    wait::{Awaits, Operation, Target},
     wait_site::WaitSite,
 };
 use asyncio_future::{DoneCallback, Future};
@@ -27,11 +28,14 @@ use std::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReturnWhen {
     /// As soon as one is done.
+    #[doc(alias = "FIRST_COMPLETED")]
     FirstCompleted,
     /// As soon as one has failed (a cancellation does not count), or all are done.
+    #[doc(alias = "FIRST_EXCEPTION")]
     FirstException,
     /// When all are done.
     #[default]
+    #[doc(alias = "ALL_COMPLETED")]
     AllCompleted,
 }
 
@@ -115,9 +119,25 @@ pub struct Waiting<F: FutureLike> {
     timer: Option<Parked>,
 }
 
+/// What its callbacks share: how many futures are left, and all of them, for the call graph.
+struct Left {
+    count: AtomicUsize,
+    targets: Vec<Target>,
+}
+
+impl Awaits for Left {
+    fn awaits(&self) -> Vec<Target> {
+        self.targets.clone()
+    }
+}
+
 impl<F: FutureLike> Waiting<F> {
     fn start(&mut self) -> Result<()> {
-        let enough = self.enough.insert(Future::of_loop(self.wait.site, None));
+        let targets = self.wait.futures.iter().map(FutureLike::target).collect();
+        let left = Arc::new(Left { count: AtomicUsize::new(self.wait.futures.len()), targets });
+        let others = Arc::downgrade(&left);
+        let enough = Future::of_loop(self.wait.site, Operation::Others(others));
+        let enough = self.enough.insert(enough);
         if self.wait.futures.is_empty() {
             return Err(Error::value("wait: there is nothing to wait for"));
         }
@@ -133,13 +153,12 @@ impl<F: FutureLike> Waiting<F> {
             let location = self.wait.site.location();
             scheduler.call_at(when, release, current_values(), location).map(Some)
         })?;
-        let left = Arc::new(AtomicUsize::new(self.wait.futures.len()));
         let return_when = self.wait.return_when;
         for future in &self.wait.futures {
             future.check_awaited_here()?;
             let (left, enough, timer) = (left.clone(), enough.clone(), self.timer);
             let callback = future.on_done_with(move |future: &F| {
-                let last = left.fetch_sub(1, Ordering::Relaxed) == 1;
+                let last = left.count.fetch_sub(1, Ordering::Relaxed) == 1;
                 let release = last
                     || match return_when {
                         ReturnWhen::AllCompleted => false,

@@ -156,7 +156,7 @@ where
                 let deadline = match deadline {
                     Some(deadline) => deadline,
                     None => {
-                        let mut started = timeout(*this.timeout).start()?;
+                        let mut started = timeout(*this.timeout).start(*this.site)?;
                         body.as_mut().set_place(started.scope());
                         deadline.insert(started)
                     }

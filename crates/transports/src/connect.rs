@@ -1,4 +1,4 @@
-//! Going out: [`create_connection`] and [`create_unix_connection`]; and [`connect_accepted_socket`].
+//! Outgoing connections: [`create_connection`] and [`create_unix_connection`]; and [`connect_accepted_socket`].
 //!
 //! Which socket becomes connected is decided in [`attempts`]; how it gets its transport is told in
 //! [`making`].
@@ -19,7 +19,7 @@ mod tests;
 
 pub use making::{Connecting, ConnectingTransport};
 
-/// Connects to a server over TCP (`loop.create_connection`), and gives the transport with the protocol
+/// Connects to a server over TCP (`loop.create_connection`), and returns the transport with the protocol
 /// that `factory` made, after its `connection_made` was called.
 ///
 /// `endpoint` is an address, or a socket that is connected already (asyncio's `sock`). A host name is
@@ -49,15 +49,14 @@ pub use making::{Connecting, ConnectingTransport};
 /// ```
 ///
 /// # Errors
-/// If no address answers, `Io` with what went wrong, `Connect call failed` and the address; if it went
-/// wrong in several ways, all of them in one text, or with
-/// [`all_errors`](CreateConnection::all_errors) as a `Group`; `Timeout` if nothing went wrong and
-/// still no attempt was successful. `Io` if the name is not found; `Value` for what is no address, and
+/// If no address answers, `Io` with `Connect call failed`, the address and the cause. If the attempts failed in
+/// different ways, all causes in one text, or with [`all_errors`](CreateConnection::all_errors) as a `Group`.
+/// `Timeout` if no attempt failed and none succeeded. `Io` if the name is not found; `Value` for what is no address, and
 /// for a socket that is not of the stream type, which is closed; `Runtime` without a running loop.
 ///
 /// # Cancellation
-/// What was opened is closed. If there is a transport already, its protocol is called as for one that
-/// was closed at once.
+/// Sockets that were opened are closed. If there is a transport already, its protocol is called as for a transport
+/// that is closed at once.
 #[track_caller]
 pub fn create_connection<F, P, Kind>(
     factory: F,
@@ -120,8 +119,8 @@ impl<F, P, Kind> CreateConnection<F, P, Kind> {
         self
     }
 
-    /// Tries the next address not only when one has failed, but already after `delay`, and takes the
-    /// connection that is there first ("Happy Eyeballs", RFC 8305, which recommends 250 ms). Implies
+    /// Tries the next address not only when one has failed, but after `delay` already, and takes the first connection
+    /// that succeeds ("Happy Eyeballs", RFC 8305, which recommends 250 ms). Implies
     /// [`interleave(1)`](CreateConnection::interleave) unless that is set.
     pub fn happy_eyeballs_delay(mut self, delay: impl ToTimeout) -> Self {
         self.options.delay = delay.to_timeout();
@@ -135,14 +134,13 @@ impl<F, P, Kind> CreateConnection<F, P, Kind> {
         self
     }
 
-    /// If no address answers, the error is a `Group` of everything that went wrong.
+    /// If no address answers, the error is a `Group` of the errors of all attempts.
     pub fn all_errors(mut self, all: bool) -> Self {
         self.options.all_errors = all;
         self
     }
 
-    /// Gives the transport without the protocol: this future can be sent to another thread if the
-    /// factory can.
+    /// Returns the transport without the protocol. This future can be sent to another thread if the factory can.
     pub fn transport(self) -> ConnectingTransport<F, P, Kind> {
         self.connecting().transport()
     }
@@ -183,7 +181,7 @@ impl<F, P, Kind> fmt::Debug for CreateConnection<F, P, Kind> {
     }
 }
 
-/// Connects to a Unix socket (`loop.create_unix_connection`), and gives the transport with the
+/// Connects to a Unix socket (`loop.create_unix_connection`), and returns the transport with the
 /// protocol that `factory` made, after its `connection_made` was called.
 ///
 /// `endpoint` is the path, or a socket that is connected already (asyncio's `sock`). A path that
@@ -208,11 +206,11 @@ impl<F, P, Kind> fmt::Debug for CreateConnection<F, P, Kind> {
 /// ```
 ///
 /// # Errors
-/// `Io` with the path and what the system says, above all `NotFound` and `ConnectionRefused`; `Value`
+/// `Io` with the path and the system's error, usually `NotFound` and `ConnectionRefused`; `Value`
 /// for a socket that is no Unix stream socket, which is closed; `Runtime` without a running loop.
 ///
 /// # Cancellation
-/// As of [`create_connection`].
+/// Those of [`create_connection`].
 #[track_caller]
 pub fn create_unix_connection<F, P, Kind>(
     factory: F,
@@ -288,7 +286,7 @@ async fn connect_unix(endpoint: Endpoint, site: WaitSite) -> Result<Socket> {
 /// loop.
 ///
 /// # Cancellation
-/// As of [`create_connection`].
+/// Those of [`create_connection`].
 #[track_caller]
 pub fn connect_accepted_socket<F, P, Kind>(factory: F, socket: Socket) -> Connecting<F, P, Kind>
 where

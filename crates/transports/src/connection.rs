@@ -2,7 +2,7 @@
 //!
 //! It is made, told its protocol, and *started*, which takes effect in the next iteration: then the
 //! protocol's `connection_made` is called, and the descriptor attended to. From there on it is driven
-//! by the news of its [`Source`] and by its handles. It ends in one way, *lost*: `connection_lost` is
+//! by the readiness of its [`Source`] and by its handles. It ends in one way, *lost*: `connection_lost` is
 //! called as a step of its own, and then everything is let go.
 //!
 //! ```text
@@ -58,7 +58,7 @@ pub(crate) enum Kind {
     Socket { is_tcp: bool },
     /// The end of a pipe to read from.
     ReadPipe,
-    /// The end of a pipe to write to; whether it becomes readable when nobody reads it any more.
+    /// The end of a pipe to write to; whether it becomes readable when the other end is closed.
     WritePipe { tells_the_end: bool },
 }
 
@@ -137,7 +137,7 @@ impl Connection {
         });
     }
 
-    /// Has the connection called with the news of its descriptor.
+    /// Has the connection called with the readiness of its descriptor.
     fn attend(&self) -> Result<()> {
         let Some(source) = self.source() else { return Ok(()) };
         if self.is_losing() {

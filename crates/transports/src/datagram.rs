@@ -19,13 +19,13 @@ mod transport;
 pub use create::{CreateDatagramEndpoint, CreateDatagramTransport, create_datagram_endpoint};
 pub use transport::{DatagramTransport, Recipient};
 
-/// What is called with the datagrams that arrive (`asyncio.DatagramProtocol`).
+/// Receives datagrams as they arrive (`asyncio.DatagramProtocol`).
 ///
 /// A sender without a name has an [`Address`] that is neither an IP address nor a path.
 ///
 /// `connection_made` comes first and once, `connection_lost` last and once, the others any number of
 /// times between them. Each runs as a callback of the loop: a panic in one is reported, and the transport
-/// lives on.
+/// stays open.
 ///
 /// ```
 /// use asyncio::{Address, Bytes, DatagramProtocol, DatagramTransport, create_datagram_endpoint};
@@ -52,22 +52,22 @@ pub use transport::{DatagramTransport, Recipient};
     note = "implement `asyncio::DatagramProtocol` for `{Self}`"
 )]
 pub trait DatagramProtocol: 'static {
-    /// The endpoint is there.
+    /// The endpoint was made.
     fn connection_made(&mut self, transport: &DatagramTransport) {
         let _ = transport;
     }
 
-    /// The endpoint is closed: `None` if it was closed or aborted on this side.
+    /// The endpoint is closed. The error is `None` if it was closed or aborted on this side.
     fn connection_lost(&mut self, transport: &DatagramTransport, error: Option<Error>) {
         let _ = (transport, error);
     }
 
-    /// More is buffered for sending than the high-water mark allows: send no more for now.
+    /// The send buffer has exceeded the high-water mark: stop sending for now.
     fn pause_writing(&mut self, transport: &DatagramTransport) {
         let _ = transport;
     }
 
-    /// No more is buffered than the low-water mark: go on sending.
+    /// The send buffer has drained to the low-water mark: continue sending.
     fn resume_writing(&mut self, transport: &DatagramTransport) {
         let _ = transport;
     }
@@ -75,7 +75,7 @@ pub trait DatagramProtocol: 'static {
     /// A datagram arrived; an empty one has no data.
     fn datagram_received(&mut self, transport: &DatagramTransport, data: Bytes, addr: Address);
 
-    /// The system refused to send or to receive, mostly because an earlier datagram found nobody
+    /// The system refused to send or to receive, mostly because an earlier datagram found no receiver
     /// (`ConnectionRefused`). The transport stays open.
     fn error_received(&mut self, transport: &DatagramTransport, error: Error) {
         let _ = (transport, error);

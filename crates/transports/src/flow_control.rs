@@ -88,7 +88,7 @@ impl FlowControl {
         self.calling.get()
     }
 
-    /// Makes a call to the protocol. What is news meanwhile is to be told afterwards.
+    /// Makes a call to the protocol. Changes meanwhile are reported afterwards.
     #[inline(always)]
     pub(crate) fn during_call<R>(&self, call: impl FnOnce() -> R) -> Result<R> {
         let outer = self.calling.replace(true);

@@ -139,7 +139,7 @@ pub(crate) fn receive(io: &Io) -> io::Result<(Bytes, bool)> {
     received
 }
 
-/// The block, whole again if nobody has anything of it; another one if too little is left of it.
+/// The block, whole again if no part of it is in use; another one if too little of it is left.
 fn with_room(block: Option<Box<BytesMut>>) -> Box<BytesMut> {
     let mut block = block.unwrap_or_default();
     if block.try_reclaim(MAX_SIZE) || block.capacity() >= LEAST {

@@ -1,7 +1,7 @@
 //! asyncio's transports and protocols: TCP, Unix sockets, UDP, pipes, servers.
 //!
 //! A *transport* moves bytes; a *protocol* is called with what arrives, and says what to send. This is
-//! the layer for those who write a protocol once and for all; programs mostly want `asyncio-streams`,
+//! the layer for programs that implement a protocol; programs mostly want `asyncio-streams`,
 //! which stands on it.
 //!
 //! # Cancellation
@@ -10,16 +10,15 @@
 //! cancellation leaves behind: a connection that was being made is closed.
 //!
 //! # Threads
-//! A connection lives in its loop, with its protocol, until it is lost: whether or not anybody keeps
-//! a handle. A [`Transport`] is such a handle, and may go to any thread; what it is told there, it
-//! tells the loop. Protocols stay on the loop's thread, and need not be `Send`.
+//! A connection lives in its loop, with its protocol, until it is lost: whether or not the program keeps
+//! a handle. A [`Transport`] is such a handle, and may go to any thread; calls from
+//! there are sent to the loop. Protocols stay on the loop's thread, and need not be `Send`.
 //!
 //! # Differences from asyncio
 //! Each callback of a protocol is given its transport, so there is nothing to store in
-//! `connection_made`. `pause_writing` and `resume_writing` are called from inside `write` as there,
-//! but, if the protocol itself is writing, right after the callback in which it does. What cannot be
-//! written (after `write_eof`, say) is an error that goes to the loop's exception handler: `write`
-//! returns nothing, as there.
+//! `connection_made`. `pause_writing` and `resume_writing` are called inside `write`, as in asyncio; but if
+//! the protocol itself writes, they are called right after its callback. Data that cannot be written (after
+//! `write_eof`, for example) is an error for the loop's exception handler; `write` returns nothing, as in asyncio.
 
 mod connect;
 mod connection;
@@ -65,7 +64,7 @@ pub use server::{
     ACCEPT_RETRY_DELAY, CreateServer, CreateUnixServer, CreatingServer, ServeForever, Server,
     StartServing, WaitClosed, create_server, create_unix_server,
 };
-#[doc(hidden)] // The kind of a `Protocol`, for those who have to name it.
+#[doc(hidden)] // The kind of a `Protocol`, for code that has to name it.
 pub use slot::Plain;
 pub use transport::{LOG_THRESHOLD_FOR_CONNLOST_WRITES, Transport};
 pub use trsock::TransportSocket;

@@ -30,8 +30,8 @@ mod tests;
 
 pub(crate) use mode::NonBlocking;
 
-/// Makes a transport of the end of a pipe from which to read (`loop.connect_read_pipe`), and gives it
-/// with the protocol that `factory` made.
+/// Makes a transport of the reading end of a pipe (`loop.connect_read_pipe`), and returns it with the protocol that
+/// `factory` made.
 ///
 /// `pipe` is anything that owns the descriptor of a FIFO, a socket or a character device: an open
 /// file, an end of `std::io::pipe`, the standard input of the program, the standard output of a child.
@@ -46,8 +46,8 @@ pub(crate) use mode::NonBlocking;
 /// set before. It is not restored if the process is killed by a signal.
 ///
 /// # Errors
-/// `Value` if it is something else, such as a regular file; `Runtime` without a running loop; what
-/// the system says.
+/// `Value` if it is something else, such as a regular file; `Runtime` without a running loop; the
+/// system's error.
 ///
 /// # Cancellation
 /// The transport is closed: its protocol is called as for one that was closed at once.
@@ -91,11 +91,11 @@ where
     ConnectPipe::new(factory, End::Read, pipe.into(), WaitSite::here(&"connect_read_pipe"))
 }
 
-/// Makes a transport of the end of a pipe to which to write (`loop.connect_write_pipe`), and gives it
-/// with the protocol that `factory` made.
+/// Makes a transport of the writing end of a pipe (`loop.connect_write_pipe`), and returns it with the protocol that
+/// `factory` made.
 ///
-/// `pipe` is as for [`connect_read_pipe`]. `write_eof` closes it. If nobody reads the other end any
-/// more, that is noticed without writing: `connection_lost` is called with a `BrokenPipe` if
+/// `pipe` is as for [`connect_read_pipe`]. `write_eof` closes it. If the other end is not read any
+/// more, the transport notices without writing: `connection_lost` is called with a `BrokenPipe` if
 /// something was still buffered, or else with `None`. Of a character device it is not noticed.
 ///
 /// ```
@@ -166,8 +166,7 @@ impl<F, P, Kind> ConnectPipe<F, P, Kind> {
         self
     }
 
-    /// Gives the transport without the protocol: this future can be sent to another thread if the
-    /// factory can.
+    /// Returns the transport without the protocol. This future can be sent to another thread if the factory can.
     pub fn transport(self) -> ConnectPipeTransport<F, P, Kind> {
         let ConnectPipe { factory, opening, .. } = self;
         ConnectPipeTransport { factory, opening, kind: PhantomData }

@@ -37,7 +37,7 @@ const BLOCK_SIZE: usize = 16 * 1024;
 /// [`Sendfile::sent`] tells.
 ///
 /// # Cancellation
-/// A part may have been sent, and the connection goes on as it was. Who has to know how much awaits
+/// A part may have been sent, and the connection goes on as it was. A caller that has to know how much awaits
 /// it by `&mut`, and asks [`Sendfile::sent`] afterwards; awaited again, it goes on where it was.
 ///
 /// ```

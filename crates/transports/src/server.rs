@@ -1,4 +1,4 @@
-//! [`Server`]: what listens, and gives each connection that comes in a protocol.
+//! [`Server`]: listens, and gives each incoming connection a protocol.
 //!
 //! A server goes through these stages, each at most once; [`life`] keeps them.
 //!
@@ -43,10 +43,9 @@ pub use waiting::{ServeForever, StartServing, WaitClosed};
 
 /// A handle of a server (`asyncio.Server`): of [`create_server`] and [`create_unix_server`].
 ///
-/// Clones are handles of the same. The server does not end when they are dropped, but when it is
-/// closed, or its loop is: a program that forgets its server goes on serving. To serve for as long as
-/// a piece of work takes, use it as an asynchronous context manager, which closes it and waits until
-/// the last client is gone:
+/// Clones are handles of the same server. Dropping them does not end the server; it ends when it or its loop is
+/// closed. To serve for the duration of a block, use it as an asynchronous context manager, which closes the server
+/// and waits until the last client is gone:
 ///
 /// ```
 /// use asyncio::AsyncContextManager;
@@ -69,9 +68,10 @@ pub use waiting::{ServeForever, StartServing, WaitClosed};
 /// # Ok::<(), asyncio::Error>(())
 /// ```
 ///
-/// A handle may be used on any thread. What it is told elsewhere is sent to the loop, and happens
+/// A handle may be used on any thread. On a thread other than the loop's, calls are sent to the loop and take effect
 /// soon.
 #[derive(Clone)]
+#[doc(alias("AbstractServer", "asyncio.base_events.Server"))]
 pub struct Server {
     resident: Resident<Acceptor>,
     shared: Arc<Shared>,
@@ -84,8 +84,8 @@ struct Shared {
 }
 
 impl Server {
-    /// Stops listening, now, and cancels [`serve_forever`](Server::serve_forever) (`close`). The
-    /// connections that there are stay. Does nothing the second time.
+    /// Stops listening at once, and cancels [`serve_forever`](Server::serve_forever) (`close`). Existing
+    /// connections stay open. Does nothing the second time.
     pub fn close(&self) {
         self.resident.send(Acceptor::close);
     }
@@ -102,13 +102,13 @@ impl Server {
         self.resident.send(|acceptor| acceptor.each_client(crate::Transport::abort));
     }
 
-    /// The connections that there are.
+    /// The current connections.
     #[cfg(all(test, feature = "tls"))]
     pub(crate) fn clients(&self) -> Vec<crate::Transport> {
         self.resident.with(Acceptor::all_clients).unwrap_or_default()
     }
 
-    /// As [`close`](Server::close), but those who wait to be accepted are served.
+    /// As [`close`](Server::close), but connections that wait to be accepted are served.
     #[doc(hidden)] // For the HTTP crate.
     pub fn close_behind_the_last(&self) {
         self.resident.send(Acceptor::close_behind_the_last);
@@ -119,19 +119,20 @@ impl Server {
         self.shared.life.is_serving()
     }
 
-    /// The sockets that listen (`sockets`): none once the server is closed, and none off the loop's
-    /// thread.
+    /// The sockets that listen (`sockets`): none once the server is closed, and none on other
+    /// threads than the loop's.
     pub fn sockets(&self) -> Vec<TransportSocket> {
         self.resident.with(Acceptor::sockets).unwrap_or_default()
     }
 
-    /// The address of the first socket, with the port that the system chose if it was to; also after
-    /// the server was closed.
+    /// The address of the first socket, with the port that the system chose, if asked to. Also
+    /// available after the server was closed.
+    #[doc(alias = "getsockname")]
     pub fn local_addr(&self) -> Address {
         self.shared.addresses.first().expect("a server has a socket").clone()
     }
 
-    /// The addresses of all sockets; also after the server was closed.
+    /// The addresses of all sockets. Also available after the server was closed.
     pub fn local_addrs(&self) -> &[Address] {
         &self.shared.addresses
     }
@@ -147,14 +148,13 @@ impl Server {
         self.resident.home()
     }
 
-    /// Begins to accept connections, if that was put off with
+    /// Starts to accept connections, if that was deferred with
     /// [`start_serving(false)`](CreateServer::start_serving), and yields once
     /// (`start_serving`). Does nothing if the server serves already.
     ///
     /// # Errors
-    /// `Runtime` if the server is closed, or another thread's; if a socket cannot listen (its address
-    /// may have been taken by another one that listens), what the system says, and the server is
-    /// closed.
+    /// `Runtime` if the server is closed, or belongs to another thread; the system's error if a socket cannot listen
+    /// (another may listen at its address), and the server is closed then.
     ///
     /// # Cancellation
     /// The server serves.
@@ -163,11 +163,11 @@ impl Server {
         StartServing::new(self.clone(), WaitSite::here(&"Server.start_serving"))
     }
 
-    /// Serves until it is cancelled or the server is closed (`serve_forever`): it never ends with a
-    /// value. Begins to accept if need be.
+    /// Serves until it is cancelled or the server is closed (`serve_forever`): it never returns a
+    /// value. Starts to accept if necessary.
     ///
     /// # Errors
-    /// `Cancelled` when the server is closed; `Runtime` if it is closed already, or if somebody waits
+    /// `Cancelled` when the server is closed; `Runtime` if it is closed already, or if another task waits
     /// here already; as [`start_serving`](Server::start_serving).
     ///
     /// # Cancellation
@@ -254,7 +254,7 @@ impl Yield {
             wait.arm_woken(cx, site);
             return Poll::Pending;
         }
-        // Whoever moved it to another task has waited long enough.
+        // A future that was moved to another task has waited long enough.
         let replace = |waiter: asyncio_core::wait::Waiter| _ = waiter.wake_now();
         match wait.poll(cx, site, || None, replace) {
             Resume::Pending => Poll::Pending,

@@ -57,7 +57,7 @@
 //!       └────────────────────────────────────────────── close_notify was sent, and is awaited
 //! ```
 //!
-//! If the handshake fails, `connection_made` is never called, and whoever awaits the connection gets the
+//! If the handshake fails, `connection_made` is never called, and the task that awaits the connection gets the
 //! error, an [`SslError`] or what happened to the connection beneath. A handshake that takes too long
 //! ends with an `Io` error of the kind `ConnectionAborted`.
 //!

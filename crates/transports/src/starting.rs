@@ -1,4 +1,4 @@
-//! [`Starting`]: a transport that was opened, on its way to whoever asked for it.
+//! [`Starting`]: a transport that was opened, on its way to the caller that asked for it.
 
 use crate::{ssl, transport::Transport};
 use asyncio_core::{Error, Result, raw::with_running, wait_site::WaitSite};
@@ -55,7 +55,7 @@ impl Drop for Starting {
     }
 }
 
-/// Before anything is done that somebody could notice.
+/// Before anything is done that could be noticed.
 ///
 /// # Errors
 /// Without a running loop.

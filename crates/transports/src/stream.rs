@@ -31,7 +31,7 @@ pub(crate) trait Stream {
     /// Whether so much is buffered that the protocol has to pause.
     #[cfg(feature = "tls")]
     fn is_full(&self) -> bool;
-    /// Keeps everybody else from writing, and stops reading. The future is done when what is buffered
+    /// Keeps other callers from writing, and stops reading. The future is done when what is buffered
     /// has been sent.
     fn begin_sendfile(&self, site: WaitSite) -> Result<Future<()>>;
     /// Lets others write again. An error that broke the connection ends it.

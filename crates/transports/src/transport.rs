@@ -29,10 +29,10 @@ use std::{
 /// A handle of a connection or of one end of a pipe (`asyncio.Transport`, `ReadTransport`,
 /// `WriteTransport`).
 ///
-/// Clones are handles of the same. The connection does not end when they are dropped, but when it is
-/// closed, aborted, or lost. A handle may be used on any thread: what it is told elsewhere is sent to
-/// the loop and happens soon, and what it is asked there that only the loop knows is answered as for
-/// a connection that is over.
+/// Clones are handles of the same connection. Dropping them does not end the connection; it ends when it is
+/// closed, aborted, or lost. A handle may be used on any thread. On a thread other than the loop's, calls are sent
+/// to the loop and take effect soon, and queries that only the loop can answer are answered as for a closed
+/// connection.
 #[derive(Clone)]
 pub struct Transport(pub(crate) Arc<Shared>);
 
@@ -140,7 +140,7 @@ impl Transport {
         self.0.closing.load(Ordering::Relaxed)
     }
 
-    /// Something about the connection (`get_extra_info`): see [`ExtraInfo`].
+    /// Returns information about the connection (`get_extra_info`): see [`ExtraInfo`].
     ///
     /// ```
     /// use asyncio::{PEERNAME, Transport};
@@ -155,11 +155,11 @@ impl Transport {
         what.of(self)
     }
 
-    /// Gives the connection another protocol (`set_protocol`), which is called from now on; from
-    /// after the callback that runs, if one does. `connection_made` is not called.
+    /// Gives the connection another protocol (`set_protocol`), which is called from now on, or, inside a callback,
+    /// after that callback. `connection_made` is not called.
     ///
     /// # Errors
-    /// `Runtime` if the connection is over, or not this thread's; the protocol is dropped.
+    /// `Runtime` if the connection is closed, or belongs to another thread; the protocol is dropped.
     pub fn set_protocol<Kind, P: IntoProtocol<Kind>>(&self, protocol: P) -> Result<()> {
         let Some(stream) = self.stream() else {
             return Err(Error::runtime(
@@ -170,8 +170,8 @@ impl Transport {
         Ok(())
     }
 
-    /// The protocol (`get_protocol`), if it is a `P`; `None` once the connection is over, and off the
-    /// loop's thread.
+    /// The protocol (`get_protocol`), if it is a `P`; `None` once the connection is closed, and on other
+    /// threads than the loop's.
     pub fn get_protocol<P: 'static>(&self) -> Option<Rc<RefCell<P>>> {
         self.stream()?.protocol()?.downcast().ok()
     }
@@ -179,7 +179,7 @@ impl Transport {
 
 /// Reading.
 impl Transport {
-    /// Calls the protocol with no more data until [`resume_reading`](Transport::resume_reading)
+    /// Stops delivering data to the protocol until [`resume_reading`](Transport::resume_reading)
     /// (`pause_reading`).
     pub fn pause_reading(&self) {
         self.send(|stream| stream.pause_reading());
@@ -190,7 +190,7 @@ impl Transport {
         self.send(|stream| stream.resume_reading());
     }
 
-    /// Whether the protocol is called with what arrives: not if paused or closing (`is_reading`).
+    /// Whether data is delivered to the protocol (`is_reading`): not while paused or closing.
     pub fn is_reading(&self) -> bool {
         self.stream().is_some_and(|stream| stream.is_reading())
     }
@@ -200,9 +200,9 @@ impl Transport {
 impl Transport {
     /// Sends `data` (`write`): at once as far as the system takes it, the rest from a buffer.
     ///
-    /// What is written after the connection was lost is dropped, with a warning in the log from the
-    /// fifth time on. What is written after [`write_eof`](Transport::write_eof) or during a
-    /// `sendfile` is a `Runtime` error for the loop's exception handler, and dropped.
+    /// Data written after the connection was lost is dropped, with a warning in the log from the fifth time on. Data
+    /// written after [`write_eof`](Transport::write_eof) or during a `sendfile` is dropped, and reported to the loop's
+    /// exception handler as a `Runtime` error.
     #[inline]
     pub fn write(&self, data: impl AsRef<[u8]>) {
         if let Err(error) = self.try_write(data) {
@@ -210,7 +210,7 @@ impl Transport {
         }
     }
 
-    /// [`write`](Transport::write) for a caller who wants to know of a refusal.
+    /// [`write`](Transport::write) for a caller that wants to know of a refusal.
     ///
     /// # Errors
     /// `Runtime` where `write` has one for the exception handler. On another thread than the loop's it
@@ -269,7 +269,7 @@ impl Transport {
         }
     }
 
-    /// [`writelines`](Transport::writelines) for a caller who wants to know of a refusal.
+    /// [`writelines`](Transport::writelines) for a caller that wants to know of a refusal.
     ///
     /// # Errors
     /// As for [`try_write`](Transport::try_write).
@@ -292,7 +292,7 @@ impl Transport {
 
     /// Ends the sending direction after what is buffered (`write_eof`); the other side sees the end,
     /// and may go on sending. Does nothing if closing. A pipe is closed by it. TLS cannot do it: that
-    /// is an error for the loop's exception handler.
+    /// is reported to the loop's exception handler as an error.
     pub fn write_eof(&self) {
         self.send(|stream| stream.write_eof());
     }
@@ -303,7 +303,7 @@ impl Transport {
         self.0.kind != Kind::ReadPipe && self.0.ssl.get().is_none()
     }
 
-    /// Sets the marks, in bytes, of what is buffered: `pause_writing` is called above `high`,
+    /// Sets the marks of the write buffer, in bytes: `pause_writing` is called above `high`,
     /// `resume_writing` at `low` or below (`set_write_buffer_limits`). By default `high` is four
     /// times `low`, or 64 KiB if that is not given either (with TLS 512 KiB); `low` is a quarter of
     /// `high`. TLS pauses at `high` already, as in asyncio.
@@ -322,7 +322,7 @@ impl Transport {
         self.stream().map_or((0, 0), |stream| stream.water_marks())
     }
 
-    /// How many bytes are buffered (`get_write_buffer_size`).
+    /// The number of buffered bytes (`get_write_buffer_size`).
     pub fn get_write_buffer_size(&self) -> usize {
         self.stream().map_or(0, |stream| stream.buffered())
     }

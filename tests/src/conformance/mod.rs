@@ -6,7 +6,7 @@
 //! scenario as a program of this workspace would be written: nothing here reaches behind what the
 //! crates offer to everyone. [`check`](pool::check) runs many and compares.
 //!
-//! [`random::scenario`] makes scenarios that nobody has recorded. The binary `scenarios` writes them
+//! [`random::scenario`] makes scenarios that were not recorded. The binary `scenarios` writes them
 //! for CPython to run; its records are then compared like any others.
 
 mod acts;

@@ -1,4 +1,4 @@
-//! Random scenarios: every feature of the language, in combinations that nobody thought of.
+//! Random scenarios: every feature of the language, in combinations that were not planned.
 //!
 //! A scenario is made from a seed alone, so that a seed that is printed can be run again. It always
 //! comes to an end, or to a deadlock: a coroutine calls and spawns only those that are numbered

@@ -1,4 +1,4 @@
-//! Rules on the manifests: who may depend on whom, where versions stand, and why each is there.
+//! Rules for the manifests: the permitted edges, where versions stand, and a reason for each dependency.
 
 use super::Findings;
 use super::tree::{File, Tree};

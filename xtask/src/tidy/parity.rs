@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use super::Findings;
 use super::tree::Tree;
 
-const PARITY: &str = "PARITY.md";
+pub(super) const PARITY: &str = "PARITY.md";
 /// The IDs, one to a line, each with the name it stands for.
-const IDS: &str = include_str!("../parity_ids.txt");
+pub(super) const IDS: &str = include_str!("../parity_ids.txt");
 
 pub(super) fn every_id_has_its_line(tree: &Tree, findings: &mut Findings) {
     let Some(parity) = tree.get(PARITY) else {
@@ -44,7 +44,7 @@ fn ids() -> impl Iterator<Item = &'static str> {
 }
 
 /// The ID and the rest of a line that begins as an entry does.
-fn entry(line: &str) -> Option<(&str, &str)> {
+pub(super) fn entry(line: &str) -> Option<(&str, &str)> {
     let (id, rest) = line.split_once('|')?;
     let id = id.trim();
     let is_id = id.len() == 4

@@ -26,6 +26,7 @@ impl ExceptionGroup {
     ///     Ok(())
     /// }
     /// ```
+    #[doc(alias = "except*")]
     pub fn split(
         &self,
         mut condition: impl FnMut(&Error) -> bool,

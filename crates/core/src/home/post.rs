@@ -4,14 +4,14 @@
 use super::{Mail, Remote};
 use std::{any::Any, sync::Mutex};
 
-/// Keeps the mail of all loops, with the number of the loop.
+/// Keeps the messages of all loops, with the number of the loop.
 #[derive(Debug)]
 pub(crate) struct Post;
 
 static MAIL: Mutex<Vec<(u64, Mail)>> = Mutex::new(Vec::new());
 
 impl Post {
-    /// Takes out the mail of one loop.
+    /// Takes out the messages of one loop.
     pub(crate) fn take(id: u64) -> Vec<Mail> {
         let mut all = MAIL.lock().unwrap();
         let (ours, others) = all.drain(..).partition(|(of, _)| *of == id);

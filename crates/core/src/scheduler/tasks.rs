@@ -74,6 +74,11 @@ impl Scheduler {
         self.with_current(|cell| cell.map(TaskRef::of))
     }
 
+    /// The cell of the task that runs now: for a signal handler.
+    pub(crate) fn running_cell(&self) -> Option<NonNull<TaskCell>> {
+        self.now.task.get()
+    }
+
     #[inline]
     pub(crate) fn with_current<R>(&self, f: impl FnOnce(Option<&TaskCell>) -> R) -> R {
         // SAFETY: as in `with_task`.

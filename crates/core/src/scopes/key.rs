@@ -5,6 +5,7 @@ use crate::{
     home::{Mail, Place, entered},
     scheduler::Scheduler,
     slots::Key,
+    wait_site::WaitSite,
 };
 use std::time::Duration;
 
@@ -17,14 +18,14 @@ pub struct ScopeKey {
 }
 
 impl ScopeKey {
-    /// Begins a scope inside the one that is polled now. `None` outside of a task. It lasts until it
-    /// is [closed](ScopeKey::close).
+    /// Begins a scope inside the one that is polled now, which call graphs show as `site`. `None` outside of
+    /// a task. It lasts until it is [closed](ScopeKey::close).
     #[inline]
-    pub fn open() -> Option<ScopeKey> {
+    pub fn open(site: WaitSite) -> Option<ScopeKey> {
         let scheduler = entered()?;
         let place = scheduler.home()?.place();
         let task = scheduler.with_current(|cell| cell?.current_key())?;
-        let key = scheduler.scopes.open(scheduler.scope(), Some(task));
+        let key = scheduler.scopes.open(site, scheduler.scope(), Some(task));
         Some(ScopeKey { place, key })
     }
 

@@ -1,10 +1,10 @@
-//! [`Line`]: who waits for one direction of a source, and whether it is ready. Its law is told in
+//! [`Line`]: the waiters for one direction of a source, and whether it is ready. Its law is told in
 //! the module above.
 
 use crate::wait::{Waiter, Wakers};
 use std::collections::VecDeque;
 
-/// One who waits.
+/// A waiter.
 #[derive(Debug)]
 struct Standing {
     number: u64,
@@ -13,10 +13,10 @@ struct Standing {
     has_turn: bool,
 }
 
-/// The line of one direction. Nobody holds on to a borrow of it while a waiter is dropped: what is
+/// The line of one direction. No borrow of it is held while a waiter is dropped: what is
 /// taken out is returned.
 ///
-/// Small as long as nobody has stood in it: what has an attendant never has a line.
+/// Small until the first waiter: a source with a handler never has a line.
 #[derive(Debug)]
 pub(super) struct Line {
     ready: bool,
@@ -33,7 +33,7 @@ struct People {
 }
 
 impl Line {
-    /// A line without anyone. Its direction counts as ready until an operation finds otherwise.
+    /// An empty line. Its direction counts as ready until an operation finds otherwise.
     pub(super) const fn new() -> Line {
         Line { ready: true, standing: None }
     }
@@ -44,7 +44,7 @@ impl Line {
         self.ready |= ready;
     }
 
-    /// Whether nobody stands here.
+    /// Whether it is empty.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.standing.as_ref().is_none_or(|people| people.first.is_none())
@@ -55,12 +55,12 @@ impl Line {
         self.ready = false;
     }
 
-    /// Whether one who comes now has to wait.
+    /// Whether a new waiter has to wait.
     pub(super) fn must_wait(&self) -> bool {
         !self.ready || self.is_waited_for()
     }
 
-    /// Whether anyone waits. One who was cancelled does not, from the moment of the cancellation.
+    /// Whether there is a waiter. A cancelled one does not count, from the moment of the cancellation.
     pub(super) fn is_waited_for(&self) -> bool {
         self.everyone().any(|standing| standing.has_turn || standing.waiter.is_waiting())
     }
@@ -78,7 +78,7 @@ impl Line {
         number
     }
 
-    /// Puts `waiter` in the place of one who goes on waiting there. Returns the one that stood there.
+    /// Puts `waiter` in the place of one that goes on waiting there. Returns the one that stood there.
     pub(super) fn replace(&mut self, number: u64, waiter: Waiter) -> Option<Waiter> {
         let people = self.standing.as_mut()?;
         let standing = match &mut people.first {
@@ -104,7 +104,7 @@ impl Line {
         gone.map(|standing| standing.waiter)
     }
 
-    /// Gives the turn to the first who still waits, if the direction is ready and nobody has it.
+    /// Gives the turn to the first that still waits, if the direction is ready and the turn is free.
     pub(super) fn pass_on(&mut self, wakers: &mut Wakers) {
         if !self.ready || self.everyone().any(|standing| standing.has_turn) {
             return;
@@ -118,7 +118,7 @@ impl Line {
         }
     }
 
-    /// Wakes everyone: the source is gone.
+    /// Wakes all waiters: the source is gone.
     pub(super) fn wake_all(&mut self, wakers: &mut Wakers) {
         for standing in self.everyone() {
             standing.waiter.wake(wakers);

@@ -177,3 +177,37 @@ fn the_clone_of_a_shared_value_may_use_the_future_and_may_panic() {
         }
     });
 }
+
+#[test]
+fn it_can_be_awaited_under_any_executor() {
+    use futures_lite::future::block_on;
+    let future = ConcurrentFuture::new();
+    let setter = future.clone();
+    let thread = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(5));
+        setter.set_result(7)
+    });
+    assert_eq!(block_on(future.clone().into_future()).unwrap(), 7);
+    thread.join().unwrap().unwrap();
+    // As with `result`, the value went to the first.
+    assert!(is_invalid_state(&block_on(future.into_future())));
+}
+
+#[test]
+fn all_who_await_and_all_who_block_are_woken() {
+    use futures_lite::future::block_on;
+    let future = ConcurrentFuture::<u32>::new().shared();
+    let threads: Vec<_> = (0..6)
+        .map(|n| {
+            let future = future.clone();
+            thread::spawn(move || match n % 2 {
+                0 => block_on(future.into_future()),
+                _ => future.result(None),
+            })
+        })
+        .collect();
+    assert!(future.cancel());
+    for thread in threads {
+        assert!(thread.join().unwrap().unwrap_err().is_cancelled());
+    }
+}

@@ -1,4 +1,4 @@
-//! A [`Condition`] without a value, used as asyncio's: whoever may use it calls it, guard or not.
+//! A [`Condition`] without a value, used as asyncio's: any caller may use it, with or without a guard.
 
 use super::Condition;
 use crate::{
@@ -17,10 +17,10 @@ use std::{
 };
 
 impl<L: Borrow<Lock>> Condition<(), L> {
-    /// Releases the lock, whoever holds it (`Condition.release`): see [`Lock::release`].
+    /// Releases the lock, whichever task holds it (`Condition.release`): see [`Lock::release`].
     ///
     /// # Errors
-    /// `Runtime` if nobody holds it.
+    /// `Runtime` if the lock is not held.
     ///
     /// ```
     /// use asyncio::Condition;
@@ -35,7 +35,7 @@ impl<L: Borrow<Lock>> Condition<(), L> {
     /// this comes back with is given up with [`release`](Condition::release).
     ///
     /// # Errors
-    /// `Cancelled`; `Runtime` if nobody holds the lock.
+    /// `Cancelled`; `Runtime` if the lock is not held.
     ///
     /// # Cancellation
     /// The lock is held again before the error is returned, as with
@@ -61,7 +61,7 @@ impl<L: Borrow<Lock>> Condition<(), L> {
     /// Does not suspend if it is.
     ///
     /// # Errors
-    /// `Cancelled`; `Runtime` if it has to wait, and nobody holds the lock.
+    /// `Cancelled`; `Runtime` if it has to wait, and the lock is not held.
     ///
     /// # Cancellation
     /// As with [`wait`](Condition::wait).

@@ -34,7 +34,7 @@ fn release_wakes_the_first_in_line_and_leaves_the_lock_free_for_it() {
     drop(held);
     assert!(!lock.locked());
     assert!(a.was_woken() && !b.was_woken());
-    // Nobody takes it in between.
+    // No other task takes it in between.
     assert!(lock.try_acquire().is_none());
     let mut late = tester(lock.acquire());
     late.is_pending();

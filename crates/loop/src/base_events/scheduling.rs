@@ -6,7 +6,7 @@ use asyncio_core::{
     context::{Context, Values, current_values},
     handle::{CallbackOutput, Handle, ThreadsafeHandle, TimerHandle},
     raw::{Parked, Scheduler, TaskContext},
-    wait_site::WaitSite,
+    wait_site::{FUTURE, WaitSite},
 };
 use asyncio_future::Future;
 use std::{panic::Location, time::Duration};
@@ -47,6 +47,7 @@ impl EventLoop {
     /// # Errors
     /// `Runtime` if the loop is closed.
     #[track_caller]
+    #[doc(alias = "MAXIMUM_SELECT_TIMEOUT")]
     pub fn call_at<R: CallbackOutput>(
         &self,
         when: Duration,
@@ -98,7 +99,7 @@ impl EventLoop {
     /// A pending future of this loop (`loop.create_future`).
     #[track_caller]
     pub fn create_future<T>(&self) -> Future<T> {
-        let site = WaitSite::here(&"Future");
+        let site = WaitSite::here(&FUTURE);
         self.home().enter(|| Future::of_operation(site, None))
     }
 }

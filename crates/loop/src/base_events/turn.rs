@@ -127,6 +127,10 @@ impl EventLoop {
     /// through after the system call.
     #[inline(always)]
     fn wait(&self, scheduler: &Scheduler, timeout: Option<Duration>) -> Result<()> {
+        let timeout = match scheduler.debug() {
+            true => self.look_for_deadlock(scheduler, timeout),
+            false => timeout,
+        };
         let timeout = match self.0.inbox.before_wait() {
             BeforeWait::Wait => timeout,
             BeforeWait::Mail => Some(Duration::ZERO),
@@ -161,11 +165,20 @@ impl EventLoop {
 
     /// Whether I/O, a signal, or a job that waits with a limit could make something ready.
     pub(crate) fn may_be_called(&self, scheduler: &Scheduler) -> bool {
+        self.may_be_called_by_itself(scheduler) || self.signals().is_any()
+    }
+
+    fn may_be_called_by_itself(&self, scheduler: &Scheduler) -> bool {
         let is_watching = || self.selector().is_some_and(|s| !s.watchers().is_empty());
-        scheduler.is_waiting_for_io()
-            || is_watching()
-            || self.signals().is_any()
-            || self.0.executor.is_waited_for_with_limit()
+        scheduler.is_waiting_for_io() || is_watching() || self.0.executor.is_waited_for_with_limit()
+    }
+
+    /// Whether anything is ready, or will be without a signal or another thread.
+    pub(super) fn may_go_on(&self, scheduler: &Scheduler) -> bool {
+        scheduler.has_ready()
+            || scheduler.is_outstanding()
+            || scheduler.next_deadline().is_some_and(|deadline| deadline < NEVER)
+            || self.may_be_called_by_itself(scheduler)
     }
 
     #[inline]

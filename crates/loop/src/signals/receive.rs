@@ -40,6 +40,7 @@ use std::{
 /// }
 /// ```
 #[track_caller]
+#[doc(alias = "open_signal_receiver")]
 pub fn receive_signals(signals: impl IntoIterator<Item = i32>) -> Result<SignalReceiver> {
     let event_loop = get_running_loop()?;
     let mut receiver = SignalReceiver { event_loop, signals: Vec::new(), arrived: Rc::default() };

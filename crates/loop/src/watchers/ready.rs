@@ -1,4 +1,4 @@
-//! [`wait_readable`] and [`wait_writable`]: a descriptor that somebody else owns, awaited.
+//! [`wait_readable`] and [`wait_writable`]: awaiting a descriptor that is owned elsewhere.
 
 use crate::{EventLoop, get_running_loop};
 use asyncio_core::{Error, Result, source::Direction, wait_site::WaitSite};

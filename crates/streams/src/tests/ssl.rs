@@ -232,7 +232,7 @@ fn a_reader_that_is_slow_stops_the_writer() {
     run(async {
         let (theirs, ours) = contexts();
         let (mut reader, writer) = upgrading(&ours, theirs).await?;
-        // The server echoes, and nobody reads.
+        // The server echoes, and the client does not read.
         let (transport, written) = (writer.transport().clone(), Rc::new(Cell::new(0)));
         let writing = create_task(write_for_ever(writer, written.clone()));
         // Stopped is what does not go on for so many iterations, in which everything moves on.

@@ -279,7 +279,7 @@ fn what_is_written_after_write_eof_is_an_error_of_the_next_drain() {
         peer.read_to_string(&mut text)?;
         assert_eq!(text, "all of it");
         assert!(log.borrow().is_empty());
-        // One that nobody drains is reported.
+        // An error that no `drain` returns is reported.
         writer.writelines(["and", "more"]);
         drop(writer);
         let refused = "Cannot call writelines() after write_eof()";

@@ -119,7 +119,7 @@ extern "C" fn child(plan: *mut libc::c_void) -> libc::c_int {
 }
 
 /// In the child: signals have the actions that `exec` leaves them, and `SIGPIPE`, which Rust programs
-/// ignore, the one that everybody expects.
+/// ignore, the one that every program expects.
 fn take_default_actions() {
     // SAFETY: all zeros is a valid `sigaction`: the default, with an empty mask.
     let default: libc::sigaction = unsafe { zeroed() };

@@ -26,7 +26,7 @@ fn listener() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// Nobody listens there.
+/// Nothing listens there.
 fn refusing() -> SocketAddr {
     listener().1
 }

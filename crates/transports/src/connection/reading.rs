@@ -1,10 +1,10 @@
-//! How a connection reads: once for each piece of news, and again in the next iteration if there may
+//! How a connection reads: once for each report of readiness, and again in the next iteration if there may
 //! be more, so that one busy peer does not keep the others waiting.
 //!
 //! A protocol with a task that waits for data wakes it, and the task runs in the next iteration, after
-//! every other connection was told its news. What all of them received may have left the processor's
+//! every other connection was served. What all of them received may have left the processor's
 //! cache by then; so such a protocol may [leave](crate::Protocol::leaves) what arrived with the system
-//! until its task runs, if it is likely to be large. Nobody can tell, for whatever else happens to the
+//! until its task runs, if it is likely to be large. This is invisible, for whatever else happens to the
 //! connection before that has the protocol called with it first. The end and errors are never left.
 
 use super::{Connection, Event, Kind, READABLE, uninterrupted};
@@ -28,7 +28,7 @@ pub(super) struct State {
     paused: Cell<bool>,
     /// The other side will send no more.
     ended: Cell<bool>,
-    /// There was news while nobody wanted to read.
+    /// The descriptor became ready while reading was paused.
     unread: Cell<bool>,
     /// Whether the last that was received was large enough to be left with the system, were it to
     /// arrive now; and whether the protocol has left something.
@@ -128,7 +128,7 @@ impl Connection {
     #[inline(always)]
     fn receive_some(&self) -> Option<Bytes> {
         self.reading.left.set(false);
-        // Lent, and not counted: nobody is called meanwhile.
+        // Lent, and not counted: nothing is called meanwhile.
         let source = self.source.borrow();
         let received = io::receive(source.as_ref()?.get_ref());
         drop(source);
@@ -200,7 +200,7 @@ impl Connection {
             Kind::ReadPipe => {
                 let is_hangup = error.raw_os_error() == Some(libc::EIO);
                 let error = Error::from(error);
-                // What a terminal says when its other side has hung up is no news to the handler.
+                // What a terminal says when its other side has hung up is not reported to the handler.
                 if !is_hangup {
                     let message = "Fatal read error on pipe transport".to_owned();
                     self.report(message, error.clone());

@@ -18,7 +18,7 @@ pub(super) struct State {
     ended: Cell<bool>,
     /// Whether the connection is being lost.
     losing: Cell<bool>,
-    /// Who writes around the buffer, and waits until it is empty.
+    /// The operation that writes around the buffer, and waits until it is empty.
     emptied: RefCell<Option<Future<()>>>,
 }
 
@@ -161,7 +161,7 @@ impl Connection {
         if self.buffered() > 0 {
             return Some(0);
         }
-        // Lent, and not counted: nobody is called meanwhile.
+        // Lent, and not counted: nothing is called meanwhile.
         let source = self.source.borrow();
         let io = source.as_ref()?.get_ref();
         let outcome = uninterrupted(|| send(io));
@@ -229,7 +229,7 @@ impl Connection {
         }
     }
 
-    /// Nobody reads the other end of the pipe any more.
+    /// The other end of the pipe was closed.
     pub(super) fn reader_is_gone(&self) {
         let error = match self.buffered() {
             0 => None,
@@ -243,7 +243,7 @@ impl Connection {
         self.writing.emptied.borrow().is_some()
     }
 
-    /// Keeps everybody else from writing, and stops reading. Who asked may write around the buffer
+    /// Keeps other callers from writing, and stops reading. The caller may write around the buffer
     /// when the future is done: then all is sent that was in it.
     pub(crate) fn begin_sendfile(&self, site: WaitSite) -> Result<Future<()>> {
         self.check_may_write("sendfile")?;

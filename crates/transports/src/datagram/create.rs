@@ -24,17 +24,16 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// Makes an endpoint for datagrams (`loop.create_datagram_endpoint`), and gives its transport with the
+/// Makes an endpoint for datagrams (`loop.create_datagram_endpoint`), and returns its transport with the
 /// protocol that `factory` made.
 ///
-/// It needs an address of its own, one to send to, a family, or a socket: see the methods of the
+/// It needs a local address, a remote address, a family, or a socket: see the methods of the
 /// [builder](CreateDatagramEndpoint).
 ///
 /// # Errors
-/// `Value` with the text `unexpected address family` if nothing was said, for what is no address, and
-/// for a protocol that does not know the addresses of the socket's family; that a name is not found;
-/// the first thing that the system says, if none of the addresses can be used; `Runtime` if no loop
-/// runs.
+/// `Value` with the text `unexpected address family` if none of these is given, for an invalid address, and for a
+/// protocol that does not know the addresses of the socket's family; `Io` if a name is not found; the system's first
+/// error if none of the addresses can be used; `Runtime` without a running loop.
 ///
 /// # Cancellation
 /// The socket is closed. If the protocol was made already, it is called as for a transport that was
@@ -130,16 +129,15 @@ impl<F, P> CreateDatagramEndpoint<F, P> {
         }
     }
 
-    /// Where to receive. The path of a Unix socket needs the [`family`](Self::family) if it is text; a
+    /// The local address. The path of a Unix socket needs the [`family`](Self::family) if it is text; a
     /// socket that was left behind at the path is removed.
     pub fn local_addr(mut self, address: impl ToAddress) -> Self {
         self.options(|options| options.local = Some(address.to_target()));
         self
     }
 
-    /// Where to send to. The socket is connected, so that it receives from there alone, and is told
-    /// (in `error_received`) if nobody is there; not so with
-    /// [`allow_broadcast`](Self::allow_broadcast).
+    /// The remote address. The socket is connected, so it receives only from there, and `error_received` is called if
+    /// nothing listens there; not with [`allow_broadcast`](Self::allow_broadcast).
     pub fn remote_addr(mut self, address: impl ToAddress) -> Self {
         self.options(|options| options.remote = Some(address.to_target()));
         self
@@ -185,8 +183,7 @@ impl<F, P> CreateDatagramEndpoint<F, P> {
         self
     }
 
-    /// Gives the transport without the protocol: this future can be sent to another thread if the
-    /// factory can.
+    /// Returns the transport without the protocol. This future can be sent to another thread if the factory can.
     pub fn transport(self) -> CreateDatagramTransport<F, P> {
         let CreateDatagramEndpoint { factory, stage, site, .. } = self;
         CreateDatagramTransport { factory, stage, site, protocol: PhantomData }
@@ -311,7 +308,7 @@ impl fmt::Debug for Stage {
     }
 }
 
-/// A transport that is closed if nobody takes it.
+/// A transport that is closed if it is not taken.
 #[derive(Debug)]
 struct Making(Option<DatagramTransport>);
 

@@ -1,6 +1,6 @@
 //! [`Endpoint`]: the part of a datagram transport that lives in the loop.
 //!
-//! It is made, *started* in the next iteration, driven by the news of its [`Source`] and by its
+//! It is made, *started* in the next iteration, driven by the readiness of its [`Source`] and by its
 //! handles, and ends in one way, *lost*, as a stream's connection does.
 
 use super::{

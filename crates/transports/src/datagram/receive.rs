@@ -1,6 +1,6 @@
 //! Receiving: up to [`AT_ONCE`] datagrams with one system call, where there is one that does it.
 //!
-//! Who is told of edges has to know that nothing is left. Asked for several, the system says so by
+//! With edge-triggered readiness the reader has to know that nothing is left. Asked for several, the system says so by
 //! giving fewer, and not in a second call for every datagram. The only other reason for fewer is an
 //! error, and UDP and Unix datagram sockets report their errors to the poller. For other sockets
 //! [`Habits::fewer_is_all`] is false. The portable way is tested on Linux together with the portable
@@ -82,7 +82,7 @@ thread_local! {
 #[derive(Debug, Default)]
 struct Block {
     memory: Vec<u8>,
-    /// How long each datagram is, and who sent it.
+    /// The length of each datagram, and its sender.
     datagrams: Vec<(usize, SockAddr)>,
 }
 

@@ -24,10 +24,9 @@ use std::{
 
 /// A handle of an endpoint for datagrams (`asyncio.DatagramTransport`).
 ///
-/// Clones are handles of the same. The endpoint does not end when they are dropped, but when it is
-/// closed or aborted. A handle may be used on any thread: what it is told elsewhere is sent to the
-/// loop and happens soon, and what it is asked there that only the loop knows is answered as for an
-/// endpoint that is closed.
+/// Clones are handles of the same endpoint. Dropping them does not end the endpoint; it ends when it is closed or
+/// aborted. A handle may be used on any thread. On a thread other than the loop's, calls are sent to the loop and
+/// take effect soon, and queries that only the loop can answer are answered as for a closed endpoint.
 #[derive(Clone)]
 pub struct DatagramTransport(pub(super) Arc<Shared>);
 
@@ -60,12 +59,12 @@ impl DatagramTransport {
     /// Sends `data` as one datagram, even if it is empty (`sendto`): to `addr`, or with `None` to the
     /// remote address of the endpoint. If the system does not take it now, a copy is buffered.
     ///
-    /// What the system refuses is told to the protocol's `error_received`: at once, or, if a callback
+    /// Errors of the system are passed to the protocol's `error_received`: at once, or, if a callback
     /// of the protocol is sending, in the next iteration. An `addr` other than the endpoint's remote
     /// address, or none although there is no such address, is a `Value` error for the loop's
     /// exception handler, and nothing is sent. So is a host name: `getaddrinfo` looks it up.
     ///
-    /// What is sent after the end is dropped, with a warning in the log from the fifth time on.
+    /// Data sent after the end is dropped, with a warning in the log from the fifth time on.
     pub fn sendto(&self, data: impl AsRef<[u8]>, addr: impl Recipient) {
         let data = data.as_ref();
         let sent = addr.recipient(self.0.domain).and_then(|addr| match self.endpoint() {
@@ -107,14 +106,14 @@ impl DatagramTransport {
         self.0.closing.load(Ordering::Relaxed)
     }
 
-    /// Something about the endpoint (`get_extra_info`): its [`SOCKNAME`](crate::SOCKNAME), its
+    /// Returns information about the endpoint (`get_extra_info`): its [`SOCKNAME`](crate::SOCKNAME), its
     /// [`SOCKET`](crate::SOCKET), and its [`PEERNAME`](crate::PEERNAME) if it is connected.
     pub fn get_extra_info<T>(&self, what: ExtraInfo<T>) -> Option<T> {
         what.of(self)
     }
 
-    /// Gives the endpoint another protocol (`set_protocol`), which is called from now on; from after
-    /// the callback that runs, if one does. `connection_made` is not called.
+    /// Gives the endpoint another protocol (`set_protocol`), which is called from now on, or, inside a callback, after
+    /// that callback. `connection_made` is not called.
     ///
     /// # Errors
     /// `Runtime` if the endpoint is closed, or not this thread's. The protocol is dropped.
@@ -134,7 +133,7 @@ impl DatagramTransport {
         self.endpoint()?.protocol()?.downcast().ok()
     }
 
-    /// Sets the marks, in bytes, of what is buffered: `pause_writing` is called above `high`,
+    /// Sets the marks of the send buffer, in bytes: `pause_writing` is called above `high`,
     /// `resume_writing` at `low` or below (`set_write_buffer_limits`). By default `high` is four
     /// times `low`, or 64 KiB if that is not given either; `low` is a quarter of `high`.
     ///

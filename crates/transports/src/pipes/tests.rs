@@ -268,7 +268,7 @@ fn another_error_of_a_read_pipe_is_reported() {
 
 #[test]
 fn a_write_pipe_says_when_nobody_reads_any_more() {
-    // It looks for I/O in every iteration, so that all news of the beginning is known by then.
+    // It looks for I/O in every iteration, so that all readiness of the beginning is known by then.
     run_step_by_step(async {
         let log = Log::default();
         let (reader, writer) = pipe();

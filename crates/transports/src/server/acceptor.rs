@@ -3,7 +3,7 @@
 //!
 //! A connection is set up as in asyncio: it is accepted in one iteration, gets its protocol from the
 //! factory in the next, and is made in the one after that. Each set-up is a callback with a copy of
-//! the context variables, where asyncio has a task; what it sets there is seen by nobody else.
+//! the context variables, where asyncio has a task; what it sets there is seen by no other connection.
 
 use super::{Shared, binding::Bound, create::Serving};
 use crate::{

@@ -1,4 +1,4 @@
-//! [`Life`]: how far a server has come, and who waits for its end. Any thread may ask.
+//! [`Life`]: the state of a server, and the waiters for its end. Any thread may ask.
 
 use asyncio_core::{Error, Result, raw::sync::Mutex, wait_site::WaitSite};
 use asyncio_future::Future;
@@ -31,9 +31,9 @@ pub(super) struct Life(Mutex<State>);
 
 struct State {
     stage: Stage,
-    /// Who serves forever.
+    /// The task in `serve_forever`.
     forever: Option<Future<()>>,
-    /// Who waits until it is over.
+    /// The waiters for its end.
     waiters: Vec<Future<()>>,
 }
 
@@ -95,7 +95,7 @@ impl Life {
         }
     }
 
-    /// A future that ends when the server is closed, for the one who may serve forever.
+    /// A future that ends when the server is closed, for the one task that may serve forever.
     pub(super) fn begin_forever(&self, site: WaitSite) -> Result<Future<()>> {
         let mut state = self.0.lock();
         if matches!(state.stage, Stage::Closed | Stage::Over) {
@@ -108,7 +108,7 @@ impl Life {
         Ok(state.forever.insert(Future::of_operation(site, None)).clone())
     }
 
-    /// Somebody else may serve forever from now on.
+    /// Another task may serve forever from now on.
     pub(super) fn end_forever(&self, forever: &Future<()>) {
         let mut state = self.0.lock();
         let ended = state.forever.take_if(|other| other.id() == forever.id());
@@ -122,7 +122,7 @@ impl Life {
         if state.stage == Stage::Over {
             return None;
         }
-        // Those who were cancelled left theirs behind.
+        // Cancelled waiters left theirs behind.
         let (left, waiters) = state.waiters.drain(..).partition(Future::done);
         state.waiters = waiters;
         let waiter = Future::of_operation(site, None);

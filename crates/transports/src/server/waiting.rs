@@ -126,7 +126,7 @@ impl Future for ServeForever {
                     if !forever.done() {
                         this.server.check_awaited_here(this.site)?;
                     }
-                    // Nobody gives it a result.
+                    // It never gets a result.
                     let error = ready!(Pin::new(forever).poll(cx)).err();
                     this.server.close();
                     Forever::Closing(WaitClosed::new(this.server.clone(), this.site), error)

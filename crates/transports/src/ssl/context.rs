@@ -214,7 +214,7 @@ impl SslContext {
         Ok(())
     }
 
-    /// Trusts nobody any more: for a client that knows its servers. Then
+    /// Clears all trusted certificates: for a client that knows its servers. Then
     /// [`load_verify_locations`](SslContext::load_verify_locations).
     ///
     /// # Errors
@@ -256,7 +256,7 @@ impl SslContext {
         self.settings().check_hostname
     }
 
-    /// Sets [`check_hostname`](SslContext::check_hostname). Without it, whoever has a certificate of a
+    /// Sets [`check_hostname`](SslContext::check_hostname). Without it, any server that has a certificate of a
     /// trusted authority for any name can pretend to be the server.
     ///
     /// # Errors
@@ -270,8 +270,8 @@ impl SslContext {
         Ok(())
     }
 
-    /// Has a client take any certificate for valid, whoever made it and for whatever name: then
-    /// everybody on the way can read and change everything.
+    /// Makes a client accept any certificate, from any issuer and for any name: then
+    /// anyone on the network path can read and change everything.
     ///
     /// # Errors
     /// `Value` for a server, and for a context made from a configuration.

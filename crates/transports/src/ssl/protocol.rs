@@ -3,7 +3,7 @@
 //! The states are drawn at the top of [`ssl`](super). How it reads is in [`reading`], how it writes in
 //! [`writing`], how it ends in [`ending`].
 //!
-//! What rustls has is borrowed only while nobody else is called, except the transport beneath, which is
+//! What rustls has is borrowed only while nothing else is called, except the transport beneath, which is
 //! written to. That calls back with `pause_writing` alone, where nothing is borrowed.
 
 use super::{
@@ -98,7 +98,7 @@ pub(crate) struct SslProtocol {
     limits: Limits,
     /// Of the handshake, then of the shutdown.
     timer: Cell<Option<Parked>>,
-    /// For the one who waits for the handshake.
+    /// For the task that waits for the handshake.
     made: RefCell<Option<Future<()>>>,
 }
 
@@ -257,7 +257,7 @@ impl SslProtocol {
         self.wake(Ok(()));
         self.push();
         if self.has_unread() || self.session.borrow().peer_closed() {
-            // After the one who waited for the handshake has had a chance to look at what was agreed.
+            // After the task that waited for the handshake has had a chance to look at what was agreed.
             self.soon(|ssl| ssl.read(&[]));
         }
     }
@@ -306,7 +306,7 @@ impl SslProtocol {
     /// Tells the protocol to pause or to go on, unless it was told, or a callback of its runs: then it
     /// is told after that.
     fn announce(&self) {
-        // Before the beginning and after the end there is nobody to be told.
+        // Before the beginning and after the end there is nothing to be told.
         if !matches!(self.told.get(), Told::Made | Told::Eof) {
             return;
         }

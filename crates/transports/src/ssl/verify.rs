@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// has to have the key of its certificate.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    /// `None`: everybody is trusted.
+    /// `None`: every peer is trusted.
     pub(super) roots: Option<Arc<RootCertStore>>,
     pub(super) check_hostname: bool,
     pub(super) algorithms: WebPkiSupportedAlgorithms,

@@ -107,7 +107,7 @@ fn unix_sockets_know_the_sender_by_its_path() {
         let (client, _) = creating.local_addr(&*other).remote_addr(&*one).await?;
         client.sendto(b"ask", None);
         here.wait("<answer>").await?;
-        // Whoever has no name cannot be answered, and that is an error like any other.
+        // A sender without a name cannot be answered, and that is an error like any other.
         UnixDatagram::unbound()?.send_to(b"ask", &one)?;
         there.until(|log| log.events().contains("error:")).await?;
         assert!(there.events().starts_with("made <ask> <ask> error:"), "{}", there.events());

@@ -86,7 +86,7 @@ fn a_refusal_is_told_and_the_transport_stays_open() {
         here.sendto(b"anyone?", None);
         log.wait("error:ConnectionRefused").await?;
         assert!(!here.is_closing());
-        // Now there is somebody; what was refused before does not stop it.
+        // Now there is a receiver; the earlier refusal does not stop it.
         let there = Log::default();
         let creating = create_datagram_endpoint(|| Recorder::new(&there)).local_addr(&address);
         let (_back, _) = creating.await?;
@@ -246,7 +246,7 @@ fn a_full_unix_socket_that_it_is_not_connected_to_is_tried_again() {
         let there = std::os::unix::net::UnixDatagram::bind(&path)?;
         there.set_nonblocking(true)?;
         let there = socket2::Socket::from(there);
-        // Somebody else fills it, so that the system has nothing to tell us of.
+        // Another sender fills it, so that the system has nothing to tell us of.
         let stranger = std::os::unix::net::UnixDatagram::unbound()?;
         stranger.set_nonblocking(true)?;
         while stranger.send_to(b"stranger", &path).is_ok() {}

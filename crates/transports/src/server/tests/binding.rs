@@ -169,7 +169,7 @@ fn an_address_where_connections_linger_is_bound_again_by_default() {
         let server = recording_server(&log).await?;
         let address = server.local_addr();
         let mut client = clients(&server, &log, 1).await?.remove(0);
-        // Who closes first lingers.
+        // The side that closes first lingers.
         server.close();
         server.close_clients();
         server.wait_closed().await?;

@@ -199,7 +199,7 @@ impl SslProtocol {
         outcome
     }
 
-    /// Nobody is called any more with what arrives: only the end of it matters.
+    /// The protocol is not called any more with what arrives: only the end of it matters.
     fn look_for_the_end(&self, data: &[u8]) {
         let mut kept = self.reading.take();
         kept.extend_from_slice(data);

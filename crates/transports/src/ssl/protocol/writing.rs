@@ -17,7 +17,7 @@ pub(super) struct Unsent {
     /// Whether all of it goes to the transport beneath, however full that is: nothing more is read from
     /// it that would tell when it goes on.
     pub(super) is_forced: Cell<bool>,
-    /// Who sends a file, and waits until the backlog is empty.
+    /// The operation that sends a file, and waits until the backlog is empty.
     emptied: RefCell<Option<Future<()>>>,
 }
 
@@ -92,7 +92,7 @@ impl SslProtocol {
         }
     }
 
-    /// Keeps everybody else from writing, and stops reading. The future is done when all is encrypted.
+    /// Keeps other callers from writing, and stops reading. The future is done when all is encrypted.
     pub(super) fn begin_sendfile(&self, site: WaitSite) -> Result<Future<()>> {
         if self.writing.emptied.borrow().is_some() {
             return Err(Error::runtime("unable to sendfile; sendfile is in progress"));

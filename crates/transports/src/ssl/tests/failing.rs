@@ -1,4 +1,4 @@
-//! Handshakes that fail: nobody is made, and the error names the cause and what to do.
+//! Handshakes that fail: no connection is made, and the error names the cause and what to do.
 
 use super::*;
 use std::{

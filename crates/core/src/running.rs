@@ -1,0 +1,72 @@
+//! [`RunningTask`]: what is known of the step that runs now, for a signal handler.
+
+use crate::{cell::TaskCell, home::entered, wait_site::WaitSite};
+use std::{borrow::Cow, panic::Location, ptr::NonNull};
+
+/// So much of a name is kept.
+const NAME: usize = 64;
+
+/// The task whose step runs in this thread, as a copy that keeps nothing alive.
+#[derive(Clone, Copy, Debug)]
+pub struct RunningTask {
+    cell: NonNull<TaskCell>,
+    sequence: u64,
+    spawned_at: &'static Location<'static>,
+    last_wait: Option<WaitSite>,
+    name: [u8; NAME],
+    name_len: usize,
+}
+
+// SAFETY: the pointer is compared, and never followed.
+unsafe impl Send for RunningTask {}
+
+impl RunningTask {
+    /// Looks at this thread; `None` outside of a step. Async-signal-safe: it reads plain memory of the thread,
+    /// and calls nothing else.
+    pub fn look() -> Option<RunningTask> {
+        let cell = entered()?.running_cell()?;
+        // SAFETY: a step keeps its cell alive, and takes it out of the scheduler before it lets it go. The
+        // handler interrupts the thread on which that happens.
+        let task = unsafe { cell.as_ref() };
+        let (what, location) = (task.affine.site_what.get(), task.affine.site_location.get());
+        let mut running = RunningTask {
+            cell,
+            sequence: task.sequence(),
+            spawned_at: task.spawned_at(),
+            last_wait: (!what.is_empty()).then(|| WaitSite::new(what, location)),
+            name: [0; NAME],
+            name_len: 0,
+        };
+        // SAFETY: the box is taken out of its cell while it is worked with, so one that is in there is whole;
+        // and nothing of it is changed while the handler runs.
+        let cold = unsafe { (*task.affine.cold.as_ptr()).as_deref() };
+        if let Some(name) = cold.and_then(|cold| cold.name.as_deref()) {
+            running.name_len = name.len().min(NAME);
+            running.name[..running.name_len].copy_from_slice(&name.as_bytes()[..running.name_len]);
+        }
+        Some(running)
+    }
+
+    /// Whether both are the same task.
+    pub fn is(&self, other: &RunningTask) -> bool {
+        self.cell == other.cell && self.sequence == other.sequence
+    }
+
+    /// The name of the task; a long one is cut off.
+    pub fn name(&self) -> Cow<'_, str> {
+        match self.name_len {
+            0 => Cow::Owned(format!("Task-{}", self.sequence)),
+            len => String::from_utf8_lossy(&self.name[..len]),
+        }
+    }
+
+    /// The line that created it.
+    pub fn spawned_at(&self) -> &'static Location<'static> {
+        self.spawned_at
+    }
+
+    /// Where it was suspended before this step; `None` if it was not.
+    pub fn last_wait(&self) -> Option<WaitSite> {
+        self.last_wait
+    }
+}

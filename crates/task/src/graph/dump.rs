@@ -1,0 +1,135 @@
+//! Call graphs as text.
+
+use super::{FutureCallGraph, Node, edges::each_awaited};
+use asyncio_core::{
+    raw::{LoopRef, Scheduler, TaskRef},
+    wait::Target,
+};
+use std::{collections::HashSet, panic::Location};
+
+/// So many levels are indented. What is deeper stands below each other.
+const MAX_INDENTED: usize = 16;
+
+/// The graphs of some nodes, one below the other. Nodes that several share are shown once.
+pub(super) fn format(nodes: &[Node], roots: &[usize]) -> String {
+    let mut text = Text { nodes, lines: Vec::new(), shown: vec![Shown::No; nodes.len()] };
+    roots.iter().for_each(|root| text.show(*root));
+    text.lines.join("\n")
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Shown {
+    No,
+    /// What awaits it is being shown.
+    Inside,
+    Yes,
+}
+
+struct Text<'a> {
+    nodes: &'a [Node],
+    lines: Vec<String>,
+    shown: Vec<Shown>,
+}
+
+/// What is left to be done, without recursion: a chain of awaits may be deeper than the stack has room for.
+enum Work {
+    Enter { at: usize, level: usize },
+    Leave(usize),
+}
+
+impl Text<'_> {
+    fn show(&mut self, root: usize) {
+        let mut work = vec![Work::Enter { at: root, level: 0 }];
+        while let Some(next) = work.pop() {
+            match next {
+                Work::Leave(at) => self.shown[at] = Shown::Yes,
+                Work::Enter { at, level } => {
+                    let indent = "    ".repeat(level.min(MAX_INDENTED));
+                    let node = &self.nodes[at];
+                    if self.shown[at] != Shown::No {
+                        let what = match self.shown[at] {
+                            Shown::Inside => "a circle",
+                            _ => "see above",
+                        };
+                        self.lines.push(format!("{indent}* {} ({what})", head(node)));
+                        continue;
+                    }
+                    self.shown[at] = Shown::Inside;
+                    self.lines.push(format!("{indent}* {}", head(node)));
+                    if !node.call_stack.is_empty() {
+                        self.lines.push(format!("{indent}  + Call stack:"));
+                        let entries = node.call_stack.iter();
+                        self.lines.extend(entries.map(|entry| format!("{indent}  |   {entry}")));
+                    }
+                    if !node.awaited_by.is_empty() {
+                        self.lines.push(format!("{indent}  + Awaited by:"));
+                    }
+                    work.push(Work::Leave(at));
+                    let waiters = node.awaited_by.iter().rev();
+                    work.extend(waiters.map(|&at| Work::Enter { at, level: level + 1 }));
+                }
+            }
+        }
+    }
+}
+
+fn head(node: &Node) -> String {
+    let id = node.future.id();
+    match &node.name {
+        Some(name) => format!("Task(name={name:?}, id={id:#x})"),
+        None => format!("Future(id={id:#x})"),
+    }
+}
+
+/// The call graphs of all tasks of a loop as text, each task once: first those that await no other one, each
+/// with what awaits it; then those of circles. Empty on another thread.
+#[doc(hidden)]
+#[track_caller]
+pub fn format_call_graphs(home: LoopRef) -> String {
+    let tasks = home.with(Scheduler::all_tasks).unwrap_or_default();
+    let targets = tasks.iter().cloned().map(Target::Task).collect();
+    let mut graphs = FutureCallGraph::capture(targets, &[home], Location::caller());
+    let Some(FutureCallGraph { nodes, .. }) = graphs.first().cloned() else { return String::new() };
+    // In a circle, what is awaited itself: so the rest stands below it.
+    graphs.sort_by_cached_key(|graph| match graph.task() {
+        Some(task) if awaited_tasks(task.task_ref()).is_empty() => 0,
+        _ if !graph.node().awaited_by.is_empty() => 1,
+        _ => 2,
+    });
+    let mut text = Text { nodes: &nodes, lines: Vec::new(), shown: vec![Shown::No; nodes.len()] };
+    for graph in &graphs {
+        // Shown already where something awaits that.
+        if text.shown[graph.at] == Shown::No {
+            text.show(graph.at);
+        }
+    }
+    text.lines.join("\n")
+}
+
+/// The unfinished tasks that a task awaits, in the order in which it has named them.
+fn awaited_tasks(task: &TaskRef) -> Vec<TaskRef> {
+    let mut tasks = Vec::new();
+    for wait in task.seen_waits() {
+        each_awaited(wait.target, |target, _| match target {
+            Target::Task(task) if !task.is_done() => tasks.push(task.clone()),
+            _ => {}
+        });
+    }
+    tasks
+}
+
+/// A task, what it awaits, what that awaits, and so on, each with how deep it is; one that is reached again
+/// is given again, but nothing behind it.
+#[doc(hidden)]
+pub fn await_chain(task: &TaskRef) -> Vec<(usize, TaskRef)> {
+    let (mut chain, mut known) = (Vec::new(), HashSet::new());
+    let mut left = vec![(0, task.clone())];
+    while let Some((depth, task)) = left.pop() {
+        if known.insert(task.as_ptr()) {
+            let awaited = awaited_tasks(&task).into_iter().rev();
+            left.extend(awaited.map(|task| (depth + 1, task)));
+        }
+        chain.push((depth, task));
+    }
+    chain
+}

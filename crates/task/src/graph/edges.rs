@@ -1,0 +1,117 @@
+//! What awaits what: as seen in the tasks of a loop, and as a program has said itself.
+
+use crate::FutureLike;
+use asyncio_core::{
+    raw::{
+        LoopRef, Scheduler, TaskRef,
+        sync::{Mutex, MutexGuard},
+    },
+    wait::Target,
+};
+use std::collections::{HashMap, HashSet};
+
+/// What awaits each task or future, by its number.
+pub(super) struct Edges(HashMap<usize, Vec<Target>>);
+
+impl Edges {
+    /// Looks at all tasks of these loops.
+    pub(super) fn of(homes: &[LoopRef]) -> Edges {
+        let mut edges = Edges(HashMap::new());
+        for home in homes {
+            for task in home.with(Scheduler::all_tasks).unwrap_or_default() {
+                for awaited in awaited_ids(&task) {
+                    edges.add(awaited, Target::Task(task.clone()));
+                }
+            }
+        }
+        for (awaited, waiter) in said().iter() {
+            edges.add(awaited.id(), waiter.clone());
+        }
+        edges
+    }
+
+    fn add(&mut self, awaited: usize, waiter: Target) {
+        let waiters = self.0.entry(awaited).or_default();
+        // One task is looked at after the other.
+        if waiters.last().map(Target::id) != Some(waiter.id()) {
+            waiters.push(waiter);
+        }
+    }
+
+    pub(super) fn waiters(&self, awaited: usize) -> &[Target] {
+        self.0.get(&awaited).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// All that a task awaits, futures of operations included.
+fn awaited_ids(task: &TaskRef) -> Vec<usize> {
+    let mut ids = Vec::new();
+    for wait in task.seen_waits() {
+        each_awaited(wait.target, |target, _| ids.push(target.id()));
+    }
+    ids
+}
+
+/// Calls `see` with a target, and with what that waits for if it is that of an operation, and so on: each
+/// once, and whether it is that of an operation.
+pub(super) fn each_awaited(target: Option<Target>, mut see: impl FnMut(&Target, bool)) {
+    let (mut left, mut known) = (Vec::from_iter(target), HashSet::new());
+    while let Some(target) = left.pop() {
+        if !known.insert(target.id()) {
+            continue;
+        }
+        let inner = match &target {
+            Target::Task(_) => None,
+            Target::Future(future) => future.awaits(),
+        };
+        see(&target, inner.is_some());
+        left.extend(inner.into_iter().flatten().rev());
+    }
+}
+
+/// What a program has said: a task or future, and what awaits it.
+type Said = Vec<(Target, Target)>;
+
+fn said() -> MutexGuard<'static, Said> {
+    static SAID: Mutex<Said> = Mutex::new(Vec::new());
+    SAID.lock()
+}
+
+fn place(said: &Said, awaited: &Target, waiter: &Target) -> Option<usize> {
+    said.iter().position(|(a, w)| a.id() == awaited.id() && w.id() == waiter.id())
+}
+
+/// Says that `waiter` awaits `future`, where that cannot be seen: it does so by a callback
+/// (`asyncio.future_add_to_awaited_by`). Both are kept until
+/// [`future_discard_from_awaited_by`] takes it back.
+///
+/// ```
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     use asyncio::{Future, capture_call_graph};
+///     let (part, whole) = (Future::<u32>::new(), Future::<String>::new());
+///     asyncio::future_add_to_awaited_by(&part, &whole);
+///     let graph = capture_call_graph(&part)?.expect("it is given");
+///     assert_eq!(graph.awaited_by().next().map(|graph| graph.id()), Some(whole.id()));
+///     asyncio::future_discard_from_awaited_by(&part, &whole);
+///     Ok(())
+/// }
+/// ```
+pub fn future_add_to_awaited_by(future: &impl FutureLike, waiter: &impl FutureLike) {
+    let (future, waiter) = (future.target(), waiter.target());
+    let mut said = said();
+    if place(&said, &future, &waiter).is_none() {
+        said.push((future, waiter));
+    }
+}
+
+/// Takes [`future_add_to_awaited_by`] back (`asyncio.future_discard_from_awaited_by`). Does nothing if that
+/// was not said.
+pub fn future_discard_from_awaited_by(future: &impl FutureLike, waiter: &impl FutureLike) {
+    let (future, waiter) = (future.target(), waiter.target());
+    let mut said = said();
+    let discarded = place(&said, &future, &waiter).map(|place| said.remove(place));
+    drop(said);
+    // Not under the lock: what goes with it may be the program's.
+    drop(discarded);
+}

@@ -1,0 +1,105 @@
+//! What PARITY.md calls done is found under Python's name: as an item, or as an alias of one.
+
+use std::collections::HashSet;
+
+use super::Findings;
+use super::parity::{IDS, PARITY, entry};
+use super::tree::Tree;
+
+const FACADE: &str = "crates/asyncio/src/lib.rs";
+
+pub(super) fn python_names_are_found(tree: &Tree, findings: &mut Findings) {
+    let Some(parity) = tree.get(PARITY) else { return };
+    let known = known(tree);
+    for (index, line) in parity.text.lines().enumerate() {
+        let Some((id, rest)) = entry(line) else { continue };
+        if !rest.trim_start().starts_with("done") {
+            continue;
+        }
+        let described = IDS.lines().find_map(|line| line.strip_prefix(id)).unwrap_or_default();
+        for name in names(described).filter(|name| !known.contains(name)) {
+            findings.add(
+                PARITY,
+                index,
+                format!("{id}: no item or `doc(alias)` is called `{name}`"),
+            );
+        }
+    }
+}
+
+/// The names in the text beside an ID: `loop.call_soon()`, `class Task`, `FIRST_COMPLETED`, `QueueEmpty`. What
+/// follows a colon is a behaviour.
+fn names(described: &str) -> impl Iterator<Item = &str> {
+    let described = described.split(": ").next().unwrap_or_default();
+    let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+    let mut before = "";
+    described.split_inclusive(move |c| !is_part(c)).filter_map(move |word| {
+        let token = word.trim_end_matches(|c| !is_part(c));
+        let name = token.rsplit('.').next().unwrap_or_default();
+        let has_inner_capital = name.chars().skip(1).any(char::is_uppercase)
+            && name.chars().any(|c| c.is_lowercase() || c == '_');
+        let is_name = word.ends_with('(')
+            || token.contains('.')
+            || before == "class"
+            || name.starts_with(char::is_uppercase) && has_inner_capital;
+        before = token;
+        // A private name of CPython is not one that a user looks for.
+        (is_name && name.starts_with(char::is_alphabetic)).then_some(name)
+    })
+}
+
+/// What the crates declare in public, what the facade lists, and the aliases.
+fn known(tree: &Tree) -> HashSet<&str> {
+    let mut known = HashSet::new();
+    let is_source = |path: &str| path.contains("/src/") && path.ends_with(".rs");
+    for file in tree.under("crates/").filter(|file| is_source(&file.path)) {
+        for line in file.text.lines().map(str::trim_start).filter(|line| !line.starts_with("//")) {
+            if line.starts_with("#[doc(alias") {
+                // Of a dotted alias the last part.
+                let quoted = line.split('"').skip(1).step_by(2);
+                known.extend(quoted.filter_map(|alias| alias.rsplit('.').next()));
+            } else if file.path == FACADE
+                || ["pub ", "fn ", "macro_rules! "].iter().any(|start| line.starts_with(start))
+            {
+                known.extend(line.split(|c: char| !c.is_alphanumeric() && c != '_'));
+            }
+        }
+    }
+    known
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::found;
+    use super::*;
+
+    fn found_with(source: &str) -> Vec<String> {
+        let parity = "SC01 | done | a::test\nTK08 | done | a::test\nGR01 | later | the graph\n";
+        found(python_names_are_found, &[(PARITY, parity), ("crates/task/src/task.rs", source)])
+    }
+
+    #[test]
+    fn a_name_is_an_item_or_an_alias() {
+        let items = "pub fn call_soon() {}\npub fn set_name() {}\n";
+        assert_eq!(found_with(items), ["PARITY.md:2"]);
+        assert_eq!(found_with(&format!("{items}#[doc(alias = \"get_name\")]\n")), [""; 0]);
+        assert_eq!(
+            found_with(&format!("{items}#[doc(alias(\"x\", \"Task.get_name\"))]\n")),
+            [""; 0]
+        );
+        assert_eq!(found_with("// pub fn call_soon, get_name, set_name\n").len(), 3);
+    }
+
+    #[test]
+    fn names_are_told_from_words() {
+        let of = |described| names(described).collect::<Vec<_>>();
+        assert_eq!(of("loop.call_soon()"), ["call_soon"]);
+        assert_eq!(of("Task.get_name(), set_name()"), ["get_name", "set_name"]);
+        assert_eq!(of("class Server, AbstractServer"), ["Server", "AbstractServer"]);
+        assert_eq!(of("Barrier.parties, .n_waiting"), ["parties", "n_waiting"]);
+        assert_eq!(of("FIRST_COMPLETED, QueueEmpty"), ["FIRST_COMPLETED", "QueueEmpty"]);
+        assert_eq!(of("TaskGroup: SystemExit, KeyboardInterrupt"), ["TaskGroup"]);
+        assert_eq!(of("TLS over TLS"), [""; 0]);
+        assert_eq!(of("_MIN_SCHEDULED_TIMER_HANDLES"), [""; 0]);
+    }
+}
