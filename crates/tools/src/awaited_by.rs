@@ -38,6 +38,7 @@ pub struct Awaiter {
 }
 
 /// The tasks of each loop, and who waits for them (`asyncio.tools.get_all_awaited_by`).
+#[doc(alias = "tools")]
 pub fn get_all_awaited_by(snapshot: &Snapshot) -> Vec<AwaitedInfo> {
     let mut awaiters: HashMap<u64, Vec<Awaiter>> = HashMap::new();
     for task in snapshot.loops.iter().flat_map(|l| &l.tasks) {
