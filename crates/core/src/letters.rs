@@ -1,6 +1,6 @@
-//! [`Letters`]: mail on its way from other threads to a loop.
+//! [`Letters`]: messages on their way from other threads to a loop.
 //!
-//! It is a list, and one word is all of it: the newest piece of mail, which leads to the others, or
+//! It is a list, and one word is all of it: the newest message, which leads to the others, or
 //! else how the loop stands. The word is changed by read-modify-write alone:
 //!
 //! ```text
@@ -15,7 +15,7 @@
 //! ```
 //!
 //!   1. [`Letters::before_wait`]; 2. [`Letters::after_wait`]; 3. [`Letters::push`], or
-//!      [`Letters::nudge`] if no mail comes; 4. [`Letters::take`].
+//!      [`Letters::nudge`] if no message comes; 4. [`Letters::take`].
 //!
 //! A task that was woken is in the list itself, once at a time: nothing is allocated for a wake-up.
 //! Whatever else there is comes in a box.
@@ -44,26 +44,26 @@ const EMPTY: *mut () = null_mut();
 const WAITING: *mut () = without_provenance_mut(8);
 /// There is no loop.
 const CLOSED: *mut () = without_provenance_mut(16);
-/// No mail, but something else to look at. What is greater is mail.
+/// No message, but something else to look at. Greater values are messages.
 const NUDGED: *mut () = without_provenance_mut(24);
 
-/// In the address of a letter. That of a cell is even.
+/// In the address of a boxed message. That of a cell is even.
 const LETTER: usize = 1;
 
-/// The mail of a loop, oldest first.
+/// The messages of a loop, oldest first.
 // In cache lines of its own: the loop looks at it in every iteration.
 #[repr(align(128))]
 pub struct Letters {
     word: AtomicPtr<()>,
 }
 
-/// Mail in a box.
+/// A boxed message.
 struct Letter {
     next: AtomicPtr<()>,
     mail: Mail,
 }
 
-/// How the loop was found by who put something in.
+/// The loop's state as the sender saw it.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Found {
@@ -79,7 +79,7 @@ pub enum Found {
 pub enum BeforeWait {
     /// It may: what comes from now on rings the bell.
     Wait,
-    /// There is mail.
+    /// There are messages.
     Mail,
 }
 
@@ -89,13 +89,13 @@ impl Letters {
         Letters { word: AtomicPtr::new(CLOSED) }
     }
 
-    /// Lets mail in, for a loop that is awake.
+    /// Opens the list, for a loop that is awake.
     pub fn open(&self) {
         self.word.swap(EMPTY, Ordering::AcqRel);
     }
 
-    /// Puts `mail` in; gives it back if the list is closed. A task that is in the list already is not
-    /// put in again. What happened before the call is seen by who takes the mail out.
+    /// Adds `mail`; gives it back if the list is closed. A task that is in the list already is not
+    /// put in again. What happened before the call is visible to the thread that takes the messages out.
     pub fn push(&self, mail: Mail) -> Result<Found, Mail> {
         let Some(node) = Node::new(mail) else { return Ok(Found::Awake) };
         // As a rule the list is empty, and this the one access that takes the word from the loop.
@@ -113,7 +113,7 @@ impl Letters {
         }
     }
 
-    /// Makes the loop look in, although no mail comes. Async-signal-safe.
+    /// Makes the loop look at the list, although no message comes. Async-signal-safe.
     pub fn nudge(&self) -> Found {
         let mut seen = EMPTY;
         loop {
@@ -203,8 +203,8 @@ impl Drop for Letters {
     }
 }
 
-/// What was taken out, oldest first. What is left of it when it is dropped is put in again: a panic of
-/// who reads one letter costs nobody else his own.
+/// The messages that were taken out, oldest first. Those that are left when it is dropped are put in again: a
+/// panic while one message is read costs no other message.
 #[derive(Debug)]
 pub struct Taken<'a> {
     letters: &'a Letters,
@@ -252,12 +252,12 @@ impl Drop for Taken<'_> {
     }
 }
 
-/// A piece of mail in the list, or on its way in or out.
+/// A message in the list, or on its way in or out.
 #[derive(Clone, Copy, Debug)]
 enum Node {
     /// A task: a counted reference.
     Task(NonNull<TaskCell>),
-    /// A letter: a box.
+    /// A boxed message.
     Letter(NonNull<Letter>),
 }
 
@@ -272,7 +272,7 @@ impl Node {
         (!is_in).then(|| Node::Task(ManuallyDrop::new(task).as_ptr()))
     }
 
-    /// None, if it is the word of a list without mail.
+    /// None, if it is the word of an empty list.
     #[inline]
     fn at(word: *mut ()) -> Option<Node> {
         match NonNull::new(word)? {
@@ -291,7 +291,7 @@ impl Node {
         }
     }
 
-    /// The link to the mail that follows.
+    /// The link to the next message.
     ///
     /// # Safety
     /// The node was not opened yet, and nobody opens it while the link is used.

@@ -97,7 +97,7 @@ impl ThreadPoolExecutor {
         self.execute(Box::new(move || {
             if worker.set_running_or_notify_cancel() {
                 let outcome = caught(job);
-                // Nobody but this thread ends a future that runs.
+                // Only this thread ends a future that runs.
                 let _ = worker.set(outcome);
             }
         }))?;

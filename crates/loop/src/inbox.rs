@@ -1,10 +1,10 @@
 //! [`Inbox`]: how other threads, and signal handlers, reach a loop.
 //!
-//! The mail lies in [`Letters`], a list that also says whether the loop waits. Around it are two words:
+//! The messages are in [`Letters`], a list that also says whether the loop waits. Around it are two words:
 //!
-//! - the *gate* says which loop is open here, and counts who is inside putting something in. Closing
+//! - the *gate* says which loop is open here, and counts the senders inside. Closing
 //!   the loop shuts it and waits for those inside; so what they put in arrives, and the bell is not
-//!   touched once it is gone. Who puts a woken task in need not know which loop is open: that of the
+//!   touched once it is gone. A sender of a woken task need not know which loop is open: that of the
 //!   task, or the task is done; so the gate is entered for it only if there is a bell to be rung;
 //! - the *raised* signals, as a set of bits.
 //!
@@ -28,7 +28,7 @@ pub(crate) trait Bell: Send + Sync + 'static {
     fn ring(&self);
 }
 
-/// The gate: the id of the open loop, above the number of those who are inside.
+/// The gate: the id of the open loop, above the number of senders inside.
 const INSIDE: u64 = (1 << ID) - 1;
 const ID: u32 = 16;
 
@@ -67,7 +67,7 @@ impl<B: Bell> Inbox<B> {
         self.gate.fetch_add(id << ID, Ordering::AcqRel);
     }
 
-    /// Shuts the gate, waits until nobody is inside, and gives the last mail to `deliver`.
+    /// Shuts the gate, waits until no sender is inside, and gives the last messages to `deliver`.
     pub(crate) fn close(&self, deliver: impl FnMut(Mail)) {
         if self.gate.fetch_and(INSIDE, Ordering::AcqRel) >> ID == 0 {
             return;
@@ -77,7 +77,7 @@ impl<B: Bell> Inbox<B> {
         }
         self.letters.close().for_each(deliver);
         let bell = self.bell.swap(ptr::null_mut(), Ordering::AcqRel);
-        // SAFETY: `open` made it from a box, and nobody else takes it out; those who ring it do so
+        // SAFETY: `open` made it from a box, and nothing else takes it out; senders ring it
         // inside the gate, which is shut and empty.
         drop(unsafe { Box::from_raw(bell) });
     }
@@ -153,7 +153,7 @@ impl<B: Bell> Remote for Inbox<B> {
     }
 }
 
-/// Somebody who puts something in.
+/// A sender.
 struct Inside<'a, B: Bell> {
     inbox: &'a Inbox<B>,
     /// The loop that was open on entry, and stays so; zero if the gate was shut just before.

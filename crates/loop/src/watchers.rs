@@ -1,4 +1,4 @@
-//! [`Watchers`]: callbacks on descriptors that somebody else owns (`loop.add_reader` and its like).
+//! [`Watchers`]: callbacks on descriptors that are owned elsewhere (`loop.add_reader` and its like).
 //!
 //! A watched descriptor is registered level-triggered, once for both directions, and only while a
 //! callback is set. What is ready at the poll becomes a step of that iteration, as every callback

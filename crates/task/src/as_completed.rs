@@ -88,7 +88,7 @@ where
 
 type Todo<T> = Option<(Child<T>, DoneCallback)>;
 
-/// asyncio's internal queue: what is done, and who waits for the next.
+/// asyncio's internal queue: what is done, and the waiters for the next.
 struct State<T> {
     /// The loop in which the callbacks run.
     home: Option<LoopRef>,
@@ -289,7 +289,7 @@ impl<T: 'static> NextCompleted<T> {
         }
         if self.wait.is_armed() {
             let State { line, done, .. } = &mut *state;
-            // Nobody is put into another's place: one that was moved to another task queues again,
+            // No waiter is put into another's place: one that was moved to another task queues again,
             // or looks again, since what is there may have been meant for it.
             let replace = |waiter: Waiter| match done.is_empty() {
                 true => {

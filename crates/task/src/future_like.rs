@@ -69,7 +69,7 @@ pub(crate) mod sealed {
     use super::{AnyTask, Awaitable, Future, Result, Take, Task};
 
     pub trait Sealed {
-        /// Whether a task may wait for it where it runs, for those who wait by a callback.
+        /// Whether a task may wait for it where it runs, for waiters with a callback.
         ///
         /// # Errors
         /// `Runtime` if it is pending, and ends only if another loop of this thread runs.

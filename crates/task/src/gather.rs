@@ -26,7 +26,7 @@ use std::{collections::HashMap, fmt, future::IntoFuture, sync::Arc};
 ///
 /// # Cancellation
 /// Cancels every child, and returns `Err(Cancelled)` when they have ended: at the first that was
-/// cancelled, or with `return_exceptions` at the last. A child that is cancelled by somebody else
+/// cancelled, or with `return_exceptions` at the last. A child that is cancelled from elsewhere
 /// counts as failed with `Cancelled`.
 ///
 /// ```
@@ -325,7 +325,7 @@ impl<T> Drop for Gathering<T> {
     }
 }
 
-/// The error of a child that fails after the end is nobody's any more.
+/// The error of a child that fails after the end has no receiver any more.
 fn forget<T>(child: &dyn Part<T>) {
     if !child.cancelled() {
         let _ = child.exception();

@@ -33,8 +33,8 @@
 //! their results can; `cancel`, `done` and dropping work from any thread.
 //!
 //! # Differences from asyncio
-//! The loop owns its tasks: one that nobody holds runs on. A result that is not `Clone` is moved to
-//! the first who awaits. `wait` gives lists in argument order, where asyncio gives sets. A failed
+//! The loop owns its tasks: a task without handles runs on. A result that is not `Clone` is moved to
+//! the first awaiter. `wait` gives lists in argument order, where asyncio gives sets. A failed
 //! creation (no running loop, a group that takes no more tasks) is a task that has ended with the
 //! error.
 

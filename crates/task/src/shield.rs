@@ -60,7 +60,7 @@ fn link<T: 'static>(inner: &Rc<Child<T>>, outer: &Future<T>) -> Result<()> {
             follower.cancel();
             return;
         }
-        // Pending, since it was not cancelled and nobody else sets it.
+        // Pending, since it was not cancelled and nothing else sets it.
         let _ = match caught(|| child.retrieve()).unwrap_or_else(Err) {
             Ok(value) => follower.set_result(value).map_err(Into::into),
             Err(error) => follower.set_exception(error),
@@ -89,7 +89,7 @@ impl<T> Drop for Follower<T> {
     }
 }
 
-/// Tells the exception handler of a failure for which nobody waits any more.
+/// Passes a failure that is not awaited any more to the exception handler.
 fn report<T: 'static>(child: &Child<T>) {
     if child.cancelled() {
         return;

@@ -9,10 +9,10 @@
 //!    └──────────────────────────────────────────────────────────► DONE: cancelled (2)
 //! ```
 //!
-//! (1) is [`Data::end`], once, on the task's thread, before anyone is told; (2) the same: the coroutine
+//! (1) is [`Data::end`], once, on the task's thread, before any listener is notified; (2) the same: the coroutine
 //! never ran. Before that the coroutine is dropped, and a pending outcome put there
 //! ([`Data::vacated`]). The outcome is written by `end` and read by handles; both happen on the task's
-//! thread, but for the last handle, which has it to itself. Which of the two drops it is settled by the
+//! thread, except for the last handle, which has exclusive access. Which of the two drops it is settled by the
 //! count in `task_ref.rs` of `asyncio-core`.
 
 use asyncio_core::{
@@ -26,15 +26,15 @@ use std::{cell::UnsafeCell, mem::MaybeUninit, ptr::NonNull};
 pub(crate) enum Outcome<T> {
     /// Not yet.
     Pending,
-    /// A value; one that is kept is copied, by this, for each who asks.
+    /// A value; one that is kept is copied, by this, for each caller.
     Value(T, Option<fn(&T) -> T>),
     /// A value that an awaiter took.
     Taken,
     Failed(Error),
-    /// By the error that ended it, with its message. Who asks first gets it; later ones get one
+    /// By the error that ended it, with its message. The first caller gets it; later callers get one
     /// without.
     Cancelled(CancelledError),
-    /// By a `cancel()` as it returned, whose message everyone gets.
+    /// By a `cancel()` as it returned, whose message every caller gets.
     Overtaken(CancelledError),
 }
 
@@ -51,7 +51,7 @@ impl<T> Data<T> {
     /// Puts an outcome into the place of the coroutine, that of a task which has none yet.
     ///
     /// # Safety
-    /// On the task's thread. The coroutine is gone, and nobody looks at its place.
+    /// On the task's thread. The coroutine is gone, and nothing accesses its place.
     #[inline(always)]
     pub(crate) unsafe fn vacated(&self) {
         // SAFETY: as the caller promised, and from now on the outcome stands there.
@@ -99,7 +99,7 @@ impl<T> Data<T> {
         f(unsafe { &mut *self.outcome() })
     }
 
-    /// Puts the value that the coroutine returned in its place, and tells everyone. The task is done
+    /// Puts the value that the coroutine returned in its place, and notifies all listeners. The task is done
     /// when the registry's reference, which this gives back, is [finished](TaskRef::finish). `dropped`
     /// says how the drop of the coroutine went.
     ///
@@ -115,7 +115,7 @@ impl<T> Data<T> {
             // SAFETY: as the caller promised.
             return unsafe { self.end_unusually(Ok(value), dropped) };
         }
-        // SAFETY: nothing needs a drop in this place, and nobody looks at it now.
+        // SAFETY: nothing needs a drop in this place, and nothing accesses it now.
         unsafe { self.outcome().write(Outcome::Value(value, None)) }
         self.tell()
     }
@@ -141,7 +141,7 @@ impl<T> Data<T> {
         self.tell()
     }
 
-    /// Tells everyone of the outcome, and lets the task go.
+    /// Notifies all listeners of the outcome, and lets the task go.
     #[inline(always)]
     fn tell(&self) -> Option<TaskRef> {
         self.call_keeper();
@@ -190,14 +190,14 @@ impl<T> Data<T> {
         }
     }
 
-    /// Reports a failure that nobody retrieved, and drops the outcome. For whoever is last.
+    /// Reports a failure that was not retrieved, and drops the outcome. For the last user.
     #[inline]
     pub(crate) fn drop_outcome(&self) {
         if self.maker().has_keeper_elsewhere() {
-            // The value goes, and nobody comes to keep it.
+            // The value goes, and nothing keeps it.
             self.maker().take_keeper();
         }
-        // SAFETY: the task has ended, and nobody else can ask for the outcome any more.
+        // SAFETY: the task has ended, and the outcome cannot be asked for any more.
         if !matches!(unsafe { &*self.outcome() }, Outcome::Taken) {
             self.drop_outcome_left();
         }
@@ -327,7 +327,7 @@ fn unwrapped(error: Error) -> CancelledError {
     }
 }
 
-/// Drops a result that nobody asked for. Its panic goes to the exception handler: it must not come out
+/// Drops a result that was not asked for. Its panic goes to the exception handler: it must not come out
 /// of the loop, nor leave a task half ended.
 pub(crate) fn drop_caught<V>(value: V, home: LoopRef) {
     if std::mem::needs_drop::<V>() {
@@ -347,7 +347,7 @@ unsafe fn keep_value<T: Clone>(cell: NonNull<TaskCell>) {
 /// What the last handle of a finished task does.
 ///
 /// # Safety
-/// `cell` is the first field of a living `Data<T>`, and nobody else can ask for its outcome.
+/// `cell` is the first field of a living `Data<T>`, and its outcome cannot be asked for elsewhere.
 pub(crate) unsafe fn last_handle<T>(cell: NonNull<TaskCell>) {
     // SAFETY: as the caller promised.
     unsafe { cell.cast::<Data<T>>().as_ref() }.drop_outcome();

@@ -85,7 +85,7 @@ unsafe fn coroutine<F>(cell: NonNull<TaskCell>) -> NonNull<F> {
 /// If the task has ended: the reference of the registry, which is to be finished.
 ///
 /// # Safety
-/// `coroutine` is the place of the task's coroutine, and nobody else looks at it.
+/// `coroutine` is the place of the task's coroutine, and nothing else accesses it.
 #[inline(always)]
 unsafe fn step_of<F: Future<Output = Result<T>>, T>(
     data: &Data<T>,
@@ -170,7 +170,7 @@ unsafe fn discard<F: Future<Output = Result<T>>, T>(cell: NonNull<TaskCell>) {
 /// # Safety
 /// As for `TaskVTable::free`, with a cell that is the beginning of a `Raw<F, T>`.
 unsafe fn free<F, T>(cell: NonNull<TaskCell>) {
-    // SAFETY: it was leaked by `allocate`, and nobody has a reference any more. The task has ended, so
+    // SAFETY: it was leaked by `allocate`, and no reference is left. The task has ended, so
     // what stands behind the cell is its outcome: empty, unless the last handle was given up on another
     // thread just when the closing loop ended the task.
     unsafe {

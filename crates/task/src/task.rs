@@ -49,7 +49,7 @@ impl AnyTask {
     }
 
     /// The task with its result, if that is a `T`; `None` from another thread, and for a task that has
-    /// ended if nobody has a handle to it any more: then the result is gone.
+    /// ended if no handle is left: then the result is gone.
     ///
     /// ```
     /// #[asyncio::main]

@@ -26,7 +26,7 @@ use std::{
 ///
 /// The first child that fails cancels the others and the body; when all have ended, the errors come
 /// out as one [`Error::Group`], in the order of failure, the body's own last. A child that is
-/// cancelled is no failure. Children may add further ones, also while the group waits for its end.
+/// cancelled is no failure. Children may add more children, even while the group waits for its end.
 ///
 /// # Cancellation
 /// One from outside cancels the children, waits for them, and comes out; if one of them fails, the

@@ -20,7 +20,7 @@ use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 /// [`with_suppress`](AsyncContextManager::with_suppress): the result is `None` if the time was up.
 ///
 /// # Cancellation
-/// One from outside stays a cancellation, also when it comes at the same instant as the deadline.
+/// A cancellation from outside stays a cancellation, even at the same instant as the deadline.
 ///
 /// ```
 /// use asyncio::{AsyncContextManager, Result};
@@ -152,13 +152,13 @@ pub struct Deadline(Shared);
 
 #[derive(Debug)]
 enum Shared {
-    /// Nobody else looks at it.
+    /// Nothing else accesses it.
     Sole(Mutex<State>),
     Watched(Arc<Mutex<State>>),
 }
 
 impl Shared {
-    /// The state, for the scope itself: where nobody else looks at it, no lock is taken.
+    /// The state, for the scope itself: where nothing else accesses it, no lock is taken.
     fn with<R>(&mut self, f: impl FnOnce(&mut State) -> R) -> R {
         match self {
             Shared::Sole(state) => f(state.get_mut()),
@@ -167,7 +167,7 @@ impl Shared {
     }
 }
 
-/// Looks at a deadline from outside of its body, also when that is over: see [`Timeout::watched`].
+/// Looks at a deadline from outside its body, even after the body has ended: see [`Timeout::watched`].
 #[derive(Clone, Debug)]
 pub struct Watch(Arc<Mutex<State>>);
 

@@ -1,4 +1,4 @@
-//! What nobody handles, and debug mode.
+//! Unhandled errors, and debug mode.
 
 use super::EventLoop;
 use asyncio_core::{exception::ExceptionContext, raw::Scheduler};
@@ -7,7 +7,7 @@ use std::{rc::Rc, time::Duration};
 /// What [`EventLoop::get_exception_handler`] gives.
 pub type ExceptionHandler = Rc<dyn Fn(&EventLoop, &ExceptionContext)>;
 
-/// Errors that nobody handled.
+/// Unhandled errors.
 impl EventLoop {
     /// Sets what is called with every error that nothing handled (`loop.set_exception_handler`). It runs in
     /// the context of the task or callback that the report is about. If it panics, that is logged.

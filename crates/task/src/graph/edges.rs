@@ -2,13 +2,13 @@
 
 use crate::FutureLike;
 use asyncio_core::{
-    raw::{
-        LoopRef, Scheduler, TaskRef,
-        sync::{Mutex, MutexGuard},
-    },
+    raw::{LoopRef, Scheduler, TaskRef},
     wait::Target,
 };
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, MutexGuard},
+};
 
 /// What awaits each task or future, by its number.
 pub(super) struct Edges(HashMap<usize, Vec<Target>>);
@@ -74,7 +74,7 @@ type Said = Vec<(Target, Target)>;
 
 fn said() -> MutexGuard<'static, Said> {
     static SAID: Mutex<Said> = Mutex::new(Vec::new());
-    SAID.lock()
+    SAID.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 fn place(said: &Said, awaited: &Target, waiter: &Target) -> Option<usize> {
