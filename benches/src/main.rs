@@ -12,6 +12,7 @@
 mod branches;
 mod counting;
 mod echo;
+mod files;
 mod locks;
 mod measure;
 mod memory;
@@ -42,6 +43,7 @@ fn all() -> Vec<Workload> {
         processes::workloads(),
         echo::workloads(),
         tls::workloads(),
+        files::workloads(),
         memory::workloads(),
     ]
     .into_iter()

@@ -52,6 +52,7 @@ const STEPS: &[Step] = &[
         run: checkers::miri,
     },
     Step { name: "tour", what: "the tour runs", run: tour },
+    Step { name: "jobs", what: "of the jobs of an example none is lost", run: jobs },
     Step { name: "benches", what: "the benchmarks build", run: benches },
 ];
 
@@ -220,8 +221,14 @@ fn systems(workspace: &Workspace) -> TaskResult {
     const TARGETS: [&str; 4] =
         [MUSL, "i686-unknown-linux-gnu", "aarch64-apple-darwin", "x86_64-unknown-freebsd"];
     /// What is measured, and what runs programs of the system beside libraries of others.
-    const LEFT_OUT: [&str; 4] =
-        ["--exclude", "asyncio-benches", "--exclude", "asyncio-services-tests"];
+    const LEFT_OUT: [&str; 6] = [
+        "--exclude",
+        "asyncio-benches",
+        "--exclude",
+        "asyncio-services-tests",
+        "--exclude",
+        "asyncio-jobs-example",
+    ];
     const OLDEST: &str = "1.85";
     /// What is no library, and may ask for a newer Rust.
     const NEWER: [&str; 2] = ["--exclude", "asyncio-listing"];
@@ -242,7 +249,7 @@ fn systems(workspace: &Workspace) -> TaskResult {
         } else {
             // TLS has code in C, for which there may be no compiler.
             workspace
-                .cargo("check -p asyncio --features tokio,anyhow,eyre")
+                .cargo("check -p asyncio --features files,tokio,anyhow,eyre")
                 .flags("RUSTFLAGS", "-D warnings")
         };
         run.args(["--target", target]).target_dir(dir.clone()).run()?;
@@ -268,6 +275,14 @@ fn tour(workspace: &Workspace) -> TaskResult {
     done([workspace.cargo("run --release --example tour").args(TLS)])
 }
 
+/// Jobs over Redis, with a worker that is killed.
+fn jobs(workspace: &Workspace) -> TaskResult {
+    if std::process::Command::new("redis-server").arg("--version").output().is_err() {
+        return Ok(Outcome::Skipped("there is no redis-server".to_owned()));
+    }
+    done([workspace.cargo("run -p asyncio-jobs-example --example jobs -- --demo")])
+}
+
 fn benches(workspace: &Workspace) -> TaskResult {
     done([workspace.cargo("build --release -p asyncio-benches --all-targets")])
 }
@@ -283,7 +298,7 @@ mod tests {
     #[test]
     fn steps_are_selected_by_name() {
         assert_eq!(names(&[]).len(), STEPS.len());
-        assert_eq!(names(&["--from", "tour"]), ["tour", "benches"]);
+        assert_eq!(names(&["--from", "tour"]), ["tour", "jobs", "benches"]);
         assert_eq!(names(&["--only", "docs"]), ["docs"]);
     }
 

@@ -63,6 +63,7 @@
 //! | `streams` | yes | [`open_connection`], [`start_server`], [`StreamReader`], [`StreamWriter`]; with `transports` |
 //! | `subprocess` | yes | [`create_subprocess_exec`], [`create_subprocess_shell`], [`subprocess`]; with `streams` |
 //! | `macros` | yes | [`#[asyncio::main]`](macro@main), [`#[asyncio::test]`](macro@test), [`select!`], [`join!`], [`try_join!`] |
+//! | `files` | no | files on the loop's threads, as aiofiles: the module `files`; with `sockets` |
 //! | `tokio` | no | tokio's `AsyncRead` and `AsyncWrite` for streams; with `streams` |
 //! | `hyper` | no | hyper's `Read` and `Write` for `streams::Duplex`; with `streams` |
 //! | `tls` | no | TLS over rustls: the module `ssl`, `start_tls`, `.ssl(…)` of what makes connections, servers and streams; with `transports` |
@@ -197,8 +198,8 @@ pub use asyncio_macros::{main, test};
 // streams
 #[cfg(feature = "streams")]
 pub use asyncio_streams::{
-    StreamFeeder, StreamReader, StreamReaderProtocol, StreamWriter, open_connection,
-    open_unix_connection, start_server, start_unix_server,
+    StreamFeeder, StreamReader, StreamReaderProtocol, StreamWriter, input, open_connection,
+    open_unix_connection, start_server, start_unix_server, stderr, stdin, stdout,
 };
 
 /// The types behind streams, and their constant.
@@ -208,8 +209,8 @@ pub mod streams {
     pub use asyncio_streams::StartTls;
     pub use asyncio_streams::{
         DEFAULT_LIMIT, Drain, Duplex, IntoSeparators, NextLine, OpenConnection, OpenUnixConnection,
-        Opening, Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil, Separators, StartServer,
-        StartUnixServer, Starting, WaitClosed,
+        Opening, OpeningStdio, Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil, Separators,
+        StartServer, StartUnixServer, Starting, Stdin, StdioWriter, WaitClosed,
     };
 }
 
@@ -318,6 +319,10 @@ pub mod transports {
         TransportSocket, WaitClosed,
     };
 }
+
+// aiofiles
+#[cfg(feature = "files")]
+pub use asyncio_files as files;
 
 // contextvars
 pub use asyncio_core::context::{Context, ContextVar, Token};

@@ -62,6 +62,8 @@ pub use bytes::Bytes;
 pub use connect::{SockConnect, sock_connect};
 #[doc(hidden)]
 pub use errors::{described, described_as, in_call};
+#[doc(hidden)]
+pub use lookup::{Answer, Lookup, on_thread};
 pub use question::AddrInfo;
 pub use receive::{
     SockRecv, SockRecvInto, SockRecvfrom, SockRecvfromInto, sock_recv, sock_recv_into,

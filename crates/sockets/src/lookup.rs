@@ -1,9 +1,10 @@
-//! [`Lookup`]: what blocks is asked on a thread of the default executor.
+//! [`Lookup`]: what blocks is asked on a thread of the default executor. [`Answer`]: where the thread
+//! leaves what came of it.
 
 use asyncio_core::{
     Error, Result,
     raw::{Scheduler, caught, sync::Mutex, with_entered},
-    wait::{Resume, Wait, Waiter, Wakers},
+    wait::{Leaf, Resume, Wait, Waiter, Wakers},
     wait_site::WaitSite,
 };
 use std::{
@@ -19,48 +20,48 @@ use std::{
 /// # Cancellation
 /// A question that waits for a thread is not asked any more. A thread that asks finishes in its own
 /// time, and its answer is dropped.
-pub(crate) struct Lookup<T> {
+#[doc(hidden)] // For the crate of files.
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Lookup<T> {
     /// Taken when it is given to a thread.
     ask: Option<Ask<T>>,
-    answer: Arc<Mutex<Answer<T>>>,
+    answer: Arc<Answer<Result<T>>>,
     wait: Wait,
     site: WaitSite,
 }
 
 type Ask<T> = Box<dyn FnOnce() -> Result<T> + Send>;
 
-struct Answer<T> {
-    found: Option<Result<T>>,
-    waiter: Option<Waiter>,
+/// Runs `job` on a thread of the loop that runs here.
+///
+/// # Errors
+/// `Runtime` without a running loop, or after its executor was shut down. The job is dropped then.
+#[doc(hidden)] // For the crate of files.
+pub fn on_thread(job: impl FnOnce() + Send + 'static) -> Result<()> {
+    let event_loop = with_entered(Scheduler::event_loop).flatten();
+    let event_loop = event_loop.ok_or_else(|| Error::runtime("no running event loop"))?;
+    event_loop.submit(Box::new(job))
 }
 
 impl<T: Send + 'static> Lookup<T> {
-    pub(crate) fn new(
-        site: WaitSite,
-        ask: impl FnOnce() -> Result<T> + Send + 'static,
-    ) -> Lookup<T> {
-        let answer = Arc::new(Mutex::new(Answer { found: None, waiter: None }));
+    /// A question to be asked on a thread, when it is first polled.
+    pub fn new(site: WaitSite, ask: impl FnOnce() -> Result<T> + Send + 'static) -> Lookup<T> {
+        let answer = Arc::new(Answer::new());
         Lookup { ask: Some(Box::new(ask)), answer, wait: Wait::new(), site }
     }
 
     fn start(&mut self) -> Result<()> {
         let Some(ask) = self.ask.take() else { return Ok(()) };
-        let event_loop = with_entered(Scheduler::event_loop).flatten();
-        let event_loop = event_loop.ok_or_else(|| Error::runtime("no running event loop"))?;
         let answer = Arc::downgrade(&self.answer);
-        event_loop.submit(Box::new(move || {
+        on_thread(move || {
             if answer.strong_count() == 0 {
                 return;
             }
             let found = caught(ask);
-            let Some(answer) = answer.upgrade() else { return };
-            let mut wakers = Wakers::new();
-            let mut answer = answer.lock();
-            answer.found = Some(found.unwrap_or_else(Err));
-            if let Some(waiter) = answer.waiter.take() {
-                waiter.wake(&mut wakers);
+            if let Some(answer) = answer.upgrade() {
+                answer.give(found.unwrap_or_else(Err));
             }
-        }))
+        })
     }
 }
 
@@ -72,35 +73,73 @@ impl<T: Send + 'static> Future for Lookup<T> {
         if let Err(error) = this.start() {
             return Poll::Ready(Err(error));
         }
-        let mut answer = this.answer.lock();
-        if this.wait.is_armed() {
-            let mut moved = false;
-            let replace = |waiter| {
-                moved = true;
-                answer.waiter = Some(waiter);
-            };
-            match this.wait.poll(cx, this.site, || None, replace) {
-                Resume::Pending if !moved => return Poll::Pending,
-                // The answer may have come while the former wait was cancelled.
-                Resume::Pending => _ = this.wait.disarm(),
-                Resume::Woken => {}
-                Resume::Cancelled { error, .. } => return Poll::Ready(Err(error)),
-            }
-        }
-        match answer.found.take() {
-            Some(found) => Poll::Ready(found),
-            None => {
-                this.wait.arm(cx, this.site, None);
-                answer.waiter = this.wait.waiter();
-                Poll::Pending
-            }
-        }
+        this.answer.poll(&mut this.wait, cx, this.site).map(|answer| answer?)
     }
 }
+
+impl<T: Send + 'static> Leaf for Lookup<T> {}
 
 impl<T> fmt::Debug for Lookup<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = if self.ask.is_some() { "not asked" } else { "asked" };
         write!(f, "<Lookup {stage}>")
+    }
+}
+
+/// Where a thread leaves a value for one task that waits for it.
+#[doc(hidden)] // For the crate of files.
+#[derive(Debug)]
+pub struct Answer<T>(Mutex<Slot<T>>);
+
+#[derive(Debug)]
+struct Slot<T> {
+    found: Option<T>,
+    waiter: Option<Waiter>,
+}
+
+impl<T> Answer<T> {
+    #[allow(clippy::new_without_default, reason = "internal to this project")]
+    pub fn new() -> Answer<T> {
+        Answer(Mutex::new(Slot { found: None, waiter: None }))
+    }
+
+    /// Leaves the value, and wakes who waits.
+    pub fn give(&self, found: T) {
+        let mut wakers = Wakers::new();
+        let mut slot = self.0.lock();
+        slot.found = Some(found);
+        if let Some(waiter) = slot.waiter.take() {
+            waiter.wake(&mut wakers);
+        }
+    }
+
+    /// Takes the value, or waits for it.
+    ///
+    /// # Errors
+    /// The cancellation of this wait. The value stays.
+    pub fn poll(&self, wait: &mut Wait, cx: &Context<'_>, site: WaitSite) -> Poll<Result<T>> {
+        let mut slot = self.0.lock();
+        if wait.is_armed() {
+            let mut moved = false;
+            let replace = |waiter| {
+                moved = true;
+                slot.waiter = Some(waiter);
+            };
+            match wait.poll(cx, site, || None, replace) {
+                Resume::Pending if !moved => return Poll::Pending,
+                // The answer may have come while the former wait was cancelled.
+                Resume::Pending => _ = wait.disarm(),
+                Resume::Woken => {}
+                Resume::Cancelled { error, .. } => return Poll::Ready(Err(error)),
+            }
+        }
+        match slot.found.take() {
+            Some(found) => Poll::Ready(Ok(found)),
+            None => {
+                wait.arm(cx, site, None);
+                slot.waiter = wait.waiter();
+                Poll::Pending
+            }
+        }
     }
 }

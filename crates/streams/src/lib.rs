@@ -8,6 +8,7 @@
 //! | [`StreamWriter`] | `asyncio.StreamWriter` |
 //! | [`Duplex`], both halves as one value | – |
 //! | [`StreamReaderProtocol`] | `asyncio.StreamReaderProtocol` |
+//! | [`stdin`], [`stdout`], [`stderr`], [`input`] | `sys.stdin` through `connect_read_pipe`, …; `input` |
 //! | [`DEFAULT_LIMIT`] | `streams._DEFAULT_LIMIT` |
 //!
 //! ```
@@ -72,6 +73,7 @@ mod server;
 #[cfg(feature = "tls")]
 mod ssl;
 mod state;
+mod stdio;
 #[cfg(feature = "tokio")]
 mod tokio_io;
 mod writer;
@@ -88,6 +90,7 @@ pub use separators::{IntoSeparators, Separators};
 pub use server::{StartServer, StartUnixServer, Starting, start_server, start_unix_server};
 #[cfg(feature = "tls")]
 pub use ssl::StartTls;
+pub use stdio::{OpeningStdio, Stdin, StdioWriter, input, stderr, stdin, stdout};
 pub use writer::{Drain, StreamWriter, WaitClosed};
 
 #[cfg(test)]

@@ -354,8 +354,12 @@ impl Stream for StreamReader {
 
 impl Drop for StreamReader {
     fn drop(&mut self) {
+        self.end_poll();
         let mut after = After::default();
-        let unread = self.shared.lock().stop_reading(&mut after);
+        let mut state = self.shared.lock();
+        let unread = state.stop_reading(&mut after);
+        state.keep_for_the_next(unread.as_slice());
+        drop(state);
         drop(unread);
     }
 }

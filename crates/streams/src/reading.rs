@@ -66,6 +66,9 @@ pub(crate) fn poll_read<R>(
         return Poll::Ready(Err(error));
     }
     state.resume(&mut after);
+    if let Err(error) = state.ask_file(shared) {
+        return Poll::Ready(Err(error));
+    }
     after.drop_later(state.reading.take());
     wait.arm_into(cx, site, &mut state.reading);
     Poll::Pending
@@ -147,6 +150,12 @@ impl ReadLine<'_> {
     /// ```
     pub fn limit(mut self, limit: usize) -> Self {
         self.search.limit = Some(limit);
+        self
+    }
+
+    /// The site of what is built on this.
+    pub(crate) fn at(mut self, site: WaitSite) -> Self {
+        self.reading.site = site;
         self
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     buffer::Buffer,
     crowd::Crowd,
     separators::{Found, Separators},
+    stdio::Standard,
 };
 use asyncio_core::{
     Error, IncompleteReadError, LimitOverrunError, Result,
@@ -41,6 +42,8 @@ pub(crate) struct State {
     pub(crate) transport: Option<Transport>,
     pub(crate) paused: bool,
     pub(crate) writing: Writing,
+    /// What there is more of the standard input.
+    pub(crate) standard: Option<Box<Standard>>,
 }
 
 #[derive(Debug, Default)]
@@ -180,13 +183,14 @@ impl State {
             transport: None,
             paused: false,
             writing: Writing::default(),
+            standard: None,
         }
     }
 
     #[inline]
     pub(crate) fn feed(&mut self, data: Bytes, after: &mut After) {
         if data.is_empty() || self.is_unread {
-            return;
+            return self.keep_for_the_next(&data);
         }
         self.buffer.push(data);
         self.wake_reader(after);

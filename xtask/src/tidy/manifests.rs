@@ -17,6 +17,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("streams", &["core", "future", "task", "sockets", "transports"]),
     ("subprocess", &["core", "future", "task", "sockets", "transports", "streams"]),
     ("http", &["core", "locks", "sockets", "streams", "task", "transports"]),
+    ("files", &["core", "sockets"]),
     ("macros", &[]),
     ("tools", &["core"]),
 ];

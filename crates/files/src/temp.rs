@@ -1,0 +1,272 @@
+//! Temporary files and directories (Python's `tempfile`), which are removed when they are dropped.
+//!
+//! ```
+//! use asyncio::{AsyncContextManager, files};
+//!
+//! #[asyncio::main]
+//! async fn main() -> asyncio::Result<()> {
+//!     let path = files::temp::dir().prefix("work-").with(async |directory| {
+//!         files::write(directory.path().join("a"), "1").await?;
+//!         Ok(directory.path().to_owned())
+//!     }).await?;
+//!     assert!(!path.exists());
+//!     Ok(())
+//! }
+//! ```
+
+use crate::{file::File, mode::Mode, remote::failed};
+use asyncio_core::{AsyncContextManager, Error, Result, wait::Leaf, wait_site::WaitSite};
+use asyncio_sockets::Lookup;
+use std::{
+    ffi::OsString,
+    fmt,
+    future::Future,
+    io,
+    marker::PhantomData,
+    ops::{Deref, DerefMut},
+    panic::Location,
+    path::{Path, PathBuf},
+    pin::Pin,
+    task::{Context, Poll},
+};
+use tempfile::TempPath;
+
+/// Creates a file with a name of its own, open to be read and written (`NamedTemporaryFile`). Only the
+/// user of the process may open it. Awaiting it gives the [`TempFile`]; `with` gives it to a block and
+/// removes it at the end.
+///
+/// # Errors
+/// What the system says, with the directory; `Runtime` without a running loop.
+///
+/// # Cancellation
+/// If the file was created it is removed.
+#[track_caller]
+pub fn file() -> Temporary<TempFile> {
+    Temporary::new(WaitSite::here(&"temp.file"))
+}
+
+/// Creates a directory with a name of its own (`TemporaryDirectory`). Awaiting it gives the
+/// [`TempDir`]; `with` gives it to a block, and removes it with everything in it at the end.
+///
+/// # Errors
+/// What the system says, with the directory in which it was to be; `Runtime` without a running loop.
+///
+/// # Cancellation
+/// If the directory was created it is removed.
+#[track_caller]
+pub fn dir() -> Temporary<TempDir> {
+    Temporary::new(WaitSite::here(&"temp.dir"))
+}
+
+/// What [`file()`] and [`dir`] return: their keyword arguments. Awaiting it creates the thing.
+#[must_use = "nothing is created unless it is awaited"]
+pub struct Temporary<K> {
+    prefix: OsString,
+    suffix: OsString,
+    parent: Option<PathBuf>,
+    site: WaitSite,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K> Temporary<K> {
+    fn new(site: WaitSite) -> Temporary<K> {
+        let (prefix, suffix) = ("tmp".into(), OsString::new());
+        Temporary { prefix, suffix, parent: None, site, kind: PhantomData }
+    }
+
+    /// How the name begins: with `tmp`, if this is not called.
+    pub fn prefix(mut self, prefix: impl Into<OsString>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// How the name ends.
+    pub fn suffix(mut self, suffix: impl Into<OsString>) -> Self {
+        self.suffix = suffix.into();
+        self
+    }
+
+    /// The directory in which it is created: that of the system for temporary files, if this is not
+    /// called.
+    pub fn dir(mut self, parent: impl Into<PathBuf>) -> Self {
+        self.parent = Some(parent.into());
+        self
+    }
+}
+
+impl<K> fmt::Debug for Temporary<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{} {:?}…{:?}>", self.site, self.prefix, self.suffix)
+    }
+}
+
+/// A file or a directory.
+trait Kind: Sized + Send + 'static {
+    /// What the crate `tempfile` makes.
+    type Made: Send + 'static;
+    fn make(builder: &tempfile::Builder<'_, '_>, parent: &Path) -> io::Result<Self::Made>;
+    fn wrap(made: Self::Made, made_at: &'static Location<'static>) -> Self;
+    /// Removes it.
+    fn remove(self, site: WaitSite) -> Lookup<()>;
+}
+
+impl Kind for TempFile {
+    type Made = (std::fs::File, TempPath);
+
+    fn make(builder: &tempfile::Builder<'_, '_>, parent: &Path) -> io::Result<Self::Made> {
+        builder.tempfile_in(parent).map(tempfile::NamedTempFile::into_parts)
+    }
+
+    fn wrap((file, path): Self::Made, made_at: &'static Location<'static>) -> TempFile {
+        let file = File::new(file, Mode::UPDATE, path.to_path_buf().into(), made_at);
+        TempFile { file, path }
+    }
+
+    fn remove(self, site: WaitSite) -> Lookup<()> {
+        let TempFile { file, path } = self;
+        if let Some(mut file) = file.remote.value() {
+            file.forget();
+        }
+        let name = path.to_path_buf();
+        Lookup::new(site, move || {
+            drop(file);
+            path.close().map_err(|error| failed(site.what(), &name, error))
+        })
+    }
+}
+
+impl Kind for TempDir {
+    type Made = tempfile::TempDir;
+
+    fn make(builder: &tempfile::Builder<'_, '_>, parent: &Path) -> io::Result<Self::Made> {
+        builder.tempdir_in(parent)
+    }
+
+    fn wrap(made: Self::Made, _: &'static Location<'static>) -> TempDir {
+        TempDir(made)
+    }
+
+    fn remove(self, site: WaitSite) -> Lookup<()> {
+        let name = self.path().to_owned();
+        Lookup::new(site, move || self.0.close().map_err(|error| failed(site.what(), &name, error)))
+    }
+}
+
+#[allow(private_bounds, reason = "there are these two")]
+impl<K: Kind> Temporary<K> {
+    fn create(&self) -> Creating<K> {
+        let (prefix, suffix, site) = (self.prefix.clone(), self.suffix.clone(), self.site);
+        let parent = self.parent.clone();
+        let lookup = Lookup::new(site, move || {
+            let parent = parent.unwrap_or_else(std::env::temp_dir);
+            let mut builder = tempfile::Builder::new();
+            let made = K::make(builder.prefix(&prefix).suffix(&suffix), &parent);
+            made.map_err(|error| failed(site.what(), &parent, error))
+        });
+        Creating { lookup, made_at: site.location() }
+    }
+}
+
+#[allow(private_bounds, reason = "there are these two")]
+impl<K: Kind> IntoFuture for Temporary<K> {
+    type Output = Result<K>;
+    type IntoFuture = Creating<K>;
+
+    fn into_future(self) -> Creating<K> {
+        self.create()
+    }
+}
+
+/// The future of [`file()`] and [`dir`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+#[allow(private_bounds, reason = "there are these two")]
+pub struct Creating<K: Kind> {
+    lookup: Lookup<K::Made>,
+    made_at: &'static Location<'static>,
+}
+
+impl<K: Kind> Future for Creating<K> {
+    type Output = Result<K>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<K>> {
+        let made_at = self.made_at;
+        Pin::new(&mut self.lookup).poll(cx).map_ok(|made| K::wrap(made, made_at))
+    }
+}
+
+impl<K: Kind> Leaf for Creating<K> {}
+
+/// Removes it behind the block, even if that fails.
+#[allow(private_bounds, reason = "there are these two")]
+impl<K: Kind> AsyncContextManager for Temporary<K> {
+    type Target = K;
+
+    async fn enter(&mut self) -> Result<K> {
+        self.create().await
+    }
+
+    async fn exit(&mut self, target: K, _: Option<&Error>) -> Result<()> {
+        target.remove(self.site).await
+    }
+}
+
+/// A temporary file: a [`File`] that is removed when it is dropped. That blocks for a moment;
+/// [`close`](TempFile::close) does not.
+#[derive(Debug)]
+pub struct TempFile {
+    file: File,
+    path: TempPath,
+}
+
+impl TempFile {
+    /// Closes the file and removes it.
+    ///
+    /// # Errors
+    /// What the system says.
+    ///
+    /// # Cancellation
+    /// The file is removed all the same.
+    #[track_caller]
+    pub fn close(self) -> impl Leaf<Output = Result<()>> {
+        self.remove(WaitSite::here(&"TempFile.close"))
+    }
+}
+
+impl Deref for TempFile {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.file
+    }
+}
+
+impl DerefMut for TempFile {
+    fn deref_mut(&mut self) -> &mut File {
+        &mut self.file
+    }
+}
+
+/// A temporary directory, which is removed with everything in it when it is dropped. That blocks for
+/// as long as it takes; [`close`](TempDir::close) does not.
+#[derive(Debug)]
+pub struct TempDir(tempfile::TempDir);
+
+impl TempDir {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Removes the directory with everything in it.
+    ///
+    /// # Errors
+    /// What the system says.
+    ///
+    /// # Cancellation
+    /// The directory is removed all the same.
+    #[track_caller]
+    pub fn close(self) -> impl Leaf<Output = Result<()>> {
+        self.remove(WaitSite::here(&"TempDir.close"))
+    }
+}
