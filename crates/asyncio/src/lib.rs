@@ -90,7 +90,7 @@ pub mod guide;
 pub use asyncio_core::exception::ExceptionContext;
 pub use asyncio_core::handle::{Handle, ThreadsafeHandle, TimerHandle};
 pub use asyncio_loop::{
-    Calls, EventLoop, EventLoopBuilder, ExceptionHandler, LoopHandle, ShutdownAsyncgens,
+    Calls, EventLoop, EventLoopBuilder, ExceptionHandler, LoopHandle, Metrics, ShutdownAsyncgens,
     ShutdownDefaultExecutor, TaskFactory, get_event_loop, get_running_loop, new_event_loop,
     set_event_loop,
 };

@@ -34,7 +34,7 @@ impl Server {
         std::thread::spawn(move || output.read_to_string(&mut String::new()));
         let is_address = |word: &&str| word.contains("127.0.0.1");
         let address = line.split_whitespace().find(is_address).unwrap();
-        let address = address.trim_start_matches("http://").to_owned();
+        let address = address.trim_start_matches("http://").trim_end_matches("/metrics").to_owned();
         Server { process, address }
     }
 
@@ -88,6 +88,19 @@ fn the_echo_server_echoes_and_ends_at_ctrl_c() {
     }
     assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
     assert!(!server.process.wait().unwrap().success());
+}
+
+#[test]
+fn the_metrics_of_a_loop_are_there_for_prometheus() {
+    let server = Server::start("prometheus", &[ANYWHERE]);
+    let mut client = server.connect();
+    client.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"), "{answer}");
+    for line in ["asyncio_iterations_total ", "asyncio_tasks 1\n", "_bucket{le=\"+Inf\"} "] {
+        assert!(answer.contains(line), "{line}: {answer}");
+    }
 }
 
 #[test]

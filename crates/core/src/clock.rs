@@ -32,6 +32,11 @@ fn epoch() -> Instant {
     *EPOCH.get_or_init(Instant::now)
 }
 
+/// How long ago that was, in nanoseconds.
+pub fn since_epoch() -> u64 {
+    nanos(epoch().elapsed())
+}
+
 impl Clock {
     pub(crate) fn new(is_virtual: bool) -> Clock {
         let start = epoch();
@@ -127,7 +132,11 @@ impl Scheduler {
 
     fn move_timers_due_by(&self, now: u64) {
         let mut callbacks = self.callbacks.borrow_mut();
-        while let Some(key) = callbacks.pop_due(now) {
+        let counters = self.home().map(LoopRef::counters);
+        while let Some((when, key)) = callbacks.pop_due(now) {
+            if let Some(counters) = counters {
+                counters.timer_is_late(now - when);
+            }
             self.ready.borrow_mut().push_back(Entry::Callback(key));
         }
     }

@@ -215,6 +215,13 @@ impl Scheduler {
     /// Switches debug mode.
     pub fn set_debug(&self, on: bool) {
         self.debug.set(on);
+        self.is_timed.set(on || self.measures_steps.get());
+    }
+
+    /// Switches the measurement of each step, which reads the clock twice for it.
+    pub fn set_measures_steps(&self, on: bool) {
+        self.measures_steps.set(on);
+        self.is_timed.set(on || self.debug.get());
     }
 
     /// Has new tasks carry the span in which they are made, or not: then none is entered by their steps.

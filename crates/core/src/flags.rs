@@ -74,6 +74,7 @@ impl Flags {
 ///                  └── suspended ── WOKEN ────────────┘
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(u8)]
 pub(crate) enum Phase {
     /// It is suspended, or about to begin.
     Idle,

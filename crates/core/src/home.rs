@@ -32,6 +32,8 @@ pub(crate) mod post;
 use crate::{
     Error, Result,
     cell::Keeper,
+    layout,
+    metrics::Counters,
     scheduler::Scheduler,
     slots::Key,
     sync::{AtomicU64, Ordering, thread_cell},
@@ -83,15 +85,18 @@ pub(crate) struct Home {
     /// The thread whose home this is; zero while no thread has it.
     thread: AtomicU64,
     /// The loop that lives here; zero while none does.
-    id: AtomicU64,
-    scheduler: Scheduler,
+    pub(crate) id: AtomicU64,
+    pub(crate) scheduler: Scheduler,
+    pub(crate) counters: Counters,
     remote: Box<dyn Remote>,
     /// What other threads asked for, of tasks of loops that live here: see
     /// [`set_keeper`](crate::maker::Maker::set_keeper).
     keepers: Mutex<Vec<(TaskRef, Keeper)>>,
+    /// The one that was made before it, for a look from outside: see [`layout`].
+    pub(crate) next: std::sync::atomic::AtomicPtr<Home>,
 }
 
-// SAFETY: field by field. `thread` and `id` are atomic, `remote` is `Sync`, and
+// SAFETY: field by field. `thread`, `id`, `counters` and `next` are atomic, `remote` is `Sync`, and
 // `keepers` is behind a mutex. `scheduler` is reached
 // only through `LoopRef::local` and `Place::local`, on the thread that `thread` names, and is not `Sync`,
 // so that a reference stays on that thread. `thread` changes while the home is vacant, through a mutex,
@@ -107,7 +112,11 @@ impl Home {
     fn leak(remote: Box<dyn Remote>) -> &'static Home {
         let (thread, id) = (AtomicU64::new(0), AtomicU64::new(0));
         let (scheduler, keepers) = (Scheduler::new(), Mutex::new(Vec::new()));
-        Box::leak(Box::new(Home { thread, id, scheduler, remote, keepers }))
+        let (counters, next) = (Counters::default(), Default::default());
+        let home = Home { thread, id, scheduler, counters, remote, keepers, next };
+        let home = Box::leak(Box::new(home));
+        layout::publish(home);
+        home
     }
 }
 
@@ -199,8 +208,8 @@ impl Place {
 /// loop's own thread, while the loop is open.
 #[derive(Clone, Copy)]
 pub struct LoopRef {
-    home: &'static Home,
-    id: u64,
+    pub(crate) home: &'static Home,
+    pub(crate) id: u64,
 }
 
 impl fmt::Debug for LoopRef {
@@ -226,6 +235,7 @@ impl LoopRef {
         let home = LoopRef::vacant().unwrap_or_else(|| Home::leak(remote()));
         let id = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         home.thread.store(thread_id(), Ordering::Relaxed);
+        home.counters.reset();
         home.id.store(id, Ordering::Relaxed);
         let this = LoopRef { home, id };
         home.scheduler.open(this, is_virtual);
@@ -271,6 +281,12 @@ impl LoopRef {
                 let _ = VACATED_LATE.try_with(keep);
             }
         }
+    }
+
+    /// The numbers of the loop, or of one that lives there later.
+    #[inline]
+    pub fn counters(self) -> &'static Counters {
+        &self.home.counters
     }
 
     /// Where the loop lives.

@@ -91,11 +91,13 @@ mod flags;
 mod graph;
 pub mod handle;
 mod home;
+mod layout;
 mod letters;
 pub mod limit;
 mod listeners;
 mod loop_handle;
 mod maker;
+mod metrics;
 #[cfg(loom)]
 mod model;
 mod other_wait;
@@ -125,6 +127,7 @@ mod which;
 pub use context_manager::AsyncContextManager;
 pub use error::*;
 pub use loop_handle::LoopHandle;
+pub use metrics::Metrics;
 pub use slots::Key;
 
 #[cfg(doctest)]

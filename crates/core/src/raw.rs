@@ -8,7 +8,7 @@ pub use crate::{
     awaiting::Kept,
     caught::{caught, reported},
     cell::{TaskCell, TaskContext, TaskVTable},
-    clock::{LAG_MAX, Outstanding, nanos},
+    clock::{LAG_MAX, Outstanding, nanos, since_epoch},
     graph::{Doing, SeenWait},
     home::{
         LoopRef, Mail, Place, Remote, explain_missing_loop, is_debug, no_loop_here, running_loop,
@@ -28,6 +28,16 @@ pub use crate::{
 /// `std::sync`, or loom's under loom.
 pub mod sync {
     pub use crate::sync::*;
+}
+
+/// Where everything stands, for a look from outside.
+pub mod layout {
+    pub use crate::layout::*;
+}
+
+/// The numbers of a loop, for those who write them.
+pub mod metrics {
+    pub use crate::metrics::*;
 }
 
 /// What models under loom are made of.

@@ -51,6 +51,16 @@ impl Registry {
         self.tasks.get_mut(key.place())?.take()
     }
 
+    /// How many tasks there are.
+    pub(crate) fn len(&self) -> usize {
+        self.tasks.len() - self.vacant.len()
+    }
+
+    /// Where the table stands, for a look from outside.
+    pub(crate) fn table(&self) -> *const Vec<Option<TaskRef>> {
+        &raw const self.tasks
+    }
+
     /// Every task, in the order of their places.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &TaskRef> {
         self.tasks.iter().flatten()

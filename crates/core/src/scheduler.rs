@@ -18,6 +18,7 @@ use crate::{
     exception::{ExceptionContext, InSpan, Level, log},
     home::{LoopRef, Mail},
     listeners::Parked,
+    metrics::raise,
     ready::{Entry, Ready},
     registry::Registry,
     resident::Residents,
@@ -31,6 +32,7 @@ use crate::{
 use std::{
     cell::{Cell, RefCell},
     fmt,
+    mem::offset_of,
     panic::Location,
     ptr::NonNull,
     rc::Rc,
@@ -82,6 +84,9 @@ pub struct Scheduler {
     /// Whether tasks carry the spans in which they are made.
     pub(crate) task_spans: Cell<bool>,
     pub(crate) slow_callback_duration: Cell<Duration>,
+    pub(crate) measures_steps: Cell<bool>,
+    /// Whether each step is measured: in debug mode, or because that was asked for.
+    pub(crate) is_timed: Cell<bool>,
 }
 
 /// What is being polled: each wait looks at both.
@@ -105,6 +110,21 @@ impl fmt::Debug for Scheduler {
 
 /// The process-wide number of the next task, brought up to date when a loop closes.
 static NEXT_TASK: AtomicU64 = AtomicU64::new(1);
+
+/// Where things stand, for a look from outside.
+impl Scheduler {
+    /// The task that runs now.
+    pub(crate) const CURRENT: usize = offset_of!(Scheduler, now) + offset_of!(Now, task);
+
+    /// The table of tasks.
+    pub(crate) fn place_of_tasks(&self) -> *const () {
+        self.tasks.borrow().table().cast()
+    }
+
+    pub(crate) fn tasks_len(&self) -> usize {
+        self.tasks.borrow().len()
+    }
+}
 
 /// Life.
 impl Scheduler {
@@ -132,6 +152,8 @@ impl Scheduler {
             debug: Cell::new(false),
             task_spans: Cell::new(true),
             slow_callback_duration: Cell::new(Duration::from_millis(100)),
+            measures_steps: Cell::new(false),
+            is_timed: Cell::new(false),
         }
     }
 
@@ -144,6 +166,8 @@ impl Scheduler {
         self.debug.set(false);
         self.task_spans.set(true);
         self.eager_tasks.set(false);
+        self.measures_steps.set(false);
+        self.is_timed.set(false);
         self.slow_callback_duration.set(Duration::from_millis(100));
         self.state.set(State::Idle);
     }
@@ -480,7 +504,7 @@ impl Scheduler {
         while left.get() > 0 {
             left.set(left.get() - 1);
             let entry = self.ready.borrow_mut().pop_front();
-            let started = self.debug.get().then(Instant::now);
+            let started = self.is_timed.get().then(Instant::now);
             let ran = match entry {
                 Some(Entry::Task(task)) => {
                     // SAFETY: as said at `Entry::Task`.
@@ -494,7 +518,7 @@ impl Scheduler {
                 None => return left.set(0),
             };
             if let Some(started) = started {
-                self.report_if_slow(started.elapsed(), &ran);
+                self.timed(started.elapsed(), &ran);
             }
             if self.fatal.borrow().is_some() {
                 left.set(0);
@@ -532,8 +556,11 @@ impl Scheduler {
         Some(location)
     }
 
-    fn report_if_slow(&self, took: Duration, ran: &Ran) {
-        if took >= self.slow_callback_duration.get() {
+    fn timed(&self, took: Duration, ran: &Ran) {
+        if let Some(counters) = self.home.get().map(LoopRef::counters) {
+            raise(&counters.longest_step, nanos(took));
+        }
+        if self.debug.get() && took >= self.slow_callback_duration.get() {
             let span = match ran {
                 Ran::Task(Some(task)) => task.span(),
                 _ => None,

@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 
 /// Names a value in a table of the loop: its place, and how often that place was used before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(transparent)]
 pub struct Key(NonZeroU64);
 
 impl Key {

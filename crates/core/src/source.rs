@@ -23,7 +23,7 @@ use crate::{
     home::{LoopRef, Mail, entered, no_loop_here},
     ready::Entry as Step,
     scheduler::Scheduler,
-    slots::{Key, Slots},
+    slots::Key,
     sync::Mutex,
     wait::{Resume, Wait, Wakers},
     wait_site::WaitSite,
@@ -32,6 +32,8 @@ pub use attendant::Attend;
 use attendant::Attendant;
 use line::Line;
 pub use ready::Ready;
+use registered::Entry;
+pub(crate) use registered::Sources;
 // std's own: a driver is a trait object, which loom's `Arc` cannot hold, and no model has one.
 use std::{
     fmt, io,
@@ -44,6 +46,7 @@ mod attendant;
 mod in_step;
 mod line;
 mod ready;
+mod registered;
 #[cfg(test)]
 mod tests;
 
@@ -85,80 +88,6 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// Whether [`Readiness::hangup`] is always reported. If so, and until it has been reported, a short
     /// read or write on a TCP socket means that the next one would block.
     fn tells_hangups(&self) -> bool;
-}
-
-/// The sources of one loop.
-#[derive(Debug)]
-pub(crate) struct Sources {
-    driver: Option<Arc<dyn Driver>>,
-    /// What the driver says about it.
-    tells_hangups: bool,
-    /// Whether a task that waits for a source is woken by a separate step.
-    wakes_in_step: bool,
-    entries: Slots<Entry>,
-    /// Whose each descriptor is, by its number, which is as small as can be.
-    by_descriptor: Vec<Option<Key>>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    descriptor: RawFd,
-    hangup: bool,
-    read: Line,
-    write: Line,
-    attendant: Option<Attendant>,
-}
-
-impl Entry {
-    fn line(&mut self, direction: Direction) -> &mut Line {
-        match direction {
-            Direction::Read => &mut self.read,
-            Direction::Write => &mut self.write,
-        }
-    }
-}
-
-impl Sources {
-    pub(crate) fn new() -> Sources {
-        Sources {
-            driver: None,
-            tells_hangups: false,
-            wakes_in_step: false,
-            entries: Slots::new(),
-            by_descriptor: Vec::new(),
-        }
-    }
-
-    /// Takes all of them out.
-    pub(crate) fn drain(&mut self) -> impl IntoIterator + use<> {
-        self.entries.drain()
-    }
-
-    fn line(&mut self, at: At, direction: Direction) -> Option<&mut Line> {
-        Some(self.entries.get_mut(at.key)?.line(direction))
-    }
-
-    fn is_drained_by_less(&self, key: Key) -> bool {
-        self.tells_hangups && self.entries.get(key).is_some_and(|entry| !entry.hangup)
-    }
-
-    fn remove(&mut self, key: Key) -> Option<Entry> {
-        let entry = self.entries.remove(key)?;
-        let number = usize::try_from(entry.descriptor).ok();
-        if let Some(owner) = number.and_then(|number| self.by_descriptor.get_mut(number)) {
-            // Unless the number is another source's by now.
-            owner.take_if(|owner| *owner == key);
-        }
-        Some(entry)
-    }
-
-    fn set_owner(&mut self, descriptor: RawFd, key: Key) {
-        let Ok(number) = usize::try_from(descriptor) else { return };
-        if self.by_descriptor.len() <= number {
-            self.by_descriptor.resize(number + 1, None);
-        }
-        self.by_descriptor[number] = Some(key);
-    }
 }
 
 /// Readiness of I/O.
@@ -233,9 +162,9 @@ impl Scheduler {
         let descriptor = fd.as_raw_fd();
         let (read, write) = (Line::new(), Line::new());
         let entry = Entry { descriptor, hangup: false, read, write, attendant: None };
-        let key = self.sources.borrow_mut().entries.insert(entry);
+        let key = self.sources.borrow_mut().insert(entry);
         if let Err(error) = driver.register(fd, key) {
-            drop(self.sources.borrow_mut().entries.remove(key));
+            drop(self.sources.borrow_mut().remove(key));
             return Err(match error.kind() {
                 io::ErrorKind::AlreadyExists => {
                     Error::runtime(format!("File descriptor {descriptor} is watched already"))

@@ -168,6 +168,11 @@ impl Parts {
         Parts { targets, taken }
     }
 
+    /// What they are. They stay where they stand.
+    pub(crate) fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
     /// Passes a request on to each, in order; false if none has taken it.
     pub fn cancel(&self, error: &CancelledError) -> bool {
         struct Level<'a>(&'a Parts, std::slice::Iter<'a, Target>, bool);

@@ -60,6 +60,7 @@ pub(crate) fn check_count(before: u64) {
 pub(crate) const NEW: u64 = 3 * REFERENCE + HANDLE;
 
 /// A counted reference to a task, whatever it computes. It can be kept and sent anywhere.
+#[repr(transparent)]
 pub struct TaskRef(NonNull<TaskCell>);
 
 // SAFETY: the count is atomic, and `TaskCell` is `Send + Sync`.

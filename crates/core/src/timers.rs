@@ -207,12 +207,12 @@ impl Callbacks {
         None
     }
 
-    /// The earliest timer that is due by `now`. It stays in the table, and is ready.
-    pub(crate) fn pop_due(&mut self, now: u64) -> Option<Key> {
-        self.next_deadline().filter(|when| *when <= now)?;
+    /// The earliest timer that is due by `now`, and since when. It stays in the table, and is ready.
+    pub(crate) fn pop_due(&mut self, now: u64) -> Option<(u64, Key)> {
+        let when = self.next_deadline().filter(|when| *when <= now)?;
         let Timer { place, .. } = self.remove_first();
         self.waiting[place as usize] = NOT_A_TIMER;
-        self.slots.key_at(place)
+        Some((when, self.slots.key_at(place)?))
     }
 
     /// How many timers wait.
@@ -336,7 +336,7 @@ mod tests {
         expected.sort_by_key(|(when, _)| *when);
         assert_eq!(callbacks.next_deadline(), Some(0));
         let mut due = Vec::new();
-        while let Some(key) = callbacks.pop_due(12) {
+        while let Some((_, key)) = callbacks.pop_due(12) {
             due.push(key);
             assert!(callbacks.take(key).is_some());
         }
@@ -352,7 +352,7 @@ mod tests {
         assert_eq!(callbacks.sequence, 100);
         expected.sort_by_key(|(when, _)| *when);
         assert!(callbacks.take(expected.remove(60).1).is_some());
-        let due: Vec<_> = std::iter::from_fn(|| callbacks.pop_due(6)).collect();
+        let due: Vec<_> = std::iter::from_fn(|| Some(callbacks.pop_due(6)?.1)).collect();
         assert_eq!(due, expected.iter().map(|(_, key)| *key).collect::<Vec<_>>());
     }
 
@@ -370,7 +370,8 @@ mod tests {
             assert!(when >= last);
             last = when;
             left += 1;
-            let key = callbacks.pop_due(when).unwrap();
+            let (due, key) = callbacks.pop_due(when).unwrap();
+            assert_eq!(due, when);
             assert!(callbacks.contains(key));
             callbacks.take(key);
         }
@@ -401,7 +402,7 @@ mod tests {
             assert!(callbacks.take(key).is_some());
             assert!(callbacks.heap.len() <= 2 && callbacks.timers() == 1);
         }
-        assert_eq!((callbacks.next_deadline(), callbacks.pop_due(5)), (Some(5), Some(keep)));
+        assert_eq!((callbacks.next_deadline(), callbacks.pop_due(5)), (Some(5), Some((5, keep))));
         assert_eq!((callbacks.timers(), callbacks.next_deadline()), (0, None));
     }
 
@@ -426,7 +427,7 @@ mod tests {
                 }
                 _ if !expected.is_empty() => {
                     let (when, key) = expected.remove(0);
-                    assert_eq!(callbacks.pop_due(when), Some(key));
+                    assert_eq!(callbacks.pop_due(when), Some((when, key)));
                     assert!(callbacks.take(key).is_some());
                 }
                 _ => assert_eq!(callbacks.next_deadline(), None),

@@ -16,7 +16,9 @@ use crate::DoneCallback;
 use asyncio_core::{
     CancelledError, Error, Result,
     raw::{
-        Listeners, LoopRef, running_loop,
+        Listeners, LoopRef,
+        layout::Header,
+        running_loop,
         sync::{Mutex, MutexGuard, keep},
     },
     wait::{Cancel, Operation, Parts, Target, Wakers},
@@ -39,7 +41,10 @@ pub(crate) struct State {
     pub(crate) late_report: Option<DoneCallback>,
 }
 
+#[repr(C)]
 pub(crate) struct Head {
+    /// For a look from outside.
+    header: Header,
     pub(crate) state: Mutex<State>,
     /// What it waits for. A request to cancel goes to the parts, in place of cancelling it at once.
     operation: Operation,
@@ -73,6 +78,7 @@ impl fmt::Debug for Head {
 impl Head {
     pub(crate) fn new(operation: Operation, site: WaitSite, is_of_loop: bool) -> Head {
         Head {
+            header: Header::new(operation.parts()),
             state: Mutex::new(State {
                 stage: Stage::Pending,
                 listeners: Listeners::new(),

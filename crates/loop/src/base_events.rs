@@ -25,6 +25,7 @@ use crate::{
     events,
     inbox::Bell,
     log,
+    metrics::Meter,
     runners::Surroundings,
     selector::{Notifier, Selector},
     signals::{LoopInbox, Signals},
@@ -81,6 +82,7 @@ pub(crate) struct Inner {
     /// Taken out when the loop is closed.
     selector: RefCell<Option<Rc<Selector>>>,
     pace: Pace,
+    meter: Meter,
     coarse: CoarseClock,
     executor: DefaultExecutor,
     signals: Signals,
@@ -166,6 +168,7 @@ impl EventLoop {
             inbox,
             selector: RefCell::new(Some(Rc::new(selector))),
             pace: Pace::new(poll_every_iteration),
+            meter: Meter::new(home),
             coarse: CoarseClock::new(),
             executor: DefaultExecutor::default(),
             signals: Signals::new(inbox),
@@ -324,20 +327,23 @@ impl Drop for Closing<'_> {
 
 /// A run; dropping it ends the run.
 struct Run<'a> {
+    this: &'a EventLoop,
     scheduler: &'a Scheduler,
 }
 
 impl<'a> Run<'a> {
-    fn begin(this: &EventLoop, scheduler: &'a Scheduler) -> Run<'a> {
+    fn begin(this: &'a EventLoop, scheduler: &'a Scheduler) -> Run<'a> {
         events::set_running(Some(this.home()));
         scheduler.set_running(true);
         this.0.pace.hurry();
-        Run { scheduler }
+        this.0.meter.run();
+        Run { this, scheduler }
     }
 }
 
 impl Drop for Run<'_> {
     fn drop(&mut self) {
+        self.this.0.meter.ran_out(self.scheduler);
         self.scheduler.restart();
         self.scheduler.set_running(false);
         events::set_running(None);

@@ -49,6 +49,7 @@ mod events;
 mod executor;
 mod inbox;
 mod log;
+mod metrics;
 mod runners;
 mod selector;
 pub mod signals;
@@ -57,8 +58,8 @@ mod test_loop;
 mod watchdog;
 mod watchers;
 
-pub use asyncio_core::LoopHandle;
 pub use asyncio_core::{Error, Result};
+pub use asyncio_core::{LoopHandle, Metrics};
 pub use base_events::{
     Calls, EventLoop, EventLoopBuilder, ExceptionHandler, ShutdownAsyncgens,
     ShutdownDefaultExecutor, TaskFactory, eager_task_factory,

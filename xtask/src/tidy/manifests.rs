@@ -20,6 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("files", &["core", "sockets"]),
     ("tokio", &["core", "future", "loop", "task"]),
     ("macros", &[]),
+    ("tools", &["core"]),
 ];
 /// It may depend on every crate.
 const FACADE: &str = "asyncio";

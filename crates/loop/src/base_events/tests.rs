@@ -41,5 +41,6 @@ fn message<T>(result: Result<T>) -> String {
 }
 
 mod life;
+mod metrics;
 mod order;
 mod threads;

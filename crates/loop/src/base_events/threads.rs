@@ -153,6 +153,7 @@ impl EventLoop {
             let _entered = surroundings.as_deref().map(Surroundings::enter);
             work_for(home, job)
         })?;
+        self.0.meter.submitted();
         let future = home.enter(|| wrap_future(source.clone()))?;
         source.add_done_callback(move |_| drop(outstanding));
         Ok(future)
@@ -191,7 +192,9 @@ impl EventLoop {
             let outstanding = outstanding;
             let _entered = surroundings.as_deref().map(Surroundings::enter);
             work_for(outstanding.home(), job);
-        }))
+        }))?;
+        self.0.meter.submitted();
+        Ok(())
     }
 }
 

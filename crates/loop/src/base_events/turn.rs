@@ -1,21 +1,19 @@
 //! One iteration (asyncio's `_run_once`): look for I/O and mail, move due timers, run what is ready.
 
 use super::EventLoop;
+use crate::metrics::Meter;
 use asyncio_core::{
     DeadlockError, Error, Result,
     raw::{BeforeWait, Scheduler, TaskRef},
 };
-use std::{
-    cell::Cell,
-    time::{Duration, Instant},
-};
+use std::{cell::Cell, time::Duration};
 
-/// For so long, while there is something to run, the loop does not ask the system for I/O.
+/// For so many nanoseconds, while there is something to run, the loop does not ask the system for I/O.
 ///
 /// asyncio asks in every iteration, and so does this loop under the virtual clock and with
 /// `poll_every_iteration`; but the system call costs as much as fifteen steps of a task. Mail and timers
 /// are looked at in every iteration.
-const BETWEEN_POLLS: Duration = Duration::from_micros(50);
+const BETWEEN_POLLS: u64 = 50_000;
 
 /// After so many steps at most the clock is asked whether [`BETWEEN_POLLS`] is over: fewer if steps
 /// take long.
@@ -30,8 +28,8 @@ pub(super) struct Pace {
     /// Whether every iteration polls.
     always: bool,
     /// `None`: before the last wait, or never.
-    polled_at: Cell<Option<Instant>>,
-    looked_at: Cell<Option<Instant>>,
+    polled_at: Cell<Option<u64>>,
+    looked_at: Cell<Option<u64>>,
     /// Steps until the next look at the clock.
     left: Cell<usize>,
     /// Steps between two looks.
@@ -67,14 +65,11 @@ impl Pace {
         self.left.set(self.left.get().saturating_sub(steps.max(1)));
     }
 
-    fn is_due(&self) -> bool {
-        if self.always {
-            return true;
-        }
+    fn is_due(&self, scheduler: &Scheduler, meter: &Meter) -> bool {
         if self.left.get() > 0 {
-            return false;
+            return self.always;
         }
-        let now = Instant::now();
+        let now = meter.look(scheduler);
         let steps = self.steps.get();
         let steps = match self.looked_at.replace(Some(now)) {
             Some(before) if now - before > BETWEEN_POLLS => (steps / 2).max(1),
@@ -83,7 +78,7 @@ impl Pace {
         self.steps.set(steps);
         self.left.set(steps);
         if self.polled_at.get().is_some_and(|polled| now - polled < BETWEEN_POLLS) {
-            return false;
+            return self.always;
         }
         self.polled_at.set(Some(now));
         true
@@ -95,7 +90,7 @@ impl EventLoop {
     pub(super) fn run_once(&self, scheduler: &Scheduler) -> Result<()> {
         match scheduler.timeout() {
             Some(Duration::ZERO) => {
-                if scheduler.is_virtual() || self.0.pace.is_due() {
+                if self.0.pace.is_due(scheduler, &self.0.meter) || scheduler.is_virtual() {
                     self.poll(scheduler, Some(Duration::ZERO))?;
                 }
                 if self.0.inbox.has_mail() {
@@ -112,14 +107,18 @@ impl EventLoop {
             }
         }
         scheduler.move_due_timers(|| self.0.coarse.now());
-        self.0.pace.ran(scheduler.run_ready());
+        let steps = scheduler.run_ready();
+        self.0.pace.ran(steps);
+        self.0.meter.ran(steps);
         Ok(())
     }
 
     #[inline(always)]
     fn poll(&self, scheduler: &Scheduler, timeout: Option<Duration>) -> Result<()> {
         match self.selector() {
-            Some(selector) => selector.poll(timeout, scheduler).map(drop),
+            Some(selector) => {
+                selector.poll(timeout, scheduler).map(|events| self.0.meter.heard(events))
+            }
             None => Ok(()),
         }
     }
@@ -136,7 +135,9 @@ impl EventLoop {
             BeforeWait::Wait => timeout,
             BeforeWait::Mail => Some(Duration::ZERO),
         };
+        self.0.meter.wait(scheduler);
         let polled = self.poll(scheduler, timeout);
+        self.0.meter.waited();
         self.open_mail(scheduler);
         polled
     }

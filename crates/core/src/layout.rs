@@ -1,0 +1,349 @@
+//! What a look from outside finds: where in the memory of this process its loops and tasks stand.
+//!
+//! `asyncio ps` reads the memory of a running program, or a core dump of it, without help of the program.
+//! For that, every program has an ELF note, which linkers keep and which `strip` leaves:
+//!
+//! | section | owner | type | contents |
+//! |---|---|---|---|
+//! | `.note.asyncio` | `asyncio for Rust` | 1 | a [`Descriptor`]: version, size and address of the [`Layout`] |
+//!
+//! The address is zero until the first loop is opened. The layout has the first of the [homes](crate::home)
+//! of loops, each of which leads to the next, and [`Offsets`]: where in a home, in the table of its tasks
+//! and in the cell of a task each thing stands. So the reader need not know how the compiler has laid out
+//! a structure, and [`VERSION`] changes only when the meaning of an entry does.
+//!
+//! Nothing here is written after the first loop was opened, except the list of homes, and that costs a
+//! running program nothing. The values that are read change meanwhile. A reader believes none of them: a
+//! task is one if the cell names its home, its loop and its own place in the table.
+
+mod probe;
+
+use crate::{
+    cancel,
+    cell::{Affine, Cold, TaskCell},
+    flags::{Flag, Phase},
+    home::{Home, LoopRef},
+    metrics::Counters,
+    scheduler::Scheduler,
+    target::{Parts, Target},
+};
+use std::{
+    mem::offset_of,
+    sync::{
+        Once,
+        atomic::{AtomicPtr, Ordering},
+    },
+};
+
+/// The version of the layout. A reader of another version finds nothing.
+pub const VERSION: u32 = 1;
+
+/// The owner of the note, with the zero at its end.
+pub const OWNER: &[u8; 17] = b"asyncio for Rust\0";
+
+/// The type of the note.
+pub const TYPE: u32 = 1;
+
+/// No offset: the structure is laid out in a way that is not known.
+pub const UNKNOWN: u32 = u32::MAX;
+
+/// What the note says.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Descriptor {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The size of the [`Layout`].
+    pub size: u32,
+    /// Where it stands, as soon as there has been a loop.
+    pub layout: AtomicPtr<Layout>,
+}
+
+/// The note as a linker knows it.
+#[repr(C)]
+struct Note {
+    owner_size: u32,
+    descriptor_size: u32,
+    kind: u32,
+    /// Padded, so that the descriptor is aligned whether notes are aligned to four bytes or to eight.
+    owner: [u8; 20],
+    descriptor: Descriptor,
+}
+
+const _: () = assert!(offset_of!(Note, descriptor) == 32);
+
+#[used]
+#[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".note.asyncio"))]
+static NOTE: Note = Note {
+    owner_size: OWNER.len() as u32,
+    descriptor_size: size_of::<Descriptor>() as u32,
+    kind: TYPE,
+    owner: *b"asyncio for Rust\0\0\0\0",
+    descriptor: Descriptor {
+        version: VERSION,
+        size: size_of::<Layout>() as u32,
+        layout: AtomicPtr::new(std::ptr::null_mut()),
+    },
+};
+
+/// Where everything stands.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Layout {
+    /// The home that was made last.
+    homes: AtomicPtr<Home>,
+    /// Where things stand from there on.
+    offsets: Offsets,
+}
+
+impl Layout {
+    /// Where the address of the first home stands.
+    pub const HOMES: usize = offset_of!(Layout, homes);
+    /// Where the [`Offsets`] stand.
+    pub const OFFSETS: usize = offset_of!(Layout, offsets);
+}
+
+/// With this begins a future that tasks wait for, so that a look from outside finds what it consists of.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Header {
+    /// The address of the [`Layout`], by which a header is known.
+    pub mark: usize,
+    /// The address of the targets to which a request to cancel it goes.
+    pub targets: usize,
+    /// How many there are.
+    pub len: usize,
+}
+
+impl Header {
+    /// That of a future with these parts, which it keeps.
+    pub fn new(parts: Option<&Parts>) -> Header {
+        let targets = parts.map_or(&[][..], Parts::targets);
+        let mark = NOTE.descriptor.layout.load(Ordering::Relaxed).addr();
+        Header { mark, targets: targets.as_ptr().addr(), len: targets.len() }
+    }
+}
+
+macro_rules! offsets {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Where things stand, in bytes, in the order of this list. [`UNKNOWN`] where the compiler may
+        /// lay something out as it likes, and has done so in a way that could not be found out.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(C)]
+        pub struct Offsets {
+            $($(#[$doc])* pub $name: u32,)*
+        }
+
+        impl Offsets {
+            /// How many there are.
+            pub const COUNT: usize = [$(stringify!($name)),*].len();
+
+            /// What a reader has read, a word each.
+            pub fn from_words(words: [u32; Offsets::COUNT]) -> Offsets {
+                let [$($name),*] = words;
+                Offsets { $($name),* }
+            }
+        }
+    };
+}
+
+offsets! {
+    /// In a home: the home that was made before it, or null.
+    home_next,
+    /// In a home: the number of the loop that lives there; zero while none does.
+    home_id,
+    /// In a home: the [`Counters`] of the loop.
+    home_counters,
+    /// In a home: the cell of the task that runs now, or null.
+    home_current,
+    /// In a home: the address of the table of tasks, a pointer to a cell each; null where none stands.
+    home_tasks,
+    /// In a home: how many places the table has.
+    home_tasks_len,
+    /// The size of a task's cell.
+    cell_size,
+    /// In a cell: its home.
+    cell_home,
+    /// In a cell: the number of its loop.
+    cell_loop,
+    /// In a cell: its number in the order of creation.
+    cell_sequence,
+    /// In a cell: the `Location` where the task was made.
+    cell_spawned_at,
+    /// In a cell: the state of its first wait in the two lowest bits, above them its number.
+    cell_first,
+    /// In a cell: the address of the `&str` that names what it waits for.
+    cell_site_what,
+    /// In a cell: the `Location` where it waits.
+    cell_site_location,
+    /// In a cell: its key, in whose lower half stands its place in the table, times four.
+    cell_key,
+    /// In a cell, a byte: its [phase](phase).
+    cell_phase,
+    /// In a cell, a byte: its flags. See [`HAS_TARGET`].
+    cell_flags,
+    /// In a cell: two words, of which one leads to what it waits for. That is the cell of a task; or the
+    /// `Arc` of a future, in which a [`Header`] stands where the text does in an `Arc<str>`.
+    cell_target,
+    /// How large each of the targets is to which a [`Header`] leads: words as those in a cell.
+    target_size,
+    /// In a cell: what few tasks have, or null.
+    cell_cold,
+    /// In that: the name, an `Arc<str>`, or nulls.
+    cold_name,
+    /// In that, four bytes: how many waits there are beside the first.
+    cold_others,
+    /// In a `&str`: the address of its text.
+    str_pointer,
+    /// In a `&str`: its length.
+    str_length,
+    /// In an `Arc<str>`: the address of its allocation.
+    arc_pointer,
+    /// In an `Arc<str>`: its length.
+    arc_length,
+    /// In that allocation: the text.
+    arc_text,
+    /// In a `Location`: the address of the name of the file.
+    location_file,
+    /// In a `Location`: the length of that name.
+    location_length,
+    /// In a `Location`, four bytes: the line.
+    location_line,
+    /// In a `Location`, four bytes: the column.
+    location_column,
+}
+
+/// Where a task is on its way through the loop.
+pub mod phase {
+    use super::Phase;
+
+    /// It waits, or is about to begin.
+    pub const IDLE: u8 = Phase::Idle as u8;
+    /// It stands in the ready queue.
+    pub const READY: u8 = Phase::Ready as u8;
+    /// In a step.
+    pub const RUNNING: u8 = Phase::Running as u8;
+    /// In a step, and ready again.
+    pub const WOKEN: u8 = Phase::Woken as u8;
+    /// It has ended.
+    pub const ENDED: u8 = Phase::Ended as u8;
+}
+
+/// The flag of a task whose first wait has a target.
+pub const HAS_TARGET: u8 = Flag::Target as u8;
+
+/// The bits of a first wait that are its state.
+pub const WAIT_STATE: u64 = cancel::STATE;
+
+/// The state of a first wait that goes on.
+pub const WAITING: u64 = cancel::WAITING;
+
+impl Offsets {
+    fn of(home: &Home) -> Offsets {
+        let tasks = probe::tasks(home);
+        let (text, arc, location) = (probe::text(), probe::arc(), probe::location());
+        Offsets {
+            home_next: offset_of!(Home, next) as u32,
+            home_id: offset_of!(Home, id) as u32,
+            home_counters: offset_of!(Home, counters) as u32,
+            home_current: (offset_of!(Home, scheduler) + Scheduler::CURRENT) as u32,
+            home_tasks: tasks.pointer,
+            home_tasks_len: tasks.length,
+            cell_size: size_of::<TaskCell>() as u32,
+            cell_home: (offset_of!(TaskCell, home) + offset_of!(LoopRef, home)) as u32,
+            cell_loop: (offset_of!(TaskCell, home) + offset_of!(LoopRef, id)) as u32,
+            cell_sequence: offset_of!(TaskCell, sequence) as u32,
+            cell_spawned_at: offset_of!(TaskCell, spawned_at) as u32,
+            cell_first: offset_of!(TaskCell, first) as u32,
+            cell_site_what: in_affine(offset_of!(Affine, site_what)),
+            cell_site_location: in_affine(offset_of!(Affine, site_location)),
+            cell_key: in_affine(offset_of!(Affine, key)),
+            cell_phase: in_affine(offset_of!(Affine, phase)),
+            cell_flags: in_affine(offset_of!(Affine, flags)),
+            cell_target: in_affine(offset_of!(Affine, aim)),
+            target_size: size_of::<Target>() as u32,
+            cell_cold: in_affine(offset_of!(Affine, cold)),
+            cold_name: offset_of!(Cold, name) as u32,
+            cold_others: offset_of!(Cold, others_len) as u32,
+            str_pointer: text.pointer,
+            str_length: text.length,
+            arc_pointer: arc.words.pointer,
+            arc_length: arc.words.length,
+            arc_text: arc.text,
+            location_file: location.file.pointer,
+            location_length: location.file.length,
+            location_line: location.line,
+            location_column: location.column,
+        }
+    }
+}
+
+const fn in_affine(offset: usize) -> u32 {
+    (offset_of!(TaskCell, affine) + offset) as u32
+}
+
+/// Lets a look from outside find a home, which stays for ever.
+#[cold]
+pub(crate) fn publish(home: &'static Home) {
+    if cfg!(loom) {
+        // A model has no homes that stay.
+        return;
+    }
+    static FIRST: Once = Once::new();
+    FIRST.call_once(|| {
+        let (homes, offsets) = (AtomicPtr::default(), Offsets::of(home));
+        let layout = Box::leak(Box::new(Layout { homes, offsets }));
+        NOTE.descriptor.layout.store(layout, Ordering::Release);
+    });
+    // SAFETY: it was leaked above.
+    let layout = unsafe { &*NOTE.descriptor.layout.load(Ordering::Acquire) };
+    let this = (&raw const *home).cast_mut();
+    let mut previous = layout.homes.load(Ordering::Relaxed);
+    loop {
+        home.next.store(previous, Ordering::Relaxed);
+        let (success, failure) = (Ordering::Release, Ordering::Relaxed);
+        match layout.homes.compare_exchange_weak(previous, this, success, failure) {
+            Ok(_) => return,
+            Err(other) => previous = other,
+        }
+    }
+}
+
+/// What a reader of a program's own memory begins with, in tests of readers.
+pub fn note() -> &'static Descriptor {
+    &NOTE.descriptor
+}
+
+const _: () = assert!(size_of::<Counters>() % size_of::<u64>() == 0);
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_a_reader_needs_is_known() {
+        let home = LoopRef::nowhere();
+        // SAFETY: it was made when the home was.
+        let layout = unsafe { &*note().layout.load(Ordering::Acquire) };
+        let offsets = format!("{:?}", layout.offsets);
+        assert!(!offsets.contains(&UNKNOWN.to_string()), "{offsets}");
+        let mut homes = layout.homes.load(Ordering::Acquire).cast_const();
+        // SAFETY: each is a home, or null.
+        while let Some(other) = unsafe { homes.as_ref() } {
+            if std::ptr::eq(other, home.home) {
+                return;
+            }
+            homes = other.next.load(Ordering::Relaxed);
+        }
+        panic!("the home is not in the list");
+    }
+
+    #[test]
+    fn offsets_are_read_in_the_order_of_their_list() {
+        let words = std::array::from_fn(|place| place as u32);
+        let offsets = Offsets::from_words(words);
+        assert_eq!((offsets.home_next, offsets.home_id), (0, 1));
+        assert_eq!(offsets.location_column as usize, Offsets::COUNT - 1);
+        assert_eq!(size_of::<Offsets>(), Offsets::COUNT * size_of::<u32>());
+    }
+}

@@ -1,0 +1,279 @@
+//! [`Counters`]: what a loop has done, in numbers that any thread may read; and [`Metrics`], what is made
+//! of them.
+//!
+//! The loop's thread alone writes them, each with a load and a store: nothing is locked, and a reader
+//! may see one number of an iteration and not yet another.
+
+use crate::{LoopHandle, clock::since_epoch, home::LoopRef, scheduler::Scheduler};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+/// How late the timers of each row of [`Counters::late`] are at most, in nanoseconds; the last row has
+/// those that are later than all.
+pub const LATE_BOUNDS: [u64; LATE - 1] =
+    [100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
+
+const LATE: usize = 6;
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// The numbers of one loop. Durations and times are in nanoseconds; times are those
+        /// of a loop on the machine's clock, and zero while what they are the beginning of does not go on.
+        // In cache lines of its own: other threads read them.
+        #[derive(Debug, Default)]
+        #[repr(C, align(128))]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: AtomicU64,)*
+            /// How many timers were so late: see [`LATE_BOUNDS`].
+            pub late: [AtomicU64; LATE],
+        }
+
+        /// What [`Counters`] said at one time.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counts {
+            $($(#[$doc])* pub $name: u64,)*
+            /// How many timers were so late: see [`LATE_BOUNDS`].
+            pub late: [u64; LATE],
+        }
+
+        impl Counts {
+            /// How many there are.
+            pub const COUNT: usize = [$(stringify!($name)),*].len() + LATE;
+
+            /// What a reader of another process has read, in the order in which they stand there.
+            pub fn from_words(words: [u64; Counts::COUNT]) -> Counts {
+                let [$($name,)* late @ ..] = words;
+                Counts { $($name,)* late }
+            }
+        }
+
+        impl Counters {
+            /// What they say now.
+            pub fn counts(&self) -> Counts {
+                let late = std::array::from_fn(|row| self.late[row].load(Ordering::Relaxed));
+                Counts { $($name: self.$name.load(Ordering::Relaxed),)* late }
+            }
+
+            /// Begins anew.
+            pub(crate) fn reset(&self) {
+                $(self.$name.store(0, Ordering::Relaxed);)*
+                self.late.iter().for_each(|row| row.store(0, Ordering::Relaxed));
+            }
+        }
+    };
+}
+
+counters! {
+    /// The system's number of the thread, or zero if it gives none.
+    thread,
+    /// What the system's monotonic clock said when loop time was zero.
+    clock_zero,
+    /// How many iterations there were.
+    iterations,
+    /// How many steps of tasks, and callbacks, they ran.
+    steps,
+    /// How many events the system reported that were for somebody.
+    events,
+    /// How many jobs were given to other threads.
+    jobs,
+    /// How long the loop has run, without the run that goes on.
+    ran,
+    /// Since when it runs.
+    running_since,
+    /// How long of that it has waited, without the wait that goes on.
+    waited,
+    /// Since when it waits.
+    waiting_since,
+    /// The longest time in which it neither waited nor looked at the clock: at least the longest step.
+    longest_stretch,
+    /// The longest step, if steps are measured.
+    longest_step,
+    /// As of the last wait or look at the clock: how many steps were ready.
+    ready,
+    /// As of then: how many tasks had not ended.
+    tasks,
+    /// As of then: how many timers were to come.
+    timers,
+    /// As of then: how many descriptors were registered by sources.
+    descriptors,
+    /// As of then: how many jobs, children and promises were to come back.
+    outstanding,
+}
+
+impl Counts {
+    /// How long the loop has waited by `now`, in loop time on the machine's clock.
+    pub fn waited_by(&self, now: u64) -> u64 {
+        self.waited.saturating_add(since(self.waiting_since, now))
+    }
+
+    /// How long it has run and not waited by then.
+    pub fn busy_by(&self, now: u64) -> u64 {
+        let ran = self.ran.saturating_add(since(self.running_since, now));
+        ran.saturating_sub(self.waited_by(now))
+    }
+}
+
+/// How long something lasts that may have begun; no time at all if that was after `now` was read.
+fn since(began: u64, now: u64) -> u64 {
+    if began == 0 { 0 } else { now.saturating_sub(began) }
+}
+
+/// Adds to a number, on the loop's own thread.
+#[inline(always)]
+pub fn add(counter: &AtomicU64, amount: u64) {
+    set(counter, counter.load(Ordering::Relaxed).wrapping_add(amount));
+}
+
+/// Sets a number, on the loop's own thread.
+#[inline(always)]
+pub fn set(counter: &AtomicU64, value: u64) {
+    counter.store(value, Ordering::Relaxed);
+}
+
+/// Raises a number to `value`, on the loop's own thread.
+#[inline]
+pub fn raise(counter: &AtomicU64, value: u64) {
+    if value > counter.load(Ordering::Relaxed) {
+        set(counter, value);
+    }
+}
+
+impl Counters {
+    /// A timer is so late.
+    pub(crate) fn timer_is_late(&self, nanoseconds: u64) {
+        let row = LATE_BOUNDS.iter().position(|bound| nanoseconds <= *bound);
+        add(&self.late[row.unwrap_or(LATE - 1)], 1);
+    }
+}
+
+impl Scheduler {
+    /// Brings the numbers up to date that are as of the last look at the clock.
+    pub fn count_what_is_there(&self) {
+        let Some(counters) = self.home().map(LoopRef::counters) else { return };
+        set(&counters.ready, self.ready.borrow().len() as u64);
+        set(&counters.tasks, self.tasks_len() as u64);
+        set(&counters.timers, self.callbacks.borrow().timers() as u64);
+        set(&counters.descriptors, self.sources.borrow().len() as u64);
+        set(&counters.outstanding, self.outstanding.get() as u64);
+    }
+}
+
+/// What a loop has done since it was made (`loop.metrics()`, [`LoopHandle::metrics`]).
+///
+/// The numbers are written by the loop's thread while they are read: two of them may be an iteration apart.
+/// By default they cost a loop two additions in each iteration, and two looks at the clock for each wait.
+/// `EventLoop::measure_steps` has each step measured as well, which costs two looks at the clock for each
+/// step.
+///
+/// ```
+/// # use std::time::Duration;
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let handle = asyncio::get_running_loop()?.handle();
+///     asyncio::sleep(Duration::from_millis(1)).await?;
+///     let metrics = std::thread::spawn(move || handle.metrics()).join().unwrap()?;
+///     assert!(metrics.steps >= 2 && metrics.waiting >= Duration::from_millis(1));
+///     assert_eq!((metrics.tasks, metrics.longest_step), (1, None));
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// How many iterations there were.
+    pub iterations: u64,
+    /// How many steps of tasks, and callbacks, were run in them.
+    pub steps: u64,
+    /// How long the loop has run, and did not wait.
+    pub busy: Duration,
+    /// How long it has waited for I/O, timers and other threads.
+    pub waiting: Duration,
+    /// The longest time in which it neither waited nor looked at the clock. It looks after at most 32
+    /// steps, and more often while steps take long: no step took longer than this.
+    pub longest_stretch: Duration,
+    /// The longest step, if steps are measured, or in debug mode.
+    pub longest_step: Option<Duration>,
+    /// How many steps were ready when the loop last waited or looked at the clock.
+    pub ready: u64,
+    /// How many tasks had not ended then.
+    pub tasks: u64,
+    /// How many timers were to come then: sleeps, deadlines, `call_later`.
+    pub timers: u64,
+    /// How many sockets, pipes and the like were registered then.
+    pub descriptors: u64,
+    /// How many jobs in other threads, children and the like were to come back then.
+    pub outstanding: u64,
+    /// How many events the system has reported.
+    pub events: u64,
+    /// How many jobs were given to other threads.
+    pub jobs: u64,
+    /// How late the timers ran: see [`late_timers`](Metrics::late_timers).
+    late: [u64; LATE_BOUNDS.len() + 1],
+}
+
+impl Metrics {
+    fn of(counts: Counts, now: u64) -> Metrics {
+        Metrics {
+            iterations: counts.iterations,
+            steps: counts.steps,
+            busy: Duration::from_nanos(counts.busy_by(now)),
+            waiting: Duration::from_nanos(counts.waited_by(now)),
+            longest_stretch: Duration::from_nanos(counts.longest_stretch),
+            longest_step: Some(counts.longest_step).filter(|n| *n > 0).map(Duration::from_nanos),
+            ready: counts.ready,
+            tasks: counts.tasks,
+            timers: counts.timers,
+            descriptors: counts.descriptors,
+            outstanding: counts.outstanding,
+            events: counts.events,
+            jobs: counts.jobs,
+            late: counts.late,
+        }
+    }
+
+    /// A histogram of how late timers ran: for each bound how many were at most so late, and later than the
+    /// bound before it. `None` is the bound of those that were later than all others.
+    pub fn late_timers(&self) -> impl Iterator<Item = (Option<Duration>, u64)> + use<> {
+        let bounds = LATE_BOUNDS.map(|bound| Some(Duration::from_nanos(bound)));
+        bounds.into_iter().chain([None]).zip(self.late)
+    }
+}
+
+impl LoopHandle {
+    /// What the loop has done so far, from any thread.
+    ///
+    /// # Errors
+    /// `Runtime` if the loop is closed.
+    pub fn metrics(&self) -> crate::Result<Metrics> {
+        let home = LoopRef::from(*self);
+        let counts = home.counters().counts();
+        // Another loop may live there by now.
+        match home.is_closed() {
+            true => Err(crate::Error::runtime("metrics: Event loop is closed")),
+            false => Ok(Metrics::of(counts, since_epoch())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_read_in_the_order_in_which_counters_stand() {
+        let counters = Counters::default();
+        set(&counters.thread, 1);
+        set(&counters.outstanding, 2);
+        counters.timer_is_late(1_000_001);
+        counters.timer_is_late(u64::MAX);
+        let counts = counters.counts();
+        assert_eq!(counts.late, [0, 0, 1, 0, 0, 1]);
+        let mut words = [0; Counts::COUNT];
+        (words[0], words[16], words[19], words[22]) = (1, 2, 1, 1);
+        assert_eq!(Counts::from_words(words), counts);
+        counters.reset();
+        assert_eq!(counters.counts(), Counts::default());
+    }
+}

@@ -1,0 +1,94 @@
+//! [`Sources`]: what is registered with a loop, and in whose name.
+
+use super::{At, Attendant, Direction, Driver, Line};
+use crate::slots::{Key, Slots};
+use std::{os::fd::RawFd, sync::Arc};
+
+/// The sources of one loop.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    pub(super) driver: Option<Arc<dyn Driver>>,
+    /// What the driver says about it.
+    pub(super) tells_hangups: bool,
+    /// Whether a task that waits for a source is woken by a separate step.
+    pub(super) wakes_in_step: bool,
+    pub(super) entries: Slots<Entry>,
+    /// How many there are.
+    len: usize,
+    /// Whose each descriptor is, by its number, which is as small as can be.
+    pub(super) by_descriptor: Vec<Option<Key>>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) descriptor: RawFd,
+    pub(super) hangup: bool,
+    pub(super) read: Line,
+    pub(super) write: Line,
+    pub(super) attendant: Option<Attendant>,
+}
+
+impl Entry {
+    pub(super) fn line(&mut self, direction: Direction) -> &mut Line {
+        match direction {
+            Direction::Read => &mut self.read,
+            Direction::Write => &mut self.write,
+        }
+    }
+}
+
+impl Sources {
+    pub(crate) fn new() -> Sources {
+        Sources {
+            driver: None,
+            tells_hangups: false,
+            wakes_in_step: false,
+            entries: Slots::new(),
+            len: 0,
+            by_descriptor: Vec::new(),
+        }
+    }
+
+    /// Takes all of them out.
+    pub(crate) fn drain(&mut self) -> impl IntoIterator + use<> {
+        self.entries.drain()
+    }
+
+    pub(super) fn line(&mut self, at: At, direction: Direction) -> Option<&mut Line> {
+        Some(self.entries.get_mut(at.key)?.line(direction))
+    }
+
+    pub(super) fn is_drained_by_less(&self, key: Key) -> bool {
+        self.tells_hangups && self.entries.get(key).is_some_and(|entry| !entry.hangup)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn insert(&mut self, entry: Entry) -> Key {
+        self.len += 1;
+        self.entries.insert(entry)
+    }
+
+    pub(super) fn remove(&mut self, key: Key) -> Option<Entry> {
+        let entry = self.entries.remove(key)?;
+        self.len -= 1;
+        let number = usize::try_from(entry.descriptor).ok();
+        if let Some(owner) = number.and_then(|number| self.by_descriptor.get_mut(number)) {
+            // Unless the number is another source's by now.
+            owner.take_if(|owner| *owner == key);
+        }
+        Some(entry)
+    }
+
+    pub(super) fn set_owner(&mut self, descriptor: RawFd, key: Key) {
+        let Ok(number) = usize::try_from(descriptor) else { return };
+        if self.by_descriptor.len() <= number {
+            self.by_descriptor.resize(number + 1, None);
+        }
+        self.by_descriptor[number] = Some(key);
+    }
+}

@@ -1,0 +1,168 @@
+//! A program whose tasks wait in every way, to be looked into: `cargo run --example stuck -- kinds`, then
+//! `asyncio ps PID`. It says `ready` when all of them wait, and ends when its input does.
+
+use asyncio::{
+    Event, Lock, Queue, Result, Task, create_task, gather, get_running_loop, new_event_loop, sleep,
+};
+use std::{
+    future::pending,
+    hint::spin_loop,
+    io::{Read, Write, stdin, stdout},
+    process::exit,
+    rc::Rc,
+    sync::{Mutex, mpsc},
+    thread,
+    time::Duration,
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["kinds"] => asyncio::run(kinds()),
+        ["circle"] => asyncio::run(circle()),
+        ["many", count] => asyncio::run(many(count.parse().unwrap_or(1000))),
+        ["threads"] => asyncio::run(threads()),
+        _ => {
+            eprintln!("stuck kinds|circle|threads|many N");
+            exit(2)
+        }
+    }
+}
+
+/// Says that everything waits, and ends the program when the input ends.
+async fn ready() -> Result<()> {
+    for _ in 0..3 {
+        sleep(Duration::ZERO).await?;
+    }
+    // In the next iteration, when the caller waits too.
+    get_running_loop()?.call_soon(|| -> Result<()> {
+        println!("ready");
+        thread::spawn(|| {
+            let _ = stdin().read(&mut [0]);
+            exit(0)
+        });
+        Ok(stdout().flush()?)
+    })?;
+    Ok(())
+}
+
+/// Gives a task its name.
+fn named<T: 'static>(name: &str, task: Task<T>) -> Task<T> {
+    task.set_name(name);
+    task
+}
+
+async fn kinds() -> Result<()> {
+    let lock = Rc::new(Lock::new(()));
+    let of_lock = lock.clone();
+    let holder = named(
+        "holder",
+        create_task(async move {
+            let _guard = of_lock.acquire().await?;
+            sleep(HOUR).await
+        }),
+    );
+    let locker = named(
+        "locker",
+        create_task(async move {
+            drop(lock.acquire().await?);
+            Ok(())
+        }),
+    );
+    let getter = named(
+        "getter",
+        create_task(async move {
+            Queue::<u32>::new(1).get().await?;
+            Ok(())
+        }),
+    );
+    let putter = named(
+        "putter",
+        create_task(async move {
+            let full = Queue::new(1);
+            full.put(1).await?;
+            full.put(2).await?;
+            Ok(())
+        }),
+    );
+    let foreign = named(
+        "foreign",
+        create_task(async {
+            pending::<()>().await;
+            Ok(())
+        }),
+    );
+    let inner = named("inner", create_task(sleep(HOUR)));
+    let outer = named("outer", create_task(async move { inner.await }));
+    ready().await?;
+    gather([holder, locker, getter, putter, foreign, outer]).await?;
+    Ok(())
+}
+
+/// Tasks that wait for each other.
+async fn circle() -> Result<()> {
+    let places: Rc<[Mutex<Option<Task<()>>>; 3]> = Rc::default();
+    let names = ["ann", "bob", "cid"];
+    for (place, name) in names.into_iter().enumerate() {
+        let others = places.clone();
+        let task = create_task(async move {
+            let next = others[(place + 1) % names.len()].lock().unwrap().take();
+            match next {
+                Some(next) => next.await,
+                None => Ok(()),
+            }
+        });
+        *places[place].lock().unwrap() = Some(named(name, task));
+    }
+    ready().await?;
+    sleep(HOUR).await
+}
+
+/// As many tasks as are asked for, beside one that runs all the time.
+async fn many(count: usize) -> Result<()> {
+    let event = Rc::new(Event::new());
+    for _ in 0..count {
+        let event = event.clone();
+        drop(create_task(async move { event.wait().await }));
+    }
+    ready().await?;
+    loop {
+        sleep(Duration::ZERO).await?;
+    }
+}
+
+/// Three loops: one waits, one is blocked in the system, one does not come back.
+async fn threads() -> Result<()> {
+    let (sender, receiver) = mpsc::channel();
+    let begun = sender.clone();
+    thread::Builder::new().name("reader".to_owned()).spawn(move || {
+        in_loop("blocks", async move {
+            let _ = begun.send(());
+            thread::sleep(HOUR);
+            Ok(())
+        })
+    })?;
+    thread::Builder::new().name("spinner".to_owned()).spawn(move || {
+        in_loop("spins", async move {
+            let _ = sender.send(());
+            loop {
+                spin_loop();
+            }
+        })
+    })?;
+    for _ in 0..2 {
+        let _ = receiver.recv();
+    }
+    ready().await?;
+    sleep(HOUR).await
+}
+
+fn in_loop(name: &str, main: impl Future<Output = Result<()>> + 'static) -> Result<()> {
+    let event_loop = new_event_loop()?;
+    let task = event_loop.create_task(main);
+    task.set_name(name);
+    event_loop.run_until_complete(task)
+}

@@ -1,0 +1,173 @@
+//! Who waits for whom, and the table of that: `asyncio ps`.
+
+use crate::snapshot::{Snapshot, State, Task, tasks_by_id};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+
+/// The tasks of a thread (`asyncio.tools`: an item of `get_all_awaited_by`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AwaitedInfo {
+    /// The system's number of the thread.
+    pub thread_id: u64,
+    /// Its tasks.
+    pub awaited_by: Vec<TaskInfo>,
+}
+
+/// A task, with the tasks that wait for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskInfo {
+    /// Where it stands in memory, as Python's `id`.
+    pub task_id: u64,
+    /// Its name.
+    pub task_name: String,
+    /// What it does.
+    pub state: State,
+    /// Where it is suspended, innermost first: an operation, a space, its line.
+    pub coroutine_stack: Vec<String>,
+    /// The tasks that wait for it.
+    pub awaited_by: Vec<Awaiter>,
+}
+
+/// A task that waits for another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Awaiter {
+    /// Where it waits, innermost first.
+    pub call_stack: Vec<String>,
+    /// Which it is.
+    pub task_id: u64,
+}
+
+/// The tasks of each loop, and who waits for them (`asyncio.tools.get_all_awaited_by`).
+#[doc(alias = "tools")]
+pub fn get_all_awaited_by(snapshot: &Snapshot) -> Vec<AwaitedInfo> {
+    let mut awaiters: HashMap<u64, Vec<Awaiter>> = HashMap::new();
+    for task in snapshot.loops.iter().flat_map(|l| &l.tasks) {
+        for awaited in &task.awaits {
+            let awaiter = Awaiter { call_stack: vec![task.doing()], task_id: task.id };
+            awaiters.entry(*awaited).or_default().push(awaiter);
+        }
+    }
+    let mut info = |task: &Task| TaskInfo {
+        task_id: task.id,
+        task_name: task.name.to_string(),
+        state: task.state,
+        coroutine_stack: vec![task.doing()],
+        awaited_by: awaiters.remove(&task.id).unwrap_or_default(),
+    };
+    let of_loop = |l: &crate::Loop| AwaitedInfo {
+        thread_id: l.thread,
+        awaited_by: l.tasks.iter().map(&mut info).collect(),
+    };
+    snapshot.loops.iter().map(of_loop).collect()
+}
+
+/// What a frame is without its line, where it has one.
+fn operation(frame: &str) -> &str {
+    frame.split(' ').next().unwrap_or_default()
+}
+
+/// A row for each task and each task that waits for it (`asyncio.tools.build_task_table`): thread, task,
+/// name, state, stack, the stack of the other, its name, its number.
+pub fn build_task_table(result: &[AwaitedInfo]) -> Vec<[String; 8]> {
+    let tasks = || result.iter().flat_map(|info| &info.awaited_by);
+    let names: HashMap<u64, &str> =
+        tasks().map(|task| (task.task_id, task.task_name.as_str())).collect();
+    let mut table = Vec::new();
+    for info in result {
+        for task in &info.awaited_by {
+            let row = |chain, name: &str, id: u64| {
+                [
+                    info.thread_id.to_string(),
+                    format!("{:#x}", task.task_id),
+                    task.task_name.clone(),
+                    task.state.to_string(),
+                    task.coroutine_stack.join(" -> "),
+                    chain,
+                    name.to_owned(),
+                    format!("{id:#x}"),
+                ]
+            };
+            if task.awaited_by.is_empty() {
+                table.push(row(String::new(), "", 0));
+            }
+            for awaiter in &task.awaited_by {
+                let chain: Vec<&str> = awaiter.call_stack.iter().map(|f| operation(f)).collect();
+                let name = names.get(&awaiter.task_id).copied().unwrap_or("Unknown");
+                table.push(row(chain.join(" -> "), name, awaiter.task_id));
+            }
+        }
+    }
+    table
+}
+
+const COLUMNS: [&str; 8] = [
+    "tid",
+    "task id",
+    "task name",
+    "state",
+    "coroutine stack",
+    "awaiter chain",
+    "awaiter name",
+    "awaiter id",
+];
+
+/// The table as it is printed, each column as wide as it has to be
+/// (`asyncio.tools.display_awaited_by_tasks_table`).
+pub fn display_awaited_by_tasks_table(result: &[AwaitedInfo]) -> String {
+    let table = build_task_table(result);
+    let columns = COLUMNS.map(str::to_owned);
+    let width = |column: usize| {
+        let rows = table.iter().chain([&columns]);
+        rows.map(|row| row[column].chars().count()).max().unwrap_or_default()
+    };
+    let widths: [usize; 8] = std::array::from_fn(width);
+    let line = |row: &[String; 8]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let line = cells.collect::<Vec<_>>().join("  ");
+        format!("{}\n", line.trim_end())
+    };
+    let mut text = line(&columns);
+    text += &"-".repeat(widths.iter().sum::<usize>() + 2 * (widths.len() - 1));
+    text.push('\n');
+    table.iter().for_each(|row| text += &line(row));
+    text
+}
+
+/// Everything that was found, for programs.
+pub fn to_json(snapshot: &Snapshot) -> Value {
+    let mut awaited_by: HashMap<u64, Vec<u64>> = HashMap::new();
+    for task in tasks_by_id(snapshot).values() {
+        for awaited in &task.awaits {
+            awaited_by.entry(*awaited).or_default().push(task.id);
+        }
+    }
+    awaited_by.values_mut().for_each(|ids| ids.sort_unstable());
+    let task = |task: &Task| {
+        let site = task.wait_site.as_ref();
+        json!({
+            "id": task.id,
+            "sequence": task.sequence,
+            "name": &*task.name,
+            "state": task.state.to_string(),
+            "waits_for": site.map(|site| site.what.to_string()),
+            "waits_at": site.map(|site| site.location.to_string()),
+            "other_waits": task.others,
+            "waits": task.waits,
+            "created_at": task.created_at.as_ref().map(ToString::to_string),
+            "awaits": task.awaits,
+            "awaited_by": awaited_by.get(&task.id).cloned().unwrap_or_default(),
+        })
+    };
+    let of_loop = |l: &crate::Loop| {
+        json!({
+            "loop": l.id,
+            "thread": l.thread,
+            "thread_name": l.thread_info.as_ref().and_then(|thread| thread.name.clone()),
+            "iterations": l.counts.iterations,
+            "steps": l.counts.steps,
+            "unread_tasks": l.unread,
+            "tasks": l.tasks.iter().map(task).collect::<Vec<_>>(),
+        })
+    };
+    json!({ "loops": snapshot.loops.iter().map(of_loop).collect::<Vec<_>>() })
+}

@@ -1,0 +1,64 @@
+//! What a running asyncio program is doing, seen from outside: the crate behind the command `asyncio`
+//! (CPython's `asyncio.tools`, and `python -m asyncio ps` and `pstree`).
+//!
+//! A [`Process`] or a [`CoreFile`] is [`Memory`]; a [`Reader`] finds loops and tasks there and gives a
+//! [`Snapshot`]; [`get_all_awaited_by`] says of each task which tasks wait for it, and
+//! [`build_task_table`] and [`build_async_tree`] make lines of that.
+//!
+//! The program need not help, and does not notice. What is read from it is not believed: addresses,
+//! lengths and counts are checked, and what changes meanwhile is read again.
+//!
+//! ```no_run
+//! use asyncio_tools::{Process, Reader, build_async_tree, get_all_awaited_by};
+//!
+//! let process = Process::new(4711);
+//! let snapshot = Reader::new(&process)?.snapshot()?;
+//! for tree in build_async_tree(&get_all_awaited_by(&snapshot)).unwrap_or_default() {
+//!     println!("{}", tree.join("\n"));
+//! }
+//! # Ok::<(), asyncio_tools::Failure>(())
+//! ```
+//!
+//! # Differences from asyncio
+//! A frame of a task's stack is the operation that it waits in, with its line: a coroutine of Rust has
+//! no stack while it is suspended. `get_all_awaited_by` takes a snapshot instead of the number of a
+//! process. A cycle is in the error of [`build_async_tree`].
+
+#![forbid(unsafe_code)]
+
+mod awaited_by;
+mod core_file;
+mod memory;
+mod note;
+mod process;
+mod snapshot;
+pub mod top;
+mod tree;
+
+pub use awaited_by::{
+    AwaitedInfo, Awaiter, TaskInfo, build_task_table, display_awaited_by_tasks_table,
+    get_all_awaited_by, to_json,
+};
+pub use core_file::CoreFile;
+pub use memory::{Memory, Pieces, Thread, Unreadable};
+pub use process::Process;
+pub use snapshot::{Location, Loop, Reader, Snapshot, State, Task, WaitSite};
+pub use tree::{CycleFoundException, NodeType, build_async_tree};
+
+/// Why nothing can be shown, and what to do about it: one sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure(String);
+
+impl Failure {
+    pub(crate) fn new(what: String) -> Failure {
+        Failure(what)
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,111 @@
+//! The command `asyncio`: what a running asyncio program is doing, seen from outside.
+
+#![forbid(unsafe_code)]
+
+use asyncio_tools::{
+    CoreFile, Failure, Memory, Process, Reader, Snapshot, build_async_tree,
+    display_awaited_by_tasks_table, get_all_awaited_by, to_json, top,
+};
+use std::{
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+const HELP: &str = "\
+What a program on asyncio for Rust is doing, seen from outside. It need not help, and goes on.
+
+usage: asyncio ps      [--json] PID | --core FILE   a table of all tasks
+       asyncio pstree  [--json] PID | --core FILE   who waits for whom, as a tree
+       asyncio top     PID                          a live view; q ends it, ? explains it
+       asyncio --version | --help
+";
+
+/// Why the command ends without having shown anything.
+enum End {
+    /// The arguments make no sense.
+    Usage(String),
+    /// Nothing can be shown: a sentence for standard error.
+    Failed(String),
+    /// The reader of the output has gone.
+    Written(io::Error),
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> End {
+        End::Failed(format!("asyncio: {failure}"))
+    }
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> End {
+        End::Written(error)
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(End::Usage(what)) => {
+            eprint!("asyncio: {what}\n\n{HELP}");
+            ExitCode::from(2)
+        }
+        Err(End::Failed(what)) => {
+            eprintln!("{what}");
+            ExitCode::FAILURE
+        }
+        Err(End::Written(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(End::Written(error)) => {
+            eprintln!("asyncio: the output cannot be written: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[&str]) -> Result<(), End> {
+    match arguments {
+        ["--help" | "-h" | "help"] => Ok(write!(io::stdout(), "{HELP}")?),
+        ["--version" | "-V"] => {
+            Ok(writeln!(io::stdout(), "asyncio {}", env!("CARGO_PKG_VERSION"))?)
+        }
+        ["top", pid] => Ok(top::run(&Process::new(number(pid)?))?),
+        [command @ ("ps" | "pstree"), rest @ ..] => show(command, rest),
+        [] => Err(End::Usage("a command is missing".to_owned())),
+        _ => Err(End::Usage(format!("cannot make sense of `{}`", arguments.join(" ")))),
+    }
+}
+
+/// `asyncio ps` and `asyncio pstree`.
+fn show(command: &str, arguments: &[&str]) -> Result<(), End> {
+    let is_json = arguments.contains(&"--json");
+    let rest: Vec<&str> = arguments.iter().copied().filter(|word| *word != "--json").collect();
+    let snapshot = match rest[..] {
+        ["--core", file] => look(&CoreFile::open(Path::new(file))?)?,
+        [pid] => look(&Process::new(number(pid)?))?,
+        _ => return Err(End::Usage(format!("{command} takes a PID, or --core FILE"))),
+    };
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    if is_json {
+        writeln!(out, "{:#}", to_json(&snapshot))?;
+    } else if command == "ps" {
+        let table = display_awaited_by_tasks_table(&get_all_awaited_by(&snapshot));
+        write!(out, "{table}")?;
+    } else {
+        let trees = build_async_tree(&get_all_awaited_by(&snapshot));
+        for tree in trees.map_err(|cycle| End::Failed(cycle.to_string()))? {
+            writeln!(out, "{}", tree.join("\n"))?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+fn look(memory: &dyn Memory) -> Result<Snapshot, Failure> {
+    Reader::new(memory)?.snapshot()
+}
+
+fn number(pid: &str) -> Result<i32, End> {
+    let number = pid.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| End::Usage(format!("`{pid}` is not the number of a process")))
+}
