@@ -123,7 +123,7 @@ pub(crate) struct Cold {
     pub(crate) message: CancelledError,
     /// The message of the cancellation of the first wait.
     pub(crate) wait_message: CancelledError,
-    /// What makes the value one that is copied, once it is there, if somebody asked for that.
+    /// What makes the value one that is copied, once it is there, if that was asked for.
     pub(crate) keeper: Option<Keeper>,
     /// Room for the error with which the task ends, if that was asked for.
     pub(crate) failure: Option<Option<Error>>,
@@ -414,7 +414,7 @@ impl TaskCell {
     }
 }
 
-/// The failure of a task, for those who do not know its type.
+/// The failure of a task, for callers that do not know its type.
 impl TaskCell {
     /// Asks for the error with which the task will end, if it fails: it then counts as retrieved,
     /// and is there for [`take_failure`](TaskCell::take_failure).

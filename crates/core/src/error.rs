@@ -48,7 +48,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Error {
-    /// `asyncio.CancelledError`: somebody cancelled the task or future. Pass it on with `?`.
+    /// `asyncio.CancelledError`: the task or future was cancelled. Pass it on with `?`.
     Cancelled(CancelledError),
     /// `TimeoutError`: a deadline passed.
     Timeout(TimeoutError),
@@ -157,7 +157,7 @@ impl Error {
         }
     }
 
-    /// The original error by value, if it was an `E` and nobody else holds a clone of it.
+    /// The original error by value, if it was an `E` and there is no other clone of it.
     pub fn downcast<E: StdError + Send + Sync + 'static>(self) -> Result<E, Error> {
         match self {
             Error::Io(error) => error.take::<E>().map_err(Error::Io),

@@ -1,4 +1,4 @@
-//! What nobody handles: the loop's exception handler.
+//! Unhandled errors: the loop's exception handler.
 
 use crate::{
     Error,
@@ -45,7 +45,7 @@ impl ExceptionContext {
         }
     }
 
-    /// Adds the error that nobody handled. The handler runs in the span in which it arose, if that is known.
+    /// Adds the unhandled error. The handler runs in the span in which it arose, if that is known.
     pub fn with_exception(mut self, exception: Error) -> Self {
         self.span = exception.span().cloned().or(self.span);
         self.exception = Some(exception);
@@ -95,7 +95,7 @@ impl ExceptionContext {
         &self.message
     }
 
-    /// The error that nobody handled, if there is one.
+    /// The unhandled error, if there is one.
     pub fn exception(&self) -> Option<&Error> {
         self.exception.as_ref()
     }
@@ -187,7 +187,7 @@ impl Scheduler {
         self.exception_handler.borrow().clone()
     }
 
-    /// Reports what nobody handled (`loop.call_exception_handler`). A handler that panics is itself
+    /// Reports an unhandled error (`loop.call_exception_handler`). A handler that panics is itself
     /// reported to the log; nothing comes out.
     pub fn call_exception_handler(&self, context: &ExceptionContext) {
         let _entered = InSpan::enter(context.span.clone());
@@ -247,7 +247,7 @@ pub enum Level {
     Info,
     /// Probably a mistake.
     Warning,
-    /// Something failed, and nobody handled it.
+    /// An error that was not handled.
     Error,
 }
 

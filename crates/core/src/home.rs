@@ -6,7 +6,7 @@
 //! thread is one comparison. Everything in the scheduler is plain memory of the home's thread; other
 //! threads have the [`Remote`] alone.
 //!
-//! # Who may touch a scheduler
+//! # What may touch a scheduler
 //! Code that runs inside [`LoopRef::with`] or [`with_entered`], and nothing else: they lend the
 //! scheduler to a closure. What borrows it cannot leave the closure, and the closure returns before the
 //! thread gives the home away, which it does between two destructors of its thread-locals. A reference
@@ -54,7 +54,7 @@ pub enum Mail {
     Fire(Key),
     /// A callback to run as a step of its own.
     Call(Box<dyn FnOnce() -> Result<()> + Send>),
-    /// Bookkeeping, to run as soon as the mail is opened.
+    /// Bookkeeping, to run as soon as the inbox is emptied.
     Quiet(Box<dyn FnOnce() + Send>),
 }
 
@@ -71,7 +71,7 @@ impl fmt::Debug for Mail {
 
 /// The side of a loop that other threads see: a queue, and a way to end the loop's wait.
 pub trait Remote: Send + Sync {
-    /// Puts `mail` into the queue of loop `id`, in order; gives it back if that loop is closed. A task
+    /// Puts `mail` into the inbox of loop `id`, in order; gives it back if that loop is closed. A task
     /// that comes too late may also end up with the loop that lives there next, which lets it go: it is
     /// done.
     fn push(&self, id: u64, mail: Mail) -> Result<(), Mail>;
@@ -198,7 +198,7 @@ impl Place {
         ours.then_some(&self.0.scheduler)
     }
 
-    /// Puts mail into the loop that lives there.
+    /// Puts a message into the inbox of the loop that lives there.
     pub fn send(self, mail: Mail) -> Result<(), Mail> {
         self.0.remote.push(self.0.id.load(Ordering::Relaxed), mail)
     }
@@ -276,7 +276,7 @@ impl LoopRef {
                 return; // As in `vacant`.
             }
             let keep = |vacant: &Vacant| vacant.0.borrow_mut().push(self.home);
-            // Not given away at once: whoever closes the loop may still have its scheduler.
+            // Not given away at once: the code that closes the loop may still have its scheduler.
             if VACANT.try_with(keep).is_err() {
                 let _ = VACATED_LATE.try_with(keep);
             }
@@ -362,7 +362,7 @@ impl LoopRef {
         &*self.home.remote
     }
 
-    /// Puts mail into the loop, from any thread; gives it back if the loop is closed.
+    /// Puts a message into the loop's inbox, from any thread; gives it back if the loop is closed.
     pub fn send(self, mail: Mail) -> Result<(), Mail> {
         self.home.remote.push(self.id, mail)
     }

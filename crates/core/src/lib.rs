@@ -4,12 +4,12 @@
 //! timers of `base_events`, `contextvars`.
 //!
 //! A program uses the crate `asyncio`, or one of `asyncio-locks`, `asyncio-task` and so on. This
-//! crate is for those who write such a crate: a primitive with a wait of its own, or another loop.
+//! crate is for authors of such crates: a primitive with a wait of its own, or another loop.
 //! It makes no system call and starts no thread.
 //!
 //! A leaf future of one's own takes three things: a [`Wait`](wait::Wait), a place where the
-//! [`Waiter`](wait::Waiter) is left for whoever ends the wait, and a [`WaitSite`](wait_site::WaitSite)
-//! for the reports. A door that is opened once, for one who waits:
+//! [`Waiter`](wait::Waiter) is left for the code that ends the wait, and a [`WaitSite`](wait_site::WaitSite)
+//! for the reports. A door that is opened once, for one waiter:
 //!
 //! ```
 //! use asyncio_core::{Result, wait::{Resume, Wait, Waiter, Wakers}, wait_site::WaitSite};

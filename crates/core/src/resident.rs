@@ -1,7 +1,7 @@
 //! [`Resident`]: a value that lives in a loop, behind a handle that may go anywhere.
 //!
 //! Transports, servers and child processes belong to their loop: they may hold what cannot be sent to
-//! another thread, live until they are over whoever still has a handle, and are dropped with the loop,
+//! another thread, live until they are closed, even if there are still handles, and are dropped with the loop,
 //! on its thread. What a program holds of them is a `Resident`: two words, `Copy`, `Send` and `Sync`.
 //!
 //! ```

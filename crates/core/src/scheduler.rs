@@ -1,6 +1,6 @@
 //! [`Scheduler`]: the ready queue, timers, tasks and clock of one loop.
 //!
-//! One iteration is CPython's `_run_once`: the loop polls I/O and opens its mail, then
+//! One iteration is CPython's `_run_once`: the loop polls I/O and empties its inbox, then
 //! [`move_due_timers`](Scheduler::move_due_timers), then [`run_ready`](Scheduler::run_ready) runs
 //! exactly what was ready at that point. Everything here is plain memory of the loop's thread.
 

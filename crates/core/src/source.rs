@@ -7,16 +7,16 @@
 //!
 //! # The law of a line
 //!
-//! Those who wait for a direction stand in line, first come, first served. *While a direction is
-//! ready and somebody waits for it, exactly one of the line has been woken and holds the turn*: an
-//! event gives it to the first; who leaves the line, because the operation is done or because it was
-//! cancelled or dropped, gives it to the next if the direction is still ready. Who holds the turn
-//! and finds that the operation would still block keeps the place. Nobody overtakes a line.
+//! The waiters for a direction stand in line, first come, first served. *While a direction is
+//! ready and there are waiters, exactly one of the line has been woken and holds the turn*: an
+//! event gives it to the first. A waiter that leaves the line, because its operation is done or because it was
+//! cancelled or dropped, gives the turn to the next if the direction is still ready. A waiter that holds the turn
+//! and finds that the operation would still block keeps its place. A line is never overtaken.
 //!
 //! # Threads
 //!
 //! The lines are plain memory of the loop's thread. A source may be sent to another thread and
-//! dropped there: the descriptor is deregistered at once, and the loop hears of it by mail.
+//! dropped there: the descriptor is deregistered at once, and the loop gets a message.
 
 use crate::{
     Error, Result,
@@ -106,7 +106,7 @@ impl Scheduler {
         drop(previous);
     }
 
-    /// Hears what became ready, and puts who waited for it first into the ready queue. False if the
+    /// Takes the readiness, and puts the first waiter for it into the ready queue. False if the
     /// source is gone.
     #[inline]
     pub fn deliver_readiness(&self, key: Key, readiness: Readiness) -> bool {
@@ -130,7 +130,7 @@ impl Scheduler {
         true
     }
 
-    /// Gives the turns to those who stand in line for what is ready.
+    /// Gives the turns to the first in the lines of the ready directions.
     fn pass_on(&self, key: Key) {
         let mut wakers = Wakers::new();
         let mut sources = self.sources.borrow_mut();
@@ -140,13 +140,13 @@ impl Scheduler {
         }
     }
 
-    /// Whether a source of this loop owns the descriptor, so that nobody else may watch it.
+    /// Whether a source of this loop owns the descriptor, so that nothing else may watch it.
     pub fn owns_descriptor(&self, descriptor: RawFd) -> bool {
         let Ok(number) = usize::try_from(descriptor) else { return false };
         self.sources.borrow().by_descriptor.get(number).is_some_and(|owner| owner.is_some())
     }
 
-    /// Whether somebody waits for a source, so that I/O could still wake the loop.
+    /// Whether a source has a waiter, so that I/O could still wake the loop.
     pub fn is_waiting_for_io(&self) -> bool {
         let sources = self.sources.borrow();
         sources.entries.values().any(|entry| {
@@ -172,7 +172,7 @@ impl Scheduler {
                 _ => error.into(),
             });
         }
-        // An older source of the same number was closed on another thread, and its mail is to come.
+        // An older source of the same number was closed on another thread, and its message is still to come.
         self.sources.borrow_mut().set_owner(descriptor, key);
         Ok((key, Arc::downgrade(&driver)))
     }
@@ -212,7 +212,7 @@ pub struct Source<T: AsFd> {
 }
 
 impl<T: AsFd> Source<T> {
-    /// Takes `io` over. Its descriptor has to be in non-blocking mode, and nobody else may close it.
+    /// Takes `io` over. Its descriptor has to be in non-blocking mode, and nothing else may close it.
     pub fn new(io: T) -> Source<T> {
         Source { registration: Mutex::new(None), io: Some(io) }
     }
@@ -232,7 +232,7 @@ impl<T: AsFd> Source<T> {
     ///
     /// # Errors
     /// `Runtime` if no loop runs here, if the source belongs to another open loop, or if its
-    /// descriptor is watched by somebody else; what the system says if it cannot be waited for.
+    /// descriptor is watched already; the system's error if it cannot be waited for.
     pub fn register(&self) -> Result<()> {
         self.registered_now().map(drop)
     }
@@ -289,7 +289,7 @@ impl<T: AsFd> Source<T> {
     }
 
     /// Says that an operation in `direction` was found to block, so that the next one waits for an
-    /// event. For those who do not use [`poll_io`](Source::poll_io), directly after `WouldBlock`.
+    /// event. For callers that do not use [`poll_io`](Source::poll_io), directly after `WouldBlock`.
     pub fn clear_readiness(&self, direction: Direction) {
         if let Ok(Some(at)) = self.registered() {
             at.with_line(direction, Line::become_unready);

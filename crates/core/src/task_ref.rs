@@ -2,7 +2,7 @@
 //!
 //! One word counts what keeps a task's allocation: *references* (the registry's, one for each waiter,
 //! one for the first wait, and one for each handle), among them *handles*, which alone can ask for the
-//! result. Another says whether the task is *done*. The result belongs to whoever is last: the task at
+//! result. Another says whether the task is *done*. The result belongs to the last user: the task at
 //! its end, if no handle is left; else the last handle, and the registry's reference with it. A waker
 //! is a reference.
 //!
@@ -47,7 +47,7 @@ const DONE: u8 = 1;
 /// the handles.
 const TOO_MANY: u64 = 1 << 30;
 
-/// A thousand million references cannot exist; somebody forgets them in a loop.
+/// A thousand million references cannot exist; the references are being leaked.
 #[inline(always)]
 pub(crate) fn check_count(before: u64) {
     if before & REFERENCES >= TOO_MANY {
@@ -133,7 +133,7 @@ impl TaskRef {
         if self.is_local() { self.wake() } else { self.mail() }
     }
 
-    /// Sends one mail, however often it is called before that is opened. What happened before the
+    /// Sends one message, however often it is called before that is handled. What happened before the
     /// call is seen by the step that follows.
     fn mail(self) {
         if !self.is_done() {
@@ -177,7 +177,7 @@ unsafe fn release(cell: NonNull<TaskCell>, amount: u64) {
     if before & REFERENCES == amount & REFERENCES {
         // What the others did before they gave theirs up happened before. A load instead of a fence,
         // which costs as little here, and which race detectors understand.
-        // SAFETY: that was the last reference, and nobody has freed the cell.
+        // SAFETY: that was the last reference, and the cell has not been freed.
         unsafe { cell.as_ref() }.count.load(Ordering::Acquire);
         // SAFETY: that was the last reference.
         unsafe { TaskCell::free(cell) }
@@ -301,7 +301,7 @@ impl fmt::Debug for FirstWait {
 
 impl TaskCell {
     /// How many references the cell itself has to give up, when the task is done: the spare one, and
-    /// that of the first wait unless a leaf has it. For somebody who has a reference, on the task's own
+    /// that of the first wait unless a leaf has it. For a caller that has a reference, on the task's own
     /// thread.
     #[inline]
     fn take_kept(&self) -> u8 {
@@ -423,7 +423,7 @@ impl TaskCell {
         }
     }
 
-    /// Sends one mail, however often it is called before that is opened. What happened before the
+    /// Sends one message, however often it is called before that is handled. What happened before the
     /// call is seen by the step that follows.
     #[cold]
     fn wake_from_afar(&self) {

@@ -27,7 +27,7 @@
 //! # Time
 //! Loop time is a [`Duration`](std::time::Duration) since an arbitrary start. On a loop made with
 //! [`virtual_time`](EventLoopBuilder::virtual_time) it jumps instead of passing, which makes tests
-//! of hours take no time, and a program in which everybody waits for everybody is an error that
+//! of hours take no time, and a program in which every task is stuck is an error that
 //! names each task and where it waits.
 //!
 //! # Log

@@ -83,7 +83,7 @@ fn submit<T: Send + 'static>(
         }
         let _entered = InSpan::enter(span);
         let outcome = caught(|| with_values(values, function));
-        // Refused if it was cancelled meanwhile: then nobody waits for it.
+        // Refused if it was cancelled meanwhile: then there is no waiter.
         let _ = result.set(outcome);
     }))
 }

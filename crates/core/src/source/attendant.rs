@@ -1,4 +1,4 @@
-//! An attendant: what is called each time that a source becomes ready, for those who have no task
+//! A handler that is called each time that a source becomes ready, for users that have no task
 //! that waits. A transport is one.
 
 use super::{Entry, Readiness, Source};
@@ -16,7 +16,7 @@ use std::{fmt, os::fd::AsFd, panic::Location, rc::Rc};
 
 /// What is told when a source becomes ready: a closure, or what else has this method.
 pub trait Attend {
-    /// Takes the news.
+    /// Takes the readiness.
     fn hear(&self, news: Readiness);
 }
 
@@ -60,7 +60,7 @@ impl fmt::Debug for Attendant {
 }
 
 impl Entry {
-    /// Adds to the news of the attendant. True if it is to be called.
+    /// Adds readiness for the handler. True if it is to be called.
     #[inline]
     pub(super) fn tell(&mut self, readiness: Readiness, tells_hangups: bool) -> bool {
         let Some(attendant) = &mut self.attendant else { return false };
@@ -72,14 +72,14 @@ impl Entry {
 }
 
 impl<T: AsFd> Source<T> {
-    /// Registers the source, and has `callback` called with the news whenever a direction *becomes*
+    /// Registers the source, and has `callback` called with the readiness whenever a direction *becomes*
     /// ready: as a step of the iteration of the event, with the context variables of now. What is
-    /// ready at registration is news. The callback has to take all there is, or to
-    /// [ask](Source::attend_again) to be called again. In the news of an event, `hangup` says that one
+    /// ready at registration is reported. The callback has to take all there is, or to
+    /// [ask](Source::attend_again) to be called again. In the readiness of an event, `hangup` says that one
     /// was told at any time, or that the driver [tells none](super::Driver::tells_hangups): then what
     /// moved less than it could have says nothing.
     ///
-    /// It is held until the source is dropped, or given another attendant.
+    /// It is held until the source is dropped, or given another handler.
     ///
     /// # Errors
     /// As for [`register`](Source::register).
@@ -97,7 +97,7 @@ impl<T: AsFd> Source<T> {
         Ok(())
     }
 
-    /// Calls the attendant in the next iteration as if `readiness` were news.
+    /// Calls the handler in the next iteration as if `readiness` had just been reported.
     pub fn attend_again(&self, readiness: Readiness) {
         let Ok(Some(at)) = self.registered() else { return };
         let Some(scheduler) = at.home.local() else { return };
@@ -111,7 +111,7 @@ impl<T: AsFd> Source<T> {
 }
 
 impl Scheduler {
-    /// Tells the attendant of a source the news.
+    /// Calls the handler of a source.
     #[inline]
     pub(crate) fn run_attendant(&self, key: Key) -> Option<&'static Location<'static>> {
         let mut sources = self.sources.borrow_mut();
@@ -144,7 +144,7 @@ impl Scheduler {
             .report(self.home());
     }
 
-    /// What an attendant set is there at the next call, as with asyncio's handle of a reader.
+    /// What a handler set is there at the next call, as with asyncio's handle of a reader.
     #[cold]
     fn keep_context(&self, key: Key, context: Values) {
         let mut sources = self.sources.borrow_mut();

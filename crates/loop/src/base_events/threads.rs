@@ -90,7 +90,7 @@ impl Joining {
 impl Drop for Joining {
     fn drop(&mut self) {
         let home = self.0;
-        // By mail, as in `Outstanding`.
+        // By a message, as in `Outstanding`.
         let _ = home.send(Mail::Quiet(Box::new(move || Joining::count(home, -1))));
     }
 }

@@ -1,4 +1,4 @@
-//! One iteration (asyncio's `_run_once`): look for I/O and mail, move due timers, run what is ready.
+//! One iteration (asyncio's `_run_once`): look for I/O and messages, move due timers, run what is ready.
 
 use super::EventLoop;
 use crate::metrics::Meter;
@@ -11,7 +11,7 @@ use std::{cell::Cell, time::Duration};
 /// For so many nanoseconds, while there is something to run, the loop does not ask the system for I/O.
 ///
 /// asyncio asks in every iteration, and so does this loop under the virtual clock and with
-/// `poll_every_iteration`; but the system call costs as much as fifteen steps of a task. Mail and timers
+/// `poll_every_iteration`; but the system call costs as much as fifteen steps of a task. Messages and timers
 /// are looked at in every iteration.
 const BETWEEN_POLLS: u64 = 50_000;
 
@@ -123,7 +123,7 @@ impl EventLoop {
         }
     }
 
-    /// Waits until there is I/O or mail, or until `timeout`. Inlined, as all that the loop returns
+    /// Waits until there is I/O or a message, or until `timeout`. Inlined, as all that the loop returns
     /// through after the system call.
     #[inline(always)]
     fn wait(&self, scheduler: &Scheduler, timeout: Option<Duration>) -> Result<()> {
@@ -157,7 +157,7 @@ impl EventLoop {
                 scheduler.advance();
                 Ok(())
             }
-            // Whoever is on the other side has all the time there is.
+            // The other side has all the time there is.
             _ if self.may_be_called(scheduler) => self.wait(scheduler, None),
             _ => Err(deadlock(scheduler)),
         }
