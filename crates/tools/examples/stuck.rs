@@ -145,6 +145,8 @@ async fn threads() -> Result<()> {
             Ok(())
         })
     })?;
+    // Loops are listed in the order in which they were made.
+    let _ = receiver.recv();
     thread::Builder::new().name("spinner".to_owned()).spawn(move || {
         in_loop("spins", async move {
             let _ = sender.send(());
@@ -153,9 +155,7 @@ async fn threads() -> Result<()> {
             }
         })
     })?;
-    for _ in 0..2 {
-        let _ = receiver.recv();
-    }
+    let _ = receiver.recv();
     ready().await?;
     sleep(HOUR).await
 }

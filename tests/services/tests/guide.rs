@@ -90,6 +90,8 @@ fn main() -> std::process::ExitCode {{
     }}
     for number in 0..programs.len() {{
         let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        // An error shows its backtrace where that is set.
+        command.env_remove("RUST_BACKTRACE").env_remove("RUST_LIB_BACKTRACE");
         let output = command.arg(number.to_string()).output().unwrap();
         assert!(output.status.success(), "program {{number}}: {{output:?}}");
         std::fs::write(std::path::Path::new({directory:?}).join(number.to_string()), output.stdout).unwrap();
