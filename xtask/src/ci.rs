@@ -282,7 +282,7 @@ fn jobs(workspace: &Workspace) -> TaskResult {
         let apt = workspace.tool("apt-get", "install --yes --no-install-recommends redis-server");
         apt.variable("DEBIAN_FRONTEND", "noninteractive").succeeds()
     };
-    if !has_redis() && !(install() && has_redis()) {
+    if !(has_redis() || install() && has_redis()) {
         let why = "there is no redis-server, and `apt-get install redis-server` did not help";
         return Ok(Outcome::Skipped(why.to_owned()));
     }
