@@ -17,7 +17,7 @@ const FAILED: &str = "failed";
 /// How often a result came for a job that another worker had finished.
 const LATE: &str = "late";
 
-/// Stores a result, but only together with the acknowledgement: whoever acknowledges first.
+/// Stores a result, but only together with the acknowledgement: the first worker to acknowledge wins.
 const FINISH: &str = "
     if redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) == 1 then
         redis.call('HINCRBY', KEYS[2], ARGV[3], 1)

@@ -294,7 +294,7 @@ impl Node {
     /// The link to the next message.
     ///
     /// # Safety
-    /// The node was not opened yet, and nobody opens it while the link is used.
+    /// The node was not opened yet, and nothing opens it while the link is used.
     #[inline]
     unsafe fn next<'a>(self) -> &'a AtomicPtr<()> {
         // SAFETY: the caller sees to it that the letter, or the reference to the cell, is still there.

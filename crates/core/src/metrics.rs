@@ -74,7 +74,7 @@ counters! {
     iterations,
     /// How many steps of tasks, and callbacks, they ran.
     steps,
-    /// How many events the system reported that were for somebody.
+    /// How many events the system reported for which the loop had a receiver.
     events,
     /// How many jobs were given to other threads.
     jobs,

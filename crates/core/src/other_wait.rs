@@ -97,8 +97,8 @@ impl OtherWait {
         self.state.compare_exchange(CANCELLED, WAITING, success, failure).is_ok()
     }
 
-    /// Ends it; true if it had been given a wake-up that was not used. Not with a swap: whoever wakes
-    /// does so under the lock under which the leaf ends its wait.
+    /// Ends it; true if it had been given a wake-up that was not used. Not with a swap: the waking side
+    /// acts under the lock under which the leaf ends its wait.
     pub(crate) fn end(&self) -> bool {
         self.leave_task();
         let state = self.state.load(Ordering::Acquire);

@@ -36,7 +36,7 @@ impl<'a> Step<'a> {
     ///
     /// # Safety
     /// The step is dropped, and before every step that was begun earlier on this thread; and `cell`
-    /// is the registry's until then, or somebody holds a reference to it.
+    /// is the registry's until then, or there is another reference to it.
     #[inline(always)]
     pub unsafe fn begin(cell: &'a TaskCell) -> Option<Step<'a>> {
         let affine = cell.affine()?;

@@ -96,7 +96,7 @@ impl<T: Awaits> Awaits for Mutex<T> {
 /// What a future waits for that is that of an operation.
 #[derive(Debug, Default)]
 pub enum Operation {
-    /// Nothing: somebody sets it.
+    /// Nothing: its result is set from outside.
     #[default]
     None,
     /// Those, and a request to cancel the future goes to them (a `gather`).

@@ -94,7 +94,7 @@ impl TaskRef {
     ///
     /// # Safety
     /// This is the registry's reference, which [`retire`](crate::scheduler::Scheduler::retire) gave,
-    /// or would have been. The coroutine is gone, and nobody changes the result any more but the last
+    /// or would have been. The coroutine is gone, and nothing changes the result any more except the last
     /// handle.
     pub unsafe fn finish(self) {
         let this = ManuallyDrop::new(self);
@@ -373,7 +373,7 @@ unsafe fn release_handle_here(cell: NonNull<TaskCell>, last: unsafe fn(NonNull<T
     if done != PENDING && this.count.load(Ordering::Acquire) == sole(done) {
         // SAFETY: this is the last handle of a task that is done.
         unsafe { last(cell) }
-        // A report may have taken a reference; if not, nobody can come, and nothing needs counting.
+        // A report may have taken a reference; if not, no other reference can appear, and nothing needs counting.
         if this.count.load(Ordering::Acquire) == sole(done) {
             // SAFETY: this is the last reference.
             unsafe { TaskCell::free(cell) }

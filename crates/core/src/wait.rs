@@ -487,7 +487,7 @@ impl Wait {
         thrown.map(Error::Cancelled)
     }
 
-    /// Ends the wait, and tells whether a wake-up was given to it that nobody used. The caller holds
+    /// Ends the wait, and tells whether it was given a wake-up that was not used. The caller holds
     /// the lock under which wake-ups are given. On another thread than the task's the answer is
     /// false: there, ask the [`Waiter`] before.
     #[inline]

@@ -32,7 +32,7 @@ impl TaskCell {
     #[inline(always)]
     pub(crate) fn arm_first(&self, scheduler: &Scheduler, site: WaitSite, state: u64) -> u32 {
         let affine = &self.affine;
-        // Around after 2^32 waits: whoever still has one of then is told nothing.
+        // Wraps around after 2^32 waits; a waiter kept that long wakes nothing.
         let number = ((self.first.load(Ordering::Relaxed) >> 2) as u32).wrapping_add(1);
         affine.flags.set_and_clear(Flag::Fresh, Flag::Revoked);
         affine.site_what.set(site.what);
@@ -194,7 +194,7 @@ impl TaskCell {
     }
 
     /// Ends the first wait, on the task's thread, and tells in which state it was. Its target is to be
-    /// taken next. Not with a swap: whoever wakes does so under the lock under which the leaf ends its
+    /// taken next. Not with a swap: the waking side acts under the lock under which the leaf ends its
     /// wait.
     #[inline]
     pub(crate) fn end_first(&self) -> u64 {

@@ -103,7 +103,7 @@ impl<T> Answer<T> {
         Answer(Mutex::new(Slot { found: None, waiter: None }))
     }
 
-    /// Leaves the value, and wakes who waits.
+    /// Leaves the value, and wakes the waiter.
     pub fn give(&self, found: T) {
         let mut wakers = Wakers::new();
         let mut slot = self.0.lock();

@@ -274,7 +274,7 @@ async fn errors_of_such_a_library_come_in_by_the_question_mark() {
     assert_eq!(error.notes(), ["asking the server"]);
 }
 
-/// A loop that is made in a runtime of somebody else's ends as well.
+/// A loop that is made inside a runtime of another program part ends as well.
 #[test]
 fn a_runner_may_end_inside_of_another_runtime() {
     let outer = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -1,4 +1,4 @@
-//! Who waits for whom, and the table of that: `asyncio ps`.
+//! Which task awaits which, and the table of it: `asyncio ps`.
 
 use crate::snapshot::{Snapshot, State, Task, tasks_by_id};
 use serde_json::{Value, json};
@@ -37,7 +37,7 @@ pub struct Awaiter {
     pub task_id: u64,
 }
 
-/// The tasks of each loop, and who waits for them (`asyncio.tools.get_all_awaited_by`).
+/// The tasks of each loop, and the tasks that await them (`asyncio.tools.get_all_awaited_by`).
 #[doc(alias = "tools")]
 pub fn get_all_awaited_by(snapshot: &Snapshot) -> Vec<AwaitedInfo> {
     let mut awaiters: HashMap<u64, Vec<Awaiter>> = HashMap::new();

@@ -16,7 +16,7 @@ const HELP: &str = "\
 What a program on asyncio for Rust is doing, seen from outside. It need not help, and goes on.
 
 usage: asyncio ps      [--json] PID | --core FILE   a table of all tasks
-       asyncio pstree  [--json] PID | --core FILE   who waits for whom, as a tree
+       asyncio pstree  [--json] PID | --core FILE   which task awaits which, as a tree
        asyncio top     PID                          a live view; q ends it, ? explains it
        asyncio --version | --help
 ";

@@ -1,4 +1,4 @@
-//! The tree of who waits for whom: `asyncio pstree`.
+//! The tree of tasks that await each other: `asyncio pstree`.
 
 use crate::awaited_by::AwaitedInfo;
 use std::{

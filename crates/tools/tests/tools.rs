@@ -6,7 +6,7 @@ use asyncio_tools::{
     display_awaited_by_tasks_table,
 };
 
-/// Who waits for a task: the frames, innermost first, and the task.
+/// What awaits a task: the frames, innermost first, and the awaiting task.
 type Awaiters<'a> = &'a [(&'a [&'a str], u64)];
 
 fn thread(thread_id: u64, tasks: &[(u64, &str, Awaiters<'_>)]) -> AwaitedInfo {

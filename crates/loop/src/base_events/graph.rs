@@ -54,7 +54,7 @@ impl EventLoop {
     /// async fn main() -> asyncio::Result<()> {
     ///     let stuck = asyncio::create_task(asyncio::Future::<()>::new());
     ///     asyncio::sleep(std::time::Duration::ZERO).await?;
-    ///     let deadlock = asyncio::get_running_loop()?.find_deadlock().expect("nobody sets it");
+    ///     let deadlock = asyncio::get_running_loop()?.find_deadlock().expect("its result is never set");
     ///     assert!(deadlock.tasks()[0].starts_with("Task-2: Future at "));
     ///     stuck.cancel();
     ///     Ok(())

@@ -49,7 +49,7 @@ pub(crate) struct Notifier(EventFd);
 impl Notifier {
     /// Makes the wait return that goes on now, or else the next one. Async-signal-safe.
     pub(crate) fn notify(&self) {
-        // It fails only when nobody has waited for 2⁶⁴ - 2 notifications: then one is pending.
+        // It fails only after 2⁶⁴ - 2 notifications without a wait: then one is pending.
         let _ = self.0.write(1);
     }
 }

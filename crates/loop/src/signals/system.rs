@@ -135,7 +135,7 @@ pub(super) fn catch(signal: i32) -> Result<()> {
     Ok(())
 }
 
-/// Ends one [`catch`]; the last one puts back what was before the first, unless somebody else has
+/// Ends one [`catch`]; the last one puts back what was before the first, unless other code has
 /// set something since.
 pub(super) fn release(signal: i32) {
     let mut caught = caught();
