@@ -18,14 +18,14 @@ pub(crate) fn workloads() -> Vec<Workload> {
 /// Parked tasks, each with its timer, and whatever it takes to know of them.
 async fn idle<P: Cancel>(size: usize) -> Done {
     let mut tasks = Vec::with_capacity(size);
-    let before = resident();
+    let before = local();
     tasks.extend((0..size).map(|_| P::park()));
     P::pass().await;
-    Done { operations: size, said: Some(resident() - before) }
+    Done { operations: size, said: Some(local() - before) }
 }
 
 /// The most memory that this process has had, in bytes: also what the allocator wastes.
-fn resident() -> f64 {
+fn local() -> f64 {
     let unit = if cfg!(target_os = "macos") { 1.0 } else { 1024.0 };
     getrusage(UsageWho::RUSAGE_SELF).map_or(f64::NAN, |usage| usage.max_rss() as f64 * unit)
 }

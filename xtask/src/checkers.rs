@@ -49,7 +49,7 @@ const MIRI_FLAGS: &str =
 const IN_MIRI: [(&str, &str); 3] = [
     (
         "asyncio-core",
-        "task_ref registry letters slots resident ready --skip every_key --skip what_threads_put_in",
+        "task_ref registry messages slots local ready --skip every_key --skip what_threads_put_in",
     ),
     ("asyncio-task", "cast"),
     ("asyncio-locks", "lock event condition --skip tokio --skip smol --skip threads --skip stress"),

@@ -55,7 +55,7 @@ use crate::{
     CancelledError,
     cell::TaskCell,
     flags::{Flag, PassingOn},
-    home::Mail,
+    home::Message,
     scheduler::Scheduler,
     scopes::{ScopeKey, Within},
     slots::Key,
@@ -123,8 +123,8 @@ impl TaskRef {
         }
         let Some(affine) = self.affine() else {
             let (task, error) = (self.clone(), error.clone());
-            let mail = Mail::Quiet(Box::new(move || _ = task.cancel(error)));
-            return self.home().send(mail).is_ok();
+            let message = Message::Quiet(Box::new(move || _ = task.cancel(error)));
+            return self.home().send(message).is_ok();
         };
         let Some(scheduler) = self.home().local() else { return false };
         // Asked by what it waits for: this is the same request, and counts once.

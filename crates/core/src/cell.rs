@@ -54,10 +54,10 @@ pub(crate) type Keeper = unsafe fn(NonNull<TaskCell>);
 pub struct TaskCell {
     pub(crate) thread: u64,
     pub(crate) home: LoopRef,
-    /// What was put in before it, if it is among a loop's [letters](crate::letters).
-    pub(crate) next_mail: AtomicPtr<()>,
+    /// What was put in before it, if it is among a loop's [messages](crate::messages).
+    pub(crate) next_message: AtomicPtr<()>,
     /// Whether a wake-up from another thread is on its way.
-    pub(crate) mailed: AtomicBool,
+    pub(crate) sent: AtomicBool,
     /// Whether the task has ended: see [`crate::task_ref`].
     pub(crate) done: AtomicU8,
     /// Whether a failure is still to be reported as never retrieved.
@@ -231,8 +231,8 @@ impl TaskCell {
         TaskCell {
             thread: thread_id(),
             home,
-            next_mail: AtomicPtr::new(std::ptr::null_mut()),
-            mailed: AtomicBool::new(false),
+            next_message: AtomicPtr::new(std::ptr::null_mut()),
+            sent: AtomicBool::new(false),
             done: AtomicU8::new(crate::task_ref::PENDING),
             unretrieved: AtomicBool::new(false),
             keeper_elsewhere: AtomicBool::new(false),

@@ -1,7 +1,7 @@
 //! What time it is for a loop: the machine's monotonic clock, or a virtual one.
 
 use crate::{
-    home::{LoopRef, Mail},
+    home::{LoopRef, Message},
     ready::Entry,
     scheduler::Scheduler,
 };
@@ -200,8 +200,8 @@ impl Drop for Outstanding {
     fn drop(&mut self) {
         let home = self.0;
         let end = move || _ = home.with(Scheduler::sub_outstanding);
-        // By mail, behind the result. A closed loop counts nothing.
-        let _ = home.send(Mail::Quiet(Box::new(end)));
+        // By a message, behind the result. A closed loop counts nothing.
+        let _ = home.send(Message::Quiet(Box::new(end)));
     }
 }
 

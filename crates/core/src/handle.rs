@@ -3,7 +3,7 @@
 use crate::{
     cell::TaskContext,
     context::Context,
-    home::{LoopRef, Mail},
+    home::{LoopRef, Message},
     listeners::Parked,
     sync::{AtomicBool, Ordering},
 };
@@ -47,7 +47,7 @@ impl Handle {
             callback.cancel();
         } else {
             let cancel = Box::new(move || _ = callback.cancel());
-            let _ = callback.place.send(Mail::Quiet(cancel));
+            let _ = callback.place.send(Message::Quiet(cancel));
         }
     }
 
@@ -161,7 +161,7 @@ impl ThreadsafeHandle {
         let stage = Mutex::new(Stage::Waiting(Box::new(callback)));
         let handle = ThreadsafeHandle(Arc::new(Shared { stage, finished: Condvar::new() }));
         let sent = Sent(handle.clone());
-        home.send(Mail::Call(Box::new(move || sent.0.run()))).ok()?;
+        home.send(Message::Call(Box::new(move || sent.0.run()))).ok()?;
         Some(handle)
     }
 

@@ -27,7 +27,7 @@
 //! ```
 
 #[cfg(all(test, not(loom)))]
-pub(crate) mod post;
+pub(crate) mod test_remote;
 
 use crate::{
     Error, Result,
@@ -47,7 +47,7 @@ use std::{
 };
 
 /// What another thread puts into a loop.
-pub enum Mail {
+pub enum Message {
     /// A task that was woken.
     Task(TaskRef),
     /// A callback of the loop that a future made ready.
@@ -58,23 +58,23 @@ pub enum Mail {
     Quiet(Box<dyn FnOnce() + Send>),
 }
 
-impl fmt::Debug for Mail {
+impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Mail::Task(_) => "Mail::Task",
-            Mail::Fire(_) => "Mail::Fire",
-            Mail::Call(_) => "Mail::Call",
-            Mail::Quiet(_) => "Mail::Quiet",
+            Message::Task(_) => "Message::Task",
+            Message::Fire(_) => "Message::Fire",
+            Message::Call(_) => "Message::Call",
+            Message::Quiet(_) => "Message::Quiet",
         })
     }
 }
 
 /// The side of a loop that other threads see: a queue, and a way to end the loop's wait.
 pub trait Remote: Send + Sync {
-    /// Puts `mail` into the inbox of loop `id`, in order; gives it back if that loop is closed. A task
+    /// Puts `message` into the inbox of loop `id`, in order; gives it back if that loop is closed. A task
     /// that comes too late may also end up with the loop that lives there next, which lets it go: it is
     /// done.
-    fn push(&self, id: u64, mail: Mail) -> Result<(), Mail>;
+    fn push(&self, id: u64, message: Message) -> Result<(), Message>;
 
     /// The remote as what it is, for the loop that made it.
     fn as_any(&self) -> &dyn Any;
@@ -199,8 +199,8 @@ impl Place {
     }
 
     /// Puts a message into the inbox of the loop that lives there.
-    pub fn send(self, mail: Mail) -> Result<(), Mail> {
-        self.0.remote.push(self.0.id.load(Ordering::Relaxed), mail)
+    pub fn send(self, message: Message) -> Result<(), Message> {
+        self.0.remote.push(self.0.id.load(Ordering::Relaxed), message)
     }
 }
 
@@ -255,8 +255,8 @@ impl LoopRef {
     pub fn nowhere() -> LoopRef {
         struct Nobody;
         impl Remote for Nobody {
-            fn push(&self, _: u64, mail: Mail) -> Result<(), Mail> {
-                Err(mail)
+            fn push(&self, _: u64, message: Message) -> Result<(), Message> {
+                Err(message)
             }
             fn as_any(&self) -> &dyn Any {
                 self
@@ -363,8 +363,8 @@ impl LoopRef {
     }
 
     /// Puts a message into the loop's inbox, from any thread; gives it back if the loop is closed.
-    pub fn send(self, mail: Mail) -> Result<(), Mail> {
-        self.home.remote.push(self.id, mail)
+    pub fn send(self, message: Message) -> Result<(), Message> {
+        self.home.remote.push(self.id, message)
     }
 
     /// Calls `f`; meanwhile this is the loop that [`with_entered`] finds. Off the loop's thread there is

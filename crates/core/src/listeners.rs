@@ -2,7 +2,7 @@
 //! and are told in the order in which they came.
 
 use crate::{
-    home::{Mail, Place, entered},
+    home::{Message, Place, entered},
     slots::Key,
     task_ref::Lent,
     wait::{Kind, OtherWait, Waiter, Wakers},
@@ -37,7 +37,7 @@ impl Parked {
     pub fn fire(self) {
         match self.place.local() {
             Some(scheduler) => scheduler.fire(self.key),
-            None => drop(self.place.send(Mail::Fire(self.key))),
+            None => drop(self.place.send(Message::Fire(self.key))),
         }
     }
 
@@ -318,7 +318,7 @@ impl Listener {
 mod tests {
     use super::*;
     use crate::{
-        home::{LoopRef, post::Post},
+        home::{LoopRef, test_remote::TestRemote},
         wait::Wait,
         wait_site::WaitSite,
     };
@@ -330,7 +330,7 @@ mod tests {
 
     /// A loop's place, and one of another loop.
     fn places() -> (Place, Place) {
-        let open = LoopRef::open(true, || Box::new(Post));
+        let open = LoopRef::open(true, || Box::new(TestRemote));
         let places = (open.place(), LoopRef::nowhere().place());
         open.local().unwrap().close().unwrap();
         places

@@ -6,7 +6,7 @@ use crate::{
     awaiting::{Awaiting, Kept},
     cell::{Keeper, TaskCell},
     flags::Flag,
-    home::{Mail, Place},
+    home::{Message, Place},
     listeners::{Listener, Parked},
     scheduler::State,
     stage::{MUST, SENT},
@@ -98,7 +98,7 @@ impl Maker<'_> {
         } else if !self.is_local() {
             let task = TaskRef::of(self.0);
             // A loop that is closed has dropped it.
-            let _ = self.home.send(Mail::Quiet(Box::new(move || Maker(&task).drop_wait(kept))));
+            let _ = self.home.send(Message::Quiet(Box::new(move || Maker(&task).drop_wait(kept))));
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     CancelledError,
     cell::{TaskCell, TaskContext, TaskVTable},
     context::Values,
-    home::{LoopRef, Mail, Remote},
+    home::{LoopRef, Message, Remote},
     scheduler::Scheduler,
     step::Step,
     sync::{Condvar, Mutex},
@@ -51,14 +51,14 @@ pub fn check<F: Fn() + Send + Sync + 'static>(mutants: &[&str], preemptions: usi
 }
 
 /// The inbox of a loop, and the bell that ends its sleep.
-struct Post {
-    mail: Mutex<VecDeque<Mail>>,
+struct TestRemote {
+    messages: Mutex<VecDeque<Message>>,
     came: Condvar,
 }
 
-impl Remote for Post {
-    fn push(&self, _: u64, mail: Mail) -> Result<(), Mail> {
-        self.mail.lock().push_back(mail);
+impl Remote for TestRemote {
+    fn push(&self, _: u64, message: Message) -> Result<(), Message> {
+        self.messages.lock().push_back(message);
         self.came.notify_all();
         Ok(())
     }
@@ -83,11 +83,11 @@ impl Default for Loop {
 impl Loop {
     /// A loop without tasks.
     pub fn new() -> Loop {
-        let post = Post { mail: Mutex::new(VecDeque::new()), came: Condvar::new() };
-        Loop::reached_through(Box::new(post))
+        let remote = TestRemote { messages: Mutex::new(VecDeque::new()), came: Condvar::new() };
+        Loop::reached_through(Box::new(remote))
     }
 
-    /// A loop without tasks, with mail of another kind: it [opens](Loop::open) what it is given.
+    /// A loop without tasks, with a remote of another kind: it [opens](Loop::open) what it is given.
     pub fn reached_through(remote: Box<dyn Remote>) -> Loop {
         Loop { home: LoopRef::open(true, || remote) }
     }
@@ -101,7 +101,7 @@ impl Loop {
         self.home.local().expect("a loop is used on its own thread, while it is open")
     }
 
-    fn post(&self) -> &'static Post {
+    fn remote(&self) -> &'static TestRemote {
         self.home.remote().as_any().downcast_ref().expect("all homes of a model are of this kind")
     }
 
@@ -126,14 +126,14 @@ impl Loop {
 
     /// One iteration: what came is looked at, and what is ready runs.
     pub fn turn(&self) {
-        let mail = std::mem::take(&mut *self.post().mail.lock());
-        self.open(mail);
+        let messages = std::mem::take(&mut *self.remote().messages.lock());
+        self.open(messages);
     }
 
     /// One iteration with these messages.
-    pub fn open(&self, mail: impl IntoIterator<Item = Mail>) {
+    pub fn open(&self, messages: impl IntoIterator<Item = Message>) {
         let entered = self.home.entering();
-        mail.into_iter().for_each(|mail| self.scheduler().deliver(mail));
+        messages.into_iter().for_each(|message| self.scheduler().deliver(message));
         self.scheduler().run_ready();
         drop(entered);
     }
@@ -146,9 +146,9 @@ impl Loop {
                 return;
             }
             if !self.scheduler().has_ready() {
-                let mut mail = self.post().mail.lock();
-                while mail.is_empty() {
-                    mail = self.post().came.wait(mail);
+                let mut messages = self.remote().messages.lock();
+                while messages.is_empty() {
+                    messages = self.remote().came.wait(messages);
                 }
             }
         }
@@ -215,9 +215,9 @@ pub fn cancel(task: &TaskRef) -> bool {
     task.cancel(CancelledError::default())
 }
 
-impl fmt::Debug for Post {
+impl fmt::Debug for TestRemote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Post")
+        f.write_str("TestRemote")
     }
 }
 

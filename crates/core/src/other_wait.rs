@@ -3,7 +3,7 @@
 use crate::{
     cancel::{CANCELLED, IDLE, WAITING, WOKEN},
     cell::TaskCell,
-    home::{LoopRef, Mail, Place, entered},
+    home::{LoopRef, Message, Place, entered},
     scheduler::Scheduler,
     slots::Key,
     sync::{AtomicU64, Ordering},
@@ -76,7 +76,7 @@ impl OtherWait {
             None => {
                 let there = move || place.local().into_iter().for_each(leave);
                 // A loop that is closed has no such task.
-                let _ = place.send(Mail::Quiet(Box::new(there)));
+                let _ = place.send(Message::Quiet(Box::new(there)));
             }
         }
     }

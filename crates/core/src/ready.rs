@@ -9,7 +9,7 @@ pub(crate) enum Entry {
     /// It is not done, so the registry keeps it; it is here once, and runs only from here.
     Task(NonNull<TaskCell>),
     Callback(Key),
-    /// News for the attendant of a source.
+    /// Readiness for the handler of a source.
     Source(Key),
 }
 

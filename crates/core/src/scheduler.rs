@@ -16,12 +16,12 @@ use crate::{
     context::{Values, swap_values},
     event_loop::AbstractEventLoop,
     exception::{ExceptionContext, InSpan, Level, log},
-    home::{LoopRef, Mail},
+    home::{LoopRef, Message},
     listeners::Parked,
+    loop_local::LoopLocals,
     metrics::raise,
     ready::{Entry, Ready},
     registry::Registry,
-    resident::Residents,
     scopes::{Scopes, Within},
     slots::Key,
     source::Sources,
@@ -73,7 +73,7 @@ pub struct Scheduler {
     pub(crate) requests: Requests,
     pub(crate) sources: RefCell<Sources>,
     pub(crate) waits: RefCell<Waits>,
-    pub(crate) residents: RefCell<Residents>,
+    pub(crate) locals: RefCell<LoopLocals>,
     /// Jobs, children and promises that will come back from outside of the loop.
     pub(crate) outstanding: Cell<usize>,
     pub(crate) exception_handler: RefCell<Option<ExceptionHandler>>,
@@ -143,7 +143,7 @@ impl Scheduler {
             requests: Requests::new(),
             sources: RefCell::new(Sources::new()),
             waits: RefCell::new(Waits::new()),
-            residents: RefCell::new(Residents::new()),
+            locals: RefCell::new(LoopLocals::new()),
             outstanding: Cell::new(0),
             exception_handler: RefCell::new(None),
             event_loop: RefCell::new(None),
@@ -208,10 +208,10 @@ impl Scheduler {
         // Every task has ended: what stands in the queue names none.
         self.ready.borrow_mut().clear();
         let callbacks = self.callbacks.borrow_mut().drain();
-        let residents = self.residents.borrow_mut().drain();
+        let locals = self.locals.borrow_mut().drain();
         let mut sources = self.sources.replace(Sources::new());
         drop_each(callbacks, home);
-        drop_each(residents, home);
+        drop_each(locals, home);
         drop_each(sources.drain(), home);
         drop_each([sources], home);
         drop_each(self.take_waits(), home);
@@ -455,12 +455,12 @@ impl Scheduler {
     }
 
     /// Opens what another thread sent.
-    pub fn deliver(&self, mail: Mail) {
-        match mail {
-            Mail::Task(task) => task.wake(),
-            Mail::Fire(key) => self.fire(key),
-            Mail::Quiet(quiet) => quiet(),
-            Mail::Call(call) => {
+    pub fn deliver(&self, message: Message) {
+        match message {
+            Message::Task(task) => task.wake(),
+            Message::Fire(key) => self.fire(key),
+            Message::Quiet(quiet) => quiet(),
+            Message::Call(call) => {
                 let _ = self.call_soon(call, Values::default(), Location::caller());
             }
         }
@@ -514,7 +514,7 @@ impl Scheduler {
                     Ran::Task(kept)
                 }
                 Some(Entry::Callback(key)) => Ran::Callback(self.run_callback(key)),
-                Some(Entry::Source(key)) => Ran::Callback(self.run_attendant(key)),
+                Some(Entry::Source(key)) => Ran::Callback(self.run_handler(key)),
                 None => return left.set(0),
             };
             if let Some(started) = started {

@@ -20,7 +20,7 @@
 
 use crate::{
     Error, Result,
-    home::{LoopRef, Mail, entered, no_loop_here},
+    home::{LoopRef, Message, entered, no_loop_here},
     ready::Entry as Step,
     scheduler::Scheduler,
     slots::Key,
@@ -28,8 +28,8 @@ use crate::{
     wait::{Resume, Wait, Wakers},
     wait_site::WaitSite,
 };
-pub use attendant::Attend;
-use attendant::Attendant;
+pub use handler::OnReady;
+use handler::ReadyHandler;
 use line::Line;
 pub use ready::Ready;
 use registered::Entry;
@@ -42,7 +42,7 @@ use std::{
     task::{Context, Poll},
 };
 
-mod attendant;
+mod handler;
 mod in_step;
 mod line;
 mod ready;
@@ -150,7 +150,7 @@ impl Scheduler {
     pub fn is_waiting_for_io(&self) -> bool {
         let sources = self.sources.borrow();
         sources.entries.values().any(|entry| {
-            entry.attendant.is_some() || entry.read.is_waited_for() || entry.write.is_waited_for()
+            entry.handler.is_some() || entry.read.is_waited_for() || entry.write.is_waited_for()
         })
     }
 
@@ -161,7 +161,7 @@ impl Scheduler {
         };
         let descriptor = fd.as_raw_fd();
         let (read, write) = (Line::new(), Line::new());
-        let entry = Entry { descriptor, hangup: false, read, write, attendant: None };
+        let entry = Entry { descriptor, hangup: false, read, write, handler: None };
         let key = self.sources.borrow_mut().insert(entry);
         if let Err(error) = driver.register(fd, key) {
             drop(self.sources.borrow_mut().remove(key));
@@ -283,7 +283,7 @@ impl<T: AsFd> Source<T> {
                         scheduler.remove_source(at.key);
                     }
                 };
-                let _ = at.home.send(Mail::Quiet(Box::new(quiet)));
+                let _ = at.home.send(Message::Quiet(Box::new(quiet)));
             }
         }
     }
@@ -503,7 +503,7 @@ impl Turn {
         if place.at.home.is_local() {
             place.give_up();
         } else {
-            let _ = place.at.home.send(Mail::Quiet(Box::new(move || place.give_up())));
+            let _ = place.at.home.send(Message::Quiet(Box::new(move || place.give_up())));
         }
     }
 }

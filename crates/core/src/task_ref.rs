@@ -10,7 +10,7 @@
 //! Its state is one atomic, changed by read-modify-write at each wake-up and twice at each step, so
 //! that any thread may run the task. Here one thread runs it, and waking and running on that thread
 //! are plain loads and stores; only another thread's wake-up is atomic, and goes through the loop's
-//! mail. That halves the cost of a yield, and a task whose loop is closed leaves nothing behind.
+//! message. That halves the cost of a yield, and a task whose loop is closed leaves nothing behind.
 
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -19,7 +19,7 @@ use crate::{
     cancel::IDLE,
     cell::TaskCell,
     flags::{Flag, Phase},
-    home::Mail,
+    home::Message,
     scheduler::Scheduler,
     sync::Ordering,
     wait_site::WaitSite,
@@ -130,15 +130,15 @@ impl TaskRef {
     /// [`wake`](TaskCell::wake), with the reference that is given up.
     #[inline]
     fn wake_and_drop(self) {
-        if self.is_local() { self.wake() } else { self.mail() }
+        if self.is_local() { self.wake() } else { self.message() }
     }
 
     /// Sends one message, however often it is called before that is handled. What happened before the
     /// call is seen by the step that follows.
-    fn mail(self) {
+    fn message(self) {
         if !self.is_done() {
             // A loop that is closed has ended the task.
-            let _ = self.home().send(Mail::Task(self));
+            let _ = self.home().send(Message::Task(self));
         }
     }
 }
@@ -279,7 +279,7 @@ impl FirstWait {
             // reference for its own.
             false => drop(ManuallyDrop::into_inner(self.0)),
         };
-        if let Err(Mail::Quiet(here)) = home.send(Mail::Quiet(Box::new(there))) {
+        if let Err(Message::Quiet(here)) = home.send(Message::Quiet(Box::new(there))) {
             here();
         }
     }
@@ -346,7 +346,8 @@ impl TaskCell {
             }
         }
         let there = There(cell, last);
-        if let Err(Mail::Quiet(here)) = this.home().send(Mail::Quiet(Box::new(|| there.release())))
+        if let Err(Message::Quiet(here)) =
+            this.home().send(Message::Quiet(Box::new(|| there.release())))
         {
             here();
         }
@@ -427,7 +428,7 @@ impl TaskCell {
     /// call is seen by the step that follows.
     #[cold]
     fn wake_from_afar(&self) {
-        TaskRef::of(self).mail();
+        TaskRef::of(self).message();
     }
 
     /// Runs one step.

@@ -4,7 +4,7 @@ use asyncio_core::{
     Error, Result,
     exception::ExceptionContext,
     raw::{
-        LoopRef, Mail, caught, running_loop,
+        LoopRef, Message, caught, running_loop,
         sync::{Mutex, MutexGuard},
     },
     wait::{Leaf, Wait},
@@ -91,7 +91,7 @@ pub(crate) fn report(message: &'static str, error: Error, home: Option<LoopRef>)
         Some(home) if home.with(|_| ()).is_none() => {
             let for_loop = error.clone();
             let tell = move || context(for_loop).report(Some(home));
-            if home.send(Mail::Quiet(Box::new(tell))).is_err() {
+            if home.send(Message::Quiet(Box::new(tell))).is_err() {
                 context(error).log();
             }
         }

@@ -11,7 +11,7 @@ use asyncio_core::{
     event_loop::works_for,
     exception::{Level, log},
     limit::ToTimeout,
-    raw::{LoopRef, Mail, Scheduler, caught},
+    raw::{LoopRef, Message, Scheduler, caught},
 };
 use event_listener::{Event, EventListener, Listener};
 use std::{
@@ -314,7 +314,7 @@ impl<T> ConcurrentFuture<T> {
         match home.is_local() {
             true => tell(),
             // A closed loop waits for nothing.
-            false => drop(home.send(Mail::Quiet(Box::new(tell)))),
+            false => drop(home.send(Message::Quiet(Box::new(tell)))),
         }
     }
 

@@ -291,7 +291,7 @@ impl EventLoop {
         self.0.executor.close();
         self.0.signals.close();
         // What is on its way arrives, so that it is dropped on this thread.
-        self.0.inbox.close(|mail| scheduler.deliver(mail));
+        self.0.inbox.close(|message| scheduler.deliver(message));
         scheduler.close()?;
         drop(self.0.exception_handler.take());
         drop(self.0.surroundings.take());

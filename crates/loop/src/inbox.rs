@@ -1,6 +1,6 @@
 //! [`Inbox`]: how other threads, and signal handlers, reach a loop.
 //!
-//! The messages are in [`Letters`], a list that also says whether the loop waits. Around it are two words:
+//! The messages are in [`Messages`], a list that also says whether the loop waits. Around it are two words:
 //!
 //! - the *gate* says which loop is open here, and counts the senders inside. Closing
 //!   the loop shuts it and waits for those inside; so what they put in arrives, and the bell is not
@@ -17,7 +17,7 @@
 mod tests;
 
 use asyncio_core::raw::{
-    BeforeWait, Found, Letters, Mail, Remote,
+    BeforeWait, Found, Message, Messages, Remote,
     sync::{AtomicPtr, AtomicU64, Ordering, mutant},
 };
 use std::{any::Any, fmt, ptr};
@@ -34,7 +34,7 @@ const ID: u32 = 16;
 
 pub(crate) struct Inbox<B> {
     gate: AtomicU64,
-    letters: Letters,
+    messages: Messages,
     bell: AtomicPtr<B>,
     raised: AtomicU64,
     /// The signals that the open loop wants to hear of.
@@ -43,7 +43,7 @@ pub(crate) struct Inbox<B> {
 
 impl<B> fmt::Debug for Inbox<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Inbox({:?})", self.letters)
+        write!(f, "Inbox({:?})", self.messages)
     }
 }
 
@@ -51,7 +51,7 @@ impl<B: Bell> Inbox<B> {
     pub(crate) fn new() -> Inbox<B> {
         Inbox {
             gate: AtomicU64::new(0),
-            letters: Letters::new(),
+            messages: Messages::new(),
             bell: AtomicPtr::new(ptr::null_mut()),
             raised: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
@@ -63,19 +63,19 @@ impl<B: Bell> Inbox<B> {
         self.raised.store(0, Ordering::Relaxed);
         self.wanted.store(0, Ordering::Relaxed);
         self.bell.store(Box::into_raw(Box::new(bell)), Ordering::Relaxed);
-        self.letters.open();
+        self.messages.open();
         self.gate.fetch_add(id << ID, Ordering::AcqRel);
     }
 
     /// Shuts the gate, waits until no sender is inside, and gives the last messages to `deliver`.
-    pub(crate) fn close(&self, deliver: impl FnMut(Mail)) {
+    pub(crate) fn close(&self, deliver: impl FnMut(Message)) {
         if self.gate.fetch_and(INSIDE, Ordering::AcqRel) >> ID == 0 {
             return;
         }
         while self.gate.load(Ordering::Acquire) & INSIDE != 0 {
             yield_now();
         }
-        self.letters.close().for_each(deliver);
+        self.messages.close().for_each(deliver);
         let bell = self.bell.swap(ptr::null_mut(), Ordering::AcqRel);
         // SAFETY: `open` made it from a box, and nothing else takes it out; senders ring it
         // inside the gate, which is shut and empty.
@@ -84,22 +84,22 @@ impl<B: Bell> Inbox<B> {
 
     /// Whether something came; may be a moment late.
     #[inline]
-    pub(crate) fn has_mail(&self) -> bool {
-        self.letters.is_any()
+    pub(crate) fn has_messages(&self) -> bool {
+        self.messages.is_any()
     }
 
     /// The loop is about to wait for its bell.
     #[inline]
     pub(crate) fn before_wait(&self) -> BeforeWait {
-        self.letters.before_wait()
+        self.messages.before_wait()
     }
 
     /// Ends a wait, and gives what came to `deliver`, in order.
     #[inline]
-    pub(crate) fn open_mail(&self, deliver: impl FnMut(Mail)) {
-        self.letters.after_wait();
-        if self.has_mail() {
-            self.letters.take().for_each(deliver);
+    pub(crate) fn take_messages(&self, deliver: impl FnMut(Message)) {
+        self.messages.after_wait();
+        if self.has_messages() {
+            self.messages.take().for_each(deliver);
         }
     }
 
@@ -117,7 +117,7 @@ impl<B: Bell> Inbox<B> {
         let Some(inside) = Inside::enter(self) else { return };
         if inside.id != 0 {
             self.raised.fetch_or(signals, Ordering::AcqRel);
-            inside.ring_if(self.letters.nudge());
+            inside.ring_if(self.messages.nudge());
         }
     }
 
@@ -131,10 +131,10 @@ impl<B: Bell> Inbox<B> {
 }
 
 impl<B: Bell> Remote for Inbox<B> {
-    fn push(&self, id: u64, mail: Mail) -> Result<(), Mail> {
+    fn push(&self, id: u64, message: Message) -> Result<(), Message> {
         // A bare wake-up touches no word of the gate's.
-        if let Mail::Task(_) = mail {
-            if self.letters.push(mail)? == Found::Waiting {
+        if let Message::Task(_) = message {
+            if self.messages.push(message)? == Found::Waiting {
                 if let Some(inside) = Inside::enter(self) {
                     inside.ring_if(Found::Waiting);
                 }
@@ -142,9 +142,9 @@ impl<B: Bell> Remote for Inbox<B> {
             return Ok(());
         }
         let Some(inside) = Inside::enter(self).filter(|inside| inside.id == id) else {
-            return Err(mail);
+            return Err(message);
         };
-        inside.ring_if(self.letters.push(mail)?);
+        inside.ring_if(self.messages.push(message)?);
         Ok(())
     }
 

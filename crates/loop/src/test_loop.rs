@@ -103,7 +103,7 @@ impl TestLoop {
             self.with(|scheduler| {
                 let timeout = if scheduler.has_ready() { Duration::ZERO } else { timeout };
                 let events = self.poll(Some(timeout));
-                self.inbox.open_mail(|mail| scheduler.deliver(mail));
+                self.inbox.take_messages(|message| scheduler.deliver(message));
                 scheduler.move_due_timers(|| None);
                 scheduler.run_ready();
                 events
@@ -133,7 +133,7 @@ impl TestLoop {
 impl Drop for TestLoop {
     fn drop(&mut self) {
         self.home.with(|scheduler| {
-            self.inbox.close(|mail| scheduler.deliver(mail));
+            self.inbox.close(|message| scheduler.deliver(message));
             scheduler.close().unwrap();
         });
     }

@@ -14,7 +14,7 @@ use crate::EventLoop;
 use asyncio_core::{
     Error, Result,
     exception::{Level, log},
-    raw::{LoopRef, Mail},
+    raw::{LoopRef, Message},
 };
 use sample::{Sample, Thread};
 use std::{
@@ -96,7 +96,7 @@ fn watch(home: LoopRef, shared: &Arc<Shared>, thread: &Thread, limit: Duration) 
     for note in 1.. {
         let (sent, opened) = (Instant::now(), shared.clone());
         let open = move || opened.opened.store(note, Ordering::Release);
-        if home.send(Mail::Quiet(Box::new(open))).is_err() || shared.wait(limit / 2) {
+        if home.send(Message::Quiet(Box::new(open))).is_err() || shared.wait(limit / 2) {
             return;
         }
         if shared.has_opened(note) {

@@ -1,4 +1,4 @@
-//! Models of the cross-thread wake-up: nobody's mail is lost, whether the loop waits or closes.
+//! Models of the cross-thread wake-up: no message is lost, whether the loop waits or closes.
 //!
 //! The inbox is no part of the crate's interface, so its source is compiled into the models.
 #![cfg(loom)]
@@ -8,7 +8,7 @@
 mod inbox;
 
 use asyncio_core::raw::{
-    BeforeWait, Mail, Remote,
+    BeforeWait, Message, Remote,
     model::{Loop, check, leak},
     sync::{Arc, AtomicBool, AtomicUsize, Condvar, Mutex, Ordering},
 };
@@ -41,30 +41,30 @@ impl Bell for Doorbell {
     }
 }
 
-fn letter() -> Mail {
-    Mail::Quiet(Box::new(|| ()))
+fn message() -> Message {
+    Message::Quiet(Box::new(|| ()))
 }
 
 #[test]
 fn a_loop_that_waits_gets_what_two_threads_send() {
-    check(&["letters_wait_unseen", "letters_ring_unseen", "letters_taken_unseen"], 3, || {
+    check(&["messages_wait_unseen", "messages_ring_unseen", "messages_taken_unseen"], 3, || {
         let (inbox, bell) = (Arc::new(Inbox::new()), Doorbell::new());
         inbox.open(1, bell.clone());
         let threads: Vec<_> = (0..2)
             .map(|_| {
                 let inbox = inbox.clone();
-                thread::spawn(move || assert!(inbox.push(1, letter()).is_ok()))
+                thread::spawn(move || assert!(inbox.push(1, message()).is_ok()))
             })
             .collect();
-        let mut letters = 0;
-        while letters < 2 {
+        let mut messages = 0;
+        while messages < 2 {
             if inbox.before_wait() == BeforeWait::Wait {
                 bell.wait();
             }
-            inbox.open_mail(|_| letters += 1);
+            inbox.take_messages(|_| messages += 1);
         }
         threads.into_iter().for_each(|thread| thread.join().unwrap());
-        inbox.close(|_| panic!("a letter came twice"));
+        inbox.close(|_| panic!("a message came twice"));
     });
 }
 
@@ -76,25 +76,25 @@ fn a_loop_that_closes_gets_what_was_accepted() {
         let accepted = Arc::new(AtomicUsize::new(0));
         let (remote, count) = (inbox.clone(), accepted.clone());
         let sender = thread::spawn(move || {
-            if remote.push(1, letter()).is_ok() {
+            if remote.push(1, message()).is_ok() {
                 count.fetch_add(1, Ordering::AcqRel);
             }
         });
         let mut arrived = 0;
-        inbox.open_mail(|_| arrived += 1);
+        inbox.take_messages(|_| arrived += 1);
         inbox.close(|_| arrived += 1);
         inbox.open(2, Doorbell::new());
         sender.join().unwrap();
         inbox.close(|_| panic!("it was for the loop before"));
         assert_eq!(arrived, accepted.load(Ordering::Acquire));
-        assert!(inbox.push(1, letter()).is_err());
+        assert!(inbox.push(1, message()).is_err());
     });
 }
 
 /// Each wake-up is for something that the task has to see, also if another one is on its way already.
 #[test]
 fn a_task_that_two_threads_wake_sees_what_both_did() {
-    check(&["letters_task_unseen"], 3, || {
+    check(&["messages_task_unseen"], 3, || {
         let event_loop = Loop::reached_through(Box::new(Inbox::<Doorbell>::new()));
         let (home, bell) = (event_loop.home(), Doorbell::new());
         let inbox: &Inbox<Doorbell> = home.remote().as_any().downcast_ref().unwrap();
@@ -121,19 +121,19 @@ fn a_task_that_two_threads_wake_sees_what_both_did() {
             if inbox.before_wait() == BeforeWait::Wait {
                 bell.wait();
             }
-            let mut mail = Vec::new();
-            inbox.open_mail(|letter| mail.push(letter));
-            event_loop.open(mail);
+            let mut messages = Vec::new();
+            inbox.take_messages(|message| messages.push(message));
+            event_loop.open(messages);
         }
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         inbox.close(drop);
     });
 }
 
-/// A signal handler puts in no letter, and wakes all the same.
+/// A signal handler sends no message, and wakes all the same.
 #[test]
 fn a_loop_that_waits_hears_of_a_signal() {
-    check(&["letters_wait_unseen"], 3, || {
+    check(&["messages_wait_unseen"], 3, || {
         let (inbox, bell) = (Arc::new(Inbox::new()), Doorbell::new());
         inbox.open(1, bell.clone());
         inbox.want(0b100);
@@ -144,7 +144,7 @@ fn a_loop_that_waits_hears_of_a_signal() {
             if inbox.before_wait() == BeforeWait::Wait {
                 bell.wait();
             }
-            inbox.open_mail(drop);
+            inbox.take_messages(drop);
             raised = inbox.take_raised();
         }
         assert_eq!(raised, 0b100);

@@ -12,7 +12,7 @@ use asyncio_core::{
     Error, Result,
     exception::{Level, log},
     raw::{Listeners, LoopRef, sync::Mutex},
-    source::{Attend, Source},
+    source::{OnReady, Source},
     wait::Wakers,
 };
 use nix::libc;
@@ -88,12 +88,12 @@ impl Child {
 
     /// Has a callback called when the child ends, in the running loop. False, and no callback, where
     /// there is no pidfd, or the system does not let it be waited for.
-    pub(crate) fn attend(&self, callback: impl FnOnce() -> Rc<dyn Attend>) -> bool {
+    pub(crate) fn set_handler(&self, callback: impl FnOnce() -> Rc<dyn OnReady>) -> bool {
         // Without the lock, for the callback may be dropped.
         let Some(pidfd) = self.state.lock().pidfd.take() else { return false };
-        let attended = pidfd.register().is_ok() && pidfd.attend(callback()).is_ok();
+        let watched = pidfd.register().is_ok() && pidfd.set_handler(callback()).is_ok();
         self.state.lock().pidfd = Some(pidfd);
-        attended
+        watched
     }
 
     /// How it ended, once that is known.

@@ -8,7 +8,7 @@ use crate::child::Child;
 use asyncio_core::{
     Result,
     exception::{Level, log},
-    raw::{LoopRef, Mail, Scheduler},
+    raw::{LoopRef, Message, Scheduler},
     source::Readiness,
 };
 use std::{
@@ -33,11 +33,11 @@ pub(crate) fn watch(child: &Arc<Child>, home: LoopRef) -> Result<()> {
         home.with(Scheduler::add_outstanding);
         Watch { child: child.clone(), home }
     };
-    let attended = child.attend(|| {
+    let watched = child.set_handler(|| {
         let watch = watch();
         Rc::new(move |_: Readiness| _ = watch.child.look())
     });
-    if attended {
+    if watched {
         return Ok(());
     }
     let watch = watch();
@@ -48,7 +48,7 @@ pub(crate) fn watch(child: &Arc<Child>, home: LoopRef) -> Result<()> {
             drop(watch);
             Ok(())
         };
-        let _ = home.send(Mail::Call(Box::new(tell)));
+        let _ = home.send(Message::Call(Box::new(tell)));
     })?;
     Ok(())
 }

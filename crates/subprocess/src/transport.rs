@@ -5,7 +5,7 @@ use asyncio_core::{
     Error, Result,
     context::current_values,
     exception::ExceptionContext,
-    raw::{Listener, Resident, house, with_entered, with_running},
+    raw::{Listener, LoopLocal, with_entered, with_running},
     wait_site::WaitSite,
 };
 use asyncio_future::Future;
@@ -36,7 +36,7 @@ struct Shared {
     /// Set when all pipes are connected.
     pipes: OnceLock<[Option<Transport>; 3]>,
     closing: AtomicBool,
-    resident: Resident<Running>,
+    local: LoopLocal<Running>,
 }
 
 impl SubprocessTransport {
@@ -88,7 +88,7 @@ impl SubprocessTransport {
                 // Nothing to do if it has ended meanwhile.
                 let _ = self.kill();
             }
-            self.0.resident.send(Running::close_pipes);
+            self.0.local.send(Running::close_pipes);
         }
     }
 
@@ -103,7 +103,7 @@ impl SubprocessTransport {
     /// `Runtime` if all is over, or off the loop's thread; the protocol is dropped.
     pub fn set_protocol<P: SubprocessProtocol>(&self, protocol: P) -> Result<()> {
         let protocol = Rc::new(RefCell::new(protocol));
-        let set = self.0.resident.with(|running| running.protocol.replace(protocol));
+        let set = self.0.local.with(|running| running.protocol.replace(protocol));
         set.map(drop).ok_or_else(|| {
             Error::runtime("set_protocol: the process is over, or of another thread")
         })
@@ -131,7 +131,7 @@ pub(crate) async fn connect(
         fn drop(&mut self) {
             if let Some(transport) = &self.0 {
                 transport.close();
-                transport.0.resident.send(Running::leave);
+                transport.0.local.send(Running::leave);
             }
         }
     }
@@ -185,16 +185,16 @@ impl Running {
             early: RefCell::new(Some(Vec::new())),
             finished: Cell::new(false),
         });
-        let resident = house(running.clone())?;
+        let local = LoopLocal::new(running.clone())?;
         let transport = SubprocessTransport(Arc::new(Shared {
             child: child.clone(),
             pipes: OnceLock::new(),
             closing: AtomicBool::new(false),
-            resident,
+            local,
         }));
         let _ = running.transport.set(transport.clone());
         let exited = move || {
-            resident.with(Running::exited);
+            local.with(Running::exited);
             Ok(())
         };
         let (values, location) = (current_values(), Location::caller());
@@ -212,12 +212,12 @@ impl Running {
         started: Started,
         site: WaitSite,
     ) -> Result<()> {
-        let resident = transport.0.resident;
+        let local = transport.0.local;
         let ends = [started.stdin, started.stdout, started.stderr];
         let mut pipes = [None, None, None];
         for ((fd, end), pipe) in (0..).zip(ends).zip(&mut pipes) {
             let Some(end) = end else { continue };
-            let protocol = move || PipeProtocol { process: resident, fd };
+            let protocol = move || PipeProtocol { process: local, fd };
             let connected = match fd {
                 0 => connect_write_pipe(protocol, end).at(site).new_pipe().transport().await?,
                 _ => connect_read_pipe(protocol, end).at(site).new_pipe().transport().await?,
@@ -225,7 +225,7 @@ impl Running {
             *pipe = Some(connected);
         }
         let _ = transport.0.pipes.set(pipes);
-        resident.with(|running| running.connected());
+        local.with(|running| running.connected());
         // Behind `connection_made`.
         let connected = Future::of_loop(site, None);
         let told = connected.clone();
@@ -281,7 +281,7 @@ impl Running {
 
     fn leave(&self) {
         if let Some(transport) = self.handle() {
-            transport.0.resident.leave();
+            transport.0.local.remove();
         }
     }
 
@@ -291,9 +291,9 @@ impl Running {
             return early.push(event);
         }
         let Some(SubprocessTransport(shared)) = self.handle() else { return };
-        let resident = shared.resident;
+        let local = shared.local;
         let call = move || {
-            resident.with(|running| running.call(event));
+            local.with(|running| running.call(event));
             Ok(())
         };
         let location = Location::caller();
@@ -309,7 +309,7 @@ impl Running {
             return ExceptionContext::new("SubprocessProtocol: a callback was not called")
                 .with_exception(Error::runtime(in_use))
                 .with_note("transport", format!("{transport:?}"))
-                .report(Some(transport.0.resident.home()));
+                .report(Some(transport.0.local.home()));
         };
         match event {
             Event::Made => protocol.connection_made(transport),
@@ -338,7 +338,7 @@ impl Running {
 
 /// The protocol of one of its pipes.
 struct PipeProtocol {
-    process: Resident<Running>,
+    process: LoopLocal<Running>,
     fd: i32,
 }
 

@@ -6,7 +6,7 @@ use asyncio_core::{
     context::{current_values, with_values},
     event_loop::running_event_loop,
     exception::{InSpan, current_span},
-    raw::{LoopRef, Mail, caught},
+    raw::{LoopRef, Message, caught},
     wait_site::WaitSite,
 };
 use asyncio_future::{ConcurrentFuture, Future, Take};
@@ -125,7 +125,7 @@ where
                     Ok(())
                 };
                 // A closed loop has dropped the task.
-                let _ = home.send(Mail::Call(Box::new(cancel)));
+                let _ = home.send(Message::Call(Box::new(cancel)));
             }
         });
         task.add_done_callback(move |task| {
@@ -135,7 +135,7 @@ where
         Ok(())
     };
     // What a closed loop gives back is dropped here, and the promise with it.
-    let _ = home.send(Mail::Call(Box::new(start)));
+    let _ = home.send(Message::Call(Box::new(start)));
     future
 }
 

@@ -1,7 +1,7 @@
 //! [`Connection`]: the part of a stream transport that lives in the loop.
 //!
 //! It is made, told its protocol, and *started*, which takes effect in the next iteration: then the
-//! protocol's `connection_made` is called, and the descriptor attended to. From there on it is driven
+//! protocol's `connection_made` is called, and the descriptor watched. From there on it is driven
 //! by the readiness of its [`Source`] and by its handles. It ends in one way, *lost*: `connection_lost` is
 //! called as a step of its own, and then everything is let go.
 //!
@@ -29,8 +29,8 @@ use asyncio_core::{
     Error, Result,
     context::current_values,
     exception::{Level, log},
-    raw::{LoopRef, Resident, Scheduler, house, is_debug, with_entered},
-    source::{Attend, Readiness, Source},
+    raw::{LoopLocal, LoopRef, Scheduler, is_debug, with_entered},
+    source::{OnReady, Readiness, Source},
 };
 use asyncio_future::Future;
 use std::{
@@ -107,8 +107,8 @@ impl Connection {
             writing: writing::State::new(),
             on_lost: RefCell::new(None),
         });
-        let resident = house(connection.clone())?;
-        let handle = Transport(Arc::new(Shared::new(resident, kind, names)));
+        let local = LoopLocal::new(connection.clone())?;
+        let handle = Transport(Arc::new(Shared::new(local, kind, names)));
         Ok(connection.handle.get_or_init(|| handle).clone())
     }
 
@@ -118,7 +118,7 @@ impl Connection {
     pub(crate) fn start(&self, made: Option<Future<()>>) {
         self.soon(move |connection| {
             connection.call(Event::Made, "connection_made");
-            match connection.attend() {
+            match connection.set_handler() {
                 Err(error) if connection.is_always_ready(&error) => {
                     connection.unwatched.set(true);
                     if connection.kind() == Kind::ReadPipe {
@@ -138,14 +138,14 @@ impl Connection {
     }
 
     /// Has the connection called with the readiness of its descriptor.
-    fn attend(&self) -> Result<()> {
+    fn set_handler(&self) -> Result<()> {
         let Some(source) = self.source() else { return Ok(()) };
         if self.is_losing() {
             return Ok(());
         }
         // A circle that is broken when the connection is lost, or its loop closed.
-        let Some(connection) = self.resident().get() else { return Ok(()) };
-        source.attend(connection)
+        let Some(connection) = self.local().get() else { return Ok(()) };
+        source.set_handler(connection)
     }
 
     /// Whether this says that the descriptor is always ready, as a device like `/dev/null` is.
@@ -159,9 +159,9 @@ impl Connection {
     /// Handles `readiness` in the next iteration, as if the poller had reported it.
     fn again(&self, readiness: Readiness) {
         if self.unwatched.get() {
-            self.soon(move |connection| connection.hear(readiness));
+            self.soon(move |connection| connection.on_ready(readiness));
         } else if let Some(source) = self.source() {
-            source.attend_again(readiness);
+            source.call_handler_again(readiness);
         }
     }
 
@@ -176,8 +176,8 @@ impl Connection {
         self.handle().0.kind
     }
 
-    fn resident(&self) -> Resident<Connection> {
-        self.handle().0.resident
+    fn local(&self) -> LoopLocal<Connection> {
+        self.handle().0.local
     }
 
     /// What is read and written, until the connection is lost.
@@ -194,20 +194,20 @@ impl Connection {
     /// Calls `f` in the next iteration, if the connection is still there.
     #[track_caller]
     fn soon(&self, f: impl FnOnce(&Connection) + 'static) {
-        let resident = self.resident();
-        call_soon(resident.home(), move || {
-            if let Some(connection) = resident.get() {
+        let local = self.local();
+        call_soon(local.home(), move || {
+            if let Some(connection) = local.get() {
                 f(&connection);
             }
         });
     }
 }
 
-impl Attend for Connection {
-    fn hear(&self, news: Readiness) {
+impl OnReady for Connection {
+    fn on_ready(&self, ready: Readiness) {
         let is_tcp = self.kind() == Kind::Socket { is_tcp: true };
-        self.drained_by_less.set(is_tcp && !news.hangup);
-        if news.readable {
+        self.drained_by_less.set(is_tcp && !ready.hangup);
+        if ready.readable {
             match self.kind() {
                 Kind::WritePipe { tells_the_end } if tells_the_end => self.reader_is_gone(),
                 Kind::WritePipe { .. } => {}
@@ -215,7 +215,7 @@ impl Attend for Connection {
             }
         }
         // Nearly always there is room as well, and nothing to send.
-        if news.writable && self.buffered() > 0 {
+        if ready.writable && self.buffered() > 0 {
             self.write_ready();
         }
     }
@@ -288,7 +288,7 @@ impl Connection {
     fn report(&self, message: String, error: Error) {
         asyncio_core::exception::ExceptionContext::new(message)
             .with_exception(error)
-            .report(Some(self.resident().home()));
+            .report(Some(self.local().home()));
     }
 }
 
@@ -356,7 +356,7 @@ impl Connection {
     /// The last step. Nothing is called after it.
     fn lost(&self, error: Option<Error>) {
         self.call(Event::Lost(error), "connection_lost");
-        let let_go = (self.source.take(), self.protocol.take(), self.resident().leave());
+        let let_go = (self.source.take(), self.protocol.take(), self.local().remove());
         if let Some(on_lost) = self.on_lost.take() {
             on_lost();
         }
@@ -370,7 +370,7 @@ impl Drop for Connection {
         let Some(handle) = self.handle.get().filter(|_| self.source.get_mut().is_some()) else {
             return;
         };
-        if handle.0.resident.home().with(Scheduler::debug) == Some(true) {
+        if handle.0.local.home().with(Scheduler::debug) == Some(true) {
             log(Level::Warning, &format!("unclosed transport {handle:?}"));
         }
     }

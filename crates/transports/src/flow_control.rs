@@ -77,10 +77,10 @@ impl FlowControl {
 
     /// What the protocol is to be told now: true to pause, false to go on.
     #[inline]
-    pub(crate) fn news(&self) -> Option<bool> {
+    pub(crate) fn changed(&self) -> Option<bool> {
         let paused = self.paused.get();
-        let is_news = !self.calling.get() && self.told.replace(paused) != paused;
-        is_news.then_some(paused)
+        let is_new = !self.calling.get() && self.told.replace(paused) != paused;
+        is_new.then_some(paused)
     }
 
     /// Whether a callback of the protocol runs.
@@ -122,12 +122,12 @@ mod tests {
     fn it_pauses_above_the_high_mark_and_goes_on_at_the_low_one() {
         let flow = FlowControl::new();
         flow.set_water_marks(2, 4);
-        let news = |size| {
+        let changed = |size| {
             flow.measure(size);
-            flow.news()
+            flow.changed()
         };
-        assert_eq!([4, 5, 6, 4, 3].map(news), [None, Some(true), None, None, None]);
-        assert_eq!([2, 4, 5].map(news), [Some(false), None, Some(true)]);
+        assert_eq!([4, 5, 6, 4, 3].map(changed), [None, Some(true), None, None, None]);
+        assert_eq!([2, 4, 5].map(changed), [Some(false), None, Some(true)]);
     }
 
     #[test]
@@ -135,15 +135,15 @@ mod tests {
         let flow = FlowControl::new();
         flow.during_call(|| {
             flow.measure(HIGH_WATER + 1);
-            assert_eq!(flow.news(), None);
+            assert_eq!(flow.changed(), None);
             flow.during_call(|| ()).unwrap();
-            assert_eq!(flow.news(), None, "the outer call goes on");
+            assert_eq!(flow.changed(), None, "the outer call goes on");
         })
         .unwrap();
-        assert_eq!(flow.news(), Some(true));
+        assert_eq!(flow.changed(), Some(true));
         assert!(flow.during_call(|| panic!("oh")).is_err());
         flow.measure(0);
-        assert_eq!(flow.news(), Some(false), "no call goes on");
+        assert_eq!(flow.changed(), Some(false), "no call goes on");
     }
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
         let flow = FlowControl::new();
         flow.during_call(|| flow.measure(HIGH_WATER + 1)).unwrap();
         flow.during_call(|| flow.measure(0)).unwrap();
-        assert_eq!(flow.news(), None);
+        assert_eq!(flow.changed(), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::{
     starting::Side,
     transport::Transport,
 };
-use asyncio_core::{Error, Result, raw::Resident, wait_site::WaitSite};
+use asyncio_core::{Error, Result, raw::LoopLocal, wait_site::WaitSite};
 
 /// The error as it is.
 pub(crate) fn named(_: WaitSite, error: Error) -> Error {
@@ -24,7 +24,7 @@ impl Place {
     pub(crate) const NONE: Place = Place;
 
     #[inline]
-    pub(crate) fn get(&self) -> Option<Resident<Connection>> {
+    pub(crate) fn get(&self) -> Option<LoopLocal<Connection>> {
         None
     }
 

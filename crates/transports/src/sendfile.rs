@@ -134,7 +134,7 @@ impl Sendfile {
             ready!(std::future::Future::poll(Pin::new(emptied), cx))?;
             self.stage = Stage::Sending;
         }
-        let Some(source) = self.transport.0.resident.get().and_then(|c| c.source()) else {
+        let Some(source) = self.transport.0.local.get().and_then(|c| c.source()) else {
             return Poll::Ready(Err(closed()));
         };
         self.transfer.poll(cx, &source)

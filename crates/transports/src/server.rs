@@ -13,7 +13,7 @@ use crate::trsock::TransportSocket;
 use acceptor::Acceptor;
 use asyncio_core::{
     AsyncContextManager, Error, LoopHandle, Result,
-    raw::{LoopRef, Resident},
+    raw::{LoopLocal, LoopRef},
     wait::{Resume, Wait},
     wait_site::WaitSite,
 };
@@ -73,7 +73,7 @@ pub use waiting::{ServeForever, StartServing, WaitClosed};
 #[derive(Clone)]
 #[doc(alias("AbstractServer", "asyncio.base_events.Server"))]
 pub struct Server {
-    resident: Resident<Acceptor>,
+    local: LoopLocal<Acceptor>,
     shared: Arc<Shared>,
 }
 
@@ -87,31 +87,31 @@ impl Server {
     /// Stops listening at once, and cancels [`serve_forever`](Server::serve_forever) (`close`). Existing
     /// connections stay open. Does nothing the second time.
     pub fn close(&self) {
-        self.resident.send(Acceptor::close);
+        self.local.send(Acceptor::close);
     }
 
     /// [Closes](crate::Transport::close) the connection of each client (`close_clients`). The server
     /// goes on listening if it does.
     pub fn close_clients(&self) {
-        self.resident.send(|acceptor| acceptor.each_client(crate::Transport::close));
+        self.local.send(|acceptor| acceptor.each_client(crate::Transport::close));
     }
 
     /// [Aborts](crate::Transport::abort) the connection of each client (`abort_clients`). The server
     /// goes on listening if it does.
     pub fn abort_clients(&self) {
-        self.resident.send(|acceptor| acceptor.each_client(crate::Transport::abort));
+        self.local.send(|acceptor| acceptor.each_client(crate::Transport::abort));
     }
 
     /// The current connections.
     #[cfg(all(test, feature = "tls"))]
     pub(crate) fn clients(&self) -> Vec<crate::Transport> {
-        self.resident.with(Acceptor::all_clients).unwrap_or_default()
+        self.local.with(Acceptor::all_clients).unwrap_or_default()
     }
 
     /// As [`close`](Server::close), but connections that wait to be accepted are served.
     #[doc(hidden)] // For the HTTP crate.
     pub fn close_behind_the_last(&self) {
-        self.resident.send(Acceptor::close_behind_the_last);
+        self.local.send(Acceptor::close_behind_the_last);
     }
 
     /// Whether it accepts connections (`is_serving`).
@@ -122,7 +122,7 @@ impl Server {
     /// The sockets that listen (`sockets`): none once the server is closed, and none on other
     /// threads than the loop's.
     pub fn sockets(&self) -> Vec<TransportSocket> {
-        self.resident.with(Acceptor::sockets).unwrap_or_default()
+        self.local.with(Acceptor::sockets).unwrap_or_default()
     }
 
     /// The address of the first socket, with the port that the system chose, if asked to. Also
@@ -145,7 +145,7 @@ impl Server {
     /// For the siblings.
     #[doc(hidden)]
     pub fn home(&self) -> LoopRef {
-        self.resident.home()
+        self.local.home()
     }
 
     /// Starts to accept connections, if that was deferred with
@@ -190,7 +190,7 @@ impl Server {
 
     /// Begins to accept connections; closed if that fails.
     fn start(&self, what: &str) -> Result<()> {
-        match self.resident.with(Acceptor::start) {
+        match self.local.with(Acceptor::start) {
             Some(outcome) => outcome.inspect_err(|_| self.close()),
             None if self.shared.life.is_closed() => Err(Error::runtime("the server is closed")),
             None => Err(Error::runtime("the server belongs to another thread")),
@@ -220,13 +220,13 @@ impl Server {
     /// # Errors
     /// `Runtime` if it does not.
     fn check_awaited_here(&self, site: WaitSite) -> Result<()> {
-        self.resident.home().check_awaited_here(site.what())
+        self.local.home().check_awaited_here(site.what())
     }
 }
 
 impl PartialEq for Server {
     fn eq(&self, other: &Server) -> bool {
-        self.resident == other.resident
+        self.local == other.local
     }
 }
 

@@ -86,7 +86,7 @@
 //!   the server's alone.
 
 use crate::{flow_control::HIGH_WATER, transport::Transport};
-use asyncio_core::raw::Resident;
+use asyncio_core::raw::LoopLocal;
 use info::Facts;
 use protocol::SslProtocol;
 
@@ -120,20 +120,20 @@ pub use rustls;
 pub(crate) struct Place(Option<Box<Over>>);
 
 struct Over {
-    resident: Resident<SslProtocol>,
+    local: LoopLocal<SslProtocol>,
     facts: Facts,
 }
 
 impl Place {
     pub(crate) const NONE: Place = Place(None);
 
-    fn of(resident: Resident<SslProtocol>, facts: Facts) -> Place {
-        Place(Some(Box::new(Over { resident, facts })))
+    fn of(local: LoopLocal<SslProtocol>, facts: Facts) -> Place {
+        Place(Some(Box::new(Over { local, facts })))
     }
 
     #[inline]
-    pub(crate) fn get(&self) -> Option<Resident<SslProtocol>> {
-        self.0.as_ref().map(|over| over.resident)
+    pub(crate) fn get(&self) -> Option<LoopLocal<SslProtocol>> {
+        self.0.as_ref().map(|over| over.local)
     }
 
     /// The default of the high-water mark for writing.

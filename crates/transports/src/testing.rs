@@ -228,7 +228,7 @@ pub(crate) fn connect<K, P: IntoProtocol<K>>(
     let domain = io.local_addr().unwrap().domain();
     let kind = Kind::Socket { is_tcp: is_tcp(&io, domain, Type::STREAM) };
     let transport = Connection::open(Io::Socket(io), kind, Names::default(), calls).unwrap();
-    transport.0.resident.with(|connection| connection.start(None));
+    transport.0.local.with(|connection| connection.start(None));
     transport
 }
 

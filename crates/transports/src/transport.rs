@@ -12,7 +12,7 @@ use crate::{
 use asyncio_core::{
     Error, LoopHandle, Result,
     exception::{ExceptionContext, Level, log},
-    raw::{LoopRef, Resident},
+    raw::{LoopLocal, LoopRef},
 };
 use bytes::Bytes;
 use std::{
@@ -39,7 +39,7 @@ pub struct Transport(pub(crate) Arc<Shared>);
 /// What every handle has.
 pub(crate) struct Shared {
     /// What is at the bottom: the descriptor and the names are there.
-    pub(crate) resident: Resident<Connection>,
+    pub(crate) local: LoopLocal<Connection>,
     /// TLS over it, if that is what the handle stands for.
     pub(crate) ssl: ssl::Place,
     pub(crate) kind: Kind,
@@ -52,18 +52,18 @@ pub(crate) struct Shared {
 pub const LOG_THRESHOLD_FOR_CONNLOST_WRITES: u32 = 5;
 
 impl Shared {
-    pub(crate) fn new(resident: Resident<Connection>, kind: Kind, names: Names) -> Shared {
-        Shared::over(resident, ssl::Place::NONE, kind, names)
+    pub(crate) fn new(local: LoopLocal<Connection>, kind: Kind, names: Names) -> Shared {
+        Shared::over(local, ssl::Place::NONE, kind, names)
     }
 
     pub(crate) fn over(
-        resident: Resident<Connection>,
+        local: LoopLocal<Connection>,
         ssl: ssl::Place,
         kind: Kind,
         names: Names,
     ) -> Shared {
         let (closing, lost_writes) = (AtomicBool::new(false), LostWrites::default());
-        Shared { resident, ssl, kind, closing, lost_writes, names }
+        Shared { local, ssl, kind, closing, lost_writes, names }
     }
 
     /// Something was written to a connection that is lost.
@@ -97,7 +97,7 @@ impl Transport {
     pub(crate) fn stream(&self) -> Option<Rc<dyn Stream>> {
         match self.0.ssl.get() {
             Some(place) => Some(place.get()?),
-            None => Some(self.0.resident.get()?),
+            None => Some(self.0.local.get()?),
         }
     }
 
@@ -106,7 +106,7 @@ impl Transport {
     pub(crate) fn send(&self, f: impl FnOnce(&dyn Stream) + Send + 'static) {
         match self.0.ssl.get() {
             Some(place) => place.send(move |ssl| f(ssl)),
-            None => self.0.resident.send(move |connection| f(connection)),
+            None => self.0.local.send(move |connection| f(connection)),
         }
     }
 
@@ -118,7 +118,7 @@ impl Transport {
     /// For the siblings.
     #[doc(hidden)]
     pub fn home(&self) -> LoopRef {
-        self.0.resident.home()
+        self.0.local.home()
     }
 
     /// Closes the connection (`close`): nothing more is read; what is buffered is sent first; then
@@ -222,7 +222,7 @@ impl Transport {
         if self.0.ssl.get().is_some() {
             return self.write_over(data);
         }
-        match self.0.resident.get() {
+        match self.0.local.get() {
             Some(connection) => connection.write(data),
             None => {
                 self.write_elsewhere(data);
@@ -246,7 +246,7 @@ impl Transport {
     /// There is no connection on this thread: it is over, or another thread's.
     #[cold]
     fn write_elsewhere(&self, data: &[u8]) {
-        if !self.0.resident.home().is_local() {
+        if !self.0.local.home().is_local() {
             let data = Bytes::copy_from_slice(data);
             self.send(move |stream| {
                 if let Err(error) = stream.write(&data) {
@@ -329,7 +329,7 @@ impl Transport {
 
     #[cold]
     pub(crate) fn report(&self, message: &'static str, error: Error) {
-        ExceptionContext::new(message).with_exception(error).report(Some(self.0.resident.home()));
+        ExceptionContext::new(message).with_exception(error).report(Some(self.0.local.home()));
     }
 }
 
@@ -339,7 +339,7 @@ impl Informed for Transport {
     }
 
     fn socket(&self) -> Option<TransportSocket> {
-        TransportSocket::of(&self.0.resident.get()?.source()?)
+        TransportSocket::of(&self.0.local.get()?.source()?)
     }
 
     #[cfg(feature = "tls")]

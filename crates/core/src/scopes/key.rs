@@ -2,7 +2,7 @@
 
 use crate::{
     CancelledError, Result,
-    home::{Mail, Place, entered},
+    home::{Message, Place, entered},
     scheduler::Scheduler,
     slots::Key,
     wait_site::WaitSite,
@@ -151,6 +151,6 @@ impl ScopeKey {
             }
         };
         // A loop that is closed has none.
-        let _ = self.place.send(Mail::Quiet(Box::new(there)));
+        let _ = self.place.send(Message::Quiet(Box::new(there)));
     }
 }

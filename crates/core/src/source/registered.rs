@@ -1,6 +1,6 @@
 //! [`Sources`]: what is registered with a loop, and in whose name.
 
-use super::{At, Attendant, Direction, Driver, Line};
+use super::{At, Direction, Driver, Line, ReadyHandler};
 use crate::slots::{Key, Slots};
 use std::{os::fd::RawFd, sync::Arc};
 
@@ -26,7 +26,7 @@ pub(super) struct Entry {
     pub(super) hangup: bool,
     pub(super) read: Line,
     pub(super) write: Line,
-    pub(super) attendant: Option<Attendant>,
+    pub(super) handler: Option<ReadyHandler>,
 }
 
 impl Entry {

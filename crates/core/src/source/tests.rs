@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     cell::{TaskCell, TaskContext, TaskVTable},
     context::Values,
-    home::post::Post,
+    home::test_remote::TestRemote,
     step::Step,
     task_ref::TaskRef,
 };
@@ -24,7 +24,7 @@ use std::{
     task::{Wake, Waker},
 };
 
-mod attendants;
+mod handlers;
 
 #[derive(Debug, Default)]
 struct FakeDriver {
@@ -63,7 +63,7 @@ impl Bench {
     }
 
     fn with(driver: FakeDriver) -> Bench {
-        let home = LoopRef::open(true, || Box::new(Post));
+        let home = LoopRef::open(true, || Box::new(TestRemote));
         let driver = Arc::new(driver);
         home.local().unwrap().set_driver(driver.clone());
         Bench { home, driver }
@@ -73,11 +73,11 @@ impl Bench {
         self.home.local().unwrap()
     }
 
-    /// Opens the mail of this loop.
-    fn open_mail(&self) -> usize {
-        let mail = Post::take(self.home.id());
-        let count = mail.len();
-        mail.into_iter().for_each(|mail| self.scheduler().deliver(mail));
+    /// Takes the messages of this loop.
+    fn take_messages(&self) -> usize {
+        let message = TestRemote::take(self.home.id());
+        let count = message.len();
+        message.into_iter().for_each(|message| self.scheduler().deliver(message));
         count
     }
 
@@ -380,7 +380,7 @@ fn one_who_was_woken_and_then_dropped_passes_the_turn_on() {
 }
 
 #[test]
-fn a_woken_wait_dropped_on_another_thread_passes_the_turn_on_by_mail() {
+fn a_woken_wait_dropped_on_another_thread_passes_the_turn_on_by_message() {
     let bench = Bench::new();
     let (source, theirs) = pair();
     let (first, second) = (Task::new(&bench), Task::new(&bench));
@@ -393,7 +393,7 @@ fn a_woken_wait_dropped_on_another_thread_passes_the_turn_on_by_mail() {
         scope.spawn(move || drop(early));
     });
     assert_eq!(second.woken(), 0);
-    assert!(bench.open_mail() > 0);
+    assert!(bench.take_messages() > 0);
     assert_eq!(second.woken(), 1);
     assert_eq!(bytes(second.poll(&mut late)), b"a");
 }
@@ -495,7 +495,7 @@ fn into_inner_gives_the_io_back_deregistered() {
 }
 
 #[test]
-fn a_source_dropped_on_another_thread_is_deregistered_there_and_forgotten_by_mail() {
+fn a_source_dropped_on_another_thread_is_deregistered_there_and_forgotten_by_message() {
     let bench = Bench::new();
     let (source, _theirs) = pair();
     let entered = bench.home.entering();
@@ -506,10 +506,10 @@ fn a_source_dropped_on_another_thread_is_deregistered_there_and_forgotten_by_mai
     });
     assert_eq!(*bench.driver.gone.lock().unwrap(), [raw]);
     assert!(bench.scheduler().owns_descriptor(raw));
-    // A descriptor that gets the number before the mail is opened is a source of its own.
+    // A descriptor that gets the number before the messages are taken is a source of its own.
     let next = Source::new(KeepNumber(raw));
     next.register().unwrap();
-    assert_eq!(bench.open_mail(), 1);
+    assert_eq!(bench.take_messages(), 1);
     assert!(bench.scheduler().owns_descriptor(raw));
     drop(entered);
 }

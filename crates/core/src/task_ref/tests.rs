@@ -5,7 +5,7 @@ use crate::{
     cancel::WAITING,
     cell::{TaskContext, TaskVTable},
     context::Values,
-    home::{LoopRef, post::Post},
+    home::{LoopRef, test_remote::TestRemote},
     wait::Wait,
 };
 use std::{
@@ -81,13 +81,13 @@ impl Drop for Handle {
 }
 
 fn open() -> LoopRef {
-    LoopRef::open(true, || Box::new(Post))
+    LoopRef::open(true, || Box::new(TestRemote))
 }
 
-fn open_mail(home: LoopRef) -> usize {
-    let mail = Post::take(home.id());
-    let count = mail.len();
-    mail.into_iter().for_each(|mail| home.local().unwrap().deliver(mail));
+fn take_messages(home: LoopRef) -> usize {
+    let message = TestRemote::take(home.id());
+    let count = message.len();
+    message.into_iter().for_each(|message| home.local().unwrap().deliver(message));
     count
 }
 
@@ -147,15 +147,15 @@ fn a_wait_that_ends_on_another_thread_lasts_until_its_task_learns_of_it() {
         let wait = task.arm();
         thread::spawn(move || assert_eq!(wait.end(), IDLE)).join().unwrap();
         assert!(!task.0.may_arm_first());
-        assert_eq!(open_mail(home), 1);
+        assert_eq!(take_messages(home), 1);
         assert!(task.0.may_arm_first() && task.count() == NEW);
     }
-    // The task ends before the mail is opened.
+    // The task ends before the messages are taken.
     let wait = task.arm();
     thread::spawn(move || wait.end()).join().unwrap();
     drop(task.finish());
     assert_eq!(freed::<3>(), 0);
-    assert_eq!(open_mail(home), 1);
+    assert_eq!(take_messages(home), 1);
     assert_eq!(freed::<3>(), 1);
 }
 

@@ -4,7 +4,7 @@ use super::ConcurrentFuture;
 use crate::{Future, Take};
 use asyncio_core::{
     Result,
-    raw::{Mail, Scheduler, caught, with_running},
+    raw::{Message, Scheduler, caught, with_running},
     wait_site::WaitSite,
 };
 
@@ -33,7 +33,7 @@ pub fn wrap_future<T: Send + 'static>(source: ConcurrentFuture<T>) -> Result<Tak
     source.add_done_callback(move |source| {
         let source = source.clone();
         // A source that is done already is copied at the next iteration as well.
-        let _ = home.send(Mail::Call(Box::new(move || {
+        let _ = home.send(Message::Call(Box::new(move || {
             wrapper.copy(&source);
             Ok(())
         })));

@@ -7,7 +7,7 @@ use asyncio_core::{
     event_loop::{Job, work_for},
     exception::{self, Level},
     limit::ToTimeout,
-    raw::{LoopRef, Mail, Outstanding, Scheduler},
+    raw::{LoopRef, Message, Outstanding, Scheduler},
 };
 use asyncio_future::{Future, Take, wrap_future};
 use std::{
@@ -91,7 +91,7 @@ impl Drop for Joining {
     fn drop(&mut self) {
         let home = self.0;
         // By a message, as in `Outstanding`.
-        let _ = home.send(Mail::Quiet(Box::new(move || Joining::count(home, -1))));
+        let _ = home.send(Message::Quiet(Box::new(move || Joining::count(home, -1))));
     }
 }
 
@@ -235,7 +235,7 @@ async fn shutdown(
             let _ = setter.set_result(());
             Ok(())
         };
-        let _ = home.send(Mail::Call(Box::new(tell)));
+        let _ = home.send(Message::Call(Box::new(tell)));
         drop(joining);
     }));
     let outcome = asyncio_task::timeout(timeout).with(async |_| joined.clone().await).await;

@@ -93,8 +93,8 @@ impl EventLoop {
                 if self.0.pace.is_due(scheduler, &self.0.meter) || scheduler.is_virtual() {
                     self.poll(scheduler, Some(Duration::ZERO))?;
                 }
-                if self.0.inbox.has_mail() {
-                    self.open_mail(scheduler);
+                if self.0.inbox.has_messages() {
+                    self.take_messages(scheduler);
                 }
             }
             timeout => {
@@ -133,12 +133,12 @@ impl EventLoop {
         };
         let timeout = match self.0.inbox.before_wait() {
             BeforeWait::Wait => timeout,
-            BeforeWait::Mail => Some(Duration::ZERO),
+            BeforeWait::Message => Some(Duration::ZERO),
         };
         self.0.meter.wait(scheduler);
         let polled = self.poll(scheduler, timeout);
         self.0.meter.waited();
-        self.open_mail(scheduler);
+        self.take_messages(scheduler);
         polled
     }
 
@@ -182,8 +182,8 @@ impl EventLoop {
     }
 
     #[inline]
-    fn open_mail(&self, scheduler: &Scheduler) {
-        self.0.inbox.open_mail(|mail| scheduler.deliver(mail));
+    fn take_messages(&self, scheduler: &Scheduler) {
+        self.0.inbox.take_messages(|message| scheduler.deliver(message));
         self.deliver_signals(scheduler);
     }
 }

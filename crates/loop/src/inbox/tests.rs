@@ -19,8 +19,8 @@ impl Bell for Counter {
     }
 }
 
-fn letter() -> Mail {
-    Mail::Quiet(Box::new(|| ()))
+fn message() -> Message {
+    Message::Quiet(Box::new(|| ()))
 }
 
 fn open(id: u64) -> (Inbox<Counter>, Arc<AtomicUsize>) {
@@ -30,20 +30,20 @@ fn open(id: u64) -> (Inbox<Counter>, Arc<AtomicUsize>) {
 }
 
 fn count(inbox: &Inbox<Counter>) -> usize {
-    let mut letters = 0;
-    inbox.open_mail(|_| letters += 1);
-    letters
+    let mut messages = 0;
+    inbox.take_messages(|_| messages += 1);
+    messages
 }
 
 #[test]
 fn a_loop_that_is_awake_is_not_rung_for() {
     let (inbox, rung) = open(1);
-    assert!(!inbox.has_mail());
-    inbox.push(1, letter()).unwrap();
-    inbox.push(1, letter()).unwrap();
-    assert!(inbox.has_mail());
+    assert!(!inbox.has_messages());
+    inbox.push(1, message()).unwrap();
+    inbox.push(1, message()).unwrap();
+    assert!(inbox.has_messages());
     assert_eq!((rung.load(SeqCst), count(&inbox)), (0, 2));
-    assert!(!inbox.has_mail());
+    assert!(!inbox.has_messages());
 }
 
 #[test]
@@ -51,20 +51,20 @@ fn a_loop_that_waits_is_rung_for_once() {
     let (inbox, rung) = open(1);
     assert_eq!(inbox.before_wait(), BeforeWait::Wait);
     for _ in 0..3 {
-        inbox.push(1, letter()).unwrap();
+        inbox.push(1, message()).unwrap();
     }
     assert_eq!((rung.load(SeqCst), count(&inbox)), (1, 3));
     // It waits again, and is rung for again.
     assert_eq!(inbox.before_wait(), BeforeWait::Wait);
-    inbox.push(1, letter()).unwrap();
+    inbox.push(1, message()).unwrap();
     assert_eq!((rung.load(SeqCst), count(&inbox)), (2, 1));
 }
 
 #[test]
 fn a_loop_with_mail_does_not_wait() {
     let (inbox, rung) = open(1);
-    inbox.push(1, letter()).unwrap();
-    assert_eq!(inbox.before_wait(), BeforeWait::Mail);
+    inbox.push(1, message()).unwrap();
+    assert_eq!(inbox.before_wait(), BeforeWait::Message);
     assert_eq!((rung.load(SeqCst), count(&inbox)), (0, 1));
 }
 
@@ -73,23 +73,23 @@ fn a_wait_that_ends_by_itself_leaves_the_loop_awake() {
     let (inbox, rung) = open(1);
     assert_eq!(inbox.before_wait(), BeforeWait::Wait);
     assert_eq!(count(&inbox), 0);
-    inbox.push(1, letter()).unwrap();
+    inbox.push(1, message()).unwrap();
     assert_eq!(rung.load(SeqCst), 0);
 }
 
 #[test]
-fn only_the_loop_that_is_open_gets_mail() {
+fn only_the_loop_that_is_open_gets_message() {
     let (inbox, _) = open(1);
-    assert!(inbox.push(2, letter()).is_err());
-    inbox.push(1, letter()).unwrap();
+    assert!(inbox.push(2, message()).is_err());
+    inbox.push(1, message()).unwrap();
     let mut last = 0;
     inbox.close(|_| last += 1);
     assert_eq!(last, 1, "what was put in before the close arrives");
-    assert!(inbox.push(1, letter()).is_err());
+    assert!(inbox.push(1, message()).is_err());
     inbox.close(|_| panic!("nothing is left"));
     inbox.open(2, Counter::default());
-    assert!(inbox.push(1, letter()).is_err());
-    inbox.push(2, letter()).unwrap();
+    assert!(inbox.push(1, message()).is_err());
+    inbox.push(2, message()).unwrap();
     assert_eq!(count(&inbox), 1);
     inbox.close(drop);
 }
@@ -103,15 +103,15 @@ fn a_closed_inbox_has_given_its_bell_back() {
 }
 
 #[test]
-fn mail_that_arrives_while_mail_is_opened_waits_for_the_next_time() {
+fn message_that_arrives_while_mail_is_opened_waits_for_the_next_time() {
     let (inbox, _) = open(1);
-    inbox.push(1, letter()).unwrap();
-    let mut letters = 0;
-    inbox.open_mail(|_| {
-        letters += 1;
-        inbox.push(1, letter()).unwrap();
+    inbox.push(1, message()).unwrap();
+    let mut messages = 0;
+    inbox.take_messages(|_| {
+        messages += 1;
+        inbox.push(1, message()).unwrap();
     });
-    assert_eq!((letters, inbox.has_mail()), (1, true));
+    assert_eq!((messages, inbox.has_messages()), (1, true));
     assert_eq!(count(&inbox), 1);
 }
 
@@ -119,7 +119,7 @@ fn mail_that_arrives_while_mail_is_opened_waits_for_the_next_time() {
 fn signals_get_in_if_they_are_wanted() {
     let (inbox, rung) = open(1);
     inbox.raise(0b11);
-    assert_eq!((inbox.take_raised(), inbox.has_mail()), (0, false));
+    assert_eq!((inbox.take_raised(), inbox.has_messages()), (0, false));
     inbox.want(0b10);
     assert_eq!(inbox.before_wait(), BeforeWait::Wait);
     inbox.raise(0b11);
@@ -141,13 +141,13 @@ fn threads_that_put_in_while_the_loop_closes_know_whether_it_arrived() {
             .map(|_| {
                 let inbox = inbox.clone();
                 thread::spawn(move || {
-                    (0..50).filter(|_| inbox.push(round, letter()).is_ok()).count()
+                    (0..50).filter(|_| inbox.push(round, message()).is_ok()).count()
                 })
             })
             .collect();
         let mut arrived = 0;
         thread::yield_now();
-        inbox.open_mail(|_| arrived += 1);
+        inbox.take_messages(|_| arrived += 1);
         inbox.close(|_| arrived += 1);
         let accepted: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
         assert_eq!(arrived, accepted);
@@ -165,7 +165,7 @@ fn a_closed_inbox_does_not_count_the_senders_that_it_refuses() {
     thread::scope(|scope| {
         let hammer = || {
             for _ in 0..100_000 {
-                assert!(inbox.push(1, letter()).is_err());
+                assert!(inbox.push(1, message()).is_err());
                 inbox.raise(0b10);
             }
         };

@@ -15,7 +15,7 @@ use crate::{
 };
 use asyncio_core::{
     Error,
-    raw::{LoopRef, Resident},
+    raw::{LoopLocal, LoopRef},
     source::Direction,
 };
 use asyncio_sockets::is_short;
@@ -43,13 +43,13 @@ const LARGE: usize = 1024;
 /// Something arrived at a connection.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
-pub struct Arrival(Resident<Connection>);
+pub struct Arrival(LoopLocal<Connection>);
 
 impl Arrival {
     /// At this connection.
     #[inline]
     pub fn at(transport: &Transport) -> Arrival {
-        Arrival(transport.0.resident)
+        Arrival(transport.0.local)
     }
 
     /// The loop of the connection.

@@ -58,7 +58,7 @@ fn data_that_is_there_before_never_precedes_the_beginning_and_who_waits_comes_af
         iterations(3).await?;
         assert_eq!(log.events(), "", "it is not started");
         let made = Future::new();
-        transport.0.resident.with(|connection| connection.start(Some(made.clone())));
+        transport.0.local.with(|connection| connection.start(Some(made.clone())));
         made.await?;
         assert!(log.events().starts_with("made"));
         log.wait("data").await?;

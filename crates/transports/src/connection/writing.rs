@@ -288,7 +288,7 @@ impl Connection {
     /// is told after that.
     #[inline]
     pub(super) fn announce(&self) {
-        if let Some(paused) = self.flow.news() {
+        if let Some(paused) = self.flow.changed() {
             self.announce_now(paused);
         }
     }

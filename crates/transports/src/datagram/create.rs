@@ -292,7 +292,7 @@ impl Stage {
         let Connected { io, family, remote } = socket;
         let transport = Endpoint::open(io, family, remote, calls).map_err(in_call(site))?;
         let made = Future::of_loop(site, None);
-        transport.0.resident.with(|endpoint| endpoint.start(Some(made.clone())));
+        transport.0.local.with(|endpoint| endpoint.start(Some(made.clone())));
         Ok(Stage::Making(Making(Some(transport)), made))
     }
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 use asyncio_core::{
     Error, Result,
-    raw::{Resident, house},
+    raw::LoopLocal,
     source::{Readiness, Source},
 };
 use asyncio_future::Future;
@@ -101,9 +101,9 @@ impl Endpoint {
             retrying: Cell::new(false),
             losing: Cell::new(false),
         });
-        let resident = house(endpoint.clone())?;
+        let local = LoopLocal::new(endpoint.clone())?;
         let names = Names { sock: sock.into(), peer: peer.into() };
-        let shared = Shared::new(resident, names, domain);
+        let shared = Shared::new(local, names, domain);
         Ok(endpoint.handle.get_or_init(|| DatagramTransport(Arc::new(shared))).clone())
     }
 
@@ -113,7 +113,7 @@ impl Endpoint {
     pub(super) fn start(&self, made: Option<Future<()>>) {
         self.soon(move |endpoint| {
             endpoint.call(Event::Made, "connection_made");
-            if let Err(error) = endpoint.attend() {
+            if let Err(error) = endpoint.set_handler() {
                 endpoint.fatal(error, "Cannot watch the descriptor of a transport");
             }
             if let Some(made) = made {
@@ -123,15 +123,15 @@ impl Endpoint {
         });
     }
 
-    fn attend(&self) -> Result<()> {
+    fn set_handler(&self) -> Result<()> {
         let Some(source) = self.source().filter(|_| !self.is_losing()) else { return Ok(()) };
-        let resident = self.resident();
-        source.attend(Rc::new(move |news: Readiness| {
-            let Some(endpoint) = resident.get() else { return };
-            if news.readable {
+        let local = self.local();
+        source.set_handler(Rc::new(move |ready: Readiness| {
+            let Some(endpoint) = local.get() else { return };
+            if ready.readable {
                 endpoint.read_ready();
             }
-            if news.writable && !endpoint.retrying.get() {
+            if ready.writable && !endpoint.retrying.get() {
                 endpoint.write_ready();
             }
         }))
@@ -141,8 +141,8 @@ impl Endpoint {
         self.handle.get().expect("set when the endpoint is opened")
     }
 
-    fn resident(&self) -> Resident<Endpoint> {
-        self.handle().0.resident
+    fn local(&self) -> LoopLocal<Endpoint> {
+        self.handle().0.local
     }
 
     /// The socket, until the endpoint is lost.
@@ -152,16 +152,16 @@ impl Endpoint {
 
     fn again(&self, readiness: Readiness) {
         if let Some(source) = self.source() {
-            source.attend_again(readiness);
+            source.call_handler_again(readiness);
         }
     }
 
     /// Calls `f` in the next iteration, if the endpoint is still there.
     #[track_caller]
     fn soon(&self, f: impl FnOnce(&Endpoint) + 'static) {
-        let resident = self.resident();
-        call_soon(resident.home(), move || {
-            resident.with(f);
+        let local = self.local();
+        call_soon(local.home(), move || {
+            local.with(f);
         });
     }
 }
@@ -206,7 +206,7 @@ impl Endpoint {
     /// Tells the protocol to pause or to go on, unless it was told, or a callback of its runs: then it
     /// is told after that.
     fn announce(&self) {
-        match self.flow.news() {
+        match self.flow.changed() {
             Some(true) => self.call(Event::PauseWriting, "pause_writing"),
             Some(false) => self.call(Event::ResumeWriting, "resume_writing"),
             None => {}
@@ -351,9 +351,9 @@ impl Endpoint {
         if self.connected || self.handle().0.domain != Domain::UNIX || self.retrying.replace(true) {
             return;
         }
-        let resident = self.resident();
+        let local = self.local();
         let retry = move || {
-            resident.with(|endpoint| {
+            local.with(|endpoint| {
                 endpoint.retrying.set(false);
                 endpoint.write_ready();
             });
@@ -429,7 +429,7 @@ impl Endpoint {
     /// The last step. Nothing is called after it.
     fn lost(&self, error: Option<Error>) {
         self.call(Event::Lost(error), "connection_lost");
-        let let_go = (self.source.take(), self.protocol.take(), self.resident().leave());
+        let let_go = (self.source.take(), self.protocol.take(), self.local().remove());
         drop(let_go);
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     transport::LostWrites,
     trsock::TransportSocket,
 };
-use asyncio_core::{Error, Result, exception::ExceptionContext, raw::Resident};
+use asyncio_core::{Error, Result, exception::ExceptionContext, raw::LoopLocal};
 use asyncio_sockets::{Address, Domain};
 use std::{
     borrow::Cow,
@@ -32,7 +32,7 @@ pub struct DatagramTransport(pub(super) Arc<Shared>);
 
 /// What every handle has.
 pub(super) struct Shared {
-    pub(super) resident: Resident<Endpoint>,
+    pub(super) local: LoopLocal<Endpoint>,
     pub(super) closing: AtomicBool,
     pub(super) names: Names,
     pub(super) domain: Domain,
@@ -40,9 +40,9 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(resident: Resident<Endpoint>, names: Names, domain: Domain) -> Shared {
+    pub(super) fn new(local: LoopLocal<Endpoint>, names: Names, domain: Domain) -> Shared {
         let (closing, lost_writes) = (AtomicBool::new(false), LostWrites::default());
-        Shared { resident, closing, names, domain, lost_writes }
+        Shared { local, closing, names, domain, lost_writes }
     }
 
     /// Something was sent after the end.
@@ -53,7 +53,7 @@ impl Shared {
 
 impl DatagramTransport {
     fn endpoint(&self) -> Option<Rc<Endpoint>> {
-        self.0.resident.get()
+        self.0.local.get()
     }
 
     /// Sends `data` as one datagram, even if it is empty (`sendto`): to `addr`, or with `None` to the
@@ -69,13 +69,13 @@ impl DatagramTransport {
         let data = data.as_ref();
         let sent = addr.recipient(self.0.domain).and_then(|addr| match self.endpoint() {
             Some(endpoint) => endpoint.sendto(data, addr),
-            None if self.0.resident.home().is_local() => {
+            None if self.0.local.home().is_local() => {
                 self.0.count_lost_write();
                 Ok(())
             }
             None => {
                 let data: Box<[u8]> = data.into();
-                self.0.resident.send(move |endpoint| {
+                self.0.local.send(move |endpoint| {
                     if let Err(error) = endpoint.sendto(&data, addr) {
                         endpoint.report(SENDTO_FAILED, error);
                     }
@@ -91,13 +91,13 @@ impl DatagramTransport {
     /// Closes the endpoint (`close`): nothing more is received; what is buffered is sent first; then
     /// `connection_lost(None)` is called. Does nothing the second time.
     pub fn close(&self) {
-        self.0.resident.send(Endpoint::close);
+        self.0.local.send(Endpoint::close);
     }
 
     /// Closes the endpoint at once (`abort`): what is buffered is lost. `connection_lost(None)` is
     /// called in the next iteration.
     pub fn abort(&self) {
-        self.0.resident.send(|endpoint| endpoint.force_close(None));
+        self.0.local.send(|endpoint| endpoint.force_close(None));
     }
 
     /// Whether the endpoint is closed, or will be as soon as what is buffered has been sent
@@ -141,7 +141,7 @@ impl DatagramTransport {
     /// `Value` unless `high` is at least `low`; nothing has changed.
     pub fn set_write_buffer_limits(&self, high: Option<usize>, low: Option<usize>) -> Result<()> {
         let (low, high) = water_marks("set_write_buffer_limits", HIGH_WATER, high, low)?;
-        self.0.resident.send(move |endpoint| endpoint.set_water_marks(low, high));
+        self.0.local.send(move |endpoint| endpoint.set_water_marks(low, high));
         Ok(())
     }
 
@@ -156,7 +156,7 @@ impl DatagramTransport {
     }
 
     pub(super) fn report(&self, message: impl Into<Cow<'static, str>>, error: Error) {
-        ExceptionContext::new(message).with_exception(error).report(Some(self.0.resident.home()));
+        ExceptionContext::new(message).with_exception(error).report(Some(self.0.local.home()));
     }
 }
 

@@ -123,9 +123,9 @@ impl Acceptor {
         for listener in &*self.listeners.borrow() {
             listener.source.get_ref().listen(backlog)?;
             let (this, weak) = (self.this.clone(), Rc::downgrade(listener));
-            listener.source.attend(Rc::new(move |news: Readiness| {
+            listener.source.set_handler(Rc::new(move |ready: Readiness| {
                 if let (true, Some(this), Some(listener)) =
-                    (news.readable, this.upgrade(), weak.upgrade())
+                    (ready.readable, this.upgrade(), weak.upgrade())
                 {
                     this.accept(&listener);
                 }
@@ -180,7 +180,7 @@ impl Acceptor {
     fn make_room(&self) {
         if self.max_connections != usize::MAX {
             for listener in &*self.listeners.borrow() {
-                listener.source.attend_again(READABLE);
+                listener.source.call_handler_again(READABLE);
             }
         }
     }
@@ -218,7 +218,7 @@ impl Acceptor {
                 Err(error) => return self.pause(listener, error),
             }
         }
-        listener.source.attend_again(READABLE);
+        listener.source.call_handler_again(READABLE);
     }
 
     /// Tries again after a while. asyncio does so when the system lacks resources; any other error it
@@ -272,7 +272,7 @@ impl Acceptor {
         let number = self.accepted.replace(self.accepted.get() + 1);
         self.clients.borrow_mut().insert(number, transport.clone());
         let this = self.this.clone();
-        transport.0.resident.with(|connection| {
+        transport.0.local.with(|connection| {
             connection.on_lost(move || {
                 if let Some(this) = this.upgrade() {
                     this.lost(number);
@@ -308,7 +308,7 @@ fn resume_later(listener: Weak<Listener>) {
     let resume = move || {
         if let Some(listener) = listener.upgrade() {
             listener.pauses.set(false);
-            listener.source.attend_again(READABLE);
+            listener.source.call_handler_again(READABLE);
         }
         Ok(())
     };

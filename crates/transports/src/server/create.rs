@@ -12,7 +12,7 @@ use crate::{
     ssl::{Arguments, Plan},
     starting::{Side, needs_a_loop},
 };
-use asyncio_core::{Error, Result, raw::house, wait_site::WaitSite};
+use asyncio_core::{Error, Result, raw::LoopLocal, wait_site::WaitSite};
 use asyncio_sockets::{Domain, Endpoint, ToEndpoint, in_call};
 use std::{
     cell::RefCell,
@@ -305,7 +305,7 @@ fn open(
     let addresses = bound.iter().map(|bound| bound.address.clone()).collect();
     let shared = Arc::new(Shared { addresses, life: Life::new() });
     let acceptor = Acceptor::new(shared.clone(), bound, serving, plan, factory);
-    let resident = house(acceptor.clone())?;
-    acceptor.on_end(move || drop(resident.leave()));
-    Ok(Server { resident, shared })
+    let local = LoopLocal::new(acceptor.clone())?;
+    acceptor.on_end(move || drop(local.remove()));
+    Ok(Server { local, shared })
 }

@@ -23,7 +23,7 @@ use asyncio_core::{
     Error, Result,
     context::current_values,
     exception::{ExceptionContext, Level, log},
-    raw::{Parked, Resident, house},
+    raw::{LoopLocal, Parked},
     wait_site::WaitSite,
 };
 use asyncio_future::Future;
@@ -125,11 +125,11 @@ impl SslProtocol {
     /// # Errors
     /// `Runtime` if no loop runs, or it is being closed.
     pub(super) fn over(self: Rc<Self>, lower: &Transport, secured: &Secured) -> Result<Transport> {
-        let resident = house(self.clone())?;
+        let local = LoopLocal::new(self.clone())?;
         let facts = Facts { context: secured.context.clone(), object: OnceLock::new() };
-        let (place, bottom) = (Place::of(resident, facts), &lower.0);
+        let (place, bottom) = (Place::of(local, facts), &lower.0);
         let (kind, names) = (bottom.kind, bottom.names.clone());
-        let shared = Shared::over(bottom.resident, place, kind, names);
+        let shared = Shared::over(bottom.local, place, kind, names);
         let _ = self.lower.set(lower.clone());
         Ok(self.handle.get_or_init(|| Transport(Arc::new(shared))).clone())
     }
@@ -146,7 +146,7 @@ impl SslProtocol {
         self.handle.get().expect("set when it is put over another transport")
     }
 
-    fn resident(&self) -> Option<Resident<SslProtocol>> {
+    fn local(&self) -> Option<LoopLocal<SslProtocol>> {
         self.handle().0.ssl.get()
     }
 
@@ -163,9 +163,9 @@ impl SslProtocol {
     /// Calls `f` in the next iteration, if the connection is still there.
     #[track_caller]
     fn soon(&self, f: impl FnOnce(&SslProtocol) + 'static) {
-        let Some(resident) = self.resident() else { return };
-        call_soon(resident.home(), move || {
-            if let Some(ssl) = resident.get() {
+        let Some(local) = self.local() else { return };
+        call_soon(local.home(), move || {
+            if let Some(ssl) = local.get() {
                 f(&ssl);
             }
         });
@@ -174,15 +174,15 @@ impl SslProtocol {
     /// Has `f` called when `limit` is over; in place of the former limit.
     fn limit(&self, limit: Duration, f: impl FnOnce(&SslProtocol) + 'static) {
         self.end_limit();
-        let Some(resident) = self.resident() else { return };
+        let Some(local) = self.local() else { return };
         let call = move || {
-            if let Some(ssl) = resident.get() {
+            if let Some(ssl) = local.get() {
                 ssl.timer.set(None);
                 f(&ssl);
             }
             Ok(())
         };
-        let timer = resident.home().with(|scheduler| {
+        let timer = local.home().with(|scheduler| {
             let when = scheduler.time().saturating_add(limit);
             scheduler.call_at(when, call, current_values(), Location::caller()).ok()
         });
@@ -310,7 +310,7 @@ impl SslProtocol {
         if !matches!(self.told.get(), Told::Made | Told::Eof) {
             return;
         }
-        let Some(paused) = self.flow.news() else { return };
+        let Some(paused) = self.flow.changed() else { return };
         let (event, callback) = match paused {
             true => (Event::PauseWriting, "pause_writing"),
             false => (Event::ResumeWriting, "resume_writing"),
@@ -321,7 +321,7 @@ impl SslProtocol {
     }
 
     fn report(&self, message: String, error: Error) {
-        let home = self.handle().0.resident.home();
+        let home = self.handle().0.local.home();
         ExceptionContext::new(message).with_exception(error).report(Some(home));
     }
 }

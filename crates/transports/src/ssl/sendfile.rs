@@ -2,7 +2,7 @@
 
 use super::protocol::SslProtocol;
 use crate::sendfile::{Sendfile, Stage, closed};
-use asyncio_core::{Error, Result, raw::Resident};
+use asyncio_core::{Error, Result, raw::LoopLocal};
 use std::{
     future::Future,
     pin::Pin,
@@ -14,7 +14,7 @@ impl Sendfile {
     pub(crate) fn advance_over(
         &mut self,
         cx: &mut Context<'_>,
-        place: Resident<SslProtocol>,
+        place: LoopLocal<SslProtocol>,
     ) -> Poll<Result<u64>> {
         if !self.transfer.fallback {
             return Poll::Ready(Err(Error::runtime(format!(

@@ -139,7 +139,7 @@ fn a_connection_that_was_accepted_when_the_server_is_closed_is_dropped() {
         let log = Log::default();
         let server = recording_server(&log).await?;
         let mut client = client(&server);
-        let listener = server.resident.get().unwrap();
+        let listener = server.local.get().unwrap();
         listener.accept_now();
         server.close();
         server.wait_closed().await?;

@@ -27,7 +27,7 @@ fn it_is_over_when_it_is_closed_and_the_last_client_is_gone_in_either_order() {
             }
             waiting.await?;
             assert_eq!(log.events(), "made eof lost");
-            assert!(server.resident.get().is_none(), "nothing is left of it in the loop");
+            assert!(server.local.get().is_none(), "nothing is left of it in the loop");
             server.wait_closed().await?;
         }
         Ok(())

@@ -155,8 +155,8 @@ impl SslProtocol {
                 // The last call that is made.
                 ssl.call(Event::Lost(error), "connection_lost");
             }
-            let resident = ssl.resident().and_then(|resident| resident.leave());
-            drop((ssl.protocol.take(), resident));
+            let local = ssl.local().and_then(|local| local.remove());
+            drop((ssl.protocol.take(), local));
         });
     }
 }

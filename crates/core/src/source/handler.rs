@@ -15,47 +15,47 @@ use crate::{
 use std::{fmt, os::fd::AsFd, panic::Location, rc::Rc};
 
 /// What is told when a source becomes ready: a closure, or what else has this method.
-pub trait Attend {
+pub trait OnReady {
     /// Takes the readiness.
-    fn hear(&self, news: Readiness);
+    fn on_ready(&self, pending: Readiness);
 }
 
-impl<F: Fn(Readiness)> Attend for F {
-    fn hear(&self, news: Readiness) {
-        self(news);
+impl<F: Fn(Readiness)> OnReady for F {
+    fn on_ready(&self, pending: Readiness) {
+        self(pending);
     }
 }
 
-pub(super) struct Attendant {
-    callback: Rc<dyn Attend>,
+pub(super) struct ReadyHandler {
+    callback: Rc<dyn OnReady>,
     context: Values,
     location: &'static Location<'static>,
     /// What became ready since the last call; a step is in the ready queue if there is anything.
-    news: News,
+    pending: Pending,
 }
 
 /// A [`Readiness`], or that there is none, in one byte: several that were stored one by one and are
 /// loaded together make the processor wait.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct News(u8);
+struct Pending(u8);
 
-impl News {
-    const NONE: News = News(0);
+impl Pending {
+    const NONE: Pending = Pending(0);
 
-    fn of(readiness: Readiness) -> News {
+    fn of(readiness: Readiness) -> Pending {
         let Readiness { readable, writable, hangup } = readiness;
-        News(8 | u8::from(hangup) << 2 | u8::from(writable) << 1 | u8::from(readable))
+        Pending(8 | u8::from(hangup) << 2 | u8::from(writable) << 1 | u8::from(readable))
     }
 
     fn readiness(self) -> Readiness {
-        let News(bits) = self;
+        let Pending(bits) = self;
         Readiness { readable: bits & 1 != 0, writable: bits & 2 != 0, hangup: bits & 4 != 0 }
     }
 }
 
-impl fmt::Debug for Attendant {
+impl fmt::Debug for ReadyHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "attendant made at {}", self.location)
+        write!(f, "handler made at {}", self.location)
     }
 }
 
@@ -63,11 +63,11 @@ impl Entry {
     /// Adds readiness for the handler. True if it is to be called.
     #[inline]
     pub(super) fn tell(&mut self, readiness: Readiness, tells_hangups: bool) -> bool {
-        let Some(attendant) = &mut self.attendant else { return false };
-        let before = attendant.news;
-        let news = News::of(Readiness { hangup: self.hangup || !tells_hangups, ..readiness });
-        attendant.news = News(before.0 | news.0);
-        before == News::NONE
+        let Some(handler) = &mut self.handler else { return false };
+        let before = handler.pending;
+        let pending = Pending::of(Readiness { hangup: self.hangup || !tells_hangups, ..readiness });
+        handler.pending = Pending(before.0 | pending.0);
+        before == Pending::NONE
     }
 }
 
@@ -75,7 +75,7 @@ impl<T: AsFd> Source<T> {
     /// Registers the source, and has `callback` called with the readiness whenever a direction *becomes*
     /// ready: as a step of the iteration of the event, with the context variables of now. What is
     /// ready at registration is reported. The callback has to take all there is, or to
-    /// [ask](Source::attend_again) to be called again. In the readiness of an event, `hangup` says that one
+    /// [ask](Source::call_handler_again) to be called again. In the readiness of an event, `hangup` says that one
     /// was told at any time, or that the driver [tells none](super::Driver::tells_hangups): then what
     /// moved less than it could have says nothing.
     ///
@@ -84,21 +84,21 @@ impl<T: AsFd> Source<T> {
     /// # Errors
     /// As for [`register`](Source::register).
     #[track_caller]
-    pub fn attend(&self, callback: Rc<dyn Attend>) -> Result<()> {
+    pub fn set_handler(&self, callback: Rc<dyn OnReady>) -> Result<()> {
         let at = self.registered_now()?;
         let scheduler = entered().ok_or_else(|| Error::runtime(no_loop_here()))?;
         let (context, location) = (current_values(), Location::caller());
-        let attendant = Attendant { callback, context, location, news: News::NONE };
+        let handler = ReadyHandler { callback, context, location, pending: Pending::NONE };
         let replaced = {
             let mut sources = scheduler.sources.borrow_mut();
-            sources.entries.get_mut(at.key).and_then(|e| e.attendant.replace(attendant))
+            sources.entries.get_mut(at.key).and_then(|e| e.handler.replace(handler))
         };
         drop(replaced);
         Ok(())
     }
 
     /// Calls the handler in the next iteration as if `readiness` had just been reported.
-    pub fn attend_again(&self, readiness: Readiness) {
+    pub fn call_handler_again(&self, readiness: Readiness) {
         let Ok(Some(at)) = self.registered() else { return };
         let Some(scheduler) = at.home.local() else { return };
         let mut sources = scheduler.sources.borrow_mut();
@@ -113,18 +113,18 @@ impl<T: AsFd> Source<T> {
 impl Scheduler {
     /// Calls the handler of a source.
     #[inline]
-    pub(crate) fn run_attendant(&self, key: Key) -> Option<&'static Location<'static>> {
+    pub(crate) fn run_handler(&self, key: Key) -> Option<&'static Location<'static>> {
         let mut sources = self.sources.borrow_mut();
-        let attendant = sources.entries.get_mut(key)?.attendant.as_mut()?;
-        let news = std::mem::replace(&mut attendant.news, News::NONE);
-        if news == News::NONE {
+        let handler = sources.entries.get_mut(key)?.handler.as_mut()?;
+        let pending = std::mem::replace(&mut handler.pending, Pending::NONE);
+        if pending == Pending::NONE {
             return None;
         }
-        let (callback, before) = (attendant.callback.clone(), attendant.context.clone());
-        let location = attendant.location;
+        let (callback, before) = (handler.callback.clone(), handler.context.clone());
+        let location = handler.location;
         drop(sources);
         let outer = swap_values(before.clone());
-        let outcome = caught(move || callback.hear(news.readiness()));
+        let outcome = caught(move || callback.on_ready(pending.readiness()));
         let context = swap_values(outer);
         if let Err(panic) = outcome {
             self.report_panic(panic, location, context.clone());
@@ -148,8 +148,8 @@ impl Scheduler {
     #[cold]
     fn keep_context(&self, key: Key, context: Values) {
         let mut sources = self.sources.borrow_mut();
-        let attendant = sources.entries.get_mut(key).and_then(|e| e.attendant.as_mut());
-        let replaced = attendant.map(|a| std::mem::replace(&mut a.context, context));
+        let handler = sources.entries.get_mut(key).and_then(|e| e.handler.as_mut());
+        let replaced = handler.map(|a| std::mem::replace(&mut a.context, context));
         drop(sources);
         drop(replaced);
     }

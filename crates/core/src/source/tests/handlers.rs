@@ -1,22 +1,22 @@
-//! Attendants.
+//! Handlers.
 
 use super::*;
 use std::cell::Cell;
 
 type Heard = Rc<RefCell<Vec<Readiness>>>;
 
-fn attended(bench: &Bench) -> (Source<UnixStream>, UnixStream, Heard) {
+fn watched(bench: &Bench) -> (Source<UnixStream>, UnixStream, Heard) {
     let (source, theirs) = pair();
     let heard = Heard::default();
     let (into, _entered) = (heard.clone(), bench.home.entering());
-    source.attend(Rc::new(move |news| into.borrow_mut().push(news))).unwrap();
+    source.set_handler(Rc::new(move |news| into.borrow_mut().push(news))).unwrap();
     (source, theirs, heard)
 }
 
 #[test]
-fn an_attendant_hears_the_news_of_an_iteration_in_one_step() {
+fn an_handler_hears_the_news_of_an_iteration_in_one_step() {
     let bench = Bench::new();
-    let (source, _theirs, heard) = attended(&bench);
+    let (source, _theirs, heard) = watched(&bench);
     bench.event(&source, true, false, false);
     bench.event(&source, false, true, true);
     assert!(heard.borrow().is_empty(), "only as a step");
@@ -26,20 +26,20 @@ fn an_attendant_hears_the_news_of_an_iteration_in_one_step() {
 }
 
 #[test]
-fn an_attendant_that_asks_is_called_again() {
+fn an_handler_that_asks_is_called_again() {
     let bench = Bench::new();
-    let (source, _theirs, heard) = attended(&bench);
+    let (source, _theirs, heard) = watched(&bench);
     let readable = Readiness { readable: true, ..Readiness::default() };
-    source.attend_again(readable);
-    source.attend_again(readable);
+    source.call_handler_again(readable);
+    source.call_handler_again(readable);
     assert_eq!(bench.scheduler().run_ready(), 1);
     assert_eq!(heard.borrow().len(), 1);
 }
 
 #[test]
-fn an_attendant_is_gone_with_its_source_also_if_it_had_news() {
+fn an_handler_is_gone_with_its_source_also_if_it_had_news() {
     let bench = Bench::new();
-    let (source, _theirs, heard) = attended(&bench);
+    let (source, _theirs, heard) = watched(&bench);
     bench.event(&source, true, false, false);
     drop(source);
     assert_eq!(Rc::strong_count(&heard), 1);
@@ -48,7 +48,7 @@ fn an_attendant_is_gone_with_its_source_also_if_it_had_news() {
 }
 
 #[test]
-fn an_attendant_that_panics_is_called_the_next_time() {
+fn an_handler_that_panics_is_called_the_next_time() {
     let bench = Bench::new();
     let (source, _theirs) = pair();
     let calls = Rc::new(Cell::new(0));
@@ -57,9 +57,9 @@ fn an_attendant_that_panics_is_called_the_next_time() {
     bench.scheduler().exception_handler.replace(Some(Rc::new(|_| {})));
     let panics = move |_| {
         counting.set(counting.get() + 1);
-        panic!("in an attendant");
+        panic!("in a handler");
     };
-    source.attend(Rc::new(panics)).unwrap();
+    source.set_handler(Rc::new(panics)).unwrap();
     for _ in 0..2 {
         bench.event(&source, true, false, false);
         bench.scheduler().run_ready();

@@ -1,16 +1,16 @@
-//! [`Resident`]: a value that lives in a loop, behind a handle that may go anywhere.
+//! [`LoopLocal`]: a value that lives in a loop, behind a handle that may go anywhere.
 //!
 //! Transports, servers and child processes belong to their loop: they may hold what cannot be sent to
 //! another thread, live until they are closed, even if there are still handles, and are dropped with the loop,
-//! on its thread. What a program holds of them is a `Resident`: two words, `Copy`, `Send` and `Sync`.
+//! on its thread. What a program holds of them is a `LoopLocal`: two words, `Copy`, `Send` and `Sync`.
 //!
 //! ```
 //! use std::{cell::Cell, rc::Rc};
 //! # fn example() -> asyncio_core::Result<()> {
-//! let count = asyncio_core::raw::house(Rc::new(Cell::new(1)))?;
+//! let count = asyncio_core::raw::LoopLocal::new(Rc::new(Cell::new(1)))?;
 //! count.with(|count| count.set(2));
 //! assert_eq!(count.get().unwrap().get(), 2);
-//! count.leave();
+//! count.remove();
 //! assert!(count.get().is_none());
 //! # Ok(())
 //! # }
@@ -18,46 +18,46 @@
 
 use crate::{
     Error, Result,
-    home::{LoopRef, Mail, no_loop_here, with_entered},
+    home::{LoopRef, Message, no_loop_here, with_entered},
     scheduler::Scheduler,
     slots::{Key, Slots},
 };
 use std::{any::Any, fmt, marker::PhantomData, rc::Rc};
 
 /// The values of one loop.
-pub(crate) type Residents = Slots<Rc<dyn Any>>;
+pub(crate) type LoopLocals = Slots<Rc<dyn Any>>;
 
 /// A handle of a value that lives in a loop.
-pub struct Resident<T> {
+pub struct LoopLocal<T> {
     home: LoopRef,
     key: Key,
     value: PhantomData<fn() -> T>,
 }
 
-/// Takes a value into the loop that runs in this thread, until it [leaves](Resident::leave) or the loop
-/// is closed.
-///
-/// # Errors
-/// `Runtime` if no loop runs, or if it is being closed.
-pub fn house<T: 'static>(value: Rc<T>) -> Result<Resident<T>> {
-    let housed = with_entered(|scheduler| scheduler.house(value));
-    housed.unwrap_or_else(|| Err(Error::runtime(no_loop_here())))
-}
-
 impl Scheduler {
-    /// [`house`], in this loop.
-    fn house<T: 'static>(&self, value: Rc<T>) -> Result<Resident<T>> {
+    /// Keeps a value in this loop, as [`LoopLocal::new`] does in the running one.
+    fn keep<T: 'static>(&self, value: Rc<T>) -> Result<LoopLocal<T>> {
         let home = self.check_open()?;
-        let key = self.residents.borrow_mut().insert(value);
-        Ok(Resident { home, key, value: PhantomData })
+        let key = self.locals.borrow_mut().insert(value);
+        Ok(LoopLocal { home, key, value: PhantomData })
     }
 }
 
-impl<T: 'static> Resident<T> {
-    /// The value; `None` if it left, if its loop is closed, or off the loop's thread.
+impl<T: 'static> LoopLocal<T> {
+    /// Moves a value into the loop that runs in this thread, until it is [removed](LoopLocal::remove)
+    /// or the loop is closed.
+    ///
+    /// # Errors
+    /// `Runtime` if no loop runs, or if it is being closed.
+    pub fn new(value: Rc<T>) -> Result<LoopLocal<T>> {
+        let kept = with_entered(|scheduler| scheduler.keep(value));
+        kept.unwrap_or_else(|| Err(Error::runtime(no_loop_here())))
+    }
+
+    /// The value; `None` if it was removed, if its loop is closed, or off the loop's thread.
     #[inline]
     pub fn get(self) -> Option<Rc<T>> {
-        let value = self.home.local()?.residents.borrow().get(self.key)?.clone();
+        let value = self.home.local()?.locals.borrow().get(self.key)?.clone();
         value.downcast().ok()
     }
 
@@ -67,8 +67,8 @@ impl<T: 'static> Resident<T> {
     }
 
     /// Takes the value out of the loop, on the loop's thread.
-    pub fn leave(self) -> Option<Rc<T>> {
-        let value = self.home.local()?.residents.borrow_mut().remove(self.key)?;
+    pub fn remove(self) -> Option<Rc<T>> {
+        let value = self.home.local()?.locals.borrow_mut().remove(self.key)?;
         value.downcast().ok()
     }
 
@@ -82,7 +82,7 @@ impl<T: 'static> Resident<T> {
                 self.with(f);
                 Ok(())
             };
-            let _ = self.home.send(Mail::Call(Box::new(call)));
+            let _ = self.home.send(Message::Call(Box::new(call)));
         }
     }
 
@@ -92,42 +92,42 @@ impl<T: 'static> Resident<T> {
     }
 }
 
-impl<T> Clone for Resident<T> {
-    fn clone(&self) -> Resident<T> {
+impl<T> Clone for LoopLocal<T> {
+    fn clone(&self) -> LoopLocal<T> {
         *self
     }
 }
 
-impl<T> Copy for Resident<T> {}
+impl<T> Copy for LoopLocal<T> {}
 
-impl<T> PartialEq for Resident<T> {
-    fn eq(&self, other: &Resident<T>) -> bool {
+impl<T> PartialEq for LoopLocal<T> {
+    fn eq(&self, other: &LoopLocal<T>) -> bool {
         self.home == other.home && self.key == other.key
     }
 }
 
-impl<T> Eq for Resident<T> {}
+impl<T> Eq for LoopLocal<T> {}
 
-impl<T> fmt::Debug for Resident<T> {
+impl<T> fmt::Debug for LoopLocal<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Resident").field("loop", &self.home).field("key", &self.key).finish()
+        f.debug_struct("LoopLocal").field("loop", &self.home).field("key", &self.key).finish()
     }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::home::{LoopRef, post::Post};
+    use crate::home::{LoopRef, test_remote::TestRemote};
     use std::cell::Cell;
 
     #[test]
-    fn a_resident_is_found_until_it_leaves() {
-        let home = LoopRef::open(false, || Box::new(Post));
+    fn a_value_is_found_until_it_is_removed() {
+        let home = LoopRef::open(false, || Box::new(TestRemote));
         let scheduler = home.local().unwrap();
-        let one = scheduler.house(Rc::new(Cell::new(1))).unwrap();
-        let two = scheduler.house(Rc::new(Cell::new(2))).unwrap();
+        let one = scheduler.keep(Rc::new(Cell::new(1))).unwrap();
+        let two = scheduler.keep(Rc::new(Cell::new(2))).unwrap();
         one.send(|value| value.set(3));
-        assert_eq!(one.leave().unwrap().get(), 3);
+        assert_eq!(one.remove().unwrap().get(), 3);
         assert!(one.get().is_none());
         assert_eq!(two.get().unwrap().get(), 2);
         assert!(std::thread::spawn(move || two.get().is_none()).join().unwrap());
@@ -140,15 +140,15 @@ mod tests {
         impl Drop for Returns {
             fn drop(&mut self) {
                 let scheduler = self.0.local().expect("still there");
-                self.1.set(scheduler.house(Rc::new(1)).is_err());
+                self.1.set(scheduler.keep(Rc::new(1)).is_err());
             }
         }
-        let home = LoopRef::open(false, || Box::new(Post));
+        let home = LoopRef::open(false, || Box::new(TestRemote));
         let refused = Rc::new(Cell::new(false));
         let scheduler = home.local().unwrap();
-        let resident = scheduler.house(Rc::new(Returns(home, refused.clone()))).unwrap();
+        let local = scheduler.keep(Rc::new(Returns(home, refused.clone()))).unwrap();
         scheduler.close().unwrap();
         assert!(refused.get());
-        assert!(resident.get().is_none());
+        assert!(local.get().is_none());
     }
 }

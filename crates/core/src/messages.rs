@@ -1,4 +1,4 @@
-//! [`Letters`]: messages on their way from other threads to a loop.
+//! [`Messages`]: messages on their way from other threads to a loop.
 //!
 //! It is a list, and one word is all of it: the newest message, which leads to the others, or
 //! else how the loop stands. The word is changed by read-modify-write alone:
@@ -11,11 +11,11 @@
 //!      │ │  the wait is over (2)    │
 //!      │ │ put in (3)               │ put in (3): rings the bell
 //!  (4) │ ▼                          │
-//!      mail ◄───────────────────────┘
+//!      messages ◄──────────────────────┘
 //! ```
 //!
-//!   1. [`Letters::before_wait`]; 2. [`Letters::after_wait`]; 3. [`Letters::push`], or
-//!      [`Letters::nudge`] if no message comes; 4. [`Letters::take`].
+//!   1. [`Messages::before_wait`]; 2. [`Messages::after_wait`]; 3. [`Messages::push`], or
+//!      [`Messages::nudge`] if no message comes; 4. [`Messages::take`].
 //!
 //! A task that was woken is in the list itself, once at a time: nothing is allocated for a wake-up.
 //! Whatever else there is comes in a box.
@@ -28,7 +28,7 @@ mod tests;
 
 use crate::{
     cell::TaskCell,
-    home::Mail,
+    home::Message,
     sync::{AtomicPtr, Ordering, mutant},
     task_ref::TaskRef,
 };
@@ -48,19 +48,19 @@ const CLOSED: *mut () = without_provenance_mut(16);
 const NUDGED: *mut () = without_provenance_mut(24);
 
 /// In the address of a boxed message. That of a cell is even.
-const LETTER: usize = 1;
+const BOXED: usize = 1;
 
 /// The messages of a loop, oldest first.
 // In cache lines of its own: the loop looks at it in every iteration.
 #[repr(align(128))]
-pub struct Letters {
+pub struct Messages {
     word: AtomicPtr<()>,
 }
 
 /// A boxed message.
-struct Letter {
+struct Boxed {
     next: AtomicPtr<()>,
-    mail: Mail,
+    message: Message,
 }
 
 /// The loop's state as the sender saw it.
@@ -80,13 +80,13 @@ pub enum BeforeWait {
     /// It may: what comes from now on rings the bell.
     Wait,
     /// There are messages.
-    Mail,
+    Message,
 }
 
-impl Letters {
+impl Messages {
     /// A list that is closed.
-    pub fn new() -> Letters {
-        Letters { word: AtomicPtr::new(CLOSED) }
+    pub fn new() -> Messages {
+        Messages { word: AtomicPtr::new(CLOSED) }
     }
 
     /// Opens the list, for a loop that is awake.
@@ -94,10 +94,10 @@ impl Letters {
         self.word.swap(EMPTY, Ordering::AcqRel);
     }
 
-    /// Adds `mail`; gives it back if the list is closed. A task that is in the list already is not
+    /// Adds `message`; gives it back if the list is closed. A task that is in the list already is not
     /// put in again. What happened before the call is visible to the thread that takes the messages out.
-    pub fn push(&self, mail: Mail) -> Result<Found, Mail> {
-        let Some(node) = Node::new(mail) else { return Ok(Found::Awake) };
+    pub fn push(&self, message: Message) -> Result<Found, Message> {
+        let Some(node) = Node::new(message) else { return Ok(Found::Awake) };
         // As a rule the list is empty, and this the one access that takes the word from the loop.
         let mut seen = EMPTY;
         loop {
@@ -107,7 +107,7 @@ impl Letters {
             match self.change(seen, node.word()) {
                 Ok(found) => return Ok(found),
                 // SAFETY: it did not get in.
-                Err(CLOSED) => return Err(unsafe { node.into_mail() }),
+                Err(CLOSED) => return Err(unsafe { node.into_message() }),
                 Err(now) => seen = now,
             }
         }
@@ -129,7 +129,7 @@ impl Letters {
 
     #[inline]
     fn change(&self, from: *mut (), to: *mut ()) -> Result<Found, *mut ()> {
-        let early = mutant("letters_ring_unseen").then(|| self.word.load(Ordering::Acquire));
+        let early = mutant("messages_ring_unseen").then(|| self.word.load(Ordering::Acquire));
         self.word.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)?;
         Ok(if early.unwrap_or(from) == WAITING { Found::Waiting } else { Found::Awake })
     }
@@ -143,13 +143,13 @@ impl Letters {
     /// The loop is about to wait for its bell.
     #[inline]
     pub fn before_wait(&self) -> BeforeWait {
-        if mutant("letters_wait_unseen") && !self.is_any() {
+        if mutant("messages_wait_unseen") && !self.is_any() {
             self.word.swap(WAITING, Ordering::AcqRel);
             return BeforeWait::Wait;
         }
         match self.change(EMPTY, WAITING) {
             Ok(_) => BeforeWait::Wait,
-            Err(_) => BeforeWait::Mail,
+            Err(_) => BeforeWait::Message,
         }
     }
 
@@ -165,9 +165,9 @@ impl Letters {
     /// Takes all there is. What comes meanwhile is for the next time.
     pub fn take(&self) -> Taken<'_> {
         if !self.is_any() {
-            return Taken { letters: self, oldest: None };
+            return Taken { messages: self, oldest: None };
         }
-        let seen = mutant("letters_taken_unseen").then(|| self.word.load(Ordering::Acquire));
+        let seen = mutant("messages_taken_unseen").then(|| self.word.load(Ordering::Acquire));
         let newest = self.word.swap(EMPTY, Ordering::AcqRel);
         // SAFETY: it was the list's word, and is not any more.
         unsafe { Taken::new(self, seen.unwrap_or(newest)) }
@@ -180,24 +180,24 @@ impl Letters {
     }
 }
 
-impl Default for Letters {
-    fn default() -> Letters {
-        Letters::new()
+impl Default for Messages {
+    fn default() -> Messages {
+        Messages::new()
     }
 }
 
-impl fmt::Debug for Letters {
+impl fmt::Debug for Messages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.word.load(Ordering::Relaxed) {
             EMPTY => "empty",
             WAITING => "waiting",
             CLOSED => "closed",
-            _ => "mail",
+            _ => "message",
         })
     }
 }
 
-impl Drop for Letters {
+impl Drop for Messages {
     fn drop(&mut self) {
         drop(self.close());
     }
@@ -207,7 +207,7 @@ impl Drop for Letters {
 /// panic while one message is read costs no other message.
 #[derive(Debug)]
 pub struct Taken<'a> {
-    letters: &'a Letters,
+    messages: &'a Messages,
     oldest: Option<Node>,
 }
 
@@ -215,7 +215,7 @@ impl<'a> Taken<'a> {
     /// # Safety
     /// `newest` is a former word of the list, which the caller has taken.
     #[inline]
-    unsafe fn new(letters: &'a Letters, newest: *mut ()) -> Taken<'a> {
+    unsafe fn new(messages: &'a Messages, newest: *mut ()) -> Taken<'a> {
         let mut oldest = None;
         let mut rest = Node::at(newest);
         while let Some(node) = rest {
@@ -225,20 +225,20 @@ impl<'a> Taken<'a> {
             next.store(oldest.map_or(EMPTY, Node::word), Ordering::Relaxed);
             oldest = Some(node);
         }
-        Taken { letters, oldest }
+        Taken { messages, oldest }
     }
 }
 
 impl Iterator for Taken<'_> {
-    type Item = Mail;
+    type Item = Message;
 
     #[inline]
-    fn next(&mut self) -> Option<Mail> {
+    fn next(&mut self) -> Option<Message> {
         let node = self.oldest?;
         // SAFETY: what was taken out is ours, until it is given away here.
         unsafe {
             self.oldest = Node::at(node.next().load(Ordering::Relaxed));
-            Some(node.into_mail())
+            Some(node.into_message())
         }
     }
 }
@@ -246,8 +246,8 @@ impl Iterator for Taken<'_> {
 impl Drop for Taken<'_> {
     #[inline]
     fn drop(&mut self) {
-        while let Some(mail) = self.next() {
-            let _ = self.letters.push(mail);
+        while let Some(message) = self.next() {
+            let _ = self.messages.push(message);
         }
     }
 }
@@ -258,17 +258,17 @@ enum Node {
     /// A task: a counted reference.
     Task(NonNull<TaskCell>),
     /// A boxed message.
-    Letter(NonNull<Letter>),
+    Boxed(NonNull<Boxed>),
 }
 
 impl Node {
     /// None, if it is a task that is in the list already.
-    fn new(mail: Mail) -> Option<Node> {
-        let Mail::Task(task) = mail else {
-            let letter = Letter { next: AtomicPtr::new(EMPTY), mail };
-            return Some(Node::Letter(NonNull::from(Box::leak(Box::new(letter)))));
+    fn new(message: Message) -> Option<Node> {
+        let Message::Task(task) = message else {
+            let message = Boxed { next: AtomicPtr::new(EMPTY), message };
+            return Some(Node::Boxed(NonNull::from(Box::leak(Box::new(message)))));
         };
-        let is_in = task.mailed.swap(true, Ordering::AcqRel);
+        let is_in = task.sent.swap(true, Ordering::AcqRel);
         (!is_in).then(|| Node::Task(ManuallyDrop::new(task).as_ptr()))
     }
 
@@ -277,9 +277,9 @@ impl Node {
     fn at(word: *mut ()) -> Option<Node> {
         match NonNull::new(word)? {
             node if node.as_ptr() <= NUDGED => None,
-            node if node.addr().get() & LETTER == 0 => Some(Node::Task(node.cast())),
-            _ => NonNull::new(word.map_addr(|address| address & !LETTER))
-                .map(|l| Node::Letter(l.cast())),
+            node if node.addr().get() & BOXED == 0 => Some(Node::Task(node.cast())),
+            _ => NonNull::new(word.map_addr(|address| address & !BOXED))
+                .map(|l| Node::Boxed(l.cast())),
         }
     }
 
@@ -287,7 +287,7 @@ impl Node {
     fn word(self) -> *mut () {
         match self {
             Node::Task(cell) => cell.as_ptr().cast(),
-            Node::Letter(letter) => letter.as_ptr().map_addr(|address| address | LETTER).cast(),
+            Node::Boxed(message) => message.as_ptr().map_addr(|address| address | BOXED).cast(),
         }
     }
 
@@ -297,11 +297,11 @@ impl Node {
     /// The node was not opened yet, and nothing opens it while the link is used.
     #[inline]
     unsafe fn next<'a>(self) -> &'a AtomicPtr<()> {
-        // SAFETY: the caller sees to it that the letter, or the reference to the cell, is still there.
+        // SAFETY: the caller sees to it that the message, or the reference to the cell, is still there.
         unsafe {
             match self {
-                Node::Task(cell) => &(*cell.as_ptr()).next_mail,
-                Node::Letter(letter) => &(*letter.as_ptr()).next,
+                Node::Task(cell) => &(*cell.as_ptr()).next_message,
+                Node::Boxed(message) => &(*message.as_ptr()).next,
             }
         }
     }
@@ -311,21 +311,21 @@ impl Node {
     /// # Safety
     /// It is the caller's, and in no list; it is not used afterwards.
     #[inline]
-    unsafe fn into_mail(self) -> Mail {
+    unsafe fn into_message(self) -> Message {
         match self {
             Node::Task(cell) => {
                 // SAFETY: the reference is the node's.
                 let task = unsafe { TaskRef::from_raw(cell) };
                 // From now on it is put in again. What those did before who found it here is seen.
-                if mutant("letters_task_unseen") {
-                    task.mailed.store(false, Ordering::Release);
+                if mutant("messages_task_unseen") {
+                    task.sent.store(false, Ordering::Release);
                 } else {
-                    task.mailed.swap(false, Ordering::AcqRel);
+                    task.sent.swap(false, Ordering::AcqRel);
                 }
-                Mail::Task(task)
+                Message::Task(task)
             }
             // SAFETY: `new` made it from a box.
-            Node::Letter(letter) => unsafe { Box::from_raw(letter.as_ptr()) }.mail,
+            Node::Boxed(message) => unsafe { Box::from_raw(message.as_ptr()) }.message,
         }
     }
 }
