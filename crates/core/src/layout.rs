@@ -20,15 +20,21 @@ mod probe;
 
 use crate::{
     cancel,
-    cell::{Affine, Cold, TaskCell},
+    cell::{Affine, Cold, Other, TaskCell},
     flags::{Flag, Phase},
     home::{Home, LoopRef},
     metrics::Counters,
+    other_wait::OtherWait,
     scheduler::Scheduler,
-    target::{Parts, Target},
+    scopes::Node,
+    slots::Slots,
+    target::{Operation, Target},
+    wait_site::{self, WaitSite},
 };
 use std::{
+    fmt,
     mem::offset_of,
+    ops::{Deref, DerefMut},
     sync::{
         Once,
         atomic::{AtomicPtr, Ordering},
@@ -92,6 +98,11 @@ static NOTE: Note = Note {
 pub struct Layout {
     /// The home that was made last.
     homes: AtomicPtr<Home>,
+    /// The mark of a [`Header`]; the address behind it is that of a [`Listed`].
+    marks: &'static [u8; 2],
+    /// A source file of this library, by which the others are known: see
+    /// [`is_in_a_library`](crate::wait_site::is_in_a_library).
+    source: &'static str,
     /// Where things stand from there on.
     offsets: Offsets,
 }
@@ -99,28 +110,90 @@ pub struct Layout {
 impl Layout {
     /// Where the address of the first home stands.
     pub const HOMES: usize = offset_of!(Layout, homes);
+    /// Where the mark of a header stands.
+    pub const MARKS: usize = offset_of!(Layout, marks);
+    /// Where the `&str` stands that is the name of a source file.
+    pub const SOURCE: usize = offset_of!(Layout, source);
     /// Where the [`Offsets`] stand.
     pub const OFFSETS: usize = offset_of!(Layout, offsets);
 }
 
-/// With this begins a future that tasks wait for, so that a look from outside finds what it consists of.
+/// With this begins a future that tasks wait for, so that a look from outside finds what it waits for
+/// itself.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Header {
-    /// The address of the [`Layout`], by which a header is known.
-    pub mark: usize,
-    /// The address of the targets to which a request to cancel it goes.
-    pub targets: usize,
-    /// How many there are.
-    pub len: usize,
+    mark: Mark,
+    /// What it waits for. A word says which variant it is: [`NONE`], [`PARTS`], behind which stands a `Vec` of
+    /// targets, [`TASK`] with one word of a target, or another with two.
+    pub operation: Operation,
+    /// Where it was made.
+    pub site: WaitSite,
 }
 
 impl Header {
-    /// That of a future with these parts, which it keeps.
-    pub fn new(parts: Option<&Parts>) -> Header {
-        let targets = parts.map_or(&[][..], Parts::targets);
-        let mark = NOTE.descriptor.layout.load(Ordering::Relaxed).addr();
-        Header { mark, targets: targets.as_ptr().addr(), len: targets.len() }
+    /// That of a future of this operation.
+    #[inline]
+    pub fn new(operation: Operation, site: WaitSite) -> Header {
+        Header { mark: Mark::HEADER, operation, site }
+    }
+}
+
+/// The variant of an [`Operation`] that is none.
+pub const NONE: u64 = 0;
+
+/// The variant of an [`Operation`] that has a list of targets.
+pub const PARTS: u64 = 1;
+
+/// The variant of an [`Operation`] that is one task.
+pub const TASK: u64 = 2;
+
+/// A list of what an operation waits for, which a look from outside finds: it stands at the beginning of an
+/// `Arc`, or of a mutex there. An item has the size of a [`Target`], and among its words are those of one.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Listed<T> {
+    mark: Mark,
+    items: Vec<T>,
+}
+
+impl<T> Listed<T> {
+    /// A list of `items`.
+    pub const fn new(items: Vec<T>) -> Listed<T> {
+        const { assert!(size_of::<T>() == size_of::<Target>()) }
+        Listed { mark: Mark::LIST, items }
+    }
+}
+
+impl<T> Deref for Listed<T> {
+    type Target = Vec<T>;
+
+    fn deref(&self) -> &Vec<T> {
+        &self.items
+    }
+}
+
+impl<T> DerefMut for Listed<T> {
+    fn deref_mut(&mut self) -> &mut Vec<T> {
+        &mut self.items
+    }
+}
+
+/// A word by which a [`Header`] or a [`Listed`] is known: an address that nothing else has.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Mark(&'static u8);
+
+static MARKS: [u8; 2] = [0, 1];
+
+impl Mark {
+    const HEADER: Mark = Mark(&MARKS[0]);
+    const LIST: Mark = Mark(&MARKS[1]);
+}
+
+impl fmt::Debug for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("mark")
     }
 }
 
@@ -160,6 +233,19 @@ offsets! {
     home_tasks,
     /// In a home: how many places the table has.
     home_tasks_len,
+    /// In a home: a `Vec` with places for scopes.
+    home_scope_places,
+    /// The size of such a place.
+    scope_size,
+    /// In such a place: the address of the `&str` that names the scope.
+    scope_site_what,
+    /// In such a place: the `Location` where it was entered.
+    scope_site_location,
+    /// In such a place: the key of the scope around it, in whose lower half stands its place, times four; or
+    /// zero.
+    scope_parent,
+    /// In such a place: the key of its task, or zero.
+    scope_task,
     /// The size of a task's cell.
     cell_size,
     /// In a cell: its home.
@@ -183,16 +269,57 @@ offsets! {
     /// In a cell, a byte: its flags. See [`HAS_TARGET`].
     cell_flags,
     /// In a cell: two words, of which one leads to what it waits for. That is the cell of a task; or the
-    /// `Arc` of a future, in which a [`Header`] stands where the text does in an `Arc<str>`.
+    /// `Arc` of a future, in which a [`Header`] stands where the text does in an `Arc<str>`. What an
+    /// operation waits for that is neither begins with a [`Listed`], or with a mutex around one.
     cell_target,
-    /// How large each of the targets is to which a [`Header`] leads: words as those in a cell.
+    /// In a cell, four bytes: the innermost scope around its first wait: see [`scope_place`].
+    cell_within,
+    /// How large each of the targets is in a list: words as those in a cell.
     target_size,
+    /// In a header: where the [`Operation`] stands.
+    header_operation,
+    /// In a header: the `&str` that names the operation, and the `Location` where it was called.
+    header_site_what,
+    /// See there.
+    header_site_location,
+    /// In a [`Listed`]: the `Vec`.
+    list_items,
+    /// In a `Vec`: the address of its items.
+    vec_pointer,
+    /// In a `Vec`: how many there are.
+    vec_length,
     /// In a cell: what few tasks have, or null.
     cell_cold,
     /// In that: the name, an `Arc<str>`, or nulls.
     cold_name,
     /// In that, four bytes: how many waits there are beside the first.
     cold_others,
+    /// In that: a `Vec` with places for them.
+    cold_other_places,
+    /// The size of such a place.
+    other_size,
+    /// In such a place: the `Arc` of the wait, which begins where the text does in an `Arc<str>`.
+    other_wait,
+    /// In such a place: the two words of the target of the wait, if it has one.
+    other_target,
+    /// In such a place: a word that says whether it has one.
+    other_has_target,
+    /// What that word says then.
+    other_has_target_if,
+    /// In such a place, four bytes: the innermost scope around the wait.
+    other_within,
+    /// In such a place, four bytes: its number in the order of arming.
+    other_number,
+    /// The size of a wait.
+    wait_size,
+    /// In a wait: two words, of which one is the key of its task.
+    wait_armed,
+    /// In a wait: its state.
+    wait_state,
+    /// In a wait: the address of the `&str` that names what it waits for.
+    wait_site_what,
+    /// In a wait: the `Location` where it waits.
+    wait_site_location,
     /// In a `&str`: the address of its text.
     str_pointer,
     /// In a `&str`: its length.
@@ -211,6 +338,17 @@ offsets! {
     location_line,
     /// In a `Location`, four bytes: the column.
     location_column,
+}
+
+/// The place of the scope that is named in four bytes of a wait, among those of its loop; `None` at the root
+/// of the task.
+pub fn scope_place(within: u32) -> Option<u32> {
+    (within >> 1).checked_sub(1)
+}
+
+/// Whether a future of another library stands between the task and a wait, which has these four bytes.
+pub fn is_foreign(within: u32) -> bool {
+    within & 1 != 0
 }
 
 /// Where a task is on its way through the loop.
@@ -240,8 +378,15 @@ pub const WAITING: u64 = cancel::WAITING;
 
 impl Offsets {
     fn of(home: &Home) -> Offsets {
-        let tasks = probe::tasks(home);
+        let (tasks, vec) = (probe::tasks(home), probe::vec());
+        let (other, node) = (Slots::place_of(probe::other()), Slots::place_of(probe::node()));
+        let in_place = |offset| (other + offset) as u32;
+        let in_scope = |offset| (node + offset) as u32;
+        let in_home = |place: *const ()| (place.addr() - (&raw const *home).addr()) as u32;
+        let in_header = |offset| (offset_of!(Header, site) + offset) as u32;
+        let in_wait = |offset| (offset_of!(OtherWait, site) + offset) as u32;
         let (text, arc, location) = (probe::text(), probe::arc(), probe::location());
+        let target = probe::target();
         Offsets {
             home_next: offset_of!(Home, next) as u32,
             home_id: offset_of!(Home, id) as u32,
@@ -249,6 +394,12 @@ impl Offsets {
             home_current: (offset_of!(Home, scheduler) + Scheduler::CURRENT) as u32,
             home_tasks: tasks.pointer,
             home_tasks_len: tasks.length,
+            home_scope_places: in_home(home.scheduler.scopes.places()),
+            scope_size: Slots::<Node>::PLACE as u32,
+            scope_site_what: in_scope(offset_of!(Node, site) + offset_of!(WaitSite, what)),
+            scope_site_location: in_scope(offset_of!(Node, site) + offset_of!(WaitSite, location)),
+            scope_parent: in_scope(offset_of!(Node, parent)),
+            scope_task: in_scope(offset_of!(Node, task)),
             cell_size: size_of::<TaskCell>() as u32,
             cell_home: (offset_of!(TaskCell, home) + offset_of!(LoopRef, home)) as u32,
             cell_loop: (offset_of!(TaskCell, home) + offset_of!(LoopRef, id)) as u32,
@@ -261,10 +412,30 @@ impl Offsets {
             cell_phase: in_affine(offset_of!(Affine, phase)),
             cell_flags: in_affine(offset_of!(Affine, flags)),
             cell_target: in_affine(offset_of!(Affine, aim)),
+            cell_within: in_affine(offset_of!(Affine, within)),
             target_size: size_of::<Target>() as u32,
+            header_operation: offset_of!(Header, operation) as u32,
+            header_site_what: in_header(offset_of!(WaitSite, what)),
+            header_site_location: in_header(offset_of!(WaitSite, location)),
+            list_items: offset_of!(Listed<Target>, items) as u32,
+            vec_pointer: vec.pointer,
+            vec_length: vec.length,
             cell_cold: in_affine(offset_of!(Affine, cold)),
             cold_name: offset_of!(Cold, name) as u32,
             cold_others: offset_of!(Cold, others_len) as u32,
+            cold_other_places: (offset_of!(Cold, others) + Slots::<Other>::PLACES) as u32,
+            other_size: Slots::<Other>::PLACE as u32,
+            other_wait: in_place(offset_of!(Other, wait)),
+            other_target: in_place(offset_of!(Other, target)) + target.words,
+            other_has_target: in_place(offset_of!(Other, target)) + target.tag,
+            other_has_target_if: target.some,
+            other_within: in_place(offset_of!(Other, within)),
+            other_number: in_place(offset_of!(Other, number)),
+            wait_size: size_of::<OtherWait>() as u32,
+            wait_armed: offset_of!(OtherWait, armed) as u32,
+            wait_state: offset_of!(OtherWait, state) as u32,
+            wait_site_what: in_wait(offset_of!(WaitSite, what)),
+            wait_site_location: in_wait(offset_of!(WaitSite, location)),
             str_pointer: text.pointer,
             str_length: text.length,
             arc_pointer: arc.words.pointer,
@@ -292,7 +463,8 @@ pub(crate) fn publish(home: &'static Home) {
     static FIRST: Once = Once::new();
     FIRST.call_once(|| {
         let (homes, offsets) = (AtomicPtr::default(), Offsets::of(home));
-        let layout = Box::leak(Box::new(Layout { homes, offsets }));
+        let (marks, source) = (&MARKS, wait_site::SOURCE);
+        let layout = Box::leak(Box::new(Layout { homes, marks, source, offsets }));
         NOTE.descriptor.layout.store(layout, Ordering::Release);
     });
     // SAFETY: it was leaked above.

@@ -19,6 +19,7 @@ use std::{
 
 mod key;
 mod path;
+mod seen;
 
 pub use key::ScopeKey;
 pub(crate) use path::EnteredScope;

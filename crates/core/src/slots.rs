@@ -1,6 +1,6 @@
 //! [`Slots`]: values behind keys that are never mistaken for one another, even when a place is reused.
 
-use std::num::NonZeroU64;
+use std::{mem::offset_of, num::NonZeroU64};
 
 /// Names a value in a table of the loop: its place, and how often that place was used before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,8 +121,20 @@ impl<T> Vacancy<'_, T> {
 
 impl<T> Slots<T> {
     /// How much memory a place takes.
-    #[cfg(test)]
     pub(crate) const PLACE: usize = size_of::<Slot<T>>();
+
+    /// Where the `Vec` of places stands.
+    pub(crate) const PLACES: usize = offset_of!(Slots<T>, slots);
+
+    /// Where in a place the value stands.
+    pub(crate) fn place_of(value: T) -> usize {
+        let slot = Slot { generation: 1, state: State::Taken(value) };
+        let value = slot
+            .state
+            .value()
+            .map_or(&raw const slot.state as usize, |value| (&raw const *value) as usize);
+        value - (&raw const slot) as usize
+    }
 
     pub(crate) const fn new() -> Slots<T> {
         Slots { slots: Vec::new(), vacant: NONE }

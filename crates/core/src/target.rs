@@ -4,6 +4,7 @@
 use crate::{
     CancelledError,
     home::LoopRef,
+    layout::{Listed, NONE, PARTS, TASK},
     sync::{AtomicBool, Mutex, Ordering},
     task_ref::TaskRef,
 };
@@ -87,25 +88,34 @@ pub trait Awaits: Send + Sync {
     fn awaits(&self) -> Vec<Target>;
 }
 
+impl Awaits for Listed<Target> {
+    fn awaits(&self) -> Vec<Target> {
+        self.to_vec()
+    }
+}
+
 impl<T: Awaits> Awaits for Mutex<T> {
     fn awaits(&self) -> Vec<Target> {
         self.lock().awaits()
     }
 }
 
-/// What a future waits for that is that of an operation.
+/// What a future waits for that is that of an operation. Laid out so that a look from outside finds it: see
+/// [`Header`](crate::layout::Header).
 #[derive(Debug, Default)]
+#[repr(usize)]
 pub enum Operation {
     /// Nothing: its result is set from outside.
     #[default]
-    None,
+    None = NONE as usize,
     /// Those, and a request to cancel the future goes to them (a `gather`).
-    Parts(Parts),
+    Parts(Parts) = PARTS as usize,
     /// One of another, which no request reaches (a `shield`).
-    Task(TaskRef),
+    Task(TaskRef) = TASK as usize,
     /// As before.
     Future(Weak<dyn Cancel>),
-    /// What its operation says, and no request reaches it (a `wait`, the end of a group).
+    /// What its operation says, and no request reaches it (a `wait`, the end of a group). It has them
+    /// [`Listed`] at its beginning.
     Others(Weak<dyn Awaits>),
 }
 
@@ -156,6 +166,7 @@ impl fmt::Debug for dyn Awaits {
 /// What a request to cancel an operation on several futures goes to (a `gather`). The operation ends as
 /// its maker decides. It may be a part of another one, and so on, deeper than the stack has room for.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Parts {
     targets: Vec<Target>,
     /// Set when one of them has taken a request.
@@ -166,11 +177,6 @@ impl Parts {
     /// The parts of an operation, which learns by `taken` that one of them has taken a request.
     pub fn new(targets: Vec<Target>, taken: Arc<AtomicBool>) -> Parts {
         Parts { targets, taken }
-    }
-
-    /// What they are. They stay where they stand.
-    pub(crate) fn targets(&self) -> &[Target] {
-        &self.targets
     }
 
     /// Passes a request on to each, in order; false if none has taken it.

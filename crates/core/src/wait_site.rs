@@ -41,10 +41,7 @@ impl WaitSite {
     /// Whether the location tells a program nothing, because a handle was polled there by this library (in a
     /// scope, or by way of `dyn Future`) or by the standard one (in a `Box`).
     pub(crate) fn is_in_a_library(&self) -> bool {
-        let file = self.location.file();
-        let is_std =
-            ["core", "alloc", "std"].iter().any(|of| file.contains(&format!("/library/{of}/src/")));
-        is_std || is_ours(file)
+        is_in_a_library(self.location.file(), SOURCE)
     }
 
     /// The operation, for example `"sleep"` or `"Lock.acquire"`.
@@ -58,11 +55,22 @@ impl WaitSite {
     }
 }
 
+/// This source file, by which the others of the workspace are known.
+pub(crate) const SOURCE: &str = file!();
+
+/// Whether a source file is one of the standard library or of this one, which a program does not write.
+/// `source` is the one of this that the compiler of the program has read.
+pub fn is_in_a_library(file: &str, source: &str) -> bool {
+    let is_std =
+        ["core", "alloc", "std"].iter().any(|of| file.contains(&format!("/library/{of}/src/")));
+    is_std || is_ours(file, source)
+}
+
 /// Whether a source file is that of one of the crates of this workspace which programs do not write: not
 /// one with tests or examples.
-fn is_ours(file: &str) -> bool {
+fn is_ours(file: &str, source: &str) -> bool {
     // `crates/core/src/wait_site.rs`, or `…/asyncio-core-0.1.0/src/wait_site.rs` of a registry.
-    let Some((root, _)) = file!().rsplit_once("core") else { return false };
+    let Some((root, _)) = source.rsplit_once("core") else { return false };
     let Some((name, path)) = file.strip_prefix(root).and_then(|rest| rest.split_once('/')) else {
         return false;
     };

@@ -43,12 +43,10 @@ pub(crate) struct State {
 
 #[repr(C)]
 pub(crate) struct Head {
-    /// For a look from outside.
+    /// What it waits for, and where it was made. A request to cancel goes to the parts, in place of
+    /// cancelling it at once.
     header: Header,
     pub(crate) state: Mutex<State>,
-    /// What it waits for. A request to cancel goes to the parts, in place of cancelling it at once.
-    operation: Operation,
-    site: WaitSite,
     home: Option<LoopRef>,
     /// Whether `home` has to run for the future to end.
     is_of_loop: bool,
@@ -78,15 +76,13 @@ impl fmt::Debug for Head {
 impl Head {
     pub(crate) fn new(operation: Operation, site: WaitSite, is_of_loop: bool) -> Head {
         Head {
-            header: Header::new(operation.parts()),
+            header: Header::new(operation, site),
             state: Mutex::new(State {
                 stage: Stage::Pending,
                 listeners: Listeners::new(),
                 unretrieved: false,
                 late_report: None,
             }),
-            operation,
-            site,
             home: running_loop(),
             is_of_loop,
         }
@@ -97,11 +93,11 @@ impl Head {
     }
 
     pub(crate) fn site(&self) -> WaitSite {
-        self.site
+        self.header.site
     }
 
     pub(crate) fn made_at(&self) -> &'static Location<'static> {
-        self.site.location()
+        self.site().location()
     }
 
     /// The loop that ran where the future was made.
@@ -115,7 +111,7 @@ impl Head {
     /// `Runtime` if the loop that ends it never runs meanwhile.
     pub(crate) fn check_awaited_here(&self) -> Result<()> {
         match self.home.filter(|_| self.is_of_loop) {
-            Some(home) => home.check_awaited_here(self.site.what()),
+            Some(home) => home.check_awaited_here(self.site().what()),
             None => Ok(()),
         }
     }
@@ -176,18 +172,18 @@ impl Cancel for Head {
     }
 
     fn parts(&self) -> Option<&Parts> {
-        self.operation.parts().filter(|_| !self.is_done())
+        self.header.operation.parts().filter(|_| !self.is_done())
     }
 
     fn take_parts(&mut self) -> Option<Parts> {
-        match std::mem::take(&mut self.operation) {
+        match std::mem::take(&mut self.header.operation) {
             Operation::Parts(parts) => Some(parts),
             _ => None,
         }
     }
 
     fn made_at(&self) -> &'static Location<'static> {
-        self.site.location()
+        self.site().location()
     }
 
     fn home(&self) -> Option<LoopRef> {
@@ -195,6 +191,6 @@ impl Cancel for Head {
     }
 
     fn awaits(&self) -> Option<Vec<Target>> {
-        self.operation.awaits()
+        self.header.operation.awaits()
     }
 }

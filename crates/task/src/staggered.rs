@@ -1,17 +1,12 @@
 //! [`staggered_race`]: attempts that start one after the other until one succeeds.
 
-use crate::{AnyTask, create_task, current_task, wait_for};
+use crate::{AnyTask, create_task, current_task, members::Members, wait_for};
 use asyncio_core::{
-    CancelledError, Error, ExceptionGroup, Result,
-    limit::ToTimeout,
-    raw::sync::Mutex,
-    wait::{Awaits, Operation, Target},
-    wait_site::WaitSite,
+    CancelledError, Error, ExceptionGroup, Result, limit::ToTimeout, raw::sync::Mutex,
+    wait::Operation, wait_site::WaitSite,
 };
 use asyncio_future::Future;
-use std::{
-    collections::BTreeMap, future::Future as StdFuture, pin::Pin, sync::Arc, time::Duration,
-};
+use std::{future::Future as StdFuture, pin::Pin, sync::Arc, time::Duration};
 
 /// How a [`staggered_race`] ended.
 #[derive(Debug)]
@@ -73,7 +68,7 @@ where
 {
     let (attempts, delay) = (attempts.into_iter(), delay.to_timeout());
     async move {
-        let running = Arc::new(Mutex::new(Running::default()));
+        let running = Arc::new(Mutex::new(Members::default()));
         let state = Arc::new(Mutex::new(State {
             attempts,
             running: running.clone(),
@@ -84,7 +79,7 @@ where
         let _attempts = Attempts(&state);
         start_next(&state, delay, None)?;
         let mut cancelled = None;
-        while !running.lock().0.is_empty() {
+        while !running.lock().is_empty() {
             let attempts = Arc::downgrade(&running);
             let completed = Future::of_loop(site, Operation::Others(attempts));
             state.lock().completed = Some(completed.clone());
@@ -112,20 +107,11 @@ where
 
 struct State<I, T> {
     attempts: I,
-    running: Arc<Mutex<Running>>,
+    /// The attempts that have not ended.
+    running: Arc<Mutex<Members>>,
     completed: Option<Future<()>>,
     race: Option<Race<T>>,
     unhandled: Vec<Error>,
-}
-
-/// The attempts that have not ended, by number of creation.
-#[derive(Default)]
-struct Running(BTreeMap<u64, AnyTask>);
-
-impl Awaits for Running {
-    fn awaits(&self) -> Vec<Target> {
-        self.0.values().map(|task| Target::Task(task.task_ref().clone())).collect()
-    }
 }
 
 type Shared<I, T> = Arc<Mutex<State<I, T>>>;
@@ -142,7 +128,7 @@ impl<I, T> Drop for Attempts<'_, I, T> {
 fn cancel_all<I, T>(state: &Shared<I, T>, error: &CancelledError) {
     let current = current_task();
     let running = state.lock().running.clone();
-    let running: Vec<AnyTask> = running.lock().0.values().cloned().collect();
+    let running: Vec<AnyTask> = running.lock().iter().cloned().collect();
     for task in running {
         if Some(&task) != current.as_ref() {
             task.cancel_as(error.clone());
@@ -164,15 +150,14 @@ where
 {
     let listed = Future::new();
     let task = create_task(attempt(state.clone(), delay, listed.clone(), previous_failed));
-    let number = task.task_ref().sequence();
-    state.lock().running.lock().0.insert(number, (*task).clone());
+    let number = state.lock().running.lock().add((*task).clone());
     let shared = state.clone();
     task.add_done_callback(move |task| {
         let mut state = shared.lock();
         let is_last = {
             let mut running = state.running.lock();
-            running.0.remove(&number);
-            running.0.is_empty()
+            running.remove(number);
+            running.is_empty()
         };
         if let (Some(completed), true) = (&state.completed, is_last) {
             // It may be cancelled already.

@@ -1,6 +1,6 @@
 //! [`TaskGroup`]: tasks that end together.
 
-use crate::{AnyTask, Task, TaskBuilder, current_task};
+use crate::{AnyTask, Task, TaskBuilder, current_task, members::Members};
 use asyncio_core::{
     AsyncContextManager, CancelledError, Error, ExceptionGroup, Result,
     context_manager::{run, run_suppress},
@@ -15,7 +15,6 @@ use asyncio_core::{
 };
 use asyncio_future::Future;
 use std::{
-    collections::BTreeMap,
     fmt,
     future::{Future as StdFuture, IntoFuture},
     panic::Location,
@@ -60,8 +59,12 @@ pub struct Group {
     is_body: bool,
 }
 
+// In this order: a look from outside finds the tasks at the beginning.
 #[derive(Default)]
+#[repr(C)]
 struct State {
+    /// Those that an eager task adds in its first step come before it.
+    tasks: Members,
     parent: Option<AnyTask>,
     /// What the group cancels when a child fails; `None`: the whole task.
     scope: Option<ScopeKey>,
@@ -74,10 +77,6 @@ struct State {
     keeps_on: bool,
     finished: bool,
     parent_cancel_requested: bool,
-    /// In the order in which they came in: after those that their first step added, if it was eager.
-    tasks: BTreeMap<u64, AnyTask>,
-    /// How many ever came in.
-    added: u64,
     errors: Vec<Error>,
     /// `KeyboardInterrupt`: it comes out bare.
     base_error: Option<Error>,
@@ -85,12 +84,6 @@ struct State {
 }
 
 impl State {
-    fn add(&mut self, task: AnyTask) -> u64 {
-        self.added += 1;
-        self.tasks.insert(self.added, task);
-        self.added
-    }
-
     fn may_create(&self) -> Result<()> {
         Err(Error::runtime(if !self.entered {
             "TaskGroup.create_task: the group has not been entered"
@@ -107,7 +100,7 @@ impl State {
 /// The end of the group waits for its children.
 impl Awaits for State {
     fn awaits(&self) -> Vec<Target> {
-        self.tasks.values().map(|task| Target::Task(task.task_ref().clone())).collect()
+        self.tasks.awaits()
     }
 }
 
@@ -117,7 +110,7 @@ fn abort(shared: &Mutex<State>) {
     let tasks: Vec<AnyTask> = {
         let mut state = shared.lock();
         state.aborting = true;
-        state.tasks.values().cloned().collect()
+        state.tasks.iter().cloned().collect()
     };
     for task in tasks {
         if !task.done() {
@@ -230,11 +223,11 @@ impl Group {
 
     /// Makes a task one of the group.
     pub(crate) fn adopt<T: 'static>(&self, task: &Task<T>) -> Result<()> {
-        let number = self.state().add(task.any());
+        let number = self.state().tasks.add(task.any());
         let shared = self.shared.clone();
         let added = task.add_done_callback(move |task| child_done(&shared, number, task));
         if added.is_err() {
-            self.state().tasks.remove(&number);
+            self.state().tasks.remove(number);
         }
         added.map(drop)
     }
@@ -275,7 +268,7 @@ impl Group {
 
 fn child_done<T>(shared: &Arc<Mutex<State>>, number: u64, task: &Task<T>) {
     let mut state = shared.lock();
-    state.tasks.remove(&number);
+    state.tasks.remove(number);
     if state.tasks.is_empty() {
         if let Some(completed) = &state.completed {
             // It may be cancelled already.

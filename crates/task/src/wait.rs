@@ -7,6 +7,7 @@ use asyncio_core::{
     limit::ToTimeout,
     raw::{
         Parked,
+        layout::Listed,
         sync::{AtomicUsize, Ordering},
         with_running,
     },
@@ -120,20 +121,21 @@ pub struct Waiting<F: FutureLike> {
 }
 
 /// What its callbacks share: how many futures are left, and all of them, for the call graph.
+#[repr(C)]
 struct Left {
+    targets: Listed<Target>,
     count: AtomicUsize,
-    targets: Vec<Target>,
 }
 
 impl Awaits for Left {
     fn awaits(&self) -> Vec<Target> {
-        self.targets.clone()
+        self.targets.awaits()
     }
 }
 
 impl<F: FutureLike> Waiting<F> {
     fn start(&mut self) -> Result<()> {
-        let targets = self.wait.futures.iter().map(FutureLike::target).collect();
+        let targets = Listed::new(self.wait.futures.iter().map(FutureLike::target).collect());
         let left = Arc::new(Left { count: AtomicUsize::new(self.wait.futures.len()), targets });
         let others = Arc::downgrade(&left);
         let enough = Future::of_loop(self.wait.site, Operation::Others(others));

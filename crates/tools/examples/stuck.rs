@@ -2,7 +2,9 @@
 //! `asyncio ps PID`. It says `ready` when all of them wait, and ends when its input does.
 
 use asyncio::{
-    Event, Lock, Queue, Result, Task, create_task, gather, get_running_loop, new_event_loop, sleep,
+    AsyncContextManager, Event, Group, Lock, Queue, Result, Task, TaskGroup, create_task, gather,
+    get_running_loop, new_event_loop, race, shield, sleep, staggered::staggered_race, timeout,
+    wait, wait_for,
 };
 use std::{
     future::pending,
@@ -22,11 +24,12 @@ fn main() -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["kinds"] => asyncio::run(kinds()),
+        ["ways"] => asyncio::run(ways()),
         ["circle"] => asyncio::run(circle()),
         ["many", count] => asyncio::run(many(count.parse().unwrap_or(1000))),
         ["threads"] => asyncio::run(threads()),
         _ => {
-            eprintln!("stuck kinds|circle|threads|many N");
+            eprintln!("stuck kinds|ways|circle|threads|many N");
             exit(2)
         }
     }
@@ -99,6 +102,67 @@ async fn kinds() -> Result<()> {
     let outer = named("outer", create_task(async move { inner.await }));
     ready().await?;
     gather([holder, locker, getter, putter, foreign, outer]).await?;
+    Ok(())
+}
+
+/// A task that sleeps.
+fn sleeper(name: &str) -> Task<()> {
+    named(name, create_task(sleep(HOUR)))
+}
+
+/// Tasks that wait for others, each in another way.
+async fn ways() -> Result<()> {
+    let waits = async {
+        wait([sleeper("waited"), sleeper("waited too")]).await?;
+        Ok(())
+    };
+    let shields = async { shield(sleeper("shielded")).await };
+    let group = async {
+        let body = async |group: &mut Group| {
+            let child = group.create_task_with(Task::builder().name("child"), sleep(HOUR))?;
+            drop(child);
+            Ok(())
+        };
+        TaskGroup::new().with(body).await
+    };
+    let staggers = async {
+        let attempts = ["attempt"].map(|name| move || async move { sleeper(name).await });
+        staggered_race(attempts, None).await?;
+        Ok(())
+    };
+    let joins = async {
+        let limited = timeout(HOUR).with(async |_| sleeper("joined too").await);
+        let (one, two) = asyncio::join!(sleeper("joined"), limited);
+        one.and(two)
+    };
+    let selects = async {
+        asyncio::select! {
+            outcome = sleeper("selected") => outcome,
+            outcome = sleep(HOUR) => outcome,
+        }
+    };
+    let races = async { race([sleeper("raced"), sleeper("raced too")]).await };
+    let limits = async {
+        let limited = timeout(HOUR).with(async |_| wait_for(sleeper("limited"), HOUR).await);
+        limited.await
+    };
+    let promises = async {
+        let promise = asyncio::Future::<()>::new();
+        promise.await
+    };
+    let tasks = [
+        named("waits", create_task(waits)),
+        named("shields", create_task(shields)),
+        named("groups", create_task(group)),
+        named("staggers", create_task(staggers)),
+        named("joins", create_task(joins)),
+        named("selects", create_task(selects)),
+        named("races", create_task(races)),
+        named("limits", create_task(limits)),
+        named("promises", create_task(promises)),
+    ];
+    ready().await?;
+    gather(tasks).await?;
     Ok(())
 }
 

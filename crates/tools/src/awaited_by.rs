@@ -1,6 +1,6 @@
 //! Which task awaits which, and the table of it: `asyncio ps`.
 
-use crate::snapshot::{Snapshot, State, Task, tasks_by_id};
+use crate::snapshot::{Snapshot, State, Task, Wait, WaitSite, tasks_by_id};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -24,6 +24,8 @@ pub struct TaskInfo {
     pub state: State,
     /// Where it is suspended, innermost first: an operation, a space, its line.
     pub coroutine_stack: Vec<String>,
+    /// For how long it has waited at least, in nanoseconds, if that is known.
+    pub lasts: Option<u64>,
     /// The tasks that wait for it.
     pub awaited_by: Vec<Awaiter>,
 }
@@ -43,7 +45,7 @@ pub fn get_all_awaited_by(snapshot: &Snapshot) -> Vec<AwaitedInfo> {
     let mut awaiters: HashMap<u64, Vec<Awaiter>> = HashMap::new();
     for task in snapshot.loops.iter().flat_map(|l| &l.tasks) {
         for awaited in &task.awaits {
-            let awaiter = Awaiter { call_stack: vec![task.doing()], task_id: task.id };
+            let awaiter = Awaiter { call_stack: task.frames(), task_id: task.id };
             awaiters.entry(*awaited).or_default().push(awaiter);
         }
     }
@@ -51,7 +53,8 @@ pub fn get_all_awaited_by(snapshot: &Snapshot) -> Vec<AwaitedInfo> {
         task_id: task.id,
         task_name: task.name.to_string(),
         state: task.state,
-        coroutine_stack: vec![task.doing()],
+        coroutine_stack: task.frames(),
+        lasts: task.lasts,
         awaited_by: awaiters.remove(&task.id).unwrap_or_default(),
     };
     let of_loop = |l: &crate::Loop| AwaitedInfo {
@@ -61,14 +64,15 @@ pub fn get_all_awaited_by(snapshot: &Snapshot) -> Vec<AwaitedInfo> {
     snapshot.loops.iter().map(of_loop).collect()
 }
 
-/// What a frame is without its line, where it has one.
-fn operation(frame: &str) -> &str {
-    frame.split(' ').next().unwrap_or_default()
+/// What a frame is without its lines, where it has some.
+fn operation(frame: &str) -> String {
+    let operations = frame.split(" | ").map(|wait| wait.split(' ').next().unwrap_or_default());
+    operations.collect::<Vec<_>>().join(" | ")
 }
 
 /// A row for each task and each task that waits for it (`asyncio.tools.build_task_table`): thread, task,
-/// name, state, stack, the stack of the other, its name, its number.
-pub fn build_task_table(result: &[AwaitedInfo]) -> Vec<[String; 8]> {
+/// name, state, for how long at least, stack, the stack of the other, its name, its number.
+pub fn build_task_table(result: &[AwaitedInfo]) -> Vec<[String; 9]> {
     let tasks = || result.iter().flat_map(|info| &info.awaited_by);
     let names: HashMap<u64, &str> =
         tasks().map(|task| (task.task_id, task.task_name.as_str())).collect();
@@ -81,6 +85,7 @@ pub fn build_task_table(result: &[AwaitedInfo]) -> Vec<[String; 8]> {
                     format!("{:#x}", task.task_id),
                     task.task_name.clone(),
                     task.state.to_string(),
+                    task.lasts.map(duration).unwrap_or_default(),
                     task.coroutine_stack.join(" -> "),
                     chain,
                     name.to_owned(),
@@ -91,7 +96,7 @@ pub fn build_task_table(result: &[AwaitedInfo]) -> Vec<[String; 8]> {
                 table.push(row(String::new(), "", 0));
             }
             for awaiter in &task.awaited_by {
-                let chain: Vec<&str> = awaiter.call_stack.iter().map(|f| operation(f)).collect();
+                let chain: Vec<String> = awaiter.call_stack.iter().map(|f| operation(f)).collect();
                 let name = names.get(&awaiter.task_id).copied().unwrap_or("Unknown");
                 table.push(row(chain.join(" -> "), name, awaiter.task_id));
             }
@@ -100,11 +105,12 @@ pub fn build_task_table(result: &[AwaitedInfo]) -> Vec<[String; 8]> {
     table
 }
 
-const COLUMNS: [&str; 8] = [
+const COLUMNS: [&str; 9] = [
     "tid",
     "task id",
     "task name",
     "state",
+    "for",
     "coroutine stack",
     "awaiter chain",
     "awaiter name",
@@ -120,8 +126,8 @@ pub fn display_awaited_by_tasks_table(result: &[AwaitedInfo]) -> String {
         let rows = table.iter().chain([&columns]);
         rows.map(|row| row[column].chars().count()).max().unwrap_or_default()
     };
-    let widths: [usize; 8] = std::array::from_fn(width);
-    let line = |row: &[String; 8]| {
+    let widths: [usize; 9] = std::array::from_fn(width);
+    let line = |row: &[String; 9]| {
         let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
         let line = cells.collect::<Vec<_>>().join("  ");
         format!("{}\n", line.trim_end())
@@ -131,6 +137,18 @@ pub fn display_awaited_by_tasks_table(result: &[AwaitedInfo]) -> String {
     text.push('\n');
     table.iter().for_each(|row| text += &line(row));
     text
+}
+
+/// Nanoseconds, in the largest unit of which there is one.
+pub(crate) fn duration(nanoseconds: u64) -> String {
+    let number = nanoseconds as f64;
+    match nanoseconds {
+        0 => "0".to_owned(),
+        1..1_000_000 => format!("{:.0} µs", number / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} ms", number / 1e6),
+        1_000_000_000..100_000_000_000 => format!("{:.1} s", number / 1e9),
+        _ => format!("{:.0} s", number / 1e9),
+    }
 }
 
 /// Everything that was found, for programs.
@@ -143,7 +161,17 @@ pub fn to_json(snapshot: &Snapshot) -> Value {
     }
     awaited_by.values_mut().for_each(|ids| ids.sort_unstable());
     let task = |task: &Task| {
-        let site = task.wait_site.as_ref();
+        let site = task.waits.first().map(|wait| &wait.site);
+        let frame =
+            |site: &WaitSite| json!({ "what": &*site.what, "at": site.location.to_string() });
+        let wait = |wait: &Wait| {
+            json!({
+                "what": &*wait.site.what,
+                "at": wait.site.location.to_string(),
+                "scopes": wait.scopes.iter().map(frame).collect::<Vec<_>>(),
+                "foreign": wait.is_foreign,
+            })
+        };
         json!({
             "id": task.id,
             "sequence": task.sequence,
@@ -151,8 +179,10 @@ pub fn to_json(snapshot: &Snapshot) -> Value {
             "state": task.state.to_string(),
             "waits_for": site.map(|site| site.what.to_string()),
             "waits_at": site.map(|site| site.location.to_string()),
-            "other_waits": task.others,
-            "waits": task.waits,
+            "waits": task.waits.iter().map(wait).collect::<Vec<_>>(),
+            "waited": task.waited,
+            "lasts_ns": task.lasts,
+            "waited_at": task.waited_at.as_ref().map(frame),
             "created_at": task.created_at.as_ref().map(ToString::to_string),
             "awaits": task.awaits,
             "awaited_by": awaited_by.get(&task.id).cloned().unwrap_or_default(),
@@ -170,4 +200,15 @@ pub fn to_json(snapshot: &Snapshot) -> Value {
         })
     };
     json!({ "loops": snapshot.loops.iter().map(of_loop).collect::<Vec<_>>() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_in_their_own_unit() {
+        let shown = [0, 1_500, 2_500_000, 1_200_000_000, 3_600_000_000_000].map(duration);
+        assert_eq!(shown, ["0", "2 µs", "2.5 ms", "1.2 s", "3600 s"]);
+    }
 }

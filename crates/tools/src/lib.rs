@@ -42,7 +42,7 @@ pub use awaited_by::{
 pub use core_file::CoreFile;
 pub use memory::{Memory, Pieces, Thread, Unreadable};
 pub use process::Process;
-pub use snapshot::{Location, Loop, Reader, Snapshot, State, Task, WaitSite};
+pub use snapshot::{Location, Loop, Reader, Snapshot, State, Task, Wait, WaitSite};
 pub use tree::{CycleFoundException, NodeType, build_async_tree};
 
 /// Why nothing can be shown, and what to do about it: one sentence.

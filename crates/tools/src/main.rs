@@ -7,17 +7,21 @@ use asyncio_tools::{
     display_awaited_by_tasks_table, get_all_awaited_by, to_json, top,
 };
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::Path,
     process::ExitCode,
+    thread,
+    time::Duration,
 };
 
 const HELP: &str = "\
 What a program on asyncio for Rust is doing, seen from outside. It need not help, and goes on.
 
 usage: asyncio ps      [--json] PID | --core FILE   a table of all tasks
+       asyncio ps      --watch PID                  the same, anew in each second
        asyncio pstree  [--json] PID | --core FILE   which task awaits which, as a tree
        asyncio top     PID                          a live view; q ends it, ? explains it
+       asyncio top     --json PID                   a line of JSON in each second
        asyncio --version | --help
 ";
 
@@ -71,6 +75,20 @@ fn run(arguments: &[&str]) -> Result<(), End> {
             Ok(writeln!(io::stdout(), "asyncio {}", env!("CARGO_PKG_VERSION"))?)
         }
         ["top", pid] => Ok(top::run(&Process::new(number(pid)?))?),
+        ["top", "--json", pid] => in_each_second(&Process::new(number(pid)?), |model, _| {
+            writeln!(io::stdout(), "{}", model.to_json())
+        }),
+        ["ps", "--watch", pid] => in_each_second(&Process::new(number(pid)?), |model, snapshot| {
+            let mut result = get_all_awaited_by(snapshot);
+            let lasts = model.lasts();
+            for task in result.iter_mut().flat_map(|info| &mut info.awaited_by) {
+                task.lasts = lasts.get(&task.task_id).copied();
+            }
+            let mut out = io::stdout();
+            // A terminal is cleared; elsewhere one table follows the other.
+            let clear = if out.is_terminal() { "\x1b[H\x1b[2J" } else { "" };
+            writeln!(out, "{clear}{}", display_awaited_by_tasks_table(&result))
+        }),
         [command @ ("ps" | "pstree"), rest @ ..] => show(command, rest),
         [] => Err(End::Usage("a command is missing".to_owned())),
         _ => Err(End::Usage(format!("cannot make sense of `{}`", arguments.join(" ")))),
@@ -99,6 +117,21 @@ fn show(command: &str, arguments: &[&str]) -> Result<(), End> {
         }
     }
     Ok(out.flush()?)
+}
+
+/// Looks at a process again and again, until it ends or the reader of the output has gone.
+fn in_each_second(
+    process: &Process,
+    show: impl Fn(&top::Model, &Snapshot) -> io::Result<()>,
+) -> Result<(), End> {
+    let mut reader = Reader::new(process)?;
+    let mut model = top::Model::default();
+    loop {
+        let snapshot = reader.snapshot()?;
+        model.update(snapshot.clone(), process.now().unwrap_or_default());
+        show(&model, &snapshot)?;
+        thread::sleep(Duration::from_secs(1));
+    }
 }
 
 fn look(memory: &dyn Memory) -> Result<Snapshot, Failure> {

@@ -41,6 +41,11 @@ pub trait Memory {
     /// What the system says of a thread, if it can.
     fn thread(&self, number: u64) -> Option<Thread>;
 
+    /// What the clock says by which loops count, in nanoseconds; `None` if that is not known any more.
+    fn now(&self) -> Option<u64> {
+        None
+    }
+
     /// What is read, for messages: `process 17`.
     fn name(&self) -> String;
 }

@@ -7,11 +7,13 @@ use crate::{
 use nix::{
     errno::Errno,
     sys::uio::{RemoteIoVec, process_vm_readv},
+    time::{ClockId, clock_gettime},
     unistd::Pid,
 };
 use std::{
     fs,
     io::{self, IoSliceMut},
+    time::Duration,
 };
 
 /// How many pieces the system reads in one call (`UIO_MAXIOV`).
@@ -122,9 +124,19 @@ impl Memory for Process {
         Some(Thread { name: Some(shown(name.trim_end())), sleeps })
     }
 
+    fn now(&self) -> Option<u64> {
+        Some(monotonic())
+    }
+
     fn name(&self) -> String {
         format!("process {}", self.0)
     }
+}
+
+/// The clock by which loops count.
+pub(crate) fn monotonic() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+    now.as_nanos() as u64
 }
 
 /// The address of a mapping that is the beginning of a file: `55…-55… r--p 00000000 08:01 17 /bin/true`.

@@ -1,7 +1,9 @@
 //! [`Snapshot`]: the loops and tasks of a program at one time, as they were found in its memory.
 
+mod scopes;
 mod targets;
 mod tasks;
+mod texts;
 
 use crate::{
     Failure,
@@ -18,7 +20,8 @@ use std::{
     rc::Rc,
 };
 use targets::{Targets, WORDS_MAX};
-use tasks::{InLoop, Texts};
+use tasks::InLoop;
+use texts::Texts;
 
 /// No program has so many loops.
 const LOOPS_MAX: usize = 4096;
@@ -48,7 +51,7 @@ impl fmt::Display for Location {
 }
 
 /// On what a task waits, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WaitSite {
     /// The operation: `sleep`, `Lock.acquire`.
     pub what: Rc<str>,
@@ -60,6 +63,31 @@ pub struct WaitSite {
 impl fmt::Display for WaitSite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.what, self.location)
+    }
+}
+
+/// One of the waits of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// On what it waits, and where.
+    pub site: WaitSite,
+    /// The scopes around that, from the innermost on: `timeout`, `TaskGroup`, `with`.
+    pub scopes: Vec<WaitSite>,
+    /// Whether a future of another library stands between the task and the wait.
+    pub is_foreign: bool,
+}
+
+/// What stands for a future of which nothing else is known.
+const FOREIGN: &str = "another library's future";
+
+/// The innermost frame of it.
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What a scope arms is for something foreign inside, and has the scope's own name.
+        match self.is_foreign && self.scopes.first() == Some(&self.site) {
+            true => f.write_str(FOREIGN),
+            false => self.site.fmt(f),
+        }
     }
 }
 
@@ -107,34 +135,54 @@ pub struct Task {
     pub name: Rc<str>,
     /// What it does.
     pub state: State,
-    /// On what it waits; `None` unless it waits, or if it waits at several places at once.
-    pub wait_site: Option<WaitSite>,
-    /// How many waits it has beside the first: branches of `join!` and `select!`.
+    /// Where it waits; at several places at once inside of `join!` and `select!`.
+    pub waits: Vec<Wait>,
+    /// How many waits it has beside the first.
     pub others: u32,
+    /// For how long it has waited at least, in nanoseconds, as far as one look tells: as long as its loop does.
+    pub lasts: Option<u64>,
+    /// Where it waited last, if it does not wait.
+    pub waited_at: Option<WaitSite>,
     /// How often it has waited, modulo 2³².
-    pub waits: u32,
+    pub waited: u32,
     /// Where it was made.
     pub created_at: Option<Location>,
     /// The tasks that it waits for.
     pub awaits: Vec<u64>,
 }
 
-/// `sleep src/main.rs:3:14`; what is known of a task that waits for nothing of asyncio.
 impl Task {
-    /// What the task does, in words, where it is known: a frame of its stack.
+    /// What the task does, in words: the innermost frame of its stack.
     pub fn doing(&self) -> String {
-        if let Some(site) = &self.wait_site {
-            return site.to_string();
+        if !self.waits.is_empty() {
+            let waits: Vec<String> = self.waits.iter().map(Wait::to_string).collect();
+            return waits.join(" | ");
         }
-        let created = match &self.created_at {
+        let mut created = match &self.created_at {
             Some(location) => format!("created {location}"),
             None => "created anywhere".to_owned(),
         };
+        if let Some(site) = &self.waited_at {
+            created = format!("after {site}, {created}");
+        }
         match self.state {
-            State::Waiting => format!("{} waits, {created}", self.others),
-            State::Suspended => format!("another library's future, {created}"),
+            State::Waiting => format!("{} waits, {created}", self.others.max(1)),
+            State::Suspended => format!("{FOREIGN}, {created}"),
             State::Blocked | State::Running | State::Ready => format!("({created})"),
         }
+    }
+
+    /// Its stack, the innermost frame first: what it does, and the scopes around that; of several waits at
+    /// once those that they share.
+    pub fn frames(&self) -> Vec<String> {
+        let mut shared = self.waits.first().map_or(&[][..], |wait| &wait.scopes);
+        for wait in &self.waits {
+            let outer = wait.scopes.iter().rev().zip(shared.iter().rev());
+            let count = outer.take_while(|(a, b)| a == b).count();
+            shared = &shared[shared.len() - count..];
+        }
+        let scopes = shared.iter().map(ToString::to_string);
+        [self.doing()].into_iter().chain(scopes).collect()
     }
 }
 
@@ -167,7 +215,9 @@ pub struct Reader<'a> {
     memory: &'a dyn Memory,
     layout: u64,
     offsets: Offsets,
-    texts: Texts,
+    /// The mark of a header.
+    mark: u64,
+    texts: Texts<'a>,
 }
 
 impl fmt::Debug for Reader<'_> {
@@ -195,7 +245,9 @@ impl<'a> Reader<'a> {
         if !make_sense(&offsets) {
             return Err(broken());
         }
-        Ok(Reader { memory, layout, offsets, texts: Texts::default() })
+        let mark = memory.u64(layout.wrapping_add(Layout::MARKS as u64));
+        let mark = mark.map_err(|Unreadable| broken())?;
+        Ok(Reader { memory, layout, offsets, mark, texts: Texts::new(memory, offsets, layout) })
     }
 
     /// What is there now.
@@ -207,48 +259,72 @@ impl<'a> Reader<'a> {
         let mut home = first.map_err(|Unreadable| {
             Failure::new(format!("{} has ended while it was looked into", self.memory.name()))
         })?;
-        let mut snapshot = Snapshot::default();
+        let (mut loops, mut awaited) = (Vec::new(), HashMap::new());
         let (mut seen, mut room) = (HashSet::new(), PLACES_MAX);
         // A list that leads back to where it came from has come to its end.
         while home != 0 && seen.len() < LOOPS_MAX && seen.insert(home) {
-            let found = (0..TRIES).find_map(|_| self.read_loop(home, &mut room).ok()).flatten();
-            snapshot.loops.extend(found);
+            let read = |_| self.read_loop(home, &mut room, &mut awaited).ok();
+            loops.extend((0..TRIES).find_map(read).flatten());
             let next = home.wrapping_add(self.offsets.home_next.into());
             home = self.memory.u64(next).unwrap_or_default();
         }
-        snapshot.loops.sort_by_key(|l| l.id);
-        // What a task waits for may be of another loop.
-        let tasks = || snapshot.loops.iter().flat_map(|l| &l.tasks);
-        let known: HashSet<u64> = tasks().map(|task| task.id).collect();
-        let (memory, size) = (self.memory, self.offsets.target_size);
-        let mut targets = Targets {
-            memory,
-            mark: self.layout,
-            size,
-            header: self.offsets.arc_text,
-            known,
-            left: WORDS_MAX,
-        };
-        for task in snapshot.loops.iter_mut().flat_map(|l| &mut l.tasks) {
-            task.awaits = targets.tasks(&task.awaits);
-        }
-        Ok(snapshot)
+        loops.sort_by_key(|l: &Loop| l.id);
+        self.find_targets(&mut loops, &awaited);
+        Ok(Snapshot { loops })
     }
 
-    /// The loop in a home, if one lives there.
-    fn read_loop(&mut self, home: u64, room: &mut u64) -> Result<Option<Loop>, Unreadable> {
+    /// Finds the tasks that tasks wait for, which may be of other loops, by the words of their targets.
+    fn find_targets(&mut self, loops: &mut [Loop], awaited: &HashMap<u64, Vec<[u64; 2]>>) {
+        let tasks = loops.iter().flat_map(|l| &l.tasks);
+        let known = tasks.map(|task| (task.id, task.created_at.clone())).collect();
+        let (memory, offsets, mark) = (self.memory, self.offsets, self.mark);
+        let mut targets = Targets { memory, offsets, mark, known, left: WORDS_MAX };
+        for task in loops.iter_mut().flat_map(|l| &mut l.tasks) {
+            let words = awaited.get(&task.id).map(Vec::as_slice).unwrap_or_default();
+            for (wait, words) in task.waits.iter_mut().zip(words) {
+                let found = targets.follow(words, &mut self.texts);
+                let is_in_a_library = || self.texts.is_in_a_library(&wait.site.location);
+                if let Some(made_at) = found.made_at.filter(|_| is_in_a_library()) {
+                    wait.site.location = made_at;
+                }
+                let new = found.tasks.into_iter().filter(|id| !task.awaits.contains(id));
+                let new: Vec<u64> = new.collect();
+                task.awaits.extend(new);
+            }
+        }
+    }
+
+    /// The loop in a home, if one lives there; what its tasks wait for goes to `awaited`.
+    fn read_loop(
+        &mut self,
+        home: u64,
+        room: &mut u64,
+        awaited: &mut HashMap<u64, Vec<[u64; 2]>>,
+    ) -> Result<Option<Loop>, Unreadable> {
         let id = self.memory.u64(home.wrapping_add(self.offsets.home_id.into()))?;
         if id == 0 {
             return Ok(None);
         }
         let counts = self.memory.words(home.wrapping_add(self.offsets.home_counters.into()))?;
         let counts = Counts::from_words(counts);
+        // The loop waits, and so do those of its tasks that wait.
+        let waits =
+            self.memory.now().filter(|_| counts.waiting_since > 0).map(|now| {
+                now.saturating_sub(counts.clock_zero).saturating_sub(counts.waiting_since)
+            });
         let in_loop = InLoop { memory: self.memory, offsets: &self.offsets, home, id };
         let (cells, unread) = in_loop.cells(room)?;
         // After the cells: a thread that slept then may have woken meanwhile, but hardly the reverse.
         let thread_info = self.memory.thread(counts.thread);
         let sleeps = thread_info.as_ref().is_some_and(|thread| thread.sleeps);
-        let mut tasks = in_loop.tasks(cells, &mut self.texts, sleeps);
+        let mut tasks = Vec::new();
+        for (mut task, targets) in in_loop.tasks(cells, &mut self.texts, sleeps) {
+            if targets.iter().any(|words| *words != [0; 2]) {
+                awaited.insert(task.id, targets);
+            }
+            task.lasts = waits.filter(|_| task.state == State::Waiting);
+            tasks.push(task);
+        }
         tasks.sort_by_key(|task| (task.sequence, task.id));
         Ok(Some(Loop { id, thread: counts.thread, thread_info, counts, tasks, unread }))
     }
@@ -256,10 +332,12 @@ impl<'a> Reader<'a> {
 
 /// Whether what is read by these offsets is inside of what is read.
 fn make_sense(offsets: &Offsets) -> bool {
-    /// Neither a home nor a cell is so large.
+    /// Neither a home nor anything else is so large.
     const HOME: u32 = 1 << 16;
-    const CELL: u32 = 1 << 9;
-    let Offsets { cell_size, .. } = *offsets;
+    const SIZE: u32 = 1 << 9;
+    let is_inside = |size: u32, words: &[u32]| {
+        size <= SIZE && words.iter().all(|offset| offset.saturating_add(8) <= size)
+    };
     let in_home = [
         offsets.home_next,
         offsets.home_id,
@@ -267,10 +345,12 @@ fn make_sense(offsets: &Offsets) -> bool {
         offsets.home_current,
         offsets.home_tasks,
         offsets.home_tasks_len,
+        offsets.home_scope_places,
         offsets.cold_name,
         offsets.cold_others,
+        offsets.cold_other_places,
     ];
-    let words = [
+    let in_cell = [
         offsets.cell_home,
         offsets.cell_loop,
         offsets.cell_sequence,
@@ -279,8 +359,28 @@ fn make_sense(offsets: &Offsets) -> bool {
         offsets.cell_site_what,
         offsets.cell_site_location,
         offsets.cell_key,
-        offsets.cell_target,
+        offsets.cell_target.saturating_add(8),
         offsets.cell_cold,
+    ];
+    let in_scope = [
+        offsets.scope_site_what,
+        offsets.scope_site_location,
+        offsets.scope_parent,
+        offsets.scope_task,
+    ];
+    let in_place =
+        [offsets.other_wait, offsets.other_target.saturating_add(8), offsets.other_has_target];
+    let in_wait = [
+        offsets.wait_armed.saturating_add(8),
+        offsets.wait_state,
+        offsets.wait_site_what,
+        offsets.wait_site_location,
+    ];
+    let bytes = [offsets.cell_phase, offsets.cell_flags];
+    let halves = [
+        (offsets.cell_size, offsets.cell_within),
+        (offsets.other_size, offsets.other_within),
+        (offsets.other_size, offsets.other_number),
     ];
     let in_pair =
         [offsets.str_pointer, offsets.str_length, offsets.arc_pointer, offsets.arc_length];
@@ -292,15 +392,29 @@ fn make_sense(offsets: &Offsets) -> bool {
     ];
     // What the compiler has laid out in an unknown way is not shown.
     let is_known = |offset: &&u32| **offset != UNKNOWN;
-    cell_size <= CELL
-        && in_home.iter().all(|offset| *offset < HOME)
-        && words.iter().all(|offset| offset.saturating_add(8) <= cell_size)
-        && offsets.cell_target.saturating_add(16) <= cell_size
+    in_home.iter().all(|offset| *offset < HOME)
+        && is_inside(offsets.cell_size, &in_cell)
+        && is_inside(offsets.scope_size, &in_scope)
+        && is_inside(offsets.other_size, &in_place)
+        && is_inside(offsets.wait_size, &in_wait)
         && offsets.target_size <= 64
         && (offsets.arc_text <= 64 || offsets.arc_text == UNKNOWN)
-        && [offsets.cell_phase, offsets.cell_flags].iter().all(|offset| *offset < cell_size)
+        && bytes.iter().all(|offset| *offset < offsets.cell_size)
+        && halves.iter().all(|(size, offset)| offset.saturating_add(4) <= *size)
+        && (offsets.scope_size > 0 && offsets.other_size > 0)
+        && make_sense_in_header(offsets)
         && in_pair.iter().filter(is_known).all(|offset| *offset <= 8)
         && in_location.iter().filter(is_known).all(|offset| *offset <= 20)
+}
+
+/// The same of a header and a list, of which eight words are read.
+fn make_sense_in_header(offsets: &Offsets) -> bool {
+    let in_vec = [offsets.vec_pointer, offsets.vec_length];
+    let is_known = |offset: &&u32| **offset != UNKNOWN;
+    offsets.header_operation <= 16
+        && [offsets.header_site_what, offsets.header_site_location].iter().all(|site| *site <= 56)
+        && offsets.list_items <= 16
+        && in_vec.iter().filter(is_known).all(|offset| *offset <= 16)
 }
 
 /// The places of tasks in a list of loops.

@@ -3,8 +3,7 @@
 mod model;
 mod view;
 
-use crate::{Failure, Memory, Process, Reader};
-use nix::time::{ClockId, clock_gettime};
+use crate::{Failure, Memory, Process, Reader, process::monotonic};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use std::{io, time::Duration};
 use view::{Popup, View};
@@ -60,12 +59,6 @@ fn watch(
             }
         }
     }
-}
-
-/// The clock by which loops count.
-fn monotonic() -> u64 {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
-    now.as_nanos() as u64
 }
 
 impl View {

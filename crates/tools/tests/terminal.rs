@@ -64,7 +64,7 @@ fn names(screen: &str) -> Vec<&str> {
 
 #[test]
 fn top_starts_sorts_filters_shows_a_chain_and_quits() {
-    let program = Stuck::start(&["kinds"]);
+    let program = Stuck::start("stuck", &["kinds"]);
     let command =
         format!("{} top {}; echo end: $?; sleep 60", env!("CARGO_BIN_EXE_asyncio"), program.pid());
     let Some(terminal) = Terminal::run(&command) else {

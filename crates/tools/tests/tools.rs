@@ -1,5 +1,6 @@
 //! CPython's `test_tools.py`: tables and trees of tasks that are given, and the circles in them. A task of
-//! ours has a state and a frame of its own, which those tests do not look at: columns four and five.
+//! ours has a state, how long that lasts and a frame of its own, which those tests do not look at: columns four
+//! to six.
 
 use asyncio_tools::{
     AwaitedInfo, Awaiter, State, TaskInfo, build_async_tree, build_task_table,
@@ -19,6 +20,7 @@ fn thread(thread_id: u64, tasks: &[(u64, &str, Awaiters<'_>)]) -> AwaitedInfo {
         task_name: (*name).to_owned(),
         state: State::Waiting,
         coroutine_stack: Vec::new(),
+        lasts: None,
         awaited_by: awaiters.iter().map(awaiter).collect(),
     };
     AwaitedInfo { thread_id, awaited_by: tasks.iter().map(task).collect() }
@@ -26,7 +28,7 @@ fn thread(thread_id: u64, tasks: &[(u64, &str, Awaiters<'_>)]) -> AwaitedInfo {
 
 /// The columns that CPython's table has.
 fn table(result: &[AwaitedInfo]) -> Vec<[String; 6]> {
-    let columns = |[a, b, c, _, _, d, e, f]: [String; 8]| [a, b, c, d, e, f];
+    let columns = |[a, b, c, _, _, _, d, e, f]: [String; 9]| [a, b, c, d, e, f];
     build_task_table(result).into_iter().map(columns).collect()
 }
 
@@ -274,10 +276,11 @@ fn a_table_is_printed_in_columns_as_wide_as_they_have_to_be() {
     let input = [thread(7, &[(1, "ann", &[(&["Task src/main.rs:3:5"], 2)]), (2, "b", &[])])];
     let printed = display_awaited_by_tasks_table(&input);
     let lines: Vec<&str> = printed.lines().collect();
-    let head = "tid  task id  task name  state    coroutine stack  awaiter chain  awaiter name  awaiter id";
+    let head = "tid  task id  task name  state    for  coroutine stack  awaiter chain  awaiter name  \
+                awaiter id";
     assert_eq!(lines[0], head);
     assert_eq!(
         lines[2],
-        "7    0x1      ann        waiting                   Task           b             0x2"
+        "7    0x1      ann        waiting                        Task           b             0x2"
     );
 }

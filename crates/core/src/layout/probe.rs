@@ -1,8 +1,20 @@
 //! How the compiler has laid out what it may lay out as it likes: a known value is looked for.
 
 use super::UNKNOWN;
-use crate::{home::Home, task_ref::TaskRef};
-use std::{panic::Location, sync::Arc};
+use crate::{
+    CancelledError,
+    cancel::IDLE,
+    cell::Other,
+    home::{Home, LoopRef},
+    other_wait::OtherWait,
+    scopes::{Node, Within},
+    stage::Stage,
+    sync::AtomicU64,
+    target::{Cancel, Target},
+    task_ref::TaskRef,
+    wait_site::WaitSite,
+};
+use std::{panic::Location, sync::Arc, task::Waker};
 
 /// Where the two words of a slice, or of a pointer to one, stand.
 #[derive(Clone, Copy)]
@@ -43,11 +55,98 @@ fn place<T: PartialEq>(values: &[T], value: T) -> u32 {
 
 /// Where the table of tasks stands in a home.
 pub(super) fn tasks(home: &Home) -> Words {
+    let known: [Option<TaskRef>; 2] = [None, None];
+    in_vec(known).behind(home.scheduler.place_of_tasks().addr() - (&raw const *home).addr())
+}
+
+/// A `Vec`, whatever is in it.
+pub(super) fn vec() -> Words {
+    in_vec([[1_usize, 2], [3, 4]])
+}
+
+/// An `Option<Target>`: where the words of the target stand, where that there is one, and what says so.
+pub(super) struct InTarget {
+    pub(super) words: u32,
+    pub(super) tag: u32,
+    pub(super) some: u32,
+}
+
+pub(super) fn target() -> InTarget {
+    const WORD: usize = size_of::<usize>();
+    const _: () = assert!(size_of::<Option<Target>>() == 3 * WORD);
+    let future: Arc<dyn Cancel> = Arc::new(Nothing);
+    let known = Some(Target::Future(future));
+    // SAFETY: it has that size, and is all words: two of the address, and one that says what it is.
+    let words = unsafe { *(&raw const known).cast::<[usize; 3]>() };
+    // The number is the only one that is no address.
+    let tag = words.iter().position(|word| *word < 0x1000).unwrap_or_default();
+    let words_at = usize::from(tag == 0) * WORD;
+    InTarget { words: words_at as u32, tag: (tag * WORD) as u32, some: words[tag] as u32 }
+}
+
+/// A future that is none.
+#[derive(Debug)]
+struct Nothing;
+
+impl Cancel for Nothing {
+    fn cancel(&self, _: CancelledError) -> bool {
+        false
+    }
+
+    fn made_at(&self) -> &'static Location<'static> {
+        Location::caller()
+    }
+
+    fn home(&self) -> Option<LoopRef> {
+        None
+    }
+
+    fn awaits(&self) -> Option<Vec<Target>> {
+        None
+    }
+}
+
+/// A scope.
+pub(super) fn node() -> Node {
+    Node {
+        site: WaitSite::here(&""),
+        parent: None,
+        task: None,
+        waits: 0,
+        foreign: 0,
+        children: 0,
+        requests: 0,
+        round: 0,
+        stage: Stage::new(),
+        origin: None,
+        deadline: None,
+        is_expired: false,
+        waker: None,
+        rare: None,
+    }
+}
+
+fn in_vec<T>(items: [T; 2]) -> Words {
     // The length of this is not its capacity.
-    let mut known: Vec<Option<TaskRef>> = Vec::with_capacity(7);
-    known.extend([None, None]);
-    let words = Words::of::<_, 3>(&known, known.as_ptr().cast(), known.len());
-    words.behind(home.scheduler.place_of_tasks().addr() - (&raw const *home).addr())
+    let mut known = Vec::with_capacity(7);
+    known.extend(items);
+    Words::of::<_, 3>(&known, known.as_ptr().cast(), known.len())
+}
+
+/// A wait beside the first of a task.
+pub(super) fn other() -> Other {
+    let site = WaitSite::here(&"");
+    let state = AtomicU64::new(IDLE);
+    let waker = Waker::noop().clone();
+    Other {
+        wait: Arc::new(OtherWait { place: None, armed: None, site, state, waker }),
+        number: 0,
+        within: Within::ROOT,
+        target: None,
+        message: CancelledError::default(),
+        passed: false,
+        revoked: false,
+    }
 }
 
 /// A `&str`.

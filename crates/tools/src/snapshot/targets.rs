@@ -1,63 +1,98 @@
-//! From what a task waits for to the tasks in it: a `gather` is a future that has targets of its own.
+//! From what a task waits for to the tasks in it: the future of an operation has targets of its own.
 
+use super::texts::Texts;
 use crate::memory::{Memory, Numbers, u64_at};
-use std::collections::{HashSet, VecDeque};
+use asyncio_core::raw::layout::{NONE, Offsets, PARTS, TASK};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// No more words are looked at, for all tasks together.
-pub(super) const WORDS_MAX: usize = 1 << 22;
+pub(super) const WORDS_MAX: u64 = 1 << 22;
 
-/// No future has so many targets.
-const TARGETS_MAX: u64 = 1 << 20;
+/// A header has so many words.
+const HEADER: usize = 8;
+
+/// A list begins with one of the first words of what it is in, for a mutex may stand before it.
+const LIST_STARTS: usize = 3;
 
 /// Where to look.
 pub(super) struct Targets<'a> {
     pub(super) memory: &'a dyn Memory,
-    /// The first word of a header.
+    pub(super) offsets: Offsets,
+    /// The mark of a header; that of a list is the next number.
     pub(super) mark: u64,
-    /// How large a target is.
-    pub(super) size: u32,
-    /// Where the header stands in the allocation of a future.
-    pub(super) header: u32,
-    /// The tasks that there are.
-    pub(super) known: HashSet<u64>,
+    /// The tasks that there are, and where each was made.
+    pub(super) known: HashMap<u64, Option<super::Location>>,
     /// How many words may still be looked at.
-    pub(super) left: usize,
+    pub(super) left: u64,
+}
+
+/// What was found.
+#[derive(Default)]
+pub(super) struct Found {
+    /// The tasks, in order.
+    pub(super) tasks: Vec<u64>,
+    /// Where the first target was made.
+    pub(super) made_at: Option<super::Location>,
 }
 
 impl Targets<'_> {
     /// The tasks to which words of a target lead, in order.
-    pub(super) fn tasks(&mut self, words: &[u64]) -> Vec<u64> {
-        let mut tasks = Vec::new();
+    pub(super) fn follow(&mut self, words: &[u64], texts: &mut Texts<'_>) -> Found {
+        let mut found = Found::default();
         let mut seen = HashSet::new();
         let mut rest = VecDeque::from(words.to_vec());
         while let Some(word) = rest.pop_front() {
-            if self.left == 0 {
-                break;
-            }
-            self.left -= 1;
-            if !seen.insert(word) {
+            // What stands beside the address in a target: nothing, or a small number.
+            if word <= 1 << 12 || !seen.insert(word) {
                 continue;
             }
-            if self.known.contains(&word) {
-                tasks.push(word);
-            } else {
-                rest.extend(self.targets_of(word).unwrap_or_default());
+            if let Some(made_at) = self.known.get(&word) {
+                found.tasks.push(word);
+                found.made_at = found.made_at.or_else(|| made_at.clone());
+                continue;
+            }
+            let start = word.wrapping_add(self.offsets.arc_text.into());
+            let Ok(words) = self.memory.words::<HEADER>(start) else { continue };
+            if words[0] == self.mark {
+                let site = words[self.offsets.header_site_location as usize / 8];
+                found.made_at = found.made_at.or_else(|| texts.location(site));
+                rest.extend(self.of_operation(&words));
+            } else if let Some(at) =
+                words[..LIST_STARTS].iter().position(|w| *w == self.mark.wrapping_add(1))
+            {
+                let list = &words[at + self.offsets.list_items as usize / 8..];
+                rest.extend(self.of_vec(list).unwrap_or_default());
             }
         }
-        tasks
+        found
     }
 
-    /// The words of the targets of a future, if that is what stands there.
-    fn targets_of(&self, future: u64) -> Option<Vec<u64>> {
-        // What stands beside the address in a target: nothing, or a small number.
-        let header = future.checked_add(self.header.into()).filter(|address| *address > 1 << 12)?;
-        let [mark, targets, length] = self.memory.words(header).ok()?;
-        let is_header = mark == self.mark && length <= TARGETS_MAX.min(self.left as u64);
-        if !is_header || length == 0 {
-            return None;
+    /// Counts words that are to be looked at; `None` if there are too many.
+    fn charge(&mut self, words: u64) -> Option<()> {
+        self.left = self.left.checked_sub(words)?;
+        Some(())
+    }
+
+    /// The words of the targets of an operation.
+    fn of_operation(&mut self, header: &[u64; HEADER]) -> Vec<u64> {
+        let operation = &header[self.offsets.header_operation as usize / 8..];
+        match operation[0] {
+            NONE => None,
+            TASK => self.charge(1).map(|()| operation[1..2].to_vec()),
+            PARTS => self.of_vec(&operation[1..]),
+            _ => self.charge(2).map(|()| operation[1..3].to_vec()),
         }
-        let mut bytes = vec![0; length as usize * self.size as usize];
-        self.memory.read(targets, &mut bytes).ok()?;
+        .unwrap_or_default()
+    }
+
+    /// The words of what is in a `Vec` of targets.
+    fn of_vec(&mut self, vec: &[u64]) -> Option<Vec<u64>> {
+        let word = |offset: u32| vec.get(offset as usize / 8).copied();
+        let (items, length) = (word(self.offsets.vec_pointer)?, word(self.offsets.vec_length)?);
+        let size = length.checked_mul(self.offsets.target_size.into())?;
+        self.charge(size / 8)?;
+        let mut bytes = vec![0; size as usize];
+        self.memory.read(items, &mut bytes).ok()?;
         Some(bytes.chunks_exact(8).map(|word| u64_at(word, 0)).collect())
     }
 }

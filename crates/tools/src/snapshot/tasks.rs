@@ -1,30 +1,20 @@
 //! The tasks of one loop: cells are read in bulk, and believed only if they say whose they are.
 
-use super::{Location, State, TRIES, Task, WaitSite};
+use super::{State, TRIES, Task, Wait, scopes::Scopes, texts::Texts};
 use crate::memory::{Memory, Numbers, Unreadable, u8_at, u32_at, u64_at};
-use asyncio_core::raw::layout::{HAS_TARGET, Offsets, UNKNOWN, WAIT_STATE, WAITING, phase};
+use asyncio_core::raw::layout::{HAS_TARGET, Offsets, WAIT_STATE, WAITING, is_foreign, phase};
 use std::{collections::HashMap, rc::Rc};
 
 /// So many places are looked at together.
 const PLACES: usize = 4096;
 
-/// So many bytes of texts are kept: a program has no more.
-const TEXTS_MAX: u64 = 1 << 26;
+/// No task waits in so many places at once.
+const OTHERS_MAX: u64 = 1 << 16;
 
 /// A cell that was read.
 pub(super) struct Cell {
     address: u64,
     bytes: Vec<u8>,
-}
-
-/// Texts of the program, by where they stand: they do not change.
-#[derive(Default)]
-pub(super) struct Texts {
-    sites: HashMap<u64, Option<Rc<str>>>,
-    locations: HashMap<u64, Option<Location>>,
-    files: HashMap<(u64, u64), Option<Rc<str>>>,
-    /// How many bytes were read.
-    size: u64,
 }
 
 /// Where to look.
@@ -111,14 +101,21 @@ impl InLoop<'_> {
             && u8_at(bytes, offsets.cell_phase as usize) <= phase::ENDED
     }
 
-    /// What the cells say. `sleeps`: the thread does.
-    pub(super) fn tasks(&self, cells: Vec<Cell>, texts: &mut Texts, sleeps: bool) -> Vec<Task> {
-        let cold = self.cold(&cells, texts);
+    /// What the cells say, and for each wait of a task the words of its target. `sleeps`: the thread does.
+    pub(super) fn tasks(
+        &self,
+        cells: Vec<Cell>,
+        texts: &mut Texts<'_>,
+        sleeps: bool,
+    ) -> Vec<(Task, Vec<[u64; 2]>)> {
+        let mut cold = self.cold(&cells, texts);
+        let scopes = Scopes::read(self.memory, self.offsets, self.home);
         let task = |cell: &Cell| {
             let at = |offset: u32| u64_at(&cell.bytes, offset as usize);
             let offsets = self.offsets;
             let first = at(offsets.cell_first);
-            let (name, others) = cold.get(&cell.address).cloned().unwrap_or_default();
+            let Known { name, others, waits: other_waits } =
+                cold.remove(&cell.address).unwrap_or_default();
             let waits_first = first & WAIT_STATE == WAITING;
             let state = match u8_at(&cell.bytes, offsets.cell_phase as usize) {
                 phase::RUNNING | phase::WOKEN if sleeps => State::Blocked,
@@ -127,114 +124,132 @@ impl InLoop<'_> {
                 _ if waits_first || others > 0 => State::Waiting,
                 _ => State::Suspended,
             };
-            let is_site = state == State::Waiting && waits_first;
-            let mut site = || {
-                let what = texts.site(self, at(offsets.cell_site_what))?;
-                let location = texts.location(self, at(offsets.cell_site_location))?;
-                Some(WaitSite { what, location })
-            };
-            let wait_site = if is_site { site() } else { None };
             let has_target = u8_at(&cell.bytes, offsets.cell_flags as usize) & HAS_TARGET != 0;
-            let awaits = match has_target && is_site {
-                true => [0, 8].map(|word| at(offsets.cell_target + word)).to_vec(),
-                false => Vec::new(),
+            let target = |word: u32| if has_target { at(offsets.cell_target + word) } else { 0 };
+            let armed = Armed {
+                what: at(offsets.cell_site_what),
+                location: at(offsets.cell_site_location),
+                within: u32_at(&cell.bytes, offsets.cell_within as usize),
+                target: [target(0), target(8)],
             };
+            let armed = waits_first.then_some(armed).into_iter().chain(other_waits);
+            let armed = armed.filter(|_| state == State::Waiting);
+            let key = at(offsets.cell_key);
+            let waits = armed.filter_map(|armed| {
+                let site = texts.site(armed.what, armed.location)?;
+                let scopes = scopes.around(armed.within, key, texts);
+                let is_foreign = is_foreign(armed.within);
+                Some((Wait { site, scopes, is_foreign }, armed.target))
+            });
+            let (waits, targets) = waits.unzip();
+            let has_waited = state != State::Waiting && first >> 2 != 0;
+            let waited_at = match has_waited {
+                true => texts.site(at(offsets.cell_site_what), at(offsets.cell_site_location)),
+                false => None,
+            };
+            let waited_at = waited_at.filter(|site| !texts.is_in_a_library(&site.location));
             let sequence = at(offsets.cell_sequence);
-            Task {
+            let task = Task {
                 id: cell.address,
                 sequence,
                 name: name.unwrap_or_else(|| format!("Task-{sequence}").into()),
                 state,
-                wait_site,
+                waits,
                 others,
-                waits: (first >> 2) as u32,
-                created_at: texts.location(self, at(offsets.cell_spawned_at)),
-                awaits,
-            }
+                lasts: None,
+                waited_at,
+                waited: (first >> 2) as u32,
+                created_at: texts.location(at(offsets.cell_spawned_at)),
+                awaits: Vec::new(),
+            };
+            (task, targets)
         };
         cells.iter().map(task).collect()
     }
 
-    /// Of the tasks that have them, name and number of waits.
-    fn cold(&self, cells: &[Cell], texts: &mut Texts) -> HashMap<u64, (Option<Rc<str>>, u32)> {
+    /// What few tasks have, of those that have some of it.
+    fn cold(&self, cells: &[Cell], texts: &mut Texts<'_>) -> HashMap<u64, Known> {
         let offsets = self.offsets;
-        let size = (offsets.cold_name + 16).max(offsets.cold_others + 4) as usize;
+        let ends =
+            [offsets.cold_name + 16, offsets.cold_others + 4, offsets.cold_other_places + 24];
+        let size = ends.into_iter().max().unwrap_or_default() as usize;
         let at = |cell: &Cell| u64_at(&cell.bytes, offsets.cell_cold as usize);
         let with: Vec<&Cell> = cells.iter().filter(|cell| at(cell) != 0).collect();
         let addresses: Vec<u64> = with.iter().map(|cell| at(cell)).collect();
         let pieces = self.memory.read_each(&addresses, size);
-        let mut cold = HashMap::new();
+        let mut known = HashMap::new();
         for (index, cell) in with.iter().enumerate() {
             let Some(bytes) = pieces.get(index) else { continue };
             let others = u32_at(bytes, offsets.cold_others as usize);
-            cold.insert(cell.address, (self.name(bytes, texts), others));
+            let name = bytes.get(offsets.cold_name as usize..).and_then(|words| texts.arc(words));
+            let waits = match others {
+                0 => Vec::new(),
+                _ => self.other_waits(cell, bytes).unwrap_or_default(),
+            };
+            known.insert(cell.address, Known { name, others, waits });
         }
-        cold
+        known
     }
 
-    fn name(&self, cold: &[u8], texts: &mut Texts) -> Option<Rc<str>> {
+    /// The waits of a task beside the first, in the order in which they were armed. One is believed if it
+    /// names the task.
+    fn other_waits(&self, cell: &Cell, cold: &[u8]) -> Option<Vec<Armed>> {
         let offsets = self.offsets;
-        let words = cold.get(offsets.cold_name as usize..)?;
-        let (pointer, length) = pair(words, offsets.arc_pointer, offsets.arc_length)?;
-        if pointer == 0 || offsets.arc_text > 64 {
+        let places = cold.get(offsets.cold_other_places as usize..)?;
+        let length = u64_at(places, offsets.vec_length as usize);
+        if length > OTHERS_MAX {
             return None;
         }
-        texts.read(self, pointer.wrapping_add(offsets.arc_text.into()), length)
-    }
-}
-
-/// The two words of a text.
-fn pair(bytes: &[u8], pointer: u32, length: u32) -> Option<(u64, u64)> {
-    let is_known = pointer != UNKNOWN && length != UNKNOWN;
-    is_known.then(|| (u64_at(bytes, pointer as usize), u64_at(bytes, length as usize)))
-}
-
-impl Texts {
-    /// A text, unless there are too many.
-    fn read(&mut self, from: &InLoop<'_>, address: u64, length: u64) -> Option<Rc<str>> {
-        let text = from.memory.text(address, length).ok()?;
-        self.size += length;
-        (self.size <= TEXTS_MAX).then(|| text.into())
-    }
-
-    /// What stands behind a pointer to a `&str`.
-    fn site(&mut self, from: &InLoop<'_>, address: u64) -> Option<Rc<str>> {
-        if let Some(known) = self.sites.get(&address) {
-            return known.clone();
-        }
-        let site = self.read_site(from, address);
-        self.sites.insert(address, site.clone());
-        site
-    }
-
-    fn read_site(&mut self, from: &InLoop<'_>, address: u64) -> Option<Rc<str>> {
-        let bytes: [u8; 16] = from.memory.bytes(address).ok()?;
-        let offsets = from.offsets;
-        let (text, length) = pair(&bytes, offsets.str_pointer, offsets.str_length)?;
-        self.read(from, text, length)
-    }
-
-    fn location(&mut self, from: &InLoop<'_>, address: u64) -> Option<Location> {
-        if let Some(known) = self.locations.get(&address) {
-            return known.clone();
-        }
-        let location = self.read_location(from, address);
-        self.locations.insert(address, location.clone());
-        location
-    }
-
-    fn read_location(&mut self, from: &InLoop<'_>, address: u64) -> Option<Location> {
-        let offsets = from.offsets;
-        let bytes: [u8; 24] = from.memory.bytes(address).ok()?;
-        let at = pair(&bytes, offsets.location_file, offsets.location_length)?;
-        let file = match self.files.get(&at) {
-            Some(known) => known.clone(),
-            None => self.read(from, at.0, at.1),
+        let size = offsets.other_size as usize;
+        let mut table = vec![0; length as usize * size];
+        self.memory.read(u64_at(places, offsets.vec_pointer as usize), &mut table).ok()?;
+        let in_wait = |place: &[u8]| {
+            u64_at(place, offsets.other_wait as usize).wrapping_add(offsets.arc_text.into())
         };
-        self.files.insert(at, file.clone());
-        let file = file?;
-        let [line, column] = [offsets.location_line, offsets.location_column]
-            .map(|offset| u32_at(&bytes, offset as usize));
-        Some(Location { file, line, column })
+        let addresses: Vec<u64> = table.chunks_exact(size).map(in_wait).collect();
+        let waits = self.memory.read_each(&addresses, offsets.wait_size as usize);
+        let key = u64_at(&cell.bytes, offsets.cell_key as usize);
+        let mut found = Vec::new();
+        for (index, place) in table.chunks_exact(size).enumerate() {
+            let Some(wait) = waits.get(index) else { continue };
+            let word = |offset: u32| u64_at(wait, offset as usize);
+            let armed = [word(offsets.wait_armed), word(offsets.wait_armed + 8)];
+            if !armed.contains(&key) || word(offsets.wait_state) != WAITING {
+                continue;
+            }
+            let number = u32_at(place, offsets.other_number as usize);
+            let has_target = u64_at(place, offsets.other_has_target as usize)
+                == u64::from(offsets.other_has_target_if);
+            let target = |at: usize| match has_target {
+                true => u64_at(place, offsets.other_target as usize + at),
+                false => 0,
+            };
+            let armed = Armed {
+                what: word(offsets.wait_site_what),
+                location: word(offsets.wait_site_location),
+                within: u32_at(place, offsets.other_within as usize),
+                target: [target(0), target(8)],
+            };
+            found.push((number, armed));
+        }
+        found.sort_by_key(|(number, _)| *number);
+        Some(found.into_iter().map(|(_, armed)| armed).collect())
     }
+}
+
+/// What few tasks have.
+#[derive(Default)]
+struct Known {
+    name: Option<Rc<str>>,
+    others: u32,
+    waits: Vec<Armed>,
+}
+
+/// A wait, as it was read.
+struct Armed {
+    what: u64,
+    location: u64,
+    within: u32,
+    /// The words of its target, or zeros.
+    target: [u64; 2],
 }

@@ -1,7 +1,8 @@
 //! What is shown: the latest sample, and what has changed since those before it.
 
-use crate::snapshot::{Loop, Snapshot, State, Task, tasks_by_id};
+use crate::snapshot::{Loop, Snapshot, State, Task, WaitSite, tasks_by_id};
 use asyncio_core::raw::metrics::Counts;
+use serde_json::{Map, Value, json};
 use std::{
     cmp::{Ordering, Reverse},
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -183,10 +184,13 @@ impl Model {
         for l in &snapshot.loops {
             for task in &l.tasks {
                 let before = self.seen.get(&task.id).filter(|seen| seen.sequence == task.sequence);
-                let is_same = |seen: &&Seen| seen.waits == task.waits && seen.state == task.state;
+                let is_same = |seen: &&Seen| seen.waits == task.waited && seen.state == task.state;
                 let since = before.filter(is_same).map_or(now, |seen| seen.since);
-                let woken = before.map_or(0, |seen| task.waits.wrapping_sub(seen.waits));
-                let (lasts, wakes) = (now.saturating_sub(since), f64::from(woken) / elapsed);
+                let woken = before.map_or(0, |seen| task.waited.wrapping_sub(seen.waits));
+                let seen_for = now.saturating_sub(since);
+                // What the loop says of it may reach farther back.
+                let lasts = seen_for.max(task.lasts.unwrap_or_default());
+                let wakes = f64::from(woken) / elapsed;
                 let grows = task.created_at.as_ref().map(ToString::to_string);
                 let runs = matches!(task.state, State::Running | State::Blocked);
                 let warning = match task.state {
@@ -198,7 +202,7 @@ impl Model {
                     _ if lasts >= NEVER => Some(Warning::Never),
                     _ => None,
                 };
-                let (state, waits, sequence) = (task.state, task.waits, task.sequence);
+                let (state, waits, sequence) = (task.state, task.waited, task.sequence);
                 seen.insert(task.id, Seen { state, waits, sequence, since });
                 rows.push(Row { task: task.clone(), thread: l.thread, lasts, wakes, warning });
             }
@@ -288,12 +292,79 @@ impl Model {
     /// How many tasks wait for each kind of thing, the most frequent first.
     pub fn kinds(&self) -> Vec<(String, usize)> {
         let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
-        for site in self.rows.iter().filter_map(|row| row.task.wait_site.as_ref()) {
-            *kinds.entry(&site.what).or_default() += 1;
+        for wait in self.rows.iter().flat_map(|row| &row.task.waits) {
+            *kinds.entry(&wait.site.what).or_default() += 1;
         }
         let mut kinds: Vec<_> = kinds.into_iter().map(|(k, count)| (k.to_owned(), count)).collect();
         kinds.sort_by_key(|(_, count)| Reverse(*count));
         kinds
+    }
+
+    /// The places at which more than one task waits, with how many do, the most crowded first: a queue, a
+    /// lock, a pool that lacks something.
+    pub fn crowds(&self) -> Vec<(String, usize)> {
+        let mut crowds: HashMap<&WaitSite, usize> = HashMap::new();
+        for wait in self.rows.iter().flat_map(|row| &row.task.waits) {
+            *crowds.entry(&wait.site).or_default() += 1;
+        }
+        let crowds = crowds.into_iter().filter(|(_, count)| *count > 1);
+        let mut crowds: Vec<_> = crowds.map(|(site, count)| (site.to_string(), count)).collect();
+        crowds.sort_by(|a, b| (Reverse(a.1), &a.0).cmp(&(Reverse(b.1), &b.0)));
+        crowds
+    }
+
+    /// The sample, and what has changed since the one before it, for programs.
+    pub fn to_json(&self) -> Value {
+        let of_loop = |line: &LoopLine| {
+            let counts = line.counts;
+            json!({
+                "thread": line.thread,
+                "busy": line.busy,
+                "steps_per_second": line.steps,
+                "tasks": line.tasks,
+                "iterations": counts.iterations,
+                "steps": counts.steps,
+                "longest_stretch_ns": counts.longest_stretch,
+                "longest_step_ns": counts.longest_step,
+                "timers": counts.timers,
+                "late_timers": counts.late,
+                "descriptors": counts.descriptors,
+                "outstanding": counts.outstanding,
+                "ready": counts.ready,
+                "events": counts.events,
+                "jobs": counts.jobs,
+            })
+        };
+        let task = |row: &Row| {
+            json!({
+                "id": row.task.id,
+                "name": &*row.task.name,
+                "thread": row.thread,
+                "state": row.task.state.to_string(),
+                "doing": row.task.frames(),
+                "created_at": row.task.created_at.as_ref().map(ToString::to_string),
+                "lasts_ns": row.lasts,
+                "wakes_per_second": row.wakes,
+                "warning": row.warning.map(|warning| warning.to_string()),
+                "awaits": row.task.awaits,
+            })
+        };
+        let count = |(what, count): (String, usize)| json!({ "what": what, "tasks": count });
+        let grows = |(place, tasks, came): (String, usize, usize)| json!({ "created_at": place, "tasks": tasks, "came": came });
+        let states = self.states().map(|(state, count)| (state.to_string(), count.into()));
+        json!({
+            "loops": self.loops.iter().map(of_loop).collect::<Vec<_>>(),
+            "states": states.collect::<Map<String, Value>>(),
+            "waits": self.kinds().into_iter().map(count).collect::<Vec<_>>(),
+            "crowds": self.crowds().into_iter().map(count).collect::<Vec<_>>(),
+            "growing": self.growing().into_iter().map(grows).collect::<Vec<_>>(),
+            "tasks": self.rows.iter().map(task).collect::<Vec<_>>(),
+        })
+    }
+
+    /// For how long each task does what it does, as far as that was seen.
+    pub fn lasts(&self) -> HashMap<u64, u64> {
+        self.rows.iter().map(|row| (row.task.id, row.lasts)).collect()
     }
 
     /// A task in full: itself, what waits for it, and what it waits for, and so on.
@@ -320,7 +391,7 @@ impl Model {
             let (indent, mark) = ("  ".repeat(depth), if task.id == id { "▶" } else { " " });
             lines.push(format!("{mark} {indent}{} ({})", task.name, task.state));
             lines.push(format!("  {indent}  {}", task.doing()));
-            if let Some(location) = task.created_at.as_ref().filter(|_| task.wait_site.is_some()) {
+            if let Some(location) = task.created_at.as_ref().filter(|_| !task.waits.is_empty()) {
                 lines.push(format!("  {indent}  created {location}"));
             }
         }
@@ -331,22 +402,27 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Location, WaitSite};
+    use crate::snapshot::{Location, Wait};
 
     fn place(line: u32) -> Location {
         Location { file: "src/main.rs".into(), line, column: 5 }
     }
 
-    fn task(id: u64, state: State, waits: u32) -> Task {
+    fn task(id: u64, state: State, waited: u32) -> Task {
         let site = WaitSite { what: "sleep".into(), location: place(id as u32) };
         Task {
             id,
             sequence: id,
             name: format!("Task-{id}").into(),
             state,
-            wait_site: Some(site).filter(|_| state == State::Waiting),
+            waits: match state {
+                State::Waiting => vec![Wait { site, scopes: Vec::new(), is_foreign: false }],
+                _ => Vec::new(),
+            },
             others: 0,
-            waits,
+            lasts: None,
+            waited_at: None,
+            waited,
             created_at: Some(place(100)),
             awaits: Vec::new(),
         }
@@ -435,6 +511,7 @@ mod tests {
         assert_eq!(ids(Sort::State, false, "SLEEP"), [1, 3]);
         assert_eq!(ids(Sort::State, false, "ready"), [2]);
         assert_eq!(model.kinds(), [("sleep".to_owned(), 2)]);
+        assert_eq!(model.crowds(), []);
         assert_eq!(Sort::ALL.iter().fold(Sort::Warning, |sort, _| sort.next()), Sort::Warning);
     }
 

@@ -1,6 +1,7 @@
 //! How it is shown.
 
 use super::model::{LoopLine, Model, Row, Sort};
+use crate::awaited_by::duration;
 use ratatui::{
     Frame,
     layout::{Constraint, Layout, Rect},
@@ -31,6 +32,9 @@ pub(super) enum Popup {
     Chain(u64),
 }
 
+/// So many of the places are named at which most tasks wait.
+const CROWDS: usize = 3;
+
 const HELP: &str = "\
 q       end                     s       next order
 space   stop and go on          r       reverse it
@@ -48,6 +52,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, name: &str, model: &Model, view: &mut 
     let mut head = vec![title(name, model, view)];
     head.extend(model.loops().iter().map(loop_line));
     head.push(kinds(model));
+    head.extend(crowds(model));
     head.extend(growing(model));
     let head_height = (head.len() as u16).min(frame.area().height / 2);
     let parts = [Constraint::Length(head_height), Constraint::Min(1), Constraint::Length(1)];
@@ -95,6 +100,13 @@ fn kinds(model: &Model) -> Line<'static> {
     Line::from(format!("waits: {}", kinds.collect::<Vec<_>>().join(", "))).dim()
 }
 
+fn crowds(model: &Model) -> Option<Line<'static>> {
+    let crowds = model.crowds();
+    let crowds = crowds.iter().take(CROWDS).map(|(place, count)| format!("{place} {count}"));
+    let crowds: Vec<String> = crowds.collect();
+    (!crowds.is_empty()).then(|| Line::from(format!("most: {}", crowds.join(", "))).dim())
+}
+
 fn growing(model: &Model) -> Option<Line<'static>> {
     let growing = model.growing();
     let places = growing.iter().map(|(place, now, came)| format!("{place} {now} (+{came})"));
@@ -139,7 +151,7 @@ fn table_row(row: &Row) -> TableRow<'static> {
         duration(row.lasts),
         format!("{:.0}", row.wakes),
         row.warning.map(|warning| warning.to_string()).unwrap_or_default(),
-        row.task.wait_site.as_ref().map_or_else(|| row.task.doing(), ToString::to_string),
+        row.task.doing(),
         created,
     ];
     let color = if row.warning.is_some() { Color::Yellow } else { Color::Reset };
@@ -168,27 +180,4 @@ fn popup(frame: &mut Frame<'_>, title: &'static str, lines: Vec<String>) {
     let lines: Vec<Line<'_>> = lines.into_iter().map(Line::from).collect();
     frame.render_widget(Clear, area);
     frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(title)), area);
-}
-
-/// Nanoseconds, in the largest unit of which there is one.
-fn duration(nanoseconds: u64) -> String {
-    let number = nanoseconds as f64;
-    match nanoseconds {
-        0 => "0".to_owned(),
-        1..1_000_000 => format!("{:.0} µs", number / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} ms", number / 1e6),
-        1_000_000_000..100_000_000_000 => format!("{:.1} s", number / 1e9),
-        _ => format!("{:.0} s", number / 1e9),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_in_their_own_unit() {
-        let shown = [0, 1_500, 2_500_000, 1_200_000_000, 3_600_000_000_000].map(duration);
-        assert_eq!(shown, ["0", "2 µs", "2.5 ms", "1.2 s", "3600 s"]);
-    }
 }

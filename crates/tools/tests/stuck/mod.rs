@@ -1,4 +1,4 @@
-//! The example `stuck`, as a process that ends with its test.
+//! An example, as a process that ends with its test.
 
 use std::{
     ffi::OsStr,
@@ -23,12 +23,12 @@ pub(crate) struct Stuck {
 }
 
 impl Stuck {
-    /// One of the example; on return everything in it waits.
-    pub(crate) fn start(arguments: &[&str]) -> Stuck {
-        Stuck::of(&example("stuck"), arguments)
+    /// An example; on return everything in it waits.
+    pub(crate) fn start(name: &str, arguments: &[&str]) -> Stuck {
+        Stuck::of(&example(name), arguments)
     }
 
-    /// One of a copy of the example.
+    /// A copy of an example.
     pub(crate) fn of(program: &Path, arguments: &[impl AsRef<OsStr>]) -> Stuck {
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());

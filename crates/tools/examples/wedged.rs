@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Each prints the call graphs of its tasks when `SIGUSR1` comes, and Ctrl-C says what its main task awaits.
-//! With a second argument, `dump`, it prints the graphs by itself once it is stuck, and ends. The two kinds
+//! `asyncio ps PID` and `pstree` of the crate asyncio-tools show where it is stuck, from outside. With a second
+//! argument, `dump`, it prints the graphs by itself once it is stuck, and ends. The two kinds
 //! that block the loop's thread cannot do that: the watchdog reports them.
 
 use asyncio::{
@@ -188,7 +189,8 @@ async fn itself() -> Result<()> {
 /// Tells a test that the program is stuck.
 async fn ready() -> Result<()> {
     asyncio::sleep(Duration::from_millis(100)).await?;
-    println!("ready");
+    // In the next iteration, when this task has ended.
+    asyncio::get_running_loop()?.call_soon(|| println!("ready"))?;
     Ok(())
 }
 

@@ -1,21 +1,22 @@
-//! The example `wedged`: what a program that hangs says of itself. What it prints stands in `tests/wedged/`;
-//! with `ASYNCIO_BLESS` set, that is written anew.
+//! The example `wedged`: what a program that hangs says of itself, and what `asyncio ps` and `pstree` say of it
+//! from outside. Both stand in `tests/golden/wedged/`; with `GOLDEN=write` in the environment they are written.
 
+mod printed;
+mod stuck;
+
+use printed::{assert_golden, assert_prints, asyncio, in_one_file, text};
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
-    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
+use stuck::{Stuck, example};
 
-/// Where cargo puts the examples that it builds with the tests.
 fn wedged(arguments: &[&str]) -> Command {
-    let program = std::env::current_exe().expect("a test is a file");
-    let directory = program.parent().and_then(Path::parent).expect("in target/<profile>/deps");
-    let mut command = Command::new(directory.join("examples/wedged"));
+    let mut command = Command::new(example("wedged"));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -32,22 +33,19 @@ fn without_ids(text: &str) -> String {
 }
 
 #[track_caller]
-fn assert_golden(name: &str, text: &str) {
-    let file =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/wedged").join(format!("{name}.txt"));
-    let text = without_ids(text);
-    if std::env::var_os("ASYNCIO_BLESS").is_some() {
-        fs::write(&file, &text).expect("the directory is there");
-    }
-    assert_eq!(text, fs::read_to_string(&file).unwrap_or_default(), "{}", file.display());
+fn assert_said(name: &str, text: &str) {
+    assert_golden(&format!("wedged/{name}"), &in_one_file(&without_ids(text)));
 }
+
+/// Those whose loop can still run.
+const WAITING: [&str; 5] = ["lock_order", "full_queue", "task_done", "foreign", "itself"];
 
 #[test]
 fn each_kind_that_does_not_block_the_loop_dumps_its_tasks() {
-    for kind in ["lock_order", "full_queue", "task_done", "foreign", "itself"] {
+    for kind in WAITING {
         let output = wedged(&[kind, "dump"]).output().expect("the example is built");
         assert!(output.status.success(), "{kind}: {output:?}");
-        assert_golden(kind, &String::from_utf8_lossy(&output.stdout));
+        assert_said(kind, text(&output.stdout));
     }
 }
 
@@ -84,6 +82,52 @@ impl Lines {
 }
 
 #[test]
+fn each_kind_is_seen_from_outside() {
+    for kind in WAITING {
+        let program = Stuck::start("wedged", &[kind, "ready"]);
+        let pid = program.pid();
+        assert_prints(&format!("wedged/{kind}.ps"), &["ps", &pid]);
+        let tree = asyncio(&["pstree", &pid]);
+        // Of a circle there is no tree.
+        let shown = if tree.status.success() { &tree.stdout } else { &tree.stderr };
+        assert_eq!(tree.status.success(), kind != "itself");
+        assert_golden(&format!("wedged/{kind}.pstree"), &in_one_file(text(shown)));
+    }
+}
+
+#[test]
+fn a_loop_that_is_blocked_or_spins_is_seen_from_outside() {
+    for (kind, state) in [("blocking", " blocked "), ("endless", " running ")] {
+        let child = Running(wedged(&[kind]).spawn().expect("the example is built"));
+        let pid = child.0.id().to_string();
+        let until = Instant::now() + Duration::from_secs(60);
+        // Before its first loop there is nothing to see.
+        while !text(&asyncio(&["ps", &pid]).stdout).contains(state) {
+            assert!(Instant::now() < until, "{kind}: {:?}", asyncio(&["ps", &pid]));
+        }
+        assert_prints(&format!("wedged/{kind}.ps"), &["ps", &pid]);
+        assert_prints(&format!("wedged/{kind}.pstree"), &["pstree", &pid]);
+    }
+}
+
+#[test]
+fn the_guide_shows_what_is_printed() {
+    let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../asyncio/src/guide/hangs.md");
+    let guide = fs::read_to_string(guide).expect("the guide is there");
+    for kind in WAITING.iter().chain(&["blocking", "endless"]) {
+        for command in ["ps", "pstree"] {
+            let path =
+                format!("{}/tests/golden/wedged/{kind}.{command}.txt", env!("CARGO_MANIFEST_DIR"));
+            let shown = fs::read_to_string(path).expect("the golden file is there");
+            assert!(
+                guide.contains(&format!("```text\n{shown}```\n")),
+                "{kind}.{command}:\n{shown}"
+            );
+        }
+    }
+}
+
+#[test]
 fn the_watchdog_reports_those_that_block_the_loop_while_they_do() {
     for (kind, task) in [("blocking", "reader"), ("endless", "counter")] {
         let mut child = Running(wedged(&[kind]).spawn().expect("the example is built"));
@@ -93,11 +137,11 @@ fn the_watchdog_reports_those_that_block_the_loop_while_they_do() {
             report.starts_with(&format!("a step of {task} has not come back for 0.")),
             "{report}"
         );
-        let main = "crates/asyncio/examples/wedged/main.rs:";
+        let main = "crates/tools/examples/wedged.rs:";
         for place in ["the task was created at ", ", last waited for sleep at "] {
             assert!(report.contains(&format!("{place}{main}")), "{report}");
         }
-        #[cfg(all(feature = "backtrace", target_os = "linux", target_env = "gnu"))]
+        #[cfg(all(target_os = "linux", target_env = "gnu"))]
         {
             let mut trace = String::new();
             while !trace.contains("async_block") {
@@ -120,7 +164,7 @@ fn in_debug_mode_the_loop_says_itself_that_tasks_are_stuck() {
         assert_eq!(first, "tasks are stuck: nothing is left that could wake a task");
         for _ in 0..stuck {
             let line = lines.next();
-            assert!(line.contains(" at crates/asyncio/examples/wedged/main.rs:"), "{line}");
+            assert!(line.contains(" at crates/tools/examples/wedged.rs:"), "{line}");
         }
     }
 }
@@ -145,8 +189,8 @@ fn a_signal_dumps_the_tasks_and_ctrl_c_says_what_main_awaits() {
         seen += usize::from(line.contains("\"Task-1\""));
         dump += &(line + "\n");
     }
-    assert_golden("signalled", &dump);
+    assert_said("signalled", &dump);
     kill(&child.0, "-INT");
-    assert_golden("interrupted", &err.rest());
+    assert_said("interrupted", &err.rest());
     assert_eq!(child.0.wait().expect("it is ours").code(), Some(1));
 }

@@ -1,0 +1,11 @@
+//! Where the scopes stand, for a look from outside.
+
+use super::{Node, Scopes};
+use crate::slots::Slots;
+
+impl Scopes {
+    /// The `Vec` of their places.
+    pub(crate) fn places(&self) -> *const () {
+        self.nodes.as_ptr().wrapping_byte_add(Slots::<Node>::PLACES).cast_const().cast()
+    }
+}

@@ -1,0 +1,108 @@
+//! Texts of the program, by where they stand: they do not change.
+
+use super::{Location, WaitSite};
+use crate::memory::{Memory, Numbers, u32_at, u64_at};
+use asyncio_core::raw::layout::{Layout, Offsets, UNKNOWN};
+use std::{collections::HashMap, rc::Rc};
+
+/// So many bytes of texts are kept: a program has no more.
+const TEXTS_MAX: u64 = 1 << 26;
+
+/// Reads them, each once.
+pub(super) struct Texts<'a> {
+    memory: &'a dyn Memory,
+    offsets: Offsets,
+    names: HashMap<u64, Option<Rc<str>>>,
+    locations: HashMap<u64, Option<Location>>,
+    files: HashMap<(u64, u64), Option<Rc<str>>>,
+    /// A source file of the program's asyncio, by which others are known.
+    source: Option<Rc<str>>,
+    /// How many bytes were read.
+    size: u64,
+}
+
+/// The two words of a text.
+fn pair(bytes: &[u8], pointer: u32, length: u32) -> Option<(u64, u64)> {
+    let is_known = pointer != UNKNOWN && length != UNKNOWN;
+    is_known.then(|| (u64_at(bytes, pointer as usize), u64_at(bytes, length as usize)))
+}
+
+impl<'a> Texts<'a> {
+    pub(super) fn new(memory: &'a dyn Memory, offsets: Offsets, layout: u64) -> Texts<'a> {
+        let mut texts = Texts {
+            memory,
+            offsets,
+            names: HashMap::new(),
+            locations: HashMap::new(),
+            files: HashMap::new(),
+            source: None,
+            size: 0,
+        };
+        texts.source = texts.read_str(layout.wrapping_add(Layout::SOURCE as u64));
+        texts
+    }
+
+    /// A text, unless there are too many.
+    fn read(&mut self, address: u64, length: u64) -> Option<Rc<str>> {
+        let text = self.memory.text(address, length).ok()?;
+        self.size += length;
+        (self.size <= TEXTS_MAX).then(|| text.into())
+    }
+
+    fn read_str(&mut self, address: u64) -> Option<Rc<str>> {
+        let bytes: [u8; 16] = self.memory.bytes(address).ok()?;
+        let (text, length) = pair(&bytes, self.offsets.str_pointer, self.offsets.str_length)?;
+        self.read(text, length)
+    }
+
+    /// What stands in an `Arc<str>`, whose words these are; nothing in one of nulls.
+    pub(super) fn arc(&mut self, words: &[u8]) -> Option<Rc<str>> {
+        let offsets = self.offsets;
+        let (pointer, length) = pair(words, offsets.arc_pointer, offsets.arc_length)?;
+        if pointer == 0 || offsets.arc_text > 64 {
+            return None;
+        }
+        self.read(pointer.wrapping_add(offsets.arc_text.into()), length)
+    }
+
+    /// A site, from where its two words lead: to a `&str`, and to a `Location`.
+    pub(super) fn site(&mut self, what: u64, location: u64) -> Option<WaitSite> {
+        let known = self.names.get(&what).cloned();
+        let name = known.unwrap_or_else(|| {
+            let name = self.read_str(what);
+            self.names.insert(what, name.clone());
+            name
+        });
+        Some(WaitSite { what: name?, location: self.location(location)? })
+    }
+
+    pub(super) fn location(&mut self, address: u64) -> Option<Location> {
+        if let Some(known) = self.locations.get(&address) {
+            return known.clone();
+        }
+        let location = self.read_location(address);
+        self.locations.insert(address, location.clone());
+        location
+    }
+
+    fn read_location(&mut self, address: u64) -> Option<Location> {
+        let offsets = self.offsets;
+        let bytes: [u8; 24] = self.memory.bytes(address).ok()?;
+        let at = pair(&bytes, offsets.location_file, offsets.location_length)?;
+        let file = match self.files.get(&at) {
+            Some(known) => known.clone(),
+            None => self.read(at.0, at.1),
+        };
+        self.files.insert(at, file.clone());
+        let file = file?;
+        let [line, column] = [offsets.location_line, offsets.location_column]
+            .map(|offset| u32_at(&bytes, offset as usize));
+        Some(Location { file, line, column })
+    }
+
+    /// Whether a location tells nothing of the program: it is one in a library.
+    pub(super) fn is_in_a_library(&self, location: &Location) -> bool {
+        let source = self.source.as_deref().unwrap_or_default();
+        asyncio_core::wait_site::is_in_a_library(&location.file, source)
+    }
+}
