@@ -2,9 +2,9 @@
 //! come through tasks.
 
 use asyncio::{
-    AsyncContextManager, BrokenBarrierError, CancelledError, Error, ExceptionGroup, Future,
-    IncompleteReadError, InvalidStateError, LimitOverrunError, TimeoutError, create_task, sleep,
-    timeout,
+    AsyncContextManager, BrokenBarrierError, CancelledError, Error, ExceptionContext,
+    ExceptionGroup, Future, IncompleteReadError, InvalidStateError, LimitOverrunError, Task,
+    TimeoutError, create_task, sleep, timeout,
 };
 use asyncio_tests::support::{MS, boom, briefly, cancelled, message, run};
 use std::{io, num::ParseIntError};
@@ -84,6 +84,29 @@ fn an_error_of_the_program_comes_through_a_task_as_it_was() {
             create_task(async { Err::<(), _>(io::Error::from(io::ErrorKind::NotFound).into()) });
         let Err(Error::Io(error)) = failing.await else { panic!("a system error") };
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        Ok(())
+    });
+}
+
+#[test]
+fn an_error_names_the_tasks_through_which_it_has_come() {
+    let at = |line: u32| format!("created at {}:{line}:", file!());
+    let (parsing, waiting) = (line!() + 2, line!() + 4);
+    run(async move {
+        let parser = Task::builder().name("parser");
+        let parser = parser.create(async { Ok("x".parse::<i32>()?) });
+        let waiter = create_task(async move { parser.await });
+        let error = waiter.await.unwrap_err();
+        let shown = format!("{error:?}");
+        // What has come out of one task alone does not name it.
+        let failed = create_task(async { Err::<(), _>(Error::value("no")) }).await;
+        assert_eq!(format!("{:?}", failed.unwrap_err()), "ValueError: no");
+        let unhandled = ExceptionContext::new("unhandled").with_exception(error).to_string();
+        assert!(unhandled.contains("\nError: invalid digit"), "{unhandled}");
+        assert!(unhandled.contains("\n  awaited by Task-3, created at "), "{unhandled}");
+        assert!(shown.contains(&format!("\n  in parser, {}", at(parsing))), "{shown}");
+        assert!(shown.contains(&format!("\n  awaited by Task-3, {}", at(waiting))), "{shown}");
+        assert!(shown.starts_with("invalid digit found in string, at "), "{shown}");
         Ok(())
     });
 }

@@ -56,6 +56,9 @@ fn what_main_returns_is_how_the_process_ends() {
 fn an_error_is_printed_as_rust_prints_it() {
     let end = run("error");
     assert_eq!((end.code, &*end.err), (Some(1), "Error: ValueError: not a number\n"));
+    let end = run("error_that_came_in");
+    let line = "Error: invalid digit found in string, at tests/src/bin/main_of_many_kinds.rs:";
+    assert!(end.code == Some(1) && end.err.starts_with(line), "{end:?}");
     let end = run("error_of_its_own");
     assert_eq!((end.code, &*end.err), (Some(1), "Error: \"broken\"\n"));
     let end = run("cancelled");

@@ -30,8 +30,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Like `anyhow::Error` it does not itself implement [`std::error::Error`], so that `?` can build it
 /// from everything that does; `Box<dyn std::error::Error + Send + Sync>` takes it with `.into()`.
 /// `Debug` prints the message and what led to it, since that is what `main` shows: the line of the `?`
-/// ([`location`](Error::location)), notes, sources, contexts, and a backtrace if `RUST_BACKTRACE` asks for
-/// one.
+/// ([`location`](Error::location)), notes, the tasks through which it has come, sources, contexts, and a
+/// backtrace if `RUST_BACKTRACE` asks for one.
 ///
 /// What does not implement `std::error::Error` itself (anyhow's error, eyre's, boxes, texts) comes in by
 /// [`into_asyncio`](ResultExt::into_asyncio) on a result, or for a whole coroutine by [`coroutine`]. The other

@@ -165,8 +165,9 @@ impl fmt::Display for ExceptionContext {
         }
         let Some(exception) = &self.exception else { return Ok(()) };
         // It may be an error of the program's own.
+        let kind = if let Error::Other(_) = exception { "Error: " } else { "" };
         match caught(|| format!("{exception:?}")) {
-            Ok(text) => write!(f, "\n{text}"),
+            Ok(text) => write!(f, "\n{kind}{text}"),
             Err(panic) => write!(f, "\n{}, whose text {panic}", exception.kind()),
         }
     }

@@ -183,6 +183,7 @@ impl<T> Data<T> {
                 if let Error::KeyboardInterrupt(_) = error {
                     self.cell.home().with(|scheduler| scheduler.abort_run(error.clone()));
                 }
+                let error = error.ends(&self.cell);
                 let asked_for = self.maker().keep_failure(&error);
                 self.maker().set_unretrieved(!asked_for);
                 Outcome::Failed(error)

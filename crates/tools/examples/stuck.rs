@@ -28,8 +28,9 @@ fn main() -> Result<()> {
         ["circle"] => asyncio::run(circle()),
         ["many", count] => asyncio::run(many(count.parse().unwrap_or(1000))),
         ["threads"] => asyncio::run(threads()),
+        ["shop"] => asyncio::run(shop()),
         _ => {
-            eprintln!("stuck kinds|ways|circle|threads|many N");
+            eprintln!("stuck kinds|ways|circle|threads|shop|many N");
             exit(2)
         }
     }
@@ -222,6 +223,49 @@ async fn threads() -> Result<()> {
     let _ = receiver.recv();
     ready().await?;
     sleep(HOUR).await
+}
+
+/// A program in which something is wrong: a task that never rests, one that blocks its loop, some that are
+/// made and never end, and a lock at which many wait.
+async fn shop() -> Result<()> {
+    let (sender, receiver) = mpsc::channel();
+    thread::Builder::new().name("printer".to_owned()).spawn(move || {
+        in_loop("print receipts", async move {
+            let _ = sender.send(());
+            thread::sleep(HOUR);
+            Ok(())
+        })
+    })?;
+    let _ = receiver.recv();
+    let till = Rc::new(Lock::new(()));
+    for number in 1..=8 {
+        let till = till.clone();
+        let customer = create_task(async move {
+            let _guard = till.acquire().await?;
+            sleep(HOUR).await
+        });
+        customer.set_name(format!("customer {number}"));
+    }
+    let orders = Rc::new(Queue::<u32>::new(0));
+    let cook = async move {
+        loop {
+            orders.get().await?;
+        }
+    };
+    drop(named::<()>("cook", create_task(cook)));
+    let poller = async {
+        loop {
+            sleep(Duration::ZERO).await?;
+        }
+    };
+    drop(named::<()>("poll the door", create_task(poller)));
+    ready().await?;
+    for number in 1.. {
+        let order = create_task(async { wait_for(sleep(HOUR), HOUR).await });
+        order.set_name(format!("order {number}"));
+        sleep(Duration::from_millis(200)).await?;
+    }
+    Ok(())
 }
 
 fn in_loop(name: &str, main: impl Future<Output = Result<()>> + 'static) -> Result<()> {

@@ -6,7 +6,8 @@ mod stuck;
 use printed::{assert_golden, assert_prints, asyncio, text};
 use std::{
     fs,
-    process::Command,
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 use stuck::{Stuck, example};
@@ -92,6 +93,45 @@ fn json_says_everything() {
     assert!(by_name("foreign")["waits_for"].is_null());
     assert_eq!(json["loops"][0]["unread_tasks"], 0);
     assert!(json["loops"][0]["steps"].as_u64() >= Some(9));
+}
+
+/// The first lines that a command writes which does not end by itself.
+fn first_lines(arguments: &[&str], count: usize) -> Vec<String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_asyncio"));
+    let mut child = command.args(arguments).stdout(Stdio::piped()).spawn().expect("it was built");
+    let output = BufReader::new(child.stdout.take().expect("it is piped"));
+    let lines = output.lines().take(count).map(|line| line.expect("it prints UTF-8")).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    lines
+}
+
+#[test]
+fn top_writes_a_line_of_json_for_each_look() {
+    let program = Stuck::start("stuck", &["kinds"]);
+    let lines = first_lines(&["top", "--json", &program.pid()], 2);
+    let looks: Vec<serde_json::Value> =
+        lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for look in &looks {
+        assert_eq!(look["tasks"].as_array().map(Vec::len), Some(8), "{look}");
+        assert_eq!(
+            (&look["states"]["waiting"], &look["states"]["suspended"]),
+            (&7.into(), &1.into())
+        );
+        assert!(look["waits"].as_array().unwrap().iter().any(|wait| wait["what"] == "Queue.put"));
+    }
+    let lasts = |look: &serde_json::Value| look["tasks"][0]["lasts_ns"].as_u64();
+    assert!(lasts(&looks[1]) > lasts(&looks[0]), "{looks:?}");
+}
+
+#[test]
+fn a_watched_table_says_since_when_even_if_the_loop_runs() {
+    let program = Stuck::start("stuck", &["many", "3"]);
+    let lines = first_lines(&["ps", "--watch", &program.pid()], 14);
+    let waits = |line: &&String| line.contains(" waiting ") && line.contains(" Event.wait ");
+    let lasting: Vec<bool> = lines.iter().filter(waits).map(|line| line.contains(" s  ")).collect();
+    assert_eq!(lasting.len(), 6, "{lines:?}");
+    assert!(lasting[3..].iter().all(|lasts| *lasts), "{lines:?}");
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! `asyncio top` in a terminal: tmux shows what it draws, and presses its keys.
 
+mod picture;
 mod stuck;
 
 use std::{
+    fs,
     process::{Command, Output},
     time::{Duration, Instant},
 };
@@ -17,9 +19,9 @@ impl Terminal {
     }
 
     /// One that runs a command; `None` where there is no tmux.
-    fn run(command: &str) -> Option<Terminal> {
+    fn run(command: &str, columns: usize) -> Option<Terminal> {
         let terminal = Terminal(format!("asyncio-{}", std::process::id()));
-        let size = ["-x", "160", "-y", "30"];
+        let size = ["-x", &columns.to_string(), "-y", "30"];
         let arguments = [&["new-session", "-d", "-s", "top"][..], &size, &[command]].concat();
         let started = terminal.tmux(&arguments).is_ok_and(|output| output.status.success());
         started.then_some(terminal)
@@ -31,7 +33,12 @@ impl Terminal {
     }
 
     fn screen(&self) -> String {
-        let output = self.tmux(&["capture-pane", "-p", "-t", "top"]).expect("tmux was there");
+        self.capture(&[])
+    }
+
+    fn capture(&self, options: &[&str]) -> String {
+        let arguments = [&["capture-pane", "-p", "-t", "top"][..], options].concat();
+        let output = self.tmux(&arguments).expect("tmux was there");
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
@@ -67,7 +74,7 @@ fn top_starts_sorts_filters_shows_a_chain_and_quits() {
     let program = Stuck::start("stuck", &["kinds"]);
     let command =
         format!("{} top {}; echo end: $?; sleep 60", env!("CARGO_BIN_EXE_asyncio"), program.pid());
-    let Some(terminal) = Terminal::run(&command) else {
+    let Some(terminal) = Terminal::run(&command, 160) else {
         println!("SKIPPED: there is no tmux");
         return;
     };
@@ -99,4 +106,28 @@ fn top_starts_sorts_filters_shows_a_chain_and_quits() {
     terminal.press(&["q"]);
     terminal
         .wait("it ends", |screen| screen.contains("end: 0") && !screen.contains("asyncio top:"));
+}
+
+/// The picture in the README, which `PICTURE=write` in the environment takes anew.
+#[test]
+fn top_warns_of_what_may_be_wrong_and_is_painted() {
+    const COLUMNS: usize = 178;
+    let program = Stuck::start("stuck", &["shop"]);
+    let command = format!("{} top {}", env!("CARGO_BIN_EXE_asyncio"), program.pid());
+    let Some(terminal) = Terminal::run(&command, COLUMNS) else {
+        println!("SKIPPED: there is no tmux");
+        return;
+    };
+    let warnings = [" busy ", " often ", " grows "];
+    terminal.wait("it warns", |screen| warnings.iter().all(|warning| screen.contains(warning)));
+    let crowds = |line: &str| line.starts_with("most: ") && line.contains("Lock.acquire");
+    let screen = terminal.wait("it names what waits", |screen| screen.lines().any(crowds));
+    assert!(screen.contains("grows: crates/tools/examples/stuck.rs:"), "{screen}");
+    let picture = picture::svg(&terminal.capture(&["-e"]), COLUMNS);
+    assert!(picture.contains("#f9e2af") && picture.contains("asyncio top: process"), "{picture}");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/top.svg");
+    if std::env::var_os("PICTURE").is_some_and(|value| value == "write") {
+        fs::write(path, picture).expect("the picture can be written");
+    }
+    assert!(fs::read_to_string(path).is_ok_and(|picture| picture.starts_with("<svg ")));
 }

@@ -35,6 +35,11 @@ programs! {
         Err(asyncio::Error::value("not a number"))
     }
 
+    error_that_came_in -> asyncio::Result<()> {
+        "x".parse::<i32>()?;
+        Ok(())
+    }
+
     error_of_its_own -> Result<(), String> {
         Err("broken".into())
     }

@@ -1,7 +1,10 @@
 //! What stands beside an error, whatever its kind: what was being handled, notes, and where it arose.
 
 use super::{Error, TimeoutError, drop_one_by_one};
-use crate::exception::{SharedSpan, current_span};
+use crate::{
+    cell::TaskCell,
+    exception::{SharedSpan, current_span},
+};
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
     fmt,
@@ -18,7 +21,31 @@ pub(super) struct About {
     backtrace: Option<Arc<Backtrace>>,
     /// The span of the log in which it arose.
     span: Option<SharedSpan>,
+    /// The tasks that have ended with it, one after the other: each has awaited the one before.
+    ended: Vec<EndedTask>,
 }
+
+/// A task that has ended with an error.
+#[derive(Clone)]
+pub(super) struct EndedTask {
+    name: Option<Arc<str>>,
+    sequence: u64,
+    created_at: &'static Location<'static>,
+}
+
+/// `fetch, created at src/main.rs:3:14`
+impl fmt::Display for EndedTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => f.write_str(name)?,
+            None => write!(f, "Task-{}", self.sequence)?,
+        }
+        write!(f, ", created at {}", self.created_at)
+    }
+}
+
+/// So many tasks are kept that have ended with an error.
+const MAX_ENDED: usize = 10;
 
 /// What was being handled. Contexts may lie behind each other deeper than the stack has room for.
 #[derive(Clone, Default)]
@@ -82,6 +109,23 @@ impl Error {
             self.about_mut().span = Some(span);
         }
         self
+    }
+
+    /// Says that a task ends with it.
+    #[cold]
+    #[doc(hidden)] // For the siblings.
+    pub fn ends(mut self, task: &TaskCell) -> Error {
+        if self.ended().len() < MAX_ENDED {
+            let name = task.is_named().then(|| task.name());
+            let (sequence, created_at) = (task.sequence(), task.spawned_at());
+            self.about_mut().ended.push(EndedTask { name, sequence, created_at });
+        }
+        self
+    }
+
+    /// The tasks that have ended with it, the first of them where it arose.
+    pub(super) fn ended(&self) -> &[EndedTask] {
+        self.about().map_or(&[], |about| &about.ended)
     }
 
     /// The span in which it arose, if that is known.

@@ -15,8 +15,9 @@ impl fmt::Display for Error {
     }
 }
 
-/// The kind, the message and where the error arose, and below it what led here: notes, sources, contexts, and
-/// a backtrace if there is one. Groups that are nested deeply, or have many members, are not shown whole.
+/// The kind (not that of [`Error::Other`]), the message and where the error arose, and below it what led here:
+/// notes, the tasks that have ended with it if there are several, sources, contexts, and a backtrace if there is
+/// one. Groups that are nested deeply, or have many members, are not shown whole.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&report(self, 0))
@@ -24,12 +25,25 @@ impl fmt::Debug for Error {
 }
 
 fn report(error: &Error, depth: usize) -> String {
-    let mut text = format!("{}: {error}", error.kind());
+    // `main` writes `Error: ` before it, as all that an error of no particular kind has.
+    let mut text = match error {
+        Error::Other(_) if depth == 0 => error.to_string(),
+        _ => format!("{}: {error}", error.kind()),
+    };
     if let Some(at) = error.location() {
         text += &format!(", at {}:{}", at.file(), at.line());
     }
     for note in error.notes() {
         text += &format!("\n  {}", note.replace('\n', "\n  "));
+    }
+    // What a single task has ended with has come out of it directly.
+    if let [task, awaiters @ ..] = error.ended() {
+        if !awaiters.is_empty() {
+            text += &format!("\n  in {task}");
+        }
+        for awaiter in awaiters {
+            text += &format!("\n  awaited by {awaiter}");
+        }
     }
     let mut source = error.as_std().source();
     while let Some(error) = source {

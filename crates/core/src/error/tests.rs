@@ -140,10 +140,7 @@ fn an_error_that_comes_in_keeps_its_line() {
     let line = line!() - 2;
     let error = parse().unwrap_err();
     assert_eq!(error.location().map(|at| (at.file(), at.line())), Some((file!(), line)));
-    assert_eq!(
-        shown(&error),
-        format!("Error: invalid digit found in string, at {}:{line}", file!())
-    );
+    assert_eq!(shown(&error), format!("invalid digit found in string, at {}:{line}", file!()));
     assert_eq!(error.to_string(), "invalid digit found in string");
     // On its way through other types it keeps the first one.
     let boxed: Box<dyn StdError + Send + Sync> = error.into();
@@ -157,7 +154,7 @@ fn an_error_that_comes_in_keeps_its_line() {
 #[test]
 fn no_line_is_said_of_the_standard_library() {
     let by_name = "x".parse::<i32>().map_err(Error::from).unwrap_err();
-    assert_eq!(shown(&by_name), "Error: invalid digit found in string");
+    assert_eq!(shown(&by_name), "invalid digit found in string");
     let by_method = "x".parse::<i32>().into_asyncio().unwrap_err();
     assert_eq!(by_method.location().map(Location::line), Some(line!() - 1));
 }

@@ -3,6 +3,7 @@
 use std::{
     fs,
     process::{Command, Output},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -99,6 +100,10 @@ pub(crate) fn assert_golden(name: &str, printed: &str) {
 /// The same of what the command prints, as soon as the program has come so far.
 #[track_caller]
 pub(crate) fn assert_prints(name: &str, arguments: &[&str]) {
+    if writes() {
+        // Nothing says yet what it has to come to.
+        thread::sleep(Duration::from_millis(500));
+    }
     let until = Instant::now() + Duration::from_secs(60);
     loop {
         let shown = printed(arguments);
@@ -108,9 +113,13 @@ pub(crate) fn assert_prints(name: &str, arguments: &[&str]) {
     }
 }
 
+fn writes() -> bool {
+    std::env::var_os("GOLDEN").is_some_and(|value| value == "write")
+}
+
 fn golden(name: &str, printed: &str) -> String {
     let path = format!("{}/tests/golden/{name}.txt", env!("CARGO_MANIFEST_DIR"));
-    if std::env::var_os("GOLDEN").is_some_and(|value| value == "write") {
+    if writes() {
         fs::write(&path, printed).expect("golden files can be written");
     }
     fs::read_to_string(&path).expect("the golden file is there")
