@@ -1,10 +1,12 @@
 //! Memory that lies: the image of a real program with other bytes in it, and one in which every address
 //! leads somewhere. A reader ends, takes a bounded time, and shows what it found.
 
+use asyncio::AsyncContextManager;
 use asyncio_tools::{
     Failure, Memory, Process, Reader, Snapshot, Thread, Unreadable, build_async_tree,
     display_awaited_by_tasks_table, get_all_awaited_by, to_json, top::Model,
 };
+
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, btree_map::Entry},
@@ -131,7 +133,7 @@ fn show(memory: &dyn Memory) -> Option<Snapshot> {
     Some(snapshot)
 }
 
-/// This process, with a loop of twenty tasks in it.
+/// This process, with a loop of some tasks in it.
 fn record() -> (Pages, u64) {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
@@ -141,6 +143,21 @@ fn record() -> (Pages, u64) {
                 sleeper.set_name(format!("sleeper \u{1b}[31m{number}"));
                 drop(asyncio::create_task(sleeper));
             }
+            let hour = Duration::from_secs(3600);
+            // Scopes, several waits at once, and operations that have lists of what they wait for.
+            let limited = asyncio::create_task(async move {
+                let sleeper = asyncio::create_task(asyncio::sleep(hour));
+                let inner = asyncio::timeout(hour).with(async |_| sleeper.await);
+                let (one, two) = asyncio::join!(inner, asyncio::sleep(hour));
+                one.and(two)
+            });
+            let grouped = asyncio::create_task(asyncio::TaskGroup::new().with(async |group| {
+                drop(group.create_task(asyncio::shield(limited)));
+                Ok(())
+            }));
+            drop(asyncio::create_task(async move { asyncio::wait([grouped]).await.map(drop) }));
+            asyncio::sleep(Duration::ZERO).await?;
+            asyncio::sleep(Duration::ZERO).await?;
             asyncio::sleep(Duration::ZERO).await?;
             asyncio::get_running_loop()?.call_soon(move || _ = sender.send(()))?;
             asyncio::sleep(Duration::from_secs(3600)).await
@@ -150,7 +167,10 @@ fn record() -> (Pages, u64) {
     let process = Process::new(std::process::id() as i32);
     let recorder = Recorder { process, pages: RefCell::default(), image: Cell::new(0) };
     let snapshot = show(&recorder).expect("it reads itself");
-    assert_eq!(snapshot.loops[0].tasks.len(), 21);
+    let tasks = &snapshot.loops[0].tasks;
+    assert_eq!(tasks.len(), 26);
+    assert_eq!(tasks.iter().filter(|task| !task.awaits.is_empty()).count(), 14);
+    assert!(tasks.iter().any(|task| task.waits.len() == 2 && !task.waits[0].scopes.is_empty()));
     let names =
         snapshot.loops[0].tasks.iter().filter(|task| &*task.name == "sleeper \u{fffd}[31m3");
     assert_eq!(names.count(), 1);
@@ -198,13 +218,13 @@ fn a_program_that_is_nothing_but_noise_is_none() {
 #[test]
 fn a_table_that_claims_to_be_endless_is_none() {
     let (pages, image) = record();
-    // Whatever in the program says twenty-one, or how many places there are, says as many as there can be.
+    // Whatever in the program says twenty-six, or how many places there are, says as many as there can be.
     for claimed in [1 << 14, 1 << 40, u64::MAX] {
         for page in pages.keys() {
             let mut pages = pages.clone();
             for word in pages.get_mut(page).unwrap().chunks_exact_mut(8) {
                 let number = u64::from_ne_bytes(word.try_into().unwrap());
-                if (21..=64).contains(&number) {
+                if (26..=64).contains(&number) {
                     word.copy_from_slice(&claimed.to_ne_bytes());
                 }
             }
