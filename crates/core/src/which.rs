@@ -93,6 +93,28 @@ impl TaskCell {
         }
     }
 
+    /// Whether a wait was armed in this step, which began with a request pending.
+    pub(crate) fn is_fresh(&self, which: Which) -> bool {
+        match which {
+            Which::First => self.affine.flags.has(Flag::Fresh),
+            Which::Other(key) => {
+                let began_at = self.affine.with_cold(|cold| cold.round_began_at).unwrap_or(0);
+                self.with_other(key, |other| other.number > began_at) == Some(true)
+            }
+        }
+    }
+
+    /// A wait counts as armed before this step.
+    pub(crate) fn set_stale(&self, which: Which) {
+        match which {
+            Which::First => self.affine.flags.clear(Flag::Fresh),
+            Which::Other(key) => {
+                let began_at = self.affine.with_cold(|cold| cold.round_began_at).unwrap_or(0);
+                self.with_other(key, |other| other.number = other.number.min(began_at));
+            }
+        }
+    }
+
     /// Cancels a wait, and wakes the task with it; false if it does not wait.
     pub(crate) fn cancel_wait(&self, which: Which, error: &CancelledError) -> bool {
         match which {
