@@ -8,7 +8,7 @@ use crate::{
     scheduler::Scheduler,
     scopes::{Node, Within},
     slots::Key,
-    sync::Ordering,
+    sync::{Ordering, mutant},
     target::Target,
     wait::{wake, wake_by_ref},
 };
@@ -266,7 +266,9 @@ impl TaskCell {
                 if wait & STATE == CANCELLED {
                     // What other threads change is a wait that waits.
                     self.first.store(waiting, Ordering::Release);
-                    self.affine.flags.set(Flag::Revoked);
+                    if !mutant("revoked_without_a_look") {
+                        self.affine.flags.set(Flag::Revoked);
+                    }
                 }
             }
             Which::Other(key) => {
