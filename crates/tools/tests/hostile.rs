@@ -233,3 +233,20 @@ fn a_table_that_claims_to_be_endless_is_none() {
         }
     }
 }
+
+#[test]
+fn another_version_says_what_to_install() {
+    let (mut pages, image) = record();
+    let owner = b"asyncio for Rust\0\0\0\0";
+    for page in pages.values_mut() {
+        let found = page.windows(owner.len()).position(|bytes| bytes == owner);
+        if let Some(version) = found.and_then(|at| page.get_mut(at + owner.len()..)?.first_mut()) {
+            *version = 77;
+        }
+    }
+    let image = Image { pages: RefCell::new(pages), image, everywhere: None };
+    let error = Reader::new(&image).unwrap_err().to_string();
+    let expected = "the image has an asyncio of another version (its layout is 77 of ";
+    assert!(error.starts_with(expected), "{error}");
+    assert!(error.ends_with("`cargo install asyncio-tools --version VERSION`"), "{error}");
+}
