@@ -60,6 +60,7 @@ pub(crate) const SOURCE: &str = file!();
 
 /// Whether a source file is one of the standard library or of this one, which a program does not write.
 /// `source` is the one of this that the compiler of the program has read.
+#[doc(hidden)] // For asyncio-tools.
 pub fn is_in_a_library(file: &str, source: &str) -> bool {
     let is_std =
         ["core", "alloc", "std"].iter().any(|of| file.contains(&format!("/library/{of}/src/")));
