@@ -160,7 +160,8 @@ pub struct Listed<T> {
 impl<T> Listed<T> {
     /// A list of `items`.
     pub const fn new(items: Vec<T>) -> Listed<T> {
-        const { assert!(size_of::<T>() == size_of::<Target>()) }
+        // No look from outside reads a program of 32 bits.
+        const { assert!(size_of::<usize>() != 8 || size_of::<T>() == size_of::<Target>()) }
         Listed { mark: Mark::LIST, items }
     }
 }
