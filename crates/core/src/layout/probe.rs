@@ -9,7 +9,6 @@ use crate::{
     other_wait::OtherWait,
     scopes::{Node, Within},
     stage::Stage,
-    sync::AtomicU64,
     target::{Cancel, Target},
     task_ref::TaskRef,
     wait_site::WaitSite,
@@ -135,16 +134,12 @@ fn in_vec<T>(items: [T; 2]) -> Words {
 
 /// A wait beside the first of a task.
 pub(super) fn other() -> Other {
-    let site = WaitSite::here(&"");
-    let state = AtomicU64::new(IDLE);
-    let waker = Waker::noop().clone();
     Other {
-        wait: Arc::new(OtherWait { place: None, armed: None, site, state, waker }),
+        wait: OtherWait::outside(Waker::noop().clone(), WaitSite::here(&""), IDLE),
         number: 0,
         within: Within::ROOT,
         target: None,
         message: CancelledError::default(),
-        passed: false,
         revoked: false,
     }
 }
