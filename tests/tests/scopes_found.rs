@@ -2,8 +2,8 @@
 //! `scopes_random.rs`.
 
 use asyncio::{
-    AsyncContextManager, Event, Queue, Result, create_task, current_task, gather, get_running_loop,
-    race, sleep, timeout, wait_for,
+    AsyncContextManager, Event, Queue, Result, cancellable, create_task, current_task, gather,
+    get_running_loop, race, sleep, timeout, wait_for,
 };
 use asyncio_tests::support::run;
 use futures_util::{
@@ -362,5 +362,25 @@ fn the_answer_to_a_request_is_looked_at_even_if_what_passed_it_on_is_put_aside()
         sleep(ms(5)).await?;
         assert!(task.done());
         Ok(())
+    });
+}
+
+#[test]
+fn a_loser_with_a_scope_inside_does_not_deliver_again_what_was_taken_beside_it() {
+    run(async {
+        let task = create_task(async {
+            let never = create_task(pending::<Result<()>>());
+            let gathers = async { cancellable(async { gather([never]).await.map(drop) }).await };
+            let racers: [Boxed<'_>; 2] = [Box::pin(gathers), Box::pin(sleep(ms(0)))];
+            let mut racing = Box::pin(race(racers));
+            assert!(futures_util::poll!(racing.as_mut()).is_pending());
+            yields().await?;
+            assert!(futures_util::poll!(racing.as_mut()).is_pending());
+            drop(racing);
+            sleep(ms(0)).await
+        });
+        sleep(ms(0)).await?;
+        task.cancel();
+        task.await
     });
 }

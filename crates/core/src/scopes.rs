@@ -122,10 +122,14 @@ impl Node {
         self.is_foreign() && self.foreign == 0
     }
 
+    /// The other scopes that a pending request came from, inside of its origin.
+    pub(crate) fn other_origins(&self) -> impl Iterator<Item = Key> {
+        self.rare.iter().flat_map(|rare| rare.other_origins.iter().copied())
+    }
+
     /// Whether one of the pending requests came from a scope.
     pub(crate) fn came_from(&self, scope: Key) -> bool {
-        let others = self.rare.as_ref().map(|rare| &rare.other_origins);
-        self.origin == Some(scope) || others.is_some_and(|others| others.contains(&scope))
+        self.origin == Some(scope) || self.other_origins().any(|origin| origin == scope)
     }
 
     /// Whether the last request came from one scope alone.

@@ -121,6 +121,12 @@ impl Scheduler {
             cell.leave_scope(self, key, node);
             if undelivered != 0 {
                 cell.mark(self, node.parent, undelivered, node.origin, &node.message());
+                if let Some(parent) = node.parent {
+                    let others = node.other_origins();
+                    let around =
+                        others.filter(|from| self.scopes.is_inside(Some(parent), Some(*from)));
+                    around.for_each(|from| self.scopes.add_origin(parent, Some(from)));
+                }
             }
         });
     }
