@@ -47,7 +47,7 @@ pub(super) fn tasks(home: &Home) -> Words {
     let mut known: Vec<Option<TaskRef>> = Vec::with_capacity(7);
     known.extend([None, None]);
     let words = Words::of::<_, 3>(&known, known.as_ptr().cast(), known.len());
-    words.behind(home.scheduler.place_of_tasks().addr() - (&raw const *home).addr())
+    words.behind(home.scheduler.tasks.table().addr() - (&raw const *home).addr())
 }
 
 /// A `&str`.
