@@ -257,8 +257,8 @@ impl LoopRef {
 
     /// A loop that does not exist: nothing of it works.
     pub fn nowhere() -> LoopRef {
-        struct Nobody;
-        impl Remote for Nobody {
+        struct NoLoop;
+        impl Remote for NoLoop {
             fn push(&self, _: u64, message: Message) -> Result<(), Message> {
                 Err(message)
             }
@@ -268,7 +268,7 @@ impl LoopRef {
             }
         }
         static NOWHERE: OnceLock<&'static Home> = OnceLock::new();
-        let home = NOWHERE.get_or_init(|| Home::leak(Box::new(Nobody)));
+        let home = NOWHERE.get_or_init(|| Home::leak(Box::new(NoLoop)));
         LoopRef { home, id: 0 }
     }
 

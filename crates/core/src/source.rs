@@ -355,7 +355,7 @@ impl<T: AsFd> Source<T> {
             Poll::Ready(Ok(None)) => {
                 let at = self.registered()?;
                 if let Some(at) = at.filter(|at| at.with_queue(direction, |q| q.must_wait())) {
-                    wait.wait(cx, site, at, direction);
+                    wait.suspend(cx, site, at, direction);
                     return Poll::Pending;
                 }
                 at
@@ -370,7 +370,7 @@ impl<T: AsFd> Source<T> {
                     }
                     if let Some(at) = at {
                         at.with_queue(direction, IoQueue::become_unready);
-                        wait.wait(cx, site, at, direction);
+                        wait.suspend(cx, site, at, direction);
                     }
                     return Poll::Pending;
                 }
@@ -482,7 +482,7 @@ impl IoWait {
     }
 
     /// Goes to the end of the queue, or back to the place that it has.
-    fn wait(&mut self, cx: &Context<'_>, site: WaitSite, at: At, direction: Direction) {
+    fn suspend(&mut self, cx: &Context<'_>, site: WaitSite, at: At, direction: Direction) {
         self.wait.arm(cx, site, None);
         let Some(waiter) = self.wait.waiter() else { return };
         let replaced = match self.place {
