@@ -6,6 +6,7 @@
 
 pub use crate::{
     awaiting::WaitKey,
+    cancel::RequestCounts,
     caught::caught,
     cell::{TaskCell, TaskContext, TaskVTable},
     clock::{LAG_MAX, Timers, nanos, since_epoch},
