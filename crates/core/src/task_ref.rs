@@ -94,7 +94,7 @@ impl TaskRef {
     /// thing that is done with the task.
     ///
     /// # Safety
-    /// This is the registry's reference, which [`retire`](crate::scheduler::Scheduler::retire) gave,
+    /// This is the registry's reference, which [`retire`](crate::scheduler::Tasks::retire) gave,
     /// or would have been. The coroutine is gone, and nothing changes the result any more except the last
     /// handle.
     pub unsafe fn finish(self) {

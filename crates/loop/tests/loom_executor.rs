@@ -61,7 +61,7 @@ fn a_job_is_not_left_with_a_thread_that_goes_to_sleep() {
 /// A job that is claimed for a thread does not wait for the job of another.
 #[test]
 fn two_jobs_run_beside_each_other_if_two_threads_are_idle() {
-    check(&["jobs_claimed_unwoken"], 1, || {
+    check(&["jobs_claimed_unwoken"], 2, || {
         let jobs = Arc::new(Jobs::new());
         let both = Done::new();
         let workers = [(); 2].map(|()| {
@@ -70,13 +70,14 @@ fn two_jobs_run_beside_each_other_if_two_threads_are_idle() {
                 while jobs.next().is_some() {
                     both.add();
                     both.wait_for(2);
+                    jobs.close();
                 }
             })
         });
-        // What claims no thread is taken by one that has not looked at the queue yet.
-        [1, 2].into_iter().for_each(|job| _ = jobs.push(job).unwrap());
-        both.wait_for(2);
-        jobs.close();
+        while jobs.idle() < 2 {
+            thread::yield_now();
+        }
+        assert!([1, 2].iter().all(|job| jobs.push(*job).unwrap()), "each claims a thread");
         workers.into_iter().for_each(|worker| worker.join().unwrap());
     });
 }

@@ -138,7 +138,7 @@ impl Reports {
         self.slow_callback_duration.get()
     }
 
-    /// Sets [`slow_callback_duration`](Scheduler::slow_callback_duration).
+    /// Sets [`slow_callback_duration`](Reports::slow_callback_duration).
     pub fn set_slow_callback_duration(&self, duration: Duration) {
         self.slow_callback_duration.set(duration);
     }
