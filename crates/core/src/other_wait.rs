@@ -27,7 +27,7 @@ pub(crate) struct OtherWait {
 
 impl OtherWait {
     fn new(
-        place: Option<Place>,
+        place: Option<HomeRef>,
         armed: Option<(Key, Key)>,
         waker: Waker,
         site: WaitSite,
