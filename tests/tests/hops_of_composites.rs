@@ -555,7 +555,7 @@ fn a_notified_waiter_goes_on_one_hop_later_or_when_it_gets_the_lock() {
         let waiter = |condition: Rc<Condition<()>>| async move {
             let mut guard = condition.acquire().await?;
             guard.wait().await?;
-            // Kept for another iteration, so that the second has to queue for it.
+            // WaitKey for another iteration, so that the second has to queue for it.
             briefly().await
         };
         let a = count.of(waiter(condition.clone()));

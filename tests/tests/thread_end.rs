@@ -1,7 +1,7 @@
 //! The end of a thread whose thread-locals hold a loop or a runner: their destructors run in whatever
 //! order, and may find the library's own thread-locals gone.
 
-use asyncio_core::raw::{LoopRef, Place};
+use asyncio_core::raw::{HomeRef, LoopRef};
 use asyncio_future::Future;
 use asyncio_loop::{
     EventLoop, Runner, get_event_loop, get_running_loop, new_event_loop, set_event_loop,
@@ -109,7 +109,7 @@ fn a_program_runs_even_in_the_destructor_of_a_thread_local() {
 }
 
 /// Where the loops of many threads live, of which each keeps its own until it ends.
-fn places(first: bool) -> Vec<Place> {
+fn places(first: bool) -> Vec<HomeRef> {
     let place = move || {
         if first {
             LOOP.set(None);

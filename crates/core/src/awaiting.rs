@@ -13,7 +13,7 @@ pub(crate) type Awaiting = (Wait, u32);
 
 /// Names a wait that is kept; nothing once it was taken, or the loop is closed.
 #[derive(Clone, Copy, Debug)]
-pub struct Kept(pub(crate) Key);
+pub struct WaitKey(pub(crate) Key);
 
 /// The waits of all handles to tasks of one loop.
 pub(crate) type Waits = Slots<Awaiting>;

@@ -10,7 +10,7 @@ use crate::{
     exception::SharedSpan,
     flags::{Flag, Flags, PassingOn, Phase},
     home::{LoopRef, thread_id},
-    listeners::{List, Parked},
+    listeners::{CallbackRef, List},
     scopes::Within,
     slots::{Key, Slots},
     stage::{MUST, SENT, Stage},
@@ -128,7 +128,7 @@ pub(crate) struct Cold {
     /// Room for the error with which the task ends, if that was asked for.
     pub(crate) failure: Option<Option<Error>>,
     /// The listener that reports a failure after a shield around the task was cancelled.
-    pub(crate) late_report: Option<(u32, Parked)>,
+    pub(crate) late_report: Option<(u32, CallbackRef)>,
     /// Waits beside the first: leaves of `join!` and the like.
     pub(crate) others: Slots<Other>,
     /// How many there are.

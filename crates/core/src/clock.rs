@@ -1,11 +1,14 @@
-//! What time it is for a loop: the machine's monotonic clock, or a virtual one.
+//! What time it is for a loop, and which of its timers are due: the machine's monotonic clock, or a virtual one.
 
 use crate::{
-    home::{LoopRef, Message},
-    ready::Entry,
-    scheduler::Scheduler,
+    slots::Key,
+    timers::{Call, Callbacks},
 };
-use std::{cell::Cell, sync::OnceLock, time::Duration, time::Instant};
+use std::{
+    cell::{Cell, RefCell, RefMut},
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
 
 /// How far a coarse clock may be behind: see
 /// [`move_due_timers`](crate::scheduler::Scheduler::move_due_timers).
@@ -96,12 +99,37 @@ pub fn nanos(duration: Duration) -> u64 {
     whole.and_then(|w| w.checked_add(duration.subsec_nanos().into())).unwrap_or(u64::MAX)
 }
 
-/// Time.
-impl Scheduler {
+/// The callbacks of a loop, those of them that are due at a time, and its clock.
+#[derive(Debug)]
+pub struct Timers {
+    callbacks: RefCell<Callbacks>,
+    clock: RefCell<Clock>,
+}
+
+impl Timers {
+    pub(crate) fn new() -> Timers {
+        Timers { callbacks: RefCell::new(Callbacks::new()), clock: RefCell::new(Clock::new(false)) }
+    }
+
+    pub(crate) fn open(&self, is_virtual: bool) {
+        self.clock.replace(Clock::new(is_virtual));
+    }
+
     /// Loop time (`loop.time`): since an arbitrary start, never going back.
     #[inline]
     pub fn time(&self) -> Duration {
-        Duration::from_nanos(self.clock.borrow().now())
+        Duration::from_nanos(self.now())
+    }
+
+    /// [`time`](Timers::time), in nanoseconds.
+    #[inline]
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.borrow().now()
+    }
+
+    /// A time that has passed; see [`Clock::passed`].
+    pub(crate) fn passed(&self) -> u64 {
+        self.clock.borrow().passed()
     }
 
     /// Whether the clock is virtual.
@@ -115,40 +143,15 @@ impl Scheduler {
         self.callbacks.borrow_mut().next_deadline().map(Duration::from_nanos)
     }
 
-    /// Appends every due timer to the ready queue, by deadline and then by creation.
+    /// What time it is, if a timer may be due.
     ///
-    /// `coarse` reads a cheap clock, if there is one: it goes with the loop's from any start, in
-    /// nanoseconds, is never ahead of it and at most [`LAG_MAX`] behind. The
-    /// exact one is then asked only when a timer may be due.
+    /// `coarse` reads a cheap clock, if there is one. The exact one is then asked only when a timer may be due.
     #[inline]
-    pub fn move_due_timers(&self, coarse: impl FnOnce() -> Option<u64>) {
-        let deadline = self.callbacks.borrow_mut().next_deadline();
-        let Some(deadline) = deadline else { return };
+    pub(crate) fn look(&self, coarse: impl FnOnce() -> Option<u64>) -> Option<u64> {
+        let deadline = self.callbacks.borrow_mut().next_deadline()?;
         let coarse = coarse();
-        if !self.clock.borrow().is_early(deadline, coarse) {
-            self.move_timers_due_by(self.clock.borrow().look(coarse));
-        }
-    }
-
-    fn move_timers_due_by(&self, now: u64) {
-        let mut callbacks = self.callbacks.borrow_mut();
-        let counters = self.home().map(LoopRef::counters);
-        while let Some((when, key)) = callbacks.pop_due(now) {
-            if let Some(counters) = counters {
-                counters.timer_is_late(now - when);
-            }
-            self.ready.borrow_mut().push_back(Entry::Callback(key));
-        }
-    }
-
-    /// How long the loop may wait for I/O: not at all if something is ready or it is to stop, else
-    /// until the next timer; `None` if there is no timer.
-    #[inline]
-    pub fn timeout(&self) -> Option<Duration> {
-        if self.has_ready() || self.stopping.get() || self.fatal.borrow().is_some() {
-            return Some(Duration::ZERO);
-        }
-        self.next_deadline().map(|deadline| deadline.saturating_sub(self.time()))
+        let clock = self.clock.borrow();
+        (!clock.is_early(deadline, coarse)).then(|| clock.look(coarse))
     }
 
     /// Lets a virtual clock jump to the next timer. False if there is none.
@@ -160,48 +163,21 @@ impl Scheduler {
         true
     }
 
-    /// Counts something that will come back from outside of the loop: while there is such a thing,
-    /// the virtual clock stands still and nothing is a deadlock.
-    pub fn add_outstanding(&self) {
-        self.outstanding.set(self.outstanding.get() + 1);
+    /// How many timers wait.
+    pub(crate) fn len(&self) -> usize {
+        self.callbacks.borrow().timers()
     }
 
-    /// Ends what [`add_outstanding`](Scheduler::add_outstanding) began.
-    pub fn sub_outstanding(&self) {
-        self.outstanding.set(self.outstanding.get().saturating_sub(1));
+    /// Takes out what a callback calls, to call it or to drop it when the table is free again: it may come
+    /// back here.
+    pub(crate) fn take_call(&self, call: Key) -> Option<Call> {
+        self.callbacks.borrow_mut().take_call(call)
     }
 
-    /// Whether something will come back from outside of the loop.
-    pub fn is_outstanding(&self) -> bool {
-        self.outstanding.get() > 0
-    }
-}
-
-/// Something that will come back to a loop from outside. Dropping it, on whatever thread, ends what
-/// [`Scheduler::add_outstanding`] began.
-#[derive(Debug)]
-#[must_use]
-pub struct Outstanding(LoopRef);
-
-impl Outstanding {
-    /// Counts it, on the thread of the loop.
-    pub fn begin(home: LoopRef) -> Outstanding {
-        home.with(Scheduler::add_outstanding);
-        Outstanding(home)
-    }
-
-    /// The loop to which it comes back.
-    pub fn home(&self) -> LoopRef {
-        self.0
-    }
-}
-
-impl Drop for Outstanding {
-    fn drop(&mut self) {
-        let home = self.0;
-        let end = move || _ = home.with(Scheduler::sub_outstanding);
-        // By a message, behind the result. A closed loop counts nothing.
-        let _ = home.send(Message::Quiet(Box::new(end)));
+    /// The table of callbacks. No code of others runs while it is borrowed.
+    #[inline]
+    pub(crate) fn callbacks(&self) -> RefMut<'_, Callbacks> {
+        self.callbacks.borrow_mut()
     }
 }
 

@@ -79,23 +79,23 @@ pub fn swap_values(values: Values) -> Values {
 
 /// Runs `f` in a throw-away copy of `values`.
 pub fn with_values<R>(values: Values, f: impl FnOnce() -> R) -> R {
-    let _entered = Entered::new(values, |_| {});
+    let _entered = ValuesGuard::new(values, |_| {});
     f()
 }
 
 /// Puts the previous values back, even if the code inside panics.
-struct Entered<F: FnMut(Values)> {
+struct ValuesGuard<F: FnMut(Values)> {
     previous: Option<Values>,
     keep: F,
 }
 
-impl<F: FnMut(Values)> Entered<F> {
-    fn new(values: Values, keep: F) -> Entered<F> {
-        Entered { previous: Some(swap_values(values)), keep }
+impl<F: FnMut(Values)> ValuesGuard<F> {
+    fn new(values: Values, keep: F) -> ValuesGuard<F> {
+        ValuesGuard { previous: Some(swap_values(values)), keep }
     }
 }
 
-impl<F: FnMut(Values)> Drop for Entered<F> {
+impl<F: FnMut(Values)> Drop for ValuesGuard<F> {
     fn drop(&mut self) {
         let ours = swap_values(self.previous.take().unwrap_or_default());
         (self.keep)(ours);
@@ -179,7 +179,7 @@ impl Context {
     /// `Runtime` if some code already runs in it.
     pub fn run<R>(&self, f: impl FnOnce() -> R) -> Result<R> {
         let values = self.enter()?;
-        let _entered = Entered::new(values, |ours| self.leave(ours));
+        let _entered = ValuesGuard::new(values, |ours| self.leave(ours));
         Ok(f())
     }
 

@@ -4,9 +4,8 @@ use crate::{
     Error,
     caught::caught,
     cell::TaskCell,
-    context::{Values, swap_values},
+    context::Values,
     home::{LoopRef, entered},
-    scheduler::{ExceptionHandler, Scheduler},
     task_ref::TaskRef,
 };
 use std::{
@@ -14,7 +13,6 @@ use std::{
     fmt,
     panic::Location,
     sync::{Arc, OnceLock},
-    time::Duration,
 };
 
 /// What the exception handler of a loop is told (asyncio's `context` dictionary).
@@ -27,7 +25,7 @@ pub struct ExceptionContext {
     made_at: Option<&'static Location<'static>>,
     notes: Vec<(&'static str, String)>,
     values: Option<Values>,
-    span: Option<SharedSpan>,
+    pub(crate) span: Option<SharedSpan>,
 }
 
 impl ExceptionContext {
@@ -125,7 +123,7 @@ impl ExceptionContext {
     #[doc(hidden)] // For the siblings.
     pub fn report(self, home: Option<LoopRef>) {
         match home.and_then(LoopRef::local).or_else(entered) {
-            Some(scheduler) => scheduler.call_exception_handler(&self),
+            Some(scheduler) => scheduler.reports.call_exception_handler(&self),
             None => self.log(),
         }
     }
@@ -173,74 +171,6 @@ impl fmt::Display for ExceptionContext {
     }
 }
 
-/// Errors and debug mode.
-impl Scheduler {
-    /// Sets the exception handler; `None` is the default one, which logs. Does nothing to a closed
-    /// loop, whose place may become another thread's.
-    pub fn set_exception_handler(&self, handler: Option<ExceptionHandler>) {
-        if self.check_open().is_ok() {
-            drop(self.exception_handler.replace(handler));
-        }
-    }
-
-    /// The exception handler that was set.
-    pub fn exception_handler(&self) -> Option<ExceptionHandler> {
-        self.exception_handler.borrow().clone()
-    }
-
-    /// Reports an unhandled error (`loop.call_exception_handler`). A handler that panics is itself
-    /// reported to the log; nothing comes out.
-    pub fn call_exception_handler(&self, context: &ExceptionContext) {
-        let _entered = InSpan::enter(context.span.clone());
-        let outer = context.values().map(swap_values);
-        let outcome = caught(|| match self.exception_handler() {
-            Some(handler) => handler(context),
-            None => context.log(),
-        });
-        if let Err(error) = outcome {
-            ExceptionContext::new("Unhandled error in exception handler")
-                .with_exception(error)
-                .with_note("context", context)
-                .log();
-        }
-        if let Some(outer) = outer {
-            drop(swap_values(outer));
-        }
-    }
-
-    /// Whether debug mode is on.
-    pub fn debug(&self) -> bool {
-        self.debug.get()
-    }
-
-    /// Switches debug mode.
-    pub fn set_debug(&self, on: bool) {
-        self.debug.set(on);
-        self.is_timed.set(on || self.measures_steps.get());
-    }
-
-    /// Switches the measurement of each step, which reads the clock twice for it.
-    pub fn set_measures_steps(&self, on: bool) {
-        self.measures_steps.set(on);
-        self.is_timed.set(on || self.debug.get());
-    }
-
-    /// Has new tasks carry the span in which they are made, or not: then none is entered by their steps.
-    pub fn set_task_spans(&self, on: bool) {
-        self.task_spans.set(on);
-    }
-
-    /// From which time on debug mode reports a step as slow.
-    pub fn slow_callback_duration(&self) -> Duration {
-        self.slow_callback_duration.get()
-    }
-
-    /// Sets [`slow_callback_duration`](Scheduler::slow_callback_duration).
-    pub fn set_slow_callback_duration(&self, duration: Duration) {
-        self.slow_callback_duration.set(duration);
-    }
-}
-
 /// How grave a line of the log is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -275,7 +205,7 @@ pub fn set_spans(current: fn() -> Option<SharedSpan>) {
 #[inline]
 pub fn current_span() -> Option<SharedSpan> {
     let current = SPANS.get()?;
-    if entered().is_some_and(|scheduler| !scheduler.task_spans.get()) {
+    if entered().is_some_and(|scheduler| !scheduler.reports.task_spans()) {
         return None;
     }
     current()
@@ -316,6 +246,16 @@ impl TaskCell {
         if let Some(span) = current_span() {
             self.set_span(span);
         }
+    }
+}
+
+/// Calls code of the program for its effect. Its panic is reported, as `message`, to the exception
+/// handler of `home`.
+#[inline]
+#[doc(hidden)] // For the siblings.
+pub fn reported(message: &'static str, home: Option<LoopRef>, call: impl FnOnce()) {
+    if let Err(error) = caught(call) {
+        ExceptionContext::new(message).with_exception(error).report(home);
     }
 }
 

@@ -3,23 +3,17 @@
 use crate::{
     cell::TaskContext,
     context::Context,
-    home::{LoopRef, Message},
-    listeners::Parked,
-    sync::{AtomicBool, Ordering},
+    home::{LoopRef, Message, thread_id},
+    listeners::CallbackRef,
+    sync::{AtomicBool, Condvar, Mutex, Ordering, keep, mutant},
 };
-use std::{
-    fmt,
-    panic::Location,
-    sync::{Arc, Condvar, Mutex, MutexGuard},
-    thread::{self, ThreadId},
-    time::Duration,
-};
+use std::{fmt, panic::Location, sync::Arc, time::Duration};
 
 /// A callback that will run (`asyncio.Handle`). Dropping the handle does not cancel it.
 ///
 /// It can be sent to other threads; there, [`cancel`](Handle::cancel) is sent to the loop.
 pub struct Handle {
-    callback: Parked,
+    callback: CallbackRef,
     context: TaskContext,
     location: &'static Location<'static>,
     cancelled: AtomicBool,
@@ -29,7 +23,7 @@ impl Handle {
     /// The handle of a callback that is registered, and runs in `context`.
     #[doc(hidden)] // For the siblings.
     pub fn new(
-        callback: Parked,
+        callback: CallbackRef,
         context: TaskContext,
         location: &'static Location<'static>,
     ) -> Handle {
@@ -140,15 +134,10 @@ struct Shared {
 
 enum Stage {
     Waiting(Box<dyn FnOnce() -> crate::Result<()> + Send>),
-    Running(ThreadId),
+    /// On the thread of this number.
+    Running(u64),
     Finished,
     Cancelled,
-}
-
-impl Shared {
-    fn stage(&self) -> MutexGuard<'_, Stage> {
-        self.stage.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
 }
 
 impl ThreadsafeHandle {
@@ -170,13 +159,16 @@ impl ThreadsafeHandle {
         struct Finish<'a>(&'a Shared);
         impl Drop for Finish<'_> {
             fn drop(&mut self) {
-                *self.0.stage() = Stage::Finished;
-                self.0.finished.notify_all();
+                let told = mutant("handle_told_early").then(|| self.0.finished.notify_all());
+                *self.0.stage.lock() = Stage::Finished;
+                if told.is_none() {
+                    self.0.finished.notify_all();
+                }
             }
         }
         let callback = {
-            let mut stage = self.0.stage();
-            match std::mem::replace(&mut *stage, Stage::Running(thread::current().id())) {
+            let mut stage = self.0.stage.lock();
+            match std::mem::replace(&mut *stage, Stage::Running(thread_id())) {
                 Stage::Waiting(callback) => callback,
                 other => {
                     *stage = other;
@@ -190,17 +182,18 @@ impl ThreadsafeHandle {
 
     /// Prevents the callback, or waits for its end.
     pub fn cancel(&self) {
-        let mut stage = self.0.stage();
+        let mut stage = self.0.stage.lock();
         loop {
             match &*stage {
                 Stage::Waiting(_) => {
+                    stage = keep("handle_cancelled_late", &self.0.stage, stage);
                     let callback = std::mem::replace(&mut *stage, Stage::Cancelled);
                     drop(stage);
                     drop(callback);
                     return;
                 }
-                Stage::Running(thread) if *thread != thread::current().id() => {
-                    stage = self.0.finished.wait(stage).unwrap_or_else(|p| p.into_inner());
+                Stage::Running(thread) if *thread != thread_id() => {
+                    stage = self.0.finished.wait(stage);
                 }
                 _ => return,
             }
@@ -209,7 +202,7 @@ impl ThreadsafeHandle {
 
     /// Whether it was cancelled before it ran, or its loop was closed before.
     pub fn cancelled(&self) -> bool {
-        matches!(&*self.0.stage(), Stage::Cancelled)
+        matches!(&*self.0.stage.lock(), Stage::Cancelled)
     }
 }
 
@@ -221,7 +214,7 @@ impl Drop for Sent {
     /// a thread may wait for that.
     fn drop(&mut self) {
         let callback = {
-            let mut stage = self.0.0.stage();
+            let mut stage = self.0.0.stage.lock();
             match &*stage {
                 Stage::Waiting(_) => std::mem::replace(&mut *stage, Stage::Cancelled),
                 _ => return,
@@ -233,7 +226,7 @@ impl Drop for Sent {
 
 impl fmt::Debug for ThreadsafeHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stage = match &*self.0.stage() {
+        let stage = match &*self.0.stage.lock() {
             Stage::Waiting(_) => "waiting",
             Stage::Running(_) => "running",
             Stage::Finished => "finished",

@@ -76,6 +76,10 @@ pub trait Remote: Send + Sync {
     /// done.
     fn push(&self, id: u64, message: Message) -> Result<(), Message>;
 
+    /// Lets nothing in for the loop that is open, and gives what came before to `deliver`. Called on the
+    /// thread of the loop, when it is closed.
+    fn close(&self, deliver: &mut dyn FnMut(Message));
+
     /// The remote as what it is, for the loop that made it.
     fn as_any(&self) -> &dyn Any;
 }
@@ -98,7 +102,7 @@ pub(crate) struct Home {
 
 // SAFETY: field by field. `thread`, `id`, `counters` and `next` are atomic, `remote` is `Sync`, and
 // `keepers` is behind a mutex. `scheduler` is reached
-// only through `LoopRef::local` and `Place::local`, on the thread that `thread` names, and is not `Sync`,
+// only through `LoopRef::local` and `HomeRef::local`, on the thread that `thread` names, and is not `Sync`,
 // so that a reference stays on that thread. `thread` changes while the home is vacant, through a mutex,
 // in the destructor of a thread-local; no reference is in use then, for outside of this crate there are
 // none but those that `LoopRef::with` and `with_entered` lend to a closure, and in this crate none is
@@ -174,22 +178,22 @@ thread_cell! {
 /// The place of a loop, whichever lives there: one word, for what carries a [`Key`] beside it. Keys
 /// are never given twice in one place, so one of an earlier loop names nothing in a later.
 #[derive(Clone, Copy)]
-pub struct Place(&'static Home);
+pub struct HomeRef(&'static Home);
 
-impl fmt::Debug for Place {
+impl fmt::Debug for HomeRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl PartialEq for Place {
+impl PartialEq for HomeRef {
     #[inline]
-    fn eq(&self, other: &Place) -> bool {
+    fn eq(&self, other: &HomeRef) -> bool {
         std::ptr::eq(self.0, other.0)
     }
 }
 
-impl Place {
+impl HomeRef {
     /// The data of the loop that lives there, if this is its thread. Not to be kept: see [`Home`].
     #[inline]
     pub(crate) fn local(self) -> Option<&'static Scheduler> {
@@ -253,17 +257,18 @@ impl LoopRef {
 
     /// A loop that does not exist: nothing of it works.
     pub fn nowhere() -> LoopRef {
-        struct Nobody;
-        impl Remote for Nobody {
+        struct NoLoop;
+        impl Remote for NoLoop {
             fn push(&self, _: u64, message: Message) -> Result<(), Message> {
                 Err(message)
             }
+            fn close(&self, _: &mut dyn FnMut(Message)) {}
             fn as_any(&self) -> &dyn Any {
                 self
             }
         }
         static NOWHERE: OnceLock<&'static Home> = OnceLock::new();
-        let home = NOWHERE.get_or_init(|| Home::leak(Box::new(Nobody)));
+        let home = NOWHERE.get_or_init(|| Home::leak(Box::new(NoLoop)));
         LoopRef { home, id: 0 }
     }
 
@@ -291,8 +296,8 @@ impl LoopRef {
 
     /// Where the loop lives.
     #[inline]
-    pub fn place(self) -> Place {
-        Place(self.home)
+    pub fn place(self) -> HomeRef {
+        HomeRef(self.home)
     }
 
     /// Calls `f` with what other threads asked for: it runs no code of others.
@@ -377,8 +382,8 @@ impl LoopRef {
 
     /// [`enter`](LoopRef::enter), until the guard is dropped: before every one that was made earlier on
     /// this thread.
-    pub(crate) fn entering(self) -> Entered {
-        Entered { previous: ENTERED.replace(self.local()) }
+    pub(crate) fn entering(self) -> EnteredGuard {
+        EnteredGuard { previous: ENTERED.replace(self.local()) }
     }
 }
 
@@ -425,7 +430,7 @@ pub fn running_loop() -> Option<LoopRef> {
 
 /// Whether that loop is in debug mode.
 pub fn is_debug() -> bool {
-    entered().is_some_and(Scheduler::debug)
+    entered().is_some_and(|scheduler| scheduler.reports.debug())
 }
 
 /// The data of the loop that runs in this thread, or that is being worked on. Not to be kept: see
@@ -437,11 +442,11 @@ pub(crate) fn entered() -> Option<&'static Scheduler> {
 
 /// Undoes [`LoopRef::entering`] when dropped.
 #[must_use]
-pub(crate) struct Entered {
+pub(crate) struct EnteredGuard {
     previous: Option<&'static Scheduler>,
 }
 
-impl Drop for Entered {
+impl Drop for EnteredGuard {
     fn drop(&mut self) {
         ENTERED.set(self.previous);
     }

@@ -102,6 +102,7 @@ mod metrics;
 #[cfg(loom)]
 mod model;
 mod other_wait;
+mod outstanding;
 #[doc(hidden)]
 pub mod raw;
 mod ready;

@@ -2,7 +2,7 @@
 //! and are told in the order in which they came.
 
 use crate::{
-    home::{Message, Place, entered},
+    home::{HomeRef, Message, entered},
     slots::Key,
     task_ref::Lent,
     wait::{Kind, OtherWait, Waiter, Wakers},
@@ -15,17 +15,17 @@ pub enum Listener {
     /// A task or foreign future that awaits.
     Waiter(Waiter),
     /// A callback that is parked in its loop.
-    Callback(Parked),
+    Callback(CallbackRef),
 }
 
 /// A callback that stands in the table of a loop until something makes it ready.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Parked {
-    pub(crate) place: Place,
+pub struct CallbackRef {
+    pub(crate) place: HomeRef,
     pub(crate) key: Key,
 }
 
-impl Parked {
+impl CallbackRef {
     /// Its name in the table of its loop, for who knows that loop: see
     /// [`Wait::parked`](crate::wait::Wait::parked).
     #[inline]
@@ -62,7 +62,7 @@ impl Parked {
 #[derive(Debug, Default)]
 pub struct Listeners {
     /// Where the first callback was parked: callbacks of this loop need no box.
-    place: Cell<Option<Place>>,
+    place: Cell<Option<HomeRef>>,
     list: List,
 }
 
@@ -149,19 +149,19 @@ impl Entries {
 
     /// The one entry.
     #[inline]
-    fn one(self, place: Option<Place>) -> Option<Listener> {
+    fn one(self, place: Option<HomeRef>) -> Option<Listener> {
         Some(match self {
             Entries::None { .. } | Entries::Many(_) => return None,
             Entries::Waiter { wait: number, task, .. } => {
                 Listener::Waiter(Waiter(Kind::First { task, number }))
             }
             Entries::OtherWaiter { wait, .. } => Listener::Waiter(Waiter(Kind::Other(wait))),
-            Entries::Callback { key, .. } => Listener::Callback(Parked { place: place?, key }),
+            Entries::Callback { key, .. } => Listener::Callback(CallbackRef { place: place?, key }),
         })
     }
 
     #[cold]
-    fn into_many(self, place: Option<Place>) -> Box<Many> {
+    fn into_many(self, place: Option<HomeRef>) -> Box<Many> {
         match self {
             Entries::Many(many) => many,
             Entries::None { next } => Box::new(Many { next: next.into(), ..Many::default() }),
@@ -220,14 +220,15 @@ impl List {
     }
 
     #[inline]
-    pub(crate) fn push(&self, listener: Listener, place: Option<Place>) -> u32 {
+    pub(crate) fn push(&self, listener: Listener, place: Option<HomeRef>) -> u32 {
         let (number, entries) = match (self.0.take(), listener) {
             (Entries::None { next: number }, Listener::Waiter(waiter)) if number < u16::MAX => {
                 (number, Entries::of_waiter(number, waiter))
             }
-            (Entries::None { next: number }, Listener::Callback(Parked { place: parked, key }))
-                if number < u16::MAX && place == Some(parked) =>
-            {
+            (
+                Entries::None { next: number },
+                Listener::Callback(CallbackRef { place: parked, key }),
+            ) if number < u16::MAX && place == Some(parked) => {
                 (number, Entries::Callback { number, key })
             }
             (before, listener) => return self.push_behind(before, listener, place),
@@ -237,7 +238,7 @@ impl List {
     }
 
     #[cold]
-    fn push_behind(&self, before: Entries, listener: Listener, place: Option<Place>) -> u32 {
+    fn push_behind(&self, before: Entries, listener: Listener, place: Option<HomeRef>) -> u32 {
         let mut many = before.into_many(place);
         let number = many.push(listener);
         self.0.set(Entries::Many(many));
@@ -248,7 +249,7 @@ impl List {
         &self,
         number: u32,
         waiter: Waiter,
-        place: Option<Place>,
+        place: Option<HomeRef>,
     ) -> Option<Listener> {
         let (entries, replaced) = match self.0.take() {
             Entries::Many(mut many) => {
@@ -266,7 +267,7 @@ impl List {
         replaced
     }
 
-    pub(crate) fn remove(&self, number: u32, place: Option<Place>) -> Option<Listener> {
+    pub(crate) fn remove(&self, number: u32, place: Option<HomeRef>) -> Option<Listener> {
         let (entries, removed) = match self.0.take() {
             Entries::Many(mut many) => {
                 let removed = many.remove(number);
@@ -286,7 +287,7 @@ impl List {
     }
 
     /// Notifies all listeners, in order, and empties the list, whose owner is done.
-    pub(crate) fn notify(&self, place: Option<Place>, wakers: &mut Wakers) {
+    pub(crate) fn notify(&self, place: Option<HomeRef>, wakers: &mut Wakers) {
         loop {
             match self.0.take() {
                 Entries::None { .. } => return,
@@ -324,12 +325,12 @@ mod tests {
     };
     use std::task::{Context, Waker};
 
-    fn parked(place: Place, key: u64) -> Parked {
-        Parked { place, key: Key::from_bits(key) }
+    fn parked(place: HomeRef, key: u64) -> CallbackRef {
+        CallbackRef { place, key: Key::from_bits(key) }
     }
 
     /// A loop's place, and one of another loop.
-    fn places() -> (Place, Place) {
+    fn places() -> (HomeRef, HomeRef) {
         let open = LoopRef::open(true, || Box::new(TestRemote));
         let places = (open.place(), LoopRef::nowhere().place());
         open.local().unwrap().close().unwrap();

@@ -3,11 +3,11 @@
 
 use crate::{
     CancelledError, Error,
-    awaiting::{Awaiting, Kept},
+    awaiting::{Awaiting, WaitKey},
     cell::{Keeper, TaskCell},
     flags::Flag,
-    home::{Message, Place},
-    listeners::{Listener, Parked},
+    home::{HomeRef, Message},
+    listeners::{CallbackRef, Listener},
     scheduler::State,
     stage::{MUST, SENT},
     sync::Ordering,
@@ -79,19 +79,19 @@ impl Maker<'_> {
 impl Maker<'_> {
     /// Keeps the wait of a handle to this task. `None`, and the wait is over, if the loop is closed, or
     /// on another thread.
-    pub fn keep_wait(self, awaiting: Awaiting) -> Option<Kept> {
+    pub fn keep_wait(self, awaiting: Awaiting) -> Option<WaitKey> {
         let scheduler = self.home.local().filter(|s| s.state() != State::Closed)?;
-        Some(Kept(scheduler.waits.borrow_mut().insert(awaiting)))
+        Some(WaitKey(scheduler.waits.borrow_mut().insert(awaiting)))
     }
 
     /// Gives back what was kept, if this is the task's thread and its loop is open.
-    pub fn take_wait(self, kept: Kept) -> Option<Awaiting> {
+    pub fn take_wait(self, kept: WaitKey) -> Option<Awaiting> {
         self.home.local()?.waits.borrow_mut().remove(kept.0)
     }
 
     /// Ends the wait of a handle that is dropped, on any thread.
     #[cold]
-    pub fn drop_wait(self, kept: Kept) {
+    pub fn drop_wait(self, kept: WaitKey) {
         if let Some((wait, number)) = self.take_wait(kept) {
             drop(wait);
             self.unlisten(number);
@@ -126,7 +126,7 @@ impl Maker<'_> {
 
     /// Makes listener `number` the one that reports a failure for which no task waits any more, and removes
     /// the former one.
-    pub fn replace_late_report(self, number: u32, callback: Parked) {
+    pub fn replace_late_report(self, number: u32, callback: CallbackRef) {
         let Some(affine) = self.affine() else { return };
         let previous = affine.cold(|cold| cold.late_report.replace((number, callback)));
         if let Some((number, callback)) = previous {
@@ -144,7 +144,7 @@ impl Maker<'_> {
     }
 
     /// Where the callbacks in its list are parked, as a rule.
-    fn place(self) -> Option<Place> {
+    fn place(self) -> Option<HomeRef> {
         Some(self.home.place())
     }
 }

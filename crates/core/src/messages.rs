@@ -63,14 +63,14 @@ struct Boxed {
     message: Message,
 }
 
-/// The loop's state as the sender saw it.
+/// Whether the sender has to ring the loop's bell.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Found {
-    /// It looks by itself.
-    Awake,
-    /// Its bell must be rung.
-    Waiting,
+pub enum Notify {
+    /// The loop looks by itself.
+    NotNeeded,
+    /// The loop waits for its bell.
+    Needed,
 }
 
 /// Whether the loop may wait.
@@ -96,8 +96,8 @@ impl Messages {
 
     /// Adds `message`; gives it back if the list is closed. A task that is in the list already is not
     /// put in again. What happened before the call is visible to the thread that takes the messages out.
-    pub fn push(&self, message: Message) -> Result<Found, Message> {
-        let Some(node) = Node::new(message) else { return Ok(Found::Awake) };
+    pub fn push(&self, message: Message) -> Result<Notify, Message> {
+        let Some(node) = Node::new(message) else { return Ok(Notify::NotNeeded) };
         // As a rule the list is empty, and this the one access that takes the word from the loop.
         let mut seen = EMPTY;
         loop {
@@ -114,7 +114,7 @@ impl Messages {
     }
 
     /// Makes the loop look at the list, although no message comes. Async-signal-safe.
-    pub fn nudge(&self) -> Found {
+    pub fn nudge(&self) -> Notify {
         let mut seen = EMPTY;
         loop {
             // Where there is something to look at, the same is written again: what happened before is
@@ -128,10 +128,10 @@ impl Messages {
     }
 
     #[inline]
-    fn change(&self, from: *mut (), to: *mut ()) -> Result<Found, *mut ()> {
+    fn change(&self, from: *mut (), to: *mut ()) -> Result<Notify, *mut ()> {
         let early = mutant("messages_ring_unseen").then(|| self.word.load(Ordering::Acquire));
         self.word.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)?;
-        Ok(if early.unwrap_or(from) == WAITING { Found::Waiting } else { Found::Awake })
+        Ok(if early.unwrap_or(from) == WAITING { Notify::Needed } else { Notify::NotNeeded })
     }
 
     /// Whether there is something to look at; may be a moment late.

@@ -152,11 +152,11 @@ impl Scheduler {
     /// Brings the numbers up to date that are as of the last look at the clock.
     pub fn count_what_is_there(&self) {
         let Some(counters) = self.home().map(LoopRef::counters) else { return };
-        set(&counters.ready, self.ready.borrow().len() as u64);
-        set(&counters.tasks, self.tasks_len() as u64);
-        set(&counters.timers, self.callbacks.borrow().timers() as u64);
+        set(&counters.ready, self.ready.len() as u64);
+        set(&counters.tasks, self.tasks.len() as u64);
+        set(&counters.timers, self.timers.len() as u64);
         set(&counters.descriptors, self.sources.borrow().len() as u64);
-        set(&counters.outstanding, self.outstanding.get() as u64);
+        set(&counters.outstanding, self.run.outstanding() as u64);
     }
 }
 

@@ -63,6 +63,8 @@ impl Remote for TestRemote {
         Ok(())
     }
 
+    fn close(&self, _: &mut dyn FnMut(Message)) {}
+
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -117,7 +119,7 @@ impl Loop {
         // SAFETY: these are references that a cell begins with, the registry's and a handle's; the task is
         // new, and ours.
         let task = unsafe {
-            self.scheduler().adopt(TaskRef::from_raw(task));
+            self.scheduler().tasks.adopt(TaskRef::from_raw(task));
             TaskRef::from_raw(task)
         };
         task.wake();
@@ -142,7 +144,7 @@ impl Loop {
     pub fn run(&self) {
         loop {
             self.turn();
-            if self.scheduler().all_tasks().is_empty() {
+            if self.scheduler().tasks.all().is_empty() {
                 return;
             }
             if !self.scheduler().has_ready() {
@@ -202,7 +204,7 @@ fn step(cell: NonNull<TaskCell>) {
     let coroutine = task.coroutine.take();
     drop(coroutine);
     // SAFETY: the coroutine is gone.
-    let registered = task.cell.home().local().and_then(|s| unsafe { s.retire(&task.cell) });
+    let registered = task.cell.home().local().and_then(|s| unsafe { s.tasks.retire(&task.cell) });
     drop(step);
     if let Some(registered) = registered {
         // SAFETY: it is the registry's, and there is no result.

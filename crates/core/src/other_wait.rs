@@ -3,7 +3,7 @@
 use crate::{
     cancel::{CANCELLED, IDLE, WAITING, WOKEN},
     cell::TaskCell,
-    home::{LoopRef, Message, Place, entered},
+    home::{HomeRef, LoopRef, Message, entered},
     scheduler::Scheduler,
     slots::Key,
     sync::{self, AtomicBool, AtomicU64, Ordering},
@@ -15,7 +15,7 @@ use std::{sync::Arc, task::Waker};
 #[derive(Debug)]
 pub(crate) struct OtherWait {
     /// In which loop, if in one.
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Option<HomeRef>,
     /// In which task, if in one of ours, and where its entry is there.
     pub(crate) armed: Option<(Key, Key)>,
     pub(crate) site: WaitSite,
@@ -27,7 +27,7 @@ pub(crate) struct OtherWait {
 
 impl OtherWait {
     fn new(
-        place: Option<Place>,
+        place: Option<HomeRef>,
         armed: Option<(Key, Key)>,
         waker: Waker,
         site: WaitSite,

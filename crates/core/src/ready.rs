@@ -1,11 +1,11 @@
-//! [`Ready`]: the ready queue of a loop, in which each step takes a word.
+//! [`ReadyQueue`]: the ready queue of a loop, in which each step takes a word.
 
 use crate::{cell::TaskCell, slots::Key};
-use std::{collections::VecDeque, ptr::NonNull};
+use std::{cell::RefCell, collections::VecDeque, ptr::NonNull};
 
 /// A step that is ready to run.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Entry {
+pub(crate) enum ReadyStep {
     /// It is not done, so the registry keeps it; it is here once, and runs only from here.
     Task(NonNull<TaskCell>),
     Callback(Key),
@@ -15,38 +15,38 @@ pub(crate) enum Entry {
 
 /// The steps, in the order in which they run.
 #[derive(Debug)]
-pub(crate) struct Ready(VecDeque<Word>);
+pub(crate) struct ReadyQueue(RefCell<VecDeque<Word>>);
 
-impl Ready {
-    pub(crate) const fn new() -> Ready {
-        Ready(VecDeque::new())
+impl ReadyQueue {
+    pub(crate) const fn new() -> ReadyQueue {
+        ReadyQueue(RefCell::new(VecDeque::new()))
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.0.borrow().len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.borrow().is_empty()
     }
 
     #[inline]
-    pub(crate) fn push_back(&mut self, entry: Entry) {
-        self.0.push_back(entry.into());
+    pub(crate) fn push(&self, step: ReadyStep) {
+        self.0.borrow_mut().push_back(step.into());
     }
 
     #[inline]
-    pub(crate) fn pop_front(&mut self) -> Option<Entry> {
-        self.0.pop_front().map(Entry::from)
+    pub(crate) fn pop(&self) -> Option<ReadyStep> {
+        self.0.borrow_mut().pop_front().map(ReadyStep::from)
     }
 
     /// Takes a task out that has ended without a step.
-    pub(crate) fn remove_task(&mut self, task: NonNull<TaskCell>) {
-        self.0.retain(|word| Entry::from(*word) != Entry::Task(task));
+    pub(crate) fn remove_task(&self, task: NonNull<TaskCell>) {
+        self.0.borrow_mut().retain(|word| ReadyStep::from(*word) != ReadyStep::Task(task));
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
+    pub(crate) fn clear(&self) {
+        self.0.borrow_mut().clear();
     }
 }
 
@@ -55,7 +55,7 @@ use word::Word;
 
 /// A key does not fit into a pointer.
 #[cfg(not(target_pointer_width = "64"))]
-type Word = Entry;
+type Word = ReadyStep;
 
 #[cfg(target_pointer_width = "64")]
 mod word {
@@ -78,25 +78,25 @@ mod word {
         }
     }
 
-    impl From<Entry> for Word {
+    impl From<ReadyStep> for Word {
         #[inline]
-        fn from(entry: Entry) -> Word {
+        fn from(entry: ReadyStep) -> Word {
             match entry {
-                Entry::Task(task) => Word(task.cast()),
-                Entry::Callback(key) => Word::of_key(key, CALLBACK),
-                Entry::Source(key) => Word::of_key(key, SOURCE),
+                ReadyStep::Task(task) => Word(task.cast()),
+                ReadyStep::Callback(key) => Word::of_key(key, CALLBACK),
+                ReadyStep::Source(key) => Word::of_key(key, SOURCE),
             }
         }
     }
 
-    impl From<Word> for Entry {
+    impl From<Word> for ReadyStep {
         #[inline]
-        fn from(Word(word): Word) -> Entry {
+        fn from(Word(word): Word) -> ReadyStep {
             let bits = word.addr().get() as u64;
             match bits & Key::TAG {
-                CALLBACK => Entry::Callback(Key::from_bits(bits)),
-                SOURCE => Entry::Source(Key::from_bits(bits)),
-                _ => Entry::Task(word.cast()),
+                CALLBACK => ReadyStep::Callback(Key::from_bits(bits)),
+                SOURCE => ReadyStep::Source(Key::from_bits(bits)),
+                _ => ReadyStep::Task(word.cast()),
             }
         }
     }
@@ -114,14 +114,14 @@ mod tests {
 
     #[test]
     fn what_comes_first_leaves_first_as_what_it_was() {
-        let mut ready = Ready::new();
-        let mut entries = vec![Entry::Task(NonNull::dangling())];
+        let ready = ReadyQueue::new();
+        let mut entries = vec![ReadyStep::Task(NonNull::dangling())];
         for key in [Key::first(0), Key::first(1), Key::from_bits(u64::MAX)] {
-            entries.extend([Entry::Callback(key), Entry::Source(key)]);
+            entries.extend([ReadyStep::Callback(key), ReadyStep::Source(key)]);
         }
-        entries.iter().for_each(|entry| ready.push_back(*entry));
+        entries.iter().for_each(|entry| ready.push(*entry));
         assert_eq!(ready.len(), entries.len());
-        let left: Vec<_> = std::iter::from_fn(|| ready.pop_front()).collect();
+        let left: Vec<_> = std::iter::from_fn(|| ready.pop()).collect();
         assert_eq!(left, entries);
         assert!(ready.is_empty());
     }

@@ -5,23 +5,23 @@
 //! ready, and the source remembers it. So an operation is tried first, and waits only after
 //! `WouldBlock`, which is also what makes a direction unready again.
 //!
-//! # The law of a line
+//! # The queue of a direction
 //!
-//! The waiters for a direction stand in line, first come, first served. *While a direction is
-//! ready and there are waiters, exactly one of the line has been woken and holds the turn*: an
-//! event gives it to the first. A waiter that leaves the line, because its operation is done or because it was
-//! cancelled or dropped, gives the turn to the next if the direction is still ready. A waiter that holds the turn
-//! and finds that the operation would still block keeps its place. A line is never overtaken.
+//! The waiters for a direction are served first come, first served. *While a direction is ready and there are
+//! waiters, exactly one of them has been woken*: an event wakes the first. A waiter that leaves the queue,
+//! because its operation is done or because it was cancelled or dropped, wakes the next if the direction is still
+//! ready. A waiter that was woken and finds that the operation would still block keeps its place. No operation
+//! overtakes another.
 //!
 //! # Threads
 //!
-//! The lines are plain memory of the loop's thread. A source may be sent to another thread and
+//! The queues are plain memory of the loop's thread. A source may be sent to another thread and
 //! dropped there: the descriptor is deregistered at once, and the loop gets a message.
 
 use crate::{
     Error, Result,
     home::{LoopRef, Message, entered, no_loop_here},
-    ready::Entry as Step,
+    ready::ReadyStep,
     scheduler::Scheduler,
     slots::Key,
     sync::Mutex,
@@ -30,9 +30,9 @@ use crate::{
 };
 pub use handler::OnReady;
 use handler::ReadyHandler;
-use line::Line;
+use queue::IoQueue;
 pub use ready::Ready;
-use registered::Entry;
+use registered::Registered;
 pub(crate) use registered::Sources;
 // std's own: a driver is a trait object, which loom's `Arc` cannot hold, and no model has one.
 use std::{
@@ -44,10 +44,10 @@ use std::{
 
 mod handler;
 mod in_step;
-mod line;
+mod queue;
 mod ready;
 mod registered;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 /// What a source is waited for.
@@ -117,26 +117,26 @@ impl Scheduler {
         entry.read.become_ready(readiness.readable);
         entry.write.become_ready(readiness.writable);
         let is_told = entry.tell(readiness, tells_hangups);
-        let has_line = !entry.read.is_empty() || !entry.write.is_empty();
+        let has_waiters = !entry.read.is_empty() || !entry.write.is_empty();
         drop(sources);
-        if has_line && wakes_in_step {
-            self.pass_on_in_step(key);
-        } else if has_line {
-            self.pass_on(key);
+        if has_waiters && wakes_in_step {
+            self.wake_in_step(key);
+        } else if has_waiters {
+            self.wake_ready(key);
         }
         if is_told {
-            self.push(Step::Source(key));
+            self.ready.push(ReadyStep::Source(key));
         }
         true
     }
 
-    /// Gives the turns to the first in the lines of the ready directions.
-    fn pass_on(&self, key: Key) {
+    /// Wakes the first waiters for the ready directions.
+    fn wake_ready(&self, key: Key) {
         let mut wakers = Wakers::new();
         let mut sources = self.sources.borrow_mut();
         if let Some(entry) = sources.entries.get_mut(key) {
-            entry.read.pass_on(&mut wakers);
-            entry.write.pass_on(&mut wakers);
+            entry.read.wake_next(&mut wakers);
+            entry.write.wake_next(&mut wakers);
         }
     }
 
@@ -160,8 +160,8 @@ impl Scheduler {
             return Err(Error::runtime("the event loop has no selector"));
         };
         let descriptor = fd.as_raw_fd();
-        let (read, write) = (Line::new(), Line::new());
-        let entry = Entry { descriptor, hangup: false, read, write, handler: None };
+        let (read, write) = (IoQueue::new(), IoQueue::new());
+        let entry = Registered { descriptor, hangup: false, read, write, handler: None };
         let key = self.sources.borrow_mut().insert(entry);
         if let Err(error) = driver.register(fd, key) {
             drop(self.sources.borrow_mut().remove(key));
@@ -292,7 +292,7 @@ impl<T: AsFd> Source<T> {
     /// event. For callers that do not use [`poll_io`](Source::poll_io), directly after `WouldBlock`.
     pub fn clear_readiness(&self, direction: Direction) {
         if let Ok(Some(at)) = self.registered() {
-            at.with_line(direction, Line::become_unready);
+            at.with_queue(direction, IoQueue::become_unready);
         }
     }
 
@@ -328,7 +328,7 @@ impl<T: AsFd> Source<T> {
     }
 
     /// Does `operation` as soon as it does not block: the body of a leaf future, whose place in the
-    /// line is `turn`. The same turn always comes with the same source and direction.
+    /// queue is `wait`. The same wait always comes with the same source and direction.
     ///
     /// `drained` returns whether the result shows that the next operation would block. Only a short read
     /// or write on a TCP socket does. It is ignored unless the driver
@@ -342,20 +342,20 @@ impl<T: AsFd> Source<T> {
     pub fn poll_io<R>(
         &self,
         cx: &mut Context<'_>,
-        turn: &mut Turn,
+        wait: &mut IoWait,
         direction: Direction,
         site: WaitSite,
         mut operation: impl FnMut(&T) -> io::Result<R>,
         drained: impl FnOnce(&R) -> bool,
     ) -> Poll<Result<io::Result<R>>> {
-        let mut at = match turn.poll(cx, site) {
+        let mut at = match wait.poll(cx, site) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
             Poll::Ready(Ok(Some(at))) => Some(at),
             Poll::Ready(Ok(None)) => {
                 let at = self.registered()?;
-                if let Some(at) = at.filter(|at| at.with_line(direction, |l| l.must_wait())) {
-                    turn.wait(cx, site, at, direction);
+                if let Some(at) = at.filter(|at| at.with_queue(direction, |q| q.must_wait())) {
+                    wait.suspend(cx, site, at, direction);
                     return Poll::Pending;
                 }
                 at
@@ -369,8 +369,8 @@ impl<T: AsFd> Source<T> {
                         at = Some(self.registered_now()?);
                     }
                     if let Some(at) = at {
-                        at.with_line(direction, Line::become_unready);
-                        turn.wait(cx, site, at, direction);
+                        at.with_queue(direction, IoQueue::become_unready);
+                        wait.suspend(cx, site, at, direction);
                     }
                     return Poll::Pending;
                 }
@@ -380,7 +380,7 @@ impl<T: AsFd> Source<T> {
         if let Some(at) = at.filter(|_| result.as_ref().is_ok_and(drained)) {
             at.become_drained(direction);
         }
-        turn.leave();
+        wait.leave();
         Poll::Ready(Ok(result))
     }
 }
@@ -398,11 +398,11 @@ impl<T: AsFd + fmt::Debug> fmt::Debug for Source<T> {
 }
 
 impl At {
-    /// Calls `f` with the line of a direction; the default if the source is gone, or is another
+    /// Calls `f` with the queue of a direction; the default if the source is gone, or is another
     /// thread's.
-    fn with_line<R: Default>(self, direction: Direction, f: impl FnOnce(&mut Line) -> R) -> R {
+    fn with_queue<R: Default>(self, direction: Direction, f: impl FnOnce(&mut IoQueue) -> R) -> R {
         let Some(scheduler) = self.home.local() else { return R::default() };
-        scheduler.sources.borrow_mut().line(self, direction).map(f).unwrap_or_default()
+        scheduler.sources.borrow_mut().queue(self, direction).map(f).unwrap_or_default()
     }
 
     fn is_drained_by_less(self) -> bool {
@@ -415,35 +415,35 @@ impl At {
         let Some(scheduler) = self.home.local() else { return };
         let mut sources = scheduler.sources.borrow_mut();
         if sources.is_drained_by_less(self.key) {
-            if let Some(line) = sources.line(self, direction) {
-                line.become_unready();
+            if let Some(queue) = sources.queue(self, direction) {
+                queue.become_unready();
             }
         }
     }
 }
 
-/// A place in the line of a source: what a leaf future keeps between polls of
-/// [`poll_io`](Source::poll_io). Dropping it gives the place up, and passes an unused turn on.
+/// A place in the queue of a source: what a leaf future keeps between polls of
+/// [`poll_io`](Source::poll_io). Dropping it gives the place up; if it was woken, the next waiter is woken instead.
 #[derive(Debug, Default)]
-pub struct Turn {
+pub struct IoWait {
     wait: Wait,
-    place: Option<Place>,
+    place: Option<Position>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct Position {
     at: At,
     direction: Direction,
     number: u64,
 }
 
-impl Turn {
-    /// A turn that is in no line.
-    pub const fn new() -> Turn {
-        Turn { wait: Wait::new(), place: None }
+impl IoWait {
+    /// A wait that is in no queue.
+    pub const fn new() -> IoWait {
+        IoWait { wait: Wait::new(), place: None }
     }
 
-    /// Ready when the operation may be tried: with where the source is registered if the turn has
+    /// Ready when the operation may be tried: with where the source is registered if this has
     /// waited, without if it is new.
     fn poll(&mut self, cx: &Context<'_>, site: WaitSite) -> Poll<Result<Option<At>>> {
         let Some(place) = self.place else { return Poll::Ready(Ok(None)) };
@@ -463,10 +463,10 @@ impl Turn {
             site,
             || None,
             |waiter| {
-                replaced = place.at.with_line(place.direction, |line| {
-                    let replaced = line.replace(place.number, waiter);
+                replaced = place.at.with_queue(place.direction, |queue| {
+                    let replaced = queue.replace(place.number, waiter);
                     // What became ready while the former one was cancelled was given to nothing.
-                    line.pass_on(&mut wakers);
+                    queue.wake_next(&mut wakers);
                     replaced
                 });
             },
@@ -481,22 +481,22 @@ impl Turn {
         }
     }
 
-    /// Goes to the end of the line, or back to the place that it has.
-    fn wait(&mut self, cx: &Context<'_>, site: WaitSite, at: At, direction: Direction) {
+    /// Goes to the end of the queue, or back to the place that it has.
+    fn suspend(&mut self, cx: &Context<'_>, site: WaitSite, at: At, direction: Direction) {
         self.wait.arm(cx, site, None);
         let Some(waiter) = self.wait.waiter() else { return };
         let replaced = match self.place {
-            Some(place) => place.at.with_line(direction, |l| l.replace(place.number, waiter)),
+            Some(place) => place.at.with_queue(direction, |q| q.replace(place.number, waiter)),
             None => {
-                let number = at.with_line(direction, |line| line.push(waiter));
-                self.place = Some(Place { at, direction, number });
+                let number = at.with_queue(direction, |queue| queue.push(waiter));
+                self.place = Some(Position { at, direction, number });
                 None
             }
         };
         drop(replaced);
     }
 
-    /// Leaves the line; if the direction is still ready, the next one's turn has come.
+    /// Leaves the queue; if the direction is still ready, the next waiter is woken.
     fn leave(&mut self) {
         let Some(place) = self.place.take() else { return };
         self.wait.disarm();
@@ -508,19 +508,19 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for IoWait {
     fn drop(&mut self) {
         self.leave();
     }
 }
 
-impl Place {
+impl Position {
     fn give_up(self) {
-        // Both are dropped when the lines are free again: they may lead anywhere.
+        // Both are dropped when the queues are free again: they may lead anywhere.
         let mut wakers = Wakers::new();
-        let waiter = self.at.with_line(self.direction, |line| {
-            let waiter = line.remove(self.number);
-            line.pass_on(&mut wakers);
+        let waiter = self.at.with_queue(self.direction, |queue| {
+            let waiter = queue.remove(self.number);
+            queue.wake_next(&mut wakers);
             waiter
         });
         drop(waiter);

@@ -5,6 +5,7 @@ use crate::{
     cell::{Affine, TaskCell},
     context::{Context, Values, swap_values},
     flags::{Flag, Phase},
+    ready::ReadyStep,
     scheduler::Scheduler,
     scopes::Within,
     stage::{MUST, SCOPES, YIELDS},
@@ -94,7 +95,7 @@ impl Drop for Step<'_> {
             Phase::Running => affine.phase.set(Phase::Idle),
             Phase::Woken => {
                 affine.phase.set(Phase::Ready);
-                self.scheduler.push_task(self.cell.into());
+                self.scheduler.ready.push(ReadyStep::Task(self.cell.into()));
             }
             _ => {}
         }

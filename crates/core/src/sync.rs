@@ -159,6 +159,11 @@ impl Condvar {
         self.0.wait(guard).unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    /// Wakes one waiting thread.
+    pub fn notify_one(&self) {
+        self.0.notify_one();
+    }
+
     /// Wakes every waiting thread.
     pub fn notify_all(&self) {
         self.0.notify_all();

@@ -20,8 +20,9 @@ use crate::{
     cell::TaskCell,
     flags::{Flag, Phase},
     home::Message,
+    ready::ReadyStep,
     scheduler::Scheduler,
-    sync::Ordering,
+    sync::{Ordering, mutant},
     wait_site::WaitSite,
 };
 use std::{
@@ -93,7 +94,7 @@ impl TaskRef {
     /// thing that is done with the task.
     ///
     /// # Safety
-    /// This is the registry's reference, which [`retire`](crate::scheduler::Scheduler::retire) gave,
+    /// This is the registry's reference, which [`retire`](crate::scheduler::Tasks::retire) gave,
     /// or would have been. The coroutine is gone, and nothing changes the result any more except the last
     /// handle.
     pub unsafe fn finish(self) {
@@ -177,8 +178,9 @@ unsafe fn release(cell: NonNull<TaskCell>, amount: u64) {
     if before & REFERENCES == amount & REFERENCES {
         // What the others did before they gave theirs up happened before. A load instead of a fence,
         // which costs as little here, and which race detectors understand.
+        let order = if mutant("task_freed_unseen") { Ordering::Relaxed } else { Ordering::Acquire };
         // SAFETY: that was the last reference, and the cell has not been freed.
-        unsafe { cell.as_ref() }.count.load(Ordering::Acquire);
+        unsafe { cell.as_ref() }.count.load(order);
         // SAFETY: that was the last reference.
         unsafe { TaskCell::free(cell) }
     }
@@ -420,7 +422,7 @@ impl TaskCell {
     #[inline]
     pub(crate) fn schedule(&self) {
         if let Some(scheduler) = self.home().local() {
-            scheduler.push_task(self.into());
+            scheduler.ready.push(ReadyStep::Task(self.into()));
         }
     }
 

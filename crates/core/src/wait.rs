@@ -14,10 +14,10 @@ pub use crate::target::{Awaits, Cancel, Operation, Parts, Target};
 use crate::{
     CancelledError, Error,
     cancel::{CANCELLED, IDLE, WAITING, WOKEN},
-    caught::reported,
     cell::TaskCell,
-    home::{LoopRef, Place, entered},
-    listeners::Parked,
+    exception::reported,
+    home::{HomeRef, LoopRef, entered},
+    listeners::CallbackRef,
     scheduler::Scheduler,
     slots::Key,
     task_ref::{FirstWait, Lent},
@@ -285,7 +285,7 @@ impl Wait {
 
     /// The task and the number of a first wait in a task of the loop at `place`.
     #[inline]
-    pub(crate) fn first_in(&self, place: Place) -> Option<(Key, u32)> {
+    pub(crate) fn first_in(&self, place: HomeRef) -> Option<(Key, u32)> {
         match &self.0 {
             Link::First(task) if task.home().place() == place => {
                 Some((task.key()?, task.first_number()))
@@ -308,13 +308,13 @@ impl Wait {
     /// there.
     #[doc(hidden)] // For the siblings.
     #[inline]
-    pub fn parked(&self, key: Key) -> Option<Parked> {
+    pub fn parked(&self, key: Key) -> Option<CallbackRef> {
         let place = match &self.0 {
             Link::Idle => return None,
             Link::First(task) => task.home().place(),
             Link::Other(wait) => wait.place?,
         };
-        Some(Parked { place, key })
+        Some(CallbackRef { place, key })
     }
 
     /// The other end, to be given to what is waited for. `None` if the wait is not armed, or its

@@ -11,14 +11,17 @@ use asyncio_core::{
     event_loop::works_for,
     exception::{Level, log},
     limit::ToTimeout,
-    raw::{LoopRef, Message, Scheduler, caught},
+    raw::{
+        LoopRef, Message, Scheduler, caught,
+        sync::{Mutex, MutexGuard, keep, mutant},
+    },
 };
 use event_listener::{Event, EventListener, Listener};
 use std::{
     fmt,
     future::{Future, IntoFuture},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Instant,
 };
@@ -132,7 +135,7 @@ impl<T> ConcurrentFuture<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock()
     }
 
     /// Whether it has a result, failed or was cancelled.
@@ -229,6 +232,7 @@ impl<T> ConcurrentFuture<T> {
             drop(state);
             return Err(InvalidStateError::new("ConcurrentFuture.set: it is done already").into());
         }
+        let state = keep("concurrent_finished_twice", &self.0.state, state);
         self.complete(state, outcome.map_or_else(Outcome::Failed, Outcome::Value));
         Ok(())
     }
@@ -343,7 +347,7 @@ impl<T> ConcurrentFuture<T> {
         *outcome = Outcome::Shared(value.clone());
         let copy = state.copy?;
         drop(guard);
-        let value = value.lock().unwrap_or_else(PoisonError::into_inner);
+        let value = value.lock();
         Some(Ok(copy(&value)))
     }
 
@@ -385,8 +389,10 @@ impl<T> Future for ConcurrentResult<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         loop {
-            if let Some(outcome) = self.future.try_result() {
-                return Poll::Ready(outcome);
+            if self.listener.is_none() || !mutant("concurrent_listened_unseen") {
+                if let Some(outcome) = self.future.try_result() {
+                    return Poll::Ready(outcome);
+                }
             }
             match &mut self.listener {
                 Some(listener) => {

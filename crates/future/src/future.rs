@@ -7,7 +7,7 @@ use asyncio_core::{
     exception::ExceptionContext,
     handle::CallbackOutput,
     raw::{
-        Listener, LoopRef, Parked,
+        CallbackRef, Listener, LoopRef,
         sync::{Mutex, keep},
         with_running,
     },
@@ -104,13 +104,13 @@ impl<T> From<NotPending<T>> for Error {
 #[derive(Debug)]
 pub struct DoneCallback {
     number: Option<u32>,
-    callback: Parked,
+    callback: CallbackRef,
 }
 
 impl DoneCallback {
     /// For the siblings: the name of `callback`, entry `number` of its future's list; `None` if it is ready already.
     #[doc(hidden)]
-    pub fn new(number: Option<u32>, callback: Parked) -> DoneCallback {
+    pub fn new(number: Option<u32>, callback: CallbackRef) -> DoneCallback {
         DoneCallback { number, callback }
     }
 
@@ -122,7 +122,7 @@ impl DoneCallback {
 
     /// The callback itself.
     #[doc(hidden)]
-    pub fn callback(&self) -> Parked {
+    pub fn callback(&self) -> CallbackRef {
         self.callback
     }
 }

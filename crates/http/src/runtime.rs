@@ -1,9 +1,6 @@
 //! [`LoopExecutor`] and [`LoopTimer`]: what hyper asks of a runtime.
 
-use asyncio_core::{
-    raw::{Scheduler, with_entered},
-    scope::foreign,
-};
+use asyncio_core::{raw::with_entered, scope::foreign};
 use asyncio_task::create_task;
 use hyper::rt::{Executor, Sleep, Timer};
 use std::{
@@ -62,7 +59,7 @@ impl Timer for LoopTimer {
 
 /// The time of the running loop.
 pub(crate) fn now() -> Duration {
-    with_entered(Scheduler::time).unwrap_or_default()
+    with_entered(|scheduler| scheduler.timers.time()).unwrap_or_default()
 }
 
 struct Pause(asyncio_task::Sleep);

@@ -2,8 +2,8 @@
 
 use crate::{
     raw::{Hold, RawAcquire, RawLock},
-    waiters::{After, Line},
-    waiting::{HasLine, Waiting},
+    waiters::{Deferred, WaitQueue},
+    waiting::{HasQueue, Waiting},
 };
 use asyncio_core::{
     AsyncContextManager, BrokenBarrierError, Error, Result,
@@ -50,7 +50,7 @@ pub struct Barrier {
 struct Inside {
     phase: Phase,
     count: usize,
-    line: Line,
+    queue: WaitQueue,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,21 +61,21 @@ enum Phase {
     Broken,
 }
 
-impl HasLine for Inside {
-    fn line(&mut self) -> &mut Line {
-        &mut self.line
+impl HasQueue for Inside {
+    fn queue(&mut self) -> &mut WaitQueue {
+        &mut self.queue
     }
 }
 
 impl Inside {
     /// One party fewer; the last one makes the barrier ready for the next filling.
-    fn leave(&mut self, after: &mut After) {
+    fn leave(&mut self, after: &mut Deferred) {
         self.count -= 1;
         if self.count == 0 {
             if matches!(self.phase, Phase::Draining | Phase::Resetting) {
                 self.phase = Phase::Filling;
             }
-            self.line.wake_all(after);
+            self.queue.wake_all(after);
         }
     }
 }
@@ -94,7 +94,7 @@ impl Barrier {
         if parties == 0 {
             return Err(Error::value("parties must be > 0"));
         }
-        let inside = Inside { phase: Phase::Filling, count: 0, line: Line::new() };
+        let inside = Inside { phase: Phase::Filling, count: 0, queue: WaitQueue::new() };
         Ok(Barrier { parties, raw: RawLock::new(), inside: Mutex::new(inside) })
     }
 
@@ -257,7 +257,7 @@ impl fmt::Debug for BarrierWait<'_> {
 
 impl BarrierWait<'_> {
     /// How it goes on for a task that has the lock; `None` if it has to wait for another phase.
-    fn step(&mut self, inside: &mut Inside, after: &mut After) -> Option<Result<usize>> {
+    fn step(&mut self, inside: &mut Inside, after: &mut Deferred) -> Option<Result<usize>> {
         let broken = |what| Some(Err(Error::BrokenBarrier(BrokenBarrierError::new(what))));
         let index = match (self.index, inside.phase) {
             (None, Phase::Draining | Phase::Resetting) | (Some(_), Phase::Filling) => return None,
@@ -271,7 +271,7 @@ impl BarrierWait<'_> {
         inside.count += 1;
         if inside.count == self.barrier.parties {
             inside.phase = Phase::Draining;
-            inside.line.wake_all(after);
+            inside.queue.wake_all(after);
             return Some(Ok(index));
         }
         None
@@ -288,7 +288,7 @@ impl Future for BarrierWait<'_> {
         } else {
             ready!(this.waiting.poll(cx))
         };
-        let mut after = After::new();
+        let mut after = Deferred::new();
         let mut inside = this.barrier.inside.lock();
         let outcome = match waited {
             Ok(()) => this.step(&mut inside, &mut after),
@@ -312,7 +312,7 @@ impl Future for BarrierWait<'_> {
 impl Drop for BarrierWait<'_> {
     fn drop(&mut self) {
         if self.index.is_some() {
-            let mut after = After::new();
+            let mut after = Deferred::new();
             self.barrier.inside.lock().leave(&mut after);
         }
     }
@@ -338,12 +338,12 @@ impl Future for BarrierChange<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let hold = ready!(Pin::new(&mut self.acquire).poll(cx))?;
-        let mut after = After::new();
+        let mut after = Deferred::new();
         let mut inside = self.barrier.inside.lock();
         let nobody = inside.count == 0;
         inside = keep("barrier_reset_unseen", &self.barrier.inside, inside);
         inside.phase = if self.to == Phase::Resetting && nobody { Phase::Filling } else { self.to };
-        inside.line.wake_all(&mut after);
+        inside.queue.wake_all(&mut after);
         drop(inside);
         hold.release();
         Poll::Ready(Ok(()))

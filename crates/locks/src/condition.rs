@@ -3,7 +3,7 @@
 use crate::{
     lock::{Acquire as LockAcquire, Lock, LockGuard},
     owned::LOST,
-    waiters::{After, Line},
+    waiters::{Deferred, WaitQueue},
     waiting::{Waiting, cannot_wait},
 };
 use asyncio_core::{AsyncContextManager, Error, Result, raw::sync::Mutex, wait_site::WaitSite};
@@ -20,7 +20,7 @@ use std::{
 mod unguarded;
 pub use unguarded::{ConditionWait, ConditionWaitFor};
 
-/// A lock, and a line of tasks that wait for a change of what it guards (`asyncio.Condition`).
+/// A lock, and a queue of tasks that wait for a change of what it guards (`asyncio.Condition`).
 ///
 /// It has a lock of its own, or shares one: `L` is what it reaches its [`Lock`] through, for example
 /// `Arc<Lock<T>>`, `Rc<Lock<T>>` or `&Lock<T>`.
@@ -45,7 +45,7 @@ pub use unguarded::{ConditionWait, ConditionWaitFor};
 /// ```
 pub struct Condition<T = (), L = Lock<T>> {
     lock: L,
-    line: Mutex<Line>,
+    queue: Mutex<WaitQueue>,
     value: PhantomData<fn() -> T>,
 }
 
@@ -59,7 +59,7 @@ impl<T> Condition<T> {
         /// assert!(!IDLE.locked());
         /// ```
         pub fn new(value: T) -> Condition<T> {
-            Condition { lock: Lock::new(value), line: Mutex::new(Line::new()), value: PhantomData }
+            Condition { lock: Lock::new(value), queue: Mutex::new(WaitQueue::new()), value: PhantomData }
         }
     }
 }
@@ -77,7 +77,7 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
     /// # drop(guard);
     /// ```
     pub fn with_lock(lock: L) -> Condition<T, L> {
-        Condition { lock, line: Mutex::new(Line::new()), value: PhantomData }
+        Condition { lock, queue: Mutex::new(WaitQueue::new()), value: PhantomData }
     }
 
     /// The lock.
@@ -113,7 +113,7 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
     #[doc(alias("async with", "__aenter__"))]
     pub fn acquire(&self) -> ConditionAcquire<'_, T> {
         let acquire = self.lock().acquire_at(WaitSite::here(&"Condition.acquire"));
-        ConditionAcquire { acquire, line: &self.line }
+        ConditionAcquire { acquire, queue: &self.queue }
     }
 
     /// Takes the lock if it is free and there are no waiters.
@@ -123,7 +123,7 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
     /// assert!(Condition::new(()).try_acquire().is_some());
     /// ```
     pub fn try_acquire(&self) -> Option<ConditionGuard<'_, T>> {
-        Some(ConditionGuard { guard: self.lock().try_acquire()?, line: &self.line })
+        Some(ConditionGuard { guard: self.lock().try_acquire()?, queue: &self.queue })
     }
 
     /// Whether the lock is held (`Condition.locked`).
@@ -151,7 +151,7 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
         if !self.locked() {
             return Err(Error::runtime("cannot notify on un-acquired lock"));
         }
-        notify(&self.line, n);
+        notify(&self.queue, n);
         Ok(())
     }
 
@@ -172,11 +172,11 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
     }
 }
 
-fn notify(line: &Mutex<Line>, n: usize) {
-    let mut after = After::new();
-    let mut line = line.lock();
+fn notify(queue: &Mutex<WaitQueue>, n: usize) {
+    let mut after = Deferred::new();
+    let mut queue = queue.lock();
     for _ in 0..n {
-        if !line.wake_next(&mut after) {
+        if !queue.wake_next(&mut after) {
             return;
         }
     }
@@ -192,7 +192,7 @@ impl<T, L: Borrow<Lock<T>>> fmt::Debug for Condition<T, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Condition")
             .field("lock", self.lock())
-            .field("waiters", &self.line.lock().len())
+            .field("waiters", &self.queue.lock().len())
             .finish()
     }
 }
@@ -217,15 +217,15 @@ impl<'a, T, L: Borrow<Lock<T>>> AsyncContextManager for &'a Condition<T, L> {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct ConditionAcquire<'a, T = ()> {
     acquire: LockAcquire<'a, T>,
-    line: &'a Mutex<Line>,
+    queue: &'a Mutex<WaitQueue>,
 }
 
 impl<'a, T> Future for ConditionAcquire<'a, T> {
     type Output = Result<ConditionGuard<'a, T>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let line = self.line;
-        Pin::new(&mut self.acquire).poll(cx).map_ok(|guard| ConditionGuard { guard, line })
+        let queue = self.queue;
+        Pin::new(&mut self.acquire).poll(cx).map_ok(|guard| ConditionGuard { guard, queue })
     }
 }
 
@@ -240,7 +240,7 @@ impl<'a, T> Future for ConditionAcquire<'a, T> {
 #[must_use = "a guard that is dropped releases the lock"]
 pub struct ConditionGuard<'a, T = ()> {
     guard: LockGuard<'a, T>,
-    line: &'a Mutex<Line>,
+    queue: &'a Mutex<WaitQueue>,
 }
 
 impl<'a, T> ConditionGuard<'a, T> {
@@ -331,7 +331,7 @@ impl<'a, T> ConditionGuard<'a, T> {
     #[track_caller]
     pub fn notify(&self, n: usize) {
         assert!(LockGuard::is_held(&self.guard), "{LOST}");
-        notify(self.line, n);
+        notify(self.queue, n);
     }
 
     /// Wakes all waiters (`Condition.notify_all`).
@@ -367,8 +367,8 @@ impl<'a, T> ConditionGuard<'a, T> {
         LockGuard::release(this.guard)
     }
 
-    fn waiting(&self, site: WaitSite) -> Waiting<'a, Line> {
-        Waiting::new(self.guard.raw(), self.line, site)
+    fn waiting(&self, site: WaitSite) -> Waiting<'a, WaitQueue> {
+        Waiting::new(self.guard.raw(), self.queue, site)
     }
 }
 
@@ -398,7 +398,7 @@ impl<T: fmt::Debug> fmt::Debug for ConditionGuard<'_, T> {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct GuardWait<'g, 'a, T> {
     guard: &'g mut ConditionGuard<'a, T>,
-    waiting: Waiting<'a, Line>,
+    waiting: Waiting<'a, WaitQueue>,
 }
 
 impl<T> fmt::Debug for GuardWait<'_, '_, T> {

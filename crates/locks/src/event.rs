@@ -1,6 +1,6 @@
 //! [`Event`]: tells all waiters that something has happened.
 
-use crate::waiters::{After, Line, Place, Turn};
+use crate::waiters::{Deferred, Polled, QueuedWait, WaitQueue};
 use asyncio_core::{
     Result,
     raw::sync::{AtomicBool, Mutex, Ordering, keep, mutant},
@@ -27,9 +27,9 @@ use std::{
 /// }
 /// ```
 pub struct Event {
-    /// Written under the line's mutex.
+    /// Written under the queue's mutex.
     flag: AtomicBool,
-    line: Mutex<Line>,
+    queue: Mutex<WaitQueue>,
 }
 
 impl Event {
@@ -40,7 +40,7 @@ impl Event {
         /// assert!(!asyncio::Event::new().is_set());
         /// ```
         pub fn new() -> Event {
-            Event { flag: AtomicBool::new(false), line: Mutex::new(Line::new()) }
+            Event { flag: AtomicBool::new(false), queue: Mutex::new(WaitQueue::new()) }
         }
     }
 
@@ -53,11 +53,11 @@ impl Event {
     /// assert!(event.is_set());
     /// ```
     pub fn set(&self) {
-        let mut after = After::new();
-        let mut line = self.line.lock();
+        let mut after = Deferred::new();
+        let mut queue = self.queue.lock();
         if !self.flag.swap(true, Ordering::AcqRel) {
-            line = keep("event_wakes_late", &self.line, line);
-            line.wake_all(&mut after);
+            queue = keep("event_wakes_late", &self.queue, queue);
+            queue.wake_all(&mut after);
         }
     }
 
@@ -71,7 +71,7 @@ impl Event {
     /// assert!(!event.is_set());
     /// ```
     pub fn clear(&self) {
-        let _line = self.line.lock();
+        let _line = self.queue.lock();
         self.flag.store(false, Ordering::Release);
     }
 
@@ -100,7 +100,7 @@ impl Event {
     /// ```
     #[track_caller]
     pub fn wait(&self) -> EventWait<'_> {
-        EventWait { event: self, place: Place::new(), site: WaitSite::here(&"Event.wait") }
+        EventWait { event: self, place: QueuedWait::new(), site: WaitSite::here(&"Event.wait") }
     }
 }
 
@@ -114,7 +114,7 @@ impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Event")
             .field("set", &self.is_set())
-            .field("waiters", &self.line.lock().len())
+            .field("waiters", &self.queue.lock().len())
             .finish()
     }
 }
@@ -124,7 +124,7 @@ impl fmt::Debug for Event {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct EventWait<'a> {
     event: &'a Event,
-    place: Place,
+    place: QueuedWait,
     site: WaitSite,
 }
 
@@ -136,26 +136,26 @@ impl Future for EventWait<'_> {
         if !place.is_taken() && event.is_set() {
             return Poll::Ready(Ok(()));
         }
-        let mut after = After::new();
-        let mut line = event.line.lock();
+        let mut after = Deferred::new();
+        let mut queue = event.queue.lock();
         if !place.is_taken() {
             // Once more, now that no `set` can come in between.
             if event.is_set() && !mutant("event_not_looked_at_again") {
                 return Poll::Ready(Ok(()));
             }
-            line.join(place, cx, *site);
+            queue.join(place, cx, *site);
             return Poll::Pending;
         }
-        match line.poll(place, cx, *site, &mut after) {
-            Turn::Pending => Poll::Pending,
-            Turn::Moved => {
+        match queue.poll(place, cx, *site, &mut after) {
+            Polled::Pending => Poll::Pending,
+            Polled::Moved => {
                 if event.is_set() {
-                    line.wake_all(&mut after);
+                    queue.wake_all(&mut after);
                 }
                 Poll::Pending
             }
-            Turn::Woken => Poll::Ready(Ok(())),
-            Turn::Cancelled { error, .. } => Poll::Ready(Err(error)),
+            Polled::Woken => Poll::Ready(Ok(())),
+            Polled::Cancelled { error, .. } => Poll::Ready(Err(error)),
         }
     }
 }
@@ -165,8 +165,8 @@ impl asyncio_core::wait::Leaf for EventWait<'_> {}
 impl Drop for EventWait<'_> {
     fn drop(&mut self) {
         if self.place.is_taken() {
-            let mut after = After::new();
-            self.event.line.lock().leave(&mut self.place, &mut after);
+            let mut after = Deferred::new();
+            self.event.queue.lock().leave(&mut self.place, &mut after);
         }
     }
 }

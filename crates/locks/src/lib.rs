@@ -44,7 +44,7 @@
 //! waiter counts as cancelled from the call of `cancel()`: a release later in the same step passes it
 //! over. Under other executors no task is ever cancelled, but every future here may be dropped at any
 //! await. Cancelled or dropped, a waiter that was woken and does not use it passes the wake-up on:
-//! no wake-up, permit or turn is ever lost. The docs of each operation say what it leaves behind.
+//! no wake-up or permit is ever lost. The docs of each operation say what it leaves behind.
 //!
 //! # Threads
 //!

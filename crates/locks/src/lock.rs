@@ -3,7 +3,7 @@
 use crate::{
     owned::Owned,
     raw::{RawAcquire, RawLock},
-    waiters::Place,
+    waiters::QueuedWait,
 };
 use asyncio_core::{AsyncContextManager, Error, Result, wait_site::WaitSite};
 use std::{
@@ -18,7 +18,7 @@ pub use crate::owned::{LockGuard, OwnedLockGuard};
 
 /// Lets one task at a time into what it guards (`asyncio.Lock`).
 ///
-/// Waiters are served in order. A release wakes the first in line and leaves the lock free until
+/// Waiters are served in order. A release wakes the first in the queue and leaves the lock free until
 /// that task runs; no other task can take it meanwhile, though [`locked`](Lock::locked) is false. The lock
 /// is not re-entrant, and there is no poison: a panic while a guard is held releases it.
 ///
@@ -74,11 +74,11 @@ impl<T: ?Sized> Lock<T> {
     /// `Cancelled`, and nothing else.
     ///
     /// # Cancellation
-    /// The lock is not held, and the place in line is lost. A waiter that was woken already wakes the
+    /// The lock is not held, and the place in the queue is lost. A waiter that was woken already wakes the
     /// next one. Dropping the future does the same.
     ///
     /// A future that was granted the lock and is never polled again holds up everything behind it in the
-    /// line. In a task that awaits several things, drop such a future, or keep polling it.
+    /// queue. In a task that awaits several things, drop such a future, or keep polling it.
     ///
     /// ```
     /// use asyncio::Lock;
@@ -123,7 +123,7 @@ impl<T: ?Sized> Lock<T> {
     pub fn acquire_owned(self: Arc<Self>) -> AcquireOwned<T> {
         AcquireOwned {
             lock: self,
-            place: Place::new(),
+            place: QueuedWait::new(),
             site: WaitSite::here(&"Lock.acquire_owned"),
         }
     }
@@ -271,7 +271,7 @@ impl<'a, T: ?Sized> AsyncContextManager for &'a Lock<T> {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct AcquireOwned<T: ?Sized = ()> {
     lock: Arc<Lock<T>>,
-    place: Place,
+    place: QueuedWait,
     site: WaitSite,
 }
 

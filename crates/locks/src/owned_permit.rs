@@ -2,7 +2,7 @@
 
 use crate::{
     semaphore::{BoundedSemaphore, Semaphore},
-    waiters::Place,
+    waiters::QueuedWait,
 };
 use asyncio_core::{Result, wait_site::WaitSite};
 use std::{
@@ -63,7 +63,7 @@ impl Semaphore {
     #[track_caller]
     pub fn acquire_owned(self: Arc<Self>) -> AcquirePermit<Semaphore> {
         let site = WaitSite::here(&"Semaphore.acquire_owned");
-        AcquirePermit { semaphore: self, place: Place::new(), site }
+        AcquirePermit { semaphore: self, place: QueuedWait::new(), site }
     }
 }
 
@@ -79,7 +79,7 @@ impl BoundedSemaphore {
     #[track_caller]
     pub fn acquire_owned(self: Arc<Self>) -> AcquirePermit<BoundedSemaphore> {
         let site = WaitSite::here(&"BoundedSemaphore.acquire_owned");
-        AcquirePermit { semaphore: self, place: Place::new(), site }
+        AcquirePermit { semaphore: self, place: QueuedWait::new(), site }
     }
 }
 
@@ -129,7 +129,7 @@ impl<S: Permits> fmt::Debug for OwnedPermit<S> {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct AcquirePermit<S: Permits = Semaphore> {
     semaphore: Arc<S>,
-    place: Place,
+    place: QueuedWait,
     site: WaitSite,
 }
 

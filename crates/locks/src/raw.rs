@@ -8,15 +8,15 @@
 //! ```
 //!
 //! - HELD: the lock is held.
-//! - QUEUED: the line is not empty. Set and cleared under the line's mutex; while it is set,
+//! - QUEUED: the queue is not empty. Set and cleared under the queue's mutex; while it is set,
 //!   the whole word changes only under that mutex.
 //! - Each release adds one to the number. A [`Hold`] knows its number, so one that was released
 //!   behind its back is recognised and does nothing.
 //!
 //! The lock is free, and its first waiter woken, between a release and that waiter's next step:
-//! no other caller takes it meanwhile, because a line with claims in it is never overtaken.
+//! no other caller takes it meanwhile, because a queue with claims in it is never overtaken.
 
-use crate::waiters::{After, Line, Place, Turn};
+use crate::waiters::{Deferred, Polled, QueuedWait, WaitQueue};
 use asyncio_core::{
     Result,
     raw::sync::{self, AtomicU64, Mutex, Ordering, keep, mutant},
@@ -35,7 +35,7 @@ const NUMBER: u64 = 4;
 
 pub(crate) struct RawLock {
     word: AtomicU64,
-    line: Mutex<Line>,
+    queue: Mutex<WaitQueue>,
 }
 
 /// The lock is held, and the owner of this value may release it. Dropping it releases nothing.
@@ -67,7 +67,7 @@ impl Hold<'_> {
         std::ptr::eq(self.raw, raw)
     }
 
-    /// Releases the lock and wakes the first in line. False if the lock was released behind its
+    /// Releases the lock and wakes the first in the queue. False if the lock was released behind its
     /// back.
     pub(crate) fn release(self) -> bool {
         self.raw.release_number(self.number)
@@ -78,7 +78,7 @@ impl fmt::Debug for RawLock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lock")
             .field("locked", &self.is_locked())
-            .field("waiters", &self.line.lock().len())
+            .field("waiters", &self.queue.lock().len())
             .finish()
     }
 }
@@ -86,7 +86,7 @@ impl fmt::Debug for RawLock {
 impl RawLock {
     const_fn! {
         pub(crate) fn new() -> RawLock {
-            RawLock { word: AtomicU64::new(0), line: Mutex::new(Line::new()) }
+            RawLock { word: AtomicU64::new(0), queue: Mutex::new(WaitQueue::new()) }
         }
     }
 
@@ -103,8 +103,8 @@ impl RawLock {
         if word & HELD != 0 {
             return None;
         }
-        let line = self.line.lock();
-        if line.has_claims() { None } else { self.take() }
+        let queue = self.queue.lock();
+        if queue.has_claims() { None } else { self.take() }
     }
 
     /// The hold of this number, which was taken apart.
@@ -114,7 +114,7 @@ impl RawLock {
 
     /// The future of the lock, for a wait that is reported as `site`.
     pub(crate) fn acquire(&self, site: WaitSite) -> RawAcquire<'_> {
-        RawAcquire { raw: self, place: Place::new(), site }
+        RawAcquire { raw: self, place: QueuedWait::new(), site }
     }
 
     /// Releases the lock, whichever caller holds it. False if it is free.
@@ -134,7 +134,7 @@ impl RawLock {
         sync::change("lock_taken_twice", &self.word, from, to)
     }
 
-    /// [`change`](RawLock::change) under the line's mutex: no other thread changes a word with QUEUED, so
+    /// [`change`](RawLock::change) under the queue's mutex: no other thread changes a word with QUEUED, so
     /// it is simply written.
     fn change_in_line(&self, from: u64, to: u64) -> bool {
         if from & QUEUED == 0 {
@@ -144,7 +144,7 @@ impl RawLock {
         true
     }
 
-    /// Takes the lock if it is free. The caller looks after the line.
+    /// Takes the lock if it is free. The caller looks after the queue.
     fn take(&self) -> Option<Hold<'_>> {
         let mut word = self.word.load(Ordering::Relaxed);
         while word & HELD == 0 {
@@ -156,9 +156,9 @@ impl RawLock {
         None
     }
 
-    /// Takes the lock, or marks in the word that the line is not empty. Under the line's mutex.
-    fn take_or_queue(&self, line: &Line) -> Option<Hold<'_>> {
-        let may_take = !line.has_claims();
+    /// Takes the lock, or marks in the word that the queue is not empty. Under the queue's mutex.
+    fn take_or_queue(&self, queue: &WaitQueue) -> Option<Hold<'_>> {
+        let may_take = !queue.has_claims();
         loop {
             let word = self.word.load(Ordering::Relaxed);
             if word & HELD == 0 && may_take {
@@ -181,41 +181,41 @@ impl RawLock {
         if !is_queued && sync::change("lock_released_twice", &self.word, word | HELD, freed) {
             return true;
         }
-        let mut after = After::new();
-        let mut line = self.line.lock();
+        let mut after = Deferred::new();
+        let mut queue = self.queue.lock();
         loop {
             let word = self.word.load(Ordering::Relaxed);
             if word & HELD == 0 || word / NUMBER != number {
                 return false;
             }
             if self.change_in_line(word, (word & !HELD) + NUMBER) {
-                line.wake_first(&mut after);
+                queue.wake_first(&mut after);
                 return true;
             }
         }
     }
 
-    /// A waiter has left the line. Under the line's mutex.
-    fn left(&self, line: &Line) {
-        if line.is_empty() {
+    /// A waiter has left the queue. Under the queue's mutex.
+    fn left(&self, queue: &WaitQueue) {
+        if queue.is_empty() {
             self.word.fetch_and(!QUEUED, Ordering::Relaxed);
         }
     }
 
-    /// Wakes the first in line if the lock is free.
-    fn pass_on(&self, line: &mut Line, after: &mut After) {
+    /// Wakes the first in the queue if the lock is free.
+    fn pass_on(&self, queue: &mut WaitQueue, after: &mut Deferred) {
         if !self.is_locked() {
-            line.wake_first(after);
+            queue.wake_first(after);
         }
     }
 }
 
 /// Waiting for the lock.
 impl RawLock {
-    /// Takes the lock when its turn comes. May be polled again after it is done: then it waits anew.
+    /// Takes the lock as soon as it is first. May be polled again after it is done: then it waits anew.
     pub(crate) fn poll_acquire(
         &self,
-        place: &mut Place,
+        place: &mut QueuedWait,
         cx: &mut Context<'_>,
         site: WaitSite,
     ) -> Poll<Result<Hold<'_>>> {
@@ -225,52 +225,52 @@ impl RawLock {
                 return Poll::Ready(Ok(Hold { raw: self, number: word / NUMBER }));
             }
         }
-        let mut after = After::new();
-        let mut line = self.line.lock();
+        let mut after = Deferred::new();
+        let mut queue = self.queue.lock();
         if !place.is_taken() {
-            if let Some(hold) = self.take_or_queue(&line) {
+            if let Some(hold) = self.take_or_queue(&queue) {
                 return Poll::Ready(Ok(hold));
             }
-            line.join(place, cx, site);
+            queue.join(place, cx, site);
             return Poll::Pending;
         }
-        match line.poll(place, cx, site, &mut after) {
-            Turn::Pending => Poll::Pending,
-            Turn::Moved => {
-                self.pass_on(&mut line, &mut after);
+        match queue.poll(place, cx, site, &mut after) {
+            Polled::Pending => Poll::Pending,
+            Polled::Moved => {
+                self.pass_on(&mut queue, &mut after);
                 Poll::Pending
             }
-            Turn::Woken => match self.take() {
+            Polled::Woken => match self.take() {
                 Some(hold) => {
-                    self.left(&line);
+                    self.left(&queue);
                     Poll::Ready(Ok(hold))
                 }
                 None => {
                     // It cannot have been taken; if it was, it is not ours.
                     debug_assert!(false, "a woken waiter was overtaken");
-                    line.join(place, cx, site);
+                    queue.join(place, cx, site);
                     Poll::Pending
                 }
             },
-            Turn::Cancelled { error, .. } => {
-                self.left(&line);
-                self.pass_on(&mut line, &mut after);
+            Polled::Cancelled { error, .. } => {
+                self.left(&queue);
+                self.pass_on(&mut queue, &mut after);
                 Poll::Ready(Err(error))
             }
         }
     }
 
-    /// Gives up a place in the line, if one is taken.
-    pub(crate) fn leave(&self, place: &mut Place) {
+    /// Gives up a place in the queue, if one is taken.
+    pub(crate) fn leave(&self, place: &mut QueuedWait) {
         if place.is_taken() {
-            let mut after = After::new();
-            let mut line = self.line.lock();
+            let mut after = Deferred::new();
+            let mut queue = self.queue.lock();
             let is_free = !self.is_locked();
-            line = keep("lock_left_unseen", &self.line, line);
-            line.leave(place, &mut after);
-            self.left(&line);
+            queue = keep("lock_left_unseen", &self.queue, queue);
+            queue.leave(place, &mut after);
+            self.left(&queue);
             if is_free {
-                line.wake_first(&mut after);
+                queue.wake_first(&mut after);
             }
         }
     }
@@ -280,7 +280,7 @@ impl RawLock {
 #[derive(Debug)]
 pub(crate) struct RawAcquire<'a> {
     raw: &'a RawLock,
-    place: Place,
+    place: QueuedWait,
     site: WaitSite,
 }
 

@@ -1,6 +1,6 @@
 //! [`Semaphore`] and [`BoundedSemaphore`]: a limit on how many tasks do something at a time.
 
-use crate::waiters::{After, Line, Place, Turn};
+use crate::waiters::{Deferred, Polled, QueuedWait, WaitQueue};
 use asyncio_core::{
     AsyncContextManager, Error, Result,
     raw::sync::{Mutex, keep},
@@ -16,7 +16,7 @@ use std::{
 /// A counter of permits. A task takes one, or waits until one is released (`asyncio.Semaphore`).
 ///
 /// Waiters are served in order, and cannot be overtaken. A release gives its permit to the first
-/// in line at once.
+/// in the queue at once.
 ///
 /// ```
 /// use asyncio::Semaphore;
@@ -38,18 +38,18 @@ struct State {
     value: usize,
     /// Permits that were removed while they were out: so many do not come in again.
     removed: usize,
-    line: Line,
+    queue: WaitQueue,
 }
 
 impl State {
     fn is_locked(&self) -> bool {
-        self.value == 0 || self.line.has_claims()
+        self.value == 0 || self.queue.has_claims()
     }
 
     /// Gives permits to the waiters, at most `limit`, while there are any.
-    fn give(&mut self, limit: usize, after: &mut After) {
+    fn give(&mut self, limit: usize, after: &mut Deferred) {
         for _ in 0..limit {
-            if self.value == 0 || !self.line.wake_next(after) {
+            if self.value == 0 || !self.queue.wake_next(after) {
                 return;
             }
             self.value -= 1;
@@ -63,7 +63,7 @@ impl State {
         self.value = self.value.saturating_add(permits - gone);
     }
 
-    fn release(&mut self, after: &mut After) {
+    fn release(&mut self, after: &mut Deferred) {
         self.put_in(1);
         self.give(1, after);
     }
@@ -77,7 +77,7 @@ impl Semaphore {
         /// assert!(asyncio::Semaphore::new(0).locked());
         /// ```
         pub fn new(value: usize) -> Semaphore {
-            Semaphore { state: Mutex::new(State { value, removed: 0, line: Line::new() }) }
+            Semaphore { state: Mutex::new(State { value, removed: 0, queue: WaitQueue::new() }) }
         }
     }
 
@@ -88,11 +88,11 @@ impl Semaphore {
     /// `Cancelled`, and nothing else.
     ///
     /// # Cancellation
-    /// No permit is taken; one that had been given already goes to the next in line. Dropping the
+    /// No permit is taken; one that had been given already goes to the next in the queue. Dropping the
     /// future does the same.
     ///
     /// A future that was granted a permit and is never polled again holds up everything behind it in the
-    /// line. In a task that awaits several things, drop such a future, or keep polling it.
+    /// queue. In a task that awaits several things, drop such a future, or keep polling it.
     ///
     /// ```
     /// use asyncio::Semaphore;
@@ -113,7 +113,7 @@ impl Semaphore {
     }
 
     fn acquire_at(&self, bound: Option<usize>, site: WaitSite) -> SemaphoreAcquire<'_> {
-        SemaphoreAcquire { semaphore: self, bound, place: Place::new(), site }
+        SemaphoreAcquire { semaphore: self, bound, place: QueuedWait::new(), site }
     }
 
     /// Takes a permit if one is left and there are no waiters.
@@ -147,13 +147,13 @@ impl Semaphore {
     /// assert_eq!(semaphore.value(), 1);
     /// ```
     pub fn release(&self) {
-        let mut after = After::new();
+        let mut after = Deferred::new();
         self.state.lock().release(&mut after);
     }
 
     /// Releases unless `bound` permits are in.
     pub(crate) fn release_within(&self, bound: Option<usize>) -> Result<()> {
-        let mut after = After::new();
+        let mut after = Deferred::new();
         let mut state = self.state.lock();
         if bound.is_some_and(|bound| state.value >= bound) {
             return Err(Error::value("BoundedSemaphore released too many times"));
@@ -177,7 +177,7 @@ impl Semaphore {
     /// ```
     #[doc(alias = "CapacityLimiter")]
     pub fn add_permits(&self, permits: usize) {
-        let mut after = After::new();
+        let mut after = Deferred::new();
         let mut state = self.state.lock();
         state.put_in(permits);
         state.give(usize::MAX, &mut after);
@@ -223,47 +223,47 @@ impl Semaphore {
 
 /// Waiting for a permit.
 impl Semaphore {
-    /// Takes a permit when its turn comes.
+    /// Takes a permit as soon as it is first.
     pub(crate) fn poll_acquire(
         &self,
-        place: &mut Place,
+        place: &mut QueuedWait,
         cx: &mut Context<'_>,
         site: WaitSite,
     ) -> Poll<Result<()>> {
-        let mut after = After::new();
+        let mut after = Deferred::new();
         let mut guard = self.state.lock();
         let state = &mut *guard;
         if !place.is_taken() {
             if state.is_locked() {
                 guard = keep("semaphore_joined_late", &self.state, guard);
-                guard.line.join(place, cx, site);
+                guard.queue.join(place, cx, site);
                 return Poll::Pending;
             }
             state.value -= 1;
             return Poll::Ready(Ok(()));
         }
-        let outcome = match state.line.poll(place, cx, site, &mut after) {
-            Turn::Pending => return Poll::Pending,
-            Turn::Moved => Poll::Pending,
-            Turn::Woken => Poll::Ready(Ok(())),
-            Turn::Cancelled { error, woken } => {
+        let outcome = match state.queue.poll(place, cx, site, &mut after) {
+            Polled::Pending => return Poll::Pending,
+            Polled::Moved => Poll::Pending,
+            Polled::Woken => Poll::Ready(Ok(())),
+            Polled::Cancelled { error, woken } => {
                 state.put_in(usize::from(woken));
                 Poll::Ready(Err(error))
             }
         };
-        // While this waiter stood in the line, a permit may have come in that no other waiter took.
+        // While this waiter stood in the queue, a permit may have come in that no other waiter took.
         state.give(usize::MAX, &mut after);
         outcome
     }
 
-    /// Gives up a place in the line, if one is taken.
-    pub(crate) fn leave(&self, place: &mut Place) {
+    /// Gives up a place in the queue, if one is taken.
+    pub(crate) fn leave(&self, place: &mut QueuedWait) {
         if place.is_taken() {
-            let mut after = After::new();
+            let mut after = Deferred::new();
             let mut state = self.state.lock();
-            let woken = state.line.is_woken(place);
+            let woken = state.queue.is_woken(place);
             state = keep("semaphore_left_unseen", &self.state, state);
-            state.line.leave(place, &mut after);
+            state.queue.leave(place, &mut after);
             state.put_in(usize::from(woken));
             state.give(usize::MAX, &mut after);
         }
@@ -282,7 +282,7 @@ impl fmt::Debug for Semaphore {
         let state = self.state.lock();
         f.debug_struct("Semaphore")
             .field("value", &state.value)
-            .field("waiters", &state.line.len())
+            .field("waiters", &state.queue.len())
             .finish()
     }
 }
@@ -345,7 +345,7 @@ impl<'a> AsyncContextManager for &'a Semaphore {
 pub struct SemaphoreAcquire<'a> {
     semaphore: &'a Semaphore,
     bound: Option<usize>,
-    place: Place,
+    place: QueuedWait,
     site: WaitSite,
 }
 
@@ -478,7 +478,7 @@ impl fmt::Debug for BoundedSemaphore {
         f.debug_struct("BoundedSemaphore")
             .field("value", &state.value)
             .field("bound", &self.bound)
-            .field("waiters", &state.line.len())
+            .field("waiters", &state.queue.len())
             .finish()
     }
 }

@@ -1,11 +1,11 @@
-//! [`Line`]: the waiters of a primitive, in order; and [`Place`], a leaf future's place in it.
+//! [`WaitQueue`]: the waiters of a primitive, in order; and [`QueuedWait`], a leaf future's place in it.
 //!
-//! Every lock and queue is a piece of plain state and one or two lines under one mutex. Each waiter
-//! joins a line, and is woken from it under that mutex. This module is public for the sake of
+//! Every lock and queue is a piece of plain state and one or two queues under one mutex. Each waiter
+//! joins a queue, and is woken from it under that mutex. This module is public for the sake of
 //! primitives that are written outside of this crate, such as the queues.
 //!
-//! The law of a line: a waiter *leaves* when its leaf runs again or is dropped, not when it is woken
-//! or cancelled. Until then it stands in the line as woken or cancelled, and is not taken for one
+//! A waiter *leaves* when its leaf runs again or is dropped, not when it is woken
+//! or cancelled. Until then it stands in the queue as woken or cancelled, and is not taken for one
 //! that waits. A leaf that leaves without using its wake-up passes it on.
 
 use asyncio_core::{
@@ -19,10 +19,10 @@ const NONE: u32 = u32::MAX;
 
 /// The waiters of a primitive, first come first served.
 ///
-/// Joining, leaving and waking cost the same however many wait: the line is linked through the slots
+/// Joining, leaving and waking cost the same however many wait: the queue is linked through the slots
 /// of a vector.
 #[derive(Debug)]
-pub struct Line {
+pub struct WaitQueue {
     slots: Vec<Slot>,
     /// The first of the vacant slots, which are linked by `next`.
     vacant: u32,
@@ -41,17 +41,17 @@ struct Slot {
 }
 
 /// What is left to do when the primitive's mutex is free again: to call the wakers of foreign
-/// executors, and to drop waiters. Both can run a stranger's code, so **declare it before the guard**.
+/// executors, and to drop waiters. Both can run any code, so **declare it before the guard**.
 #[derive(Debug, Default)]
-pub struct After {
+pub struct Deferred {
     wakers: Wakers,
     spent: [Option<Waiter>; 2],
 }
 
-impl After {
+impl Deferred {
     /// Nothing to do yet. Costs nothing.
-    pub const fn new() -> After {
-        After { wakers: Wakers::new(), spent: [None, None] }
+    pub const fn new() -> Deferred {
+        Deferred { wakers: Wakers::new(), spent: [None, None] }
     }
 
     fn keep(&mut self, waiter: Option<Waiter>) {
@@ -60,27 +60,27 @@ impl After {
     }
 }
 
-/// A leaf future's place in a line. One that is taken must be left under the primitive's mutex:
-/// see [`Line::leave`].
+/// A leaf future's place in a queue. One that is taken must be left under the primitive's mutex:
+/// see [`WaitQueue::leave`].
 #[derive(Debug)]
-pub struct Place {
+pub struct QueuedWait {
     wait: Wait,
     slot: u32,
 }
 
-impl Default for Place {
-    fn default() -> Place {
-        Place::new()
+impl Default for QueuedWait {
+    fn default() -> QueuedWait {
+        QueuedWait::new()
     }
 }
 
-impl Place {
-    /// A place outside of any line.
-    pub const fn new() -> Place {
-        Place { wait: Wait::new(), slot: NONE }
+impl QueuedWait {
+    /// A place outside of any queue.
+    pub const fn new() -> QueuedWait {
+        QueuedWait { wait: Wait::new(), slot: NONE }
     }
 
-    /// Whether the leaf stands in a line.
+    /// Whether the leaf stands in a queue.
     pub fn is_taken(&self) -> bool {
         self.slot != NONE
     }
@@ -89,15 +89,15 @@ impl Place {
 /// How the leaf in a place stands when it is polled.
 #[derive(Debug)]
 #[must_use]
-pub enum Turn {
+pub enum Polled {
     /// It still waits.
     Pending,
     /// It still waits, in another task than before. While it was cancelled in that one it may have
     /// been passed over: look whether another can be woken.
     Moved,
-    /// It was woken, and has left the line.
+    /// It was woken, and has left the queue.
     Woken,
-    /// It was cancelled, and has left the line.
+    /// It was cancelled, and has left the queue.
     Cancelled {
         /// What the leaf returns.
         error: Error,
@@ -106,16 +106,16 @@ pub enum Turn {
     },
 }
 
-impl Default for Line {
-    fn default() -> Line {
-        Line::new()
+impl Default for WaitQueue {
+    fn default() -> WaitQueue {
+        WaitQueue::new()
     }
 }
 
-impl Line {
-    /// An empty line.
-    pub const fn new() -> Line {
-        Line {
+impl WaitQueue {
+    /// An empty queue.
+    pub const fn new() -> WaitQueue {
+        WaitQueue {
             slots: Vec::new(),
             vacant: NONE,
             first: NONE,
@@ -147,9 +147,9 @@ impl Line {
         false
     }
 
-    /// Suspends the leaf that polls, at the end of the line. It then returns `Pending`.
-    pub fn join(&mut self, place: &mut Place, cx: &Context<'_>, site: WaitSite) {
-        debug_assert!(!place.is_taken(), "a leaf stands in one line at a time");
+    /// Suspends the leaf that polls, at the end of the queue. It then returns `Pending`.
+    pub fn join(&mut self, place: &mut QueuedWait, cx: &Context<'_>, site: WaitSite) {
+        debug_assert!(!place.is_taken(), "a leaf waits in one queue at a time");
         place.wait.arm(cx, site, None);
         let slot = Slot { waiter: place.wait.waiter(), previous: self.last, next: NONE };
         let at = self.vacant;
@@ -178,48 +178,48 @@ impl Line {
     /// How the leaf in `place` stands.
     pub fn poll(
         &mut self,
-        place: &mut Place,
+        place: &mut QueuedWait,
         cx: &Context<'_>,
         site: WaitSite,
-        after: &mut After,
-    ) -> Turn {
+        after: &mut Deferred,
+    ) -> Polled {
         let slot = &mut self.slots[place.slot as usize];
         // The leaf's own end cannot tell, if the leaf was moved away from its task.
         let was_woken = slot.waiter.as_ref().is_some_and(Waiter::is_woken);
         let mut moved = None;
         match place.wait.poll(cx, site, || None, |waiter| moved = Some(waiter)) {
             Resume::Pending => match moved {
-                None => Turn::Pending,
+                None => Polled::Pending,
                 Some(waiter) => {
                     after.keep(slot.waiter.replace(waiter));
                     if was_woken {
                         self.leave(place, after);
-                        return Turn::Woken;
+                        return Polled::Woken;
                     }
                     self.next_waiting = self.first;
-                    Turn::Moved
+                    Polled::Moved
                 }
             },
             Resume::Woken => {
                 self.leave(place, after);
-                Turn::Woken
+                Polled::Woken
             }
             Resume::Cancelled { error, woken } => {
                 self.leave(place, after);
-                Turn::Cancelled { error, woken: woken || was_woken }
+                Polled::Cancelled { error, woken: woken || was_woken }
             }
         }
     }
 
     /// Whether the leaf was woken and has not run since.
-    pub fn is_woken(&self, place: &Place) -> bool {
+    pub fn is_woken(&self, place: &QueuedWait) -> bool {
         let waiter = self.slots.get(place.slot as usize).and_then(|slot| slot.waiter.as_ref());
         waiter.is_some_and(Waiter::is_woken)
     }
 
-    /// Takes the leaf out of the line, if it stands there. Returns whether it was woken and has not
+    /// Takes the leaf out of the queue, if it stands there. Returns whether it was woken and has not
     /// run since: then the wake-up must be passed on.
-    pub fn leave(&mut self, place: &mut Place, after: &mut After) -> bool {
+    pub fn leave(&mut self, place: &mut QueuedWait, after: &mut Deferred) -> bool {
         let at = std::mem::replace(&mut place.slot, NONE);
         let Some(slot) = self.slots.get_mut(at as usize) else { return false };
         let waiter = slot.waiter.take();
@@ -244,14 +244,14 @@ impl Line {
         woken
     }
 
-    /// Wakes the first in the line if it waits, and no other.
-    pub fn wake_first(&mut self, after: &mut After) -> bool {
+    /// Wakes the first in the queue if it waits, and no other.
+    pub fn wake_first(&mut self, after: &mut Deferred) -> bool {
         let first = self.slots.get(self.first as usize).and_then(|slot| slot.waiter.as_ref());
         first.is_some_and(|waiter| waiter.wake(&mut after.wakers))
     }
 
     /// Wakes the first waiter.
-    pub fn wake_next(&mut self, after: &mut After) -> bool {
+    pub fn wake_next(&mut self, after: &mut Deferred) -> bool {
         while let Some(slot) = self.slots.get(self.next_waiting as usize) {
             self.next_waiting = slot.next;
             if slot.waiter.as_ref().is_some_and(|waiter| waiter.wake(&mut after.wakers)) {
@@ -262,7 +262,7 @@ impl Line {
     }
 
     /// Wakes all waiters, in order.
-    pub fn wake_all(&mut self, after: &mut After) {
+    pub fn wake_all(&mut self, after: &mut Deferred) {
         while self.wake_next(after) {}
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     raw::{Hold, RawAcquire, RawLock},
-    waiters::{After, Line, Place, Turn},
+    waiters::{Deferred, Polled, QueuedWait, WaitQueue},
 };
 use asyncio_core::{
     Error, Result,
@@ -16,13 +16,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// State in which a line of waiters stands.
-pub(crate) trait HasLine {
-    fn line(&mut self) -> &mut Line;
+/// State in which a queue of waiters stands.
+pub(crate) trait HasQueue {
+    fn queue(&mut self) -> &mut WaitQueue;
 }
 
-impl HasLine for Line {
-    fn line(&mut self) -> &mut Line {
+impl HasQueue for WaitQueue {
+    fn queue(&mut self) -> &mut WaitQueue {
         self
     }
 }
@@ -30,39 +30,39 @@ impl HasLine for Line {
 /// One wait for a notification.
 ///
 /// ```text
-///   idle ── join ──► in the line ── notified or cancelled ──► acquires ── has the lock ──► idle
+///   idle ── join ──► in the queue ── notified or cancelled ──► acquires ── has the lock ──► idle
 ///                                                             ▲      │
 ///                                                             └──────┘ cancelled: remembers it
 /// ```
 ///
 /// A waiter that leaves with an error, or is dropped after it was notified, notifies another in its place.
 #[derive(Debug)]
-pub(crate) struct Waiting<'a, S: HasLine> {
+pub(crate) struct Waiting<'a, S: HasQueue> {
     raw: &'a RawLock,
     state: &'a Mutex<S>,
     site: WaitSite,
-    place: Place,
+    place: QueuedWait,
     acquire: Option<RawAcquire<'a>>,
     /// The latest cancellation.
     error: Option<Error>,
 }
 
-impl<'a, S: HasLine> Waiting<'a, S> {
+impl<'a, S: HasQueue> Waiting<'a, S> {
     pub(crate) fn new(raw: &'a RawLock, state: &'a Mutex<S>, site: WaitSite) -> Waiting<'a, S> {
-        Waiting { raw, state, site, place: Place::new(), acquire: None, error: None }
+        Waiting { raw, state, site, place: QueuedWait::new(), acquire: None, error: None }
     }
 
     pub(crate) fn is_idle(&self) -> bool {
         !self.place.is_taken() && self.acquire.is_none()
     }
 
-    /// Joins the line. The caller then gives the lock up: in this order, so that a notification from
+    /// Joins the queue. The caller then gives the lock up: in this order, so that a notification from
     /// another thread finds the waiter.
     pub(crate) fn join(&mut self, state: &mut S, cx: &Context<'_>) {
-        state.line().join(&mut self.place, cx, self.site);
+        state.queue().join(&mut self.place, cx, self.site);
     }
 
-    /// Joins the line and gives the lock up; `release` says whether it was held.
+    /// Joins the queue and gives the lock up; `release` says whether it was held.
     pub(crate) fn begin(&mut self, cx: &Context<'_>, release: impl FnOnce() -> bool) -> Result<()> {
         if mutant("condition_released_first") {
             let released = release();
@@ -80,12 +80,12 @@ impl<'a, S: HasLine> Waiting<'a, S> {
     /// Comes back with the lock, and with the error that the wait ends in.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Hold<'a>, Result<()>)> {
         if self.place.is_taken() {
-            let mut after = After::new();
+            let mut after = Deferred::new();
             let mut state = self.state.lock();
-            match state.line().poll(&mut self.place, cx, self.site, &mut after) {
-                Turn::Pending | Turn::Moved => return Poll::Pending,
-                Turn::Woken => {}
-                Turn::Cancelled { error, .. } => self.error = Some(error),
+            match state.queue().poll(&mut self.place, cx, self.site, &mut after) {
+                Polled::Pending | Polled::Moved => return Poll::Pending,
+                Polled::Woken => {}
+                Polled::Cancelled { error, .. } => self.error = Some(error),
             }
         }
         let acquire = self.acquire.get_or_insert_with(|| self.raw.acquire(self.site));
@@ -102,18 +102,18 @@ impl<'a, S: HasLine> Waiting<'a, S> {
     }
 
     fn notify_another(&self) {
-        let mut after = After::new();
-        self.state.lock().line().wake_next(&mut after);
+        let mut after = Deferred::new();
+        self.state.lock().queue().wake_next(&mut after);
     }
 
     /// Ends the wait without the lock.
     fn abandon(&mut self) {
         let was_notified = if self.place.is_taken() {
-            let mut after = After::new();
+            let mut after = Deferred::new();
             let mut state = self.state.lock();
-            let woken = state.line().is_woken(&self.place);
+            let woken = state.queue().is_woken(&self.place);
             state = keep("condition_left_unseen", self.state, state);
-            state.line().leave(&mut self.place, &mut after);
+            state.queue().leave(&mut self.place, &mut after);
             woken
         } else {
             self.acquire.take().is_some()
@@ -124,7 +124,7 @@ impl<'a, S: HasLine> Waiting<'a, S> {
     }
 }
 
-impl<S: HasLine> Drop for Waiting<'_, S> {
+impl<S: HasQueue> Drop for Waiting<'_, S> {
     fn drop(&mut self) {
         if !self.is_idle() {
             self.abandon();

@@ -182,8 +182,8 @@ impl EventLoop {
             if let Some(selector) = &*this.0.selector.borrow() {
                 selector.attach(scheduler);
             }
-            scheduler.set_debug(debug);
-            scheduler.set_task_spans(task_spans);
+            scheduler.reports.set_debug(debug);
+            scheduler.reports.set_task_spans(task_spans);
             scheduler.set_wakes_in_step(poll_every_iteration);
             scheduler.set_event_loop(Rc::new(Door(Rc::downgrade(&this.0))));
         })?;
@@ -246,10 +246,10 @@ impl EventLoop {
                 let _run = Run::begin(self, scheduler);
                 loop {
                     self.run_once(scheduler)?;
-                    if let Some(error) = scheduler.take_fatal() {
+                    if let Some(error) = scheduler.run.take_fatal() {
                         return Err(error);
                     }
-                    if scheduler.is_stopping() {
+                    if scheduler.run.is_stopping() {
                         return Ok(());
                     }
                 }
@@ -261,7 +261,7 @@ impl EventLoop {
     /// runs, what that makes ready waits for the next run. Before a run, it limits that to one
     /// iteration. Does nothing to a closed loop.
     pub fn stop(&self) {
-        self.0.home.with(Scheduler::stop);
+        self.0.home.with(|scheduler| scheduler.run.stop());
     }
 
     /// Whether it runs (`loop.is_running`).
@@ -287,11 +287,9 @@ impl EventLoop {
     fn close_with(&self, scheduler: &Scheduler) -> Result<()> {
         scheduler.check_may_close()?;
         let Some(_closing) = Closing::begin(&self.0.closing) else { return Ok(()) };
-        self.0.closed_at.set(scheduler.time());
+        self.0.closed_at.set(scheduler.timers.time());
         self.0.executor.close();
         self.0.signals.close();
-        // What is on its way arrives, so that it is dropped on this thread.
-        self.0.inbox.close(|message| scheduler.deliver(message));
         scheduler.close()?;
         drop(self.0.exception_handler.take());
         drop(self.0.surroundings.take());
@@ -344,7 +342,7 @@ impl<'a> Run<'a> {
 impl Drop for Run<'_> {
     fn drop(&mut self) {
         self.this.0.meter.ran_out(self.scheduler);
-        self.scheduler.restart();
+        self.scheduler.run.restart();
         self.scheduler.set_running(false);
         events::set_running(None);
     }

@@ -1,12 +1,24 @@
 //! [`ThreadPoolExecutor`]: threads for work that blocks.
 
-use asyncio_core::{Error, Result, event_loop::Job, raw::caught};
+mod jobs;
+#[cfg(test)]
+mod tests;
+
+use async_task::Runnable;
+use asyncio_core::{
+    Error, Result,
+    event_loop::Job,
+    raw::{
+        caught,
+        sync::{AtomicUsize, Condvar, Mutex, Ordering},
+    },
+};
 use asyncio_future::ConcurrentFuture;
+use jobs::Jobs;
 use std::{
     cell::Cell,
-    collections::VecDeque,
     fmt, ptr,
-    sync::{Arc, Condvar, Mutex, MutexGuard},
+    sync::Arc,
     thread::{self, JoinHandle},
 };
 
@@ -36,21 +48,19 @@ impl Drop for Owner {
 }
 
 struct Pool {
-    state: Mutex<State>,
-    /// There is a job, or nothing will come any more.
-    wake: Condvar,
+    jobs: Jobs<Runnable>,
+    threads: Mutex<Threads>,
     /// A thread has ended, or has started to wait for the others in `shutdown`.
     ended: Condvar,
+    /// How many threads were started: written under the lock of `threads`.
+    started: AtomicUsize,
     max_workers: usize,
     prefix: String,
 }
 
 #[derive(Default)]
-struct State {
-    jobs: VecDeque<Job>,
-    /// How many threads wait for a job.
-    idle: usize,
-    threads: Vec<JoinHandle<()>>,
+struct Threads {
+    handles: Vec<JoinHandle<()>>,
     /// How many threads have not ended.
     alive: usize,
     /// How many of those are in a job that has called `shutdown(true)`.
@@ -77,9 +87,14 @@ impl ThreadPoolExecutor {
     }
 
     fn make(max_workers: usize, prefix: String) -> ThreadPoolExecutor {
-        let (state, wake, ended) = (Mutex::default(), Condvar::new(), Condvar::new());
-        let pool = Pool { state, wake, ended, max_workers, prefix };
-        ThreadPoolExecutor(Arc::new(Owner(Arc::new(pool))))
+        ThreadPoolExecutor(Arc::new(Owner(Arc::new(Pool {
+            jobs: Jobs::new(),
+            threads: Mutex::default(),
+            ended: Condvar::new(),
+            started: AtomicUsize::new(0),
+            max_workers,
+            prefix,
+        }))))
     }
 
     /// Runs `job` in one of the threads (`Executor.submit`). It begins after those that came
@@ -94,36 +109,27 @@ impl ThreadPoolExecutor {
     ) -> Result<ConcurrentFuture<T>> {
         let future = ConcurrentFuture::new();
         let worker = future.clone();
-        self.execute(Box::new(move || {
+        self.execute(move || {
             if worker.set_running_or_notify_cancel() {
                 let outcome = caught(job);
                 // Only this thread ends a future that runs.
                 let _ = worker.set(outcome);
             }
-        }))?;
+        })?;
         Ok(future)
     }
 
-    /// Runs `job`, whose result is of no interest here.
-    pub(crate) fn execute(&self, job: Job) -> Result<()> {
+    /// Runs `job` in one of the threads; its result is ignored.
+    pub(crate) fn execute(&self, job: impl FnOnce() + Send + 'static) -> Result<()> {
         let pool = &self.0.0;
-        let mut state = pool.lock();
-        if state.is_shut_down {
-            return Err(Error::runtime("cannot schedule new futures after shutdown"));
-        }
-        state.jobs.push_back(job);
-        if state.jobs.len() <= state.idle {
-            pool.wake.notify_one();
-        } else if state.threads.len() < pool.max_workers {
-            if let Err(error) = pool.start_thread(&mut state) {
-                // Without any thread the job would wait for ever.
-                if state.threads.is_empty() {
-                    let refused = state.jobs.pop_back();
-                    drop(state);
-                    drop(refused);
-                    return Err(error.into());
-                }
-            }
+        // The job runs when the runnable does, and is never scheduled again.
+        let (runnable, task) = async_task::spawn(async move { job() }, |_| ());
+        task.detach();
+        // From the first thread on there is one to run every job that the queue accepts.
+        let is_first = pool.started.load(Ordering::Acquire) == 0 && pool.start_first()?;
+        let is_claimed = pool.jobs.push(runnable).map_err(|_| is_shut_down())?;
+        if !is_claimed && !is_first {
+            pool.start_another();
         }
         Ok(())
     }
@@ -139,20 +145,20 @@ impl ThreadPoolExecutor {
         }
         let works_here =
             WORKS_IN.try_with(Cell::get).is_ok_and(|works_in| works_in == &raw const **pool);
-        let mut state = pool.lock();
+        let mut threads = pool.threads.lock();
         if works_here {
-            state.waiting += 1;
+            threads.waiting += 1;
             pool.ended.notify_all();
         }
-        while state.alive > if works_here { state.waiting } else { 0 } {
-            state = pool.ended.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
+        while threads.alive > if works_here { threads.waiting } else { 0 } {
+            threads = pool.ended.wait(threads);
         }
         if works_here {
-            return state.waiting -= 1;
+            return threads.waiting -= 1;
         }
-        let threads = std::mem::take(&mut state.threads);
-        drop(state);
-        for thread in threads {
+        let handles = std::mem::take(&mut threads.handles);
+        drop(threads);
+        for thread in handles {
             // It is about to exit, and has no result.
             let _ = thread.join();
         }
@@ -163,74 +169,88 @@ impl ThreadPoolExecutor {
     pub(crate) fn shutdown_then(&self, callback: Job) {
         let pool = &self.0.0;
         pool.shut_down();
-        let mut state = pool.lock();
-        if state.alive > 0 {
-            return state.at_the_end.push(callback);
+        let mut threads = pool.threads.lock();
+        if threads.alive > 0 {
+            return threads.at_the_end.push(callback);
         }
-        drop(state);
+        drop(threads);
         callback();
     }
 }
 
 impl fmt::Debug for ThreadPoolExecutor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.0.0.lock();
+        let pool = &self.0.0;
         f.debug_struct("ThreadPoolExecutor")
-            .field("threads", &state.threads.len())
-            .field("idle", &state.idle)
-            .field("waiting", &state.jobs.len())
-            .field("is_shut_down", &state.is_shut_down)
+            .field("threads", &pool.started.load(Ordering::Relaxed))
+            .field("idle", &pool.jobs.idle())
+            .field("waiting", &pool.jobs.len())
+            .field("is_shut_down", &pool.threads.lock().is_shut_down)
             .finish()
     }
 }
 
 impl Pool {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    /// Starts the first thread. False if there is one already.
+    fn start_first(self: &Arc<Pool>) -> Result<bool> {
+        let mut threads = self.threads.lock();
+        if threads.is_shut_down {
+            return Err(is_shut_down());
+        }
+        let is_first = threads.handles.is_empty();
+        if is_first {
+            self.start_thread(&mut threads)?;
+        }
+        Ok(is_first)
     }
 
-    fn start_thread(self: &Arc<Pool>, state: &mut State) -> std::io::Result<()> {
-        let name = format!("{}_{}", self.prefix, state.threads.len());
+    /// Starts a thread, if another one is allowed. Without it, the threads that there are run every job.
+    fn start_another(self: &Arc<Pool>) {
+        if self.started.load(Ordering::Relaxed) < self.max_workers {
+            let mut threads = self.threads.lock();
+            if !threads.is_shut_down && threads.handles.len() < self.max_workers {
+                let _ = self.start_thread(&mut threads);
+            }
+        }
+    }
+
+    fn start_thread(self: &Arc<Pool>, threads: &mut Threads) -> std::io::Result<()> {
+        let name = format!("{}_{}", self.prefix, threads.handles.len());
         let pool = self.clone();
-        state.threads.push(thread::Builder::new().name(name).spawn(move || pool.work())?);
-        state.alive += 1;
+        threads.handles.push(thread::Builder::new().name(name).spawn(move || pool.work())?);
+        threads.alive += 1;
+        self.started.store(threads.handles.len(), Ordering::Release);
         Ok(())
     }
 
     fn work(&self) {
         WORKS_IN.with(|works_in| works_in.set(self));
-        let mut state = self.lock();
-        loop {
-            if let Some(job) = state.jobs.pop_front() {
-                drop(state);
-                quietly(job);
-                state = self.lock();
-            } else if state.is_shut_down {
-                break;
-            } else {
-                state.idle += 1;
-                state = self.wake.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
-                state.idle -= 1;
-            }
+        while let Some(job) = self.jobs.next() {
+            quietly(|| _ = job.run());
         }
-        state.alive -= 1;
-        let last = match state.alive {
-            0 => std::mem::take(&mut state.at_the_end),
+        let mut threads = self.threads.lock();
+        threads.alive -= 1;
+        let last = match threads.alive {
+            0 => std::mem::take(&mut threads.at_the_end),
             _ => Vec::new(),
         };
         self.ended.notify_all();
-        drop(state);
+        drop(threads);
         last.into_iter().for_each(quietly);
     }
 
     fn shut_down(&self) {
-        self.lock().is_shut_down = true;
-        self.wake.notify_all();
+        self.threads.lock().is_shut_down = true;
+        self.jobs.close();
     }
 }
 
+fn is_shut_down() -> Error {
+    Error::runtime("cannot schedule new futures after shutdown")
+}
+
 /// A panic belongs to the job, and so does reporting it.
-fn quietly(job: Job) {
+fn quietly(job: impl FnOnce()) {
     drop(caught(job));
 }
 
@@ -276,6 +296,3 @@ impl ThreadPoolExecutorBuilder {
         Ok(ThreadPoolExecutor::make(self.max_workers, prefix))
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -17,7 +17,7 @@
 mod tests;
 
 use asyncio_core::raw::{
-    BeforeWait, Found, Message, Messages, Remote,
+    BeforeWait, Message, Messages, Notify, Remote,
     sync::{AtomicPtr, AtomicU64, Ordering, mutant},
 };
 use std::{any::Any, fmt, ptr};
@@ -134,9 +134,9 @@ impl<B: Bell> Remote for Inbox<B> {
     fn push(&self, id: u64, message: Message) -> Result<(), Message> {
         // A bare wake-up touches no word of the gate's.
         if let Message::Task(_) = message {
-            if self.messages.push(message)? == Found::Waiting {
+            if self.messages.push(message)? == Notify::Needed {
                 if let Some(inside) = Inside::enter(self) {
-                    inside.ring_if(Found::Waiting);
+                    inside.ring_if(Notify::Needed);
                 }
             }
             return Ok(());
@@ -146,6 +146,10 @@ impl<B: Bell> Remote for Inbox<B> {
         };
         inside.ring_if(self.messages.push(message)?);
         Ok(())
+    }
+
+    fn close(&self, deliver: &mut dyn FnMut(Message)) {
+        Inbox::close(self, deliver);
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -173,8 +177,8 @@ impl<'a, B: Bell> Inside<'a, B> {
     }
 
     /// Ends the loop's wait, if it was found waiting and is still open.
-    fn ring_if(&self, found: Found) {
-        if found == Found::Waiting && self.id != 0 {
+    fn ring_if(&self, notify: Notify) {
+        if notify == Notify::Needed && self.id != 0 {
             let bell = self.inbox.bell.load(Ordering::Acquire);
             // SAFETY: the gate was open when we entered, so `open` has put a bell there, and `close`
             // takes it away only when we have left.

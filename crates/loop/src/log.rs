@@ -21,13 +21,13 @@ fn current() -> Option<SharedSpan> {
         return None;
     }
     let span = Span::current();
-    (!span.is_none()).then(|| Arc::new(Kept(span)) as SharedSpan)
+    (!span.is_none()).then(|| Arc::new(KeptSpan(span)) as SharedSpan)
 }
 
 /// A span that a task, an error or a job carries. What a subscriber panics with does not come out.
-struct Kept(Span);
+struct KeptSpan(Span);
 
-impl exception::Span for Kept {
+impl exception::Span for KeptSpan {
     fn enter(&self) {
         let _ = caught(|| self.0.with_subscriber(|(id, subscriber)| subscriber.enter(id)));
     }

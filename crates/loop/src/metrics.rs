@@ -20,7 +20,7 @@ impl EventLoop {
 
     /// Has each step measured from now on, or not: see [`Metrics::longest_step`].
     pub fn measure_steps(&self, on: bool) {
-        self.home().with(|scheduler| scheduler.set_measures_steps(on));
+        self.home().with(|scheduler| scheduler.reports.set_measures_steps(on));
     }
 }
 

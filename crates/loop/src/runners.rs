@@ -16,7 +16,6 @@ use asyncio_core::{
     context::{Context, Values, current_values, with_values},
     exception::{self, Level},
     limit::ToTimeout,
-    raw::Scheduler,
 };
 use asyncio_task::{AnyTask, TaskBuilder};
 use std::{
@@ -401,7 +400,8 @@ impl Runner {
         let (event_loop, values) = self.open()?;
         let surroundings = event_loop.surroundings();
         let _entered = surroundings.as_deref().map(Surroundings::enter);
-        let in_debug_mode = event_loop.get_debug() && !event_loop.with(Scheduler::is_virtual)?;
+        let in_debug_mode = event_loop.get_debug()
+            && !event_loop.with(|scheduler| scheduler.timers.is_virtual())?;
         let limit = limit.or_else(|| in_debug_mode.then_some(watchdog::IN_DEBUG_MODE));
         let is_own = context.is_some();
         // A task with variables of its own enters and leaves its steps faster than one that shares a

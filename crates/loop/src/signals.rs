@@ -306,7 +306,7 @@ impl Signals {
             main.interrupted.came.set(true);
             main.interrupted.awaited.replace(format_await_chain(&main.task));
             if !main.task.cancel(CancelledError::default()) {
-                scheduler.abort_run(KeyboardInterrupt::default().into());
+                scheduler.run.abort(KeyboardInterrupt::default().into());
             }
         }
     }

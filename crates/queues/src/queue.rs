@@ -9,7 +9,7 @@ use asyncio_core::{
     raw::sync::{Mutex, keep},
     wait_site::WaitSite,
 };
-use asyncio_locks::waiters::{After, Line};
+use asyncio_locks::waiters::{Deferred, WaitQueue};
 use std::fmt;
 
 mod waits;
@@ -47,7 +47,7 @@ pub type LifoQueue<T> = OrderedQueue<Lifo<T>>;
 /// A queue between tasks: [`Queue`], [`PriorityQueue`], [`LifoQueue`], or one with an order of your own.
 ///
 /// Tasks that wait in `get` or `put` are woken in the order of their arrival. A task that is woken
-/// looks again, and if another was faster, it waits at the end of the line.
+/// looks again, and if another was faster, it waits at the end of the queue.
 ///
 /// ```
 /// use asyncio::Queue;
@@ -71,9 +71,9 @@ struct State<O> {
     /// Items that were put, and not reported done.
     unfinished: usize,
     is_shut_down: bool,
-    getters: Line,
-    putters: Line,
-    joiners: Line,
+    getters: WaitQueue,
+    putters: WaitQueue,
+    joiners: WaitQueue,
 }
 
 impl<O: Order> State<O> {
@@ -85,7 +85,7 @@ impl<O: Order> State<O> {
         &mut self,
         item: O::Item,
         maxsize: usize,
-        after: &mut After,
+        after: &mut Deferred,
     ) -> Result<(), PutError<O::Item>> {
         if self.is_shut_down {
             return Err(PutError::ShutDown(item));
@@ -99,7 +99,7 @@ impl<O: Order> State<O> {
         Ok(())
     }
 
-    fn get(&mut self, after: &mut After) -> Result<O::Item> {
+    fn get(&mut self, after: &mut Deferred) -> Result<O::Item> {
         match self.pop(after) {
             Some(item) => Ok(item),
             None if self.is_shut_down => Err(Error::QueueShutDown(QueueShutDown::default())),
@@ -107,7 +107,7 @@ impl<O: Order> State<O> {
         }
     }
 
-    fn pop(&mut self, after: &mut After) -> Option<O::Item> {
+    fn pop(&mut self, after: &mut Deferred) -> Option<O::Item> {
         let mut change = Change::begin(self, after);
         let item = change.state.items.pop();
         change.has_returned = true;
@@ -115,7 +115,7 @@ impl<O: Order> State<O> {
     }
 
     /// `n` items are done.
-    fn finish(&mut self, n: usize, after: &mut After) {
+    fn finish(&mut self, n: usize, after: &mut Deferred) {
         self.unfinished = self.unfinished.saturating_sub(n);
         if self.unfinished == 0 {
             self.joiners.wake_all(after);
@@ -127,7 +127,7 @@ impl<O: Order> State<O> {
 /// the items, which may panic. The books are kept all the same.
 struct Change<'a, O: Order> {
     state: &'a mut State<O>,
-    after: &'a mut After,
+    after: &'a mut Deferred,
     /// How many items there were.
     before: usize,
     has_returned: bool,
@@ -135,7 +135,7 @@ struct Change<'a, O: Order> {
 
 impl<'a, O: Order> Change<'a, O> {
     #[inline]
-    fn begin(state: &'a mut State<O>, after: &'a mut After) -> Change<'a, O> {
+    fn begin(state: &'a mut State<O>, after: &'a mut Deferred) -> Change<'a, O> {
         let before = state.items.len();
         Change { state, after, before, has_returned: false }
     }
@@ -228,9 +228,9 @@ impl<O: Order> OrderedQueue<O> {
                 items: order,
                 unfinished: 0,
                 is_shut_down: false,
-                getters: Line::new(),
-                putters: Line::new(),
-                joiners: Line::new(),
+                getters: WaitQueue::new(),
+                putters: WaitQueue::new(),
+                joiners: WaitQueue::new(),
             };
             OrderedQueue { maxsize, state: Mutex::new(state) }
         }
@@ -276,7 +276,7 @@ impl<O: Order> OrderedQueue<O> {
     /// does the same.
     ///
     /// A future that was woken for an item and is never polled again holds up everything behind it in the
-    /// line. In a task that awaits several things, drop such a future, or keep polling it.
+    /// queue. In a task that awaits several things, drop such a future, or keep polling it.
     ///
     /// ```
     /// use asyncio::Queue;
@@ -338,7 +338,7 @@ impl<O: Order> OrderedQueue<O> {
     /// # Ok::<_, asyncio::Error>(())
     /// ```
     pub fn put_nowait(&self, item: O::Item) -> Result<(), PutError<O::Item>> {
-        let mut after = After::new();
+        let mut after = Deferred::new();
         self.state.lock().put(item, self.maxsize, &mut after)
     }
 
@@ -353,7 +353,7 @@ impl<O: Order> OrderedQueue<O> {
     /// assert_eq!(queue.get_nowait().unwrap_err().kind(), "QueueEmpty");
     /// ```
     pub fn get_nowait(&self) -> Result<O::Item> {
-        let mut after = After::new();
+        let mut after = Deferred::new();
         self.state.lock().get(&mut after)
     }
 
@@ -414,7 +414,7 @@ impl<O: Order> OrderedQueue<O> {
     /// assert_eq!(error.to_string(), "task_done() called too many times");
     /// ```
     pub fn task_done(&self) -> Result<()> {
-        let mut after = After::new();
+        let mut after = Deferred::new();
         let mut state = self.state.lock();
         if state.unfinished == 0 {
             return Err(Error::value("task_done() called too many times"));
@@ -463,7 +463,7 @@ impl<O: Order> OrderedQueue<O> {
     pub fn shutdown(&self, immediate: bool) {
         // Before the guard, so that they are dropped after it.
         let mut dropped = Vec::new();
-        let mut after = After::new();
+        let mut after = Deferred::new();
         let mut state = self.state.lock();
         if immediate {
             let left = state.items.len();

@@ -4,7 +4,7 @@ use crate::address::Address;
 use crate::socket::Socket;
 use asyncio_core::{
     Result,
-    source::{Direction, Turn},
+    source::{Direction, IoWait},
     wait_site::WaitSite,
 };
 use socket2::SockAddr;
@@ -42,7 +42,7 @@ use std::{
 /// ```
 #[track_caller]
 pub fn sock_accept(socket: &Socket) -> SockAccept<'_> {
-    SockAccept { socket, turn: Turn::new(), site: WaitSite::here(&"sock_accept") }
+    SockAccept { socket, wait: IoWait::new(), site: WaitSite::here(&"sock_accept") }
 }
 
 /// The future that [`sock_accept`] returns.
@@ -50,7 +50,7 @@ pub fn sock_accept(socket: &Socket) -> SockAccept<'_> {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct SockAccept<'a> {
     socket: &'a Socket,
-    turn: Turn,
+    wait: IoWait,
     site: WaitSite,
 }
 
@@ -60,8 +60,8 @@ impl Future for SockAccept<'_> {
     type Output = Result<(Socket, Address)>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let SockAccept { socket, turn, site } = self.get_mut();
-        let outcome = socket.poll_io(cx, turn, (Direction::Read, *site), accept, |_| false);
+        let SockAccept { socket, wait, site } = self.get_mut();
+        let outcome = socket.poll_io(cx, wait, (Direction::Read, *site), accept, |_| false);
         outcome.map_ok(|(io, address)| (socket.accepted(io), address.into()))
     }
 }

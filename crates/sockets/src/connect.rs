@@ -10,7 +10,7 @@ use crate::{
 };
 use asyncio_core::{
     Error, Result,
-    source::{Direction, Turn},
+    source::{Direction, IoWait},
     wait_site::WaitSite,
 };
 use nix::libc;
@@ -87,7 +87,7 @@ impl Destination {
 pub fn sock_connect(socket: &Socket, address: impl ToAddress) -> SockConnect<'_> {
     let site = WaitSite::here(&"sock_connect");
     let destination = Destination::new(address, socket, site);
-    SockConnect { socket, destination, in_progress: false, turn: Turn::new(), site }
+    SockConnect { socket, destination, in_progress: false, wait: IoWait::new(), site }
 }
 
 /// The future that [`sock_connect`] returns.
@@ -98,7 +98,7 @@ pub struct SockConnect<'a> {
     destination: Destination,
     /// Whether the system was told, and said that it takes time.
     in_progress: bool,
-    turn: Turn,
+    wait: IoWait,
     site: WaitSite,
 }
 
@@ -115,7 +115,7 @@ impl Future for SockConnect<'_> {
     type Output = Result<()>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let SockConnect { socket, destination, in_progress, turn, site } = self.get_mut();
+        let SockConnect { socket, destination, in_progress, wait, site } = self.get_mut();
         let address = ready!(destination.poll(cx, *site))?;
         if !*in_progress {
             match socket.get_ref().connect(address) {
@@ -142,7 +142,7 @@ impl Future for SockConnect<'_> {
             },
         };
         let outcome =
-            ready!(socket.poll_io(cx, turn, (Direction::Write, *site), outcome, |_| false))?;
+            ready!(socket.poll_io(cx, wait, (Direction::Write, *site), outcome, |_| false))?;
         Poll::Ready(outcome.map_err(|error| failed(*site, address, error)))
     }
 }

@@ -106,7 +106,8 @@ impl Question {
 
     /// Has a thread ask the system.
     pub(crate) fn look_up(self, site: WaitSite) -> Lookup<Vec<AddrInfo>> {
-        let slow = with_entered(|s| s.debug().then(|| s.slow_callback_duration())).flatten();
+        let slow = with_entered(|s| s.reports.debug().then(|| s.reports.slow_callback_duration()))
+            .flatten();
         Lookup::new(site, move || {
             Ok(match slow {
                 Some(slow) => self.ask_timed(slow)?,

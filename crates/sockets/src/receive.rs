@@ -3,7 +3,7 @@
 use crate::{address::Address, short::is_short, socket::Socket};
 use asyncio_core::{
     Error, Result,
-    source::{Direction, Turn},
+    source::{Direction, IoWait},
     wait_site::WaitSite,
 };
 use bytes::Bytes;
@@ -86,7 +86,12 @@ fn receive_from(io: &socket2::Socket, buffer: &mut [u8]) -> io::Result<(usize, A
 /// ```
 #[track_caller]
 pub fn sock_recv(socket: &Socket, size: usize) -> SockRecv<'_> {
-    SockRecv { socket, size: size.min(MOST), turn: Turn::new(), site: WaitSite::here(&"sock_recv") }
+    SockRecv {
+        socket,
+        size: size.min(MOST),
+        wait: IoWait::new(),
+        site: WaitSite::here(&"sock_recv"),
+    }
 }
 
 /// The future that [`sock_recv`] returns.
@@ -95,7 +100,7 @@ pub fn sock_recv(socket: &Socket, size: usize) -> SockRecv<'_> {
 pub struct SockRecv<'a> {
     socket: &'a Socket,
     size: usize,
-    turn: Turn,
+    wait: IoWait,
     site: WaitSite,
 }
 
@@ -105,7 +110,7 @@ impl Future for SockRecv<'_> {
     type Output = Result<Bytes>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Bytes>> {
-        let SockRecv { socket, size, turn, site } = self.get_mut();
+        let SockRecv { socket, size, wait, site } = self.get_mut();
         if *size == 0 {
             return Poll::Ready(socket.check_nonblocking(*site).map(|()| Bytes::new()));
         }
@@ -113,7 +118,7 @@ impl Future for SockRecv<'_> {
             let (bytes, ()) = received(*size, |buffer| Ok((io.read(buffer)?, ())))?;
             Ok(bytes)
         };
-        socket.poll_io(cx, turn, (Direction::Read, *site), receive, |b| is_short(b.len(), *size))
+        socket.poll_io(cx, wait, (Direction::Read, *site), receive, |b| is_short(b.len(), *size))
     }
 }
 
@@ -141,7 +146,7 @@ impl Future for SockRecv<'_> {
 /// ```
 #[track_caller]
 pub fn sock_recv_into<'a>(socket: &'a Socket, buffer: &'a mut [u8]) -> SockRecvInto<'a> {
-    SockRecvInto { socket, buffer, turn: Turn::new(), site: WaitSite::here(&"sock_recv_into") }
+    SockRecvInto { socket, buffer, wait: IoWait::new(), site: WaitSite::here(&"sock_recv_into") }
 }
 
 /// The future that [`sock_recv_into`] returns.
@@ -150,7 +155,7 @@ pub fn sock_recv_into<'a>(socket: &'a Socket, buffer: &'a mut [u8]) -> SockRecvI
 pub struct SockRecvInto<'a> {
     socket: &'a Socket,
     buffer: &'a mut [u8],
-    turn: Turn,
+    wait: IoWait,
     site: WaitSite,
 }
 
@@ -160,14 +165,14 @@ impl Future for SockRecvInto<'_> {
     type Output = Result<usize>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<usize>> {
-        let SockRecvInto { socket, buffer, turn, site } = self.get_mut();
+        let SockRecvInto { socket, buffer, wait, site } = self.get_mut();
         let size = buffer.len();
         if size == 0 {
             return Poll::Ready(socket.check_nonblocking(*site).map(|()| 0));
         }
         let receive = |mut io: &socket2::Socket| io.read(buffer);
         socket
-            .poll_io(cx, turn, (Direction::Read, *site), receive, |length| is_short(*length, size))
+            .poll_io(cx, wait, (Direction::Read, *site), receive, |length| is_short(*length, size))
     }
 }
 
@@ -198,7 +203,7 @@ impl Future for SockRecvInto<'_> {
 #[track_caller]
 pub fn sock_recvfrom(socket: &Socket, size: usize) -> SockRecvfrom<'_> {
     let site = WaitSite::here(&"sock_recvfrom");
-    SockRecvfrom { socket, size: size.min(MOST), turn: Turn::new(), site }
+    SockRecvfrom { socket, size: size.min(MOST), wait: IoWait::new(), site }
 }
 
 /// The future that [`sock_recvfrom`] returns.
@@ -207,7 +212,7 @@ pub fn sock_recvfrom(socket: &Socket, size: usize) -> SockRecvfrom<'_> {
 pub struct SockRecvfrom<'a> {
     socket: &'a Socket,
     size: usize,
-    turn: Turn,
+    wait: IoWait,
     site: WaitSite,
 }
 
@@ -217,10 +222,10 @@ impl Future for SockRecvfrom<'_> {
     type Output = Result<(Bytes, Address)>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let SockRecvfrom { socket, size, turn, site } = self.get_mut();
+        let SockRecvfrom { socket, size, wait, site } = self.get_mut();
         let receive = |io: &socket2::Socket| received(*size, |buffer| receive_from(io, buffer));
         socket
-            .poll_io(cx, turn, (Direction::Read, *site), receive, |(b, _)| is_short(b.len(), *size))
+            .poll_io(cx, wait, (Direction::Read, *site), receive, |(b, _)| is_short(b.len(), *size))
     }
 }
 
@@ -252,7 +257,7 @@ impl Future for SockRecvfrom<'_> {
 #[track_caller]
 pub fn sock_recvfrom_into<'a>(socket: &'a Socket, buffer: &'a mut [u8]) -> SockRecvfromInto<'a> {
     let site = WaitSite::here(&"sock_recvfrom_into");
-    SockRecvfromInto { socket, buffer, nbytes: 0, turn: Turn::new(), site }
+    SockRecvfromInto { socket, buffer, nbytes: 0, wait: IoWait::new(), site }
 }
 
 /// The future that [`sock_recvfrom_into`] returns.
@@ -262,7 +267,7 @@ pub struct SockRecvfromInto<'a> {
     socket: &'a Socket,
     buffer: &'a mut [u8],
     nbytes: usize,
-    turn: Turn,
+    wait: IoWait,
     site: WaitSite,
 }
 
@@ -280,14 +285,14 @@ impl Future for SockRecvfromInto<'_> {
     type Output = Result<(usize, Address)>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let SockRecvfromInto { socket, buffer, nbytes, turn, site } = self.get_mut();
+        let SockRecvfromInto { socket, buffer, nbytes, wait, site } = self.get_mut();
         let size = if *nbytes == 0 { buffer.len() } else { *nbytes };
         let Some(buffer) = buffer.get_mut(..size) else {
             let text = "sock_recvfrom_into: nbytes is greater than the length of the buffer";
             return Poll::Ready(Err(Error::value(text)));
         };
         let receive = |io: &socket2::Socket| receive_from(io, buffer);
-        socket.poll_io(cx, turn, (Direction::Read, *site), receive, |(length, _)| {
+        socket.poll_io(cx, wait, (Direction::Read, *site), receive, |(length, _)| {
             is_short(*length, size)
         })
     }

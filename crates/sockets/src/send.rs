@@ -3,7 +3,7 @@
 use crate::{connect::Destination, short::is_short, socket::Socket, target::ToAddress};
 use asyncio_core::{
     Result,
-    source::{Direction, Turn},
+    source::{Direction, IoWait},
     wait_site::WaitSite,
 };
 use std::{
@@ -47,7 +47,7 @@ pub(crate) const FLAGS: i32 = 0;
 #[track_caller]
 pub fn sock_sendall<'a>(socket: &'a Socket, data: &'a [u8]) -> SockSendall<'a> {
     let site = WaitSite::here(&"sock_sendall");
-    SockSendall { socket, data, sent: 0, turn: Turn::new(), site }
+    SockSendall { socket, data, sent: 0, wait: IoWait::new(), site }
 }
 
 /// The future that [`sock_sendall`] returns.
@@ -57,7 +57,7 @@ pub struct SockSendall<'a> {
     socket: &'a Socket,
     data: &'a [u8],
     sent: usize,
-    turn: Turn,
+    wait: IoWait,
     site: WaitSite,
 }
 
@@ -72,8 +72,8 @@ impl Future for SockSendall<'_> {
     type Output = Result<()>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let SockSendall { socket, data, sent, turn, site } = self.get_mut();
-        // The turn is kept until all is sent, so that two at once do not mix their data.
+        let SockSendall { socket, data, sent, wait, site } = self.get_mut();
+        // The place in the queue is kept until all is sent, so that two at once do not mix their data.
         let send = |io: &socket2::Socket| loop {
             let left = &data[*sent..];
             let length = io.send_with_flags(left, FLAGS)?;
@@ -86,7 +86,7 @@ impl Future for SockSendall<'_> {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
         };
-        socket.poll_io(cx, turn, (Direction::Write, *site), send, |()| false)
+        socket.poll_io(cx, wait, (Direction::Write, *site), send, |()| false)
     }
 }
 
@@ -120,7 +120,7 @@ pub fn sock_sendto<'a>(
 ) -> SockSendto<'a> {
     let site = WaitSite::here(&"sock_sendto");
     let destination = Destination::new(address, socket, site);
-    SockSendto { socket, data, destination, turn: Turn::new(), site }
+    SockSendto { socket, data, destination, wait: IoWait::new(), site }
 }
 
 /// The future that [`sock_sendto`] returns.
@@ -130,7 +130,7 @@ pub struct SockSendto<'a> {
     socket: &'a Socket,
     data: &'a [u8],
     destination: Destination,
-    turn: Turn,
+    wait: IoWait,
     site: WaitSite,
 }
 
@@ -138,9 +138,9 @@ impl Future for SockSendto<'_> {
     type Output = Result<usize>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<usize>> {
-        let SockSendto { socket, data, destination, turn, site } = self.get_mut();
+        let SockSendto { socket, data, destination, wait, site } = self.get_mut();
         let address = ready!(destination.poll(cx, *site))?;
         let send = |io: &socket2::Socket| io.send_to_with_flags(data, address, FLAGS);
-        socket.poll_io(cx, turn, (Direction::Write, *site), send, |_| false)
+        socket.poll_io(cx, wait, (Direction::Write, *site), send, |_| false)
     }
 }

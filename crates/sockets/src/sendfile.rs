@@ -8,7 +8,7 @@ use crate::{
 };
 use asyncio_core::{
     Error, Result, SendfileNotAvailableError,
-    source::{Direction, Source, Turn},
+    source::{Direction, IoWait, Source},
     wait::{Resume, Wait, Waiter},
     wait_site::WaitSite,
 };
@@ -139,14 +139,14 @@ pub struct Transfer {
     /// Where the next block comes from, and what is left to send of the last one.
     reading: Option<Lookup<Vec<u8>>>,
     block: Bytes,
-    turn: Turn,
+    wait: IoWait,
     pause: Wait,
     site: WaitSite,
     /// Whether the position of the file is to be set.
     is_moved: bool,
 }
 
-/// After so many bytes others have their turn.
+/// After so many bytes the loop runs other tasks.
 const PER_ITERATION: u64 = 4 << 20;
 
 /// What came of one round.
@@ -169,7 +169,7 @@ impl Transfer {
             block_size,
             reading: None,
             block: Bytes::new(),
-            turn: Turn::new(),
+            wait: IoWait::new(),
             pause: Wait::new(),
             site,
             is_moved: false,
@@ -260,7 +260,7 @@ impl Transfer {
         cx: &mut Context<'_>,
         to: &Source<T>,
     ) -> Poll<Result<io::Result<Round>>> {
-        let (mut turn, site) = (std::mem::take(&mut self.turn), self.site);
+        let (mut wait, site) = (std::mem::take(&mut self.wait), self.site);
         let mut budget = PER_ITERATION;
         let send = |to: &T| {
             loop {
@@ -277,8 +277,8 @@ impl Transfer {
                 }
             }
         };
-        let outcome = to.poll_io(cx, &mut turn, Direction::Write, site, send, |_| false);
-        self.turn = turn;
+        let outcome = to.poll_io(cx, &mut wait, Direction::Write, site, send, |_| false);
+        self.wait = wait;
         outcome
     }
 
@@ -325,7 +325,7 @@ impl Transfer {
         cx: &mut Context<'_>,
         to: &Source<T>,
     ) -> Poll<Result<io::Result<()>>> {
-        let Transfer { block, sent, turn, site, .. } = self;
+        let Transfer { block, sent, wait, site, .. } = self;
         let send = |to: &T| {
             while !block.is_empty() {
                 let length = SockRef::from(to).send_with_flags(block, FLAGS)?;
@@ -334,7 +334,7 @@ impl Transfer {
             }
             Ok(())
         };
-        to.poll_io(cx, turn, Direction::Write, *site, send, |()| false)
+        to.poll_io(cx, wait, Direction::Write, *site, send, |()| false)
     }
 
     fn set_position(&mut self) {

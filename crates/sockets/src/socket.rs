@@ -10,7 +10,7 @@ use crate::{
 use asyncio_core::{
     Error, Result,
     raw::is_debug,
-    source::{Direction, Source, Turn},
+    source::{Direction, IoWait, Source},
     wait_site::WaitSite,
 };
 use nix::libc::AI_PASSIVE;
@@ -195,14 +195,14 @@ impl Socket {
     pub(crate) fn poll_io<R>(
         &self,
         cx: &mut Context<'_>,
-        turn: &mut Turn,
+        wait: &mut IoWait,
         (direction, site): (Direction, WaitSite),
         operation: impl FnMut(&socket2::Socket) -> io::Result<R>,
         drained: impl FnOnce(&R) -> bool,
     ) -> Poll<Result<R>> {
         self.check_nonblocking(site)?;
         let drained = |result: &R| self.is_tcp && drained(result);
-        match self.source.poll_io(cx, turn, direction, site, operation, drained) {
+        match self.source.poll_io(cx, wait, direction, site, operation, drained) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(outcome)) => {
                 Poll::Ready(outcome.map_err(|error| of_call(site.what())(error).into()))

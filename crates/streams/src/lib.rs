@@ -62,7 +62,6 @@
 
 mod buffer;
 mod connect;
-mod crowd;
 mod duplex;
 mod futures_io;
 mod protocol;

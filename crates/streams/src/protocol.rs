@@ -2,7 +2,7 @@
 
 use crate::{
     reader::StreamReader,
-    state::{After, Shared},
+    state::{Followup, Shared},
     writer::StreamWriter,
 };
 use asyncio_core::{Error, exception::ExceptionContext};
@@ -97,7 +97,7 @@ impl Protocol for StreamReaderProtocol {
     }
 
     fn connection_lost(&mut self, _: &Transport, error: Option<Error>) {
-        let mut after = After::default();
+        let mut after = Followup::default();
         self.shared.lock().connection_lost(error, &mut after);
     }
 
@@ -106,18 +106,18 @@ impl Protocol for StreamReaderProtocol {
     }
 
     fn resume_writing(&mut self, _: &Transport) {
-        let mut after = After::default();
+        let mut after = Followup::default();
         self.shared.lock().resume_writing(&mut after);
     }
 
     #[inline]
     fn data_received(&mut self, _: &Transport, data: Bytes) {
-        let mut after = After::default();
+        let mut after = Followup::default();
         self.shared.lock().feed(data, &mut after);
     }
 
     fn eof_received(&mut self, transport: &Transport) -> bool {
-        let mut after = After::default();
+        let mut after = Followup::default();
         let mut state = self.shared.lock();
         state.feed_eof(&mut after);
         // With TLS the other direction ends too; and if the writer is gone, nothing more will be sent.
@@ -133,7 +133,7 @@ impl Protocol for StreamReaderProtocol {
 /// The transport has let it go: waiters that are left, on another thread perhaps, are woken.
 impl Drop for StreamReaderProtocol {
     fn drop(&mut self) {
-        let mut after = After::default();
+        let mut after = Followup::default();
         let mut state = self.shared.lock();
         if state.transport.is_some() && state.writing.lost.is_none() {
             let text =

@@ -4,7 +4,7 @@ use crate::{
     buffer::WORTH_KEEPING,
     reading::{NextLine, Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil, Reading, poll_read},
     separators::IntoSeparators,
-    state::{After, Search, Shared, State},
+    state::{Followup, Search, Shared, State},
 };
 use asyncio_core::{
     Error, Result,
@@ -355,7 +355,7 @@ impl Stream for StreamReader {
 impl Drop for StreamReader {
     fn drop(&mut self) {
         self.end_poll();
-        let mut after = After::default();
+        let mut after = Followup::default();
         let mut state = self.shared.lock();
         let unread = state.stop_reading(&mut after);
         state.keep_for_the_next(unread.as_slice());
@@ -423,7 +423,7 @@ impl fmt::Debug for StreamFeeder {
 }
 
 fn feed_data(shared: &Shared, data: Bytes) -> Result<()> {
-    let mut after = After::default();
+    let mut after = Followup::default();
     let mut state = shared.lock();
     if state.eof {
         return Err(Error::runtime("feed_data after feed_eof"));
@@ -433,11 +433,11 @@ fn feed_data(shared: &Shared, data: Bytes) -> Result<()> {
 }
 
 fn feed_eof(shared: &Shared) {
-    let mut after = After::default();
+    let mut after = Followup::default();
     shared.lock().feed_eof(&mut after);
 }
 
 fn set_exception(shared: &Shared, error: Error) {
-    let mut after = After::default();
+    let mut after = Followup::default();
     shared.lock().set_exception(error, &mut after);
 }

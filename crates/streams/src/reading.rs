@@ -3,7 +3,7 @@
 use crate::{
     reader::StreamReader,
     separators::Separators,
-    state::{After, Search, Shared, State},
+    state::{Followup, Search, Shared, State},
 };
 use asyncio_core::{
     Result,
@@ -26,7 +26,7 @@ pub(crate) fn poll_read<R>(
     site: WaitSite,
     attempt: impl FnOnce(&mut State) -> Option<Result<R>>,
 ) -> Poll<Result<R>> {
-    let mut after = After::default();
+    let mut after = Followup::default();
     let mut state = shared.lock();
     if wait.is_armed() {
         let mut moved = false;

@@ -2,10 +2,9 @@
 
 use crate::{
     connect::{OpenConnection, OpenUnixConnection},
-    crowd::Place,
     protocol::StreamReaderProtocol,
     server::{StartServer, StartUnixServer},
-    writer::{StreamWriter, leave},
+    writer::{Draining, StreamWriter},
 };
 use asyncio_core::{Error, Result, wait_site::WaitSite};
 use asyncio_transports::ssl::{self, Ssl, SslContext};
@@ -101,7 +100,7 @@ impl StreamWriter {
             let upgrade = ssl::start_tls(self.transport(), protocol, ssl).at(site);
             upgrade.server_side(self.is_server())
         });
-        StartTls { writer: self, upgrade, place: Place::default(), is_drained: false, site }
+        StartTls { writer: self, upgrade, wait: Draining::default(), is_drained: false, site }
     }
 }
 
@@ -111,7 +110,7 @@ pub struct StartTls<'a> {
     writer: &'a mut StreamWriter,
     /// `None` where the connection is another thread's, or over.
     upgrade: Option<ssl::StartTls>,
-    place: Place,
+    wait: Draining,
     is_drained: bool,
     site: WaitSite,
 }
@@ -154,7 +153,7 @@ impl Future for StartTls<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let this = &mut *self;
         if !this.is_drained {
-            ready!(this.writer.poll_drained_at(&mut this.place, cx, this.site))?;
+            ready!(this.writer.poll_drained_at(&mut this.wait, cx, this.site))?;
             this.is_drained = true;
             this.begin();
         }
@@ -171,7 +170,7 @@ impl Future for StartTls<'_> {
 impl Drop for StartTls<'_> {
     fn drop(&mut self) {
         let shared = self.writer.shared().clone();
-        leave(&shared, &mut self.place, |_| ());
+        self.wait.leave(&shared, |_| ());
     }
 }
 

@@ -5,7 +5,6 @@
 
 use crate::{
     buffer::Buffer,
-    crowd::Crowd,
     separators::{Found, Separators},
     stdio::Standard,
 };
@@ -18,6 +17,7 @@ use asyncio_core::{
     wait::{Waiter, Wakers},
     wait_site::WaitSite,
 };
+use asyncio_locks::waiters::{Deferred, WaitQueue};
 use asyncio_transports::{Arrival, Transport};
 use bytes::Bytes;
 use std::mem::ManuallyDrop;
@@ -50,12 +50,12 @@ pub(crate) struct State {
 pub(crate) struct Writing {
     /// Whether more is buffered for sending than should be.
     pub(crate) paused: bool,
-    /// Tasks suspended in `drain`, and how many of them were woken.
-    pub(crate) drainers: Crowd,
+    /// Tasks suspended in `drain`, and how often writing was resumed, which wakes all of them.
+    pub(crate) drainers: WaitQueue,
     pub(crate) resumed: u64,
     /// How the connection ended, and the tasks that wait for that.
     pub(crate) lost: Option<Result<()>>,
-    pub(crate) closers: Crowd,
+    pub(crate) closers: WaitQueue,
     /// Why data was not written, until a caller is told.
     pub(crate) refused: Option<Error>,
     /// Whether a writer has ended the sending direction.
@@ -77,18 +77,19 @@ impl Writing {
 /// What is left to do when the lock is free again: to call foreign wakers, to drop waiters, to speak
 /// to the transport. **Declare it before the guard.** Mostly it is nothing.
 #[derive(Debug, Default)]
-pub(crate) struct After(ManuallyDrop<Option<Box<Rest>>>);
+pub(crate) struct Followup(ManuallyDrop<Option<Box<Rest>>>);
 
 #[derive(Debug, Default)]
 struct Rest {
     wakers: Wakers,
     spent: Vec<Waiter>,
+    queues: Deferred,
     /// Whether the transport shall read.
     flow: Option<(Transport, bool)>,
     closed: Option<Transport>,
 }
 
-impl After {
+impl Followup {
     #[cold]
     fn rest(&mut self) -> &mut Rest {
         self.0.get_or_insert_default()
@@ -102,6 +103,11 @@ impl After {
         rest.spent.push(waiter);
     }
 
+    /// For what wakes the waiters of a queue.
+    pub(crate) fn queues(&mut self) -> &mut Deferred {
+        &mut self.rest().queues
+    }
+
     pub(crate) fn drop_later(&mut self, waiters: impl IntoIterator<Item = Waiter>) {
         for waiter in waiters {
             self.rest().spent.push(waiter);
@@ -110,7 +116,7 @@ impl After {
 }
 
 /// All that is to be dropped is taken out here, so that where nothing is left to do nothing is called.
-impl Drop for After {
+impl Drop for Followup {
     #[inline]
     fn drop(&mut self) {
         if let Some(rest) = self.0.take() {
@@ -122,8 +128,9 @@ impl Drop for After {
 impl Rest {
     #[cold]
     fn finish(self) {
-        let Rest { wakers, spent, flow, closed } = self;
+        let Rest { wakers, spent, queues, flow, closed } = self;
         drop(wakers);
+        drop(queues);
         match flow {
             Some((transport, true)) => transport.resume_reading(),
             Some((transport, false)) => transport.pause_reading(),
@@ -188,7 +195,7 @@ impl State {
     }
 
     #[inline]
-    pub(crate) fn feed(&mut self, data: Bytes, after: &mut After) {
+    pub(crate) fn feed(&mut self, data: Bytes, after: &mut Followup) {
         if data.is_empty() || self.is_unread {
             return self.keep_for_the_next(&data);
         }
@@ -212,18 +219,18 @@ impl State {
         true
     }
 
-    pub(crate) fn feed_eof(&mut self, after: &mut After) {
+    pub(crate) fn feed_eof(&mut self, after: &mut Followup) {
         self.eof = true;
         self.wake_reader(after);
     }
 
-    pub(crate) fn set_exception(&mut self, error: Error, after: &mut After) {
+    pub(crate) fn set_exception(&mut self, error: Error, after: &mut Followup) {
         self.exception = Some(error);
         self.wake_reader(after);
     }
 
     #[inline]
-    fn wake_reader(&mut self, after: &mut After) {
+    fn wake_reader(&mut self, after: &mut Followup) {
         let Some(waiter) = &self.reading else { return };
         if running_loop().is_some_and(|home| waiter.wake_in(home)) {
             // Dropped where it is: no foreign waker, and not the last reference to an unfinished task.
@@ -233,7 +240,7 @@ impl State {
         }
     }
 
-    fn set_paused(&mut self, paused: bool, after: &mut After) {
+    fn set_paused(&mut self, paused: bool, after: &mut Followup) {
         if let Some(transport) = &self.transport {
             self.paused = paused;
             after.rest().flow = Some((transport.clone(), !paused));
@@ -242,7 +249,7 @@ impl State {
 
     /// The reader was dropped: what arrives is thrown away. If the writer is gone too, the connection is
     /// closed.
-    pub(crate) fn stop_reading(&mut self, after: &mut After) -> Buffer {
+    pub(crate) fn stop_reading(&mut self, after: &mut Followup) -> Buffer {
         self.is_unread = true;
         self.resume(after);
         if self.writing.is_over {
@@ -256,7 +263,7 @@ impl State {
 /// everything where it is.
 impl State {
     /// Lets the transport read: a task waits.
-    pub(crate) fn resume(&mut self, after: &mut After) {
+    pub(crate) fn resume(&mut self, after: &mut Followup) {
         if self.paused {
             self.set_paused(false, after);
         }
@@ -264,7 +271,7 @@ impl State {
 
     /// Lets the transport read if there is room again.
     #[inline]
-    pub(crate) fn maybe_resume(&mut self, after: &mut After) {
+    pub(crate) fn maybe_resume(&mut self, after: &mut Followup) {
         if self.paused && self.buffer.len() <= self.limit {
             self.set_paused(false, after);
         }
@@ -360,13 +367,13 @@ impl State {
         self.writing.paused = true;
     }
 
-    pub(crate) fn resume_writing(&mut self, after: &mut After) {
+    pub(crate) fn resume_writing(&mut self, after: &mut Followup) {
         self.writing.paused = false;
-        self.writing.resumed = self.writing.drainers.came();
-        self.writing.drainers.wake_all(after);
+        self.writing.resumed += 1;
+        self.writing.drainers.wake_all(after.queues());
     }
 
-    pub(crate) fn connection_lost(&mut self, error: Option<Error>, after: &mut After) {
+    pub(crate) fn connection_lost(&mut self, error: Option<Error>, after: &mut Followup) {
         match &error {
             None => self.feed_eof(after),
             Some(error) => self.set_exception(error.clone(), after),
@@ -374,7 +381,7 @@ impl State {
         self.transport = None;
         self.paused = false;
         self.writing.lost = Some(error.map_or(Ok(()), Err));
-        self.writing.closers.wake_all(after);
-        self.writing.drainers.wake_all(after);
+        self.writing.closers.wake_all(after.queues());
+        self.writing.drainers.wake_all(after.queues());
     }
 }

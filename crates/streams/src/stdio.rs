@@ -7,7 +7,7 @@ pub use output::StdioWriter;
 use crate::{
     protocol::StreamReaderProtocol,
     reader::{DEFAULT_LIMIT, StreamReader},
-    state::{After, Shared, State},
+    state::{Followup, Shared, State},
 };
 use asyncio_core::{
     Error, Result,
@@ -93,7 +93,7 @@ impl Stdin {
         };
         state.standard = Some(Box::new(standard));
         let read_ahead = std::mem::take(&mut *READ_AHEAD.lock());
-        state.feed(read_ahead.into(), &mut After::default());
+        state.feed(read_ahead.into(), &mut Followup::default());
         let shared = Arc::new(Mutex::new(state));
         let mut beginning = Beginning(Some(shared.clone()));
         if let Some(pipe) = pipe {
@@ -254,7 +254,7 @@ impl State {
         let shared = shared.clone();
         on_thread(move || {
             let block = read_block(&file);
-            let mut after = After::default();
+            let mut after = Followup::default();
             let mut state = shared.lock();
             if let Some(standard) = &mut state.standard {
                 standard.is_asked = false;

@@ -1,17 +1,17 @@
 //! [`StreamWriter`]: the half of a connection that is written to.
 
 use crate::{
-    crowd::{Place, Turn},
     protocol::StreamReaderProtocol,
-    state::{After, Shared, State},
+    state::{Shared, State},
 };
 use asyncio_core::{
     Error, Result,
     exception::{ExceptionContext, Level, log},
     raw::is_debug,
-    wait::Resume,
+    wait::{Resume, Wait},
     wait_site::WaitSite,
 };
+use asyncio_locks::waiters::{Deferred, Polled, QueuedWait};
 use asyncio_transports::{ExtraInfo, Transport};
 use std::{
     fmt,
@@ -43,7 +43,7 @@ pub struct StreamWriter {
     shared: Shared,
     made_at: &'static Location<'static>,
     /// What waits when the writer is polled through a trait, and whether it was ended there.
-    place: Place,
+    wait: Draining,
     ended: bool,
 }
 
@@ -59,7 +59,7 @@ impl StreamWriter {
         shared: Shared,
         made_at: &'static Location<'static>,
     ) -> StreamWriter {
-        StreamWriter { transport, shared, made_at, place: Place::default(), ended: false }
+        StreamWriter { transport, shared, made_at, wait: Draining::default(), ended: false }
     }
 
     #[cfg(any(test, feature = "tls"))]
@@ -160,8 +160,8 @@ impl StreamWriter {
     #[inline]
     #[track_caller]
     pub fn drain(&self) -> Drain<'_> {
-        let (stage, place) = (Stage::Begins, Place::default());
-        Drain { writer: self, stage, place, site: WaitSite::here(&"StreamWriter.drain") }
+        let (stage, wait) = (Stage::Begins, Draining::default());
+        Drain { writer: self, stage, wait, site: WaitSite::here(&"StreamWriter.drain") }
     }
 
     /// Waits until the connection is closed (`wait_closed`), usually after [`close`](StreamWriter::close).
@@ -174,15 +174,15 @@ impl StreamWriter {
     #[track_caller]
     pub fn wait_closed(&self) -> WaitClosed<'_> {
         let site = WaitSite::here(&"StreamWriter.wait_closed");
-        WaitClosed { writer: self, place: Place::default(), site }
+        WaitClosed { writer: self, place: QueuedWait::new(), site }
     }
 }
 
 impl Drop for StreamWriter {
     fn drop(&mut self) {
-        let (refused, is_read) = leave(&self.shared, &mut self.place, |state| {
-            (state.writing.refused.take(), state.stop_writing())
-        });
+        let (refused, is_read) = self
+            .wait
+            .leave(&self.shared, |state| (state.writing.refused.take(), state.stop_writing()));
         if let Some(error) = refused {
             let report = ExceptionContext::new("StreamWriter.write() failed").with_exception(error);
             report.report(None);
@@ -208,19 +208,26 @@ impl fmt::Debug for StreamWriter {
     }
 }
 
-/// Takes a leaf out of the crowds in which it may stand.
-pub(crate) fn leave<R>(
-    shared: &Shared,
-    place: &mut Place,
-    then: impl FnOnce(&mut State) -> R,
-) -> R {
-    let mut after = After::default();
-    let mut state = shared.lock();
-    if place.wait.is_armed() {
-        state.writing.drainers.leave(place, &mut after);
-        state.writing.closers.leave(place, &mut after);
+/// One wait in [`drainers`](crate::state::Writing::drainers). It must be left when its leaf is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Draining {
+    place: QueuedWait,
+    /// How often writing had been resumed when it joined.
+    resumed: u64,
+}
+
+impl Draining {
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.place.is_taken()
     }
-    then(&mut state)
+
+    /// Leaves the queue, if it waits there.
+    pub(crate) fn leave<R>(&mut self, shared: &Shared, then: impl FnOnce(&mut State) -> R) -> R {
+        let mut deferred = Deferred::new();
+        let mut state = shared.lock();
+        state.writing.drainers.leave(&mut self.place, &mut deferred);
+        then(&mut state)
+    }
 }
 
 fn connection_lost() -> Error {
@@ -252,21 +259,24 @@ impl State {
     /// Waits as long as writing is paused.
     fn poll_drained(
         &mut self,
-        place: &mut Place,
+        wait: &mut Draining,
         cx: &Context<'_>,
         site: WaitSite,
-        after: &mut After,
+        deferred: &mut Deferred,
     ) -> Poll<Result<()>> {
-        if place.wait.is_armed() {
-            match self.writing.drainers.poll(place, cx, site, after) {
-                Turn::Pending => return Poll::Pending,
-                Turn::Cancelled(error) => return Poll::Ready(Err(error)),
-                Turn::Look if place.number <= self.writing.resumed => return Poll::Ready(Ok(())),
-                Turn::Look => {
-                    if let Some(lost) = &self.writing.lost {
-                        return Poll::Ready(lost.clone());
-                    }
-                }
+        if wait.is_waiting() {
+            match self.writing.drainers.poll(&mut wait.place, cx, site, deferred) {
+                Polled::Pending => return Poll::Pending,
+                Polled::Cancelled { error, .. } => return Poll::Ready(Err(error)),
+                // In another task than before, it may have been passed over while it was cancelled.
+                Polled::Moved => _ = self.writing.drainers.leave(&mut wait.place, deferred),
+                Polled::Woken => {}
+            }
+            if wait.resumed < self.writing.resumed {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(lost) = &self.writing.lost {
+                return Poll::Ready(lost.clone());
             }
         } else if self.writing.lost.is_some() {
             return Poll::Ready(Err(connection_lost()));
@@ -275,7 +285,8 @@ impl State {
             return Poll::Ready(Ok(()));
         }
         self.check_awaited_here(site)?;
-        self.writing.drainers.join(place, cx, site);
+        wait.resumed = self.writing.resumed;
+        self.writing.drainers.join(&mut wait.place, cx, site);
         Poll::Pending
     }
 }
@@ -286,7 +297,7 @@ impl State {
 pub struct Drain<'a> {
     writer: &'a StreamWriter,
     stage: Stage,
-    place: Place,
+    wait: Draining,
     site: WaitSite,
 }
 
@@ -294,7 +305,7 @@ pub struct Drain<'a> {
 enum Stage {
     Begins,
     /// Lets the loop run once, so that the end of a connection that is being closed is seen.
-    Yields,
+    Yields(Wait),
     Waits,
 }
 
@@ -310,8 +321,9 @@ impl Drain<'_> {
         let mut state = self.writer.shared.lock();
         state.check_write()?;
         if self.writer.is_closing() {
-            self.stage = Stage::Yields;
-            self.place.wait.arm_woken(cx, self.site);
+            let mut wait = Wait::new();
+            wait.arm_woken(cx, self.site);
+            self.stage = Stage::Yields(wait);
         } else {
             self.stage = Stage::Waits;
         }
@@ -334,17 +346,17 @@ impl Future for Drain<'_> {
 impl Drain<'_> {
     fn poll_on(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let this = self;
-        match this.stage {
+        match &mut this.stage {
             Stage::Begins => {
                 this.begin(cx)?;
-                if this.place.wait.is_armed() {
+                if let Stage::Yields(_) = this.stage {
                     return Poll::Pending;
                 }
             }
-            Stage::Yields => {
+            Stage::Yields(wait) => {
                 // Moved to another task, it has no reason to wait there.
                 let wake = |waiter: asyncio_core::wait::Waiter| _ = waiter.wake_now();
-                match this.place.wait.poll(cx, this.site, || None, wake) {
+                match wait.poll(cx, this.site, || None, wake) {
                     Resume::Pending => return Poll::Pending,
                     Resume::Cancelled { error, .. } => return Poll::Ready(Err(error)),
                     Resume::Woken => this.stage = Stage::Waits,
@@ -352,17 +364,17 @@ impl Drain<'_> {
             }
             Stage::Waits => {}
         }
-        let mut after = After::default();
+        let mut deferred = Deferred::new();
         let mut state = this.writer.shared.lock();
-        state.poll_drained(&mut this.place, cx, this.site, &mut after)
+        state.poll_drained(&mut this.wait, cx, this.site, &mut deferred)
     }
 }
 
 impl Drop for Drain<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.place.wait.is_armed() {
-            leave(&self.writer.shared, &mut self.place, |_| ());
+        if self.wait.is_waiting() {
+            self.wait.leave(&self.writer.shared, |_| ());
         }
     }
 }
@@ -372,7 +384,7 @@ impl Drop for Drain<'_> {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct WaitClosed<'a> {
     writer: &'a StreamWriter,
-    place: Place,
+    place: QueuedWait,
     site: WaitSite,
 }
 
@@ -381,14 +393,15 @@ impl Future for WaitClosed<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let WaitClosed { writer, place, site } = &mut *self;
-        let mut after = After::default();
+        let mut deferred = Deferred::new();
         let mut state = writer.shared.lock();
         let closers = &mut state.writing.closers;
-        if place.wait.is_armed() {
-            match closers.poll(place, cx, *site, &mut after) {
-                Turn::Pending => return Poll::Pending,
-                Turn::Cancelled(error) => return Poll::Ready(Err(error)),
-                Turn::Look => {}
+        if place.is_taken() {
+            match closers.poll(place, cx, *site, &mut deferred) {
+                Polled::Pending => return Poll::Pending,
+                Polled::Cancelled { error, .. } => return Poll::Ready(Err(error)),
+                Polled::Moved => _ = closers.leave(place, &mut deferred),
+                Polled::Woken => {}
             }
         }
         if let Some(lost) = &state.writing.lost {
@@ -402,8 +415,10 @@ impl Future for WaitClosed<'_> {
 
 impl Drop for WaitClosed<'_> {
     fn drop(&mut self) {
-        if self.place.wait.is_armed() {
-            leave(&self.writer.shared, &mut self.place, |_| ());
+        if self.place.is_taken() {
+            let mut deferred = Deferred::new();
+            let mut state = self.writer.shared.lock();
+            state.writing.closers.leave(&mut self.place, &mut deferred);
         }
     }
 }
@@ -415,19 +430,19 @@ impl StreamWriter {
         self.shared.lock().writing.is_server
     }
 
-    /// Waits as long as writing is paused, at a place of the caller's.
+    /// Waits as long as writing is paused, with a wait of the caller's.
     pub(crate) fn poll_drained_at(
         &self,
-        place: &mut Place,
+        wait: &mut Draining,
         cx: &Context<'_>,
         site: WaitSite,
     ) -> Poll<Result<()>> {
-        let mut after = After::default();
+        let mut deferred = Deferred::new();
         let mut state = self.shared.lock();
-        if !place.wait.is_armed() {
+        if !wait.is_waiting() {
             state.check_write()?;
         }
-        state.poll_drained(place, cx, site, &mut after)
+        state.poll_drained(wait, cx, site, &mut deferred)
     }
 }
 
@@ -440,12 +455,12 @@ const LITTLE: usize = 1024;
 impl StreamWriter {
     fn poll_drained(&mut self, cx: &Context<'_>, what: &'static &'static str) -> Poll<Result<()>> {
         let site = WaitSite::new(what, self.made_at);
-        let mut after = After::default();
+        let mut deferred = Deferred::new();
         let mut state = self.shared.lock();
-        if !self.place.wait.is_armed() {
+        if !self.wait.is_waiting() {
             state.check_write()?;
         }
-        state.poll_drained(&mut self.place, cx, site, &mut after)
+        state.poll_drained(&mut self.wait, cx, site, &mut deferred)
     }
 
     fn poll_may_write(&mut self, cx: &Context<'_>) -> Poll<Result<()>> {
@@ -503,7 +518,7 @@ impl StreamWriter {
     pub(crate) fn poll_end(&mut self, cx: &Context<'_>) -> Poll<Result<()>> {
         if !self.ended {
             self.ended = true;
-            leave(&self.shared, &mut self.place, |_| ());
+            self.wait.leave(&self.shared, |_| ());
             // Nothing more will be written, so to be at the low mark can mean to have sent it all.
             self.transport.set_write_buffer_limits(Some(0), Some(0))?;
             match self.can_write_eof() {
@@ -511,7 +526,7 @@ impl StreamWriter {
                 false => self.close(),
             }
         }
-        if !self.place.wait.is_armed() {
+        if !self.wait.is_waiting() {
             if let Some(lost) = &self.shared.lock().writing.lost {
                 return Poll::Ready(lost.clone());
             }

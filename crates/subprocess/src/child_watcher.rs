@@ -8,7 +8,7 @@ use crate::child::Child;
 use asyncio_core::{
     Result,
     exception::{Level, log},
-    raw::{LoopRef, Message, Scheduler},
+    raw::{LoopRef, Message},
     source::Readiness,
 };
 use std::{
@@ -30,7 +30,7 @@ use std::{
 pub(crate) fn watch(child: &Arc<Child>, home: LoopRef) -> Result<()> {
     child.set_watched_by(home);
     let watch = || {
-        home.with(Scheduler::add_outstanding);
+        home.with(|scheduler| scheduler.run.add_outstanding());
         Watch { child: child.clone(), home }
     };
     let watched = child.set_handler(|| {
@@ -61,7 +61,7 @@ struct Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.home.with(Scheduler::sub_outstanding);
+        self.home.with(|scheduler| scheduler.run.sub_outstanding());
         if self.child.look() {
             return;
         }

@@ -8,7 +8,7 @@ use crate::{
 use asyncio_core::{
     CancelledError, Error, Result,
     context::current_values,
-    raw::{Kept, Listener, LoopRef, Parked, TaskCell},
+    raw::{CallbackRef, Listener, LoopRef, TaskCell, WaitKey},
     wait::Target,
 };
 use asyncio_future::{CallbackOutput, DoneCallback};
@@ -34,7 +34,7 @@ pub struct AnyAwait {
     task: AnyTask,
     /// Whether this counts as a handle, which keeps the outcome.
     is_handle: bool,
-    awaiting: Option<Kept>,
+    awaiting: Option<WaitKey>,
     /// As a handle it stays on its thread, for the outcome may not be `Send`.
     not_send: PhantomData<*const ()>,
 }
@@ -195,7 +195,7 @@ pub(crate) fn park(
     function: &str,
     call: impl FnOnce() -> Result<()> + 'static,
     location: &'static Location<'static>,
-) -> Result<Parked> {
+) -> Result<CallbackRef> {
     let parked = home.with(|scheduler| scheduler.park(call, current_values(), location));
     parked.unwrap_or_else(|| {
         let text = format!("{function}: the task's loop is closed, or another thread's");

@@ -5,7 +5,7 @@ use asyncio_core::{
     Error, Result, TimeoutError,
     context::current_values,
     limit::ToTimeout,
-    raw::{LoopRef, Parked, running_loop, sync::Mutex, with_entered},
+    raw::{CallbackRef, LoopRef, running_loop, sync::Mutex, with_entered},
     wait::{Resume, Wait, Waiter, Wakers},
     wait_site::WaitSite,
 };
@@ -96,7 +96,7 @@ struct State<T> {
     done: VecDeque<Result<Child<T>>>,
     todo: Vec<Todo<T>>,
     line: VecDeque<Waiter>,
-    timer: Option<Parked>,
+    timer: Option<CallbackRef>,
 }
 
 impl<T> State<T> {
@@ -152,7 +152,7 @@ impl<T: 'static> AsCompleted<T> {
     pub fn timeout(self, timeout: impl ToTimeout) -> Self {
         if let (Some(timeout), true) = (timeout.to_timeout(), self.left > 0) {
             with_entered(|scheduler| {
-                let when = scheduler.time().saturating_add(timeout);
+                let when = scheduler.timers.time().saturating_add(timeout);
                 let state = self.state.clone();
                 let expire = move || {
                     timed_out(&state);

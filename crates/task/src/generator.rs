@@ -321,7 +321,7 @@ impl<T> Drop for Sending<'_, T> {
 }
 
 /// What the body did when it was polled.
-enum Turn<T> {
+enum Resumed<T> {
     Sent(T),
     Ended(Result<()>),
 }
@@ -349,8 +349,8 @@ impl<T> Inner<T> {
     }
 
     /// Polls the body, in an operation that has begun.
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<Turn<T>> {
-        let Some(mut body) = self.body.take() else { return Poll::Ready(Turn::Ended(Ok(()))) };
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Resumed<T>> {
+        let Some(mut body) = self.body.take() else { return Poll::Ready(Resumed::Ended(Ok(()))) };
         self.channel.begin(cx);
         let running = Running(self);
         self.state.set(State::Running);
@@ -358,13 +358,13 @@ impl<T> Inner<T> {
         drop(running);
         if let Poll::Ready(outcome) = ended {
             drop(body);
-            return Poll::Ready(Turn::Ended(outcome));
+            return Poll::Ready(Resumed::Ended(outcome));
         }
         self.state.set(State::Suspended);
         self.body.set(Some(body));
         let Some(value) = self.channel.take() else { return Poll::Pending };
         self.asker.set(None);
-        Poll::Ready(Turn::Sent(value))
+        Poll::Ready(Resumed::Sent(value))
     }
 
     fn poll_close(&self, asker: Asker, cx: &mut Context<'_>) -> Poll<Result<()>> {
@@ -381,7 +381,7 @@ impl<T> Inner<T> {
             return Poll::Ready(Err(Error::runtime("the generator ignored GeneratorExit")));
         }
         Poll::Ready(match ready!(turn) {
-            Turn::Ended(Err(error)) if error.downcast_ref::<GeneratorExit>().is_none() => {
+            Resumed::Ended(Err(error)) if error.downcast_ref::<GeneratorExit>().is_none() => {
                 Err(error)
             }
             _ => Ok(()),
@@ -490,9 +490,9 @@ impl<T: 'static> Stream for Generator<T> {
             register(Rc::downgrade(&self.0) as Weak<dyn Close>);
         }
         Poll::Ready(match ready!(self.0.poll(cx)) {
-            Turn::Sent(value) => Some(Ok(value)),
-            Turn::Ended(Ok(())) => None,
-            Turn::Ended(Err(error)) => Some(Err(error)),
+            Resumed::Sent(value) => Some(Ok(value)),
+            Resumed::Ended(Ok(())) => None,
+            Resumed::Ended(Err(error)) => Some(Err(error)),
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use asyncio_core::{
     Error, Key, Result,
-    raw::{Parked, nanos, with_running},
+    raw::{CallbackRef, nanos, with_running},
     wait::{Resume, Wait, Waiter},
     wait_site::WaitSite,
 };
@@ -96,7 +96,7 @@ impl<T> Sleep<T> {
                     wait.arm_woken(cx, site);
                 } else {
                     wait.arm(cx, site, None);
-                    *timer = scheduler.wake_after(delay, wait, location).map(Parked::key);
+                    *timer = scheduler.wake_after(delay, wait, location).map(CallbackRef::key);
                 }
             }
             Ok(())

@@ -17,8 +17,8 @@
 
 use asyncio_core::{
     CancelledError, Error, Result,
-    exception::ExceptionContext,
-    raw::{LoopRef, Maker, TaskCell, TaskRef, reported},
+    exception::{ExceptionContext, reported},
+    raw::{LoopRef, Maker, TaskCell, TaskRef},
 };
 use std::{cell::UnsafeCell, mem::MaybeUninit, ptr::NonNull};
 
@@ -150,7 +150,7 @@ impl<T> Data<T> {
             self.drop_outcome();
         }
         // SAFETY: it is the task's own loop, and the coroutine is gone.
-        self.cell.home().with(|scheduler| unsafe { scheduler.retire(&self.cell) }).flatten()
+        self.cell.home().with(|scheduler| unsafe { scheduler.tasks.retire(&self.cell) }).flatten()
     }
 
     /// Does what was asked for as soon as the outcome is there.
@@ -181,7 +181,7 @@ impl<T> Data<T> {
             (Err(error), _) if error.is_cancelled() => Outcome::Cancelled(unwrapped(error)),
             (Err(error), _) => {
                 if let Error::KeyboardInterrupt(_) = error {
-                    self.cell.home().with(|scheduler| scheduler.abort_run(error.clone()));
+                    self.cell.home().with(|scheduler| scheduler.run.abort(error.clone()));
                 }
                 let error = error.ends(&self.cell);
                 let asked_for = self.maker().keep_failure(&error);

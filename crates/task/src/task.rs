@@ -9,7 +9,7 @@ use asyncio_core::{
     CancelledError, Error, LoopHandle, Result,
     context::{Context as Variables, current_values},
     raw::{
-        Kept, Listener, LoopRef, Maker, Scheduler, State, TaskCell, TaskContext, TaskRef,
+        Listener, LoopRef, Maker, Scheduler, State, TaskCell, TaskContext, TaskRef, WaitKey,
         with_entered, with_running,
     },
     wait::{Resume, Target},
@@ -195,7 +195,7 @@ pub struct Task<T> {
     any: ManuallyDrop<AnyTask>,
     result: PhantomData<T>,
     /// The wait of this handle, while it awaits.
-    awaiting: Option<Kept>,
+    awaiting: Option<WaitKey>,
 }
 
 // SAFETY: all but the outcome is `Send + Sync` in itself; the outcome is reached on the task's thread
@@ -317,7 +317,7 @@ impl<T> Task<T> {
 /// Polls a task that has not ended, for a handle that keeps its wait in `awaiting`, at `location`.
 pub(crate) fn poll_pending(
     cell: Maker<'_>,
-    awaiting: &mut Option<Kept>,
+    awaiting: &mut Option<WaitKey>,
     cx: &mut Context<'_>,
     location: &'static Location<'static>,
 ) -> Poll<Error> {
@@ -359,7 +359,7 @@ pub(crate) fn poll_pending(
 /// Ends the wait for a task that has ended. The error is a cancellation that takes the place of the
 /// task's outcome.
 #[inline]
-pub(crate) fn finish_wait(cell: Maker<'_>, awaiting: &mut Option<Kept>) -> Option<Error> {
+pub(crate) fn finish_wait(cell: Maker<'_>, awaiting: &mut Option<WaitKey>) -> Option<Error> {
     let (mut wait, _) = cell.take_wait(awaiting.take()?)?;
     wait.finish().filter(|_| !cell.is_cancelled())
 }
@@ -503,7 +503,7 @@ impl TaskBuilder {
             Some(context) => TaskContext::Shared(context),
             None => TaskContext::Own(current_values()),
         };
-        let sequence = scheduler.next_sequence();
+        let sequence = scheduler.tasks.next_sequence();
         let data = self.allocate(home, sequence, context, coroutine);
         // SAFETY: it was just allocated, and counts a reference for the registry.
         let (cell, registered) =
@@ -513,8 +513,8 @@ impl TaskBuilder {
         }
         cell.keep_span();
         // SAFETY: it is new, and of this loop.
-        unsafe { scheduler.adopt(registered) };
-        let eager = self.eager_start.unwrap_or_else(|| scheduler.eager_tasks());
+        unsafe { scheduler.tasks.adopt(registered) };
+        let eager = self.eager_start.unwrap_or_else(|| scheduler.tasks.are_eager());
         if eager && scheduler.state() == State::Running {
             // SAFETY: it is alive, new, and of this thread.
             unsafe { TaskCell::run(data.cast()) }
@@ -584,6 +584,6 @@ pub fn current_task() -> Option<AnyTask> {
 /// # Errors
 /// `Runtime` without a running loop.
 pub fn all_tasks() -> Result<Vec<AnyTask>> {
-    let tasks = with_running("all_tasks", |scheduler| Ok(scheduler.all_tasks()))?;
+    let tasks = with_running("all_tasks", |scheduler| Ok(scheduler.tasks.all()))?;
     Ok(tasks.into_iter().map(AnyTask).collect())
 }

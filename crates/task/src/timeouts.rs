@@ -3,7 +3,7 @@
 use asyncio_core::{
     AsyncContextManager, Error, Result, TimeoutError,
     limit::ToTimeout,
-    raw::{Scheduler, ScopeKey, sync::Mutex, with_entered, with_running},
+    raw::{ScopeKey, sync::Mutex, with_entered, with_running},
     scope::Scope,
     wait_site::WaitSite,
 };
@@ -37,7 +37,7 @@ use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 /// ```
 #[doc(alias = "move_on_after")]
 pub fn timeout(delay: impl ToTimeout) -> Timeout {
-    let now = with_entered(Scheduler::time).unwrap_or_default();
+    let now = with_entered(|scheduler| scheduler.timers.time()).unwrap_or_default();
     Timeout::new(delay.to_timeout().map(|delay| now.saturating_add(delay)))
 }
 

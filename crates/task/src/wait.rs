@@ -6,7 +6,7 @@ use asyncio_core::{
     context::current_values,
     limit::ToTimeout,
     raw::{
-        Parked,
+        CallbackRef,
         layout::Listed,
         sync::{AtomicUsize, Ordering},
         with_running,
@@ -117,7 +117,7 @@ pub struct Waiting<F: FutureLike> {
     enough: Option<Future<()>>,
     /// One for each future.
     callbacks: Vec<DoneCallback>,
-    timer: Option<Parked>,
+    timer: Option<CallbackRef>,
 }
 
 /// What its callbacks share: how many futures are left, and all of them, for the call graph.
@@ -145,7 +145,7 @@ impl<F: FutureLike> Waiting<F> {
         }
         self.timer = with_running("wait", |scheduler| {
             let Some(timeout) = self.wait.timeout else { return Ok(None) };
-            let when = scheduler.time().saturating_add(timeout);
+            let when = scheduler.timers.time().saturating_add(timeout);
             let enough = enough.clone();
             let release = move || {
                 // It may be set already.
@@ -170,7 +170,7 @@ impl<F: FutureLike> Waiting<F> {
                         }
                     };
                 if release {
-                    timer.map(Parked::cancel);
+                    timer.map(CallbackRef::cancel);
                     // It may be set already.
                     let _ = enough.set_result(());
                 }

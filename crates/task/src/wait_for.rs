@@ -6,10 +6,7 @@ use crate::{
     timeouts::{Deadline, timed_out, timeout},
 };
 use asyncio_core::{
-    CancelledError, Error, Result,
-    limit::ToTimeout,
-    raw::{Scheduler, with_entered},
-    scope::Scope,
+    CancelledError, Error, Result, limit::ToTimeout, raw::with_entered, scope::Scope,
     wait_site::WaitSite,
 };
 use asyncio_future::{DoneCallback, Future};
@@ -191,7 +188,7 @@ where
     let child = match Child::known(awaitable) {
         Ok(child) => Cancelled::Child(child),
         // It may borrow, so it cannot become a task; but it starts at once, as that would.
-        Err(coroutine) if with_entered(Scheduler::eager_tasks) == Some(true) => {
+        Err(coroutine) if with_entered(|scheduler| scheduler.tasks.are_eager()) == Some(true) => {
             return Ok(Stage::Inline { body: Scope::new(coroutine, site), deadline: None });
         }
         // Nothing of it is going to run, so the task may as well be one of nothing.

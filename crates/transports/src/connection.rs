@@ -22,14 +22,14 @@ use crate::{
     extra_info::Names,
     flow_control::FlowControl,
     io::Io,
-    slot::{Calls, Event, in_use},
+    slot::{Calls, CallsProtocol, Event},
     transport::{Shared, Transport},
 };
 use asyncio_core::{
     Error, Result,
     context::current_values,
     exception::{Level, log},
-    raw::{LoopLocal, LoopRef, Scheduler, is_debug, with_entered},
+    raw::{LoopLocal, LoopRef, is_debug, with_entered},
     source::{OnReady, Readiness, Source},
 };
 use asyncio_future::Future;
@@ -237,7 +237,7 @@ pub(crate) fn call_soon(home: LoopRef, f: impl FnOnce() + 'static) {
 pub(crate) fn call_later(delay: Duration, f: impl FnOnce() -> Result<()> + 'static) {
     let (values, location) = (current_values(), Location::caller());
     with_entered(|scheduler| {
-        let when = scheduler.time().saturating_add(delay);
+        let when = scheduler.timers.time().saturating_add(delay);
         drop(scheduler.call_at(when, f, values, location));
     });
 }
@@ -254,41 +254,27 @@ impl Connection {
     pub(crate) fn protocol(&self) -> Option<Rc<dyn Any>> {
         Some(self.calls()?.protocol())
     }
+}
+
+impl CallsProtocol for Connection {
+    #[inline]
+    fn transport(&self) -> &Transport {
+        Connection::handle(self)
+    }
 
     #[inline]
     fn calls(&self) -> Option<Calls> {
         self.protocol.borrow().clone()
     }
 
-    /// Makes a call to the protocol, and afterwards those that were called for meanwhile.
-    #[inline(always)]
-    fn during_call<R>(&self, call: impl FnOnce(&Transport) -> R) -> Result<R> {
-        let outcome = self.flow.during_call(|| call(self.handle()));
-        self.announce();
-        outcome
+    #[inline]
+    fn flow(&self) -> &FlowControl {
+        &self.flow
     }
 
-    /// Tells the protocol of an event, and gives its answer.
-    fn tell(&self, event: Event) -> Result<bool> {
-        let Some(calls) = self.calls() else { return Ok(false) };
-        match self.during_call(|handle| calls.tell(handle, event))? {
-            Ok(answer) => Ok(answer),
-            Err(_event) => Err(in_use()),
-        }
-    }
-
-    /// Tells the protocol of an event that has no answer and that goes on whatever happens.
-    fn call(&self, event: Event, callback: &str) {
-        if let Err(error) = self.tell(event) {
-            let message = format!("Exception in callback protocol.{callback}()");
-            self.report(message, error);
-        }
-    }
-
-    fn report(&self, message: String, error: Error) {
-        asyncio_core::exception::ExceptionContext::new(message)
-            .with_exception(error)
-            .report(Some(self.local().home()));
+    #[inline]
+    fn may_pause(&self) -> bool {
+        true
     }
 }
 
@@ -370,7 +356,7 @@ impl Drop for Connection {
         let Some(handle) = self.handle.get().filter(|_| self.source.get_mut().is_some()) else {
             return;
         };
-        if handle.0.local.home().with(Scheduler::debug) == Some(true) {
+        if handle.0.local.home().with(|scheduler| scheduler.reports.debug()) == Some(true) {
             log(Level::Warning, &format!("unclosed transport {handle:?}"));
         }
     }

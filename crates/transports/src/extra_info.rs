@@ -57,7 +57,7 @@ pub(crate) trait Informed {
 
     /// Where its TLS is, if it can have any.
     #[cfg(feature = "tls")]
-    fn ssl(&self) -> Option<&crate::ssl::Place> {
+    fn ssl(&self) -> Option<&crate::ssl::Layer> {
         None
     }
 }

@@ -18,10 +18,10 @@ pub(crate) fn named(_: WaitSite, error: Error) -> Error {
 
 /// No place.
 #[derive(Debug)]
-pub(crate) struct Place;
+pub(crate) struct Layer;
 
-impl Place {
-    pub(crate) const NONE: Place = Place;
+impl Layer {
+    pub(crate) const NONE: Layer = Layer;
 
     #[inline]
     pub(crate) fn get(&self) -> Option<LoopLocal<Connection>> {

@@ -1,10 +1,11 @@
 //! A protocol as its transport has it, whatever its type.
 
 use crate::{
+    flow_control::FlowControl,
     protocols::{BufferedProtocol, Protocol},
     transport::Transport,
 };
-use asyncio_core::{Error, Result};
+use asyncio_core::{Error, Result, exception::ExceptionContext};
 use bytes::Bytes;
 use std::{any::Any, cell::RefCell, fmt, io, rc::Rc};
 
@@ -54,6 +55,71 @@ impl Calls {
             Calls::Plain(calls) => calls.clone().protocol(),
             Calls::Buffered(calls) => calls.clone().protocol(),
         }
+    }
+}
+
+/// What calls a protocol: a connection, or TLS over one.
+pub(crate) trait CallsProtocol {
+    /// The transport as the protocol sees it.
+    fn transport(&self) -> &Transport;
+
+    /// The protocol, until the end.
+    fn calls(&self) -> Option<Calls>;
+
+    fn flow(&self) -> &FlowControl;
+
+    /// Whether the protocol has begun and has not ended, so that it can be told to pause.
+    fn may_pause(&self) -> bool;
+
+    /// Makes a call to the protocol, and afterwards those that became due meanwhile.
+    #[inline(always)]
+    fn during_call<R>(&self, call: impl FnOnce(&Transport) -> R) -> Result<R> {
+        let outcome = self.flow().during_call(|| call(self.transport()));
+        self.announce();
+        outcome
+    }
+
+    /// Tells the protocol of an event, and gives its answer.
+    fn tell(&self, event: Event) -> Result<bool> {
+        let Some(calls) = self.calls() else { return Ok(false) };
+        match self.during_call(|handle| calls.tell(handle, event))? {
+            Ok(answer) => Ok(answer),
+            Err(_event) => Err(in_use()),
+        }
+    }
+
+    /// Tells the protocol of an event that has no answer and that goes on whatever happens.
+    fn call(&self, event: Event, callback: &str) {
+        if let Err(error) = self.tell(event) {
+            self.report(format!("Exception in callback protocol.{callback}()"), error);
+        }
+    }
+
+    /// Tells the protocol to pause or to go on, unless it was told, or a callback of its runs: then it
+    /// is told after that.
+    #[inline]
+    fn announce(&self) {
+        if self.may_pause() {
+            if let Some(paused) = self.flow().changed() {
+                self.announce_now(paused);
+            }
+        }
+    }
+
+    #[cold]
+    fn announce_now(&self, paused: bool) {
+        let (event, callback) = match paused {
+            true => (Event::PauseWriting, "pause_writing"),
+            false => (Event::ResumeWriting, "resume_writing"),
+        };
+        if let Err(error) = self.tell(event) {
+            self.report(format!("protocol.{callback}() failed"), error);
+        }
+    }
+
+    fn report(&self, message: String, error: Error) {
+        let home = self.transport().0.local.home();
+        ExceptionContext::new(message).with_exception(error).report(Some(home));
     }
 }
 

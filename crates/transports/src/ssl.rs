@@ -117,18 +117,18 @@ pub use start_tls::{StartTls, start_tls};
 pub use rustls;
 
 /// Where the TLS of a handle is, if it has any.
-pub(crate) struct Place(Option<Box<Over>>);
+pub(crate) struct Layer(Option<Box<Over>>);
 
 struct Over {
     local: LoopLocal<SslProtocol>,
     facts: Facts,
 }
 
-impl Place {
-    pub(crate) const NONE: Place = Place(None);
+impl Layer {
+    pub(crate) const NONE: Layer = Layer(None);
 
-    fn of(local: LoopLocal<SslProtocol>, facts: Facts) -> Place {
-        Place(Some(Box::new(Over { local, facts })))
+    fn of(local: LoopLocal<SslProtocol>, facts: Facts) -> Layer {
+        Layer(Some(Box::new(Over { local, facts })))
     }
 
     #[inline]

@@ -41,7 +41,7 @@ pub(crate) struct Shared {
     /// What is at the bottom: the descriptor and the names are there.
     pub(crate) local: LoopLocal<Connection>,
     /// TLS over it, if that is what the handle stands for.
-    pub(crate) ssl: ssl::Place,
+    pub(crate) ssl: ssl::Layer,
     pub(crate) kind: Kind,
     pub(crate) closing: AtomicBool,
     lost_writes: LostWrites,
@@ -53,12 +53,12 @@ pub const LOG_THRESHOLD_FOR_CONNLOST_WRITES: u32 = 5;
 
 impl Shared {
     pub(crate) fn new(local: LoopLocal<Connection>, kind: Kind, names: Names) -> Shared {
-        Shared::over(local, ssl::Place::NONE, kind, names)
+        Shared::over(local, ssl::Layer::NONE, kind, names)
     }
 
     pub(crate) fn over(
         local: LoopLocal<Connection>,
-        ssl: ssl::Place,
+        ssl: ssl::Layer,
         kind: Kind,
         names: Names,
     ) -> Shared {
@@ -343,7 +343,7 @@ impl Informed for Transport {
     }
 
     #[cfg(feature = "tls")]
-    fn ssl(&self) -> Option<&ssl::Place> {
+    fn ssl(&self) -> Option<&ssl::Layer> {
         Some(&self.0.ssl)
     }
 }

@@ -5,10 +5,7 @@ use super::{
     value::Value,
     world::{World, duration},
 };
-use asyncio_core::{
-    Result,
-    raw::{Scheduler, with_entered},
-};
+use asyncio_core::{Result, raw::with_entered};
 use asyncio_task::{Awaitable, create_task, current_task, gather, shield, sleep, wait_for};
 use std::{future::Future, pin::Pin, rc::Rc, time::Duration};
 
@@ -36,7 +33,9 @@ impl Evaluated {
 /// `create_task` if it wants one.
 async fn within(coroutine: Coroutine, timeout: Option<Duration>) -> Result<Value> {
     match timeout {
-        Some(Duration::ZERO) if with_entered(Scheduler::eager_tasks) == Some(true) => {
+        Some(Duration::ZERO)
+            if with_entered(|scheduler| scheduler.tasks.are_eager()) == Some(true) =>
+        {
             wait_for(create_task(coroutine), timeout).await
         }
         _ => wait_for(coroutine, timeout).await,

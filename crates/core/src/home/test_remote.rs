@@ -26,6 +26,8 @@ impl Remote for TestRemote {
         Ok(())
     }
 
+    fn close(&self, _: &mut dyn FnMut(Message)) {}
+
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -55,7 +55,7 @@ fn place<T: PartialEq>(values: &[T], value: T) -> u32 {
 /// Where the table of tasks stands in a home.
 pub(super) fn tasks(home: &Home) -> Words {
     let known: [Option<TaskRef>; 2] = [None, None];
-    in_vec(known).behind(home.scheduler.place_of_tasks().addr() - (&raw const *home).addr())
+    in_vec(known).behind(home.scheduler.tasks.table().addr() - (&raw const *home).addr())
 }
 
 /// A `Vec`, whatever is in it.

@@ -63,7 +63,7 @@ fn message_of_every_kind_comes_out_in_the_order_in_which_it_was_put_in() {
     for message in
         [Message::Task(first.clone()), message(), Message::Task(second.clone()), message()]
     {
-        assert_eq!(messages.push(message).unwrap(), Found::Awake);
+        assert_eq!(messages.push(message).unwrap(), Notify::NotNeeded);
     }
     let expected = [Some(first.as_ptr()), None, Some(second.as_ptr()), None];
     assert_eq!(read(messages.take()), expected);
@@ -75,7 +75,7 @@ fn a_task_is_in_the_list_once() {
     let (messages, task) = (opened(), task());
     for _ in 0..2 {
         for _ in 0..3 {
-            assert_eq!(messages.push(Message::Task(task.clone())).unwrap(), Found::Awake);
+            assert_eq!(messages.push(Message::Task(task.clone())).unwrap(), Notify::NotNeeded);
         }
         assert_eq!(read(messages.take()), [Some(task.as_ptr())]);
     }
@@ -87,7 +87,7 @@ fn a_task_is_in_the_list_once() {
 fn what_was_not_read_is_put_in_again() {
     let (messages, task) = (opened(), task());
     for message in [message(), Message::Task(task.clone()), message()] {
-        assert_eq!(messages.push(message).unwrap(), Found::Awake);
+        assert_eq!(messages.push(message).unwrap(), Notify::NotNeeded);
     }
     assert!(messages.take().next().is_some());
     assert!(messages.is_any());
@@ -99,10 +99,10 @@ fn a_closed_list_gives_back_what_it_is_given() {
     let (messages, task) = (Messages::new(), task());
     assert!(matches!(messages.push(message()), Err(Message::Quiet(_))));
     assert!(matches!(messages.push(Message::Task(task.clone())), Err(Message::Task(_))));
-    assert_eq!(messages.nudge(), Found::Awake);
+    assert_eq!(messages.nudge(), Notify::NotNeeded);
     assert!(!messages.is_any() && read(messages.take()).is_empty());
     messages.open();
-    assert_eq!(messages.push(Message::Task(task.clone())).unwrap(), Found::Awake);
+    assert_eq!(messages.push(Message::Task(task.clone())).unwrap(), Notify::NotNeeded);
     assert_eq!(read(messages.close()), [Some(task.as_ptr())]);
     assert!(messages.push(message()).is_err());
 }
@@ -112,8 +112,8 @@ fn a_list_that_is_dropped_drops_its_message() {
     let (messages, task, held) = (opened(), task(), Arc::new(()));
     let holder = held.clone();
     let message = Message::Quiet(Box::new(move || drop(holder)));
-    assert_eq!(messages.push(Message::Task(task)).unwrap(), Found::Awake);
-    assert_eq!(messages.push(message).unwrap(), Found::Awake);
+    assert_eq!(messages.push(Message::Task(task)).unwrap(), Notify::NotNeeded);
+    assert_eq!(messages.push(message).unwrap(), Notify::NotNeeded);
     drop(messages);
     assert_eq!((Arc::strong_count(&held), FREED.get()), (1, 1));
 }
@@ -122,13 +122,13 @@ fn a_list_that_is_dropped_drops_its_message() {
 fn a_nudge_is_something_to_look_at_and_no_message() {
     let messages = opened();
     assert_eq!(messages.before_wait(), BeforeWait::Wait);
-    assert_eq!(messages.nudge(), Found::Waiting);
-    assert_eq!(messages.nudge(), Found::Awake);
+    assert_eq!(messages.nudge(), Notify::Needed);
+    assert_eq!(messages.nudge(), Notify::NotNeeded);
     messages.after_wait();
     assert!(messages.is_any() && read(messages.take()).is_empty() && !messages.is_any());
     // A message that follows a nudge stands for it.
-    assert_eq!(messages.nudge(), Found::Awake);
-    assert_eq!(messages.push(message()).unwrap(), Found::Awake);
+    assert_eq!(messages.nudge(), Notify::NotNeeded);
+    assert_eq!(messages.push(message()).unwrap(), Notify::NotNeeded);
     assert_eq!(read(messages.take()), [None]);
 }
 

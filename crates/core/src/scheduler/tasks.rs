@@ -1,11 +1,75 @@
-//! The tasks of a loop, and the one that runs now.
+//! [`Tasks`]: the tasks of a loop, and the one that runs now.
 
 use super::Scheduler;
-use crate::{cell::TaskCell, flags::Phase, scopes::Within, slots::Key, task_ref::TaskRef};
-use std::ptr::NonNull;
+use crate::{
+    cell::TaskCell, flags::Phase, registry::Registry, scopes::Within, slots::Key, task_ref::TaskRef,
+};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    mem::offset_of,
+    ptr::NonNull,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
-/// Tasks.
-impl Scheduler {
+/// The process-wide number of the next task, brought up to date when a loop closes.
+static NEXT_TASK: AtomicU64 = AtomicU64::new(1);
+
+/// The tasks of a loop that have not ended, and what is being polled.
+pub struct Tasks {
+    registry: RefCell<Registry>,
+    /// The number of the next task.
+    sequence: Cell<u64>,
+    now: Now,
+    eager: Cell<bool>,
+}
+
+/// What is being polled: each wait looks at both.
+struct Now {
+    task: Cell<Option<NonNull<TaskCell>>>,
+    /// Where in that task.
+    within: Cell<Within>,
+}
+
+impl fmt::Debug for Tasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.all()).finish()
+    }
+}
+
+impl Tasks {
+    /// The task that runs now, for a look from outside.
+    pub(super) const CURRENT: usize = offset_of!(Tasks, now) + offset_of!(Now, task);
+
+    pub(super) const fn new() -> Tasks {
+        Tasks {
+            registry: RefCell::new(Registry::new()),
+            sequence: Cell::new(1),
+            now: Now { task: Cell::new(None), within: Cell::new(Within::ROOT) },
+            eager: Cell::new(false),
+        }
+    }
+
+    pub(super) fn open(&self) {
+        self.sequence.set(NEXT_TASK.load(Ordering::Relaxed));
+        self.eager.set(false);
+    }
+
+    /// The next loop goes on with the numbers.
+    pub(super) fn close(&self) {
+        NEXT_TASK.fetch_max(self.sequence.get(), Ordering::Relaxed);
+    }
+
+    /// The table, for a look from outside.
+    pub(crate) fn table(&self) -> *const () {
+        self.registry.borrow().table().cast()
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.registry.borrow().len()
+    }
+
     /// The number of a new task, in the order of creation.
     #[inline]
     pub fn next_sequence(&self) -> u64 {
@@ -16,21 +80,21 @@ impl Scheduler {
 
     /// Whether new tasks are started eagerly unless they say otherwise (`eager_task_factory`).
     #[inline]
-    pub fn eager_tasks(&self) -> bool {
-        self.eager_tasks.get()
+    pub fn are_eager(&self) -> bool {
+        self.eager.get()
     }
 
-    /// Sets [`eager_tasks`](Scheduler::eager_tasks).
-    pub fn set_eager_tasks(&self, eager: bool) {
-        self.eager_tasks.set(eager);
+    /// Sets [`are_eager`](Tasks::are_eager).
+    pub fn set_eager(&self, eager: bool) {
+        self.eager.set(eager);
     }
 
-    /// Takes a new task in; the loop owns it until it is [retired](Scheduler::retire).
+    /// Takes a new task in; the loop owns it until it is [retired](Tasks::retire).
     ///
     /// # Safety
     /// The task is new, and of this loop.
     pub unsafe fn adopt(&self, task: TaskRef) {
-        self.tasks.borrow_mut().insert(task);
+        self.registry.borrow_mut().insert(task);
     }
 
     /// Lets a task go that has ended; gives the registry's reference to it, which the caller
@@ -40,33 +104,43 @@ impl Scheduler {
     /// The task is of this loop, and its coroutine is gone.
     pub unsafe fn retire(&self, task: &TaskCell) -> Option<TaskRef> {
         task.affine()?.phase.set(Phase::Ended);
-        self.tasks.borrow_mut().remove(task)
+        self.registry.borrow_mut().remove(task)
     }
 
+    /// Wakes the first wait of a task, if it is the one of this number.
+    pub(super) fn wake_first_wait(&self, task: Key, number: u32) {
+        if let Some(task) = self.registry.borrow().get(task) {
+            task.wake_first_wait(number);
+        }
+    }
+
+    /// Every unfinished task, in the order of creation (`all_tasks`).
+    pub fn all(&self) -> Vec<TaskRef> {
+        let mut tasks: Vec<TaskRef> = self.registry.borrow().iter().cloned().collect();
+        tasks.sort_by_key(|task| task.sequence());
+        tasks
+    }
+}
+
+/// The task that runs now, and what of it is polled.
+impl Scheduler {
     /// Calls `f` with an unfinished task.
     #[inline]
     pub(crate) fn with_task<R>(&self, key: Key, f: impl FnOnce(&TaskCell) -> R) -> Option<R> {
-        if let Some(current) = self.now.task.get() {
+        if let Some(current) = self.tasks.now.task.get() {
             // SAFETY: a step keeps its cell alive, and takes it out of `current` when it ends.
             let cell = unsafe { current.as_ref() };
             if cell.key() == Some(key) {
                 return Some(f(cell));
             }
         }
-        let task = self.tasks.borrow().get(key)?.clone();
+        let task = self.tasks.registry.borrow().get(key)?.clone();
         Some(f(&task))
     }
 
     /// An unfinished task.
     pub(crate) fn task(&self, key: Key) -> Option<TaskRef> {
-        self.tasks.borrow().get(key).cloned()
-    }
-
-    /// Every unfinished task, in the order of creation (`all_tasks`).
-    pub fn all_tasks(&self) -> Vec<TaskRef> {
-        let mut tasks: Vec<TaskRef> = self.tasks.borrow().iter().cloned().collect();
-        tasks.sort_by_key(|task| task.sequence());
-        tasks
+        self.tasks.registry.borrow().get(key).cloned()
     }
 
     /// The task that runs now.
@@ -76,24 +150,24 @@ impl Scheduler {
 
     /// The cell of the task that runs now: for a signal handler.
     pub(crate) fn running_cell(&self) -> Option<NonNull<TaskCell>> {
-        self.now.task.get()
+        self.tasks.now.task.get()
     }
 
     #[inline]
     pub(crate) fn with_current<R>(&self, f: impl FnOnce(Option<&TaskCell>) -> R) -> R {
         // SAFETY: as in `with_task`.
-        f(self.now.task.get().map(|cell| unsafe { cell.as_ref() }))
+        f(self.tasks.now.task.get().map(|cell| unsafe { cell.as_ref() }))
     }
 
     /// Where in the task that runs now something is polled.
     #[inline(always)]
     pub(crate) fn within(&self) -> Within {
-        self.now.within.get()
+        self.tasks.now.within.get()
     }
 
     #[inline(always)]
     pub(crate) fn replace_within(&self, within: Within) -> Within {
-        self.now.within.replace(within)
+        self.tasks.now.within.replace(within)
     }
 
     #[inline]
@@ -101,6 +175,6 @@ impl Scheduler {
         &self,
         cell: Option<NonNull<TaskCell>>,
     ) -> Option<NonNull<TaskCell>> {
-        self.now.task.replace(cell)
+        self.tasks.now.task.replace(cell)
     }
 }

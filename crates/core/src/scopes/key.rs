@@ -2,7 +2,7 @@
 
 use crate::{
     CancelledError, Result,
-    home::{Message, Place, entered},
+    home::{HomeRef, Message, entered},
     scheduler::Scheduler,
     slots::Key,
     wait_site::WaitSite,
@@ -13,7 +13,7 @@ use std::time::Duration;
 /// its loop, while the scope lasts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ScopeKey {
-    place: Place,
+    place: HomeRef,
     pub(crate) key: Key,
 }
 

@@ -69,7 +69,7 @@ impl Scheduler {
     #[inline]
     pub(super) fn lift_deadline(&self, deadline: Option<Key>) {
         if let Some(deadline) = deadline {
-            self.callbacks.borrow_mut().take(deadline);
+            self.timers.callbacks().take(deadline);
         }
     }
 

@@ -1,14 +1,14 @@
 //! A handler that is called each time that a source becomes ready, for users that have no task
 //! that waits. A transport is one.
 
-use super::{Entry, Readiness, Source};
+use super::{Readiness, Registered, Source};
 use crate::{
     Error, Result,
     caught::caught,
     context::{Values, current_values, swap_values},
     exception::ExceptionContext,
     home::{entered, no_loop_here},
-    ready::Entry as Step,
+    ready::ReadyStep,
     scheduler::Scheduler,
     slots::Key,
 };
@@ -59,7 +59,7 @@ impl fmt::Debug for ReadyHandler {
     }
 }
 
-impl Entry {
+impl Registered {
     /// Adds readiness for the handler. True if it is to be called.
     #[inline]
     pub(super) fn tell(&mut self, readiness: Readiness, tells_hangups: bool) -> bool {
@@ -105,7 +105,7 @@ impl<T: AsFd> Source<T> {
         let tells_hangups = sources.tells_hangups;
         let Some(entry) = sources.entries.get_mut(at.key) else { return };
         if entry.tell(readiness, tells_hangups) {
-            scheduler.push(Step::Source(at.key));
+            scheduler.ready.push(ReadyStep::Source(at.key));
         }
     }
 }

@@ -12,11 +12,11 @@ impl Scheduler {
     }
 
     #[cold]
-    pub(super) fn pass_on_in_step(&self, key: Key) {
+    pub(super) fn wake_in_step(&self, key: Key) {
         let home = self.home();
         let step = move || {
             if let Some(scheduler) = home.and_then(LoopRef::local) {
-                scheduler.pass_on(key);
+                scheduler.wake_ready(key);
             }
             Ok(())
         };

@@ -1,6 +1,6 @@
 //! [`Ready`]: a wait for readiness alone.
 
-use super::{Direction, Source, Turn};
+use super::{Direction, IoWait, Source};
 use crate::{Result, wait_site::WaitSite};
 use std::{
     future::Future,
@@ -21,13 +21,13 @@ use std::{
 pub struct Ready<'a, T: AsFd> {
     source: &'a Source<T>,
     direction: Direction,
-    turn: Turn,
+    wait: IoWait,
     site: WaitSite,
 }
 
 impl<'a, T: AsFd> Ready<'a, T> {
     pub(super) fn new(source: &'a Source<T>, direction: Direction, site: WaitSite) -> Ready<'a, T> {
-        Ready { source, direction, turn: Turn::new(), site }
+        Ready { source, direction, wait: IoWait::new(), site }
     }
 }
 
@@ -36,14 +36,14 @@ impl<T: AsFd> Future for Ready<'_, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let this = self.get_mut();
-        if this.turn.place.is_none() {
+        if this.wait.place.is_none() {
             if let Err(error) = this.source.register() {
                 return Poll::Ready(Err(error));
             }
         }
         let outcome = this.source.poll_io(
             cx,
-            &mut this.turn,
+            &mut this.wait,
             this.direction,
             this.site,
             |_| Ok(()),

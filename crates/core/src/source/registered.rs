@@ -1,6 +1,6 @@
 //! [`Sources`]: what is registered with a loop, and in whose name.
 
-use super::{At, Direction, Driver, Line, ReadyHandler};
+use super::{At, Direction, Driver, IoQueue, ReadyHandler};
 use crate::slots::{Key, Slots};
 use std::{os::fd::RawFd, sync::Arc};
 
@@ -12,7 +12,7 @@ pub(crate) struct Sources {
     pub(super) tells_hangups: bool,
     /// Whether a task that waits for a source is woken by a separate step.
     pub(super) wakes_in_step: bool,
-    pub(super) entries: Slots<Entry>,
+    pub(super) entries: Slots<Registered>,
     /// How many there are.
     len: usize,
     /// Whose each descriptor is, by its number, which is as small as can be.
@@ -21,16 +21,16 @@ pub(crate) struct Sources {
 
 /// One of them.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct Registered {
     pub(super) descriptor: RawFd,
     pub(super) hangup: bool,
-    pub(super) read: Line,
-    pub(super) write: Line,
+    pub(super) read: IoQueue,
+    pub(super) write: IoQueue,
     pub(super) handler: Option<ReadyHandler>,
 }
 
-impl Entry {
-    pub(super) fn line(&mut self, direction: Direction) -> &mut Line {
+impl Registered {
+    pub(super) fn queue(&mut self, direction: Direction) -> &mut IoQueue {
         match direction {
             Direction::Read => &mut self.read,
             Direction::Write => &mut self.write,
@@ -55,8 +55,8 @@ impl Sources {
         self.entries.drain()
     }
 
-    pub(super) fn line(&mut self, at: At, direction: Direction) -> Option<&mut Line> {
-        Some(self.entries.get_mut(at.key)?.line(direction))
+    pub(super) fn queue(&mut self, at: At, direction: Direction) -> Option<&mut IoQueue> {
+        Some(self.entries.get_mut(at.key)?.queue(direction))
     }
 
     pub(super) fn is_drained_by_less(&self, key: Key) -> bool {
@@ -68,12 +68,12 @@ impl Sources {
         self.len
     }
 
-    pub(super) fn insert(&mut self, entry: Entry) -> Key {
+    pub(super) fn insert(&mut self, entry: Registered) -> Key {
         self.len += 1;
         self.entries.insert(entry)
     }
 
-    pub(super) fn remove(&mut self, key: Key) -> Option<Entry> {
+    pub(super) fn remove(&mut self, key: Key) -> Option<Registered> {
         let entry = self.entries.remove(key)?;
         self.len -= 1;
         let number = usize::try_from(entry.descriptor).ok();

@@ -132,7 +132,7 @@ static BY_HAND: TaskVTable = TaskVTable {
 impl Task {
     fn new(bench: &Bench) -> Task {
         let context = TaskContext::Own(Values::default());
-        let (number, here) = (bench.scheduler().next_sequence(), Location::caller());
+        let (number, here) = (bench.scheduler().tasks.next_sequence(), Location::caller());
         // SAFETY: it is put into its box at once.
         let cell = Box::new(unsafe { TaskCell::new(bench.home, number, context, here, &BY_HAND) });
         // SAFETY: nobody else has seen the cell; its two first references are the registry's and ours.
@@ -141,7 +141,7 @@ impl Task {
             (TaskRef::from_raw(cell), TaskRef::from_raw(cell))
         };
         // SAFETY: it is new, and of this loop.
-        unsafe { bench.scheduler().adopt(registered) };
+        unsafe { bench.scheduler().tasks.adopt(registered) };
         Task(cell)
     }
 
@@ -181,14 +181,14 @@ impl Task {
 /// Reads one byte where the pair has one; the leaf of these tests.
 struct ReadByte<'a> {
     source: &'a Source<UnixStream>,
-    turn: Turn,
+    wait: IoWait,
     /// How many bytes it could take.
     room: usize,
     tries: usize,
 }
 
 fn read_byte(source: &Source<UnixStream>) -> ReadByte<'_> {
-    ReadByte { source, turn: Turn::new(), room: 1, tries: 0 }
+    ReadByte { source, wait: IoWait::new(), room: 1, tries: 0 }
 }
 
 impl Future for ReadByte<'_> {
@@ -205,7 +205,7 @@ impl Future for ReadByte<'_> {
         };
         let site = WaitSite::here(&"read_byte");
         this.source
-            .poll_io(cx, &mut this.turn, Direction::Read, site, operation, |b| b.len() < room)
+            .poll_io(cx, &mut this.wait, Direction::Read, site, operation, |b| b.len() < room)
             .map(|outcome| Ok(outcome??))
     }
 }
@@ -283,7 +283,7 @@ fn who_waits_first_is_served_first_and_passes_the_turn_on() {
     // Only the first had to try: the others saw the line.
     assert_eq!(reads.iter().map(|read| read.tries).collect::<Vec<_>>(), [1, 0, 0]);
     send(&theirs, b"abc");
-    // The second event finds that the turn is given.
+    // The second event finds that a waiter was woken already.
     bench.readable(&source);
     bench.readable(&source);
     for (n, (task, read)) in tasks.iter().zip(&mut reads).enumerate() {

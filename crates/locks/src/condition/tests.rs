@@ -155,7 +155,7 @@ fn a_lock_is_shared_by_conditions() {
     let guard = second.try_acquire().unwrap();
     assert!(lock.locked() && first.locked());
     guard.notify_all();
-    assert!(!a.was_woken(), "the line is a condition's own");
+    assert!(!a.was_woken(), "the queue is a condition's own");
     first.notify(1).unwrap();
     drop(guard);
     assert!(a.was_woken());
@@ -175,7 +175,7 @@ fn without_the_lock_waiting_and_notifying_are_errors() {
         assert!(matches!(error, Error::Runtime(_)));
     }
     assert!(!condition.locked());
-    assert!(condition.line.lock().is_empty());
+    assert!(condition.queue.lock().is_empty());
 }
 
 #[test]
@@ -278,5 +278,5 @@ fn stress_no_notification_is_lost() {
         thread.join().unwrap();
     }
     assert_eq!(*stock.try_acquire().unwrap(), 0);
-    assert!(stock.line.lock().is_empty());
+    assert!(stock.queue.lock().is_empty());
 }

@@ -4,7 +4,7 @@ use super::Condition;
 use crate::{
     lock::Lock,
     raw::RawLock,
-    waiters::Line,
+    waiters::WaitQueue,
     waiting::{Waiting, cannot_wait},
 };
 use asyncio_core::{Result, wait_site::WaitSite};
@@ -84,7 +84,7 @@ impl<L: Borrow<Lock>> Condition<(), L> {
 
     fn wait_at(&self, site: WaitSite) -> ConditionWait<'_> {
         let raw = self.lock().raw();
-        ConditionWait { raw, waiting: Waiting::new(raw, &self.line, site) }
+        ConditionWait { raw, waiting: Waiting::new(raw, &self.queue, site) }
     }
 }
 
@@ -93,7 +93,7 @@ impl<L: Borrow<Lock>> Condition<(), L> {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct ConditionWait<'a> {
     raw: &'a RawLock,
-    waiting: Waiting<'a, Line>,
+    waiting: Waiting<'a, WaitQueue>,
 }
 
 impl ConditionWait<'_> {

@@ -37,7 +37,7 @@ fn a_dropped_waiter_leaves_nothing_behind() {
     let mut a = tester(event.wait());
     a.is_pending();
     drop(a);
-    assert!(event.line.lock().is_empty());
+    assert!(event.queue.lock().is_empty());
     event.set();
     assert_eq!(format!("{event:?}"), "Event { set: true, waiters: 0 }");
 }

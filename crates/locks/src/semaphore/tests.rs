@@ -37,13 +37,13 @@ fn it_cannot_be_acquired_past_those_who_wait() {
     semaphore.release();
     semaphore.release();
     assert_eq!(semaphore.value(), 1);
-    assert!(semaphore.locked(), "as long as somebody stands in line");
+    assert!(semaphore.locked(), "as long as somebody stands in queue");
     assert!(semaphore.try_acquire().is_none());
     let mut late = tester(semaphore.acquire());
     late.is_pending();
     assert!(!late.was_woken());
     a.is_ready().unwrap().forget();
-    assert!(late.was_woken(), "who leaves the line gives what is left to the next");
+    assert!(late.was_woken(), "who leaves the queue gives what is left to the next");
     b.is_ready().unwrap().forget();
     late.is_ready().unwrap().forget();
     assert_eq!(semaphore.value(), 0);
@@ -188,7 +188,7 @@ fn stress_no_permit_is_lost() {
         thread.join().unwrap();
     }
     assert_eq!(semaphore.value(), permits);
-    assert!(semaphore.state.lock().line.is_empty());
+    assert!(semaphore.state.lock().queue.is_empty());
 }
 
 #[test]

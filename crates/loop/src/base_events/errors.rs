@@ -1,7 +1,7 @@
 //! Unhandled errors, and debug mode.
 
 use super::EventLoop;
-use asyncio_core::{exception::ExceptionContext, raw::Scheduler};
+use asyncio_core::exception::ExceptionContext;
 use std::{rc::Rc, time::Duration};
 
 /// What [`EventLoop::get_exception_handler`] gives.
@@ -61,7 +61,7 @@ impl EventLoop {
     /// Gives `context` to the exception handler (`loop.call_exception_handler`). Nothing comes out,
     /// even if the handler panics.
     pub fn call_exception_handler(&self, context: &ExceptionContext) {
-        if self.with(|scheduler| scheduler.call_exception_handler(context)).is_err() {
+        if self.with(|scheduler| scheduler.reports.call_exception_handler(context)).is_err() {
             self.default_exception_handler(context);
         }
     }
@@ -70,21 +70,21 @@ impl EventLoop {
     /// [`slow_callback_duration`](EventLoop::slow_callback_duration) or longer is logged, and
     /// mistakes are looked for that cost time to find.
     pub fn get_debug(&self) -> bool {
-        self.0.home.with(Scheduler::debug) == Some(true)
+        self.0.home.with(|scheduler| scheduler.reports.debug()) == Some(true)
     }
 
     /// Switches debug mode (`loop.set_debug`).
     pub fn set_debug(&self, on: bool) {
-        self.0.home.with(|scheduler| scheduler.set_debug(on));
+        self.0.home.with(|scheduler| scheduler.reports.set_debug(on));
     }
 
     /// From which time on debug mode reports a step as slow (`loop.slow_callback_duration`): 100 ms.
     pub fn slow_callback_duration(&self) -> Duration {
-        self.0.home.with(Scheduler::slow_callback_duration).unwrap_or_default()
+        self.0.home.with(|scheduler| scheduler.reports.slow_callback_duration()).unwrap_or_default()
     }
 
     /// Sets [`slow_callback_duration`](EventLoop::slow_callback_duration).
     pub fn set_slow_callback_duration(&self, duration: Duration) {
-        self.0.home.with(|scheduler| scheduler.set_slow_callback_duration(duration));
+        self.0.home.with(|scheduler| scheduler.reports.set_slow_callback_duration(duration));
     }
 }

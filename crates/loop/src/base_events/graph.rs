@@ -69,7 +69,7 @@ impl EventLoop {
         if self.may_go_on(scheduler) {
             return stuck_tasks(self.home());
         }
-        let mut tasks = scheduler.all_tasks();
+        let mut tasks = scheduler.tasks.all();
         tasks.retain(|task| !task.is_current());
         tasks
     }
@@ -82,7 +82,7 @@ impl EventLoop {
         scheduler: &Scheduler,
         timeout: Option<Duration>,
     ) -> Option<Duration> {
-        if scheduler.is_virtual() {
+        if scheduler.timers.is_virtual() {
             return timeout;
         }
         let Looks { last, found } = &self.0.looks;

@@ -5,7 +5,7 @@ use asyncio_core::{
     Result,
     context::{Context, Values, current_values},
     handle::{CallbackOutput, Handle, ThreadsafeHandle, TimerHandle},
-    raw::{Parked, Scheduler, TaskContext},
+    raw::{CallbackRef, TaskContext},
     wait_site::{FUTURE, WaitSite},
 };
 use asyncio_future::Future;
@@ -93,7 +93,7 @@ impl EventLoop {
     /// Loop time (`loop.time`): it counts from an arbitrary start, which the loops of a process have
     /// in common, and never goes back. A virtual clock starts at zero, and a closed loop's stands.
     pub fn time(&self) -> Duration {
-        self.home().with(Scheduler::time).unwrap_or(self.0.closed_at.get())
+        self.home().with(|scheduler| scheduler.timers.time()).unwrap_or(self.0.closed_at.get())
     }
 
     /// A pending future of this loop (`loop.create_future`).
@@ -186,7 +186,7 @@ fn schedule(
     call: impl FnOnce() -> Result<()> + 'static,
     values: Values,
     location: &'static Location<'static>,
-) -> Result<Parked> {
+) -> Result<CallbackRef> {
     event_loop.with(|scheduler| match when {
         None => scheduler.call_soon(call, values, location),
         Some(when) => scheduler.call_at(when, call, values, location),

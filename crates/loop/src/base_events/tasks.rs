@@ -93,18 +93,18 @@ impl EventLoop {
     /// says itself whether it starts eagerly is not concerned.
     pub fn set_task_factory(&self, factory: impl Into<Option<TaskFactory>>) {
         let is_eager = factory.into() == Some(TaskFactory::Eager);
-        self.home().with(|scheduler| scheduler.set_eager_tasks(is_eager));
+        self.home().with(|scheduler| scheduler.tasks.set_eager(is_eager));
     }
 
     /// The task factory that was set (`loop.get_task_factory`).
     pub fn get_task_factory(&self) -> Option<TaskFactory> {
-        let is_eager = self.home().with(Scheduler::eager_tasks);
+        let is_eager = self.home().with(|scheduler| scheduler.tasks.are_eager());
         is_eager?.then_some(TaskFactory::Eager)
     }
 
     /// The unfinished tasks of this loop, in the order of creation (`asyncio.all_tasks(loop)`).
     pub fn all_tasks(&self) -> Vec<AnyTask> {
-        let tasks = self.home().with(Scheduler::all_tasks);
+        let tasks = self.home().with(|scheduler| scheduler.tasks.all());
         tasks.unwrap_or_default().into_iter().map(AnyTask::new).collect()
     }
 
@@ -178,7 +178,7 @@ impl EventLoop {
 
     fn run_until_done(&self, main: &impl FutureLike) -> Result<()> {
         let home = self.home();
-        let stop = move || _ = home.with(Scheduler::stop);
+        let stop = move || _ = home.with(|scheduler| scheduler.run.stop());
         let callback = home.enter(|| main.on_done(stop))?;
         let outcome = self.run_forever();
         main.remove_done_callback(&callback);

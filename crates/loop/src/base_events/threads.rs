@@ -58,8 +58,8 @@ impl DefaultExecutor {
         let before = self.holding_up();
         number.set(number.get() + change);
         let after = self.holding_up();
-        (before..after).for_each(|_| scheduler.add_outstanding());
-        (after..before).for_each(|_| scheduler.sub_outstanding());
+        (before..after).for_each(|_| scheduler.run.add_outstanding());
+        (after..before).for_each(|_| scheduler.run.sub_outstanding());
     }
 
     /// Ends it without waiting, because the loop is closed.
@@ -101,8 +101,8 @@ impl EventLoop {
     pub(super) fn job_waits(&self, waits: bool, has_limit: bool) {
         self.home().with(|scheduler| {
             match waits {
-                true => scheduler.sub_outstanding(),
-                false => scheduler.add_outstanding(),
+                true => scheduler.run.sub_outstanding(),
+                false => scheduler.run.add_outstanding(),
             }
             let executor = &self.0.executor;
             let change = if waits { 1 } else { -1 };
@@ -188,11 +188,11 @@ impl EventLoop {
         self.with(|_| ())?;
         let executor = self.0.executor.get()?;
         let (outstanding, surroundings) = (Outstanding::begin(self.home()), self.surroundings());
-        executor.execute(Box::new(move || {
+        executor.execute(move || {
             let outstanding = outstanding;
             let _entered = surroundings.as_deref().map(Surroundings::enter);
             work_for(outstanding.home(), job);
-        }))?;
+        })?;
         self.0.meter.submitted();
         Ok(())
     }

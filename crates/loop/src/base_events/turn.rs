@@ -90,7 +90,7 @@ impl EventLoop {
     pub(super) fn run_once(&self, scheduler: &Scheduler) -> Result<()> {
         match scheduler.timeout() {
             Some(Duration::ZERO) => {
-                if self.0.pace.is_due(scheduler, &self.0.meter) || scheduler.is_virtual() {
+                if self.0.pace.is_due(scheduler, &self.0.meter) || scheduler.timers.is_virtual() {
                     self.poll(scheduler, Some(Duration::ZERO))?;
                 }
                 if self.0.inbox.has_messages() {
@@ -98,7 +98,7 @@ impl EventLoop {
                 }
             }
             timeout => {
-                if scheduler.is_virtual() {
+                if scheduler.timers.is_virtual() {
                     self.wait_virtually(scheduler)?;
                 } else {
                     self.wait(scheduler, timeout)?;
@@ -127,7 +127,7 @@ impl EventLoop {
     /// through after the system call.
     #[inline(always)]
     fn wait(&self, scheduler: &Scheduler, timeout: Option<Duration>) -> Result<()> {
-        let timeout = match scheduler.debug() {
+        let timeout = match scheduler.reports.debug() {
             true => self.look_for_deadlock(scheduler, timeout),
             false => timeout,
         };
@@ -149,12 +149,12 @@ impl EventLoop {
         if scheduler.has_ready() {
             return Ok(());
         }
-        if scheduler.is_outstanding() {
+        if scheduler.run.is_outstanding() {
             return self.wait(scheduler, None);
         }
-        match scheduler.next_deadline() {
+        match scheduler.timers.next_deadline() {
             Some(deadline) if deadline < NEVER => {
-                scheduler.advance();
+                scheduler.timers.advance();
                 Ok(())
             }
             // The other side has all the time there is.
@@ -176,8 +176,8 @@ impl EventLoop {
     /// Whether anything is ready, or will be without a signal or another thread.
     pub(super) fn may_go_on(&self, scheduler: &Scheduler) -> bool {
         scheduler.has_ready()
-            || scheduler.is_outstanding()
-            || scheduler.next_deadline().is_some_and(|deadline| deadline < NEVER)
+            || scheduler.run.is_outstanding()
+            || scheduler.timers.next_deadline().is_some_and(|deadline| deadline < NEVER)
             || self.may_be_called_by_itself(scheduler)
     }
 
@@ -190,7 +190,7 @@ impl EventLoop {
 
 /// What ends a run in which nothing can wake a task any more.
 pub(crate) fn deadlock(scheduler: &Scheduler) -> Error {
-    Error::Deadlock(DeadlockError::new(scheduler.all_tasks().iter().map(waits).collect()))
+    Error::Deadlock(DeadlockError::new(scheduler.tasks.all().iter().map(waits).collect()))
 }
 
 /// `Task-1: sleep at src/main.rs:3:14, created at src/main.rs:9:5`

@@ -24,7 +24,7 @@ fn one_thread_serves_jobs_that_come_one_after_another() {
     for _ in 0..3 {
         assert_eq!(executor.submit(name).unwrap().result(None).unwrap(), "test_0");
         // Until the thread is idle again.
-        while executor.0.0.lock().idle == 0 {
+        while executor.0.0.jobs.idle() == 0 {
             thread::yield_now();
         }
     }
@@ -40,13 +40,13 @@ fn as_many_threads_start_as_are_needed_and_allowed() {
         .map(|_| {
             let wait = wait.clone();
             let job = move || {
-                let _ = wait.lock().unwrap().recv();
+                let _ = wait.lock().recv();
                 name()
             };
             executor.submit(job).unwrap()
         })
         .collect();
-    assert_eq!(executor.0.0.lock().threads.len(), 2);
+    assert_eq!(executor.0.0.threads.lock().handles.len(), 2);
     drop(release);
     let names: Vec<_> = jobs.iter().map(|job| job.result(None).unwrap()).collect();
     assert!(names.iter().all(|name| name == "test_0" || name == "test_1"), "{names:?}");
@@ -59,10 +59,10 @@ fn jobs_begin_in_the_order_of_their_arrival() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     for n in 0..100 {
         let seen = seen.clone();
-        executor.submit(move || seen.lock().unwrap().push(n)).unwrap();
+        executor.submit(move || seen.lock().push(n)).unwrap();
     }
     executor.shutdown(true);
-    assert_eq!(*seen.lock().unwrap(), (0..100).collect::<Vec<_>>());
+    assert_eq!(*seen.lock(), (0..100).collect::<Vec<_>>());
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn everyone_who_shuts_it_down_waits_for_the_jobs() {
             assert_eq!(ended.load(SeqCst), 1);
         };
         let _threads = [scope.spawn(wait), scope.spawn(wait)];
-        while !executor.0.0.lock().is_shut_down {
+        while !executor.0.0.threads.lock().is_shut_down {
             thread::yield_now();
         }
         drop(release);

@@ -76,10 +76,10 @@ fn when_all_end(event_loop: &EventLoop, tasks: &[AnyTask]) -> Result<Future<()>>
 /// nothing can ever wake a task.
 fn warn(event_loop: &EventLoop, tasks: &[AnyTask], ended: &Future<()>) -> Result<()> {
     let is_last = event_loop.with(|scheduler| {
-        let is_last = scheduler.is_virtual()
+        let is_last = scheduler.timers.is_virtual()
             && !scheduler.has_ready()
-            && !scheduler.is_outstanding()
-            && scheduler.next_deadline().is_none();
+            && !scheduler.run.is_outstanding()
+            && scheduler.timers.next_deadline().is_none();
         if is_last && !event_loop.may_be_called(scheduler) {
             let _ = ended.set_exception(base_events::deadlock(scheduler));
         }

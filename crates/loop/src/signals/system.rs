@@ -3,7 +3,11 @@
 
 use super::LoopInbox;
 use asyncio_core::{Error, Result};
-use nix::{errno::Errno, libc};
+use nix::{
+    errno::Errno,
+    libc,
+    sys::signal::{SigSet, Signal, raise},
+};
 use std::{
     mem::MaybeUninit,
     ptr,
@@ -91,8 +95,8 @@ fn disposition(signal: i32) -> Result<libc::sigaction, Errno> {
 }
 
 fn set_disposition(signal: i32, action: &libc::sigaction) -> Result<(), Errno> {
-    // SAFETY: `action` is either one that the system gave us, or has a handler that is
-    // async-signal-safe.
+    // SAFETY: `action` is valid for the call. It is one that the system gave us, or the default, or has
+    // `on_signal` as its handler, which is async-signal-safe.
     Errno::result(unsafe { libc::sigaction(signal, action, ptr::null_mut()) }).map(drop)
 }
 
@@ -154,7 +158,7 @@ pub(super) fn release(signal: i32) {
 extern "C" fn on_signal(signal: libc::c_int) {
     let errno = Errno::last_raw();
     if signal == libc::SIGINT && is_further_interrupt() {
-        end_by(signal);
+        end_by(Signal::SIGINT);
     } else if (1..=64).contains(&signal) {
         let mut next: *const Listener = LISTENERS.load(Ordering::Acquire);
         // SAFETY: the list is never freed.
@@ -168,18 +172,18 @@ extern "C" fn on_signal(signal: libc::c_int) {
 
 /// Ends the process as the default action of `signal` does. The system ignores that action for the
 /// first process of a container, which then exits with the status that a shell reports for a signal.
-fn end_by(signal: libc::c_int) {
-    let _ = set_disposition(signal, &action_of(libc::SIG_DFL));
-    // SAFETY: these calls are async-signal-safe, and the set is filled in before it is used.
-    unsafe {
-        // The signal is blocked while its handler runs, so it would take effect only after that.
-        let mut set = std::mem::zeroed();
-        libc::sigemptyset(&mut set);
-        libc::sigaddset(&mut set, signal);
-        libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, ptr::null_mut());
-        libc::raise(signal);
-        libc::_exit(128 + signal)
-    }
+///
+/// Async-signal-safe: each call is a system call, or a store into a set on the stack.
+fn end_by(signal: Signal) {
+    let number = signal as libc::c_int;
+    let _ = set_disposition(number, &action_of(libc::SIG_DFL));
+    // The signal is blocked while its handler runs, so it would take effect only after that.
+    let mut blocked = SigSet::empty();
+    blocked.add(signal);
+    let _ = blocked.thread_unblock();
+    let _ = raise(signal);
+    // SAFETY: ends the process, runs nothing of it, and may be called in a signal handler.
+    unsafe { libc::_exit(128 + number) }
 }
 
 /// Whether a `Runner` takes Ctrl-C as an interruption of its main task.

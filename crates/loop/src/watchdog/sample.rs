@@ -9,7 +9,14 @@
 //! feature `backtrace`, nothing is unwound.
 
 use asyncio_core::raw::RunningTask;
-use nix::{errno::Errno, libc};
+use nix::{
+    errno::Errno,
+    libc,
+    sys::{
+        pthread::{Pthread, pthread_kill, pthread_self},
+        signal::Signal,
+    },
+};
 use std::{
     cell::UnsafeCell,
     ptr,
@@ -100,7 +107,7 @@ impl Sample {
 /// The thread of a loop, which can be asked what it does.
 #[derive(Debug)]
 pub(super) struct Thread {
-    id: libc::pthread_t,
+    id: Pthread,
     _handler: Option<Handler>,
 }
 
@@ -110,8 +117,7 @@ unsafe impl Send for Thread {}
 impl Thread {
     /// This thread. It has to live for as long as the value.
     pub(super) fn current() -> Thread {
-        // SAFETY: asks for a number.
-        Thread { id: unsafe { libc::pthread_self() }, _handler: Handler::install() }
+        Thread { id: pthread_self(), _handler: Handler::install() }
     }
 
     /// Asks the thread what it does. Nothing is known of one that does not answer.
@@ -123,8 +129,8 @@ impl Thread {
         let _asking = lock(&ASKING);
         SLOT.thread.store(self.id as usize, Ordering::Relaxed);
         SLOT.state.store(ASKED, Ordering::Release);
-        // SAFETY: the thread lives: a run on it ends only after its watchdog.
-        unsafe { libc::pthread_kill(self.id, SIGNAL) };
+        // The thread lives: a run on it ends only after its watchdog.
+        let _ = pthread_kill(self.id, Signal::SIGURG);
         let asked = Instant::now();
         while SLOT.state.load(Ordering::Acquire) != ANSWERED {
             let is_late = asked.elapsed() > PATIENCE;
@@ -175,8 +181,8 @@ impl Slot {
 
 extern "C" fn on_signal(_: libc::c_int) {
     let errno = Errno::last_raw();
-    // SAFETY: asks for a number; async-signal-safe.
-    let here = unsafe { libc::pthread_self() } as usize;
+    // Reads a register, and so is async-signal-safe.
+    let here = pthread_self() as usize;
     if SLOT.thread.load(Ordering::Relaxed) == here && SLOT.change(ASKED, ANSWERING) {
         // SAFETY: this handler alone has made `ANSWERING` of `ASKED`.
         let sample = unsafe { &mut *SLOT.sample.get() };

@@ -3,7 +3,7 @@
 use super::OrderedQueue;
 use crate::{error::PutError, order::Order};
 use asyncio_core::{Error, Result, raw::sync::keep, wait_site::WaitSite};
-use asyncio_locks::waiters::{After, Place, Turn};
+use asyncio_locks::waiters::{Deferred, Polled, QueuedWait};
 use std::{
     fmt,
     future::Future,
@@ -15,13 +15,13 @@ use std::{
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Get<'a, O: Order> {
     queue: &'a OrderedQueue<O>,
-    place: Place,
+    place: QueuedWait,
     site: WaitSite,
 }
 
 impl<'a, O: Order> Get<'a, O> {
     pub(super) fn new(queue: &'a OrderedQueue<O>, site: WaitSite) -> Get<'a, O> {
-        Get { queue, place: Place::new(), site }
+        Get { queue, place: QueuedWait::new(), site }
     }
 }
 
@@ -30,20 +30,20 @@ impl<O: Order> Future for Get<'_, O> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<O::Item>> {
         let Get { queue, place, site } = &mut *self;
-        let mut after = After::new();
+        let mut after = Deferred::new();
         let mut guard = queue.state.lock();
         let state = &mut *guard;
         if place.is_taken() {
             match state.getters.poll(place, cx, *site, &mut after) {
-                Turn::Pending => return Poll::Pending,
-                Turn::Moved => {
+                Polled::Pending => return Poll::Pending,
+                Polled::Moved => {
                     if !state.items.is_empty() || state.is_shut_down {
                         state.getters.wake_next(&mut after);
                     }
                     return Poll::Pending;
                 }
-                Turn::Woken => {}
-                Turn::Cancelled { error, woken } => {
+                Polled::Woken => {}
+                Polled::Cancelled { error, woken } => {
                     if woken && !state.items.is_empty() {
                         state.getters.wake_next(&mut after);
                     }
@@ -67,7 +67,7 @@ impl<O: Order> asyncio_core::wait::Leaf for Get<'_, O> {}
 impl<O: Order> Drop for Get<'_, O> {
     fn drop(&mut self) {
         if self.place.is_taken() {
-            let mut after = After::new();
+            let mut after = Deferred::new();
             let mut state = self.queue.state.lock();
             let woken = state.getters.is_woken(&self.place);
             state = keep("queue_getter_left_unseen", &self.queue.state, state);
@@ -106,7 +106,7 @@ pub struct Put<'a, O: Order> {
     queue: &'a OrderedQueue<O>,
     /// Until the future is done.
     item: Option<O::Item>,
-    place: Place,
+    place: QueuedWait,
     site: WaitSite,
 }
 
@@ -115,7 +115,7 @@ impl<O: Order> Unpin for Put<'_, O> {}
 
 impl<'a, O: Order> Put<'a, O> {
     pub(super) fn new(queue: &'a OrderedQueue<O>, item: O::Item, site: WaitSite) -> Put<'a, O> {
-        Put { queue, item: Some(item), place: Place::new(), site }
+        Put { queue, item: Some(item), place: QueuedWait::new(), site }
     }
 }
 
@@ -125,24 +125,24 @@ impl<O: Order> Future for Put<'_, O> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Put { queue, item: slot, place, site } = &mut *self;
         let item = slot.take().expect("a future is not polled after its end");
-        let mut after = After::new();
+        let mut after = Deferred::new();
         let mut guard = queue.state.lock();
         let state = &mut *guard;
         if place.is_taken() {
             match state.putters.poll(place, cx, *site, &mut after) {
-                Turn::Pending => {
+                Polled::Pending => {
                     *slot = Some(item);
                     return Poll::Pending;
                 }
-                Turn::Moved => {
+                Polled::Moved => {
                     if !state.is_full(queue.maxsize) || state.is_shut_down {
                         state.putters.wake_next(&mut after);
                     }
                     *slot = Some(item);
                     return Poll::Pending;
                 }
-                Turn::Woken => {}
-                Turn::Cancelled { error, woken } => {
+                Polled::Woken => {}
+                Polled::Cancelled { error, woken } => {
                     if woken && !state.is_full(queue.maxsize) {
                         state.putters.wake_next(&mut after);
                     }
@@ -165,7 +165,7 @@ impl<O: Order> Future for Put<'_, O> {
 impl<O: Order> Drop for Put<'_, O> {
     fn drop(&mut self) {
         if self.place.is_taken() {
-            let mut after = After::new();
+            let mut after = Deferred::new();
             let mut state = self.queue.state.lock();
             let woken = state.putters.is_woken(&self.place);
             state = keep("queue_putter_left_unseen", &self.queue.state, state);
@@ -181,13 +181,13 @@ impl<O: Order> Drop for Put<'_, O> {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Join<'a, O: Order> {
     queue: &'a OrderedQueue<O>,
-    place: Place,
+    place: QueuedWait,
     site: WaitSite,
 }
 
 impl<'a, O: Order> Join<'a, O> {
     pub(super) fn new(queue: &'a OrderedQueue<O>, site: WaitSite) -> Join<'a, O> {
-        Join { queue, place: Place::new(), site }
+        Join { queue, place: QueuedWait::new(), site }
     }
 }
 
@@ -198,7 +198,7 @@ impl<O: Order> Future for Join<'_, O> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let Join { queue, place, site } = &mut *self;
-        let mut after = After::new();
+        let mut after = Deferred::new();
         let mut guard = queue.state.lock();
         let state = &mut *guard;
         if !place.is_taken() {
@@ -210,13 +210,13 @@ impl<O: Order> Future for Join<'_, O> {
             return Poll::Pending;
         }
         match state.joiners.poll(place, cx, *site, &mut after) {
-            Turn::Pending => Poll::Pending,
-            Turn::Moved => {
+            Polled::Pending => Poll::Pending,
+            Polled::Moved => {
                 state.finish(0, &mut after);
                 Poll::Pending
             }
-            Turn::Woken => Poll::Ready(Ok(())),
-            Turn::Cancelled { error, .. } => Poll::Ready(Err(error)),
+            Polled::Woken => Poll::Ready(Ok(())),
+            Polled::Cancelled { error, .. } => Poll::Ready(Err(error)),
         }
     }
 }
@@ -224,7 +224,7 @@ impl<O: Order> Future for Join<'_, O> {
 impl<O: Order> Drop for Join<'_, O> {
     fn drop(&mut self) {
         if self.place.is_taken() {
-            let mut after = After::new();
+            let mut after = Deferred::new();
             self.queue.state.lock().joiners.leave(&mut self.place, &mut after);
         }
     }

@@ -2,17 +2,14 @@
 
 use super::{Input, copy};
 use crate::{
-    crowd::{Crowd, Place, Turn},
-    protocol::StreamReaderProtocol,
-    reader::DEFAULT_LIMIT,
-    state::{After, State},
-    writer::StreamWriter,
+    protocol::StreamReaderProtocol, reader::DEFAULT_LIMIT, state::State, writer::StreamWriter,
 };
 use asyncio_core::{
     Error, Result,
     raw::sync::{Arc, Mutex},
     wait_site::WaitSite,
 };
+use asyncio_locks::waiters::{Deferred, Polled, QueuedWait, WaitQueue};
 use asyncio_sockets::{in_call, on_thread};
 use asyncio_transports::connect_write_pipe;
 use std::{
@@ -92,7 +89,7 @@ impl StdioWriter {
     pub(super) async fn drain_at(&self, site: WaitSite) -> Result<()> {
         match &self.0 {
             Kind::Stream(writer) => writer.drain().at(site).await,
-            Kind::File(writer) => FileDrain { writer, place: Place::default(), site }.await,
+            Kind::File(writer) => FileDrain { writer, place: QueuedWait::new(), site }.await,
         }
     }
 }
@@ -128,7 +125,7 @@ struct Queue {
     is_written: bool,
     /// Why something was not written that `drain` has not told yet.
     error: Option<Error>,
-    drainers: Crowd,
+    drainers: WaitQueue,
 }
 
 impl FileWriter {
@@ -150,12 +147,12 @@ impl FileWriter {
     /// What the thread does.
     fn write_out(&self) {
         loop {
-            let mut after = After::default();
+            let mut deferred = Deferred::new();
             let mut queue = self.queue.lock();
             let data = std::mem::take(&mut queue.data);
             if data.is_empty() {
                 queue.is_written = false;
-                queue.drainers.wake_all(&mut after);
+                queue.drainers.wake_all(&mut deferred);
                 return;
             }
             drop(queue);
@@ -169,7 +166,7 @@ impl FileWriter {
 /// The wait until a thread has written all of it.
 struct FileDrain<'a> {
     writer: &'a FileWriter,
-    place: Place,
+    place: QueuedWait,
     site: WaitSite,
 }
 
@@ -178,13 +175,14 @@ impl Future for FileDrain<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let FileDrain { writer, place, site } = &mut *self;
-        let mut after = After::default();
+        let mut deferred = Deferred::new();
         let mut queue = writer.queue.lock();
-        if place.wait.is_armed() {
-            match queue.drainers.poll(place, cx, *site, &mut after) {
-                Turn::Pending => return Poll::Pending,
-                Turn::Cancelled(error) => return Poll::Ready(Err(error)),
-                Turn::Look => {}
+        if place.is_taken() {
+            match queue.drainers.poll(place, cx, *site, &mut deferred) {
+                Polled::Pending => return Poll::Pending,
+                Polled::Cancelled { error, .. } => return Poll::Ready(Err(error)),
+                Polled::Moved => _ = queue.drainers.leave(place, &mut deferred),
+                Polled::Woken => {}
             }
         }
         if queue.is_written {
@@ -197,9 +195,9 @@ impl Future for FileDrain<'_> {
 
 impl Drop for FileDrain<'_> {
     fn drop(&mut self) {
-        if self.place.wait.is_armed() {
-            let mut after = After::default();
-            self.writer.queue.lock().drainers.leave(&mut self.place, &mut after);
+        if self.place.is_taken() {
+            let mut deferred = Deferred::new();
+            self.writer.queue.lock().drainers.leave(&mut self.place, &mut deferred);
         }
     }
 }

@@ -148,15 +148,15 @@ fn a_drain_that_was_woken_ends_well_whatever_follows() {
         let (one, other) = (drain(), drain());
         iterations(1).await?;
         let shared = writer.shared();
-        shared.lock().resume_writing(&mut crate::state::After::default());
+        shared.lock().resume_writing(&mut crate::state::Followup::default());
         shared.lock().pause_writing();
         one.await?;
         let broken = Some(Error::value("broken"));
-        shared.lock().connection_lost(broken, &mut crate::state::After::default());
+        shared.lock().connection_lost(broken, &mut crate::state::Followup::default());
         other.await?;
         assert_eq!(text(writer.drain().await), "broken");
         let (_reader, writer, _peer) = pair().await?;
-        writer.shared().lock().connection_lost(None, &mut crate::state::After::default());
+        writer.shared().lock().connection_lost(None, &mut crate::state::Followup::default());
         assert_eq!(text(writer.drain().await), "Connection lost");
         Ok(())
     });
@@ -414,7 +414,7 @@ fn a_drain_that_was_woken_may_be_finished_on_another_thread() {
         let mut drain = Box::pin(writer.drain());
         assert!(poll_once(&mut drain).await.is_none());
         let shared = writer.shared();
-        shared.lock().resume_writing(&mut crate::state::After::default());
+        shared.lock().resume_writing(&mut crate::state::Followup::default());
         shared.lock().pause_writing();
         std::thread::scope(|scope| {
             scope.spawn(|| futures_lite::future::block_on(drain)).join().unwrap()

@@ -12,7 +12,11 @@
 
 use super::{BeforeExec, Program, exec::Exec, strings::Strings};
 use crate::system::{self, Id, Wait};
-use nix::libc;
+use nix::{
+    libc,
+    sys::signal::{SigSet, SigmaskHow},
+    unistd::chdir,
+};
 use std::{
     ffi::CStr,
     io,
@@ -49,7 +53,7 @@ pub(super) fn spawn(
     let exec = Exec::of(program)?;
     let directory = program.cwd.as_ref().map(|cwd| Strings::of([cwd.as_os_str()])).transpose()?;
     // A handler of this process must not run in the child, which has its memory.
-    let blocked = Blocked::all();
+    let blocked = Blocked::all()?;
     let plan = Plan {
         streams,
         directory: directory.as_ref().and_then(Strings::first),
@@ -99,8 +103,8 @@ impl Plan<'_> {
             }
         }
         if let Some(directory) = self.directory {
-            // SAFETY: a string that ends with zero.
-            system::check(unsafe { libc::chdir(directory.as_ptr()) })?;
+            // A `CStr` is passed on as it is: nothing is allocated.
+            chdir(directory)?;
         }
         self.before.run()?;
         take_default_actions();
@@ -138,22 +142,18 @@ fn take_default_actions() {
 }
 
 /// Every signal is blocked in this thread until it is dropped: the mask of before.
-struct Blocked(libc::sigset_t);
+struct Blocked(SigSet);
 
 impl Blocked {
-    fn all() -> Blocked {
-        // SAFETY: sets are plain memory, and filled in before they are read.
-        unsafe {
-            let (mut all, mut before) = (zeroed(), zeroed());
-            libc::sigfillset(&mut all);
-            libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
-            Blocked(before)
-        }
+    /// # Errors
+    /// What the system says, which knows no reason to refuse.
+    fn all() -> io::Result<Blocked> {
+        Ok(Blocked(SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?))
     }
 
     fn restore(&self) {
-        // SAFETY: the mask that this thread had before.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, null_mut()) };
+        // The mask that this thread had before is valid.
+        let _ = self.0.thread_set_mask();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{FutureCallGraph, Node, edges::each_awaited};
 use asyncio_core::{
-    raw::{LoopRef, Scheduler, TaskRef},
+    raw::{LoopRef, TaskRef},
     wait::Target,
 };
 use std::{collections::HashSet, panic::Location};
@@ -86,7 +86,7 @@ fn head(node: &Node) -> String {
 #[doc(hidden)]
 #[track_caller]
 pub fn format_call_graphs(home: LoopRef) -> String {
-    let tasks = home.with(Scheduler::all_tasks).unwrap_or_default();
+    let tasks = home.with(|scheduler| scheduler.tasks.all()).unwrap_or_default();
     let targets = tasks.iter().cloned().map(Target::Task).collect();
     let mut graphs = FutureCallGraph::capture(targets, &[home], Location::caller());
     let Some(FutureCallGraph { nodes, .. }) = graphs.first().cloned() else { return String::new() };

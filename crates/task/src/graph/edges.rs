@@ -2,7 +2,7 @@
 
 use crate::FutureLike;
 use asyncio_core::{
-    raw::{LoopRef, Scheduler, TaskRef},
+    raw::{LoopRef, TaskRef},
     wait::Target,
 };
 use std::{
@@ -18,7 +18,7 @@ impl Edges {
     pub(super) fn of(homes: &[LoopRef]) -> Edges {
         let mut edges = Edges(HashMap::new());
         for home in homes {
-            for task in home.with(Scheduler::all_tasks).unwrap_or_default() {
+            for task in home.with(|scheduler| scheduler.tasks.all()).unwrap_or_default() {
                 for awaited in awaited_ids(&task) {
                     edges.add(awaited, Target::Task(task.clone()));
                 }

@@ -2,7 +2,7 @@
 
 use super::edges::each_awaited;
 use asyncio_core::{
-    raw::{Doing, LoopRef, Scheduler, TaskRef},
+    raw::{Doing, LoopRef, TaskRef},
     wait::Target,
 };
 use std::collections::{HashMap, HashSet};
@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 /// order of creation. A task that has a deadline, or awaits something besides, is not among them.
 #[doc(hidden)]
 pub fn stuck_tasks(home: LoopRef) -> Vec<TaskRef> {
-    let tasks = home.with(Scheduler::all_tasks).unwrap_or_default();
+    let tasks = home.with(|scheduler| scheduler.tasks.all()).unwrap_or_default();
     // Of each that awaits tasks alone, which; those are struck out again one by one.
     let mut stuck: HashMap<usize, HashSet<usize>> = HashMap::new();
     let mut awaited_by: HashMap<usize, Vec<usize>> = HashMap::new();

@@ -10,7 +10,7 @@
 use super::{Connection, Event, Kind, READABLE, uninterrupted};
 use crate::{
     io,
-    slot::{BufferedCalls, Calls, PlainCalls},
+    slot::{BufferedCalls, Calls, CallsProtocol, PlainCalls},
     transport::Transport,
 };
 use asyncio_core::{

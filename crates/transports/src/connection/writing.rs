@@ -1,7 +1,7 @@
 //! How a connection writes: at once, as far as the system takes it; the rest stays in a buffer, and
 //! the protocol is told above the high-water mark, and at the low one.
 
-use super::{Connection, Event, Kind, WRITABLE, uninterrupted};
+use super::{CallsProtocol, Connection, Kind, WRITABLE, uninterrupted};
 use crate::io::{Io, PIECES};
 use asyncio_core::{Error, Result, wait_site::WaitSite};
 use asyncio_future::Future;
@@ -282,26 +282,6 @@ impl Connection {
     fn update_flow(&self) {
         self.flow.measure(self.buffered());
         self.announce();
-    }
-
-    /// Tells the protocol to pause or to go on, unless it was told, or a callback of its runs: then it
-    /// is told after that.
-    #[inline]
-    pub(super) fn announce(&self) {
-        if let Some(paused) = self.flow.changed() {
-            self.announce_now(paused);
-        }
-    }
-
-    #[cold]
-    fn announce_now(&self, paused: bool) {
-        let (event, callback) = match paused {
-            true => (Event::PauseWriting, "pause_writing"),
-            false => (Event::ResumeWriting, "resume_writing"),
-        };
-        if let Err(error) = self.tell(event) {
-            self.report(format!("protocol.{callback}() failed"), error);
-        }
     }
 }
 

@@ -7,7 +7,7 @@
 //! written to. That calls back with `pause_writing` alone, where nothing is borrowed.
 
 use super::{
-    Place,
+    Layer,
     arguments::{Limits, Secured},
     info::Facts,
     session::Session,
@@ -15,15 +15,15 @@ use super::{
 use crate::{
     connection::call_soon,
     flow_control::FlowControl,
-    slot::{Calls, Event, PlainCalls, in_use},
+    slot::{Calls, CallsProtocol, Event, PlainCalls},
     stream::Stream,
     transport::{Shared, Transport},
 };
 use asyncio_core::{
     Error, Result,
     context::current_values,
-    exception::{ExceptionContext, Level, log},
-    raw::{LoopLocal, Parked},
+    exception::{Level, log},
+    raw::{CallbackRef, LoopLocal},
     wait_site::WaitSite,
 };
 use asyncio_future::Future;
@@ -97,7 +97,7 @@ pub(crate) struct SslProtocol {
     writing: writing::Unsent,
     limits: Limits,
     /// Of the handshake, then of the shutdown.
-    timer: Cell<Option<Parked>>,
+    timer: Cell<Option<CallbackRef>>,
     /// For the task that waits for the handshake.
     made: RefCell<Option<Future<()>>>,
 }
@@ -127,7 +127,7 @@ impl SslProtocol {
     pub(super) fn over(self: Rc<Self>, lower: &Transport, secured: &Secured) -> Result<Transport> {
         let local = LoopLocal::new(self.clone())?;
         let facts = Facts { context: secured.context.clone(), object: OnceLock::new() };
-        let (place, bottom) = (Place::of(local, facts), &lower.0);
+        let (place, bottom) = (Layer::of(local, facts), &lower.0);
         let (kind, names) = (bottom.kind, bottom.names.clone());
         let shared = Shared::over(bottom.local, place, kind, names);
         let _ = self.lower.set(lower.clone());
@@ -183,7 +183,7 @@ impl SslProtocol {
             Ok(())
         };
         let timer = local.home().with(|scheduler| {
-            let when = scheduler.time().saturating_add(limit);
+            let when = scheduler.timers.time().saturating_add(limit);
             scheduler.call_at(when, call, current_values(), Location::caller()).ok()
         });
         self.timer.set(timer.flatten());
@@ -276,53 +276,21 @@ impl SslProtocol {
 const HANDSHAKE: &str = "SSL handshake failed";
 
 /// The protocol above.
-impl SslProtocol {
+impl CallsProtocol for SslProtocol {
+    fn transport(&self) -> &Transport {
+        SslProtocol::handle(self)
+    }
+
     fn calls(&self) -> Option<Calls> {
         self.protocol.borrow().clone()
     }
 
-    /// Makes a call to the protocol, and afterwards those that were called for meanwhile.
-    fn during_call<R>(&self, call: impl FnOnce(&Transport) -> R) -> Result<R> {
-        let outcome = self.flow.during_call(|| call(self.handle()));
-        self.announce();
-        outcome
+    fn flow(&self) -> &FlowControl {
+        &self.flow
     }
 
-    fn tell(&self, event: Event) -> Result<bool> {
-        let Some(calls) = self.calls() else { return Ok(false) };
-        match self.during_call(|handle| calls.tell(handle, event))? {
-            Ok(answer) => Ok(answer),
-            Err(_event) => Err(in_use()),
-        }
-    }
-
-    /// Tells the protocol of an event that has no answer and that goes on whatever happens.
-    fn call(&self, event: Event, callback: &str) {
-        if let Err(error) = self.tell(event) {
-            self.report(format!("Exception in callback protocol.{callback}()"), error);
-        }
-    }
-
-    /// Tells the protocol to pause or to go on, unless it was told, or a callback of its runs: then it
-    /// is told after that.
-    fn announce(&self) {
-        // Before the beginning and after the end there is nothing to be told.
-        if !matches!(self.told.get(), Told::Made | Told::Eof) {
-            return;
-        }
-        let Some(paused) = self.flow.changed() else { return };
-        let (event, callback) = match paused {
-            true => (Event::PauseWriting, "pause_writing"),
-            false => (Event::ResumeWriting, "resume_writing"),
-        };
-        if let Err(error) = self.tell(event) {
-            self.report(format!("protocol.{callback}() failed"), error);
-        }
-    }
-
-    fn report(&self, message: String, error: Error) {
-        let home = self.handle().0.local.home();
-        ExceptionContext::new(message).with_exception(error).report(Some(home));
+    fn may_pause(&self) -> bool {
+        matches!(self.told.get(), Told::Made | Told::Eof)
     }
 }
 

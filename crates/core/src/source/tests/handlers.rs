@@ -54,7 +54,7 @@ fn an_handler_that_panics_is_called_the_next_time() {
     let calls = Rc::new(Cell::new(0));
     let counting = calls.clone();
     let _entered = bench.home.entering();
-    bench.scheduler().exception_handler.replace(Some(Rc::new(|_| {})));
+    bench.scheduler().set_exception_handler(Some(Rc::new(|_| {})));
     let panics = move |_| {
         counting.set(counting.get() + 1);
         panic!("in a handler");

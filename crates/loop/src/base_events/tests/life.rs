@@ -26,6 +26,33 @@ fn no_loop_runs_or_is_current_until_it_is_made_so() {
         .unwrap();
 }
 
+/// As something does that reaches the loop through a task or a handle.
+#[test]
+fn a_loop_whose_data_are_closed_without_it_takes_no_message() {
+    use asyncio_core::raw::{Message, Scheduler};
+    let event_loop = new_event_loop().unwrap();
+    let home = event_loop.home();
+    let came = std::sync::Arc::new(());
+    let kept = came.clone();
+    home.send(Message::Quiet(Box::new(move || drop(kept)))).unwrap();
+    home.with(Scheduler::close).unwrap().unwrap();
+    assert_eq!(std::sync::Arc::strong_count(&came), 1, "what was on its way arrived");
+    assert!(home.send(Message::Quiet(Box::new(|| ()))).is_err());
+    assert!(event_loop.is_closed() && event_loop.close().is_ok());
+}
+
+#[test]
+fn a_loop_does_not_begin_with_the_error_that_ended_another() {
+    let event_loop = new_event_loop().unwrap();
+    let home = event_loop.home();
+    event_loop.close().unwrap();
+    // The next loop of this thread lives in the same home, whose data have just been closed.
+    let next = new_event_loop().unwrap();
+    assert_eq!(next.home().place(), home.place());
+    next.run_until_complete(async { Ok(()) }).unwrap();
+    next.close().unwrap();
+}
+
 #[test]
 fn the_running_loop_goes_before_the_current_one() {
     let (running, current) = (virtual_loop(), virtual_loop());

@@ -1,6 +1,6 @@
 //! How TLS ends: by `close()`, by the other side, with the transport beneath, or because it fails.
 
-use super::{Error, Event, Level, Ordering, SslProtocol, State, Told, log};
+use super::{CallsProtocol, Error, Event, Level, Ordering, SslProtocol, State, Told, log};
 use asyncio_core::{TimeoutError, raw::is_debug};
 use std::io;
 

@@ -2,7 +2,7 @@
 //! unless it has paused: then it is kept as it came.
 
 use super::{Error, Event, SslProtocol, State};
-use crate::slot::{BufferedCalls, Calls};
+use crate::slot::{BufferedCalls, Calls, CallsProtocol};
 use bytes::{Buf, Bytes, BytesMut};
 use std::cell::{Cell, RefCell};
 

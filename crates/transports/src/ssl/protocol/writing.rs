@@ -1,7 +1,7 @@
 //! What is written is encrypted and given to the transport beneath as long as that is not full; the rest
 //! stays as it is until it goes on.
 
-use super::{Error, Result, SslProtocol, State, Told};
+use super::{CallsProtocol, Error, Result, SslProtocol, State, Told};
 use asyncio_core::wait_site::WaitSite;
 use asyncio_future::Future;
 use bytes::{Buf, BytesMut};

@@ -1,0 +1,148 @@
+//! Callbacks: registering them, making them ready, and cancelling them.
+
+use super::Scheduler;
+use crate::{
+    Result,
+    clock::nanos,
+    context::Values,
+    home::Message,
+    listeners::CallbackRef,
+    ready::ReadyStep,
+    slots::Key,
+    timers::Action,
+    wait::{Wait, Waiter},
+};
+use std::{panic::Location, time::Duration};
+
+impl Scheduler {
+    /// A callback for the next iteration.
+    pub fn call_soon(
+        &self,
+        callback: impl FnOnce() -> Result<()> + 'static,
+        context: Values,
+        location: &'static Location<'static>,
+    ) -> Result<CallbackRef> {
+        let parked = self.park(callback, context, location)?;
+        self.ready.push(ReadyStep::Callback(parked.key));
+        Ok(parked)
+    }
+
+    /// A callback that is due at `when`, in loop time.
+    pub fn call_at(
+        &self,
+        when: Duration,
+        callback: impl FnOnce() -> Result<()> + 'static,
+        context: Values,
+        location: &'static Location<'static>,
+    ) -> Result<CallbackRef> {
+        let home = self.check_open()?;
+        let (when, closure) = (Some(nanos(when)), Box::new(callback));
+        let key = self.timers.callbacks().park_call(when, closure, context, location);
+        Ok(CallbackRef { place: home.place(), key })
+    }
+
+    /// A callback that [`CallbackRef::fire`] makes ready.
+    pub fn park(
+        &self,
+        callback: impl FnOnce() -> Result<()> + 'static,
+        context: Values,
+        location: &'static Location<'static>,
+    ) -> Result<CallbackRef> {
+        let home = self.check_open()?;
+        let closure = Box::new(callback);
+        let key = self.timers.callbacks().park_call(None, closure, context, location);
+        Ok(CallbackRef { place: home.place(), key })
+    }
+
+    /// A timer that ends a wait after `delay`, in nanoseconds: no allocation, if the wait is the first
+    /// of a task. `None` if the loop is closed, or the wait is not armed.
+    pub fn wake_after(
+        &self,
+        delay: u64,
+        wait: &Wait,
+        location: &'static Location<'static>,
+    ) -> Option<CallbackRef> {
+        let place = self.check_open().ok()?.place();
+        let when = Some(self.timers.now().saturating_add(delay));
+        let key = match wait.first_in(place) {
+            Some((task, number)) => {
+                self.timers.callbacks().park(when, Action::Resume { task, number })
+            }
+            None => {
+                let wake = waking(wait.waiter()?);
+                self.timers.callbacks().park_call(when, wake, Values::default(), location)
+            }
+        };
+        Some(CallbackRef { place, key })
+    }
+
+    /// A callback at `when` by which what is inside of a scope is cancelled. No allocation. One that
+    /// lies in the past takes effect in the next iteration.
+    pub(crate) fn expire_at(&self, when: Duration, scope: Key) -> Key {
+        let when = Some(nanos(when)).filter(|when| *when > self.timers.passed());
+        let key = self.timers.callbacks().park(when, Action::Expire(scope));
+        if when.is_none() {
+            self.ready.push(ReadyStep::Callback(key));
+        }
+        key
+    }
+
+    /// Puts another sleeper in the place of the one that a timer wakes; if the timer has fired, it is
+    /// woken at once.
+    pub(crate) fn replace_waiter(
+        &self,
+        timer: Key,
+        waiter: Waiter,
+        location: &'static Location<'static>,
+    ) {
+        if !self.timers.callbacks().contains(timer) {
+            waiter.wake_now();
+            return;
+        }
+        let mut callbacks = self.timers.callbacks();
+        let call = callbacks.call(waking(waiter), Values::default(), location);
+        let previous = callbacks.replace(timer, Action::Call(call));
+        drop(callbacks);
+        if let Some(action) = previous {
+            self.drop_call(action);
+        }
+    }
+
+    pub(crate) fn fire(&self, key: Key) {
+        if self.timers.callbacks().contains(key) {
+            self.ready.push(ReadyStep::Callback(key));
+        }
+    }
+
+    pub(crate) fn cancel(&self, key: Key) -> bool {
+        let taken = self.timers.callbacks().take(key);
+        taken.map(|action| self.drop_call(action)).is_some()
+    }
+
+    /// Drops what a callback would have called, if it has not run.
+    fn drop_call(&self, action: Action) {
+        if let Action::Call(call) = action {
+            drop(self.timers.take_call(call));
+        }
+    }
+
+    /// Opens what another thread sent.
+    pub fn deliver(&self, message: Message) {
+        match message {
+            Message::Task(task) => task.wake(),
+            Message::Fire(key) => self.fire(key),
+            Message::Quiet(quiet) => quiet(),
+            Message::Call(call) => {
+                let _ = self.call_soon(call, Values::default(), Location::caller());
+            }
+        }
+    }
+}
+
+/// What the timer of a sleep calls that is not the first wait of a task.
+fn waking(waiter: Waiter) -> Box<dyn FnOnce() -> Result<()>> {
+    Box::new(move || {
+        waiter.wake_now();
+        Ok(())
+    })
+}

@@ -1,0 +1,145 @@
+//! [`Reports`]: to whom a loop reports errors that nothing handles, and what it reports in debug mode.
+
+use super::Scheduler;
+use crate::{
+    caught::caught,
+    context::swap_values,
+    exception::{ExceptionContext, InSpan},
+};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    rc::Rc,
+    time::Duration,
+};
+
+/// The exception handler of a loop.
+pub(crate) type ExceptionHandler = Rc<dyn Fn(&ExceptionContext)>;
+
+/// From which time on debug mode reports a step as slow, if the program does not say.
+const SLOW: Duration = Duration::from_millis(100);
+
+/// What a loop reports, and to what.
+pub struct Reports {
+    handler: RefCell<Option<ExceptionHandler>>,
+    debug: Cell<bool>,
+    /// Whether tasks carry the spans in which they are made.
+    task_spans: Cell<bool>,
+    slow_callback_duration: Cell<Duration>,
+    measures_steps: Cell<bool>,
+    is_timed: Cell<bool>,
+}
+
+impl fmt::Debug for Reports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reports").field("debug", &self.debug).finish_non_exhaustive()
+    }
+}
+
+impl Scheduler {
+    /// Sets the exception handler; `None` is the default one, which logs. Does nothing to a closed
+    /// loop, whose home may become another thread's.
+    pub fn set_exception_handler(&self, handler: Option<ExceptionHandler>) {
+        if self.check_open().is_ok() {
+            drop(self.reports.handler.replace(handler));
+        }
+    }
+}
+
+impl Reports {
+    pub(super) const fn new() -> Reports {
+        Reports {
+            handler: RefCell::new(None),
+            debug: Cell::new(false),
+            task_spans: Cell::new(true),
+            slow_callback_duration: Cell::new(SLOW),
+            measures_steps: Cell::new(false),
+            is_timed: Cell::new(false),
+        }
+    }
+
+    pub(super) fn open(&self) {
+        self.debug.set(false);
+        self.task_spans.set(true);
+        self.slow_callback_duration.set(SLOW);
+        self.measures_steps.set(false);
+        self.is_timed.set(false);
+    }
+
+    /// Takes the exception handler out.
+    pub(super) fn take_handler(&self) -> Option<ExceptionHandler> {
+        self.handler.take()
+    }
+
+    /// The exception handler that was set.
+    pub fn exception_handler(&self) -> Option<ExceptionHandler> {
+        self.handler.borrow().clone()
+    }
+
+    /// Reports an unhandled error (`loop.call_exception_handler`). A handler that panics is itself
+    /// reported to the log; nothing comes out.
+    pub fn call_exception_handler(&self, context: &ExceptionContext) {
+        let _entered = InSpan::enter(context.span.clone());
+        let outer = context.values().map(swap_values);
+        let outcome = caught(|| match self.exception_handler() {
+            Some(handler) => handler(context),
+            None => context.log(),
+        });
+        if let Err(error) = outcome {
+            ExceptionContext::new("Unhandled error in exception handler")
+                .with_exception(error)
+                .with_note("context", context)
+                .log();
+        }
+        if let Some(outer) = outer {
+            drop(swap_values(outer));
+        }
+    }
+
+    /// Whether debug mode is on.
+    pub fn debug(&self) -> bool {
+        self.debug.get()
+    }
+
+    /// Switches debug mode.
+    pub fn set_debug(&self, on: bool) {
+        self.debug.set(on);
+        self.is_timed.set(on || self.measures_steps.get());
+    }
+
+    /// Whether each step is measured: in debug mode, or because that was asked for.
+    #[inline]
+    pub(super) fn is_timed(&self) -> bool {
+        self.is_timed.get()
+    }
+
+    /// Whether a step that took so long is to be reported.
+    pub(super) fn is_slow(&self, took: Duration) -> bool {
+        self.debug.get() && took >= self.slow_callback_duration.get()
+    }
+
+    pub(crate) fn task_spans(&self) -> bool {
+        self.task_spans.get()
+    }
+
+    /// Switches the measurement of each step, which reads the clock twice for it.
+    pub fn set_measures_steps(&self, on: bool) {
+        self.measures_steps.set(on);
+        self.is_timed.set(on || self.debug.get());
+    }
+
+    /// Has new tasks carry the span in which they are made, or not: then none is entered by their steps.
+    pub fn set_task_spans(&self, on: bool) {
+        self.task_spans.set(on);
+    }
+
+    /// From which time on debug mode reports a step as slow.
+    pub fn slow_callback_duration(&self) -> Duration {
+        self.slow_callback_duration.get()
+    }
+
+    /// Sets [`slow_callback_duration`](Reports::slow_callback_duration).
+    pub fn set_slow_callback_duration(&self, duration: Duration) {
+        self.slow_callback_duration.set(duration);
+    }
+}

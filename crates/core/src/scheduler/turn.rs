@@ -1,0 +1,177 @@
+//! One iteration: which timers are due, and running what is ready.
+//!
+//! It is CPython's `_run_once`: the loop polls I/O and empties its inbox, then
+//! [`move_due_timers`](Scheduler::move_due_timers), then [`run_ready`](Scheduler::run_ready) runs exactly what was
+//! ready at that point.
+
+use super::{Scheduler, State};
+use crate::{
+    Error,
+    caught::caught,
+    cell::TaskCell,
+    clock::nanos,
+    context::swap_values,
+    exception::{ExceptionContext, InSpan, Level, log, reported},
+    home::LoopRef,
+    metrics::raise,
+    ready::ReadyStep,
+    slots::Key,
+    task_ref::TaskRef,
+    timers::{Action, Call},
+};
+use std::{
+    cell::Cell,
+    fmt,
+    panic::Location,
+    time::{Duration, Instant},
+};
+
+impl Scheduler {
+    /// Whether anything is ready to run.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// How long the loop may wait for I/O: not at all if something is ready or it is to stop, else
+    /// until the next timer; `None` if there is no timer.
+    #[inline]
+    pub fn timeout(&self) -> Option<Duration> {
+        if self.has_ready() || self.run.is_stopping() || self.run.is_aborted() {
+            return Some(Duration::ZERO);
+        }
+        self.timers.next_deadline().map(|deadline| deadline.saturating_sub(self.timers.time()))
+    }
+
+    /// Appends every due timer to the ready queue, by deadline and then by creation.
+    ///
+    /// `coarse` reads a cheap clock, if there is one: it goes with the loop's from any start, in
+    /// nanoseconds, is never ahead of it and at most [`LAG_MAX`](crate::raw::LAG_MAX) behind. The
+    /// exact one is then asked only when a timer may be due.
+    #[inline]
+    pub fn move_due_timers(&self, coarse: impl FnOnce() -> Option<u64>) {
+        if let Some(now) = self.timers.look(coarse) {
+            self.move_timers_due_by(now);
+        }
+    }
+
+    fn move_timers_due_by(&self, now: u64) {
+        let mut callbacks = self.timers.callbacks();
+        let counters = self.home().map(LoopRef::counters);
+        while let Some((when, key)) = callbacks.pop_due(now) {
+            if let Some(counters) = counters {
+                counters.timer_is_late(now - when);
+            }
+            self.ready.push(ReadyStep::Callback(key));
+        }
+    }
+
+    /// Runs what is ready now, and nothing that becomes ready meanwhile. Tells how much that was.
+    /// Nothing of a loop that is being closed runs.
+    pub fn run_ready(&self) -> usize {
+        if self.state.get() == State::Closed {
+            // The queue may name tasks that are gone.
+            return 0;
+        }
+        let count = self.ready.len();
+        let left = Cell::new(count);
+        // A step catches the panics of what it calls. What else may panic is the drop of a value that
+        // nothing needs any more, such as that of a context variable.
+        while left.get() > 0 {
+            let message = "Exception in the drop of a value";
+            reported(message, self.home.get(), || self.run_so_many(&left));
+        }
+        count
+    }
+
+    fn run_so_many(&self, left: &Cell<usize>) {
+        while left.get() > 0 {
+            left.set(left.get() - 1);
+            let entry = self.ready.pop();
+            let started = self.reports.is_timed().then(Instant::now);
+            let ran = match entry {
+                Some(ReadyStep::Task(task)) => {
+                    // SAFETY: as said at `ReadyStep::Task`.
+                    let kept = started.map(|_| TaskRef::of(unsafe { task.as_ref() }));
+                    // SAFETY: as said there.
+                    unsafe { TaskCell::run(task) }
+                    Ran::Task(kept)
+                }
+                Some(ReadyStep::Callback(key)) => Ran::Callback(self.run_callback(key)),
+                Some(ReadyStep::Source(key)) => Ran::Callback(self.run_handler(key)),
+                None => return left.set(0),
+            };
+            if let Some(started) = started {
+                self.timed(started.elapsed(), &ran);
+            }
+            if self.run.is_aborted() {
+                left.set(0);
+            }
+        }
+    }
+
+    fn run_callback(&self, key: Key) -> Option<&'static Location<'static>> {
+        let action = self.timers.callbacks().take(key)?;
+        let Call { closure, context, location } = match action {
+            Action::Call(call) => self.timers.take_call(call)?,
+            Action::Resume { task, number } => {
+                self.tasks.wake_first_wait(task, number);
+                return None;
+            }
+            Action::Expire(scope) => {
+                self.expire(scope);
+                return None;
+            }
+        };
+        let outer = swap_values(context);
+        let result = caught(closure).unwrap_or_else(Err);
+        let context = swap_values(outer);
+        match result {
+            Ok(()) => {}
+            Err(error @ Error::KeyboardInterrupt(_)) => self.run.abort(error),
+            Err(error) => ExceptionContext::new("Exception in callback")
+                .with_exception(error)
+                .with_origin(location)
+                .in_values(context)
+                .report(self.home.get()),
+        }
+        Some(location)
+    }
+
+    fn timed(&self, took: Duration, ran: &Ran) {
+        if let Some(counters) = self.home.get().map(LoopRef::counters) {
+            raise(&counters.longest_step, nanos(took));
+        }
+        if self.reports.is_slow(took) {
+            let span = match ran {
+                Ran::Task(Some(task)) => task.span(),
+                _ => None,
+            };
+            let _entered = InSpan::enter(span);
+            let seconds = took.as_secs_f64();
+            log(Level::Warning, &format!("Executing {ran} took {seconds:.3} seconds"));
+        }
+    }
+}
+
+/// What has run, in debug mode.
+enum Ran {
+    Task(Option<TaskRef>),
+    Callback(Option<&'static Location<'static>>),
+}
+
+/// As asyncio shows a handle: a task with where it waits now, and where it was made.
+impl fmt::Display for Ran {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ran::Task(Some(task)) => {
+                write!(f, "{task:?}")?;
+                if let Some(site) = task.wait_site() {
+                    write!(f, " waiting for {site}")?;
+                }
+                write!(f, " created at {}", task.spawned_at())
+            }
+            Ran::Callback(Some(location)) => write!(f, "<Handle created at {location}>"),
+            Ran::Task(None) | Ran::Callback(None) => f.write_str("<Handle>"),
+        }
+    }
+}
