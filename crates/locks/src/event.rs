@@ -100,7 +100,13 @@ impl Event {
     /// ```
     #[track_caller]
     pub fn wait(&self) -> EventWait<'_> {
-        EventWait { event: self, place: Place::new(), site: WaitSite::here(&"Event.wait") }
+        self.wait_at(WaitSite::here(&"Event.wait"))
+    }
+
+    /// [`wait`](Event::wait) as a part of another operation.
+    #[doc(hidden)]
+    pub fn wait_at(&self, site: WaitSite) -> EventWait<'_> {
+        EventWait { event: self, place: Place::new(), site }
     }
 }
 

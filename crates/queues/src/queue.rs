@@ -291,7 +291,13 @@ impl<O: Order> OrderedQueue<O> {
     /// ```
     #[track_caller]
     pub fn get(&self) -> Get<'_, O> {
-        Get::new(self, WaitSite::here(&"Queue.get"))
+        self.get_at(WaitSite::here(&"Queue.get"))
+    }
+
+    /// [`get`](OrderedQueue::get) as a part of another operation.
+    #[doc(hidden)]
+    pub fn get_at(&self, site: WaitSite) -> Get<'_, O> {
+        Get::new(self, site)
     }
 
     /// The next item; `None` once the queue is shut down and empty. asyncio has no `async for` over a queue;

@@ -28,7 +28,7 @@ thread_local! {
 }
 
 /// What `receive` writes into a buffer of `size` bytes, of which it tells how many it wrote.
-fn received<R>(
+pub(crate) fn received<R>(
     size: usize,
     receive: impl FnOnce(&mut [u8]) -> io::Result<(usize, R)>,
 ) -> io::Result<(Bytes, R)> {

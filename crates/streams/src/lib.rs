@@ -6,6 +6,7 @@
 //! | [`start_server`], [`start_unix_server`] | the functions of these names |
 //! | [`StreamReader`], fed by hand through a [`StreamFeeder`] | `asyncio.StreamReader` |
 //! | [`StreamWriter`] | `asyncio.StreamWriter` |
+//! | [`open_datagram_endpoint`], [`DatagramEndpoint`] | – |
 //! | [`Duplex`], both halves as one value | – |
 //! | [`StreamReaderProtocol`] | `asyncio.StreamReaderProtocol` |
 //! | [`stdin`], [`stdout`], [`stderr`], [`input`] | `sys.stdin` through `connect_read_pipe`, …; `input` |
@@ -63,6 +64,7 @@
 mod buffer;
 mod connect;
 mod crowd;
+mod datagrams;
 mod duplex;
 mod futures_io;
 mod protocol;
@@ -81,6 +83,10 @@ mod writer;
 pub use asyncio_core::{Error, Result};
 pub use connect::{
     OpenConnection, OpenUnixConnection, Opening, open_connection, open_unix_connection,
+};
+pub use datagrams::{
+    DatagramEndpoint, NextDatagram, OpenDatagramEndpoint, OpeningDatagramEndpoint, RecvFrom,
+    open_datagram_endpoint,
 };
 pub use duplex::Duplex;
 pub use protocol::StreamReaderProtocol;

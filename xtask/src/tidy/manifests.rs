@@ -14,7 +14,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("queues", &["core", "locks"]),
     ("sockets", &["core"]),
     ("transports", &["core", "future", "task", "sockets"]),
-    ("streams", &["core", "future", "task", "sockets", "transports"]),
+    ("streams", &["core", "future", "task", "locks", "queues", "sockets", "transports"]),
     ("subprocess", &["core", "future", "task", "sockets", "transports", "streams"]),
     ("http", &["core", "locks", "sockets", "streams", "task", "transports"]),
     ("files", &["core", "sockets"]),

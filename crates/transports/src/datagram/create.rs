@@ -183,6 +183,13 @@ impl<F, P> CreateDatagramEndpoint<F, P> {
         self
     }
 
+    /// The site of what is built on this.
+    #[doc(hidden)]
+    pub fn at(mut self, site: WaitSite) -> Self {
+        self.site = site;
+        self
+    }
+
     /// Returns the transport without the protocol. This future can be sent to another thread if the factory can.
     pub fn transport(self) -> CreateDatagramTransport<F, P> {
         let CreateDatagramEndpoint { factory, stage, site, .. } = self;
