@@ -2,7 +2,7 @@
 
 use asyncio_core::{AsyncContextManager, Error, Result};
 use asyncio_loop::EventLoop;
-use asyncio_queues::{PriorityQueue, PutError, Queue};
+use asyncio_queues::{PriorityQueue, Queue};
 use asyncio_task::{Task, create_task, sleep, timeout};
 use std::{cell::RefCell, future::Future, rc::Rc, sync::Arc, thread, time::Duration};
 
@@ -127,10 +127,9 @@ fn a_cancelled_put_puts_nothing_and_hands_its_item_back() {
         queue.put(1).await?;
         let inner = queue.clone();
         let a = create_task(async move {
-            match inner.put(2).await {
-                Err(PutError::Cancelled(item, error)) => Ok((item, error.is_cancelled())),
-                other => panic!("{other:?}"),
-            }
+            let mut put = inner.put(2);
+            let outcome = (&mut put).await;
+            Ok((put.into_item().unwrap(), cancelled(&outcome)))
         });
         let b = put(&queue, 3);
         briefly().await?;

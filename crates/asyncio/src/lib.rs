@@ -181,7 +181,7 @@ pub use asyncio_queues::{
 /// The types behind queues: their orders, and the error that gives an item back.
 #[cfg(feature = "queues")]
 pub mod queues {
-    pub use asyncio_queues::{Fifo, Lifo, Order, Priority, PutError};
+    pub use asyncio_queues::{Fifo, Get, Lifo, Order, Priority, Put, PutError};
 }
 #[cfg(feature = "queues")]
 #[doc(hidden)]
@@ -228,7 +228,7 @@ pub use asyncio_subprocess::{create_subprocess_exec, create_subprocess_shell};
 pub mod subprocess {
     pub use asyncio_subprocess::{
         Account, Communicate, DEVNULL, KillTree, Output, PIPE, Process, ProcessWait, STDOUT, Spawn,
-        Spawning, SpawningWithProtocol, Stdio, Streams, WithProtocol,
+        Spawning, SpawningWithProtocol, Stdio, Streams, ToArguments, WithProtocol,
     };
 }
 

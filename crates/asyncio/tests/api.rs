@@ -360,7 +360,7 @@ mod processes {
 
     #[asyncio::test]
     async fn give_their_pipes_or_say_how_to_get_them() -> Result<()> {
-        let mut cat = create_subprocess_exec("cat", [""; 0]).stdin(PIPE).stdout(PIPE).await?;
+        let mut cat = create_subprocess_exec("cat", ()).stdin(PIPE).stdout(PIPE).await?;
         cat.stdin()?.write("line\n");
         assert_eq!(cat.stdout()?.readline().await?, "line\n");
         let error = cat.stderr().unwrap_err();

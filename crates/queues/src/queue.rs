@@ -9,6 +9,8 @@ use asyncio_core::{
     raw::sync::{Mutex, keep},
     wait_site::WaitSite,
 };
+#[cfg(not(loom))]
+use asyncio_locks::blocking::block_on;
 use asyncio_locks::waiters::{After, Line};
 use std::fmt;
 
@@ -238,16 +240,13 @@ impl<O: Order> OrderedQueue<O> {
 
     /// Adds an item, and waits while the queue is full (`Queue.put`). Does not suspend if there is room.
     ///
-    /// Its error is a [`PutError`], of which `?` makes an [`Error`]; where a coroutine is expected
-    /// (`wait_for`, `create_task`), write `async { Ok(queue.put(item).await?) }`.
-    ///
     /// # Errors
-    /// `ShutDown` if the queue is shut down, before or meanwhile; `Cancelled`. Both hand the item
-    /// back.
+    /// `QueueShutDown` if the queue is shut down, before or meanwhile; `Cancelled`. The item was not added: a future
+    /// that is awaited by `&mut` gives it back by [`into_item`](Put::into_item).
     ///
     /// # Cancellation
-    /// The item was not added, and is in the error. If the task had been woken for a free place, the next waiter gets
-    /// the place. Dropping the future does the same, but drops the item.
+    /// The item was not added, and is still in the future. If the task had been woken for a free place, the next
+    /// waiter gets the place. Dropping the future does the same, and drops the item.
     ///
     /// ```
     /// use asyncio::Queue;
@@ -384,8 +383,10 @@ impl<O: Order> OrderedQueue<O> {
     #[cfg(not(loom))]
     #[track_caller]
     pub fn put_blocking(&self, item: O::Item) -> Result<(), PutError<O::Item>> {
-        let site = WaitSite::here(&"Queue.put_blocking");
-        asyncio_locks::blocking::block_on(Put::new(self, item, site))
+        let mut put = Put::new(self, item, WaitSite::here(&"Queue.put_blocking"));
+        // Nothing but a task can be cancelled; should this thread be in one, it goes on waiting.
+        while block_on(&mut put).is_err_and(|error| error.is_cancelled()) {}
+        put.into_item().map_or(Ok(()), |item| Err(PutError::ShutDown(item)))
     }
 
     /// [`get`](OrderedQueue::get) for a thread, which blocks until there is an item. In a task it would
@@ -406,7 +407,7 @@ impl<O: Order> OrderedQueue<O> {
     #[track_caller]
     pub fn get_blocking(&self) -> Result<O::Item> {
         let site = WaitSite::here(&"Queue.get_blocking");
-        asyncio_locks::blocking::block_on(Get::new(self, site))
+        block_on(Get::new(self, site))
     }
 
     /// Marks the work on one item as done (`Queue.task_done`).

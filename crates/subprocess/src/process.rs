@@ -58,7 +58,7 @@ impl Process {
     ///
     /// #[asyncio::main]
     /// async fn main() -> asyncio::Result<()> {
-    ///     let mut cat = create_subprocess_exec("cat", [""; 0]).stdin(PIPE).stdout(PIPE).await?;
+    ///     let mut cat = create_subprocess_exec("cat", ()).stdin(PIPE).stdout(PIPE).await?;
     ///     cat.stdin()?.write("hello\n");
     ///     assert_eq!(cat.stdout()?.readline().await?, "hello\n");
     ///     cat.stdin()?.close();

@@ -1,6 +1,7 @@
 //! [`subprocess_exec`] and [`subprocess_shell`]: a child process with a protocol.
 
 use crate::{
+    arguments::ToArguments,
     options::Spawn,
     protocols::SubprocessProtocol,
     spawn::Program,
@@ -55,17 +56,16 @@ use std::{
 /// # Ok::<(), asyncio::Error>(())
 /// ```
 #[track_caller]
-pub fn subprocess_exec<F, P, S>(
+pub fn subprocess_exec<F, P, Kind>(
     factory: F,
     program: impl AsRef<OsStr>,
-    args: impl IntoIterator<Item = S>,
+    args: impl ToArguments<Kind>,
 ) -> Spawn<WithProtocol<F>>
 where
     F: FnOnce() -> P,
     P: SubprocessProtocol,
-    S: AsRef<OsStr>,
 {
-    let program = Program::exec("subprocess_exec", program.as_ref(), args);
+    let program = Program::exec("subprocess_exec", program.as_ref(), args.to_arguments());
     with_pipes(program, WaitSite::here(&"subprocess_exec"), factory)
 }
 

@@ -16,7 +16,8 @@ use std::{
     message = "`{Self}` is neither a task nor a future",
     label = "a task or a future is expected",
     note = "a coroutine becomes a task by `create_task(coroutine)`",
-    note = "`gather`, `as_completed` and `race` take coroutines themselves"
+    note = "`gather`, `as_completed` and `race` take coroutines themselves",
+    note = "to keep the tasks, give `wait` their handles: `wait(tasks.iter().map(|task| task.any()))`"
 )]
 #[doc(alias = "isfuture")]
 pub trait FutureLike: sealed::Sealed + 'static {

@@ -8,7 +8,7 @@ use super::tree::{File, Tree};
 const EDGES: &[(&str, &[&str])] = &[
     ("core", &[]),
     ("future", &["core"]),
-    ("task", &["core", "future"]),
+    ("task", &["core", "future", "locks"]),
     ("loop", &["core", "future", "task"]),
     ("locks", &["core"]),
     ("queues", &["core", "locks"]),

@@ -137,13 +137,13 @@ impl EventLoop {
     /// # Ok::<(), asyncio::Error>(())
     /// ```
     #[track_caller]
-    pub fn run_in_executor<T: Send + 'static>(
+    pub fn run_in_executor<'a, T: Send + 'static>(
         &self,
-        executor: Option<&ThreadPoolExecutor>,
+        executor: impl Into<Option<&'a ThreadPoolExecutor>>,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<Take<T>> {
         self.with(|_| ())?;
-        let executor = match executor {
+        let executor = match executor.into() {
             Some(executor) => executor.clone(),
             None => self.0.executor.get()?,
         };
