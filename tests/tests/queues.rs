@@ -28,7 +28,7 @@ fn get(queue: &Rc<Queue<u32>>) -> Task<u32> {
 
 fn put(queue: &Rc<Queue<u32>>, item: u32) -> Task<()> {
     let queue = queue.clone();
-    create_task(async move { Ok(queue.put(item).await?) })
+    create_task(async move { queue.put(item).await })
 }
 
 fn cancelled<T>(outcome: Result<T>) -> bool {
@@ -129,7 +129,7 @@ fn a_cancelled_put_puts_nothing_and_hands_its_item_back() {
         let a = create_task(async move {
             let mut put = inner.put(2);
             let outcome = (&mut put).await;
-            Ok((put.into_item().unwrap(), cancelled(&outcome)))
+            Ok((put.into_item().unwrap(), cancelled(outcome)))
         });
         let b = put(&queue, 3);
         briefly().await?;

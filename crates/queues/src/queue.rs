@@ -18,6 +18,7 @@ mod waits;
 pub use waits::{Get, Join, Next, Put};
 
 /// First in, first out (`asyncio.Queue`).
+#[doc(alias = "asyncio.Queue")]
 pub type Queue<T> = OrderedQueue<Fifo<T>>;
 
 /// The lowest item first (`asyncio.PriorityQueue`).
@@ -33,6 +34,7 @@ pub type Queue<T> = OrderedQueue<Fifo<T>>;
 /// assert_eq!(queue.get_nowait()?, (1, "run"));
 /// # Ok::<_, asyncio::Error>(())
 /// ```
+#[doc(alias = "asyncio.PriorityQueue")]
 pub type PriorityQueue<T> = OrderedQueue<Priority<T>>;
 
 /// Last in, first out (`asyncio.LifoQueue`).
@@ -44,6 +46,7 @@ pub type PriorityQueue<T> = OrderedQueue<Priority<T>>;
 /// assert_eq!(queue.get_nowait()?, 3);
 /// # Ok::<_, asyncio::Error>(())
 /// ```
+#[doc(alias = "asyncio.LifoQueue")]
 pub type LifoQueue<T> = OrderedQueue<Lifo<T>>;
 
 /// A queue between tasks: [`Queue`], [`PriorityQueue`], [`LifoQueue`], or one with an order of your own.
@@ -259,6 +262,7 @@ impl<O: Order> OrderedQueue<O> {
     ///     Ok(())
     /// }
     /// ```
+    #[doc(alias = "asyncio.Queue.put")]
     #[track_caller]
     pub fn put(&self, item: O::Item) -> Put<'_, O> {
         Put::new(self, item, WaitSite::here(&"Queue.put"))
@@ -288,6 +292,7 @@ impl<O: Order> OrderedQueue<O> {
     ///     Ok(())
     /// }
     /// ```
+    #[doc(alias = "asyncio.Queue.get")]
     #[track_caller]
     pub fn get(&self) -> Get<'_, O> {
         self.get_at(WaitSite::here(&"Queue.get"))
@@ -342,6 +347,7 @@ impl<O: Order> OrderedQueue<O> {
     /// assert_eq!(queue.put_nowait("b").unwrap_err().into_inner(), "b");
     /// # Ok::<_, asyncio::Error>(())
     /// ```
+    #[doc(alias = "asyncio.Queue.put_nowait")]
     pub fn put_nowait(&self, item: O::Item) -> Result<(), PutError<O::Item>> {
         let mut after = After::new();
         self.state.lock().put(item, self.maxsize, &mut after)
@@ -357,6 +363,7 @@ impl<O: Order> OrderedQueue<O> {
     /// let queue = Queue::<u32>::new(0);
     /// assert_eq!(queue.get_nowait().unwrap_err().kind(), "QueueEmpty");
     /// ```
+    #[doc(alias = "asyncio.Queue.get_nowait")]
     pub fn get_nowait(&self) -> Result<O::Item> {
         let mut after = After::new();
         self.state.lock().get(&mut after)
@@ -399,7 +406,7 @@ impl<O: Order> OrderedQueue<O> {
     /// use asyncio::Queue;
     /// static JOBS: Queue<u32> = Queue::new(1);
     /// let worker = std::thread::spawn(|| JOBS.get_blocking());
-    /// asyncio::run(async { Ok(JOBS.put(7).await?) })?;
+    /// asyncio::run(async { JOBS.put(7).await })?;
     /// assert_eq!(worker.join().unwrap()?, 7);
     /// # Ok::<_, asyncio::Error>(())
     /// ```
@@ -420,6 +427,7 @@ impl<O: Order> OrderedQueue<O> {
     /// let error = Queue::<u32>::new(0).task_done().unwrap_err();
     /// assert_eq!(error.to_string(), "task_done() called too many times");
     /// ```
+    #[doc(alias = "asyncio.Queue.task_done")]
     pub fn task_done(&self) -> Result<()> {
         let mut after = After::new();
         let mut state = self.state.lock();
@@ -448,6 +456,7 @@ impl<O: Order> OrderedQueue<O> {
     ///     Ok(())
     /// }
     /// ```
+    #[doc(alias = "asyncio.Queue.join")]
     #[track_caller]
     pub fn join(&self) -> Join<'_, O> {
         Join::new(self, WaitSite::here(&"Queue.join"))
@@ -467,6 +476,7 @@ impl<O: Order> OrderedQueue<O> {
     /// assert_eq!(queue.get_nowait().unwrap_err().kind(), "QueueShutDown");
     /// # Ok::<_, asyncio::Error>(())
     /// ```
+    #[doc(alias = "asyncio.Queue.shutdown")]
     pub fn shutdown(&self, immediate: bool) {
         // Before the guard, so that they are dropped after it.
         let mut dropped = Vec::new();
@@ -491,6 +501,7 @@ impl<O: Order> OrderedQueue<O> {
     /// ```
     /// assert_eq!(asyncio::Queue::<u32>::new(0).qsize(), 0);
     /// ```
+    #[doc(alias = "asyncio.Queue.qsize")]
     pub fn qsize(&self) -> usize {
         self.state.lock().items.len()
     }
@@ -500,6 +511,7 @@ impl<O: Order> OrderedQueue<O> {
     /// ```
     /// assert!(asyncio::Queue::<u32>::new(0).empty());
     /// ```
+    #[doc(alias = "asyncio.Queue.empty")]
     pub fn empty(&self) -> bool {
         self.qsize() == 0
     }
@@ -509,6 +521,7 @@ impl<O: Order> OrderedQueue<O> {
     /// ```
     /// assert!(!asyncio::Queue::<u32>::new(0).full());
     /// ```
+    #[doc(alias = "asyncio.Queue.full")]
     pub fn full(&self) -> bool {
         self.state.lock().is_full(self.maxsize)
     }
@@ -518,6 +531,7 @@ impl<O: Order> OrderedQueue<O> {
     /// ```
     /// assert_eq!(asyncio::Queue::<u32>::new(8).maxsize(), 8);
     /// ```
+    #[doc(alias = "asyncio.Queue.maxsize")]
     pub fn maxsize(&self) -> usize {
         self.maxsize
     }

@@ -84,6 +84,7 @@ fn receive_from(io: &socket2::Socket, buffer: &mut [u8]) -> io::Result<(usize, A
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "loop.sock_recv")]
 #[track_caller]
 pub fn sock_recv(socket: &Socket, size: usize) -> SockRecv<'_> {
     SockRecv { socket, size: size.min(MOST), turn: Turn::new(), site: WaitSite::here(&"sock_recv") }
@@ -139,6 +140,7 @@ impl Future for SockRecv<'_> {
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "loop.sock_recv_into")]
 #[track_caller]
 pub fn sock_recv_into<'a>(socket: &'a Socket, buffer: &'a mut [u8]) -> SockRecvInto<'a> {
     SockRecvInto { socket, buffer, turn: Turn::new(), site: WaitSite::here(&"sock_recv_into") }
@@ -195,6 +197,7 @@ impl Future for SockRecvInto<'_> {
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "loop.sock_recvfrom")]
 #[track_caller]
 pub fn sock_recvfrom(socket: &Socket, size: usize) -> SockRecvfrom<'_> {
     let site = WaitSite::here(&"sock_recvfrom");
@@ -249,6 +252,7 @@ impl Future for SockRecvfrom<'_> {
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "loop.sock_recvfrom_into")]
 #[track_caller]
 pub fn sock_recvfrom_into<'a>(socket: &'a Socket, buffer: &'a mut [u8]) -> SockRecvfromInto<'a> {
     let site = WaitSite::here(&"sock_recvfrom_into");

@@ -62,6 +62,7 @@ pub const SENDFILE_FALLBACK_READBUFFER_SIZE: usize = 256 * 1024;
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "loop.sock_sendfile")]
 #[track_caller]
 pub fn sock_sendfile<'a>(socket: &'a Socket, file: &impl AsFd) -> SockSendfile<'a> {
     let site = WaitSite::here(&"sock_sendfile");

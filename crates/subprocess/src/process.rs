@@ -31,6 +31,7 @@ use std::{fmt, sync::Arc, time::Duration};
 /// })?;
 /// # Ok::<(), asyncio::Error>(())
 /// ```
+#[doc(alias = "asyncio.subprocess.Process")]
 pub struct Process {
     /// What the child reads, if that is a [`PIPE`](crate::PIPE) (`stdin`). Dropping the writer closes
     /// the pipe.

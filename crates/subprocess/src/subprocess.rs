@@ -41,6 +41,7 @@ use std::{
 /// })?;
 /// # Ok::<(), asyncio::Error>(())
 /// ```
+#[doc(alias = "asyncio.create_subprocess_exec")]
 #[track_caller]
 pub fn create_subprocess_exec<Kind>(
     program: impl AsRef<OsStr>,
@@ -71,6 +72,7 @@ pub fn create_subprocess_exec<Kind>(
 /// })?;
 /// # Ok::<(), asyncio::Error>(())
 /// ```
+#[doc(alias = "asyncio.create_subprocess_shell")]
 #[track_caller]
 pub fn create_subprocess_shell(command: impl AsRef<OsStr>) -> Spawn<Streams> {
     let program = Program::shell("create_subprocess_shell", command.as_ref());

@@ -55,6 +55,7 @@ use std::{
 /// })?;
 /// # Ok::<(), asyncio::Error>(())
 /// ```
+#[doc(alias = "loop.subprocess_exec")]
 #[track_caller]
 pub fn subprocess_exec<F, P, Kind>(
     factory: F,
@@ -77,6 +78,7 @@ where
 ///
 /// # Cancellation
 /// The process is killed and waited for.
+#[doc(alias = "loop.subprocess_shell")]
 #[track_caller]
 pub fn subprocess_shell<F, P>(factory: F, command: impl AsRef<OsStr>) -> Spawn<WithProtocol<F>>
 where

@@ -48,6 +48,7 @@ use std::{
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "asyncio.as_completed")]
 #[track_caller]
 pub fn as_completed<I, T>(awaitables: I) -> AsCompleted<T>
 where
@@ -142,7 +143,7 @@ fn timed_out<T: 'static>(state: &Mutex<State<T>>) {
 }
 
 /// What [`as_completed`] returns: a stream of results.
-#[must_use = "the awaitables run, but nobody sees how they end"]
+#[must_use = "the awaitables run, but their outcomes are lost unless this is awaited"]
 pub struct AsCompleted<T> {
     state: Arc<Mutex<State<T>>>,
     left: usize,

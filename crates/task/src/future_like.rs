@@ -485,7 +485,8 @@ fn read_either<F: StdFuture<Output = Result<T>>, T>(of: &Awaitable<T>) -> Result
 }
 
 /// A task as it is, anything else as a new task of the running loop (`asyncio.ensure_future`).
-#[must_use = "a task that nobody awaits fails unseen; drop the handle to let it run on"]
+#[doc(alias = "asyncio.ensure_future")]
+#[must_use = "the error of a task that is not awaited is only logged; to let the task run on, drop the handle"]
 #[track_caller]
 pub fn ensure_future<F, T>(awaitable: F) -> Task<T>
 where

@@ -40,6 +40,7 @@ use std::{collections::HashMap, fmt, future::IntoFuture, sync::Arc};
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "asyncio.gather")]
 #[track_caller]
 pub fn gather<I, T>(awaitables: I) -> Gather<T>
 where
@@ -56,7 +57,7 @@ where
 }
 
 /// What [`gather`] returns. Awaiting it gives the results.
-#[must_use = "the awaitables run, but nobody sees how they end"]
+#[must_use = "the awaitables run, but their outcomes are lost unless this is awaited"]
 pub struct Gather<T> {
     gathering: Arc<Mutex<Gathering<T>>>,
     limit: Limit,
@@ -64,7 +65,7 @@ pub struct Gather<T> {
 }
 
 /// What [`Gather::return_exceptions`] returns.
-#[must_use = "the awaitables run, but nobody sees how they end"]
+#[must_use = "the awaitables run, but their outcomes are lost unless this is awaited"]
 pub struct GatherAll<T>(Gather<T>);
 
 impl<T: 'static> Gather<T> {

@@ -77,6 +77,7 @@ use std::{
 /// })?;
 /// # Ok::<(), asyncio::Error>(())
 /// ```
+#[doc(alias = "loop.create_datagram_endpoint")]
 #[track_caller]
 pub fn create_datagram_endpoint<F, P>(factory: F) -> CreateDatagramEndpoint<F, P>
 where

@@ -27,6 +27,7 @@ use std::{
 /// Clones are handles of the same endpoint. Dropping them does not end the endpoint; it ends when it is closed or
 /// aborted. A handle may be used on any thread. On a thread other than the loop's, calls are sent to the loop and
 /// take effect soon, and queries that only the loop can answer are answered as for a closed endpoint.
+#[doc(alias = "asyncio.DatagramTransport")]
 #[derive(Clone)]
 pub struct DatagramTransport(pub(super) Arc<Shared>);
 
