@@ -276,7 +276,7 @@ fn shutdown_delivers_what_is_left_and_join_still_waits() {
         briefly().await?;
         queue.shutdown(false);
         assert!(shut_down(blocked.await));
-        assert!(shut_down(queue.put(3).await.map_err(Error::from)));
+        assert!(shut_down(queue.put(3).await));
         assert_eq!(queue.get().await?, 1);
         assert!(shut_down(queue.get().await));
         assert!(shut_down(queue.get_nowait()));
@@ -334,7 +334,7 @@ fn immediate_shutdown_wakes_those_that_join_before_those_that_put() {
         let put = create_task(async move {
             let outcome = putting.put(2).await;
             putter.borrow_mut().push("put");
-            assert!(shut_down(outcome.map_err(Error::from)));
+            assert!(shut_down(outcome));
             Ok(())
         });
         briefly().await?;

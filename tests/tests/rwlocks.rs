@@ -1,6 +1,8 @@
 //! Reader/writer locks in tasks of a loop: what a cancellation does to them, and in which step.
 
-use asyncio::{AsyncContextManager, Error, RwLock, create_task, gather, sleep, wait_for};
+use asyncio::{
+    AsyncContextManager, Error, RwLock, WriteGuard, create_task, gather, sleep, wait_for,
+};
 use asyncio_tests::support::{MS, Trace, briefly, cancelled, run};
 use std::rc::Rc;
 
@@ -104,7 +106,11 @@ fn a_limit_around_it_leaves_it_free() {
 fn as_a_context_manager_it_is_left_even_after_an_error() {
     run(async {
         let lock = RwLock::new(1);
-        lock.write().with(async |value| Ok(**value += 1)).await?;
+        let add = async |value: &mut WriteGuard<'_, _>| {
+            **value += 1;
+            Ok(())
+        };
+        lock.write().with(add).await?;
         let failed = lock.read().with(async |value| Err::<(), _>(Error::msg(value.to_string())));
         assert_eq!(failed.await.unwrap_err().to_string(), "2");
         assert_eq!(lock.into_inner(), 2);
