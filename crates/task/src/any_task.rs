@@ -95,8 +95,9 @@ impl AnyTask {
     ///         let task = AnyTask::reported_in(context).expect("it is about a task");
     ///         seen_there.set(task.done() && context.task_name().as_deref() == Some("lost"));
     ///     });
-    ///     drop(Task::builder().name("lost").create(async { Err::<(), _>(Error::msg("unseen")) }));
+    ///     let task = Task::builder().name("lost").create(async { Err::<(), _>(Error::msg("unseen")) });
     ///     sleep(Duration::from_millis(1)).await?;
+    ///     drop(task);
     ///     assert!(seen.get());
     ///     Ok(())
     /// }
