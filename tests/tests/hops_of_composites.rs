@@ -608,7 +608,7 @@ fn put_wakes_a_getter_and_get_a_putter_one_hop_later() {
 
         queue.put_nowait(2)?;
         let putting = queue.clone();
-        let putter = count.of(async move { Ok(putting.put(3).await?) });
+        let putter = count.of(async move { putting.put(3).await });
         briefly().await?;
         let cause = count.now();
         assert_eq!(queue.get_nowait()?, 2);

@@ -248,7 +248,7 @@ fn processes() {
         Ok(leaf(ended))
     });
     refused!(async || {
-        let process = create_subprocess_exec("cat", [""; 0]).stdin(PIPE).stdout(PIPE).await?;
+        let process = create_subprocess_exec("cat", ()).stdin(PIPE).stdout(PIPE).await?;
         Ok(leaf(async move {
             let mut process = process;
             process.communicate(None).await

@@ -11,7 +11,7 @@
 //! with threads its choices, but not how they met.
 
 use asyncio::{
-    AnyTask, EventLoop, Lock, PutError, Queue, Result, Semaphore, Task, create_task, current_task,
+    AnyTask, EventLoop, Lock, Queue, Result, Semaphore, Task, create_task, current_task,
 };
 use asyncio_tests::support::{briefly, cancelled, iterations, run};
 use futures_lite::future::{block_on, or, yield_now};
@@ -126,15 +126,20 @@ async fn worker(shared: &Shared, number: u64, seed: u64, operations: u64, ours: 
             }};
         }
         match random.below(3) {
-            0 => match outcome!(shared.queue.put((number, n))) {
-                Some(Ok(())) => {
-                    counts.put += 1;
-                    counts.sum = counts.sum.wrapping_add(weight((number, n)));
+            0 => {
+                let mut put = shared.queue.put((number, n));
+                match outcome!(&mut put) {
+                    Some(Ok(())) => {
+                        counts.put += 1;
+                        counts.sum = counts.sum.wrapping_add(weight((number, n)));
+                    }
+                    Some(Err(error)) => {
+                        assert!(error.is_cancelled(), "{error:?}");
+                        assert_eq!(put.into_item(), Some((number, n)));
+                    }
+                    None => {}
                 }
-                Some(Err(PutError::Cancelled(item, _))) => assert_eq!(item, (number, n)),
-                Some(Err(other)) => panic!("{other:?}"),
-                None => {}
-            },
+            }
             1 => {
                 if let Some(Ok(item)) = outcome!(shared.queue.get()) {
                     let before = newest.insert(item.0, item.1);
@@ -300,11 +305,14 @@ impl InOrder {
                 };
             }
             match random.below(5) {
-                0 => match outcome!(self.queue.put((number, n))) {
-                    Some(Ok(())) => self.expected.borrow_mut().items.push_back((number, n)),
-                    Some(Err(error)) => assert_eq!(error.into_inner(), (number, n)),
-                    None => {}
-                },
+                0 => {
+                    let mut put = self.queue.put((number, n));
+                    match outcome!(&mut put) {
+                        Some(Ok(())) => self.expected.borrow_mut().items.push_back((number, n)),
+                        Some(Err(_)) => assert_eq!(put.into_item(), Some((number, n))),
+                        None => {}
+                    }
+                }
                 1 => {
                     if let Some(Ok(item)) = outcome!(self.queue.get()) {
                         assert_eq!(self.expected.borrow_mut().items.pop_front(), Some(item));

@@ -335,7 +335,7 @@ fn a_failure_that_nobody_retrieves_is_reported_with_name_and_place() {
         let [report] = &reports.take()[..] else { panic!("it is reported once") };
         assert_eq!(report.message(), "Task exception was never retrieved");
         assert_eq!(report.exception().map(|e| e.to_string()).as_deref(), Some("boom"));
-        assert_eq!(report.task().map(|task| task.name()).as_deref(), Some("lost"));
+        assert_eq!(report.task_name().as_deref(), Some("lost"));
         let made_at = report.made_at().expect("it is known");
         assert_eq!((made_at.file(), made_at.line()), (file!(), line));
         let text = report.to_string();

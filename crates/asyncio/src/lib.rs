@@ -57,7 +57,7 @@
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `locks` | yes | [`Lock`], [`Event`], [`Condition`], [`Semaphore`], [`BoundedSemaphore`], [`Barrier`] |
+//! | `locks` | yes | [`Lock`], [`Event`], [`Condition`], [`Semaphore`], [`BoundedSemaphore`], [`Barrier`], [`RwLock`] |
 //! | `queues` | yes | [`Queue`], [`PriorityQueue`], [`LifoQueue`], [`channel()`] |
 //! | `sockets` | yes | [`sock_recv`] and the other `sock_*` operations, [`socket::Socket`], [`Address`] |
 //! | `transports` | yes | [`create_connection`], [`create_server`], [`create_datagram_endpoint`], pipes; with `sockets` |
@@ -109,7 +109,8 @@ pub use asyncio_sockets::Bytes;
 #[cfg(feature = "sockets")]
 pub use asyncio_sockets::{
     Address, ToAddress, ToEndpoint, getaddrinfo, getnameinfo, sock_accept, sock_connect, sock_recv,
-    sock_recv_into, sock_recvfrom, sock_recvfrom_into, sock_sendall, sock_sendfile, sock_sendto,
+    sock_recv_into, sock_recvfrom, sock_recvfrom_into, sock_recvmsg, sock_sendall, sock_sendfile,
+    sock_sendmsg, sock_sendto,
 };
 
 /// Sockets, and the words in which they and names are described (Python's module `socket`).
@@ -118,9 +119,9 @@ pub mod socket {
     pub use asyncio_sockets::{
         AI_ADDRCONFIG, AI_CANONNAME, AI_NUMERICHOST, AI_NUMERICSERV, AI_PASSIVE, AddrInfo, Domain,
         Endpoint, GetAddrInfo, GetNameInfo, NI_DGRAM, NI_NAMEREQD, NI_NOFQDN, NI_NUMERICHOST,
-        NI_NUMERICSERV, Protocol, Service, SockAccept, SockConnect, SockRecv, SockRecvInto,
-        SockRecvfrom, SockRecvfromInto, SockSendall, SockSendfile, SockSendto, Socket, Target,
-        Type, ensure_resolved,
+        NI_NUMERICSERV, Protocol, ReceivedMessage, Service, SockAccept, SockConnect, SockRecv,
+        SockRecvInto, SockRecvfrom, SockRecvfromInto, SockRecvmsg, SockSendall, SockSendfile,
+        SockSendmsg, SockSendto, Socket, Target, Type, ensure_resolved,
     };
 }
 
@@ -157,13 +158,14 @@ pub use asyncio_task::graph::{
 
 // locks
 #[cfg(feature = "locks")]
-pub use asyncio_locks::{Barrier, BoundedSemaphore, Condition, Event, Lock, Semaphore};
+pub use asyncio_locks::{Barrier, BoundedSemaphore, Condition, Event, Lock, RwLock, Semaphore};
 
 /// The types behind locks: what is held while a lock or permit is.
 #[cfg(feature = "locks")]
 pub mod locks {
     pub use asyncio_locks::{
-        ConditionGuard, LockGuard, OwnedLockGuard, OwnedPermit, Permit, Permits,
+        ConditionGuard, LockGuard, OwnedLockGuard, OwnedPermit, OwnedReadGuard, OwnedWriteGuard,
+        Permit, Permits, ReadGuard, Reading, RwLockGuard, WriteGuard, Writing,
     };
 }
 #[cfg(feature = "locks")]
@@ -179,7 +181,7 @@ pub use asyncio_queues::{
 /// The types behind queues: their orders, and the error that gives an item back.
 #[cfg(feature = "queues")]
 pub mod queues {
-    pub use asyncio_queues::{Fifo, Lifo, Order, Priority, PutError};
+    pub use asyncio_queues::{Fifo, Get, Lifo, Order, Priority, Put, PutError};
 }
 #[cfg(feature = "queues")]
 #[doc(hidden)]
@@ -199,8 +201,9 @@ pub use asyncio_macros::{main, test};
 // streams
 #[cfg(feature = "streams")]
 pub use asyncio_streams::{
-    StreamFeeder, StreamReader, StreamReaderProtocol, StreamWriter, input, open_connection,
-    open_unix_connection, start_server, start_unix_server, stderr, stdin, stdout,
+    DatagramEndpoint, StreamFeeder, StreamReader, StreamReaderProtocol, StreamWriter, input,
+    open_connection, open_datagram_endpoint, open_unix_connection, start_server, start_unix_server,
+    stderr, stdin, stdout,
 };
 
 /// The types behind streams, and their constant.
@@ -209,9 +212,10 @@ pub mod streams {
     #[cfg(feature = "tls")]
     pub use asyncio_streams::StartTls;
     pub use asyncio_streams::{
-        DEFAULT_LIMIT, Drain, Duplex, IntoSeparators, NextLine, OpenConnection, OpenUnixConnection,
-        Opening, OpeningStdio, Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil, Separators,
-        StartServer, StartUnixServer, Starting, Stdin, StdioWriter, WaitClosed,
+        DEFAULT_LIMIT, Drain, Duplex, IntoSeparators, NextDatagram, NextLine, OpenConnection,
+        OpenDatagramEndpoint, OpenUnixConnection, Opening, OpeningDatagramEndpoint, OpeningStdio,
+        Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil, RecvFrom, Separators, StartServer,
+        StartUnixServer, Starting, Stdin, StdioWriter, WaitClosed,
     };
 }
 
@@ -224,7 +228,7 @@ pub use asyncio_subprocess::{create_subprocess_exec, create_subprocess_shell};
 pub mod subprocess {
     pub use asyncio_subprocess::{
         Account, Communicate, DEVNULL, KillTree, Output, PIPE, Process, ProcessWait, STDOUT, Spawn,
-        Spawning, SpawningWithProtocol, Stdio, Streams, WithProtocol,
+        Spawning, SpawningWithProtocol, Stdio, Streams, ToArguments, WithProtocol,
     };
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
+    net::{TcpListener, TcpStream, UdpSocket},
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -142,5 +142,71 @@ fn hyper_serves_and_asks() {
     match Command::new("curl").args(["-s", &format!("http://{}/", server.address)]).output() {
         Ok(output) => assert_eq!(output.stdout, b"GET /: request 2\n"),
         Err(error) => println!("SKIPPED: curl: {error}"),
+    }
+}
+
+#[test]
+fn the_port_scanner_finds_what_listens() {
+    let listener = TcpListener::bind(ANYWHERE).unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let said = output(example("port_scanner").args(["127.0.0.1", &port, &port]));
+    assert_eq!(said, format!("{port} is open\n"));
+}
+
+#[test]
+fn the_downloader_tries_again_and_tells_lengths() {
+    let server = Server::start("http_server", &[ANYWHERE]);
+    let said = output(example("downloader").args([&*server.address, "/a", "/b"]));
+    let lines: Vec<_> = said.lines().collect();
+    assert!(
+        matches!(lines[..], [a, b] if a.starts_with("/a: ") && b.starts_with("/b: ")),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_log_tailer_prints_errors_and_counts_them() {
+    let path = std::env::temp_dir().join(format!("asyncio-log-tailer-{}", std::process::id()));
+    std::fs::write(&path, "fine\nERROR: disk full\nfine\n").unwrap();
+    let mut tailer = example("log_tailer").arg(&path).stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(tailer.stdout.take().unwrap());
+    let mut said = String::new();
+    output.read_line(&mut said).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(said, "ERROR: disk full\n");
+    let interrupt = Command::new("kill").args(["-INT", &tailer.id().to_string()]).status();
+    assert!(interrupt.unwrap().success());
+    output.read_to_string(&mut said).unwrap();
+    assert!(said.ends_with("1 errors\n"), "{said}");
+    assert!(tailer.wait().unwrap().success());
+}
+
+#[test]
+fn the_job_scheduler_runs_jobs_until_it_is_told_to_stop() {
+    let jobs = ["0.01", "true", "1000", "false"];
+    let mut scheduler = example("job_scheduler").args(jobs).stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(scheduler.stdout.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("given up: false: exit status 1\n") {
+        assert_ne!(output.read_line(&mut said).unwrap(), 0, "{said}");
+    }
+    assert!(said.matches("done: true\n").count() > 1, "{said}");
+    assert!(Command::new("kill").arg(scheduler.id().to_string()).status().unwrap().success());
+    output.read_to_string(&mut said).unwrap();
+    assert!(said.ends_with("stopped\n"), "{said}");
+    assert!(scheduler.wait().unwrap().success());
+}
+
+#[test]
+fn the_store_over_udp_keeps_what_it_is_told() {
+    let server = Server::start("udp_store", &["127.0.0.1", "0"]);
+    let socket = UdpSocket::bind(ANYWHERE).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    socket.connect(&server.address).unwrap();
+    for (request, answer) in [("SET a 1", "OK\n"), ("GET a", "1\n"), ("GET b", "?\n")] {
+        socket.send(request.as_bytes()).unwrap();
+        let mut buffer = [0; 100];
+        let length = socket.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], answer.as_bytes());
     }
 }

@@ -98,9 +98,15 @@ impl ExceptionContext {
         self.exception.as_ref()
     }
 
-    /// The task it is about, if it is about one.
-    pub fn task(&self) -> Option<&TaskRef> {
+    /// The task it is about, if it is about one: for `AnyTask::reported_in`.
+    #[doc(hidden)]
+    pub fn task_ref(&self) -> Option<&TaskRef> {
         self.task.as_ref()
+    }
+
+    /// The name of the task it is about, if it is about one. `AnyTask::reported_in` gives the task itself.
+    pub fn task_name(&self) -> Option<Arc<str>> {
+        self.task.as_ref().map(|task| task.name())
     }
 
     /// The future it is about, if it is about one: what `Future::id` gave while it lived.

@@ -66,6 +66,7 @@ impl<T> Drop for Inner<T> {
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "asyncio.Future")]
 pub struct Future<T> {
     inner: Arc<Inner<T>>,
     awaiting: Awaiting,
@@ -335,6 +336,7 @@ impl<T> Future<T> {
     }
 
     /// The loop that ran where the future was made, if one did (`Future.get_loop`).
+    #[doc(alias = "asyncio.Future.get_loop")]
     pub fn get_loop(&self) -> Option<LoopHandle> {
         self.home().map(LoopHandle::from)
     }

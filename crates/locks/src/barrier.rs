@@ -41,6 +41,7 @@ use std::{
 /// assert_eq!(block_on(try_zip(barrier.wait(), barrier.wait()))?, (0, 1));
 /// # Ok::<_, asyncio::Error>(())
 /// ```
+#[doc(alias = "asyncio.Barrier")]
 pub struct Barrier {
     parties: usize,
     raw: RawLock,
@@ -117,6 +118,7 @@ impl Barrier {
     ///     Ok(())
     /// }
     /// ```
+    #[doc(alias = "asyncio.Barrier.wait")]
     #[track_caller]
     pub fn wait(&self) -> BarrierWait<'_> {
         let site = WaitSite::here(&"Barrier.wait");
@@ -148,6 +150,7 @@ impl Barrier {
     ///     Ok(())
     /// }
     /// ```
+    #[doc(alias = "asyncio.Barrier.reset")]
     #[track_caller]
     pub fn reset(&self) -> BarrierChange<'_> {
         self.change(Phase::Resetting, WaitSite::here(&"Barrier.reset"))
@@ -173,6 +176,7 @@ impl Barrier {
     ///     Ok(())
     /// }
     /// ```
+    #[doc(alias = "asyncio.Barrier.abort")]
     #[track_caller]
     pub fn abort(&self) -> BarrierChange<'_> {
         self.change(Phase::Broken, WaitSite::here(&"Barrier.abort"))
@@ -188,6 +192,7 @@ impl Barrier {
     /// assert_eq!(asyncio::Barrier::new(3)?.parties(), 3);
     /// # Ok::<_, asyncio::Error>(())
     /// ```
+    #[doc(alias = "asyncio.Barrier.parties")]
     pub fn parties(&self) -> usize {
         self.parties
     }
@@ -199,6 +204,7 @@ impl Barrier {
     /// assert_eq!(asyncio::Barrier::new(3)?.n_waiting(), 0);
     /// # Ok::<_, asyncio::Error>(())
     /// ```
+    #[doc(alias = "asyncio.Barrier.n_waiting")]
     pub fn n_waiting(&self) -> usize {
         let inside = self.inside.lock();
         if inside.phase == Phase::Filling { inside.count } else { 0 }
@@ -210,6 +216,7 @@ impl Barrier {
     /// assert!(!asyncio::Barrier::new(3)?.broken());
     /// # Ok::<_, asyncio::Error>(())
     /// ```
+    #[doc(alias = "asyncio.Barrier.broken")]
     pub fn broken(&self) -> bool {
         self.inside.lock().phase == Phase::Broken
     }

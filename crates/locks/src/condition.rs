@@ -43,6 +43,7 @@ pub use unguarded::{ConditionWait, ConditionWaitFor};
 /// };
 /// assert_eq!(block_on(try_zip(consumer, producer)).unwrap().0, Some("tea"));
 /// ```
+#[doc(alias = "asyncio.Condition")]
 pub struct Condition<T = (), L = Lock<T>> {
     lock: L,
     queue: Mutex<WaitQueue>,
@@ -109,6 +110,7 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
     ///     Ok(())
     /// }
     /// ```
+    #[doc(alias = "asyncio.Condition.acquire")]
     #[track_caller]
     #[doc(alias("async with", "__aenter__"))]
     pub fn acquire(&self) -> ConditionAcquire<'_, T> {
@@ -131,6 +133,7 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
     /// ```
     /// assert!(!asyncio::Condition::new(()).locked());
     /// ```
+    #[doc(alias = "asyncio.Condition.locked")]
     pub fn locked(&self) -> bool {
         self.lock().locked()
     }
@@ -147,6 +150,7 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
     /// let error = condition.notify(1).unwrap_err();
     /// assert_eq!(error.to_string(), "cannot notify on un-acquired lock");
     /// ```
+    #[doc(alias = "asyncio.Condition.notify")]
     pub fn notify(&self, n: usize) -> Result<()> {
         if !self.locked() {
             return Err(Error::runtime("cannot notify on un-acquired lock"));
@@ -167,6 +171,7 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
     /// condition.notify_all()?;
     /// # Ok::<_, asyncio::Error>(())
     /// ```
+    #[doc(alias = "asyncio.Condition.notify_all")]
     pub fn notify_all(&self) -> Result<()> {
         self.notify(usize::MAX)
     }
@@ -277,6 +282,7 @@ impl<'a, T> ConditionGuard<'a, T> {
     /// };
     /// assert_eq!(block_on(try_zip(waiter, notifier)).unwrap().0, 5);
     /// ```
+    #[doc(alias = "asyncio.Condition.wait")]
     #[track_caller]
     pub fn wait(&mut self) -> GuardWait<'_, 'a, T> {
         let waiting = self.waiting(WaitSite::here(&"Condition.wait"));
@@ -303,6 +309,7 @@ impl<'a, T> ConditionGuard<'a, T> {
     ///     Ok(())
     /// }
     /// ```
+    #[doc(alias = "asyncio.Condition.wait_for")]
     #[track_caller]
     pub fn wait_for<P>(&mut self, predicate: P) -> GuardWaitFor<'_, 'a, T, P>
     where
@@ -328,6 +335,7 @@ impl<'a, T> ConditionGuard<'a, T> {
     ///     Ok(())
     /// }
     /// ```
+    #[doc(alias = "asyncio.Condition.notify")]
     #[track_caller]
     pub fn notify(&self, n: usize) {
         assert!(LockGuard::is_held(&self.guard), "{LOST}");
@@ -349,6 +357,7 @@ impl<'a, T> ConditionGuard<'a, T> {
     ///     Ok(())
     /// }
     /// ```
+    #[doc(alias = "asyncio.Condition.notify_all")]
     #[track_caller]
     pub fn notify_all(&self) {
         self.notify(usize::MAX);

@@ -26,6 +26,7 @@ use std::{
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "asyncio.Event")]
 pub struct Event {
     /// Written under the queue's mutex.
     flag: AtomicBool,
@@ -52,6 +53,7 @@ impl Event {
     /// event.set();
     /// assert!(event.is_set());
     /// ```
+    #[doc(alias = "asyncio.Event.set")]
     pub fn set(&self) {
         let mut after = Deferred::new();
         let mut queue = self.queue.lock();
@@ -70,6 +72,7 @@ impl Event {
     /// event.clear();
     /// assert!(!event.is_set());
     /// ```
+    #[doc(alias = "asyncio.Event.clear")]
     pub fn clear(&self) {
         let _line = self.queue.lock();
         self.flag.store(false, Ordering::Release);
@@ -80,6 +83,7 @@ impl Event {
     /// ```
     /// assert!(!asyncio::Event::new().is_set());
     /// ```
+    #[doc(alias = "asyncio.Event.is_set")]
     pub fn is_set(&self) -> bool {
         self.flag.load(Ordering::Acquire)
     }
@@ -98,9 +102,16 @@ impl Event {
     /// let event = Event::new();
     /// block_on(try_zip(event.wait(), async { event.set(); Ok(()) })).unwrap();
     /// ```
+    #[doc(alias = "asyncio.Event.wait")]
     #[track_caller]
     pub fn wait(&self) -> EventWait<'_> {
-        EventWait { event: self, place: QueuedWait::new(), site: WaitSite::here(&"Event.wait") }
+        self.wait_at(WaitSite::here(&"Event.wait"))
+    }
+
+    /// [`wait`](Event::wait) as a part of another operation.
+    #[doc(hidden)]
+    pub fn wait_at(&self, site: WaitSite) -> EventWait<'_> {
+        EventWait { event: self, place: QueuedWait::new(), site }
     }
 }
 

@@ -7,8 +7,9 @@
 //! | [`Condition`] | `asyncio.Condition` |
 //! | [`Semaphore`], [`BoundedSemaphore`] | `asyncio.Semaphore`, `asyncio.BoundedSemaphore` |
 //! | [`Barrier`] | `asyncio.Barrier` |
+//! | [`RwLock`] | – (aiorwlock's `RWLock`) |
 //!
-//! Locks own what they guard: `Lock<T>` and `Condition<T>` give a guard through which it is reached.
+//! Locks own what they guard: `Lock<T>`, `RwLock<T>` and `Condition<T>` give a guard through which it is reached.
 //! `T` is `()` by default, which is asyncio's own lock.
 //!
 //! ```
@@ -87,6 +88,7 @@ pub mod lock;
 mod owned;
 mod owned_permit;
 mod raw;
+pub mod rwlock;
 pub mod semaphore;
 #[cfg(test)]
 mod testing;
@@ -99,6 +101,9 @@ pub use condition::{Condition, ConditionGuard};
 pub use event::Event;
 pub use lock::{Lock, LockGuard, OwnedLockGuard};
 pub use owned_permit::{AcquirePermit, OwnedPermit, Permits};
+pub use rwlock::{
+    OwnedReadGuard, OwnedWriteGuard, ReadGuard, Reading, RwLock, RwLockGuard, WriteGuard, Writing,
+};
 pub use semaphore::{BoundedSemaphore, Permit, Semaphore};
 
 #[cfg(doctest)]

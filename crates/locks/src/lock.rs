@@ -37,6 +37,7 @@ pub use crate::owned::{LockGuard, OwnedLockGuard};
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "asyncio.Lock")]
 pub struct Lock<T: ?Sized = ()> {
     owned: Owned<T>,
 }
@@ -91,6 +92,7 @@ impl<T: ?Sized> Lock<T> {
     ///     Ok(())
     /// }
     /// ```
+    #[doc(alias = "asyncio.Lock.acquire")]
     #[track_caller]
     #[doc(alias("async with", "__aenter__"))]
     pub fn acquire(&self) -> Acquire<'_, T> {
@@ -180,6 +182,7 @@ impl<T: ?Sized> Lock<T> {
     /// assert!(lock.locked());
     /// # drop(guard);
     /// ```
+    #[doc(alias = "asyncio.Lock.locked")]
     pub fn locked(&self) -> bool {
         self.owned.raw.is_locked()
     }
@@ -224,6 +227,7 @@ impl Lock<()> {
     ///     Ok(())
     /// }
     /// ```
+    #[doc(alias = "asyncio.Lock.release")]
     pub fn release(&self) -> Result<()> {
         if self.owned.raw.release_any() { Ok(()) } else { Err(not_acquired()) }
     }

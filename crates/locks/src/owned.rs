@@ -1,4 +1,5 @@
-//! [`Owned`]: a value that only the holder of its lock reaches. All `unsafe` of the crate is here.
+//! [`Owned`]: a value that only the holder of its lock reaches. With `rwlock/guard.rs` it has all `unsafe` of the
+//! crate.
 
 use crate::{
     lock::{Lock, not_acquired},

@@ -62,7 +62,12 @@ impl Semaphore {
     /// ```
     #[track_caller]
     pub fn acquire_owned(self: Arc<Self>) -> AcquirePermit<Semaphore> {
-        let site = WaitSite::here(&"Semaphore.acquire_owned");
+        self.acquire_owned_at(WaitSite::here(&"Semaphore.acquire_owned"))
+    }
+
+    /// [`acquire_owned`](Semaphore::acquire_owned) as a part of another operation.
+    #[doc(hidden)]
+    pub fn acquire_owned_at(self: Arc<Self>, site: WaitSite) -> AcquirePermit<Semaphore> {
         AcquirePermit { semaphore: self, place: QueuedWait::new(), site }
     }
 }

@@ -30,6 +30,7 @@ use std::{
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "asyncio.Semaphore")]
 pub struct Semaphore {
     state: Mutex<State>,
 }
@@ -106,6 +107,7 @@ impl Semaphore {
     ///     Ok(())
     /// }
     /// ```
+    #[doc(alias = "asyncio.Semaphore.acquire")]
     #[track_caller]
     #[doc(alias("async with", "__aenter__"))]
     pub fn acquire(&self) -> SemaphoreAcquire<'_> {
@@ -146,6 +148,7 @@ impl Semaphore {
     /// semaphore.release();
     /// assert_eq!(semaphore.value(), 1);
     /// ```
+    #[doc(alias = "asyncio.Semaphore.release")]
     pub fn release(&self) {
         let mut after = Deferred::new();
         self.state.lock().release(&mut after);
@@ -207,6 +210,7 @@ impl Semaphore {
     /// ```
     /// assert!(!asyncio::Semaphore::new(1).locked());
     /// ```
+    #[doc(alias = "asyncio.Semaphore.locked")]
     pub fn locked(&self) -> bool {
         self.state.lock().is_locked()
     }
@@ -381,6 +385,7 @@ impl Drop for SemaphoreAcquire<'_> {
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "asyncio.BoundedSemaphore")]
 pub struct BoundedSemaphore {
     pub(crate) semaphore: Semaphore,
     pub(crate) bound: usize,
@@ -442,6 +447,7 @@ impl BoundedSemaphore {
     /// let error = full.release().unwrap_err();
     /// assert_eq!(error.to_string(), "BoundedSemaphore released too many times");
     /// ```
+    #[doc(alias = "asyncio.BoundedSemaphore.release")]
     pub fn release(&self) -> Result<()> {
         self.semaphore.release_within(Some(self.bound))
     }

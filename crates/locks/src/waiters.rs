@@ -20,10 +20,10 @@ const NONE: u32 = u32::MAX;
 /// The waiters of a primitive, first come first served.
 ///
 /// Joining, leaving and waking cost the same however many wait: the queue is linked through the slots
-/// of a vector.
+/// of a vector. Where not all waiters want the same, each joins with a `T` that says what it wants.
 #[derive(Debug)]
-pub struct WaitQueue {
-    slots: Vec<Slot>,
+pub struct WaitQueue<T = ()> {
+    slots: Vec<Slot<T>>,
     /// The first of the vacant slots, which are linked by `next`.
     vacant: u32,
     first: u32,
@@ -34,8 +34,9 @@ pub struct WaitQueue {
 }
 
 #[derive(Debug)]
-struct Slot {
+struct Slot<T> {
     waiter: Option<Waiter>,
+    wants: T,
     previous: u32,
     next: u32,
 }
@@ -106,15 +107,22 @@ pub enum Polled {
     },
 }
 
-impl Default for WaitQueue {
-    fn default() -> WaitQueue {
+impl<T> Default for WaitQueue<T> {
+    fn default() -> WaitQueue<T> {
         WaitQueue::new()
     }
 }
 
 impl WaitQueue {
+    /// Suspends the leaf that polls, at the end of the queue. It then returns `Pending`.
+    pub fn join(&mut self, place: &mut QueuedWait, cx: &Context<'_>, site: WaitSite) {
+        self.join_for((), place, cx, site);
+    }
+}
+
+impl<T> WaitQueue<T> {
     /// An empty queue.
-    pub const fn new() -> WaitQueue {
+    pub const fn new() -> WaitQueue<T> {
         WaitQueue {
             slots: Vec::new(),
             vacant: NONE,
@@ -147,11 +155,28 @@ impl WaitQueue {
         false
     }
 
-    /// Suspends the leaf that polls, at the end of the queue. It then returns `Pending`.
-    pub fn join(&mut self, place: &mut QueuedWait, cx: &Context<'_>, site: WaitSite) {
+    /// Whether it has a waiter that was neither woken nor cancelled.
+    pub fn has_waiting(&mut self) -> bool {
+        self.first_waiting().is_some()
+    }
+
+    /// The first waiter that was neither woken nor cancelled.
+    fn first_waiting(&mut self) -> Option<&Slot<T>> {
+        while let Some(slot) = self.slots.get(self.next_waiting as usize) {
+            if slot.waiter.as_ref().is_some_and(Waiter::is_waiting) {
+                break;
+            }
+            self.next_waiting = slot.next;
+        }
+        self.slots.get(self.next_waiting as usize)
+    }
+
+    /// Suspends the leaf that polls, at the end of the queue, and notes what it wants. It then returns
+    /// `Pending`.
+    pub fn join_for(&mut self, wants: T, place: &mut QueuedWait, cx: &Context<'_>, site: WaitSite) {
         debug_assert!(!place.is_taken(), "a leaf waits in one queue at a time");
         place.wait.arm(cx, site, None);
-        let slot = Slot { waiter: place.wait.waiter(), previous: self.last, next: NONE };
+        let slot = Slot { waiter: place.wait.waiter(), wants, previous: self.last, next: NONE };
         let at = self.vacant;
         let at = if let Some(vacant) = self.slots.get_mut(at as usize) {
             self.vacant = vacant.next;
@@ -259,6 +284,25 @@ impl WaitQueue {
             }
         }
         false
+    }
+
+    /// Wakes the first waiter if what it wants can be had, and returns that.
+    pub fn wake_next_if(
+        &mut self,
+        can_have: impl Fn(&T) -> bool,
+        after: &mut Deferred,
+    ) -> Option<&T> {
+        loop {
+            if !can_have(&self.first_waiting()?.wants) {
+                return None;
+            }
+            // A cancellation from another thread may come first: then the next one is looked at.
+            let first = self.next_waiting as usize;
+            let waiter = self.slots[first].waiter.as_ref();
+            if waiter.is_some_and(|waiter| waiter.wake(&mut after.wakers)) {
+                return Some(&self.slots[first].wants);
+            }
+        }
     }
 
     /// Wakes all waiters, in order.

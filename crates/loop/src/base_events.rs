@@ -239,6 +239,7 @@ impl EventLoop {
     /// `Runtime` if the loop is closed or runs already, or if another loop runs in this thread;
     /// `KeyboardInterrupt` if a callback or task ended so; under the virtual clock `Deadlock` if
     /// nothing is left that could make anything ready; and what the system says if it cannot wait.
+    #[doc(alias = "loop.run_forever")]
     pub fn run_forever(&self) -> Result<()> {
         self.check_may_run()?;
         self.with(|scheduler| {
@@ -260,16 +261,19 @@ impl EventLoop {
     /// Ends the run at the end of the current iteration (`loop.stop`): what is ready already still
     /// runs, what that makes ready waits for the next run. Before a run, it limits that to one
     /// iteration. Does nothing to a closed loop.
+    #[doc(alias = "loop.stop")]
     pub fn stop(&self) {
         self.0.home.with(|scheduler| scheduler.run.stop());
     }
 
     /// Whether it runs (`loop.is_running`).
+    #[doc(alias = "loop.is_running")]
     pub fn is_running(&self) -> bool {
         self.0.home.with(Scheduler::state) == Some(State::Running)
     }
 
     /// Whether it is closed (`loop.is_closed`).
+    #[doc(alias = "loop.is_closed")]
     pub fn is_closed(&self) -> bool {
         !self.0.home.is_local()
     }
@@ -280,6 +284,7 @@ impl EventLoop {
     ///
     /// # Errors
     /// `Runtime` if the loop runs.
+    #[doc(alias = "loop.close")]
     pub fn close(&self) -> Result<()> {
         self.0.home.with(|scheduler| self.close_with(scheduler)).unwrap_or(Ok(()))
     }

@@ -24,6 +24,7 @@ thread_local! {
 ///
 /// # Errors
 /// What the system says if it has no descriptor left for the poller.
+#[doc(alias = "asyncio.new_event_loop")]
 pub fn new_event_loop() -> Result<EventLoop> {
     EventLoop::builder().build()
 }
@@ -41,6 +42,7 @@ pub fn new_event_loop() -> Result<EventLoop> {
 /// event_loop.close()?;
 /// # Ok::<(), asyncio::Error>(())
 /// ```
+#[doc(alias = "asyncio.get_running_loop")]
 pub fn get_running_loop() -> Result<EventLoop> {
     let running = RUNNING.get().and_then(EventLoop::find);
     running.ok_or_else(|| Error::runtime(no_loop_here()))
@@ -51,6 +53,7 @@ pub fn get_running_loop() -> Result<EventLoop> {
 ///
 /// # Errors
 /// `Runtime` if there is neither.
+#[doc(alias = "asyncio.get_event_loop")]
 pub fn get_event_loop() -> Result<EventLoop> {
     let current = || CURRENT.try_with(|current| current.borrow().clone()).ok().flatten();
     get_running_loop().ok().or_else(current).ok_or_else(|| {
@@ -63,6 +66,7 @@ pub fn get_event_loop() -> Result<EventLoop> {
 /// Chooses the loop that [`get_event_loop`] finds in this thread (`asyncio.set_event_loop`); `None`
 /// takes the choice back. The choice keeps the loop open. It cannot be made any more when the thread ends,
 /// and its thread-locals are gone.
+#[doc(alias = "asyncio.set_event_loop")]
 pub fn set_event_loop(event_loop: impl Into<Option<EventLoop>>) {
     let event_loop = event_loop.into();
     // The old one is dropped outside: dropping it may ask for the current loop.

@@ -103,6 +103,7 @@ impl ThreadPoolExecutor {
     /// # Errors
     /// `Runtime` after [`shutdown`](ThreadPoolExecutor::shutdown); what the system says if it has no
     /// thread.
+    #[doc(alias = "asyncio.Executor.submit")]
     pub fn submit<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
@@ -137,6 +138,7 @@ impl ThreadPoolExecutor {
     /// Takes no more jobs; those that were taken still run (`Executor.shutdown`). With `wait` it
     /// blocks until the last one has finished, even if another thread has called it before. A job that
     /// calls it waits neither for itself nor for other jobs that have called it.
+    #[doc(alias = "asyncio.Executor.shutdown")]
     pub fn shutdown(&self, wait: bool) {
         let pool = &self.0.0;
         pool.shut_down();

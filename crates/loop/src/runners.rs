@@ -44,6 +44,7 @@ pub const THREAD_JOIN_TIMEOUT: Duration = Duration::from_secs(300);
 /// assert_eq!(answer, 42);
 /// # Ok::<(), asyncio::Error>(())
 /// ```
+#[doc(alias = "asyncio.run")]
 #[track_caller]
 pub fn run<F, T>(main: F) -> Result<T>
 where
@@ -83,6 +84,7 @@ where
 /// assert_eq!((a, b), (1, 2));
 /// # Ok::<(), asyncio::Error>(())
 /// ```
+#[doc(alias = "asyncio.Runner")]
 #[must_use]
 pub struct Runner {
     state: State,
@@ -351,6 +353,7 @@ impl Runner {
     ///
     /// # Errors
     /// `Runtime` if the runner is closed; what the system says if the loop cannot be made.
+    #[doc(alias = "asyncio.Runner.get_loop")]
     pub fn get_loop(&mut self) -> Result<EventLoop> {
         self.open().map(|(event_loop, _)| event_loop.clone())
     }
@@ -361,6 +364,7 @@ impl Runner {
     /// That of `main`; `KeyboardInterrupt` if Ctrl-C ended it, which says where `main` was and what it
     /// awaited; `Runtime` if a loop runs in this
     /// thread, or if the runner is closed.
+    #[doc(alias = "asyncio.Runner.run")]
     #[track_caller]
     pub fn run<F, T>(&mut self, main: F) -> Result<T>
     where
@@ -456,6 +460,7 @@ impl Runner {
     ///
     /// # Errors
     /// What ended one of these waits early, such as `Deadlock`. The loop is closed in any case.
+    #[doc(alias = "asyncio.Runner.close")]
     pub fn close(&mut self) -> Result<()> {
         let State::Open { event_loop, is_current, .. } =
             std::mem::replace(&mut self.state, State::Closed)

@@ -97,6 +97,7 @@ impl EventLoop {
     /// event_loop.close()?;
     /// # Ok::<(), asyncio::Error>(())
     /// ```
+    #[doc(alias = "loop.add_signal_handler")]
     #[track_caller]
     pub fn add_signal_handler<R: CallbackOutput>(
         &self,
@@ -117,6 +118,7 @@ impl EventLoop {
     ///
     /// # Errors
     /// `Value` if there is no such signal.
+    #[doc(alias = "loop.remove_signal_handler")]
     pub fn remove_signal_handler(&self, signal: i32) -> Result<bool> {
         system::bit(signal)?;
         Ok(self.signals().remove(signal))

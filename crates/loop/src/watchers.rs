@@ -77,6 +77,7 @@ impl EventLoop {
     /// `Runtime` if the loop is closed, or a socket or transport of the loop owns the descriptor;
     /// `Value` if the number is negative; what the system says if it cannot be waited for (a closed
     /// descriptor, a regular file).
+    #[doc(alias = "loop.add_reader")]
     #[track_caller]
     pub fn add_reader<R: CallbackOutput>(
         &self,
@@ -91,6 +92,7 @@ impl EventLoop {
     ///
     /// # Errors
     /// As for [`add_reader`](EventLoop::add_reader).
+    #[doc(alias = "loop.add_writer")]
     #[track_caller]
     pub fn add_writer<R: CallbackOutput>(
         &self,
@@ -106,6 +108,7 @@ impl EventLoop {
     ///
     /// # Errors
     /// `Runtime` if a socket or transport of the loop owns the descriptor.
+    #[doc(alias = "loop.remove_reader")]
     pub fn remove_reader(&self, fd: &impl AsRawFd) -> Result<bool> {
         self.unwatch((fd.as_raw_fd(), Direction::Read))
     }
@@ -115,6 +118,7 @@ impl EventLoop {
     ///
     /// # Errors
     /// `Runtime` if a socket or transport of the loop owns the descriptor.
+    #[doc(alias = "loop.remove_writer")]
     pub fn remove_writer(&self, fd: &impl AsRawFd) -> Result<bool> {
         self.unwatch((fd.as_raw_fd(), Direction::Write))
     }

@@ -76,10 +76,10 @@ impl<T> Sender<T> {
     /// Puts an item in, as soon as there is a free place: see [`OrderedQueue::put`](crate::OrderedQueue::put).
     ///
     /// # Errors
-    /// `ShutDown` if every receiver is gone; `Cancelled`. Both hand the item back.
+    /// `QueueShutDown` if every receiver is gone; `Cancelled`. The item was not put: see [`Put::into_item`].
     ///
     /// # Cancellation
-    /// The item was not put, and is in the error. Dropping the future drops the item.
+    /// The item was not put, and is still in the future. Dropping the future drops the item.
     #[track_caller]
     pub fn put(&self, item: T) -> Put<'_, Fifo<T>> {
         self.0.queue.put(item)
@@ -213,7 +213,7 @@ mod tests {
         assert!(!sender.is_closed());
         drop(other);
         assert!(waiting.was_woken());
-        assert!(matches!(waiting.is_ready(), Err(PutError::ShutDown(_))));
+        assert!(matches!(waiting.is_ready(), Err(Error::QueueShutDown(_))));
         drop(waiting);
         assert!(sender.is_closed() && sender.put_nowait(item.clone()).is_err());
         assert_eq!(Rc::strong_count(&item), 1, "what was left is dropped");

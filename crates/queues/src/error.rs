@@ -3,7 +3,8 @@
 use asyncio_core::{Error, QueueFull, QueueShutDown};
 use std::fmt;
 
-/// An item that could not be put into a queue, and why.
+/// An item that could not be put into a queue, and why: the error of
+/// [`put_nowait`](crate::OrderedQueue::put_nowait).
 ///
 /// `?` makes an [`Error`] of it, whatever the item is, and drops the item. (For that to work it is no
 /// `std::error::Error` itself.)
@@ -18,13 +19,10 @@ use std::fmt;
 /// ```
 #[derive(Clone)]
 pub enum PutError<T> {
-    /// The queue is full (`asyncio.QueueFull`). From [`put_nowait`](crate::OrderedQueue::put_nowait)
-    /// alone.
+    /// The queue is full (`asyncio.QueueFull`).
     Full(T),
     /// The queue was shut down (`asyncio.QueueShutDown`).
     ShutDown(T),
-    /// The task was cancelled, with this error, while it waited for a free place.
-    Cancelled(T, Error),
 }
 
 impl<T> PutError<T> {
@@ -38,7 +36,7 @@ impl<T> PutError<T> {
     /// ```
     pub fn into_inner(self) -> T {
         match self {
-            PutError::Full(item) | PutError::ShutDown(item) | PutError::Cancelled(item, _) => item,
+            PutError::Full(item) | PutError::ShutDown(item) => item,
         }
     }
 
@@ -52,7 +50,6 @@ impl<T> PutError<T> {
         match self {
             PutError::Full(_) => Error::QueueFull(QueueFull::default()),
             PutError::ShutDown(_) => Error::QueueShutDown(QueueShutDown::default()),
-            PutError::Cancelled(_, error) => error.clone(),
         }
     }
 }
@@ -75,7 +72,6 @@ impl<T> fmt::Debug for PutError<T> {
         f.write_str(match self {
             PutError::Full(_) => "Full(..)",
             PutError::ShutDown(_) => "ShutDown(..)",
-            PutError::Cancelled(..) => "Cancelled(..)",
         })
     }
 }
@@ -98,8 +94,5 @@ mod tests {
         let down = PutError::ShutDown(Item(&cell));
         assert_eq!(format!("{down:?}: {down}"), "ShutDown(..): the queue has been shut down");
         assert_eq!(down.into_inner().0.get(), 1);
-        let error = Error::Cancelled(asyncio_core::CancelledError::new("enough"));
-        let cancelled = PutError::Cancelled((), error);
-        assert!(Error::from(cancelled).is_cancelled());
     }
 }

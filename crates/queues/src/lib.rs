@@ -89,7 +89,7 @@ pub use asyncio_core::{Error, Result};
 pub use channel::{Receiver, Sender, channel};
 pub use error::PutError;
 pub use order::{Fifo, Lifo, Order, Priority};
-pub use queue::{LifoQueue, OrderedQueue, PriorityQueue, Queue};
+pub use queue::{Get, LifoQueue, OrderedQueue, PriorityQueue, Put, Queue};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -9,6 +9,8 @@ use asyncio_core::{
     raw::sync::{Mutex, keep},
     wait_site::WaitSite,
 };
+#[cfg(not(loom))]
+use asyncio_locks::blocking::block_on;
 use asyncio_locks::waiters::{Deferred, WaitQueue};
 use std::fmt;
 
@@ -16,6 +18,7 @@ mod waits;
 pub use waits::{Get, Join, Next, Put};
 
 /// First in, first out (`asyncio.Queue`).
+#[doc(alias = "asyncio.Queue")]
 pub type Queue<T> = OrderedQueue<Fifo<T>>;
 
 /// The lowest item first (`asyncio.PriorityQueue`).
@@ -31,6 +34,7 @@ pub type Queue<T> = OrderedQueue<Fifo<T>>;
 /// assert_eq!(queue.get_nowait()?, (1, "run"));
 /// # Ok::<_, asyncio::Error>(())
 /// ```
+#[doc(alias = "asyncio.PriorityQueue")]
 pub type PriorityQueue<T> = OrderedQueue<Priority<T>>;
 
 /// Last in, first out (`asyncio.LifoQueue`).
@@ -42,6 +46,7 @@ pub type PriorityQueue<T> = OrderedQueue<Priority<T>>;
 /// assert_eq!(queue.get_nowait()?, 3);
 /// # Ok::<_, asyncio::Error>(())
 /// ```
+#[doc(alias = "asyncio.LifoQueue")]
 pub type LifoQueue<T> = OrderedQueue<Lifo<T>>;
 
 /// A queue between tasks: [`Queue`], [`PriorityQueue`], [`LifoQueue`], or one with an order of your own.
@@ -238,16 +243,13 @@ impl<O: Order> OrderedQueue<O> {
 
     /// Adds an item, and waits while the queue is full (`Queue.put`). Does not suspend if there is room.
     ///
-    /// Its error is a [`PutError`], of which `?` makes an [`Error`]; where a coroutine is expected
-    /// (`wait_for`, `create_task`), write `async { Ok(queue.put(item).await?) }`.
-    ///
     /// # Errors
-    /// `ShutDown` if the queue is shut down, before or meanwhile; `Cancelled`. Both hand the item
-    /// back.
+    /// `QueueShutDown` if the queue is shut down, before or meanwhile; `Cancelled`. The item was not added: a future
+    /// that is awaited by `&mut` gives it back by [`into_item`](Put::into_item).
     ///
     /// # Cancellation
-    /// The item was not added, and is in the error. If the task had been woken for a free place, the next waiter gets
-    /// the place. Dropping the future does the same, but drops the item.
+    /// The item was not added, and is still in the future. If the task had been woken for a free place, the next
+    /// waiter gets the place. Dropping the future does the same, and drops the item.
     ///
     /// ```
     /// use asyncio::Queue;
@@ -260,6 +262,7 @@ impl<O: Order> OrderedQueue<O> {
     ///     Ok(())
     /// }
     /// ```
+    #[doc(alias = "asyncio.Queue.put")]
     #[track_caller]
     pub fn put(&self, item: O::Item) -> Put<'_, O> {
         Put::new(self, item, WaitSite::here(&"Queue.put"))
@@ -289,9 +292,16 @@ impl<O: Order> OrderedQueue<O> {
     ///     Ok(())
     /// }
     /// ```
+    #[doc(alias = "asyncio.Queue.get")]
     #[track_caller]
     pub fn get(&self) -> Get<'_, O> {
-        Get::new(self, WaitSite::here(&"Queue.get"))
+        self.get_at(WaitSite::here(&"Queue.get"))
+    }
+
+    /// [`get`](OrderedQueue::get) as a part of another operation.
+    #[doc(hidden)]
+    pub fn get_at(&self, site: WaitSite) -> Get<'_, O> {
+        Get::new(self, site)
     }
 
     /// The next item; `None` once the queue is shut down and empty. asyncio has no `async for` over a queue;
@@ -337,6 +347,7 @@ impl<O: Order> OrderedQueue<O> {
     /// assert_eq!(queue.put_nowait("b").unwrap_err().into_inner(), "b");
     /// # Ok::<_, asyncio::Error>(())
     /// ```
+    #[doc(alias = "asyncio.Queue.put_nowait")]
     pub fn put_nowait(&self, item: O::Item) -> Result<(), PutError<O::Item>> {
         let mut after = Deferred::new();
         self.state.lock().put(item, self.maxsize, &mut after)
@@ -352,6 +363,7 @@ impl<O: Order> OrderedQueue<O> {
     /// let queue = Queue::<u32>::new(0);
     /// assert_eq!(queue.get_nowait().unwrap_err().kind(), "QueueEmpty");
     /// ```
+    #[doc(alias = "asyncio.Queue.get_nowait")]
     pub fn get_nowait(&self) -> Result<O::Item> {
         let mut after = Deferred::new();
         self.state.lock().get(&mut after)
@@ -378,8 +390,10 @@ impl<O: Order> OrderedQueue<O> {
     #[cfg(not(loom))]
     #[track_caller]
     pub fn put_blocking(&self, item: O::Item) -> Result<(), PutError<O::Item>> {
-        let site = WaitSite::here(&"Queue.put_blocking");
-        asyncio_locks::blocking::block_on(Put::new(self, item, site))
+        let mut put = Put::new(self, item, WaitSite::here(&"Queue.put_blocking"));
+        // Nothing but a task can be cancelled; should this thread be in one, it goes on waiting.
+        while block_on(&mut put).is_err_and(|error| error.is_cancelled()) {}
+        put.into_item().map_or(Ok(()), |item| Err(PutError::ShutDown(item)))
     }
 
     /// [`get`](OrderedQueue::get) for a thread, which blocks until there is an item. In a task it would
@@ -392,7 +406,7 @@ impl<O: Order> OrderedQueue<O> {
     /// use asyncio::Queue;
     /// static JOBS: Queue<u32> = Queue::new(1);
     /// let worker = std::thread::spawn(|| JOBS.get_blocking());
-    /// asyncio::run(async { Ok(JOBS.put(7).await?) })?;
+    /// asyncio::run(async { JOBS.put(7).await })?;
     /// assert_eq!(worker.join().unwrap()?, 7);
     /// # Ok::<_, asyncio::Error>(())
     /// ```
@@ -400,7 +414,7 @@ impl<O: Order> OrderedQueue<O> {
     #[track_caller]
     pub fn get_blocking(&self) -> Result<O::Item> {
         let site = WaitSite::here(&"Queue.get_blocking");
-        asyncio_locks::blocking::block_on(Get::new(self, site))
+        block_on(Get::new(self, site))
     }
 
     /// Marks the work on one item as done (`Queue.task_done`).
@@ -413,6 +427,7 @@ impl<O: Order> OrderedQueue<O> {
     /// let error = Queue::<u32>::new(0).task_done().unwrap_err();
     /// assert_eq!(error.to_string(), "task_done() called too many times");
     /// ```
+    #[doc(alias = "asyncio.Queue.task_done")]
     pub fn task_done(&self) -> Result<()> {
         let mut after = Deferred::new();
         let mut state = self.state.lock();
@@ -441,6 +456,7 @@ impl<O: Order> OrderedQueue<O> {
     ///     Ok(())
     /// }
     /// ```
+    #[doc(alias = "asyncio.Queue.join")]
     #[track_caller]
     pub fn join(&self) -> Join<'_, O> {
         Join::new(self, WaitSite::here(&"Queue.join"))
@@ -460,6 +476,7 @@ impl<O: Order> OrderedQueue<O> {
     /// assert_eq!(queue.get_nowait().unwrap_err().kind(), "QueueShutDown");
     /// # Ok::<_, asyncio::Error>(())
     /// ```
+    #[doc(alias = "asyncio.Queue.shutdown")]
     pub fn shutdown(&self, immediate: bool) {
         // Before the guard, so that they are dropped after it.
         let mut dropped = Vec::new();
@@ -484,6 +501,7 @@ impl<O: Order> OrderedQueue<O> {
     /// ```
     /// assert_eq!(asyncio::Queue::<u32>::new(0).qsize(), 0);
     /// ```
+    #[doc(alias = "asyncio.Queue.qsize")]
     pub fn qsize(&self) -> usize {
         self.state.lock().items.len()
     }
@@ -493,6 +511,7 @@ impl<O: Order> OrderedQueue<O> {
     /// ```
     /// assert!(asyncio::Queue::<u32>::new(0).empty());
     /// ```
+    #[doc(alias = "asyncio.Queue.empty")]
     pub fn empty(&self) -> bool {
         self.qsize() == 0
     }
@@ -502,6 +521,7 @@ impl<O: Order> OrderedQueue<O> {
     /// ```
     /// assert!(!asyncio::Queue::<u32>::new(0).full());
     /// ```
+    #[doc(alias = "asyncio.Queue.full")]
     pub fn full(&self) -> bool {
         self.state.lock().is_full(self.maxsize)
     }
@@ -511,6 +531,7 @@ impl<O: Order> OrderedQueue<O> {
     /// ```
     /// assert_eq!(asyncio::Queue::<u32>::new(8).maxsize(), 8);
     /// ```
+    #[doc(alias = "asyncio.Queue.maxsize")]
     pub fn maxsize(&self) -> usize {
         self.maxsize
     }

@@ -40,6 +40,7 @@ use std::{
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "loop.sock_accept")]
 #[track_caller]
 pub fn sock_accept(socket: &Socket) -> SockAccept<'_> {
     SockAccept { socket, wait: IoWait::new(), site: WaitSite::here(&"sock_accept") }

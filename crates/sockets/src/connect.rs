@@ -83,6 +83,7 @@ impl Destination {
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "loop.sock_connect")]
 #[track_caller]
 pub fn sock_connect(socket: &Socket, address: impl ToAddress) -> SockConnect<'_> {
     let site = WaitSite::here(&"sock_connect");

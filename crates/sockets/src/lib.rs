@@ -42,6 +42,7 @@ mod address;
 mod connect;
 mod errors;
 mod lookup;
+mod messages;
 mod question;
 mod receive;
 mod resolver;
@@ -64,6 +65,7 @@ pub use connect::{SockConnect, sock_connect};
 pub use errors::{described, described_as, in_call};
 #[doc(hidden)]
 pub use lookup::{Answer, Lookup, on_thread};
+pub use messages::{ReceivedMessage, SockRecvmsg, SockSendmsg, sock_recvmsg, sock_sendmsg};
 pub use question::AddrInfo;
 pub use receive::{
     SockRecv, SockRecvInto, SockRecvfrom, SockRecvfromInto, sock_recv, sock_recv_into,

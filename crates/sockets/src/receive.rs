@@ -28,7 +28,7 @@ thread_local! {
 }
 
 /// What `receive` writes into a buffer of `size` bytes, of which it tells how many it wrote.
-fn received<R>(
+pub(crate) fn received<R>(
     size: usize,
     receive: impl FnOnce(&mut [u8]) -> io::Result<(usize, R)>,
 ) -> io::Result<(Bytes, R)> {
@@ -84,6 +84,7 @@ fn receive_from(io: &socket2::Socket, buffer: &mut [u8]) -> io::Result<(usize, A
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "loop.sock_recv")]
 #[track_caller]
 pub fn sock_recv(socket: &Socket, size: usize) -> SockRecv<'_> {
     SockRecv {
@@ -144,6 +145,7 @@ impl Future for SockRecv<'_> {
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "loop.sock_recv_into")]
 #[track_caller]
 pub fn sock_recv_into<'a>(socket: &'a Socket, buffer: &'a mut [u8]) -> SockRecvInto<'a> {
     SockRecvInto { socket, buffer, wait: IoWait::new(), site: WaitSite::here(&"sock_recv_into") }
@@ -200,6 +202,7 @@ impl Future for SockRecvInto<'_> {
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "loop.sock_recvfrom")]
 #[track_caller]
 pub fn sock_recvfrom(socket: &Socket, size: usize) -> SockRecvfrom<'_> {
     let site = WaitSite::here(&"sock_recvfrom");
@@ -254,6 +257,7 @@ impl Future for SockRecvfrom<'_> {
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "loop.sock_recvfrom_into")]
 #[track_caller]
 pub fn sock_recvfrom_into<'a>(socket: &'a Socket, buffer: &'a mut [u8]) -> SockRecvfromInto<'a> {
     let site = WaitSite::here(&"sock_recvfrom_into");

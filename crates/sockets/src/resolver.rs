@@ -41,6 +41,7 @@ use std::{
 ///
 /// # Cancellation
 /// A look-up that has begun goes on in its thread, and what it finds is dropped.
+#[doc(alias = "loop.getaddrinfo")]
 #[track_caller]
 pub fn getaddrinfo<'a>(host: impl Into<Option<&'a str>>, port: impl Into<Service>) -> GetAddrInfo {
     let host = host.into().unwrap_or_default().to_owned();
@@ -195,6 +196,7 @@ fn poll_lookup<T: Send + 'static>(
 ///
 /// # Cancellation
 /// A look-up that has begun goes on in its thread, and what it finds is dropped.
+#[doc(alias = "loop.getnameinfo")]
 #[track_caller]
 pub fn getnameinfo(address: impl Into<Address>) -> GetNameInfo {
     let site = WaitSite::here(&"getnameinfo");

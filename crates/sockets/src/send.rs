@@ -44,6 +44,7 @@ pub(crate) const FLAGS: i32 = 0;
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "loop.sock_sendall")]
 #[track_caller]
 pub fn sock_sendall<'a>(socket: &'a Socket, data: &'a [u8]) -> SockSendall<'a> {
     let site = WaitSite::here(&"sock_sendall");
@@ -112,6 +113,7 @@ impl Future for SockSendall<'_> {
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "loop.sock_sendto")]
 #[track_caller]
 pub fn sock_sendto<'a>(
     socket: &'a Socket,

@@ -62,6 +62,7 @@ pub const SENDFILE_FALLBACK_READBUFFER_SIZE: usize = 256 * 1024;
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "loop.sock_sendfile")]
 #[track_caller]
 pub fn sock_sendfile<'a>(socket: &'a Socket, file: &impl AsFd) -> SockSendfile<'a> {
     let site = WaitSite::here(&"sock_sendfile");
@@ -146,7 +147,7 @@ pub struct Transfer {
     is_moved: bool,
 }
 
-/// After so many bytes the loop runs other tasks.
+/// Deferred so many bytes the loop runs other tasks.
 const PER_ITERATION: u64 = 4 << 20;
 
 /// What came of one round.

@@ -45,6 +45,7 @@ impl Socket {
     ///
     /// # Errors
     /// What the system says, for example that it does not know the family.
+    #[doc(alias = "socket.socket")]
     pub fn new(domain: Domain, kind: Type, protocol: Option<Protocol>) -> Result<Socket> {
         let io = socket2::Socket::new(domain, kind, protocol).map_err(of_call("Socket::new"))?;
         io.set_nonblocking(true).map_err(of_call("Socket::new"))?;
@@ -55,6 +56,7 @@ impl Socket {
     ///
     /// # Errors
     /// What the system says; most families but [`Domain::UNIX`] have no pairs.
+    #[doc(alias = "socket.socketpair")]
     pub fn pair(domain: Domain, kind: Type, protocol: Option<Protocol>) -> Result<(Self, Self)> {
         let (one, other) =
             socket2::Socket::pair(domain, kind, protocol).map_err(of_call("Socket::pair"))?;
@@ -101,6 +103,7 @@ impl Socket {
     /// # Errors
     /// `Value` for what is no address; what the system says: the address is in use, not of this
     /// machine, not of the socket's family.
+    #[doc(alias = "socket.bind")]
     pub fn bind(&self, address: impl ToAddress) -> Result<()> {
         let named = |error| in_call("Socket::bind", error);
         let hints = Hints { flags: AI_PASSIVE, ..self.hints() };
@@ -128,6 +131,7 @@ impl Socket {
     ///
     /// # Errors
     /// What the system says, for example that the type of the socket knows no connections.
+    #[doc(alias = "socket.listen")]
     pub fn listen(&self, backlog: u32) -> Result<()> {
         let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
         Ok(self.get_ref().listen(backlog).map_err(of_call("Socket::listen"))?)
@@ -137,6 +141,7 @@ impl Socket {
     ///
     /// # Errors
     /// What the system says.
+    #[doc(alias = "socket.getsockname")]
     #[doc(alias = "getsockname")]
     pub fn local_addr(&self) -> Result<Address> {
         Ok(self.get_ref().local_addr().map_err(of_call("Socket::local_addr"))?.into())
@@ -146,6 +151,7 @@ impl Socket {
     ///
     /// # Errors
     /// `NotConnected`, or what else the system says.
+    #[doc(alias = "socket.getpeername")]
     #[doc(alias = "getpeername")]
     pub fn peer_addr(&self) -> Result<Address> {
         Ok(self.get_ref().peer_addr().map_err(of_call("Socket::peer_addr"))?.into())
@@ -155,6 +161,7 @@ impl Socket {
     ///
     /// # Errors
     /// What the system says, for example that it is not connected.
+    #[doc(alias = "socket.shutdown")]
     pub fn shutdown(&self, how: Shutdown) -> Result<()> {
         Ok(self.get_ref().shutdown(how).map_err(of_call("Socket::shutdown"))?)
     }

@@ -19,6 +19,7 @@ use std::{
 mod connections;
 mod datagrams;
 mod files;
+mod messages;
 mod names;
 mod streams;
 mod unread;

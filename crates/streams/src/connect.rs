@@ -59,6 +59,7 @@ type Connecting = ConnectingTransport<Factory, StreamReaderProtocol, Plain>;
 ///
 /// # Cancellation
 /// Sockets that were opened are closed.
+#[doc(alias = "asyncio.open_connection")]
 #[track_caller]
 pub fn open_connection(endpoint: impl ToEndpoint) -> OpenConnection {
     let site = WaitSite::here(&"open_connection");
@@ -167,6 +168,7 @@ impl fmt::Debug for OpenConnection {
 ///
 /// # Cancellation
 /// Sockets that were opened are closed.
+#[doc(alias = "asyncio.open_unix_connection")]
 #[track_caller]
 pub fn open_unix_connection(endpoint: impl ToEndpoint) -> OpenUnixConnection {
     let site = WaitSite::here(&"open_unix_connection");

@@ -6,6 +6,7 @@
 //! | [`start_server`], [`start_unix_server`] | the functions of these names |
 //! | [`StreamReader`], fed by hand through a [`StreamFeeder`] | `asyncio.StreamReader` |
 //! | [`StreamWriter`] | `asyncio.StreamWriter` |
+//! | [`open_datagram_endpoint`], [`DatagramEndpoint`] | – |
 //! | [`Duplex`], both halves as one value | – |
 //! | [`StreamReaderProtocol`] | `asyncio.StreamReaderProtocol` |
 //! | [`stdin`], [`stdout`], [`stderr`], [`input`] | `sys.stdin` through `connect_read_pipe`, …; `input` |
@@ -62,6 +63,7 @@
 
 mod buffer;
 mod connect;
+mod datagrams;
 mod duplex;
 mod futures_io;
 mod protocol;
@@ -80,6 +82,10 @@ mod writer;
 pub use asyncio_core::{Error, Result};
 pub use connect::{
     OpenConnection, OpenUnixConnection, Opening, open_connection, open_unix_connection,
+};
+pub use datagrams::{
+    DatagramEndpoint, NextDatagram, OpenDatagramEndpoint, OpeningDatagramEndpoint, RecvFrom,
+    open_datagram_endpoint,
 };
 pub use duplex::Duplex;
 pub use protocol::StreamReaderProtocol;

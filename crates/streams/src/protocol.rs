@@ -15,6 +15,7 @@ use std::fmt;
 ///
 /// It keeps the connection open when the other side will send no more, so that the writer can still
 /// answer, unless the writer has been dropped.
+#[doc(alias = "asyncio.StreamReaderProtocol")]
 pub struct StreamReaderProtocol {
     shared: Shared,
     /// In a box, which is gone as soon as there is a connection.

@@ -51,6 +51,7 @@ pub const DEFAULT_LIMIT: usize = 64 * 1024;
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "asyncio.StreamReader")]
 pub struct StreamReader {
     shared: Shared,
     made_at: &'static Location<'static>,

@@ -77,6 +77,7 @@ type Creating = CreatingServer<Factory, StreamReaderProtocol, Plain>;
 ///
 /// # Cancellation
 /// Sockets that were opened are closed.
+#[doc(alias = "asyncio.start_server")]
 #[track_caller]
 pub fn start_server<H, T>(client: H, endpoint: impl ToEndpoint) -> StartServer
 where
@@ -207,6 +208,7 @@ impl fmt::Debug for StartServer {
 ///
 /// # Cancellation
 /// Sockets that were opened are closed.
+#[doc(alias = "asyncio.start_unix_server")]
 #[track_caller]
 pub fn start_unix_server<H, T>(client: H, endpoint: impl ToEndpoint) -> StartUnixServer
 where

@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+mod datagrams;
 mod duplex;
 mod flow;
 mod reader;

@@ -38,6 +38,7 @@ use std::{
 /// whether or not a task waits. `poll_close` [ends](StreamWriter::write_eof) the sending direction and waits until
 /// everything has been sent. The connection itself is closed by
 /// [`close`](StreamWriter::close), or when both halves are dropped.
+#[doc(alias = "asyncio.StreamWriter")]
 pub struct StreamWriter {
     transport: Transport,
     shared: Shared,

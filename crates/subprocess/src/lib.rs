@@ -40,6 +40,7 @@
 //! open. A signal to a process whose end is known is always an error. Text modes and buffering, which
 //! asyncio refuses, do not exist. [`Process::kill_tree`] is ours.
 
+mod arguments;
 mod child;
 mod child_watcher;
 mod communicate;
@@ -56,6 +57,7 @@ mod transport;
 mod wait;
 mod with_protocol;
 
+pub use arguments::{Listed, Nothing, ToArguments};
 pub use asyncio_core::{Error, Result};
 pub use communicate::{Communicate, Output};
 pub use options::Spawn;

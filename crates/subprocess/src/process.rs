@@ -31,6 +31,7 @@ use std::{fmt, sync::Arc, time::Duration};
 /// })?;
 /// # Ok::<(), asyncio::Error>(())
 /// ```
+#[doc(alias = "asyncio.subprocess.Process")]
 pub struct Process {
     /// What the child reads, if that is a [`PIPE`](crate::PIPE) (`stdin`). Dropping the writer closes
     /// the pipe.
@@ -58,7 +59,7 @@ impl Process {
     ///
     /// #[asyncio::main]
     /// async fn main() -> asyncio::Result<()> {
-    ///     let mut cat = create_subprocess_exec("cat", [""; 0]).stdin(PIPE).stdout(PIPE).await?;
+    ///     let mut cat = create_subprocess_exec("cat", ()).stdin(PIPE).stdout(PIPE).await?;
     ///     cat.stdin()?.write("hello\n");
     ///     assert_eq!(cat.stdout()?.readline().await?, "hello\n");
     ///     cat.stdin()?.close();

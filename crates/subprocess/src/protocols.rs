@@ -10,6 +10,7 @@ use bytes::Bytes;
 /// order for each pipe alone, whose data come before its loss; the process may exit before, between
 /// or after all of these. The pipes have the numbers that they have in the child: 0, 1 and 2. Each
 /// call is a step of the loop; a panic in one is reported, and ends nothing else.
+#[doc(alias = "asyncio.SubprocessProtocol")]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no protocol for a child process",
     label = "the factory has to return a protocol",

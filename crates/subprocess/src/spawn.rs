@@ -69,16 +69,12 @@ impl Started {
 }
 
 impl Program {
-    pub(crate) fn exec<S: AsRef<OsStr>>(
-        what: &'static str,
-        program: &OsStr,
-        args: impl IntoIterator<Item = S>,
-    ) -> Box<Program> {
+    pub(crate) fn exec(what: &'static str, program: &OsStr, args: Vec<OsString>) -> Box<Program> {
         // Boxed: it is large, and moved with each keyword argument.
         Box::new(Program {
             what,
             name: program.to_owned(),
-            args: args.into_iter().map(|arg| arg.as_ref().to_owned()).collect(),
+            args,
             executable: None,
             stdin: Stdio::Inherit,
             stdout: Stdio::Inherit,
@@ -97,7 +93,7 @@ impl Program {
     }
 
     pub(crate) fn shell(what: &'static str, command: &OsStr) -> Box<Program> {
-        Program::exec(what, OsStr::new("/bin/sh"), [OsStr::new("-c"), command])
+        Program::exec(what, OsStr::new("/bin/sh"), vec!["-c".into(), command.into()])
     }
 
     /// The function that was called.

@@ -1,6 +1,7 @@
 //! [`create_subprocess_exec`] and [`create_subprocess_shell`]: a child process with streams.
 
 use crate::{
+    arguments::ToArguments,
     options::Spawn,
     process::Process,
     spawn::{Program, Started},
@@ -19,8 +20,8 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Starts a program with arguments (`asyncio.create_subprocess_exec`). The arguments arrive as they
-/// are; no shell sees them. Standard streams are inherited unless [`Spawn`] is told otherwise.
+/// Starts a program with arguments, or with `()` for none (`asyncio.create_subprocess_exec`). The arguments arrive as
+/// they are; no shell sees them. Standard streams are inherited unless [`Spawn`] is told otherwise.
 ///
 /// # Errors
 /// `Value` for what cannot be meant, such as a zero byte in an argument, or standard output that goes
@@ -40,12 +41,13 @@ use std::{
 /// })?;
 /// # Ok::<(), asyncio::Error>(())
 /// ```
+#[doc(alias = "asyncio.create_subprocess_exec")]
 #[track_caller]
-pub fn create_subprocess_exec<S: AsRef<OsStr>>(
+pub fn create_subprocess_exec<Kind>(
     program: impl AsRef<OsStr>,
-    args: impl IntoIterator<Item = S>,
+    args: impl ToArguments<Kind>,
 ) -> Spawn<Streams> {
-    let program = Program::exec("create_subprocess_exec", program.as_ref(), args);
+    let program = Program::exec("create_subprocess_exec", program.as_ref(), args.to_arguments());
     let site = WaitSite::here(&"create_subprocess_exec");
     Spawn { program, site, kind: Streams { limit: DEFAULT_LIMIT } }
 }
@@ -70,6 +72,7 @@ pub fn create_subprocess_exec<S: AsRef<OsStr>>(
 /// })?;
 /// # Ok::<(), asyncio::Error>(())
 /// ```
+#[doc(alias = "asyncio.create_subprocess_shell")]
 #[track_caller]
 pub fn create_subprocess_shell(command: impl AsRef<OsStr>) -> Spawn<Streams> {
     let program = Program::shell("create_subprocess_shell", command.as_ref());

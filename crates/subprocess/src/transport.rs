@@ -28,6 +28,7 @@ use std::{
 ///
 /// Clones are handles of the same. The child and its protocol live in the loop until the process has
 /// ended and its pipes are over, even if there are still handles. A handle may be used on any thread.
+#[doc(alias = "asyncio.SubprocessTransport")]
 #[derive(Clone)]
 pub struct SubprocessTransport(Arc<Shared>);
 

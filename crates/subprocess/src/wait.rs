@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_wait_that_is_dropped_is_forgotten() {
-        let started = Program::exec("test", "sleep".as_ref(), ["1000"]).start().unwrap();
+        let started = Program::exec("test", "sleep".as_ref(), vec!["1000".into()]).start().unwrap();
         let child = Arc::new(Child::new(started.pid, started.leads));
         let waiting = || child.listen(|listeners| format!("{listeners:?}").contains("Waiter"));
         let mut wait = ProcessWait::new(child.clone(), WaitSite::here(&"test"));

@@ -1,6 +1,7 @@
 //! [`subprocess_exec`] and [`subprocess_shell`]: a child process with a protocol.
 
 use crate::{
+    arguments::ToArguments,
     options::Spawn,
     protocols::SubprocessProtocol,
     spawn::Program,
@@ -54,18 +55,18 @@ use std::{
 /// })?;
 /// # Ok::<(), asyncio::Error>(())
 /// ```
+#[doc(alias = "loop.subprocess_exec")]
 #[track_caller]
-pub fn subprocess_exec<F, P, S>(
+pub fn subprocess_exec<F, P, Kind>(
     factory: F,
     program: impl AsRef<OsStr>,
-    args: impl IntoIterator<Item = S>,
+    args: impl ToArguments<Kind>,
 ) -> Spawn<WithProtocol<F>>
 where
     F: FnOnce() -> P,
     P: SubprocessProtocol,
-    S: AsRef<OsStr>,
 {
-    let program = Program::exec("subprocess_exec", program.as_ref(), args);
+    let program = Program::exec("subprocess_exec", program.as_ref(), args.to_arguments());
     with_pipes(program, WaitSite::here(&"subprocess_exec"), factory)
 }
 
@@ -77,6 +78,7 @@ where
 ///
 /// # Cancellation
 /// The process is killed and waited for.
+#[doc(alias = "loop.subprocess_shell")]
 #[track_caller]
 pub fn subprocess_shell<F, P>(factory: F, command: impl AsRef<OsStr>) -> Spawn<WithProtocol<F>>
 where

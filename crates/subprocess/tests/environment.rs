@@ -54,7 +54,7 @@ fn a_child_has_the_whole_environment_although_a_thread_changes_it() {
 async fn count_wrong() -> Result<()> {
     let mut wrong = 0;
     for _ in 0..200 {
-        let mut env = create_subprocess_exec("env", [""; 0]).stdout(PIPE).await?;
+        let mut env = create_subprocess_exec("env", ()).stdout(PIPE).await?;
         let output = env.communicate(None).await?.stdout;
         let text = String::from_utf8_lossy(&output);
         let fixed = text.lines().filter(|line| line.starts_with("FIXED_"));

@@ -63,7 +63,7 @@ async fn one_of_many(dice: Rc<Dice>) -> Result<()> {
         }
         2 => {
             // A signal may come before, at, or after its end.
-            let process = create_subprocess_exec("true", [""; 0]).await?;
+            let process = create_subprocess_exec("true", ()).await?;
             sleep(Duration::from_millis(dice.roll(3))).await?;
             let _ = process.terminate();
             assert!(matches!(process.wait().await?, 0 | -15));
@@ -79,10 +79,10 @@ async fn one_of_many(dice: Rc<Dice>) -> Result<()> {
         }
         4 => {
             let input = vec![dice.roll(256) as u8; dice.roll(200_000) as usize];
-            let spawn = create_subprocess_exec("cat", [""; 0]).stdin(PIPE).stdout(PIPE);
+            let spawn = create_subprocess_exec("cat", ()).stdin(PIPE).stdout(PIPE);
             assert!(spawn.await?.communicate(Some(&input)).await?.stdout == input);
         }
-        _ => drop(create_subprocess_exec("true", [""; 0]).await?),
+        _ => drop(create_subprocess_exec("true", ()).await?),
     }
     Ok(())
 }
@@ -91,7 +91,7 @@ async fn one_of_many(dice: Rc<Dice>) -> Result<()> {
 fn two_thousand_processes_leave_nothing_behind() {
     let _turn = turn();
     run(async {
-        create_subprocess_exec("true", [""; 0]).await?.wait().await?;
+        create_subprocess_exec("true", ()).await?.wait().await?;
         let fds = descriptors();
         let dice = Rc::new(Dice(Cell::new(0x9E37_79B9_7F4A_7C15)));
         let started = Rc::new(Cell::new(0));
@@ -195,7 +195,7 @@ fn a_process_that_is_dropped_gives_up_its_pipes() {
     let _turn = turn();
     run(async {
         let before = descriptors();
-        let process = create_subprocess_exec("cat", [""; 0]).stdin(PIPE).stdout(PIPE).await?;
+        let process = create_subprocess_exec("cat", ()).stdin(PIPE).stdout(PIPE).await?;
         let pid = process.pid();
         drop(process);
         while is_alive(pid) || zombies() > 0 || descriptors() > before {
@@ -232,7 +232,7 @@ fn a_hundred_mebibytes_each_way() {
     run(async {
         let input = vec![7; SIZE];
         let before = peak();
-        let output = create_subprocess_exec("cat", [""; 0])
+        let output = create_subprocess_exec("cat", ())
             .stdin(PIPE)
             .stdout(PIPE)
             .await?
@@ -250,8 +250,7 @@ fn a_hundred_mebibytes_each_way() {
 fn what_cannot_be_started_leaves_nothing_behind() {
     let _turn = turn();
     run(async {
-        let exec =
-            |program: &str| create_subprocess_exec(program, [""; 0]).stdin(PIPE).stdout(PIPE);
+        let exec = |program: &str| create_subprocess_exec(program, ()).stdin(PIPE).stdout(PIPE);
         // What the loop itself opens is open.
         assert_eq!(exec("true").await?.wait().await?, 0);
         let before = descriptors();

@@ -87,7 +87,7 @@ fn a_cancelled_wait_leaves_the_process_and_the_other_waiters() {
 #[test]
 fn the_return_code_is_set_although_nobody_waits() {
     run(async {
-        let process = create_subprocess_exec("true", [""; 0]).await?;
+        let process = create_subprocess_exec("true", ()).await?;
         while process.returncode().is_none() {
             sleep(Duration::from_millis(1)).await?;
         }
@@ -135,9 +135,8 @@ fn a_child_that_outlives_its_loop_is_reaped_all_the_same() {
 fn a_child_that_has_ended_when_its_loop_closes_is_reaped() {
     let _guard = Guard::new();
     let event_loop = asyncio_loop::new_event_loop().unwrap();
-    let process = event_loop
-        .run_until_complete(async { create_subprocess_exec("true", [""; 0]).await })
-        .unwrap();
+    let process =
+        event_loop.run_until_complete(async { create_subprocess_exec("true", ()).await }).unwrap();
     wait_until_dead(process.pid());
     event_loop.close().unwrap();
     wait_until_gone(process.pid());
@@ -150,7 +149,7 @@ fn a_child_that_has_ended_when_its_loop_closes_is_reaped() {
 #[test]
 fn a_signal_to_a_finished_process_is_an_error_and_goes_nowhere() {
     run(async {
-        let process = create_subprocess_exec("true", [""; 0]).await?;
+        let process = create_subprocess_exec("true", ()).await?;
         // It has ended, and nobody knows: as to a process that is about to end.
         wait_until_dead(process.pid());
         process.send_signal(SIGUSR1)?;
@@ -181,7 +180,7 @@ fn a_signal_that_does_not_exist_is_a_value_error() {
 #[test]
 fn a_child_that_somebody_else_reaped_has_code_255() {
     run(async {
-        let process = create_subprocess_exec("true", [""; 0]).await?;
+        let process = create_subprocess_exec("true", ()).await?;
         let pid = nix::unistd::Pid::from_raw(process.pid() as i32);
         nix::sys::wait::waitpid(pid, None).unwrap();
         assert_eq!(process.wait().await?, 255);
@@ -207,7 +206,7 @@ fn the_virtual_clock_stands_while_a_child_runs() {
 
 #[test]
 fn without_a_loop_nothing_is_started() {
-    let starting = create_subprocess_exec("true", [""; 0]);
+    let starting = create_subprocess_exec("true", ());
     let outcome = futures_lite::future::block_on(async { starting.await });
     assert!(matches!(outcome, Err(Error::Runtime(_))), "{outcome:?}");
 }

@@ -42,10 +42,10 @@ fn arguments_arrive_as_they_are() {
 #[test]
 fn the_environment_is_the_one_given_and_no_other() {
     run(async {
-        let env = create_subprocess_exec("/usr/bin/env", [""; 0]).env([("ONE", "1"), ("TWO", "2")]);
+        let env = create_subprocess_exec("/usr/bin/env", ()).env([("ONE", "1"), ("TWO", "2")]);
         assert_eq!(output(env).await?, "ONE=1\nTWO=2");
         let none: [(&str, &str); 0] = [];
-        let env = create_subprocess_exec("/usr/bin/env", [""; 0]).env(none);
+        let env = create_subprocess_exec("/usr/bin/env", ()).env(none);
         assert_eq!(output(env).await?, "");
         let more = std::env::vars_os().chain([("ONE".into(), "1".into())]);
         assert_eq!(output(shell("echo $ONE${PATH:+p}").env(more)).await?, "1p");
@@ -56,7 +56,7 @@ fn the_environment_is_the_one_given_and_no_other() {
 #[test]
 fn the_program_is_looked_for_in_the_path_of_the_child() {
     run(async {
-        let lost = create_subprocess_exec("true", [""; 0]).env([("PATH", "/nonexistent")]).await;
+        let lost = create_subprocess_exec("true", ()).env([("PATH", "/nonexistent")]).await;
         assert_eq!(kind(lost), io::ErrorKind::NotFound);
         Ok(())
     });
@@ -226,7 +226,7 @@ fn a_script_that_names_no_interpreter_is_no_program_for_any_user() {
     let path = script.clone();
     run(async move {
         const ENOEXEC: i32 = 8;
-        let start = || create_subprocess_exec(&path, [""; 0]);
+        let start = || create_subprocess_exec(&path, ());
         let mut starts = vec![start(), start().umask(0o022)];
         if unistd::getuid().is_root() {
             starts.push(start().user(0));
@@ -270,7 +270,7 @@ fn kind<T: std::fmt::Debug>(outcome: Result<T>) -> io::ErrorKind {
 #[test]
 fn an_error_names_the_function_and_what_is_missing() {
     run(async {
-        let error = create_subprocess_exec("/no/such/program", [""; 0]).await.unwrap_err();
+        let error = create_subprocess_exec("/no/such/program", ()).await.unwrap_err();
         let text = error.to_string();
         assert!(text.contains("create_subprocess_exec"), "{text}");
         assert!(text.contains("/no/such/program"), "{text}");

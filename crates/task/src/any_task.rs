@@ -8,6 +8,7 @@ use crate::{
 use asyncio_core::{
     CancelledError, Error, Result,
     context::current_values,
+    exception::ExceptionContext,
     raw::{CallbackRef, Listener, LoopRef, TaskCell, WaitKey},
     wait::Target,
 };
@@ -76,6 +77,33 @@ impl Drop for AnyAwait {
 impl fmt::Debug for AnyAwait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.task.fmt(f)
+    }
+}
+
+impl AnyTask {
+    /// The task that a report to the exception handler is about, if it is about one (Python's `context["task"]`).
+    ///
+    /// ```
+    /// use asyncio::{AnyTask, Error, Task, get_running_loop, sleep};
+    /// use std::{cell::Cell, rc::Rc, time::Duration};
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let seen = Rc::new(Cell::new(false));
+    ///     let seen_there = seen.clone();
+    ///     get_running_loop()?.set_exception_handler(move |_, context| {
+    ///         let task = AnyTask::reported_in(context).expect("it is about a task");
+    ///         seen_there.set(task.done() && context.task_name().as_deref() == Some("lost"));
+    ///     });
+    ///     let task = Task::builder().name("lost").create(async { Err::<(), _>(Error::msg("unseen")) });
+    ///     sleep(Duration::from_millis(1)).await?;
+    ///     drop(task);
+    ///     assert!(seen.get());
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn reported_in(context: &ExceptionContext) -> Option<AnyTask> {
+        context.task_ref().cloned().map(AnyTask::new)
     }
 }
 

@@ -1,6 +1,9 @@
 //! [`as_completed`]: results in the order in which they come.
 
-use crate::future_like::{Awaitable, Child, FutureLike, sealed::Sealed as _};
+use crate::{
+    future_like::{Awaitable, Child, FutureLike, sealed::Sealed as _},
+    limited::Limit,
+};
 use asyncio_core::{
     Error, Result, TimeoutError,
     context::current_values,
@@ -45,6 +48,7 @@ use std::{
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "asyncio.as_completed")]
 #[track_caller]
 pub fn as_completed<I, T>(awaitables: I) -> AsCompleted<T>
 where
@@ -54,9 +58,9 @@ where
     T: 'static,
 {
     let site = WaitSite::here(&"as_completed");
-    let mut known = HashSet::new();
+    let (limit, mut known) = (Limit::default(), HashSet::new());
     let children: Vec<Child<T>> = (awaitables.into_iter())
-        .map(|awaitable| Child::ensure(awaitable, site.location()))
+        .map(|awaitable| limit.child(awaitable, site))
         .filter(|child| known.insert(FutureLike::id(&**child)))
         .collect();
     let state = State {
@@ -83,7 +87,7 @@ where
             }
         }
     }
-    AsCompleted { state, left, site, next: None }
+    AsCompleted { state, left, limit, site, next: None }
 }
 
 type Todo<T> = Option<(Child<T>, DoneCallback)>;
@@ -139,15 +143,33 @@ fn timed_out<T: 'static>(state: &Mutex<State<T>>) {
 }
 
 /// What [`as_completed`] returns: a stream of results.
-#[must_use = "the awaitables run, but nobody sees how they end"]
+#[must_use = "the awaitables run, but their outcomes are lost unless this is awaited"]
 pub struct AsCompleted<T> {
     state: Arc<Mutex<State<T>>>,
     left: usize,
+    limit: Limit,
     site: WaitSite,
     next: Option<NextCompleted<T>>,
 }
 
 impl<T: 'static> AsCompleted<T> {
+    /// How many of the coroutines run at once: see [`Gather::limit`](crate::Gather::limit).
+    ///
+    /// ```
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let mut in_order = asyncio::as_completed((1..=3).map(async |n| Ok(n))).limit(1);
+    ///     while let Some(n) = in_order.next().await {
+    ///         println!("{}", n?);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn limit(self, limit: usize) -> Self {
+        self.limit.set(limit);
+        self
+    }
+
     /// Gives up on what is not done after this time.
     pub fn timeout(self, timeout: impl ToTimeout) -> Self {
         if let (Some(timeout), true) = (timeout.to_timeout(), self.left > 0) {

@@ -16,7 +16,8 @@ use std::{
     message = "`{Self}` is neither a task nor a future",
     label = "a task or a future is expected",
     note = "a coroutine becomes a task by `create_task(coroutine)`",
-    note = "`gather`, `as_completed` and `race` take coroutines themselves"
+    note = "`gather`, `as_completed` and `race` take coroutines themselves",
+    note = "to keep the tasks, give `wait` their handles: `wait(tasks.iter().map(|task| task.any()))`"
 )]
 #[doc(alias = "isfuture")]
 pub trait FutureLike: sealed::Sealed + 'static {
@@ -484,7 +485,8 @@ fn read_either<F: StdFuture<Output = Result<T>>, T>(of: &Awaitable<T>) -> Result
 }
 
 /// A task as it is, anything else as a new task of the running loop (`asyncio.ensure_future`).
-#[must_use = "a task that nobody awaits fails unseen; drop the handle to let it run on"]
+#[doc(alias = "asyncio.ensure_future")]
+#[must_use = "the error of a task that is not awaited is only logged; to let the task run on, drop the handle"]
 #[track_caller]
 pub fn ensure_future<F, T>(awaitable: F) -> Task<T>
 where

@@ -1,6 +1,9 @@
 //! [`gather`]: several awaitables at once, their results in order.
 
-use crate::future_like::{Child, FutureLike, sealed::Sealed as _};
+use crate::{
+    future_like::{Child, FutureLike, sealed::Sealed as _},
+    limited::Limit,
+};
 use asyncio_core::{
     CancelledError, Error, Result,
     raw::{
@@ -37,6 +40,7 @@ use std::{collections::HashMap, fmt, future::IntoFuture, sync::Arc};
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "asyncio.gather")]
 #[track_caller]
 pub fn gather<I, T>(awaitables: I) -> Gather<T>
 where
@@ -46,19 +50,22 @@ where
     T: 'static,
 {
     let site = WaitSite::here(&"gather");
-    let child = |awaitable| Box::new(Child::ensure(awaitable, site.location())) as Box<_>;
-    Gather::start(awaitables.into_iter().map(child), site)
+    let limit = Limit::default();
+    let child = |awaitable| Box::new(limit.child(awaitable, site)) as Box<_>;
+    let gathering = Gathering::start(awaitables.into_iter().map(child));
+    Gather { gathering, limit, site }
 }
 
 /// What [`gather`] returns. Awaiting it gives the results.
-#[must_use = "the awaitables run, but nobody sees how they end"]
+#[must_use = "the awaitables run, but their outcomes are lost unless this is awaited"]
 pub struct Gather<T> {
     gathering: Arc<Mutex<Gathering<T>>>,
+    limit: Limit,
     site: WaitSite,
 }
 
 /// What [`Gather::return_exceptions`] returns.
-#[must_use = "the awaitables run, but nobody sees how they end"]
+#[must_use = "the awaitables run, but their outcomes are lost unless this is awaited"]
 pub struct GatherAll<T>(Gather<T>);
 
 impl<T: 'static> Gather<T> {
@@ -67,7 +74,33 @@ impl<T: 'static> Gather<T> {
         children: impl IntoIterator<Item = Box<dyn Part<T>>>,
         site: WaitSite,
     ) -> Gather<T> {
-        Gather { gathering: Gathering::start(children), site }
+        Gather { gathering: Gathering::start(children), limit: Limit::default(), site }
+    }
+
+    /// How many of the coroutines run at once; at least one. They begin in the order of the arguments, each when an
+    /// earlier one ends. Tasks and futures that are given run already, and do not count; nor do coroutines that an
+    /// eager task factory has begun at the call.
+    ///
+    /// Errors and cancellation are as without a limit: the first error comes out at once, and the others begin in
+    /// their turn; a coroutine that has not begun when the gathering is cancelled never begins.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// async fn fetch(n: u32) -> asyncio::Result<u32> {
+    ///     asyncio::sleep(Duration::from_millis(1)).await?;
+    ///     Ok(n * n)
+    /// }
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     assert_eq!(asyncio::gather((1..=4).map(fetch)).limit(2).await?, [1, 4, 9, 16]);
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn limit(self, limit: usize) -> Self {
+        self.limit.set(limit);
+        self
     }
 
     /// Lets errors stand in the list of results, so that it is complete.
@@ -105,6 +138,11 @@ impl<T: 'static> Gather<T> {
 }
 
 impl<T: 'static> GatherAll<T> {
+    /// How many of the coroutines run at once: see [`Gather::limit`].
+    pub fn limit(self, limit: usize) -> Self {
+        GatherAll(self.0.limit(limit))
+    }
+
     /// Gives the outcomes in another collection than a `Vec`: see [`Gather::collect`].
     pub fn collect<C: FromIterator<Result<T>> + 'static>(self) -> Take<C> {
         let future = self.0.future();

@@ -64,11 +64,11 @@ pub trait AnyResult: Sized + 'static {
 }
 
 /// What the macro `gather!` returns. Awaiting it gives the results.
-#[must_use = "the awaitables run, but nobody sees how they end"]
+#[must_use = "the awaitables run, but their outcomes are lost unless this is awaited"]
 pub struct GatherTuple<S>(Gather<S>);
 
 /// What [`GatherTuple::return_exceptions`] returns.
-#[must_use = "the awaitables run, but nobody sees how they end"]
+#[must_use = "the awaitables run, but their outcomes are lost unless this is awaited"]
 pub struct GatherTupleAll<S>(Gather<S>);
 
 impl<S> GatherTuple<S> {

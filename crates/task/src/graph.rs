@@ -76,6 +76,7 @@ impl fmt::Display for FrameCallGraphEntry {
 ///
 /// It is a snapshot, and cheap to clone. A task or future that is reached on several ways is in it once, so a
 /// graph may have circles: follow [`awaited_by`](FutureCallGraph::awaited_by) with care.
+#[doc(alias = "asyncio.FutureCallGraph")]
 #[derive(Clone)]
 pub struct FutureCallGraph {
     nodes: Arc<Vec<Node>>,
@@ -280,6 +281,7 @@ impl ToCallGraph for Option<AnyTask> {
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "asyncio.capture_call_graph")]
 #[track_caller]
 pub fn capture_call_graph(future: impl ToCallGraph) -> Result<Option<FutureCallGraph>> {
     capture(future.to_call_graph(), Location::caller())
@@ -330,6 +332,7 @@ fn capture(
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "asyncio.format_call_graph")]
 #[track_caller]
 pub fn format_call_graph(future: impl ToCallGraph) -> Result<String> {
     let graph = capture(future.to_call_graph(), Location::caller())?;
@@ -348,6 +351,7 @@ pub fn format_call_graph(future: impl ToCallGraph) -> Result<String> {
 ///     asyncio::print_call_graph(None)
 /// }
 /// ```
+#[doc(alias = "asyncio.print_call_graph")]
 #[track_caller]
 pub fn print_call_graph(future: impl ToCallGraph) -> Result<()> {
     match capture(future.to_call_graph(), Location::caller())? {

@@ -50,6 +50,7 @@ mod gather;
 mod gather_tuple;
 pub mod generator;
 pub mod graph;
+mod limited;
 mod members;
 mod race;
 mod retry;

@@ -27,6 +27,7 @@ use std::{
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "asyncio.shield")]
 #[track_caller]
 pub fn shield<F, T>(awaitable: F) -> Shield<T>
 where

@@ -62,6 +62,7 @@ const _: () = assert!(size_of::<Sleep>() <= 24);
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "asyncio.sleep")]
 #[track_caller]
 pub fn sleep(delay: Duration) -> Sleep {
     sleep_at(delay, Location::caller())

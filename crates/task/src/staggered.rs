@@ -38,6 +38,7 @@ pub struct Race<T> {
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "asyncio.staggered.staggered_race")]
 #[track_caller]
 pub fn staggered_race<I, A, F, T>(
     attempts: I,

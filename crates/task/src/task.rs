@@ -477,7 +477,7 @@ impl TaskBuilder {
     ///
     /// Without a running loop, or when that is closed, the coroutine is dropped, and the task has
     /// ended with that `Runtime` error.
-    #[must_use = "a task that nobody awaits fails unseen; drop the handle to let it run on"]
+    #[must_use = "the error of a task that is not awaited is only logged; to let the task run on, drop the handle"]
     #[inline]
     pub fn create<F, T>(mut self, coroutine: F) -> Task<T>
     where
@@ -562,7 +562,7 @@ impl TaskBuilder {
 /// Runs `coroutine` as a task of the running loop, beside the caller (`asyncio.create_task`).
 ///
 /// See [`TaskBuilder::create`] for what happens without a running loop.
-#[must_use = "a task that nobody awaits fails unseen; drop the handle to let it run on"]
+#[must_use = "the error of a task that is not awaited is only logged; to let the task run on, drop the handle"]
 #[inline]
 #[track_caller]
 pub fn create_task<F, T>(coroutine: F) -> Task<T>

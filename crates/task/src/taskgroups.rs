@@ -46,6 +46,7 @@ use std::{
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "asyncio.TaskGroup")]
 #[must_use = "a group does nothing until `with` is called"]
 pub struct TaskGroup {
     group: Group,
@@ -186,6 +187,7 @@ impl Group {
     ///
     /// In a group that takes no more tasks, because it has not been entered, is finished or is
     /// shutting down, the coroutine is dropped, and the task has ended with that `Runtime` error.
+    #[doc(alias = "asyncio.TaskGroup.create_task")]
     #[track_caller]
     pub fn create_task<F, T>(&self, coroutine: F) -> Task<T>
     where
@@ -255,6 +257,7 @@ impl Group {
     ///     Ok(())
     /// }
     /// ```
+    #[doc(alias = "asyncio.TaskGroup.cancel")]
     pub fn cancel(&self) {
         let mut state = self.state();
         state.cancelled = true;

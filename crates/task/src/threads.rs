@@ -35,6 +35,7 @@ use std::{
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "asyncio.to_thread")]
 #[track_caller]
 pub fn to_thread<F, T>(function: F) -> ToThread<F, T>
 where
@@ -104,6 +105,7 @@ impl<F, T> fmt::Debug for ToThread<F, T> {
 ///
 /// # Cancellation
 /// Of the returned future: the task gets a request to cancel, and ends as it decides.
+#[doc(alias = "asyncio.run_coroutine_threadsafe")]
 pub fn run_coroutine_threadsafe<F, T>(
     coroutine: F,
     event_loop: impl Into<LoopHandle>,

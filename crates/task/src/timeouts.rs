@@ -35,6 +35,7 @@ use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "asyncio.timeout")]
 #[doc(alias = "move_on_after")]
 pub fn timeout(delay: impl ToTimeout) -> Timeout {
     let now = with_entered(|scheduler| scheduler.timers.time()).unwrap_or_default();
@@ -42,6 +43,7 @@ pub fn timeout(delay: impl ToTimeout) -> Timeout {
 }
 
 /// [`timeout`] with an absolute deadline, in loop time (`asyncio.timeout_at`).
+#[doc(alias = "asyncio.timeout_at")]
 pub fn timeout_at(when: impl ToTimeout) -> Timeout {
     Timeout::new(when.to_timeout())
 }
@@ -135,6 +137,7 @@ impl State {
 }
 
 /// A deadline that is entered with [`with`](AsyncContextManager::with) (`asyncio.Timeout`).
+#[doc(alias = "asyncio.Timeout")]
 #[derive(Debug)]
 #[must_use = "a timeout does nothing until `with` is called"]
 pub struct Timeout(Start);

@@ -64,6 +64,7 @@ pub enum ReturnWhen {
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "asyncio.wait")]
 #[track_caller]
 pub fn wait<I, F>(futures: I) -> Wait<F>
 where

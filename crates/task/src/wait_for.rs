@@ -40,6 +40,7 @@ use std::{
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "asyncio.wait_for")]
 #[track_caller]
 pub fn wait_for<F, T>(awaitable: F, timeout: impl ToTimeout) -> WaitFor<F::IntoFuture, T>
 where

@@ -57,6 +57,7 @@ pub use making::{Connecting, ConnectingTransport};
 /// # Cancellation
 /// Sockets that were opened are closed. If there is a transport already, its protocol is called as for a transport
 /// that is closed at once.
+#[doc(alias = "loop.create_connection")]
 #[track_caller]
 pub fn create_connection<F, P, Kind>(
     factory: F,
@@ -211,6 +212,7 @@ impl<F, P, Kind> fmt::Debug for CreateConnection<F, P, Kind> {
 ///
 /// # Cancellation
 /// Those of [`create_connection`].
+#[doc(alias = "loop.create_unix_connection")]
 #[track_caller]
 pub fn create_unix_connection<F, P, Kind>(
     factory: F,
@@ -287,6 +289,7 @@ async fn connect_unix(endpoint: Endpoint, site: WaitSite) -> Result<Socket> {
 ///
 /// # Cancellation
 /// Those of [`create_connection`].
+#[doc(alias = "loop.connect_accepted_socket")]
 #[track_caller]
 pub fn connect_accepted_socket<F, P, Kind>(factory: F, socket: Socket) -> Connecting<F, P, Kind>
 where

@@ -46,6 +46,7 @@ pub use transport::{DatagramTransport, Recipient};
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "asyncio.DatagramProtocol")]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no protocol for datagrams",
     label = "the factory has to return a protocol",

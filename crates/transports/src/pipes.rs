@@ -79,6 +79,7 @@ pub(crate) use mode::NonBlocking;
 /// })?;
 /// # Ok::<(), asyncio::Error>(())
 /// ```
+#[doc(alias = "loop.connect_read_pipe")]
 #[track_caller]
 pub fn connect_read_pipe<F, P, Kind>(
     factory: F,
@@ -125,6 +126,7 @@ where
 ///
 /// # Cancellation
 /// As for [`connect_read_pipe`].
+#[doc(alias = "loop.connect_write_pipe")]
 #[track_caller]
 pub fn connect_write_pipe<F, P, Kind>(
     factory: F,

@@ -13,6 +13,7 @@ use std::{cell::RefCell, rc::Rc};
 /// `connection_made` comes first and once, `connection_lost` last and once; `data_received` any number
 /// of times between them, then perhaps `eof_received`, once. Each runs as a callback of the loop; a
 /// panic in one is reported, and ends the connection.
+#[doc(alias = "asyncio.Protocol")]
 pub trait Protocol: 'static {
     /// The connection was made.
     fn connection_made(&mut self, transport: &Transport) {
@@ -55,6 +56,7 @@ pub trait Protocol: 'static {
 /// A protocol that receives bytes into its own buffer (`asyncio.BufferedProtocol`).
 ///
 /// Otherwise like [`Protocol`].
+#[doc(alias = "asyncio.BufferedProtocol")]
 pub trait BufferedProtocol: 'static {
     /// The connection was made.
     fn connection_made(&mut self, transport: &Transport) {

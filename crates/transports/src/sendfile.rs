@@ -48,6 +48,7 @@ const BLOCK_SIZE: usize = 16 * 1024;
 ///     sendfile(transport, &file).await
 /// }
 /// ```
+#[doc(alias = "loop.sendfile")]
 #[track_caller]
 pub fn sendfile(transport: &Transport, file: &impl AsFd) -> Sendfile {
     let site = WaitSite::here(&"sendfile");

@@ -70,6 +70,7 @@ pub use waiting::{ServeForever, StartServing, WaitClosed};
 ///
 /// A handle may be used on any thread. On a thread other than the loop's, calls are sent to the loop and take effect
 /// soon.
+#[doc(alias = "asyncio.Server")]
 #[derive(Clone)]
 #[doc(alias("AbstractServer", "asyncio.base_events.Server"))]
 pub struct Server {
@@ -138,6 +139,7 @@ impl Server {
     }
 
     /// The loop in which it lives (`Server.get_loop`).
+    #[doc(alias = "asyncio.Server.get_loop")]
     pub fn get_loop(&self) -> LoopHandle {
         self.home().into()
     }

@@ -33,6 +33,7 @@ use std::{
 /// closed, aborted, or lost. A handle may be used on any thread. On a thread other than the loop's, calls are sent
 /// to the loop and take effect soon, and queries that only the loop can answer are answered as for a closed
 /// connection.
+#[doc(alias = "asyncio.Transport")]
 #[derive(Clone)]
 pub struct Transport(pub(crate) Arc<Shared>);
 

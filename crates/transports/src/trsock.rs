@@ -27,6 +27,7 @@ use std::{
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "asyncio.trsock.TransportSocket")]
 #[derive(Clone)]
 pub struct TransportSocket(Weak<dyn HasSocket>);
 

@@ -129,7 +129,7 @@ impl World {
         let message = context.message();
         if message.ends_with("was never retrieved") {
             let mut unretrieved = self.unretrieved.borrow_mut();
-            if let Some(task) = context.task().filter(|task| task.is_named()) {
+            if let Some(task) = context.task_ref().filter(|task| task.is_named()) {
                 unretrieved.tasks.push((task.sequence(), task.name().to_string()));
             }
             unretrieved.futures.extend(context.future());

@@ -55,15 +55,13 @@ async fn echo(client: Socket) -> asyncio::Result<()> {
 }
 
 async fn serve(listener: Socket) -> asyncio::Result<()> {
-    let clients = TaskGroup::new();
-    clients
-        .with(async |clients| {
-            loop {
-                let (client, _address) = sock_accept(&listener).await?;
-                clients.create_task(echo(client));
-            }
-        })
-        .await
+    let serving = TaskGroup::new().with(async |clients| {
+        loop {
+            let (client, _address) = sock_accept(&listener).await?;
+            clients.create_task(echo(client));
+        }
+    });
+    serving.await
 }
 
 async fn talk(name: &str, words: [&str; 2], address: Address) -> asyncio::Result<Vec<String>> {
@@ -73,9 +71,8 @@ async fn talk(name: &str, words: [&str; 2], address: Address) -> asyncio::Result
     for word in words {
         asyncio::sleep(30 * MS).await?;
         sock_sendall(&sock, word.as_bytes()).await?;
-        let answer = sock_recv(&sock, 1024).await?;
-        heard.push(String::from_utf8_lossy(&answer).into_owned());
-        say!("{name} hears {}", String::from_utf8_lossy(&answer));
+        heard.push(String::from_utf8(sock_recv(&sock, 1024).await?.into())?);
+        say!("{name} hears {}", heard[heard.len() - 1]);
     }
     Ok(heard)
 }

@@ -23,10 +23,10 @@
 //!         group.create_task(ask("two", address))
 //!         loop.call_later(0.02, signal.raise_signal, signal.SIGINT)
 //!         await stop.wait()
-//!         print("Ctrl-C: nobody new comes in")
+//!         print("Ctrl-C: no new clients come in")
 //!         server.close()
 //!         await server.wait_closed()
-//!     print("and everybody has been served")
+//!     print("and all clients have been served")
 //!     try:
 //!         await ask("three", address)
 //!     except ConnectionRefusedError:
@@ -68,29 +68,27 @@ pub async fn main() -> asyncio::Result<()> {
     event_loop.add_signal_handler(SIGINT, move || setter.set())?;
     let server = asyncio::start_server(serve, ("127.0.0.1", 0)).await?;
     let address = server.local_addr();
-    let clients = TaskGroup::new();
-    clients
-        .with(async |clients| {
-            clients.create_task(ask("one", address.clone()));
-            clients.create_task(ask("two", address.clone()));
-            event_loop.call_later(20 * MS, || _ = raise(SIGINT))?;
-            stop.wait().await?;
-            say!("Ctrl-C: nobody new comes in");
-            server.close();
-            server.wait_closed().await
-        })
-        .await?;
-    say!("and everybody has been served");
+    let serving = TaskGroup::new().with(async |clients| {
+        clients.create_task(ask("one", address.clone()));
+        clients.create_task(ask("two", address.clone()));
+        event_loop.call_later(20 * MS, || _ = raise(SIGINT))?;
+        stop.wait().await?;
+        say!("Ctrl-C: no new clients come in");
+        server.close();
+        server.wait_closed().await
+    });
+    serving.await?;
+    say!("and all clients have been served");
     match ask("three", address).await {
         Err(Error::Io(error)) if error.kind() == ErrorKind::ConnectionRefused => say!("closed"),
         outcome => outcome?,
     }
     event_loop.remove_signal_handler(SIGINT)?;
     expect_lines([
-        "Ctrl-C: nobody new comes in",
+        "Ctrl-C: no new clients come in",
         "the answer to one",
         "the answer to two",
-        "and everybody has been served",
+        "and all clients have been served",
         "closed",
     ])
 }

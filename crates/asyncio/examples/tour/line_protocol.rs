@@ -52,46 +52,37 @@ fn answer(store: &Store, words: &[&str]) -> Option<String> {
     })
 }
 
-async fn serve(
-    store: &Store,
-    mut reader: StreamReader,
-    writer: StreamWriter,
-) -> asyncio::Result<()> {
-    loop {
-        let answer = match reader.readline().await {
-            Err(Error::Value(_)) => "error: too long".into(),
+async fn serve(store: &Store, mut r: StreamReader, w: StreamWriter) -> asyncio::Result<()> {
+    while let Some(line) = r.next().await {
+        let answer = match line {
+            Err(Error::Value(_)) => Some("error: too long".into()),
             line => {
-                let line = line?;
-                let text = String::from_utf8_lossy(&line);
-                let words: Vec<_> = text.split_whitespace().collect();
-                let Some(answer) = answer(store, &words) else { return Ok(()) };
-                answer
+                let line = String::from_utf8(line?.into())?;
+                answer(store, &line.split_whitespace().collect::<Vec<_>>())
             }
         };
-        writer.writelines([answer.as_bytes(), b"\r\n"]);
-        writer.drain().await?;
+        let Some(answer) = answer else { break };
+        w.write(answer + "\r\n");
+        w.drain().await?;
     }
+    Ok(())
 }
 
 pub async fn main() -> asyncio::Result<()> {
     let store = Store::default();
     let client = async move |reader, writer| serve(&store, reader, writer).await;
     let server = asyncio::start_server(client, ("127.0.0.1", 0)).limit(40).await?;
-    server
-        .with(async |server| {
-            let (mut reader, writer) = asyncio::open_connection(server.local_addr()).await?;
-            let long = "x".repeat(50);
-            for line in ["set colour green", "get colour", "get size", "dance", &long, "quit"] {
-                writer.write(format!("{line}\r\n").as_bytes());
-            }
-            loop {
-                let answer = reader.readline().await?;
-                if answer.is_empty() {
-                    return Ok(());
-                }
-                say!("{}", String::from_utf8_lossy(&answer).trim_end());
-            }
-        })
-        .await?;
+    let session = server.with(async |server| {
+        let (mut reader, writer) = asyncio::open_connection(server.local_addr()).await?;
+        let long = "x".repeat(50);
+        for line in ["set colour green", "get colour", "get size", "dance", &long, "quit"] {
+            writer.write(format!("{line}\r\n"));
+        }
+        while let Some(answer) = reader.next().await {
+            say!("{}", String::from_utf8_lossy(&answer?).trim_end());
+        }
+        Ok(())
+    });
+    session.await?;
     expect_lines(["ok", "green", "none", "error: what?", "error: too long"])
 }

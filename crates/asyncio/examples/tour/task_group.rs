@@ -18,7 +18,7 @@
 //!             group.create_task(broken())
 //!             group.create_task(download("large.txt", 5))
 //!     except* OSError as errors:
-//!         print(f"failed: {errors.exceptions}")
+//!         print(f"failed: {errors.exceptions[0]}")
 //! ```
 
 use crate::stage::{MS, expect_lines};
@@ -42,20 +42,14 @@ async fn broken() -> asyncio::Result<()> {
 }
 
 pub async fn main() -> asyncio::Result<()> {
-    let outcome = TaskGroup::new()
-        .with(async |group| {
-            group.create_task(download("small.txt", 50 * MS));
-            group.create_task(broken());
-            group.create_task(download("large.txt", 5000 * MS));
-            Ok(())
-        })
-        .await;
-    match outcome {
-        Err(Error::Group(group)) => {
-            for error in group.exceptions() {
-                say!("failed: {error}");
-            }
-        }
+    let downloads = TaskGroup::new().with(async |group| {
+        group.create_task(download("small.txt", 50 * MS));
+        group.create_task(broken());
+        group.create_task(download("large.txt", 5000 * MS));
+        Ok(())
+    });
+    match downloads.await {
+        Err(Error::Group(group)) => say!("failed: {}", group.exceptions()[0]),
         other => other?,
     }
 

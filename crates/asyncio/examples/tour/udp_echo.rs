@@ -26,42 +26,27 @@
 //! ```
 
 use crate::stage::expect_lines;
-use asyncio::{Address, Bytes, DatagramProtocol, DatagramTransport, Error, Queue, SOCKNAME};
-use std::rc::Rc;
+use asyncio::{DatagramEndpoint, create_task, open_datagram_endpoint};
 
 pub const TITLE: &str = "UDP: an echo server, and a client that waits for each answer";
 
-struct Echo;
-
-impl DatagramProtocol for Echo {
-    fn datagram_received(&mut self, transport: &DatagramTransport, data: Bytes, addr: Address) {
-        transport.sendto(data, addr);
+async fn echo(server: DatagramEndpoint) -> asyncio::Result<()> {
+    while let Some(datagram) = server.next().await {
+        let (data, sender) = datagram?;
+        server.send_to(data, sender).await?;
     }
-}
-
-struct Client {
-    answers: Rc<Queue<String>>,
-}
-
-impl DatagramProtocol for Client {
-    fn datagram_received(&mut self, _: &DatagramTransport, data: Bytes, _: Address) {
-        // Without a limit the queue is never full.
-        let _ = self.answers.put_nowait(String::from_utf8_lossy(&data).into_owned());
-    }
+    Ok(())
 }
 
 pub async fn main() -> asyncio::Result<()> {
-    let (server, _) =
-        asyncio::create_datagram_endpoint(|| Echo).local_addr(("127.0.0.1", 0)).await?;
-    let address = server.get_extra_info(SOCKNAME).ok_or_else(|| Error::msg("no address"))?;
-    let answers = Rc::new(Queue::new(0));
-    let client = Client { answers: answers.clone() };
-    let (client, _) = asyncio::create_datagram_endpoint(|| client).remote_addr(address).await?;
+    let server = open_datagram_endpoint().local_addr(("127.0.0.1", 0)).await?;
+    let client = open_datagram_endpoint().remote_addr(server.local_addr()).await?;
+    let serving = create_task(echo(server));
     for word in ["one", "two", "three"] {
-        client.sendto(word.as_bytes(), None);
-        say!("{} came back", answers.get().await?);
+        client.send(word).await?;
+        let (answer, _) = client.recv_from().await?;
+        say!("{} came back", String::from_utf8_lossy(&answer));
     }
-    client.close();
-    server.close();
+    serving.cancel();
     expect_lines(["one came back", "two came back", "three came back"])
 }

@@ -48,33 +48,30 @@ async fn receive(reader: &mut StreamReader) -> asyncio::Result<Vec<u8>> {
 
 async fn serve(mut reader: StreamReader, writer: StreamWriter) -> asyncio::Result<()> {
     loop {
-        match receive(&mut reader).await {
-            Ok(mut message) => {
-                message.reverse();
-                send(&writer, &message).await?;
-            }
+        let mut message = match receive(&mut reader).await {
             Err(Error::IncompleteRead(_)) => return Ok(()),
-            Err(error) => return Err(error),
-        }
+            message => message?,
+        };
+        message.reverse();
+        send(&writer, &message).await?;
     }
 }
 
 pub async fn main() -> asyncio::Result<()> {
     let path = std::env::temp_dir().join(format!("asyncio-tour-{}", std::process::id()));
     let server = asyncio::start_unix_server(serve, &path).await?;
-    server
-        .with(async |_server| {
-            let (mut reader, writer) = asyncio::open_unix_connection(&path).await?;
-            for message in [b"stressed".to_vec(), b"".to_vec(), b"\0\n\xff".repeat(100_000)] {
-                send(&writer, &message).await?;
-                let answer = receive(&mut reader).await?;
-                say!("{} bytes came back", answer.len());
-                expect("reversed", answer.iter().rev().eq(&message), true)?;
-            }
-            writer.close();
-            writer.wait_closed().await
-        })
-        .await?;
+    let session = server.with(async |_server| {
+        let (mut reader, writer) = asyncio::open_unix_connection(&path).await?;
+        for message in [b"stressed".to_vec(), b"".to_vec(), b"\0\n\xff".repeat(100_000)] {
+            send(&writer, &message).await?;
+            let answer = receive(&mut reader).await?;
+            say!("{} bytes came back", answer.len());
+            expect("reversed", answer.iter().rev().eq(&message), true)?;
+        }
+        writer.close();
+        writer.wait_closed().await
+    });
+    session.await?;
     say!("the path is there: {}", path.exists());
     expect_lines([
         "8 bytes came back",

@@ -18,6 +18,7 @@ use asyncio_core::{
 ///
 /// # Errors
 /// `Runtime` without a running loop.
+#[doc(alias = "asyncio.wrap_future")]
 #[track_caller]
 pub fn wrap_future<T: Send + 'static>(source: ConcurrentFuture<T>) -> Result<Take<T>> {
     let site = WaitSite::here(&"wrap_future");

@@ -26,6 +26,7 @@ impl<L: Borrow<Lock>> Condition<(), L> {
     /// use asyncio::Condition;
     /// assert!(Condition::new(()).release().is_err());
     /// ```
+    #[doc(alias = "asyncio.Condition.release")]
     pub fn release(&self) -> Result<()> {
         self.lock().release()
     }
@@ -52,6 +53,7 @@ impl<L: Borrow<Lock>> Condition<(), L> {
     ///     Ok(())
     /// }
     /// ```
+    #[doc(alias = "asyncio.Condition.wait")]
     #[track_caller]
     pub fn wait(&self) -> ConditionWait<'_> {
         self.wait_at(WaitSite::here(&"Condition.wait"))
@@ -77,6 +79,7 @@ impl<L: Borrow<Lock>> Condition<(), L> {
     ///     condition.release()
     /// }
     /// ```
+    #[doc(alias = "asyncio.Condition.wait_for")]
     #[track_caller]
     pub fn wait_for<P: FnMut() -> bool>(&self, predicate: P) -> ConditionWaitFor<'_, P> {
         ConditionWaitFor { wait: self.wait_at(WaitSite::here(&"Condition.wait_for")), predicate }

@@ -23,6 +23,7 @@ impl EventLoop {
     /// event_loop.close()?;
     /// # Ok::<(), asyncio::Error>(())
     /// ```
+    #[doc(alias = "loop.set_exception_handler")]
     pub fn set_exception_handler(&self, handler: impl Fn(&EventLoop, &ExceptionContext) + 'static) {
         self.replace_exception_handler(Some(Rc::new(handler)));
     }
@@ -49,17 +50,20 @@ impl EventLoop {
 
     /// The handler that was set (`loop.get_exception_handler`). To set it again, wrap it:
     /// `set_exception_handler(move |event_loop, context| previous(event_loop, context))`.
+    #[doc(alias = "loop.get_exception_handler")]
     pub fn get_exception_handler(&self) -> Option<ExceptionHandler> {
         self.0.exception_handler.borrow().clone()
     }
 
     /// Writes `context` to the log (`loop.default_exception_handler`).
+    #[doc(alias = "loop.default_exception_handler")]
     pub fn default_exception_handler(&self, context: &ExceptionContext) {
         context.log();
     }
 
     /// Gives `context` to the exception handler (`loop.call_exception_handler`). Nothing comes out,
     /// even if the handler panics.
+    #[doc(alias = "loop.call_exception_handler")]
     pub fn call_exception_handler(&self, context: &ExceptionContext) {
         if self.with(|scheduler| scheduler.reports.call_exception_handler(context)).is_err() {
             self.default_exception_handler(context);
@@ -69,16 +73,19 @@ impl EventLoop {
     /// Whether debug mode is on (`loop.get_debug`). In debug mode a step that takes
     /// [`slow_callback_duration`](EventLoop::slow_callback_duration) or longer is logged, and
     /// mistakes are looked for that cost time to find.
+    #[doc(alias = "loop.get_debug")]
     pub fn get_debug(&self) -> bool {
         self.0.home.with(|scheduler| scheduler.reports.debug()) == Some(true)
     }
 
     /// Switches debug mode (`loop.set_debug`).
+    #[doc(alias = "loop.set_debug")]
     pub fn set_debug(&self, on: bool) {
         self.0.home.with(|scheduler| scheduler.reports.set_debug(on));
     }
 
     /// From which time on debug mode reports a step as slow (`loop.slow_callback_duration`): 100 ms.
+    #[doc(alias = "loop.slow_callback_duration")]
     pub fn slow_callback_duration(&self) -> Duration {
         self.0.home.with(|scheduler| scheduler.reports.slow_callback_duration()).unwrap_or_default()
     }

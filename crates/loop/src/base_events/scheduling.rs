@@ -18,6 +18,7 @@ impl EventLoop {
     ///
     /// # Errors
     /// `Runtime` if the loop is closed.
+    #[doc(alias = "loop.call_soon")]
     #[track_caller]
     pub fn call_soon<R: CallbackOutput>(
         &self,
@@ -30,6 +31,7 @@ impl EventLoop {
     ///
     /// # Errors
     /// `Runtime` if the loop is closed.
+    #[doc(alias = "loop.call_later")]
     #[track_caller]
     pub fn call_later<R: CallbackOutput>(
         &self,
@@ -46,6 +48,7 @@ impl EventLoop {
     ///
     /// # Errors
     /// `Runtime` if the loop is closed.
+    #[doc(alias = "loop.call_at")]
     #[track_caller]
     #[doc(alias = "MAXIMUM_SELECT_TIMEOUT")]
     pub fn call_at<R: CallbackOutput>(
@@ -92,11 +95,13 @@ impl EventLoop {
 
     /// Loop time (`loop.time`): it counts from an arbitrary start, which the loops of a process have
     /// in common, and never goes back. A virtual clock starts at zero, and a closed loop's stands.
+    #[doc(alias = "loop.time")]
     pub fn time(&self) -> Duration {
         self.home().with(|scheduler| scheduler.timers.time()).unwrap_or(self.0.closed_at.get())
     }
 
     /// A pending future of this loop (`loop.create_future`).
+    #[doc(alias = "loop.create_future")]
     #[track_caller]
     pub fn create_future<T>(&self) -> Future<T> {
         let site = WaitSite::here(&FUTURE);

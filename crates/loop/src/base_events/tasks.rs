@@ -39,6 +39,7 @@ pub enum TaskFactory {
 /// event_loop.close()?;
 /// # Ok::<(), asyncio::Error>(())
 /// ```
+#[doc(alias = "asyncio.eager_task_factory")]
 #[allow(non_upper_case_globals)] // Its name in Python.
 pub const eager_task_factory: TaskFactory = TaskFactory::Eager;
 
@@ -50,6 +51,7 @@ impl EventLoop {
     ///
     /// If the loop is closed, the coroutine is dropped, and the task has ended with the error
     /// `Event loop is closed`.
+    #[doc(alias = "loop.create_task")]
     #[track_caller]
     pub fn create_task<F, T>(&self, coroutine: F) -> Task<T>
     where
@@ -91,12 +93,14 @@ impl EventLoop {
 
     /// Chooses how tasks are made (`loop.set_task_factory`); `None` is the usual way. A task that
     /// says itself whether it starts eagerly is not concerned.
+    #[doc(alias = "loop.set_task_factory")]
     pub fn set_task_factory(&self, factory: impl Into<Option<TaskFactory>>) {
         let is_eager = factory.into() == Some(TaskFactory::Eager);
         self.home().with(|scheduler| scheduler.tasks.set_eager(is_eager));
     }
 
     /// The task factory that was set (`loop.get_task_factory`).
+    #[doc(alias = "loop.get_task_factory")]
     pub fn get_task_factory(&self) -> Option<TaskFactory> {
         let is_eager = self.home().with(|scheduler| scheduler.tasks.are_eager());
         is_eager?.then_some(TaskFactory::Eager)
@@ -125,6 +129,7 @@ impl EventLoop {
     /// event_loop.close()?;
     /// # Ok::<(), asyncio::Error>(())
     /// ```
+    #[doc(alias = "loop.run_until_complete")]
     #[track_caller]
     pub fn run_until_complete<F, T>(&self, main: F) -> Result<T>
     where
@@ -157,6 +162,7 @@ impl EventLoop {
     ///
     /// # Cancellation
     /// What was not closed yet is dropped with the loop.
+    #[doc(alias = "loop.shutdown_asyncgens")]
     pub fn shutdown_asyncgens(&self) -> ShutdownAsyncgens {
         ShutdownAsyncgens(Box::pin(shutdown_asyncgens(self.home())))
     }

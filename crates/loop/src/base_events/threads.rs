@@ -136,14 +136,15 @@ impl EventLoop {
     /// event_loop.close()?;
     /// # Ok::<(), asyncio::Error>(())
     /// ```
+    #[doc(alias = "loop.run_in_executor")]
     #[track_caller]
-    pub fn run_in_executor<T: Send + 'static>(
+    pub fn run_in_executor<'a, T: Send + 'static>(
         &self,
-        executor: Option<&ThreadPoolExecutor>,
+        executor: impl Into<Option<&'a ThreadPoolExecutor>>,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<Take<T>> {
         self.with(|_| ())?;
-        let executor = match executor {
+        let executor = match executor.into() {
             Some(executor) => executor.clone(),
             None => self.0.executor.get()?,
         };
@@ -161,6 +162,7 @@ impl EventLoop {
 
     /// Chooses the executor that [`run_in_executor`](EventLoop::run_in_executor) takes if none is
     /// given (`loop.set_default_executor`).
+    #[doc(alias = "loop.set_default_executor")]
     pub fn set_default_executor(&self, executor: ThreadPoolExecutor) {
         let previous = self.0.executor.executor.replace(Some(executor));
         drop(previous);
@@ -173,6 +175,7 @@ impl EventLoop {
     ///
     /// # Cancellation
     /// The executor stays shut down, and its threads end in their own time.
+    #[doc(alias = "loop.shutdown_default_executor")]
     pub fn shutdown_default_executor(&self, timeout: impl ToTimeout) -> ShutdownDefaultExecutor {
         self.0.executor.shutdown_called.set(true);
         let executor = self.0.executor.executor.borrow().clone();

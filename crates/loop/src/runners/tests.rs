@@ -159,7 +159,7 @@ fn what_the_rest_fails_with_goes_to_the_exception_handler() {
     let mut runner = virtual_runner();
     let main = async move {
         get_running_loop()?.set_exception_handler(move |_, context| {
-            let name = context.task().map(|task| task.name()).unwrap_or_default();
+            let name = context.task_name().unwrap_or_default();
             let error = context.exception().map(ToString::to_string).unwrap_or_default();
             inside.say(format!("{} of {name}: {error}", context.message()));
         });

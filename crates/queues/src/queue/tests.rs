@@ -205,12 +205,14 @@ fn shutdown_delivers_what_is_left() {
     join.is_pending();
     queue.shutdown(false);
     assert!(put.was_woken() && !join.was_woken());
-    assert!(matches!(put.is_ready(), Err(PutError::ShutDown(2))));
+    assert!(matches!(put.is_ready(), Err(Error::QueueShutDown(_))));
     assert!(matches!(queue.put_nowait(3), Err(PutError::ShutDown(3))), "before it is full");
     assert_eq!(block_on(queue.get()).unwrap(), 1);
     assert!(matches!(block_on(queue.get()), Err(Error::QueueShutDown(_))));
     assert!(matches!(queue.get_nowait(), Err(Error::QueueShutDown(_))));
-    assert!(matches!(block_on(queue.put(4)), Err(PutError::ShutDown(4))));
+    let mut put = queue.put(4);
+    assert!(matches!(block_on(&mut put), Err(Error::QueueShutDown(_))));
+    assert_eq!(put.into_item(), Some(4));
     queue.task_done().unwrap();
     assert!(join.was_woken());
     join.is_ready().unwrap();

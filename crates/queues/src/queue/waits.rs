@@ -117,10 +117,29 @@ impl<'a, O: Order> Put<'a, O> {
     pub(super) fn new(queue: &'a OrderedQueue<O>, item: O::Item, site: WaitSite) -> Put<'a, O> {
         Put { queue, item: Some(item), place: QueuedWait::new(), site }
     }
+
+    /// The item, if it was not put.
+    ///
+    /// ```
+    /// use asyncio::Queue;
+    ///
+    /// #[asyncio::main]
+    /// async fn main() -> asyncio::Result<()> {
+    ///     let queue = Queue::new(1);
+    ///     queue.shutdown(false);
+    ///     let mut put = queue.put("job");
+    ///     assert!((&mut put).await.is_err());
+    ///     assert_eq!(put.into_item(), Some("job"));
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn into_item(mut self) -> Option<O::Item> {
+        self.item.take()
+    }
 }
 
 impl<O: Order> Future for Put<'_, O> {
-    type Output = Result<(), PutError<O::Item>>;
+    type Output = Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Put { queue, item: slot, place, site } = &mut *self;
@@ -146,7 +165,8 @@ impl<O: Order> Future for Put<'_, O> {
                     if woken && !state.is_full(queue.maxsize) {
                         state.putters.wake_next(&mut after);
                     }
-                    return Poll::Ready(Err(PutError::Cancelled(item, error)));
+                    *slot = Some(item);
+                    return Poll::Ready(Err(error));
                 }
             }
         }
@@ -157,7 +177,12 @@ impl<O: Order> Future for Put<'_, O> {
                 *slot = Some(item);
                 Poll::Pending
             }
-            outcome => Poll::Ready(outcome),
+            Err(error) => {
+                let outcome = Poll::Ready(Err(error.to_error()));
+                *slot = Some(error.into_inner());
+                outcome
+            }
+            Ok(()) => Poll::Ready(Ok(())),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Both ways to start a program start the same one, and fail alike.
 
 use super::*;
+use crate::arguments::ToArguments;
 use crate::system::{self, Id, Wait};
 use nix::{
     fcntl::OFlag,
@@ -35,7 +36,7 @@ fn outcome(mut program: Box<Program>, way: Way) -> String {
 }
 
 fn program(name: &str, args: &[&str]) -> Box<Program> {
-    Program::exec("test", OsStr::new(name), args)
+    Program::exec("test", OsStr::new(name), args.to_arguments())
 }
 
 fn shell(command: &str) -> Box<Program> {

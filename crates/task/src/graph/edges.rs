@@ -97,6 +97,7 @@ fn place(said: &Said, awaited: &Target, waiter: &Target) -> Option<usize> {
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "asyncio.future_add_to_awaited_by")]
 pub fn future_add_to_awaited_by(future: &impl FutureLike, waiter: &impl FutureLike) {
     let (future, waiter) = (future.target(), waiter.target());
     let mut said = said();
@@ -107,6 +108,7 @@ pub fn future_add_to_awaited_by(future: &impl FutureLike, waiter: &impl FutureLi
 
 /// Takes [`future_add_to_awaited_by`] back (`asyncio.future_discard_from_awaited_by`). Does nothing if that
 /// was not said.
+#[doc(alias = "asyncio.future_discard_from_awaited_by")]
 pub fn future_discard_from_awaited_by(future: &impl FutureLike, waiter: &impl FutureLike) {
     let (future, waiter) = (future.target(), waiter.target());
     let mut said = said();

@@ -77,6 +77,7 @@ use std::{
 /// })?;
 /// # Ok::<(), asyncio::Error>(())
 /// ```
+#[doc(alias = "loop.create_datagram_endpoint")]
 #[track_caller]
 pub fn create_datagram_endpoint<F, P>(factory: F) -> CreateDatagramEndpoint<F, P>
 where
@@ -180,6 +181,13 @@ impl<F, P> CreateDatagramEndpoint<F, P> {
     /// datagram, and the endpoint is closed.
     pub fn sock(mut self, sock: Socket) -> Self {
         self.options(|options| options.sock = Some(sock));
+        self
+    }
+
+    /// The site of what is built on this.
+    #[doc(hidden)]
+    pub fn at(mut self, site: WaitSite) -> Self {
+        self.site = site;
         self
     }
 

@@ -256,7 +256,18 @@ impl Endpoint {
 
 /// Sending.
 impl Endpoint {
-    /// See [`DatagramTransport::sendto`].
+    /// Tells why nothing was sent: the protocol what the system says, and the loop the rest.
+    pub(super) fn not_sent(&self, error: Error) {
+        match error {
+            Error::Io(_) => self.give_error(error),
+            error => self.report("transport.sendto() failed", error),
+        }
+    }
+
+    /// Sends, or buffers what the system does not take now.
+    ///
+    /// # Errors
+    /// `Value` for an address that cannot be sent to; what the system says.
     pub(super) fn sendto(&self, data: &[u8], addr: Option<Address>) -> Result<()> {
         let addr = addr.map(Address::check).transpose()?;
         let addr = match (&self.remote, addr) {
@@ -279,10 +290,7 @@ impl Endpoint {
             match self.send(data, addr.as_ref()) {
                 Ok(()) => return Ok(()),
                 Err(error) if self.is_to_wait(&error) => {}
-                Err(error) => {
-                    self.give_error(error.into());
-                    return Ok(());
-                }
+                Err(error) => return Err(error.into()),
             }
         }
         if !self.is_losing() {

@@ -27,6 +27,7 @@ use std::{
 /// Clones are handles of the same endpoint. Dropping them does not end the endpoint; it ends when it is closed or
 /// aborted. A handle may be used on any thread. On a thread other than the loop's, calls are sent to the loop and
 /// take effect soon, and queries that only the loop can answer are answered as for a closed endpoint.
+#[doc(alias = "asyncio.DatagramTransport")]
 #[derive(Clone)]
 pub struct DatagramTransport(pub(super) Arc<Shared>);
 
@@ -66,26 +67,34 @@ impl DatagramTransport {
     ///
     /// Data sent after the end is dropped, with a warning in the log from the fifth time on.
     pub fn sendto(&self, data: impl AsRef<[u8]>, addr: impl Recipient) {
-        let data = data.as_ref();
-        let sent = addr.recipient(self.0.domain).and_then(|addr| match self.endpoint() {
-            Some(endpoint) => endpoint.sendto(data, addr),
-            None if self.0.local.home().is_local() => {
-                self.0.count_lost_write();
-                Ok(())
+        if let Err(error) = self.try_sendto(data, addr) {
+            match self.endpoint() {
+                Some(endpoint) => endpoint.not_sent(error),
+                None => self.report("transport.sendto() failed", error),
             }
-            None => {
-                let data: Box<[u8]> = data.into();
-                self.0.local.send(move |endpoint| {
-                    if let Err(error) = endpoint.sendto(&data, addr) {
-                        endpoint.report(SENDTO_FAILED, error);
-                    }
-                });
-                Ok(())
+        }
+    }
+
+    /// [`sendto`](DatagramTransport::sendto) that returns its error, if it is called on the loop's thread. For
+    /// asyncio-streams.
+    #[doc(hidden)]
+    pub fn try_sendto(&self, data: impl AsRef<[u8]>, addr: impl Recipient) -> Result<()> {
+        let data = data.as_ref();
+        let addr = addr.recipient(self.0.domain)?;
+        if let Some(endpoint) = self.endpoint() {
+            return endpoint.sendto(data, addr);
+        }
+        if self.0.local.home().is_local() {
+            self.0.count_lost_write();
+            return Ok(());
+        }
+        let data: Box<[u8]> = data.into();
+        self.0.local.send(move |endpoint| {
+            if let Err(error) = endpoint.sendto(&data, addr) {
+                endpoint.not_sent(error);
             }
         });
-        if let Err(error) = sent {
-            self.report(SENDTO_FAILED, error);
-        }
+        Ok(())
     }
 
     /// Closes the endpoint (`close`): nothing more is received; what is buffered is sent first; then
@@ -159,8 +168,6 @@ impl DatagramTransport {
         ExceptionContext::new(message).with_exception(error).report(Some(self.0.local.home()));
     }
 }
-
-const SENDTO_FAILED: &str = "transport.sendto() failed";
 
 impl Informed for DatagramTransport {
     fn names(&self) -> &Names {

@@ -63,6 +63,7 @@ use std::{
 ///
 /// # Cancellation
 /// What was opened is closed.
+#[doc(alias = "loop.create_server")]
 #[track_caller]
 pub fn create_server<F, P, Kind>(factory: F, endpoint: impl ToEndpoint) -> CreateServer<F, P, Kind>
 where

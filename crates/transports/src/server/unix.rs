@@ -61,6 +61,7 @@ use std::{
 ///
 /// # Cancellation
 /// What was opened is closed.
+#[doc(alias = "loop.create_unix_server")]
 #[track_caller]
 pub fn create_unix_server<F, P, Kind>(
     factory: F,

@@ -1,0 +1,23 @@
+//! What a user writes, with nothing but this crate in scope: each function by itself has to compile as it
+//! stands, and does what it looks like.
+
+use asyncio::*;
+use std::{io::Write, time::Duration};
+
+const LIMIT: Duration = Duration::from_millis(1);
+
+mod callbacks;
+mod context_managers;
+mod descriptors;
+mod errors;
+mod exception_groups;
+mod helpers;
+mod iteration;
+mod limits;
+mod lists;
+mod processes;
+mod protocols;
+mod servers;
+mod tasks;
+mod tests;
+mod threads;

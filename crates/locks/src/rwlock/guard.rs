@@ -1,0 +1,156 @@
+//! [`RwLockGuard`]: what holds an [`RwLock`], and gives access to the value behind it.
+
+use super::{Access, RwLock};
+use std::{
+    fmt,
+    marker::PhantomData,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
+
+// SAFETY: a shared `RwLock` gives `&T` to several threads at once, and `&mut T` to one; that takes `Sync` and
+// `Send`.
+unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
+
+/// What an acquire and its guard have of their lock: `&RwLock<T>` or `Arc<RwLock<T>>`. Sealed.
+pub trait LockRef: Clone + sealed::LockRef {}
+
+/// Whether a guard reads or writes: [`Reading`] or [`Writing`]. Sealed.
+pub trait Mode: sealed::Mode {}
+
+mod sealed {
+    use super::{Access, RwLock};
+
+    pub trait LockRef {
+        type Value: ?Sized;
+        /// The same lock at each call.
+        fn lock(&self) -> &RwLock<Self::Value>;
+    }
+
+    pub trait Mode {
+        #[allow(private_interfaces)] // No other crate can name this trait.
+        const ACCESS: Access;
+    }
+}
+
+impl<T: ?Sized> LockRef for &RwLock<T> {}
+impl<T: ?Sized> sealed::LockRef for &RwLock<T> {
+    type Value = T;
+    fn lock(&self) -> &RwLock<T> {
+        self
+    }
+}
+
+impl<T: ?Sized> LockRef for Arc<RwLock<T>> {}
+impl<T: ?Sized> sealed::LockRef for Arc<RwLock<T>> {
+    type Value = T;
+    fn lock(&self) -> &RwLock<T> {
+        self
+    }
+}
+
+/// The guard reads.
+#[derive(Clone, Copy, Debug)]
+pub enum Reading {}
+
+/// The guard reads and writes.
+#[derive(Clone, Copy, Debug)]
+pub enum Writing {}
+
+impl Mode for Reading {}
+impl sealed::Mode for Reading {
+    #[allow(private_interfaces)]
+    const ACCESS: Access = Access::Read;
+}
+
+impl Mode for Writing {}
+impl sealed::Mode for Writing {
+    #[allow(private_interfaces)]
+    const ACCESS: Access = Access::Write;
+}
+
+/// Holds an [`RwLock`], gives access to what it guards, and releases it when dropped.
+///
+/// It can be kept across awaits, and given to another task. `L` is what it has of the lock, a reference or an
+/// `Arc`; `M` says whether it reads or writes. See [`ReadGuard`], [`WriteGuard`] and their owned forms.
+#[must_use = "a guard that is dropped releases the lock"]
+pub struct RwLockGuard<L: LockRef, M: Mode> {
+    lock: L,
+    mode: PhantomData<M>,
+}
+
+/// The guard of [`RwLock::read`].
+pub type ReadGuard<'a, T = ()> = RwLockGuard<&'a RwLock<T>, Reading>;
+
+/// The guard of [`RwLock::write`].
+pub type WriteGuard<'a, T = ()> = RwLockGuard<&'a RwLock<T>, Writing>;
+
+/// The guard of [`RwLock::read_owned`].
+pub type OwnedReadGuard<T = ()> = RwLockGuard<Arc<RwLock<T>>, Reading>;
+
+/// The guard of [`RwLock::write_owned`].
+pub type OwnedWriteGuard<T = ()> = RwLockGuard<Arc<RwLock<T>>, Writing>;
+
+impl<L: LockRef, M: Mode> RwLockGuard<L, M> {
+    /// The lock is held in this mode, and the guard releases it.
+    pub(super) fn new(lock: L) -> RwLockGuard<L, M> {
+        RwLockGuard { lock, mode: PhantomData }
+    }
+}
+
+impl<L: LockRef> RwLockGuard<L, Writing> {
+    /// Goes on reading what was written, without a moment in which another task could write. Readers that wait
+    /// at the head of the line go on too.
+    ///
+    /// ```
+    /// use asyncio::{RwLock, WriteGuard};
+    ///
+    /// let lock = RwLock::new(1);
+    /// let mut writer = lock.try_write().unwrap();
+    /// *writer += 1;
+    /// let reader = WriteGuard::downgrade(writer);
+    /// assert_eq!((*reader, lock.try_read().as_deref()), (2, Some(&2)));
+    /// ```
+    pub fn downgrade(this: Self) -> RwLockGuard<L, Reading> {
+        let lock = this.lock.clone();
+        std::mem::forget(this);
+        lock.lock().downgrade();
+        RwLockGuard::new(lock)
+    }
+}
+
+impl<L: LockRef, M: Mode> Deref for RwLockGuard<L, M> {
+    type Target = L::Value;
+
+    fn deref(&self) -> &L::Value {
+        // SAFETY: the guard holds the lock. While it does, no guard for writing exists, except perhaps this one,
+        // which is borrowed.
+        unsafe { &*self.lock.lock().value.get() }
+    }
+}
+
+impl<L: LockRef> DerefMut for RwLockGuard<L, Writing> {
+    fn deref_mut(&mut self) -> &mut L::Value {
+        // SAFETY: the guard holds the lock for writing. While it does, it is the only guard; and it is borrowed
+        // mutably.
+        unsafe { &mut *self.lock.lock().value.get() }
+    }
+}
+
+impl<L: LockRef, M: Mode> Drop for RwLockGuard<L, M> {
+    fn drop(&mut self) {
+        self.lock.lock().release(M::ACCESS);
+    }
+}
+
+impl<L: LockRef<Value: fmt::Debug>, M: Mode> fmt::Debug for RwLockGuard<L, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RwLockGuard").field(&&**self).finish()
+    }
+}
+
+impl<L: LockRef<Value: fmt::Display>, M: Mode> fmt::Display for RwLockGuard<L, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&**self, f)
+    }
+}
