@@ -6,7 +6,7 @@ use crate::{
     home::{LoopRef, Message, Place, entered},
     scheduler::Scheduler,
     slots::Key,
-    sync::{AtomicU64, Ordering},
+    sync::{self, AtomicU64, Ordering},
     wait_site::WaitSite,
 };
 use std::{sync::Arc, task::Waker};
@@ -81,14 +81,14 @@ impl OtherWait {
         }
     }
 
-    pub(crate) fn leave_waiting(&self, state: u64) -> bool {
-        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
-        self.state.compare_exchange(WAITING, state, success, failure).is_ok()
+    /// Wakes it, if it waits: the state alone.
+    pub(crate) fn wake(&self) -> bool {
+        sync::change("other_wake_overwrites_cancel", &self.state, WAITING, WOKEN)
     }
 
     /// Cancels it, if it waits, and wakes nothing.
     pub(crate) fn cancel(&self) -> bool {
-        self.leave_waiting(CANCELLED)
+        sync::change("other_cancel_overwrites_wake", &self.state, WAITING, CANCELLED)
     }
 
     /// Takes a cancellation back that the leaf has not seen.

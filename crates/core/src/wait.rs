@@ -69,7 +69,7 @@ impl Waiter {
         match &self.0 {
             Kind::First { task, number } => task.wake_first_wait(*number),
             Kind::Other(wait) => {
-                let woken = wait.leave_waiting(WOKEN);
+                let woken = wait.wake();
                 if woken {
                     wakers.0.push(wait.waker.clone());
                 }

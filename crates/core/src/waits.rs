@@ -17,6 +17,7 @@ use crate::{
     target::{Aim, Target},
     wait::Look,
     wait_site::WaitSite,
+    which::Which,
 };
 use std::{sync::Arc, task::Waker};
 
@@ -154,11 +155,11 @@ impl TaskCell {
             return Look::Anew { is_shared: false };
         }
         if state == CANCELLED {
-            self.picked_up(scheduler, affine.within.get());
+            self.first_picked_up(scheduler);
             return Look::State(state);
         }
         if let Some(error) = self.thrown_at_first(scheduler, state) {
-            self.picked_up(scheduler, affine.within.get());
+            self.first_picked_up(scheduler);
             return Look::Throws(error);
         }
         if state == WAITING {
@@ -225,9 +226,14 @@ impl TaskCell {
         }
         let thrown = self.thrown_at_first(scheduler, WOKEN);
         if thrown.is_some() || affine.flags.has(Flag::Passed) {
-            self.picked_up(scheduler, affine.within.get());
+            self.first_picked_up(scheduler);
         }
         thrown
+    }
+
+    fn first_picked_up(&self, scheduler: &Scheduler) {
+        let affine = &self.affine;
+        self.picked_up(scheduler, affine.within.get(), affine.flags.has(Flag::Fresh));
     }
 
     pub(crate) fn take_wait_message(&self) -> CancelledError {
@@ -304,11 +310,11 @@ impl TaskCell {
         let seen = self.with_other(entry, |other| (other.revoked, other.within));
         let Some((false, within)) = seen else { return Look::Anew { is_shared: false } };
         if state == CANCELLED {
-            self.picked_up(scheduler, within);
+            self.picked_up(scheduler, within, self.is_fresh(Which::Other(entry)));
             return Look::State(state);
         }
         if let Some(error) = self.thrown_at_other(scheduler, entry, state) {
-            self.picked_up(scheduler, within);
+            self.picked_up(scheduler, within, self.is_fresh(Which::Other(entry)));
             return Look::Throws(error);
         }
         if state == WAITING {
@@ -343,7 +349,7 @@ impl TaskCell {
         let thrown = self.thrown_at_other(scheduler, entry, WOKEN);
         let (within, passed) = self.with_other(entry, |other| (other.within, other.passed))?;
         if thrown.is_some() || passed {
-            self.picked_up(scheduler, within);
+            self.picked_up(scheduler, within, self.is_fresh(Which::Other(entry)));
         }
         thrown
     }
