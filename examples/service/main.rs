@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `POST /links` with a URL adds a link and answers its ID, and `GET /links/ID` redirects to it. `GET /health` and
-//! `GET /metrics` are for those who watch. SIGTERM and Ctrl-C end it gracefully. The variable `LOG` sets the level
+//! `GET /metrics` are for monitoring. SIGTERM and Ctrl-C end it gracefully. The variable `LOG` sets the level
 //! of the log; `debug` has the requests.
 
 mod demo;

@@ -38,7 +38,7 @@ mod tunnels {
     /// What a proxy was asked for, in lower case.
     type Asked = Rc<RefCell<Vec<String>>>;
 
-    /// A proxy that connects whoever sends `Proxy-Authorization: Basic bWU6cHc=`.
+    /// A proxy that asks for `Proxy-Authorization: Basic bWU6cHc=`.
     async fn proxy(ssl: Option<SslContext>) -> Result<(asyncio::Server, Asked)> {
         let asked = Asked::default();
         let told = asked.clone();
@@ -102,7 +102,7 @@ mod tunnels {
                 }
                 let port = port(server.local_addr())?;
                 assert_eq!(*asked.borrow(), [format!("connect localhost:{port} http/1.1")]);
-                // One that it does not know is refused, which is said.
+                // Without authorization the proxy refuses, and the error says so.
                 let stranger = format!("http://{}", proxy.local_addr());
                 let stranger = Client::builder().ssl(theirs).proxy(&stranger)?.build();
                 let error = format!("{:?}", stranger.get(url(&server, 0)?).await.unwrap_err());
