@@ -344,3 +344,23 @@ fn what_was_woken_takes_a_request_that_something_armed_since_takes_too() {
         task.await
     });
 }
+
+#[test]
+fn the_answer_to_a_request_is_looked_at_even_if_what_passed_it_on_is_put_aside() {
+    run(async {
+        let task = create_task(async {
+            let never = create_task(pending::<Result<()>>());
+            let gathers = async { gather([never]).await.map(drop) };
+            let parts: [Boxed<'_>; 2] = [Box::pin(gathers), Box::pin(sleep(ms(0)))];
+            let mut set = FuturesUnordered::from_iter(parts);
+            assert!(futures_util::poll!(set.next()).is_pending());
+            // The set is not polled again; its own waker has been called already.
+            pending::<Result<()>>().await
+        });
+        sleep(ms(0)).await?;
+        task.cancel();
+        sleep(ms(5)).await?;
+        assert!(task.done());
+        Ok(())
+    });
+}

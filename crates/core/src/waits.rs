@@ -264,7 +264,6 @@ impl TaskCell {
                 within,
                 target,
                 message: CancelledError::default(),
-                passed: false,
                 revoked: false,
             });
             wait
@@ -339,7 +338,7 @@ impl TaskCell {
         let within = self.affine.with_cold(|cold| {
             let other = cold.others.get(entry)?;
             let is_meant = other.number <= cold.round_began_at;
-            (is_meant && !(other.passed && state == WAITING)).then_some(other.within)
+            (is_meant && !(other.wait.has_passed_on() && state == WAITING)).then_some(other.within)
         });
         self.thrown_within(scheduler, within??)
     }
@@ -347,8 +346,8 @@ impl TaskCell {
     /// The target of one is done: the cancellation that this step throws at it.
     pub(crate) fn finish_other(&self, scheduler: &Scheduler, entry: Key) -> Option<CancelledError> {
         let thrown = self.thrown_at_other(scheduler, entry, WOKEN);
-        let (within, passed) = self.with_other(entry, |other| (other.within, other.passed))?;
-        if thrown.is_some() || passed {
+        let within = self.with_other(entry, |other| other.within)?;
+        if thrown.is_some() || self.has_passed_on(Which::Other(entry)) {
             self.picked_up(scheduler, within, self.is_fresh(Which::Other(entry)));
         }
         thrown

@@ -81,7 +81,9 @@ impl TaskCell {
     pub(crate) fn has_passed_on(&self, which: Which) -> bool {
         match which {
             Which::First => self.affine.flags.has(Flag::Passed),
-            Which::Other(key) => self.with_other(key, |other| other.passed) == Some(true),
+            Which::Other(key) => {
+                self.with_other(key, |other| other.wait.has_passed_on()) == Some(true)
+            }
         }
     }
 
@@ -89,7 +91,7 @@ impl TaskCell {
         match which {
             Which::First if passed => self.affine.flags.set(Flag::Passed),
             Which::First => self.affine.flags.clear(Flag::Passed),
-            Which::Other(key) => _ = self.with_other(key, |other| other.passed = passed),
+            Which::Other(key) => _ = self.with_other(key, |other| other.wait.set_passed(passed)),
         }
     }
 
