@@ -9,8 +9,10 @@
 mod load;
 mod servers;
 
+pub(crate) use load::exchange;
+
 use crate::{
-    counting,
+    counting, http,
     python::Interpreter,
     system_calls::Trace,
     tls,
@@ -104,7 +106,8 @@ fn idle() -> Workload {
 
 fn messages<const CONNECTIONS: usize>(name: &'static str, what: &'static str) -> Workload {
     let contestants = in_rust!(calls, CONNECTIONS);
-    Workload::new(name, what, contestants).size(64).measure(Measure::SystemCalls)
+    let workload = Workload::new(name, what, contestants).size(64).measure(Measure::SystemCalls);
+    workload.needs(Trace::is_installed)
 }
 
 fn allocations() -> Workload {
@@ -207,8 +210,8 @@ pub(crate) fn serve(number: &str) -> io::Result<()> {
     let server = number.parse::<usize>().ok().and_then(|number| match SERVERS.get(number) {
         Some(Server::Rust(server)) => Some(server),
         Some(Server::Python(..)) => None,
-        // Those that speak TLS come after them.
-        None => tls::SERVERS.get(number - SERVERS.len()),
+        // Those that speak TLS or HTTP come after them.
+        None => tls::SERVERS.iter().chain(&http::SERVERS).nth(number - SERVERS.len()),
     });
     let Some(server) = server else {
         return Err(io::Error::other(format!("{SERVE} takes a number")));
@@ -247,6 +250,14 @@ impl Running {
         let mut command = Command::new(std::env::current_exe()?);
         command.args([SERVE, &(SERVERS.len() + number).to_string()]);
         command.env(tls::CERTIFICATE, tls::certificate());
+        Running::of(command)
+    }
+
+    /// One that speaks HTTP, with the port of its database.
+    pub(crate) fn start_http(number: usize, database: Option<u16>) -> io::Result<Running> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args([SERVE, &(SERVERS.len() + tls::SERVERS.len() + number).to_string()]);
+        command.env(http::DATABASE, database.unwrap_or_default().to_string());
         Running::of(command)
     }
 

@@ -13,6 +13,7 @@ mod branches;
 mod counting;
 mod echo;
 mod files;
+mod http;
 mod locks;
 mod measure;
 mod memory;
@@ -43,6 +44,7 @@ fn all() -> Vec<Workload> {
         processes::workloads(),
         echo::workloads(),
         tls::workloads(),
+        http::workloads(),
         files::workloads(),
         memory::workloads(),
     ]

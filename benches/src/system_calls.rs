@@ -18,10 +18,11 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    pub(crate) fn is_installed() -> bool {
+    pub(crate) fn is_installed() -> Result<(), String> {
         let mut command = Command::new("strace");
         command.arg("-V").stdout(Stdio::null()).stderr(Stdio::null());
-        command.status().is_ok_and(|status| status.success())
+        let works = command.status().is_ok_and(|status| status.success());
+        if works { Ok(()) } else { Err("there is no strace".to_owned()) }
     }
 
     /// Begins with a process that runs already.

@@ -3,7 +3,6 @@
 use crate::{
     measure::{Process, median},
     python::Interpreter,
-    system_calls::Trace,
     workload::{Measure, Workload},
 };
 use std::io;
@@ -41,8 +40,8 @@ pub(crate) fn print(workloads: &[Workload], names: &[String]) -> io::Result<()> 
     };
     println!("{:<WHAT$}{:>10} {:>6} {:>7}  peers", "one operation", "asyncio", "ratio", "ceiling");
     for workload in workloads.iter().filter(|workload| is_wanted(workload.name)) {
-        if workload.measure == Measure::SystemCalls && !Trace::is_installed() {
-            eprintln!("SKIPPED: {}: there is no strace", workload.name);
+        if let Err(why) = (workload.needs)() {
+            eprintln!("SKIPPED: {}: {why}", workload.name);
             continue;
         }
         println!("{}", row(workload, &pythons)?);

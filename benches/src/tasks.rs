@@ -59,7 +59,8 @@ pub(crate) fn workloads() -> Vec<Workload> {
             contestants!(calls: Asyncio, Tokio, Smol),
         )
         .size(1)
-        .measure(Measure::SystemCalls),
+        .measure(Measure::SystemCalls)
+        .needs(Trace::is_installed),
     ]
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct Workload {
     pub(crate) in_python: bool,
     /// What our figure must not exceed, as a part of the first peer's.
     pub(crate) ceiling: Option<f64>,
+    /// Why it cannot be measured here, if it cannot.
+    pub(crate) needs: fn() -> Result<(), String>,
     /// By name, ours first.
     pub(crate) contestants: Vec<(&'static str, Contestant)>,
 }
@@ -61,11 +63,16 @@ impl Workload {
         contestants: Vec<(&'static str, Contestant)>,
     ) -> Workload {
         let (measure, size, grows, in_python) = (Measure::Cpu, 0, false, false);
-        Workload { name, what, measure, size, grows, in_python, ceiling: None, contestants }
+        let (ceiling, needs): (_, fn() -> _) = (None, || Ok(()));
+        Workload { name, what, measure, size, grows, in_python, ceiling, needs, contestants }
     }
 
     pub(crate) fn measure(self, measure: Measure) -> Workload {
         Workload { measure, ..self }
+    }
+
+    pub(crate) fn needs(self, needs: fn() -> Result<(), String>) -> Workload {
+        Workload { needs, ..self }
     }
 
     pub(crate) fn size(self, size: usize) -> Workload {

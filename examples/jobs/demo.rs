@@ -5,42 +5,28 @@ use crate::{
     worker::{LEASE, always_fails},
 };
 use asyncio::{
-    Error, Result, create_subprocess_exec, files,
+    Error, Result, create_subprocess_exec,
     signals::{SIGCONT, SIGSTOP},
     sleep,
-    subprocess::{DEVNULL, Process},
-    wait_for,
+    subprocess::Process,
+    to_thread, wait_for,
 };
-use std::{io::ErrorKind, path::Path, time::Duration};
+use asyncio_test_servers::Server;
+use std::{path::Path, time::Duration};
 
 const WORKERS: usize = 3;
 /// How long each step may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(count: u64) -> Result<()> {
-    let directory = files::temp::dir().prefix("jobs-").await?;
-    let socket = directory.path().join("redis");
-    let Some(redis) = start_redis(directory.path(), &socket).await? else {
-        println!("SKIPPED: jobs: there is no redis-server (Debian: apt-get install redis-server)");
-        return Ok(());
+    let redis = match to_thread(Server::redis).await? {
+        Ok(redis) => redis,
+        Err(why) => {
+            println!("SKIPPED: jobs: {why}");
+            return Ok(());
+        }
     };
-    let outcome = wait_for(work(&socket, count), LIMIT).await;
-    redis.terminate()?;
-    redis.wait().await?;
-    outcome
-}
-
-/// A Redis of its own, on a socket in `directory`; `None` where it is not installed.
-async fn start_redis(directory: &Path, socket: &Path) -> Result<Option<Process>> {
-    let arguments = ["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"];
-    let mut arguments: Vec<_> = arguments.iter().map(std::ffi::OsString::from).collect();
-    arguments.extend([socket.into(), "--dir".into(), directory.into()]);
-    let started = create_subprocess_exec("redis-server", arguments).stdout(DEVNULL).await;
-    match started {
-        Ok(process) => Ok(Some(process)),
-        Err(Error::Io(error)) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    wait_for(work(&redis.socket(), count), LIMIT).await
 }
 
 /// This program as another process.

@@ -23,6 +23,7 @@ const STEPS: &[Step] = &[
     Step { name: "tidy", what: "the rules of CONTRIBUTING.md hold", run: |w| tidy::run(w, &[]) },
     Step { name: "clippy", what: "no warning, with and without features", run: clippy },
     Step { name: "docs", what: "the docs build without a warning", run: docs },
+    Step { name: "servers", what: "PostgreSQL and Redis are there for the tests", run: servers },
     Step { name: "tests", what: "unit, integration and doc tests", run: tests },
     Step { name: "crates", what: "each crate builds alone", run: crates },
     Step { name: "api", what: "the public API is what api/ says", run: |w| api::run(w, &[]) },
@@ -53,6 +54,7 @@ const STEPS: &[Step] = &[
     },
     Step { name: "tour", what: "the tour runs", run: tour },
     Step { name: "jobs", what: "of the jobs of an example none is lost", run: jobs },
+    Step { name: "service", what: "an example of a service under a load", run: service },
     Step { name: "benches", what: "the benchmarks build", run: benches },
 ];
 
@@ -169,7 +171,7 @@ fn docs(workspace: &Workspace) -> TaskResult {
 }
 
 /// What is not compiled unless it is asked for.
-const TLS: [&str; 2] = ["--features", "asyncio/tls"];
+const TLS: [&str; 2] = ["--features", "asyncio/tls,asyncio-http/tls"];
 
 fn tests(workspace: &Workspace) -> TaskResult {
     done([
@@ -223,8 +225,16 @@ fn systems(workspace: &Workspace) -> TaskResult {
         [MUSL, "i686-unknown-linux-gnu", "aarch64-apple-darwin", "x86_64-unknown-freebsd"];
     /// What is measured, what runs programs of the system, and what stands on libraries of others alone and
     /// calls no system.
-    const LEFT_OUT: [&str; 6] =
-        ["benches", "services-tests", "jobs-example", "http", "tokio", "listing"];
+    const LEFT_OUT: [&str; 8] = [
+        "benches",
+        "services-tests",
+        "test-servers",
+        "jobs-example",
+        "service-example",
+        "http",
+        "tokio",
+        "listing",
+    ];
     const OLDEST: &str = "1.85";
     /// What is no library, and may ask for a newer Rust.
     const NEWER: [&str; 2] = ["--exclude", "asyncio-listing"];
@@ -271,18 +281,47 @@ fn tour(workspace: &Workspace) -> TaskResult {
     done([workspace.cargo("run --release --example tour").args(TLS)])
 }
 
-/// Jobs over Redis, with a worker that is killed. Redis is installed where that is a matter of one command.
+/// What tests and examples start servers from: the package of Debian, and a command that succeeds where it is.
+const SERVERS: [(&str, &str); 2] = [
+    ("redis-server", "redis-server --version"),
+    ("postgresql", "ls /usr/lib/postgresql/*/bin/initdb || command -v initdb"),
+];
+
+/// Installs servers where that is a matter of one command. Without them, tests say that they are skipped.
+fn servers(workspace: &Workspace) -> TaskResult {
+    for package in SERVERS.map(|(package, _)| package) {
+        if without(workspace, &[package]).is_some() {
+            let apt = workspace.tool("apt-get", "install --yes --no-install-recommends");
+            // Whether it helped is seen below.
+            apt.args([package]).variable("DEBIAN_FRONTEND", "noninteractive").succeeds();
+        }
+    }
+    Ok(without(workspace, &SERVERS.map(|(package, _)| package)).unwrap_or(Outcome::Done))
+}
+
+/// The outcome of a step that needs these servers, if one is missing.
+fn without(workspace: &Workspace, packages: &[&str]) -> Option<Outcome> {
+    let (missing, _) = SERVERS.into_iter().find(|(package, probe)| {
+        packages.contains(package) && !workspace.tool("sh", "-c").args([probe]).succeeds()
+    })?;
+    let why = format!("`apt-get install {missing}` is needed, and has not helped");
+    Some(Outcome::Skipped(why))
+}
+
+/// Jobs over Redis, with a worker that is killed.
 fn jobs(workspace: &Workspace) -> TaskResult {
-    let has_redis = || workspace.tool("redis-server", "--version").succeeds();
-    let install = || {
-        let apt = workspace.tool("apt-get", "install --yes --no-install-recommends redis-server");
-        apt.variable("DEBIAN_FRONTEND", "noninteractive").succeeds()
-    };
-    if !(has_redis() || install() && has_redis()) {
-        let why = "there is no redis-server, and `apt-get install redis-server` did not help";
-        return Ok(Outcome::Skipped(why.to_owned()));
+    if let Some(skipped) = without(workspace, &["redis-server"]) {
+        return Ok(skipped);
     }
     done([workspace.cargo("run -p asyncio-jobs-example --example jobs -- --demo")])
+}
+
+/// The service, with servers of its own, under a load of which half is given up.
+fn service(workspace: &Workspace) -> TaskResult {
+    if let Some(skipped) = without(workspace, &["redis-server", "postgresql"]) {
+        return Ok(skipped);
+    }
+    done([workspace.cargo("run -p asyncio-service-example --example service -- --demo")])
 }
 
 fn benches(workspace: &Workspace) -> TaskResult {
@@ -300,7 +339,7 @@ mod tests {
     #[test]
     fn steps_are_selected_by_name() {
         assert_eq!(names(&[]).len(), STEPS.len());
-        assert_eq!(names(&["--from", "tour"]), ["tour", "jobs", "benches"]);
+        assert_eq!(names(&["--from", "tour"]), ["tour", "jobs", "service", "benches"]);
         assert_eq!(names(&["--only", "docs"]), ["docs"]);
     }
 

@@ -29,8 +29,24 @@ pub(super) fn run(
     connections: usize,
     size: usize,
     requests: usize,
+    used: impl FnMut() -> io::Result<u64>,
+) -> io::Result<Done> {
+    let request: Vec<u8> = (0..size).map(|byte| byte as u8).collect();
+    let is_right = |answer: &[u8]| answer == request;
+    exchange(address, connections, &request, size, is_right, requests, used)
+}
+
+/// Sends so many requests, to each of which there is an answer of `length` bytes.
+pub(crate) fn exchange(
+    address: SocketAddr,
+    connections: usize,
+    request: &[u8],
+    length: usize,
+    is_right: impl Fn(&[u8]) -> bool,
+    requests: usize,
     mut used: impl FnMut() -> io::Result<u64>,
 ) -> io::Result<Done> {
+    let talk = Talk { request, length, is_right };
     let rounds = (requests / connections).max(20);
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     let mut open = Vec::new();
@@ -42,66 +58,73 @@ pub(super) fn run(
         epoll.add(&stream, EpollEvent::new(interest, number as u64))?;
         open.push(Connection { stream, sent: 0, received: 0, left: 0 });
         if open.len() % ACCEPTED == 0 {
-            echo(&epoll, &mut open, 1, 1)?;
+            talk.rounds(&epoll, &mut open, 1)?;
         }
     }
-    echo(&epoll, &mut open, size, rounds.div_ceil(4))?;
+    talk.rounds(&epoll, &mut open, rounds.div_ceil(4))?;
     let before = used()?;
-    echo(&epoll, &mut open, size, rounds)?;
+    talk.rounds(&epoll, &mut open, rounds)?;
     let more = used()?.saturating_sub(before);
     Ok(Done { operations: rounds * connections, said: Some(more as f64) })
 }
 
-/// So many requests on each connection.
-fn echo(
-    epoll: &Epoll,
-    connections: &mut [Connection],
-    size: usize,
-    rounds: usize,
-) -> io::Result<()> {
-    let request: Vec<u8> = (0..size).map(|byte| byte as u8).collect();
-    let mut answer = vec![0; size];
-    for connection in &mut *connections {
-        connection.left = rounds;
-        connection.go_on(&request, &mut answer)?;
-    }
-    let mut events = vec![EpollEvent::empty(); connections.len()];
-    while connections.iter().any(|connection| connection.left > 0) {
-        let count = epoll.wait(&mut events, EpollTimeout::from(10_000u16))?;
-        if count == 0 {
-            return Err(io::Error::other("the server does not answer"));
-        }
-        for event in &events[..count] {
-            connections[event.data() as usize].go_on(&request, &mut answer)?;
-        }
-    }
-    Ok(())
+/// What is said on each connection.
+struct Talk<'a, F> {
+    request: &'a [u8],
+    length: usize,
+    is_right: F,
 }
 
-impl Connection {
-    fn go_on(&mut self, request: &[u8], answer: &mut [u8]) -> io::Result<()> {
-        while self.left > 0 {
-            while self.sent < request.len() {
-                match self.stream.write(&request[self.sent..]) {
-                    Ok(sent) => self.sent += sent,
+impl<F: Fn(&[u8]) -> bool> Talk<'_, F> {
+    /// So many requests on each connection.
+    fn rounds(
+        &self,
+        epoll: &Epoll,
+        connections: &mut [Connection],
+        rounds: usize,
+    ) -> io::Result<()> {
+        let mut answer = vec![0; self.length];
+        for connection in &mut *connections {
+            connection.left = rounds;
+            self.go_on(connection, &mut answer)?;
+        }
+        let mut events = vec![EpollEvent::empty(); connections.len()];
+        while connections.iter().any(|connection| connection.left > 0) {
+            let count = epoll.wait(&mut events, EpollTimeout::from(10_000u16))?;
+            if count == 0 {
+                return Err(io::Error::other("the server does not answer"));
+            }
+            for event in &events[..count] {
+                self.go_on(&mut connections[event.data() as usize], &mut answer)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn go_on(&self, connection: &mut Connection, answer: &mut [u8]) -> io::Result<()> {
+        let Connection { stream, sent, received, left } = connection;
+        while *left > 0 {
+            while *sent < self.request.len() {
+                match stream.write(&self.request[*sent..]) {
+                    Ok(more) => *sent += more,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(error) => return Err(error),
                 }
             }
-            while self.received < request.len() {
-                match self.stream.read(&mut answer[self.received..]) {
+            while *received < self.length {
+                match stream.read(&mut answer[*received..]) {
                     Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                    Ok(received) => self.received += received,
+                    Ok(more) => *received += more,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                     Err(error) => return Err(error),
                 }
             }
-            if answer != request {
-                return Err(io::Error::other("the server does not echo"));
+            if !(self.is_right)(answer) {
+                return Err(io::Error::other("the answer is not the right one"));
             }
             answer.fill(0);
-            (self.sent, self.received) = (0, 0);
-            self.left -= 1;
+            (*sent, *received) = (0, 0);
+            *left -= 1;
         }
         Ok(())
     }

@@ -3,23 +3,28 @@
 use crate::{
     connect::Connector,
     request::ClientRequest,
-    response::BoxError,
+    response::{BoxError, ClientBody, Deadline},
     runtime::{LoopExecutor, LoopTimer},
 };
 use asyncio_core::{Error, Result};
 use asyncio_locks::Semaphore;
 use bytes::Bytes;
-use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use hyper::{
-    HeaderMap, Method, Uri,
-    header::{HeaderName, HeaderValue},
+    HeaderMap, Method, Request, Response, Uri,
+    body::{Body, Incoming},
+    header::{HeaderName, HeaderValue, PROXY_AUTHORIZATION},
+    http::uri::Scheme,
 };
 use hyper_util::client::{legacy, proxy::matcher::Matcher};
 use std::{
     collections::HashMap,
     fmt,
+    future::Future,
     path::Path,
+    pin::Pin,
     sync::{Arc, Weak},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -59,6 +64,7 @@ struct Inner {
     timeout: Option<Duration>,
     proxies: Option<Arc<Matcher>>,
     limit_per_host: Option<usize>,
+    max_redirects: usize,
     /// Those that are in use.
     hosts: asyncio_core::raw::sync::Mutex<HashMap<String, Weak<Semaphore>>>,
 }
@@ -79,6 +85,7 @@ impl Client {
             headers: HeaderMap::new(),
             timeout: None,
             limit_per_host: None,
+            max_redirects: 10,
         }
     }
 
@@ -93,10 +100,6 @@ impl Client {
         ClientRequest::new(self.clone(), method, url)
     }
 
-    pub(crate) fn pool(&self) -> &legacy::Client<Connector, RequestBody> {
-        &self.0.pool
-    }
-
     pub(crate) fn headers(&self) -> &HeaderMap {
         &self.0.headers
     }
@@ -105,13 +108,30 @@ impl Client {
         self.0.timeout
     }
 
-    /// What a proxy that takes this request is to be told.
-    pub(crate) fn proxy_authorization(&self, url: &Uri) -> Option<HeaderValue> {
-        self.0.proxies.as_ref()?.intercept(url)?.basic_auth().cloned()
+    pub(crate) fn max_redirects(&self) -> usize {
+        self.0.max_redirects
+    }
+
+    /// Sends a request as soon as there may be another one to its host.
+    pub(crate) async fn exchange(
+        &self,
+        mut request: Request<RequestBody>,
+    ) -> Result<(Response<Incoming>, Option<Admission>)> {
+        let admission = self.admit(request.uri()).await?;
+        if let Some(authorization) = self.proxy_authorization(request.uri()) {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
+        }
+        Ok((self.0.pool.request(request).await?, admission))
+    }
+
+    /// What a proxy that takes this request is to be told. That of https is told it before.
+    fn proxy_authorization(&self, url: &Uri) -> Option<HeaderValue> {
+        let proxies = self.0.proxies.as_ref().filter(|_| url.scheme() == Some(&Scheme::HTTP))?;
+        proxies.intercept(url)?.basic_auth().cloned()
     }
 
     /// Waits until there may be another request to the host.
-    pub(crate) async fn admit(&self, url: &Uri) -> Result<Option<Admission>> {
+    async fn admit(&self, url: &Uri) -> Result<Option<Admission>> {
         let (Some(limit), Some(host)) = (self.0.limit_per_host, url.authority()) else {
             return Ok(None);
         };
@@ -154,6 +174,34 @@ impl Default for Client {
     }
 }
 
+/// As a service of tower it takes requests of hyper, for libraries that ask for one, such as tonic. The
+/// client's headers, limits and proxies hold for them; redirects are responses like others.
+impl<B> tower_service::Service<Request<B>> for Client
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    type Response = Response<ClientBody>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<ClientBody>>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let client = self.clone();
+        Box::pin(async move {
+            let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+            for (name, value) in client.headers() {
+                request.headers_mut().entry(name).or_insert_with(|| value.clone());
+            }
+            let deadline = Deadline::after(client.timeout());
+            let (response, admission) = deadline.limit(client.exchange(request)).await?;
+            Ok(response.map(|body| ClientBody::new(body, admission)))
+        })
+    }
+}
+
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("timeout", &self.0.timeout).finish_non_exhaustive()
@@ -179,6 +227,7 @@ pub struct ClientBuilder {
     headers: HeaderMap,
     timeout: Option<Duration>,
     limit_per_host: Option<usize>,
+    max_redirects: usize,
 }
 
 impl ClientBuilder {
@@ -193,6 +242,13 @@ impl ClientBuilder {
     /// response has been read, or dropped. There is no limit by default.
     pub fn limit_per_host(mut self, limit: usize) -> Self {
         self.limit_per_host = Some(limit);
+        self
+    }
+
+    /// How many redirects a request may [follow](ClientRequest::allow_redirects); 10 by default
+    /// (`max_redirects`). One more is a `Runtime` error.
+    pub fn max_redirects(mut self, most: usize) -> Self {
+        self.max_redirects = most;
         self
     }
 
@@ -221,14 +277,19 @@ impl ClientBuilder {
         self
     }
 
-    /// Whether the proxies are used that the environment names (`HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`),
-    /// as curl does (aiohttp's `trust_env`). It is read now.
+    /// Whether the proxies are used that the environment names (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`,
+    /// `NO_PROXY`), as curl does (aiohttp's `trust_env`). It is read now.
+    ///
+    /// A proxy is asked for URLs with http as they are, and to connect (`CONNECT`) for those with https:
+    /// TLS is spoken with the server itself. `NO_PROXY` has the names of hosts, whose subdomains are meant
+    /// too, and addresses and networks (`10.0.0.0/8`), separated by commas, or `*`.
     pub fn trust_env(mut self, on: bool) -> Self {
         self.connector.proxies = on.then(|| Arc::new(Matcher::from_env()));
         self
     }
 
-    /// Sends every request through this proxy of HTTP. A user and password in its URL are sent to it.
+    /// Sends every request through this proxy of HTTP, as with [`trust_env`](ClientBuilder::trust_env). A
+    /// user and password in its URL are sent to it.
     ///
     /// # Errors
     /// `Value` if it is no URL of a proxy.
@@ -264,6 +325,7 @@ impl ClientBuilder {
             timeout: self.timeout,
             proxies,
             limit_per_host: self.limit_per_host,
+            max_redirects: self.max_redirects,
             hosts: asyncio_core::raw::sync::Mutex::new(HashMap::new()),
         }))
     }

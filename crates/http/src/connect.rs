@@ -4,11 +4,15 @@ use crate::io::{Io, Side};
 use asyncio_core::{Error, Result, scope::foreign};
 use asyncio_streams::{Duplex, open_connection, open_unix_connection};
 #[cfg(feature = "tls")]
+use asyncio_task::{Task, create_task};
+#[cfg(feature = "tls")]
 use asyncio_transports::ssl;
 use hyper::Uri;
+#[cfg(feature = "tls")]
+use hyper_util::client::{legacy::connect::proxy::Tunnel, proxy::matcher::Intercept};
 use hyper_util::client::{
     legacy::connect::{Connected, Connection},
-    proxy::matcher::{Intercept, Matcher},
+    proxy::matcher::Matcher,
 };
 #[cfg(feature = "tls")]
 use std::sync::OnceLock;
@@ -19,6 +23,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
+use tower_service::Service;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Connector {
@@ -31,40 +36,77 @@ pub(crate) struct Connector {
 impl Connector {
     /// The pool moves what connects between tasks, and polls it through its own traits.
     async fn connect(self, uri: Uri) -> Result<Io<ClientSide>> {
-        let is_secure = self.check(&uri)?;
-        let proxy = self.proxies.as_ref().and_then(|proxies| proxies.intercept(&uri));
-        if is_secure && proxy.is_some() {
-            let text = format!("Client: {uri}: only http goes through a proxy, https does not yet");
-            return Err(Error::value(text));
+        let is_secure = self.is_secure(&uri)?;
+        let proxies = self.proxies.as_ref().filter(|_| self.unix_socket.is_none());
+        match proxies.and_then(|proxies| proxies.intercept(&uri)) {
+            None => self.direct(&uri, is_secure).await,
+            #[cfg(feature = "tls")]
+            Some(proxy) if is_secure => self.tunnel(uri, proxy).await,
+            Some(proxy) => {
+                let mut io = self.for_proxies().call(proxy.uri().clone()).await?;
+                io.side.is_proxied = true;
+                Ok(io)
+            }
         }
-        let opening = match (&self.unix_socket, &proxy) {
-            (Some(path), _) => {
+    }
+
+    async fn direct(&self, uri: &Uri, is_secure: bool) -> Result<Io<ClientSide>> {
+        let mut opening = match &self.unix_socket {
+            Some(path) => {
                 let open = open_unix_connection(&**path);
                 #[cfg(feature = "tls")]
                 let open = match is_secure {
-                    true => open.ssl(self.ssl.context()).server_hostname(host(&uri)),
+                    true => open.ssl(self.ssl.context()).server_hostname(host(uri)),
                     false => open,
                 };
                 open.into_future()
             }
-            (None, proxy) => {
-                let to = proxy.as_ref().map_or(&uri, Intercept::uri);
+            None => {
                 let default_port = if is_secure { 443 } else { 80 };
-                let open = open_connection((host(to), to.port_u16().unwrap_or(default_port)));
+                let open = open_connection((host(uri), uri.port_u16().unwrap_or(default_port)));
                 #[cfg(feature = "tls")]
                 let open = if is_secure { open.ssl(self.ssl.context()) } else { open };
                 open.into_future()
             }
         };
-        let mut opening = opening;
         let opened = poll_fn(|cx| foreign(|| Pin::new(&mut opening).poll(cx))).await?;
-        let both = Duplex::from(opened);
-        let side = ClientSide { is_proxied: proxy.is_some(), is_http2: is_http2(&both) };
-        Ok(Io { both, side })
+        Ok(Io::of(Duplex::from(opened)))
+    }
+
+    /// Asks a proxy to connect to the server, and speaks TLS through it.
+    #[cfg(feature = "tls")]
+    async fn tunnel(&self, uri: Uri, proxy: Intercept) -> Result<Io<ClientSide>> {
+        let mut tunnel = Tunnel::new(proxy.uri().clone(), self.for_proxies());
+        if let Some(authorization) = proxy.basic_auth() {
+            tunnel = tunnel.with_auth(authorization.clone());
+        }
+        let name = host(&uri).to_owned();
+        let through = tunnel.call(uri).await.map_err(|error| {
+            let proxy = proxy.uri();
+            Error::from_boxed(error.into()).add_note(format!("Client: the proxy {proxy}"))
+        })?;
+        let context = self.ssl.context().clone();
+        let mut handshake = Handshake(create_task(async move {
+            let (reader, mut writer) = through.both.into_split();
+            writer.start_tls(&context).server_hostname(name).await?;
+            Ok(Duplex::from((reader, writer)))
+        }));
+        let both = poll_fn(|cx| foreign(|| Pin::new(&mut handshake.0).poll(cx))).await?;
+        Ok(Io::of(both))
+    }
+
+    /// What connects to a proxy, and speaks HTTP/1 with it.
+    fn for_proxies(&self) -> Connector {
+        Connector {
+            proxies: None,
+            #[cfg(feature = "tls")]
+            ssl: self.ssl.without_http2(),
+            ..self.clone()
+        }
     }
 
     /// Whether it is to be encrypted.
-    fn check(&self, uri: &Uri) -> Result<bool> {
+    fn is_secure(&self, uri: &Uri) -> Result<bool> {
         match uri.scheme_str() {
             Some("http") => Ok(false),
             Some("https") if cfg!(feature = "tls") => Ok(true),
@@ -73,6 +115,18 @@ impl Connector {
                 Err(Error::value(format!("Client: {uri}: {text}")))
             }
         }
+    }
+}
+
+/// A handshake in a tunnel. It has a task of its own, because its future is not `Send`, which the pool asks
+/// for.
+#[cfg(feature = "tls")]
+struct Handshake(Task<Duplex>);
+
+#[cfg(feature = "tls")]
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        self.0.cancel();
     }
 }
 
@@ -103,6 +157,13 @@ impl LazyContext {
         LazyContext(Arc::new(context.into()))
     }
 
+    fn without_http2(&self) -> LazyContext {
+        let mut context = self.context().clone();
+        // A finished configuration of rustls stays as it is.
+        let _ = context.set_alpn_protocols(["http/1.1"]);
+        LazyContext::new(context)
+    }
+
     fn context(&self) -> &ssl::SslContext {
         self.0.get_or_init(|| {
             let mut context = ssl::create_default_context(ssl::Purpose::ServerAuth);
@@ -113,7 +174,7 @@ impl LazyContext {
     }
 }
 
-impl tower_service::Service<Uri> for Connector {
+impl Service<Uri> for Connector {
     type Response = Io<ClientSide>;
     type Error = Error;
     type Future = Pin<Box<dyn Future<Output = Result<Io<ClientSide>>> + Send>>;
@@ -134,6 +195,13 @@ pub(crate) struct ClientSide {
 }
 
 impl Side for ClientSide {}
+
+impl Io<ClientSide> {
+    fn of(both: Duplex) -> Io<ClientSide> {
+        let side = ClientSide { is_proxied: false, is_http2: is_http2(&both) };
+        Io { both, side }
+    }
+}
 
 impl Connection for Io<ClientSide> {
     fn connected(&self) -> Connected {

@@ -7,7 +7,7 @@ use crate::{
     service::PerRequest,
     stop::Alive,
 };
-use asyncio_core::{Error, Result, exception::ExceptionContext};
+use asyncio_core::{Error, Result, exception::ExceptionContext, raw::sync::Mutex};
 use asyncio_streams::Duplex;
 use asyncio_task::{sleep, wait_for};
 use hyper::{
@@ -21,8 +21,11 @@ use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     rc::Rc,
-    sync::Arc,
-    task::Poll,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
@@ -120,12 +123,15 @@ pub(crate) fn in_time<T>(outcome: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// Moves a connection until it is over (`None`), or `wait` has ended.
+/// Moves a connection until it is over (`None`), or `wait` has ended. A connection is polled several times for
+/// each request, and `wait` only when something has woken it.
 async fn moved<T>(
     mut connection: Pin<&mut impl Future<Output = Result<(), Boxed>>>,
     wait: impl Future<Output = Result<T>>,
 ) -> Result<Option<T>> {
     let mut wait = pin!(wait);
+    let woken = Arc::new(Woken { is_woken: AtomicBool::new(true), task: Mutex::new(None) });
+    let waker = Waker::from(woken.clone());
     poll_fn(|cx| {
         if let Poll::Ready(outcome) = connection.as_mut().poll(cx) {
             if let Err(error) = outcome {
@@ -133,9 +139,40 @@ async fn moved<T>(
             }
             return Poll::Ready(Ok(None));
         }
-        wait.as_mut().poll(cx).map_ok(Some)
+        match woken.take(cx.waker()) {
+            true => wait.as_mut().poll(&mut Context::from_waker(&waker)).map_ok(Some),
+            false => Poll::Pending,
+        }
     })
     .await
+}
+
+/// Wakes a task, and remembers that.
+struct Woken {
+    is_woken: AtomicBool,
+    task: Mutex<Option<Waker>>,
+}
+
+impl Woken {
+    /// Whether it was woken since it was asked last; from now on it wakes this task.
+    fn take(&self, task: &Waker) -> bool {
+        let mut known = self.task.lock();
+        if known.as_ref().is_none_or(|known| !known.will_wake(task)) {
+            *known = Some(task.clone());
+        }
+        drop(known);
+        self.is_woken.swap(false, Ordering::AcqRel)
+    }
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.is_woken.store(true, Ordering::Release);
+        let task = self.task.lock().clone();
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
 }
 
 /// What the client has done wrong concerns it alone. What is left is the body of a response that failed.

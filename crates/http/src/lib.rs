@@ -35,7 +35,7 @@
 //!
 //! # Differences from aiohttp
 //! - A handler is a service: what hyper's [`service_fn`] makes of an async function, or a router of axum.
-//! - The client follows no redirects and keeps no cookies.
+//! - The client keeps no cookies.
 //! - TLS is there with the feature `tls`.
 
 #![forbid(unsafe_code)]
@@ -45,6 +45,7 @@ mod client;
 mod connect;
 mod connection;
 mod io;
+mod redirect;
 mod request;
 mod response;
 mod runtime;

@@ -1,16 +1,17 @@
 //! [`ClientRequest`]: a request of a client, with its keyword arguments.
 
 use crate::{
-    client::{Client, RequestBody},
+    client::Client,
+    redirect::{Content, Outgoing},
     response::{BoxError, ClientResponse, Deadline},
 };
 use asyncio_core::{Error, Result};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Limited};
 use hyper::{
-    HeaderMap, Method, Request, Uri,
+    HeaderMap, Method, Uri,
     body::Body,
-    header::{CONTENT_TYPE, HeaderName, HeaderValue, PROXY_AUTHORIZATION},
+    header::{CONTENT_TYPE, HeaderName, HeaderValue},
 };
 use serde::Serialize;
 use std::{
@@ -22,8 +23,12 @@ use std::{
 
 /// A request of a [`Client`]. Awaiting it sends it, and gives the response as soon as its head is there.
 ///
+/// Redirects are [followed](ClientRequest::allow_redirects), up to the client's
+/// [`max_redirects`](crate::ClientBuilder::max_redirects).
+///
 /// # Errors
-/// What the builder was given wrongly; `Timeout`; what became of the connection.
+/// What the builder was given wrongly; `Timeout`; what became of the connection; `Runtime` for too many
+/// redirects, and for one that asks for a streamed body again.
 ///
 /// # Cancellation
 /// The connection of the request is closed, unless it is of HTTP/2; the pool goes on.
@@ -33,15 +38,17 @@ pub struct ClientRequest {
     method: Method,
     url: Result<Uri>,
     headers: Result<HeaderMap>,
-    body: Result<RequestBody>,
+    content: Result<Content>,
     timeout: Option<Duration>,
+    allow_redirects: bool,
 }
 
 impl ClientRequest {
     pub(crate) fn new(client: Client, method: Method, url: Result<Uri>) -> ClientRequest {
         let headers = Ok(client.headers().clone());
         let timeout = client.timeout();
-        ClientRequest { client, method, url, headers, body: Ok(fixed(Bytes::new())), timeout }
+        let content = Ok(Content::Fixed(Bytes::new()));
+        ClientRequest { client, method, url, headers, content, timeout, allow_redirects: true }
     }
 
     /// Sets a header.
@@ -63,7 +70,7 @@ impl ClientRequest {
 
     /// The body.
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
-        self.body = Ok(fixed(body.into()));
+        self.content = Ok(Content::Fixed(body.into()));
         self
     }
 
@@ -73,14 +80,14 @@ impl ClientRequest {
     where
         B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
-        self.body = Ok(body.map_err(Into::into).boxed_unsync());
+        self.content = Ok(Content::Stream(Some(body.map_err(Into::into).boxed_unsync())));
         self
     }
 
     /// The body as JSON, with its content type.
     pub fn json<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
         let body = serde_json::to_vec(value);
-        self.body = body.map(|body| fixed(body.into())).map_err(Error::from);
+        self.content = body.map(|body| Content::Fixed(body.into())).map_err(Error::from);
         self.header(CONTENT_TYPE, "application/json")
     }
 
@@ -90,29 +97,48 @@ impl ClientRequest {
         self
     }
 
+    /// Whether redirects are followed (`allow_redirects`), as they are by default. If not, they are
+    /// responses like others.
+    ///
+    /// The statuses 307 and 308 send the same request to the new place. After 303, and if a `POST` is
+    /// answered by 301 or 302, it becomes a `GET` without a body. On the way to another scheme, host or port
+    /// the headers `Authorization`, `Cookie` and `Host` are left out.
+    pub fn allow_redirects(mut self, on: bool) -> Self {
+        self.allow_redirects = on;
+        self
+    }
+
     async fn send(self) -> Result<ClientResponse> {
         let deadline = Deadline::after(self.timeout);
+        let ClientRequest { client, method, url, headers, content, allow_redirects, .. } = self;
         let send = async {
-            let (url, headers, body) = (self.url?, self.headers?, self.body?);
-            let admission = self.client.admit(&url).await?;
-            let mut request = Request::new(body);
-            *request.method_mut() = self.method;
-            *request.headers_mut() = headers;
-            if let Some(authorization) = self.client.proxy_authorization(&url) {
-                request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
+            let (url, headers, content) = (url?, headers?, content?);
+            let mut outgoing = Outgoing { method, url, headers, content };
+            let mut left = client.max_redirects();
+            loop {
+                let (response, admission) = client.exchange(outgoing.request()).await?;
+                let (head, body) = response.into_parts();
+                if !(allow_redirects && outgoing.follow(head.status, &head.headers)?) {
+                    let url = outgoing.url;
+                    return Ok(ClientResponse::new(head, body, admission, deadline, url));
+                }
+                left = left.checked_sub(1).ok_or_else(|| {
+                    let (most, url) = (client.max_redirects(), &outgoing.url);
+                    Error::runtime(format!(
+                        "Client: more than {most} redirects, the last one to {url}; \
+                         `ClientBuilder::max_redirects` sets their number"
+                    ))
+                })?;
+                // Its connection can be used again when it has been read. That of a large one is closed.
+                let _ = Limited::new(body, DISCARDED).collect().await;
             }
-            *request.uri_mut() = url;
-            let response = self.client.pool().request(request).await?;
-            Ok((response, admission))
         };
-        let (response, admission) = deadline.limit(send).await?;
-        Ok(ClientResponse::new(response, admission, deadline))
+        deadline.limit(send).await
     }
 }
 
-fn fixed(body: Bytes) -> RequestBody {
-    Full::new(body).map_err(|never| match never {}).boxed_unsync()
-}
+/// So much of the body of a redirect is read.
+const DISCARDED: usize = 64 * 1024;
 
 impl IntoFuture for ClientRequest {
     type Output = Result<ClientResponse>;

@@ -6,7 +6,7 @@ use asyncio_task::wait_for;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::{
-    HeaderMap, Response, StatusCode, Version,
+    HeaderMap, Response, StatusCode, Uri, Version,
     body::{Body, Frame, Incoming, SizeHint},
     http::response::Parts,
 };
@@ -49,16 +49,23 @@ pub struct ClientResponse {
     head: Parts,
     body: ClientBody,
     deadline: Deadline,
+    url: Uri,
 }
 
 impl ClientResponse {
     pub(crate) fn new(
-        response: Response<Incoming>,
+        head: Parts,
+        body: Incoming,
         admission: Option<Admission>,
         deadline: Deadline,
+        url: Uri,
     ) -> ClientResponse {
-        let (head, body) = response.into_parts();
-        ClientResponse { head, body: ClientBody { body, _admission: admission }, deadline }
+        ClientResponse { head, body: ClientBody::new(body, admission), deadline, url }
+    }
+
+    /// The URL that has answered: the last one, if there were redirects (`url`).
+    pub fn url(&self) -> &Uri {
+        &self.url
     }
 
     /// The status.
@@ -160,6 +167,12 @@ impl fmt::Debug for ClientResponse {
 pub struct ClientBody {
     body: Incoming,
     _admission: Option<Admission>,
+}
+
+impl ClientBody {
+    pub(crate) fn new(body: Incoming, admission: Option<Admission>) -> ClientBody {
+        ClientBody { body, _admission: admission }
+    }
 }
 
 impl Body for ClientBody {

@@ -3,10 +3,11 @@
 
 use crate::{
     database::connect,
-    postgres::Server,
+    servers::start,
     support::{Around, HOUR, Joined, MS, ends, is_timeout, run},
 };
 use asyncio::{Error, Result, open_unix_connection, sleep, wait_for};
+use asyncio_test_servers::Server;
 use bytes::Bytes;
 use futures_util::{
     SinkExt,
@@ -108,7 +109,7 @@ const NEVER_ENDING: [Ask; 5] = [
 
 #[test]
 fn a_session_is_ended_whatever_it_waits_for() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = start(Server::postgres) else { return };
     for ask in NEVER_ENDING {
         let path = server.socket();
         ends(async move |around| {
@@ -138,7 +139,7 @@ fn a_session_is_ended_whatever_it_waits_for() {
 
 #[test]
 fn a_session_goes_on_after_what_was_given_up() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = start(Server::postgres) else { return };
     let path = server.socket();
     run(async move {
         let around = Around::default();

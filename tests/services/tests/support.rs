@@ -2,10 +2,11 @@
 //! is left over.
 
 use asyncio::{
-    Address, AnyTask, AsyncContextManager, Error, Event, ExceptionContext, Queue, Result,
+    Address, AnyTask, AsyncContextManager, Error, Event, ExceptionContext, Queue, Result, Runner,
     StreamReader, StreamWriter, Task, TaskGroup, ToEndpoint, all_tasks, cancellable, create_task,
     current_task, get_running_loop, open_connection, sleep, start_server, timeout, wait_for,
 };
+use asyncio_tokio::RunnerExt;
 use futures_util::future::LocalBoxFuture;
 use hyper_util::rt::TokioIo;
 use std::{
@@ -57,13 +58,24 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
 /// Runs `main` on a loop, which must report nothing and leave no descriptor open.
 #[track_caller]
 pub(crate) fn run(main: impl Future<Output = Result<()>> + 'static) {
+    run_in(Runner::new(), main);
+}
+
+/// The same with a tokio runtime around it.
+#[track_caller]
+pub(crate) fn run_with_tokio(main: impl Future<Output = Result<()>> + 'static) {
+    run_in(Runner::new().tokio(true), main);
+}
+
+#[track_caller]
+fn run_in(mut runner: Runner, main: impl Future<Output = Result<()>> + 'static) {
     let _alone = alone();
     // What is made once, and kept.
     asyncio::run(async { Ok(()) }).unwrap();
     let before = descriptors();
     let reports = Rc::new(RefCell::new(Vec::new()));
     let told = reports.clone();
-    let outcome = asyncio::run(async move {
+    let outcome = runner.run(async move {
         let event_loop = get_running_loop()?;
         let tell = move |_: &_, context: &ExceptionContext| told.borrow_mut().push(context.clone());
         event_loop.set_exception_handler(tell);
@@ -72,6 +84,7 @@ pub(crate) fn run(main: impl Future<Output = Result<()>> + 'static) {
         watchdog.cancel();
         outcome
     });
+    runner.close().unwrap();
     outcome.unwrap();
     assert!(reports.borrow().is_empty(), "{:?}", reports.borrow());
     assert_eq!(descriptors(), before, "descriptors are left open");

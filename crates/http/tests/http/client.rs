@@ -191,24 +191,6 @@ fn no_more_requests_to_a_host_are_made_than_there_may_be() {
 }
 
 #[test]
-fn a_proxy_is_asked_for_everything() {
-    run(async |_| {
-        let proxy = started(service_fn(async |request: Request<Incoming>| {
-            let known = request.headers().get("proxy-authorization");
-            let known = known.is_some_and(|value| value == "Basic bWU6cHc=");
-            Ok::<_, Error>(Response::new(format!("{} {known}", request.uri())))
-        }))
-        .await?;
-        let client =
-            Client::builder().proxy(&format!("http://me:pw@{}", proxy.local_addr()))?.build();
-        let text = client.get("http://example.org:8080/page?q").await?.text().await?;
-        assert_eq!(text, "http://example.org:8080/page?q true");
-        assert!(Client::builder().proxy("").unwrap_err().to_string().contains("no URL of a proxy"));
-        ended(proxy).await
-    });
-}
-
-#[test]
 fn headers_and_bodies_arrive() {
     run(async |_| {
         let server = started(service_fn(async |request: Request<Incoming>| {

@@ -45,6 +45,10 @@ fn curl_is_answered_in_both_versions() {
     run(async |_| {
         let server = started(service_fn(answer)).await?;
         let told = "%{num_connects} %{size_download}\n";
+        // It is a hole, and takes no space.
+        let file = std::env::temp_dir().join(format!("asyncio-http-{}", std::process::id()));
+        std::fs::File::create(&file)?.set_len(100 << 20)?;
+        let file = file.to_string_lossy().into_owned();
         for (option, version) in [
             ("--http1.1", "HTTP/1.1"),
             ("--http1.0", "HTTP/1.0"),
@@ -68,7 +72,10 @@ fn curl_is_answered_in_both_versions() {
             let large = ["-sS", option, "-w", told, "-o", "/dev/null"];
             let text = curl(&server, &large, &["/large"]).await?;
             assert_eq!(text.as_deref(), Some(&*format!("1 {}\n", 100 << 20)));
+            let text = curl(&server, &["-sS", option, "-T", &file], &["/"]).await?;
+            assert_eq!(text.as_deref(), Some(&*format!("{version} {}\n", 100 << 20)));
         }
+        std::fs::remove_file(file)?;
         ended(server).await
     });
 }

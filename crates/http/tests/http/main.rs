@@ -5,6 +5,8 @@ mod curl;
 mod endings;
 mod limits;
 mod many;
+mod proxies;
+mod redirects;
 mod serving;
 mod stopping;
 mod support;

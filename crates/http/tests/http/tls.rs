@@ -1,15 +1,23 @@
 //! HTTP/1 and 2 over TLS.
 
-use crate::support::{LOOPBACK, ended, run};
+use crate::support::{LOOPBACK, ended, iterations, outcome, run};
 use asyncio::{
-    Result, gather,
+    Result, create_task, gather,
     ssl::{Purpose, SslContext, create_default_context},
 };
 use asyncio_http::{Client, HttpServer, Incoming, Request, Response, Version, serve, service_fn};
 use std::convert::Infallible;
 
 /// The contexts of a server and of a client that trusts it, which offer these protocols.
-fn contexts(server: &[&str], client: &[&str]) -> Result<(SslContext, SslContext)> {
+pub(crate) fn contexts(server: &[&str], client: &[&str]) -> Result<(SslContext, SslContext)> {
+    let (ours, theirs, _) = contexts_and_certificate(server, client)?;
+    Ok((ours, theirs))
+}
+
+pub(crate) fn contexts_and_certificate(
+    server: &[&str],
+    client: &[&str],
+) -> Result<(SslContext, SslContext, String)> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
     let mut ours = create_default_context(Purpose::ClientAuth);
@@ -19,17 +27,17 @@ fn contexts(server: &[&str], client: &[&str]) -> Result<(SslContext, SslContext)
     theirs.clear_verify_locations()?;
     theirs.load_verify_pem(certificate.as_bytes())?;
     theirs.set_alpn_protocols(client)?;
-    Ok((ours, theirs))
+    Ok((ours, theirs, certificate))
 }
 
-async fn started(context: SslContext) -> Result<HttpServer<'static>> {
+pub(crate) async fn started(context: SslContext) -> Result<HttpServer<'static>> {
     let service = service_fn(async |request: Request<Incoming>| {
         Ok::<_, Infallible>(Response::new(request.uri().path().to_owned()))
     });
     serve(service, LOOPBACK).ssl(context).await
 }
 
-fn url(server: &HttpServer<'_>, n: u32) -> Result<String> {
+pub(crate) fn url(server: &HttpServer<'_>, n: u32) -> Result<String> {
     let address =
         server.local_addr().as_inet().ok_or_else(|| asyncio::Error::msg("of the internet"))?;
     Ok(format!("https://localhost:{}/{n}", address.port()))
@@ -73,6 +81,28 @@ fn a_server_that_is_not_trusted_is_not_spoken_to() {
         let server = started(ours).await?;
         let error = Client::builder().ssl(other).build().get(url(&server, 1)?).await.unwrap_err();
         assert!(format!("{error:?}").contains("certificate"), "{error:?}");
+        ended(server).await
+    });
+}
+
+/// At each point of a handshake a request is given up, which the loop has no reason to report.
+#[test]
+fn a_handshake_may_be_given_up_at_any_point() {
+    run(async |_| {
+        let (ours, theirs) = contexts(&["h2"], &["h2"])?;
+        let server = started(ours).await?;
+        let (mut n, mut is_in_time) = (0, false);
+        while !is_in_time {
+            let client = Client::builder().ssl(theirs.clone()).build();
+            let request = client.get(url(&server, n)?);
+            let task = create_task(async move { request.await?.text().await });
+            iterations(n as usize).await?;
+            is_in_time = !task.cancel();
+            if let Err(error) = outcome(&task).await? {
+                assert!(error.is_cancelled(), "{error:?}");
+            }
+            n += 1;
+        }
         ended(server).await
     });
 }

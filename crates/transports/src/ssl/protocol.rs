@@ -268,7 +268,11 @@ impl SslProtocol {
         // Cancelled by now, perhaps.
         match outcome {
             Ok(()) => _ = made.set_result(()),
-            Err(error) => _ = made.set_exception(error),
+            Err(error) => {
+                _ = made.set_exception(error);
+                // What dropped its wait does not ask for it.
+                _ = made.exception();
+            }
         }
     }
 }

@@ -1,0 +1,199 @@
+//! [`Outgoing`]: what a request sends, and how that changes from one redirect to the next.
+
+use crate::client::RequestBody;
+use asyncio_core::{Error, Result};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    HeaderMap, Method, Request, StatusCode, Uri,
+    header::{
+        AUTHORIZATION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, COOKIE,
+        HOST, HeaderValue, LOCATION, PROXY_AUTHORIZATION, TRANSFER_ENCODING,
+    },
+};
+use std::fmt::Write;
+
+/// A body that can be sent again, or one that is made while it is sent.
+pub(crate) enum Content {
+    Fixed(Bytes),
+    Stream(Option<RequestBody>),
+}
+
+/// What a request sends.
+pub(crate) struct Outgoing {
+    pub(crate) method: Method,
+    pub(crate) url: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) content: Content,
+}
+
+impl Outgoing {
+    /// The request as hyper's.
+    pub(crate) fn request(&mut self) -> Request<RequestBody> {
+        let body = match &mut self.content {
+            Content::Fixed(bytes) => fixed(bytes.clone()),
+            Content::Stream(body) => body.take().unwrap_or_else(|| fixed(Bytes::new())),
+        };
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.url.clone();
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+
+    /// Makes it the next request if such a response is a redirect, and says whether it is.
+    pub(crate) fn follow(&mut self, status: StatusCode, response: &HeaderMap) -> Result<bool> {
+        let becomes_get = match status {
+            StatusCode::SEE_OTHER => self.method != Method::HEAD,
+            StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => self.method == Method::POST,
+            StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => false,
+            _ => return Ok(false),
+        };
+        let Some(location) = response.get(LOCATION) else { return Ok(false) };
+        let url = resolved(&self.url, location)?;
+        if becomes_get {
+            self.method = Method::GET;
+            self.content = Content::Fixed(Bytes::new());
+            self.remove(&OF_THE_BODY);
+        } else if let Content::Stream(_) = self.content {
+            return Err(Error::runtime(format!(
+                "Client: the server has redirected ({status}) to {url}, and a streamed body cannot be \
+                 sent again; send it there, or set `allow_redirects(false)`"
+            )));
+        }
+        if origin(&url) != origin(&self.url) {
+            self.remove(&OF_THE_ORIGIN);
+        }
+        self.url = url;
+        Ok(true)
+    }
+
+    fn remove(&mut self, names: &[hyper::header::HeaderName]) {
+        for name in names {
+            self.headers.remove(name);
+        }
+    }
+}
+
+/// The headers that go with a body.
+const OF_THE_BODY: [hyper::header::HeaderName; 5] =
+    [CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING];
+/// The headers that no other server is to see.
+const OF_THE_ORIGIN: [hyper::header::HeaderName; 4] =
+    [AUTHORIZATION, COOKIE, HOST, PROXY_AUTHORIZATION];
+
+fn fixed(body: Bytes) -> RequestBody {
+    Full::new(body).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// Scheme, host and port.
+fn origin(url: &Uri) -> (Option<&str>, Option<String>, Option<u16>) {
+    let default = if url.scheme_str() == Some("https") { 443 } else { 80 };
+    let host = url.host().map(str::to_ascii_lowercase);
+    (url.scheme_str(), host, url.port_u16().or(Some(default)))
+}
+
+/// The URL that is meant by a location, which may be relative (RFC 3986, 5.2).
+fn resolved(base: &Uri, location: &HeaderValue) -> Result<Uri> {
+    let text = encoded(location.as_bytes());
+    let text = text.split('#').next().unwrap_or_default();
+    let scheme = base.scheme_str().unwrap_or("http");
+    let has_scheme = text.split(['/', '?']).next().is_some_and(|first| first.contains(':'));
+    let url = if has_scheme {
+        text.to_owned()
+    } else if text.starts_with("//") {
+        format!("{scheme}:{text}")
+    } else {
+        let (path, mut query) = text.split_at(text.find('?').unwrap_or(text.len()));
+        let path = match path {
+            "" => {
+                if query.is_empty() {
+                    query = base
+                        .path_and_query()
+                        .map_or("", |both| &both.as_str()[base.path().len()..]);
+                }
+                base.path().to_owned()
+            }
+            absolute if absolute.starts_with('/') => without_dots(absolute),
+            relative => {
+                let directory = base.path().rfind('/').map_or("/", |end| &base.path()[..=end]);
+                without_dots(&format!("{directory}{relative}"))
+            }
+        };
+        let authority = base.authority().map_or("", |authority| authority.as_str());
+        format!("{scheme}://{authority}{path}{query}")
+    };
+    url.parse().map_err(|error| Error::value(format!("Client: a redirect to {text:?}: {error}")))
+}
+
+/// The text of a location; what no URL may have is encoded.
+fn encoded(location: &[u8]) -> String {
+    let mut text = String::with_capacity(location.len());
+    for byte in location.trim_ascii() {
+        match byte {
+            b'!'..=b'~' => text.push(char::from(*byte)),
+            _ => {
+                let _ = write!(text, "%{byte:02X}");
+            }
+        }
+    }
+    text
+}
+
+/// A path, which begins with `/`, without its segments `.` and `..`.
+fn without_dots(path: &str) -> String {
+    let mut kept = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        match segment {
+            "." | ".." => {
+                if segment == ".." {
+                    kept.pop();
+                }
+                if is_last {
+                    kept.push("");
+                }
+            }
+            segment => kept.push(segment),
+        }
+    }
+    format!("/{}", kept.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Among them are the examples of RFC 3986, 5.4.
+    #[test]
+    fn a_location_is_resolved_against_the_url() {
+        let base = Uri::from_static("http://a/b/c/d;p?q");
+        for (location, expected) in [
+            ("g", "http://a/b/c/g"),
+            ("./g", "http://a/b/c/g"),
+            ("g/", "http://a/b/c/g/"),
+            ("/g", "http://a/g"),
+            ("//g/h", "http://g/h"),
+            ("?y", "http://a/b/c/d;p?y"),
+            ("g?y", "http://a/b/c/g?y"),
+            ("#s", "http://a/b/c/d;p?q"),
+            ("g?y#s", "http://a/b/c/g?y"),
+            ("", "http://a/b/c/d;p?q"),
+            (".", "http://a/b/c/"),
+            ("..", "http://a/b/"),
+            ("../g", "http://a/b/g"),
+            ("../..", "http://a/"),
+            ("../../../g", "http://a/g"),
+            ("/./g", "http://a/g"),
+            ("g;x=1/../y", "http://a/b/c/y"),
+            ("https://other:81/x?y", "https://other:81/x?y"),
+            (" /a b\u{e4}", "http://a/a%20b%C3%A4"),
+        ] {
+            let url = HeaderValue::from_bytes(location.as_bytes()).map(|it| resolved(&base, &it));
+            assert_eq!(url.unwrap().unwrap().to_string(), expected, "{location}");
+        }
+        let wrong = resolved(&base, &HeaderValue::from_static("http://[")).unwrap_err();
+        assert!(wrong.to_string().contains("a redirect to"), "{wrong}");
+    }
+}

@@ -1,0 +1,206 @@
+//! Proxies: http through them, tunnels for https, and the environment that names them.
+
+use crate::support::{ended, run, started};
+use asyncio::Error;
+use asyncio_http::{Client, Incoming, Request, Response, service_fn};
+
+#[test]
+fn a_proxy_is_asked_for_http_as_it_is() {
+    run(async |_| {
+        let proxy = started(service_fn(async |request: Request<Incoming>| {
+            let known = request.headers().get("proxy-authorization");
+            let known = known.is_some_and(|value| value == "Basic bWU6cHc=");
+            Ok::<_, Error>(Response::new(format!("{} {known}", request.uri())))
+        }))
+        .await?;
+        let client =
+            Client::builder().proxy(&format!("http://me:pw@{}", proxy.local_addr()))?.build();
+        let text = client.get("http://example.org:8080/page?q").await?.text().await?;
+        assert_eq!(text, "http://example.org:8080/page?q true");
+        assert!(Client::builder().proxy("").unwrap_err().to_string().contains("no URL of a proxy"));
+        ended(proxy).await
+    });
+}
+
+#[cfg(feature = "tls")]
+mod tunnels {
+    use crate::{
+        support::{LOOPBACK, Raw, ended, run},
+        tls::{contexts, started, url},
+    };
+    use asyncio::{
+        Address, Error, Result, StreamReader, StreamWriter, create_subprocess_exec, gather,
+        open_connection, ssl::SslContext, start_server, subprocess::PIPE,
+    };
+    use asyncio_http::{Client, Version};
+    use std::{cell::RefCell, rc::Rc};
+
+    /// What a proxy was asked for, in lower case.
+    type Asked = Rc<RefCell<Vec<String>>>;
+
+    /// A proxy that asks for `Proxy-Authorization: Basic bWU6cHc=`.
+    async fn proxy(ssl: Option<SslContext>) -> Result<(asyncio::Server, Asked)> {
+        let asked = Asked::default();
+        let told = asked.clone();
+        let serve = async move |reader, writer| {
+            let mut client = Raw((reader, writer).into());
+            let head = client.head().await?;
+            let line = head.lines().next().unwrap_or_default().to_owned();
+            told.borrow_mut().push(line.clone());
+            if !head.contains("proxy-authorization: basic bwu6chc=") {
+                client.send("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
+                return Ok(());
+            }
+            let port = line.split([':', ' ']).nth(2).unwrap_or_default().parse::<u16>()?;
+            let (from, to) = open_connection(("127.0.0.1", port)).await?;
+            client.send("HTTP/1.1 200 Connection established\r\n\r\n");
+            let (reader, writer) = client.0.into_split();
+            let both: [Copy; 2] = [Box::pin(copy(reader, to)), Box::pin(copy(from, writer))];
+            gather(both).await.map(drop)
+        };
+        let server = start_server(serve, LOOPBACK);
+        let server = match ssl {
+            Some(context) => server.ssl(context).await?,
+            None => server.await?,
+        };
+        Ok((server, asked))
+    }
+
+    type Copy = std::pin::Pin<Box<dyn Future<Output = Result<()>>>>;
+
+    async fn copy(mut from: StreamReader, to: StreamWriter) -> Result<()> {
+        loop {
+            let data = from.read(64 * 1024).await?;
+            if data.is_empty() {
+                to.close();
+                return Ok(());
+            }
+            to.write(&data);
+            to.drain().await?;
+        }
+    }
+
+    fn port(address: Address) -> Result<u16> {
+        Ok(address.as_inet().ok_or_else(|| Error::msg("of the internet"))?.port())
+    }
+
+    #[test]
+    fn https_goes_through_a_tunnel() {
+        let versions =
+            [(&["h2", "http/1.1"][..], Version::HTTP_2), (&["http/1.1"], Version::HTTP_11)];
+        for (protocols, version) in versions {
+            run(async move |_| {
+                let (ours, theirs) = contexts(protocols, &["h2", "http/1.1"])?;
+                let server = started(ours).await?;
+                let (proxy, asked) = proxy(None).await?;
+                let through = format!("http://me:pw@{}", proxy.local_addr());
+                let client = Client::builder().ssl(theirs.clone()).proxy(&through)?.build();
+                for n in 0..3 {
+                    let response = client.get(url(&server, n)?).await?;
+                    assert_eq!(response.version(), version);
+                    assert_eq!(response.text().await?, format!("/{n}"));
+                }
+                let port = port(server.local_addr())?;
+                assert_eq!(*asked.borrow(), [format!("connect localhost:{port} http/1.1")]);
+                // Without authorization the proxy refuses, and the error says so.
+                let stranger = format!("http://{}", proxy.local_addr());
+                let stranger = Client::builder().ssl(theirs).proxy(&stranger)?.build();
+                let error = format!("{:?}", stranger.get(url(&server, 0)?).await.unwrap_err());
+                assert!(error.contains("authorization required"), "{error}");
+                drop((client, stranger));
+                proxy.close();
+                proxy.wait_closed().await?;
+                ended(server).await
+            });
+        }
+    }
+
+    /// The certificate in the tunnel has to be the server's.
+    #[test]
+    fn a_tunnel_to_a_server_that_is_not_trusted_is_not_used() {
+        run(async |_| {
+            let (ours, _) = contexts(&[], &[])?;
+            let (_, other) = contexts(&[], &[])?;
+            let server = started(ours).await?;
+            let (proxy, asked) = proxy(None).await?;
+            let through = format!("http://me:pw@{}", proxy.local_addr());
+            let client = Client::builder().ssl(other).proxy(&through)?.build();
+            let error = client.get(url(&server, 1)?).await.unwrap_err();
+            assert!(format!("{error:?}").contains("certificate"), "{error:?}");
+            assert_eq!(asked.borrow().len(), 1);
+            proxy.close();
+            proxy.wait_closed().await?;
+            ended(server).await
+        });
+    }
+
+    /// TLS with the proxy, and TLS with the server inside of it.
+    #[test]
+    fn a_proxy_may_speak_tls_itself() {
+        run(async |_| {
+            let (ours, theirs) = contexts(&["h2", "http/1.1"], &["h2", "http/1.1"])?;
+            let server = started(ours.clone()).await?;
+            let (proxy, asked) = proxy(Some(ours)).await?;
+            let through = format!("https://me:pw@localhost:{}", port(proxy.local_addr())?);
+            let client = Client::builder().ssl(theirs).proxy(&through)?.build();
+            assert_eq!(client.get(url(&server, 7)?).await?.text().await?, "/7");
+            assert_eq!(asked.borrow().len(), 1);
+            drop(client);
+            proxy.close();
+            proxy.wait_closed().await?;
+            ended(server).await
+        });
+    }
+
+    /// The certificate of this process and the port of a server, for [`a_client_of_the_environment`].
+    const SERVER: &str = "ASYNCIO_HTTP_TEST_SERVER";
+
+    /// In a process of its own, with an environment of its own.
+    #[test]
+    fn a_client_of_the_environment() {
+        let Ok(told) = std::env::var(SERVER) else { return };
+        run(async move |_| {
+            let (port, pem) = told.split_once(' ').ok_or_else(|| Error::msg(SERVER))?;
+            let mut context =
+                asyncio::ssl::create_default_context(asyncio::ssl::Purpose::ServerAuth);
+            context.clear_verify_locations()?;
+            context.load_verify_pem(pem.as_bytes())?;
+            let client = Client::builder().ssl(context).trust_env(true).build();
+            let url = format!("https://localhost:{port}/through");
+            assert_eq!(client.get(url).await?.text().await?, "/through");
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn the_environment_names_the_proxies_and_what_needs_none() {
+        run(async |_| {
+            let (ours, _, pem) = crate::tls::contexts_and_certificate(&[], &[])?;
+            let server = started(ours).await?;
+            let (proxy, asked) = proxy(None).await?;
+            let through = format!("http://me:pw@{}", proxy.local_addr());
+            let told = format!("{} {pem}", port(server.local_addr())?);
+            for (name, direct, times) in [
+                ("HTTPS_PROXY", "", 1),
+                ("https_proxy", "example.org", 2),
+                ("ALL_PROXY", "127.0.0.0/8", 3),
+                ("HTTPS_PROXY", "localhost", 3),
+                ("HTTPS_PROXY", "*", 3),
+                ("HTTP_PROXY", "", 3),
+            ] {
+                let test = "proxies::tunnels::a_client_of_the_environment";
+                let program = std::env::current_exe()?;
+                let environment = [(SERVER, told.as_str()), (name, &through), ("NO_PROXY", direct)];
+                let child = create_subprocess_exec(program, ["--exact", test]).env(environment);
+                let mut child = child.stdout(PIPE).await?;
+                let output = child.communicate(None).await?;
+                let output = String::from_utf8_lossy(&output.stdout).into_owned();
+                assert!(output.contains("1 passed"), "{name} {direct}: {output}");
+                assert_eq!(asked.borrow().len(), times, "{name} {direct}");
+            }
+            proxy.close();
+            proxy.wait_closed().await?;
+            ended(server).await
+        });
+    }
+}

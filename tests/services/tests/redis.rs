@@ -1,0 +1,168 @@
+//! The crate `redis` over our streams, before a real Redis.
+
+use crate::{
+    servers::start,
+    support::{Around, HOUR, MS, descriptors, ends, is_timeout, run},
+};
+use asyncio::{
+    AsyncContextManager, Result, StreamReader, StreamWriter, TaskGroup, create_task, gather,
+    open_unix_connection, sleep, streams::Duplex, wait_for,
+};
+use asyncio_test_servers::Server;
+use redis::{
+    AsyncCommands, AsyncConnectionConfig, RedisConnectionInfo, Value, aio::MultiplexedConnection,
+    cmd,
+};
+use std::path::{Path, PathBuf};
+
+/// A connection that a task moves.
+async fn connect(path: &Path, around: &Around) -> Result<MultiplexedConnection> {
+    let stream = Duplex::from(open_unix_connection(path).await?);
+    let config = AsyncConnectionConfig::new().set_response_timeout(None);
+    let info = RedisConnectionInfo::default();
+    let (connection, driver) =
+        MultiplexedConnection::new_with_config(&info, stream, config).await?;
+    around.task(async move {
+        driver.await;
+        Ok(())
+    });
+    Ok(connection)
+}
+
+/// Waits until so many clients wait for an item.
+async fn until_blocked(path: PathBuf, count: usize, around: Around) -> Result<()> {
+    let mut other = connect(&path, &around).await?;
+    loop {
+        let clients: String = cmd("CLIENT").arg("LIST").query_async(&mut other).await?;
+        if clients.matches("cmd=blpop").count() == count {
+            around.reached();
+            return Ok(());
+        }
+        sleep(MS).await?;
+    }
+}
+
+#[test]
+fn a_command_waits_for_its_answer() {
+    let Some(server) = start(Server::redis) else { return };
+    let path = server.socket();
+    ends(async move |around| {
+        let mut connection = connect(&path, &around).await?;
+        around.task(until_blocked(path.clone(), 1, around.clone()));
+        Ok(async move { Ok(connection.blpop::<_, Value>("nothing", 0.0).await?) })
+    });
+}
+
+/// Answers that come later are those of commands that were given up, and of no others.
+#[test]
+fn commands_that_were_given_up_leave_the_connection_to_others() {
+    let Some(server) = start(Server::redis) else { return };
+    let path = server.socket();
+    run(async move {
+        let around = Around::default();
+        let mut connection = connect(&path, &around).await?;
+        for n in 0..50_u32 {
+            let mut given_up = connection.clone();
+            // Answered after 20 ms, and given up before, or cancelled.
+            let wait = async move { Ok(given_up.blpop::<_, Value>("nothing", 0.02).await?) };
+            match n % 2 {
+                0 => is_timeout(wait_for(wait, (n % 10) * MS).await.map(drop)),
+                _ => {
+                    let task = create_task(wait);
+                    sleep((n % 10) * MS).await?;
+                    task.cancel();
+                    assert!(task.await.unwrap_err().is_cancelled());
+                }
+            }
+            let () = connection.set("n", n).await?;
+            assert_eq!(connection.get::<_, u32>("n").await?, n);
+        }
+        let several = TaskGroup::new().with(async |group| {
+            for n in 0..200_u32 {
+                let mut connection = connection.clone();
+                drop(group.create_task(async move {
+                    let limit = if n % 3 == 0 { MS / 2 } else { HOUR };
+                    let echo = async {
+                        let echo: u32 = cmd("ECHO").arg(n).query_async(&mut connection).await?;
+                        Ok(echo)
+                    };
+                    match wait_for(echo, limit).await {
+                        Err(error) if n % 3 == 0 => is_timeout(Err(error)),
+                        outcome => assert_eq!(outcome?, n),
+                    }
+                    Ok(())
+                }));
+            }
+            Ok(())
+        });
+        several.await?;
+        around.end().await
+    });
+}
+
+#[test]
+fn a_server_that_dies_is_noticed_and_comes_back_with_its_data() {
+    let Some(server) = start(Server::redis) else { return };
+    let (path, handle) = (server.socket(), server.handle());
+    run(async move {
+        let around = Around::default();
+        let mut connection = connect(&path, &around).await?;
+        let () = connection.set("kept", 7).await?;
+        for round in 0..3 {
+            let blocked = Around::default();
+            let mut waits = connection.clone();
+            // A limit does not hide what became of the connection.
+            let waiting = create_task(wait_for(
+                async move { Ok(waits.blpop::<_, Value>("nothing", 0.0).await?) },
+                HOUR,
+            ));
+            until_blocked(path.clone(), 1, blocked.clone()).await?;
+            handle.kill().await?;
+            let error = waiting.await.unwrap_err();
+            assert!(!error.is_cancelled() && !error.is_timeout(), "{error:?}");
+            assert!(connection.get::<_, u32>("kept").await.is_err());
+            assert!(connect(&path, &around).await.is_err());
+            handle.start().await?;
+            connection = connect(&path, &around).await?;
+            assert_eq!(connection.incr::<_, _, u32>("kept", 1).await?, 8 + round);
+            blocked.end().await?;
+        }
+        drop(connection);
+        around.end().await
+    });
+}
+
+/// In every state: nothing said, half a command, asked, answered, blocked.
+#[test]
+fn ten_thousand_connections_come_and_go() {
+    let Some(server) = start(Server::redis) else { return };
+    let path = server.socket();
+    run(async move {
+        let before = descriptors();
+        for round in 0..100 {
+            let clients = (0..100).map(|n| {
+                let path = path.clone();
+                async move {
+                    let (mut reader, writer): (StreamReader, StreamWriter) =
+                        open_unix_connection(&path).await?;
+                    match (round + n) % 5 {
+                        0 => {}
+                        1 => writer.write("*1\r\n$4\r\nPI"),
+                        2 => writer.write("PING\r\n"),
+                        3 => writer.write("BLPOP nothing 0\r\n"),
+                        _ => {
+                            writer.write("PING\r\n");
+                            assert_eq!(reader.readline().await?, "+PONG\r\n");
+                        }
+                    }
+                    Ok(())
+                }
+            });
+            gather(clients).await?;
+        }
+        while descriptors() != before {
+            sleep(MS).await?;
+        }
+        Ok(())
+    });
+}

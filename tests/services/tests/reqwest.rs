@@ -1,0 +1,78 @@
+//! reqwest, which needs a tokio runtime, before a server on our loop.
+
+use crate::support::{HOUR, LOOPBACK, MS, is_cancelled, is_timeout, run_with_tokio};
+use asyncio::{Address, Result, create_task, gather, sleep, wait_for};
+use asyncio_http::{HttpServer, Incoming, Request, Response, serve, service_fn};
+use std::time::Duration;
+
+/// Answers with the path, after as many milliseconds as the query says.
+async fn server(address: impl asyncio::ToEndpoint) -> Result<HttpServer<'static>> {
+    let echo = async |request: Request<Incoming>| {
+        if let Some(ms) = request.uri().query() {
+            sleep(ms.parse::<u32>()? * MS).await?;
+        }
+        Ok::<_, asyncio::Error>(Response::new(request.uri().path().to_owned()))
+    };
+    serve(service_fn(echo), address).await
+}
+
+fn client() -> Result<reqwest::Client> {
+    Ok(reqwest::Client::builder().no_proxy().build()?)
+}
+
+async fn text(client: &reqwest::Client, to: &Address, path: &str) -> Result<String> {
+    Ok(client.get(format!("http://{to}{path}")).send().await?.text().await?)
+}
+
+#[test]
+fn requests_that_were_given_up_leave_the_pool_in_order() {
+    run_with_tokio(async {
+        let (server, client) = (server(LOOPBACK).await?, client()?);
+        let address = server.local_addr();
+        for n in 0..40_u32 {
+            let (asked, to) = (client.clone(), address.clone());
+            let late = async move { text(&asked, &to, "/late?50").await.map(drop) };
+            match n % 2 {
+                0 => is_timeout(wait_for(late, (n % 20) * MS / 2).await),
+                _ => {
+                    let task = create_task(late);
+                    sleep((n % 20) * MS / 2).await?;
+                    task.cancel();
+                    is_cancelled(task.await);
+                }
+            }
+            let paths = (0..3).map(|m| format!("/{n}/{m}"));
+            let asked = paths.map(|path| {
+                let (client, address) = (client.clone(), address.clone());
+                async move {
+                    assert_eq!(text(&client, &address, &path).await?, path);
+                    Ok(())
+                }
+            });
+            gather(asked).await?;
+        }
+        drop(client);
+        server.shutdown(Duration::ZERO).await
+    });
+}
+
+#[test]
+fn a_server_that_dies_is_noticed_and_comes_back() {
+    run_with_tokio(async {
+        let (first, client) = (server(LOOPBACK).await?, client()?);
+        let address = first.local_addr();
+        assert_eq!(text(&client, &address, "/1").await?, "/1");
+        let (asked, to) = (client.clone(), address.clone());
+        let waiting =
+            create_task(wait_for(async move { text(&asked, &to, "/2?3600000").await }, HOUR));
+        sleep(10 * MS).await?;
+        first.shutdown(Duration::ZERO).await?;
+        let error = waiting.await.unwrap_err();
+        assert!(!error.is_cancelled() && !error.is_timeout(), "{error:?}");
+        assert!(text(&client, &address, "/3").await.is_err());
+        let again = server(address.clone()).await?;
+        assert_eq!(text(&client, &address, "/4").await?, "/4");
+        drop(client);
+        again.shutdown(Duration::ZERO).await
+    });
+}
