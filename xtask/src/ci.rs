@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::shell::{Run, Workspace};
 use crate::tidy::tree::Tree;
-use crate::{Outcome, TaskResult, alone, api, checkers, conformance, loom, tidy};
+use crate::{Outcome, TaskResult, alone, api, checkers, conformance, fuzz, loom, tidy};
 
 pub(crate) const HELP: &str = "\
 Run every step that a change must pass; stop at the first that fails.
@@ -51,7 +51,9 @@ const STEPS: &[Step] = &[
         what: "core, task and locks in Miri, where they can be",
         run: checkers::miri,
     },
+    Step { name: "fuzz", what: "the fuzz targets, for a short time each", run: fuzz::in_ci },
     Step { name: "tour", what: "the tour runs", run: tour },
+    Step { name: "tls", what: "much over TLS, and 10,000 handshakes that are given up", run: tls },
     Step { name: "jobs", what: "of the jobs of an example none is lost", run: jobs },
     Step { name: "benches", what: "the benchmarks build", run: benches },
 ];
@@ -133,7 +135,9 @@ fn done(runs: impl IntoIterator<Item = Run>) -> TaskResult {
 
 fn fmt(workspace: &Workspace) -> TaskResult {
     require_component(workspace, "fmt", "rustfmt")?;
-    done([workspace.cargo("fmt --all --check")])
+    // The fuzz targets are a workspace of their own.
+    const FUZZ: &str = "fmt --manifest-path fuzz/Cargo.toml --check";
+    done([workspace.cargo("fmt --all --check"), workspace.cargo(FUZZ)])
 }
 
 fn clippy(workspace: &Workspace) -> TaskResult {
@@ -275,6 +279,12 @@ fn tour(workspace: &Workspace) -> TaskResult {
     done([workspace.cargo("run --release --example tour").args(TLS)])
 }
 
+/// Tests that do more in a release build.
+fn tls(workspace: &Workspace) -> TaskResult {
+    let cargo = workspace.cargo("test --release -p asyncio --test tls_bulk --test tls_handshakes");
+    done([cargo.args(TLS)])
+}
+
 /// Jobs over Redis, with a worker that is killed. Redis is installed where that is a matter of one command.
 fn jobs(workspace: &Workspace) -> TaskResult {
     let has_redis = || workspace.tool("redis-server", "--version").succeeds();
@@ -304,7 +314,7 @@ mod tests {
     #[test]
     fn steps_are_selected_by_name() {
         assert_eq!(names(&[]).len(), STEPS.len());
-        assert_eq!(names(&["--from", "tour"]), ["tour", "jobs", "benches"]);
+        assert_eq!(names(&["--from", "tour"]), ["tour", "tls", "jobs", "benches"]);
         assert_eq!(names(&["--only", "docs"]), ["docs"]);
     }
 
