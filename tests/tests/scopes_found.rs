@@ -1,13 +1,34 @@
 //! Programs of scopes that random search has found, each cut down to what matters: see
 //! `scopes_random.rs`.
 
-use asyncio::{Queue, Result, create_task, current_task, get_running_loop, sleep, wait_for};
+use asyncio::{
+    AsyncContextManager, Event, Queue, Result, create_task, current_task, gather, get_running_loop,
+    race, sleep, timeout, wait_for,
+};
 use asyncio_tests::support::run;
-use futures_util::{StreamExt, future::join, stream::FuturesUnordered};
-use std::{cell::RefCell, future::pending, pin::pin, rc::Rc, time::Duration};
+use futures_util::{
+    StreamExt,
+    future::{join, select},
+    stream::FuturesUnordered,
+};
+use std::{
+    cell::RefCell,
+    future::{Future, pending},
+    pin::{Pin, pin},
+    rc::Rc,
+    time::Duration,
+};
 
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
+}
+
+type Boxed<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
+
+/// Suspends for one step, in something foreign.
+async fn yields() -> Result<()> {
+    futures_lite::future::yield_now().await;
+    Ok(())
 }
 
 fn now() -> u64 {
@@ -35,10 +56,9 @@ fn a_limit_in_a_set_with_a_yield_put_aside() {
 
 #[test]
 fn what_asks_for_itself_in_a_set_gives_way_and_not_what_had_not_begun() {
-    type Boxed = std::pin::Pin<Box<dyn std::future::Future<Output = Result<()>>>>;
     run(async {
         let task = create_task(async {
-            let first: Boxed = Box::pin(wait_for(
+            let first: Boxed<'_> = Box::pin(wait_for(
                 async {
                     let stop = async { current_task().unwrap().cancel() };
                     join(pending::<()>(), stop).await;
@@ -207,5 +227,140 @@ fn a_limit_put_aside_does_not_deliver_again_what_was_taken_beside_it() {
         sleep(ms(5)).await?;
         task.cancel();
         task.await
+    });
+}
+
+#[test]
+fn a_limit_at_the_end_of_losers_does_not_deliver_an_older_request_again() {
+    run(async {
+        let task = create_task(async {
+            assert!(sleep(ms(100)).await.unwrap_err().is_cancelled());
+            let stays = async { join(pending::<()>(), sleep(ms(100))).await.1 };
+            let racers: [Boxed<'_>; 2] = [Box::pin(stays), Box::pin(yields())];
+            // The loser takes the request to end, and stays in something foreign until its time is up.
+            wait_for(race(racers), ms(1)).await?;
+            sleep(ms(0)).await
+        });
+        sleep(ms(5)).await?;
+        task.cancel();
+        task.await
+    });
+}
+
+#[test]
+fn a_limit_that_gives_way_takes_the_request_from_around_it_as_well() {
+    run(async {
+        let task = create_task(async {
+            current_task().unwrap().cancel();
+            let limited = timeout(ms(0)).with(async |_| yields().await);
+            assert!(limited.await.unwrap_err().is_timeout());
+            sleep(ms(0)).await
+        });
+        task.await
+    });
+}
+
+#[test]
+fn what_was_woken_and_borrowed_takes_the_request_after_its_limit_was_dropped() {
+    run(async {
+        let task = create_task(async {
+            let mut leaf = pin!(sleep(ms(0)));
+            let limited = Box::pin(wait_for(leaf.as_mut(), ms(1)));
+            drop(select(Box::pin(yields()), limited).await);
+            assert!(leaf.await.unwrap_err().is_cancelled());
+            Ok(())
+        });
+        sleep(ms(0)).await?;
+        task.cancel();
+        task.await
+    });
+}
+
+#[test]
+fn a_loser_that_is_dropped_does_not_deliver_again_what_the_winner_has_taken() {
+    run(async {
+        let task = create_task(async {
+            let never = create_task(pending::<Result<()>>());
+            let gathers = async { gather([never]).await.map(drop) };
+            let racers: [Boxed<'_>; 2] = [Box::pin(gathers), Box::pin(sleep(ms(0)))];
+            let chosen = async move {
+                let mut racing = pin!(race(racers));
+                asyncio::select! {
+                    outcome = racing.as_mut() => outcome,
+                    outcome = pending::<Result<()>>() => outcome,
+                }
+            };
+            let outcome = chosen.await;
+            assert!(outcome.unwrap_err().is_cancelled());
+            sleep(ms(0)).await
+        });
+        sleep(ms(0)).await?;
+        task.cancel();
+        task.await
+    });
+}
+
+#[test]
+fn a_loser_takes_nothing_that_is_armed_beside_it_with_it() {
+    run(async {
+        let event = Rc::new(Event::new());
+        let set = event.clone();
+        let task = create_task(async move {
+            let racers: [Boxed<'_>; 2] = [Box::pin(sleep(ms(1))), Box::pin(sleep(ms(1)))];
+            let cleans_up = async {
+                assert!(event.wait().await.unwrap_err().is_cancelled());
+                sleep(ms(0)).await
+            };
+            let parts: [Boxed<'_>; 2] = [Box::pin(race(racers)), Box::pin(cleans_up)];
+            let mut set = FuturesUnordered::from_iter(parts);
+            assert!(set.next().await.unwrap().unwrap_err().is_cancelled());
+            set.next().await.unwrap()
+        });
+        sleep(ms(0)).await?;
+        set.set();
+        task.cancel();
+        task.await
+    });
+}
+
+#[test]
+fn what_was_woken_takes_a_request_that_something_armed_since_takes_too() {
+    run(async {
+        let task = create_task(async {
+            let queue = Queue::new(0);
+            let first = queue.get();
+            let asks = async {
+                queue.put_nowait(1)?;
+                current_task().unwrap().cancel();
+                sleep(ms(1)).await
+            };
+            let takes = async { queue.get().await };
+            let (first, (asked, second)) = join(first, join(asks, takes)).await;
+            assert!(first.unwrap_err().is_cancelled());
+            assert!(asked.unwrap_err().is_cancelled());
+            assert_eq!(second?, 1);
+            Ok(())
+        });
+        task.await
+    });
+}
+
+#[test]
+fn the_answer_to_a_request_is_looked_at_even_if_what_passed_it_on_is_put_aside() {
+    run(async {
+        let task = create_task(async {
+            let never = create_task(pending::<Result<()>>());
+            let gathers = async { gather([never]).await.map(drop) };
+            let parts: [Boxed<'_>; 2] = [Box::pin(gathers), Box::pin(sleep(ms(0)))];
+            let mut set = FuturesUnordered::from_iter(parts);
+            assert!(futures_util::poll!(set.next()).is_pending());
+            // The set is not polled again; its own waker has been called already.
+            pending::<Result<()>>().await
+        });
+        sleep(ms(0)).await?;
+        task.cancel();
+        sleep(ms(5)).await?;
+        assert!(task.done());
+        Ok(())
     });
 }

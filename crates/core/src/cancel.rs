@@ -55,7 +55,7 @@ use crate::{
     CancelledError,
     cell::TaskCell,
     flags::{Flag, PassingOn},
-    home::Message,
+    home::{Message, entered},
     scheduler::Scheduler,
     scopes::{ScopeKey, Within},
     slots::Key,
@@ -145,23 +145,58 @@ impl TaskRef {
         true
     }
 
-    /// Delivers the outstanding requests again that came from `scope` and from around it: they count as
-    /// before, and are thrown at the next suspension. For the task that runs now.
-    pub fn deliver_again(&self, scope: Option<ScopeKey>, error: &CancelledError) {
+    /// Delivers the outstanding requests again that came from `scope` and from around it, except those that
+    /// were `known`: they count as before, and are thrown at the next suspension. For the task that runs
+    /// now.
+    pub fn deliver_again(
+        &self,
+        scope: Option<ScopeKey>,
+        known: &RequestCounts,
+        error: &CancelledError,
+    ) {
         let Some(scheduler) = self.home().local() else { return };
         let here = self.innermost();
         let mut at = scope.map(|scope| scope.key);
         while let Some(scope) = at {
-            if scheduler.scopes.with(scope, |node| node.requests > 0) == Some(true) {
+            let requests = scheduler.scopes.with(scope, |node| node.requests).unwrap_or(0);
+            if requests > known.of(scope) {
                 self.forget_answers(scheduler, here, Some(scope));
                 self.mark(scheduler, here, MUST, Some(scope), error);
             }
             at = scheduler.scopes.parent(scope);
         }
-        if self.requests.get() > 0 {
+        if self.requests.get() > known.root {
             self.forget_answers(scheduler, here, None);
             self.mark(scheduler, here, MUST, None, error);
         }
+    }
+}
+
+/// The requests to cancel that were outstanding at some moment, by origin.
+#[derive(Debug, Default)]
+pub struct RequestCounts {
+    root: u32,
+    /// The scopes around, from which some came.
+    scopes: Vec<(Key, u32)>,
+}
+
+impl RequestCounts {
+    /// Those on the path to here, in the task that runs now.
+    pub fn here() -> RequestCounts {
+        let Some(scheduler) = entered() else { return RequestCounts::default() };
+        let root = scheduler.with_current(|cell| cell.map_or(0, |cell| cell.requests.get()));
+        let innermost = scheduler.scope();
+        let path = std::iter::successors(innermost, |scope| scheduler.scopes.parent(*scope));
+        let requests = |scope| {
+            let requests = scheduler.scopes.with(scope, |node| node.requests)?;
+            (requests > 0).then_some((scope, requests))
+        };
+        RequestCounts { root, scopes: path.filter_map(requests).collect() }
+    }
+
+    fn of(&self, scope: Key) -> u32 {
+        let known = self.scopes.iter().find(|(known, _)| *known == scope);
+        known.map_or(0, |(_, requests)| *requests)
     }
 }
 
@@ -196,18 +231,19 @@ impl Scheduler {
         self.with_current(|cell| {
             let Some(cell) = cell else { return };
             self.scopes.with(scope, |node| node.requests += 1);
-            // All that is armed was armed before.
-            cell.affine.flags.clear(Flag::Fresh);
-            cell.affine.with_cold(|cold| cold.round_began_at = cold.last_other);
             cell.forget_answers(self, Some(scope), Some(scope));
+            let give_now = |which: Which| {
+                // It was armed before the request.
+                cell.set_stale(which);
+                cell.give_now(self, which, scope, error)
+            };
             let rest = match cell.only_wait_inside(self, scope) {
-                Some(which) if cell.give_now(self, which, scope, error) => return,
+                Some(which) if give_now(which) => return,
                 Some(which) => vec![which],
                 None => {
                     let waits = cell.waits_inside(self, Some(scope));
                     cell.forget_answers_of(self, &waits, Some(scope));
-                    let waits = waits.into_iter();
-                    waits.filter(|which| !cell.give_now(self, *which, scope, error)).collect()
+                    waits.into_iter().filter(|which| !give_now(*which)).collect()
                 }
             };
             if !rest.is_empty() {
@@ -491,26 +527,27 @@ impl TaskCell {
         drop(former);
     }
 
-    /// A leaf, or a scope that gave way, took the request that reached it.
-    pub(crate) fn picked_up(&self, scheduler: &Scheduler, within: Within) {
-        if within.is_root() {
-            return self.affine.stage.pick_up();
-        }
+    /// A leaf, or a scope that gave way, took the request that reached it; and, unless it `is_fresh`, what
+    /// this step throws around the origin of that.
+    pub(crate) fn picked_up(&self, scheduler: &Scheduler, within: Within, is_fresh: bool) {
         let mut at = scheduler.scopes.scope(within);
         let origin = at.and_then(|key| scheduler.scopes.with(key, |node| node.origin)).flatten();
         if at.is_some() {
             self.affine.stage.set(SCOPES);
         }
+        let mut is_inside = true;
         while let Some(key) = at {
             let parent = scheduler.scopes.with(key, |node| {
-                node.stage.pick_up();
+                if is_inside || !is_fresh && node.stage.has(THROWS) {
+                    node.stage.pick_up();
+                }
                 node.parent
             });
-            if origin == Some(key) {
-                return;
-            }
+            is_inside &= origin != Some(key);
             at = parent.flatten();
         }
-        self.affine.stage.pick_up();
+        if is_inside || !is_fresh && self.affine.stage.has(THROWS) {
+            self.affine.stage.pick_up();
+        }
     }
 }

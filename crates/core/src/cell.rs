@@ -151,8 +151,6 @@ pub(crate) struct Other {
     pub(crate) target: Option<Target>,
     /// The message of its cancellation.
     pub(crate) message: CancelledError,
-    /// A request went to the target.
-    pub(crate) passed: bool,
     /// Its cancellation was taken back: its leaf has to arm it anew.
     pub(crate) revoked: bool,
 }

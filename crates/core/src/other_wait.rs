@@ -6,7 +6,7 @@ use crate::{
     home::{LoopRef, Message, Place, entered},
     scheduler::Scheduler,
     slots::Key,
-    sync::{AtomicU64, Ordering},
+    sync::{self, AtomicBool, AtomicU64, Ordering},
     wait_site::WaitSite,
 };
 use std::{sync::Arc, task::Waker};
@@ -21,9 +21,22 @@ pub(crate) struct OtherWait {
     pub(crate) site: WaitSite,
     pub(crate) state: AtomicU64,
     pub(crate) waker: Waker,
+    /// Whether a request was passed on to its target, which has accepted it.
+    passed: AtomicBool,
 }
 
 impl OtherWait {
+    fn new(
+        place: Option<Place>,
+        armed: Option<(Key, Key)>,
+        waker: Waker,
+        site: WaitSite,
+        state: u64,
+    ) -> Arc<OtherWait> {
+        let (state, passed) = (AtomicU64::new(state), AtomicBool::new(false));
+        Arc::new(OtherWait { place, armed, site, state, waker, passed })
+    }
+
     /// One of `task`, whose entry there is `entry`.
     pub(crate) fn of_task(
         home: LoopRef,
@@ -33,13 +46,13 @@ impl OtherWait {
         state: u64,
     ) -> Arc<OtherWait> {
         let (place, armed) = (Some(home.place()), Some((task, entry)));
-        Arc::new(OtherWait { place, armed, site, state: AtomicU64::new(state), waker })
+        OtherWait::new(place, armed, waker, site, state)
     }
 
     /// One that no request reaches.
     pub(crate) fn outside(waker: Waker, site: WaitSite, state: u64) -> Arc<OtherWait> {
         let place = entered().and_then(Scheduler::home).map(LoopRef::place);
-        Arc::new(OtherWait { place, armed: None, site, state: AtomicU64::new(state), waker })
+        OtherWait::new(place, None, waker, site, state)
     }
 
     pub(crate) fn state(&self) -> u64 {
@@ -64,31 +77,51 @@ impl OtherWait {
             && place.local().is_some_and(|scheduler| scheduler.with_task(task, |_| ()).is_some())
     }
 
-    /// Takes it out of its task.
-    fn leave_task(&self) {
-        let (Some(place), Some((task, entry))) = (self.place, self.armed) else { return };
-        let leave = move |scheduler: &Scheduler| {
-            scheduler.with_task(task, |cell| cell.disarm_other(scheduler, entry));
+    /// Whether a request was passed on to its target, which has accepted it.
+    pub(crate) fn has_passed_on(&self) -> bool {
+        self.passed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_passed(&self, passed: bool) {
+        self.passed.store(passed, Ordering::Relaxed);
+    }
+
+    /// Calls `f` with its task, now or, from another thread, soon.
+    fn with_task_soon(&self, f: impl FnOnce(&Scheduler, &TaskCell) + Copy + Send + 'static) {
+        let (Some(place), Some((task, _))) = (self.place, self.armed) else { return };
+        let call = move |scheduler: &Scheduler| {
+            scheduler.with_task(task, |cell| f(scheduler, cell));
         };
         match place.local() {
-            Some(scheduler) => leave(scheduler),
-            // The leaf was moved to another thread: its task learns of it there.
+            Some(scheduler) => call(scheduler),
             None => {
-                let there = move || place.local().into_iter().for_each(leave);
+                let there = move || place.local().into_iter().for_each(call);
                 // A loop that is closed has no such task.
                 let _ = place.send(Message::Quiet(Box::new(there)));
             }
         }
     }
 
-    pub(crate) fn leave_waiting(&self, state: u64) -> bool {
-        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
-        self.state.compare_exchange(WAITING, state, success, failure).is_ok()
+    /// Takes it out of its task. If the leaf was moved to another thread, its task learns of it there.
+    fn leave_task(&self) {
+        if let Some((_, entry)) = self.armed {
+            self.with_task_soon(move |scheduler, cell| cell.disarm_other(scheduler, entry));
+        }
+    }
+
+    /// Wakes it, if it waits: the caller calls its waker. If a request was passed on, its task is to look
+    /// at what became of that; a combinator that was put aside does not pass the wake-up on.
+    pub(crate) fn wake(&self) -> bool {
+        let woken = sync::change("other_wake_overwrites_cancel", &self.state, WAITING, WOKEN);
+        if woken && self.has_passed_on() {
+            self.with_task_soon(|_, cell| cell.wake());
+        }
+        woken
     }
 
     /// Cancels it, if it waits, and wakes nothing.
     pub(crate) fn cancel(&self) -> bool {
-        self.leave_waiting(CANCELLED)
+        sync::change("other_cancel_overwrites_wake", &self.state, WAITING, CANCELLED)
     }
 
     /// Takes a cancellation back that the leaf has not seen.

@@ -6,6 +6,7 @@
 
 pub use crate::{
     awaiting::Kept,
+    cancel::RequestCounts,
     caught::{caught, reported},
     cell::{TaskCell, TaskContext, TaskVTable},
     clock::{LAG_MAX, Outstanding, nanos, since_epoch},

@@ -290,7 +290,7 @@ impl Here {
             }
             if gives_way {
                 if let Some(cell) = cell {
-                    cell.picked_up(scheduler, Within::of(key));
+                    cell.picked_up(scheduler, Within::of(key), false);
                 }
                 let message = scopes.with(key, |node| {
                     node.stage.clear(!0);

@@ -121,6 +121,12 @@ impl Node {
         self.is_foreign() && self.foreign == 0
     }
 
+    /// Whether one of the pending requests came from a scope.
+    pub(crate) fn came_from(&self, scope: Key) -> bool {
+        let others = self.rare.as_ref().map(|rare| &rare.other_origins);
+        self.origin == Some(scope) || others.is_some_and(|others| others.contains(&scope))
+    }
+
     /// Whether the last request came from one scope alone.
     pub(crate) fn came_only_from(&self, scope: Key) -> bool {
         self.origin == Some(scope)

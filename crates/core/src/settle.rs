@@ -199,10 +199,16 @@ impl TaskCell {
             matches!(state_of(*which), Some((within, WAITING)) if !within.is_foreign())
                 && !unanswered(which)
         };
-        let armed_since: Vec<Which> = waits.iter().copied().filter(waiting).collect();
-        if !armed_since.is_empty() {
+        if waits.iter().any(waiting) {
+            // Together with what was woken when the request came, and was not polled since.
+            let is_due = self.has_stage(scheduler, scope, MUST);
+            let woken = |which: &Which| {
+                is_due && matches!(state_of(*which), Some((within, WOKEN)) if !within.is_foreign())
+            };
+            let meant = waits.iter().copied().filter(|which| waiting(which) || woken(which));
+            let meant = meant.collect();
             self.clear_stage(scheduler, scope, MUST | SENT);
-            scheduler.give_to(self, armed_since, origin, error);
+            scheduler.give_to(self, meant, origin, error);
             return Settled::Done;
         }
         if !is_answered {
@@ -269,17 +275,6 @@ impl TaskCell {
         self.mark(scheduler, polled, SENT | YIELDS, origin, error);
         self.wake_scope(scheduler, polled);
         Settled::Done
-    }
-
-    /// Whether a wait was armed in this step, which began with a request pending.
-    fn is_fresh(&self, which: Which) -> bool {
-        match which {
-            Which::First => self.affine.flags.has(Flag::Fresh),
-            Which::Other(key) => {
-                let began_at = self.affine.with_cold(|cold| cold.round_began_at).unwrap_or(0);
-                self.with_other(key, |other| other.number > began_at) == Some(true)
-            }
-        }
     }
 
     fn may_put_off(&self) -> bool {

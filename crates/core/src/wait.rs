@@ -22,6 +22,7 @@ use crate::{
     slots::Key,
     task_ref::{FirstWait, Lent},
     wait_site::WaitSite,
+    which::Which,
 };
 use std::{
     future::Future,
@@ -69,7 +70,7 @@ impl Waiter {
         match &self.0 {
             Kind::First { task, number } => task.wake_first_wait(*number),
             Kind::Other(wait) => {
-                let woken = wait.leave_waiting(WOKEN);
+                let woken = wait.wake();
                 if woken {
                     wakers.0.push(wait.waker.clone());
                 }
@@ -403,12 +404,16 @@ impl Wait {
                 Resume::Cancelled { error: Error::Cancelled(error), woken }
             }
             Look::Anew { is_shared } => {
+                let has_passed_on = self.has_passed_on();
                 if self.disarm() {
                     return Resume::Woken;
                 }
                 let foreign = scheduler.filter(|_| is_shared).map(Scheduler::enter_foreign);
                 self.arm(cx, site, target());
                 drop(foreign);
+                if has_passed_on {
+                    self.set_passed_on();
+                }
                 if let Some(waiter) = self.waiter() {
                     replace(waiter);
                 }
@@ -454,6 +459,24 @@ impl Wait {
                 state => Look::State(state),
             },
             _ => Look::Anew { is_shared: false },
+        }
+    }
+
+    /// Whether a request was passed on to its target, which has not answered.
+    fn has_passed_on(&self) -> bool {
+        match &self.0 {
+            Link::Idle => false,
+            Link::First(task) => task.is_local() && task.has_passed_on(Which::First),
+            Link::Other(wait) => wait.has_passed_on(),
+        }
+    }
+
+    /// [`has_passed_on`](Wait::has_passed_on), of a wait that was armed just now in the place of one.
+    fn set_passed_on(&self) {
+        match &self.0 {
+            Link::Idle => {}
+            Link::First(task) => task.set_passed(Which::First, true),
+            Link::Other(wait) => wait.set_passed(true),
         }
     }
 

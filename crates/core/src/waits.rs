@@ -17,6 +17,7 @@ use crate::{
     target::{Aim, Target},
     wait::Look,
     wait_site::WaitSite,
+    which::Which,
 };
 use std::{sync::Arc, task::Waker};
 
@@ -154,11 +155,11 @@ impl TaskCell {
             return Look::Anew { is_shared: false };
         }
         if state == CANCELLED {
-            self.picked_up(scheduler, affine.within.get());
+            self.first_picked_up(scheduler);
             return Look::State(state);
         }
         if let Some(error) = self.thrown_at_first(scheduler, state) {
-            self.picked_up(scheduler, affine.within.get());
+            self.first_picked_up(scheduler);
             return Look::Throws(error);
         }
         if state == WAITING {
@@ -225,9 +226,14 @@ impl TaskCell {
         }
         let thrown = self.thrown_at_first(scheduler, WOKEN);
         if thrown.is_some() || affine.flags.has(Flag::Passed) {
-            self.picked_up(scheduler, affine.within.get());
+            self.first_picked_up(scheduler);
         }
         thrown
+    }
+
+    fn first_picked_up(&self, scheduler: &Scheduler) {
+        let affine = &self.affine;
+        self.picked_up(scheduler, affine.within.get(), affine.flags.has(Flag::Fresh));
     }
 
     pub(crate) fn take_wait_message(&self) -> CancelledError {
@@ -258,7 +264,6 @@ impl TaskCell {
                 within,
                 target,
                 message: CancelledError::default(),
-                passed: false,
                 revoked: false,
             });
             wait
@@ -304,11 +309,11 @@ impl TaskCell {
         let seen = self.with_other(entry, |other| (other.revoked, other.within));
         let Some((false, within)) = seen else { return Look::Anew { is_shared: false } };
         if state == CANCELLED {
-            self.picked_up(scheduler, within);
+            self.picked_up(scheduler, within, self.is_fresh(Which::Other(entry)));
             return Look::State(state);
         }
         if let Some(error) = self.thrown_at_other(scheduler, entry, state) {
-            self.picked_up(scheduler, within);
+            self.picked_up(scheduler, within, self.is_fresh(Which::Other(entry)));
             return Look::Throws(error);
         }
         if state == WAITING {
@@ -333,7 +338,7 @@ impl TaskCell {
         let within = self.affine.with_cold(|cold| {
             let other = cold.others.get(entry)?;
             let is_meant = other.number <= cold.round_began_at;
-            (is_meant && !(other.passed && state == WAITING)).then_some(other.within)
+            (is_meant && !(other.wait.has_passed_on() && state == WAITING)).then_some(other.within)
         });
         self.thrown_within(scheduler, within??)
     }
@@ -341,9 +346,9 @@ impl TaskCell {
     /// The target of one is done: the cancellation that this step throws at it.
     pub(crate) fn finish_other(&self, scheduler: &Scheduler, entry: Key) -> Option<CancelledError> {
         let thrown = self.thrown_at_other(scheduler, entry, WOKEN);
-        let (within, passed) = self.with_other(entry, |other| (other.within, other.passed))?;
-        if thrown.is_some() || passed {
-            self.picked_up(scheduler, within);
+        let within = self.with_other(entry, |other| other.within)?;
+        if thrown.is_some() || self.has_passed_on(Which::Other(entry)) {
+            self.picked_up(scheduler, within, self.is_fresh(Which::Other(entry)));
         }
         thrown
     }

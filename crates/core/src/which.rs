@@ -8,7 +8,7 @@ use crate::{
     scheduler::Scheduler,
     scopes::{Node, Within},
     slots::Key,
-    sync::Ordering,
+    sync::{Ordering, mutant},
     target::Target,
     wait::{wake, wake_by_ref},
 };
@@ -81,7 +81,9 @@ impl TaskCell {
     pub(crate) fn has_passed_on(&self, which: Which) -> bool {
         match which {
             Which::First => self.affine.flags.has(Flag::Passed),
-            Which::Other(key) => self.with_other(key, |other| other.passed) == Some(true),
+            Which::Other(key) => {
+                self.with_other(key, |other| other.wait.has_passed_on()) == Some(true)
+            }
         }
     }
 
@@ -89,7 +91,29 @@ impl TaskCell {
         match which {
             Which::First if passed => self.affine.flags.set(Flag::Passed),
             Which::First => self.affine.flags.clear(Flag::Passed),
-            Which::Other(key) => _ = self.with_other(key, |other| other.passed = passed),
+            Which::Other(key) => _ = self.with_other(key, |other| other.wait.set_passed(passed)),
+        }
+    }
+
+    /// Whether a wait was armed in this step, which began with a request pending.
+    pub(crate) fn is_fresh(&self, which: Which) -> bool {
+        match which {
+            Which::First => self.affine.flags.has(Flag::Fresh),
+            Which::Other(key) => {
+                let began_at = self.affine.with_cold(|cold| cold.round_began_at).unwrap_or(0);
+                self.with_other(key, |other| other.number > began_at) == Some(true)
+            }
+        }
+    }
+
+    /// A wait counts as armed before this step.
+    pub(crate) fn set_stale(&self, which: Which) {
+        match which {
+            Which::First => self.affine.flags.clear(Flag::Fresh),
+            Which::Other(key) => {
+                let began_at = self.affine.with_cold(|cold| cold.round_began_at).unwrap_or(0);
+                self.with_other(key, |other| other.number = other.number.min(began_at));
+            }
         }
     }
 
@@ -244,7 +268,9 @@ impl TaskCell {
                 if wait & STATE == CANCELLED {
                     // What other threads change is a wait that waits.
                     self.first.store(waiting, Ordering::Release);
-                    self.affine.flags.set(Flag::Revoked);
+                    if !mutant("revoked_without_a_look") {
+                        self.affine.flags.set(Flag::Revoked);
+                    }
                 }
             }
             Which::Other(key) => {

@@ -17,7 +17,7 @@ use crate::current_task;
 use asyncio_core::{
     CancelledError, Error,
     exception::ExceptionContext,
-    raw::{ScopeKey, running_loop},
+    raw::{RequestCounts, ScopeKey, running_loop},
     scope::{ScopePlace, ScopePoll},
     wait::Leaf,
     wait_site::WaitSite,
@@ -176,21 +176,12 @@ impl<F: Future> Losing for Branch<F> {
     }
 }
 
-/// The requests to cancel that were outstanding when losers began to end. One that comes meanwhile
-/// reaches only them, and goes with them: it is for what comes after.
-#[derive(Debug)]
-pub(crate) struct Outstanding(u32);
-
-impl Outstanding {
-    pub(crate) fn now() -> Outstanding {
-        Outstanding(current_task().map_or(0, |task| task.cancelling()))
-    }
-
-    /// The losers have ended: requests that came meanwhile are delivered again.
-    pub(crate) fn deliver_later_ones(&self) {
-        if let Some(task) = current_task().filter(|task| task.cancelling() > self.0) {
-            task.task_ref().deliver_again(ScopeKey::current(), &CancelledError::default());
-        }
+/// Losers have ended: requests that came since the counts were `known` reached only them, and went with
+/// them. They are for what comes after, and are delivered again.
+pub(crate) fn deliver_later_ones(known: &RequestCounts) {
+    if let Some(task) = current_task() {
+        let (here, error) = (ScopeKey::current(), CancelledError::default());
+        task.task_ref().deliver_again(here, known, &error);
     }
 }
 
@@ -200,22 +191,22 @@ impl Outstanding {
 pub struct Ended<'a, const N: usize> {
     branches: [Pin<&'a mut dyn Losing>; N],
     open: [bool; N],
-    /// Once they were cancelled.
-    before: Option<Outstanding>,
+    /// The requests that were outstanding when they were cancelled.
+    known: Option<RequestCounts>,
 }
 
 /// Ends what is left of several branches.
 pub fn end<const N: usize>(branches: [Pin<&mut dyn Losing>; N]) -> Ended<'_, N> {
-    Ended { branches, open: [true; N], before: None }
+    Ended { branches, open: [true; N], known: None }
 }
 
 impl<const N: usize> Future for Ended<'_, N> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Ended { branches, open, before } = &mut *self;
-        if before.is_none() {
-            *before = Some(Outstanding::now());
+        let Ended { branches, open, known } = &mut *self;
+        if known.is_none() {
+            *known = Some(RequestCounts::here());
             for (branch, open) in branches.iter_mut().zip(&mut *open) {
                 *open = branch.as_mut().cancel();
             }
@@ -226,7 +217,7 @@ impl<const N: usize> Future for Ended<'_, N> {
         if open.contains(&true) {
             return Poll::Pending;
         }
-        before.iter().for_each(Outstanding::deliver_later_ones);
+        known.iter().for_each(deliver_later_ones);
         Poll::Ready(())
     }
 }

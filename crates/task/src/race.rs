@@ -1,7 +1,7 @@
 //! [`race`]: the first of several awaitables of one type.
 
-use crate::branches::{Branch, Ending, Losing, Outstanding, ending, output_of};
-use asyncio_core::{Error, Result, wait_site::WaitSite};
+use crate::branches::{Branch, Ending, Losing, deliver_later_ones, ending, output_of};
+use asyncio_core::{Error, Result, raw::RequestCounts, wait_site::WaitSite};
 use std::{
     fmt,
     future::{Future, IntoFuture},
@@ -58,7 +58,7 @@ where
 pub struct Racing<F: Future> {
     branches: Vec<Pin<Box<Branch<F>>>>,
     /// Once there is one: the others are on their way to their end.
-    winner: Option<(usize, Outstanding)>,
+    winner: Option<(usize, RequestCounts)>,
     site: WaitSite,
 }
 
@@ -73,11 +73,11 @@ impl<F: Future<Output = Result<T>>, T> Future for Racing<F> {
         if winner.is_none() {
             let first = branches.iter_mut().position(|branch| branch.as_mut().poll(cx).is_ready());
             let Some(first) = first else { return Poll::Pending };
-            *winner = Some((first, Outstanding::now()));
+            *winner = Some((first, RequestCounts::here()));
             let losers = branches.iter_mut().enumerate().filter(|(index, _)| *index != first);
             losers.for_each(|(_, branch)| _ = branch.as_mut().cancel());
         }
-        let Some((first, before)) = winner else { return Poll::Pending };
+        let Some((first, known)) = winner else { return Poll::Pending };
         let mut is_open = false;
         for (index, branch) in branches.iter_mut().enumerate() {
             is_open |= index != *first && branch.as_mut().poll_end(cx).is_pending();
@@ -85,7 +85,7 @@ impl<F: Future<Output = Result<T>>, T> Future for Racing<F> {
         if is_open {
             return Poll::Pending;
         }
-        before.deliver_later_ones();
+        deliver_later_ones(known);
         let output = branches[*first].as_mut().take();
         branches.clear();
         Poll::Ready(output_of(output))

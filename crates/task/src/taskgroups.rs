@@ -5,7 +5,7 @@ use asyncio_core::{
     AsyncContextManager, CancelledError, Error, ExceptionGroup, Result,
     context_manager::{run, run_suppress},
     raw::{
-        ScopeKey,
+        RequestCounts, ScopeKey,
         sync::{Mutex, MutexGuard},
         with_entered, with_running,
     },
@@ -415,7 +415,8 @@ impl TaskGroup {
         if let Some(task) = current_task() {
             // Cancelled from outside as well: to be delivered at the next suspension.
             let around = scope.and_then(ScopeKey::parent);
-            task.task_ref().deliver_again(around, &CancelledError::default());
+            let (none, error) = (RequestCounts::default(), CancelledError::default());
+            task.task_ref().deliver_again(around, &none, &error);
         }
         Err(Error::Group(ExceptionGroup::new("unhandled errors in a TaskGroup", errors)))
     }

@@ -19,18 +19,6 @@ use super::{
 mod counts;
 mod reach;
 
-/// Whether a `select!`, `try_join!` or `race` delivers again what a loser has taken, even if something
-/// beside it has taken that as well.
-const LOSERS_DELIVER_AGAIN: bool = true;
-
-/// Whether a limit that gives way to its own request leaves one from around it for later, although that
-/// reached it as well.
-const LIMITS_TAKE_THEIR_OWN: bool = true;
-
-/// Whether a leaf that was woken and borrowed when a request came gives its result, if the limit that had
-/// borrowed it goes before the leaf is polled.
-const WOKEN_LEAVES_GO_FREE: bool = true;
-
 /// Something that is not as the law says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fault {
@@ -211,11 +199,13 @@ impl Run<'_> {
     fn may_reach(&self, asked: &Asked, node: usize, ended: Moment) -> bool {
         let (mut at, mut is_passed_on) =
             (node, matches!(self.kind(node), Kind::Future(_) | Kind::Shielded | Kind::Gather));
+        let mut is_in_a_set = false;
         loop {
             if at == asked.origin {
                 return true;
             }
             let flat = &self.tree.nodes[at];
+            is_in_a_set |= matches!(flat.kind, Kind::Unordered | Kind::Buffered(_));
             if flat.inside_of == Some(asked.origin) {
                 // What was passed on to another task, or to a future, stays.
                 let limit = self.life(asked.origin);
@@ -228,8 +218,8 @@ impl Run<'_> {
                 let awaited = self.life(around);
                 let is_left = awaited.ended.is_some_and(|(left, _)| !asked.is_before(left));
                 let is_new = self.life(at).begun.is_none_or(|begun| asked.is_before(begun));
-                // Until it is polled there, it belongs where it was.
-                let takes = self.kind(around) == Kind::Move && is_new;
+                // Until it is polled there, it belongs where it was. A set polls only what was woken.
+                let takes = self.kind(around) == Kind::Move && (is_new || is_in_a_set);
                 if self.kind(around) == Kind::Shield || is_left && !takes {
                     return false;
                 }
@@ -311,11 +301,16 @@ impl Run<'_> {
         let last = self.life(node).ended.map_or(u32::MAX, |(ended, _)| ended.number);
         let again = |scope: usize| {
             let Some((ended, outcome)) = self.life(scope).ended else { return false };
-            let is_macro = matches!(self.kind(scope), Kind::Race | Kind::TryJoined | Kind::Choose);
-            let delivers = match outcome {
-                _ if is_macro => LOSERS_DELIVER_AGAIN,
+            let delivers = match self.kind(scope) {
+                // What came while the losers ended.
+                Kind::Race | Kind::TryJoined | Kind::Choose => {
+                    let ends = self.parts(scope).iter().filter_map(|part| self.life(*part).ended);
+                    let first = ends.map(|(ended, _)| ended).min_by_key(|ended| ended.number);
+                    first.is_some_and(|first| asked.is_after(first))
+                }
                 // A group that fails delivers again what is outstanding around it.
-                outcome => outcome == Outcome::Failed && self.kind(scope) == Kind::Group,
+                Kind::Group => outcome == Outcome::Failed,
+                _ => false,
             };
             delivers && asked.is_before(ended) && ended.number < last
         };
@@ -328,16 +323,13 @@ impl Run<'_> {
         took && !is_late && !self.nodes().any(again)
     }
 
-    /// Whether what was cancelled had a request from further inside than another one, which it may have
-    /// taken instead: that of a branch that has lost, or of a limit.
+    /// Whether what was cancelled is in a branch that has lost: it may have taken the request of that
+    /// instead.
     fn has_its_own(&self, other: &Asked, node: usize, ended: Moment) -> bool {
         let inside = self.tree.around(node).take_while(|at| *at != other.origin);
         inside.chain(self.parts(node).iter().copied()).any(|at| {
-            let is_own = match self.kind(at) {
-                Kind::Branch => true,
-                kind => LIMITS_TAKE_THEIR_OWN && kind.limit().is_some(),
-            };
-            is_own && self.asked.iter().any(|own| own.origin == at && own.is_before(ended))
+            self.kind(at) == Kind::Branch
+                && self.asked.iter().any(|own| own.origin == at && own.is_before(ended))
         })
     }
 

@@ -7,7 +7,7 @@ use crate::{
     cell::TaskCell,
     scheduler::Scheduler,
     slots::Key,
-    stage::{ANSWERED, MUST, SENT, TAKEN},
+    stage::{ANSWERED, MUST, SENT, TAKEN, THROWS},
 };
 
 impl Scheduler {
@@ -102,8 +102,12 @@ impl Scheduler {
         };
         let undelivered = match &node.stage {
             _ if !came_from_outside => 0,
+            // What was woken inside, and is only borrowed, takes it as it resumes in this step.
+            stage if stage.has(THROWS) && !stage.has(TAKEN) && !was(TAKEN | ANSWERED) => THROWS,
             // It was made in this very step.
-            stage if stage.has(MUST) && !was(ANSWERED) => MUST,
+            stage if stage.has(MUST) && !was(ANSWERED) && !(node.came_from(key) && was(TAKEN)) => {
+                MUST
+            }
             // A leaf beside it may have taken the request in this step, or does so yet.
             stage if stage.is_undelivered() && !was(TAKEN | ANSWERED) => SENT,
             _ => 0,

@@ -1,6 +1,6 @@
 //! What is reached by a request ends at the same instant, and no request is without effect.
 
-use super::{Asked, Fault, Run, WOKEN_LEAVES_GO_FREE};
+use super::{Asked, Fault, Run};
 use crate::scopes::{
     program::Kind,
     record::{Moment, Outcome},
@@ -137,18 +137,6 @@ impl Run<'_> {
             && ended.is_some_and(|(ended, _)| ended.ms == asked.ms)
     }
 
-    /// Whether a leaf was woken, and the limit that had borrowed it was dropped in the same instant.
-    fn is_given_back(&self, asked: &Asked, node: usize) -> bool {
-        let in_time = |node: usize| {
-            let ended = self.life(node).ended.filter(|(ended, _)| ended.ms == asked.ms);
-            ended.map(|(_, outcome)| outcome)
-        };
-        let mut limits = self.tree.around(node).filter_map(|at| self.tree.nodes[at].inside_of);
-        WOKEN_LEAVES_GO_FREE
-            && in_time(node) == Some(Outcome::Ok)
-            && limits.any(|limit| in_time(limit) == Some(Outcome::Dropped))
-    }
-
     fn unreached_leaf(&self, asked: &Asked) -> Option<Fault> {
         let unreached = |node: &usize| {
             self.kind(*node).is_ours()
@@ -157,7 +145,6 @@ impl Run<'_> {
                 && self.reaches(asked, *node)
                 && !self.is_aside(asked, *node)
                 && !self.is_same_step(asked, *node)
-                && !self.is_given_back(asked, *node)
                 && self
                     .life(*node)
                     .ended
