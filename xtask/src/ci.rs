@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::shell::{Run, Workspace};
 use crate::tidy::tree::Tree;
-use crate::{Outcome, TaskResult, alone, api, checkers, conformance, loom, tidy};
+use crate::{Outcome, TaskResult, alone, api, checkers, conformance, fuzz, loom, tidy};
 
 pub(crate) const HELP: &str = "\
 Run every step that a change must pass; stop at the first that fails.
@@ -52,7 +52,9 @@ const STEPS: &[Step] = &[
         what: "core, task and locks in Miri, where they can be",
         run: checkers::miri,
     },
+    Step { name: "fuzz", what: "the fuzz targets, for a short time each", run: fuzz::in_ci },
     Step { name: "tour", what: "the tour runs", run: tour },
+    Step { name: "tls", what: "much over TLS, and 10,000 handshakes that are given up", run: tls },
     Step { name: "jobs", what: "of the jobs of an example none is lost", run: jobs },
     Step { name: "service", what: "an example of a service under a load", run: service },
     Step { name: "benches", what: "the benchmarks build", run: benches },
@@ -135,7 +137,9 @@ fn done(runs: impl IntoIterator<Item = Run>) -> TaskResult {
 
 fn fmt(workspace: &Workspace) -> TaskResult {
     require_component(workspace, "fmt", "rustfmt")?;
-    done([workspace.cargo("fmt --all --check")])
+    // The fuzz targets are a workspace of their own.
+    const FUZZ: &str = "fmt --manifest-path fuzz/Cargo.toml --check";
+    done([workspace.cargo("fmt --all --check"), workspace.cargo(FUZZ)])
 }
 
 fn clippy(workspace: &Workspace) -> TaskResult {
@@ -281,6 +285,12 @@ fn tour(workspace: &Workspace) -> TaskResult {
     done([workspace.cargo("run --release --example tour").args(TLS)])
 }
 
+/// Tests that do more in a release build.
+fn tls(workspace: &Workspace) -> TaskResult {
+    let cargo = workspace.cargo("test --release -p asyncio --test tls_bulk --test tls_handshakes");
+    done([cargo.args(TLS)])
+}
+
 /// What tests and examples start servers from: the package of Debian, and a command that succeeds where it is.
 const SERVERS: [(&str, &str); 2] = [
     ("redis-server", "redis-server --version"),
@@ -339,7 +349,7 @@ mod tests {
     #[test]
     fn steps_are_selected_by_name() {
         assert_eq!(names(&[]).len(), STEPS.len());
-        assert_eq!(names(&["--from", "tour"]), ["tour", "jobs", "service", "benches"]);
+        assert_eq!(names(&["--from", "tour"]), ["tour", "tls", "jobs", "service", "benches"]);
         assert_eq!(names(&["--only", "docs"]), ["docs"]);
     }
 

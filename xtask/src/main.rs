@@ -6,6 +6,7 @@ mod bench;
 mod checkers;
 mod ci;
 mod conformance;
+mod fuzz;
 mod loom;
 mod plot;
 mod shell;
@@ -37,6 +38,7 @@ const TASKS: &[Task] = &[
     Task { name: "tidy", help: tidy::HELP, run: tidy::run },
     Task { name: "conformance", help: conformance::HELP, run: conformance::run },
     Task { name: "loom", help: loom::HELP, run: loom::run },
+    Task { name: "fuzz", help: fuzz::HELP, run: fuzz::run },
     Task { name: "api", help: api::HELP, run: api::run },
     Task { name: "bench", help: bench::HELP, run: bench::run },
 ];

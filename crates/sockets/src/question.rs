@@ -75,8 +75,7 @@ impl Question {
             if name.contains('\0') {
                 return Err(Error::value("a service name has no null bytes"));
             }
-            // Some systems take the lowest bits of it.
-            if name.bytes().all(|byte| byte.is_ascii_digit()) {
+            if is_no_port(name) {
                 return Err(Error::value(format!("port must be 0-65535, not {name}")));
             }
         }
@@ -156,6 +155,15 @@ impl Question {
         }
         answer
     }
+}
+
+/// Whether the name of a service is a number that no port has. Some systems take the lowest bits of it, and
+/// permit white space and a sign in front.
+fn is_no_port(name: &str) -> bool {
+    let number = name.trim_start();
+    let digits = number.trim_start_matches(['+', '-']);
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number && (number.starts_with('-') || digits.parse::<u16>().is_err())
 }
 
 /// `localhost:80, family=AF_INET, kind=1`

@@ -302,7 +302,7 @@ mod tests {
         }
         assert_eq!(resolved(("a\0b", 1), stream(None)), "a host name has no null bytes");
         assert_eq!(resolved(("a", "b\0"), stream(None)), "a service name has no null bytes");
-        for port in ["65536", "123456789012"] {
+        for port in ["65536", "123456789012", "+65616", " 65616", "-1", "+"] {
             let expected = format!("port must be 0-65535, not {port}");
             assert_eq!(resolved(("127.0.0.1", port), stream(None)), expected);
         }

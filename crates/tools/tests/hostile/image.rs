@@ -1,12 +1,10 @@
-//! Memory that lies: the image of a real program with other bytes in it, and one in which every address
-//! leads somewhere. A reader ends, takes a bounded time, and shows what it found.
+//! The memory of a real program, with other bytes in it. The fuzz target `inspect` is built on it as well.
 
 use asyncio::AsyncContextManager;
 use asyncio_tools::{
     Failure, Memory, Process, Reader, Snapshot, Thread, Unreadable, build_async_tree,
     display_awaited_by_tasks_table, get_all_awaited_by, to_json, top::Model,
 };
-
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, btree_map::Entry},
@@ -15,9 +13,9 @@ use std::{
     time::Duration,
 };
 
-const PAGE: u64 = 4096;
+pub(crate) const PAGE: u64 = 4096;
 
-type Pages = BTreeMap<u64, Vec<u8>>;
+pub(crate) type Pages = BTreeMap<u64, Vec<u8>>;
 
 /// Reads from pages, and gets those that are missing by `page`.
 fn read_pages(
@@ -74,10 +72,10 @@ impl Memory for Recorder {
 }
 
 /// Pages of a program, of which some bytes are others; `everywhere`: there is something at every address.
-struct Image {
-    pages: RefCell<Pages>,
-    image: u64,
-    everywhere: Option<u64>,
+pub(crate) struct Image {
+    pub(crate) pages: RefCell<Pages>,
+    pub(crate) image: u64,
+    pub(crate) everywhere: Option<u64>,
 }
 
 impl Memory for Image {
@@ -102,21 +100,21 @@ impl Memory for Image {
 }
 
 /// The same numbers in every run.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F);
         self.0 >> 33
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.next() as usize % bound
     }
 }
 
 /// Reads, and shows what was read in every way.
-fn show(memory: &dyn Memory) -> Option<Snapshot> {
+pub(crate) fn show(memory: &dyn Memory) -> Option<Snapshot> {
     let mut reader = Reader::new(memory).ok()?;
     let snapshot = reader.snapshot().ok()?;
     let result = get_all_awaited_by(&snapshot);
@@ -134,7 +132,7 @@ fn show(memory: &dyn Memory) -> Option<Snapshot> {
 }
 
 /// This process, with a loop of some tasks in it.
-fn record() -> (Pages, u64) {
+pub(crate) fn record() -> (Pages, u64) {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         asyncio::run(async move {
@@ -175,78 +173,4 @@ fn record() -> (Pages, u64) {
         snapshot.loops[0].tasks.iter().filter(|task| &*task.name == "sleeper \u{fffd}[31m3");
     assert_eq!(names.count(), 1);
     (recorder.pages.take(), recorder.image.get())
-}
-
-#[test]
-fn any_bytes_may_be_others() {
-    let (pages, image) = record();
-    let mut random = Random(1);
-    let starts: Vec<u64> = pages.keys().copied().collect();
-    let mut shown = 0;
-    for round in 0..300 {
-        let mut pages = pages.clone();
-        for _ in 0..1 + random.below(40) {
-            let page = pages.get_mut(&starts[random.below(starts.len())]).unwrap();
-            let place = random.below(PAGE as usize / 8) * 8;
-            // A small number, an address of the program, or anything.
-            let word = match random.below(3) {
-                0 => random.below(1 << 20) as u64,
-                1 => starts[random.below(starts.len())] + random.below(512) as u64 * 8,
-                _ => random.next() << 31 ^ random.next(),
-            };
-            page[place..][..8].copy_from_slice(&word.to_ne_bytes());
-        }
-        let everywhere = (round % 2 == 0).then_some(round);
-        let image = Image { pages: RefCell::new(pages), image, everywhere };
-        shown += usize::from(show(&image).is_some());
-    }
-    // Else this has looked at nothing.
-    assert!(shown > 100, "{shown}");
-}
-
-#[test]
-fn a_program_that_is_nothing_but_noise_is_none() {
-    for seed in 1..200 {
-        let image = Image { pages: RefCell::default(), image: seed * PAGE, everywhere: Some(seed) };
-        assert!(Reader::new(&image).is_err());
-        let nothing = Image { everywhere: None, ..image };
-        nothing.pages.borrow_mut().clear();
-        assert!(Reader::new(&nothing).is_err());
-    }
-}
-
-#[test]
-fn a_table_that_claims_to_be_endless_is_none() {
-    let (pages, image) = record();
-    // Whatever in the program says twenty-six, or how many places there are, says as many as there can be.
-    for claimed in [1 << 14, 1 << 40, u64::MAX] {
-        for page in pages.keys() {
-            let mut pages = pages.clone();
-            for word in pages.get_mut(page).unwrap().chunks_exact_mut(8) {
-                let number = u64::from_ne_bytes(word.try_into().unwrap());
-                if (26..=64).contains(&number) {
-                    word.copy_from_slice(&claimed.to_ne_bytes());
-                }
-            }
-            let everywhere = (claimed == 1 << 14).then_some(3);
-            show(&Image { pages: RefCell::new(pages), image, everywhere });
-        }
-    }
-}
-
-#[test]
-fn another_version_says_what_to_install() {
-    let (mut pages, image) = record();
-    let owner = b"asyncio for Rust\0\0\0\0";
-    for page in pages.values_mut() {
-        let found = page.windows(owner.len()).position(|bytes| bytes == owner);
-        if let Some(version) = found.and_then(|at| page.get_mut(at + owner.len()..)?.first_mut()) {
-            *version = 77;
-        }
-    }
-    let image = Image { pages: RefCell::new(pages), image, everywhere: None };
-    let error = Reader::new(&image).unwrap_err().to_string();
-    let expected = "the image has an asyncio of another version (its layout is 77 of ";
-    assert!(error.starts_with(expected), "{error}");
-    assert!(error.ends_with("`cargo install asyncio-tools --version VERSION`"), "{error}");
 }
