@@ -58,21 +58,22 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
 /// Runs `main` on a loop, which must report nothing and leave no descriptor open.
 #[track_caller]
 pub(crate) fn run(main: impl Future<Output = Result<()>> + 'static) {
-    run_in(Runner::new(), main);
+    run_in(Runner::new, main);
 }
 
 /// The same with a tokio runtime around it.
 #[track_caller]
 pub(crate) fn run_with_tokio(main: impl Future<Output = Result<()>> + 'static) {
-    run_in(Runner::new().tokio(true), main);
+    run_in(|| Runner::new().tokio(true), main);
 }
 
 #[track_caller]
-fn run_in(mut runner: Runner, main: impl Future<Output = Result<()>> + 'static) {
+fn run_in(runner: impl Fn() -> Runner, main: impl Future<Output = Result<()>> + 'static) {
     let _alone = alone();
     // What is made once, and kept.
-    asyncio::run(async { Ok(()) }).unwrap();
+    runner().run(async { Ok(()) }).unwrap();
     let before = descriptors();
+    let mut runner = runner();
     let reports = Rc::new(RefCell::new(Vec::new()));
     let told = reports.clone();
     let outcome = runner.run(async move {

@@ -25,10 +25,20 @@ pub(crate) fn printed(arguments: &[&str]) -> String {
     if printed.starts_with("tid ") { table(printed) } else { in_one_file(printed) }
 }
 
-/// The same, of one file.
+/// The same, of one file. Lines of our own crates may change.
 pub(crate) fn in_one_file(printed: &str) -> String {
     let files = ["crates/tools/examples/stuck.rs", "crates/tools/examples/wedged.rs"];
-    files.iter().fold(printed.to_owned(), |text, file| text.replace(file, "src/main.rs"))
+    let text =
+        files.iter().fold(printed.to_owned(), |text, file| text.replace(file, "src/main.rs"));
+    let mut parts = text.split("crates/");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| match part.split_once(".rs:") {
+        Some((file, rest)) => {
+            let rest = rest.trim_start_matches(|c: char| c == ':' || c.is_ascii_digit());
+            format!("{text}crates/{file}.rs{rest}")
+        }
+        None => format!("{text}crates/{part}"),
+    })
 }
 
 /// A table with other numbers, and columns that are as wide as they then have to be.

@@ -127,12 +127,15 @@ async fn play(
 
 #[test]
 fn two_transports_and_thousands_of_actions() {
-    for seed in 0..40 {
-        let main = async move {
+    for seed in 0..20 {
+        run(async move {
             play(seed, UnixStream::pair()?).await?;
             play(seed, tcp_pair()).await
-        };
-        if seed % 2 == 0 { run(main) } else { run_step_by_step(main) }
+        });
+    }
+    // TCP may deliver later, and a virtual clock does not wait for that.
+    for seed in 20..40 {
+        run_step_by_step(async move { play(seed, UnixStream::pair()?).await });
     }
 }
 
