@@ -4,7 +4,8 @@
 //!
 //! 1. Nothing, if the request was passed on to a target that has not answered.
 //! 2. Waits inside that wait are cancelled: they were armed since the request. (A `select!` may have
-//!    dropped a cancelled leaf, and wait for something new.)
+//!    dropped a cancelled leaf, and wait for something new.) What was woken when the request came, and
+//!    was not polled since, takes it in the next step.
 //! 3. If the task runs again at once, the next step throws: something inside is woken, or a combinator
 //!    has not polled everything yet.
 //! 4. A foreign wait inside makes its scope give way.

@@ -17,8 +17,9 @@
 //! 2. A wait is cancelled, or its target accepted the request.
 //! 3. Every leaf of the scope that was armed before takes the error as it resumes in this step.
 //! 4. [`settle`](crate::settle): what the step ended in is cancelled at once, as in CPython.
-//! 5. Also for the scopes around, up to the one that the request came from. A step in which that does
-//!    not happen leaves THROWS as MUST, and SENT as it is.
+//! 5. Also for the scopes around, up to the one that the request came from, and for those further out that
+//!    throw in this step: two requests at once are one error. A step in which that does not happen leaves
+//!    THROWS as MUST, and SENT as it is.
 //! 6. ROUND says that the whole step ran after the request, so what was not polled in it is put aside.
 //! 7. The innermost scope in which the task is suspended gives way; at the root the task ends.
 //!

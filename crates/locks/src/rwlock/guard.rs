@@ -4,7 +4,9 @@ use super::{Access, RwLock};
 use std::{
     fmt,
     marker::PhantomData,
+    mem::ManuallyDrop,
     ops::{Deref, DerefMut},
+    ptr,
     sync::Arc,
 };
 
@@ -112,8 +114,9 @@ impl<L: LockRef> RwLockGuard<L, Writing> {
     /// assert_eq!((*reader, lock.try_read().as_deref()), (2, Some(&2)));
     /// ```
     pub fn downgrade(this: Self) -> RwLockGuard<L, Reading> {
-        let lock = this.lock.clone();
-        std::mem::forget(this);
+        let this = ManuallyDrop::new(this);
+        // SAFETY: the guard is not dropped, so what it has of the lock is moved out once.
+        let lock = unsafe { ptr::read(&raw const this.lock) };
         lock.lock().downgrade();
         RwLockGuard::new(lock)
     }

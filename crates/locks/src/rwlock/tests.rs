@@ -144,9 +144,12 @@ fn owned_guards_keep_the_lock() {
     let reader = OwnedWriteGuard::downgrade(writer);
     let other = tester(lock.clone().read_owned()).is_ready().unwrap();
     assert!(lock.try_write().is_none());
+    let weak = Arc::downgrade(&lock);
     drop(lock);
     let sum = thread::spawn(move || other.iter().sum::<i32>());
     assert_eq!((sum.join().unwrap(), reader.len()), (3, 2));
+    drop(reader);
+    assert_eq!(weak.strong_count(), 0);
 }
 
 #[test]
