@@ -147,7 +147,7 @@ pub struct Transfer {
     is_moved: bool,
 }
 
-/// Deferred so many bytes the loop runs other tasks.
+/// After so many bytes the loop runs other tasks.
 const PER_ITERATION: u64 = 4 << 20;
 
 /// What came of one round.

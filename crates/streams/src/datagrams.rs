@@ -267,7 +267,7 @@ impl DatagramEndpoint {
     /// (`async for`).
     ///
     /// # Errors
-    /// As for [`recv_from`](DatagramEndpoint::recv_from), as an item. Deferred one of the system the iteration goes on.
+    /// As for [`recv_from`](DatagramEndpoint::recv_from), as an item. After one of the system, the iteration goes on.
     ///
     /// # Cancellation
     /// No datagram was taken. Dropping the future does the same.
