@@ -208,8 +208,17 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         let mut reading = pin!(read(&mut reader, &ask));
         let mut is_first = true;
         loop {
-            let expected = model.answer(&ask, is_first);
-            assert_eq!(poll(reading.as_mut() as Pin<&mut dyn Future<Output = Answer>>), expected);
+            let answer = poll(reading.as_mut() as Pin<&mut dyn Future<Output = Answer>>);
+            let expected = match (&ask, &answer) {
+                // What is there may be lent in pieces; and a poll may go on with one that was given up, so
+                // that the data comes before an error.
+                (Ask::Lent(n), Some(Answer::Data(Some(piece)))) => {
+                    assert!(!piece.is_empty() || *n == 0 || model.data.is_empty());
+                    model.answer(&Ask::Lent(piece.len()), false)
+                }
+                _ => model.answer(&ask, is_first),
+            };
+            assert_eq!(answer, expected);
             is_first = false;
             // A read that is given up has read nothing.
             if expected.is_some() || input.is_over() || input.below(8) == 0 {

@@ -287,8 +287,8 @@ fn tour(workspace: &Workspace) -> TaskResult {
 
 /// Tests that do more in a release build.
 fn tls(workspace: &Workspace) -> TaskResult {
-    let cargo = workspace.cargo("test --release -p asyncio --test tls_bulk --test tls_handshakes");
-    done([cargo.args(TLS)])
+    let cargo = workspace.cargo("test --release -p asyncio --features tls");
+    done([cargo.args(["--test", "tls_bulk", "--test", "tls_handshakes"])])
 }
 
 /// What tests and examples start servers from: the package of Debian, and a command that succeeds where it is.
