@@ -2,11 +2,10 @@
 //! memory of the process.
 #![cfg(all(feature = "tls", target_os = "linux"))]
 
-use asyncio::{
-    Result, StreamReader, StreamWriter, create_task, open_connection,
-    ssl::{Purpose, SslContext, create_default_context},
-    start_server,
-};
+mod tls_contexts;
+
+use asyncio::{Result, StreamReader, StreamWriter, create_task, open_connection, start_server};
+use tls_contexts::contexts;
 
 /// Each way. `cargo xtask ci` runs this in a release build as well.
 const MUCH: usize = if cfg!(debug_assertions) { 48 << 20 } else { 1 << 30 };
@@ -14,17 +13,6 @@ const CHUNK: usize = 1 << 18;
 /// Four directions, in each of which 512 KiB may be written, 256 KiB received, and as much be under way in
 /// rustls and in the reader; and what the allocator keeps.
 const GROWTH_MAX: usize = 24 << 20;
-
-fn contexts() -> (SslContext, SslContext) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (pem, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-    let mut server = create_default_context(Purpose::ClientAuth);
-    server.load_cert_chain_pem(pem.as_bytes(), key.as_bytes()).unwrap();
-    let mut client = create_default_context(Purpose::ServerAuth);
-    client.clear_verify_locations().unwrap();
-    client.load_verify_pem(pem.as_bytes()).unwrap();
-    (server, client)
-}
 
 /// The most that the process has had in memory at once, in bytes.
 fn memory_max() -> usize {

@@ -2,12 +2,14 @@
 //! In a process of its own, since it counts all descriptors that there are.
 #![cfg(feature = "tls")]
 
+mod tls_contexts;
+
 use asyncio::{
     Bytes, Error, Protocol, Result, Task, Transport, all_tasks, create_connection, create_server,
     create_task, sleep,
-    ssl::{Purpose, SslContext, create_default_context},
 };
 use std::{cell::Cell, rc::Rc, time::Duration};
+use tls_contexts::contexts;
 
 /// `cargo xtask ci` runs this in a release build as well.
 const HANDSHAKES: usize = if cfg!(debug_assertions) { 1_000 } else { 10_000 };
@@ -27,17 +29,6 @@ impl Protocol for Counted {
     fn connection_lost(&mut self, _: &Transport, _: Option<Error>) {
         self.0.set(self.0.get() - 1);
     }
-}
-
-fn contexts() -> (SslContext, SslContext) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (pem, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-    let mut server = create_default_context(Purpose::ClientAuth);
-    server.load_cert_chain_pem(pem.as_bytes(), key.as_bytes()).unwrap();
-    let mut client = create_default_context(Purpose::ServerAuth);
-    client.clear_verify_locations().unwrap();
-    client.load_verify_pem(pem.as_bytes()).unwrap();
-    (server, client)
 }
 
 fn open_files() -> usize {

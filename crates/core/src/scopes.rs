@@ -112,6 +112,27 @@ pub(crate) struct Rare {
 }
 
 impl Node {
+    /// A scope in which nothing has happened yet.
+    #[inline(always)]
+    pub(crate) fn new(site: WaitSite, parent: Option<Key>, task: Option<Key>, round: u32) -> Node {
+        Node {
+            site,
+            parent,
+            task,
+            waits: 0,
+            foreign: 0,
+            children: 0,
+            requests: 0,
+            round,
+            stage: Stage::new(),
+            origin: None,
+            deadline: None,
+            is_expired: false,
+            waker: None,
+            rare: None,
+        }
+    }
+
     /// Whether nothing that a request could reach is suspended inside.
     pub(crate) fn is_foreign(&self) -> bool {
         self.waits == 0 && self.children == 0
@@ -214,22 +235,7 @@ impl Scopes {
     /// A new scope inside `parent`, in `task`.
     pub(crate) fn open(&self, site: WaitSite, parent: Option<Key>, task: Option<Key>) -> Key {
         let mut nodes = self.nodes.borrow_mut();
-        let key = nodes.vacancy().fill(Node {
-            site,
-            parent,
-            task,
-            waits: 0,
-            foreign: 0,
-            children: 0,
-            requests: 0,
-            round: self.round.get(),
-            stage: Stage::new(),
-            origin: None,
-            deadline: None,
-            is_expired: false,
-            waker: None,
-            rare: None,
-        });
+        let key = nodes.vacancy().fill(Node::new(site, parent, task, self.round.get()));
         if let Some(parent) = parent.and_then(|parent| nodes.get_mut(parent)) {
             parent.children += 1;
         }

@@ -279,7 +279,7 @@ fn version(bin: &Path) -> Option<u32> {
     bin.parent()?.file_name()?.to_str()?.parse().ok()
 }
 
-/// The user and the group of `nobody`.
+/// The user ID and group ID of the unprivileged account `nobody`, if the system has one.
 fn unprivileged() -> Option<(u32, u32)> {
     let users = fs::read_to_string("/etc/passwd").ok()?;
     let line = users.lines().find(|line| line.starts_with("nobody:"))?;

@@ -8,7 +8,6 @@ use crate::{
     home::{Home, LoopRef},
     other_wait::OtherWait,
     scopes::{Node, Within},
-    stage::Stage,
     target::{Cancel, Target},
     task_ref::TaskRef,
     wait_site::WaitSite,
@@ -107,22 +106,7 @@ impl Cancel for Nothing {
 
 /// A scope.
 pub(super) fn node() -> Node {
-    Node {
-        site: WaitSite::here(&""),
-        parent: None,
-        task: None,
-        waits: 0,
-        foreign: 0,
-        children: 0,
-        requests: 0,
-        round: 0,
-        stage: Stage::new(),
-        origin: None,
-        deadline: None,
-        is_expired: false,
-        waker: None,
-        rare: None,
-    }
+    Node::new(WaitSite::here(&""), None, None, 0)
 }
 
 fn in_vec<T>(items: [T; 2]) -> Words {
