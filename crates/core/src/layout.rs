@@ -8,12 +8,12 @@
 //! | `.note.asyncio` | `asyncio for Rust` | 1 | a [`Descriptor`]: version, size and address of the [`Layout`] |
 //!
 //! The address is zero until the first loop is opened. The layout has the first of the [homes](crate::home)
-//! of loops, each of which leads to the next, and [`Offsets`]: where in a home, in the table of its tasks
-//! and in the cell of a task each thing stands. So the reader need not know how the compiler has laid out
+//! of loops, each of which leads to the next, the table of the queues that have a [name](crate::named), and
+//! [`Offsets`]: where in a home, in the table of its tasks and in the cell of a task each thing stands. So the reader need not know how the compiler has laid out
 //! a structure, and [`VERSION`] changes only when the meaning of an entry does.
 //!
-//! Nothing here is written after the first loop was opened, except the list of homes, and that costs a
-//! running program nothing. The values that are read change meanwhile. A reader believes none of them: a
+//! Nothing here is written after the first loop was opened, except the list of homes and the table of queues, and
+//! that costs a running program nothing. The values that are read change meanwhile. A reader believes none of them: a
 //! task is one if the cell names its home, its loop and its own place in the table.
 
 mod probe;
@@ -24,6 +24,7 @@ use crate::{
     flags::{Flag, Phase},
     home::{Home, LoopRef},
     metrics::Counters,
+    named::{self, Entry, Table},
     other_wait::OtherWait,
     scheduler::Scheduler,
     scopes::Node,
@@ -32,6 +33,7 @@ use crate::{
     wait_site::{self, WaitSite},
 };
 use std::{
+    collections::{BinaryHeap, VecDeque},
     fmt,
     mem::offset_of,
     ops::{Deref, DerefMut},
@@ -42,7 +44,7 @@ use std::{
 };
 
 /// The version of the layout. A reader of another version finds nothing.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The owner of the note, with the zero at its end.
 pub const OWNER: &[u8; 17] = b"asyncio for Rust\0";
@@ -99,7 +101,10 @@ pub struct Layout {
     /// The home that was made last.
     homes: AtomicPtr<Home>,
     /// The mark of a [`Header`]; the address behind it is that of a [`Listed`].
-    marks: &'static [u8; 2],
+    marks: &'static [u8; 3],
+    /// The table of the queues that have a name: a `Vec` of `Arc`s. In each stands, where the text does in an
+    /// `Arc<str>`, the mark behind that of a [`Listed`].
+    queues: *const Table,
     /// A source file of this library, by which the others are known: see
     /// [`is_in_a_library`](crate::wait_site::is_in_a_library).
     source: &'static str,
@@ -112,6 +117,8 @@ impl Layout {
     pub const HOMES: usize = offset_of!(Layout, homes);
     /// Where the mark of a header stands.
     pub const MARKS: usize = offset_of!(Layout, marks);
+    /// Where the address of the table of queues stands.
+    pub const QUEUES: usize = offset_of!(Layout, queues);
     /// Where the `&str` stands that is the name of a source file.
     pub const SOURCE: usize = offset_of!(Layout, source);
     /// Where the [`Offsets`] stand.
@@ -180,16 +187,18 @@ impl<T> DerefMut for Listed<T> {
     }
 }
 
-/// A word by which a [`Header`] or a [`Listed`] is known: an address that nothing else has.
+/// A word by which a [`Header`], a [`Listed`] or a queue with a name is known: an address that nothing else
+/// has.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-struct Mark(&'static u8);
+pub(crate) struct Mark(&'static u8);
 
-static MARKS: [u8; 2] = [0, 1];
+static MARKS: [u8; 3] = [0, 1, 2];
 
 impl Mark {
     const HEADER: Mark = Mark(&MARKS[0]);
     const LIST: Mark = Mark(&MARKS[1]);
+    pub(crate) const QUEUE: Mark = Mark(&MARKS[2]);
 }
 
 impl fmt::Debug for Mark {
@@ -285,6 +294,13 @@ offsets! {
     header_site_location,
     /// In a [`Listed`]: the `Vec`.
     list_items,
+    /// In a queue that has a name: that name, an `Arc<str>`.
+    queue_name,
+    /// See there, a word: how many items it can hold, or zero.
+    queue_maxsize,
+    /// See there: the addresses of what is [counted](crate::named::QueuePlaces), a word each. At the first of them
+    /// stands the address of the `Arc`, or else the queue has been moved.
+    queue_places,
     /// In a `Vec`: the address of its items.
     vec_pointer,
     /// In a `Vec`: how many there are.
@@ -419,6 +435,9 @@ impl Offsets {
             header_site_what: in_header(offset_of!(WaitSite, what)),
             header_site_location: in_header(offset_of!(WaitSite, location)),
             list_items: offset_of!(Listed<Target>, items) as u32,
+            queue_name: Entry::NAME as u32,
+            queue_maxsize: Entry::MAXSIZE as u32,
+            queue_places: Entry::PLACES as u32,
             vec_pointer: vec.pointer,
             vec_length: vec.length,
             cell_cold: in_affine(offset_of!(Affine, cold)),
@@ -454,6 +473,25 @@ const fn in_affine(offset: usize) -> u32 {
     (offset_of!(TaskCell, affine) + offset) as u32
 }
 
+/// Where the length of a `VecDeque` stands, or zero if that is not known.
+pub fn length_of_deque<T>(deque: &VecDeque<T>) -> usize {
+    behind((&raw const *deque).addr(), probe::deque())
+}
+
+/// Where the length of a `Vec` stands, or zero if that is not known.
+pub fn length_of_vec<T>(vec: &Vec<T>) -> usize {
+    behind((&raw const *vec).addr(), probe::vec().length)
+}
+
+/// Where the length of a `BinaryHeap` stands, or zero if that is not known.
+pub fn length_of_heap<T>(heap: &BinaryHeap<T>) -> usize {
+    behind((&raw const *heap).addr(), probe::heap())
+}
+
+fn behind(address: usize, offset: u32) -> usize {
+    if offset == UNKNOWN { 0 } else { address + offset as usize }
+}
+
 /// Lets a look from outside find a home, which stays for ever.
 #[cold]
 pub(crate) fn publish(home: &'static Home) {
@@ -464,8 +502,8 @@ pub(crate) fn publish(home: &'static Home) {
     static FIRST: Once = Once::new();
     FIRST.call_once(|| {
         let (homes, offsets) = (AtomicPtr::default(), Offsets::of(home));
-        let (marks, source) = (&MARKS, wait_site::SOURCE);
-        let layout = Box::leak(Box::new(Layout { homes, marks, source, offsets }));
+        let (marks, queues, source) = (&MARKS, named::table_address(), wait_site::SOURCE);
+        let layout = Box::leak(Box::new(Layout { homes, marks, queues, source, offsets }));
         NOTE.descriptor.layout.store(layout, Ordering::Release);
     });
     // SAFETY: it was leaked above.
@@ -509,6 +547,22 @@ mod tests {
             homes = other.next.load(Ordering::Relaxed);
         }
         panic!("the home is not in the list");
+    }
+
+    #[test]
+    fn lengths_stand_where_they_are_said_to() {
+        /// The word of `value` at this address.
+        fn word<T>(value: &T, address: usize) -> usize {
+            let offset = address - (&raw const *value).addr();
+            assert!(offset + size_of::<usize>() <= size_of::<T>());
+            // SAFETY: it is inside of the value, which is made of words.
+            unsafe { (&raw const *value).byte_add(offset).cast::<usize>().read() }
+        }
+        let (deque, vec) = (VecDeque::from([1; 5]), vec![(); 6]);
+        let heap = BinaryHeap::from(["x"; 7]);
+        assert_eq!(word(&deque, length_of_deque(&deque)), 5);
+        assert_eq!(word(&vec, length_of_vec(&vec)), 6);
+        assert_eq!(word(&heap, length_of_heap(&heap)), 7);
     }
 
     #[test]

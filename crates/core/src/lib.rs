@@ -101,6 +101,7 @@ mod messages;
 mod metrics;
 #[cfg(loom)]
 mod model;
+mod named;
 mod other_wait;
 mod outstanding;
 #[doc(hidden)]

@@ -19,6 +19,7 @@ pub use crate::{
     loop_local::LoopLocal,
     maker::Maker,
     messages::{BeforeWait, Messages, Notify},
+    named::{NamedQueue, QueuePlaces},
     outstanding::Outstanding,
     running::RunningTask,
     scheduler::{Reports, Run, Scheduler, State, Tasks},

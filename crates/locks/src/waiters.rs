@@ -143,6 +143,11 @@ impl<T> WaitQueue<T> {
         self.len
     }
 
+    /// Where [`len`](WaitQueue::len) stands, for a look from outside.
+    pub fn length_address(&self) -> usize {
+        (&raw const self.len).addr()
+    }
+
     /// Whether it has a waiter that is not cancelled.
     pub fn has_claims(&self) -> bool {
         let mut at = self.first;

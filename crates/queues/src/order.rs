@@ -1,5 +1,6 @@
 //! [`Order`]: which item of a queue comes next.
 
+use asyncio_core::raw::layout;
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
@@ -52,6 +53,12 @@ pub trait Order {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Where the length stands, for a look from outside; zero if that is not known.
+    #[doc(hidden)]
+    fn length_address(&self) -> usize {
+        0
+    }
 }
 
 /// First in, first out.
@@ -98,6 +105,10 @@ impl<T> Order for Fifo<T> {
     fn len(&self) -> usize {
         self.0.len()
     }
+
+    fn length_address(&self) -> usize {
+        layout::length_of_deque(&self.0)
+    }
 }
 
 impl<T> Order for Lifo<T> {
@@ -114,6 +125,10 @@ impl<T> Order for Lifo<T> {
     fn len(&self) -> usize {
         self.0.len()
     }
+
+    fn length_address(&self) -> usize {
+        layout::length_of_vec(&self.0)
+    }
 }
 
 impl<T: Ord> Order for Priority<T> {
@@ -129,6 +144,10 @@ impl<T: Ord> Order for Priority<T> {
 
     fn len(&self) -> usize {
         self.0.len()
+    }
+
+    fn length_address(&self) -> usize {
+        layout::length_of_heap(&self.0)
     }
 }
 

@@ -5,15 +5,20 @@ use crate::{
     order::{Fifo, Lifo, Order, Priority},
 };
 use asyncio_core::{
-    Error, QueueEmpty, QueueShutDown, Result,
-    raw::sync::{Mutex, keep},
+    Error, Result,
+    raw::{
+        NamedQueue,
+        sync::{Mutex, keep},
+    },
     wait_site::WaitSite,
 };
 #[cfg(not(loom))]
 use asyncio_locks::blocking::block_on;
-use asyncio_locks::waiters::{Deferred, WaitQueue};
-use std::fmt;
+use asyncio_locks::waiters::Deferred;
+use state::State;
+use std::{fmt, sync::Arc};
 
+mod state;
 mod waits;
 pub use waits::{Get, Join, Next, Put};
 
@@ -71,111 +76,6 @@ pub struct OrderedQueue<O: Order> {
     state: Mutex<State<O>>,
 }
 
-struct State<O> {
-    items: O,
-    /// Items that were put, and not reported done.
-    unfinished: usize,
-    is_shut_down: bool,
-    getters: WaitQueue,
-    putters: WaitQueue,
-    joiners: WaitQueue,
-}
-
-impl<O: Order> State<O> {
-    fn is_full(&self, maxsize: usize) -> bool {
-        maxsize > 0 && self.items.len() >= maxsize
-    }
-
-    fn put(
-        &mut self,
-        item: O::Item,
-        maxsize: usize,
-        after: &mut Deferred,
-    ) -> Result<(), PutError<O::Item>> {
-        if self.is_shut_down {
-            return Err(PutError::ShutDown(item));
-        }
-        if self.is_full(maxsize) {
-            return Err(PutError::Full(item));
-        }
-        let mut change = Change::begin(self, after);
-        change.state.items.push(item);
-        change.has_returned = true;
-        Ok(())
-    }
-
-    fn get(&mut self, after: &mut Deferred) -> Result<O::Item> {
-        match self.pop(after) {
-            Some(item) => Ok(item),
-            None if self.is_shut_down => Err(Error::QueueShutDown(QueueShutDown::default())),
-            None => Err(Error::QueueEmpty(QueueEmpty::default())),
-        }
-    }
-
-    fn pop(&mut self, after: &mut Deferred) -> Option<O::Item> {
-        let mut change = Change::begin(self, after);
-        let item = change.state.items.pop();
-        change.has_returned = true;
-        item
-    }
-
-    /// `n` items are done.
-    fn finish(&mut self, n: usize, after: &mut Deferred) {
-        self.unfinished = self.unfinished.saturating_sub(n);
-        if self.unfinished == 0 {
-            self.joiners.wake_all(after);
-        }
-    }
-}
-
-/// An item that goes in or comes out. What that takes is the program's: an [`Order`], or the `Ord` of
-/// the items, which may panic. The books are kept all the same.
-struct Change<'a, O: Order> {
-    state: &'a mut State<O>,
-    after: &'a mut Deferred,
-    /// How many items there were.
-    before: usize,
-    has_returned: bool,
-}
-
-impl<'a, O: Order> Change<'a, O> {
-    #[inline]
-    fn begin(state: &'a mut State<O>, after: &'a mut Deferred) -> Change<'a, O> {
-        let before = state.items.len();
-        Change { state, after, before, has_returned: false }
-    }
-
-    /// The waiter that was woken for this has not used it; and an item that came out is lost, which counts as
-    /// done.
-    #[cold]
-    fn was_left_by_a_panic(&mut self, now: usize) {
-        if now < self.before {
-            self.state.finish(1, self.after);
-        } else {
-            self.state.putters.wake_next(self.after);
-        }
-        if now > 0 {
-            self.state.getters.wake_next(self.after);
-        }
-    }
-}
-
-impl<O: Order> Drop for Change<'_, O> {
-    #[inline]
-    fn drop(&mut self) {
-        let now = self.state.items.len();
-        if now > self.before {
-            self.state.unfinished += 1;
-            self.state.getters.wake_next(self.after);
-        } else if now < self.before {
-            self.state.putters.wake_next(self.after);
-        }
-        if !self.has_returned {
-            self.was_left_by_a_panic(now);
-        }
-    }
-}
-
 impl<T> Queue<T> {
     const_fn! {
         /// An empty queue that holds at most `maxsize` items; with zero, any number.
@@ -229,16 +129,39 @@ impl<O: Order> OrderedQueue<O> {
         /// assert!(queue.empty());
         /// ```
         pub fn with_order(maxsize: usize, order: O) -> OrderedQueue<O> {
-            let state = State {
-                items: order,
-                unfinished: 0,
-                is_shut_down: false,
-                getters: WaitQueue::new(),
-                putters: WaitQueue::new(),
-                joiners: WaitQueue::new(),
-            };
-            OrderedQueue { maxsize, state: Mutex::new(state) }
+            OrderedQueue { maxsize, state: Mutex::new(State::new(order)) }
         }
+    }
+
+    /// Gives the queue a name, by which `asyncio top` and `asyncio ps` of another process show how full it is and
+    /// how many wait for it. A queue without a name is not shown. Python's queues have no name.
+    ///
+    /// They read the memory of the queue, so a name costs nothing. Give it where the queue stays, in its `Rc` or `Arc`
+    /// or as a static. A queue that is moved afterwards is shown as it was, or not at all, until a future has waited
+    /// for it. The length of a queue in an [`Order`] of your own is not shown.
+    ///
+    /// ```
+    /// use asyncio::Queue;
+    /// let queue = Queue::<u32>::new(100);
+    /// queue.set_name("jobs");
+    /// assert_eq!(queue.name().as_deref(), Some("jobs"));
+    /// ```
+    pub fn set_name(&self, name: impl AsRef<str>) {
+        let named = NamedQueue::new(name.as_ref().into(), self.maxsize);
+        // Before the guard, so that it is dropped after it.
+        let _former;
+        let mut state = self.state.lock();
+        _former = state.named.replace(named);
+        state.tell_places();
+    }
+
+    /// The name that the queue was [given](OrderedQueue::set_name).
+    ///
+    /// ```
+    /// assert_eq!(asyncio::Queue::<u32>::new(100).name(), None);
+    /// ```
+    pub fn name(&self) -> Option<Arc<str>> {
+        self.state.lock().named.as_ref().map(|named| named.name().clone())
     }
 
     /// Adds an item, and waits while the queue is full (`Queue.put`). Does not suspend if there is room.
@@ -557,7 +480,11 @@ impl<O: Order + Default> Default for OrderedQueue<O> {
 impl<O: Order> fmt::Debug for OrderedQueue<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state.lock();
-        f.debug_struct("Queue")
+        let mut shown = f.debug_struct("Queue");
+        if let Some(named) = &state.named {
+            shown.field("name", named.name());
+        }
+        shown
             .field("maxsize", &self.maxsize)
             .field("items", &state.items.len())
             .field("getters", &state.getters.len())

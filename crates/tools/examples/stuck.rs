@@ -246,7 +246,8 @@ async fn shop() -> Result<()> {
         });
         customer.set_name(format!("customer {number}"));
     }
-    let orders = Rc::new(Queue::<u32>::new(0));
+    let orders = Rc::new(Queue::<u32>::new(20));
+    orders.set_name("orders");
     let cook = async move {
         loop {
             orders.get().await?;

@@ -89,6 +89,7 @@ async fn lock_order() -> Result<()> {
 
 async fn full_queue() -> Result<()> {
     let lines = Queue::new(2);
+    lines.set_name("lines");
     for line in 0..3 {
         lines.put(line).await?;
     }
@@ -100,6 +101,7 @@ async fn full_queue() -> Result<()> {
 
 async fn task_done() -> Result<()> {
     let jobs = Rc::new(Queue::new(0));
+    jobs.set_name("jobs");
     TaskGroup::new()
         .with(async |group| {
             let queue = jobs.clone();

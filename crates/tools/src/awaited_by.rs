@@ -1,6 +1,6 @@
 //! Which task awaits which, and the table of it: `asyncio ps`.
 
-use crate::snapshot::{Snapshot, State, Task, Wait, WaitSite, tasks_by_id};
+use crate::snapshot::{NamedQueue, Snapshot, State, Task, Wait, WaitSite, tasks_by_id};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -199,7 +199,26 @@ pub fn to_json(snapshot: &Snapshot) -> Value {
             "tasks": l.tasks.iter().map(task).collect::<Vec<_>>(),
         })
     };
-    json!({ "loops": snapshot.loops.iter().map(of_loop).collect::<Vec<_>>() })
+    json!({
+        "loops": snapshot.loops.iter().map(of_loop).collect::<Vec<_>>(),
+        "queues": queues_to_json(&snapshot.queues),
+    })
+}
+
+/// The queues that have a name, for programs.
+pub(crate) fn queues_to_json(queues: &[NamedQueue]) -> Value {
+    let queue = |queue: &NamedQueue| {
+        json!({
+            "name": &*queue.name,
+            "maxsize": queue.maxsize,
+            "length": queue.length,
+            "unfinished": queue.unfinished,
+            "getters": queue.getters,
+            "putters": queue.putters,
+            "joiners": queue.joiners,
+        })
+    };
+    queues.iter().map(queue).collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What a running asyncio program is doing, seen from outside: the crate behind the command `asyncio`
 //! (CPython's `asyncio.tools`, and `python -m asyncio ps` and `pstree`).
 //!
-//! A [`Process`] or a [`CoreFile`] is [`Memory`]; a [`Reader`] finds loops and tasks there and gives a
+//! A [`Process`] or a [`CoreFile`] is [`Memory`]; a [`Reader`] finds loops, tasks and queues there and gives a
 //! [`Snapshot`]; [`get_all_awaited_by`] says of each task which tasks wait for it, and
 //! [`build_task_table`] and [`build_async_tree`] make lines of that.
 //!
@@ -42,7 +42,7 @@ pub use awaited_by::{
 pub use core_file::CoreFile;
 pub use memory::{Memory, Pieces, Thread, Unreadable};
 pub use process::Process;
-pub use snapshot::{Location, Loop, Reader, Snapshot, State, Task, Wait, WaitSite};
+pub use snapshot::{Location, Loop, NamedQueue, Reader, Snapshot, State, Task, Wait, WaitSite};
 pub use tree::{CycleFoundException, NodeType, build_async_tree};
 
 /// Why nothing can be shown, and what to do about it: one sentence.

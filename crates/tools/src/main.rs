@@ -110,6 +110,9 @@ fn show(command: &str, arguments: &[&str]) -> Result<(), End> {
     } else if command == "ps" {
         let table = display_awaited_by_tasks_table(&get_all_awaited_by(&snapshot));
         write!(out, "{table}")?;
+        for queue in &snapshot.queues {
+            writeln!(out, "queue {queue}")?;
+        }
     } else {
         let trees = build_async_tree(&get_all_awaited_by(&snapshot));
         for tree in trees.map_err(|cycle| End::Failed(cycle.to_string()))? {

@@ -1,5 +1,6 @@
 //! [`Snapshot`]: the loops and tasks of a program at one time, as they were found in its memory.
 
+mod queues;
 mod scopes;
 mod targets;
 mod tasks;
@@ -14,6 +15,8 @@ use asyncio_core::raw::{
     layout::{Layout, Offsets, UNKNOWN},
     metrics::Counts,
 };
+pub use queues::NamedQueue;
+use queues::Queues;
 use std::{
     collections::{HashMap, HashSet},
     fmt,
@@ -203,11 +206,13 @@ pub struct Loop {
     pub unread: usize,
 }
 
-/// The loops of a program.
+/// The loops of a program, and its queues.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Those that are open, in the order in which they were made.
     pub loops: Vec<Loop>,
+    /// The queues that have a name, by name. They belong to no loop.
+    pub queues: Vec<NamedQueue>,
 }
 
 /// What finds the tasks of one program, again and again.
@@ -255,6 +260,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// That the program has ended.
     pub fn snapshot(&mut self) -> Result<Snapshot, Failure> {
+        self.texts.begin_anew();
         let first = self.memory.u64(self.layout.wrapping_add(Layout::HOMES as u64));
         let mut home = first.map_err(|Unreadable| {
             Failure::new(format!("{} has ended while it was looked into", self.memory.name()))
@@ -270,7 +276,10 @@ impl<'a> Reader<'a> {
         }
         loops.sort_by_key(|l: &Loop| l.id);
         self.find_targets(&mut loops, &awaited);
-        Ok(Snapshot { loops })
+        // The marks stand one behind the other.
+        let (memory, offsets, mark) = (self.memory, self.offsets, self.mark.wrapping_add(2));
+        let queues = Queues { memory, offsets, layout: self.layout, mark }.read(&mut self.texts);
+        Ok(Snapshot { loops, queues })
     }
 
     /// Finds the tasks that tasks wait for, which may be of other loops, by the words of their targets.
@@ -278,7 +287,8 @@ impl<'a> Reader<'a> {
         let tasks = loops.iter().flat_map(|l| &l.tasks);
         let known = tasks.map(|task| (task.id, task.created_at.clone())).collect();
         let (memory, offsets, mark) = (self.memory, self.offsets, self.mark);
-        let mut targets = Targets { memory, offsets, mark, known, left: WORDS_MAX };
+        let (left, hits, misses) = (WORDS_MAX, 0, 0);
+        let mut targets = Targets { memory, offsets, mark, known, left, hits, misses };
         for task in loops.iter_mut().flat_map(|l| &mut l.tasks) {
             let words = awaited.get(&task.id).map(Vec::as_slice).unwrap_or_default();
             for (wait, words) in task.waits.iter_mut().zip(words) {
@@ -407,13 +417,16 @@ fn make_sense(offsets: &Offsets) -> bool {
         && in_location.iter().filter(is_known).all(|offset| *offset <= 20)
 }
 
-/// The same of a header and a list, of which eight words are read.
+/// The same of a header and a list, of which eight words are read, and of a queue.
 fn make_sense_in_header(offsets: &Offsets) -> bool {
     let in_vec = [offsets.vec_pointer, offsets.vec_length];
     let is_known = |offset: &&u32| **offset != UNKNOWN;
     offsets.header_operation <= 16
         && [offsets.header_site_what, offsets.header_site_location].iter().all(|site| *site <= 56)
         && offsets.list_items <= 16
+        && [offsets.queue_name, offsets.queue_maxsize, offsets.queue_places]
+            .iter()
+            .all(|at| *at <= 48)
         && in_vec.iter().filter(is_known).all(|offset| *offset <= 16)
 }
 

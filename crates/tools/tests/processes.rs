@@ -3,11 +3,13 @@
 mod printed;
 mod stuck;
 
+use asyncio_tools::{Process, Reader};
 use printed::{assert_golden, assert_prints, asyncio, text};
 use std::{
     fs,
     io::{BufRead, BufReader},
     process::{Command, Stdio},
+    rc::Rc,
     time::{Duration, Instant},
 };
 use stuck::{Stuck, example};
@@ -122,6 +124,58 @@ fn top_writes_a_line_of_json_for_each_look() {
     }
     let lasts = |look: &serde_json::Value| look["tasks"][0]["lasts_ns"].as_u64();
     assert!(lasts(&looks[1]) > lasts(&looks[0]), "{looks:?}");
+}
+
+#[test]
+fn a_queue_with_a_name_is_shown_with_what_waits_for_it() {
+    let program = Stuck::start("wedged", &["full_queue", "ready"]);
+    let output = asyncio(&["ps", "--json", &program.pid()]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let lines = serde_json::json!({
+        "name": "lines", "maxsize": 2, "length": 2, "unfinished": 2, "getters": 0, "putters": 1,
+        "joiners": 0,
+    });
+    assert_eq!(json["queues"], serde_json::json!([lines]));
+    let look = first_lines(&["top", "--json", &program.pid()], 1).remove(0);
+    let look: serde_json::Value = serde_json::from_str(&look).unwrap();
+    assert_eq!(look["queues"], json["queues"]);
+    // Those that have none are not shown.
+    let program = Stuck::start("stuck", &["kinds"]);
+    let output = asyncio(&["ps", "--json", &program.pid()]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["queues"], serde_json::json!([]));
+}
+
+#[asyncio::test]
+async fn a_queue_that_was_moved_is_found_again_when_something_waits_for_it() -> asyncio::Result<()>
+{
+    let process = Process::new(i32::try_from(std::process::id())?);
+    let mut reader = Reader::new(&process)?;
+    let mut shown = || -> asyncio::Result<_> {
+        let queues = reader.snapshot()?.queues;
+        let moved = queues.iter().find(|queue| &*queue.name == "moved");
+        Ok(moved.map(ToString::to_string))
+    };
+    let priority = asyncio::PriorityQueue::new(3);
+    priority.set_name("moved");
+    assert_eq!(shown()?.as_deref(), Some("\"moved\" 0/3"));
+    let priority = Rc::new(priority);
+    let getting = priority.clone();
+    let getter = asyncio::create_task(async move { getting.get().await });
+    asyncio::sleep(Duration::ZERO).await?;
+    assert_eq!(shown()?.as_deref(), Some("\"moved\" 0/3, 1 getter waiting"));
+    priority.put_nowait(1)?;
+    priority.put_nowait(2)?;
+    assert_eq!(getter.await?, 1);
+    assert_eq!(shown()?.as_deref(), Some("\"moved\" 1/3"));
+    let stack = asyncio::LifoQueue::new(0);
+    stack.set_name("moved");
+    drop(priority);
+    stack.put_nowait(7)?;
+    assert_eq!(shown()?.as_deref(), Some("\"moved\" 1"));
+    drop(stack);
+    assert_eq!(shown()?, None);
+    Ok(())
 }
 
 #[test]

@@ -123,6 +123,7 @@ fn top_warns_of_what_may_be_wrong_and_is_painted() {
     let crowds = |line: &str| line.starts_with("most: ") && line.contains("Lock.acquire");
     let screen = terminal.wait("it names what waits", |screen| screen.lines().any(crowds));
     assert!(screen.contains("grows: crates/tools/examples/stuck.rs:"), "{screen}");
+    assert!(screen.contains("queues: \"orders\" 0/20, 1 getter waiting"), "{screen}");
     let picture = picture::svg(&terminal.capture(&["-e"]), COLUMNS);
     assert!(picture.contains("#f9e2af") && picture.contains("asyncio top: process"), "{picture}");
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/top.svg");

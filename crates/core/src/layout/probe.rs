@@ -12,7 +12,12 @@ use crate::{
     task_ref::TaskRef,
     wait_site::WaitSite,
 };
-use std::{panic::Location, sync::Arc, task::Waker};
+use std::{
+    collections::{BinaryHeap, VecDeque},
+    panic::Location,
+    sync::Arc,
+    task::Waker,
+};
 
 /// Where the two words of a slice, or of a pointer to one, stand.
 #[derive(Clone, Copy)]
@@ -107,6 +112,22 @@ impl Cancel for Nothing {
 /// A scope.
 pub(super) fn node() -> Node {
     Node::new(WaitSite::here(&""), None, None, 0)
+}
+
+/// A `VecDeque`, whatever is in it: where its length stands.
+pub(super) fn deque() -> u32 {
+    // Where it begins, its length and its capacity are three numbers.
+    let mut known = VecDeque::with_capacity(7);
+    known.extend([0_usize; 4]);
+    known.pop_front();
+    Words::of::<_, 4>(&known, known.as_slices().0.as_ptr().cast(), known.len()).length
+}
+
+/// A `BinaryHeap`, whatever is in it: where its length stands.
+pub(super) fn heap() -> u32 {
+    let mut known = BinaryHeap::with_capacity(7);
+    known.extend([0_usize; 3]);
+    Words::of::<_, 3>(&known, known.as_slice().as_ptr().cast(), known.len()).length
 }
 
 fn in_vec<T>(items: [T; 2]) -> Words {

@@ -289,6 +289,18 @@ fn debug_tells_the_state() {
 }
 
 /// What the tests under other executors have in common: three producers, two consumers.
+#[test]
+fn a_name_is_shown_and_can_be_replaced() {
+    static JOBS: Queue<u32> = Queue::new(4);
+    assert_eq!(JOBS.name(), None);
+    JOBS.set_name("first");
+    JOBS.set_name(String::from("jobs"));
+    assert_eq!(JOBS.name().as_deref(), Some("jobs"));
+    JOBS.put_nowait(1).unwrap();
+    let shown = "Queue { name: \"jobs\", maxsize: 4, items: 1, ";
+    assert!(format!("{JOBS:?}").starts_with(shown), "{JOBS:?}");
+}
+
 async fn produce(queue: Arc<Queue<usize>>, from: usize) {
     for n in 0..100 {
         queue.put(from + n).await.unwrap();

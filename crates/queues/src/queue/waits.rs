@@ -55,6 +55,7 @@ impl<O: Order> Future for Get<'_, O> {
             Err(Error::QueueEmpty(_)) => {
                 guard = keep("queue_get_joined_late", &queue.state, guard);
                 guard.getters.join(place, cx, *site);
+                guard.tell_places();
                 Poll::Pending
             }
             outcome => Poll::Ready(outcome),
@@ -174,6 +175,7 @@ impl<O: Order> Future for Put<'_, O> {
             Err(PutError::Full(item)) => {
                 guard = keep("queue_put_joined_late", &queue.state, guard);
                 guard.putters.join(place, cx, *site);
+                guard.tell_places();
                 *slot = Some(item);
                 Poll::Pending
             }
@@ -232,6 +234,7 @@ impl<O: Order> Future for Join<'_, O> {
             }
             guard = keep("queue_join_joined_late", &queue.state, guard);
             guard.joiners.join(place, cx, *site);
+            guard.tell_places();
             return Poll::Pending;
         }
         match state.joiners.poll(place, cx, *site, &mut after) {

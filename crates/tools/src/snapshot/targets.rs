@@ -8,6 +8,10 @@ use std::collections::{HashMap, HashSet, VecDeque};
 /// No more words are looked at, for all tasks together.
 pub(super) const WORDS_MAX: u64 = 1 << 22;
 
+/// So many words may lead nowhere before those count that do lead somewhere: beside the address of what a target
+/// leads to stands at most one other.
+const MISSES_MAX: u64 = 1 << 10;
+
 /// A header has so many words.
 const HEADER: usize = 8;
 
@@ -24,6 +28,9 @@ pub(super) struct Targets<'a> {
     pub(super) known: HashMap<u64, Option<super::Location>>,
     /// How many words may still be looked at.
     pub(super) left: u64,
+    /// How many words have led somewhere, and how many nowhere.
+    pub(super) hits: u64,
+    pub(super) misses: u64,
 }
 
 /// What was found.
@@ -46,22 +53,30 @@ impl Targets<'_> {
             if word <= 1 << 12 || !seen.insert(word) {
                 continue;
             }
+            if self.misses > MISSES_MAX + 2 * self.hits {
+                // These are no targets.
+                break;
+            }
             if let Some(made_at) = self.known.get(&word) {
                 found.tasks.push(word);
                 found.made_at = found.made_at.or_else(|| made_at.clone());
+                self.hits += 1;
                 continue;
             }
             let start = word.wrapping_add(self.offsets.arc_text.into());
-            let Ok(words) = self.memory.words::<HEADER>(start) else { continue };
+            let words = self.memory.words::<HEADER>(start).unwrap_or([0; HEADER]);
+            let starts = &words[..LIST_STARTS];
             if words[0] == self.mark {
                 let site = words[self.offsets.header_site_location as usize / 8];
                 found.made_at = found.made_at.or_else(|| texts.location(site));
                 rest.extend(self.of_operation(&words));
-            } else if let Some(at) =
-                words[..LIST_STARTS].iter().position(|w| *w == self.mark.wrapping_add(1))
-            {
+                self.hits += 1;
+            } else if let Some(at) = starts.iter().position(|w| *w == self.mark.wrapping_add(1)) {
                 let list = &words[at + self.offsets.list_items as usize / 8..];
                 rest.extend(self.of_vec(list).unwrap_or_default());
+                self.hits += 1;
+            } else {
+                self.misses += 1;
             }
         }
         found

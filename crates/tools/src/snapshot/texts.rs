@@ -1,11 +1,11 @@
-//! Texts of the program, by where they stand: they do not change.
+//! Texts of the program: those of its binary by where they stand, for they do not change; and names.
 
 use super::{Location, WaitSite};
 use crate::memory::{Memory, Numbers, u32_at, u64_at};
 use asyncio_core::raw::layout::{Layout, Offsets, UNKNOWN};
 use std::{collections::HashMap, rc::Rc};
 
-/// So many bytes of texts are kept: a program has no more.
+/// So many bytes of texts are kept, and so many are read for one look: a program has no more.
 const TEXTS_MAX: u64 = 1 << 26;
 
 /// Reads them, each once.
@@ -17,8 +17,10 @@ pub(super) struct Texts<'a> {
     files: HashMap<(u64, u64), Option<Rc<str>>>,
     /// A source file of the program's asyncio, by which others are known.
     source: Option<Rc<str>>,
-    /// How many bytes were read.
-    size: u64,
+    /// How many bytes were read for what is kept.
+    kept: u64,
+    /// How many were read for one look and are not kept.
+    passing: u64,
 }
 
 /// The two words of a text.
@@ -36,17 +38,23 @@ impl<'a> Texts<'a> {
             locations: HashMap::new(),
             files: HashMap::new(),
             source: None,
-            size: 0,
+            kept: 0,
+            passing: 0,
         };
         texts.source = texts.read_str(layout.wrapping_add(Layout::SOURCE as u64));
         texts
     }
 
-    /// A text, unless there are too many.
+    /// Forgets how much was read for the look before.
+    pub(super) fn begin_anew(&mut self) {
+        self.passing = 0;
+    }
+
+    /// A text that is kept, unless there are too many.
     fn read(&mut self, address: u64, length: u64) -> Option<Rc<str>> {
         let text = self.memory.text(address, length).ok()?;
-        self.size += length;
-        (self.size <= TEXTS_MAX).then(|| text.into())
+        self.kept += length;
+        (self.kept <= TEXTS_MAX).then(|| text.into())
     }
 
     fn read_str(&mut self, address: u64) -> Option<Rc<str>> {
@@ -62,7 +70,9 @@ impl<'a> Texts<'a> {
         if pointer == 0 || offsets.arc_text > 64 {
             return None;
         }
-        self.read(pointer.wrapping_add(offsets.arc_text.into()), length)
+        let text = self.memory.text(pointer.wrapping_add(offsets.arc_text.into()), length).ok()?;
+        self.passing += length;
+        (self.passing <= TEXTS_MAX).then(|| text.into())
     }
 
     /// A site, from where its two words lead: to a `&str`, and to a `Location`.
@@ -104,5 +114,50 @@ impl<'a> Texts<'a> {
     pub(super) fn is_in_a_library(&self, location: &Location) -> bool {
         let source = self.source.as_deref().unwrap_or_default();
         asyncio_core::wait_site::is_in_a_library(&location.file, source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Failure,
+        memory::{Thread, Unreadable},
+    };
+
+    /// The same letter at each address.
+    struct Letters;
+
+    impl Memory for Letters {
+        fn read(&self, _address: u64, buffer: &mut [u8]) -> Result<(), Unreadable> {
+            buffer.fill(b'a');
+            Ok(())
+        }
+
+        fn images(&self) -> Result<Vec<u64>, Failure> {
+            Ok(Vec::new())
+        }
+
+        fn thread(&self, _number: u64) -> Option<Thread> {
+            None
+        }
+
+        fn name(&self) -> String {
+            "letters".to_owned()
+        }
+    }
+
+    #[test]
+    fn names_are_read_in_each_look_however_many_there_were_before() {
+        let mut offsets = Offsets::from_words([0; Offsets::COUNT]);
+        offsets.arc_length = 8;
+        let mut texts = Texts::new(&Letters, offsets, 0);
+        let words = [1_u64, 4096].map(u64::to_ne_bytes).concat();
+        let in_one_look = TEXTS_MAX / 4096;
+        for _ in 0..3 {
+            texts.begin_anew();
+            assert!((0..in_one_look).all(|_| texts.arc(&words).is_some()));
+            assert_eq!(texts.arc(&words), None);
+        }
     }
 }

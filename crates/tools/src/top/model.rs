@@ -1,6 +1,9 @@
 //! What is shown: the latest sample, and what has changed since those before it.
 
-use crate::snapshot::{Loop, Snapshot, State, Task, WaitSite, tasks_by_id};
+use crate::{
+    awaited_by::queues_to_json,
+    snapshot::{Loop, NamedQueue, Snapshot, State, Task, WaitSite, tasks_by_id},
+};
 use asyncio_core::raw::metrics::Counts;
 use serde_json::{Map, Value, json};
 use std::{
@@ -272,6 +275,11 @@ impl Model {
         &self.loops
     }
 
+    /// The queues that have a name.
+    pub fn queues(&self) -> &[NamedQueue] {
+        &self.snapshot.queues
+    }
+
     /// The tasks that a filter lets pass, in order.
     pub fn rows(&self, sort: Sort, reverse: bool, filter: &str) -> Vec<&Row> {
         let filter = filter.to_lowercase();
@@ -357,6 +365,7 @@ impl Model {
             "states": states.collect::<Map<String, Value>>(),
             "waits": self.kinds().into_iter().map(count).collect::<Vec<_>>(),
             "crowds": self.crowds().into_iter().map(count).collect::<Vec<_>>(),
+            "queues": queues_to_json(self.queues()),
             "growing": self.growing().into_iter().map(grows).collect::<Vec<_>>(),
             "tasks": self.rows.iter().map(task).collect::<Vec<_>>(),
         })
@@ -430,7 +439,8 @@ mod tests {
 
     fn snapshot(tasks: Vec<Task>, counts: Counts) -> Snapshot {
         let (thread_info, unread) = (None, 0);
-        Snapshot { loops: vec![Loop { id: 1, thread: 7, thread_info, counts, tasks, unread }] }
+        let loops = vec![Loop { id: 1, thread: 7, thread_info, counts, tasks, unread }];
+        Snapshot { loops, queues: Vec::new() }
     }
 
     fn warnings(model: &Model) -> Vec<(u64, Option<Warning>)> {

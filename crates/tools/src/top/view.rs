@@ -53,6 +53,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, name: &str, model: &Model, view: &mut 
     head.extend(model.loops().iter().map(loop_line));
     head.push(kinds(model));
     head.extend(crowds(model));
+    head.extend(queues(model));
     head.extend(growing(model));
     let head_height = (head.len() as u16).min(frame.area().height / 2);
     let parts = [Constraint::Length(head_height), Constraint::Min(1), Constraint::Length(1)];
@@ -105,6 +106,11 @@ fn crowds(model: &Model) -> Option<Line<'static>> {
     let crowds = crowds.iter().take(CROWDS).map(|(place, count)| format!("{place} {count}"));
     let crowds: Vec<String> = crowds.collect();
     (!crowds.is_empty()).then(|| Line::from(format!("most: {}", crowds.join(", "))).dim())
+}
+
+fn queues(model: &Model) -> Option<Line<'static>> {
+    let queues: Vec<String> = model.queues().iter().map(ToString::to_string).collect();
+    (!queues.is_empty()).then(|| Line::from(format!("queues: {}", queues.join("; "))).dim())
 }
 
 fn growing(model: &Model) -> Option<Line<'static>> {

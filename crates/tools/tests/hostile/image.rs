@@ -121,6 +121,8 @@ pub(crate) fn show(memory: &dyn Memory) -> Option<Snapshot> {
     let table = display_awaited_by_tasks_table(&result);
     assert!(!table.chars().any(|c| c.is_control() && c != '\n'), "{table:?}");
     let _ = (build_async_tree(&result), to_json(&snapshot).to_string());
+    let queues: String = snapshot.queues.iter().map(ToString::to_string).collect();
+    assert!(!queues.chars().any(char::is_control), "{queues:?}");
     let mut model = Model::default();
     for time in [0, 100_000_000_000] {
         model.update(snapshot.clone(), time);
@@ -142,6 +144,12 @@ pub(crate) fn record() -> (Pages, u64) {
                 drop(asyncio::create_task(sleeper));
             }
             let hour = Duration::from_secs(3600);
+            let queues = ["one", "two \u{1b}[31m"].map(|name| {
+                let queue = std::rc::Rc::new(asyncio::Queue::<u32>::new(2));
+                queue.set_name(name);
+                queue
+            });
+            queues[1].put_nowait(1)?;
             // Scopes, several waits at once, and operations that have lists of what they wait for.
             let limited = asyncio::create_task(async move {
                 let sleeper = asyncio::create_task(asyncio::sleep(hour));
@@ -158,7 +166,9 @@ pub(crate) fn record() -> (Pages, u64) {
             asyncio::sleep(Duration::ZERO).await?;
             asyncio::sleep(Duration::ZERO).await?;
             asyncio::get_running_loop()?.call_soon(move || _ = sender.send(()))?;
-            asyncio::sleep(Duration::from_secs(3600)).await
+            asyncio::sleep(Duration::from_secs(3600)).await?;
+            drop(queues);
+            Ok(())
         })
     });
     receiver.recv().expect("the loop runs");
@@ -172,5 +182,8 @@ pub(crate) fn record() -> (Pages, u64) {
     let names =
         snapshot.loops[0].tasks.iter().filter(|task| &*task.name == "sleeper \u{fffd}[31m3");
     assert_eq!(names.count(), 1);
+    let queues: Vec<String> = snapshot.queues.iter().map(ToString::to_string).collect();
+    assert!(queues.iter().any(|queue| queue == "\"one\" 0/2"), "{queues:?}");
+    assert!(queues.iter().any(|queue| queue == "\"two \u{fffd}[31m\" 1/2"), "{queues:?}");
     (recorder.pages.take(), recorder.image.get())
 }

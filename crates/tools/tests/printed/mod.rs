@@ -67,7 +67,9 @@ fn table(printed: &str) -> String {
         })
     };
     let mut rows = vec![columns.map(str::to_owned)];
-    for line in lines.filter(|line| !line.starts_with("---")) {
+    let (queues, tasks_shown): (Vec<&str>, Vec<&str>) =
+        lines.partition(|line| line.starts_with("queue "));
+    for line in tasks_shown.into_iter().filter(|line| !line.starts_with("---")) {
         let mut row = cells(line);
         row[0] = (4711 + number(&mut threads, &row[0])).to_string();
         for id in [1, 8] {
@@ -86,7 +88,7 @@ fn table(printed: &str) -> String {
             row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         cells.join("  ").trim_end().to_owned() + "\n"
     });
-    shown.collect()
+    shown.chain(queues.into_iter().map(|queue| format!("{queue}\n"))).collect()
 }
 
 /// The place of a name among those that are known.

@@ -1,0 +1,148 @@
+//! What a queue has under its mutex.
+
+use crate::{error::PutError, order::Order};
+use asyncio_core::{
+    Error, QueueEmpty, QueueShutDown, Result,
+    raw::{NamedQueue, QueuePlaces},
+};
+use asyncio_locks::waiters::{Deferred, WaitQueue};
+
+pub(super) struct State<O> {
+    pub(super) items: O,
+    /// Items that were put, and not reported done.
+    pub(super) unfinished: usize,
+    pub(super) is_shut_down: bool,
+    pub(super) getters: WaitQueue,
+    pub(super) putters: WaitQueue,
+    pub(super) joiners: WaitQueue,
+    pub(super) named: Option<NamedQueue>,
+}
+
+impl<O> State<O> {
+    pub(super) const fn new(items: O) -> State<O> {
+        State {
+            items,
+            unfinished: 0,
+            is_shut_down: false,
+            getters: WaitQueue::new(),
+            putters: WaitQueue::new(),
+            joiners: WaitQueue::new(),
+            named: None,
+        }
+    }
+}
+
+impl<O: Order> State<O> {
+    /// Says where the counts stand, if the queue has a name: it may have been moved. Called where a future joins
+    /// a line, so that what need not wait costs nothing.
+    #[inline]
+    pub(super) fn tell_places(&self) {
+        #[cold]
+        fn tell<O: Order>(state: &State<O>, named: &NamedQueue) {
+            named.stands_at(QueuePlaces {
+                named: (&raw const state.named).addr(),
+                length: state.items.length_address(),
+                unfinished: (&raw const state.unfinished).addr(),
+                getters: state.getters.length_address(),
+                putters: state.putters.length_address(),
+                joiners: state.joiners.length_address(),
+            });
+        }
+        if let Some(named) = &self.named {
+            tell(self, named);
+        }
+    }
+
+    pub(super) fn is_full(&self, maxsize: usize) -> bool {
+        maxsize > 0 && self.items.len() >= maxsize
+    }
+
+    pub(super) fn put(
+        &mut self,
+        item: O::Item,
+        maxsize: usize,
+        after: &mut Deferred,
+    ) -> Result<(), PutError<O::Item>> {
+        if self.is_shut_down {
+            return Err(PutError::ShutDown(item));
+        }
+        if self.is_full(maxsize) {
+            return Err(PutError::Full(item));
+        }
+        let mut change = Change::begin(self, after);
+        change.state.items.push(item);
+        change.has_returned = true;
+        Ok(())
+    }
+
+    pub(super) fn get(&mut self, after: &mut Deferred) -> Result<O::Item> {
+        match self.pop(after) {
+            Some(item) => Ok(item),
+            None if self.is_shut_down => Err(Error::QueueShutDown(QueueShutDown::default())),
+            None => Err(Error::QueueEmpty(QueueEmpty::default())),
+        }
+    }
+
+    fn pop(&mut self, after: &mut Deferred) -> Option<O::Item> {
+        let mut change = Change::begin(self, after);
+        let item = change.state.items.pop();
+        change.has_returned = true;
+        item
+    }
+
+    /// `n` items are done.
+    pub(super) fn finish(&mut self, n: usize, after: &mut Deferred) {
+        self.unfinished = self.unfinished.saturating_sub(n);
+        if self.unfinished == 0 {
+            self.joiners.wake_all(after);
+        }
+    }
+}
+
+/// An item that goes in or comes out. What that takes is the program's: an [`Order`], or the `Ord` of
+/// the items, which may panic. The books are kept all the same.
+struct Change<'a, O: Order> {
+    state: &'a mut State<O>,
+    after: &'a mut Deferred,
+    /// How many items there were.
+    before: usize,
+    has_returned: bool,
+}
+
+impl<'a, O: Order> Change<'a, O> {
+    #[inline]
+    fn begin(state: &'a mut State<O>, after: &'a mut Deferred) -> Change<'a, O> {
+        let before = state.items.len();
+        Change { state, after, before, has_returned: false }
+    }
+
+    /// The waiter that was woken for this has not used it; and an item that came out is lost, which counts as
+    /// done.
+    #[cold]
+    fn was_left_by_a_panic(&mut self, now: usize) {
+        if now < self.before {
+            self.state.finish(1, self.after);
+        } else {
+            self.state.putters.wake_next(self.after);
+        }
+        if now > 0 {
+            self.state.getters.wake_next(self.after);
+        }
+    }
+}
+
+impl<O: Order> Drop for Change<'_, O> {
+    #[inline]
+    fn drop(&mut self) {
+        let now = self.state.items.len();
+        if now > self.before {
+            self.state.unfinished += 1;
+            self.state.getters.wake_next(self.after);
+        } else if now < self.before {
+            self.state.putters.wake_next(self.after);
+        }
+        if !self.has_returned {
+            self.was_left_by_a_panic(now);
+        }
+    }
+}
