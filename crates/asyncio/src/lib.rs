@@ -228,7 +228,7 @@ pub use asyncio_subprocess::{create_subprocess_exec, create_subprocess_shell};
 pub mod subprocess {
     pub use asyncio_subprocess::{
         Account, Communicate, DEVNULL, KillTree, Output, PIPE, Process, ProcessWait, STDOUT, Spawn,
-        Spawning, SpawningWithProtocol, Stdio, Streams, ToArguments, WithProtocol,
+        Spawning, SpawningWithProtocol, Stdio, Streams, ToArguments, ToInput, WithProtocol,
     };
 }
 

@@ -105,7 +105,7 @@ async fn output(program: &str, args: &[&str], input: &[u8]) -> Result<String> {
     let spawn = asyncio::create_subprocess_exec(program, args);
     let mut process =
         spawn.stdin(subprocess::PIPE).stdout(subprocess::PIPE).stderr(subprocess::STDOUT).await?;
-    let output = process.communicate(Some(input)).await?;
+    let output = process.communicate(input).await?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 

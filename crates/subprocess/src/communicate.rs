@@ -5,6 +5,7 @@ use asyncio_core::{Error, Result, wait_site::WaitSite};
 use asyncio_streams::{StreamReader, StreamWriter};
 use bytes::{Buf, Bytes};
 use std::{
+    borrow::Cow,
     fmt,
     future::{Future, poll_fn},
     io,
@@ -24,6 +25,42 @@ pub struct Output {
     /// What it wrote to standard error.
     pub stderr: Vec<u8>,
 }
+
+/// What [`Process::communicate`] takes for input: text or bytes, borrowed or owned, or `None`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the input of a process",
+    label = "text or bytes, or `None`, are expected",
+    note = "write `process.communicate(\"text\")`, `process.communicate(bytes)`, or `process.communicate(None)`",
+    note = "there is no `Some` around the input"
+)]
+pub trait ToInput<'a> {
+    /// The input, if there is any.
+    fn to_input(self) -> Option<Cow<'a, [u8]>>;
+}
+
+impl<'a> ToInput<'a> for Option<&'a [u8]> {
+    fn to_input(self) -> Option<Cow<'a, [u8]>> {
+        self.map(Cow::Borrowed)
+    }
+}
+
+impl<'a, T: AsRef<[u8]> + ?Sized> ToInput<'a> for &'a T {
+    fn to_input(self) -> Option<Cow<'a, [u8]>> {
+        Some(Cow::Borrowed(self.as_ref()))
+    }
+}
+
+macro_rules! owned_input {
+    ($($owned:ty)*) => {$(
+        impl ToInput<'_> for $owned {
+            fn to_input(self) -> Option<Cow<'static, [u8]>> {
+                Some(Cow::Owned(self.into()))
+            }
+        }
+    )*};
+}
+
+owned_input!(String Vec<u8> Bytes);
 
 /// An exchange with a process that has begun, and may be interrupted.
 #[derive(Default)]
@@ -46,10 +83,10 @@ pub struct Communicate<'a>(Pin<Box<dyn Future<Output = Result<Output>> + Send + 
 impl<'a> Communicate<'a> {
     pub(crate) fn new(
         process: &'a mut Process,
-        input: Option<&'a [u8]>,
+        input: impl ToInput<'a>,
         site: WaitSite,
     ) -> Communicate<'a> {
-        Communicate(Box::pin(communicate(process, input, site)))
+        Communicate(Box::pin(communicate(process, input.to_input(), site)))
     }
 }
 
@@ -69,7 +106,7 @@ impl fmt::Debug for Communicate<'_> {
 
 async fn communicate(
     process: &mut Process,
-    input: Option<&[u8]>,
+    input: Option<Cow<'_, [u8]>>,
     site: WaitSite,
 ) -> Result<Output> {
     let Process { stdin, stdout, stderr, exchange, child } = process;
@@ -85,7 +122,7 @@ async fn communicate(
         }
     }
     *has_begun = true;
-    let input = Input { borrowed: input.unwrap_or_default(), kept: unwritten };
+    let input = Input { borrowed: input.as_deref().unwrap_or_default(), kept: unwritten };
     {
         let feed = pin!(feed(stdin.as_ref(), input, site));
         let stdout = pin!(collect(stdout.as_mut(), &mut output.stdout, site));

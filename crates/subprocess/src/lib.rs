@@ -59,7 +59,7 @@ mod with_protocol;
 
 pub use arguments::{Listed, Nothing, ToArguments};
 pub use asyncio_core::{Error, Result};
-pub use communicate::{Communicate, Output};
+pub use communicate::{Communicate, Output, ToInput};
 pub use options::Spawn;
 pub use process::Process;
 pub use protocols::SubprocessProtocol;

@@ -2,7 +2,7 @@
 
 use crate::{
     child::Child,
-    communicate::{Communicate, Exchange},
+    communicate::{Communicate, Exchange, ToInput},
     subprocess::Connected,
     wait::{KillTree, ProcessWait},
 };
@@ -25,7 +25,7 @@ use std::{fmt, sync::Arc, time::Duration};
 ///
 /// asyncio::run(async {
 ///     let mut sort = create_subprocess_exec("sort", ["-r"]).stdin(PIPE).stdout(PIPE).await?;
-///     let output = sort.communicate(Some(b"a\nc\nb\n")).await?;
+///     let output = sort.communicate("a\nc\nb\n").await?;
 ///     assert_eq!((&*output.stdout, sort.returncode()), (&b"c\nb\na\n"[..], Some(0)));
 ///     Ok(())
 /// })?;
@@ -111,7 +111,7 @@ impl Process {
         ProcessWait::new(self.child.clone(), WaitSite::here(&"Process.wait"))
     }
 
-    /// Writes `input` to the child and closes its standard input; meanwhile reads its output and
+    /// Writes `input`, text or bytes or `None`, to the child and closes its standard input; meanwhile reads its output and
     /// errors to their end, as far as they are pipes; then waits until it has ended (`communicate`).
     /// Standard input is closed also without `input`. That the child does not read it all is no error.
     ///
@@ -122,7 +122,7 @@ impl Process {
     /// # Cancellation
     /// Nothing is lost: `communicate(None)` goes on where this stopped, and gives all that was read.
     #[track_caller]
-    pub fn communicate<'a>(&'a mut self, input: Option<&'a [u8]>) -> Communicate<'a> {
+    pub fn communicate<'a>(&'a mut self, input: impl ToInput<'a>) -> Communicate<'a> {
         Communicate::new(self, input, WaitSite::here(&"Process.communicate"))
     }
 

@@ -80,7 +80,7 @@ async fn one_of_many(dice: Rc<Dice>) -> Result<()> {
         4 => {
             let input = vec![dice.roll(256) as u8; dice.roll(200_000) as usize];
             let spawn = create_subprocess_exec("cat", ()).stdin(PIPE).stdout(PIPE);
-            assert!(spawn.await?.communicate(Some(&input)).await?.stdout == input);
+            assert!(spawn.await?.communicate(&input).await?.stdout == input);
         }
         _ => drop(create_subprocess_exec("true", ()).await?),
     }
@@ -236,7 +236,7 @@ fn a_hundred_mebibytes_each_way() {
             .stdin(PIPE)
             .stdout(PIPE)
             .await?
-            .communicate(Some(&input))
+            .communicate(&input)
             .await?;
         assert!(output.stdout == input);
         // What was read, and little else.

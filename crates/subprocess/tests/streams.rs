@@ -44,7 +44,7 @@ fn communicate_gives_what_both_pipes_had() {
         let command = "cat; echo error >&2; exit 4";
         let spawn = create_subprocess_shell(command).stdin(PIPE).stdout(PIPE).stderr(PIPE);
         let mut process = spawn.await?;
-        let output = process.communicate(Some(b"input")).await?;
+        let output = process.communicate(b"input").await?;
         assert_eq!((&*output.stdout, &*output.stderr), (&b"input"[..], &b"error\n"[..]));
         assert_eq!(process.returncode(), Some(4));
         Ok(())
@@ -71,7 +71,7 @@ fn communicate_reads_only_what_is_a_pipe() {
 fn communicate_without_input_closes_standard_input_all_the_same() {
     run(async {
         assert_eq!(cat().await?.communicate(None).await?.stdout, b"");
-        assert_eq!(cat().await?.communicate(Some(b"")).await?.stdout, b"");
+        assert_eq!(cat().await?.communicate(b"").await?.stdout, b"");
         Ok(())
     });
 }
@@ -81,11 +81,11 @@ fn a_child_that_does_not_read_its_input_is_no_error() {
     run(async {
         let large = vec![b'x'; 1 << 20];
         let mut process = create_subprocess_exec("true", NONE).stdin(PIPE).await?;
-        process.communicate(Some(&large)).await?;
+        process.communicate(&large).await?;
         assert_eq!(process.returncode(), Some(0));
         // Nor if it ends while it is being fed.
         let mut process = create_subprocess_shell("head -c 100000 >/dev/null").stdin(PIPE).await?;
-        process.communicate(Some(&large)).await?;
+        process.communicate(&large).await?;
         assert_eq!(process.returncode(), Some(0));
         Ok(())
     });
@@ -113,7 +113,7 @@ fn a_drain_tells_that_nobody_reads() {
 fn input_for_what_is_no_pipe_is_a_value_error() {
     run(async {
         let mut process = create_subprocess_exec("true", NONE).await?;
-        let error = process.communicate(Some(b"input")).await.unwrap_err();
+        let error = process.communicate(b"input").await.unwrap_err();
         assert!(matches!(error, Error::Value(_)), "{error:?}");
         process.communicate(None).await?;
         Ok(())
@@ -126,7 +126,7 @@ fn nothing_deadlocks_on_full_pipes() {
     run(async {
         let command = "head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2; cat >/dev/null";
         let spawn = create_subprocess_shell(command).stdin(PIPE).stdout(PIPE).stderr(PIPE);
-        let output = spawn.await?.communicate(Some(&vec![1; 1_000_000])).await?;
+        let output = spawn.await?.communicate(vec![1; 1_000_000]).await?;
         assert_eq!((output.stdout.len(), output.stderr.len()), (1_000_000, 1_000_000));
         Ok(())
     });
@@ -142,12 +142,12 @@ fn an_interrupted_communicate_goes_on_where_it_stopped() {
         let input: Vec<u8> = (0..2_000_000_u32).map(|n| (n % 251) as u8).collect();
         let pid = process.pid();
         let limit = timeout(Duration::from_millis(100));
-        let first = limit.with(async |_| process.communicate(Some(&input)).await).await;
+        let first = limit.with(async |_| process.communicate(&input).await).await;
         assert!(first.unwrap_err().is_timeout());
         // What comes is not lost either if nobody waits.
         process.send_signal(10)?;
         assert!(is_alive(pid));
-        let other = process.communicate(Some(b"other")).await.unwrap_err();
+        let other = process.communicate(b"other").await.unwrap_err();
         assert!(matches!(other, Error::Value(_)), "{other:?}");
         drop(process.communicate(None));
         let output = process.communicate(None).await?;
@@ -191,7 +191,7 @@ fn a_cancelled_communicate_leaves_the_child_alone() {
     run(async {
         let mut process = cat().await?;
         let task = create_task(async move {
-            let outcome = process.communicate(Some(b"input")).await;
+            let outcome = process.communicate(b"input").await;
             assert!(outcome.unwrap_err().is_cancelled());
             process.communicate(None).await
         });
@@ -333,7 +333,7 @@ fn every_wait_tells_what_was_called_and_where() {
         let mut process = spawn().start_new_session(true).await?;
         assert_eq!(site(process.wait()).await?, "Process.wait");
         assert_eq!(site(process.kill_tree(Duration::MAX)).await?, "Process.kill_tree");
-        let reading = async move { process.communicate(Some(&[0; 1_000_000])).await };
+        let reading = async move { process.communicate(&[0; 1_000_000]).await };
         assert_eq!(site(reading).await?, "Process.communicate");
         let with_protocol = subprocess_exec(|| Nothing, "sleep", ["1000"]).into_future();
         assert_eq!(site(with_protocol).await?, "subprocess_exec");

@@ -168,6 +168,8 @@ impl<T> Hash for Task<T> {
 }
 
 impl FutureLike for AnyTask {
+    type Referent = Self;
+
     fn done(&self) -> bool {
         AnyTask::done(self)
     }

@@ -10,17 +10,19 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// What `wait` and its like take: a [`Task`] or a [`Future`], or either
+/// What `wait` and its like take: a [`Task`], a [`Future`], either of them, or a reference to one
 /// (`asyncio.isfuture`). Sealed: nothing else can be one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is neither a task nor a future",
     label = "a task or a future is expected",
     note = "a coroutine becomes a task by `create_task(coroutine)`",
     note = "`gather`, `as_completed` and `race` take coroutines themselves",
-    note = "to keep the tasks, give `wait` their handles: `wait(tasks.iter().map(|task| task.any()))`"
+    note = "to keep the tasks, give `wait` a reference to their list: `wait(&tasks)`"
 )]
 #[doc(alias = "isfuture")]
-pub trait FutureLike: sealed::Sealed + 'static {
+pub trait FutureLike: sealed::Sealed {
+    /// What its callbacks are given: itself, or what it refers to.
+    type Referent: FutureLike + 'static;
     /// Whether it has a result, failed or was cancelled.
     fn done(&self) -> bool;
     /// Whether it was cancelled.
@@ -44,13 +46,13 @@ pub trait FutureLike: sealed::Sealed + 'static {
         &self,
         callback: impl FnOnce() -> R + 'static,
     ) -> Result<DoneCallback>;
-    /// [`on_done`](FutureLike::on_done) with the task or future itself.
+    /// [`on_done`](FutureLike::on_done) with the task or future.
     ///
     /// # Errors
     /// As there.
     fn on_done_with<R: CallbackOutput>(
         &self,
-        callback: impl FnOnce(&Self) -> R + 'static,
+        callback: impl FnOnce(&Self::Referent) -> R + 'static,
     ) -> Result<DoneCallback>;
     /// Removes such a callback; returns how many were removed.
     fn remove_done_callback(&self, callback: &DoneCallback) -> usize;
@@ -101,6 +103,12 @@ pub(crate) mod sealed {
         }
     }
 
+    impl<F: Sealed> Sealed for &F {
+        fn check_awaited_here(&self) -> Result<()> {
+            (**self).check_awaited_here()
+        }
+    }
+
     impl<T> Sealed for Awaitable<T> {
         fn check_awaited_here(&self) -> Result<()> {
             either!(self, f => f.check_awaited_here())
@@ -109,6 +117,8 @@ pub(crate) mod sealed {
 }
 
 impl<T: 'static> FutureLike for Task<T> {
+    type Referent = Self;
+
     fn done(&self) -> bool {
         AnyTask::done(self)
     }
@@ -137,7 +147,7 @@ impl<T: 'static> FutureLike for Task<T> {
     #[track_caller]
     fn on_done_with<R: CallbackOutput>(
         &self,
-        callback: impl FnOnce(&Self) -> R + 'static,
+        callback: impl FnOnce(&Self::Referent) -> R + 'static,
     ) -> Result<DoneCallback> {
         self.add_done_callback(callback)
     }
@@ -147,6 +157,8 @@ impl<T: 'static> FutureLike for Task<T> {
 }
 
 impl<T: 'static> FutureLike for Future<T> {
+    type Referent = Self;
+
     fn done(&self) -> bool {
         Future::done(self)
     }
@@ -175,7 +187,7 @@ impl<T: 'static> FutureLike for Future<T> {
     #[track_caller]
     fn on_done_with<R: CallbackOutput>(
         &self,
-        callback: impl FnOnce(&Self) -> R + 'static,
+        callback: impl FnOnce(&Self::Referent) -> R + 'static,
     ) -> Result<DoneCallback> {
         self.add_done_callback(callback)
     }
@@ -185,6 +197,8 @@ impl<T: 'static> FutureLike for Future<T> {
 }
 
 impl<T: 'static> FutureLike for Take<T> {
+    type Referent = Self;
+
     fn done(&self) -> bool {
         self.future().done()
     }
@@ -213,7 +227,7 @@ impl<T: 'static> FutureLike for Take<T> {
     #[track_caller]
     fn on_done_with<R: CallbackOutput>(
         &self,
-        callback: impl FnOnce(&Self) -> R + 'static,
+        callback: impl FnOnce(&Self::Referent) -> R + 'static,
     ) -> Result<DoneCallback> {
         self.future().add_done_callback(|future| callback(&future.take()))
     }
@@ -232,6 +246,8 @@ pub enum Awaitable<T> {
 }
 
 impl<T: 'static> FutureLike for Awaitable<T> {
+    type Referent = Self;
+
     fn done(&self) -> bool {
         either!(self, f => FutureLike::done(f))
     }
@@ -260,7 +276,7 @@ impl<T: 'static> FutureLike for Awaitable<T> {
     #[track_caller]
     fn on_done_with<R: CallbackOutput>(
         &self,
-        callback: impl FnOnce(&Self) -> R + 'static,
+        callback: impl FnOnce(&Self::Referent) -> R + 'static,
     ) -> Result<DoneCallback> {
         match self {
             Awaitable::Task(task) => {
@@ -273,6 +289,46 @@ impl<T: 'static> FutureLike for Awaitable<T> {
     }
     fn remove_done_callback(&self, callback: &DoneCallback) -> usize {
         either!(self, f => FutureLike::remove_done_callback(f, callback))
+    }
+}
+
+impl<F: FutureLike> FutureLike for &F {
+    type Referent = F::Referent;
+
+    fn done(&self) -> bool {
+        (**self).done()
+    }
+    fn cancelled(&self) -> bool {
+        (**self).cancelled()
+    }
+    fn exception(&self) -> Result<Option<Error>> {
+        (**self).exception()
+    }
+    fn cancel_as(&self, error: CancelledError) -> bool {
+        (**self).cancel_as(error)
+    }
+    fn target(&self) -> Target {
+        (**self).target()
+    }
+    fn id(&self) -> usize {
+        (**self).id()
+    }
+    #[track_caller]
+    fn on_done<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce() -> R + 'static,
+    ) -> Result<DoneCallback> {
+        (**self).on_done(callback)
+    }
+    #[track_caller]
+    fn on_done_with<R: CallbackOutput>(
+        &self,
+        callback: impl FnOnce(&F::Referent) -> R + 'static,
+    ) -> Result<DoneCallback> {
+        (**self).on_done_with(callback)
+    }
+    fn remove_done_callback(&self, callback: &DoneCallback) -> usize {
+        (**self).remove_done_callback(callback)
     }
 }
 

@@ -45,7 +45,9 @@ pub enum ReturnWhen {
 /// argument order without duplicates. Nothing is cancelled, also not at a
 /// [`timeout`](Wait::timeout), which is no error here.
 ///
-/// For tasks whose results differ in type, wait for [`task.any()`](crate::AnyTask::any).
+/// A reference to a list of tasks leaves them to the caller: `wait(&tasks)` gives references to those that
+/// are done, and to those that are not. For tasks whose results differ in type, wait for
+/// [`task.any()`](crate::AnyTask::any).
 ///
 /// # Errors
 /// `Value` if there is nothing to wait for; `Runtime` without a running loop, and for a task of another
@@ -57,10 +59,10 @@ pub enum ReturnWhen {
 /// ```
 /// #[asyncio::main]
 /// async fn main() -> asyncio::Result<()> {
-///     use asyncio::{ReturnWhen, create_task, wait};
+///     use asyncio::{FirstCompleted, create_task, wait};
 ///     let tasks = [create_task(async { Ok(1) }), create_task(std::future::pending())];
-///     let (done, pending) = wait(tasks).return_when(ReturnWhen::FirstCompleted).await?;
-///     assert_eq!((done.len(), pending.len()), (1, 1));
+///     let (done, pending) = wait(&tasks).return_when(FirstCompleted).await?;
+///     assert_eq!((done, pending), (vec![&tasks[0]], vec![&tasks[1]]));
 ///     Ok(())
 /// }
 /// ```
@@ -160,7 +162,7 @@ impl<F: FutureLike> Waiting<F> {
         for future in &self.wait.futures {
             future.check_awaited_here()?;
             let (left, enough, timer) = (left.clone(), enough.clone(), self.timer);
-            let callback = future.on_done_with(move |future: &F| {
+            let callback = future.on_done_with(move |future: &F::Referent| {
                 let last = left.count.fetch_sub(1, Ordering::Relaxed) == 1;
                 let release = last
                     || match return_when {

@@ -15,7 +15,7 @@ pub const TITLE: &str = "Subprocesses: a pipeline of the shell, fed and read at 
 pub async fn main() -> asyncio::Result<()> {
     let pipeline = asyncio::create_subprocess_shell("sort | uniq -c | sort -rn | head -n 1");
     let mut process = pipeline.stdin(PIPE).stdout(PIPE).await?;
-    let output = process.communicate(Some(b"pear\napple\npear\nplum\napple\npear\n")).await?;
+    let output = process.communicate(b"pear\napple\npear\nplum\napple\npear\n").await?;
     let text = String::from_utf8_lossy(&output.stdout);
     say!("{}", text.split_whitespace().collect::<Vec<_>>().join(" times "));
     expect_lines(["3 times pear"])

@@ -40,3 +40,20 @@ async fn hold_tasks_of_any_type() -> Result<()> {
     assert!(numbers.cancelled() && texts.cancelled());
     Ok(())
 }
+
+/// `done, pending = await asyncio.wait(tasks)`, which leaves `tasks` as they are.
+#[asyncio::test(virtual_time = true)]
+async fn are_waited_for_by_reference() -> Result<()> {
+    let tasks = [3, 1, 2].map(|n| create_task(sleep(n * LIMIT).result(n)));
+    let (done, pending) = wait(&tasks).return_when(FirstCompleted).await?;
+    assert_eq!((done, pending), (vec![&tasks[1]], vec![&tasks[0], &tasks[2]]));
+    let promises = vec![Future::<()>::new()];
+    let (done, pending) = wait(&promises).timeout(LIMIT).await?;
+    assert_eq!((done.len(), pending.len()), (0, 1));
+    let (failing, slow) =
+        (create_task(async { Err(Error::msg("no")) }), create_task(sleep(9 * LIMIT)));
+    let (done, _) = wait([&failing, &slow]).return_when(FirstException).await?;
+    assert_eq!(done, [&failing]);
+    assert_eq!(gather(tasks).await?, [3, 1, 2]);
+    Ok(())
+}
