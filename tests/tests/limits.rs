@@ -69,17 +69,27 @@ fn what_has_not_begun_when_the_gathering_is_cancelled_never_begins() {
     });
 }
 
+/// Three coroutines that say when they begin; each goes on with `then`.
+fn beginners<T>(
+    trace: &Trace,
+    then: impl AsyncFn(usize) -> Result<T> + Clone + 'static,
+) -> [impl Future<Output = Result<T>> + 'static; 3] {
+    [0, 1, 2].map(|n| {
+        let (trace, then) = (trace.clone(), then.clone());
+        async move {
+            trace.say(n);
+            then(n).await
+        }
+    })
+}
+
 #[test]
 fn after_an_error_the_others_begin_in_their_turn() {
     run(async {
         let trace = Trace::new();
-        let work = [0, 1, 2].map(|n| {
-            let trace = trace.clone();
-            async move {
-                trace.say(n);
-                sleep(MS).await?;
-                if n == 0 { Err(Error::msg("boom")) } else { Ok(()) }
-            }
+        let work = beginners(&trace, async |n| {
+            sleep(MS).await?;
+            if n == 0 { Err(Error::msg("boom")) } else { Ok(()) }
         });
         assert!(gather(work).limit(1).await.is_err());
         assert_eq!(trace.take(), "0 1");
@@ -93,17 +103,13 @@ fn after_an_error_the_others_begin_in_their_turn() {
 fn a_coroutine_that_panics_or_is_cancelled_lets_the_next_begin() {
     run(async {
         let trace = Trace::new();
-        let work = [0, 1, 2].map(|n| {
-            let trace = trace.clone();
-            async move {
-                trace.say(n);
-                match n {
-                    0 => panic!("over"),
-                    1 => asyncio::current_task().map(|task| task.cancel()),
-                    _ => None,
-                };
-                briefly().await
-            }
+        let work = beginners(&trace, async |n| {
+            match n {
+                0 => panic!("over"),
+                1 => asyncio::current_task().map(|task| task.cancel()),
+                _ => None,
+            };
+            briefly().await
         });
         let outcomes = gather(work).limit(1).return_exceptions().await?;
         assert!(matches!(&outcomes[0], Err(Error::Panic(_))));

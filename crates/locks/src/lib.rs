@@ -83,6 +83,8 @@ pub mod barrier;
 pub mod blocking;
 pub mod condition;
 pub mod event;
+#[cfg(test)]
+mod in_line;
 pub mod lock;
 #[allow(unsafe_code)] // The value behind a lock.
 mod owned;

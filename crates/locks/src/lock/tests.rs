@@ -4,7 +4,6 @@ use super::*;
 use crate::testing::{Random, tester};
 use futures_lite::future::{block_on, poll_once, yield_now};
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
     sync::{
         Arc,
@@ -46,55 +45,6 @@ fn release_wakes_the_first_in_line_and_leaves_the_lock_free_for_it() {
     assert!(late.was_woken());
     drop(late.is_ready().unwrap());
     assert!(lock.try_acquire().is_some());
-}
-
-#[test]
-fn a_woken_waiter_that_is_dropped_wakes_the_next() {
-    let lock = Lock::new(());
-    let held = lock.try_acquire().unwrap();
-    let (mut a, mut b) = (tester(lock.acquire()), tester(lock.acquire()));
-    a.is_pending();
-    b.is_pending();
-    drop(held);
-    assert!(!b.was_woken());
-    drop(a);
-    assert!(b.was_woken());
-    drop(b.is_ready().unwrap());
-}
-
-#[test]
-fn a_waiter_that_is_dropped_before_the_release_is_not_waited_for() {
-    let lock = Lock::new(());
-    let held = lock.try_acquire().unwrap();
-    let (mut a, mut b, mut c) =
-        (tester(lock.acquire()), tester(lock.acquire()), tester(lock.acquire()));
-    a.is_pending();
-    b.is_pending();
-    c.is_pending();
-    drop(b);
-    drop(a);
-    assert!(!c.was_woken());
-    drop(held);
-    assert!(c.was_woken());
-    drop(c);
-    assert!(lock.try_acquire().is_some());
-}
-
-#[test]
-fn a_waiter_moved_to_another_task_keeps_its_place() {
-    let lock = Lock::new(());
-    let held = lock.try_acquire().unwrap();
-    let (mut a, mut b) = (tester(lock.acquire()), tester(lock.acquire()));
-    a.is_pending();
-    b.is_pending();
-    let mut a = a.moved();
-    a.is_pending();
-    drop(held);
-    assert!(a.was_woken() && !b.was_woken());
-    // Also if it was woken before anyone polled it there.
-    let mut a = a.moved();
-    drop(a.is_ready().unwrap());
-    assert!(b.was_woken());
 }
 
 #[test]
@@ -157,18 +107,6 @@ fn with_dropped_in_the_middle_releases() {
     assert!(lock.locked());
     drop(user);
     assert!(!lock.locked());
-}
-
-#[test]
-fn a_panic_while_it_is_held_releases_it() {
-    let lock = Lock::new(1);
-    let died = catch_unwind(AssertUnwindSafe(|| {
-        let mut guard = lock.try_acquire().unwrap();
-        *guard = 2;
-        panic!("on purpose");
-    }));
-    assert!(died.is_err());
-    assert_eq!(*lock.try_acquire().unwrap(), 2);
 }
 
 #[test]
