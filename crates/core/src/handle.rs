@@ -241,7 +241,7 @@ impl fmt::Debug for ThreadsafeHandle {
     message = "a callback cannot return `{Self}`",
     label = "this callback's value goes nowhere",
     note = "end the closure with `;`, or return a `Result` whose error the loop's exception handler gets",
-    note = "the value of a coroutine comes from `create_task` or `run_in_executor`"
+    note = "to run a coroutine, make a task of it: `|| _ = create_task(coroutine())`"
 )]
 pub trait CallbackOutput {
     /// As a result.

@@ -81,6 +81,12 @@ pub(crate) fn set_running(event_loop: Option<LoopRef>) {
     RUNNING.set(event_loop);
 }
 
+impl From<EventLoop> for LoopHandle {
+    fn from(event_loop: EventLoop) -> LoopHandle {
+        event_loop.handle()
+    }
+}
+
 impl From<&EventLoop> for LoopHandle {
     fn from(event_loop: &EventLoop) -> LoopHandle {
         event_loop.handle()

@@ -106,7 +106,8 @@ fn show(command: &str, arguments: &[&str]) -> Result<(), End> {
     };
     let mut out = io::BufWriter::new(io::stdout().lock());
     if is_json {
-        writeln!(out, "{:#}", to_json(&snapshot))?;
+        serde_json::to_writer_pretty(&mut out, &to_json(&snapshot)).map_err(io::Error::from)?;
+        writeln!(out)?;
     } else if command == "ps" {
         let table = display_awaited_by_tasks_table(&get_all_awaited_by(&snapshot));
         write!(out, "{table}")?;

@@ -11,18 +11,16 @@
 //! ```
 
 use crate::stage::{MS, expect_lines};
-use asyncio::{Error, prelude::*};
+use asyncio::prelude::*;
 
 pub const TITLE: &str = "Subprocesses: a timeout that kills";
 
 pub async fn main() -> asyncio::Result<()> {
     let process = asyncio::create_subprocess_exec("sleep", ["1000"]).await?;
-    match asyncio::timeout(50 * MS).with(async |_| process.wait().await).await {
-        Err(Error::Timeout(_)) => {
-            say!("that takes too long");
-            process.kill()?;
-        }
-        outcome => drop(outcome?),
+    let limit = asyncio::timeout(50 * MS);
+    if limit.with_suppress(async |_| process.wait().await).await?.is_none() {
+        say!("that takes too long");
+        process.kill()?;
     }
     say!("it ended with {}", process.wait().await?);
     expect_lines(["that takes too long", "it ended with -9"])

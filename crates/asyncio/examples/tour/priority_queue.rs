@@ -13,7 +13,7 @@
 //! ```
 
 use crate::stage::expect_lines;
-use asyncio::{Error, PriorityQueue};
+use asyncio::PriorityQueue;
 
 pub const TITLE: &str = "PriorityQueue: first things first";
 
@@ -23,12 +23,9 @@ pub async fn main() -> asyncio::Result<()> {
         queue.put_nowait(job)?;
     }
     queue.shutdown(false);
-    loop {
-        match queue.get().await {
-            Ok((priority, job)) => say!("{priority}: {job}"),
-            Err(Error::QueueShutDown(_)) => break,
-            Err(error) => return Err(error),
-        }
+    while let Some(next) = queue.next().await {
+        let (priority, job) = next?;
+        say!("{priority}: {job}");
     }
     say!("that was all");
 

@@ -41,5 +41,8 @@ async fn come_from_other_threads_by_a_handle_that_is_lent() -> Result<()> {
         Ok((first.result(None)?, second.result(None)?))
     });
     assert_eq!(thread.await??, (1, 2));
+    // `asyncio.run_coroutine_threadsafe(coroutine, loop)`
+    let third = run_coroutine_threadsafe(async { Ok(3) }, get_running_loop()?);
+    assert_eq!(wrap_future(third)?.await?, 3);
     Ok(())
 }
