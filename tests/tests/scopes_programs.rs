@@ -104,3 +104,10 @@ fn what_was_withdrawn_is_not_thrown_after_the_end_of_a_branch() {
         is_right(&program([leaf(CancelSelf), select, leaf(Sleep(0))], &[]));
     }
 }
+
+#[test]
+fn an_await_that_moves_with_a_request_it_has_passed_on_leaves_none_behind() {
+    let swallows = [with(Swallow, [leaf(Sleep(2))]), leaf(Sleep(0))];
+    let moved = with(Move, [with(Child, swallows), leaf(Oneshot(2))]);
+    is_right(&program([moved, leaf(Sleep(0))], &[2]));
+}

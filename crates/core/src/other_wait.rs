@@ -102,6 +102,16 @@ impl OtherWait {
         }
     }
 
+    /// A request that was passed on is answered elsewhere: in this task it counts as taken.
+    pub(crate) fn leave_answer(&self) {
+        let scheduler = self.place.and_then(HomeRef::local);
+        let (Some(scheduler), Some((task, entry))) = (scheduler, self.armed) else { return };
+        scheduler.with_task(task, |cell| {
+            let within = cell.with_other(entry, |other| other.within);
+            within.into_iter().for_each(|within| cell.picked_up(scheduler, within, false));
+        });
+    }
+
     /// Takes it out of its task. If the leaf was moved to another thread, its task learns of it there.
     fn leave_task(&self) {
         if let Some((_, entry)) = self.armed {

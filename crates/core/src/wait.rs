@@ -405,6 +405,9 @@ impl Wait {
             }
             Look::Anew { is_shared } => {
                 let has_passed_on = self.has_passed_on();
+                if has_passed_on {
+                    with_current(|cell| cell.map(|cell| self.leave_answer(cell)));
+                }
                 if self.disarm() {
                     return Resume::Woken;
                 }
@@ -471,6 +474,19 @@ impl Wait {
         }
     }
 
+    /// If a wait that has passed a request on is polled by another task than before, the answer comes out
+    /// there: in its former task the request counts as taken.
+    fn leave_answer(&self, current: &TaskCell) {
+        match &self.0 {
+            Link::First(task) if task.is_local() && !task.is_of(current) => {
+                let former = task.home().local();
+                former.into_iter().for_each(|it| task.picked_up(it, task.first_within(), false));
+            }
+            Link::Other(wait) if wait.entry_in(current).is_none() => wait.leave_answer(),
+            _ => {}
+        }
+    }
+
     /// [`has_passed_on`](Wait::has_passed_on), of a wait that was armed just now in the place of one.
     fn set_passed_on(&self) {
         match &self.0 {
@@ -507,6 +523,7 @@ impl Wait {
                     // It was armed in another task, from which it has moved here.
                     _ => {
                         if self.has_passed_on() {
+                            self.leave_answer(cell);
                             cell.picked_up(scheduler, scheduler.within(), false);
                         }
                         None

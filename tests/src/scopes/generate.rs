@@ -12,9 +12,6 @@ const BUDGET: usize = 14;
 /// Times, most of them such that other things happen then as well.
 const TIMES: [u16; 12] = [0, 1, 1, 2, 2, 3, 3, 5, 5, 8, 13, 30];
 
-/// Whether what is awaited may move to another task.
-const MOVES_AWAITS: bool = false;
-
 /// The groups of kinds of which each program likes some more than others.
 const TASTES: usize = 6;
 
@@ -22,6 +19,8 @@ struct Maker {
     dice: Dice,
     tastes: [usize; TASTES],
     left: usize,
+    /// Whether tasks start eagerly.
+    eager: bool,
     /// Whether other tasks may be awaited here.
     awaits: bool,
     tasks: usize,
@@ -29,8 +28,14 @@ struct Maker {
 
 /// The program of a seed.
 pub fn program(seed: u64) -> Program {
-    let mut maker =
-        Maker { dice: Dice::new(seed), tastes: [1; TASTES], left: 0, awaits: true, tasks: 0 };
+    let mut maker = Maker {
+        dice: Dice::new(seed),
+        tastes: [1; TASTES],
+        left: 0,
+        eager: false,
+        awaits: true,
+        tasks: 0,
+    };
     maker.program()
 }
 
@@ -39,6 +44,7 @@ impl Maker {
         for taste in &mut self.tastes {
             *taste = [1, 3, 8, 16][self.dice.below(4)];
         }
+        self.eager = self.dice.percent(20);
         self.tasks = 1 + self.dice.below(3);
         let tasks = (0..self.tasks).map(|_| {
             self.left = BUDGET;
@@ -51,8 +57,7 @@ impl Maker {
         cancels.sort_by_key(|cancel| cancel.at);
         let set_at = self.dice.percent(50).then(|| self.time());
         let (queue, permits) = (self.dice.below(3), 1 + self.dice.below(2));
-        let eager = self.dice.percent(20);
-        Program { tasks, cancels, eager, set_at, queue, permits }
+        Program { tasks, cancels, eager: self.eager, set_at, queue, permits }
     }
 
     fn time(&mut self) -> u16 {
@@ -153,8 +158,10 @@ impl Maker {
     }
 
     fn moved(&mut self, depth: usize) -> Node {
+        // An eager task that awaits what has begun to await a task elsewhere may pass a request of this very step
+        // on once more.
         let awaits = self.awaits;
-        self.awaits &= MOVES_AWAITS;
+        self.awaits &= !self.eager;
         let first = self.node(depth);
         self.awaits = awaits;
         let racers = self.parts(0, 2, depth);
