@@ -16,6 +16,9 @@ pub(crate) fn named(_: WaitSite, error: Error) -> Error {
     error
 }
 
+/// What [`Layer`] would lead to.
+pub(crate) type Place = Connection;
+
 /// No place.
 #[derive(Debug)]
 pub(crate) struct Layer;

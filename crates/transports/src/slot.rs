@@ -159,6 +159,11 @@ pub trait BufferedCalls {
     /// # Errors
     /// `Runtime` if the buffer is empty, or the protocol is being used at the moment.
     fn fill(&self, transport: &Transport, read: Read<'_>) -> Result<io::Result<usize>>;
+
+    /// Whether the protocol leaves bytes that arrived with the system for now.
+    fn leaves(&self, _: &Transport) -> bool {
+        false
+    }
 }
 
 impl<P: Protocol> PlainCalls for RefCell<P> {

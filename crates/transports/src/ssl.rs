@@ -97,6 +97,7 @@ mod context;
 mod error;
 mod info;
 mod protocol;
+mod scratch;
 mod sendfile;
 mod session;
 mod start_tls;
@@ -115,6 +116,9 @@ pub use start_tls::{StartTls, start_tls};
 
 /// The library beneath, and its types for certificates and keys.
 pub use rustls;
+
+/// What [`Layer`] leads to.
+pub(crate) type Place = SslProtocol;
 
 /// Where the TLS of a handle is, if it has any.
 pub(crate) struct Layer(Option<Box<Over>>);

@@ -114,6 +114,12 @@ impl Log {
         self.0.borrow().received.clone()
     }
 
+    /// Begins anew.
+    #[cfg(feature = "tls")]
+    pub(crate) fn forget(&self) {
+        self.0.replace(Inner::default());
+    }
+
     /// Waits until `condition` holds; asks after each event.
     pub(crate) async fn until(&self, condition: impl Fn(&Log) -> bool) -> Result<()> {
         while !condition(self) {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use std::{future::poll_fn, io::ErrorKind, net::Shutdown, task::Poll};
 
 /// Lets the loop run until something has happened.
-async fn until(mut happened: impl FnMut() -> bool) -> Result<()> {
+pub(super) async fn until(mut happened: impl FnMut() -> bool) -> Result<()> {
     while !happened() {
         iterations(1).await?;
     }
@@ -238,7 +238,7 @@ fn who_reads_on_another_thread_learns_that_the_loop_was_closed() {
 
 /// Whether something was left with the system for the reader; or received, if the loop tells no
 /// hang-ups.
-fn has_arrived(writer: &StreamWriter) -> bool {
+pub(super) fn has_arrived(writer: &StreamWriter) -> bool {
     let state = writer.shared().lock();
     state.arrival.is_some() || !state.buffer.is_empty()
 }

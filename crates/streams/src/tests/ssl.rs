@@ -2,7 +2,14 @@
 
 use super::*;
 use asyncio_core::AsyncContextManager;
-use asyncio_transports::ssl::{Purpose, SSL_OBJECT, SslContext, create_default_context};
+use asyncio_task::Task;
+use asyncio_transports::Transport;
+use asyncio_transports::{
+    Protocol, SOCKET,
+    ssl::{Purpose, SSL_OBJECT, SslContext, SslError, create_default_context},
+};
+use bytes::Bytes;
+use flow::{has_arrived, until};
 use std::cell::Cell;
 
 /// The contexts of a server called `localhost` and of a client that trusts it.
@@ -251,4 +258,105 @@ fn a_reader_that_is_slow_stops_the_writer() {
         assert!(is_cancelled(writing.await));
         Ok(())
     });
+}
+
+/// A task that reads from a connection on which something has arrived, before the step in which it has it.
+async fn about_to_read() -> Result<(Task<(Result<Bytes>, StreamReader)>, StreamWriter)> {
+    let (theirs, ours) = contexts();
+    let (mut reader, writer) = upgrading(&ours, theirs).await?;
+    // After a small message the next one is received at once.
+    writer.write([0; 2000]);
+    reader.readexactly(2000).await?;
+    let reading = create_task(async move { Ok((reader.read(100).await, reader)) });
+    until(|| writer.shared().lock().reading.is_some()).await?;
+    writer.write(b"data");
+    until(|| has_arrived(&writer)).await?;
+    Ok((reading, writer))
+}
+
+#[test]
+fn what_arrived_before_the_connection_was_ended_is_read() {
+    for end in [Transport::close, Transport::abort, Transport::pause_reading] {
+        run(async move {
+            let (reading, writer) = about_to_read().await?;
+            end(writer.transport());
+            assert_eq!(reading.await?.0?, "data");
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn what_arrived_for_a_read_that_is_cancelled_is_left_to_the_next() {
+    run(async {
+        let (reading, writer) = about_to_read().await?;
+        reading.cancel();
+        let (data, mut reader) = reading.await?;
+        assert!(is_cancelled(data));
+        assert_eq!(reader.readexactly(2).await?, "da");
+        writer.write(b"more");
+        assert_eq!(reader.readexactly(6).await?, "tamore");
+        Ok(())
+    });
+}
+
+#[test]
+fn what_arrived_with_the_end_is_read_and_so_is_the_end() {
+    run(async {
+        let (theirs, ours) = contexts();
+        // It answers with so many bytes and closes, in one go.
+        let answer = async |mut reader: StreamReader, writer: StreamWriter| {
+            while reader.readexactly(1).await.is_ok() {
+                writer.write([7; 3000]);
+            }
+            writer.write([8; 3000]);
+            writer.close();
+            writer.wait_closed().await
+        };
+        let server = start_server(answer, ("127.0.0.1", 0)).ssl(theirs).await?;
+        let (mut reader, writer) = open_connection(address(&server)).ssl(ours).await?;
+        server.close();
+        for _ in 0..3 {
+            writer.write(b"?");
+            assert_eq!(reader.readexactly(3000).await?, [7; 3000][..]);
+        }
+        writer.close();
+        assert_eq!(reader.read_to_end().await?, "");
+        writer.wait_closed().await
+    });
+}
+
+#[test]
+fn what_is_no_tls_any_more_is_the_error_of_reads_and_of_wait_closed() {
+    run(async {
+        let (theirs, ours) = contexts();
+        let server = asyncio_transports::create_server(Corrupts::default, ("127.0.0.1", 0));
+        let server = server.ssl(theirs).await?;
+        let (mut reader, writer) =
+            open_connection(server.local_addr()).ssl(ours).server_hostname("localhost").await?;
+        assert_eq!(reader.readline().await?, "A\n");
+        writer.write(b"B");
+        let error = reader.readline().await.unwrap_err();
+        assert!(SslError::of(&error).is_some(), "{error:?}");
+        writer.close();
+        let error = writer.wait_closed().await.unwrap_err();
+        assert!(SslError::of(&error).is_some(), "{error:?}");
+        Ok(())
+    });
+}
+
+/// A server that writes past TLS once the client has answered.
+#[derive(Default)]
+struct Corrupts;
+
+impl Protocol for Corrupts {
+    fn connection_made(&mut self, transport: &Transport) {
+        transport.write(b"A\n");
+    }
+
+    fn data_received(&mut self, transport: &Transport, _: Bytes) {
+        let socket = transport.get_extra_info(SOCKET).unwrap();
+        let socket = TcpStream::from(socket.dup().unwrap());
+        (&socket).write_all(b"please corrupt the connection").unwrap();
+    }
 }

@@ -11,6 +11,7 @@ use super::{Connection, Event, Kind, READABLE, uninterrupted};
 use crate::{
     io,
     slot::{BufferedCalls, Calls, CallsProtocol, PlainCalls},
+    ssl,
     transport::Transport,
 };
 use asyncio_core::{
@@ -43,28 +44,34 @@ const LARGE: usize = 1024;
 /// Something arrived at a connection.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
-pub struct Arrival(LoopLocal<Connection>);
+pub struct Arrival {
+    at: LoopLocal<Connection>,
+    ssl: Option<LoopLocal<ssl::Place>>,
+}
 
 impl Arrival {
     /// At this connection.
     #[inline]
     pub fn at(transport: &Transport) -> Arrival {
-        Arrival(transport.0.local)
+        Arrival { at: transport.0.local, ssl: transport.0.ssl.get() }
     }
 
     /// The loop of the connection.
     #[inline]
     pub fn home(self) -> LoopRef {
-        self.0.home()
+        self.at.home()
     }
 
     /// Receives what was left; nothing if the protocol was called with it meanwhile. Off the loop's
     /// thread the protocol is called with it soon.
     pub fn receive(self) -> Option<Bytes> {
-        match self.0.get() {
+        if let Some(place) = self.ssl.and_then(LoopLocal::get) {
+            return place.receive_left();
+        }
+        match self.at.get() {
             Some(connection) => connection.receive_left(),
             None => {
-                self.0.send(Connection::receive_what_was_left);
+                self.at.send(Connection::receive_what_was_left);
                 None
             }
         }
@@ -100,6 +107,9 @@ impl Connection {
         let Some(calls) = self.calls() else { return };
         match calls {
             Calls::Plain(calls) if self.may_leave() && calls.leaves(self.handle()) => {
+                self.reading.left.set(true);
+            }
+            Calls::Buffered(calls) if self.may_leave() && calls.leaves(self.handle()) => {
                 self.reading.left.set(true);
             }
             Calls::Plain(calls) => self.receive(&*calls),
@@ -146,13 +156,13 @@ impl Connection {
 
     /// Receives what the protocol left, for the protocol.
     #[inline]
-    fn receive_left(&self) -> Option<Bytes> {
+    pub(crate) fn receive_left(&self) -> Option<Bytes> {
         if self.reading.left.get() { self.receive_some() } else { None }
     }
 
     /// Calls the protocol with what it left, because something else is about to happen.
     #[inline]
-    pub(super) fn receive_what_was_left(&self) {
+    pub(crate) fn receive_what_was_left(&self) {
         if self.reading.left.get() {
             self.receive_what_was_left_now();
         }
@@ -160,13 +170,16 @@ impl Connection {
 
     #[cold]
     fn receive_what_was_left_now(&self) {
-        if let Some(Calls::Plain(calls)) = self.calls() {
-            self.receive(&*calls);
+        match self.calls() {
+            Some(Calls::Plain(calls)) => self.receive(&*calls),
+            Some(Calls::Buffered(calls)) => self.fill(&*calls),
+            None => {}
         }
     }
 
     /// Has a protocol with a buffer of its own read.
     fn fill(&self, calls: &dyn BufferedCalls) {
+        self.reading.left.set(false);
         let Some(source) = self.source() else { return };
         let mut room = 0;
         let mut read = |buffer: &mut [u8]| {
@@ -177,6 +190,7 @@ impl Connection {
         match filled {
             Ok(Ok(Ok(0))) => self.read_end(),
             Ok(Ok(Ok(nbytes))) => {
+                self.reading.large.set(nbytes >= LARGE);
                 self.read_again_unless(is_short(nbytes, room));
                 if let Err(error) = self.tell(Event::Filled(nbytes)) {
                     self.fatal(error, "Fatal error: protocol.buffer_updated() call failed.");

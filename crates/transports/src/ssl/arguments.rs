@@ -238,7 +238,7 @@ impl Plan {
         };
         let session = Session::new(secured)?;
         let ssl = SslProtocol::new(session, secured, protocol);
-        let lower = Connection::open(Io::Socket(io), kind, names, Calls::Plain(ssl.clone()))?;
+        let lower = Connection::open(Io::Socket(io), kind, names, Calls::Buffered(ssl.clone()))?;
         ssl.over(&lower, secured)
     }
 }

@@ -14,6 +14,7 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 use std::{
+    cell::Cell,
     fmt::Write as _,
     fs::File,
     io::Write as _,
@@ -95,7 +96,8 @@ fn server(settings: &Settings) -> Result<ServerConfig> {
             builder.with_client_cert_verifier(verifier)
         }
     };
-    let mut config = builder.with_cert_resolver(Arc::new(ByName(settings.keys.clone())));
+    let by_name = Arc::new(ByName(settings.keys.clone()));
+    let mut config = builder.with_cert_resolver(Arc::new(Noting(by_name)));
     config.alpn_protocols = settings.alpn.clone();
     config.key_log = key_log(settings)?;
     match settings.resumes {
@@ -167,6 +169,37 @@ fn read_system_roots() -> Result<Arc<RootCertStore>> {
         return Err(Error::value(text));
     }
     Ok(Arc::new(roots))
+}
+
+/// A configuration that is ready, as it is used here.
+pub(super) fn noting(config: &ServerConfig) -> Arc<ServerConfig> {
+    let mut config = config.clone();
+    config.cert_resolver = Arc::new(Noting(config.cert_resolver));
+    Arc::new(config)
+}
+
+thread_local! {
+    static ASKED_FOR: Cell<Option<Arc<str>>> = const { Cell::new(None) };
+}
+
+/// The server that the client asks for in the handshake that has just gone on in this thread, if it has.
+pub(super) fn asked_for() -> Option<Arc<str>> {
+    ASKED_FOR.take()
+}
+
+/// Notes the name of the server that a client asks for: a connection of rustls without buffers does not tell.
+#[derive(Debug)]
+struct Noting(Arc<dyn ResolvesServerCert>);
+
+impl ResolvesServerCert for Noting {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        ASKED_FOR.set(hello.server_name().map(Arc::from));
+        self.0.resolve(hello)
+    }
+
+    fn only_raw_public_keys(&self) -> bool {
+        self.0.only_raw_public_keys()
+    }
 }
 
 /// The certificates of a server.

@@ -445,7 +445,7 @@ impl From<Arc<ClientConfig>> for SslContext {
 impl From<Arc<ServerConfig>> for SslContext {
     fn from(config: Arc<ServerConfig>) -> SslContext {
         let mut settings = Settings::new(Purpose::ClientAuth);
-        settings.ready = Some(Configured::Server(config));
+        settings.ready = Some(Configured::Server(configuration::noting(&config)));
         SslContext::with_settings(settings)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{context::SslContext, context::TlsVersion};
 use crate::extra_info::ExtraInfo;
-use rustls::{Connection, HandshakeKind, ProtocolVersion, pki_types::CertificateDer};
+use rustls::{CommonState, HandshakeKind, ProtocolVersion, pki_types::CertificateDer};
 use std::sync::{Arc, OnceLock};
 
 /// What was agreed in the handshake (`ssl.SSLObject`, as far as it can be asked).
@@ -32,22 +32,22 @@ pub struct Cipher {
 }
 
 impl SslObject {
-    pub(super) fn of(connection: &Connection, server_hostname: Option<&str>) -> Option<SslObject> {
+    pub(super) fn of(
+        connection: &CommonState,
+        server_side: bool,
+        server_hostname: Option<&str>,
+    ) -> Option<SslObject> {
         let version = match connection.protocol_version()? {
             ProtocolVersion::TLSv1_2 => TlsVersion::Tls12,
             _ => TlsVersion::Tls13,
         };
         let suite = format!("{:?}", connection.negotiated_cipher_suite()?.suite());
-        let server_hostname = match connection {
-            Connection::Server(server) => server.server_name(),
-            Connection::Client(_) => server_hostname,
-        };
         let cipher = Cipher { secret_bits: secret_bits(&suite), name: suite, version };
         Some(SslObject(Arc::new(Agreed {
             version,
             alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
             server_hostname: server_hostname.map(str::to_owned),
-            server_side: matches!(connection, Connection::Server(_)),
+            server_side,
             session_reused: connection.handshake_kind() == Some(HandshakeKind::Resumed),
             cipher,
             certificates: connection

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     connection::call_soon,
     flow_control::FlowControl,
-    slot::{Calls, CallsProtocol, Event, PlainCalls},
+    slot::{BufferedCalls, Calls, CallsProtocol, Event, Read},
     stream::Stream,
     transport::{Shared, Transport},
 };
@@ -27,13 +27,12 @@ use asyncio_core::{
     wait_site::WaitSite,
 };
 use asyncio_future::Future;
-use bytes::Bytes;
 use std::{
     any::Any,
     cell::{Cell, OnceCell, RefCell},
     io::{self, IoSlice},
     panic::Location,
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::{Arc, OnceLock, atomic::Ordering},
     time::Duration,
 };
@@ -87,6 +86,7 @@ pub(crate) struct SslProtocol {
     handle: OnceCell<Transport>,
     /// The one beneath.
     lower: OnceCell<Transport>,
+    below: OnceCell<Weak<dyn Stream>>,
     session: RefCell<Session>,
     state: Cell<State>,
     /// The protocol above, until the end.
@@ -107,6 +107,7 @@ impl SslProtocol {
         Rc::new(SslProtocol {
             handle: OnceCell::new(),
             lower: OnceCell::new(),
+            below: OnceCell::new(),
             session: RefCell::new(session),
             state: Cell::new(State::Unwrapped),
             protocol: RefCell::new(Some(protocol)),
@@ -131,6 +132,9 @@ impl SslProtocol {
         let (kind, names) = (bottom.kind, bottom.names.clone());
         let shared = Shared::over(bottom.local, place, kind, names);
         let _ = self.lower.set(lower.clone());
+        if let Some(stream) = lower.stream() {
+            let _ = self.below.set(Rc::downgrade(&stream));
+        }
         Ok(self.handle.get_or_init(|| Transport(Arc::new(shared))).clone())
     }
 
@@ -148,6 +152,20 @@ impl SslProtocol {
 
     fn local(&self) -> Option<LoopLocal<SslProtocol>> {
         self.handle().0.ssl.get()
+    }
+
+    /// What the transport beneath is a handle of, as long as that is there.
+    fn below(&self) -> Option<Rc<dyn Stream>> {
+        self.below.get()?.upgrade()
+    }
+
+    /// Sends what the session has to say.
+    fn flush_session(&self) -> Result<()> {
+        let mut session = self.session.borrow_mut();
+        match self.below().filter(|_| session.wants_write()) {
+            Some(below) => session.flush(&*below),
+            None => Ok(()),
+        }
     }
 
     fn lower(&self) -> &Transport {
@@ -215,24 +233,26 @@ impl SslProtocol {
             );
             ssl.fail(io::Error::new(io::ErrorKind::ConnectionAborted, text).into(), HANDSHAKE);
         });
-        self.shake(&[]);
+        self.shake(&mut []);
     }
 
     /// Goes on with the handshake, with what was received.
-    fn shake(&self, data: &[u8]) {
-        let lower = self.lower();
+    fn shake(&self, data: &mut [u8]) {
         let mut session = self.session.borrow_mut();
-        let mut kept = self.reading.take();
-        kept.extend_from_slice(data);
-        let mut input = &kept[..];
+        let mut data = Some(data);
         let mut outcome = Ok(());
-        while !input.is_empty() && session.is_handshaking() && outcome.is_ok() {
-            outcome = session.feed(&mut input, lower);
+        while outcome.is_ok()
+            && session.is_handshaking()
+            && (data.is_some() || session.unread() > 0)
+        {
+            outcome = session.read(data.take().unwrap_or_default(), |early| {
+                self.reading.keep(early);
+                false
+            });
         }
-        outcome = outcome.and(session.flush(lower));
         let (is_over, object) = (!session.is_handshaking(), session.object());
         drop(session);
-        self.reading.keep(input);
+        outcome = outcome.and(self.flush_session());
         if is_over {
             // What failed came behind it, and is told when that is read.
             if let Err(error) = outcome {
@@ -258,7 +278,7 @@ impl SslProtocol {
         self.push();
         if self.has_unread() || self.session.borrow().peer_closed() {
             // After the task that waited for the handshake has had a chance to look at what was agreed.
-            self.soon(|ssl| ssl.read(&[]));
+            self.soon(|ssl| ssl.read(&mut []));
         }
     }
 
@@ -299,13 +319,14 @@ impl CallsProtocol for SslProtocol {
 }
 
 /// What the transport beneath calls.
-impl PlainCalls for SslProtocol {
+impl BufferedCalls for SslProtocol {
     fn tell(&self, _: &Transport, event: Event) -> Result<bool, Event> {
         match event {
             Event::Made => self.start_handshake(),
             Event::Lost(error) => self.lower_lost(error),
             Event::ResumeWriting => self.push(),
-            Event::PauseWriting | Event::Filled(_) => {}
+            Event::PauseWriting => {}
+            Event::Filled(nbytes) => self.filled(nbytes),
             Event::Eof => return Ok(self.lower_ended()),
         }
         Ok(false)
@@ -315,14 +336,13 @@ impl PlainCalls for SslProtocol {
         self
     }
 
-    fn data(&self, _: &Transport, data: Bytes) -> Result<()> {
-        self.received(&data);
-        Ok(())
+    /// What arrives is decrypted when it does, so that the memory that it is in can be used again.
+    fn fill(&self, _: &Transport, read: Read<'_>) -> Result<io::Result<usize>> {
+        Ok(self.receive(read))
     }
 
-    /// What arrives is decrypted when it does.
     fn leaves(&self, _: &Transport) -> bool {
-        false
+        self.may_leave()
     }
 }
 
@@ -340,6 +360,7 @@ impl Stream for SslProtocol {
     }
 
     fn set_protocol(&self, protocol: Calls) {
+        self.receive_what_was_left();
         let replaced = self.protocol.replace(Some(protocol));
         drop(replaced);
     }
@@ -349,14 +370,17 @@ impl Stream for SslProtocol {
     }
 
     fn close(&self) {
+        self.receive_what_was_left();
         self.start_shutdown();
     }
 
     fn force_close(&self, error: Option<Error>) {
+        self.receive_what_was_left();
         self.abort(error);
     }
 
     fn pause_reading(&self) {
+        self.receive_what_was_left();
         self.reading.paused.set(true);
     }
 

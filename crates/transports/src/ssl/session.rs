@@ -1,43 +1,83 @@
 //! [`Session`]: rustls, as far as it is used here.
+//!
+//! This is the interface of rustls that has no buffers. What arrives is decrypted where it was received, and
+//! what is sent is encrypted into memory that all connections of a thread share ([`scratch`](super::scratch)).
+//! So an idle connection needs no memory for records.
 
 use super::{
     arguments::Secured,
-    configuration::Configured,
+    configuration::{Configured, asked_for},
     context::{SniCallback, SslContext},
     error::SslError,
     info::SslObject,
+    scratch,
 };
-use crate::transport::Transport;
+use crate::stream::Stream;
 use asyncio_core::{Error, Result};
+use bytes::{Buf, BytesMut};
 use rustls::{
-    ClientConnection, Connection, ServerConnection,
-    server::{Accepted, Acceptor},
+    CommonState, Error as TlsError,
+    client::UnbufferedClientConnection,
+    server::{Accepted, Acceptor, UnbufferedServerConnection},
+    unbuffered::{
+        ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus,
+    },
 };
-use std::{
-    io::{self, BufRead, IoSlice, Write},
-    sync::Arc,
-};
+use std::{io, mem, ops::Deref, sync::Arc};
 
-/// As much is encrypted at once: what rustls then writes in one call.
-const MOST: usize = 64 * 16 * 1024;
+/// As much is encrypted and sent at once.
+const MOST: usize = 16 * 16 * 1024;
 
 /// One side of a TLS connection.
 pub(super) struct Session {
     stage: Stage,
     hostname: Option<Arc<str>>,
     is_server: bool,
+    /// What was received and is not decrypted yet.
+    incoming: BytesMut,
+    /// So much of it was looked at: the beginning of a record, or of a message in several records, which
+    /// rustls may refer to.
+    seen: usize,
+    /// What rustls has to say and is not sent yet.
+    outgoing: Vec<u8>,
     /// The beginning of what the other side sent, by which something that is not TLS is recognised.
     first_bytes: Vec<u8>,
     /// Whether the other side has said that it will send no more.
     peer_closed: bool,
-    /// Whether it has failed: the other side was told, and rustls must be left alone.
+    /// Whether it has failed: rustls must be left alone, except for what it has to say about that.
     failed: bool,
 }
 
 enum Stage {
     /// A server whose context depends on what the client asks for.
-    Accepting(Box<Acceptor>, SniCallback, SslContext),
+    Accepting(Box<Accepting>),
     Open(Box<Connection>),
+}
+
+struct Accepting {
+    acceptor: Acceptor,
+    /// So much of what was received it was given.
+    fed: usize,
+    callback: SniCallback,
+    context: SslContext,
+}
+
+enum Connection {
+    Client(UnbufferedClientConnection),
+    Server(UnbufferedServerConnection),
+}
+
+/// What came of a step.
+enum Step {
+    /// There is more to do.
+    Again,
+    /// The plaintext was taken, and there is more to do if not all of the input is used.
+    Taken,
+    /// The plaintext was taken, and no more is wanted.
+    Enough,
+    /// Nothing can be done until more arrives.
+    Waits,
+    PeerClosed,
 }
 
 impl Session {
@@ -46,36 +86,35 @@ impl Session {
     pub(super) fn new(secured: &Secured) -> Result<Session> {
         let context = &secured.context;
         let stage = match (&secured.name, &context.settings().sni_callback) {
-            (None, Some(callback)) => {
-                Stage::Accepting(Box::default(), callback.clone(), context.clone())
-            }
+            (None, Some(callback)) => Stage::Accepting(Box::new(Accepting {
+                acceptor: Acceptor::default(),
+                fed: 0,
+                callback: callback.clone(),
+                context: context.clone(),
+            })),
             (name, _) => Stage::Open(Box::new(match context.configured()? {
                 Configured::Server(config) => {
-                    ServerConnection::new(config).map_err(of_setup)?.into()
+                    let connection = UnbufferedServerConnection::new(config);
+                    Connection::Server(connection.map_err(of_setup)?)
                 }
                 Configured::Client(config) => {
                     let name = name.clone().ok_or_else(|| Error::value("ssl: no server name"))?;
-                    ClientConnection::new(config, name).map_err(of_setup)?.into()
+                    let connection = UnbufferedClientConnection::new(config, name);
+                    Connection::Client(connection.map_err(of_setup)?)
                 }
             })),
         };
-        let mut session = Session {
+        Ok(Session {
             stage,
             hostname: secured.hostname.clone(),
             is_server: secured.name.is_none(),
+            incoming: BytesMut::new(),
+            seen: 0,
+            outgoing: Vec::new(),
             first_bytes: Vec::new(),
             peer_closed: false,
             failed: false,
-        };
-        session.lift_limit();
-        Ok(session)
-    }
-
-    /// What is encrypted is given to the transport at once; how much that may be is decided here.
-    fn lift_limit(&mut self) {
-        if let Stage::Open(connection) = &mut self.stage {
-            connection.set_buffer_limit(None);
-        }
+        })
     }
 
     pub(super) fn is_handshaking(&self) -> bool {
@@ -93,153 +132,355 @@ impl Session {
     pub(super) fn object(&self) -> Option<SslObject> {
         match &self.stage {
             Stage::Accepting(..) => None,
-            Stage::Open(connection) => SslObject::of(connection, self.hostname.as_deref()),
-        }
-    }
-
-    /// Takes some of `input`: at least one byte, unless the other side has closed. What comes of it is
-    /// to be [read](Session::plaintext) before the next call.
-    pub(super) fn feed(&mut self, input: &mut &[u8], out: &Transport) -> Result<()> {
-        if self.is_handshaking() && self.first_bytes.len() < 8 {
-            let more = input.len().min(8 - self.first_bytes.len());
-            self.first_bytes.extend_from_slice(&input[..more]);
-        }
-        let outcome = match &mut self.stage {
-            Stage::Accepting(acceptor, ..) => match acceptor.read_tls(input) {
-                Ok(_) => self.accept(out),
-                Err(error) => Err(rustls::Error::General(error.to_string())),
-            },
-            Stage::Open(connection) => match connection.read_tls(input) {
-                Ok(0) => {
-                    *input = &[];
-                    Ok(())
-                }
-                Ok(_) => connection.process_new_packets().map(|state| {
-                    self.peer_closed = state.peer_has_closed();
-                    if self.peer_closed {
-                        *input = &[];
-                    }
-                }),
-                Err(error) => Err(rustls::Error::General(error.to_string())),
-            },
-        };
-        outcome.map_err(|error| {
-            self.failed = true;
-            io::Error::from(SslError::new(error, self.is_server, &self.first_bytes)).into()
-        })
-    }
-
-    /// Goes on with the context for the server that the client asks for, once it has asked.
-    fn accept(&mut self, out: &Transport) -> Result<(), rustls::Error> {
-        let Stage::Accepting(acceptor, callback, context) = &mut self.stage else { return Ok(()) };
-        let refused = |(error, mut alert): (_, rustls::server::AcceptedAlert)| {
-            // The handshake has failed whether or not the other side is told why.
-            let _ = alert.write_all(&mut Out(out));
-            error
-        };
-        let Some(accepted) = acceptor.accept().map_err(refused)? else { return Ok(()) };
-        let chosen = callback(name_of(&accepted).as_deref());
-        let config = match chosen.as_ref().unwrap_or(context).configured() {
-            Ok(Configured::Server(config)) => config,
-            Ok(Configured::Client(_)) => {
-                let text = "sni_callback: a server needs a context for Purpose::ClientAuth";
-                return Err(rustls::Error::General(text.to_owned()));
+            Stage::Open(connection) => {
+                SslObject::of(connection, self.is_server, self.hostname.as_deref())
             }
-            Err(error) => return Err(rustls::Error::General(error.to_string())),
+        }
+    }
+}
+
+/// What is received.
+impl Session {
+    /// How many bytes were received that rustls has not looked at.
+    pub(super) fn unread(&self) -> usize {
+        // Less than were seen is what was moved out.
+        self.incoming.len().saturating_sub(self.seen)
+    }
+
+    /// Keeps more, which is not looked at now.
+    pub(super) fn keep(&mut self, data: &[u8]) {
+        self.incoming.extend_from_slice(data);
+    }
+
+    /// Moves what is kept to the beginning of `block`, if it is the beginning of a record for which more is
+    /// to arrive, and returns how long it is.
+    pub(super) fn move_incoming(&mut self, block: &mut [u8]) -> usize {
+        let length = self.incoming.len();
+        if length > self.seen || length > block.len() / 2 {
+            return 0;
+        }
+        block[..length].copy_from_slice(&self.incoming);
+        self.incoming.clear();
+        length
+    }
+
+    /// Decrypts what was kept and `data`, in place, record after record, until there is nothing more, or
+    /// `take`, which is called with the plaintext of each, returns that it wants no more. The rest is kept.
+    pub(super) fn read(
+        &mut self,
+        data: &mut [u8],
+        mut take: impl FnMut(&[u8]) -> bool,
+    ) -> Result<()> {
+        let outcome = if self.incoming.is_empty() {
+            let (taken, outcome) = self.process(data, &mut take);
+            if taken < data.len() {
+                self.incoming = BytesMut::from(&data[taken..]);
+            }
+            outcome
+        } else {
+            let mut all = mem::take(&mut self.incoming);
+            all.extend_from_slice(data);
+            let (taken, outcome) = self.process(&mut all, &mut take);
+            all.advance(taken);
+            if !all.is_empty() {
+                self.incoming = all;
+            }
+            outcome
         };
-        let connection = accepted.into_connection(config).map_err(refused)?;
-        self.stage = Stage::Open(Box::new(connection.into()));
-        self.lift_limit();
+        match outcome {
+            Ok(Step::Enough) => self.seen = 0,
+            Ok(_) => self.seen = self.incoming.len(),
+            Err(error) => {
+                self.failed = true;
+                (self.incoming, self.seen) = (BytesMut::new(), 0);
+                let error = SslError::new(error, self.is_server, &self.first_bytes);
+                return Err(io::Error::from(error).into());
+            }
+        }
         Ok(())
     }
 
-    /// What was decrypted and not read yet.
-    pub(super) fn plaintext(&mut self) -> &[u8] {
-        match &mut self.stage {
-            Stage::Open(connection) => connection.reader().into_first_chunk().unwrap_or(&[]),
-            Stage::Accepting(..) => &[],
+    /// Takes what is complete from the front of `input`, and returns how long that is.
+    fn process(
+        &mut self,
+        input: &mut [u8],
+        take: &mut impl FnMut(&[u8]) -> bool,
+    ) -> (usize, Result<Step, TlsError>) {
+        if self.first_bytes.len() < FIRST_BYTES && self.is_handshaking() {
+            let more = input.len().min(FIRST_BYTES).saturating_sub(self.first_bytes.len());
+            let from = self.first_bytes.len();
+            self.first_bytes.extend_from_slice(&input[from..from + more]);
         }
-    }
-
-    /// So much of it was read.
-    pub(super) fn consume(&mut self, length: usize) {
-        if let Stage::Open(connection) = &mut self.stage {
-            connection.reader().consume(length);
+        if let Stage::Accepting(accepting) = &mut self.stage {
+            match accepting.accept(input, &mut self.outgoing) {
+                Ok(Some(connection)) => self.stage = Stage::Open(Box::new(connection)),
+                Ok(None) => return (0, Ok(Step::Waits)),
+                Err(error) => return (0, Err(error)),
+            }
         }
+        let Stage::Open(connection) = &mut self.stage else { return (0, Ok(Step::Waits)) };
+        let is_handshaking = connection.is_handshaking();
+        let mut taken = 0;
+        let outcome = loop {
+            let (discarded, step) = connection.step(&mut input[taken..], &mut self.outgoing, take);
+            taken += discarded;
+            match step {
+                Ok(Step::Taken) if taken == input.len() => break Ok(Step::Waits),
+                Ok(Step::Again | Step::Taken) => {}
+                Ok(Step::PeerClosed) => {
+                    // What follows is of no interest.
+                    self.peer_closed = true;
+                    break Ok(Step::PeerClosed);
+                }
+                other => break other,
+            }
+        };
+        if is_handshaking && self.is_server {
+            self.hostname = asked_for().or(self.hostname.take());
+        }
+        let taken = if self.peer_closed { input.len() } else { taken };
+        (taken, outcome)
     }
+}
 
+/// As much tells what something that is not TLS is.
+const FIRST_BYTES: usize = 8;
+
+/// What is sent.
+impl Session {
     /// Encrypts as much of `data` as `out` has room for, or all of it if `forced`; and tells how much.
-    pub(super) fn write(&mut self, data: &[u8], out: &Transport, forced: bool) -> Result<usize> {
-        let Stage::Open(connection) = &mut self.stage else { return Ok(0) };
+    pub(super) fn write(&mut self, data: &[u8], out: &dyn Stream, forced: bool) -> Result<usize> {
         if self.failed {
             // Lost with the connection, which ends when the failure is read.
             return Ok(data.len());
         }
-        let mut written = 0;
-        while written < data.len() && (forced || !is_full(out)) {
-            let end = data.len().min(written + MOST);
-            connection.writer().write_all(&data[written..end])?;
-            written = end;
-            flush(connection, out)?;
+        if self.wants_write() {
+            self.flush(out)?;
         }
-        Ok(written)
+        let Stage::Open(connection) = &mut self.stage else { return Ok(0) };
+        let held = &mut self.incoming[..self.seen];
+        let mut block = scratch::SENT.take();
+        let (mut written, mut outcome) = (0, Ok(()));
+        while outcome.is_ok() && written < data.len() && (forced || !out.is_full()) {
+            let end = data.len().min(written + MOST);
+            outcome = match connection.encrypt(held, Some(&data[written..end]), &mut block) {
+                Ok(length) => out.write(&block[..length]),
+                Err(error) => Err(io::Error::other(error).into()),
+            };
+            written = end;
+        }
+        scratch::SENT.put_back(block);
+        outcome.map(|()| written)
     }
 
     /// Says that this side will send no more.
     pub(super) fn send_close_notify(&mut self) {
         if let (Stage::Open(connection), false) = (&mut self.stage, self.failed) {
-            connection.send_close_notify();
+            let (held, mut alert) = (&mut self.incoming[..self.seen], Vec::new());
+            // If it cannot be said, the other side has said the same, or the keys are used up.
+            if connection.encrypt(held, None, &mut alert).is_ok() {
+                self.outgoing.append(&mut alert);
+            }
         }
     }
 
-    /// Gives what rustls has to say to `out`.
-    pub(super) fn flush(&mut self, out: &Transport) -> Result<()> {
-        match &mut self.stage {
-            Stage::Open(connection) => flush(connection, out),
-            Stage::Accepting(..) => Ok(()),
+    /// Whether rustls has something to say.
+    pub(super) fn wants_write(&self) -> bool {
+        let of_rustls = match &self.stage {
+            Stage::Accepting(..) => false,
+            Stage::Open(connection) => connection.wants_write(),
+        };
+        of_rustls || !self.outgoing.is_empty()
+    }
+
+    /// Sends what rustls has to say.
+    #[cold]
+    pub(super) fn flush(&mut self, out: &dyn Stream) -> Result<()> {
+        if let Stage::Open(connection) = &mut self.stage {
+            while connection.wants_write() {
+                let held = &mut self.incoming[..self.seen];
+                // It was told already why it has failed, if it has.
+                let _ = connection.step(held, &mut self.outgoing, &mut |_| true);
+            }
+        }
+        match mem::take(&mut self.outgoing) {
+            outgoing if outgoing.is_empty() => Ok(()),
+            outgoing => out.write(&outgoing),
         }
     }
 }
 
-fn name_of(accepted: &Accepted) -> Option<String> {
-    accepted.client_hello().server_name().map(str::to_owned)
-}
-
-fn is_full(out: &Transport) -> bool {
-    out.stream().is_none_or(|stream| stream.is_full())
-}
-
-fn flush(connection: &mut Connection, out: &Transport) -> Result<()> {
-    while connection.wants_write() {
-        connection.write_tls(&mut Out(out))?;
+impl Accepting {
+    /// Goes on with the context for the server that the client asks for, once it has asked.
+    fn accept(
+        &mut self,
+        input: &[u8],
+        outgoing: &mut Vec<u8>,
+    ) -> Result<Option<Connection>, TlsError> {
+        let mut fresh = &input[self.fed..];
+        while !fresh.is_empty() {
+            let length = self.acceptor.read_tls(&mut fresh);
+            self.fed += length.map_err(|error| TlsError::General(error.to_string()))?;
+            let accepted = self.acceptor.accept().map_err(|(error, mut alert)| {
+                // The handshake has failed whether or not the other side is told why.
+                let _ = alert.write_all(outgoing);
+                error
+            })?;
+            if let Some(accepted) = accepted {
+                return self.chosen(&accepted).map(Some);
+            }
+        }
+        Ok(None)
     }
-    Ok(())
+
+    /// The connection with the context for what the client asks for. It reads that once more.
+    fn chosen(&self, accepted: &Accepted) -> Result<Connection, TlsError> {
+        let chosen = (self.callback)(accepted.client_hello().server_name());
+        match chosen.as_ref().unwrap_or(&self.context).configured() {
+            Ok(Configured::Server(config)) => {
+                Ok(Connection::Server(UnbufferedServerConnection::new(config)?))
+            }
+            Ok(Configured::Client(_)) => {
+                let text = "sni_callback: a server needs a context for Purpose::ClientAuth";
+                Err(TlsError::General(text.to_owned()))
+            }
+            Err(error) => Err(TlsError::General(error.to_string())),
+        }
+    }
 }
 
-fn of_setup(error: rustls::Error) -> Error {
+impl Connection {
+    /// Makes rustls go on with `input`, and returns how much of that it has used.
+    fn step(
+        &mut self,
+        input: &mut [u8],
+        outgoing: &mut Vec<u8>,
+        take: &mut impl FnMut(&[u8]) -> bool,
+    ) -> (usize, Result<Step, TlsError>) {
+        match self {
+            Connection::Client(client) => {
+                let UnbufferedStatus { discard, state, .. } = client.process_tls_records(input);
+                (discard, state.and_then(|state| step(state, outgoing, take)))
+            }
+            Connection::Server(server) => {
+                let UnbufferedStatus { discard, state, .. } = server.process_tls_records(input);
+                let step = match state {
+                    // Of a configuration that was ready, and permits it.
+                    Ok(ConnectionState::ReadEarlyData(mut early)) => {
+                        let mut wants_more = true;
+                        while let Some(record) = early.next_record() {
+                            wants_more &= record.is_ok_and(|record| take(record.payload));
+                        }
+                        Ok(if wants_more { Step::Taken } else { Step::Enough })
+                    }
+                    other => other.and_then(|state| step(state, outgoing, take)),
+                };
+                (discard, step)
+            }
+        }
+    }
+
+    /// Encrypts `data`, or else that nothing more will be sent, into `block`, which grows if that is needed;
+    /// and returns how long it is then.
+    fn encrypt(
+        &mut self,
+        held: &mut [u8],
+        data: Option<&[u8]>,
+        block: &mut Vec<u8>,
+    ) -> Result<usize, TlsError> {
+        loop {
+            let encrypted = match self {
+                Connection::Client(client) => {
+                    encrypt(client.process_tls_records(held).state?, data, block)
+                }
+                Connection::Server(server) => {
+                    encrypt(server.process_tls_records(held).state?, data, block)
+                }
+            };
+            if let Some(length) = encrypted? {
+                return Ok(length);
+            }
+        }
+    }
+}
+
+impl Deref for Connection {
+    type Target = CommonState;
+
+    fn deref(&self) -> &CommonState {
+        match self {
+            Connection::Client(client) => client,
+            Connection::Server(server) => server,
+        }
+    }
+}
+
+/// Does what rustls asks for.
+fn step<Data>(
+    state: ConnectionState<'_, '_, Data>,
+    outgoing: &mut Vec<u8>,
+    take: &mut impl FnMut(&[u8]) -> bool,
+) -> Result<Step, TlsError> {
+    match state {
+        ConnectionState::ReadTraffic(mut traffic) => {
+            let mut wants_more = true;
+            while let Some(record) = traffic.next_record() {
+                wants_more &= take(record?.payload);
+            }
+            Ok(if wants_more { Step::Taken } else { Step::Enough })
+        }
+        ConnectionState::EncodeTlsData(mut message) => {
+            let from = outgoing.len();
+            let mut room = 0;
+            loop {
+                outgoing.resize(from + room, 0);
+                match message.encode(&mut outgoing[from..]) {
+                    Ok(_) => return Ok(Step::Again),
+                    Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) => {
+                        room = required_size;
+                    }
+                    Err(error) => return Err(TlsError::General(error.to_string())),
+                }
+            }
+        }
+        ConnectionState::TransmitTlsData(transmission) => {
+            // It is sent with what follows.
+            transmission.done();
+            Ok(Step::Again)
+        }
+        ConnectionState::PeerClosed => Ok(Step::PeerClosed),
+        _ => Ok(Step::Waits),
+    }
+}
+
+/// Encrypts, unless something else is to be done first: then this is to be called again.
+fn encrypt<Data>(
+    state: ConnectionState<'_, '_, Data>,
+    data: Option<&[u8]>,
+    block: &mut Vec<u8>,
+) -> Result<Option<usize>, TlsError> {
+    match state {
+        ConnectionState::WriteTraffic(mut traffic) => loop {
+            let encrypted = match data {
+                Some(data) => traffic.encrypt(data, block),
+                None => traffic.queue_close_notify(block),
+            };
+            match encrypted {
+                Ok(length) => return Ok(Some(length)),
+                Err(EncryptError::InsufficientSize(InsufficientSizeError { required_size })) => {
+                    block.resize(required_size, 0);
+                }
+                Err(error) => return Err(TlsError::General(error.to_string())),
+            }
+        },
+        ConnectionState::TransmitTlsData(transmission) => {
+            transmission.done();
+            Ok(None)
+        }
+        other => Err(TlsError::General(format!("nothing can be encrypted: {other:?}"))),
+    }
+}
+
+fn of_setup(error: TlsError) -> Error {
     Error::value(format!("ssl: {error}"))
-}
-
-/// A transport, which takes everything.
-struct Out<'a>(&'a Transport);
-
-impl Write for Out<'_> {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.0.try_write(data)?;
-        Ok(data.len())
-    }
-
-    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        if let [piece] = pieces {
-            return self.write(piece);
-        }
-        if let Some(stream) = self.0.stream() {
-            stream.writelines(pieces)?;
-        }
-        Ok(pieces.iter().map(|piece| piece.len()).sum())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

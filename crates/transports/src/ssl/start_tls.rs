@@ -49,6 +49,7 @@ use std::{
 ///
 /// # Cancellation
 /// The connection is closed.
+#[doc(alias = "loop.start_tls")]
 #[track_caller]
 pub fn start_tls<P, Kind>(
     transport: &Transport,
@@ -167,7 +168,7 @@ impl StartTls {
         stream.pause_reading();
         ssl.keep_received(&std::mem::replace(&mut self.received, Box::new(Bytes::new))());
         let upper = ssl.clone().over(lower, secured)?;
-        stream.set_protocol(Calls::Plain(ssl));
+        stream.set_protocol(Calls::Buffered(ssl));
         Ok(upper)
     }
 }

@@ -37,7 +37,7 @@ impl SslProtocol {
     pub(super) fn flush(&self) {
         let may_read = || self.state.get() == State::Flushing && !self.reading.paused.get();
         while may_read() && self.has_unread() {
-            if let Err(error) = self.deliver(&[]) {
+            if let Err(error) = self.deliver(&mut []) {
                 return self.fail(error, "Fatal error on SSL protocol");
             }
         }
@@ -50,11 +50,8 @@ impl SslProtocol {
     pub(super) fn shut_down(&self) {
         self.set_state(State::Shutdown);
         if !self.reading.ended.get() {
-            let mut session = self.session.borrow_mut();
-            session.send_close_notify();
-            let flushed = session.flush(self.lower());
-            drop(session);
-            if let Err(error) = flushed {
+            self.session.borrow_mut().send_close_notify();
+            if let Err(error) = self.flush_session() {
                 return self.fail(error, "Fatal error on SSL protocol");
             }
         }
@@ -148,8 +145,10 @@ impl SslProtocol {
         self.set_state(State::Unwrapped);
         self.end_limit();
         self.discard(error.as_ref());
-        let lost = || io::Error::from(io::ErrorKind::ConnectionAborted).into();
-        self.wake(Err(error.clone().unwrap_or_else(lost)));
+        if self.made.borrow().is_some() {
+            let lost = || io::Error::from(io::ErrorKind::ConnectionAborted).into();
+            self.wake(Err(error.clone().unwrap_or_else(lost)));
+        }
         self.soon(move |ssl| {
             if matches!(ssl.told.replace(Told::Lost), Told::Made | Told::Eof) {
                 // The last call that is made.

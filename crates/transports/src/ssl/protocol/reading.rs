@@ -1,16 +1,27 @@
 //! What arrives is decrypted at once, as much as there is, and the protocol is called with all of it;
 //! unless it has paused: then it is kept as it came.
+//!
+//! It is received into memory that all connections of the thread share, and decrypted there.
 
 use super::{Error, Event, SslProtocol, State};
-use crate::slot::{BufferedCalls, Calls, CallsProtocol};
+use crate::{
+    connection::Connection,
+    io::MAX_SIZE,
+    slot::{BufferedCalls, Calls, CallsProtocol, Read},
+    ssl::scratch,
+};
 use bytes::{Buf, Bytes, BytesMut};
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+};
 
-/// What was received and is not decrypted yet.
+/// What was received and is not delivered yet. What is not decrypted is in the session.
 pub(super) struct Unread {
     /// Whether the protocol has paused reading.
     pub(super) paused: Cell<bool>,
-    incoming: RefCell<BytesMut>,
+    /// What was decrypted and not taken.
+    plaintext: RefCell<BytesMut>,
     /// `(low, high)`.
     marks: Cell<(usize, usize)>,
     /// Whether the transport beneath was paused because too much is kept.
@@ -19,6 +30,10 @@ pub(super) struct Unread {
     pub(super) ended: Cell<bool>,
     /// Why nothing behind what is decrypted already can be.
     failed: RefCell<Option<Error>>,
+    /// What was just received, and where behind the beginning of a record.
+    received: Cell<(Vec<u8>, usize)>,
+    /// What is decrypted next, if a task takes it here.
+    fetched: RefCell<Option<BytesMut>>,
 }
 
 impl Unread {
@@ -26,41 +41,60 @@ impl Unread {
         let high = super::FLOW_CONTROL_HIGH_WATER_SSL_READ;
         Unread {
             paused: Cell::new(false),
-            incoming: RefCell::default(),
+            plaintext: RefCell::default(),
             marks: Cell::new((high / 4, high)),
             is_full: Cell::new(false),
             ended: Cell::new(false),
             failed: RefCell::new(None),
+            received: Cell::default(),
+            fetched: RefCell::new(None),
         }
     }
 
-    pub(super) fn take(&self) -> BytesMut {
-        self.incoming.take()
-    }
-
-    /// Keeps more.
-    pub(super) fn keep(&self, data: &[u8]) {
-        if !data.is_empty() {
-            self.incoming.borrow_mut().extend_from_slice(data);
-        }
+    /// Keeps what was decrypted and not taken.
+    pub(super) fn keep(&self, plaintext: &[u8]) {
+        self.plaintext.borrow_mut().extend_from_slice(plaintext);
     }
 
     /// Nothing behind what is decrypted already can be.
     pub(super) fn fail(&self, error: Error) {
         self.failed.replace(Some(error));
     }
-
-    fn is_empty(&self) -> bool {
-        self.incoming.borrow().is_empty() && self.failed.borrow().is_none()
-    }
 }
+
+/// A record is longer than what is in it, but not by so much.
+const OVERHEAD: usize = 64;
 
 /// What came of decrypting.
 type Outcome = Result<(), Error>;
 
 impl SslProtocol {
+    /// Receives from the transport beneath, by `read`, behind the beginning of a record that there may be.
+    pub(super) fn receive(&self, read: Read<'_>) -> io::Result<usize> {
+        let mut block = scratch::RECEIVED.take();
+        if block.is_empty() {
+            block = vec![0; MAX_SIZE];
+        }
+        let start = self.session.borrow_mut().move_incoming(&mut block);
+        let outcome = read(&mut block[start..]);
+        if matches!(outcome, Ok(1..)) {
+            self.reading.received.set((block, start));
+        } else {
+            self.session.borrow_mut().keep(&block[..start]);
+            scratch::RECEIVED.put_back(block);
+        }
+        outcome
+    }
+
+    /// So many bytes were received.
+    pub(super) fn filled(&self, nbytes: usize) {
+        let (mut block, start) = self.reading.received.take();
+        self.received(&mut block[..start + nbytes]);
+        scratch::RECEIVED.put_back(block);
+    }
+
     /// Something arrived at the transport beneath.
-    pub(super) fn received(&self, data: &[u8]) {
+    fn received(&self, data: &mut [u8]) {
         match self.state.get() {
             State::DoHandshake => self.shake(data),
             State::Wrapped => self.read(data),
@@ -70,7 +104,7 @@ impl SslProtocol {
     }
 
     /// Calls the protocol with what was kept and with `data`, as far as that can be decrypted.
-    pub(super) fn read(&self, data: &[u8]) {
+    pub(super) fn read(&self, data: &mut [u8]) {
         if self.state.get() != State::Wrapped {
             return;
         }
@@ -85,125 +119,111 @@ impl SslProtocol {
     }
 
     /// The same, whatever the state is.
-    pub(super) fn deliver(&self, data: &[u8]) -> Outcome {
+    pub(super) fn deliver(&self, data: &mut [u8]) -> Outcome {
         if self.reading.paused.get() {
-            self.reading.keep(data);
+            self.session.borrow_mut().keep(data);
             return Ok(());
         }
         let Some(calls) = self.calls() else { return Ok(()) };
         let outcome = match calls {
             Calls::Plain(calls) => {
                 let (plaintext, outcome) = self.decrypt(data);
-                if !plaintext.is_empty() {
+                if let Some(fetched) = &mut *self.reading.fetched.borrow_mut() {
+                    *fetched = plaintext;
+                } else if !plaintext.is_empty() {
+                    let plaintext = plaintext.freeze();
                     self.during_call(|handle| calls.data(handle, plaintext))
                         .and_then(|inner| inner)?;
                 }
                 outcome
             }
-            Calls::Buffered(calls) => {
-                self.reading.keep(data);
-                self.fill(&*calls)
-            }
+            Calls::Buffered(calls) => self.fill(data, &*calls),
         };
         // An answer of rustls to the other side, which comes after those of the protocol.
-        self.session.borrow_mut().flush(self.lower())?;
+        self.flush_session()?;
         outcome
     }
 
     /// Decrypts all that can be, in one piece.
-    fn decrypt(&self, data: &[u8]) -> (Bytes, Outcome) {
-        let mut kept = self.reading.take();
-        let mut input = match kept.is_empty() {
-            true => data,
-            false => {
-                kept.extend_from_slice(data);
-                &kept[..]
-            }
-        };
-        let (mut plaintext, room) = (Vec::new(), input.len());
-        let outcome = self.decrypt_with(&mut input, |chunk, left| {
-            if plaintext.is_empty() {
-                // If more follows, there will hardly be more of it than of what is encrypted.
-                plaintext.reserve_exact(if left == 0 { chunk.len() } else { room });
-            }
-            plaintext.extend_from_slice(chunk);
-            chunk.len()
-        });
-        self.reading.keep(input);
-        if plaintext.len() < plaintext.capacity() / 2 {
-            plaintext.shrink_to_fit();
+    fn decrypt(&self, data: &mut [u8]) -> (BytesMut, Outcome) {
+        let mut plaintext = self.reading.plaintext.take();
+        if let Some(error) = self.reading.failed.take() {
+            return (plaintext, Err(error));
         }
-        (plaintext.into(), outcome)
-    }
-
-    /// Decrypts as long as `take` takes all that there is. It is called with a piece of plaintext and how
-    /// much of the input is left, and tells how many bytes it has taken.
-    fn decrypt_with(
-        &self,
-        input: &mut &[u8],
-        mut take: impl FnMut(&[u8], usize) -> usize,
-    ) -> Outcome {
         let mut session = self.session.borrow_mut();
-        loop {
-            let mut chunk = session.plaintext();
-            while !chunk.is_empty() {
-                let (taken, length) = (take(chunk, input.len()), chunk.len());
-                session.consume(taken);
-                if taken < length {
-                    return Ok(());
+        let room = data.len() + session.unread();
+        let outcome = session.read(data, |chunk| {
+            if plaintext.is_empty() && chunk.len() + OVERHEAD > room {
+                plaintext = BytesMut::from(chunk);
+            } else {
+                if plaintext.is_empty() {
+                    // There will hardly be more of it than of what is encrypted.
+                    plaintext.reserve(room);
                 }
-                chunk = session.plaintext();
+                plaintext.extend_from_slice(chunk);
             }
-            if let Some(error) = self.reading.failed.take() {
-                return Err(error);
-            }
-            if input.is_empty() {
-                return Ok(());
-            }
-            if let Err(error) = session.feed(input, self.lower()) {
-                self.reading.fail(error);
-            }
-        }
+            true
+        });
+        (plaintext, outcome)
     }
 
     /// Decrypts into the protocol's own buffer; what that has no room for is delivered in the next
     /// iteration.
-    fn fill(&self, calls: &dyn BufferedCalls) -> Outcome {
-        let (mut outcome, mut is_full) = (Ok(()), false);
-        if self.reading.is_empty() && self.session.borrow_mut().plaintext().is_empty() {
+    fn fill(&self, data: &mut [u8], calls: &dyn BufferedCalls) -> Outcome {
+        if data.is_empty() && !self.has_unread() {
             return Ok(());
         }
+        let (mut outcome, mut is_full, mut data) = (Ok(()), false, Some(data));
         let mut read = |buffer: &mut [u8]| {
-            let mut kept = self.reading.take();
-            let (mut input, mut filled) = (&kept[..], 0);
-            outcome = self.decrypt_with(&mut input, |chunk, _| {
-                let length = chunk.len().min(buffer.len() - filled);
-                buffer[filled..filled + length].copy_from_slice(&chunk[..length]);
-                filled += length;
-                length
-            });
+            let filled;
+            (filled, outcome) = self.decrypt_into(buffer, data.take().unwrap_or_default());
             is_full = filled == buffer.len();
-            let left = input.len();
-            kept.advance(kept.len() - left);
-            self.reading.incoming.replace(kept);
             Ok(filled)
         };
         let filled =
             self.during_call(|handle| calls.fill(handle, &mut read)).and_then(|inner| inner)??;
         if filled > 0 {
-            self.tell(Event::Filled(filled))?;
+            CallsProtocol::tell(self, Event::Filled(filled))?;
         }
         if is_full {
-            self.soon(|ssl| ssl.read(&[]));
+            self.soon(|ssl| ssl.read(&mut []));
         }
         outcome
     }
 
+    /// Decrypts until `buffer` is full, and tells how much of it is.
+    fn decrypt_into(&self, buffer: &mut [u8], data: &mut [u8]) -> (usize, Outcome) {
+        let mut session = self.session.borrow_mut();
+        let mut kept = self.reading.plaintext.borrow_mut();
+        let mut filled = kept.len().min(buffer.len());
+        kept.copy_to_slice(&mut buffer[..filled]);
+        if kept.is_empty() {
+            *kept = BytesMut::new();
+        }
+        if filled == buffer.len() {
+            session.keep(data);
+            return (filled, Ok(()));
+        }
+        if let Some(error) = self.reading.failed.take() {
+            return (filled, Err(error));
+        }
+        let outcome = session.read(data, |chunk| {
+            let length = chunk.len().min(buffer.len() - filled);
+            buffer[filled..filled + length].copy_from_slice(&chunk[..length]);
+            filled += length;
+            kept.extend_from_slice(&chunk[length..]);
+            filled < buffer.len()
+        });
+        (filled, outcome)
+    }
+
     /// The protocol is not called any more with what arrives: only the end of it matters.
-    fn look_for_the_end(&self, data: &[u8]) {
-        let mut kept = self.reading.take();
-        kept.extend_from_slice(data);
-        let outcome = self.decrypt_with(&mut &kept[..], |chunk, _| chunk.len());
+    fn look_for_the_end(&self, data: &mut [u8]) {
+        self.reading.plaintext.take();
+        let outcome = match self.reading.failed.take() {
+            Some(error) => Err(error),
+            None => self.session.borrow_mut().read(data, |_| true),
+        };
         if let Err(error) = outcome {
             return self.fail(error, "Fatal error on SSL protocol");
         }
@@ -215,7 +235,7 @@ impl SslProtocol {
     /// What is kept is read no more, except for the end of it.
     pub(super) fn drop_unread(&self) {
         self.reading.paused.set(false);
-        self.look_for_the_end(&[]);
+        self.look_for_the_end(&mut []);
         self.control_reading();
     }
 
@@ -223,18 +243,20 @@ impl SslProtocol {
         if self.reading.paused.replace(false) {
             self.soon(|ssl| match ssl.state.get() {
                 State::Flushing => ssl.flush(),
-                _ => ssl.read(&[]),
+                _ => ssl.read(&mut []),
             });
         }
     }
 
     /// Whether something is left that can be delivered.
     pub(super) fn has_unread(&self) -> bool {
-        !self.reading.is_empty() || !self.session.borrow_mut().plaintext().is_empty()
+        self.unread() > 0
+            || !self.reading.plaintext.borrow().is_empty()
+            || self.reading.failed.borrow().is_some()
     }
 
     pub(in super::super) fn unread(&self) -> usize {
-        self.reading.incoming.borrow().len()
+        self.session.borrow().unread()
     }
 
     pub(in super::super) fn read_marks(&self) -> (usize, usize) {
@@ -260,6 +282,34 @@ impl SslProtocol {
 impl SslProtocol {
     /// Keeps what was received before there was TLS, and belongs to it.
     pub(in super::super) fn keep_received(&self, data: &[u8]) {
-        self.reading.keep(data);
+        self.session.borrow_mut().keep(data);
+    }
+}
+
+/// What arrived and was left with the system.
+impl SslProtocol {
+    /// Whether the protocol leaves bytes that arrived with the system for now.
+    pub(super) fn may_leave(&self) -> bool {
+        if self.state.get() != State::Wrapped || self.reading.paused.get() || self.has_unread() {
+            return false;
+        }
+        match self.calls() {
+            Some(Calls::Plain(calls)) => calls.leaves(self.handle()),
+            Some(Calls::Buffered(calls)) => calls.leaves(self.handle()),
+            None => false,
+        }
+    }
+
+    /// Calls the protocol with what it left, because something else is about to happen.
+    pub(super) fn receive_what_was_left(&self) {
+        self.handle().0.local.with(Connection::receive_what_was_left);
+    }
+
+    /// Receives and decrypts what was left, for the protocol.
+    pub(crate) fn receive_left(&self) -> Option<Bytes> {
+        self.reading.fetched.replace(Some(BytesMut::new()));
+        self.receive_what_was_left();
+        let fetched = self.reading.fetched.take()?;
+        (!fetched.is_empty()).then(|| fetched.freeze())
     }
 }

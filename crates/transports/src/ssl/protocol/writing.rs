@@ -68,7 +68,14 @@ impl SslProtocol {
         if !matches!(self.state.get(), State::Wrapped | State::Flushing) {
             return Ok(0);
         }
-        self.session.borrow_mut().write(data, self.lower(), self.writing.is_forced.get())
+        match self.below() {
+            Some(below) => {
+                let is_forced = self.writing.is_forced.get();
+                self.session.borrow_mut().write(data, &*below, is_forced)
+            }
+            // Nothing is sent any more.
+            None => Ok(data.len()),
+        }
     }
 
     /// Encrypts what is left, as far as there is room now. Goes on to the next state if that was awaited.
@@ -101,6 +108,7 @@ impl SslProtocol {
         if self.writing.backlog.borrow().is_empty() {
             let _ = emptied.set_result(());
         }
+        self.receive_what_was_left();
         self.writing.emptied.replace(Some(emptied.clone()));
         self.reading.paused.set(true);
         Ok(emptied)

@@ -1,6 +1,14 @@
 //! What a context asks for, and what comes of it.
 
 use super::*;
+use rustls::{
+    ClientConfig, ClientConnection, ServerConfig, StreamOwned,
+    server::{ProducesTickets, ServerSessionMemoryCache},
+};
+use std::{
+    io::{Read, Write},
+    sync::Arc,
+};
 
 /// What the two sides agreed on.
 async fn agreed(server: SslContext, client: SslContext) -> Result<(SslObject, Log, Log)> {
@@ -56,6 +64,8 @@ fn sessions_are_resumed_unless_that_is_off() {
             let reused = async |server: &SslContext, client: &SslContext| {
                 let answer = Recorder::new(&Log::default());
                 let pair = pair_of(answer, server.clone(), client.clone()).await?;
+                let theirs = pair.server.clients().remove(0).get_extra_info(SSL_OBJECT).unwrap();
+                assert_eq!(theirs.server_hostname(), Some(HOST));
                 // The tickets of TLS 1.3 come with what the server sends first.
                 pair.server.close_clients();
                 pair.ours.lost().await?;
@@ -129,7 +139,13 @@ fn a_server_has_several_certificates_and_several_contexts() {
             let object = transport.get_extra_info(SSL_OBJECT).unwrap();
             let expected = (name == "three.test").then_some(&b"chosen"[..]);
             assert_eq!(object.selected_alpn_protocol(), expected, "{name}");
+            log.wait("made").await?;
+            let theirs = server.clients().remove(0).get_extra_info(SSL_OBJECT).unwrap();
+            assert!(theirs.server_side());
+            assert_eq!(theirs.server_hostname(), Some(name));
             transport.abort();
+            log.lost().await?;
+            log.forget();
         }
         Ok(())
     });
@@ -208,4 +224,69 @@ fn a_configuration_of_rustls_is_taken_as_it_is() {
         agreed(ready, config.into()).await?;
         Ok(())
     });
+}
+
+#[test]
+fn early_data_that_a_ready_configuration_permits_is_the_beginning_of_what_is_received() {
+    run(async {
+        let configuration::Configured::Server(ready) = server_context().configured()? else {
+            panic!("it is a server's")
+        };
+        let mut ready = ServerConfig::clone(&ready);
+        ready.max_early_data_size = 1000;
+        ready.session_storage = ServerSessionMemoryCache::new(10);
+        ready.ticketer = Arc::new(NoTickets);
+        let log = Log::default();
+        let server = serve(&log, Arc::new(ready).into()).await?;
+        let configuration::Configured::Client(config) = client_context().configured()? else {
+            panic!("it is a client's")
+        };
+        let mut config = ClientConfig::clone(&config);
+        config.enable_early_data = true;
+        let (config, port) = (Arc::new(config), port_of(&server));
+        for is_early in [false, true] {
+            let config = config.clone();
+            asyncio_task::to_thread(move || {
+                let connection = ClientConnection::new(config, HOST.try_into().unwrap()).unwrap();
+                let socket = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+                let mut client = StreamOwned::new(connection, socket);
+                if let Some(mut early) = client.conn.early_data() {
+                    early.write_all(b"early ").unwrap();
+                }
+                client.write_all(b"late").unwrap();
+                client.conn.send_close_notify();
+                client.flush().unwrap();
+                client.read_to_end(&mut Vec::new()).unwrap();
+                assert_eq!(client.conn.is_early_data_accepted(), is_early);
+            })
+            .await?;
+            log.lost().await?;
+            let expected: &[u8] = if is_early { b"early late" } else { b"late" };
+            assert_eq!((&*log.received(), &*log.events()), (expected, "made data eof lost"));
+            log.forget();
+        }
+        Ok(())
+    });
+}
+
+/// Sessions are kept by the server.
+#[derive(Debug)]
+struct NoTickets;
+
+impl ProducesTickets for NoTickets {
+    fn enabled(&self) -> bool {
+        false
+    }
+
+    fn lifetime(&self) -> u32 {
+        0
+    }
+
+    fn encrypt(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn decrypt(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
 }

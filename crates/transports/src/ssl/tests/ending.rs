@@ -1,10 +1,11 @@
 //! How TLS ends.
 
 use super::*;
-use rustls::{ClientConnection, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    sync::Arc,
 };
 
 /// A client of rustls alone, which blocks.
@@ -250,5 +251,78 @@ fn the_end_of_one_direction_is_refused() {
         assert!(!pair.client.is_closing());
         pair.client.abort();
         log.lost().await
+    });
+}
+
+#[test]
+fn what_is_buffered_arrives_even_if_the_other_side_has_closed_already() {
+    const MUCH: usize = 6_000_000;
+    for says_so in [true, false] {
+        run(async move {
+            let log = Log::default();
+            let server = serve(&log, server_context()).await?;
+            let mut client = blocking_client(port_of(&server));
+            let mut client = asyncio_task::to_thread(move || {
+                client.write_all(b"hello").unwrap();
+                client
+            })
+            .await?;
+            log.wait("data").await?;
+            let transport = accepted(&log, &server).await?;
+            transport.write(vec![7; MUCH]);
+            assert!(transport.get_write_buffer_size() > 0);
+            if says_so {
+                client.conn.send_close_notify();
+                client.conn.write_tls(&mut client.sock)?;
+            } else {
+                client.sock.shutdown(std::net::Shutdown::Write)?;
+            }
+            while !transport.is_closing() {
+                iterations(1).await?;
+            }
+            let reading = asyncio_task::to_thread(move || {
+                let (mut all, mut block) = (0, vec![0; 100_000]);
+                loop {
+                    match client.read(&mut block) {
+                        Ok(length @ 1..) => all += length,
+                        // With close_notify if that was said to the other side.
+                        end => return (all, end.is_ok()),
+                    }
+                }
+            });
+            assert_eq!(reading.await?, (MUCH, says_so));
+            log.lost().await?;
+            let order = if says_so { "eof resume" } else { "resume eof" };
+            assert_eq!(log.events(), format!("made data pause {order} lost"));
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn a_connection_that_is_over_keeps_nothing_of_its_context() {
+    run(async {
+        let configuration::Configured::Client(config) = client_context().configured()? else {
+            panic!("it is a client's")
+        };
+        let config = Arc::new(ClientConfig::clone(&config));
+        let theirs = Log::default();
+        let server = serve(&theirs, server_context()).await?;
+        let connect = |name: &str| {
+            let connecting = create_connection(Recorder::default, ("127.0.0.1", port_of(&server)));
+            connecting.ssl(config.clone()).server_hostname(name)
+        };
+        // One that ends in order, one that fails, one that is given up while it shakes hands.
+        connect(HOST).transport().await?.close();
+        assert!(connect("other.test").transport().await.is_err());
+        let shaking = connect(HOST).transport();
+        let limit = asyncio_task::wait_for(shaking.into_future(), Duration::ZERO).await;
+        assert!(limit.is_err());
+        theirs.lost().await?;
+        server.close();
+        server.wait_closed().await?;
+        iterations(5).await?;
+        assert_eq!(Arc::strong_count(&config), 1);
+        Ok(())
     });
 }

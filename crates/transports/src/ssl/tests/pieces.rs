@@ -5,7 +5,7 @@ use crate::{
     connection::Kind,
     extra_info::Names,
     protocols::IntoProtocol,
-    slot::{Event, PlainCalls},
+    slot::{BufferedCalls, Event},
     ssl::{Arguments, protocol::SslProtocol},
     starting::Side,
 };
@@ -54,8 +54,12 @@ impl End {
         all
     }
 
-    fn receive(&self, data: &[u8]) {
-        let _ = PlainCalls::data(&*self.ssl, &self.transport, data.to_vec().into());
+    fn receive(&self, mut data: &[u8]) {
+        while !data.is_empty() {
+            let received = self.ssl.fill(&self.transport, &mut |buffer| data.read(buffer));
+            let received = received.unwrap().unwrap();
+            let _ = BufferedCalls::tell(&*self.ssl, &self.transport, Event::Filled(received));
+        }
     }
 }
 
@@ -115,7 +119,7 @@ fn every_cut_of_a_whole_conversation_is_survived() {
             })
             .await?;
             for end in &ends {
-                let _ = PlainCalls::tell(&*end.ssl, &end.transport, Event::Eof);
+                let _ = BufferedCalls::tell(&*end.ssl, &end.transport, Event::Eof);
             }
             iterations(10).await?;
             for end in &ends {

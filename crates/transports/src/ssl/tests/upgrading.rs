@@ -122,6 +122,50 @@ fn a_failure_or_a_cancellation_closes_the_connection() {
 }
 
 #[test]
+fn a_connection_that_is_aborted_beneath_ends_the_handshake_above() {
+    run(async {
+        for over_tls in [false, true] {
+            let (mut client, mut server) = ends().await?;
+            if over_tls {
+                (client, server) = upgrade(&client, &server).await?;
+            }
+            let shaking = start_tls(&client.0, client.1.clone(), client_context());
+            let shaking = shaking.server_hostname(HOST);
+            let shaking = asyncio_task::create_task(async move { shaking.await });
+            server.2.wait("data").await?;
+            client.0.abort();
+            let Error::Io(error) = shaking.await.unwrap_err() else { panic!("another error") };
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionAborted);
+            client.2.lost().await?;
+            server.2.lost().await?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn the_protocol_can_be_replaced_and_is_told_of_the_rest() {
+    run(async {
+        let pair = pair().await?;
+        let server = pair.server.clients().remove(0);
+        server.write(b"one");
+        pair.ours.wait("data").await?;
+        let next = Log::default();
+        pair.client.set_protocol(Recorder::new(&next))?;
+        assert!(pair.client.get_protocol::<Recorder>().is_some());
+        server.write(b"two");
+        next.wait("data").await?;
+        pair.client.close();
+        next.lost().await?;
+        assert_eq!((pair.ours.received(), next.received()), (b"one".to_vec(), b"two".to_vec()));
+        assert_eq!(next.events(), "data eof lost");
+        assert!(pair.client.get_extra_info(SOCKET).is_none());
+        assert!(pair.client.get_extra_info(SSL_OBJECT).is_some());
+        Ok(())
+    });
+}
+
+#[test]
 fn arguments_that_do_not_fit_leave_the_connection_as_it_is() {
     run(async {
         let (client, server) = ends().await?;
