@@ -200,12 +200,12 @@ impl TaskCell {
             matches!(state_of(*which), Some((within, WAITING)) if !within.is_foreign())
                 && !unanswered(which)
         };
+        // What was woken when the request came, and was not polled since.
+        let is_due = self.has_stage(scheduler, scope, MUST);
+        let woken = |which: &Which| {
+            is_due && matches!(state_of(*which), Some((within, WOKEN)) if !within.is_foreign())
+        };
         if waits.iter().any(waiting) {
-            // Together with what was woken when the request came, and was not polled since.
-            let is_due = self.has_stage(scheduler, scope, MUST);
-            let woken = |which: &Which| {
-                is_due && matches!(state_of(*which), Some((within, WOKEN)) if !within.is_foreign())
-            };
             let meant = waits.iter().copied().filter(|which| waiting(which) || woken(which));
             let meant = meant.collect();
             self.clear_stage(scheduler, scope, MUST | SENT);
@@ -213,7 +213,9 @@ impl TaskCell {
             return Settled::Done;
         }
         if !is_answered {
-            self.clear_stage(scheduler, scope, MUST);
+            if !waits.iter().any(woken) {
+                self.clear_stage(scheduler, scope, MUST);
+            }
             self.mark(scheduler, scope, SENT, origin, error);
             return Settled::Done;
         }
@@ -227,13 +229,13 @@ impl TaskCell {
             self.clear_stage(scheduler, scope, MUST | SENT);
             scheduler.give_to(self, woken_since, origin, error);
             // A combinator that was put aside has used their wake-ups up.
-            self.wake_scope(scheduler, scope);
+            self.wake_scopes(scheduler, scope, origin);
             return Settled::Done;
         }
         if self.affine.phase.get() == Phase::Woken && self.may_put_off() {
             self.clear_stage(scheduler, scope, SENT);
             self.mark(scheduler, scope, MUST, origin, error);
-            self.wake_scope(scheduler, scope);
+            self.wake_scopes(scheduler, scope, origin);
             return Settled::Done;
         }
         // 4.
@@ -255,7 +257,7 @@ impl TaskCell {
         if !is_round {
             self.clear_stage(scheduler, scope, SENT);
             self.mark(scheduler, scope, MUST, origin, error);
-            self.wake_scope(scheduler, scope);
+            self.wake_scopes(scheduler, scope, origin);
             return Settled::Done;
         }
         let innermost = |which: &Which| {
@@ -274,7 +276,7 @@ impl TaskCell {
             return Settled::GoesOut;
         }
         self.mark(scheduler, polled, SENT | YIELDS, origin, error);
-        self.wake_scope(scheduler, polled);
+        self.wake_scopes(scheduler, polled, origin);
         Settled::Done
     }
 

@@ -182,15 +182,8 @@ impl TaskCell {
         }
     }
 
-    /// Wakes whatever polls a scope.
-    pub(crate) fn wake_scope(&self, scheduler: &Scheduler, scope: Option<Key>) {
-        let waker = scope.and_then(|key| scheduler.scopes.with(key, |node| node.waker.clone())?);
-        waker.into_iter().for_each(wake);
-        // A combinator that was put aside does not pass the wake-up on.
-        self.wake();
-    }
-
-    /// Wakes whatever polls a scope, and those around it up to `outer`.
+    /// Wakes whatever polls a scope, and those around it up to `outer`: a combinator that was put aside does
+    /// not pass a wake-up on.
     pub(crate) fn wake_scopes(
         &self,
         scheduler: &Scheduler,
@@ -244,11 +237,11 @@ impl TaskCell {
         }
     }
 
-    /// A scope has moved to another task. What waits in it here is polled there, and belongs there from
-    /// then on; until then no request reaches it.
+    /// A scope has moved to another task, or the task has ended: what waits in the scope, or in all of them,
+    /// is polled elsewhere, and belongs there from then on. Until then no request reaches it.
     #[cold]
-    pub(crate) fn give_scope_away(&self, scheduler: &Scheduler, scope: Key) {
-        for which in self.waits_inside(scheduler, Some(scope)) {
+    pub(crate) fn give_waits_away(&self, scheduler: &Scheduler, scope: Option<Key>) {
+        for which in self.waits_inside(scheduler, scope) {
             let Some((within, _)) = self.look_at(which) else { continue };
             scheduler.scopes.leave_wait(within);
             let nowhere = Within::ROOT.foreign();
