@@ -280,9 +280,10 @@ fn many_connections_come_and_go() {
                 match state % 5 {
                     2 => {}
                     3 => {
+                        // Mostly given up. The server's process lives as long as it sleeps.
                         let asked =
                             async { Ok(client.batch_execute("SELECT pg_sleep(0.1)").await?) };
-                        is_timeout(wait_for(beside(&mut connection, asked), 5 * MS).await);
+                        drop(wait_for(beside(&mut connection, asked), 5 * MS).await);
                     }
                     _ => {
                         let answer = beside(&mut connection, number(&client, "SELECT 7::int8"));

@@ -78,11 +78,14 @@ fn under_load_a_stop_loses_no_message() {
         let stop = Event::new();
         let server = serve(service_fn(accept), LOOPBACK).graceful(&stop, HOUR).await?;
         let (address, answers) = (server.local_addr(), Rc::new(Cell::new(0)));
+        let connected = Rc::new(Cell::new(0));
         let clients: Vec<_> = (0..20)
             .map(|n| {
                 let (address, answers) = (address.clone(), answers.clone());
+                let connected = connected.clone();
                 create_task(async move {
                     let mut socket = connect(&address).await?;
+                    connected.set(connected.get() + 1);
                     for m in 0..50 {
                         ask(&mut socket, &format!("{n} {m}")).await?;
                         answers.set(answers.get() + 1);
@@ -93,7 +96,7 @@ fn under_load_a_stop_loses_no_message() {
                 })
             })
             .collect();
-        while answers.get() < 100 {
+        while answers.get() < 100 || connected.get() < 20 {
             sleep(Duration::ZERO).await?;
         }
         assert!(answers.get() < 1000);
