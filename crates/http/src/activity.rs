@@ -10,7 +10,7 @@
 //!
 //! With HTTP/2 bytes come in that begin no request, so after the first request there is no HEAD.
 
-use crate::runtime::now;
+use crate::runtime::{lately, now};
 use asyncio_core::raw::sync::Mutex;
 use hyper::Version;
 use std::{sync::Arc, time::Duration};
@@ -43,9 +43,9 @@ struct State {
 }
 
 impl State {
-    fn enter(&mut self, phase: Phase) {
+    fn enter(&mut self, phase: Phase, now: Duration) {
         self.phase = phase;
-        self.since = now();
+        self.since = now;
     }
 }
 
@@ -59,7 +59,7 @@ impl Activity {
     pub(crate) fn received(&self) {
         let mut state = self.0.lock();
         if state.phase == Phase::Idle && !state.is_http2 {
-            state.enter(Phase::Head);
+            state.enter(Phase::Head, lately());
         }
     }
 
@@ -103,7 +103,7 @@ impl Drop for InFlight {
         let mut state = self.0.0.lock();
         state.requests -= 1;
         if state.requests == 0 {
-            state.enter(Phase::Idle);
+            state.enter(Phase::Idle, now());
         }
     }
 }

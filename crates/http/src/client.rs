@@ -22,7 +22,7 @@ use std::{
     fmt,
     future::Future,
     path::Path,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, Weak},
     task::{Context, Poll},
     time::Duration,
@@ -196,7 +196,7 @@ where
                 request.headers_mut().entry(name).or_insert_with(|| value.clone());
             }
             let deadline = Deadline::after(client.timeout());
-            let (response, admission) = deadline.limit(client.exchange(request)).await?;
+            let (response, admission) = deadline.limit(pin!(client.exchange(request))).await?;
             Ok(response.map(|body| ClientBody::new(body, admission)))
         })
     }

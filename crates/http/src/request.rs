@@ -17,7 +17,7 @@ use serde::Serialize;
 use std::{
     fmt,
     future::{Future, IntoFuture},
-    pin::Pin,
+    pin::{Pin, pin},
     time::Duration,
 };
 
@@ -111,7 +111,7 @@ impl ClientRequest {
     async fn send(self) -> Result<ClientResponse> {
         let deadline = Deadline::after(self.timeout);
         let ClientRequest { client, method, url, headers, content, allow_redirects, .. } = self;
-        let send = async {
+        let send = pin!(async {
             let (url, headers, content) = (url?, headers?, content?);
             let mut outgoing = Outgoing { method, url, headers, content };
             let mut left = client.max_redirects();
@@ -132,7 +132,7 @@ impl ClientRequest {
                 // Its connection can be used again when it has been read. That of a large one is closed.
                 let _ = Limited::new(body, DISCARDED).collect().await;
             }
-        };
+        });
         deadline.limit(send).await
     }
 }

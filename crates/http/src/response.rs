@@ -15,7 +15,7 @@ use std::{
     error::Error as StdError,
     fmt,
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
 };
@@ -31,8 +31,12 @@ impl Deadline {
         Deadline(limit.map(|limit| now().saturating_add(limit)))
     }
 
-    /// Awaits what is not ours, under the limit; a cancellation ends it too.
-    pub(crate) async fn limit<T>(self, future: impl Future<Output = Result<T>>) -> Result<T> {
+    /// Awaits what is not ours, under the limit; a cancellation ends it too. It stays where its caller has it: it
+    /// is large, and would be moved several times.
+    pub(crate) async fn limit<T>(
+        self,
+        future: Pin<&mut impl Future<Output = Result<T>>>,
+    ) -> Result<T> {
         match self.0 {
             None => cancellable(future).await,
             Some(deadline) => wait_for(future, deadline.saturating_sub(now())).await,
@@ -103,7 +107,7 @@ impl ClientResponse {
     /// # Cancellation
     /// What has come is lost; the connection is closed, the pool goes on.
     pub async fn read(self) -> Result<Bytes> {
-        let body = async { Ok(self.body.collect().await?.to_bytes()) };
+        let body = pin!(async { Ok(self.body.collect().await?.to_bytes()) });
         self.deadline.limit(body).await
     }
 
@@ -138,14 +142,14 @@ impl ClientResponse {
     /// No piece is lost.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
         let ClientResponse { body, deadline, .. } = self;
-        let next = async {
+        let next = pin!(async {
             while let Some(frame) = body.frame().await.transpose()? {
                 if let Ok(data) = frame.into_data() {
                     return Ok(Some(data));
                 }
             }
             Ok(None)
-        };
+        });
         deadline.limit(next).await
     }
 

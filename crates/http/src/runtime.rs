@@ -57,6 +57,13 @@ impl Timer for LoopTimer {
     }
 }
 
+/// The time of the running loop when it last asked the clock, as at the end of each wait: at no cost, for what
+/// the wait has brought.
+pub(crate) fn lately() -> Duration {
+    let passed = with_entered(|scheduler| scheduler.timers.passed());
+    Duration::from_nanos(passed.unwrap_or_default())
+}
+
 /// The time of the running loop.
 pub(crate) fn now() -> Duration {
     with_entered(|scheduler| scheduler.timers.time()).unwrap_or_default()

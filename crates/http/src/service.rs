@@ -9,8 +9,9 @@ use asyncio_task::Task;
 use hyper::{
     Method, Request, Response, StatusCode, Uri, Version,
     body::{Body, Frame, Incoming, SizeHint},
-    header::{CONNECTION, HeaderValue, UPGRADE},
+    header::{CONNECTION, HeaderValue},
     service::Service,
+    upgrade::OnUpgrade,
 };
 use hyper_util::service::TowerToHyperService;
 use pin_project_lite::pin_project;
@@ -133,7 +134,7 @@ pub(crate) struct Switched(Arc<AtomicBool>);
 
 impl Switched {
     fn of(request: &mut Request<Incoming>) -> Option<Switched> {
-        let asks = request.headers().contains_key(UPGRADE) || request.method() == Method::CONNECT;
+        let asks = request.extensions().get::<OnUpgrade>().is_some();
         asks.then(|| request.extensions_mut().get_or_insert_default::<Switched>().clone())
     }
 

@@ -66,22 +66,31 @@ impl Meter {
 
     /// Looks at the clock.
     pub(crate) fn look(&self, scheduler: &Scheduler) -> u64 {
-        let now = since_epoch();
+        self.looked(scheduler, scheduler.timers.look_at_machine())
+    }
+
+    /// The clock was asked, and says `now`.
+    #[inline]
+    fn looked(&self, scheduler: &Scheduler, now: u64) -> u64 {
         raise(&self.counters.longest_stretch, now - self.looked_at.replace(now));
         scheduler.count_what_is_there();
         now
     }
 
-    /// A wait begins.
+    /// A wait begins. `now` is what the clock says, if it was just asked.
     #[inline]
-    pub(crate) fn wait(&self, scheduler: &Scheduler) {
-        set(&self.counters.waiting_since, self.look(scheduler));
+    pub(crate) fn wait(&self, scheduler: &Scheduler, now: Option<u64>) {
+        let now = match now {
+            Some(now) => self.looked(scheduler, now),
+            None => self.look(scheduler),
+        };
+        set(&self.counters.waiting_since, now);
     }
 
     /// The wait is over.
     #[inline]
-    pub(crate) fn waited(&self) {
-        let (began, now) = (self.looked_at.get(), since_epoch());
+    pub(crate) fn waited(&self, scheduler: &Scheduler) {
+        let (began, now) = (self.looked_at.get(), scheduler.timers.look_at_machine());
         self.looked_at.set(now);
         set(&self.counters.waiting_since, 0);
         add(&self.counters.waited, now - began);

@@ -239,14 +239,19 @@ impl StreamWriter {
     /// Whether there is nothing to wait for, and nothing to tell.
     #[inline]
     fn is_drained(&self) -> bool {
-        let state = self.shared.lock();
-        let (writing, failed) = (&state.writing, state.exception.is_some());
-        let is_told = writing.refused.is_none() && writing.lost.is_none() && !failed;
-        is_told && !writing.paused && !self.is_closing()
+        self.shared.lock().is_drained() && !self.is_closing()
     }
 }
 
 impl State {
+    /// Whether a caller that writes has nothing to wait for, and nothing to be told.
+    #[inline]
+    fn is_drained(&self) -> bool {
+        let (writing, failed) = (&self.writing, self.exception.is_some());
+        let is_told = writing.refused.is_none() && writing.lost.is_none() && !failed;
+        is_told && !writing.paused
+    }
+
     /// The error for the next caller that writes.
     #[inline]
     fn check_write(&mut self) -> Result<()> {
@@ -454,6 +459,7 @@ const LITTLE: usize = 1024;
 
 /// Being polled through a trait.
 impl StreamWriter {
+    #[cold]
     fn poll_drained(&mut self, cx: &Context<'_>, what: &'static &'static str) -> Poll<Result<()>> {
         let site = WaitSite::new(what, self.made_at);
         let mut deferred = Deferred::new();
@@ -464,7 +470,19 @@ impl StreamWriter {
         state.poll_drained(&mut self.wait, cx, site, &mut deferred)
     }
 
+    #[inline]
     fn poll_may_write(&mut self, cx: &Context<'_>) -> Poll<Result<()>> {
+        let state = self.shared.lock();
+        let is_free = state.is_drained() && !state.writing.is_ended();
+        drop(state);
+        match is_free && !self.wait.is_waiting() && !self.is_closing() {
+            true => Poll::Ready(Ok(())),
+            false => self.poll_may_write_otherwise(cx),
+        }
+    }
+
+    #[cold]
+    fn poll_may_write_otherwise(&mut self, cx: &Context<'_>) -> Poll<Result<()>> {
         let broken =
             |text| Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, text).into()));
         if self.shared.lock().writing.is_ended() {
@@ -511,7 +529,11 @@ impl StreamWriter {
         Poll::Ready(Ok(MOST - room))
     }
 
+    #[inline]
     pub(crate) fn poll_flush_some(&mut self, cx: &Context<'_>) -> Poll<Result<()>> {
+        if !self.wait.is_waiting() && self.shared.lock().is_drained() {
+            return Poll::Ready(Ok(()));
+        }
         self.poll_drained(cx, &"StreamWriter.poll_flush")
     }
 

@@ -4,7 +4,7 @@
 use crate::{
     database::connect,
     servers::start,
-    support::{Around, HOUR, Joined, MS, ends, is_timeout, run},
+    support::{Around, HOUR, Joined, MS, come_and_go, connections, ends, is_timeout, run},
 };
 use asyncio::{Error, Result, open_unix_connection, sleep, wait_for};
 use asyncio_test_servers::Server;
@@ -19,6 +19,7 @@ use std::{
     path::{Path, PathBuf},
     pin::pin,
 };
+use tokio::io::AsyncWriteExt;
 use tokio_postgres::{AsyncMessage, Client, Connection, CopyOutStream, NoTls, tls::NoTlsStream};
 
 async fn open(path: &Path) -> Result<Joined> {
@@ -256,4 +257,45 @@ async fn under_limits(rows: CopyOutStream) -> Result<Vec<u8>> {
             Err(error) => is_timeout(Err(error)),
         }
     }
+}
+
+/// In every state: nothing said, half of the first message, let in, asked, answered. The server starts a process for
+/// each of them, so there are few beside each other, and not many unless they are asked for.
+#[test]
+fn many_connections_come_and_go() {
+    let Some(server) = start(Server::postgres) else { return };
+    let path = server.socket();
+    run(async move {
+        let to = path.clone();
+        come_and_go(connections(300), 20, move |state| {
+            let path = to.clone();
+            async move {
+                let mut io = open(&path).await?;
+                match state % 5 {
+                    0 => return Ok(()),
+                    1 => return Ok(io.write_all(&[0, 0, 0, 80, 0, 3]).await?),
+                    _ => {}
+                }
+                let (client, mut connection) = connect(io).await?;
+                match state % 5 {
+                    2 => {}
+                    3 => {
+                        // Mostly given up. The server's process lives as long as it sleeps.
+                        let asked =
+                            async { Ok(client.batch_execute("SELECT pg_sleep(0.1)").await?) };
+                        drop(wait_for(beside(&mut connection, asked), 5 * MS).await);
+                    }
+                    _ => {
+                        let answer = beside(&mut connection, number(&client, "SELECT 7::int8"));
+                        assert_eq!(answer.await?, 7);
+                    }
+                }
+                Ok(())
+            }
+        })
+        .await?;
+        let (client, mut connection) = connect(open(&path).await?).await?;
+        assert_eq!(beside(&mut connection, number(&client, "SELECT 8::int8")).await?, 8);
+        Ok(())
+    });
 }

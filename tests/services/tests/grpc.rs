@@ -1,7 +1,7 @@
 //! tonic on both sides: its services below `asyncio_http::serve`, and its client over `asyncio_http::Client`.
 
-use crate::support::{HOUR, LOOPBACK, MS, is_cancelled, is_timeout, run};
-use asyncio::{Error, Event, Result, create_task, gather, sleep, wait_for};
+use crate::support::{HOUR, LOOPBACK, MS, come_and_go, connections, is_cancelled, is_timeout, run};
+use asyncio::{Error, Event, Result, create_task, gather, open_connection, sleep, wait_for};
 use asyncio_http::{Client, HttpServer, Incoming, IntoService, OfHyper, serve, service_fn};
 use bytes::{Buf, BufMut};
 use futures_util::{Stream, StreamExt, future::LocalBoxFuture, stream};
@@ -278,5 +278,34 @@ fn under_load_a_stop_loses_no_call() {
         gather(clients).await?;
         assert_eq!(answers.get(), seen.begun.get());
         Ok(())
+    });
+}
+
+/// In every state: nothing said, half of the preface, answered, asked, in the middle of a stream.
+#[test]
+fn many_connections_come_and_go() {
+    run(async {
+        let server = Rc::new(serve(service(&Seen::default()), LOOPBACK).await?);
+        let serving = server.clone();
+        come_and_go(connections(1000), 100, move |state| {
+            let server = serving.clone();
+            async move {
+                let calls = Calls::to(&server);
+                match state % 5 {
+                    0 => drop(open_connection(server.local_addr()).await?),
+                    1 => open_connection(server.local_addr()).await?.1.write("PRI * HT"),
+                    2 => assert_eq!(calls.square(5).await?, 25),
+                    3 => is_timeout(wait_for(calls.square(7), 10 * MS).await.map(drop)),
+                    _ => {
+                        let mut numbers = calls.count(1_000_000).await?;
+                        assert_eq!(numbers.next().await.transpose()?, Some(0));
+                    }
+                }
+                Ok(())
+            }
+        })
+        .await?;
+        assert_eq!(Calls::to(&server).square(6).await?, 36);
+        server.shutdown(Duration::ZERO).await
     });
 }

@@ -25,3 +25,4 @@ mod sqlx;
 mod support;
 mod traits;
 mod websocket;
+mod websocket_server;

@@ -2,10 +2,10 @@
 
 use crate::{
     servers::start,
-    support::{Around, HOUR, MS, descriptors, ends, is_timeout, run},
+    support::{Around, HOUR, MS, come_and_go, connections, ends, is_timeout, run},
 };
 use asyncio::{
-    AsyncContextManager, Result, StreamReader, StreamWriter, TaskGroup, create_task, gather,
+    AsyncContextManager, Result, StreamReader, StreamWriter, TaskGroup, create_task,
     open_unix_connection, sleep, streams::Duplex, wait_for,
 };
 use asyncio_test_servers::Server;
@@ -137,32 +137,22 @@ fn a_server_that_dies_is_noticed_and_comes_back_with_its_data() {
 fn ten_thousand_connections_come_and_go() {
     let Some(server) = start(Server::redis) else { return };
     let path = server.socket();
-    run(async move {
-        let before = descriptors();
-        for round in 0..100 {
-            let clients = (0..100).map(|n| {
-                let path = path.clone();
-                async move {
-                    let (mut reader, writer): (StreamReader, StreamWriter) =
-                        open_unix_connection(&path).await?;
-                    match (round + n) % 5 {
-                        0 => {}
-                        1 => writer.write("*1\r\n$4\r\nPI"),
-                        2 => writer.write("PING\r\n"),
-                        3 => writer.write("BLPOP nothing 0\r\n"),
-                        _ => {
-                            writer.write("PING\r\n");
-                            assert_eq!(reader.readline().await?, "+PONG\r\n");
-                        }
-                    }
-                    Ok(())
+    run(come_and_go(connections(10_000), 100, move |state| {
+        let path = path.clone();
+        async move {
+            let (mut reader, writer): (StreamReader, StreamWriter) =
+                open_unix_connection(&path).await?;
+            match state % 5 {
+                0 => {}
+                1 => writer.write("*1\r\n$4\r\nPI"),
+                2 => writer.write("PING\r\n"),
+                3 => writer.write("BLPOP nothing 0\r\n"),
+                _ => {
+                    writer.write("PING\r\n");
+                    assert_eq!(reader.readline().await?, "+PONG\r\n");
                 }
-            });
-            gather(clients).await?;
+            }
+            Ok(())
         }
-        while descriptors() != before {
-            sleep(MS).await?;
-        }
-        Ok(())
-    });
+    }));
 }

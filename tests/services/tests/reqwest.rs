@@ -1,9 +1,11 @@
 //! reqwest, which needs a tokio runtime, before a server on our loop.
 
-use crate::support::{HOUR, LOOPBACK, MS, is_cancelled, is_timeout, run_with_tokio};
-use asyncio::{Address, Result, create_task, gather, sleep, wait_for};
+use crate::support::{
+    HOUR, LOOPBACK, MS, come_and_go, connections, is_cancelled, is_timeout, run_with_tokio,
+};
+use asyncio::{Address, Event, Result, create_task, gather, sleep, wait_for};
 use asyncio_http::{HttpServer, Incoming, Request, Response, serve, service_fn};
-use std::time::Duration;
+use std::{cell::Cell, rc::Rc, time::Duration};
 
 /// Answers with the path, after as many milliseconds as the query says.
 async fn server(address: impl asyncio::ToEndpoint) -> Result<HttpServer<'static>> {
@@ -74,5 +76,72 @@ fn a_server_that_dies_is_noticed_and_comes_back() {
         assert_eq!(text(&client, &address, "/4").await?, "/4");
         drop(client);
         again.shutdown(Duration::ZERO).await
+    });
+}
+
+/// Each answer was begun before the stop, and each request that was begun has its answer.
+#[test]
+fn under_load_a_stop_loses_no_request() {
+    run_with_tokio(async {
+        let (stop, begun) = (Event::new(), Rc::new(Cell::new(0)));
+        let seen = begun.clone();
+        let slow = service_fn(move |_: Request<Incoming>| {
+            seen.set(seen.get() + 1);
+            async {
+                sleep(2 * MS).await?;
+                Ok::<_, asyncio::Error>(Response::new("served".to_owned()))
+            }
+        });
+        let server = serve(slow, LOOPBACK).graceful(&stop, HOUR).await?;
+        let (client, address) = (client()?, server.local_addr());
+        let answers = Rc::new(Cell::new(0));
+        let clients: Vec<_> = (0..20)
+            .map(|_| {
+                let (client, address) = (client.clone(), address.clone());
+                let answers = answers.clone();
+                create_task(async move {
+                    while let Ok(answer) = text(&client, &address, "/").await {
+                        assert_eq!(answer, "served");
+                        answers.set(answers.get() + 1);
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        while answers.get() < 200 {
+            sleep(MS).await?;
+        }
+        stop.set();
+        server.serve_forever().await?;
+        gather(clients).await?;
+        assert_eq!(answers.get(), begun.get());
+        drop(client);
+        Ok(())
+    });
+}
+
+/// Answered, and given up.
+#[test]
+fn many_connections_come_and_go() {
+    run_with_tokio(async {
+        let server = server(LOOPBACK).await?;
+        let address = server.local_addr();
+        come_and_go(connections(1000), 100, move |state| {
+            let address = address.clone();
+            async move {
+                let client =
+                    reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build()?;
+                match state % 2 {
+                    0 => assert_eq!(text(&client, &address, "/").await?, "/"),
+                    _ => {
+                        let late = text(&client, &address, "/?3600000");
+                        is_timeout(wait_for(late, 5 * MS).await.map(drop));
+                    }
+                }
+                Ok(())
+            }
+        })
+        .await?;
+        server.shutdown(Duration::ZERO).await
     });
 }

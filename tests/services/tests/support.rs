@@ -4,7 +4,8 @@
 use asyncio::{
     Address, AnyTask, AsyncContextManager, Error, Event, ExceptionContext, Queue, Result, Runner,
     StreamReader, StreamWriter, Task, TaskGroup, ToEndpoint, all_tasks, cancellable, create_task,
-    current_task, get_running_loop, open_connection, sleep, start_server, timeout, wait_for,
+    current_task, gather, get_running_loop, open_connection, sleep, start_server, timeout,
+    wait_for,
 };
 use asyncio_tokio::RunnerExt;
 use futures_util::future::LocalBoxFuture;
@@ -26,7 +27,7 @@ pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 pub(crate) const LOOPBACK: (&str, u16) = ("127.0.0.1", 0);
 /// For what is given no time: it is past only after the future was suspended.
 const LIMIT: Duration = Duration::from_millis(40);
-/// A test that takes as long as this will not end.
+/// A test that takes as long as this will not end, unless it was told to make many connections.
 const STUCK: Duration = Duration::from_secs(60);
 
 /// The two halves of a connection as one, with the traits of tokio.
@@ -45,6 +46,33 @@ pub(crate) fn descriptors() -> usize {
 pub(crate) async fn until_descriptors(n: usize) -> Result<()> {
     while descriptors() != n {
         sleep(Duration::ZERO).await?;
+    }
+    Ok(())
+}
+
+/// How many connections a test of many of them makes: as many as the variable says, or `usual`, which CI has time for.
+/// `ASYNCIO_CONNECTIONS=10000 cargo test -p asyncio-services-tests come_and_go`
+pub(crate) fn connections(usual: usize) -> usize {
+    let said = std::env::var("ASYNCIO_CONNECTIONS").ok().and_then(|text| text.parse().ok());
+    said.unwrap_or(usual)
+}
+
+/// Has that many clients come, `at_once` beside each other, and waits until nothing is left of them: descriptors here
+/// and of servers in this process. A client is given a number that says in which state it leaves.
+pub(crate) async fn come_and_go<F>(
+    count: usize,
+    at_once: usize,
+    client: impl Fn(usize) -> F,
+) -> Result<()>
+where
+    F: Future<Output = Result<()>> + 'static,
+{
+    let before = descriptors();
+    for round in 0..count / at_once {
+        gather((0..at_once).map(|n| client(round + n))).await?;
+    }
+    while descriptors() != before {
+        sleep(MS).await?;
     }
     Ok(())
 }
@@ -80,7 +108,8 @@ fn run_in(runner: impl Fn() -> Runner, main: impl Future<Output = Result<()>> + 
         let event_loop = get_running_loop()?;
         let tell = move |_: &_, context: &ExceptionContext| told.borrow_mut().push(context.clone());
         event_loop.set_exception_handler(tell);
-        let watchdog = event_loop.call_later(STUCK, stuck)?;
+        let limit = STUCK * (1 + connections(0) as u32 / 1000);
+        let watchdog = event_loop.call_later(limit, stuck)?;
         let outcome = main.await;
         watchdog.cancel();
         outcome

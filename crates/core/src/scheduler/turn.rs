@@ -54,7 +54,9 @@ impl Scheduler {
         }
     }
 
-    fn move_timers_due_by(&self, now: u64) {
+    /// Appends every timer that is due by `now`: [`move_due_timers`](Scheduler::move_due_timers) for a loop that has
+    /// just asked the clock.
+    pub fn move_timers_due_by(&self, now: u64) {
         let mut callbacks = self.timers.callbacks();
         let counters = self.home().map(LoopRef::counters);
         while let Some((when, key)) = callbacks.pop_due(now) {

@@ -2,9 +2,14 @@
 
 use crate::support::{ended, run, started, url};
 use asyncio::{Result, create_subprocess_exec, subprocess::PIPE};
-use asyncio_http::{HttpServer, Incoming, Request, Response, service_fn};
+use asyncio_http::{HttpServer, Incoming, Request, Response, service_fn, upgrade};
 use bytes::Bytes;
+use futures_util::SinkExt;
 use http_body_util::{BodyExt, Full};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Message, handshake::server::create_response_with_body, protocol::Role},
+};
 
 /// What curl prints; `None` if there is no curl, or none that can do this.
 async fn curl(server: &HttpServer<'_>, options: &[&str], paths: &[&str]) -> Result<Option<String>> {
@@ -76,6 +81,37 @@ fn curl_is_answered_in_both_versions() {
             assert_eq!(text.as_deref(), Some(&*format!("{version} {}\n", 100 << 20)));
         }
         std::fs::remove_file(file)?;
+        ended(server).await
+    });
+}
+
+/// curl asks for the upgrade, and prints the frames as they come: `ws://` is known only to those that were built with
+/// it, and they would print nothing more.
+#[test]
+fn curl_is_answered_by_a_websocket() {
+    run(async |_| {
+        let server = started(service_fn(async |mut request: Request<Incoming>| {
+            drop(upgrade(&mut request, async |both| {
+                let mut socket = WebSocketStream::from_raw_socket(both, Role::Server, None).await;
+                socket.send(Message::text("hello")).await?;
+                Ok(socket.close(None).await?)
+            }));
+            Ok::<_, asyncio::Error>(create_response_with_body(&request, String::new)?)
+        }))
+        .await?;
+        let mut options = vec!["-sS", "--http1.1", "-w", "%{http_code}"];
+        for header in [
+            "connection: upgrade",
+            "upgrade: websocket",
+            "sec-websocket-version: 13",
+            "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+        ] {
+            options.extend(["-H", header]);
+        }
+        if let Some(text) = curl(&server, &options, &["/"]).await? {
+            // A frame of text, and one that closes.
+            assert_eq!(text, "\u{fffd}\u{5}hello\u{fffd}\u{0}101");
+        }
         ended(server).await
     });
 }

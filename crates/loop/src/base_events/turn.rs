@@ -96,6 +96,7 @@ impl EventLoop {
                 if self.0.inbox.has_messages() {
                     self.take_messages(scheduler);
                 }
+                scheduler.move_due_timers(|| self.0.coarse.now());
             }
             timeout => {
                 if scheduler.timers.is_virtual() {
@@ -104,9 +105,9 @@ impl EventLoop {
                     self.wait(scheduler, timeout)?;
                 }
                 self.0.pace.waited();
+                scheduler.move_timers_due_by(scheduler.timers.passed());
             }
         }
-        scheduler.move_due_timers(|| self.0.coarse.now());
         let steps = scheduler.run_ready();
         self.0.pace.ran(steps);
         self.0.meter.ran(steps);
@@ -127,6 +128,9 @@ impl EventLoop {
     /// through after the system call.
     #[inline(always)]
     fn wait(&self, scheduler: &Scheduler, timeout: Option<Duration>) -> Result<()> {
+        // A loop with timers has just asked the clock how long it may wait.
+        let has_asked = timeout.is_some() && !scheduler.timers.is_virtual();
+        let now = has_asked.then(|| scheduler.timers.passed());
         let timeout = match scheduler.reports.debug() {
             true => self.look_for_deadlock(scheduler, timeout),
             false => timeout,
@@ -135,9 +139,9 @@ impl EventLoop {
             BeforeWait::Wait => timeout,
             BeforeWait::Message => Some(Duration::ZERO),
         };
-        self.0.meter.wait(scheduler);
+        self.0.meter.wait(scheduler, now);
         let polled = self.poll(scheduler, timeout);
-        self.0.meter.waited();
+        self.0.meter.waited(scheduler);
         self.take_messages(scheduler);
         polled
     }
