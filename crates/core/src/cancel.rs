@@ -181,7 +181,7 @@ pub struct RequestCounts {
 }
 
 impl RequestCounts {
-    /// Those on the path to here, in the task that runs now.
+    /// Returns the requests on the current path, in the task that runs now.
     pub fn here() -> RequestCounts {
         let Some(scheduler) = entered() else { return RequestCounts::default() };
         let root = scheduler.with_current(|cell| cell.map_or(0, |cell| cell.requests.get()));

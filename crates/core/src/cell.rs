@@ -205,7 +205,7 @@ impl fmt::Debug for TaskCell {
 }
 
 impl TaskCell {
-    /// The cell of a new task of `home`, with one reference and one handle.
+    /// Creates the cell of a new task of `home`, with one reference and one handle.
     ///
     /// # Safety
     /// Before anything else is done with it, the cell is put where it stays until `free` is called,
@@ -268,23 +268,23 @@ impl TaskCell {
         unsafe { (this.as_ref().vtable.free)(this) }
     }
 
-    /// Whether a failure is still to be reported as never retrieved.
+    /// Returns whether a failure is still to be reported as never retrieved.
     pub fn is_unretrieved(&self) -> bool {
         self.unretrieved.load(Ordering::Relaxed)
     }
 
-    /// The loop that the task belongs to.
+    /// Returns the loop that the task belongs to.
     #[inline]
     pub fn home(&self) -> LoopRef {
         self.home
     }
 
-    /// Whether this is the task that runs now on this thread.
+    /// Returns whether this is the task that runs now on this thread.
     pub fn is_current(&self) -> bool {
         with_current(|current| current.is_some_and(|current| std::ptr::eq(current, self)))
     }
 
-    /// Whether this is the task's thread.
+    /// Returns whether this is the task's thread.
     #[inline]
     pub fn is_local(&self) -> bool {
         self.thread == thread_id()
@@ -307,7 +307,7 @@ impl TaskCell {
         self.affine.key.get()
     }
 
-    /// The error of a task that has ended, if it has one; counts as retrieving it.
+    /// Returns the error of a task that has ended, if it has one; counts as retrieving it.
     ///
     /// # Errors
     /// `Cancelled` if it was cancelled, `InvalidState` if it has not ended.
@@ -316,13 +316,13 @@ impl TaskCell {
         unsafe { (self.vtable.exception)(self.into()) }
     }
 
-    /// Whether it was cancelled.
+    /// Returns whether it was cancelled.
     pub fn is_cancelled(&self) -> bool {
         // SAFETY: as above.
         unsafe { (self.vtable.cancelled)(self.into()) }
     }
 
-    /// The type of the task's result.
+    /// Returns the type of the task's result.
     pub fn output(&self) -> TypeId {
         (self.vtable.output)()
     }
@@ -332,18 +332,18 @@ impl TaskCell {
         self.sequence
     }
 
-    /// Where the task was created.
+    /// Returns where the task was created.
     pub fn spawned_at(&self) -> &'static Location<'static> {
         self.spawned_at
     }
 
-    /// The name: the one that was given, else `Task-N`.
+    /// Returns the name that was given, or else `Task-N`.
     pub fn name(&self) -> Arc<str> {
         let given = self.affine().and_then(|affine| affine.with_cold(|cold| cold.name.clone())?);
         given.unwrap_or_else(|| format!("Task-{}", self.sequence).into())
     }
 
-    /// Whether a name was given.
+    /// Returns whether a name was given.
     pub fn is_named(&self) -> bool {
         self.affine().and_then(|a| a.with_cold(|cold| cold.name.is_some())).unwrap_or(false)
     }
@@ -369,7 +369,7 @@ impl TaskCell {
         }
     }
 
-    /// The context variables of the task; what it is running with, if it runs now.
+    /// Returns the context variables of the task; if it runs now, those that it runs with.
     pub fn context(&self) -> Option<Context> {
         let affine = self.affine()?;
         let has_own = affine.with_cold(|cold| cold.context.is_none()).unwrap_or(true);
@@ -384,8 +384,8 @@ impl TaskCell {
         affine.with_cold(|cold| cold.context.clone())?
     }
 
-    /// The number of outstanding requests to cancel on the current path (`Task.cancelling`): those of
-    /// the task, and of the scopes in which it runs or was last suspended.
+    /// Returns the number of outstanding requests to cancel on the current path (`Task.cancelling`):
+    /// those of the task, and of the scopes in which it runs or was last suspended.
     pub fn cancelling(&self) -> u32 {
         self.requests_within(self.innermost())
     }
@@ -396,7 +396,7 @@ impl TaskCell {
         self.uncancel_within(self.innermost())
     }
 
-    /// Whether a cancellation of the whole task was asked for, and no leaf has taken it.
+    /// Returns whether a cancellation of the whole task was requested, and no leaf has taken it.
     #[inline]
     pub fn must_cancel(&self) -> bool {
         self.affine().is_some_and(|affine| affine.stage.has(MUST | SENT))
@@ -405,7 +405,7 @@ impl TaskCell {
 
 /// The place behind the cell: that of the coroutine, and then of the outcome.
 impl TaskCell {
-    /// Whether the outcome stands there. False on another thread than the task's.
+    /// Returns whether the outcome is stored. False on any thread except the task's.
     #[inline]
     pub fn has_ended(&self) -> bool {
         self.affine().is_some_and(|affine| affine.flags.has(Flag::Ended))
@@ -422,7 +422,7 @@ impl TaskCell {
         }
     }
 
-    /// The error with which the task ended, if it failed and was asked for it.
+    /// Takes the error with which the task ended, if it failed and the error was requested.
     pub fn take_failure(&self) -> Option<Error> {
         self.affine()?.with_cold(|cold| cold.failure.take())??
     }

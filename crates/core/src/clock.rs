@@ -35,7 +35,7 @@ fn epoch() -> Instant {
     *EPOCH.get_or_init(Instant::now)
 }
 
-/// How long ago that was, in nanoseconds.
+/// Returns the time since then, in nanoseconds.
 pub fn since_epoch() -> u64 {
     nanos(epoch().elapsed())
 }
@@ -92,7 +92,8 @@ impl Clock {
     }
 }
 
-/// A duration in nanoseconds; what does not fit (584 years) is as good as never.
+/// Converts a duration to nanoseconds. A value that does not fit (584 years) becomes the largest
+/// one.
 #[inline]
 pub fn nanos(duration: Duration) -> u64 {
     let whole = duration.as_secs().checked_mul(1_000_000_000);
@@ -115,7 +116,7 @@ impl Timers {
         self.clock.replace(Clock::new(is_virtual));
     }
 
-    /// Loop time (`loop.time`): since an arbitrary start, never going back.
+    /// Returns the loop time (`loop.time`). It has an arbitrary start and never goes back.
     #[inline]
     pub fn time(&self) -> Duration {
         Duration::from_nanos(self.now())
@@ -132,13 +133,13 @@ impl Timers {
         self.clock.borrow().passed()
     }
 
-    /// Whether the clock is virtual.
+    /// Returns whether the clock is virtual.
     #[inline]
     pub fn is_virtual(&self) -> bool {
         matches!(&*self.clock.borrow(), Clock::Virtual(_))
     }
 
-    /// When the earliest timer is due, in loop time.
+    /// Returns when the earliest timer is due, in loop time.
     pub fn next_deadline(&self) -> Option<Duration> {
         self.callbacks.borrow_mut().next_deadline().map(Duration::from_nanos)
     }

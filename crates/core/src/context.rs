@@ -59,7 +59,7 @@ thread_local! {
     static CURRENT: Cell<Values> = const { Cell::new(Values(None)) };
 }
 
-/// The values that are current in this thread. None any more when the thread ends, and its
+/// Returns the values that are current in this thread. There are none while the thread ends and its
 /// thread-locals are gone: a loop may be closed even then.
 #[inline]
 pub fn current_values() -> Values {
@@ -118,18 +118,18 @@ enum Slot {
 }
 
 impl Context {
-    /// An empty context.
+    /// Creates an empty context.
     pub fn new() -> Context {
         Context::default()
     }
 
-    /// A context of its own with the current values (`contextvars.copy_context()`). O(1).
+    /// Creates a context with a copy of the current values (`contextvars.copy_context()`). O(1).
     #[doc(alias = "copy_context")]
     pub fn current() -> Context {
         Context::of(current_values())
     }
 
-    /// A context of its own that starts with `values`.
+    /// Creates a context that starts with `values`.
     pub fn of(values: Values) -> Context {
         Context(Arc::new(Mutex::new(Slot::Idle(values))))
     }
@@ -139,13 +139,13 @@ impl Context {
         Context(Arc::new(Mutex::new(Slot::Entered)))
     }
 
-    /// A context of its own with the same values. O(1). While code runs in this context, the values
-    /// are those it had on entry if that code runs in another thread.
+    /// Creates a context with a copy of the values. O(1). If code in another thread is running in
+    /// this context, the values are those that the context had on entry.
     pub fn copy(&self) -> Context {
         Context::of(self.values())
     }
 
-    /// The values in it now.
+    /// Returns the current values.
     pub fn values(&self) -> Values {
         match &*self.0.lock() {
             Slot::Empty => Values::default(),
@@ -183,7 +183,7 @@ impl Context {
         Ok(f())
     }
 
-    /// The value of `var` in this context, or its default.
+    /// Returns the value of `var` in this context, or its default.
     pub fn get<T: Clone + Send + Sync + 'static>(&self, var: &ContextVar<T>) -> Option<T> {
         var.get_in(&self.values())
     }
@@ -215,17 +215,17 @@ pub struct ContextVar<T> {
 }
 
 impl<T> ContextVar<T> {
-    /// A variable without a default.
+    /// Creates a variable without a default.
     pub const fn new(name: &'static str) -> ContextVar<T> {
         ContextVar { name, id: AtomicU64::new(0), default: None }
     }
 
-    /// A variable whose value is `default` where none was set.
+    /// Creates a variable whose value is `default` where none was set.
     pub const fn with_default(name: &'static str, default: T) -> ContextVar<T> {
         ContextVar { name, id: AtomicU64::new(0), default: Some(default) }
     }
 
-    /// The name, for messages only.
+    /// Returns the name, for messages only.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -245,7 +245,7 @@ impl<T> ContextVar<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> ContextVar<T> {
-    /// The value in the current context, else the default.
+    /// Returns the value in the current context, or else the default.
     pub fn get(&self) -> Option<T> {
         self.get_in(&current_values())
     }

@@ -159,7 +159,7 @@ pub trait AsyncContextManager: Sized {
     }
 }
 
-/// What [`AsyncContextManager::with`] does, for a manager that does more.
+/// Does what [`AsyncContextManager::with`] does, for a manager that does more.
 #[doc(hidden)]
 pub async fn run<M: AsyncContextManager, R>(
     mut manager: M,
@@ -172,7 +172,7 @@ pub async fn run<M: AsyncContextManager, R>(
     conclude(outcome, left)
 }
 
-/// What [`AsyncContextManager::with_suppress`] does, for a manager that does more.
+/// Does what [`AsyncContextManager::with_suppress`] does, for a manager that does more.
 #[doc(hidden)]
 pub async fn run_suppress<M: AsyncContextManager, R>(
     mut manager: M,

@@ -87,22 +87,22 @@ pub enum Error {
 }
 
 impl Error {
-    /// A `RuntimeError` that says `message`.
+    /// Creates a `RuntimeError` with this message.
     pub fn runtime(message: impl Into<Cow<'static, str>>) -> Error {
         Error::Runtime(RuntimeError::new(message)).in_current_span()
     }
 
-    /// A `ValueError` that says `message`.
+    /// Creates a `ValueError` with this message.
     pub fn value(message: impl Into<Cow<'static, str>>) -> Error {
         Error::Value(ValueError::new(message)).in_current_span()
     }
 
-    /// An `InvalidStateError` that says `message`.
+    /// Creates an `InvalidStateError` with this message.
     pub fn invalid_state(message: impl Into<Cow<'static, str>>) -> Error {
         Error::InvalidState(InvalidStateError::new(message)).in_current_span()
     }
 
-    /// An error that says `message` and is of no particular kind.
+    /// Creates an error of no particular kind with this message.
     pub fn msg(message: impl fmt::Display) -> Error {
         foreign::of_box(message.to_string().into()).in_current_span()
     }
@@ -113,12 +113,13 @@ impl Error {
         foreign::of_box(error).arisen_at(Location::caller())
     }
 
-    /// The error of a panic whose payload is `payload`.
+    /// Creates the error of a panic whose payload is `payload`.
     pub fn from_panic(payload: Box<dyn Any + Send>) -> Error {
         Error::Panic(PanicError::new(payload))
     }
 
-    /// Whether this is a cancellation, which a task should pass on rather than handle as a failure.
+    /// Returns whether this is a cancellation, which a task should pass on rather than handle as a
+    /// failure.
     ///
     /// It is one even if another library, or an error type of the program's own, has wrapped it: then
     /// `Error::Cancelled` is somewhere in the chain of sources. Tasks, scopes and groups decide by this.
@@ -132,7 +133,8 @@ impl Error {
         self.as_cancelled().is_some()
     }
 
-    /// The cancellation that this is, or that it wraps: see [`is_cancelled`](Error::is_cancelled).
+    /// Returns the cancellation that this error is or wraps: see
+    /// [`is_cancelled`](Error::is_cancelled).
     pub fn as_cancelled(&self) -> Option<&CancelledError> {
         match self {
             Error::Cancelled(error) => Some(error),
@@ -143,13 +145,13 @@ impl Error {
         }
     }
 
-    /// Whether a deadline passed.
+    /// Returns whether a deadline passed.
     pub fn is_timeout(&self) -> bool {
         matches!(self, Error::Timeout(_))
     }
 
-    /// The original error, if it was an `E`; also each of this crate's own error types, and for a
-    /// system error the [`io::Error`].
+    /// Returns the original error, if it was an `E`. This also finds each of this crate's own error
+    /// types, and the [`io::Error`] of a system error.
     pub fn downcast_ref<E: StdError + Send + Sync + 'static>(&self) -> Option<&E> {
         match self {
             Error::Other(error) => error.downcast_ref(),
@@ -157,7 +159,7 @@ impl Error {
         }
     }
 
-    /// The original error by value, if it was an `E` and there is no other clone of it.
+    /// Returns the original error by value, if it was an `E` and there is no other clone of it.
     pub fn downcast<E: StdError + Send + Sync + 'static>(self) -> Result<E, Error> {
         match self {
             Error::Io(error) => error.take::<E>().map_err(Error::Io),

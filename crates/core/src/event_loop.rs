@@ -30,7 +30,7 @@ pub trait AbstractEventLoop: fmt::Debug {
     fn as_any(&self) -> &dyn Any;
 }
 
-/// The loop that runs in this thread, for `function`, which needs one.
+/// Returns the loop that runs in this thread, for `function`, which needs one.
 ///
 /// # Errors
 /// `Runtime` (`no running event loop`) if there is none.
@@ -41,7 +41,8 @@ pub fn running_event_loop(function: &str) -> Result<Rc<dyn AbstractEventLoop>> {
 
 thread_local!(static WORKS_FOR: Cell<Option<LoopRef>> = const { Cell::new(None) });
 
-/// The loop whose job this thread is running. The loop's virtual clock stands still until the job ends.
+/// Returns the loop whose job this thread is running. The loop's virtual clock stands still until the
+/// job ends.
 #[doc(hidden)] // For the siblings.
 pub fn works_for() -> Option<LoopRef> {
     WORKS_FOR.try_with(Cell::get).ok().flatten()

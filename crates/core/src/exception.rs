@@ -29,7 +29,7 @@ pub struct ExceptionContext {
 }
 
 impl ExceptionContext {
-    /// A report that says `message`.
+    /// Creates a report with this message.
     pub fn new(message: impl Into<Cow<'static, str>>) -> ExceptionContext {
         ExceptionContext {
             message: message.into(),
@@ -88,38 +88,39 @@ impl ExceptionContext {
         self.values.clone()
     }
 
-    /// What happened.
+    /// Returns the message, which says what happened.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The unhandled error, if there is one.
+    /// Returns the unhandled error, if there is one.
     pub fn exception(&self) -> Option<&Error> {
         self.exception.as_ref()
     }
 
-    /// The task it is about, if it is about one: for `AnyTask::reported_in`.
+    /// Returns the task that the report is about, if it is about one: for `AnyTask::reported_in`.
     #[doc(hidden)]
     pub fn task_ref(&self) -> Option<&TaskRef> {
         self.task.as_ref()
     }
 
-    /// The name of the task it is about, if it is about one. `AnyTask::reported_in` gives the task itself.
+    /// Returns the name of the task that the report is about, if it is about one. `AnyTask::reported_in`
+    /// returns the task itself.
     pub fn task_name(&self) -> Option<Arc<str>> {
         self.task.as_ref().map(|task| task.name())
     }
 
-    /// The future it is about, if it is about one: what `Future::id` gave while it lived.
+    /// Returns the `Future::id` of the future that the report is about, if it is about one.
     pub fn future(&self) -> Option<usize> {
         self.future
     }
 
-    /// Where the task, future or callback was made.
+    /// Returns where the task, future or callback was created.
     pub fn made_at(&self) -> Option<&'static Location<'static>> {
         self.made_at
     }
 
-    /// What else is known, by asyncio's key.
+    /// Returns further information, by asyncio's key.
     pub fn note(&self, key: &str) -> Option<&str> {
         self.notes.iter().find(|(k, _)| *k == key).map(|(_, text)| text.as_str())
     }
@@ -207,7 +208,7 @@ pub fn set_spans(current: fn() -> Option<SharedSpan>) {
     let _ = SPANS.set(current);
 }
 
-/// The current span, if there is one, unless the loop of this thread carries none.
+/// Returns the current span, if there is one, unless the loop of this thread carries none.
 #[inline]
 pub fn current_span() -> Option<SharedSpan> {
     let current = SPANS.get()?;
@@ -269,7 +270,7 @@ type Logger = fn(Level, &str);
 
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
-/// Where the lines of [`log`] go from now on; the first call decides.
+/// Sets where the lines of [`log`] go from now on; only the first call has an effect.
 pub fn set_logger(logger: Logger) {
     let _ = LOGGER.set(logger);
 }

@@ -40,7 +40,7 @@ pub enum Doing {
 }
 
 impl TaskCell {
-    /// On what the task waits, and where; `None` while it runs, is ready or is done.
+    /// Returns what the task waits for, and where; `None` while it runs, is ready or is done.
     pub fn wait_site(&self) -> Option<WaitSite> {
         let affine = self.affine()?;
         if self.first.load(Ordering::Acquire) & STATE == WAITING {
@@ -53,7 +53,7 @@ impl TaskCell {
         })?
     }
 
-    /// What the task is doing; `None` on another thread.
+    /// Returns what the task is doing; `None` on another thread.
     pub fn doing(&self) -> Option<Doing> {
         Some(match self.affine()?.phase.get() {
             _ if self.is_done() => Doing::Done,
@@ -64,8 +64,8 @@ impl TaskCell {
         })
     }
 
-    /// The waits that the leaves of the task have armed, the first before the others; none on another
-    /// thread. One that was woken is among them until its leaf has seen that.
+    /// Returns the waits that the leaves of the task have armed, the first before the others; none on
+    /// another thread. A wait that was woken is among them until its leaf has seen the wake-up.
     pub fn seen_waits(&self) -> Vec<SeenWait> {
         let Some(affine) = self.affine() else { return Vec::new() };
         let first =
@@ -102,7 +102,8 @@ impl TaskCell {
         self.home().local().map(|scheduler| scheduler.scopes.sites(within)).unwrap_or_default()
     }
 
-    /// The scopes in which the task runs, from the outermost on, if it is the one that runs now.
+    /// Returns the scopes in which the task runs, from the outermost on, if it is the one that runs
+    /// now.
     pub fn scopes_here(&self) -> Vec<WaitSite> {
         let scheduler = self.home().local().filter(|_| self.is_current());
         scheduler.map(|scheduler| self.scopes_around(scheduler.within()).0).unwrap_or_default()

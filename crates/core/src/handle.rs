@@ -20,7 +20,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// The handle of a callback that is registered, and runs in `context`.
+    /// Creates the handle of a registered callback that runs in `context`.
     #[doc(hidden)] // For the siblings.
     pub fn new(
         callback: CallbackRef,
@@ -45,13 +45,13 @@ impl Handle {
         }
     }
 
-    /// Whether [`cancel`](Handle::cancel) was called.
+    /// Returns whether [`cancel`](Handle::cancel) was called.
     pub fn cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// The context in which the callback runs: the one that it was given, or else a copy of the one
-    /// that was current when it was registered, as it was then.
+    /// Returns the context in which the callback runs: the one that it was given, or else a copy of
+    /// the context that was current when the callback was registered.
     pub fn get_context(&self) -> Context {
         match &self.context {
             TaskContext::Own(values) => Context::of(values.clone()),
@@ -59,7 +59,7 @@ impl Handle {
         }
     }
 
-    /// Where the callback was registered.
+    /// Returns where the callback was registered.
     pub fn location(&self) -> &'static Location<'static> {
         self.location
     }
@@ -79,12 +79,12 @@ pub struct TimerHandle {
 }
 
 impl TimerHandle {
-    /// The handle of a timer that is registered.
+    /// Creates the handle of a registered timer.
     pub fn new(handle: Handle, when: Duration) -> TimerHandle {
         TimerHandle { handle, when }
     }
 
-    /// When the callback is due, in loop time.
+    /// Returns when the callback is due, in loop time.
     pub fn when(&self) -> Duration {
         self.when
     }
@@ -200,7 +200,7 @@ impl ThreadsafeHandle {
         }
     }
 
-    /// Whether it was cancelled before it ran, or its loop was closed before.
+    /// Returns whether it was cancelled before it ran, or its loop was closed before.
     pub fn cancelled(&self) -> bool {
         matches!(&*self.0.stage.lock(), Stage::Cancelled)
     }

@@ -255,7 +255,7 @@ impl LoopRef {
         kept.or_else(|| ORPHANED.lock().unwrap_or_else(|p| p.into_inner()).pop())
     }
 
-    /// A loop that does not exist: nothing of it works.
+    /// Creates a reference to a loop that does not exist; every use of it fails.
     pub fn nowhere() -> LoopRef {
         struct NoLoop;
         impl Remote for NoLoop {
@@ -288,13 +288,13 @@ impl LoopRef {
         }
     }
 
-    /// The numbers of the loop, or of one that lives there later.
+    /// Returns the counters of the loop, or of one that lives there later.
     #[inline]
     pub fn counters(self) -> &'static Counters {
         &self.home.counters
     }
 
-    /// Where the loop lives.
+    /// Returns the home of the loop.
     #[inline]
     pub fn place(self) -> HomeRef {
         HomeRef(self.home)
@@ -305,7 +305,7 @@ impl LoopRef {
         f(&mut self.home.keepers.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 
-    /// A number that no other loop of the process has.
+    /// Returns a number that no other loop of the process has.
     #[inline]
     pub fn id(self) -> u64 {
         self.id
@@ -326,13 +326,14 @@ impl LoopRef {
         ours.then_some(&self.home.scheduler)
     }
 
-    /// Whether this is the loop's thread and the loop is open.
+    /// Returns whether this is the loop's thread and the loop is open.
     #[inline]
     pub fn is_local(self) -> bool {
         self.local().is_some()
     }
 
-    /// Whether the loop is closed. On another thread than its own it may be, soon, if this says no.
+    /// Returns whether the loop is closed. On any thread except the loop's own, the answer `false`
+    /// may already be out of date.
     #[inline]
     pub fn is_closed(self) -> bool {
         self.home.id.load(Ordering::Relaxed) != self.id
@@ -362,7 +363,7 @@ impl LoopRef {
         })
     }
 
-    /// What other threads see of the loop.
+    /// Returns the part of the loop that other threads may use.
     pub fn remote(self) -> &'static dyn Remote {
         &*self.home.remote
     }
@@ -394,7 +395,7 @@ pub fn with_entered<R>(f: impl FnOnce(&Scheduler) -> R) -> Option<R> {
     entered().map(f)
 }
 
-/// [`with_entered`], for `function`, which needs a loop.
+/// Does what [`with_entered`] does, for `function`, which needs a loop.
 ///
 /// # Errors
 /// Those of `f`; `Runtime` (`no running event loop`) if there is none.
@@ -410,25 +411,25 @@ pub(crate) fn no_running_loop(function: &str) -> Error {
 
 thread_local!(static WHY_NO_LOOP: Cell<&'static str> = const { Cell::new("") });
 
-/// From now on the errors of functions that need a running loop, and are called on this thread without one,
-/// end with `reason`: why there is none, and what to do.
+/// Adds `reason` to the errors of functions that need a running loop and are called on this thread without
+/// one: why there is none, and what to do.
 pub fn explain_missing_loop(reason: &'static str) {
     WHY_NO_LOOP.set(reason);
 }
 
-/// What is wrong where a loop has to run, and none does.
+/// Returns the message for a call that needs a running loop where none runs.
 #[cold]
 pub fn no_loop_here() -> String {
     format!("no running event loop{}", WHY_NO_LOOP.try_with(Cell::get).unwrap_or_default())
 }
 
-/// The loop that runs in this thread, or that is being worked on.
+/// Returns the loop that runs in this thread, or that is being worked on.
 #[inline]
 pub fn running_loop() -> Option<LoopRef> {
     entered()?.home()
 }
 
-/// Whether that loop is in debug mode.
+/// Returns whether that loop is in debug mode.
 pub fn is_debug() -> bool {
     entered().is_some_and(|scheduler| scheduler.reports.debug())
 }

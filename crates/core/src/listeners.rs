@@ -67,7 +67,7 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// An empty list.
+    /// Creates an empty list.
     pub const fn new() -> Listeners {
         Listeners { place: Cell::new(None), list: List::new() }
     }

@@ -54,7 +54,7 @@ impl<T: 'static> LoopLocal<T> {
         kept.unwrap_or_else(|| Err(Error::runtime(no_loop_here())))
     }
 
-    /// The value; `None` if it was removed, if its loop is closed, or off the loop's thread.
+    /// Returns the value; `None` if it was removed, if its loop is closed, or on another thread.
     #[inline]
     pub fn get(self) -> Option<Rc<T>> {
         let value = self.home.local()?.locals.borrow().get(self.key)?.clone();
@@ -86,7 +86,7 @@ impl<T: 'static> LoopLocal<T> {
         }
     }
 
-    /// The loop in which it lives.
+    /// Returns the loop that owns it.
     pub fn home(self) -> LoopRef {
         self.home
     }

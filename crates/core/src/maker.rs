@@ -22,7 +22,7 @@ use std::{fmt, ops::Deref};
 pub struct Maker<'a>(&'a TaskCell);
 
 impl TaskCell {
-    /// The cell, for the crate that made the task.
+    /// Returns the cell, for the crate that created the task.
     ///
     /// # Safety
     /// The caller is that crate, or keeps its rules: each handle that is counted is released once; a
@@ -191,7 +191,7 @@ impl Maker<'_> {
         }
     }
 
-    /// Whether another thread asked for a keeper to be called.
+    /// Returns whether another thread asked for a keeper to be called.
     #[inline(always)]
     pub fn has_keeper_elsewhere(self) -> bool {
         self.keeper_elsewhere.load(Ordering::Acquire)

@@ -84,7 +84,7 @@ pub enum BeforeWait {
 }
 
 impl Messages {
-    /// A list that is closed.
+    /// Creates a closed list.
     pub fn new() -> Messages {
         Messages { word: AtomicPtr::new(CLOSED) }
     }
@@ -134,13 +134,13 @@ impl Messages {
         Ok(if early.unwrap_or(from) == WAITING { Notify::Needed } else { Notify::NotNeeded })
     }
 
-    /// Whether there is something to look at; may be a moment late.
+    /// Returns whether there are messages; the answer may be slightly out of date.
     #[inline]
     pub fn is_any(&self) -> bool {
         self.word.load(Ordering::Relaxed) >= NUDGED
     }
 
-    /// The loop is about to wait for its bell.
+    /// Prepares for the loop's wait for its bell.
     #[inline]
     pub fn before_wait(&self) -> BeforeWait {
         if mutant("messages_wait_unseen") && !self.is_any() {
@@ -153,7 +153,7 @@ impl Messages {
         }
     }
 
-    /// The wait is over.
+    /// Ends the wait.
     #[inline]
     pub fn after_wait(&self) {
         if self.word.load(Ordering::Relaxed) == WAITING {

@@ -42,7 +42,8 @@ macro_rules! counters {
             /// How many there are.
             pub const COUNT: usize = [$(stringify!($name)),*].len() + LATE;
 
-            /// What a reader of another process has read, in the order in which they stand there.
+            /// Creates the counts from the words that a reader of another process has read, in
+            /// their order in memory.
             pub fn from_words(words: [u64; Counts::COUNT]) -> Counts {
                 let [$($name,)* late @ ..] = words;
                 Counts { $($name,)* late }
@@ -50,7 +51,7 @@ macro_rules! counters {
         }
 
         impl Counters {
-            /// What they say now.
+            /// Returns the current counts.
             pub fn counts(&self) -> Counts {
                 let late = std::array::from_fn(|row| self.late[row].load(Ordering::Relaxed));
                 Counts { $($name: self.$name.load(Ordering::Relaxed),)* late }
@@ -103,12 +104,12 @@ counters! {
 }
 
 impl Counts {
-    /// How long the loop has waited by `now`, in loop time on the machine's clock.
+    /// Returns how long the loop has waited by `now`, in loop time of the real clock.
     pub fn waited_by(&self, now: u64) -> u64 {
         self.waited.saturating_add(since(self.waiting_since, now))
     }
 
-    /// How long it has run and not waited by then.
+    /// Returns how long the loop has run and not waited by then.
     pub fn busy_by(&self, now: u64) -> u64 {
         let ran = self.ran.saturating_add(since(self.running_since, now));
         ran.saturating_sub(self.waited_by(now))
@@ -233,8 +234,8 @@ impl Metrics {
         }
     }
 
-    /// A histogram of how late timers ran: for each bound how many were at most so late, and later than the
-    /// bound before it. `None` is the bound of those that were later than all others.
+    /// Returns a histogram of how late timers ran. Each entry counts the timers that were late by at most
+    /// its bound, and by more than the bound before. `None` is the bound of the last entry.
     pub fn late_timers(&self) -> impl Iterator<Item = (Option<Duration>, u64)> + use<> {
         let bounds = LATE_BOUNDS.map(|bound| Some(Duration::from_nanos(bound)));
         bounds.into_iter().chain([None]).zip(self.late)
@@ -242,7 +243,7 @@ impl Metrics {
 }
 
 impl LoopHandle {
-    /// What the loop has done so far, from any thread.
+    /// Returns the metrics of the loop, from any thread.
     ///
     /// # Errors
     /// `Runtime` if the loop is closed.

@@ -83,18 +83,19 @@ impl Default for Loop {
 }
 
 impl Loop {
-    /// A loop without tasks.
+    /// Creates a loop without tasks.
     pub fn new() -> Loop {
         let remote = TestRemote { messages: Mutex::new(VecDeque::new()), came: Condvar::new() };
         Loop::reached_through(Box::new(remote))
     }
 
-    /// A loop without tasks, with a remote of another kind: it [opens](Loop::open) what it is given.
+    /// Creates a loop without tasks, with a remote of another kind: it [opens](Loop::open) its
+    /// messages.
     pub fn reached_through(remote: Box<dyn Remote>) -> Loop {
         Loop { home: LoopRef::open(true, || remote) }
     }
 
-    /// The name of the loop.
+    /// Returns the reference to the loop.
     pub fn home(&self) -> LoopRef {
         self.home
     }
@@ -107,7 +108,7 @@ impl Loop {
         self.home.remote().as_any().downcast_ref().expect("all homes of a model are of this kind")
     }
 
-    /// A new task, which has not begun to run.
+    /// Creates a task that has not started.
     #[track_caller]
     pub fn spawn(&self, coroutine: impl Future<Output = ()> + 'static) -> TaskRef {
         let (context, number) = (TaskContext::Own(Values::default()), 0);
@@ -126,13 +127,13 @@ impl Loop {
         task
     }
 
-    /// One iteration: what came is looked at, and what is ready runs.
+    /// Runs one iteration: looks at the messages, and runs what is ready.
     pub fn turn(&self) {
         let messages = std::mem::take(&mut *self.remote().messages.lock());
         self.open(messages);
     }
 
-    /// One iteration with these messages.
+    /// Runs one iteration with these messages.
     pub fn open(&self, messages: impl IntoIterator<Item = Message>) {
         let entered = self.home.entering();
         messages.into_iter().for_each(|message| self.scheduler().deliver(message));
@@ -212,7 +213,7 @@ fn step(cell: NonNull<TaskCell>) {
     }
 }
 
-/// A task's own request to be cancelled, without a message.
+/// Requests the cancellation of a task, without a message.
 pub fn cancel(task: &TaskRef) -> bool {
     task.cancel(CancelledError::default())
 }
@@ -228,7 +229,7 @@ pub fn is_pending<F: Future>(future: Pin<&mut F>) -> bool {
     future.poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }
 
-/// What the threads of a model share.
+/// Leaks a value that the threads of a model share.
 pub fn leak<T>(shared: T) -> &'static T {
     Box::leak(Box::new(shared))
 }

@@ -15,7 +15,7 @@ impl Outstanding {
         Outstanding(home)
     }
 
-    /// The loop to which it comes back.
+    /// Returns the loop to which it comes back.
     pub fn home(&self) -> LoopRef {
         self.0
     }

@@ -47,12 +47,12 @@ impl RunningTask {
         Some(running)
     }
 
-    /// Whether both are the same task.
+    /// Returns whether both are the same task.
     pub fn is(&self, other: &RunningTask) -> bool {
         self.cell == other.cell && self.sequence == other.sequence
     }
 
-    /// The name of the task; a long one is cut off.
+    /// Returns the name of the task; a long name is truncated.
     pub fn name(&self) -> Cow<'_, str> {
         match self.name_len {
             0 => Cow::Owned(format!("Task-{}", self.sequence)),
@@ -60,12 +60,12 @@ impl RunningTask {
         }
     }
 
-    /// The line that created it.
+    /// Returns the line that created the task.
     pub fn spawned_at(&self) -> &'static Location<'static> {
         self.spawned_at
     }
 
-    /// Where it was suspended before this step; `None` if it was not.
+    /// Returns where the task was suspended before this step; `None` if it was not.
     pub fn last_wait(&self) -> Option<WaitSite> {
         self.last_wait
     }

@@ -119,8 +119,8 @@ impl Scheduler {
         self.state.set(State::Idle);
     }
 
-    /// Whether the loop may be closed now: while a step of a task is under way, its coroutine cannot
-    /// be dropped.
+    /// Checks that the loop may be closed now: while a step of a task runs, its coroutine cannot be
+    /// dropped.
     ///
     /// # Errors
     /// `Runtime` if the loop runs, or a step of one of its tasks does.
@@ -193,7 +193,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// What the loop is doing.
+    /// Returns what the loop is doing.
     #[inline]
     pub fn state(&self) -> State {
         self.state.get()
@@ -206,7 +206,7 @@ impl Scheduler {
         }
     }
 
-    /// The name of the loop.
+    /// Returns the reference to the loop.
     #[inline]
     pub fn home(&self) -> Option<LoopRef> {
         self.home.get()
@@ -222,7 +222,7 @@ impl Scheduler {
         }
     }
 
-    /// What the loop offers beside scheduling.
+    /// Returns what the loop offers beside scheduling.
     pub fn event_loop(&self) -> Option<Rc<dyn AbstractEventLoop>> {
         self.event_loop.borrow().clone()
     }

@@ -65,7 +65,8 @@ pub enum ScopePoll<R> {
 }
 
 impl ScopePlace {
-    /// A place below the scope in which it is first polled. Foreign waits inside are reported as `site`.
+    /// Creates a place below the scope in which it is first polled. Foreign waits inside are reported as
+    /// `site`.
     pub const fn new(site: WaitSite) -> ScopePlace {
         ScopePlace { at: At::Nowhere, site, wait: Wait::new() }
     }
@@ -183,7 +184,7 @@ pub fn foreign<R>(poll: impl FnOnce() -> R) -> R {
 }
 
 impl<F> Scope<F> {
-    /// The scope of `body`, whose foreign waits are reported as `site`.
+    /// Creates the scope of `body`, whose foreign waits are reported as `site`.
     pub fn new(body: F, site: WaitSite) -> Scope<F> {
         Scope { body: Some(body), place: ScopePlace::new(site) }
     }

@@ -43,14 +43,14 @@ impl Key {
         self.0 | tag & Key::TAG
     }
 
-    /// The key as a number, for an operating system to keep: the place in the lower half, above two
-    /// bits that are zero.
+    /// Returns the key as a number that the operating system can keep: the place is in the lower
+    /// half, above two bits that are zero.
     pub fn to_bits(self) -> u64 {
         self.0.get()
     }
 
-    /// The key that [`to_bits`](Key::to_bits) made a number, whatever its two lowest bits are now; of
-    /// another number, one that names nothing.
+    /// Returns the key of a number from [`to_bits`](Key::to_bits), whatever its two lowest bits are
+    /// now. Any other number gives a key that names nothing.
     #[inline]
     pub fn from_bits(bits: u64) -> Key {
         Key(NonZeroU64::new(bits & !Key::TAG).unwrap_or(Key::NOTHING))

@@ -140,13 +140,14 @@ impl Scheduler {
         }
     }
 
-    /// Whether a source of this loop owns the descriptor, so that nothing else may watch it.
+    /// Returns whether a source of this loop owns the descriptor, so that nothing else may watch
+    /// it.
     pub fn owns_descriptor(&self, descriptor: RawFd) -> bool {
         let Ok(number) = usize::try_from(descriptor) else { return false };
         self.sources.borrow().by_descriptor.get(number).is_some_and(|owner| owner.is_some())
     }
 
-    /// Whether a source has a waiter, so that I/O could still wake the loop.
+    /// Returns whether a source has a waiter, so that I/O could still wake the loop.
     pub fn is_waiting_for_io(&self) -> bool {
         let sources = self.sources.borrow();
         sources.entries.values().any(|entry| {
@@ -217,7 +218,7 @@ impl<T: AsFd> Source<T> {
         Source { registration: Mutex::new(None), io: Some(io) }
     }
 
-    /// What is read from and written to.
+    /// Returns the object that is read from and written to.
     pub fn get_ref(&self) -> &T {
         self.io.as_ref().expect("only `into_inner` takes it, and the source with it")
     }
@@ -307,9 +308,9 @@ impl<T: AsFd> Source<T> {
         }
     }
 
-    /// Whether a short read or write on a TCP socket means that the next one would block: the driver
-    /// [reports hang-ups](Driver::tells_hangups), and has not reported one for this source. For other
-    /// kinds of descriptors, the caller has to know what a short read or write means.
+    /// Returns whether a short read or write on a TCP socket means that the next one would block: the
+    /// driver [reports hang-ups](Driver::tells_hangups), and has not reported one for this source.
+    /// For other kinds of descriptors, the caller has to know what a short read or write means.
     pub fn is_drained_by_less(&self) -> bool {
         match self.registered() {
             Ok(Some(at)) => at.is_drained_by_less(),
@@ -438,7 +439,7 @@ struct Position {
 }
 
 impl IoWait {
-    /// A wait that is in no queue.
+    /// Creates a wait that is in no queue.
     pub const fn new() -> IoWait {
         IoWait { wait: Wait::new(), place: None }
     }

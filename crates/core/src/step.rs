@@ -69,7 +69,8 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// The coroutine suspended: what is still undelivered goes to what it is suspended in.
+    /// Ends a step in which the coroutine suspended: undelivered requests go to the wait in which
+    /// it is suspended.
     #[inline(always)]
     pub fn suspend(&self) {
         if !self.cell.affine.stage.is_idle() {

@@ -27,15 +27,15 @@ use loom::sync as imp;
 #[cfg(not(loom))]
 use std::sync as imp;
 
-/// Whether the code is to be wrong in the way that has this name, so that a model can show that it
-/// would notice. Outside of `cargo xtask loom --mutants` it is never so.
+/// Returns whether the fault of this name is switched on, so that a model can show that it detects
+/// the fault. Outside of `cargo xtask loom --mutants`, it never is.
 #[cfg(not(any(loom, asyncio_mutants)))]
 #[inline(always)]
 pub const fn mutant(_name: &str) -> bool {
     false
 }
 
-/// Whether the code is to be wrong in the way that has this name: ASYNCIO_MUTANT says which.
+/// Returns whether the fault of this name is switched on by ASYNCIO_MUTANT.
 #[cfg(any(loom, asyncio_mutants))]
 pub fn mutant(name: &str) -> bool {
     static CHOSEN: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
@@ -126,7 +126,7 @@ impl<T> Mutex<T> {
         Mutex(imp::Mutex::new(value))
     }
 
-    /// What is guarded, for its only owner: takes no lock.
+    /// Returns the guarded value to its only owner, without taking the lock.
     pub fn get_mut(&mut self) -> &mut T {
         self.0.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner())
     }

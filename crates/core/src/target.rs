@@ -135,7 +135,7 @@ impl From<Target> for Operation {
 }
 
 impl Operation {
-    /// What a request goes to.
+    /// Returns the parts to which a request goes.
     pub fn parts(&self) -> Option<&Parts> {
         match self {
             Operation::Parts(parts) => Some(parts),
@@ -143,7 +143,7 @@ impl Operation {
         }
     }
 
-    /// What it waits for; `None` if it is none.
+    /// Returns the targets that it waits for; `None` if it is not an operation.
     pub fn awaits(&self) -> Option<Vec<Target>> {
         Some(match self {
             Operation::None => return None,
@@ -174,7 +174,7 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// The parts of an operation, which learns by `taken` that one of them has taken a request.
+    /// Creates the parts of an operation; `taken` tells it that one of them has taken a request.
     pub fn new(targets: Vec<Target>, taken: Arc<AtomicBool>) -> Parts {
         Parts { targets, taken }
     }
@@ -223,7 +223,7 @@ impl Drop for Parts {
 }
 
 impl Target {
-    /// A number that no other one has while this one lives.
+    /// Returns a number that no other one has while this one lives.
     pub fn id(&self) -> usize {
         match self {
             Target::Task(task) => task.as_ptr().as_ptr() as usize,
@@ -231,7 +231,7 @@ impl Target {
         }
     }
 
-    /// Where it was made.
+    /// Returns where it was created.
     pub fn made_at(&self) -> &'static Location<'static> {
         match self {
             Target::Task(task) => task.spawned_at(),
@@ -239,7 +239,7 @@ impl Target {
         }
     }
 
-    /// The loop that it belongs to, or in which it was made.
+    /// Returns the loop that it belongs to, or in which it was created.
     pub fn home(&self) -> Option<LoopRef> {
         match self {
             Target::Task(task) => Some(task.home()),

@@ -78,13 +78,13 @@ impl TaskRef {
         TaskRef(cell)
     }
 
-    /// Where the cell is.
+    /// Returns the address of the cell.
     #[inline]
     pub fn as_ptr(&self) -> NonNull<TaskCell> {
         self.0
     }
 
-    /// Another reference to the task of a cell.
+    /// Creates another reference to the task of a cell.
     pub fn of(cell: &TaskCell) -> TaskRef {
         check_count(cell.count.fetch_add(REFERENCE, Ordering::Relaxed));
         TaskRef(cell.into())
@@ -105,8 +105,9 @@ impl TaskRef {
         unsafe { release(this.0, left) }
     }
 
-    /// [`finish`](TaskRef::finish), at the end of a step: what is given up is left to the last handle,
-    /// if there is one. That costs no read-modify-write, which would wait for all that the step wrote.
+    /// Does what [`finish`](TaskRef::finish) does, at the end of a step: releasing is left to the last
+    /// handle, if there is one. This needs no read-modify-write, which would wait for all stores of
+    /// the step.
     ///
     /// # Safety
     /// As there. The loop is open, so that no handle is given up on another thread.
@@ -121,7 +122,7 @@ impl TaskRef {
         }
     }
 
-    /// Whether both are the same task.
+    /// Returns whether both are the same task.
     pub fn is(&self, other: &TaskCell) -> bool {
         std::ptr::eq(self.0.as_ptr(), other)
     }
@@ -313,13 +314,13 @@ impl TaskCell {
 
 /// Handles and the end of a task.
 impl TaskCell {
-    /// Whether the task has ended. True on any thread once it is.
+    /// Returns whether the task has ended, on any thread.
     pub fn is_done(&self) -> bool {
         self.done.load(Ordering::Acquire) != PENDING
     }
 
-    /// Whether a handle is left that may ask for the result. On the task's own thread, while its loop
-    /// is open: there none is given up meanwhile.
+    /// Returns whether a handle is left that may ask for the result. Called on the task's own thread
+    /// while its loop is open, so no handle is dropped meanwhile.
     pub fn has_handles(&self) -> bool {
         self.count.load(Ordering::Acquire) & HANDLES != 0
     }
@@ -357,7 +358,8 @@ impl TaskCell {
 }
 
 impl TaskCell {
-    /// [`release_handle`](TaskCell::release_handle), for one that does not know the type of the result.
+    /// Does what [`release_handle`](TaskCell::release_handle) does, for a caller that does not know the
+    /// type of the result.
     ///
     /// # Safety
     /// As there.

@@ -48,17 +48,17 @@ impl Waiter {
         }
     }
 
-    /// Whether it still waits: neither woken nor cancelled.
+    /// Returns whether it still waits: neither woken nor cancelled.
     pub fn is_waiting(&self) -> bool {
         self.state() == WAITING
     }
 
-    /// Whether it was woken, and has not run since.
+    /// Returns whether it was woken, and has not run since.
     pub fn is_woken(&self) -> bool {
         self.state() == WOKEN
     }
 
-    /// Whether it was cancelled, and has not run since.
+    /// Returns whether it was cancelled, and has not run since.
     pub fn is_cancelled(&self) -> bool {
         self.state() == CANCELLED
     }
@@ -79,8 +79,8 @@ impl Waiter {
         }
     }
 
-    /// [`wake`](Waiter::wake), but only if it is the first wait of a task of this loop: then the task
-    /// looks at it in its next step.
+    /// Does what [`wake`](Waiter::wake) does, but only for the first wait of a task of this loop. The
+    /// task looks at it in its next step.
     #[doc(hidden)] // For the siblings.
     #[inline]
     pub fn wake_in(&self, home: LoopRef) -> bool {
@@ -90,7 +90,7 @@ impl Waiter {
         }
     }
 
-    /// [`wake`](Waiter::wake), for a caller that holds no lock.
+    /// Does what [`wake`](Waiter::wake) does, for a caller that holds no lock.
     pub fn wake_now(&self) -> bool {
         self.wake(&mut Wakers::new())
     }
@@ -102,7 +102,7 @@ impl Waiter {
 pub struct Wakers(Vec<Waker>);
 
 impl Wakers {
-    /// An empty list. Costs nothing.
+    /// Creates an empty list, at no cost.
     pub const fn new() -> Wakers {
         Wakers(Vec::new())
     }
@@ -225,12 +225,12 @@ fn arm_first<R>(
 }
 
 impl Wait {
-    /// A wait that is not armed.
+    /// Creates a wait that is not armed.
     pub const fn new() -> Wait {
         Wait(Link::Idle)
     }
 
-    /// Whether it is armed.
+    /// Returns whether it is armed.
     #[inline]
     pub fn is_armed(&self) -> bool {
         !matches!(self.0, Link::Idle)
@@ -243,7 +243,8 @@ impl Wait {
         self.arm_as(cx, site, target, WAITING);
     }
 
-    /// [`arm`](Wait::arm) without a target, and puts the [other end](Wait::waiter) into its place.
+    /// Does what [`arm`](Wait::arm) does without a target, and stores the [other end](Wait::waiter)
+    /// in its place.
     // Directly: what was just stored in parts and is moved on as a whole makes the processor wait.
     #[inline(always)]
     pub fn arm_into(&mut self, cx: &Context<'_>, site: WaitSite, place: &mut Option<Waiter>) {
@@ -294,7 +295,8 @@ impl Wait {
         }
     }
 
-    /// Where it is armed. `None` if it is not; on another thread than its task's that may not be known.
+    /// Returns where it is armed; `None` if it is not, or if that is not known on this thread, which is
+    /// not its task's.
     #[inline]
     pub fn site(&self) -> Option<WaitSite> {
         match &self.0 {
@@ -304,8 +306,8 @@ impl Wait {
         }
     }
 
-    /// The callback of this key, in the loop in which the wait is armed: for a leaf that has parked one
-    /// there.
+    /// Returns the callback of this key in the loop in which the wait is armed, for a leaf that has
+    /// parked one there.
     #[doc(hidden)] // For the siblings.
     #[inline]
     pub fn parked(&self, key: Key) -> Option<CallbackRef> {
@@ -317,8 +319,8 @@ impl Wait {
         Some(CallbackRef { place, key })
     }
 
-    /// The other end, to be given to what is waited for. `None` if the wait is not armed, or its
-    /// task is gone.
+    /// Returns the other end, for the object that is waited for. `None` if the wait is not armed,
+    /// or its task is gone.
     #[inline]
     pub fn waiter(&self) -> Option<Waiter> {
         Some(Waiter(match &self.0 {
@@ -331,7 +333,7 @@ impl Wait {
         }))
     }
 
-    /// How the wait stands, for a leaf that is polled while it is armed.
+    /// Returns the state of the wait, for a leaf that is polled while the wait is armed.
     ///
     /// If the leaf was moved to another task since, or is polled with another waker, the wait is armed
     /// again there, and `replace` gets the new waiter in place of the old. The caller holds the lock
@@ -351,7 +353,8 @@ impl Wait {
         }
     }
 
-    /// [`poll`](Wait::poll), if nothing out of the ordinary has happened; else `None`, and `poll` tells.
+    /// Does what [`poll`](Wait::poll) does in the usual cases; in all others it returns `None`, and
+    /// `poll` has to be called.
     #[inline(always)]
     pub fn poll_fast(&mut self, cx: &Context<'_>) -> Option<Resume> {
         match self.look_fast(cx)? {

@@ -17,20 +17,20 @@ pub struct WaitSite {
 pub static FUTURE: &str = "Future";
 
 impl WaitSite {
-    /// Whether the operation is the one of this static.
+    /// Returns whether the operation is the one of this static.
     #[inline]
     pub fn is_of(&self, what: &'static &'static str) -> bool {
         std::ptr::eq(self.what, what)
     }
 
-    /// The site of `what`, called where the caller of this function was called.
+    /// Creates the site of `what`, called where the caller of this function was called.
     #[track_caller]
     #[inline]
     pub const fn here(what: &'static &'static str) -> WaitSite {
         WaitSite { what, location: Location::caller() }
     }
 
-    /// The site of `what`, called at `location`.
+    /// Creates the site of `what`, called at `location`.
     pub const fn new(
         what: &'static &'static str,
         location: &'static Location<'static>,
@@ -44,12 +44,12 @@ impl WaitSite {
         is_in_a_library(self.location.file(), SOURCE)
     }
 
-    /// The operation, for example `"sleep"` or `"Lock.acquire"`.
+    /// Returns the operation, for example `"sleep"` or `"Lock.acquire"`.
     pub fn what(&self) -> &'static str {
         self.what
     }
 
-    /// The line that called it.
+    /// Returns the line that called the operation.
     pub fn location(&self) -> &'static Location<'static> {
         self.location
     }
@@ -58,8 +58,8 @@ impl WaitSite {
 /// This source file, by which the others of the workspace are known.
 pub(crate) const SOURCE: &str = file!();
 
-/// Whether a source file is one of the standard library or of this one, which a program does not write.
-/// `source` is the one of this that the compiler of the program has read.
+/// Returns whether a source file belongs to the standard library or to this library, and not to the
+/// program. `source` is this library's file as the compiler of the program has read it.
 #[doc(hidden)] // For asyncio-tools.
 pub fn is_in_a_library(file: &str, source: &str) -> bool {
     let is_std =

@@ -89,17 +89,17 @@ impl File {
         File { remote, descriptor, mode, opened_at, wait: Wait::new(), seeking: None }
     }
 
-    /// The path by which it was opened (Python's `name`).
+    /// Returns the path by which the file was opened (Python's `name`).
     pub fn path(&self) -> &Path {
         self.remote.path()
     }
 
-    /// Whether it was opened to be read (`readable`).
+    /// Returns whether the file was opened for reading (`readable`).
     pub fn readable(&self) -> bool {
         self.mode.reads()
     }
 
-    /// Whether it was opened to be written (`writable`).
+    /// Returns whether the file was opened for writing (`writable`).
     pub fn writable(&self) -> bool {
         self.mode.writes()
     }
@@ -323,7 +323,7 @@ impl File {
         self.asking(WaitSite::here(&"File.seek"), Ok(()), move |file| file.seek(to))
     }
 
-    /// The position: where the next read or write begins (`tell`).
+    /// Returns the position at which the next read or write begins (`tell`).
     ///
     /// # Errors
     /// What the system says: a pipe has none.
@@ -378,7 +378,7 @@ pub struct Write<'a, D> {
 }
 
 impl<D> Write<'_, D> {
-    /// How many bytes the file has taken. After an error: how many have reached it.
+    /// Returns how many bytes the file has taken; after an error, how many have reached it.
     pub fn written(&self) -> usize {
         self.written
     }

@@ -59,9 +59,9 @@ pub struct Open {
 }
 
 impl Open {
-    /// Python's mode string: `r` to read (so it is by default), `w` to write a new or empty file, `a` to
-    /// append, `x` to write a file that does not exist yet; with `+` to read and write. `b` and `t` change
-    /// nothing: a file gives and takes bytes.
+    /// Sets Python's mode string: `r` to read (the default), `w` to write a new or empty file, `a` to
+    /// append, `x` to write a file that does not exist yet; with `+` to read and write. `b` and `t` have
+    /// no effect, because a file always reads and writes bytes.
     ///
     /// A mode that is none of those is an error when the file is opened.
     pub fn mode(mut self, mode: &str) -> Self {
@@ -69,8 +69,8 @@ impl Open {
         self
     }
 
-    /// The permissions of a file that is created, as those of `chmod`; the process's mask is taken off
-    /// (`0o666` if this is not called).
+    /// Sets the permissions of a file that is created, as for `chmod`, before the process's mask is
+    /// applied. The default is `0o666`.
     pub fn permissions(mut self, permissions: u32) -> Self {
         self.permissions = Some(permissions);
         self

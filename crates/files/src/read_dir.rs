@@ -105,7 +105,7 @@ impl Listing {
 }
 
 impl ReadDir {
-    /// The next entry; `None` behind the last one.
+    /// Returns the next entry; `None` after the last one.
     ///
     /// # Errors
     /// What the system says, as an item.
@@ -145,17 +145,18 @@ pub struct DirEntry {
 }
 
 impl DirEntry {
-    /// The path of the directory, with the name of the entry.
+    /// Returns the path of the directory, with the name of the entry.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The name of the entry.
+    /// Returns the name of the entry.
     pub fn file_name(&self) -> &OsStr {
         self.path.file_name().unwrap_or_default()
     }
 
-    /// What it is: a file, a directory, a symbolic link. That was looked up with the name.
+    /// Returns the type of the entry, such as a file, a directory or a symbolic link. It was read
+    /// together with the name.
     pub fn file_type(&self) -> FileType {
         self.file_type
     }

@@ -74,20 +74,20 @@ impl<K> Temporary<K> {
         Temporary { prefix, suffix, parent: None, site, kind: PhantomData }
     }
 
-    /// How the name begins: with `tmp`, if this is not called.
+    /// Sets the beginning of the name. The default is `tmp`.
     pub fn prefix(mut self, prefix: impl Into<OsString>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// How the name ends.
+    /// Sets the end of the name.
     pub fn suffix(mut self, suffix: impl Into<OsString>) -> Self {
         self.suffix = suffix.into();
         self
     }
 
-    /// The directory in which it is created: that of the system for temporary files, if this is not
-    /// called.
+    /// Sets the directory in which it is created. The default is the system's directory for
+    /// temporary files.
     pub fn dir(mut self, parent: impl Into<PathBuf>) -> Self {
         self.parent = Some(parent.into());
         self
@@ -253,7 +253,7 @@ impl DerefMut for TempFile {
 pub struct TempDir(tempfile::TempDir);
 
 impl TempDir {
-    /// Where it is.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         self.0.path()
     }

@@ -95,13 +95,13 @@ impl<T> Default for ConcurrentFuture<T> {
 }
 
 impl<T> ConcurrentFuture<T> {
-    /// A pending future.
+    /// Creates a pending future.
     pub fn new() -> ConcurrentFuture<T> {
         ConcurrentFuture::make(None)
     }
 
-    /// A pending future that the loop `home` will complete, so the thread of that loop must not block
-    /// on it.
+    /// Creates a pending future that the loop `home` will complete, so the thread of that loop must
+    /// not block on it.
     #[doc(hidden)]
     pub fn of_loop(home: LoopRef) -> ConcurrentFuture<T> {
         ConcurrentFuture::make(Some(home))
@@ -138,18 +138,18 @@ impl<T> ConcurrentFuture<T> {
         self.0.state.lock()
     }
 
-    /// Whether it has a result, failed or was cancelled.
+    /// Returns whether it has a result, failed or was cancelled.
     pub fn done(&self) -> bool {
         matches!(self.lock().stage, Stage::Done(_))
     }
 
-    /// Whether its work has begun and can no longer be prevented. The future of
+    /// Returns whether its work has started and can no longer be prevented. The future of
     /// `run_coroutine_threadsafe` stays pending until its task has ended, as in Python.
     pub fn running(&self) -> bool {
         matches!(self.lock().stage, Stage::Running)
     }
 
-    /// Whether it was cancelled.
+    /// Returns whether it was cancelled.
     pub fn cancelled(&self) -> bool {
         self.lock().stage.is_cancelled()
     }
@@ -322,8 +322,9 @@ impl<T> ConcurrentFuture<T> {
         }
     }
 
-    /// The result if it is done, moved out or cloned as by [`result`](ConcurrentFuture::result).
-    /// `None` while it is not done; after its value was moved out, `InvalidState`.
+    /// Returns the result if it is done, moved out or cloned as by
+    /// [`result`](ConcurrentFuture::result). Returns `None` while it is not done, and
+    /// `InvalidState` after its value was moved out.
     pub fn try_result(&self) -> Option<Result<T>> {
         self.read(self.lock())
     }

@@ -83,7 +83,7 @@ struct Awaiting {
 pub struct NotPending<T>(T);
 
 impl<T> NotPending<T> {
-    /// The value.
+    /// Returns the value.
     pub fn into_inner(self) -> T {
         self.0
     }
@@ -109,7 +109,8 @@ pub struct DoneCallback {
 }
 
 impl DoneCallback {
-    /// For the siblings: the name of `callback`, entry `number` of its future's list; `None` if it is ready already.
+    /// Creates the name of `callback`, entry `number` of its future's list; `None` if it is ready already. For the
+    /// sibling crates.
     #[doc(hidden)]
     pub fn new(number: Option<u32>, callback: CallbackRef) -> DoneCallback {
         DoneCallback { number, callback }
@@ -121,7 +122,7 @@ impl DoneCallback {
         self.number
     }
 
-    /// The callback itself.
+    /// Returns the callback itself.
     #[doc(hidden)]
     pub fn callback(&self) -> CallbackRef {
         self.callback
@@ -129,15 +130,15 @@ impl DoneCallback {
 }
 
 impl<T> Future<T> {
-    /// A pending future.
+    /// Creates a pending future.
     #[track_caller]
     #[allow(clippy::new_without_default)] // A default future would never be what is wanted.
     pub fn new() -> Future<T> {
         Future::of_operation(WaitSite::here(&FUTURE), None)
     }
 
-    /// A pending future of an operation that was called at `site`, which is where the tasks that await it
-    /// are said to wait.
+    /// Creates a pending future of an operation that was called at `site`; the tasks that await it are
+    /// reported as waiting there.
     ///
     /// With `parts`, a request to cancel it goes to those, and the future ends as its maker decides (as a
     /// `gather` does).
@@ -145,8 +146,8 @@ impl<T> Future<T> {
         Future::of_head(Head::new(parts.into(), site, false))
     }
 
-    /// [`of_operation`](Future::of_operation), of one that ends only if the loop runs that runs now:
-    /// awaiting it in another loop of the same thread is an error.
+    /// Does what [`of_operation`](Future::of_operation) does, for a future that ends only if the
+    /// current loop runs: awaiting it in another loop of the same thread is an error.
     pub fn of_loop(site: WaitSite, operation: impl Into<Operation>) -> Future<T> {
         Future::of_head(Head::new(operation.into(), site, true))
     }
@@ -159,12 +160,12 @@ impl<T> Future<T> {
         Future { inner, awaiting: Awaiting::default() }
     }
 
-    /// Whether it has a result, failed or was cancelled.
+    /// Returns whether it has a result, failed or was cancelled.
     pub fn done(&self) -> bool {
         self.inner.head.is_done()
     }
 
-    /// Whether it was cancelled.
+    /// Returns whether it was cancelled.
     pub fn cancelled(&self) -> bool {
         matches!(self.inner.head.lock().stage, Stage::Cancelled(_))
     }
@@ -215,12 +216,12 @@ impl<T> Future<T> {
         self.cancel_as(CancelledError::default())
     }
 
-    /// [`cancel`](Future::cancel) with a message for the waiters.
+    /// Cancels the future with a message for the waiters: see [`cancel`](Future::cancel).
     pub fn cancel_with(&self, message: impl Into<std::borrow::Cow<'static, str>>) -> bool {
         self.cancel_as(CancelledError::new(message))
     }
 
-    /// [`cancel`](Future::cancel) with the error that the waiters get.
+    /// Cancels the future with the error that the waiters get: see [`cancel`](Future::cancel).
     pub fn cancel_as(&self, error: CancelledError) -> bool {
         self.inner.head.cancel(error)
     }
@@ -230,12 +231,12 @@ impl<T> Future<T> {
         self.inner.head.cancel_now(error)
     }
 
-    /// What a task that awaits this future cancels.
+    /// Returns the target that a task cancels while it awaits this future.
     pub fn target(&self) -> Target {
         Target::Future(self.inner.head.clone())
     }
 
-    /// The error, or `None` if there is a result. Counts as retrieving it.
+    /// Returns the error, or `None` if there is a result. Counts as retrieving it.
     ///
     /// # Errors
     /// `Cancelled` if the future was cancelled, `InvalidState` if it is not done.
@@ -249,7 +250,7 @@ impl<T> Future<T> {
         }
     }
 
-    /// The result. Counts as retrieving the error.
+    /// Returns the result. Counts as retrieving the error.
     ///
     /// # Errors
     /// The future's own error, `Cancelled`, or `InvalidState` if it is not done.
@@ -295,7 +296,8 @@ impl<T> Future<T> {
         self.on_done(move || callback(&this))
     }
 
-    /// [`add_done_callback`](Future::add_done_callback) without the future, whose type may borrow.
+    /// Does what [`add_done_callback`](Future::add_done_callback) does, without passing the future,
+    /// whose type may borrow.
     #[doc(hidden)]
     #[track_caller]
     pub fn on_done<R: CallbackOutput>(
@@ -335,19 +337,19 @@ impl<T> Future<T> {
         Arc::strong_count(&self.inner)
     }
 
-    /// The loop that ran where the future was made, if one did (`Future.get_loop`).
+    /// Returns the loop in which the future was created, if there was one (`Future.get_loop`).
     #[doc(alias = "asyncio.Future.get_loop")]
     pub fn get_loop(&self) -> Option<LoopHandle> {
         self.home().map(LoopHandle::from)
     }
 
-    /// For the siblings.
+    /// Returns the loop. For the sibling crates.
     #[doc(hidden)]
     pub fn home(&self) -> Option<LoopRef> {
         self.inner.head.home()
     }
 
-    /// Where the future was made.
+    /// Returns where the future was created.
     pub fn made_at(&self) -> &'static Location<'static> {
         self.inner.head.made_at()
     }
@@ -361,7 +363,7 @@ impl<T> Future<T> {
         }
     }
 
-    /// Whether a task may wait for it where it runs, for waiters with a callback.
+    /// Checks that a task may wait for it in the current loop, for waiters with a callback.
     ///
     /// # Errors
     /// `Runtime` if it is pending, and ends only if another loop of this thread runs.
@@ -370,7 +372,7 @@ impl<T> Future<T> {
         if self.done() { Ok(()) } else { self.inner.head.check_awaited_here() }
     }
 
-    /// A number that no other future has while this one lives.
+    /// Returns a number that no other future has while this one lives.
     pub fn id(&self) -> usize {
         Arc::as_ptr(&self.inner.head) as usize
     }
@@ -478,12 +480,12 @@ impl<T> fmt::Debug for Future<T> {
 pub struct Take<T>(Future<T>);
 
 impl<T> Take<T> {
-    /// The future whose result is taken.
+    /// Returns the future whose result is taken.
     pub fn future(&self) -> &Future<T> {
         &self.0
     }
 
-    /// The future whose result is taken.
+    /// Returns the future whose result is taken.
     pub fn into_inner(self) -> Future<T> {
         self.0
     }

@@ -82,7 +82,7 @@ impl Inside {
 }
 
 impl Barrier {
-    /// A barrier for `parties` tasks.
+    /// Creates a barrier for `parties` tasks.
     ///
     /// # Errors
     /// `Value` if there are none.
@@ -186,7 +186,7 @@ impl Barrier {
         BarrierChange { barrier: self, acquire: self.raw.acquire(site), to }
     }
 
-    /// How many tasks it takes (`Barrier.parties`).
+    /// Returns the number of tasks that it takes to pass the barrier (`Barrier.parties`).
     ///
     /// ```
     /// assert_eq!(asyncio::Barrier::new(3)?.parties(), 3);
@@ -197,8 +197,8 @@ impl Barrier {
         self.parties
     }
 
-    /// How many tasks wait for the others (`Barrier.n_waiting`); those that are on their way out do
-    /// not count.
+    /// Returns how many tasks wait for the others (`Barrier.n_waiting`), without those that are
+    /// already leaving.
     ///
     /// ```
     /// assert_eq!(asyncio::Barrier::new(3)?.n_waiting(), 0);
@@ -210,7 +210,7 @@ impl Barrier {
         if inside.phase == Phase::Filling { inside.count } else { 0 }
     }
 
-    /// Whether it is broken (`Barrier.broken`).
+    /// Returns whether the barrier is broken (`Barrier.broken`).
     ///
     /// ```
     /// assert!(!asyncio::Barrier::new(3)?.broken());

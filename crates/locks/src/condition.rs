@@ -52,7 +52,7 @@ pub struct Condition<T = (), L = Lock<T>> {
 
 impl<T> Condition<T> {
     const_fn! {
-        /// A condition with a lock of its own, which guards `value`.
+        /// Creates a condition with a lock of its own, which guards `value`.
         ///
         /// ```
         /// use asyncio::Condition;
@@ -66,7 +66,7 @@ impl<T> Condition<T> {
 }
 
 impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
-    /// A condition on a lock that others use too, as `asyncio.Condition(lock)`.
+    /// Creates a condition with a shared lock (`asyncio.Condition(lock)`).
     ///
     /// ```
     /// use asyncio::{Condition, Lock};
@@ -81,7 +81,7 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
         Condition { lock, queue: Mutex::new(WaitQueue::new()), value: PhantomData }
     }
 
-    /// The lock.
+    /// Returns the lock.
     ///
     /// ```
     /// use asyncio::Condition;
@@ -128,7 +128,7 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
         Some(ConditionGuard { guard: self.lock().try_acquire()?, queue: &self.queue })
     }
 
-    /// Whether the lock is held (`Condition.locked`).
+    /// Returns whether the lock is held (`Condition.locked`).
     ///
     /// ```
     /// assert!(!asyncio::Condition::new(()).locked());
@@ -363,7 +363,7 @@ impl<'a, T> ConditionGuard<'a, T> {
         self.notify(usize::MAX);
     }
 
-    /// Whether the guard holds the lock.
+    /// Returns whether the guard holds the lock.
     pub fn is_held(this: &Self) -> bool {
         LockGuard::is_held(&this.guard)
     }

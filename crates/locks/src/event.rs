@@ -35,7 +35,7 @@ pub struct Event {
 
 impl Event {
     const_fn! {
-        /// An event that is not set.
+        /// Creates an event that is not set.
         ///
         /// ```
         /// assert!(!asyncio::Event::new().is_set());
@@ -78,7 +78,7 @@ impl Event {
         self.flag.store(false, Ordering::Release);
     }
 
-    /// Whether the flag is set (`Event.is_set`).
+    /// Returns whether the flag is set (`Event.is_set`).
     ///
     /// ```
     /// assert!(!asyncio::Event::new().is_set());
@@ -108,7 +108,7 @@ impl Event {
         self.wait_at(WaitSite::here(&"Event.wait"))
     }
 
-    /// [`wait`](Event::wait) as a part of another operation.
+    /// Does what [`wait`](Event::wait) does, as a part of another operation.
     #[doc(hidden)]
     pub fn wait_at(&self, site: WaitSite) -> EventWait<'_> {
         EventWait { event: self, place: QueuedWait::new(), site }

@@ -44,7 +44,7 @@ pub struct Lock<T: ?Sized = ()> {
 
 impl<T> Lock<T> {
     const_fn! {
-        /// A lock that is free.
+        /// Creates a lock that is free.
         ///
         /// ```
         /// use asyncio::Lock;
@@ -99,8 +99,8 @@ impl<T: ?Sized> Lock<T> {
         self.acquire_at(WaitSite::here(&"Lock.acquire"))
     }
 
-    /// [`acquire`](Lock::acquire) with a guard that keeps the lock alive and borrows nothing, so that it can go
-    /// to another task.
+    /// Takes the lock as [`acquire`](Lock::acquire) does. The guard keeps the lock alive and borrows nothing,
+    /// so it can be moved to another task.
     ///
     /// # Errors
     /// `Cancelled`, and nothing else.
@@ -172,8 +172,8 @@ impl<T: ?Sized> Lock<T> {
         }
     }
 
-    /// Whether the lock is held (`Lock.locked`). Also false between a release and the next step of
-    /// the waiter that it woke, although no other task could take it then.
+    /// Returns whether the lock is held (`Lock.locked`). It is also false between a release and the
+    /// next step of the waiter that it woke, although no other task can take the lock then.
     ///
     /// ```
     /// use asyncio::Lock;
@@ -187,7 +187,7 @@ impl<T: ?Sized> Lock<T> {
         self.owned.raw.is_locked()
     }
 
-    /// The guarded value; the exclusive reference shows that no other handle is in use.
+    /// Returns the guarded value. The exclusive reference proves that no other handle is in use.
     ///
     /// ```
     /// use asyncio::Lock;

@@ -69,7 +69,7 @@ impl<'a, T: ?Sized> LockGuard<'a, T> {
         guard
     }
 
-    /// Whether the guard still holds the lock.
+    /// Returns whether the guard still holds the lock.
     pub fn is_held(this: &Self) -> bool {
         this.hold.as_ref().is_some_and(Hold::is_valid)
     }
@@ -163,12 +163,12 @@ impl<T: ?Sized> OwnedLockGuard<T> {
         OwnedLockGuard { lock, hold, value: PhantomData }
     }
 
-    /// The lock.
+    /// Returns the lock.
     pub fn lock(this: &Self) -> &Arc<Lock<T>> {
         &this.lock
     }
 
-    /// Whether the guard still holds the lock: not after [`Lock::release`].
+    /// Returns whether the guard still holds the lock. It does not after [`Lock::release`].
     pub fn is_held(this: &Self) -> bool {
         this.lock.raw().hold(this.hold).is_valid()
     }

@@ -38,8 +38,8 @@ impl sealed::Sealed for BoundedSemaphore {
 }
 
 impl Semaphore {
-    /// [`acquire`](Semaphore::acquire) with a permit that keeps the semaphore alive and borrows nothing, so
-    /// that it can go to another task.
+    /// Takes a permit as [`acquire`](Semaphore::acquire) does. The permit keeps the semaphore alive and
+    /// borrows nothing, so it can be moved to another task.
     ///
     /// # Errors
     /// `Cancelled`, and nothing else.
@@ -65,7 +65,7 @@ impl Semaphore {
         self.acquire_owned_at(WaitSite::here(&"Semaphore.acquire_owned"))
     }
 
-    /// [`acquire_owned`](Semaphore::acquire_owned) as a part of another operation.
+    /// Does what [`acquire_owned`](Semaphore::acquire_owned) does, as a part of another operation.
     #[doc(hidden)]
     pub fn acquire_owned_at(self: Arc<Self>, site: WaitSite) -> AcquirePermit<Semaphore> {
         AcquirePermit { semaphore: self, place: QueuedWait::new(), site }
@@ -73,8 +73,7 @@ impl Semaphore {
 }
 
 impl BoundedSemaphore {
-    /// [`acquire`](BoundedSemaphore::acquire) with a permit that keeps the semaphore alive: see
-    /// [`Semaphore::acquire_owned`].
+    /// Takes a permit that keeps the semaphore alive: see [`Semaphore::acquire_owned`].
     ///
     /// # Errors
     /// `Cancelled`, and nothing else.

@@ -110,7 +110,7 @@ impl State {
 
 impl<T> RwLock<T> {
     const_fn! {
-        /// A lock that is free.
+        /// Creates a lock that is free.
         ///
         /// ```
         /// let lock = asyncio::RwLock::new(1);
@@ -192,8 +192,8 @@ impl<T: ?Sized> RwLock<T> {
         RwLockAcquire::new(self, WaitSite::here(&"RwLock.write"))
     }
 
-    /// [`read`](RwLock::read) with a guard that keeps the lock alive and borrows nothing, so that it can go to
-    /// another task.
+    /// Takes the lock as [`read`](RwLock::read) does. The guard keeps the lock alive and borrows nothing, so
+    /// it can be moved to another task.
     ///
     /// # Errors
     /// `Cancelled`, and nothing else.
@@ -219,7 +219,8 @@ impl<T: ?Sized> RwLock<T> {
         RwLockAcquire::new(self, WaitSite::here(&"RwLock.read_owned"))
     }
 
-    /// [`write`](RwLock::write) with a guard that keeps the lock alive: see [`read_owned`](RwLock::read_owned).
+    /// Takes the lock as [`write`](RwLock::write) does, with a guard that keeps the lock alive: see
+    /// [`read_owned`](RwLock::read_owned).
     ///
     /// # Errors
     /// `Cancelled`, and nothing else.
@@ -277,8 +278,8 @@ impl<T: ?Sized> RwLock<T> {
         Some(RwLockGuard::new(self))
     }
 
-    /// Whether a task holds the lock for writing. A waiter that was given the lock holds it, even if it has not run
-    /// since.
+    /// Returns whether a task holds the lock for writing. A waiter that was given the lock holds it, even if it has
+    /// not run since.
     ///
     /// ```
     /// let lock = asyncio::RwLock::new(());
@@ -290,7 +291,8 @@ impl<T: ?Sized> RwLock<T> {
         self.state.lock().holders.has_writer
     }
 
-    /// How many tasks hold the lock for reading, including waiters that were given the lock.
+    /// Returns how many tasks hold the lock for reading, including waiters that were given the
+    /// lock.
     ///
     /// ```
     /// let lock = asyncio::RwLock::new(());
@@ -302,7 +304,7 @@ impl<T: ?Sized> RwLock<T> {
         self.state.lock().holders.readers
     }
 
-    /// The guarded value; the exclusive reference shows that no other handle is in use.
+    /// Returns the guarded value. The exclusive reference proves that no other handle is in use.
     ///
     /// ```
     /// let mut lock = asyncio::RwLock::new(1);

@@ -72,7 +72,7 @@ impl State {
 
 impl Semaphore {
     const_fn! {
-        /// A semaphore of `value` permits.
+        /// Creates a semaphore of `value` permits.
         ///
         /// ```
         /// assert!(asyncio::Semaphore::new(0).locked());
@@ -204,8 +204,8 @@ impl Semaphore {
         state.removed = state.removed.saturating_add(permits - here);
     }
 
-    /// Whether an [`acquire`](Semaphore::acquire) would have to wait (`Semaphore.locked`): no permit
-    /// is left, or if there are waiters.
+    /// Returns whether an [`acquire`](Semaphore::acquire) would have to wait (`Semaphore.locked`):
+    /// if no permit is left, or if there are waiters.
     ///
     /// ```
     /// assert!(!asyncio::Semaphore::new(1).locked());
@@ -215,7 +215,8 @@ impl Semaphore {
         self.state.lock().is_locked()
     }
 
-    /// How many permits are left. Those that were given to a waiter which has not run yet are not.
+    /// Returns how many permits are left. Permits that were given to a waiter which has not run yet
+    /// are not counted.
     ///
     /// ```
     /// assert_eq!(asyncio::Semaphore::new(4).value(), 4);
@@ -393,7 +394,7 @@ pub struct BoundedSemaphore {
 
 impl BoundedSemaphore {
     const_fn! {
-        /// A semaphore of `value` permits, and never more.
+        /// Creates a semaphore of `value` permits, which never has more.
         ///
         /// ```
         /// assert_eq!(asyncio::BoundedSemaphore::new(3).value(), 3);
@@ -452,7 +453,7 @@ impl BoundedSemaphore {
         self.semaphore.release_within(Some(self.bound))
     }
 
-    /// Whether an [`acquire`](BoundedSemaphore::acquire) would have to wait.
+    /// Returns whether an [`acquire`](BoundedSemaphore::acquire) would have to wait.
     ///
     /// ```
     /// assert!(asyncio::BoundedSemaphore::new(0).locked());
@@ -461,7 +462,7 @@ impl BoundedSemaphore {
         self.semaphore.locked()
     }
 
-    /// How many permits are left: see [`Semaphore::value`].
+    /// Returns how many permits are left: see [`Semaphore::value`].
     ///
     /// ```
     /// assert_eq!(asyncio::BoundedSemaphore::new(1).value(), 1);

@@ -50,7 +50,7 @@ pub struct Deferred {
 }
 
 impl Deferred {
-    /// Nothing to do yet. Costs nothing.
+    /// Creates an empty list, at no cost.
     pub const fn new() -> Deferred {
         Deferred { wakers: Wakers::new(), spent: [None, None] }
     }
@@ -76,12 +76,12 @@ impl Default for QueuedWait {
 }
 
 impl QueuedWait {
-    /// A place outside of any queue.
+    /// Creates a place outside of any queue.
     pub const fn new() -> QueuedWait {
         QueuedWait { wait: Wait::new(), slot: NONE }
     }
 
-    /// Whether the leaf stands in a queue.
+    /// Returns whether the leaf is in a queue.
     pub fn is_taken(&self) -> bool {
         self.slot != NONE
     }
@@ -121,7 +121,7 @@ impl WaitQueue {
 }
 
 impl<T> WaitQueue<T> {
-    /// An empty queue.
+    /// Creates an empty queue.
     pub const fn new() -> WaitQueue<T> {
         WaitQueue {
             slots: Vec::new(),
@@ -133,17 +133,17 @@ impl<T> WaitQueue<T> {
         }
     }
 
-    /// Whether it is empty.
+    /// Returns whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// How many stand in it, the woken and cancelled ones included.
+    /// Returns the length of the queue, including woken and cancelled waiters.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether it has a waiter that is not cancelled.
+    /// Returns whether it has a waiter that is not cancelled.
     pub fn has_claims(&self) -> bool {
         let mut at = self.first;
         while let Some(slot) = self.slots.get(at as usize) {
@@ -155,7 +155,7 @@ impl<T> WaitQueue<T> {
         false
     }
 
-    /// Whether it has a waiter that was neither woken nor cancelled.
+    /// Returns whether it has a waiter that was neither woken nor cancelled.
     pub fn has_waiting(&mut self) -> bool {
         self.first_waiting().is_some()
     }
@@ -200,7 +200,7 @@ impl<T> WaitQueue<T> {
         place.slot = at;
     }
 
-    /// How the leaf in `place` stands.
+    /// Returns the state of the leaf in `place`.
     pub fn poll(
         &mut self,
         place: &mut QueuedWait,
@@ -236,7 +236,7 @@ impl<T> WaitQueue<T> {
         }
     }
 
-    /// Whether the leaf was woken and has not run since.
+    /// Returns whether the leaf was woken and has not run since.
     pub fn is_woken(&self, place: &QueuedWait) -> bool {
         let waiter = self.slots.get(place.slot as usize).and_then(|slot| slot.waiter.as_ref());
         waiter.is_some_and(Waiter::is_woken)

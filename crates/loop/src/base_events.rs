@@ -143,7 +143,8 @@ impl fmt::Debug for EventLoop {
 
 /// Life.
 impl EventLoop {
-    /// A loop with other settings than [`new_event_loop`](crate::new_event_loop) gives.
+    /// Returns a builder for a loop with settings other than those of
+    /// [`new_event_loop`](crate::new_event_loop).
     pub fn builder() -> EventLoopBuilder {
         EventLoopBuilder::default()
     }
@@ -222,13 +223,13 @@ impl EventLoop {
         self.0.selector.borrow().clone()
     }
 
-    /// For the siblings.
+    /// Returns the loop. For the sibling crates.
     #[doc(hidden)]
     pub fn home(&self) -> LoopRef {
         self.0.home
     }
 
-    /// What other threads may have of the loop.
+    /// Returns a handle to the loop for other threads.
     pub fn handle(&self) -> LoopHandle {
         self.0.home.into()
     }
@@ -266,13 +267,13 @@ impl EventLoop {
         self.0.home.with(|scheduler| scheduler.run.stop());
     }
 
-    /// Whether it runs (`loop.is_running`).
+    /// Returns whether the loop is running (`loop.is_running`).
     #[doc(alias = "loop.is_running")]
     pub fn is_running(&self) -> bool {
         self.0.home.with(Scheduler::state) == Some(State::Running)
     }
 
-    /// Whether it is closed (`loop.is_closed`).
+    /// Returns whether the loop is closed (`loop.is_closed`).
     #[doc(alias = "loop.is_closed")]
     pub fn is_closed(&self) -> bool {
         !self.0.home.is_local()

@@ -29,7 +29,7 @@ pub fn new_event_loop() -> Result<EventLoop> {
     EventLoop::builder().build()
 }
 
-/// The loop that runs in this thread (`asyncio.get_running_loop`).
+/// Returns the loop that runs in this thread (`asyncio.get_running_loop`).
 ///
 /// # Errors
 /// `Runtime` (`no running event loop`) if none does.
@@ -48,8 +48,8 @@ pub fn get_running_loop() -> Result<EventLoop> {
     running.ok_or_else(|| Error::runtime(no_loop_here()))
 }
 
-/// The loop that runs in this thread, else the one that [`set_event_loop`] chose
-/// (`asyncio.get_event_loop`). It never makes one.
+/// Returns the loop that runs in this thread, or else the one that [`set_event_loop`] has set
+/// (`asyncio.get_event_loop`). It never creates a loop.
 ///
 /// # Errors
 /// `Runtime` if there is neither.

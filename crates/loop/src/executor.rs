@@ -76,7 +76,7 @@ thread_local! {
 }
 
 impl ThreadPoolExecutor {
-    /// An executor with settings of its own.
+    /// Returns a builder for an executor with other settings.
     pub fn builder() -> ThreadPoolExecutorBuilder {
         ThreadPoolExecutorBuilder { max_workers: default_max_workers(), prefix: None }
     }
@@ -271,13 +271,14 @@ pub struct ThreadPoolExecutorBuilder {
 }
 
 impl ThreadPoolExecutorBuilder {
-    /// How many threads there may be: four more than processors, at most 32, if this is not called.
+    /// Sets the largest number of threads. The default is the number of processors plus four, at
+    /// most 32.
     pub fn max_workers(mut self, max_workers: usize) -> Self {
         self.max_workers = max_workers;
         self
     }
 
-    /// The threads are named by this, `_` and their number.
+    /// Sets the prefix of thread names; `_` and a number follow it.
     pub fn thread_name_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = Some(prefix.into());
         self

@@ -13,7 +13,7 @@ use std::{cell::Cell, sync::atomic::Ordering, time::Duration};
 
 /// Metrics.
 impl EventLoop {
-    /// What the loop has done so far. Those of a closed loop are all zero.
+    /// Returns the metrics of the loop so far. Those of a closed loop are all zero.
     pub fn metrics(&self) -> Metrics {
         self.handle().metrics().unwrap_or_default()
     }

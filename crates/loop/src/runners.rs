@@ -131,7 +131,7 @@ impl Default for Runner {
 }
 
 impl Runner {
-    /// A runner that has no loop yet.
+    /// Creates a runner that has no loop yet.
     pub fn new() -> Runner {
         Runner {
             state: State::Created,
@@ -148,7 +148,8 @@ impl Runner {
         }
     }
 
-    /// Whether the loop is in debug mode; as [`EventLoopBuilder::debug`] decides if not called.
+    /// Sets whether the loop is in debug mode. Without this call, the default of
+    /// [`EventLoopBuilder::debug`] applies.
     ///
     /// [`EventLoopBuilder::debug`]: crate::EventLoopBuilder::debug
     pub fn debug(mut self, on: bool) -> Runner {
@@ -156,8 +157,8 @@ impl Runner {
         self
     }
 
-    /// Whether time is virtual: see [`EventLoopBuilder::virtual_time`]. A loop factory decides that
-    /// itself.
+    /// Sets whether time is virtual: see [`EventLoopBuilder::virtual_time`]. It has no effect on a
+    /// loop factory.
     ///
     /// [`EventLoopBuilder::virtual_time`]: crate::EventLoopBuilder::virtual_time
     pub fn virtual_time(mut self, on: bool) -> Runner {
@@ -165,8 +166,9 @@ impl Runner {
         self
     }
 
-    /// How long the end of a run waits for the tasks that it has cancelled; `None`, as in CPython, for
-    /// ever. (After five seconds a warning names them, with what each waits on.)
+    /// Sets how long the end of a run waits for the tasks that it has cancelled. With `None`, the
+    /// default, it waits forever, as in CPython. After five seconds, a warning names these tasks and
+    /// what each waits for.
     ///
     /// What is left when the time is up is cancelled once more, and may clean up without waiting. What
     /// still remains is dropped, and reported as "Task was destroyed but it is pending!".
@@ -194,8 +196,8 @@ impl Runner {
         self
     }
 
-    /// Whether the loop looks for I/O in every iteration: see
-    /// [`EventLoopBuilder::poll_every_iteration`]. A loop factory decides that itself.
+    /// Sets whether the loop polls for I/O in every iteration: see
+    /// [`EventLoopBuilder::poll_every_iteration`]. It has no effect on a loop factory.
     ///
     /// [`EventLoopBuilder::poll_every_iteration`]: crate::EventLoopBuilder::poll_every_iteration
     pub fn poll_every_iteration(mut self, on: bool) -> Runner {
@@ -203,8 +205,8 @@ impl Runner {
         self
     }
 
-    /// Whether tasks carry the spans of `tracing` in which they are made: see
-    /// [`EventLoopBuilder::task_spans`]. A loop factory decides that itself.
+    /// Sets whether tasks carry the spans of `tracing` in which they are created: see
+    /// [`EventLoopBuilder::task_spans`]. It has no effect on a loop factory.
     ///
     /// [`EventLoopBuilder::task_spans`]: crate::EventLoopBuilder::task_spans
     pub fn task_spans(mut self, on: bool) -> Runner {
@@ -212,10 +214,10 @@ impl Runner {
         self
     }
 
-    /// Whether `SIGTERM` ends a run as Ctrl-C does: the first one cancels the main task, which may clean up;
-    /// if it then ends with that error, the run returns `Error::KeyboardInterrupt`, with the message
-    /// `SIGTERM`. A second one does what it does to any program. A handler that the loop has for `SIGTERM`
-    /// takes the place of all this. asyncio has no such thing.
+    /// Sets whether `SIGTERM` ends a run as Ctrl-C does. The first signal cancels the main task, which may
+    /// clean up. If the task then ends with that error, the run returns `Error::KeyboardInterrupt`, with the
+    /// message `SIGTERM`. A second signal has its usual effect. If the loop has a handler for `SIGTERM`, the
+    /// handler is called instead. asyncio has no counterpart.
     ///
     /// ```
     /// use asyncio::{Error, Runner};
@@ -279,15 +281,17 @@ impl Runner {
         self
     }
 
-    /// What makes the loop. It is then not made the current one of the thread, as it otherwise is.
+    /// Sets the function that creates the loop. Unlike the default loop, this loop does not become
+    /// the current loop of the thread.
     pub fn loop_factory(mut self, factory: impl FnOnce() -> Result<EventLoop> + 'static) -> Runner {
         self.loop_factory = Some(Box::new(factory));
         self
     }
 
-    /// What the runs, the end of the runner, and the jobs of [`to_thread`](asyncio_task::to_thread) and
-    /// [`run_in_executor`](EventLoop::run_in_executor) are inside of. `make` is called when the loop is made.
-    /// For crates that put the context of another runtime around a program, as asyncio-tokio does.
+    /// Sets the surroundings of the runs, of the end of the runner, and of the jobs of
+    /// [`to_thread`](asyncio_task::to_thread) and [`run_in_executor`](EventLoop::run_in_executor). `make` is
+    /// called when the loop is created. This is for crates that put the context of another runtime around a
+    /// program, as asyncio-tokio does.
     ///
     /// ```
     /// use asyncio::{Entered, Runner, Surroundings};
@@ -349,7 +353,7 @@ impl Runner {
         }
     }
 
-    /// The loop; it is made if there is none yet (`Runner.get_loop`).
+    /// Returns the loop, and creates it if there is none yet (`Runner.get_loop`).
     ///
     /// # Errors
     /// `Runtime` if the runner is closed; what the system says if the loop cannot be made.
@@ -375,7 +379,7 @@ impl Runner {
         self.run_task(TaskBuilder::default().location(Location::caller()), None, main)
     }
 
-    /// [`run`](Runner::run) with `context=`: `main` runs in that context instead of the runner's.
+    /// Runs `main` in `context` instead of the runner's context: see [`run`](Runner::run).
     ///
     /// # Errors
     /// As those of [`run`](Runner::run).

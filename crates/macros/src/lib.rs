@@ -72,21 +72,21 @@ pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
     expand::test(options.into(), item.into()).into()
 }
 
-/// What the facade's `join!` calls.
+/// Expands the facade's `join!`.
 #[doc(hidden)]
 #[proc_macro]
 pub fn join(input: TokenStream) -> TokenStream {
     branches::join(input.into()).into()
 }
 
-/// What the facade's `try_join!` calls.
+/// Expands the facade's `try_join!`.
 #[doc(hidden)]
 #[proc_macro]
 pub fn try_join(input: TokenStream) -> TokenStream {
     branches::try_join(input.into()).into()
 }
 
-/// What the facade's `select!` calls.
+/// Expands the facade's `select!`.
 #[doc(hidden)]
 #[proc_macro]
 pub fn select(input: TokenStream) -> TokenStream {

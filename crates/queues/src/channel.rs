@@ -11,8 +11,9 @@ use asyncio_core::{
 };
 use std::fmt;
 
-/// A queue in two halves (anyio's `create_memory_object_stream`, trio's `open_memory_channel`): what a
-/// [`Sender`] puts, a [`Receiver`] gets. It holds at most `maxsize` items; with zero, any number.
+/// Creates a queue in two halves: a [`Receiver`] gets what a [`Sender`] puts (anyio's
+/// `create_memory_object_stream`, trio's `open_memory_channel`). It holds at most `maxsize` items;
+/// with zero, any number.
 ///
 /// Both halves can be cloned; each item goes to one receiver. When the last sender is dropped, the receivers
 /// get what is left, and then the end. When the last receiver is dropped, what is left is dropped too, and
@@ -93,7 +94,7 @@ impl<T> Sender<T> {
         self.0.queue.put_nowait(item)
     }
 
-    /// Whether every receiver is gone.
+    /// Returns whether every receiver is gone.
     pub fn is_closed(&self) -> bool {
         self.0.queue.is_shut_down()
     }
@@ -112,7 +113,7 @@ impl<T> Receiver<T> {
         self.0.queue.get()
     }
 
-    /// The next item; `None` when every sender is gone and nothing is left (`async for`).
+    /// Returns the next item; `None` when every sender is gone and nothing is left (`async for`).
     ///
     /// # Errors
     /// `Cancelled`, as an item, and nothing else.

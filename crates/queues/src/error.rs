@@ -26,7 +26,7 @@ pub enum PutError<T> {
 }
 
 impl<T> PutError<T> {
-    /// The item.
+    /// Returns the item.
     ///
     /// ```
     /// use asyncio::Queue;
@@ -40,7 +40,7 @@ impl<T> PutError<T> {
         }
     }
 
-    /// The error without the item.
+    /// Returns the error without the item.
     ///
     /// ```
     /// use asyncio::PutError;

@@ -64,21 +64,21 @@ pub struct Lifo<T>(Vec<T>);
 pub struct Priority<T>(BinaryHeap<Reverse<T>>);
 
 impl<T> Fifo<T> {
-    /// Without items.
+    /// Creates it without items.
     pub const fn new() -> Fifo<T> {
         Fifo(VecDeque::new())
     }
 }
 
 impl<T> Lifo<T> {
-    /// Without items.
+    /// Creates it without items.
     pub const fn new() -> Lifo<T> {
         Lifo(Vec::new())
     }
 }
 
 impl<T: Ord> Priority<T> {
-    /// Without items.
+    /// Creates it without items.
     pub const fn new() -> Priority<T> {
         Priority(BinaryHeap::new())
     }

@@ -178,7 +178,7 @@ impl<O: Order> Drop for Change<'_, O> {
 
 impl<T> Queue<T> {
     const_fn! {
-        /// An empty queue that holds at most `maxsize` items; with zero, any number.
+        /// Creates an empty queue that holds at most `maxsize` items; with zero, any number.
         ///
         /// ```
         /// use asyncio::Queue;
@@ -192,7 +192,7 @@ impl<T> Queue<T> {
 
 impl<T> LifoQueue<T> {
     const_fn! {
-        /// An empty queue that holds at most `maxsize` items; with zero, any number.
+        /// Creates an empty queue that holds at most `maxsize` items; with zero, any number.
         ///
         /// ```
         /// use asyncio::LifoQueue;
@@ -206,7 +206,7 @@ impl<T> LifoQueue<T> {
 
 impl<T: Ord> PriorityQueue<T> {
     const_fn! {
-        /// An empty queue that holds at most `maxsize` items; with zero, any number.
+        /// Creates an empty queue that holds at most `maxsize` items; with zero, any number.
         ///
         /// ```
         /// use asyncio::PriorityQueue;
@@ -220,8 +220,8 @@ impl<T: Ord> PriorityQueue<T> {
 
 impl<O: Order> OrderedQueue<O> {
     const_fn! {
-        /// A queue in an order of your own: see [`Order`]. What `order` holds already is got first, and
-        /// needs no [`task_done`](OrderedQueue::task_done).
+        /// Creates a queue with a custom order: see [`Order`]. Items that `order` already holds come
+        /// first, and need no [`task_done`](OrderedQueue::task_done).
         ///
         /// ```
         /// use asyncio::{Fifo, OrderedQueue};
@@ -298,14 +298,14 @@ impl<O: Order> OrderedQueue<O> {
         self.get_at(WaitSite::here(&"Queue.get"))
     }
 
-    /// [`get`](OrderedQueue::get) as a part of another operation.
+    /// Does what [`get`](OrderedQueue::get) does, as a part of another operation.
     #[doc(hidden)]
     pub fn get_at(&self, site: WaitSite) -> Get<'_, O> {
         Get::new(self, site)
     }
 
-    /// The next item; `None` once the queue is shut down and empty. asyncio has no `async for` over a queue;
-    /// this is what it would be.
+    /// Returns the next item; `None` once the queue is shut down and empty. This is what `async for` over a
+    /// queue would be, which asyncio does not have.
     ///
     /// # Errors
     /// `Cancelled`, as an item, and nothing else.
@@ -369,8 +369,8 @@ impl<O: Order> OrderedQueue<O> {
         self.state.lock().get(&mut after)
     }
 
-    /// [`put`](OrderedQueue::put) for a thread, which blocks until there is room. In a task it would block
-    /// the whole executor.
+    /// Blocks the thread until there is room, and adds an item: see [`put`](OrderedQueue::put). In a task,
+    /// this would block the whole executor.
     ///
     /// # Errors
     /// `ShutDown`, which hands the item back.
@@ -396,8 +396,8 @@ impl<O: Order> OrderedQueue<O> {
         put.into_item().map_or(Ok(()), |item| Err(PutError::ShutDown(item)))
     }
 
-    /// [`get`](OrderedQueue::get) for a thread, which blocks until there is an item. In a task it would
-    /// block the whole executor.
+    /// Blocks the thread until there is an item, and takes it: see [`get`](OrderedQueue::get). In a
+    /// task, this would block the whole executor.
     ///
     /// # Errors
     /// `QueueShutDown`.
@@ -496,7 +496,7 @@ impl<O: Order> OrderedQueue<O> {
         }
     }
 
-    /// The number of items in the queue (`Queue.qsize`).
+    /// Returns the number of items in the queue (`Queue.qsize`).
     ///
     /// ```
     /// assert_eq!(asyncio::Queue::<u32>::new(0).qsize(), 0);
@@ -506,7 +506,7 @@ impl<O: Order> OrderedQueue<O> {
         self.state.lock().items.len()
     }
 
-    /// Whether the queue is empty (`Queue.empty`).
+    /// Returns whether the queue is empty (`Queue.empty`).
     ///
     /// ```
     /// assert!(asyncio::Queue::<u32>::new(0).empty());
@@ -516,7 +516,8 @@ impl<O: Order> OrderedQueue<O> {
         self.qsize() == 0
     }
 
-    /// Whether the queue has [`maxsize`](OrderedQueue::maxsize) items (`Queue.full`). Never, if that is zero.
+    /// Returns whether the queue has [`maxsize`](OrderedQueue::maxsize) items (`Queue.full`). It is never
+    /// full if `maxsize` is zero.
     ///
     /// ```
     /// assert!(!asyncio::Queue::<u32>::new(0).full());
@@ -526,7 +527,7 @@ impl<O: Order> OrderedQueue<O> {
         self.state.lock().is_full(self.maxsize)
     }
 
-    /// The number of items that the queue can hold (`Queue.maxsize`); zero means no limit.
+    /// Returns the number of items that the queue can hold (`Queue.maxsize`); zero means no limit.
     ///
     /// ```
     /// assert_eq!(asyncio::Queue::<u32>::new(8).maxsize(), 8);
@@ -536,7 +537,7 @@ impl<O: Order> OrderedQueue<O> {
         self.maxsize
     }
 
-    /// Whether it was shut down.
+    /// Returns whether the queue was shut down.
     ///
     /// ```
     /// assert!(!asyncio::Queue::<u32>::new(8).is_shut_down());

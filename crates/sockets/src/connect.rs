@@ -104,8 +104,8 @@ pub struct SockConnect<'a> {
 }
 
 impl SockConnect<'_> {
-    /// For operations that are made of this one: the site at which their caller waits, which errors
-    /// name too.
+    /// Sets the site at which the caller waits, which errors name too, for operations that are
+    /// built on this one.
     pub fn at(mut self, site: WaitSite) -> Self {
         self.site = site;
         self

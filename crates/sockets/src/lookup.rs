@@ -44,7 +44,7 @@ pub fn on_thread(job: impl FnOnce() + Send + 'static) -> Result<()> {
 }
 
 impl<T: Send + 'static> Lookup<T> {
-    /// A question to be asked on a thread, when it is first polled.
+    /// Creates a look-up that runs on a thread when it is first polled.
     pub fn new(site: WaitSite, ask: impl FnOnce() -> Result<T> + Send + 'static) -> Lookup<T> {
         let answer = Arc::new(Answer::new());
         Lookup { ask: Some(Box::new(ask)), answer, wait: Wait::new(), site }

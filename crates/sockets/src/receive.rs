@@ -276,7 +276,7 @@ pub struct SockRecvfromInto<'a> {
 }
 
 impl SockRecvfromInto<'_> {
-    /// How many bytes at most; zero is the whole buffer.
+    /// Sets the largest number of bytes; zero means the whole buffer.
     pub fn nbytes(mut self, nbytes: usize) -> Self {
         self.nbytes = nbytes;
         self

@@ -49,9 +49,9 @@ pub fn getaddrinfo<'a>(host: impl Into<Option<&'a str>>, port: impl Into<Service
     GetAddrInfo::new(target, Hints::default(), WaitSite::here(&"getaddrinfo"))
 }
 
-/// The addresses for stream sockets of anything that can be said for an address: itself, if it is
-/// one; else those that [`getaddrinfo`] finds (asyncio's `_ensure_resolved`). Text is a path if the
-/// [`family`](GetAddrInfo::family) is [`Domain::UNIX`].
+/// Resolves anything that is accepted as an address to addresses for stream sockets (asyncio's
+/// `_ensure_resolved`). An address is returned as it is; for anything else, [`getaddrinfo`] finds
+/// the addresses. Text is a path if the [`family`](GetAddrInfo::family) is [`Domain::UNIX`].
 ///
 /// ```
 /// #[asyncio::main]
@@ -90,32 +90,32 @@ impl GetAddrInfo {
         GetAddrInfo { target: Some(target), hints, lookup: None, site }
     }
 
-    /// Only addresses of this family.
+    /// Allows only addresses of this family.
     pub fn family(mut self, family: impl Into<Option<Domain>>) -> GetAddrInfo {
         self.hints.family = family.into();
         self
     }
 
-    /// Only for sockets of this type (Python's `type`).
+    /// Allows only sockets of this type (Python's `type`).
     pub fn kind(mut self, kind: impl Into<Option<Type>>) -> GetAddrInfo {
         self.hints.kind = kind.into();
         self
     }
 
-    /// Only for sockets of this protocol (Python's `proto`).
+    /// Allows only sockets of this protocol (Python's `proto`).
     pub fn protocol(mut self, protocol: impl Into<Option<Protocol>>) -> GetAddrInfo {
         self.hints.protocol = protocol.into();
         self
     }
 
-    /// `AI_PASSIVE`, `AI_CANONNAME` and the like, joined by `|`.
+    /// Sets flags such as `AI_PASSIVE` and `AI_CANONNAME`, joined by `|`.
     pub fn flags(mut self, flags: i32) -> GetAddrInfo {
         self.hints.flags = flags;
         self
     }
 
-    /// For operations that are made of this one: the site at which their caller waits, which errors
-    /// name too.
+    /// Sets the site at which the caller waits, which errors name too, for operations that are
+    /// built on this one.
     pub fn at(mut self, site: WaitSite) -> GetAddrInfo {
         self.site = site;
         self
@@ -215,7 +215,7 @@ pub struct GetNameInfo {
 }
 
 impl GetNameInfo {
-    /// `NI_NUMERICHOST`, `NI_NAMEREQD` and the like, joined by `|`.
+    /// Sets flags such as `NI_NUMERICHOST` and `NI_NAMEREQD`, joined by `|`.
     pub fn flags(mut self, flags: i32) -> GetNameInfo {
         self.flags = flags;
         self

@@ -63,7 +63,7 @@ pub struct SockSendall<'a> {
 }
 
 impl SockSendall<'_> {
-    /// How many bytes the system has taken so far.
+    /// Returns how many bytes the system has taken so far.
     pub fn sent(&self) -> usize {
         self.sent
     }

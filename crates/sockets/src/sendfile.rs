@@ -79,25 +79,27 @@ pub struct SockSendfile<'a> {
 }
 
 impl SockSendfile<'_> {
-    /// Where in the file to begin, in bytes.
+    /// Sets the offset in the file at which to begin, in bytes.
     pub fn offset(mut self, offset: u64) -> Self {
         self.transfer.start = offset;
         self
     }
 
-    /// How many bytes to send at most: all until the end of the file, if not given.
+    /// Sets the largest number of bytes to send. By default, all bytes until the end of the file
+    /// are sent.
     pub fn count(mut self, count: u64) -> Self {
         self.transfer.count = Some(count);
         self
     }
 
-    /// Whether a file that the system cannot send is read and sent; otherwise it is an error.
+    /// Sets whether a file that the system cannot send is read and sent instead. With `false`, it
+    /// is an error.
     pub fn fallback(mut self, fallback: bool) -> Self {
         self.transfer.fallback = fallback;
         self
     }
 
-    /// How many bytes the system has taken so far.
+    /// Returns how many bytes the system has taken so far.
     pub fn sent(&self) -> u64 {
         self.transfer.sent
     }
@@ -177,7 +179,7 @@ impl Transfer {
         }
     }
 
-    /// Whether there is something that can be done.
+    /// Checks whether the transfer is possible.
     pub fn check(&self) -> Result<()> {
         let what = self.site.what();
         if self.count == Some(0) {
@@ -306,7 +308,7 @@ impl Transfer {
         Poll::Ready(Ok(if self.block.is_empty() { Round::Over } else { Round::More }))
     }
 
-    /// The next block of the file, for its sender: no bytes when all were given.
+    /// Returns the next block of the file for its sender; an empty one at the end.
     pub fn poll_block(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes>> {
         self.check()?;
         self.is_moved = true;

@@ -41,7 +41,7 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// A new socket (`socket.socket`). `None` is the usual protocol of the type.
+    /// Creates a socket (`socket.socket`). `None` is the usual protocol of the type.
     ///
     /// # Errors
     /// What the system says, for example that it does not know the family.
@@ -52,7 +52,7 @@ impl Socket {
         Ok(Socket::of(io, domain, kind))
     }
 
-    /// Two new sockets that are connected with each other (`socket.socketpair`).
+    /// Creates two sockets that are connected to each other (`socket.socketpair`).
     ///
     /// # Errors
     /// What the system says; most families but [`Domain::UNIX`] have no pairs.
@@ -86,7 +86,7 @@ impl Socket {
         Socket { source: Source::new(io), domain, is_stream, is_tcp }
     }
 
-    /// Whether a short read or write means that the next one would block. For transports.
+    /// Returns whether a short read or write means that the next one would block. For transports.
     #[doc(hidden)]
     pub fn is_tcp(&self) -> bool {
         self.is_tcp
@@ -137,7 +137,7 @@ impl Socket {
         Ok(self.get_ref().listen(backlog).map_err(of_call("Socket::listen"))?)
     }
 
-    /// The socket's own address (`socket.getsockname`).
+    /// Returns the socket's own address (`socket.getsockname`).
     ///
     /// # Errors
     /// What the system says.
@@ -147,7 +147,7 @@ impl Socket {
         Ok(self.get_ref().local_addr().map_err(of_call("Socket::local_addr"))?.into())
     }
 
-    /// The address of the other side (`socket.getpeername`).
+    /// Returns the address of the other side (`socket.getpeername`).
     ///
     /// # Errors
     /// `NotConnected`, or what else the system says.
@@ -166,7 +166,7 @@ impl Socket {
         Ok(self.get_ref().shutdown(how).map_err(of_call("Socket::shutdown"))?)
     }
 
-    /// Whether an address that was in use a moment ago can be bound again (`SO_REUSEADDR`).
+    /// Sets whether an address that was in use until recently can be bound again (`SO_REUSEADDR`).
     ///
     /// # Errors
     /// What the system says.
@@ -174,7 +174,7 @@ impl Socket {
         Ok(self.get_ref().set_reuse_address(on).map_err(of_call("Socket::set_reuse_address"))?)
     }
 
-    /// Whether small pieces are sent at once rather than gathered (`TCP_NODELAY`).
+    /// Sets whether small pieces are sent immediately instead of being collected (`TCP_NODELAY`).
     ///
     /// # Errors
     /// What the system says.
@@ -182,7 +182,7 @@ impl Socket {
         Ok(self.get_ref().set_tcp_nodelay(on).map_err(of_call("Socket::set_nodelay"))?)
     }
 
-    /// The socket itself, for every other option. It has to stay in non-blocking mode.
+    /// Returns the underlying socket, for all other options. It has to stay in non-blocking mode.
     pub fn get_ref(&self) -> &socket2::Socket {
         self.source.get_ref()
     }

@@ -191,8 +191,8 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// The host that was named, or the IP address. Not for programs: it is what a certificate is
-    /// compared with.
+    /// Returns the host name, or the IP address, with which a certificate is compared. For the
+    /// crates that are built on this one.
     #[doc(hidden)]
     pub fn host(&self) -> Option<String> {
         let Endpoint::Address(Target(said)) = self else { return None };

@@ -76,20 +76,20 @@ pub struct OpenConnection {
 }
 
 impl OpenConnection {
-    /// How long a line may be, 64 KiB by default; twice as much is buffered before the other side has
+    /// Sets the longest line, 64 KiB by default. Twice as much is buffered before the other side has
     /// to wait.
     pub fn limit(mut self, limit: usize) -> Self {
         self.halves.limit = limit;
         self
     }
 
-    /// Only addresses of this family.
+    /// Allows only addresses of this family.
     pub fn family(mut self, family: impl Into<Option<Domain>>) -> Self {
         self.create = self.create.family(family);
         self
     }
 
-    /// The protocol of the socket (Python's `proto`).
+    /// Sets the protocol of the socket (Python's `proto`).
     pub fn protocol(mut self, protocol: impl Into<Option<Protocol>>) -> Self {
         self.create = self.create.protocol(protocol);
         self
@@ -101,25 +101,25 @@ impl OpenConnection {
         self
     }
 
-    /// The address to connect from.
+    /// Sets the address to connect from.
     pub fn local_addr(mut self, address: impl ToAddress) -> Self {
         self.create = self.create.local_addr(address);
         self
     }
 
-    /// As [`CreateConnection::happy_eyeballs_delay`].
+    /// Same as [`CreateConnection::happy_eyeballs_delay`].
     pub fn happy_eyeballs_delay(mut self, delay: impl ToTimeout) -> Self {
         self.create = self.create.happy_eyeballs_delay(delay);
         self
     }
 
-    /// As [`CreateConnection::interleave`].
+    /// Same as [`CreateConnection::interleave`].
     pub fn interleave(mut self, count: usize) -> Self {
         self.create = self.create.interleave(count);
         self
     }
 
-    /// If no address answers, the error is a `Group` of the errors of all attempts.
+    /// Sets whether the error is a `Group` of the errors of all attempts, if no address answers.
     pub fn all_errors(mut self, all: bool) -> Self {
         self.create = self.create.all_errors(all);
         self
@@ -185,7 +185,7 @@ pub struct OpenUnixConnection {
 }
 
 impl OpenUnixConnection {
-    /// As [`OpenConnection::limit`].
+    /// Same as [`OpenConnection::limit`].
     pub fn limit(mut self, limit: usize) -> Self {
         self.halves.limit = limit;
         self

@@ -94,39 +94,40 @@ impl OpenDatagramEndpoint {
         self
     }
 
-    /// How many datagrams are kept that were received and not taken; 256 by default. Those that arrive while there
-    /// are as many are dropped, and [counted](DatagramEndpoint::dropped).
+    /// Sets how many received datagrams are kept until they are taken; 256 by default. Datagrams beyond that are
+    /// dropped, and [counted](DatagramEndpoint::dropped).
     pub fn limit(self, limit: usize) -> Self {
         self.shared.limit.store(limit as u64, Ordering::Relaxed);
         self
     }
 
-    /// The address to receive at.
+    /// Sets the address to receive at.
     pub fn local_addr(self, address: impl ToAddress) -> Self {
         self.with(|create| create.local_addr(address))
     }
 
-    /// The only address to send to and to receive from. The endpoint is connected.
+    /// Sets the only address to send to and to receive from. The endpoint is connected.
     pub fn remote_addr(self, address: impl ToAddress) -> Self {
         self.with(|create| create.remote_addr(address))
     }
 
-    /// Only addresses of this family; without an address, a socket of this family that has none.
+    /// Allows only addresses of this family. Without an address, the socket has this family and no
+    /// address.
     pub fn family(self, family: impl Into<Option<Domain>>) -> Self {
         self.with(|create| create.family(family))
     }
 
-    /// Whether other sockets with this option may have the same address (`SO_REUSEPORT`).
+    /// Sets whether other sockets with this option may have the same address (`SO_REUSEPORT`).
     pub fn reuse_port(self, on: bool) -> Self {
         self.with(|create| create.reuse_port(on))
     }
 
-    /// Whether broadcast addresses may be sent to (`SO_BROADCAST`).
+    /// Sets whether broadcast addresses may be sent to (`SO_BROADCAST`).
     pub fn allow_broadcast(self, on: bool) -> Self {
         self.with(|create| create.allow_broadcast(on))
     }
 
-    /// A socket that is made already: see [`CreateDatagramEndpoint::sock`].
+    /// Sets an existing socket to use: see [`CreateDatagramEndpoint::sock`].
     pub fn sock(self, sock: Socket) -> Self {
         self.with(|create| create.sock(sock))
     }
@@ -248,7 +249,7 @@ pub struct DatagramEndpoint {
 }
 
 impl DatagramEndpoint {
-    /// The next datagram, which may be empty, and its sender.
+    /// Waits for the next datagram, which may be empty, and returns it with its sender.
     ///
     /// # Errors
     /// What the system says, mostly that an earlier datagram found no receiver (`ConnectionRefused`), which only a
@@ -263,8 +264,8 @@ impl DatagramEndpoint {
         RecvFrom(self.shared.arrived.get_at(site))
     }
 
-    /// The next datagram and its sender; `None` when the endpoint is closed and everything that had arrived was taken
-    /// (`async for`).
+    /// Waits for the next datagram, and returns it with its sender; `None` when the endpoint is closed and everything
+    /// that had arrived was taken (`async for`).
     ///
     /// # Errors
     /// As for [`recv_from`](DatagramEndpoint::recv_from), as an item. After one of the system, the iteration goes on.
@@ -341,19 +342,20 @@ impl DatagramEndpoint {
         sent.map_err(|error| asyncio_sockets::in_call(site.what(), error))
     }
 
-    /// How many datagrams, and errors, were dropped because there were as many as the
-    /// [`limit`](OpenDatagramEndpoint::limit) already. What the system itself has dropped is not known.
+    /// Returns how many datagrams and errors were dropped because the
+    /// [`limit`](OpenDatagramEndpoint::limit) was reached. Datagrams that the system dropped are not
+    /// counted.
     pub fn dropped(&self) -> u64 {
         self.shared.dropped.load(Ordering::Relaxed)
     }
 
-    /// The address to receive at, with the port that the system chose, if asked to.
+    /// Returns the address to receive at, with the port that the system chose if it was zero.
     #[doc(alias = "getsockname")]
     pub fn local_addr(&self) -> Address {
         self.get_extra_info(SOCKNAME).expect("a socket has a name, even if it is empty")
     }
 
-    /// The remote address, if the endpoint is connected.
+    /// Returns the remote address, if the endpoint is connected.
     #[doc(alias = "getpeername")]
     pub fn peer_addr(&self) -> Option<Address> {
         self.get_extra_info(PEERNAME)
@@ -370,7 +372,7 @@ impl DatagramEndpoint {
         self.transport.close();
     }
 
-    /// Whether [`close`](DatagramEndpoint::close) was called, or the endpoint is lost.
+    /// Returns whether [`close`](DatagramEndpoint::close) was called, or the endpoint is lost.
     pub fn is_closing(&self) -> bool {
         self.transport.is_closing()
     }

@@ -47,17 +47,17 @@ pub struct Duplex {
 }
 
 impl Duplex {
-    /// The two halves again.
+    /// Returns the two halves.
     pub fn into_split(self) -> (StreamReader, StreamWriter) {
         (self.reader, self.writer)
     }
 
-    /// The half that is read from.
+    /// Returns the half for reading.
     pub fn reader(&mut self) -> &mut StreamReader {
         &mut self.reader
     }
 
-    /// The half that is written to.
+    /// Returns the half for writing.
     pub fn writer(&self) -> &StreamWriter {
         &self.writer
     }

@@ -26,15 +26,15 @@ pub struct StreamReaderProtocol {
 type Accepted = (StreamReader, Box<dyn FnOnce(StreamReader, StreamWriter)>);
 
 impl StreamReaderProtocol {
-    /// The protocol that feeds `reader`. If the reader is dropped before there is a connection, that
-    /// is aborted, and the exception handler told.
+    /// Creates the protocol that feeds `reader`. If the reader is dropped before there is a
+    /// connection, the connection is aborted and reported to the exception handler.
     pub fn new(reader: &StreamReader) -> StreamReaderProtocol {
         StreamReaderProtocol::of(reader.shared().clone())
     }
 
-    /// The protocol that keeps `reader`, and gives it to `client_connected` with a writer once there
-    /// is a connection. With it, the factory of a server makes streams and hands them to a plain
-    /// function:
+    /// Creates the protocol that keeps `reader`, and passes it to `client_connected` with a writer
+    /// once there is a connection. With it, the factory of a server makes streams and passes them to
+    /// a plain function:
     ///
     /// ```
     /// use asyncio::{StreamReader, StreamReaderProtocol, StreamWriter};

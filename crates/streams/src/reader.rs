@@ -77,7 +77,8 @@ enum Polled {
 
 /// Making one.
 impl StreamReader {
-    /// A reader that [is fed](StreamReader::feeder) by hand, with lines of no more than `limit` bytes.
+    /// Creates a reader that is [fed](StreamReader::feeder) by hand, with lines of at most `limit`
+    /// bytes.
     ///
     /// # Errors
     /// `Value` if `limit` is zero.
@@ -105,22 +106,22 @@ impl StreamReader {
         &self.shared
     }
 
-    /// What feeds this reader, even while a task reads.
+    /// Returns the feeder of this reader, which works even while a task reads.
     pub fn feeder(&self) -> StreamFeeder {
         StreamFeeder(self.shared.clone())
     }
 
-    /// [`StreamFeeder::feed_data`].
+    /// Adds data: see [`StreamFeeder::feed_data`].
     pub fn feed_data(&self, data: impl Into<Bytes>) -> Result<()> {
         feed_data(&self.shared, data.into())
     }
 
-    /// [`StreamFeeder::feed_eof`].
+    /// Ends the stream: see [`StreamFeeder::feed_eof`].
     pub fn feed_eof(&self) {
         feed_eof(&self.shared);
     }
 
-    /// [`StreamFeeder::set_exception`].
+    /// Sets the error of the stream: see [`StreamFeeder::set_exception`].
     pub fn set_exception(&self, error: impl Into<Error>) {
         set_exception(&self.shared, error.into());
     }
@@ -256,13 +257,13 @@ impl StreamReader {
         }
     }
 
-    /// Whether everything has been read and the stream has ended (`at_eof`).
+    /// Returns whether everything has been read and the stream has ended (`at_eof`).
     pub fn at_eof(&self) -> bool {
         let state = self.shared.lock();
         state.eof && state.buffer.is_empty() && self.lent.is_empty()
     }
 
-    /// The error that every read returns, if the connection broke (`exception`).
+    /// Returns the error that every read returns, if the connection is broken (`exception`).
     pub fn exception(&self) -> Option<Error> {
         self.shared.lock().exception.clone()
     }

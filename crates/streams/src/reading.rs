@@ -137,7 +137,8 @@ reading! {
 }
 
 impl ReadLine<'_> {
-    /// How long this line may be, in place of the reader's limit. asyncio has no such thing.
+    /// Sets the longest length of this line, in place of the reader's limit. asyncio has no
+    /// counterpart.
     ///
     /// ```
     /// #[asyncio::main]
@@ -161,7 +162,8 @@ impl ReadLine<'_> {
 }
 
 impl ReadUntil<'_> {
-    /// How much may stand before the separator, in place of the reader's limit. asyncio has no such thing.
+    /// Sets how many bytes may precede the separator, in place of the reader's limit. asyncio has no
+    /// counterpart.
     pub fn limit(mut self, limit: usize) -> Self {
         self.search.limit = Some(limit);
         self
@@ -169,7 +171,7 @@ impl ReadUntil<'_> {
 }
 
 impl Read<'_> {
-    /// The site of what is built on this.
+    /// Sets the site at which the caller waits, for operations that are built on this one.
     #[doc(hidden)]
     pub fn at(mut self, site: WaitSite) -> Self {
         self.reading.site = site;

@@ -98,62 +98,62 @@ pub struct StartServer {
 }
 
 impl StartServer {
-    /// How long a line may be, 64 KiB by default; twice as much is buffered before a client has to
+    /// Sets the longest line, 64 KiB by default. Twice as much is buffered before a client has to
     /// wait.
     pub fn limit(self, limit: usize) -> Self {
         self.limit.0.set(limit);
         self
     }
 
-    /// Another address or socket to listen at.
+    /// Adds another address or socket to listen at.
     pub fn also_at(mut self, endpoint: impl ToEndpoint) -> Self {
         self.create = self.create.also_at(endpoint);
         self
     }
 
-    /// The family of the addresses to listen at. Both by default.
+    /// Sets the family of the addresses to listen at. The default is both.
     pub fn family(mut self, family: Domain) -> Self {
         self.create = self.create.family(family);
         self
     }
 
-    /// As [`CreateServer::flags`].
+    /// Same as [`CreateServer::flags`].
     pub fn flags(mut self, flags: i32) -> Self {
         self.create = self.create.flags(flags);
         self
     }
 
-    /// How many connections may wait to be accepted; 100 by default.
+    /// Sets how many connections may wait to be accepted; 100 by default.
     pub fn backlog(mut self, backlog: u32) -> Self {
         self.create = self.create.backlog(backlog);
         self
     }
 
-    /// As [`CreateServer::max_connections`].
+    /// Same as [`CreateServer::max_connections`].
     pub fn max_connections(mut self, max_connections: usize) -> Self {
         self.create = self.create.max_connections(max_connections);
         self
     }
 
-    /// As [`CreateServer::reuse_address`]; true by default.
+    /// Same as [`CreateServer::reuse_address`]; true by default.
     pub fn reuse_address(mut self, on: bool) -> Self {
         self.create = self.create.reuse_address(on);
         self
     }
 
-    /// As [`CreateServer::reuse_port`].
+    /// Same as [`CreateServer::reuse_port`].
     pub fn reuse_port(mut self, on: bool) -> Self {
         self.create = self.create.reuse_port(on);
         self
     }
 
-    /// As [`CreateServer::keep_alive`].
+    /// Same as [`CreateServer::keep_alive`].
     pub fn keep_alive(mut self, on: bool) -> Self {
         self.create = self.create.keep_alive(on);
         self
     }
 
-    /// Whether it begins to accept at once, as it does by default.
+    /// Sets whether the server accepts connections immediately, which is the default.
     pub fn start_serving(mut self, on: bool) -> Self {
         self.create = self.create.start_serving(on);
         self
@@ -229,32 +229,32 @@ pub struct StartUnixServer {
 }
 
 impl StartUnixServer {
-    /// As [`StartServer::limit`].
+    /// Same as [`StartServer::limit`].
     pub fn limit(self, limit: usize) -> Self {
         self.limit.0.set(limit);
         self
     }
 
-    /// As [`StartServer::backlog`].
+    /// Same as [`StartServer::backlog`].
     pub fn backlog(mut self, backlog: u32) -> Self {
         self.create = self.create.backlog(backlog);
         self
     }
 
-    /// As [`CreateServer::max_connections`].
+    /// Same as [`CreateServer::max_connections`].
     pub fn max_connections(mut self, max_connections: usize) -> Self {
         self.create = self.create.max_connections(max_connections);
         self
     }
 
-    /// As [`StartServer::start_serving`].
+    /// Same as [`StartServer::start_serving`].
     pub fn start_serving(mut self, on: bool) -> Self {
         self.create = self.create.start_serving(on);
         self
     }
 
-    /// Whether the path is removed when the server is closed. The default is true for a path, and false
-    /// for a socket.
+    /// Sets whether the path is removed when the server is closed. The default is true for a path, and
+    /// false for a socket.
     pub fn cleanup_socket(mut self, on: bool) -> Self {
         self.create = self.create.cleanup_socket(on);
         self

@@ -27,13 +27,14 @@ macro_rules! arguments {
                 self
             }
 
-            /// How long the handshake may take: 60 seconds if not given.
+            /// Sets how long the handshake may take. The default is 60 seconds.
             pub fn ssl_handshake_timeout(mut self, timeout: Duration) -> Self {
                 self.$create = self.$create.ssl_handshake_timeout(timeout);
                 self
             }
 
-            /// How long `close()` waits for the other side to close too: 30 seconds if not given.
+            /// Sets how long `close()` waits for the other side to close too. The default is 30
+            /// seconds.
             pub fn ssl_shutdown_timeout(mut self, timeout: Duration) -> Self {
                 self.$create = self.$create.ssl_shutdown_timeout(timeout);
                 self
@@ -55,7 +56,7 @@ arguments! {
 macro_rules! server_hostname {
     ($($builder:ident.$create:ident)*) => {$(
         impl $builder {
-            /// The name that the certificate of the server must be for.
+            /// Sets the name that the certificate of the server must be for.
             pub fn server_hostname(mut self, name: impl Into<String>) -> Self {
                 self.$create = self.$create.server_hostname(name);
                 self
@@ -116,17 +117,17 @@ pub struct StartTls<'a> {
 }
 
 impl StartTls<'_> {
-    /// The name that the certificate of the server must be for. A client has to say it.
+    /// Sets the name that the certificate of the server must be for. A client has to set it.
     pub fn server_hostname(self, name: impl Into<String>) -> Self {
         self.with(|upgrade| upgrade.server_hostname(name))
     }
 
-    /// How long the handshake may take: 60 seconds if not given.
+    /// Sets how long the handshake may take. The default is 60 seconds.
     pub fn ssl_handshake_timeout(self, timeout: Duration) -> Self {
         self.with(|upgrade| upgrade.ssl_handshake_timeout(timeout))
     }
 
-    /// How long `close()` waits for the other side to close too: 30 seconds if not given.
+    /// Sets how long `close()` waits for the other side to close too. The default is 30 seconds.
     pub fn ssl_shutdown_timeout(self, timeout: Duration) -> Self {
         self.with(|upgrade| upgrade.ssl_shutdown_timeout(timeout))
     }

@@ -29,8 +29,8 @@ use std::{
     pin::Pin,
 };
 
-/// The standard input of the process: awaited, it gives a [`StreamReader`], whatever the process was
-/// started with. asyncio has `connect_read_pipe` for that, which takes no files.
+/// Opens the standard input of the process, whatever kind of file it is; awaiting it returns a
+/// [`StreamReader`]. In asyncio this is done with `connect_read_pipe`, which does not take files.
 ///
 /// A terminal, a pipe, a socket or a device is in non-blocking mode while the reader exists. Blocking
 /// mode is restored when the reader is dropped or the process exits, even by a panic; not if a signal
@@ -71,7 +71,7 @@ pub struct Stdin {
 }
 
 impl Stdin {
-    /// How long a line may be: 64 KiB by default.
+    /// Sets the longest line, 64 KiB by default.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit;
         self
@@ -136,8 +136,8 @@ impl<T> fmt::Debug for OpeningStdio<T> {
     }
 }
 
-/// The standard output of the process: awaited, it gives a [`StdioWriter`], whatever the process was
-/// started with.
+/// Opens the standard output of the process, whatever kind of file it is; awaiting it returns a
+/// [`StdioWriter`].
 ///
 /// A terminal, a pipe, a socket or a device is in non-blocking mode while the writer exists, as for
 /// [`stdin`]; `println!` meanwhile can fail if the other side is slow. A file is written by threads.
@@ -163,7 +163,7 @@ pub fn stdout() -> OpeningStdio<StdioWriter> {
     OpeningStdio(Box::pin(async move { StdioWriter::open(io::stdout(), site).await }))
 }
 
-/// The standard error output of the process, as [`stdout`].
+/// Opens the standard error output of the process: see [`stdout`].
 ///
 /// # Errors
 /// As for [`stdout`].

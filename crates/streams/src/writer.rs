@@ -49,7 +49,7 @@ pub struct StreamWriter {
 }
 
 impl StreamWriter {
-    /// The writer of a transport whose protocol is `protocol`.
+    /// Creates the writer of a transport whose protocol is `protocol`.
     #[track_caller]
     pub fn new(transport: Transport, protocol: &StreamReaderProtocol) -> StreamWriter {
         StreamWriter::of(transport, protocol.shared().clone(), Location::caller())
@@ -75,7 +75,7 @@ impl StreamWriter {
         self.transport = transport;
     }
 
-    /// The transport beneath (`transport`).
+    /// Returns the underlying transport (`transport`).
     pub fn transport(&self) -> &Transport {
         &self.transport
     }
@@ -132,7 +132,7 @@ impl StreamWriter {
         self.transport.write_eof();
     }
 
-    /// Whether [`write_eof`](StreamWriter::write_eof) works (`can_write_eof`).
+    /// Returns whether [`write_eof`](StreamWriter::write_eof) works (`can_write_eof`).
     pub fn can_write_eof(&self) -> bool {
         self.transport.can_write_eof()
     }
@@ -142,7 +142,7 @@ impl StreamWriter {
         self.transport.close();
     }
 
-    /// Whether the connection is closed, or about to be (`is_closing`).
+    /// Returns whether the connection is closed, or about to be (`is_closing`).
     #[inline]
     pub fn is_closing(&self) -> bool {
         self.transport.is_closing()
@@ -311,7 +311,7 @@ enum Stage {
 }
 
 impl Drain<'_> {
-    /// The site of what is built on this.
+    /// Sets the site at which the caller waits, for operations that are built on this one.
     #[doc(hidden)]
     pub fn at(mut self, site: WaitSite) -> Self {
         self.site = site;

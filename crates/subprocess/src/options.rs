@@ -32,26 +32,27 @@ pub struct Spawn<K> {
 }
 
 impl<K> Spawn<K> {
-    /// What the child reads from.
+    /// Sets the child's standard input.
     pub fn stdin(mut self, stream: impl Into<Stdio>) -> Self {
         self.program.stdin = stream.into();
         self
     }
 
-    /// What the child writes to.
+    /// Sets the child's standard output.
     pub fn stdout(mut self, stream: impl Into<Stdio>) -> Self {
         self.program.stdout = stream.into();
         self
     }
 
-    /// What the child writes its errors to; [`STDOUT`](crate::STDOUT) is where standard output goes.
+    /// Sets the child's standard error output; with [`STDOUT`](crate::STDOUT), it goes where
+    /// standard output goes.
     pub fn stderr(mut self, stream: impl Into<Stdio>) -> Self {
         self.program.stderr = stream.into();
         self
     }
 
-    /// The child's environment, in place of this process's: every variable it will have. To add one
-    /// to those that are there, chain it to `std::env::vars_os()`.
+    /// Sets the child's whole environment, in place of this process's. To add a variable to the
+    /// existing ones, chain it to `std::env::vars_os()`.
     ///
     /// The program is looked for in the `PATH` of this environment.
     pub fn env<N, V>(mut self, variables: impl IntoIterator<Item = (N, V)>) -> Self
@@ -66,23 +67,23 @@ impl<K> Spawn<K> {
         self
     }
 
-    /// The directory in which the child starts. A relative path of the program begins there.
+    /// Sets the directory in which the child starts. A relative path of the program begins there.
     pub fn cwd(mut self, directory: impl AsRef<Path>) -> Self {
         self.program.cwd = Some(directory.as_ref().to_owned());
         self
     }
 
-    /// The program to run in place of the first argument, which it still sees as its name. For a
-    /// shell command: the shell.
+    /// Sets the program to run in place of the first argument, which the child still sees as its
+    /// name. For a shell command, this sets the shell.
     pub fn executable(mut self, program: impl AsRef<OsStr>) -> Self {
         self.program.executable = Some(program.as_ref().to_owned());
         self
     }
 
-    /// Whether all descriptors except the standard streams and those of
-    /// [`pass_fds`](Spawn::pass_fds) are closed in the child; the default is `true`. With `false` the
-    /// child inherits every descriptor that is not close-on-exec. Rust opens its own close-on-exec;
-    /// libraries written in C may not.
+    /// Sets whether all descriptors except the standard streams and those of
+    /// [`pass_fds`](Spawn::pass_fds) are closed in the child; the default is `true`. With `false`,
+    /// the child inherits every descriptor that is not close-on-exec. Rust opens its descriptors
+    /// close-on-exec; libraries written in C may not.
     pub fn close_fds(mut self, yes: bool) -> Self {
         self.program.close_fds = yes;
         self
@@ -104,31 +105,31 @@ impl<K> Spawn<K> {
         self
     }
 
-    /// The process group of the child; 0 begins one, whose number is that of the child.
+    /// Sets the process group of the child; 0 creates one with the child's number.
     pub fn process_group(mut self, group: i32) -> Self {
         self.program.process_group = Some(group);
         self
     }
 
-    /// The child's mask of file permissions, such as `0o077`.
+    /// Sets the child's mask of file permissions, such as `0o077`.
     pub fn umask(mut self, mask: u32) -> Self {
         self.program.umask = Some(mask);
         self
     }
 
-    /// The user as whom the child runs.
+    /// Sets the user as whom the child runs.
     pub fn user(mut self, user: impl Into<Account>) -> Self {
         self.program.user = Some(user.into());
         self
     }
 
-    /// The group as which the child runs.
+    /// Sets the group as which the child runs.
     pub fn group(mut self, group: impl Into<Account>) -> Self {
         self.program.group = Some(group.into());
         self
     }
 
-    /// The child's supplementary groups, in place of this process's.
+    /// Sets the child's supplementary groups, in place of this process's.
     pub fn extra_groups<A: Into<Account>>(mut self, groups: impl IntoIterator<Item = A>) -> Self {
         self.program.extra_groups = Some(groups.into_iter().map(Into::into).collect());
         self

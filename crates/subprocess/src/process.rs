@@ -49,7 +49,7 @@ impl Process {
         Process { stdin, stdout, stderr, child, exchange: Exchange::default() }
     }
 
-    /// The pipe to what the child reads.
+    /// Returns the pipe to the child's standard input.
     ///
     /// # Errors
     /// `Value` if that is not a [`PIPE`](crate::PIPE).
@@ -71,7 +71,7 @@ impl Process {
         self.stdin.as_ref().ok_or_else(|| not_a_pipe("stdin"))
     }
 
-    /// The pipe from what the child writes.
+    /// Returns the pipe from the child's standard output.
     ///
     /// # Errors
     /// `Value` if that is not a [`PIPE`](crate::PIPE).
@@ -79,7 +79,7 @@ impl Process {
         self.stdout.as_mut().ok_or_else(|| not_a_pipe("stdout"))
     }
 
-    /// The pipe from what the child writes to standard error.
+    /// Returns the pipe from the child's standard error output.
     ///
     /// # Errors
     /// `Value` if that is not a [`PIPE`](crate::PIPE).
@@ -87,13 +87,15 @@ impl Process {
         self.stderr.as_mut().ok_or_else(|| not_a_pipe("stderr"))
     }
 
-    /// The number of the process (`pid`). Once it has ended, it may be another's.
+    /// Returns the number of the process (`pid`). Once the process has ended, another one may get
+    /// the number.
     pub fn pid(&self) -> u32 {
         self.child.pid()
     }
 
-    /// How it ended (`returncode`): its exit status, or the negative number of the signal that ended
-    /// it; `None` while it runs. 255, with a warning in the log, if its status was taken elsewhere.
+    /// Returns how the process ended (`returncode`): its exit status, or the negative number of the
+    /// signal that ended it; `None` while it runs. If other code has taken the status, this is 255,
+    /// with a warning in the log.
     pub fn returncode(&self) -> Option<i32> {
         self.child.returncode()
     }

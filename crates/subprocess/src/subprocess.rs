@@ -87,8 +87,8 @@ pub struct Streams {
 }
 
 impl Spawn<Streams> {
-    /// How long a line of the child's output may be, in bytes: 64 KiB if this is not called. Above
-    /// twice of it, what the child writes waits in the pipe.
+    /// Sets the longest line of the child's output in bytes, 64 KiB by default. Output beyond twice
+    /// that waits in the pipe.
     pub fn limit(mut self, limit: usize) -> Self {
         self.kind.limit = limit;
         self

@@ -41,18 +41,19 @@ struct Shared {
 }
 
 impl SubprocessTransport {
-    /// The number of the process (`get_pid`).
+    /// Returns the number of the process (`get_pid`).
     pub fn get_pid(&self) -> u32 {
         self.0.child.pid()
     }
 
-    /// How it ended (`get_returncode`): see [`Process::returncode`](crate::Process::returncode).
+    /// Returns how the process ended (`get_returncode`): see
+    /// [`Process::returncode`](crate::Process::returncode).
     pub fn get_returncode(&self) -> Option<i32> {
         self.0.child.returncode()
     }
 
-    /// The transport of the pipe that is number `fd` in the child, 0 to 2 (`get_pipe_transport`);
-    /// `None` if that is not a [`PIPE`](crate::PIPE).
+    /// Returns the transport of the pipe that is descriptor `fd` in the child, 0 to 2
+    /// (`get_pipe_transport`); `None` if it is not a [`PIPE`](crate::PIPE).
     pub fn get_pipe_transport(&self, fd: i32) -> Option<Transport> {
         let fd = usize::try_from(fd).ok()?;
         self.0.pipes.get()?.get(fd)?.clone()
@@ -93,7 +94,7 @@ impl SubprocessTransport {
         }
     }
 
-    /// Whether [`close`](SubprocessTransport::close) was called (`is_closing`).
+    /// Returns whether [`close`](SubprocessTransport::close) was called (`is_closing`).
     pub fn is_closing(&self) -> bool {
         self.0.closing.load(Ordering::Relaxed)
     }

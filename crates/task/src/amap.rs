@@ -58,7 +58,7 @@ pub struct Amap<F, I> {
 }
 
 impl<F, I> Amap<F, I> {
-    /// How many items are worked on at once; at least one.
+    /// Sets how many items are processed at once; at least one.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit.max(1);
         self

@@ -81,7 +81,8 @@ impl fmt::Debug for AnyAwait {
 }
 
 impl AnyTask {
-    /// The task that a report to the exception handler is about, if it is about one (Python's `context["task"]`).
+    /// Returns the task that a report to the exception handler is about, if it is about one (Python's
+    /// `context["task"]`).
     ///
     /// ```
     /// use asyncio::{AnyTask, Error, Task, get_running_loop, sleep};

@@ -153,7 +153,7 @@ pub struct AsCompleted<T> {
 }
 
 impl<T: 'static> AsCompleted<T> {
-    /// How many of the coroutines run at once: see [`Gather::limit`](crate::Gather::limit).
+    /// Sets how many of the coroutines run at once: see [`Gather::limit`](crate::Gather::limit).
     ///
     /// ```
     /// #[asyncio::main]
@@ -187,8 +187,8 @@ impl<T: 'static> AsCompleted<T> {
         self
     }
 
-    /// The next result; `None` when there are no more (`async for`). The same as the stream's, without a
-    /// trait.
+    /// Returns the next result; `None` when there are no more (`async for`). This is the stream's `next`
+    /// without its trait.
     ///
     /// # Errors
     /// That of an awaitable, as an item; so is `Timeout`, for each that is missing after
@@ -202,16 +202,18 @@ impl<T: 'static> AsCompleted<T> {
         NextItem { of: self, read: |child| child.retrieve() }
     }
 
-    /// The next item as a future of its own (asyncio's plain iteration): whichever of several such
-    /// futures is awaited first gets the first result. `None` when there are as many as awaitables.
+    /// Returns the next item as a future of its own (asyncio's plain iteration): whichever of
+    /// several such futures is awaited first gets the first result. `None` when there are as many
+    /// as awaitables.
     pub fn next_future(&mut self) -> Option<NextCompleted<T>> {
         self.left = self.left.checked_sub(1)?;
         let (state, site) = (self.state.clone(), self.site);
         Some(NextCompleted { state, site, wait: Wait::new() })
     }
 
-    /// A stream of the tasks and futures themselves as they are done, instead of their results
-    /// (asyncio's asynchronous iteration). An error of the stream is a timeout or a cancellation.
+    /// Returns a stream of the tasks and futures themselves as they finish, instead of their
+    /// results (asyncio's asynchronous iteration). An error of the stream is a timeout or a
+    /// cancellation.
     pub fn futures(self) -> Completed<T> {
         Completed(self)
     }
@@ -248,7 +250,8 @@ impl<T: 'static> Stream for AsCompleted<T> {
 pub struct Completed<T>(AsCompleted<T>);
 
 impl<T: 'static> Completed<T> {
-    /// The next task or future that is done; `None` when there are no more: see [`AsCompleted::next`].
+    /// Returns the next task or future that is done; `None` when there are no more: see
+    /// [`AsCompleted::next`].
     ///
     /// # Errors
     /// `Timeout` for each that is missing after [`AsCompleted::timeout`].

@@ -66,13 +66,13 @@ pin_project_lite::pin_project! {
 }
 
 impl<F: Future> Branch<F> {
-    /// A branch that runs `body`; none, if it is disabled.
+    /// Creates a branch that runs `body`; without a body, it is disabled.
     pub fn new(body: Option<F>, ending: Ending<F::Output>, site: WaitSite) -> Branch<F> {
         let place = ScopePlace::new(site);
         Branch { body, output: None, ending, begun: false, cancelled: false, place }
     }
 
-    /// Whether it has not ended, and is not disabled.
+    /// Returns whether it has not ended, and is not disabled.
     pub fn is_open(&self) -> bool {
         self.body.is_some()
     }
@@ -102,7 +102,7 @@ impl<F: Future> Branch<F> {
         Poll::Ready(())
     }
 
-    /// The output of a branch that has ended, or its panic. It is taken once.
+    /// Takes the output of a branch that has ended, or its panic.
     pub fn take(self: Pin<&mut Self>) -> Option<std::result::Result<F::Output, Payload>> {
         self.project().output.take()
     }
@@ -115,14 +115,14 @@ impl<F: Future> Branch<F> {
         }
     }
 
-    /// Whether it has panicked.
+    /// Returns whether it has panicked.
     pub fn has_panicked(&self) -> bool {
         matches!(self.output, Some(Err(_)))
     }
 }
 
 impl<F: Future<Output = std::result::Result<T, E>>, T, E> Branch<F> {
-    /// Whether it has failed.
+    /// Returns whether it has failed.
     pub fn has_failed(&self) -> bool {
         matches!(self.output, Some(Ok(Err(_)) | Err(_)))
     }
@@ -250,7 +250,7 @@ impl<O> fmt::Debug for Ending<O> {
     }
 }
 
-/// The output of a branch, or its panic, which goes on.
+/// Returns the output of a branch, or resumes its panic.
 pub fn output_of<O>(output: Option<std::result::Result<O, Payload>>) -> O {
     match output {
         Some(Ok(output)) => output,
@@ -259,7 +259,7 @@ pub fn output_of<O>(output: Option<std::result::Result<O, Payload>>) -> O {
     }
 }
 
-/// What a `select!` does whose branches are all disabled, and that has no `else`.
+/// Panics, for a `select!` whose branches are all disabled and that has no `else`.
 ///
 /// # Panics
 /// Always.
@@ -294,7 +294,7 @@ where
 pub struct Probe<F>(PhantomData<fn(F)>);
 
 impl<F> Probe<F> {
-    /// That of `body`.
+    /// Creates the probe of `body`.
     pub fn of(_body: &Option<F>) -> Probe<F> {
         Probe(PhantomData)
     }

@@ -484,7 +484,8 @@ fn read_either<F: StdFuture<Output = Result<T>>, T>(of: &Awaitable<T>) -> Result
     }
 }
 
-/// A task as it is, anything else as a new task of the running loop (`asyncio.ensure_future`).
+/// Returns a task as it is, and anything else as a new task of the running loop
+/// (`asyncio.ensure_future`).
 #[doc(alias = "asyncio.ensure_future")]
 #[must_use = "the error of a task that is not awaited is only logged; to let the task run on, drop the handle"]
 #[track_caller]
@@ -497,7 +498,7 @@ where
     ensure_future_with(TaskBuilder::default().location(Location::caller()), awaitable)
 }
 
-/// [`ensure_future`], where a new task is made with these arguments.
+/// Does what [`ensure_future`] does; a new task is created with these arguments.
 // For the crate of the loop, which says the line of its own caller.
 #[doc(hidden)]
 pub fn ensure_future_with<F, T>(task: TaskBuilder, awaitable: F) -> Task<T>

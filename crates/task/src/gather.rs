@@ -77,9 +77,9 @@ impl<T: 'static> Gather<T> {
         Gather { gathering: Gathering::start(children), limit: Limit::default(), site }
     }
 
-    /// How many of the coroutines run at once; at least one. They begin in the order of the arguments, each when an
-    /// earlier one ends. Tasks and futures that are given run already, and do not count; nor do coroutines that an
-    /// eager task factory has begun at the call.
+    /// Sets how many of the coroutines run at once; at least one. They start in the order of the arguments, each
+    /// when an earlier one ends. Tasks and futures among the arguments are already running, and do not count; nor
+    /// do coroutines that an eager task factory has started in the call.
     ///
     /// Errors and cancellation are as without a limit: the first error comes out at once, and the others begin in
     /// their turn; a coroutine that has not begun when the gathering is cancelled never begins.
@@ -127,7 +127,8 @@ impl<T: 'static> Gather<T> {
         future.take()
     }
 
-    /// The future itself, which can be cancelled, given callbacks, and awaited by many.
+    /// Returns the underlying future, which can be cancelled, take callbacks, and be awaited by
+    /// several tasks.
     pub fn into_inner(self) -> Future<Vec<T>> {
         self.collect().into_inner()
     }
@@ -138,7 +139,7 @@ impl<T: 'static> Gather<T> {
 }
 
 impl<T: 'static> GatherAll<T> {
-    /// How many of the coroutines run at once: see [`Gather::limit`].
+    /// Sets how many of the coroutines run at once: see [`Gather::limit`].
     pub fn limit(self, limit: usize) -> Self {
         GatherAll(self.0.limit(limit))
     }
@@ -150,7 +151,8 @@ impl<T: 'static> GatherAll<T> {
         future.take()
     }
 
-    /// The future itself, which can be cancelled, given callbacks, and awaited by many.
+    /// Returns the underlying future, which can be cancelled, take callbacks, and be awaited by
+    /// several tasks.
     pub fn into_inner(self) -> Future<Vec<Result<T>>> {
         self.collect().into_inner()
     }

@@ -411,7 +411,8 @@ impl<T> Drop for Running<'_, T> {
 }
 
 impl<T: 'static> Generator<T> {
-    /// The next value; `None` when there are no more (`anext`). The same as the stream's.
+    /// Returns the next value; `None` when there are no more (`anext`). This is the stream's `next`
+    /// without its trait.
     ///
     /// # Errors
     /// Those of the body; `Runtime` while the loop closes the generator.

@@ -51,12 +51,13 @@ impl FrameCallGraphEntry {
     const FOREIGN: FrameCallGraphEntry =
         FrameCallGraphEntry { what: "<a future of another library>", location: None };
 
-    /// `"created"`, `"running"`, or the name of the operation or scope, such as `"Lock.acquire"`.
+    /// Returns `"created"`, `"running"`, or the name of the operation or scope, such as
+    /// `"Lock.acquire"`.
     pub fn what(&self) -> &'static str {
         self.what
     }
 
-    /// The line of the program; `None` for a future of another library.
+    /// Returns the line of the program; `None` for a future of another library.
     pub fn location(&self) -> Option<&'static Location<'static>> {
         self.location
     }
@@ -141,7 +142,7 @@ impl FutureCallGraph {
         &self.nodes[self.at]
     }
 
-    /// The task that it is about; `None` if that is a future.
+    /// Returns the task that the graph is about; `None` if it is about a future.
     pub fn task(&self) -> Option<AnyTask> {
         match &self.node().future {
             Target::Task(task) => Some(AnyTask::new(task.clone())),
@@ -149,18 +150,19 @@ impl FutureCallGraph {
         }
     }
 
-    /// The number of the task or future, which no other one has while that lives:
+    /// Returns the number of the task or future, which is unique while it lives:
     /// [`FutureLike::id`].
     pub fn id(&self) -> usize {
         self.node().future.id()
     }
 
-    /// Where it stands, from the line that created it to the innermost await; nothing for a future.
+    /// Returns the call stack, from the line that created the task to the innermost await; empty
+    /// for a future.
     pub fn call_stack(&self) -> &[FrameCallGraphEntry] {
         &self.node().call_stack
     }
 
-    /// The tasks that await it, in the order of their creation, and then what
+    /// Returns the tasks that await it, in the order of their creation, followed by those that
     /// [`future_add_to_awaited_by`] has added.
     pub fn awaited_by(&self) -> impl Iterator<Item = FutureCallGraph> {
         let awaited_by = self.node().awaited_by.iter();
@@ -251,9 +253,9 @@ impl ToCallGraph for Option<AnyTask> {
     }
 }
 
-/// The call graph of a task or future (`asyncio.capture_call_graph`); of `None`, that of the task that runs
-/// now, if one does. The keyword arguments are methods of the graph: [`depth`](FutureCallGraph::depth),
-/// [`limit`](FutureCallGraph::limit).
+/// Captures the call graph of a task or future (`asyncio.capture_call_graph`). With `None`, it is that of
+/// the task that runs now, if there is one. The keyword arguments are methods of the graph:
+/// [`depth`](FutureCallGraph::depth), [`limit`](FutureCallGraph::limit).
 ///
 /// What awaits it, by `await`, [`gather`](crate::gather()), [`wait`](crate::wait()), [`shield`](crate::shield),
 /// a [`TaskGroup`](crate::TaskGroup) or [`staggered_race`](crate::staggered_race), and inside of `select!`,
@@ -317,9 +319,9 @@ fn capture(
     Ok(FutureCallGraph::capture(vec![future], &homes, here).pop())
 }
 
-/// The call graph as text (`asyncio.format_call_graph`): the stack, and what awaits it, indented. It is empty
-/// if there is none. What stands there already is not repeated: `(see above)`, or `(a circle)` where a task
-/// awaits itself through others.
+/// Returns the call graph as text (`asyncio.format_call_graph`): the stack, and the tasks that await it,
+/// indented. The text is empty if there is no graph. A part that was already shown is replaced by `(see
+/// above)`, or by `(a circle)` if a task awaits itself through others.
 ///
 /// # Errors
 /// Those of [`capture_call_graph`].

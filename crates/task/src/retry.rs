@@ -68,31 +68,31 @@ pub struct Retry<'a, F, P = fn(&Error) -> bool> {
 }
 
 impl<'a, F, P> Retry<'a, F, P> {
-    /// How often the operation is tried; at least once.
+    /// Sets how often the operation is tried; at least once.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self
     }
 
-    /// The first pause.
+    /// Sets the first pause.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
-    /// How many times as long each pause is as the one before.
+    /// Sets the factor by which each pause is longer than the previous one.
     pub fn factor(mut self, factor: u32) -> Self {
         self.factor = factor;
         self
     }
 
-    /// The longest pause.
+    /// Sets the longest pause.
     pub fn max_delay(mut self, max_delay: Duration) -> Self {
         self.max_delay = max_delay;
         self
     }
 
-    /// After which errors it is tried again.
+    /// Sets the errors after which the operation is tried again.
     pub fn only_if<Q: FnMut(&Error) -> bool>(self, only_if: Q) -> Retry<'a, F, Q> {
         let Retry { operation, attempts, delay, factor, max_delay, location, borrows, .. } = self;
         Retry { operation, attempts, delay, factor, max_delay, only_if, location, borrows }

@@ -113,8 +113,8 @@ enum State<T> {
 }
 
 impl<T: 'static> Shield<T> {
-    /// The future itself, which can be cancelled, given callbacks, and awaited by many; of something
-    /// that was done at the call, that itself.
+    /// Returns the underlying future, which can be cancelled, take callbacks, and be awaited by
+    /// several tasks. If the argument was already done at the call, this is the argument itself.
     pub fn into_inner(self) -> Awaitable<T> {
         match self.0 {
             State::Done(child) => child.into_awaitable(),

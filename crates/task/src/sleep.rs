@@ -75,7 +75,7 @@ pub(crate) fn sleep_at(delay: Duration, location: &'static Location<'static>) ->
 }
 
 impl Sleep {
-    /// The value that the sleep returns (asyncio's second argument).
+    /// Sets the value that the sleep returns (asyncio's second argument).
     pub fn result<T>(mut self, result: T) -> Sleep<T> {
         let stage = std::mem::replace(&mut self.stage, Stage::Ended);
         Sleep { stage, result: ManuallyDrop::new(result) }

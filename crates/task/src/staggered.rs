@@ -54,7 +54,8 @@ where
     staggered_race_at(WaitSite::here(&"staggered_race"), attempts, delay)
 }
 
-/// [`staggered_race`], for operations that are made of it: `site` is where their caller waits.
+/// Does what [`staggered_race`] does, for operations that are built on it: `site` is where their
+/// caller waits.
 pub fn staggered_race_at<I, A, F, T>(
     site: WaitSite,
     attempts: I,

@@ -36,20 +36,20 @@ use std::{
 pub struct AnyTask(TaskRef);
 
 impl AnyTask {
-    /// The task of a reference.
+    /// Creates the task of a reference.
     #[doc(hidden)]
     pub fn new(task: TaskRef) -> AnyTask {
         AnyTask(task)
     }
 
-    /// The reference, for what crates of the runtime do with it.
+    /// Returns the reference, for the crates of the runtime.
     #[doc(hidden)]
     pub fn task_ref(&self) -> &TaskRef {
         &self.0
     }
 
-    /// The task with its result, if that is a `T`; `None` from another thread, and for a task that has
-    /// ended if no handle is left: then the result is gone.
+    /// Returns the task with the type of its result, if that is `T`. Returns `None` on another thread,
+    /// and if the task has ended and no handle is left: its result is gone then.
     ///
     /// ```
     /// #[asyncio::main]
@@ -78,17 +78,17 @@ impl AnyTask {
         self.0.cancel(CancelledError::default())
     }
 
-    /// [`cancel`](AnyTask::cancel), with a message for the error.
+    /// Cancels the task with a message for the error: see [`cancel`](AnyTask::cancel).
     pub fn cancel_with(&self, message: impl Into<Cow<'static, str>>) -> bool {
         self.0.cancel(CancelledError::new(message))
     }
 
-    /// [`cancel`](AnyTask::cancel), with the error itself.
+    /// Cancels the task with this error: see [`cancel`](AnyTask::cancel).
     pub fn cancel_as(&self, error: CancelledError) -> bool {
         self.0.cancel(error)
     }
 
-    /// How many requests to cancel are outstanding (`Task.cancelling`).
+    /// Returns how many requests to cancel are outstanding (`Task.cancelling`).
     pub fn cancelling(&self) -> u32 {
         self.0.cancelling()
     }
@@ -99,12 +99,12 @@ impl AnyTask {
         self.0.uncancel()
     }
 
-    /// Whether the task has ended.
+    /// Returns whether the task has ended.
     pub fn done(&self) -> bool {
         self.0.is_done()
     }
 
-    /// The name (`Task.get_name`): the one it was given, else `Task-N`.
+    /// Returns the name that the task was given, or else `Task-N` (`Task.get_name`).
     #[doc(alias = "get_name")]
     pub fn name(&self) -> Arc<str> {
         self.0.name()
@@ -115,38 +115,39 @@ impl AnyTask {
         self.0.set_name(name.into());
     }
 
-    /// Whether it was given a name.
+    /// Returns whether the task was given a name.
     pub fn is_named(&self) -> bool {
         self.0.is_named()
     }
 
-    /// On what the task waits, and at which line; `None` while it runs, is ready or is done.
+    /// Returns what the task waits for, and at which line; `None` while it runs, is ready or is
+    /// done.
     pub fn wait_site(&self) -> Option<WaitSite> {
         self.0.wait_site()
     }
 
-    /// The line that created the task.
+    /// Returns the line that created the task.
     pub fn spawned_at(&self) -> &'static Location<'static> {
         self.0.spawned_at()
     }
 
-    /// The context variables of the task (`Task.get_context`); `None` from another thread.
+    /// Returns the context variables of the task (`Task.get_context`); `None` on another thread.
     pub fn get_context(&self) -> Option<Variables> {
         self.0.context()
     }
 
-    /// The loop that the task belongs to (`Task.get_loop`).
+    /// Returns the loop that the task belongs to (`Task.get_loop`).
     pub fn get_loop(&self) -> LoopHandle {
         self.home().into()
     }
 
-    /// For the siblings.
+    /// Returns the loop. For the sibling crates.
     #[doc(hidden)]
     pub fn home(&self) -> LoopRef {
         self.0.home()
     }
 
-    /// The task without the type of its result: for lists of tasks of different types.
+    /// Returns the task without the type of its result: for lists of tasks of different types.
     ///
     /// ```
     /// #[asyncio::main]
@@ -238,12 +239,13 @@ impl<T> Task<T> {
         Task::of(self.place())
     }
 
-    /// Whether the task ended by cancellation.
+    /// Returns whether the task ended by cancellation.
     pub fn cancelled(&self) -> bool {
         self.data().is_cancelled()
     }
 
-    /// The result of a finished task (`Task.result`). It stays, for others to ask again.
+    /// Returns the result of a finished task (`Task.result`). The result stays, so it can be read
+    /// again.
     ///
     /// # Errors
     /// The task's own error, `Cancelled`, or `InvalidState` if it is not done, or if the value was
@@ -256,7 +258,7 @@ impl<T> Task<T> {
         self.data().retrieve()
     }
 
-    /// The error of a finished task, or `None` if it returned (`Task.exception`).
+    /// Returns the error of a finished task, or `None` if it returned (`Task.exception`).
     ///
     /// # Errors
     /// `Cancelled` if it was cancelled, `InvalidState` if it is not done.
@@ -447,26 +449,26 @@ impl Default for TaskBuilder {
 }
 
 impl TaskBuilder {
-    /// The name of the task; `Task-N` if none is given.
+    /// Sets the name of the task. The default is `Task-N`.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> TaskBuilder {
         self.name = Some(name.into());
         self
     }
 
-    /// The context in which the task runs, instead of a copy of the current one.
+    /// Sets the context in which the task runs, instead of a copy of the current one.
     pub fn context(mut self, context: Variables) -> TaskBuilder {
         self.context = Some(context);
         self
     }
 
-    /// Whether the first step runs at once, inside `create` (if the loop is running); as the loop's
-    /// task factory decides if this is not said.
+    /// Sets whether the first step runs immediately, inside `create` (if the loop is running).
+    /// Without this call, the loop's task factory decides.
     pub fn eager_start(mut self, eager_start: bool) -> TaskBuilder {
         self.eager_start = Some(eager_start);
         self
     }
 
-    /// The line that counts as having created the task.
+    /// Sets the line that counts as having created the task.
     pub fn location(mut self, location: &'static Location<'static>) -> TaskBuilder {
         self.location = location;
         self
@@ -574,12 +576,14 @@ where
     TaskBuilder::default().create(coroutine)
 }
 
-/// The task that runs now; `None` in a callback, and where no loop runs (`asyncio.current_task`).
+/// Returns the task that runs now; `None` in a callback, and where no loop runs
+/// (`asyncio.current_task`).
 pub fn current_task() -> Option<AnyTask> {
     with_entered(Scheduler::current_task)?.map(AnyTask)
 }
 
-/// The unfinished tasks of the running loop, in the order of creation (`asyncio.all_tasks`).
+/// Returns the unfinished tasks of the running loop, in the order of creation
+/// (`asyncio.all_tasks`).
 ///
 /// # Errors
 /// `Runtime` without a running loop.

@@ -135,7 +135,7 @@ fn give_up(shared: &Mutex<State>) {
 }
 
 impl TaskGroup {
-    /// A group that is not entered yet. It can be entered once.
+    /// Creates a group, which can be entered once.
     #[track_caller]
     #[allow(clippy::new_without_default)] // asyncio's constructor; a `Default` would say no more.
     pub fn new() -> TaskGroup {
@@ -147,10 +147,9 @@ impl TaskGroup {
         TaskGroup { group: Group { shared: Arc::default(), is_body: false }, site }
     }
 
-    /// Whether a child that fails cancels the others and the body, as it does unless this says otherwise.
-    /// With `false` they run on, and what has failed comes out at the end of the group: a supervisor. An
-    /// error of the body, or a `KeyboardInterrupt`, cancels the children in any case. asyncio has no such
-    /// thing.
+    /// Sets whether a child that fails cancels the others and the body; the default is `true`. With
+    /// `false`, they continue, and the group returns the errors at its end: a supervisor. An error of the
+    /// body, or a `KeyboardInterrupt`, cancels the children in any case. asyncio has no counterpart.
     ///
     /// ```
     /// use asyncio::{AsyncContextManager, Error, TaskGroup};
@@ -172,7 +171,7 @@ impl TaskGroup {
         self
     }
 
-    /// A handle for others, which creates tasks once the group is entered.
+    /// Returns a handle for other code, which can create tasks once the group is entered.
     pub fn handle(&self) -> Group {
         self.group.clone()
     }
@@ -202,7 +201,7 @@ impl Group {
         }
     }
 
-    /// [`create_task`](Group::create_task) with a name, context or eager start.
+    /// Creates a task with a name, context or eager start: see [`create_task`](Group::create_task).
     ///
     /// # Errors
     /// `Runtime` if the group takes no more tasks; the coroutine is dropped.

@@ -9,7 +9,7 @@ use std::{fmt, future::Future as StdFuture, panic::Location};
 pub struct TaskStatus<T>(Future<T>);
 
 impl<T> TaskStatus<T> {
-    /// The child is ready; `value` goes to the caller of [`Group::start`].
+    /// Reports that the child is ready, and passes `value` to the caller of [`Group::start`].
     ///
     /// # Errors
     /// If that does not wait any more, the value comes back.

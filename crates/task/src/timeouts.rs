@@ -42,7 +42,7 @@ pub fn timeout(delay: impl ToTimeout) -> Timeout {
     Timeout::new(delay.to_timeout().map(|delay| now.saturating_add(delay)))
 }
 
-/// [`timeout`] with an absolute deadline, in loop time (`asyncio.timeout_at`).
+/// Limits a block by an absolute deadline, in loop time (`asyncio.timeout_at`): see [`timeout`].
 #[doc(alias = "asyncio.timeout_at")]
 pub fn timeout_at(when: impl ToTimeout) -> Timeout {
     Timeout::new(when.to_timeout())
@@ -179,7 +179,7 @@ impl Timeout {
         Timeout(Start::New(when))
     }
 
-    /// A timeout that can also be looked at from outside: by other tasks, and after the body.
+    /// Returns the timeout with a handle that shows it to other tasks, and after the body.
     pub fn watched(self) -> (Timeout, Watch) {
         let state = match self.0 {
             Start::New(when) => Arc::new(Mutex::new(State::new(when))),
@@ -224,7 +224,7 @@ impl Deadline {
         }
     }
 
-    /// When the deadline is, in loop time; `None` if there is none.
+    /// Returns the deadline, in loop time; `None` if there is none.
     pub fn when(&self) -> Option<Duration> {
         self.state().lock().when
     }
@@ -238,7 +238,7 @@ impl Deadline {
         reschedule(self.state(), when.to_timeout())
     }
 
-    /// Whether the deadline has passed while it was in force.
+    /// Returns whether the deadline passed while it was in force.
     pub fn expired(&self) -> bool {
         expired(self.state())
     }
@@ -268,7 +268,7 @@ impl Deadline {
 }
 
 impl Watch {
-    /// When the deadline is, in loop time.
+    /// Returns the deadline, in loop time.
     pub fn when(&self) -> Option<Duration> {
         self.0.lock().when
     }
@@ -281,7 +281,7 @@ impl Watch {
         reschedule(&self.0, when.to_timeout())
     }
 
-    /// Whether the deadline has passed while it was in force.
+    /// Returns whether the deadline passed while it was in force.
     pub fn expired(&self) -> bool {
         expired(&self.0)
     }

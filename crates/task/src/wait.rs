@@ -94,7 +94,7 @@ impl<F> Wait<F> {
         self
     }
 
-    /// When to return.
+    /// Sets when to return.
     pub fn return_when(mut self, return_when: ReturnWhen) -> Self {
         self.return_when = return_when;
         self

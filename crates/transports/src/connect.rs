@@ -95,13 +95,13 @@ impl<F, P, Kind> CreateConnection<F, P, Kind> {
         &mut self.ssl
     }
 
-    /// Only addresses of this family.
+    /// Allows only addresses of this family.
     pub fn family(mut self, family: impl Into<Option<Domain>>) -> Self {
         self.options.family = family.into();
         self
     }
 
-    /// The protocol of the socket (Python's `proto`).
+    /// Sets the protocol of the socket (Python's `proto`).
     pub fn protocol(mut self, protocol: impl Into<Option<Protocol>>) -> Self {
         self.options.protocol = protocol.into();
         self
@@ -113,8 +113,8 @@ impl<F, P, Kind> CreateConnection<F, P, Kind> {
         self
     }
 
-    /// The address to connect from. If it has several, the first that can be bound and is of the
-    /// family of the address to connect to.
+    /// Sets the address to connect from. If a name has several addresses, the first one is used
+    /// that can be bound and has the family of the address to connect to.
     pub fn local_addr(mut self, address: impl ToAddress) -> Self {
         self.options.local = Some(address.to_target());
         self
@@ -135,7 +135,7 @@ impl<F, P, Kind> CreateConnection<F, P, Kind> {
         self
     }
 
-    /// If no address answers, the error is a `Group` of the errors of all attempts.
+    /// Sets whether the error is a `Group` of the errors of all attempts, if no address answers.
     pub fn all_errors(mut self, all: bool) -> Self {
         self.options.all_errors = all;
         self
@@ -146,7 +146,7 @@ impl<F, P, Kind> CreateConnection<F, P, Kind> {
         self.connecting().transport()
     }
 
-    /// The site of what is built on this.
+    /// Sets the site at which the caller waits, for operations that are built on this one.
     #[doc(hidden)]
     pub fn at(mut self, site: WaitSite) -> Self {
         self.site = site;
@@ -225,7 +225,7 @@ where
     create_unix_connection_at(factory, endpoint, WaitSite::here(&"create_unix_connection"))
 }
 
-/// [`create_unix_connection`] for what is built on it.
+/// Does what [`create_unix_connection`] does, for operations that are built on it.
 #[doc(hidden)]
 pub fn create_unix_connection_at<F, P, Kind>(
     factory: F,

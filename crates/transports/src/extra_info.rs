@@ -38,7 +38,7 @@ impl<T> Copy for ExtraInfo<T> {}
 pub struct Known<'a>(pub(crate) &'a dyn Informed);
 
 impl Known<'_> {
-    /// What `key` names.
+    /// Returns the value of `key`.
     pub fn get<T>(self, key: ExtraInfo<T>) -> Option<T> {
         (key.find)(self)
     }
@@ -63,7 +63,7 @@ pub(crate) trait Informed {
 }
 
 impl<T> ExtraInfo<T> {
-    /// A key with a name and what finds its value.
+    /// Creates a key from a name and a function that finds its value.
     pub const fn new(name: &'static str, find: fn(Known<'_>) -> Option<T>) -> ExtraInfo<T> {
         ExtraInfo { name, find }
     }
@@ -72,7 +72,7 @@ impl<T> ExtraInfo<T> {
         Known(transport).get(self)
     }
 
-    /// asyncio's name of it.
+    /// Returns asyncio's name of the key.
     pub fn name(&self) -> &'static str {
         self.name
     }

@@ -97,7 +97,7 @@ pub(crate) const MAX_SIZE: usize = 256 * 1024;
 /// connection never pins more than sixteen times its size.
 const SMALL: usize = 16 * 1024;
 
-/// The most memory that `length` bytes can pin which were received in one piece.
+/// Returns the largest amount of memory that `length` bytes received in one piece can keep alive.
 #[inline]
 pub fn pinned_by(length: usize) -> usize {
     if length < SMALL { length } else { length.max(MAX_SIZE) }

@@ -154,14 +154,15 @@ impl<F, P, Kind> ConnectPipe<F, P, Kind> {
         ConnectPipe { factory: Some(factory), protocol: None, opening, kind: PhantomData }
     }
 
-    /// The site of what is built on this.
+    /// Sets the site at which the caller waits, for operations that are built on this one.
     #[doc(hidden)]
     pub fn at(mut self, site: WaitSite) -> Self {
         self.opening.site = site;
         self
     }
 
-    /// The pipe was made just now, and is a FIFO without flags: the system need not be asked.
+    /// States that the pipe was just created and is a FIFO without flags, so the system need not be
+    /// asked.
     #[doc(hidden)]
     pub fn new_pipe(mut self) -> Self {
         self.opening.is_new = true;

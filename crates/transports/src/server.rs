@@ -91,14 +91,14 @@ impl Server {
         self.local.send(Acceptor::close);
     }
 
-    /// [Closes](crate::Transport::close) the connection of each client (`close_clients`). The server
-    /// goes on listening if it does.
+    /// [Closes](crate::Transport::close) the connection of each client (`close_clients`). If the
+    /// server is listening, it continues to do so.
     pub fn close_clients(&self) {
         self.local.send(|acceptor| acceptor.each_client(crate::Transport::close));
     }
 
-    /// [Aborts](crate::Transport::abort) the connection of each client (`abort_clients`). The server
-    /// goes on listening if it does.
+    /// [Aborts](crate::Transport::abort) the connection of each client (`abort_clients`). If the
+    /// server is listening, it continues to do so.
     pub fn abort_clients(&self) {
         self.local.send(|acceptor| acceptor.each_client(crate::Transport::abort));
     }
@@ -109,42 +109,42 @@ impl Server {
         self.local.with(Acceptor::all_clients).unwrap_or_default()
     }
 
-    /// As [`close`](Server::close), but connections that wait to be accepted are served.
+    /// Stops like [`close`](Server::close), but connections that wait to be accepted are served.
     #[doc(hidden)] // For the HTTP crate.
     pub fn close_behind_the_last(&self) {
         self.local.send(Acceptor::close_behind_the_last);
     }
 
-    /// Whether it accepts connections (`is_serving`).
+    /// Returns whether the server accepts connections (`is_serving`).
     pub fn is_serving(&self) -> bool {
         self.shared.life.is_serving()
     }
 
-    /// The sockets that listen (`sockets`): none once the server is closed, and none on other
+    /// Returns the listening sockets (`sockets`): none once the server is closed, and none on other
     /// threads than the loop's.
     pub fn sockets(&self) -> Vec<TransportSocket> {
         self.local.with(Acceptor::sockets).unwrap_or_default()
     }
 
-    /// The address of the first socket, with the port that the system chose, if asked to. Also
-    /// available after the server was closed.
+    /// Returns the address of the first socket, with the port that the system chose if it was zero.
+    /// It is also available after the server was closed.
     #[doc(alias = "getsockname")]
     pub fn local_addr(&self) -> Address {
         self.shared.addresses.first().expect("a server has a socket").clone()
     }
 
-    /// The addresses of all sockets. Also available after the server was closed.
+    /// Returns the addresses of all sockets. They are also available after the server was closed.
     pub fn local_addrs(&self) -> &[Address] {
         &self.shared.addresses
     }
 
-    /// The loop in which it lives (`Server.get_loop`).
+    /// Returns the loop of the server (`Server.get_loop`).
     #[doc(alias = "asyncio.Server.get_loop")]
     pub fn get_loop(&self) -> LoopHandle {
         self.home().into()
     }
 
-    /// For the siblings.
+    /// Returns the loop. For the sibling crates.
     #[doc(hidden)]
     pub fn home(&self) -> LoopRef {
         self.local.home()

@@ -111,12 +111,12 @@ impl Transport {
         }
     }
 
-    /// The loop that the connection belongs to.
+    /// Returns the loop that the connection belongs to.
     pub fn get_loop(&self) -> LoopHandle {
         self.home().into()
     }
 
-    /// For the siblings.
+    /// Returns the loop. For the sibling crates.
     #[doc(hidden)]
     pub fn home(&self) -> LoopRef {
         self.0.local.home()
@@ -134,7 +134,7 @@ impl Transport {
         self.send(|stream| stream.force_close(None));
     }
 
-    /// Whether the connection is closed, or will be as soon as what is buffered has been sent
+    /// Returns whether the connection is closed, or will be when the buffered data has been sent
     /// (`is_closing`).
     #[inline]
     pub fn is_closing(&self) -> bool {
@@ -171,8 +171,8 @@ impl Transport {
         Ok(())
     }
 
-    /// The protocol (`get_protocol`), if it is a `P`; `None` once the connection is closed, and on other
-    /// threads than the loop's.
+    /// Returns the protocol (`get_protocol`), if it is a `P`; `None` once the connection is closed, and
+    /// on other threads than the loop's.
     pub fn get_protocol<P: 'static>(&self) -> Option<Rc<RefCell<P>>> {
         self.stream()?.protocol()?.downcast().ok()
     }
@@ -191,7 +191,8 @@ impl Transport {
         self.send(|stream| stream.resume_reading());
     }
 
-    /// Whether data is delivered to the protocol (`is_reading`): not while paused or closing.
+    /// Returns whether data is delivered to the protocol (`is_reading`). It is not while reading is
+    /// paused or the transport is closing.
     pub fn is_reading(&self) -> bool {
         self.stream().is_some_and(|stream| stream.is_reading())
     }
@@ -211,7 +212,7 @@ impl Transport {
         }
     }
 
-    /// [`write`](Transport::write) for a caller that wants to know of a refusal.
+    /// Does what [`write`](Transport::write) does, and returns an error if the data is refused.
     ///
     /// # Errors
     /// `Runtime` where `write` has one for the exception handler. On another thread than the loop's it
@@ -270,7 +271,8 @@ impl Transport {
         }
     }
 
-    /// [`writelines`](Transport::writelines) for a caller that wants to know of a refusal.
+    /// Does what [`writelines`](Transport::writelines) does, and returns an error if the data is
+    /// refused.
     ///
     /// # Errors
     /// As for [`try_write`](Transport::try_write).
@@ -298,8 +300,8 @@ impl Transport {
         self.send(|stream| stream.write_eof());
     }
 
-    /// Whether [`write_eof`](Transport::write_eof) works (`can_write_eof`): on all that can be written
-    /// to, except TLS.
+    /// Returns whether [`write_eof`](Transport::write_eof) works (`can_write_eof`): on all writable
+    /// transports except TLS.
     pub fn can_write_eof(&self) -> bool {
         self.0.kind != Kind::ReadPipe && self.0.ssl.get().is_none()
     }
@@ -318,12 +320,12 @@ impl Transport {
         Ok(())
     }
 
-    /// The marks: `(low, high)` (`get_write_buffer_limits`).
+    /// Returns the marks `(low, high)` (`get_write_buffer_limits`).
     pub fn get_write_buffer_limits(&self) -> (usize, usize) {
         self.stream().map_or((0, 0), |stream| stream.water_marks())
     }
 
-    /// The number of buffered bytes (`get_write_buffer_size`).
+    /// Returns the number of buffered bytes (`get_write_buffer_size`).
     pub fn get_write_buffer_size(&self) -> usize {
         self.stream().map_or(0, |stream| stream.buffered())
     }

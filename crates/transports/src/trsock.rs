@@ -75,7 +75,7 @@ impl TransportSocket {
         }
     }
 
-    /// The number of its descriptor (`fileno`).
+    /// Returns the number of the socket's descriptor (`fileno`).
     ///
     /// # Errors
     /// Once it is closed, as all of these.
@@ -83,7 +83,7 @@ impl TransportSocket {
         self.with(|socket| Ok(socket.as_raw_fd()))
     }
 
-    /// The family of its addresses (`family`).
+    /// Returns the family of the socket's addresses (`family`).
     ///
     /// # Errors
     /// Once it is closed.
@@ -91,7 +91,7 @@ impl TransportSocket {
         self.with(|socket| Ok(socket.local_addr()?.domain()))
     }
 
-    /// What kind of socket it is (`type`): a stream, datagrams.
+    /// Returns the type of the socket (`type`): stream or datagram.
     ///
     /// # Errors
     /// Once it is closed.
@@ -116,7 +116,7 @@ impl TransportSocket {
         self.with(|socket| Ok(socket.local_addr()?.into()))
     }
 
-    /// The address of the other side (`getpeername`).
+    /// Returns the address of the other side (`getpeername`).
     ///
     /// # Errors
     /// `NotConnected` if there is none; once it is closed.
@@ -132,7 +132,7 @@ impl TransportSocket {
         self.with(|socket| socket.shutdown(how))
     }
 
-    /// Another descriptor of the same socket (`dup`), in non-blocking mode too.
+    /// Returns another descriptor of the same socket (`dup`), in non-blocking mode too.
     ///
     /// # Errors
     /// What the system says; once it is closed.

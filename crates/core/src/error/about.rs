@@ -61,8 +61,8 @@ impl Drop for Context {
 const CALLS_BY_NAME: &str = "library/core/src/ops/function.rs";
 
 impl Error {
-    /// The line at which `?`, or another conversion, made this error of one of the system or of another
-    /// library.
+    /// Returns the line at which `?`, or another conversion, made this error from one of the system or
+    /// of another library.
     ///
     /// It is shown by `{:?}`, and so in the reports of errors that nothing handles. An error that a library
     /// has converted has the line in that library. None is known of errors that were asyncio's own from the
@@ -79,8 +79,8 @@ impl Error {
         self.about()?.at
     }
 
-    /// The stack as it was at that line, if the environment asked for it (`RUST_BACKTRACE`, or
-    /// `RUST_LIB_BACKTRACE`). It is shown by `{:?}`.
+    /// Returns the stack at that line, if the environment requested it (`RUST_BACKTRACE`, or
+    /// `RUST_LIB_BACKTRACE`). `{:?}` shows it.
     pub fn backtrace(&self) -> Option<&Backtrace> {
         self.about()?.backtrace.as_deref()
     }
@@ -133,9 +133,9 @@ impl Error {
         self.about()?.span.as_ref()
     }
 
-    /// The same error with a note, a sentence about what was being done (Python's `add_note`). It changes
-    /// neither the kind of the error nor what `{}` shows; `{:?}` shows it below the message. A result has it
-    /// as [`ResultExt::add_note`](crate::ResultExt::add_note).
+    /// Adds a note, a sentence about what was being done (Python's `add_note`). A note changes neither the
+    /// kind of the error nor its `{}` text; `{:?}` shows it below the message. Results have
+    /// [`ResultExt::add_note`](crate::ResultExt::add_note).
     ///
     /// ```
     /// use asyncio::Error;
@@ -148,14 +148,14 @@ impl Error {
         self
     }
 
-    /// The notes, in the order in which they were added (Python's `__notes__`).
+    /// Returns the notes, in the order in which they were added (Python's `__notes__`).
     pub fn notes(&self) -> &[String] {
         self.about().map_or(&[], |about| &about.notes)
     }
 }
 
 impl Error {
-    /// The error that was being handled when this one arose (Python's `__context__`).
+    /// Returns the error that was being handled when this one arose (Python's `__context__`).
     pub fn context(&self) -> Option<&Error> {
         self.about()?.context.0.as_ref()
     }
@@ -184,16 +184,16 @@ impl Error {
         self.with_only_context(context)
     }
 
-    /// The same error, with `context` as what was being handled when it arose. A context that it already
+    /// Adds `context`, the error that was being handled when this one arose. A context that it already
     /// has stays in front, so that none is lost.
     pub fn with_context(self, context: Error) -> Error {
         let n = self.contexts().count();
         self.with_context_behind(n, context)
     }
 
-    /// What an error becomes that leaves a `timeout` in place of the cancellation at its deadline: in its
-    /// context a [`TimeoutError`] takes the place of that, and has it as its own context. The same in the
-    /// members of a group.
+    /// Converts an error that leaves a `timeout` in place of the cancellation at its deadline: in its
+    /// context, a [`TimeoutError`] replaces the cancellation, and has it as its own context. The members
+    /// of a group are converted too.
     #[doc(hidden)]
     pub fn with_timeout_in_context(self) -> Error {
         let error = match &self {

@@ -59,8 +59,8 @@ impl ExceptionGroup {
         }
     }
 
-    /// The part of the group for which `condition` holds (`ExceptionGroup.subgroup`): the first half of
-    /// [`split`](ExceptionGroup::split).
+    /// Returns the part of the group for which `condition` holds (`ExceptionGroup.subgroup`): the first
+    /// half of [`split`](ExceptionGroup::split).
     ///
     /// ```
     /// use asyncio::{Error, ExceptionGroup};
@@ -72,7 +72,7 @@ impl ExceptionGroup {
         self.split(condition).0
     }
 
-    /// A group of other members with the message, the notes and the context of this one
+    /// Creates a group of other members with the message, the notes and the context of this one
     /// (`ExceptionGroup.derive`).
     ///
     /// ```

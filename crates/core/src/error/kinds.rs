@@ -12,12 +12,12 @@ macro_rules! message_kinds {
         pub struct $name(Shared);
 
         impl $name {
-            /// The error with a message.
+            /// Creates the error with a message.
             pub fn new(message: impl Into<Cow<'static, str>>) -> $name {
                 $name(Some(Arc::new(Details { message: Some(message.into()), about: About::default() })))
             }
 
-            /// The message, if one was given.
+            /// Returns the message, if one was given.
             pub fn message(&self) -> Option<&str> {
                 self.0.as_ref().and_then(|d| d.message.as_deref())
             }
@@ -69,7 +69,7 @@ macro_rules! message_kinds {
         }
 
         impl Error {
-            /// The name of the kind, as Python spells it where Python has it.
+            /// Returns the name of the kind, as Python spells it where Python has it.
             pub fn kind(&self) -> &'static str {
                 match self {
                     $(Error::$variant(_) => stringify!($name),)*

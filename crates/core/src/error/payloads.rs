@@ -111,17 +111,18 @@ payload_kinds! {
 }
 
 impl IncompleteReadError {
-    /// `partial` was read of `expected` bytes (`None`: until a separator).
+    /// Creates the error of a read that got `partial` instead of `expected` bytes (`None`: until a
+    /// separator).
     pub fn new(partial: impl Into<Vec<u8>>, expected: Option<usize>) -> IncompleteReadError {
         IncompleteReadError(Thin::new((partial.into(), expected)))
     }
 
-    /// The bytes that were read before the stream ended.
+    /// Returns the bytes that were read before the stream ended.
     pub fn partial(&self) -> &[u8] {
         &self.value().0
     }
 
-    /// How many bytes were asked for; `None` if a separator was.
+    /// Returns the number of bytes that were requested; `None` if the read was for a separator.
     pub fn expected(&self) -> Option<usize> {
         self.value().1
     }
@@ -140,12 +141,12 @@ impl fmt::Display for IncompleteReadError {
 impl StdError for IncompleteReadError {}
 
 impl LimitOverrunError {
-    /// The error, with the number of bytes that have to be consumed to get past it.
+    /// Creates the error, with the number of bytes that have to be consumed to get past it.
     pub fn new(message: impl Into<Cow<'static, str>>, consumed: usize) -> LimitOverrunError {
         LimitOverrunError(Thin::new((message.into(), consumed)))
     }
 
-    /// How many bytes of the buffer can be consumed without losing a separator.
+    /// Returns how many bytes of the buffer can be consumed without losing a separator.
     pub fn consumed(&self) -> usize {
         self.value().1
     }
@@ -160,12 +161,12 @@ impl fmt::Display for LimitOverrunError {
 impl StdError for LimitOverrunError {}
 
 impl DeadlockError {
-    /// The error, with one line for each task that waits.
+    /// Creates the error, with one line for each task that waits.
     pub fn new(tasks: Vec<String>) -> DeadlockError {
         DeadlockError(Thin::new(tasks))
     }
 
-    /// One line for each unfinished task: its name, what it waits on, and where.
+    /// Returns one line for each unfinished task: its name, what it waits for, and where.
     pub fn tasks(&self) -> &[String] {
         self.value()
     }
@@ -181,7 +182,7 @@ impl fmt::Display for DeadlockError {
 impl StdError for DeadlockError {}
 
 impl ExceptionGroup {
-    /// A group of `exceptions`, in this order.
+    /// Creates a group of `exceptions`, in this order.
     pub fn new(
         message: impl Into<Cow<'static, str>>,
         exceptions: impl Into<Vec<Error>>,
@@ -189,7 +190,7 @@ impl ExceptionGroup {
         ExceptionGroup(Thin::new((message.into(), Members(exceptions.into()))))
     }
 
-    /// What the group is about.
+    /// Returns the message of the group.
     pub fn message(&self) -> &str {
         &self.value().0
     }
@@ -205,7 +206,7 @@ impl ExceptionGroup {
         &self.value().0
     }
 
-    /// The members, in order. A member may be a group.
+    /// Returns the members, in order. A member may be a group.
     pub fn exceptions(&self) -> &[Error] {
         &self.value().1.0
     }
@@ -238,12 +239,12 @@ impl PanicError {
         PanicError(Thin::new((message, PanicPayload(Mutex::new(Some(payload))))))
     }
 
-    /// What the panic said; empty if its payload was not text.
+    /// Returns the message of the panic; empty if its payload was not text.
     pub fn message(&self) -> &str {
         &self.value().0
     }
 
-    /// The payload, for [`std::panic::resume_unwind`]; the first caller gets it.
+    /// Takes the payload, for [`std::panic::resume_unwind`]; only the first caller gets it.
     pub fn take_payload(&self) -> Option<Box<dyn Any + Send>> {
         self.value().1.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -262,7 +263,7 @@ impl IoError {
         IoError(Thin::new(error))
     }
 
-    /// The system error.
+    /// Returns the system error.
     pub fn get(&self) -> &io::Error {
         self.value()
     }
@@ -322,7 +323,7 @@ impl OtherError {
         OtherError(Thin::new(error))
     }
 
-    /// The error as it came in.
+    /// Returns the original error.
     pub fn get(&self) -> &(dyn StdError + Send + Sync + 'static) {
         self.value().get()
     }

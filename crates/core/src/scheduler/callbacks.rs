@@ -15,7 +15,7 @@ use crate::{
 use std::{panic::Location, time::Duration};
 
 impl Scheduler {
-    /// A callback for the next iteration.
+    /// Schedules a callback for the next iteration.
     pub fn call_soon(
         &self,
         callback: impl FnOnce() -> Result<()> + 'static,
@@ -27,7 +27,7 @@ impl Scheduler {
         Ok(parked)
     }
 
-    /// A callback that is due at `when`, in loop time.
+    /// Schedules a callback for `when`, in loop time.
     pub fn call_at(
         &self,
         when: Duration,
@@ -41,7 +41,7 @@ impl Scheduler {
         Ok(CallbackRef { place: home.place(), key })
     }
 
-    /// A callback that [`CallbackRef::fire`] makes ready.
+    /// Registers a callback that [`CallbackRef::fire`] makes ready.
     pub fn park(
         &self,
         callback: impl FnOnce() -> Result<()> + 'static,
@@ -54,8 +54,8 @@ impl Scheduler {
         Ok(CallbackRef { place: home.place(), key })
     }
 
-    /// A timer that ends a wait after `delay`, in nanoseconds: no allocation, if the wait is the first
-    /// of a task. `None` if the loop is closed, or the wait is not armed.
+    /// Sets a timer that ends a wait after `delay`, in nanoseconds. It needs no allocation if the wait
+    /// is the first of a task. `None` if the loop is closed, or the wait is not armed.
     pub fn wake_after(
         &self,
         delay: u64,

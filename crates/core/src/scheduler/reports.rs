@@ -71,7 +71,7 @@ impl Reports {
         self.handler.take()
     }
 
-    /// The exception handler that was set.
+    /// Returns the exception handler that was set.
     pub fn exception_handler(&self) -> Option<ExceptionHandler> {
         self.handler.borrow().clone()
     }
@@ -96,7 +96,7 @@ impl Reports {
         }
     }
 
-    /// Whether debug mode is on.
+    /// Returns whether debug mode is on.
     pub fn debug(&self) -> bool {
         self.debug.get()
     }
@@ -133,7 +133,7 @@ impl Reports {
         self.task_spans.set(on);
     }
 
-    /// From which time on debug mode reports a step as slow.
+    /// Returns the time from which debug mode reports a step as slow.
     pub fn slow_callback_duration(&self) -> Duration {
         self.slow_callback_duration.get()
     }

@@ -28,7 +28,7 @@ impl Run {
         self.is_stopping.set(true);
     }
 
-    /// Whether [`stop`](Run::stop) was called since [`restart`](Run::restart).
+    /// Returns whether [`stop`](Run::stop) was called since [`restart`](Run::restart).
     pub fn is_stopping(&self) -> bool {
         self.is_stopping.get()
     }
@@ -64,7 +64,7 @@ impl Run {
         self.outstanding.set(self.outstanding.get().saturating_sub(1));
     }
 
-    /// Whether something will come back from outside of the loop.
+    /// Returns whether something will come back from outside the loop.
     pub fn is_outstanding(&self) -> bool {
         self.outstanding.get() > 0
     }

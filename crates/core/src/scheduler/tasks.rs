@@ -70,7 +70,7 @@ impl Tasks {
         self.registry.borrow().len()
     }
 
-    /// The number of a new task, in the order of creation.
+    /// Returns the number of a new task, in the order of creation.
     #[inline]
     pub fn next_sequence(&self) -> u64 {
         let sequence = self.sequence.get();
@@ -78,7 +78,8 @@ impl Tasks {
         sequence
     }
 
-    /// Whether new tasks are started eagerly unless they say otherwise (`eager_task_factory`).
+    /// Returns whether new tasks are started eagerly unless they say otherwise
+    /// (`eager_task_factory`).
     #[inline]
     pub fn are_eager(&self) -> bool {
         self.eager.get()
@@ -114,7 +115,7 @@ impl Tasks {
         }
     }
 
-    /// Every unfinished task, in the order of creation (`all_tasks`).
+    /// Returns every unfinished task, in the order of creation (`all_tasks`).
     pub fn all(&self) -> Vec<TaskRef> {
         let mut tasks: Vec<TaskRef> = self.registry.borrow().iter().cloned().collect();
         tasks.sort_by_key(|task| task.sequence());
@@ -143,7 +144,7 @@ impl Scheduler {
         self.tasks.registry.borrow().get(key).cloned()
     }
 
-    /// The task that runs now.
+    /// Returns the task that runs now.
     pub fn current_task(&self) -> Option<TaskRef> {
         self.with_current(|cell| cell.map(TaskRef::of))
     }

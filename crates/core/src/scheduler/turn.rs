@@ -27,13 +27,13 @@ use std::{
 };
 
 impl Scheduler {
-    /// Whether anything is ready to run.
+    /// Returns whether anything is ready to run.
     pub fn has_ready(&self) -> bool {
         !self.ready.is_empty()
     }
 
-    /// How long the loop may wait for I/O: not at all if something is ready or it is to stop, else
-    /// until the next timer; `None` if there is no timer.
+    /// Returns how long the loop may wait for I/O: zero if something is ready or the loop is
+    /// stopping, else until the next timer; `None` if there is no timer.
     #[inline]
     pub fn timeout(&self) -> Option<Duration> {
         if self.has_ready() || self.run.is_stopping() || self.run.is_aborted() {

@@ -29,7 +29,8 @@ impl ScopeKey {
         Some(ScopeKey { place, key })
     }
 
-    /// The requests to cancel that are outstanding on the path to here, in the task that runs now.
+    /// Returns the number of outstanding requests to cancel on the current path, in the task that
+    /// runs now.
     #[inline]
     pub fn cancelling_here() -> u32 {
         let Some(scheduler) = entered() else { return 0 };
@@ -40,7 +41,7 @@ impl ScopeKey {
         })
     }
 
-    /// The scope that is polled now; `None` at the root of a task, and outside of one.
+    /// Returns the scope that is being polled; `None` at the root of a task, and outside of tasks.
     pub fn current() -> Option<ScopeKey> {
         let scheduler = entered()?;
         let key = scheduler.scope()?;
@@ -94,7 +95,7 @@ impl ScopeKey {
         Ok(())
     }
 
-    /// Whether its deadline has passed.
+    /// Returns whether its deadline has passed.
     #[inline]
     pub fn is_expired(self) -> bool {
         let is_expired = |scheduler: &Scheduler| scheduler.scopes.with(self.key, |n| n.is_expired);
@@ -113,7 +114,7 @@ impl ScopeKey {
         true
     }
 
-    /// The scope around this one; `None` at the root.
+    /// Returns the scope around this one; `None` at the root.
     pub fn parent(self) -> Option<ScopeKey> {
         let key = self.scheduler()?.scopes.parent(self.key)?;
         Some(ScopeKey { place: self.place, key })

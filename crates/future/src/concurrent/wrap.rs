@@ -8,9 +8,10 @@ use asyncio_core::{
     wait_site::WaitSite,
 };
 
-/// A future of the running loop that follows `source` (`asyncio.wrap_future`): the result moves over
-/// through the loop's thread-safe queue, and cancelling the wrapper cancels the source. Awaiting the
-/// wrapper moves the value out; [`into_inner`](Take::into_inner) is for several that await.
+/// Creates a future of the running loop that follows `source` (`asyncio.wrap_future`). The result
+/// arrives through the loop's thread-safe queue, and cancelling the wrapper cancels the source.
+/// Awaiting the wrapper moves the value out; for several awaiters, use
+/// [`into_inner`](Take::into_inner).
 ///
 /// The value goes to the first wrapper that is still in use; later ones fail with `InvalidState`. If
 /// the source is [`shared`](ConcurrentFuture::shared), each gets a clone. If the loop is closed before

@@ -48,7 +48,7 @@ impl EventLoop {
         }
     }
 
-    /// The handler that was set (`loop.get_exception_handler`). To set it again, wrap it:
+    /// Returns the handler that was set (`loop.get_exception_handler`). To set it again, wrap it:
     /// `set_exception_handler(move |event_loop, context| previous(event_loop, context))`.
     #[doc(alias = "loop.get_exception_handler")]
     pub fn get_exception_handler(&self) -> Option<ExceptionHandler> {
@@ -70,9 +70,9 @@ impl EventLoop {
         }
     }
 
-    /// Whether debug mode is on (`loop.get_debug`). In debug mode a step that takes
-    /// [`slow_callback_duration`](EventLoop::slow_callback_duration) or longer is logged, and
-    /// mistakes are looked for that cost time to find.
+    /// Returns whether debug mode is on (`loop.get_debug`). In debug mode, a step that takes
+    /// [`slow_callback_duration`](EventLoop::slow_callback_duration) or longer is logged, and the
+    /// loop makes checks that cost time.
     #[doc(alias = "loop.get_debug")]
     pub fn get_debug(&self) -> bool {
         self.0.home.with(|scheduler| scheduler.reports.debug()) == Some(true)
@@ -84,7 +84,8 @@ impl EventLoop {
         self.0.home.with(|scheduler| scheduler.reports.set_debug(on));
     }
 
-    /// From which time on debug mode reports a step as slow (`loop.slow_callback_duration`): 100 ms.
+    /// Returns the duration from which debug mode reports a step as slow
+    /// (`loop.slow_callback_duration`). The default is 100 ms.
     #[doc(alias = "loop.slow_callback_duration")]
     pub fn slow_callback_duration(&self) -> Duration {
         self.0.home.with(|scheduler| scheduler.reports.slow_callback_duration()).unwrap_or_default()

@@ -24,9 +24,9 @@ pub(crate) struct Looks {
 }
 
 impl EventLoop {
-    /// The call graphs of all unfinished tasks of this loop as text: for a program that hangs. Each task is
-    /// in it once, first those that await no other one, with what awaits them. See
-    /// [`Runner::dump_on`](crate::Runner::dump_on), which prints it when a signal comes.
+    /// Returns the call graphs of all unfinished tasks of this loop as text, for a program that hangs. Each
+    /// task appears once: first the tasks that await no other task, with the tasks that await them.
+    /// [`Runner::dump_on`](crate::Runner::dump_on) logs this text when a signal arrives.
     ///
     /// ```
     /// #[asyncio::main]
@@ -41,9 +41,10 @@ impl EventLoop {
         format_call_graphs(self.home())
     }
 
-    /// The tasks that can never go on, if there are such: those that await each other in a circle, and what
-    /// awaits nothing else; or, if nothing is left that could wake any (nothing is ready, there is no timer, no
-    /// I/O is waited for, and no job runs), all except the one that calls this. `None` if there are none.
+    /// Returns the tasks that can never continue; `None` if there are none. These are the tasks that await each
+    /// other in a circle, and the tasks that await nothing else. If nothing is left that could wake a task
+    /// (nothing is ready, there is no timer, no I/O is waited for, and no job runs), these are all tasks except
+    /// the caller.
     ///
     /// A lock, queue or future may be used by other threads, and a signal may have a handler: a task that is
     /// suspended in one of those may then still be woken. A circle of tasks can be broken by `cancel` alone.

@@ -27,7 +27,7 @@ impl EventLoop {
         self.calls().call_soon(callback)
     }
 
-    /// [`call_at`](EventLoop::call_at), `delay` from now (`loop.call_later`).
+    /// Calls `callback` after `delay` (`loop.call_later`): see [`call_at`](EventLoop::call_at).
     ///
     /// # Errors
     /// `Runtime` if the loop is closed.
@@ -59,7 +59,8 @@ impl EventLoop {
         self.calls().call_at(when, callback)
     }
 
-    /// [`LoopHandle::call_soon_threadsafe`](asyncio_core::LoopHandle::call_soon_threadsafe), from the loop's own thread.
+    /// Does what [`LoopHandle::call_soon_threadsafe`](asyncio_core::LoopHandle::call_soon_threadsafe) does, on the
+    /// loop's own thread.
     ///
     /// # Errors
     /// `Runtime` if the loop is closed.
@@ -70,8 +71,8 @@ impl EventLoop {
         self.handle().call_soon_threadsafe(callback)
     }
 
-    /// The same calls with `context=`: callbacks run in `context` itself, and what they set stays
-    /// there.
+    /// Returns the same calls with `context=`: callbacks run in `context` itself, which keeps what
+    /// they set.
     ///
     /// ```
     /// use asyncio::{Context, ContextVar};
@@ -93,14 +94,15 @@ impl EventLoop {
         Calls { event_loop: self, context: None }
     }
 
-    /// Loop time (`loop.time`): it counts from an arbitrary start, which the loops of a process have
-    /// in common, and never goes back. A virtual clock starts at zero, and a closed loop's stands.
+    /// Returns the loop time (`loop.time`). It counts from an arbitrary start, which all loops of a
+    /// process share, and never goes back. A virtual clock starts at zero; the clock of a closed
+    /// loop stands still.
     #[doc(alias = "loop.time")]
     pub fn time(&self) -> Duration {
         self.home().with(|scheduler| scheduler.timers.time()).unwrap_or(self.0.closed_at.get())
     }
 
-    /// A pending future of this loop (`loop.create_future`).
+    /// Returns a pending future of this loop (`loop.create_future`).
     #[doc(alias = "loop.create_future")]
     #[track_caller]
     pub fn create_future<T>(&self) -> Future<T> {
@@ -118,7 +120,7 @@ pub struct Calls<'a> {
 }
 
 impl Calls<'_> {
-    /// [`EventLoop::call_soon`] with `context=`.
+    /// Does what [`EventLoop::call_soon`] does, with `context=`.
     ///
     /// # Errors
     /// `Runtime` if the loop is closed.
@@ -130,7 +132,7 @@ impl Calls<'_> {
         self.register(None, callback)
     }
 
-    /// [`EventLoop::call_later`] with `context=`.
+    /// Does what [`EventLoop::call_later`] does, with `context=`.
     ///
     /// # Errors
     /// `Runtime` if the loop is closed.
@@ -144,7 +146,7 @@ impl Calls<'_> {
         self.call_at(when, callback)
     }
 
-    /// [`EventLoop::call_at`] with `context=`.
+    /// Does what [`EventLoop::call_at`] does, with `context=`.
     ///
     /// # Errors
     /// `Runtime` if the loop is closed.

@@ -62,7 +62,7 @@ impl EventLoop {
         self.create(TaskBuilder::default().location(Location::caller()), coroutine)
     }
 
-    /// [`create_task`](EventLoop::create_task) with keyword arguments.
+    /// Creates a task with keyword arguments: see [`create_task`](EventLoop::create_task).
     ///
     /// ```
     /// use asyncio::Task;
@@ -99,14 +99,15 @@ impl EventLoop {
         self.home().with(|scheduler| scheduler.tasks.set_eager(is_eager));
     }
 
-    /// The task factory that was set (`loop.get_task_factory`).
+    /// Returns the task factory that was set (`loop.get_task_factory`).
     #[doc(alias = "loop.get_task_factory")]
     pub fn get_task_factory(&self) -> Option<TaskFactory> {
         let is_eager = self.home().with(|scheduler| scheduler.tasks.are_eager());
         is_eager?.then_some(TaskFactory::Eager)
     }
 
-    /// The unfinished tasks of this loop, in the order of creation (`asyncio.all_tasks(loop)`).
+    /// Returns the unfinished tasks of this loop, in the order of creation
+    /// (`asyncio.all_tasks(loop)`).
     pub fn all_tasks(&self) -> Vec<AnyTask> {
         let tasks = self.home().with(|scheduler| scheduler.tasks.all());
         tasks.unwrap_or_default().into_iter().map(AnyTask::new).collect()

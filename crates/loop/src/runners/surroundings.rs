@@ -24,7 +24,7 @@ trait Guard {}
 impl<T> Guard for T {}
 
 impl<'a> Entered<'a> {
-    /// As long as `guard` lives, the thread is inside.
+    /// Creates the value for a thread that is inside as long as `guard` lives.
     pub fn new<G: 'a>(guard: G) -> Entered<'a> {
         Entered { _guard: Box::new(guard) }
     }

@@ -77,8 +77,8 @@ struct Arrived {
 }
 
 impl SignalReceiver {
-    /// The number of the next signal. There is always a next one, so this is never `None`; signals of the same
-    /// number that come before the loop looks count once.
+    /// Returns the number of the next signal. There is always a next one, so this is never `None`. Signals of
+    /// the same number that arrive before the loop looks at them count once.
     ///
     /// # Errors
     /// `Cancelled`, as an item, and nothing else.

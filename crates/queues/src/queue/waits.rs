@@ -118,7 +118,7 @@ impl<'a, O: Order> Put<'a, O> {
         Put { queue, item: Some(item), place: QueuedWait::new(), site }
     }
 
-    /// The item, if it was not put.
+    /// Returns the item, if it was not put.
     ///
     /// ```
     /// use asyncio::Queue;

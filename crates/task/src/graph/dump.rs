@@ -81,8 +81,8 @@ fn head(node: &Node) -> String {
     }
 }
 
-/// The call graphs of all tasks of a loop as text, each task once: first those that await no other one, each
-/// with what awaits it; then those of circles. Empty on another thread.
+/// Returns the call graphs of all tasks of a loop as text, each task once: first those that await no other
+/// task, each with the tasks that await it; then those of circles. Empty on another thread.
 #[doc(hidden)]
 #[track_caller]
 pub fn format_call_graphs(home: LoopRef) -> String {
@@ -118,8 +118,8 @@ fn awaited_tasks(task: &TaskRef) -> Vec<TaskRef> {
     tasks
 }
 
-/// A task, what it awaits, what that awaits, and so on, each with how deep it is; one that is reached again
-/// is given again, but nothing behind it.
+/// Returns a task, the tasks that it awaits, the tasks that those await, and so on, each with its depth. A
+/// task that is reached again is listed again, but not followed.
 #[doc(hidden)]
 pub fn await_chain(task: &TaskRef) -> Vec<(usize, TaskRef)> {
     let (mut chain, mut known) = (Vec::new(), HashSet::new());

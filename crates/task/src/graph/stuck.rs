@@ -7,8 +7,9 @@ use asyncio_core::{
 };
 use std::collections::{HashMap, HashSet};
 
-/// The tasks of a loop that await each other in a circle, and those that await nothing else than such, in the
-/// order of creation. A task that has a deadline, or awaits something besides, is not among them.
+/// Returns the tasks of a loop that await each other in a circle, and those that await nothing except such
+/// tasks, in the order of creation. A task that has a deadline, or also awaits something else, is not among
+/// them.
 #[doc(hidden)]
 pub fn stuck_tasks(home: LoopRef) -> Vec<TaskRef> {
     let tasks = home.with(|scheduler| scheduler.tasks.all()).unwrap_or_default();

@@ -46,13 +46,13 @@ const LARGE: usize = 1024;
 pub struct Arrival(LoopLocal<Connection>);
 
 impl Arrival {
-    /// At this connection.
+    /// Creates an arrival at this connection.
     #[inline]
     pub fn at(transport: &Transport) -> Arrival {
         Arrival(transport.0.local)
     }
 
-    /// The loop of the connection.
+    /// Returns the loop of the connection.
     #[inline]
     pub fn home(self) -> LoopRef {
         self.0.home()

@@ -130,27 +130,28 @@ impl<F, P> CreateDatagramEndpoint<F, P> {
         }
     }
 
-    /// The local address. The path of a Unix socket needs the [`family`](Self::family) if it is text; a
-    /// socket that was left behind at the path is removed.
+    /// Sets the local address. If it is text, the path of a Unix socket needs the
+    /// [`family`](Self::family). A socket that was left behind at the path is removed.
     pub fn local_addr(mut self, address: impl ToAddress) -> Self {
         self.options(|options| options.local = Some(address.to_target()));
         self
     }
 
-    /// The remote address. The socket is connected, so it receives only from there, and `error_received` is called if
-    /// nothing listens there; not with [`allow_broadcast`](Self::allow_broadcast).
+    /// Sets the remote address. The socket is connected, so it receives only from there, and `error_received` is
+    /// called if nothing listens there. With [`allow_broadcast`](Self::allow_broadcast), the socket is not connected.
     pub fn remote_addr(mut self, address: impl ToAddress) -> Self {
         self.options(|options| options.remote = Some(address.to_target()));
         self
     }
 
-    /// Only addresses of this family; without an address, a socket of this family that has none.
+    /// Allows only addresses of this family. Without an address, the socket has this family and no
+    /// address.
     pub fn family(mut self, family: impl Into<Option<Domain>>) -> Self {
         self.options(|options| options.family = family.into());
         self
     }
 
-    /// Only sockets of this protocol (Python's `proto`).
+    /// Allows only sockets of this protocol (Python's `proto`).
     pub fn protocol(mut self, protocol: impl Into<Option<Protocol>>) -> Self {
         self.options(|options| options.protocol = protocol.into());
         self
@@ -162,20 +163,20 @@ impl<F, P> CreateDatagramEndpoint<F, P> {
         self
     }
 
-    /// Whether other sockets with this option may have the same address (`SO_REUSEPORT`).
+    /// Sets whether other sockets with this option may have the same address (`SO_REUSEPORT`).
     pub fn reuse_port(mut self, on: bool) -> Self {
         self.options(|options| options.reuse_port = on);
         self
     }
 
-    /// Whether broadcast addresses may be sent to (`SO_BROADCAST`).
+    /// Sets whether broadcast addresses may be sent to (`SO_BROADCAST`).
     pub fn allow_broadcast(mut self, on: bool) -> Self {
         self.options(|options| options.allow_broadcast = on);
         self
     }
 
-    /// A socket that is made already. It excludes all other arguments (`Value`), and may not be one
-    /// of streams. If it is connected, datagrams go to its peer, whatever address is given.
+    /// Sets an existing socket to use. It excludes all other arguments (`Value`), and must not be a
+    /// stream socket. If it is connected, datagrams go to its peer, whatever address is given.
     ///
     /// A `SOCK_SEQPACKET` socket has a connection that can end. Then the protocol receives one empty
     /// datagram, and the endpoint is closed.
@@ -184,7 +185,7 @@ impl<F, P> CreateDatagramEndpoint<F, P> {
         self
     }
 
-    /// The site of what is built on this.
+    /// Sets the site at which the caller waits, for operations that are built on this one.
     #[doc(hidden)]
     pub fn at(mut self, site: WaitSite) -> Self {
         self.site = site;

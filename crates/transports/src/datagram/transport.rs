@@ -75,8 +75,8 @@ impl DatagramTransport {
         }
     }
 
-    /// [`sendto`](DatagramTransport::sendto) that returns its error, if it is called on the loop's thread. For
-    /// asyncio-streams.
+    /// Does what [`sendto`](DatagramTransport::sendto) does, and returns its error if it is called on the
+    /// loop's thread. For asyncio-streams.
     #[doc(hidden)]
     pub fn try_sendto(&self, data: impl AsRef<[u8]>, addr: impl Recipient) -> Result<()> {
         let data = data.as_ref();
@@ -109,7 +109,7 @@ impl DatagramTransport {
         self.0.local.send(|endpoint| endpoint.force_close(None));
     }
 
-    /// Whether the endpoint is closed, or will be as soon as what is buffered has been sent
+    /// Returns whether the endpoint is closed, or will be when the buffered data has been sent
     /// (`is_closing`).
     pub fn is_closing(&self) -> bool {
         self.0.closing.load(Ordering::Relaxed)
@@ -136,8 +136,8 @@ impl DatagramTransport {
         Ok(())
     }
 
-    /// The protocol (`get_protocol`), if it is a `P`; `None` once the endpoint is closed, and off the
-    /// loop's thread.
+    /// Returns the protocol (`get_protocol`), if it is a `P`; `None` once the endpoint is closed, and
+    /// on other threads.
     pub fn get_protocol<P: 'static>(&self) -> Option<Rc<RefCell<P>>> {
         self.endpoint()?.protocol()?.downcast().ok()
     }
@@ -154,12 +154,13 @@ impl DatagramTransport {
         Ok(())
     }
 
-    /// The marks: `(low, high)` (`get_write_buffer_limits`).
+    /// Returns the marks `(low, high)` (`get_write_buffer_limits`).
     pub fn get_write_buffer_limits(&self) -> (usize, usize) {
         self.endpoint().map_or((0, 0), |endpoint| endpoint.water_marks())
     }
 
-    /// How many bytes are buffered, and eight for each datagram (`get_write_buffer_size`).
+    /// Returns the number of buffered bytes, plus eight for each datagram
+    /// (`get_write_buffer_size`).
     pub fn get_write_buffer_size(&self) -> usize {
         self.endpoint().map_or(0, |endpoint| endpoint.buffered())
     }

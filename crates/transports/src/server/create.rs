@@ -114,14 +114,14 @@ impl<F, P, Kind> CreateServer<F, P, Kind> {
         &mut self.serving.ssl
     }
 
-    /// Another address or socket to listen at, as asyncio's sequence of hosts.
+    /// Adds another address or socket to listen at, like asyncio's sequence of hosts.
     pub fn also_at(mut self, endpoint: impl ToEndpoint) -> Self {
         self.endpoints.push(endpoint.to_endpoint());
         self
     }
 
-    /// The family of the addresses to listen at: [`Domain::IPV4`] or [`Domain::IPV6`]. Both by
-    /// default.
+    /// Sets the family of the addresses to listen at: [`Domain::IPV4`] or [`Domain::IPV6`]. The
+    /// default is both.
     pub fn family(mut self, family: Domain) -> Self {
         self.options.family = Some(family);
         self
@@ -135,50 +135,50 @@ impl<F, P, Kind> CreateServer<F, P, Kind> {
         self
     }
 
-    /// How many connections may wait to be accepted; 100 by default. As many, and one more, are
-    /// accepted in one iteration of the loop.
+    /// Sets how many connections may wait to be accepted; 100 by default. At most one more than
+    /// that is accepted in one iteration of the loop.
     pub fn backlog(mut self, backlog: u32) -> Self {
         self.serving.backlog = backlog;
         self
     }
 
-    /// How many connections there are at once, at least one; any number by default. Above that none is
-    /// accepted until another is over: as many as [`backlog`](CreateServer::backlog) says wait with the
-    /// system. asyncio has no such thing.
+    /// Sets how many connections there may be at once, at least one; the default is no limit. At the
+    /// limit, no connection is accepted until another one ends. The system keeps as many waiting as
+    /// [`backlog`](CreateServer::backlog) says. asyncio has no counterpart.
     pub fn max_connections(mut self, max_connections: usize) -> Self {
         self.serving.max_connections = max_connections.max(1);
         self
     }
 
-    /// Whether an address can be bound although connections of a former server linger there
+    /// Sets whether an address can be bound even if connections of an earlier server linger there
     /// (`SO_REUSEADDR`); true by default.
     pub fn reuse_address(mut self, on: bool) -> Self {
         self.options.reuse_address = on;
         self
     }
 
-    /// Whether other sockets that say the same may be bound to the same address; the system spreads
-    /// the connections (`SO_REUSEPORT`).
+    /// Sets whether other sockets with this option may be bound to the same address; the system
+    /// distributes the connections (`SO_REUSEPORT`).
     pub fn reuse_port(mut self, on: bool) -> Self {
         self.options.reuse_port = on;
         self
     }
 
-    /// Whether the system asks silent clients from time to time whether they are still there
+    /// Sets whether the system regularly checks that silent clients are still there
     /// (`SO_KEEPALIVE`).
     pub fn keep_alive(mut self, on: bool) -> Self {
         self.options.keep_alive = on;
         self
     }
 
-    /// Whether it begins to accept at once, as it does by default;
-    /// [`Server::start_serving`] or [`Server::serve_forever`] do so later.
+    /// Sets whether the server accepts connections immediately, which is the default; otherwise,
+    /// [`Server::start_serving`] or [`Server::serve_forever`] starts it later.
     pub fn start_serving(mut self, on: bool) -> Self {
         self.serving.start = on;
         self
     }
 
-    /// The site of what is built on this.
+    /// Sets the site at which the caller waits, for operations that are built on this one.
     #[doc(hidden)]
     pub fn at(mut self, site: WaitSite) -> Self {
         self.site = site;

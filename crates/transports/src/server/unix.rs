@@ -100,32 +100,33 @@ impl<F, P, Kind> CreateUnixServer<F, P, Kind> {
         &mut self.serving.ssl
     }
 
-    /// As [`CreateServer::backlog`](crate::CreateServer::backlog).
+    /// Same as [`CreateServer::backlog`](crate::CreateServer::backlog).
     pub fn backlog(mut self, backlog: u32) -> Self {
         self.serving.backlog = backlog;
         self
     }
 
-    /// As [`CreateServer::max_connections`](crate::CreateServer::max_connections).
+    /// Same as [`CreateServer::max_connections`](crate::CreateServer::max_connections).
     pub fn max_connections(mut self, max_connections: usize) -> Self {
         self.serving.max_connections = max_connections.max(1);
         self
     }
 
-    /// As [`CreateServer::start_serving`](crate::CreateServer::start_serving).
+    /// Same as [`CreateServer::start_serving`](crate::CreateServer::start_serving).
     pub fn start_serving(mut self, on: bool) -> Self {
         self.serving.start = on;
         self
     }
 
-    /// Whether the path is removed when the server is closed. The default is true for a path, and false
-    /// for a socket, because another process may use the socket too (systemd's sockets, for example).
+    /// Sets whether the path is removed when the server is closed. The default is true for a path, and
+    /// false for a socket, because another process may use the socket too (systemd's sockets, for
+    /// example).
     pub fn cleanup_socket(mut self, on: bool) -> Self {
         self.cleanup_socket = Some(on);
         self
     }
 
-    /// The site of what is built on this.
+    /// Sets the site at which the caller waits, for operations that are built on this one.
     #[doc(hidden)]
     pub fn at(mut self, site: WaitSite) -> Self {
         self.site = site;
