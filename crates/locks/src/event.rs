@@ -88,13 +88,13 @@ impl Event {
         self.flag.load(Ordering::Acquire)
     }
 
-    /// Waits until the flag is set (`Event.wait`). Does not suspend if it is.
+    /// Waits until the flag is set (`Event.wait`). It does not suspend if the flag is set already.
     ///
     /// # Errors
-    /// `Cancelled`, and nothing else.
+    /// Only `Cancelled`.
     ///
     /// # Cancellation
-    /// Leaves nothing behind; dropping the future neither.
+    /// Leaves nothing behind. The same is true if the future is dropped.
     ///
     /// ```
     /// use asyncio::Event;
@@ -150,7 +150,7 @@ impl Future for EventWait<'_> {
         let mut after = Deferred::new();
         let mut queue = event.queue.lock();
         if !place.is_taken() {
-            // Once more, now that no `set` can come in between.
+            // Check once more, now that no `set` can come in between.
             if event.is_set() && !mutant("event_not_looked_at_again") {
                 return Poll::Ready(Ok(()));
             }

@@ -18,7 +18,7 @@ pub trait Permits: sealed::Sealed {}
 
 mod sealed {
     pub trait Sealed {
-        /// The semaphore, and how many permits it never has more than.
+        /// The semaphore, and the largest number of permits that it may have.
         fn parts(&self) -> (&super::Semaphore, Option<usize>);
     }
 }
@@ -42,7 +42,7 @@ impl Semaphore {
     /// borrows nothing, so it can be moved to another task.
     ///
     /// # Errors
-    /// `Cancelled`, and nothing else.
+    /// Only `Cancelled`.
     ///
     /// # Cancellation
     /// As for [`acquire`](Semaphore::acquire).
@@ -76,7 +76,7 @@ impl BoundedSemaphore {
     /// Takes a permit that keeps the semaphore alive: see [`Semaphore::acquire_owned`].
     ///
     /// # Errors
-    /// `Cancelled`, and nothing else.
+    /// Only `Cancelled`.
     ///
     /// # Cancellation
     /// As for [`Semaphore::acquire`].
@@ -87,23 +87,23 @@ impl BoundedSemaphore {
     }
 }
 
-/// A [`Permit`](crate::Permit) that keeps its semaphore alive; it is released when this is dropped.
+/// A [`Permit`](crate::Permit) that keeps its semaphore alive. Dropping it releases the permit.
 #[must_use = "a permit that is dropped is released"]
 pub struct OwnedPermit<S: Permits = Semaphore> {
-    /// Until it is given up.
+    /// `Some` until the permit is released or forgotten.
     semaphore: Option<Arc<S>>,
 }
 
 impl<S: Permits> OwnedPermit<S> {
-    /// Keeps the permit out, until `release` is called on the semaphore.
+    /// Keeps the permit taken until `release` is called on the semaphore.
     pub fn forget(mut self) {
         self.semaphore = None;
     }
 
-    /// Releases it, as dropping it does.
+    /// Releases the permit, as dropping it does.
     ///
     /// # Errors
-    /// `Value` if the semaphore is bounded, and others have released all that was taken.
+    /// `Value` if the semaphore is bounded, and other code has already released all permits.
     pub fn release(mut self) -> Result<()> {
         self.give_back()
     }
@@ -117,7 +117,7 @@ impl<S: Permits> OwnedPermit<S> {
 
 impl<S: Permits> Drop for OwnedPermit<S> {
     fn drop(&mut self) {
-        // Of a bounded semaphore that is full again it is one too many, which has nowhere to go.
+        // If a bounded semaphore is full again, this permit is one too many, and is discarded.
         let _ = self.give_back();
     }
 }
