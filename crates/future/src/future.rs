@@ -46,16 +46,17 @@ impl<T> Drop for Inner<T> {
 
 /// A result that will be set elsewhere (`asyncio.Future`).
 ///
-/// Clones are handles to the same future. Awaiting one gives a copy of the result to each of any
-/// number of awaiters, so `T` must be `Clone`; [`take`](Future::take) gives other values to one of
-/// them. A future works with and without a loop, under any executor and across threads; only done
-/// callbacks need a running loop. The value is locked while it is copied: its `clone` must not await or
-/// read the same future.
+/// Clones are handles to the same future. Any number of awaiters get a copy of the result each, so `T`
+/// must be `Clone`; for other types, [`take`](Future::take) moves the result to one awaiter. A future
+/// works with and without a loop, under any executor and across threads; only done callbacks need a
+/// running loop. The value is locked while it is copied: its `clone` must not await or read the same
+/// future.
 ///
 /// # Cancellation
-/// A cancelled task cancels the future it awaits, for every other awaiter too; put a
-/// [`shield`](https://docs.python.org/3/library/asyncio-task.html#asyncio.shield) between to prevent
-/// that. Dropping an awaiting handle leaves the future as it is.
+/// A cancelled task cancels the future that it awaits, for every other awaiter too. To prevent this,
+/// await it through a
+/// [`shield`](https://docs.python.org/3/library/asyncio-task.html#asyncio.shield). Dropping an
+/// awaiting handle does not affect the future.
 ///
 /// ```
 /// #[asyncio::main]
@@ -72,14 +73,14 @@ pub struct Future<T> {
     awaiting: Awaiting,
 }
 
-/// The place of one handle in the line of waiters.
+/// The place of one handle in the queue of waiters.
 #[derive(Default)]
 struct Awaiting {
     wait: Wait,
     number: u32,
 }
 
-/// A value that could not be set, because the future was done already (`InvalidStateError`).
+/// A value that could not be set because the future was already done (`InvalidStateError`).
 pub struct NotPending<T>(T);
 
 impl<T> NotPending<T> {
@@ -140,8 +141,8 @@ impl<T> Future<T> {
     /// Creates a pending future of an operation that was called at `site`; the tasks that await it are
     /// reported as waiting there.
     ///
-    /// With `parts`, a request to cancel it goes to those, and the future ends as its maker decides (as a
-    /// `gather` does).
+    /// With `parts`, a request to cancel the future goes to them, and the creator of the future decides
+    /// how it ends (as in a `gather`).
     pub fn of_operation(site: WaitSite, parts: Option<Parts>) -> Future<T> {
         Future::of_head(Head::new(parts.into(), site, false))
     }
@@ -173,7 +174,7 @@ impl<T> Future<T> {
     /// Sets the result, and makes the waiters ready.
     ///
     /// # Errors
-    /// If the future is done already, the value comes back.
+    /// Returns the value if the future is already done.
     pub fn set_result(&self, value: T) -> Result<(), NotPending<T>> {
         let mut value = Some(value);
         let change = self.inner.head.finish(None, || *self.inner.value.lock() = value.take());
@@ -186,7 +187,7 @@ impl<T> Future<T> {
     /// Sets the error, and makes the waiters ready.
     ///
     /// # Errors
-    /// `InvalidState` if the future is done already.
+    /// `InvalidState` if the future is already done.
     pub fn set_exception(&self, error: impl Into<Error>) -> Result<()> {
         match self.inner.head.finish(Some(error.into()), || {}) {
             Change::Made => Ok(()),
@@ -199,7 +200,7 @@ impl<T> Future<T> {
     /// Sets the result or the error; a cancellation cancels.
     ///
     /// # Errors
-    /// `InvalidState` if the future is done already.
+    /// `InvalidState` if the future is already done.
     pub fn set(&self, outcome: Result<T>) -> Result<()> {
         match outcome {
             Ok(value) => Ok(self.set_result(value)?),
@@ -211,7 +212,7 @@ impl<T> Future<T> {
         }
     }
 
-    /// Cancels the future; false if it is done already.
+    /// Cancels the future; returns false if it is already done.
     pub fn cancel(&self) -> bool {
         self.cancel_as(CancelledError::default())
     }
@@ -226,7 +227,7 @@ impl<T> Future<T> {
         self.inner.head.cancel(error)
     }
 
-    /// Cancels a future that has parts itself, and none of those.
+    /// Cancels a future that has parts, but not the parts.
     pub fn cancel_now(&self, error: CancelledError) -> bool {
         self.inner.head.cancel_now(error)
     }
@@ -268,8 +269,8 @@ impl<T> Future<T> {
         self.inner.value.lock().as_ref().map(read).ok_or_else(taken)
     }
 
-    /// Waits for the result and takes it out, for a `T` that is not `Clone`. A caller that asks after
-    /// that gets `InvalidState`.
+    /// Waits for the result and moves it out, for a `T` that is not `Clone`. Later callers get
+    /// `InvalidState`.
     ///
     /// # Cancellation
     /// As for awaiting the future itself; the result stays in place.
@@ -279,8 +280,8 @@ impl<T> Future<T> {
     }
 
     /// Calls `callback` with the future when it is done, always as a step of its own in the running
-    /// loop; callbacks and awaiters are served in the order in which they came. What the callback
-    /// returns as an error goes to the exception handler.
+    /// loop. Callbacks and awaiters are served in the order in which they were registered. If the
+    /// callback returns an error, the error goes to the exception handler.
     ///
     /// # Errors
     /// `Runtime` without a running loop.
@@ -321,8 +322,8 @@ impl<T> Future<T> {
         Ok(DoneCallback::new(number, callback))
     }
 
-    /// Removes a callback; returns how many were removed: none if it was removed before, or the
-    /// future was done already.
+    /// Removes a callback, and returns how many were removed: zero if it was removed before, or if
+    /// the future was already done.
     pub fn remove_done_callback(&self, callback: &DoneCallback) -> usize {
         let Some(number) = callback.number() else { return 0 };
         let listener = self.inner.head.lock().listeners.remove(number);
@@ -332,7 +333,7 @@ impl<T> Future<T> {
         }
     }
 
-    /// How many handles of it there are, those in its callbacks included.
+    /// The number of handles to the future, including those in its callbacks.
     pub(crate) fn handles(&self) -> usize {
         Arc::strong_count(&self.inner)
     }
@@ -354,8 +355,8 @@ impl<T> Future<T> {
         self.inner.head.made_at()
     }
 
-    /// Fails it, if it is pending, because the loop that ends it is closed: for awaiters on other threads.
-    /// If there are none, nothing is reported.
+    /// Fails the future if it is pending, because the loop that would end it is closed, for awaiters on
+    /// other threads. If there are none, nothing is reported.
     #[doc(hidden)]
     pub fn abandon(&self) {
         if self.set_exception(Error::runtime("Event loop is closed")).is_ok() {
@@ -366,7 +367,7 @@ impl<T> Future<T> {
     /// Checks that a task may wait for it in the current loop, for waiters with a callback.
     ///
     /// # Errors
-    /// `Runtime` if it is pending, and ends only if another loop of this thread runs.
+    /// `Runtime` if the future is pending, and can end only while another loop of this thread runs.
     #[doc(hidden)]
     pub fn check_awaited_here(&self) -> Result<()> {
         if self.done() { Ok(()) } else { self.inner.head.check_awaited_here() }
@@ -377,8 +378,8 @@ impl<T> Future<T> {
         Arc::as_ptr(&self.inner.head) as usize
     }
 
-    /// Puts `callback` in the place of the one that reports a failure which is not awaited any
-    /// more, and removes that one.
+    /// Replaces the callback that reports a failure which nothing awaits any more, and removes the
+    /// old one.
     #[doc(hidden)]
     pub fn replace_late_report(&self, callback: DoneCallback) {
         let previous = self.inner.head.lock().late_report.replace(callback);
@@ -396,7 +397,7 @@ impl<T> Future<T> {
     ) -> Poll<Result<T>> {
         let inner = &self.inner;
         let Awaiting { wait, number } = &mut self.awaiting;
-        // Before the guard, so that it is dropped after it: with it may go a foreign waker.
+        // Declared before the guard, so that it is dropped after it: this may drop a foreign waker.
         let mut spent = None;
         let mut state = inner.head.lock();
         if matches!(state.stage, Stage::Pending) {
@@ -475,8 +476,9 @@ impl<T> fmt::Debug for Future<T> {
     }
 }
 
-/// A [`Future`] whose result is moved out when it is awaited, so that it need not be `Clone`: of
-/// [`Future::take`], and of what has one consumer. It derefs to the future.
+/// A [`Future`] whose result is moved out when it is awaited, so that the result need not be
+/// `Clone`. [`Future::take`] and functions with a single consumer return it. It derefs to the
+/// future.
 pub struct Take<T>(Future<T>);
 
 impl<T> Take<T> {

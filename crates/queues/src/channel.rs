@@ -1,4 +1,4 @@
-//! [`channel`]: a queue in two halves, which closes when one of them is gone.
+//! [`channel`]: a queue in two halves, which closes when one of them is dropped.
 
 use crate::{
     PutError, Queue,
@@ -16,8 +16,9 @@ use std::fmt;
 /// with zero, any number.
 ///
 /// Both halves can be cloned; each item goes to one receiver. When the last sender is dropped, the receivers
-/// get what is left, and then the end. When the last receiver is dropped, what is left is dropped too, and
-/// putting is an error. So a consumer ends by itself, and a producer cannot fill a queue that is not read.
+/// get the remaining items, and then the end. When the last receiver is dropped, the remaining items are
+/// dropped too, and putting is an error. A consumer therefore ends by itself, and a producer cannot fill a
+/// queue that is not read.
 ///
 /// ```
 /// #[asyncio::main]
@@ -51,13 +52,13 @@ struct Shared<T> {
     receivers: AtomicU64,
 }
 
-/// One more half of a kind.
+/// Counts one more half of a kind.
 fn join(halves: &AtomicU64) {
-    // A half that is cloned exists, so the last one does not leave meanwhile.
+    // The half that is cloned exists, so the last one does not leave meanwhile.
     halves.fetch_add(1, Ordering::Relaxed);
 }
 
-/// One less; true if it was the last.
+/// Counts one half less; returns true if it was the last.
 fn leave(halves: &AtomicU64) -> bool {
     loop {
         let count = halves.load(Ordering::Relaxed);
@@ -74,10 +75,11 @@ pub struct Sender<T>(Arc<Shared<T>>);
 pub struct Receiver<T>(Arc<Shared<T>>);
 
 impl<T> Sender<T> {
-    /// Puts an item in, as soon as there is a free place: see [`OrderedQueue::put`](crate::OrderedQueue::put).
+    /// Waits for a free place, and puts an item there: see [`OrderedQueue::put`](crate::OrderedQueue::put).
     ///
     /// # Errors
-    /// `QueueShutDown` if every receiver is gone; `Cancelled`. The item was not put: see [`Put::into_item`].
+    /// `QueueShutDown` if every receiver is gone; `Cancelled`. In both cases, the item was not put: see
+    /// [`Put::into_item`].
     ///
     /// # Cancellation
     /// The item was not put, and is still in the future. Dropping the future drops the item.
@@ -101,7 +103,7 @@ impl<T> Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Takes the next item out, as soon as there is one: see [`OrderedQueue::get`](crate::OrderedQueue::get).
+    /// Waits for the next item, and takes it: see [`OrderedQueue::get`](crate::OrderedQueue::get).
     ///
     /// # Errors
     /// `QueueShutDown` if every sender is gone and nothing is left; `Cancelled`.
@@ -116,7 +118,7 @@ impl<T> Receiver<T> {
     /// Returns the next item; `None` when every sender is gone and nothing is left (`async for`).
     ///
     /// # Errors
-    /// `Cancelled`, as an item, and nothing else.
+    /// Only `Cancelled`, as an item.
     ///
     /// # Cancellation
     /// No item was taken. Dropping the future does the same.
@@ -128,7 +130,7 @@ impl<T> Receiver<T> {
     /// Takes the next item out, if there is one.
     ///
     /// # Errors
-    /// `QueueEmpty`; `QueueShutDown` if moreover every sender is gone.
+    /// `QueueEmpty`; `QueueShutDown` if every sender is gone as well.
     pub fn get_nowait(&self) -> Result<T> {
         self.0.queue.get_nowait()
     }

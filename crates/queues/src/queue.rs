@@ -23,9 +23,9 @@ pub type Queue<T> = OrderedQueue<Fifo<T>>;
 
 /// The lowest item first (`asyncio.PriorityQueue`).
 ///
-/// The items are compared while the queue is locked: their `Ord` must not use the queue. If it panics,
-/// the panic comes out of the `put` or `get` that compared; an item may then come out of turn, and one
-/// that was being taken is lost and counts as done.
+/// The items are compared while the queue is locked: their `Ord` must not use the queue. If a
+/// comparison panics, the `put` or `get` that made it panics. An item may then come out of turn, and
+/// an item that was being taken is lost and counts as done.
 ///
 /// ```
 /// use asyncio::PriorityQueue;
@@ -49,10 +49,10 @@ pub type PriorityQueue<T> = OrderedQueue<Priority<T>>;
 #[doc(alias = "asyncio.LifoQueue")]
 pub type LifoQueue<T> = OrderedQueue<Lifo<T>>;
 
-/// A queue between tasks: [`Queue`], [`PriorityQueue`], [`LifoQueue`], or one with an order of your own.
+/// A queue between tasks: [`Queue`], [`PriorityQueue`], [`LifoQueue`], or one with a custom order.
 ///
 /// Tasks that wait in `get` or `put` are woken in the order of their arrival. A task that is woken
-/// looks again, and if another was faster, it waits at the end of the queue.
+/// checks again; if another task was faster, it waits at the end of the queue.
 ///
 /// ```
 /// use asyncio::Queue;
@@ -73,7 +73,7 @@ pub struct OrderedQueue<O: Order> {
 
 struct State<O> {
     items: O,
-    /// Items that were put, and not reported done.
+    /// Items that were put and not reported as done.
     unfinished: usize,
     is_shut_down: bool,
     getters: WaitQueue,
@@ -119,7 +119,7 @@ impl<O: Order> State<O> {
         item
     }
 
-    /// `n` items are done.
+    /// Marks `n` items as done.
     fn finish(&mut self, n: usize, after: &mut Deferred) {
         self.unfinished = self.unfinished.saturating_sub(n);
         if self.unfinished == 0 {
@@ -128,12 +128,12 @@ impl<O: Order> State<O> {
     }
 }
 
-/// An item that goes in or comes out. What that takes is the program's: an [`Order`], or the `Ord` of
-/// the items, which may panic. The books are kept all the same.
+/// An item that goes in or comes out. This calls code of the program: an [`Order`], or the `Ord` of
+/// the items, which may panic. The counts stay correct even then.
 struct Change<'a, O: Order> {
     state: &'a mut State<O>,
     after: &'a mut Deferred,
-    /// How many items there were.
+    /// The number of items before.
     before: usize,
     has_returned: bool,
 }
@@ -145,8 +145,8 @@ impl<'a, O: Order> Change<'a, O> {
         Change { state, after, before, has_returned: false }
     }
 
-    /// The waiter that was woken for this has not used it; and an item that came out is lost, which counts as
-    /// done.
+    /// The waiter that was woken for this has not used its wake-up. An item that came out is lost, and counts
+    /// as done.
     #[cold]
     fn was_left_by_a_panic(&mut self, now: usize) {
         if now < self.before {
@@ -241,11 +241,12 @@ impl<O: Order> OrderedQueue<O> {
         }
     }
 
-    /// Adds an item, and waits while the queue is full (`Queue.put`). Does not suspend if there is room.
+    /// Adds an item, and waits while the queue is full (`Queue.put`). It does not suspend if there is
+    /// room.
     ///
     /// # Errors
-    /// `QueueShutDown` if the queue is shut down, before or meanwhile; `Cancelled`. The item was not added: a future
-    /// that is awaited by `&mut` gives it back by [`into_item`](Put::into_item).
+    /// `QueueShutDown` if the queue is shut down before or during the wait; `Cancelled`. In both cases, the item was
+    /// not added: await the future by `&mut`, and [`into_item`](Put::into_item) returns the item.
     ///
     /// # Cancellation
     /// The item was not added, and is still in the future. If the task had been woken for a free place, the next
@@ -268,10 +269,11 @@ impl<O: Order> OrderedQueue<O> {
         Put::new(self, item, WaitSite::here(&"Queue.put"))
     }
 
-    /// Takes the next item, and waits while the queue is empty (`Queue.get`). Does not suspend if there is an item.
+    /// Takes the next item, and waits while the queue is empty (`Queue.get`). It does not suspend if there is an
+    /// item.
     ///
     /// # Errors
-    /// `QueueShutDown` if the queue is shut down, before or meanwhile, and nothing is left in it;
+    /// `QueueShutDown` if the queue is shut down before or during the wait, and is empty;
     /// `Cancelled`.
     ///
     /// # Cancellation
@@ -308,7 +310,7 @@ impl<O: Order> OrderedQueue<O> {
     /// queue would be, which asyncio does not have.
     ///
     /// # Errors
-    /// `Cancelled`, as an item, and nothing else.
+    /// Only `Cancelled`, as an item.
     ///
     /// # Cancellation
     /// As for [`get`](OrderedQueue::get): no item was taken. Dropping the future does the same.
@@ -391,7 +393,7 @@ impl<O: Order> OrderedQueue<O> {
     #[track_caller]
     pub fn put_blocking(&self, item: O::Item) -> Result<(), PutError<O::Item>> {
         let mut put = Put::new(self, item, WaitSite::here(&"Queue.put_blocking"));
-        // Nothing but a task can be cancelled; should this thread be in one, it goes on waiting.
+        // Only a task can be cancelled. If this thread is running a task, the wait continues.
         while block_on(&mut put).is_err_and(|error| error.is_cancelled()) {}
         put.into_item().map_or(Ok(()), |item| Err(PutError::ShutDown(item)))
     }
@@ -438,14 +440,14 @@ impl<O: Order> OrderedQueue<O> {
         Ok(())
     }
 
-    /// Waits until every item that was put is [done](OrderedQueue::task_done) (`Queue.join`). Does
-    /// not suspend if they are.
+    /// Waits until every item that was put is [done](OrderedQueue::task_done) (`Queue.join`). It
+    /// does not suspend if all are done.
     ///
     /// # Errors
-    /// `Cancelled`, and nothing else.
+    /// Only `Cancelled`.
     ///
     /// # Cancellation
-    /// Leaves nothing behind. Dropping the future does neither.
+    /// Leaves nothing behind. The same is true if the future is dropped.
     ///
     /// ```
     /// use asyncio::Queue;
@@ -463,7 +465,7 @@ impl<O: Order> OrderedQueue<O> {
     }
 
     /// Shuts the queue down (`Queue.shutdown`): from now on, putting is an error, and so is getting
-    /// once the queue is empty. Tasks that wait in either are woken to learn of it.
+    /// once the queue is empty. Tasks that wait in `put` or `get` are woken.
     ///
     /// With `immediate`, the items in the queue are dropped, and count as done.
     ///
@@ -491,7 +493,7 @@ impl<O: Order> OrderedQueue<O> {
         state = keep("queue_shut_down_last", &self.state, state);
         state.is_shut_down = true;
         if immediate {
-            // Last, for the order may panic.
+            // Last, because the order may panic.
             dropped.extend(std::iter::from_fn(|| state.items.pop()));
         }
     }
@@ -547,14 +549,14 @@ impl<O: Order> OrderedQueue<O> {
     }
 }
 
-/// Without bound.
+/// A queue without a limit.
 impl<O: Order + Default> Default for OrderedQueue<O> {
     fn default() -> OrderedQueue<O> {
         OrderedQueue::with_order(0, O::default())
     }
 }
 
-/// Tells how many items there are, not which.
+/// Shows how many items there are, not the items.
 impl<O: Order> fmt::Debug for OrderedQueue<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state.lock();

@@ -104,7 +104,7 @@ impl<O: Order> fmt::Debug for Next<'_, O> {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Put<'a, O: Order> {
     queue: &'a OrderedQueue<O>,
-    /// Until the future is done.
+    /// `Some` until the future is done.
     item: Option<O::Item>,
     place: QueuedWait,
     site: WaitSite,
