@@ -8,10 +8,11 @@
 //!    └──────────────────────────────────────────────► GONE
 //! ```
 //!
-//! 1. [`Branch::cancel`]. A branch that is *lent* is put aside as it is instead, and one in which
-//!    nothing of ours is suspended is dropped at once.
-//! 2. The branch got `Err(Cancelled)` at its await, has cleaned up, and has ended. A value that it
-//!    returned all the same, and an error other than the cancellation, go to the exception handler.
+//! 1. [`Branch::cancel`]. A *borrowed* branch is left as it is instead, and a branch in which
+//!    nothing of ours is suspended is dropped immediately.
+//! 2. The branch got `Err(Cancelled)` at its await, has cleaned up, and has ended. If it still
+//!    returned a value, or an error other than the cancellation, that is reported to the exception
+//!    handler.
 
 use crate::current_task;
 use asyncio_core::{
@@ -32,20 +33,19 @@ use std::{
     task::{Context, Poll},
 };
 
-/// How a branch can be ended before it is done. `O` is its output.
+/// The way in which a branch can be ended before it is done. `O` is its output.
 pub enum Ending<O> {
-    /// It is only borrowed: it is put aside as it is.
+    /// It is only borrowed: it is left as it is.
     Lent,
-    /// It is a scope, and `Err(Cancelled)` can come out of it; what it returns after that is looked
-    /// at.
+    /// It is a scope that can return `Err(Cancelled)`; its output after that is checked.
     Scope {
-        /// Makes its output of a cancellation.
+        /// Converts a cancellation to its output.
         cancelled: fn(CancelledError) -> O,
-        /// What is to be reported of a branch that was cancelled and returned this.
+        /// The error to report for a branch that was cancelled and returned this output.
         lost: fn(O) -> Option<Error>,
     },
-    /// It is dropped: its output cannot be a cancellation, or it is a [leaf](Leaf), and has nothing to
-    /// clean up. Nothing of it is told apart from what is around it, so it needs no scope.
+    /// It is dropped: its output cannot be a cancellation, or it is a [leaf](Leaf) and has nothing to
+    /// clean up. It need not be told apart from its surroundings, so it needs no scope.
     Dropped,
 }
 
@@ -77,7 +77,7 @@ impl<F: Future> Branch<F> {
         self.body.is_some()
     }
 
-    /// Polls it, if it is open. Ready when it has its output, or has panicked.
+    /// Polls it, if it is open. It is ready when it has its output, or has panicked.
     #[inline]
     pub fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
@@ -107,7 +107,7 @@ impl<F: Future> Branch<F> {
         self.project().output.take()
     }
 
-    /// Goes on with its panic, if it has panicked.
+    /// Resumes its panic, if it has panicked.
     pub fn resume_panic(self: Pin<&mut Self>) {
         let output = self.project().output;
         if matches!(output, Some(Err(_))) {
@@ -128,12 +128,12 @@ impl<F: Future<Output = std::result::Result<T, E>>, T, E> Branch<F> {
     }
 }
 
-/// A branch of any type that is to end.
+/// A branch of any type that has to end.
 pub trait Losing {
-    /// Requests that it end: see [the states](self). True if it still has something to do.
+    /// Requests that it end: see [the states](self). Returns true if it still has something to do.
     fn cancel(self: Pin<&mut Self>) -> bool;
 
-    /// Polls it to its end, and reports what would be lost.
+    /// Polls it to its end, and reports a result that would be lost.
     fn poll_end(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
 }
 
@@ -176,8 +176,8 @@ impl<F: Future> Losing for Branch<F> {
     }
 }
 
-/// Losers have ended: requests that came since the counts were `known` reached only them, and went with
-/// them. They are for what comes after, and are delivered again.
+/// Delivers requests again that came after the counts were `known`. They reached only losers that have
+/// ended since, and are meant for the code that follows.
 pub(crate) fn deliver_later_ones(known: &RequestCounts) {
     if let Some(task) = current_task() {
         let (here, error) = (ScopeKey::current(), CancelledError::default());
@@ -185,8 +185,8 @@ pub(crate) fn deliver_later_ones(known: &RequestCounts) {
     }
 }
 
-/// Ends branches: each one that can is cancelled, in this order, and the future is done when all have
-/// ended.
+/// Ends branches: cancels each branch that can be cancelled, in this order. The future is done when
+/// all have ended.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Ended<'a, const N: usize> {
     branches: [Pin<&'a mut dyn Losing>; N],
@@ -195,7 +195,7 @@ pub struct Ended<'a, const N: usize> {
     known: Option<RequestCounts>,
 }
 
-/// Ends what is left of several branches.
+/// Ends those of several branches that are still open.
 pub fn end<const N: usize>(branches: [Pin<&mut dyn Losing>; N]) -> Ended<'_, N> {
     Ended { branches, open: [true; N], known: None }
 }
@@ -268,7 +268,7 @@ pub fn all_disabled() -> ! {
     panic!("select!: every branch is disabled, and there is no `else` branch")
 }
 
-/// How a branch whose output is a `Result` with an error of ours can be ended.
+/// The way to end a branch whose output is a `Result` with an error of ours.
 pub(crate) fn ending<T, E>() -> Ending<std::result::Result<T, E>>
 where
     E: From<Error> + 'static,
@@ -287,9 +287,9 @@ where
     }
 }
 
-/// The type of a branch. What it derefs to, step by step, tells how the branch can be ended: of
-/// [`LentBranch`], [`LeafBranch`], [`OurBranch`], [`ScopeBranch`] and [`OpaqueBranch`] the first that
-/// fits is taken.
+/// The type of a branch. Its chain of derefs decides how the branch can be ended: the first matching
+/// one of [`LentBranch`], [`LeafBranch`], [`OurBranch`], [`ScopeBranch`] and [`OpaqueBranch`] is
+/// used.
 #[derive(Debug)]
 pub struct Probe<F>(PhantomData<fn(F)>);
 
@@ -302,32 +302,32 @@ impl<F> Probe<F> {
 
 /// `&mut future`, `Pin<&mut future>`.
 pub trait LentBranch<O> {
-    /// How it can be ended.
+    /// Returns how it can be ended.
     fn ending(&self) -> Ending<O>;
 }
 
-/// A [leaf](Leaf), awaited as it is.
+/// A [leaf](Leaf) that is awaited directly.
 pub trait LeafBranch<O> {
-    /// How it can be ended.
+    /// Returns how it can be ended.
     fn ending(&self) -> Ending<O>;
 }
 
-/// A future of our `Result`. It comes before the next one so that the error of an `async` block need
-/// not be written down.
+/// A future of our `Result`. It comes before the next one so that the error type of an `async` block
+/// need not be annotated.
 pub trait OurBranch<O> {
-    /// How it can be ended.
+    /// Returns how it can be ended.
     fn ending(&self) -> Ending<O>;
 }
 
-/// A future of a `Result` whose error can be made of one of ours.
+/// A future of a `Result` whose error can be made from ours.
 pub trait ScopeBranch<O> {
-    /// How it can be ended.
+    /// Returns how it can be ended.
     fn ending(&self) -> Ending<O>;
 }
 
 /// Any other future.
 pub trait OpaqueBranch<O> {
-    /// How it can be ended.
+    /// Returns how it can be ended.
     fn ending(&self) -> Ending<O>;
 }
 

@@ -1,4 +1,5 @@
-//! [`FutureLike`]: what tasks and futures have in common, and how other awaitables become tasks.
+//! [`FutureLike`]: the common part of tasks and futures, and the conversion of other awaitables to
+//! tasks.
 
 use crate::{AnyTask, Task, cast::cast, task::TaskBuilder};
 use asyncio_core::{CancelledError, Error, Result, wait::Target};
@@ -10,8 +11,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// What `wait` and its like take: a [`Task`] or a [`Future`], or either
-/// (`asyncio.isfuture`). Sealed: nothing else can be one.
+/// A [`Task`], a [`Future`], or either, as `wait` and similar functions take them
+/// (`asyncio.isfuture`). The trait is sealed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is neither a task nor a future",
     label = "a task or a future is expected",
@@ -21,20 +22,20 @@ use std::{
 )]
 #[doc(alias = "isfuture")]
 pub trait FutureLike: sealed::Sealed + 'static {
-    /// Whether it has a result, failed or was cancelled.
+    /// Returns whether it has a result, failed or was cancelled.
     fn done(&self) -> bool;
-    /// Whether it was cancelled.
+    /// Returns whether it was cancelled.
     fn cancelled(&self) -> bool;
-    /// Its error, if it has one. Counts as retrieving it.
+    /// Returns its error, if it has one. Counts as retrieving it.
     ///
     /// # Errors
     /// `Cancelled` if it was cancelled, `InvalidState` if it is not done.
     fn exception(&self) -> Result<Option<Error>>;
     /// Requests that it be cancelled.
     fn cancel_as(&self, error: CancelledError) -> bool;
-    /// What a task that awaits it cancels.
+    /// Returns the target that a task cancels while it awaits this.
     fn target(&self) -> Target;
-    /// A number that no other task or future has while this one lives.
+    /// Returns a number that no other task or future has while this one lives.
     fn id(&self) -> usize;
     /// Calls `callback` when it is done, as a step of its own.
     ///
@@ -44,7 +45,8 @@ pub trait FutureLike: sealed::Sealed + 'static {
         &self,
         callback: impl FnOnce() -> R + 'static,
     ) -> Result<DoneCallback>;
-    /// [`on_done`](FutureLike::on_done) with the task or future itself.
+    /// Calls `callback` with the task or future itself when it is done: see
+    /// [`on_done`](FutureLike::on_done).
     ///
     /// # Errors
     /// As there.
@@ -56,7 +58,7 @@ pub trait FutureLike: sealed::Sealed + 'static {
     fn remove_done_callback(&self, callback: &DoneCallback) -> usize;
 }
 
-/// Calls the same method on whichever an [`Awaitable`] is.
+/// Calls the same method on the task or the future in an [`Awaitable`].
 macro_rules! either {
     ($self:expr, $inner:ident => $call:expr) => {
         match $self {
@@ -70,10 +72,10 @@ pub(crate) mod sealed {
     use super::{AnyTask, Awaitable, Future, Result, Take, Task};
 
     pub trait Sealed {
-        /// Whether a task may wait for it where it runs, for waiters with a callback.
+        /// Checks that a task may wait for it in the current loop, for waiters with a callback.
         ///
         /// # Errors
-        /// `Runtime` if it is pending, and ends only if another loop of this thread runs.
+        /// `Runtime` if it is pending, and can end only while another loop of this thread runs.
         fn check_awaited_here(&self) -> Result<()>;
     }
 
@@ -222,7 +224,7 @@ impl<T: 'static> FutureLike for Take<T> {
     }
 }
 
-/// A task or a future, where one list holds both.
+/// A task or a future, for lists that hold both.
 #[derive(Debug)]
 pub enum Awaitable<T> {
     /// A task.
@@ -306,8 +308,9 @@ impl<T: Clone> StdFuture for Awaitable<T> {
     }
 }
 
-/// A task or future that `gather` and its like run, and how to read its result. That takes the
-/// `Clone` which a future's being awaitable implies, and which only the caller's type knows.
+/// A task or future that `gather` and similar functions run, and the function that reads its
+/// result. Reading needs `Clone`, which every awaitable future has, and which only the caller's
+/// type knows.
 pub(crate) struct Child<T> {
     of: Awaitable<T>,
     read: fn(&Awaitable<T>) -> Result<T>,
@@ -321,7 +324,8 @@ impl<T> std::ops::Deref for Child<T> {
 }
 
 impl<T: 'static> Child<T> {
-    /// `asyncio.ensure_future`: a task or future as it is, anything else as a new task.
+    /// Returns a task or future as it is, and anything else as a new task
+    /// (`asyncio.ensure_future`).
     pub(crate) fn ensure<F>(awaitable: F, location: &'static Location<'static>) -> Child<T>
     where
         F: IntoFuture<Output = Result<T>>,
@@ -332,7 +336,7 @@ impl<T: 'static> Child<T> {
         })
     }
 
-    /// The message of the `cancel()` that ended it, if it keeps one.
+    /// Returns the message of the `cancel()` that ended it, if it keeps one.
     pub(crate) fn later_message(&self) -> CancelledError {
         match &self.of {
             Awaitable::Task(task) => task.later_message(),
@@ -343,7 +347,7 @@ impl<T: 'static> Child<T> {
         }
     }
 
-    /// Makes `callback` the one that reports a late failure, in place of any other.
+    /// Sets the callback that reports a late failure, in place of any other.
     pub(crate) fn replace_late_report(&self, callback: DoneCallback) {
         match &self.of {
             Awaitable::Task(task) => task.replace_late_report(callback),
@@ -357,9 +361,9 @@ impl<T: 'static> Child<T> {
     }
 }
 
-/// What needs no `'static`, so that `wait_for` can borrow.
+/// Functions that need no `'static`, so that `wait_for` can borrow.
 impl<T> Child<T> {
-    /// A task or future as it is; anything else is given back.
+    /// Takes a task or future as it is; hands anything else back.
     pub(crate) fn known<F>(awaitable: F) -> Result<Child<T>, F>
     where
         F: StdFuture<Output = Result<T>>,
@@ -390,7 +394,7 @@ impl<T> Child<T> {
         Child { of: Awaitable::Task(task), read }
     }
 
-    /// The result of a child that is done.
+    /// Returns the result of a child that is done.
     pub(crate) fn retrieve(&self) -> Result<T> {
         (self.read)(&self.of)
     }
@@ -425,22 +429,22 @@ impl<T> Child<T> {
     }
 }
 
-/// The types here that a future may turn out to be: each has the one parameter `T`, and gives a
-/// `Result<T>` where it can be awaited at all.
+/// The types that a future may turn out to be. Each has the one parameter `T`, and its output is a
+/// `Result<T>` if it can be awaited.
 trait Of<T> {}
 impl<T> Of<T> for Task<T> {}
 impl<T> Of<T> for Future<T> {}
 impl<T> Of<T> for Take<T> {}
 impl<T> Of<T> for Awaitable<T> {}
 
-/// A future as a `B`, if that is what it is.
+/// Converts a future to a `B`, if that is its type.
 fn of_type<F: StdFuture<Output = Result<T>>, B: Of<T>, T>(future: F) -> Result<B, F> {
-    // SAFETY: if `F` is a `B` but for lifetimes, then it is a `Task<U>`, say, and its output, which
-    // is a `Result<T>`, is a `Result<U>`: so `U` is `T`, and `F` is `B`.
+    // SAFETY: assume that `F` is a `B` except for lifetimes, for example a `Task<U>`. Its output is
+    // a `Result<T>` and also a `Result<U>`, so `U` is `T`, and `F` is `B`.
     unsafe { cast(future) }
 }
 
-/// A task or future as an `F`, if that is what it is.
+/// Converts a task or future to an `F`, if that is its type.
 fn as_type<B: Of<T>, F: StdFuture<Output = Result<T>>, T>(known: B) -> Result<F, B> {
     // SAFETY: as in `of_type`.
     unsafe { cast(known) }
@@ -473,7 +477,7 @@ fn take_out<T>(of: &Awaitable<T>) -> Result<T> {
     }
 }
 
-/// [`read`], where `F` is `Awaitable<T>`.
+/// Does what [`read`] does, where `F` is `Awaitable<T>`.
 fn read_either<F: StdFuture<Output = Result<T>>, T>(of: &Awaitable<T>) -> Result<T> {
     match of {
         Awaitable::Future(future) => match as_type::<Awaitable<T>, F, T>(future.clone().into()) {
@@ -499,7 +503,7 @@ where
 }
 
 /// Does what [`ensure_future`] does; a new task is created with these arguments.
-// For the crate of the loop, which says the line of its own caller.
+// For the crate of the loop, which passes the line of its own caller.
 #[doc(hidden)]
 pub fn ensure_future_with<F, T>(task: TaskBuilder, awaitable: F) -> Task<T>
 where

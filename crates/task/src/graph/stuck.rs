@@ -1,4 +1,4 @@
-//! Tasks that can never go on, because they wait for each other.
+//! Tasks that can never continue, because they wait for each other.
 
 use super::edges::each_awaited;
 use asyncio_core::{
@@ -13,7 +13,8 @@ use std::collections::{HashMap, HashSet};
 #[doc(hidden)]
 pub fn stuck_tasks(home: LoopRef) -> Vec<TaskRef> {
     let tasks = home.with(|scheduler| scheduler.tasks.all()).unwrap_or_default();
-    // Of each that awaits tasks alone, which; those are struck out again one by one.
+    // For each task that awaits only tasks, which ones. Tasks that can continue are removed one by
+    // one.
     let mut stuck: HashMap<usize, HashSet<usize>> = HashMap::new();
     let mut awaited_by: HashMap<usize, Vec<usize>> = HashMap::new();
     for task in &tasks {
@@ -41,7 +42,7 @@ fn id(task: &TaskRef) -> usize {
     task.as_ptr().as_ptr() as usize
 }
 
-/// What a task awaits, if it is suspended, and nothing can wake it except the end of another task.
+/// Returns what a task awaits, if it is suspended and only the end of another task can wake it.
 fn awaits_tasks_alone(task: &TaskRef) -> Option<HashSet<usize>> {
     let waits = task.seen_waits();
     if task.doing() != Some(Doing::Waiting) || waits.is_empty() {
