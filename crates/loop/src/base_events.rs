@@ -51,13 +51,13 @@ use turn::Pace;
 
 /// A FIFO event loop (asyncio's `SelectorEventLoop`, which is its `EventLoop` on Unix).
 ///
-/// Clones are handles to the same loop. All of them stay on the thread that made the loop; what
-/// other threads may have is its [`handle`](EventLoop::handle). Most programs need none of this:
-/// they call [`run`](crate::run).
+/// Clones are handles to the same loop. They stay on the thread that created the loop; other
+/// threads can use its [`handle`](EventLoop::handle). Most programs need none of this: they call
+/// [`run`](crate::run).
 ///
-/// When the last handle is dropped, a loop that was not closed says so in the log and is closed.
+/// If the last handle is dropped and the loop was not closed, the loop logs this and is closed.
 ///
-/// Where asyncio's debug mode finds that another thread schedules something here, the compiler does:
+/// asyncio's debug mode detects calls from another thread. Here, they do not compile:
 ///
 /// ```compile_fail,E0277
 /// let event_loop = asyncio::new_event_loop().unwrap();
@@ -87,11 +87,11 @@ pub(crate) struct Inner {
     executor: DefaultExecutor,
     signals: Signals,
     exception_handler: RefCell<Option<ExceptionHandler>>,
-    /// What its jobs in other threads run inside of.
+    /// The surroundings of its jobs in other threads.
     surroundings: RefCell<Option<Arc<dyn Surroundings>>>,
-    /// What time it was when the loop was closed.
+    /// The time at which the loop was closed.
     closed_at: Cell<Duration>,
-    /// Whether `close` is under way.
+    /// Whether `close` is in progress.
     closing: Cell<bool>,
     looks: Looks,
 }
@@ -102,7 +102,7 @@ impl Bell for Arc<Notifier> {
     }
 }
 
-/// What crates that do not know [`EventLoop`] reach through the scheduler.
+/// The access to the loop, through the scheduler, for crates that do not know [`EventLoop`].
 struct Door(Weak<Inner>);
 
 impl AbstractEventLoop for Door {
@@ -191,7 +191,7 @@ impl EventLoop {
         Ok(this)
     }
 
-    /// The loop of this name, if it is open and this is its thread.
+    /// Returns the loop of this name, if it is open and this is its thread.
     pub(crate) fn find(home: LoopRef) -> Option<EventLoop> {
         let door = home.with(Scheduler::event_loop)??;
         door.as_any().downcast_ref::<Door>()?.0.upgrade().map(EventLoop)
@@ -218,7 +218,7 @@ impl EventLoop {
         self.0.surroundings.replace(Some(surroundings));
     }
 
-    /// What waits for I/O, while the loop is open.
+    /// The selector, while the loop is open.
     pub(crate) fn selector(&self) -> Option<Rc<Selector>> {
         self.0.selector.borrow().clone()
     }
@@ -237,9 +237,9 @@ impl EventLoop {
     /// Runs until [`stop`](EventLoop::stop) is called (`loop.run_forever`).
     ///
     /// # Errors
-    /// `Runtime` if the loop is closed or runs already, or if another loop runs in this thread;
-    /// `KeyboardInterrupt` if a callback or task ended so; under the virtual clock `Deadlock` if
-    /// nothing is left that could make anything ready; and what the system says if it cannot wait.
+    /// `Runtime` if the loop is closed or already running, or if another loop runs in this thread;
+    /// `KeyboardInterrupt` if a callback or task ended with it; under the virtual clock, `Deadlock`
+    /// if nothing is left that could wake a task; the system's error if waiting fails.
     #[doc(alias = "loop.run_forever")]
     pub fn run_forever(&self) -> Result<()> {
         self.check_may_run()?;
@@ -259,9 +259,9 @@ impl EventLoop {
         })?
     }
 
-    /// Ends the run at the end of the current iteration (`loop.stop`): what is ready already still
-    /// runs, what that makes ready waits for the next run. Before a run, it limits that to one
-    /// iteration. Does nothing to a closed loop.
+    /// Ends the run at the end of the current iteration (`loop.stop`): steps that are already ready
+    /// still run, and steps that those make ready wait for the next run. Before a run, it limits
+    /// the run to one iteration. On a closed loop, it does nothing.
     #[doc(alias = "loop.stop")]
     pub fn stop(&self) {
         self.0.home.with(|scheduler| scheduler.run.stop());
@@ -279,9 +279,9 @@ impl EventLoop {
         !self.0.home.is_local()
     }
 
-    /// Closes the loop (`loop.close`): nothing that is ready or waits will run, and unfinished tasks
-    /// are dropped here. Everything asked of the loop from now on is the error `Event loop is
-    /// closed`. A second call does nothing, nor does one from what is dropped here.
+    /// Closes the loop (`loop.close`): no ready or waiting step will run, and unfinished tasks are
+    /// dropped here. From now on, every operation of the loop fails with `Event loop is closed`. A
+    /// second call does nothing, and neither does a call from a value that is dropped here.
     ///
     /// # Errors
     /// `Runtime` if the loop runs.
@@ -314,7 +314,8 @@ impl Drop for EventLoop {
     }
 }
 
-/// While this lives the loop is being closed: code that runs on the way neither runs it nor closes it.
+/// While this lives, the loop is being closed: code that runs meanwhile can neither run the loop nor
+/// close it.
 struct Closing<'a>(&'a Cell<bool>);
 
 impl<'a> Closing<'a> {

@@ -1,9 +1,9 @@
-//! How a loop is made.
+//! The builder of a loop.
 
 use super::EventLoop;
 use asyncio_core::Result;
 
-/// Makes an [`EventLoop`] with settings of its own.
+/// Builds an [`EventLoop`] with custom settings.
 ///
 /// ```
 /// let event_loop = asyncio::EventLoop::builder().virtual_time(true).build()?;
@@ -52,8 +52,9 @@ impl EventLoopBuilder {
     /// every iteration, and a task that waits in a `sock_*` operation resumes one iteration after the
     /// event.
     ///
-    /// By default, while callbacks or tasks are always ready, the loop polls every 50 µs, because a poll
-    /// costs as much as fifteen steps of a task; and the task resumes in the iteration of the event.
+    /// By default, while callbacks or tasks are always ready, the loop polls only every 50 µs, because a
+    /// poll costs as much as fifteen steps of a task; and the task resumes in the iteration of the
+    /// event.
     pub fn poll_every_iteration(mut self, on: bool) -> Self {
         self.poll_every_iteration = on;
         self
@@ -68,10 +69,10 @@ impl EventLoopBuilder {
         self
     }
 
-    /// Makes the loop.
+    /// Creates the loop.
     ///
     /// # Errors
-    /// What the system says if it has no descriptor left for the poller.
+    /// The system's error, if it has no descriptor left for the poller.
     pub fn build(self) -> Result<EventLoop> {
         let by_environment =
             || std::env::var_os("PYTHONASYNCIODEBUG").is_some_and(|value| !value.is_empty());

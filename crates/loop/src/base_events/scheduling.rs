@@ -13,8 +13,8 @@ use std::{panic::Location, time::Duration};
 
 /// Scheduling. A callback returns nothing, or a result whose error goes to the exception handler.
 impl EventLoop {
-    /// Runs `callback` in the next iteration, after what is ready already, in a copy of the current
-    /// context (`loop.call_soon`).
+    /// Runs `callback` in the next iteration, after the steps that are already ready, in a copy of
+    /// the current context (`loop.call_soon`).
     ///
     /// # Errors
     /// `Runtime` if the loop is closed.
@@ -42,9 +42,9 @@ impl EventLoop {
     }
 
     /// Runs `callback` in the first iteration that begins at `when` or after, in loop time, in a copy
-    /// of the current context (`loop.call_at`). Timers run by time, and by creation where that is
-    /// equal; a time that has passed counts. One too far away to be counted in nanoseconds (584
-    /// years) never comes.
+    /// of the current context (`loop.call_at`). Timers run in the order of their times; timers with
+    /// equal times run in the order of creation. A time in the past is allowed. A time that is too
+    /// far away to be counted in nanoseconds (584 years) never comes.
     ///
     /// # Errors
     /// `Runtime` if the loop is closed.
@@ -111,7 +111,7 @@ impl EventLoop {
     }
 }
 
-/// What [`EventLoop::in_context`] returns.
+/// The value that [`EventLoop::in_context`] returns.
 #[derive(Debug)]
 #[must_use]
 pub struct Calls<'a> {
@@ -160,7 +160,8 @@ impl Calls<'_> {
         Ok(TimerHandle::new(handle, when))
     }
 
-    /// For the next iteration, or for the first that begins at `when`.
+    /// Registers a callback for the next iteration, or for the first one that begins at `when` or
+    /// later.
     #[track_caller]
     fn register<R: CallbackOutput>(
         self,
@@ -186,7 +187,7 @@ impl Calls<'_> {
     }
 }
 
-/// The scheduler puts the callback into its one box.
+/// The scheduler puts the callback into its single box.
 fn schedule(
     event_loop: &EventLoop,
     when: Option<Duration>,
