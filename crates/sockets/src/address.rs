@@ -1,4 +1,4 @@
-//! [`Address`]: where a socket is, or is to go.
+//! [`Address`]: the address of a socket.
 
 use asyncio_core::{Error, Result};
 use socket2::SockAddr;
@@ -28,8 +28,8 @@ impl Address {
     /// Linux.
     ///
     /// # Errors
-    /// If the path is too long: about 100 bytes fit. `Value` if it contains a null byte, because the
-    /// system would use only the part before it.
+    /// An error if the path is too long: about 100 bytes fit. `Value` if it contains a null byte,
+    /// because the system would use only the part before it.
     pub fn from_path(path: impl AsRef<Path>) -> Result<Address> {
         let path = path.as_ref();
         if is_cut(path.as_os_str().as_bytes()) {

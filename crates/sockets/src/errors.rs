@@ -17,8 +17,7 @@ pub fn in_call(what: &str, error: Error) -> Error {
     }
 }
 
-/// A system error with the function that it comes from. The kind stays, and the error itself is the
-/// source.
+/// Adds the function to a system error. The kind stays, and the original error is the source.
 pub(crate) fn of_call(what: &str) -> impl FnOnce(io::Error) -> io::Error {
     move |error| {
         let text = format!("{what}: {error}");

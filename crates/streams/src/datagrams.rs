@@ -252,7 +252,7 @@ impl DatagramEndpoint {
     /// Waits for the next datagram, which may be empty, and returns it with its sender.
     ///
     /// # Errors
-    /// What the system says, mostly that an earlier datagram found no receiver (`ConnectionRefused`), which only a
+    /// The system's error, mostly that an earlier datagram found no receiver (`ConnectionRefused`), which only a
     /// connected endpoint is told: the endpoint stays open. `Runtime` if the endpoint is closed and everything that
     /// had arrived was taken. `Cancelled`.
     ///
@@ -286,7 +286,7 @@ impl DatagramEndpoint {
     ///
     /// # Errors
     /// `Value` for an address that cannot be sent to: a host name, which `getaddrinfo` looks up; another one than
-    /// the remote address of a connected endpoint. What the system says, for example that the datagram is too long.
+    /// the remote address of a connected endpoint. The system's error, for example that the datagram is too long.
     /// `Runtime` if the endpoint is closed. `Cancelled`.
     ///
     /// # Cancellation

@@ -39,7 +39,7 @@ use std::{
 /// What a reader has read ahead when it is dropped goes to the next one. There should be one at a time.
 ///
 /// # Errors
-/// What the system says; `Runtime` without a running loop; `Value` for a [`limit`](Stdin::limit) of
+/// The system's error; `Runtime` without a running loop; `Value` for a [`limit`](Stdin::limit) of
 /// zero.
 ///
 /// # Cancellation
@@ -144,7 +144,7 @@ impl<T> fmt::Debug for OpeningStdio<T> {
 /// [`drain`](StdioWriter::drain) before the program ends: a loop that is closed sends nothing.
 ///
 /// # Errors
-/// What the system says; `Runtime` without a running loop.
+/// The system's error; `Runtime` without a running loop.
 ///
 /// # Cancellation
 /// Nothing has been written.

@@ -127,7 +127,7 @@ impl TransportSocket {
     /// Ends one or both directions (`shutdown`), without the transport's knowledge.
     ///
     /// # Errors
-    /// What the system says; once it is closed.
+    /// The system's error; once it is closed.
     pub fn shutdown(&self, how: Shutdown) -> Result<()> {
         self.with(|socket| socket.shutdown(how))
     }
@@ -135,7 +135,7 @@ impl TransportSocket {
     /// Returns another descriptor of the same socket (`dup`), in non-blocking mode too.
     ///
     /// # Errors
-    /// What the system says; once it is closed.
+    /// The system's error; once it is closed.
     pub fn dup(&self) -> Result<OwnedFd> {
         self.with(|socket| Ok(socket.try_clone()?.into()))
     }

@@ -146,7 +146,7 @@ struct Blocked(SigSet);
 
 impl Blocked {
     /// # Errors
-    /// What the system says, which knows no reason to refuse.
+    /// The system's error, which knows no reason to refuse.
     fn all() -> io::Result<Blocked> {
         Ok(Blocked(SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?))
     }

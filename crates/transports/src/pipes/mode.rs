@@ -46,7 +46,7 @@ impl NonBlocking {
     /// so.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub(crate) fn begin(file: &File) -> io::Result<Option<NonBlocking>> {
         let flags = OFlag::from_bits_retain(fcntl(file, FcntlArg::F_GETFL)?);
         let (metadata, descriptor) = (file.metadata()?, file.as_raw_fd());
