@@ -27,12 +27,12 @@ type Factory = Box<dyn FnOnce() -> StreamReaderProtocol + Send>;
 type Create = CreateConnection<Factory, StreamReaderProtocol, Plain>;
 type Connecting = ConnectingTransport<Factory, StreamReaderProtocol, Plain>;
 
-/// Connects to a server over TCP (`asyncio.open_connection`), and gives the two halves of the
+/// Connects to a server over TCP (`asyncio.open_connection`), and returns the two halves of the
 /// connection.
 ///
-/// `endpoint` is an address, such as `("example.org", 80)`, or a socket that is connected already.
-/// The keyword arguments are those of [`create_connection`](asyncio_transports::create_connection()),
-/// and [`limit`](OpenConnection::limit).
+/// `endpoint` is an address, such as `("example.org", 80)`, or a connected socket. The keyword
+/// arguments are those of [`create_connection`](asyncio_transports::create_connection()), and
+/// [`limit`](OpenConnection::limit).
 ///
 /// ```
 /// use asyncio::{StreamReader, StreamWriter, open_connection, start_server};
@@ -55,7 +55,8 @@ type Connecting = ConnectingTransport<Factory, StreamReaderProtocol, Plain>;
 /// ```
 ///
 /// # Errors
-/// Those of [`create_connection`](asyncio_transports::create_connection()); `Value` for a limit of zero.
+/// The errors of [`create_connection`](asyncio_transports::create_connection()); `Value` for a limit of
+/// zero.
 ///
 /// # Cancellation
 /// Sockets that were opened are closed.
@@ -68,7 +69,7 @@ pub fn open_connection(endpoint: impl ToEndpoint) -> OpenConnection {
     OpenConnection { create, halves }
 }
 
-/// What [`open_connection`] returns: its keyword arguments. Awaiting it connects.
+/// The value that [`open_connection`] returns, with its keyword arguments. Awaiting it connects.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct OpenConnection {
     pub(crate) create: Create,
@@ -95,7 +96,7 @@ impl OpenConnection {
         self
     }
 
-    /// Flags for the look-up of the name.
+    /// Sets the flags for the look-up of the name.
     pub fn flags(mut self, flags: i32) -> Self {
         self.create = self.create.flags(flags);
         self
@@ -142,10 +143,10 @@ impl fmt::Debug for OpenConnection {
     }
 }
 
-/// Connects to a Unix socket (`asyncio.open_unix_connection`), and gives the two halves of the
+/// Connects to a Unix socket (`asyncio.open_unix_connection`), and returns the two halves of the
 /// connection.
 ///
-/// `endpoint` is the path, or a socket that is connected already.
+/// `endpoint` is the path, or a connected socket.
 ///
 /// ```
 /// use asyncio::{StreamWriter, open_unix_connection, start_unix_server};
@@ -163,8 +164,8 @@ impl fmt::Debug for OpenConnection {
 /// ```
 ///
 /// # Errors
-/// Those of [`create_unix_connection`](asyncio_transports::create_unix_connection()); `Value` for a limit
-/// of zero.
+/// The errors of [`create_unix_connection`](asyncio_transports::create_unix_connection()); `Value` for a
+/// limit of zero.
 ///
 /// # Cancellation
 /// Sockets that were opened are closed.
@@ -177,7 +178,8 @@ pub fn open_unix_connection(endpoint: impl ToEndpoint) -> OpenUnixConnection {
     OpenUnixConnection { connecting, halves }
 }
 
-/// What [`open_unix_connection`] returns: its keyword arguments. Awaiting it connects.
+/// The value that [`open_unix_connection`] returns, with its keyword arguments. Awaiting it
+/// connects.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct OpenUnixConnection {
     pub(crate) connecting: Connecting,
@@ -234,7 +236,8 @@ impl fmt::Debug for Opening {
     }
 }
 
-/// What becomes the two halves. It is no reader yet: one that is dropped would be reported.
+/// The state that becomes the two halves. It is not a reader yet, because dropping a reader would
+/// be reported.
 struct Halves {
     shared: Shared,
     limit: usize,

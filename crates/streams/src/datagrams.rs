@@ -1,4 +1,4 @@
-//! Datagrams that are awaited: [`open_datagram_endpoint`].
+//! [`open_datagram_endpoint`]: datagrams without a protocol.
 
 use asyncio_core::{Error, Result, wait_site::WaitSite};
 use asyncio_locks::Event;
@@ -20,18 +20,18 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// How many datagrams are kept that were received and not taken.
+/// The number of received datagrams that are kept until they are taken.
 const LIMIT: usize = 256;
 
-/// Opens a socket for datagrams whose data is awaited, without a protocol (asyncio has
-/// `create_datagram_endpoint` alone).
+/// Opens a socket for datagrams that are awaited, without a protocol (asyncio has only
+/// `create_datagram_endpoint`).
 ///
 /// It needs a local address, a remote address, a family, or a socket: see the methods of the
 /// [builder](OpenDatagramEndpoint).
 ///
 /// # Errors
-/// Those of [`create_datagram_endpoint`](asyncio_transports::create_datagram_endpoint()); `Value` for a limit of
-/// zero.
+/// The errors of [`create_datagram_endpoint`](asyncio_transports::create_datagram_endpoint()); `Value` for a
+/// limit of zero.
 ///
 /// # Cancellation
 /// The socket is closed.
@@ -74,7 +74,8 @@ fn create(shared: &Arc<Shared>, site: WaitSite) -> CreateDatagramEndpoint<Factor
     create_datagram_endpoint(factory).at(site)
 }
 
-/// What [`open_datagram_endpoint`] returns: its keyword arguments. Awaiting it opens the endpoint.
+/// The value that [`open_datagram_endpoint`] returns, with its keyword arguments. Awaiting it opens
+/// the endpoint.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct OpenDatagramEndpoint {
     create: CreateDatagramEndpoint<Factory, Arrivals>,
@@ -175,10 +176,10 @@ impl fmt::Debug for OpeningDatagramEndpoint {
     }
 }
 
-/// What the endpoint and its protocol share.
+/// The data that the endpoint and its protocol share.
 pub(crate) struct Shared {
-    /// Datagrams with their senders, and errors of the system, in the order in which they came. Shut down when the
-    /// endpoint is closed.
+    /// Datagrams with their senders, and errors of the system, in the order of arrival. The queue is shut down
+    /// when the endpoint is closed.
     pub(crate) arrived: Queue<Result<(Bytes, Address)>>,
     limit: AtomicU64,
     dropped: AtomicU64,
@@ -238,11 +239,11 @@ impl DatagramProtocol for Arrivals {
     }
 }
 
-/// A socket for datagrams, which are awaited: see [`open_datagram_endpoint`].
+/// A socket for datagrams that are awaited: see [`open_datagram_endpoint`].
 ///
-/// Several tasks may use it at once, through an `Rc` or a reference: each datagram goes to one of them. Dropping it
-/// closes it. Datagrams that arrive faster than they are taken are dropped when there are as many as the
-/// [`limit`](OpenDatagramEndpoint::limit) says.
+/// Several tasks may use it at the same time, through an `Rc` or a reference: each datagram goes to one of them.
+/// Dropping it closes the socket. If datagrams arrive faster than they are taken, those above the
+/// [`limit`](OpenDatagramEndpoint::limit) are dropped.
 pub struct DatagramEndpoint {
     transport: DatagramTransport,
     pub(crate) shared: Arc<Shared>,
@@ -252,9 +253,9 @@ impl DatagramEndpoint {
     /// Waits for the next datagram, which may be empty, and returns it with its sender.
     ///
     /// # Errors
-    /// The system's error, mostly that an earlier datagram found no receiver (`ConnectionRefused`), which only a
-    /// connected endpoint is told: the endpoint stays open. `Runtime` if the endpoint is closed and everything that
-    /// had arrived was taken. `Cancelled`.
+    /// The system's error; the endpoint stays open. Usually an earlier datagram found no receiver
+    /// (`ConnectionRefused`), which is only reported to a connected endpoint. `Runtime` if the endpoint is closed
+    /// and everything that had arrived was taken. `Cancelled`.
     ///
     /// # Cancellation
     /// No datagram was taken. Dropping the future does the same.
@@ -268,7 +269,7 @@ impl DatagramEndpoint {
     /// that had arrived was taken (`async for`).
     ///
     /// # Errors
-    /// As for [`recv_from`](DatagramEndpoint::recv_from), as an item. After one of the system, the iteration goes on.
+    /// As for [`recv_from`](DatagramEndpoint::recv_from), as an item. The iteration continues after a system error.
     ///
     /// # Cancellation
     /// No datagram was taken. Dropping the future does the same.
@@ -278,15 +279,15 @@ impl DatagramEndpoint {
         NextDatagram(self.shared.arrived.get_at(WaitSite::here(&"DatagramEndpoint.next")))
     }
 
-    /// Sends `data` as one datagram to `addr`, as soon as there is room in the send buffer. Does not suspend if
-    /// there is.
+    /// Sends `data` as one datagram to `addr`, as soon as there is room in the send buffer. It does not suspend
+    /// if there is room.
     ///
-    /// On a thread other than the loop's, the datagram is sent to the loop first: neither the room nor an error of
-    /// the system is seen.
+    /// On a thread other than the loop's, the datagram is first passed to the loop. It then neither waits for room
+    /// nor returns a system error.
     ///
     /// # Errors
-    /// `Value` for an address that cannot be sent to: a host name, which `getaddrinfo` looks up; another one than
-    /// the remote address of a connected endpoint. The system's error, for example that the datagram is too long.
+    /// `Value` for an address that cannot be sent to: a host name (use `getaddrinfo`), or any address except the
+    /// remote one if the endpoint is connected. The system's error, for example that the datagram is too long.
     /// `Runtime` if the endpoint is closed. `Cancelled`.
     ///
     /// # Cancellation
@@ -366,8 +367,8 @@ impl DatagramEndpoint {
         self.transport.get_extra_info(what)
     }
 
-    /// Closes the endpoint: nothing more is received, what is buffered is sent, and
-    /// [`next`](DatagramEndpoint::next) ends after what had arrived.
+    /// Closes the endpoint: nothing more is received, buffered datagrams are sent, and
+    /// [`next`](DatagramEndpoint::next) ends after the datagrams that had arrived.
     pub fn close(&self) {
         self.transport.close();
     }
@@ -377,13 +378,13 @@ impl DatagramEndpoint {
         self.transport.is_closing()
     }
 
-    /// Waits until the endpoint is closed, and what was buffered is sent.
+    /// Waits until the endpoint is closed and buffered datagrams are sent.
     ///
     /// # Errors
-    /// `Cancelled`, and nothing else.
+    /// Only `Cancelled`.
     ///
     /// # Cancellation
-    /// Leaves nothing behind. The endpoint goes on closing.
+    /// Leaves nothing behind. The endpoint continues to close.
     #[track_caller]
     pub fn wait_closed(&self) -> impl Future<Output = Result<()>> + '_ {
         self.shared.closed.wait_at(WaitSite::here(&"DatagramEndpoint.wait_closed"))

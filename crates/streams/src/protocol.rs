@@ -1,4 +1,4 @@
-//! [`StreamReaderProtocol`]: between a transport and its two halves.
+//! [`StreamReaderProtocol`]: connects a transport to its two halves.
 
 use crate::{
     reader::StreamReader,
@@ -10,19 +10,19 @@ use asyncio_transports::{Arrival, Protocol, Transport};
 use bytes::Bytes;
 use std::fmt;
 
-/// The protocol that feeds a [`StreamReader`] and tells a [`StreamWriter`] when to go on
-/// (`asyncio.StreamReaderProtocol`), for programs that make the transport themselves.
+/// The protocol that feeds a [`StreamReader`] and tells a [`StreamWriter`] when to continue
+/// (`asyncio.StreamReaderProtocol`), for programs that create the transport themselves.
 ///
-/// It keeps the connection open when the other side will send no more, so that the writer can still
+/// It keeps the connection open when the other side stops sending, so that the writer can still
 /// answer, unless the writer has been dropped.
 #[doc(alias = "asyncio.StreamReaderProtocol")]
 pub struct StreamReaderProtocol {
     shared: Shared,
-    /// In a box, which is gone as soon as there is a connection.
+    /// In a box, which is dropped as soon as there is a connection.
     accepted: Option<Box<Accepted>>,
 }
 
-/// What to do with the two halves once there is a connection.
+/// The reader, and the function that gets the two halves once there is a connection.
 type Accepted = (StreamReader, Box<dyn FnOnce(StreamReader, StreamWriter)>);
 
 impl StreamReaderProtocol {
@@ -131,7 +131,8 @@ impl Protocol for StreamReaderProtocol {
     }
 }
 
-/// The transport has let it go: waiters that are left, on another thread perhaps, are woken.
+/// The transport has dropped the protocol: the remaining waiters, which may be on other threads,
+/// are woken.
 impl Drop for StreamReaderProtocol {
     fn drop(&mut self) {
         let mut after = Followup::default();

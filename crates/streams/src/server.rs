@@ -43,8 +43,8 @@ type Creating = CreatingServer<Factory, StreamReaderProtocol, Plain>;
 /// [`StreamReaderProtocol::with_callback`].
 ///
 /// `endpoint` is an address to listen at, or a socket. The keyword arguments are those of
-/// [`create_server`](asyncio_transports::create_server()), and [`limit`](StartServer::limit). The
-/// [`Server`] that it returns goes on when it is dropped.
+/// [`create_server`](asyncio_transports::create_server()), and [`limit`](StartServer::limit). If
+/// the returned [`Server`] is dropped, it continues to serve.
 ///
 /// ```
 /// use asyncio::{StreamReader, StreamWriter, open_connection, start_server};
@@ -73,7 +73,8 @@ type Creating = CreatingServer<Factory, StreamReaderProtocol, Plain>;
 /// ```
 ///
 /// # Errors
-/// Those of [`create_server`](asyncio_transports::create_server()); `Value` for a limit of zero.
+/// The errors of [`create_server`](asyncio_transports::create_server()); `Value` for a limit of
+/// zero.
 ///
 /// # Cancellation
 /// Sockets that were opened are closed.
@@ -90,7 +91,8 @@ where
     StartServer { create: create_server(factory, endpoint).at(site), limit }
 }
 
-/// What [`start_server`] returns: its keyword arguments. Awaiting it makes the server.
+/// The value that [`start_server`] returns, with its keyword arguments. Awaiting it creates the
+/// server.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct StartServer {
     pub(crate) create: Create,
@@ -175,8 +177,8 @@ impl fmt::Debug for StartServer {
     }
 }
 
-/// Serves on a Unix socket (`asyncio.start_unix_server`): for each connection that comes in, a task
-/// runs `client` with its two halves. Otherwise like [`start_server`].
+/// Serves on a Unix socket (`asyncio.start_unix_server`): a task runs `client` for each incoming
+/// connection, with its two halves. Otherwise it works like [`start_server`].
 ///
 /// `endpoint` is the path, or a socket. The keyword arguments are those of
 /// [`create_unix_server`](asyncio_transports::create_unix_server()), and
@@ -204,7 +206,8 @@ impl fmt::Debug for StartServer {
 /// ```
 ///
 /// # Errors
-/// Those of [`create_unix_server`](asyncio_transports::create_unix_server()); `Value` for a limit of zero.
+/// The errors of [`create_unix_server`](asyncio_transports::create_unix_server()); `Value` for a limit of
+/// zero.
 ///
 /// # Cancellation
 /// Sockets that were opened are closed.
@@ -221,7 +224,8 @@ where
     StartUnixServer { create: create_unix_server(factory, endpoint).at(site), limit }
 }
 
-/// What [`start_unix_server`] returns: its keyword arguments. Awaiting it makes the server.
+/// The value that [`start_unix_server`] returns, with its keyword arguments. Awaiting it creates
+/// the server.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct StartUnixServer {
     pub(crate) create: CreateUnix,
@@ -298,7 +302,7 @@ impl fmt::Debug for Starting {
     }
 }
 
-/// What the factory has for a limit when the server has been made.
+/// The limit of the factory, which is set when the server has been created.
 #[derive(Clone)]
 struct Limit(Rc<Cell<usize>>);
 
@@ -308,7 +312,7 @@ impl Default for Limit {
     }
 }
 
-/// Makes protocols whose connections are served by `client`.
+/// Returns the factory of protocols whose connections `client` serves.
 fn factory<H, T>(client: H, limit: Limit, made_at: &'static Location<'static>) -> Factory
 where
     H: AsyncFn(StreamReader, StreamWriter) -> Result<T> + 'static,
@@ -338,9 +342,9 @@ fn serve<H, T>(
     let (transport, shared) = (writer.transport().clone(), reader.shared().clone());
     let task =
         Task::builder().location(made_at).create(async move { client(reader, writer).await });
-    // It fails if the loop is closed, and then there is nothing left to do.
+    // It fails if the loop is closed; then there is nothing left to do.
     let _ = task.add_done_callback(move |task| {
-        // Another one, if it was upgraded meanwhile.
+        // It may be another one, if the connection was upgraded meanwhile.
         let transport = shared.lock().transport.clone().unwrap_or(transport);
         served(task.exception(), &transport);
     });

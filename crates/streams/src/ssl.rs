@@ -1,4 +1,4 @@
-//! TLS: the keyword arguments of what makes streams, and [`StreamWriter::start_tls`].
+//! TLS: the keyword arguments of the functions that make streams, and [`StreamWriter::start_tls`].
 
 use crate::{
     connect::{OpenConnection, OpenUnixConnection},
@@ -68,9 +68,8 @@ macro_rules! server_hostname {
 server_hostname! { OpenConnection.create OpenUnixConnection.connecting }
 
 impl StreamWriter {
-    /// Upgrades the connection to TLS (`start_tls`), after what is buffered has been sent: as the
-    /// server if a server made the connection, else as the client. The reader goes on with what comes
-    /// through TLS.
+    /// Upgrades the connection to TLS (`start_tls`), after buffered data has been sent: as the server
+    /// if a server made the connection, else as the client. The reader then reads the decrypted data.
     ///
     /// Bytes that the reader has received and not given yet belong to TLS, since the other side may have
     /// begun at once. (asyncio does so on a server alone; on a client they would be plain text that

@@ -1,4 +1,4 @@
-//! [`ToArguments`]: what a program may be given as its arguments.
+//! [`ToArguments`]: the types that are accepted as the arguments of a program.
 
 use std::ffi::{OsStr, OsString};
 

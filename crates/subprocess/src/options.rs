@@ -1,4 +1,4 @@
-//! [`Spawn`]: the keyword arguments of `create_subprocess_exec` and its like.
+//! [`Spawn`]: the keyword arguments of `create_subprocess_exec` and similar functions.
 
 use crate::{
     spawn::Program,
@@ -7,13 +7,13 @@ use crate::{
 use asyncio_core::wait_site::WaitSite;
 use std::{ffi::OsStr, fmt, os::fd::OwnedFd, path::Path};
 
-/// A process that is about to be started: what [`create_subprocess_exec`], [`create_subprocess_shell`],
-/// [`subprocess_exec`] and [`subprocess_shell`] return. Its methods are their keyword arguments, which
-/// are those of Python's `subprocess.Popen`; awaiting it starts the process.
+/// A process that is about to be started, as [`create_subprocess_exec`], [`create_subprocess_shell`],
+/// [`subprocess_exec`] and [`subprocess_shell`] return it. Its methods are their keyword arguments,
+/// which are those of Python's `subprocess.Popen`. Awaiting it starts the process.
 ///
-/// The child has the standard streams that it is given, the descriptors of
-/// [`pass_fds`](Spawn::pass_fds), and no others, unless [`close_fds`](Spawn::close_fds) says so. It
-/// blocks the signals that the thread which starts it blocks, as in CPython.
+/// The child has its standard streams, the descriptors of [`pass_fds`](Spawn::pass_fds), and no
+/// others, unless [`close_fds`](Spawn::close_fds) says so. It blocks the same signals as the thread
+/// that starts it, as in CPython.
 ///
 /// # Cancellation
 /// The process is killed and waited for, and `Err(Cancelled)` returned. If the future is dropped, the
@@ -27,7 +27,7 @@ use std::{ffi::OsStr, fmt, os::fd::OwnedFd, path::Path};
 pub struct Spawn<K> {
     pub(crate) program: Box<Program>,
     pub(crate) site: WaitSite,
-    /// What the process is made into.
+    /// The kind of value that the process becomes.
     pub(crate) kind: K,
 }
 
@@ -54,7 +54,7 @@ impl<K> Spawn<K> {
     /// Sets the child's whole environment, in place of this process's. To add a variable to the
     /// existing ones, chain it to `std::env::vars_os()`.
     ///
-    /// The program is looked for in the `PATH` of this environment.
+    /// The program is searched in the `PATH` of this environment.
     pub fn env<N, V>(mut self, variables: impl IntoIterator<Item = (N, V)>) -> Self
     where
         N: AsRef<OsStr>,
@@ -89,17 +89,17 @@ impl<K> Spawn<K> {
         self
     }
 
-    /// Descriptors that the child has too, under the same numbers. They are closed here when it has
-    /// them. [`close_fds(false)`](Spawn::close_fds) has no effect beside them, and is logged as a
-    /// warning.
+    /// Passes descriptors to the child, under the same numbers. They are closed in this process
+    /// once the child has them. Together with them, [`close_fds(false)`](Spawn::close_fds) has no
+    /// effect, and a warning is logged.
     pub fn pass_fds<F: Into<OwnedFd>>(mut self, fds: impl IntoIterator<Item = F>) -> Self {
         self.program.pass_fds = fds.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Has the child begin a session of its own (`setsid`), and with it a process group: signals from
-    /// the terminal no longer reach it, and [`kill_tree`](crate::Process::kill_tree) can end all of
-    /// it.
+    /// Makes the child start a session of its own (`setsid`), and with it a process group: signals
+    /// from the terminal no longer reach it, and [`kill_tree`](crate::Process::kill_tree) can end the
+    /// whole session.
     pub fn start_new_session(mut self, yes: bool) -> Self {
         self.program.start_new_session = yes;
         self
