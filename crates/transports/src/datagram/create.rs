@@ -24,8 +24,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// Makes an endpoint for datagrams (`loop.create_datagram_endpoint`), and returns its transport with the
-/// protocol that `factory` made.
+/// Creates an endpoint for datagrams (`loop.create_datagram_endpoint`), and returns its transport with
+/// the protocol that `factory` made.
 ///
 /// It needs a local address, a remote address, a family, or a socket: see the methods of the
 /// [builder](CreateDatagramEndpoint).
@@ -36,8 +36,8 @@ use std::{
 /// error if none of the addresses can be used; `Runtime` without a running loop.
 ///
 /// # Cancellation
-/// The socket is closed. If the protocol was made already, it is called as for a transport that was
-/// closed at once.
+/// The socket is closed. If the protocol already exists, it is called as for a transport that was
+/// closed immediately.
 ///
 /// ```
 /// use asyncio::Future;
@@ -102,7 +102,7 @@ pub struct CreateDatagramEndpoint<F, P> {
     site: WaitSite,
 }
 
-/// What was asked for.
+/// The requested options.
 #[derive(Debug, Default)]
 struct Options {
     local: Option<Target>,
@@ -157,7 +157,7 @@ impl<F, P> CreateDatagramEndpoint<F, P> {
         self
     }
 
-    /// Flags for [`getaddrinfo`](asyncio_sockets::getaddrinfo).
+    /// Sets the flags for [`getaddrinfo`](asyncio_sockets::getaddrinfo).
     pub fn flags(mut self, flags: i32) -> Self {
         self.options(|options| options.flags = flags);
         self
@@ -260,7 +260,7 @@ enum Stage {
 }
 
 impl Stage {
-    /// Connects a socket, makes the protocol, which it `keep`s, and the endpoint.
+    /// Connects a socket, and creates the protocol, which it `keep`s, and the endpoint.
     fn poll<F, P>(
         &mut self,
         cx: &mut Context<'_>,
@@ -329,14 +329,14 @@ impl Drop for Making {
     }
 }
 
-/// What a socket is to be.
+/// The class of a socket.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Class {
     family: Domain,
     protocol: Option<Protocol>,
 }
 
-/// Where a socket is to be and to send to.
+/// The local and the remote address of a socket.
 #[derive(Debug, Default)]
 struct Ends {
     local: Option<Address>,
@@ -354,7 +354,7 @@ impl Options {
             .unwrap_or_else(|| Err(none()))
     }
 
-    /// The socket that was given.
+    /// Checks the socket that was passed in.
     fn check(&self, sock: Socket) -> Result<Connected> {
         let Options { local, remote, family, protocol, flags, reuse_port, allow_broadcast, .. } =
             self;
@@ -381,8 +381,8 @@ impl Options {
         Ok(Connected { io: sock.into(), family, remote: None })
     }
 
-    /// Every kind of socket for which each address that was given is known, in the order in which
-    /// they were found.
+    /// Returns every class of socket for which each given address was found, in the order of the
+    /// look-up.
     async fn candidates(&mut self, site: WaitSite) -> Result<Vec<(Class, Ends)>> {
         let (local, remote) = (self.local.take(), self.remote.take());
         let wanted = (local.is_some(), remote.is_some());
@@ -413,7 +413,7 @@ impl Options {
 
     fn socket(&self, class: Class, ends: Ends, site: WaitSite) -> Result<Connected> {
         let Class { family, protocol } = class;
-        // As in asyncio, an empty path is no address.
+        // As in asyncio, an empty path is not an address.
         let [local, remote] = [ends.local, ends.remote]
             .map(|end| end.filter(|address| !address.as_sock_addr().is_unnamed()));
         let failed = |address: &Address, error: io::Error| {
@@ -436,14 +436,15 @@ impl Options {
             io.bind(local.as_sock_addr()).map_err(|error| failed(local, error))?;
         }
         if let Some(remote) = remote.as_ref().filter(|_| !self.allow_broadcast) {
-            // Datagrams need no waiting for that.
+            // Connecting a datagram socket does not wait.
             io.connect(remote.as_sock_addr()).map_err(|error| failed(remote, error))?;
         }
         Ok(Connected { io, family, remote })
     }
 }
 
-/// What comes of the first candidate that can be used. If none can: what the system said of the first.
+/// Returns the result of the first usable candidate. If there is none, returns the system's error for
+/// the first candidate.
 fn first_usable<C, T>(
     candidates: Vec<C>,
     mut attempt: impl FnMut(C) -> Result<T>,
@@ -473,7 +474,7 @@ impl End {
     }
 }
 
-/// Removes what a socket has left behind.
+/// Removes the file that a socket has left behind.
 fn remove_stale(path: &Path) {
     let removed = match path.metadata() {
         Ok(metadata) if metadata.file_type().is_socket() => std::fs::remove_file(path),

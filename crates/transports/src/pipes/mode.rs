@@ -1,9 +1,9 @@
 //! [`NonBlocking`]: keeps a file that was passed to a transport in non-blocking mode.
 //!
 //! The mode belongs to the open file, which other processes may share: the shell shares the terminal,
-//! and the programs of a pipeline share its pipes. They expect it to block. So blocking mode is restored
-//! when the last transport of the open file is closed, or when the process exits. A file that was
-//! non-blocking before stays non-blocking.
+//! and the programs of a pipeline share its pipes. They expect it to block. Blocking mode is therefore
+//! restored when the last transport of the open file is closed, or when the process exits. A file that
+//! was non-blocking before stays non-blocking.
 
 use asyncio_core::raw::sync::Mutex;
 use nix::{

@@ -1,4 +1,4 @@
-//! [`create_server`], and what creating a server of any kind has in common.
+//! [`create_server`], and the common part of creating servers.
 
 use super::{
     Server, Shared, Yield,
@@ -25,12 +25,12 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// Makes a server for TCP (`loop.create_server`): `factory` is called for the protocol of each
-/// connection that comes in.
+/// Creates a server for TCP (`loop.create_server`): `factory` is called for the protocol of each
+/// incoming connection.
 ///
-/// `endpoint` is an address, or a socket that has one, of any family. A host name may have several
-/// addresses; there is a socket for each. An empty host stands for every interface, with a socket for
-/// IPv4 and one for IPv6; each serves its own family alone. If the port is 0 the system chooses one
+/// `endpoint` is an address, or a socket with an address, of any family. A host name may have several
+/// addresses; there is a socket for each. An empty host means every interface, with one socket for
+/// IPv4 and one for IPv6, which serve only their own family. If the port is 0, the system chooses one
 /// for each socket: see [`Server::local_addr`].
 ///
 /// ```
@@ -53,16 +53,16 @@ use std::{
 /// # Ok::<(), asyncio::Error>(())
 /// ```
 ///
-/// The server goes on when every handle is dropped; see [`Server`].
+/// If every handle is dropped, the server continues; see [`Server`].
 ///
 /// # Errors
-/// If an address cannot be bound, what the system says, with the address: above all `AddrInUse`. An
-/// address that is not of this machine is passed over, unless there is no other. `Value` for what is
-/// no address, and for a socket that is not of the stream type; what the look-up of a name says;
-/// `Runtime` without a running loop. Nothing stays open.
+/// If an address cannot be bound, the system's error with the address, such as `AddrInUse`. An
+/// address that is not of this machine is skipped, unless there is no other. `Value` for an invalid
+/// address, and for a socket that is not a stream socket; the error of the look-up of a name;
+/// `Runtime` without a running loop. In all these cases, nothing stays open.
 ///
 /// # Cancellation
-/// What was opened is closed.
+/// Sockets that were opened are closed.
 #[doc(alias = "loop.create_server")]
 #[track_caller]
 pub fn create_server<F, P, Kind>(factory: F, endpoint: impl ToEndpoint) -> CreateServer<F, P, Kind>
@@ -80,7 +80,8 @@ where
     }
 }
 
-/// What [`create_server`] returns: its keyword arguments. Awaiting it makes the server.
+/// The value that [`create_server`] returns, with its keyword arguments. Awaiting it creates the
+/// server.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct CreateServer<F, P, Kind> {
     factory: F,
@@ -91,7 +92,7 @@ pub struct CreateServer<F, P, Kind> {
     kind: PhantomData<fn() -> (P, Kind)>,
 }
 
-/// What every kind of server is told.
+/// The options of every kind of server.
 #[derive(Clone, Debug)]
 pub(super) struct Serving {
     pub(super) backlog: u32,
@@ -108,7 +109,7 @@ impl Default for Serving {
 }
 
 impl<F, P, Kind> CreateServer<F, P, Kind> {
-    /// The arguments of TLS.
+    /// Returns the arguments of TLS.
     #[cfg(feature = "tls")]
     pub(crate) fn ssl_arguments(&mut self) -> &mut Arguments {
         &mut self.serving.ssl
@@ -127,9 +128,8 @@ impl<F, P, Kind> CreateServer<F, P, Kind> {
         self
     }
 
-    /// Flags for the look-up of the name, in place of
-    /// [`AI_PASSIVE`](asyncio_sockets::AI_PASSIVE), with which an empty host stands for every
-    /// interface.
+    /// Sets the flags for the look-up of the name, in place of
+    /// [`AI_PASSIVE`](asyncio_sockets::AI_PASSIVE), with which an empty host means every interface.
     pub fn flags(mut self, flags: i32) -> Self {
         self.options.flags = flags;
         self
@@ -211,19 +211,19 @@ impl<F, P, Kind> fmt::Debug for CreateServer<F, P, Kind> {
     }
 }
 
-/// Gives the sockets of a server.
+/// The future of the sockets of a server.
 pub(super) type Binding = Pin<Box<dyn Future<Output = Result<Vec<Bound>>> + Send>>;
 
-/// The future of a server that is being made: of [`CreateServer`] and
+/// The future that creates a server, of [`CreateServer`] and
 /// [`CreateUnixServer`](crate::CreateUnixServer). It can be sent to another thread if the factory can.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct CreatingServer<F, P, Kind> {
-    /// Until there are sockets.
+    /// `Some` until there are sockets.
     factory: Option<F>,
     binding: Binding,
     serving: Serving,
     site: WaitSite,
-    /// From then on, until it is returned.
+    /// `Some` from then on, until it is returned.
     server: Option<Server>,
     pause: Yield,
     kind: PhantomData<fn() -> (P, Kind)>,
@@ -276,7 +276,7 @@ where
             server.start(what)?;
             this.server = Some(server);
         }
-        // If it is cancelled the server stays here, and is closed with this.
+        // If it is cancelled, the server stays here, and is closed with this future.
         ready!(this.pause.poll(cx, this.site))?;
         Poll::Ready(this.server.take().ok_or_else(|| Error::runtime("create_server: it is over")))
     }
@@ -296,7 +296,7 @@ impl<F, P, Kind> fmt::Debug for CreatingServer<F, P, Kind> {
     }
 }
 
-/// A server with these sockets, in the loop that runs.
+/// Creates a server with these sockets, in the running loop.
 fn open(
     bound: Vec<Bound>,
     serving: Serving,
