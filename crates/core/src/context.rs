@@ -1,8 +1,8 @@
 //! Context variables: values that follow a task and its callbacks (`contextvars`).
 //!
 //! A [`Context`] holds the values of all variables. Each task, callback and `to_thread` job runs in
-//! a copy of the context in which it was made; taking the copy is O(1), whatever the number of
-//! variables, because the values are shared until one of them is set.
+//! a copy of the context in which it was created. Copying takes constant time, whatever the number
+//! of variables, because the values are shared until one of them is set.
 
 use crate::{Error, Result, sync::Mutex};
 use std::{
@@ -71,13 +71,13 @@ pub fn current_values() -> Values {
     CURRENT.try_with(copy).unwrap_or_default()
 }
 
-/// Makes `values` the current ones, and gives back those that were.
+/// Makes `values` the current ones, and returns the previous ones.
 #[inline]
 pub fn swap_values(values: Values) -> Values {
     CURRENT.try_with(|current| current.replace(values)).unwrap_or_default()
 }
 
-/// Runs `f` in a throw-away copy of `values`.
+/// Runs `f` in a temporary copy of `values`.
 pub fn with_values<R>(values: Values, f: impl FnOnce() -> R) -> R {
     let _entered = ValuesGuard::new(values, |_| {});
     f()
@@ -104,7 +104,8 @@ impl<F: FnMut(Values)> Drop for ValuesGuard<F> {
 
 /// A set of context variables that several tasks or runs may share (`contextvars.Context`).
 ///
-/// Cloning gives another handle to the same context; [`copy`](Context::copy) gives one of its own.
+/// Cloning returns another handle to the same context; [`copy`](Context::copy) returns a separate
+/// context.
 #[derive(Clone, Default)]
 pub struct Context(Arc<Mutex<Slot>>);
 
@@ -134,7 +135,7 @@ impl Context {
         Context(Arc::new(Mutex::new(Slot::Idle(values))))
     }
 
-    /// The context that this thread runs in now, made into an object.
+    /// Returns the context in which this thread is running, as an object.
     pub(crate) fn entered() -> Context {
         Context(Arc::new(Mutex::new(Slot::Entered)))
     }
@@ -173,7 +174,8 @@ impl Context {
         drop(before);
     }
 
-    /// Runs `f` in this context: what it sets stays in the context, and not in the caller's.
+    /// Runs `f` in this context: the values that it sets stay in this context, and do not affect
+    /// the caller's.
     ///
     /// # Errors
     /// `Runtime` if some code already runs in it.
@@ -209,7 +211,7 @@ impl fmt::Debug for Context {
 /// ```
 pub struct ContextVar<T> {
     name: &'static str,
-    /// Drawn at first use: a `const fn` cannot draw one.
+    /// Assigned at first use, because a `const fn` cannot assign one.
     id: AtomicU64,
     default: Option<T>,
 }
@@ -255,7 +257,7 @@ impl<T: Clone + Send + Sync + 'static> ContextVar<T> {
         set.or(self.default.as_ref()).cloned()
     }
 
-    /// Sets the value in the current context. The token takes this back.
+    /// Sets the value in the current context. The token can undo this.
     pub fn set(&self, value: T) -> Token<T> {
         let mut values = current_values();
         let old = values.get(self.id()).cloned();
@@ -264,10 +266,10 @@ impl<T: Clone + Send + Sync + 'static> ContextVar<T> {
         Token { var: self.id(), old, kind: PhantomData }
     }
 
-    /// Gives the variable the value it had before the `set` that returned `token`.
+    /// Restores the value from before the `set` that returned `token`.
     ///
     /// # Errors
-    /// `Value` if the token is another variable's.
+    /// `Value` if the token belongs to another variable.
     pub fn reset(&self, token: Token<T>) -> Result<()> {
         if token.var != self.id() {
             return Err(Error::value("ContextVar.reset: the token is of another variable"));
@@ -285,7 +287,7 @@ impl<T> fmt::Debug for ContextVar<T> {
     }
 }
 
-/// What [`ContextVar::set`] returns; each can be used once.
+/// The token that [`ContextVar::set`] returns; each can be used once.
 pub struct Token<T> {
     var: u64,
     old: Option<Value>,

@@ -1,4 +1,4 @@
-//! [`AbstractEventLoop`]: what a loop gives beside scheduling.
+//! [`AbstractEventLoop`]: the services of a loop beside scheduling.
 
 use crate::{
     Result,
@@ -9,14 +9,14 @@ use std::{any::Any, cell::Cell, fmt, rc::Rc};
 /// Work for another thread.
 pub type Job = Box<dyn FnOnce() + Send>;
 
-/// What the loop that runs in this thread gives beside scheduling: threads for blocking work, and
-/// (with [`crate::source`]) readiness of descriptors. Crates that need it reach it here, so that
-/// they do not depend on a particular loop.
+/// The services of the loop that runs in this thread, beside scheduling: threads for blocking work,
+/// and (with [`crate::source`]) readiness of descriptors. Crates that need them use this trait, so
+/// that they do not depend on a particular loop.
 pub trait AbstractEventLoop: fmt::Debug {
     /// Runs `job` in the default executor. While it runs, the virtual clock stands still.
     ///
     /// # Errors
-    /// `Runtime` after the executor was shut down; what the system says if it has no thread.
+    /// `Runtime` after the executor was shut down; the system's error if it cannot start a thread.
     fn submit(&self, job: Job) -> Result<()>;
 
     /// Called when a job of this loop starts (`waits`) or stops blocking on a coroutine of this loop.
@@ -26,7 +26,7 @@ pub trait AbstractEventLoop: fmt::Debug {
         let _ = (waits, has_limit);
     }
 
-    /// The loop as what it is.
+    /// Returns the loop, for a downcast.
     fn as_any(&self) -> &dyn Any;
 }
 

@@ -1,5 +1,5 @@
-//! What can be seen of a task while it does not run: on what it waits, and within which scopes. Call graphs
-//! are made of it. Nothing is kept for them: that a task is awaited is seen where it is awaited.
+//! The visible state of a suspended task: what it waits for, and within which scopes. Call graphs are made
+//! from it. Nothing is stored for them: the awaiters of a task are found from their own waits.
 
 use crate::{
     cancel::{STATE, WAITING},
@@ -20,18 +20,18 @@ pub struct SeenWait {
     pub scopes: Vec<WaitSite>,
     /// Whether the deadline of a scope may end it.
     pub has_deadline: bool,
-    /// Whether a future of another library stands between the task and the wait.
+    /// Whether a future of another library is between the task and the wait.
     pub is_foreign: bool,
-    /// What it waits for, if that is a task or a future.
+    /// The task or future that it waits for, if it is one.
     pub target: Option<Target>,
 }
 
 /// What a task is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doing {
-    /// A step of it is under way.
+    /// A step of it is running.
     Running,
-    /// It stands in the ready queue.
+    /// It is in the ready queue.
     Ready,
     /// It is suspended.
     Waiting,
@@ -110,7 +110,8 @@ impl TaskCell {
     }
 }
 
-/// A site with a location in the program: that of what is awaited, if it was awaited in a library.
+/// Returns a site with a location in the program: that of the awaited object, if it was awaited in
+/// a library.
 fn in_program(site: WaitSite, target: Option<&Target>) -> WaitSite {
     match target {
         Some(target) if site.is_in_a_library() => WaitSite::new(site.what, target.made_at()),

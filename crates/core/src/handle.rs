@@ -1,4 +1,4 @@
-//! [`Handle`] and [`TimerHandle`]: what `call_soon` and its like return.
+//! [`Handle`] and [`TimerHandle`], which `call_soon` and similar methods return.
 
 use crate::{
     cell::TaskContext,
@@ -11,7 +11,7 @@ use std::{fmt, panic::Location, sync::Arc, time::Duration};
 
 /// A callback that will run (`asyncio.Handle`). Dropping the handle does not cancel it.
 ///
-/// It can be sent to other threads; there, [`cancel`](Handle::cancel) is sent to the loop.
+/// It can be moved to other threads; there, [`cancel`](Handle::cancel) is passed to the loop.
 pub struct Handle {
     callback: CallbackRef,
     context: TaskContext,
@@ -30,8 +30,8 @@ impl Handle {
         Handle { callback, context, location, cancelled: AtomicBool::new(false) }
     }
 
-    /// Cancels the callback: it will not run, and what it holds is dropped at once. Does nothing if
-    /// it ran already, or was cancelled.
+    /// Cancels the callback: it will not run, and its captured values are dropped immediately. It
+    /// does nothing if the callback already ran, or was cancelled.
     pub fn cancel(&self) {
         if self.cancelled.swap(true, Ordering::Relaxed) {
             return;
@@ -72,7 +72,7 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// A callback that is due at a time (`asyncio.TimerHandle`). It derefs to [`Handle`].
+/// A callback that runs at a given time (`asyncio.TimerHandle`). It derefs to [`Handle`].
 pub struct TimerHandle {
     handle: Handle,
     when: Duration,
@@ -122,8 +122,8 @@ impl fmt::Debug for TimerHandle {
 
 /// A callback that another thread registered (the handle of `call_soon_threadsafe`).
 ///
-/// Cancelling it from any thread either prevents the callback, or, if it runs at that moment, blocks
-/// until it has finished; from within the callback it returns at once.
+/// Cancelling it from any thread prevents the callback or, if the callback is running, blocks until
+/// it has finished. From within the callback, it returns immediately.
 #[derive(Clone)]
 pub struct ThreadsafeHandle(Arc<Shared>);
 
@@ -141,7 +141,7 @@ enum Stage {
 }
 
 impl ThreadsafeHandle {
-    /// Sends `callback` to `home`, as a step of its own. `None` if that loop is closed.
+    /// Sends `callback` to `home`, as a step of its own. Returns `None` if that loop is closed.
     #[doc(hidden)] // For the siblings.
     pub fn send(
         home: LoopRef,
@@ -155,7 +155,7 @@ impl ThreadsafeHandle {
     }
 
     fn run(&self) -> crate::Result<()> {
-        /// Says that the callback has finished, even if it panics.
+        /// Records that the callback has finished, even if it panics.
         struct Finish<'a>(&'a Shared);
         impl Drop for Finish<'_> {
             fn drop(&mut self) {
@@ -210,8 +210,8 @@ impl ThreadsafeHandle {
 struct Sent(ThreadsafeHandle);
 
 impl Drop for Sent {
-    /// If it has not run by now it never will. What it captured is dropped, even while handles are left:
-    /// a thread may wait for that.
+    /// If it has not run by now, it never will. Its captured values are dropped, even while handles are
+    /// left, because a thread may wait for that.
     fn drop(&mut self) {
         let callback = {
             let mut stage = self.0.0.stage.lock();
@@ -236,7 +236,8 @@ impl fmt::Debug for ThreadsafeHandle {
     }
 }
 
-/// What a callback may return: nothing, or a result whose error goes to the exception handler.
+/// The types that a callback may return: nothing, or a result whose error goes to the exception
+/// handler.
 #[diagnostic::on_unimplemented(
     message = "a callback cannot return `{Self}`",
     label = "this callback's value goes nowhere",
@@ -244,7 +245,7 @@ impl fmt::Debug for ThreadsafeHandle {
     note = "the value of a coroutine comes from `create_task` or `run_in_executor`"
 )]
 pub trait CallbackOutput {
-    /// As a result.
+    /// Converts it to a result.
     fn into_result(self) -> crate::Result<()>;
 }
 
@@ -254,14 +255,14 @@ impl CallbackOutput for () {
     }
 }
 
-/// Of one that panics. Its type, `!`, can be named in this way only.
+/// For a callback that panics. Its type, `!`, can only be named in this way.
 impl CallbackOutput for <fn() -> ! as Returns>::Output {
     fn into_result(self) -> crate::Result<()> {
         self
     }
 }
 
-/// What a function pointer returns.
+/// The return type of a function pointer.
 #[doc(hidden)]
 pub trait Returns {
     #[allow(missing_docs)]
@@ -272,7 +273,7 @@ impl<R> Returns for fn() -> R {
     type Output = R;
 }
 
-/// Of `cancel()` and the like, whose answer is of no interest.
+/// For `cancel()` and similar methods, whose result is ignored.
 impl CallbackOutput for bool {
     fn into_result(self) -> crate::Result<()> {
         Ok(())

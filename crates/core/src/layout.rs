@@ -358,7 +358,7 @@ pub mod phase {
 
     /// It waits, or is about to begin.
     pub const IDLE: u8 = Phase::Idle as u8;
-    /// It stands in the ready queue.
+    /// It is in the ready queue.
     pub const READY: u8 = Phase::Ready as u8;
     /// In a step.
     pub const RUNNING: u8 = Phase::Running as u8;

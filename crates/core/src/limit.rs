@@ -1,8 +1,8 @@
-//! [`ToTimeout`]: what a program may say for a limit in time.
+//! [`ToTimeout`]: the types that are accepted as a timeout.
 
 use std::time::Duration;
 
-/// What can be said for a timeout: a `Duration`, or `None` for no limit.
+/// A type that is accepted as a timeout: a `Duration`, or `None` for no limit.
 ///
 /// ```
 /// use std::time::Duration;
@@ -21,7 +21,7 @@ use std::time::Duration;
             `Duration::from_secs_f64(0.5)`, of `std::time`"
 )]
 pub trait ToTimeout {
-    /// The limit, if there is one.
+    /// Returns the limit, if there is one.
     fn to_timeout(self) -> Option<Duration>;
 }
 

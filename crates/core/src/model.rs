@@ -1,8 +1,8 @@
-//! What loom models are made of: [`check`], and a [`Loop`] with tasks of ours. It exists under
-//! `--cfg loom` alone.
+//! The parts of loom models: [`check`], and a [`Loop`] with our own tasks. This module exists only
+//! under `--cfg loom`.
 //!
-//! The loop is the least that a task can live in: it empties its inbox, runs what is ready, and sleeps
-//! while there is neither. So a wake-up that is lost is a deadlock, which loom finds.
+//! The loop is the minimum that a task needs: it empties its inbox, runs ready steps, and sleeps if
+//! there is nothing to do. A lost wake-up is therefore a deadlock, which loom finds.
 
 use crate::{
     CancelledError,
@@ -31,7 +31,7 @@ use std::{
 };
 
 /// Runs `body` in every interleaving with at most `preemptions` preemptions. `mutants` are the
-/// errors that this model has to notice: see [`mutant`](crate::sync::mutant).
+/// faults that this model has to detect: see [`mutant`](crate::sync::mutant).
 ///
 /// The line that it prints at the end is for `cargo xtask loom`.
 pub fn check<F: Fn() + Send + Sync + 'static>(mutants: &[&str], preemptions: usize, body: F) {
@@ -224,7 +224,7 @@ impl fmt::Debug for TestRemote {
     }
 }
 
-/// Polls once, as a foreign task that does not run; true if the future waits.
+/// Polls once, as a foreign task that does not run; returns true if the future is pending.
 pub fn is_pending<F: Future>(future: Pin<&mut F>) -> bool {
     future.poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }

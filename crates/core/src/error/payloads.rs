@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// A payload, shared by every copy of the error, and what this copy has beside it.
+/// A payload, shared by every copy of the error, and the data of this copy.
 pub(super) struct Payload<T> {
     about: About,
     value: Arc<T>,
@@ -82,7 +82,8 @@ macro_rules! payload_kinds {
 /// The payload of a panic, until it is taken.
 pub(super) struct PanicPayload(Mutex<Option<Box<dyn Any + Send>>>);
 
-/// A payload is dropped wherever the last copy of its error is, so its panic must not come out there.
+/// A payload is dropped wherever the last copy of its error is dropped, so its panic must not get out
+/// there.
 impl Drop for PanicPayload {
     fn drop(&mut self) {
         let payload = self.0.get_mut().unwrap_or_else(PoisonError::into_inner).take();
@@ -98,7 +99,7 @@ payload_kinds! {
     IncompleteReadError((Vec<u8>, Option<usize>));
     /// `asyncio.LimitOverrunError`: the separator was not found within the limit.
     LimitOverrunError((Cow<'static, str>, usize));
-    /// No task can ever run again (virtual clock only).
+    /// The error of a run in which no task can ever run again (virtual clock only).
     DeadlockError(Vec<String>);
     /// `ExceptionGroup`: several errors at once.
     ExceptionGroup((Cow<'static, str>, Members));
@@ -212,7 +213,7 @@ impl ExceptionGroup {
     }
 }
 
-/// The members of a group. Groups may be nested deeper than the stack has room for.
+/// The members of a group. Groups may be nested deeper than the stack allows.
 pub(super) struct Members(Vec<Error>);
 
 impl Drop for Members {
@@ -270,8 +271,8 @@ impl IoError {
 
     /// Returns the error number of the operating system (Python's `errno`).
     ///
-    /// Unlike [`io::Error::raw_os_error`], this also looks at the sources of the error. So it works for
-    /// errors that have been wrapped to add a message, as most errors of this workspace are.
+    /// Unlike [`io::Error::raw_os_error`], this also searches the sources of the error. It therefore
+    /// works for errors that have been wrapped to add a message, as most errors of this workspace are.
     ///
     /// ```
     /// use asyncio::Error;
@@ -347,7 +348,7 @@ impl fmt::Display for OtherError {
     }
 }
 
-/// A value as what it is known to be.
+/// Converts a value to the type that it is known to have.
 fn same<A: 'static, B: 'static>(value: A) -> B {
     let mut value = Some(value);
     let value = (&mut value as &mut dyn Any).downcast_mut::<Option<B>>();
