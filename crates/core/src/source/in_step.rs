@@ -4,8 +4,8 @@ use crate::{context::Values, home::LoopRef, scheduler::Scheduler, slots::Key};
 use std::panic::Location;
 
 impl Scheduler {
-    /// Sets whether an event wakes a task in a step of its own. With `true`, the step wakes the waiting
-    /// task, and the task resumes in the next iteration. The reader callbacks of asyncio's `sock_*`
+    /// Sets whether an event wakes a task in a step of its own. With `true`, this step wakes the
+    /// waiting task, which resumes in the next iteration. The reader callbacks of asyncio's `sock_*`
     /// work like this. With `false`, the default, the task resumes in the iteration of the event.
     pub fn set_wakes_in_step(&self, yes: bool) {
         self.sources.borrow_mut().wakes_in_step = yes;
