@@ -272,7 +272,7 @@ impl<T: Clone + Send + Sync + 'static> ContextVar<T> {
     /// `Value` if the token belongs to another variable.
     pub fn reset(&self, token: Token<T>) -> Result<()> {
         if token.var != self.id() {
-            return Err(Error::value("ContextVar.reset: the token is of another variable"));
+            return Err(Error::value("ContextVar.reset: the token belongs to another variable"));
         }
         let mut values = current_values();
         values.set(self.id(), token.old);

@@ -32,7 +32,7 @@ use std::{
 /// ```
 #[allow(async_fn_in_trait)] // A coroutine of this runtime need not be `Send`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no asynchronous context manager",
+    message = "`{Self}` is not an asynchronous context manager",
     label = "this has no `enter` and `exit`",
     note = "implement `asyncio::AsyncContextManager` for `{Self}`"
 )]

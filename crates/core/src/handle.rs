@@ -240,7 +240,7 @@ impl fmt::Debug for ThreadsafeHandle {
 /// handler.
 #[diagnostic::on_unimplemented(
     message = "a callback cannot return `{Self}`",
-    label = "this callback's value goes nowhere",
+    label = "this callback's value is discarded",
     note = "end the closure with `;`, or return a `Result` whose error the loop's exception handler gets",
     note = "the value of a coroutine comes from `create_task` or `run_in_executor`"
 )]

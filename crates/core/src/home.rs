@@ -364,7 +364,7 @@ impl LoopRef {
         Error::runtime(match self.is_closed() {
             true => format!("{what}: its event loop is closed"),
             false => format!(
-                "{what}: attached to a different loop of this thread, which does not run meanwhile"
+                "{what}: attached to a different loop of this thread, which does not run now"
             ),
         })
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no timeout",
+    message = "`{Self}` is not a timeout",
     label = "write a `Duration`, or `None` for no limit",
     note = "seconds are `Duration::from_secs(1)`, parts of one `Duration::from_millis(500)` or \
             `Duration::from_secs_f64(0.5)`, of `std::time`"

@@ -183,7 +183,7 @@ impl Scheduler {
         self.check_may_close()?;
         let home = self.check_open()?;
         if task.home() != home {
-            return Err(Error::runtime("the task is of another loop"));
+            return Err(Error::runtime("the task belongs to another loop"));
         }
         let entered = home.entering();
         destroy(task, home);

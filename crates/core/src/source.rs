@@ -169,7 +169,7 @@ impl Scheduler {
             drop(self.sources.borrow_mut().remove(key));
             return Err(match error.kind() {
                 io::ErrorKind::AlreadyExists => {
-                    Error::runtime(format!("File descriptor {descriptor} is watched already"))
+                    Error::runtime(format!("File descriptor {descriptor} is already watched"))
                 }
                 _ => error.into(),
             });

@@ -26,7 +26,8 @@ impl Mode {
     /// `Value` if Python would not accept it either.
     pub(crate) fn parse(mode: &str) -> Result<Mode> {
         let wrong = |why: &str| {
-            let takes = "one of r, w, a and x, with + to read and write, and b or t as you like";
+            let takes =
+                "one of r, w, a and x, optionally with + to read and write, and optionally b or t";
             Err(Error::value(format!("open: invalid mode {mode:?}: {why}; it takes {takes}")))
         };
         let (mut kind, mut updates, mut content) = (None, false, None);
@@ -46,7 +47,7 @@ impl Mode {
         }
         match kind {
             Some(kind) => Ok(Mode { kind, updates }),
-            None => wrong("it says neither to read nor to write"),
+            None => wrong("it allows neither reading nor writing"),
         }
     }
 

@@ -232,7 +232,7 @@ impl<T> ConcurrentFuture<T> {
         if let Stage::Done(_) = state.stage {
             // Released before `outcome`, whose drop may use this future.
             drop(state);
-            return Err(InvalidStateError::new("ConcurrentFuture.set: it is done already").into());
+            return Err(InvalidStateError::new("ConcurrentFuture.set: it is already done").into());
         }
         let state = keep("concurrent_finished_twice", &self.0.state, state);
         self.complete(state, outcome.map_or_else(Outcome::Failed, Outcome::Value));
@@ -421,7 +421,7 @@ impl<T> Stage<T> {
 
 fn taken() -> Error {
     InvalidStateError::new(
-        "ConcurrentFuture.result: the value was moved out already; `shared` has it stay",
+        "ConcurrentFuture.result: the value was already moved out; `shared` keeps it",
     )
     .into()
 }

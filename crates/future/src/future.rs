@@ -92,13 +92,13 @@ impl<T> NotPending<T> {
 
 impl<T> fmt::Debug for NotPending<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("NotPending(Future.set_result: the future is done already)")
+        f.write_str("NotPending(Future.set_result: the future is already done)")
     }
 }
 
 impl<T> From<NotPending<T>> for Error {
     fn from(_: NotPending<T>) -> Error {
-        Error::invalid_state("Future.set_result: the future is done already")
+        Error::invalid_state("Future.set_result: the future is already done")
     }
 }
 
@@ -192,7 +192,7 @@ impl<T> Future<T> {
         match self.inner.head.finish(Some(error.into()), || {}) {
             Change::Made => Ok(()),
             Change::Refused => {
-                Err(Error::invalid_state("Future.set_exception: the future is done already"))
+                Err(Error::invalid_state("Future.set_exception: the future is already done"))
             }
         }
     }

@@ -160,7 +160,7 @@ impl EventLoop {
         let home = LoopRef::open(is_virtual, || Box::new(LoopInbox::new()));
         let Some(inbox) = home.remote().as_any().downcast_ref::<LoopInbox>() else {
             return Err(Error::runtime(
-                "new_event_loop: another kind of loop lives in this process",
+                "new_event_loop: another kind of loop exists in this process",
             ));
         };
         inbox.open(home.id(), selector.notifier());

@@ -35,7 +35,7 @@ pub(crate) fn test(options: TokenStream, item: TokenStream) -> TokenStream {
     or_error(item, |item| {
         let (options, function) = read("test", options, item)?;
         if let Some(other) = function.attrs.iter().find(|other| is_test(other)) {
-            let message = "`#[asyncio::test]` is enough: this would make a second test of it";
+            let message = "`#[asyncio::test]` is enough: this would create a second test";
             return Err(Error::new_spanned(other, message));
         }
         let (krate, runner) = (options.krate(), options.runner());

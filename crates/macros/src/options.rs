@@ -87,7 +87,8 @@ fn flag(input: ParseStream<'_>, name: &Ident) -> Result<LitBool> {
         return Ok(LitBool::new(true, Span::call_site()));
     }
     input.parse::<Token![=]>()?;
-    let message = |error: Error| Error::new(error.span(), format!("`{name}` is `true` or `false`"));
+    let message =
+        |error: Error| Error::new(error.span(), format!("`{name}` must be `true` or `false`"));
     input.parse().map_err(message)
 }
 
@@ -130,7 +131,7 @@ mod tests {
             error("flavour = 1"),
             "there is no option `flavour`: expected `debug`, `virtual_time`, `tokio` or `crate`"
         );
-        assert_eq!(error("debug = 1"), "`debug` is `true` or `false`");
+        assert_eq!(error("debug = 1"), "`debug` must be `true` or `false`");
         assert_eq!(error("debug, debug"), "`debug` is given twice");
         assert_eq!(error("debug = true virtual_time"), "expected `,`");
         assert_eq!(error("crate"), "expected `=`");

@@ -31,7 +31,7 @@ use std::{
 /// # Ok::<_, asyncio::Error>(())
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no order for a queue",
+    message = "`{Self}` is not an order for a queue",
     label = "an order is expected",
     note = "use `Queue<T>`, `LifoQueue<T>`, or `PriorityQueue<T>`, for which `T` has to be `Ord`; floats are not"
 )]

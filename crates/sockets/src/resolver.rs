@@ -230,7 +230,7 @@ impl Future for GetNameInfo {
         let this = self.get_mut();
         if let Some(address) = this.address.take() {
             let Some(address) = address.as_inet() else {
-                let text = format!("getnameinfo: {address:?} is no IP address");
+                let text = format!("getnameinfo: {address:?} is not an IP address");
                 return Poll::Ready(Err(Error::value(text)));
             };
             let flags = this.flags;

@@ -19,7 +19,7 @@ use std::{
 ///
 /// An empty host is Python's `None`: every interface for a listening socket, else this machine.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no address",
+    message = "`{Self}` is not an address",
     label = "an address is expected",
     note = "write `(\"127.0.0.1\", 8888)`, `\"127.0.0.1:8888\"`, a `SocketAddr`, or for a Unix socket the path",
     note = "a port that is not a literal has to be a `u16`"

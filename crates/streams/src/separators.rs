@@ -13,7 +13,7 @@ use memchr::{memchr, memmem};
 /// # Ok(()) }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no separator",
+    message = "`{Self}` is not a separator",
     label = "bytes or text are expected",
     note = "write `b\"\\n\"` or `\"\\n\"`, or for several an array such as `[\". \", \"! \"]`"
 )]

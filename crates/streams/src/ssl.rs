@@ -158,7 +158,8 @@ impl Future for StartTls<'_> {
             this.begin();
         }
         let Some(upgrade) = &mut this.upgrade else {
-            let text = "StreamWriter.start_tls: the connection is over, or of another thread";
+            let text =
+                "StreamWriter.start_tls: the connection has ended, or belongs to another thread";
             return Poll::Ready(Err(Error::runtime(text)));
         };
         let transport = ready!(Pin::new(upgrade).poll(cx))?;

@@ -125,7 +125,7 @@ impl StreamWriter {
     /// continue to send. TLS does not support this: the next [`drain`](StreamWriter::drain) returns an error.
     pub fn write_eof(&self) {
         if !self.can_write_eof() {
-            let text = "Cannot call write_eof() of TLS, which has no end of one direction; close()";
+            let text = "Cannot call write_eof() on a TLS connection, which cannot end one direction; call close()";
             return self.refuse(Error::runtime(text));
         }
         self.shared.lock().writing.ended = true;

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 
 /// The arguments of a program: a list of text or paths, or `()` for none. `Kind` is inferred.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no list of arguments for a program",
+    message = "`{Self}` is not a list of arguments for a program",
     label = "a list is expected",
     note = "write `[\"-l\", \"/tmp\"]`, or `()` for no arguments"
 )]

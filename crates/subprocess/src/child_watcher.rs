@@ -73,7 +73,7 @@ impl Drop for Watch {
         });
         if let Err(error) = waiting {
             let child = &self.child;
-            log(Level::Warning, &format!("nobody waits for the child process {child:?}: {error}"));
+            log(Level::Warning, &format!("cannot wait for the child process {child:?}: {error}"));
         }
     }
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 /// 2. Each call is a step of the loop; a panic in one is reported, and ends nothing else.
 #[doc(alias = "asyncio.SubprocessProtocol")]
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no protocol for a child process",
+    message = "`{Self}` is not a protocol for a child process",
     label = "the factory has to return a protocol",
     note = "implement `asyncio::SubprocessProtocol` for `{Self}`"
 )]

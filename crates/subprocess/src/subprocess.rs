@@ -135,7 +135,7 @@ impl Future for Spawning {
         }
         match &mut self.connecting {
             Some(connecting) => connecting.as_mut().poll(cx),
-            None => Poll::Ready(Err(Error::runtime("the process was started already"))),
+            None => Poll::Ready(Err(Error::runtime("the process was already started"))),
         }
     }
 }

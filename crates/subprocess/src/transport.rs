@@ -110,7 +110,7 @@ impl SubprocessTransport {
         let protocol = Rc::new(RefCell::new(protocol));
         let set = self.0.local.with(|running| running.protocol.replace(protocol));
         set.map(drop).ok_or_else(|| {
-            Error::runtime("set_protocol: the process is over, or of another thread")
+            Error::runtime("set_protocol: the process has ended, or belongs to another thread")
         })
     }
 }

@@ -228,7 +228,7 @@ pub(crate) fn park(
 ) -> Result<CallbackRef> {
     let parked = home.with(|scheduler| scheduler.park(call, current_values(), location));
     parked.unwrap_or_else(|| {
-        let text = format!("{function}: the task's loop is closed, or another thread's");
+        let text = format!("{function}: the task's loop is closed, or belongs to another thread");
         Err(Error::runtime(text))
     })
 }

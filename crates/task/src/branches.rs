@@ -169,7 +169,8 @@ impl<F: Future> Losing for Branch<F> {
             (Ok(_), _) => None,
         };
         if let Some(error) = error {
-            let report = ExceptionContext::new("A branch that was cancelled did not end by that");
+            let report =
+                ExceptionContext::new("A cancelled branch did not end with the cancellation");
             report.with_exception(error).report(running_loop());
         }
         Poll::Ready(())

@@ -16,7 +16,7 @@ use std::{
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is neither a task nor a future",
     label = "a task or a future is expected",
-    note = "a coroutine becomes a task by `create_task(coroutine)`",
+    note = "`create_task(coroutine)` turns a coroutine into a task",
     note = "`gather`, `as_completed` and `race` take coroutines themselves",
     note = "to keep the tasks, give `wait` their handles: `wait(tasks.iter().map(|task| task.any()))`"
 )]

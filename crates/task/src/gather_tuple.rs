@@ -43,7 +43,7 @@ macro_rules! gather {
     label = "one to eight coroutines, tasks or futures are expected",
     note = "a coroutine is what an `async fn` or an `async {{}}` block returns; its output is an \
             `asyncio::Result`",
-    note = "for more than eight, or for a list, there is the function `gather`"
+    note = "for more than eight, or for a list, use the function `gather`"
 )]
 pub trait IntoGather {
     /// The type that it becomes.

@@ -130,7 +130,7 @@ impl<T> Sleep<T> {
         };
         let error = match wait.poll(cx, site, || None, replace) {
             Resume::Pending if astray => {
-                Error::runtime("sleep: awaited in another loop than the one in which it began")
+                Error::runtime("sleep: awaited in a loop other than the one in which it began")
             }
             Resume::Pending => return Poll::Pending,
             Resume::Woken => return Poll::Ready(self.end().ok_or_else(ended)),

@@ -200,7 +200,7 @@ where
             let mut state = state.lock();
             let exceptions = state.race.as_mut().map(|race| &mut race.exceptions);
             let exceptions =
-                exceptions.ok_or_else(|| Error::runtime("staggered_race: it is over"))?;
+                exceptions.ok_or_else(|| Error::runtime("staggered_race: it has ended"))?;
             exceptions.push(None);
             exceptions.len() - 1
         };

@@ -82,7 +82,7 @@ impl<T> Data<T> {
     #[inline]
     fn look(&self) -> Result<&Outcome<T>> {
         if !self.cell.is_local() {
-            return Err(Error::runtime("Task: its result is for the thread of its loop alone"));
+            return Err(Error::runtime("Task: its result is available only on its loop's thread"));
         }
         if !self.cell.has_ended() {
             return Ok(&Outcome::Pending);

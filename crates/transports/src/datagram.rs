@@ -49,7 +49,7 @@ pub use transport::{DatagramTransport, Recipient};
 /// ```
 #[doc(alias = "asyncio.DatagramProtocol")]
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no protocol for datagrams",
+    message = "`{Self}` is not a protocol for datagrams",
     label = "the factory has to return a protocol",
     note = "implement `asyncio::DatagramProtocol` for `{Self}`"
 )]

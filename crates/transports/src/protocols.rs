@@ -97,7 +97,7 @@ pub trait BufferedProtocol: 'static {
 /// A type that a transport accepts as its protocol: a [`Protocol`] or a [`BufferedProtocol`]. The compiler infers
 /// which, and `Kind` with it.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no protocol",
+    message = "`{Self}` is not a protocol",
     label = "the factory has to return a protocol",
     note = "implement `asyncio::Protocol` or `asyncio::BufferedProtocol` for `{Self}`"
 )]

@@ -117,7 +117,8 @@ impl Sendfile {
             return Err(Error::runtime(text));
         }
         self.transfer.check()?;
-        let of_another = || Error::runtime("sendfile: the transport is over, or another thread's");
+        let of_another =
+            || Error::runtime("sendfile: the transport has ended, or belongs to another thread");
         let stream = transport.stream().ok_or_else(of_another)?;
         let was_reading = stream.is_reading();
         let emptied = stream.begin_sendfile(self.site)?;

@@ -65,5 +65,5 @@ pub(crate) fn needs_a_loop(site: WaitSite) -> Result<()> {
 
 /// The error of an operation that has already returned its result.
 pub(crate) fn is_over(site: WaitSite) -> Error {
-    Error::runtime(format!("{}: awaited again after it was over", site.what()))
+    Error::runtime(format!("{}: awaited again after its end", site.what()))
 }

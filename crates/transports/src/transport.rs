@@ -164,7 +164,7 @@ impl Transport {
     pub fn set_protocol<Kind, P: IntoProtocol<Kind>>(&self, protocol: P) -> Result<()> {
         let Some(stream) = self.stream() else {
             return Err(Error::runtime(
-                "set_protocol: the connection is over, or of another thread",
+                "set_protocol: the connection has ended, or belongs to another thread",
             ));
         };
         stream.set_protocol(P::into_calls(Rc::new(RefCell::new(protocol))));

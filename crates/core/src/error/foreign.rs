@@ -112,7 +112,7 @@ pub(super) fn of_box(error: Box<dyn StdError + Send + Sync>) -> Error {
 
 /// Any error that `?` can convert to an [`Error`]: every type that implements `std::error::Error`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not an error that `?` can make an `asyncio::Error` of",
+    message = "`{Self}` is not an error that `?` can convert into an `asyncio::Error`",
     label = "write `.into_asyncio()?` here (with `use asyncio::prelude::*`)",
     note = "`?` takes what implements `std::error::Error`; `into_asyncio` also takes the errors of anyhow and \
             eyre, boxes and texts, and `asyncio::coroutine(future)` does the same for a coroutine"

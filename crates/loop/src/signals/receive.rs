@@ -47,7 +47,7 @@ pub fn receive_signals(signals: impl IntoIterator<Item = i32>) -> Result<SignalR
     for signal in signals {
         if receiver.event_loop.signals().handles(signal) {
             return Err(Error::runtime(format!(
-                "receive_signals: signal {signal} has a handler already; remove it first"
+                "receive_signals: signal {signal} already has a handler; remove it first"
             )));
         }
         let arrived = receiver.arrived.clone();

@@ -79,7 +79,7 @@ impl WaitReady<'_> {
         let event_loop = get_running_loop()?;
         if event_loop.selector().is_some_and(|selector| selector.watchers().has(self.watched)) {
             return Err(Error::runtime(format!(
-                "{what}: something waits for file descriptor {descriptor} already"
+                "{what}: something already waits for file descriptor {descriptor}"
             )));
         }
         let ready = Future::of_loop(self.site, None);

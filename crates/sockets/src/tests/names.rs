@@ -106,7 +106,7 @@ fn an_address_has_a_name_and_its_port_too() {
         let digits = getnameinfo(local).flags(NI_NUMERICHOST | NI_NUMERICSERV).await?;
         assert_eq!(digits, ("127.0.0.1".to_owned(), "80".to_owned()));
         let error = getnameinfo(Address::from_path("/tmp/x")?).await.unwrap_err();
-        assert_eq!(error.to_string(), "getnameinfo: Address(/tmp/x) is no IP address");
+        assert_eq!(error.to_string(), "getnameinfo: Address(/tmp/x) is not an IP address");
         Ok(())
     });
 }

@@ -349,7 +349,7 @@ fn a_protocol_can_be_replaced() {
         there.close();
         iterations(1).await?;
         let error = there.set_protocol(Echo).unwrap_err().to_string();
-        assert_eq!(error, "set_protocol: the endpoint is closed, or of another thread");
+        assert_eq!(error, "set_protocol: the endpoint is closed, or belongs to another thread");
         Ok(())
     });
 }

@@ -130,7 +130,7 @@ impl DatagramTransport {
     pub fn set_protocol<P: DatagramProtocol>(&self, protocol: P) -> Result<()> {
         let Some(endpoint) = self.endpoint() else {
             return Err(Error::runtime(
-                "set_protocol: the endpoint is closed, or of another thread",
+                "set_protocol: the endpoint is closed, or belongs to another thread",
             ));
         };
         endpoint.set_protocol(into_calls(&Rc::new(RefCell::new(protocol))));
@@ -203,7 +203,7 @@ impl fmt::Debug for DatagramTransport {
 ///
 /// Text is a path if the endpoint is a Unix socket, and else an address such as `"127.0.0.1:8888"`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no address that a datagram can go to",
+    message = "`{Self}` is not an address that a datagram can go to",
     label = "an address without a name to look up is expected",
     note = "write a `SocketAddr` or `Address`, an IP address with a port, for a Unix socket the path, or `None` \
             for the endpoint's remote address",
@@ -237,12 +237,12 @@ recipients! {
     (Ipv6Addr, u16): |address, _| Ok(Some(address.into()));
     (&str, u16): |address, _| match address.0.parse::<IpAddr>() {
         Ok(ip) => Ok(Some((ip, address.1).into())),
-        Err(_) => Err(Error::value(format!("sendto: {:?} is no IP address", address.0))),
+        Err(_) => Err(Error::value(format!("sendto: {:?} is not an IP address", address.0))),
     };
     &str: |text, domain| match text.parse::<SocketAddr>() {
         _ if domain == Domain::UNIX => path(text.as_ref()),
         Ok(address) => Ok(Some(address.into())),
-        Err(_) => Err(Error::value(format!("sendto: {text:?} is no IP address with a port"))),
+        Err(_) => Err(Error::value(format!("sendto: {text:?} is not an IP address with a port"))),
     };
     &Path: |at, _| path(at);
     PathBuf: |at, _| path(&at);

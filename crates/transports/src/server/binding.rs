@@ -87,7 +87,7 @@ fn bind_now(given: Vec<Socket>, found: Vec<AddrInfo>, options: Options) -> Resul
     let mut passed_over = None;
     for AddrInfo { family, kind, protocol, address, .. } in found {
         if address.as_inet().is_none() {
-            return Err(Error::value(format!("{address} is no internet address")));
+            return Err(Error::value(format!("{address} is not an internet address")));
         }
         if tried.contains(&address) {
             continue;

@@ -256,7 +256,7 @@ where
         let this = self.get_mut();
         let what = this.site.what();
         if this.server.is_none() {
-            let is_over = || Error::runtime(format!("{what}: awaited again after it was over"));
+            let is_over = || Error::runtime(format!("{what}: awaited again after its end"));
             if this.factory.is_none() {
                 return Poll::Ready(Err(is_over()));
             }
@@ -278,7 +278,7 @@ where
         }
         // If it is cancelled, the server stays here, and is closed with this future.
         ready!(this.pause.poll(cx, this.site))?;
-        Poll::Ready(this.server.take().ok_or_else(|| Error::runtime("create_server: it is over")))
+        Poll::Ready(this.server.take().ok_or_else(|| Error::runtime("create_server: it has ended")))
     }
 }
 

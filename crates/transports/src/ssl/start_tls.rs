@@ -159,7 +159,7 @@ impl StartTls {
         protocol: Calls,
         secured: &Secured,
     ) -> Result<Transport> {
-        let over = || Error::runtime("the connection is over, or of another thread");
+        let over = || Error::runtime("the connection has ended, or belongs to another thread");
         let stream = lower.stream().filter(|_| !lower.is_closing()).ok_or_else(over)?;
         let ssl = SslProtocol::new(Session::new(secured)?, secured, protocol);
         ssl.takes_over(stream.is_full());

@@ -107,7 +107,7 @@ fn without_a_loop_it_is_an_error() {
         std::task::Poll::Pending => panic!("it waits without a loop"),
     };
     assert_eq!(poll(), "connect_accepted_socket: no running event loop");
-    assert_eq!(poll(), "connect_accepted_socket: awaited again after it was over");
+    assert_eq!(poll(), "connect_accepted_socket: awaited again after its end");
 }
 
 #[test]

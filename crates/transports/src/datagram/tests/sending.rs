@@ -53,8 +53,8 @@ fn what_is_no_address_is_an_error_for_the_handler() {
         let mut expected = [
             "made",
             "sendto: no address to send to",
-            "sendto: \"localhost\" is no IP address",
-            "sendto: \"127.0.0.1\" is no IP address with a port",
+            "sendto: \"localhost\" is not an IP address",
+            "sendto: \"127.0.0.1\" is not an IP address with a port",
             "sendto: /x/x",
         ]
         .into_iter();

@@ -225,7 +225,7 @@ fn what_is_no_address_is_an_error() {
         let outcome = create_server(recorder, "localhost").await;
         assert!(text(outcome).starts_with("create_server: \"localhost\" is not of the form"));
         let outcome = create_server(recorder, std::path::Path::new("/tmp/x")).await;
-        assert_eq!(text(outcome), "create_server: /tmp/x is no internet address");
+        assert_eq!(text(outcome), "create_server: /tmp/x is not an internet address");
         Ok(())
     });
 }
