@@ -85,7 +85,7 @@ macro_rules! try_join {
 /// use asyncio::{Queue, create_task, select, sleep};
 /// let jobs = Queue::new(0);
 /// for n in 1..=3 { jobs.put_nowait(n)?; }
-/// // One task for the whole loop: it is lent to each round, and no round cancels it.
+/// // One task for the whole loop: each round borrows it, and no round cancels it.
 /// let mut worker = create_task(async { sleep(Duration::from_millis(20)).await?; Ok("done") });
 /// let mut sum = 0;
 /// let outcome = loop {
