@@ -105,7 +105,7 @@ pub(crate) struct Home {
 // `keepers` is behind a mutex. `scheduler` is reached
 // only through `LoopRef::local` and `HomeRef::local`, on the thread that `thread` names, and is not `Sync`,
 // so that a reference stays on that thread. `thread` changes while the home is vacant, through a mutex,
-// in the destructor of a thread-local; no reference is in use then, for outside of this crate there are
+// in the destructor of a thread-local; no reference is in use then, for outside this crate there are
 // none but those that `LoopRef::with` and `with_entered` lend to a closure, and in this crate none is
 // kept beyond the step, call or closure that asked for it.
 unsafe impl Sync for Home {}

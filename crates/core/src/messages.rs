@@ -169,7 +169,7 @@ impl Messages {
         }
         let seen = mutant("messages_taken_unseen").then(|| self.word.load(Ordering::Acquire));
         let newest = self.word.swap(EMPTY, Ordering::AcqRel);
-        // SAFETY: it was the list's word, and is not any more.
+        // SAFETY: it was the list's word, and no longer is.
         unsafe { Taken::new(self, seen.unwrap_or(newest)) }
     }
 

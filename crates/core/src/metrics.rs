@@ -249,7 +249,7 @@ impl LoopHandle {
     pub fn metrics(&self) -> crate::Result<Metrics> {
         let home = LoopRef::from(*self);
         let counts = home.counters().counts();
-        // Another loop may live there by now.
+        // Another loop may use the place by now.
         match home.is_closed() {
             true => Err(crate::Error::runtime("metrics: Event loop is closed")),
             false => Ok(Metrics::of(counts, since_epoch())),

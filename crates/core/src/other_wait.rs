@@ -11,7 +11,7 @@ use crate::{
 };
 use std::{sync::Arc, task::Waker};
 
-/// A wait beside the first of its task, or one outside of our tasks.
+/// A wait beside the first of its task, or one outside our tasks.
 #[derive(Debug)]
 pub(crate) struct OtherWait {
     /// In which loop, if in one.

@@ -217,7 +217,7 @@ impl Drop for Lent {
             self.affine().filter(|affine| !affine.flags.has(Flag::Spare) && !self.is_done());
         match affine {
             Some(affine) => affine.flags.set(Flag::Spare),
-            // SAFETY: it is not used any more.
+            // SAFETY: it is no longer used.
             None => unsafe { ManuallyDrop::drop(&mut self.0) },
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Every lock and queue is a piece of plain state and one or two queues under one mutex. Each waiter
 //! joins a queue, and is woken from it under that mutex. This module is public for primitives
-//! outside of this crate, such as the queues.
+//! outside this crate, such as the queues.
 //!
 //! A waiter *leaves* when its leaf runs again or is dropped, not when it is woken or cancelled.
 //! Until then it stays in the queue as woken or cancelled, and does not count as waiting. A leaf
@@ -76,7 +76,7 @@ impl Default for QueuedWait {
 }
 
 impl QueuedWait {
-    /// Creates a place outside of any queue.
+    /// Creates a place outside any queue.
     pub const fn new() -> QueuedWait {
         QueuedWait { wait: Wait::new(), slot: NONE }
     }

@@ -42,7 +42,7 @@ pub(crate) fn received<R>(
         }
         return Ok((buffer.into(), rest));
     }
-    // A thread that is ending has none any more.
+    // A thread that is ending no longer has one.
     let mut buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
     if buffer.len() < size {
         buffer.resize(size, 0);

@@ -132,7 +132,7 @@ impl Connection {
                 Ok(()) => {}
             }
             if let Some(made) = made {
-                // It may have been cancelled by now.
+                // It may already have been cancelled.
                 let _ = made.set_result(());
             }
         });

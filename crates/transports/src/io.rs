@@ -118,7 +118,7 @@ thread_local! {
 /// It is inlined into its caller, like everything between the system call and the protocol.
 #[inline(always)]
 pub(crate) fn receive(io: &Io) -> io::Result<(Bytes, bool)> {
-    // A thread that is ending has none any more.
+    // A thread that is ending no longer has one.
     let mut block = match BLOCK.try_with(Cell::take).ok().flatten() {
         Some(block) if block.capacity() == MAX_SIZE => block,
         block => with_room(block),

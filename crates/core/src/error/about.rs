@@ -105,7 +105,7 @@ impl Error {
     }
 
     /// Records that the error arises now. The current span of the log is kept, so that a later report,
-    /// which is made outside of it, belongs to it.
+    /// which is created outside it, belongs to it.
     pub(super) fn in_current_span(mut self) -> Error {
         if let Some(span) = current_span() {
             self.about_mut().span = Some(span);

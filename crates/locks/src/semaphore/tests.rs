@@ -43,7 +43,7 @@ fn it_cannot_be_acquired_past_those_who_wait() {
     late.is_pending();
     assert!(!late.was_woken());
     a.is_ready().unwrap().forget();
-    assert!(late.was_woken(), "who leaves the queue gives what is left to the next");
+    assert!(late.was_woken(), "a leaving waiter passes the rest to the next");
     b.is_ready().unwrap().forget();
     late.is_ready().unwrap().forget();
     assert_eq!(semaphore.value(), 0);

@@ -59,7 +59,7 @@ impl Sample {
         self.task.as_ref()
     }
 
-    /// Whether both samples are in a step of the same task, or both outside of steps.
+    /// Whether both samples are in a step of the same task, or both outside steps.
     pub(super) fn is_same_step(&self, later: &Sample) -> bool {
         match (&self.task, &later.task) {
             (Some(task), Some(other)) => task.is(other),

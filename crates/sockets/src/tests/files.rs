@@ -79,7 +79,7 @@ fn a_part_of_a_file() {
         assert_eq!(sock_sendfile(&ours, &file).offset(8).count(5).await?, 2, "there is no more");
         assert_eq!(position(&file), 10);
         assert_eq!(sock_sendfile(&ours, &file).offset(20).await?, 0);
-        assert_eq!(position(&file), 20, "also if nothing was sent");
+        assert_eq!(position(&file), 20, "even if nothing was sent");
         assert_eq!(sock_recv(&theirs, 100).await?, "2345689");
         Ok(())
     });

@@ -117,7 +117,7 @@ impl Endpoint {
                 endpoint.fatal(error, "Cannot watch the descriptor of a transport");
             }
             if let Some(made) = made {
-                // It may have been cancelled by now.
+                // It may already have been cancelled.
                 let _ = made.set_result(());
             }
         });

@@ -92,7 +92,7 @@ fn a_part_of_a_file() {
         assert_eq!(sendfile(&transport, &contents).offset(2).count(5).await?, 5);
         assert_eq!(position(&contents), 7);
         assert_eq!(sendfile(&transport, &contents).offset(10).await?, 0);
-        assert_eq!(position(&contents), 10, "also if nothing was sent");
+        assert_eq!(position(&contents), 10, "even if nothing was sent");
         assert_eq!(sendfile(&transport, &file(b"")).await?, 0);
         let error = sendfile(&transport, &contents).count(0).await.unwrap_err();
         assert_eq!(error.to_string(), "sendfile: count must be a positive integer (got 0)");

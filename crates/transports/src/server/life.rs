@@ -11,7 +11,7 @@ pub(super) enum Stage {
     Bound,
     /// Accepts.
     Serving,
-    /// It has no sockets any more, but still clients.
+    /// It no longer has sockets, but still has clients.
     Closed,
     /// It has neither.
     Over,
