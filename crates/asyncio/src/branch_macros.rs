@@ -5,7 +5,7 @@
 ///
 /// The macro is used inside an `async` block or function, and needs no `.await`. The branches run in the
 /// calling task, so they may borrow; none becomes a task. They are polled in the order in which they are
-/// written. Each is a scope of its own: a limit in one does not affect another. To run the awaitables as
+/// written. Each is a separate scope: a limit in one does not affect another. To run the awaitables as
 /// tasks, use [`gather!`](crate::gather!). To stop at the first error, use [`try_join!`](crate::try_join!).
 ///
 /// ```
@@ -25,7 +25,7 @@
 /// continues when they have ended.
 ///
 /// # Cancellation
-/// A cancellation of the task reaches every branch, and the output of each branch tells how it ended. A
+/// A cancellation of the task reaches every branch, and the output of each branch shows how it ended. A
 /// branch can report it only if its output is a `Result` whose error can be made from ours (`E:
 /// From<asyncio::Error>`). If only other branches are suspended, the surrounding scope returns the
 /// cancellation. If the surrounding future is dropped, so are the branches.

@@ -82,7 +82,7 @@ where
             eprintln!("KeyboardInterrupt: {interrupt}");
             let of_its_own = |outcome: &F::Output| matches!(outcome.error(), Some(None));
             if let Some(outcome) = returned.filter(of_its_own) {
-                // The error may tell what went wrong while the program was cleaning up.
+                // The error may describe a failure during the clean-up.
                 outcome.report();
             }
             ExitCode::from(INTERRUPTED)

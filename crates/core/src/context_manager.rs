@@ -56,7 +56,7 @@ pub trait AsyncContextManager: Sized {
         self.exit(target, error).await.map(|()| false)
     }
 
-    /// Enters, runs `body` in a scope of its own, and leaves, even if the body fails, is cancelled or
+    /// Enters, runs `body` in its own scope, and leaves, even if the body fails, is cancelled or
     /// panics (the panic continues after `exit` has seen it as [`Error::Panic`]).
     ///
     /// # Cancellation

@@ -141,7 +141,7 @@ enum Stage {
 }
 
 impl ThreadsafeHandle {
-    /// Sends `callback` to `home`, as a step of its own. Returns `None` if that loop is closed.
+    /// Sends `callback` to `home`, as a separate step. Returns `None` if that loop is closed.
     #[doc(hidden)] // For the siblings.
     pub fn send(
         home: LoopRef,

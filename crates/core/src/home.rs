@@ -53,7 +53,7 @@ pub enum Message {
     Task(TaskRef),
     /// A callback of the loop that a future made ready.
     Fire(Key),
-    /// A callback to run as a step of its own.
+    /// A callback to run as a separate step.
     Call(Box<dyn FnOnce() -> Result<()> + Send>),
     /// Bookkeeping, to run as soon as the inbox is emptied.
     Quiet(Box<dyn FnOnce() + Send>),

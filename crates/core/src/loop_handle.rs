@@ -23,7 +23,7 @@ use std::fmt;
 pub struct LoopHandle(LoopRef);
 
 impl LoopHandle {
-    /// Runs `callback` on the loop, as a step of its own, in a copy of the caller's context
+    /// Runs `callback` on the loop, as a separate step, in a copy of the caller's context
     /// (`loop.call_soon_threadsafe`). The loop is woken if it is waiting.
     ///
     /// # Errors

@@ -51,7 +51,7 @@ const NUDGED: *mut () = without_provenance_mut(24);
 const BOXED: usize = 1;
 
 /// The messages of a loop, oldest first.
-// In cache lines of its own: the loop looks at it in every iteration.
+// In separate cache lines: the loop looks at it in every iteration.
 #[repr(align(128))]
 pub struct Messages {
     word: AtomicPtr<()>,

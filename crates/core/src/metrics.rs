@@ -21,7 +21,7 @@ macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// The counters of one loop. Durations and times are in nanoseconds. Times are those of a loop on
         /// the machine's clock; a start time is zero while its activity is not in progress.
-        // In cache lines of its own: other threads read them.
+        // In separate cache lines: other threads read them.
         #[derive(Debug, Default)]
         #[repr(C, align(128))]
         pub struct Counters {

@@ -112,7 +112,7 @@ impl Loop {
     #[track_caller]
     pub fn spawn(&self, coroutine: impl Future<Output = ()> + 'static) -> TaskRef {
         let (context, number) = (TaskContext::Own(Values::default()), 0);
-        // SAFETY: it is put into its box at once, and `BY_HAND` is made for that.
+        // SAFETY: it is put into its box immediately, and `BY_HAND` matches that.
         let cell =
             unsafe { TaskCell::new(self.home, number, context, Location::caller(), &BY_HAND) };
         let coroutine: Coroutine = RefCell::new(Some(Box::pin(coroutine)));

@@ -279,7 +279,7 @@ impl<T> Future<T> {
         Take(self.clone())
     }
 
-    /// Calls `callback` with the future when it is done, always as a step of its own in the running
+    /// Calls `callback` with the future when it is done, always as a separate step in the running
     /// loop. Callbacks and awaiters are served in the order in which they were registered. If the
     /// callback returns an error, the error goes to the exception handler.
     ///

@@ -52,7 +52,7 @@ pub struct Condition<T = (), L = Lock<T>> {
 
 impl<T> Condition<T> {
     const_fn! {
-        /// Creates a condition with a lock of its own, which guards `value`.
+        /// Creates a condition with its own lock, which guards `value`.
         ///
         /// ```
         /// use asyncio::Condition;

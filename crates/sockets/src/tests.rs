@@ -26,7 +26,7 @@ mod unread;
 
 const YIELD: Duration = Duration::ZERO;
 
-/// Runs `main` in a loop of its own.
+/// Runs `main` in its own loop.
 fn run<F: Future<Output = Result<()>> + 'static>(main: F) {
     run_in(new_event_loop().unwrap(), main);
 }

@@ -329,7 +329,7 @@ where
     })
 }
 
-/// Runs `client` in a task of its own.
+/// Runs `client` in its own task.
 fn serve<H, T>(
     client: Rc<H>,
     reader: StreamReader,

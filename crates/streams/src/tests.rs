@@ -30,7 +30,7 @@ mod writer;
 /// A test takes longer only if it hangs.
 const GUARD: Duration = Duration::from_secs(60);
 
-/// Runs `main` in a loop of its own.
+/// Runs `main` in its own loop.
 fn run<F: Future<Output = Result<()>> + 'static>(main: F) {
     run_in(EventLoop::builder().build().unwrap(), main);
 }

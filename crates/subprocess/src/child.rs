@@ -197,7 +197,7 @@ impl Child {
         }
     }
 
-    /// Blocks until the child has ended, on a thread of its own.
+    /// Blocks until the child has ended, on its own thread.
     pub(crate) fn block(&self) {
         // Without the lock; the number stays the child's own, because only its watcher takes its status.
         let pidfd = self.state.lock().pidfd.as_ref().and_then(|fd| fd.get_ref().try_clone().ok());

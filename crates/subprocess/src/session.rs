@@ -90,7 +90,7 @@ fn signal_strays(session: u32, signal: i32) -> io::Result<()> {
 }
 
 /// The processes of the session or group that have not ended, as far as a signal can be sent to
-/// them safely; `None` if the system does not tell.
+/// them safely; `None` if the system does not report them.
 #[cfg(target_os = "linux")]
 fn members(session: u32) -> Option<Vec<Member>> {
     let processes = std::fs::read_dir("/proc").ok()?;

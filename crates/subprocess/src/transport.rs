@@ -290,7 +290,7 @@ impl Running {
         }
     }
 
-    /// Calls the protocol, as a step of its own.
+    /// Calls the protocol, as a separate step.
     fn tell(&self, event: Event) {
         if let Some(early) = &mut *self.early.borrow_mut() {
             return early.push(event);

@@ -37,7 +37,7 @@ pub trait FutureLike: sealed::Sealed + 'static {
     fn target(&self) -> Target;
     /// Returns a number that no other task or future has while this one lives.
     fn id(&self) -> usize;
-    /// Calls `callback` when it is done, as a step of its own.
+    /// Calls `callback` when it is done, as a separate step.
     ///
     /// # Errors
     /// `Runtime` without its loop.

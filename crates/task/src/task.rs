@@ -277,7 +277,7 @@ impl<T> Task<T> {
         self.data().later_message()
     }
 
-    /// Calls `callback` with the task when it is done, always as a step of its own. Callbacks and
+    /// Calls `callback` with the task when it is done, always as a separate step. Callbacks and
     /// awaiters are served in the order in which they were registered.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! It is created with its protocol, and *started*, which takes effect in the next iteration: the
 //! protocol's `connection_made` is called, and the descriptor is watched. From then on, it is driven by
 //! the readiness of its [`Source`] and by its handles. It always ends by being *lost*: `connection_lost`
-//! is called as a step of its own, and then everything is dropped.
+//! is called as a separate step, and then everything is dropped.
 //!
 //! ```text
 //!           close() and nothing buffered, force_close()
@@ -326,7 +326,7 @@ impl Connection {
         self.handle().is_closing()
     }
 
-    /// Calls the protocol, in a step of its own, and drops everything.
+    /// Calls the protocol, in a separate step, and drops everything.
     fn lose(&self, error: Option<Error>) {
         if !self.writing.set_losing() {
             self.soon(move |connection| connection.lost(error));

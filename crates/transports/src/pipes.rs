@@ -36,7 +36,7 @@ pub(crate) use mode::NonBlocking;
 /// `pipe` is any value that owns the descriptor of a FIFO, a socket or a character device: an open
 /// file, an end of `std::io::pipe`, the standard input of the program, the standard output of a child.
 /// It is closed with the transport. At its end, `eof_received` is called, whose result is ignored, and
-/// then `connection_lost(None)`, each as a step of its own. Writing to the transport is an error for
+/// then `connection_lost(None)`, each as a separate step. Writing to the transport is an error for
 /// the loop's exception handler. A device that the system cannot wait for, such as `/dev/null`, is
 /// read in every iteration.
 ///

@@ -31,7 +31,7 @@ pub(crate) fn errno(error: &Error) -> Option<i32> {
     error.raw_os_error()
 }
 
-/// Runs `main` in a loop of its own.
+/// Runs `main` in its own loop.
 pub(crate) fn run<F: std::future::Future<Output = Result<()>> + 'static>(main: F) {
     run_in(EventLoop::builder().build().unwrap(), main);
 }

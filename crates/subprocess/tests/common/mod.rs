@@ -8,7 +8,7 @@ use std::{future::Future, sync::mpsc, thread, time::Duration};
 /// Longer than anything here takes.
 pub(crate) const FOR_EVER: Duration = Duration::from_secs(60);
 
-/// Runs `main` in a loop of its own. If it hangs, the test process is aborted.
+/// Runs `main` in its own loop. If it hangs, the test process is aborted.
 pub(crate) fn run<F: Future<Output = Result<()>> + 'static>(main: F) {
     run_in(new_event_loop().unwrap(), main);
 }

@@ -231,7 +231,7 @@ impl Connection {
     fn read_end(&self) {
         self.reading.ended.set(true);
         if self.kind() == Kind::ReadPipe {
-            // Each is a step of its own, whatever the protocol returns.
+            // Each is a separate step, whatever the protocol returns.
             self.set_closing();
             self.soon(|connection| connection.call(Event::Eof, "eof_received"));
             self.lose(None);

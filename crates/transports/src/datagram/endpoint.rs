@@ -429,7 +429,7 @@ impl Endpoint {
         self.losing.get()
     }
 
-    /// Calls the protocol, in a step of its own, and drops everything.
+    /// Calls the protocol, in a separate step, and drops everything.
     fn lose(&self, error: Option<Error>) {
         if !self.losing.replace(true) {
             self.soon(move |endpoint| endpoint.lost(error));
