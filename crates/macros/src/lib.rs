@@ -41,7 +41,7 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
     expand::main(options.into(), item.into()).into()
 }
 
-/// Makes a test of an `async fn`, which runs in its own loop.
+/// Turns an `async fn` into a test, which runs in its own loop.
 ///
 /// On a function that is not async, it does what std's `#[test]` does, so that `use asyncio::test` works for
 /// all tests of a module.

@@ -68,10 +68,10 @@ fn leave(halves: &AtomicU64) -> bool {
     }
 }
 
-/// The half of a [`channel`] that items go into.
+/// The sending half of a [`channel`].
 pub struct Sender<T>(Arc<Shared<T>>);
 
-/// The half of a [`channel`] that items come out of.
+/// The receiving half of a [`channel`].
 pub struct Receiver<T>(Arc<Shared<T>>);
 
 impl<T> Sender<T> {

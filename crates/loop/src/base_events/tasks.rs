@@ -18,7 +18,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// The way in which a loop creates tasks, if it is not the usual one.
+/// The way in which a loop creates tasks, if it is not the default one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TaskFactory {
