@@ -1,6 +1,6 @@
-//! What a look from outside finds: where in the memory of this process its loops and tasks stand.
+//! The layout of this process's loops and tasks in memory, for readers outside the process.
 //!
-//! `asyncio ps` reads the memory of a running program, or a core dump of it, without help of the program.
+//! `asyncio ps` reads the memory of a running program, or its core dump, without help from the program.
 //! For that, every program has an ELF note, which linkers keep and which `strip` leaves:
 //!
 //! | section | owner | type | contents |
@@ -8,12 +8,12 @@
 //! | `.note.asyncio` | `asyncio for Rust` | 1 | a [`Descriptor`]: version, size and address of the [`Layout`] |
 //!
 //! The address is zero until the first loop is opened. The layout has the first of the [homes](crate::home)
-//! of loops, each of which leads to the next, and [`Offsets`]: where in a home, in the table of its tasks
-//! and in the cell of a task each thing stands. So the reader need not know how the compiler has laid out
-//! a structure, and [`VERSION`] changes only when the meaning of an entry does.
+//! of loops, each of which leads to the next, and [`Offsets`]: the positions of all fields in a home, in
+//! the table of its tasks and in the cell of a task. So the reader need not know how the compiler has laid
+//! out a structure, and [`VERSION`] changes only when the meaning of an entry does.
 //!
 //! Nothing here is written after the first loop was opened, except the list of homes, and that costs a
-//! running program nothing. The values that are read change meanwhile. A reader believes none of them: a
+//! running program nothing. The values that are read change meanwhile. A reader validates all of them: a
 //! task is one if the cell names its home, its loop and its own place in the table.
 
 mod probe;
@@ -53,7 +53,7 @@ pub const TYPE: u32 = 1;
 /// No offset: the structure is laid out in a way that is not known.
 pub const UNKNOWN: u32 = u32::MAX;
 
-/// What the note says.
+/// The contents of the note.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Descriptor {
@@ -61,7 +61,7 @@ pub struct Descriptor {
     pub version: u32,
     /// The size of the [`Layout`].
     pub size: u32,
-    /// Where it stands, as soon as there has been a loop.
+    /// Its address, from the first loop on.
     pub layout: AtomicPtr<Layout>,
 }
 
@@ -92,7 +92,7 @@ static NOTE: Note = Note {
     },
 };
 
-/// Where everything stands.
+/// The positions of all data.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Layout {
@@ -118,8 +118,8 @@ impl Layout {
     pub const OFFSETS: usize = offset_of!(Layout, offsets);
 }
 
-/// With this begins a future that tasks wait for, so that a look from outside finds what it waits for
-/// itself.
+/// The beginning of a future that tasks wait for, so that readers outside the process find its
+/// awaited targets.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Header {
@@ -454,7 +454,7 @@ const fn in_affine(offset: usize) -> u32 {
     (offset_of!(TaskCell, affine) + offset) as u32
 }
 
-/// Lets a look from outside find a home, which stays for ever.
+/// Makes a home visible to readers outside the process. It is never freed.
 #[cold]
 pub(crate) fn publish(home: &'static Home) {
     if cfg!(loom) {
@@ -482,7 +482,7 @@ pub(crate) fn publish(home: &'static Home) {
     }
 }
 
-/// What a reader of a program's own memory begins with, in tests of readers.
+/// The starting point of a reader of the program's own memory, in tests of readers.
 pub fn note() -> &'static Descriptor {
     &NOTE.descriptor
 }
