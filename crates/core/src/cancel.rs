@@ -59,7 +59,7 @@ use crate::{
     scheduler::Scheduler,
     scopes::{ScopeKey, Within},
     slots::Key,
-    stage::{ANSWERED, MUST, SCOPES, SENT, THROWS, YIELDS},
+    stage::{ANSWERED, MUST, SCOPES, SENT, TAKEN, THROWS, YIELDS},
     sync::Ordering,
     target::Target,
     task_ref::TaskRef,
@@ -160,13 +160,13 @@ impl TaskRef {
         while let Some(scope) = at {
             let requests = scheduler.scopes.with(scope, |node| node.requests).unwrap_or(0);
             if requests > known.of(scope) {
-                self.forget_answers(scheduler, here, Some(scope));
+                self.forget_stages(scheduler, here, Some(scope), TAKEN | ANSWERED);
                 self.mark(scheduler, here, MUST, Some(scope), error);
             }
             at = scheduler.scopes.parent(scope);
         }
         if self.requests.get() > known.root {
-            self.forget_answers(scheduler, here, None);
+            self.forget_stages(scheduler, here, None, TAKEN | ANSWERED);
             self.mark(scheduler, here, MUST, None, error);
         }
     }
@@ -409,13 +409,19 @@ impl TaskCell {
             && match target {
                 Some(target) => {
                     let accepted = target.cancel(error.clone());
-                    self.set_passed(which, accepted);
+                    if accepted {
+                        self.set_passed(which, true);
+                    }
                     accepted
                 }
                 None => self.cancel_wait(which, error),
             };
         if is_taken {
-            return self.mark(scheduler, scope, SENT, origin, error);
+            self.mark(scheduler, scope, SENT, origin, error);
+            if let Which::Other(_) = which {
+                self.wake_scopes(scheduler, scope, origin);
+            }
+            return;
         }
         self.mark(scheduler, scope, MUST, origin, error);
         if state != WAITING {
@@ -477,7 +483,7 @@ impl TaskCell {
         };
         if gives_way {
             self.mark(scheduler, scope, SENT | YIELDS, origin, error);
-            self.wake_scope(scheduler, scope);
+            self.wake_scopes(scheduler, scope, origin);
         }
     }
 
@@ -499,7 +505,7 @@ impl TaskCell {
             self.mark(scheduler, origin, MUST, origin, error);
             if !is_running {
                 // It is suspended in a foreign future: the step that this wakes ends the task.
-                self.wake_scope(scheduler, origin);
+                self.wake_scopes(scheduler, origin, origin);
             }
         }
     }

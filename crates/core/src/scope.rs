@@ -287,9 +287,11 @@ impl Here {
             let Some((moved, is_pending, gives_way)) = seen else { return Ok(None) };
             if let Some((former, _spent)) = &moved {
                 if let Some(former) = former.and_then(|former| scheduler.task(former)) {
-                    former.give_scope_away(scheduler, key);
+                    former.give_waits_away(scheduler, Some(key));
                 }
                 scopes.move_to(key, parent, task);
+                // This is the first step of the new task in which it could take what is pending.
+                scopes.with(key, |node| node.stage.begin_round());
             }
             if let (true, Some(cell)) = (is_pending, cell) {
                 cell.affine.stage.set(SCOPES);
@@ -327,7 +329,9 @@ impl Here {
     }
 
     fn suspend_otherwise(&self, wait: &mut Wait, cx: &Context<'_>, site: WaitSite) {
-        let node = |node: &mut crate::scopes::Node| node.is_empty() && node.task.is_some();
+        let node = |node: &mut crate::scopes::Node| {
+            node.is_foreign() && node.foreign == 0 && node.task.is_some()
+        };
         if self.scheduler.scopes.with(self.key, node) == Some(true) {
             let guard = self.scheduler.enter_within(Within::of(self.key).foreign());
             wait.arm(cx, site, None);

@@ -86,6 +86,8 @@ pub(crate) struct Node {
     pub(crate) waits: u32,
     pub(crate) foreign: u32,
     pub(crate) children: u32,
+    /// How many of these have not followed the scope to its task: they were not polled there yet.
+    pub(crate) away: u32,
     /// The outstanding requests that came from here.
     pub(crate) requests: u32,
     /// The [round](Scopes::begin_round) in which it was last polled.
@@ -123,6 +125,7 @@ impl Node {
             waits: 0,
             foreign: 0,
             children: 0,
+            away: 0,
             requests: 0,
             round,
             stage: Stage::new(),
@@ -136,12 +139,12 @@ impl Node {
 
     /// Whether no future that a request could reach is suspended inside.
     pub(crate) fn is_foreign(&self) -> bool {
-        self.waits == 0 && self.children == 0
+        self.waits == 0 && self.children == self.away
     }
 
-    /// Whether nothing is suspended inside.
+    /// Whether nothing is inside.
     pub(crate) fn is_empty(&self) -> bool {
-        self.is_foreign() && self.foreign == 0
+        self.waits == 0 && self.foreign == 0 && self.children == 0
     }
 
     /// The other scopes, inside its origin, that a pending request came from.
@@ -205,6 +208,16 @@ impl Node {
         }
     }
 
+    fn add_child(&mut self, task: Option<Key>) {
+        self.children += 1;
+        self.away += u32::from(task != self.task);
+    }
+
+    fn remove_child(&mut self, task: Option<Key>) {
+        self.children -= 1;
+        self.away -= u32::from(task != self.task);
+    }
+
     fn count(&mut self, is_foreign: bool) -> &mut u32 {
         if is_foreign { &mut self.foreign } else { &mut self.waits }
     }
@@ -238,7 +251,7 @@ impl Scopes {
         let mut nodes = self.nodes.borrow_mut();
         let key = nodes.vacancy().fill(Node::new(site, parent, task, self.round.get()));
         if let Some(parent) = parent.and_then(|parent| nodes.get_mut(parent)) {
-            parent.children += 1;
+            parent.add_child(task);
         }
         key
     }
@@ -251,10 +264,11 @@ impl Scopes {
         let is_plain =
             |node: &&mut Node| node.is_empty() && node.stage.is_idle() && node.rare.is_none();
         let node = nodes.get_mut(key).filter(is_plain)?;
-        let (parent, deadline, waker) = (node.parent, node.deadline, node.waker.take());
+        let (parent, task) = (node.parent, node.task);
+        let (deadline, waker) = (node.deadline, node.waker.take());
         nodes.vacate(key);
         if let Some(parent) = parent.and_then(|parent| nodes.get_mut(parent)) {
-            parent.children -= 1;
+            parent.remove_child(task);
         }
         Some((deadline, waker))
     }
@@ -264,7 +278,7 @@ impl Scopes {
         let mut nodes = self.nodes.borrow_mut();
         let node = nodes.remove(key)?;
         if let Some(parent) = node.parent.and_then(|parent| nodes.get_mut(parent)) {
-            parent.children -= 1;
+            parent.remove_child(node.task);
         }
         Some(node)
     }
@@ -280,20 +294,24 @@ impl Scopes {
         self.nodes.borrow().get(key)?.parent
     }
 
-    /// Moves a scope with its contents into another scope and another task.
+    /// Moves a scope into another scope and another task. Its contents follow when they are polled
+    /// there.
     pub(crate) fn move_to(&self, key: Key, parent: Option<Key>, task: Option<Key>) {
         let mut nodes = self.nodes.borrow_mut();
         let Some(node) = nodes.get_mut(key) else { return };
-        node.task = task;
-        let former = std::mem::replace(&mut node.parent, parent);
-        if former == parent {
-            return;
+        let former_task = std::mem::replace(&mut node.task, task);
+        if former_task != task && node.children > 0 {
+            let is_away = |child: &&Node| child.parent == Some(key) && child.task != task;
+            let away = nodes.values().filter(is_away).count() as u32;
+            nodes.get_mut(key).into_iter().for_each(|node| node.away = away);
         }
+        let Some(node) = nodes.get_mut(key) else { return };
+        let former = std::mem::replace(&mut node.parent, parent);
         if let Some(former) = former.and_then(|former| nodes.get_mut(former)) {
-            former.children -= 1;
+            former.remove_child(former_task);
         }
         if let Some(parent) = parent.and_then(|parent| nodes.get_mut(parent)) {
-            parent.children += 1;
+            parent.add_child(task);
         }
     }
 

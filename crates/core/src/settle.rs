@@ -202,12 +202,12 @@ impl TaskCell {
             matches!(state_of(*which), Some((within, WAITING)) if !within.is_foreign())
                 && !unanswered(which)
         };
+        // Waits that were woken when the request came, and were not polled since.
+        let is_due = self.has_stage(scheduler, scope, MUST);
+        let woken = |which: &Which| {
+            is_due && matches!(state_of(*which), Some((within, WOKEN)) if !within.is_foreign())
+        };
         if waits.iter().any(waiting) {
-            // Including waits that were woken when the request came, and were not polled since.
-            let is_due = self.has_stage(scheduler, scope, MUST);
-            let woken = |which: &Which| {
-                is_due && matches!(state_of(*which), Some((within, WOKEN)) if !within.is_foreign())
-            };
             let meant = waits.iter().copied().filter(|which| waiting(which) || woken(which));
             let meant = meant.collect();
             self.clear_stage(scheduler, scope, MUST | SENT);
@@ -215,7 +215,9 @@ impl TaskCell {
             return Settled::Done;
         }
         if !is_answered {
-            self.clear_stage(scheduler, scope, MUST);
+            if !waits.iter().any(woken) {
+                self.clear_stage(scheduler, scope, MUST);
+            }
             self.mark(scheduler, scope, SENT, origin, error);
             return Settled::Done;
         }
@@ -229,13 +231,13 @@ impl TaskCell {
             self.clear_stage(scheduler, scope, MUST | SENT);
             scheduler.give_to(self, woken_since, origin, error);
             // A combinator that was set aside has consumed their wake-ups.
-            self.wake_scope(scheduler, scope);
+            self.wake_scopes(scheduler, scope, origin);
             return Settled::Done;
         }
         if self.affine.phase.get() == Phase::Woken && self.may_put_off() {
             self.clear_stage(scheduler, scope, SENT);
             self.mark(scheduler, scope, MUST, origin, error);
-            self.wake_scope(scheduler, scope);
+            self.wake_scopes(scheduler, scope, origin);
             return Settled::Done;
         }
         // 4.
@@ -257,7 +259,7 @@ impl TaskCell {
         if !is_round {
             self.clear_stage(scheduler, scope, SENT);
             self.mark(scheduler, scope, MUST, origin, error);
-            self.wake_scope(scheduler, scope);
+            self.wake_scopes(scheduler, scope, origin);
             return Settled::Done;
         }
         let innermost = |which: &Which| {
@@ -276,7 +278,7 @@ impl TaskCell {
             return Settled::GoesOut;
         }
         self.mark(scheduler, polled, SENT | YIELDS, origin, error);
-        self.wake_scope(scheduler, polled);
+        self.wake_scopes(scheduler, polled, origin);
         Settled::Done
     }
 

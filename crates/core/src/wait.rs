@@ -506,8 +506,16 @@ impl Wait {
                 let cell = cell?;
                 match &self.0 {
                     Link::First(task) if task.is_of(cell) => cell.finish_first(scheduler),
-                    Link::Other(wait) => cell.finish_other(scheduler, wait.entry_in(cell)?),
-                    _ => None,
+                    Link::Other(wait) if wait.entry_in(cell).is_some() => {
+                        cell.finish_other(scheduler, wait.entry_in(cell)?)
+                    }
+                    // It was armed in another task, from which it has moved here.
+                    _ => {
+                        if self.has_passed_on() {
+                            cell.picked_up(scheduler, scheduler.within(), false);
+                        }
+                        None
+                    }
                 }
             })
         });

@@ -153,12 +153,12 @@ impl TaskCell {
     pub(crate) fn look_first(&self, scheduler: &Scheduler) -> Look {
         let affine = &self.affine;
         let state = self.first.load(Ordering::Acquire) & STATE;
-        if affine.flags.has(Flag::Revoked) {
-            return Look::Anew { is_shared: false };
-        }
         if state == CANCELLED {
             self.first_picked_up(scheduler);
             return Look::State(state);
+        }
+        if affine.flags.has(Flag::Revoked) {
+            return Look::Anew { is_shared: false };
         }
         if let Some(error) = self.thrown_at_first(scheduler, state) {
             self.first_picked_up(scheduler);
@@ -309,10 +309,13 @@ impl TaskCell {
     ) -> Look {
         let state = wait.state();
         let seen = self.with_other(entry, |other| (other.revoked, other.within));
-        let Some((false, within)) = seen else { return Look::Anew { is_shared: false } };
+        let Some((revoked, within)) = seen else { return Look::Anew { is_shared: false } };
         if state == CANCELLED {
             self.picked_up(scheduler, within, self.is_fresh(Which::Other(entry)));
             return Look::State(state);
+        }
+        if revoked {
+            return Look::Anew { is_shared: false };
         }
         if let Some(error) = self.thrown_at_other(scheduler, entry, state) {
             self.picked_up(scheduler, within, self.is_fresh(Which::Other(entry)));

@@ -183,15 +183,8 @@ impl TaskCell {
         }
     }
 
-    /// Wakes the poller of a scope.
-    pub(crate) fn wake_scope(&self, scheduler: &Scheduler, scope: Option<Key>) {
-        let waker = scope.and_then(|key| scheduler.scopes.with(key, |node| node.waker.clone())?);
-        waker.into_iter().for_each(wake);
-        // A combinator that was set aside does not pass the wake-up on.
-        self.wake();
-    }
-
-    /// Wakes the pollers of a scope and of those around it, up to `outer`.
+    /// Wakes the pollers of a scope and of those around it, up to `outer`: a combinator that was set aside
+    /// does not pass a wake-up on.
     pub(crate) fn wake_scopes(
         &self,
         scheduler: &Scheduler,
@@ -245,11 +238,11 @@ impl TaskCell {
         }
     }
 
-    /// Handles the waits of a scope that has moved to another task. They belong to that task once it
-    /// polls them; until then, no request reaches them.
+    /// Handles the waits in a scope that has moved to another task, or in all scopes of a task that has
+    /// ended. They belong to the task that polls them next; until then, no request reaches them.
     #[cold]
-    pub(crate) fn give_scope_away(&self, scheduler: &Scheduler, scope: Key) {
-        for which in self.waits_inside(scheduler, Some(scope)) {
+    pub(crate) fn give_waits_away(&self, scheduler: &Scheduler, scope: Option<Key>) {
+        for which in self.waits_inside(scheduler, scope) {
             let Some((within, _)) = self.look_at(which) else { continue };
             scheduler.scopes.leave_wait(within);
             let nowhere = Within::ROOT.foreign();

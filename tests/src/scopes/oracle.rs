@@ -37,6 +37,8 @@ struct Asked {
     number: Option<u32>,
     /// The node whose code asked, if it was one.
     by: Option<usize>,
+    /// The step in which that happened.
+    step: Option<u32>,
     /// Whether a group asks its tasks only, and not its body.
     tasks_only: bool,
 }
@@ -131,6 +133,7 @@ impl Run<'_> {
             ms: request.at.ms,
             number: Some(request.at.number),
             by: request.by,
+            step: request.by.map(|_| request.at.step),
             tasks_only: false,
         });
         let from_scopes = self.nodes().filter_map(|node| match self.kind(node) {
@@ -151,7 +154,7 @@ impl Run<'_> {
         if let Some((_, Some(false))) = life.body {
             return None;
         }
-        Some(Asked { origin: node, ms, number: None, by: None, tasks_only: false })
+        Some(Asked { origin: node, ms, number: None, by: None, step: None, tasks_only: false })
     }
 
     /// The first reason for a group to abort: a task fails, the body ends with an error, or the group
@@ -171,7 +174,7 @@ impl Run<'_> {
         let all = failed.chain(left);
         let (at, tasks_only) = all.min_by_key(|(ended, _)| ended.number)?;
         // The callback of the task that fails comes an iteration later.
-        Some(Asked { origin: group, ms: at.ms, number: None, by: None, tasks_only })
+        Some(Asked { origin: group, ms: at.ms, number: None, by: None, step: None, tasks_only })
     }
 
     /// The request of a branch that is to end, because another one has won, or failed.
@@ -190,15 +193,25 @@ impl Run<'_> {
         });
         let first = ends.min_by_key(|ended| ended.number)?;
         let lasts = self.life(branch).ended.is_none_or(|(ended, _)| ended.number > first.number);
-        let asked =
-            Asked { origin: branch, ms: first.ms, number: None, by: None, tasks_only: false };
+        let asked = Asked {
+            origin: branch,
+            ms: first.ms,
+            number: None,
+            by: None,
+            step: None,
+            tasks_only: false,
+        };
         lasts.then_some(asked)
     }
 
     /// Whether a request may have reached a node, which ended at `ended`.
     fn may_reach(&self, asked: &Asked, node: usize, ended: Moment) -> bool {
-        let (mut at, mut is_passed_on) =
-            (node, matches!(self.kind(node), Kind::Future(_) | Kind::Shielded | Kind::Gather));
+        // A group that waits for its tasks waits for a future.
+        let passes_on = matches!(
+            self.kind(node),
+            Kind::Future(_) | Kind::Shielded | Kind::Gather | Kind::Group
+        );
+        let (mut at, mut is_passed_on) = (node, passes_on);
         let mut is_in_a_set = false;
         loop {
             if at == asked.origin {
@@ -246,16 +259,29 @@ impl Run<'_> {
         !below.any(|at| self.kind(at) == Kind::Body)
     }
 
+    /// Whether a node that was dropped is a branch that may have given way: all of the macro ended with a
+    /// cancellation.
+    fn gives_way(&self, node: usize) -> bool {
+        let around = self.parent(node).filter(|_| self.kind(node) == Kind::Branch);
+        around.is_some_and(|around| self.outcome(around) == Some(Outcome::Cancelled))
+    }
+
     /// Where cancellations have come out first: leaves, and what has given way.
     fn sources(&self) -> Vec<(usize, Moment)> {
         let sources = self.nodes().filter_map(|node| {
             let (ended, outcome) = self.life(node).ended?;
-            let limit = self.kind(node).limit().is_some() && outcome == Outcome::Timeout;
-            let is_cancelled = outcome == Outcome::Cancelled || limit;
+            let body = self.life(node).body.map(|(outcome, _)| outcome);
+            let limit = self.kind(node).limit().is_some()
+                && outcome == Outcome::Timeout
+                && body.is_none_or(|outcome| outcome == Outcome::Cancelled);
+            let is_cancelled = outcome == Outcome::Cancelled
+                || limit
+                || outcome == Outcome::Dropped && self.gives_way(node);
             let is_cancelled_part = |part: &usize| {
-                let part = self.life(*part);
-                let ended = part.ended.map(|(_, outcome)| outcome);
-                ended == Some(Outcome::Cancelled) || part.task == Some(Outcome::Cancelled)
+                let ended = self.outcome(*part);
+                ended == Some(Outcome::Cancelled)
+                    || self.life(*part).task == Some(Outcome::Cancelled)
+                    || ended == Some(Outcome::Dropped) && self.gives_way(*part)
             };
             let comes_from_inside = |part: &usize| {
                 // What has not moved to its task runs before that has begun.
@@ -286,6 +312,8 @@ impl Run<'_> {
         let in_time = |moment: Moment| {
             asked.is_before(moment)
                 && moment.number < begun.number
+                // What runs takes it at its next suspension.
+                && asked.step != Some(moment.step)
                 && (asked.number.is_some() || moment.ms > asked.ms || begun.ms > asked.ms)
         };
         let parallel = |a, b| self.tree.meet(a, b).is_none_or(|both| self.kind(both).is_parallel());
@@ -323,14 +351,15 @@ impl Run<'_> {
         took && !is_late && !self.nodes().any(again)
     }
 
-    /// Whether what was cancelled is in a branch that has lost: it may have taken the request of that
-    /// instead.
+    /// Whether what was cancelled may have taken another request instead: it is in a branch that has lost, or
+    /// is a limit beside something else, whose time was up.
     fn has_its_own(&self, other: &Asked, node: usize, ended: Moment) -> bool {
-        let inside = self.tree.around(node).take_while(|at| *at != other.origin);
-        inside.chain(self.parts(node).iter().copied()).any(|at| {
-            self.kind(at) == Kind::Branch
-                && self.asked.iter().any(|own| own.origin == at && own.is_before(ended))
-        })
+        let around = || self.tree.around(node).take_while(|at| *at != other.origin);
+        let asked = |at| self.asked.iter().any(|own| own.origin == at && own.is_before(ended));
+        let mut branches = around().chain(self.parts(node).iter().copied());
+        let is_beside = || around().any(|at| at != node && self.kind(at).is_parallel());
+        branches.any(|at| self.kind(at) == Kind::Branch && asked(at))
+            || self.outcome(node) == Some(Outcome::Timeout) && is_beside() && asked(node)
     }
 
     /// Whether something was cancelled in another task, and the await of that was dropped.
@@ -372,7 +401,7 @@ impl Run<'_> {
         if let Some(node) = self.nodes().find(foreign) {
             return Some(self.fault("a cancellation in something foreign", node));
         }
-        let last = Moment { number: u32::MAX, ms: u32::MAX };
+        let last = Moment { number: u32::MAX, ms: u32::MAX, step: u32::MAX };
         let task = |node: &usize| {
             let ended = self.life(*node).ended;
             self.life(*node).task == Some(Outcome::Cancelled)

@@ -11,6 +11,9 @@ pub struct Moment {
     pub number: u32,
     /// In loop time.
     pub ms: u32,
+    /// In which step of a task. A task that is started eagerly runs in the step of the one that starts it;
+    /// what happens outside of all tasks is a step of its own.
+    pub step: u32,
 }
 
 /// How a node ended.
@@ -113,6 +116,9 @@ pub struct Record {
     /// What is wrong at once.
     pub faults: Vec<(&'static str, String)>,
     now: Option<Moment>,
+    /// How many polls are under way, and the step of the outermost.
+    polls: u32,
+    step: u32,
 }
 
 impl fmt::Display for Moment {
@@ -154,10 +160,22 @@ impl Record {
 
     /// The next moment. Without a loop, time stands still.
     pub fn now(&mut self, ms: Option<u32>) -> Moment {
-        let last = self.now.unwrap_or(Moment { number: 0, ms: 0 });
-        let now = Moment { number: last.number + 1, ms: ms.unwrap_or(last.ms) };
+        self.step += u32::from(self.polls == 0);
+        let last = self.now.unwrap_or(Moment { number: 0, ms: 0, step: 0 });
+        let now = Moment { number: last.number + 1, ms: ms.unwrap_or(last.ms), step: self.step };
         self.now = Some(now);
         now
+    }
+
+    /// A node is polled next, maybe inside of another.
+    pub fn begin_poll(&mut self) {
+        self.step += u32::from(self.polls == 0);
+        self.polls += 1;
+    }
+
+    /// That poll has ended.
+    pub fn end_poll(&mut self) {
+        self.polls -= 1;
     }
 
     /// Notes that something is wrong.

@@ -255,6 +255,15 @@ impl<T> StdFuture for Probe<'_, T> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        self.world.record.borrow_mut().begin_poll();
+        let polled = self.advance(cx);
+        self.world.record.borrow_mut().end_poll();
+        polled
+    }
+}
+
+impl<T> Probe<'_, T> {
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Result<T>> {
         let (world, node) = (self.world.clone(), self.node);
         let polls = world.life(node, |life| {
             life.polls += 1;

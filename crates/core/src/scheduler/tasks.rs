@@ -105,6 +105,9 @@ impl Tasks {
     /// The task belongs to this loop, and its coroutine has been dropped.
     pub unsafe fn retire(&self, task: &TaskCell) -> Option<TaskRef> {
         task.affine()?.phase.set(Phase::Ended);
+        if !task.may_arm_first() || task.others() > 0 {
+            task.give_waits_away(task.home().local()?, None);
+        }
         self.registry.borrow_mut().remove(task)
     }
 

@@ -94,26 +94,10 @@ impl Scheduler {
     /// Moves the contents of a closed scope to the scope around it, and so a request that nothing
     /// took.
     fn hand_out(&self, key: Key, node: &Node) {
-        let Some(task) = node.task else { return };
-        let came_from_outside =
-            node.origin != Some(key) && self.scopes.is_inside(node.parent, node.origin);
-        let was = |bits| match node.parent {
-            Some(parent) => self.scopes.with(parent, |node| node.stage.has(bits)) == Some(true),
-            None => self.with_task(task, |cell| cell.affine.stage.has(bits)) == Some(true),
-        };
-        let undelivered = match &node.stage {
-            _ if !came_from_outside => 0,
-            // A woken future that the scope only borrowed takes the request when it resumes in this
-            // step.
-            stage if stage.has(THROWS) && !stage.has(TAKEN) && !was(TAKEN | ANSWERED) => THROWS,
-            // It was created in this step.
-            stage if stage.has(MUST) && !was(ANSWERED) && !(node.came_from(key) && was(TAKEN)) => {
-                MUST
-            }
-            // A leaf beside it may have taken the request in this step, or may still do so.
-            stage if stage.is_undelivered() && !was(TAKEN | ANSWERED) => SENT,
-            _ => 0,
-        };
+        let around = node.parent.map(|parent| self.scopes.with(parent, |node| node.task));
+        // Where the scope around it went, even if it was not polled there.
+        let Some(task) = around.flatten().flatten().or(node.task) else { return };
+        let undelivered = self.undelivered(key, node, task);
         let children = if node.children > 0 { self.scopes.children(key) } else { Vec::new() };
         for child in &children {
             // Its count ended with the scope.
@@ -131,6 +115,38 @@ impl Scheduler {
                 }
             }
         });
+    }
+
+    /// The stages that remain, in `task`, for a request from around a scope that has ended.
+    fn undelivered(&self, key: Key, node: &Node, task: Key) -> u8 {
+        let came_from_outside =
+            node.origin != Some(key) && self.scopes.is_inside(node.parent, node.origin);
+        let outstanding = self.with_task(task, |cell| cell.requests_within(node.parent));
+        if !came_from_outside || outstanding == Some(0) {
+            return 0;
+        }
+        let was = |bits| match node.parent {
+            Some(parent) => self.scopes.with(parent, |node| node.stage.has(bits)) == Some(true),
+            None => self.with_task(task, |cell| cell.affine.stage.has(bits)) == Some(true),
+        };
+        let stage = &node.stage;
+        let mut left = 0;
+        // A woken future that the scope only borrowed takes the request when it resumes in this
+        // step.
+        let throws = stage.has(THROWS) && !stage.has(TAKEN);
+        if throws && (node.waits > 0 || !was(TAKEN | ANSWERED)) {
+            left |= THROWS;
+        }
+        // It was created in this step, unless the scope was not polled since its task continued without it.
+        let is_new = stage.has(MUST) && node.task == Some(task);
+        if is_new && !was(ANSWERED) && !(node.came_from(key) && was(TAKEN)) {
+            left |= MUST;
+        }
+        // A leaf beside it may have taken the request in this step, or may still do so.
+        if left == 0 && stage.is_undelivered() && !was(TAKEN | ANSWERED) {
+            left |= SENT;
+        }
+        left
     }
 }
 
@@ -156,16 +172,27 @@ impl TaskCell {
         scope: Option<Key>,
         origin: Option<Key>,
     ) {
+        self.forget_stages(scheduler, scope, origin, ANSWERED);
+    }
+
+    /// Clears stages of the scopes on the way from `origin` to `scope`.
+    pub(crate) fn forget_stages(
+        &self,
+        scheduler: &Scheduler,
+        scope: Option<Key>,
+        origin: Option<Key>,
+        stages: u8,
+    ) {
         let mut at = scope;
         while let Some(key) = at {
             let parent = scheduler.scopes.with(key, |node| {
-                node.stage.clear(ANSWERED);
+                node.stage.clear(stages);
                 node.parent
             });
             at = parent.flatten().filter(|_| origin != Some(key));
         }
         if origin.is_none() {
-            self.affine.stage.clear(ANSWERED);
+            self.affine.stage.clear(stages);
         }
     }
 
@@ -192,10 +219,10 @@ impl TaskCell {
         }
         let left = self.requests_within(scope);
         if left == 0 {
-            affine.stage.clear(MUST);
+            affine.stage.clear(MUST | SENT);
             let mut at = scope;
             while let Some(key) = at {
-                scheduler.scopes.with(key, |node| node.stage.clear(MUST));
+                scheduler.scopes.with(key, |node| node.stage.clear(MUST | SENT));
                 at = scheduler.scopes.parent(key);
             }
         }

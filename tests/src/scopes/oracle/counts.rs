@@ -80,12 +80,16 @@ impl Run<'_> {
 
     /// The same for what is inside of a node.
     fn cleanup_of_all(&self, node: usize) -> Option<u32> {
-        let parts = self.parts(node).iter().map(|part| self.cleanup(*part));
-        let mut parts = parts;
+        let mut parts = self.parts(node).iter().map(|part| self.cleanup(*part));
         if matches!(self.kind(node), Kind::Limit(_)) {
             return None;
         }
-        parts.try_fold(0, |longest, part| Some(longest.max(part?)))
+        let longest = parts.try_fold(0, |longest, part| Some(longest.max(part?)))?;
+        // What comes while losers end is delivered again after that.
+        let ends_losers = |part: &&usize| matches!(self.kind(**part), Kind::Race | Kind::TryJoined);
+        let losers = self.parts(node).iter().find(ends_losers);
+        let again = losers.map_or(Some(0), |losers| self.cleanup(*losers))?;
+        Some(longest + again)
     }
 
     /// Whether there is something foreign inside that has no scope or task of its own.

@@ -31,7 +31,7 @@ impl Run<'_> {
                 && body.is_some_and(|body| self.outcome(*body) == Some(Outcome::Ok))
                 && (asked.tasks_only
                     || self.asked.iter().any(|other| {
-                        let moment = Moment { number: u32::MAX, ms: asked.ms };
+                        let moment = Moment { number: u32::MAX, ms: asked.ms, step: u32::MAX };
                         other.origin != asked.origin
                             && other.ms <= asked.ms
                             && self.may_reach(other, asked.origin, moment)
@@ -88,6 +88,11 @@ impl Run<'_> {
         around.any(is_aside)
     }
 
+    /// Whether an await passes a request on: not if it ended without suspending after that.
+    fn passes_on(&self, asked: &Asked, node: usize) -> bool {
+        self.is_active(asked, node) && !self.is_same_step(asked, node)
+    }
+
     /// Whether a request reaches a node at once.
     fn reaches(&self, asked: &Asked, node: usize) -> bool {
         let mut at = node;
@@ -110,8 +115,8 @@ impl Run<'_> {
                     ended.is_some_and(|(ended, _)| ended.ms <= asked.ms)
                 });
                 let passes = match self.kind(around) {
-                    Kind::Child | Kind::Move => self.is_active(asked, around),
-                    Kind::Gather => self.is_active(asked, around) && !is_answered,
+                    Kind::Child | Kind::Move => self.passes_on(asked, around),
+                    Kind::Gather => self.passes_on(asked, around) && !is_answered,
                     Kind::Group => around == asked.origin,
                     _ => false,
                 };
@@ -123,18 +128,9 @@ impl Run<'_> {
         }
     }
 
-    /// Whether a node runs in the task that asked, in the very step in which it asked, after that: it
-    /// may have been woken before.
+    /// Whether a node ended in the very step in which something asked: it may have been woken before.
     fn is_same_step(&self, asked: &Asked, node: usize) -> bool {
-        let root = |node| {
-            self.tree.around(node).find(|at| {
-                let begun = self.life(*at).begun;
-                self.kind(*at) == Kind::Body && begun.is_some_and(|begun| asked.is_after(begun))
-            })
-        };
-        let ended = self.life(node).ended;
-        asked.by.is_some_and(|by| root(by) == root(node))
-            && ended.is_some_and(|(ended, _)| ended.ms == asked.ms)
+        self.life(node).ended.is_some_and(|(ended, _)| asked.step == Some(ended.step))
     }
 
     fn unreached_leaf(&self, asked: &Asked) -> Option<Fault> {
