@@ -129,12 +129,12 @@ impl Timers {
         self.clock.borrow().now()
     }
 
-    /// A time in the past; see [`Clock::passed`].
+    /// A time that has passed; see [`Clock::passed`].
     pub(crate) fn passed(&self) -> u64 {
         self.clock.borrow().passed()
     }
 
-    /// Returns whether the clock is virtual.
+    /// Whether the clock is virtual.
     #[inline]
     pub fn is_virtual(&self) -> bool {
         matches!(&*self.clock.borrow(), Clock::Virtual(_))

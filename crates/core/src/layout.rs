@@ -8,12 +8,12 @@
 //! | `.note.asyncio` | `asyncio for Rust` | 1 | a [`Descriptor`]: version, size and address of the [`Layout`] |
 //!
 //! The address is zero until the first loop is opened. The layout has the first of the [homes](crate::home)
-//! of loops, each of which leads to the next, and [`Offsets`]: the positions of all fields in a home, in
-//! the table of its tasks and in the cell of a task. So the reader need not know how the compiler has laid
-//! out a structure, and [`VERSION`] changes only when the meaning of an entry does.
+//! of loops, each of which leads to the next, and [`Offsets`]: where in a home, in the table of its tasks
+//! and in the cell of a task each thing stands. So the reader need not know how the compiler has laid out
+//! a structure, and [`VERSION`] changes only when the meaning of an entry does.
 //!
 //! Nothing here is written after the first loop was opened, except the list of homes, and that costs a
-//! running program nothing. The values that are read change meanwhile. A reader validates all of them: a
+//! running program nothing. The values that are read change meanwhile. A reader believes none of them: a
 //! task is one if the cell names its home, its loop and its own place in the table.
 
 mod probe;
@@ -454,7 +454,7 @@ const fn in_affine(offset: usize) -> u32 {
     (offset_of!(TaskCell, affine) + offset) as u32
 }
 
-/// Makes a home visible to readers outside the process. It is never freed.
+/// Lets a look from outside find a home, which stays for ever.
 #[cold]
 pub(crate) fn publish(home: &'static Home) {
     if cfg!(loom) {

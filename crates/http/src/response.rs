@@ -31,7 +31,7 @@ impl Deadline {
         Deadline(limit.map(|limit| now().saturating_add(limit)))
     }
 
-    /// Awaits a foreign future, under the limit; a cancellation ends it too.
+    /// Awaits what is not ours, under the limit; a cancellation ends it too.
     pub(crate) async fn limit<T>(self, future: impl Future<Output = Result<T>>) -> Result<T> {
         match self.0 {
             None => cancellable(future).await,

@@ -143,7 +143,7 @@ impl<T> WaitQueue<T> {
         self.len
     }
 
-    /// Returns whether it has a waiter that is not cancelled.
+    /// Whether it has a waiter that is not cancelled.
     pub fn has_claims(&self) -> bool {
         let mut at = self.first;
         while let Some(slot) = self.slots.get(at as usize) {

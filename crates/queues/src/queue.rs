@@ -73,7 +73,7 @@ pub struct OrderedQueue<O: Order> {
 
 struct State<O> {
     items: O,
-    /// Items that were put and not reported as done.
+    /// Items that were put, and not reported done.
     unfinished: usize,
     is_shut_down: bool,
     getters: WaitQueue,
@@ -119,7 +119,7 @@ impl<O: Order> State<O> {
         item
     }
 
-    /// Marks `n` items as done.
+    /// `n` items are done.
     fn finish(&mut self, n: usize, after: &mut Deferred) {
         self.unfinished = self.unfinished.saturating_sub(n);
         if self.unfinished == 0 {
@@ -128,12 +128,12 @@ impl<O: Order> State<O> {
     }
 }
 
-/// An item that goes in or comes out. This calls code of the program: an [`Order`], or the `Ord` of
-/// the items, which may panic. The counts stay correct even then.
+/// An item that goes in or comes out. What that takes is the program's: an [`Order`], or the `Ord` of
+/// the items, which may panic. The books are kept all the same.
 struct Change<'a, O: Order> {
     state: &'a mut State<O>,
     after: &'a mut Deferred,
-    /// The number of items before.
+    /// How many items there were.
     before: usize,
     has_returned: bool,
 }
@@ -145,8 +145,8 @@ impl<'a, O: Order> Change<'a, O> {
         Change { state, after, before, has_returned: false }
     }
 
-    /// The waiter that was woken for this has not used its wake-up. An item that came out is lost, and counts
-    /// as done.
+    /// The waiter that was woken for this has not used it; and an item that came out is lost, which counts as
+    /// done.
     #[cold]
     fn was_left_by_a_panic(&mut self, now: usize) {
         if now < self.before {
@@ -241,8 +241,7 @@ impl<O: Order> OrderedQueue<O> {
         }
     }
 
-    /// Adds an item, and waits while the queue is full (`Queue.put`). It does not suspend if there is
-    /// room.
+    /// Adds an item, and waits while the queue is full (`Queue.put`). Does not suspend if there is room.
     ///
     /// # Errors
     /// `QueueShutDown` if the queue is shut down before or during the wait; `Cancelled`. In both cases, the item was

@@ -30,8 +30,7 @@ pub const DEFAULT_LIMIT: usize = 64 * 1024;
 /// [`next`](StreamReader::next) is `async for line in reader`, and the reader is also a [`Stream`] of lines, each
 /// with its newline (the last line may have none). The reader implements the traits `AsyncRead` and
 /// `AsyncBufRead` of `futures-io`, and with the feature `tokio` those of tokio. A wait through these traits never
-/// returns a cancellation as an [`io::Error`](std::io::Error); the innermost scope around it returns the
-/// cancellation instead.
+/// returns a cancellation as an [`io::Error`](std::io::Error); the innermost scope around it gives way.
 ///
 /// Data that has arrived and was not read is buffered. When more than twice the limit is buffered, the transport is
 /// paused until no more than the limit is left, or until a read has to wait. A peer that sends faster than the

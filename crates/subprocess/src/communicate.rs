@@ -25,7 +25,7 @@ pub struct Output {
     pub stderr: Vec<u8>,
 }
 
-/// An exchange with a process that was started, and may be interrupted.
+/// An exchange with a process that has begun, and may be interrupted.
 #[derive(Default)]
 pub(crate) struct Exchange {
     has_begun: bool,

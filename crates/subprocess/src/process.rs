@@ -114,10 +114,9 @@ impl Process {
         ProcessWait::new(self.child.clone(), WaitSite::here(&"Process.wait"))
     }
 
-    /// Writes `input` to the child and closes its standard input, reads its output and errors to their
-    /// end at the same time, as far as they are pipes, and then waits until it has ended
-    /// (`communicate`). Standard input is closed even without `input`. It is not an error if the child
-    /// does not read all of it.
+    /// Writes `input` to the child and closes its standard input; meanwhile reads its output and
+    /// errors to their end, as far as they are pipes; then waits until it has ended (`communicate`).
+    /// Standard input is closed also without `input`. That the child does not read it all is no error.
     ///
     /// # Errors
     /// `Value` for input if standard input is not a pipe, or if communication has already started;

@@ -11,8 +11,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// A [`Task`], a [`Future`], or either, as `wait` and similar functions take them
-/// (`asyncio.isfuture`). The trait is sealed.
+/// What `wait` and its like take: a [`Task`] or a [`Future`], or either
+/// (`asyncio.isfuture`). Sealed: nothing else can be one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is neither a task nor a future",
     label = "a task or a future is expected",
@@ -22,7 +22,7 @@ use std::{
 )]
 #[doc(alias = "isfuture")]
 pub trait FutureLike: sealed::Sealed + 'static {
-    /// Returns whether it has a result, failed or was cancelled.
+    /// Whether it has a result, failed or was cancelled.
     fn done(&self) -> bool;
     /// Returns whether it was cancelled.
     fn cancelled(&self) -> bool;
@@ -45,8 +45,7 @@ pub trait FutureLike: sealed::Sealed + 'static {
         &self,
         callback: impl FnOnce() -> R + 'static,
     ) -> Result<DoneCallback>;
-    /// Calls `callback` with the task or future itself when it is done: see
-    /// [`on_done`](FutureLike::on_done).
+    /// [`on_done`](FutureLike::on_done) with the task or future itself.
     ///
     /// # Errors
     /// As there.

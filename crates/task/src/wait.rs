@@ -45,7 +45,7 @@ pub enum ReturnWhen {
 /// argument order without duplicates. Nothing is cancelled, even at a [`timeout`](Wait::timeout),
 /// which is not an error here.
 ///
-/// For tasks whose results have different types, pass [`task.any()`](crate::AnyTask::any).
+/// For tasks whose results differ in type, wait for [`task.any()`](crate::AnyTask::any).
 ///
 /// # Errors
 /// `Value` if there is nothing to wait for; `Runtime` without a running loop, and for a task of another

@@ -1,9 +1,9 @@
 //! Inspects a running asyncio program from outside. This crate is the library of the command
 //! `asyncio` (CPython's `asyncio.tools`, and `python -m asyncio ps` and `pstree`).
 //!
-//! A [`Process`] or a [`CoreFile`] is [`Memory`]; a [`Reader`] finds the loops and tasks in it, and
-//! returns a [`Snapshot`]. [`get_all_awaited_by`] lists the tasks that await each task, and
-//! [`build_task_table`] and [`build_async_tree`] format them as text.
+//! A [`Process`] or a [`CoreFile`] is [`Memory`]; a [`Reader`] finds loops and tasks there and gives a
+//! [`Snapshot`]; [`get_all_awaited_by`] says of each task which tasks wait for it, and
+//! [`build_task_table`] and [`build_async_tree`] make lines of that.
 //!
 //! The program need not cooperate, and does not notice. Everything that is read is validated:
 //! addresses, lengths and counts are checked, and data that changes meanwhile is read again.

@@ -114,7 +114,7 @@ impl Log {
         self.0.borrow().received.clone()
     }
 
-    /// Waits until `condition` holds, which is checked after each event.
+    /// Waits until `condition` holds; asks after each event.
     pub(crate) async fn until(&self, condition: impl Fn(&Log) -> bool) -> Result<()> {
         while !condition(self) {
             let watcher = Future::new();

@@ -91,7 +91,7 @@ fn a_waiter_moved_to_another_task_keeps_its_place() {
     a.is_pending();
     drop(held);
     assert!(a.was_woken() && !b.was_woken());
-    // Even if it was woken before it was polled there.
+    // Also if it was woken before anyone polled it there.
     let mut a = a.moved();
     drop(a.is_ready().unwrap());
     assert!(b.was_woken());

@@ -288,7 +288,7 @@ fn debug_tells_the_state() {
     );
 }
 
-/// The common part of the tests under other executors: three producers, two consumers.
+/// What the tests under other executors have in common: three producers, two consumers.
 async fn produce(queue: Arc<Queue<usize>>, from: usize) {
     for n in 0..100 {
         queue.put(from + n).await.unwrap();

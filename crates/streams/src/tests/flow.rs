@@ -236,8 +236,8 @@ fn who_reads_on_another_thread_learns_that_the_loop_was_closed() {
     writer.close();
 }
 
-/// Whether the system holds data for the reader; or whether data was received, if the loop reports
-/// no hang-ups.
+/// Whether something was left with the system for the reader; or received, if the loop tells no
+/// hang-ups.
 fn has_arrived(writer: &StreamWriter) -> bool {
     let state = writer.shared().lock();
     state.arrival.is_some() || !state.buffer.is_empty()
