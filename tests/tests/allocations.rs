@@ -1,5 +1,5 @@
-//! How often the allocator is asked, counted: not at all for a wake-up, a `sleep` or a `timeout`,
-//! once for a task, once for a callback that captures something.
+//! The number of allocations: none for a wake-up, a `sleep` or a `timeout`, one for a task, one for
+//! a callback that captures something.
 
 use asyncio::{
     AsyncContextManager, Future, Queue, Result, Task, create_task, get_running_loop, sleep,
@@ -16,7 +16,7 @@ use std::{
 };
 
 thread_local! {
-    /// Each test counts its own thread. No value that is dropped, so that it can always be reached.
+    /// Each test counts its own thread. The value needs no drop, so it is always accessible.
     static COUNT: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -26,7 +26,7 @@ fn count() {
     let _ = COUNT.try_with(|count| count.set(count.get() + 1));
 }
 
-// SAFETY: everything is passed on to the system's allocator as it came.
+// SAFETY: every call is forwarded unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
@@ -57,7 +57,7 @@ static ALLOCATOR: Counting = Counting;
 
 const TIMES: u64 = 100;
 
-/// How many allocations [`TIMES`] runs of `work` take, once everything that grows has grown.
+/// The number of allocations in [`TIMES`] runs of `work`, after all tables have grown.
 async fn allocations(work: impl AsyncFn() -> Result<()>) -> Result<u64> {
     for _ in 0..2 * TIMES {
         work().await?;

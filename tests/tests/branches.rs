@@ -23,7 +23,7 @@ async fn nap(ms: u32) -> Result<u32> {
     Ok(ms)
 }
 
-/// Says how it ended, after a clean-up that takes a while.
+/// Records how it ended, after a clean-up that takes a while.
 async fn tidy(trace: &Trace, ms: u32) -> Result<u32> {
     let outcome = nap(ms).await;
     if outcome.is_err() {
@@ -368,7 +368,7 @@ fn tasks_of_different_types_are_awaited_together() {
             (race([number.any(), text.any()]).await?, (&number).await?, text.await?),
             ((), 5, "text")
         );
-        // A task whose handles are gone has no outcome any more.
+        // A task without handles no longer has an outcome.
         let gone = create_task(async { Err::<(), _>(boom()) }).any();
         iterations(2).await?;
         gone.await

@@ -1,5 +1,5 @@
-//! The cancellation of a task, after CPython's `test_tasks`: what arrives in it, when, and how often.
-//! The task otherwise is tested in `task_object.rs`.
+//! The cancellation of a task, after CPython's `test_tasks`: which errors arrive in it, when, and how
+//! often. Everything else about tasks is tested in `task_object.rs`.
 
 use asyncio::{
     AsyncContextManager, Error, Event, Future, Result, Task, create_task, current_task,
@@ -279,7 +279,7 @@ fn uncancel_takes_requests_back_one_by_one() {
         task.cancel();
         assert_eq!((task.uncancel(), task.uncancel(), task.uncancel()), (1, 0, 0));
         briefly().await?;
-        // It was delivered already; a new one works as ever.
+        // It was already delivered; a new one works as usual.
         assert!(!task.done());
         task.cancel();
         assert_eq!(task.cancelling(), 1);
@@ -312,8 +312,8 @@ fn a_cancellation_that_is_taken_back_before_it_is_delivered_does_not_happen() {
     });
 }
 
-/// The recipe of structured blocks: one that cancels its own task takes that request back, and then
-/// knows by the count whether somebody else asked too.
+/// The pattern of structured blocks: a block that cancels its own task withdraws that request, and
+/// then knows from the count whether other code requested a cancellation too.
 async fn block(delay: Duration, body: impl StdFuture<Output = Result<()>>) -> Result<bool> {
     let task = current_task().expect("this is a task");
     let (mine, victim) = (Rc::new(Cell::new(false)), task.clone());
@@ -349,7 +349,7 @@ fn a_structured_block_tells_its_own_cancellation_from_another() {
 
 #[test]
 fn a_cancelled_sleep_takes_its_timer_with_it() {
-    // A timer that was left would let the time jump before the deadlock is seen.
+    // A remaining timer would let the time jump before the deadlock is detected.
     let event_loop = virtual_loop();
     let outcome: Result<()> = event_loop.run_until_complete(async {
         let task = create_task(sleep(Duration::from_secs(3600)));

@@ -62,7 +62,7 @@ fn a_condition_wait_cancelled_while_it_acquires_holds_the_lock_when_it_returns()
         let guard = condition.acquire().await?;
         guard.notify(1);
         briefly().await?;
-        // Notified, and waiting for the lock: cancelled there, again and again.
+        // Notified, and cancelled repeatedly while it waits for the lock.
         for _ in 0..3 {
             a.cancel_with("contested");
             briefly().await?;

@@ -1,4 +1,5 @@
-//! The same program, the same trace: what CPython 3.14 did, and what holds of any program.
+//! The same program has the same trace as under CPython 3.14, and every program keeps the general
+//! rules.
 
 use asyncio_tests::conformance::{
     compare::{Options, difference},
@@ -22,7 +23,7 @@ fn every_recorded_trace_is_equal() {
     assert!(different.is_empty(), "{} traces differ", different.len());
 }
 
-/// Which way a scenario ended.
+/// How a scenario ended.
 fn verdict(run: &Run) -> Option<&str> {
     let ways = ["result", "error", "stuck"];
     let mut found = ways.into_iter().filter(|way| run.outcome.get(way).is_some());

@@ -1,5 +1,5 @@
-//! What lies in or behind each other deeper than the stack has room for, if it took recursion: gathers of
-//! gathers, groups of tasks, contexts of errors.
+//! Structures that are nested deeper than the stack would allow for recursion: gathers of gathers, groups
+//! of tasks, contexts of errors.
 
 use asyncio::{
     Error, ExceptionGroup, Future, Result, TaskGroup, create_task, gather, prelude::*, sleep,

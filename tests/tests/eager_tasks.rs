@@ -15,7 +15,7 @@ use std::{
     rc::Rc,
 };
 
-/// Runs a test in which every task is eager unless it says otherwise.
+/// Runs a test in which every task is eager by default.
 #[track_caller]
 fn run_eagerly(main: impl StdFuture<Output = Result<()>> + 'static) {
     run(async {
@@ -51,7 +51,7 @@ fn a_task_that_fails_in_its_first_step_keeps_the_error() {
         assert!(task.done());
         assert_eq!(message(task.await), "Error: boom");
         assert_eq!(reports.messages(), [""; 0]);
-        // Nobody asks for this one.
+        // No code retrieves this one.
         drop(create_task(async { Err::<(), _>(boom()) }));
         assert_eq!(reports.messages(), ["Task exception was never retrieved"]);
         Ok(())

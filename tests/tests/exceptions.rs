@@ -1,5 +1,5 @@
-//! Errors as a program sees them: what is a cancellation, a timeout, an invalid state, and how they
-//! come through tasks.
+//! Errors as a program sees them: cancellations, timeouts, invalid states, and how tasks pass them
+//! on.
 
 use asyncio::{
     AsyncContextManager, BrokenBarrierError, CancelledError, Error, ExceptionContext,
@@ -98,7 +98,7 @@ fn an_error_names_the_tasks_through_which_it_has_come() {
         let waiter = create_task(async move { parser.await });
         let error = waiter.await.unwrap_err();
         let shown = format!("{error:?}");
-        // What has come out of one task alone does not name it.
+        // An error that passed through only one task does not name it.
         let failed = create_task(async { Err::<(), _>(Error::value("no")) }).await;
         assert_eq!(format!("{:?}", failed.unwrap_err()), "ValueError: no");
         let unhandled = ExceptionContext::new("unhandled").with_exception(error).to_string();

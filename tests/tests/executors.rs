@@ -1,4 +1,4 @@
-//! The same programs on locks and queues, under one executor after the other.
+//! The same programs on locks and queues, under several executors.
 
 use asyncio::{
     Barrier, BoundedSemaphore, Condition, Error, Event, EventLoop, Lock, Queue, Semaphore,
@@ -18,10 +18,10 @@ use std::{
     time::Duration,
 };
 
-/// One of those that take part in a program.
+/// One part of a program.
 type Part = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A program, and what has to be true when all of its parts have ended.
+/// A program, and the condition that must hold when all of its parts have ended.
 type Program = (&'static str, Vec<Part>, Box<dyn FnOnce() -> bool + Send>);
 
 fn parts<F: Future<Output = ()> + Send + 'static>(

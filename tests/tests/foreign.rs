@@ -1,5 +1,5 @@
-//! Futures that are not ours inside of our scopes, and our leaves inside of what is not ours:
-//! `join!`, `select!`, `FuturesUnordered`. Leaves that are moved are tested in `moved_leaves.rs`.
+//! Foreign futures inside our scopes, and our leaves inside foreign combinators: `join!`,
+//! `select!`, `FuturesUnordered`. Moved leaves are tested in `moved_leaves.rs`.
 
 use asyncio::{
     AsyncContextManager, Error, Event, Future, Lock, Queue, Result, Semaphore, Task, TaskGroup,
@@ -27,7 +27,7 @@ use std::{
 
 type Foreign = Pin<Box<dyn StdFuture<Output = Result<()>>>>;
 
-/// Futures of others that will never be done, and what keeps them so.
+/// Foreign futures that never complete, and the values that keep them pending.
 fn foreign() -> Vec<Foreign> {
     let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
     let (queue, mut items) = tokio::sync::mpsc::channel::<()>(1);
@@ -44,7 +44,7 @@ fn foreign() -> Vec<Foreign> {
     ]
 }
 
-/// A context manager of a user's, whose `exit` awaits.
+/// A user's context manager, whose `exit` awaits.
 struct Connection(Trace);
 
 impl AsyncContextManager for Connection {
@@ -59,7 +59,7 @@ impl AsyncContextManager for Connection {
     }
 }
 
-// Not ours inside of ours.
+// Foreign futures inside our scopes.
 
 #[test]
 fn a_timeout_around_a_foreign_future_is_a_timeout_and_the_task_lives_on() {
@@ -96,7 +96,7 @@ fn a_foreign_future_in_a_context_manager_is_cancelled_and_exit_runs() {
             let connection = Connection(trace.clone());
             let task = create_task(async move {
                 let outcome = connection.with(async |()| never.await).await;
-                // The task goes on after it.
+                // The task continues after it.
                 sleep(MS).await?;
                 Ok(cancel_message(&outcome))
             });
@@ -243,7 +243,7 @@ fn a_foreign_future_is_woken_from_another_thread() {
     event_loop.close().unwrap();
 }
 
-// Ours inside of what is not ours.
+// Our leaves inside foreign combinators.
 
 #[test]
 fn a_cancellation_reaches_every_leaf_of_join_and_counts_once() {
@@ -258,7 +258,7 @@ fn a_cancellation_reaches_every_leaf_of_join_and_counts_once() {
                 join(async { l.acquire().await.map(drop) }, queue.get()),
             );
             let all = [cancelled(&a), cancelled(&b), cancelled(&c), cancelled(&d)];
-            // The next wait is not cancelled any more.
+            // The next wait is no longer cancelled.
             sleep(MS).await?;
             Ok((all, current_task().map(|task| task.cancelling())))
         });
@@ -399,7 +399,7 @@ fn a_timeout_over_join_is_one_timeout() {
     });
 }
 
-// Where they wait.
+// Wait sites.
 
 /// The site of a task that waits in `leaf`, and the line at which it was made.
 async fn site<T: 'static>(
@@ -523,7 +523,7 @@ fn what_a_former_waker_owned_may_use_the_future() {
         let waker = Waker::from(Arc::new(Sets(future.clone())));
         assert!(Pin::new(&mut future).poll(&mut Context::from_waker(&waker)).is_pending());
         drop(waker);
-        // The last of the first waker goes here, outside of the future's lock.
+        // The last reference to the first waker is dropped here, outside the future's lock.
         assert!(Pin::new(&mut future).poll(&mut Context::from_waker(Waker::noop())).is_pending());
         sender.send(future.result())
     });

@@ -1,4 +1,4 @@
-//! Futures, after CPython's `test_futures`: their states, their callbacks, failures that are not retrieved, and
+//! Futures, after CPython's `test_futures`: their states, their callbacks, unretrieved failures, and
 //! `wrap_future`.
 
 use asyncio::{
@@ -235,7 +235,7 @@ fn a_callback_runs_in_a_copy_of_the_context_in_which_it_was_added() {
             tell.set(VAR.get());
             VAR.set(2);
         })?;
-        // With a context of its own, as `context=` gives it in Python.
+        // With its own context, like `context=` in Python.
         let own = Context::new();
         let inside = own.clone();
         future.add_done_callback(move |_| inside.run(|| drop(VAR.set(3))))?;
@@ -247,7 +247,7 @@ fn a_callback_runs_in_a_copy_of_the_context_in_which_it_was_added() {
     });
 }
 
-// What nobody retrieves.
+// Results that are never retrieved.
 
 #[test]
 fn a_failure_that_nobody_retrieves_is_reported_once_when_the_future_goes() {
@@ -282,7 +282,7 @@ fn a_failure_that_was_looked_at_or_cancelled_is_not_reported() {
         assert!(fail()?.await.is_err());
         assert!(!fail()?.cancel());
         assert!(reports.take().is_empty());
-        // A result that nobody wants is no failure.
+        // An unretrieved result is not a failure.
         Future::new().set_result(1)?;
         assert!(reports.take().is_empty());
         Ok(())
@@ -318,7 +318,7 @@ fn a_take_that_is_dropped_when_the_value_has_come_leaves_it() {
     });
 }
 
-// ensure_future and its like.
+// ensure_future and similar functions.
 
 #[test]
 fn ensure_future_of_a_task_is_that_task_and_of_a_coroutine_a_new_one() {
@@ -379,7 +379,7 @@ fn a_wrapped_future_gets_the_result_through_the_loops_queue() {
         let source = ConcurrentFuture::new();
         let future = wrap_future(source.clone())?;
         source.set_result(7)?;
-        // Not at once: another thread might have set it.
+        // Not immediately: another thread might have set it.
         assert!(!future.done());
         assert_eq!(future.await?, 7);
 

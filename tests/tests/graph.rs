@@ -1,4 +1,4 @@
-//! The call graph: CPython's `test_asyncio.test_graph`, and what is different here.
+//! The call graph: CPython's `test_asyncio.test_graph`, and the differences from it.
 
 use asyncio::{
     AsyncContextManager, Error, FrameCallGraphEntry, Future, FutureCallGraph, Result, Task,
@@ -25,7 +25,7 @@ fn shape(graph: &FutureCallGraph) -> String {
     }
 }
 
-/// Where the deepest of some coroutines leaves what it has seen.
+/// The place in which the deepest coroutine stores its observation.
 #[derive(Clone, Default)]
 struct Seen(Rc<RefCell<String>>);
 
@@ -165,7 +165,8 @@ fn test_stack_future() {
             }
             iterations(5).await?;
             let graph = capture_call_graph(&future)?.expect("it is given");
-            // Python has the group's task here as well: it counts children, not who awaits them.
+            // Python has the group's task here as well: it counts children, not the tasks that
+            // await them.
             assert_eq!(shape(&graph), "F[](task A[created, Future] task B[created, Future])");
             assert!(format_call_graph(&future)?.starts_with("* Future(id="));
             future.set_result(())?;
@@ -175,7 +176,7 @@ fn test_stack_future() {
     });
 }
 
-// What an entry says.
+// The text of an entry.
 
 #[test]
 fn a_wait_for_a_task_or_future_names_the_line_of_the_await() {
@@ -415,7 +416,7 @@ fn limit_and_depth_leave_entries_out() {
         assert_eq!(limited(-9), "T[created, timeout, sleep]");
         assert_eq!(limited(isize::MIN), "T[created, timeout, sleep]");
         assert_eq!(limited(0), "T[]");
-        // Only the task that runs has lines to skip.
+        // Only the running task has lines to skip.
         assert_eq!(shape(&graph.clone().depth(2)), "T[created, timeout, sleep]");
         let own = capture_call_graph(current_task())?.unwrap();
         assert_eq!(shape(&own.clone().depth(1)), "T[created, running]");
@@ -465,7 +466,7 @@ fn a_task_of_another_thread_is_an_error() {
     event_loop.close().unwrap();
 }
 
-// Tasks that can never go on.
+// Tasks that can never continue.
 
 #[test]
 fn tasks_without_anything_outside_are_stuck_and_others_are_not() {

@@ -1,6 +1,6 @@
-//! How many iterations lie between a cause and its effect, line by line of the table of hops that
-//! CPython 3.14 keeps. A hop: the continuation is appended to the ready queue at the moment of the
-//! cause, and so runs in the next iteration.
+//! The number of iterations between a cause and its effect, for each line of the table of hops,
+//! which holds for CPython 3.14. A hop means that the continuation is appended to the ready queue
+//! at the moment of the cause, and therefore runs in the next iteration.
 
 use asyncio::{
     Error, Future, FutureLike, Result, Task, create_task, current_task, get_running_loop, sleep,
@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-// What does not suspend.
+// Operations that do not suspend.
 
 #[test]
 fn awaiting_a_future_that_is_done_takes_no_hop() {
@@ -105,7 +105,7 @@ fn an_eager_task_that_waits_goes_on_as_any_task_does() {
         });
         assert!(!task.done());
         assert_eq!(task.await?, (before, before + 1));
-        // One hop to the task's second step, one more to whoever awaits it.
+        // One hop to the task's second step, one more to the task that awaits it.
         assert_eq!(count.now(), before + 2);
         Ok(())
     });
@@ -130,7 +130,7 @@ fn sleep_of_nothing_takes_one_hop_and_no_timer() {
     Iterations::count(|count| async move {
         let trace = Trace::new();
         let before = count.now();
-        // A timer would come behind this one; a bare reschedule stands before it.
+        // A timer would come after this one; a bare reschedule comes before it.
         get_running_loop()?.call_later(Duration::ZERO, trace.note("timer"))?;
         sleep(Duration::ZERO).await?;
         trace.say("sleeper");
@@ -368,7 +368,7 @@ fn a_cancelled_task_that_is_ready_gets_it_at_the_step_that_is_queued() {
         let cause = count.now();
         woken.cancel();
         assert_eq!(cancelled_after(cause, woken.await?), 1);
-        // What it waited for has come all the same.
+        // The event that it waited for has happened nevertheless.
         assert!(future.result().is_ok());
 
         let yielding = count.of(briefly());

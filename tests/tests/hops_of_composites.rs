@@ -1,5 +1,5 @@
-//! The table of hops, of which `hops.rs` has the first half: what is made of tasks and futures
-//! (`gather`, `wait`, `shield`, timeouts, groups), and the end of a run, locks and queues.
+//! The second half of the table of hops (`hops.rs` has the first): operations on tasks and futures
+//! (`gather`, `wait`, `shield`, timeouts, groups), the end of a run, locks and queues.
 
 use asyncio::{
     AsyncContextManager, Barrier, Condition, Error, Event, FirstCompleted, Future, FutureLike,
@@ -524,7 +524,7 @@ fn a_released_lock_or_semaphore_wakes_one_hop_later() {
         briefly().await?;
         let cause = count.now();
         drop((guard, permit));
-        // Free in between, but not for those who come now.
+        // Free in between, but not for new waiters.
         assert!(!lock.locked() && lock.try_acquire().is_none());
         assert_eq!(after(cause, a.await?), 1);
         assert_eq!(after(cause, b.await?), 1);
@@ -633,7 +633,7 @@ fn the_last_task_done_ends_join_one_hop_later() {
     });
 }
 
-// What is not ours is reached as well: see `foreign.rs`. A scope adds no hop of its own.
+// A cancellation also reaches foreign futures: see `foreign.rs`. A scope adds no hop.
 
 #[test]
 fn a_cancellation_reaches_a_scope_around_a_foreign_future_one_hop_later() {

@@ -1,5 +1,5 @@
-//! The limit of `gather` and `as_completed`: how many coroutines run at once, in which order they begin, and what becomes
-//! of those that have not begun.
+//! The limit of `gather` and `as_completed`: how many coroutines run at the same time, in which order they begin, and
+//! what happens to those that have not begun.
 
 use asyncio::{Error, Result, as_completed, create_task, gather, sleep};
 use asyncio_tests::support::{MS, Trace, briefly, cancelled, run};

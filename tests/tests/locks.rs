@@ -15,7 +15,7 @@ use std::{
     thread,
 };
 
-/// A task that takes the lock and keeps it without a guard, as `Task(lock.acquire())` in Python.
+/// A task that takes the lock and keeps it without a guard, like `Task(lock.acquire())` in Python.
 fn acquire(lock: &Rc<Lock>) -> Task<()> {
     let lock = lock.clone();
     create_task(async move {
@@ -65,7 +65,7 @@ fn uncontended_acquire_does_not_suspend() {
             drop(lock.acquire().await?);
         }
         assert_eq!(turn.get(), 0);
-        // A cancellation of a running task does not touch what does not suspend.
+        // A cancellation of a running task does not affect operations that do not suspend.
         current_task().unwrap().cancel();
         drop(lock.acquire().await?);
         assert!(cancelled(&briefly().await));
@@ -102,7 +102,7 @@ fn release_passes_over_a_waiter_cancelled_in_the_same_step() {
         briefly().await?;
         b.cancel();
         lock.release()?;
-        // The lock is free and its first waiter is cancelled: that one passes the turn on.
+        // The lock is free and its first waiter is cancelled: this waiter passes the wake-up on.
         assert!(cancelled(&b.await));
         c.await?;
         assert!(lock.locked());
@@ -117,7 +117,7 @@ fn cancel_and_release_in_one_step_leave_one_owner() {
         std::mem::forget(lock.acquire().await?);
         let a = acquire(&lock);
         briefly().await?;
-        // As far as the lock goes the waiter is gone at the call.
+        // For the lock, the waiter is gone immediately after the call.
         a.cancel();
         lock.release()?;
         let guard = lock.try_acquire();
@@ -247,7 +247,7 @@ fn event_set_then_clear_still_wakes_the_waiters_of_that_moment() {
     });
 }
 
-/// A wait that tasks hand to each other.
+/// A wait that tasks pass to each other.
 type Shared<F> = Rc<RefCell<Pin<Box<F>>>>;
 
 /// A task that is suspended in a wait which it does not own.
@@ -337,7 +337,7 @@ fn a_wait_that_leaves_for_another_thread_keeps_its_wake_up() {
                 Poll::Ready(guard) => *guard.unwrap() += 1,
                 Poll::Pending => panic!("the lock was given to this wait"),
             }
-            // One that is dropped elsewhere passes its turn on, too.
+            // A wait that is dropped elsewhere also passes its wake-up on.
             drop(other);
         });
         elsewhere.join().unwrap();

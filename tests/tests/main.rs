@@ -5,7 +5,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// How a process ended, and what it said.
+/// The exit status of a process, and its output.
 #[derive(Debug)]
 struct End {
     code: Option<i32>,

@@ -1,4 +1,4 @@
-//! Leaves of ours that were moved, to another task or thread, and what may be moved there at all.
+//! Leaves that were moved to another task or thread, and the types that may be moved there.
 
 use asyncio::{
     AnyTask, AsCompleted, Awaitable, ConcurrentFuture, Error, Event, Future, Lock, NextCompleted,
@@ -23,7 +23,7 @@ type Foreign = Pin<Box<dyn StdFuture<Output = Result<()>>>>;
 
 // Moved to another task.
 
-/// Polls the leaf in a task that then ends, and gives the leaf on.
+/// Polls the leaf in a task that then ends, and passes the leaf on.
 async fn polled_elsewhere<F>(leaf: F) -> Result<F>
 where
     F: StdFuture + Unpin + 'static,
@@ -194,7 +194,7 @@ fn a_leaf_that_is_dropped_in_another_thread_takes_nothing_with_it() {
         dropped.await?;
         future.set_result(7)?;
         assert_eq!(other.await?, 7);
-        // The task can wait as ever, and is cancelled as ever.
+        // The task can wait and be cancelled as usual.
         sleep(10 * MS).await?;
         let me = current_task().expect("this is a task");
         me.cancel();
@@ -304,7 +304,7 @@ fn a_send_boxed_future_of_our_leaves_is_run() {
     });
 }
 
-// The task that waited in it is gone.
+// The task that waited in it has ended.
 
 #[test]
 fn a_leaf_that_was_woken_outlives_its_task_and_passes_the_wake_up_on() {

@@ -1,5 +1,5 @@
-//! The order of steps with I/O. With `poll_every_iteration` it is that of CPython 3.14, which wrote what
-//! is expected here; without, a wait for a socket is over one iteration earlier.
+//! The order of steps with I/O. With `poll_every_iteration`, it is the order of CPython 3.14, which
+//! produced the expected values; without it, a wait for a socket ends one iteration earlier.
 
 use asyncio::{
     Result, Runner, Task, create_task, sleep, sock_accept, sock_recv, sock_sendall,

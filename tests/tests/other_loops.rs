@@ -1,5 +1,5 @@
-//! What belongs to a loop, awaited in another loop of the same thread: an error, and no hang. Locks,
-//! queues and plain futures belong to none.
+//! Objects of one loop that are awaited in another loop of the same thread: this is an error, not a
+//! hang. Locks, queues and plain futures belong to no loop.
 
 use asyncio::{
     AsyncContextManager, Awaitable, ConcurrentFuture, Error, EventLoop, Future, Lock, Queue,
@@ -32,7 +32,8 @@ fn leaf<T>(leaf: impl StdFuture<Output = Result<T>> + 'static) -> Leaf {
     Box::pin(async move { leaf.await.map(drop) })
 }
 
-/// Awaits in one loop what was made in another, and polled there if `is_begun`, within a limit.
+/// Awaits, within a limit, an object in a loop other than the one that created it. If `is_begun`,
+/// its own loop polled it first.
 fn awaited_elsewhere(is_begun: bool, make: impl AsyncFnOnce() -> Result<Leaf> + 'static) -> Error {
     let (one, other) = (asyncio::new_event_loop().unwrap(), virtual_loop());
     let made = one.run_until_complete(async move {

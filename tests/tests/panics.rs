@@ -1,5 +1,5 @@
-//! Code of the program that runs inside ours, and panics: nothing hangs, nothing is lost, and nothing
-//! comes out of the run.
+//! Panics of the program's code inside ours: nothing hangs, nothing is lost, and the panic does not
+//! leave the run.
 
 use asyncio::{
     ContextVar, Error, Future, LifoQueue, PriorityQueue, Result, Runner, Task, create_task, gather,
@@ -71,7 +71,7 @@ impl std::error::Error for Fragile {
     }
 }
 
-/// A collection that cannot be made.
+/// A collection that cannot be collected.
 #[derive(Clone, Debug)]
 struct Unmakable;
 
@@ -112,7 +112,7 @@ fn a_value_that_cannot_be_copied_for_another_thread_fails_there() {
     let sent = run_coroutine_threadsafe(
         async {
             let this = asyncio::current_task().and_then(|task| task.downcast::<Fragile>());
-            // From now on the value is copied for each who asks.
+            // From now on, each retrieval copies the value.
             drop(this.expect("this").clone());
             Ok(Fragile("clone"))
         },
@@ -131,7 +131,7 @@ fn an_order_that_panics_loses_no_wake_up() {
         let panicking = queue.clone();
         let put = create_task(async move { panicking.put(Fragile("compare")).await });
         assert!(matches!(put.await, Err(Error::Panic(_))));
-        // It is in all the same, as in Python's heap, and counts.
+        // It is inserted nevertheless, as in Python's heap, and counts.
         assert_eq!(queue.qsize(), 2);
         assert_eq!(queue.get().await?.0, "a");
         assert_eq!(queue.get().await?.0, "compare");
@@ -141,7 +141,7 @@ fn an_order_that_panics_loses_no_wake_up() {
     });
 }
 
-/// Panics when it gives out its second item, which it loses.
+/// Panics when it returns its second item, which it loses.
 #[derive(Default)]
 struct Losing(Vec<u32>, u32);
 
@@ -246,7 +246,7 @@ fn what_a_closing_loop_drops_may_panic_more_than_once() {
     event_loop.close().unwrap();
 }
 
-/// What a panic carries, and whose drop panics, with something of the same kind.
+/// A panic payload whose drop panics with another such payload.
 struct Bomb;
 
 fn explode() {

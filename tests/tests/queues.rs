@@ -6,7 +6,7 @@ use asyncio_queues::{PriorityQueue, Queue};
 use asyncio_task::{Task, create_task, sleep, timeout};
 use std::{cell::RefCell, future::Future, rc::Rc, sync::Arc, thread, time::Duration};
 
-/// Runs `main` on a loop of its own, under the virtual clock.
+/// Runs `main` on its own loop, under the virtual clock.
 fn run(main: impl Future<Output = Result<()>> + 'static) {
     let event_loop = EventLoop::builder().virtual_time(true).build().unwrap();
     let outcome = event_loop.run_until_complete(main);
@@ -77,7 +77,7 @@ fn a_getter_cancelled_before_the_put_is_passed_over_in_the_same_step() {
         a.cancel();
         queue.put_nowait(1)?;
         briefly().await?;
-        // Both run in the same iteration: the item did not go by way of the cancelled one.
+        // Both run in the same iteration: the item did not pass through the cancelled one.
         assert!(a.cancelled() && b.done());
         assert_eq!(b.await?, 1);
         Ok(())

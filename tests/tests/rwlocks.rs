@@ -61,7 +61,7 @@ fn a_cancelled_writer_lets_the_readers_behind_it_in() {
         briefly().await?;
         assert!(lock.try_read().is_none() && !reader.done());
         writer.cancel();
-        // It counts as gone from the call on: a reader in the same step passes it.
+        // It counts as gone immediately after the call: a reader in the same step passes it.
         assert!(lock.try_read().is_none(), "the waiting reader is still before it");
         assert!(cancelled(&writer.await));
         reader.await?;

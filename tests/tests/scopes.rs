@@ -1,4 +1,4 @@
-//! The law of scopes: what a request to cancel reaches, and what becomes of it.
+//! The rules of scopes: which waits a request to cancel reaches, and what happens to it.
 
 use asyncio::{
     AsyncContextManager, Error, Event, Lock, Queue, Result, TaskGroup, create_task, current_task,
@@ -30,7 +30,7 @@ fn counts() -> u32 {
     current_task().unwrap().cancelling()
 }
 
-/// A future of another library that never ends, and knows nothing of us.
+/// A future of another library that never ends, and does not know this library.
 async fn foreign() {
     let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
     std::mem::forget(sender);
@@ -167,7 +167,7 @@ fn a_limit_reaches_who_awaits_something_foreign_with_a_leaf_put_aside() {
     });
 }
 
-/// Holds today, and must go on holding: clean-up that awaits something foreign is not cut short.
+/// A clean-up that awaits a foreign future is not interrupted.
 #[test]
 fn foreign_clean_up_after_a_handled_cancellation_runs_to_its_end() {
     run(async {
@@ -199,7 +199,7 @@ fn a_cancellation_in_a_readers_trait_does_not_become_an_io_error() {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         let socket = asyncio::socket::Socket::from_fd(std::os::fd::OwnedFd::from(ours))?;
         let (mut reader, _writer) = asyncio::open_unix_connection(socket).await?;
-        // A library that takes any error of its connection for the end of it.
+        // A library that treats any error of its connection as its end.
         let library = async {
             let mut byte = [0];
             let read = futures_util::future::poll_fn(|cx| {
@@ -236,7 +236,8 @@ fn a_cancellation_that_was_wrapped_is_still_one() {
     });
 }
 
-/// A scope dropped after its deadline takes the request back from a leaf that it only borrowed.
+/// A scope that is dropped after its deadline withdraws the request from a leaf that it only
+/// borrowed.
 #[test]
 fn borrowed_sleep_after_a_dropped_limit() {
     run(async {
@@ -251,7 +252,8 @@ fn borrowed_sleep_after_a_dropped_limit() {
         Ok(())
     });
 }
-/// The lock is released between the cancellation by a scope and its drop: nobody is passed over for ever.
+/// The lock is released between the cancellation by a scope and its drop: no waiter is passed over
+/// forever.
 #[test]
 fn borrowed_lock_released_while_cancelled() {
     run(async {
@@ -266,7 +268,7 @@ fn borrowed_lock_released_while_cancelled() {
         wait_for(async { mine.await }, ms(50)).await.map(drop)
     });
 }
-/// the leaf put aside is woken already.
+/// the leaf that was set aside is already woken.
 #[test]
 fn cancel_with_a_woken_leaf_aside_and_foreign() {
     run(async {
@@ -332,7 +334,7 @@ fn cancel_while_a_select_drops_the_leaf() {
         Ok(())
     });
 }
-/// A request reaches all that is inside: also what was woken a moment before.
+/// A request reaches everything inside, even a wait that was woken just before.
 #[test]
 fn cancel_reaches_the_woken_branch_of_a_join() {
     run(async {
@@ -422,7 +424,7 @@ fn limit_in_a_generator_fires_while_the_consumer_is_elsewhere() {
         Ok(())
     });
 }
-/// A generator with a limit inside goes on in another task.
+/// A generator with a limit inside continues in another task.
 #[test]
 fn a_generator_moves_to_another_task() {
     run(async {
@@ -534,7 +536,8 @@ fn what_was_put_aside_in_a_borrowed_scope_ends_no_task_when_the_limit_goes() {
     });
 }
 
-/// Both the leaf in the calling scope and one in a scope with something put aside are told.
+/// The request reaches both the leaf in the calling scope and one in a scope that contains a
+/// set-aside future.
 #[test]
 fn a_request_reaches_a_scope_in_which_a_leaf_was_put_aside_beside_a_leaf_of_ours() {
     run(async {
@@ -558,7 +561,7 @@ fn a_request_reaches_a_scope_in_which_a_leaf_was_put_aside_beside_a_leaf_of_ours
     });
 }
 
-/// A pinned wait of each kind, put aside, is left alone by a limit elsewhere.
+/// A limit elsewhere does not affect a pinned wait of any kind that was set aside.
 macro_rules! left_alone {
     ($($name:ident: |$given:ident| $make:expr => $wait:expr, $then:expr;)*) => {$(
         #[test]

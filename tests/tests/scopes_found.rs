@@ -1,4 +1,4 @@
-//! Programs of scopes that random search has found, each cut down to what matters: see
+//! Programs of scopes that a random search found, each reduced to the essential steps: see
 //! `scopes_random.rs`.
 
 use asyncio::{
@@ -219,7 +219,7 @@ fn a_limit_put_aside_does_not_deliver_again_what_was_taken_beside_it() {
             let mut aside = Box::pin(wait_for(pending::<Result<()>>(), ms(1)));
             assert!(futures_util::poll!(aside.as_mut()).is_pending());
             assert!(sleep(ms(100)).await.unwrap_err().is_cancelled());
-            // The clean-up takes a step of its own before the limit goes.
+            // The clean-up takes one step before the limit ends.
             sleep(ms(0)).await?;
             drop(aside);
             sleep(ms(1)).await

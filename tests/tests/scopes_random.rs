@@ -1,10 +1,10 @@
-//! Random programs of scopes: the law of a cancellation, in combinations that no other test has.
+//! Random programs of scopes: the rules of cancellation, in combinations that no other test has.
 //!
 //! `cargo run -p asyncio-tests --bin scope_programs FIRST_SEED COUNT` runs more of them.
 
 use asyncio_tests::scopes;
 
-/// So many take a few seconds.
+/// This number takes a few seconds.
 const PROGRAMS: u64 = 4000;
 
 #[test]

@@ -6,7 +6,7 @@ use asyncio_task::{Task, create_task, sleep};
 use asyncio_tests::support::{MS, briefly, cancelled, run};
 use std::{cell::Cell, cell::RefCell, rc::Rc};
 
-/// A task that takes a permit for good.
+/// A task that takes a permit permanently.
 fn take(semaphore: &Rc<Semaphore>) -> Task<()> {
     let semaphore = semaphore.clone();
     create_task(async move {
@@ -50,8 +50,8 @@ fn who_leaves_the_line_of_a_semaphore_wakes_as_many_as_there_are_permits() {
         let semaphore = Rc::new(Semaphore::new(0));
         let (a, b, c) = (take(&semaphore), take(&semaphore), take(&semaphore));
         briefly().await?;
-        // Of three permits two go to those who wait. The third stays in, but nobody may take it past
-        // them: the first of them to run gives it to the next in line.
+        // Of three permits, two go to waiters. The third stays in the semaphore, but no other task
+        // may take it before them: the first of them to run passes it to the next waiter.
         a.cancel();
         for _ in 0..3 {
             semaphore.release();
@@ -115,7 +115,7 @@ fn a_permit_given_to_a_waiter_that_is_cancelled_goes_to_the_next() {
         briefly().await?;
         assert!(a.cancelled() && !b.done());
         b.await?;
-        // And back in, if nobody waits.
+        // And back to the semaphore, if there is no waiter.
         let c = take(&semaphore);
         briefly().await?;
         semaphore.release();

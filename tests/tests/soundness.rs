@@ -1,4 +1,4 @@
-//! Safe code, however it is written, does nothing undefined: programs that once did.
+//! Safe code never causes undefined behaviour: programs that once did.
 
 use asyncio_core::{Error, Result, raw::Scheduler};
 use asyncio_future::Future;
@@ -270,7 +270,7 @@ fn a_context_variable_may_do_anything_when_it_is_cloned() {
     assert_eq!(VAR.get().unwrap().0, 3);
 }
 
-/// Asks for the result of its own task, and for copies of it, when it is dropped.
+/// Retrieves the result of its own task, and copies of it, when it is dropped.
 struct AsksForItself(Rc<RefCell<Option<Task<String>>>>, Rc<Cell<u32>>);
 
 impl Drop for AsksForItself {
@@ -299,7 +299,8 @@ fn a_coroutine_that_is_dropped_finds_no_result_in_its_place() {
             sleep(Duration::ZERO).await?;
             Ok("a value on the heap".to_owned())
         });
-        // A second handle, and the value is still moved out: nobody asked for a copy yet.
+        // There is a second handle, but the value is still moved out, because no copy was requested
+        // yet.
         slot.replace((*task).clone().downcast::<String>());
         task
     };
@@ -314,7 +315,7 @@ fn a_coroutine_that_is_dropped_finds_no_result_in_its_place() {
         cancelled.cancel();
         sleep(MS).await?;
         assert_eq!(asked.get(), 4);
-        // It was asked for a copy when the coroutine was dropped.
+        // A copy was requested when the coroutine was dropped.
         assert_eq!(returns.result()?, returns.await?);
         assert!(matches!(panics.await, Err(Error::Panic(_))));
         assert!(cancelled.cancelled() && unstarted.cancelled());

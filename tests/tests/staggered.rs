@@ -25,7 +25,7 @@ fn now() -> Duration {
     get_running_loop().expect("a loop runs").time()
 }
 
-/// What the attempts ended with: nothing, or the kind of their error.
+/// The outcomes of the attempts: nothing, or the kind of their error.
 fn kinds<T>(race: &Race<T>) -> Vec<&'static str> {
     race.exceptions.iter().map(|error| error.as_ref().map_or("", Error::kind)).collect()
 }

@@ -1,4 +1,4 @@
-//! The standard streams of programs that are started with all kinds of them.
+//! Standard streams of programs that are started with files, pipes, sockets and terminals.
 
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
@@ -25,12 +25,12 @@ fn program(what: &str) -> Command {
     command
 }
 
-/// The flags of an open file; those who share it see the same.
+/// The flags of an open file; all holders of the file share them.
 fn flags(fd: &impl AsFd) -> OFlag {
     OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL).unwrap())
 }
 
-/// Waits for its end, which has to be good, and gives what it said of errors.
+/// Waits until it ends, which must be successful, and returns its standard error.
 fn ended(child: Child) -> String {
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

@@ -1,5 +1,5 @@
-//! Locks and queues under threads, tasks and random giving up: by a cancellation from any thread, and
-//! by a drop.
+//! Locks and queues under threads, tasks and random interruptions: cancellations from any thread, and
+//! drops.
 //!
 //! A moment of it runs as a test. For a long run, in release:
 //!
@@ -35,7 +35,7 @@ const TASKS: u64 = 8;
 const PERMITS: usize = 3;
 const PLACES: usize = 5;
 
-/// An item: who put it, and which of theirs it is.
+/// An item: the number of its producer, and its number there.
 type Item = (u64, u64);
 
 /// A generator of pseudorandom numbers (xorshift).
@@ -85,7 +85,7 @@ async fn perhaps<T>(random: &mut Random, operation: impl Future<Output = T>) -> 
 struct Counts {
     put: usize,
     got: usize,
-    /// Of the items: what was put, less what was got.
+    /// The balance of items: puts minus gets.
     sum: u64,
     dropped: usize,
     cancelled: usize,
@@ -97,7 +97,7 @@ struct Shared {
     semaphore: Semaphore,
     inside: AtomicUsize,
     lock: Lock<Counts>,
-    /// Who may be cancelled.
+    /// The tasks that may be cancelled.
     tasks: Mutex<Vec<AnyTask>>,
 }
 
@@ -105,8 +105,8 @@ fn weight((producer, n): Item) -> u64 {
     (producer << 40 ^ n).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
-/// Works on everything at once. In a task of `ours` it is cancelled at times, and half of its
-/// operations are not dropped.
+/// Works on all objects. In a task of `ours`, it is sometimes cancelled, and half of its operations
+/// are not dropped.
 async fn worker(shared: &Shared, number: u64, seed: u64, operations: u64, ours: bool) {
     let mut random = Random::new(seed, number);
     let mut newest = HashMap::new();
@@ -269,11 +269,11 @@ fn threads_lose_nothing_and_double_nothing() {
     assert!(total.put > 0 && total.dropped > 0 && total.cancelled > 0, "there was nothing to see");
 }
 
-/// What one loop knows of the order in which things have to happen.
+/// The expected order of events in one loop.
 #[derive(Default)]
 struct Expected {
     items: VecDeque<Item>,
-    /// Who waits for the lock and for the semaphore, and was not cancelled; and with which operation.
+    /// The uncancelled waiters for the lock and the semaphore, with their operations.
     lines: [VecDeque<Item>; 2],
     cancelled: usize,
     served: usize,
@@ -348,7 +348,7 @@ impl InOrder {
         self.expected.borrow_mut().lines[line].push_back(waiting);
     }
 
-    /// One who was served was the first of those who waited.
+    /// The waiter that was served was the first in the queue.
     fn serve(&self, line: usize, waiting: Item, is_served: bool) {
         let expected = &mut *self.expected.borrow_mut();
         if is_served {
@@ -358,7 +358,7 @@ impl InOrder {
         expected.strike(waiting.0);
     }
 
-    /// While nobody is cancelled, everyone is served before long: no turn was lost.
+    /// Without cancellations, every waiter is served soon: no wake-up was lost.
     async fn calm(&self) -> Result<()> {
         let before = self.expected.borrow().lines.clone();
         iterations(20 * TASKS as usize).await?;
@@ -376,8 +376,8 @@ fn one_loop_serves_in_the_order_of_arrival() {
         let shared = Rc::new(InOrder {
             queue: Queue::new(PLACES),
             lock: Lock::new(()),
-            // With more permits than one, who is polled anyway may see that it was woken before one
-            // who was woken earlier runs.
+            // With more than one permit, a waiter that is polled anyway may see its wake-up before
+            // an earlier woken waiter runs.
             semaphore: Semaphore::new(1),
             expected: RefCell::default(),
         });

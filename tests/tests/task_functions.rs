@@ -1,5 +1,5 @@
-//! The functions around tasks, after CPython's `test_tasks`: `sleep`, `gather`, `shield`, `wait`,
-//! `as_completed`. `wait_for` has `waitfor.rs`.
+//! Functions on tasks, after CPython's `test_tasks`: `sleep`, `gather`, `shield`, `wait`,
+//! `as_completed`. `wait_for` is tested in `waitfor.rs`.
 
 use asyncio::{
     AsyncContextManager, Awaitable, CancelledError, Error, FirstCompleted, FirstException, Future,
@@ -126,7 +126,7 @@ fn the_first_error_comes_out_of_gather_and_the_others_run_on() {
         assert_eq!((message(outcome), now()), ("Error: boom".to_owned(), 2 * MS));
         assert!(!rest.done());
         assert_eq!(rest.await?, 1);
-        // The later error is nobody's, and is not reported either.
+        // The later error belongs to no caller, and is not reported either.
         assert_eq!(reports.messages(), [""; 0]);
         Ok(())
     });
@@ -435,7 +435,7 @@ fn a_wait_that_is_dropped_leaves_no_timer_and_no_callback() {
         drop(waiting);
         let time = now();
         let outcome: Result<()> = Future::new().await;
-        // A deadlock at once: the timer is gone.
+        // A deadlock immediately: the timer is gone.
         assert_eq!(now(), time);
         outcome
     });
@@ -564,14 +564,14 @@ fn an_item_that_is_dropped_after_it_was_woken_goes_to_the_next() {
         briefly().await?;
         a.set_result(7)?;
         briefly().await?;
-        // The first was woken for it, and will not ask any more.
+        // The first was woken for it, and will not ask again.
         drop(first);
         assert_eq!(second.await?, 7);
         Ok(())
     });
 }
 
-// What a task may be given while it waits.
+// Values that a waiting task may receive.
 
 #[test]
 fn a_request_passes_through_wait_and_shield_to_nobody() {

@@ -1,5 +1,5 @@
-//! The task object, after CPython's `test_tasks`: how tasks end, and what is known of them. How they
-//! are cancelled is tested in `cancellation.rs`, the functions around them in `task_functions.rs`.
+//! The task object, after CPython's `test_tasks`: the end of tasks, and their attributes.
+//! Cancellation is tested in `cancellation.rs`, the functions on tasks in `task_functions.rs`.
 
 use asyncio::{
     CancelledError, Context, ContextVar, Error, EventLoop, Future, KeyboardInterrupt, Result, Task,
@@ -234,7 +234,7 @@ fn callbacks_of_a_task_run_in_order_and_can_be_removed() {
         iterations(3).await?;
         assert_eq!(trace.take(), "a=7 c=7");
         let late = add("late")?;
-        // It is a step of its own already, and cannot be removed.
+        // It is already a separate step, and cannot be removed.
         assert_eq!(task.remove_done_callback(&late), 0);
         briefly().await?;
         assert_eq!(trace.take(), "late=7");
@@ -300,7 +300,7 @@ fn a_keyboard_interrupt_is_stored_and_ends_the_run() {
     let cancel = (*task).clone();
     let outcome = event_loop.run_until_complete(async move {
         briefly().await?;
-        // What is raised while the cancellation is handled replaces it.
+        // An error that is raised while the cancellation is handled replaces it.
         cancel.cancel();
         Future::<()>::new().await
     });
@@ -321,7 +321,7 @@ fn a_loop_stopped_before_main_is_done_says_so() {
     event_loop.close().unwrap();
 }
 
-// What nobody asks for.
+// Results that are never retrieved.
 
 #[test]
 fn a_failure_that_nobody_retrieves_is_reported_with_name_and_place() {
@@ -510,7 +510,7 @@ fn a_loop_does_not_run_until_a_task_of_another_is_done() {
     let outcome = two.run_until_complete(task.clone());
     assert!(matches!(outcome, Err(Error::Value(_))), "{outcome:?}");
     assert_eq!(one.run_until_complete(task.clone()).unwrap(), 7);
-    // What it gave can be had anywhere in the thread.
+    // Its result is available anywhere in the thread.
     assert_eq!(two.run_until_complete(task).unwrap(), 7);
     one.close().unwrap();
     two.close().unwrap();

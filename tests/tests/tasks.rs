@@ -1,4 +1,4 @@
-//! Tasks: those that wait for each other, what `gather` gives, what closing a loop does to them.
+//! Tasks that wait for each other, the results of `gather`, and tasks of a closed loop.
 
 use asyncio::{
     Error, EventLoop, Future, Result, Task, TaskGroup, all_tasks, create_task, current_task,
@@ -107,7 +107,7 @@ async fn a_child_of_an_eager_child_is_cancelled_before_it() -> Result<()> {
     Ok(())
 }
 
-/// So whoever awaits the gather goes on before what an eager child sets off.
+/// So the task that awaits the gather continues before the steps that an eager child triggers.
 #[asyncio::test(virtual_time)]
 async fn gather_listens_to_a_child_before_it_starts_the_next() -> Result<()> {
     get_running_loop()?.set_task_factory(eager_task_factory);

@@ -1,5 +1,5 @@
-//! The end of a thread whose thread-locals hold a loop or a runner: their destructors run in whatever
-//! order, and may find the library's own thread-locals gone.
+//! The end of a thread whose thread-locals hold a loop or a runner: their destructors run in any
+//! order, and may find the library's own thread-locals already destroyed.
 
 use asyncio_core::raw::{HomeRef, LoopRef};
 use asyncio_future::Future;
@@ -108,7 +108,7 @@ fn a_program_runs_even_in_the_destructor_of_a_thread_local() {
     assert_eq!(ran.load(SeqCst), 2);
 }
 
-/// Where the loops of many threads live, of which each keeps its own until it ends.
+/// The homes of the loops of many threads; each thread keeps its own until it ends.
 fn places(first: bool) -> Vec<HomeRef> {
     let place = move || {
         if first {
@@ -131,7 +131,7 @@ fn a_loop_in_a_thread_local_leaves_its_home_to_other_threads() {
                 different.push(place);
             }
         }
-        // One would do, but for the other tests of this process.
+        // One would be enough without the other tests of this process.
         assert!(different.len() < 20, "{} homes for 40 loops, one at a time", different.len());
     }
 }

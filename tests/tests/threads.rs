@@ -65,7 +65,7 @@ fn the_context_is_copied_into_the_thread() {
         });
         assert_eq!(seen.await?, (Some("main's"), Some("the thread's")));
         assert_eq!(VAR.get(), Some("main's"));
-        // The thread has nothing left of it, and run_in_executor copies nothing.
+        // The thread keeps nothing of it, and run_in_executor copies nothing.
         let bare = get_running_loop()?.run_in_executor(None, || VAR.get())?;
         assert_eq!(bare.await?, Some("unset"));
         Ok(())
@@ -241,7 +241,7 @@ fn a_coroutine_that_lives_can_be_cancelled_at_any_time() {
     });
     let (cancelled, left) = event_loop.run_until_complete(cancel).unwrap();
     assert!(cancelled);
-    // The main task, and the one that counts.
+    // The main task, and the counting task.
     assert_eq!(left.unwrap(), 2);
     assert_eq!(survived.load(Ordering::Relaxed), 0);
     event_loop.close().unwrap();
@@ -315,7 +315,8 @@ fn a_thread_that_waits_for_its_own_loop_is_told_so() {
         // The wait comes to an end, so it is an ordinary one.
         assert!(future.result(Duration::ZERO).unwrap_err().is_timeout());
         assert_eq!(asyncio::wrap_future(future)?.await?, 7);
-        // What other threads complete may be waited for, although the loop stands still meanwhile.
+        // The program may block on work that other threads complete, although the loop does not run
+        // meanwhile.
         let executor = ThreadPoolExecutor::builder().max_workers(1).build()?;
         assert_eq!(executor.submit(|| 8)?.result(None)?, 8);
         Ok(())
@@ -405,7 +406,7 @@ fn the_virtual_clock_goes_on_while_a_job_waits_for_a_coroutine_that_sleeps() {
             assert_eq!(job.await??, n);
         }
         assert_eq!(other.await??, 4);
-        // One after another, in one job: in between the clock stands.
+        // One after another, in one job: in between, the clock does not advance.
         to_thread(move || (1..=10).map(|_| nap(1)).filter(|nap| nap.is_ok()).count()).await
     });
     assert_eq!(outcome.unwrap(), 10);
@@ -439,7 +440,7 @@ fn a_job_that_waits_with_a_limit_gets_what_comes_before_and_is_no_deadlock() {
         let never = run_coroutine_threadsafe(async { Future::<()>::new().await }, handle);
         assert!(never.result(MS).unwrap_err().is_timeout());
         assert!(never.cancel());
-        // The clock stands again, and the loop waits for this.
+        // The clock does not advance again, and the loop waits for this.
         thread::sleep(5 * MS);
     });
     event_loop.run_until_complete(job).unwrap();
@@ -452,7 +453,7 @@ fn when_the_wait_of_a_job_is_over_the_loop_waits_for_the_job_again() {
     let event_loop = virtual_loop();
     let handle = event_loop.handle();
     let main = async move {
-        // Until then there is always something that will happen.
+        // Until then, an event is always outstanding.
         let ticks: Task<()> = create_task(async {
             loop {
                 sleep(HOUR).await?;

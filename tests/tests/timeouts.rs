@@ -28,7 +28,7 @@ fn a_body_that_takes_too_long_is_a_timeout() {
         let (timeout, watch) = timeout(10 * MS).watched();
         let outcome = timeout.with(async |_| sleep(10_000 * MS).await).await;
         assert!(timed_out(&outcome));
-        // The cancellation that ended the body stands behind it.
+        // The cancellation that ended the body is its context.
         let error = outcome.unwrap_err();
         assert!(error.context().is_some_and(Error::is_cancelled));
         assert!(watch.expired());
@@ -399,12 +399,12 @@ fn a_timeout_that_is_dropped_in_its_body_leaves_no_timer() {
         assert!(asyncio_tests::support::poll_once(&mut body).await.is_none());
         drop(body);
         let outcome = Future::<()>::new().await;
-        // Nobody was cancelled, and the time did not jump to a timer either.
+        // No task was cancelled, and the time did not jump to a timer either.
         assert!(matches!(outcome, Err(Error::Cancelled(_))));
         assert_eq!(now(), Duration::ZERO);
         outcome
     });
-    // So all wait for ever.
+    // So all wait forever.
     assert!(matches!(outcome, Err(Error::Deadlock(_))));
 }
 
@@ -455,7 +455,7 @@ fn a_timeout_takes_the_place_of_the_cancellation_behind_another_error() {
         let failing = async |_: &mut asyncio::Deadline| fails_when_cancelled().await;
         let error = timeout(10 * MS).with(failing).await.unwrap_err();
         assert_eq!(kinds(&error), "Error < TimeoutError < CancelledError");
-        // It may lie further behind.
+        // It may be further down the chain.
         let outcome = timeout(10 * MS).with(async |_| {
             fails_when_cancelled().await.map_err(|error| Error::value("late").with_context(error))
         });

@@ -78,7 +78,7 @@ fn a_timeout_of_nothing_starts_no_coroutine() {
     });
 }
 
-/// What is read from, one number after another, by futures that borrow it.
+/// A source of numbers, read one after another by futures that borrow it.
 struct Numbers(u32);
 
 impl Numbers {

@@ -1,4 +1,4 @@
-//! A chat: what one guest says, all others hear.
+//! A chat: every guest gets what the others say.
 //!
 //! ```sh
 //! cargo run --example chat_server   # on 127.0.0.1:8889
@@ -101,7 +101,7 @@ async fn visit(room: &Room, mut reader: StreamReader, writer: StreamWriter) -> a
     }
 }
 
-/// A name that is not taken yet; `None` if the guest leaves instead.
+/// Asks for a name that is not taken yet; `None` if the guest leaves instead.
 async fn ask_name(
     room: &Room,
     reader: &mut StreamReader,

@@ -42,7 +42,7 @@ async fn echo(mut reader: StreamReader, writer: StreamWriter) -> asyncio::Result
         }
         count += data.len();
         writer.write(data);
-        // Until the client takes what it sent, nothing more is read from it.
+        // Nothing more is read from the client until it has taken its answer.
         writer.drain().await?;
     }
     println!("{peer} has gone; {count} bytes");

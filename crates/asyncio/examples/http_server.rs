@@ -10,9 +10,9 @@
 use asyncio::{AsyncContextManager, Error, StreamReader, StreamWriter, start_server, timeout};
 use std::{cell::Cell, rc::Rc, time::Duration};
 
-/// For so long a connection may be silent.
+/// The longest time that a connection may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// No request has more headers than this.
+/// The largest number of headers of a request.
 const MOST_HEADERS: usize = 100;
 
 struct Request {
@@ -22,7 +22,7 @@ struct Request {
     length: usize,
 }
 
-/// The next request on a connection; `None` when there will be none.
+/// Reads the next request on a connection; `None` when there will be none.
 async fn read_request(reader: &mut StreamReader) -> asyncio::Result<Option<Request>> {
     let line = reader.readline().await?;
     if line.is_empty() {

@@ -12,7 +12,7 @@ use asyncio::ssl::{Purpose, SSL_OBJECT, SslContext, create_default_context};
 use asyncio::{AsyncContextManager, StreamReader, StreamWriter, start_server, timeout};
 use std::time::Duration;
 
-/// For so long a connection may be silent.
+/// The longest time that a connection may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn context() -> asyncio::Result<SslContext> {

@@ -18,7 +18,7 @@ async fn main() -> asyncio::Result<()> {
 
     let both = Duplex::from(open_connection(authority.clone()).await?);
     let (mut requests, connection) = http1::handshake(both).await?;
-    // The connection moves the bytes, while requests are made beside it.
+    // This task moves the bytes of the connection while requests are made.
     let connection = create_task(async move { Ok(connection.await?) });
 
     let request = Request::get(path).header("host", authority).body(Empty::<Bytes>::new())?;

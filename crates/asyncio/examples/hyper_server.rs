@@ -17,7 +17,7 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     count.set(count.get() + 1);
-    // Awaiting is ours in here too.
+    // Our awaits work here too.
     if request.uri().path() == "/slow" {
         let _ = asyncio::sleep(Duration::from_secs(1)).await;
     }

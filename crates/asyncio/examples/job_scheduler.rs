@@ -1,5 +1,5 @@
-//! Runs shell commands again and again, each with its own period, and tries one that fails three times. At SIGTERM or
-//! Ctrl-C no command is started any more, and those that run may finish. `job_scheduler SECONDS COMMAND…`
+//! Runs shell commands again and again, each with its own period, and tries one that fails three times. After SIGTERM
+//! or Ctrl-C, no further command is started, and the running ones may finish. `job_scheduler SECONDS COMMAND…`
 //!
 //! ```python
 //! async def run(command):

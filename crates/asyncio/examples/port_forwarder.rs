@@ -41,7 +41,8 @@
 
 use asyncio::{AsyncContextManager, Error, StreamReader, StreamWriter};
 
-/// Carries bytes one way. The end is passed on as an end; the other way may go on.
+/// Carries bytes in one direction. The end of the stream is passed on; the other direction may
+/// continue.
 async fn pump(mut from: StreamReader, to: &StreamWriter) -> asyncio::Result<u64> {
     let mut count = 0;
     loop {
@@ -68,7 +69,7 @@ async fn forward(
     };
     match both_ways.await {
         Ok((up, down)) => println!("{up} bytes to {target}, {down} back"),
-        // One side was cut off: so is the other.
+        // One side was cut off, so the other is too.
         Err(Error::Io(error)) => eprintln!("{target}: {error}"),
         Err(error) => return Err(error),
     }

@@ -1,4 +1,5 @@
-//! A port scanner: which ports of a host take connections. `port_scanner HOST FIRST LAST`
+//! A port scanner: finds the ports of a host that accept connections. `port_scanner HOST FIRST
+//! LAST`
 //!
 //! ```python
 //! async def probe(host, port):

@@ -1,5 +1,5 @@
-//! The metrics of a loop for Prometheus, served by a loop of their own in another thread: they are there
-//! even while the loop that they are about is blocked.
+//! The metrics of a loop for Prometheus, served by a second loop in another thread: they are available
+//! even while the measured loop is blocked.
 //!
 //! ```sh
 //! cargo run --example prometheus -- 127.0.0.1:9100
@@ -9,7 +9,7 @@
 use asyncio::{LoopHandle, Metrics, StreamReader, StreamWriter, get_running_loop, start_server};
 use std::{fmt::Write as _, thread, time::Duration};
 
-/// In the text format that Prometheus reads.
+/// Formats the metrics in Prometheus's text format.
 fn exported(metrics: &Metrics) -> String {
     let counters = [
         ("iterations", metrics.iterations as f64),
@@ -45,7 +45,7 @@ fn exported(metrics: &Metrics) -> String {
     text
 }
 
-/// Answers each connection with what the loop has done, and closes it.
+/// Answers each connection with the metrics of the loop, and closes it.
 async fn serve(address: String, watched: LoopHandle) -> asyncio::Result<()> {
     let answer = move |mut reader: StreamReader, writer: StreamWriter| async move {
         reader.readuntil(b"\r\n\r\n").await?;
@@ -63,7 +63,7 @@ async fn serve(address: String, watched: LoopHandle) -> asyncio::Result<()> {
     server.serve_forever().await
 }
 
-/// What is measured: a program that does a little, and waits.
+/// The measured program, which does a little work and waits.
 #[asyncio::main]
 async fn main() -> asyncio::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9100".to_owned());

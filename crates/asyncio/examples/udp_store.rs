@@ -1,5 +1,5 @@
 //! Keys and values over UDP: `SET key value` and `GET key`, one request in each datagram. A slow reader of the whole
-//! store keeps writers away, and no other reader. `udp_store HOST PORT`, then `nc -u HOST PORT`
+//! store holds up writers, but no other reader. `udp_store HOST PORT`, then `nc -u HOST PORT`
 //!
 //! ```python
 //! class Store(asyncio.DatagramProtocol):

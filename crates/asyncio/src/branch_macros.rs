@@ -1,11 +1,12 @@
 //! `join!`, `try_join!` and `select!`, with their docs.
 
-/// Awaits several awaitables in the calling task, until all have ended: a tuple of their outputs.
+/// Awaits several awaitables in the calling task until all have ended, and returns a tuple of their
+/// outputs.
 ///
-/// It is used inside of an `async` block or function, and awaits by itself. The branches run in the
-/// calling task, so they may borrow; none becomes a task. Each is polled in the order written, and is a
-/// scope of its own: a limit in one does not touch another. For awaitables that shall become tasks there
-/// is [`gather!`](crate::gather!); for a first error that ends the others, [`try_join!`](crate::try_join!).
+/// The macro is used inside an `async` block or function, and needs no `.await`. The branches run in the
+/// calling task, so they may borrow; none becomes a task. They are polled in the order in which they are
+/// written. Each is a separate scope: a limit in one does not affect another. To run the awaitables as
+/// tasks, use [`gather!`](crate::gather!). To stop at the first error, use [`try_join!`](crate::try_join!).
 ///
 /// ```
 /// # use std::time::Duration;
@@ -20,23 +21,24 @@
 /// ```
 ///
 /// # Panics
-/// With the panic of a branch, when the others have ended: those are cancelled, as in
-/// [`select!`](crate::select!).
+/// If a branch panics, the others are cancelled, as in [`select!`](crate::select!), and the panic
+/// continues when they have ended.
 ///
 /// # Cancellation
-/// One of the task reaches every branch, and each one's output says what became of it. A branch whose
-/// output is no `Result` with an error of ours (`E: From<asyncio::Error>`) cannot say so: if nothing else
-/// is suspended, the scope around gives way. Dropped, the macro drops its branches.
+/// A cancellation of the task reaches every branch, and the output of each branch shows how it ended. A
+/// branch can report it only if its output is a `Result` whose error can be made from ours (`E:
+/// From<asyncio::Error>`). If only other branches are suspended, the surrounding scope returns the
+/// cancellation. If the surrounding future is dropped, so are the branches.
 #[macro_export]
 macro_rules! join {
     ($($branches:tt)*) => { $crate::__macros::__join!($crate; $($branches)*) };
 }
 
-/// Awaits several awaitables in the calling task, until all have returned or one has failed: a `Result`
-/// with the tuple of their values, or the first error.
+/// Awaits several awaitables in the calling task until all have returned or one has failed, and returns
+/// a `Result` with the tuple of their values, or the first error.
 ///
-/// Like [`join!`](crate::join!), for `Result`s with one type of error. When a branch fails, the others
-/// are cancelled as in [`select!`](crate::select!), and have ended when the macro goes on.
+/// This is [`join!`](crate::join!) for `Result`s with one type of error. If a branch fails, the others
+/// are cancelled as in [`select!`](crate::select!), and have ended when the macro returns.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -52,18 +54,19 @@ macro_rules! join {
 /// ```
 ///
 /// # Panics
-/// As [`join!`](crate::join!).
+/// Panics as [`join!`](crate::join!) does.
 ///
 /// # Cancellation
-/// As [`join!`](crate::join!); the error is that of the first branch that it ended.
+/// Works as in [`join!`](crate::join!); the error is that of the first branch that the cancellation
+/// ended.
 #[macro_export]
 macro_rules! try_join {
     ($($branches:tt)*) => { $crate::__macros::__try_join!($crate; $($branches)*) };
 }
 
-/// Awaits several awaitables in the calling task, and goes on with the handler of the first that ends.
-/// Nothing is lost: a branch that is *lent* goes on in the next round, and one that is *owned* is
-/// cancelled and has ended before the handler runs.
+/// Awaits several awaitables in the calling task, and runs the handler of the first that ends. Nothing
+/// is lost: a *borrowed* branch continues in the next round, and an *owned* branch is cancelled and
+/// has ended before the handler runs.
 ///
 /// ```text
 /// select! {
@@ -73,8 +76,8 @@ macro_rules! try_join {
 /// }
 /// ```
 ///
-/// It is used inside of an `async` block or function, and awaits by itself. Its value is that of the
-/// handler, which may use `?`, `break`, `return` and `.await` of what is around it.
+/// The macro is used inside an `async` block or function, and needs no `.await`. Its value is that
+/// of the handler, which may use `?`, `break`, `return` and `.await` of the surrounding code.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -82,7 +85,7 @@ macro_rules! try_join {
 /// use asyncio::{Queue, create_task, select, sleep};
 /// let jobs = Queue::new(0);
 /// for n in 1..=3 { jobs.put_nowait(n)?; }
-/// // One task for the whole loop: it is lent to each round, and no round cancels it.
+/// // One task for the whole loop: each round borrows it, and no round cancels it.
 /// let mut worker = create_task(async { sleep(Duration::from_millis(20)).await?; Ok("done") });
 /// let mut sum = 0;
 /// let outcome = loop {
@@ -96,28 +99,30 @@ macro_rules! try_join {
 /// ```
 ///
 /// # Branches
-/// - A branch that is **lent** (`&mut future`, `pinned.as_mut()`: any `&mut F` or `Pin<&mut F>`) and
-///   loses is put aside as it is, neither cancelled nor dropped.
-/// - A branch that is **owned** and loses is cancelled: it gets `Err(Cancelled)` at its await, may clean up
-///   with awaits of its own, and has ended when the handler runs. An item, permit or byte that it had
-///   already got goes back. If it insists on a value, or fails with something else, that goes to the loop's
-///   exception handler, so it is not lost silently. A branch that was not polled yet, or in which nothing
-///   of ours is suspended (a future of another library), is dropped at once.
-/// - A branch with a **condition** that is false takes no part, and its future is not made. One whose
-///   output does not match its pattern takes part no more. When none is left, `else` runs.
+/// - A **borrowed** branch (`&mut future`, `pinned.as_mut()`: any `&mut F` or `Pin<&mut F>`) that
+///   loses is left as it is, neither cancelled nor dropped.
+/// - An **owned** branch that loses is cancelled: it gets `Err(Cancelled)` at its await, may clean up with
+///   awaits of its own, and has ended when the handler runs. An item, permit or byte that it had already
+///   received goes back. If the branch still returns a value, or fails with another error, that is reported
+///   to the loop's exception handler, so it is not lost silently. A branch that has not been polled yet, or
+///   in which only a future of another library is suspended, is dropped immediately.
+/// - A branch with a **condition** that is false is disabled, and its future is not created. A branch
+///   whose output does not match its pattern is disabled as well. When no branch is left, `else`
+///   runs.
 ///
-/// Branches are polled in the order written, always, so a program takes the same steps each time. In a
-/// loop where the first branches are always ready, begin with another in each round: write
-/// `start = round;` in front of the branches, and that many are skipped and polled last. (`biased;` is
-/// accepted there too, for code that comes from tokio.)
+/// Branches are always polled in the order in which they are written, so a program takes the same
+/// steps in every run. If the first branches of a loop are always ready, begin with another one in
+/// each round: write `start = round;` before the branches, and that many are skipped and polled last.
+/// (For code that was written for tokio, `biased;` is accepted there too.)
 ///
 /// # Panics
-/// With the panic of a branch, when the others have ended; and if every branch is disabled and there is no
-/// `else`.
+/// Panics if every branch is disabled and there is no `else`. If a branch panics, the panic continues when
+/// the others have ended.
 ///
 /// # Cancellation
-/// One of the task reaches every branch that is not put aside, and the first that ends by it wins, with
-/// `Err(Cancelled)` as its output. Dropped, the macro drops its branches.
+/// A cancellation of the task reaches every enabled branch. The first branch that ends because of it
+/// wins, with `Err(Cancelled)` as its output. If the surrounding future is dropped, so are the
+/// branches.
 #[macro_export]
 macro_rules! select {
     ($($branches:tt)*) => { $crate::__macros::__select!($crate; $($branches)*) };

@@ -22,17 +22,18 @@
 //!
 //! # Is it for you?
 //!
-//! It is a good choice if
+//! asyncio is a good choice if
 //! - you know asyncio, or are porting a program from it;
 //! - tasks have to clean up when they are cancelled, and the clean-up has to await;
 //! - tasks share state, and you would rather use `Rc` than `Arc<Mutex<…>>`;
 //! - tests should be fast, repeatable, and find deadlocks: time can be virtual;
 //! - you want to know at any moment which task waits for what.
 //!
-//! It is the wrong choice if
-//! - one program has to spread its tasks over many cores (use tokio; here, a loop is one thread);
-//! - you depend on libraries whose handlers run on tokio's threads, such as `axum::serve` (reqwest and its like
-//!   work, with the crate `asyncio-tokio`);
+//! asyncio is the wrong choice if
+//! - one program has to spread its tasks over many cores (use tokio: a loop of asyncio is one
+//!   thread);
+//! - you depend on libraries whose handlers run on tokio's threads, such as `axum::serve` (libraries such as
+//!   reqwest work, with the crate `asyncio-tokio`);
 //! - you need Windows, or io_uring.
 //!
 //! # Where to go
@@ -49,11 +50,12 @@
 //! | know why a program hangs | [My program hangs](guide::hangs) |
 //! | find a name | [the index by topic](guide::api_index) |
 //!
-//! The search box also finds names by what Python calls them.
+//! The search box also finds each name by its Python name.
 //!
 //! # Features
 //!
-//! A feature selects a crate, or conversions. No feature changes what another part does.
+//! Each feature selects a crate, or adds conversions. No feature changes the behaviour of another
+//! part.
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
@@ -64,21 +66,21 @@
 //! | `streams` | yes | [`open_connection`], [`start_server`], [`StreamReader`], [`StreamWriter`]; with `transports` |
 //! | `subprocess` | yes | [`create_subprocess_exec`], [`create_subprocess_shell`], [`subprocess`]; with `streams` |
 //! | `macros` | yes | [`#[asyncio::main]`](macro@main), [`#[asyncio::test]`](macro@test), [`select!`], [`join!`], [`try_join!`] |
-//! | `files` | no | files on the loop's threads, as aiofiles: the module `files`; with `sockets` |
+//! | `files` | no | files on the loop's threads, like aiofiles: the module `files`; with `sockets` |
 //! | `tokio` | no | tokio's `AsyncRead` and `AsyncWrite` for streams; with `streams` |
 //! | `hyper` | no | hyper's `Read` and `Write` for `streams::Duplex`; with `streams` |
-//! | `tls` | no | TLS over rustls: the module `ssl`, `start_tls`, `.ssl(…)` of what makes connections, servers and streams; with `transports` |
+//! | `tls` | no | TLS over rustls: the module `ssl`, `start_tls`, `.ssl(…)` for connections, servers and streams; with `transports` |
 //! | `webpki-roots` | no | Mozilla's certificate authorities beside those of the system; with `tls` |
 //! | `backtrace` | no | the watchdog of [`Runner`] shows the backtrace of the blocked thread |
 //! | `anyhow`, `eyre` | no | `From<Error>` for the error type of that crate |
 //!
 //! # Depth
 //!
-//! There is no limit like Python's `RecursionError`. Tasks that wait for each other, gathers of gathers,
+//! There is no limit like Python's `RecursionError`. Tasks that await each other, gathers of gathers,
 //! groups of tasks and of errors, and contexts of errors may be nested as deeply as memory allows: they are
 //! cancelled, ended, shown and dropped without recursion. A coroutine that awaits a boxed coroutine, which
-//! awaits another one, is different: Rust polls and drops nested values by recursion, so a chain of tens of
-//! thousands of them overflows the stack. Make a task of each, or write a loop.
+//! awaits another one, is different. Rust polls and drops nested values by recursion, so a chain of tens of
+//! thousands of them overflows the stack. Make each of them a task, or write a loop.
 
 #![forbid(unsafe_code)]
 
@@ -95,13 +97,13 @@ pub use asyncio_loop::{
     set_event_loop,
 };
 
-// What asyncio has callbacks for, awaited
+// Awaitable forms of asyncio's callbacks
 pub use asyncio_loop::{WaitReady, wait_readable, wait_writable};
 
 // unix_events: the numbers of signals, and a receiver of them
 pub use asyncio_loop::signals;
 
-// What is received: shared, and sliced without copying (Python's `bytes`)
+// Received data, shared and sliced without copying (Python's `bytes`)
 #[cfg(feature = "sockets")]
 pub use asyncio_sockets::Bytes;
 
@@ -113,7 +115,7 @@ pub use asyncio_sockets::{
     sock_sendmsg, sock_sendto,
 };
 
-/// Sockets, and the words in which they and names are described (Python's module `socket`).
+/// Sockets, and the types and constants of sockets and name look-ups (Python's module `socket`).
 #[cfg(feature = "sockets")]
 pub mod socket {
     pub use asyncio_sockets::{
@@ -125,7 +127,7 @@ pub mod socket {
     };
 }
 
-// coroutines, and what Python has in its grammar
+// coroutines, and counterparts of Python's syntax
 pub use asyncio_core::AsyncContextManager;
 pub use asyncio_core::scope::{Scope, cancellable};
 pub use asyncio_task::{Generator, GeneratorExit, Yielder, generator};
@@ -160,7 +162,7 @@ pub use asyncio_task::graph::{
 #[cfg(feature = "locks")]
 pub use asyncio_locks::{Barrier, BoundedSemaphore, Condition, Event, Lock, RwLock, Semaphore};
 
-/// The types behind locks: what is held while a lock or permit is.
+/// The types behind locks: guards and permits.
 #[cfg(feature = "locks")]
 pub mod locks {
     pub use asyncio_locks::{
@@ -178,7 +180,7 @@ pub use asyncio_queues::{
     LifoQueue, OrderedQueue, PriorityQueue, Queue, Receiver, Sender, channel,
 };
 
-/// The types behind queues: their orders, and the error that gives an item back.
+/// The types behind queues: their orders, and the error that hands an item back.
 #[cfg(feature = "queues")]
 pub mod queues {
     pub use asyncio_queues::{Fifo, Get, Lifo, Order, Priority, Put, PutError};
@@ -223,7 +225,7 @@ pub mod streams {
 #[cfg(feature = "subprocess")]
 pub use asyncio_subprocess::{create_subprocess_exec, create_subprocess_shell};
 
-/// Child processes: what their streams can be, and the types behind them (`asyncio.subprocess`).
+/// Child processes: options for their streams, and the types behind them (`asyncio.subprocess`).
 #[cfg(feature = "subprocess")]
 pub mod subprocess {
     pub use asyncio_subprocess::{
@@ -241,7 +243,7 @@ pub use asyncio_task::{
     sleep, wait, wait_for,
 };
 
-/// The types behind tasks: what the functions return, which `.await` runs.
+/// The types behind tasks: the values that the functions return, and that `.await` runs.
 pub mod tasks {
     pub use asyncio_task::{
         Amap, AnyAwait, AsCompleted, Completed, Gather, GatherAll, NextCompleted, NextItem, Racing,
@@ -261,7 +263,7 @@ pub use asyncio_task::to_thread;
 pub use asyncio_core::limit::ToTimeout;
 pub use asyncio_task::{Deadline, Timeout, Watch, timeout, timeout_at};
 
-// transports, and what makes them
+// transports, and the functions that make them
 #[cfg(feature = "subprocess")]
 pub use asyncio_subprocess::{SubprocessTransport, subprocess_exec, subprocess_shell};
 #[cfg(feature = "transports")]
@@ -271,8 +273,8 @@ pub use asyncio_transports::{
     create_datagram_endpoint, create_server, create_unix_connection, create_unix_server, sendfile,
 };
 
-/// TLS (Python's module `ssl`): the contexts that `ssl` of what makes connections and servers takes,
-/// and what can be asked of a connection.
+/// TLS (Python's module `ssl`): contexts for the `ssl` option of connections and servers, and
+/// information about a connection.
 ///
 /// ```
 /// use asyncio::ssl::{Purpose, create_default_context};
@@ -346,7 +348,7 @@ pub mod constants {
     pub use asyncio_transports::{ACCEPT_RETRY_DELAY, LOG_THRESHOLD_FOR_CONNLOST_WRITES};
 }
 
-/// Races whose runners start one after another.
+/// Races whose coroutines start one after another.
 pub mod staggered {
     pub use asyncio_task::{Race, staggered_race};
 }
@@ -367,7 +369,7 @@ pub mod prelude {
 mod branch_macros;
 
 #[cfg(feature = "macros")]
-#[doc(hidden)] // For the code that attributes and macros make.
+#[doc(hidden)] // For the code that attributes and macros generate.
 #[path = "macro_support.rs"]
 pub mod __macros;
 

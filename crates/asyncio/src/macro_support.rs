@@ -1,4 +1,5 @@
-//! What the attributes `main` and `test`, and the macros `join!`, `try_join!` and `select!`, expand to.
+//! The functions that the attributes `main` and `test`, and the macros `join!`, `try_join!` and
+//! `select!`, expand to.
 
 use crate::{CancelledError, Error, Runner};
 use std::{
@@ -18,17 +19,17 @@ pub use asyncio_task::branches::{
 };
 pub use std::{future::poll_fn, panic::resume_unwind};
 
-/// How a process ends that Ctrl-C has ended: 128 and the number of the signal, as shells have it.
+/// The exit status after Ctrl-C: 128 plus the number of the signal, as in shells.
 const INTERRUPTED: u8 = 130;
 
-/// What `async fn main` may return.
+/// The types that `async fn main` may return.
 #[diagnostic::on_unimplemented(
     message = "`async fn main` cannot return `{Self}`",
     label = "return `()`, an `ExitCode`, or a `Result` of one of them",
     note = "the error of a `Result` has to be `Debug`, so that it can be printed"
 )]
 pub trait Outcome: Termination + 'static {
-    /// The error, if there is one: as asyncio's if it is one, without saying more if not.
+    /// The error, if there is one; the inner value is `Some` if it is an error of asyncio.
     fn error(&self) -> Option<Option<&Error>>;
 }
 
@@ -50,14 +51,14 @@ impl<T: Termination + 'static, E: Debug + 'static> Outcome for std::result::Resu
     }
 }
 
-/// Runs a program, and ends it as Rust ends one.
+/// Runs a program, and ends it as Rust's own `main` does.
 #[track_caller] // The main task is created where the attribute stands.
 pub fn main<F>(mut runner: Runner, main: F) -> ExitCode
 where
     F: Future + 'static,
     F::Output: Outcome,
 {
-    // What `main` returned, if that is how a cancelled task ends.
+    // The result of `main`, if it is that of a cancelled task.
     let cancelled = Rc::new(RefCell::new(None));
     let slot = cancelled.clone();
     let outcome = runner.run(async move {
@@ -81,7 +82,7 @@ where
             eprintln!("KeyboardInterrupt: {interrupt}");
             let of_its_own = |outcome: &F::Output| matches!(outcome.error(), Some(None));
             if let Some(outcome) = returned.filter(of_its_own) {
-                // It may say what went wrong while the program was cleaning up.
+                // The error may describe a failure during the clean-up.
                 outcome.report();
             }
             ExitCode::from(INTERRUPTED)
@@ -91,10 +92,10 @@ where
     }
 }
 
-/// Runs a test, and gives it what the test returned.
+/// Runs a test, and returns what the test returned.
 ///
 /// # Panics
-/// If the test did, or if the loop could not run it to its end.
+/// Panics if the test did, or if the loop could not run it to its end.
 #[track_caller]
 pub fn test<F>(mut runner: Runner, test: F) -> F::Output
 where
@@ -109,7 +110,7 @@ fn is_being_cancelled() -> bool {
     crate::current_task().is_some_and(|task| task.cancelling() > 0)
 }
 
-/// Goes on with the panic that ended the main task, if one did.
+/// Resumes the panic that ended the main task, if one did.
 fn panicked(error: Error) -> Error {
     if let Error::Panic(panic) = &error {
         if let Some(payload) = panic.take_payload() {

@@ -1,6 +1,6 @@
-//! Where the wait of a task's handle is kept while it awaits: in the task's loop, and not in the
-//! handle. So a handle is two words, which are moved in registers; tasks are made, collected and
-//! handed on far more often than a handle has to wait.
+//! The storage for the wait of a task's handle while it awaits: in the task's loop, and not in the
+//! handle. A handle is therefore two words, which are moved in registers. Tasks are created,
+//! collected and passed on far more often than a handle has to wait.
 
 use crate::{
     scheduler::Scheduler,
@@ -11,7 +11,7 @@ use crate::{
 /// The wait of a handle, and the number of the listener that ends it.
 pub(crate) type Awaiting = (Wait, u32);
 
-/// Names a wait that is kept; nothing once it was taken, or the loop is closed.
+/// Names a stored wait; it names nothing once the wait was taken, or the loop is closed.
 #[derive(Clone, Copy, Debug)]
 pub struct WaitKey(pub(crate) Key);
 
@@ -19,7 +19,7 @@ pub struct WaitKey(pub(crate) Key);
 pub(crate) type Waits = Slots<Awaiting>;
 
 impl Scheduler {
-    /// Takes all of them out: the loop is closing.
+    /// Takes all of them out, because the loop is closing.
     pub(crate) fn take_waits(&self) -> Vec<Awaiting> {
         self.waits.borrow_mut().drain()
     }

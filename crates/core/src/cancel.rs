@@ -1,9 +1,9 @@
-//! The law of a cancellation, and how a request reaches what it is meant for.
+//! The rules of cancellation, and the delivery of requests.
 //!
-//! # The law of a wait
+//! # The rules of a wait
 //!
-//! A leaf future that is about to suspend *arms* a wait in its task's cell: the wait gets a number,
-//! which no wait of the task had before, and goes through these states:
+//! A leaf future that is about to suspend *arms* a wait in its task's cell. The wait gets a number
+//! that no wait of the task had before, and goes through these states:
 //!
 //! ```text
 //!          arm (1)                    wake (2)
@@ -15,14 +15,15 @@
 //! ```
 //!
 //! 1. by the leaf, on its task's thread;
-//! 2. by what it waits for, on any thread ([`Waiter::wake`](crate::wait::Waiter::wake)), one winner;
-//! 3. by a request, at the call: from then on the waiter does not count as waiting;
-//! 4. by the leaf, when it resumes or is dropped. It then knows whether it was woken, and if it does
-//!    not use the wake-up it passes it on;
-//! 5. when the scope that the request came from ends before the leaf is polled. The next poll arms the
-//!    wait anew, and looks again at what it waits for.
+//! 2. by the object that it waits for, on any thread ([`Waiter::wake`](crate::wait::Waiter::wake));
+//!    there is one winner;
+//! 3. by a request, when it is made: from then on, the waiter does not count as waiting;
+//! 4. by the leaf, when it resumes or is dropped. It then knows whether it was woken, and passes on
+//!    a wake-up that it does not use;
+//! 5. when the scope of the request ends before the leaf is polled. The next poll arms the wait again,
+//!    and checks again for the object that it waits for.
 //!
-//! # The law of a request
+//! # The rules of a request
 //!
 //! ```text
 //!   task ──┬── leaf                  cancel(): from the root. Reaches everything.
@@ -34,22 +35,21 @@
 //! 1. **Scopes form a tree.** The task is its root. `x.with(…)`, `timeout`, `wait_for`, `TaskGroup`,
 //!    `cancellable` and each branch of `join!`, `try_join!` and `select!` are scopes, each inside the
 //!    one in which it is polled. A wait belongs to the innermost scope in which it was last polled.
-//! 2. **A request has an origin**, and reaches what is inside of that and has begun: a wait becomes
-//!    CANCELLED, or passes the request on to its *target*, the task or future that it waits for, whose
-//!    outcome is then the answer. A leaf that is woken already gets the error as it resumes. Code that
-//!    runs gets it at its next suspension.
+//! 2. **A request has an origin**, and reaches everything inside its origin that has started. A wait
+//!    becomes CANCELLED, or passes the request on to its *target*, the task or future that it waits
+//!    for, whose outcome is then the answer. A leaf that is already woken gets the error when it
+//!    resumes. Running code gets it at its next suspension.
 //! 3. **A request counts on the paths through its origin.** `cancelling()` is the sum on the current
-//!    path, and by that sum a scope decides at its end whether a cancellation was its own. A scope that
-//!    ends takes its requests with it.
-//! 4. **A foreign wait is no leaf**: a future of another library, or a wait of ours that is polled
-//!    through another library's trait or by two tasks. Where nothing else is suspended, the innermost
-//!    scope gives way in its place: it drops its body and returns `Err(Cancelled)`. At the root, the
-//!    task ends.
-//! 5. **A request that no leaf takes is not lost.** `settle.rs` says what becomes of it
-//!    at the end of the step. How far a request has come in each scope is its
-//!    stage (`stage.rs`).
+//!    path. At its end, a scope uses that sum to decide whether a cancellation was its own. The
+//!    requests of a scope end with it.
+//! 4. **A foreign wait is not a leaf**: it is a future of another library, or one of our waits that
+//!    is polled through another library's trait or by two tasks. If nothing else is suspended, the
+//!    innermost scope *gives way* in its place: it drops its body and returns `Err(Cancelled)`. At
+//!    the root, the task ends.
+//! 5. **A request that no leaf takes is not lost.** `settle.rs` decides what happens to it at the
+//!    end of the step. The progress of a request in each scope is its stage (`stage.rs`).
 //!
-//! With one await at a time all of this is CPython's counting, to the hop.
+//! With one await at a time, all of this is CPython's counting, down to the hop.
 
 use crate::{
     CancelledError,
@@ -74,25 +74,25 @@ pub(crate) const WOKEN: u64 = 2;
 pub(crate) const CANCELLED: u64 = 3;
 pub(crate) const STATE: u64 = 3;
 
-/// What is still to be done for a request. A request is handed on along tasks that await each other,
-/// of which there may be more than the stack has room for: so not by recursion.
+/// The remaining work of a request. A request is passed along tasks that await each other. The chain
+/// may be longer than the stack, so this is not done by recursion.
 enum Work {
     /// A request that came from a scope, or from the root of the task.
     Deliver(TaskRef, Option<Key>, CancelledError),
-    /// A wait takes it, or its target.
+    /// A wait or its target takes it.
     Give(TaskRef, Which, Option<Key>, CancelledError),
-    /// All is done that a task has passed on.
+    /// Everything that a task has passed on is done.
     End(TaskRef, Option<Key>, CancelledError),
 }
 
-/// The requests of a loop that are on their way: most are delivered at the call.
+/// The requests of a loop that are being delivered; most are delivered in the call.
 pub(crate) struct Requests {
     under_way: Cell<bool>,
     /// Whether each task takes one request.
     sweeps: Cell<bool>,
-    /// What is next comes last.
+    /// The next entry is the last one.
     work: RefCell<Vec<Work>>,
-    /// What the work at hand has added, in its order.
+    /// The entries that the current work has added, in its order.
     added: RefCell<Vec<Work>>,
 }
 
@@ -114,8 +114,8 @@ impl Requests {
 }
 
 impl TaskRef {
-    /// Requests that the task be cancelled (`Task.cancel`): see the [law](self). False if it is done
-    /// already. Off the task's thread the request is sent there.
+    /// Requests that the task be cancelled (`Task.cancel`): see the [rules](self). Returns false if
+    /// the task is already done. On another thread, the request is sent to the task's thread.
     pub fn cancel(&self, error: CancelledError) -> bool {
         self.unretrieved.store(false, Ordering::Relaxed);
         if self.is_done() {
@@ -127,7 +127,8 @@ impl TaskRef {
             return self.home().send(message).is_ok();
         };
         let Some(scheduler) = self.home().local() else { return false };
-        // Asked by what it waits for: this is the same request, and counts once.
+        // The request comes from the object that it waits for: it is the same request, and counts
+        // once.
         if affine.passing_on.get() != PassingOn::No {
             affine.passing_on.set(PassingOn::Circular);
             return true;
@@ -145,9 +146,8 @@ impl TaskRef {
         true
     }
 
-    /// Delivers the outstanding requests again that came from `scope` and from around it, except those that
-    /// were `known`: they count as before, and are thrown at the next suspension. For the task that runs
-    /// now.
+    /// Delivers outstanding requests of `scope` and of the scopes around it again, except those that were
+    /// `known`: they count as before, and are delivered at the next suspension. For the task that runs now.
     pub fn deliver_again(
         &self,
         scope: Option<ScopeKey>,
@@ -176,12 +176,12 @@ impl TaskRef {
 #[derive(Debug, Default)]
 pub struct RequestCounts {
     root: u32,
-    /// The scopes around, from which some came.
+    /// The surrounding scopes with requests.
     scopes: Vec<(Key, u32)>,
 }
 
 impl RequestCounts {
-    /// Those on the path to here, in the task that runs now.
+    /// Returns the requests on the current path, in the task that runs now.
     pub fn here() -> RequestCounts {
         let Some(scheduler) = entered() else { return RequestCounts::default() };
         let root = scheduler.with_current(|cell| cell.map_or(0, |cell| cell.requests.get()));
@@ -201,9 +201,9 @@ impl RequestCounts {
 }
 
 impl Scheduler {
-    /// Requests that each of `tasks` be cancelled, in this order. One that has got the request already,
-    /// because another one waits for it, gets no second: a chain of tasks that wait for each other takes
-    /// as many requests as it has tasks.
+    /// Requests that each of `tasks` be cancelled, in this order. A task that already got the request,
+    /// because another one waits for it, gets no second one: a chain of tasks that wait for each other
+    /// takes as many requests as it has tasks.
     pub fn cancel_all<'a>(&self, tasks: impl Iterator<Item = &'a TaskRef> + Clone) {
         self.requests.sweeps.set(true);
         tasks.clone().for_each(|task| _ = task.cancel(CancelledError::default()));
@@ -211,7 +211,7 @@ impl Scheduler {
         tasks.for_each(|task| task.affine.flags.clear(Flag::Swept));
     }
 
-    /// A request that comes from a scope. A scope that no task polls gives way by itself.
+    /// Makes a request that comes from a scope. A scope that no task polls gives way by itself.
     pub(crate) fn request(&self, scope: Key, error: CancelledError) {
         let task = self.scopes.with(scope, |node| {
             node.requests += 1;
@@ -225,8 +225,8 @@ impl Scheduler {
         }
     }
 
-    /// A request that comes from a scope of the task that runs now, which polls the scope next: what is
-    /// woken inside takes it in this very step.
+    /// Makes a request that comes from a scope of the task that runs now, which polls the scope next:
+    /// woken waits inside take it in the same step.
     pub(crate) fn request_now(&self, scope: Key, error: &CancelledError) {
         self.with_current(|cell| {
             let Some(cell) = cell else { return };
@@ -309,10 +309,10 @@ impl Scheduler {
     }
 }
 
-/// Delivering.
+/// Delivery.
 impl TaskCell {
-    /// Delivers a request to the whole task, if that is suspended in one wait, of its own, and without a
-    /// target: as nearly all are.
+    /// Delivers a request to the whole task, if it is suspended in a single wait of its own without a
+    /// target, as nearly all tasks are.
     #[inline]
     fn cancel_only_wait(&self, scheduler: &Scheduler, error: &CancelledError) -> bool {
         let affine = &self.affine;
@@ -342,7 +342,7 @@ impl TaskCell {
         self.reach_what_runs(scheduler, origin, is_inside, error);
     }
 
-    /// Delivers a request to every wait inside of its origin.
+    /// Delivers a request to every wait inside its origin.
     fn deliver(&self, scheduler: &Scheduler, origin: Option<Key>, error: CancelledError) {
         if self.is_done() {
             return;
@@ -376,8 +376,8 @@ impl TaskCell {
         added.push(Work::End(task(), origin, error));
     }
 
-    /// The end of [`deliver`](TaskCell::deliver). If the request has come back, from what waits for
-    /// this task, the waits themselves are cancelled: nothing else would ever end the circle.
+    /// The end of [`deliver`](TaskCell::deliver). If the request has come back through a wait for
+    /// this task, the waits themselves are cancelled, because nothing else would end the circle.
     fn end_delivery(&self, scheduler: &Scheduler, origin: Option<Key>, error: &CancelledError) {
         let affine = &self.affine;
         if affine.passing_on.replace(PassingOn::No) != PassingOn::Circular || self.is_done() {
@@ -425,8 +425,8 @@ impl TaskCell {
         }
         self.mark(scheduler, scope, MUST, origin, error);
         if state != WAITING {
-            // One that is woken and was put aside would keep the task from being woken; and a combinator
-            // around it that was put aside, a scope from being polled.
+            // A woken wait that is no longer polled would keep the task from being woken; and a
+            // combinator around it that is no longer polled would keep a scope from being polled.
             self.wake_wait(which);
             if !self.affine.phase.get().is_running() {
                 self.wake_scopes(scheduler, scope, origin);
@@ -434,8 +434,8 @@ impl TaskCell {
         }
     }
 
-    /// Gives a request to a wait that is polled next. False if that takes more: it has a target, or is
-    /// foreign.
+    /// Gives a request to a wait that is polled next. Returns false if that is not enough, because the
+    /// wait has a target or is foreign.
     fn give_now(
         &self,
         scheduler: &Scheduler,
@@ -457,7 +457,7 @@ impl TaskCell {
             }
             // It takes the cancellation that it has.
             (CANCELLED, _) => self.mark(scheduler, scope, SENT, Some(origin), error),
-            // Woken already, or just now by another thread.
+            // It was already woken, or has just been woken by another thread.
             _ => {
                 self.mark(scheduler, scope, THROWS, Some(origin), error);
                 if let Which::Other(_) = which {
@@ -468,7 +468,7 @@ impl TaskCell {
         true
     }
 
-    /// The scope in which nothing but something foreign is suspended gives way.
+    /// Makes the scope give way in which only a foreign future is suspended.
     pub(crate) fn give_way(
         &self,
         scheduler: &Scheduler,
@@ -477,7 +477,7 @@ impl TaskCell {
         error: &CancelledError,
     ) {
         let gives_way = match scope {
-            // Of scopes in which the task is suspended too, the innermost gives way.
+            // Of the scopes in which the task is suspended, the innermost gives way.
             None => self.armed() == 0 && !self.is_in_a_scope(),
             Some(key) => scheduler.scopes.with(key, |node| node.is_foreign()) == Some(true),
         };
@@ -487,7 +487,7 @@ impl TaskCell {
         }
     }
 
-    /// A request reaches the code that runs, at its next suspension; and a scope in which nothing
+    /// Lets a request reach running code, at its next suspension, and a scope in which nothing
     /// waits, when it is polled.
     fn reach_what_runs(
         &self,
@@ -504,13 +504,13 @@ impl TaskCell {
         } else if !reaches_waits {
             self.mark(scheduler, origin, MUST, origin, error);
             if !is_running {
-                // Suspended in a future that is not ours: the step that this wakes ends the task.
+                // It is suspended in a foreign future: the step that this wakes ends the task.
                 self.wake_scopes(scheduler, origin, origin);
             }
         }
     }
 
-    /// Notes how far a request has come in a scope.
+    /// Records the progress of a request in a scope.
     pub(crate) fn mark(
         &self,
         scheduler: &Scheduler,
@@ -533,8 +533,8 @@ impl TaskCell {
         drop(former);
     }
 
-    /// A leaf, or a scope that gave way, took the request that reached it; and, unless it `is_fresh`, what
-    /// this step throws around the origin of that.
+    /// Records that a leaf, or a scope that gave way, took the request that reached it; unless it
+    /// `is_fresh`, also the requests that this step delivers around that origin.
     pub(crate) fn picked_up(&self, scheduler: &Scheduler, within: Within, is_fresh: bool) {
         let mut at = scheduler.scopes.scope(within);
         let origin = at.and_then(|key| scheduler.scopes.with(key, |node| node.origin)).flatten();

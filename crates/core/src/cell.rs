@@ -1,7 +1,7 @@
 //! [`TaskCell`]: what every task has, whatever it computes.
 //!
-//! Its counts are the business of [`crate::task_ref`], its handles and its end of [`crate::maker`], its
-//! waits of `waits.rs`, its cancellation of [`crate::cancel`], its steps of [`crate::step`].
+//! [`crate::task_ref`] manages its counts, [`crate::maker`] its handles and its end, `waits.rs` its
+//! waits, [`crate::cancel`] its cancellation, and [`crate::step`] its steps.
 
 use crate::{
     CancelledError, Error,
@@ -20,41 +20,42 @@ use crate::{
 };
 use std::{any::TypeId, cell::Cell, fmt, panic::Location, ptr::NonNull, sync::Arc};
 
-/// What differs between tasks. The functions get the cell that begins the task's allocation, and are
-/// called on the task's own thread, except `free`.
+/// The functions that differ between tasks. They get the cell that begins the task's allocation, and
+/// are called on the task's own thread, except `free`.
 #[derive(Debug)]
 pub struct TaskVTable {
     /// Runs one step: polls the coroutine inside a [`Step`](crate::step::Step).
     pub step: unsafe fn(NonNull<TaskCell>),
     /// Drops the coroutine, and ends the task as cancelled.
     pub discard: unsafe fn(NonNull<TaskCell>),
-    /// Gives the allocation back, on any thread.
+    /// Frees the allocation, on any thread.
     pub free: unsafe fn(NonNull<TaskCell>),
-    /// Gives up what the last handle has of the outcome: what
-    /// [`release_handle`](TaskCell::release_handle) calls.
+    /// Releases the last handle's share of the outcome;
+    /// [`release_handle`](TaskCell::release_handle) calls it.
     pub last_handle: unsafe fn(NonNull<TaskCell>),
-    /// The error of a task that has ended, if it has one; counts as retrieving it. An error of its own
-    /// is the cancellation that ended it.
+    /// Returns the error of a task that has ended, if it has one; counts as retrieving it. The `Err`
+    /// case is the cancellation that ended the task.
     pub exception: unsafe fn(NonNull<TaskCell>) -> crate::Result<Option<Error>>,
-    /// Whether it was cancelled.
+    /// Returns whether it was cancelled.
     pub cancelled: unsafe fn(NonNull<TaskCell>) -> bool,
-    /// The type of the result, by which asyncio-task finds its own allocations again. Whoever makes
-    /// tasks of another layout gives a type that is private to them.
+    /// Returns the type of the result, by which asyncio-task recognises its own allocations. A
+    /// crate that creates tasks of another layout returns a type that is private to it.
     pub output: fn() -> TypeId,
 }
 
-/// What is done to the outcome of a task, as soon as that is there.
+/// A function that is called for the outcome of a task as soon as it is present.
 pub(crate) type Keeper = unsafe fn(NonNull<TaskCell>);
 
-/// What every task has. The first field of the task's allocation.
+/// The data of every task. It is the first field of the task's allocation.
 ///
-/// In this order: what other threads look at when they wake the task comes first, with what is never
-/// written, and apart from what each step writes. The line of memory goes back and forth otherwise.
+/// The order matters: fields that other threads read when they wake the task come first, together
+/// with fields that are never written, and apart from those that each step writes. Otherwise the
+/// cache line moves back and forth between processors.
 #[repr(C)]
 pub struct TaskCell {
     pub(crate) thread: u64,
     pub(crate) home: LoopRef,
-    /// What was put in before it, if it is among a loop's [messages](crate::messages).
+    /// The message before it, if it is among a loop's [messages](crate::messages).
     pub(crate) next_message: AtomicPtr<()>,
     /// Whether a wake-up from another thread is on its way.
     pub(crate) sent: AtomicBool,
@@ -62,10 +63,10 @@ pub struct TaskCell {
     pub(crate) done: AtomicU8,
     /// Whether a failure is still to be reported as never retrieved.
     pub(crate) unretrieved: AtomicBool,
-    /// Whether another thread asked for a keeper: it is among those of the [home](crate::home).
+    /// Whether another thread requested a keeper: it is among those of the [home](crate::home).
     pub(crate) keeper_elsewhere: AtomicBool,
-    /// How many requests to cancel the whole task are outstanding. For the task's thread; hardly ever
-    /// written, and here for the room.
+    /// The number of outstanding requests to cancel the whole task. For the task's thread; it is
+    /// rarely written, and is here because there is room.
     pub(crate) requests: Cell<u32>,
     pub(crate) vtable: &'static TaskVTable,
     /// Its place in the order of creation.
@@ -78,20 +79,20 @@ pub struct TaskCell {
     pub(crate) affine: Affine,
 }
 
-// There are as many cells as tasks. Loom's atomics are larger.
+// The size matters, because every task has a cell. Loom's atomics are larger.
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<TaskCell>() <= 160);
 
-// SAFETY: `affine` and `requests` are reached only on the task's own thread; the rest is atomic or
+// SAFETY: `affine` and `requests` are accessed only on the task's own thread; the rest is atomic or
 // immutable.
 unsafe impl Sync for TaskCell {}
 // SAFETY: nothing in the cell is tied to a thread when the last reference is dropped: what `Affine`
 // holds (listeners, targets, names, context values) is `Send`.
 unsafe impl Send for TaskCell {}
 
-/// The part of the cell that belongs to the task's thread. In this order: what every step touches
-/// comes first, and the two words of the site do not stand side by side, so that they are copied one
-/// by one (a vector load of words that were stored just before stalls).
+/// The part of the cell that belongs to the task's thread. The order matters: the fields that every
+/// step uses come first, and the two words of the site are not adjacent, so that they are copied one
+/// by one (a vector load of words that were just stored stalls).
 #[repr(C)]
 pub(crate) struct Affine {
     pub(crate) site_what: Cell<&'static &'static str>,
@@ -100,7 +101,7 @@ pub(crate) struct Affine {
     pub(crate) phase: Cell<Phase>,
     pub(crate) flags: Flags,
     pub(crate) passing_on: Cell<PassingOn>,
-    /// How far a request has come at the task's root.
+    /// The progress of a request at the task's root.
     pub(crate) stage: Stage,
     /// Where in the task the first wait was last polled.
     pub(crate) within: Cell<Within>,
@@ -111,33 +112,33 @@ pub(crate) struct Affine {
     pub(crate) aim: Cell<Aim>,
 }
 
-/// What few tasks have.
+/// Data that few tasks have.
 #[derive(Default)]
 pub(crate) struct Cold {
     pub(crate) name: Option<Arc<str>>,
-    /// The span of the log in which it was made, and which its steps enter.
+    /// The span of the log in which it was created, and which its steps enter.
     pub(crate) span: Option<SharedSpan>,
     /// The context, if it is shared.
     pub(crate) context: Option<Context>,
-    /// The message of the last request to cancel the whole task, until that is delivered.
+    /// The message of the last request to cancel the whole task, until the request is delivered.
     pub(crate) message: CancelledError,
     /// The message of the cancellation of the first wait.
     pub(crate) wait_message: CancelledError,
-    /// What makes the value one that is copied, once it is there, if that was asked for.
+    /// The function that makes the value a copied one once it is present, if that was requested.
     pub(crate) keeper: Option<Keeper>,
-    /// Room for the error with which the task ends, if that was asked for.
+    /// A slot for the error with which the task ends, if that was requested.
     pub(crate) failure: Option<Option<Error>>,
     /// The listener that reports a failure after a shield around the task was cancelled.
     pub(crate) late_report: Option<(u32, CallbackRef)>,
     /// Waits beside the first: leaves of `join!` and the like.
     pub(crate) others: Slots<Other>,
-    /// How many there are.
+    /// The number of these waits.
     pub(crate) others_len: u32,
-    /// How many there have been.
+    /// The number of such waits so far.
     pub(crate) last_other: u32,
-    /// How many there had been when a step last began with a request pending.
+    /// That number when a step last began with a pending request.
     pub(crate) round_began_at: u32,
-    /// How many steps in a row a request that nothing took was put off.
+    /// The number of consecutive steps for which a request that nothing took was deferred.
     pub(crate) put_off: u32,
 }
 
@@ -151,7 +152,7 @@ pub(crate) struct Other {
     pub(crate) target: Option<Target>,
     /// The message of its cancellation.
     pub(crate) message: CancelledError,
-    /// Its cancellation was taken back: its leaf has to arm it anew.
+    /// Its cancellation was withdrawn: its leaf has to arm it again.
     pub(crate) revoked: bool,
 }
 
@@ -167,7 +168,7 @@ impl Other {
 }
 
 impl Cold {
-    /// Where the wait was polled that was armed last.
+    /// Returns where the last armed wait was polled.
     pub(crate) fn last_within(&self) -> Within {
         let last = self.others.values().max_by_key(|other| other.number);
         last.map(|other| other.within).unwrap_or_default()
@@ -191,7 +192,7 @@ pub enum TaskContext {
 
 impl fmt::Debug for TaskCell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // While it tells that it has ended, it is not done yet.
+        // While it notifies of its end, it is not done yet.
         let is_over = self.is_done() || self.has_ended();
         let state = if is_over { "finished" } else { "pending" };
         match self.affine() {
@@ -205,11 +206,12 @@ impl fmt::Debug for TaskCell {
 }
 
 impl TaskCell {
-    /// The cell of a new task of `home`, with one reference and one handle.
+    /// Creates the cell of a new task of `home`, with one reference and one handle.
     ///
     /// # Safety
-    /// Before anything else is done with it, the cell is put where it stays until `free` is called,
-    /// once, when the last reference is gone; and the functions of `vtable` are made for that place.
+    /// Before any other use, the cell must be moved to its final place, where it stays until `free`
+    /// is called, once, when the last reference is gone. The functions of `vtable` must be made for
+    /// that place.
     #[inline(always)]
     pub unsafe fn new(
         home: LoopRef,
@@ -250,8 +252,8 @@ impl TaskCell {
                 stage: Stage::new(),
                 within: Cell::new(Within::ROOT),
                 values: Cell::new(values),
-                // Copied from a constant: made here, its words would be stored one by one, and loaded
-                // again in pairs, which stalls.
+                // Copied from a constant: built here, its words would be stored one by one, and
+                // loaded again in pairs, which stalls.
                 listeners: const { List::new() },
                 cold: Cell::new(cold),
                 aim: Cell::new(Aim::Task(None)),
@@ -268,23 +270,23 @@ impl TaskCell {
         unsafe { (this.as_ref().vtable.free)(this) }
     }
 
-    /// Whether a failure is still to be reported as never retrieved.
+    /// Returns whether a failure is still to be reported as never retrieved.
     pub fn is_unretrieved(&self) -> bool {
         self.unretrieved.load(Ordering::Relaxed)
     }
 
-    /// The loop that the task belongs to.
+    /// Returns the loop that the task belongs to.
     #[inline]
     pub fn home(&self) -> LoopRef {
         self.home
     }
 
-    /// Whether this is the task that runs now on this thread.
+    /// Returns whether this is the task that runs now on this thread.
     pub fn is_current(&self) -> bool {
         with_current(|current| current.is_some_and(|current| std::ptr::eq(current, self)))
     }
 
-    /// Whether this is the task's thread.
+    /// Returns whether this is the task's thread.
     #[inline]
     pub fn is_local(&self) -> bool {
         self.thread == thread_id()
@@ -307,7 +309,7 @@ impl TaskCell {
         self.affine.key.get()
     }
 
-    /// The error of a task that has ended, if it has one; counts as retrieving it.
+    /// Returns the error of a task that has ended, if it has one; counts as retrieving it.
     ///
     /// # Errors
     /// `Cancelled` if it was cancelled, `InvalidState` if it has not ended.
@@ -316,13 +318,13 @@ impl TaskCell {
         unsafe { (self.vtable.exception)(self.into()) }
     }
 
-    /// Whether it was cancelled.
+    /// Returns whether it was cancelled.
     pub fn is_cancelled(&self) -> bool {
         // SAFETY: as above.
         unsafe { (self.vtable.cancelled)(self.into()) }
     }
 
-    /// The type of the task's result.
+    /// Returns the type of the task's result.
     pub fn output(&self) -> TypeId {
         (self.vtable.output)()
     }
@@ -332,23 +334,23 @@ impl TaskCell {
         self.sequence
     }
 
-    /// Where the task was created.
+    /// Returns where the task was created.
     pub fn spawned_at(&self) -> &'static Location<'static> {
         self.spawned_at
     }
 
-    /// The name: the one that was given, else `Task-N`.
+    /// Returns the name that was given, or else `Task-N`.
     pub fn name(&self) -> Arc<str> {
         let given = self.affine().and_then(|affine| affine.with_cold(|cold| cold.name.clone())?);
         given.unwrap_or_else(|| format!("Task-{}", self.sequence).into())
     }
 
-    /// Whether a name was given.
+    /// Returns whether a name was given.
     pub fn is_named(&self) -> bool {
         self.affine().and_then(|a| a.with_cold(|cold| cold.name.is_some())).unwrap_or(false)
     }
 
-    /// Gives the task a name. Does nothing on another thread than the task's.
+    /// Sets the name of the task. It does nothing on another thread than the task's.
     pub fn set_name(&self, name: Arc<str>) {
         if let Some(affine) = self.affine() {
             affine.cold(|cold| cold.name = Some(name));
@@ -360,7 +362,7 @@ impl TaskCell {
         self.affine()?.span()
     }
 
-    /// Has the steps of a task that has not begun enter `span`.
+    /// Makes the steps of a task that has not started enter `span`.
     #[cold]
     pub(crate) fn set_span(&self, span: SharedSpan) {
         if let Some(affine) = self.affine() {
@@ -369,7 +371,7 @@ impl TaskCell {
         }
     }
 
-    /// The context variables of the task; what it is running with, if it runs now.
+    /// Returns the context variables of the task; if it runs now, those that it runs with.
     pub fn context(&self) -> Option<Context> {
         let affine = self.affine()?;
         let has_own = affine.with_cold(|cold| cold.context.is_none()).unwrap_or(true);
@@ -384,28 +386,28 @@ impl TaskCell {
         affine.with_cold(|cold| cold.context.clone())?
     }
 
-    /// The number of outstanding requests to cancel on the current path (`Task.cancelling`): those of
-    /// the task, and of the scopes in which it runs or was last suspended.
+    /// Returns the number of outstanding requests to cancel on the current path (`Task.cancelling`):
+    /// those of the task, and of the scopes in which it runs or was last suspended.
     pub fn cancelling(&self) -> u32 {
         self.requests_within(self.innermost())
     }
 
-    /// Takes one of those requests back, the innermost (`Task.uncancel`), and returns how many are
-    /// left. At zero a cancellation that was not delivered yet is withdrawn.
+    /// Withdraws the innermost of those requests (`Task.uncancel`), and returns how many are left.
+    /// At zero, a cancellation that was not delivered yet is withdrawn too.
     pub fn uncancel(&self) -> u32 {
         self.uncancel_within(self.innermost())
     }
 
-    /// Whether a cancellation of the whole task was asked for, and no leaf has taken it.
+    /// Returns whether a cancellation of the whole task was requested, and no leaf has taken it.
     #[inline]
     pub fn must_cancel(&self) -> bool {
         self.affine().is_some_and(|affine| affine.stage.has(MUST | SENT))
     }
 }
 
-/// The place behind the cell: that of the coroutine, and then of the outcome.
+/// The memory after the cell: that of the coroutine, and then of the outcome.
 impl TaskCell {
-    /// Whether the outcome stands there. False on another thread than the task's.
+    /// Returns whether the outcome is stored. False on any thread except the task's.
     #[inline]
     pub fn has_ended(&self) -> bool {
         self.affine().is_some_and(|affine| affine.flags.has(Flag::Ended))
@@ -414,15 +416,15 @@ impl TaskCell {
 
 /// The failure of a task, for callers that do not know its type.
 impl TaskCell {
-    /// Asks for the error with which the task will end, if it fails: it then counts as retrieved,
-    /// and is there for [`take_failure`](TaskCell::take_failure).
+    /// Requests the error with which the task will end, if it fails: it then counts as retrieved,
+    /// and [`take_failure`](TaskCell::take_failure) returns it.
     pub fn ask_for_failure(&self) {
         if let Some(affine) = self.affine() {
             affine.cold(|cold| cold.failure = Some(None));
         }
     }
 
-    /// The error with which the task ended, if it failed and was asked for it.
+    /// Takes the error with which the task ended, if it failed and the error was requested.
     pub fn take_failure(&self) -> Option<Error> {
         self.affine()?.with_cold(|cold| cold.failure.take())??
     }
@@ -447,7 +449,7 @@ impl Affine {
         self.with_cold(|cold| cold.span.clone())?
     }
 
-    /// What few tasks have, if this one has some of it.
+    /// Accesses the rare data, if this task has any.
     pub(crate) fn with_cold<R>(&self, f: impl FnOnce(&mut Cold) -> R) -> Option<R> {
         let mut cold = self.cold.take()?;
         let result = f(&mut cold);
@@ -455,7 +457,7 @@ impl Affine {
         Some(result)
     }
 
-    /// Messages are rare: an empty one is put down only in place of another.
+    /// Messages are rare: an empty one is stored only in place of another.
     pub(crate) fn set_message(&self, message: CancelledError) {
         match message.message() {
             Some(_) => self.cold(|cold| cold.message = message),

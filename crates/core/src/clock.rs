@@ -1,4 +1,4 @@
-//! What time it is for a loop, and which of its timers are due: the machine's monotonic clock, or a virtual one.
+//! The time of a loop, and its due timers: by the machine's monotonic clock, or a virtual one.
 
 use crate::{
     slots::Key,
@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How far a coarse clock may be behind: see
+/// The largest lag of a coarse clock: see
 /// [`move_due_timers`](crate::scheduler::Scheduler::move_due_timers).
 pub const LAG_MAX: Duration = Duration::from_millis(20);
 
@@ -19,10 +19,10 @@ pub const LAG_MAX: Duration = Duration::from_millis(20);
 pub(crate) enum Clock {
     Real {
         start: Instant,
-        /// What it was when it was last asked.
+        /// The time of the last reading.
         seen: Cell<u64>,
-        /// How far it was ahead of the coarse clock when both were last asked, or more: what is to
-        /// be added to the coarse one for a time that cannot have come yet.
+        /// An upper bound of its lead over the coarse clock when both were last read: the coarse
+        /// time plus this value is certainly not in the past.
         ahead: Cell<Option<u64>>,
     },
     /// Nanoseconds since the loop was made.
@@ -35,7 +35,7 @@ fn epoch() -> Instant {
     *EPOCH.get_or_init(Instant::now)
 }
 
-/// How long ago that was, in nanoseconds.
+/// Returns the time since then, in nanoseconds.
 pub fn since_epoch() -> u64 {
     nanos(epoch().elapsed())
 }
@@ -64,15 +64,15 @@ impl Clock {
     pub(crate) fn look(&self, coarse: Option<u64>) -> u64 {
         let now = self.now();
         if let (Clock::Real { ahead, .. }, Some(coarse)) = (self, coarse) {
-            // The one may start anywhere: the difference counts, around zero too.
+            // The clocks may start anywhere: only the difference matters, even across zero.
             let lag_max = LAG_MAX.as_nanos() as u64;
             ahead.set(Some(now.wrapping_sub(coarse).wrapping_add(lag_max)));
         }
         now
     }
 
-    /// Whether `when` has certainly not come, going by the coarse clock. It may lag more now than
-    /// when the two were compared, but by no more than it ever does.
+    /// Whether `when` is certainly in the future, according to the coarse clock. Its lag may be
+    /// larger now than when the two were compared, but is bounded.
     #[inline]
     pub(crate) fn is_early(&self, when: u64, coarse: Option<u64>) -> bool {
         match (self, coarse) {
@@ -83,7 +83,8 @@ impl Clock {
         }
     }
 
-    /// A time that has passed, and is [`now`](Clock::now) if time is virtual: costs nothing.
+    /// A time in the past, which is [`now`](Clock::now) if time is virtual; reading it costs
+    /// nothing.
     pub(crate) fn passed(&self) -> u64 {
         match self {
             Clock::Real { seen, .. } => seen.get(),
@@ -92,14 +93,15 @@ impl Clock {
     }
 }
 
-/// A duration in nanoseconds; what does not fit (584 years) is as good as never.
+/// Converts a duration to nanoseconds. A value that does not fit (584 years) becomes the largest
+/// one.
 #[inline]
 pub fn nanos(duration: Duration) -> u64 {
     let whole = duration.as_secs().checked_mul(1_000_000_000);
     whole.and_then(|w| w.checked_add(duration.subsec_nanos().into())).unwrap_or(u64::MAX)
 }
 
-/// The callbacks of a loop, those of them that are due at a time, and its clock.
+/// The callbacks of a loop, including its timers, and its clock.
 #[derive(Debug)]
 pub struct Timers {
     callbacks: RefCell<Callbacks>,
@@ -115,7 +117,7 @@ impl Timers {
         self.clock.replace(Clock::new(is_virtual));
     }
 
-    /// Loop time (`loop.time`): since an arbitrary start, never going back.
+    /// Returns the loop time (`loop.time`). It has an arbitrary start and never goes back.
     #[inline]
     pub fn time(&self) -> Duration {
         Duration::from_nanos(self.now())
@@ -127,14 +129,15 @@ impl Timers {
         self.clock.borrow().now()
     }
 
-    /// A time that has passed, in nanoseconds: what the clock said when it was last asked; see [`Clock::passed`].
-    /// It costs nothing. The loop asks the clock at the end of each wait.
+    /// Returns the last reading of the clock, in nanoseconds; see [`Clock::passed`]. It costs nothing. The loop
+    /// reads the clock at the end of each wait.
     #[inline]
     pub fn passed(&self) -> u64 {
         self.clock.borrow().passed()
     }
 
-    /// Asks the machine's clock, and keeps the answer for [`passed`](Timers::passed) unless time is virtual.
+    /// Reads the machine's clock, and keeps the result for [`passed`](Timers::passed) unless time is
+    /// virtual.
     #[inline]
     pub fn look_at_machine(&self) -> u64 {
         match &*self.clock.borrow() {
@@ -149,14 +152,14 @@ impl Timers {
         matches!(&*self.clock.borrow(), Clock::Virtual(_))
     }
 
-    /// When the earliest timer is due, in loop time.
+    /// Returns when the earliest timer is due, in loop time.
     pub fn next_deadline(&self) -> Option<Duration> {
         self.callbacks.borrow_mut().next_deadline().map(Duration::from_nanos)
     }
 
-    /// What time it is, if a timer may be due.
+    /// Returns the time, if a timer may be due.
     ///
-    /// `coarse` reads a cheap clock, if there is one. The exact one is then asked only when a timer may be due.
+    /// `coarse` reads a cheap clock, if there is one. The exact clock is then read only if a timer may be due.
     #[inline]
     pub(crate) fn look(&self, coarse: impl FnOnce() -> Option<u64>) -> Option<u64> {
         let deadline = self.callbacks.borrow_mut().next_deadline()?;
@@ -165,7 +168,7 @@ impl Timers {
         (!clock.is_early(deadline, coarse)).then(|| clock.look(coarse))
     }
 
-    /// Lets a virtual clock jump to the next timer. False if there is none.
+    /// Lets a virtual clock jump to the next timer. Returns false if there is none.
     pub fn advance(&self) -> bool {
         let Some(deadline) = self.callbacks.borrow_mut().next_deadline() else { return false };
         if let Clock::Virtual(now) = &*self.clock.borrow() {
@@ -174,18 +177,18 @@ impl Timers {
         true
     }
 
-    /// How many timers wait.
+    /// The number of waiting timers.
     pub(crate) fn len(&self) -> usize {
         self.callbacks.borrow().timers()
     }
 
-    /// Takes out what a callback calls, to call it or to drop it when the table is free again: it may come
-    /// back here.
+    /// Takes the function of a callback out, to call it or to drop it when the table is free again,
+    /// because it may come back here.
     pub(crate) fn take_call(&self, call: Key) -> Option<Call> {
         self.callbacks.borrow_mut().take_call(call)
     }
 
-    /// The table of callbacks. No code of others runs while it is borrowed.
+    /// The table of callbacks. No code of the program runs while it is borrowed.
     #[inline]
     pub(crate) fn callbacks(&self) -> RefMut<'_, Callbacks> {
         self.callbacks.borrow_mut()

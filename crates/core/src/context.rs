@@ -1,8 +1,8 @@
 //! Context variables: values that follow a task and its callbacks (`contextvars`).
 //!
 //! A [`Context`] holds the values of all variables. Each task, callback and `to_thread` job runs in
-//! a copy of the context in which it was made; taking the copy is O(1), whatever the number of
-//! variables, because the values are shared until one of them is set.
+//! a copy of the context in which it was created. Copying takes constant time, whatever the number
+//! of variables, because the values are shared until one of them is set.
 
 use crate::{Error, Result, sync::Mutex};
 use std::{
@@ -59,7 +59,7 @@ thread_local! {
     static CURRENT: Cell<Values> = const { Cell::new(Values(None)) };
 }
 
-/// The values that are current in this thread. None any more when the thread ends, and its
+/// Returns the values that are current in this thread. There are none while the thread ends and its
 /// thread-locals are gone: a loop may be closed even then.
 #[inline]
 pub fn current_values() -> Values {
@@ -71,13 +71,13 @@ pub fn current_values() -> Values {
     CURRENT.try_with(copy).unwrap_or_default()
 }
 
-/// Makes `values` the current ones, and gives back those that were.
+/// Makes `values` the current ones, and returns the previous ones.
 #[inline]
 pub fn swap_values(values: Values) -> Values {
     CURRENT.try_with(|current| current.replace(values)).unwrap_or_default()
 }
 
-/// Runs `f` in a throw-away copy of `values`.
+/// Runs `f` in a temporary copy of `values`.
 pub fn with_values<R>(values: Values, f: impl FnOnce() -> R) -> R {
     let _entered = ValuesGuard::new(values, |_| {});
     f()
@@ -104,7 +104,8 @@ impl<F: FnMut(Values)> Drop for ValuesGuard<F> {
 
 /// A set of context variables that several tasks or runs may share (`contextvars.Context`).
 ///
-/// Cloning gives another handle to the same context; [`copy`](Context::copy) gives one of its own.
+/// Cloning returns another handle to the same context; [`copy`](Context::copy) returns a separate
+/// context.
 #[derive(Clone, Default)]
 pub struct Context(Arc<Mutex<Slot>>);
 
@@ -118,34 +119,34 @@ enum Slot {
 }
 
 impl Context {
-    /// An empty context.
+    /// Creates an empty context.
     pub fn new() -> Context {
         Context::default()
     }
 
-    /// A context of its own with the current values (`contextvars.copy_context()`). O(1).
+    /// Creates a context with a copy of the current values (`contextvars.copy_context()`). O(1).
     #[doc(alias = "copy_context")]
     pub fn current() -> Context {
         Context::of(current_values())
     }
 
-    /// A context of its own that starts with `values`.
+    /// Creates a context that starts with `values`.
     pub fn of(values: Values) -> Context {
         Context(Arc::new(Mutex::new(Slot::Idle(values))))
     }
 
-    /// The context that this thread runs in now, made into an object.
+    /// Returns the context in which this thread is running, as an object.
     pub(crate) fn entered() -> Context {
         Context(Arc::new(Mutex::new(Slot::Entered)))
     }
 
-    /// A context of its own with the same values. O(1). While code runs in this context, the values
-    /// are those it had on entry if that code runs in another thread.
+    /// Creates a context with a copy of the values. O(1). If code in another thread is running in
+    /// this context, the values are those that the context had on entry.
     pub fn copy(&self) -> Context {
         Context::of(self.values())
     }
 
-    /// The values in it now.
+    /// Returns the current values.
     pub fn values(&self) -> Values {
         match &*self.0.lock() {
             Slot::Empty => Values::default(),
@@ -173,7 +174,8 @@ impl Context {
         drop(before);
     }
 
-    /// Runs `f` in this context: what it sets stays in the context, and not in the caller's.
+    /// Runs `f` in this context: the values that it sets stay in this context, and do not affect
+    /// the caller's.
     ///
     /// # Errors
     /// `Runtime` if some code already runs in it.
@@ -183,7 +185,7 @@ impl Context {
         Ok(f())
     }
 
-    /// The value of `var` in this context, or its default.
+    /// Returns the value of `var` in this context, or its default.
     pub fn get<T: Clone + Send + Sync + 'static>(&self, var: &ContextVar<T>) -> Option<T> {
         var.get_in(&self.values())
     }
@@ -209,23 +211,23 @@ impl fmt::Debug for Context {
 /// ```
 pub struct ContextVar<T> {
     name: &'static str,
-    /// Drawn at first use: a `const fn` cannot draw one.
+    /// Assigned at first use, because a `const fn` cannot assign one.
     id: AtomicU64,
     default: Option<T>,
 }
 
 impl<T> ContextVar<T> {
-    /// A variable without a default.
+    /// Creates a variable without a default.
     pub const fn new(name: &'static str) -> ContextVar<T> {
         ContextVar { name, id: AtomicU64::new(0), default: None }
     }
 
-    /// A variable whose value is `default` where none was set.
+    /// Creates a variable whose value is `default` where none was set.
     pub const fn with_default(name: &'static str, default: T) -> ContextVar<T> {
         ContextVar { name, id: AtomicU64::new(0), default: Some(default) }
     }
 
-    /// The name, for messages only.
+    /// Returns the name, for messages only.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -245,7 +247,7 @@ impl<T> ContextVar<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> ContextVar<T> {
-    /// The value in the current context, else the default.
+    /// Returns the value in the current context, or else the default.
     pub fn get(&self) -> Option<T> {
         self.get_in(&current_values())
     }
@@ -255,7 +257,7 @@ impl<T: Clone + Send + Sync + 'static> ContextVar<T> {
         set.or(self.default.as_ref()).cloned()
     }
 
-    /// Sets the value in the current context. The token takes this back.
+    /// Sets the value in the current context. The token can undo this.
     pub fn set(&self, value: T) -> Token<T> {
         let mut values = current_values();
         let old = values.get(self.id()).cloned();
@@ -264,13 +266,13 @@ impl<T: Clone + Send + Sync + 'static> ContextVar<T> {
         Token { var: self.id(), old, kind: PhantomData }
     }
 
-    /// Gives the variable the value it had before the `set` that returned `token`.
+    /// Restores the value from before the `set` that returned `token`.
     ///
     /// # Errors
-    /// `Value` if the token is another variable's.
+    /// `Value` if the token belongs to another variable.
     pub fn reset(&self, token: Token<T>) -> Result<()> {
         if token.var != self.id() {
-            return Err(Error::value("ContextVar.reset: the token is of another variable"));
+            return Err(Error::value("ContextVar.reset: the token belongs to another variable"));
         }
         let mut values = current_values();
         values.set(self.id(), token.old);
@@ -285,7 +287,7 @@ impl<T> fmt::Debug for ContextVar<T> {
     }
 }
 
-/// What [`ContextVar::set`] returns; each can be used once.
+/// The token that [`ContextVar::set`] returns; each can be used once.
 pub struct Token<T> {
     var: u64,
     old: Option<Value>,

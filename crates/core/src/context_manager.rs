@@ -8,8 +8,8 @@ use std::{
     task::Poll,
 };
 
-/// Something to enter before a piece of work and to leave after it, whatever happens in between
-/// (`async with`).
+/// An object that is entered before a block and left after it, however the block ends (`async
+/// with`).
 ///
 /// ```
 /// use asyncio::{AsyncContextManager, Error, Result};
@@ -32,13 +32,13 @@ use std::{
 /// ```
 #[allow(async_fn_in_trait)] // A coroutine of this runtime need not be `Send`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no asynchronous context manager",
+    message = "`{Self}` is not an asynchronous context manager",
     label = "this has no `enter` and `exit`",
     note = "implement `asyncio::AsyncContextManager` for `{Self}`"
 )]
 #[doc(alias("async with", "contextlib.asynccontextmanager"))]
 pub trait AsyncContextManager: Sized {
-    /// What the body works with.
+    /// The value that the body works with.
     type Target;
 
     /// Enters (`__aenter__`). If this fails, neither the body nor `exit` runs.
@@ -51,18 +51,18 @@ pub trait AsyncContextManager: Sized {
     async fn exit(&mut self, target: Self::Target, error: Option<&Error>) -> Result<()>;
 
     /// Leaves for [`with_suppress`](AsyncContextManager::with_suppress), and returns whether the error that
-    /// ended the body disappears (an `__aexit__` that returns true). No error does unless this is written.
+    /// ended the body is suppressed (an `__aexit__` that returns true). By default, no error is.
     async fn exit_suppress(&mut self, target: Self::Target, error: Option<&Error>) -> Result<bool> {
         self.exit(target, error).await.map(|()| false)
     }
 
-    /// Enters, runs `body` in a scope of its own, and leaves, even if the body fails, is cancelled or
-    /// panics (the panic goes on after `exit` has seen it as [`Error::Panic`]).
+    /// Enters, runs `body` in its own scope, and leaves, even if the body fails, is cancelled or
+    /// panics (the panic continues after `exit` has seen it as [`Error::Panic`]).
     ///
     /// # Cancellation
-    /// A cancellation in the body comes out of what the body awaits, or, if that is not ours, ends
-    /// the body here; `exit` runs in any case. If the returned future itself is dropped in the
-    /// middle, `exit` does not run: the target's own `Drop` does.
+    /// A cancellation in the body is returned by the body's await or, if that is a foreign future,
+    /// ends the body here; `exit` runs in any case. If the returned future itself is dropped before
+    /// its end, `exit` does not run, only the target's own `Drop`.
     #[track_caller]
     fn with<R>(
         self,
@@ -71,9 +71,9 @@ pub trait AsyncContextManager: Sized {
         run(self, body, WaitSite::here(&"with"))
     }
 
-    /// [`with`](AsyncContextManager::with) of a manager that may make the error of the body disappear, as
-    /// its [`exit_suppress`](AsyncContextManager::exit_suppress) decides: then the result is `None`. A panic
-    /// goes on.
+    /// Does what [`with`](AsyncContextManager::with) does, for a manager that may suppress the error of the
+    /// body, as its [`exit_suppress`](AsyncContextManager::exit_suppress) decides: the result is then
+    /// `None`. A panic continues.
     ///
     /// # Cancellation
     /// As for [`with`](AsyncContextManager::with).
@@ -109,8 +109,8 @@ pub trait AsyncContextManager: Sized {
         run_suppress(self, body, WaitSite::here(&"with_suppress"))
     }
 
-    /// [`with`](AsyncContextManager::with) of a manager that is its own target, as one whose `__aenter__`
-    /// returns `self`: the body works with the manager.
+    /// Does what [`with`](AsyncContextManager::with) does, for a manager that is its own target, like one
+    /// whose `__aenter__` returns `self`: the body works with the manager.
     ///
     /// # Cancellation
     /// As for [`with`](AsyncContextManager::with).
@@ -159,7 +159,7 @@ pub trait AsyncContextManager: Sized {
     }
 }
 
-/// What [`AsyncContextManager::with`] does, for a manager that does more.
+/// Does what [`AsyncContextManager::with`] does, for a manager that does more.
 #[doc(hidden)]
 pub async fn run<M: AsyncContextManager, R>(
     mut manager: M,
@@ -172,7 +172,7 @@ pub async fn run<M: AsyncContextManager, R>(
     conclude(outcome, left)
 }
 
-/// What [`AsyncContextManager::with_suppress`] does, for a manager that does more.
+/// Does what [`AsyncContextManager::with_suppress`] does, for a manager that does more.
 #[doc(hidden)]
 pub async fn run_suppress<M: AsyncContextManager, R>(
     mut manager: M,
@@ -187,7 +187,7 @@ pub async fn run_suppress<M: AsyncContextManager, R>(
     }
 }
 
-/// The outcome of a block, of its body's and how it was left.
+/// Combines the outcome of a body with that of leaving.
 fn conclude<R>(outcome: Result<R>, left: Result<()>) -> Result<R> {
     match (outcome, left) {
         (Err(Error::Panic(panic)), left) => match panic.take_payload() {
@@ -199,7 +199,7 @@ fn conclude<R>(outcome: Result<R>, left: Result<()>) -> Result<R> {
     }
 }
 
-/// The error of a block whose body failed with `body`, and that was left with `left`.
+/// Returns the error of a block whose body failed with `body`, and whose exit returned `left`.
 fn combine(body: Error, left: Result<()>) -> Error {
     match left {
         Ok(()) => body,

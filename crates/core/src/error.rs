@@ -1,11 +1,12 @@
 //! [`Error`]: the one error type, as asyncio has one hierarchy of exceptions.
 //!
-//! Every variant holds at most one thin shared pointer, so that an `Error` is two words and cheap to
-//! clone: a result may be read by many awaiters. Any `std::error::Error + Send + Sync` becomes one
-//! through `?`; [`ResultExt::into_asyncio`] and [`coroutine`] serve what coherence forbids.
+//! Every variant holds at most one thin shared pointer, so an `Error` is two words and cheap to
+//! clone, because many awaiters may read a result. Any `std::error::Error + Send + Sync` becomes one
+//! through `?`; [`ResultExt::into_asyncio`] and [`coroutine`] cover the types for which coherence
+//! forbids that.
 
 use crate::caught::caught;
-// std's own: an error is immutable, so there is nothing for a loom model to see in it.
+// The `Arc` is std's own: an error is immutable, so a loom model need not see it.
 use std::{any::Any, borrow::Cow, error::Error as StdError, fmt, io, panic::Location, sync::Arc};
 
 mod about;
@@ -25,18 +26,18 @@ pub use payloads::*;
 /// The result of an asyncio operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong: asyncio's exceptions, and anything that came in through `?`.
+/// An error: one of asyncio's exceptions, or any error that came in through `?`.
 ///
-/// Like `anyhow::Error` it does not itself implement [`std::error::Error`], so that `?` can build it
-/// from everything that does; `Box<dyn std::error::Error + Send + Sync>` takes it with `.into()`.
-/// `Debug` prints the message and what led to it, since that is what `main` shows: the line of the `?`
-/// ([`location`](Error::location)), notes, the tasks through which it has come, sources, contexts, and a
-/// backtrace if `RUST_BACKTRACE` asks for one.
+/// Like `anyhow::Error`, it does not itself implement [`std::error::Error`], so that `?` can build it
+/// from every type that does; `.into()` converts it to a `Box<dyn std::error::Error + Send + Sync>`.
+/// Because `main` prints the `Debug` form, that form shows the message and its history: the line of the
+/// `?` ([`location`](Error::location)), notes, the tasks through which it has passed, sources, contexts,
+/// and a backtrace if `RUST_BACKTRACE` is set.
 ///
-/// What does not implement `std::error::Error` itself (anyhow's error, eyre's, boxes, texts) comes in by
-/// [`into_asyncio`](ResultExt::into_asyncio) on a result, or for a whole coroutine by [`coroutine`]. The other
-/// way round, `#[from] asyncio::Error` of thiserror works, and so does `?` into a `Box<dyn Error>`, and with
-/// the features `anyhow` and `eyre` into the errors of those crates.
+/// Types that do not implement `std::error::Error` (anyhow's error, eyre's, boxes, text) are converted by
+/// [`into_asyncio`](ResultExt::into_asyncio) on a result, or by [`coroutine`] for a whole coroutine. In the
+/// other direction, `#[from] asyncio::Error` of thiserror works, and so does `?` into a `Box<dyn Error>` and,
+/// with the features `anyhow` and `eyre`, into the errors of those crates.
 ///
 /// ```
 /// use asyncio::Error;
@@ -72,7 +73,7 @@ pub enum Error {
     LimitOverrun(LimitOverrunError),
     /// `asyncio.SendfileNotAvailableError`.
     SendfileNotAvailable(SendfileNotAvailableError),
-    /// `KeyboardInterrupt`: the program was told to end by Ctrl-C.
+    /// `KeyboardInterrupt`: the program was interrupted by Ctrl-C.
     KeyboardInterrupt(KeyboardInterrupt),
     /// Under the virtual clock: every task waits, and nothing is left that could wake one.
     Deadlock(DeadlockError),
@@ -87,41 +88,44 @@ pub enum Error {
 }
 
 impl Error {
-    /// A `RuntimeError` that says `message`.
+    /// Creates a `RuntimeError` with this message.
     pub fn runtime(message: impl Into<Cow<'static, str>>) -> Error {
         Error::Runtime(RuntimeError::new(message)).in_current_span()
     }
 
-    /// A `ValueError` that says `message`.
+    /// Creates a `ValueError` with this message.
     pub fn value(message: impl Into<Cow<'static, str>>) -> Error {
         Error::Value(ValueError::new(message)).in_current_span()
     }
 
-    /// An `InvalidStateError` that says `message`.
+    /// Creates an `InvalidStateError` with this message.
     pub fn invalid_state(message: impl Into<Cow<'static, str>>) -> Error {
         Error::InvalidState(InvalidStateError::new(message)).in_current_span()
     }
 
-    /// An error that says `message` and is of no particular kind.
+    /// Creates an error of no particular kind with this message.
     pub fn msg(message: impl fmt::Display) -> Error {
         foreign::of_box(message.to_string().into()).in_current_span()
     }
 
-    /// Takes a boxed error as it is. On a result, [`into_asyncio`](ResultExt::into_asyncio) does the same.
+    /// Creates an error from a boxed one. On a result, [`into_asyncio`](ResultExt::into_asyncio) does the
+    /// same.
     #[track_caller]
     pub fn from_boxed(error: Box<dyn StdError + Send + Sync>) -> Error {
         foreign::of_box(error).arisen_at(Location::caller())
     }
 
-    /// The error of a panic whose payload is `payload`.
+    /// Creates the error of a panic whose payload is `payload`.
     pub fn from_panic(payload: Box<dyn Any + Send>) -> Error {
         Error::Panic(PanicError::new(payload))
     }
 
-    /// Whether this is a cancellation, which a task should pass on rather than handle as a failure.
+    /// Returns whether this is a cancellation, which a task should pass on rather than handle as a
+    /// failure.
     ///
-    /// It is one even if another library, or an error type of the program's own, has wrapped it: then
-    /// `Error::Cancelled` is somewhere in the chain of sources. Tasks, scopes and groups decide by this.
+    /// This is also true if another library, or an error type of the program, has wrapped a
+    /// cancellation: then `Error::Cancelled` is in the chain of sources. Tasks, scopes and groups use
+    /// this check.
     ///
     /// ```
     /// use asyncio::{CancelledError, Error};
@@ -132,24 +136,25 @@ impl Error {
         self.as_cancelled().is_some()
     }
 
-    /// The cancellation that this is, or that it wraps: see [`is_cancelled`](Error::is_cancelled).
+    /// Returns the cancellation that this error is or wraps: see
+    /// [`is_cancelled`](Error::is_cancelled).
     pub fn as_cancelled(&self) -> Option<&CancelledError> {
         match self {
             Error::Cancelled(error) => Some(error),
-            // The `source` of a program's own error may panic: then none is known.
+            // The `source` of a program's own error may panic; then no cancellation is found.
             Error::Io(error) => caught(|| wrapped_in(error.get())).unwrap_or(None),
             Error::Other(error) => caught(|| wrapped_in(error.get())).unwrap_or(None),
             _ => None,
         }
     }
 
-    /// Whether a deadline passed.
+    /// Returns whether a deadline passed.
     pub fn is_timeout(&self) -> bool {
         matches!(self, Error::Timeout(_))
     }
 
-    /// The original error, if it was an `E`; also each of this crate's own error types, and for a
-    /// system error the [`io::Error`].
+    /// Returns the original error, if it was an `E`. This also finds each of this crate's own error
+    /// types, and the [`io::Error`] of a system error.
     pub fn downcast_ref<E: StdError + Send + Sync + 'static>(&self) -> Option<&E> {
         match self {
             Error::Other(error) => error.downcast_ref(),
@@ -157,7 +162,7 @@ impl Error {
         }
     }
 
-    /// The original error by value, if it was an `E` and there is no other clone of it.
+    /// Returns the original error by value, if it was an `E` and there is no other clone of it.
     pub fn downcast<E: StdError + Send + Sync + 'static>(self) -> Result<E, Error> {
         match self {
             Error::Io(error) => error.take::<E>().map_err(Error::Io),
@@ -167,7 +172,7 @@ impl Error {
     }
 }
 
-/// Any error comes in through `?`; the crate's own error types and [`io::Error`] become their
+/// Converts any error through `?`; the crate's own error types and [`io::Error`] become their
 /// variants. The line of the `?` is kept: see [`Error::location`].
 impl<E: AnyError> From<E> for Error {
     #[track_caller]
@@ -179,7 +184,7 @@ impl<E: AnyError> From<E> for Error {
     }
 }
 
-/// The cancellation in a chain of sources.
+/// Returns the cancellation in a chain of sources.
 fn wrapped_in<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a CancelledError> {
     let mut at = Some(error);
     while let Some(error) = at {
@@ -198,7 +203,7 @@ fn wrapped_in<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a CancelledEr
     None
 }
 
-/// An [`Error`] where a `std::error::Error` is asked for.
+/// An [`Error`] as a `std::error::Error`.
 struct Boxed(Error);
 
 impl fmt::Display for Boxed {
@@ -214,7 +219,8 @@ impl fmt::Debug for Boxed {
 }
 
 impl StdError for Boxed {
-    /// Of a cancellation it is that itself: what boxes this anew, as anyhow does, shows its sources alone.
+    /// For a cancellation, this is the cancellation itself: a type that boxes this again, as anyhow does,
+    /// exposes only its sources.
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.0 {
             Error::Cancelled(error) => Some(error),
@@ -235,7 +241,8 @@ impl From<Error> for Box<dyn StdError> {
     }
 }
 
-/// The error as a `std::error::Error`, which it cannot be itself: so `#[from]` of thiserror takes it.
+/// Derefs to a `std::error::Error`, which the type itself cannot be, so that `#[from]` of thiserror
+/// accepts it.
 impl std::ops::Deref for Error {
     type Target = dyn StdError + Send + Sync + 'static;
 
@@ -244,13 +251,14 @@ impl std::ops::Deref for Error {
     }
 }
 
-/// What came in as a system error is given back as one; the rest becomes [`io::ErrorKind::Other`].
+/// Returns an error that came in as a system error unchanged; other errors become
+/// [`io::ErrorKind::Other`].
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         match error.downcast::<io::Error>() {
             Ok(error) => error,
             Err(error) => {
-                // A clone of the error is still held, but a bare system error can be rebuilt from its
+                // Another clone of the error exists, but a plain system error can be rebuilt from its
                 // number.
                 if let (Error::Io(shared), None) = (&error, error.context()) {
                     if let Some(number) = shared.get().raw_os_error() {
@@ -291,7 +299,7 @@ struct Details {
     about: About,
 }
 
-/// Drops errors with all that stands behind them and in them, and without recursion.
+/// Drops errors with their contexts and members, without recursion.
 fn drop_one_by_one(mut rest: Vec<Error>) {
     while let Some(mut error) = rest.pop() {
         rest.extend(error.take_sole_context());

@@ -1,4 +1,4 @@
-//! [`AbstractEventLoop`]: what a loop gives beside scheduling.
+//! [`AbstractEventLoop`]: the services of a loop beside scheduling.
 
 use crate::{
     Result,
@@ -9,14 +9,14 @@ use std::{any::Any, cell::Cell, fmt, rc::Rc};
 /// Work for another thread.
 pub type Job = Box<dyn FnOnce() + Send>;
 
-/// What the loop that runs in this thread gives beside scheduling: threads for blocking work, and
-/// (with [`crate::source`]) readiness of descriptors. Crates that need it reach it here, so that
-/// they do not depend on a particular loop.
+/// The services of the loop that runs in this thread, beside scheduling: threads for blocking work,
+/// and (with [`crate::source`]) readiness of descriptors. Crates that need them use this trait, so
+/// that they do not depend on a particular loop.
 pub trait AbstractEventLoop: fmt::Debug {
     /// Runs `job` in the default executor. While it runs, the virtual clock stands still.
     ///
     /// # Errors
-    /// `Runtime` after the executor was shut down; what the system says if it has no thread.
+    /// `Runtime` after the executor was shut down; the system's error if it cannot start a thread.
     fn submit(&self, job: Job) -> Result<()>;
 
     /// Called when a job of this loop starts (`waits`) or stops blocking on a coroutine of this loop.
@@ -26,11 +26,11 @@ pub trait AbstractEventLoop: fmt::Debug {
         let _ = (waits, has_limit);
     }
 
-    /// The loop as what it is.
+    /// Returns the loop, for a downcast.
     fn as_any(&self) -> &dyn Any;
 }
 
-/// The loop that runs in this thread, for `function`, which needs one.
+/// Returns the loop that runs in this thread, for `function`, which needs one.
 ///
 /// # Errors
 /// `Runtime` (`no running event loop`) if there is none.
@@ -41,7 +41,8 @@ pub fn running_event_loop(function: &str) -> Result<Rc<dyn AbstractEventLoop>> {
 
 thread_local!(static WORKS_FOR: Cell<Option<LoopRef>> = const { Cell::new(None) });
 
-/// The loop whose job this thread is running. The loop's virtual clock stands still until the job ends.
+/// Returns the loop whose job this thread is running. The loop's virtual clock stands still until the
+/// job ends.
 #[doc(hidden)] // For the siblings.
 pub fn works_for() -> Option<LoopRef> {
     WORKS_FOR.try_with(Cell::get).ok().flatten()

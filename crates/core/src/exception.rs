@@ -15,7 +15,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-/// What the exception handler of a loop is told (asyncio's `context` dictionary).
+/// A report to the exception handler of a loop (asyncio's `context` dictionary).
 #[derive(Clone)]
 pub struct ExceptionContext {
     message: Cow<'static, str>,
@@ -29,7 +29,7 @@ pub struct ExceptionContext {
 }
 
 impl ExceptionContext {
-    /// A report that says `message`.
+    /// Creates a report with this message.
     pub fn new(message: impl Into<Cow<'static, str>>) -> ExceptionContext {
         ExceptionContext {
             message: message.into(),
@@ -43,15 +43,16 @@ impl ExceptionContext {
         }
     }
 
-    /// Adds the unhandled error. The handler runs in the span in which it arose, if that is known.
+    /// Adds the unhandled error. The handler runs in the span in which the error arose, if that is
+    /// known.
     pub fn with_exception(mut self, exception: Error) -> Self {
         self.span = exception.span().cloned().or(self.span);
         self.exception = Some(exception);
         self
     }
 
-    /// Adds the task it is about; the handler runs in the task's context, and in its span, unless the error
-    /// arose in another one.
+    /// Adds the task that the report is about. The handler runs in the task's context, and in its span,
+    /// unless the error arose in another one.
     #[doc(hidden)] // For the siblings.
     pub fn with_task(mut self, task: TaskRef) -> Self {
         self.span = self.span.or_else(|| task.span());
@@ -61,19 +62,19 @@ impl ExceptionContext {
         self
     }
 
-    /// Adds the number of the future it is about.
+    /// Adds the number of the future that the report is about.
     pub fn with_future(mut self, id: usize) -> Self {
         self.future = Some(id);
         self
     }
 
-    /// Adds where the callback or future it is about was made.
+    /// Adds where the callback or future that the report is about was created.
     pub fn with_origin(mut self, made_at: &'static Location<'static>) -> Self {
         self.made_at = Some(made_at);
         self
     }
 
-    /// Adds anything else, under asyncio's key for it (`transport`, `socket`, `asyncgen`, …).
+    /// Adds further information, under asyncio's key for it (`transport`, `socket`, `asyncgen`, …).
     pub fn with_note(mut self, key: &'static str, text: impl fmt::Display) -> Self {
         self.notes.push((key, text.to_string()));
         self
@@ -88,44 +89,45 @@ impl ExceptionContext {
         self.values.clone()
     }
 
-    /// What happened.
+    /// Returns the message, which says what happened.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The unhandled error, if there is one.
+    /// Returns the unhandled error, if there is one.
     pub fn exception(&self) -> Option<&Error> {
         self.exception.as_ref()
     }
 
-    /// The task it is about, if it is about one: for `AnyTask::reported_in`.
+    /// Returns the task that the report is about, if it is about one: for `AnyTask::reported_in`.
     #[doc(hidden)]
     pub fn task_ref(&self) -> Option<&TaskRef> {
         self.task.as_ref()
     }
 
-    /// The name of the task it is about, if it is about one. `AnyTask::reported_in` gives the task itself.
+    /// Returns the name of the task that the report is about, if it is about one. `AnyTask::reported_in`
+    /// returns the task itself.
     pub fn task_name(&self) -> Option<Arc<str>> {
         self.task.as_ref().map(|task| task.name())
     }
 
-    /// The future it is about, if it is about one: what `Future::id` gave while it lived.
+    /// Returns the `Future::id` of the future that the report is about, if it is about one.
     pub fn future(&self) -> Option<usize> {
         self.future
     }
 
-    /// Where the task, future or callback was made.
+    /// Returns where the task, future or callback was created.
     pub fn made_at(&self) -> Option<&'static Location<'static>> {
         self.made_at
     }
 
-    /// What else is known, by asyncio's key.
+    /// Returns further information, by asyncio's key.
     pub fn note(&self, key: &str) -> Option<&str> {
         self.notes.iter().find(|(k, _)| *k == key).map(|(_, text)| text.as_str())
     }
 
-    /// Gives the report to the exception handler of `home`; if that loop is not of this thread, to
-    /// that of the loop running here, and else to the log.
+    /// Passes the report to the exception handler of `home`. If that loop is not of this thread, it
+    /// goes to the handler of the loop that runs here, or else to the log.
     #[doc(hidden)] // For the siblings.
     pub fn report(self, home: Option<LoopRef>) {
         match home.and_then(LoopRef::local).or_else(entered) {
@@ -168,7 +170,7 @@ impl fmt::Display for ExceptionContext {
             write!(f, "\ncreated at: {made_at}")?;
         }
         let Some(exception) = &self.exception else { return Ok(()) };
-        // It may be an error of the program's own.
+        // It may be an error type of the program.
         let kind = if let Error::Other(_) = exception { "Error: " } else { "" };
         match caught(|| format!("{exception:?}")) {
             Ok(text) => write!(f, "\n{kind}{text}"),
@@ -177,10 +179,10 @@ impl fmt::Display for ExceptionContext {
     }
 }
 
-/// How grave a line of the log is.
+/// The severity of a line of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// Worth knowing when looking for something.
+    /// Useful for debugging.
     Info,
     /// Probably a mistake.
     Warning,
@@ -197,17 +199,17 @@ pub trait Span: Send + Sync {
     fn exit(&self);
 }
 
-/// What keeps a [`Span`].
+/// A shared [`Span`].
 pub type SharedSpan = Arc<dyn Span>;
 
 static SPANS: OnceLock<fn() -> Option<SharedSpan>> = OnceLock::new();
 
-/// Says how the span is found that is current in a thread; the first call decides.
+/// Sets the function that finds the current span of a thread; only the first call has an effect.
 pub fn set_spans(current: fn() -> Option<SharedSpan>) {
     let _ = SPANS.set(current);
 }
 
-/// The current span, if there is one, unless the loop of this thread carries none.
+/// Returns the current span, if there is one, unless the loop of this thread carries none.
 #[inline]
 pub fn current_span() -> Option<SharedSpan> {
     let current = SPANS.get()?;
@@ -217,7 +219,7 @@ pub fn current_span() -> Option<SharedSpan> {
     current()
 }
 
-/// A thread inside of a span, until this is dropped.
+/// Keeps the thread inside a span, until this is dropped.
 #[must_use]
 pub struct InSpan(Option<SharedSpan>);
 
@@ -246,7 +248,7 @@ impl fmt::Debug for InSpan {
 }
 
 impl TaskCell {
-    /// Has the task, which has not begun, carry the current span.
+    /// Makes the task, which has not started, carry the current span.
     #[inline]
     pub fn keep_span(&self) {
         if let Some(span) = current_span() {
@@ -255,8 +257,8 @@ impl TaskCell {
     }
 }
 
-/// Calls code of the program for its effect. Its panic is reported, as `message`, to the exception
-/// handler of `home`.
+/// Calls code of the program. A panic is reported, with `message`, to the exception handler of
+/// `home`.
 #[inline]
 #[doc(hidden)] // For the siblings.
 pub fn reported(message: &'static str, home: Option<LoopRef>, call: impl FnOnce()) {
@@ -269,13 +271,13 @@ type Logger = fn(Level, &str);
 
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
-/// Where the lines of [`log`] go from now on; the first call decides.
+/// Sets where the lines of [`log`] go from now on; only the first call has an effect.
 pub fn set_logger(logger: Logger) {
     let _ = LOGGER.set(logger);
 }
 
-/// Writes to the log (asyncio's logger named `asyncio`); to standard error if no logger was set, or if
-/// it panics. Nothing comes out, even if standard error is closed.
+/// Writes to the log (asyncio's logger named `asyncio`), or to standard error if no logger was set, or
+/// if it panics. This never panics, even if standard error is closed.
 pub fn log(level: Level, text: &str) {
     let logged = match LOGGER.get() {
         Some(logger) => caught(|| logger(level, text)).is_ok(),

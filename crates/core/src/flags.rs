@@ -1,13 +1,13 @@
-//! What a task's cell says in single bytes: its flags, where it is in its loop, and whether it passes
-//! a request on.
+//! The single-byte fields of a task's cell: its flags, its position in the loop, and whether it is
+//! passing on a request.
 
 use std::cell::Cell;
 
-/// What is true of a task, or not. For its own thread.
+/// The flags of a task, for its own thread.
 #[derive(Clone, Copy, Debug)]
 #[repr(u8)]
 pub(crate) enum Flag {
-    /// The first wait was armed since a step last began with a request pending.
+    /// The first wait was armed since a step last began with a pending request.
     Fresh = 1 << 0,
     /// A reference for the task's next waiter is counted in advance: see
     /// [`Lent`](crate::task_ref::Lent).
@@ -16,14 +16,13 @@ pub(crate) enum Flag {
     Target = 1 << 2,
     /// A request went to that target.
     Passed = 1 << 3,
-    /// The cancellation of the first wait was taken back: its leaf has to arm it anew.
+    /// The cancellation of the first wait was withdrawn: its leaf has to arm it again.
     Revoked = 1 << 4,
-    /// The steps enter something of its own: the span of the log, or a context that the task was given, or has
-    /// given away.
+    /// The steps enter a span of the log, or a context that is shared.
     Enters = 1 << 5,
-    /// The coroutine is gone, and the outcome stands in its place.
+    /// The coroutine is dropped, and the outcome is in its place.
     Ended = 1 << 6,
-    /// It has got its one request of [`cancel_all`](crate::scheduler::Scheduler::cancel_all).
+    /// It has received its one request of [`cancel_all`](crate::scheduler::Scheduler::cancel_all).
     Swept = 1 << 7,
 }
 
@@ -53,7 +52,7 @@ impl Flags {
         self.0.set(self.0.get() & !(flag as u8));
     }
 
-    /// Clears it; true if it was set.
+    /// Clears it; returns true if it was set.
     #[inline(always)]
     pub(crate) fn take(&self, flag: Flag) -> bool {
         let was_set = self.has(flag);
@@ -64,7 +63,7 @@ impl Flags {
     }
 }
 
-/// Where a task is on its way through the loop.
+/// The position of a task in the loop.
 ///
 /// ```text
 ///         wake           begin            retire
@@ -76,13 +75,13 @@ impl Flags {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(u8)]
 pub(crate) enum Phase {
-    /// It is suspended, or about to begin.
+    /// It is suspended, or has not started.
     Idle,
-    /// It stands in the ready queue.
+    /// It is in the ready queue.
     Ready,
     /// In a step.
     Running,
-    /// In a step, and to stand in the ready queue behind it.
+    /// In a step, and to be queued after it.
     Woken,
     /// It never runs again.
     Ended,
@@ -95,7 +94,7 @@ impl Phase {
     }
 }
 
-/// Whether a request is being passed on to what the task waits for.
+/// Whether a request is being passed on to the target of the task's wait.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum PassingOn {
     No,

@@ -1,5 +1,5 @@
-//! What can be seen of a task while it does not run: on what it waits, and within which scopes. Call graphs
-//! are made of it. Nothing is kept for them: that a task is awaited is seen where it is awaited.
+//! The visible state of a suspended task: what it waits for, and within which scopes. Call graphs are made
+//! from it. Nothing is stored for them: the awaiters of a task are found from their own waits.
 
 use crate::{
     cancel::{STATE, WAITING},
@@ -20,18 +20,18 @@ pub struct SeenWait {
     pub scopes: Vec<WaitSite>,
     /// Whether the deadline of a scope may end it.
     pub has_deadline: bool,
-    /// Whether a future of another library stands between the task and the wait.
+    /// Whether a future of another library is between the task and the wait.
     pub is_foreign: bool,
-    /// What it waits for, if that is a task or a future.
+    /// The task or future that it waits for, if it is one.
     pub target: Option<Target>,
 }
 
 /// What a task is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doing {
-    /// A step of it is under way.
+    /// A step of it is running.
     Running,
-    /// It stands in the ready queue.
+    /// It is in the ready queue.
     Ready,
     /// It is suspended.
     Waiting,
@@ -40,7 +40,7 @@ pub enum Doing {
 }
 
 impl TaskCell {
-    /// On what the task waits, and where; `None` while it runs, is ready or is done.
+    /// Returns what the task waits for, and where; `None` while it runs, is ready or is done.
     pub fn wait_site(&self) -> Option<WaitSite> {
         let affine = self.affine()?;
         if self.first.load(Ordering::Acquire) & STATE == WAITING {
@@ -53,7 +53,7 @@ impl TaskCell {
         })?
     }
 
-    /// What the task is doing; `None` on another thread.
+    /// Returns what the task is doing; `None` on another thread.
     pub fn doing(&self) -> Option<Doing> {
         Some(match self.affine()?.phase.get() {
             _ if self.is_done() => Doing::Done,
@@ -64,8 +64,8 @@ impl TaskCell {
         })
     }
 
-    /// The waits that the leaves of the task have armed, the first before the others; none on another
-    /// thread. One that was woken is among them until its leaf has seen that.
+    /// Returns the waits that the leaves of the task have armed, the first before the others; none on
+    /// another thread. A wait that was woken is among them until its leaf has seen the wake-up.
     pub fn seen_waits(&self) -> Vec<SeenWait> {
         let Some(affine) = self.affine() else { return Vec::new() };
         let first =
@@ -102,14 +102,16 @@ impl TaskCell {
         self.home().local().map(|scheduler| scheduler.scopes.sites(within)).unwrap_or_default()
     }
 
-    /// The scopes in which the task runs, from the outermost on, if it is the one that runs now.
+    /// Returns the scopes in which the task runs, from the outermost on, if it is the one that runs
+    /// now.
     pub fn scopes_here(&self) -> Vec<WaitSite> {
         let scheduler = self.home().local().filter(|_| self.is_current());
         scheduler.map(|scheduler| self.scopes_around(scheduler.within()).0).unwrap_or_default()
     }
 }
 
-/// A site with a location in the program: that of what is awaited, if it was awaited in a library.
+/// Returns a site with a location in the program: that of the awaited object, if it was awaited in
+/// a library.
 fn in_program(site: WaitSite, target: Option<&Target>) -> WaitSite {
     match target {
         Some(target) if site.is_in_a_library() => WaitSite::new(site.what, target.made_at()),

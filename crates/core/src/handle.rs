@@ -1,4 +1,4 @@
-//! [`Handle`] and [`TimerHandle`]: what `call_soon` and its like return.
+//! [`Handle`] and [`TimerHandle`], which `call_soon` and similar methods return.
 
 use crate::{
     cell::TaskContext,
@@ -11,7 +11,7 @@ use std::{fmt, panic::Location, sync::Arc, time::Duration};
 
 /// A callback that will run (`asyncio.Handle`). Dropping the handle does not cancel it.
 ///
-/// It can be sent to other threads; there, [`cancel`](Handle::cancel) is sent to the loop.
+/// It can be moved to other threads; there, [`cancel`](Handle::cancel) is passed to the loop.
 pub struct Handle {
     callback: CallbackRef,
     context: TaskContext,
@@ -20,7 +20,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// The handle of a callback that is registered, and runs in `context`.
+    /// Creates the handle of a registered callback that runs in `context`.
     #[doc(hidden)] // For the siblings.
     pub fn new(
         callback: CallbackRef,
@@ -30,8 +30,8 @@ impl Handle {
         Handle { callback, context, location, cancelled: AtomicBool::new(false) }
     }
 
-    /// Cancels the callback: it will not run, and what it holds is dropped at once. Does nothing if
-    /// it ran already, or was cancelled.
+    /// Cancels the callback: it will not run, and its captured values are dropped immediately. It
+    /// does nothing if the callback already ran, or was cancelled.
     pub fn cancel(&self) {
         if self.cancelled.swap(true, Ordering::Relaxed) {
             return;
@@ -45,13 +45,13 @@ impl Handle {
         }
     }
 
-    /// Whether [`cancel`](Handle::cancel) was called.
+    /// Returns whether [`cancel`](Handle::cancel) was called.
     pub fn cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// The context in which the callback runs: the one that it was given, or else a copy of the one
-    /// that was current when it was registered, as it was then.
+    /// Returns the context in which the callback runs: the one that it was given, or else a copy of
+    /// the context that was current when the callback was registered.
     pub fn get_context(&self) -> Context {
         match &self.context {
             TaskContext::Own(values) => Context::of(values.clone()),
@@ -59,7 +59,7 @@ impl Handle {
         }
     }
 
-    /// Where the callback was registered.
+    /// Returns where the callback was registered.
     pub fn location(&self) -> &'static Location<'static> {
         self.location
     }
@@ -72,19 +72,19 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// A callback that is due at a time (`asyncio.TimerHandle`). It derefs to [`Handle`].
+/// A callback that runs at a given time (`asyncio.TimerHandle`). It derefs to [`Handle`].
 pub struct TimerHandle {
     handle: Handle,
     when: Duration,
 }
 
 impl TimerHandle {
-    /// The handle of a timer that is registered.
+    /// Creates the handle of a registered timer.
     pub fn new(handle: Handle, when: Duration) -> TimerHandle {
         TimerHandle { handle, when }
     }
 
-    /// When the callback is due, in loop time.
+    /// Returns when the callback is due, in loop time.
     pub fn when(&self) -> Duration {
         self.when
     }
@@ -122,8 +122,8 @@ impl fmt::Debug for TimerHandle {
 
 /// A callback that another thread registered (the handle of `call_soon_threadsafe`).
 ///
-/// Cancelling it from any thread either prevents the callback, or, if it runs at that moment, blocks
-/// until it has finished; from within the callback it returns at once.
+/// Cancelling it from any thread prevents the callback or, if the callback is running, blocks until
+/// it has finished. From within the callback, it returns immediately.
 #[derive(Clone)]
 pub struct ThreadsafeHandle(Arc<Shared>);
 
@@ -141,7 +141,7 @@ enum Stage {
 }
 
 impl ThreadsafeHandle {
-    /// Sends `callback` to `home`, as a step of its own. `None` if that loop is closed.
+    /// Sends `callback` to `home`, as a separate step. Returns `None` if that loop is closed.
     #[doc(hidden)] // For the siblings.
     pub fn send(
         home: LoopRef,
@@ -155,7 +155,7 @@ impl ThreadsafeHandle {
     }
 
     fn run(&self) -> crate::Result<()> {
-        /// Says that the callback has finished, even if it panics.
+        /// Records that the callback has finished, even if it panics.
         struct Finish<'a>(&'a Shared);
         impl Drop for Finish<'_> {
             fn drop(&mut self) {
@@ -200,7 +200,7 @@ impl ThreadsafeHandle {
         }
     }
 
-    /// Whether it was cancelled before it ran, or its loop was closed before.
+    /// Returns whether it was cancelled before it ran, or its loop was closed before.
     pub fn cancelled(&self) -> bool {
         matches!(&*self.0.stage.lock(), Stage::Cancelled)
     }
@@ -210,8 +210,8 @@ impl ThreadsafeHandle {
 struct Sent(ThreadsafeHandle);
 
 impl Drop for Sent {
-    /// If it has not run by now it never will. What it captured is dropped, even while handles are left:
-    /// a thread may wait for that.
+    /// If it has not run by now, it never will. Its captured values are dropped, even while handles are
+    /// left, because a thread may wait for that.
     fn drop(&mut self) {
         let callback = {
             let mut stage = self.0.0.stage.lock();
@@ -236,15 +236,16 @@ impl fmt::Debug for ThreadsafeHandle {
     }
 }
 
-/// What a callback may return: nothing, or a result whose error goes to the exception handler.
+/// The types that a callback may return: nothing, or a result whose error goes to the exception
+/// handler.
 #[diagnostic::on_unimplemented(
     message = "a callback cannot return `{Self}`",
-    label = "this callback's value goes nowhere",
+    label = "this callback's value is discarded",
     note = "end the closure with `;`, or return a `Result` whose error the loop's exception handler gets",
     note = "to run a coroutine, make a task of it: `|| _ = create_task(coroutine())`"
 )]
 pub trait CallbackOutput {
-    /// As a result.
+    /// Converts it to a result.
     fn into_result(self) -> crate::Result<()>;
 }
 
@@ -254,14 +255,14 @@ impl CallbackOutput for () {
     }
 }
 
-/// Of one that panics. Its type, `!`, can be named in this way only.
+/// For a callback that panics. Its type, `!`, can only be named in this way.
 impl CallbackOutput for <fn() -> ! as Returns>::Output {
     fn into_result(self) -> crate::Result<()> {
         self
     }
 }
 
-/// What a function pointer returns.
+/// The return type of a function pointer.
 #[doc(hidden)]
 pub trait Returns {
     #[allow(missing_docs)]
@@ -272,7 +273,7 @@ impl<R> Returns for fn() -> R {
     type Output = R;
 }
 
-/// Of `cancel()` and the like, whose answer is of no interest.
+/// For `cancel()` and similar methods, whose result is ignored.
 impl CallbackOutput for bool {
     fn into_result(self) -> crate::Result<()> {
         Ok(())

@@ -1,16 +1,17 @@
-//! [`LoopRef`]: what a handle, a leaf or a task keeps of its loop; and how other threads reach it.
+//! [`LoopRef`]: the reference of a handle, a leaf or a task to its loop; and the way for other
+//! threads to reach it.
 //!
-//! A loop's data stand in a [`Home`], which is never freed: a thread that closes a loop keeps the
-//! home for its next one, and leaves it to other threads when it ends. So a reference to a loop is
-//! two words that can be copied, sent and kept for ever; whether it still means a live loop of this
-//! thread is one comparison. Everything in the scheduler is plain memory of the home's thread; other
-//! threads have the [`Remote`] alone.
+//! A loop's data is stored in a [`Home`], which is never freed: a thread that closes a loop keeps
+//! the home for its next one, and leaves it to other threads when it ends. A reference to a loop is
+//! therefore two words that can be copied, sent and kept forever; one comparison shows whether it
+//! still refers to a live loop of this thread. Everything in the scheduler is plain memory of the
+//! home's thread; other threads can only use the [`Remote`].
 //!
-//! # What may touch a scheduler
-//! Code that runs inside [`LoopRef::with`] or [`with_entered`], and nothing else: they lend the
-//! scheduler to a closure. What borrows it cannot leave the closure, and the closure returns before the
-//! thread gives the home away, which it does between two destructors of its thread-locals. A reference
-//! that could be kept would break this: in such a destructor it may name the home of another thread.
+//! # What may access a scheduler
+//! Only code that runs inside [`LoopRef::with`] or [`with_entered`], which pass the scheduler to a
+//! closure. A borrow cannot leave the closure, and the closure returns before the thread gives up the
+//! home, which happens between two destructors of its thread-locals. A reference that could be kept
+//! would break this: in such a destructor, it might refer to the home of another thread.
 //!
 //! ```compile_fail
 //! use asyncio_core::raw::{LoopRef, Scheduler};
@@ -46,13 +47,13 @@ use std::{
     sync::{Mutex, OnceLock},
 };
 
-/// What another thread puts into a loop.
+/// A message that another thread puts into a loop's inbox.
 pub enum Message {
     /// A task that was woken.
     Task(TaskRef),
     /// A callback of the loop that a future made ready.
     Fire(Key),
-    /// A callback to run as a step of its own.
+    /// A callback to run as a separate step.
     Call(Box<dyn FnOnce() -> Result<()> + Send>),
     /// Bookkeeping, to run as soon as the inbox is emptied.
     Quiet(Box<dyn FnOnce() + Send>),
@@ -71,16 +72,16 @@ impl fmt::Debug for Message {
 
 /// The side of a loop that other threads see: a queue, and a way to end the loop's wait.
 pub trait Remote: Send + Sync {
-    /// Puts `message` into the inbox of loop `id`, in order; gives it back if that loop is closed. A task
-    /// that comes too late may also end up with the loop that lives there next, which lets it go: it is
-    /// done.
+    /// Puts `message` into the inbox of loop `id`, in order; returns it if that loop is closed. A task
+    /// that comes too late may also reach the next loop that lives there, which releases it, because the
+    /// task is done.
     fn push(&self, id: u64, message: Message) -> Result<(), Message>;
 
-    /// Lets nothing in for the loop that is open, and gives what came before to `deliver`. Called on the
-    /// thread of the loop, when it is closed.
+    /// Closes the inbox of the open loop, and passes earlier messages to `deliver`. Called on the thread
+    /// of the loop, when the loop is closed.
     fn close(&self, deliver: &mut dyn FnMut(Message));
 
-    /// The remote as what it is, for the loop that made it.
+    /// Returns the remote for a downcast, for the loop that made it.
     fn as_any(&self) -> &dyn Any;
 }
 
@@ -93,10 +94,10 @@ pub(crate) struct Home {
     pub(crate) scheduler: Scheduler,
     pub(crate) counters: Counters,
     remote: Box<dyn Remote>,
-    /// What other threads asked for, of tasks of loops that live here: see
+    /// The keepers that other threads requested for tasks of loops that live here: see
     /// [`set_keeper`](crate::maker::Maker::set_keeper).
     keepers: Mutex<Vec<(TaskRef, Keeper)>>,
-    /// The one that was made before it, for a look from outside: see [`layout`].
+    /// The previously created home, for readers outside the process: see [`layout`].
     pub(crate) next: std::sync::atomic::AtomicPtr<Home>,
 }
 
@@ -104,7 +105,7 @@ pub(crate) struct Home {
 // `keepers` is behind a mutex. `scheduler` is reached
 // only through `LoopRef::local` and `HomeRef::local`, on the thread that `thread` names, and is not `Sync`,
 // so that a reference stays on that thread. `thread` changes while the home is vacant, through a mutex,
-// in the destructor of a thread-local; no reference is in use then, for outside of this crate there are
+// in the destructor of a thread-local; no reference is in use then, for outside this crate there are
 // none but those that `LoopRef::with` and `with_entered` lend to a closure, and in this crate none is
 // kept beyond the step, call or closure that asked for it.
 unsafe impl Sync for Home {}
@@ -165,8 +166,8 @@ impl Drop for Vacant {
 
 thread_local! {
     static VACANT: Vacant = Vacant::default();
-    /// Those of loops that other thread-locals close when [`VACANT`] is gone already. Its destructor
-    /// runs after theirs, because it is made while they run.
+    /// The homes of loops that other thread-locals close when [`VACANT`] is already destroyed. Its
+    /// destructor runs after theirs, because it is created while they run.
     static VACATED_LATE: Vacant = Vacant::default();
 }
 
@@ -175,8 +176,9 @@ thread_cell! {
     static ENTERED: Option<&'static Scheduler> = None
 }
 
-/// The place of a loop, whichever lives there: one word, for what carries a [`Key`] beside it. Keys
-/// are never given twice in one place, so one of an earlier loop names nothing in a later.
+/// The place of a loop, whichever loop lives there: one word, for values that also carry a [`Key`].
+/// A key is never used twice in one place, so a key of an earlier loop names nothing in a later
+/// one.
 #[derive(Clone, Copy)]
 pub struct HomeRef(&'static Home);
 
@@ -194,7 +196,8 @@ impl PartialEq for HomeRef {
 }
 
 impl HomeRef {
-    /// The data of the loop that lives there, if this is its thread. Not to be kept: see [`Home`].
+    /// Returns the data of the loop that lives there, if this is its thread. It must not be kept:
+    /// see [`Home`].
     #[inline]
     pub(crate) fn local(self) -> Option<&'static Scheduler> {
         let ours = self.0.thread.load(Ordering::Relaxed) == thread_id()
@@ -232,8 +235,8 @@ impl PartialEq for LoopRef {
 impl Eq for LoopRef {}
 
 impl LoopRef {
-    /// Opens a loop on this thread, with a virtual clock or the machine's. `remote` is asked for
-    /// only if no vacant home is at hand, so every loop of a process must use the same kind.
+    /// Opens a loop on this thread, with a virtual clock or the machine's. `remote` is called only
+    /// if there is no vacant home, so every loop of a process must use the same kind.
     pub fn open(is_virtual: bool, remote: impl FnOnce() -> Box<dyn Remote>) -> LoopRef {
         static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         let home = LoopRef::vacant().unwrap_or_else(|| Home::leak(remote()));
@@ -255,7 +258,7 @@ impl LoopRef {
         kept.or_else(|| ORPHANED.lock().unwrap_or_else(|p| p.into_inner()).pop())
     }
 
-    /// A loop that does not exist: nothing of it works.
+    /// Creates a reference to a loop that does not exist; every use of it fails.
     pub fn nowhere() -> LoopRef {
         struct NoLoop;
         impl Remote for NoLoop {
@@ -272,8 +275,8 @@ impl LoopRef {
         LoopRef { home, id: 0 }
     }
 
-    /// Ends the loop's tenancy; its scheduler must have been emptied. No reference to the loop works
-    /// any more.
+    /// Vacates the home; the scheduler must have been emptied. No reference to the loop works any
+    /// more.
     pub(crate) fn vacate(self) {
         if self.local().is_some() {
             self.home.id.store(0, Ordering::Relaxed);
@@ -281,31 +284,33 @@ impl LoopRef {
                 return; // As in `vacant`.
             }
             let keep = |vacant: &Vacant| vacant.0.borrow_mut().push(self.home);
-            // Not given away at once: the code that closes the loop may still have its scheduler.
+            // Not given away immediately, because the code that closes the loop may still use its
+            // scheduler.
             if VACANT.try_with(keep).is_err() {
                 let _ = VACATED_LATE.try_with(keep);
             }
         }
     }
 
-    /// The numbers of the loop, or of one that lives there later.
+    /// Returns the counters of the loop, or of one that lives there later.
     #[inline]
     pub fn counters(self) -> &'static Counters {
         &self.home.counters
     }
 
-    /// Where the loop lives.
+    /// Returns the home of the loop.
     #[inline]
     pub fn place(self) -> HomeRef {
         HomeRef(self.home)
     }
 
-    /// Calls `f` with what other threads asked for: it runs no code of others.
+    /// Calls `f` with the keepers that other threads requested; it must not run code of the
+    /// program.
     pub(crate) fn keepers<R>(self, f: impl FnOnce(&mut Vec<(TaskRef, Keeper)>) -> R) -> R {
         f(&mut self.home.keepers.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 
-    /// A number that no other loop of the process has.
+    /// Returns a number that no other loop of the process has.
     #[inline]
     pub fn id(self) -> u64 {
         self.id
@@ -318,7 +323,8 @@ impl LoopRef {
         self.local().map(f)
     }
 
-    /// The loop's data, if this is its thread and it is open. Not to be kept: see [`Home`].
+    /// Returns the loop's data, if this is its thread and the loop is open. It must not be kept:
+    /// see [`Home`].
     #[inline]
     pub(crate) fn local(self) -> Option<&'static Scheduler> {
         let ours = self.home.thread.load(Ordering::Relaxed) == thread_id()
@@ -326,20 +332,21 @@ impl LoopRef {
         ours.then_some(&self.home.scheduler)
     }
 
-    /// Whether this is the loop's thread and the loop is open.
+    /// Returns whether this is the loop's thread and the loop is open.
     #[inline]
     pub fn is_local(self) -> bool {
         self.local().is_some()
     }
 
-    /// Whether the loop is closed. On another thread than its own it may be, soon, if this says no.
+    /// Returns whether the loop is closed. On any thread except the loop's own, the answer `false`
+    /// may already be out of date.
     #[inline]
     pub fn is_closed(self) -> bool {
         self.home.id.load(Ordering::Relaxed) != self.id
     }
 
     /// Checks that `what`, which this loop completes, may be awaited here: the loop has to be open, and
-    /// no other one may run in its thread, for the two would wait for each other.
+    /// no other loop may run in its thread, because the two would wait for each other.
     ///
     /// # Errors
     /// `Runtime`.
@@ -357,31 +364,31 @@ impl LoopRef {
         Error::runtime(match self.is_closed() {
             true => format!("{what}: its event loop is closed"),
             false => format!(
-                "{what}: attached to a different loop of this thread, which does not run meanwhile"
+                "{what}: attached to a different loop of this thread, which does not run now"
             ),
         })
     }
 
-    /// What other threads see of the loop.
+    /// Returns the part of the loop that other threads may use.
     pub fn remote(self) -> &'static dyn Remote {
         &*self.home.remote
     }
 
-    /// Puts a message into the loop's inbox, from any thread; gives it back if the loop is closed.
+    /// Puts a message into the loop's inbox, from any thread; returns it if the loop is closed.
     pub fn send(self, message: Message) -> Result<(), Message> {
         self.home.remote.push(self.id, message)
     }
 
-    /// Calls `f`; meanwhile this is the loop that [`with_entered`] finds. Off the loop's thread there is
-    /// none meanwhile.
+    /// Calls `f`; meanwhile, [`with_entered`] finds this loop, or none on another thread than the
+    /// loop's.
     #[inline]
     pub fn enter<R>(self, f: impl FnOnce() -> R) -> R {
         let _entered = self.entering();
         f()
     }
 
-    /// [`enter`](LoopRef::enter), until the guard is dropped: before every one that was made earlier on
-    /// this thread.
+    /// Does what [`enter`](LoopRef::enter) does, until the guard is dropped. Guards of a thread must be
+    /// dropped in reverse order.
     pub(crate) fn entering(self) -> EnteredGuard {
         EnteredGuard { previous: ENTERED.replace(self.local()) }
     }
@@ -394,10 +401,10 @@ pub fn with_entered<R>(f: impl FnOnce(&Scheduler) -> R) -> Option<R> {
     entered().map(f)
 }
 
-/// [`with_entered`], for `function`, which needs a loop.
+/// Does what [`with_entered`] does, for `function`, which needs a loop.
 ///
 /// # Errors
-/// Those of `f`; `Runtime` (`no running event loop`) if there is none.
+/// The errors of `f`; `Runtime` (`no running event loop`) if there is none.
 #[inline(always)]
 pub fn with_running<R>(function: &str, f: impl FnOnce(&Scheduler) -> Result<R>) -> Result<R> {
     with_entered(f).unwrap_or_else(|| Err(no_running_loop(function)))
@@ -410,31 +417,31 @@ pub(crate) fn no_running_loop(function: &str) -> Error {
 
 thread_local!(static WHY_NO_LOOP: Cell<&'static str> = const { Cell::new("") });
 
-/// From now on the errors of functions that need a running loop, and are called on this thread without one,
-/// end with `reason`: why there is none, and what to do.
+/// Adds `reason` to the errors of functions that need a running loop and are called on this thread without
+/// one: why there is none, and what to do.
 pub fn explain_missing_loop(reason: &'static str) {
     WHY_NO_LOOP.set(reason);
 }
 
-/// What is wrong where a loop has to run, and none does.
+/// Returns the message for a call that needs a running loop where none runs.
 #[cold]
 pub fn no_loop_here() -> String {
     format!("no running event loop{}", WHY_NO_LOOP.try_with(Cell::get).unwrap_or_default())
 }
 
-/// The loop that runs in this thread, or that is being worked on.
+/// Returns the loop that runs in this thread, or that is being worked on.
 #[inline]
 pub fn running_loop() -> Option<LoopRef> {
     entered()?.home()
 }
 
-/// Whether that loop is in debug mode.
+/// Returns whether that loop is in debug mode.
 pub fn is_debug() -> bool {
     entered().is_some_and(|scheduler| scheduler.reports.debug())
 }
 
-/// The data of the loop that runs in this thread, or that is being worked on. Not to be kept: see
-/// [`Home`].
+/// Returns the data of the loop that runs in this thread, or that is being worked on. It must not
+/// be kept: see [`Home`].
 #[inline]
 pub(crate) fn entered() -> Option<&'static Scheduler> {
     ENTERED.get()

@@ -1,19 +1,19 @@
-//! What a look from outside finds: where in the memory of this process its loops and tasks stand.
+//! The layout of this process's loops and tasks in memory, for readers outside the process.
 //!
-//! `asyncio ps` reads the memory of a running program, or a core dump of it, without help of the program.
+//! `asyncio ps` reads the memory of a running program, or its core dump, without help from the program.
 //! For that, every program has an ELF note, which linkers keep and which `strip` leaves:
 //!
 //! | section | owner | type | contents |
 //! |---|---|---|---|
 //! | `.note.asyncio` | `asyncio for Rust` | 1 | a [`Descriptor`]: version, size and address of the [`Layout`] |
 //!
-//! The address is zero until the first loop is opened. The layout has the first of the [homes](crate::home)
-//! of loops, each of which leads to the next, the table of the queues that have a [name](crate::named), and
-//! [`Offsets`]: where in a home, in the table of its tasks and in the cell of a task each thing stands. So the reader need not know how the compiler has laid out
-//! a structure, and [`VERSION`] changes only when the meaning of an entry does.
+//! The address is zero until the first loop is opened. The layout has the first of the [homes](crate::home) of loops,
+//! each of which leads to the next, the table of the queues that have a [name](crate::named), and [`Offsets`]: the
+//! positions of all fields in a home, in the table of its tasks and in the cell of a task. So the reader need not know
+//! how the compiler has laid out a structure, and [`VERSION`] changes only when the meaning of an entry does.
 //!
 //! Nothing here is written after the first loop was opened, except the list of homes and the table of queues, and
-//! that costs a running program nothing. The values that are read change meanwhile. A reader believes none of them: a
+//! that costs a running program nothing. The values that are read change meanwhile. A reader validates all of them: a
 //! task is one if the cell names its home, its loop and its own place in the table.
 
 mod probe;
@@ -55,7 +55,7 @@ pub const TYPE: u32 = 1;
 /// No offset: the structure is laid out in a way that is not known.
 pub const UNKNOWN: u32 = u32::MAX;
 
-/// What the note says.
+/// The contents of the note.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Descriptor {
@@ -63,7 +63,7 @@ pub struct Descriptor {
     pub version: u32,
     /// The size of the [`Layout`].
     pub size: u32,
-    /// Where it stands, as soon as there has been a loop.
+    /// Its address, from the first loop on.
     pub layout: AtomicPtr<Layout>,
 }
 
@@ -94,7 +94,7 @@ static NOTE: Note = Note {
     },
 };
 
-/// Where everything stands.
+/// The positions of all data.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Layout {
@@ -125,8 +125,8 @@ impl Layout {
     pub const OFFSETS: usize = offset_of!(Layout, offsets);
 }
 
-/// With this begins a future that tasks wait for, so that a look from outside finds what it waits for
-/// itself.
+/// The beginning of a future that tasks wait for, so that readers outside the process find its
+/// awaited targets.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Header {
@@ -374,7 +374,7 @@ pub mod phase {
 
     /// It waits, or is about to begin.
     pub const IDLE: u8 = Phase::Idle as u8;
-    /// It stands in the ready queue.
+    /// It is in the ready queue.
     pub const READY: u8 = Phase::Ready as u8;
     /// In a step.
     pub const RUNNING: u8 = Phase::Running as u8;
@@ -473,17 +473,17 @@ const fn in_affine(offset: usize) -> u32 {
     (offset_of!(TaskCell, affine) + offset) as u32
 }
 
-/// Where the length of a `VecDeque` stands, or zero if that is not known.
+/// Returns the address of the length of a `VecDeque`, or zero if it is not known.
 pub fn length_of_deque<T>(deque: &VecDeque<T>) -> usize {
     behind((&raw const *deque).addr(), probe::deque())
 }
 
-/// Where the length of a `Vec` stands, or zero if that is not known.
+/// Returns the address of the length of a `Vec`, or zero if it is not known.
 pub fn length_of_vec<T>(vec: &Vec<T>) -> usize {
     behind((&raw const *vec).addr(), probe::vec().length)
 }
 
-/// Where the length of a `BinaryHeap` stands, or zero if that is not known.
+/// Returns the address of the length of a `BinaryHeap`, or zero if it is not known.
 pub fn length_of_heap<T>(heap: &BinaryHeap<T>) -> usize {
     behind((&raw const *heap).addr(), probe::heap())
 }
@@ -492,7 +492,7 @@ fn behind(address: usize, offset: u32) -> usize {
     if offset == UNKNOWN { 0 } else { address + offset as usize }
 }
 
-/// Lets a look from outside find a home, which stays for ever.
+/// Makes a home visible to readers outside the process. It is never freed.
 #[cold]
 pub(crate) fn publish(home: &'static Home) {
     if cfg!(loom) {
@@ -520,7 +520,7 @@ pub(crate) fn publish(home: &'static Home) {
     }
 }
 
-/// What a reader of a program's own memory begins with, in tests of readers.
+/// The starting point of a reader of the program's own memory, in tests of readers.
 pub fn note() -> &'static Descriptor {
     &NOTE.descriptor
 }

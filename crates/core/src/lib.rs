@@ -1,15 +1,15 @@
-//! The contract on which asyncio for Rust stands: errors, the scheduler's data, cancellation, waits,
-//! context variables, and the traits behind which a loop stands. It mirrors what is shared by all of
-//! CPython's asyncio: its exceptions, `events.Handle` and `AbstractEventLoop`, the ready queue and
-//! timers of `base_events`, `contextvars`.
+//! The base of asyncio for Rust: errors, the scheduler's data, cancellation, waits, context
+//! variables, and the traits that a loop implements. It mirrors the shared parts of CPython's
+//! asyncio: its exceptions, `events.Handle` and `AbstractEventLoop`, the ready queue and timers of
+//! `base_events`, and `contextvars`.
 //!
-//! A program uses the crate `asyncio`, or one of `asyncio-locks`, `asyncio-task` and so on. This
-//! crate is for authors of such crates: a primitive with a wait of its own, or another loop.
-//! It makes no system call and starts no thread.
+//! Programs use the crate `asyncio`, or one of `asyncio-locks`, `asyncio-task` and so on. This
+//! crate is for authors of such crates: of a primitive with its own wait, or of another loop. It
+//! makes no system call and starts no thread.
 //!
-//! A leaf future of one's own takes three things: a [`Wait`](wait::Wait), a place where the
-//! [`Waiter`](wait::Waiter) is left for the code that ends the wait, and a [`WaitSite`](wait_site::WaitSite)
-//! for the reports. A door that is opened once, for one waiter:
+//! A new leaf future needs three things: a [`Wait`](wait::Wait), a place where the code that ends the wait
+//! finds the [`Waiter`](wait::Waiter), and a [`WaitSite`](wait_site::WaitSite) for reports. This is a door
+//! that is opened once, for one waiter:
 //!
 //! ```
 //! use asyncio_core::{Result, wait::{Resume, Wait, Waiter, Wakers}, wait_site::WaitSite};
@@ -65,17 +65,17 @@
 //! ```
 //!
 //! # Cancellation
-//! Its law stands at the top of [`cancel`]. A leaf that is built as above obeys it: it learns from
-//! [`Wait::poll`](wait::Wait::poll) that its task was cancelled, and returns the error. What is not
-//! built so is stopped by the [`scope`] around it.
+//! The rules of cancellation are at the top of [`cancel`]. A leaf that is built as above follows
+//! them: [`Wait::poll`](wait::Wait::poll) tells it that its task was cancelled, and it returns the
+//! error. Other futures are stopped by the [`scope`] around them.
 //!
 //! # Threads
-//! A loop and its tasks belong to one thread (`home.rs` says how that is kept). Errors, contexts,
-//! handles, waiters and task references can be sent anywhere.
+//! A loop and its tasks belong to one thread (`home.rs` says how this is ensured). Errors,
+//! contexts, handles, waiters and task references can be sent anywhere.
 //!
 //! # Differences from asyncio
-//! Exceptions are one type, [`Error`]. A loop owns its tasks. An error has a context only where one
-//! is given to it ([`Error::with_context`]), for Rust knows no error that is being handled.
+//! Exceptions are one type, [`Error`]. A loop owns its tasks. An error has a context only if one
+//! was added ([`Error::with_context`]), because Rust does not know which error is being handled.
 
 mod awaiting;
 pub mod cancel;

@@ -1,8 +1,8 @@
-//! [`ToTimeout`]: what a program may say for a limit in time.
+//! [`ToTimeout`]: the types that are accepted as a timeout.
 
 use std::time::Duration;
 
-/// What can be said for a timeout: a `Duration`, or `None` for no limit.
+/// A type that is accepted as a timeout: a `Duration`, or `None` for no limit.
 ///
 /// ```
 /// use std::time::Duration;
@@ -15,13 +15,13 @@ use std::time::Duration;
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no timeout",
+    message = "`{Self}` is not a timeout",
     label = "write a `Duration`, or `None` for no limit",
     note = "seconds are `Duration::from_secs(1)`, parts of one `Duration::from_millis(500)` or \
             `Duration::from_secs_f64(0.5)`, of `std::time`"
 )]
 pub trait ToTimeout {
-    /// The limit, if there is one.
+    /// Returns the limit, if there is one.
     fn to_timeout(self) -> Option<Duration>;
 }
 

@@ -1,5 +1,5 @@
-//! [`Listeners`]: what is notified when a future or task is done. Waiters and callbacks share one list,
-//! and are told in the order in which they came.
+//! [`Listeners`]: the waiters and callbacks that are notified when a future or task is done. They share
+//! one list, and are notified in order.
 
 use crate::{
     home::{HomeRef, Message, entered},
@@ -18,7 +18,7 @@ pub enum Listener {
     Callback(CallbackRef),
 }
 
-/// A callback that stands in the table of a loop until something makes it ready.
+/// A callback in the table of a loop, until something makes it ready.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CallbackRef {
     pub(crate) place: HomeRef,
@@ -26,14 +26,14 @@ pub struct CallbackRef {
 }
 
 impl CallbackRef {
-    /// Its name in the table of its loop, for who knows that loop: see
+    /// Returns its key in the table of its loop, for callers that know that loop: see
     /// [`Wait::parked`](crate::wait::Wait::parked).
     #[inline]
     pub fn key(self) -> Key {
         self.key
     }
 
-    /// Makes it ready, from any thread. Nothing happens if it ran, or its loop is closed.
+    /// Makes it ready, from any thread. Nothing happens if it already ran, or its loop is closed.
     pub fn fire(self) {
         match self.place.local() {
             Some(scheduler) => scheduler.fire(self.key),
@@ -41,13 +41,14 @@ impl CallbackRef {
         }
     }
 
-    /// Drops it without running it; false if it ran, or on another thread than its loop's.
+    /// Drops it without running it; returns false if it already ran, or on another thread than its
+    /// loop's.
     pub fn cancel(self) -> bool {
         self.place.local().is_some_and(|scheduler| scheduler.cancel(self.key))
     }
 
-    /// Puts another sleeper in the place of the one that this timer wakes; if it has fired, that one
-    /// is woken at once. False if another loop runs here than the timer's.
+    /// Replaces the waiter that this timer wakes; if the timer has fired, the new one is woken
+    /// immediately. Returns false if another loop runs here than the timer's.
     pub fn replace_waiter(self, waiter: Waiter, location: &'static Location<'static>) -> bool {
         let Some(scheduler) = entered() else { return false };
         let is_ours = scheduler.home().is_some_and(|home| home.place() == self.place);
@@ -58,21 +59,21 @@ impl CallbackRef {
     }
 }
 
-/// The list. Each entry is named by a number, which is never given twice.
+/// The list. Each entry has a number, which is never reused.
 #[derive(Debug, Default)]
 pub struct Listeners {
-    /// Where the first callback was parked: callbacks of this loop need no box.
+    /// The loop in which the first callback was parked: callbacks of this loop need no box.
     place: Cell<Option<HomeRef>>,
     list: List,
 }
 
 impl Listeners {
-    /// An empty list.
+    /// Creates an empty list.
     pub const fn new() -> Listeners {
         Listeners { place: Cell::new(None), list: List::new() }
     }
 
-    /// Adds one at the end.
+    /// Adds a listener at the end.
     pub fn push(&self, listener: Listener) -> u32 {
         if let (Listener::Callback(callback), None) = (&listener, self.place.get()) {
             self.place.set(Some(callback.place));
@@ -80,7 +81,7 @@ impl Listeners {
         self.list.push(listener, self.place.get())
     }
 
-    /// Puts `waiter` in the place of entry `number`, which is handed out, to be dropped without the
+    /// Replaces entry `number` by `waiter`, and returns the old entry, to be dropped without the
     /// list's lock.
     pub fn replace(&self, number: u32, waiter: Waiter) -> Option<Listener> {
         self.list.replace(number, waiter, self.place.get())
@@ -97,16 +98,16 @@ impl Listeners {
     }
 }
 
-/// The list in two words, for one who knows where its callbacks are parked: `place`, once one is, is
-/// always the same. One that is parked elsewhere needs a box.
+/// The list in two words, for an owner that knows where its callbacks are parked: `place` never
+/// changes once it is set. A callback that is parked elsewhere needs a box.
 #[derive(Default)]
 pub(crate) struct List(Cell<Entries>);
 
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<List>() == 16);
 
-/// Nearly all lists have one entry; it needs no allocation. An entry that came alone has a small
-/// number: where those are used up, a list keeps its box.
+/// Nearly all lists have one entry, which needs no allocation. A single entry has a small number;
+/// when those are used up, the list keeps its box.
 #[derive(Debug)]
 enum Entries {
     None { next: u16 },

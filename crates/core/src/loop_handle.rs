@@ -1,4 +1,4 @@
-//! [`LoopHandle`]: what any thread may keep of a loop.
+//! [`LoopHandle`]: a handle to a loop for any thread.
 
 use crate::{
     Error, Result,
@@ -8,7 +8,7 @@ use crate::{
 };
 use std::fmt;
 
-/// A reference to a loop that can be sent, copied and kept, even longer than the loop lives.
+/// A handle to a loop that can be sent, copied and kept, even longer than the loop lives.
 ///
 /// ```
 /// let event_loop = asyncio::new_event_loop()?;
@@ -23,8 +23,8 @@ use std::fmt;
 pub struct LoopHandle(LoopRef);
 
 impl LoopHandle {
-    /// Runs `callback` on the loop, as a step of its own, in a copy of the caller's context
-    /// (`loop.call_soon_threadsafe`). The loop is woken if it waits.
+    /// Runs `callback` on the loop, as a separate step, in a copy of the caller's context
+    /// (`loop.call_soon_threadsafe`). The loop is woken if it is waiting.
     ///
     /// # Errors
     /// `Runtime` if the loop is closed.

@@ -1,8 +1,8 @@
-//! [`LoopLocal`]: a value that lives in a loop, behind a handle that may go anywhere.
+//! [`LoopLocal`]: a value that lives in a loop, behind a handle that may be moved anywhere.
 //!
-//! Transports, servers and child processes belong to their loop: they may hold what cannot be sent to
-//! another thread, live until they are closed, even if there are still handles, and are dropped with the loop,
-//! on its thread. What a program holds of them is a `LoopLocal`: two words, `Copy`, `Send` and `Sync`.
+//! Transports, servers and child processes belong to their loop: they may hold values that cannot be sent to
+//! another thread, live until they are closed, whether or not there are handles, and are dropped with the
+//! loop, on its thread. A program holds a `LoopLocal`: two words, `Copy`, `Send` and `Sync`.
 //!
 //! ```
 //! use std::{cell::Cell, rc::Rc};
@@ -27,7 +27,7 @@ use std::{any::Any, fmt, marker::PhantomData, rc::Rc};
 /// The values of one loop.
 pub(crate) type LoopLocals = Slots<Rc<dyn Any>>;
 
-/// A handle of a value that lives in a loop.
+/// A handle to a value that lives in a loop.
 pub struct LoopLocal<T> {
     home: LoopRef,
     key: Key,
@@ -54,7 +54,7 @@ impl<T: 'static> LoopLocal<T> {
         kept.unwrap_or_else(|| Err(Error::runtime(no_loop_here())))
     }
 
-    /// The value; `None` if it was removed, if its loop is closed, or off the loop's thread.
+    /// Returns the value; `None` if it was removed, if its loop is closed, or on another thread.
     #[inline]
     pub fn get(self) -> Option<Rc<T>> {
         let value = self.home.local()?.locals.borrow().get(self.key)?.clone();
@@ -72,8 +72,8 @@ impl<T: 'static> LoopLocal<T> {
         value.downcast().ok()
     }
 
-    /// Calls `f` with the value: now on the loop's thread; from another one as a step of the loop,
-    /// soon. Nothing happens if the value is gone.
+    /// Calls `f` with the value: immediately on the loop's thread, or soon, as a step of the loop,
+    /// from another thread. Nothing happens if the value is gone.
     pub fn send(self, f: impl FnOnce(&T) + Send + 'static) {
         if self.home.is_local() {
             self.with(f);
@@ -86,7 +86,7 @@ impl<T: 'static> LoopLocal<T> {
         }
     }
 
-    /// The loop in which it lives.
+    /// Returns the loop that owns it.
     pub fn home(self) -> LoopRef {
         self.home
     }

@@ -1,5 +1,5 @@
-//! [`Maker`]: what only the crate that makes a task does with its cell: its handles, and the step that
-//! ends it.
+//! [`Maker`]: the operations on a task's cell that are reserved for the crate that creates the task:
+//! its handles, and the step that ends it.
 
 use crate::{
     CancelledError, Error,
@@ -16,18 +16,18 @@ use crate::{
 };
 use std::{fmt, ops::Deref};
 
-/// The cell of a task, for the crate that made the task. What a stranger did here would not be undefined,
-/// but could lose a result, or leave another task waiting for ever; so it takes an `unsafe` to come here.
+/// The cell of a task, for the crate that created the task. Misuse would not be undefined behaviour, but
+/// could lose a result, or leave another task waiting forever, so access needs `unsafe`.
 #[derive(Clone, Copy)]
 pub struct Maker<'a>(&'a TaskCell);
 
 impl TaskCell {
-    /// The cell, for the crate that made the task.
+    /// Returns the cell, for the crate that created the task.
     ///
     /// # Safety
-    /// The caller is that crate, or keeps its rules: each handle that is counted is released once; a
-    /// number that names a listener, and a wait that is kept, are used by those alone to whom this task
-    /// gave them; listeners are told once, when the outcome is in its place.
+    /// The caller must be that crate, or follow its rules: each counted handle is released once; the
+    /// number of a listener and a stored wait are used only by their owners; listeners are notified
+    /// once, when the outcome is stored.
     #[inline(always)]
     pub unsafe fn maker(&self) -> Maker<'_> {
         Maker(self)
@@ -55,8 +55,9 @@ impl Maker<'_> {
         check_count(self.count.fetch_add(HANDLE + REFERENCE, Ordering::Relaxed));
     }
 
-    /// Counts a handle, for a caller that has only a reference. False, and nothing is counted, if the
-    /// task is done and no handle was left: then its result is gone, or another thread is dropping it.
+    /// Counts a handle, for a caller that has only a reference. Returns false, and counts nothing, if
+    /// the task is done and no handle was left: then its result is gone, or another thread is dropping
+    /// it.
     #[must_use]
     pub fn add_first_handle(self) -> bool {
         let before = self.count.fetch_add(HANDLE + REFERENCE, Ordering::Acquire);
@@ -69,7 +70,7 @@ impl Maker<'_> {
         !is_gone
     }
 
-    /// Says whether a failure that is never retrieved is to be reported.
+    /// Sets whether a failure that is never retrieved is reported.
     pub fn set_unretrieved(self, unretrieved: bool) {
         self.unretrieved.store(unretrieved, Ordering::Relaxed);
     }
@@ -77,14 +78,14 @@ impl Maker<'_> {
 
 /// The wait of a handle that awaits.
 impl Maker<'_> {
-    /// Keeps the wait of a handle to this task. `None`, and the wait is over, if the loop is closed, or
-    /// on another thread.
+    /// Stores the wait of a handle to this task. Returns `None`, and ends the wait, if the loop is
+    /// closed, or on another thread.
     pub fn keep_wait(self, awaiting: Awaiting) -> Option<WaitKey> {
         let scheduler = self.home.local().filter(|s| s.state() != State::Closed)?;
         Some(WaitKey(scheduler.waits.borrow_mut().insert(awaiting)))
     }
 
-    /// Gives back what was kept, if this is the task's thread and its loop is open.
+    /// Returns the stored wait, if this is the task's thread and its loop is open.
     pub fn take_wait(self, kept: WaitKey) -> Option<Awaiting> {
         self.home.local()?.waits.borrow_mut().remove(kept.0)
     }
@@ -97,7 +98,7 @@ impl Maker<'_> {
             self.unlisten(number);
         } else if !self.is_local() {
             let task = TaskRef::of(self.0);
-            // A loop that is closed has dropped it.
+            // A closed loop has already dropped it.
             let _ = self.home.send(Message::Quiet(Box::new(move || Maker(&task).drop_wait(kept))));
         }
     }
@@ -105,13 +106,13 @@ impl Maker<'_> {
 
 /// The listeners for the end of the task.
 impl Maker<'_> {
-    /// Adds one; `None` if the task is done, or on another thread than the task's.
+    /// Adds a listener; `None` if the task is done, or on another thread than the task's.
     pub fn listen(self, listener: Listener) -> Option<u32> {
         let affine = self.0.affine().filter(|_| !self.is_done())?;
         Some(affine.listeners.push(listener, self.place()))
     }
 
-    /// Puts another waiter in the place of one.
+    /// Replaces a waiter by another one.
     pub fn replace_listener(self, number: u32, waiter: Waiter) {
         if let Some(affine) = self.affine() {
             let replaced = affine.listeners.replace(number, waiter, self.place());
@@ -119,13 +120,13 @@ impl Maker<'_> {
         }
     }
 
-    /// Takes one out. On another thread than the task's it stays, and is told in vain.
+    /// Takes a listener out. On another thread than the task's, it stays, and is notified in vain.
     pub fn unlisten(self, number: u32) -> Option<Listener> {
         self.affine()?.listeners.remove(number, self.place())
     }
 
     /// Makes listener `number` the one that reports a failure for which no task waits any more, and removes
-    /// the former one.
+    /// the previous one.
     pub fn replace_late_report(self, number: u32, callback: CallbackRef) {
         let Some(affine) = self.affine() else { return };
         let previous = affine.cold(|cold| cold.late_report.replace((number, callback)));
@@ -151,10 +152,11 @@ impl Maker<'_> {
 
 /// The end.
 impl Maker<'_> {
-    /// Says that the outcome stands in the place of the coroutine.
+    /// Records that the outcome is stored in the place of the coroutine.
     ///
     /// # Safety
-    /// It does: the coroutine is gone. This is the task's own thread.
+    /// The outcome must be stored there, and the coroutine dropped. This must be the task's own
+    /// thread.
     #[inline]
     pub unsafe fn set_ended(self) {
         self.affine.flags.set(Flag::Ended);
@@ -166,7 +168,7 @@ impl Maker<'_> {
         affine.stage.take(MUST | SENT).then(|| affine.take_message())
     }
 
-    /// Keeps the error with which the task ends, if that was asked for.
+    /// Keeps the error with which the task ends, if that was requested.
     pub fn keep_failure(self, error: &Error) -> bool {
         let Some(affine) = self.affine() else { return false };
         let kept = affine.with_cold(|cold| {
@@ -175,11 +177,12 @@ impl Maker<'_> {
         kept.unwrap_or(false)
     }
 
-    /// Asks for `keeper` to be called with this cell, by who next [takes](Maker::take_keeper) it. From any
-    /// thread.
+    /// Requests that `keeper` be called with this cell by the next caller that [takes](Maker::take_keeper)
+    /// it, on any thread.
     ///
     /// # Safety
-    /// It may be called with this cell on the task's thread, as soon as the outcome is there.
+    /// It must be sound to call `keeper` with this cell on the task's thread, as soon as the
+    /// outcome is stored.
     pub unsafe fn set_keeper(self, keeper: Keeper) {
         match self.affine() {
             Some(affine) => affine.cold(|cold| cold.keeper = Some(keeper)),
@@ -191,13 +194,13 @@ impl Maker<'_> {
         }
     }
 
-    /// Whether another thread asked for a keeper to be called.
+    /// Returns whether another thread asked for a keeper to be called.
     #[inline(always)]
     pub fn has_keeper_elsewhere(self) -> bool {
         self.keeper_elsewhere.load(Ordering::Acquire)
     }
 
-    /// Takes the function out that was asked for, to call it.
+    /// Takes out the requested function, to call it.
     #[inline]
     pub fn take_keeper(self) -> Option<Keeper> {
         if self.has_keeper_elsewhere() {

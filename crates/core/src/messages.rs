@@ -1,7 +1,7 @@
-//! [`Messages`]: messages on their way from other threads to a loop.
+//! [`Messages`]: messages from other threads to a loop.
 //!
-//! It is a list, and one word is all of it: the newest message, which leads to the others, or
-//! else how the loop stands. The word is changed by read-modify-write alone:
+//! It is a list that consists of one word: the newest message, which links to the others, or else
+//! the state of the loop. The word is changed only by read-modify-write:
 //!
 //! ```text
 //!            about to wait (1)
@@ -17,11 +17,11 @@
 //!   1. [`Messages::before_wait`]; 2. [`Messages::after_wait`]; 3. [`Messages::push`], or
 //!      [`Messages::nudge`] if no message comes; 4. [`Messages::take`].
 //!
-//! A task that was woken is in the list itself, once at a time: nothing is allocated for a wake-up.
-//! Whatever else there is comes in a box.
+//! A woken task is itself an entry of the list, once at a time: nothing is allocated for a wake-up.
+//! Every other message is boxed.
 //!
-//! The cost of a wake-up between threads that both run is that of the cache lines which go from one to
-//! the other: that of the word, and that of the task.
+//! The cost of a wake-up between two running threads is that of the cache lines which move between
+//! them: that of the word, and that of the task.
 
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -38,20 +38,20 @@ use std::{
     ptr::{NonNull, null_mut, without_provenance_mut},
 };
 
-/// The loop is open, and does not wait.
+/// The loop is open, and is not waiting.
 const EMPTY: *mut () = null_mut();
-/// It waits.
+/// It is waiting.
 const WAITING: *mut () = without_provenance_mut(8);
 /// There is no loop.
 const CLOSED: *mut () = without_provenance_mut(16);
-/// No message, but something else to look at. Greater values are messages.
+/// There is no message, but something else to look at. Greater values are messages.
 const NUDGED: *mut () = without_provenance_mut(24);
 
-/// In the address of a boxed message. That of a cell is even.
+/// A bit in the address of a boxed message. The address of a cell is even.
 const BOXED: usize = 1;
 
 /// The messages of a loop, oldest first.
-// In cache lines of its own: the loop looks at it in every iteration.
+// In separate cache lines: the loop looks at it in every iteration.
 #[repr(align(128))]
 pub struct Messages {
     word: AtomicPtr<()>,
@@ -67,9 +67,9 @@ struct Boxed {
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Notify {
-    /// The loop looks by itself.
+    /// The loop checks by itself.
     NotNeeded,
-    /// The loop waits for its bell.
+    /// The loop is waiting for its bell.
     Needed,
 }
 
@@ -77,14 +77,14 @@ pub enum Notify {
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum BeforeWait {
-    /// It may: what comes from now on rings the bell.
+    /// It may: later messages ring the bell.
     Wait,
     /// There are messages.
     Message,
 }
 
 impl Messages {
-    /// A list that is closed.
+    /// Creates a closed list.
     pub fn new() -> Messages {
         Messages { word: AtomicPtr::new(CLOSED) }
     }
@@ -94,11 +94,11 @@ impl Messages {
         self.word.swap(EMPTY, Ordering::AcqRel);
     }
 
-    /// Adds `message`; gives it back if the list is closed. A task that is in the list already is not
-    /// put in again. What happened before the call is visible to the thread that takes the messages out.
+    /// Adds `message`; returns it if the list is closed. A task that is already in the list is not added
+    /// again. Everything before the call is visible to the thread that takes the messages out.
     pub fn push(&self, message: Message) -> Result<Notify, Message> {
         let Some(node) = Node::new(message) else { return Ok(Notify::NotNeeded) };
-        // As a rule the list is empty, and this the one access that takes the word from the loop.
+        // Usually the list is empty, and this is the only access that takes the word from the loop.
         let mut seen = EMPTY;
         loop {
             let rest = if Node::at(seen).is_some() { seen } else { EMPTY };
@@ -113,12 +113,12 @@ impl Messages {
         }
     }
 
-    /// Makes the loop look at the list, although no message comes. Async-signal-safe.
+    /// Makes the loop check the list without a message. Async-signal-safe.
     pub fn nudge(&self) -> Notify {
         let mut seen = EMPTY;
         loop {
-            // Where there is something to look at, the same is written again: what happened before is
-            // seen by who looks.
+            // If there is already something to look at, the same value is written again, so that
+            // everything before is visible to the reader.
             let word = if seen == EMPTY || seen == WAITING { NUDGED } else { seen };
             match self.change(seen, word) {
                 Ok(found) => return found,
@@ -134,13 +134,13 @@ impl Messages {
         Ok(if early.unwrap_or(from) == WAITING { Notify::Needed } else { Notify::NotNeeded })
     }
 
-    /// Whether there is something to look at; may be a moment late.
+    /// Returns whether there are messages; the answer may be slightly out of date.
     #[inline]
     pub fn is_any(&self) -> bool {
         self.word.load(Ordering::Relaxed) >= NUDGED
     }
 
-    /// The loop is about to wait for its bell.
+    /// Prepares for the loop's wait for its bell.
     #[inline]
     pub fn before_wait(&self) -> BeforeWait {
         if mutant("messages_wait_unseen") && !self.is_any() {
@@ -153,7 +153,7 @@ impl Messages {
         }
     }
 
-    /// The wait is over.
+    /// Ends the wait.
     #[inline]
     pub fn after_wait(&self) {
         if self.word.load(Ordering::Relaxed) == WAITING {
@@ -162,18 +162,18 @@ impl Messages {
         }
     }
 
-    /// Takes all there is. What comes meanwhile is for the next time.
+    /// Takes all messages. Later ones are for the next call.
     pub fn take(&self) -> Taken<'_> {
         if !self.is_any() {
             return Taken { messages: self, oldest: None };
         }
         let seen = mutant("messages_taken_unseen").then(|| self.word.load(Ordering::Acquire));
         let newest = self.word.swap(EMPTY, Ordering::AcqRel);
-        // SAFETY: it was the list's word, and is not any more.
+        // SAFETY: it was the list's word, and no longer is.
         unsafe { Taken::new(self, seen.unwrap_or(newest)) }
     }
 
-    /// Lets nothing in from now on, and takes what there is.
+    /// Closes the list, and takes all messages.
     pub fn close(&self) -> Taken<'_> {
         // SAFETY: as in `take`.
         unsafe { Taken::new(self, self.word.swap(CLOSED, Ordering::AcqRel)) }
@@ -203,8 +203,8 @@ impl Drop for Messages {
     }
 }
 
-/// The messages that were taken out, oldest first. Those that are left when it is dropped are put in again: a
-/// panic while one message is read costs no other message.
+/// The messages that were taken out, oldest first. Those that are left when it is dropped are put back: a
+/// panic while one message is handled loses no other message.
 #[derive(Debug)]
 pub struct Taken<'a> {
     messages: &'a Messages,
@@ -306,17 +306,18 @@ impl Node {
         }
     }
 
-    /// What it is.
+    /// Converts the node to its message.
     ///
     /// # Safety
-    /// It is the caller's, and in no list; it is not used afterwards.
+    /// The node must belong to the caller and be in no list; it must not be used afterwards.
     #[inline]
     unsafe fn into_message(self) -> Message {
         match self {
             Node::Task(cell) => {
                 // SAFETY: the reference is the node's.
                 let task = unsafe { TaskRef::from_raw(cell) };
-                // From now on it is put in again. What those did before who found it here is seen.
+                // From now on, it is added again. The earlier writes of threads that found it here
+                // are visible.
                 if mutant("messages_task_unseen") {
                     task.sent.store(false, Ordering::Release);
                 } else {

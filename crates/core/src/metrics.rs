@@ -1,8 +1,8 @@
-//! [`Counters`]: what a loop has done, in numbers that any thread may read; and [`Metrics`], what is made
-//! of them.
+//! [`Counters`]: the counters of a loop, which any thread may read; and [`Metrics`], which are computed
+//! from them.
 //!
-//! The loop's thread alone writes them, each with a load and a store: nothing is locked, and a reader
-//! may see one number of an iteration and not yet another.
+//! Only the loop's thread writes them, each with a load and a store: nothing is locked, and a reader
+//! may see one counter of an iteration and not yet another.
 
 use crate::{LoopHandle, clock::since_epoch, home::LoopRef, scheduler::Scheduler};
 use std::{
@@ -10,8 +10,8 @@ use std::{
     time::Duration,
 };
 
-/// How late the timers of each row of [`Counters::late`] are at most, in nanoseconds; the last row has
-/// those that are later than all.
+/// The upper bounds of the rows of [`Counters::late`], in nanoseconds; the last row has the timers
+/// that are later than all bounds.
 pub const LATE_BOUNDS: [u64; LATE - 1] =
     [100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
 
@@ -19,22 +19,22 @@ const LATE: usize = 6;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// The numbers of one loop. Durations and times are in nanoseconds; times are those
-        /// of a loop on the machine's clock, and zero while what they are the beginning of does not go on.
-        // In cache lines of its own: other threads read them.
+        /// The counters of one loop. Durations and times are in nanoseconds. Times are those of a loop on
+        /// the machine's clock; a start time is zero while its activity is not in progress.
+        // In separate cache lines: other threads read them.
         #[derive(Debug, Default)]
         #[repr(C, align(128))]
         pub struct Counters {
             $($(#[$doc])* pub $name: AtomicU64,)*
-            /// How many timers were so late: see [`LATE_BOUNDS`].
+            /// The number of timers in each row: see [`LATE_BOUNDS`].
             pub late: [AtomicU64; LATE],
         }
 
-        /// What [`Counters`] said at one time.
+        /// A snapshot of [`Counters`].
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Counts {
             $($(#[$doc])* pub $name: u64,)*
-            /// How many timers were so late: see [`LATE_BOUNDS`].
+            /// The number of timers in each row: see [`LATE_BOUNDS`].
             pub late: [u64; LATE],
         }
 
@@ -42,7 +42,8 @@ macro_rules! counters {
             /// How many there are.
             pub const COUNT: usize = [$(stringify!($name)),*].len() + LATE;
 
-            /// What a reader of another process has read, in the order in which they stand there.
+            /// Creates the counts from the words that a reader of another process has read, in
+            /// their order in memory.
             pub fn from_words(words: [u64; Counts::COUNT]) -> Counts {
                 let [$($name,)* late @ ..] = words;
                 Counts { $($name,)* late }
@@ -50,13 +51,13 @@ macro_rules! counters {
         }
 
         impl Counters {
-            /// What they say now.
+            /// Returns the current counts.
             pub fn counts(&self) -> Counts {
                 let late = std::array::from_fn(|row| self.late[row].load(Ordering::Relaxed));
                 Counts { $($name: self.$name.load(Ordering::Relaxed),)* late }
             }
 
-            /// Begins anew.
+            /// Resets all counters.
             pub(crate) fn reset(&self) {
                 $(self.$name.store(0, Ordering::Relaxed);)*
                 self.late.iter().for_each(|row| row.store(0, Ordering::Relaxed));
@@ -68,54 +69,54 @@ macro_rules! counters {
 counters! {
     /// The system's number of the thread, or zero if it gives none.
     thread,
-    /// What the system's monotonic clock said when loop time was zero.
+    /// The time of the system's monotonic clock when loop time was zero.
     clock_zero,
-    /// How many iterations there were.
+    /// The number of iterations.
     iterations,
-    /// How many steps of tasks, and callbacks, they ran.
+    /// The number of steps of tasks, and callbacks, in them.
     steps,
-    /// How many events the system reported for which the loop had a receiver.
+    /// The number of events from the system for which the loop had a receiver.
     events,
-    /// How many jobs were given to other threads.
+    /// The number of jobs that were given to other threads.
     jobs,
-    /// How long the loop has run, without the run that goes on.
+    /// The time for which the loop has run, without the current run.
     ran,
-    /// Since when it runs.
+    /// The start of the current run.
     running_since,
-    /// How long of that it has waited, without the wait that goes on.
+    /// The time for which it has waited in its runs, without the current wait.
     waited,
-    /// Since when it waits.
+    /// The start of the current wait.
     waiting_since,
-    /// The longest time in which it neither waited nor looked at the clock: at least the longest step.
+    /// The longest time in which it neither waited nor read the clock: at least the longest step.
     longest_stretch,
     /// The longest step, if steps are measured.
     longest_step,
-    /// As of the last wait or look at the clock: how many steps were ready.
+    /// The number of ready steps, as of the last wait or reading of the clock.
     ready,
-    /// As of then: how many tasks had not ended.
+    /// The number of unfinished tasks, as of then.
     tasks,
-    /// As of then: how many timers were to come.
+    /// The number of waiting timers, as of then.
     timers,
-    /// As of then: how many descriptors were registered by sources.
+    /// The number of descriptors registered by sources, as of then.
     descriptors,
-    /// As of then: how many jobs, children and promises were to come back.
+    /// The number of outstanding jobs, children and promises, as of then.
     outstanding,
 }
 
 impl Counts {
-    /// How long the loop has waited by `now`, in loop time on the machine's clock.
+    /// Returns how long the loop has waited by `now`, in loop time of the real clock.
     pub fn waited_by(&self, now: u64) -> u64 {
         self.waited.saturating_add(since(self.waiting_since, now))
     }
 
-    /// How long it has run and not waited by then.
+    /// Returns how long the loop has run and not waited by then.
     pub fn busy_by(&self, now: u64) -> u64 {
         let ran = self.ran.saturating_add(since(self.running_since, now));
         ran.saturating_sub(self.waited_by(now))
     }
 }
 
-/// How long something lasts that may have begun; no time at all if that was after `now` was read.
+/// The duration of an activity that may have started; zero if it started after `now` was read.
 fn since(began: u64, now: u64) -> u64 {
     if began == 0 { 0 } else { now.saturating_sub(began) }
 }
@@ -141,7 +142,7 @@ pub fn raise(counter: &AtomicU64, value: u64) {
 }
 
 impl Counters {
-    /// A timer is so late.
+    /// Counts a timer that is late by this time.
     pub(crate) fn timer_is_late(&self, nanoseconds: u64) {
         let row = LATE_BOUNDS.iter().position(|bound| nanoseconds <= *bound);
         add(&self.late[row.unwrap_or(LATE - 1)], 1);
@@ -149,7 +150,7 @@ impl Counters {
 }
 
 impl Scheduler {
-    /// Brings the numbers up to date that are as of the last look at the clock.
+    /// Updates the counters that are as of the last reading of the clock.
     pub fn count_what_is_there(&self) {
         let Some(counters) = self.home().map(LoopRef::counters) else { return };
         set(&counters.ready, self.ready.len() as u64);
@@ -160,12 +161,11 @@ impl Scheduler {
     }
 }
 
-/// What a loop has done since it was made (`loop.metrics()`, [`LoopHandle::metrics`]).
+/// The metrics of a loop since it was created (`loop.metrics()`, [`LoopHandle::metrics`]).
 ///
-/// The numbers are written by the loop's thread while they are read: two of them may be an iteration apart.
-/// By default they cost a loop two additions in each iteration, and two looks at the clock for each wait.
-/// `EventLoop::measure_steps` has each step measured as well, which costs two looks at the clock for each
-/// step.
+/// The loop's thread writes the numbers while they are read: two of them may be an iteration apart. By
+/// default, they cost a loop two additions in each iteration, and two readings of the clock for each wait.
+/// `EventLoop::measure_steps` also measures each step, which costs two readings of the clock for each step.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -182,34 +182,34 @@ impl Scheduler {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
-    /// How many iterations there were.
+    /// The number of iterations.
     pub iterations: u64,
-    /// How many steps of tasks, and callbacks, were run in them.
+    /// The number of steps of tasks, and callbacks, in them.
     pub steps: u64,
-    /// How long the loop has run, and did not wait.
+    /// The time for which the loop has run, without its waits.
     pub busy: Duration,
-    /// How long it has waited for I/O, timers and other threads.
+    /// The time for which it has waited for I/O, timers and other threads.
     pub waiting: Duration,
-    /// The longest time in which it neither waited nor looked at the clock. It looks after at most 32
-    /// steps, and more often while steps take long: no step took longer than this.
+    /// The longest time in which it neither waited nor read the clock. It reads the clock after at
+    /// most 32 steps, and more often while steps take long. No step took longer than this.
     pub longest_stretch: Duration,
     /// The longest step, if steps are measured, or in debug mode.
     pub longest_step: Option<Duration>,
-    /// How many steps were ready when the loop last waited or looked at the clock.
+    /// The number of ready steps when the loop last waited or read the clock.
     pub ready: u64,
-    /// How many tasks had not ended then.
+    /// The number of unfinished tasks at that time.
     pub tasks: u64,
-    /// How many timers were to come then: sleeps, deadlines, `call_later`.
+    /// The number of waiting timers at that time: sleeps, deadlines, `call_later`.
     pub timers: u64,
-    /// How many sockets, pipes and the like were registered then.
+    /// The number of registered sockets, pipes and similar descriptors at that time.
     pub descriptors: u64,
-    /// How many jobs in other threads, children and the like were to come back then.
+    /// The number of outstanding jobs in other threads, child processes and the like at that time.
     pub outstanding: u64,
-    /// How many events the system has reported.
+    /// The number of events that the system has reported.
     pub events: u64,
-    /// How many jobs were given to other threads.
+    /// The number of jobs that were given to other threads.
     pub jobs: u64,
-    /// How late the timers ran: see [`late_timers`](Metrics::late_timers).
+    /// The lateness of timers: see [`late_timers`](Metrics::late_timers).
     late: [u64; LATE_BOUNDS.len() + 1],
 }
 
@@ -233,8 +233,8 @@ impl Metrics {
         }
     }
 
-    /// A histogram of how late timers ran: for each bound how many were at most so late, and later than the
-    /// bound before it. `None` is the bound of those that were later than all others.
+    /// Returns a histogram of how late timers ran. Each entry counts the timers that were late by at most
+    /// its bound, and by more than the bound before. `None` is the bound of the last entry.
     pub fn late_timers(&self) -> impl Iterator<Item = (Option<Duration>, u64)> + use<> {
         let bounds = LATE_BOUNDS.map(|bound| Some(Duration::from_nanos(bound)));
         bounds.into_iter().chain([None]).zip(self.late)
@@ -242,14 +242,14 @@ impl Metrics {
 }
 
 impl LoopHandle {
-    /// What the loop has done so far, from any thread.
+    /// Returns the metrics of the loop, from any thread.
     ///
     /// # Errors
     /// `Runtime` if the loop is closed.
     pub fn metrics(&self) -> crate::Result<Metrics> {
         let home = LoopRef::from(*self);
         let counts = home.counters().counts();
-        // Another loop may live there by now.
+        // Another loop may use the place by now.
         match home.is_closed() {
             true => Err(crate::Error::runtime("metrics: Event loop is closed")),
             false => Ok(Metrics::of(counts, since_epoch())),

@@ -1,8 +1,8 @@
-//! What loom models are made of: [`check`], and a [`Loop`] with tasks of ours. It exists under
-//! `--cfg loom` alone.
+//! The parts of loom models: [`check`], and a [`Loop`] with our own tasks. This module exists only
+//! under `--cfg loom`.
 //!
-//! The loop is the least that a task can live in: it empties its inbox, runs what is ready, and sleeps
-//! while there is neither. So a wake-up that is lost is a deadlock, which loom finds.
+//! The loop is the minimum that a task needs: it empties its inbox, runs ready steps, and sleeps if
+//! there is nothing to do. A lost wake-up is therefore a deadlock, which loom finds.
 
 use crate::{
     CancelledError,
@@ -31,7 +31,7 @@ use std::{
 };
 
 /// Runs `body` in every interleaving with at most `preemptions` preemptions. `mutants` are the
-/// errors that this model has to notice: see [`mutant`](crate::sync::mutant).
+/// faults that this model has to detect: see [`mutant`](crate::sync::mutant).
 ///
 /// The line that it prints at the end is for `cargo xtask loom`.
 pub fn check<F: Fn() + Send + Sync + 'static>(mutants: &[&str], preemptions: usize, body: F) {
@@ -83,18 +83,19 @@ impl Default for Loop {
 }
 
 impl Loop {
-    /// A loop without tasks.
+    /// Creates a loop without tasks.
     pub fn new() -> Loop {
         let remote = TestRemote { messages: Mutex::new(VecDeque::new()), came: Condvar::new() };
         Loop::reached_through(Box::new(remote))
     }
 
-    /// A loop without tasks, with a remote of another kind: it [opens](Loop::open) what it is given.
+    /// Creates a loop without tasks, with a remote of another kind: it [opens](Loop::open) its
+    /// messages.
     pub fn reached_through(remote: Box<dyn Remote>) -> Loop {
         Loop { home: LoopRef::open(true, || remote) }
     }
 
-    /// The name of the loop.
+    /// Returns the reference to the loop.
     pub fn home(&self) -> LoopRef {
         self.home
     }
@@ -107,11 +108,11 @@ impl Loop {
         self.home.remote().as_any().downcast_ref().expect("all homes of a model are of this kind")
     }
 
-    /// A new task, which has not begun to run.
+    /// Creates a task that has not started.
     #[track_caller]
     pub fn spawn(&self, coroutine: impl Future<Output = ()> + 'static) -> TaskRef {
         let (context, number) = (TaskContext::Own(Values::default()), 0);
-        // SAFETY: it is put into its box at once, and `BY_HAND` is made for that.
+        // SAFETY: it is put into its box immediately, and `BY_HAND` matches that.
         let cell =
             unsafe { TaskCell::new(self.home, number, context, Location::caller(), &BY_HAND) };
         let coroutine: Coroutine = RefCell::new(Some(Box::pin(coroutine)));
@@ -126,13 +127,13 @@ impl Loop {
         task
     }
 
-    /// One iteration: what came is looked at, and what is ready runs.
+    /// Runs one iteration: looks at the messages, and runs what is ready.
     pub fn turn(&self) {
         let messages = std::mem::take(&mut *self.remote().messages.lock());
         self.open(messages);
     }
 
-    /// One iteration with these messages.
+    /// Runs one iteration with these messages.
     pub fn open(&self, messages: impl IntoIterator<Item = Message>) {
         let entered = self.home.entering();
         messages.into_iter().for_each(|message| self.scheduler().deliver(message));
@@ -212,7 +213,7 @@ fn step(cell: NonNull<TaskCell>) {
     }
 }
 
-/// A task's own request to be cancelled, without a message.
+/// Requests the cancellation of a task, without a message.
 pub fn cancel(task: &TaskRef) -> bool {
     task.cancel(CancelledError::default())
 }
@@ -223,12 +224,12 @@ impl fmt::Debug for TestRemote {
     }
 }
 
-/// Polls once, as a foreign task that does not run; true if the future waits.
+/// Polls once, as a foreign task that does not run; returns true if the future is pending.
 pub fn is_pending<F: Future>(future: Pin<&mut F>) -> bool {
     future.poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }
 
-/// What the threads of a model share.
+/// Leaks a value that the threads of a model share.
 pub fn leak<T>(shared: T) -> &'static T {
     Box::leak(Box::new(shared))
 }

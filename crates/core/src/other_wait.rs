@@ -1,4 +1,4 @@
-//! [`OtherWait`]: a wait that does not stand in a task's cell.
+//! [`OtherWait`]: a wait that is not stored in a task's cell.
 
 use crate::{
     cancel::{CANCELLED, IDLE, WAITING, WOKEN},
@@ -11,7 +11,7 @@ use crate::{
 };
 use std::{sync::Arc, task::Waker};
 
-/// A wait beside the first of its task, or one outside of our tasks.
+/// A wait beside the first of its task, or one outside our tasks.
 #[derive(Debug)]
 pub(crate) struct OtherWait {
     /// In which loop, if in one.
@@ -37,7 +37,7 @@ impl OtherWait {
         Arc::new(OtherWait { place, armed, site, state, waker, passed })
     }
 
-    /// One of `task`, whose entry there is `entry`.
+    /// Creates a wait of `task`, with the entry `entry` there.
     pub(crate) fn of_task(
         home: LoopRef,
         (task, entry): (Key, Key),
@@ -49,7 +49,7 @@ impl OtherWait {
         OtherWait::new(place, armed, waker, site, state)
     }
 
-    /// One that no request reaches.
+    /// Creates a wait that no request reaches.
     pub(crate) fn outside(waker: Waker, site: WaitSite, state: u64) -> Arc<OtherWait> {
         let place = entered().and_then(Scheduler::home).map(LoopRef::place);
         OtherWait::new(place, None, waker, site, state)
@@ -86,7 +86,7 @@ impl OtherWait {
         self.passed.store(passed, Ordering::Relaxed);
     }
 
-    /// Calls `f` with its task, now or, from another thread, soon.
+    /// Calls `f` with its task, immediately or, from another thread, soon.
     fn with_task_soon(&self, f: impl FnOnce(&Scheduler, &TaskCell) + Copy + Send + 'static) {
         let (Some(place), Some((task, _))) = (self.place, self.armed) else { return };
         let call = move |scheduler: &Scheduler| {
@@ -112,15 +112,16 @@ impl OtherWait {
         });
     }
 
-    /// Takes it out of its task. If the leaf was moved to another thread, its task learns of it there.
+    /// Removes it from its task. If the leaf was moved to another thread, the task's thread does this.
     fn leave_task(&self) {
         if let Some((_, entry)) = self.armed {
             self.with_task_soon(move |scheduler, cell| cell.disarm_other(scheduler, entry));
         }
     }
 
-    /// Wakes it, if it waits: the caller calls its waker. If a request was passed on, its task is to look
-    /// at what became of that; a combinator that was put aside does not pass the wake-up on.
+    /// Wakes it, if it is waiting; the caller calls its waker. If a request was passed on, the task
+    /// itself has to check its result, because a combinator that is no longer polled does not pass on the
+    /// wake-up.
     pub(crate) fn wake(&self) -> bool {
         let woken = sync::change("other_wake_overwrites_cancel", &self.state, WAITING, WOKEN);
         if woken && self.has_passed_on() {
@@ -134,14 +135,14 @@ impl OtherWait {
         sync::change("other_cancel_overwrites_wake", &self.state, WAITING, CANCELLED)
     }
 
-    /// Takes a cancellation back that the leaf has not seen.
+    /// Withdraws a cancellation that the leaf has not seen.
     pub(crate) fn revoke(&self) -> bool {
         let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
         self.state.compare_exchange(CANCELLED, WAITING, success, failure).is_ok()
     }
 
-    /// Ends it; true if it had been given a wake-up that was not used. Not with a swap: the waking side
-    /// acts under the lock under which the leaf ends its wait.
+    /// Ends it; returns true if it had received a wake-up that was not used. A swap is not needed,
+    /// because the waking side acts under the lock under which the leaf ends its wait.
     pub(crate) fn end(&self) -> bool {
         self.leave_task();
         let state = self.state.load(Ordering::Acquire);

@@ -1,8 +1,8 @@
-//! [`Outstanding`]: what will come back to a loop from outside, until it is dropped.
+//! [`Outstanding`]: work that will come back to a loop from outside, until it is dropped.
 
 use crate::home::{LoopRef, Message};
 
-/// Something that will come back to a loop from outside. Dropping it, on whatever thread, ends what
+/// Work that will come back to a loop from outside. Dropping it, on any thread, ends what
 /// [`Run::add_outstanding`](crate::scheduler::Run::add_outstanding) began.
 #[derive(Debug)]
 #[must_use]
@@ -15,7 +15,7 @@ impl Outstanding {
         Outstanding(home)
     }
 
-    /// The loop to which it comes back.
+    /// Returns the loop to which it comes back.
     pub fn home(&self) -> LoopRef {
         self.0
     }

@@ -1,8 +1,8 @@
-//! What the crates of this workspace share and no other crate may use.
+//! Items that the crates of this workspace share and no other crate may use.
 //!
 //! Nothing here is stable: any release may change it. The siblings therefore depend on each other by
-//! exact version. Several items have safety contracts that span crates; each contract stands at its item,
-//! and the ways in which a loop's data may be reached are described in `home.rs`.
+//! exact version. Several items have safety contracts that span crates; each contract is documented at
+//! its item, and `home.rs` describes how a loop's data may be accessed.
 
 pub use crate::{
     awaiting::WaitKey,
@@ -33,17 +33,17 @@ pub mod sync {
     pub use crate::sync::*;
 }
 
-/// Where everything stands, for a look from outside.
+/// The layout of all data, for readers outside the process.
 pub mod layout {
     pub use crate::layout::*;
 }
 
-/// The numbers of a loop, for those who write them.
+/// The counters of a loop, for the code that updates them.
 pub mod metrics {
     pub use crate::metrics::*;
 }
 
-/// What models under loom are made of.
+/// The parts of models under loom.
 #[cfg(loom)]
 pub mod model {
     pub use crate::model::*;

@@ -6,7 +6,8 @@ use std::{cell::RefCell, collections::VecDeque, ptr::NonNull};
 /// A step that is ready to run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum ReadyStep {
-    /// It is not done, so the registry keeps it; it is here once, and runs only from here.
+    /// A task that is not done, so the registry keeps it. It is in the queue at most once, and runs
+    /// only from here.
     Task(NonNull<TaskCell>),
     Callback(Key),
     /// Readiness for the handler of a source.
@@ -40,7 +41,7 @@ impl ReadyQueue {
         self.0.borrow_mut().pop_front().map(ReadyStep::from)
     }
 
-    /// Takes a task out that has ended without a step.
+    /// Removes a task that has ended without a step.
     pub(crate) fn remove_task(&self, task: NonNull<TaskCell>) {
         self.0.borrow_mut().retain(|word| ReadyStep::from(*word) != ReadyStep::Task(task));
     }

@@ -1,16 +1,16 @@
-//! [`Registry`]: the tasks of a loop that have not ended, in a word each.
+//! [`Registry`]: the unfinished tasks of a loop, one word each.
 //!
-//! How often a place was used before is known without a number beside each task: the key of a task
-//! stands in its cell, and that of the next one among the vacant places.
+//! The table needs no generation number beside each task: the key of a task is stored in its cell,
+//! and the next key of a vacant place in the list of vacant places.
 
 use crate::{cell::TaskCell, slots::Key, task_ref::TaskRef};
 
-/// The tasks, on the loop's thread, which is theirs. Each has its key in its cell for as long as it is
-/// here.
+/// The tasks, used only on the loop's thread. Each task has its key in its cell while it is in the
+/// registry.
 #[derive(Debug)]
 pub(crate) struct Registry {
     tasks: Vec<Option<TaskRef>>,
-    /// The next key of each vacant place; the place that was left last is taken first.
+    /// The next key of each vacant place; the most recently vacated place is reused first.
     vacant: Vec<Key>,
 }
 
@@ -19,7 +19,7 @@ impl Registry {
         Registry { tasks: Vec::new(), vacant: Vec::new() }
     }
 
-    /// Takes a task of this loop in that has no key, and gives it one.
+    /// Adds a task of this loop that has no key, and assigns one.
     #[inline(always)]
     pub(crate) fn insert(&mut self, task: TaskRef) {
         let key = self.vacant.pop().unwrap_or_else(|| self.grow());
@@ -28,7 +28,7 @@ impl Registry {
         std::mem::forget(self.tasks[key.place()].replace(task));
     }
 
-    /// Makes a vacant place.
+    /// Adds a vacant place.
     #[cold]
     fn grow(&mut self) -> Key {
         let key = Key::first(self.tasks.len());
@@ -42,26 +42,26 @@ impl Registry {
         task.filter(|task| task.affine.key.get() == Some(key))
     }
 
-    /// Takes a task of this loop out, if it is here, and its key from it.
+    /// Removes a task of this loop, if it is here, and clears its key.
     #[inline]
     pub(crate) fn remove(&mut self, task: &TaskCell) -> Option<TaskRef> {
         let key = task.affine.key.take()?;
-        // A place that had every key stays empty.
+        // A place that has used every key stays empty.
         self.vacant.extend(key.next());
         self.tasks.get_mut(key.place())?.take()
     }
 
-    /// How many tasks there are.
+    /// The number of tasks.
     pub(crate) fn len(&self) -> usize {
         self.tasks.len() - self.vacant.len()
     }
 
-    /// Where the table stands, for a look from outside.
+    /// The address of the table, for readers outside the process.
     pub(crate) fn table(&self) -> *const Vec<Option<TaskRef>> {
         &raw const self.tasks
     }
 
-    /// Every task, in the order of their places.
+    /// All tasks, in the order of their places.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &TaskRef> {
         self.tasks.iter().flatten()
     }
@@ -88,10 +88,10 @@ mod tests {
         output: TypeId::of::<()>,
     };
 
-    /// A new task that was put in, and its key.
+    /// A new task that was inserted, and its key.
     fn insert(registry: &mut Registry) -> (TaskRef, Key) {
         let (home, context) = (LoopRef::nowhere(), TaskContext::Own(Values::default()));
-        // SAFETY: it is put into its box at once.
+        // SAFETY: it is put into its box immediately.
         let cell = unsafe { TaskCell::new(home, 0, context, Location::caller(), &NO_STEPS) };
         let cell = NonNull::from(Box::leak(Box::new(cell)));
         // SAFETY: these are the three references that a cell begins with.

@@ -1,12 +1,12 @@
-//! [`RunningTask`]: what is known of the step that runs now, for a signal handler.
+//! [`RunningTask`]: a description of the current step, for a signal handler.
 
 use crate::{cell::TaskCell, home::entered, wait_site::WaitSite};
 use std::{borrow::Cow, panic::Location, ptr::NonNull};
 
-/// So much of a name is kept.
+/// The number of bytes of a name that are kept.
 const NAME: usize = 64;
 
-/// The task whose step runs in this thread, as a copy that keeps nothing alive.
+/// A description of the task whose step runs in this thread. It keeps nothing alive.
 #[derive(Clone, Copy, Debug)]
 pub struct RunningTask {
     cell: NonNull<TaskCell>,
@@ -17,15 +17,15 @@ pub struct RunningTask {
     name_len: usize,
 }
 
-// SAFETY: the pointer is compared, and never followed.
+// SAFETY: the pointer is only compared, never dereferenced.
 unsafe impl Send for RunningTask {}
 
 impl RunningTask {
-    /// Looks at this thread; `None` outside of a step. Async-signal-safe: it reads plain memory of the thread,
-    /// and calls nothing else.
+    /// Returns the task whose step this thread runs; `None` outside a step. Async-signal-safe: it reads plain
+    /// memory of the thread, and calls nothing else.
     pub fn look() -> Option<RunningTask> {
         let cell = entered()?.running_cell()?;
-        // SAFETY: a step keeps its cell alive, and takes it out of the scheduler before it lets it go. The
+        // SAFETY: a step keeps its cell alive, and removes it from the scheduler before releasing it. The
         // handler interrupts the thread on which that happens.
         let task = unsafe { cell.as_ref() };
         let (what, location) = (task.affine.site_what.get(), task.affine.site_location.get());
@@ -37,8 +37,8 @@ impl RunningTask {
             name: [0; NAME],
             name_len: 0,
         };
-        // SAFETY: the box is taken out of its cell while it is worked with, so one that is in there is whole;
-        // and nothing of it is changed while the handler runs.
+        // SAFETY: the box is taken out of its cell while it is modified, so a box in the cell is complete;
+        // and nothing changes it while the handler runs.
         let cold = unsafe { (*task.affine.cold.as_ptr()).as_deref() };
         if let Some(name) = cold.and_then(|cold| cold.name.as_deref()) {
             running.name_len = name.len().min(NAME);
@@ -47,12 +47,12 @@ impl RunningTask {
         Some(running)
     }
 
-    /// Whether both are the same task.
+    /// Returns whether both are the same task.
     pub fn is(&self, other: &RunningTask) -> bool {
         self.cell == other.cell && self.sequence == other.sequence
     }
 
-    /// The name of the task; a long one is cut off.
+    /// Returns the name of the task; a long name is truncated.
     pub fn name(&self) -> Cow<'_, str> {
         match self.name_len {
             0 => Cow::Owned(format!("Task-{}", self.sequence)),
@@ -60,12 +60,12 @@ impl RunningTask {
         }
     }
 
-    /// The line that created it.
+    /// Returns the line that created the task.
     pub fn spawned_at(&self) -> &'static Location<'static> {
         self.spawned_at
     }
 
-    /// Where it was suspended before this step; `None` if it was not.
+    /// Returns where the task was suspended before this step; `None` if it was not.
     pub fn last_wait(&self) -> Option<WaitSite> {
         self.last_wait
     }

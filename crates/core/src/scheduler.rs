@@ -1,10 +1,10 @@
-//! [`Scheduler`]: what one loop has to run, and when.
+//! [`Scheduler`]: the ready queue, timers and tasks of one loop.
 //!
-//! Its data stand in parts, each with the methods that concern it alone: [`ReadyQueue`], [`Timers`] (with the
-//! callbacks and the clock), [`Tasks`], the scopes, [`Sources`], [`LoopLocals`], [`Reports`] and [`Run`]. What
-//! concerns several of them is a method of the scheduler: opening and closing here, callbacks in
-//! `scheduler/callbacks.rs`, one iteration in `scheduler/turn.rs`. Everything is plain memory of the loop's
-//! thread.
+//! Its data is divided into parts, each with the methods that concern it alone: [`ReadyQueue`], [`Timers`]
+//! (with the callbacks and the clock), [`Tasks`], the scopes, [`Sources`], [`LoopLocals`], [`Reports`] and
+//! [`Run`]. Operations on several parts are methods of the scheduler: opening and closing are in this file,
+//! callbacks in `scheduler/callbacks.rs`, one iteration in `scheduler/turn.rs`. Everything is plain memory of
+//! the loop's thread.
 
 mod callbacks;
 mod reports;
@@ -37,7 +37,7 @@ use std::{
 };
 pub use tasks::Tasks;
 
-/// What a loop is doing.
+/// The state of a loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Open, and not running.
@@ -48,20 +48,20 @@ pub enum State {
     Closed,
 }
 
-/// What one loop has to run, and when. Reached through [`LoopRef::with`] and
+/// The ready queue, timers and tasks of one loop. Reached through [`LoopRef::with`] and
 /// [`with_entered`](crate::home::with_entered) on the loop's own thread.
-// In cache lines of its own: other threads read what stands beside it in its home.
+// In separate cache lines, because other threads read the data beside it in its home.
 #[repr(align(128))]
 pub struct Scheduler {
     home: Cell<Option<LoopRef>>,
     state: Cell<State>,
     event_loop: RefCell<Option<Rc<dyn AbstractEventLoop>>>,
-    /// What ends the current run, and what may still come to it.
+    /// The stop and abort requests of the current run, and its outstanding results.
     pub run: Run,
     pub(crate) ready: ReadyQueue,
     /// Callbacks, timers and the clock.
     pub timers: Timers,
-    /// The tasks that have not ended, and the one that runs.
+    /// The unfinished tasks, and the current one.
     pub tasks: Tasks,
     pub(crate) scopes: Scopes,
     pub(crate) requests: Requests,
@@ -84,13 +84,13 @@ impl fmt::Debug for Scheduler {
     }
 }
 
-/// Where things stand, for a look from outside.
+/// Offsets for readers outside the process.
 impl Scheduler {
-    /// The task that runs now.
+    /// The current task.
     pub(crate) const CURRENT: usize = offset_of!(Scheduler, tasks) + Tasks::CURRENT;
 }
 
-/// Life.
+/// Opening and closing.
 impl Scheduler {
     pub(crate) fn new() -> Scheduler {
         Scheduler {
@@ -119,32 +119,32 @@ impl Scheduler {
         self.state.set(State::Idle);
     }
 
-    /// Whether the loop may be closed now: while a step of a task is under way, its coroutine cannot
-    /// be dropped.
+    /// Checks that the loop may be closed now: while a step of a task runs, its coroutine cannot be
+    /// dropped.
     ///
     /// # Errors
     /// `Runtime` if the loop runs, or a step of one of its tasks does.
     pub fn check_may_close(&self) -> Result<()> {
         match self.state.get() {
-            // What its closing drops may ask for it again, in a step even.
+            // A value that is dropped by the closing may call this again, even in a step.
             State::Closed => Ok(()),
             State::Idle if self.running_cell().is_none() => Ok(()),
             _ => Err(Error::runtime("Cannot close a running event loop")),
         }
     }
 
-    /// Empties the loop and ends it: coroutines are dropped here, on the loop's own thread. Tasks
-    /// that were not finished are reported, and end cancelled. Does nothing to a closed loop.
+    /// Closes the loop. Coroutines are dropped here, on the loop's own thread. Unfinished tasks are
+    /// reported, and end cancelled. Does nothing to a closed loop.
     ///
-    /// What is dropped here may run any code. Nothing of the loop runs any more meanwhile, and
-    /// nothing is taken in.
+    /// The destructors may run any code. Meanwhile no step of the loop runs, and the loop accepts
+    /// nothing new.
     ///
     /// # Errors
     /// Those of [`check_may_close`](Scheduler::check_may_close).
     pub fn close(&self) -> Result<()> {
         let Some(home) = self.home.get() else { return Ok(()) };
         self.check_may_close()?;
-        // What is on its way arrives, so that it is dropped on this thread.
+        // Messages in transit are received here, so that they are dropped on this thread.
         home.remote().close(&mut |message| self.deliver(message));
         if self.state.replace(State::Closed) == State::Closed {
             return Ok(());
@@ -154,7 +154,7 @@ impl Scheduler {
             destroy(&task, home);
             drop_each([task], home);
         }
-        // Every task has ended: what stands in the queue names none.
+        // Every task has ended, so no entry of the queue names one.
         self.ready.clear();
         let callbacks = self.timers.callbacks().drain();
         let locals = self.locals.borrow_mut().drain();
@@ -175,38 +175,38 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Drops the coroutine of a task of this loop, and ends the task as cancelled; that is reported.
+    /// Drops the coroutine of a task of this loop, ends the task as cancelled, and reports it.
     ///
     /// # Errors
-    /// `Runtime` while the loop runs, or a step of a task does, or if the task is of another loop.
+    /// `Runtime` while the loop or a step of a task runs, or if the task belongs to another loop.
     pub fn destroy(&self, task: &TaskRef) -> Result<()> {
         self.check_may_close()?;
         let home = self.check_open()?;
         if task.home() != home {
-            return Err(Error::runtime("the task is of another loop"));
+            return Err(Error::runtime("the task belongs to another loop"));
         }
         let entered = home.entering();
         destroy(task, home);
         drop(entered);
-        // It may have stood there, or have been woken by what was dropped.
+        // It may have been there already, or have been woken by a destructor.
         self.ready.remove_task(task.as_ptr());
         Ok(())
     }
 
-    /// What the loop is doing.
+    /// Returns what the loop is doing.
     #[inline]
     pub fn state(&self) -> State {
         self.state.get()
     }
 
-    /// Says that the loop runs now, or no longer does.
+    /// Sets whether the loop is running.
     pub fn set_running(&self, running: bool) {
         if self.state.get() != State::Closed {
             self.state.set(if running { State::Running } else { State::Idle });
         }
     }
 
-    /// The name of the loop.
+    /// Returns the reference to the loop.
     #[inline]
     pub fn home(&self) -> Option<LoopRef> {
         self.home.get()
@@ -222,13 +222,13 @@ impl Scheduler {
         }
     }
 
-    /// What the loop offers beside scheduling.
+    /// Returns the event loop object: everything that the loop offers besides scheduling.
     pub fn event_loop(&self) -> Option<Rc<dyn AbstractEventLoop>> {
         self.event_loop.borrow().clone()
     }
 
-    /// Sets what [`event_loop`](Scheduler::event_loop) gives. Does nothing to a closed loop, whose
-    /// place may become another thread's.
+    /// Sets the value of [`event_loop`](Scheduler::event_loop). Does nothing to a closed loop,
+    /// because its home may be reused by another thread.
     pub fn set_event_loop(&self, event_loop: Rc<dyn AbstractEventLoop>) {
         if self.check_open().is_ok() {
             drop(self.event_loop.replace(Some(event_loop)));
@@ -236,15 +236,15 @@ impl Scheduler {
     }
 }
 
-/// Nothing runs; what is dropped may run any code.
+/// No step runs; the destructors may run any code.
 fn destroy(task: &TaskRef, home: LoopRef) {
     let report = ExceptionContext::new("Task was destroyed but it is pending!");
     report.with_task(task.clone()).report(Some(home));
     TaskCell::discard(task);
 }
 
-/// Drops what is left, one by one: the program's own values are among it, and if two of them panicked
-/// in one drop the process would be aborted.
+/// Drops the remaining values one by one. They include values of the program, and if two of them
+/// panicked in one drop, the process would be aborted.
 fn drop_each<T>(left: impl IntoIterator<Item = T>, home: LoopRef) {
     for one in left {
         reported("Exception in the drop of a callback", Some(home), || drop(one));

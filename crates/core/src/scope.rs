@@ -1,8 +1,9 @@
-//! [`Scope`]: a future that is a scope of its task, and gives way where a cancellation cannot reach
-//! what it awaits.
+//! [`Scope`]: a future that is a scope of its task. It gives way if a cancellation cannot reach the
+//! future that it awaits.
 //!
-//! Our own leaves return the cancellation themselves. A foreign future knows nothing of it: so the
-//! innermost scope around it drops it. See the law in [`crate::cancel`].
+//! The leaf futures of this library return the cancellation themselves. A foreign future knows
+//! nothing of cancellation, so the innermost scope around it drops it. See the rules in
+//! [`crate::cancel`].
 
 use crate::{
     CancelledError, Error, Result,
@@ -23,7 +24,7 @@ use std::{
 };
 
 pin_project! {
-    /// A future in which a cancellation also reaches what is not ours; see [`cancellable`].
+    /// A future whose cancellation also reaches foreign futures; see [`cancellable`].
     #[derive(Debug)]
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct Scope<F> {
@@ -33,44 +34,46 @@ pin_project! {
     }
 }
 
-/// A place in the tree of scopes, for a future that is a scope: each poll of its body goes through here.
+/// The place of a future in the tree of scopes. Each poll of the future's body goes through it.
 #[derive(Debug)]
 pub struct ScopePlace {
     at: At,
     site: WaitSite,
-    /// Armed while nothing but something foreign is suspended inside.
+    /// Armed while only foreign futures are suspended inside.
     wait: Wait,
 }
 
 #[derive(Debug)]
 enum At {
-    /// It was not polled in a task yet.
+    /// Not yet polled in a task.
     Nowhere,
-    /// Its own.
+    /// A scope that this place opened and closes.
     Own(ScopeKey),
-    /// That of a deadline, which ends it.
+    /// The scope of a deadline, which closes it.
     Lent(ScopeKey),
 }
 
-/// What a poll of a scope came to.
+/// The result of polling a scope.
 #[derive(Debug)]
 #[must_use]
 pub enum ScopePoll<R> {
-    /// The body has ended. The scope is to be [left](ScopePlace::leave) when the body is dropped.
+    /// The body has ended. The caller must [leave](ScopePlace::leave) the scope after dropping the
+    /// body.
     Ready(R),
     /// The body is suspended.
     Pending,
-    /// The scope has to give way: its body is to be dropped, and then the scope to be left.
+    /// The scope has to give way: the caller must drop the body, and then leave the scope.
     GivesWay(CancelledError),
 }
 
 impl ScopePlace {
-    /// A place below the scope in which it is first polled. Foreign waits inside are reported as `site`.
+    /// Creates a place below the scope in which it is first polled. Foreign waits inside are reported as
+    /// `site`.
     pub const fn new(site: WaitSite) -> ScopePlace {
         ScopePlace { at: At::Nowhere, site, wait: Wait::new() }
     }
 
-    /// Its name in the tree, if it is there.
+    /// The key of the scope, if it is in the tree.
     #[doc(hidden)] // For the siblings.
     pub fn key(&self) -> Option<ScopeKey> {
         match self.at {
@@ -79,8 +82,8 @@ impl ScopePlace {
         }
     }
 
-    /// Checks that no other loop of this thread runs than that in which the scope began: its deadline
-    /// would never come.
+    /// Checks that the running loop is the one in which the scope began. In any other loop, its
+    /// deadline would never expire.
     #[inline]
     fn check_awaited_here(&self) -> Result<()> {
         match self.key() {
@@ -89,7 +92,7 @@ impl ScopePlace {
         }
     }
 
-    /// Polls the body inside of the scope.
+    /// Polls the body inside the scope.
     #[inline]
     pub fn poll<R>(
         &mut self,
@@ -125,7 +128,7 @@ impl ScopePlace {
         }
     }
 
-    /// Leaves the tree, unless a deadline ends the place. The body is gone.
+    /// Leaves the tree, unless the scope belongs to a deadline. The body has been dropped.
     #[inline]
     pub fn leave(&mut self) {
         if self.wait.is_armed() {
@@ -145,15 +148,17 @@ impl Drop for ScopePlace {
     }
 }
 
-/// Makes a future that is not ours give way to a cancellation.
+/// Makes a foreign future give way to a cancellation.
 ///
-/// In a task of ours, a cancellation that arrives while `body` is suspended in something that is not
-/// ours drops `body` and returns `Err(Cancelled)`; the task can handle that and go on. Without a
-/// scope the task itself would end. Every `x.with(…)`, `wait_for` and `timeout` is such a scope
-/// already; of nested ones the innermost gives way. Under another executor nothing is ever cancelled.
+/// In a task of this library, a cancellation that arrives while `body` is suspended in a foreign
+/// future drops `body` and returns `Err(Cancelled)`. The task can handle this error and continue.
+/// Without a scope, the task itself would end. Every `x.with(…)`, `wait_for` and `timeout` already is
+/// such a scope; if scopes are nested, the innermost gives way. Under another executor, nothing is
+/// ever cancelled.
 ///
 /// # Cancellation
-/// As told. If something of ours is suspended inside, the cancellation goes to that instead.
+/// See above. If a future of this library is suspended inside, the cancellation goes to that future
+/// instead.
 ///
 /// ```
 /// # async fn foreign() -> std::io::Result<u32> { Ok(7) }
@@ -173,8 +178,8 @@ where
     Scope::new(body.into_future(), WaitSite::here(&"cancellable"))
 }
 
-/// Polls through a trait of another library. A wait that is armed in `poll` is foreign: no
-/// cancellation comes out of it, and the innermost scope of ours gives way instead.
+/// Polls through a trait of another library. A wait that is armed in `poll` is foreign: it never
+/// returns a cancellation, and the innermost scope gives way instead.
 pub fn foreign<R>(poll: impl FnOnce() -> R) -> R {
     let guard = entered().map(Scheduler::enter_foreign);
     let outcome = poll();
@@ -183,12 +188,12 @@ pub fn foreign<R>(poll: impl FnOnce() -> R) -> R {
 }
 
 impl<F> Scope<F> {
-    /// The scope of `body`, whose foreign waits are reported as `site`.
+    /// Creates the scope of `body`, whose foreign waits are reported as `site`.
     pub fn new(body: F, site: WaitSite) -> Scope<F> {
         Scope { body: Some(body), place: ScopePlace::new(site) }
     }
 
-    /// Gives it a place in the tree that its deadline ends. It was not polled yet.
+    /// Sets the scope of its deadline, which closes it. Must be called before the first poll.
     #[doc(hidden)] // For the siblings.
     #[inline]
     pub fn set_place(self: Pin<&mut Self>, key: Option<ScopeKey>) {
@@ -220,22 +225,22 @@ impl<F: Future<Output = Result<T>>, T> Future for Scope<F> {
     }
 }
 
-/// A scope in the loop in which it is polled.
+/// A scope, and the loop in which it is polled.
 struct Here {
     scheduler: &'static Scheduler,
     key: Key,
 }
 
 impl Here {
-    /// `None` in another loop than its own.
+    /// Returns `None` in any loop other than its own.
     #[inline(always)]
     fn of(scope: ScopeKey) -> Option<Here> {
         let scheduler = entered().filter(|scheduler| scope.is_of(scheduler))?;
         Some(Here { scheduler, key: scope.key })
     }
 
-    /// Whether it is polled where it was polled last, and no request is pending in it: as in nearly all
-    /// polls.
+    /// Whether it is polled where it was last polled, and no request is pending in it. This holds for
+    /// nearly all polls.
     #[inline(always)]
     fn is_plain(&self, cx: &Context<'_>) -> bool {
         let Here { scheduler, key } = *self;
@@ -258,7 +263,8 @@ impl Here {
         })
     }
 
-    /// Puts the scope where it is polled. `Err` if it has to give way, `None` if it has ended.
+    /// Moves the scope to the place where it is polled. Returns `Err` if it has to give way, and
+    /// `None` if it has ended.
     #[cold]
     fn enter_anew(self, cx: &Context<'_>) -> std::result::Result<Option<Here>, CancelledError> {
         let Here { scheduler, key } = self;
@@ -304,13 +310,13 @@ impl Here {
         })
     }
 
-    /// What is polled until the guard is dropped is inside.
+    /// Everything polled until the guard is dropped is inside.
     #[inline(always)]
     fn enter(&self) -> EnteredScope<'static> {
         self.scheduler.enter_within(Within::of(self.key))
     }
 
-    /// The body is suspended: in something of ours, or in something foreign.
+    /// Records that the body is suspended, in a future of this library or in a foreign one.
     #[inline]
     fn suspend(&self, wait: &mut Wait, cx: &Context<'_>, site: WaitSite) {
         let within = Within::of(self.key);

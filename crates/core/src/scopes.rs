@@ -1,9 +1,10 @@
 //! The tree of scopes of a loop's tasks, and [`ScopeKey`], the name of one.
 //!
-//! A node is made when a [`Scope`](crate::scope::Scope) or a deadline begins, below the scope in which
-//! that happens, and goes with it. It counts what is suspended directly inside, the requests to
-//! cancel that came from it (an expired deadline, an aborting group), and knows how far a request has
-//! come (its stage). A task's root has no node: what it needs stands in the task's cell.
+//! A node is created when a [`Scope`](crate::scope::Scope) or a deadline begins, below the current
+//! scope, and removed when it ends. The node counts the futures suspended directly inside and the
+//! requests to cancel that came from it (an expired deadline, an aborting group), and it records how
+//! far a request has come (its stage). A task's root has no node: its data is stored in the task's
+//! cell.
 
 use crate::{
     CancelledError,
@@ -24,11 +25,11 @@ mod seen;
 pub use key::ScopeKey;
 pub(crate) use path::EnteredScope;
 
-/// Where in its task something is polled: the innermost scope, and whether that happens through a
-/// trait of another library.
+/// The place in a task at which a future is polled: the innermost scope, and whether the poll goes
+/// through a trait of another library.
 ///
-/// Half a word, for every task has one. It names the place of a scope in the table, and never one that
-/// is gone: a scope that ends moves what is left inside.
+/// It takes half a word, because every task has one. It names the place of a scope in the table, and
+/// never that of an ended scope: a scope that ends moves its remaining contents.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Within(u32);
 
@@ -48,7 +49,7 @@ impl Within {
         (self.0 >> 1).checked_sub(1)
     }
 
-    /// The same place, for a wait that no cancellation comes out of: its scope gives way instead.
+    /// The same place, for a wait that never returns a cancellation: its scope gives way instead.
     pub(crate) fn foreign(self) -> Within {
         Within(self.0 | Within::FOREIGN)
     }
@@ -58,7 +59,7 @@ impl Within {
         self.0 & Within::FOREIGN != 0
     }
 
-    /// Whether it is directly inside of `scope`, which has not ended; `None` is the root.
+    /// Whether it is directly inside `scope`, which has not ended; `None` is the root.
     #[inline]
     pub(crate) fn is_in(self, scope: Option<Key>) -> bool {
         let place = scope.map_or(0, |scope| Within::of(scope).0);
@@ -74,14 +75,14 @@ impl Within {
 
 /// One scope.
 pub(crate) struct Node {
-    /// What it is, and where the program says so: for the call graph.
+    /// Its operation and source line, for the call graph.
     pub(crate) site: WaitSite,
     /// The scope around it; `None`: the task itself.
     pub(crate) parent: Option<Key>,
     /// The task in which it was last polled.
     pub(crate) task: Option<Key>,
-    /// How many waits are armed directly inside: those that a request can reach, the foreign ones,
-    /// and how many scopes there are.
+    /// The numbers of waits armed directly inside that a request can reach, of foreign waits, and
+    /// of scopes.
     pub(crate) waits: u32,
     pub(crate) foreign: u32,
     pub(crate) children: u32,
@@ -92,19 +93,19 @@ pub(crate) struct Node {
     /// The [round](Scopes::begin_round) in which it was last polled.
     pub(crate) round: u32,
     pub(crate) stage: Stage,
-    /// What the request came from that is pending, or was last: a scope, or the root. Of several the
-    /// outermost.
+    /// The origin of the pending or last request: a scope, or the root. The outermost, if there are
+    /// several.
     pub(crate) origin: Option<Key>,
-    /// The callback of its deadline, which is still to come.
+    /// The callback of its deadline, if that has not passed.
     pub(crate) deadline: Option<Key>,
     pub(crate) is_expired: bool,
-    /// What wakes the scope, if that is not its task's own waker.
+    /// The waker of the scope, if it is not the task's own waker.
     pub(crate) waker: Option<Waker>,
-    /// What few scopes have.
+    /// Data that few scopes need.
     pub(crate) rare: Option<Box<Rare>>,
 }
 
-/// What few scopes have.
+/// Data that few scopes need.
 #[derive(Default)]
 pub(crate) struct Rare {
     /// The other scopes that a pending request came from.
@@ -114,7 +115,7 @@ pub(crate) struct Rare {
 }
 
 impl Node {
-    /// A scope in which nothing has happened yet.
+    /// A new, empty scope.
     #[inline(always)]
     pub(crate) fn new(site: WaitSite, parent: Option<Key>, task: Option<Key>, round: u32) -> Node {
         Node {
@@ -136,7 +137,7 @@ impl Node {
         }
     }
 
-    /// Whether nothing that a request could reach is suspended inside.
+    /// Whether no future that a request could reach is suspended inside.
     pub(crate) fn is_foreign(&self) -> bool {
         self.waits == 0 && self.children == self.away
     }
@@ -146,7 +147,7 @@ impl Node {
         self.waits == 0 && self.foreign == 0 && self.children == 0
     }
 
-    /// The other scopes that a pending request came from, inside of its origin.
+    /// The other scopes, inside its origin, that a pending request came from.
     pub(crate) fn other_origins(&self) -> impl Iterator<Item = Key> {
         self.rare.iter().flat_map(|rare| rare.other_origins.iter().copied())
     }
@@ -167,7 +168,7 @@ impl Node {
         self.rare.as_ref().map(|rare| rare.message.clone()).unwrap_or_default()
     }
 
-    /// Sets the message, and gives the former one, to be dropped elsewhere.
+    /// Sets the message, and returns the former one, to be dropped elsewhere.
     pub(crate) fn set_message(&mut self, message: CancelledError) -> CancelledError {
         match &mut self.rare {
             None if message.message().is_none() => message,
@@ -178,7 +179,7 @@ impl Node {
         }
     }
 
-    /// A request came from `origin`, inside of which this is.
+    /// Records a request from `origin`, which contains this scope.
     fn add_origin(
         &mut self,
         origin: Option<Key>,
@@ -190,7 +191,7 @@ impl Node {
                 rare.other_origins.clear();
             }
         } else if self.origin != origin {
-            // Of two origins of one request, one is inside of the other.
+            // Of two origins of one request, one is inside the other.
             let inner = match (self.origin, origin) {
                 (Some(former), origin) if is_inside(former, origin) => {
                     self.origin = origin;
@@ -226,7 +227,7 @@ impl Node {
 pub(crate) struct Scopes {
     nodes: RefCell<Slots<Node>>,
     round: Cell<u32>,
-    /// Memory that is used again and again.
+    /// A buffer that is reused.
     pub(crate) scratch: Cell<Vec<Key>>,
 }
 
@@ -255,8 +256,8 @@ impl Scopes {
         key
     }
 
-    /// Takes a scope out in which nothing is left, no request is pending, and that has nothing that few
-    /// have: nearly all. Gives its deadline, and its waker, which is to be dropped elsewhere.
+    /// Removes a scope that is empty, with no pending request and no rare data, as nearly all scopes
+    /// are. Returns its deadline and its waker, which is to be dropped elsewhere.
     #[inline]
     pub(crate) fn remove_empty(&self, key: Key) -> Option<(Option<Key>, Option<Waker>)> {
         let mut nodes = self.nodes.borrow_mut();
@@ -272,7 +273,7 @@ impl Scopes {
         Some((deadline, waker))
     }
 
-    /// Takes a scope out. What is left inside belongs to nothing until the caller moves it.
+    /// Removes a scope. Its contents belong to no scope until the caller moves them.
     pub(crate) fn remove(&self, key: Key) -> Option<Node> {
         let mut nodes = self.nodes.borrow_mut();
         let node = nodes.remove(key)?;
@@ -282,7 +283,7 @@ impl Scopes {
         Some(node)
     }
 
-    /// Calls `f` with a scope. It runs no code of a user's.
+    /// Calls `f` with a scope. Runs no user code.
     #[inline]
     pub(crate) fn with<R>(&self, key: Key, f: impl FnOnce(&mut Node) -> R) -> Option<R> {
         self.nodes.borrow_mut().get_mut(key).map(f)
@@ -293,7 +294,8 @@ impl Scopes {
         self.nodes.borrow().get(key)?.parent
     }
 
-    /// Puts a scope into another, and another task. What is inside follows when it is polled there.
+    /// Moves a scope into another scope and another task. Its contents follow when they are polled
+    /// there.
     pub(crate) fn move_to(&self, key: Key, parent: Option<Key>, task: Option<Key>) {
         let mut nodes = self.nodes.borrow_mut();
         let Some(node) = nodes.get_mut(key) else { return };
@@ -320,13 +322,13 @@ impl Scopes {
         nodes.iter().filter(is_child).map(|(child, _)| child).collect()
     }
 
-    /// The scope of what is polled `within` it; `None` at the root.
+    /// The scope that `within` names; `None` at the root.
     #[inline]
     pub(crate) fn scope(&self, within: Within) -> Option<Key> {
         self.nodes.borrow().key_at(within.place()?)
     }
 
-    /// A wait was armed `within` a scope.
+    /// Counts a wait that was armed `within` a scope.
     #[inline]
     pub(crate) fn enter_wait(&self, within: Within) {
         if let Some(place) = within.place() {
@@ -336,7 +338,7 @@ impl Scopes {
         }
     }
 
-    /// A wait that was armed `within` a scope has ended, or moved away.
+    /// Uncounts a wait that was armed `within` a scope, and has ended or moved away.
     #[inline]
     pub(crate) fn leave_wait(&self, within: Within) {
         if let Some(place) = within.place() {
@@ -346,16 +348,16 @@ impl Scopes {
         }
     }
 
-    /// Whether `scope` is `outer`, or inside of it; `None` is the root.
+    /// Whether `scope` is `outer` or inside it; `None` is the root.
     pub(crate) fn is_inside(&self, scope: Option<Key>, outer: Option<Key>) -> bool {
         outer.is_none() || scope == outer || is_inside(&self.nodes.borrow(), scope, outer)
     }
 
-    /// Notes in a scope that a request came from `origin`, inside of which it is. Returns false if there
-    /// is no such scope.
+    /// Records in a scope that a request came from `origin`, which contains it. Does nothing if there is
+    /// no such scope.
     pub(crate) fn add_origin(&self, key: Key, origin: Option<Key>) {
         let mut nodes = self.nodes.borrow_mut();
-        // Taken out meanwhile, for the others are looked at.
+        // The origin is copied, because the other nodes are read too.
         let Some(node) = nodes.get_mut(key) else { return };
         let former = node.origin;
         let is_outer = former.is_some_and(|former| is_inside(&nodes, Some(former), origin));
@@ -364,7 +366,7 @@ impl Scopes {
         }
     }
 
-    /// A scope that requests came from is gone, and takes them back: in one of those inside.
+    /// Withdraws the requests of the ended scope `gone` from a scope inside it.
     pub(crate) fn take_origin_back(&self, key: Key, gone: Key) {
         let mut nodes = self.nodes.borrow_mut();
         let Some(node) = nodes.get_mut(key) else { return };
@@ -389,8 +391,8 @@ impl Scopes {
         }
     }
 
-    /// What the scopes around something are that is polled `within` the innermost, from the outermost on;
-    /// and whether one of them has a deadline.
+    /// The sites of the scopes around a place, the outermost first, and whether one of them has a
+    /// deadline.
     pub(crate) fn sites(&self, within: Within) -> (Vec<WaitSite>, bool) {
         let nodes = self.nodes.borrow();
         let innermost = within.place().and_then(|place| nodes.key_at(place));
@@ -402,18 +404,18 @@ impl Scopes {
             has_deadline |= node.deadline.is_some();
         }
         sites.reverse();
-        // A `with` may be two scopes, of which the program sees one.
+        // A `with` may consist of two scopes; the program sees one.
         sites.dedup();
         (sites, has_deadline)
     }
 
-    /// How many scopes there are around `scope`, and itself.
+    /// The number of scopes from `scope` to the root, including itself.
     pub(crate) fn depth(&self, scope: Option<Key>) -> usize {
         let nodes = self.nodes.borrow();
         std::iter::successors(scope, |key| nodes.get(*key).and_then(|node| node.parent)).count()
     }
 
-    /// The requests that came from `scope` and from those around it, but not from the root.
+    /// The number of requests from `scope` and the scopes around it, without the root.
     pub(crate) fn requests(&self, scope: Option<Key>) -> u32 {
         let nodes = self.nodes.borrow();
         let mut at = scope.and_then(|key| nodes.get(key));
@@ -425,7 +427,7 @@ impl Scopes {
         count
     }
 
-    /// Takes one request back, the innermost; false if there is none.
+    /// Withdraws the innermost request; false if there is none.
     pub(crate) fn take_request(&self, scope: Option<Key>) -> bool {
         let mut nodes = self.nodes.borrow_mut();
         let mut at = scope;
@@ -439,7 +441,7 @@ impl Scopes {
         false
     }
 
-    /// A step begins with a request pending: what is polled from now on is polled in a new round.
+    /// Begins a new round, because a step begins with a request pending.
     pub(crate) fn begin_round(&self) {
         self.round.set(self.round.get().wrapping_add(1));
     }
@@ -448,7 +450,7 @@ impl Scopes {
         self.round.get()
     }
 
-    /// Takes every scope out.
+    /// Removes all scopes.
     pub(crate) fn drain(&self) -> Vec<Node> {
         self.nodes.borrow_mut().drain()
     }

@@ -1,17 +1,17 @@
-//! What becomes of a request at the end of a step, if no leaf has taken it.
+//! The handling of a request at the end of a step, if no leaf has taken it.
 //!
-//! In this order, for each scope in which one is pending, the innermost first:
+//! For each scope with a pending request, the innermost first, in this order:
 //!
 //! 1. Nothing, if the request was passed on to a target that has not answered.
 //! 2. Waits inside that wait are cancelled: they were armed since the request. (A `select!` may have
-//!    dropped a cancelled leaf, and wait for something new.) What was woken when the request came, and
-//!    was not polled since, takes it in the next step.
+//!    dropped a cancelled leaf, and wait for something new.) A wait that was woken when the request
+//!    came, and was not polled since, takes it in the next step.
 //! 3. If the task runs again at once, the next step throws: something inside is woken, or a combinator
 //!    has not polled everything yet.
 //! 4. A foreign wait inside makes its scope give way.
-//! 5. What is left was not polled in this step: it is put aside, and the task is suspended in something
-//!    foreign beside it. The innermost scope that was polled in this step gives way. That takes a
-//!    *round*, a whole step with the request pending, to be known.
+//! 5. The remaining waits were not polled in this step: they are set aside, and the task is suspended
+//!    in something foreign beside them. The innermost scope that was polled in this step gives way.
+//!    This is only known after a *round*, a whole step with the request pending.
 
 use crate::{
     CancelledError,
@@ -24,21 +24,23 @@ use crate::{
     which::Which,
 };
 
-/// How many steps in a row a request is put off while its task is always woken at once: a combinator
-/// that polls its parts bit by bit gets to all of them, and one that never waits holds nothing up.
+/// The number of consecutive steps for which a request may be deferred while its task is always
+/// woken immediately. A combinator that polls its parts bit by bit reaches all of them, and one that
+/// never waits cannot delay the request forever.
 const MAY_PUT_OFF: u32 = 1000;
 
-/// What came of a request in one scope.
+/// The outcome of a request in one scope.
 #[must_use]
 enum Settled {
     Done,
-    /// Everything inside was put aside: it is for the scope around to tell.
+    /// Everything inside is set aside: the scope around decides.
     GoesOut,
 }
 
 impl TaskCell {
-    /// A step begins with a request pending. Returns the error with which the task has to end here and
-    /// now, because it is suspended in nothing that could take it, or has not begun yet.
+    /// Begins a step with a request pending. Returns an error if the task has to end with it
+    /// immediately, because the task is suspended in nothing that could take the request, or has not
+    /// begun yet.
     #[cold]
     pub(crate) fn begin_round(&self, scheduler: &Scheduler) -> Option<CancelledError> {
         let affine = &self.affine;
@@ -65,7 +67,7 @@ impl TaskCell {
         None
     }
 
-    /// The step ended in a suspension.
+    /// Handles the pending requests at the end of a step that suspended.
     #[cold]
     pub(crate) fn settle(&self, scheduler: &Scheduler) {
         let affine = &self.affine;
@@ -98,7 +100,7 @@ impl TaskCell {
     }
 
     /// Calls `f` with each scope of the task in which a request may be pending and something waits, the
-    /// innermost first. SCOPES is cleared before, for `f` to set it again.
+    /// innermost first. SCOPES is cleared first, so that `f` can set it again.
     fn for_each_pending(&self, scheduler: &Scheduler, mut f: impl FnMut(Key)) {
         if !self.affine.stage.take(SCOPES) {
             return;
@@ -147,8 +149,8 @@ impl TaskCell {
         }
     }
 
-    /// Nothing in a scope took the request, and nothing in it was polled. If it came from around the
-    /// scope, the task is suspended somewhere else inside of its origin.
+    /// Handles a scope in which nothing took the request and nothing was polled. If the request came
+    /// from around the scope, the task is suspended elsewhere inside its origin.
     fn settle_outside(&self, scheduler: &Scheduler, key: Key) {
         let Some((origin, parent, message)) =
             scheduler.scopes.with(key, |node| (node.origin, node.parent, node.message()))
@@ -156,7 +158,7 @@ impl TaskCell {
             return;
         };
         if origin == Some(key) {
-            // What was cancelled inside takes it when it is polled again.
+            // A cancelled wait inside takes it when it is polled again.
             scheduler.scopes.with(key, |node| node.stage.clear(SENT));
             return;
         }
@@ -200,7 +202,7 @@ impl TaskCell {
             matches!(state_of(*which), Some((within, WAITING)) if !within.is_foreign())
                 && !unanswered(which)
         };
-        // What was woken when the request came, and was not polled since.
+        // Waits that were woken when the request came, and were not polled since.
         let is_due = self.has_stage(scheduler, scope, MUST);
         let woken = |which: &Which| {
             is_due && matches!(state_of(*which), Some((within, WOKEN)) if !within.is_foreign())
@@ -228,7 +230,7 @@ impl TaskCell {
         if !woken_since.is_empty() {
             self.clear_stage(scheduler, scope, MUST | SENT);
             scheduler.give_to(self, woken_since, origin, error);
-            // A combinator that was put aside has used their wake-ups up.
+            // A combinator that was set aside has consumed their wake-ups.
             self.wake_scopes(scheduler, scope, origin);
             return Settled::Done;
         }

@@ -1,4 +1,4 @@
-//! [`Slots`]: values behind keys that are never mistaken for one another, even when a place is reused.
+//! [`Slots`]: a table of values whose keys are never confused, even when a place is reused.
 
 use std::{mem::offset_of, num::NonZeroU64};
 
@@ -8,7 +8,8 @@ use std::{mem::offset_of, num::NonZeroU64};
 pub struct Key(NonZeroU64);
 
 impl Key {
-    /// Bits that are zero in every key: room for who keeps one to say what it is the key of.
+    /// Bits that are zero in every key. The holder of a key may use them to mark what the key
+    /// names.
     pub(crate) const TAG: u64 = 0b11;
     /// No generation is zero.
     const NOTHING: NonZeroU64 = NonZeroU64::new(Key::TAG + 1).unwrap();
@@ -23,7 +24,7 @@ impl Key {
         Key::from_bits(u64::from(generation) << 32 | u64::from(place) << 2)
     }
 
-    /// The key of the place when it is used again; `None` if it had the last one.
+    /// The key of the place when it is reused; `None` if this was its last key.
     #[inline]
     pub(crate) fn next(self) -> Option<Key> {
         self.0.checked_add(1 << 32).map(Key)
@@ -43,14 +44,14 @@ impl Key {
         self.0 | tag & Key::TAG
     }
 
-    /// The key as a number, for an operating system to keep: the place in the lower half, above two
-    /// bits that are zero.
+    /// Returns the key as a number that the operating system can keep: the place is in the lower
+    /// half, above two bits that are zero.
     pub fn to_bits(self) -> u64 {
         self.0.get()
     }
 
-    /// The key that [`to_bits`](Key::to_bits) made a number, whatever its two lowest bits are now; of
-    /// another number, one that names nothing.
+    /// Returns the key of a number from [`to_bits`](Key::to_bits), whatever its two lowest bits are
+    /// now. Any other number gives a key that names nothing.
     #[inline]
     pub fn from_bits(bits: u64) -> Key {
         Key(NonZeroU64::new(bits & !Key::TAG).unwrap_or(Key::NOTHING))
@@ -64,7 +65,7 @@ struct Slot<T> {
     state: State<T>,
 }
 
-/// The number takes no room beside a value with a niche.
+/// The discriminant takes no room beside a value with a niche.
 #[derive(Debug)]
 enum State<T> {
     Vacant {
@@ -85,7 +86,7 @@ impl<T> State<T> {
 
 const NONE: u32 = u32::MAX;
 
-/// A list of places that are reused, with keys that outlive what they named.
+/// A list of reusable places, with keys that outlive their values.
 #[derive(Debug)]
 pub(crate) struct Slots<T> {
     slots: Vec<Slot<T>>,
@@ -98,7 +99,7 @@ impl<T> Default for Slots<T> {
     }
 }
 
-/// A place that was vacant, and is filled at once.
+/// A vacant place that is filled immediately.
 #[must_use]
 pub(crate) struct Vacancy<'a, T> {
     slot: &'a mut Slot<T>,
@@ -120,13 +121,13 @@ impl<T> Vacancy<'_, T> {
 }
 
 impl<T> Slots<T> {
-    /// How much memory a place takes.
+    /// The size of a place in memory.
     pub(crate) const PLACE: usize = size_of::<Slot<T>>();
 
-    /// Where the `Vec` of places stands.
+    /// The offset of the `Vec` of places.
     pub(crate) const PLACES: usize = offset_of!(Slots<T>, slots);
 
-    /// Where in a place the value stands.
+    /// The offset of the value in a place.
     pub(crate) fn place_of(value: T) -> usize {
         let slot = Slot { generation: 1, state: State::Taken(value) };
         let value = slot
@@ -145,7 +146,7 @@ impl<T> Slots<T> {
         self.vacancy().fill(value)
     }
 
-    /// A vacant place. What is made only now to fill it is made there.
+    /// Returns a vacant place, in which the new value is constructed directly.
     #[inline(always)]
     pub(crate) fn vacancy(&mut self) -> Vacancy<'_, T> {
         if self.vacant == NONE {
@@ -153,13 +154,13 @@ impl<T> Slots<T> {
         }
         let place = self.vacant;
         let slot = &mut self.slots[place as usize];
-        // One that is taken does not come up.
+        // Occupied places are not in the list.
         self.vacant = if let State::Vacant { next } = slot.state { next } else { NONE };
         let key = Key::new(place, slot.generation);
         Vacancy { slot, key }
     }
 
-    /// Makes a vacant place.
+    /// Adds a vacant place.
     #[cold]
     fn grow(&mut self) {
         let first = Key::first(self.slots.len());
@@ -182,7 +183,7 @@ impl<T> Slots<T> {
         }
     }
 
-    /// What stands in a place, whichever key it has.
+    /// The value in a place, whatever its key.
     #[inline]
     pub(crate) fn get_mut_at(&mut self, place: u32) -> Option<&mut T> {
         match &mut self.slots.get_mut(place as usize)?.state {
@@ -191,7 +192,7 @@ impl<T> Slots<T> {
         }
     }
 
-    /// The key of what stands in a place.
+    /// The key of the value in a place.
     pub(crate) fn key_at(&self, place: u32) -> Option<Key> {
         let slot = self.slots.get(place as usize)?;
         slot.state.value().map(|_| Key::new(place, slot.generation))
@@ -205,7 +206,7 @@ impl<T> Slots<T> {
         }
     }
 
-    /// Drops a value where it stands.
+    /// Drops a value in place.
     #[inline]
     pub(crate) fn vacate(&mut self, key: Key) {
         drop(self.free(key));
@@ -218,7 +219,7 @@ impl<T> Slots<T> {
             return None;
         }
         let state = std::mem::replace(&mut slot.state, State::Vacant { next: self.vacant });
-        // A place that had every key is left alone.
+        // A place that has used every key is left alone.
         if let Some(next) = key.next() {
             slot.generation = next.generation();
             self.vacant = key.place() as u32;
@@ -239,7 +240,7 @@ impl<T> Slots<T> {
         })
     }
 
-    /// Takes everything out; keys given before stay invalid.
+    /// Removes all values; earlier keys stay invalid.
     pub(crate) fn drain(&mut self) -> Vec<T> {
         let places = 0..self.slots.len() as u32;
         let keys: Vec<Key> = places.filter_map(|place| self.key_at(place)).collect();

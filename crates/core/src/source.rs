@@ -1,9 +1,9 @@
-//! [`Source`]: something to read from and write to, whose readiness the loop knows.
+//! [`Source`]: an I/O object whose readiness the loop tracks.
 //!
 //! A source owns its descriptor. It is registered with the loop once, for both directions, at the
-//! first wait, and deregistered when it is dropped; the operating system then tells each *change* to
-//! ready, and the source remembers it. So an operation is tried first, and waits only after
-//! `WouldBlock`, which is also what makes a direction unready again.
+//! first wait, and deregistered when it is dropped; the operating system then reports each *change*
+//! to ready, and the source remembers it. So an operation is tried first, and waits only after
+//! `WouldBlock`, which also makes a direction unready again.
 //!
 //! # The queue of a direction
 //!
@@ -16,7 +16,7 @@
 //! # Threads
 //!
 //! The queues are plain memory of the loop's thread. A source may be sent to another thread and
-//! dropped there: the descriptor is deregistered at once, and the loop gets a message.
+//! dropped there: the descriptor is deregistered immediately, and the loop gets a message.
 
 use crate::{
     Error, Result,
@@ -34,7 +34,8 @@ use queue::IoQueue;
 pub use ready::Ready;
 use registered::Registered;
 pub(crate) use registered::Sources;
-// std's own: a driver is a trait object, which loom's `Arc` cannot hold, and no model has one.
+// This is std's `Arc`: a driver is a trait object, which loom's `Arc` cannot hold, and no model has
+// a driver.
 use std::{
     fmt, io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
@@ -50,16 +51,16 @@ mod registered;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-/// What a source is waited for.
+/// The direction of an I/O operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// Something to read, the end of the stream, or a connection to accept.
+    /// Data to read, the end of the stream, or a connection to accept.
     Read,
-    /// Room to write, or the end of connecting.
+    /// Room to write, or the completion of a connection attempt.
     Write,
 }
 
-/// What an operating system reports of a descriptor, in one event.
+/// The state of a descriptor that the operating system reports in one event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Readiness {
     /// A read would not block.
@@ -71,28 +72,28 @@ pub struct Readiness {
     pub hangup: bool,
 }
 
-/// What tells a loop of the readiness of descriptors: its selector.
+/// Reports the readiness of descriptors to a loop. A loop's selector implements this trait.
 ///
-/// It reports through [`Scheduler::deliver_readiness`], edge-triggered: once for each time that a
-/// direction becomes ready, and once for what is ready when the descriptor is registered.
+/// It reports through [`Scheduler::deliver_readiness`], edge-triggered: once each time a direction
+/// becomes ready, and once for the directions that are ready when the descriptor is registered.
 pub trait Driver: Send + Sync + fmt::Debug {
     /// Registers both directions of `fd`; events about it carry `key`.
     ///
     /// # Errors
-    /// `AlreadyExists` if the descriptor is registered; what the system says otherwise.
+    /// `AlreadyExists` if the descriptor is already registered; otherwise the system's error.
     fn register(&self, fd: BorrowedFd<'_>, key: Key) -> io::Result<()>;
 
-    /// Forgets `fd`. Called from any thread; what fails is of no interest.
+    /// Deregisters `fd`. May be called on any thread; errors are ignored.
     fn deregister(&self, fd: BorrowedFd<'_>);
 
-    /// Whether [`Readiness::hangup`] is always reported. If so, and until it has been reported, a short
-    /// read or write on a TCP socket means that the next one would block.
+    /// Returns whether [`Readiness::hangup`] is always reported. If so, a short read or write on a TCP
+    /// socket means that the next one would block, until a hang-up has been reported.
     fn tells_hangups(&self) -> bool;
 }
 
 /// Readiness of I/O.
 impl Scheduler {
-    /// Sets what registers the descriptors of sources. Does nothing to a closed loop.
+    /// Sets the driver that registers the descriptors of sources. Does nothing to a closed loop.
     pub fn set_driver(&self, driver: Arc<dyn Driver>) {
         if self.check_open().is_err() {
             return;
@@ -106,8 +107,8 @@ impl Scheduler {
         drop(previous);
     }
 
-    /// Takes the readiness, and puts the first waiter for it into the ready queue. False if the
-    /// source is gone.
+    /// Stores the readiness, and puts the first waiter for it into the ready queue. Returns false
+    /// if the source is gone.
     #[inline]
     pub fn deliver_readiness(&self, key: Key, readiness: Readiness) -> bool {
         let mut sources = self.sources.borrow_mut();
@@ -140,13 +141,14 @@ impl Scheduler {
         }
     }
 
-    /// Whether a source of this loop owns the descriptor, so that nothing else may watch it.
+    /// Returns whether a source of this loop owns the descriptor, so that nothing else may watch
+    /// it.
     pub fn owns_descriptor(&self, descriptor: RawFd) -> bool {
         let Ok(number) = usize::try_from(descriptor) else { return false };
         self.sources.borrow().by_descriptor.get(number).is_some_and(|owner| owner.is_some())
     }
 
-    /// Whether a source has a waiter, so that I/O could still wake the loop.
+    /// Returns whether a source has a waiter, so that I/O could still wake the loop.
     pub fn is_waiting_for_io(&self) -> bool {
         let sources = self.sources.borrow();
         sources.entries.values().any(|entry| {
@@ -167,12 +169,13 @@ impl Scheduler {
             drop(self.sources.borrow_mut().remove(key));
             return Err(match error.kind() {
                 io::ErrorKind::AlreadyExists => {
-                    Error::runtime(format!("File descriptor {descriptor} is watched already"))
+                    Error::runtime(format!("File descriptor {descriptor} is already watched"))
                 }
                 _ => error.into(),
             });
         }
-        // An older source of the same number was closed on another thread, and its message is still to come.
+        // An older source with the same number was closed on another thread, and its message has not arrived
+        // yet.
         self.sources.borrow_mut().set_owner(descriptor, key);
         Ok((key, Arc::downgrade(&driver)))
     }
@@ -187,7 +190,7 @@ impl Scheduler {
     }
 }
 
-/// Where a source is registered.
+/// The loop and key under which a source is registered.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct At {
     home: LoopRef,
@@ -200,35 +203,36 @@ struct Registration {
     driver: Weak<dyn Driver>,
 }
 
-/// Something to read from and write to, which owns its non-blocking descriptor; see the
-/// [module](self).
+/// An I/O object that owns its non-blocking descriptor; see the [module](self).
 ///
-/// It belongs to no loop until an operation waits for the first time; then to the loop that runs,
-/// until that is closed.
+/// It belongs to no loop until an operation waits for the first time. From then on, it belongs to
+/// the loop that runs at that time, until that loop is closed.
 pub struct Source<T: AsFd> {
     registration: Mutex<Option<Registration>>,
-    /// Taken out by `into_inner` alone.
+    /// Removed only by `into_inner`.
     io: Option<T>,
 }
 
 impl<T: AsFd> Source<T> {
-    /// Takes `io` over. Its descriptor has to be in non-blocking mode, and nothing else may close it.
+    /// Creates a source that owns `io`. Its descriptor must be in non-blocking mode, and nothing else
+    /// may close it.
     pub fn new(io: T) -> Source<T> {
         Source { registration: Mutex::new(None), io: Some(io) }
     }
 
-    /// What is read from and written to.
+    /// Returns the object that is read from and written to.
     pub fn get_ref(&self) -> &T {
         self.io.as_ref().expect("only `into_inner` takes it, and the source with it")
     }
 
-    /// Gives `T` back, deregistered.
+    /// Deregisters the source, and returns its I/O object.
     pub fn into_inner(mut self) -> T {
         self.deregister();
         self.io.take().expect("a source has it until here")
     }
 
-    /// Registers the source with the loop that runs in this thread, if that was not done yet.
+    /// Registers the source with the loop that runs in this thread, unless it is registered
+    /// already.
     ///
     /// # Errors
     /// `Runtime` if no loop runs here, if the source belongs to another open loop, or if its
@@ -237,7 +241,7 @@ impl<T: AsFd> Source<T> {
         self.registered_now().map(drop)
     }
 
-    /// Where it is registered; `None` if it is not, or if its loop was closed.
+    /// The loop and key of the source; `None` if it is not registered, or if its loop was closed.
     fn registered(&self) -> Result<Option<At>> {
         match &*self.registration.lock() {
             Some(Registration { at, driver }) => match (at.home.local(), entered()) {
@@ -272,7 +276,7 @@ impl<T: AsFd> Source<T> {
         let (Some(Registration { at, driver }), Some(io)) = (registration, &self.io) else {
             return;
         };
-        // Before the number can be reused, and whatever thread this is.
+        // Before the number can be reused, on any thread.
         let Some(driver) = driver.upgrade() else { return };
         driver.deregister(io.as_fd());
         match at.home.local() {
@@ -288,15 +292,15 @@ impl<T: AsFd> Source<T> {
         }
     }
 
-    /// Says that an operation in `direction` was found to block, so that the next one waits for an
-    /// event. For callers that do not use [`poll_io`](Source::poll_io), directly after `WouldBlock`.
+    /// Marks `direction` as unready, so that the next operation waits for an event. Callers that do
+    /// not use [`poll_io`](Source::poll_io) call this directly after `WouldBlock`.
     pub fn clear_readiness(&self, direction: Direction) {
         if let Ok(Some(at)) = self.registered() {
             at.with_queue(direction, IoQueue::become_unready);
         }
     }
 
-    /// Forgets all that is known, because the descriptor has just begun something new: connecting.
+    /// Resets the known readiness, because the descriptor has just begun to connect.
     pub fn reset_readiness(&self) {
         let Ok(Some(At { home, key })) = self.registered() else { return };
         let Some(scheduler) = home.local() else { return };
@@ -307,9 +311,10 @@ impl<T: AsFd> Source<T> {
         }
     }
 
-    /// Whether a short read or write on a TCP socket means that the next one would block: the driver
-    /// [reports hang-ups](Driver::tells_hangups), and has not reported one for this source. For other
-    /// kinds of descriptors, the caller has to know what a short read or write means.
+    /// Returns whether a short read or write on a TCP socket means that the next one would block:
+    /// this holds if the driver [reports hang-ups](Driver::tells_hangups), and has not reported one
+    /// for this source. For other kinds of descriptors, the caller has to know what a short read or
+    /// write means.
     pub fn is_drained_by_less(&self) -> bool {
         match self.registered() {
             Ok(Some(at)) => at.is_drained_by_less(),
@@ -327,18 +332,18 @@ impl<T: AsFd> Source<T> {
         Ready::new(self, Direction::Write, site)
     }
 
-    /// Does `operation` as soon as it does not block: the body of a leaf future, whose place in the
-    /// queue is `wait`. The same wait always comes with the same source and direction.
+    /// Runs `operation` as soon as it does not block. This is the body of a leaf future, whose
+    /// place in the queue is `wait`. A wait must always be used with the same source and direction.
     ///
     /// `drained` returns whether the result shows that the next operation would block. Only a short read
     /// or write on a TCP socket does. It is ignored unless the driver
     /// [reports hang-ups](Driver::tells_hangups) and has not reported one for this source.
     ///
-    /// The outer error is that of the wait: the cancellation, no running loop, a wrong thread. The
-    /// inner result is the operation's own.
+    /// The outer error comes from the wait: a cancellation, no running loop, or a wrong thread. The
+    /// inner result comes from the operation.
     ///
     /// # Cancellation
-    /// A wait that is cancelled has done nothing: what there is to read is left to the next one.
+    /// A cancelled wait has had no effect: unread data remains for the next operation.
     pub fn poll_io<R>(
         &self,
         cx: &mut Context<'_>,
@@ -410,7 +415,7 @@ impl At {
         scheduler.sources.borrow().is_drained_by_less(self.key)
     }
 
-    /// An operation moved less than it could have.
+    /// Handles a short read or write.
     fn become_drained(self, direction: Direction) {
         let Some(scheduler) = self.home.local() else { return };
         let mut sources = scheduler.sources.borrow_mut();
@@ -422,8 +427,8 @@ impl At {
     }
 }
 
-/// A place in the queue of a source: what a leaf future keeps between polls of
-/// [`poll_io`](Source::poll_io). Dropping it gives the place up; if it was woken, the next waiter is woken instead.
+/// A place in the queue of a source: what a leaf future keeps between polls of [`poll_io`](Source::poll_io).
+/// Dropping it leaves the queue; if it was woken, the next waiter is woken instead.
 #[derive(Debug, Default)]
 pub struct IoWait {
     wait: Wait,
@@ -438,13 +443,13 @@ struct Position {
 }
 
 impl IoWait {
-    /// A wait that is in no queue.
+    /// Creates a wait that is in no queue.
     pub const fn new() -> IoWait {
         IoWait { wait: Wait::new(), place: None }
     }
 
-    /// Ready when the operation may be tried: with where the source is registered if this has
-    /// waited, without if it is new.
+    /// Ready when the operation may be tried. Returns the source's registration if this has waited,
+    /// and `None` if it is new.
     fn poll(&mut self, cx: &Context<'_>, site: WaitSite) -> Poll<Result<Option<At>>> {
         let Some(place) = self.place else { return Poll::Ready(Ok(None)) };
         if !place.at.home.is_local() {
@@ -465,7 +470,7 @@ impl IoWait {
             |waiter| {
                 replaced = place.at.with_queue(place.direction, |queue| {
                     let replaced = queue.replace(place.number, waiter);
-                    // What became ready while the former one was cancelled was given to nothing.
+                    // A wake-up that came while the former one was cancelled went to no waiter.
                     queue.wake_next(&mut wakers);
                     replaced
                 });
@@ -481,7 +486,7 @@ impl IoWait {
         }
     }
 
-    /// Goes to the end of the queue, or back to the place that it has.
+    /// Joins the end of the queue, or keeps its place.
     fn suspend(&mut self, cx: &Context<'_>, site: WaitSite, at: At, direction: Direction) {
         self.wait.arm(cx, site, None);
         let Some(waiter) = self.wait.waiter() else { return };
@@ -516,7 +521,8 @@ impl Drop for IoWait {
 
 impl Position {
     fn give_up(self) {
-        // Both are dropped when the queues are free again: they may lead anywhere.
+        // Both are dropped when the queues are no longer borrowed: their destructors may run any
+        // code.
         let mut wakers = Wakers::new();
         let waiter = self.at.with_queue(self.direction, |queue| {
             let waiter = queue.remove(self.number);

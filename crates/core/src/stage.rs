@@ -13,18 +13,21 @@
 //!                               YIELDS ──► (none): the scope drops its body (7)
 //! ```
 //!
-//! 1. The task runs, or what waits in the scope is woken already.
+//! 1. The task runs, or the waits in the scope are already woken.
 //! 2. A wait is cancelled, or its target accepted the request.
 //! 3. Every leaf of the scope that was armed before takes the error as it resumes in this step.
-//! 4. [`settle`](crate::settle): what the step ended in is cancelled at once, as in CPython.
-//! 5. Also for the scopes around, up to the one that the request came from, and for those further out that
-//!    throw in this step: two requests at once are one error. A step in which that does not happen leaves
-//!    THROWS as MUST, and SENT as it is.
-//! 6. ROUND says that the whole step ran after the request, so what was not polled in it is put aside.
+//! 4. [`settle`](crate::settle): the wait in which the step ended is cancelled immediately, as in
+//!    CPython.
+//! 5. This also holds for the scopes around, up to the one that the request came from, and for those
+//!    further out that throw in this step: two simultaneous requests are one error. Otherwise, the step
+//!    turns THROWS back into MUST, and leaves SENT unchanged.
+//! 6. ROUND means that the whole step ran after the request, so a wait that was not polled in it is
+//!    set aside.
 //! 7. The innermost scope in which the task is suspended gives way; at the root the task ends.
 //!
-//! TAKEN leaves ANSWERED behind, until the next request: a scope further inside, which still has the
-//! request, and ends or is put aside in a later step, does not hand it on to this one once more.
+//! TAKEN leaves ANSWERED behind, until the next request. A scope further inside may still have the
+//! request, and end or be set aside in a later step; it then does not pass the request on to this
+//! scope again.
 
 use std::cell::Cell;
 
@@ -32,7 +35,7 @@ use std::cell::Cell;
 #[derive(Debug, Default)]
 pub(crate) struct Stage(Cell<u8>);
 
-/// A request that no wait took: the next step throws.
+/// No wait took the request: the next step throws.
 pub(crate) const MUST: u8 = 1 << 0;
 /// This step throws.
 pub(crate) const THROWS: u8 = 1 << 1;
@@ -42,12 +45,12 @@ pub(crate) const TAKEN: u8 = 1 << 2;
 pub(crate) const SENT: u8 = 1 << 3;
 /// The step began with the request pending.
 pub(crate) const ROUND: u8 = 1 << 4;
-/// The scope gives way as soon as it is polled; the root, as soon as the task runs.
+/// The scope gives way as soon as it is polled; the root gives way as soon as the task runs.
 pub(crate) const YIELDS: u8 = 1 << 5;
-/// At the root alone: a request may be pending in a scope of the task.
+/// Only at the root: a request may be pending in a scope of the task.
 pub(crate) const SCOPES: u8 = 1 << 6;
-/// A leaf inside took the request in an earlier step. What is left of it further inside reaches leaves there,
-/// but does not come out here once more.
+/// A leaf inside took the request in an earlier step. A remainder of it further inside reaches leaves there,
+/// but does not return to this scope.
 pub(crate) const ANSWERED: u8 = 1 << 7;
 
 impl Stage {
@@ -90,7 +93,7 @@ impl Stage {
         self.has(MUST | SENT) || self.has(THROWS) && !self.has(TAKEN)
     }
 
-    /// A step begins: what must be delivered is thrown in it.
+    /// Begins a step, which throws an undelivered request.
     pub(crate) fn begin_round(&self) {
         if self.take(MUST) {
             self.set(THROWS | ROUND);
@@ -101,14 +104,14 @@ impl Stage {
         self.clear(TAKEN);
     }
 
-    /// The step ends: a throw that no leaf took is still to be delivered.
+    /// Ends a step: a throw that no leaf took is still to be delivered.
     pub(crate) fn end_throw(&self) {
         if self.take(THROWS) && !self.has(TAKEN) {
             self.set(MUST);
         }
     }
 
-    /// The step is over.
+    /// Clears the marks of the step.
     pub(crate) fn end_round(&self) {
         if self.take(TAKEN) {
             self.set(ANSWERED);
@@ -116,7 +119,7 @@ impl Stage {
         self.clear(ROUND);
     }
 
-    /// A leaf took the request.
+    /// Records that a leaf took the request.
     pub(crate) fn pick_up(&self) {
         self.clear(SENT);
         self.set(TAKEN);

@@ -1,4 +1,4 @@
-//! [`Step`]: from where a task resumes to where it suspends again.
+//! [`Step`]: one step of a task, from resumption to the next suspension.
 
 use crate::{
     CancelledError,
@@ -14,13 +14,13 @@ use std::{fmt, ptr::NonNull};
 
 /// One step of a task: from its start to the next suspension (asyncio's `__step`).
 ///
-/// Dropping it ends the step, and brings back the task and the context that were current before.
+/// Dropping it ends the step, and restores the previous current task and context.
 #[must_use]
 pub struct Step<'a> {
     cell: &'a TaskCell,
     scheduler: &'static Scheduler,
     previous: Option<NonNull<TaskCell>>,
-    /// Where in the previous task something was being polled.
+    /// The scope that was being polled in the previous task.
     within: Within,
     outer: Values,
 }
@@ -32,12 +32,12 @@ impl fmt::Debug for Step<'_> {
 }
 
 impl<'a> Step<'a> {
-    /// Makes the task current, in its context. `None` on a thread that is not the task's, or when
-    /// its loop is closed: nothing may run then.
+    /// Makes the task and its context current. Returns `None` on any thread other than the task's,
+    /// and if its loop is closed: nothing may run then.
     ///
     /// # Safety
-    /// The step is dropped, and before every step that was begun earlier on this thread; and `cell`
-    /// is the registry's until then, or there is another reference to it.
+    /// The step must be dropped, before every step that was begun earlier on this thread. Until
+    /// then, `cell` must be in the registry, or another reference to it must exist.
     #[inline(always)]
     pub unsafe fn begin(cell: &'a TaskCell) -> Option<Step<'a>> {
         let affine = cell.affine()?;
@@ -49,7 +49,7 @@ impl<'a> Step<'a> {
         let outer = swap_values(values);
         affine.phase.set(Phase::Running);
         let previous = scheduler.replace_current(Some(cell.into()));
-        // Nothing is polled but in a step.
+        // Futures are polled only in a step.
         let within = match previous {
             None => Within::ROOT,
             Some(_) => scheduler.enter_nested(),
@@ -57,19 +57,20 @@ impl<'a> Step<'a> {
         Some(Step { cell, scheduler, previous, within, outer })
     }
 
-    /// Throws what is still to be delivered into the leaves that resume in this step. Returns the error
-    /// with which the task has to end here and now, because it is suspended in nothing of ours, or has
-    /// not begun yet.
+    /// Throws undelivered requests into the leaves that resume in this step. Returns an error if the
+    /// task has to end with it immediately, because the task is suspended only in foreign futures, or
+    /// has not begun yet.
     #[inline(always)]
     pub fn throw(&self) -> Option<CancelledError> {
         match self.cell.affine.stage.has(MUST | YIELDS | SCOPES) {
             true => self.cell.begin_round(self.scheduler),
-            // What was only given to waits is picked up by their leaves.
+            // A request that was only given to waits is picked up by their leaves.
             false => None,
         }
     }
 
-    /// The coroutine suspended: what is still undelivered goes to what it is suspended in.
+    /// Ends a step in which the coroutine suspended: undelivered requests go to the wait in which
+    /// it is suspended.
     #[inline(always)]
     pub fn suspend(&self) {
         if !self.cell.affine.stage.is_idle() {
@@ -108,7 +109,8 @@ impl Affine {
         if let Some(span) = self.span() {
             span.enter();
         }
-        // An error if it is entered already: the task was started eagerly by code that runs in it.
+        // Entering fails if the context is entered already: the task was started eagerly by code
+        // that runs in it.
         let enter = |context: &Context| context.enter().unwrap_or_else(|_| context.values());
         let shared = self.with_cold(|cold| cold.context.as_ref().map(enter)).flatten();
         shared.unwrap_or_else(|| self.values.take())

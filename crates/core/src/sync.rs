@@ -1,7 +1,8 @@
-//! One door to the synchronisation primitives, so that loom can stand behind it.
+//! A single entry point to the synchronisation primitives, so that loom can replace them.
 //!
-//! Nothing else in the workspace names `std::sync` for what a loom model must see. The mutex has no
-//! poison: a panic while it is held releases it, and what it guards is kept valid by its owner.
+//! No other module of the workspace uses `std::sync` for state that a loom model must see. The
+//! mutex has no poisoning: a panic while it is held releases it, and its owner keeps the guarded
+//! value valid.
 
 #[cfg(loom)]
 pub use loom::{
@@ -27,23 +28,23 @@ use loom::sync as imp;
 #[cfg(not(loom))]
 use std::sync as imp;
 
-/// Whether the code is to be wrong in the way that has this name, so that a model can show that it
-/// would notice. Outside of `cargo xtask loom --mutants` it is never so.
+/// Returns whether the named fault is switched on, so that a model can show that it detects the
+/// fault. Outside of `cargo xtask loom --mutants`, it never is.
 #[cfg(not(any(loom, asyncio_mutants)))]
 #[inline(always)]
 pub const fn mutant(_name: &str) -> bool {
     false
 }
 
-/// Whether the code is to be wrong in the way that has this name: ASYNCIO_MUTANT says which.
+/// Returns whether `ASYNCIO_MUTANT` switches the named fault on.
 #[cfg(any(loom, asyncio_mutants))]
 pub fn mutant(name: &str) -> bool {
     static CHOSEN: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
     CHOSEN.get_or_init(|| std::env::var("ASYNCIO_MUTANT").ok()).as_deref() == Some(name)
 }
 
-/// Keeps the lock. The mutant `name` gives it up here and takes it again: what was looked at before
-/// may have changed since.
+/// Keeps the lock. The mutant `name` releases it here and takes it again, so that values read
+/// before may have changed.
 #[inline(always)]
 pub fn keep<'a, T>(name: &str, mutex: &'a Mutex<T>, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     if mutant(name) {
@@ -53,7 +54,8 @@ pub fn keep<'a, T>(name: &str, mutex: &'a Mutex<T>, guard: MutexGuard<'a, T>) ->
     guard
 }
 
-/// Changes `word` if it is still `from`. The mutant `name` looks first, and changes it then.
+/// Changes `word` if it is still `from`. The mutant `name` first reads it, and then changes it in a
+/// second operation.
 #[inline(always)]
 pub fn change(name: &str, word: &AtomicU64, from: u64, to: u64) -> bool {
     if mutant(name) {
@@ -67,7 +69,7 @@ pub fn change(name: &str, word: &AtomicU64, from: u64, to: u64) -> bool {
 }
 
 /// Declares a thread-local [`Cell`](std::cell::Cell). All threads of a loom model share one thread of
-/// the machine, so there it is loom's.
+/// the machine, so models use loom's thread-local.
 macro_rules! thread_cell {
     ($(#[$attribute:meta])* static $name:ident: $type:ty = $value:expr) => {
         #[cfg(not(loom))]
@@ -85,7 +87,7 @@ macro_rules! thread_cell {
 }
 pub(crate) use thread_cell;
 
-/// What [`thread_cell`] declares in a loom model.
+/// The type that [`thread_cell`] declares in a loom model.
 #[cfg(loom)]
 pub(crate) struct ThreadCell<T: 'static>(
     pub(crate) &'static loom::thread::LocalKey<std::cell::Cell<T>>,
@@ -114,24 +116,24 @@ pub struct Mutex<T: ?Sized>(imp::Mutex<T>);
 pub type MutexGuard<'a, T> = imp::MutexGuard<'a, T>;
 
 impl<T> Mutex<T> {
-    /// Makes an unlocked mutex.
+    /// Creates an unlocked mutex.
     #[cfg(not(loom))]
     pub const fn new(value: T) -> Mutex<T> {
         Mutex(imp::Mutex::new(value))
     }
 
-    /// Makes an unlocked mutex.
+    /// Creates an unlocked mutex.
     #[cfg(loom)]
     pub fn new(value: T) -> Mutex<T> {
         Mutex(imp::Mutex::new(value))
     }
 
-    /// What is guarded, for its only owner: takes no lock.
+    /// Returns the guarded value to its only owner, without taking the lock.
     pub fn get_mut(&mut self) -> &mut T {
         self.0.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Gives the guarded value back.
+    /// Returns the guarded value.
     pub fn into_inner(self) -> T {
         self.0.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -149,7 +151,7 @@ impl<T: ?Sized> Mutex<T> {
 pub struct Condvar(imp::Condvar);
 
 impl Condvar {
-    /// Makes a condition variable.
+    /// Creates a condition variable.
     pub fn new() -> Condvar {
         Condvar(imp::Condvar::new())
     }

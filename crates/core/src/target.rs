@@ -1,5 +1,5 @@
-//! [`Target`]: what a wait passes a request to cancel on to. The same way leads from a task to what it
-//! waits for, which is all that the call graph is made of.
+//! [`Target`]: the task or future to which a wait passes a request to cancel. The call graph follows
+//! the same links, from a task to its awaited tasks and futures.
 
 use crate::{
     CancelledError,
@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-/// Something that a cancelled task passes the request on to: what it awaits.
+/// The awaited task or future, to which a cancelled task passes the request on.
 #[derive(Clone, Debug)]
 pub enum Target {
     /// A task.
@@ -23,10 +23,9 @@ pub enum Target {
     Future(Arc<dyn Cancel>),
 }
 
-/// What a task keeps of the target of its first wait: an `Option<Target>` in two words instead of
-/// three.
+/// The target of a task's first wait: an `Option<Target>` in two words instead of three.
 pub(crate) enum Aim {
-    /// None: no target at all.
+    /// `None`: no target.
     Task(Option<TaskRef>),
     Future(Arc<dyn Cancel>),
 }
@@ -59,32 +58,33 @@ impl Aim {
 
 /// A future that can be cancelled.
 pub trait Cancel: Send + Sync + fmt::Debug {
-    /// Cancels it; false if it is done, or refuses.
+    /// Cancels the future; returns false if it is done, or refuses.
     fn cancel(&self, error: CancelledError) -> bool;
 
-    /// What a request goes to instead of the future itself, while that is pending.
+    /// Returns the parts to which a request goes instead of the future itself, while the future is
+    /// pending.
     fn parts(&self) -> Option<&Parts> {
         None
     }
 
-    /// Takes those out: the future is dropped.
+    /// Removes those parts, because the future is dropped.
     fn take_parts(&mut self) -> Option<Parts> {
         None
     }
 
-    /// Where it was made.
+    /// Returns the line that created it.
     fn made_at(&self) -> &'static Location<'static>;
 
-    /// The loop that ran where it was made.
+    /// Returns the loop in which it was created.
     fn home(&self) -> Option<LoopRef>;
 
-    /// What it waits for, if it is that of an operation on tasks and futures.
+    /// Returns its awaited targets, if it belongs to an operation on tasks and futures.
     fn awaits(&self) -> Option<Vec<Target>>;
 }
 
-/// An operation that knows what it waits for, and passes no request on to it.
+/// An operation that knows its awaited targets, but passes no request on to them.
 pub trait Awaits: Send + Sync {
-    /// What it waits for now.
+    /// Returns the targets that it awaits now.
     fn awaits(&self) -> Vec<Target>;
 }
 
@@ -100,22 +100,22 @@ impl<T: Awaits> Awaits for Mutex<T> {
     }
 }
 
-/// What a future waits for that is that of an operation. Laid out so that a look from outside finds it: see
-/// [`Header`](crate::layout::Header).
+/// The awaited targets of a future that belongs to an operation. Its layout can be read from outside the
+/// process: see [`Header`](crate::layout::Header).
 #[derive(Debug, Default)]
 #[repr(usize)]
 pub enum Operation {
-    /// Nothing: its result is set from outside.
+    /// No targets: its result is set from outside.
     #[default]
     None = NONE as usize,
-    /// Those, and a request to cancel the future goes to them (a `gather`).
+    /// These parts, to which a request to cancel the future goes (a `gather`).
     Parts(Parts) = PARTS as usize,
-    /// One of another, which no request reaches (a `shield`).
+    /// A task that no request reaches (a `shield`).
     Task(TaskRef) = TASK as usize,
-    /// As before.
+    /// A future that no request reaches.
     Future(Weak<dyn Cancel>),
-    /// What its operation says, and no request reaches it (a `wait`, the end of a group). It has them
-    /// [`Listed`] at its beginning.
+    /// The targets that its operation returns, which no request reaches (a `wait`, the end of a
+    /// group). The operation begins with a [`Listed`].
     Others(Weak<dyn Awaits>),
 }
 
@@ -135,7 +135,7 @@ impl From<Target> for Operation {
 }
 
 impl Operation {
-    /// What a request goes to.
+    /// Returns the parts to which a request goes.
     pub fn parts(&self) -> Option<&Parts> {
         match self {
             Operation::Parts(parts) => Some(parts),
@@ -143,7 +143,7 @@ impl Operation {
         }
     }
 
-    /// What it waits for; `None` if it is none.
+    /// Returns the targets that it waits for; `None` if it is not an operation.
     pub fn awaits(&self) -> Option<Vec<Target>> {
         Some(match self {
             Operation::None => return None,
@@ -163,23 +163,23 @@ impl fmt::Debug for dyn Awaits {
     }
 }
 
-/// What a request to cancel an operation on several futures goes to (a `gather`). The operation ends as
-/// its maker decides. It may be a part of another one, and so on, deeper than the stack has room for.
+/// The targets of a request to cancel an operation on several futures (a `gather`). The operation
+/// itself decides when it ends. Operations may be nested deeper than the stack allows.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Parts {
     targets: Vec<Target>,
-    /// Set when one of them has taken a request.
+    /// Set when a part has taken a request.
     taken: Arc<AtomicBool>,
 }
 
 impl Parts {
-    /// The parts of an operation, which learns by `taken` that one of them has taken a request.
+    /// Creates the parts of an operation; `taken` is set when one of them takes a request.
     pub fn new(targets: Vec<Target>, taken: Arc<AtomicBool>) -> Parts {
         Parts { targets, taken }
     }
 
-    /// Passes a request on to each, in order; false if none has taken it.
+    /// Passes a request on to each part, in order; returns false if none took it.
     pub fn cancel(&self, error: &CancelledError) -> bool {
         struct Level<'a>(&'a Parts, std::slice::Iter<'a, Target>, bool);
         fn enter(parts: &Parts) -> Level<'_> {
@@ -223,7 +223,7 @@ impl Drop for Parts {
 }
 
 impl Target {
-    /// A number that no other one has while this one lives.
+    /// Returns a number that is unique while this target lives.
     pub fn id(&self) -> usize {
         match self {
             Target::Task(task) => task.as_ptr().as_ptr() as usize,
@@ -231,7 +231,7 @@ impl Target {
         }
     }
 
-    /// Where it was made.
+    /// Returns where it was created.
     pub fn made_at(&self) -> &'static Location<'static> {
         match self {
             Target::Task(task) => task.spawned_at(),
@@ -239,7 +239,7 @@ impl Target {
         }
     }
 
-    /// The loop that it belongs to, or in which it was made.
+    /// Returns the loop that it belongs to, or in which it was created.
     pub fn home(&self) -> Option<LoopRef> {
         match self {
             Target::Task(task) => Some(task.home()),
@@ -247,7 +247,7 @@ impl Target {
         }
     }
 
-    /// Passes a request on; false if there was nothing to cancel.
+    /// Passes a request on; returns false if there was nothing to cancel.
     pub fn cancel(&self, error: CancelledError) -> bool {
         match self {
             Target::Task(task) => task.cancel(error),

@@ -1,10 +1,10 @@
-//! [`TaskRef`]: a counted reference to a task's cell; its waker, and its way into the ready queue.
+//! [`TaskRef`]: a counted reference to a task's cell, its waker, and its scheduling.
 //!
-//! One word counts what keeps a task's allocation: *references* (the registry's, one for each waiter,
-//! one for the first wait, and one for each handle), among them *handles*, which alone can ask for the
-//! result. Another says whether the task is *done*. The result belongs to the last user: the task at
-//! its end, if no handle is left; else the last handle, and the registry's reference with it. A waker
-//! is a reference.
+//! One word holds two counts. *References* keep a task's allocation: the registry has one, and so have
+//! each waiter, the first wait, and each handle. *Handles* are counted separately, because only they
+//! can ask for the result. Another word records whether the task is *done*. The result belongs to the
+//! last user: the task at its end, if no handle is left; otherwise the last handle, together with the
+//! registry's reference. A waker is a reference.
 //!
 //! # Why not async-task
 //! Its state is one atomic, changed by read-modify-write at each wake-up and twice at each step, so
@@ -40,11 +40,11 @@ pub(crate) const HANDLES: u64 = !REFERENCES;
 
 /// The task has not ended.
 pub(crate) const PENDING: u8 = 0;
-/// It has, and the last handle gives one reference up: its own. If more were left to it, the number is
-/// greater.
+/// The task has ended, and the last handle releases one reference, its own. If it must release more,
+/// the number is greater.
 const DONE: u8 = 1;
 
-/// Where a count must never come: beyond it, references that were leaked on purpose would run into
+/// A limit that no count may reach: beyond it, deliberately leaked references would overflow into
 /// the handles.
 const TOO_MANY: u64 = 1 << 30;
 
@@ -60,7 +60,7 @@ pub(crate) fn check_count(before: u64) {
 /// handle with its own.
 pub(crate) const NEW: u64 = 3 * REFERENCE + HANDLE;
 
-/// A counted reference to a task, whatever it computes. It can be kept and sent anywhere.
+/// A counted reference to a task of any result type. It can be kept and sent anywhere.
 #[repr(transparent)]
 pub struct TaskRef(NonNull<TaskCell>);
 
@@ -70,46 +70,47 @@ unsafe impl Send for TaskRef {}
 unsafe impl Sync for TaskRef {}
 
 impl TaskRef {
-    /// Takes over one reference that `cell` counts already.
+    /// Takes over one reference that `cell` already counts.
     ///
     /// # Safety
-    /// `cell` is alive, and the reference is the caller's to give.
+    /// `cell` is alive, and the caller owns the reference.
     pub unsafe fn from_raw(cell: NonNull<TaskCell>) -> TaskRef {
         TaskRef(cell)
     }
 
-    /// Where the cell is.
+    /// Returns the address of the cell.
     #[inline]
     pub fn as_ptr(&self) -> NonNull<TaskCell> {
         self.0
     }
 
-    /// Another reference to the task of a cell.
+    /// Creates another reference to the task of a cell.
     pub fn of(cell: &TaskCell) -> TaskRef {
         check_count(cell.count.fetch_add(REFERENCE, Ordering::Relaxed));
         TaskRef(cell.into())
     }
 
-    /// Marks the task as done, when its result is in place, and gives this reference up: the last
-    /// thing that is done with the task.
+    /// Marks the task as done, after its result was stored, and releases this reference. This is
+    /// the last use of the task.
     ///
     /// # Safety
-    /// This is the registry's reference, which [`retire`](crate::scheduler::Tasks::retire) gave,
-    /// or would have been. The coroutine is gone, and nothing changes the result any more except the last
-    /// handle.
+    /// This is the registry's reference, which [`retire`](crate::scheduler::Tasks::retire) returned, or
+    /// would have returned. The coroutine has been dropped, and from now on only the last handle changes
+    /// the result.
     pub unsafe fn finish(self) {
         let this = ManuallyDrop::new(self);
         this.done.store(DONE, Ordering::Release);
         let left = REFERENCE + u64::from(this.take_kept()) * REFERENCE;
-        // SAFETY: they are counted, and given up here.
+        // SAFETY: they are counted, and released here.
         unsafe { release(this.0, left) }
     }
 
-    /// [`finish`](TaskRef::finish), at the end of a step: what is given up is left to the last handle,
-    /// if there is one. That costs no read-modify-write, which would wait for all that the step wrote.
+    /// Does the same as [`finish`](TaskRef::finish) at the end of a step, but leaves the release to
+    /// the last handle, if there is one. This needs no read-modify-write operation, which would wait
+    /// for all stores of the step.
     ///
     /// # Safety
-    /// As there. The loop is open, so that no handle is given up on another thread.
+    /// As for `finish`. The loop must be open, so that no handle is released on another thread.
     #[inline(always)]
     pub unsafe fn finish_step(self) {
         if self.has_handles() {
@@ -121,24 +122,24 @@ impl TaskRef {
         }
     }
 
-    /// Whether both are the same task.
+    /// Returns whether both are the same task.
     pub fn is(&self, other: &TaskCell) -> bool {
         std::ptr::eq(self.0.as_ptr(), other)
     }
 }
 
 impl TaskRef {
-    /// [`wake`](TaskCell::wake), with the reference that is given up.
+    /// Calls [`wake`](TaskCell::wake), and releases the reference.
     #[inline]
     fn wake_and_drop(self) {
         if self.is_local() { self.wake() } else { self.message() }
     }
 
-    /// Sends one message, however often it is called before that is handled. What happened before the
-    /// call is seen by the step that follows.
+    /// Sends one message, even if it is called repeatedly before that is handled. The step that
+    /// follows sees everything that happened before the call.
     fn message(self) {
         if !self.is_done() {
-            // A loop that is closed has ended the task.
+            // A closed loop has ended the task.
             let _ = self.home().send(Message::Task(self));
         }
     }
@@ -160,7 +161,7 @@ impl Clone for TaskRef {
 
 impl Drop for TaskRef {
     fn drop(&mut self) {
-        // SAFETY: this reference was counted and is given up here.
+        // SAFETY: this reference was counted and is released here.
         unsafe { release(self.0, REFERENCE) }
     }
 }
@@ -171,13 +172,14 @@ impl fmt::Debug for TaskRef {
     }
 }
 
-/// Gives up what `amount` counts, and frees the cell if no reference is left.
+/// Subtracts `amount` from the counts, and frees the cell if no reference is left.
 unsafe fn release(cell: NonNull<TaskCell>, amount: u64) {
     // SAFETY: the caller's reference keeps the cell alive until the subtraction.
     let before = unsafe { cell.as_ref() }.count.fetch_sub(amount, Ordering::Release);
     if before & REFERENCES == amount & REFERENCES {
-        // What the others did before they gave theirs up happened before. A load instead of a fence,
-        // which costs as little here, and which race detectors understand.
+        // Everything that other threads did before releasing their references happened before this.
+        // A load is used instead of a fence: it costs as little here, and race detectors understand
+        // it.
         let order = if mutant("task_freed_unseen") { Ordering::Relaxed } else { Ordering::Acquire };
         // SAFETY: that was the last reference, and the cell has not been freed.
         unsafe { cell.as_ref() }.count.load(order);
@@ -186,8 +188,9 @@ unsafe fn release(cell: NonNull<TaskCell>, amount: u64) {
     }
 }
 
-/// A reference for a waiter. Given up on the task's own thread, it is kept for the task's next waiter:
-/// a task waits again and again, and counting would be a read-modify-write each time, twice.
+/// A reference for a waiter. If it is released on the task's own thread, it is kept for the task's
+/// next waiter: a task waits repeatedly, and counting would need two read-modify-write operations for
+/// each wait.
 pub(crate) struct Lent(ManuallyDrop<TaskRef>);
 
 impl Lent {
@@ -214,7 +217,7 @@ impl Drop for Lent {
             self.affine().filter(|affine| !affine.flags.has(Flag::Spare) && !self.is_done());
         match affine {
             Some(affine) => affine.flags.set(Flag::Spare),
-            // SAFETY: it is not used any more.
+            // SAFETY: it is no longer used.
             None => unsafe { ManuallyDrop::drop(&mut self.0) },
         }
     }
@@ -226,14 +229,14 @@ impl fmt::Debug for Lent {
     }
 }
 
-/// The first wait of a task, for the leaf that armed it, with a reference that the task counts for it
-/// from the beginning. There is one at a time, so arming it and ending it on the task's thread count
-/// nothing. While it is armed the reference is the leaf's; else it is the cell's, which gives it up when
-/// the task is done. One that is dropped has not ended: [`end`](FirstWait::end) it.
+/// The first wait of a task, for the leaf that armed it, with a reference that the task counts from the
+/// beginning. There is only one at a time, so arming and ending it on the task's thread changes no
+/// count. While it is armed, the reference belongs to the leaf; otherwise it belongs to the cell, which
+/// releases it when the task is done. Dropping it does not end the wait: call [`end`](FirstWait::end).
 pub(crate) struct FirstWait(ManuallyDrop<TaskRef>);
 
 impl FirstWait {
-    /// Arms the first wait of the task that runs now, which is free. Gives its number too.
+    /// Arms the first wait of the current task, which is free. Also returns its number.
     #[inline(always)]
     pub(crate) fn arm(
         cell: &TaskCell,
@@ -242,18 +245,19 @@ impl FirstWait {
         state: u64,
     ) -> (FirstWait, u32) {
         let number = cell.arm_first(scheduler, site, state);
-        // SAFETY: the reference is counted, for the task is not done; and the cell had it until now.
+        // SAFETY: the reference is counted, because the task is not done; and the cell had it until
+        // now.
         let task = unsafe { TaskRef::from_raw(cell.into()) };
         (FirstWait(ManuallyDrop::new(task)), number)
     }
 
-    /// Whether it is a wait of `cell`.
+    /// Whether it is the first wait of `cell`.
     #[inline]
     pub(crate) fn is_of(&self, cell: &TaskCell) -> bool {
         self.0.is(cell)
     }
 
-    /// Ends it, and tells in which state it was. On another thread than the task's that is not known.
+    /// Ends it, and returns its state, which is not known on a thread other than the task's.
     #[inline]
     pub(crate) fn end(self) -> u64 {
         if !self.is_local() {
@@ -266,12 +270,13 @@ impl FirstWait {
         if outlives {
             drop(ManuallyDrop::into_inner(self.0));
         }
-        // Last, for that may run any code, and even end the task.
+        // This comes last, because it may run any code, and even end the task.
         drop(target);
         state
     }
 
-    /// The leaf was moved to another thread: its task learns of it there.
+    /// Ends the wait of a leaf that was moved to another thread: the task's own thread gets a
+    /// message.
     #[cold]
     fn end_elsewhere(self) {
         let home = self.home();
@@ -302,9 +307,9 @@ impl fmt::Debug for FirstWait {
 }
 
 impl TaskCell {
-    /// How many references the cell itself has to give up, when the task is done: the spare one, and
-    /// that of the first wait unless a leaf has it. For a caller that has a reference, on the task's own
-    /// thread.
+    /// The number of references that the cell itself has to release when the task is done: the spare
+    /// one, and that of the first wait unless a leaf has it. The caller must have a reference, and be on
+    /// the task's own thread.
     #[inline]
     fn take_kept(&self) -> u8 {
         u8::from(self.affine.flags.take(Flag::Spare)) + u8::from(self.may_arm_first())
@@ -313,24 +318,24 @@ impl TaskCell {
 
 /// Handles and the end of a task.
 impl TaskCell {
-    /// Whether the task has ended. True on any thread once it is.
+    /// Returns whether the task has ended, on any thread.
     pub fn is_done(&self) -> bool {
         self.done.load(Ordering::Acquire) != PENDING
     }
 
-    /// Whether a handle is left that may ask for the result. On the task's own thread, while its loop
-    /// is open: there none is given up meanwhile.
+    /// Returns whether a handle is left that may ask for the result. Must be called on the task's
+    /// own thread while its loop is open, so that no handle is dropped meanwhile.
     pub fn has_handles(&self) -> bool {
         self.count.load(Ordering::Acquire) & HANDLES != 0
     }
 
-    /// Gives up a handle; `last` is called if it was the last one of a task that is done, and drops
-    /// the result. On another thread than the task's all of this happens there, while its loop is
-    /// open.
+    /// Releases a handle. If it was the last handle of a task that is done, calls `last`, which
+    /// drops the result. If the caller is on another thread and the loop is open, all of this
+    /// happens on the task's thread.
     ///
     /// # Safety
-    /// The handle is the caller's to give, and `last` may run on any thread that the handle may be
-    /// on. `cell` may be gone on return.
+    /// The caller owns the handle, and `last` may run on any thread on which the handle may be.
+    /// `cell` may have been freed on return.
     pub unsafe fn release_handle(cell: NonNull<TaskCell>, last: unsafe fn(NonNull<TaskCell>)) {
         // SAFETY: the handle keeps the cell alive.
         let this = unsafe { cell.as_ref() };
@@ -357,7 +362,8 @@ impl TaskCell {
 }
 
 impl TaskCell {
-    /// [`release_handle`](TaskCell::release_handle), for one that does not know the type of the result.
+    /// Does the same as [`release_handle`](TaskCell::release_handle), for a caller that does not know
+    /// the type of the result.
     ///
     /// # Safety
     /// As there.
@@ -370,7 +376,7 @@ impl TaskCell {
 unsafe fn release_handle_here(cell: NonNull<TaskCell>, last: unsafe fn(NonNull<TaskCell>)) {
     // SAFETY: the handle keeps the cell alive.
     let this = unsafe { cell.as_ref() };
-    // What the last handle gives up of a task that is done.
+    // The references that the last handle of a finished task releases.
     let sole = |done| HANDLE + u64::from(done) * REFERENCE;
     let done = this.done.load(Ordering::Acquire);
     if done != PENDING && this.count.load(Ordering::Acquire) == sole(done) {
@@ -381,13 +387,14 @@ unsafe fn release_handle_here(cell: NonNull<TaskCell>, last: unsafe fn(NonNull<T
             // SAFETY: this is the last reference.
             unsafe { TaskCell::free(cell) }
         } else {
-            // SAFETY: all are this handle's, and given up together.
+            // SAFETY: all belong to this handle, and are released together.
             unsafe { release(cell, sole(done)) }
         }
         return;
     }
     let before = this.count.fetch_sub(HANDLE, Ordering::AcqRel);
-    // While the loop closes the task may end on its own thread, and the handle be given up on another.
+    // While the loop closes, the task may end on its own thread while the handle is released on
+    // another.
     let done = this.done.load(Ordering::Acquire);
     if before & HANDLES == HANDLE && done != PENDING {
         // SAFETY: this was the last handle of a task that is done.
@@ -396,15 +403,15 @@ unsafe fn release_handle_here(cell: NonNull<TaskCell>, last: unsafe fn(NonNull<T
             release(cell, sole(done) - HANDLE);
         }
     } else {
-        // SAFETY: the handle's own reference is given up last.
+        // SAFETY: the handle's own reference is released last.
         unsafe { release(cell, REFERENCE) }
     }
 }
 
 /// Waking and running.
 impl TaskCell {
-    /// Puts the task into the ready queue, unless it is there already or done. A task that runs is
-    /// put there when its step ends. From any thread.
+    /// Puts the task into the ready queue, unless it is there already or done. A running task is
+    /// put there when its step ends. May be called on any thread.
     #[inline]
     pub fn wake(&self) {
         let Some(affine) = self.affine() else { return self.wake_from_afar() };
@@ -418,7 +425,7 @@ impl TaskCell {
         }
     }
 
-    /// Appends the task to the ready queue, as one that is marked as ready.
+    /// Appends the task, which is marked as ready, to the ready queue.
     #[inline]
     pub(crate) fn schedule(&self) {
         if let Some(scheduler) = self.home().local() {
@@ -426,8 +433,8 @@ impl TaskCell {
         }
     }
 
-    /// Sends one message, however often it is called before that is handled. What happened before the
-    /// call is seen by the step that follows.
+    /// Sends one message, even if it is called repeatedly before that is handled. The step that
+    /// follows sees everything that happened before the call.
     #[cold]
     fn wake_from_afar(&self) {
         TaskRef::of(self).message();
@@ -436,7 +443,7 @@ impl TaskCell {
     /// Runs one step.
     ///
     /// # Safety
-    /// `cell` is alive and not done, on its own thread, and does not run.
+    /// `cell` is alive, not done, on its own thread, and not running.
     #[inline]
     pub unsafe fn run(cell: NonNull<TaskCell>) {
         // SAFETY: as the caller promised.
@@ -463,7 +470,7 @@ static WAKER: RawWakerVTable = RawWakerVTable::new(
         RawWaker::new(task.0.as_ptr().cast(), &WAKER)
     },
     |cell| {
-        // SAFETY: the waker that is used up gives its reference.
+        // SAFETY: the consumed waker hands over its reference.
         unsafe { TaskRef(NonNull::new_unchecked(cell.cast_mut().cast())) }.wake_and_drop();
     },
     |cell| {
@@ -471,23 +478,23 @@ static WAKER: RawWakerVTable = RawWakerVTable::new(
         unsafe { &*cell.cast::<TaskCell>() }.wake();
     },
     |cell| {
-        // SAFETY: the waker that is dropped gives its reference.
+        // SAFETY: the dropped waker hands over its reference.
         drop(unsafe { TaskRef(NonNull::new_unchecked(cell.cast_mut().cast())) });
     },
 );
 
 impl TaskCell {
-    /// Calls `f` with a waker of the task that counts nothing, for the time of a step.
+    /// Calls `f` with a waker of the task that holds no reference, valid during one step.
     #[inline]
     pub fn with_waker<R>(&self, f: impl FnOnce(&Waker) -> R) -> R {
         let raw = RawWaker::new((&raw const *self).cast(), &WAKER);
-        // SAFETY: the functions of `WAKER` fit. It is never dropped, so it need not be counted, and
-        // the cell outlives the call.
+        // SAFETY: the functions of `WAKER` match the pointer. The waker is never dropped, so it
+        // need not be counted, and the cell outlives the call.
         let waker = ManuallyDrop::new(unsafe { Waker::from_raw(raw) });
         f(&waker)
     }
 
-    /// Whether `waker` is the task's own, and not one of a combinator inside of it.
+    /// Whether `waker` is the task's own, and not that of a combinator inside it.
     #[inline]
     pub(crate) fn is_own(&self, waker: &Waker) -> bool {
         waker.data() == (&raw const *self).cast() && std::ptr::eq(waker.vtable(), &WAKER)

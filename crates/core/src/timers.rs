@@ -1,11 +1,11 @@
 //! Callbacks of a loop: those that are ready, those that wait for a time, and those that wait for a
-//! future. All stand in one table, so that each can be cancelled by its key. What is called stands in
-//! another: sleeps and deadlines are many, and none of them is a closure with its context.
+//! future. All are in one table, so that each can be cancelled by its key. Closures with their
+//! contexts are in a second table: most entries are sleeps and deadlines, which have no closure.
 //!
-//! Timers are a four-ary heap ordered by (deadline, insertion). Cancelling one frees its place in the
-//! table at once; its entry in the heap is left, and removed when it comes to the top, or with all
-//! others of its kind once they are more than half of the heap. So a cancellation takes constant time on
-//! average, and no timer needs to know its place in the heap.
+//! Timers are a four-ary heap ordered by (deadline, insertion). Cancelling a timer frees its place in
+//! the table immediately. Its entry stays in the heap until it comes to the top, or until more than half
+//! of the heap's entries are of cancelled timers and all of them are removed. So a cancellation takes
+//! constant time on average, and no timer needs to know its place in the heap.
 
 use crate::{
     context::Values,
@@ -13,25 +13,25 @@ use crate::{
 };
 use std::{fmt, num::NonZeroU64, panic::Location};
 
-/// What happens when a callback runs.
+/// The action of a callback.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Action {
-    /// The call of this key is made.
+    /// Makes the call with this key.
     Call(Key),
-    /// The end of a sleep: the first wait of a task of this loop is woken, and the sleeper resumes
-    /// one iteration later.
+    /// Ends a sleep: wakes the first wait of a task of this loop. The sleeper resumes one iteration
+    /// later.
     Resume { task: Key, number: u32 },
-    /// A deadline: it cancels what is inside of the scope of this key.
+    /// Ends a deadline: cancels everything inside the scope with this key.
     Expire(Key),
 }
 
-/// An action as it stands in the table: which it is says the tag of the key.
+/// An action as it is stored in the table: the tag of the key says which it is.
 #[derive(Clone, Copy, Debug)]
-// Twelve bytes, which fill sixteen with the table's own four.
+// It has twelve bytes; with the table's own four, an entry has sixteen.
 #[repr(C, packed(4))]
 struct Packed {
     key: NonZeroU64,
-    /// That of the wait, if the action has one.
+    /// The number of the wait, if the action has one.
     number: u32,
 }
 
@@ -65,7 +65,7 @@ impl From<Packed> for Action {
     }
 }
 
-/// What a callback calls. Its error goes to the exception handler.
+/// The closure of a callback. Its error goes to the exception handler.
 pub(crate) struct Call {
     pub(crate) closure: Box<dyn FnOnce() -> crate::Result<()>>,
     pub(crate) context: Values,
@@ -86,12 +86,12 @@ const NOT_A_TIMER: u32 = 0;
 struct Timer {
     when: u64,
     sequence: u32,
-    /// In the table.
+    /// The timer's place in the table.
     place: u32,
 }
 
 impl Timer {
-    /// As one number, which is compared without a branch.
+    /// The order of timers as one number, which is compared without a branch.
     fn order(&self) -> u128 {
         u128::from(self.when) << 32 | u128::from(self.sequence)
     }
@@ -109,9 +109,9 @@ pub(crate) struct Callbacks {
     /// By place in the table, the number of the timer there that is not due yet.
     waiting: Vec<u32>,
     heap: Vec<Timer>,
-    /// How many entries of the heap are of timers that were cancelled.
+    /// The number of heap entries of cancelled timers.
     cancelled: usize,
-    /// Of the timer made last.
+    /// The number of the newest timer.
     sequence: u32,
 }
 
@@ -127,7 +127,7 @@ impl Callbacks {
         }
     }
 
-    /// A callback that is due at `when`; without a time, one that something else will make ready.
+    /// Adds a callback that is due at `when`; without a time, something else will make it ready.
     #[inline(always)]
     pub(crate) fn park(&mut self, when: Option<u64>, action: Action) -> Key {
         let key = self.slots.insert(action.into());
@@ -140,19 +140,20 @@ impl Callbacks {
         key
     }
 
-    /// What a callback is to call.
+    /// Adds the closure of a callback.
     pub(crate) fn call(
         &mut self,
         closure: Box<dyn FnOnce() -> crate::Result<()>>,
         context: Values,
         location: &'static Location<'static>,
     ) -> Key {
-        // In its place: a struct that is moved when it was just made costs more than all the rest.
+        // It is constructed in place: moving a struct that was just constructed costs more than
+        // everything else here.
         let vacancy = self.calls.vacancy();
         vacancy.fill(Call { closure, context, location })
     }
 
-    /// A callback that calls a closure.
+    /// Adds a callback that calls a closure.
     pub(crate) fn park_call(
         &mut self,
         when: Option<u64>,
@@ -164,18 +165,18 @@ impl Callbacks {
         self.park(when, Action::Call(call))
     }
 
-    /// Whether the callback is still to run.
+    /// Whether the callback has not run yet.
     pub(crate) fn contains(&self, key: Key) -> bool {
         self.slots.get(key).is_some()
     }
 
-    /// Puts another action in the place of one that is still to come.
+    /// Replaces the action of a callback that has not run.
     pub(crate) fn replace(&mut self, key: Key, action: Action) -> Option<Action> {
         Some(std::mem::replace(self.slots.get_mut(key)?, action.into()).into())
     }
 
-    /// Takes the callback out, to run it or not; what it calls is taken out next. `None` if that
-    /// happened already.
+    /// Removes the callback, to run it or to drop it; its closure is removed next. Returns `None`
+    /// if it was removed already.
     #[inline]
     pub(crate) fn take(&mut self, key: Key) -> Option<Action> {
         let action = self.slots.remove(key)?;
@@ -189,12 +190,12 @@ impl Callbacks {
         Some(action.into())
     }
 
-    /// Takes out what a callback calls, to call it or to drop it.
+    /// Removes the closure of a callback, to call it or to drop it.
     pub(crate) fn take_call(&mut self, call: Key) -> Option<Call> {
         self.calls.remove(call)
     }
 
-    /// When the earliest timer is due.
+    /// The time at which the earliest timer is due.
     #[inline]
     pub(crate) fn next_deadline(&mut self) -> Option<u64> {
         while let Some(first) = self.heap.first() {
@@ -207,7 +208,8 @@ impl Callbacks {
         None
     }
 
-    /// The earliest timer that is due by `now`, and since when. It stays in the table, and is ready.
+    /// Removes the earliest timer that is due by `now` from the heap, and returns it with its
+    /// deadline. It stays in the table, and is ready.
     pub(crate) fn pop_due(&mut self, now: u64) -> Option<(u64, Key)> {
         let when = self.next_deadline().filter(|when| *when <= now)?;
         let Timer { place, .. } = self.remove_first();
@@ -215,12 +217,12 @@ impl Callbacks {
         Some((when, self.slots.key_at(place)?))
     }
 
-    /// How many timers wait.
+    /// The number of waiting timers.
     pub(crate) fn timers(&self) -> usize {
         self.heap.len() - self.cancelled
     }
 
-    /// Takes everything out; what was to be called is given to be dropped.
+    /// Removes all callbacks, and returns their closures, to be dropped by the caller.
     pub(crate) fn drain(&mut self) -> Vec<Call> {
         self.heap.clear();
         self.cancelled = 0;
@@ -245,7 +247,7 @@ impl Callbacks {
         self.waiting[timer.place as usize] == timer.sequence
     }
 
-    /// Removes what is left of the timers that were cancelled.
+    /// Removes the heap entries of cancelled timers.
     #[inline]
     fn purge(&mut self) {
         if self.cancelled == self.heap.len() {
@@ -264,7 +266,7 @@ impl Callbacks {
         (0..parents).rev().for_each(|place| self.sift_down(place));
     }
 
-    /// Numbers the timers from one on, in their order; what is sorted is a heap.
+    /// Renumbers the timers from one, in their order; a sorted list is a heap.
     #[cold]
     fn renumber(&mut self) {
         self.purge();
@@ -276,7 +278,7 @@ impl Callbacks {
         self.sequence = self.heap.len() as u32;
     }
 
-    /// Takes the top out of the heap, which is not empty.
+    /// Removes the top of the heap, which is not empty.
     fn remove_first(&mut self) -> Timer {
         let first = self.heap.swap_remove(0);
         if !self.heap.is_empty() {
@@ -285,8 +287,8 @@ impl Callbacks {
         first
     }
 
-    /// `timer` is put in at `place`, or above. (It is not loaded from there: what was stored in parts
-    /// just before causes a store-forwarding stall.)
+    /// Inserts `timer` at `place`, or above. (It is not loaded from there: it was just stored in
+    /// parts, which would cause a store-forwarding stall.)
     fn sift_up(&mut self, mut place: usize, timer: Timer) {
         while place > 0 {
             let parent = (place - 1) / 4;

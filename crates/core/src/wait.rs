@@ -1,13 +1,13 @@
 //! [`Wait`] and [`Waiter`]: the two ends of a suspension.
 //!
-//! A leaf future holds a [`Wait`]. Before it returns `Pending` it arms it, and gives the [`Waiter`]
-//! to what it waits for: an entry in a lock's line, a timer. That wakes the waiter; the leaf asks
-//! its wait how it ended. Both work in a task of ours, where a cancellation can end the wait (the
-//! law is told in [`crate::cancel`]), and under any other executor, where nothing but a wake-up can.
+//! A leaf future holds a [`Wait`]. Before the leaf returns `Pending`, it arms the wait and hands the
+//! [`Waiter`] to the awaited object, such as a lock's queue or a timer. The object wakes the waiter,
+//! and the leaf reads from its wait how the suspension ended. Both work in a task of this library,
+//! where a cancellation can end the wait (see the rules in [`crate::cancel`]), and under any other
+//! executor, where only a wake-up can.
 //!
-//! A wake-up is given to one waiter, under the lock of the primitive that gives it. A leaf that does
-//! not use it, because it was cancelled or dropped meanwhile, learns that from its wait and passes
-//! it on.
+//! A wake-up goes to one waiter, under the lock of the primitive. If the leaf cannot use it, because
+//! it was cancelled or dropped meanwhile, it learns this from its wait and passes the wake-up on.
 
 pub(crate) use crate::other_wait::OtherWait;
 pub use crate::target::{Awaits, Cancel, Operation, Parts, Target};
@@ -30,7 +30,7 @@ use std::{
     task::{Context, Waker},
 };
 
-/// The end of a suspension that is given to what is waited for. It can be sent anywhere.
+/// The end of a suspension that the awaited object keeps. It can be sent anywhere.
 #[derive(Debug)]
 pub struct Waiter(pub(crate) Kind);
 
@@ -48,24 +48,24 @@ impl Waiter {
         }
     }
 
-    /// Whether it still waits: neither woken nor cancelled.
+    /// Returns whether it still waits: neither woken nor cancelled.
     pub fn is_waiting(&self) -> bool {
         self.state() == WAITING
     }
 
-    /// Whether it was woken, and has not run since.
+    /// Returns whether it was woken, and its task has not run since.
     pub fn is_woken(&self) -> bool {
         self.state() == WOKEN
     }
 
-    /// Whether it was cancelled, and has not run since.
+    /// Returns whether it was cancelled, and its task has not run since.
     pub fn is_cancelled(&self) -> bool {
         self.state() == CANCELLED
     }
 
-    /// Wakes it, and tells whether it was still waiting. Its task is in the ready queue on return;
-    /// a foreign executor's waker is added to `wakers`, for the caller to call when it holds no
-    /// lock.
+    /// Wakes it, and returns whether it was still waiting. On return, its task is in the ready
+    /// queue. A foreign executor's waker is added to `wakers` instead, so that it is called when
+    /// the caller holds no lock.
     pub fn wake(&self, wakers: &mut Wakers) -> bool {
         match &self.0 {
             Kind::First { task, number } => task.wake_first_wait(*number),
@@ -79,8 +79,8 @@ impl Waiter {
         }
     }
 
-    /// [`wake`](Waiter::wake), but only if it is the first wait of a task of this loop: then the task
-    /// looks at it in its next step.
+    /// Does the same as [`wake`](Waiter::wake), but only for the first wait of a task of this loop.
+    /// The task reads it in its next step.
     #[doc(hidden)] // For the siblings.
     #[inline]
     pub fn wake_in(&self, home: LoopRef) -> bool {
@@ -90,26 +90,26 @@ impl Waiter {
         }
     }
 
-    /// [`wake`](Waiter::wake), for a caller that holds no lock.
+    /// Does the same as [`wake`](Waiter::wake), for a caller that holds no lock.
     pub fn wake_now(&self) -> bool {
         self.wake(&mut Wakers::new())
     }
 }
 
-/// Wakers of foreign executors, which are called when this is dropped: declare it before the guard
+/// Wakers of foreign executors, which are called when this is dropped. Declare it before the guard
 /// of the lock under which it is filled.
 #[derive(Debug, Default)]
 pub struct Wakers(Vec<Waker>);
 
 impl Wakers {
-    /// An empty list. Costs nothing.
+    /// Creates an empty list, without an allocation.
     pub const fn new() -> Wakers {
         Wakers(Vec::new())
     }
 }
 
 impl Wakers {
-    /// Calls every one, even if one panics.
+    /// Calls all wakers, even if one panics.
     #[cold]
     fn call(&mut self) {
         self.0.drain(..).for_each(wake);
@@ -122,7 +122,7 @@ pub(crate) fn wake(waker: Waker) {
     reported("Exception in a waker", None, || waker.wake());
 }
 
-/// [`wake`], by reference.
+/// Does the same as [`wake`], by reference.
 pub(crate) fn wake_by_ref(waker: &Waker) {
     reported("Exception in a waker", None, || waker.wake_by_ref());
 }
@@ -136,35 +136,35 @@ impl Drop for Wakers {
     }
 }
 
-/// A leaf that has nothing to clean up: dropping it while it waits does all that cancelling it does.
-/// What it had been given goes back, and nothing is awaited.
+/// A leaf without an asynchronous clean-up: dropping it while it waits has the same effect as
+/// cancelling it. Anything that it had been given goes back.
 pub trait Leaf: Future {}
 
-/// How an armed wait stands when its leaf is polled.
+/// The state of an armed wait when its leaf is polled.
 #[derive(Debug)]
 #[must_use]
 pub enum Resume {
     /// It still waits: return `Pending`.
     Pending,
-    /// It was woken, and is over.
+    /// It was woken, and has ended.
     Woken,
-    /// It is over, and the leaf has to return this error. `woken`: it had been woken as well, and
-    /// what that gave must be passed on.
+    /// It has ended, and the leaf has to return this error. If `woken`, it had also been woken, and
+    /// the leaf must pass that wake-up on.
     Cancelled {
-        /// What to return.
+        /// The error to return.
         error: Error,
         /// Whether a wake-up has to be passed on.
         woken: bool,
     },
 }
 
-/// What a leaf that is polled finds its wait to be.
+/// The state of a wait, as its polled leaf sees it.
 pub(crate) enum Look {
     State(u64),
     /// This step throws a cancellation here.
     Throws(CancelledError),
-    /// Another task polls now, or with another waker, or a cancellation was taken back: the wait is
-    /// armed anew. `is_shared`: the other task has not ended.
+    /// Another task or another waker polls now, or a cancellation was withdrawn: the wait is armed
+    /// again. `is_shared`: the other task has not ended.
     Anew {
         is_shared: bool,
     },
@@ -182,7 +182,7 @@ enum Link {
     Other(Arc<OtherWait>),
 }
 
-/// Calls `f` with the task that runs now on this thread.
+/// Calls `f` with the current task of this thread.
 #[inline(always)]
 pub(crate) fn with_current<R>(f: impl FnOnce(Option<&TaskCell>) -> R) -> R {
     match entered() {
@@ -191,7 +191,7 @@ pub(crate) fn with_current<R>(f: impl FnOnce(Option<&TaskCell>) -> R) -> R {
     }
 }
 
-/// Arms a wait beside the first of the task that runs now, or outside of our tasks.
+/// Arms a wait beside the first wait of the current task, or outside this library's tasks.
 #[cold]
 fn arm_other(
     cx: &Context<'_>,
@@ -208,7 +208,7 @@ fn arm_other(
     })
 }
 
-/// Arms the first wait of the task that runs now, if it is that task which polls, and has no other.
+/// Arms the first wait of the current task, if that task polls, and has no other wait.
 #[inline(always)]
 fn arm_first<R>(
     cx: &Context<'_>,
@@ -225,26 +225,28 @@ fn arm_first<R>(
 }
 
 impl Wait {
-    /// A wait that is not armed.
+    /// Creates a wait that is not armed.
     pub const fn new() -> Wait {
         Wait(Link::Idle)
     }
 
-    /// Whether it is armed.
+    /// Returns whether it is armed.
     #[inline]
     pub fn is_armed(&self) -> bool {
         !matches!(self.0, Link::Idle)
     }
 
-    /// Arms it for the task that polls, at `site`. A cancelled task passes the request on to
-    /// `target`, if there is one; the wait itself then ends only when the target does.
+    /// Arms it for the polling task, at `site`. A cancelled task passes the request on to `target`,
+    /// if there is one; the wait itself then ends only when the target ends.
     #[inline]
     pub fn arm(&mut self, cx: &Context<'_>, site: WaitSite, target: Option<Target>) {
         self.arm_as(cx, site, target, WAITING);
     }
 
-    /// [`arm`](Wait::arm) without a target, and puts the [other end](Wait::waiter) into its place.
-    // Directly: what was just stored in parts and is moved on as a whole makes the processor wait.
+    /// Does the same as [`arm`](Wait::arm) without a target, and stores the [other
+    /// end](Wait::waiter) in `place`.
+    // It is stored directly: moving a value as a whole that was just stored in parts causes a
+    // store-forwarding stall.
     #[inline(always)]
     pub fn arm_into(&mut self, cx: &Context<'_>, site: WaitSite, place: &mut Option<Waiter>) {
         match arm_first(cx, site, WAITING, |cell, number| (Lent::new(cell), number)) {
@@ -262,7 +264,7 @@ impl Wait {
         *place = self.waiter();
     }
 
-    /// Arms it as woken already, and wakes the task: a bare yield.
+    /// Arms it as already woken, and wakes the task: a bare yield.
     #[inline]
     pub fn arm_woken(&mut self, cx: &Context<'_>, site: WaitSite) {
         self.arm_as(cx, site, None, WOKEN);
@@ -294,7 +296,8 @@ impl Wait {
         }
     }
 
-    /// Where it is armed. `None` if it is not; on another thread than its task's that may not be known.
+    /// Returns the site at which it is armed; `None` if it is not armed, or if the site is not known
+    /// because this is not its task's thread.
     #[inline]
     pub fn site(&self) -> Option<WaitSite> {
         match &self.0 {
@@ -304,8 +307,8 @@ impl Wait {
         }
     }
 
-    /// The callback of this key, in the loop in which the wait is armed: for a leaf that has parked one
-    /// there.
+    /// Returns the callback with this key in the loop in which the wait is armed, for a leaf that
+    /// has parked a callback there.
     #[doc(hidden)] // For the siblings.
     #[inline]
     pub fn parked(&self, key: Key) -> Option<CallbackRef> {
@@ -317,8 +320,8 @@ impl Wait {
         Some(CallbackRef { place, key })
     }
 
-    /// The other end, to be given to what is waited for. `None` if the wait is not armed, or its
-    /// task is gone.
+    /// Returns the other end, for the awaited object. `None` if the wait is not armed, or its task
+    /// has ended.
     #[inline]
     pub fn waiter(&self) -> Option<Waiter> {
         Some(Waiter(match &self.0 {
@@ -331,12 +334,13 @@ impl Wait {
         }))
     }
 
-    /// How the wait stands, for a leaf that is polled while it is armed.
+    /// Returns the state of the wait, for a leaf that is polled while the wait is armed.
     ///
     /// If the leaf was moved to another task since, or is polled with another waker, the wait is armed
-    /// again there, and `replace` gets the new waiter in place of the old. The caller holds the lock
-    /// under which wake-ups are given, so that none falls between the two. It drops the old waiter
-    /// without the lock: that may drop a foreign waker, and with it whatever the waker owns.
+    /// again there, and `replace` gets the new waiter to replace the old one. The caller must hold the
+    /// lock under which waiters are woken, so that no wake-up is lost between the two. It must drop
+    /// the old waiter without the lock, because that may drop a foreign waker and everything that the
+    /// waker owns.
     #[inline(always)]
     pub fn poll(
         &mut self,
@@ -351,7 +355,8 @@ impl Wait {
         }
     }
 
-    /// [`poll`](Wait::poll), if nothing out of the ordinary has happened; else `None`, and `poll` tells.
+    /// Does the same as [`poll`](Wait::poll) in the usual cases; in all others it returns `None`,
+    /// and `poll` has to be called.
     #[inline(always)]
     pub fn poll_fast(&mut self, cx: &Context<'_>) -> Option<Resume> {
         match self.look_fast(cx)? {
@@ -364,8 +369,8 @@ impl Wait {
         }
     }
 
-    /// The state of a first wait while no request is on its way; a woken one is over. This is what
-    /// nearly all polls see.
+    /// The state of a first wait if no request is pending; a woken wait has ended. This is the path
+    /// of nearly all polls.
     #[inline(always)]
     fn look_fast(&self, cx: &Context<'_>) -> Option<u64> {
         let Link::First(task) = &self.0 else { return None };
@@ -425,7 +430,7 @@ impl Wait {
         }
     }
 
-    /// Ends a wait beside the first that was woken, if no request is on its way.
+    /// Ends a woken wait beside the first, if no request is pending.
     fn resume_other(&mut self, scheduler: Option<&Scheduler>) -> bool {
         let (Link::Other(wait), Some(scheduler)) = (&self.0, scheduler) else { return false };
         let is_woken = scheduler.with_current(|cell| {
@@ -446,7 +451,7 @@ impl Wait {
                 }
                 cell.look_first(scheduler)
             }
-            // A future that two tasks share polls its parts with a waker of its own.
+            // A future that two tasks share polls its parts with its own waker.
             (Link::First(task), Some((_, cell))) => {
                 Look::Anew { is_shared: !task.is_done() && !cell.is_own(cx.waker()) }
             }
@@ -487,7 +492,7 @@ impl Wait {
         }
     }
 
-    /// [`has_passed_on`](Wait::has_passed_on), of a wait that was armed just now in the place of one.
+    /// Sets [`has_passed_on`](Wait::has_passed_on) for a wait that was just armed to replace one.
     fn set_passed_on(&self) {
         match &self.0 {
             Link::Idle => {}
@@ -509,7 +514,7 @@ impl Wait {
     }
 
     /// Ends a wait whose target is done. Returns the cancellation that this step throws here, which
-    /// replaces any result but a cancellation.
+    /// replaces any result except a cancellation.
     #[inline]
     pub fn finish(&mut self) -> Option<Error> {
         let thrown = entered().and_then(|scheduler| {
@@ -535,9 +540,9 @@ impl Wait {
         thrown.map(Error::Cancelled)
     }
 
-    /// Ends the wait, and tells whether it was given a wake-up that was not used. The caller holds
-    /// the lock under which wake-ups are given. On another thread than the task's the answer is
-    /// false: there, ask the [`Waiter`] before.
+    /// Ends the wait, and returns whether it received a wake-up that was not used. The caller must
+    /// hold the lock under which waiters are woken. On a thread other than the task's, the result
+    /// is false: there, ask the [`Waiter`] first.
     #[inline]
     pub fn disarm(&mut self) -> bool {
         match std::mem::take(&mut self.0) {

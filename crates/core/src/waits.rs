@@ -1,7 +1,7 @@
-//! The waits of a task, as its cell keeps them: the task's side of [`Wait`](crate::wait::Wait).
+//! The waits of a task, as its cell stores them: the task's side of [`Wait`](crate::wait::Wait).
 //!
-//! The first wait stands in the cell itself. What is armed beside it, by leaves of `join!` and the
-//! like, has an entry in a table of its own.
+//! The first wait is stored in the cell itself. Waits that are armed beside it, for example by the
+//! leaves of a `join!`, have entries in a separate table.
 
 use crate::{
     CancelledError,
@@ -23,7 +23,7 @@ use std::{sync::Arc, task::Waker};
 
 /// The first wait.
 impl TaskCell {
-    /// Whether it is free. For the task that runs now, as what follows.
+    /// Whether it is free. Like the following methods, this is for the current task.
     #[inline]
     pub(crate) fn may_arm_first(&self) -> bool {
         self.first.load(Ordering::Relaxed) & STATE == IDLE
@@ -33,7 +33,8 @@ impl TaskCell {
     #[inline(always)]
     pub(crate) fn arm_first(&self, scheduler: &Scheduler, site: WaitSite, state: u64) -> u32 {
         let affine = &self.affine;
-        // Wraps around after 2^32 waits; a waiter kept that long wakes nothing.
+        // The number wraps around after 2^32 waits; a waiter that is kept for so long wakes
+        // nothing.
         let number = ((self.first.load(Ordering::Relaxed) >> 2) as u32).wrapping_add(1);
         affine.flags.set_and_clear(Flag::Fresh, Flag::Revoked);
         affine.site_what.set(site.what);
@@ -53,26 +54,26 @@ impl TaskCell {
         }
     }
 
-    /// What a request to cancel goes to while the first wait lasts.
+    /// Sets the target of a request to cancel while the first wait lasts.
     pub(crate) fn set_target(&self, target: Target) {
         self.affine.aim.set(target.into());
         self.affine.flags.set(Flag::Target);
     }
 
-    /// Where the first wait was armed.
+    /// The site of the first wait.
     #[inline]
     pub(crate) fn first_site(&self) -> Option<WaitSite> {
         let affine = self.affine()?;
         Some(WaitSite::new(affine.site_what.get(), affine.site_location.get()))
     }
 
-    /// The number of the first wait, which is armed.
+    /// The number of the armed first wait.
     #[inline]
     pub(crate) fn first_number(&self) -> u32 {
         (self.first.load(Ordering::Relaxed) >> 2) as u32
     }
 
-    /// The state of the first wait, if it is still number `number`.
+    /// The state of the first wait, if its number still is `number`.
     #[inline]
     pub(crate) fn first_state(&self, number: u32) -> Option<u64> {
         let wait = self.first.load(Ordering::Acquire);
@@ -83,10 +84,11 @@ impl TaskCell {
         self.affine.within.get()
     }
 
-    /// Wakes wait `number` if it is waiting: the state alone, not the task.
+    /// Marks wait `number` as woken if it is waiting; does not wake the task.
     ///
-    /// On the task's thread without a read-modify-write: cancelling, arming and disarming happen
-    /// there too, and a waiter is woken under the lock of what it waits for, by one at a time.
+    /// On the task's thread, this needs no read-modify-write operation: cancelling, arming and
+    /// disarming happen there too, and a waiter is woken under the lock of the awaited object, by
+    /// one thread at a time.
     #[inline]
     pub(crate) fn wake_first(&self, number: u32) -> bool {
         let waiting = u64::from(number) << 2 | WAITING;
@@ -124,8 +126,8 @@ impl TaskCell {
         true
     }
 
-    /// The state of the first wait, which is armed and polled where it was before; a woken one is
-    /// over. `None` if anything else is to be looked at. For the task that runs now.
+    /// The state of the first wait, which is armed and polled where it was before; a woken wait has
+    /// ended. `None` if anything else must be checked. For the current task.
     #[inline]
     pub(crate) fn resume_first(&self, scheduler: &Scheduler) -> Option<u64> {
         let affine = &self.affine;
@@ -145,8 +147,8 @@ impl TaskCell {
         Some(state)
     }
 
-    /// How the first wait stands, which is armed and polled by its task. If it is cancelled, or this step
-    /// throws, its leaf takes the request.
+    /// The state of the first wait, which is armed and polled by its task. If it is cancelled, or this
+    /// step throws, its leaf takes the request.
     #[cold]
     pub(crate) fn look_first(&self, scheduler: &Scheduler) -> Look {
         let affine = &self.affine;
@@ -169,7 +171,7 @@ impl TaskCell {
         Look::State(state)
     }
 
-    /// The error that the leaf of the first wait has to return in this step, if the step throws.
+    /// The error that this step throws into the leaf of the first wait, if any.
     fn thrown_at_first(&self, scheduler: &Scheduler, state: u64) -> Option<CancelledError> {
         let affine = &self.affine;
         let waits_for_its_target = affine.flags.has(Flag::Passed) && state == WAITING;
@@ -179,7 +181,7 @@ impl TaskCell {
         self.thrown_within(scheduler, affine.within.get())
     }
 
-    /// What this step throws into the leaves of a scope.
+    /// The error that this step throws into the leaves of a scope.
     fn thrown_within(&self, scheduler: &Scheduler, within: Within) -> Option<CancelledError> {
         if within.is_foreign() {
             return None;
@@ -194,9 +196,9 @@ impl TaskCell {
         }
     }
 
-    /// Ends the first wait, on the task's thread, and tells in which state it was. Its target is to be
-    /// taken next. Not with a swap: the waking side acts under the lock under which the leaf ends its
-    /// wait.
+    /// Ends the first wait, on the task's thread, and returns its state. Its target is to be taken
+    /// next. This needs no atomic swap, because the waking side holds the lock under which the leaf
+    /// ends its wait.
     #[inline]
     pub(crate) fn end_first(&self) -> u64 {
         let wait = self.first.load(Ordering::Acquire);
@@ -217,7 +219,7 @@ impl TaskCell {
         })
     }
 
-    /// The target of the first wait is done: the cancellation that this step throws at it.
+    /// The cancellation that this step throws at the first wait, whose target is done.
     #[inline]
     pub(crate) fn finish_first(&self, scheduler: &Scheduler) -> Option<CancelledError> {
         let affine = &self.affine;
@@ -243,7 +245,7 @@ impl TaskCell {
 
 /// The waits beside the first.
 impl TaskCell {
-    /// Arms one, for the task that runs now, whose key is `task`.
+    /// Arms one, for the current task, whose key is `task`.
     pub(crate) fn arm_other(
         &self,
         scheduler: &Scheduler,
@@ -286,7 +288,7 @@ impl TaskCell {
         self.affine.with_cold(|cold| cold.others.get_mut(entry).map(f))?
     }
 
-    /// Ends one that is polled by its task, if it was woken and no request is on its way.
+    /// Ends one that is polled by its task, if it was woken and no request is pending.
     #[inline]
     pub(crate) fn resume_other(&self, scheduler: &Scheduler, entry: Key, wait: &OtherWait) -> bool {
         let is_woken = !self.affine.stage.has(THROWS | SCOPES) && wait.state() == WOKEN;
@@ -297,7 +299,7 @@ impl TaskCell {
         is_woken
     }
 
-    /// How one stands that is polled by its task: as [`look_first`](TaskCell::look_first).
+    /// The state of one that is polled by its task, as for [`look_first`](TaskCell::look_first).
     pub(crate) fn look_other(
         &self,
         scheduler: &Scheduler,
@@ -346,7 +348,7 @@ impl TaskCell {
         self.thrown_within(scheduler, within??)
     }
 
-    /// The target of one is done: the cancellation that this step throws at it.
+    /// The cancellation that this step throws at one whose target is done.
     pub(crate) fn finish_other(&self, scheduler: &Scheduler, entry: Key) -> Option<CancelledError> {
         let thrown = self.thrown_at_other(scheduler, entry, WOKEN);
         let within = self.with_other(entry, |other| other.within)?;
@@ -356,7 +358,7 @@ impl TaskCell {
         thrown
     }
 
-    /// How many there are.
+    /// The number of waits beside the first.
     #[inline]
     pub(crate) fn others(&self) -> u32 {
         self.affine.with_cold(|cold| cold.others_len).unwrap_or(0)

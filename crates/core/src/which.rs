@@ -1,4 +1,4 @@
-//! [`Which`]: the waits of a task one by one, as a request to cancel goes through them.
+//! [`Which`]: the single waits of a task, as a request to cancel visits them.
 
 use crate::{
     CancelledError,
@@ -20,9 +20,9 @@ pub(crate) enum Which {
     Other(Key),
 }
 
-/// Looking at the waits of a task, on its thread.
+/// Access to the waits of a task, on its thread.
 impl TaskCell {
-    /// How many leaves are suspended, also those that are woken already; not those that are foreign.
+    /// The number of suspended leaves, including woken ones but without foreign ones.
     pub(crate) fn armed(&self) -> u32 {
         let is_leaf = !self.may_arm_first() && !self.affine.within.get().is_foreign();
         let others = self.affine.with_cold(|cold| {
@@ -38,7 +38,8 @@ impl TaskCell {
         is_first || self.affine.with_cold(is_other) == Some(true)
     }
 
-    /// The waits inside of a scope, in the order in which they were armed; the first before the others.
+    /// The waits inside a scope, in the order in which they were armed; the first wait comes before the
+    /// others.
     pub(crate) fn waits_inside(&self, scheduler: &Scheduler, scope: Option<Key>) -> Vec<Which> {
         let is_inside = |within: Within| scheduler.is_within(within, scope);
         let mut waits = Vec::new();
@@ -53,7 +54,7 @@ impl TaskCell {
         waits.into_iter().map(|(_, which)| which).collect()
     }
 
-    /// Where a wait was last polled, and its state.
+    /// The scope in which a wait was last polled, and its state.
     pub(crate) fn look_at(&self, which: Which) -> Option<(Within, u64)> {
         match which {
             Which::First => {
@@ -106,7 +107,7 @@ impl TaskCell {
         }
     }
 
-    /// A wait counts as armed before this step.
+    /// Marks a wait as armed before this step.
     pub(crate) fn set_stale(&self, which: Which) {
         match which {
             Which::First => self.affine.flags.clear(Flag::Fresh),
@@ -117,7 +118,7 @@ impl TaskCell {
         }
     }
 
-    /// Cancels a wait, and wakes the task with it; false if it does not wait.
+    /// Cancels a wait, and wakes the task with it; false if it is not waiting.
     pub(crate) fn cancel_wait(&self, which: Which, error: &CancelledError) -> bool {
         match which {
             Which::First => {
@@ -131,7 +132,7 @@ impl TaskCell {
                 let cancelled = self.with_other(key, |other| other.cancel(error)) == Some(true);
                 if cancelled {
                     self.wake_wait(which);
-                    // A combinator that was put aside does not pass the wake-up on.
+                    // A combinator that was set aside does not pass the wake-up on.
                     self.wake();
                 }
                 cancelled
@@ -139,8 +140,8 @@ impl TaskCell {
         }
     }
 
-    /// [`cancel_wait`](TaskCell::cancel_wait), for one that is polled next: if its task polls it directly,
-    /// it need not be woken.
+    /// Does the same as [`cancel_wait`](TaskCell::cancel_wait) for a wait that is polled next: if its task
+    /// polls it directly, it need not be woken.
     pub(crate) fn cancel_wait_now(&self, which: Which, error: &CancelledError) -> bool {
         if let Which::Other(key) = which {
             let cancelled = self.with_other(key, |other| {
@@ -153,7 +154,7 @@ impl TaskCell {
         self.cancel_wait(which, error)
     }
 
-    /// The wait in a scope in which there is one, and no scope.
+    /// The wait of a scope that contains exactly one wait and no scope.
     pub(crate) fn only_wait_inside(&self, scheduler: &Scheduler, scope: Key) -> Option<Which> {
         let is_alone = scheduler
             .scopes
@@ -171,7 +172,7 @@ impl TaskCell {
         })?
     }
 
-    /// Wakes whatever polls a wait, unless it stands in the ready queue.
+    /// Wakes the poller of a wait, unless it is in the ready queue.
     pub(crate) fn wake_wait(&self, which: Which) {
         match which {
             Which::First => self.wake(),
@@ -182,8 +183,8 @@ impl TaskCell {
         }
     }
 
-    /// Wakes whatever polls a scope, and those around it up to `outer`: a combinator that was put aside does
-    /// not pass a wake-up on.
+    /// Wakes the pollers of a scope and of those around it, up to `outer`: a combinator that was set aside
+    /// does not pass a wake-up on.
     pub(crate) fn wake_scopes(
         &self,
         scheduler: &Scheduler,
@@ -199,8 +200,8 @@ impl TaskCell {
         self.wake();
     }
 
-    /// A scope has ended: what is left inside belongs to the one around it, and what was cancelled by
-    /// the scope's own request, and by no other, waits again.
+    /// Handles the waits of a scope that has ended: they move to the scope around it, and those that
+    /// were cancelled only by the scope's own request wait again.
     #[cold]
     pub(crate) fn leave_scope(&self, scheduler: &Scheduler, gone: Key, node: &Node) {
         let waits = self.waits_inside(scheduler, None);
@@ -237,8 +238,8 @@ impl TaskCell {
         }
     }
 
-    /// A scope has moved to another task, or the task has ended: what waits in the scope, or in all of them,
-    /// is polled elsewhere, and belongs there from then on. Until then no request reaches it.
+    /// Handles the waits in a scope that has moved to another task, or in all scopes of a task that has
+    /// ended. They belong to the task that polls them next; until then, no request reaches them.
     #[cold]
     pub(crate) fn give_waits_away(&self, scheduler: &Scheduler, scope: Option<Key>) {
         for which in self.waits_inside(scheduler, scope) {
@@ -252,14 +253,14 @@ impl TaskCell {
         }
     }
 
-    /// Takes the cancellation of a wait back.
+    /// Withdraws the cancellation of a wait.
     fn revoke(&self, which: Which) {
         match which {
             Which::First => {
                 let wait = self.first.load(Ordering::Acquire);
                 let waiting = wait & !STATE | WAITING;
                 if wait & STATE == CANCELLED {
-                    // What other threads change is a wait that waits.
+                    // Other threads change only a wait that is waiting.
                     self.first.store(waiting, Ordering::Release);
                     if !mutant("revoked_without_a_look") {
                         self.affine.flags.set(Flag::Revoked);

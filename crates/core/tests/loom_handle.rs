@@ -1,4 +1,4 @@
-//! Models of `ThreadsafeHandle`: a callback that is cancelled does not run, or has ended.
+//! Models of `ThreadsafeHandle`: a cancelled callback does not run, or has ended.
 #![cfg(loom)]
 
 use asyncio_core::{

@@ -1,4 +1,4 @@
-//! Models of a task's counts: its memory is freed once, after everything that was done with it.
+//! Models of a task's counts: its memory is freed once, after every use of it.
 #![cfg(loom)]
 
 use asyncio_core::{
@@ -16,7 +16,7 @@ use std::{any::TypeId, panic::Location, ptr::NonNull};
 #[repr(C)]
 struct Counted {
     cell: TaskCell,
-    /// How many of those that had a reference have used the task.
+    /// The number of reference holders that have used the task.
     uses: AtomicUsize,
     freed: &'static AtomicUsize,
 }
@@ -39,11 +39,11 @@ static COUNTED: TaskVTable = TaskVTable {
 /// A task with two references.
 fn counted(home: LoopRef, freed: &'static AtomicUsize) -> [TaskRef; 2] {
     let context = TaskContext::Own(Values::default());
-    // SAFETY: it is put into its box at once, and `COUNTED` is made for that.
+    // SAFETY: it is put into its box immediately, and `COUNTED` matches that.
     let cell = unsafe { TaskCell::new(home, 0, context, Location::caller(), &COUNTED) };
     let task = Box::new(Counted { cell, uses: AtomicUsize::new(0), freed });
     let cell: NonNull<TaskCell> = NonNull::from(Box::leak(task)).cast();
-    // SAFETY: a cell begins with a handle, which is given up here, and with two references beside it.
+    // SAFETY: a cell begins with a handle, which is released here, and with two references beside it.
     unsafe {
         TaskCell::release_any_handle(cell);
         [TaskRef::from_raw(cell), TaskRef::from_raw(cell)]
@@ -51,7 +51,7 @@ fn counted(home: LoopRef, freed: &'static AtomicUsize) -> [TaskRef; 2] {
 }
 
 fn use_and_drop(task: TaskRef) {
-    // SAFETY: the task is one of `counted`, and the reference keeps it.
+    // SAFETY: the task comes from `counted`, and the reference keeps it alive.
     let uses = unsafe { &task.as_ptr().cast::<Counted>().as_ref().uses };
     uses.fetch_add(1, Ordering::Relaxed);
     drop(task);

@@ -1,7 +1,8 @@
-//! [`Buffered`]: an open file with what was read ahead and what is still to be written.
+//! [`Buffered`]: an open file with its buffers for reading ahead and for writing.
 //!
-//! The loop takes out of the buffer and puts into it; everything that may block is done by a thread.
-//! The position of the descriptor is behind what was read ahead, and before what is to be written.
+//! The loop takes data out of the buffer and puts data into it; a thread does everything that may
+//! block. The position of the descriptor is after the data that was read ahead, and before the data
+//! that is to be written.
 
 use crate::remote::{failed, report};
 use asyncio_core::{
@@ -20,40 +21,42 @@ use std::{
     sync::Arc,
 };
 
-/// How much is collected before it is written, in bytes: Python 3.14's `io.DEFAULT_BUFFER_SIZE`. A read of
-/// more than that goes into memory of its own.
+/// The number of bytes that are buffered before they are written: Python 3.14's `io.DEFAULT_BUFFER_SIZE`.
+/// A larger read uses memory of its own.
 pub(crate) const BUFFER_SIZE: usize = 128 * 1024;
 
-/// How much is read ahead at first. It doubles as long as the file is read in order, up to this.
+/// The number of bytes that are read ahead at first. It doubles as long as the file is read in
+/// order, up to `BUFFER_SIZE`.
 const LEAST_AHEAD: usize = 32 * 1024;
 const MOST_AHEAD: usize = 1 << 20;
 
-/// The most memory that is reserved for one read before there is anything to put into it.
+/// The largest amount of memory that is reserved for one read before data arrives.
 const RESERVED: usize = 16 << 20;
 
 pub(crate) struct Buffered {
     file: Arc<File>,
     path: Arc<Path>,
-    /// Whose exception handler is told what could not be written.
+    /// The loop whose exception handler gets the errors of writes.
     home: Option<LoopRef>,
-    /// What was read ahead is the part `unread` of this.
+    /// The part `unread` of this was read ahead.
     data: Vec<u8>,
     unread: Range<usize>,
-    /// How much is to be read ahead next.
+    /// The number of bytes to read ahead next.
     ahead: usize,
-    /// So much of what is unread is known to have no newline.
+    /// The number of unread bytes that are known to contain no newline.
     scanned: usize,
     /// Whether the last read found the end of the file.
     ended: bool,
     unwritten: Vec<u8>,
-    /// What the last job found: the position, the size.
+    /// The result of the last job: the position or the size.
     pub(crate) found: u64,
-    /// How much of the last large write was taken, or has reached the file if that failed.
+    /// The number of bytes of the last large write that were taken or, if it failed, that have
+    /// reached the file.
     pub(crate) written: usize,
     is_closed: bool,
 }
 
-/// What the loop does.
+/// The operations of the loop.
 impl Buffered {
     pub(crate) fn new(file: Arc<File>, path: Arc<Path>) -> Buffered {
         Buffered {
@@ -72,18 +75,18 @@ impl Buffered {
         }
     }
 
-    /// What can be taken, unless something has to be written first.
+    /// The available bytes, unless something has to be written first.
     fn available(&self) -> Option<&[u8]> {
         self.unwritten.is_empty().then(|| &self.data[self.unread.clone()])
     }
 
-    /// `n` bytes; fewer at the end of the file alone.
+    /// Takes `n` bytes; fewer only at the end of the file.
     pub(crate) fn take(&mut self, n: usize) -> Option<Bytes> {
         let length = self.available()?.len();
         (length >= n || mem::take(&mut self.ended)).then(|| self.split(n.min(length)))
     }
 
-    /// A line with its newline; at the end of the file what is left.
+    /// Takes a line with its newline, or the rest at the end of the file.
     pub(crate) fn take_line(&mut self) -> Option<Bytes> {
         let scanned = self.scanned;
         let available = self.available()?;
@@ -98,7 +101,7 @@ impl Buffered {
         }
     }
 
-    /// Copies what there is into `buffer`; no bytes at the end of the file.
+    /// Copies the available bytes into `buffer`; none at the end of the file.
     pub(crate) fn take_into(&mut self, buffer: &mut [u8]) -> Option<usize> {
         let available = self.available()?;
         let n = available.len().min(buffer.len());
@@ -115,7 +118,7 @@ impl Buffered {
         self.scanned = 0;
     }
 
-    /// Takes `n` bytes out: the memory itself if that is all there is in it, else a copy.
+    /// Takes `n` bytes out: the memory itself if they are all of its contents, else a copy.
     fn split(&mut self, n: usize) -> Bytes {
         let is_whole = self.unread == (0..n) && n == self.data.len();
         if is_whole && n >= BUFFER_SIZE && n >= self.data.capacity() / 2 {
@@ -137,7 +140,8 @@ impl Buffered {
         fits
     }
 
-    /// Takes `data` however much it is, to be written out at once. Returns how much was there before.
+    /// Takes `data` of any length, which has to be written immediately. Returns the number of bytes
+    /// that were buffered before.
     pub(crate) fn put_all(&mut self, data: &[u8]) -> usize {
         let before = self.unwritten.len();
         self.unwritten.extend_from_slice(data);
@@ -145,7 +149,7 @@ impl Buffered {
         before
     }
 
-    /// Forgets what is still to be written: the file is about to be removed.
+    /// Discards buffered writes, because the file is about to be removed.
     pub(crate) fn forget(&mut self) {
         self.is_closed = true;
         self.unwritten.clear();
@@ -162,7 +166,7 @@ impl Buffered {
     }
 }
 
-/// What a thread does.
+/// The operations of a thread.
 impl Buffered {
     /// Reads until there are `n` bytes, or the file ends.
     pub(crate) fn fill(&mut self, n: usize) -> io::Result<()> {
@@ -201,7 +205,7 @@ impl Buffered {
         outcome.map(drop)
     }
 
-    /// Reads so much into memory of its own, which is given away as it is.
+    /// Reads `n` bytes into memory of their own, which is handed out without a copy.
     fn fill_exactly(&mut self, n: usize) -> io::Result<()> {
         let mut data = Vec::with_capacity(n.min(RESERVED));
         data.extend_from_slice(&self.data[self.unread.clone()]);
@@ -217,7 +221,7 @@ impl Buffered {
         self.data = data;
     }
 
-    /// Moves what is unread to the front of a buffer of at least `size` bytes, with room to read ahead.
+    /// Moves unread bytes to the front of a buffer of at least `size` bytes, with room to read ahead.
     fn make_room(&mut self, size: usize) {
         let size = size.max(self.ahead);
         if self.data.len() < size {
@@ -231,7 +235,7 @@ impl Buffered {
         self.unread = 0..self.unread.len();
     }
 
-    /// Reads once behind what is unread; false at the end of the file.
+    /// Reads once, after the unread bytes; returns false at the end of the file.
     fn read_some(&mut self) -> io::Result<bool> {
         loop {
             match (&*self.file).read(&mut self.data[self.unread.end..]) {
@@ -249,8 +253,8 @@ impl Buffered {
         }
     }
 
-    /// Moves the position of the descriptor back to before what was read ahead. A file without a
-    /// position keeps what was read.
+    /// Moves the position of the descriptor back to before the data that was read ahead. A file
+    /// without a position keeps that data.
     fn give_back(&mut self) -> io::Result<()> {
         self.ended = false;
         if !self.unread.is_empty() {
@@ -263,13 +267,13 @@ impl Buffered {
         Ok(())
     }
 
-    /// Writes what is buffered. What cannot be written stays.
+    /// Writes the buffer. Data that cannot be written stays in it.
     pub(crate) fn write_out(&mut self) -> io::Result<()> {
         self.write_out_but(self.unwritten.len())
     }
 
-    /// Writes what is buffered. If that fails, of the first `kept` bytes what was not written stays, and
-    /// what is behind them is forgotten.
+    /// Writes the buffer. If that fails, unwritten bytes among the first `kept` stay in the buffer, and
+    /// the bytes after those are discarded.
     pub(crate) fn write_out_but(&mut self, kept: usize) -> io::Result<()> {
         if self.unwritten.is_empty() {
             return Ok(());
@@ -288,8 +292,8 @@ impl Buffered {
         outcome
     }
 
-    /// Writes what is buffered and gives back what was read ahead: the position of the descriptor is
-    /// that of the file.
+    /// Writes the buffer, and gives back the data that was read ahead: the descriptor then has the
+    /// position of the file.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.write_out()?;
         self.give_back()
@@ -334,7 +338,7 @@ impl Buffered {
     pub(crate) fn close(&mut self) -> io::Result<()> {
         self.is_closed = true;
         let outcome = self.write_out();
-        // It was told: nothing is left to be written when this is dropped.
+        // The error was reported, so nothing is left to be written when this is dropped.
         self.unwritten.clear();
         outcome
     }
@@ -352,31 +356,32 @@ fn write_all(mut file: &File, data: &[u8], done: &mut usize) -> io::Result<()> {
     Ok(())
 }
 
-/// What is buffered is written even if the file was not closed: on a thread, if a loop runs here.
+/// The buffer is written even if the file was not closed: on a thread, if a loop runs here.
 impl Drop for Buffered {
     fn drop(&mut self) {
         if !self.is_closed && is_debug() {
             log(Level::Warning, &format!("unclosed <File {:?}>", self.path));
         }
         if !self.unwritten.is_empty() {
-            // Written to where the file is, and not where it was read ahead to.
+            // Written at the position of the file, and not where reading ahead has moved the
+            // descriptor.
             let given_back = self.give_back();
             let unwritten = mem::take(&mut self.unwritten);
             let (file, path, home) = (self.file.clone(), self.path.clone(), self.home);
             let rest = Rest { file, unwritten, path, home, before: given_back };
-            // Without a loop it is dropped, and so written, here.
+            // Without a loop, it is dropped here, and therefore written here.
             let _ = on_thread(move || drop(rest));
         }
     }
 }
 
-/// What is written when it is dropped.
+/// The rest of a buffer, which is written when this is dropped.
 struct Rest {
     file: Arc<File>,
     unwritten: Vec<u8>,
     path: Arc<Path>,
     home: Option<LoopRef>,
-    /// What the position that it is written to was found with.
+    /// The result of finding the position at which to write.
     before: io::Result<()>,
 }
 

@@ -25,31 +25,32 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// An open file, which [`open`](crate::open) gives: aiofiles' file objects, in binary mode.
+/// An open file, which [`open`](crate::open) returns (aiofiles' file objects, in binary mode).
 ///
-/// What may block is done by threads of the loop's executor. A read reads ahead, and what is written
-/// is collected until 128 KiB have come together, or until [`flush`](File::flush) or
-/// [`close`](File::close): so most operations take no trip to a thread. It has one position, as in
-/// Python, and a read after a write sees what was written.
+/// Threads of the loop's executor do everything that may block. A read reads ahead. Writes are
+/// buffered up to 128 KiB, or until [`flush`](File::flush) or [`close`](File::close). Most
+/// operations therefore need no trip to a thread. A file has one position, as in Python, and a read
+/// after a write sees the written data.
 ///
-/// It is also a [`Stream`] of lines, each with its newline, and implements `AsyncRead`, `AsyncWrite`
-/// and `AsyncSeek` of `futures-io`; there a cancellation ends the innermost scope, as in every foreign
-/// wait. To use it from several tasks, put it into a [`Lock`](https://docs.rs/asyncio/latest/asyncio/struct.Lock.html).
+/// It is also a [`Stream`] of lines, each with its newline, and implements `AsyncRead`, `AsyncWrite` and `AsyncSeek` of
+/// `futures-io`. Through these traits, a cancellation ends the innermost scope, as in every foreign wait. To use it
+/// from several tasks, put it into a [`Lock`](https://docs.rs/asyncio/latest/asyncio/struct.Lock.html).
 ///
 /// # Cancellation
-/// Of all operations: what a thread has begun it finishes, and the next operation waits for that
-/// first, so that they take effect in order. A cancelled read loses nothing: what was read is left to the
-/// next one. If what was cancelled fails, the next operation returns that error.
+/// For all operations: a thread finishes the work that it has started, and the next operation first waits
+/// for it, so that operations take effect in order. A cancelled read loses nothing: its data is left to
+/// the next read. If a cancelled operation fails, the next operation returns that error.
 ///
 /// # Dropping
-/// [`close`](File::close) a file that was written to: it tells whether that worked. A file that is
-/// dropped instead still writes what is buffered, on a thread if a loop runs; an error goes to the
-/// exception handler. A process that is killed loses what was not flushed.
+/// Call [`close`](File::close) on a file that was written to, because it returns the errors. A file
+/// that is dropped instead still writes its buffer, on a thread if a loop runs; an error goes to
+/// the exception handler. A process that is killed loses the data that was not flushed.
 ///
 /// # Its descriptor
-/// The descriptor (`AsFd`) can be given to [`sendfile`](https://docs.rs/asyncio/latest/asyncio/fn.sendfile.html)
-/// and `sock_sendfile`. `flush` the file before: then nothing is buffered, and the position of the
-/// descriptor is that of the file, during the call and after it.
+/// The descriptor (`AsFd`) can be passed to
+/// [`sendfile`](https://docs.rs/asyncio/latest/asyncio/fn.sendfile.html) and `sock_sendfile`. Call `flush`
+/// first. Then nothing is buffered, and the descriptor has the position of the file, during the call and after
+/// it.
 ///
 /// ```
 /// use asyncio::{files, socket::{Domain, Socket, Type}, sock_recv, sock_sendfile};
@@ -67,11 +68,11 @@ use std::{
 /// ```
 pub struct File {
     pub(crate) remote: Remote<Buffered>,
-    /// Shared with what the threads work on, so that it can be lent while they do.
+    /// Shared with the threads, so that it can be borrowed while they work.
     descriptor: Arc<std::fs::File>,
     mode: Mode,
     opened_at: &'static Location<'static>,
-    /// What waits when it is polled through a trait, and where to a seek is under way there.
+    /// The wait of a poll through a trait, and the target of a seek that is in progress there.
     wait: Wait,
     pub(crate) seeking: Option<SeekFrom>,
 }
@@ -89,17 +90,17 @@ impl File {
         File { remote, descriptor, mode, opened_at, wait: Wait::new(), seeking: None }
     }
 
-    /// The path by which it was opened (Python's `name`).
+    /// Returns the path by which the file was opened (Python's `name`).
     pub fn path(&self) -> &Path {
         self.remote.path()
     }
 
-    /// Whether it was opened to be read (`readable`).
+    /// Returns whether the file was opened for reading (`readable`).
     pub fn readable(&self) -> bool {
         self.mode.reads()
     }
 
-    /// Whether it was opened to be written (`writable`).
+    /// Returns whether the file was opened for writing (`writable`).
     pub fn writable(&self) -> bool {
         self.mode.writes()
     }
@@ -119,7 +120,7 @@ impl File {
         }
     }
 
-    /// An operation, unless it is refused. What the file was polled for through a trait is forgotten.
+    /// Starts an operation, unless it is refused. An earlier poll through a trait is forgotten.
     fn operation<R>(
         &mut self,
         site: WaitSite,
@@ -133,7 +134,7 @@ impl File {
         })
     }
 
-    /// An operation that reads.
+    /// Starts an operation that reads.
     fn reading<R>(
         &mut self,
         site: WaitSite,
@@ -143,7 +144,7 @@ impl File {
         self.operation(site, allowed, look)
     }
 
-    /// A job that leaves a number.
+    /// Starts a job that returns a number.
     fn asking(
         &mut self,
         site: WaitSite,
@@ -156,13 +157,13 @@ impl File {
 
 /// Reading.
 impl File {
-    /// Reads `n` bytes; fewer at the end of the file alone, and none behind it (`read(n)`).
+    /// Reads `n` bytes; fewer only at the end of the file, and none after it (`read(n)`).
     ///
     /// # Errors
-    /// What the system says; `Value` if the file was not opened to be read.
+    /// The system's error; `Value` if the file was not opened for reading.
     ///
     /// # Cancellation
-    /// Nothing has been read: what a thread reads meanwhile is left to the next one.
+    /// Nothing has been read: data that a thread reads meanwhile is left to the next operation.
     ///
     /// ```
     /// #[asyncio::main]
@@ -185,21 +186,21 @@ impl File {
     /// As for [`read`](File::read).
     ///
     /// # Cancellation
-    /// Nothing has been read: what a thread reads meanwhile is left to the next one.
+    /// Nothing has been read: data that a thread reads meanwhile is left to the next operation.
     #[track_caller]
     pub fn read_to_end(&mut self) -> impl Leaf<Output = Result<Bytes>> {
         let site = WaitSite::here(&"File.read_to_end");
         self.reading(site, |file| Step::done_or(file.take(usize::MAX), Buffered::fill_all))
     }
 
-    /// Reads a line with its newline, however long it is; what is left at the end, perhaps nothing
-    /// (`readline`).
+    /// Reads a line with its newline, however long it is (`readline`). At the end of the file, it
+    /// returns the rest, which may be empty.
     ///
     /// # Errors
     /// As for [`read`](File::read).
     ///
     /// # Cancellation
-    /// Nothing has been read: what a thread reads meanwhile is left to the next one.
+    /// Nothing has been read: data that a thread reads meanwhile is left to the next operation.
     #[track_caller]
     pub fn readline(&mut self) -> impl Leaf<Output = Result<Bytes>> {
         let site = WaitSite::here(&"File.readline");
@@ -235,7 +236,7 @@ impl File {
     }
 }
 
-/// A line as an item of a stream.
+/// Converts a line to an item of a stream.
 fn as_item(line: Result<Bytes>) -> Option<Result<Bytes>> {
     match line {
         Ok(line) if line.is_empty() => None,
@@ -245,18 +246,17 @@ fn as_item(line: Result<Bytes>) -> Option<Result<Bytes>> {
 
 /// Writing, and the position.
 impl File {
-    /// Writes all of `data`, and tells how much that is (`write`). It is collected with what was written
-    /// before; a thread writes it when 128 KiB have come together.
+    /// Writes all of `data`, and returns its length (`write`). The data is buffered together with
+    /// earlier writes; a thread writes it when there are 128 KiB.
     ///
     /// # Errors
-    /// What the system says of what is written by this call: [`Write::written`] tells how much of `data`
-    /// has reached the file. What earlier calls have left in the buffer stays there. `Value` if the file
-    /// was not opened to be written.
+    /// The system's error for this call: [`Write::written`] tells how much of `data` has reached the
+    /// file. Data of earlier calls stays in the buffer. `Value` if the file was not opened for writing.
     ///
     /// # Cancellation
-    /// [`Write::written`] of a future that is awaited by `&mut` tells whether the file has taken `data`:
-    /// all of it or nothing. What it has taken is written before the next operation begins, even if a
-    /// thread has it at the moment.
+    /// If the future was awaited by `&mut`, its [`Write::written`] tells whether the file has taken
+    /// `data`: all of it or nothing. Data that it has taken is written before the next operation begins,
+    /// even if a thread is writing it now.
     ///
     /// ```
     /// use asyncio::files;
@@ -277,16 +277,16 @@ impl File {
         Write { file: self, data, wait, site, is_taken: false, written: 0 }
     }
 
-    /// Writes what is buffered, and gives back what was read ahead: the position of the descriptor is that
-    /// of the file then (`flush`). The system may keep what is written in memory; [`sync`](File::sync)
-    /// waits until it is stored.
+    /// Writes the buffer, and gives back the data that was read ahead, so that the descriptor has the
+    /// position of the file (`flush`). The system may keep the data in memory; [`sync`](File::sync) waits
+    /// until it is stored.
     ///
     /// # Errors
-    /// What the system says, a full disk for example. What was not written stays in the buffer, and the
-    /// next flush tries again.
+    /// The system's error, for example because the disk is full. Unwritten data stays in the buffer,
+    /// and the next flush tries again.
     ///
     /// # Cancellation
-    /// A thread that has begun to write goes on.
+    /// A thread that has started to write finishes.
     #[track_caller]
     pub fn flush(&mut self) -> impl Leaf<Output = Result<()>> {
         let site = WaitSite::here(&"File.flush");
@@ -304,17 +304,17 @@ impl File {
     /// As for [`flush`](File::flush).
     ///
     /// # Cancellation
-    /// A thread that has begun goes on.
+    /// A thread that has started finishes.
     #[track_caller]
     pub fn sync(&mut self) -> impl Leaf<Output = Result<()>> {
         self.operation(WaitSite::here(&"File.sync"), Ok(()), once(Buffered::sync, |_| ()))
     }
 
-    /// Moves the position, and tells what it is now (`seek`).
+    /// Moves the position, and returns it (`seek`).
     ///
     /// # Errors
-    /// What the system says: the position would be before the beginning, or a pipe has none; the
-    /// position stays then.
+    /// The system's error: the position would be before the beginning, or the file is a pipe, which
+    /// has none. The position then stays the same.
     ///
     /// # Cancellation
     /// The position may have been moved.
@@ -323,23 +323,23 @@ impl File {
         self.asking(WaitSite::here(&"File.seek"), Ok(()), move |file| file.seek(to))
     }
 
-    /// The position: where the next read or write begins (`tell`).
+    /// Returns the position at which the next read or write begins (`tell`).
     ///
     /// # Errors
-    /// What the system says: a pipe has none.
+    /// The system's error: a pipe has no position.
     ///
     /// # Cancellation
-    /// Nothing happens to the file, except that what was buffered may have been written.
+    /// The file does not change, except that the buffer may have been written.
     #[track_caller]
     pub fn tell(&mut self) -> impl Leaf<Output = Result<u64>> {
         self.asking(WaitSite::here(&"File.tell"), Ok(()), Buffered::tell)
     }
 
-    /// Makes the file `size` bytes long, or as long as its position says if that is `None`, and tells how
-    /// long it is (`truncate`). The position stays where it is.
+    /// Sets the length of the file to `size` bytes, or to its position if `size` is `None`, and returns
+    /// the length (`truncate`). The position stays the same.
     ///
     /// # Errors
-    /// What the system says; `Value` if the file was not opened to be written.
+    /// The system's error; `Value` if the file was not opened for writing.
     ///
     /// # Cancellation
     /// The file may have been truncated.
@@ -350,13 +350,13 @@ impl File {
         self.asking(site, allowed, move |file| file.truncate(size))
     }
 
-    /// Writes what is buffered, and closes the file (`close`).
+    /// Writes the buffer, and closes the file (`close`).
     ///
     /// # Errors
-    /// What the system says. The file is closed all the same, and what was not written is lost.
+    /// The system's error. The file is closed in any case, and unwritten data is lost.
     ///
     /// # Cancellation
-    /// The file is closed all the same, and what is buffered is written in the background.
+    /// The file is closed in any case, and the buffer is written in the background.
     #[track_caller]
     pub fn close(self) -> impl Future<Output = Result<()>> {
         let site = WaitSite::here(&"File.close");
@@ -378,7 +378,7 @@ pub struct Write<'a, D> {
 }
 
 impl<D> Write<'_, D> {
-    /// How many bytes the file has taken. After an error: how many have reached it.
+    /// Returns how many bytes the file has taken; after an error, how many have reached it.
     pub fn written(&self) -> usize {
         self.written
     }
@@ -425,7 +425,7 @@ impl<D> fmt::Debug for Write<'_, D> {
     }
 }
 
-/// Being polled through a trait.
+/// Polls through a trait.
 impl File {
     fn end_poll(&mut self) {
         self.wait.disarm();

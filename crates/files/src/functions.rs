@@ -1,4 +1,4 @@
-//! What needs no open file: whole files at once, and the names in directories.
+//! Functions that need no open file: whole files at once, and the names in directories.
 
 use crate::remote::failed;
 use asyncio_core::{Result, wait::Leaf, wait_site::WaitSite};
@@ -10,7 +10,7 @@ use std::{
     path::Path,
 };
 
-/// Does something with a path on a thread.
+/// Runs a function with a path on a thread.
 fn with_path<T: Send + 'static>(
     site: WaitSite,
     path: impl AsRef<Path>,
@@ -20,7 +20,8 @@ fn with_path<T: Send + 'static>(
     Lookup::new(site, move || work(&path).map_err(|error| failed(site.what(), &path, error)))
 }
 
-/// Declares functions of a path, which differ in what a thread does. All say what a cancellation does.
+/// Declares functions of a path, which differ in the thread's work. The docs of each describe its
+/// cancellation.
 macro_rules! functions {
     ($(
         $(#[$doc:meta])*
@@ -29,10 +30,11 @@ macro_rules! functions {
         $(#[$doc])*
         ///
         /// # Errors
-        /// What the system says, with the path; `Runtime` without a running loop.
+        /// The system's error, with the path; `Runtime` without a running loop.
         ///
         /// # Cancellation
-        /// What no thread has begun is not done. What one has begun it finishes.
+        /// If no thread has started the operation, it is not done. A thread that has started
+        /// finishes.
         #[track_caller]
         pub fn $name(path: impl AsRef<Path>) -> impl Leaf<Output = Result<$type>> {
             with_path(WaitSite::here(&$what), path, $work)
@@ -56,7 +58,7 @@ functions! {
     /// ```
     read_to_string -> String, "files.read_to_string": |path| fs::read_to_string(path);
 
-    /// What is known about a file (`os.stat`).
+    /// Returns the metadata of a file (`os.stat`).
     metadata -> Metadata, "files.metadata": |path| fs::metadata(path);
 
     /// Removes a file (`os.remove`).
@@ -71,17 +73,17 @@ functions! {
     /// Creates a directory (`os.mkdir`).
     create_dir -> (), "files.create_dir": |path| fs::create_dir(path);
 
-    /// Creates a directory with those that it is in, unless it exists (`os.makedirs` with `exist_ok`).
+    /// Creates a directory and its parents, unless they exist (`os.makedirs` with `exist_ok`).
     create_dir_all -> (), "files.create_dir_all": |path| fs::create_dir_all(path);
 }
 
-/// Writes a whole file, in place of what it held before.
+/// Writes a whole file, and replaces its contents.
 ///
 /// # Errors
-/// What the system says, with the path; `Runtime` without a running loop.
+/// The system's error, with the path; `Runtime` without a running loop.
 ///
 /// # Cancellation
-/// What no thread has begun is not done. What one has begun it finishes.
+/// If no thread has started the operation, it is not done. A thread that has started finishes.
 ///
 /// ```
 /// use asyncio::files;
@@ -101,31 +103,31 @@ pub fn write(path: impl AsRef<Path>, data: impl AsRef<[u8]>) -> impl Leaf<Output
     with_path(WaitSite::here(&"files.write"), path, move |path| fs::write(path, data))
 }
 
-/// Copies a file with its permissions, and tells how many bytes it has (`shutil.copy`).
+/// Copies a file with its permissions, and returns its length in bytes (`shutil.copy`).
 ///
 /// # Errors
-/// What the system says, with both paths; `Runtime` without a running loop.
+/// The system's error, with both paths; `Runtime` without a running loop.
 ///
 /// # Cancellation
-/// What no thread has begun is not done. What one has begun it finishes.
+/// If no thread has started the operation, it is not done. A thread that has started finishes.
 #[track_caller]
 pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> impl Leaf<Output = Result<u64>> {
     from_to(WaitSite::here(&"files.copy"), from, to, |from, to| fs::copy(from, to))
 }
 
-/// Gives a file or directory another name, in place of a file that has that name (`os.replace`).
+/// Renames a file or directory, and replaces a file that has the new name (`os.replace`).
 ///
 /// # Errors
-/// What the system says, with both paths; `Runtime` without a running loop.
+/// The system's error, with both paths; `Runtime` without a running loop.
 ///
 /// # Cancellation
-/// What no thread has begun is not done. What one has begun it finishes.
+/// If no thread has started the operation, it is not done. A thread that has started finishes.
 #[track_caller]
 pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> impl Leaf<Output = Result<()>> {
     from_to(WaitSite::here(&"files.rename"), from, to, |from, to| fs::rename(from, to))
 }
 
-/// Does something with two paths on a thread.
+/// Runs a function with two paths on a thread.
 fn from_to<T: Send + 'static>(
     site: WaitSite,
     from: impl AsRef<Path>,

@@ -1,4 +1,5 @@
-//! The traits of `futures-io`. Where they wait no cancellation comes out: the innermost scope gives way.
+//! The traits of `futures-io`. Their waits never return a cancellation: the innermost scope returns it
+//! instead.
 
 use crate::{
     buffered::{BUFFER_SIZE, Buffered},
@@ -59,7 +60,7 @@ impl AsyncSeek for File {
         cx: &mut Context<'_>,
         to: SeekFrom,
     ) -> Poll<io::Result<u64>> {
-        // The thread may be at it since an earlier poll.
+        // The thread may be working since an earlier poll.
         let mut seeking = self.seeking.take().filter(|under_way| *under_way == to);
         let mut look = |file: &mut Buffered| match seeking.replace(to) {
             Some(_) => Step::Done(file.found),

@@ -1,9 +1,9 @@
-//! Files for asyncio: what aiofiles is for Python's.
+//! Files for asyncio, like aiofiles in Python.
 //!
 //! | here | in Python |
 //! |---|---|
 //! | [`open`], [`File`] | `aiofiles.open` and its file objects, in binary mode |
-//! | [`read`], [`read_to_string`], [`write()`], [`copy`] | `pathlib.Path.read_bytes` and its like, `shutil.copy` |
+//! | [`read`], [`read_to_string`], [`write()`], [`copy`] | `pathlib.Path.read_bytes` and similar methods, `shutil.copy` |
 //! | [`read_dir`], [`metadata`], [`rename`], [`remove_file`], … | `aiofiles.os` |
 //! | [`temp`] | `aiofiles.tempfile` |
 //!
@@ -29,18 +29,19 @@
 //! ```
 //!
 //! # Threads
-//! No system offers readiness of files, so all that may block is a job for a thread of the loop's
-//! default executor. A file reads ahead and collects what is written; so 4 KiB at a time, or line by
-//! line, takes one job for up to 1 MiB. Under the virtual clock time stands still while a job runs.
+//! No system reports the readiness of files, so everything that may block is a job for a thread of
+//! the loop's default executor. A file reads ahead and buffers its writes: a program that reads 4
+//! KiB at a time, or line by line, needs one job for up to 1 MiB. Under the virtual clock, time
+//! stands still while a job runs.
 //!
 //! # Cancellation
-//! A job that a thread has begun is finished. An open file then has its next operation wait for it, so
-//! no byte is lost and operations take effect in order: see [`File`].
+//! A job that a thread has started is finished. The next operation of an open file waits for it, so no
+//! byte is lost, and operations take effect in order: see [`File`].
 //!
 //! # Differences from aiofiles
-//! - A file gives and takes bytes; [`read_to_string`] is for text.
-//! - A file is closed by being consumed, so none is used after it was closed.
-//! - `read(n)` in a task that is cancelled loses nothing; with aiofiles the bytes are gone.
+//! - A file reads and writes bytes; [`read_to_string`] is for text.
+//! - Closing a file consumes it, so a closed file cannot be used.
+//! - A cancelled `read(n)` loses nothing; with aiofiles, the bytes are lost.
 
 #![forbid(unsafe_code)]
 

@@ -3,7 +3,7 @@
 use asyncio_core::{Error, Result};
 use std::fs::OpenOptions;
 
-/// How a file is opened.
+/// The mode in which a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Mode {
     kind: Kind,
@@ -23,10 +23,11 @@ impl Mode {
     pub(crate) const UPDATE: Mode = Mode { kind: Kind::Read, updates: true };
 
     /// # Errors
-    /// `Value` if Python would not take it either.
+    /// `Value` if Python would not accept it either.
     pub(crate) fn parse(mode: &str) -> Result<Mode> {
         let wrong = |why: &str| {
-            let takes = "one of r, w, a and x, with + to read and write, and b or t as you like";
+            let takes =
+                "one of r, w, a and x, optionally with + to read and write, and optionally b or t";
             Err(Error::value(format!("open: invalid mode {mode:?}: {why}; it takes {takes}")))
         };
         let (mut kind, mut updates, mut content) = (None, false, None);
@@ -46,7 +47,7 @@ impl Mode {
         }
         match kind {
             Some(kind) => Ok(Mode { kind, updates }),
-            None => wrong("it says neither to read nor to write"),
+            None => wrong("it allows neither reading nor writing"),
         }
     }
 
@@ -58,7 +59,7 @@ impl Mode {
         self.updates || self.kind != Kind::Read
     }
 
-    /// Whether the position is at the end of the file at first.
+    /// Whether the position is initially at the end of the file.
     pub(crate) fn appends(self) -> bool {
         self.kind == Kind::Append
     }

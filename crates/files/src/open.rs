@@ -13,15 +13,16 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// Opens a file (Python's `open`, `aiofiles.open`): to be read, unless [`mode`](Open::mode) says
-/// otherwise. Awaiting it gives the [`File`]; `with` gives it to a block and closes it at the end.
+/// Opens a file (Python's `open`, `aiofiles.open`) for reading, unless [`mode`](Open::mode) says
+/// otherwise. Awaiting it returns the [`File`]; `with` passes the file to a block and closes it at
+/// the end.
 ///
 /// # Errors
-/// `Value` for a mode that Python does not have; `Io` with what the system says: the file does not
-/// exist, it is a directory, it must not be opened; `Runtime` without a running loop.
+/// `Value` for a mode that Python does not have; `Io` with the system's error, for example that the
+/// file does not exist, is a directory, or must not be opened; `Runtime` without a running loop.
 ///
 /// # Cancellation
-/// The file is closed if it was opened already. A file that the mode creates or truncates may have
+/// The file is closed if it was already opened. A file that the mode creates or truncates may have
 /// been created or truncated.
 ///
 /// ```
@@ -48,7 +49,7 @@ pub fn open(path: impl AsRef<Path>) -> Open {
     Open { path, mode: Ok(Mode::READ), permissions: None, site: WaitSite::here(&"open") }
 }
 
-/// What [`open`] returns: its keyword arguments. Awaiting it opens the file.
+/// The value that [`open`] returns, with its keyword arguments. Awaiting it opens the file.
 #[derive(Debug)]
 #[must_use = "nothing is opened unless it is awaited"]
 pub struct Open {
@@ -59,18 +60,18 @@ pub struct Open {
 }
 
 impl Open {
-    /// Python's mode string: `r` to read (so it is by default), `w` to write a new or empty file, `a` to
-    /// append, `x` to write a file that does not exist yet; with `+` to read and write. `b` and `t` change
-    /// nothing: a file gives and takes bytes.
+    /// Sets Python's mode string: `r` to read (the default), `w` to write a new or empty file, `a` to
+    /// append, `x` to write a file that does not exist yet; with `+` to read and write. `b` and `t` have
+    /// no effect, because a file always reads and writes bytes.
     ///
-    /// A mode that is none of those is an error when the file is opened.
+    /// Any other mode is an error when the file is opened.
     pub fn mode(mut self, mode: &str) -> Self {
         self.mode = Mode::parse(mode);
         self
     }
 
-    /// The permissions of a file that is created, as those of `chmod`; the process's mask is taken off
-    /// (`0o666` if this is not called).
+    /// Sets the permissions of a file that is created, as for `chmod`, before the process's mask is
+    /// applied. The default is `0o666`.
     pub fn permissions(mut self, permissions: u32) -> Self {
         self.permissions = Some(permissions);
         self
@@ -99,7 +100,7 @@ fn open_now(path: &Path, mode: Mode, permissions: Option<u32>) -> Result<std::fs
             options.mode(permissions);
         }
         let mut file = options.open(path)?;
-        // The system opens a directory to be read, and refuses each read.
+        // The system opens a directory for reading, and refuses each read.
         if file.metadata()?.is_dir() {
             return Err(ErrorKind::IsADirectory.into());
         }
@@ -136,7 +137,7 @@ impl Future for Opening {
 
 impl Leaf for Opening {}
 
-/// Gives the file to the block, and closes it behind the block, even if that fails.
+/// Passes the file to the block, and closes it after the block, even if the block fails.
 impl AsyncContextManager for Open {
     type Target = File;
 

@@ -1,4 +1,4 @@
-//! [`read_dir`]: what is in a directory.
+//! [`read_dir`]: the entries of a directory.
 
 use crate::remote::{Remote, Step, failed};
 use asyncio_core::{
@@ -22,14 +22,14 @@ use std::{
     task::{Context, Poll},
 };
 
-/// How many entries a thread reads at once.
+/// The number of entries that a thread reads at once.
 const BATCH: usize = 512;
 
-/// Opens a directory, and gives its entries as a stream, in no particular order and without `.` and
-/// `..` (`os.scandir`). A thread reads many at once.
+/// Opens a directory, and returns its entries as a stream, in no particular order and without `.`
+/// and `..` (`os.scandir`). A thread reads many entries at once.
 ///
 /// # Errors
-/// What the system says, with the path; `Runtime` without a running loop.
+/// The system's error, with the path; `Runtime` without a running loop.
 ///
 /// # Cancellation
 /// The directory is closed.
@@ -60,22 +60,22 @@ pub fn read_dir(path: impl AsRef<Path>) -> impl Leaf<Output = Result<ReadDir>> {
     })
 }
 
-/// The entries of a directory, a [`Stream`], which [`read_dir`] gives.
+/// A [`Stream`] of the entries of a directory, which [`read_dir`] returns.
 pub struct ReadDir {
     remote: Remote<Listing>,
     opened_at: &'static Location<'static>,
-    /// What waits when it is polled as a stream.
+    /// The wait of a poll as a stream.
     wait: Wait,
 }
 
 struct Listing {
-    /// Until the last one was read.
+    /// `Some` until the last entry was read.
     entries: Option<std::fs::ReadDir>,
     batch: VecDeque<DirEntry>,
 }
 
 impl Listing {
-    /// The next entry; a thread may have to read it first.
+    /// Returns the next entry, which a thread may have to read first.
     fn look(&mut self) -> Step<Listing, Option<DirEntry>> {
         match self.batch.pop_front() {
             None if self.entries.is_some() => Step::job(Listing::read),
@@ -93,7 +93,7 @@ impl Listing {
                         Ok(file_type) => {
                             self.batch.push_back(DirEntry { path: entry.path(), file_type });
                         }
-                        // It was removed meanwhile.
+                        // The entry was removed meanwhile.
                         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                         Err(error) => return Err(error),
                     }
@@ -105,10 +105,10 @@ impl Listing {
 }
 
 impl ReadDir {
-    /// The next entry; `None` behind the last one.
+    /// Returns the next entry; `None` after the last one.
     ///
     /// # Errors
-    /// What the system says, as an item.
+    /// The system's error, as an item.
     ///
     /// # Cancellation
     /// Returns `Err(Cancelled)` as that item. No entry is lost.
@@ -145,17 +145,18 @@ pub struct DirEntry {
 }
 
 impl DirEntry {
-    /// The path of the directory, with the name of the entry.
+    /// Returns the path of the directory, with the name of the entry.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The name of the entry.
+    /// Returns the name of the entry.
     pub fn file_name(&self) -> &OsStr {
         self.path.file_name().unwrap_or_default()
     }
 
-    /// What it is: a file, a directory, a symbolic link. That was looked up with the name.
+    /// Returns the type of the entry, such as a file, a directory or a symbolic link. It was read
+    /// together with the name.
     pub fn file_type(&self) -> FileType {
         self.file_type
     }

@@ -21,7 +21,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// A value of a file or directory, which either the loop looks at or a thread works on.
+/// A value of a file or directory, which either the loop or a thread accesses.
 ///
 /// A job that was started runs to its end, even if the operation that started it is cancelled or
 /// dropped. The next operation waits for it first, and returns its error.
@@ -33,7 +33,7 @@ pub(crate) struct Remote<T> {
     path: Arc<Path>,
 }
 
-/// What an operation finds when it looks at the value.
+/// The result of an operation's access to the value.
 pub(crate) enum Step<T, R> {
     Done(R),
     /// A thread has to do this first.
@@ -48,7 +48,7 @@ impl<T, R> Step<T, R> {
         Step::Job(Box::new(job))
     }
 
-    /// What there is, or the job that gets it.
+    /// Returns the available result, or the job that gets it.
     pub(crate) fn done_or(
         found: Option<R>,
         job: impl FnOnce(&mut T) -> io::Result<()> + Send + 'static,
@@ -57,7 +57,7 @@ impl<T, R> Step<T, R> {
     }
 }
 
-/// The operation that is one job, and then tells what that has left.
+/// The operation of a single job, which then returns the job's result.
 pub(crate) fn once<T, R>(
     job: impl FnOnce(&mut T) -> io::Result<()> + Send + 'static,
     result: impl Fn(&T) -> R,
@@ -69,7 +69,7 @@ pub(crate) fn once<T, R>(
     }
 }
 
-/// What came of a job. An error that no operation has returned goes to the exception handler.
+/// The outcome of a job. An error that no operation has returned goes to the exception handler.
 #[derive(Debug)]
 struct Outcome {
     result: Result<()>,
@@ -84,7 +84,7 @@ impl Drop for Outcome {
     }
 }
 
-/// Tells the exception handler of a loop, which may be that of another thread.
+/// Reports to the exception handler of a loop, which may be the loop of another thread.
 pub(crate) fn report(message: &'static str, error: Error, home: Option<LoopRef>) {
     let context = move |error| ExceptionContext::new(message).with_exception(error);
     match home {
@@ -99,7 +99,7 @@ pub(crate) fn report(message: &'static str, error: Error, home: Option<LoopRef>)
     }
 }
 
-/// An error with the function and the file that it comes from.
+/// Adds the function and the file to an error.
 pub(crate) fn failed(what: &str, path: &Path, error: io::Error) -> Error {
     described(format!("{what}: {}: {error}", path.display()), error).into()
 }
@@ -126,7 +126,7 @@ impl<T: Send + 'static> Remote<T> {
             let result = caught(|| job(&mut value.lock()));
             let result =
                 result.and_then(|done| done.map_err(|error| failed(site.what(), &path, error)));
-            // If the owner is gone this ends the value, here and not on the loop's thread.
+            // If the owner is gone, this drops the value here, and not on the loop's thread.
             drop(value);
             answer.give(Outcome { result, home });
         })?;
@@ -137,7 +137,7 @@ impl<T: Send + 'static> Remote<T> {
     /// Waits until no job works on the value.
     ///
     /// # Errors
-    /// That of the job; the cancellation of this wait.
+    /// The error of the job; the cancellation of this wait.
     fn poll_idle(&mut self, wait: &mut Wait, cx: &Context<'_>, site: WaitSite) -> Poll<Result<()>> {
         if !self.is_busy {
             return Poll::Ready(Ok(()));
@@ -147,7 +147,7 @@ impl<T: Send + 'static> Remote<T> {
         Poll::Ready(mem::replace(&mut outcome.result, Ok(())))
     }
 
-    /// Looks at the value and has jobs done until the operation is done.
+    /// Runs the operation's jobs until the operation is done.
     pub(crate) fn poll<R>(
         &mut self,
         wait: &mut Wait,
@@ -175,7 +175,7 @@ impl<T: Send + 'static> Remote<T> {
         Operation { remote: self, look, wait: Wait::new(), site }
     }
 
-    /// Waits for the last job, has `job` done, and ends the value on its thread.
+    /// Waits for the last job, runs `job`, and drops the value on the job's thread.
     pub(crate) async fn finish(
         mut self,
         site: WaitSite,
@@ -214,7 +214,7 @@ pub(crate) struct Operation<'a, T, F> {
     site: WaitSite,
 }
 
-// What it holds is not pinned.
+// Its contents are not pinned.
 impl<T, F> Unpin for Operation<'_, T, F> {}
 
 impl<T, R, F> Future for Operation<'_, T, F>

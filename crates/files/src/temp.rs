@@ -31,34 +31,35 @@ use std::{
 };
 use tempfile::TempPath;
 
-/// Creates a file with a name of its own, open to be read and written (`NamedTemporaryFile`). Only the
-/// user of the process may open it. Awaiting it gives the [`TempFile`]; `with` gives it to a block and
-/// removes it at the end.
+/// Creates a file with a unique name, open for reading and writing (`NamedTemporaryFile`). Only the
+/// user of the process may open it. Awaiting it returns the [`TempFile`]; `with` passes it to a block
+/// and removes it at the end.
 ///
 /// # Errors
-/// What the system says, with the directory; `Runtime` without a running loop.
+/// The system's error, with the directory; `Runtime` without a running loop.
 ///
 /// # Cancellation
-/// If the file was created it is removed.
+/// If the file was created, it is removed.
 #[track_caller]
 pub fn file() -> Temporary<TempFile> {
     Temporary::new(WaitSite::here(&"temp.file"))
 }
 
-/// Creates a directory with a name of its own (`TemporaryDirectory`). Awaiting it gives the
-/// [`TempDir`]; `with` gives it to a block, and removes it with everything in it at the end.
+/// Creates a directory with a unique name (`TemporaryDirectory`). Awaiting it returns the
+/// [`TempDir`]; `with` passes it to a block, and removes it with its contents at the end.
 ///
 /// # Errors
-/// What the system says, with the directory in which it was to be; `Runtime` without a running loop.
+/// The system's error, with the parent directory; `Runtime` without a running loop.
 ///
 /// # Cancellation
-/// If the directory was created it is removed.
+/// If the directory was created, it is removed.
 #[track_caller]
 pub fn dir() -> Temporary<TempDir> {
     Temporary::new(WaitSite::here(&"temp.dir"))
 }
 
-/// What [`file()`] and [`dir`] return: their keyword arguments. Awaiting it creates the thing.
+/// The value that [`file()`] and [`dir`] return, with their keyword arguments. Awaiting it creates
+/// the file or directory.
 #[must_use = "nothing is created unless it is awaited"]
 pub struct Temporary<K> {
     prefix: OsString,
@@ -74,20 +75,20 @@ impl<K> Temporary<K> {
         Temporary { prefix, suffix, parent: None, site, kind: PhantomData }
     }
 
-    /// How the name begins: with `tmp`, if this is not called.
+    /// Sets the beginning of the name. The default is `tmp`.
     pub fn prefix(mut self, prefix: impl Into<OsString>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// How the name ends.
+    /// Sets the end of the name.
     pub fn suffix(mut self, suffix: impl Into<OsString>) -> Self {
         self.suffix = suffix.into();
         self
     }
 
-    /// The directory in which it is created: that of the system for temporary files, if this is not
-    /// called.
+    /// Sets the directory in which it is created. The default is the system's directory for
+    /// temporary files.
     pub fn dir(mut self, parent: impl Into<PathBuf>) -> Self {
         self.parent = Some(parent.into());
         self
@@ -102,7 +103,7 @@ impl<K> fmt::Debug for Temporary<K> {
 
 /// A file or a directory.
 trait Kind: Sized + Send + 'static {
-    /// What the crate `tempfile` makes.
+    /// The value that the crate `tempfile` makes.
     type Made: Send + 'static;
     fn make(builder: &tempfile::Builder<'_, '_>, parent: &Path) -> io::Result<Self::Made>;
     fn wrap(made: Self::Made, made_at: &'static Location<'static>) -> Self;
@@ -197,7 +198,7 @@ impl<K: Kind> Future for Creating<K> {
 
 impl<K: Kind> Leaf for Creating<K> {}
 
-/// Removes it behind the block, even if that fails.
+/// Removes it after the block, even if the block fails.
 #[allow(private_bounds, reason = "there are these two")]
 impl<K: Kind> AsyncContextManager for Temporary<K> {
     type Target = K;
@@ -211,8 +212,8 @@ impl<K: Kind> AsyncContextManager for Temporary<K> {
     }
 }
 
-/// A temporary file: a [`File`] that is removed when it is dropped. That blocks for a moment;
-/// [`close`](TempFile::close) does not.
+/// A temporary file: a [`File`] that is removed when it is dropped. Dropping it blocks the thread
+/// briefly; [`close`](TempFile::close) does not.
 #[derive(Debug)]
 pub struct TempFile {
     file: File,
@@ -223,10 +224,10 @@ impl TempFile {
     /// Closes the file and removes it.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     ///
     /// # Cancellation
-    /// The file is removed all the same.
+    /// The file is removed in any case.
     #[track_caller]
     pub fn close(self) -> impl Leaf<Output = Result<()>> {
         self.remove(WaitSite::here(&"TempFile.close"))
@@ -247,24 +248,24 @@ impl DerefMut for TempFile {
     }
 }
 
-/// A temporary directory, which is removed with everything in it when it is dropped. That blocks for
-/// as long as it takes; [`close`](TempDir::close) does not.
+/// A temporary directory, which is removed with its contents when it is dropped. Dropping it blocks
+/// the thread until that is done; [`close`](TempDir::close) does not.
 #[derive(Debug)]
 pub struct TempDir(tempfile::TempDir);
 
 impl TempDir {
-    /// Where it is.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// Removes the directory with everything in it.
+    /// Removes the directory with its contents.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     ///
     /// # Cancellation
-    /// The directory is removed all the same.
+    /// The directory is removed in any case.
     #[track_caller]
     pub fn close(self) -> impl Leaf<Output = Result<()>> {
         self.remove(WaitSite::here(&"TempDir.close"))

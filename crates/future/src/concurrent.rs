@@ -37,7 +37,7 @@ enum Stage<T> {
 
 enum Outcome<T> {
     Value(T),
-    /// A value that stays, and is cloned outside of the future's lock.
+    /// A value that stays, and is cloned outside the future's lock.
     Shared(Arc<Mutex<T>>),
     Failed(Error),
     /// The value was moved out.
@@ -46,12 +46,12 @@ enum Outcome<T> {
 
 struct State<T> {
     stage: Stage<T>,
-    /// Asks the work to end.
+    /// The function that asks the work to end.
     request: Option<Request>,
-    /// Clones the value, if it is to stay.
+    /// The function that clones the value, if it is to stay.
     copy: Option<fn(&T) -> T>,
     callbacks: Vec<Callback<T>>,
-    /// How many jobs of its loop wait for it: without a limit, and with one.
+    /// The number of jobs of its loop that wait for it, without a limit and with one.
     waiting_jobs: [usize; 2],
 }
 
@@ -62,11 +62,12 @@ struct Inner<T> {
     home: Option<LoopRef>,
 }
 
-/// A result that another thread sets, and that a thread can wait for (`concurrent.futures.Future`).
+/// A result that another thread sets, and for which a thread can wait
+/// (`concurrent.futures.Future`).
 ///
 /// It needs no loop. Clones are handles to the same future. The first caller of
-/// [`result`](ConcurrentFuture::result) moves the value out; after
-/// [`shared`](ConcurrentFuture::shared) every caller gets a clone.
+/// [`result`](ConcurrentFuture::result) moves the value out. After
+/// [`shared`](ConcurrentFuture::shared), every caller gets a clone.
 ///
 /// It can also be awaited, under any executor, with the same outcome. A task of an asyncio loop awaits
 /// [`wrap_future`] instead, which passes a cancellation on to the work and which the virtual clock knows about.
@@ -95,13 +96,13 @@ impl<T> Default for ConcurrentFuture<T> {
 }
 
 impl<T> ConcurrentFuture<T> {
-    /// A pending future.
+    /// Creates a pending future.
     pub fn new() -> ConcurrentFuture<T> {
         ConcurrentFuture::make(None)
     }
 
-    /// A pending future that the loop `home` will complete, so the thread of that loop must not block
-    /// on it.
+    /// Creates a pending future that the loop `home` will complete, so the thread of that loop must
+    /// not block on it.
     #[doc(hidden)]
     pub fn of_loop(home: LoopRef) -> ConcurrentFuture<T> {
         ConcurrentFuture::make(Some(home))
@@ -116,7 +117,7 @@ impl<T> ConcurrentFuture<T> {
     /// Keeps the value in the future: from now on [`result`](ConcurrentFuture::result),
     /// [`try_result`](ConcurrentFuture::try_result) and each [`wrap_future`] return a clone, so all of
     /// them succeed any number of times, as in Python. This applies to every handle of the future. A
-    /// value that was already moved out does not come back.
+    /// value that was already moved out is not restored.
     ///
     /// ```
     /// use asyncio::ConcurrentFuture;
@@ -138,26 +139,26 @@ impl<T> ConcurrentFuture<T> {
         self.0.state.lock()
     }
 
-    /// Whether it has a result, failed or was cancelled.
+    /// Returns whether it has a result, failed or was cancelled.
     pub fn done(&self) -> bool {
         matches!(self.lock().stage, Stage::Done(_))
     }
 
-    /// Whether its work has begun and can no longer be prevented. The future of
+    /// Returns whether its work has started and can no longer be prevented. The future of
     /// `run_coroutine_threadsafe` stays pending until its task has ended, as in Python.
     pub fn running(&self) -> bool {
         matches!(self.lock().stage, Stage::Running)
     }
 
-    /// Whether it was cancelled.
+    /// Returns whether it was cancelled.
     pub fn cancelled(&self) -> bool {
         self.lock().stage.is_cancelled()
     }
 
-    /// Cancels it. If its work has begun, the work is asked to end as [`on_cancel`] says, and the
-    /// future is cancelled at once, without waiting for the work. Returns true if the future is
-    /// cancelled, even if it was before. Returns false if it has a result or another error, or if its
-    /// work has begun and nothing says how to ask it to end.
+    /// Cancels the future. If its work has started, the request of [`on_cancel`] asks it to end, and
+    /// the future is cancelled immediately, without waiting for the work. Returns true if the future
+    /// is cancelled, even if it was before. Returns false if it has a result or another error, or if
+    /// its work has started and there is no request.
     ///
     /// [`on_cancel`]: ConcurrentFuture::on_cancel
     pub fn cancel(&self) -> bool {
@@ -170,7 +171,8 @@ impl<T> ConcurrentFuture<T> {
         };
         let request = state.request.take();
         self.complete(state, Outcome::Failed(Error::Cancelled(Default::default())));
-        // The request comes second: the work might end by it before the future is cancelled.
+        // The request comes second: the work might end because of it before the future is
+        // cancelled.
         match request {
             Some(request) if has_begun => self.guarded("the request to cancel", request),
             unused => self.guarded("the drop of a request to cancel", || drop(unused)),
@@ -178,9 +180,9 @@ impl<T> ConcurrentFuture<T> {
         true
     }
 
-    /// Marks the work as begun: from now on the future cannot be cancelled, unless
-    /// [`on_cancel`](ConcurrentFuture::on_cancel) says how. False if it was cancelled before; then
-    /// the work must not begin.
+    /// Marks the work as started: from now on the future cannot be cancelled, unless there is an
+    /// [`on_cancel`](ConcurrentFuture::on_cancel). Returns false if the future was cancelled
+    /// before; then the work must not start.
     pub fn set_running_or_notify_cancel(&self) -> bool {
         let mut state = self.lock();
         let pending = matches!(state.stage, Stage::Pending);
@@ -190,10 +192,10 @@ impl<T> ConcurrentFuture<T> {
         pending
     }
 
-    /// Says how to ask the work to end once it has begun. Call it before
-    /// [`set_running_or_notify_cancel`](ConcurrentFuture::set_running_or_notify_cancel); then the
-    /// future can be cancelled at every moment. A later call replaces the request. On a future that is
-    /// done it does nothing.
+    /// Sets the request that asks the work to end once it has started. Call it before
+    /// [`set_running_or_notify_cancel`](ConcurrentFuture::set_running_or_notify_cancel), so that the
+    /// future can be cancelled at any moment. A later call replaces the request. On a future that is
+    /// done, it does nothing.
     pub fn on_cancel(&self, request: impl FnOnce() + Send + 'static) {
         let mut state = self.lock();
         let unused: Option<Request> = match state.stage {
@@ -201,14 +203,14 @@ impl<T> ConcurrentFuture<T> {
             _ => state.request.replace(Box::new(request)),
         };
         drop(state);
-        // Outside of the lock: what it captured may use this future when it is dropped.
+        // Outside the lock: its captured values may use this future when they are dropped.
         drop(unused);
     }
 
     /// Sets the result.
     ///
     /// # Errors
-    /// `InvalidState` if the future is done already.
+    /// `InvalidState` if the future is already done.
     pub fn set_result(&self, value: T) -> Result<()> {
         self.set(Ok(value))
     }
@@ -216,7 +218,7 @@ impl<T> ConcurrentFuture<T> {
     /// Sets the error.
     ///
     /// # Errors
-    /// `InvalidState` if the future is done already.
+    /// `InvalidState` if the future is already done.
     pub fn set_exception(&self, error: impl Into<Error>) -> Result<()> {
         self.set(Err(error.into()))
     }
@@ -224,13 +226,13 @@ impl<T> ConcurrentFuture<T> {
     /// Sets the result or the error.
     ///
     /// # Errors
-    /// `InvalidState` if the future is done already.
+    /// `InvalidState` if the future is already done.
     pub fn set(&self, outcome: Result<T>) -> Result<()> {
         let state = self.lock();
         if let Stage::Done(_) = state.stage {
-            // Before `outcome`, whose drop may use this future.
+            // Released before `outcome`, whose drop may use this future.
             drop(state);
-            return Err(InvalidStateError::new("ConcurrentFuture.set: it is done already").into());
+            return Err(InvalidStateError::new("ConcurrentFuture.set: it is already done").into());
         }
         let state = keep("concurrent_finished_twice", &self.0.state, state);
         self.complete(state, outcome.map_or_else(Outcome::Failed, Outcome::Value));
@@ -244,7 +246,7 @@ impl<T> ConcurrentFuture<T> {
         let callbacks = std::mem::take(&mut state.callbacks);
         let waiting_jobs = std::mem::take(&mut state.waiting_jobs);
         drop(state);
-        // Before these jobs continue: from then on the virtual clock must stand still.
+        // Before these jobs continue, because the virtual clock must stand still from then on.
         for (jobs, has_limit) in waiting_jobs.into_iter().zip([false, true]) {
             (0..jobs).for_each(|_| self.job_waits(false, has_limit));
         }
@@ -255,20 +257,21 @@ impl<T> ConcurrentFuture<T> {
         self.guarded("the drop of a request to cancel", || drop(unused));
     }
 
-    /// Runs a closure of the user, outside of the lock. A panic is logged, as in Python.
+    /// Runs a closure of the user outside the lock. A panic is logged, as in Python.
     fn guarded(&self, what: &str, call: impl FnOnce()) {
         if let Err(error) = caught(call) {
             log(Level::Error, &format!("exception calling {what} of {self:?}: {error:?}"));
         }
     }
 
-    /// Blocks until it is done, and moves the value out, or clones it if the future is
-    /// [`shared`](ConcurrentFuture::shared); copies of an error stay. `None` waits without limit.
+    /// Blocks until the future is done, and moves the value out, or clones it if the future is
+    /// [`shared`](ConcurrentFuture::shared). An error is always copied. With `None`, the wait has
+    /// no limit.
     ///
     /// # Errors
-    /// The future's own error, `Cancelled`, `Timeout` after `timeout`, or `InvalidState` if the
-    /// value was moved out already. `Runtime` if the wait could never end, because it has no limit and
-    /// this is the thread of the loop that has to run the coroutine.
+    /// The future's own error, `Cancelled`, `Timeout` after `timeout`, or `InvalidState` if the value
+    /// was moved out already. `Runtime` if the wait could never end, because it has no limit and
+    /// blocks the thread of the loop that has to run the coroutine.
     pub fn result(&self, timeout: impl ToTimeout) -> Result<T> {
         let deadline = timeout.to_timeout().and_then(|timeout| Instant::now().checked_add(timeout));
         let mut is_waiting_job = false;
@@ -306,7 +309,8 @@ impl<T> ConcurrentFuture<T> {
         self.read(state).unwrap_or_else(|| Err(taken()))
     }
 
-    /// Tells the loop that completes the future that one of its jobs starts or stops waiting here.
+    /// Reports to the loop that completes the future that one of its jobs starts or stops waiting
+    /// here.
     fn job_waits(&self, waits: bool, has_limit: bool) {
         let Some(home) = self.0.home else { return };
         let tell = move || {
@@ -322,13 +326,14 @@ impl<T> ConcurrentFuture<T> {
         }
     }
 
-    /// The result if it is done, moved out or cloned as by [`result`](ConcurrentFuture::result).
-    /// `None` while it is not done; after its value was moved out, `InvalidState`.
+    /// Returns the result if it is done, moved out or cloned as by
+    /// [`result`](ConcurrentFuture::result). Returns `None` while it is not done, and
+    /// `InvalidState` after its value was moved out.
     pub fn try_result(&self) -> Option<Result<T>> {
         self.read(self.lock())
     }
 
-    /// `None` if it is not done.
+    /// Reads the result; `None` if it is not done.
     fn read(&self, mut guard: MutexGuard<'_, State<T>>) -> Option<Result<T>> {
         let state = &mut *guard;
         let Stage::Done(outcome) = &mut state.stage else { return None };
@@ -351,8 +356,8 @@ impl<T> ConcurrentFuture<T> {
         Some(Ok(copy(&value)))
     }
 
-    /// Calls `callback` when it is done, in the thread that completes it; at once if it is done. If
-    /// the callback panics, the panic is logged and goes no further.
+    /// Calls `callback` when the future is done, in the thread that completes it; immediately if it
+    /// is already done. If the callback panics, the panic is logged, and does not leave this call.
     pub fn add_done_callback(&self, callback: impl FnOnce(&ConcurrentFuture<T>) + Send + 'static) {
         let mut state = self.lock();
         if matches!(state.stage, Stage::Done(_)) {
@@ -363,10 +368,11 @@ impl<T> ConcurrentFuture<T> {
     }
 }
 
-/// Waits until it is done; the outcome is that of [`result`](ConcurrentFuture::result).
+/// Waits until the future is done; the outcome is that of [`result`](ConcurrentFuture::result).
 ///
 /// # Cancellation
-/// The future, when dropped, leaves the work as it is; so does a cancellation of the task that awaits it.
+/// Dropping the returned future does not affect the work, and neither does a cancellation of the task
+/// that awaits it.
 impl<T> IntoFuture for ConcurrentFuture<T> {
     type Output = Result<T>;
     type IntoFuture = ConcurrentResult<T>;
@@ -399,7 +405,8 @@ impl<T> Future for ConcurrentResult<T> {
                     ready!(Pin::new(listener).poll(cx));
                     self.listener = None;
                 }
-                // Looked at again above: it may have ended before this listens.
+                // The loop checks again, because the future may have ended before the listener was
+                // registered.
                 None => self.listener = Some(self.future.0.done.listen()),
             }
         }
@@ -414,7 +421,7 @@ impl<T> Stage<T> {
 
 fn taken() -> Error {
     InvalidStateError::new(
-        "ConcurrentFuture.result: the value was moved out already; `shared` has it stay",
+        "ConcurrentFuture.result: the value was already moved out; `shared` keeps it",
     )
     .into()
 }

@@ -46,16 +46,17 @@ impl<T> Drop for Inner<T> {
 
 /// A result that will be set elsewhere (`asyncio.Future`).
 ///
-/// Clones are handles to the same future. Awaiting one gives a copy of the result to each of any
-/// number of awaiters, so `T` must be `Clone`; [`take`](Future::take) gives other values to one of
-/// them. A future works with and without a loop, under any executor and across threads; only done
-/// callbacks need a running loop. The value is locked while it is copied: its `clone` must not await or
-/// read the same future.
+/// Clones are handles to the same future. Any number of awaiters get a copy of the result each, so `T`
+/// must be `Clone`; for other types, [`take`](Future::take) moves the result to one awaiter. A future
+/// works with and without a loop, under any executor and across threads; only done callbacks need a
+/// running loop. The value is locked while it is copied: its `clone` must not await or read the same
+/// future.
 ///
 /// # Cancellation
-/// A cancelled task cancels the future it awaits, for every other awaiter too; put a
-/// [`shield`](https://docs.python.org/3/library/asyncio-task.html#asyncio.shield) between to prevent
-/// that. Dropping an awaiting handle leaves the future as it is.
+/// A cancelled task cancels the future that it awaits, for every other awaiter too. To prevent this,
+/// await it through a
+/// [`shield`](https://docs.python.org/3/library/asyncio-task.html#asyncio.shield). Dropping an
+/// awaiting handle does not affect the future.
 ///
 /// ```
 /// #[asyncio::main]
@@ -72,18 +73,18 @@ pub struct Future<T> {
     awaiting: Awaiting,
 }
 
-/// The place of one handle in the line of waiters.
+/// The place of one handle in the queue of waiters.
 #[derive(Default)]
 struct Awaiting {
     wait: Wait,
     number: u32,
 }
 
-/// A value that could not be set, because the future was done already (`InvalidStateError`).
+/// A value that could not be set because the future was already done (`InvalidStateError`).
 pub struct NotPending<T>(T);
 
 impl<T> NotPending<T> {
-    /// The value.
+    /// Returns the value.
     pub fn into_inner(self) -> T {
         self.0
     }
@@ -91,13 +92,13 @@ impl<T> NotPending<T> {
 
 impl<T> fmt::Debug for NotPending<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("NotPending(Future.set_result: the future is done already)")
+        f.write_str("NotPending(Future.set_result: the future is already done)")
     }
 }
 
 impl<T> From<NotPending<T>> for Error {
     fn from(_: NotPending<T>) -> Error {
-        Error::invalid_state("Future.set_result: the future is done already")
+        Error::invalid_state("Future.set_result: the future is already done")
     }
 }
 
@@ -109,7 +110,8 @@ pub struct DoneCallback {
 }
 
 impl DoneCallback {
-    /// For the siblings: the name of `callback`, entry `number` of its future's list; `None` if it is ready already.
+    /// Creates the name of `callback`, entry `number` of its future's list; `None` if it is ready already. For the
+    /// sibling crates.
     #[doc(hidden)]
     pub fn new(number: Option<u32>, callback: CallbackRef) -> DoneCallback {
         DoneCallback { number, callback }
@@ -121,7 +123,7 @@ impl DoneCallback {
         self.number
     }
 
-    /// The callback itself.
+    /// Returns the callback itself.
     #[doc(hidden)]
     pub fn callback(&self) -> CallbackRef {
         self.callback
@@ -129,24 +131,24 @@ impl DoneCallback {
 }
 
 impl<T> Future<T> {
-    /// A pending future.
+    /// Creates a pending future.
     #[track_caller]
     #[allow(clippy::new_without_default)] // A default future would never be what is wanted.
     pub fn new() -> Future<T> {
         Future::of_operation(WaitSite::here(&FUTURE), None)
     }
 
-    /// A pending future of an operation that was called at `site`, which is where the tasks that await it
-    /// are said to wait.
+    /// Creates a pending future of an operation that was called at `site`; the tasks that await it are
+    /// reported as waiting there.
     ///
-    /// With `parts`, a request to cancel it goes to those, and the future ends as its maker decides (as a
-    /// `gather` does).
+    /// With `parts`, a request to cancel the future goes to them, and the creator of the future decides
+    /// how it ends (as in a `gather`).
     pub fn of_operation(site: WaitSite, parts: Option<Parts>) -> Future<T> {
         Future::of_head(Head::new(parts.into(), site, false))
     }
 
-    /// [`of_operation`](Future::of_operation), of one that ends only if the loop runs that runs now:
-    /// awaiting it in another loop of the same thread is an error.
+    /// Does what [`of_operation`](Future::of_operation) does, for a future that ends only if the
+    /// current loop runs: awaiting it in another loop of the same thread is an error.
     pub fn of_loop(site: WaitSite, operation: impl Into<Operation>) -> Future<T> {
         Future::of_head(Head::new(operation.into(), site, true))
     }
@@ -159,12 +161,12 @@ impl<T> Future<T> {
         Future { inner, awaiting: Awaiting::default() }
     }
 
-    /// Whether it has a result, failed or was cancelled.
+    /// Returns whether it has a result, failed or was cancelled.
     pub fn done(&self) -> bool {
         self.inner.head.is_done()
     }
 
-    /// Whether it was cancelled.
+    /// Returns whether it was cancelled.
     pub fn cancelled(&self) -> bool {
         matches!(self.inner.head.lock().stage, Stage::Cancelled(_))
     }
@@ -172,7 +174,7 @@ impl<T> Future<T> {
     /// Sets the result, and makes the waiters ready.
     ///
     /// # Errors
-    /// If the future is done already, the value comes back.
+    /// Returns the value if the future is already done.
     pub fn set_result(&self, value: T) -> Result<(), NotPending<T>> {
         let mut value = Some(value);
         let change = self.inner.head.finish(None, || *self.inner.value.lock() = value.take());
@@ -185,12 +187,12 @@ impl<T> Future<T> {
     /// Sets the error, and makes the waiters ready.
     ///
     /// # Errors
-    /// `InvalidState` if the future is done already.
+    /// `InvalidState` if the future is already done.
     pub fn set_exception(&self, error: impl Into<Error>) -> Result<()> {
         match self.inner.head.finish(Some(error.into()), || {}) {
             Change::Made => Ok(()),
             Change::Refused => {
-                Err(Error::invalid_state("Future.set_exception: the future is done already"))
+                Err(Error::invalid_state("Future.set_exception: the future is already done"))
             }
         }
     }
@@ -198,7 +200,7 @@ impl<T> Future<T> {
     /// Sets the result or the error; a cancellation cancels.
     ///
     /// # Errors
-    /// `InvalidState` if the future is done already.
+    /// `InvalidState` if the future is already done.
     pub fn set(&self, outcome: Result<T>) -> Result<()> {
         match outcome {
             Ok(value) => Ok(self.set_result(value)?),
@@ -210,32 +212,32 @@ impl<T> Future<T> {
         }
     }
 
-    /// Cancels the future; false if it is done already.
+    /// Cancels the future; returns false if it is already done.
     pub fn cancel(&self) -> bool {
         self.cancel_as(CancelledError::default())
     }
 
-    /// [`cancel`](Future::cancel) with a message for the waiters.
+    /// Cancels the future with a message for the waiters: see [`cancel`](Future::cancel).
     pub fn cancel_with(&self, message: impl Into<std::borrow::Cow<'static, str>>) -> bool {
         self.cancel_as(CancelledError::new(message))
     }
 
-    /// [`cancel`](Future::cancel) with the error that the waiters get.
+    /// Cancels the future with the error that the waiters get: see [`cancel`](Future::cancel).
     pub fn cancel_as(&self, error: CancelledError) -> bool {
         self.inner.head.cancel(error)
     }
 
-    /// Cancels a future that has parts itself, and none of those.
+    /// Cancels a future that has parts, but not the parts.
     pub fn cancel_now(&self, error: CancelledError) -> bool {
         self.inner.head.cancel_now(error)
     }
 
-    /// What a task that awaits this future cancels.
+    /// Returns the target that a task cancels while it awaits this future.
     pub fn target(&self) -> Target {
         Target::Future(self.inner.head.clone())
     }
 
-    /// The error, or `None` if there is a result. Counts as retrieving it.
+    /// Returns the error, or `None` if there is a result. Counts as retrieving it.
     ///
     /// # Errors
     /// `Cancelled` if the future was cancelled, `InvalidState` if it is not done.
@@ -249,7 +251,7 @@ impl<T> Future<T> {
         }
     }
 
-    /// The result. Counts as retrieving the error.
+    /// Returns the result. Counts as retrieving the error.
     ///
     /// # Errors
     /// The future's own error, `Cancelled`, or `InvalidState` if it is not done.
@@ -267,8 +269,8 @@ impl<T> Future<T> {
         self.inner.value.lock().as_ref().map(read).ok_or_else(taken)
     }
 
-    /// Waits for the result and takes it out, for a `T` that is not `Clone`. A caller that asks after
-    /// that gets `InvalidState`.
+    /// Waits for the result and moves it out, for a `T` that is not `Clone`. Later callers get
+    /// `InvalidState`.
     ///
     /// # Cancellation
     /// As for awaiting the future itself; the result stays in place.
@@ -277,9 +279,9 @@ impl<T> Future<T> {
         Take(self.clone())
     }
 
-    /// Calls `callback` with the future when it is done, always as a step of its own in the running
-    /// loop; callbacks and awaiters are served in the order in which they came. What the callback
-    /// returns as an error goes to the exception handler.
+    /// Calls `callback` with the future when it is done, always as a separate step in the running
+    /// loop. Callbacks and awaiters are served in the order in which they were registered. If the
+    /// callback returns an error, the error goes to the exception handler.
     ///
     /// # Errors
     /// `Runtime` without a running loop.
@@ -295,7 +297,8 @@ impl<T> Future<T> {
         self.on_done(move || callback(&this))
     }
 
-    /// [`add_done_callback`](Future::add_done_callback) without the future, whose type may borrow.
+    /// Does what [`add_done_callback`](Future::add_done_callback) does, without passing the future,
+    /// whose type may borrow.
     #[doc(hidden)]
     #[track_caller]
     pub fn on_done<R: CallbackOutput>(
@@ -319,8 +322,8 @@ impl<T> Future<T> {
         Ok(DoneCallback::new(number, callback))
     }
 
-    /// Removes a callback; returns how many were removed: none if it was removed before, or the
-    /// future was done already.
+    /// Removes a callback, and returns how many were removed: zero if it was removed before, or if
+    /// the future was already done.
     pub fn remove_done_callback(&self, callback: &DoneCallback) -> usize {
         let Some(number) = callback.number() else { return 0 };
         let listener = self.inner.head.lock().listeners.remove(number);
@@ -330,30 +333,30 @@ impl<T> Future<T> {
         }
     }
 
-    /// How many handles of it there are, those in its callbacks included.
+    /// The number of handles to the future, including those in its callbacks.
     pub(crate) fn handles(&self) -> usize {
         Arc::strong_count(&self.inner)
     }
 
-    /// The loop that ran where the future was made, if one did (`Future.get_loop`).
+    /// Returns the loop in which the future was created, if there was one (`Future.get_loop`).
     #[doc(alias = "asyncio.Future.get_loop")]
     pub fn get_loop(&self) -> Option<LoopHandle> {
         self.home().map(LoopHandle::from)
     }
 
-    /// For the siblings.
+    /// Returns the loop. For the sibling crates.
     #[doc(hidden)]
     pub fn home(&self) -> Option<LoopRef> {
         self.inner.head.home()
     }
 
-    /// Where the future was made.
+    /// Returns where the future was created.
     pub fn made_at(&self) -> &'static Location<'static> {
         self.inner.head.made_at()
     }
 
-    /// Fails it, if it is pending, because the loop that ends it is closed: for awaiters on other threads.
-    /// If there are none, nothing is reported.
+    /// Fails the future if it is pending, because the loop that would end it is closed, for awaiters on
+    /// other threads. If there are none, nothing is reported.
     #[doc(hidden)]
     pub fn abandon(&self) {
         if self.set_exception(Error::runtime("Event loop is closed")).is_ok() {
@@ -361,22 +364,22 @@ impl<T> Future<T> {
         }
     }
 
-    /// Whether a task may wait for it where it runs, for waiters with a callback.
+    /// Checks that a task may wait for it in the current loop, for waiters with a callback.
     ///
     /// # Errors
-    /// `Runtime` if it is pending, and ends only if another loop of this thread runs.
+    /// `Runtime` if the future is pending, and can end only while another loop of this thread runs.
     #[doc(hidden)]
     pub fn check_awaited_here(&self) -> Result<()> {
         if self.done() { Ok(()) } else { self.inner.head.check_awaited_here() }
     }
 
-    /// A number that no other future has while this one lives.
+    /// Returns a number that no other future has while this one lives.
     pub fn id(&self) -> usize {
         Arc::as_ptr(&self.inner.head) as usize
     }
 
-    /// Puts `callback` in the place of the one that reports a failure which is not awaited any
-    /// more, and removes that one.
+    /// Replaces the callback that reports a failure which nothing awaits any more, and removes the
+    /// old one.
     #[doc(hidden)]
     pub fn replace_late_report(&self, callback: DoneCallback) {
         let previous = self.inner.head.lock().late_report.replace(callback);
@@ -394,7 +397,7 @@ impl<T> Future<T> {
     ) -> Poll<Result<T>> {
         let inner = &self.inner;
         let Awaiting { wait, number } = &mut self.awaiting;
-        // Before the guard, so that it is dropped after it: with it may go a foreign waker.
+        // Declared before the guard, so that it is dropped after it: this may drop a foreign waker.
         let mut spent = None;
         let mut state = inner.head.lock();
         if matches!(state.stage, Stage::Pending) {
@@ -473,17 +476,18 @@ impl<T> fmt::Debug for Future<T> {
     }
 }
 
-/// A [`Future`] whose result is moved out when it is awaited, so that it need not be `Clone`: of
-/// [`Future::take`], and of what has one consumer. It derefs to the future.
+/// A [`Future`] whose result is moved out when it is awaited, so that the result need not be
+/// `Clone`. [`Future::take`] and functions with a single consumer return it. It derefs to the
+/// future.
 pub struct Take<T>(Future<T>);
 
 impl<T> Take<T> {
-    /// The future whose result is taken.
+    /// Returns the future whose result is taken.
     pub fn future(&self) -> &Future<T> {
         &self.0
     }
 
-    /// The future whose result is taken.
+    /// Returns the future whose result is taken.
     pub fn into_inner(self) -> Future<T> {
         self.0
     }

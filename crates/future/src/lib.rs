@@ -1,7 +1,7 @@
 //! asyncio's `Future`: a result that will be set elsewhere.
 //!
-//! [`Future`] mirrors `asyncio.Future`; [`ConcurrentFuture`] its thread-safe twin
-//! `concurrent.futures.Future`, on which a thread can block; [`wrap_future`] links one to the other.
+//! [`Future`] mirrors `asyncio.Future`. [`ConcurrentFuture`] mirrors its thread-safe twin,
+//! `concurrent.futures.Future`, on which a thread can block. [`wrap_future`] connects the two.
 //!
 //! ```
 //! use asyncio_future::Future;
@@ -15,17 +15,17 @@
 //!
 //! # Cancellation
 //! `cancel()` ends a pending future: every task that awaits it gets `Err(Cancelled)`. A cancelled task
-//! cancels the future it awaits. Under another executor no task of ours exists, so no wait is
-//! cancelled that way, but a future on which `cancel()` is called still is.
+//! cancels the future that it awaits. Under another executor there are no tasks of ours, so no wait is
+//! cancelled in this way, but `cancel()` on a future still works.
 //!
 //! # Threads
-//! A future is `Send + Sync` where its value is `Send`: it may be set, cancelled and awaited from
-//! any thread. A done callback runs in the loop that registered it.
+//! A future is `Send + Sync` if its value is `Send`: it may be set, cancelled and awaited from any
+//! thread. A done callback runs in the loop in which it was registered.
 //!
 //! # Differences from asyncio
-//! A future is bound to no loop. A value that is not `Clone` is given to one awaiter, with
-//! [`Future::take`]. A done callback is removed by what `add_done_callback` returned, since closures
-//! do not compare.
+//! A future is not bound to a loop. A value that is not `Clone` goes to one awaiter, with
+//! [`Future::take`]. To remove a done callback, pass the value that `add_done_callback` returned,
+//! because closures cannot be compared.
 
 #![forbid(unsafe_code)]
 

@@ -7,10 +7,9 @@
 //!      └─────────────────────────────────────► CANCELLED
 //! ```
 //!
-//! (1) is [`Head::finish`], (2) [`Head::cancel_now`]. Both happen once, tell every listener in order, and are
-//! the only ways out of PENDING. The value of a finished future stands beside the head, in
-//! `Inner<T>`; the head knows only of errors, so that a waiting task can hold it and cancel it
-//! without knowing `T`.
+//! (1) is [`Head::finish`], (2) [`Head::cancel_now`]. Both happen once, notify every listener in order, and
+//! are the only ways out of PENDING. The value of a finished future is beside the head, in `Inner<T>`. The
+//! head contains only errors, so that a waiting task can hold it and cancel it without knowing `T`.
 
 use crate::DoneCallback;
 use asyncio_core::{
@@ -43,8 +42,8 @@ pub(crate) struct State {
 
 #[repr(C)]
 pub(crate) struct Head {
-    /// What it waits for, and where it was made. A request to cancel goes to the parts, in place of
-    /// cancelling it at once.
+    /// What the future waits for, and where it was created. A request to cancel goes to the parts,
+    /// instead of cancelling the future directly.
     header: Header,
     pub(crate) state: Mutex<State>,
     home: Option<LoopRef>,
@@ -57,7 +56,7 @@ pub(crate) struct Head {
 #[derive(Debug, PartialEq)]
 pub(crate) enum Change {
     Made,
-    /// It was done already.
+    /// The future was already done.
     Refused,
 }
 
@@ -100,15 +99,15 @@ impl Head {
         self.site().location()
     }
 
-    /// The loop that ran where the future was made.
+    /// The loop in which the future was created.
     pub(crate) fn home(&self) -> Option<LoopRef> {
         self.home
     }
 
-    /// Whether a task may wait for it where it runs.
+    /// Checks that a task may wait for it in the current loop.
     ///
     /// # Errors
-    /// `Runtime` if the loop that ends it never runs meanwhile.
+    /// `Runtime` if the loop that would end it cannot run during the wait.
     pub(crate) fn check_awaited_here(&self) -> Result<()> {
         match self.home.filter(|_| self.is_of_loop) {
             Some(home) => home.check_awaited_here(self.site().what()),
@@ -120,7 +119,7 @@ impl Head {
         !matches!(self.lock().stage, Stage::Pending)
     }
 
-    /// Finishes; `store` puts the value in its place, before anyone can look.
+    /// Finishes; `store` stores the value before it becomes visible.
     pub(crate) fn finish(&self, error: Option<Error>, store: impl FnOnce()) -> Change {
         let mut wakers = Wakers::new();
         let mut state = self.lock();
@@ -150,7 +149,8 @@ impl Head {
         true
     }
 
-    /// The error of a future that is done, which counts as retrieved; `Ok` if it has a value.
+    /// Returns the error of a future that is done, and counts it as retrieved; `Ok` if it has a
+    /// value.
     pub(crate) fn outcome(&self) -> Option<Result<()>> {
         let mut state = self.lock();
         state.unretrieved = false;

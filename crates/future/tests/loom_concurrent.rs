@@ -1,4 +1,4 @@
-//! Models of `ConcurrentFuture`: it ends once, and what awaits it is woken.
+//! Models of `ConcurrentFuture`: it ends once, and every awaiter is woken.
 #![cfg(loom)]
 
 use asyncio_core::raw::model::check;
@@ -15,7 +15,8 @@ fn an_await_meets_a_result() {
         let got = block_on(future.clone().into_future());
         assert!(matches!(got, Ok(7)), "{got:?}");
         other.join().unwrap();
-        // Here, because loom does not see how an `Arc` of std orders the drops of its handles.
+        // Dropped here, because loom does not see how an `Arc` of std orders the drops of its
+        // handles.
         drop(future);
     });
 }

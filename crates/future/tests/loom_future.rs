@@ -1,4 +1,4 @@
-//! Models of `Future`: it ends once, and everyone who awaits it gets that end.
+//! Models of `Future`: it ends once, and every awaiter gets that outcome.
 #![cfg(loom)]
 
 use asyncio_core::{
@@ -21,7 +21,7 @@ fn an_await_meets_a_result() {
     });
 }
 
-/// One of the two has its way, and it says so.
+/// One of the two calls succeeds, and returns that it did.
 #[test]
 fn set_against_cancel() {
     check(&["future_finished_twice"], 3, || {
@@ -36,8 +36,8 @@ fn set_against_cancel() {
     });
 }
 
-/// A task that awaits is cancelled while the result comes: it is cancelled, and a foreign awaiter gets
-/// the end of the future, whichever that is.
+/// A task that awaits is cancelled while the result arrives: the task is cancelled, and a foreign
+/// awaiter gets the outcome of the future, whichever it is.
 #[test]
 fn set_against_cancel_against_await() {
     check(&["future_finished_twice"], 3, || {
@@ -62,7 +62,7 @@ fn set_against_cancel_against_await() {
     });
 }
 
-/// One of two awaiting handles is dropped while the result comes: the other gets it.
+/// One of two awaiting handles is dropped while the result arrives: the other gets it.
 #[test]
 fn set_against_a_dropped_await() {
     check(&["future_awaited_late"], 3, || {

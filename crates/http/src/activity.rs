@@ -1,4 +1,4 @@
-//! [`Activity`]: what a connection is doing, as its limits see it.
+//! [`Activity`]: the phase of a connection, for its limits.
 //!
 //! ```text
 //!           bytes come in              the head is complete
@@ -8,14 +8,15 @@
 //!    └──────────────────── the head is complete ────────────────────┘
 //! ```
 //!
-//! With HTTP/2 bytes come in that begin no request, so after the first request there is no HEAD.
+//! With HTTP/2, bytes may arrive that begin no request, so there is no HEAD after the first
+//! request.
 
 use crate::runtime::{lately, now};
 use asyncio_core::raw::sync::Mutex;
 use hyper::Version;
 use std::{sync::Arc, time::Duration};
 
-/// How long a connection may be in a phase. `None`: for ever.
+/// How long a connection may be in a phase. `None`: forever.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) idle: Option<Duration>,
@@ -35,7 +36,7 @@ pub(crate) struct Activity(Mutex<State>);
 #[derive(Debug)]
 struct State {
     phase: Phase,
-    /// When that began, in the loop's time.
+    /// The beginning of the phase, in the loop's time.
     since: Duration,
     /// The requests whose responses have not been sent.
     requests: usize,
@@ -55,7 +56,7 @@ impl Activity {
         Arc::new(Activity(Mutex::new(state)))
     }
 
-    /// Bytes have come in.
+    /// Records that bytes have arrived.
     pub(crate) fn received(&self) {
         let mut state = self.0.lock();
         if state.phase == Phase::Idle && !state.is_http2 {
@@ -63,7 +64,7 @@ impl Activity {
         }
     }
 
-    /// A request has come in.
+    /// Records that a request has arrived.
     pub(crate) fn begin(self: &Arc<Self>, version: Version) -> InFlight {
         let mut state = self.0.lock();
         state.requests += 1;
@@ -76,7 +77,8 @@ impl Activity {
         self.0.lock().is_http2
     }
 
-    /// How long until a limit may pass: after so long this is to be asked again. `Err` if one has.
+    /// Returns the time until a limit may pass, after which this is to be called again; `Err` if
+    /// one has passed.
     pub(crate) fn rest(&self, limits: &Limits) -> Result<Option<Duration>, Phase> {
         let State { phase, since, .. } = *self.0.lock();
         // A phase that begins later may have the shorter limit.

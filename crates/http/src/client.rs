@@ -30,11 +30,11 @@ use std::{
 
 pub(crate) type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
 
-/// A client of HTTP with a pool of connections (aiohttp's `ClientSession`).
+/// An HTTP client with a pool of connections (aiohttp's `ClientSession`).
 ///
-/// Clones share the pool. Its connections live in the loop in which they were made: use a client in one
-/// loop, and make it once, not for each request. When the last clone is dropped, idle connections are
-/// closed.
+/// Clones share the pool. Its connections belong to the loop in which they were made: use a client in
+/// one loop, and create it once, not for each request. When the last clone is dropped, idle connections
+/// are closed.
 ///
 /// ```
 /// # use asyncio_http::serve;
@@ -70,12 +70,12 @@ struct Inner {
 }
 
 impl Client {
-    /// A client as [`builder`](Client::builder) makes it if nothing is said.
+    /// Creates a client with the default settings.
     pub fn new() -> Client {
         Client::builder().build()
     }
 
-    /// Its keyword arguments.
+    /// Returns the keyword arguments of a new client.
     pub fn builder() -> ClientBuilder {
         let mut pool = legacy::Client::builder(LoopExecutor);
         pool.timer(LoopTimer).pool_timer(LoopTimer);
@@ -89,7 +89,7 @@ impl Client {
         }
     }
 
-    /// A request of this method. It is sent when it is awaited.
+    /// Creates a request with this method. It is sent when it is awaited.
     pub fn request<U>(&self, method: Method, url: U) -> ClientRequest
     where
         U: TryInto<Uri, Error: fmt::Display>,
@@ -124,7 +124,7 @@ impl Client {
         Ok((self.0.pool.request(request).await?, admission))
     }
 
-    /// What a proxy that takes this request is to be told. That of https is told it before.
+    /// The credentials for a proxy that handles this request. A proxy for https gets them earlier.
     fn proxy_authorization(&self, url: &Uri) -> Option<HeaderValue> {
         let proxies = self.0.proxies.as_ref().filter(|_| url.scheme() == Some(&Scheme::HTTP))?;
         proxies.intercept(url)?.basic_auth().cloned()
@@ -174,8 +174,9 @@ impl Default for Client {
     }
 }
 
-/// As a service of tower it takes requests of hyper, for libraries that ask for one, such as tonic. The
-/// client's headers, limits and proxies hold for them; redirects are responses like others.
+/// As a tower service, the client takes requests of hyper, for libraries that require a service, such
+/// as tonic. The client's headers, limits and proxies apply to them; redirects are returned as
+/// responses.
 impl<B> tower_service::Service<Request<B>> for Client
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
@@ -231,68 +232,68 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// How long a request may take until its response has been read, unless it
-    /// [says so itself](ClientRequest::timeout). There is no limit by default.
+    /// Sets how long a request may take until its response has been read, unless it has [its own
+    /// limit](ClientRequest::timeout). There is no limit by default.
     pub fn timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.timeout = limit.into();
         self
     }
 
-    /// How many requests to one host and port there may be at once; more wait. A request ends when its
-    /// response has been read, or dropped. There is no limit by default.
+    /// Sets how many requests to one host and port there may be at once; further requests wait. A
+    /// request ends when its response has been read or dropped. There is no limit by default.
     pub fn limit_per_host(mut self, limit: usize) -> Self {
         self.limit_per_host = Some(limit);
         self
     }
 
-    /// How many redirects a request may [follow](ClientRequest::allow_redirects); 10 by default
-    /// (`max_redirects`). One more is a `Runtime` error.
+    /// Sets how many redirects a request may [follow](ClientRequest::allow_redirects); 10 by
+    /// default (`max_redirects`). One more is a `Runtime` error.
     pub fn max_redirects(mut self, most: usize) -> Self {
         self.max_redirects = most;
         self
     }
 
-    /// How many idle connections to a host are kept; all by default.
+    /// Sets how many idle connections to a host are kept; all by default.
     pub fn max_idle_per_host(mut self, most: usize) -> Self {
         self.pool.pool_max_idle_per_host(most);
         self
     }
 
-    /// How long an idle connection is kept; 90 seconds by default.
+    /// Sets how long an idle connection is kept; 90 seconds by default.
     pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.pool.pool_idle_timeout(limit.into());
         self
     }
 
-    /// Whether every server is spoken to in HTTP/2, without asking it first. All requests to a host
+    /// Sets whether HTTP/2 is used with every server, without negotiation. All requests to a host
     /// then share a connection.
     pub fn http2_only(mut self, on: bool) -> Self {
         self.pool.http2_only(on);
         self
     }
 
-    /// A header that each request has which does not set it itself.
+    /// Sets a default header, for requests that do not set it themselves.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.append(name, value);
         self
     }
 
-    /// Whether the proxies are used that the environment names (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`,
-    /// `NO_PROXY`), as curl does (aiohttp's `trust_env`). It is read now.
+    /// Sets whether to use the proxies in the environment (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`,
+    /// `NO_PROXY`), as curl does (aiohttp's `trust_env`). The environment is read by this call.
     ///
-    /// A proxy is asked for URLs with http as they are, and to connect (`CONNECT`) for those with https:
-    /// TLS is spoken with the server itself. `NO_PROXY` has the names of hosts, whose subdomains are meant
-    /// too, and addresses and networks (`10.0.0.0/8`), separated by commas, or `*`.
+    /// A proxy gets requests for http URLs directly, and a `CONNECT` request for https URLs: TLS is used
+    /// between client and server. `NO_PROXY` is a list of host names, which include their subdomains,
+    /// addresses and networks (`10.0.0.0/8`), separated by commas, or `*`.
     pub fn trust_env(mut self, on: bool) -> Self {
         self.connector.proxies = on.then(|| Arc::new(Matcher::from_env()));
         self
     }
 
-    /// Sends every request through this proxy of HTTP, as with [`trust_env`](ClientBuilder::trust_env). A
+    /// Sends every request through this HTTP proxy, as with [`trust_env`](ClientBuilder::trust_env). A
     /// user and password in its URL are sent to it.
     ///
     /// # Errors
-    /// `Value` if it is no URL of a proxy.
+    /// `Value` if it is not the URL of a proxy.
     pub fn proxy(mut self, url: &str) -> Result<Self> {
         let matcher = Matcher::builder().all(url).build();
         let is_known = matcher.intercept(&Uri::from_static("http://example.org/")).is_some();
@@ -303,20 +304,20 @@ impl ClientBuilder {
         Ok(self)
     }
 
-    /// With what https is spoken, instead of the default context, which offers HTTP/1 and 2.
+    /// Sets the TLS context for https, instead of the default context, which offers HTTP/1 and 2.
     #[cfg(feature = "tls")]
     pub fn ssl(mut self, context: impl Into<asyncio_transports::ssl::SslContext>) -> Self {
         self.connector.ssl = crate::connect::LazyContext::new(context.into());
         self
     }
 
-    /// Connects to this Unix socket, whatever the host is.
+    /// Connects to this Unix socket for every host.
     pub fn unix_socket(mut self, path: impl AsRef<Path>) -> Self {
         self.connector.unix_socket = Some(Arc::new(path.as_ref().to_owned()));
         self
     }
 
-    /// Makes the client.
+    /// Creates the client.
     pub fn build(self) -> Client {
         let proxies = self.connector.proxies.clone();
         Client(Arc::new(Inner {

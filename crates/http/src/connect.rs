@@ -1,4 +1,4 @@
-//! How the pool of a client gets its connections.
+//! Making connections for the pool of a client.
 
 use crate::io::{Io, Side};
 use asyncio_core::{Error, Result, scope::foreign};
@@ -34,7 +34,7 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
-    /// The pool moves what connects between tasks, and polls it through its own traits.
+    /// The pool moves connectors between tasks, and polls them through its own traits.
     async fn connect(self, uri: Uri) -> Result<Io<ClientSide>> {
         let is_secure = self.is_secure(&uri)?;
         let proxies = self.proxies.as_ref().filter(|_| self.unix_socket.is_none());
@@ -95,7 +95,7 @@ impl Connector {
         Ok(Io::of(both))
     }
 
-    /// What connects to a proxy, and speaks HTTP/1 with it.
+    /// The connector to a proxy, which speaks HTTP/1 with it.
     fn for_proxies(&self) -> Connector {
         Connector {
             proxies: None,
@@ -105,7 +105,7 @@ impl Connector {
         }
     }
 
-    /// Whether it is to be encrypted.
+    /// Whether the connection is to be encrypted.
     fn is_secure(&self, uri: &Uri) -> Result<bool> {
         match uri.scheme_str() {
             Some("http") => Ok(false),
@@ -118,8 +118,8 @@ impl Connector {
     }
 }
 
-/// A handshake in a tunnel. It has a task of its own, because its future is not `Send`, which the pool asks
-/// for.
+/// A handshake in a tunnel. It runs in its own task, because its future is not `Send`, which the pool
+/// requires.
 #[cfg(feature = "tls")]
 struct Handshake(Task<Duplex>);
 
@@ -134,7 +134,7 @@ fn host(uri: &Uri) -> &str {
     uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
 }
 
-/// Whether the server has chosen HTTP/2 in the handshake of TLS.
+/// Whether the server has chosen HTTP/2 in the TLS handshake.
 #[cfg(feature = "tls")]
 fn is_http2(both: &Duplex) -> bool {
     let object = both.writer().get_extra_info(ssl::SSL_OBJECT);
@@ -146,7 +146,7 @@ fn is_http2(_: &Duplex) -> bool {
     false
 }
 
-/// The context of a client: the one that was given, or one that is made when it is needed.
+/// The context of a client: the one from its builder, or one that is created when it is needed.
 #[cfg(feature = "tls")]
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LazyContext(Arc<OnceLock<ssl::SslContext>>);
@@ -159,7 +159,7 @@ impl LazyContext {
 
     fn without_http2(&self) -> LazyContext {
         let mut context = self.context().clone();
-        // A finished configuration of rustls stays as it is.
+        // A finished configuration of rustls is not changed.
         let _ = context.set_alpn_protocols(["http/1.1"]);
         LazyContext::new(context)
     }

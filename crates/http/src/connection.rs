@@ -29,15 +29,15 @@ use std::{
     time::Duration,
 };
 
-/// When a server stops, a connection without a request is kept for so long: a request may be on its
-/// way, and is answered.
+/// The time for which a stopping server keeps a connection without a request: a request in transit
+/// is still answered.
 const LINGER: Duration = Duration::from_millis(100);
-/// The client of an idle connection has so long to take leave.
+/// The time that the client of an idle connection has to close it.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 type Boxed = Box<dyn StdError + Send + Sync>;
 
-/// What the connections of a server have in common.
+/// Data that all connections of a server share.
 pub(crate) struct Shared<S> {
     pub(crate) service: Rc<S>,
     pub(crate) protocol: auto::Builder<LoopExecutor>,
@@ -57,7 +57,7 @@ impl Side for ServerSide {
     }
 }
 
-/// Why a connection is to end that could go on.
+/// The reason to end a connection that could continue.
 enum Ending {
     Idle,
     Late,
@@ -107,7 +107,7 @@ where
                 break;
             }
         }
-        // HTTP/2 has a farewell of its own, in which nothing is lost.
+        // HTTP/2 has its own closing procedure, in which nothing is lost.
         if !activity.is_http2() {
             sleep(LINGER).await?;
         }
@@ -115,7 +115,7 @@ where
     }
 }
 
-/// That a limit has passed is no error.
+/// A passed limit is not an error.
 pub(crate) fn in_time<T>(outcome: Result<T>) -> Result<Option<T>> {
     match outcome {
         Err(error) if error.is_timeout() => Ok(None),
@@ -123,8 +123,8 @@ pub(crate) fn in_time<T>(outcome: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// Moves a connection until it is over (`None`), or `wait` has ended. A connection is polled several times for
-/// each request, and `wait` only when something has woken it.
+/// Drives a connection until it has ended (`None`), or `wait` has ended. A connection is polled several times
+/// for each request, and `wait` only when something has woken it.
 async fn moved<T>(
     mut connection: Pin<&mut impl Future<Output = Result<(), Boxed>>>,
     wait: impl Future<Output = Result<T>>,
@@ -147,14 +147,14 @@ async fn moved<T>(
     .await
 }
 
-/// Wakes a task, and remembers that.
+/// Wakes a task, and records that.
 struct Woken {
     is_woken: AtomicBool,
     task: Mutex<Option<Waker>>,
 }
 
 impl Woken {
-    /// Whether it was woken since it was asked last; from now on it wakes this task.
+    /// Returns whether it was woken since the last call; from now on it wakes this task.
     fn take(&self, task: &Waker) -> bool {
         let mut known = self.task.lock();
         if known.as_ref().is_none_or(|known| !known.will_wake(task)) {
@@ -175,7 +175,7 @@ impl Wake for Woken {
     }
 }
 
-/// What the client has done wrong concerns it alone. What is left is the body of a response that failed.
+/// Errors of the client concern only the client. The only other error is a failed response body.
 fn report(error: Boxed) {
     let is_ours = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user);
     let error = Error::from_boxed(error);

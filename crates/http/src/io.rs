@@ -1,4 +1,4 @@
-//! [`Io`]: a connection, as hyper reads and writes it, and what is to be known about it.
+//! [`Io`]: a connection, as hyper reads and writes it, with its state.
 
 use asyncio_streams::Duplex;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// A connection with what its side of it needs to know.
+/// A connection with the state that its side needs.
 pub(crate) struct Io<T> {
     pub(crate) both: Duplex,
     pub(crate) side: T,

@@ -1,5 +1,5 @@
-//! HTTP for asyncio: servers for any service of hyper, tower or axum, and a client with a pool. The
-//! protocol is hyper's; here is what puts it on the loop.
+//! HTTP for asyncio: servers for any service of hyper, tower or axum, and a client with a pool.
+//! hyper implements the protocol; this crate runs it on the loop.
 //!
 //! | here | what it is |
 //! |---|---|
@@ -25,18 +25,18 @@
 //! ```
 //!
 //! # Cancellation
-//! Each request is served by a task of its own. When the client leaves, that task is cancelled: its
+//! Each request is served by its own task. When the client disconnects, that task is cancelled: its
 //! await returns `Err(Cancelled)`, and it may clean up. A request of a [`Client`] may be cancelled at
-//! any point; its connection is closed then, unless it is whole, and the pool goes on.
+//! any point. Its connection is then closed, unless it can be reused, and the pool continues to work.
 //!
 //! # Threads
-//! A server lives in its loop, and so do the connections of a client. A [`Client`] may be shared by the
+//! A server and the connections of a client belong to their loop. A [`Client`] may be shared by the
 //! tasks of one loop, and its futures are `Send`, so that handlers of axum may await them.
 //!
 //! # Differences from aiohttp
-//! - A handler is a service: what hyper's [`service_fn`] makes of an async function, or a router of axum.
+//! - A handler is a service: an async function in hyper's [`service_fn`], or a router of axum.
 //! - The client keeps no cookies.
-//! - TLS is there with the feature `tls`.
+//! - TLS needs the feature `tls`.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! [`Outgoing`]: what a request sends, and how that changes from one redirect to the next.
+//! [`Outgoing`]: the contents of a request, which each redirect may change.
 
 use crate::client::RequestBody;
 use asyncio_core::{Error, Result};
@@ -13,13 +13,13 @@ use hyper::{
 };
 use std::fmt::Write;
 
-/// A body that can be sent again, or one that is made while it is sent.
+/// A body that can be sent again, or one that is generated while it is sent.
 pub(crate) enum Content {
     Fixed(Bytes),
     Stream(Option<RequestBody>),
 }
 
-/// What a request sends.
+/// The contents of a request.
 pub(crate) struct Outgoing {
     pub(crate) method: Method,
     pub(crate) url: Uri,
@@ -28,7 +28,7 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// The request as hyper's.
+    /// Returns the request as hyper's type.
     pub(crate) fn request(&mut self) -> Request<RequestBody> {
         let body = match &mut self.content {
             Content::Fixed(bytes) => fixed(bytes.clone()),
@@ -41,7 +41,7 @@ impl Outgoing {
         request
     }
 
-    /// Makes it the next request if such a response is a redirect, and says whether it is.
+    /// If such a response is a redirect, makes this the next request. Returns whether it was one.
     pub(crate) fn follow(&mut self, status: StatusCode, response: &HeaderMap) -> Result<bool> {
         let becomes_get = match status {
             StatusCode::SEE_OTHER => self.method != Method::HEAD,
@@ -78,7 +78,7 @@ impl Outgoing {
 /// The headers that go with a body.
 const OF_THE_BODY: [hyper::header::HeaderName; 5] =
     [CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING];
-/// The headers that no other server is to see.
+/// The headers that must not be sent to another server.
 const OF_THE_ORIGIN: [hyper::header::HeaderName; 4] =
     [AUTHORIZATION, COOKIE, HOST, PROXY_AUTHORIZATION];
 
@@ -93,7 +93,7 @@ fn origin(url: &Uri) -> (Option<&str>, Option<String>, Option<u16>) {
     (url.scheme_str(), host, url.port_u16().or(Some(default)))
 }
 
-/// The URL that is meant by a location, which may be relative (RFC 3986, 5.2).
+/// The URL of a location, which may be relative (RFC 3986, 5.2).
 fn resolved(base: &Uri, location: &HeaderValue) -> Result<Uri> {
     let text = encoded(location.as_bytes());
     let text = text.split('#').next().unwrap_or_default();
@@ -126,7 +126,7 @@ fn resolved(base: &Uri, location: &HeaderValue) -> Result<Uri> {
     url.parse().map_err(|error| Error::value(format!("Client: a redirect to {text:?}: {error}")))
 }
 
-/// The text of a location; what no URL may have is encoded.
+/// The text of a location; characters that are not allowed in a URL are encoded.
 fn encoded(location: &[u8]) -> String {
     let mut text = String::with_capacity(location.len());
     for byte in location.trim_ascii() {

@@ -21,17 +21,18 @@ use std::{
     time::Duration,
 };
 
-/// A request of a [`Client`]. Awaiting it sends it, and gives the response as soon as its head is there.
+/// A request of a [`Client`]. Awaiting it sends it, and returns the response as soon as its head has
+/// arrived.
 ///
 /// Redirects are [followed](ClientRequest::allow_redirects), up to the client's
 /// [`max_redirects`](crate::ClientBuilder::max_redirects).
 ///
 /// # Errors
-/// What the builder was given wrongly; `Timeout`; what became of the connection; `Runtime` for too many
-/// redirects, and for one that asks for a streamed body again.
+/// The error of an invalid argument; `Timeout`; the error of the connection; `Runtime` for too many
+/// redirects, and for a redirect that needs a streamed body again.
 ///
 /// # Cancellation
-/// The connection of the request is closed, unless it is of HTTP/2; the pool goes on.
+/// The connection of the request is closed, unless it uses HTTP/2. The pool continues to work.
 #[must_use = "a request is sent when it is awaited"]
 pub struct ClientRequest {
     client: Client,
@@ -68,14 +69,14 @@ impl ClientRequest {
         self
     }
 
-    /// The body.
+    /// Sets the body.
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.content = Ok(Content::Fixed(body.into()));
         self
     }
 
-    /// A body that is made while it is sent. What it awaits is polled by the connection, so a limit
-    /// inside of it works, and a cancellation of the request drops it.
+    /// Sets a body that is generated while it is sent. The connection polls it, so a limit inside
+    /// it works, and a cancellation of the request drops it.
     pub fn stream<B>(mut self, body: B) -> Self
     where
         B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
@@ -84,25 +85,26 @@ impl ClientRequest {
         self
     }
 
-    /// The body as JSON, with its content type.
+    /// Sets the body as JSON, with its content type.
     pub fn json<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
         let body = serde_json::to_vec(value);
         self.content = body.map(|body| Content::Fixed(body.into())).map_err(Error::from);
         self.header(CONTENT_TYPE, "application/json")
     }
 
-    /// How long it may take until its response has been read, whatever the client's limit is.
+    /// Sets how long the request may take until its response has been read. This overrides the
+    /// client's limit.
     pub fn timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.timeout = limit.into();
         self
     }
 
-    /// Whether redirects are followed (`allow_redirects`), as they are by default. If not, they are
-    /// responses like others.
+    /// Sets whether redirects are followed (`allow_redirects`), as they are by default. If not,
+    /// they are returned as responses.
     ///
-    /// The statuses 307 and 308 send the same request to the new place. After 303, and if a `POST` is
-    /// answered by 301 or 302, it becomes a `GET` without a body. On the way to another scheme, host or port
-    /// the headers `Authorization`, `Cookie` and `Host` are left out.
+    /// The statuses 307 and 308 send the same request to the new location. After 303, and after 301 or 302
+    /// for a `POST`, the new request is a `GET` without a body. If scheme, host or port change, the headers
+    /// `Authorization`, `Cookie` and `Host` are omitted.
     pub fn allow_redirects(mut self, on: bool) -> Self {
         self.allow_redirects = on;
         self
@@ -137,7 +139,7 @@ impl ClientRequest {
     }
 }
 
-/// So much of the body of a redirect is read.
+/// The amount of a redirect's body that is read.
 const DISCARDED: usize = 64 * 1024;
 
 impl IntoFuture for ClientRequest {

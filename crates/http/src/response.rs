@@ -22,7 +22,7 @@ use std::{
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// Until when a request may take, in the loop's time.
+/// The deadline of a request, in the loop's time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline(Option<Duration>);
 
@@ -31,8 +31,8 @@ impl Deadline {
         Deadline(limit.map(|limit| now().saturating_add(limit)))
     }
 
-    /// Awaits what is not ours, under the limit; a cancellation ends it too. It stays where its caller has it: it
-    /// is large, and would be moved several times.
+    /// Awaits a foreign future, under the limit; a cancellation ends it too. The caller pins the future, because
+    /// it is large and would be moved several times.
     pub(crate) async fn limit<T>(
         self,
         future: Pin<&mut impl Future<Output = Result<T>>>,
@@ -45,10 +45,10 @@ impl Deadline {
 }
 
 /// The response to a [`ClientRequest`](crate::ClientRequest) (aiohttp's `ClientResponse`): its head, and
-/// a body that is read as it comes.
+/// a body that is read as it arrives.
 ///
-/// The connection goes back to the pool when the body has been read to its end. Dropped before, it is
-/// closed, unless it is of HTTP/2.
+/// The connection returns to the pool when the body has been read to its end. If the response is
+/// dropped earlier, the connection is closed, unless it uses HTTP/2.
 pub struct ClientResponse {
     head: Parts,
     body: ClientBody,
@@ -67,27 +67,27 @@ impl ClientResponse {
         ClientResponse { head, body: ClientBody::new(body, admission), deadline, url }
     }
 
-    /// The URL that has answered: the last one, if there were redirects (`url`).
+    /// Returns the URL that answered: the last one, if there were redirects (`url`).
     pub fn url(&self) -> &Uri {
         &self.url
     }
 
-    /// The status.
+    /// Returns the status.
     pub fn status(&self) -> StatusCode {
         self.head.status
     }
 
-    /// The version in which it was answered.
+    /// Returns the HTTP version of the response.
     pub fn version(&self) -> Version {
         self.head.version
     }
 
-    /// The headers.
+    /// Returns the headers.
     pub fn headers(&self) -> &HeaderMap {
         &self.head.headers
     }
 
-    /// Makes a status of 400 or more an error (`raise_for_status`).
+    /// Returns an error for a status of 400 or more (`raise_for_status`).
     ///
     /// # Errors
     /// `Runtime` that names the status.
@@ -99,22 +99,22 @@ impl ClientResponse {
         }
     }
 
-    /// The whole body (`read`).
+    /// Reads the whole body (`read`).
     ///
     /// # Errors
-    /// `Timeout`; what became of the connection.
+    /// `Timeout`; the error of the connection.
     ///
     /// # Cancellation
-    /// What has come is lost; the connection is closed, the pool goes on.
+    /// The data that has arrived is lost. The connection is closed; the pool continues to work.
     pub async fn read(self) -> Result<Bytes> {
         let body = pin!(async { Ok(self.body.collect().await?.to_bytes()) });
         self.deadline.limit(body).await
     }
 
-    /// The whole body as text (`text`), which has to be UTF-8.
+    /// Reads the whole body as text (`text`), which has to be UTF-8.
     ///
     /// # Errors
-    /// As [`read`](ClientResponse::read); what is no text.
+    /// Those of [`read`](ClientResponse::read); an error if the body is not UTF-8.
     ///
     /// # Cancellation
     /// As [`read`](ClientResponse::read).
@@ -122,10 +122,10 @@ impl ClientResponse {
         Ok(String::from_utf8(self.read().await?.into())?)
     }
 
-    /// The whole body, which has to be JSON of a `T` (`json`).
+    /// Reads the whole body, which has to be JSON of a `T` (`json`).
     ///
     /// # Errors
-    /// As [`read`](ClientResponse::read); what is no JSON of a `T`.
+    /// Those of [`read`](ClientResponse::read); an error if the body is not JSON of a `T`.
     ///
     /// # Cancellation
     /// As [`read`](ClientResponse::read).
@@ -133,7 +133,7 @@ impl ClientResponse {
         Ok(serde_json::from_slice(&self.read().await?)?)
     }
 
-    /// The next piece of the body; `None` at its end.
+    /// Returns the next piece of the body; `None` at its end.
     ///
     /// # Errors
     /// As [`read`](ClientResponse::read).
@@ -153,7 +153,7 @@ impl ClientResponse {
         deadline.limit(next).await
     }
 
-    /// The response as hyper's, for what else can be done with it. Its limit ends here.
+    /// Returns the response as hyper's type, for other operations. Its limit ends here.
     pub fn into_http(self) -> Response<ClientBody> {
         Response::from_parts(self.head, self.body)
     }

@@ -1,4 +1,4 @@
-//! [`LoopExecutor`] and [`LoopTimer`]: what hyper asks of a runtime.
+//! [`LoopExecutor`] and [`LoopTimer`]: the traits that hyper needs from a runtime.
 
 use asyncio_core::{raw::with_entered, scope::foreign};
 use asyncio_task::create_task;
@@ -12,7 +12,7 @@ use std::{
 
 /// Runs the futures of hyper as tasks of the running loop.
 ///
-/// Without a running loop, or when that is closed, a future is dropped.
+/// Without a running loop, or if the loop is closed, a future is dropped.
 ///
 /// ```
 /// use asyncio_http::LoopExecutor;
@@ -32,10 +32,10 @@ impl<F: Future<Output: 'static> + 'static> Executor<F> for LoopExecutor {
     }
 }
 
-/// Measures the time of hyper by the clock of the running loop.
+/// Provides hyper's timers, by the clock of the running loop.
 ///
-/// hyper takes the end of its timers for "the time is up". So no cancellation reaches them, and outside
-/// of a loop, or in one that is being closed, they never end.
+/// hyper interprets the end of a timer as "the time is up". So no cancellation reaches them, and
+/// outside a loop, or in one that is being closed, they never end.
 ///
 /// ```
 /// use asyncio_http::LoopTimer;

@@ -1,4 +1,4 @@
-//! [`serve`], its keyword arguments, and the server that it gives.
+//! [`serve`], its keyword arguments, and the server that it returns.
 
 use crate::{
     activity::Limits,
@@ -29,12 +29,13 @@ use std::{
 
 /// Serves HTTP/1 and HTTP/2 over TCP, until it is closed.
 ///
-/// `service` is one of hyper or of tower, such as a router of axum; `endpoint` is an address, or a
-/// socket. Keyword arguments are methods, and awaiting it makes the server. Each request is served by a
-/// task of its own, so that limits and groups work in a handler. If the client leaves, it is cancelled.
+/// `service` is a service of hyper or tower, such as a router of axum; `endpoint` is an address, or a
+/// socket. Keyword arguments are methods; awaiting the result creates the server. Each request is
+/// served by its own task, so that limits and groups work in a handler. If the client disconnects, this
+/// task is cancelled.
 ///
-/// A cancellation inside a handler that does not return it ends there: the errors of axum's handlers are
-/// responses.
+/// If a handler does not return a cancellation, the cancellation ends there: the errors of axum's
+/// handlers are responses.
 ///
 /// ```
 /// use asyncio_http::{Client, serve};
@@ -58,10 +59,10 @@ use std::{
 /// ```
 ///
 /// # Errors
-/// As of [`start_server`].
+/// Those of [`start_server`].
 ///
 /// # Cancellation
-/// What was opened is closed.
+/// Everything that was opened is closed.
 pub fn serve<S, Kind>(service: S, endpoint: impl ToEndpoint) -> Serve<'static, S, Kind>
 where
     S: IntoService<Kind>,
@@ -69,7 +70,8 @@ where
     Serve::new(service, endpoint.to_endpoint(), false)
 }
 
-/// [`serve`] over a Unix socket: `endpoint` is the path, or a socket.
+/// Serves HTTP/1 and HTTP/2 over a Unix socket, like [`serve`]: `endpoint` is the path, or a
+/// socket.
 ///
 /// ```
 /// use asyncio_http::{Client, serve_unix};
@@ -86,10 +88,10 @@ where
 /// ```
 ///
 /// # Errors
-/// As of [`start_unix_server`].
+/// Those of [`start_unix_server`].
 ///
 /// # Cancellation
-/// What was opened is closed.
+/// Everything that was opened is closed.
 pub fn serve_unix<S, Kind>(service: S, endpoint: impl ToEndpoint) -> Serve<'static, S, Kind>
 where
     S: IntoService<Kind>,
@@ -97,7 +99,7 @@ where
     Serve::new(service, endpoint.to_endpoint(), true)
 }
 
-/// What [`serve`] and [`serve_unix`] return: the keyword arguments. Awaiting it makes the server.
+/// The keyword arguments of [`serve`] and [`serve_unix`]. Awaiting it creates the server.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct Serve<'a, S, Kind> {
     service: S,
@@ -116,7 +118,7 @@ pub struct Serve<'a, S, Kind> {
 impl<'a, S: IntoService<Kind>, Kind> Serve<'a, S, Kind> {
     fn new(service: S, endpoint: Endpoint, is_unix: bool) -> Self {
         let mut protocol = auto::Builder::new(LoopExecutor);
-        // The limit of this crate tells a head from an idle connection.
+        // This crate's own limit distinguishes a slow head from an idle connection.
         protocol.http1().timer(LoopTimer).header_read_timeout(None);
         protocol.http2().timer(LoopTimer);
         let limits =
@@ -155,39 +157,40 @@ impl<'a, S: IntoService<Kind>, Kind> Serve<'a, S, Kind> {
         self
     }
 
-    /// How long the head of a request may take, from its first byte; 30 seconds by default. Then the
-    /// connection is closed.
+    /// Sets how long the head of a request may take, from its first byte; 30 seconds by default.
+    /// After that, the connection is closed.
     pub fn header_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.limits.head = limit.into();
         self
     }
 
-    /// How long a connection may be without a request; 75 seconds by default. Then it is closed.
+    /// Sets how long a connection may be without a request; 75 seconds by default. After that, it
+    /// is closed.
     pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.limits.idle = limit.into();
         self
     }
 
-    /// Whether a connection of HTTP/1 stays open after a response, as it does by default.
+    /// Sets whether an HTTP/1 connection stays open after a response, as it does by default.
     pub fn keep_alive(mut self, on: bool) -> Self {
         self.protocol.http1().keep_alive(on);
         self
     }
 
-    /// How many connections there may be at once, those that were upgraded among them. More wait to be
-    /// accepted. There is no limit by default.
+    /// Sets how many connections there may be at once, including upgraded ones. Further connections
+    /// wait to be accepted. There is no limit by default.
     pub fn max_connections(mut self, most: usize) -> Self {
         self.max_connections = most;
         self
     }
 
-    /// How many connections may wait to be accepted; 1024 by default.
+    /// Sets how many connections may wait to be accepted; 1024 by default.
     pub fn backlog(mut self, backlog: u32) -> Self {
         self.backlog = backlog;
         self
     }
 
-    /// The settings of hyper, for what has no name here.
+    /// Returns the settings of hyper, for options that have no method here.
     ///
     /// ```
     /// # use asyncio_http::serve;
@@ -201,9 +204,8 @@ impl<'a, S: IntoService<Kind>, Kind> Serve<'a, S, Kind> {
         self
     }
 
-    /// Makes [`serve_forever`](HttpServer::serve_forever) end when `event` is set: no more
-    /// clients are accepted, the requests that are being served are answered, and what takes longer than `grace`
-    /// is ended.
+    /// Makes [`serve_forever`](HttpServer::serve_forever) end when `event` is set: no more clients are accepted,
+    /// current requests are answered, and those that take longer than `grace` are ended.
     pub fn graceful(self, event: &Event, grace: Duration) -> Serve<'_, S, Kind> {
         Serve { graceful: Some((event, grace)), ..self }
     }
@@ -258,10 +260,10 @@ impl<S, Kind> fmt::Debug for Serve<'_, S, Kind> {
     }
 }
 
-/// A server of HTTP: of [`serve`] and [`serve_unix`].
+/// An HTTP server, from [`serve`] or [`serve_unix`].
 ///
-/// It serves from the beginning, and goes on when this is dropped. As an asynchronous context manager
-/// it serves as long as the body runs, and is [shut down](HttpServer::shutdown) at its end.
+/// It starts to serve immediately, and continues when this is dropped. As an asynchronous context
+/// manager, it serves while the body runs, and is [shut down](HttpServer::shutdown) at its end.
 pub struct HttpServer<'a> {
     server: Server,
     stop: Arc<Stop>,
@@ -269,25 +271,26 @@ pub struct HttpServer<'a> {
 }
 
 impl HttpServer<'_> {
-    /// Where it listens, with the port that the system chose if it was to.
+    /// Returns the address at which it listens, with the port that the system chose for port 0.
     pub fn local_addr(&self) -> Address {
         self.server.local_addr()
     }
 
-    /// The server below, with its sockets and addresses.
+    /// Returns the underlying server, with its sockets and addresses.
     pub fn server(&self) -> &Server {
         &self.server
     }
 
-    /// Serves until the event of [`graceful`](Serve::graceful) is set, and then
-    /// [shuts down](HttpServer::shutdown) within its grace. Without one, it serves until it is cancelled.
+    /// Serves until the event of [`graceful`](Serve::graceful) is set, and then [shuts
+    /// down](HttpServer::shutdown) within its grace. Without an event, it serves until it is cancelled.
     ///
     /// # Errors
-    /// `Cancelled`, and nothing else.
+    /// Only `Cancelled`.
     ///
     /// # Cancellation
-    /// Shuts down in the same way, without grace if there is none, and returns `Err(Cancelled)`.
-    /// Cancelled again, it ends the connections at once. Dropped, it leaves the server as it is.
+    /// Shuts down in the same way, without grace if there is none, and returns `Err(Cancelled)`. A
+    /// second cancellation ends the connections immediately. Dropping it does not affect the
+    /// server.
     pub async fn serve_forever(&self) -> Result<()> {
         let never = Event::new();
         let event = self.graceful.map_or(&never, |(event, _)| event);
@@ -296,24 +299,24 @@ impl HttpServer<'_> {
         asked
     }
 
-    /// Shuts down: no more clients are accepted, the requests that are being served are answered, and what
-    /// takes longer than `grace` is ended: the task of the request is cancelled, and its connection closed.
+    /// Shuts down: no more clients are accepted, and current requests are answered. If one takes longer
+    /// than `grace`, its task is cancelled, and its connection closed.
     ///
-    /// Responses of HTTP/1 say that the connection is closed. One without a request is kept for a moment,
-    /// in which a request that is on its way is answered.
+    /// Responses of HTTP/1 announce that the connection is closed. A connection without a request is kept
+    /// for a moment, so that a request in transit is answered.
     ///
     /// # Errors
-    /// `Cancelled`, and nothing else.
+    /// Only `Cancelled`.
     ///
     /// # Cancellation
-    /// Connections are ended at once.
+    /// The connections are ended immediately.
     pub async fn shutdown(&self, grace: Duration) -> Result<()> {
         self.server.close_behind_the_last();
         self.stop.begun.set();
         let answered = in_time(wait_for(self.stop.over.wait(), grace).await);
         self.stop.forced.set();
         if answered?.is_none() {
-            // What is left then are connections whose client does not take what is sent to it.
+            // The remaining connections are those whose client does not read its response.
             let ended = in_time(wait_for(self.stop.over.wait(), LAST_STEPS).await);
             self.server.abort_clients();
             ended?;
@@ -326,7 +329,7 @@ impl HttpServer<'_> {
     }
 }
 
-/// What is cancelled has so long to clean up.
+/// The time that cancelled requests have to clean up.
 const LAST_STEPS: Duration = Duration::from_millis(500);
 
 impl AsyncContextManager for HttpServer<'_> {

@@ -1,4 +1,4 @@
-//! What serves requests: the services of hyper and of tower, and a task for each request.
+//! Serving requests: the services of hyper and of tower, and a task for each request.
 
 use crate::{
     activity::{Activity, InFlight},
@@ -30,8 +30,9 @@ use std::{
 
 type Boxed = Box<dyn StdError + Send + Sync>;
 
-/// What [`serve`](crate::serve()) takes: a service of hyper (what [`service_fn`](crate::service_fn)
-/// makes), or one of tower that can be cloned (a router of axum). Which of them it is need not be said.
+/// A service that [`serve`](crate::serve()) accepts: a service of hyper (from
+/// [`service_fn`](crate::service_fn)), or a cloneable one of tower (a router of axum). The compiler
+/// infers which of them it is.
 ///
 /// An error that the service returns, or its panic, goes to the loop's exception handler, and the client
 /// gets the status 500.
@@ -107,8 +108,8 @@ where
     type Error = Error;
     type Future = Serving<B>;
 
-    /// The first step of the task is made here: a handler that has its answer at once costs no iteration
-    /// of the loop.
+    /// The first step of the task runs here: a handler that answers immediately costs no iteration of
+    /// the loop.
     fn call(&self, mut request: Request<Incoming>) -> Serving<B> {
         let asked = Asked {
             method: request.method().clone(),
@@ -128,7 +129,7 @@ where
 }
 
 /// In the extensions of a request that asks for another protocol: whether the response has granted it.
-/// hyper hands the connection over at its end in either case.
+/// hyper passes the connection on at its end in either case.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Switched(Arc<AtomicBool>);
 
@@ -148,15 +149,15 @@ impl Switched {
     }
 }
 
-/// What is reported of a request whose handler failed.
+/// The report of a request whose handler failed.
 struct Asked {
     method: Method,
     uri: Uri,
     version: Version,
 }
 
-/// The response of a request, which its task makes. Dropped, because the client has left, it cancels
-/// the task.
+/// The response of a request, which its task creates. If it is dropped, because the client has
+/// disconnected, the task is cancelled.
 pub(crate) struct Serving<B> {
     task: Task<Response<B>>,
     asked: Asked,

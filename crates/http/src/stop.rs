@@ -3,19 +3,19 @@
 use asyncio_locks::Event;
 use std::sync::Arc;
 
-/// What a server and its connections share.
+/// Data that a server and its connections share.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
-    /// From now on requests are answered, and then their connection is closed.
+    /// Set when connections are to be closed after their current request.
     pub(crate) begun: Event,
-    /// From now on connections end as they are.
+    /// Set when connections are to end immediately.
     pub(crate) forced: Event,
-    /// Everything that was [alive](Alive) is over.
+    /// Set when everything that was [alive](Alive) has ended.
     pub(crate) over: Event,
 }
 
-/// Held by whatever a server has to wait for: its connections and requests. The last one that is
-/// dropped says that all is over.
+/// Held by everything that a server has to wait for: its connections and requests. Dropping the
+/// last one reports that all have ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Alive(Arc<Last>);
 

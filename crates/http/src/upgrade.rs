@@ -1,4 +1,4 @@
-//! [`upgrade`]: a connection that goes on with another protocol.
+//! [`upgrade`]: a connection that continues with another protocol.
 
 use crate::{connection::ServerSide, io::Io, service::Switched};
 use asyncio_core::{Error, Result, scope::cancellable};
@@ -8,13 +8,14 @@ use hyper::Request;
 use hyper_util::server::conn::auto::upgrade::downcast;
 use std::{future::Future, pin::Pin};
 
-/// Hands the connection of `request` to `handler`, once the response has been sent. It runs in a task of
-/// its own, which this returns. If the client leaves before, or the response is another one, the task
-/// ends without it.
+/// Passes the connection of `request` to `handler`, after the response has been sent. The handler runs
+/// in a new task, which this returns. If the client disconnects first, or the response is not an
+/// upgrade, the task ends without calling the handler.
 ///
-/// The response is to be made beside this, with the status 101 and the headers of the other protocol.
-/// For a WebSocket tungstenite makes it (`create_response`), and reads and writes the [`Duplex`] through
-/// the traits of tokio or futures-io. axum's `WebSocketUpgrade` asks for tokio, so use this there too.
+/// The caller creates the response, with the status 101 and the headers of the other protocol. For a
+/// WebSocket, tungstenite creates it (`create_response`), and reads and writes the [`Duplex`] through
+/// the traits of tokio or futures-io. axum's `WebSocketUpgrade` requires tokio, so use this function
+/// with axum too.
 ///
 /// A server that [stops](crate::HttpServer::shutdown) gives the handler the same time as a request, and
 /// then cancels it.
@@ -37,8 +38,8 @@ use std::{future::Future, pin::Pin};
 /// ```
 ///
 /// # Errors
-/// Those of the handler are the task's. It also fails if the request asks for no upgrade, or came in
-/// another way than through [`serve`](crate::serve()).
+/// The task returns the errors of the handler. It also fails if the request does not ask for an
+/// upgrade, or did not arrive through [`serve`](crate::serve()).
 #[track_caller]
 pub fn upgrade<B, H>(request: &mut Request<B>, handler: H) -> Task<()>
 where

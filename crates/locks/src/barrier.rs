@@ -1,4 +1,4 @@
-//! [`Barrier`]: so many tasks wait for each other.
+//! [`Barrier`]: a number of tasks wait for each other.
 
 use crate::{
     raw::{Hold, RawAcquire, RawLock},
@@ -17,8 +17,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// A point at which a number of tasks wait until all of them are there (`asyncio.Barrier`). It can be
-/// used again and again.
+/// A point at which a number of tasks wait for each other (`asyncio.Barrier`). It can be used any
+/// number of times.
 ///
 /// ```text
 ///              the last party arrives            the last one leaves
@@ -29,10 +29,10 @@ use std::{
 ///   └────────────────────────────────► BROKEN ───────────────────────► RESETTING or FILLING
 /// ```
 ///
-/// While it drains or resets, a task that arrives waits for the next filling. A cancelled task just
-/// leaves, and another may take its place. As in asyncio the barrier is a condition with a lock, for
-/// which [`wait`](Barrier::wait), [`reset`](Barrier::reset) and [`abort`](Barrier::abort) may have to
-/// wait.
+/// While the barrier drains or resets, a task that arrives waits for the next filling. A cancelled
+/// task leaves, and another one may take its place. As in asyncio, the barrier is a condition with a
+/// lock, for which [`wait`](Barrier::wait), [`reset`](Barrier::reset) and [`abort`](Barrier::abort)
+/// may have to wait.
 ///
 /// ```
 /// use asyncio::Barrier;
@@ -69,7 +69,7 @@ impl HasQueue for Inside {
 }
 
 impl Inside {
-    /// One party fewer; the last one makes the barrier ready for the next filling.
+    /// Removes one party; the last one makes the barrier ready for the next filling.
     fn leave(&mut self, after: &mut Deferred) {
         self.count -= 1;
         if self.count == 0 {
@@ -82,10 +82,10 @@ impl Inside {
 }
 
 impl Barrier {
-    /// A barrier for `parties` tasks.
+    /// Creates a barrier for `parties` tasks.
     ///
     /// # Errors
-    /// `Value` if there are none.
+    /// `Value` if `parties` is zero.
     ///
     /// ```
     /// use asyncio::Barrier;
@@ -99,11 +99,12 @@ impl Barrier {
         Ok(Barrier { parties, raw: RawLock::new(), inside: Mutex::new(inside) })
     }
 
-    /// Waits until all parties are there (`Barrier.wait`), and returns the order of arrival, from 0
-    /// to `parties - 1`. The last to arrive does not suspend.
+    /// Waits until all parties have arrived (`Barrier.wait`), and returns the order of arrival,
+    /// from 0 to `parties - 1`. The last party does not suspend.
     ///
     /// # Errors
-    /// `Cancelled`; `BrokenBarrier` if the barrier is broken, or is aborted or reset meanwhile.
+    /// `Cancelled`; `BrokenBarrier` if the barrier is broken, or is aborted or reset during the
+    /// wait.
     ///
     /// # Cancellation
     /// The task leaves, and does not count as arrived; the barrier is not broken. Dropping the future
@@ -133,7 +134,7 @@ impl Barrier {
     /// Resets the barrier (`Barrier.reset`). Tasks that wait get `BrokenBarrier`.
     ///
     /// # Errors
-    /// `Cancelled`, and nothing else.
+    /// Only `Cancelled`.
     ///
     /// # Cancellation
     /// Nothing is reset; dropping the future does the same.
@@ -160,7 +161,7 @@ impl Barrier {
     /// is [`reset`](Barrier::reset).
     ///
     /// # Errors
-    /// `Cancelled`, and nothing else.
+    /// Only `Cancelled`.
     ///
     /// # Cancellation
     /// Nothing is broken; dropping the future does the same.
@@ -186,7 +187,7 @@ impl Barrier {
         BarrierChange { barrier: self, acquire: self.raw.acquire(site), to }
     }
 
-    /// How many tasks it takes (`Barrier.parties`).
+    /// Returns the number of tasks that it takes to pass the barrier (`Barrier.parties`).
     ///
     /// ```
     /// assert_eq!(asyncio::Barrier::new(3)?.parties(), 3);
@@ -197,8 +198,8 @@ impl Barrier {
         self.parties
     }
 
-    /// How many tasks wait for the others (`Barrier.n_waiting`); those that are on their way out do
-    /// not count.
+    /// Returns how many tasks wait for the others (`Barrier.n_waiting`), without those that are
+    /// already leaving.
     ///
     /// ```
     /// assert_eq!(asyncio::Barrier::new(3)?.n_waiting(), 0);
@@ -210,7 +211,7 @@ impl Barrier {
         if inside.phase == Phase::Filling { inside.count } else { 0 }
     }
 
-    /// Whether it is broken (`Barrier.broken`).
+    /// Returns whether the barrier is broken (`Barrier.broken`).
     ///
     /// ```
     /// assert!(!asyncio::Barrier::new(3)?.broken());
@@ -233,7 +234,7 @@ impl fmt::Debug for Barrier {
     }
 }
 
-/// `async with barrier as index`: waits, and leaves without further ado.
+/// `async with barrier as index`: waits at the beginning of the block, and does nothing at its end.
 impl AsyncContextManager for &Barrier {
     type Target = usize;
 
@@ -252,7 +253,7 @@ pub struct BarrierWait<'a> {
     barrier: &'a Barrier,
     acquire: RawAcquire<'a>,
     waiting: Waiting<'a, Inside>,
-    /// From when the task counts as arrived until it leaves.
+    /// The order of arrival, while the task counts as arrived.
     index: Option<usize>,
 }
 
@@ -263,7 +264,7 @@ impl fmt::Debug for BarrierWait<'_> {
 }
 
 impl BarrierWait<'_> {
-    /// How it goes on for a task that has the lock; `None` if it has to wait for another phase.
+    /// Advances a task that has the lock; returns `None` if it has to wait for another phase.
     fn step(&mut self, inside: &mut Inside, after: &mut Deferred) -> Option<Result<usize>> {
         let broken = |what| Some(Err(Error::BrokenBarrier(BrokenBarrierError::new(what))));
         let index = match (self.index, inside.phase) {

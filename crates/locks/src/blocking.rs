@@ -1,4 +1,4 @@
-//! [`block_on`]: what a thread does while it waits for one of our futures.
+//! [`block_on`]: blocks a thread until one of our futures has ended.
 
 use std::{
     future::Future,
@@ -27,7 +27,7 @@ impl Wake for Parked {
     }
 }
 
-/// Runs `future` to its end, and blocks the thread meanwhile.
+/// Runs `future` to its end, and blocks the thread until then.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     // Usually there is nothing to wait for.

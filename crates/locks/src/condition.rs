@@ -1,4 +1,4 @@
-//! [`Condition`]: wait until a task that holds the lock says that the state has changed.
+//! [`Condition`]: waits until a task that holds the lock notifies of a change.
 
 use crate::{
     lock::{Acquire as LockAcquire, Lock, LockGuard},
@@ -20,10 +20,10 @@ use std::{
 mod unguarded;
 pub use unguarded::{ConditionWait, ConditionWaitFor};
 
-/// A lock, and a queue of tasks that wait for a change of what it guards (`asyncio.Condition`).
+/// A lock, and a queue of tasks that wait for a change of the guarded value (`asyncio.Condition`).
 ///
-/// It has a lock of its own, or shares one: `L` is what it reaches its [`Lock`] through, for example
-/// `Arc<Lock<T>>`, `Rc<Lock<T>>` or `&Lock<T>`.
+/// The condition has a lock of its own, or shares one. `L` is the type through which it reaches its
+/// [`Lock`], for example `Arc<Lock<T>>`, `Rc<Lock<T>>` or `&Lock<T>`.
 ///
 /// ```
 /// use asyncio::Condition;
@@ -52,7 +52,7 @@ pub struct Condition<T = (), L = Lock<T>> {
 
 impl<T> Condition<T> {
     const_fn! {
-        /// A condition with a lock of its own, which guards `value`.
+        /// Creates a condition with its own lock, which guards `value`.
         ///
         /// ```
         /// use asyncio::Condition;
@@ -66,7 +66,7 @@ impl<T> Condition<T> {
 }
 
 impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
-    /// A condition on a lock that others use too, as `asyncio.Condition(lock)`.
+    /// Creates a condition with a shared lock (`asyncio.Condition(lock)`).
     ///
     /// ```
     /// use asyncio::{Condition, Lock};
@@ -81,7 +81,7 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
         Condition { lock, queue: Mutex::new(WaitQueue::new()), value: PhantomData }
     }
 
-    /// The lock.
+    /// Returns the lock.
     ///
     /// ```
     /// use asyncio::Condition;
@@ -94,7 +94,7 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
     /// Waits for the lock and takes it (`Condition.acquire`): see [`Lock::acquire`].
     ///
     /// # Errors
-    /// `Cancelled`, and nothing else.
+    /// Only `Cancelled`.
     ///
     /// # Cancellation
     /// As with [`Lock::acquire`].
@@ -128,7 +128,7 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
         Some(ConditionGuard { guard: self.lock().try_acquire()?, queue: &self.queue })
     }
 
-    /// Whether the lock is held (`Condition.locked`).
+    /// Returns whether the lock is held (`Condition.locked`).
     ///
     /// ```
     /// assert!(!asyncio::Condition::new(()).locked());
@@ -138,8 +138,7 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
         self.lock().locked()
     }
 
-    /// Wakes up to `n` waiters (`Condition.notify`), for a caller that has no guard at
-    /// hand.
+    /// Wakes up to `n` waiters (`Condition.notify`), for a caller that has no guard.
     ///
     /// # Errors
     /// `Runtime` if the lock is not held.
@@ -159,7 +158,7 @@ impl<T, L: Borrow<Lock<T>>> Condition<T, L> {
         Ok(())
     }
 
-    /// Wakes all waiters (`Condition.notify_all`), for a caller that has no guard at hand.
+    /// Wakes all waiters (`Condition.notify_all`), for a caller that has no guard.
     ///
     /// # Errors
     /// `Runtime` if the lock is not held.
@@ -204,7 +203,7 @@ impl<T, L: Borrow<Lock<T>>> fmt::Debug for Condition<T, L> {
 
 /// `async with condition`: `condition.with(async |guard| …)`.
 ///
-/// Leaving is an error (`Runtime`) if the body gave the lock away.
+/// The block ends with an error (`Runtime`) if the body has released the lock.
 impl<'a, T, L: Borrow<Lock<T>>> AsyncContextManager for &'a Condition<T, L> {
     type Target = ConditionGuard<'a, T>;
 
@@ -236,12 +235,12 @@ impl<'a, T> Future for ConditionAcquire<'a, T> {
 
 /// Holds the lock of a [`Condition`]; releases it when dropped.
 ///
-/// A guard *knows whether it holds*. It does not while one of its waits is suspended, nor after one
-/// that was dropped in the middle, nor after [`Condition::release`]. A wait through it is an error
-/// then.
+/// A guard *knows whether it holds the lock*. It does not while one of its waits is suspended,
+/// after a wait that was dropped before its end, or after [`Condition::release`]. A wait through it
+/// is an error then.
 ///
 /// # Panics
-/// Access to the value, and a notification, through a guard that does not hold.
+/// Access to the value and notifications panic if the guard does not hold the lock.
 #[must_use = "a guard that is dropped releases the lock"]
 pub struct ConditionGuard<'a, T = ()> {
     guard: LockGuard<'a, T>,
@@ -249,8 +248,8 @@ pub struct ConditionGuard<'a, T = ()> {
 }
 
 impl<'a, T> ConditionGuard<'a, T> {
-    /// Releases the lock, waits to be notified, and takes the lock again (`Condition.wait`). Things
-    /// may have changed back by then, or the wake-up may be a spurious one: look again, or use
+    /// Releases the lock, waits to be notified, and takes the lock again (`Condition.wait`). The
+    /// state may have changed back by then, or the wake-up may be spurious: check again, or use
     /// [`wait_for`](ConditionGuard::wait_for).
     ///
     /// # Errors
@@ -258,11 +257,11 @@ impl<'a, T> ConditionGuard<'a, T> {
     ///
     /// # Cancellation
     /// The guard holds the lock again before the error is returned, however often the task is
-    /// cancelled meanwhile; the latest cancellation is the one that is returned. Another waiter is
-    /// notified in place of this one.
+    /// cancelled in between. The latest cancellation is returned. Another waiter is notified in
+    /// place of this one.
     ///
-    /// A *dropped* future cannot take the lock again. A notification that it had got goes to another
-    /// waiter, and the guard does not hold any more.
+    /// A *dropped* future cannot take the lock again. If it had been notified, another waiter is
+    /// notified instead. The guard no longer holds the lock.
     ///
     /// ```
     /// use asyncio::Error;
@@ -289,8 +288,8 @@ impl<'a, T> ConditionGuard<'a, T> {
         GuardWait { guard: self, waiting }
     }
 
-    /// Waits until `predicate` is true of the value (`Condition.wait_for`). Does not suspend if it
-    /// is.
+    /// Waits until `predicate` is true of the value (`Condition.wait_for`). It does not suspend if
+    /// it is.
     ///
     /// # Errors
     /// `Cancelled`; `Runtime` if the guard does not hold the lock.
@@ -319,11 +318,10 @@ impl<'a, T> ConditionGuard<'a, T> {
         GuardWaitFor { wait: GuardWait { guard: self, waiting }, predicate }
     }
 
-    /// Wakes up to `n` waiters (`Condition.notify`). They continue when they can have the
-    /// lock.
+    /// Wakes up to `n` waiters (`Condition.notify`). They continue when they get the lock.
     ///
     /// # Panics
-    /// If the guard does not hold the lock.
+    /// Panics if the guard does not hold the lock.
     ///
     /// ```
     /// use asyncio::Condition;
@@ -345,7 +343,7 @@ impl<'a, T> ConditionGuard<'a, T> {
     /// Wakes all waiters (`Condition.notify_all`).
     ///
     /// # Panics
-    /// If the guard does not hold the lock.
+    /// Panics if the guard does not hold the lock.
     ///
     /// ```
     /// use asyncio::Condition;
@@ -363,7 +361,7 @@ impl<'a, T> ConditionGuard<'a, T> {
         self.notify(usize::MAX);
     }
 
-    /// Whether the guard holds the lock.
+    /// Returns whether the guard holds the lock.
     pub fn is_held(this: &Self) -> bool {
         LockGuard::is_held(&this.guard)
     }
@@ -371,7 +369,7 @@ impl<'a, T> ConditionGuard<'a, T> {
     /// Releases the lock, as dropping the guard does.
     ///
     /// # Errors
-    /// `Runtime` if the guard does not hold it any more.
+    /// `Runtime` if the guard no longer holds the lock.
     pub fn release(this: Self) -> Result<()> {
         LockGuard::release(this.guard)
     }

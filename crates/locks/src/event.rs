@@ -35,7 +35,7 @@ pub struct Event {
 
 impl Event {
     const_fn! {
-        /// An event that is not set.
+        /// Creates an event that is not set.
         ///
         /// ```
         /// assert!(!asyncio::Event::new().is_set());
@@ -78,7 +78,7 @@ impl Event {
         self.flag.store(false, Ordering::Release);
     }
 
-    /// Whether the flag is set (`Event.is_set`).
+    /// Returns whether the flag is set (`Event.is_set`).
     ///
     /// ```
     /// assert!(!asyncio::Event::new().is_set());
@@ -88,13 +88,13 @@ impl Event {
         self.flag.load(Ordering::Acquire)
     }
 
-    /// Waits until the flag is set (`Event.wait`). Does not suspend if it is.
+    /// Waits until the flag is set (`Event.wait`). It does not suspend if the flag is set already.
     ///
     /// # Errors
-    /// `Cancelled`, and nothing else.
+    /// Only `Cancelled`.
     ///
     /// # Cancellation
-    /// Leaves nothing behind; dropping the future neither.
+    /// Leaves nothing behind. The same is true if the future is dropped.
     ///
     /// ```
     /// use asyncio::Event;
@@ -108,7 +108,7 @@ impl Event {
         self.wait_at(WaitSite::here(&"Event.wait"))
     }
 
-    /// [`wait`](Event::wait) as a part of another operation.
+    /// Does what [`wait`](Event::wait) does, as a part of another operation.
     #[doc(hidden)]
     pub fn wait_at(&self, site: WaitSite) -> EventWait<'_> {
         EventWait { event: self, place: QueuedWait::new(), site }
@@ -150,7 +150,7 @@ impl Future for EventWait<'_> {
         let mut after = Deferred::new();
         let mut queue = event.queue.lock();
         if !place.is_taken() {
-            // Once more, now that no `set` can come in between.
+            // Check once more, now that no `set` can come in between.
             if event.is_set() && !mutant("event_not_looked_at_again") {
                 return Poll::Ready(Ok(()));
             }

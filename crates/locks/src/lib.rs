@@ -9,8 +9,8 @@
 //! | [`Barrier`] | `asyncio.Barrier` |
 //! | [`RwLock`] | – (aiorwlock's `RWLock`) |
 //!
-//! Locks own what they guard: `Lock<T>`, `RwLock<T>` and `Condition<T>` give a guard through which it is reached.
-//! `T` is `()` by default, which is asyncio's own lock.
+//! Locks own the value that they guard: `Lock<T>`, `RwLock<T>` and `Condition<T>` return a guard that gives
+//! access to it. `T` is `()` by default, as in asyncio, where a lock has no value.
 //!
 //! ```
 //! # use asyncio_core::Error;
@@ -34,37 +34,39 @@
 //!
 //! # When not to use it
 //!
-//! - For data that no other task needs while a task is suspended, `std::sync::Mutex` is faster, and in a
-//!   program of one thread `RefCell` is enough: tasks of one loop take turns only at an await.
+//! - For data that no other task needs while a task is suspended, `std::sync::Mutex` is faster. In a
+//!   single-threaded program, `RefCell` is enough, because tasks of one loop take turns only at an
+//!   await.
 //! - To pass values from task to task, a queue expresses the intent better (`asyncio-queues`).
 //! - None of these can be used from a signal handler.
 //!
 //! # Cancellation
 //!
-//! In a task of an asyncio loop a wait ends with `Err(Cancelled)` when the task is cancelled. The
-//! waiter counts as cancelled from the call of `cancel()`: a release later in the same step passes it
-//! over. Under other executors no task is ever cancelled, but every future here may be dropped at any
-//! await. Cancelled or dropped, a waiter that was woken and does not use it passes the wake-up on:
-//! no wake-up or permit is ever lost. The docs of each operation say what it leaves behind.
+//! In a task of an asyncio loop, a wait ends with `Err(Cancelled)` when the task is cancelled. The
+//! waiter counts as cancelled as soon as `cancel()` is called: a release later in the same step skips
+//! it. Under other executors, no task is cancelled in this way, but every future here may be dropped
+//! at any await. A waiter that was woken, and is then cancelled or dropped, passes its wake-up on: no
+//! wake-up or permit is ever lost. The docs of each operation say what it leaves behind.
 //!
 //! # Threads
 //!
-//! Everything is `Send` and `Sync` where its contents are, and bound to no loop and no executor: tasks
-//! of several loops, of other executors and plain threads ([`Lock::acquire_blocking`]) may share a
-//! lock. A wait costs no allocation in a task of an asyncio loop, one elsewhere.
+//! All types are `Send` and `Sync` if their contents are. They are not bound to a loop or an executor:
+//! tasks of several loops, tasks of other executors, and plain threads ([`Lock::acquire_blocking`])
+//! may share a lock. A wait needs no allocation in a task of an asyncio loop, and one elsewhere.
 //!
 //! # Differences from asyncio
 //!
 //! - A lock is not bound to the loop of its first wait.
-//! - `acquire()` gives a guard, which releases when dropped. `release()` without a guard exists where
-//!   there is nothing to guard: on `Lock<()>`, `Condition<()>` and semaphores.
+//! - `acquire()` returns a guard, which releases the lock when it is dropped. `release()` without a
+//!   guard exists only where there is no value to guard: on `Lock<()>`, `Condition<()>` and
+//!   semaphores.
 //! - A [`Condition`] wait that is *dropped*, which Python cannot do, leaves the lock released, and its
-//!   guard knows that.
-//! - A semaphore takes its value as `usize`: a negative one does not compile.
+//!   guard knows it.
+//! - The value of a semaphore is a `usize`: a negative one does not compile.
 
 #![deny(unsafe_code)]
 
-/// A constructor that is `const`, except where loom's types cannot be made so.
+/// Makes a constructor `const`, except under loom, whose types have no `const` constructors.
 macro_rules! const_fn {
     ($(#[$attribute:meta])* $visibility:vis fn $($rest:tt)*) => {
         #[cfg(not(loom))]

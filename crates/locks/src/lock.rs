@@ -16,13 +16,13 @@ use std::{
 
 pub use crate::owned::{LockGuard, OwnedLockGuard};
 
-/// Lets one task at a time into what it guards (`asyncio.Lock`).
+/// Gives one task at a time access to the value that it guards (`asyncio.Lock`).
 ///
-/// Waiters are served in order. A release wakes the first in the queue and leaves the lock free until
-/// that task runs; no other task can take it meanwhile, though [`locked`](Lock::locked) is false. The lock
-/// is not re-entrant, and there is no poison: a panic while a guard is held releases it.
+/// Waiters are served in order. A release wakes the first in the queue and leaves the lock free until that
+/// task runs; no other task can take it meanwhile, though [`locked`](Lock::locked) is false. The lock is
+/// not re-entrant. It is never poisoned: a panic while a guard is held releases it.
 ///
-/// Without a value, `Lock` is asyncio's own, which any task may [`release`](Lock::release).
+/// Without a value, `Lock` works as in asyncio: any task may [`release`](Lock::release) it.
 ///
 /// ```
 /// use asyncio::Lock;
@@ -44,7 +44,7 @@ pub struct Lock<T: ?Sized = ()> {
 
 impl<T> Lock<T> {
     const_fn! {
-        /// A lock that is free.
+        /// Creates a lock that is free.
         ///
         /// ```
         /// use asyncio::Lock;
@@ -56,7 +56,7 @@ impl<T> Lock<T> {
         }
     }
 
-    /// Gives back what it guarded.
+    /// Returns the guarded value.
     ///
     /// ```
     /// use asyncio::Lock;
@@ -69,13 +69,13 @@ impl<T> Lock<T> {
 
 impl<T: ?Sized> Lock<T> {
     /// Waits until the lock is free and all earlier waiters have had it, and takes it
-    /// (`Lock.acquire`). Does not suspend if the lock is free and there are no waiters.
+    /// (`Lock.acquire`). It does not suspend if the lock is free and there are no waiters.
     ///
     /// # Errors
-    /// `Cancelled`, and nothing else.
+    /// Only `Cancelled`.
     ///
     /// # Cancellation
-    /// The lock is not held, and the place in the queue is lost. A waiter that was woken already wakes the
+    /// The lock is not held, and the place in the queue is lost. A waiter that was already woken wakes the
     /// next one. Dropping the future does the same.
     ///
     /// A future that was granted the lock and is never polled again holds up everything behind it in the
@@ -99,11 +99,11 @@ impl<T: ?Sized> Lock<T> {
         self.acquire_at(WaitSite::here(&"Lock.acquire"))
     }
 
-    /// [`acquire`](Lock::acquire) with a guard that keeps the lock alive and borrows nothing, so that it can go
-    /// to another task.
+    /// Takes the lock as [`acquire`](Lock::acquire) does. The guard keeps the lock alive and borrows nothing,
+    /// so it can be moved to another task.
     ///
     /// # Errors
-    /// `Cancelled`, and nothing else.
+    /// Only `Cancelled`.
     ///
     /// # Cancellation
     /// As for [`acquire`](Lock::acquire).
@@ -147,8 +147,7 @@ impl<T: ?Sized> Lock<T> {
         Some(LockGuard::new(self, self.owned.raw.try_acquire()?))
     }
 
-    /// Blocks the thread until it has the lock. For threads; a task that calls it stops its whole
-    /// executor.
+    /// Blocks the thread until it has the lock. In a task, this would block the whole executor.
     ///
     /// ```
     /// use asyncio::Lock;
@@ -165,15 +164,15 @@ impl<T: ?Sized> Lock<T> {
     pub fn acquire_blocking(&self) -> LockGuard<'_, T> {
         let site = WaitSite::here(&"Lock.acquire_blocking");
         loop {
-            // Nothing but a task can be cancelled; should this thread be in one, it goes on waiting.
+            // Only a task can be cancelled. If this thread is running a task, the wait continues.
             if let Ok(guard) = crate::blocking::block_on(self.acquire_at(site)) {
                 return guard;
             }
         }
     }
 
-    /// Whether the lock is held (`Lock.locked`). Also false between a release and the next step of
-    /// the waiter that it woke, although no other task could take it then.
+    /// Returns whether the lock is held (`Lock.locked`). It is also false between a release and the
+    /// next step of the waiter that it woke, although no other task can take the lock then.
     ///
     /// ```
     /// use asyncio::Lock;
@@ -187,7 +186,7 @@ impl<T: ?Sized> Lock<T> {
         self.owned.raw.is_locked()
     }
 
-    /// The guarded value; the exclusive reference shows that no other handle is in use.
+    /// Returns the guarded value. The exclusive reference proves that no other handle is in use.
     ///
     /// ```
     /// use asyncio::Lock;
@@ -209,8 +208,8 @@ impl<T: ?Sized> Lock<T> {
 }
 
 impl Lock<()> {
-    /// Releases the lock, whichever task holds it (`Lock.release`). A guard that held it does nothing any
-    /// more when it is dropped.
+    /// Releases the lock, whichever task holds it (`Lock.release`). A guard that held the lock then does
+    /// nothing when it is dropped.
     ///
     /// # Errors
     /// `Runtime` if the lock is not held.
@@ -257,7 +256,7 @@ impl<T: ?Sized> fmt::Debug for Lock<T> {
 
 /// `async with lock`: `lock.with(async |guard| …)`.
 ///
-/// Leaving is an error (`Runtime`) if the body gave the lock away.
+/// The block ends with an error (`Runtime`) if the body has released the lock.
 impl<'a, T: ?Sized> AsyncContextManager for &'a Lock<T> {
     type Target = LockGuard<'a, T>;
 

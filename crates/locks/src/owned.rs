@@ -1,5 +1,5 @@
-//! [`Owned`]: a value that only the holder of its lock reaches. With `rwlock/guard.rs` it has all `unsafe` of the
-//! crate.
+//! [`Owned`]: a value that only the holder of its lock can access. This file and `rwlock/guard.rs` contain all
+//! `unsafe` code of the crate.
 
 use crate::{
     lock::{Lock, not_acquired},
@@ -20,8 +20,8 @@ pub(crate) struct Owned<T: ?Sized> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: a shared `Owned` gives the value to one holder of the lock at a time, by `&` or `&mut`; so
-// it moves between threads, but is never shared by them, and `Send` is what that takes.
+// SAFETY: a shared `Owned` gives the value to one holder of the lock at a time, by `&` or `&mut`. So
+// the value moves between threads, but is never shared by them, which needs `Send` alone.
 unsafe impl<T: ?Sized + Send> Sync for Owned<T> {}
 
 impl<T> Owned<T> {
@@ -42,23 +42,23 @@ impl<T: ?Sized> Owned<T> {
     }
 }
 
-/// Holds a [`Lock`], gives access to what it guards, and releases it when dropped.
+/// Holds a [`Lock`], gives access to its value, and releases it when dropped.
 ///
-/// It can be kept across awaits, and given to another task. A guard *knows whether it holds*: it does
-/// not after [`Lock::release`] (which exists without a value alone), nor after a
-/// [`Condition`](crate::Condition) wait that was dropped in the middle; then it releases nothing.
+/// It can be kept across awaits, and moved to another task. A guard *knows whether it holds the
+/// lock*. It does not after [`Lock::release`] (which exists only without a value), or after a
+/// [`Condition`](crate::Condition) wait that was dropped before its end. Then it releases nothing.
 ///
 /// To hold the lock without a guard, as asyncio's `acquire()` does, `std::mem::forget` the guard, and
 /// call [`Lock::release`] later.
 ///
 /// # Panics
-/// Access to the value through a guard that lost its lock to a dropped `Condition` wait.
+/// Access to the value panics if the guard has lost its lock to a dropped `Condition` wait.
 #[must_use = "a guard that is dropped releases the lock"]
 pub struct LockGuard<'a, T: ?Sized = ()> {
     owned: &'a Owned<T>,
     /// A hold of `owned.raw`.
     hold: Option<Hold<'a>>,
-    /// It gives out `&mut T`; so it is `Send` and `Sync` as that is.
+    /// The guard gives out `&mut T`, so it is `Send` and `Sync` if `&mut T` is.
     value: PhantomData<&'a mut T>,
 }
 
@@ -69,7 +69,7 @@ impl<'a, T: ?Sized> LockGuard<'a, T> {
         guard
     }
 
-    /// Whether the guard still holds the lock.
+    /// Returns whether the guard still holds the lock.
     pub fn is_held(this: &Self) -> bool {
         this.hold.as_ref().is_some_and(Hold::is_valid)
     }
@@ -77,7 +77,7 @@ impl<'a, T: ?Sized> LockGuard<'a, T> {
     /// Releases the lock, as dropping the guard does.
     ///
     /// # Errors
-    /// `Runtime` if the guard does not hold it any more.
+    /// `Runtime` if the guard no longer holds the lock.
     pub fn release(mut this: Self) -> Result<()> {
         let released = this.give_up().is_some_and(Hold::release);
         if released { Ok(()) } else { Err(not_acquired()) }
@@ -87,7 +87,7 @@ impl<'a, T: ?Sized> LockGuard<'a, T> {
         &self.owned.raw
     }
 
-    /// Takes the hold out of the guard, which gives no access from then on.
+    /// Takes the hold out of the guard, which then gives no access.
     pub(crate) fn give_up(&mut self) -> Option<Hold<'a>> {
         self.hold.take()
     }
@@ -105,9 +105,9 @@ impl<T: ?Sized> Deref for LockGuard<'_, T> {
     #[track_caller]
     fn deref(&self) -> &T {
         assert!(self.hold.is_some(), "{LOST}");
-        // SAFETY: the guard has a hold of this value's lock (`take_back` saw to it), and a hold exists
-        // once: so no other guard gives access. Only `Lock<()>` and `Condition<()>` release a hold
-        // that a guard still has, and there is nothing to reach in a `()`.
+        // SAFETY: the guard has a hold of this value's lock (`take_back` ensures it), and a hold
+        // exists once, so no other guard gives access. Only `Lock<()>` and `Condition<()>` release a
+        // hold that a guard still has, and a `()` has no data to access.
         unsafe { &*self.owned.value.get() }
     }
 }
@@ -147,28 +147,28 @@ impl<T: ?Sized + fmt::Display> fmt::Display for LockGuard<'_, T> {
     }
 }
 
-/// A [`LockGuard`] that keeps its lock alive, so that it borrows nothing: of [`Lock::acquire_owned`].
+/// A [`LockGuard`] that keeps its lock alive and borrows nothing, from [`Lock::acquire_owned`].
 #[must_use = "a guard that is dropped releases the lock"]
 pub struct OwnedLockGuard<T: ?Sized = ()> {
     lock: Arc<Lock<T>>,
     /// A hold of the lock.
     hold: u64,
-    /// It gives out `&mut T`; so it is `Send` and `Sync` as that is.
+    /// The guard gives out `&mut T`, so it is `Send` and `Sync` if `&mut T` is.
     value: PhantomData<T>,
 }
 
 impl<T: ?Sized> OwnedLockGuard<T> {
-    /// `hold` is of this lock.
+    /// `hold` must be a hold of this lock.
     pub(crate) fn new(lock: Arc<Lock<T>>, hold: u64) -> OwnedLockGuard<T> {
         OwnedLockGuard { lock, hold, value: PhantomData }
     }
 
-    /// The lock.
+    /// Returns the lock.
     pub fn lock(this: &Self) -> &Arc<Lock<T>> {
         &this.lock
     }
 
-    /// Whether the guard still holds the lock: not after [`Lock::release`].
+    /// Returns whether the guard still holds the lock. It does not after [`Lock::release`].
     pub fn is_held(this: &Self) -> bool {
         this.lock.raw().hold(this.hold).is_valid()
     }
@@ -178,9 +178,9 @@ impl<T: ?Sized> Deref for OwnedLockGuard<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the guard was made with a hold of this value's lock, and a hold exists once: so no other
-        // guard gives access. Only `Lock<()>` releases a hold that a guard still has, and there is nothing
-        // to reach in a `()`.
+        // SAFETY: the guard was made with a hold of this value's lock, and a hold exists once, so no other
+        // guard gives access. Only `Lock<()>` releases a hold that a guard still has, and a `()` has no
+        // data to access.
         unsafe { &*self.lock.owned().value.get() }
     }
 }

@@ -18,7 +18,7 @@ pub trait Permits: sealed::Sealed {}
 
 mod sealed {
     pub trait Sealed {
-        /// The semaphore, and how many permits it never has more than.
+        /// The semaphore, and the largest number of permits that it may have.
         fn parts(&self) -> (&super::Semaphore, Option<usize>);
     }
 }
@@ -38,11 +38,11 @@ impl sealed::Sealed for BoundedSemaphore {
 }
 
 impl Semaphore {
-    /// [`acquire`](Semaphore::acquire) with a permit that keeps the semaphore alive and borrows nothing, so
-    /// that it can go to another task.
+    /// Takes a permit as [`acquire`](Semaphore::acquire) does. The permit keeps the semaphore alive and
+    /// borrows nothing, so it can be moved to another task.
     ///
     /// # Errors
-    /// `Cancelled`, and nothing else.
+    /// Only `Cancelled`.
     ///
     /// # Cancellation
     /// As for [`acquire`](Semaphore::acquire).
@@ -65,7 +65,7 @@ impl Semaphore {
         self.acquire_owned_at(WaitSite::here(&"Semaphore.acquire_owned"))
     }
 
-    /// [`acquire_owned`](Semaphore::acquire_owned) as a part of another operation.
+    /// Does what [`acquire_owned`](Semaphore::acquire_owned) does, as a part of another operation.
     #[doc(hidden)]
     pub fn acquire_owned_at(self: Arc<Self>, site: WaitSite) -> AcquirePermit<Semaphore> {
         AcquirePermit { semaphore: self, place: QueuedWait::new(), site }
@@ -73,11 +73,10 @@ impl Semaphore {
 }
 
 impl BoundedSemaphore {
-    /// [`acquire`](BoundedSemaphore::acquire) with a permit that keeps the semaphore alive: see
-    /// [`Semaphore::acquire_owned`].
+    /// Takes a permit that keeps the semaphore alive: see [`Semaphore::acquire_owned`].
     ///
     /// # Errors
-    /// `Cancelled`, and nothing else.
+    /// Only `Cancelled`.
     ///
     /// # Cancellation
     /// As for [`Semaphore::acquire`].
@@ -88,23 +87,23 @@ impl BoundedSemaphore {
     }
 }
 
-/// A [`Permit`](crate::Permit) that keeps its semaphore alive; it is released when this is dropped.
+/// A [`Permit`](crate::Permit) that keeps its semaphore alive. Dropping it releases the permit.
 #[must_use = "a permit that is dropped is released"]
 pub struct OwnedPermit<S: Permits = Semaphore> {
-    /// Until it is given up.
+    /// `Some` until the permit is released or forgotten.
     semaphore: Option<Arc<S>>,
 }
 
 impl<S: Permits> OwnedPermit<S> {
-    /// Keeps the permit out, until `release` is called on the semaphore.
+    /// Keeps the permit taken until `release` is called on the semaphore.
     pub fn forget(mut self) {
         self.semaphore = None;
     }
 
-    /// Releases it, as dropping it does.
+    /// Releases the permit, as dropping it does.
     ///
     /// # Errors
-    /// `Value` if the semaphore is bounded, and others have released all that was taken.
+    /// `Value` if the semaphore is bounded, and other code has already released all permits.
     pub fn release(mut self) -> Result<()> {
         self.give_back()
     }
@@ -118,7 +117,7 @@ impl<S: Permits> OwnedPermit<S> {
 
 impl<S: Permits> Drop for OwnedPermit<S> {
     fn drop(&mut self) {
-        // Of a bounded semaphore that is full again it is one too many, which has nowhere to go.
+        // If a bounded semaphore is full again, this permit is one too many, and is discarded.
         let _ = self.give_back();
     }
 }

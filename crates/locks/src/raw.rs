@@ -1,7 +1,7 @@
 //! [`RawLock`]: asyncio's lock without anything in it.
 //!
-//! One word says which caller may enter, so that an uncontended acquire and release are one atomic operation
-//! each:
+//! One word decides which caller gets the lock, so that an uncontended acquire and an uncontended release
+//! are one atomic operation each:
 //!
 //! ```text
 //!   number of the hold (62 bits) │ QUEUED │ HELD
@@ -10,11 +10,11 @@
 //! - HELD: the lock is held.
 //! - QUEUED: the queue is not empty. Set and cleared under the queue's mutex; while it is set,
 //!   the whole word changes only under that mutex.
-//! - Each release adds one to the number. A [`Hold`] knows its number, so one that was released
-//!   behind its back is recognised and does nothing.
+//! - Each release adds one to the number. A [`Hold`] knows its number, so a hold that was released
+//!   elsewhere is recognised and does nothing.
 //!
-//! The lock is free, and its first waiter woken, between a release and that waiter's next step:
-//! no other caller takes it meanwhile, because a queue with claims in it is never overtaken.
+//! Between a release and the next step of the first waiter, the lock is free and that waiter is
+//! woken. No other caller takes the lock meanwhile, because a queue with claims is never overtaken.
 
 use crate::waiters::{Deferred, Polled, QueuedWait, WaitQueue};
 use asyncio_core::{
@@ -52,13 +52,13 @@ impl fmt::Debug for Hold<'_> {
 }
 
 impl Hold<'_> {
-    /// Whether it was not released behind its back.
+    /// Whether the lock was not released elsewhere.
     pub(crate) fn is_valid(&self) -> bool {
         let word = self.raw.word.load(Ordering::Relaxed);
         word & HELD != 0 && word / NUMBER == self.number
     }
 
-    /// The hold without its lock: to be [put together](RawLock::hold) again, once.
+    /// Takes the hold apart; [`RawLock::hold`] puts it together again, once.
     pub(crate) fn into_number(self) -> u64 {
         self.number
     }
@@ -67,8 +67,8 @@ impl Hold<'_> {
         std::ptr::eq(self.raw, raw)
     }
 
-    /// Releases the lock and wakes the first in the queue. False if the lock was released behind its
-    /// back.
+    /// Releases the lock and wakes the first waiter. Returns false if the lock was released
+    /// elsewhere.
     pub(crate) fn release(self) -> bool {
         self.raw.release_number(self.number)
     }
@@ -107,17 +107,17 @@ impl RawLock {
         if queue.has_claims() { None } else { self.take() }
     }
 
-    /// The hold of this number, which was taken apart.
+    /// Returns the hold of this number, which was taken apart.
     pub(crate) fn hold(&self, number: u64) -> Hold<'_> {
         Hold { raw: self, number }
     }
 
-    /// The future of the lock, for a wait that is reported as `site`.
+    /// Returns the future of the lock, for a wait that is reported as `site`.
     pub(crate) fn acquire(&self, site: WaitSite) -> RawAcquire<'_> {
         RawAcquire { raw: self, place: QueuedWait::new(), site }
     }
 
-    /// Releases the lock, whichever caller holds it. False if it is free.
+    /// Releases the lock, whichever caller holds it. Returns false if it is free.
     pub(crate) fn release_any(&self) -> bool {
         loop {
             let word = self.word.load(Ordering::Relaxed);
@@ -144,7 +144,7 @@ impl RawLock {
         true
     }
 
-    /// Takes the lock if it is free. The caller looks after the queue.
+    /// Takes the lock if it is free. The caller takes care of the queue.
     fn take(&self) -> Option<Hold<'_>> {
         let mut word = self.word.load(Ordering::Relaxed);
         while word & HELD == 0 {
@@ -212,7 +212,8 @@ impl RawLock {
 
 /// Waiting for the lock.
 impl RawLock {
-    /// Takes the lock as soon as it is first. May be polled again after it is done: then it waits anew.
+    /// Takes the lock as soon as the waiter is first. It may be polled again after it is done; then it
+    /// waits again.
     pub(crate) fn poll_acquire(
         &self,
         place: &mut QueuedWait,
@@ -246,7 +247,7 @@ impl RawLock {
                     Poll::Ready(Ok(hold))
                 }
                 None => {
-                    // It cannot have been taken; if it was, it is not ours.
+                    // The lock cannot have been taken; if it was, it is not ours.
                     debug_assert!(false, "a woken waiter was overtaken");
                     queue.join(place, cx, site);
                     Poll::Pending
@@ -276,7 +277,7 @@ impl RawLock {
     }
 }
 
-/// Waits for the lock. May be polled again after it is done: then it waits for the lock anew.
+/// Waits for the lock. It may be polled again after it is done; then it waits for the lock again.
 #[derive(Debug)]
 pub(crate) struct RawAcquire<'a> {
     raw: &'a RawLock,

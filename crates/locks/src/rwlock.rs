@@ -24,13 +24,13 @@ pub use guard::{
     OwnedReadGuard, OwnedWriteGuard, ReadGuard, Reading, RwLockGuard, WriteGuard, Writing,
 };
 
-/// Lets many tasks read what it guards at a time, or one task write it (aiorwlock's `RWLock`; asyncio has no
-/// such lock).
+/// Lets many tasks read the guarded value at a time, or one task write it (aiorwlock's `RWLock`; asyncio has
+/// no such lock).
 ///
 /// Readers and writers are served in the order in which they come: a reader that comes after a waiting writer
 /// waits too, so that writers get their turn. The lock is not re-entrant: a task that reads must not ask to read
-/// or write again before it has dropped its guard. There is no poison: a panic while a guard is held releases
-/// it. Without a value, the lock guards something that lies elsewhere.
+/// or write again before it has dropped its guard. The lock is never poisoned: a panic while a guard is held
+/// releases it. Without a value, the lock guards data that is stored elsewhere.
 ///
 /// ```
 /// use asyncio::RwLock;
@@ -51,7 +51,7 @@ pub struct RwLock<T: ?Sized = ()> {
     value: UnsafeCell<T>,
 }
 
-/// What a task does with what it guards.
+/// How a task accesses the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
     Read,
@@ -94,12 +94,12 @@ struct State {
 }
 
 impl State {
-    /// Whether `access` can be had without waiting.
+    /// Whether `access` is possible without waiting.
     fn admits(&mut self, access: Access) -> bool {
         self.holders.admit(access) && !self.line.has_waiting()
     }
 
-    /// Gives the lock to the first in line, as long as they can have it.
+    /// Gives the lock to the first waiters, as long as their access is possible.
     fn give(&mut self, after: &mut Deferred) {
         let State { holders, line } = self;
         while let Some(access) = line.wake_next_if(|access| holders.admit(*access), after) {
@@ -110,7 +110,7 @@ impl State {
 
 impl<T> RwLock<T> {
     const_fn! {
-        /// A lock that is free.
+        /// Creates a lock that is free.
         ///
         /// ```
         /// let lock = asyncio::RwLock::new(1);
@@ -122,7 +122,7 @@ impl<T> RwLock<T> {
         }
     }
 
-    /// Gives back what it guarded.
+    /// Returns the guarded value.
     ///
     /// ```
     /// assert_eq!(asyncio::RwLock::new(7).into_inner(), 7);
@@ -133,19 +133,19 @@ impl<T> RwLock<T> {
 }
 
 impl<T: ?Sized> RwLock<T> {
-    /// Waits until no task writes and all earlier waiters have had their turn, and holds the lock for reading.
-    /// Does not suspend if there are no writers, neither holding the lock nor waiting for it.
+    /// Waits until no task writes and all earlier waiters have had their turn, and takes the lock for reading.
+    /// It does not suspend if no writer holds the lock or waits for it.
     ///
     /// `lock.read().with(async |value| …)` is `async with`.
     ///
     /// # Errors
-    /// `Cancelled`, and nothing else.
+    /// Only `Cancelled`.
     ///
     /// # Cancellation
-    /// The lock is not held, and the place in line is lost. A waiter that had been given the lock gives it to the
-    /// next in line. Dropping the future does the same.
+    /// The lock is not held, and the place in the queue is lost. A waiter that had been given the lock passes it
+    /// to the next one. Dropping the future does the same.
     ///
-    /// A future that was given the lock and is never polled again holds it. In a task that awaits several things,
+    /// A future that was given the lock and is never polled again keeps it. In a task that awaits several things,
     /// drop such a future, or keep polling it.
     ///
     /// ```
@@ -166,14 +166,14 @@ impl<T: ?Sized> RwLock<T> {
         RwLockAcquire::new(self, WaitSite::here(&"RwLock.read"))
     }
 
-    /// Waits until no other task holds the lock and all earlier waiters have had their turn, and holds the lock for
-    /// writing. Does not suspend if the lock is free and there are no waiters.
+    /// Waits until no other task holds the lock and all earlier waiters have had their turn, and takes the lock for
+    /// writing. It does not suspend if the lock is free and there are no waiters.
     ///
     /// # Errors
-    /// `Cancelled`, and nothing else.
+    /// Only `Cancelled`.
     ///
     /// # Cancellation
-    /// As for [`read`](RwLock::read). Readers that came after a writer that gives up do not wait for it any more.
+    /// As for [`read`](RwLock::read). If a writer gives up, the readers behind it no longer wait for it.
     ///
     /// ```
     /// use asyncio::RwLock;
@@ -192,11 +192,11 @@ impl<T: ?Sized> RwLock<T> {
         RwLockAcquire::new(self, WaitSite::here(&"RwLock.write"))
     }
 
-    /// [`read`](RwLock::read) with a guard that keeps the lock alive and borrows nothing, so that it can go to
-    /// another task.
+    /// Takes the lock as [`read`](RwLock::read) does. The guard keeps the lock alive and borrows nothing, so
+    /// it can be moved to another task.
     ///
     /// # Errors
-    /// `Cancelled`, and nothing else.
+    /// Only `Cancelled`.
     ///
     /// # Cancellation
     /// As for [`read`](RwLock::read).
@@ -219,10 +219,11 @@ impl<T: ?Sized> RwLock<T> {
         RwLockAcquire::new(self, WaitSite::here(&"RwLock.read_owned"))
     }
 
-    /// [`write`](RwLock::write) with a guard that keeps the lock alive: see [`read_owned`](RwLock::read_owned).
+    /// Takes the lock as [`write`](RwLock::write) does, with a guard that keeps the lock alive: see
+    /// [`read_owned`](RwLock::read_owned).
     ///
     /// # Errors
-    /// `Cancelled`, and nothing else.
+    /// Only `Cancelled`.
     ///
     /// # Cancellation
     /// As for [`write`](RwLock::write).
@@ -245,7 +246,7 @@ impl<T: ?Sized> RwLock<T> {
         RwLockAcquire::new(self, WaitSite::here(&"RwLock.write_owned"))
     }
 
-    /// Holds the lock for reading, if that needs no waiting.
+    /// Takes the lock for reading, if that needs no waiting.
     ///
     /// ```
     /// let lock = asyncio::RwLock::new(1);
@@ -256,7 +257,7 @@ impl<T: ?Sized> RwLock<T> {
         self.try_acquire()
     }
 
-    /// Holds the lock for writing, if that needs no waiting.
+    /// Takes the lock for writing, if that needs no waiting.
     ///
     /// ```
     /// let lock = asyncio::RwLock::new(1);
@@ -277,8 +278,8 @@ impl<T: ?Sized> RwLock<T> {
         Some(RwLockGuard::new(self))
     }
 
-    /// Whether a task holds the lock for writing. A waiter that was given the lock holds it, even if it has not run
-    /// since.
+    /// Returns whether a task holds the lock for writing. A waiter that was given the lock holds it, even if it has
+    /// not run since.
     ///
     /// ```
     /// let lock = asyncio::RwLock::new(());
@@ -290,7 +291,8 @@ impl<T: ?Sized> RwLock<T> {
         self.state.lock().holders.has_writer
     }
 
-    /// How many tasks hold the lock for reading, including waiters that were given the lock.
+    /// Returns how many tasks hold the lock for reading, including waiters that were given the
+    /// lock.
     ///
     /// ```
     /// let lock = asyncio::RwLock::new(());
@@ -302,7 +304,7 @@ impl<T: ?Sized> RwLock<T> {
         self.state.lock().holders.readers
     }
 
-    /// The guarded value; the exclusive reference shows that no other handle is in use.
+    /// Returns the guarded value. The exclusive reference proves that no other handle is in use.
     ///
     /// ```
     /// let mut lock = asyncio::RwLock::new(1);
@@ -351,7 +353,7 @@ impl<T: ?Sized> RwLock<T> {
         outcome
     }
 
-    /// Gives up a place in the line, if one is taken.
+    /// Gives up a place in the queue, if one is taken.
     fn leave(&self, access: Access, place: &mut QueuedWait) {
         if place.is_taken() {
             let mut after = Deferred::new();
@@ -373,7 +375,7 @@ impl<T: ?Sized> RwLock<T> {
         state.give(&mut after);
     }
 
-    /// A writer becomes a reader, and lets the readers in that wait behind it.
+    /// Turns a writer into a reader, and admits the readers that wait behind it.
     fn downgrade(&self) {
         let mut after = Deferred::new();
         let mut state = self.state.lock();
@@ -396,7 +398,7 @@ impl<T> From<T> for RwLock<T> {
     }
 }
 
-/// Tells which tasks hold it, not what it guards.
+/// Shows how the lock is held, not the guarded value.
 impl<T: ?Sized> fmt::Debug for RwLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state.lock();

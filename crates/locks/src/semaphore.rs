@@ -15,8 +15,8 @@ use std::{
 
 /// A counter of permits. A task takes one, or waits until one is released (`asyncio.Semaphore`).
 ///
-/// Waiters are served in order, and cannot be overtaken. A release gives its permit to the first
-/// in the queue at once.
+/// Waiters are served in order, and cannot be overtaken. A release passes its permit directly to
+/// the first waiter.
 ///
 /// ```
 /// use asyncio::Semaphore;
@@ -37,7 +37,7 @@ pub struct Semaphore {
 
 struct State {
     value: usize,
-    /// Permits that were removed while they were out: so many do not come in again.
+    /// The number of permits that were removed while they were taken, and do not come back.
     removed: usize,
     queue: WaitQueue,
 }
@@ -47,7 +47,7 @@ impl State {
         self.value == 0 || self.queue.has_claims()
     }
 
-    /// Gives permits to the waiters, at most `limit`, while there are any.
+    /// Gives permits to the waiters, at most `limit`, as long as there are any.
     fn give(&mut self, limit: usize, after: &mut Deferred) {
         for _ in 0..limit {
             if self.value == 0 || !self.queue.wake_next(after) {
@@ -57,7 +57,7 @@ impl State {
         }
     }
 
-    /// Takes permits in, except those that were removed.
+    /// Takes permits back, except those that were removed.
     fn put_in(&mut self, permits: usize) {
         let gone = permits.min(self.removed);
         self.removed -= gone;
@@ -72,7 +72,7 @@ impl State {
 
 impl Semaphore {
     const_fn! {
-        /// A semaphore of `value` permits.
+        /// Creates a semaphore of `value` permits.
         ///
         /// ```
         /// assert!(asyncio::Semaphore::new(0).locked());
@@ -82,14 +82,14 @@ impl Semaphore {
         }
     }
 
-    /// Takes a permit, or waits for one (`Semaphore.acquire`). Does not suspend if one is left and
-    /// there are no waiters.
+    /// Takes a permit, or waits for one (`Semaphore.acquire`). It does not suspend if a permit is
+    /// left and there are no waiters.
     ///
     /// # Errors
-    /// `Cancelled`, and nothing else.
+    /// Only `Cancelled`.
     ///
     /// # Cancellation
-    /// No permit is taken; one that had been given already goes to the next in the queue. Dropping the
+    /// No permit is taken; a permit that had already been given goes to the next waiter. Dropping the
     /// future does the same.
     ///
     /// A future that was granted a permit and is never polled again holds up everything behind it in the
@@ -154,7 +154,7 @@ impl Semaphore {
         self.state.lock().release(&mut after);
     }
 
-    /// Releases unless `bound` permits are in.
+    /// Releases a permit, unless the semaphore already has `bound` permits.
     pub(crate) fn release_within(&self, bound: Option<usize>) -> Result<()> {
         let mut after = Deferred::new();
         let mut state = self.state.lock();
@@ -166,9 +166,9 @@ impl Semaphore {
         Ok(())
     }
 
-    /// Makes the semaphore larger by so many permits, and wakes as many waiters. With
-    /// [`remove_permits`](Semaphore::remove_permits) it is trio's and anyio's `CapacityLimiter`; asyncio has no
-    /// such thing.
+    /// Adds this many permits to the semaphore, and wakes as many waiters. Together with
+    /// [`remove_permits`](Semaphore::remove_permits), this is trio's and anyio's `CapacityLimiter`. asyncio has
+    /// no counterpart.
     ///
     /// ```
     /// use asyncio::Semaphore;
@@ -186,7 +186,8 @@ impl Semaphore {
         state.give(usize::MAX, &mut after);
     }
 
-    /// Makes the semaphore smaller by so many permits. Those that are out are gone when they are released.
+    /// Removes this many permits from the semaphore. Permits that are taken are removed when they are
+    /// released.
     ///
     /// ```
     /// use asyncio::Semaphore;
@@ -204,8 +205,8 @@ impl Semaphore {
         state.removed = state.removed.saturating_add(permits - here);
     }
 
-    /// Whether an [`acquire`](Semaphore::acquire) would have to wait (`Semaphore.locked`): no permit
-    /// is left, or if there are waiters.
+    /// Returns whether an [`acquire`](Semaphore::acquire) would have to wait (`Semaphore.locked`):
+    /// if no permit is left, or if there are waiters.
     ///
     /// ```
     /// assert!(!asyncio::Semaphore::new(1).locked());
@@ -215,7 +216,8 @@ impl Semaphore {
         self.state.lock().is_locked()
     }
 
-    /// How many permits are left. Those that were given to a waiter which has not run yet are not.
+    /// Returns how many permits are left. Permits that were given to a waiter which has not run yet
+    /// are not counted.
     ///
     /// ```
     /// assert_eq!(asyncio::Semaphore::new(4).value(), 4);
@@ -227,7 +229,7 @@ impl Semaphore {
 
 /// Waiting for a permit.
 impl Semaphore {
-    /// Takes a permit as soon as it is first.
+    /// Takes a permit as soon as the waiter is first.
     pub(crate) fn poll_acquire(
         &self,
         place: &mut QueuedWait,
@@ -255,7 +257,7 @@ impl Semaphore {
                 Poll::Ready(Err(error))
             }
         };
-        // While this waiter stood in the queue, a permit may have come in that no other waiter took.
+        // While this waiter was in the queue, a permit may have come back that no other waiter took.
         state.give(usize::MAX, &mut after);
         outcome
     }
@@ -291,7 +293,7 @@ impl fmt::Debug for Semaphore {
     }
 }
 
-/// A permit of a [`Semaphore`] or [`BoundedSemaphore`], which is released when this is dropped.
+/// A permit of a [`Semaphore`] or [`BoundedSemaphore`]. Dropping it releases the permit.
 #[derive(Debug)]
 #[must_use = "a permit that is dropped is released"]
 pub struct Permit<'a> {
@@ -300,7 +302,7 @@ pub struct Permit<'a> {
 }
 
 impl Permit<'_> {
-    /// Keeps the permit out until `release` is called on the semaphore.
+    /// Keeps the permit taken until `release` is called on the semaphore.
     ///
     /// ```
     /// use asyncio::Semaphore;
@@ -312,10 +314,10 @@ impl Permit<'_> {
         std::mem::forget(self);
     }
 
-    /// Releases it, as dropping it does.
+    /// Releases the permit, as dropping it does.
     ///
     /// # Errors
-    /// `Value` if the semaphore is bounded, and others have released all that was taken.
+    /// `Value` if the semaphore is bounded, and other code has already released all permits.
     pub fn release(self) -> Result<()> {
         let (semaphore, bound) = (self.semaphore, self.bound);
         self.forget();
@@ -325,7 +327,7 @@ impl Permit<'_> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        // Of a bounded semaphore that is full again it is one too many, which has nowhere to go.
+        // If a bounded semaphore is full again, this permit is one too many, and is discarded.
         let _ = self.semaphore.release_within(self.bound);
     }
 }
@@ -393,7 +395,7 @@ pub struct BoundedSemaphore {
 
 impl BoundedSemaphore {
     const_fn! {
-        /// A semaphore of `value` permits, and never more.
+        /// Creates a semaphore of `value` permits, which never has more.
         ///
         /// ```
         /// assert_eq!(asyncio::BoundedSemaphore::new(3).value(), 3);
@@ -406,7 +408,7 @@ impl BoundedSemaphore {
     /// Takes a permit, or waits for one: see [`Semaphore::acquire`].
     ///
     /// # Errors
-    /// `Cancelled`, and nothing else.
+    /// Only `Cancelled`.
     ///
     /// # Cancellation
     /// As with [`Semaphore::acquire`].
@@ -440,7 +442,7 @@ impl BoundedSemaphore {
     /// Returns a permit, and wakes the first waiter (`BoundedSemaphore.release`).
     ///
     /// # Errors
-    /// `Value` if none is out; nothing changes then.
+    /// `Value` if no permit is taken; nothing changes then.
     ///
     /// ```
     /// let full = asyncio::BoundedSemaphore::new(1);
@@ -452,7 +454,7 @@ impl BoundedSemaphore {
         self.semaphore.release_within(Some(self.bound))
     }
 
-    /// Whether an [`acquire`](BoundedSemaphore::acquire) would have to wait.
+    /// Returns whether an [`acquire`](BoundedSemaphore::acquire) would have to wait.
     ///
     /// ```
     /// assert!(asyncio::BoundedSemaphore::new(0).locked());
@@ -461,7 +463,7 @@ impl BoundedSemaphore {
         self.semaphore.locked()
     }
 
-    /// How many permits are left: see [`Semaphore::value`].
+    /// Returns how many permits are left: see [`Semaphore::value`].
     ///
     /// ```
     /// assert_eq!(asyncio::BoundedSemaphore::new(1).value(), 1);
@@ -491,7 +493,7 @@ impl fmt::Debug for BoundedSemaphore {
 
 /// `async with semaphore`: `semaphore.with(async |_| …)`.
 ///
-/// Leaving is an error (`Value`) if the body released too often.
+/// The block ends with an error (`Value`) if the body has released too often.
 impl<'a> AsyncContextManager for &'a BoundedSemaphore {
     type Target = Permit<'a>;
 

@@ -1,4 +1,4 @@
-//! A future under the test's own hand: polled when the test says so, with a waker that counts.
+//! A future that the test polls by hand, with a waker that counts.
 
 use std::{
     fmt::Debug,
@@ -59,7 +59,7 @@ where
         }
     }
 
-    /// Whether it was woken since the last time that this was asked; never twice.
+    /// Whether it was woken since the last call; never twice.
     #[track_caller]
     pub(crate) fn was_woken(&mut self) -> bool {
         let count = self.count.0.load(Ordering::SeqCst);
@@ -69,7 +69,7 @@ where
         new == 1
     }
 
-    /// Polled from now on as another task, whose wakes are counted anew.
+    /// Polls from now on as another task, whose wake-ups are counted from zero.
     pub(crate) fn moved(self) -> Tester<F> {
         let Tester { future, .. } = self;
         let count = Arc::new(Count::default());
@@ -84,8 +84,8 @@ impl<T: Send + Sync> Wake for Owner<T> {
     fn wake(self: Arc<Self>) {}
 }
 
-/// Polls `future` with a waker that owns `owned`, as does that of an executor whose tasks live in
-/// their wakers. Then twice with another: by the second time `owned` is gone.
+/// Polls `future` with a waker that owns `owned`, as in an executor whose tasks live in their
+/// wakers. Then polls twice with another waker: by the second time, `owned` is dropped.
 pub(crate) fn poll_with_another_waker<T: Send + 'static>(
     future: impl Future<Output = T> + Send + 'static,
     owned: impl Send + Sync + 'static,

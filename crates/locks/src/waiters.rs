@@ -1,12 +1,12 @@
 //! [`WaitQueue`]: the waiters of a primitive, in order; and [`QueuedWait`], a leaf future's place in it.
 //!
 //! Every lock and queue is a piece of plain state and one or two queues under one mutex. Each waiter
-//! joins a queue, and is woken from it under that mutex. This module is public for the sake of
-//! primitives that are written outside of this crate, such as the queues.
+//! joins a queue, and is woken from it under that mutex. This module is public for primitives
+//! outside this crate, such as the queues.
 //!
-//! A waiter *leaves* when its leaf runs again or is dropped, not when it is woken
-//! or cancelled. Until then it stands in the queue as woken or cancelled, and is not taken for one
-//! that waits. A leaf that leaves without using its wake-up passes it on.
+//! A waiter *leaves* when its leaf runs again or is dropped, not when it is woken or cancelled.
+//! Until then it stays in the queue as woken or cancelled, and does not count as waiting. A leaf
+//! that leaves without using its wake-up passes it on.
 
 use asyncio_core::{
     Error,
@@ -19,8 +19,8 @@ const NONE: u32 = u32::MAX;
 
 /// The waiters of a primitive, first come first served.
 ///
-/// Joining, leaving and waking cost the same however many wait: the queue is linked through the slots
-/// of a vector. Where not all waiters want the same, each joins with a `T` that says what it wants.
+/// Joining, leaving and waking take constant time: the queue is linked through the slots of a vector.
+/// If waiters want different things, each joins with a `T` that says what it wants.
 #[derive(Debug)]
 pub struct WaitQueue<T = ()> {
     slots: Vec<Slot<T>>,
@@ -28,7 +28,7 @@ pub struct WaitQueue<T = ()> {
     vacant: u32,
     first: u32,
     last: u32,
-    /// The first that may still wait: all before it are woken or cancelled.
+    /// The first waiter that may still wait: all before it are woken or cancelled.
     next_waiting: u32,
     len: usize,
 }
@@ -41,8 +41,8 @@ struct Slot<T> {
     next: u32,
 }
 
-/// What is left to do when the primitive's mutex is free again: to call the wakers of foreign
-/// executors, and to drop waiters. Both can run any code, so **declare it before the guard**.
+/// Work that is left until the primitive's mutex is free again: calling the wakers of foreign
+/// executors, and dropping waiters. Both can run any code, so **declare it before the guard**.
 #[derive(Debug, Default)]
 pub struct Deferred {
     wakers: Wakers,
@@ -50,7 +50,7 @@ pub struct Deferred {
 }
 
 impl Deferred {
-    /// Nothing to do yet. Costs nothing.
+    /// Creates an empty list, at no cost.
     pub const fn new() -> Deferred {
         Deferred { wakers: Wakers::new(), spent: [None, None] }
     }
@@ -61,7 +61,7 @@ impl Deferred {
     }
 }
 
-/// A leaf future's place in a queue. One that is taken must be left under the primitive's mutex:
+/// A leaf future's place in a queue. A leaf that has joined must leave under the primitive's mutex:
 /// see [`WaitQueue::leave`].
 #[derive(Debug)]
 pub struct QueuedWait {
@@ -76,25 +76,25 @@ impl Default for QueuedWait {
 }
 
 impl QueuedWait {
-    /// A place outside of any queue.
+    /// Creates a place outside any queue.
     pub const fn new() -> QueuedWait {
         QueuedWait { wait: Wait::new(), slot: NONE }
     }
 
-    /// Whether the leaf stands in a queue.
+    /// Returns whether the leaf is in a queue.
     pub fn is_taken(&self) -> bool {
         self.slot != NONE
     }
 }
 
-/// How the leaf in a place stands when it is polled.
+/// The state of a leaf in a queue when it is polled.
 #[derive(Debug)]
 #[must_use]
 pub enum Polled {
     /// It still waits.
     Pending,
-    /// It still waits, in another task than before. While it was cancelled in that one it may have
-    /// been passed over: look whether another can be woken.
+    /// It still waits, in another task than before. It may have been skipped while it was cancelled
+    /// in the other task: check whether another waiter can be woken.
     Moved,
     /// It was woken, and has left the queue.
     Woken,
@@ -114,14 +114,14 @@ impl<T> Default for WaitQueue<T> {
 }
 
 impl WaitQueue {
-    /// Suspends the leaf that polls, at the end of the queue. It then returns `Pending`.
+    /// Suspends the polling leaf at the end of the queue. The leaf then returns `Pending`.
     pub fn join(&mut self, place: &mut QueuedWait, cx: &Context<'_>, site: WaitSite) {
         self.join_for((), place, cx, site);
     }
 }
 
 impl<T> WaitQueue<T> {
-    /// An empty queue.
+    /// Creates an empty queue.
     pub const fn new() -> WaitQueue<T> {
         WaitQueue {
             slots: Vec::new(),
@@ -133,22 +133,22 @@ impl<T> WaitQueue<T> {
         }
     }
 
-    /// Whether it is empty.
+    /// Returns whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// How many stand in it, the woken and cancelled ones included.
+    /// Returns the length of the queue, including woken and cancelled waiters.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Where [`len`](WaitQueue::len) stands, for a look from outside.
+    /// Returns the address of [`len`](WaitQueue::len), for readers outside the process.
     pub fn length_address(&self) -> usize {
         (&raw const self.len).addr()
     }
 
-    /// Whether it has a waiter that is not cancelled.
+    /// Returns whether it has a waiter that is not cancelled.
     pub fn has_claims(&self) -> bool {
         let mut at = self.first;
         while let Some(slot) = self.slots.get(at as usize) {
@@ -160,7 +160,7 @@ impl<T> WaitQueue<T> {
         false
     }
 
-    /// Whether it has a waiter that was neither woken nor cancelled.
+    /// Returns whether it has a waiter that was neither woken nor cancelled.
     pub fn has_waiting(&mut self) -> bool {
         self.first_waiting().is_some()
     }
@@ -176,8 +176,8 @@ impl<T> WaitQueue<T> {
         self.slots.get(self.next_waiting as usize)
     }
 
-    /// Suspends the leaf that polls, at the end of the queue, and notes what it wants. It then returns
-    /// `Pending`.
+    /// Suspends the polling leaf at the end of the queue, and notes what it wants. The leaf then
+    /// returns `Pending`.
     pub fn join_for(&mut self, wants: T, place: &mut QueuedWait, cx: &Context<'_>, site: WaitSite) {
         debug_assert!(!place.is_taken(), "a leaf waits in one queue at a time");
         place.wait.arm(cx, site, None);
@@ -205,7 +205,7 @@ impl<T> WaitQueue<T> {
         place.slot = at;
     }
 
-    /// How the leaf in `place` stands.
+    /// Returns the state of the leaf in `place`.
     pub fn poll(
         &mut self,
         place: &mut QueuedWait,
@@ -214,7 +214,7 @@ impl<T> WaitQueue<T> {
         after: &mut Deferred,
     ) -> Polled {
         let slot = &mut self.slots[place.slot as usize];
-        // The leaf's own end cannot tell, if the leaf was moved away from its task.
+        // The leaf's own end does not know it if the leaf was moved away from its task.
         let was_woken = slot.waiter.as_ref().is_some_and(Waiter::is_woken);
         let mut moved = None;
         match place.wait.poll(cx, site, || None, |waiter| moved = Some(waiter)) {
@@ -241,14 +241,14 @@ impl<T> WaitQueue<T> {
         }
     }
 
-    /// Whether the leaf was woken and has not run since.
+    /// Returns whether the leaf was woken and has not run since.
     pub fn is_woken(&self, place: &QueuedWait) -> bool {
         let waiter = self.slots.get(place.slot as usize).and_then(|slot| slot.waiter.as_ref());
         waiter.is_some_and(Waiter::is_woken)
     }
 
-    /// Takes the leaf out of the queue, if it stands there. Returns whether it was woken and has not
-    /// run since: then the wake-up must be passed on.
+    /// Takes the leaf out of the queue, if it is there. Returns whether it was woken and has not run
+    /// since: then the wake-up must be passed on.
     pub fn leave(&mut self, place: &mut QueuedWait, after: &mut Deferred) -> bool {
         let at = std::mem::replace(&mut place.slot, NONE);
         let Some(slot) = self.slots.get_mut(at as usize) else { return false };
@@ -274,7 +274,7 @@ impl<T> WaitQueue<T> {
         woken
     }
 
-    /// Wakes the first in the queue if it waits, and no other.
+    /// Wakes the first in the queue, if it is waiting, and no other.
     pub fn wake_first(&mut self, after: &mut Deferred) -> bool {
         let first = self.slots.get(self.first as usize).and_then(|slot| slot.waiter.as_ref());
         first.is_some_and(|waiter| waiter.wake(&mut after.wakers))
@@ -291,7 +291,7 @@ impl<T> WaitQueue<T> {
         false
     }
 
-    /// Wakes the first waiter if what it wants can be had, and returns that.
+    /// Wakes the first waiter if `can_have` accepts what it wants, and returns that.
     pub fn wake_next_if(
         &mut self,
         can_have: impl Fn(&T) -> bool,
@@ -301,7 +301,7 @@ impl<T> WaitQueue<T> {
             if !can_have(&self.first_waiting()?.wants) {
                 return None;
             }
-            // A cancellation from another thread may come first: then the next one is looked at.
+            // A cancellation from another thread may come first; then the next waiter is tried.
             let first = self.next_waiting as usize;
             let waiter = self.slots[first].waiter.as_ref();
             if waiter.is_some_and(|waiter| waiter.wake(&mut after.wakers)) {

@@ -1,5 +1,5 @@
-//! [`Waiting`]: the wait that conditions and barriers have in common. Give the lock up, wait to be
-//! notified, and come back with the lock, whatever happens.
+//! [`Waiting`]: the wait that conditions and barriers share. It releases the lock, waits for a
+//! notification, and takes the lock again in any case.
 
 use crate::{
     raw::{Hold, RawAcquire, RawLock},
@@ -16,7 +16,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// State in which a queue of waiters stands.
+/// State that contains a queue of waiters.
 pub(crate) trait HasQueue {
     fn queue(&mut self) -> &mut WaitQueue;
 }
@@ -35,7 +35,8 @@ impl HasQueue for WaitQueue {
 ///                                                             └──────┘ cancelled: remembers it
 /// ```
 ///
-/// A waiter that leaves with an error, or is dropped after it was notified, notifies another in its place.
+/// If a waiter leaves with an error, or is dropped after it was notified, it notifies another one in its
+/// place.
 #[derive(Debug)]
 pub(crate) struct Waiting<'a, S: HasQueue> {
     raw: &'a RawLock,
@@ -56,13 +57,13 @@ impl<'a, S: HasQueue> Waiting<'a, S> {
         !self.place.is_taken() && self.acquire.is_none()
     }
 
-    /// Joins the queue. The caller then gives the lock up: in this order, so that a notification from
+    /// Joins the queue. The caller then releases the lock, in this order, so that a notification from
     /// another thread finds the waiter.
     pub(crate) fn join(&mut self, state: &mut S, cx: &Context<'_>) {
         state.queue().join(&mut self.place, cx, self.site);
     }
 
-    /// Joins the queue and gives the lock up; `release` says whether it was held.
+    /// Joins the queue and releases the lock; `release` returns whether it was held.
     pub(crate) fn begin(&mut self, cx: &Context<'_>, release: impl FnOnce() -> bool) -> Result<()> {
         if mutant("condition_released_first") {
             let released = release();
@@ -77,7 +78,7 @@ impl<'a, S: HasQueue> Waiting<'a, S> {
         Err(cannot_wait())
     }
 
-    /// Comes back with the lock, and with the error that the wait ends in.
+    /// Returns the lock, and the result of the wait.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Hold<'a>, Result<()>)> {
         if self.place.is_taken() {
             let mut after = Deferred::new();

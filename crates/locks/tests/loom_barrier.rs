@@ -1,4 +1,5 @@
-//! Models of `Barrier`: the last to arrive finds all the others, and a broken one keeps nobody.
+//! Models of `Barrier`: the last party finds all the others, and a broken barrier releases all
+//! waiters.
 #![cfg(loom)]
 
 use asyncio_core::{
@@ -32,7 +33,7 @@ fn arrival_against_wait_against_cancel() {
             *result.borrow_mut() = Some(outcome);
         });
         tasks.turn();
-        // It does not wait for another, should the first have left already.
+        // It does not wait for another one if the first has already left.
         let other = thread::spawn(|| _ = is_pending(std::pin::pin!(barrier.wait())));
         assert!(cancel(&party));
         tasks.run();
@@ -43,7 +44,7 @@ fn arrival_against_wait_against_cancel() {
     });
 }
 
-/// Who waits while it is aborted, or comes afterwards, is told.
+/// A party that waits while the barrier is aborted, or arrives afterwards, gets the error.
 #[test]
 fn abort_against_wait() {
     check(&["barrier_joined_last"], 3, || {
@@ -56,7 +57,7 @@ fn abort_against_wait() {
     });
 }
 
-/// Who waits while it is reset is told, and the next filling is whole.
+/// A party that waits while the barrier is reset gets the error, and the next filling is complete.
 #[test]
 fn reset_against_wait() {
     check(&["barrier_joined_last"], 3, || {
@@ -74,7 +75,7 @@ fn reset_against_wait() {
     });
 }
 
-/// The only party gives up while the barrier is reset: it is a fresh barrier afterwards.
+/// The only party gives up while the barrier is reset: the barrier is as new afterwards.
 #[test]
 fn reset_against_a_wait_that_gives_up() {
     check(&["barrier_reset_unseen"], 3, || {

@@ -1,4 +1,4 @@
-//! Models of `Condition`: no notification is lost, and a wait comes back with the lock.
+//! Models of `Condition`: no notification is lost, and a wait returns with the lock.
 #![cfg(loom)]
 
 use asyncio_core::{
@@ -27,7 +27,8 @@ fn a_notification_finds_whoever_has_released_the_lock() {
     });
 }
 
-/// One of two waits is dropped, as by a timeout, while one of them is notified: the other comes back.
+/// One of two waits is dropped, as by a timeout, while one of them is notified: the other one
+/// returns.
 #[test]
 fn notify_against_a_wait_that_gives_up() {
     check(&["condition_left_unseen"], 3, || {
@@ -50,8 +51,8 @@ fn notify_against_a_wait_that_gives_up() {
     });
 }
 
-/// One of two waits is cancelled while it is notified: it comes back with the lock all the same, and
-/// notifies the other.
+/// One of two waits is cancelled while it is notified: it still returns with the lock, and notifies
+/// the other.
 #[test]
 fn notify_against_wait_against_cancel() {
     check(&["wake_overwrites_cancel"], 3, || {

@@ -1,4 +1,4 @@
-//! Models of `Event`: whoever waits hears of a set.
+//! Models of `Event`: every waiter sees a set.
 #![cfg(loom)]
 
 use asyncio_core::{
@@ -20,8 +20,8 @@ fn a_wait_meets_a_set() {
     });
 }
 
-/// Whoever is cancelled before it runs again is cancelled, though the event was set meanwhile; who
-/// waits beside it hears of the set, though it is taken back at once.
+/// A waiter that is cancelled before it runs again is cancelled, even if the event was set
+/// meanwhile. The other waiter sees the set, even if the event is cleared immediately.
 #[test]
 fn set_against_cancel_against_await() {
     check(&["wake_overwrites_cancel"], 3, || {
@@ -49,7 +49,8 @@ fn set_against_cancel_against_await() {
     });
 }
 
-/// A wait is dropped, woken or not: it leaves nothing behind, and takes nothing from who comes next.
+/// A wait is dropped, woken or not: it leaves nothing behind, and takes nothing from the next
+/// waiter.
 #[test]
 fn set_against_a_wait_that_gives_up() {
     check(&["event_not_looked_at_again"], 3, || {
@@ -64,7 +65,7 @@ fn set_against_a_wait_that_gives_up() {
     });
 }
 
-/// Who waits after a clear waits for the next set, not for the rest of the one before.
+/// A wait after a clear waits for the next set, and does not see the previous one.
 #[test]
 fn set_against_clear_against_wait() {
     check(&["event_wakes_late"], 3, || {

@@ -1,4 +1,4 @@
-//! Models of `Lock`: nobody is inside beside another, and no turn is lost.
+//! Models of `Lock`: only one holder at a time, and no turn is lost.
 #![cfg(loom)]
 
 use asyncio_core::{
@@ -29,7 +29,7 @@ fn two_threads_are_never_inside_together() {
     });
 }
 
-/// The first in line gives up while the lock is released: the second has it.
+/// The first waiter gives up while the lock is released: the second gets it.
 #[test]
 fn a_woken_waiter_that_is_dropped_passes_its_turn_on() {
     check(&["lock_left_unseen"], 3, || {
@@ -48,8 +48,8 @@ fn a_woken_waiter_that_is_dropped_passes_its_turn_on() {
     });
 }
 
-/// The first in line is cancelled while the lock is released, before it is woken or after: it takes
-/// nothing, and the second has the lock.
+/// The first waiter is cancelled while the lock is released, before it is woken or after: it takes
+/// nothing, and the second gets the lock.
 #[test]
 fn release_against_acquire_against_cancel() {
     check(&["wake_overwrites_cancel"], 3, || {
@@ -75,7 +75,8 @@ fn release_against_acquire_against_cancel() {
     });
 }
 
-/// A release without a guard and one with it: the lock is released once, and who takes it then keeps it.
+/// A release without a guard meets one with it: the lock is released once, and the thread that takes it
+/// then keeps it.
 #[test]
 fn release_by_hand_against_a_guard() {
     check(&["lock_released_twice"], 3, || {

@@ -1,4 +1,4 @@
-//! Models of `RwLock`: a writer is alone, and no turn is lost.
+//! Models of `RwLock`: a writer is the only holder, and no turn is lost.
 #![cfg(loom)]
 
 use asyncio_core::{
@@ -12,7 +12,7 @@ use asyncio_locks::{RwLock, WriteGuard};
 use loom::{future::block_on, thread};
 use std::{cell::RefCell, rc::Rc};
 
-/// A reader and a writer are never inside together, and each gets in.
+/// A reader and a writer never hold the lock together, and each gets it.
 #[test]
 fn a_reader_meets_a_writer() {
     check(&["rwlock_decided_early"], 3, || {
@@ -31,7 +31,7 @@ fn a_reader_meets_a_writer() {
     });
 }
 
-/// The first in line gives up while the lock is released to it: the second has it.
+/// The first waiter gives up while the lock is released to it: the second gets it.
 #[test]
 fn a_woken_waiter_that_is_dropped_passes_its_turn_on() {
     check(&["rwlock_left_unseen"], 3, || {
@@ -50,7 +50,8 @@ fn a_woken_waiter_that_is_dropped_passes_its_turn_on() {
     });
 }
 
-/// A waiting writer is cancelled while the lock is released to it: the reader behind it gets in.
+/// A waiting writer is cancelled while the lock is released to it: the reader behind it gets the
+/// lock.
 #[test]
 fn release_against_write_against_cancel() {
     check(&["wake_overwrites_cancel"], 3, || {
@@ -79,7 +80,7 @@ fn release_against_write_against_cancel() {
     });
 }
 
-/// A writer that becomes a reader reads what it has written, whatever another writer does.
+/// A writer that becomes a reader reads its own value, whatever another writer does.
 #[test]
 fn a_downgrade_meets_a_writer() {
     check(&["rwlock_free_meanwhile"], 3, || {

@@ -1,4 +1,4 @@
-//! Models of a request that comes from a scope, and meets a wake-up from another thread.
+//! Models of a request that comes from a scope and meets a wake-up from another thread.
 #![cfg(loom)]
 
 use asyncio_core::{
@@ -17,7 +17,7 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Polls a leaf inside of a scope.
+/// Polls a leaf inside a scope.
 fn poll_inside<T>(
     place: &mut ScopePlace,
     leaf: Pin<&mut impl Future<Output = Result<T>>>,
@@ -30,7 +30,7 @@ fn poll_inside<T>(
     }
 }
 
-/// The request was made before the leaf runs again: the leaf gets the error even if it was woken, and the
+/// The request comes before the leaf runs again: the leaf gets the error even if it was woken, and the
 /// permit goes back.
 #[test]
 fn a_request_of_a_scope_against_a_wake_beside_the_first_wait() {
@@ -64,8 +64,8 @@ fn a_request_of_a_scope_against_a_wake_beside_the_first_wait() {
     });
 }
 
-/// The scope only borrowed the leaf, and goes before the leaf runs again: the leaf waits on, and sees what
-/// was released while it counted as cancelled.
+/// The scope only borrowed the leaf, and ends before the leaf runs again. The leaf continues to wait, and
+/// sees a release from the time when it counted as cancelled.
 #[test]
 fn a_request_that_is_taken_back_against_a_wake() {
     check(&["revoked_without_a_look"], 3, || {

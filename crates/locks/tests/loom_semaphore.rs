@@ -1,4 +1,4 @@
-//! Models of `Semaphore` and `BoundedSemaphore`: no permit is lost, and none is made.
+//! Models of `Semaphore` and `BoundedSemaphore`: no permit is lost, and none is created.
 #![cfg(loom)]
 
 use asyncio_core::{
@@ -37,7 +37,7 @@ fn a_woken_waiter_that_is_dropped_passes_its_permit_on() {
     });
 }
 
-/// The first in line is cancelled while a permit comes in, before it is woken or after.
+/// The first waiter is cancelled while a permit is released, before it is woken or after.
 #[test]
 fn release_against_acquire_against_cancel() {
     check(&["cancel_overwrites_wake", "wake_overwrites_cancel"], 3, || {

@@ -51,13 +51,13 @@ use turn::Pace;
 
 /// A FIFO event loop (asyncio's `SelectorEventLoop`, which is its `EventLoop` on Unix).
 ///
-/// Clones are handles to the same loop. All of them stay on the thread that made the loop; what
-/// other threads may have is its [`handle`](EventLoop::handle). Most programs need none of this:
-/// they call [`run`](crate::run).
+/// Clones are handles to the same loop. They stay on the thread that created the loop; other
+/// threads can use its [`handle`](EventLoop::handle). Most programs need none of this: they call
+/// [`run`](crate::run).
 ///
-/// When the last handle is dropped, a loop that was not closed says so in the log and is closed.
+/// If the last handle is dropped and the loop was not closed, the loop logs this and is closed.
 ///
-/// Where asyncio's debug mode finds that another thread schedules something here, the compiler does:
+/// asyncio's debug mode detects calls from another thread. Here, they do not compile:
 ///
 /// ```compile_fail,E0277
 /// let event_loop = asyncio::new_event_loop().unwrap();
@@ -87,11 +87,11 @@ pub(crate) struct Inner {
     executor: DefaultExecutor,
     signals: Signals,
     exception_handler: RefCell<Option<ExceptionHandler>>,
-    /// What its jobs in other threads run inside of.
+    /// The surroundings of its jobs in other threads.
     surroundings: RefCell<Option<Arc<dyn Surroundings>>>,
-    /// What time it was when the loop was closed.
+    /// The time at which the loop was closed.
     closed_at: Cell<Duration>,
-    /// Whether `close` is under way.
+    /// Whether `close` is in progress.
     closing: Cell<bool>,
     looks: Looks,
 }
@@ -102,7 +102,7 @@ impl Bell for Arc<Notifier> {
     }
 }
 
-/// What crates that do not know [`EventLoop`] reach through the scheduler.
+/// The access to the loop, through the scheduler, for crates that do not know [`EventLoop`].
 struct Door(Weak<Inner>);
 
 impl AbstractEventLoop for Door {
@@ -143,7 +143,8 @@ impl fmt::Debug for EventLoop {
 
 /// Life.
 impl EventLoop {
-    /// A loop with other settings than [`new_event_loop`](crate::new_event_loop) gives.
+    /// Returns a builder for a loop with settings other than those of
+    /// [`new_event_loop`](crate::new_event_loop).
     pub fn builder() -> EventLoopBuilder {
         EventLoopBuilder::default()
     }
@@ -159,7 +160,7 @@ impl EventLoop {
         let home = LoopRef::open(is_virtual, || Box::new(LoopInbox::new()));
         let Some(inbox) = home.remote().as_any().downcast_ref::<LoopInbox>() else {
             return Err(Error::runtime(
-                "new_event_loop: another kind of loop lives in this process",
+                "new_event_loop: another kind of loop exists in this process",
             ));
         };
         inbox.open(home.id(), selector.notifier());
@@ -190,7 +191,7 @@ impl EventLoop {
         Ok(this)
     }
 
-    /// The loop of this name, if it is open and this is its thread.
+    /// Returns the loop of this name, if it is open and this is its thread.
     pub(crate) fn find(home: LoopRef) -> Option<EventLoop> {
         let door = home.with(Scheduler::event_loop)??;
         door.as_any().downcast_ref::<Door>()?.0.upgrade().map(EventLoop)
@@ -217,18 +218,18 @@ impl EventLoop {
         self.0.surroundings.replace(Some(surroundings));
     }
 
-    /// What waits for I/O, while the loop is open.
+    /// The selector, while the loop is open.
     pub(crate) fn selector(&self) -> Option<Rc<Selector>> {
         self.0.selector.borrow().clone()
     }
 
-    /// For the siblings.
+    /// Returns the loop. For the sibling crates.
     #[doc(hidden)]
     pub fn home(&self) -> LoopRef {
         self.0.home
     }
 
-    /// What other threads may have of the loop.
+    /// Returns a handle to the loop for other threads.
     pub fn handle(&self) -> LoopHandle {
         self.0.home.into()
     }
@@ -236,9 +237,9 @@ impl EventLoop {
     /// Runs until [`stop`](EventLoop::stop) is called (`loop.run_forever`).
     ///
     /// # Errors
-    /// `Runtime` if the loop is closed or runs already, or if another loop runs in this thread;
-    /// `KeyboardInterrupt` if a callback or task ended so; under the virtual clock `Deadlock` if
-    /// nothing is left that could make anything ready; and what the system says if it cannot wait.
+    /// `Runtime` if the loop is closed or already running, or if another loop runs in this thread;
+    /// `KeyboardInterrupt` if a callback or task ended with it; under the virtual clock, `Deadlock`
+    /// if nothing is left that could wake a task; the system's error if waiting fails.
     #[doc(alias = "loop.run_forever")]
     pub fn run_forever(&self) -> Result<()> {
         self.check_may_run()?;
@@ -258,29 +259,29 @@ impl EventLoop {
         })?
     }
 
-    /// Ends the run at the end of the current iteration (`loop.stop`): what is ready already still
-    /// runs, what that makes ready waits for the next run. Before a run, it limits that to one
-    /// iteration. Does nothing to a closed loop.
+    /// Ends the run at the end of the current iteration (`loop.stop`): steps that are already ready
+    /// still run, and steps that those make ready wait for the next run. Before a run, it limits
+    /// the run to one iteration. On a closed loop, it does nothing.
     #[doc(alias = "loop.stop")]
     pub fn stop(&self) {
         self.0.home.with(|scheduler| scheduler.run.stop());
     }
 
-    /// Whether it runs (`loop.is_running`).
+    /// Returns whether the loop is running (`loop.is_running`).
     #[doc(alias = "loop.is_running")]
     pub fn is_running(&self) -> bool {
         self.0.home.with(Scheduler::state) == Some(State::Running)
     }
 
-    /// Whether it is closed (`loop.is_closed`).
+    /// Returns whether the loop is closed (`loop.is_closed`).
     #[doc(alias = "loop.is_closed")]
     pub fn is_closed(&self) -> bool {
         !self.0.home.is_local()
     }
 
-    /// Closes the loop (`loop.close`): nothing that is ready or waits will run, and unfinished tasks
-    /// are dropped here. Everything asked of the loop from now on is the error `Event loop is
-    /// closed`. A second call does nothing, nor does one from what is dropped here.
+    /// Closes the loop (`loop.close`): no ready or waiting step will run, and unfinished tasks are
+    /// dropped here. From now on, every operation of the loop fails with `Event loop is closed`. A
+    /// second call does nothing, and neither does a call from a value that is dropped here.
     ///
     /// # Errors
     /// `Runtime` if the loop runs.
@@ -313,7 +314,8 @@ impl Drop for EventLoop {
     }
 }
 
-/// While this lives the loop is being closed: code that runs on the way neither runs it nor closes it.
+/// While this lives, the loop is being closed: code that runs meanwhile can neither run the loop nor
+/// close it.
 struct Closing<'a>(&'a Cell<bool>);
 
 impl<'a> Closing<'a> {

@@ -11,28 +11,28 @@ use std::{
 };
 
 thread_local! {
-    /// The loop that runs in this thread. Its name alone, which needs no destructor: a loop may run even
-    /// in those of other thread-locals.
+    /// The loop that runs in this thread. Only its name is kept, which needs no destructor: a loop may
+    /// run even in the destructors of other thread-locals.
     static RUNNING: Cell<Option<LoopRef>> = const { Cell::new(None) };
-    /// The loop that `set_event_loop` chose for this thread. Gone before other thread-locals that were
-    /// used earlier.
+    /// The loop that `set_event_loop` has set for this thread. It is destroyed before other
+    /// thread-locals that were used earlier.
     static CURRENT: RefCell<Option<EventLoop>> = const { RefCell::new(None) };
 }
 
-/// Makes a loop (`asyncio.new_event_loop`), on the machine's clock; it is not made the current one.
-/// [`EventLoop::builder`] has more to choose.
+/// Creates a loop (`asyncio.new_event_loop`) with the real clock. It does not become the current
+/// loop. [`EventLoop::builder`] has more options.
 ///
 /// # Errors
-/// What the system says if it has no descriptor left for the poller.
+/// The system's error, if it has no descriptor left for the poller.
 #[doc(alias = "asyncio.new_event_loop")]
 pub fn new_event_loop() -> Result<EventLoop> {
     EventLoop::builder().build()
 }
 
-/// The loop that runs in this thread (`asyncio.get_running_loop`).
+/// Returns the loop that runs in this thread (`asyncio.get_running_loop`).
 ///
 /// # Errors
-/// `Runtime` (`no running event loop`) if none does.
+/// `Runtime` (`no running event loop`) if there is none.
 ///
 /// ```
 /// assert!(asyncio::get_running_loop().is_err());
@@ -48,8 +48,8 @@ pub fn get_running_loop() -> Result<EventLoop> {
     running.ok_or_else(|| Error::runtime(no_loop_here()))
 }
 
-/// The loop that runs in this thread, else the one that [`set_event_loop`] chose
-/// (`asyncio.get_event_loop`). It never makes one.
+/// Returns the loop that runs in this thread, or else the one that [`set_event_loop`] has set
+/// (`asyncio.get_event_loop`). It never creates a loop.
 ///
 /// # Errors
 /// `Runtime` if there is neither.
@@ -63,13 +63,13 @@ pub fn get_event_loop() -> Result<EventLoop> {
     })
 }
 
-/// Chooses the loop that [`get_event_loop`] finds in this thread (`asyncio.set_event_loop`); `None`
-/// takes the choice back. The choice keeps the loop open. It cannot be made any more when the thread ends,
-/// and its thread-locals are gone.
+/// Sets the loop that [`get_event_loop`] finds in this thread (`asyncio.set_event_loop`); `None` resets
+/// it. The thread then keeps the loop open. While the thread ends and its thread-locals are gone, the loop
+/// can no longer be set.
 #[doc(alias = "asyncio.set_event_loop")]
 pub fn set_event_loop(event_loop: impl Into<Option<EventLoop>>) {
     let event_loop = event_loop.into();
-    // The old one is dropped outside: dropping it may ask for the current loop.
+    // The old one is dropped outside, because its drop may ask for the current loop.
     drop(CURRENT.try_with(|current| current.replace(event_loop)));
 }
 

@@ -24,9 +24,9 @@ use std::{
 
 /// Threads that run jobs in the order of their arrival (`concurrent.futures.ThreadPoolExecutor`).
 ///
-/// A thread is started when a job comes and no thread is idle, up to the limit; threads stay until
-/// the executor is shut down. Clones are handles to the same executor; dropping the last one shuts
-/// it down without waiting.
+/// A thread is started when a job arrives and no thread is idle, up to the limit. Threads stay
+/// until the executor is shut down. Clones are handles to the same executor; dropping the last one
+/// shuts it down without waiting.
 ///
 /// ```
 /// let executor = asyncio::ThreadPoolExecutor::builder().max_workers(2).build()?;
@@ -38,7 +38,8 @@ use std::{
 #[derive(Clone)]
 pub struct ThreadPoolExecutor(Arc<Owner>);
 
-/// What the handles share. The threads have only the pool, so that they do not keep it going.
+/// The part that the handles share. The threads have only the pool, so that they do not keep the
+/// executor alive.
 struct Owner(Arc<Pool>);
 
 impl Drop for Owner {
@@ -52,7 +53,7 @@ struct Pool {
     threads: Mutex<Threads>,
     /// A thread has ended, or has started to wait for the others in `shutdown`.
     ended: Condvar,
-    /// How many threads were started: written under the lock of `threads`.
+    /// The number of threads that were started, written under the lock of `threads`.
     started: AtomicUsize,
     max_workers: usize,
     prefix: String,
@@ -61,12 +62,12 @@ struct Pool {
 #[derive(Default)]
 struct Threads {
     handles: Vec<JoinHandle<()>>,
-    /// How many threads have not ended.
+    /// The number of threads that have not ended.
     alive: usize,
-    /// How many of those are in a job that has called `shutdown(true)`.
+    /// The number of those that are in a job that has called `shutdown(true)`.
     waiting: usize,
     is_shut_down: bool,
-    /// What the last thread runs before it ends.
+    /// Jobs that the last thread runs before it ends.
     at_the_end: Vec<Job>,
 }
 
@@ -76,7 +77,7 @@ thread_local! {
 }
 
 impl ThreadPoolExecutor {
-    /// An executor with settings of its own.
+    /// Returns a builder for an executor with other settings.
     pub fn builder() -> ThreadPoolExecutorBuilder {
         ThreadPoolExecutorBuilder { max_workers: default_max_workers(), prefix: None }
     }
@@ -97,12 +98,12 @@ impl ThreadPoolExecutor {
         }))))
     }
 
-    /// Runs `job` in one of the threads (`Executor.submit`). It begins after those that came
-    /// before; until then, cancelling the future prevents it. A job that panics gives `Error::Panic`.
+    /// Runs `job` in one of the threads (`Executor.submit`). It starts after all earlier jobs; until
+    /// then, cancelling the future prevents it. If the job panics, the result is `Error::Panic`.
     ///
     /// # Errors
-    /// `Runtime` after [`shutdown`](ThreadPoolExecutor::shutdown); what the system says if it has no
-    /// thread.
+    /// `Runtime` after [`shutdown`](ThreadPoolExecutor::shutdown); the system's error if it cannot
+    /// start a thread.
     #[doc(alias = "asyncio.Executor.submit")]
     pub fn submit<T: Send + 'static>(
         &self,
@@ -126,7 +127,8 @@ impl ThreadPoolExecutor {
         // The job runs when the runnable does, and is never scheduled again.
         let (runnable, task) = async_task::spawn(async move { job() }, |_| ());
         task.detach();
-        // From the first thread on there is one to run every job that the queue accepts.
+        // Once the first thread has started, there is a thread for every job that the queue
+        // accepts.
         let is_first = pool.started.load(Ordering::Acquire) == 0 && pool.start_first()?;
         let is_claimed = pool.jobs.push(runnable).map_err(|_| is_shut_down())?;
         if !is_claimed && !is_first {
@@ -135,9 +137,9 @@ impl ThreadPoolExecutor {
         Ok(())
     }
 
-    /// Takes no more jobs; those that were taken still run (`Executor.shutdown`). With `wait` it
-    /// blocks until the last one has finished, even if another thread has called it before. A job that
-    /// calls it waits neither for itself nor for other jobs that have called it.
+    /// Stops taking jobs; jobs that were already taken still run (`Executor.shutdown`). With `wait`,
+    /// it blocks until the last one has finished, even if another thread has called it before. A job
+    /// that calls it waits neither for itself nor for other jobs that have called it.
     #[doc(alias = "asyncio.Executor.shutdown")]
     pub fn shutdown(&self, wait: bool) {
         let pool = &self.0.0;
@@ -166,8 +168,8 @@ impl ThreadPoolExecutor {
         }
     }
 
-    /// Shuts it down. The last thread calls `callback` before it ends; without a thread, this call
-    /// does.
+    /// Shuts the executor down. The last thread calls `callback` before it ends; if there is no
+    /// thread, this call does.
     pub(crate) fn shutdown_then(&self, callback: Job) {
         let pool = &self.0.0;
         pool.shut_down();
@@ -193,7 +195,7 @@ impl fmt::Debug for ThreadPoolExecutor {
 }
 
 impl Pool {
-    /// Starts the first thread. False if there is one already.
+    /// Starts the first thread. Returns false if there is one already.
     fn start_first(self: &Arc<Pool>) -> Result<bool> {
         let mut threads = self.threads.lock();
         if threads.is_shut_down {
@@ -206,7 +208,7 @@ impl Pool {
         Ok(is_first)
     }
 
-    /// Starts a thread, if another one is allowed. Without it, the threads that there are run every job.
+    /// Starts a thread, if another one is allowed. If it fails, the existing threads run every job.
     fn start_another(self: &Arc<Pool>) {
         if self.started.load(Ordering::Relaxed) < self.max_workers {
             let mut threads = self.threads.lock();
@@ -256,13 +258,13 @@ fn quietly(job: impl FnOnce()) {
     drop(caught(job));
 }
 
-/// As in Python: work that blocks mostly waits, so more than there are processors, but not so many
-/// that a large machine starts hundreds.
+/// As in Python: blocking work mostly waits, so there are more threads than processors, but not
+/// hundreds on a large machine.
 fn default_max_workers() -> usize {
     thread::available_parallelism().map_or(1, |n| n.get()).saturating_add(4).min(32)
 }
 
-/// What [`ThreadPoolExecutor::builder`] returns.
+/// Builds a [`ThreadPoolExecutor`] with custom settings.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ThreadPoolExecutorBuilder {
@@ -271,22 +273,23 @@ pub struct ThreadPoolExecutorBuilder {
 }
 
 impl ThreadPoolExecutorBuilder {
-    /// How many threads there may be: four more than processors, at most 32, if this is not called.
+    /// Sets the largest number of threads. The default is the number of processors plus four, at
+    /// most 32.
     pub fn max_workers(mut self, max_workers: usize) -> Self {
         self.max_workers = max_workers;
         self
     }
 
-    /// The threads are named by this, `_` and their number.
+    /// Sets the prefix of thread names; `_` and a number follow it.
     pub fn thread_name_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = Some(prefix.into());
         self
     }
 
-    /// Makes the executor; it has no thread yet.
+    /// Creates the executor, which has no thread yet.
     ///
     /// # Errors
-    /// `Value` if there may be no thread at all, or if the name has a zero byte.
+    /// `Value` if the limit is zero threads, or if the name has a zero byte.
     pub fn build(self) -> Result<ThreadPoolExecutor> {
         if self.max_workers == 0 {
             return Err(Error::value("ThreadPoolExecutor: max_workers must be greater than 0"));

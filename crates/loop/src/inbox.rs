@@ -1,15 +1,16 @@
-//! [`Inbox`]: how other threads, and signal handlers, reach a loop.
+//! [`Inbox`]: the way for other threads and signal handlers to reach a loop.
 //!
-//! The messages are in [`Messages`], a list that also says whether the loop waits. Around it are two words:
+//! The messages are in [`Messages`], a list that also says whether the loop is waiting. Two words belong to
+//! it:
 //!
-//! - the *gate* says which loop is open here, and counts the senders inside. Closing
-//!   the loop shuts it and waits for those inside; so what they put in arrives, and the bell is not
-//!   touched once it is gone. A sender of a woken task need not know which loop is open: that of the
-//!   task, or the task is done; so the gate is entered for it only if there is a bell to be rung;
+//! - the *gate* says which loop is open here, and counts the senders inside. Closing the loop shuts
+//!   the gate and waits for the senders inside, so their messages arrive, and the bell is not used
+//!   after it is gone. The sender of a woken task need not know which loop is open: it is that of
+//!   the task, or the task is done. So the gate is entered for it only if the bell has to be rung;
 //! - the *raised* signals, as a set of bits.
 //!
-//! An inbox is part of its home, and like it never freed: the loops that live there after one
-//! another use it in turn.
+//! An inbox is part of its home, and like the home it is never freed: the loops that live there one
+//! after another use it in turn.
 
 #[cfg(all(test, not(loom)))]
 // The loom models compile this file too, from elsewhere.
@@ -22,8 +23,8 @@ use asyncio_core::raw::{
 };
 use std::{any::Any, fmt, ptr};
 
-/// What ends a loop's wait. It is rung by signal handlers too: it may make system calls and use
-/// atomics, and nothing else.
+/// Ends a loop's wait. Signal handlers ring it too, so it may only make system calls and use
+/// atomics.
 pub(crate) trait Bell: Send + Sync + 'static {
     fn ring(&self);
 }
@@ -37,7 +38,7 @@ pub(crate) struct Inbox<B> {
     messages: Messages,
     bell: AtomicPtr<B>,
     raised: AtomicU64,
-    /// The signals that the open loop wants to hear of.
+    /// The signals that the open loop wants to receive.
     wanted: AtomicU64,
 }
 
@@ -82,7 +83,7 @@ impl<B: Bell> Inbox<B> {
         drop(unsafe { Box::from_raw(bell) });
     }
 
-    /// Whether something came; may be a moment late.
+    /// Whether there are messages; the answer may be slightly out of date.
     #[inline]
     pub(crate) fn has_messages(&self) -> bool {
         self.messages.is_any()
@@ -94,7 +95,7 @@ impl<B: Bell> Inbox<B> {
         self.messages.before_wait()
     }
 
-    /// Ends a wait, and gives what came to `deliver`, in order.
+    /// Ends a wait, and passes the messages to `deliver`, in order.
     #[inline]
     pub(crate) fn take_messages(&self, deliver: impl FnMut(Message)) {
         self.messages.after_wait();
@@ -103,12 +104,12 @@ impl<B: Bell> Inbox<B> {
         }
     }
 
-    /// Chooses the signals that [`raise`](Inbox::raise) lets in: bit `n - 1` is signal `n`.
+    /// Sets the signals that [`raise`](Inbox::raise) admits: bit `n - 1` is signal `n`.
     pub(crate) fn want(&self, signals: u64) {
         self.wanted.store(signals, Ordering::Release);
     }
 
-    /// Says that signals came. Async-signal-safe.
+    /// Records that signals arrived. Async-signal-safe.
     pub(crate) fn raise(&self, signals: u64) {
         let signals = signals & self.wanted.load(Ordering::Acquire);
         if signals == 0 {
@@ -121,7 +122,7 @@ impl<B: Bell> Inbox<B> {
         }
     }
 
-    /// Takes the signals that came.
+    /// Takes the signals that arrived.
     pub(crate) fn take_raised(&self) -> u64 {
         match self.raised.load(Ordering::Relaxed) {
             0 => 0,
@@ -132,7 +133,7 @@ impl<B: Bell> Inbox<B> {
 
 impl<B: Bell> Remote for Inbox<B> {
     fn push(&self, id: u64, message: Message) -> Result<(), Message> {
-        // A bare wake-up touches no word of the gate's.
+        // A bare wake-up does not use the gate.
         if let Message::Task(_) = message {
             if self.messages.push(message)? == Notify::Needed {
                 if let Some(inside) = Inside::enter(self) {
@@ -176,7 +177,7 @@ impl<'a, B: Bell> Inside<'a, B> {
         Some(Inside { inbox, id: seen.unwrap_or(gate) >> ID })
     }
 
-    /// Ends the loop's wait, if it was found waiting and is still open.
+    /// Ends the loop's wait, if the loop was found waiting and is still open.
     fn ring_if(&self, notify: Notify) {
         if notify == Notify::Needed && self.id != 0 {
             let bell = self.inbox.bell.load(Ordering::Acquire);

@@ -1,7 +1,8 @@
 //! asyncio's event loop for Unix: poller, executor, signals, `Runner` and `run`.
 //!
-//! Mirrors `asyncio.base_events`, `selector_events`, `unix_events` and `runners`, and the functions
-//! of `events`: [`run`], [`Runner`], [`EventLoop`], [`get_running_loop`] and its like.
+//! It mirrors `asyncio.base_events`, `selector_events`, `unix_events` and `runners`, and the
+//! functions of `events`: [`run`], [`Runner`], [`EventLoop`], [`get_running_loop`] and similar
+//! functions.
 //!
 //! ```
 //! use std::time::Duration;
@@ -15,34 +16,35 @@
 //! ```
 //!
 //! # Cancellation
-//! The loop cancels nothing of its own accord, but at the end of a [`Runner`] every task that is
-//! left. Each awaitable operation says what cancelling it leaves behind.
+//! The loop cancels nothing by itself, except at the end of a [`Runner`], when it cancels every
+//! task that is left. The docs of each awaitable operation say what cancelling it leaves behind.
 //!
 //! # Threads
-//! A loop, and everything on it, stays on the thread that made it. Other threads have its
-//! [`LoopHandle`], and through it [`call_soon_threadsafe`](LoopHandle::call_soon_threadsafe) and
+//! A loop, and everything on it, stays on the thread that created it. Other threads can use its
+//! [`LoopHandle`], which has [`call_soon_threadsafe`](LoopHandle::call_soon_threadsafe) and
 //! [`run_coroutine_threadsafe`](asyncio_task::run_coroutine_threadsafe). Loops in several threads
-//! run beside each other.
+//! run in parallel.
 //!
 //! # Time
-//! Loop time is a [`Duration`](std::time::Duration) since an arbitrary start. On a loop made with
-//! [`virtual_time`](EventLoopBuilder::virtual_time) it jumps instead of passing, which makes tests
-//! of hours take no time, and a program in which every task is stuck is an error that
-//! names each task and where it waits.
+//! Loop time is a [`Duration`](std::time::Duration) since an arbitrary start. On a loop with
+//! [`virtual_time`](EventLoopBuilder::virtual_time), it jumps instead of passing, so hour-long
+//! tests take no time. If every task is stuck, the run ends with an error that names each task and
+//! where it waits.
 //!
 //! # Log
-//! What asyncio writes to its logger goes to `tracing`, with the target `asyncio`; to standard error while the
-//! program has no subscriber. A task carries the span in which it is made, unless
-//! [`task_spans`](EventLoopBuilder::task_spans) says otherwise. Reports about it are inside of that span, or of
-//! the one in which their error was converted or made, if that is known. A panic has no span of its own.
+//! The messages of asyncio's logger go to `tracing`, with the target `asyncio`; or to standard error while the
+//! program has no subscriber. A task carries the span in which it is created, unless
+//! [`task_spans`](EventLoopBuilder::task_spans) turns this off. Reports about a task are inside that span, or
+//! inside the one in which their error was converted or created, if that is known. A panic has no span of its
+//! own.
 //!
 //! # Differences from asyncio
-//! Keyword arguments are methods: `call_soon(f, context=c)` is `in_context(&c).call_soon(f)`.
-//! Calling from a wrong thread does not compile. Signal handlers may be set on any loop in any
-//! thread, and removing one puts back exactly what was there before. While there is something to
-//! run, the loop asks the system for I/O every 50 µs and not in every iteration, except with
-//! [`poll_every_iteration`](EventLoopBuilder::poll_every_iteration).
-//! After `fork` nothing is promised in the child.
+//! Keyword arguments are methods: `call_soon(f, context=c)` is `in_context(&c).call_soon(f)`. Calls
+//! from the wrong thread do not compile. Signal handlers may be set on any loop in any thread, and
+//! removing one restores exactly the previous disposition. While there is something to run, the
+//! loop polls for I/O every 50 µs and not in every iteration, except with
+//! [`poll_every_iteration`](EventLoopBuilder::poll_every_iteration). After a `fork`, the child must
+//! not use the loop.
 
 mod base_events;
 mod events;

@@ -24,7 +24,7 @@ fn current() -> Option<SharedSpan> {
     (!span.is_none()).then(|| Arc::new(KeptSpan(span)) as SharedSpan)
 }
 
-/// A span that a task, an error or a job carries. What a subscriber panics with does not come out.
+/// A span that a task, an error or a job carries. A panic of a subscriber is caught.
 struct KeptSpan(Span);
 
 impl exception::Span for KeptSpan {

@@ -1,4 +1,4 @@
-//! What writes the numbers of a loop: [`Meter`].
+//! [`Meter`]: updates the metrics of a loop.
 
 use crate::EventLoop;
 use asyncio_core::{
@@ -13,12 +13,12 @@ use std::{cell::Cell, sync::atomic::Ordering, time::Duration};
 
 /// Metrics.
 impl EventLoop {
-    /// What the loop has done so far. Those of a closed loop are all zero.
+    /// Returns the metrics of the loop so far. Those of a closed loop are all zero.
     pub fn metrics(&self) -> Metrics {
         self.handle().metrics().unwrap_or_default()
     }
 
-    /// Has each step measured from now on, or not: see [`Metrics::longest_step`].
+    /// Sets whether each step is measured from now on: see [`Metrics::longest_step`].
     pub fn measure_steps(&self, on: bool) {
         self.home().with(|scheduler| scheduler.reports.set_measures_steps(on));
     }
@@ -32,7 +32,7 @@ fn clock_zero() -> u64 {
     nanos(now).saturating_sub(since_epoch())
 }
 
-/// What writes the numbers of a loop, on its thread.
+/// Updates the metrics of a loop, on its thread.
 #[derive(Debug)]
 pub(crate) struct Meter {
     counters: &'static Counters,
@@ -102,7 +102,7 @@ impl Meter {
         add(&self.counters.events, events as u64);
     }
 
-    /// An iteration ran so many steps.
+    /// Counts the steps of an iteration.
     #[inline(always)]
     pub(crate) fn ran(&self, steps: usize) {
         add(&self.counters.iterations, 1);

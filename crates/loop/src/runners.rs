@@ -23,17 +23,18 @@ use std::{
 };
 pub use surroundings::{Entered, Surroundings};
 
-/// For so long the end of a [`Runner`] waits for threads of the default executor
+/// The longest time that the end of a [`Runner`] waits for threads of the default executor
 /// (asyncio's `THREAD_JOIN_TIMEOUT`).
 pub const THREAD_JOIN_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Runs a program (`asyncio.run`): makes a loop, runs `main` on it, and ends everything as
+/// Runs a program (`asyncio.run`): creates a loop, runs `main` on it, and ends everything as
 /// [`Runner::close`] does.
 ///
-/// `main` returns what the program returns; the first Ctrl-C cancels it (see [`Runner`]).
+/// The result is that of `main`. The first Ctrl-C cancels `main` (see [`Runner`]).
 ///
 /// # Errors
-/// That of `main`; `KeyboardInterrupt` if Ctrl-C ended it; `Runtime` if a loop runs in this thread.
+/// The error of `main`; `KeyboardInterrupt` if Ctrl-C ended it; `Runtime` if a loop runs in this
+/// thread.
 ///
 /// ```
 /// use std::time::Duration;
@@ -64,17 +65,16 @@ where
 
 /// Runs programs on one loop, one after another (`asyncio.Runner`).
 ///
-/// The loop is made when it is first needed, and closed by [`close`](Runner::close), at the end of
-/// [`with`](Runner::with), or when the runner is dropped. All runs share one context, so that a
-/// context variable set by one is seen by the next.
+/// The loop is created when it is first needed, and closed by [`close`](Runner::close), at the end
+/// of [`with`](Runner::with), or when the runner is dropped. All runs share one context, so a
+/// context variable that is set in one run is visible in the next.
 ///
 /// # Ctrl-C
-/// If a run is called from the main thread of the program, and that does nothing of its own about
-/// `SIGINT`, the first Ctrl-C cancels the main task: what it awaits returns `Err(Cancelled)`, it
-/// cleans up, and if it then ends with that error, the run returns `Error::KeyboardInterrupt`. A
-/// second Ctrl-C does what it does to any program: it ends the process. (The system ignores the signal
-/// for the first process of a container, so that one exits with status 130.) A handler that the program
-/// adds for `SIGINT` takes the place of all this while it is there.
+/// If a run is called from the main thread of a program that does not handle `SIGINT` itself, the first
+/// Ctrl-C cancels the main task: its await returns `Err(Cancelled)`, and it can clean up. If it then
+/// ends with that error, the run returns `Error::KeyboardInterrupt`. A second Ctrl-C ends the process,
+/// as usual. (The system ignores the signal for the first process of a container, so that process exits
+/// with status 130.) While the program has a handler for `SIGINT`, the handler is called instead.
 ///
 /// ```
 /// use asyncio::Runner;
@@ -106,9 +106,9 @@ enum State {
     Created,
     Open {
         event_loop: EventLoop,
-        /// The context variables that one run leaves to the next.
+        /// The context variables that one run passes to the next.
         values: Values,
-        /// Whether the loop was made the current one of the thread.
+        /// Whether the loop became the current loop of the thread.
         is_current: bool,
     },
     Closed,
@@ -131,7 +131,7 @@ impl Default for Runner {
 }
 
 impl Runner {
-    /// A runner that has no loop yet.
+    /// Creates a runner that has no loop yet.
     pub fn new() -> Runner {
         Runner {
             state: State::Created,
@@ -148,7 +148,8 @@ impl Runner {
         }
     }
 
-    /// Whether the loop is in debug mode; as [`EventLoopBuilder::debug`] decides if not called.
+    /// Sets whether the loop is in debug mode. Without this call, the default of
+    /// [`EventLoopBuilder::debug`] applies.
     ///
     /// [`EventLoopBuilder::debug`]: crate::EventLoopBuilder::debug
     pub fn debug(mut self, on: bool) -> Runner {
@@ -156,8 +157,8 @@ impl Runner {
         self
     }
 
-    /// Whether time is virtual: see [`EventLoopBuilder::virtual_time`]. A loop factory decides that
-    /// itself.
+    /// Sets whether time is virtual: see [`EventLoopBuilder::virtual_time`]. It has no effect on a
+    /// loop factory.
     ///
     /// [`EventLoopBuilder::virtual_time`]: crate::EventLoopBuilder::virtual_time
     pub fn virtual_time(mut self, on: bool) -> Runner {
@@ -165,11 +166,12 @@ impl Runner {
         self
     }
 
-    /// How long the end of a run waits for the tasks that it has cancelled; `None`, as in CPython, for
-    /// ever. (After five seconds a warning names them, with what each waits on.)
+    /// Sets how long the end of a run waits for the tasks that it has cancelled. With `None`, the
+    /// default, it waits forever, as in CPython. After five seconds, a warning names these tasks and
+    /// what each waits for.
     ///
-    /// What is left when the time is up is cancelled once more, and may clean up without waiting. What
-    /// still remains is dropped, and reported as "Task was destroyed but it is pending!".
+    /// Tasks that are left after that time are cancelled once more, and may clean up without waiting.
+    /// Tasks that still remain are dropped, and reported as "Task was destroyed but it is pending!".
     ///
     /// ```
     /// use std::time::Duration;
@@ -194,8 +196,8 @@ impl Runner {
         self
     }
 
-    /// Whether the loop looks for I/O in every iteration: see
-    /// [`EventLoopBuilder::poll_every_iteration`]. A loop factory decides that itself.
+    /// Sets whether the loop polls for I/O in every iteration: see
+    /// [`EventLoopBuilder::poll_every_iteration`]. It has no effect on a loop factory.
     ///
     /// [`EventLoopBuilder::poll_every_iteration`]: crate::EventLoopBuilder::poll_every_iteration
     pub fn poll_every_iteration(mut self, on: bool) -> Runner {
@@ -203,8 +205,8 @@ impl Runner {
         self
     }
 
-    /// Whether tasks carry the spans of `tracing` in which they are made: see
-    /// [`EventLoopBuilder::task_spans`]. A loop factory decides that itself.
+    /// Sets whether tasks carry the spans of `tracing` in which they are created: see
+    /// [`EventLoopBuilder::task_spans`]. It has no effect on a loop factory.
     ///
     /// [`EventLoopBuilder::task_spans`]: crate::EventLoopBuilder::task_spans
     pub fn task_spans(mut self, on: bool) -> Runner {
@@ -212,10 +214,10 @@ impl Runner {
         self
     }
 
-    /// Whether `SIGTERM` ends a run as Ctrl-C does: the first one cancels the main task, which may clean up;
-    /// if it then ends with that error, the run returns `Error::KeyboardInterrupt`, with the message
-    /// `SIGTERM`. A second one does what it does to any program. A handler that the loop has for `SIGTERM`
-    /// takes the place of all this. asyncio has no such thing.
+    /// Sets whether `SIGTERM` ends a run as Ctrl-C does. The first signal cancels the main task, which may
+    /// clean up. If the task then ends with that error, the run returns `Error::KeyboardInterrupt`, with the
+    /// message `SIGTERM`. A second signal has its usual effect. If the loop has a handler for `SIGTERM`, the
+    /// handler is called instead. asyncio has no counterpart.
     ///
     /// ```
     /// use asyncio::{Error, Runner};
@@ -235,11 +237,11 @@ impl Runner {
         self
     }
 
-    /// Logs the call graphs of all tasks whenever `signal` comes, for a program that hangs: where each task
-    /// waits, and what awaits it ([`EventLoop::format_call_graphs`]). The program runs on. asyncio has no such
-    /// thing; its `faulthandler.register` prints the stacks of threads.
+    /// Logs the call graphs of all tasks whenever `signal` arrives, for a program that hangs: where each task
+    /// waits, and which tasks await it ([`EventLoop::format_call_graphs`]). The program continues. asyncio has
+    /// no counterpart; Python's `faulthandler.register` prints the stacks of threads.
     ///
-    /// While a step does not come back, the loop cannot do that: see [`watchdog`](Runner::watchdog).
+    /// A loop that is blocked in a step cannot do this: see [`watchdog`](Runner::watchdog).
     ///
     /// ```
     /// use asyncio::{Runner, signals::SIGUSR1};
@@ -258,13 +260,13 @@ impl Runner {
     }
 
     /// Logs a step that takes longer than `limit` while it still blocks the loop: the task, where it was
-    /// created and what it last waited for; and with the feature `backtrace`, on Linux with glibc, where the
-    /// thread is. In debug mode the limit is a second if none is set. asyncio has no such thing: it reports a
-    /// slow step when that is over.
+    /// created, and what it last waited for. With the feature `backtrace`, on Linux with glibc, the log also
+    /// shows the stack of the thread. In debug mode, the default limit is one second. asyncio has no
+    /// counterpart: it reports a slow step only when the step is over.
     ///
-    /// A thread watches the loop, which wakes it twice within the limit, and interrupts the loop's thread by
-    /// `SIGURG` only when a step is late. A system call that is not begun again after a signal then fails with
-    /// `EINTR`. If the program handles `SIGURG` itself, only the fact is logged.
+    /// A thread checks the loop twice within the limit, and interrupts the loop's thread by `SIGURG` only if a
+    /// step is late. A system call that is not restarted after a signal then fails with `EINTR`. If the
+    /// program handles `SIGURG` itself, only the fact that the loop is blocked is logged.
     ///
     /// ```
     /// use std::{thread, time::Duration};
@@ -279,15 +281,17 @@ impl Runner {
         self
     }
 
-    /// What makes the loop. It is then not made the current one of the thread, as it otherwise is.
+    /// Sets the function that creates the loop. Unlike the default loop, this loop does not become
+    /// the current loop of the thread.
     pub fn loop_factory(mut self, factory: impl FnOnce() -> Result<EventLoop> + 'static) -> Runner {
         self.loop_factory = Some(Box::new(factory));
         self
     }
 
-    /// What the runs, the end of the runner, and the jobs of [`to_thread`](asyncio_task::to_thread) and
-    /// [`run_in_executor`](EventLoop::run_in_executor) are inside of. `make` is called when the loop is made.
-    /// For crates that put the context of another runtime around a program, as asyncio-tokio does.
+    /// Sets the surroundings of the runs, of the end of the runner, and of the jobs of
+    /// [`to_thread`](asyncio_task::to_thread) and [`run_in_executor`](EventLoop::run_in_executor). `make` is
+    /// called when the loop is created. This is for crates that put the context of another runtime around a
+    /// program, as asyncio-tokio does.
     ///
     /// ```
     /// use asyncio::{Entered, Runner, Surroundings};
@@ -317,7 +321,7 @@ impl Runner {
         self
     }
 
-    /// Makes the loop, if there is none yet.
+    /// Creates the loop, if there is none yet.
     fn open(&mut self) -> Result<(&EventLoop, &mut Values)> {
         if let State::Created = self.state {
             let is_current = self.loop_factory.is_none();
@@ -349,10 +353,10 @@ impl Runner {
         }
     }
 
-    /// The loop; it is made if there is none yet (`Runner.get_loop`).
+    /// Returns the loop, and creates it if there is none yet (`Runner.get_loop`).
     ///
     /// # Errors
-    /// `Runtime` if the runner is closed; what the system says if the loop cannot be made.
+    /// `Runtime` if the runner is closed; the system's error if the loop cannot be created.
     #[doc(alias = "asyncio.Runner.get_loop")]
     pub fn get_loop(&mut self) -> Result<EventLoop> {
         self.open().map(|(event_loop, _)| event_loop.clone())
@@ -361,9 +365,8 @@ impl Runner {
     /// Runs `main` as a task until it is done (`Runner.run`).
     ///
     /// # Errors
-    /// That of `main`; `KeyboardInterrupt` if Ctrl-C ended it, which says where `main` was and what it
-    /// awaited; `Runtime` if a loop runs in this
-    /// thread, or if the runner is closed.
+    /// The error of `main`; `KeyboardInterrupt` if Ctrl-C ended it, which says where `main` was and
+    /// what it awaited; `Runtime` if a loop runs in this thread, or if the runner is closed.
     #[doc(alias = "asyncio.Runner.run")]
     #[track_caller]
     pub fn run<F, T>(&mut self, main: F) -> Result<T>
@@ -375,10 +378,10 @@ impl Runner {
         self.run_task(TaskBuilder::default().location(Location::caller()), None, main)
     }
 
-    /// [`run`](Runner::run) with `context=`: `main` runs in that context instead of the runner's.
+    /// Runs `main` in `context` instead of the runner's context: see [`run`](Runner::run).
     ///
     /// # Errors
-    /// As those of [`run`](Runner::run).
+    /// The errors of [`run`](Runner::run).
     #[track_caller]
     pub fn run_in<F, T>(&mut self, context: &Context, main: F) -> Result<T>
     where
@@ -408,8 +411,8 @@ impl Runner {
             && !event_loop.with(|scheduler| scheduler.timers.is_virtual())?;
         let limit = limit.or_else(|| in_debug_mode.then_some(watchdog::IN_DEBUG_MODE));
         let is_own = context.is_some();
-        // A task with variables of its own enters and leaves its steps faster than one that shares a
-        // context: so the variables go into the main task, and come back when it is done.
+        // A task with its own variables enters and leaves its steps faster than one that shares a
+        // context. The variables are therefore moved into the main task, and back when it is done.
         let main = match context {
             Some(context) => event_loop.create_task_with(task.context(context), main),
             None => with_values(values.clone(), || event_loop.create_task_with(task, main)),
@@ -446,20 +449,21 @@ impl Runner {
     /// Calls `body` with the runner, and closes it (`with Runner() as runner`).
     ///
     /// # Errors
-    /// That of `body`, or else that of [`close`](Runner::close).
+    /// The error of `body`, or else that of [`close`](Runner::close).
     #[doc(alias("__enter__", "__exit__"))]
     pub fn with<R>(mut self, body: impl FnOnce(&mut Runner) -> Result<R>) -> Result<R> {
         let outcome = body(&mut self);
         end(self, outcome)
     }
 
-    /// Ends everything (`Runner.close`): cancels the tasks that are left, in the order of their
-    /// creation and each once, even if others wait for it, and waits for them, gives what they fail with to the exception handler, closes
-    /// asynchronous generators, waits for the threads of the default executor up to
-    /// [`THREAD_JOIN_TIMEOUT`], and closes the loop. A second call does nothing.
+    /// Ends everything (`Runner.close`). It cancels the tasks that are left, in the order of their creation and each
+    /// once, even if others await it, and waits for them. It passes their errors to the exception handler, closes
+    /// asynchronous generators, waits up to [`THREAD_JOIN_TIMEOUT`] for the threads of the default executor, and closes
+    /// the loop. A second call does nothing.
     ///
     /// # Errors
-    /// What ended one of these waits early, such as `Deadlock`. The loop is closed in any case.
+    /// The error that ended one of these waits early, such as `Deadlock`. The loop is closed in any
+    /// case.
     #[doc(alias = "asyncio.Runner.close")]
     pub fn close(&mut self) -> Result<()> {
         let State::Open { event_loop, is_current, .. } =
@@ -488,14 +492,14 @@ impl Drop for Runner {
     }
 }
 
-/// `SIGTERM` for the main task of a run. Dropping it ends that.
+/// Handles `SIGTERM` for the main task of a run, until it is dropped.
 struct Termination<'a> {
     event_loop: &'a EventLoop,
     came: Rc<Cell<bool>>,
 }
 
 impl Termination<'_> {
-    /// From now on the first `SIGTERM` cancels `task`. `None` if the loop has a handler for it.
+    /// Makes the first `SIGTERM` cancel `task`. Returns `None` if the loop has a handler for it.
     fn begin<'a>(event_loop: &'a EventLoop, task: &AnyTask) -> Result<Option<Termination<'a>>> {
         if event_loop.signals().handles(SIGTERM) {
             return Ok(None);
@@ -513,14 +517,14 @@ impl Termination<'_> {
 
 impl Drop for Termination<'_> {
     fn drop(&mut self) {
-        // A handler that is there after the signal came is the program's.
+        // A handler that is present after the signal arrived is the program's.
         if !self.came.get() {
             let _ = self.event_loop.remove_signal_handler(SIGTERM);
         }
     }
 }
 
-/// Closes the runner. As at the end of a `with` block, an error from that goes before the other.
+/// Closes the runner. As at the end of a `with` block, an error of closing takes precedence.
 fn end<R>(mut runner: Runner, outcome: Result<R>) -> Result<R> {
     match (runner.close(), outcome) {
         (Ok(()), outcome) => outcome,

@@ -7,17 +7,18 @@
 //!
 //! # Two pollers
 //!
-//! Both have the same few functions, and the rest of the crate does not know which one it has:
+//! Both have the same few functions, and the rest of the crate does not depend on the choice:
 //!
-//! - [`linux`]: epoll itself. One system call per iteration (`epoll_pwait2`, to the nanosecond), and
-//!   events that tell hang-ups, which saves the second receive of nearly every message.
+//! - [`linux`]: epoll itself. It takes one system call per iteration (`epoll_pwait2`, with
+//!   nanoseconds), and its events report hang-ups, which saves the second receive of nearly every
+//!   message.
 //! - [`portable`]: the `polling` crate; on every other Unix, and on Linux under
 //!   `--cfg asyncio_portable_poller`, so that it is tested where we develop.
 //!
-//! On Linux nothing goes through `polling`, not even the watchers: beside the epoll descriptor its
-//! poller opens an eventfd and a timerfd that only its own `wait` uses, two descriptors per loop for
-//! nothing; its keys would have to be kept apart from ours on the same descriptor; and a watcher
-//! takes the same three `epoll_ctl` calls either way.
+//! On Linux, nothing uses `polling`, not even the watchers. Beside the epoll descriptor, its poller
+//! opens an eventfd and a timerfd that only its own `wait` uses, which wastes two descriptors per
+//! loop. Its keys would have to be kept apart from ours on the same descriptor. And a watcher takes
+//! the same three `epoll_ctl` calls either way.
 
 #[cfg(all(target_os = "linux", not(asyncio_portable_poller)))]
 mod linux;
@@ -47,14 +48,15 @@ pub(crate) use imp::{Notifier, Poller};
 /// The longest wait, in case the system's clock or ours is off (`MAXIMUM_SELECT_TIMEOUT`): 24 h.
 pub(crate) const MAXIMUM_SELECT_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
-/// Whom an event is for, as the number that the system keeps beside a descriptor.
+/// The receiver of an event, as the number that the system keeps beside a descriptor.
 ///
-/// The key of a source has zeros in its two lowest bits. Watchers have the lowest set, their descriptor
-/// above it, and in the upper half a stamp that tells apart two files which had the same number.
+/// The key of a source has zeros in its two lowest bits. Watchers have the lowest bit set, their
+/// descriptor above it, and in the upper half a stamp that distinguishes two files which had the same
+/// number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token(u64);
 
-/// Whom an event is for.
+/// The receiver of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Receiver {
     Source(Key),
@@ -62,7 +64,7 @@ enum Receiver {
         descriptor: RawFd,
         stamp: u32,
     },
-    /// The notifier: the wait is over, and that is all.
+    /// The notifier, which only ends the wait.
     Nobody,
 }
 
@@ -89,14 +91,14 @@ impl Token {
     }
 }
 
-/// For what a watcher waits.
+/// The readiness for which a watcher waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Interest {
     pub(crate) readable: bool,
     pub(crate) writable: bool,
 }
 
-/// The selector of one loop, on the loop's thread. Sources have the poller alone.
+/// The selector of one loop, on the loop's thread. Sources have access only to its poller.
 #[derive(Debug)]
 pub(crate) struct Selector {
     poller: Arc<Poller>,
@@ -110,7 +112,7 @@ impl Selector {
     /// A selector that waits for nothing yet.
     ///
     /// # Errors
-    /// What the system says, for example that too many files are open.
+    /// The system's error, for example that too many files are open.
     pub(crate) fn new() -> Result<Selector> {
         let (poller, notifier) = Poller::new()?;
         let (poller, notifier) = (Arc::new(poller), Arc::new(notifier));
@@ -124,11 +126,11 @@ impl Selector {
     }
 
     /// Waits until something is ready, the notifier is used, a signal arrives, or `timeout` is over
-    /// (`None`: no end). Puts the tasks and callbacks that waited for it into the ready queue, and
-    /// tells how many events there were.
+    /// (`None`: no limit). Puts the waiting tasks and callbacks into the ready queue, and returns
+    /// the number of events.
     ///
     /// # Errors
-    /// What the system says; never that a signal interrupted it.
+    /// The system's error, but never that a signal interrupted the wait.
     #[inline]
     pub(crate) fn poll(&self, timeout: Option<Duration>, scheduler: &Scheduler) -> Result<usize> {
         let mut buffer = self.buffer.take();
@@ -152,7 +154,7 @@ impl Selector {
         Ok(count)
     }
 
-    /// What ends a wait from other threads and from signal handlers.
+    /// Returns the notifier, which ends a wait from other threads and from signal handlers.
     pub(crate) fn notifier(&self) -> Arc<Notifier> {
         self.notifier.clone()
     }

@@ -1,11 +1,12 @@
 //! Signals: `add_signal_handler`, and Ctrl-C for [`Runner`](crate::Runner).
 //!
 //! The handler that the system calls, in whatever thread it interrupts, marks the signal in the
-//! inbox of every loop that wants it, and rings that loop's bell if it waits: a few atomics, and at
-//! most one write per loop. Everything else happens on the loops' own threads.
+//! inbox of every loop that wants it, and rings that loop's bell if the loop is waiting: a few
+//! atomic operations, and at most one write per loop. Everything else happens on the loops' own
+//! threads.
 //!
-//! A signal goes to *every* loop that has a handler for it. What the process did about the signal
-//! before the first of them came is put back, exactly, when the last of them goes.
+//! A signal goes to *every* loop that has a handler for it. When the last handler is removed, the
+//! disposition from before the first one is restored exactly.
 
 mod receive;
 mod system;
@@ -64,7 +65,7 @@ impl Handler {
         let this = self.clone();
         let call = move || match this.callback.try_borrow_mut() {
             Ok(mut callback) => this.context.run(&mut **callback)?,
-            // It runs already, around a loop in its own callback: once is enough.
+            // It is already running, around a loop in its own callback: once is enough.
             Err(_) => Ok(()),
         };
         scheduler.call_soon(call, self.context.values(), self.location).map(drop)
@@ -81,7 +82,7 @@ impl EventLoop {
     /// The numbers are in [`signals`](crate::signals).
     ///
     /// # Errors
-    /// `Value` if there is no such signal, `Runtime` if it cannot be caught (`SIGKILL`, `SIGSTOP`), if
+    /// `Value` if there is no such signal; `Runtime` if it cannot be caught (`SIGKILL`, `SIGSTOP`), if
     /// it reports a fault in the running code (`SIGSEGV`, `SIGBUS`, `SIGFPE`, `SIGILL`), or if the loop
     /// is closed.
     ///
@@ -113,8 +114,9 @@ impl EventLoop {
         self.signals().add(signal, Rc::new(handler))
     }
 
-    /// Removes the callback of `signal` (`loop.remove_signal_handler`); false if there was none. If
-    /// no other loop handles the signal, the process does again what it did about it before.
+    /// Removes the callback of `signal` (`loop.remove_signal_handler`); returns false if there was
+    /// none. If no other loop handles the signal, the previous disposition of the process is
+    /// restored.
     ///
     /// # Errors
     /// `Value` if there is no such signal.
@@ -127,9 +129,9 @@ impl EventLoop {
     /// Logs the call graphs of all tasks whenever `signal` arrives.
     ///
     /// # Errors
-    /// Those of [`add_signal_handler`](EventLoop::add_signal_handler).
+    /// The errors of [`add_signal_handler`](EventLoop::add_signal_handler).
     pub(crate) fn dump_on(&self, signal: i32) -> Result<()> {
-        // The loop has the handler, so it does not keep the loop.
+        // The loop owns the handler, so the handler must not keep the loop alive.
         let weak = Rc::downgrade(&self.0);
         self.add_signal_handler(signal, move || {
             if let Some(inner) = weak.upgrade() {
@@ -142,7 +144,7 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Makes steps of the signals that came.
+    /// Turns the signals that arrived into steps.
     pub(crate) fn deliver_signals(&self, scheduler: &Scheduler) {
         let came = self.signals().inbox.take_raised();
         if came == 0 {
@@ -151,7 +153,7 @@ impl EventLoop {
         if came & 1 << (numbers::SIGINT - 1) != 0 {
             self.signals().interrupt(scheduler);
         }
-        // As in asyncio, one step looks the handlers up, and the next runs them.
+        // As in asyncio, one step looks up the handlers, and the next one runs them.
         let weak = Rc::downgrade(&self.0);
         let home = self.home();
         let look_up = move || {
@@ -255,14 +257,15 @@ struct Interruptible {
     interrupted: Rc<Interrupt>,
 }
 
-/// Whether Ctrl-C came, and what the main task then waited for.
+/// Whether Ctrl-C arrived, and what the main task was then waiting for.
 #[derive(Debug, Default)]
 struct Interrupt {
     came: Cell<bool>,
     awaited: RefCell<String>,
 }
 
-/// Ctrl-C for the main task of a `Runner`: see [`Runner`](crate::Runner). Dropping it ends that.
+/// Handles Ctrl-C for the main task of a `Runner`, until it is dropped: see
+/// [`Runner`](crate::Runner).
 #[derive(Debug)]
 pub(crate) struct Interruption<'a> {
     signals: &'a Signals,
@@ -270,20 +273,20 @@ pub(crate) struct Interruption<'a> {
     delivered: Rc<Interrupt>,
 }
 
-/// What Ctrl-C did to a run.
+/// The effect of Ctrl-C on a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interrupted {
     /// It did not come.
     No,
     /// The main task was cancelled.
     Cancelled,
-    /// It came too late for the task to learn of it.
+    /// It came too late to reach the task.
     TooLate,
 }
 
 impl Signals {
-    /// From now on Ctrl-C cancels `task`. `None` off the main thread, and if the program does
-    /// something of its own about Ctrl-C.
+    /// Makes Ctrl-C cancel `task`. Returns `None` on any thread except the main thread, and if the
+    /// program handles Ctrl-C itself.
     pub(crate) fn interruptible(&self, task: TaskRef) -> Option<Interruption<'_>> {
         system::listen(self.inbox);
         let armed = system::Armed::new()?;
@@ -294,8 +297,8 @@ impl Signals {
         Some(Interruption { signals: self, armed, delivered })
     }
 
-    /// Makes Ctrl-C end the process until the guard is dropped. `None` where it does so anyway: in every
-    /// process except the first one of a container.
+    /// Makes Ctrl-C end the process until the guard is dropped. Returns `None` where it does so anyway:
+    /// in every process except the first one of a container.
     pub(crate) fn at_the_end() -> Option<impl Drop> {
         system::Armed::at_the_end()
     }
@@ -315,7 +318,8 @@ impl Signals {
 }
 
 impl Interruption<'_> {
-    /// The error of a run that Ctrl-C has ended: it says where the main task was, and what for.
+    /// The error of a run that Ctrl-C has ended: it says where the main task was waiting, and for
+    /// what.
     pub(crate) fn error(&self) -> KeyboardInterrupt {
         match &**self.delivered.awaited.borrow() {
             "" => KeyboardInterrupt::default(),

@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-/// Longer than anything here takes: a test that waits so long has failed.
+/// Longer than anything here takes: a test that waits this long has failed.
 pub(crate) const FOR_EVER: Duration = Duration::from_secs(60);
 
 pub(crate) struct TestLoop {
@@ -84,7 +84,7 @@ impl TestLoop {
         self.with(|scheduler| self.selector.poll(timeout, scheduler)).unwrap()
     }
 
-    /// Has `action` called when `watched` is ready.
+    /// Calls `action` when `watched` is ready.
     #[track_caller]
     pub(crate) fn watch(&self, watched: (RawFd, Direction), action: Action) {
         let (watchers, location) = (self.selector.watchers(), Location::caller());

@@ -1,10 +1,10 @@
-//! The watchdog of a run: a thread that reports a step which does not come back, while it blocks.
+//! The watchdog of a run: a thread that reports a step while it blocks the loop.
 //!
-//! It costs the loop no store in a step. The thread sends a note into the inbox, and looks whether the loop has
-//! opened it; a loop that comes back to its inbox in time hears of no signal. Only when the note lies there
-//! for half of the limit, and again at the limit, the loop's thread is interrupted, to say what runs in it
-//! (`watchdog/sample.rs`). A task takes one step in an iteration at most: so if it is the same task both
-//! times, and the note still lies there, it is the same step.
+//! It costs the loop no store in a step. The thread sends a message into the inbox, and checks whether the loop
+//! has received it; a loop that reads its inbox in time gets no signal. If the message is unread after half of
+//! the limit, and again at the limit, the loop's thread is interrupted to report what it is running
+//! (`watchdog/sample.rs`). A task takes at most one step in an iteration. So if it is the same task both times,
+//! and the message is still unread, it is the same step.
 
 mod sample;
 #[cfg(test)]
@@ -30,7 +30,7 @@ use std::{
 /// The limit in debug mode, if none is set.
 pub(crate) const IN_DEBUG_MODE: Duration = Duration::from_secs(1);
 
-/// A limit that is shorter than this is taken as this.
+/// The shortest limit; shorter ones are rounded up to it.
 const SHORTEST: Duration = Duration::from_millis(2);
 
 /// Watches the loop of this thread, until it is dropped.
@@ -47,14 +47,14 @@ impl fmt::Debug for Watchdog {
 
 #[derive(Default)]
 struct Shared {
-    /// The number of the last note that the loop has opened.
+    /// The number of the last message that the loop has received.
     opened: AtomicU64,
     has_ended: Mutex<bool>,
     end: Condvar,
 }
 
 impl Shared {
-    /// Waits; true if the run has ended meanwhile.
+    /// Waits; returns true if the run has ended meanwhile.
     fn wait(&self, time: Duration) -> bool {
         let has_ended = self.has_ended.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let outcome = self.end.wait_timeout_while(has_ended, time, |has_ended| !*has_ended);
@@ -70,7 +70,7 @@ impl Watchdog {
     /// Reports steps of this loop that take longer than `limit`.
     ///
     /// # Errors
-    /// What the system says if there can be no thread.
+    /// The system's error, if it cannot start a thread.
     pub(crate) fn begin(event_loop: &EventLoop, limit: Duration) -> Result<Watchdog> {
         let (home, shared) = (event_loop.home(), Arc::<Shared>::default());
         let (watched, thread, limit) = (shared.clone(), Thread::current(), limit.max(SHORTEST));

@@ -1,17 +1,18 @@
-//! [`Watchers`]: callbacks on descriptors that are owned elsewhere (`loop.add_reader` and its like).
+//! [`Watchers`]: callbacks on descriptors that are owned elsewhere (`loop.add_reader` and similar
+//! methods).
 //!
 //! A watched descriptor is registered level-triggered, once for both directions, and only while a
-//! callback is set. What is ready at the poll becomes a step of that iteration, as every callback
-//! is; a step that has not run yet is not queued again.
+//! callback is set. A callback that is ready at the poll becomes a step of that iteration; a step
+//! that has not run yet is not queued again.
 //!
-//! The owner may close the descriptor without a word. The operating system then forgets it, and its
-//! number may come back as another file: so setting a callback always asks the system, and a stamp
-//! in each event tells the files apart.
+//! The owner may close the descriptor without notice. The operating system then forgets it, and
+//! another file may get its number. Setting a callback therefore always asks the system, and a
+//! stamp in each event tells the files apart.
 //!
 //! If a duplicate keeps the file open, Linux keeps the registration, and it can no longer be removed.
-//! So a watched descriptor is registered for one event (`EPOLLONESHOT`), and the registration is
-//! renewed when the event is delivered. A registration that is left behind causes one more event, and
-//! then is silent.
+//! A watched descriptor is therefore registered for one event (`EPOLLONESHOT`), and the registration
+//! is renewed when the event is delivered. A registration that is left behind causes at most one more
+//! event.
 
 use crate::{
     EventLoop,
@@ -42,17 +43,17 @@ pub use ready::{WaitReady, wait_readable, wait_writable};
 
 /// Callbacks on descriptors.
 impl EventLoop {
-    /// Calls `callback` whenever there is something to read from `fd` (`loop.add_reader`), or its
-    /// other end is gone: once in each iteration that finds it so, until
-    /// [`remove_reader`](EventLoop::remove_reader). A callback that was set before is cancelled.
+    /// Calls `callback` whenever there is something to read from `fd`, or its other end is closed
+    /// (`loop.add_reader`): once in each iteration in which that is true, until
+    /// [`remove_reader`](EventLoop::remove_reader) is called. An earlier callback is cancelled.
     ///
-    /// The descriptor stays its owner's, and should be non-blocking. Remove the callback before
-    /// closing it. If the descriptor is closed first, the callback runs at most once more, even if a
-    /// duplicate keeps the file open. It is kept until it is removed, or replaced by one for the same
-    /// number.
+    /// The loop does not own the descriptor, which should be non-blocking. Remove the callback before
+    /// you close the descriptor. If it is closed first, the callback runs at most once more, even if
+    /// a duplicate keeps the file open. The callback is kept until it is removed, or replaced by one
+    /// for the same number.
     ///
-    /// The callback runs with a copy of the caller's context variables, always the same one. What it
-    /// returns as an error goes to the exception handler; it stays set.
+    /// The callback runs in a copy of the caller's context, which is the same in every call. If it
+    /// returns an error, the error goes to the exception handler, and the callback stays set.
     ///
     /// ```
     /// use std::{io::{Read, Write}, os::unix::net::UnixStream};
@@ -74,9 +75,9 @@ impl EventLoop {
     /// ```
     ///
     /// # Errors
-    /// `Runtime` if the loop is closed, or a socket or transport of the loop owns the descriptor;
-    /// `Value` if the number is negative; what the system says if it cannot be waited for (a closed
-    /// descriptor, a regular file).
+    /// `Runtime` if the loop is closed, or if a socket or transport of the loop owns the
+    /// descriptor; `Value` if the number is negative; the system's error if it cannot be waited for
+    /// (a closed descriptor, a regular file).
     #[doc(alias = "loop.add_reader")]
     #[track_caller]
     pub fn add_reader<R: CallbackOutput>(
@@ -87,8 +88,8 @@ impl EventLoop {
         self.watch((fd.as_raw_fd(), Direction::Read), "add_reader", callback)
     }
 
-    /// Calls `callback` whenever `fd` can be written to (`loop.add_writer`). Otherwise like
-    /// [`add_reader`](EventLoop::add_reader).
+    /// Calls `callback` whenever `fd` can be written to (`loop.add_writer`). Otherwise it works
+    /// like [`add_reader`](EventLoop::add_reader).
     ///
     /// # Errors
     /// As for [`add_reader`](EventLoop::add_reader).
@@ -102,9 +103,9 @@ impl EventLoop {
         self.watch((fd.as_raw_fd(), Direction::Write), "add_writer", callback)
     }
 
-    /// Takes the callback away that [`add_reader`](EventLoop::add_reader) set; it does not run any
-    /// more, not even if it is ready (`loop.remove_reader`). False if there is none, or if the loop
-    /// is closed.
+    /// Removes the callback of [`add_reader`](EventLoop::add_reader) (`loop.remove_reader`). The
+    /// callback does not run again, even if it is ready. Returns false if there is none, or if the
+    /// loop is closed.
     ///
     /// # Errors
     /// `Runtime` if a socket or transport of the loop owns the descriptor.
@@ -113,8 +114,8 @@ impl EventLoop {
         self.unwatch((fd.as_raw_fd(), Direction::Read))
     }
 
-    /// Takes the callback away that [`add_writer`](EventLoop::add_writer) set
-    /// (`loop.remove_writer`). Otherwise like [`remove_reader`](EventLoop::remove_reader).
+    /// Removes the callback of [`add_writer`](EventLoop::add_writer) (`loop.remove_writer`).
+    /// Otherwise it works like [`remove_reader`](EventLoop::remove_reader).
     ///
     /// # Errors
     /// `Runtime` if a socket or transport of the loop owns the descriptor.
@@ -143,7 +144,7 @@ impl EventLoop {
     }
 }
 
-/// What is called for a descriptor, as often as it is ready.
+/// The function that is called for a descriptor whenever it is ready.
 pub(crate) type Action = Box<dyn FnMut() -> Result<()>>;
 
 /// The watched descriptors of one loop.
@@ -177,7 +178,7 @@ impl Watch {
 }
 
 struct Callback {
-    /// Taken out while it runs; empty once it is cancelled.
+    /// `None` while it runs, and after it was cancelled.
     action: RefCell<Option<Action>>,
     cancelled: Cell<bool>,
     /// Whether a step of it is in the ready queue.
@@ -203,7 +204,8 @@ impl Callback {
         })
     }
 
-    /// It runs no more, and what it holds is dropped at once; if it runs now, when it returns.
+    /// Prevents further calls, and drops the callback: immediately, or when it returns if it is
+    /// running.
     fn cancel(&self) {
         self.cancelled.set(true);
         let action = self.action.take();
@@ -215,7 +217,7 @@ impl Callback {
             return;
         }
         let callback = self.clone();
-        // Nothing is polled for a loop that is closed.
+        // A closed loop does not poll.
         let _ = scheduler.call_soon(move || callback.run(), self.context.values(), self.location);
     }
 
@@ -249,8 +251,8 @@ impl Watchers {
         Watchers { poller, table: RefCell::new(HashMap::new()), next_stamp: Cell::new(0) }
     }
 
-    /// Sets the callback of a descriptor in one direction, and cancels the one it had. `what` is the
-    /// function that the errors name.
+    /// Sets the callback of a descriptor in one direction, and cancels the previous one. `what` is
+    /// the function that the errors name.
     pub(crate) fn set(
         &self,
         scheduler: &Scheduler,
@@ -267,7 +269,7 @@ impl Watchers {
             return Err(in_use(descriptor));
         }
         let callback = Callback::new(action, location);
-        // What is replaced, which is dropped when the table is free again.
+        // The replaced callback, which is dropped when the table is free again.
         let mut replaced = Vec::new();
         let outcome = self.register(descriptor, direction, callback, &mut replaced);
         for callback in replaced {
@@ -299,7 +301,7 @@ impl Watchers {
                     replaced.extend(watch.side(direction).replace(callback));
                     return Ok(());
                 }
-                // It was closed, and is another file now: what was set for the old one is void.
+                // It was closed, and is another file now: the callbacks of the old one are void.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     replaced.extend(watch.reader.take().into_iter().chain(watch.writer.take()));
                     table.remove(&descriptor);
@@ -317,8 +319,8 @@ impl Watchers {
         Ok(())
     }
 
-    /// Takes the callback of a descriptor in one direction away. False if there is none, or if the
-    /// loop is closed.
+    /// Removes the callback of a descriptor in one direction. Returns false if there is none, or if
+    /// the loop is closed.
     pub(crate) fn unset(
         &self,
         scheduler: &Scheduler,
@@ -337,7 +339,8 @@ impl Watchers {
             let Some(callback) = watch.side(direction).take() else { return Ok(false) };
             gone.push(callback);
             let interest = watch.interest();
-            // This fails only for a descriptor that was closed, and so is forgotten already.
+            // This fails only for a descriptor that was closed, and that the system has already
+            // forgotten.
             if interest.readable || interest.writable {
                 let token = Token::watcher(descriptor, watch.stamp);
                 if self.poller.change_watch(descriptor, token, interest).is_ok() {
@@ -354,8 +357,8 @@ impl Watchers {
         Ok(true)
     }
 
-    /// Makes the callbacks of a ready descriptor steps of this iteration. False if the event is not
-    /// for it: it was for a file that had the number before.
+    /// Turns the callbacks of a ready descriptor into steps of this iteration. Returns false if the
+    /// event is for a file that had the number before.
     pub(crate) fn deliver(
         &self,
         scheduler: &Scheduler,
@@ -394,7 +397,7 @@ impl Watchers {
     }
 }
 
-/// A system error with the function and the descriptor that it is about.
+/// A system error with the function and the descriptor.
 #[derive(Debug)]
 struct Named {
     what: &'static str,

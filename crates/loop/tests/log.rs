@@ -1,4 +1,4 @@
-//! What goes to the log: each scene in a process of its own, because the log is the process's.
+//! Tests of the log: each scene runs in a process of its own, because a process has one log.
 
 use asyncio_core::{Error, Result, context::ContextVar};
 use asyncio_loop::{EventLoop, get_running_loop, new_event_loop, run};
@@ -14,7 +14,7 @@ use tracing_core::span::Current;
 const SCENE: &str = "ASYNCIO_TEST_SCENE";
 const MS: Duration = Duration::from_millis(1);
 
-/// Plays a scene, and returns what it wrote to standard error.
+/// Runs a scene, and returns its standard error output.
 fn play(scene: &str, environment: &[(&str, &str)]) -> String {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "a_scene_of_its_own_process", "--nocapture"])
@@ -272,7 +272,7 @@ fn unretrieved() {
         });
         REQUEST.set("another");
         sleep(MS).await?;
-        // Here, in the span and the context of what drops the handle.
+        // Here, in the span and the context of the code that drops the handle.
         tracing::info_span!("elsewhere").in_scope(|| drop(failing));
         Ok(())
     };

@@ -1,6 +1,6 @@
-//! Models of the executor: every job that is accepted runs once, however its threads go to sleep.
+//! Models of the executor: every accepted job runs once, however its threads go to sleep.
 //!
-//! The queue is no part of the crate's interface, so its source is compiled into the models.
+//! The queue is not part of the crate's interface, so its source is compiled into the models.
 #![cfg(loom)]
 #![allow(dead_code, unreachable_pub)]
 
@@ -14,7 +14,7 @@ use asyncio_core::raw::{
 use jobs::Jobs;
 use loom::thread;
 
-/// How many jobs have run, for a thread that waits for them.
+/// The number of jobs that have run, for a thread that waits for them.
 struct Done(Mutex<usize>, Condvar);
 
 impl Done {

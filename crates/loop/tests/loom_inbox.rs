@@ -1,6 +1,6 @@
 //! Models of the cross-thread wake-up: no message is lost, whether the loop waits or closes.
 //!
-//! The inbox is no part of the crate's interface, so its source is compiled into the models.
+//! The inbox is not part of the crate's interface, so its source is compiled into the models.
 #![cfg(loom)]
 #![allow(dead_code, unreachable_pub)]
 
@@ -91,7 +91,8 @@ fn a_loop_that_closes_gets_what_was_accepted() {
     });
 }
 
-/// Each wake-up is for something that the task has to see, also if another one is on its way already.
+/// Each wake-up is for a change that the task has to see, even if another wake-up is already on its
+/// way.
 #[test]
 fn a_task_that_two_threads_wake_sees_what_both_did() {
     check(&["messages_task_unseen"], 3, || {
@@ -130,7 +131,7 @@ fn a_task_that_two_threads_wake_sees_what_both_did() {
     });
 }
 
-/// A signal handler sends no message, and wakes all the same.
+/// A signal handler sends no message, but still wakes the loop.
 #[test]
 fn a_loop_that_waits_hears_of_a_signal() {
     check(&["messages_wait_unseen"], 3, || {

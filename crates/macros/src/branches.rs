@@ -1,7 +1,8 @@
 //! `join!`, `try_join!` and `select!`: several awaitables in one task.
 //!
-//! The facade's macros of these names call these, with the path of the facade in front of what was
-//! written. What runs is `asyncio_task::branches`; here stands how the branches are laid out.
+//! The facade's macros of these names call these, and put the path of the facade before their
+//! input. The generated code calls `asyncio_task::branches`; this module only lays out the
+//! branches.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{format_ident, quote, quote_spanned};
@@ -14,7 +15,7 @@ use syn::{
     visit_mut::{self, VisitMut},
 };
 
-/// What `$crate` was, as it came in.
+/// Reads the `$crate` that the facade's macro passed.
 fn facade(input: ParseStream<'_>) -> Result<TokenTree> {
     let facade = input.parse()?;
     input.parse::<Token![;]>()?;
@@ -62,7 +63,7 @@ fn branches<'a>(
     Branches { names, made }
 }
 
-/// Ends what is left, and awaits that.
+/// Ends the branches that are left, and awaits their end.
 fn end(macros: &TokenStream, names: &[Ident]) -> TokenStream {
     quote! {
         #macros::end([#(#names.as_mut() as ::core::pin::Pin<&mut dyn #macros::Losing>),*]).await
@@ -195,7 +196,7 @@ impl Parse for Select {
     }
 }
 
-/// `biased;`, which is always so, or `start = number;`.
+/// Reads `biased;`, which has no effect, or `start = number;`.
 fn option(input: ParseStream<'_>) -> Result<Option<Expr>> {
     let ahead = input.fork();
     let Ok(name) = ahead.call(Ident::parse_any) else { return Ok(None) };
@@ -208,7 +209,7 @@ fn option(input: ParseStream<'_>) -> Result<Option<Expr>> {
         return Ok(None);
     }
     ahead.parse::<Token![=]>()?;
-    // It may be a pattern: then a `=>` follows, or a condition.
+    // It may be a pattern. Then a `=>` or a condition follows.
     if ahead.parse::<Expr>().is_err() || !ahead.peek(Token![;]) {
         return Ok(None);
     }
@@ -219,7 +220,7 @@ fn option(input: ParseStream<'_>) -> Result<Option<Expr>> {
     Ok(Some(start))
 }
 
-/// A handler, and the comma behind it, which a block does not need.
+/// Reads a handler, and the comma after it, which a block does not need.
 fn handler(input: ParseStream<'_>) -> Result<Expr> {
     let handler = Expr::parse_with_earlier_boundary_rule(input)?;
     let is_block = matches!(handler, Expr::Block(_));
@@ -254,7 +255,7 @@ impl Parse for Arm {
     }
 }
 
-/// Makes a pattern one that only looks: what it binds is not moved.
+/// Turns a pattern into one that only tests: it moves nothing.
 struct Looking;
 
 impl VisitMut for Looking {
@@ -268,7 +269,7 @@ impl VisitMut for Looking {
 fn is_irrefutable(pattern: &Pat) -> bool {
     match pattern {
         Pat::Wild(_) => true,
-        // A name in lower case is no constant.
+        // A name in lower case is not a constant.
         Pat::Ident(name) => {
             name.subpat.is_none()
                 && name.ident.to_string().starts_with(|c: char| c == '_' || c.is_lowercase())
@@ -302,7 +303,7 @@ impl Select {
             }
             let mut pattern = arm.pattern.clone();
             Looking.visit_pat_mut(&mut pattern);
-            // A branch whose output does not match takes part no more.
+            // A branch whose output does not match is disabled.
             quote! {
                 #[allow(unused_variables, unreachable_patterns)]
                 if let #pattern = &__output { #won }

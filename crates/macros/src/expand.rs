@@ -1,4 +1,4 @@
-//! From `async fn` to `fn`: the function stays as it was written, inside of the one that runs it.
+//! From `async fn` to `fn`: the function is left unchanged, inside the one that runs it.
 
 use crate::options::Options;
 use proc_macro2::TokenStream;
@@ -29,13 +29,13 @@ pub(crate) fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 
 pub(crate) fn test(options: TokenStream, item: TokenStream) -> TokenStream {
     if options.is_empty() && is_plain_function(&item) {
-        // After `use asyncio::test` it stands on every test.
+        // After `use asyncio::test`, the attribute is on every test.
         return quote!(#[::core::prelude::v1::test] #item);
     }
     or_error(item, |item| {
         let (options, function) = read("test", options, item)?;
         if let Some(other) = function.attrs.iter().find(|other| is_test(other)) {
-            let message = "`#[asyncio::test]` is enough: this would make a second test of it";
+            let message = "`#[asyncio::test]` is enough: this would create a second test";
             return Err(Error::new_spanned(other, message));
         }
         let (krate, runner) = (options.krate(), options.runner());
@@ -57,8 +57,8 @@ fn is_plain_function(item: &TokenStream) -> bool {
     syn::parse2::<ItemFn>(item.clone()).is_ok_and(|function| function.sig.asyncness.is_none())
 }
 
-/// What `expand` makes of the item; if it is misused, the error beside the item itself, so that the
-/// rest of the program is not told that it is missing.
+/// Expands the item. If the attribute is misused, returns the error together with the item, so that
+/// the compiler does not also report the item as missing.
 fn or_error(
     item: TokenStream,
     expand: impl FnOnce(TokenStream) -> Result<TokenStream>,
@@ -69,7 +69,7 @@ fn or_error(
     })
 }
 
-/// Reads options and function, and refuses what cannot be run.
+/// Reads the options and the function, and refuses functions that cannot be run.
 fn read(attribute: &str, options: TokenStream, item: TokenStream) -> Result<(Options, ItemFn)> {
     let options = syn::parse2(options)?;
     let function: ItemFn = syn::parse2(item).map_err(|error| {
@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(shown(test(quote!(), item)), shown(wanted));
     }
 
-    /// The message for a misuse. The item itself is still there.
+    /// The message for a misuse, after checking that the item is kept.
     fn message(expanded: TokenStream, item: &TokenStream) -> String {
         let text = shown(expanded);
         let rest = text.strip_prefix(&shown(item.clone())).expect("the item comes first");

@@ -1,8 +1,8 @@
-//! The attributes `#[asyncio::main]` and `#[asyncio::test]`, and what is behind `join!`, `try_join!` and
-//! `select!`.
+//! The attributes `#[asyncio::main]` and `#[asyncio::test]`, and the code behind `join!`, `try_join!`
+//! and `select!`.
 //!
-//! They stand in the facade crate `asyncio`, whose functions they call; nothing is gained by
-//! depending on this crate directly.
+//! The facade crate `asyncio` re-exports them, and they call its functions. There is no reason to
+//! depend on this crate directly.
 
 #![forbid(unsafe_code)]
 
@@ -22,9 +22,9 @@ use proc_macro::TokenStream;
 /// # Options
 /// - `debug = true` switches the loop's debug mode on, `debug = false` off; without it the
 ///   environment decides (`PYTHONASYNCIODEBUG`). A bare `debug` is `debug = true`.
-/// - `tokio` runs the program in the context of a tokio runtime, for libraries that need one. It takes the
-///   crate `asyncio-tokio` among the dependencies.
-/// - `crate = path` says under which path the facade is found, if not as `::asyncio`.
+/// - `tokio` runs the program in the context of a tokio runtime, for libraries that need one. It needs the
+///   crate `asyncio-tokio` as a dependency.
+/// - `crate = path` sets the path of the facade, if it is not `::asyncio`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -41,19 +41,19 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
     expand::main(options.into(), item.into()).into()
 }
 
-/// Makes a test of an `async fn`, which runs in a loop of its own.
+/// Turns an `async fn` into a test, which runs in its own loop.
 ///
-/// On a function that is not async it does what std's `#[test]` does, so that `use asyncio::test` serves for
+/// On a function that is not async, it does what std's `#[test]` does, so that `use asyncio::test` works for
 /// all tests of a module.
 ///
-/// It may return what a test may: `()`, or a `Result` whose error is `Debug`. Other attributes, such
-/// as `#[should_panic]` and `#[cfg]`, stay in force. A panic in a task that is not awaited does not
-/// fail the test; one in the test itself does.
+/// The function may return what a test may return: `()`, or a `Result` whose error is `Debug`. Other
+/// attributes, such as `#[should_panic]` and `#[cfg]`, keep their effect. A panic in the test itself
+/// fails the test; a panic in a task that is not awaited does not.
 ///
 /// # Options
 /// - `virtual_time = true` runs the test under the virtual clock: it jumps to the next timer when
-///   nothing is ready, so that an hour of `sleep` takes no time. If nothing can wake the loop any
-///   more, the test fails with a list of what each task waits for. A bare `virtual_time` is the same.
+///   nothing is ready, so that an hour of `sleep` takes no time. If nothing can wake the loop again,
+///   the test fails with a list of what each task waits for. A bare `virtual_time` is the same.
 /// - `debug`, `tokio` and `crate` are as for [`main`](macro@main).
 ///
 /// ```
@@ -72,21 +72,21 @@ pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
     expand::test(options.into(), item.into()).into()
 }
 
-/// What the facade's `join!` calls.
+/// Expands the facade's `join!`.
 #[doc(hidden)]
 #[proc_macro]
 pub fn join(input: TokenStream) -> TokenStream {
     branches::join(input.into()).into()
 }
 
-/// What the facade's `try_join!` calls.
+/// Expands the facade's `try_join!`.
 #[doc(hidden)]
 #[proc_macro]
 pub fn try_join(input: TokenStream) -> TokenStream {
     branches::try_join(input.into()).into()
 }
 
-/// What the facade's `select!` calls.
+/// Expands the facade's `select!`.
 #[doc(hidden)]
 #[proc_macro]
 pub fn select(input: TokenStream) -> TokenStream {

@@ -1,4 +1,4 @@
-//! What stands in the parentheses of the attributes.
+//! The options in the parentheses of the attributes.
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
@@ -19,7 +19,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The runner that they describe.
+    /// Builds the runner that the options describe.
     pub(crate) fn runner(&self) -> TokenStream {
         let krate = self.krate();
         let debug = self.debug.iter().map(|on| quote!(.debug(#on)));
@@ -31,12 +31,12 @@ impl Options {
         }
     }
 
-    /// Where the facade is found.
+    /// The path of the facade.
     pub(crate) fn krate(&self) -> Path {
         self.krate.clone().unwrap_or_else(|| parse_quote!(::asyncio))
     }
 
-    /// An option that only `test` has.
+    /// Refuses an option that only `test` has.
     pub(crate) fn refuse_virtual_time(&self) -> Result<()> {
         match &self.virtual_time {
             Some((name, _)) => Err(Error::new(
@@ -81,13 +81,14 @@ impl Parse for Options {
     }
 }
 
-/// `= true`, `= false`, or nothing, which is true.
+/// Reads `= true`, `= false`, or nothing, which means true.
 fn flag(input: ParseStream<'_>, name: &Ident) -> Result<LitBool> {
     if !input.peek(Token![=]) {
         return Ok(LitBool::new(true, Span::call_site()));
     }
     input.parse::<Token![=]>()?;
-    let message = |error: Error| Error::new(error.span(), format!("`{name}` is `true` or `false`"));
+    let message =
+        |error: Error| Error::new(error.span(), format!("`{name}` must be `true` or `false`"));
     input.parse().map_err(message)
 }
 
@@ -130,7 +131,7 @@ mod tests {
             error("flavour = 1"),
             "there is no option `flavour`: expected `debug`, `virtual_time`, `tokio` or `crate`"
         );
-        assert_eq!(error("debug = 1"), "`debug` is `true` or `false`");
+        assert_eq!(error("debug = 1"), "`debug` must be `true` or `false`");
         assert_eq!(error("debug, debug"), "`debug` is given twice");
         assert_eq!(error("debug = true virtual_time"), "expected `,`");
         assert_eq!(error("crate"), "expected `=`");

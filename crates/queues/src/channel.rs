@@ -1,4 +1,4 @@
-//! [`channel`]: a queue in two halves, which closes when one of them is gone.
+//! [`channel`]: a queue in two halves, which closes when one of them is dropped.
 
 use crate::{
     PutError, Queue,
@@ -11,12 +11,14 @@ use asyncio_core::{
 };
 use std::fmt;
 
-/// A queue in two halves (anyio's `create_memory_object_stream`, trio's `open_memory_channel`): what a
-/// [`Sender`] puts, a [`Receiver`] gets. It holds at most `maxsize` items; with zero, any number.
+/// Creates a queue in two halves: a [`Receiver`] gets what a [`Sender`] puts (anyio's
+/// `create_memory_object_stream`, trio's `open_memory_channel`). It holds at most `maxsize` items;
+/// with zero, any number.
 ///
 /// Both halves can be cloned; each item goes to one receiver. When the last sender is dropped, the receivers
-/// get what is left, and then the end. When the last receiver is dropped, what is left is dropped too, and
-/// putting is an error. So a consumer ends by itself, and a producer cannot fill a queue that is not read.
+/// get the remaining items, and then the end. When the last receiver is dropped, the remaining items are
+/// dropped too, and putting is an error. A consumer therefore ends by itself, and a producer cannot fill a
+/// queue that is not read.
 ///
 /// ```
 /// #[asyncio::main]
@@ -50,13 +52,13 @@ struct Shared<T> {
     receivers: AtomicU64,
 }
 
-/// One more half of a kind.
+/// Counts one more half of a kind.
 fn join(halves: &AtomicU64) {
-    // A half that is cloned exists, so the last one does not leave meanwhile.
+    // The half that is cloned exists, so the last one does not leave meanwhile.
     halves.fetch_add(1, Ordering::Relaxed);
 }
 
-/// One less; true if it was the last.
+/// Counts one half less; returns true if it was the last.
 fn leave(halves: &AtomicU64) -> bool {
     loop {
         let count = halves.load(Ordering::Relaxed);
@@ -66,17 +68,18 @@ fn leave(halves: &AtomicU64) -> bool {
     }
 }
 
-/// The half of a [`channel`] that items go into.
+/// The sending half of a [`channel`].
 pub struct Sender<T>(Arc<Shared<T>>);
 
-/// The half of a [`channel`] that items come out of.
+/// The receiving half of a [`channel`].
 pub struct Receiver<T>(Arc<Shared<T>>);
 
 impl<T> Sender<T> {
-    /// Puts an item in, as soon as there is a free place: see [`OrderedQueue::put`](crate::OrderedQueue::put).
+    /// Waits for a free place, and puts an item there: see [`OrderedQueue::put`](crate::OrderedQueue::put).
     ///
     /// # Errors
-    /// `QueueShutDown` if every receiver is gone; `Cancelled`. The item was not put: see [`Put::into_item`].
+    /// `QueueShutDown` if every receiver is gone; `Cancelled`. In both cases, the item was not put: see
+    /// [`Put::into_item`].
     ///
     /// # Cancellation
     /// The item was not put, and is still in the future. Dropping the future drops the item.
@@ -93,14 +96,14 @@ impl<T> Sender<T> {
         self.0.queue.put_nowait(item)
     }
 
-    /// Whether every receiver is gone.
+    /// Returns whether every receiver is gone.
     pub fn is_closed(&self) -> bool {
         self.0.queue.is_shut_down()
     }
 }
 
 impl<T> Receiver<T> {
-    /// Takes the next item out, as soon as there is one: see [`OrderedQueue::get`](crate::OrderedQueue::get).
+    /// Waits for the next item, and takes it: see [`OrderedQueue::get`](crate::OrderedQueue::get).
     ///
     /// # Errors
     /// `QueueShutDown` if every sender is gone and nothing is left; `Cancelled`.
@@ -112,10 +115,10 @@ impl<T> Receiver<T> {
         self.0.queue.get()
     }
 
-    /// The next item; `None` when every sender is gone and nothing is left (`async for`).
+    /// Returns the next item; `None` when every sender is gone and nothing is left (`async for`).
     ///
     /// # Errors
-    /// `Cancelled`, as an item, and nothing else.
+    /// Only `Cancelled`, as an item.
     ///
     /// # Cancellation
     /// No item was taken. Dropping the future does the same.
@@ -127,7 +130,7 @@ impl<T> Receiver<T> {
     /// Takes the next item out, if there is one.
     ///
     /// # Errors
-    /// `QueueEmpty`; `QueueShutDown` if moreover every sender is gone.
+    /// `QueueEmpty`; `QueueShutDown` if every sender is gone as well.
     pub fn get_nowait(&self) -> Result<T> {
         self.0.queue.get_nowait()
     }

@@ -6,8 +6,8 @@ use std::fmt;
 /// An item that could not be put into a queue, and why: the error of
 /// [`put_nowait`](crate::OrderedQueue::put_nowait).
 ///
-/// `?` makes an [`Error`] of it, whatever the item is, and drops the item. (For that to work it is no
-/// `std::error::Error` itself.)
+/// `?` turns it into an [`Error`], whatever the item is, and drops the item. (For this, the type
+/// itself does not implement `std::error::Error`.)
 ///
 /// ```
 /// use asyncio::{PutError, Queue};
@@ -26,7 +26,7 @@ pub enum PutError<T> {
 }
 
 impl<T> PutError<T> {
-    /// The item.
+    /// Returns the item.
     ///
     /// ```
     /// use asyncio::Queue;
@@ -40,7 +40,7 @@ impl<T> PutError<T> {
         }
     }
 
-    /// The error without the item.
+    /// Returns the error without the item.
     ///
     /// ```
     /// use asyncio::PutError;
@@ -66,7 +66,7 @@ impl<T> fmt::Display for PutError<T> {
     }
 }
 
-/// Without the item, which need not be `Debug`.
+/// Shows the error without the item, which need not be `Debug`.
 impl<T> fmt::Debug for PutError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -37,34 +37,34 @@
 //!
 //! - For one value, a future is simpler; for "something has happened", an `Event`.
 //! - Between plain threads alone, `std::sync::mpsc` is enough.
-//! - Every receiver takes items from the others: this is no broadcast.
+//! - Each item goes to only one receiver: a queue is not a broadcast channel.
 //!
 //! # Cancellation
 //!
-//! No item is lost and none is put twice. A cancelled [`get`](OrderedQueue::get) leaves the item in
-//! the queue; a cancelled [`put`](OrderedQueue::put) hands its item back in the error. One that was
-//! woken and does not use it wakes the next. The same holds for futures that are dropped, except that
-//! a dropped `put` drops its item.
+//! No item is lost, and none is put twice. A cancelled [`get`](OrderedQueue::get) leaves the item in
+//! the queue; a cancelled [`put`](OrderedQueue::put) hands its item back in the error. A waiter that
+//! was woken and does not use the wake-up wakes the next one. The same holds for futures that are
+//! dropped, except that a dropped `put` drops its item.
 //!
 //! # Threads
 //!
-//! Queues are `Send` and `Sync` where their items are `Send`, and bound to no loop and no executor. A
-//! thread may put ([`put_blocking`](OrderedQueue::put_blocking)) what a task gets. With several
-//! threads at work, what [`qsize`](OrderedQueue::qsize) and its like say may have changed by the time
-//! you look at it.
+//! Queues are `Send` and `Sync` if their items are `Send`. They are not bound to a loop or an
+//! executor. A thread may put items ([`put_blocking`](OrderedQueue::put_blocking)) that a task gets.
+//! If several threads use a queue, the results of [`qsize`](OrderedQueue::qsize) and similar methods
+//! may already be out of date when they return.
 //!
 //! # Differences from asyncio
 //!
 //! - A queue is not bound to the loop of its first wait.
-//! - What could not be put comes back: [`PutError`]. `?` makes an [`Error`] of
-//!   it, as Python raises it.
-//! - `maxsize` is a `usize`; zero is without bound.
-//! - Items of a [`PriorityQueue`] need an order (`Ord`). It is asked for while the queue is locked, so
-//!   it must not use the queue; the same goes for an [`Order`].
+//! - An item that could not be put comes back in a [`PutError`]. `?` turns it into an [`Error`],
+//!   which is Python's exception.
+//! - `maxsize` is a `usize`; zero means no limit.
+//! - Items of a [`PriorityQueue`] need an order (`Ord`). They are compared while the queue is locked,
+//!   so the comparison must not use the queue. The same holds for an [`Order`].
 
 #![forbid(unsafe_code)]
 
-/// A constructor that is `const`, except where loom's types cannot be made so.
+/// Makes a constructor `const`, except under loom, whose types have no `const` constructors.
 macro_rules! const_fn {
     ($(#[$attribute:meta])* $visibility:vis fn $($rest:tt)*) => {
         #[cfg(not(loom))]

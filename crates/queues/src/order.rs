@@ -7,8 +7,8 @@ use std::{
     fmt,
 };
 
-/// Keeps the items of a queue, and says which comes next (the methods `_put` and `_get` of an asyncio
-/// queue).
+/// Keeps the items of a queue, and decides which comes next (the methods `_put` and `_get` of an
+/// asyncio queue).
 ///
 /// Its methods are called while the queue is locked: they must not use the queue.
 ///
@@ -32,24 +32,24 @@ use std::{
 /// # Ok::<_, asyncio::Error>(())
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no order for a queue",
+    message = "`{Self}` is not an order for a queue",
     label = "an order is expected",
     note = "use `Queue<T>`, `LifoQueue<T>`, or `PriorityQueue<T>`, for which `T` has to be `Ord`; floats are not"
 )]
 pub trait Order {
-    /// What the queue holds.
+    /// The type of the items.
     type Item;
 
-    /// Takes an item in.
+    /// Adds an item.
     fn push(&mut self, item: Self::Item);
 
-    /// Gives the next item out; `None` only if there is none.
+    /// Takes the next item out; `None` only if there is none.
     fn pop(&mut self) -> Option<Self::Item>;
 
-    /// How many items there are.
+    /// Returns the number of items.
     fn len(&self) -> usize;
 
-    /// Whether there are none.
+    /// Returns whether there are no items.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -67,25 +67,25 @@ pub struct Fifo<T>(VecDeque<T>);
 /// Last in, first out.
 pub struct Lifo<T>(Vec<T>);
 
-/// The lowest first. Of equal items the order is that of Python's `heapq`.
+/// The lowest first. Equal items come in the order of Python's `heapq`.
 pub struct Priority<T>(BinaryHeap<Reverse<T>>);
 
 impl<T> Fifo<T> {
-    /// Without items.
+    /// Creates it without items.
     pub const fn new() -> Fifo<T> {
         Fifo(VecDeque::new())
     }
 }
 
 impl<T> Lifo<T> {
-    /// Without items.
+    /// Creates it without items.
     pub const fn new() -> Lifo<T> {
         Lifo(Vec::new())
     }
 }
 
 impl<T: Ord> Priority<T> {
-    /// Without items.
+    /// Creates it without items.
     pub const fn new() -> Priority<T> {
         Priority(BinaryHeap::new())
     }
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
     use std::cmp::Ordering;
 
-    /// Compares by its first part alone.
+    /// Compares only by its first part.
     #[derive(Debug)]
     struct Job(u32, usize);
 
@@ -202,7 +202,7 @@ mod tests {
         }
     }
 
-    // What Python's heapq makes of this, with every fourth push followed by a pop.
+    // The order that Python's heapq gives, with every fourth push followed by a pop.
     const PRIORITIES: [u32; 24] =
         [1, 1, 2, 3, 0, 0, 3, 2, 1, 1, 3, 3, 3, 1, 1, 1, 3, 0, 0, 1, 0, 2, 0, 2];
     const HEAPQ: [usize; 18] = [20, 22, 14, 15, 19, 13, 1, 9, 21, 2, 7, 23, 11, 6, 12, 16, 10, 3];

@@ -28,9 +28,9 @@ pub type Queue<T> = OrderedQueue<Fifo<T>>;
 
 /// The lowest item first (`asyncio.PriorityQueue`).
 ///
-/// The items are compared while the queue is locked: their `Ord` must not use the queue. If it panics,
-/// the panic comes out of the `put` or `get` that compared; an item may then come out of turn, and one
-/// that was being taken is lost and counts as done.
+/// The items are compared while the queue is locked: their `Ord` must not use the queue. If a
+/// comparison panics, the `put` or `get` that made it panics. An item may then come out of turn, and
+/// an item that was being taken is lost and counts as done.
 ///
 /// ```
 /// use asyncio::PriorityQueue;
@@ -54,10 +54,10 @@ pub type PriorityQueue<T> = OrderedQueue<Priority<T>>;
 #[doc(alias = "asyncio.LifoQueue")]
 pub type LifoQueue<T> = OrderedQueue<Lifo<T>>;
 
-/// A queue between tasks: [`Queue`], [`PriorityQueue`], [`LifoQueue`], or one with an order of your own.
+/// A queue between tasks: [`Queue`], [`PriorityQueue`], [`LifoQueue`], or one with a custom order.
 ///
 /// Tasks that wait in `get` or `put` are woken in the order of their arrival. A task that is woken
-/// looks again, and if another was faster, it waits at the end of the queue.
+/// checks again; if another task was faster, it waits at the end of the queue.
 ///
 /// ```
 /// use asyncio::Queue;
@@ -78,7 +78,7 @@ pub struct OrderedQueue<O: Order> {
 
 impl<T> Queue<T> {
     const_fn! {
-        /// An empty queue that holds at most `maxsize` items; with zero, any number.
+        /// Creates an empty queue that holds at most `maxsize` items; with zero, any number.
         ///
         /// ```
         /// use asyncio::Queue;
@@ -92,7 +92,7 @@ impl<T> Queue<T> {
 
 impl<T> LifoQueue<T> {
     const_fn! {
-        /// An empty queue that holds at most `maxsize` items; with zero, any number.
+        /// Creates an empty queue that holds at most `maxsize` items; with zero, any number.
         ///
         /// ```
         /// use asyncio::LifoQueue;
@@ -106,7 +106,7 @@ impl<T> LifoQueue<T> {
 
 impl<T: Ord> PriorityQueue<T> {
     const_fn! {
-        /// An empty queue that holds at most `maxsize` items; with zero, any number.
+        /// Creates an empty queue that holds at most `maxsize` items; with zero, any number.
         ///
         /// ```
         /// use asyncio::PriorityQueue;
@@ -120,8 +120,8 @@ impl<T: Ord> PriorityQueue<T> {
 
 impl<O: Order> OrderedQueue<O> {
     const_fn! {
-        /// A queue in an order of your own: see [`Order`]. What `order` holds already is got first, and
-        /// needs no [`task_done`](OrderedQueue::task_done).
+        /// Creates a queue with a custom order: see [`Order`]. Items that `order` already holds come
+        /// first, and need no [`task_done`](OrderedQueue::task_done).
         ///
         /// ```
         /// use asyncio::{Fifo, OrderedQueue};
@@ -133,12 +133,12 @@ impl<O: Order> OrderedQueue<O> {
         }
     }
 
-    /// Gives the queue a name, by which `asyncio top` and `asyncio ps` of another process show how full it is and
-    /// how many wait for it. A queue without a name is not shown. Python's queues have no name.
+    /// Sets the name under which `asyncio top` and `asyncio ps` in another process show the queue's length and
+    /// waiters. A queue without a name is not shown. Python's queues have no name.
     ///
-    /// They read the memory of the queue, so a name costs nothing. Give it where the queue stays, in its `Rc` or `Arc`
-    /// or as a static. A queue that is moved afterwards is shown as it was, or not at all, until a future has waited
-    /// for it. The length of a queue in an [`Order`] of your own is not shown.
+    /// They read the memory of the queue, so a name costs nothing. Set it after the queue is in its final place, such
+    /// as an `Rc`, an `Arc` or a static. A queue that is moved afterwards is shown with its old state, or not at all,
+    /// until a future has waited for it. The length of a queue with a custom [`Order`] is not shown.
     ///
     /// ```
     /// use asyncio::Queue;
@@ -155,7 +155,7 @@ impl<O: Order> OrderedQueue<O> {
         state.tell_places();
     }
 
-    /// The name that the queue was [given](OrderedQueue::set_name).
+    /// Returns the [name](OrderedQueue::set_name) of the queue.
     ///
     /// ```
     /// assert_eq!(asyncio::Queue::<u32>::new(100).name(), None);
@@ -164,11 +164,12 @@ impl<O: Order> OrderedQueue<O> {
         self.state.lock().named.as_ref().map(|named| named.name().clone())
     }
 
-    /// Adds an item, and waits while the queue is full (`Queue.put`). Does not suspend if there is room.
+    /// Adds an item, and waits while the queue is full (`Queue.put`). It does not suspend if there is
+    /// room.
     ///
     /// # Errors
-    /// `QueueShutDown` if the queue is shut down, before or meanwhile; `Cancelled`. The item was not added: a future
-    /// that is awaited by `&mut` gives it back by [`into_item`](Put::into_item).
+    /// `QueueShutDown` if the queue is shut down before or during the wait; `Cancelled`. In both cases, the item was
+    /// not added: await the future by `&mut`, and [`into_item`](Put::into_item) returns the item.
     ///
     /// # Cancellation
     /// The item was not added, and is still in the future. If the task had been woken for a free place, the next
@@ -191,10 +192,11 @@ impl<O: Order> OrderedQueue<O> {
         Put::new(self, item, WaitSite::here(&"Queue.put"))
     }
 
-    /// Takes the next item, and waits while the queue is empty (`Queue.get`). Does not suspend if there is an item.
+    /// Takes the next item, and waits while the queue is empty (`Queue.get`). It does not suspend if there is an
+    /// item.
     ///
     /// # Errors
-    /// `QueueShutDown` if the queue is shut down, before or meanwhile, and nothing is left in it;
+    /// `QueueShutDown` if the queue is shut down before or during the wait, and is empty;
     /// `Cancelled`.
     ///
     /// # Cancellation
@@ -221,17 +223,17 @@ impl<O: Order> OrderedQueue<O> {
         self.get_at(WaitSite::here(&"Queue.get"))
     }
 
-    /// [`get`](OrderedQueue::get) as a part of another operation.
+    /// Does what [`get`](OrderedQueue::get) does, as a part of another operation.
     #[doc(hidden)]
     pub fn get_at(&self, site: WaitSite) -> Get<'_, O> {
         Get::new(self, site)
     }
 
-    /// The next item; `None` once the queue is shut down and empty. asyncio has no `async for` over a queue;
-    /// this is what it would be.
+    /// Returns the next item; `None` once the queue is shut down and empty. This is what `async for` over a
+    /// queue would be, which asyncio does not have.
     ///
     /// # Errors
-    /// `Cancelled`, as an item, and nothing else.
+    /// Only `Cancelled`, as an item.
     ///
     /// # Cancellation
     /// As for [`get`](OrderedQueue::get): no item was taken. Dropping the future does the same.
@@ -292,8 +294,8 @@ impl<O: Order> OrderedQueue<O> {
         self.state.lock().get(&mut after)
     }
 
-    /// [`put`](OrderedQueue::put) for a thread, which blocks until there is room. In a task it would block
-    /// the whole executor.
+    /// Blocks the thread until there is room, and adds an item: see [`put`](OrderedQueue::put). In a task,
+    /// this would block the whole executor.
     ///
     /// # Errors
     /// `ShutDown`, which hands the item back.
@@ -314,13 +316,13 @@ impl<O: Order> OrderedQueue<O> {
     #[track_caller]
     pub fn put_blocking(&self, item: O::Item) -> Result<(), PutError<O::Item>> {
         let mut put = Put::new(self, item, WaitSite::here(&"Queue.put_blocking"));
-        // Nothing but a task can be cancelled; should this thread be in one, it goes on waiting.
+        // Only a task can be cancelled. If this thread is running a task, the wait continues.
         while block_on(&mut put).is_err_and(|error| error.is_cancelled()) {}
         put.into_item().map_or(Ok(()), |item| Err(PutError::ShutDown(item)))
     }
 
-    /// [`get`](OrderedQueue::get) for a thread, which blocks until there is an item. In a task it would
-    /// block the whole executor.
+    /// Blocks the thread until there is an item, and takes it: see [`get`](OrderedQueue::get). In a
+    /// task, this would block the whole executor.
     ///
     /// # Errors
     /// `QueueShutDown`.
@@ -361,14 +363,14 @@ impl<O: Order> OrderedQueue<O> {
         Ok(())
     }
 
-    /// Waits until every item that was put is [done](OrderedQueue::task_done) (`Queue.join`). Does
-    /// not suspend if they are.
+    /// Waits until every item that was put is [done](OrderedQueue::task_done) (`Queue.join`). It
+    /// does not suspend if all are done.
     ///
     /// # Errors
-    /// `Cancelled`, and nothing else.
+    /// Only `Cancelled`.
     ///
     /// # Cancellation
-    /// Leaves nothing behind. Dropping the future does neither.
+    /// Leaves nothing behind. The same is true if the future is dropped.
     ///
     /// ```
     /// use asyncio::Queue;
@@ -386,7 +388,7 @@ impl<O: Order> OrderedQueue<O> {
     }
 
     /// Shuts the queue down (`Queue.shutdown`): from now on, putting is an error, and so is getting
-    /// once the queue is empty. Tasks that wait in either are woken to learn of it.
+    /// once the queue is empty. Tasks that wait in `put` or `get` are woken.
     ///
     /// With `immediate`, the items in the queue are dropped, and count as done.
     ///
@@ -414,12 +416,12 @@ impl<O: Order> OrderedQueue<O> {
         state = keep("queue_shut_down_last", &self.state, state);
         state.is_shut_down = true;
         if immediate {
-            // Last, for the order may panic.
+            // Last, because the order may panic.
             dropped.extend(std::iter::from_fn(|| state.items.pop()));
         }
     }
 
-    /// The number of items in the queue (`Queue.qsize`).
+    /// Returns the number of items in the queue (`Queue.qsize`).
     ///
     /// ```
     /// assert_eq!(asyncio::Queue::<u32>::new(0).qsize(), 0);
@@ -429,7 +431,7 @@ impl<O: Order> OrderedQueue<O> {
         self.state.lock().items.len()
     }
 
-    /// Whether the queue is empty (`Queue.empty`).
+    /// Returns whether the queue is empty (`Queue.empty`).
     ///
     /// ```
     /// assert!(asyncio::Queue::<u32>::new(0).empty());
@@ -439,7 +441,8 @@ impl<O: Order> OrderedQueue<O> {
         self.qsize() == 0
     }
 
-    /// Whether the queue has [`maxsize`](OrderedQueue::maxsize) items (`Queue.full`). Never, if that is zero.
+    /// Returns whether the queue has [`maxsize`](OrderedQueue::maxsize) items (`Queue.full`). It is never
+    /// full if `maxsize` is zero.
     ///
     /// ```
     /// assert!(!asyncio::Queue::<u32>::new(0).full());
@@ -449,7 +452,7 @@ impl<O: Order> OrderedQueue<O> {
         self.state.lock().is_full(self.maxsize)
     }
 
-    /// The number of items that the queue can hold (`Queue.maxsize`); zero means no limit.
+    /// Returns the number of items that the queue can hold (`Queue.maxsize`); zero means no limit.
     ///
     /// ```
     /// assert_eq!(asyncio::Queue::<u32>::new(8).maxsize(), 8);
@@ -459,7 +462,7 @@ impl<O: Order> OrderedQueue<O> {
         self.maxsize
     }
 
-    /// Whether it was shut down.
+    /// Returns whether the queue was shut down.
     ///
     /// ```
     /// assert!(!asyncio::Queue::<u32>::new(8).is_shut_down());
@@ -469,14 +472,14 @@ impl<O: Order> OrderedQueue<O> {
     }
 }
 
-/// Without bound.
+/// A queue without a limit.
 impl<O: Order + Default> Default for OrderedQueue<O> {
     fn default() -> OrderedQueue<O> {
         OrderedQueue::with_order(0, O::default())
     }
 }
 
-/// Tells how many items there are, not which.
+/// Shows how many items there are, not the items.
 impl<O: Order> fmt::Debug for OrderedQueue<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state.lock();

@@ -1,4 +1,5 @@
-//! Models of `Queue`: no item is lost or doubled, and nobody sleeps while there is something to do.
+//! Models of `Queue`: no item is lost or doubled, and no task sleeps while there is something to
+//! do.
 #![cfg(loom)]
 
 use asyncio_core::{
@@ -46,7 +47,8 @@ fn a_join_meets_the_last_task_done() {
     });
 }
 
-/// Whoever waits when a queue is shut down, or comes later, learns of it; what is in it comes first.
+/// Tasks that wait when a queue is shut down, or come later, get the error; the remaining items come
+/// first.
 #[test]
 fn shutdown_during_a_get() {
     check(&["queue_shut_down_last"], 3, || {
@@ -75,7 +77,8 @@ fn shutdown_during_a_put() {
     });
 }
 
-/// What an immediate shutdown drops counts as done, once, also while a worker is at it.
+/// The items that an immediate shutdown drops count as done once, even while a worker is using the
+/// queue.
 #[test]
 fn immediate_shutdown_during_a_join() {
     check(&["queue_join_joined_late"], 3, || {
@@ -96,7 +99,7 @@ fn immediate_shutdown_during_a_join() {
     });
 }
 
-/// An item comes in before an immediate shutdown, and is dropped by it, or is refused.
+/// An item comes in before an immediate shutdown, which drops it, or is refused.
 #[test]
 fn immediate_shutdown_against_put_against_join() {
     check(&["queue_shut_down_last"], 3, || {

@@ -1,4 +1,4 @@
-//! Letting in: `sock_accept`.
+//! Accepting connections: `sock_accept`.
 
 use crate::address::Address;
 use crate::socket::Socket;
@@ -18,7 +18,7 @@ use std::{
 /// Accepts a connection on a listening socket, and returns it with the address of the peer (`loop.sock_accept`).
 ///
 /// # Errors
-/// `Io` with what the system says, for example that too many files are open, or that the connection
+/// `Io` with the system's error, for example that too many files are open, or that the connection
 /// was broken before it was accepted; `Runtime` if it has to wait and no loop runs, or the socket
 /// belongs to another one.
 ///
@@ -73,8 +73,8 @@ impl Future for SockAccept<'_> {
 pub fn accept(io: &socket2::Socket) -> io::Result<(socket2::Socket, SockAddr)> {
     use nix::libc;
     use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-    // SAFETY: the storage and its length are valid for the call, which fills them in; and what it
-    // returns, if it is no error, is a new descriptor that nobody else owns.
+    // SAFETY: the storage and its length are valid for the call, which fills them in. If it
+    // succeeds, it returns a new descriptor that has no other owner.
     unsafe {
         SockAddr::try_init(|storage, length| {
             let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;

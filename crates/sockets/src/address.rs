@@ -1,4 +1,4 @@
-//! [`Address`]: where a socket is, or is to go.
+//! [`Address`]: the address of a socket.
 
 use asyncio_core::{Error, Result};
 use socket2::SockAddr;
@@ -23,12 +23,13 @@ use std::{
 pub struct Address(SockAddr);
 
 impl Address {
-    /// The address of a Unix socket at `path`. One that begins with a null byte is of Linux's
-    /// abstract namespace. If it is empty, `bind` lets the system choose a name, on Linux.
+    /// Creates the address of a Unix socket at `path`. A path that begins with a null byte is in
+    /// Linux's abstract namespace. If the path is empty, `bind` lets the system choose a name on
+    /// Linux.
     ///
     /// # Errors
-    /// If the path is too long: about 100 bytes fit. `Value` if it contains a null byte, because the
-    /// system would use only the part before it.
+    /// An error if the path is too long: about 100 bytes fit. `Value` if it contains a null byte,
+    /// because the system would use only the part before it.
     pub fn from_path(path: impl AsRef<Path>) -> Result<Address> {
         let path = path.as_ref();
         if is_cut(path.as_os_str().as_bytes()) {
@@ -48,17 +49,17 @@ impl Address {
         }
     }
 
-    /// The IP address and port, if it is of an internet family.
+    /// Returns the IP address and port, if the address is of an internet family.
     pub fn as_inet(&self) -> Option<SocketAddr> {
         self.0.as_socket()
     }
 
-    /// The path, if it is that of a Unix socket that has one.
+    /// Returns the path, if this is the address of a Unix socket with a path.
     pub fn as_path(&self) -> Option<&Path> {
         self.0.as_pathname()
     }
 
-    /// As the system has it.
+    /// Returns the address in the system's form.
     pub fn as_sock_addr(&self) -> &SockAddr {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! Going out: `sock_connect`.
+//! Connecting: `sock_connect`.
 
 use crate::{
     address::Address,
@@ -22,12 +22,12 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// Where an operation goes: an address that is known, or is being looked up.
+/// The destination of an operation: an address that is known, or is being looked up.
 #[derive(Debug)]
 pub(crate) enum Destination {
     Known(Address),
     LookUp(Lookup<Vec<AddrInfo>>),
-    /// What was said is no address; the error is taken by the first poll.
+    /// The argument is not an address; the first poll takes the error.
     Wrong(Option<Error>),
 }
 
@@ -65,12 +65,12 @@ impl Destination {
 /// first address of the socket's family is taken.
 ///
 /// # Errors
-/// `Io` of the kind that the system says, above all `ConnectionRefused`, with the text `Connect call
-/// failed` and the address; that the name cannot be found; `Value` for what is no address; `Runtime`
-/// if it has to wait and no loop runs, or the socket belongs to another one.
+/// `Io` with the system's error, such as `ConnectionRefused`, with the text `Connect call failed`
+/// and the address, or if the name cannot be found; `Value` for an invalid address; `Runtime` if it
+/// has to wait and no loop runs, or the socket belongs to another one.
 ///
 /// # Cancellation
-/// The system goes on connecting. Another `sock_connect` to the same address waits for that.
+/// The system continues to connect. Another `sock_connect` to the same address waits for that.
 ///
 /// ```
 /// use asyncio::{socket::{Domain, Socket, Type}, sock_connect};
@@ -97,15 +97,15 @@ pub fn sock_connect(socket: &Socket, address: impl ToAddress) -> SockConnect<'_>
 pub struct SockConnect<'a> {
     socket: &'a Socket,
     destination: Destination,
-    /// Whether the system was told, and said that it takes time.
+    /// Whether the system is connecting in the background.
     in_progress: bool,
     wait: IoWait,
     site: WaitSite,
 }
 
 impl SockConnect<'_> {
-    /// For operations that are made of this one: the site at which their caller waits, which errors
-    /// name too.
+    /// Sets the site at which the caller waits, which errors name too, for operations that are
+    /// built on this one.
     pub fn at(mut self, site: WaitSite) -> Self {
         self.site = site;
         self
@@ -124,14 +124,15 @@ impl Future for SockConnect<'_> {
                 Err(error) if takes_time(&error) => *in_progress = true,
                 Err(error) => return Poll::Ready(Err(failed(*site, address, error))),
             }
-            // What was known is of a socket that was not connecting. The system tells anew when it
-            // can be written to, even if that is so already.
+            // The known readiness is from before connecting. The system reports again when the
+            // socket can be written to, even if it can be already.
             if let Err(error) = socket.source.register() {
                 return Poll::Ready(Err(in_call(site.what(), error)));
             }
             socket.source.reset_readiness();
         }
-        // The outcome of connecting is a result, so that `poll_io` does not name the function too.
+        // The outcome of connecting is a value, so that `poll_io` does not add the function's name
+        // a second time.
         let outcome = |io: &socket2::Socket| match io.take_error()? {
             Some(error) => Ok(Err(error)),
             None => match io.peer_addr() {
@@ -148,7 +149,7 @@ impl Future for SockConnect<'_> {
     }
 }
 
-/// Whether connecting goes on. A signal in between does not stop it; an earlier call may have begun
+/// Whether connecting continues. A signal does not stop it, and an earlier call may have started
 /// it.
 fn takes_time(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EALREADY | libc::EINTR))

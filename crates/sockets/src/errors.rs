@@ -3,8 +3,8 @@
 use asyncio_core::Error;
 use std::{fmt, io};
 
-/// An error with the function in which it arose; a cancellation as it is. Not for programs: it is
-/// what the crates built on this one name their errors with.
+/// Adds the function in which an error arose; a cancellation stays as it is. For the crates that
+/// are built on this one.
 pub fn in_call(what: &str, error: Error) -> Error {
     match error {
         Error::Runtime(error) => Error::runtime(format!("{what}: {error}")),
@@ -17,8 +17,7 @@ pub fn in_call(what: &str, error: Error) -> Error {
     }
 }
 
-/// A system error with the function that it comes from. The kind stays, and the error itself is the
-/// source.
+/// Adds the function to a system error. The kind stays, and the original error is the source.
 pub(crate) fn of_call(what: &str) -> impl FnOnce(io::Error) -> io::Error {
     move |error| {
         let text = format!("{what}: {error}");
@@ -26,14 +25,14 @@ pub(crate) fn of_call(what: &str) -> impl FnOnce(io::Error) -> io::Error {
     }
 }
 
-/// A system error with a message that says more. It keeps its kind, and the original error is its
-/// source, where [`raw_os_error`](asyncio_core::IoError::raw_os_error) finds the number. Not for
-/// programs, like [`in_call`].
+/// Adds a message to a system error. The error keeps its kind, and the original error is its
+/// source, where [`raw_os_error`](asyncio_core::IoError::raw_os_error) finds the number. Like
+/// [`in_call`], this is for the crates that are built on this one.
 pub fn described(text: String, error: io::Error) -> io::Error {
     described_as(error.kind(), text, error)
 }
 
-/// Like [`described`], with another kind.
+/// Does what [`described`] does, with another kind.
 pub fn described_as(kind: io::ErrorKind, text: String, error: io::Error) -> io::Error {
     io::Error::new(kind, Described { text, error })
 }

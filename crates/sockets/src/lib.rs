@@ -1,9 +1,9 @@
 //! asyncio's low-level sockets: [`Socket`], the `sock_*` operations on it, addresses and names.
 //!
-//! A [`Socket`] is a system socket in non-blocking mode with its [`Source`](asyncio_core::source::Source): it becomes known to the
-//! loop at its first wait, once, and is forgotten when it is dropped. The operations try first, and
-//! wait only if the system says that they would block. Several may wait on one socket; in each
-//! direction they are served in the order in which they came.
+//! A [`Socket`] is a system socket in non-blocking mode with its [`Source`](asyncio_core::source::Source). It is
+//! registered with the loop once, at its first wait, and deregistered when it is dropped. An operation tries first, and
+//! waits only if the system call would block. Several operations may wait on one socket; in each direction, they are
+//! served in order.
 //!
 //! ```
 //! use asyncio_loop::new_event_loop;
@@ -29,13 +29,13 @@
 //! ```
 //!
 //! # Cancellation
-//! An operation that is cancelled while it waits has done nothing: what has arrived is left to the
+//! An operation that is cancelled while it waits has done nothing: data that has arrived is left to the
 //! next one, and no connection is lost. Only [`sock_sendall`] and [`sock_sendfile`] may have done a part
-//! of their work; how much, [`SockSendall::sent`] and [`SockSendfile::sent`] tell.
+//! of their work; [`SockSendall::sent`] and [`SockSendfile::sent`] return how much.
 //!
 //! # Differences from asyncio
-//! A socket that is used by a transport has been given to it, so there is nothing to refuse. A
-//! second operation in the same direction waits for the first, where asyncio's would replace it.
+//! A transport owns its socket, so there is nothing to refuse. A second operation in the same
+//! direction waits for the first, where asyncio's would replace it.
 
 mod accept;
 mod address;

@@ -1,5 +1,5 @@
-//! [`Lookup`]: what blocks is asked on a thread of the default executor. [`Answer`]: where the thread
-//! leaves what came of it.
+//! [`Lookup`]: runs a blocking question on a thread of the default executor. [`Answer`]: the slot for
+//! the thread's result.
 
 use asyncio_core::{
     Error, Result,
@@ -18,8 +18,8 @@ use std::{
 /// A leaf future: the answer to a question that blocks.
 ///
 /// # Cancellation
-/// A question that waits for a thread is not asked any more. A thread that asks finishes in its own
-/// time, and its answer is dropped.
+/// A question that still waits for a thread is not asked. A thread that has started finishes, and
+/// its answer is dropped.
 #[doc(hidden)] // For the crate of files.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Lookup<T> {
@@ -35,7 +35,8 @@ type Ask<T> = Box<dyn FnOnce() -> Result<T> + Send>;
 /// Runs `job` on a thread of the loop that runs here.
 ///
 /// # Errors
-/// `Runtime` without a running loop, or after its executor was shut down. The job is dropped then.
+/// `Runtime` without a running loop, or after its executor was shut down. In both cases, the job is
+/// dropped.
 #[doc(hidden)] // For the crate of files.
 pub fn on_thread(job: impl FnOnce() + Send + 'static) -> Result<()> {
     let event_loop = with_entered(Scheduler::event_loop).flatten();
@@ -44,7 +45,7 @@ pub fn on_thread(job: impl FnOnce() + Send + 'static) -> Result<()> {
 }
 
 impl<T: Send + 'static> Lookup<T> {
-    /// A question to be asked on a thread, when it is first polled.
+    /// Creates a look-up that runs on a thread when it is first polled.
     pub fn new(site: WaitSite, ask: impl FnOnce() -> Result<T> + Send + 'static) -> Lookup<T> {
         let answer = Arc::new(Answer::new());
         Lookup { ask: Some(Box::new(ask)), answer, wait: Wait::new(), site }
@@ -86,7 +87,7 @@ impl<T> fmt::Debug for Lookup<T> {
     }
 }
 
-/// Where a thread leaves a value for one task that waits for it.
+/// A slot in which a thread leaves a value for one waiting task.
 #[doc(hidden)] // For the crate of files.
 #[derive(Debug)]
 pub struct Answer<T>(Mutex<Slot<T>>);
@@ -103,7 +104,7 @@ impl<T> Answer<T> {
         Answer(Mutex::new(Slot { found: None, waiter: None }))
     }
 
-    /// Leaves the value, and wakes the waiter.
+    /// Stores the value, and wakes the waiter.
     pub fn give(&self, found: T) {
         let mut wakers = Wakers::new();
         let mut slot = self.0.lock();
@@ -127,7 +128,7 @@ impl<T> Answer<T> {
             };
             match wait.poll(cx, site, || None, replace) {
                 Resume::Pending if !moved => return Poll::Pending,
-                // The answer may have come while the former wait was cancelled.
+                // The answer may have arrived while the previous wait was cancelled.
                 Resume::Pending => _ = wait.disarm(),
                 Resume::Woken => {}
                 Resume::Cancelled { error, .. } => return Poll::Ready(Err(error)),

@@ -28,14 +28,15 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Sends `data` with descriptors over a connected Unix socket, and tells how many bytes went (Python's
-/// `socket.send_fds`; asyncio has no `sock_sendmsg`). The receiver gets descriptors of the same open files.
+/// Sends `data` with descriptors over a connected Unix socket, and returns the number of bytes sent
+/// (Python's `socket.send_fds`; asyncio has no `sock_sendmsg`). The receiver gets descriptors of the same
+/// open files.
 ///
-/// A stream may take only a part of the data. The descriptors go with the first byte: send the rest with
-/// [`sock_sendall`](crate::sock_sendall()).
+/// A stream may take only a part of the data. The descriptors are sent with the first byte; send the
+/// rest with [`sock_sendall`](crate::sock_sendall()).
 ///
 /// # Errors
-/// `Value` for descriptors without data on a stream, which would carry nothing; `Io` with what the system says,
+/// `Value` for descriptors without data on a stream, which would carry nothing; `Io` with the system's error,
 /// for example that there are too many descriptors (253 on Linux), or `BrokenPipe`; `Runtime` if it has to wait
 /// and no loop runs, or the socket belongs to another one.
 ///
@@ -112,11 +113,11 @@ fn send_fds(io: &socket2::Socket, data: &[u8], fds: &[BorrowedFd<'_>]) -> io::Re
 /// (`FD_CLOEXEC`). At the end of a stream there is no data.
 ///
 /// # Errors
-/// `Io` with what the system says; `Runtime` if it has to wait and no loop runs, or the socket belongs to another
-/// one. What did not fit is no error: [`ReceivedMessage`] says so.
+/// `Io` with the system's error; `Runtime` if it has to wait and no loop runs, or the socket belongs to another
+/// one. It is not an error if the message did not fit: see [`ReceivedMessage`].
 ///
 /// # Cancellation
-/// Nothing has been received: what is there, or will be, is left to the next one.
+/// Nothing has been received: the data is left to the next operation.
 ///
 /// ```
 /// use asyncio::{socket::{Domain, Socket, Type}, sock_recvmsg, sock_sendmsg};
@@ -149,7 +150,7 @@ pub struct SockRecvmsg<'a> {
     site: WaitSite,
 }
 
-/// What [`sock_recvmsg`] received.
+/// A message that [`sock_recvmsg`] received.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ReceivedMessage {
@@ -157,11 +158,11 @@ pub struct ReceivedMessage {
     pub data: Bytes,
     /// The descriptors, in the order in which they were sent.
     pub fds: Vec<OwnedFd>,
-    /// The sender, of datagrams, if it has a name.
+    /// The sender of a datagram, if it has a name.
     pub sender: Option<Address>,
-    /// The datagram was longer than what was asked for, and the rest is lost (`MSG_TRUNC`).
+    /// The datagram was longer than requested, and the rest is lost (`MSG_TRUNC`).
     pub is_truncated: bool,
-    /// More descriptors were sent than were asked for, or the process may not have more; they are closed
+    /// More descriptors were sent than requested, or the process may not have more; they are closed
     /// (`MSG_CTRUNC`).
     pub lost_fds: bool,
 }
@@ -191,7 +192,7 @@ fn recv_fds(io: &socket2::Socket, size: usize, max_fds: usize) -> io::Result<Rec
             fds.extend(rights);
         }
     }
-    // Alignment may leave room for one more than was asked for.
+    // Alignment may leave room for one more than requested.
     let has_too_many = fds.len() > max_fds;
     fds.truncate(max_fds);
     close_on_exec(&fds)?;
@@ -231,7 +232,7 @@ const CLOSE_ON_EXEC: RecvFlags = RecvFlags::CMSG_CLOEXEC;
 #[cfg(target_vendor = "apple")]
 const CLOSE_ON_EXEC: RecvFlags = RecvFlags::empty();
 
-/// Where the system cannot do that as it hands them over.
+/// Sets `FD_CLOEXEC`, where the system cannot do it in the same call.
 fn close_on_exec(fds: &[OwnedFd]) -> io::Result<()> {
     if cfg!(target_vendor = "apple") {
         for fd in fds {

@@ -1,4 +1,5 @@
-//! [`Question`]: what the system's `getaddrinfo` is asked. It blocks, so a thread asks it.
+//! [`Question`]: the arguments of the system's `getaddrinfo`, which blocks and therefore runs on a
+//! thread.
 
 use crate::{address::Address, errors::described_as, lookup::Lookup, target::Service};
 use asyncio_core::{
@@ -16,8 +17,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// One of the addresses that a name has, and what a socket for it is to be: the tuple of five that
-/// asyncio's `getaddrinfo` has in its list.
+/// One of the addresses of a name, with the properties of a socket for it: a five-tuple in the list
+/// of asyncio's `getaddrinfo`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddrInfo {
     /// `AF_INET`, `AF_INET6`.
@@ -26,13 +27,13 @@ pub struct AddrInfo {
     pub kind: Type,
     /// `None` is the usual one.
     pub protocol: Option<Protocol>,
-    /// The first entry has it, if `AI_CANONNAME` was asked for.
+    /// The first entry has it, if `AI_CANONNAME` was set.
     pub canonical_name: Option<String>,
-    /// Where to connect or bind to.
+    /// The address to connect or bind to.
     pub address: Address,
 }
 
-/// What an answer has to fit.
+/// The restrictions for an answer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Hints {
     pub(crate) family: Option<Domain>,
@@ -42,7 +43,7 @@ pub(crate) struct Hints {
 }
 
 impl Hints {
-    /// The entry of an address that is known.
+    /// The entry of a known address.
     pub(crate) fn entry(self, address: Address) -> AddrInfo {
         let kind = self.kind.unwrap_or(Type::STREAM);
         let protocol = match kind {
@@ -66,7 +67,7 @@ pub(crate) struct Question {
 
 impl Question {
     /// # Errors
-    /// `Value` for what cannot be asked.
+    /// `Value` for an invalid question.
     pub(crate) fn new(host: String, service: Service, hints: Hints) -> Result<Question> {
         if host.contains('\0') {
             return Err(Error::value("a host name has no null bytes"));
@@ -82,7 +83,7 @@ impl Question {
         Ok(Question { host, service, hints })
     }
 
-    /// The only answer there can be, if that is known: asyncio's `_ipaddr_info`.
+    /// The only possible answer, if it is known: asyncio's `_ipaddr_info`.
     pub(crate) fn answer_at_once(&self) -> Option<SocketAddr> {
         let Hints { family, kind, protocol, flags } = self.hints;
         let known_kind = matches!(kind, Some(Type::STREAM | Type::DGRAM));
@@ -103,7 +104,7 @@ impl Question {
         fits.then_some(address)
     }
 
-    /// Has a thread ask the system.
+    /// Asks the system on a thread.
     pub(crate) fn look_up(self, site: WaitSite) -> Lookup<Vec<AddrInfo>> {
         let slow = with_entered(|s| s.reports.debug().then(|| s.reports.slow_callback_duration()))
             .flatten();
@@ -140,7 +141,7 @@ impl Question {
         found.map(|found| found.map(entry)).collect()
     }
 
-    /// The same in debug mode: what takes as long as a `slow` callback is logged.
+    /// Asks the system in debug mode: a look-up that takes as long as a `slow` callback is logged.
     fn ask_timed(&self, slow: Duration) -> io::Result<Vec<AddrInfo>> {
         let start = Instant::now();
         let answer = self.ask();
@@ -157,8 +158,8 @@ impl Question {
     }
 }
 
-/// Whether the name of a service is a number that no port has. Some systems take the lowest bits of it, and
-/// permit white space and a sign in front.
+/// Whether the name of a service is a number that is not a valid port. Some systems use its lowest bits,
+/// and permit white space and a sign before it.
 fn is_no_port(name: &str) -> bool {
     let number = name.trim_start();
     let digits = number.trim_start_matches(['+', '-']);
@@ -187,7 +188,7 @@ impl fmt::Display for Question {
     }
 }
 
-/// Python's `gaierror`: what was asked, and what the system said.
+/// Python's `gaierror`: the question, and the system's error.
 pub(crate) fn failed(what: impl fmt::Display, error: LookupError) -> io::Error {
     let kind = error.kind();
     let error = io::Error::from(error);
@@ -201,7 +202,7 @@ pub(crate) fn failed(what: impl fmt::Display, error: LookupError) -> io::Error {
     let reason = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
     let text = format!("{what}: {reason}");
     match error.raw_os_error() {
-        // The lookup itself failed, for example because too many files are open.
+        // The look-up itself failed, for example because too many files are open.
         Some(_) => described_as(kind, text, error),
         None => io::Error::new(kind, text),
     }

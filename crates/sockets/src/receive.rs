@@ -1,4 +1,4 @@
-//! What comes in: `sock_recv`, `sock_recv_into`, `sock_recvfrom`, `sock_recvfrom_into`.
+//! Receiving: `sock_recv`, `sock_recv_into`, `sock_recvfrom`, `sock_recvfrom_into`.
 
 use crate::{address::Address, short::is_short, socket::Socket};
 use asyncio_core::{
@@ -16,18 +16,19 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Up to this size the system writes into a buffer of the thread, and what it wrote is copied: so an
-/// operation that waits holds no memory, and what it returns holds no more than its bytes.
+/// Up to this size, the system writes into a buffer of the thread, and the data is copied. A waiting
+/// operation therefore holds no memory, and its result holds no more than its bytes.
 const SHARED: usize = 64 * 1024;
 
-/// More than this is not asked for at once; no system has it in one piece.
+/// The largest request; no system has more in one piece.
 const MOST: usize = 16 * 1024 * 1024;
 
 thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// What `receive` writes into a buffer of `size` bytes, of which it tells how many it wrote.
+/// Returns the data that `receive` writes into a buffer of `size` bytes; `receive` returns how many
+/// bytes it wrote.
 pub(crate) fn received<R>(
     size: usize,
     receive: impl FnOnce(&mut [u8]) -> io::Result<(usize, R)>,
@@ -41,7 +42,7 @@ pub(crate) fn received<R>(
         }
         return Ok((buffer.into(), rest));
     }
-    // A thread that ends has none any more.
+    // A thread that is ending no longer has one.
     let mut buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
     if buffer.len() < size {
         buffer.resize(size, 0);
@@ -52,24 +53,24 @@ pub(crate) fn received<R>(
     received
 }
 
-/// Reads into `buffer`, and tells the sender.
+/// Reads into `buffer`, and returns the sender.
 fn receive_from(io: &socket2::Socket, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
-    // SAFETY: initialised bytes may be taken for such that perhaps are not, as long as nobody writes
-    // uninitialised ones; `socket2` promises that it does not.
+    // SAFETY: initialised bytes may be treated as possibly uninitialised, as long as no
+    // uninitialised bytes are written; `socket2` promises that it writes none.
     let buffer = unsafe { &mut *(std::ptr::from_mut(buffer) as *mut [MaybeUninit<u8>]) };
     let (length, sender) = io.recv_from(buffer)?;
     Ok((length, sender.into()))
 }
 
-/// Receives up to `size` bytes (`loop.sock_recv`); none, when the other side will send no more. If
+/// Receives up to `size` bytes (`loop.sock_recv`); none if the other side will send no more. If
 /// `size` is 0, it returns immediately.
 ///
 /// # Errors
-/// `Io` with what the system says; `Runtime` if it has to wait and no loop runs, or the socket
+/// `Io` with the system's error; `Runtime` if it has to wait and no loop runs, or the socket
 /// belongs to another one.
 ///
 /// # Cancellation
-/// Nothing has been received: what is there, or will be, is left to the next one.
+/// Nothing has been received: the data is left to the next operation.
 ///
 /// ```
 /// use asyncio::{socket::{Domain, Socket, Type}, sock_recv, sock_sendall};
@@ -123,14 +124,14 @@ impl Future for SockRecv<'_> {
     }
 }
 
-/// Receives into `buffer`, and tells how many bytes (`loop.sock_recv_into`); zero, when the other
-/// side will send no more. If `buffer` is empty, it returns immediately.
+/// Receives into `buffer`, and returns the number of bytes (`loop.sock_recv_into`); zero if the
+/// other side will send no more. If `buffer` is empty, it returns immediately.
 ///
 /// # Errors
 /// As for [`sock_recv`].
 ///
 /// # Cancellation
-/// Nothing has been received: what is there, or will be, is left to the next one.
+/// Nothing has been received: the data is left to the next operation.
 ///
 /// ```
 /// use asyncio::{socket::{Domain, Socket, Type}, sock_recv_into, sock_sendall};
@@ -178,14 +179,14 @@ impl Future for SockRecvInto<'_> {
     }
 }
 
-/// Receives a datagram of up to `size` bytes and its sender (`loop.sock_recvfrom`). What of a longer
-/// one does not fit is lost, as everywhere.
+/// Receives a datagram of up to `size` bytes and its sender (`loop.sock_recvfrom`). The rest of a
+/// longer datagram is lost, as usual.
 ///
 /// # Errors
-/// As for [`sock_recv`]; the errors of the system include that an earlier datagram was not received.
+/// As for [`sock_recv`]; the system's error may be that an earlier datagram was not received.
 ///
 /// # Cancellation
-/// Nothing has been received: what is there, or will be, is left to the next one.
+/// Nothing has been received: the data is left to the next operation.
 ///
 /// ```
 /// use asyncio::{socket::{Domain, Socket, Type}, sock_recvfrom};
@@ -232,15 +233,16 @@ impl Future for SockRecvfrom<'_> {
     }
 }
 
-/// Receives a datagram into `buffer`, and tells its length and sender (`loop.sock_recvfrom_into`).
-/// [`nbytes`](SockRecvfromInto::nbytes) limits it to a part of the buffer.
+/// Receives a datagram into `buffer`, and returns its length and sender
+/// (`loop.sock_recvfrom_into`). [`nbytes`](SockRecvfromInto::nbytes) limits it to a part of the
+/// buffer.
 ///
 /// # Errors
-/// As for [`sock_recvfrom`]; and `Value` if `nbytes` is more than the buffer has, which receives
-/// nothing.
+/// As for [`sock_recvfrom`]; and `Value` if `nbytes` is larger than the buffer, in which case
+/// nothing is received.
 ///
 /// # Cancellation
-/// Nothing has been received: what is there, or will be, is left to the next one.
+/// Nothing has been received: the data is left to the next operation.
 ///
 /// ```
 /// use asyncio::{socket::{Domain, Socket, Type}, sock_recvfrom_into, sock_sendto};
@@ -276,7 +278,7 @@ pub struct SockRecvfromInto<'a> {
 }
 
 impl SockRecvfromInto<'_> {
-    /// How many bytes at most; zero is the whole buffer.
+    /// Sets the largest number of bytes; zero means the whole buffer.
     pub fn nbytes(mut self, nbytes: usize) -> Self {
         self.nbytes = nbytes;
         self

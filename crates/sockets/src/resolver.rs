@@ -17,12 +17,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// Looks up the addresses of a host (`loop.getaddrinfo`), on a thread of the default executor. No
-/// host, or an empty one, is this machine, or with [`AI_PASSIVE`](crate::AI_PASSIVE) every interface.
+/// Looks up the addresses of a host (`loop.getaddrinfo`), on a thread of the default executor. If
+/// there is no host, or an empty one, it means this machine, or every interface with
+/// [`AI_PASSIVE`](crate::AI_PASSIVE).
 ///
-/// What is known to have one answer is not looked up: an IP address with a port in digits, if a
-/// [`kind`](GetAddrInfo::kind) is asked for. In debug mode a look-up that takes as long as a slow
-/// callback is logged.
+/// An IP address with a port in digits is not looked up if a [`kind`](GetAddrInfo::kind) is set,
+/// because there is only one answer. In debug mode, a look-up that takes as long as a slow callback
+/// is logged.
 ///
 /// ```
 /// # let event_loop = asyncio::new_event_loop()?;
@@ -36,11 +37,11 @@ use std::{
 /// ```
 ///
 /// # Errors
-/// `Io` with the host and what the system says (Python's `gaierror`), of the kind `NotFound` if there
+/// `Io` with the host and the system's error (Python's `gaierror`), of the kind `NotFound` if there
 /// is no such name; `Value` for a port out of range and for null bytes; `Runtime` if no loop runs.
 ///
 /// # Cancellation
-/// A look-up that has begun goes on in its thread, and what it finds is dropped.
+/// A look-up that has started continues in its thread, and its result is dropped.
 #[doc(alias = "loop.getaddrinfo")]
 #[track_caller]
 pub fn getaddrinfo<'a>(host: impl Into<Option<&'a str>>, port: impl Into<Service>) -> GetAddrInfo {
@@ -49,9 +50,9 @@ pub fn getaddrinfo<'a>(host: impl Into<Option<&'a str>>, port: impl Into<Service
     GetAddrInfo::new(target, Hints::default(), WaitSite::here(&"getaddrinfo"))
 }
 
-/// The addresses for stream sockets of anything that can be said for an address: itself, if it is
-/// one; else those that [`getaddrinfo`] finds (asyncio's `_ensure_resolved`). Text is a path if the
-/// [`family`](GetAddrInfo::family) is [`Domain::UNIX`].
+/// Resolves anything that is accepted as an address to addresses for stream sockets (asyncio's
+/// `_ensure_resolved`). An address is returned as it is; for anything else, [`getaddrinfo`] finds
+/// the addresses. Text is a path if the [`family`](GetAddrInfo::family) is [`Domain::UNIX`].
 ///
 /// ```
 /// #[asyncio::main]
@@ -63,11 +64,11 @@ pub fn getaddrinfo<'a>(host: impl Into<Option<&'a str>>, port: impl Into<Service
 /// ```
 ///
 /// # Errors
-/// As of [`getaddrinfo`]; `Value` for text that is no address; `Io` for an address that is not of
-/// the family.
+/// As for [`getaddrinfo`]; `Value` for text that is not an address; `Io` for an address that is not
+/// of the family.
 ///
 /// # Cancellation
-/// As of [`getaddrinfo`].
+/// As for [`getaddrinfo`].
 #[track_caller]
 pub fn ensure_resolved(address: impl ToAddress) -> GetAddrInfo {
     let hints = Hints { kind: Some(Type::STREAM), ..Hints::default() };
@@ -90,32 +91,32 @@ impl GetAddrInfo {
         GetAddrInfo { target: Some(target), hints, lookup: None, site }
     }
 
-    /// Only addresses of this family.
+    /// Allows only addresses of this family.
     pub fn family(mut self, family: impl Into<Option<Domain>>) -> GetAddrInfo {
         self.hints.family = family.into();
         self
     }
 
-    /// Only for sockets of this type (Python's `type`).
+    /// Allows only sockets of this type (Python's `type`).
     pub fn kind(mut self, kind: impl Into<Option<Type>>) -> GetAddrInfo {
         self.hints.kind = kind.into();
         self
     }
 
-    /// Only for sockets of this protocol (Python's `proto`).
+    /// Allows only sockets of this protocol (Python's `proto`).
     pub fn protocol(mut self, protocol: impl Into<Option<Protocol>>) -> GetAddrInfo {
         self.hints.protocol = protocol.into();
         self
     }
 
-    /// `AI_PASSIVE`, `AI_CANONNAME` and the like, joined by `|`.
+    /// Sets flags such as `AI_PASSIVE` and `AI_CANONNAME`, joined by `|`.
     pub fn flags(mut self, flags: i32) -> GetAddrInfo {
         self.hints.flags = flags;
         self
     }
 
-    /// For operations that are made of this one: the site at which their caller waits, which errors
-    /// name too.
+    /// Sets the site at which the caller waits, which errors name too, for operations that are
+    /// built on this one.
     pub fn at(mut self, site: WaitSite) -> GetAddrInfo {
         self.site = site;
         self
@@ -175,8 +176,8 @@ fn poll_lookup<T: Send + 'static>(
     Poll::Ready(outcome.map_err(|error| in_call(site.what(), error)))
 }
 
-/// Looks up the name of an address and of its port (`loop.getnameinfo`), on a thread of the default
-/// executor: `(host, service)`. What has no name is given in digits.
+/// Looks up the names of an address and of its port (`loop.getnameinfo`), on a thread of the
+/// default executor: `(host, service)`. A part without a name is returned in digits.
 ///
 /// ```
 /// # let event_loop = asyncio::new_event_loop()?;
@@ -190,12 +191,12 @@ fn poll_lookup<T: Send + 'static>(
 /// ```
 ///
 /// # Errors
-/// `Io` with the address and what the system says, of the kind `NotFound` if it has to have a name
+/// `Io` with the address and the system's error, of the kind `NotFound` if it has to have a name
 /// ([`NI_NAMEREQD`](crate::NI_NAMEREQD)) and has none; `Value` unless it is an IP address; `Runtime`
 /// if no loop runs.
 ///
 /// # Cancellation
-/// A look-up that has begun goes on in its thread, and what it finds is dropped.
+/// A look-up that has started continues in its thread, and its result is dropped.
 #[doc(alias = "loop.getnameinfo")]
 #[track_caller]
 pub fn getnameinfo(address: impl Into<Address>) -> GetNameInfo {
@@ -215,7 +216,7 @@ pub struct GetNameInfo {
 }
 
 impl GetNameInfo {
-    /// `NI_NUMERICHOST`, `NI_NAMEREQD` and the like, joined by `|`.
+    /// Sets flags such as `NI_NUMERICHOST` and `NI_NAMEREQD`, joined by `|`.
     pub fn flags(mut self, flags: i32) -> GetNameInfo {
         self.flags = flags;
         self
@@ -229,7 +230,7 @@ impl Future for GetNameInfo {
         let this = self.get_mut();
         if let Some(address) = this.address.take() {
             let Some(address) = address.as_inet() else {
-                let text = format!("getnameinfo: {address:?} is no IP address");
+                let text = format!("getnameinfo: {address:?} is not an IP address");
                 return Poll::Ready(Err(Error::value(text)));
             };
             let flags = this.flags;

@@ -1,4 +1,4 @@
-//! What goes out: `sock_sendall`, `sock_sendto`.
+//! Sending: `sock_sendall`, `sock_sendto`.
 
 use crate::{connect::Destination, short::is_short, socket::Socket, target::ToAddress};
 use asyncio_core::{
@@ -13,7 +13,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// A broken connection is an error, and not also a signal.
+/// A broken connection only returns an error, and raises no signal.
 #[cfg(not(any(target_vendor = "apple", target_os = "solaris", target_os = "illumos")))]
 pub(crate) const FLAGS: i32 = nix::libc::MSG_NOSIGNAL;
 #[cfg(any(target_vendor = "apple", target_os = "solaris", target_os = "illumos"))]
@@ -23,13 +23,13 @@ pub(crate) const FLAGS: i32 = 0;
 /// datagram, and it fails on a broken connection.
 ///
 /// # Errors
-/// `Io` with what the system says, for example `BrokenPipe`; `Runtime` if it has to wait and no loop
-/// runs, or the socket belongs to another one. How much was sent before, [`SockSendall::sent`]
-/// tells.
+/// `Io` with the system's error, for example `BrokenPipe`; `Runtime` if it has to wait and no loop
+/// runs, or the socket belongs to another one. [`SockSendall::sent`] returns how much was sent
+/// before.
 ///
 /// # Cancellation
-/// A part may have been sent. A caller that has to know how much awaits it by `&mut`, and asks
-/// [`SockSendall::sent`] afterwards; awaited again, it goes on where it was.
+/// A part may have been sent. To know how much, await the future by `&mut`, and call
+/// [`SockSendall::sent`] afterwards. If it is awaited again, it continues where it was.
 ///
 /// ```
 /// use asyncio::{socket::{Domain, Socket, Type}, sock_recv, sock_sendall};
@@ -63,7 +63,7 @@ pub struct SockSendall<'a> {
 }
 
 impl SockSendall<'_> {
-    /// How many bytes the system has taken so far.
+    /// Returns how many bytes the system has taken so far.
     pub fn sent(&self) -> usize {
         self.sent
     }
@@ -74,7 +74,8 @@ impl Future for SockSendall<'_> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let SockSendall { socket, data, sent, wait, site } = self.get_mut();
-        // The place in the queue is kept until all is sent, so that two at once do not mix their data.
+        // The place in the queue is kept until everything is sent, so that two operations do not mix
+        // their data.
         let send = |io: &socket2::Socket| loop {
             let left = &data[*sent..];
             let length = io.send_with_flags(left, FLAGS)?;
@@ -91,11 +92,11 @@ impl Future for SockSendall<'_> {
     }
 }
 
-/// Sends `data` as a datagram to `address`, and tells how many bytes went (`loop.sock_sendto`). A
-/// host name is looked up on a thread.
+/// Sends `data` as a datagram to `address`, and returns the number of bytes sent
+/// (`loop.sock_sendto`). A host name is looked up on a thread.
 ///
 /// # Errors
-/// As for [`sock_sendall`]; also that the name cannot be found.
+/// As for [`sock_sendall`]; `Io` if the name cannot be found.
 ///
 /// # Cancellation
 /// Nothing has been sent.

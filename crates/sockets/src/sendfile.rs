@@ -1,4 +1,5 @@
-//! Files: `sock_sendfile`, and the [`Transfer`] that it and the `sendfile` of transports stand on.
+//! Files: `sock_sendfile`, and the [`Transfer`] on which it and the `sendfile` of transports are
+//! built.
 
 use crate::{
     errors::{in_call, of_call},
@@ -25,30 +26,30 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// As much of a file is read at once, in bytes, where [`sock_sendfile`] cannot leave that to the
-/// system.
+/// The size in bytes of the blocks in which [`sock_sendfile`] reads a file that the system cannot
+/// send.
 pub const SENDFILE_FALLBACK_READBUFFER_SIZE: usize = 256 * 1024;
 
-/// Sends a file to the other side of a stream socket, and tells how many bytes went
-/// (`loop.sock_sendfile`): from the beginning to the end, if neither [`offset`](SockSendfile::offset)
-/// nor [`count`](SockSendfile::count) say otherwise.
+/// Sends a file to the other side of a stream socket, and returns the number of bytes sent
+/// (`loop.sock_sendfile`). It sends the whole file, unless [`offset`](SockSendfile::offset) or
+/// [`count`](SockSendfile::count) say otherwise.
 ///
-/// On Linux the system copies from the file to the socket. Elsewhere, and with files that cannot be
-/// sent so, they are read in blocks on a thread. The file's position is behind the last byte that
-/// went, when this is over, however it ends.
+/// On Linux, the system copies from the file to the socket. On other systems, and for files that
+/// cannot be sent in this way, the file is read in blocks on a thread. However the operation ends,
+/// the file's position is then after the last byte that was sent.
 ///
-/// `file` is anything that has the descriptor of an open file; the descriptor is duplicated, so that
-/// it may be closed meanwhile.
+/// `file` is any value with the descriptor of an open file. The descriptor is duplicated, so it may
+/// be closed meanwhile.
 ///
 /// # Errors
-/// `Value` for a count of zero, or if the socket is not one of streams; `SendfileNotAvailable` if
-/// the system cannot do it and [`fallback`](SockSendfile::fallback) is off; what the system says of
-/// the file or the socket; `Runtime` without a running loop. How much was sent before,
-/// [`SockSendfile::sent`] tells.
+/// `Value` for a count of zero, or if the socket is not a stream socket; `SendfileNotAvailable` if
+/// the system cannot do it and [`fallback`](SockSendfile::fallback) is off; the system's error for
+/// the file or the socket; `Runtime` without a running loop. [`SockSendfile::sent`] returns how
+/// much was sent before.
 ///
 /// # Cancellation
-/// A part may have been sent. A caller that has to know how much awaits it by `&mut`, and asks
-/// [`SockSendfile::sent`] afterwards; awaited again, it goes on where it was.
+/// A part may have been sent. To know how much, await the future by `&mut`, and call
+/// [`SockSendfile::sent`] afterwards. If it is awaited again, it continues where it was.
 ///
 /// ```
 /// use asyncio::{socket::{Domain, Socket, Type}, sock_recv, sock_sendfile};
@@ -79,25 +80,27 @@ pub struct SockSendfile<'a> {
 }
 
 impl SockSendfile<'_> {
-    /// Where in the file to begin, in bytes.
+    /// Sets the offset in the file at which to begin, in bytes.
     pub fn offset(mut self, offset: u64) -> Self {
         self.transfer.start = offset;
         self
     }
 
-    /// How many bytes to send at most: all until the end of the file, if not given.
+    /// Sets the largest number of bytes to send. By default, all bytes until the end of the file
+    /// are sent.
     pub fn count(mut self, count: u64) -> Self {
         self.transfer.count = Some(count);
         self
     }
 
-    /// Whether a file that the system cannot send is read and sent; otherwise it is an error.
+    /// Sets whether a file that the system cannot send is read and sent instead. With `false`, it
+    /// is an error.
     pub fn fallback(mut self, fallback: bool) -> Self {
         self.transfer.fallback = fallback;
         self
     }
 
-    /// How many bytes the system has taken so far.
+    /// Returns how many bytes the system has taken so far.
     pub fn sent(&self) -> u64 {
         self.transfer.sent
     }
@@ -124,7 +127,7 @@ impl Future for SockSendfile<'_> {
     }
 }
 
-/// A file on its way into a socket.
+/// The transfer of a file into a socket.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Transfer {
@@ -134,10 +137,10 @@ pub struct Transfer {
     pub count: Option<u64>,
     pub fallback: bool,
     pub sent: u64,
-    /// Whether the system has not refused to do it.
+    /// Whether the system can do it, as far as is known.
     is_native: bool,
     block_size: usize,
-    /// Where the next block comes from, and what is left to send of the last one.
+    /// The read of the next block, and the unsent rest of the last one.
     reading: Option<Lookup<Vec<u8>>>,
     block: Bytes,
     wait: IoWait,
@@ -147,10 +150,10 @@ pub struct Transfer {
     is_moved: bool,
 }
 
-/// After so many bytes the loop runs other tasks.
+/// The number of bytes after which the loop runs other tasks.
 const PER_ITERATION: u64 = 4 << 20;
 
-/// What came of one round.
+/// The result of one round.
 enum Round {
     Over,
     More,
@@ -177,7 +180,7 @@ impl Transfer {
         }
     }
 
-    /// Whether there is something that can be done.
+    /// Checks whether the transfer is possible.
     pub fn check(&self) -> Result<()> {
         let what = self.site.what();
         if self.count == Some(0) {
@@ -190,7 +193,8 @@ impl Transfer {
         self.file.as_ref().map(drop).map_err(Error::clone)
     }
 
-    /// Sends until all is sent, and tells how much that was. The socket does not block.
+    /// Sends until everything is sent, and returns the number of bytes. The socket must be
+    /// non-blocking.
     pub fn poll<T: AsFd>(&mut self, cx: &mut Context<'_>, to: &Source<T>) -> Poll<Result<u64>> {
         self.check()?;
         self.is_moved = true;
@@ -204,7 +208,7 @@ impl Transfer {
 
     fn advance<T: AsFd>(&mut self, cx: &mut Context<'_>, to: &Source<T>) -> Poll<Result<()>> {
         if self.pause.is_armed() {
-            // In another task than the one in which it began, the pause is over.
+            // In another task than the one in which it started, the pause is over.
             let replace = |waiter: Waiter| _ = waiter.wake_now();
             match self.pause.poll(cx, self.site, || None, replace) {
                 Resume::Pending => return Poll::Pending,
@@ -232,7 +236,7 @@ impl Transfer {
                     return Poll::Pending;
                 }
                 Ok(Round::More) => {}
-                // Whatever it was: if it is the socket's fault, the fallback meets it too.
+                // Any error leads here: if it is that of the socket, the fallback gets it too.
                 Err(error) if self.is_native && self.sent == 0 => {
                     self.is_native = false;
                     if !self.fallback {
@@ -250,12 +254,12 @@ impl Transfer {
         self.start.saturating_add(self.sent)
     }
 
-    /// How much may be sent at most.
+    /// The number of bytes that may still be sent.
     fn left(&self) -> u64 {
         self.count.map_or(u64::MAX, |count| count.saturating_sub(self.sent))
     }
 
-    /// Has the system send from the file.
+    /// Lets the system send from the file.
     fn send_file<T: AsFd>(
         &mut self,
         cx: &mut Context<'_>,
@@ -283,7 +287,7 @@ impl Transfer {
         outcome
     }
 
-    /// Has a thread read, unless there is something to send already.
+    /// Reads on a thread, unless there is already something to send.
     fn read_block(&mut self, cx: &mut Context<'_>) -> Poll<Result<Round>> {
         if !self.block.is_empty() {
             return Poll::Ready(Ok(Round::More));
@@ -306,7 +310,7 @@ impl Transfer {
         Poll::Ready(Ok(if self.block.is_empty() { Round::Over } else { Round::More }))
     }
 
-    /// The next block of the file, for its sender: no bytes when all were given.
+    /// Returns the next block of the file for its sender; an empty one at the end.
     pub fn poll_block(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes>> {
         self.check()?;
         self.is_moved = true;
@@ -352,7 +356,7 @@ impl Drop for Transfer {
     }
 }
 
-/// Reads a block. What has no offsets, such as a pipe, is read as it comes.
+/// Reads a block. A file without offsets, such as a pipe, is read in sequence.
 fn read(mut file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
     let mut block = vec![0; length];
     let length = loop {

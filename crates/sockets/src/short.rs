@@ -26,15 +26,15 @@ use socket2::{Domain, Socket, Type};
 /// moved at least this many may have been cut short for that reason alone.
 const MOST_AT_ONCE: usize = 1 << 30;
 
-/// Whether moving `moved` of `wanted` bytes proves, on a [TCP socket](is_tcp), that the next operation
-/// would block.
+/// Returns whether moving `moved` of `wanted` bytes proves, on a [TCP socket](is_tcp), that the next
+/// operation would block.
 #[inline]
 pub fn is_short(moved: usize, wanted: usize) -> bool {
     moved < wanted && moved < MOST_AT_ONCE
 }
 
-/// Whether `io` is a TCP socket. Always false where the system has no `SO_PROTOCOL`. The poller does not
-/// report hang-ups there, so short reads prove nothing anyway.
+/// Returns whether `io` is a TCP socket. Always false where the system has no `SO_PROTOCOL`. The poller
+/// does not report hang-ups there, so short reads prove nothing anyway.
 pub fn is_tcp(io: &Socket, domain: Domain, kind: Type) -> bool {
     let is_inet = domain == Domain::IPV4 || domain == Domain::IPV6;
     is_inet && kind == Type::STREAM && has_protocol_of_tcp(io)

@@ -27,10 +27,10 @@ use std::{
 
 /// A socket in non-blocking mode, which owns its descriptor (Python's `socket.socket`).
 ///
-/// It can be made from nothing, or from any socket of the standard library or of the `socket2`
-/// crate, and turned back. It may be sent to other threads, and operations on it awaited in any
-/// loop; but once one has waited, the others have to be in the same loop, until that is closed.
-/// Dropping it closes it.
+/// It can be created directly, or made from any socket of the standard library or the `socket2`
+/// crate, and turned back into one. It may be sent to other threads, and its operations may be
+/// awaited in any loop. Once an operation has waited, the others have to be in the same loop until
+/// that loop is closed. Dropping the socket closes it.
 pub struct Socket {
     pub(crate) source: Source<socket2::Socket>,
     pub(crate) domain: Domain,
@@ -41,10 +41,10 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// A new socket (`socket.socket`). `None` is the usual protocol of the type.
+    /// Creates a socket (`socket.socket`). `None` is the usual protocol of the type.
     ///
     /// # Errors
-    /// What the system says, for example that it does not know the family.
+    /// The system's error, for example that it does not know the family.
     #[doc(alias = "socket.socket")]
     pub fn new(domain: Domain, kind: Type, protocol: Option<Protocol>) -> Result<Socket> {
         let io = socket2::Socket::new(domain, kind, protocol).map_err(of_call("Socket::new"))?;
@@ -52,10 +52,10 @@ impl Socket {
         Ok(Socket::of(io, domain, kind))
     }
 
-    /// Two new sockets that are connected with each other (`socket.socketpair`).
+    /// Creates two sockets that are connected to each other (`socket.socketpair`).
     ///
     /// # Errors
-    /// What the system says; most families but [`Domain::UNIX`] have no pairs.
+    /// The system's error; most families except [`Domain::UNIX`] have no pairs.
     #[doc(alias = "socket.socketpair")]
     pub fn pair(domain: Domain, kind: Type, protocol: Option<Protocol>) -> Result<(Self, Self)> {
         let (one, other) =
@@ -66,13 +66,13 @@ impl Socket {
     }
 
     /// Takes over a socket of any kind, and makes it non-blocking (`socket.socket(fileno=…)`). The
-    /// kinds of the standard library and of `socket2` also have [`TryFrom`].
+    /// socket types of the standard library and of `socket2` also have [`TryFrom`].
     ///
     /// Non-blocking mode belongs to the open socket, not to the descriptor. If other processes share the
     /// socket, it becomes non-blocking for them too, and stays so after this `Socket` is dropped.
     ///
     /// # Errors
-    /// If the descriptor is not that of a socket.
+    /// An error if the descriptor is not that of a socket.
     pub fn from_fd(fd: impl Into<OwnedFd>) -> Result<Socket> {
         let io = socket2::Socket::from(fd.into());
         let kind = io.r#type().map_err(of_call("Socket::from_fd"))?;
@@ -86,23 +86,24 @@ impl Socket {
         Socket { source: Source::new(io), domain, is_stream, is_tcp }
     }
 
-    /// Whether a short read or write means that the next one would block. For transports.
+    /// Returns whether a short read or write means that the next one would block. For transports.
     #[doc(hidden)]
     pub fn is_tcp(&self) -> bool {
         self.is_tcp
     }
 
-    /// A socket that was accepted on this listening socket.
+    /// Wraps a socket that was accepted on this listening socket.
     pub(crate) fn accepted(&self, io: socket2::Socket) -> Socket {
         let Socket { domain, is_stream, is_tcp, .. } = *self;
         Socket { source: Source::new(io), domain, is_stream, is_tcp }
     }
 
-    /// Gives the socket an address (`socket.bind`). A host name is looked up at once, which blocks.
+    /// Binds the socket to an address (`socket.bind`). A host name is looked up in this call, which
+    /// blocks.
     ///
     /// # Errors
-    /// `Value` for what is no address; what the system says: the address is in use, not of this
-    /// machine, not of the socket's family.
+    /// `Value` for an invalid address; the system's error, for example that the address is in use,
+    /// or is not of this machine or of the socket's family.
     #[doc(alias = "socket.bind")]
     pub fn bind(&self, address: impl ToAddress) -> Result<()> {
         let named = |error| in_call("Socket::bind", error);
@@ -120,37 +121,37 @@ impl Socket {
             .map_err(|error| described(format!("Socket::bind: {address}: {error}"), error).into())
     }
 
-    /// What an address has to fit to be of use to this socket.
+    /// The restrictions for an address of this socket.
     pub(crate) fn hints(&self) -> Hints {
         let kind = if self.is_stream { Type::STREAM } else { Type::DGRAM };
         Hints { family: Some(self.domain), kind: Some(kind), ..Hints::default() }
     }
 
-    /// Lets others connect; as many as `backlog` may wait for [`sock_accept`](crate::sock_accept())
-    /// (`socket.listen`).
+    /// Starts to listen (`socket.listen`). Up to `backlog` connections may wait for
+    /// [`sock_accept`](crate::sock_accept()).
     ///
     /// # Errors
-    /// What the system says, for example that the type of the socket knows no connections.
+    /// The system's error, for example that the type of the socket has no connections.
     #[doc(alias = "socket.listen")]
     pub fn listen(&self, backlog: u32) -> Result<()> {
         let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
         Ok(self.get_ref().listen(backlog).map_err(of_call("Socket::listen"))?)
     }
 
-    /// The socket's own address (`socket.getsockname`).
+    /// Returns the socket's own address (`socket.getsockname`).
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     #[doc(alias = "socket.getsockname")]
     #[doc(alias = "getsockname")]
     pub fn local_addr(&self) -> Result<Address> {
         Ok(self.get_ref().local_addr().map_err(of_call("Socket::local_addr"))?.into())
     }
 
-    /// The address of the other side (`socket.getpeername`).
+    /// Returns the address of the other side (`socket.getpeername`).
     ///
     /// # Errors
-    /// `NotConnected`, or what else the system says.
+    /// `NotConnected`, or another error of the system.
     #[doc(alias = "socket.getpeername")]
     #[doc(alias = "getpeername")]
     pub fn peer_addr(&self) -> Result<Address> {
@@ -160,29 +161,29 @@ impl Socket {
     /// Ends one or both directions of a connection (`socket.shutdown`).
     ///
     /// # Errors
-    /// What the system says, for example that it is not connected.
+    /// The system's error, for example that it is not connected.
     #[doc(alias = "socket.shutdown")]
     pub fn shutdown(&self, how: Shutdown) -> Result<()> {
         Ok(self.get_ref().shutdown(how).map_err(of_call("Socket::shutdown"))?)
     }
 
-    /// Whether an address that was in use a moment ago can be bound again (`SO_REUSEADDR`).
+    /// Sets whether an address that was in use until recently can be bound again (`SO_REUSEADDR`).
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn set_reuse_address(&self, on: bool) -> Result<()> {
         Ok(self.get_ref().set_reuse_address(on).map_err(of_call("Socket::set_reuse_address"))?)
     }
 
-    /// Whether small pieces are sent at once rather than gathered (`TCP_NODELAY`).
+    /// Sets whether small pieces are sent immediately instead of being collected (`TCP_NODELAY`).
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn set_nodelay(&self, on: bool) -> Result<()> {
         Ok(self.get_ref().set_tcp_nodelay(on).map_err(of_call("Socket::set_nodelay"))?)
     }
 
-    /// The socket itself, for every other option. It has to stay in non-blocking mode.
+    /// Returns the underlying socket, for all other options. It has to stay in non-blocking mode.
     pub fn get_ref(&self) -> &socket2::Socket {
         self.source.get_ref()
     }
@@ -198,7 +199,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Does `operation` as soon as it does not block; `what` an operation's error is about is `site`.
+    /// Runs `operation` as soon as it does not block; `site` names the function in errors.
     pub(crate) fn poll_io<R>(
         &self,
         cx: &mut Context<'_>,
@@ -245,14 +246,14 @@ impl AsRawFd for Socket {
     }
 }
 
-/// The loop forgets it; it stays in non-blocking mode.
+/// Deregisters the socket from the loop. It stays in non-blocking mode.
 impl From<Socket> for socket2::Socket {
     fn from(socket: Socket) -> socket2::Socket {
         socket.source.into_inner()
     }
 }
 
-/// The loop forgets it; it stays in non-blocking mode.
+/// Deregisters the socket from the loop. It stays in non-blocking mode.
 impl From<Socket> for OwnedFd {
     fn from(socket: Socket) -> OwnedFd {
         socket2::Socket::from(socket).into()
@@ -261,7 +262,7 @@ impl From<Socket> for OwnedFd {
 
 macro_rules! from_sockets {
     ($($type:ty),*) => {$(
-        /// As [`Socket::from_fd`].
+        /// Same as [`Socket::from_fd`].
         impl TryFrom<$type> for Socket {
             type Error = Error;
             fn try_from(socket: $type) -> Result<Socket> {

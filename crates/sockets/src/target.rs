@@ -1,4 +1,4 @@
-//! [`ToAddress`]: what a program may say for an address; [`Endpoint`]: or for a socket.
+//! [`ToAddress`]: the types that are accepted as an address; [`Endpoint`]: an address or a socket.
 
 use crate::{
     address::Address,
@@ -13,23 +13,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What can be said for an address: an [`Address`], anything that names an IP address and a port, a
-/// `(host, port)` whose host may be a name and whose port that of a service, or text: `"host:port"`,
-/// and for a Unix socket the path.
+/// A type that is accepted as an address: an [`Address`], any pair of an IP address and a port, a
+/// `(host, port)` whose host and port may be names, or text. Text is `"host:port"`, or the path of a
+/// Unix socket.
 ///
-/// An empty host is Python's `None`: every interface for what listens, else this machine.
+/// An empty host is Python's `None`: every interface for a listening socket, else this machine.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no address",
+    message = "`{Self}` is not an address",
     label = "an address is expected",
     note = "write `(\"127.0.0.1\", 8888)`, `\"127.0.0.1:8888\"`, a `SocketAddr`, or for a Unix socket the path",
     note = "a port that is not a literal has to be a `u16`"
 )]
 pub trait ToAddress {
-    /// What was said.
+    /// Converts to the target of an operation.
     fn to_target(self) -> Target;
 }
 
-/// What was said for an address; a name in it is not looked up yet.
+/// An address, in which a name is not looked up yet.
 #[derive(Clone, Debug)]
 pub struct Target(Said);
 
@@ -41,7 +41,7 @@ enum Said {
     Path(PathBuf),
 }
 
-/// A port, or the name of a service that has one, such as `"http"`.
+/// A port, or the name of a service, such as `"http"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Service {
     /// A number.
@@ -56,7 +56,7 @@ impl From<u16> for Service {
     }
 }
 
-/// Digits are a number; nothing is the number 0.
+/// Digits are a number; empty text is the number 0.
 impl From<&str> for Service {
     fn from(text: &str) -> Service {
         match text.parse() {
@@ -83,7 +83,7 @@ impl fmt::Display for Service {
     }
 }
 
-/// An address, or what has to be asked to find one.
+/// An address, or the question that finds one.
 #[derive(Debug)]
 pub(crate) enum Resolved {
     Address(Address),
@@ -95,7 +95,7 @@ impl Target {
         Target(Said::Host(host, service))
     }
 
-    /// The address, as far as it can be told without asking anyone.
+    /// Resolves the address as far as possible without a look-up.
     pub(crate) fn resolve(self, hints: Hints) -> Result<Resolved> {
         let (host, service) = match self.0 {
             Said::Address(address) => return address.check().map(Resolved::Address),
@@ -114,7 +114,7 @@ impl Target {
     }
 }
 
-/// `host:port`; an IPv6 address stands in brackets.
+/// Splits `host:port`; an IPv6 address is in brackets.
 fn split(text: &str) -> Result<Said> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok(Said::Address(address.into()));
@@ -167,7 +167,7 @@ impl ToAddress for Target {
     }
 }
 
-/// What can be said for one side of a connection: an address, or a socket that has one already
+/// A type that is accepted for one side of a connection: an address, or an existing socket
 /// (asyncio's `sock` argument).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is neither an address nor a socket",
@@ -177,11 +177,11 @@ impl ToAddress for Target {
     note = "a port that is not a literal has to be a `u16`"
 )]
 pub trait ToEndpoint {
-    /// What was said.
+    /// Converts to the target of an operation.
     fn to_endpoint(self) -> Endpoint;
 }
 
-/// What was said for one side of a connection.
+/// One side of a connection.
 #[derive(Debug)]
 pub enum Endpoint {
     /// An address.
@@ -191,8 +191,8 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// The host that was named, or the IP address. Not for programs: it is what a certificate is
-    /// compared with.
+    /// Returns the host name, or the IP address, with which a certificate is compared. For the
+    /// crates that are built on this one.
     #[doc(hidden)]
     pub fn host(&self) -> Option<String> {
         let Endpoint::Address(Target(said)) = self else { return None };

@@ -26,12 +26,12 @@ mod unread;
 
 const YIELD: Duration = Duration::ZERO;
 
-/// Runs `main` in a loop of its own.
+/// Runs `main` in its own loop.
 fn run<F: Future<Output = Result<()>> + 'static>(main: F) {
     run_in(new_event_loop().unwrap(), main);
 }
 
-/// The same in a loop that looks for I/O in every iteration.
+/// Does the same in a loop that polls for I/O in every iteration.
 fn run_step_by_step<F: Future<Output = Result<()>> + 'static>(main: F) {
     run_in(EventLoop::builder().virtual_time(true).build().unwrap(), main);
 }
@@ -42,7 +42,7 @@ fn run_in<F: Future<Output = Result<()>> + 'static>(event_loop: EventLoop, main:
     outcome.unwrap();
 }
 
-/// Two ends of a connection.
+/// Creates two ends of a connection.
 fn pair() -> (Rc<Socket>, Rc<Socket>) {
     let (one, other) = Socket::pair(Domain::UNIX, Type::STREAM, None).unwrap();
     (Rc::new(one), Rc::new(other))
@@ -59,7 +59,7 @@ fn tcp() -> Result<Socket> {
     Socket::new(Domain::IPV4, Type::STREAM, None)
 }
 
-/// A connection over TCP.
+/// Creates a connection over TCP.
 async fn connection() -> Result<(Rc<Socket>, Rc<Socket>)> {
     let (listener, client) = (listener()?, tcp()?);
     sock_connect(&client, listener.local_addr()?).await?;
@@ -67,7 +67,7 @@ async fn connection() -> Result<(Rc<Socket>, Rc<Socket>)> {
     Ok((Rc::new(client), Rc::new(server)))
 }
 
-/// A task that receives once.
+/// Starts a task that receives once.
 fn receiver(socket: &Rc<Socket>, size: usize) -> Task<bytes::Bytes> {
     let socket = socket.clone();
     create_task(async move { sock_recv(&socket, size).await })
@@ -190,7 +190,7 @@ fn a_socket_of_another_loop_is_refused_until_that_is_closed() {
     second.close().unwrap();
 }
 
-/// A task of `event_loop` that waits on `socket`, in a loop that does not run.
+/// Starts a task of `event_loop` that waits on `socket`, in a loop that does not run.
 fn receiver_in(event_loop: &EventLoop, socket: &Rc<Socket>) -> Task<bytes::Bytes> {
     let socket = socket.clone();
     event_loop

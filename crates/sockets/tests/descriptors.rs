@@ -1,10 +1,10 @@
-//! Which descriptors a loop has open; in a process of its own, where nobody else opens any.
+//! The descriptors that a loop has open; in a process of its own, where nothing else opens any.
 #![cfg(target_os = "linux")]
 
 use asyncio_loop::new_event_loop;
 use asyncio_sockets::{Domain, Socket, Type, sock_recv, sock_sendall};
 
-/// The numbers that are open.
+/// Returns the numbers that are open.
 fn open() -> Vec<String> {
     let names = std::fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().file_name());
     let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
@@ -16,7 +16,7 @@ fn open() -> Vec<String> {
 fn a_loop_has_one_pair_of_descriptors_and_closing_it_closes_them() {
     let before = open();
     let event_loop = new_event_loop().unwrap();
-    // A poller and what wakes it; `polling` has a timer beside them.
+    // A poller and its notifier; `polling` also has a timer.
     let pair = if cfg!(asyncio_portable_poller) { 3 } else { 2 };
     assert_eq!(open().len(), before.len() + pair);
     event_loop

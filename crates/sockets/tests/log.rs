@@ -1,4 +1,4 @@
-//! What is logged; in a process of its own, whose log this is.
+//! The messages that are logged; in a process of its own, because a process has one log.
 
 use asyncio_core::{
     Result,
@@ -10,7 +10,7 @@ use std::{sync::Mutex, time::Duration};
 
 static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// What was logged since about look-ups.
+/// Returns the messages about look-ups that were logged since.
 fn logged() -> Vec<String> {
     let lines = std::mem::take(&mut *LOG.lock().unwrap());
     lines.into_iter().filter(|line| line.contains("address info")).collect()

@@ -1,14 +1,14 @@
-//! [`Buffer`]: what was received and not read yet.
+//! [`Buffer`]: data that was received and not read yet.
 //!
-//! What a read returns shares the memory in which it was received, unless that is much larger. Then it
-//! is copied, so that a program which keeps a line does not keep the whole block around it. A read pins
-//! at most [`WORTH_KEEPING`] times its own size.
+//! The result of a read shares the memory in which it was received, unless that is much larger. Then it
+//! is copied, so that a program which keeps a line does not keep the whole block around it. A read
+//! keeps at most [`WORTH_KEEPING`] times its own size alive.
 
 use asyncio_transports::pinned_by;
 use bytes::{Buf, Bytes, BytesMut};
 
-/// Bytes in a row: the piece in which they came from the transport as long as that is all there is,
-/// and one growing block as soon as there is more. Empty, it holds no memory.
+/// Contiguous bytes: the single piece that came from the transport, or one growing block as soon as
+/// there is more. An empty buffer holds no memory.
 ///
 /// Each variant has an upper bound of the memory that it pins.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl Buffer {
     #[inline]
     pub(crate) fn take(&mut self, n: usize) -> Bytes {
         match self {
-            // In place: what was just written piece by piece and is moved on makes the processor wait.
+            // In place: moving a value that was just written in parts causes a store-forwarding stall.
             Buffer::Piece(piece, pinned) if n >= piece.len() && is_worth(piece.len(), *pinned) => {
                 std::mem::take(piece)
             }

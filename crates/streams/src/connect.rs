@@ -27,12 +27,12 @@ type Factory = Box<dyn FnOnce() -> StreamReaderProtocol + Send>;
 type Create = CreateConnection<Factory, StreamReaderProtocol, Plain>;
 type Connecting = ConnectingTransport<Factory, StreamReaderProtocol, Plain>;
 
-/// Connects to a server over TCP (`asyncio.open_connection`), and gives the two halves of the
+/// Connects to a server over TCP (`asyncio.open_connection`), and returns the two halves of the
 /// connection.
 ///
-/// `endpoint` is an address, such as `("example.org", 80)`, or a socket that is connected already.
-/// The keyword arguments are those of [`create_connection`](asyncio_transports::create_connection()),
-/// and [`limit`](OpenConnection::limit).
+/// `endpoint` is an address, such as `("example.org", 80)`, or a connected socket. The keyword
+/// arguments are those of [`create_connection`](asyncio_transports::create_connection()), and
+/// [`limit`](OpenConnection::limit).
 ///
 /// ```
 /// use asyncio::{StreamReader, StreamWriter, open_connection, start_server};
@@ -55,7 +55,8 @@ type Connecting = ConnectingTransport<Factory, StreamReaderProtocol, Plain>;
 /// ```
 ///
 /// # Errors
-/// Those of [`create_connection`](asyncio_transports::create_connection()); `Value` for a limit of zero.
+/// The errors of [`create_connection`](asyncio_transports::create_connection()); `Value` for a limit of
+/// zero.
 ///
 /// # Cancellation
 /// Sockets that were opened are closed.
@@ -68,7 +69,7 @@ pub fn open_connection(endpoint: impl ToEndpoint) -> OpenConnection {
     OpenConnection { create, halves }
 }
 
-/// What [`open_connection`] returns: its keyword arguments. Awaiting it connects.
+/// The value that [`open_connection`] returns, with its keyword arguments. Awaiting it connects.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct OpenConnection {
     pub(crate) create: Create,
@@ -76,50 +77,50 @@ pub struct OpenConnection {
 }
 
 impl OpenConnection {
-    /// How long a line may be, 64 KiB by default; twice as much is buffered before the other side has
+    /// Sets the longest line, 64 KiB by default. Twice as much is buffered before the other side has
     /// to wait.
     pub fn limit(mut self, limit: usize) -> Self {
         self.halves.limit = limit;
         self
     }
 
-    /// Only addresses of this family.
+    /// Allows only addresses of this family.
     pub fn family(mut self, family: impl Into<Option<Domain>>) -> Self {
         self.create = self.create.family(family);
         self
     }
 
-    /// The protocol of the socket (Python's `proto`).
+    /// Sets the protocol of the socket (Python's `proto`).
     pub fn protocol(mut self, protocol: impl Into<Option<Protocol>>) -> Self {
         self.create = self.create.protocol(protocol);
         self
     }
 
-    /// Flags for the look-up of the name.
+    /// Sets the flags for the look-up of the name.
     pub fn flags(mut self, flags: i32) -> Self {
         self.create = self.create.flags(flags);
         self
     }
 
-    /// The address to connect from.
+    /// Sets the address to connect from.
     pub fn local_addr(mut self, address: impl ToAddress) -> Self {
         self.create = self.create.local_addr(address);
         self
     }
 
-    /// As [`CreateConnection::happy_eyeballs_delay`].
+    /// Same as [`CreateConnection::happy_eyeballs_delay`].
     pub fn happy_eyeballs_delay(mut self, delay: impl ToTimeout) -> Self {
         self.create = self.create.happy_eyeballs_delay(delay);
         self
     }
 
-    /// As [`CreateConnection::interleave`].
+    /// Same as [`CreateConnection::interleave`].
     pub fn interleave(mut self, count: usize) -> Self {
         self.create = self.create.interleave(count);
         self
     }
 
-    /// If no address answers, the error is a `Group` of the errors of all attempts.
+    /// Sets whether the error is a `Group` of the errors of all attempts, if no address answers.
     pub fn all_errors(mut self, all: bool) -> Self {
         self.create = self.create.all_errors(all);
         self
@@ -142,10 +143,10 @@ impl fmt::Debug for OpenConnection {
     }
 }
 
-/// Connects to a Unix socket (`asyncio.open_unix_connection`), and gives the two halves of the
+/// Connects to a Unix socket (`asyncio.open_unix_connection`), and returns the two halves of the
 /// connection.
 ///
-/// `endpoint` is the path, or a socket that is connected already.
+/// `endpoint` is the path, or a connected socket.
 ///
 /// ```
 /// use asyncio::{StreamWriter, open_unix_connection, start_unix_server};
@@ -163,8 +164,8 @@ impl fmt::Debug for OpenConnection {
 /// ```
 ///
 /// # Errors
-/// Those of [`create_unix_connection`](asyncio_transports::create_unix_connection()); `Value` for a limit
-/// of zero.
+/// The errors of [`create_unix_connection`](asyncio_transports::create_unix_connection()); `Value` for a
+/// limit of zero.
 ///
 /// # Cancellation
 /// Sockets that were opened are closed.
@@ -177,7 +178,8 @@ pub fn open_unix_connection(endpoint: impl ToEndpoint) -> OpenUnixConnection {
     OpenUnixConnection { connecting, halves }
 }
 
-/// What [`open_unix_connection`] returns: its keyword arguments. Awaiting it connects.
+/// The value that [`open_unix_connection`] returns, with its keyword arguments. Awaiting it
+/// connects.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct OpenUnixConnection {
     pub(crate) connecting: Connecting,
@@ -185,7 +187,7 @@ pub struct OpenUnixConnection {
 }
 
 impl OpenUnixConnection {
-    /// As [`OpenConnection::limit`].
+    /// Same as [`OpenConnection::limit`].
     pub fn limit(mut self, limit: usize) -> Self {
         self.halves.limit = limit;
         self
@@ -234,7 +236,8 @@ impl fmt::Debug for Opening {
     }
 }
 
-/// What becomes the two halves. It is no reader yet: one that is dropped would be reported.
+/// The state that becomes the two halves. It is not a reader yet, because dropping a reader would
+/// be reported.
 struct Halves {
     shared: Shared,
     limit: usize,

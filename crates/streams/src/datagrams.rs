@@ -1,4 +1,4 @@
-//! Datagrams that are awaited: [`open_datagram_endpoint`].
+//! [`open_datagram_endpoint`]: datagrams without a protocol.
 
 use asyncio_core::{Error, Result, wait_site::WaitSite};
 use asyncio_locks::Event;
@@ -20,18 +20,18 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// How many datagrams are kept that were received and not taken.
+/// The number of received datagrams that are kept until they are taken.
 const LIMIT: usize = 256;
 
-/// Opens a socket for datagrams whose data is awaited, without a protocol (asyncio has
-/// `create_datagram_endpoint` alone).
+/// Opens a socket for datagrams that are awaited, without a protocol (asyncio has only
+/// `create_datagram_endpoint`).
 ///
 /// It needs a local address, a remote address, a family, or a socket: see the methods of the
 /// [builder](OpenDatagramEndpoint).
 ///
 /// # Errors
-/// Those of [`create_datagram_endpoint`](asyncio_transports::create_datagram_endpoint()); `Value` for a limit of
-/// zero.
+/// The errors of [`create_datagram_endpoint`](asyncio_transports::create_datagram_endpoint()); `Value` for a
+/// limit of zero.
 ///
 /// # Cancellation
 /// The socket is closed.
@@ -74,7 +74,8 @@ fn create(shared: &Arc<Shared>, site: WaitSite) -> CreateDatagramEndpoint<Factor
     create_datagram_endpoint(factory).at(site)
 }
 
-/// What [`open_datagram_endpoint`] returns: its keyword arguments. Awaiting it opens the endpoint.
+/// The value that [`open_datagram_endpoint`] returns, with its keyword arguments. Awaiting it opens
+/// the endpoint.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct OpenDatagramEndpoint {
     create: CreateDatagramEndpoint<Factory, Arrivals>,
@@ -94,39 +95,40 @@ impl OpenDatagramEndpoint {
         self
     }
 
-    /// How many datagrams are kept that were received and not taken; 256 by default. Those that arrive while there
-    /// are as many are dropped, and [counted](DatagramEndpoint::dropped).
+    /// Sets how many received datagrams are kept until they are taken; 256 by default. Datagrams beyond that are
+    /// dropped, and [counted](DatagramEndpoint::dropped).
     pub fn limit(self, limit: usize) -> Self {
         self.shared.limit.store(limit as u64, Ordering::Relaxed);
         self
     }
 
-    /// The address to receive at.
+    /// Sets the address to receive at.
     pub fn local_addr(self, address: impl ToAddress) -> Self {
         self.with(|create| create.local_addr(address))
     }
 
-    /// The only address to send to and to receive from. The endpoint is connected.
+    /// Sets the only address to send to and to receive from. The endpoint is connected.
     pub fn remote_addr(self, address: impl ToAddress) -> Self {
         self.with(|create| create.remote_addr(address))
     }
 
-    /// Only addresses of this family; without an address, a socket of this family that has none.
+    /// Allows only addresses of this family. Without an address, the socket has this family and no
+    /// address.
     pub fn family(self, family: impl Into<Option<Domain>>) -> Self {
         self.with(|create| create.family(family))
     }
 
-    /// Whether other sockets with this option may have the same address (`SO_REUSEPORT`).
+    /// Sets whether other sockets with this option may have the same address (`SO_REUSEPORT`).
     pub fn reuse_port(self, on: bool) -> Self {
         self.with(|create| create.reuse_port(on))
     }
 
-    /// Whether broadcast addresses may be sent to (`SO_BROADCAST`).
+    /// Sets whether broadcast addresses may be sent to (`SO_BROADCAST`).
     pub fn allow_broadcast(self, on: bool) -> Self {
         self.with(|create| create.allow_broadcast(on))
     }
 
-    /// A socket that is made already: see [`CreateDatagramEndpoint::sock`].
+    /// Sets an existing socket to use: see [`CreateDatagramEndpoint::sock`].
     pub fn sock(self, sock: Socket) -> Self {
         self.with(|create| create.sock(sock))
     }
@@ -174,10 +176,10 @@ impl fmt::Debug for OpeningDatagramEndpoint {
     }
 }
 
-/// What the endpoint and its protocol share.
+/// The data that the endpoint and its protocol share.
 pub(crate) struct Shared {
-    /// Datagrams with their senders, and errors of the system, in the order in which they came. Shut down when the
-    /// endpoint is closed.
+    /// Datagrams with their senders, and errors of the system, in the order of arrival. The queue is shut down
+    /// when the endpoint is closed.
     pub(crate) arrived: Queue<Result<(Bytes, Address)>>,
     limit: AtomicU64,
     dropped: AtomicU64,
@@ -237,23 +239,23 @@ impl DatagramProtocol for Arrivals {
     }
 }
 
-/// A socket for datagrams, which are awaited: see [`open_datagram_endpoint`].
+/// A socket for datagrams that are awaited: see [`open_datagram_endpoint`].
 ///
-/// Several tasks may use it at once, through an `Rc` or a reference: each datagram goes to one of them. Dropping it
-/// closes it. Datagrams that arrive faster than they are taken are dropped when there are as many as the
-/// [`limit`](OpenDatagramEndpoint::limit) says.
+/// Several tasks may use it at the same time, through an `Rc` or a reference: each datagram goes to one of them.
+/// Dropping it closes the socket. If datagrams arrive faster than they are taken, those above the
+/// [`limit`](OpenDatagramEndpoint::limit) are dropped.
 pub struct DatagramEndpoint {
     transport: DatagramTransport,
     pub(crate) shared: Arc<Shared>,
 }
 
 impl DatagramEndpoint {
-    /// The next datagram, which may be empty, and its sender.
+    /// Waits for the next datagram, which may be empty, and returns it with its sender.
     ///
     /// # Errors
-    /// What the system says, mostly that an earlier datagram found no receiver (`ConnectionRefused`), which only a
-    /// connected endpoint is told: the endpoint stays open. `Runtime` if the endpoint is closed and everything that
-    /// had arrived was taken. `Cancelled`.
+    /// The system's error; the endpoint stays open. Usually an earlier datagram found no receiver
+    /// (`ConnectionRefused`), which is only reported to a connected endpoint. `Runtime` if the endpoint is closed
+    /// and everything that had arrived was taken. `Cancelled`.
     ///
     /// # Cancellation
     /// No datagram was taken. Dropping the future does the same.
@@ -263,11 +265,11 @@ impl DatagramEndpoint {
         RecvFrom(self.shared.arrived.get_at(site))
     }
 
-    /// The next datagram and its sender; `None` when the endpoint is closed and everything that had arrived was taken
-    /// (`async for`).
+    /// Waits for the next datagram, and returns it with its sender; `None` when the endpoint is closed and everything
+    /// that had arrived was taken (`async for`).
     ///
     /// # Errors
-    /// As for [`recv_from`](DatagramEndpoint::recv_from), as an item. After one of the system, the iteration goes on.
+    /// As for [`recv_from`](DatagramEndpoint::recv_from), as an item. The iteration continues after a system error.
     ///
     /// # Cancellation
     /// No datagram was taken. Dropping the future does the same.
@@ -277,15 +279,15 @@ impl DatagramEndpoint {
         NextDatagram(self.shared.arrived.get_at(WaitSite::here(&"DatagramEndpoint.next")))
     }
 
-    /// Sends `data` as one datagram to `addr`, as soon as there is room in the send buffer. Does not suspend if
-    /// there is.
+    /// Sends `data` as one datagram to `addr`, as soon as there is room in the send buffer. It does not suspend
+    /// if there is room.
     ///
-    /// On a thread other than the loop's, the datagram is sent to the loop first: neither the room nor an error of
-    /// the system is seen.
+    /// On a thread other than the loop's, the datagram is first passed to the loop. It then neither waits for room
+    /// nor returns a system error.
     ///
     /// # Errors
-    /// `Value` for an address that cannot be sent to: a host name, which `getaddrinfo` looks up; another one than
-    /// the remote address of a connected endpoint. What the system says, for example that the datagram is too long.
+    /// `Value` for an address that cannot be sent to: a host name (use `getaddrinfo`), or any address except the
+    /// remote one if the endpoint is connected. The system's error, for example that the datagram is too long.
     /// `Runtime` if the endpoint is closed. `Cancelled`.
     ///
     /// # Cancellation
@@ -341,19 +343,20 @@ impl DatagramEndpoint {
         sent.map_err(|error| asyncio_sockets::in_call(site.what(), error))
     }
 
-    /// How many datagrams, and errors, were dropped because there were as many as the
-    /// [`limit`](OpenDatagramEndpoint::limit) already. What the system itself has dropped is not known.
+    /// Returns how many datagrams and errors were dropped because the
+    /// [`limit`](OpenDatagramEndpoint::limit) was reached. Datagrams that the system dropped are not
+    /// counted.
     pub fn dropped(&self) -> u64 {
         self.shared.dropped.load(Ordering::Relaxed)
     }
 
-    /// The address to receive at, with the port that the system chose, if asked to.
+    /// Returns the address to receive at, with the port that the system chose if it was zero.
     #[doc(alias = "getsockname")]
     pub fn local_addr(&self) -> Address {
         self.get_extra_info(SOCKNAME).expect("a socket has a name, even if it is empty")
     }
 
-    /// The remote address, if the endpoint is connected.
+    /// Returns the remote address, if the endpoint is connected.
     #[doc(alias = "getpeername")]
     pub fn peer_addr(&self) -> Option<Address> {
         self.get_extra_info(PEERNAME)
@@ -364,24 +367,24 @@ impl DatagramEndpoint {
         self.transport.get_extra_info(what)
     }
 
-    /// Closes the endpoint: nothing more is received, what is buffered is sent, and
-    /// [`next`](DatagramEndpoint::next) ends after what had arrived.
+    /// Closes the endpoint: nothing more is received, buffered datagrams are sent, and
+    /// [`next`](DatagramEndpoint::next) ends after the datagrams that had arrived.
     pub fn close(&self) {
         self.transport.close();
     }
 
-    /// Whether [`close`](DatagramEndpoint::close) was called, or the endpoint is lost.
+    /// Returns whether [`close`](DatagramEndpoint::close) was called, or the endpoint is lost.
     pub fn is_closing(&self) -> bool {
         self.transport.is_closing()
     }
 
-    /// Waits until the endpoint is closed, and what was buffered is sent.
+    /// Waits until the endpoint is closed and buffered datagrams are sent.
     ///
     /// # Errors
-    /// `Cancelled`, and nothing else.
+    /// Only `Cancelled`.
     ///
     /// # Cancellation
-    /// Leaves nothing behind. The endpoint goes on closing.
+    /// Leaves nothing behind. The endpoint continues to close.
     #[track_caller]
     pub fn wait_closed(&self) -> impl Future<Output = Result<()>> + '_ {
         self.shared.closed.wait_at(WaitSite::here(&"DatagramEndpoint.wait_closed"))

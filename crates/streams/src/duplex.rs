@@ -8,15 +8,16 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Both halves of a connection as one value, for libraries that read and write through one.
+/// Both halves of a connection as one value, for libraries that read from and write to the same
+/// value.
 ///
 /// It implements `AsyncRead`, `AsyncBufRead` and `AsyncWrite` of `futures-io`, with the feature `tokio`
-/// those of tokio, and with the feature `hyper` the traits `Read` and `Write` of `hyper::rt`. Each is
-/// that of the half: what waits through them is foreign, so a cancellation never comes out of it as an
+/// those of tokio, and with the feature `hyper` the traits `Read` and `Write` of `hyper::rt`. They work
+/// as those of the halves: a wait through them is foreign, and never returns a cancellation as an
 /// `io::Error`.
 ///
-/// It is made from the two halves and becomes them again; what was received and not read stays with the
-/// reader, and what was written and not sent with the writer.
+/// It is made from the two halves, and can be split again. Unread data stays with the reader, and
+/// unsent data with the writer.
 ///
 /// ```
 /// use asyncio::{open_connection, start_server, streams::Duplex};
@@ -47,17 +48,17 @@ pub struct Duplex {
 }
 
 impl Duplex {
-    /// The two halves again.
+    /// Returns the two halves.
     pub fn into_split(self) -> (StreamReader, StreamWriter) {
         (self.reader, self.writer)
     }
 
-    /// The half that is read from.
+    /// Returns the half for reading.
     pub fn reader(&mut self) -> &mut StreamReader {
         &mut self.reader
     }
 
-    /// The half that is written to.
+    /// Returns the half for writing.
     pub fn writer(&self) -> &StreamWriter {
         &self.writer
     }

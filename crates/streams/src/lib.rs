@@ -1,4 +1,4 @@
-//! asyncio's streams: connections as two halves, one to read from and one to write to.
+//! asyncio's streams: connections as two halves, one for reading and one for writing.
 //!
 //! | here | in asyncio |
 //! |---|---|
@@ -36,28 +36,28 @@
 //! ```
 //!
 //! # Cancellation
-//! A cancelled read leaves everything that has come to the next one: it consumes what it returns, or
-//! nothing. A cancelled [`drain`](StreamWriter::drain) takes nothing back of what was written. A
-//! connection or server that was being made is closed. The same holds for futures that are dropped.
+//! A cancelled read leaves all data to the next one: a read consumes exactly what it returns. A
+//! cancelled [`drain`](StreamWriter::drain) does not withdraw written data. A connection or server
+//! that was being made is closed. The same holds for dropped futures.
 //!
 //! # Threads
-//! A connection lives in its loop. Its halves may go to other threads and be awaited there under any
-//! executor; what is written there is sent to the loop first, which buffers it without a mark that
-//! would stop the writer in time. So write where the loop is.
+//! A connection lives in its loop. Its halves may be moved to other threads, and be awaited there
+//! under any executor. Data that is written there is first passed to the loop, which buffers it
+//! without a high-water mark that would stop the writer in time. So write on the loop's thread.
 //!
 //! # Differences from asyncio
 //! - `read()` without a number is [`read_to_end`](StreamReader::read_to_end). Cancelled, it loses nothing.
-//! - Reads take `&mut self`, so no second one can begin while one waits, which asyncio meets with a
+//! - Reads take `&mut self`, so a second read cannot start while one waits; in asyncio, this is a
 //!   `RuntimeError`.
-//! - [`write`](StreamWriter::write) returns nothing: why it was refused is told by the next
-//!   [`drain`](StreamWriter::drain).
+//! - [`write`](StreamWriter::write) returns nothing: if it was refused, the next
+//!   [`drain`](StreamWriter::drain) returns the error.
 //! - Dropping an unclosed writer ends the sending direction. The connection is closed when the reader
 //!   is dropped too, or reaches the end of the stream. asyncio closes it immediately, and the peer's
 //!   answer is lost. The warning about it appears in debug mode only.
-//! - `start_server` takes coroutine functions; plain ones go through
+//! - `start_server` takes coroutine functions; for plain functions, use
 //!   [`StreamReaderProtocol::with_callback`].
-//! - A limit of zero is an error of `start_server` itself, and not of each connection.
-//! - Waiting for the end of a connection can be cancelled without harm to other waiters.
+//! - A limit of zero is an error of `start_server` itself, not of each connection.
+//! - Cancelling a wait for the end of a connection does not affect other waiters.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! [`StreamReaderProtocol`]: between a transport and its two halves.
+//! [`StreamReaderProtocol`]: connects a transport to its two halves.
 
 use crate::{
     reader::StreamReader,
@@ -10,31 +10,31 @@ use asyncio_transports::{Arrival, Protocol, Transport};
 use bytes::Bytes;
 use std::fmt;
 
-/// The protocol that feeds a [`StreamReader`] and tells a [`StreamWriter`] when to go on
-/// (`asyncio.StreamReaderProtocol`), for programs that make the transport themselves.
+/// The protocol that feeds a [`StreamReader`] and tells a [`StreamWriter`] when to continue
+/// (`asyncio.StreamReaderProtocol`), for programs that create the transport themselves.
 ///
-/// It keeps the connection open when the other side will send no more, so that the writer can still
+/// It keeps the connection open when the other side stops sending, so that the writer can still
 /// answer, unless the writer has been dropped.
 #[doc(alias = "asyncio.StreamReaderProtocol")]
 pub struct StreamReaderProtocol {
     shared: Shared,
-    /// In a box, which is gone as soon as there is a connection.
+    /// In a box, which is dropped as soon as there is a connection.
     accepted: Option<Box<Accepted>>,
 }
 
-/// What to do with the two halves once there is a connection.
+/// The reader, and the function that gets the two halves once there is a connection.
 type Accepted = (StreamReader, Box<dyn FnOnce(StreamReader, StreamWriter)>);
 
 impl StreamReaderProtocol {
-    /// The protocol that feeds `reader`. If the reader is dropped before there is a connection, that
-    /// is aborted, and the exception handler told.
+    /// Creates the protocol that feeds `reader`. If the reader is dropped before there is a
+    /// connection, the connection is aborted and reported to the exception handler.
     pub fn new(reader: &StreamReader) -> StreamReaderProtocol {
         StreamReaderProtocol::of(reader.shared().clone())
     }
 
-    /// The protocol that keeps `reader`, and gives it to `client_connected` with a writer once there
-    /// is a connection. With it, the factory of a server makes streams and hands them to a plain
-    /// function:
+    /// Creates the protocol that keeps `reader`, and passes it to `client_connected` with a writer
+    /// once there is a connection. With it, the factory of a server makes streams and passes them to
+    /// a plain function:
     ///
     /// ```
     /// use asyncio::{StreamReader, StreamReaderProtocol, StreamWriter};
@@ -131,7 +131,8 @@ impl Protocol for StreamReaderProtocol {
     }
 }
 
-/// The transport has let it go: waiters that are left, on another thread perhaps, are woken.
+/// The transport has dropped the protocol: the remaining waiters, which may be on other threads,
+/// are woken.
 impl Drop for StreamReaderProtocol {
     fn drop(&mut self) {
         let mut after = Followup::default();

@@ -1,4 +1,4 @@
-//! [`StreamReader`], the half of a connection that is read from, and [`StreamFeeder`], which feeds it.
+//! [`StreamReader`], the reading half of a connection, and [`StreamFeeder`], which feeds it.
 
 use crate::{
     buffer::WORTH_KEEPING,
@@ -22,20 +22,20 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// How long a line may be unless the program says otherwise: 64 KiB.
+/// The default limit for the length of a line: 64 KiB.
 pub const DEFAULT_LIMIT: usize = 64 * 1024;
 
-/// The half of a connection that is read from (`asyncio.StreamReader`).
+/// The reading half of a connection (`asyncio.StreamReader`).
 ///
-/// [`next`](StreamReader::next) is `async for line in reader`, and the reader is also a [`Stream`] of
-/// lines, each with its newline (the last line may have none). The reader implements the traits `AsyncRead` and
-/// `AsyncBufRead` of `futures-io`, and with the feature `tokio` those of tokio. A wait through these traits never
-/// returns a cancellation as an [`io::Error`](std::io::Error); the innermost scope around it gives way. A poll through
-/// them continues a read that was given up, so what that read had received comes before an error of the connection.
+/// [`next`](StreamReader::next) is `async for line in reader`, and the reader is also a [`Stream`] of lines, each with
+/// its newline (the last line may have none). The reader implements the traits `AsyncRead` and `AsyncBufRead` of
+/// `futures-io`, and with the feature `tokio` those of tokio. A wait through these traits never returns a cancellation
+/// as an [`io::Error`](std::io::Error); the innermost scope around it returns the cancellation instead. A poll through
+/// them continues an abandoned read, so the data of that read comes before an error of the connection.
 ///
 /// Data that has arrived and was not read is buffered. When more than twice the limit is buffered, the transport is
-/// paused until no more than the limit is left, or until a read has to wait. So a peer that sends faster than the
-/// program reads has to wait. Data that arrives after the reader was dropped is discarded.
+/// paused until no more than the limit is left, or until a read has to wait. A peer that sends faster than the
+/// program reads therefore has to wait. Data that arrives after the reader was dropped is discarded.
 ///
 /// ```
 /// use asyncio::StreamReader;
@@ -56,19 +56,20 @@ pub const DEFAULT_LIMIT: usize = 64 * 1024;
 pub struct StreamReader {
     shared: Shared,
     made_at: &'static Location<'static>,
-    /// How it is polled through a trait, and what waits there.
+    /// The operation that is being polled through a trait, and its wait.
     polled: Polled,
     wait: Wait,
     /// The search for the end of the next line.
     search: Search,
-    /// What was lent out of the buffer and not consumed, and an upper bound of the memory it pins.
+    /// Data that was taken out of the buffer for a borrow and not consumed, and an upper bound of
+    /// the memory that it keeps alive.
     lent: Bytes,
     lent_pins: usize,
-    /// Whether the stream of lines has told what ended the connection.
+    /// Whether the stream of lines has returned the error that ended the connection.
     ended: bool,
 }
 
-/// What a reader is polled for through a trait, until it is polled for something else.
+/// The operation for which a reader is polled through a trait, until it is polled for another one.
 #[derive(Clone, Copy, PartialEq)]
 enum Polled {
     Never,
@@ -76,9 +77,10 @@ enum Polled {
     Bytes,
 }
 
-/// Making one.
+/// Creation.
 impl StreamReader {
-    /// A reader that [is fed](StreamReader::feeder) by hand, with lines of no more than `limit` bytes.
+    /// Creates a reader that is [fed](StreamReader::feeder) by hand, with lines of at most `limit`
+    /// bytes.
     ///
     /// # Errors
     /// `Value` if `limit` is zero.
@@ -106,22 +108,22 @@ impl StreamReader {
         &self.shared
     }
 
-    /// What feeds this reader, even while a task reads.
+    /// Returns the feeder of this reader, which works even while a task reads.
     pub fn feeder(&self) -> StreamFeeder {
         StreamFeeder(self.shared.clone())
     }
 
-    /// [`StreamFeeder::feed_data`].
+    /// Adds data: see [`StreamFeeder::feed_data`].
     pub fn feed_data(&self, data: impl Into<Bytes>) -> Result<()> {
         feed_data(&self.shared, data.into())
     }
 
-    /// [`StreamFeeder::feed_eof`].
+    /// Ends the stream: see [`StreamFeeder::feed_eof`].
     pub fn feed_eof(&self) {
         feed_eof(&self.shared);
     }
 
-    /// [`StreamFeeder::set_exception`].
+    /// Sets the error of the stream: see [`StreamFeeder::set_exception`].
     pub fn set_exception(&self, error: impl Into<Error>) {
         set_exception(&self.shared, error.into());
     }
@@ -140,9 +142,9 @@ impl StreamReader {
     }
 }
 
-/// Reading. What a read returns shares the memory in which it was received, if that is at most sixteen
-/// times as large; otherwise it is a copy. So data that a program keeps never pins more than sixteen
-/// times its own size.
+/// Reading. The result of a read shares the memory in which it was received, if that is at most
+/// sixteen times as large; otherwise it is a copy. Data that a program keeps therefore never keeps
+/// more than sixteen times its own size alive.
 impl StreamReader {
     /// Reads up to `n` bytes, as soon as there are any (`read(n)`); none at the end.
     ///
@@ -200,8 +202,8 @@ impl StreamReader {
     /// Reads the next line with its newline; `None` at the end (`async for line in reader`).
     ///
     /// # Errors
-    /// Those of [`readline`](StreamReader::readline), as an item. A line that is too long does not end the
-    /// lines; the error that ended the connection is the last item.
+    /// The errors of [`readline`](StreamReader::readline), as an item. A line that is too long does not
+    /// end the lines; the error that ended the connection is the last item.
     ///
     /// # Cancellation
     /// Returns `Err(Cancelled)` as that item. Nothing has been read: the data so far is left for the
@@ -247,7 +249,7 @@ impl StreamReader {
         ReadUntil { reading, separators: separator.into_separators(), search: Search::default() }
     }
 
-    /// Puts `data` in front of what is read next: for a library that has read too far.
+    /// Puts `data` back, to be read next, for a library that has read too far.
     #[doc(hidden)] // For the HTTP crate.
     pub fn unread(&mut self, data: Bytes) {
         self.end_poll();
@@ -257,19 +259,19 @@ impl StreamReader {
         }
     }
 
-    /// Whether everything has been read and the stream has ended (`at_eof`).
+    /// Returns whether everything has been read and the stream has ended (`at_eof`).
     pub fn at_eof(&self) -> bool {
         let state = self.shared.lock();
         state.eof && state.buffer.is_empty() && self.lent.is_empty()
     }
 
-    /// The error that every read returns, if the connection broke (`exception`).
+    /// Returns the error that every read returns, if the connection is broken (`exception`).
     pub fn exception(&self) -> Option<Error> {
         self.shared.lock().exception.clone()
     }
 }
 
-/// Being polled through a trait.
+/// Polls through a trait.
 impl StreamReader {
     /// Restores the reader for callers that do not poll it through a trait.
     #[inline]
@@ -279,7 +281,7 @@ impl StreamReader {
         }
     }
 
-    /// Forgets what it was polled for before: that may be there now, or not be enough.
+    /// Forgets the operation for which it was polled before.
     #[cold]
     fn poll_for(&mut self, what: Polled) {
         self.polled = what;
@@ -304,7 +306,7 @@ impl StreamReader {
         poll_read(&self.shared, &mut self.wait, cx, site, |state| state.try_read(n))
     }
 
-    /// The next line; `None` at the end, and behind what ended the connection.
+    /// Returns the next line; `None` at the end, and after the error that ended the connection.
     pub(crate) fn poll_line(
         &mut self,
         cx: &Context<'_>,
@@ -328,8 +330,8 @@ impl StreamReader {
         })
     }
 
-    /// What there is, at least a byte unless it ends. It is read when it is
-    /// [consumed](StreamReader::consume_lent).
+    /// Returns the available data, at least one byte unless the stream ends. It counts as read when
+    /// it is [consumed](StreamReader::consume_lent).
     pub(crate) fn poll_lent(&mut self, cx: &Context<'_>) -> Poll<Result<&[u8]>> {
         if self.lent.is_empty() {
             self.lent = ready!(self.poll_bytes(cx, usize::MAX))?;
@@ -343,8 +345,8 @@ impl StreamReader {
     }
 }
 
-/// Lines, each with its newline. An error that leaves the connection whole (a line that is too long)
-/// does not end the stream; what ended the connection is its last item.
+/// Lines, each with its newline. An error that leaves the connection intact (a line that is too
+/// long) does not end the stream; the error that ended the connection is its last item.
 impl Stream for StreamReader {
     type Item = Result<Bytes>;
 
@@ -399,7 +401,7 @@ impl fmt::Debug for StreamReader {
 pub struct StreamFeeder(Shared);
 
 impl StreamFeeder {
-    /// Adds `data` to what can be read (`feed_data`).
+    /// Adds `data` to the readable data (`feed_data`).
     ///
     /// # Errors
     /// `Runtime` after [`feed_eof`](StreamFeeder::feed_eof).

@@ -1,4 +1,4 @@
-//! The futures of [`StreamReader`]'s methods, and the one way in which they all wait.
+//! The futures of [`StreamReader`]'s methods, and their common wait.
 
 use crate::{
     reader::StreamReader,
@@ -36,7 +36,7 @@ pub(crate) fn poll_read<R>(
         };
         match wait.poll(cx, site, || None, replace) {
             Resume::Pending if !moved => return Poll::Pending,
-            // What was fed meanwhile may have woken the task that it was polled by before.
+            // New data may have woken the task that polled it before.
             Resume::Pending => _ = wait.disarm(),
             Resume::Woken => {}
             Resume::Cancelled { error, .. } => {
@@ -74,7 +74,7 @@ pub(crate) fn poll_read<R>(
     Poll::Pending
 }
 
-/// What the futures have in common.
+/// The common part of the futures.
 #[derive(Debug)]
 pub(crate) struct Reading<'a> {
     reader: &'a StreamReader,
@@ -137,7 +137,8 @@ reading! {
 }
 
 impl ReadLine<'_> {
-    /// How long this line may be, in place of the reader's limit. asyncio has no such thing.
+    /// Sets the longest length of this line, in place of the reader's limit. asyncio has no
+    /// counterpart.
     ///
     /// ```
     /// #[asyncio::main]
@@ -153,7 +154,7 @@ impl ReadLine<'_> {
         self
     }
 
-    /// The site of what is built on this.
+    /// Sets the site at which the caller waits, for operations that are built on this one.
     pub(crate) fn at(mut self, site: WaitSite) -> Self {
         self.reading.site = site;
         self
@@ -161,7 +162,8 @@ impl ReadLine<'_> {
 }
 
 impl ReadUntil<'_> {
-    /// How much may stand before the separator, in place of the reader's limit. asyncio has no such thing.
+    /// Sets how many bytes may precede the separator, in place of the reader's limit. asyncio has no
+    /// counterpart.
     pub fn limit(mut self, limit: usize) -> Self {
         self.search.limit = Some(limit);
         self
@@ -169,7 +171,7 @@ impl ReadUntil<'_> {
 }
 
 impl Read<'_> {
-    /// The site of what is built on this.
+    /// Sets the site at which the caller waits, for operations that are built on this one.
     #[doc(hidden)]
     pub fn at(mut self, site: WaitSite) -> Self {
         self.reading.site = site;

@@ -1,10 +1,10 @@
-//! [`Separators`]: what `readuntil` reads until, and how it is found.
+//! [`Separators`]: the separators of `readuntil`, and the search for them.
 
 use asyncio_core::{Error, Result};
 use memchr::{memchr, memmem};
 
-/// What [`readuntil`](crate::StreamReader::readuntil) takes: one separator, as bytes or text, or an
-/// array or vector of several.
+/// The argument of [`readuntil`](crate::StreamReader::readuntil): one separator, as bytes or text,
+/// or an array or vector of several.
 ///
 /// ```
 /// # async fn example(mut reader: asyncio::StreamReader) -> asyncio::Result<()> {
@@ -13,7 +13,7 @@ use memchr::{memchr, memmem};
 /// # Ok(()) }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no separator",
+    message = "`{Self}` is not a separator",
     label = "bytes or text are expected",
     note = "write `b\"\\n\"` or `\"\\n\"`, or for several an array such as `[\". \", \"! \"]`"
 )]
@@ -69,7 +69,7 @@ fn several<'a, 's, S: AsRef<[u8]> + 's>(separators: impl Iterator<Item = &'s S>)
     Separators(Kind::Several(separators))
 }
 
-/// Where a separator stands.
+/// The place of a separator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) start: usize,
@@ -80,7 +80,7 @@ impl Separators<'_> {
     pub(crate) const NEWLINE: Separators<'static> = Separators(Kind::One(b"\n"));
 
     /// # Errors
-    /// `Value` if there is none, or one is empty.
+    /// `Value` if there is none, or if one is empty.
     pub(crate) fn check(&self) -> Result<()> {
         let shortest = match &self.0 {
             Kind::One(separator) => Some(separator.len()),
@@ -101,7 +101,7 @@ impl Separators<'_> {
         }
     }
 
-    /// The one that ends first in `data`, of which everything before `from` is known to begin none.
+    /// Finds the separator that ends first in `data`; no separator begins before `from`.
     pub(crate) fn find(&self, data: &[u8], from: usize) -> Option<Found> {
         let rest = data.get(from..)?;
         let find = |separator: &[u8]| {

@@ -43,8 +43,8 @@ type Creating = CreatingServer<Factory, StreamReaderProtocol, Plain>;
 /// [`StreamReaderProtocol::with_callback`].
 ///
 /// `endpoint` is an address to listen at, or a socket. The keyword arguments are those of
-/// [`create_server`](asyncio_transports::create_server()), and [`limit`](StartServer::limit). The
-/// [`Server`] that it returns goes on when it is dropped.
+/// [`create_server`](asyncio_transports::create_server()), and [`limit`](StartServer::limit). If
+/// the returned [`Server`] is dropped, it continues to serve.
 ///
 /// ```
 /// use asyncio::{StreamReader, StreamWriter, open_connection, start_server};
@@ -73,7 +73,8 @@ type Creating = CreatingServer<Factory, StreamReaderProtocol, Plain>;
 /// ```
 ///
 /// # Errors
-/// Those of [`create_server`](asyncio_transports::create_server()); `Value` for a limit of zero.
+/// The errors of [`create_server`](asyncio_transports::create_server()); `Value` for a limit of
+/// zero.
 ///
 /// # Cancellation
 /// Sockets that were opened are closed.
@@ -90,7 +91,8 @@ where
     StartServer { create: create_server(factory, endpoint).at(site), limit }
 }
 
-/// What [`start_server`] returns: its keyword arguments. Awaiting it makes the server.
+/// The value that [`start_server`] returns, with its keyword arguments. Awaiting it creates the
+/// server.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct StartServer {
     pub(crate) create: Create,
@@ -98,62 +100,62 @@ pub struct StartServer {
 }
 
 impl StartServer {
-    /// How long a line may be, 64 KiB by default; twice as much is buffered before a client has to
+    /// Sets the longest line, 64 KiB by default. Twice as much is buffered before a client has to
     /// wait.
     pub fn limit(self, limit: usize) -> Self {
         self.limit.0.set(limit);
         self
     }
 
-    /// Another address or socket to listen at.
+    /// Adds another address or socket to listen at.
     pub fn also_at(mut self, endpoint: impl ToEndpoint) -> Self {
         self.create = self.create.also_at(endpoint);
         self
     }
 
-    /// The family of the addresses to listen at. Both by default.
+    /// Sets the family of the addresses to listen at. The default is both.
     pub fn family(mut self, family: Domain) -> Self {
         self.create = self.create.family(family);
         self
     }
 
-    /// As [`CreateServer::flags`].
+    /// Same as [`CreateServer::flags`].
     pub fn flags(mut self, flags: i32) -> Self {
         self.create = self.create.flags(flags);
         self
     }
 
-    /// How many connections may wait to be accepted; 100 by default.
+    /// Sets how many connections may wait to be accepted; 100 by default.
     pub fn backlog(mut self, backlog: u32) -> Self {
         self.create = self.create.backlog(backlog);
         self
     }
 
-    /// As [`CreateServer::max_connections`].
+    /// Same as [`CreateServer::max_connections`].
     pub fn max_connections(mut self, max_connections: usize) -> Self {
         self.create = self.create.max_connections(max_connections);
         self
     }
 
-    /// As [`CreateServer::reuse_address`]; true by default.
+    /// Same as [`CreateServer::reuse_address`]; true by default.
     pub fn reuse_address(mut self, on: bool) -> Self {
         self.create = self.create.reuse_address(on);
         self
     }
 
-    /// As [`CreateServer::reuse_port`].
+    /// Same as [`CreateServer::reuse_port`].
     pub fn reuse_port(mut self, on: bool) -> Self {
         self.create = self.create.reuse_port(on);
         self
     }
 
-    /// As [`CreateServer::keep_alive`].
+    /// Same as [`CreateServer::keep_alive`].
     pub fn keep_alive(mut self, on: bool) -> Self {
         self.create = self.create.keep_alive(on);
         self
     }
 
-    /// Whether it begins to accept at once, as it does by default.
+    /// Sets whether the server accepts connections immediately, which is the default.
     pub fn start_serving(mut self, on: bool) -> Self {
         self.create = self.create.start_serving(on);
         self
@@ -175,8 +177,8 @@ impl fmt::Debug for StartServer {
     }
 }
 
-/// Serves on a Unix socket (`asyncio.start_unix_server`): for each connection that comes in, a task
-/// runs `client` with its two halves. Otherwise like [`start_server`].
+/// Serves on a Unix socket (`asyncio.start_unix_server`): a task runs `client` for each incoming
+/// connection, with its two halves. Otherwise it works like [`start_server`].
 ///
 /// `endpoint` is the path, or a socket. The keyword arguments are those of
 /// [`create_unix_server`](asyncio_transports::create_unix_server()), and
@@ -204,7 +206,8 @@ impl fmt::Debug for StartServer {
 /// ```
 ///
 /// # Errors
-/// Those of [`create_unix_server`](asyncio_transports::create_unix_server()); `Value` for a limit of zero.
+/// The errors of [`create_unix_server`](asyncio_transports::create_unix_server()); `Value` for a limit of
+/// zero.
 ///
 /// # Cancellation
 /// Sockets that were opened are closed.
@@ -221,7 +224,8 @@ where
     StartUnixServer { create: create_unix_server(factory, endpoint).at(site), limit }
 }
 
-/// What [`start_unix_server`] returns: its keyword arguments. Awaiting it makes the server.
+/// The value that [`start_unix_server`] returns, with its keyword arguments. Awaiting it creates
+/// the server.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct StartUnixServer {
     pub(crate) create: CreateUnix,
@@ -229,32 +233,32 @@ pub struct StartUnixServer {
 }
 
 impl StartUnixServer {
-    /// As [`StartServer::limit`].
+    /// Same as [`StartServer::limit`].
     pub fn limit(self, limit: usize) -> Self {
         self.limit.0.set(limit);
         self
     }
 
-    /// As [`StartServer::backlog`].
+    /// Same as [`StartServer::backlog`].
     pub fn backlog(mut self, backlog: u32) -> Self {
         self.create = self.create.backlog(backlog);
         self
     }
 
-    /// As [`CreateServer::max_connections`].
+    /// Same as [`CreateServer::max_connections`].
     pub fn max_connections(mut self, max_connections: usize) -> Self {
         self.create = self.create.max_connections(max_connections);
         self
     }
 
-    /// As [`StartServer::start_serving`].
+    /// Same as [`StartServer::start_serving`].
     pub fn start_serving(mut self, on: bool) -> Self {
         self.create = self.create.start_serving(on);
         self
     }
 
-    /// Whether the path is removed when the server is closed. The default is true for a path, and false
-    /// for a socket.
+    /// Sets whether the path is removed when the server is closed. The default is true for a path, and
+    /// false for a socket.
     pub fn cleanup_socket(mut self, on: bool) -> Self {
         self.create = self.create.cleanup_socket(on);
         self
@@ -298,7 +302,7 @@ impl fmt::Debug for Starting {
     }
 }
 
-/// What the factory has for a limit when the server has been made.
+/// The limit of the factory, which is set when the server has been created.
 #[derive(Clone)]
 struct Limit(Rc<Cell<usize>>);
 
@@ -308,7 +312,7 @@ impl Default for Limit {
     }
 }
 
-/// Makes protocols whose connections are served by `client`.
+/// Returns the factory of protocols whose connections `client` serves.
 fn factory<H, T>(client: H, limit: Limit, made_at: &'static Location<'static>) -> Factory
 where
     H: AsyncFn(StreamReader, StreamWriter) -> Result<T> + 'static,
@@ -325,7 +329,7 @@ where
     })
 }
 
-/// Runs `client` in a task of its own.
+/// Runs `client` in its own task.
 fn serve<H, T>(
     client: Rc<H>,
     reader: StreamReader,
@@ -338,9 +342,9 @@ fn serve<H, T>(
     let (transport, shared) = (writer.transport().clone(), reader.shared().clone());
     let task =
         Task::builder().location(made_at).create(async move { client(reader, writer).await });
-    // It fails if the loop is closed, and then there is nothing left to do.
+    // It fails if the loop is closed; then there is nothing left to do.
     let _ = task.add_done_callback(move |task| {
-        // Another one, if it was upgraded meanwhile.
+        // It may be another one, if the connection was upgraded meanwhile.
         let transport = shared.lock().transport.clone().unwrap_or(transport);
         served(task.exception(), &transport);
     });

@@ -1,4 +1,4 @@
-//! TLS: the keyword arguments of what makes streams, and [`StreamWriter::start_tls`].
+//! TLS: the keyword arguments of the functions that make streams, and [`StreamWriter::start_tls`].
 
 use crate::{
     connect::{OpenConnection, OpenUnixConnection},
@@ -27,13 +27,14 @@ macro_rules! arguments {
                 self
             }
 
-            /// How long the handshake may take: 60 seconds if not given.
+            /// Sets how long the handshake may take. The default is 60 seconds.
             pub fn ssl_handshake_timeout(mut self, timeout: Duration) -> Self {
                 self.$create = self.$create.ssl_handshake_timeout(timeout);
                 self
             }
 
-            /// How long `close()` waits for the other side to close too: 30 seconds if not given.
+            /// Sets how long `close()` waits for the other side to close too. The default is 30
+            /// seconds.
             pub fn ssl_shutdown_timeout(mut self, timeout: Duration) -> Self {
                 self.$create = self.$create.ssl_shutdown_timeout(timeout);
                 self
@@ -55,7 +56,7 @@ arguments! {
 macro_rules! server_hostname {
     ($($builder:ident.$create:ident)*) => {$(
         impl $builder {
-            /// The name that the certificate of the server must be for.
+            /// Sets the name that the certificate of the server must be for.
             pub fn server_hostname(mut self, name: impl Into<String>) -> Self {
                 self.$create = self.$create.server_hostname(name);
                 self
@@ -67,9 +68,8 @@ macro_rules! server_hostname {
 server_hostname! { OpenConnection.create OpenUnixConnection.connecting }
 
 impl StreamWriter {
-    /// Upgrades the connection to TLS (`start_tls`), after what is buffered has been sent: as the
-    /// server if a server made the connection, else as the client. The reader goes on with what comes
-    /// through TLS.
+    /// Upgrades the connection to TLS (`start_tls`), after buffered data has been sent: as the server
+    /// if a server made the connection, else as the client. The reader then reads the decrypted data.
     ///
     /// Bytes that the reader has received and not given yet belong to TLS, since the other side may have
     /// begun at once. (asyncio does so on a server alone; on a client they would be plain text that
@@ -116,17 +116,17 @@ pub struct StartTls<'a> {
 }
 
 impl StartTls<'_> {
-    /// The name that the certificate of the server must be for. A client has to say it.
+    /// Sets the name that the certificate of the server must be for. A client has to set it.
     pub fn server_hostname(self, name: impl Into<String>) -> Self {
         self.with(|upgrade| upgrade.server_hostname(name))
     }
 
-    /// How long the handshake may take: 60 seconds if not given.
+    /// Sets how long the handshake may take. The default is 60 seconds.
     pub fn ssl_handshake_timeout(self, timeout: Duration) -> Self {
         self.with(|upgrade| upgrade.ssl_handshake_timeout(timeout))
     }
 
-    /// How long `close()` waits for the other side to close too: 30 seconds if not given.
+    /// Sets how long `close()` waits for the other side to close too. The default is 30 seconds.
     pub fn ssl_shutdown_timeout(self, timeout: Duration) -> Self {
         self.with(|upgrade| upgrade.ssl_shutdown_timeout(timeout))
     }
@@ -158,7 +158,8 @@ impl Future for StartTls<'_> {
             this.begin();
         }
         let Some(upgrade) = &mut this.upgrade else {
-            let text = "StreamWriter.start_tls: the connection is over, or of another thread";
+            let text =
+                "StreamWriter.start_tls: the connection has ended, or belongs to another thread";
             return Poll::Ready(Err(Error::runtime(text)));
         };
         let transport = ready!(Pin::new(upgrade).poll(cx))?;

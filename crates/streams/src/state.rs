@@ -1,7 +1,7 @@
-//! [`State`]: what the reader, the writer and the protocol of a connection share.
+//! [`State`]: the data that the reader, the writer and the protocol of a connection share.
 //!
-//! The protocol changes it as things happen to the connection, and wakes the waiters; reader and writer
-//! look at it, and wait. It stands under one mutex, so that the two halves may go to any thread.
+//! The protocol changes it on events of the connection, and wakes the waiters; reader and writer read
+//! it, and wait. It is behind one mutex, so that the two halves may be moved to any thread.
 
 use crate::{
     buffer::Buffer,
@@ -28,21 +28,21 @@ pub(crate) type Shared = Arc<Mutex<State>>;
 pub(crate) struct State {
     pub(crate) limit: usize,
     pub(crate) buffer: Buffer,
-    /// Nothing more will come.
+    /// The stream has ended.
     pub(crate) eof: bool,
-    /// What every read fails with.
+    /// The error of every read.
     pub(crate) exception: Option<Error>,
     /// The waiter for more data.
     pub(crate) reading: Option<Waiter>,
-    /// Data that arrived and was left with the system, for the waiter.
+    /// Data that arrived and that the system holds, for the waiter.
     pub(crate) arrival: Option<Arrival>,
-    /// Whether the reader is gone.
+    /// Whether the reader was dropped.
     pub(crate) is_unread: bool,
-    /// What is paused while too much is buffered, and whether it is.
+    /// The transport that is paused while too much is buffered, and whether it is.
     pub(crate) transport: Option<Transport>,
     pub(crate) paused: bool,
     pub(crate) writing: Writing,
-    /// What there is more of the standard input.
+    /// The additional state of the standard input.
     pub(crate) standard: Option<Box<Standard>>,
 }
 
@@ -50,13 +50,13 @@ pub(crate) struct State {
 pub(crate) struct Writing {
     /// Whether more is buffered for sending than should be.
     pub(crate) paused: bool,
-    /// Tasks suspended in `drain`, and how often writing was resumed, which wakes all of them.
+    /// The tasks suspended in `drain`, and how often writing was resumed, which wakes all of them.
     pub(crate) drainers: WaitQueue,
     pub(crate) resumed: u64,
-    /// How the connection ended, and the tasks that wait for that.
+    /// The result with which the connection ended, and the tasks that wait for it.
     pub(crate) lost: Option<Result<()>>,
     pub(crate) closers: WaitQueue,
-    /// Why data was not written, until a caller is told.
+    /// The reason why data was not written, until a caller gets it.
     pub(crate) refused: Option<Error>,
     /// Whether a writer has ended the sending direction.
     pub(crate) ended: bool,
@@ -74,8 +74,8 @@ impl Writing {
     }
 }
 
-/// What is left to do when the lock is free again: to call foreign wakers, to drop waiters, to speak
-/// to the transport. **Declare it before the guard.** Mostly it is nothing.
+/// Work that is left until the lock is free again: calling foreign wakers, dropping waiters, calling
+/// the transport. **Declare it before the guard.** Usually there is none.
 #[derive(Debug, Default)]
 pub(crate) struct Followup(ManuallyDrop<Option<Box<Rest>>>);
 
@@ -84,7 +84,7 @@ struct Rest {
     wakers: Wakers,
     spent: Vec<Waiter>,
     queues: Deferred,
-    /// Whether the transport shall read.
+    /// Whether the transport should read.
     flow: Option<(Transport, bool)>,
     closed: Option<Transport>,
 }
@@ -95,7 +95,7 @@ impl Followup {
         self.0.get_or_insert_default()
     }
 
-    /// Wakes one that is dropped later.
+    /// Wakes a waiter that is dropped later.
     #[cold]
     pub(crate) fn wake(&mut self, waiter: Waiter) {
         let rest = self.rest();
@@ -103,7 +103,7 @@ impl Followup {
         rest.spent.push(waiter);
     }
 
-    /// For what wakes the waiters of a queue.
+    /// The deferred work of waking the waiters of a queue.
     pub(crate) fn queues(&mut self) -> &mut Deferred {
         &mut self.rest().queues
     }
@@ -115,7 +115,7 @@ impl Followup {
     }
 }
 
-/// All that is to be dropped is taken out here, so that where nothing is left to do nothing is called.
+/// Everything that has to be dropped is taken out here, so that nothing is called if no work is left.
 impl Drop for Followup {
     #[inline]
     fn drop(&mut self) {
@@ -143,7 +143,7 @@ impl Rest {
     }
 }
 
-/// For waiters.
+/// Functions for waiters.
 impl State {
     /// Checks that the loop of the connection runs while a task waits for it.
     ///
@@ -160,13 +160,13 @@ impl State {
 /// A search for a separator, over as many attempts as it takes.
 #[derive(Debug, Default)]
 pub(crate) struct Search {
-    /// Everything before is known to begin no separator.
+    /// No separator begins before this.
     pub(crate) scanned: usize,
-    /// How much may stand before the separator, if not as much as for any read.
+    /// The number of bytes that may precede the separator, if it differs from the reader's limit.
     pub(crate) limit: Option<usize>,
 }
 
-/// For feeders.
+/// Functions for feeders.
 impl State {
     /// # Errors
     /// `Value` if it is zero.
@@ -177,7 +177,7 @@ impl State {
         }
     }
 
-    /// The state of a connection that is to be made.
+    /// The state of a connection that is not made yet.
     pub(crate) fn with_limit(limit: usize) -> State {
         State {
             limit,
@@ -206,14 +206,15 @@ impl State {
         }
     }
 
-    /// Wakes the waiter if it is a task, which takes what arrived in its next step; returns whether it did.
+    /// Wakes the waiter if it is a task, which takes the data in its next step; returns whether it did.
     #[inline]
     pub(crate) fn announce(&mut self, arrival: Arrival) -> bool {
         let wakes = |waiter: &Waiter| waiter.wake_in(arrival.home());
         if !self.reading.as_ref().is_some_and(wakes) {
             return false;
         }
-        // Dropped where it is: no foreign waker, and not the last reference to an unfinished task.
+        // Dropped in place: it is not a foreign waker, and not the last reference to an unfinished
+        // task.
         self.reading = None;
         self.arrival = Some(arrival);
         true
@@ -233,7 +234,8 @@ impl State {
     fn wake_reader(&mut self, after: &mut Followup) {
         let Some(waiter) = &self.reading else { return };
         if running_loop().is_some_and(|home| waiter.wake_in(home)) {
-            // Dropped where it is: no foreign waker, and not the last reference to an unfinished task.
+            // Dropped in place: it is not a foreign waker, and not the last reference to an unfinished
+            // task.
             self.reading = None;
         } else if let Some(waiter) = self.reading.take() {
             after.wake(waiter);
@@ -247,8 +249,8 @@ impl State {
         }
     }
 
-    /// The reader was dropped: what arrives is thrown away. If the writer is gone too, the connection is
-    /// closed.
+    /// Records that the reader was dropped: further data is discarded. If the writer is gone too, the
+    /// connection is closed.
     pub(crate) fn stop_reading(&mut self, after: &mut Followup) -> Buffer {
         self.is_unread = true;
         self.resume(after);
@@ -259,8 +261,8 @@ impl State {
     }
 }
 
-/// For readers. Each attempt gives `None` as long as there is not enough, and then leaves
-/// everything where it is.
+/// Functions for readers. An attempt returns `None` and changes nothing as long as there is not
+/// enough data.
 impl State {
     /// Lets the transport read: a task waits.
     pub(crate) fn resume(&mut self, after: &mut Followup) {
@@ -310,7 +312,7 @@ impl State {
             Ok(Some(found)) => Some(Ok(self.buffer.take(found.end))),
             Ok(None) => self.eof.then(|| Ok(self.take_all())),
             Err(overrun) => {
-                // Only the line that is too long is lost, if its end is known.
+                // If the end of a line that is too long is known, only that line is lost.
                 match self.buffer.as_slice().get(overrun.consumed()) {
                     Some(b'\n') => _ = self.buffer.take(overrun.consumed() + 1),
                     _ => _ = self.take_all(),
@@ -351,9 +353,9 @@ impl State {
     }
 }
 
-/// For the writer.
+/// Functions for the writer.
 impl State {
-    /// The writer was dropped. Returns whether the reader still needs the connection.
+    /// Records that the writer was dropped. Returns whether the reader still needs the connection.
     pub(crate) fn stop_writing(&mut self) -> bool {
         self.writing.is_over = true;
         let has_ended = self.eof || self.exception.is_some() || self.writing.lost.is_some();
@@ -361,7 +363,7 @@ impl State {
     }
 }
 
-/// For the protocol.
+/// Functions for the protocol.
 impl State {
     pub(crate) fn pause_writing(&mut self) {
         self.writing.paused = true;

@@ -29,17 +29,19 @@ use std::{
     pin::Pin,
 };
 
-/// The standard input of the process: awaited, it gives a [`StreamReader`], whatever the process was
-/// started with. asyncio has `connect_read_pipe` for that, which takes no files.
+/// Opens the standard input of the process, whatever kind of file it is; awaiting it returns a
+/// [`StreamReader`]. In asyncio this is done with `connect_read_pipe`, which does not take files.
 ///
 /// A terminal, a pipe, a socket or a device is in non-blocking mode while the reader exists. Blocking
-/// mode is restored when the reader is dropped or the process exits, even by a panic; not if a signal
-/// kills the process. A file is read by threads, a block at a time, when the reader has nothing left.
+/// mode is restored when the reader is dropped or the process exits, even by a panic, but not if a
+/// signal kills the process. Threads read a file, one block at a time, when the reader's buffer is
+/// empty.
 ///
-/// What a reader has read ahead when it is dropped goes to the next one. There should be one at a time.
+/// When a reader is dropped, its unread data goes to the next one. There should be only one reader at a
+/// time.
 ///
 /// # Errors
-/// What the system says; `Runtime` without a running loop; `Value` for a [`limit`](Stdin::limit) of
+/// The system's error; `Runtime` without a running loop; `Value` for a [`limit`](Stdin::limit) of
 /// zero.
 ///
 /// # Cancellation
@@ -62,7 +64,7 @@ pub fn stdin() -> Stdin {
     Stdin { limit: DEFAULT_LIMIT, site: WaitSite::here(&"stdin") }
 }
 
-/// What [`stdin`] returns: its keyword argument. Awaiting it gives the reader.
+/// The value that [`stdin`] returns, with its keyword argument. Awaiting it returns the reader.
 #[derive(Debug)]
 #[must_use = "nothing happens unless it is awaited"]
 pub struct Stdin {
@@ -71,7 +73,7 @@ pub struct Stdin {
 }
 
 impl Stdin {
-    /// How long a line may be: 64 KiB by default.
+    /// Sets the longest line, 64 KiB by default.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit;
         self
@@ -80,7 +82,7 @@ impl Stdin {
     async fn open(self) -> Result<StreamReader> {
         let Stdin { limit, site } = self;
         let mut state = State::with_limit(State::check_limit(limit)?);
-        // There is no writer, for which the connection would stay open.
+        // There is no writer that would keep the connection open.
         state.writing.is_over = true;
         let mut standard = Standard { file: None, is_asked: false };
         let input = copy(io::stdin()).map_err(|error| in_call(site.what(), error.into()))?;
@@ -136,15 +138,15 @@ impl<T> fmt::Debug for OpeningStdio<T> {
     }
 }
 
-/// The standard output of the process: awaited, it gives a [`StdioWriter`], whatever the process was
-/// started with.
+/// Opens the standard output of the process, whatever kind of file it is; awaiting it returns a
+/// [`StdioWriter`].
 ///
 /// A terminal, a pipe, a socket or a device is in non-blocking mode while the writer exists, as for
-/// [`stdin`]; `println!` meanwhile can fail if the other side is slow. A file is written by threads.
-/// [`drain`](StdioWriter::drain) before the program ends: a loop that is closed sends nothing.
+/// [`stdin`]. During that time, `println!` can fail if the other side is slow. Threads write a file.
+/// Call [`drain`](StdioWriter::drain) before the program ends: a closed loop sends nothing.
 ///
 /// # Errors
-/// What the system says; `Runtime` without a running loop.
+/// The system's error; `Runtime` without a running loop.
 ///
 /// # Cancellation
 /// Nothing has been written.
@@ -163,7 +165,7 @@ pub fn stdout() -> OpeningStdio<StdioWriter> {
     OpeningStdio(Box::pin(async move { StdioWriter::open(io::stdout(), site).await }))
 }
 
-/// The standard error output of the process, as [`stdout`].
+/// Opens the standard error output of the process: see [`stdout`].
 ///
 /// # Errors
 /// As for [`stdout`].
@@ -176,12 +178,12 @@ pub fn stderr() -> OpeningStdio<StdioWriter> {
     OpeningStdio(Box::pin(async move { StdioWriter::open(io::stderr(), site).await }))
 }
 
-/// Writes `prompt` to the standard output and reads a line from the standard input, without its
-/// newline (Python's `input`). Other tasks run meanwhile.
+/// Writes `prompt` to standard output and reads a line from standard input, without its newline
+/// (Python's `input`). Other tasks run meanwhile.
 ///
 /// # Errors
-/// `Io` of the kind `UnexpectedEof` at the end of the input, where Python has an `EOFError`; `Value` if
-/// the line is no UTF-8; what the system says.
+/// `Io` of the kind `UnexpectedEof` at the end of the input, where Python raises an `EOFError`; `Value`
+/// if the line is not UTF-8; the system's error.
 ///
 /// # Cancellation
 /// The prompt may have been written. No input is lost.
@@ -215,14 +217,14 @@ pub fn input(prompt: impl AsRef<str>) -> impl Future<Output = Result<String>> + 
     }
 }
 
-/// What a standard stream is.
+/// The kind of a standard stream.
 enum Input {
-    /// What can be waited for.
+    /// A descriptor that can be waited for.
     Pipe(OwnedFd),
     File(File),
 }
 
-/// A descriptor of one's own of a standard stream.
+/// Duplicates the descriptor of a standard stream.
 fn copy(stream: impl AsFd) -> io::Result<Input> {
     let file = File::from(stream.as_fd().try_clone_to_owned()?);
     let file_type = file.metadata()?.file_type();
@@ -230,22 +232,22 @@ fn copy(stream: impl AsFd) -> io::Result<Input> {
     Ok(if is_pipe { Input::Pipe(file.into()) } else { Input::File(file) })
 }
 
-/// What readers of the standard input had read ahead when they were dropped.
+/// Unread data of dropped readers of the standard input.
 static READ_AHEAD: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-/// How much of a file is read at once.
+/// The size of the blocks in which a file is read.
 const BLOCK: usize = 64 * 1024;
 
-/// What the state of a reader has more if it reads the standard input.
+/// The additional state of a reader of the standard input.
 #[derive(Debug)]
 pub(crate) struct Standard {
-    /// A file, which threads read, and whether one does.
+    /// A file that threads read, and whether a thread is reading.
     file: Option<Arc<File>>,
     is_asked: bool,
 }
 
 impl State {
-    /// Has a thread read the next block if the reader is that of a file. It waits for more.
+    /// Lets a thread read the next block if the input is a file, because the reader waits for more.
     pub(crate) fn ask_file(&mut self, shared: &Shared) -> Result<()> {
         let Some(standard) = self.standard.as_mut().filter(|it| !it.is_asked) else {
             return Ok(());
@@ -269,7 +271,7 @@ impl State {
         Ok(())
     }
 
-    /// Keeps for the next reader of the standard input what this one will not read.
+    /// Keeps unread data for the next reader of the standard input.
     pub(crate) fn keep_for_the_next(&self, data: &[u8]) {
         if self.standard.is_some() {
             READ_AHEAD.lock().extend_from_slice(data);
@@ -290,7 +292,8 @@ fn read_block(mut file: &File) -> io::Result<Bytes> {
     }
 }
 
-/// The state of a reader that is being made. It is no reader yet: one that is dropped would be reported.
+/// The state of a reader that is being created. It is not a reader yet, because dropping a reader would
+/// be reported.
 struct Beginning(Option<Shared>);
 
 impl Drop for Beginning {

@@ -1,4 +1,4 @@
-//! Streams in real tasks; readers alone first, then over real sockets.
+//! Streams in real tasks: first readers alone, then over real sockets.
 
 use super::*;
 use asyncio_core::{Error, Result};
@@ -30,12 +30,12 @@ mod writer;
 /// A test takes longer only if it hangs.
 const GUARD: Duration = Duration::from_secs(60);
 
-/// Runs `main` in a loop of its own.
+/// Runs `main` in its own loop.
 fn run<F: Future<Output = Result<()>> + 'static>(main: F) {
     run_in(EventLoop::builder().build().unwrap(), main);
 }
 
-/// The same under the virtual clock.
+/// Runs `main` under the virtual clock.
 fn run_virtual<F: Future<Output = Result<()>> + 'static>(main: F) {
     run_in(EventLoop::builder().virtual_time(true).build().unwrap(), main);
 }
@@ -46,7 +46,7 @@ fn run_in<F: Future<Output = Result<()>> + 'static>(event_loop: EventLoop, main:
     outcome.unwrap();
 }
 
-/// Lets so many iterations pass.
+/// Lets `count` iterations pass.
 async fn iterations(count: usize) -> Result<()> {
     for _ in 0..count {
         sleep(Duration::ZERO).await?;
@@ -62,7 +62,7 @@ fn text<T: std::fmt::Debug>(result: Result<T>) -> String {
     result.unwrap_err().to_string()
 }
 
-/// A connection, and the other side of it, which blocks.
+/// Creates a connection, and its other side, which is blocking.
 async fn pair() -> Result<(StreamReader, StreamWriter, UnixStream)> {
     pair_with_limit(DEFAULT_LIMIT).await
 }
@@ -80,7 +80,7 @@ fn socket(from: impl Into<std::os::fd::OwnedFd>) -> Result<asyncio_sockets::Sock
     asyncio_sockets::Socket::from_fd(from.into())
 }
 
-/// The same over TCP.
+/// Creates the same over TCP.
 async fn tcp_pair() -> Result<(StreamReader, StreamWriter, TcpStream)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let (reader, writer) = open_connection(listener.local_addr()?).await?;
@@ -90,7 +90,7 @@ async fn tcp_pair() -> Result<(StreamReader, StreamWriter, TcpStream)> {
     Ok((reader, writer, theirs))
 }
 
-/// The other side reads until the end.
+/// Reads on the other side until the end.
 fn read_rest(mut from: impl std::io::Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
         let mut rest = Vec::new();
@@ -99,12 +99,12 @@ fn read_rest(mut from: impl std::io::Read + Send + 'static) -> JoinHandle<Vec<u8
     })
 }
 
-/// What a thread returns, without keeping the loop from running.
+/// Returns the result of a thread, without blocking the loop.
 async fn join<T: Send + 'static>(thread: JoinHandle<T>) -> Result<T> {
     asyncio_task::to_thread(|| thread.join().unwrap()).await
 }
 
-/// What the exception handler is told.
+/// Collects the reports to the exception handler.
 fn watch_handler() -> Result<Rc<RefCell<Vec<String>>>> {
     let log = Rc::new(RefCell::new(Vec::new()));
     let told = log.clone();

@@ -1,4 +1,4 @@
-//! The traits of tokio. What waits through them is foreign: no cancellation comes out of it as an
+//! The traits of tokio. A wait through them is foreign: it never returns a cancellation as an
 //! `io::Error`.
 
 use crate::{reader::StreamReader, writer::StreamWriter};

@@ -1,4 +1,4 @@
-//! [`StreamWriter`]: the half of a connection that is written to.
+//! [`StreamWriter`]: the writing half of a connection.
 
 use crate::{
     protocol::StreamReaderProtocol,
@@ -22,16 +22,16 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// The half of a connection that is written to (`asyncio.StreamWriter`).
+/// The writing half of a connection (`asyncio.StreamWriter`).
 ///
-/// [`write`](StreamWriter::write) sends at once what the system takes, and buffers the rest, which the
+/// [`write`](StreamWriter::write) sends what the system takes immediately, and buffers the rest, which the
 /// loop sends when there is room. Call `drain().await?` after writes: it waits while too much is buffered, and
 /// returns the error if the connection is broken.
 ///
-/// All methods take `&self`: several tasks may share a writer, in an `Rc` or `Arc`. Dropping
-/// a writer that has not been closed sends what is buffered, and then [ends](StreamWriter::write_eof) the
-/// sending direction, so that the peer's answer can still be read. The connection is closed when the
-/// reader is dropped too, or reaches the end of the stream.
+/// All methods take `&self`: several tasks may share a writer, in an `Rc` or `Arc`. Dropping a writer
+/// that has not been closed sends the buffered data, and then [ends](StreamWriter::write_eof) the sending
+/// direction, so that the peer's answer can still be read. The connection is closed when the reader is
+/// dropped too, or reaches the end of the stream.
 ///
 /// It implements the trait `AsyncWrite` of `futures-io`, and with the feature `tokio` that of tokio. Through the
 /// trait, a write waits as `drain` does. A flush waits no longer than that, because the loop sends buffered data
@@ -43,13 +43,13 @@ pub struct StreamWriter {
     transport: Transport,
     shared: Shared,
     made_at: &'static Location<'static>,
-    /// What waits when the writer is polled through a trait, and whether it was ended there.
+    /// The wait of a poll through a trait, and whether the writer was ended there.
     wait: Draining,
     ended: bool,
 }
 
 impl StreamWriter {
-    /// The writer of a transport whose protocol is `protocol`.
+    /// Creates the writer of a transport whose protocol is `protocol`.
     #[track_caller]
     pub fn new(transport: Transport, protocol: &StreamReaderProtocol) -> StreamWriter {
         StreamWriter::of(transport, protocol.shared().clone(), Location::caller())
@@ -68,14 +68,14 @@ impl StreamWriter {
         &self.shared
     }
 
-    /// Writes to another transport of the same connection from now on.
+    /// Replaces the transport by another one of the same connection.
     #[cfg(feature = "tls")]
     pub(crate) fn set_transport(&mut self, transport: Transport) {
         self.shared.lock().transport = Some(transport.clone());
         self.transport = transport;
     }
 
-    /// The transport beneath (`transport`).
+    /// Returns the underlying transport (`transport`).
     pub fn transport(&self) -> &Transport {
         &self.transport
     }
@@ -95,9 +95,9 @@ impl StreamWriter {
         self.transport.get_extra_info(what)
     }
 
-    /// Sends `data` (`write`): at once as far as the system takes it, the rest from a buffer. If it
-    /// cannot be written (after [`write_eof`](StreamWriter::write_eof), say), the next
-    /// [`drain`](StreamWriter::drain) returns why.
+    /// Sends `data` (`write`): immediately as far as the system takes it, the rest from a buffer.
+    /// If it cannot be written, for example after [`write_eof`](StreamWriter::write_eof), the next
+    /// [`drain`](StreamWriter::drain) returns the error.
     #[inline]
     pub fn write(&self, data: impl AsRef<[u8]>) {
         if let Err(error) = self.transport.try_write(data) {
@@ -105,8 +105,8 @@ impl StreamWriter {
         }
     }
 
-    /// Sends several pieces (`writelines`), in one system call if nothing is buffered. Otherwise like
-    /// [`write`](StreamWriter::write).
+    /// Sends several pieces (`writelines`), in one system call if nothing is buffered. Otherwise it
+    /// works like [`write`](StreamWriter::write).
     pub fn writelines<I>(&self, pieces: I)
     where
         I: IntoIterator<Item: AsRef<[u8]>>,
@@ -121,36 +121,37 @@ impl StreamWriter {
         self.shared.lock().writing.refused.get_or_insert(error);
     }
 
-    /// Ends the sending direction after what is buffered (`write_eof`): the other side sees the end,
-    /// and may go on sending. TLS does not support this: the next [`drain`](StreamWriter::drain) returns an error.
+    /// Ends the sending direction after the buffered data (`write_eof`): the other side sees the end, and may
+    /// continue to send. TLS does not support this: the next [`drain`](StreamWriter::drain) returns an error.
     pub fn write_eof(&self) {
         if !self.can_write_eof() {
-            let text = "Cannot call write_eof() of TLS, which has no end of one direction; close()";
+            let text = "Cannot call write_eof() on a TLS connection, which cannot end one direction; call close()";
             return self.refuse(Error::runtime(text));
         }
         self.shared.lock().writing.ended = true;
         self.transport.write_eof();
     }
 
-    /// Whether [`write_eof`](StreamWriter::write_eof) works (`can_write_eof`).
+    /// Returns whether [`write_eof`](StreamWriter::write_eof) works (`can_write_eof`).
     pub fn can_write_eof(&self) -> bool {
         self.transport.can_write_eof()
     }
 
-    /// Closes the connection (`close`): nothing more is read; what is buffered is sent first.
+    /// Closes the connection (`close`): nothing more is read, and buffered data is sent first.
     pub fn close(&self) {
         self.transport.close();
     }
 
-    /// Whether the connection is closed, or about to be (`is_closing`).
+    /// Returns whether the connection is closed, or about to be (`is_closing`).
     #[inline]
     pub fn is_closing(&self) -> bool {
         self.transport.is_closing()
     }
 
-    /// Waits while too much is buffered for sending (`drain`): above the transport's high-water mark,
-    /// until it is no more than the low one. Otherwise it does not suspend, unless the connection is being
-    /// closed: then once, so that a task that writes in a loop learns of the end. Several tasks may wait.
+    /// Waits while too much is buffered for sending (`drain`): if it is above the transport's high-water
+    /// mark, until it is no more than the low one. Otherwise it does not suspend, except once if the
+    /// connection is being closed, so that a task that writes in a loop notices the end. Several tasks may
+    /// wait.
     ///
     /// # Errors
     /// The error that broke the connection; `Io` of the kind `ConnectionReset` if it is closed; `Runtime`, once, if
@@ -171,7 +172,7 @@ impl StreamWriter {
     /// The error that broke the connection.
     ///
     /// # Cancellation
-    /// Leaves nothing behind; the connection goes on closing.
+    /// Leaves nothing behind; the connection continues to close.
     #[track_caller]
     pub fn wait_closed(&self) -> WaitClosed<'_> {
         let site = WaitSite::here(&"StreamWriter.wait_closed");
@@ -194,7 +195,7 @@ impl Drop for StreamWriter {
             }
             match is_read {
                 true if self.can_write_eof() => self.transport.write_eof(),
-                // With TLS the connection stays open for the reader, and ends with it.
+                // With TLS, the connection stays open for the reader, and ends with it.
                 true => {}
                 false => self.transport.close(),
             }
@@ -213,7 +214,7 @@ impl fmt::Debug for StreamWriter {
 #[derive(Debug, Default)]
 pub(crate) struct Draining {
     place: QueuedWait,
-    /// How often writing had been resumed when it joined.
+    /// The number of times that writing had been resumed when it joined.
     resumed: u64,
 }
 
@@ -222,7 +223,7 @@ impl Draining {
         self.place.is_taken()
     }
 
-    /// Leaves the queue, if it waits there.
+    /// Leaves the queue, if it is waiting there.
     pub(crate) fn leave<R>(&mut self, shared: &Shared, then: impl FnOnce(&mut State) -> R) -> R {
         let mut deferred = Deferred::new();
         let mut state = shared.lock();
@@ -236,7 +237,7 @@ fn connection_lost() -> Error {
 }
 
 impl StreamWriter {
-    /// Whether there is nothing to wait for, and nothing to tell.
+    /// Whether there is nothing to wait for, and no error to return.
     #[inline]
     fn is_drained(&self) -> bool {
         self.shared.lock().is_drained() && !self.is_closing()
@@ -274,7 +275,7 @@ impl State {
             match self.writing.drainers.poll(&mut wait.place, cx, site, deferred) {
                 Polled::Pending => return Poll::Pending,
                 Polled::Cancelled { error, .. } => return Poll::Ready(Err(error)),
-                // In another task than before, it may have been passed over while it was cancelled.
+                // In another task than before, it may have been skipped while it was cancelled.
                 Polled::Moved => _ = self.writing.drainers.leave(&mut wait.place, deferred),
                 Polled::Woken => {}
             }
@@ -316,7 +317,7 @@ enum Stage {
 }
 
 impl Drain<'_> {
-    /// The site of what is built on this.
+    /// Sets the site at which the caller waits, for operations that are built on this one.
     #[doc(hidden)]
     pub fn at(mut self, site: WaitSite) -> Self {
         self.site = site;
@@ -360,7 +361,7 @@ impl Drain<'_> {
                 }
             }
             Stage::Yields(wait) => {
-                // Moved to another task, it has no reason to wait there.
+                // If it was moved to another task, it has no reason to wait there.
                 let wake = |waiter: asyncio_core::wait::Waiter| _ = waiter.wake_now();
                 match wait.poll(cx, this.site, || None, wake) {
                     Resume::Pending => return Poll::Pending,
@@ -452,12 +453,14 @@ impl StreamWriter {
     }
 }
 
-/// As much is taken by one write through a trait: what is buffered stays near the high-water mark.
+/// The largest size of one write through a trait, so that the buffer stays near the high-water
+/// mark.
 const MOST: usize = 64 * 1024;
-/// So much of several pieces is copied together, which costs less than to send them as they are.
+/// Up to this size, several pieces are copied together, which costs less than sending them
+/// separately.
 const LITTLE: usize = 1024;
 
-/// Being polled through a trait.
+/// Polls through a trait.
 impl StreamWriter {
     #[cold]
     fn poll_drained(&mut self, cx: &Context<'_>, what: &'static &'static str) -> Poll<Result<()>> {
@@ -502,7 +505,7 @@ impl StreamWriter {
         Poll::Ready(Ok(data.len()))
     }
 
-    /// The same for several pieces, in one system call if nothing is buffered.
+    /// Writes several pieces, in one system call if nothing is buffered.
     pub(crate) fn poll_write_pieces(
         &mut self,
         cx: &Context<'_>,
@@ -542,7 +545,8 @@ impl StreamWriter {
         if !self.ended {
             self.ended = true;
             self.wait.leave(&self.shared, |_| ());
-            // Nothing more will be written, so to be at the low mark can mean to have sent it all.
+            // Nothing more will be written, so the low mark can be set to mean that everything was
+            // sent.
             self.transport.set_write_buffer_limits(Some(0), Some(0))?;
             match self.can_write_eof() {
                 true => self.write_eof(),

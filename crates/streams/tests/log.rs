@@ -1,4 +1,4 @@
-//! What is logged; in a process of its own, whose log this is.
+//! The messages that are logged; in a process of its own, because a process has one log.
 
 use asyncio_core::{
     Result,
@@ -10,7 +10,7 @@ use std::{os::unix::net::UnixStream, sync::Mutex};
 
 static LOG: Mutex<Vec<(Level, String)>> = Mutex::new(Vec::new());
 
-/// What was logged since about what is unclosed.
+/// Returns the messages about unclosed objects that were logged since.
 fn logged() -> Vec<String> {
     let lines = std::mem::take(&mut *LOG.lock().unwrap());
     let unclosed = lines.into_iter().filter(|(_, line)| line.starts_with("unclosed"));

@@ -1,10 +1,10 @@
-//! [`ToArguments`]: what a program may be given as its arguments.
+//! [`ToArguments`]: the types that are accepted as the arguments of a program.
 
 use std::ffi::{OsStr, OsString};
 
 /// The arguments of a program: a list of text or paths, or `()` for none. `Kind` is inferred.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no list of arguments for a program",
+    message = "`{Self}` is not a list of arguments for a program",
     label = "a list is expected",
     note = "write `[\"-l\", \"/tmp\"]`, or `()` for no arguments"
 )]

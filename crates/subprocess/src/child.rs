@@ -1,8 +1,8 @@
-//! [`Child`]: a process of ours from its start until its status was taken.
+//! [`Child`]: a child process, from its start until its status was taken.
 //!
-//! A process keeps its number until its status is taken; after that the number may be reused.
-//! So both that and every signal happen under one lock, and no signal is sent once it is taken. The
-//! status is taken by the watcher of the child, and by nothing else.
+//! A process keeps its number until its status is taken; after that, the number may be reused. Both
+//! taking the status and sending signals therefore happen under one lock, and no signal is sent
+//! once the status is taken. Only the watcher of the child takes the status.
 
 use crate::{
     session,
@@ -23,12 +23,12 @@ use std::{
     sync::OnceLock,
 };
 
-/// The return code of a child whose status was taken elsewhere, as in asyncio.
+/// The return code of a child whose status other code has taken, as in asyncio.
 const UNKNOWN: i32 = 255;
 
 pub(crate) struct Child {
     pid: u32,
-    /// Whether it began a session or group of processes.
+    /// Whether it leads a session or group of processes.
     leads: bool,
     /// The loop that watches it.
     watched_by: OnceLock<LoopRef>,
@@ -37,9 +37,9 @@ pub(crate) struct Child {
 
 struct State {
     stage: Stage,
-    /// While it runs: what becomes readable when it ends.
+    /// The pidfd while it runs, which becomes readable when it ends.
     pidfd: Option<Source<OwnedFd>>,
-    /// The same while its status stays.
+    /// The pidfd while its status is kept.
     kept: Option<OwnedFd>,
     listeners: Listeners,
 }
@@ -47,14 +47,15 @@ struct State {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Stage {
     Running,
-    /// It has ended, and its status stays, so that its number, which is that of a session, does too.
+    /// It has ended, and its status is kept, so that its number, which is that of a session, is not
+    /// reused.
     Ended(i32),
     /// Its status was taken.
     Gone(i32),
 }
 
 impl Child {
-    /// The child that was just started under this number.
+    /// Creates the child that was just started with this number.
     pub(crate) fn new(pid: u32, leads: bool) -> Child {
         let pidfd = system::pidfd_open(pid).ok().map(Source::new);
         let (stage, listeners) = (Stage::Running, Listeners::new());
@@ -62,12 +63,12 @@ impl Child {
         Child { pid, leads, watched_by: OnceLock::new(), state: Mutex::new(state) }
     }
 
-    /// Says which loop watches it. If that is closed, a thread does.
+    /// Sets the loop that watches it. If the loop is closed, a thread watches it.
     pub(crate) fn set_watched_by(&self, home: LoopRef) {
         let _ = self.watched_by.set(home);
     }
 
-    /// Checks that what watches the child runs while a task waits for its end.
+    /// Checks that the child is watched while a task waits for its end.
     ///
     /// # Errors
     /// `Runtime` if it does not.
@@ -86,17 +87,17 @@ impl Child {
         self.leads
     }
 
-    /// Has a callback called when the child ends, in the running loop. False, and no callback, where
-    /// there is no pidfd, or the system does not let it be waited for.
+    /// Registers a callback in the running loop for the end of the child. Returns false, without a
+    /// callback, if there is no pidfd, or if the system cannot wait for it.
     pub(crate) fn set_handler(&self, callback: impl FnOnce() -> Rc<dyn OnReady>) -> bool {
-        // Without the lock, for the callback may be dropped.
+        // Without the lock, because the callback may be dropped.
         let Some(pidfd) = self.state.lock().pidfd.take() else { return false };
         let watched = pidfd.register().is_ok() && pidfd.set_handler(callback()).is_ok();
         self.state.lock().pidfd = Some(pidfd);
         watched
     }
 
-    /// How it ended, once that is known.
+    /// Returns how it ended, once that is known.
     pub(crate) fn returncode(&self) -> Option<i32> {
         match self.state.lock().stage {
             Stage::Running => None,
@@ -119,7 +120,7 @@ impl Child {
                 Some(libc::EINVAL) => {
                     Err(Error::value(format!("{what}: invalid signal number {signal}")))
                 }
-                // Its status was taken elsewhere, and will be known soon.
+                // Other code has taken its status, which is noticed soon.
                 Some(libc::ESRCH) => Ok(()),
                 _ => Err(error.into()),
             },
@@ -127,8 +128,8 @@ impl Child {
         }
     }
 
-    /// Calls `f` with the number of the child's session, which cannot become another's meanwhile;
-    /// `None` if it is not sure to be its own any more.
+    /// Calls `f` with the number of the child's session, which cannot be reused meanwhile; `None`
+    /// if it may already have been reused.
     pub(crate) fn with_session<R>(&self, f: impl FnOnce(u32) -> R) -> Option<R> {
         let state = self.state.lock();
         match state.stage {
@@ -137,7 +138,7 @@ impl Child {
         }
     }
 
-    /// Calls `f` with the listeners for the end, or gives the return code if it is known.
+    /// Calls `f` with the listeners for the end, or returns the return code if it is known.
     pub(crate) fn listen<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Result<R, i32> {
         let mut state = self.state.lock();
         match state.stage {
@@ -146,15 +147,15 @@ impl Child {
         }
     }
 
-    /// Looks whether the child has ended; if so takes its status, and tells the waiters. Tells
-    /// whether it has.
+    /// Checks whether the child has ended; if so, takes its status and notifies the waiters.
+    /// Returns whether it has ended.
     pub(crate) fn look(&self) -> bool {
         let mut wakers = Wakers::new();
         let mut state = self.state.lock();
         if state.stage != Stage::Running {
             return true;
         }
-        // If others are left in its session, its number has to stay.
+        // If other processes are left in its session, its number has to stay.
         let how = if self.leads { Wait::Look } else { Wait::Reap };
         let code = match system::wait(self.id(&state), how) {
             Ok(None) => return false,
@@ -177,13 +178,13 @@ impl Child {
         }
         state.listeners.notify(&mut wakers);
         let pidfd = state.pidfd.take();
-        // Behind the lock: it holds the callback that has led here.
+        // Dropped outside the lock: it holds the callback that has led here.
         drop(state);
         drop(pidfd);
         true
     }
 
-    /// Lets the number of a child go that has ended.
+    /// Releases the number of a child that has ended.
     pub(crate) fn let_go(&self) {
         self.reap(&mut self.state.lock());
     }
@@ -196,7 +197,7 @@ impl Child {
         }
     }
 
-    /// Blocks until the child has ended, on a thread that has nothing else to do.
+    /// Blocks until the child has ended, on its own thread.
     pub(crate) fn block(&self) {
         // Without the lock; the number stays the child's own, because only its watcher takes its status.
         let pidfd = self.state.lock().pidfd.as_ref().and_then(|fd| fd.get_ref().try_clone().ok());
@@ -211,7 +212,7 @@ impl Child {
     }
 }
 
-/// The last handle of a child that kept its number for its session.
+/// Releases the number when the last handle is dropped, if it was kept for the session.
 impl Drop for Child {
     fn drop(&mut self) {
         self.let_go();

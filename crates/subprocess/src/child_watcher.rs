@@ -1,8 +1,8 @@
-//! [`watch`]: the loop learns that a child has ended, and takes its status.
+//! [`watch`]: the loop notices that a child has ended, and takes its status.
 //!
-//! A pidfd becomes readable when its process ends, and is one more source of the loop. Where the
-//! system has none, or refuses it, a thread waits for the one child, and sends a message to the loop. Nothing here
-//! waits for any child but this, or changes what the process does about `SIGCHLD`.
+//! A pidfd becomes readable when its process ends, and is a source of the loop. If the system has no pidfds, or
+//! refuses them, a thread waits for the child, and sends a message to the loop. Nothing here waits for any other
+//! child, or changes the disposition of `SIGCHLD`.
 
 use crate::child::Child;
 use asyncio_core::{
@@ -21,12 +21,12 @@ use std::{
     thread,
 };
 
-/// Has the status of a child taken when it ends, as a step of the loop; should the loop be closed
-/// before, by a thread. While it runs a virtual clock stands still.
+/// Arranges that the status of a child is taken when it ends, in a step of the loop, or by a thread
+/// if the loop is closed first. While the child runs, a virtual clock stands still.
 ///
 /// # Errors
-/// What the system says if it has neither a pidfd nor a thread. The child is watched all the same as
-/// well as can be: its status is taken here if it has ended.
+/// The system's error if it has neither a pidfd nor a thread. Even then, the status of the child is
+/// taken here if it has already ended.
 pub(crate) fn watch(child: &Arc<Child>, home: LoopRef) -> Result<()> {
     child.set_watched_by(home);
     let watch = || {
@@ -43,7 +43,7 @@ pub(crate) fn watch(child: &Arc<Child>, home: LoopRef) -> Result<()> {
     let watch = watch();
     wait_in_thread(move || {
         watch.child.block();
-        // Dropping it is all there is to do, even if the loop is closed meanwhile.
+        // Dropping it is enough, even if the loop is closed meanwhile.
         let tell = move || {
             drop(watch);
             Ok(())
@@ -53,7 +53,7 @@ pub(crate) fn watch(child: &Arc<Child>, home: LoopRef) -> Result<()> {
     Ok(())
 }
 
-/// The loop's hold on a child that runs.
+/// The loop's handle to a running child.
 struct Watch {
     child: Arc<Child>,
     home: LoopRef,
@@ -65,7 +65,7 @@ impl Drop for Watch {
         if self.child.look() {
             return;
         }
-        // The loop was closed, and the child runs on.
+        // The loop was closed, and the child is still running.
         let child = self.child.clone();
         let waiting = wait_in_thread(move || {
             child.block();
@@ -73,7 +73,7 @@ impl Drop for Watch {
         });
         if let Err(error) = waiting {
             let child = &self.child;
-            log(Level::Warning, &format!("nobody waits for the child process {child:?}: {error}"));
+            log(Level::Warning, &format!("cannot wait for the child process {child:?}: {error}"));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! [`Communicate`]: feeding a process and reading all that it writes, at the same time.
+//! [`Communicate`]: feeds a process and reads all of its output at the same time.
 
 use crate::{process::Process, wait::ProcessWait};
 use asyncio_core::{Error, Result, wait_site::WaitSite};
@@ -13,20 +13,20 @@ use std::{
     task::{Context, Poll},
 };
 
-/// How much is written, or read, at once.
+/// The number of bytes that are written or read at once.
 const CHUNK: usize = 64 * 1024;
 
-/// What a process wrote, of its pipes: what [`Process::communicate`] gives. What is not a pipe here
-/// is empty.
+/// The output of a process through its pipes, which [`Process::communicate`] returns. A stream that
+/// is not a pipe is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Output {
-    /// What it wrote to standard output.
+    /// The data that it wrote to standard output.
     pub stdout: Vec<u8>,
-    /// What it wrote to standard error.
+    /// The data that it wrote to standard error.
     pub stderr: Vec<u8>,
 }
 
-/// What [`Process::communicate`] takes for input: text or bytes, borrowed or owned, or `None`.
+/// The input of [`Process::communicate`]: text or bytes, borrowed or owned, or `None`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the input of a process",
     label = "text or bytes, or `None`, are expected",
@@ -62,21 +62,21 @@ macro_rules! owned_input {
 
 owned_input!(String Vec<u8> Bytes);
 
-/// An exchange with a process that has begun, and may be interrupted.
+/// An exchange with a process. It has begun, and may be interrupted.
 #[derive(Default)]
 pub(crate) struct Exchange {
     has_begun: bool,
-    /// What was not yet written when it was interrupted.
+    /// The input that was not yet written when it was interrupted.
     unwritten: Bytes,
-    /// What was read so far.
+    /// The output that was read so far.
     output: Output,
 }
 
 /// The future of [`Process::communicate`].
 ///
 /// # Cancellation
-/// Nothing is lost: what was read is kept, and so is what was not yet written. The next
-/// `communicate(None)` goes on where this one stopped. Until then standard input stays open.
+/// Nothing is lost: the output that was read and the input that was not written are kept. The next
+/// `communicate(None)` continues where this one stopped. Until then, standard input stays open.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Communicate<'a>(Pin<Box<dyn Future<Output = Result<Output>> + Send + 'a>>);
 
@@ -133,15 +133,15 @@ async fn communicate(
     Ok(std::mem::take(exchange).output)
 }
 
-/// What is to be written: the rest of an earlier call's, or this one's. Should this be interrupted,
-/// the rest is kept.
+/// The input to write: the rest of an earlier call, or that of this call. If the call is
+/// interrupted, the rest is kept.
 struct Input<'a> {
     borrowed: &'a [u8],
     kept: &'a mut Bytes,
 }
 
 impl Input<'_> {
-    /// Has `write` called with the next bytes; false if there are none.
+    /// Calls `write` with the next bytes; returns false if there are none.
     fn next(&mut self, write: impl FnOnce(&[u8])) -> bool {
         let rest = if self.kept.is_empty() { self.borrowed } else { &self.kept[..] };
         let chunk = rest.len().min(CHUNK);
@@ -154,7 +154,7 @@ impl Input<'_> {
         chunk > 0
     }
 
-    /// The rest will not be read.
+    /// Discards the rest, which will not be read.
     fn forget(&mut self) {
         self.borrowed = &[];
         self.kept.clear();
@@ -169,7 +169,7 @@ impl Drop for Input<'_> {
     }
 }
 
-/// Writes it all and closes the pipe. That the child does not read it is no error.
+/// Writes everything and closes the pipe. It is not an error if the child does not read it.
 async fn feed(stdin: Option<&StreamWriter>, mut input: Input<'_>, site: WaitSite) -> Result<()> {
     let Some(stdin) = stdin else { return Ok(()) };
     while input.next(|chunk| stdin.write(chunk)) {

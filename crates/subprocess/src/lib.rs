@@ -1,6 +1,6 @@
 //! asyncio's subprocesses: `create_subprocess_exec`, `create_subprocess_shell`, `Process`.
 //!
-//! Mirrors `asyncio.subprocess` and `base_subprocess`, and of `unix_events` what watches children.
+//! It mirrors `asyncio.subprocess` and `base_subprocess`, and the child watchers of `unix_events`.
 //!
 //! ```
 //! use asyncio_subprocess::{PIPE, create_subprocess_exec};
@@ -14,31 +14,32 @@
 //! # Ok::<(), asyncio_core::Error>(())
 //! ```
 //!
-//! Keyword arguments are methods of [`Spawn`], and awaiting that starts the process. Below the streams
-//! of a [`Process`] are [`subprocess_exec`] and [`subprocess_shell`], with a [`SubprocessProtocol`]
-//! that is called with what happens.
+//! Keyword arguments are methods of [`Spawn`]; awaiting it starts the process. [`subprocess_exec`] and
+//! [`subprocess_shell`] are the layer below the streams of a [`Process`]. They call the methods of a
+//! [`SubprocessProtocol`].
 //!
 //! # Children
-//! A child is started without copying this process's memory tables (`vfork`, as CPython does), so that
-//! a start costs the same in a process that has much memory, except for a child that becomes another user.
+//! A child is started without copying this process's memory tables (by `vfork`, as in CPython), so a start
+//! costs the same in a process that uses much memory. The exception is a child that becomes another user.
 //!
-//! A child's end is seen through its pidfd, which the loop waits for like any other descriptor; where
-//! the system has none or a sandbox refuses it, a thread of its own waits for that child alone. Its
-//! status is taken at once, in the loop, so it leaves no zombie. There is no handler of `SIGCHLD`, and
-//! nothing waits for children in general: those of other libraries are left alone. A signal goes out
-//! only while the status was not taken, so never to another process that has got the number.
+//! The loop notices the end of a child through its pidfd, for which it waits like for any other
+//! descriptor. If the system has no pidfds, or a sandbox refuses them, a thread waits for that child
+//! alone. The loop takes the status immediately, so no zombie is left. There is no handler for
+//! `SIGCHLD`, and nothing waits for children in general, so the children of other libraries are not
+//! affected. A signal is sent only while the status is not taken, and therefore never to another
+//! process that has got the number.
 //!
 //! # Cancellation
-//! To cancel a start kills the child. To cancel a wait, or `communicate`, does nothing to the child,
-//! and can be repeated.
+//! Cancelling a start kills the child. Cancelling a wait or `communicate` does not affect the child;
+//! both can be called again.
 //!
 //! # Threads
 //! Processes work in the loop of any thread, and signals may be sent from any thread.
 //!
 //! # Differences from asyncio
-//! [`Process::wait`] ends when the process ends, although a pipe that others have inherited may be
-//! open. A signal to a process whose end is known is always an error. Text modes and buffering, which
-//! asyncio refuses, do not exist. [`Process::kill_tree`] is ours.
+//! [`Process::wait`] ends when the process ends, even if other processes that inherited a pipe keep
+//! it open. A signal to a process whose end is known is always an error. Text modes and buffering,
+//! which asyncio refuses, do not exist. [`Process::kill_tree`] has no counterpart in asyncio.
 
 mod arguments;
 mod child;

@@ -1,4 +1,4 @@
-//! [`Spawn`]: the keyword arguments of `create_subprocess_exec` and its like.
+//! [`Spawn`]: the keyword arguments of `create_subprocess_exec` and similar functions.
 
 use crate::{
     spawn::Program,
@@ -7,13 +7,13 @@ use crate::{
 use asyncio_core::wait_site::WaitSite;
 use std::{ffi::OsStr, fmt, os::fd::OwnedFd, path::Path};
 
-/// A process that is about to be started: what [`create_subprocess_exec`], [`create_subprocess_shell`],
-/// [`subprocess_exec`] and [`subprocess_shell`] return. Its methods are their keyword arguments, which
-/// are those of Python's `subprocess.Popen`; awaiting it starts the process.
+/// A process that is about to be started, as [`create_subprocess_exec`], [`create_subprocess_shell`],
+/// [`subprocess_exec`] and [`subprocess_shell`] return it. Its methods are their keyword arguments,
+/// which are those of Python's `subprocess.Popen`. Awaiting it starts the process.
 ///
-/// The child has the standard streams that it is given, the descriptors of
-/// [`pass_fds`](Spawn::pass_fds), and no others, unless [`close_fds`](Spawn::close_fds) says so. It
-/// blocks the signals that the thread which starts it blocks, as in CPython.
+/// The child has its standard streams, the descriptors of [`pass_fds`](Spawn::pass_fds), and no
+/// others, unless [`close_fds`](Spawn::close_fds) says so. It blocks the same signals as the thread
+/// that starts it, as in CPython.
 ///
 /// # Cancellation
 /// The process is killed and waited for, and `Err(Cancelled)` returned. If the future is dropped, the
@@ -27,33 +27,34 @@ use std::{ffi::OsStr, fmt, os::fd::OwnedFd, path::Path};
 pub struct Spawn<K> {
     pub(crate) program: Box<Program>,
     pub(crate) site: WaitSite,
-    /// What the process is made into.
+    /// The kind of value that the process becomes.
     pub(crate) kind: K,
 }
 
 impl<K> Spawn<K> {
-    /// What the child reads from.
+    /// Sets the child's standard input.
     pub fn stdin(mut self, stream: impl Into<Stdio>) -> Self {
         self.program.stdin = stream.into();
         self
     }
 
-    /// What the child writes to.
+    /// Sets the child's standard output.
     pub fn stdout(mut self, stream: impl Into<Stdio>) -> Self {
         self.program.stdout = stream.into();
         self
     }
 
-    /// What the child writes its errors to; [`STDOUT`](crate::STDOUT) is where standard output goes.
+    /// Sets the child's standard error output; with [`STDOUT`](crate::STDOUT), it goes where
+    /// standard output goes.
     pub fn stderr(mut self, stream: impl Into<Stdio>) -> Self {
         self.program.stderr = stream.into();
         self
     }
 
-    /// The child's environment, in place of this process's: every variable it will have. To add one
-    /// to those that are there, chain it to `std::env::vars_os()`.
+    /// Sets the child's whole environment, in place of this process's. To add a variable to the
+    /// existing ones, chain it to `std::env::vars_os()`.
     ///
-    /// The program is looked for in the `PATH` of this environment.
+    /// The program is searched in the `PATH` of this environment.
     pub fn env<N, V>(mut self, variables: impl IntoIterator<Item = (N, V)>) -> Self
     where
         N: AsRef<OsStr>,
@@ -66,69 +67,69 @@ impl<K> Spawn<K> {
         self
     }
 
-    /// The directory in which the child starts. A relative path of the program begins there.
+    /// Sets the directory in which the child starts. A relative path of the program begins there.
     pub fn cwd(mut self, directory: impl AsRef<Path>) -> Self {
         self.program.cwd = Some(directory.as_ref().to_owned());
         self
     }
 
-    /// The program to run in place of the first argument, which it still sees as its name. For a
-    /// shell command: the shell.
+    /// Sets the program to run in place of the first argument, which the child still sees as its
+    /// name. For a shell command, this sets the shell.
     pub fn executable(mut self, program: impl AsRef<OsStr>) -> Self {
         self.program.executable = Some(program.as_ref().to_owned());
         self
     }
 
-    /// Whether all descriptors except the standard streams and those of
-    /// [`pass_fds`](Spawn::pass_fds) are closed in the child; the default is `true`. With `false` the
-    /// child inherits every descriptor that is not close-on-exec. Rust opens its own close-on-exec;
-    /// libraries written in C may not.
+    /// Sets whether all descriptors except the standard streams and those of
+    /// [`pass_fds`](Spawn::pass_fds) are closed in the child; the default is `true`. With `false`,
+    /// the child inherits every descriptor that is not close-on-exec. Rust opens its descriptors
+    /// close-on-exec; libraries written in C may not.
     pub fn close_fds(mut self, yes: bool) -> Self {
         self.program.close_fds = yes;
         self
     }
 
-    /// Descriptors that the child has too, under the same numbers. They are closed here when it has
-    /// them. [`close_fds(false)`](Spawn::close_fds) has no effect beside them, and is logged as a
-    /// warning.
+    /// Passes descriptors to the child, under the same numbers. They are closed in this process
+    /// once the child has them. Together with them, [`close_fds(false)`](Spawn::close_fds) has no
+    /// effect, and a warning is logged.
     pub fn pass_fds<F: Into<OwnedFd>>(mut self, fds: impl IntoIterator<Item = F>) -> Self {
         self.program.pass_fds = fds.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Has the child begin a session of its own (`setsid`), and with it a process group: signals from
-    /// the terminal no longer reach it, and [`kill_tree`](crate::Process::kill_tree) can end all of
-    /// it.
+    /// Makes the child start a session of its own (`setsid`), and with it a process group: signals
+    /// from the terminal no longer reach it, and [`kill_tree`](crate::Process::kill_tree) can end the
+    /// whole session.
     pub fn start_new_session(mut self, yes: bool) -> Self {
         self.program.start_new_session = yes;
         self
     }
 
-    /// The process group of the child; 0 begins one, whose number is that of the child.
+    /// Sets the process group of the child; 0 creates one with the child's number.
     pub fn process_group(mut self, group: i32) -> Self {
         self.program.process_group = Some(group);
         self
     }
 
-    /// The child's mask of file permissions, such as `0o077`.
+    /// Sets the child's mask of file permissions, such as `0o077`.
     pub fn umask(mut self, mask: u32) -> Self {
         self.program.umask = Some(mask);
         self
     }
 
-    /// The user as whom the child runs.
+    /// Sets the user as whom the child runs.
     pub fn user(mut self, user: impl Into<Account>) -> Self {
         self.program.user = Some(user.into());
         self
     }
 
-    /// The group as which the child runs.
+    /// Sets the group as which the child runs.
     pub fn group(mut self, group: impl Into<Account>) -> Self {
         self.program.group = Some(group.into());
         self
     }
 
-    /// The child's supplementary groups, in place of this process's.
+    /// Sets the child's supplementary groups, in place of this process's.
     pub fn extra_groups<A: Into<Account>>(mut self, groups: impl IntoIterator<Item = A>) -> Self {
         self.program.extra_groups = Some(groups.into_iter().map(Into::into).collect());
         self

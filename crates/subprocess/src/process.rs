@@ -13,8 +13,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 /// A child process (`asyncio.subprocess.Process`).
 ///
-/// Its status is taken by the loop as soon as it ends, whether or not a task waits, and no signal is
-/// sent to its number after that.
+/// The loop takes its status as soon as it ends, whether or not a task waits, and no signal is sent
+/// to its number after that.
 ///
 /// Dropping a `Process` does not end the child: its standard input is closed, its output, if that is a pipe, is
 /// discarded, and its status is still taken. A child that outlives its loop continues too; a thread takes its
@@ -33,12 +33,12 @@ use std::{fmt, sync::Arc, time::Duration};
 /// ```
 #[doc(alias = "asyncio.subprocess.Process")]
 pub struct Process {
-    /// What the child reads, if that is a [`PIPE`](crate::PIPE) (`stdin`). Dropping the writer closes
-    /// the pipe.
+    /// The child's standard input, if it is a [`PIPE`](crate::PIPE) (`stdin`). Dropping the writer
+    /// closes the pipe.
     pub stdin: Option<StreamWriter>,
-    /// What the child writes, if that is a [`PIPE`](crate::PIPE) (`stdout`).
+    /// The child's standard output, if it is a [`PIPE`](crate::PIPE) (`stdout`).
     pub stdout: Option<StreamReader>,
-    /// Its errors, if that is a [`PIPE`](crate::PIPE) (`stderr`).
+    /// The child's standard error output, if it is a [`PIPE`](crate::PIPE) (`stderr`).
     pub stderr: Option<StreamReader>,
     pub(crate) child: Arc<Child>,
     pub(crate) exchange: Exchange,
@@ -49,10 +49,10 @@ impl Process {
         Process { stdin, stdout, stderr, child, exchange: Exchange::default() }
     }
 
-    /// The pipe to what the child reads.
+    /// Returns the pipe to the child's standard input.
     ///
     /// # Errors
-    /// `Value` if that is not a [`PIPE`](crate::PIPE).
+    /// `Value` if it is not a [`PIPE`](crate::PIPE).
     ///
     /// ```
     /// use asyncio::{create_subprocess_exec, subprocess::PIPE};
@@ -71,38 +71,41 @@ impl Process {
         self.stdin.as_ref().ok_or_else(|| not_a_pipe("stdin"))
     }
 
-    /// The pipe from what the child writes.
+    /// Returns the pipe from the child's standard output.
     ///
     /// # Errors
-    /// `Value` if that is not a [`PIPE`](crate::PIPE).
+    /// `Value` if it is not a [`PIPE`](crate::PIPE).
     pub fn stdout(&mut self) -> Result<&mut StreamReader> {
         self.stdout.as_mut().ok_or_else(|| not_a_pipe("stdout"))
     }
 
-    /// The pipe from what the child writes to standard error.
+    /// Returns the pipe from the child's standard error output.
     ///
     /// # Errors
-    /// `Value` if that is not a [`PIPE`](crate::PIPE).
+    /// `Value` if it is not a [`PIPE`](crate::PIPE).
     pub fn stderr(&mut self) -> Result<&mut StreamReader> {
         self.stderr.as_mut().ok_or_else(|| not_a_pipe("stderr"))
     }
 
-    /// The number of the process (`pid`). Once it has ended, it may be another's.
+    /// Returns the number of the process (`pid`). Once the process has ended, another one may get
+    /// the number.
     pub fn pid(&self) -> u32 {
         self.child.pid()
     }
 
-    /// How it ended (`returncode`): its exit status, or the negative number of the signal that ended
-    /// it; `None` while it runs. 255, with a warning in the log, if its status was taken elsewhere.
+    /// Returns how the process ended (`returncode`): its exit status, or the negative number of the
+    /// signal that ended it; `None` while it runs. If other code has taken the status, this is 255,
+    /// with a warning in the log.
     pub fn returncode(&self) -> Option<i32> {
         self.child.returncode()
     }
 
-    /// Waits until the process has ended, and gives its return code (`wait`), any number of times and
-    /// in any number of tasks. It does not wait for its pipes, which others may have inherited.
+    /// Waits until the process has ended, and returns its return code (`wait`). It can be called any
+    /// number of times and in any number of tasks. It does not wait for the end of the pipes, which
+    /// other processes may have inherited.
     ///
-    /// A child that writes more than its pipes take waits until they are read, and does not
-    /// end: use [`communicate`](Process::communicate) then.
+    /// A child that writes more than fits into its pipes waits until they are read, and does not
+    /// end: in that case, use [`communicate`](Process::communicate).
     ///
     /// # Cancellation
     /// Nothing happens to the process, and other waiters continue.
@@ -111,16 +114,17 @@ impl Process {
         ProcessWait::new(self.child.clone(), WaitSite::here(&"Process.wait"))
     }
 
-    /// Writes `input`, text or bytes or `None`, to the child and closes its standard input; meanwhile reads its output and
-    /// errors to their end, as far as they are pipes; then waits until it has ended (`communicate`).
-    /// Standard input is closed also without `input`. That the child does not read it all is no error.
+    /// Writes `input` (text, bytes or `None`) to the child and closes its standard input, reads its output and errors
+    /// to their end at the same time, as far as they are pipes, and then waits until it has ended (`communicate`).
+    /// Standard input is closed even without `input`. It is not an error if the child does not read all of it.
     ///
     /// # Errors
-    /// `Value` for input to what is not a pipe, or after communication was begun; what the system
-    /// says of the pipes.
+    /// `Value` for input if standard input is not a pipe, or if communication has already started;
+    /// the system's error for the pipes.
     ///
     /// # Cancellation
-    /// Nothing is lost: `communicate(None)` goes on where this stopped, and gives all that was read.
+    /// Nothing is lost: `communicate(None)` continues where this stopped, and returns everything
+    /// that was read.
     #[track_caller]
     pub fn communicate<'a>(&'a mut self, input: impl ToInput<'a>) -> Communicate<'a> {
         Communicate::new(self, input, WaitSite::here(&"Process.communicate"))
@@ -131,7 +135,7 @@ impl Process {
     /// # Errors
     /// The system's `ESRCH` (Python: `ProcessLookupError`) if the process has ended and the loop has
     /// noticed; if it has not, nothing happens. `Value` if there is no such signal; the system's
-    /// `EPERM` if the process has become another user's.
+    /// `EPERM` if the process now runs as another user.
     pub fn send_signal(&self, signal: i32) -> Result<()> {
         self.child.send_signal("Process.send_signal", signal)
     }
@@ -152,24 +156,24 @@ impl Process {
         self.child.send_signal("Process.kill", libc::SIGKILL)
     }
 
-    /// Ends the process and all that it has started, and gives its return code. Of a process that was
-    /// started with [`start_new_session(true)`](crate::Spawn::start_new_session) everything is asked
-    /// to terminate that is in its session; what is left after `grace` is killed. With
-    /// [`process_group(0)`](crate::Spawn::process_group), it is what is in its group. asyncio has no
-    /// such thing.
+    /// Ends the process and everything that it has started, and returns its return code. If the
+    /// process was started with [`start_new_session(true)`](crate::Spawn::start_new_session), all
+    /// processes of its session are asked to terminate, and those left after `grace` are killed. With
+    /// [`process_group(0)`](crate::Spawn::process_group), these are the processes of its group.
+    /// asyncio has no counterpart.
     ///
-    /// It may have ended itself, and left others: so that its number stays that of the session, its
-    /// status is then kept in the system, where it shows as a zombie, until they are ended here or the
-    /// `Process` is dropped. What began a session of its own is not found. Where there are no pidfds,
-    /// that is also so for what began a group within the session, and on other systems than Linux for
-    /// what outlives the process.
+    /// The process itself may have ended, and left others. The system then keeps its status, so that
+    /// its number stays that of the session: it shows as a zombie until the others are ended here, or
+    /// the `Process` is dropped. Processes that have started a session of their own are not found.
+    /// Without pidfds, processes that have started a group within the session are not found either; on
+    /// systems other than Linux, neither are those that outlive the process.
     ///
     /// # Errors
-    /// `Runtime` if the process began neither a session nor a group; the system's `EPERM` if some process
-    /// in it is another user's, and does not end.
+    /// `Runtime` if the process leads neither a session nor a group; the system's `EPERM` if a process in
+    /// it runs as another user, and does not end.
     ///
     /// # Cancellation
-    /// What was begun goes on: the session is ended all the same, in a thread of the default executor.
+    /// The work continues: the session is still ended, in a thread of the default executor.
     ///
     /// ```
     /// use asyncio::create_subprocess_shell;

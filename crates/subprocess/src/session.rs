@@ -7,11 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long to wait between two looks, at most.
+/// The longest time between two checks.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Whether any process but the child itself is left in its session or group. Where the system does
-/// not tell: no.
+/// Whether any process except the child itself is left in its session or group; false if the system
+/// does not tell.
 pub(crate) fn has_others(session: u32) -> bool {
     members(session).is_some_and(|members| members.iter().any(|member| member.pid != session))
 }
@@ -20,7 +20,7 @@ pub(crate) fn has_others(session: u32) -> bool {
 /// for `grace` until they have, and kills those that are left. Blocks.
 ///
 /// # Errors
-/// `EPERM` if one that is left runs as another user.
+/// `EPERM` if a remaining process runs as another user.
 pub(crate) fn end(child: &Child, grace: Duration) -> io::Result<()> {
     let killing = Instant::now().checked_add(grace);
     let mut pause = Duration::from_millis(1);
@@ -40,7 +40,7 @@ pub(crate) fn end(child: &Child, grace: Duration) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether any process is left that could be ended.
+/// Whether any process is left that can be ended.
 fn is_alive(child: &Child) -> bool {
     match members(child.pid()) {
         Some(members) => child.with_session(|_| ()).is_some() && !members.is_empty(),
@@ -71,11 +71,13 @@ struct Member {
     group: u32,
 }
 
-/// Those of the session that are in other groups: in an interactive shell, every job is.
+/// Sends a signal to the processes of the session that are in other groups, such as the jobs of an
+/// interactive shell.
 fn signal_strays(session: u32, signal: i32) -> io::Result<()> {
     let mut outcome = Ok(());
     for stray in members(session).into_iter().flatten().filter(|m| m.group != session) {
-        // The descriptor first: the number may be another's by now, and what it is says so.
+        // The descriptor is opened first: the number may belong to another process by now, which
+        // the next check detects.
         let pidfd = match system::pidfd_open(stray.pid) {
             Ok(pidfd) if member(session, stray.pid).is_some() => pidfd,
             Err(error) if error.raw_os_error() != Some(libc::ESRCH) => return Err(error),
@@ -87,8 +89,8 @@ fn signal_strays(session: u32, signal: i32) -> io::Result<()> {
     outcome
 }
 
-/// The processes of the session or group that have not ended, as far as they can be sent a signal
-/// that cannot go to another; `None` where the system does not tell.
+/// The processes of the session or group that have not ended, as far as a signal can be sent to
+/// them safely; `None` if the system does not report them.
 #[cfg(target_os = "linux")]
 fn members(session: u32) -> Option<Vec<Member>> {
     let processes = std::fs::read_dir("/proc").ok()?;

@@ -27,12 +27,12 @@ use std::{
     path::PathBuf,
 };
 
-/// What to run, and how: `subprocess.Popen`'s arguments.
+/// The program and how to run it: `subprocess.Popen`'s arguments.
 #[derive(Debug)]
 pub(crate) struct Program {
     /// The function that was called, for errors.
     what: &'static str,
-    /// What the child takes for its name, and the program if no other is given.
+    /// The child's name, and the program if no other is given.
     name: OsString,
     args: Vec<OsString>,
     pub(crate) executable: Option<OsString>,
@@ -55,7 +55,7 @@ pub(crate) struct Program {
 #[derive(Debug)]
 pub(crate) struct Started {
     pub(crate) pid: u32,
-    /// Whether it began a session or a process group, which then has its number.
+    /// Whether it leads a session or a process group, which then has its number.
     pub(crate) leads: bool,
     pub(crate) stdin: Option<OwnedFd>,
     pub(crate) stdout: Option<OwnedFd>,
@@ -101,10 +101,11 @@ impl Program {
         self.what
     }
 
-    /// Starts the process; it runs the program when this returns. Whatever fails, nothing is left.
+    /// Starts the process; it runs the program when this returns. If anything fails, nothing is
+    /// left behind.
     ///
     /// # Errors
-    /// `Value` for arguments that cannot be meant; what the system says otherwise.
+    /// `Value` for invalid arguments; otherwise the system's error.
     pub(crate) fn start(mut self: Box<Program>) -> Result<Started> {
         self.check_env()?;
         if !self.close_fds && !self.pass_fds.is_empty() {
@@ -179,7 +180,7 @@ impl Program {
         }
     }
 
-    /// Says what could not be done to whom, as CPython does.
+    /// Adds the function and the file to an error, as CPython does.
     fn failure(&self, error: io::Error) -> Error {
         let what = self.what;
         // Both are found before there is a process.
@@ -198,7 +199,7 @@ impl Program {
     }
 }
 
-/// A system error that says what it is about.
+/// A system error with its subject.
 #[derive(Debug)]
 struct Failure {
     text: String,

@@ -1,4 +1,4 @@
-//! The start of a child, and what happens if it does not get to its end.
+//! The start of a child, and the clean-up if the start fails.
 
 use crate::{
     child::Child,
@@ -14,7 +14,7 @@ use asyncio_core::{
 use nix::libc;
 use std::{future::Future, pin::Pin, sync::Arc};
 
-/// Starts a process, and has the running loop watch it.
+/// Starts a process, and makes the running loop watch it.
 pub(crate) fn launch(program: Box<Program>) -> Result<(Arc<Child>, Started)> {
     let what = program.what();
     let home = with_running(what, Scheduler::check_open)?;
@@ -30,9 +30,9 @@ pub(crate) fn launch(program: Box<Program>) -> Result<(Arc<Child>, Started)> {
     Ok((child, started))
 }
 
-/// Does the rest of what makes a process of a child. If that fails, is cancelled or dropped, the child
-/// is killed; unless it is dropped, it is also waited for. (By reference, or the future of this
-/// function would hold the rest twice.)
+/// Completes the start of a process. If this fails, is cancelled or dropped, the child is killed;
+/// unless it is dropped, it is also waited for. (`rest` is passed by reference, or the future of this
+/// function would hold it twice.)
 pub(crate) async fn complete<T>(
     child: &Arc<Child>,
     site: WaitSite,
@@ -50,7 +50,7 @@ pub(crate) async fn complete<T>(
         Ok(_) => unfinished.0 = None,
         Err(_) => {
             drop(unfinished);
-            // The first error counts, whatever happens to this wait.
+            // The first error is returned, whatever happens to this wait.
             let _ = ProcessWait::new(child.clone(), site).await;
         }
     }

@@ -1,11 +1,11 @@
-//! [`Stdio`]: what a child's standard streams are.
+//! [`Stdio`]: the kinds of a child's standard streams.
 
 use std::{fs::File, os::fd::OwnedFd};
 
-/// What a standard stream of a child is.
+/// The kind of a child's standard stream.
 ///
-/// Anything that owns a descriptor becomes one by `into`: an open file, one end of a pipe or of a
-/// socket pair. It is closed here when the child has it.
+/// Any value that owns a descriptor can be converted by `into`: an open file, one end of a pipe or
+/// of a socket pair. It is closed in this process once the child has it.
 ///
 /// ```
 /// use asyncio::subprocess::{DEVNULL, Stdio};
@@ -16,13 +16,13 @@ use std::{fs::File, os::fd::OwnedFd};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Stdio {
-    /// That of this process (Python's `None`).
+    /// The stream of this process (Python's `None`).
     Inherit,
     /// A new pipe (`asyncio.subprocess.PIPE`).
     Pipe,
     /// `/dev/null` (`asyncio.subprocess.DEVNULL`).
     Devnull,
-    /// For standard error alone: where standard output goes (`asyncio.subprocess.STDOUT`).
+    /// Where standard output goes (`asyncio.subprocess.STDOUT`); only for standard error.
     Stdout,
     /// An open file.
     File(OwnedFd),

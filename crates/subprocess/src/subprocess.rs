@@ -20,13 +20,13 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Starts a program with arguments, or with `()` for none (`asyncio.create_subprocess_exec`). The arguments arrive as
-/// they are; no shell sees them. Standard streams are inherited unless [`Spawn`] is told otherwise.
+/// Starts a program with arguments, or with `()` for none (`asyncio.create_subprocess_exec`). The arguments are
+/// passed unchanged, without a shell. Standard streams are inherited, unless the methods of [`Spawn`] set them.
 ///
 /// # Errors
-/// `Value` for what cannot be meant, such as a zero byte in an argument, or standard output that goes
-/// to [`STDOUT`](crate::STDOUT); `Runtime` without a running loop; what the system says, with the
-/// program or directory that it says it of. Then there is no process, and nothing is left open.
+/// `Value` for invalid arguments, such as a zero byte in an argument, or standard output that goes to
+/// [`STDOUT`](crate::STDOUT); `Runtime` without a running loop; the system's error, with the program
+/// or directory. In all these cases there is no process, and nothing is left open.
 ///
 /// # Cancellation
 /// The process is killed and waited for.
@@ -52,8 +52,8 @@ pub fn create_subprocess_exec<Kind>(
     Spawn { program, site, kind: Streams { limit: DEFAULT_LIMIT } }
 }
 
-/// Runs a command line in the shell, `/bin/sh` (`asyncio.create_subprocess_shell`). What the program
-/// puts into it, the shell reads as it reads the rest.
+/// Runs a command line in the shell, `/bin/sh` (`asyncio.create_subprocess_shell`). The shell
+/// interprets all text in the command line, including text that the program has inserted.
 ///
 /// # Errors
 /// As for [`create_subprocess_exec`]. A command that the shell does not find is not an error here;
@@ -80,15 +80,15 @@ pub fn create_subprocess_shell(command: impl AsRef<OsStr>) -> Spawn<Streams> {
     Spawn { program, site, kind: Streams { limit: DEFAULT_LIMIT } }
 }
 
-/// That a [`Spawn`] makes a [`Process`], whose pipes are streams.
+/// Marks a [`Spawn`] that makes a [`Process`], whose pipes are streams.
 #[derive(Clone, Copy, Debug)]
 pub struct Streams {
     limit: usize,
 }
 
 impl Spawn<Streams> {
-    /// How long a line of the child's output may be, in bytes: 64 KiB if this is not called. Above
-    /// twice of it, what the child writes waits in the pipe.
+    /// Sets the longest line of the child's output in bytes, 64 KiB by default. Output beyond twice
+    /// that waits in the pipe.
     pub fn limit(mut self, limit: usize) -> Self {
         self.kind.limit = limit;
         self
@@ -111,9 +111,9 @@ impl IntoFuture for Spawn<Streams> {
 /// loop takes its status.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Spawning {
-    /// Until the first poll.
+    /// `Some` until the first poll.
     spawn: Option<Spawn<Streams>>,
-    /// From then on, if there are pipes.
+    /// `Some` from then on, if there are pipes.
     connecting: Option<Pin<Box<dyn Future<Output = Result<Process>> + Send>>>,
 }
 
@@ -135,7 +135,7 @@ impl Future for Spawning {
         }
         match &mut self.connecting {
             Some(connecting) => connecting.as_mut().poll(cx),
-            None => Poll::Ready(Err(Error::runtime("the process was started already"))),
+            None => Poll::Ready(Err(Error::runtime("the process was already started"))),
         }
     }
 }
@@ -146,7 +146,7 @@ impl fmt::Debug for Spawning {
     }
 }
 
-/// Whatever is wrong with the limit is found before there is a process.
+/// Checks the limit before there is a process.
 fn check_limit(limit: usize) -> Result<()> {
     if limit == 0 { StreamReader::new(limit).map(drop) } else { Ok(()) }
 }
@@ -178,7 +178,7 @@ async fn reader(pipe: OwnedFd, limit: usize, site: WaitSite) -> Result<StreamRea
 }
 
 async fn writer(pipe: OwnedFd, limit: usize, site: WaitSite) -> Result<StreamWriter> {
-    // Nothing is read here, but a protocol has both halves.
+    // Nothing is read here, but a protocol needs both halves.
     let (reader, writer) = (StreamReader::new(limit)?, Arc::new(Mutex::new(None)));
     let made = writer.clone();
     let protocol = move || {
@@ -186,6 +186,6 @@ async fn writer(pipe: OwnedFd, limit: usize, site: WaitSite) -> Result<StreamWri
     };
     let transport = connect_write_pipe(protocol, pipe).at(site).new_pipe().transport().await?;
     let writer = writer.lock().take();
-    // `connection_made` made it, or has panicked.
+    // `connection_made` has created it, or has panicked.
     writer.ok_or_else(|| Error::runtime(format!("no connection was made of {transport:?}")))
 }

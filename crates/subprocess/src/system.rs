@@ -1,5 +1,5 @@
-//! The system calls that no safe crate wraps: waiting for one child, signals to it, and what a new
-//! process does between `fork` and `exec`.
+//! The system calls that no safe crate wraps: waiting for one child, signals to it, and the work of
+//! a new process between `fork` and `exec`.
 
 mod descriptors;
 
@@ -11,7 +11,7 @@ use std::{
     os::fd::{BorrowedFd, OwnedFd},
 };
 
-/// What names a child: its descriptor where there is one, and its number.
+/// The identity of a child: its descriptor, if there is one, and its number.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Id<'a> {
     #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
@@ -19,27 +19,27 @@ pub(crate) struct Id<'a> {
     pub(crate) pid: u32,
 }
 
-/// How to wait.
+/// The kinds of waiting.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Wait {
     /// Takes the status of a child that has ended, if it has, which frees its number.
     Reap,
-    /// Looks whether it has ended, and leaves it as it is.
+    /// Checks whether it has ended, and leaves it as it is.
     Look,
     /// Blocks until it has ended, and leaves it as it is.
     Block,
 }
 
-/// How the child ended: its exit status, or the number of the signal that ended it, negative. `None`
-/// if it has not ended.
+/// Returns how the child ended: its exit status, or the negative number of the signal that ended it.
+/// `None` if it has not ended.
 ///
 /// # Errors
-/// `ECHILD` if there is no such child, because its status was taken elsewhere.
+/// `ECHILD` if there is no such child, because other code has taken its status.
 pub(crate) fn wait(id: Id<'_>, how: Wait) -> io::Result<Option<i32>> {
     #[cfg(target_os = "linux")]
     if let Some(pidfd) = id.pidfd {
         match wait_for(libc::P_PIDFD, pidfd.as_raw_fd() as libc::id_t, how) {
-            // Linux 5.3 has pidfds, but does not wait for them.
+            // Linux 5.3 has pidfds, but cannot wait for them.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
             outcome => return outcome,
         }
@@ -72,10 +72,10 @@ fn wait_for(kind: libc::idtype_t, number: libc::id_t, how: Wait) -> io::Result<O
     })
 }
 
-/// Opens the pidfd of a child whose status was not taken: while that is so the number is its own.
+/// Opens the pidfd of a child whose status was not taken, which ensures that the number is its own.
 ///
 /// # Errors
-/// `ENOSYS` or `EPERM` where there are none, or a sandbox refuses them.
+/// `ENOSYS` or `EPERM` if there are none, or a sandbox refuses them.
 #[cfg(all(target_os = "linux", not(asyncio_no_pidfd)))]
 pub(crate) fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
     use std::os::fd::FromRawFd;
@@ -84,7 +84,7 @@ pub(crate) fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
     if fd == -1 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: it was opened just now, and nobody else has it.
+    // SAFETY: it was just opened, and has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
@@ -108,7 +108,7 @@ pub(crate) fn send_signal(id: Id<'_>, signal: i32) -> io::Result<()> {
             return Ok(());
         }
         let error = io::Error::last_os_error();
-        // A sandbox may refuse this call, and not the other; then the answer is that one's.
+        // A sandbox may refuse this call, but not the other one, whose result is used then.
         if !matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) {
             return Err(error);
         }
@@ -132,7 +132,7 @@ fn kill(number: libc::pid_t, signal: i32) -> io::Result<()> {
     Ok(())
 }
 
-/// What a new process does to itself before it runs its program.
+/// The changes that a new process makes to itself before it runs its program.
 #[derive(Debug)]
 pub(crate) struct BeforeExec {
     pub(crate) umask: Option<u32>,
@@ -141,21 +141,21 @@ pub(crate) struct BeforeExec {
     pub(crate) groups: Option<Vec<libc::gid_t>>,
     pub(crate) group: Option<libc::gid_t>,
     pub(crate) user: Option<libc::uid_t>,
-    /// Whether every descriptor but the standard streams is closed.
+    /// Whether every descriptor except the standard streams is closed.
     pub(crate) close_fds: bool,
     /// Descriptors that stay open.
     pub(crate) keep: Vec<i32>,
 }
 
 impl BeforeExec {
-    /// Whether the process becomes another user's, or gets other rights.
+    /// Whether the process changes its user or its rights.
     #[cfg(target_os = "linux")]
     pub(crate) fn changes_user(&self) -> bool {
         self.groups.is_some() || self.group.is_some() || self.user.is_some()
     }
 
-    /// In CPython's order. Makes system calls that are async-signal-safe, and reads memory that was
-    /// prepared before; takes no lock and no memory.
+    /// Makes the changes in CPython's order. It only makes async-signal-safe system calls, and
+    /// reads memory that was prepared before; it takes no lock and allocates no memory.
     pub(crate) fn run(&self) -> io::Result<()> {
         if self.close_fds {
             descriptors::close_on_exec();

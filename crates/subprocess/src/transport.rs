@@ -24,10 +24,11 @@ use std::{
     },
 };
 
-/// A handle of a child process and its pipes (`asyncio.SubprocessTransport`).
+/// A handle to a child process and its pipes (`asyncio.SubprocessTransport`).
 ///
-/// Clones are handles of the same. The child and its protocol live in the loop until the process has
-/// ended and its pipes are over, even if there are still handles. A handle may be used on any thread.
+/// Clones are handles to the same process. The child and its protocol live in the loop until the
+/// process and its pipes have ended, whether or not there are handles. A handle may be used on any
+/// thread.
 #[doc(alias = "asyncio.SubprocessTransport")]
 #[derive(Clone)]
 pub struct SubprocessTransport(Arc<Shared>);
@@ -41,18 +42,19 @@ struct Shared {
 }
 
 impl SubprocessTransport {
-    /// The number of the process (`get_pid`).
+    /// Returns the number of the process (`get_pid`).
     pub fn get_pid(&self) -> u32 {
         self.0.child.pid()
     }
 
-    /// How it ended (`get_returncode`): see [`Process::returncode`](crate::Process::returncode).
+    /// Returns how the process ended (`get_returncode`): see
+    /// [`Process::returncode`](crate::Process::returncode).
     pub fn get_returncode(&self) -> Option<i32> {
         self.0.child.returncode()
     }
 
-    /// The transport of the pipe that is number `fd` in the child, 0 to 2 (`get_pipe_transport`);
-    /// `None` if that is not a [`PIPE`](crate::PIPE).
+    /// Returns the transport of the pipe that is descriptor `fd` in the child, 0 to 2
+    /// (`get_pipe_transport`); `None` if it is not a [`PIPE`](crate::PIPE).
     pub fn get_pipe_transport(&self, fd: i32) -> Option<Transport> {
         let fd = usize::try_from(fd).ok()?;
         self.0.pipes.get()?.get(fd)?.clone()
@@ -82,7 +84,8 @@ impl SubprocessTransport {
         self.0.child.send_signal("SubprocessTransport.kill", libc::SIGKILL)
     }
 
-    /// Closes all pipes, and kills the process if it runs (`close`). Does nothing the second time.
+    /// Closes all pipes, and kills the process if it is running (`close`). A second call does
+    /// nothing.
     pub fn close(&self) {
         if !self.0.closing.swap(true, Ordering::Relaxed) {
             if self.get_returncode().is_none() {
@@ -93,20 +96,21 @@ impl SubprocessTransport {
         }
     }
 
-    /// Whether [`close`](SubprocessTransport::close) was called (`is_closing`).
+    /// Returns whether [`close`](SubprocessTransport::close) was called (`is_closing`).
     pub fn is_closing(&self) -> bool {
         self.0.closing.load(Ordering::Relaxed)
     }
 
-    /// Gives the process another protocol (`set_protocol`), which is called from now on.
+    /// Replaces the protocol of the process (`set_protocol`).
     ///
     /// # Errors
-    /// `Runtime` if all is over, or off the loop's thread; the protocol is dropped.
+    /// `Runtime` if the process has ended, or on another thread than the loop's; the protocol is
+    /// dropped.
     pub fn set_protocol<P: SubprocessProtocol>(&self, protocol: P) -> Result<()> {
         let protocol = Rc::new(RefCell::new(protocol));
         let set = self.0.local.with(|running| running.protocol.replace(protocol));
         set.map(drop).ok_or_else(|| {
-            Error::runtime("set_protocol: the process is over, or of another thread")
+            Error::runtime("set_protocol: the process has ended, or belongs to another thread")
         })
     }
 }
@@ -118,15 +122,15 @@ impl fmt::Debug for SubprocessTransport {
     }
 }
 
-/// Makes a transport of a child that was just started, and gives it when all its pipes are connected
-/// and `connection_made` was called.
+/// Creates the transport of a child that was just started, and returns it when all its pipes are
+/// connected and `connection_made` was called.
 pub(crate) async fn connect(
     child: Arc<Child>,
     started: Started,
     protocol: Rc<RefCell<dyn SubprocessProtocol>>,
     site: WaitSite,
 ) -> Result<SubprocessTransport> {
-    /// Takes the process out of the loop unless all went well.
+    /// Removes the process from the loop if the start fails.
     struct Unfinished(Option<SubprocessTransport>);
     impl Drop for Unfinished {
         fn drop(&mut self) {
@@ -146,16 +150,16 @@ pub(crate) async fn connect(
     complete(&child, site, connecting).await
 }
 
-/// What lives in the loop.
+/// The part that lives in the loop.
 struct Running {
     transport: OnceCell<SubprocessTransport>,
     protocol: RefCell<Rc<RefCell<dyn SubprocessProtocol>>>,
     pipes: RefCell<Vec<Transport>>,
-    /// How many pipes are not over.
+    /// The number of pipes that have not ended.
     pipes_left: Cell<usize>,
-    /// Whether the protocol was told that the process has ended.
+    /// Whether the protocol was called for the end of the process.
     has_exited: Cell<bool>,
-    /// What happened before all pipes were connected; `None` from then on.
+    /// The events from before all pipes were connected; `None` from then on.
     early: RefCell<Option<Vec<Event>>>,
     finished: Cell<bool>,
 }
@@ -227,7 +231,7 @@ impl Running {
         }
         let _ = transport.0.pipes.set(pipes);
         local.with(|running| running.connected());
-        // Behind `connection_made`.
+        // After `connection_made`.
         let connected = Future::of_loop(site, None);
         let told = connected.clone();
         let tell = move || {
@@ -241,7 +245,7 @@ impl Running {
         connected.await
     }
 
-    /// All pipes are connected: the protocol hears of that, and of what happened before.
+    /// All pipes are connected: calls the protocol for this, and for earlier events.
     fn connected(&self) {
         let early = self.early.take();
         self.tell(Event::Made);
@@ -267,7 +271,7 @@ impl Running {
         self.try_finish();
     }
 
-    /// The process has ended and no pipe is left: that is all.
+    /// Ends the transport when the process has ended and no pipe is left.
     fn try_finish(&self) {
         let is_over = self.has_exited.get() && self.pipes_left.get() == 0;
         if is_over && !self.finished.replace(true) {
@@ -286,7 +290,7 @@ impl Running {
         }
     }
 
-    /// Has the protocol called, as a step of its own.
+    /// Calls the protocol, as a separate step.
     fn tell(&self, event: Event) {
         if let Some(early) = &mut *self.early.borrow_mut() {
             return early.push(event);
@@ -298,7 +302,7 @@ impl Running {
             Ok(())
         };
         let location = Location::caller();
-        // Refused by a loop that is being closed, which calls nothing any more.
+        // A loop that is being closed refuses it, and makes no more calls.
         with_entered(|scheduler| drop(scheduler.call_soon(call, current_values(), location)));
     }
 
@@ -326,7 +330,7 @@ impl Running {
         }
     }
 
-    /// As in asyncio it is told at once; later only if the protocol itself is writing.
+    /// As in asyncio, it is called immediately; later only if the protocol itself is writing.
     fn flow(&self, event: Event) {
         let is_free = self.protocol.borrow().try_borrow_mut().is_ok();
         if is_free && self.early.borrow().is_none() { self.call(event) } else { self.tell(event) }

@@ -1,4 +1,4 @@
-//! [`ProcessWait`] and [`KillTree`]: waiting for the end of a process, and bringing it about.
+//! [`ProcessWait`] and [`KillTree`]: wait for the end of a process, and end it.
 
 use crate::{child::Child, session};
 use asyncio_core::{
@@ -20,11 +20,10 @@ use std::{
 
 /// The future of [`Process::wait`](crate::Process::wait).
 ///
-/// It can be given to another task, and outlive the `Process`.
+/// It can be moved to another task, and outlive the `Process`.
 ///
 /// # Cancellation
-/// Nothing happens to the process, and other waiters continue; so can this task, by waiting
-/// again.
+/// Nothing happens to the process, and other waiters continue. This task can wait again.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct ProcessWait {
     child: Arc<Child>,
@@ -45,7 +44,7 @@ impl StdFuture for ProcessWait {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<i32>> {
         let ProcessWait { child, site, wait, number } = &mut *self;
-        // Dropped when the lock is free: it may lead anywhere.
+        // Dropped when the lock is free, because the drop may run any code.
         let mut gone = None;
         let outcome = child.listen(|listeners| {
             if let Err(error) = child.check_awaited_here(site.what()) {
@@ -92,11 +91,11 @@ impl fmt::Debug for ProcessWait {
 /// The future of [`Process::kill_tree`](crate::Process::kill_tree).
 ///
 /// # Cancellation
-/// Before the first poll nothing has happened. After it, all that was begun goes on: the session is
-/// ended all the same, in a thread of the default executor.
+/// Before the first poll, nothing has happened. After it, the work continues: the session is still
+/// ended, in a thread of the default executor.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct KillTree {
-    /// Until the first poll.
+    /// `Some` until the first poll.
     grace: Option<Duration>,
     killed: Future<()>,
     wait: ProcessWait,
@@ -108,7 +107,7 @@ impl KillTree {
         KillTree { grace: Some(grace), killed, wait: ProcessWait::new(child, site) }
     }
 
-    /// Has a thread do it, because it looks at other processes, whose end is not reported to us.
+    /// Runs it on a thread, because it checks other processes, whose end is not reported to us.
     fn begin(&self, grace: Duration) -> Result<()> {
         let child = self.wait.child.clone();
         if !child.leads() {

@@ -20,9 +20,9 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Starts a program with arguments, and gives its transport with the protocol that `factory` made
-/// (`loop.subprocess_exec`). All three standard streams are pipes unless [`Spawn`] is told otherwise.
-/// It returns when the pipes are connected and `connection_made` was called.
+/// Starts a program with arguments, and returns its transport with the protocol that `factory` made
+/// (`loop.subprocess_exec`). All three standard streams are pipes, unless the methods of [`Spawn`]
+/// set them. It returns when the pipes are connected and `connection_made` was called.
 ///
 /// # Errors
 /// As for [`create_subprocess_exec`](crate::create_subprocess_exec).
@@ -70,8 +70,8 @@ where
     with_pipes(program, WaitSite::here(&"subprocess_exec"), factory)
 }
 
-/// Runs a command line in the shell, and gives the shell's transport with the protocol that `factory`
-/// made (`loop.subprocess_shell`). Otherwise like [`subprocess_exec`].
+/// Runs a command line in the shell, and returns the shell's transport with the protocol that
+/// `factory` made (`loop.subprocess_shell`). Otherwise it works like [`subprocess_exec`].
 ///
 /// # Errors
 /// As for [`create_subprocess_shell`](crate::create_subprocess_shell).
@@ -94,7 +94,7 @@ fn with_pipes<F>(program: Box<Program>, site: WaitSite, factory: F) -> Spawn<Wit
     spawn.stdin(Stdio::Pipe).stdout(Stdio::Pipe).stderr(Stdio::Pipe)
 }
 
-/// That a [`Spawn`] makes a [`SubprocessTransport`], with the protocol of a factory.
+/// Marks a [`Spawn`] that makes a [`SubprocessTransport`], with the protocol of a factory.
 #[derive(Debug)]
 pub struct WithProtocol<F>(F);
 
@@ -120,9 +120,9 @@ type Connecting<P> = Pin<Box<dyn Future<Output = Result<(SubprocessTransport, Rc
 /// loop takes its status.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct SpawningWithProtocol<F, P> {
-    /// Until the first poll.
+    /// `Some` until the first poll.
     spawn: Option<Spawn<WithProtocol<F>>>,
-    /// From then on.
+    /// `Some` from then on.
     connecting: Option<Connecting<P>>,
 }
 

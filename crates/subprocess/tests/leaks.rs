@@ -117,7 +117,7 @@ fn two_thousand_processes_leave_nothing_behind() {
                 Ok(())
             })
             .await?;
-        // Those that nobody waits for, and those that a cancellation left running.
+        // Processes that are never awaited, and those that a cancellation left running.
         kill_the_rest();
         while zombies() + children().len() + waiters() > 0 {
             sleep(Duration::from_millis(1)).await?;

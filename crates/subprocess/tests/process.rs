@@ -150,7 +150,7 @@ fn a_child_that_has_ended_when_its_loop_closes_is_reaped() {
 fn a_signal_to_a_finished_process_is_an_error_and_goes_nowhere() {
     run(async {
         let process = create_subprocess_exec("true", ()).await?;
-        // It has ended, and nobody knows: as to a process that is about to end.
+        // It has ended, and this is not known yet: as for a process that is about to end.
         wait_until_dead(process.pid());
         process.send_signal(SIGUSR1)?;
         process.kill()?;

@@ -87,7 +87,7 @@ fn errors_may_go_where_the_output_goes() {
         assert_eq!(output(both).await?, "out\nerr");
         let process = shell("echo err >&2").stdout(DEVNULL).stderr(STDOUT).await?;
         assert_eq!(process.wait().await?, 0);
-        // To where this process's output goes, which nobody sees here.
+        // To this process's output, which this test does not see.
         assert_eq!(shell("true").stderr(STDOUT).await?.wait().await?, 0);
         Ok(())
     });
@@ -124,7 +124,7 @@ fn descriptors_are_passed_on_only_if_told_so() {
         assert_eq!(shell(&command).await?.wait().await?, 1);
         let command = format!("{command} && echo passed >/proc/self/fd/{number}");
         assert_eq!(shell(&command).pass_fds([writer]).await?.wait().await?, 0);
-        // Nobody has the other end any more, so this ends.
+        // No process has the other end any more, so this ends.
         let mut text = String::new();
         File::from(reader).read_to_string(&mut text)?;
         assert_eq!(text, "passed\n");
@@ -197,7 +197,7 @@ fn sessions_groups_and_masks() {
 #[test]
 fn users_and_groups() {
     if !unistd::getuid().is_root() {
-        // Nobody else may become another.
+        // Other users may not become another user.
         return run(async {
             let refused = shell("true").user(0).await;
             assert_eq!(kind(refused), io::ErrorKind::PermissionDenied);

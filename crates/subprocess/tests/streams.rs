@@ -144,7 +144,7 @@ fn an_interrupted_communicate_goes_on_where_it_stopped() {
         let limit = timeout(Duration::from_millis(100));
         let first = limit.with(async |_| process.communicate(&input).await).await;
         assert!(first.unwrap_err().is_timeout());
-        // What comes is not lost either if nobody waits.
+        // Data is not lost either if no task waits for it.
         process.send_signal(10)?;
         assert!(is_alive(pid));
         let other = process.communicate(b"other").await.unwrap_err();

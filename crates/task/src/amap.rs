@@ -1,4 +1,4 @@
-//! [`amap`]: one coroutine function over many items, so many at a time.
+//! [`amap`]: one coroutine function over many items, a limited number at a time.
 
 use crate::{TaskGroup, taskgroups::enter_at};
 use asyncio_core::{Result, wait_site::WaitSite};
@@ -11,15 +11,15 @@ use std::{
     rc::Rc,
 };
 
-/// Calls `function` with each item, in tasks that run at once, and gives the results in the order of the
-/// items (anyio's `amap`); [`limit`](Amap::limit) says how many tasks there are at most. asyncio has no such
-/// thing: `gather` starts everything at once.
+/// Calls `function` with each item, in tasks that run at the same time, and returns the results in the order
+/// of the items (anyio's `amap`). [`limit`](Amap::limit) sets the largest number of tasks. asyncio has no
+/// counterpart: its `gather` starts everything at once.
 ///
-/// An item is taken from the iterator when a task is free for it, so the list may be as long as it likes.
+/// An item is taken from the iterator only when a task is free for it, so the list may be endless.
 ///
 /// # Errors
-/// The first error cancels the other tasks; when all have ended, the errors come out as one `Group`, as from a
-/// [`TaskGroup`].
+/// The first error cancels the other tasks. When all have ended, the errors are returned as one `Group`, as by
+/// a [`TaskGroup`].
 ///
 /// # Cancellation
 /// Cancels the tasks, and returns `Err(Cancelled)` when they have ended. Dropping the future cancels them.
@@ -48,7 +48,7 @@ where
     Amap { function, items: items.into_iter(), limit: usize::MAX, site: WaitSite::here(&"amap") }
 }
 
-/// What [`amap`] returns. Awaiting it runs it.
+/// The value that [`amap`] returns. Awaiting it runs it.
 #[must_use = "nothing runs unless this is awaited"]
 pub struct Amap<F, I> {
     function: F,
@@ -58,7 +58,7 @@ pub struct Amap<F, I> {
 }
 
 impl<F, I> Amap<F, I> {
-    /// How many items are worked on at once; at least one.
+    /// Sets how many items are processed at once; at least one.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit.max(1);
         self
@@ -79,7 +79,7 @@ where
     }
 }
 
-/// What the tasks share.
+/// The data that the tasks share.
 struct Work<F, I: Iterator, T> {
     function: F,
     items: RefCell<Enumerate<I>>,

@@ -1,4 +1,4 @@
-//! Awaiting a task whose type is not known, and one that is only borrowed.
+//! Awaiting a task whose type is not known, and a task that is only borrowed.
 
 use crate::{
     AnyTask, FutureLike, Task,
@@ -23,20 +23,21 @@ use std::{
     task::{Context, Poll},
 };
 
-/// The future of an [`AnyTask`]: it is done when the task is, without its value.
+/// The future of an [`AnyTask`]: it is done when the task is, and does not return the task's value.
 ///
 /// # Errors
-/// That of the task, if a handle was left when this was made; `Cancelled` if it was cancelled.
+/// The error of the task, if a handle was left when this future was created; `Cancelled` if the
+/// task was cancelled.
 ///
 /// # Cancellation
-/// As for awaiting the [`Task`] itself: the task is cancelled.
+/// The task is cancelled, as when the [`Task`] itself is awaited.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct AnyAwait {
     task: AnyTask,
     /// Whether this counts as a handle, which keeps the outcome.
     is_handle: bool,
     awaiting: Option<WaitKey>,
-    /// As a handle it stays on its thread, for the outcome may not be `Send`.
+    /// As a handle it stays on its thread, because the outcome may not be `Send`.
     not_send: PhantomData<*const ()>,
 }
 
@@ -67,8 +68,8 @@ impl Drop for AnyAwait {
         }
         if self.is_handle {
             let cell = self.task.task_ref().as_ptr();
-            // SAFETY: the handle was counted for this, on the task's thread, which is also where it is:
-            // it is not `Send`.
+            // SAFETY: the handle was counted for this, on the task's thread, and is still there: it is
+            // not `Send`.
             unsafe { TaskCell::release_any_handle(cell) }
         }
     }
@@ -81,7 +82,8 @@ impl fmt::Debug for AnyAwait {
 }
 
 impl AnyTask {
-    /// The task that a report to the exception handler is about, if it is about one (Python's `context["task"]`).
+    /// Returns the task that a report to the exception handler is about, if it is about one (Python's
+    /// `context["task"]`).
     ///
     /// ```
     /// use asyncio::{AnyTask, Error, Task, get_running_loop, sleep};
@@ -126,7 +128,7 @@ impl IntoFuture for &AnyTask {
     }
 }
 
-/// Awaits a task that is only borrowed; the value is a copy.
+/// Awaits a borrowed task; the value is a copy.
 impl<T: Clone> IntoFuture for &Task<T> {
     type Output = Result<T>;
     type IntoFuture = Task<T>;
@@ -144,7 +146,7 @@ impl PartialEq for AnyTask {
 
 impl Eq for AnyTask {}
 
-/// By identity, as in Python: for sets of tasks.
+/// Hashes the identity, as in Python, for sets of tasks.
 impl Hash for AnyTask {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.task_ref().as_ptr().hash(state);
@@ -160,7 +162,7 @@ impl<T> PartialEq for Task<T> {
 
 impl<T> Eq for Task<T> {}
 
-/// By identity, as in Python: for sets of tasks.
+/// Hashes the identity, as in Python, for sets of tasks.
 impl<T> Hash for Task<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.any().hash(state);
@@ -219,7 +221,7 @@ impl FutureLike for AnyTask {
     }
 }
 
-/// A callback of `home` that is called when a task is done.
+/// Parks a callback of `home` that is called when a task is done.
 pub(crate) fn park(
     home: LoopRef,
     function: &str,
@@ -228,7 +230,7 @@ pub(crate) fn park(
 ) -> Result<CallbackRef> {
     let parked = home.with(|scheduler| scheduler.park(call, current_values(), location));
     parked.unwrap_or_else(|| {
-        let text = format!("{function}: the task's loop is closed, or another thread's");
+        let text = format!("{function}: the task's loop is closed, or belongs to another thread");
         Err(Error::runtime(text))
     })
 }

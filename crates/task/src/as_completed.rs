@@ -23,15 +23,16 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// Runs awaitables at once and gives each result as it comes (`asyncio.as_completed`), as a
-/// [`Stream`]. Breaking off and going on later is fine. Nothing is cancelled when the iteration ends
-/// early, or at a [`timeout`](AsCompleted::timeout).
+/// Runs awaitables at the same time, and returns each result as it arrives (`asyncio.as_completed`),
+/// as a [`Stream`]. The iteration may be interrupted and continued later. If it ends early, or at a
+/// [`timeout`](AsCompleted::timeout), nothing is cancelled.
 ///
 /// # Errors
-/// Each item is the outcome of one awaitable; after a timeout each missing one is an `Err(Timeout)`.
+/// Each item is the outcome of one awaitable. After a timeout, each missing outcome is an
+/// `Err(Timeout)`.
 ///
 /// # Cancellation
-/// Waiting for the next item returns `Err(Cancelled)` as that item; the awaitables go on.
+/// Waiting for the next item returns `Err(Cancelled)` as that item; the awaitables continue.
 ///
 /// ```
 /// #[asyncio::main]
@@ -92,11 +93,11 @@ where
 
 type Todo<T> = Option<(Child<T>, DoneCallback)>;
 
-/// asyncio's internal queue: what is done, and the waiters for the next.
+/// asyncio's internal queue: the finished awaitables, and the waiters for the next one.
 struct State<T> {
     /// The loop in which the callbacks run.
     home: Option<LoopRef>,
-    /// An error stands for one that did not make it in time, or that cannot be listened to here.
+    /// An error is an entry that did not finish in time, or whose end cannot be observed here.
     done: VecDeque<Result<Child<T>>>,
     todo: Vec<Todo<T>>,
     line: VecDeque<Waiter>,
@@ -132,7 +133,7 @@ fn completed<T>(state: &Mutex<State<T>>, number: usize) {
 
 fn timed_out<T: 'static>(state: &Mutex<State<T>>) {
     let mut wakers = Wakers::new();
-    // Dropped behind the lock, and with it perhaps their results, which are the program's.
+    // Dropped outside the lock, together with results, whose drop is code of the program.
     let late: Vec<_>;
     let mut state = state.lock();
     late = state.todo.drain(..).flatten().collect();
@@ -142,7 +143,7 @@ fn timed_out<T: 'static>(state: &Mutex<State<T>>) {
     }
 }
 
-/// What [`as_completed`] returns: a stream of results.
+/// The stream of results that [`as_completed`] returns.
 #[must_use = "the awaitables run, but their outcomes are lost unless this is awaited"]
 pub struct AsCompleted<T> {
     state: Arc<Mutex<State<T>>>,
@@ -153,7 +154,7 @@ pub struct AsCompleted<T> {
 }
 
 impl<T: 'static> AsCompleted<T> {
-    /// How many of the coroutines run at once: see [`Gather::limit`](crate::Gather::limit).
+    /// Sets how many of the coroutines run at once: see [`Gather::limit`](crate::Gather::limit).
     ///
     /// ```
     /// #[asyncio::main]
@@ -170,7 +171,7 @@ impl<T: 'static> AsCompleted<T> {
         self
     }
 
-    /// Gives up on what is not done after this time.
+    /// Stops waiting after this time.
     pub fn timeout(self, timeout: impl ToTimeout) -> Self {
         if let (Some(timeout), true) = (timeout.to_timeout(), self.left > 0) {
             with_entered(|scheduler| {
@@ -187,31 +188,34 @@ impl<T: 'static> AsCompleted<T> {
         self
     }
 
-    /// The next result; `None` when there are no more (`async for`). The same as the stream's, without a
-    /// trait.
+    /// Returns the next result; `None` when there are no more (`async for`). This is the stream's `next`
+    /// without its trait.
     ///
     /// # Errors
-    /// That of an awaitable, as an item; so is `Timeout`, for each that is missing after
-    /// [`timeout`](AsCompleted::timeout).
+    /// The error of an awaitable is an item, and so is a `Timeout` for each one that is missing
+    /// after [`timeout`](AsCompleted::timeout).
     ///
     /// # Cancellation
-    /// Returns `Err(Cancelled)` as that item; the awaitables go on. Dropping the future loses no result.
+    /// Returns `Err(Cancelled)` as that item; the awaitables continue. Dropping the future loses no
+    /// result.
     #[allow(clippy::should_implement_trait, reason = "it is that of a stream")]
     #[doc(alias("async for", "__anext__"))]
     pub fn next(&mut self) -> NextItem<'_, T, T> {
         NextItem { of: self, read: |child| child.retrieve() }
     }
 
-    /// The next item as a future of its own (asyncio's plain iteration): whichever of several such
-    /// futures is awaited first gets the first result. `None` when there are as many as awaitables.
+    /// Returns the next item as a future of its own (asyncio's plain iteration): whichever of
+    /// several such futures is awaited first gets the first result. `None` when there are as many
+    /// as awaitables.
     pub fn next_future(&mut self) -> Option<NextCompleted<T>> {
         self.left = self.left.checked_sub(1)?;
         let (state, site) = (self.state.clone(), self.site);
         Some(NextCompleted { state, site, wait: Wait::new() })
     }
 
-    /// A stream of the tasks and futures themselves as they are done, instead of their results
-    /// (asyncio's asynchronous iteration). An error of the stream is a timeout or a cancellation.
+    /// Returns a stream of the tasks and futures themselves as they finish, instead of their
+    /// results (asyncio's asynchronous iteration). An error of the stream is a timeout or a
+    /// cancellation.
     pub fn futures(self) -> Completed<T> {
         Completed(self)
     }
@@ -248,10 +252,11 @@ impl<T: 'static> Stream for AsCompleted<T> {
 pub struct Completed<T>(AsCompleted<T>);
 
 impl<T: 'static> Completed<T> {
-    /// The next task or future that is done; `None` when there are no more: see [`AsCompleted::next`].
+    /// Returns the next task or future that is done; `None` when there are no more: see
+    /// [`AsCompleted::next`].
     ///
     /// # Errors
-    /// `Timeout` for each that is missing after [`AsCompleted::timeout`].
+    /// `Timeout` for each one that is missing after [`AsCompleted::timeout`].
     ///
     /// # Cancellation
     /// As there.
@@ -311,8 +316,9 @@ impl<T: 'static> NextCompleted<T> {
         }
         if self.wait.is_armed() {
             let State { line, done, .. } = &mut *state;
-            // No waiter is put into another's place: one that was moved to another task queues again,
-            // or looks again, since what is there may have been meant for it.
+            // A waiter never takes the place of another. A waiter that was moved to another task
+            // joins the queue again, or checks again, because the next entry may have been meant for
+            // it.
             let replace = |waiter: Waiter| match done.is_empty() {
                 true => {
                     (*line, gone) = std::mem::take(line).into_iter().partition(Waiter::is_waiting);
@@ -352,13 +358,13 @@ impl<T: 'static> StdFuture for NextCompleted<T> {
 }
 
 impl<T> NextCompleted<T> {
-    /// Ends the wait. What it may have been woken for goes to the next.
+    /// Ends the wait. If it was woken, the wake-up goes to the next waiter.
     fn leave(&mut self) {
         let mut wakers = Wakers::new();
         let mut state = self.state.lock();
         let was_armed = self.wait.is_armed();
         self.wait.disarm();
-        // Whether it was woken is not known if the task in which it was polled has ended.
+        // If the task in which it was polled has ended, it is not known whether it was woken.
         if was_armed && !state.done.is_empty() {
             state.wake_next(&mut wakers);
         }

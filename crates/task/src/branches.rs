@@ -8,10 +8,11 @@
 //!    └──────────────────────────────────────────────► GONE
 //! ```
 //!
-//! 1. [`Branch::cancel`]. A branch that is *lent* is put aside as it is instead, and one in which
-//!    nothing of ours is suspended is dropped at once.
-//! 2. The branch got `Err(Cancelled)` at its await, has cleaned up, and has ended. A value that it
-//!    returned all the same, and an error other than the cancellation, go to the exception handler.
+//! 1. [`Branch::cancel`]. A *borrowed* branch is left as it is instead, and a branch in which
+//!    nothing of ours is suspended is dropped immediately.
+//! 2. The branch got `Err(Cancelled)` at its await, has cleaned up, and has ended. If it still
+//!    returned a value, or an error other than the cancellation, that is reported to the exception
+//!    handler.
 
 use crate::current_task;
 use asyncio_core::{
@@ -32,20 +33,19 @@ use std::{
     task::{Context, Poll},
 };
 
-/// How a branch can be ended before it is done. `O` is its output.
+/// The way in which a branch can be ended before it is done. `O` is its output.
 pub enum Ending<O> {
-    /// It is only borrowed: it is put aside as it is.
+    /// It is only borrowed: it is left as it is.
     Lent,
-    /// It is a scope, and `Err(Cancelled)` can come out of it; what it returns after that is looked
-    /// at.
+    /// It is a scope that can return `Err(Cancelled)`; its output after that is checked.
     Scope {
-        /// Makes its output of a cancellation.
+        /// Converts a cancellation to its output.
         cancelled: fn(CancelledError) -> O,
-        /// What is to be reported of a branch that was cancelled and returned this.
+        /// The error to report for a branch that was cancelled and returned this output.
         lost: fn(O) -> Option<Error>,
     },
-    /// It is dropped: its output cannot be a cancellation, or it is a [leaf](Leaf), and has nothing to
-    /// clean up. Nothing of it is told apart from what is around it, so it needs no scope.
+    /// It is dropped: its output cannot be a cancellation, or it is a [leaf](Leaf) and has nothing to
+    /// clean up. It need not be told apart from its surroundings, so it needs no scope.
     Dropped,
 }
 
@@ -66,18 +66,18 @@ pin_project_lite::pin_project! {
 }
 
 impl<F: Future> Branch<F> {
-    /// A branch that runs `body`; none, if it is disabled.
+    /// Creates a branch that runs `body`; without a body, it is disabled.
     pub fn new(body: Option<F>, ending: Ending<F::Output>, site: WaitSite) -> Branch<F> {
         let place = ScopePlace::new(site);
         Branch { body, output: None, ending, begun: false, cancelled: false, place }
     }
 
-    /// Whether it has not ended, and is not disabled.
+    /// Returns whether it has not ended, and is not disabled.
     pub fn is_open(&self) -> bool {
         self.body.is_some()
     }
 
-    /// Polls it, if it is open. Ready when it has its output, or has panicked.
+    /// Polls it, if it is open. It is ready when it has its output, or has panicked.
     #[inline]
     pub fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
@@ -102,12 +102,12 @@ impl<F: Future> Branch<F> {
         Poll::Ready(())
     }
 
-    /// The output of a branch that has ended, or its panic. It is taken once.
+    /// Takes the output of a branch that has ended, or its panic.
     pub fn take(self: Pin<&mut Self>) -> Option<std::result::Result<F::Output, Payload>> {
         self.project().output.take()
     }
 
-    /// Goes on with its panic, if it has panicked.
+    /// Resumes its panic, if it has panicked.
     pub fn resume_panic(self: Pin<&mut Self>) {
         let output = self.project().output;
         if matches!(output, Some(Err(_))) {
@@ -115,25 +115,25 @@ impl<F: Future> Branch<F> {
         }
     }
 
-    /// Whether it has panicked.
+    /// Returns whether it has panicked.
     pub fn has_panicked(&self) -> bool {
         matches!(self.output, Some(Err(_)))
     }
 }
 
 impl<F: Future<Output = std::result::Result<T, E>>, T, E> Branch<F> {
-    /// Whether it has failed.
+    /// Returns whether it has failed.
     pub fn has_failed(&self) -> bool {
         matches!(self.output, Some(Ok(Err(_)) | Err(_)))
     }
 }
 
-/// A branch of any type that is to end.
+/// A branch of any type that has to end.
 pub trait Losing {
-    /// Requests that it end: see [the states](self). True if it still has something to do.
+    /// Requests that it end: see [the states](self). Returns true if it still has something to do.
     fn cancel(self: Pin<&mut Self>) -> bool;
 
-    /// Polls it to its end, and reports what would be lost.
+    /// Polls it to its end, and reports a result that would be lost.
     fn poll_end(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
 }
 
@@ -169,15 +169,16 @@ impl<F: Future> Losing for Branch<F> {
             (Ok(_), _) => None,
         };
         if let Some(error) = error {
-            let report = ExceptionContext::new("A branch that was cancelled did not end by that");
+            let report =
+                ExceptionContext::new("A cancelled branch did not end with the cancellation");
             report.with_exception(error).report(running_loop());
         }
         Poll::Ready(())
     }
 }
 
-/// Losers have ended: requests that came since the counts were `known` reached only them, and went with
-/// them. They are for what comes after, and are delivered again.
+/// Delivers requests again that came after the counts were `known`. They reached only losers that have
+/// ended since, and are meant for the code that follows.
 pub(crate) fn deliver_later_ones(known: &RequestCounts) {
     if let Some(task) = current_task() {
         let (here, error) = (ScopeKey::current(), CancelledError::default());
@@ -185,8 +186,8 @@ pub(crate) fn deliver_later_ones(known: &RequestCounts) {
     }
 }
 
-/// Ends branches: each one that can is cancelled, in this order, and the future is done when all have
-/// ended.
+/// Ends branches: cancels each branch that can be cancelled, in this order. The future is done when
+/// all have ended.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Ended<'a, const N: usize> {
     branches: [Pin<&'a mut dyn Losing>; N],
@@ -195,7 +196,7 @@ pub struct Ended<'a, const N: usize> {
     known: Option<RequestCounts>,
 }
 
-/// Ends what is left of several branches.
+/// Ends those of several branches that are still open.
 pub fn end<const N: usize>(branches: [Pin<&mut dyn Losing>; N]) -> Ended<'_, N> {
     Ended { branches, open: [true; N], known: None }
 }
@@ -250,7 +251,7 @@ impl<O> fmt::Debug for Ending<O> {
     }
 }
 
-/// The output of a branch, or its panic, which goes on.
+/// Returns the output of a branch, or resumes its panic.
 pub fn output_of<O>(output: Option<std::result::Result<O, Payload>>) -> O {
     match output {
         Some(Ok(output)) => output,
@@ -259,7 +260,7 @@ pub fn output_of<O>(output: Option<std::result::Result<O, Payload>>) -> O {
     }
 }
 
-/// What a `select!` does whose branches are all disabled, and that has no `else`.
+/// Panics, for a `select!` whose branches are all disabled and that has no `else`.
 ///
 /// # Panics
 /// Always.
@@ -268,7 +269,7 @@ pub fn all_disabled() -> ! {
     panic!("select!: every branch is disabled, and there is no `else` branch")
 }
 
-/// How a branch whose output is a `Result` with an error of ours can be ended.
+/// The way to end a branch whose output is a `Result` with an error of ours.
 pub(crate) fn ending<T, E>() -> Ending<std::result::Result<T, E>>
 where
     E: From<Error> + 'static,
@@ -287,14 +288,14 @@ where
     }
 }
 
-/// The type of a branch. What it derefs to, step by step, tells how the branch can be ended: of
-/// [`LentBranch`], [`LeafBranch`], [`OurBranch`], [`ScopeBranch`] and [`OpaqueBranch`] the first that
-/// fits is taken.
+/// The type of a branch. Its chain of derefs decides how the branch can be ended: the first matching
+/// one of [`LentBranch`], [`LeafBranch`], [`OurBranch`], [`ScopeBranch`] and [`OpaqueBranch`] is
+/// used.
 #[derive(Debug)]
 pub struct Probe<F>(PhantomData<fn(F)>);
 
 impl<F> Probe<F> {
-    /// That of `body`.
+    /// Creates the probe of `body`.
     pub fn of(_body: &Option<F>) -> Probe<F> {
         Probe(PhantomData)
     }
@@ -302,32 +303,32 @@ impl<F> Probe<F> {
 
 /// `&mut future`, `Pin<&mut future>`.
 pub trait LentBranch<O> {
-    /// How it can be ended.
+    /// Returns how it can be ended.
     fn ending(&self) -> Ending<O>;
 }
 
-/// A [leaf](Leaf), awaited as it is.
+/// A [leaf](Leaf) that is awaited directly.
 pub trait LeafBranch<O> {
-    /// How it can be ended.
+    /// Returns how it can be ended.
     fn ending(&self) -> Ending<O>;
 }
 
-/// A future of our `Result`. It comes before the next one so that the error of an `async` block need
-/// not be written down.
+/// A future of our `Result`. It comes before the next one so that the error type of an `async` block
+/// need not be annotated.
 pub trait OurBranch<O> {
-    /// How it can be ended.
+    /// Returns how it can be ended.
     fn ending(&self) -> Ending<O>;
 }
 
-/// A future of a `Result` whose error can be made of one of ours.
+/// A future of a `Result` whose error can be made from ours.
 pub trait ScopeBranch<O> {
-    /// How it can be ended.
+    /// Returns how it can be ended.
     fn ending(&self) -> Ending<O>;
 }
 
 /// Any other future.
 pub trait OpaqueBranch<O> {
-    /// How it can be ended.
+    /// Returns how it can be ended.
     fn ending(&self) -> Ending<O>;
 }
 

@@ -1,4 +1,4 @@
-//! [`cast`]: a value as the type that it has, also where that type borrows.
+//! [`cast`]: converts a value to its actual type, even if that type borrows.
 
 use std::{
     any::TypeId,
@@ -6,22 +6,22 @@ use std::{
     mem::{ManuallyDrop, transmute, transmute_copy},
 };
 
-/// `value` as a `B`, if that is what it is. Compiles to a move.
+/// Converts `value` to a `B`, if that is its type. Compiles to a move.
 ///
 /// # Safety
-/// `A` and `B` must not be types that differ in their lifetimes alone.
+/// `A` and `B` must not differ only in their lifetimes.
 pub(crate) unsafe fn cast<A, B>(value: A) -> Result<B, A> {
     if id::<A>() != id::<B>() {
         return Err(value);
     }
     let value = ManuallyDrop::new(value);
-    // SAFETY: the types differ in nothing but lifetimes, so not at all, as the caller promised; and
+    // SAFETY: the types can differ only in lifetimes, and the caller promised that they do not; and
     // the original is forgotten.
     Ok(unsafe { transmute_copy::<ManuallyDrop<A>, B>(&value) })
 }
 
-/// Tells types apart that differ in more than their lifetimes. `Any` does this for types without
-/// lifetimes only.
+/// Distinguishes types that differ in more than their lifetimes. `Any` only works for types without
+/// lifetimes.
 fn id<T>() -> TypeId {
     trait Identified {
         fn id(&self) -> TypeId
@@ -37,7 +37,8 @@ fn id<T>() -> TypeId {
         }
     }
     let of: &dyn Identified = &PhantomData::<T>;
-    // SAFETY: lifetimes do not exist in compiled code; and no value of `T` is reached through this.
+    // SAFETY: lifetimes do not exist in compiled code, and no value of `T` is accessed through
+    // this.
     let of = unsafe { transmute::<&dyn Identified, &(dyn Identified + 'static)>(of) };
     of.id()
 }

@@ -1,13 +1,13 @@
-//! [`endless`]: a coroutine that returns no value, for the compiler.
+//! [`endless`]: gives a type to a coroutine that returns no value.
 
 use asyncio_core::Result;
 use std::{convert::Infallible, future::IntoFuture};
 
-/// Says of a coroutine that it never returns a value: it goes on until it fails or is cancelled. The
-/// compiler cannot find out the type of a value that never comes; this names one.
+/// Marks a coroutine as one that never returns a value: it runs until it fails or is cancelled. The
+/// compiler cannot infer the type of a value that is never returned; this function names one.
 ///
 /// # Cancellation
-/// That of the coroutine.
+/// The cancellation goes to the coroutine.
 ///
 /// ```
 /// use std::time::Duration;

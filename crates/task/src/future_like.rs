@@ -1,4 +1,5 @@
-//! [`FutureLike`]: what tasks and futures have in common, and how other awaitables become tasks.
+//! [`FutureLike`]: the common part of tasks and futures, and the conversion of other awaitables to
+//! tasks.
 
 use crate::{AnyTask, Task, cast::cast, task::TaskBuilder};
 use asyncio_core::{CancelledError, Error, Result, wait::Target};
@@ -10,35 +11,35 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// What `wait` and its like take: a [`Task`], a [`Future`], either of them, or a reference to one
-/// (`asyncio.isfuture`). Sealed: nothing else can be one.
+/// A [`Task`], a [`Future`], either of them, or a reference to one, as `wait` and similar functions
+/// take them (`asyncio.isfuture`). The trait is sealed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is neither a task nor a future",
     label = "a task or a future is expected",
-    note = "a coroutine becomes a task by `create_task(coroutine)`",
+    note = "`create_task(coroutine)` turns a coroutine into a task",
     note = "`gather`, `as_completed` and `race` take coroutines themselves",
     note = "to keep the tasks, give `wait` a reference to their list: `wait(&tasks)`"
 )]
 #[doc(alias = "isfuture")]
 pub trait FutureLike: sealed::Sealed {
-    /// What its callbacks are given: itself, or what it refers to.
+    /// The argument of its callbacks: itself, or the referenced value.
     type Referent: FutureLike + 'static;
-    /// Whether it has a result, failed or was cancelled.
+    /// Returns whether it has a result, failed or was cancelled.
     fn done(&self) -> bool;
-    /// Whether it was cancelled.
+    /// Returns whether it was cancelled.
     fn cancelled(&self) -> bool;
-    /// Its error, if it has one. Counts as retrieving it.
+    /// Returns its error, if it has one. Counts as retrieving it.
     ///
     /// # Errors
     /// `Cancelled` if it was cancelled, `InvalidState` if it is not done.
     fn exception(&self) -> Result<Option<Error>>;
     /// Requests that it be cancelled.
     fn cancel_as(&self, error: CancelledError) -> bool;
-    /// What a task that awaits it cancels.
+    /// Returns the target that a task cancels while it awaits this.
     fn target(&self) -> Target;
-    /// A number that no other task or future has while this one lives.
+    /// Returns a number that no other task or future has while this one lives.
     fn id(&self) -> usize;
-    /// Calls `callback` when it is done, as a step of its own.
+    /// Calls `callback` when it is done, as a separate step.
     ///
     /// # Errors
     /// `Runtime` without its loop.
@@ -46,7 +47,8 @@ pub trait FutureLike: sealed::Sealed {
         &self,
         callback: impl FnOnce() -> R + 'static,
     ) -> Result<DoneCallback>;
-    /// [`on_done`](FutureLike::on_done) with the task or future.
+    /// Calls `callback` with the task or future when it is done: see
+    /// [`on_done`](FutureLike::on_done).
     ///
     /// # Errors
     /// As there.
@@ -58,7 +60,7 @@ pub trait FutureLike: sealed::Sealed {
     fn remove_done_callback(&self, callback: &DoneCallback) -> usize;
 }
 
-/// Calls the same method on whichever an [`Awaitable`] is.
+/// Calls the same method on the task or the future in an [`Awaitable`].
 macro_rules! either {
     ($self:expr, $inner:ident => $call:expr) => {
         match $self {
@@ -72,10 +74,10 @@ pub(crate) mod sealed {
     use super::{AnyTask, Awaitable, Future, Result, Take, Task};
 
     pub trait Sealed {
-        /// Whether a task may wait for it where it runs, for waiters with a callback.
+        /// Checks that a task may wait for it in the current loop, for waiters with a callback.
         ///
         /// # Errors
-        /// `Runtime` if it is pending, and ends only if another loop of this thread runs.
+        /// `Runtime` if it is pending, and can end only while another loop of this thread runs.
         fn check_awaited_here(&self) -> Result<()>;
     }
 
@@ -236,7 +238,7 @@ impl<T: 'static> FutureLike for Take<T> {
     }
 }
 
-/// A task or a future, where one list holds both.
+/// A task or a future, for lists that hold both.
 #[derive(Debug)]
 pub enum Awaitable<T> {
     /// A task.
@@ -362,8 +364,9 @@ impl<T: Clone> StdFuture for Awaitable<T> {
     }
 }
 
-/// A task or future that `gather` and its like run, and how to read its result. That takes the
-/// `Clone` which a future's being awaitable implies, and which only the caller's type knows.
+/// A task or future that `gather` and similar functions run, and the function that reads its
+/// result. Reading needs `Clone`, which every awaitable future has, and which only the caller's
+/// type knows.
 pub(crate) struct Child<T> {
     of: Awaitable<T>,
     read: fn(&Awaitable<T>) -> Result<T>,
@@ -377,7 +380,8 @@ impl<T> std::ops::Deref for Child<T> {
 }
 
 impl<T: 'static> Child<T> {
-    /// `asyncio.ensure_future`: a task or future as it is, anything else as a new task.
+    /// Returns a task or future as it is, and anything else as a new task
+    /// (`asyncio.ensure_future`).
     pub(crate) fn ensure<F>(awaitable: F, location: &'static Location<'static>) -> Child<T>
     where
         F: IntoFuture<Output = Result<T>>,
@@ -388,7 +392,7 @@ impl<T: 'static> Child<T> {
         })
     }
 
-    /// The message of the `cancel()` that ended it, if it keeps one.
+    /// Returns the message of the `cancel()` that ended it, if it keeps one.
     pub(crate) fn later_message(&self) -> CancelledError {
         match &self.of {
             Awaitable::Task(task) => task.later_message(),
@@ -399,7 +403,7 @@ impl<T: 'static> Child<T> {
         }
     }
 
-    /// Makes `callback` the one that reports a late failure, in place of any other.
+    /// Sets the callback that reports a late failure, in place of any other.
     pub(crate) fn replace_late_report(&self, callback: DoneCallback) {
         match &self.of {
             Awaitable::Task(task) => task.replace_late_report(callback),
@@ -413,9 +417,9 @@ impl<T: 'static> Child<T> {
     }
 }
 
-/// What needs no `'static`, so that `wait_for` can borrow.
+/// Functions that need no `'static`, so that `wait_for` can borrow.
 impl<T> Child<T> {
-    /// A task or future as it is; anything else is given back.
+    /// Takes a task or future as it is; hands anything else back.
     pub(crate) fn known<F>(awaitable: F) -> Result<Child<T>, F>
     where
         F: StdFuture<Output = Result<T>>,
@@ -446,7 +450,7 @@ impl<T> Child<T> {
         Child { of: Awaitable::Task(task), read }
     }
 
-    /// The result of a child that is done.
+    /// Returns the result of a child that is done.
     pub(crate) fn retrieve(&self) -> Result<T> {
         (self.read)(&self.of)
     }
@@ -481,22 +485,22 @@ impl<T> Child<T> {
     }
 }
 
-/// The types here that a future may turn out to be: each has the one parameter `T`, and gives a
-/// `Result<T>` where it can be awaited at all.
+/// The types that a future may turn out to be. Each has the one parameter `T`, and its output is a
+/// `Result<T>` if it can be awaited.
 trait Of<T> {}
 impl<T> Of<T> for Task<T> {}
 impl<T> Of<T> for Future<T> {}
 impl<T> Of<T> for Take<T> {}
 impl<T> Of<T> for Awaitable<T> {}
 
-/// A future as a `B`, if that is what it is.
+/// Converts a future to a `B`, if that is its type.
 fn of_type<F: StdFuture<Output = Result<T>>, B: Of<T>, T>(future: F) -> Result<B, F> {
-    // SAFETY: if `F` is a `B` but for lifetimes, then it is a `Task<U>`, say, and its output, which
-    // is a `Result<T>`, is a `Result<U>`: so `U` is `T`, and `F` is `B`.
+    // SAFETY: assume that `F` is a `B` except for lifetimes, for example a `Task<U>`. Its output is
+    // a `Result<T>` and also a `Result<U>`, so `U` is `T`, and `F` is `B`.
     unsafe { cast(future) }
 }
 
-/// A task or future as an `F`, if that is what it is.
+/// Converts a task or future to an `F`, if that is its type.
 fn as_type<B: Of<T>, F: StdFuture<Output = Result<T>>, T>(known: B) -> Result<F, B> {
     // SAFETY: as in `of_type`.
     unsafe { cast(known) }
@@ -529,7 +533,7 @@ fn take_out<T>(of: &Awaitable<T>) -> Result<T> {
     }
 }
 
-/// [`read`], where `F` is `Awaitable<T>`.
+/// Does what [`read`] does, where `F` is `Awaitable<T>`.
 fn read_either<F: StdFuture<Output = Result<T>>, T>(of: &Awaitable<T>) -> Result<T> {
     match of {
         Awaitable::Future(future) => match as_type::<Awaitable<T>, F, T>(future.clone().into()) {
@@ -540,7 +544,8 @@ fn read_either<F: StdFuture<Output = Result<T>>, T>(of: &Awaitable<T>) -> Result
     }
 }
 
-/// A task as it is, anything else as a new task of the running loop (`asyncio.ensure_future`).
+/// Returns a task as it is, and anything else as a new task of the running loop
+/// (`asyncio.ensure_future`).
 #[doc(alias = "asyncio.ensure_future")]
 #[must_use = "the error of a task that is not awaited is only logged; to let the task run on, drop the handle"]
 #[track_caller]
@@ -553,8 +558,8 @@ where
     ensure_future_with(TaskBuilder::default().location(Location::caller()), awaitable)
 }
 
-/// [`ensure_future`], where a new task is made with these arguments.
-// For the crate of the loop, which says the line of its own caller.
+/// Does what [`ensure_future`] does; a new task is created with these arguments.
+// For the crate of the loop, which passes the line of its own caller.
 #[doc(hidden)]
 pub fn ensure_future_with<F, T>(task: TaskBuilder, awaitable: F) -> Task<T>
 where

@@ -1,4 +1,4 @@
-//! [`gather`]: several awaitables at once, their results in order.
+//! [`gather`]: runs several awaitables at once, and returns their results in order.
 
 use crate::{
     future_like::{Child, FutureLike, sealed::Sealed as _},
@@ -16,21 +16,22 @@ use asyncio_core::{
 use asyncio_future::{Future, Take};
 use std::{collections::HashMap, fmt, future::IntoFuture, sync::Arc};
 
-/// Runs awaitables at once and gives their results in argument order (`asyncio.gather`).
+/// Runs awaitables at the same time, and returns their results in argument order
+/// (`asyncio.gather`).
 ///
-/// Coroutines become tasks at this call; the same task or future given twice is awaited once. The
-/// first error comes out at once, and the others run on; with
-/// [`return_exceptions`](Gather::return_exceptions) errors stand in the list instead. If a result cannot
-/// be copied or collected because that panics, `Error::Panic` comes out.
+/// Coroutines become tasks at this call. If the same task or future is passed twice, it is awaited once.
+/// The first error is returned immediately, and the other awaitables continue; with
+/// [`return_exceptions`](Gather::return_exceptions), errors are in the list instead. If copying or
+/// collecting a result panics, the error is an `Error::Panic`.
 ///
-/// The items of a list have one type: the calls of one coroutine function, or tasks. Two `async fn`s are two
-/// types, even if their results are of the same one, so `asyncio.gather(a(), b())` is the macro
-/// `gather!(a(), b())`, which gives a tuple.
+/// The items of a list have one type: calls of the same coroutine function, or tasks. Two `async fn`s have
+/// two types, even if their results have the same type. So `asyncio.gather(a(), b())` is the macro
+/// `gather!(a(), b())`, which returns a tuple.
 ///
 /// # Cancellation
-/// Cancels every child, and returns `Err(Cancelled)` when they have ended: at the first that was
-/// cancelled, or with `return_exceptions` at the last. A child that is cancelled from elsewhere
-/// counts as failed with `Cancelled`.
+/// Cancels every child. Returns `Err(Cancelled)` when the first cancelled child has ended or, with
+/// `return_exceptions`, when the last one has. A child that is cancelled from elsewhere counts as
+/// failed with `Cancelled`.
 ///
 /// ```
 /// #[asyncio::main]
@@ -56,7 +57,7 @@ where
     Gather { gathering, limit, site }
 }
 
-/// What [`gather`] returns. Awaiting it gives the results.
+/// The value that [`gather`] returns. Awaiting it returns the results.
 #[must_use = "the awaitables run, but their outcomes are lost unless this is awaited"]
 pub struct Gather<T> {
     gathering: Arc<Mutex<Gathering<T>>>,
@@ -64,12 +65,12 @@ pub struct Gather<T> {
     site: WaitSite,
 }
 
-/// What [`Gather::return_exceptions`] returns.
+/// The value that [`Gather::return_exceptions`] returns.
 #[must_use = "the awaitables run, but their outcomes are lost unless this is awaited"]
 pub struct GatherAll<T>(Gather<T>);
 
 impl<T: 'static> Gather<T> {
-    /// A child is made when the one before it is listened to.
+    /// Each child is created after a callback was added to the previous one.
     pub(crate) fn start(
         children: impl IntoIterator<Item = Box<dyn Part<T>>>,
         site: WaitSite,
@@ -77,12 +78,13 @@ impl<T: 'static> Gather<T> {
         Gather { gathering: Gathering::start(children), limit: Limit::default(), site }
     }
 
-    /// How many of the coroutines run at once; at least one. They begin in the order of the arguments, each when an
-    /// earlier one ends. Tasks and futures that are given run already, and do not count; nor do coroutines that an
-    /// eager task factory has begun at the call.
+    /// Sets how many of the coroutines run at once; at least one. They start in the order of the arguments, each
+    /// when an earlier one ends. Tasks and futures among the arguments are already running, and do not count; nor
+    /// do coroutines that an eager task factory has started in the call.
     ///
-    /// Errors and cancellation are as without a limit: the first error comes out at once, and the others begin in
-    /// their turn; a coroutine that has not begun when the gathering is cancelled never begins.
+    /// Errors and cancellation work as without a limit: the first error is returned immediately, and the other
+    /// coroutines start in their turn. A coroutine that has not started when the `gather` is cancelled never
+    /// starts.
     ///
     /// ```
     /// use std::time::Duration;
@@ -103,13 +105,14 @@ impl<T: 'static> Gather<T> {
         self
     }
 
-    /// Lets errors stand in the list of results, so that it is complete.
+    /// Returns errors in the list of results, so that the list is complete.
     pub fn return_exceptions(self) -> GatherAll<T> {
         GatherAll(self)
     }
 
-    /// Gives the results in another collection than a `Vec`, or as whatever else is made from them.
-    /// Of the future, [`into_inner`](Take::into_inner) gives what `into_inner` gives here.
+    /// Collects the results into a collection other than a `Vec`, or into any other type that can
+    /// be collected from them. [`into_inner`](Take::into_inner) of the returned future corresponds
+    /// to `into_inner` here.
     ///
     /// ```
     /// use std::collections::HashSet;
@@ -127,7 +130,8 @@ impl<T: 'static> Gather<T> {
         future.take()
     }
 
-    /// The future itself, which can be cancelled, given callbacks, and awaited by many.
+    /// Returns the underlying future, which can be cancelled, take callbacks, and be awaited by
+    /// several tasks.
     pub fn into_inner(self) -> Future<Vec<T>> {
         self.collect().into_inner()
     }
@@ -138,19 +142,20 @@ impl<T: 'static> Gather<T> {
 }
 
 impl<T: 'static> GatherAll<T> {
-    /// How many of the coroutines run at once: see [`Gather::limit`].
+    /// Sets how many of the coroutines run at once: see [`Gather::limit`].
     pub fn limit(self, limit: usize) -> Self {
         GatherAll(self.0.limit(limit))
     }
 
-    /// Gives the outcomes in another collection than a `Vec`: see [`Gather::collect`].
+    /// Collects the outcomes into a collection other than a `Vec`: see [`Gather::collect`].
     pub fn collect<C: FromIterator<Result<T>> + 'static>(self) -> Take<C> {
         let future = self.0.future();
         Gathering::finish_into(&self.0.gathering, Box::new(Outcomes(future.clone())));
         future.take()
     }
 
-    /// The future itself, which can be cancelled, given callbacks, and awaited by many.
+    /// Returns the underlying future, which can be cancelled, take callbacks, and be awaited by
+    /// several tasks.
     pub fn into_inner(self) -> Future<Vec<Result<T>>> {
         self.collect().into_inner()
     }
@@ -186,7 +191,7 @@ impl<T> fmt::Debug for GatherAll<T> {
     }
 }
 
-/// The future that the caller has, whatever it collects.
+/// The caller's future, whatever it collects.
 trait Outer<T> {
     fn done(&self) -> bool;
     /// Whether the first error is the result.
@@ -199,7 +204,7 @@ trait Outer<T> {
 struct Results<C>(Future<C>);
 struct Outcomes<C>(Future<C>);
 
-// None of these can fail, except for a future that was set elsewhere: then that stays.
+// None of these can fail, unless the future was set elsewhere; then that result stays.
 impl<T, C: FromIterator<T>> Outer<T> for Results<C> {
     fn done(&self) -> bool {
         self.0.done()
@@ -240,18 +245,18 @@ impl<T, C: FromIterator<Result<T>>> Outer<T> for Outcomes<C> {
 }
 
 struct Gathering<T> {
-    /// Each child once.
+    /// Every child, once.
     children: Vec<Box<dyn Part<T>>>,
-    /// For each argument its child.
+    /// The child of each argument.
     arguments: Vec<usize>,
-    /// The children that are done, in the order in which that was seen.
+    /// The children that are done, in the order in which this was noticed.
     finished: Vec<usize>,
-    /// Not there until the caller has said what it wants.
+    /// `None` until the caller has chosen the result.
     outer: Option<Box<dyn Outer<T>>>,
     cancel_requested: Arc<AtomicBool>,
 }
 
-/// What a request goes to. It knows nothing of `T`, so that it can be sent anywhere.
+/// The parts to which a request goes. They do not depend on `T`, so they can be sent anywhere.
 fn parts<T>(gathering: &Mutex<Gathering<T>>) -> Parts {
     let gathering = gathering.lock();
     let of_argument = |&index: &usize| gathering.children[index].target();
@@ -260,7 +265,7 @@ fn parts<T>(gathering: &Mutex<Gathering<T>>) -> Parts {
 }
 
 impl<T: 'static> Gathering<T> {
-    /// Done children are accounted for at once, the others when they are done.
+    /// Children that are done are counted immediately, the others when they are done.
     fn start(given: impl IntoIterator<Item = Box<dyn Part<T>>>) -> Arc<Mutex<Gathering<T>>> {
         let this = Arc::new(Mutex::new(Gathering {
             children: Vec::new(),
@@ -270,7 +275,7 @@ impl<T: 'static> Gathering<T> {
             cancel_requested: Arc::default(),
         }));
         let mut known = HashMap::new();
-        // Not locked meanwhile: what makes a child may start it eagerly.
+        // Not locked here, because creating a child may start it eagerly.
         for child in given {
             let mut gathering = this.lock();
             let new = gathering.children.len();
@@ -297,7 +302,7 @@ impl<T: 'static> Gathering<T> {
         this
     }
 
-    /// Decides what the caller gets, and catches up with what has happened so far.
+    /// Sets the caller's result, and catches up with the children that are already done.
     fn finish_into(this: &Mutex<Gathering<T>>, outer: Box<dyn Outer<T>>) {
         let mut gathering = this.lock();
         gathering.outer = Some(outer);
@@ -318,7 +323,7 @@ impl<T: 'static> Gathering<T> {
             return forget(child);
         }
         if outer.ends_at_error() {
-            // A cancelled child has failed as well.
+            // A cancelled child counts as failed.
             if let Some(error) = child.exception().unwrap_or_else(Some) {
                 return outer.fail(error);
             }
@@ -328,8 +333,8 @@ impl<T: 'static> Gathering<T> {
         }
     }
 
-    /// Every child is done. To read and to collect the results is code of the program (`Clone`,
-    /// `FromIterator`), which may come back here, and may panic.
+    /// Completes the result when every child is done. Reading and collecting the results runs code
+    /// of the program (`Clone`, `FromIterator`), which may call back here, and may panic.
     fn complete(mut gathering: MutexGuard<'_, Gathering<T>>) {
         let Some(outer) = gathering.outer.take() else { return };
         let children = std::mem::take(&mut gathering.children);
@@ -354,7 +359,7 @@ impl<T: 'static> Gathering<T> {
     }
 }
 
-/// The last callback of a child is gone: it has run, or the loop is closed.
+/// The last callback of a child has been dropped: it has run, or the loop is closed.
 impl<T> Drop for Gathering<T> {
     fn drop(&mut self) {
         if let Some(outer) = &self.outer {
@@ -363,14 +368,14 @@ impl<T> Drop for Gathering<T> {
     }
 }
 
-/// The error of a child that fails after the end has no receiver any more.
+/// The error of a child that fails after the end has no receiver.
 fn forget<T>(child: &dyn Part<T>) {
     if !child.cancelled() {
         let _ = child.exception();
     }
 }
 
-/// A child of a gathering whose results are `T`.
+/// A child of a `gather` whose results are `T`.
 pub(crate) trait Part<T> {
     fn id(&self) -> usize;
     fn done(&self) -> bool;
@@ -380,9 +385,9 @@ pub(crate) trait Part<T> {
     /// Calls `callback` when it is done.
     ///
     /// # Errors
-    /// `Runtime` if that cannot be here.
+    /// `Runtime` if it cannot be awaited here.
     fn listen(&self, callback: Box<dyn FnOnce()>) -> Result<()>;
-    /// How it ended, for the list of results.
+    /// Returns its outcome, for the list of results.
     fn outcome(&self) -> Result<T>;
 }
 
@@ -414,7 +419,8 @@ impl<T: 'static> Part<T> for Child<T> {
     }
 }
 
-/// A child of another type, and what makes a `T` of its result. It is never the same as another.
+/// A child of another type, and the function that makes a `T` of its result. It is never equal to
+/// another child.
 pub(crate) struct Mapped<A, T>(pub(crate) Child<A>, pub(crate) fn(A) -> T);
 
 impl<A: 'static, T: 'static> Part<T> for Mapped<A, T> {
@@ -441,7 +447,7 @@ impl<A: 'static, T: 'static> Part<T> for Mapped<A, T> {
     }
 }
 
-/// A child that cannot be listened to here, and why: it counts as failed.
+/// A child that cannot be awaited here, and the reason: it counts as failed.
 struct Refused<T>(Box<dyn Part<T>>, Error);
 
 impl<T> Part<T> for Refused<T> {

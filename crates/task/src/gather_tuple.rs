@@ -1,7 +1,7 @@
 //! `gather!`: [`gather`](crate::gather()) for awaitables of different types.
 //!
-//! The results of one `gather` are of one type; so for each number of arguments there is a sum type,
-//! whose variants are the arguments' result types.
+//! The results of one `gather` have one type. For each number of arguments, there is therefore a sum
+//! type whose variants are the result types of the arguments.
 
 use crate::{
     future_like::Child,
@@ -16,10 +16,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// Runs awaitables of different types at once: `gather!(a, b).await?` is a tuple of their results.
+/// Runs awaitables of different types at the same time: `gather!(a, b).await?` is a tuple of their
+/// results.
 ///
-/// All that is said of the function `gather` holds. There are one to eight arguments; with
-/// `.return_exceptions()` each result in the tuple is a `Result`.
+/// Everything in the docs of the function `gather` applies. The macro takes one to eight arguments.
+/// With `.return_exceptions()`, each item of the tuple is a `Result`.
 ///
 /// ```
 /// #[asyncio::main]
@@ -36,18 +37,18 @@ macro_rules! gather {
     };
 }
 
-/// A tuple of awaitables: what the macro `gather!` takes.
+/// A tuple of awaitables, which the macro `gather!` takes.
 #[diagnostic::on_unimplemented(
     message = "`gather!` cannot run all of `{Self}`",
     label = "one to eight coroutines, tasks or futures are expected",
     note = "a coroutine is what an `async fn` or an `async {{}}` block returns; its output is an \
             `asyncio::Result`",
-    note = "for more than eight, or for a list, there is the function `gather`"
+    note = "for more than eight, or for a list, use the function `gather`"
 )]
 pub trait IntoGather {
-    /// What it becomes.
+    /// The type that it becomes.
     type Gather;
-    /// Runs them all at once.
+    /// Runs them all at the same time.
     fn into_gather(self) -> Self::Gather;
 }
 
@@ -57,22 +58,22 @@ pub trait AnyResult: Sized + 'static {
     type Results;
     /// All outcomes.
     type Outcomes;
-    /// Sorts the results out.
+    /// Converts a list to the results.
     fn results(list: Vec<Self>) -> Self::Results;
-    /// Sorts the outcomes out.
+    /// Converts a list to the outcomes.
     fn outcomes(list: Vec<Result<Self>>) -> Self::Outcomes;
 }
 
-/// What the macro `gather!` returns. Awaiting it gives the results.
+/// The value that the macro `gather!` returns. Awaiting it returns the results.
 #[must_use = "the awaitables run, but their outcomes are lost unless this is awaited"]
 pub struct GatherTuple<S>(Gather<S>);
 
-/// What [`GatherTuple::return_exceptions`] returns.
+/// The value that [`GatherTuple::return_exceptions`] returns.
 #[must_use = "the awaitables run, but their outcomes are lost unless this is awaited"]
 pub struct GatherTupleAll<S>(Gather<S>);
 
 impl<S> GatherTuple<S> {
-    /// Lets each result in the tuple be a `Result`, so that it is complete.
+    /// Makes each item of the tuple a `Result`, so that the tuple is complete.
     pub fn return_exceptions(self) -> GatherTupleAll<S> {
         GatherTupleAll(self.0)
     }
@@ -169,7 +170,7 @@ macro_rules! arity {
             fn into_gather(self) -> Self::Gather {
                 let site = WaitSite::here(&"gather");
                 let ($($f,)+) = self;
-                // Each is made when its turn comes.
+                // Each one is created when its turn comes.
                 let children = std::iter::empty()$(.chain(std::iter::once_with(move || {
                     let child = Child::ensure($f, site.location());
                     Box::new(Mapped(child, $sum::$t)) as Box<dyn Part<_>>

@@ -1,7 +1,7 @@
 //! [`generator()`]: an async generator, written as a body that sends its values.
 //!
-//! The body has no task of its own. The caller that asks for the next value polls it, up to its next `send`,
-//! which hands the value over and stays suspended until the next call.
+//! The body has no task of its own. The caller that requests the next value polls the body up to its next
+//! `send`. The `send` hands the value over, and stays suspended until the next call.
 
 use crate::current_task;
 use asyncio_core::{Error, Result, wait::Wait, wait_site::WaitSite};
@@ -22,23 +22,24 @@ mod shutdown;
 #[cfg(test)]
 mod tests;
 
-/// Makes an async generator: a [`Stream`] of what `body` sends (`async def` with `yield`).
+/// Creates an async generator: a [`Stream`] of the values that `body` sends (`async def` with
+/// `yield`).
 ///
-/// The body runs when a value is asked for, in the task that asks, and stops at each
+/// The body runs when a value is requested, in the task that requests it, and stops at each
 /// [`send`](Yielder::send). When it returns, the stream ends; if it fails, the error is the last
 /// item.
 ///
 /// # Cancellation
-/// A cancellation of the task that asks arrives at what the body awaits. If the body passes it on,
-/// it comes out as the last item.
+/// A cancellation of the task that requests a value arrives at the body's await. If the body passes
+/// it on, it is the last item.
 ///
-/// Dropping the generator drops the body where it is suspended. To let it clean up with awaits, call
-/// [`aclose`](Generator::aclose); for generators still alive at the end of
-/// `asyncio::run`, or when `shutdown_asyncgens` is called, the loop does that.
+/// Dropping the generator drops the body where it is suspended. To let the body clean up with
+/// awaits, call [`aclose`](Generator::aclose). The loop does this for generators that are alive at
+/// the end of `asyncio::run`, or when `shutdown_asyncgens` is called.
 ///
 /// # Differences from asyncio
-/// Nothing is sent or thrown into a generator (`asend`, `athrow`), and a dropped one is not closed by
-/// the loop. It stays on its thread.
+/// There is no `asend` or `athrow`, and the loop does not close a dropped generator. A generator
+/// stays on its thread.
 ///
 /// ```
 /// use std::time::Duration;
@@ -79,13 +80,13 @@ type Body = Pin<Box<dyn Future<Output = Result<()>>>>;
 #[must_use = "a generator does nothing unless it is asked for values"]
 pub struct Generator<T>(Rc<Inner<T>>);
 
-/// What the body of a generator sends its values to.
+/// The object to which the body of a generator sends its values.
 pub struct Yielder<T> {
     channel: Rc<Channel<T>>,
 }
 
-/// What [`Yielder::send`] fails with in a generator that is being closed (`GeneratorExit`). Pass it
-/// on with `?` after cleaning up.
+/// The error of [`Yielder::send`] in a generator that is being closed (`GeneratorExit`). Pass it on
+/// with `?` after cleaning up.
 ///
 /// ```
 /// #[asyncio::main]
@@ -125,16 +126,16 @@ enum State {
 
 struct Inner<T> {
     channel: Rc<Channel<T>>,
-    /// Taken out while it runs, and for good when it has ended.
+    /// `None` while the body runs, and after it has ended.
     body: Cell<Option<Body>>,
     state: Cell<State>,
-    /// Whose operation is under way.
+    /// The caller whose operation is in progress.
     asker: Cell<Option<Asker>>,
     made_at: &'static Location<'static>,
 }
 
-/// What runs the body. An operation of one lasts until it is ready or dropped, and the other is refused
-/// meanwhile: the body can wake only one of them.
+/// A caller that runs the body. An operation of one caller lasts until it is ready or dropped, and the
+/// other one is refused meanwhile: the body can wake only one of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Asker {
     /// The owner of the [`Generator`], which calls one method at a time.
@@ -143,35 +144,35 @@ enum Asker {
     Shutdown,
 }
 
-/// How far a generator is with closing.
+/// The progress of closing a generator.
 #[derive(Clone, Copy, PartialEq)]
 enum Closing {
     No,
     /// The next `send` fails with `GeneratorExit`.
     Asked,
-    /// A `send` did.
+    /// A `send` has failed with it.
     Told,
-    /// The body sent another value all the same.
+    /// The body has still sent another value.
     Ignored,
 }
 
-/// What generator and body share.
+/// The data that a generator and its body share.
 struct Channel<T> {
     value: Cell<Option<T>>,
-    /// How many values were taken.
+    /// The number of values that were taken.
     taken: Cell<u64>,
     closing: Cell<Closing>,
     /// Whether the body is being polled.
     running: Cell<bool>,
     /// The last `send` that handed a value over.
     site: Cell<Option<WaitSite>>,
-    /// The `send` whose value was taken, and which has not gone on since.
+    /// The `send` whose value was taken, and which has not continued since.
     suspended: Cell<Option<WaitSite>>,
-    /// Shows a suspended `send` to the scopes around it as the leaf it is, while the body is polled.
-    /// Between two polls the consumer waits for what it likes, and a cancellation is not for the
+    /// Registers a suspended `send` as a leaf in the scopes around it while the body is polled.
+    /// Between two polls, the consumer may wait for anything, and a cancellation is not for the
     /// body.
     wait: RefCell<Wait>,
-    /// The tasks that have to be woken when the body goes on, beside the one that polls it.
+    /// The tasks that have to be woken when the body continues, beside the one that polls it.
     wakers: RefCell<Vec<Waker>>,
     poller: RefCell<Option<Waker>>,
 }
@@ -228,7 +229,7 @@ impl<T> Channel<T> {
         Some(value)
     }
 
-    /// What a `send` returns when it may not send.
+    /// Returns the outcome of a `send` that may not send.
     fn exit(&self) -> Poll<Result<()>> {
         if self.closing.get() == Closing::Asked {
             self.closing.set(Closing::Told);
@@ -240,15 +241,16 @@ impl<T> Channel<T> {
 }
 
 impl<T> Yielder<T> {
-    /// Hands `value` to the caller of `next`, and waits until the next one is asked for (`yield`).
+    /// Hands `value` to the caller of `next`, and waits until the next value is requested
+    /// (`yield`).
     ///
     /// # Errors
-    /// [`GeneratorExit`] if the generator is being closed instead. The body may then clean up, also
-    /// with awaits, but send nothing more.
+    /// [`GeneratorExit`] if the generator is being closed instead. The body may then clean up, and
+    /// may await, but must not send another value.
     ///
     /// # Cancellation
-    /// Is not noticed here: between two values it is the consumer that is cancelled. Dropped before
-    /// the value was handed over, the future takes it back.
+    /// A cancellation is not delivered here: between two values, it goes to the consumer. If the
+    /// future is dropped before the value was handed over, the value is taken back.
     #[track_caller]
     pub fn send(&self, value: T) -> Sending<'_, T> {
         let stage = Stage::Ready(Some(value));
@@ -266,7 +268,7 @@ pub struct Sending<'a, T> {
 
 enum Stage<T> {
     Ready(Option<T>),
-    /// The value is the one after so many.
+    /// The value follows this number of values.
     Handed(u64),
     Over,
 }
@@ -285,7 +287,8 @@ impl<T> Future for Sending<'_, T> {
             ))),
             Stage::Ready(_) if closing => channel.exit(),
             Stage::Ready(value) => {
-                // Another part of the body may have sent at the same time: then it is its turn.
+                // Another part of the body may have sent at the same time; then it is the turn of
+                // that part.
                 let before = channel.value.take();
                 let mine = before.is_none();
                 channel.value.set(if mine { value.take() } else { before });
@@ -320,7 +323,7 @@ impl<T> Drop for Sending<'_, T> {
     }
 }
 
-/// What the body did when it was polled.
+/// The result of polling the body.
 enum Resumed<T> {
     Sent(T),
     Ended(Result<()>),
@@ -348,7 +351,7 @@ impl<T> Inner<T> {
         }
     }
 
-    /// Polls the body, in an operation that has begun.
+    /// Polls the body, in an operation that has started.
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Resumed<T>> {
         let Some(mut body) = self.body.take() else { return Poll::Ready(Resumed::Ended(Ok(()))) };
         self.channel.begin(cx);
@@ -411,13 +414,14 @@ impl<T> Drop for Running<'_, T> {
 }
 
 impl<T: 'static> Generator<T> {
-    /// The next value; `None` when there are no more (`anext`). The same as the stream's.
+    /// Returns the next value; `None` when there are no more (`anext`). This is the stream's `next`
+    /// without its trait.
     ///
     /// # Errors
-    /// Those of the body; `Runtime` while the loop closes the generator.
+    /// The errors of the body; `Runtime` while the loop closes the generator.
     ///
     /// # Cancellation
-    /// See [`generator()`]. Dropping the future stops the body where it is; the next call goes on
+    /// See [`generator()`]. Dropping the future stops the body where it is; the next call continues
     /// from there.
     #[allow(clippy::should_implement_trait)] // It is that of a stream.
     #[doc(alias("async for", "__anext__"))]
@@ -426,16 +430,16 @@ impl<T: 'static> Generator<T> {
     }
 
     /// Closes the generator (`aclose`): the `send` in which the body is suspended, or its next one,
-    /// fails with [`GeneratorExit`], so that the body can clean up. One that never ran is just
-    /// dropped; to close one that has ended does nothing.
+    /// fails with [`GeneratorExit`], so that the body can clean up. A body that never ran is
+    /// dropped. Closing a generator that has ended does nothing.
     ///
     /// # Errors
-    /// That of the body, if it is another than `GeneratorExit`; `Runtime` if the body sends another
-    /// value instead of ending, if it runs right now, or while the loop closes the generator.
+    /// The error of the body, unless it is `GeneratorExit`; `Runtime` if the body sends another
+    /// value instead of ending, if it is running, or while the loop closes the generator.
     ///
     /// # Cancellation
-    /// Arrives at what the body awaits, as in [`next`](Generator::next). If the future is dropped before
-    /// it is ready, the generator stays open.
+    /// A cancellation arrives at the body's await, as in [`next`](Generator::next). If the future is
+    /// dropped before it is ready, the generator stays open.
     pub fn aclose(&mut self) -> Aclose<'_, T> {
         Aclose(self)
     }

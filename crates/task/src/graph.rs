@@ -1,7 +1,8 @@
-//! The call graph (`asyncio.graph`): on what a task waits, and what waits for it.
+//! The call graph (`asyncio.graph`): what a task waits for, and what waits for the task.
 //!
-//! Nothing is kept for it while a program runs. What a task waits for is where its wait was armed, because a
-//! request to cancel goes the same way; who awaits something is found by looking at every task of the loop.
+//! A running program records nothing for it. The wait of a task leads to the object that it awaits, because
+//! a request to cancel goes the same way. The tasks that await an object are found by looking at every task
+//! of the loop.
 
 mod dump;
 mod edges;
@@ -27,9 +28,9 @@ use std::{
     sync::Arc,
 };
 
-/// One line of the stack of a task: what stands for a frame of Python.
+/// One line of the stack of a task, the counterpart of a frame in Python.
 ///
-/// Rust keeps no frames of a suspended coroutine. What is known of it is the line that created the task, the
+/// Rust keeps no frames of a suspended coroutine. The stack consists of the line that created the task, the
 /// scopes around its awaits (`timeout`, `TaskGroup`, `with`, …), and the operation that it awaits, each with
 /// the line of the program that called it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,16 +48,17 @@ impl FrameCallGraphEntry {
         FrameCallGraphEntry::new(site.what(), site.location())
     }
 
-    /// A future that knows nothing of this library.
+    /// A future of another library.
     const FOREIGN: FrameCallGraphEntry =
         FrameCallGraphEntry { what: "<a future of another library>", location: None };
 
-    /// `"created"`, `"running"`, or the name of the operation or scope, such as `"Lock.acquire"`.
+    /// Returns `"created"`, `"running"`, or the name of the operation or scope, such as
+    /// `"Lock.acquire"`.
     pub fn what(&self) -> &'static str {
         self.what
     }
 
-    /// The line of the program; `None` for a future of another library.
+    /// Returns the line of the program; `None` for a future of another library.
     pub fn location(&self) -> Option<&'static Location<'static>> {
         self.location
     }
@@ -72,10 +74,10 @@ impl fmt::Display for FrameCallGraphEntry {
     }
 }
 
-/// A task or future, the lines at which it stands, and what awaits it (`asyncio.FutureCallGraph`).
+/// A task or future, its stack, and the tasks that await it (`asyncio.FutureCallGraph`).
 ///
-/// It is a snapshot, and cheap to clone. A task or future that is reached on several ways is in it once, so a
-/// graph may have circles: follow [`awaited_by`](FutureCallGraph::awaited_by) with care.
+/// It is a snapshot, and cheap to clone. A task or future that is reached on several paths is in it once, so
+/// a graph may have circles: take care when you follow [`awaited_by`](FutureCallGraph::awaited_by).
 #[doc(alias = "asyncio.FutureCallGraph")]
 #[derive(Clone)]
 pub struct FutureCallGraph {
@@ -105,7 +107,7 @@ impl Node {
     }
 }
 
-/// Where a task stands, the innermost last.
+/// Returns the stack of a task, the innermost entry last.
 fn stack(task: &TaskRef, here: &'static Location<'static>) -> Vec<FrameCallGraphEntry> {
     let mut stack = vec![FrameCallGraphEntry::new("created", task.spawned_at())];
     if task.is_current() {
@@ -119,7 +121,7 @@ fn stack(task: &TaskRef, here: &'static Location<'static>) -> Vec<FrameCallGraph
     }
     let mut around: &[WaitSite] = &[];
     for wait in &waits {
-        // Of several awaits at once, the scopes that they share stand there once.
+        // If there are several awaits at once, the scopes that they share are listed once.
         let shared = around.iter().zip(&wait.scopes).take_while(|(a, b)| a == b).count();
         stack.extend(wait.scopes[shared..].iter().map(FrameCallGraphEntry::of));
         stack.extend(innermost(wait));
@@ -130,7 +132,7 @@ fn stack(task: &TaskRef, here: &'static Location<'static>) -> Vec<FrameCallGraph
 
 /// The wait itself.
 fn innermost(wait: &SeenWait) -> impl Iterator<Item = FrameCallGraphEntry> {
-    // What a scope arms is for something foreign inside, and has the scope's own name.
+    // A wait that a scope arms is for a foreign future inside it, and has the scope's own name.
     let is_leaf = !(wait.is_foreign && wait.scopes.last() == Some(&wait.site));
     let foreign = wait.is_foreign.then_some(FrameCallGraphEntry::FOREIGN);
     foreign.into_iter().chain(is_leaf.then(|| FrameCallGraphEntry::of(&wait.site)))
@@ -141,7 +143,7 @@ impl FutureCallGraph {
         &self.nodes[self.at]
     }
 
-    /// The task that it is about; `None` if that is a future.
+    /// Returns the task that the graph is about; `None` if it is about a future.
     pub fn task(&self) -> Option<AnyTask> {
         match &self.node().future {
             Target::Task(task) => Some(AnyTask::new(task.clone())),
@@ -149,26 +151,27 @@ impl FutureCallGraph {
         }
     }
 
-    /// The number of the task or future, which no other one has while that lives:
+    /// Returns the number of the task or future, which is unique while it lives:
     /// [`FutureLike::id`].
     pub fn id(&self) -> usize {
         self.node().future.id()
     }
 
-    /// Where it stands, from the line that created it to the innermost await; nothing for a future.
+    /// Returns the call stack, from the line that created the task to the innermost await; empty
+    /// for a future.
     pub fn call_stack(&self) -> &[FrameCallGraphEntry] {
         &self.node().call_stack
     }
 
-    /// The tasks that await it, in the order of their creation, and then what
+    /// Returns the tasks that await it, in the order of their creation, followed by those that
     /// [`future_add_to_awaited_by`] has added.
     pub fn awaited_by(&self) -> impl Iterator<Item = FutureCallGraph> {
         let awaited_by = self.node().awaited_by.iter();
         awaited_by.map(|&at| FutureCallGraph { nodes: self.nodes.clone(), at })
     }
 
-    /// Leaves so many entries in each stack (`limit=`): a positive number those that are nearest to the
-    /// creation of the task, a negative one the innermost, zero none.
+    /// Limits the number of entries in each stack (`limit=`). A positive number keeps the entries
+    /// nearest to the creation of the task, a negative one the innermost; zero keeps none.
     pub fn limit(mut self, limit: isize) -> FutureCallGraph {
         for node in Arc::make_mut(&mut self.nodes) {
             let (len, left) = (node.call_stack.len(), limit.unsigned_abs());
@@ -180,8 +183,9 @@ impl FutureCallGraph {
         self
     }
 
-    /// Leaves the innermost entries out of the stack of the task that runs now (`depth=`): none of them if
-    /// `depth` is 1, which is the line that captured the graph, one if it is 2, and so on.
+    /// Omits the innermost entries of the stack of the task that runs now (`depth=`). With 1, none is
+    /// omitted, and the innermost entry is the line that captured the graph; with 2, one is omitted, and
+    /// so on.
     pub fn depth(mut self, depth: usize) -> FutureCallGraph {
         let node = &mut Arc::make_mut(&mut self.nodes)[self.at];
         if node.is_running {
@@ -191,7 +195,7 @@ impl FutureCallGraph {
         self
     }
 
-    /// The graphs of `futures`, which share what they have in common.
+    /// Captures the graphs of `futures`, which share common parts.
     fn capture(
         futures: Vec<Target>,
         homes: &[LoopRef],
@@ -226,16 +230,16 @@ impl fmt::Debug for FutureCallGraph {
     }
 }
 
-/// What [`format_call_graph`] gives.
+/// Shows the text of [`format_call_graph`].
 impl fmt::Display for FutureCallGraph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&dump::format(&self.nodes, &[self.at]))
     }
 }
 
-/// Whose call graph is asked for: a task or future by reference, or `None` for the task that runs now.
+/// The subject of a call graph: a task or future by reference, or `None` for the task that runs now.
 pub trait ToCallGraph {
-    /// The task or future, if there is one.
+    /// Returns the task or future, if there is one.
     fn to_call_graph(self) -> Option<Target>;
 }
 
@@ -251,20 +255,21 @@ impl ToCallGraph for Option<AnyTask> {
     }
 }
 
-/// The call graph of a task or future (`asyncio.capture_call_graph`); of `None`, that of the task that runs
-/// now, if one does. The keyword arguments are methods of the graph: [`depth`](FutureCallGraph::depth),
-/// [`limit`](FutureCallGraph::limit).
+/// Captures the call graph of a task or future (`asyncio.capture_call_graph`). With `None`, it is that of
+/// the task that runs now, if there is one. The keyword arguments are methods of the graph:
+/// [`depth`](FutureCallGraph::depth), [`limit`](FutureCallGraph::limit).
 ///
-/// What awaits it, by `await`, [`gather`](crate::gather()), [`wait`](crate::wait()), [`shield`](crate::shield),
-/// a [`TaskGroup`](crate::TaskGroup) or [`staggered_race`](crate::staggered_race), and inside of `select!`,
-/// `join!`, [`timeout`](crate::timeout()) and [`wait_for`](crate::wait_for), is found among the tasks of the
-/// running loop and of the loop of the future. It works in a task, in a callback, and without a running loop.
+/// The tasks that await it are found among those of the running loop and of the loop of the future. They may
+/// await it by `await`, [`gather`](crate::gather()), [`wait`](crate::wait()), [`shield`](crate::shield), a
+/// [`TaskGroup`](crate::TaskGroup) or [`staggered_race`](crate::staggered_race), and inside `select!`, `join!`,
+/// [`timeout`](crate::timeout()) and [`wait_for`](crate::wait_for). This function works in a task, in a
+/// callback, and without a running loop.
 ///
-/// # What a line is that of
-/// An await of a task or future names the line of the `.await`. If the handle is awaited by way of a `Box`, a
-/// reference, `dyn Future` or a scope of this library, there is no such line, and it is that at which the task
-/// or future was made; if a combinator of another library polls it, it is a line of that. Other operations
-/// name the line that called them.
+/// # Lines
+/// An await of a task or future names the line of the `.await`. If the handle is awaited through a `Box`, a
+/// reference, `dyn Future` or a scope of this library, that line is not known, and the line at which the task
+/// or future was created is named instead. If a combinator of another library polls the handle, the line is in
+/// that library. Other operations name the line that called them.
 ///
 /// # Errors
 /// `Runtime` for `None` without a running loop, and for a task of another thread.
@@ -317,12 +322,12 @@ fn capture(
     Ok(FutureCallGraph::capture(vec![future], &homes, here).pop())
 }
 
-/// The call graph as text (`asyncio.format_call_graph`): the stack, and what awaits it, indented. It is empty
-/// if there is none. What stands there already is not repeated: `(see above)`, or `(a circle)` where a task
-/// awaits itself through others.
+/// Returns the call graph as text (`asyncio.format_call_graph`): the stack, and the tasks that await it,
+/// indented. The text is empty if there is no graph. A part that was already shown is replaced by `(see
+/// above)`, or by `(a circle)` if a task awaits itself through others.
 ///
 /// # Errors
-/// Those of [`capture_call_graph`].
+/// The errors of [`capture_call_graph`].
 ///
 /// ```
 /// #[asyncio::main]
@@ -339,11 +344,11 @@ pub fn format_call_graph(future: impl ToCallGraph) -> Result<String> {
     Ok(graph.map(|graph| graph.to_string()).unwrap_or_default())
 }
 
-/// Prints [`format_call_graph`] to the standard output (`asyncio.print_call_graph`). For another place
-/// (`file=`), write that text.
+/// Prints the text of [`format_call_graph`] to standard output (`asyncio.print_call_graph`). To write
+/// elsewhere (`file=`), write that text.
 ///
 /// # Errors
-/// Those of [`capture_call_graph`], and what the output says.
+/// The errors of [`capture_call_graph`] and of standard output.
 ///
 /// ```
 /// #[asyncio::main]

@@ -3,8 +3,9 @@
 //! asynchronous generators. It mirrors `asyncio.tasks`, `taskgroups`, `timeouts`, `threads` and
 //! `staggered`.
 //!
-//! A coroutine is a future whose output is a [`Result`]. A task runs one beside
-//! others, in the loop of this thread (`asyncio-loop`, or `asyncio` for all in one):
+//! A coroutine is a future whose output is a [`Result`]. A task runs a coroutine concurrently with
+//! others, in the loop of this thread (from `asyncio-loop`, or from `asyncio`, which has everything
+//! in one crate):
 //!
 //! ```
 //! # use asyncio_core::{AsyncContextManager, Result};
@@ -22,21 +23,21 @@
 //!
 //! # Cancellation
 //! `task.cancel()` makes the await at which the task is suspended return `Err(Cancelled)`, once for
-//! each request. The task may clean up, awaiting if need be, and passes the error on with `?`; or it
-//! swallows it and goes on. It is counted ([`AnyTask::cancelling`]), so that nested scopes
-//! ([`timeout()`], [`TaskGroup`]) tell whose request it was. What every function does with a
-//! cancellation stands in its docs; the whole law in [`asyncio_core::cancel`].
+//! each request. The task may clean up, which may need awaits, and passes the error on with `?`; or
+//! it handles the error and continues. Requests are counted ([`AnyTask::cancelling`]), so that
+//! nested scopes ([`timeout()`], [`TaskGroup`]) know whose request it was. The docs of each function
+//! describe its cancellation; [`asyncio_core::cancel`] has all the rules.
 //!
 //! # Threads
-//! A task belongs to the thread of its loop. [`to_thread`] runs blocking work elsewhere,
-//! [`run_coroutine_threadsafe`] brings a coroutine to a loop from elsewhere. Handles can be sent where
-//! their results can; `cancel`, `done` and dropping work from any thread.
+//! A task belongs to the thread of its loop. [`to_thread`] runs blocking work on another thread, and
+//! [`run_coroutine_threadsafe`] runs a coroutine on a loop from another thread. A handle is `Send` if
+//! its result is; `cancel`, `done` and dropping work on any thread.
 //!
 //! # Differences from asyncio
-//! The loop owns its tasks: a task without handles runs on. A result that is not `Clone` is moved to
-//! the first awaiter. `wait` gives lists in argument order, where asyncio gives sets. A failed
-//! creation (no running loop, a group that takes no more tasks) is a task that has ended with the
-//! error.
+//! The loop owns its tasks: a task without handles continues to run. A result that is not `Clone` is
+//! moved to the first awaiter. `wait` returns lists in argument order, where asyncio returns sets.
+//! If a task cannot be created (no running loop, a group that takes no more tasks), the returned
+//! task has ended with the error.
 
 mod amap;
 mod any_task;

@@ -1,5 +1,5 @@
-//! A limit on how many of several coroutines run at once: that of [`gather`](crate::gather()) and
-//! [`as_completed`](crate::as_completed).
+//! The limit of [`gather`](crate::gather()) and [`as_completed`](crate::as_completed) on how many
+//! coroutines run at once.
 
 use crate::{TaskBuilder, future_like::Child};
 use asyncio_core::{Result, wait_site::WaitSite};
@@ -14,17 +14,19 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// What the coroutines have in common. The limit is set after their tasks were made, and before these run.
+/// The semaphore that the coroutines share. The limit is set after their tasks were created, and before
+/// these run.
 #[derive(Clone, Default)]
 pub(crate) struct Limit(Rc<OnceCell<Arc<Semaphore>>>);
 
 impl Limit {
-    /// At least one; the first limit that is set counts.
+    /// Sets the limit, at least one. Only the first call has an effect.
     pub(crate) fn set(&self, limit: usize) {
         self.0.get_or_init(|| Arc::new(Semaphore::new(limit.max(1))));
     }
 
-    /// A task or future as it is, anything else as a new task, which begins when the limit lets it.
+    /// Returns a task or future as it is, and anything else as a new task, which starts when the
+    /// limit allows.
     pub(crate) fn child<F, T>(&self, awaitable: F, site: WaitSite) -> Child<T>
     where
         F: IntoFuture<Output = Result<T>>,
@@ -40,7 +42,7 @@ impl Limit {
 }
 
 pin_project! {
-    /// A coroutine that begins when the limit lets it.
+    /// A coroutine that starts when the limit allows.
     struct Limited<F> {
         limit: Limit,
         stage: Stage,

@@ -6,13 +6,14 @@ use asyncio_core::{
     wait::{Awaits, Target},
 };
 
-/// Tasks in the order in which they came. A look from outside finds them.
+/// Tasks in the order in which they came. Other processes can read the list.
 pub(crate) struct Members {
-    /// Each with its number, which grows; those that have gone have left their place.
+    /// Each task with its number, in ascending order; a task that was removed leaves an empty
+    /// place.
     listed: Listed<(u64, Option<AnyTask>)>,
-    /// How many are there.
+    /// The number of tasks in the list.
     len: usize,
-    /// How many ever came.
+    /// The number of tasks ever added.
     added: u64,
 }
 
@@ -23,7 +24,7 @@ impl Default for Members {
 }
 
 impl Members {
-    /// Puts a task behind the others, and gives its number.
+    /// Appends a task, and returns its number.
     pub(crate) fn add(&mut self, task: AnyTask) -> u64 {
         self.added += 1;
         self.len += 1;
@@ -31,7 +32,7 @@ impl Members {
         self.added
     }
 
-    /// Takes a task out, if it is there.
+    /// Removes a task, if it is in the list.
     pub(crate) fn remove(&mut self, number: u64) -> Option<AnyTask> {
         let place = self.listed.binary_search_by_key(&number, |(number, _)| *number).ok()?;
         let task = self.listed[place].1.take()?;

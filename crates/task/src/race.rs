@@ -9,20 +9,20 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Awaits several awaitables in the calling task, and gives the outcome of the first that ends. The
-/// others are cancelled, and have ended when this returns.
+/// Awaits several awaitables in the calling task, and returns the outcome of the first that ends.
+/// The others are cancelled, and have ended when this returns.
 ///
-/// They are polled in the order of the list. They may borrow: none becomes a task. One that is lent
-/// (`&mut task`) and loses is put aside as it is. For awaitables of different types, and handlers for
-/// each, there is the macro `select!`; to await all of a list, use [`gather`](crate::gather()).
+/// The awaitables are polled in the order of the list. They may borrow: none becomes a task. A
+/// borrowed one (`&mut task`) that loses is left as it is. For awaitables of different types, each
+/// with a handler, use the macro `select!`; to await all of a list, use [`gather`](crate::gather()).
 ///
 /// # Errors
-/// That of the first that ends; `Value` if the list is empty.
+/// The error of the first that ends; `Value` if the list is empty.
 ///
 /// # Cancellation
-/// Reaches each of them. A loser gets `Err(Cancelled)` at its await, and may clean up with awaits of
-/// its own. What it returns all the same goes to the loop's exception handler. Dropping the future drops
-/// them.
+/// A cancellation reaches each of them. A loser gets `Err(Cancelled)` at its await, and may clean up
+/// with awaits of its own. If it still returns a value or another error, that is reported to the loop's
+/// exception handler. Dropping the future drops them.
 ///
 /// ```
 /// use std::time::Duration;
@@ -44,7 +44,7 @@ where
     I::Item: IntoFuture<Output = Result<T>>,
 {
     let site = WaitSite::here(&"race");
-    // What needs no drop is lent, or has nothing of ours inside.
+    // A future that needs no drop is borrowed, or contains nothing of ours.
     let is_lent = !std::mem::needs_drop::<<I::Item as IntoFuture>::IntoFuture>();
     let branch = |awaitable: I::Item| {
         let ending = if is_lent { Ending::Lent } else { ending() };
@@ -57,7 +57,7 @@ where
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Racing<F: Future> {
     branches: Vec<Pin<Box<Branch<F>>>>,
-    /// Once there is one: the others are on their way to their end.
+    /// Set once there is a winner, while the others are being ended.
     winner: Option<(usize, RequestCounts)>,
     site: WaitSite,
 }

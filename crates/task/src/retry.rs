@@ -1,4 +1,4 @@
-//! [`retry`]: an operation that is tried again, after longer and longer pauses.
+//! [`retry`]: tries an operation again, with increasing pauses.
 
 use crate::sleep::sleep_at;
 use asyncio_core::{Error, Result};
@@ -11,16 +11,18 @@ use std::{
     time::Duration,
 };
 
-/// Runs `operation` until it succeeds, at most five times, and pauses in between: 100 ms, and twice as long
-/// each time, up to ten seconds. The methods of the result choose otherwise. asyncio has no such thing.
+/// Runs `operation` until it succeeds, at most five times, with pauses in between: 100 ms, and twice as
+/// long each time, up to ten seconds. The methods of the returned value change these defaults. asyncio has
+/// no counterpart.
 ///
-/// A cancellation is never an error to try again after, nor is a panic.
+/// A cancellation or a panic is never retried.
 ///
 /// # Errors
-/// That of the last attempt, or of one for which [`only_if`](Retry::only_if) says no.
+/// The error of the last attempt, or of an attempt for which [`only_if`](Retry::only_if) returns
+/// false.
 ///
 /// # Cancellation
-/// Reaches the attempt, or the pause; nothing is tried any more.
+/// A cancellation ends the attempt or the pause; there is no further attempt.
 ///
 /// ```
 /// use std::{cell::Cell, time::Duration};
@@ -53,7 +55,7 @@ where
     }
 }
 
-/// What [`retry`] returns. Awaiting it runs it.
+/// The value that [`retry`] returns. Awaiting it runs the operation.
 #[must_use = "nothing runs unless this is awaited"]
 pub struct Retry<'a, F, P = fn(&Error) -> bool> {
     operation: F,
@@ -63,36 +65,36 @@ pub struct Retry<'a, F, P = fn(&Error) -> bool> {
     max_delay: Duration,
     only_if: P,
     location: &'static Location<'static>,
-    /// What the operation borrows.
+    /// The operation may borrow.
     borrows: PhantomData<&'a ()>,
 }
 
 impl<'a, F, P> Retry<'a, F, P> {
-    /// How often the operation is tried; at least once.
+    /// Sets how often the operation is tried; at least once.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self
     }
 
-    /// The first pause.
+    /// Sets the first pause.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
-    /// How many times as long each pause is as the one before.
+    /// Sets the factor by which each pause is longer than the previous one.
     pub fn factor(mut self, factor: u32) -> Self {
         self.factor = factor;
         self
     }
 
-    /// The longest pause.
+    /// Sets the longest pause.
     pub fn max_delay(mut self, max_delay: Duration) -> Self {
         self.max_delay = max_delay;
         self
     }
 
-    /// After which errors it is tried again.
+    /// Sets the errors after which the operation is tried again.
     pub fn only_if<Q: FnMut(&Error) -> bool>(self, only_if: Q) -> Retry<'a, F, Q> {
         let Retry { operation, attempts, delay, factor, max_delay, location, borrows, .. } = self;
         Retry { operation, attempts, delay, factor, max_delay, only_if, location, borrows }

@@ -1,4 +1,4 @@
-//! [`shield`]: an awaitable that a cancellation of its awaiter does not reach.
+//! [`shield`]: protects an awaitable from a cancellation of its awaiter.
 
 use crate::future_like::{Awaitable, Child, FutureLike, sealed::Sealed as _};
 use asyncio_core::{Result, exception::ExceptionContext, raw::caught, wait_site::WaitSite};
@@ -11,13 +11,14 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Awaits something that is not cancelled when the awaiting task is (`asyncio.shield`).
+/// Awaits a task or coroutine that is not cancelled when the awaiting task is (`asyncio.shield`).
 ///
-/// A coroutine becomes a task at this call. Something that is done already is given back as it is.
+/// A coroutine becomes a task at this call. An argument that is already done is returned as it is.
 ///
 /// # Cancellation
-/// Returns `Err(Cancelled)` at once, while the shielded task runs on; if that then fails, the
-/// exception handler is told. If the shielded task itself is cancelled, the await is too.
+/// Returns `Err(Cancelled)` immediately, while the shielded task continues; if it then fails, the
+/// error goes to the exception handler. If the shielded task itself is cancelled, the await returns
+/// that cancellation.
 ///
 /// ```
 /// #[asyncio::main]
@@ -61,7 +62,7 @@ fn link<T: 'static>(inner: &Rc<Child<T>>, outer: &Future<T>) -> Result<()> {
             follower.cancel();
             return;
         }
-        // Pending, since it was not cancelled and nothing else sets it.
+        // It is pending, because it was not cancelled and nothing else sets it.
         let _ = match caught(|| child.retrieve()).unwrap_or_else(Err) {
             Ok(value) => follower.set_result(value).map_err(Into::into),
             Err(error) => follower.set_exception(error),
@@ -81,7 +82,8 @@ fn link<T: 'static>(inner: &Rc<Child<T>>, outer: &Future<T>) -> Result<()> {
     Ok(())
 }
 
-/// Belongs to the callback of what is shielded. When that is gone without having run, the loop is closed.
+/// Owned by the callback of the shielded awaitable. If the callback is dropped without having run, the
+/// loop is closed.
 struct Follower<T>(Future<T>);
 
 impl<T> Drop for Follower<T> {
@@ -90,7 +92,7 @@ impl<T> Drop for Follower<T> {
     }
 }
 
-/// Passes a failure that is not awaited any more to the exception handler.
+/// Reports a failure that nothing awaits any more to the exception handler.
 fn report<T: 'static>(child: &Child<T>) {
     if child.cancelled() {
         return;
@@ -107,14 +109,14 @@ fn report<T: 'static>(child: &Child<T>) {
 pub struct Shield<T>(State<T>);
 
 enum State<T> {
-    /// It was done at the call.
+    /// It was already done at the call.
     Done(Child<T>),
     Outer(Take<T>),
 }
 
 impl<T: 'static> Shield<T> {
-    /// The future itself, which can be cancelled, given callbacks, and awaited by many; of something
-    /// that was done at the call, that itself.
+    /// Returns the underlying future, which can be cancelled, take callbacks, and be awaited by
+    /// several tasks. If the argument was already done at the call, this is the argument itself.
     pub fn into_inner(self) -> Awaitable<T> {
         match self.0 {
             State::Done(child) => child.into_awaitable(),

@@ -16,17 +16,17 @@ use std::{
     time::Duration,
 };
 
-/// The future of [`sleep`]. Small, for every task that sleeps holds one.
+/// The future of [`sleep`]. It is small, because every sleeping task holds one.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Sleep<T = ()> {
     stage: Stage,
-    /// There until `stage` is [`Ended`](Stage::Ended).
+    /// Present until `stage` is [`Ended`](Stage::Ended).
     result: ManuallyDrop<T>,
 }
 
 #[derive(Debug)]
 enum Stage {
-    /// For so many nanoseconds, as this line says.
+    /// Not polled yet: the delay in nanoseconds, and the line of the call.
     New {
         delay: u64,
         location: &'static Location<'static>,
@@ -39,7 +39,7 @@ enum Stage {
     Ended,
 }
 
-// Three words, of which a task that does nothing but sleep consists beside its cell.
+// Three words, which is all that a task that only sleeps needs beside its cell.
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<Sleep>() <= 24);
 
@@ -47,11 +47,11 @@ const _: () = assert!(size_of::<Sleep>() <= 24);
 /// suspends it for exactly one iteration of the loop, without a timer.
 ///
 /// # Errors
-/// `Runtime` without a running loop, or in another loop than the one in which it began: the time is
-/// the loop's.
+/// `Runtime` without a running loop, or if it is polled in another loop than the one in which it
+/// started, because the time is the loop's.
 ///
 /// # Cancellation
-/// Returns `Err(Cancelled)`. Dropped or cancelled, it takes its timer with it.
+/// Returns `Err(Cancelled)`. Cancelling or dropping it removes its timer.
 ///
 /// ```
 /// #[asyncio::main]
@@ -68,14 +68,14 @@ pub fn sleep(delay: Duration) -> Sleep {
     sleep_at(delay, Location::caller())
 }
 
-/// [`sleep`] for what was called at `location`.
+/// Does what [`sleep`] does, for an operation that was called at `location`.
 pub(crate) fn sleep_at(delay: Duration, location: &'static Location<'static>) -> Sleep {
     let stage = Stage::New { delay: nanos(delay), location };
     Sleep { stage, result: ManuallyDrop::new(()) }
 }
 
 impl Sleep {
-    /// The value that the sleep returns (asyncio's second argument).
+    /// Sets the value that the sleep returns (asyncio's second argument).
     pub fn result<T>(mut self, result: T) -> Sleep<T> {
         let stage = std::mem::replace(&mut self.stage, Stage::Ended);
         Sleep { stage, result: ManuallyDrop::new(result) }
@@ -90,7 +90,7 @@ impl<T> Sleep<T> {
                 scheduler.check_open()?;
             }
             self.stage = Stage::Armed { wait: Wait::new(), timer: None };
-            // In its place: what is moved when it was just made makes the processor wait.
+            // Built in place: moving a value that was just built causes a store-forwarding stall.
             if let Stage::Armed { wait, timer } = &mut self.stage {
                 let site = WaitSite::new(&"sleep", location);
                 if delay == 0 {
@@ -114,13 +114,13 @@ impl<T> Sleep<T> {
         Some(unsafe { ManuallyDrop::take(&mut self.result) })
     }
 
-    /// Its task was cancelled, or another one awaits it now than the one in which it began.
+    /// Handles a cancelled task, and a sleep that is now polled in another task than before.
     #[cold]
     fn poll_slow(&mut self, cx: &Context<'_>) -> Poll<Result<T>> {
         let Stage::Armed { wait, timer } = &mut self.stage else {
             return Poll::Ready(Err(ended()));
         };
-        // In another thread, where the wait does not tell its site, the sleep is refused.
+        // In another thread, where the site of the wait is not known, the sleep is refused.
         let site = wait.site().unwrap_or_else(|| WaitSite::here(&"sleep"));
         let (timer, mut astray) = (timer.and_then(|key| wait.parked(key)), false);
         let replace = |waiter: Waiter| match timer {
@@ -130,7 +130,7 @@ impl<T> Sleep<T> {
         };
         let error = match wait.poll(cx, site, || None, replace) {
             Resume::Pending if astray => {
-                Error::runtime("sleep: awaited in another loop than the one in which it began")
+                Error::runtime("sleep: awaited in a loop other than the one in which it began")
             }
             Resume::Pending => return Poll::Pending,
             Resume::Woken => return Poll::Ready(self.end().ok_or_else(ended)),
@@ -151,7 +151,7 @@ fn ended() -> Error {
 
 impl<T> Unpin for Sleep<T> {}
 
-/// The result has no place here: it may be gone.
+/// The result is not shown, because it may already be moved out.
 impl<T> fmt::Debug for Sleep<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sleep").field("stage", &self.stage).finish_non_exhaustive()

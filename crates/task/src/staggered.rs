@@ -1,4 +1,4 @@
-//! [`staggered_race`]: attempts that start one after the other until one succeeds.
+//! [`staggered_race`]: starts attempts one after another until one succeeds.
 
 use crate::{AnyTask, create_task, current_task, members::Members, wait_for};
 use asyncio_core::{
@@ -11,18 +11,18 @@ use std::{future::Future as StdFuture, pin::Pin, sync::Arc, time::Duration};
 /// How a [`staggered_race`] ended.
 #[derive(Debug)]
 pub struct Race<T> {
-    /// The result of the winner, and its place; `None` if every attempt failed.
+    /// The result of the winner, and its index; `None` if every attempt failed.
     pub winner: Option<(T, usize)>,
-    /// For each attempt that was started its error; `None` for the winner.
+    /// The error of each attempt that was started; `None` for the winner.
     pub exceptions: Vec<Option<Error>>,
 }
 
-/// Starts attempts one after the other, the next when the one before has failed or after `delay`
-/// (`None`: only when it has failed), until one succeeds (`asyncio.staggered.staggered_race`). The
-/// winner's rivals are cancelled.
+/// Starts attempts one after another until one succeeds (`asyncio.staggered.staggered_race`). The
+/// next attempt starts when the previous one has failed, or after `delay` (`None`: only when it has
+/// failed). When one succeeds, the others are cancelled.
 ///
 /// # Cancellation
-/// Each request goes to every attempt; `Err(Cancelled)` comes out when all of them have ended. If the
+/// Each request goes to every attempt. Returns `Err(Cancelled)` when all of them have ended. If the
 /// race is dropped, they are cancelled.
 ///
 /// ```
@@ -54,7 +54,8 @@ where
     staggered_race_at(WaitSite::here(&"staggered_race"), attempts, delay)
 }
 
-/// [`staggered_race`], for operations that are made of it: `site` is where their caller waits.
+/// Does what [`staggered_race`] does, for operations that are built on it: `site` is where their
+/// caller waits.
 pub fn staggered_race_at<I, A, F, T>(
     site: WaitSite,
     attempts: I,
@@ -117,7 +118,7 @@ struct State<I, T> {
 
 type Shared<I, T> = Arc<Mutex<State<I, T>>>;
 
-/// Cancels the attempts that go on when the race is dropped.
+/// Cancels the attempts that are still running when the race is dropped.
 struct Attempts<'a, I, T>(&'a Shared<I, T>);
 
 impl<I, T> Drop for Attempts<'_, I, T> {
@@ -137,7 +138,7 @@ fn cancel_all<I, T>(state: &Shared<I, T>, error: &CancelledError) {
     }
 }
 
-/// Creates the task of the next attempt, which first waits until the one before has failed.
+/// Creates the task of the next attempt, which first waits until the previous one has failed.
 fn start_next<I, A, F, T>(
     state: &Shared<I, T>,
     delay: Option<Duration>,
@@ -168,7 +169,7 @@ where
             state.unhandled.push(error);
         }
     })?;
-    // An eagerly started task goes on only now that it is listed.
+    // An eagerly started task continues only now that it is listed.
     listed.set_result(()).map_err(Error::from)
 }
 
@@ -199,7 +200,7 @@ where
             let mut state = state.lock();
             let exceptions = state.race.as_mut().map(|race| &mut race.exceptions);
             let exceptions =
-                exceptions.ok_or_else(|| Error::runtime("staggered_race: it is over"))?;
+                exceptions.ok_or_else(|| Error::runtime("staggered_race: it has ended"))?;
             exceptions.push(None);
             exceptions.len() - 1
         };

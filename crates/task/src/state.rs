@@ -1,5 +1,5 @@
-//! A task's allocation: the cell that every task has, and behind it the coroutine, in whose place the
-//! outcome stands when the task has ended.
+//! A task's allocation: the cell that every task has, followed by the coroutine, which the outcome
+//! replaces when the task has ended.
 //!
 //! ```text
 //!            first step                 Ready, Err, panic (1)
@@ -26,15 +26,15 @@ use std::{cell::UnsafeCell, mem::MaybeUninit, ptr::NonNull};
 pub(crate) enum Outcome<T> {
     /// Not yet.
     Pending,
-    /// A value; one that is kept is copied, by this, for each caller.
+    /// A value; the function copies a kept value for each caller.
     Value(T, Option<fn(&T) -> T>),
     /// A value that an awaiter took.
     Taken,
     Failed(Error),
-    /// By the error that ended it, with its message. The first caller gets it; later callers get one
-    /// without.
+    /// Cancelled, by the error that ended it. The first caller gets its message; later callers get
+    /// an error without one.
     Cancelled(CancelledError),
-    /// By a `cancel()` as it returned, whose message every caller gets.
+    /// Cancelled by a `cancel()` in the step in which it returned. Every caller gets the message.
     Overtaken(CancelledError),
 }
 
@@ -43,25 +43,26 @@ pub(crate) enum Outcome<T> {
 #[repr(C)]
 pub(crate) struct Data<T> {
     cell: TaskCell,
-    /// There when the cell [says so](TaskCell::has_ended), and for ever.
+    /// Present from the moment when the cell [says so](TaskCell::has_ended).
     outcome: UnsafeCell<MaybeUninit<Outcome<T>>>,
 }
 
 impl<T> Data<T> {
-    /// Puts an outcome into the place of the coroutine, that of a task which has none yet.
+    /// Puts a pending outcome into the place of the coroutine.
     ///
     /// # Safety
-    /// On the task's thread. The coroutine is gone, and nothing accesses its place.
+    /// Must be called on the task's thread. The coroutine must be dropped, and nothing may access
+    /// its place.
     #[inline(always)]
     pub(crate) unsafe fn vacated(&self) {
-        // SAFETY: as the caller promised, and from now on the outcome stands there.
+        // SAFETY: as the caller promised; from now on the outcome is there.
         unsafe {
             self.outcome().write(Outcome::Pending);
             self.maker().set_ended();
         }
     }
 
-    /// Where the outcome stands, if it is there.
+    /// The address of the outcome, if it is present.
     #[inline(always)]
     fn outcome(&self) -> *mut Outcome<T> {
         self.outcome.get().cast()
@@ -76,12 +77,12 @@ impl<T> Data<T> {
         maker(&self.cell)
     }
 
-    /// The outcome, for the task's own thread. A value that is kept is never changed, so code of the
-    /// user's may run while it is looked at: its `Clone`, which may come back here.
+    /// Returns the outcome on the task's own thread. A kept value is never changed, so code of the
+    /// user may run while it is borrowed: its `Clone`, which may call back here.
     #[inline]
     fn look(&self) -> Result<&Outcome<T>> {
         if !self.cell.is_local() {
-            return Err(Error::runtime("Task: its result is for the thread of its loop alone"));
+            return Err(Error::runtime("Task: its result is available only on its loop's thread"));
         }
         if !self.cell.has_ended() {
             return Ok(&Outcome::Pending);
@@ -90,22 +91,23 @@ impl<T> Data<T> {
         Ok(unsafe { &*self.outcome() })
     }
 
-    /// Changes the outcome, after [`look`](Data::look) has shown that it is there, and not one that is
-    /// kept. `f` runs no code of the user's.
+    /// Changes the outcome, after [`look`](Data::look) has shown that it is present and not kept. `f`
+    /// must not run code of the user.
     #[inline]
     fn change<R>(&self, f: impl FnOnce(&mut Outcome<T>) -> R) -> R {
-        // SAFETY: on this thread, as `look` has found; a kept outcome alone is referred to while
-        // other code runs, and this is not one.
+        // SAFETY: this is the task's thread, as `look` has found. Only a kept outcome is borrowed
+        // while other code runs, and this is not one.
         f(unsafe { &mut *self.outcome() })
     }
 
-    /// Puts the value that the coroutine returned in its place, and notifies all listeners. The task is done
-    /// when the registry's reference, which this gives back, is [finished](TaskRef::finish). `dropped`
-    /// says how the drop of the coroutine went.
+    /// Stores the value that the coroutine returned, and notifies all listeners. The task is done when the
+    /// registry's reference, which this returns, is [finished](TaskRef::finish). `dropped` is the result of
+    /// dropping the coroutine.
     ///
     /// # Safety
-    /// On the task's thread, after [`vacated`](Data::vacated).
-    // Directly: what was just stored in parts and is moved on as a whole makes the processor wait.
+    /// Must be called on the task's thread, after [`vacated`](Data::vacated).
+    // Stored directly: moving a value that was just written in parts causes a store-forwarding
+    // stall.
     #[must_use]
     #[inline(always)]
     pub(crate) unsafe fn end(&self, value: T, dropped: Result<()>) -> Option<TaskRef> {
@@ -120,8 +122,8 @@ impl<T> Data<T> {
         self.tell()
     }
 
-    /// [`end`](Data::end), for a task that failed, was cancelled, or returned before it could be
-    /// cancelled.
+    /// Does what [`end`](Data::end) does, for a task that failed, was cancelled, or returned before
+    /// it could be cancelled.
     ///
     /// # Safety
     /// As there.
@@ -133,15 +135,15 @@ impl<T> Data<T> {
         dropped: Result<()>,
     ) -> Option<TaskRef> {
         let outcome = self.unusual(result, dropped);
-        // SAFETY: as the caller promised; what is kept is not referred to here.
+        // SAFETY: as the caller promised; no kept value is borrowed here.
         let before = unsafe { self.outcome().replace(outcome) };
-        // What stood there is dropped behind this: it is a value only if an `end` before this one was
-        // left by a panic, but then of the user's.
+        // The old outcome is dropped after this. It contains a value of the user only if a panic
+        // ended an earlier `end`.
         drop(before);
         self.tell()
     }
 
-    /// Notifies all listeners of the outcome, and lets the task go.
+    /// Notifies all listeners of the outcome, and releases the task.
     #[inline(always)]
     fn tell(&self) -> Option<TaskRef> {
         self.call_keeper();
@@ -153,7 +155,7 @@ impl<T> Data<T> {
         self.cell.home().with(|scheduler| unsafe { scheduler.tasks.retire(&self.cell) }).flatten()
     }
 
-    /// Does what was asked for as soon as the outcome is there.
+    /// Calls the keeper that was requested before the outcome was present.
     #[inline(always)]
     fn call_keeper(&self) {
         if let Some(keep) = self.maker().take_keeper() {
@@ -191,14 +193,14 @@ impl<T> Data<T> {
         }
     }
 
-    /// Reports a failure that was not retrieved, and drops the outcome. For the last user.
+    /// Reports a failure that was not retrieved, and drops the outcome. Called by the last user.
     #[inline]
     pub(crate) fn drop_outcome(&self) {
         if self.maker().has_keeper_elsewhere() {
-            // The value goes, and nothing keeps it.
+            // The value is dropped.
             self.maker().take_keeper();
         }
-        // SAFETY: the task has ended, and the outcome cannot be asked for any more.
+        // SAFETY: the task has ended, and the outcome cannot be requested any more.
         if !matches!(unsafe { &*self.outcome() }, Outcome::Taken) {
             self.drop_outcome_left();
         }
@@ -218,18 +220,18 @@ impl<T> Data<T> {
         }
     }
 
-    /// Drops what is left of the outcome, silently.
+    /// Drops the rest of the outcome without a report.
     ///
     /// # Safety
-    /// The task has ended, and the outcome is not looked at any more.
+    /// The task must have ended, and the outcome must not be used afterwards.
     #[inline]
     pub(crate) unsafe fn free_outcome(&self) {
         // SAFETY: as the caller promised.
         unsafe { self.outcome().drop_in_place() }
     }
 
-    /// The outcome of a finished task: a copy of the value where that is possible, else the value
-    /// itself.
+    /// Returns the outcome of a finished task: a copy of the value if it can be copied, else the
+    /// value itself.
     #[inline(always)]
     pub(crate) fn retrieve(&self) -> Result<T> {
         if let Outcome::Value(_, None) = self.look()? {
@@ -264,7 +266,7 @@ impl<T> Data<T> {
         }))
     }
 
-    /// The error of a finished task, if it has one.
+    /// Returns the error of a finished task, if it has one.
     pub(crate) fn exception(&self) -> Result<Option<Error>> {
         if !self.cell.is_done() {
             return Err(Error::invalid_state("Task.exception: exception is not set"));
@@ -290,7 +292,7 @@ impl<T> Data<T> {
         }
     }
 
-    /// From now on the value is copied, and stays.
+    /// Makes the value stay: from now on it is copied.
     pub(crate) fn keep(&self)
     where
         T: Clone,
@@ -315,11 +317,11 @@ impl<T> Data<T> {
 /// The cell of a task, for its handles and its end.
 #[inline(always)]
 pub(crate) fn maker(cell: &TaskCell) -> Maker<'_> {
-    // SAFETY: this is the crate that makes tasks, and it keeps the rules.
+    // SAFETY: this is the crate that creates tasks, and it follows the rules.
     unsafe { cell.maker() }
 }
 
-/// The cancellation that an error wraps, with that as its context.
+/// Returns the cancellation that an error wraps, with the error as its context.
 fn unwrapped(error: Error) -> CancelledError {
     let cancelled = error.as_cancelled().cloned().unwrap_or_default();
     match Error::Cancelled(cancelled).with_context(error) {
@@ -328,42 +330,43 @@ fn unwrapped(error: Error) -> CancelledError {
     }
 }
 
-/// Drops a result that was not asked for. Its panic goes to the exception handler: it must not come out
-/// of the loop, nor leave a task half ended.
+/// Drops a result that was not requested. A panic goes to the exception handler: it must not leave the
+/// loop, or leave a task half ended.
 pub(crate) fn drop_caught<V>(value: V, home: LoopRef) {
     if std::mem::needs_drop::<V>() {
         reported("Exception in the drop of a task's result", Some(home), || drop(value));
     }
 }
 
-/// [`Data::keep`], for a cell whose outcome has just been put in its place.
+/// Does what [`Data::keep`] does, for a cell whose outcome has just been stored.
 ///
 /// # Safety
-/// `cell` is the first field of a living `Data<T>`.
+/// `cell` must be the first field of a living `Data<T>`.
 unsafe fn keep_value<T: Clone>(cell: NonNull<TaskCell>) {
     // SAFETY: as the caller promised.
     unsafe { cell.cast::<Data<T>>().as_ref() }.keep();
 }
 
-/// What the last handle of a finished task does.
+/// Performs the work of the last handle of a finished task.
 ///
 /// # Safety
-/// `cell` is the first field of a living `Data<T>`, and its outcome cannot be asked for elsewhere.
+/// `cell` must be the first field of a living `Data<T>`, and its outcome must not be requested
+/// elsewhere.
 pub(crate) unsafe fn last_handle<T>(cell: NonNull<TaskCell>) {
     // SAFETY: as the caller promised.
     unsafe { cell.cast::<Data<T>>().as_ref() }.drop_outcome();
 }
 
-/// [`Data::exception`], for a cell whose type is not known.
+/// Does what [`Data::exception`] does, for a cell whose type is not known.
 ///
 /// # Safety
-/// `cell` is the first field of a living `Data<T>`.
+/// `cell` must be the first field of a living `Data<T>`.
 pub(crate) unsafe fn exception<T>(cell: NonNull<TaskCell>) -> Result<Option<Error>> {
     // SAFETY: as the caller promised.
     unsafe { cell.cast::<Data<T>>().as_ref() }.exception()
 }
 
-/// [`Data::is_cancelled`], for a cell whose type is not known.
+/// Does what [`Data::is_cancelled`] does, for a cell whose type is not known.
 ///
 /// # Safety
 /// As for [`exception`].

@@ -1,4 +1,4 @@
-//! One step of a task: asyncio's `__step` and `__wakeup`; and the allocation that it works on.
+//! One step of a task (asyncio's `__step` and `__wakeup`), and the allocation that it works on.
 
 use crate::state::{Data, cancelled, exception, last_handle};
 use asyncio_core::{
@@ -14,19 +14,19 @@ use std::{
     task::{Context, Poll},
 };
 
-/// A task's one allocation. Whatever stands in it begins with the [`TaskCell`], so that a pointer to
-/// that is one to it. It is a union for its size alone, and is reached through either of its two.
+/// A task's single allocation. Both variants begin with the [`TaskCell`], so a pointer to the cell
+/// is a pointer to the allocation. It is a union only for its size.
 #[repr(C)]
 union Raw<F, T> {
     running: ManuallyDrop<Running<F>>,
-    /// As soon as the task has ended.
+    /// Used once the task has ended.
     ended: ManuallyDrop<Data<T>>,
 }
 
 #[repr(C)]
 struct Running<F> {
     cell: TaskCell,
-    /// Reached by `step` and `discard` alone.
+    /// Accessed only by `step` and `discard`.
     coroutine: F,
 }
 
@@ -34,12 +34,12 @@ struct Running<F> {
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<Raw<[u64; 2], ()>>() <= size_of::<TaskCell>() + 16);
 
-/// Puts a task into its place. The cell counts what it was made with.
+/// Allocates a task. The cell counts the references and handles that it was created with.
 #[inline(always)]
 pub(crate) fn allocate<F, T>(cell: impl FnOnce() -> TaskCell, coroutine: F) -> NonNull<Data<T>> {
     let place = NonNull::from(Box::leak(Box::<Raw<F, T>>::new_uninit())).cast::<Running<F>>();
-    // Made in place: a task is too large to be moved around.
-    // SAFETY: nothing stands there yet, and there is room for it.
+    // Built in place, because a task is too large to be moved around. SAFETY: the memory is unused,
+    // and large enough.
     unsafe { place.write(Running { cell: cell(), coroutine }) };
     place.cast()
 }
@@ -72,20 +72,21 @@ unsafe fn step<F: Future<Output = Result<T>>, T>(cell: NonNull<TaskCell>) {
     }
 }
 
-/// Where the coroutine of a task is, or was.
+/// Returns the address of the coroutine of a task.
 ///
 /// # Safety
-/// `cell` is the beginning of a living `Running<F>`, or of what has come into its place.
+/// `cell` must be the beginning of a living `Running<F>`, or of the data that has replaced it.
 #[inline(always)]
 unsafe fn coroutine<F>(cell: NonNull<TaskCell>) -> NonNull<F> {
     // SAFETY: it lies in the same allocation.
     unsafe { NonNull::new_unchecked(&raw mut (*cell.cast::<Running<F>>().as_ptr()).coroutine) }
 }
 
-/// If the task has ended: the reference of the registry, which is to be finished.
+/// Runs a step. If the task has ended, returns the reference of the registry, which has to be
+/// finished.
 ///
 /// # Safety
-/// `coroutine` is the place of the task's coroutine, and nothing else accesses it.
+/// `coroutine` must be the place of the task's coroutine, and nothing else may access it.
 #[inline(always)]
 unsafe fn step_of<F: Future<Output = Result<T>>, T>(
     data: &Data<T>,
@@ -96,7 +97,7 @@ unsafe fn step_of<F: Future<Output = Result<T>>, T>(
     let error = match step.throw() {
         Some(error) => Error::Cancelled(error),
         None if data.cell().has_ended() => return None,
-        // SAFETY: it is there, and is dropped where it is, which never moves.
+        // SAFETY: it is present, and is dropped in place; it never moves.
         None => match poll(data.cell(), unsafe { Pin::new_unchecked(coroutine.as_mut()) }) {
             Poll::Pending => {
                 step.suspend();
@@ -118,7 +119,7 @@ unsafe fn step_of<F: Future<Output = Result<T>>, T>(
     }
 }
 
-/// Polls, and makes a panic an error.
+/// Polls the coroutine, and converts a panic to an error.
 fn poll<F: Future<Output = Result<T>>, T>(
     cell: &TaskCell,
     coroutine: Pin<&mut F>,
@@ -129,17 +130,17 @@ fn poll<F: Future<Output = Result<T>>, T>(
     })
 }
 
-/// Drops the coroutine, if it is still there, and makes room for the outcome; the error is a panic of
-/// its `Drop`.
+/// Drops the coroutine, if it is still present, and makes room for the outcome. The error is a panic
+/// of its `Drop`.
 ///
 /// # Safety
-/// As for `step_of`, on the task's thread.
+/// As for `step_of`; must be called on the task's thread.
 #[inline(always)]
 unsafe fn drop_coroutine<F, T>(data: &Data<T>, coroutine: NonNull<F>) -> Result<()> {
     if data.cell().has_ended() {
         return Ok(());
     }
-    // SAFETY: it is there, and is not used any more, whether its drop panics or not.
+    // SAFETY: it is present, and is not used again, whether its drop panics or not.
     let drop = || unsafe { coroutine.drop_in_place() };
     let dropped = caught(drop);
     // SAFETY: it is gone.
@@ -170,9 +171,9 @@ unsafe fn discard<F: Future<Output = Result<T>>, T>(cell: NonNull<TaskCell>) {
 /// # Safety
 /// As for `TaskVTable::free`, with a cell that is the beginning of a `Raw<F, T>`.
 unsafe fn free<F, T>(cell: NonNull<TaskCell>) {
-    // SAFETY: it was leaked by `allocate`, and no reference is left. The task has ended, so
-    // what stands behind the cell is its outcome: empty, unless the last handle was given up on another
-    // thread just when the closing loop ended the task.
+    // SAFETY: it was leaked by `allocate`, and no reference is left. The task has ended, so the cell is
+    // followed by its outcome, which is empty, unless the last handle was dropped on another thread
+    // just when the closing loop ended the task.
     unsafe {
         cell.cast::<Data<T>>().as_ref().free_outcome();
         cell.drop_in_place();

@@ -1,4 +1,4 @@
-//! [`Task`], [`create_task`], and what names a task.
+//! [`Task`], [`create_task`], and [`AnyTask`].
 
 use crate::{
     any_task::park,
@@ -31,25 +31,26 @@ use std::{
     task::{Context, Poll},
 };
 
-/// A task by name: what [`current_task`] and [`all_tasks`] give (`asyncio.Task` without its result).
+/// A task without the type of its result, as [`current_task`] and [`all_tasks`] return it
+/// (`asyncio.Task`).
 #[derive(Clone)]
 pub struct AnyTask(TaskRef);
 
 impl AnyTask {
-    /// The task of a reference.
+    /// Creates the task of a reference.
     #[doc(hidden)]
     pub fn new(task: TaskRef) -> AnyTask {
         AnyTask(task)
     }
 
-    /// The reference, for what crates of the runtime do with it.
+    /// Returns the reference, for the crates of the runtime.
     #[doc(hidden)]
     pub fn task_ref(&self) -> &TaskRef {
         &self.0
     }
 
-    /// The task with its result, if that is a `T`; `None` from another thread, and for a task that has
-    /// ended if no handle is left: then the result is gone.
+    /// Returns the task with the type of its result, if that is `T`. Returns `None` on another thread,
+    /// and if the task has ended and no handle is left: its result is gone then.
     ///
     /// ```
     /// #[asyncio::main]
@@ -66,87 +67,88 @@ impl AnyTask {
         if !maker(&self.0).add_first_handle() {
             return None;
         }
-        // SAFETY: only cells that begin a `Data<T>` have `T` as their output; the handle is counted,
-        // and on the task's own thread, so it may be the last one even if `T` is not `Send`.
+        // SAFETY: only cells that begin a `Data<T>` have `T` as their output. The handle is counted,
+        // and is on the task's own thread, so it may be the last one even if `T` is not `Send`.
         Some(Task::of(NonNull::from(&*self.0).cast()))
     }
 
-    /// Requests that the task be cancelled (`Task.cancel`): what it awaits returns
-    /// `Err(Cancelled)`, which the task may handle. False if it is done already. From another thread
+    /// Requests that the task be cancelled (`Task.cancel`): its await returns `Err(Cancelled)`,
+    /// which the task may handle. Returns false if the task is already done. From another thread,
     /// the request is sent to the loop.
     pub fn cancel(&self) -> bool {
         self.0.cancel(CancelledError::default())
     }
 
-    /// [`cancel`](AnyTask::cancel), with a message for the error.
+    /// Cancels the task with a message for the error: see [`cancel`](AnyTask::cancel).
     pub fn cancel_with(&self, message: impl Into<Cow<'static, str>>) -> bool {
         self.0.cancel(CancelledError::new(message))
     }
 
-    /// [`cancel`](AnyTask::cancel), with the error itself.
+    /// Cancels the task with this error: see [`cancel`](AnyTask::cancel).
     pub fn cancel_as(&self, error: CancelledError) -> bool {
         self.0.cancel(error)
     }
 
-    /// How many requests to cancel are outstanding (`Task.cancelling`).
+    /// Returns how many requests to cancel are outstanding (`Task.cancelling`).
     pub fn cancelling(&self) -> u32 {
         self.0.cancelling()
     }
 
-    /// Takes one request back, and returns how many are left (`Task.uncancel`). At zero a
-    /// cancellation that was not delivered yet is withdrawn.
+    /// Withdraws one request, and returns how many are left (`Task.uncancel`). At zero, a
+    /// cancellation that was not delivered yet is withdrawn too.
     pub fn uncancel(&self) -> u32 {
         self.0.uncancel()
     }
 
-    /// Whether the task has ended.
+    /// Returns whether the task has ended.
     pub fn done(&self) -> bool {
         self.0.is_done()
     }
 
-    /// The name (`Task.get_name`): the one it was given, else `Task-N`.
+    /// Returns the name that the task was given, or else `Task-N` (`Task.get_name`).
     #[doc(alias = "get_name")]
     pub fn name(&self) -> Arc<str> {
         self.0.name()
     }
 
-    /// Gives the task a name (`Task.set_name`). Does nothing from another thread.
+    /// Sets the name of the task (`Task.set_name`). It does nothing on another thread.
     pub fn set_name(&self, name: impl Into<Arc<str>>) {
         self.0.set_name(name.into());
     }
 
-    /// Whether it was given a name.
+    /// Returns whether the task was given a name.
     pub fn is_named(&self) -> bool {
         self.0.is_named()
     }
 
-    /// On what the task waits, and at which line; `None` while it runs, is ready or is done.
+    /// Returns what the task waits for, and at which line; `None` while it runs, is ready or is
+    /// done.
     pub fn wait_site(&self) -> Option<WaitSite> {
         self.0.wait_site()
     }
 
-    /// The line that created the task.
+    /// Returns the line that created the task.
     pub fn spawned_at(&self) -> &'static Location<'static> {
         self.0.spawned_at()
     }
 
-    /// The context variables of the task (`Task.get_context`); `None` from another thread.
+    /// Returns the context variables of the task (`Task.get_context`); `None` on another thread.
     pub fn get_context(&self) -> Option<Variables> {
         self.0.context()
     }
 
-    /// The loop that the task belongs to (`Task.get_loop`).
+    /// Returns the loop that the task belongs to (`Task.get_loop`).
     pub fn get_loop(&self) -> LoopHandle {
         self.home().into()
     }
 
-    /// For the siblings.
+    /// Returns the loop. For the sibling crates.
     #[doc(hidden)]
     pub fn home(&self) -> LoopRef {
         self.0.home()
     }
 
-    /// The task without the type of its result: for lists of tasks of different types.
+    /// Returns the task without the type of its result, for lists of tasks of different types.
     ///
     /// ```
     /// #[asyncio::main]
@@ -168,13 +170,14 @@ impl fmt::Debug for AnyTask {
     }
 }
 
-/// A coroutine that runs beside others (`asyncio.Task`): a handle to it.
+/// A handle to a coroutine that runs concurrently with others (`asyncio.Task`).
 ///
-/// It derefs to [`AnyTask`] for what needs no result: `cancel`, `name`, `done` and so on. Dropping
-/// the handle lets the task run on, for the loop owns it. Awaiting it gives the result: a copy if a
-/// handle was ever cloned, on whatever thread (for `T: Clone`), else the value itself, once.
+/// It derefs to [`AnyTask`] for the methods that need no result: `cancel`, `name`, `done` and so
+/// on. If the handle is dropped, the task continues, because the loop owns it. Awaiting the handle
+/// returns the result: a copy if a handle was ever cloned on any thread (for `T: Clone`), else the
+/// value itself, once.
 ///
-/// What the library does with the cell of a task is not for programs:
+/// Programs cannot use the operations of the library on the cell of a task:
 ///
 /// ```compile_fail,E0599
 /// # let task = asyncio::create_task(async { Ok(()) });
@@ -182,13 +185,13 @@ impl fmt::Debug for AnyTask {
 /// ```
 ///
 /// # Cancellation
-/// If the awaiting task is cancelled, so is this one; what it makes of that comes back as the result
-/// of the await. Put a [`shield`](crate::shield) between to prevent that. Dropping an awaiting handle
-/// leaves the task alone.
+/// If the awaiting task is cancelled, so is this one, and the await returns its outcome. To prevent
+/// this, await the task through a [`shield`](crate::shield). Dropping an awaiting handle does not
+/// affect the task.
 ///
 /// # Threads
-/// The handle is `Send` where `T` is. On another thread `done`, `cancel` and dropping work, what
-/// needs the result gives an error.
+/// The handle is `Send` if `T` is. On another thread, `done`, `cancel` and dropping work; methods
+/// that need the result return an error.
 pub struct Task<T> {
     /// The task without its type; its reference is the handle's own, and its cell the beginning of a
     /// `Data<T>`.
@@ -198,19 +201,19 @@ pub struct Task<T> {
     awaiting: Option<WaitKey>,
 }
 
-// SAFETY: all but the outcome is `Send + Sync` in itself; the outcome is reached on the task's thread
-// alone, except by the last handle, which may drop a `T` wherever it is.
+// SAFETY: everything except the outcome is `Send + Sync` by itself. The outcome is accessed only on
+// the task's thread, except by the last handle, which may drop a `T` on any thread.
 unsafe impl<T: Send> Send for Task<T> {}
-// SAFETY: as above; by reference nothing of type `T` is reached from another thread.
+// SAFETY: as above; through a reference, no `T` is accessed from another thread.
 unsafe impl<T: Send> Sync for Task<T> {}
 
 impl<T> Unpin for Task<T> {}
 
-/// Says that the task awaits itself, in place of an entry number.
+/// Marks a task that awaits itself, in place of an entry number.
 const ITSELF: u32 = u32::MAX;
 
 impl<T> Task<T> {
-    /// Takes over a handle, and its reference, that `data` counts already.
+    /// Takes over a handle, and its reference, that `data` already counts.
     #[inline(always)]
     fn of(data: NonNull<Data<T>>) -> Task<T> {
         // SAFETY: the cell is the first field of `Data`, and the reference is the handle's.
@@ -238,16 +241,17 @@ impl<T> Task<T> {
         Task::of(self.place())
     }
 
-    /// Whether the task ended by cancellation.
+    /// Returns whether the task ended by cancellation.
     pub fn cancelled(&self) -> bool {
         self.data().is_cancelled()
     }
 
-    /// The result of a finished task (`Task.result`). It stays, for others to ask again.
+    /// Returns the result of a finished task (`Task.result`). The result stays, so it can be read
+    /// again.
     ///
     /// # Errors
-    /// The task's own error, `Cancelled`, or `InvalidState` if it is not done, or if the value was
-    /// moved out by an await before any handle was cloned.
+    /// The task's own error, `Cancelled`, or `InvalidState` if the task is not done, or if an await
+    /// moved the value out before any handle was cloned.
     pub fn result(&self) -> Result<T>
     where
         T: Clone,
@@ -256,7 +260,7 @@ impl<T> Task<T> {
         self.data().retrieve()
     }
 
-    /// The error of a finished task, or `None` if it returned (`Task.exception`).
+    /// Returns the error of a finished task, or `None` if it returned (`Task.exception`).
     ///
     /// # Errors
     /// `Cancelled` if it was cancelled, `InvalidState` if it is not done.
@@ -264,7 +268,7 @@ impl<T> Task<T> {
         self.data().exception()
     }
 
-    /// The result, moved out unless it can be copied.
+    /// Returns the result, moved out unless it can be copied.
     pub(crate) fn retrieve(&self) -> Result<T> {
         self.data().retrieve()
     }
@@ -273,11 +277,11 @@ impl<T> Task<T> {
         self.data().later_message()
     }
 
-    /// Calls `callback` with the task when it is done, always as a step of its own; callbacks and
-    /// awaiters are served in the order in which they came.
+    /// Calls `callback` with the task when it is done, always as a separate step. Callbacks and
+    /// awaiters are served in the order in which they were registered.
     ///
     /// # Errors
-    /// `Runtime` on another thread than the task's, or when its loop is closed.
+    /// `Runtime` on another thread than the task's, or if its loop is closed.
     #[track_caller]
     pub fn add_done_callback<R: CallbackOutput>(
         &self,
@@ -297,8 +301,8 @@ impl<T> Task<T> {
         Ok(DoneCallback::new(number, callback))
     }
 
-    /// Removes a callback; returns how many were removed: none if it was removed before, or the task
-    /// is done.
+    /// Removes a callback, and returns how many were removed: zero if it was removed before, or if
+    /// the task is done.
     pub fn remove_done_callback(&self, callback: &DoneCallback) -> usize {
         let listener = callback.number().and_then(|number| self.data().maker().unlisten(number));
         match listener {
@@ -367,7 +371,7 @@ pub(crate) fn finish_wait(cell: Maker<'_>, awaiting: &mut Option<WaitKey>) -> Op
 impl<T> Future for Task<T> {
     type Output = Result<T>;
 
-    // A result that is returned in memory would be moved on as a whole: see `TaskBuilder::spawn`.
+    // A result that is returned in memory would be moved as a whole: see `TaskBuilder::spawn`.
     #[inline(always)]
     #[track_caller] // The `.await`.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
@@ -410,7 +414,7 @@ impl<T> Drop for Task<T> {
         if let Some(key) = self.awaiting {
             self.data().maker().drop_wait(key);
         }
-        // SAFETY: the handle's own unit is given up once, here; `T` may be dropped where this is.
+        // SAFETY: the handle's own count is released once, here; `T` may be dropped on this thread.
         unsafe { TaskCell::release_handle(self.place().cast(), last_handle::<T>) }
     }
 }
@@ -422,7 +426,7 @@ impl<T> fmt::Debug for Task<T> {
 }
 
 impl Task<()> {
-    /// Sets what `create_task` takes as keyword arguments; `create` then makes the task.
+    /// Returns a builder for the keyword arguments of `create_task`; its `create` creates the task.
     #[track_caller]
     pub fn builder() -> TaskBuilder {
         TaskBuilder { location: Location::caller(), ..TaskBuilder::default() }
@@ -447,36 +451,36 @@ impl Default for TaskBuilder {
 }
 
 impl TaskBuilder {
-    /// The name of the task; `Task-N` if none is given.
+    /// Sets the name of the task. The default is `Task-N`.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> TaskBuilder {
         self.name = Some(name.into());
         self
     }
 
-    /// The context in which the task runs, instead of a copy of the current one.
+    /// Sets the context in which the task runs, instead of a copy of the current one.
     pub fn context(mut self, context: Variables) -> TaskBuilder {
         self.context = Some(context);
         self
     }
 
-    /// Whether the first step runs at once, inside `create` (if the loop is running); as the loop's
-    /// task factory decides if this is not said.
+    /// Sets whether the first step runs immediately, inside `create` (if the loop is running).
+    /// Without this call, the loop's task factory decides.
     pub fn eager_start(mut self, eager_start: bool) -> TaskBuilder {
         self.eager_start = Some(eager_start);
         self
     }
 
-    /// The line that counts as having created the task.
+    /// Sets the line that counts as having created the task.
     pub fn location(mut self, location: &'static Location<'static>) -> TaskBuilder {
         self.location = location;
         self
     }
 
-    /// Makes the task, in the loop that runs in this thread. Its first step runs in the next
-    /// iteration, or at once if it is started eagerly.
+    /// Creates the task in the loop that runs in this thread. Its first step runs in the next
+    /// iteration, or immediately if the task is started eagerly.
     ///
-    /// Without a running loop, or when that is closed, the coroutine is dropped, and the task has
-    /// ended with that `Runtime` error.
+    /// Without a running loop, or if it is closed, the coroutine is dropped, and the task has ended
+    /// with that `Runtime` error.
     #[must_use = "the error of a task that is not awaited is only logged; to let the task run on, drop the handle"]
     #[inline]
     pub fn create<F, T>(mut self, coroutine: F) -> Task<T>
@@ -492,7 +496,7 @@ impl TaskBuilder {
         made.unwrap_or_else(|error| self.failed(error))
     }
 
-    // By reference: what was just stored in parts and is moved on as a whole makes the processor wait.
+    // By reference: moving a value that was just written in parts causes a store-forwarding stall.
     #[inline(always)]
     fn spawn<F, T>(&mut self, scheduler: &Scheduler, home: LoopRef, coroutine: F) -> Task<T>
     where
@@ -543,13 +547,13 @@ impl TaskBuilder {
         allocate(cell, coroutine)
     }
 
-    /// A task that never ran, and has ended with `error`.
+    /// Creates a task that never ran, and has ended with `error`.
     pub(crate) fn failed<T: 'static>(self, error: Error) -> Task<T> {
         let context = TaskContext::Own(current_values());
         let coroutine = std::future::pending::<Result<T>>();
         let data = self.allocate(LoopRef::nowhere(), 0, context, coroutine);
         // SAFETY: it was just allocated, with a coroutine that needs no drop. The reference for the
-        // registry, in which it will not be, is given up.
+        // registry, which never gets the task, is released.
         unsafe {
             data.as_ref().vacated();
             drop(data.as_ref().end_unusually(Err(error), Ok(())));
@@ -559,7 +563,8 @@ impl TaskBuilder {
     }
 }
 
-/// Runs `coroutine` as a task of the running loop, beside the caller (`asyncio.create_task`).
+/// Runs `coroutine` as a task of the running loop, concurrently with the caller
+/// (`asyncio.create_task`).
 ///
 /// See [`TaskBuilder::create`] for what happens without a running loop.
 #[must_use = "the error of a task that is not awaited is only logged; to let the task run on, drop the handle"]
@@ -574,12 +579,14 @@ where
     TaskBuilder::default().create(coroutine)
 }
 
-/// The task that runs now; `None` in a callback, and where no loop runs (`asyncio.current_task`).
+/// Returns the task that runs now; `None` in a callback, and where no loop runs
+/// (`asyncio.current_task`).
 pub fn current_task() -> Option<AnyTask> {
     with_entered(Scheduler::current_task)?.map(AnyTask)
 }
 
-/// The unfinished tasks of the running loop, in the order of creation (`asyncio.all_tasks`).
+/// Returns the unfinished tasks of the running loop, in the order of creation
+/// (`asyncio.all_tasks`).
 ///
 /// # Errors
 /// `Runtime` without a running loop.

@@ -21,16 +21,17 @@ use std::{
     sync::Arc,
 };
 
-/// A group of tasks that is left only when all of them have ended (`asyncio.TaskGroup`).
+/// A group of tasks whose block ends only when all of them have ended (`asyncio.TaskGroup`).
 ///
-/// The first child that fails cancels the others and the body; when all have ended, the errors come
-/// out as one [`Error::Group`], in the order of failure, the body's own last. A child that is
-/// cancelled is no failure. Children may add more children, even while the group waits for its end.
+/// The first child that fails cancels the others and the body. When all have ended, the group
+/// returns the errors as one [`Error::Group`], in the order of failure, with the body's own error
+/// last. A cancelled child does not count as failed. Children may add more children, even while the
+/// group waits for its end.
 ///
 /// # Cancellation
-/// One from outside cancels the children, waits for them, and comes out; if one of them fails, the
-/// group of errors comes out instead, and the cancellation at the next suspension. If the `with`
-/// future is dropped in the middle, the children are cancelled.
+/// A cancellation from outside cancels the children, waits for them, and is then returned. If one
+/// of them fails, the group of errors is returned instead, and the cancellation is delivered at the
+/// next suspension. If the `with` future is dropped before its end, the children are cancelled.
 ///
 /// ```
 /// use asyncio::{AsyncContextManager, Result};
@@ -53,21 +54,21 @@ pub struct TaskGroup {
     site: WaitSite,
 }
 
-/// A handle to a [`TaskGroup`] that was entered: what its body gets. Clones can go into children.
+/// A handle to an entered [`TaskGroup`], which its body gets. Clones can be moved into children.
 pub struct Group {
     shared: Arc<Mutex<State>>,
     /// The body's own handle; dropping it before the end cancels the children.
     is_body: bool,
 }
 
-// In this order: a look from outside finds the tasks at the beginning.
+// The order matters: other processes read the tasks at the beginning.
 #[derive(Default)]
 #[repr(C)]
 struct State {
-    /// Those that an eager task adds in its first step come before it.
+    /// Tasks that an eager task adds in its first step come before it.
     tasks: Members,
     parent: Option<AnyTask>,
-    /// What the group cancels when a child fails; `None`: the whole task.
+    /// The scope that the group cancels when a child fails; `None` for the whole task.
     scope: Option<ScopeKey>,
     entered: bool,
     exiting: bool,
@@ -79,7 +80,7 @@ struct State {
     finished: bool,
     parent_cancel_requested: bool,
     errors: Vec<Error>,
-    /// `KeyboardInterrupt`: it comes out bare.
+    /// A `KeyboardInterrupt`, which is returned without a group.
     base_error: Option<Error>,
     completed: Option<Future<()>>,
 }
@@ -105,8 +106,8 @@ impl Awaits for State {
     }
 }
 
-/// Cancels every child, in the order in which they came in. Not under the lock, for that may lead
-/// back here.
+/// Cancels every child, in the order in which they were added. Not under the lock, because this may
+/// lead back here.
 fn abort(shared: &Mutex<State>) {
     let tasks: Vec<AnyTask> = {
         let mut state = shared.lock();
@@ -135,22 +136,21 @@ fn give_up(shared: &Mutex<State>) {
 }
 
 impl TaskGroup {
-    /// A group that is not entered yet. It can be entered once.
+    /// Creates a group, which can be entered once.
     #[track_caller]
     #[allow(clippy::new_without_default)] // asyncio's constructor; a `Default` would say no more.
     pub fn new() -> TaskGroup {
         TaskGroup::at(WaitSite::here(&"TaskGroup"))
     }
 
-    /// The group of an operation that was called at `site`.
+    /// Creates the group of an operation that was called at `site`.
     pub(crate) fn at(site: WaitSite) -> TaskGroup {
         TaskGroup { group: Group { shared: Arc::default(), is_body: false }, site }
     }
 
-    /// Whether a child that fails cancels the others and the body, as it does unless this says otherwise.
-    /// With `false` they run on, and what has failed comes out at the end of the group: a supervisor. An
-    /// error of the body, or a `KeyboardInterrupt`, cancels the children in any case. asyncio has no such
-    /// thing.
+    /// Sets whether a child that fails cancels the others and the body; the default is `true`. With
+    /// `false`, they continue, and the group returns the errors at its end: a supervisor. An error of the
+    /// body, or a `KeyboardInterrupt`, cancels the children in any case. asyncio has no counterpart.
     ///
     /// ```
     /// use asyncio::{AsyncContextManager, Error, TaskGroup};
@@ -172,7 +172,7 @@ impl TaskGroup {
         self
     }
 
-    /// A handle for others, which creates tasks once the group is entered.
+    /// Returns a handle for other code, which can create tasks once the group is entered.
     pub fn handle(&self) -> Group {
         self.group.clone()
     }
@@ -185,7 +185,7 @@ impl Group {
 
     /// Runs `coroutine` as a task of the group (`TaskGroup.create_task`).
     ///
-    /// In a group that takes no more tasks, because it has not been entered, is finished or is
+    /// If the group takes no more tasks, because it has not been entered, is finished or is
     /// shutting down, the coroutine is dropped, and the task has ended with that `Runtime` error.
     #[doc(alias = "asyncio.TaskGroup.create_task")]
     #[track_caller]
@@ -202,7 +202,7 @@ impl Group {
         }
     }
 
-    /// [`create_task`](Group::create_task) with a name, context or eager start.
+    /// Creates a task with a name, context or eager start: see [`create_task`](Group::create_task).
     ///
     /// # Errors
     /// `Runtime` if the group takes no more tasks; the coroutine is dropped.
@@ -223,7 +223,7 @@ impl Group {
         self.state().may_create()
     }
 
-    /// Makes a task one of the group.
+    /// Adds a task to the group.
     pub(crate) fn adopt<T: 'static>(&self, task: &Task<T>) -> Result<()> {
         let number = self.state().tasks.add(task.any());
         let shared = self.shared.clone();
@@ -234,13 +234,12 @@ impl Group {
         added.map(drop)
     }
 
-    /// Cancels the children and the body of the group (`TaskGroup.cancel`, of Python 3.15). Before the group
-    /// is entered it does so at the entry; when the group is finished it does nothing.
+    /// Cancels the children and the body of the group (`TaskGroup.cancel`, of Python 3.15). If the group has
+    /// not been entered yet, they are cancelled at the entry; if it is finished, this does nothing.
     ///
-    /// The cancellation ends with the group: entered by
-    /// [`with_suppress`](AsyncContextManager::with_suppress) it gives `None`. A
-    /// [`with`](AsyncContextManager::with), which has to give a value, gives the `Err(Cancelled)` with which
-    /// the body ended, or the value if it returned one.
+    /// The cancellation ends with the group: [`with_suppress`](AsyncContextManager::with_suppress) returns
+    /// `None`. [`with`](AsyncContextManager::with), which has to return a value, returns the
+    /// `Err(Cancelled)` with which the body ended, or the value if the body returned one.
     ///
     /// ```
     /// use asyncio::{AsyncContextManager, TaskGroup};
@@ -295,7 +294,7 @@ fn child_done<T>(shared: &Arc<Mutex<State>>, number: u64, task: &Task<T>) {
     }
 }
 
-/// [`with`](AsyncContextManager::with) at `site`.
+/// Does what [`with`](AsyncContextManager::with) does, at `site`.
 pub(crate) fn enter_at<R>(
     group: TaskGroup,
     site: WaitSite,
@@ -349,7 +348,7 @@ impl AsyncContextManager for TaskGroup {
         self.exit_suppress(group, error).await.map(drop)
     }
 
-    /// What a [`cancel`](Group::cancel) of the group has ended ends here.
+    /// A cancellation by [`cancel`](Group::cancel) of the group ends here.
     async fn exit_suppress(&mut self, group: Group, error: Option<&Error>) -> Result<bool> {
         let shared = &self.group.shared;
         shared.lock().exiting = true;
@@ -357,7 +356,7 @@ impl AsyncContextManager for TaskGroup {
         if error.is_some() && !shared.lock().aborting {
             abort(shared);
         }
-        // A cancellation may come again and again while the children end.
+        // A cancellation may arrive several times while the children end.
         while !shared.lock().tasks.is_empty() {
             let children = Arc::downgrade(shared);
             let completed = Future::of_loop(self.site, Operation::Others(children));
@@ -380,7 +379,8 @@ impl AsyncContextManager for TaskGroup {
 }
 
 impl TaskGroup {
-    /// What comes out when every child has ended; true if a cancellation of the body does not.
+    /// Returns the outcome when every child has ended; true if a cancellation of the body is
+    /// suppressed.
     fn outcome(&self, body: Option<&Error>, mut cancelled: Option<Error>) -> Result<bool> {
         let mut state = self.group.state();
         let is_cancelled = state.cancelled;
@@ -409,7 +409,7 @@ impl TaskGroup {
             return Ok(is_cancelled && body.is_some_and(Error::is_cancelled));
         }
         if let Some(task) = current_task() {
-            // Cancelled from outside as well: to be delivered at the next suspension.
+            // Cancelled from outside as well: the request is delivered at the next suspension.
             let around = scope.and_then(ScopeKey::parent);
             let (none, error) = (RequestCounts::default(), CancelledError::default());
             task.task_ref().deliver_again(around, &none, &error);
@@ -428,8 +428,9 @@ impl Drop for Group {
     fn drop(&mut self) {
         if self.is_body && !self.state().finished {
             self.state().finished = true;
-            // A loop that is being closed drops the children itself, and nothing else is to happen:
-            // a request would reach even what is done, and count as interest in its error.
+            // A loop that is being closed drops the children itself, and nothing else must happen:
+            // a request would reach even children that are done, and would count as retrieving
+            // their errors.
             let is_open = with_entered(|scheduler| scheduler.check_open().is_ok()) != Some(false);
             let is_aborting = self.state().aborting;
             if is_open && !is_aborting {

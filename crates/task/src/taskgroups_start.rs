@@ -5,14 +5,15 @@ use asyncio_core::{Error, Result, wait_site::WaitSite};
 use asyncio_future::{Future, NotPending};
 use std::{fmt, future::Future as StdFuture, panic::Location};
 
-/// With this a child that was [started](Group::start) says that it is ready (trio's `task_status`).
+/// The value with which a child that was [started](Group::start) says that it is ready (trio's
+/// `task_status`).
 pub struct TaskStatus<T>(Future<T>);
 
 impl<T> TaskStatus<T> {
-    /// The child is ready; `value` goes to the caller of [`Group::start`].
+    /// Reports that the child is ready, and passes `value` to the caller of [`Group::start`].
     ///
     /// # Errors
-    /// If that does not wait any more, the value comes back.
+    /// Returns the value if the caller no longer waits.
     pub fn started(self, value: T) -> Result<(), NotPending<T>> {
         self.0.set_result(value)
     }
@@ -24,7 +25,7 @@ impl<T> fmt::Debug for TaskStatus<T> {
     }
 }
 
-/// A child that has not said that it is ready: it ends with the wait for it.
+/// A child that has not said that it is ready; it is cancelled when the wait for it ends.
 struct Unready(Option<AnyTask>);
 
 impl Drop for Unready {
@@ -36,15 +37,15 @@ impl Drop for Unready {
 }
 
 impl Group {
-    /// Runs `child` as a task of the group, and waits until it calls [`started`](TaskStatus::started), whose
-    /// value this gives (trio's and anyio's `start`). asyncio has no such thing.
+    /// Runs `child` as a task of the group, waits until it calls [`started`](TaskStatus::started), and
+    /// returns the value of that call (trio's and anyio's `start`). asyncio has no counterpart.
     ///
     /// # Errors
-    /// That of the child, if it ends before it is started: it is then no error of the group. `Runtime` if it
-    /// returns without having been started, or if the group takes no more tasks.
+    /// The error of the child, if it fails before it calls `started`; it is then not an error of the group.
+    /// `Runtime` if the child returns without calling `started`, or if the group takes no more tasks.
     ///
     /// # Cancellation
-    /// The child is cancelled as well, and has ended when this returns. Dropping the future cancels the child.
+    /// The child is cancelled too, and has ended when this returns. Dropping the future cancels the child.
     ///
     /// ```
     /// use asyncio::{AsyncContextManager, TaskGroup, TaskStatus, start_server};
@@ -86,7 +87,7 @@ impl Group {
             let mut unready = Unready(Some(task.any()));
             let early = ready.clone();
             task.add_done_callback(move |task| {
-                // Refused if it was started, or nothing waits any more.
+                // Refused if it was started, or if nothing waits any more.
                 let _ = early.set(Err(ended_early(task)));
             })?;
             let started = ready.take().await.and_then(|value| {

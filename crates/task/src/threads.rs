@@ -17,16 +17,17 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Runs a blocking function in a thread of the default executor, in a copy of the current context
-/// (`asyncio.to_thread`), and in the current span of `tracing`. The loop runs on meanwhile.
+/// Runs a blocking function in a thread of the default executor (`asyncio.to_thread`). The function
+/// runs in a copy of the current context, and in the current span of `tracing`. The loop continues
+/// meanwhile.
 ///
 /// # Errors
 /// `Runtime` without a running loop or after the executor was shut down; `Panic` if the function
 /// panics.
 ///
 /// # Cancellation
-/// Returns `Err(Cancelled)`. A function that has not begun never will; one that has runs to its end,
-/// and its result is dropped.
+/// Returns `Err(Cancelled)`. A function that has not started never starts. A function that has
+/// started runs to its end, and its result is dropped.
 ///
 /// ```
 /// #[asyncio::main]
@@ -84,7 +85,7 @@ fn submit<T: Send + 'static>(
         }
         let _entered = InSpan::enter(span);
         let outcome = caught(|| with_values(values, function));
-        // Refused if it was cancelled meanwhile: then there is no waiter.
+        // Refused if it was cancelled meanwhile; then there is no waiter.
         let _ = result.set(outcome);
     }))
 }
@@ -96,15 +97,15 @@ impl<F, T> fmt::Debug for ToThread<F, T> {
     }
 }
 
-/// Runs a coroutine as a task of a loop in another thread, and gives a future on which this thread
-/// can block (`asyncio.run_coroutine_threadsafe`). Cancelling that cancels the task. As in Python the
-/// future is pending until the task has ended, so it can be cancelled at any time before.
+/// Runs a coroutine as a task of a loop in another thread, and returns a future on which this thread
+/// can block (`asyncio.run_coroutine_threadsafe`). Cancelling the future cancels the task. As in
+/// Python, the future is pending until the task has ended, so it can be cancelled at any time before.
 ///
 /// If the loop is closed, or is closed before the task has ended, the future fails with the `Runtime`
 /// error `Event loop is closed`.
 ///
 /// # Cancellation
-/// Of the returned future: the task gets a request to cancel, and ends as it decides.
+/// If the returned future is cancelled, the task gets a request to cancel, and ends as it decides.
 #[doc(alias = "asyncio.run_coroutine_threadsafe")]
 pub fn run_coroutine_threadsafe<F, T>(
     coroutine: F,
@@ -131,18 +132,19 @@ where
             }
         });
         task.add_done_callback(move |task| {
-            // Refused if it was cancelled meanwhile: then nothing waits for it.
+            // Refused if it was cancelled meanwhile; then nothing waits for it.
             let _ = promise.0.set(caught(|| task.retrieve()).unwrap_or_else(Err));
         })?;
         Ok(())
     };
-    // What a closed loop gives back is dropped here, and the promise with it.
+    // If the loop is closed, it returns the message, which is dropped here together with the
+    // promise.
     let _ = home.send(Message::Call(Box::new(start)));
     future
 }
 
-/// Completes the future, at the latest when it is dropped. It belongs to the message that brings the
-/// coroutine to the loop, and then to the callback of the task; closing the loop drops both.
+/// Completes the future, at the latest when it is dropped. It is owned by the message that carries
+/// the coroutine to the loop, and then by the callback of the task; closing the loop drops both.
 struct Promise<T>(ConcurrentFuture<T>);
 
 impl<T> Drop for Promise<T> {

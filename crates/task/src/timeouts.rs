@@ -1,4 +1,4 @@
-//! [`timeout`] and [`timeout_at`]: a deadline on whatever the body awaits.
+//! [`timeout`] and [`timeout_at`]: a deadline for the awaits of a body.
 
 use asyncio_core::{
     AsyncContextManager, Error, Result, TimeoutError,
@@ -9,15 +9,16 @@ use asyncio_core::{
 };
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
-/// Cancels the body after `delay`, and makes that cancellation a [`TimeoutError`]
+/// Cancels the body after `delay`, and converts that cancellation to a [`TimeoutError`]
 /// (`asyncio.timeout`). `None` sets no deadline; [`Deadline::reschedule`] may set one later.
 ///
-/// The deadline is counted from this call, in the time of the running loop. If the body fails with
-/// another error in answer to the cancellation, that error comes out; in its
-/// [context](asyncio_core::Error::context) the timeout takes the place of the cancellation.
+/// The deadline is counted from this call, in the time of the running loop. If the body answers the
+/// cancellation with another error, that error is returned; in its
+/// [context](asyncio_core::Error::context), the timeout replaces the cancellation.
 ///
-/// To go on after the deadline without an error (trio's and anyio's `move_on_after`), enter it by
-/// [`with_suppress`](AsyncContextManager::with_suppress): the result is `None` if the time was up.
+/// To continue after the deadline without an error (trio's and anyio's `move_on_after`), use
+/// [`with_suppress`](AsyncContextManager::with_suppress): the result is `None` if the deadline
+/// passed.
 ///
 /// # Cancellation
 /// A cancellation from outside stays a cancellation, even at the same instant as the deadline.
@@ -42,7 +43,7 @@ pub fn timeout(delay: impl ToTimeout) -> Timeout {
     Timeout::new(delay.to_timeout().map(|delay| now.saturating_add(delay)))
 }
 
-/// [`timeout`] with an absolute deadline, in loop time (`asyncio.timeout_at`).
+/// Limits a block by an absolute deadline, in loop time (`asyncio.timeout_at`): see [`timeout`].
 #[doc(alias = "asyncio.timeout_at")]
 pub fn timeout_at(when: impl ToTimeout) -> Timeout {
     Timeout::new(when.to_timeout())
@@ -74,7 +75,7 @@ impl Stage {
 struct State {
     stage: Stage,
     when: Option<Duration>,
-    /// What the deadline cancels.
+    /// The scope that the deadline cancels.
     scope: Option<ScopeKey>,
     /// The requests to cancel that were outstanding on entry, on the path to here.
     cancelling: u32,
@@ -111,7 +112,7 @@ impl State {
         self.scope.map_or(Ok(()), |scope| scope.set_deadline(when))
     }
 
-    /// Ends the scope; true if the deadline ended the body, and nothing else.
+    /// Ends the scope; returns true if only the deadline ended the body.
     fn leave(&mut self) -> bool {
         let stage = self.look();
         let scope = self.scope.take();
@@ -136,7 +137,7 @@ impl State {
     }
 }
 
-/// A deadline that is entered with [`with`](AsyncContextManager::with) (`asyncio.Timeout`).
+/// A deadline for a block, entered by [`with`](AsyncContextManager::with) (`asyncio.Timeout`).
 #[doc(alias = "asyncio.Timeout")]
 #[derive(Debug)]
 #[must_use = "a timeout does nothing until `with` is called"]
@@ -149,7 +150,7 @@ enum Start {
     Entered,
 }
 
-/// A deadline in force: what the body of a [`timeout`] gets. Dropping it lifts the deadline.
+/// A deadline in force, which the body of a [`timeout`] gets. Dropping it lifts the deadline.
 #[derive(Debug)]
 pub struct Deadline(Shared);
 
@@ -161,7 +162,7 @@ enum Shared {
 }
 
 impl Shared {
-    /// The state, for the scope itself: where nothing else accesses it, no lock is taken.
+    /// Accesses the state for the scope itself. If nothing else accesses it, no lock is taken.
     fn with<R>(&mut self, f: impl FnOnce(&mut State) -> R) -> R {
         match self {
             Shared::Sole(state) => f(state.get_mut()),
@@ -170,7 +171,7 @@ impl Shared {
     }
 }
 
-/// Looks at a deadline from outside its body, even after the body has ended: see [`Timeout::watched`].
+/// Shows a deadline outside its body, even after the body has ended: see [`Timeout::watched`].
 #[derive(Clone, Debug)]
 pub struct Watch(Arc<Mutex<State>>);
 
@@ -179,7 +180,7 @@ impl Timeout {
         Timeout(Start::New(when))
     }
 
-    /// A timeout that can also be looked at from outside: by other tasks, and after the body.
+    /// Returns the timeout with a handle that shows it to other tasks, and after the body.
     pub fn watched(self) -> (Timeout, Watch) {
         let state = match self.0 {
             Start::New(when) => Arc::new(Mutex::new(State::new(when))),
@@ -189,7 +190,7 @@ impl Timeout {
         (Timeout(Start::Watched(state.clone())), Watch(state))
     }
 
-    /// Enters outside of `with`, for scopes of our own.
+    /// Enters the scope without `with`, for our own scopes.
     #[inline(always)]
     pub(crate) fn start(&mut self, site: WaitSite) -> Result<Deadline> {
         match std::mem::replace(&mut self.0, Start::Entered) {
@@ -224,21 +225,22 @@ impl Deadline {
         }
     }
 
-    /// When the deadline is, in loop time; `None` if there is none.
+    /// Returns the deadline, in loop time; `None` if there is none.
     pub fn when(&self) -> Option<Duration> {
         self.state().lock().when
     }
 
-    /// Moves the deadline to `when`, in loop time; `None` lifts it. One in the past takes effect in
-    /// the next iteration.
+    /// Moves the deadline to `when`, in loop time; `None` lifts it. A deadline in the past takes
+    /// effect in the next iteration.
     ///
     /// # Errors
-    /// `Runtime` unless the deadline is in force: not entered yet, passed already, or left.
+    /// `Runtime` if the deadline is not in force, because the block has not started, the deadline
+    /// has passed, or the block has ended.
     pub fn reschedule(&self, when: impl ToTimeout) -> Result<()> {
         reschedule(self.state(), when.to_timeout())
     }
 
-    /// Whether the deadline has passed while it was in force.
+    /// Returns whether the deadline passed while it was in force.
     pub fn expired(&self) -> bool {
         expired(self.state())
     }
@@ -248,7 +250,7 @@ impl Deadline {
         self.0.with(|state| state.scope)
     }
 
-    /// Ends the scope: what its body's outcome becomes.
+    /// Ends the scope, and converts the outcome of its body.
     pub(crate) fn end<T>(&mut self, outcome: Result<T>) -> Result<T> {
         match (self.0.with(State::leave), outcome) {
             (true, Err(error)) if error.is_cancelled() => Err(timed_out(error)),
@@ -257,7 +259,7 @@ impl Deadline {
         }
     }
 
-    /// [`end`](Deadline::end), but a timeout is no error.
+    /// Does what [`end`](Deadline::end) does, without an error for a timeout.
     fn end_suppress<T>(&mut self, outcome: Result<T>) -> Result<Option<T>> {
         match (self.0.with(State::leave), outcome) {
             (true, Err(error)) if error.is_cancelled() => Ok(None),
@@ -268,7 +270,7 @@ impl Deadline {
 }
 
 impl Watch {
-    /// When the deadline is, in loop time.
+    /// Returns the deadline, in loop time.
     pub fn when(&self) -> Option<Duration> {
         self.0.lock().when
     }
@@ -281,7 +283,7 @@ impl Watch {
         reschedule(&self.0, when.to_timeout())
     }
 
-    /// Whether the deadline has passed while it was in force.
+    /// Returns whether the deadline passed while it was in force.
     pub fn expired(&self) -> bool {
         expired(&self.0)
     }

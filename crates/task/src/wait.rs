@@ -1,4 +1,4 @@
-//! [`wait`]: until some or all of several tasks are done.
+//! [`wait`]: waits until some or all of several tasks are done.
 
 use crate::future_like::FutureLike;
 use asyncio_core::{
@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-/// When [`wait`] returns.
+/// The condition on which [`wait`] returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReturnWhen {
     /// As soon as one is done.
@@ -40,21 +40,21 @@ pub enum ReturnWhen {
     AllCompleted,
 }
 
-/// Waits until tasks or futures are done (`asyncio.wait`), all of them unless
+/// Waits until tasks or futures are done (`asyncio.wait`): all of them, unless
 /// [`return_when`](Wait::return_when) says otherwise. The result is `(done, pending)`, each in
-/// argument order without duplicates. Nothing is cancelled, also not at a
-/// [`timeout`](Wait::timeout), which is no error here.
+/// argument order without duplicates. Nothing is cancelled, even at a [`timeout`](Wait::timeout),
+/// which is not an error here.
 ///
-/// A reference to a list of tasks leaves them to the caller: `wait(&tasks)` gives references to those that
+/// A reference to a list leaves the tasks with the caller: `wait(&tasks)` returns references to those that
 /// are done, and to those that are not. For tasks whose results differ in type, wait for
 /// [`task.any()`](crate::AnyTask::any).
 ///
 /// # Errors
 /// `Value` if there is nothing to wait for; `Runtime` without a running loop, and for a task of another
-/// loop of this thread, which does not run meanwhile.
+/// loop of this thread, which does not run during the wait.
 ///
 /// # Cancellation
-/// Returns `Err(Cancelled)`; what was waited for goes on.
+/// Returns `Err(Cancelled)`; the tasks and futures continue.
 ///
 /// ```
 /// #[asyncio::main]
@@ -79,7 +79,7 @@ where
     Wait { futures, timeout: None, return_when, site: WaitSite::here(&"wait") }
 }
 
-/// What [`wait`] returns. Awaiting it waits.
+/// The value that [`wait`] returns. Awaiting it waits.
 #[derive(Debug)]
 #[must_use = "nothing is waited for unless this is awaited"]
 pub struct Wait<F> {
@@ -90,13 +90,13 @@ pub struct Wait<F> {
 }
 
 impl<F> Wait<F> {
-    /// Returns after this time, with what is done by then.
+    /// Returns after this time, with the tasks that are done by then.
     pub fn timeout(mut self, timeout: impl ToTimeout) -> Self {
         self.timeout = timeout.to_timeout();
         self
     }
 
-    /// When to return.
+    /// Sets when to return.
     pub fn return_when(mut self, return_when: ReturnWhen) -> Self {
         self.return_when = return_when;
         self
@@ -118,12 +118,13 @@ pub struct Waiting<F: FutureLike> {
     wait: Wait<F>,
     /// Set when there is a reason to return. `None` before the first poll.
     enough: Option<Future<()>>,
-    /// One for each future.
+    /// One callback for each future.
     callbacks: Vec<DoneCallback>,
     timer: Option<CallbackRef>,
 }
 
-/// What its callbacks share: how many futures are left, and all of them, for the call graph.
+/// The data that its callbacks share: the number of futures that are left, and all of them, for the
+/// call graph.
 #[repr(C)]
 struct Left {
     targets: Listed<Target>,

@@ -1,4 +1,4 @@
-//! [`wait_for`]: one awaitable, with a timeout.
+//! [`wait_for`]: awaits with a timeout.
 
 use crate::{
     future_like::{Child, sealed::Sealed as _},
@@ -18,18 +18,20 @@ use std::{
     time::Duration,
 };
 
-/// Awaits something for at most `timeout` (`asyncio.wait_for`); `None` waits without limit.
+/// Awaits `awaitable` for at most `timeout` (`asyncio.wait_for`); `None` waits without a limit.
 ///
-/// It runs in the calling task, under a [`timeout`](crate::timeout()). When the time is up it is
-/// cancelled, and the result is an `Err(Timeout)` once it has ended; if it swallows the cancellation
-/// and returns, its value is returned. With a timeout of zero, something that is done gives its
-/// result, a task or future is cancelled, and a coroutine never starts; but where the loop's tasks are
-/// eager it does, in the calling task like any other, and is cancelled where it waits.
+/// The awaitable runs in the calling task, under a [`timeout`](crate::timeout()). At the deadline it
+/// is cancelled, and the result is an `Err(Timeout)` once it has ended. If it handles the cancellation
+/// and returns a value, that value is returned. With a timeout of zero, an awaitable that is already
+/// done returns its result, a task or future is cancelled, and a coroutine never starts. If the loop
+/// starts tasks eagerly, such a coroutine does start, in the calling task, and is cancelled at its
+/// first wait.
 ///
-/// What is awaited may borrow: `wait_for(reader.readline(), limit)` gives the reader back.
+/// The awaitable may borrow: after `wait_for(reader.readline(), limit)`, the reader can be used
+/// again.
 ///
 /// # Cancellation
-/// Goes to what is awaited. A future that is not ours is dropped.
+/// A cancellation goes to the awaitable. A future that is not ours is dropped.
 ///
 /// ```
 /// #[asyncio::main]
@@ -79,18 +81,18 @@ pin_project_lite::pin_project! {
     }
 }
 
-/// What a timeout of zero has cancelled.
+/// An awaitable that a timeout of zero has cancelled, until it has ended.
 struct Ending<F, T> {
     child: Cancelled<F, T>,
     callback: Option<DoneCallback>,
     ended: Future<()>,
 }
 
-/// What a timeout of zero cancels.
+/// The kinds of awaitable that a timeout of zero cancels.
 enum Cancelled<F, T> {
     Child(Child<T>),
-    /// A coroutine, which never starts and is kept untouched, and the task that stands for it until
-    /// that has ended.
+    /// A coroutine, which never starts and is kept as it is, and the task that takes its place
+    /// until the task has ended.
     Unstarted(Child<()>, F),
 }
 
@@ -119,7 +121,7 @@ impl<F, T> Cancelled<F, T> {
         };
     }
 
-    /// The result, once it has ended.
+    /// Returns the result, once it has ended.
     fn retrieve(&self) -> Result<T> {
         match self {
             Cancelled::Child(child) => child.retrieve(),
@@ -181,25 +183,25 @@ where
     }
 }
 
-/// What comes of a timeout of zero: the next stage, or the outcome if there is one already.
+/// Applies a timeout of zero: returns the next stage, or the outcome if there is one already.
 fn cancel_at_once<F, T>(awaitable: F, site: WaitSite) -> Result<Stage<F, T>, Result<T>>
 where
     F: StdFuture<Output = Result<T>>,
 {
     let child = match Child::known(awaitable) {
         Ok(child) => Cancelled::Child(child),
-        // It may borrow, so it cannot become a task; but it starts at once, as that would.
+        // It may borrow, so it cannot become a task; but it starts immediately, as a task would.
         Err(coroutine) if with_entered(|scheduler| scheduler.tasks.are_eager()) == Some(true) => {
             return Ok(Stage::Inline { body: Scope::new(coroutine, site), deadline: None });
         }
-        // Nothing of it is going to run, so the task may as well be one of nothing.
+        // The coroutine will never run, so the task may have an empty body.
         Err(coroutine) => {
             let nothing = pending::<Result<()>>();
             let task = TaskBuilder::default().location(site.location()).create(nothing);
             Cancelled::Unstarted(Child::task(task), coroutine)
         }
     };
-    // A task is done here if there is no loop in which it could be made.
+    // The task is already done if there is no loop in which to create it.
     if child.done() {
         return Err(child.retrieve());
     }

@@ -1,9 +1,9 @@
 //! Libraries that need a tokio runtime, inside the tasks of asyncio.
 //!
 //! reqwest, sqlx and everything else over `tokio::net` and `tokio::time` look for a runtime in the thread on
-//! which they are polled. With [`RunnerExt::tokio`], or the option `tokio` of `#[asyncio::main]` and
-//! `#[asyncio::test]`, there is one: their futures are awaited in our tasks, on our thread, and what they wait
-//! for is watched by the runtime's reactor, on a thread of its own.
+//! which they are polled. [`RunnerExt::tokio`], or the option `tokio` of `#[asyncio::main]` and
+//! `#[asyncio::test]`, provides one. The libraries' futures are awaited in asyncio's tasks, on the loop's
+//! thread, and the runtime's reactor watches their I/O and timers on a separate thread.
 //!
 //! ```
 //! use std::time::Duration;
@@ -28,7 +28,7 @@
 //! | here | what it is |
 //! |---|---|
 //! | [`RunnerExt::tokio`] | a runtime around the runs of a `Runner` and their jobs in threads |
-//! | [`spawn`] | a task of ours for work on the runtime's thread |
+//! | [`spawn`] | an asyncio task for work on the runtime's thread |
 //!
 //! # Cancellation
 //! A future of another library is dropped at the innermost scope around it when its task is cancelled, and the
@@ -36,15 +36,15 @@
 //!
 //! # Threads
 //! The runtime has one thread, and others for `spawn_blocking` as they are needed. They end with the loop, and
-//! so do the runtime's descriptors. What runs there is in no loop: functions of asyncio that need one return an
-//! error that says so. This is also true of what a library moves there by itself: what it starts with
-//! `tokio::spawn`, such as the handlers of `axum::serve` (`asyncio_http::serve` serves the same router in our
-//! tasks). The runtime is of the current-thread kind, on which `tokio::task::block_in_place` does not work.
+//! so do the runtime's descriptors. Code there runs in no loop: functions of asyncio that need a loop return an
+//! error that says so. This also holds for work that a library itself starts there with `tokio::spawn`, such as
+//! the handlers of `axum::serve` (`asyncio_http::serve` serves the same router in asyncio's tasks). The runtime
+//! is a current-thread runtime, on which `tokio::task::block_in_place` does not work.
 //!
 //! # Time
 //! tokio's timers run in real time. Under the virtual clock, unfinished work of [`spawn`] is outstanding: time
-//! stands still until it has ended, and nothing is a deadlock. What else a task awaits of tokio cannot be seen:
-//! while it does so, the virtual clock jumps to the next timer, and a run in which nothing else is left ends with
+//! does not advance until it has ended, and no deadlock is reported. The loop cannot see any other wait for
+//! tokio: during such a wait, the virtual clock jumps to the next timer, and a run without other work ends with
 //! `Error::Deadlock`. Put such a wait into `spawn`.
 
 #![forbid(unsafe_code)]

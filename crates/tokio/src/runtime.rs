@@ -1,4 +1,4 @@
-//! A tokio runtime around a [`Runner`], with its reactor on a thread of its own.
+//! A tokio runtime around a [`Runner`], with its reactor on its own thread.
 
 use asyncio_core::{Error, Result, raw::explain_missing_loop};
 use asyncio_loop::{Entered, Runner, Surroundings, THREAD_JOIN_TIMEOUT};
@@ -15,12 +15,12 @@ const NO_LOOP: &str = ": this thread belongs to the tokio runtime of asyncio-tok
                        `asyncio_tokio::spawn` and `axum::serve` run their futures; call it in a task of asyncio \
                        (a router of axum is served there by `asyncio_http::serve`)";
 
-/// What this crate adds to [`Runner`].
+/// Methods that this crate adds to [`Runner`].
 pub trait RunnerExt {
-    /// Whether the runs, and their jobs in other threads, are inside of a tokio runtime. It begins with the loop
-    /// and ends with it: its tasks are dropped, and its threads are joined.
+    /// Sets whether the runs, and their jobs in other threads, are inside a tokio runtime. The runtime begins
+    /// and ends with the loop: at the end, its tasks are dropped, and its threads are joined.
     ///
-    /// A run reports what the system says if there is no thread or no descriptor for it.
+    /// A run returns the system's error if it cannot create the thread or a descriptor.
     ///
     /// ```
     /// use asyncio_tokio::RunnerExt;
@@ -47,7 +47,7 @@ impl RunnerExt for Runner {
     }
 }
 
-/// A runtime whose reactor and tasks are on a thread of their own.
+/// A runtime whose reactor and tasks are on a separate thread.
 struct Reactor {
     handle: Handle,
     /// Dropping it ends the runtime.

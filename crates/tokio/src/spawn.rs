@@ -1,4 +1,4 @@
-//! [`spawn`]: a task of ours for work on the runtime's thread.
+//! [`spawn`]: an asyncio task for work on the runtime's thread.
 
 use asyncio_core::{
     CancelledError, Error, Result,
@@ -16,16 +16,16 @@ use std::{
 };
 use tokio::{runtime::Handle, task::AbortHandle};
 
-/// Runs `future` on the thread of the tokio runtime, and gives a task of ours for it. The work begins at once. As
-/// from [`to_thread`](asyncio_task::to_thread), what it returns comes back as it is: `spawn(f).await??` if
-/// that is a `Result`.
+/// Runs `future` on the thread of the tokio runtime, and returns an asyncio task for it. The work begins
+/// immediately. As with [`to_thread`](asyncio_task::to_thread), the output is returned unchanged: write
+/// `spawn(f).await??` if it is a `Result`.
 ///
-/// A panic of the future is the error `Panic` of the task; if the work is aborted, the task was cancelled. Without
-/// a tokio runtime, or without a loop, the task has ended with a `Runtime` error. While the work runs, a virtual
-/// clock stands still.
+/// If the future panics, the task ends with the error `Panic`; if the work is aborted, the task ends cancelled.
+/// Without a tokio runtime, or without a loop, the returned task has failed with a `Runtime` error. While the work
+/// runs, a virtual clock does not advance.
 ///
 /// # Cancellation
-/// Cancelling the task, and the end of the loop, abort the work: it is dropped where it next awaits.
+/// Cancelling the task, or closing the loop, aborts the work: it is dropped at its next await.
 ///
 /// ```
 /// #[asyncio::main(tokio)]
@@ -51,7 +51,7 @@ where
     })
 }
 
-/// Begins the work; its outcome comes to the future.
+/// Begins the work, whose outcome is stored in the future.
 fn begin<F>(work: F, site: WaitSite) -> Result<(Future<F::Output>, Work)>
 where
     F: StdFuture + Send + 'static,
@@ -71,7 +71,7 @@ where
     Ok((result, work))
 }
 
-/// The work, seen from here. Dropping it ends the work, if that has not ended.
+/// The work, as seen from the loop. Dropping it aborts unfinished work.
 struct Work(AbortHandle);
 
 impl Drop for Work {
@@ -81,7 +81,7 @@ impl Drop for Work {
 }
 
 pin_project! {
-    /// The work over there.
+    /// The work on the runtime's thread.
     struct There<F>
     where
         F: StdFuture,
@@ -113,7 +113,7 @@ where
     }
 }
 
-/// Tells the loop of the end, at the latest when it is dropped.
+/// Reports the end to the loop, at the latest when it is dropped.
 struct End<T: Send + 'static> {
     result: Future<T>,
     /// Dropped after the result was sent.

@@ -1,4 +1,4 @@
-//! Which task awaits which, and the table of it: `asyncio ps`.
+//! The tasks that await each task, and their table: `asyncio ps`.
 
 use crate::snapshot::{NamedQueue, Snapshot, State, Task, Wait, WaitSite, tasks_by_id};
 use serde_json::{Value, json};
@@ -13,33 +13,34 @@ pub struct AwaitedInfo {
     pub awaited_by: Vec<TaskInfo>,
 }
 
-/// A task, with the tasks that wait for it.
+/// A task, with the tasks that await it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskInfo {
-    /// Where it stands in memory, as Python's `id`.
+    /// Its address in memory, like Python's `id`.
     pub task_id: u64,
     /// Its name.
     pub task_name: String,
-    /// What it does.
+    /// Its state.
     pub state: State,
-    /// Where it is suspended, innermost first: an operation, a space, its line.
+    /// The frames in which it is suspended, innermost first: an operation, a space, its line.
     pub coroutine_stack: Vec<String>,
-    /// For how long it has waited at least, in nanoseconds, if that is known.
+    /// The minimum time for which it has waited, in nanoseconds, if that is known.
     pub lasts: Option<u64>,
-    /// The tasks that wait for it.
+    /// The tasks that await it.
     pub awaited_by: Vec<Awaiter>,
 }
 
-/// A task that waits for another.
+/// A task that awaits another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Awaiter {
-    /// Where it waits, innermost first.
+    /// The frames in which it waits, innermost first.
     pub call_stack: Vec<String>,
-    /// Which it is.
+    /// The number of the task.
     pub task_id: u64,
 }
 
-/// The tasks of each loop, and the tasks that await them (`asyncio.tools.get_all_awaited_by`).
+/// Returns the tasks of each loop, and the tasks that await them
+/// (`asyncio.tools.get_all_awaited_by`).
 #[doc(alias = "tools")]
 pub fn get_all_awaited_by(snapshot: &Snapshot) -> Vec<AwaitedInfo> {
     let mut awaiters: HashMap<u64, Vec<Awaiter>> = HashMap::new();
@@ -70,8 +71,8 @@ fn operation(frame: &str) -> String {
     operations.collect::<Vec<_>>().join(" | ")
 }
 
-/// A row for each task and each task that waits for it (`asyncio.tools.build_task_table`): thread, task,
-/// name, state, for how long at least, stack, the stack of the other, its name, its number.
+/// Returns a row for each task and each task that awaits it (`asyncio.tools.build_task_table`): thread,
+/// task, name, state, minimum duration, stack, and the stack, name and number of the awaiting task.
 pub fn build_task_table(result: &[AwaitedInfo]) -> Vec<[String; 9]> {
     let tasks = || result.iter().flat_map(|info| &info.awaited_by);
     let names: HashMap<u64, &str> =
@@ -117,7 +118,7 @@ const COLUMNS: [&str; 9] = [
     "awaiter id",
 ];
 
-/// The table as it is printed, each column as wide as it has to be
+/// Returns the table as text, with each column as wide as necessary
 /// (`asyncio.tools.display_awaited_by_tasks_table`).
 pub fn display_awaited_by_tasks_table(result: &[AwaitedInfo]) -> String {
     let table = build_task_table(result);
@@ -139,7 +140,7 @@ pub fn display_awaited_by_tasks_table(result: &[AwaitedInfo]) -> String {
     text
 }
 
-/// Nanoseconds, in the largest unit of which there is one.
+/// Formats nanoseconds in the largest suitable unit.
 pub(crate) fn duration(nanoseconds: u64) -> String {
     let number = nanoseconds as f64;
     match nanoseconds {
@@ -151,7 +152,7 @@ pub(crate) fn duration(nanoseconds: u64) -> String {
     }
 }
 
-/// Everything that was found, for programs.
+/// Everything that was found, in a form for programs.
 pub fn to_json(snapshot: &Snapshot) -> Value {
     let mut awaited_by: HashMap<u64, Vec<u64>> = HashMap::new();
     for task in tasks_by_id(snapshot).values() {

@@ -22,20 +22,20 @@ const NOTE: u32 = 4;
 const FILES: u32 = 0x4649_4c45;
 const NOTES_MAX: u64 = 1 << 26;
 
-/// A core dump. What the system leaves out of it, because it stands in the program's own files, is read
-/// from those.
+/// A core dump. Contents that the system omits, because they are in the program's own files, are read
+/// from those files.
 #[derive(Debug)]
 pub struct CoreFile {
     path: PathBuf,
     file: File,
-    /// What the dump has.
+    /// The contents of the dump.
     segments: Vec<Part>,
-    /// What the program's files have, and which.
+    /// The contents of the program's files, and the files themselves.
     mappings: Vec<(Part, PathBuf)>,
     opened: RefCell<HashMap<PathBuf, Option<File>>>,
 }
 
-/// Memory that stands in a file.
+/// Memory that is stored in a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Part {
     address: u64,
@@ -44,7 +44,7 @@ struct Part {
 }
 
 impl Part {
-    /// Where in the file an address is, and how much follows it.
+    /// The position of an address in the file, and the number of bytes that follow it.
     fn find(&self, address: u64) -> Option<(u64, u64)> {
         let behind = address.checked_sub(self.address).filter(|behind| *behind < self.size)?;
         Some((self.offset.checked_add(behind)?, self.size - behind))
@@ -52,10 +52,10 @@ impl Part {
 }
 
 impl CoreFile {
-    /// The dump in a file.
+    /// Opens the dump in a file.
     ///
     /// # Errors
-    /// That it cannot be read, or is no core dump of a 64-bit ELF program.
+    /// Fails if the file cannot be read, or is not a core dump of a 64-bit ELF program.
     pub fn open(path: &Path) -> Result<CoreFile, Failure> {
         let named = path.display();
         let unreadable = |why: io::Error| Failure::new(format!("{named} cannot be read: {why}"));
@@ -93,7 +93,7 @@ impl CoreFile {
         Ok(CoreFile { path, file, segments, mappings, opened })
     }
 
-    /// Reads as much as stands in one piece, and tells how much that is.
+    /// Reads as much as is in one piece, and returns its size.
     fn read_some(&self, address: u64, buffer: &mut [u8]) -> Option<usize> {
         let in_dump = self.segments.iter().find_map(|part| part.find(address));
         if let Some((offset, size)) = in_dump {

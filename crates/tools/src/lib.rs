@@ -1,12 +1,12 @@
-//! What a running asyncio program is doing, seen from outside: the crate behind the command `asyncio`
-//! (CPython's `asyncio.tools`, and `python -m asyncio ps` and `pstree`).
+//! Inspects a running asyncio program from outside. This crate is the library of the command
+//! `asyncio` (CPython's `asyncio.tools`, and `python -m asyncio ps` and `pstree`).
 //!
-//! A [`Process`] or a [`CoreFile`] is [`Memory`]; a [`Reader`] finds loops, tasks and queues there and gives a
-//! [`Snapshot`]; [`get_all_awaited_by`] says of each task which tasks wait for it, and
-//! [`build_task_table`] and [`build_async_tree`] make lines of that.
+//! A [`Process`] or a [`CoreFile`] is [`Memory`]; a [`Reader`] finds the loops, tasks and queues in it, and
+//! returns a [`Snapshot`]. [`get_all_awaited_by`] lists the tasks that await each task, and
+//! [`build_task_table`] and [`build_async_tree`] format them as text.
 //!
-//! The program need not help, and does not notice. What is read from it is not believed: addresses,
-//! lengths and counts are checked, and what changes meanwhile is read again.
+//! The program need not cooperate, and does not notice. Everything that is read is validated:
+//! addresses, lengths and counts are checked, and data that changes meanwhile is read again.
 //!
 //! ```no_run
 //! use asyncio_tools::{Process, Reader, build_async_tree, get_all_awaited_by};
@@ -20,9 +20,9 @@
 //! ```
 //!
 //! # Differences from asyncio
-//! A frame of a task's stack is the operation that it waits in, with its line: a coroutine of Rust has
-//! no stack while it is suspended. `get_all_awaited_by` takes a snapshot instead of the number of a
-//! process. A cycle is in the error of [`build_async_tree`].
+//! A frame of a task's stack is the operation in which it waits, with its line: a coroutine in Rust
+//! has no stack while it is suspended. `get_all_awaited_by` takes a snapshot instead of a process
+//! number. [`build_async_tree`] returns cycles in its error.
 
 #![forbid(unsafe_code)]
 
@@ -45,7 +45,7 @@ pub use process::Process;
 pub use snapshot::{Location, Loop, NamedQueue, Reader, Snapshot, State, Task, Wait, WaitSite};
 pub use tree::{CycleFoundException, NodeType, build_async_tree};
 
-/// Why nothing can be shown, and what to do about it: one sentence.
+/// The reason for which nothing can be shown, and the remedy, in one sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure(String);
 

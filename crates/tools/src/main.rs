@@ -1,4 +1,4 @@
-//! The command `asyncio`: what a running asyncio program is doing, seen from outside.
+//! The command `asyncio`: inspects a running asyncio program from outside.
 
 #![forbid(unsafe_code)]
 
@@ -25,13 +25,13 @@ usage: asyncio ps      [--json] PID | --core FILE   a table of all tasks
        asyncio --version | --help
 ";
 
-/// Why the command ends without having shown anything.
+/// The reason for which the command ends without output.
 enum End {
-    /// The arguments make no sense.
+    /// The arguments are invalid.
     Usage(String),
     /// Nothing can be shown: a sentence for standard error.
     Failed(String),
-    /// The reader of the output has gone.
+    /// The output was closed.
     Written(io::Error),
 }
 
@@ -123,7 +123,7 @@ fn show(command: &str, arguments: &[&str]) -> Result<(), End> {
     Ok(out.flush()?)
 }
 
-/// Looks at a process again and again, until it ends or the reader of the output has gone.
+/// Reads a process repeatedly, until it ends or the output is closed.
 fn in_each_second(
     process: &Process,
     show: impl Fn(&top::Model, &Snapshot) -> io::Result<()>,

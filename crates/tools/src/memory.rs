@@ -1,12 +1,12 @@
-//! [`Memory`]: what is read from, a running process or a core dump.
+//! [`Memory`]: the memory of a running process or a core dump.
 
 use crate::Failure;
 
-/// There is nothing at an address, or not that much.
+/// Not all of the requested memory exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreadable;
 
-/// A thread, as the system tells of it.
+/// A thread, as the system describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Thread {
     /// Its name.
@@ -15,15 +15,15 @@ pub struct Thread {
     pub sleeps: bool,
 }
 
-/// The memory of a program. Nothing that is read from it is believed.
+/// The memory of a program. Everything that is read from it is validated.
 pub trait Memory {
-    /// Fills `buffer` from `address` on.
+    /// Fills `buffer` with the memory that begins at `address`.
     ///
     /// # Errors
-    /// [`Unreadable`] if some of it is not there.
+    /// [`Unreadable`] if some of it does not exist.
     fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), Unreadable>;
 
-    /// What stands at each of the addresses, `size` bytes each.
+    /// Reads `size` bytes at each of the addresses.
     fn read_each(&self, addresses: &[u64], size: usize) -> Pieces {
         let mut pieces = Pieces::new(addresses.len(), size);
         for (place, address) in addresses.iter().enumerate() {
@@ -32,25 +32,26 @@ pub trait Memory {
         pieces
     }
 
-    /// Where files may stand that begin with an ELF header: the program first, then its libraries.
+    /// Returns the addresses of possible files with an ELF header: the program first, then its
+    /// libraries.
     ///
     /// # Errors
-    /// Why that cannot be told.
+    /// The reason for which they are not known.
     fn images(&self) -> Result<Vec<u64>, Failure>;
 
-    /// What the system says of a thread, if it can.
+    /// Returns the system's description of a thread, if there is one.
     fn thread(&self, number: u64) -> Option<Thread>;
 
-    /// What the clock says by which loops count, in nanoseconds; `None` if that is not known any more.
+    /// Returns the time of the loops' clock, in nanoseconds; `None` if it is no longer known.
     fn now(&self) -> Option<u64> {
         None
     }
 
-    /// What is read, for messages: `process 17`.
+    /// Returns the name of this memory for messages, such as `process 17`.
     fn name(&self) -> String;
 }
 
-/// What [`Memory::read_each`] has read.
+/// The result of [`Memory::read_each`].
 #[derive(Debug)]
 pub struct Pieces {
     bytes: Vec<u8>,
@@ -79,13 +80,13 @@ impl Pieces {
         &mut self.bytes[place * self.size..][..count * self.size]
     }
 
-    /// Says that pieces were read.
+    /// Marks pieces as read.
     pub(crate) fn set_read(&mut self, places: std::ops::Range<usize>) {
         self.is_read[places].fill(true);
     }
 }
 
-/// What is read, as the numbers that it is.
+/// The memory as numbers.
 pub(crate) trait Numbers: Memory {
     fn bytes<const SIZE: usize>(&self, address: u64) -> Result<[u8; SIZE], Unreadable> {
         let mut bytes = [0; SIZE];
@@ -97,14 +98,14 @@ pub(crate) trait Numbers: Memory {
         self.bytes(address).map(u64::from_ne_bytes)
     }
 
-    /// Numbers that stand one behind the other.
+    /// Consecutive numbers.
     fn words<const COUNT: usize>(&self, address: u64) -> Result<[u64; COUNT], Unreadable> {
         let mut bytes = vec![0; COUNT * 8];
         self.read(address, &mut bytes)?;
         Ok(std::array::from_fn(|place| u64_at(&bytes, place * 8)))
     }
 
-    /// A text of so many bytes, which is shown and therefore must not move the cursor.
+    /// A text of this number of bytes. It is displayed, and therefore must not move the cursor.
     fn text(&self, address: u64, length: u64) -> Result<String, Unreadable> {
         if length > TEXT_MAX {
             return Err(Unreadable);
@@ -117,7 +118,7 @@ pub(crate) trait Numbers: Memory {
 
 impl<M: Memory + ?Sized> Numbers for M {}
 
-/// Longer texts are none.
+/// Longer texts are rejected.
 const TEXT_MAX: u64 = 4096;
 
 /// A text without control characters.
@@ -126,22 +127,22 @@ pub(crate) fn shown(text: &str) -> String {
     text.chars().map(replaced).collect()
 }
 
-/// The number at an offset, which is inside of `bytes`; else zero.
+/// The number at an offset in `bytes`; zero if the offset is outside.
 pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
     u64::from_ne_bytes(array_at(bytes, offset))
 }
 
-/// The number at an offset, which is inside of `bytes`; else zero.
+/// The number at an offset in `bytes`; zero if the offset is outside.
 pub(crate) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
     u32::from_ne_bytes(array_at(bytes, offset))
 }
 
-/// The number at an offset, which is inside of `bytes`; else zero.
+/// The number at an offset in `bytes`; zero if the offset is outside.
 pub(crate) fn u16_at(bytes: &[u8], offset: usize) -> u16 {
     u16::from_ne_bytes(array_at(bytes, offset))
 }
 
-/// The byte at an offset, which is inside of `bytes`; else zero.
+/// The byte at an offset in `bytes`; zero if the offset is outside.
 pub(crate) fn u8_at(bytes: &[u8], offset: usize) -> u8 {
     bytes.get(offset).copied().unwrap_or_default()
 }

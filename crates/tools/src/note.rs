@@ -1,4 +1,4 @@
-//! Where the layout of asyncio's data stands in a program: the ELF note that it carries.
+//! The ELF note of a program, which has the address of the layout of asyncio's data.
 
 use crate::{
     Failure,
@@ -15,7 +15,7 @@ const IMAGES_MAX: usize = 4096;
 const LOAD: u32 = 1;
 const NOTE: u32 = 4;
 
-/// What a note says.
+/// The contents of a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Said {
     version: u32,
@@ -23,10 +23,11 @@ struct Said {
     layout: u64,
 }
 
-/// The address of the layout.
+/// Returns the address of the layout.
 ///
 /// # Errors
-/// What `memory` says; that there is no asyncio in it, or one of another version, or no loop.
+/// The error of `memory`; or the program does not contain asyncio, contains another version, or has
+/// no loop.
 pub(crate) fn find_layout(memory: &dyn Memory) -> Result<u64, Failure> {
     let images = memory.images()?;
     let notes = images.iter().take(IMAGES_MAX).filter_map(|image| in_image(memory, *image).ok()?);
@@ -61,7 +62,7 @@ pub(crate) fn find_layout(memory: &dyn Memory) -> Result<u64, Failure> {
     }
 }
 
-/// The note of the file that stands at an address, if it is one of this machine's, and has it.
+/// The note of the file at an address, if the file is for this machine and has one.
 fn in_image(memory: &dyn Memory, image: u64) -> Result<Option<Said>, Unreadable> {
     let header: [u8; HEADER] = memory.bytes(image)?;
     let is_ours = header.starts_with(b"\x7fELF\x02\x01");
@@ -74,7 +75,7 @@ fn in_image(memory: &dyn Memory, image: u64) -> Result<Option<Said>, Unreadable>
     let segments = || segments.chunks_exact(SEGMENT);
     let first = segments().find(|segment| u32_at(segment, 0) == LOAD);
     let Some(first) = first else { return Ok(None) };
-    // By how much it was moved: the beginning of the file stands at a known address.
+    // The offset by which the file was moved: its beginning is at a known address.
     let moved = image.wrapping_sub(u64_at(first, 16).wrapping_sub(u64_at(first, 8)));
     for segment in segments().filter(|segment| u32_at(segment, 0) == NOTE) {
         let (address, size) = (moved.wrapping_add(u64_at(segment, 16)), u64_at(segment, 40));

@@ -1,4 +1,4 @@
-//! [`Process`]: the memory of a process that runs, read without its help and without stopping it.
+//! [`Process`]: the memory of a running process, read without its help and without stopping it.
 
 use crate::{
     Failure,
@@ -16,15 +16,15 @@ use std::{
     time::Duration,
 };
 
-/// How many pieces the system reads in one call (`UIO_MAXIOV`).
+/// The number of pieces that the system reads in one call (`UIO_MAXIOV`).
 const PIECES_MAX: usize = 1024;
 
-/// A process that runs.
+/// A running process.
 #[derive(Debug)]
 pub struct Process(Pid);
 
 impl Process {
-    /// The process of that number.
+    /// Returns the process with this number.
     pub fn new(pid: i32) -> Process {
         Process(Pid::from_raw(pid))
     }
@@ -33,7 +33,7 @@ impl Process {
         format!("/proc/{}/{name}", self.0)
     }
 
-    /// What is said of a look that was refused.
+    /// The message for a refused access.
     fn refused(&self, why: &io::Error) -> Failure {
         let name = self.name();
         match Errno::from_raw(why.raw_os_error().unwrap_or_default()) {
@@ -50,7 +50,7 @@ impl Process {
     }
 }
 
-/// What to do where looking is not permitted; `scope` is what Yama's `ptrace_scope` says.
+/// The remedy if access is not permitted; `scope` is the value of Yama's `ptrace_scope`.
 fn advice(scope: &str) -> String {
     let owner = "run this as the user of that process, or with sudo";
     match scope {
@@ -89,7 +89,7 @@ impl Memory for Process {
                 some.iter().map(|base| RemoteIoVec { base: *base as usize, len: size }).collect();
             let room = pieces.room(from, some.len());
             let count = process_vm_readv(self.0, &mut [IoSliceMut::new(room)], &remote);
-            // The one after them is not there, unless they are all.
+            // The piece after them does not exist, unless they are all pieces.
             let read = count.unwrap_or_default() / size;
             pieces.set_read(from..from + read);
             from += if read < some.len() { read + 1 } else { read };
@@ -105,7 +105,7 @@ impl Memory for Process {
                 self.name()
             )));
         }
-        // Whether its memory may be read is another question than whether it may be listed.
+        // The permission to list a process does not include that to read its memory.
         let images: Vec<u64> = maps.lines().filter_map(image).collect();
         if let Some(first) = images.first() {
             let remote = [RemoteIoVec { base: *first as usize, len: 1 }];
@@ -133,7 +133,7 @@ impl Memory for Process {
     }
 }
 
-/// The clock by which loops count.
+/// The clock of the loops.
 pub(crate) fn monotonic() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
     now.as_nanos() as u64

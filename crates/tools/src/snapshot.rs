@@ -1,4 +1,4 @@
-//! [`Snapshot`]: the loops and tasks of a program at one time, as they were found in its memory.
+//! [`Snapshot`]: the loops and tasks of a program at one time, read from its memory.
 
 mod queues;
 mod scopes;
@@ -26,23 +26,23 @@ use targets::{Targets, WORDS_MAX};
 use tasks::InLoop;
 use texts::Texts;
 
-/// No program has so many loops.
+/// The largest plausible number of loops.
 const LOOPS_MAX: usize = 4096;
 
-/// No more places of tasks are looked at, in all loops together.
+/// The largest number of task places that are read, in all loops together.
 const PLACES_MAX: u64 = 1_000_000;
 
-/// How often what has changed meanwhile is looked at again.
+/// How often data that changed meanwhile is read again.
 const TRIES: usize = 5;
 
-/// Where something stands in the source.
+/// A position in the source.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Location {
-    /// The file, as the compiler was told of it.
+    /// The path of the file, as it was passed to the compiler.
     pub file: Rc<str>,
-    /// The line, from one on.
+    /// The line, beginning with one.
     pub line: u32,
-    /// The column, from one on.
+    /// The column, beginning with one.
     pub column: u32,
 }
 
@@ -53,7 +53,7 @@ impl fmt::Display for Location {
     }
 }
 
-/// On what a task waits, and where.
+/// The operation that a task waits for, and its line.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WaitSite {
     /// The operation: `sleep`, `Lock.acquire`.
@@ -72,18 +72,18 @@ impl fmt::Display for WaitSite {
 /// One of the waits of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {
-    /// On what it waits, and where.
+    /// The operation, and its line.
     pub site: WaitSite,
-    /// The scopes around that, from the innermost on: `timeout`, `TaskGroup`, `with`.
+    /// The scopes around it, the innermost first: `timeout`, `TaskGroup`, `with`.
     pub scopes: Vec<WaitSite>,
-    /// Whether a future of another library stands between the task and the wait.
+    /// Whether there is a future of another library between the task and the wait.
     pub is_foreign: bool,
 }
 
-/// What stands for a future of which nothing else is known.
+/// The name of a future about which nothing else is known.
 const FOREIGN: &str = "another library's future";
 
-/// The innermost frame of it.
+/// Returns the innermost frame.
 impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // What a scope arms is for something foreign inside, and has the scope's own name.
@@ -94,16 +94,16 @@ impl fmt::Display for Wait {
     }
 }
 
-/// What a task does.
+/// The state of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
-    /// It runs, and its thread sleeps in the system meanwhile: nothing else of its loop can run.
+    /// It runs, but its thread sleeps in a system call: nothing else in its loop can run.
     Blocked,
     /// It runs.
     Running,
-    /// It stands in the ready queue.
+    /// It is in the ready queue.
     Ready,
-    /// It waits for something of asyncio.
+    /// It waits for an operation of asyncio.
     Waiting,
     /// It waits for a future of another library, or has not begun.
     Suspended,
@@ -130,32 +130,33 @@ impl fmt::Display for State {
 /// A task that has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
-    /// Where it stands: no other task that is there at the same time has this number.
+    /// Its address, which is unique among the tasks that exist at the same time.
     pub id: u64,
     /// Its place in the order of creation.
     pub sequence: u64,
-    /// Its name, `Task-N` if it was given none.
+    /// Its name, by default `Task-N`.
     pub name: Rc<str>,
-    /// What it does.
+    /// Its state.
     pub state: State,
-    /// Where it waits; at several places at once inside of `join!` and `select!`.
+    /// Its waits; there may be several inside `join!` and `select!`.
     pub waits: Vec<Wait>,
-    /// How many waits it has beside the first.
+    /// The number of waits beside the first.
     pub others: u32,
-    /// For how long it has waited at least, in nanoseconds, as far as one look tells: as long as its loop does.
+    /// The minimum time for which it has waited, in nanoseconds. One snapshot only shows how long its loop has
+    /// waited.
     pub lasts: Option<u64>,
-    /// Where it waited last, if it does not wait.
+    /// Its last wait, if it is not waiting.
     pub waited_at: Option<WaitSite>,
     /// How often it has waited, modulo 2³².
     pub waited: u32,
-    /// Where it was made.
+    /// The line that created it.
     pub created_at: Option<Location>,
-    /// The tasks that it waits for.
+    /// The tasks that it awaits.
     pub awaits: Vec<u64>,
 }
 
 impl Task {
-    /// What the task does, in words: the innermost frame of its stack.
+    /// Returns the task's state in words: the innermost frame of its stack.
     pub fn doing(&self) -> String {
         if !self.waits.is_empty() {
             let waits: Vec<String> = self.waits.iter().map(Wait::to_string).collect();
@@ -175,8 +176,8 @@ impl Task {
         }
     }
 
-    /// Its stack, the innermost frame first: what it does, and the scopes around that; of several waits at
-    /// once those that they share.
+    /// Returns its stack, the innermost frame first: its operation, and the scopes around it. If there are
+    /// several waits, only their common scopes are included.
     pub fn frames(&self) -> Vec<String> {
         let mut shared = self.waits.first().map_or(&[][..], |wait| &wait.scopes);
         for wait in &self.waits {
@@ -192,30 +193,30 @@ impl Task {
 /// A loop that is open.
 #[derive(Clone, Debug)]
 pub struct Loop {
-    /// Its number: no other loop of the program has it.
+    /// Its number, which is unique in the program.
     pub id: u64,
     /// The system's number of its thread, or zero.
     pub thread: u64,
-    /// What the system says of that.
+    /// The system's description of the thread.
     pub thread_info: Option<Thread>,
-    /// What it counts.
+    /// Its counters.
     pub counts: Counts,
     /// Its tasks, in the order of creation.
     pub tasks: Vec<Task>,
-    /// How many tasks changed whenever they were looked at.
+    /// The number of tasks that changed during every read.
     pub unread: usize,
 }
 
 /// The loops of a program, and its queues.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    /// Those that are open, in the order in which they were made.
+    /// The open loops, in the order of their creation.
     pub loops: Vec<Loop>,
     /// The queues that have a name, by name. They belong to no loop.
     pub queues: Vec<NamedQueue>,
 }
 
-/// What finds the tasks of one program, again and again.
+/// Reads the tasks of one program, any number of times.
 pub struct Reader<'a> {
     memory: &'a dyn Memory,
     layout: u64,
@@ -232,10 +233,10 @@ impl fmt::Debug for Reader<'_> {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader of `memory`.
+    /// Creates a reader of `memory`.
     ///
     /// # Errors
-    /// That there is nothing to read, and what to do: see [`Failure`].
+    /// Fails if there is nothing to read, and names the remedy: see [`Failure`].
     pub fn new(memory: &'a dyn Memory) -> Result<Reader<'a>, Failure> {
         let layout = find_layout(memory)?;
         let broken = || {
@@ -255,10 +256,10 @@ impl<'a> Reader<'a> {
         Ok(Reader { memory, layout, offsets, mark, texts: Texts::new(memory, offsets, layout) })
     }
 
-    /// What is there now.
+    /// Returns a snapshot of the current state.
     ///
     /// # Errors
-    /// That the program has ended.
+    /// Fails if the program has ended.
     pub fn snapshot(&mut self) -> Result<Snapshot, Failure> {
         self.texts.begin_anew();
         let first = self.memory.u64(self.layout.wrapping_add(Layout::HOMES as u64));
@@ -282,7 +283,7 @@ impl<'a> Reader<'a> {
         Ok(Snapshot { loops, queues })
     }
 
-    /// Finds the tasks that tasks wait for, which may be of other loops, by the words of their targets.
+    /// Finds the awaited tasks, which may belong to other loops, by the words of their targets.
     fn find_targets(&mut self, loops: &mut [Loop], awaited: &HashMap<u64, Vec<[u64; 2]>>) {
         let tasks = loops.iter().flat_map(|l| &l.tasks);
         let known = tasks.map(|task| (task.id, task.created_at.clone())).collect();
@@ -340,9 +341,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether what is read by these offsets is inside of what is read.
+/// Whether every value at these offsets is inside the memory that is read.
 fn make_sense(offsets: &Offsets) -> bool {
-    /// Neither a home nor anything else is so large.
+    /// A size that neither a home nor any other structure reaches.
     const HOME: u32 = 1 << 16;
     const SIZE: u32 = 1 << 9;
     let is_inside = |size: u32, words: &[u32]| {

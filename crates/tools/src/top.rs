@@ -10,16 +10,16 @@ use view::{Popup, View};
 
 pub use model::{LoopLine, Model, Row, Sort, Warning};
 
-/// How often the program is looked at.
+/// The interval between two samples of the program.
 const PERIOD: u64 = 1_000_000_000;
 
-/// How many rows `PgUp` and `PgDn` go.
+/// The number of rows that `PgUp` and `PgDn` scroll.
 const PAGE: usize = 20;
 
 /// Shows a process in the terminal, until the user ends it.
 ///
 /// # Errors
-/// That the process cannot be looked into, that it has ended, or that there is no terminal.
+/// Fails if the process cannot be read, has ended, or if there is no terminal.
 pub fn run(process: &Process) -> Result<(), Failure> {
     let mut reader = Reader::new(process)?;
     let mut model = Model::default();
@@ -62,7 +62,7 @@ fn watch(
 }
 
 impl View {
-    /// A key was pressed; true if it ends the view.
+    /// Handles a key; returns true if it ends the view.
     fn press(&mut self, key: KeyEvent, model: &Model) -> bool {
         let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
         if is_control && key.code == KeyCode::Char('c') {
@@ -91,7 +91,7 @@ impl View {
             KeyCode::Char('r') => self.reverse = !self.reverse,
             KeyCode::Char(' ' | 'p') => self.paused = !self.paused,
             KeyCode::Up => self.selected = self.selected.saturating_sub(1),
-            // What is too far is brought back where the rows are counted.
+            // A position beyond the end is corrected where the rows are counted.
             KeyCode::Down => self.selected = self.selected.saturating_add(1),
             KeyCode::PageUp => self.selected = self.selected.saturating_sub(PAGE),
             KeyCode::PageDown => self.selected = self.selected.saturating_add(PAGE),

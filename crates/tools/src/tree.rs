@@ -6,10 +6,10 @@ use std::{
     fmt,
 };
 
-/// What a node of the tree is (`asyncio.tools.NodeType`).
+/// The kind of a node of the tree (`asyncio.tools.NodeType`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NodeType {
-    /// Where a task waits.
+    /// The place at which a task waits.
     Coroutine,
     /// A task.
     Task,
@@ -19,7 +19,7 @@ pub enum NodeType {
 /// (`asyncio.tools.CycleFoundException`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CycleFoundException {
-    /// The circles: each begins and ends with the same task.
+    /// The cycles: each begins and ends with the same task.
     pub cycles: Vec<Vec<u64>>,
     /// The names of the tasks.
     pub id2name: HashMap<u64, String>,
@@ -40,7 +40,7 @@ impl fmt::Display for CycleFoundException {
 
 impl std::error::Error for CycleFoundException {}
 
-/// A tree with more lines, or deeper, is cut off: one task may be in it as often as there are ways to it.
+/// A tree with more lines, or a deeper one, is truncated: a task appears in it once for each path to it.
 const LINES_MAX: usize = 1_000_000;
 const DEPTH_MAX: usize = 200;
 
@@ -86,11 +86,11 @@ impl Graph {
     }
 }
 
-/// The lines of a tree for each task that nothing waits for (`asyncio.tools.build_async_tree`): below a
-/// task the place where it waits, below that the tasks that it waits for.
+/// Returns the lines of a tree for each task that nothing awaits (`asyncio.tools.build_async_tree`):
+/// below a task the place at which it waits, and below that the tasks that it awaits.
 ///
 /// # Errors
-/// The circles, if there are any.
+/// The cycles, if there are any.
 pub fn build_async_tree(result: &[AwaitedInfo]) -> Result<Vec<Vec<String>>, CycleFoundException> {
     let tasks = || result.iter().flat_map(|info| &info.awaited_by);
     let mut graph = Graph::default();
@@ -126,7 +126,7 @@ pub fn build_async_tree(result: &[AwaitedInfo]) -> Result<Vec<Vec<String>>, Cycl
     Ok(roots.map(|root| render(&graph, *root, &mut left)).collect())
 }
 
-/// Every edge that leads back to a task on the way to it, as the circle that it closes.
+/// Every edge that leads back to a task on the path to it, as the cycle that it closes.
 fn find_cycles(order: &[u64], awaits: &HashMap<u64, Vec<u64>>) -> Vec<Vec<u64>> {
     let mut cycles = Vec::new();
     let (mut seen, mut on_path) = (HashSet::new(), HashSet::new());
@@ -134,7 +134,7 @@ fn find_cycles(order: &[u64], awaits: &HashMap<u64, Vec<u64>>) -> Vec<Vec<u64>> 
         if !seen.insert(*first) {
             continue;
         }
-        // Not by recursion: a chain may be as long as there are tasks.
+        // This is not recursive, because a chain may be as long as the number of tasks.
         on_path.insert(*first);
         let mut path = vec![(*first, 0)];
         while let Some((task, next)) = path.last_mut() {
@@ -162,10 +162,10 @@ fn find_cycles(order: &[u64], awaits: &HashMap<u64, Vec<u64>>) -> Vec<Vec<u64>> 
     cycles
 }
 
-/// The lines of a tree; `left` is how many there may still be.
+/// The lines of a tree; `left` is the number of lines that may still follow.
 fn render(graph: &Graph, root: Node, left: &mut usize) -> Vec<String> {
     let mut lines = Vec::new();
-    // What is to be written, with what stands before it and whether it is the last of its siblings.
+    // The node to write, with its prefix and whether it is the last of its siblings.
     let mut rest = vec![(root, String::new(), true, 0)];
     while let Some((node, prefix, is_last, depth)) = rest.pop() {
         let branch = if is_last { "└── " } else { "├── " };

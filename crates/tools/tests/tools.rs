@@ -1,13 +1,12 @@
-//! CPython's `test_tools.py`: tables and trees of tasks that are given, and the circles in them. A task of
-//! ours has a state, how long that lasts and a frame of its own, which those tests do not look at: columns four
-//! to six.
+//! CPython's `test_tools.py`: tables and trees of given tasks, and the cycles in them. Our tasks also have a
+//! state, its duration and a frame, in columns four to six, which those tests do not check.
 
 use asyncio_tools::{
     AwaitedInfo, Awaiter, State, TaskInfo, build_async_tree, build_task_table,
     display_awaited_by_tasks_table,
 };
 
-/// What awaits a task: the frames, innermost first, and the awaiting task.
+/// An awaiter of a task: the frames, innermost first, and the awaiting task.
 type Awaiters<'a> = &'a [(&'a [&'a str], u64)];
 
 fn thread(thread_id: u64, tasks: &[(u64, &str, Awaiters<'_>)]) -> AwaitedInfo {
@@ -265,7 +264,7 @@ fn a_chain_of_many_tasks_is_cut_off_and_overflows_nothing() {
     let mut chain = vec![thread(1, &tasks), thread(1, &[(COUNT + 1, "root", &[])])];
     let lines = tree(&chain);
     assert!(lines.lines().count() < 300 && lines.ends_with("…\n"), "{}", lines.lines().count());
-    // Closed to a circle.
+    // Closed to a cycle.
     let Some(root) = chain[1].awaited_by.last_mut() else { unreachable!() };
     root.awaited_by.push(Awaiter { call_stack: vec!["main".to_owned()], task_id: 1 });
     assert_eq!(cycles(&chain)[0].len() as u64, COUNT + 2);

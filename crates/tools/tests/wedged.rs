@@ -1,5 +1,5 @@
-//! The example `wedged`: what a program that hangs says of itself, and what `asyncio ps` and `pstree` say of it
-//! from outside. Both stand in `tests/golden/wedged/`; with `GOLDEN=write` in the environment they are written.
+//! The example `wedged`: the output of a program that hangs, and the output of `asyncio ps` and `pstree` for
+//! it. Both are in `tests/golden/wedged/`; with `GOLDEN=write` in the environment, they are written.
 
 mod printed;
 mod stuck;
@@ -49,7 +49,7 @@ fn each_kind_that_does_not_block_the_loop_dumps_its_tasks() {
     }
 }
 
-/// Ends the process, whatever becomes of the test.
+/// Ends the process, whether or not the test succeeds.
 struct Running(Child);
 
 impl Drop for Running {
@@ -88,7 +88,7 @@ fn each_kind_is_seen_from_outside() {
         let pid = program.pid();
         assert_prints(&format!("wedged/{kind}.ps"), &["ps", &pid]);
         let tree = asyncio(&["pstree", &pid]);
-        // Of a circle there is no tree.
+        // A cycle has no tree.
         let shown = if tree.status.success() { &tree.stdout } else { &tree.stderr };
         assert_eq!(tree.status.success(), kind != "itself");
         assert_golden(&format!("wedged/{kind}.pstree"), &in_one_file(text(shown)));

@@ -1,7 +1,6 @@
 //! Outgoing connections: [`create_connection`] and [`create_unix_connection`]; and [`connect_accepted_socket`].
 //!
-//! Which socket becomes connected is decided in [`attempts`]; how it gets its transport is told in
-//! [`making`].
+//! [`attempts`] chooses the socket that becomes connected; [`making`] creates its transport.
 
 use crate::{protocols::IntoProtocol, ssl::Arguments, starting::Side};
 use asyncio_core::{Error, Result, limit::ToTimeout, wait_site::WaitSite};
@@ -22,9 +21,9 @@ pub use making::{Connecting, ConnectingTransport};
 /// Connects to a server over TCP (`loop.create_connection`), and returns the transport with the protocol
 /// that `factory` made, after its `connection_made` was called.
 ///
-/// `endpoint` is an address, or a socket that is connected already (asyncio's `sock`). A host name is
-/// looked up on a thread; its addresses are tried one after the other until one answers. An empty
-/// host is this machine.
+/// `endpoint` is an address, or a connected socket (asyncio's `sock`). A host name is looked up on a
+/// thread; its addresses are tried one after another until one answers. An empty host is this
+/// machine.
 ///
 /// ```
 /// use asyncio::{Protocol, Transport, create_connection, create_server};
@@ -50,13 +49,13 @@ pub use making::{Connecting, ConnectingTransport};
 ///
 /// # Errors
 /// If no address answers, `Io` with `Connect call failed`, the address and the cause. If the attempts failed in
-/// different ways, all causes in one text, or with [`all_errors`](CreateConnection::all_errors) as a `Group`.
-/// `Timeout` if no attempt failed and none succeeded. `Io` if the name is not found; `Value` for what is no address, and
-/// for a socket that is not of the stream type, which is closed; `Runtime` without a running loop.
+/// different ways, the error has all causes in one text, or with [`all_errors`](CreateConnection::all_errors) as a
+/// `Group`. `Timeout` if no attempt failed and none succeeded. `Io` if the name is not found; `Value` for an invalid
+/// address, and for a socket that is not a stream socket, which is closed; `Runtime` without a running loop.
 ///
 /// # Cancellation
-/// Sockets that were opened are closed. If there is a transport already, its protocol is called as for a transport
-/// that is closed at once.
+/// Sockets that were opened are closed. If there is already a transport, its protocol is called as for a transport
+/// that is closed immediately.
 #[doc(alias = "loop.create_connection")]
 #[track_caller]
 pub fn create_connection<F, P, Kind>(
@@ -77,7 +76,7 @@ where
     }
 }
 
-/// What [`create_connection`] returns: its keyword arguments. Awaiting it connects.
+/// The value that [`create_connection`] returns, with its keyword arguments. Awaiting it connects.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct CreateConnection<F, P, Kind> {
     factory: F,
@@ -89,53 +88,54 @@ pub struct CreateConnection<F, P, Kind> {
 }
 
 impl<F, P, Kind> CreateConnection<F, P, Kind> {
-    /// The arguments of TLS.
+    /// Returns the arguments of TLS.
     #[cfg(feature = "tls")]
     pub(crate) fn ssl_arguments(&mut self) -> &mut Arguments {
         &mut self.ssl
     }
 
-    /// Only addresses of this family.
+    /// Allows only addresses of this family.
     pub fn family(mut self, family: impl Into<Option<Domain>>) -> Self {
         self.options.family = family.into();
         self
     }
 
-    /// The protocol of the socket (Python's `proto`).
+    /// Sets the protocol of the socket (Python's `proto`).
     pub fn protocol(mut self, protocol: impl Into<Option<Protocol>>) -> Self {
         self.options.protocol = protocol.into();
         self
     }
 
-    /// Flags for the look-up of the name: see [`getaddrinfo`](asyncio_sockets::getaddrinfo()).
+    /// Sets the flags for the look-up of the name: see
+    /// [`getaddrinfo`](asyncio_sockets::getaddrinfo()).
     pub fn flags(mut self, flags: i32) -> Self {
         self.options.flags = flags;
         self
     }
 
-    /// The address to connect from. If it has several, the first that can be bound and is of the
-    /// family of the address to connect to.
+    /// Sets the address to connect from. If a name has several addresses, the first one is used
+    /// that can be bound and has the family of the address to connect to.
     pub fn local_addr(mut self, address: impl ToAddress) -> Self {
         self.options.local = Some(address.to_target());
         self
     }
 
-    /// Tries the next address not only when one has failed, but after `delay` already, and takes the first connection
-    /// that succeeds ("Happy Eyeballs", RFC 8305, which recommends 250 ms). Implies
-    /// [`interleave(1)`](CreateConnection::interleave) unless that is set.
+    /// Tries the next address when one has failed or after `delay`, and takes the first connection that succeeds
+    /// ("Happy Eyeballs", RFC 8305, which recommends 250 ms). It implies
+    /// [`interleave(1)`](CreateConnection::interleave), unless that is set.
     pub fn happy_eyeballs_delay(mut self, delay: impl ToTimeout) -> Self {
         self.options.delay = delay.to_timeout();
         self
     }
 
-    /// Tries the addresses of the families by turns, after the first `count` of the family that comes
-    /// first. With 0 they are tried in the order in which they are found.
+    /// Tries the addresses of the families in turns, after the first `count` of the first family.
+    /// With 0, they are tried in the order of the look-up.
     pub fn interleave(mut self, count: usize) -> Self {
         self.options.interleave = Some(count);
         self
     }
 
-    /// If no address answers, the error is a `Group` of the errors of all attempts.
+    /// Sets whether the error is a `Group` of the errors of all attempts, if no address answers.
     pub fn all_errors(mut self, all: bool) -> Self {
         self.options.all_errors = all;
         self
@@ -146,7 +146,7 @@ impl<F, P, Kind> CreateConnection<F, P, Kind> {
         self.connecting().transport()
     }
 
-    /// The site of what is built on this.
+    /// Sets the site at which the caller waits, for operations that are built on this one.
     #[doc(hidden)]
     pub fn at(mut self, site: WaitSite) -> Self {
         self.site = site;
@@ -185,8 +185,8 @@ impl<F, P, Kind> fmt::Debug for CreateConnection<F, P, Kind> {
 /// Connects to a Unix socket (`loop.create_unix_connection`), and returns the transport with the
 /// protocol that `factory` made, after its `connection_made` was called.
 ///
-/// `endpoint` is the path, or a socket that is connected already (asyncio's `sock`). A path that
-/// begins with a null byte is a name in Linux's abstract namespace.
+/// `endpoint` is the path, or a connected socket (asyncio's `sock`). A path that begins with a null
+/// byte is a name in Linux's abstract namespace.
 ///
 /// ```
 /// use asyncio::{Protocol, Transport, create_unix_connection};
@@ -208,10 +208,11 @@ impl<F, P, Kind> fmt::Debug for CreateConnection<F, P, Kind> {
 ///
 /// # Errors
 /// `Io` with the path and the system's error, usually `NotFound` and `ConnectionRefused`; `Value`
-/// for a socket that is no Unix stream socket, which is closed; `Runtime` without a running loop.
+/// for a socket that is not a Unix stream socket, which is closed; `Runtime` without a running
+/// loop.
 ///
 /// # Cancellation
-/// Those of [`create_connection`].
+/// As for [`create_connection`].
 #[doc(alias = "loop.create_unix_connection")]
 #[track_caller]
 pub fn create_unix_connection<F, P, Kind>(
@@ -225,7 +226,7 @@ where
     create_unix_connection_at(factory, endpoint, WaitSite::here(&"create_unix_connection"))
 }
 
-/// [`create_unix_connection`] for what is built on it.
+/// Does what [`create_unix_connection`] does, for operations that are built on it.
 #[doc(hidden)]
 pub fn create_unix_connection_at<F, P, Kind>(
     factory: F,
@@ -258,9 +259,9 @@ async fn connect_unix(endpoint: Endpoint, site: WaitSite) -> Result<Socket> {
     Ok(socket)
 }
 
-/// Makes a transport of a connected stream socket that was accepted without asyncio's help
-/// (`loop.connect_accepted_socket`), and gives it with the protocol that `factory` made, after its
-/// `connection_made` was called.
+/// Creates the transport of a connected stream socket that was accepted without asyncio
+/// (`loop.connect_accepted_socket`), and returns it with the protocol that `factory` made, after
+/// its `connection_made` was called.
 ///
 /// ```
 /// use asyncio::socket::{Domain, Socket, Type};
@@ -284,11 +285,11 @@ async fn connect_unix(endpoint: Endpoint, site: WaitSite) -> Result<Socket> {
 /// ```
 ///
 /// # Errors
-/// `Value` for a socket that is not of the stream type, which is closed; `Runtime` without a running
+/// `Value` for a socket that is not a stream socket, which is closed; `Runtime` without a running
 /// loop.
 ///
 /// # Cancellation
-/// Those of [`create_connection`].
+/// As for [`create_connection`].
 #[doc(alias = "loop.connect_accepted_socket")]
 #[track_caller]
 pub fn connect_accepted_socket<F, P, Kind>(factory: F, socket: Socket) -> Connecting<F, P, Kind>
@@ -301,7 +302,7 @@ where
     Connecting::new(factory, site, ssl, async move { stream(socket, site) })
 }
 
-/// A socket of the caller's.
+/// Checks a socket of the caller.
 fn stream(socket: Socket, site: WaitSite) -> Result<Socket> {
     match is_stream(&socket)? {
         true => Ok(socket),

@@ -1,9 +1,9 @@
 //! [`Connection`]: the part of a stream transport that lives in the loop.
 //!
-//! It is made, told its protocol, and *started*, which takes effect in the next iteration: then the
-//! protocol's `connection_made` is called, and the descriptor watched. From there on it is driven
-//! by the readiness of its [`Source`] and by its handles. It ends in one way, *lost*: `connection_lost` is
-//! called as a step of its own, and then everything is let go.
+//! It is created with its protocol, and *started*, which takes effect in the next iteration: the
+//! protocol's `connection_made` is called, and the descriptor is watched. From then on, it is driven by
+//! the readiness of its [`Source`] and by its handles. It always ends by being *lost*: `connection_lost`
+//! is called as a separate step, and then everything is dropped.
 //!
 //! ```text
 //!           close() and nothing buffered, force_close()
@@ -12,11 +12,11 @@
 //!     └──────────► closing ──────────────────────────────────┘
 //! ```
 //!
-//! How it reads is in [`reading`], how it writes in [`writing`].
+//! Reading is in [`reading`], writing in [`writing`].
 //!
-//! After a system call the processor has forgotten where the callers of the caller return to, and
-//! guesses wrongly at each; so what leads to one for every message is written to be inlined into few
-//! functions, and what is rare stands apart from it.
+//! A system call flushes the return predictor, so every return after it is mispredicted. The code
+//! that runs for every message is therefore written to be inlined into few functions, and rare code
+//! is kept apart from it.
 
 use crate::{
     extra_info::Names,
@@ -50,15 +50,16 @@ mod reading;
 mod tests;
 mod writing;
 
-/// What kind of thing a connection is, where it matters.
+/// The kind of a connection's descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A stream socket, with both directions, and whether it is a TCP socket, where a short read or
     /// write means that the next one would block.
     Socket { is_tcp: bool },
-    /// The end of a pipe to read from.
+    /// The reading end of a pipe.
     ReadPipe,
-    /// The end of a pipe to write to; whether it becomes readable when the other end is closed.
+    /// The writing end of a pipe; `tells_the_end` if it becomes readable when the other end is
+    /// closed.
     WritePipe { tells_the_end: bool },
 }
 
@@ -76,7 +77,7 @@ pub(crate) struct Connection {
     handle: OnceCell<Transport>,
     /// Taken out when the connection is lost, which closes it.
     source: RefCell<Option<Rc<Source<Io>>>>,
-    /// Taken out likewise.
+    /// Taken out as well.
     protocol: RefCell<Option<Calls>>,
     /// Whether a read or write of less than there was room for means that the next one would block.
     drained_by_less: Cell<bool>,
@@ -85,13 +86,13 @@ pub(crate) struct Connection {
     flow: FlowControl,
     reading: reading::State,
     writing: writing::State,
-    /// Called when the connection is lost, after the protocol: the server counts.
+    /// Called when the connection is lost, after the protocol, so that the server can count.
     on_lost: RefCell<Option<Box<dyn FnOnce()>>>,
 }
 
 impl Connection {
-    /// A connection with its protocol in the loop that runs in this thread. It does nothing until it
-    /// is [started](Connection::start).
+    /// Creates a connection with its protocol in the loop that runs in this thread. It does nothing
+    /// until it is [started](Connection::start).
     ///
     /// # Errors
     /// `Runtime` if no loop runs, or it is being closed.
@@ -112,8 +113,8 @@ impl Connection {
         Ok(connection.handle.get_or_init(|| handle).clone())
     }
 
-    /// In the next iteration, and in this order: calls `connection_made`, begins to read, and gives
-    /// `made` its result.
+    /// Starts it in the next iteration: calls `connection_made`, begins to read, and sets the
+    /// result of `made`, in this order.
     #[track_caller]
     pub(crate) fn start(&self, made: Option<Future<()>>) {
         self.soon(move |connection| {
@@ -131,19 +132,19 @@ impl Connection {
                 Ok(()) => {}
             }
             if let Some(made) = made {
-                // Cancelled by now, perhaps.
+                // It may already have been cancelled.
                 let _ = made.set_result(());
             }
         });
     }
 
-    /// Has the connection called with the readiness of its descriptor.
+    /// Registers the connection for the readiness of its descriptor.
     fn set_handler(&self) -> Result<()> {
         let Some(source) = self.source() else { return Ok(()) };
         if self.is_losing() {
             return Ok(());
         }
-        // A circle that is broken when the connection is lost, or its loop closed.
+        // This reference cycle is broken when the connection is lost, or its loop is closed.
         let Some(connection) = self.local().get() else { return Ok(()) };
         source.set_handler(connection)
     }
@@ -165,7 +166,7 @@ impl Connection {
         }
     }
 
-    /// The handle of this connection.
+    /// Returns the handle of this connection.
     #[inline]
     pub(crate) fn handle(&self) -> &Transport {
         self.handle.get().expect("set when the connection is opened")
@@ -180,13 +181,13 @@ impl Connection {
         self.handle().0.local
     }
 
-    /// What is read and written, until the connection is lost.
+    /// Returns the source, until the connection is lost.
     #[inline]
     pub(crate) fn source(&self) -> Option<Rc<Source<Io>>> {
         self.source.borrow().clone()
     }
 
-    /// Sets what is called when the connection is lost.
+    /// Sets the function that is called when the connection is lost.
     pub(crate) fn on_lost(&self, f: impl FnOnce() + 'static) {
         self.on_lost.replace(Some(Box::new(f)));
     }
@@ -214,14 +215,14 @@ impl OnReady for Connection {
                 Kind::Socket { .. } | Kind::ReadPipe => self.read_ready(),
             }
         }
-        // Nearly always there is room as well, and nothing to send.
+        // Usually there is also room, and nothing to send.
         if ready.writable && self.buffered() > 0 {
             self.write_ready();
         }
     }
 }
 
-/// `call_soon`, of a loop that is open or else does nothing any more.
+/// Does what `call_soon` does; nothing if the loop is closed.
 #[track_caller]
 pub(crate) fn call_soon(home: LoopRef, f: impl FnOnce() + 'static) {
     let (values, location) = (current_values(), Location::caller());
@@ -232,7 +233,7 @@ pub(crate) fn call_soon(home: LoopRef, f: impl FnOnce() + 'static) {
     home.with(|scheduler| drop(scheduler.call_soon(call, values, location)));
 }
 
-/// `call_later`, of the loop that runs. Does nothing if that is being closed.
+/// Does what `call_later` does, in the running loop; nothing if it is being closed.
 #[track_caller]
 pub(crate) fn call_later(delay: Duration, f: impl FnOnce() -> Result<()> + 'static) {
     let (values, location) = (current_values(), Location::caller());
@@ -250,7 +251,7 @@ impl Connection {
         drop(replaced);
     }
 
-    /// The `RefCell` of the protocol.
+    /// Returns the `RefCell` of the protocol.
     pub(crate) fn protocol(&self) -> Option<Rc<dyn Any>> {
         Some(self.calls()?.protocol())
     }
@@ -291,7 +292,7 @@ impl Connection {
         }
     }
 
-    /// Ends it without sending what is buffered; [`Transport::abort`] without an error.
+    /// Ends it without sending the buffered data; without an error, this is [`Transport::abort`].
     pub(crate) fn force_close(&self, error: Option<Error>) {
         self.receive_what_was_left();
         if self.is_losing() {
@@ -302,8 +303,8 @@ impl Connection {
         self.lose(error);
     }
 
-    /// Ends it because of an error: one of the system goes to the protocol alone, any other to the
-    /// exception handler as well.
+    /// Ends it because of an error. A system error goes only to the protocol, any other error to
+    /// the exception handler as well.
     fn fatal(&self, error: Error, message: &str) {
         match &error {
             Error::Io(_) if is_debug() => {
@@ -315,7 +316,7 @@ impl Connection {
         self.force_close(Some(error));
     }
 
-    /// Whether it was closed, before it is now.
+    /// Marks it as closing; returns whether it was before.
     fn set_closing(&self) -> bool {
         self.handle().0.closing.swap(true, Ordering::Relaxed)
     }
@@ -325,21 +326,21 @@ impl Connection {
         self.handle().is_closing()
     }
 
-    /// Tells the protocol, in a step of its own, and lets everything go.
+    /// Calls the protocol, in a separate step, and drops everything.
     fn lose(&self, error: Option<Error>) {
         if !self.writing.set_losing() {
             self.soon(move |connection| connection.lost(error));
         }
     }
 
-    /// The same at once, in a step that is the connection's own.
+    /// Does the same immediately, in a step of the connection itself.
     fn lose_now(&self) {
         if !self.writing.set_losing() {
             self.lost(None);
         }
     }
 
-    /// The last step. Nothing is called after it.
+    /// Runs the last step. Nothing is called after it.
     fn lost(&self, error: Option<Error>) {
         self.call(Event::Lost(error), "connection_lost");
         let let_go = (self.source.take(), self.protocol.take(), self.local().remove());
@@ -362,7 +363,7 @@ impl Drop for Connection {
     }
 }
 
-/// Does an operation again as long as signals interrupt it.
+/// Repeats an operation as long as signals interrupt it.
 #[inline]
 fn uninterrupted<R>(mut operation: impl FnMut() -> io::Result<R>) -> io::Result<R> {
     loop {

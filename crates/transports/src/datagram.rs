@@ -1,6 +1,7 @@
 //! Datagrams: [`create_datagram_endpoint`], [`DatagramProtocol`] and [`DatagramTransport`].
 //!
-//! An [`endpoint`] is the part of a transport that lives in the loop; how it reads is in [`receive`].
+//! An [`endpoint`] is the part of a transport that lives in the loop; [`receive`] reads its
+//! datagrams.
 
 use crate::slot::in_use;
 use asyncio_core::{Error, Result};
@@ -23,9 +24,9 @@ pub use transport::{DatagramTransport, Recipient};
 ///
 /// A sender without a name has an [`Address`] that is neither an IP address nor a path.
 ///
-/// `connection_made` comes first and once, `connection_lost` last and once, the others any number of
-/// times between them. Each runs as a callback of the loop: a panic in one is reported, and the transport
-/// stays open.
+/// `connection_made` is called first and once, `connection_lost` last and once, and the others any number
+/// of times between them. Each call is a callback of the loop: a panic in one is reported, and the
+/// transport stays open.
 ///
 /// ```
 /// use asyncio::{Address, Bytes, DatagramProtocol, DatagramTransport, create_datagram_endpoint};
@@ -48,42 +49,43 @@ pub use transport::{DatagramTransport, Recipient};
 /// ```
 #[doc(alias = "asyncio.DatagramProtocol")]
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no protocol for datagrams",
+    message = "`{Self}` is not a protocol for datagrams",
     label = "the factory has to return a protocol",
     note = "implement `asyncio::DatagramProtocol` for `{Self}`"
 )]
 pub trait DatagramProtocol: 'static {
-    /// The endpoint was made.
+    /// Called when the endpoint was created.
     fn connection_made(&mut self, transport: &DatagramTransport) {
         let _ = transport;
     }
 
-    /// The endpoint is closed. The error is `None` if it was closed or aborted on this side.
+    /// Called when the endpoint is closed. The error is `None` if it was closed or aborted on this
+    /// side.
     fn connection_lost(&mut self, transport: &DatagramTransport, error: Option<Error>) {
         let _ = (transport, error);
     }
 
-    /// The send buffer has exceeded the high-water mark: stop sending for now.
+    /// Called when the send buffer exceeds the high-water mark: stop sending.
     fn pause_writing(&mut self, transport: &DatagramTransport) {
         let _ = transport;
     }
 
-    /// The send buffer has drained to the low-water mark: continue sending.
+    /// Called when the send buffer has drained to the low-water mark: sending may continue.
     fn resume_writing(&mut self, transport: &DatagramTransport) {
         let _ = transport;
     }
 
-    /// A datagram arrived; an empty one has no data.
+    /// Called with each datagram that arrives; an empty one has no data.
     fn datagram_received(&mut self, transport: &DatagramTransport, data: Bytes, addr: Address);
 
-    /// The system refused to send or to receive, mostly because an earlier datagram found no receiver
-    /// (`ConnectionRefused`). The transport stays open.
+    /// Called when the system refuses to send or to receive, usually because an earlier datagram
+    /// found no receiver (`ConnectionRefused`). The transport stays open.
     fn error_received(&mut self, transport: &DatagramTransport, error: Error) {
         let _ = (transport, error);
     }
 }
 
-/// What happens to an endpoint.
+/// An event of an endpoint.
 enum Event<'a> {
     Made,
     Lost(Option<Error>),
@@ -93,7 +95,7 @@ enum Event<'a> {
     Error(Error),
 }
 
-/// A protocol as its endpoint has it, whatever its type.
+/// A protocol of any type, as its endpoint calls it.
 trait Calls {
     /// Calls the callback of an event.
     ///

@@ -1,12 +1,12 @@
-//! [`ExtraInfo`]: what can be asked about a connection.
+//! [`ExtraInfo`]: information about a connection.
 
 use crate::trsock::TransportSocket;
 use asyncio_sockets::Address;
 use std::{fmt, net::SocketAddr};
 
-/// Names something that `get_extra_info` of a transport tells: a `T`.
+/// A key for `get_extra_info` of a transport, whose value is a `T`.
 ///
-/// A key of your own is made from others:
+/// You can make a key of your own from others:
 ///
 /// ```
 /// use asyncio::{ExtraInfo, PEERNAME};
@@ -33,12 +33,12 @@ impl<T> Clone for ExtraInfo<T> {
 
 impl<T> Copy for ExtraInfo<T> {}
 
-/// What is known about one transport, for the keys that are made from other keys: see [`ExtraInfo`].
+/// The information about one transport, for keys that are made from other keys: see [`ExtraInfo`].
 #[derive(Clone, Copy)]
 pub struct Known<'a>(pub(crate) &'a dyn Informed);
 
 impl Known<'_> {
-    /// What `key` names.
+    /// Returns the value of `key`.
     pub fn get<T>(self, key: ExtraInfo<T>) -> Option<T> {
         (key.find)(self)
     }
@@ -55,7 +55,7 @@ pub(crate) trait Informed {
     fn names(&self) -> &Names;
     fn socket(&self) -> Option<TransportSocket>;
 
-    /// Where its TLS is, if it can have any.
+    /// Its TLS layer, if it can have one.
     #[cfg(feature = "tls")]
     fn ssl(&self) -> Option<&crate::ssl::Layer> {
         None
@@ -63,7 +63,7 @@ pub(crate) trait Informed {
 }
 
 impl<T> ExtraInfo<T> {
-    /// A key with a name and what finds its value.
+    /// Creates a key from a name and a function that finds its value.
     pub const fn new(name: &'static str, find: fn(Known<'_>) -> Option<T>) -> ExtraInfo<T> {
         ExtraInfo { name, find }
     }
@@ -72,7 +72,7 @@ impl<T> ExtraInfo<T> {
         Known(transport).get(self)
     }
 
-    /// asyncio's name of it.
+    /// Returns asyncio's name of the key.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -84,15 +84,16 @@ impl<T> fmt::Debug for ExtraInfo<T> {
     }
 }
 
-/// The address of the other side (`"peername"`); also after the connection is over.
+/// The address of the other side (`"peername"`), even after the end of the connection.
 pub const PEERNAME: ExtraInfo<Address> =
     ExtraInfo::new("peername", |transport| transport.0.names().peer.get());
 
-/// The address of this side (`"sockname"`); also after the connection is over.
+/// The address of this side (`"sockname"`), even after the end of the connection.
 pub const SOCKNAME: ExtraInfo<Address> =
     ExtraInfo::new("sockname", |transport| transport.0.names().sock.get());
 
-/// The socket (`"socket"`); not of a pipe, not once the connection is over, not on another thread.
+/// The socket (`"socket"`). A pipe has none, and there is none after the end of the connection or
+/// on another thread.
 pub const SOCKET: ExtraInfo<TransportSocket> =
     ExtraInfo::new("socket", |transport| transport.0.socket());
 
@@ -103,7 +104,7 @@ pub(crate) struct Names {
     pub(crate) peer: Name,
 }
 
-/// An address in little memory: there is one pair in each connection.
+/// An address in compact form, because every connection has two.
 #[derive(Clone, Default)]
 pub(crate) enum Name {
     #[default]

@@ -1,13 +1,13 @@
-//! [`FlowControl`]: the water marks of a buffer, and what the protocol was told of them.
+//! [`FlowControl`]: the water marks of a buffer, and the calls to the protocol about them.
 
 use asyncio_core::{Error, Result, raw::caught};
 use std::cell::Cell;
 
-/// More than this is buffered only against the protocol's wish, unless other limits are set.
+/// The default high-water mark, above which the protocol is asked to pause.
 pub(crate) const HIGH_WATER: usize = 64 * 1024;
 
 /// Knows when the protocol of a transport has to pause writing, and when it may be told: not while
-/// one of its callbacks runs, which has the protocol.
+/// one of its callbacks runs, which borrows the protocol.
 #[derive(Debug)]
 pub(crate) struct FlowControl {
     low: Cell<usize>,
@@ -17,7 +17,7 @@ pub(crate) struct FlowControl {
     told: Cell<bool>,
     /// Whether a callback of the protocol runs.
     calling: Cell<bool>,
-    /// Whether the protocol has to pause at the high mark already.
+    /// Whether the protocol has to pause already at the high mark.
     inclusive: bool,
 }
 
@@ -33,7 +33,7 @@ impl FlowControl {
         }
     }
 
-    /// One that pauses at `high` already, at a quarter of which it goes on.
+    /// Creates one that pauses already at `high`, and continues at a quarter of it.
     #[cfg(feature = "tls")]
     pub(crate) fn pausing_at(high: usize) -> FlowControl {
         let flow = FlowControl { inclusive: true, ..FlowControl::new() };
@@ -51,7 +51,7 @@ impl FlowControl {
         self.high.set(high);
     }
 
-    /// So much is buffered now.
+    /// Sets the number of bytes that are buffered now.
     #[inline]
     pub(crate) fn measure(&self, size: usize) {
         self.paused.set(match self.paused.get() {
@@ -68,14 +68,14 @@ impl FlowControl {
         self.paused.get()
     }
 
-    /// The protocol was told to pause by another one.
+    /// Records that another one has told the protocol to pause.
     #[cfg(feature = "tls")]
     pub(crate) fn inherit_pause(&self) {
         self.paused.set(true);
         self.told.set(true);
     }
 
-    /// What the protocol is to be told now: true to pause, false to go on.
+    /// Returns what to tell the protocol now: true to pause, false to continue.
     #[inline]
     pub(crate) fn changed(&self) -> Option<bool> {
         let paused = self.paused.get();
@@ -98,7 +98,8 @@ impl FlowControl {
     }
 }
 
-/// `(low, high)`, with what was not given; `default` is the high mark if neither was.
+/// Returns `(low, high)`, and fills in missing values; `default` is the high mark if neither was
+/// given.
 pub(crate) fn water_marks(
     what: &str,
     default: usize,

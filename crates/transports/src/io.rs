@@ -1,4 +1,4 @@
-//! [`Io`]: the descriptor under a stream transport, and the memory that is received into.
+//! [`Io`]: the descriptor under a stream transport, and the memory into which data is received.
 
 use crate::pipes::NonBlocking;
 use bytes::{Bytes, BytesMut};
@@ -15,7 +15,7 @@ use std::{
 #[derive(Debug)]
 pub(crate) enum Io {
     Socket(socket2::Socket),
-    /// A file as far as reading and writing go.
+    /// A pipe or device, which is read and written like a file.
     Pipe(Pipe),
 }
 
@@ -69,7 +69,7 @@ impl Io {
         }
     }
 
-    /// Says that nothing more will be sent. A pipe says so by being closed.
+    /// Ends the sending direction. A pipe is ended by closing it.
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
         match self {
             Io::Socket(socket) => socket.shutdown(Shutdown::Write),
@@ -78,7 +78,7 @@ impl Io {
     }
 }
 
-/// `send` of a socket, called here so that one function fewer is returned from.
+/// Calls `send` of a socket here, which saves one return.
 #[inline]
 fn send(socket: &socket2::Socket, data: &[u8]) -> io::Result<usize> {
     let (place, length) = (data.as_ptr().cast(), data.len());
@@ -90,35 +90,35 @@ fn send(socket: &socket2::Socket, data: &[u8]) -> io::Result<usize> {
 /// As many pieces as every system takes in one call (`IOV_MAX`).
 pub(crate) const PIECES: usize = 1024;
 
-/// The most that is received at once.
+/// The largest amount that is received at once.
 pub(crate) const MAX_SIZE: usize = 256 * 1024;
 
-/// Less than this is copied out of the block it was received in, so that what is kept of a
-/// connection never pins more than sixteen times its size.
+/// Data of less than this size is copied out of its block, so that kept data never keeps more than
+/// sixteen times its size alive.
 const SMALL: usize = 16 * 1024;
 
-/// The most memory that `length` bytes can pin which were received in one piece.
+/// Returns the largest amount of memory that `length` bytes received in one piece can keep alive.
 #[inline]
 pub fn pinned_by(length: usize) -> usize {
     if length < SMALL { length } else { length.max(MAX_SIZE) }
 }
 
-/// If less than this is left of a block, there is another one for the next message.
+/// If less than this is left of a block, the next message gets another one.
 const LEAST: usize = 64 * 1024;
 
 thread_local! {
-    /// The block that all connections of the thread receive into: an idle one needs no memory. Taken
-    /// out while one does; in a box, so that this moves a pointer.
+    /// The block into which all connections of the thread receive, so that an idle connection needs
+    /// no memory. It is taken out while one receives, and boxed, so that this moves only a pointer.
     static BLOCK: Cell<Option<Box<BytesMut>>> = const { Cell::new(None) };
 }
 
-/// Receives what there is, in one call, again if a signal interrupts it; and tells whether there was
-/// room for more. No bytes: the end.
+/// Receives the available data in one call, which is repeated if a signal interrupts it, and returns
+/// whether there was room for more. No bytes mean the end.
 ///
-/// In its caller, as everything between the system call and the protocol is.
+/// It is inlined into its caller, like everything between the system call and the protocol.
 #[inline(always)]
 pub(crate) fn receive(io: &Io) -> io::Result<(Bytes, bool)> {
-    // A thread that ends has none any more.
+    // A thread that is ending no longer has one.
     let mut block = match BLOCK.try_with(Cell::take).ok().flatten() {
         Some(block) if block.capacity() == MAX_SIZE => block,
         block => with_room(block),
@@ -139,7 +139,8 @@ pub(crate) fn receive(io: &Io) -> io::Result<(Bytes, bool)> {
     received
 }
 
-/// The block, whole again if no part of it is in use; another one if too little of it is left.
+/// Returns the block, whole again if no part of it is in use, or another one if too little of it is
+/// left.
 fn with_room(block: Option<Box<BytesMut>>) -> Box<BytesMut> {
     let mut block = block.unwrap_or_default();
     if block.try_reclaim(MAX_SIZE) || block.capacity() >= LEAST {
@@ -154,8 +155,8 @@ fn with_room(block: Option<Box<BytesMut>>) -> Box<BytesMut> {
 fn append(io: &Io, block: &mut BytesMut) -> io::Result<usize> {
     let spare = block.spare_capacity_mut();
     let (place, length) = (spare.as_mut_ptr().cast(), spare.len());
-    // SAFETY: the pointer and the length are those of memory that is ours to write to, and the calls
-    // write nothing but what they tell.
+    // SAFETY: the pointer and the length are those of memory that we may write to, and the calls
+    // write exactly the bytes that they report.
     let received = unsafe {
         loop {
             let received = match io {
@@ -168,7 +169,8 @@ fn append(io: &Io, block: &mut BytesMut) -> io::Result<usize> {
         }
     };
     let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
-    // SAFETY: the block was empty, and the system has written so many bytes to its beginning.
+    // SAFETY: the block was empty, and the system has written this number of bytes to its
+    // beginning.
     unsafe { block.set_len(received) };
     Ok(received)
 }

@@ -1,23 +1,23 @@
 //! asyncio's transports and protocols: TCP, Unix sockets, UDP, pipes, servers.
 //!
-//! A *transport* moves bytes; a *protocol* is called with what arrives, and says what to send. This is
-//! the layer for programs that implement a protocol; programs mostly want `asyncio-streams`,
-//! which stands on it.
+//! A *transport* moves bytes; a *protocol* is called with the bytes that arrive, and decides what to
+//! send. This layer is for programs that implement a protocol; most programs want `asyncio-streams`,
+//! which is built on it.
 //!
 //! # Cancellation
 //! Transports are not awaited, so nothing cancels them: [`close`](Transport::close) and
-//! [`abort`](Transport::abort) end one. What makes a transport can be awaited, and says what its
-//! cancellation leaves behind: a connection that was being made is closed.
+//! [`abort`](Transport::abort) end one. The functions that create a transport are awaited, and
+//! their docs say what a cancellation leaves behind: a connection that was being made is closed.
 //!
 //! # Threads
-//! A connection lives in its loop, with its protocol, until it is lost: whether or not the program keeps
-//! a handle. A [`Transport`] is such a handle, and may go to any thread; calls from
-//! there are sent to the loop. Protocols stay on the loop's thread, and need not be `Send`.
+//! A connection lives in its loop, with its protocol, until it is lost, whether or not the program keeps
+//! a handle. A [`Transport`] is such a handle, and may be moved to any thread; calls from there are
+//! passed to the loop. Protocols stay on the loop's thread, and need not be `Send`.
 //!
 //! # Differences from asyncio
-//! Each callback of a protocol is given its transport, so there is nothing to store in
-//! `connection_made`. `pause_writing` and `resume_writing` are called inside `write`, as in asyncio; but if
-//! the protocol itself writes, they are called right after its callback. Data that cannot be written (after
+//! Each callback of a protocol gets the transport as an argument, so there is nothing to store in
+//! `connection_made`. `pause_writing` and `resume_writing` are called inside `write`, as in asyncio; but if the
+//! protocol itself writes, they are called right after its callback. Data that cannot be written (after
 //! `write_eof`, for example) is an error for the loop's exception handler; `write` returns nothing, as in asyncio.
 
 mod connect;

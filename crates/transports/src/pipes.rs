@@ -30,15 +30,15 @@ mod tests;
 
 pub(crate) use mode::NonBlocking;
 
-/// Makes a transport of the reading end of a pipe (`loop.connect_read_pipe`), and returns it with the protocol that
-/// `factory` made.
+/// Creates a transport of the reading end of a pipe (`loop.connect_read_pipe`), and returns it with the protocol
+/// that `factory` made.
 ///
-/// `pipe` is anything that owns the descriptor of a FIFO, a socket or a character device: an open
+/// `pipe` is any value that owns the descriptor of a FIFO, a socket or a character device: an open
 /// file, an end of `std::io::pipe`, the standard input of the program, the standard output of a child.
-/// It is closed with the transport. At its end `eof_received` is called, whose answer does not matter,
-/// and then `connection_lost(None)`, each as a step of its own. What is written to the transport is an
-/// error for the loop's exception handler. A device that the system cannot wait for, such as
-/// `/dev/null`, is read in every iteration.
+/// It is closed with the transport. At its end, `eof_received` is called, whose result is ignored, and
+/// then `connection_lost(None)`, each as a separate step. Writing to the transport is an error for
+/// the loop's exception handler. A device that the system cannot wait for, such as `/dev/null`, is
+/// read in every iteration.
 ///
 /// While the transport is open, the pipe is in non-blocking mode. This affects everything that shares
 /// the open file: the program's other standard streams if they are the same terminal, and other
@@ -50,7 +50,7 @@ pub(crate) use mode::NonBlocking;
 /// system's error.
 ///
 /// # Cancellation
-/// The transport is closed: its protocol is called as for one that was closed at once.
+/// The transport is closed: its protocol is called as for a transport that was closed immediately.
 ///
 /// ```
 /// use asyncio::Future;
@@ -92,12 +92,12 @@ where
     ConnectPipe::new(factory, End::Read, pipe.into(), WaitSite::here(&"connect_read_pipe"))
 }
 
-/// Makes a transport of the writing end of a pipe (`loop.connect_write_pipe`), and returns it with the protocol that
-/// `factory` made.
+/// Creates a transport of the writing end of a pipe (`loop.connect_write_pipe`), and returns it with the protocol
+/// that `factory` made.
 ///
-/// `pipe` is as for [`connect_read_pipe`]. `write_eof` closes it. If the other end is not read any
-/// more, the transport notices without writing: `connection_lost` is called with a `BrokenPipe` if
-/// something was still buffered, or else with `None`. Of a character device it is not noticed.
+/// `pipe` is as for [`connect_read_pipe`]. `write_eof` closes it. If the other end is closed, the
+/// transport notices it without writing: `connection_lost` is called with a `BrokenPipe` if data
+/// was still buffered, or else with `None`. For a character device, it does not notice.
 ///
 /// ```
 /// use asyncio::{Protocol, Transport, connect_write_pipe};
@@ -154,14 +154,15 @@ impl<F, P, Kind> ConnectPipe<F, P, Kind> {
         ConnectPipe { factory: Some(factory), protocol: None, opening, kind: PhantomData }
     }
 
-    /// The site of what is built on this.
+    /// Sets the site at which the caller waits, for operations that are built on this one.
     #[doc(hidden)]
     pub fn at(mut self, site: WaitSite) -> Self {
         self.opening.site = site;
         self
     }
 
-    /// The pipe was made just now, and is a FIFO without flags: the system need not be asked.
+    /// States that the pipe was just created and is a FIFO without flags, so the system need not be
+    /// asked.
     #[doc(hidden)]
     pub fn new_pipe(mut self) -> Self {
         self.opening.is_new = true;
@@ -235,23 +236,23 @@ impl<F, P, Kind> fmt::Debug for ConnectPipeTransport<F, P, Kind> {
     }
 }
 
-/// Which end of a pipe.
+/// An end of a pipe.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Read,
     Write,
 }
 
-/// What happens to a pipe until there is a transport.
+/// The state of a pipe until there is a transport.
 #[derive(Debug)]
 struct Opening {
     end: End,
     site: WaitSite,
     /// Whether it is known to be a FIFO without flags.
     is_new: bool,
-    /// Until it starts.
+    /// `Some` until it starts.
     pipe: Option<OwnedFd>,
-    /// From then on.
+    /// `Some` from then on.
     starting: Option<Starting>,
 }
 

@@ -1,4 +1,4 @@
-//! [`sendfile`]: a file goes out of a transport.
+//! [`sendfile`]: sends a file over a transport.
 
 use crate::transport::Transport;
 use asyncio_core::{Error, Result, wait_site::WaitSite};
@@ -14,31 +14,31 @@ use std::{
 #[cfg(test)]
 mod tests;
 
-/// As much of a file is read at once, in bytes, where that cannot be left to the system.
+/// The size in bytes of the blocks in which a file is read, if the system cannot send it.
 const BLOCK_SIZE: usize = 16 * 1024;
 
-/// Sends a file to the other side of a connection, after what is buffered, and tells how many bytes
-/// went (`loop.sendfile`): from the beginning to the end, if neither [`offset`](Sendfile::offset) nor
+/// Sends a file to the other side of a connection, after the buffered data, and returns the number of
+/// bytes sent (`loop.sendfile`). It sends the whole file, unless [`offset`](Sendfile::offset) or
 /// [`count`](Sendfile::count) say otherwise.
 ///
-/// Meanwhile nothing is read, and what is written to the transport is an error for the loop's
-/// exception handler. On Linux the system copies from the file to the socket. Elsewhere, over TLS, and
-/// with files that cannot be sent so, they are read in blocks on a thread. The file's position is behind
-/// the last byte that went, when this is over, however it ends.
+/// Meanwhile nothing is read, and writing to the transport is an error for the loop's exception handler.
+/// On Linux, the system copies from the file to the socket. On other systems, over TLS, and for files
+/// that cannot be sent in this way, the file is read in blocks on a thread. However the operation ends,
+/// the file's position is then after the last byte that was sent.
 ///
-/// `file` is anything that has the descriptor of an open file; the descriptor is duplicated, so that
-/// it may be closed meanwhile.
+/// `file` is any value with the descriptor of an open file. The descriptor is duplicated, so it may
+/// be closed meanwhile.
 ///
 /// # Errors
-/// `Runtime` if the transport is closing, is a pipe, has been told that nothing more will be written,
-/// sends a file already, or is another thread's; `Value` for a count of zero; `SendfileNotAvailable`
-/// if the system cannot do it and [`fallback`](Sendfile::fallback) is off; what the system says of the
-/// file or the connection, which is closed if it is broken. How much was sent before,
-/// [`Sendfile::sent`] tells.
+/// `Runtime` if the transport is closing, is a pipe, has ended its sending direction, is already
+/// sending a file, or belongs to another thread; `Value` for a count of zero; `SendfileNotAvailable`
+/// if the system cannot do it and [`fallback`](Sendfile::fallback) is off; the system's error for the
+/// file or the connection, which is closed if it is broken. [`Sendfile::sent`] returns how much was
+/// sent before.
 ///
 /// # Cancellation
-/// A part may have been sent, and the connection goes on as it was. A caller that has to know how much awaits
-/// it by `&mut`, and asks [`Sendfile::sent`] afterwards; awaited again, it goes on where it was.
+/// A part may have been sent, and the connection works as before. To know how much, await the future by
+/// `&mut`, and call [`Sendfile::sent`] afterwards. If it is awaited again, it continues where it was.
 ///
 /// ```
 /// use asyncio::{Transport, sendfile};
@@ -76,31 +76,33 @@ pub struct Sendfile {
 #[derive(Debug)]
 pub(crate) enum Stage {
     Idle,
-    /// What is buffered goes out first.
+    /// The buffered data is sent first.
     Waiting(Future<()>),
     Sending,
 }
 
 impl Sendfile {
-    /// Where in the file to begin, in bytes.
+    /// Sets the offset in the file at which to begin, in bytes.
     pub fn offset(mut self, offset: u64) -> Self {
         self.transfer.start = offset;
         self
     }
 
-    /// How many bytes to send at most: all until the end of the file, if not given.
+    /// Sets the largest number of bytes to send. By default, all bytes until the end of the file
+    /// are sent.
     pub fn count(mut self, count: u64) -> Self {
         self.transfer.count = Some(count);
         self
     }
 
-    /// Whether a file that the system cannot send is read and sent; otherwise it is an error.
+    /// Sets whether a file that the system cannot send is read and sent instead. With `false`, it
+    /// is an error.
     pub fn fallback(mut self, fallback: bool) -> Self {
         self.transfer.fallback = fallback;
         self
     }
 
-    /// How many bytes the system has taken so far.
+    /// Returns how many bytes the system has taken so far.
     pub fn sent(&self) -> u64 {
         self.transfer.sent
     }
@@ -115,7 +117,8 @@ impl Sendfile {
             return Err(Error::runtime(text));
         }
         self.transfer.check()?;
-        let of_another = || Error::runtime("sendfile: the transport is over, or another thread's");
+        let of_another =
+            || Error::runtime("sendfile: the transport has ended, or belongs to another thread");
         let stream = transport.stream().ok_or_else(of_another)?;
         let was_reading = stream.is_reading();
         let emptied = stream.begin_sendfile(self.site)?;
@@ -141,7 +144,7 @@ impl Sendfile {
         self.transfer.poll(cx, &source)
     }
 
-    /// Lets the transport go on as before.
+    /// Lets the transport continue as before.
     fn end(&mut self, error: Option<Error>) {
         if let Stage::Idle = std::mem::replace(&mut self.stage, Stage::Idle) {
             return;

@@ -1,13 +1,13 @@
-//! [`Server`]: listens, and gives each incoming connection a protocol.
+//! [`Server`]: listens, and creates a protocol for each incoming connection.
 //!
-//! A server goes through these stages, each at most once; [`life`] keeps them.
+//! A server goes through these stages, each at most once; they are kept in [`life`].
 //!
 //! ```text
 //!   bound ── start_serving() ──► serving ── close() ──► closed ── the last client is lost ──► over
 //!     └─────────────── close() ──────────────────────────►┘
 //! ```
 //!
-//! What listens, accepts and counts is the [`Acceptor`], which lives in the loop.
+//! The [`Acceptor`], which lives in the loop, listens, accepts and counts.
 
 use crate::trsock::TransportSocket;
 use acceptor::Acceptor;
@@ -41,9 +41,9 @@ pub use create::{CreateServer, CreatingServer, create_server};
 pub use unix::{CreateUnixServer, create_unix_server};
 pub use waiting::{ServeForever, StartServing, WaitClosed};
 
-/// A handle of a server (`asyncio.Server`): of [`create_server`] and [`create_unix_server`].
+/// A handle to a server (`asyncio.Server`), from [`create_server`] and [`create_unix_server`].
 ///
-/// Clones are handles of the same server. Dropping them does not end the server; it ends when it or its loop is
+/// Clones are handles to the same server. Dropping them does not end the server; it ends when it or its loop is
 /// closed. To serve for the duration of a block, use it as an asynchronous context manager, which closes the server
 /// and waits until the last client is gone:
 ///
@@ -68,8 +68,8 @@ pub use waiting::{ServeForever, StartServing, WaitClosed};
 /// # Ok::<(), asyncio::Error>(())
 /// ```
 ///
-/// A handle may be used on any thread. On a thread other than the loop's, calls are sent to the loop and take effect
-/// soon.
+/// A handle may be used on any thread. On a thread other than the loop's, calls are passed to the loop and take
+/// effect soon.
 #[doc(alias = "asyncio.Server")]
 #[derive(Clone)]
 #[doc(alias("AbstractServer", "asyncio.base_events.Server"))]
@@ -78,119 +78,119 @@ pub struct Server {
     shared: Arc<Shared>,
 }
 
-/// What the handles and the acceptor have in common.
+/// The data that the handles and the acceptor share.
 struct Shared {
     addresses: Vec<Address>,
     life: Life,
 }
 
 impl Server {
-    /// Stops listening at once, and cancels [`serve_forever`](Server::serve_forever) (`close`). Existing
-    /// connections stay open. Does nothing the second time.
+    /// Stops listening immediately, and cancels [`serve_forever`](Server::serve_forever) (`close`).
+    /// Existing connections stay open. A second call does nothing.
     pub fn close(&self) {
         self.local.send(Acceptor::close);
     }
 
-    /// [Closes](crate::Transport::close) the connection of each client (`close_clients`). The server
-    /// goes on listening if it does.
+    /// [Closes](crate::Transport::close) the connection of each client (`close_clients`). If the
+    /// server is listening, it continues to do so.
     pub fn close_clients(&self) {
         self.local.send(|acceptor| acceptor.each_client(crate::Transport::close));
     }
 
-    /// [Aborts](crate::Transport::abort) the connection of each client (`abort_clients`). The server
-    /// goes on listening if it does.
+    /// [Aborts](crate::Transport::abort) the connection of each client (`abort_clients`). If the
+    /// server is listening, it continues to do so.
     pub fn abort_clients(&self) {
         self.local.send(|acceptor| acceptor.each_client(crate::Transport::abort));
     }
 
-    /// The current connections.
+    /// Returns the current connections.
     #[cfg(all(test, feature = "tls"))]
     pub(crate) fn clients(&self) -> Vec<crate::Transport> {
         self.local.with(Acceptor::all_clients).unwrap_or_default()
     }
 
-    /// As [`close`](Server::close), but connections that wait to be accepted are served.
+    /// Stops like [`close`](Server::close), but connections that wait to be accepted are served.
     #[doc(hidden)] // For the HTTP crate.
     pub fn close_behind_the_last(&self) {
         self.local.send(Acceptor::close_behind_the_last);
     }
 
-    /// Whether it accepts connections (`is_serving`).
+    /// Returns whether the server accepts connections (`is_serving`).
     pub fn is_serving(&self) -> bool {
         self.shared.life.is_serving()
     }
 
-    /// The sockets that listen (`sockets`): none once the server is closed, and none on other
+    /// Returns the listening sockets (`sockets`): none once the server is closed, and none on other
     /// threads than the loop's.
     pub fn sockets(&self) -> Vec<TransportSocket> {
         self.local.with(Acceptor::sockets).unwrap_or_default()
     }
 
-    /// The address of the first socket, with the port that the system chose, if asked to. Also
-    /// available after the server was closed.
+    /// Returns the address of the first socket, with the port that the system chose if it was zero.
+    /// It is also available after the server was closed.
     #[doc(alias = "getsockname")]
     pub fn local_addr(&self) -> Address {
         self.shared.addresses.first().expect("a server has a socket").clone()
     }
 
-    /// The addresses of all sockets. Also available after the server was closed.
+    /// Returns the addresses of all sockets. They are also available after the server was closed.
     pub fn local_addrs(&self) -> &[Address] {
         &self.shared.addresses
     }
 
-    /// The loop in which it lives (`Server.get_loop`).
+    /// Returns the loop of the server (`Server.get_loop`).
     #[doc(alias = "asyncio.Server.get_loop")]
     pub fn get_loop(&self) -> LoopHandle {
         self.home().into()
     }
 
-    /// For the siblings.
+    /// Returns the loop. For the sibling crates.
     #[doc(hidden)]
     pub fn home(&self) -> LoopRef {
         self.local.home()
     }
 
     /// Starts to accept connections, if that was deferred with
-    /// [`start_serving(false)`](CreateServer::start_serving), and yields once
-    /// (`start_serving`). Does nothing if the server serves already.
+    /// [`start_serving(false)`](CreateServer::start_serving), and yields once (`start_serving`). It
+    /// does nothing if the server is already serving.
     ///
     /// # Errors
     /// `Runtime` if the server is closed, or belongs to another thread; the system's error if a socket cannot listen
-    /// (another may listen at its address), and the server is closed then.
+    /// (another one may listen at its address), in which case the server is closed.
     ///
     /// # Cancellation
-    /// The server serves.
+    /// The server accepts connections.
     #[track_caller]
     pub fn start_serving(&self) -> StartServing {
         StartServing::new(self.clone(), WaitSite::here(&"Server.start_serving"))
     }
 
     /// Serves until it is cancelled or the server is closed (`serve_forever`): it never returns a
-    /// value. Starts to accept if necessary.
+    /// value. It starts to accept if necessary.
     ///
     /// # Errors
-    /// `Cancelled` when the server is closed; `Runtime` if it is closed already, or if another task waits
-    /// here already; as [`start_serving`](Server::start_serving).
+    /// `Cancelled` when the server is closed; `Runtime` if it is already closed, or if another task is
+    /// already waiting here; the errors of [`start_serving`](Server::start_serving).
     ///
     /// # Cancellation
-    /// Closes the server, waits until the last client is gone, and returns `Err(Cancelled)`. Dropped,
-    /// it leaves the server as it is.
+    /// Closes the server, waits until the last client is gone, and returns `Err(Cancelled)`. Dropping
+    /// the future does not affect the server.
     #[track_caller]
     pub fn serve_forever(&self) -> ServeForever {
         ServeForever::new(self.clone(), WaitSite::here(&"Server.serve_forever"))
     }
 
-    /// Waits until the server is closed and the last client is gone (`wait_closed`), whichever comes
-    /// first. Works on any thread and under any executor.
+    /// Waits until the server is closed and the last client is gone (`wait_closed`), in either
+    /// order. It works on any thread and under any executor.
     ///
     /// # Cancellation
-    /// The server stays as it is.
+    /// Nothing happens to the server.
     #[track_caller]
     pub fn wait_closed(&self) -> WaitClosed {
         WaitClosed::new(self.clone(), WaitSite::here(&"Server.wait_closed"))
     }
 
-    /// Begins to accept connections; closed if that fails.
+    /// Starts to accept connections; closes the server if that fails.
     fn start(&self, what: &str) -> Result<()> {
         match self.local.with(Acceptor::start) {
             Some(outcome) => outcome.inspect_err(|_| self.close()),
@@ -220,7 +220,7 @@ impl Server {
     /// Checks that the server's loop runs while a task waits for it.
     ///
     /// # Errors
-    /// `Runtime` if it does not.
+    /// `Runtime` if it does not run.
     fn check_awaited_here(&self, site: WaitSite) -> Result<()> {
         self.local.home().check_awaited_here(site.what())
     }
@@ -245,7 +245,7 @@ impl fmt::Debug for Server {
     }
 }
 
-/// One iteration of the loop.
+/// Waits for one iteration of the loop.
 #[derive(Debug, Default)]
 struct Yield(Wait);
 

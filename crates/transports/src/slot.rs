@@ -1,4 +1,4 @@
-//! A protocol as its transport has it, whatever its type.
+//! A protocol of any type, as its transport calls it.
 
 use crate::{
     flow_control::FlowControl,
@@ -9,19 +9,19 @@ use asyncio_core::{Error, Result, exception::ExceptionContext};
 use bytes::Bytes;
 use std::{any::Any, cell::RefCell, fmt, io, rc::Rc};
 
-/// What happens to a connection.
+/// An event of a connection.
 #[derive(Debug)]
 pub enum Event {
     Made,
     Lost(Option<Error>),
     PauseWriting,
     ResumeWriting,
-    /// So many bytes are in the protocol's own buffer.
+    /// This number of bytes is in the protocol's own buffer.
     Filled(usize),
     Eof,
 }
 
-/// Reads into a buffer.
+/// A function that reads into a buffer.
 pub(crate) type Read<'a> = &'a mut dyn FnMut(&mut [u8]) -> io::Result<usize>;
 
 /// The kind of a [`Protocol`].
@@ -40,8 +40,8 @@ pub enum Calls {
 }
 
 impl Calls {
-    /// Calls the callback of an event; true if it is `eof_received` and said so. `Err` with the event
-    /// if the protocol is being used at the moment.
+    /// Calls the callback of an event; returns true if it is `eof_received` and returned true. `Err`
+    /// with the event if the protocol is in use.
     pub(crate) fn tell(&self, transport: &Transport, event: Event) -> Result<bool, Event> {
         match self {
             Calls::Plain(calls) => calls.tell(transport, event),
@@ -49,7 +49,7 @@ impl Calls {
         }
     }
 
-    /// The `RefCell` of the protocol.
+    /// Returns the `RefCell` of the protocol.
     pub(crate) fn protocol(&self) -> Rc<dyn Any> {
         match self {
             Calls::Plain(calls) => calls.clone().protocol(),
@@ -58,20 +58,20 @@ impl Calls {
     }
 }
 
-/// What calls a protocol: a connection, or TLS over one.
+/// A caller of a protocol: a connection, or TLS over one.
 pub(crate) trait CallsProtocol {
-    /// The transport as the protocol sees it.
+    /// Returns the transport that the protocol sees.
     fn transport(&self) -> &Transport;
 
-    /// The protocol, until the end.
+    /// Returns the protocol, until the end.
     fn calls(&self) -> Option<Calls>;
 
     fn flow(&self) -> &FlowControl;
 
-    /// Whether the protocol has begun and has not ended, so that it can be told to pause.
+    /// Returns whether the protocol has started and has not ended, so that it can be told to pause.
     fn may_pause(&self) -> bool;
 
-    /// Makes a call to the protocol, and afterwards those that became due meanwhile.
+    /// Makes a call to the protocol, and then those that became due meanwhile.
     #[inline(always)]
     fn during_call<R>(&self, call: impl FnOnce(&Transport) -> R) -> Result<R> {
         let outcome = self.flow().during_call(|| call(self.transport()));
@@ -79,7 +79,7 @@ pub(crate) trait CallsProtocol {
         outcome
     }
 
-    /// Tells the protocol of an event, and gives its answer.
+    /// Calls the protocol for an event, and returns its answer.
     fn tell(&self, event: Event) -> Result<bool> {
         let Some(calls) = self.calls() else { return Ok(false) };
         match self.during_call(|handle| calls.tell(handle, event))? {
@@ -88,15 +88,15 @@ pub(crate) trait CallsProtocol {
         }
     }
 
-    /// Tells the protocol of an event that has no answer and that goes on whatever happens.
+    /// Calls the protocol for an event without an answer, whatever happens in the call.
     fn call(&self, event: Event, callback: &str) {
         if let Err(error) = self.tell(event) {
             self.report(format!("Exception in callback protocol.{callback}()"), error);
         }
     }
 
-    /// Tells the protocol to pause or to go on, unless it was told, or a callback of its runs: then it
-    /// is told after that.
+    /// Tells the protocol to pause or to continue, unless it already knows. If one of its callbacks is
+    /// running, it is told after that.
     #[inline]
     fn announce(&self) {
         if self.may_pause() {
@@ -138,13 +138,13 @@ pub trait PlainCalls {
 
     fn protocol(self: Rc<Self>) -> Rc<dyn Any>;
 
-    /// Calls the protocol with what was received.
+    /// Calls the protocol with received data.
     ///
     /// # Errors
-    /// `Runtime` if the protocol is being used at the moment.
+    /// `Runtime` if the protocol is in use.
     fn data(&self, transport: &Transport, data: Bytes) -> Result<()>;
 
-    /// Whether the protocol leaves bytes that arrived with the system for now.
+    /// Returns whether the protocol leaves new bytes with the system for now.
     fn leaves(&self, transport: &Transport) -> bool;
 }
 
@@ -157,7 +157,7 @@ pub trait BufferedCalls {
     /// Reads into the protocol's own buffer.
     ///
     /// # Errors
-    /// `Runtime` if the buffer is empty, or the protocol is being used at the moment.
+    /// `Runtime` if the buffer is empty, or if the protocol is in use.
     fn fill(&self, transport: &Transport, read: Read<'_>) -> Result<io::Result<usize>>;
 
     /// Whether the protocol leaves bytes that arrived with the system for now.
@@ -223,7 +223,7 @@ impl<P: BufferedProtocol> BufferedCalls for RefCell<P> {
     }
 }
 
-/// Why a callback could not be called.
+/// The error of a callback that could not be called.
 #[cold]
 pub(crate) fn in_use() -> Error {
     Error::runtime("the protocol is in use: its RefCell is borrowed outside of its callbacks")

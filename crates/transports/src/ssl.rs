@@ -1,8 +1,8 @@
 //! TLS (Python's module `ssl`, and asyncio's `sslproto`), over `rustls`.
 //!
-//! [`SslContext`] says with which certificates, and what is asked of the other side. It is given to
-//! `ssl` of what makes connections and servers, or to [`start_tls`] for a connection that there is
-//! already. What comes of it is a [`Transport`] like any other: protocols and streams
+//! An [`SslContext`] holds the certificates, and the requirements for the other side. It is the
+//! `ssl` argument of functions that create connections and servers, or an argument of [`start_tls`]
+//! for an existing connection. The result is a [`Transport`] like any other: protocols and streams
 //! work over it unchanged.
 //!
 //! ```
@@ -58,25 +58,25 @@
 //! ```
 //!
 //! If the handshake fails, `connection_made` is never called, and the task that awaits the connection gets the
-//! error, an [`SslError`] or what happened to the connection beneath. A handshake that takes too long
-//! ends with an `Io` error of the kind `ConnectionAborted`.
+//! error: an [`SslError`], or the error of the underlying connection. A handshake that takes too long ends
+//! with an `Io` error of the kind `ConnectionAborted`.
 //!
 //! # The end
 //!
-//! `close()` sends what is buffered and a `close_notify`, and waits for that of the other side, up to the
-//! limit; then `connection_lost(None)` is called, or `connection_lost` with a `Timeout`. What the other
-//! side sends meanwhile is dropped. If the other side closes, `eof_received` is called, and whatever it
-//! answers, the connection is closed: TLS is not open in one direction here, so
-//! [`can_write_eof`](crate::Transport::can_write_eof) is false, although TLS 1.3 would permit it. An end
-//! of the connection beneath without `close_notify` is treated as one with it, as in asyncio: a protocol
-//! that has to tell the end of a message from a connection that was cut says in the message how long it
-//! is.
+//! `close()` sends the buffered data and a `close_notify`, and waits for the `close_notify` of the other
+//! side, up to the limit; then `connection_lost(None)` is called, or `connection_lost` with a `Timeout`.
+//! Data that arrives meanwhile is dropped. If the other side closes, `eof_received` is called, and the
+//! connection is closed, whatever it returns: a TLS connection here cannot stay open in one direction, so
+//! [`can_write_eof`](crate::Transport::can_write_eof) is false, although TLS 1.3 would permit it. If the
+//! underlying connection ends without a `close_notify`, this is treated like an end with one, as in
+//! asyncio: a protocol that has to distinguish the end of a message from a broken connection must send
+//! the length of the message.
 //!
 //! # Flow control
 //!
-//! The protocol has to pause when 512 KiB of what it wrote are not encrypted yet, because the connection
-//! beneath is full, and goes on at 128 KiB. While the protocol has paused reading, up to 256 KiB that
-//! are not decrypted yet are kept; then the connection beneath is paused until it is 64 KiB.
+//! The protocol has to pause when 512 KiB of its output are not encrypted yet because the underlying
+//! connection is full, and continues at 128 KiB. While the protocol has paused reading, up to 256 KiB of
+//! encrypted input are kept; then the underlying connection is paused until 64 KiB are left.
 //!
 //! # Differences from asyncio
 //! - What is buffered stays plain text until the connection beneath has room for it.
@@ -158,12 +158,12 @@ impl Layer {
     }
 }
 
-/// The marks of what is received and not decrypted yet.
+/// The marks for received data that is not decrypted yet.
 impl Transport {
-    /// Sets the marks, in bytes, of what was received and is not decrypted yet, because the protocol has
-    /// paused reading (`set_read_buffer_limits`): at `high` nothing more is received, at `low` it is
-    /// again. By default `high` is four times `low`, or 256 KiB; `low` is a quarter of `high`. Does
-    /// nothing on a connection without TLS, which keeps nothing.
+    /// Sets the marks, in bytes, for received data that is not decrypted yet because the protocol has
+    /// paused reading (`set_read_buffer_limits`). At `high`, receiving stops; at `low`, it resumes. By
+    /// default `high` is four times `low`, or 256 KiB; `low` is a quarter of `high`. Does nothing on a
+    /// connection without TLS, which has no such buffer.
     ///
     /// # Errors
     /// `Value` unless `high` is at least `low`; nothing has changed.
@@ -181,12 +181,13 @@ impl Transport {
         Ok(())
     }
 
-    /// The marks: `(low, high)` (`get_read_buffer_limits`). Zeros without TLS.
+    /// Returns the marks, as `(low, high)` (`get_read_buffer_limits`); zeros without TLS.
     pub fn get_read_buffer_limits(&self) -> (usize, usize) {
         self.0.ssl.get().and_then(|p| p.with(SslProtocol::read_marks)).unwrap_or_default()
     }
 
-    /// How many bytes were received and are not decrypted yet (`get_read_buffer_size`).
+    /// Returns the number of bytes that were received and are not decrypted yet
+    /// (`get_read_buffer_size`).
     pub fn get_read_buffer_size(&self) -> usize {
         self.0.ssl.get().and_then(|p| p.with(SslProtocol::unread)).unwrap_or_default()
     }

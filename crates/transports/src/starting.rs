@@ -1,4 +1,4 @@
-//! [`Starting`]: a transport that was opened, on its way to the caller that asked for it.
+//! [`Starting`]: an opened transport, before it is returned to the caller.
 
 use crate::{ssl, transport::Transport};
 use asyncio_core::{Error, Result, raw::with_running, wait_site::WaitSite};
@@ -9,11 +9,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// Which side of a connection this is, where that matters: for TLS.
+/// The side of a connection, which matters for TLS.
 #[derive(Clone, Debug)]
 #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "only TLS asks"))]
 pub(crate) enum Side {
-    /// The host that was connected to, if it was one.
+    /// The host to which the connection was made, if there was one.
     Client(Option<String>),
     Server,
 }
@@ -23,7 +23,7 @@ pub(crate) enum Side {
 pub(crate) struct Starting {
     site: WaitSite,
     made: Future<()>,
-    /// Until it is given away.
+    /// `Some` until it is returned.
     transport: Option<Transport>,
 }
 
@@ -39,7 +39,7 @@ impl Starting {
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Transport>> {
         if self.transport.is_some() {
-            // If it is cancelled the transport stays here, and is closed with this.
+            // If it is cancelled, the transport stays here, and is closed with this future.
             let outcome = ready!(Pin::new(&mut self.made).poll(cx));
             outcome.map_err(|error| ssl::named(self.site, error))?;
         }
@@ -55,15 +55,15 @@ impl Drop for Starting {
     }
 }
 
-/// Before anything is done that could be noticed.
+/// Checks for a loop, before anything visible is done.
 ///
 /// # Errors
-/// Without a running loop.
+/// `Runtime` without a running loop.
 pub(crate) fn needs_a_loop(site: WaitSite) -> Result<()> {
     with_running(site.what(), |_| Ok(()))
 }
 
-/// The error of an operation that gave its result before.
+/// The error of an operation that has already returned its result.
 pub(crate) fn is_over(site: WaitSite) -> Error {
-    Error::runtime(format!("{}: awaited again after it was over", site.what()))
+    Error::runtime(format!("{}: awaited again after its end", site.what()))
 }

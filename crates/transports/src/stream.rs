@@ -1,4 +1,4 @@
-//! [`Stream`]: what a [`Transport`] is a handle of.
+//! [`Stream`]: the object behind a [`Transport`].
 
 use crate::{connection::Connection, slot::Calls, transport::Transport};
 use asyncio_core::{Error, Result, wait_site::WaitSite};
@@ -8,16 +8,16 @@ use std::{any::Any, io::IoSlice, rc::Rc};
 /// The part of a stream transport that lives in the loop: a [`Connection`], or TLS over another
 /// stream.
 ///
-/// The methods do what those of [`Transport`] do that have the same names.
+/// The methods do what those of the same names of [`Transport`] do.
 pub(crate) trait Stream {
     fn handle(&self) -> &Transport;
-    /// Calls `connection_made` when the stream is ready, and then gives `made` its result.
+    /// Calls `connection_made` when the stream is ready, and then sets the result of `made`.
     fn start(&self, made: Option<Future<()>>);
     fn set_protocol(&self, protocol: Calls);
-    /// The `RefCell` of the protocol.
+    /// Returns the `RefCell` of the protocol.
     fn protocol(&self) -> Option<Rc<dyn Any>>;
     fn close(&self);
-    /// Ends the stream without sending what is buffered.
+    /// Ends the stream without sending the buffered data.
     fn force_close(&self, error: Option<Error>);
     fn pause_reading(&self);
     fn resume_reading(&self);
@@ -28,17 +28,17 @@ pub(crate) trait Stream {
     fn buffered(&self) -> usize;
     fn water_marks(&self) -> (usize, usize);
     fn set_water_marks(&self, low: usize, high: usize);
-    /// Whether so much is buffered that the protocol has to pause.
+    /// Returns whether so much is buffered that the protocol has to pause.
     #[cfg(feature = "tls")]
     fn is_full(&self) -> bool;
-    /// Keeps other callers from writing, and stops reading. The future is done when what is buffered
-    /// has been sent.
+    /// Keeps other callers from writing, and stops reading. The future is done when the buffered
+    /// data has been sent.
     fn begin_sendfile(&self, site: WaitSite) -> Result<Future<()>>;
     /// Lets others write again. An error that broke the connection ends it.
     fn end_sendfile(&self, error: Option<Error>);
 }
 
-/// The methods of the same names of the type itself.
+/// Calls the methods of the same names of the type itself.
 macro_rules! forward {
     ($($(#[$when:meta])* $name:ident($($argument:ident: $type:ty),*) $(-> $output:ty)?;)*) => {
         impl Stream for Connection {

@@ -1,4 +1,4 @@
-//! What the tests of this crate have in common: a protocol that writes down what happens to it.
+//! The common part of this crate's tests: a protocol that records its events.
 
 use crate::{
     Protocol, Transport,
@@ -25,23 +25,23 @@ use std::{
 /// A test takes longer only if it hangs.
 const GUARD: Duration = Duration::from_secs(30);
 
-/// The error number of the system.
+/// Returns the error number of the system.
 pub(crate) fn errno(error: &Error) -> Option<i32> {
     let Error::Io(error) = error else { return None };
     error.raw_os_error()
 }
 
-/// Runs `main` in a loop of its own.
+/// Runs `main` in its own loop.
 pub(crate) fn run<F: std::future::Future<Output = Result<()>> + 'static>(main: F) {
     run_in(EventLoop::builder().build().unwrap(), main);
 }
 
-/// The same in a loop that looks for I/O in every iteration.
+/// Does the same in a loop that polls for I/O in every iteration.
 pub(crate) fn run_step_by_step<F: std::future::Future<Output = Result<()>> + 'static>(main: F) {
     run_in(EventLoop::builder().virtual_time(true).build().unwrap(), main);
 }
 
-/// The same for what takes hours.
+/// Does the same for tests that take hours.
 #[cfg(feature = "tls")]
 pub(crate) fn run_hours<F: std::future::Future<Output = Result<()>> + 'static>(main: F) {
     let hours = async { wait_for(main, 1000 * GUARD).await };
@@ -57,7 +57,7 @@ fn run_in<F: std::future::Future<Output = Result<()>> + 'static>(event_loop: Eve
     outcome.unwrap();
 }
 
-/// Lets so many iterations pass.
+/// Lets `count` iterations pass.
 pub(crate) async fn iterations(count: usize) -> Result<()> {
     for _ in 0..count {
         sleep(Duration::ZERO).await?;
@@ -65,7 +65,7 @@ pub(crate) async fn iterations(count: usize) -> Result<()> {
     Ok(())
 }
 
-/// What happened, in order.
+/// The events, in order.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Rc<RefCell<Inner>>);
 
@@ -87,7 +87,7 @@ impl Log {
         }
     }
 
-    /// One event for data that arrive one after the other, in however many pieces.
+    /// Adds data; consecutive data is one event, in however many pieces it arrives.
     pub(crate) fn add_data(&self, data: &[u8]) {
         self.0.borrow_mut().received.extend_from_slice(data);
         let again = self.0.borrow().events.last().is_some_and(|event| event == "data");
@@ -100,7 +100,7 @@ impl Log {
         }
     }
 
-    /// All events so far, separated by spaces.
+    /// Returns all events so far, separated by spaces.
     pub(crate) fn events(&self) -> String {
         self.0.borrow().events.join(" ")
     }
@@ -109,12 +109,12 @@ impl Log {
         self.0.borrow().events.iter().filter(|seen| *seen == event).count()
     }
 
-    /// All data so far.
+    /// Returns all data so far.
     pub(crate) fn received(&self) -> Vec<u8> {
         self.0.borrow().received.clone()
     }
 
-    /// Begins anew.
+    /// Clears the log.
     #[cfg(feature = "tls")]
     pub(crate) fn forget(&self) {
         self.0.replace(Inner::default());
@@ -135,12 +135,12 @@ impl Log {
         self.until(|log| log.count(event) > 0).await
     }
 
-    /// Waits for the end, however it comes.
+    /// Waits for any kind of end.
     pub(crate) async fn lost(&self) -> Result<()> {
         self.until(|log| log.0.borrow().events.iter().any(|e| e.starts_with("lost"))).await
     }
 
-    /// Writes down what the exception handler is told, as `handler: message: error`.
+    /// Records the reports to the exception handler, as `handler: message: error`.
     pub(crate) fn watch_handler(&self) -> Result<()> {
         let log = self.clone();
         get_running_loop()?.set_exception_handler(move |_, context| {
@@ -153,11 +153,11 @@ impl Log {
 
 type Hook<'a> = Box<dyn FnMut(&Transport) + 'a>;
 
-/// A protocol that writes down what happens to it, and does what it is told to.
+/// A protocol that records its events, and runs the given reactions.
 #[derive(Default)]
 pub(crate) struct Recorder {
     pub(crate) log: Log,
-    /// What `eof_received` answers.
+    /// The result of `eof_received`.
     pub(crate) stays_open: bool,
     hooks: Vec<(&'static str, Hook<'static>)>,
 }
@@ -172,7 +172,7 @@ impl Recorder {
         self
     }
 
-    /// Calls `f` in the callback of an event, after it was written down.
+    /// Calls `f` in the callback of an event, after it was recorded.
     pub(crate) fn on(mut self, event: &'static str, f: impl FnMut(&Transport) + 'static) -> Self {
         self.hooks.push((event, Box::new(f)));
         self
@@ -223,7 +223,7 @@ impl Protocol for Recorder {
     }
 }
 
-/// A connection over `io` that is started, and will be there in the next iteration.
+/// Starts a connection over `io`, which will be made in the next iteration.
 pub(crate) fn connect<K, P: IntoProtocol<K>>(
     io: impl Into<socket2::Socket>,
     protocol: P,
@@ -238,7 +238,7 @@ pub(crate) fn connect<K, P: IntoProtocol<K>>(
     transport
 }
 
-/// A connection, and the other side of it, which blocks.
+/// Creates a connection, and its other side, which is blocking.
 pub(crate) fn pair<K, P: IntoProtocol<K>>(protocol: P) -> (Transport, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     theirs.set_read_timeout(Some(GUARD)).unwrap();
@@ -246,7 +246,7 @@ pub(crate) fn pair<K, P: IntoProtocol<K>>(protocol: P) -> (Transport, UnixStream
     (connect(ours, protocol), theirs)
 }
 
-/// Two ends of a connection over TCP.
+/// Creates the two ends of a connection over TCP.
 pub(crate) fn tcp_pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -256,7 +256,7 @@ pub(crate) fn tcp_pair() -> (TcpStream, TcpStream) {
     (one, other)
 }
 
-/// A thread that reads what the other side has until the end.
+/// Starts a thread that reads from the other side until the end.
 pub(crate) fn read_all(mut from: impl Read + Send + 'static) -> Reading {
     Reading(asyncio_task::create_task(asyncio_task::to_thread(move || {
         let mut all = Vec::new();
@@ -275,7 +275,7 @@ impl Reading {
     }
 }
 
-/// Fills what blocks when it is full.
+/// Fills a non-blocking writer until it is full.
 pub(crate) fn fill(mut to: impl Write) -> usize {
     let mut filled = 0;
     loop {

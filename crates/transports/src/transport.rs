@@ -26,22 +26,22 @@ use std::{
     },
 };
 
-/// A handle of a connection or of one end of a pipe (`asyncio.Transport`, `ReadTransport`,
+/// A handle to a connection or to one end of a pipe (`asyncio.Transport`, `ReadTransport`,
 /// `WriteTransport`).
 ///
-/// Clones are handles of the same connection. Dropping them does not end the connection; it ends when it is
-/// closed, aborted, or lost. A handle may be used on any thread. On a thread other than the loop's, calls are sent
-/// to the loop and take effect soon, and queries that only the loop can answer are answered as for a closed
-/// connection.
+/// Clones are handles to the same connection. Dropping them does not end the connection; it ends when it is
+/// closed, aborted, or lost. A handle may be used on any thread. On a thread other than the loop's, calls are
+/// passed to the loop and take effect soon, and queries that only the loop can answer return the result for a
+/// closed connection.
 #[doc(alias = "asyncio.Transport")]
 #[derive(Clone)]
 pub struct Transport(pub(crate) Arc<Shared>);
 
-/// What every handle has.
+/// The data of every handle.
 pub(crate) struct Shared {
-    /// What is at the bottom: the descriptor and the names are there.
+    /// The lowest layer, which has the descriptor and the names.
     pub(crate) local: LoopLocal<Connection>,
-    /// TLS over it, if that is what the handle stands for.
+    /// TLS over it, if the handle is for TLS.
     pub(crate) ssl: ssl::Layer,
     pub(crate) kind: Kind,
     pub(crate) closing: AtomicBool,
@@ -49,7 +49,7 @@ pub(crate) struct Shared {
     pub(crate) names: Names,
 }
 
-/// From this many writes to a lost connection on, each is worth a warning.
+/// The number of writes to a lost connection from which each write logs a warning.
 pub const LOG_THRESHOLD_FOR_CONNLOST_WRITES: u32 = 5;
 
 impl Shared {
@@ -67,7 +67,7 @@ impl Shared {
         Shared { local, ssl, kind, closing, lost_writes, names }
     }
 
-    /// Something was written to a connection that is lost.
+    /// Counts a write to a lost connection.
     pub(crate) fn count_lost_write(&self) {
         self.lost_writes.count(match self.kind {
             Kind::Socket { .. } => "socket.send() raised exception.",
@@ -76,17 +76,17 @@ impl Shared {
     }
 }
 
-/// How often something was written to a connection that is lost.
+/// The number of writes to a lost connection.
 #[derive(Debug, Default)]
 pub(crate) struct LostWrites(AtomicU32);
 
 impl LostWrites {
-    /// Counts one, with a warning if there were too many.
+    /// Counts one write, and logs a warning if there were too many.
     pub(crate) fn count(&self, warning: &str) {
         if self.0.fetch_add(1, Ordering::Relaxed) + 1 < LOG_THRESHOLD_FOR_CONNLOST_WRITES {
             return;
         }
-        // One that comes round would be quiet again.
+        // A counter that overflows would be silent again.
         self.0.store(LOG_THRESHOLD_FOR_CONNLOST_WRITES, Ordering::Relaxed);
         log(Level::Warning, warning);
     }
@@ -94,7 +94,7 @@ impl LostWrites {
 
 /// Both directions.
 impl Transport {
-    /// What it is a handle of.
+    /// Returns the object behind the handle.
     pub(crate) fn stream(&self) -> Option<Rc<dyn Stream>> {
         match self.0.ssl.get() {
             Some(place) => Some(place.get()?),
@@ -102,8 +102,8 @@ impl Transport {
         }
     }
 
-    /// Calls `f` with what it is a handle of: now on the loop's thread; from another one as a step of the
-    /// loop, soon.
+    /// Calls `f` with the object behind the handle: immediately on the loop's thread, or soon, as a step
+    /// of the loop, from another thread.
     pub(crate) fn send(&self, f: impl FnOnce(&dyn Stream) + Send + 'static) {
         match self.0.ssl.get() {
             Some(place) => place.send(move |ssl| f(ssl)),
@@ -111,30 +111,30 @@ impl Transport {
         }
     }
 
-    /// The loop that the connection belongs to.
+    /// Returns the loop that the connection belongs to.
     pub fn get_loop(&self) -> LoopHandle {
         self.home().into()
     }
 
-    /// For the siblings.
+    /// Returns the loop. For the sibling crates.
     #[doc(hidden)]
     pub fn home(&self) -> LoopRef {
         self.0.local.home()
     }
 
-    /// Closes the connection (`close`): nothing more is read; what is buffered is sent first; then
-    /// `connection_lost(None)` is called. Does nothing the second time.
+    /// Closes the connection (`close`): nothing more is read, the buffered data is sent, and then
+    /// `connection_lost(None)` is called. A second call does nothing.
     pub fn close(&self) {
         self.send(|stream| stream.close());
     }
 
-    /// Closes the connection at once (`abort`): what is buffered is lost. `connection_lost(None)` is
-    /// called in the next iteration.
+    /// Closes the connection immediately (`abort`): the buffered data is lost.
+    /// `connection_lost(None)` is called in the next iteration.
     pub fn abort(&self) {
         self.send(|stream| stream.force_close(None));
     }
 
-    /// Whether the connection is closed, or will be as soon as what is buffered has been sent
+    /// Returns whether the connection is closed, or will be when the buffered data has been sent
     /// (`is_closing`).
     #[inline]
     pub fn is_closing(&self) -> bool {
@@ -156,23 +156,23 @@ impl Transport {
         what.of(self)
     }
 
-    /// Gives the connection another protocol (`set_protocol`), which is called from now on, or, inside a callback,
-    /// after that callback. `connection_made` is not called.
+    /// Replaces the protocol of the connection (`set_protocol`). The new protocol is called from now on or, inside
+    /// a callback, after that callback. Its `connection_made` is not called.
     ///
     /// # Errors
     /// `Runtime` if the connection is closed, or belongs to another thread; the protocol is dropped.
     pub fn set_protocol<Kind, P: IntoProtocol<Kind>>(&self, protocol: P) -> Result<()> {
         let Some(stream) = self.stream() else {
             return Err(Error::runtime(
-                "set_protocol: the connection is over, or of another thread",
+                "set_protocol: the connection has ended, or belongs to another thread",
             ));
         };
         stream.set_protocol(P::into_calls(Rc::new(RefCell::new(protocol))));
         Ok(())
     }
 
-    /// The protocol (`get_protocol`), if it is a `P`; `None` once the connection is closed, and on other
-    /// threads than the loop's.
+    /// Returns the protocol (`get_protocol`), if it is a `P`; `None` once the connection is closed, and
+    /// on other threads than the loop's.
     pub fn get_protocol<P: 'static>(&self) -> Option<Rc<RefCell<P>>> {
         self.stream()?.protocol()?.downcast().ok()
     }
@@ -191,7 +191,8 @@ impl Transport {
         self.send(|stream| stream.resume_reading());
     }
 
-    /// Whether data is delivered to the protocol (`is_reading`): not while paused or closing.
+    /// Returns whether data is delivered to the protocol (`is_reading`). It is not while reading is
+    /// paused or the transport is closing.
     pub fn is_reading(&self) -> bool {
         self.stream().is_some_and(|stream| stream.is_reading())
     }
@@ -199,7 +200,7 @@ impl Transport {
 
 /// Writing.
 impl Transport {
-    /// Sends `data` (`write`): at once as far as the system takes it, the rest from a buffer.
+    /// Sends `data` (`write`): immediately as far as the system takes it, the rest from a buffer.
     ///
     /// Data written after the connection was lost is dropped, with a warning in the log from the fifth time on. Data
     /// written after [`write_eof`](Transport::write_eof) or during a `sendfile` is dropped, and reported to the loop's
@@ -211,12 +212,12 @@ impl Transport {
         }
     }
 
-    /// [`write`](Transport::write) for a caller that wants to know of a refusal.
+    /// Does what [`write`](Transport::write) does, and returns an error if the data is refused.
     ///
     /// # Errors
-    /// `Runtime` where `write` has one for the exception handler. On another thread than the loop's it
-    /// goes to that here, too.
-    // In the code that writes: one return less to be guessed wrongly after the system call.
+    /// `Runtime` where `write` reports one to the exception handler. On another thread than the
+    /// loop's, it goes to the exception handler here, too.
+    // Inlined into the code that writes, which saves a mispredicted return after the system call.
     #[inline(always)]
     pub fn try_write(&self, data: impl AsRef<[u8]>) -> Result<()> {
         let data = data.as_ref();
@@ -244,7 +245,7 @@ impl Transport {
         }
     }
 
-    /// There is no connection on this thread: it is over, or another thread's.
+    /// There is no connection on this thread: it has ended, or belongs to another thread.
     #[cold]
     fn write_elsewhere(&self, data: &[u8]) {
         if !self.0.local.home().is_local() {
@@ -259,8 +260,8 @@ impl Transport {
         }
     }
 
-    /// Sends several pieces (`writelines`), in one system call if nothing is buffered. Otherwise like
-    /// [`write`](Transport::write).
+    /// Sends several pieces (`writelines`), in one system call if nothing is buffered. Otherwise it
+    /// works like [`write`](Transport::write).
     pub fn writelines<I>(&self, pieces: I)
     where
         I: IntoIterator<Item: AsRef<[u8]>>,
@@ -270,7 +271,8 @@ impl Transport {
         }
     }
 
-    /// [`writelines`](Transport::writelines) for a caller that wants to know of a refusal.
+    /// Does what [`writelines`](Transport::writelines) does, and returns an error if the data is
+    /// refused.
     ///
     /// # Errors
     /// As for [`try_write`](Transport::try_write).
@@ -291,26 +293,26 @@ impl Transport {
         }
     }
 
-    /// Ends the sending direction after what is buffered (`write_eof`); the other side sees the end,
-    /// and may go on sending. Does nothing if closing. A pipe is closed by it. TLS cannot do it: that
-    /// is reported to the loop's exception handler as an error.
+    /// Ends the sending direction after the buffered data (`write_eof`); the other side sees the end,
+    /// and may continue to send. It does nothing if the transport is closing. A pipe is closed. TLS
+    /// does not support it, which is reported to the loop's exception handler as an error.
     pub fn write_eof(&self) {
         self.send(|stream| stream.write_eof());
     }
 
-    /// Whether [`write_eof`](Transport::write_eof) works (`can_write_eof`): on all that can be written
-    /// to, except TLS.
+    /// Returns whether [`write_eof`](Transport::write_eof) works (`can_write_eof`): on all writable
+    /// transports except TLS.
     pub fn can_write_eof(&self) -> bool {
         self.0.kind != Kind::ReadPipe && self.0.ssl.get().is_none()
     }
 
     /// Sets the marks of the write buffer, in bytes: `pause_writing` is called above `high`,
-    /// `resume_writing` at `low` or below (`set_write_buffer_limits`). By default `high` is four
-    /// times `low`, or 64 KiB if that is not given either (with TLS 512 KiB); `low` is a quarter of
-    /// `high`. TLS pauses at `high` already, as in asyncio.
+    /// `resume_writing` at `low` or below (`set_write_buffer_limits`). By default, `high` is four
+    /// times `low`, or 64 KiB (512 KiB with TLS) if neither is given; `low` is a quarter of `high`.
+    /// TLS pauses already at `high`, as in asyncio.
     ///
     /// # Errors
-    /// `Value` unless `high` is at least `low`; nothing has changed.
+    /// `Value` unless `high` is at least `low`; nothing changes then.
     pub fn set_write_buffer_limits(&self, high: Option<usize>, low: Option<usize>) -> Result<()> {
         let default = self.0.ssl.high_water();
         let (low, high) = water_marks("set_write_buffer_limits", default, high, low)?;
@@ -318,12 +320,12 @@ impl Transport {
         Ok(())
     }
 
-    /// The marks: `(low, high)` (`get_write_buffer_limits`).
+    /// Returns the marks `(low, high)` (`get_write_buffer_limits`).
     pub fn get_write_buffer_limits(&self) -> (usize, usize) {
         self.stream().map_or((0, 0), |stream| stream.water_marks())
     }
 
-    /// The number of buffered bytes (`get_write_buffer_size`).
+    /// Returns the number of buffered bytes (`get_write_buffer_size`).
     pub fn get_write_buffer_size(&self) -> usize {
         self.stream().map_or(0, |stream| stream.buffered())
     }

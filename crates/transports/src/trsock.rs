@@ -1,4 +1,4 @@
-//! [`TransportSocket`]: the socket of a transport or server, to ask and to set options.
+//! [`TransportSocket`]: the socket of a transport or server, to query and to set options.
 
 use crate::io::Io;
 use asyncio_core::{Result, source::Source};
@@ -12,10 +12,10 @@ use std::{
     rc::{Rc, Weak},
 };
 
-/// The socket of a transport or server (`asyncio.trsock.TransportSocket`), which goes on belonging to
-/// it: there is no sending, receiving or closing here.
+/// The socket of a transport or server (`asyncio.trsock.TransportSocket`). The transport still owns
+/// the socket: there are no methods to send, receive or close.
 ///
-/// It may be kept. Once the transport has closed the socket, each method is an error.
+/// It may be kept. Once the transport has closed the socket, every method returns an error.
 ///
 /// ```
 /// use asyncio::{SOCKET, Transport};
@@ -31,7 +31,7 @@ use std::{
 #[derive(Clone)]
 pub struct TransportSocket(Weak<dyn HasSocket>);
 
-/// What owns a socket.
+/// An owner of a socket.
 pub(crate) trait HasSocket {
     fn socket(&self) -> Option<&socket2::Socket>;
 }
@@ -52,7 +52,7 @@ impl HasSocket for Source<socket2::Socket> {
 }
 
 impl TransportSocket {
-    /// The socket of `owner`, if it is one.
+    /// Returns the socket of `owner`, if it has one.
     pub(crate) fn of<T: HasSocket + 'static>(owner: &Rc<T>) -> Option<TransportSocket> {
         owner.socket()?;
         let owner: Rc<dyn HasSocket> = owner.clone();
@@ -63,7 +63,7 @@ impl TransportSocket {
     /// stay in non-blocking mode.
     ///
     /// # Errors
-    /// Those of `f`; `NotConnected` if the transport has closed the socket.
+    /// The errors of `f`; `NotConnected` if the transport has closed the socket.
     pub fn with<R>(&self, f: impl FnOnce(&socket2::Socket) -> io::Result<R>) -> Result<R> {
         let owner = self.0.upgrade();
         match owner.as_ref().and_then(|owner| owner.socket()) {
@@ -75,51 +75,51 @@ impl TransportSocket {
         }
     }
 
-    /// The number of its descriptor (`fileno`).
+    /// Returns the number of the socket's descriptor (`fileno`).
     ///
     /// # Errors
-    /// Once it is closed, as all of these.
+    /// An error once it is closed, as for all methods here.
     pub fn fileno(&self) -> Result<RawFd> {
         self.with(|socket| Ok(socket.as_raw_fd()))
     }
 
-    /// The family of its addresses (`family`).
+    /// Returns the family of the socket's addresses (`family`).
     ///
     /// # Errors
-    /// Once it is closed.
+    /// An error once it is closed.
     pub fn family(&self) -> Result<Domain> {
         self.with(|socket| Ok(socket.local_addr()?.domain()))
     }
 
-    /// What kind of socket it is (`type`): a stream, datagrams.
+    /// Returns the type of the socket (`type`): stream or datagram.
     ///
     /// # Errors
-    /// Once it is closed.
+    /// An error once it is closed.
     pub fn kind(&self) -> Result<Type> {
         self.with(socket2::Socket::r#type)
     }
 
-    /// Its protocol (`proto`), on systems that tell.
+    /// Returns the socket's protocol (`proto`), on systems that tell it.
     ///
     /// # Errors
-    /// Once it is closed.
+    /// An error once it is closed.
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     pub fn protocol(&self) -> Result<Option<Protocol>> {
         self.with(socket2::Socket::protocol)
     }
 
-    /// Its own address (`getsockname`).
+    /// Returns the socket's own address (`getsockname`).
     ///
     /// # Errors
-    /// Once it is closed.
+    /// An error once it is closed.
     pub fn getsockname(&self) -> Result<Address> {
         self.with(|socket| Ok(socket.local_addr()?.into()))
     }
 
-    /// The address of the other side (`getpeername`).
+    /// Returns the address of the other side (`getpeername`).
     ///
     /// # Errors
-    /// `NotConnected` if there is none; once it is closed.
+    /// `NotConnected` if there is none; an error once it is closed.
     pub fn getpeername(&self) -> Result<Address> {
         self.with(|socket| Ok(socket.peer_addr()?.into()))
     }
@@ -127,15 +127,15 @@ impl TransportSocket {
     /// Ends one or both directions (`shutdown`), without the transport's knowledge.
     ///
     /// # Errors
-    /// What the system says; once it is closed.
+    /// The system's error; an error once it is closed.
     pub fn shutdown(&self, how: Shutdown) -> Result<()> {
         self.with(|socket| socket.shutdown(how))
     }
 
-    /// Another descriptor of the same socket (`dup`), in non-blocking mode too.
+    /// Returns another descriptor of the same socket (`dup`), in non-blocking mode too.
     ///
     /// # Errors
-    /// What the system says; once it is closed.
+    /// The system's error; an error once it is closed.
     pub fn dup(&self) -> Result<OwnedFd> {
         self.with(|socket| Ok(socket.try_clone()?.into()))
     }

@@ -1,5 +1,5 @@
-//! Which descriptors are open after connections that failed, were given up or lost a race; in a
-//! process of its own, where nobody else opens any.
+//! The descriptors that are open after connections that failed, were cancelled or lost a race; in a
+//! process of its own, where nothing else opens any.
 #![cfg(target_os = "linux")]
 
 use asyncio_core::Result;
@@ -25,7 +25,7 @@ fn open() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// An address that answers neither yes nor no: its listener has as many waiting as it takes.
+/// Returns an address that neither accepts nor refuses: the backlog of its listener is full.
 fn silent(host: &str, port: u16) -> (SocketAddr, Vec<socket2::Socket>) {
     let address = SocketAddr::new(host.parse().unwrap(), port);
     let socket = || socket2::Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
@@ -134,12 +134,12 @@ async fn connections_given_up_before_their_protocol_is_called_leave_nothing_open
     Ok(())
 }
 
-/// One after the other, since each counts.
+/// One after another, because each one counts.
 #[test]
 fn what_comes_to_nothing_leaves_nothing_open() {
     let event_loop = EventLoop::builder().virtual_time(true).build().unwrap();
     let outcome = event_loop.run_until_complete(async {
-        // The executor has its threads, and what they need, from here on.
+        // From here on, the executor has its threads and their descriptors.
         asyncio_task::to_thread(|| ()).await?;
         failed_connections_leave_nothing_open().await?;
         connections_that_are_given_up_leave_nothing_open().await?;

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-/// Serves one client: sends back what comes until its end, and then so many bytes.
+/// Serves one client: echoes its data until the end, and then sends a number of bytes.
 const SERVER: &str = r#"
 import asyncio
 

@@ -37,7 +37,7 @@ fn a_result_that_another_thread_drops_is_not_found_again() {
             let names = tasks.iter().map(|task| (*task.clone()).clone()).collect();
             Ok((tasks, names))
         });
-        // The loop is closed: whoever drops the last handle drops the result, where that is.
+        // The loop is closed: the thread that drops the last handle drops the result.
         let gate = Arc::new(Gate::new(2));
         let there = gate.clone();
         let thread = thread::spawn(move || {

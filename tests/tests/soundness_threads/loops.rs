@@ -1,4 +1,4 @@
-//! Loops, and what other threads ask of them.
+//! Loops, and requests from other threads.
 
 use crate::{MS, futures::Leaf, scaffold::*};
 use asyncio_core::{
@@ -35,7 +35,7 @@ fn coroutines_come_from_ten_threads() {
             run(&mut own, async move {
                 let event_loop = asyncio_loop::get_running_loop()?;
                 place.set(event_loop.handle());
-                // Until all have been served; or not so long, and the loop closes under them.
+                // Until all have been served; or less long, so that the loop closes meanwhile.
                 while !early && count.load(SeqCst) < 10 {
                     sleep(MS).await?;
                 }
@@ -162,7 +162,7 @@ fn handles_and_timers_are_cancelled_from_other_threads() {
 #[test]
 fn loops_are_opened_and_closed_by_the_thousand_on_many_threads() {
     repeat("homes", |random| {
-        // What outlives its loop, and is used while the home is another loop's.
+        // Objects that outlive their loop, and are used while its home belongs to another loop.
         let (send, receive) = channel::<(AnyTask, LoopHandle, Waker, Leaf)>();
         let mut jobs: Vec<Box<dyn FnOnce() + Send>> = Vec::new();
         for _ in 0..4 {
@@ -213,7 +213,8 @@ fn loops_are_opened_and_closed_by_the_thousand_on_many_threads() {
     });
 }
 
-/// What is sent and shared, by type; what stays, by the compiler's refusal in the documentation.
+/// Types that can be sent and shared. The documentation has compile-fail examples of those that
+/// cannot.
 #[test]
 fn what_may_be_sent_may_be_sent() {
     fn sent<T: Send>() {}
@@ -229,8 +230,8 @@ fn what_may_be_sent_may_be_sent() {
     shared::<Waiter>();
 }
 
-/// What the destructor of a thread-local keeps of a loop reaches no data any more, once the thread has
-/// given the home away.
+/// A reference to a loop in the destructor of a thread-local reaches no data once the thread has
+/// released the home.
 #[test]
 fn a_loop_that_is_kept_until_its_thread_ends_gives_nothing_then() {
     struct AtTheEnd(LoopRef, Sender<bool>);

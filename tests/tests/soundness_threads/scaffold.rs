@@ -1,4 +1,4 @@
-//! What the tests of threads against threads have in common.
+//! Common parts of the tests with several threads.
 
 use asyncio_core::Result;
 use asyncio_loop::{Runner, new_event_loop};
@@ -106,7 +106,7 @@ impl<'scope> Threads<'scope, '_> {
     }
 }
 
-/// Runs each closure on a thread of its own, all at once, and waits for all.
+/// Runs each closure on its own thread, all at the same time, and waits for all.
 pub(super) fn at_once(jobs: Vec<Box<dyn FnOnce() + Send + '_>>) {
     let gate = &Gate::new(jobs.len());
     beside(|threads| {
@@ -169,12 +169,12 @@ impl<T> Drop for Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// What has come already.
+    /// The items that have arrived.
     pub(super) fn try_iter(&self) -> impl Iterator<Item = T> {
         self.0.0.try_iter()
     }
 
-    /// What comes, until the last sender is gone.
+    /// The items, until the last sender is dropped.
     pub(super) fn iter(&self) -> impl Iterator<Item = T> {
         std::iter::from_fn(|| {
             loop {
@@ -188,7 +188,7 @@ impl<T> Receiver<T> {
     }
 }
 
-/// A place for one value, for which others wait.
+/// A place for one value, with waiters.
 pub(super) struct Slot<T>(Sender<T>, Receiver<T>);
 
 impl<T: Copy> Slot<T> {
@@ -201,7 +201,7 @@ impl<T: Copy> Slot<T> {
         self.0.send(value);
     }
 
-    /// Takes it out, and leaves it for the next.
+    /// Returns the value, and leaves it for the next.
     pub(super) fn get(&self) -> T {
         let value = self.1.iter().next().expect("a sender is left");
         self.0.send(value);

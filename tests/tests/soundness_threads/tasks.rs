@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-/// Gives the waker with which it is polled to `wakers`, and is ready when `done` says so.
+/// Sends the waker with which it is polled to `wakers`, and is ready when `done` is set.
 async fn lend_waker(wakers: Sender<Waker>, done: Arc<AtomicBool>, here: Here) -> Result<()> {
     let mut sent = false;
     poll_fn(|cx| {
@@ -242,7 +242,8 @@ fn handles_are_cloned_and_dropped_on_several_threads_while_tasks_finish() {
                 threads.spawn(move || {
                     let mut kept = Vec::new();
                     for task in receiver.iter() {
-                        // The result is for the loop's thread alone; that it is asked for is no harm.
+                        // The result is available only on the loop's thread; asking for it elsewhere
+                        // is harmless.
                         assert!(task.result().is_err() && task.exception().is_err());
                         assert!(!task.cancelled());
                         kept.push(task.clone());
@@ -347,7 +348,8 @@ fn a_handle_that_was_cloned_on_another_thread_keeps_the_value_for_the_second() {
                 drop(clone.await?);
             }
         }
-        // What was asked for in vain: by the clones of tasks that fail, are dropped, or gave their value.
+        // Failed retrievals: through clones of tasks that fail, are dropped, or have returned their
+        // value.
         let failing = create_task(async { Err::<Counted, _>(Error::value("on purpose")) });
         let clone = cloned_elsewhere(&failing);
         assert!(failing.await.is_err() && clone.await.is_err());

@@ -186,7 +186,7 @@ fn a_child_says_when_it_is_ready_and_with_what() {
                 })
                 .await?;
             assert_eq!((n, get_running_loop()?.time()), (7, 5 * MS));
-            // It is a child like any other now.
+            // It is now a child like any other.
             assert!(cancelled(&sleep(90 * MS).await));
             Ok(n)
         });

@@ -97,7 +97,7 @@ fn a_group_lets_go_of_children_that_have_ended() {
 
 // Tasks that a group refuses.
 
-/// What becomes of a coroutine that is given to a group.
+/// What happens to a coroutine that is passed to a group.
 fn refused(group: &Group) -> (String, bool) {
     let held = Rc::new(());
     let inside = held.clone();

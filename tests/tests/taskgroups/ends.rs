@@ -97,7 +97,7 @@ fn an_abort_leaves_no_cancellation_behind() {
         let outcome = TaskGroup::new()
             .with(async |group| {
                 drop(group.create_task(fails(boom())));
-                // The parent is cancelled, and never gets to see it.
+                // The parent is cancelled, and never sees it.
                 iterations(1).await
             })
             .await;

@@ -32,7 +32,7 @@ pub async fn main() -> asyncio::Result<()> {
         match fetch(url).await {
             Ok(data) => say!("{data}"),
             Err(Error::Io(error)) => say!("error fetching {url}: {error}"),
-            // Anything else, such as a cancellation, is for the caller.
+            // All other errors, such as a cancellation, are for the caller.
             Err(error) => return Err(error),
         }
     }

@@ -43,7 +43,7 @@ use std::{io::ErrorKind, rc::Rc};
 pub const TITLE: &str = "Ctrl-C: a server that stops, and lets its clients finish";
 
 unsafe extern "C" {
-    /// What the terminal does at Ctrl-C.
+    /// The terminal does the same at Ctrl-C.
     safe fn raise(signal: i32) -> i32;
 }
 

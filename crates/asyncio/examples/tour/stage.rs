@@ -18,7 +18,7 @@ pub struct Stop {
     pub run: fn() -> Result<()>,
 }
 
-/// What the current stop has said so far.
+/// The lines that the current stop has printed so far.
 struct Stage {
     began: Instant,
     lines: Vec<String>,
@@ -86,7 +86,7 @@ pub fn tour<'a>(stops: impl Iterator<Item = &'a Stop>) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// How text stands out on a terminal; elsewhere it does not.
+/// Emphasis on a terminal; none elsewhere.
 enum Paint {
     Bold,
     Dim,

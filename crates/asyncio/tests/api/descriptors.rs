@@ -55,7 +55,7 @@ async fn have_one_waiter_in_each_direction() -> Result<()> {
     let busy = async {
         sleep(Duration::ZERO).await?;
         let error = wait_readable(&ours).await.unwrap_err().to_string();
-        assert!(error.contains("something waits for file descriptor"), "{error}");
+        assert!(error.contains("something already waits for file descriptor"), "{error}");
         wait_writable(&ours).await?;
         event_loop.remove_reader(&ours)
     };

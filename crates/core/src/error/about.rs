@@ -1,4 +1,4 @@
-//! What stands beside an error, whatever its kind: what was being handled, notes, and where it arose.
+//! The data that every error carries beside its kind: its context, notes, and where it arose.
 
 use super::{Error, TimeoutError, drop_one_by_one};
 use crate::{
@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
 };
 
-/// What a copy of an error has beside its kind and message.
+/// The data of a copy of an error beside its kind and message.
 #[derive(Clone, Default)]
 pub(super) struct About {
     context: Context,
@@ -21,7 +21,7 @@ pub(super) struct About {
     backtrace: Option<Arc<Backtrace>>,
     /// The span of the log in which it arose.
     span: Option<SharedSpan>,
-    /// The tasks that have ended with it, one after the other: each has awaited the one before.
+    /// The tasks that have ended with it, one after another: each has awaited the previous one.
     ended: Vec<EndedTask>,
 }
 
@@ -44,10 +44,10 @@ impl fmt::Display for EndedTask {
     }
 }
 
-/// So many tasks are kept that have ended with an error.
+/// The largest number of such tasks that an error keeps.
 const MAX_ENDED: usize = 10;
 
-/// What was being handled. Contexts may lie behind each other deeper than the stack has room for.
+/// The error that was being handled. The chain of contexts may be longer than the stack.
 #[derive(Clone, Default)]
 struct Context(Option<Error>);
 
@@ -57,17 +57,18 @@ impl Drop for Context {
     }
 }
 
-/// Where `map_err(Error::from)` and the like call a function that is given by its name.
+/// The source file from which `map_err(Error::from)` and similar calls invoke a function passed by
+/// name.
 const CALLS_BY_NAME: &str = "library/core/src/ops/function.rs";
 
 impl Error {
-    /// The line at which `?`, or another conversion, made this error of one of the system or of another
-    /// library.
+    /// Returns the line at which `?`, or another conversion, made this error from one of the system or
+    /// of another library.
     ///
-    /// It is shown by `{:?}`, and so in the reports of errors that nothing handles. An error that a library
-    /// has converted has the line in that library. None is known of errors that were asyncio's own from the
-    /// beginning, such as [`Error::runtime`], and where a function of the standard library calls the
-    /// conversion (`map_err(Error::from)`).
+    /// `{:?}` shows it, and so do the reports of unhandled errors. If a library has converted the error,
+    /// the line is in that library. There is no line for errors that were asyncio's own from the beginning,
+    /// such as [`Error::runtime`], or if a function of the standard library calls the conversion
+    /// (`map_err(Error::from)`).
     ///
     /// ```
     /// fn parse(text: &str) -> asyncio::Result<i32> { Ok(text.parse::<i32>()?) }
@@ -79,13 +80,14 @@ impl Error {
         self.about()?.at
     }
 
-    /// The stack as it was at that line, if the environment asked for it (`RUST_BACKTRACE`, or
-    /// `RUST_LIB_BACKTRACE`). It is shown by `{:?}`.
+    /// Returns the stack at that line, if the environment requested it (`RUST_BACKTRACE`, or
+    /// `RUST_LIB_BACKTRACE`). `{:?}` shows it.
     pub fn backtrace(&self) -> Option<&Backtrace> {
         self.about()?.backtrace.as_deref()
     }
 
-    /// Says where an error of the system or of another library became one of ours, unless that is known.
+    /// Records where an error of the system or of another library became one of ours, unless that is
+    /// already known.
     #[cold]
     pub(super) fn arisen_at(mut self, at: &'static Location<'static>) -> Error {
         let is_foreign = matches!(self, Error::Io(_) | Error::Other(_));
@@ -102,8 +104,8 @@ impl Error {
         self
     }
 
-    /// Says that the error arises now. The span of the log that is current is kept, so that a report, which
-    /// is made when that was left, belongs to it.
+    /// Records that the error arises now. The current span of the log is kept, so that a later report,
+    /// which is created outside it, belongs to it.
     pub(super) fn in_current_span(mut self) -> Error {
         if let Some(span) = current_span() {
             self.about_mut().span = Some(span);
@@ -111,7 +113,7 @@ impl Error {
         self
     }
 
-    /// Says that a task ends with it.
+    /// Records that a task ends with it.
     #[cold]
     #[doc(hidden)] // For the siblings.
     pub fn ends(mut self, task: &TaskCell) -> Error {
@@ -123,7 +125,7 @@ impl Error {
         self
     }
 
-    /// The tasks that have ended with it, the first of them where it arose.
+    /// Returns the tasks that have ended with it, beginning with the one in which it arose.
     pub(super) fn ended(&self) -> &[EndedTask] {
         self.about().map_or(&[], |about| &about.ended)
     }
@@ -133,9 +135,9 @@ impl Error {
         self.about()?.span.as_ref()
     }
 
-    /// The same error with a note, a sentence about what was being done (Python's `add_note`). It changes
-    /// neither the kind of the error nor what `{}` shows; `{:?}` shows it below the message. A result has it
-    /// as [`ResultExt::add_note`](crate::ResultExt::add_note).
+    /// Adds a note, a sentence about what was being done (Python's `add_note`). A note changes neither the
+    /// kind of the error nor its `{}` text; `{:?}` shows it below the message. Results have
+    /// [`ResultExt::add_note`](crate::ResultExt::add_note).
     ///
     /// ```
     /// use asyncio::Error;
@@ -148,14 +150,14 @@ impl Error {
         self
     }
 
-    /// The notes, in the order in which they were added (Python's `__notes__`).
+    /// Returns the notes, in the order in which they were added (Python's `__notes__`).
     pub fn notes(&self) -> &[String] {
         self.about().map_or(&[], |about| &about.notes)
     }
 }
 
 impl Error {
-    /// The error that was being handled when this one arose (Python's `__context__`).
+    /// Returns the error that was being handled when this one arose (Python's `__context__`).
     pub fn context(&self) -> Option<&Error> {
         self.about()?.context.0.as_ref()
     }
@@ -165,18 +167,18 @@ impl Error {
         self.sole_about()?.context.0.take()
     }
 
-    /// The same error, with this context in place of the one that it has.
+    /// Replaces the context of the error.
     fn with_only_context(mut self, context: Error) -> Error {
         self.about_mut().context = Context(Some(context));
         self
     }
 
-    /// The contexts behind each other.
+    /// Iterates over the chain of contexts.
     fn contexts(&self) -> impl Iterator<Item = &Error> {
         std::iter::successors(self.context(), |error| error.context())
     }
 
-    /// The same error, with `context` behind the first `n` contexts that it has, in place of the others.
+    /// Puts `context` after the first `n` contexts of the error, in place of the others.
     fn with_context_behind(self, n: usize, context: Error) -> Error {
         let kept: Vec<Error> = self.contexts().take(n).cloned().collect();
         let context =
@@ -184,16 +186,16 @@ impl Error {
         self.with_only_context(context)
     }
 
-    /// The same error, with `context` as what was being handled when it arose. A context that it already
+    /// Adds `context`, the error that was being handled when this one arose. A context that it already
     /// has stays in front, so that none is lost.
     pub fn with_context(self, context: Error) -> Error {
         let n = self.contexts().count();
         self.with_context_behind(n, context)
     }
 
-    /// What an error becomes that leaves a `timeout` in place of the cancellation at its deadline: in its
-    /// context a [`TimeoutError`] takes the place of that, and has it as its own context. The same in the
-    /// members of a group.
+    /// Converts an error that leaves a `timeout` in place of the cancellation at its deadline: in its
+    /// context, a [`TimeoutError`] replaces the cancellation, and has it as its own context. The members
+    /// of a group are converted too.
     #[doc(hidden)]
     pub fn with_timeout_in_context(self) -> Error {
         let error = match &self {
@@ -209,7 +211,7 @@ impl Error {
         error.timeout_in_own_context()
     }
 
-    /// The first context that is a cancellation, and how many are before it.
+    /// Returns the first context that is a cancellation, and the number of contexts before it.
     fn cancelled_context(&self) -> Option<(usize, &Error)> {
         self.contexts().enumerate().find(|(_, error)| error.is_cancelled())
     }

@@ -1,4 +1,4 @@
-//! Errors of other libraries: how they come in, where `?` cannot take them.
+//! Errors of other libraries, and conversions where `?` does not work.
 
 use super::{Boxed, Error, OtherError, Result, kinds::from_known};
 use pin_project_lite::pin_project;
@@ -13,7 +13,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// An error of another library, as it came in.
+/// The original error of another library.
 pub(super) enum Foreign {
     Boxed(Box<dyn StdError + Send + Sync>),
     #[cfg(feature = "anyhow")]
@@ -71,7 +71,7 @@ macro_rules! reports {
         }
     )*
 
-        /// The error of a report of anyhow or eyre, which is taken out of its `Option`.
+        /// Converts a report of anyhow or eyre, which is taken out of its `Option`.
         fn from_report(slot: &mut dyn Any) -> Option<Error> {
             $(
                 #[cfg(feature = $feature)]
@@ -90,7 +90,7 @@ reports! {
     "eyre", of_eyre, eyre::Report, Eyre;
 }
 
-/// An error of any type; where it comes in is `at`.
+/// Converts an error of any type; `at` is the line of the conversion.
 fn convert<E>(error: E, at: &'static Location<'static>) -> Error
 where
     E: Into<Box<dyn StdError + Send + Sync>> + 'static,
@@ -110,9 +110,9 @@ pub(super) fn of_box(error: Box<dyn StdError + Send + Sync>) -> Error {
     }
 }
 
-/// What `?` makes an [`Error`] of: every error that implements `std::error::Error`.
+/// Any error that `?` can convert to an [`Error`]: every type that implements `std::error::Error`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not an error that `?` can make an `asyncio::Error` of",
+    message = "`{Self}` is not an error that `?` can convert into an `asyncio::Error`",
     label = "write `.into_asyncio()?` here (with `use asyncio::prelude::*`)",
     note = "`?` takes what implements `std::error::Error`; `into_asyncio` also takes the errors of anyhow and \
             eyre, boxes and texts, and `asyncio::coroutine(future)` does the same for a coroutine"
@@ -122,16 +122,17 @@ pub trait AnyError: StdError + Send + Sync + 'static {}
 #[diagnostic::do_not_recommend]
 impl<E: StdError + Send + Sync + 'static> AnyError for E {}
 
-/// What results have for the errors of an application.
+/// Methods of results for the errors of an application.
 pub trait ResultExt<T> {
-    /// The result with its error as an [`Error`]: for the errors that a bare `?` cannot convert, because they
-    /// do not implement `std::error::Error` (those of anyhow and eyre, boxes, texts).
+    /// Converts the error of the result to an [`Error`]. This is for errors that `?` alone cannot convert
+    /// because they do not implement `std::error::Error` (those of anyhow and eyre, boxes, text).
     ///
-    /// What came in is there for [`Error::downcast`]; for what anyhow and eyre have wrapped, this needs the
-    /// features of these names. An [`Error`] that they carry comes out again, so a cancellation stays one.
+    /// [`Error::downcast`] finds the original error; for errors that anyhow and eyre have wrapped, this
+    /// needs the features of these names. An [`Error`] that they carry is unwrapped, so a cancellation
+    /// stays a cancellation.
     ///
     /// # Errors
-    /// That of the result.
+    /// The error of the result.
     ///
     /// ```
     /// use asyncio::prelude::*;
@@ -142,14 +143,15 @@ pub trait ResultExt<T> {
     /// ```
     fn into_asyncio(self) -> Result<T>;
 
-    /// [`into_asyncio`](ResultExt::into_asyncio), and a note on the error: a sentence about what was being
-    /// done. Nothing is formatted if there is no error; `format_args!` makes a text of several parts.
+    /// Does what [`into_asyncio`](ResultExt::into_asyncio) does, and adds a note to the error: a sentence
+    /// about what was being done. Nothing is formatted if there is no error; use `format_args!` for text
+    /// of several parts.
     ///
-    /// The kind of the error, what `{}` shows and what [`Error::downcast`] finds remain what they are: see
-    /// [`Error::add_note`].
+    /// The note does not change the kind of the error, its `{}` text, or the result of
+    /// [`Error::downcast`]: see [`Error::add_note`].
     ///
     /// # Errors
-    /// That of the result.
+    /// The error of the result.
     ///
     /// ```
     /// use asyncio::{Error, prelude::*};
@@ -177,21 +179,21 @@ impl<T, E: Into<Box<dyn StdError + Send + Sync>> + 'static> ResultExt<T> for Res
     }
 }
 
-/// Makes a coroutine of a future whose result has an error of any type: an application's own (thiserror),
-/// anyhow's or eyre's, a box, a text.
+/// Turns a future whose result has any type of error into a coroutine: an application's own type
+/// (thiserror), anyhow's or eyre's, a box, or text.
 ///
-/// A coroutine is a future that returns [`Result<T>`]: what [`create_task`], [`gather`] and the others take.
-/// The error is converted as by [`ResultExt::into_asyncio`]: the original is there for [`Error::downcast`],
-/// and a cancellation stays one.
+/// A coroutine is a future that returns [`Result<T>`], which [`create_task`], [`gather`] and other functions
+/// take. The error is converted as by [`ResultExt::into_asyncio`]: [`Error::downcast`] finds the original,
+/// and a cancellation stays a cancellation.
 ///
 /// [`create_task`]: https://docs.rs/asyncio/latest/asyncio/fn.create_task.html
 /// [`gather`]: https://docs.rs/asyncio/latest/asyncio/fn.gather.html
 ///
 /// # Errors
-/// Those of the future.
+/// The errors of the future.
 ///
 /// # Cancellation
-/// That of the future.
+/// The cancellation goes to the future.
 ///
 /// ```
 /// #[derive(Debug, thiserror::Error)]
@@ -224,10 +226,10 @@ where
 }
 
 pin_project! {
-    /// What [`coroutine`] returns.
+    /// The future that [`coroutine`] returns.
     ///
     /// # Cancellation
-    /// That of the future.
+    /// The cancellation goes to the future.
     #[must_use = "coroutines do nothing unless they are awaited"]
     pub struct Coroutine<F> {
         #[pin]

@@ -1,13 +1,14 @@
-//! What is done with the members of an [`ExceptionGroup`]: Python's `except*`.
+//! Operations on the members of an [`ExceptionGroup`]: Python's `except*`.
 
 use super::{Error, ExceptionGroup};
 
 impl ExceptionGroup {
-    /// Divides the group in two: what `condition` holds for, and the rest (`ExceptionGroup.split`). Both keep
-    /// the nesting, the message and the context of the group; one without members is `None`.
+    /// Divides the group in two: the errors for which `condition` holds, and the rest
+    /// (`ExceptionGroup.split`). Both parts keep the nesting, the message and the context of the group; a
+    /// part without members is `None`.
     ///
-    /// As in Python the condition is asked of each group as well, the outermost included: one for which it
-    /// holds is not divided. This is what `except*` does:
+    /// As in Python, the condition is also called with each group, including the outermost one: a group
+    /// for which it holds is not divided. This is what `except*` does:
     ///
     /// ```
     /// use asyncio::{Error, prelude::*};
@@ -35,7 +36,7 @@ impl ExceptionGroup {
         if condition(&whole) {
             return (Some(self.clone()), None);
         }
-        // Groups may be nested deeper than the stack has room for.
+        // Groups may be nested deeper than the stack allows.
         let mut open = Vec::new();
         let mut division = Division::of(self);
         loop {
@@ -59,8 +60,8 @@ impl ExceptionGroup {
         }
     }
 
-    /// The part of the group for which `condition` holds (`ExceptionGroup.subgroup`): the first half of
-    /// [`split`](ExceptionGroup::split).
+    /// Returns the part of the group for which `condition` holds (`ExceptionGroup.subgroup`): the first
+    /// half of [`split`](ExceptionGroup::split).
     ///
     /// ```
     /// use asyncio::{Error, ExceptionGroup};
@@ -72,7 +73,7 @@ impl ExceptionGroup {
         self.split(condition).0
     }
 
-    /// A group of other members with the message, the notes and the context of this one
+    /// Creates a group of other members with the message, the notes and the context of this one
     /// (`ExceptionGroup.derive`).
     ///
     /// ```

@@ -1,4 +1,4 @@
-//! The kinds that are nothing but a message, and what all kinds have in common.
+//! The kinds that only have a message, and the common part of all kinds.
 
 use super::payloads::*;
 use super::{About, Boxed, Details, Error, Shared};
@@ -12,12 +12,12 @@ macro_rules! message_kinds {
         pub struct $name(Shared);
 
         impl $name {
-            /// The error with a message.
+            /// Creates the error with a message.
             pub fn new(message: impl Into<Cow<'static, str>>) -> $name {
                 $name(Some(Arc::new(Details { message: Some(message.into()), about: About::default() })))
             }
 
-            /// The message, if one was given.
+            /// Returns the message, if one was given.
             pub fn message(&self) -> Option<&str> {
                 self.0.as_ref().and_then(|d| d.message.as_deref())
             }
@@ -38,8 +38,8 @@ macro_rules! message_kinds {
         impl StdError for $name {}
         )*
 
-        /// The variant of an error of one of our kinds, or of the system's; the error is taken out
-        /// of its `Option`.
+        /// Returns the variant of an error of one of our kinds, or of the system; the error is
+        /// taken out of its `Option`.
         pub(super) fn from_known(error: &mut dyn Any) -> Option<Error> {
             $(if let Some(e) = error.downcast_mut::<Option<$name>>() {
                 return e.take().map(Error::$variant);
@@ -69,7 +69,7 @@ macro_rules! message_kinds {
         }
 
         impl Error {
-            /// The name of the kind, as Python spells it where Python has it.
+            /// Returns the name of the kind, as Python spells it where Python has it.
             pub fn kind(&self) -> &'static str {
                 match self {
                     $(Error::$variant(_) => stringify!($name),)*
@@ -109,7 +109,7 @@ macro_rules! message_kinds {
                 })
             }
 
-            /// The same, to change it; that of other copies stays what it is.
+            /// Returns it mutably; other copies of the error are not changed.
             pub(super) fn about_mut(&mut self) -> &mut About {
                 match self {
                     $(Error::$variant(e) => &mut Arc::make_mut(e.0.get_or_insert_default()).about,)*
@@ -123,7 +123,7 @@ macro_rules! message_kinds {
                 }
             }
 
-            /// The same, if no other copy of the error is left.
+            /// Returns it mutably, if no other copy of the error is left.
             pub(super) fn sole_about(&mut self) -> Option<&mut About> {
                 match self {
                     $(Error::$variant(e) => Some(&mut Arc::get_mut(e.0.as_mut()?)?.about),)*
@@ -166,7 +166,7 @@ message_kinds! {
 }
 
 impl Error {
-    /// A system error as its variant; one that only carries an [`Error`] gives that back.
+    /// Converts a system error to its variant; one that only carries an [`Error`] is unwrapped.
     pub(super) fn from_io(error: io::Error) -> Error {
         if error.get_ref().is_some_and(|inner| inner.is::<Boxed>()) {
             let inner = error.into_inner().expect("just seen");

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// A payload, shared by every copy of the error, and what this copy has beside it.
+/// A payload, shared by every copy of the error, and the data of this copy.
 pub(super) struct Payload<T> {
     about: About,
     value: Arc<T>,
@@ -82,7 +82,8 @@ macro_rules! payload_kinds {
 /// The payload of a panic, until it is taken.
 pub(super) struct PanicPayload(Mutex<Option<Box<dyn Any + Send>>>);
 
-/// A payload is dropped wherever the last copy of its error is, so its panic must not come out there.
+/// A payload is dropped wherever the last copy of its error is dropped, so its panic must not get out
+/// there.
 impl Drop for PanicPayload {
     fn drop(&mut self) {
         let payload = self.0.get_mut().unwrap_or_else(PoisonError::into_inner).take();
@@ -98,7 +99,7 @@ payload_kinds! {
     IncompleteReadError((Vec<u8>, Option<usize>));
     /// `asyncio.LimitOverrunError`: the separator was not found within the limit.
     LimitOverrunError((Cow<'static, str>, usize));
-    /// No task can ever run again (virtual clock only).
+    /// The error of a run in which no task can ever run again (virtual clock only).
     DeadlockError(Vec<String>);
     /// `ExceptionGroup`: several errors at once.
     ExceptionGroup((Cow<'static, str>, Members));
@@ -111,17 +112,18 @@ payload_kinds! {
 }
 
 impl IncompleteReadError {
-    /// `partial` was read of `expected` bytes (`None`: until a separator).
+    /// Creates the error of a read that got `partial` instead of `expected` bytes (`None`: until a
+    /// separator).
     pub fn new(partial: impl Into<Vec<u8>>, expected: Option<usize>) -> IncompleteReadError {
         IncompleteReadError(Thin::new((partial.into(), expected)))
     }
 
-    /// The bytes that were read before the stream ended.
+    /// Returns the bytes that were read before the stream ended.
     pub fn partial(&self) -> &[u8] {
         &self.value().0
     }
 
-    /// How many bytes were asked for; `None` if a separator was.
+    /// Returns the number of bytes that were requested; `None` if the read was for a separator.
     pub fn expected(&self) -> Option<usize> {
         self.value().1
     }
@@ -140,12 +142,12 @@ impl fmt::Display for IncompleteReadError {
 impl StdError for IncompleteReadError {}
 
 impl LimitOverrunError {
-    /// The error, with the number of bytes that have to be consumed to get past it.
+    /// Creates the error, with the number of bytes that have to be consumed to get past it.
     pub fn new(message: impl Into<Cow<'static, str>>, consumed: usize) -> LimitOverrunError {
         LimitOverrunError(Thin::new((message.into(), consumed)))
     }
 
-    /// How many bytes of the buffer can be consumed without losing a separator.
+    /// Returns how many bytes of the buffer can be consumed without losing a separator.
     pub fn consumed(&self) -> usize {
         self.value().1
     }
@@ -160,12 +162,12 @@ impl fmt::Display for LimitOverrunError {
 impl StdError for LimitOverrunError {}
 
 impl DeadlockError {
-    /// The error, with one line for each task that waits.
+    /// Creates the error, with one line for each task that waits.
     pub fn new(tasks: Vec<String>) -> DeadlockError {
         DeadlockError(Thin::new(tasks))
     }
 
-    /// One line for each unfinished task: its name, what it waits on, and where.
+    /// Returns one line for each unfinished task: its name, what it waits for, and where.
     pub fn tasks(&self) -> &[String] {
         self.value()
     }
@@ -181,7 +183,7 @@ impl fmt::Display for DeadlockError {
 impl StdError for DeadlockError {}
 
 impl ExceptionGroup {
-    /// A group of `exceptions`, in this order.
+    /// Creates a group of `exceptions`, in this order.
     pub fn new(
         message: impl Into<Cow<'static, str>>,
         exceptions: impl Into<Vec<Error>>,
@@ -189,7 +191,7 @@ impl ExceptionGroup {
         ExceptionGroup(Thin::new((message.into(), Members(exceptions.into()))))
     }
 
-    /// What the group is about.
+    /// Returns the message of the group.
     pub fn message(&self) -> &str {
         &self.value().0
     }
@@ -205,13 +207,13 @@ impl ExceptionGroup {
         &self.value().0
     }
 
-    /// The members, in order. A member may be a group.
+    /// Returns the members, in order. A member may be a group.
     pub fn exceptions(&self) -> &[Error] {
         &self.value().1.0
     }
 }
 
-/// The members of a group. Groups may be nested deeper than the stack has room for.
+/// The members of a group. Groups may be nested deeper than the stack allows.
 pub(super) struct Members(Vec<Error>);
 
 impl Drop for Members {
@@ -238,12 +240,12 @@ impl PanicError {
         PanicError(Thin::new((message, PanicPayload(Mutex::new(Some(payload))))))
     }
 
-    /// What the panic said; empty if its payload was not text.
+    /// Returns the message of the panic; empty if its payload was not text.
     pub fn message(&self) -> &str {
         &self.value().0
     }
 
-    /// The payload, for [`std::panic::resume_unwind`]; the first caller gets it.
+    /// Takes the payload, for [`std::panic::resume_unwind`]; only the first caller gets it.
     pub fn take_payload(&self) -> Option<Box<dyn Any + Send>> {
         self.value().1.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -262,15 +264,15 @@ impl IoError {
         IoError(Thin::new(error))
     }
 
-    /// The system error.
+    /// Returns the system error.
     pub fn get(&self) -> &io::Error {
         self.value()
     }
 
     /// Returns the error number of the operating system (Python's `errno`).
     ///
-    /// Unlike [`io::Error::raw_os_error`], this also looks at the sources of the error. So it works for
-    /// errors that have been wrapped to add a message, as most errors of this workspace are.
+    /// Unlike [`io::Error::raw_os_error`], this also searches the sources of the error. It therefore
+    /// works for errors that have been wrapped to add a message, as most errors of this workspace are.
     ///
     /// ```
     /// use asyncio::Error;
@@ -322,7 +324,7 @@ impl OtherError {
         OtherError(Thin::new(error))
     }
 
-    /// The error as it came in.
+    /// Returns the original error.
     pub fn get(&self) -> &(dyn StdError + Send + Sync + 'static) {
         self.value().get()
     }
@@ -346,7 +348,7 @@ impl fmt::Display for OtherError {
     }
 }
 
-/// A value as what it is known to be.
+/// Converts a value to the type that it is known to have.
 fn same<A: 'static, B: 'static>(value: A) -> B {
     let mut value = Some(value);
     let value = (&mut value as &mut dyn Any).downcast_mut::<Option<B>>();

@@ -1,12 +1,12 @@
-//! How an [`Error`] reads.
+//! The text of an [`Error`].
 
 use super::Error;
 use std::fmt;
 
-/// So many groups in each other are shown, and so many contexts behind each other, as Python does.
+/// The largest depth of groups and of contexts that is shown, as in Python.
 const MAX_DEPTH: usize = 10;
 
-/// So many members of a group are shown.
+/// The largest number of members of a group that is shown.
 const MAX_WIDTH: usize = 15;
 
 impl fmt::Display for Error {
@@ -15,9 +15,9 @@ impl fmt::Display for Error {
     }
 }
 
-/// The kind (not that of [`Error::Other`]), the message and where the error arose, and below it what led here:
-/// notes, the tasks that have ended with it if there are several, sources, contexts, and a backtrace if there is
-/// one. Groups that are nested deeply, or have many members, are not shown whole.
+/// Shows the kind (except for [`Error::Other`]), the message and where the error arose. Below follow notes, the
+/// tasks that have ended with it if there are several, sources, contexts, and a backtrace if there is one.
+/// Groups that are nested deeply, or have many members, are truncated.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&report(self, 0))
@@ -25,7 +25,7 @@ impl fmt::Debug for Error {
 }
 
 fn report(error: &Error, depth: usize) -> String {
-    // `main` writes `Error: ` before it, as all that an error of no particular kind has.
+    // `main` prints `Error: ` before it, which is enough for an error of no particular kind.
     let mut text = match error {
         Error::Other(_) if depth == 0 => error.to_string(),
         _ => format!("{}: {error}", error.kind()),
@@ -36,7 +36,7 @@ fn report(error: &Error, depth: usize) -> String {
     for note in error.notes() {
         text += &format!("\n  {}", note.replace('\n', "\n  "));
     }
-    // What a single task has ended with has come out of it directly.
+    // The error of a single task has come directly from it.
     if let [task, awaiters @ ..] = error.ended() {
         if !awaiters.is_empty() {
             text += &format!("\n  in {task}");

@@ -1,4 +1,4 @@
-//! What an [`Error`] promises.
+//! Tests of [`Error`].
 
 use super::*;
 use std::{num::ParseIntError, panic::Location};
@@ -121,7 +121,7 @@ fn a_group_that_is_nested_deeply_is_shown_in_part_and_dropped() {
     assert!(shown.ends_with("15. Error: 14\n  and 5 more"), "{shown}");
 }
 
-/// What `{:?}` shows, without the backtraces that the environment may have asked for.
+/// Returns the `{:?}` text without the backtraces that the environment may have requested.
 fn shown(error: &Error) -> String {
     let is_backtrace = |line: &&str| {
         let line = line.trim_start();
@@ -142,7 +142,7 @@ fn an_error_that_comes_in_keeps_its_line() {
     assert_eq!(error.location().map(|at| (at.file(), at.line())), Some((file!(), line)));
     assert_eq!(shown(&error), format!("invalid digit found in string, at {}:{line}", file!()));
     assert_eq!(error.to_string(), "invalid digit found in string");
-    // On its way through other types it keeps the first one.
+    // When it passes through other types, it keeps the first line.
     let boxed: Box<dyn StdError + Send + Sync> = error.into();
     let again = (|| -> Result<()> { Err(boxed).into_asyncio()? })().unwrap_err();
     assert_eq!(again.location().map(Location::line), Some(line));
@@ -198,7 +198,7 @@ fn a_part_of_a_group_keeps_its_notes() {
     assert_eq!(values.map(Error::Group).unwrap().notes(), ["n"]);
 }
 
-/// What `Result<_, E>` becomes by the adapter.
+/// Returns the error that the adapter makes of a `Result<_, E>`.
 fn adapted<E: Into<Box<dyn StdError + Send + Sync>> + 'static>(error: E) -> Error {
     let future = coroutine(async { Err::<(), E>(error) });
     futures_lite::future::block_on(future).unwrap_err()
@@ -217,7 +217,7 @@ fn the_adapter_keeps_originals_and_cancellations() {
     assert_eq!(adapted(parse()).location().map(Location::file), Some(file!()));
 }
 
-// A process asks for backtraces once and for all.
+// A process reads the setting for backtraces only once.
 #[cfg(not(miri))]
 #[test]
 fn a_backtrace_is_kept_where_the_environment_asks_for_one() {

@@ -1,5 +1,5 @@
-//! [`TestRemote`]: the remote of every loop in the unit tests of this crate. It is one kind for all, since
-//! tests that run in threads of one process leave each other their homes.
+//! [`TestRemote`]: the remote of every loop in the unit tests of this crate. There is one kind for all,
+//! because tests that run in threads of one process reuse each other's homes.
 
 use super::{Message, Remote};
 use std::{any::Any, sync::Mutex};

@@ -1,4 +1,4 @@
-//! The list alone: what comes out, in which order, and how the loop is found.
+//! The list alone: its contents, their order, and the observed state of the loop.
 
 use super::*;
 use crate::{
@@ -25,13 +25,13 @@ static NEVER_RUN: TaskVTable = TaskVTable {
     output: TypeId::of::<Cell<()>>,
 };
 
-/// A task that is never run, with one reference.
+/// Creates a task that is never run, with one reference.
 fn task() -> TaskRef {
     let (context, here) = (TaskContext::Own(Values::default()), Location::caller());
     // SAFETY: it is put into its box at once.
     let cell = unsafe { TaskCell::new(LoopRef::nowhere(), 0, context, here, &NEVER_RUN) };
     let cell = NonNull::from(Box::leak(Box::new(cell)));
-    // SAFETY: nobody else has seen the cell, which counts three references.
+    // SAFETY: no other code has seen the cell, which counts three references.
     unsafe {
         drop((TaskRef::from_raw(cell), TaskRef::from_raw(cell)));
         TaskRef::from_raw(cell)
@@ -48,7 +48,7 @@ fn opened() -> Messages {
     messages
 }
 
-/// What is in the list, in short: tasks by where they are.
+/// Returns the contents of the list in short: tasks by their addresses.
 fn read(taken: Taken<'_>) -> Vec<Option<NonNull<TaskCell>>> {
     let place = |message| match message {
         Message::Task(task) => Some(task.as_ptr()),
@@ -146,7 +146,8 @@ fn what_threads_put_in_comes_out_once_and_in_the_order_of_each() {
                 assert_eq!(before, n);
             };
             let _ = messages.push(Message::Quiet(Box::new(in_order))).unwrap();
-            // What happened before a wake-up is seen by who reads it, also if it joins another.
+            // Everything before a wake-up is visible to the reader, even if it joins another
+            // wake-up.
             done.fetch_add(1, Ordering::Relaxed);
             let _ = messages.push(Message::Task(shared.clone())).unwrap();
         }

@@ -15,7 +15,7 @@ use crate::{
 use std::{panic::Location, time::Duration};
 
 impl Scheduler {
-    /// A callback for the next iteration.
+    /// Schedules a callback for the next iteration.
     pub fn call_soon(
         &self,
         callback: impl FnOnce() -> Result<()> + 'static,
@@ -27,7 +27,7 @@ impl Scheduler {
         Ok(parked)
     }
 
-    /// A callback that is due at `when`, in loop time.
+    /// Schedules a callback for `when`, in loop time.
     pub fn call_at(
         &self,
         when: Duration,
@@ -41,7 +41,7 @@ impl Scheduler {
         Ok(CallbackRef { place: home.place(), key })
     }
 
-    /// A callback that [`CallbackRef::fire`] makes ready.
+    /// Registers a callback that becomes ready when [`CallbackRef::fire`] is called.
     pub fn park(
         &self,
         callback: impl FnOnce() -> Result<()> + 'static,
@@ -54,8 +54,8 @@ impl Scheduler {
         Ok(CallbackRef { place: home.place(), key })
     }
 
-    /// A timer that ends a wait after `delay`, in nanoseconds: no allocation, if the wait is the first
-    /// of a task. `None` if the loop is closed, or the wait is not armed.
+    /// Sets a timer that ends a wait after `delay`, in nanoseconds. Needs no allocation if the wait is
+    /// the first of a task. Returns `None` if the loop is closed, or the wait is not armed.
     pub fn wake_after(
         &self,
         delay: u64,
@@ -76,8 +76,8 @@ impl Scheduler {
         Some(CallbackRef { place, key })
     }
 
-    /// A callback at `when` by which what is inside of a scope is cancelled. No allocation. One that
-    /// lies in the past takes effect in the next iteration.
+    /// Registers a callback that cancels the contents of a scope at `when`. Needs no allocation. A
+    /// time in the past takes effect in the next iteration.
     pub(crate) fn expire_at(&self, when: Duration, scope: Key) -> Key {
         let when = Some(nanos(when)).filter(|when| *when > self.timers.passed());
         let key = self.timers.callbacks().park(when, Action::Expire(scope));
@@ -87,8 +87,8 @@ impl Scheduler {
         key
     }
 
-    /// Puts another sleeper in the place of the one that a timer wakes; if the timer has fired, it is
-    /// woken at once.
+    /// Replaces the sleeper that a timer wakes; if the timer has fired, the new sleeper is woken
+    /// immediately.
     pub(crate) fn replace_waiter(
         &self,
         timer: Key,
@@ -119,14 +119,14 @@ impl Scheduler {
         taken.map(|action| self.drop_call(action)).is_some()
     }
 
-    /// Drops what a callback would have called, if it has not run.
+    /// Drops the closure of a callback that has not run.
     fn drop_call(&self, action: Action) {
         if let Action::Call(call) = action {
             drop(self.timers.take_call(call));
         }
     }
 
-    /// Opens what another thread sent.
+    /// Handles a message from another thread.
     pub fn deliver(&self, message: Message) {
         match message {
             Message::Task(task) => task.wake(),
@@ -139,7 +139,7 @@ impl Scheduler {
     }
 }
 
-/// What the timer of a sleep calls that is not the first wait of a task.
+/// The call of a timer whose sleep is not the first wait of a task.
 fn waking(waiter: Waiter) -> Box<dyn FnOnce() -> Result<()>> {
     Box::new(move || {
         waiter.wake_now();

@@ -1,4 +1,4 @@
-//! [`Reports`]: to whom a loop reports errors that nothing handles, and what it reports in debug mode.
+//! [`Reports`]: the handler of a loop's unhandled errors, and the reports of debug mode.
 
 use super::Scheduler;
 use crate::{
@@ -16,14 +16,14 @@ use std::{
 /// The exception handler of a loop.
 pub(crate) type ExceptionHandler = Rc<dyn Fn(&ExceptionContext)>;
 
-/// From which time on debug mode reports a step as slow, if the program does not say.
+/// The default time from which debug mode reports a step as slow.
 const SLOW: Duration = Duration::from_millis(100);
 
-/// What a loop reports, and to what.
+/// The exception handler of a loop, and the settings of debug mode.
 pub struct Reports {
     handler: RefCell<Option<ExceptionHandler>>,
     debug: Cell<bool>,
-    /// Whether tasks carry the spans in which they are made.
+    /// Whether tasks carry the spans in which they are created.
     task_spans: Cell<bool>,
     slow_callback_duration: Cell<Duration>,
     measures_steps: Cell<bool>,
@@ -37,8 +37,8 @@ impl fmt::Debug for Reports {
 }
 
 impl Scheduler {
-    /// Sets the exception handler; `None` is the default one, which logs. Does nothing to a closed
-    /// loop, whose home may become another thread's.
+    /// Sets the exception handler; `None` is the default handler, which logs. Does nothing to a
+    /// closed loop, because its home may be reused by another thread.
     pub fn set_exception_handler(&self, handler: Option<ExceptionHandler>) {
         if self.check_open().is_ok() {
             drop(self.reports.handler.replace(handler));
@@ -66,18 +66,18 @@ impl Reports {
         self.is_timed.set(false);
     }
 
-    /// Takes the exception handler out.
+    /// Removes the exception handler, and returns it.
     pub(super) fn take_handler(&self) -> Option<ExceptionHandler> {
         self.handler.take()
     }
 
-    /// The exception handler that was set.
+    /// Returns the exception handler that was set.
     pub fn exception_handler(&self) -> Option<ExceptionHandler> {
         self.handler.borrow().clone()
     }
 
-    /// Reports an unhandled error (`loop.call_exception_handler`). A handler that panics is itself
-    /// reported to the log; nothing comes out.
+    /// Reports an unhandled error (`loop.call_exception_handler`). A panic in the handler is
+    /// logged, and does not propagate.
     pub fn call_exception_handler(&self, context: &ExceptionContext) {
         let _entered = InSpan::enter(context.span.clone());
         let outer = context.values().map(swap_values);
@@ -96,7 +96,7 @@ impl Reports {
         }
     }
 
-    /// Whether debug mode is on.
+    /// Returns whether debug mode is on.
     pub fn debug(&self) -> bool {
         self.debug.get()
     }
@@ -107,13 +107,13 @@ impl Reports {
         self.is_timed.set(on || self.measures_steps.get());
     }
 
-    /// Whether each step is measured: in debug mode, or because that was asked for.
+    /// Whether each step is measured, in debug mode or on request.
     #[inline]
     pub(super) fn is_timed(&self) -> bool {
         self.is_timed.get()
     }
 
-    /// Whether a step that took so long is to be reported.
+    /// Whether a step of this duration is to be reported.
     pub(super) fn is_slow(&self, took: Duration) -> bool {
         self.debug.get() && took >= self.slow_callback_duration.get()
     }
@@ -122,18 +122,19 @@ impl Reports {
         self.task_spans.get()
     }
 
-    /// Switches the measurement of each step, which reads the clock twice for it.
+    /// Switches the measurement of steps, which reads the clock twice for each step.
     pub fn set_measures_steps(&self, on: bool) {
         self.measures_steps.set(on);
         self.is_timed.set(on || self.debug.get());
     }
 
-    /// Has new tasks carry the span in which they are made, or not: then none is entered by their steps.
+    /// Sets whether new tasks carry the span in which they are created. If not, their steps enter no
+    /// span.
     pub fn set_task_spans(&self, on: bool) {
         self.task_spans.set(on);
     }
 
-    /// From which time on debug mode reports a step as slow.
+    /// Returns the time from which debug mode reports a step as slow.
     pub fn slow_callback_duration(&self) -> Duration {
         self.slow_callback_duration.get()
     }

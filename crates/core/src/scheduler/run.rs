@@ -1,14 +1,15 @@
-//! [`Run`]: what ends the current run of a loop, and what may still come to it from outside.
+//! [`Run`]: the stop and abort requests of a loop's current run, and the work outstanding outside
+//! the loop.
 
 use crate::Error;
 use std::cell::{Cell, RefCell};
 
-/// How the current run goes on.
+/// The state of the current run.
 #[derive(Debug)]
 pub struct Run {
     is_stopping: Cell<bool>,
     fatal: RefCell<Option<Error>>,
-    /// Jobs, children and promises that will come back from outside of the loop.
+    /// The number of jobs, children and promises whose results will come from outside the loop.
     outstanding: Cell<usize>,
 }
 
@@ -28,7 +29,7 @@ impl Run {
         self.is_stopping.set(true);
     }
 
-    /// Whether [`stop`](Run::stop) was called since [`restart`](Run::restart).
+    /// Returns whether [`stop`](Run::stop) was called since [`restart`](Run::restart).
     pub fn is_stopping(&self) -> bool {
         self.is_stopping.get()
     }
@@ -38,12 +39,12 @@ impl Run {
         self.is_stopping.set(false);
     }
 
-    /// Ends the run at once, with `error` (asyncio: `KeyboardInterrupt` out of a callback).
+    /// Ends the run immediately, with `error` (asyncio: `KeyboardInterrupt` raised by a callback).
     pub fn abort(&self, error: Error) {
         self.fatal.borrow_mut().get_or_insert(error);
     }
 
-    /// Whether it is to end at once.
+    /// Whether the run is to end immediately.
     pub(crate) fn is_aborted(&self) -> bool {
         self.fatal.borrow().is_some()
     }
@@ -53,23 +54,23 @@ impl Run {
         self.fatal.borrow_mut().take()
     }
 
-    /// Counts something that will come back from outside of the loop: while there is such a thing,
-    /// the virtual clock stands still and nothing is a deadlock.
+    /// Counts a result that will come from outside the loop. While one is outstanding, the virtual
+    /// clock does not advance and no deadlock is reported.
     pub fn add_outstanding(&self) {
         self.outstanding.set(self.outstanding.get() + 1);
     }
 
-    /// Ends what [`add_outstanding`](Run::add_outstanding) began.
+    /// Undoes one call of [`add_outstanding`](Run::add_outstanding).
     pub fn sub_outstanding(&self) {
         self.outstanding.set(self.outstanding.get().saturating_sub(1));
     }
 
-    /// Whether something will come back from outside of the loop.
+    /// Returns whether a result from outside the loop is outstanding.
     pub fn is_outstanding(&self) -> bool {
         self.outstanding.get() > 0
     }
 
-    /// How much will come back from outside of the loop.
+    /// The number of results that will come from outside the loop.
     pub(crate) fn outstanding(&self) -> usize {
         self.outstanding.get()
     }

@@ -1,4 +1,4 @@
-//! [`Tasks`]: the tasks of a loop, and the one that runs now.
+//! [`Tasks`]: the tasks of a loop, and the current task.
 
 use super::Scheduler;
 use crate::{
@@ -12,10 +12,10 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// The process-wide number of the next task, brought up to date when a loop closes.
+/// The process-wide number of the next task, updated when a loop closes.
 static NEXT_TASK: AtomicU64 = AtomicU64::new(1);
 
-/// The tasks of a loop that have not ended, and what is being polled.
+/// The unfinished tasks of a loop, and the task and scope being polled.
 pub struct Tasks {
     registry: RefCell<Registry>,
     /// The number of the next task.
@@ -24,10 +24,10 @@ pub struct Tasks {
     eager: Cell<bool>,
 }
 
-/// What is being polled: each wait looks at both.
+/// The task and scope being polled: each wait reads both.
 struct Now {
     task: Cell<Option<NonNull<TaskCell>>>,
-    /// Where in that task.
+    /// The scope in that task.
     within: Cell<Within>,
 }
 
@@ -38,7 +38,7 @@ impl fmt::Debug for Tasks {
 }
 
 impl Tasks {
-    /// The task that runs now, for a look from outside.
+    /// The current task, for readers outside the process.
     pub(super) const CURRENT: usize = offset_of!(Tasks, now) + offset_of!(Now, task);
 
     pub(super) const fn new() -> Tasks {
@@ -55,22 +55,22 @@ impl Tasks {
         self.eager.set(false);
     }
 
-    /// The next loop goes on with the numbers.
+    /// The next loop continues the numbering.
     pub(super) fn close(&self) {
         NEXT_TASK.fetch_max(self.sequence.get(), Ordering::Relaxed);
     }
 
-    /// The table, for a look from outside.
+    /// The table, for readers outside the process.
     pub(crate) fn table(&self) -> *const () {
         self.registry.borrow().table().cast()
     }
 
-    /// How many there are.
+    /// The number of tasks.
     pub(crate) fn len(&self) -> usize {
         self.registry.borrow().len()
     }
 
-    /// The number of a new task, in the order of creation.
+    /// Returns the number of a new task, in the order of creation.
     #[inline]
     pub fn next_sequence(&self) -> u64 {
         let sequence = self.sequence.get();
@@ -78,7 +78,8 @@ impl Tasks {
         sequence
     }
 
-    /// Whether new tasks are started eagerly unless they say otherwise (`eager_task_factory`).
+    /// Returns whether new tasks are started eagerly unless they say otherwise
+    /// (`eager_task_factory`).
     #[inline]
     pub fn are_eager(&self) -> bool {
         self.eager.get()
@@ -89,19 +90,19 @@ impl Tasks {
         self.eager.set(eager);
     }
 
-    /// Takes a new task in; the loop owns it until it is [retired](Tasks::retire).
+    /// Adds a new task; the loop owns it until it is [retired](Tasks::retire).
     ///
     /// # Safety
-    /// The task is new, and of this loop.
+    /// The task is new, and belongs to this loop.
     pub unsafe fn adopt(&self, task: TaskRef) {
         self.registry.borrow_mut().insert(task);
     }
 
-    /// Lets a task go that has ended; gives the registry's reference to it, which the caller
-    /// [finishes](TaskRef::finish).
+    /// Removes a task that has ended, and returns the registry's reference to it, which the caller
+    /// must [finish](TaskRef::finish).
     ///
     /// # Safety
-    /// The task is of this loop, and its coroutine is gone.
+    /// The task belongs to this loop, and its coroutine has been dropped.
     pub unsafe fn retire(&self, task: &TaskCell) -> Option<TaskRef> {
         task.affine()?.phase.set(Phase::Ended);
         if !task.may_arm_first() || task.others() > 0 {
@@ -110,14 +111,14 @@ impl Tasks {
         self.registry.borrow_mut().remove(task)
     }
 
-    /// Wakes the first wait of a task, if it is the one of this number.
+    /// Wakes the first wait of a task, if it has this number.
     pub(super) fn wake_first_wait(&self, task: Key, number: u32) {
         if let Some(task) = self.registry.borrow().get(task) {
             task.wake_first_wait(number);
         }
     }
 
-    /// Every unfinished task, in the order of creation (`all_tasks`).
+    /// Returns every unfinished task, in the order of creation (`all_tasks`).
     pub fn all(&self) -> Vec<TaskRef> {
         let mut tasks: Vec<TaskRef> = self.registry.borrow().iter().cloned().collect();
         tasks.sort_by_key(|task| task.sequence());
@@ -125,13 +126,13 @@ impl Tasks {
     }
 }
 
-/// The task that runs now, and what of it is polled.
+/// The current task, and the scope being polled.
 impl Scheduler {
     /// Calls `f` with an unfinished task.
     #[inline]
     pub(crate) fn with_task<R>(&self, key: Key, f: impl FnOnce(&TaskCell) -> R) -> Option<R> {
         if let Some(current) = self.tasks.now.task.get() {
-            // SAFETY: a step keeps its cell alive, and takes it out of `current` when it ends.
+            // SAFETY: a step keeps its cell alive, and removes it from `current` when it ends.
             let cell = unsafe { current.as_ref() };
             if cell.key() == Some(key) {
                 return Some(f(cell));
@@ -146,12 +147,12 @@ impl Scheduler {
         self.tasks.registry.borrow().get(key).cloned()
     }
 
-    /// The task that runs now.
+    /// Returns the task that runs now.
     pub fn current_task(&self) -> Option<TaskRef> {
         self.with_current(|cell| cell.map(TaskRef::of))
     }
 
-    /// The cell of the task that runs now: for a signal handler.
+    /// The cell of the current task, for a signal handler.
     pub(crate) fn running_cell(&self) -> Option<NonNull<TaskCell>> {
         self.tasks.now.task.get()
     }
@@ -162,7 +163,7 @@ impl Scheduler {
         f(self.tasks.now.task.get().map(|cell| unsafe { cell.as_ref() }))
     }
 
-    /// Where in the task that runs now something is polled.
+    /// The scope of the current task that is being polled.
     #[inline(always)]
     pub(crate) fn within(&self) -> Within {
         self.tasks.now.within.get()

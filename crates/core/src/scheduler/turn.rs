@@ -1,8 +1,8 @@
-//! One iteration: which timers are due, and running what is ready.
+//! One iteration: collecting the due timers, and running the ready queue.
 //!
 //! It is CPython's `_run_once`: the loop polls I/O and empties its inbox, then
-//! [`move_due_timers`](Scheduler::move_due_timers), then [`run_ready`](Scheduler::run_ready) runs exactly what was
-//! ready at that point.
+//! [`move_due_timers`](Scheduler::move_due_timers), then [`run_ready`](Scheduler::run_ready) runs exactly the
+//! steps that were ready at that point.
 
 use super::{Scheduler, State};
 use crate::{
@@ -27,13 +27,13 @@ use std::{
 };
 
 impl Scheduler {
-    /// Whether anything is ready to run.
+    /// Returns whether anything is ready to run.
     pub fn has_ready(&self) -> bool {
         !self.ready.is_empty()
     }
 
-    /// How long the loop may wait for I/O: not at all if something is ready or it is to stop, else
-    /// until the next timer; `None` if there is no timer.
+    /// Returns how long the loop may wait for I/O: zero if something is ready or the loop is
+    /// stopping, else until the next timer; `None` if there is no timer.
     #[inline]
     pub fn timeout(&self) -> Option<Duration> {
         if self.has_ready() || self.run.is_stopping() || self.run.is_aborted() {
@@ -44,9 +44,10 @@ impl Scheduler {
 
     /// Appends every due timer to the ready queue, by deadline and then by creation.
     ///
-    /// `coarse` reads a cheap clock, if there is one: it goes with the loop's from any start, in
-    /// nanoseconds, is never ahead of it and at most [`LAG_MAX`](crate::raw::LAG_MAX) behind. The
-    /// exact one is then asked only when a timer may be due.
+    /// `coarse` reads a cheap clock, if there is one. It counts nanoseconds like the loop's clock,
+    /// but from any origin; it is never ahead of that clock, and at most
+    /// [`LAG_MAX`](crate::raw::LAG_MAX) behind. The exact clock is then read only when a timer may
+    /// be due.
     #[inline]
     pub fn move_due_timers(&self, coarse: impl FnOnce() -> Option<u64>) {
         if let Some(now) = self.timers.look(coarse) {
@@ -67,17 +68,17 @@ impl Scheduler {
         }
     }
 
-    /// Runs what is ready now, and nothing that becomes ready meanwhile. Tells how much that was.
-    /// Nothing of a loop that is being closed runs.
+    /// Runs the steps that are ready now, but none that become ready meanwhile. Returns the number
+    /// of steps. Runs nothing while the loop is being closed.
     pub fn run_ready(&self) -> usize {
         if self.state.get() == State::Closed {
-            // The queue may name tasks that are gone.
+            // The queue may name tasks that have ended.
             return 0;
         }
         let count = self.ready.len();
         let left = Cell::new(count);
-        // A step catches the panics of what it calls. What else may panic is the drop of a value that
-        // nothing needs any more, such as that of a context variable.
+        // A step catches the panics of what it calls. Only the drop of an unused value, such as that
+        // of a context variable, may still panic.
         while left.get() > 0 {
             let message = "Exception in the drop of a value";
             reported(message, self.home.get(), || self.run_so_many(&left));
@@ -92,9 +93,9 @@ impl Scheduler {
             let started = self.reports.is_timed().then(Instant::now);
             let ran = match entry {
                 Some(ReadyStep::Task(task)) => {
-                    // SAFETY: as said at `ReadyStep::Task`.
+                    // SAFETY: see `ReadyStep::Task`.
                     let kept = started.map(|_| TaskRef::of(unsafe { task.as_ref() }));
-                    // SAFETY: as said there.
+                    // SAFETY: see there.
                     unsafe { TaskCell::run(task) }
                     Ran::Task(kept)
                 }
@@ -155,13 +156,14 @@ impl Scheduler {
     }
 }
 
-/// What has run, in debug mode.
+/// The step that has run, in debug mode.
 enum Ran {
     Task(Option<TaskRef>),
     Callback(Option<&'static Location<'static>>),
 }
 
-/// As asyncio shows a handle: a task with where it waits now, and where it was made.
+/// Formatted like asyncio's handles: a task is shown with its current wait, and the line that
+/// created it.
 impl fmt::Display for Ran {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -9,8 +9,8 @@ use crate::{
 };
 use std::time::Duration;
 
-/// Names a scope of a task. It can be kept, and sent anywhere; what it can do works on the thread of
-/// its loop, while the scope lasts.
+/// Names a scope of a task. A key can be kept and sent anywhere; its methods work on the thread of
+/// its loop, while the scope exists.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ScopeKey {
     place: HomeRef,
@@ -18,8 +18,8 @@ pub struct ScopeKey {
 }
 
 impl ScopeKey {
-    /// Begins a scope inside the one that is polled now, which call graphs show as `site`. `None` outside of
-    /// a task. It lasts until it is [closed](ScopeKey::close).
+    /// Opens a scope inside the one that is being polled. Call graphs show it as `site`. Returns `None`
+    /// outside a task. The scope lasts until it is [closed](ScopeKey::close).
     #[inline]
     pub fn open(site: WaitSite) -> Option<ScopeKey> {
         let scheduler = entered()?;
@@ -29,7 +29,8 @@ impl ScopeKey {
         Some(ScopeKey { place, key })
     }
 
-    /// The requests to cancel that are outstanding on the path to here, in the task that runs now.
+    /// Returns the number of outstanding requests to cancel on the current path, in the task that
+    /// runs now.
     #[inline]
     pub fn cancelling_here() -> u32 {
         let Some(scheduler) = entered() else { return 0 };
@@ -40,20 +41,20 @@ impl ScopeKey {
         })
     }
 
-    /// The scope that is polled now; `None` at the root of a task, and outside of one.
+    /// Returns the scope that is being polled; `None` at the root of a task, and outside tasks.
     pub fn current() -> Option<ScopeKey> {
         let scheduler = entered()?;
         let key = scheduler.scope()?;
         Some(ScopeKey { place: scheduler.home()?.place(), key })
     }
 
-    /// The loop's data, if this is its thread.
+    /// The scheduler of the loop, on the loop's thread.
     #[inline]
     pub(crate) fn scheduler(self) -> Option<&'static Scheduler> {
         self.place.local()
     }
 
-    /// Whether the scope is one of the loop that runs here.
+    /// Whether the scope belongs to the loop that runs here.
     #[inline]
     pub(crate) fn is_of(self, scheduler: &Scheduler) -> bool {
         scheduler.home().is_some_and(|home| home.place() == self.place)
@@ -69,16 +70,17 @@ impl ScopeKey {
         }
     }
 
-    /// Requests that what is inside be cancelled. The request counts on the paths through this scope.
+    /// Requests the cancellation of everything inside the scope. The request counts on the paths
+    /// through this scope.
     pub fn request(self, error: CancelledError) {
         if let Some(scheduler) = self.scheduler() {
             scheduler.request(self.key, error);
         }
     }
 
-    /// Sets the deadline, in loop time, in place of the one that there was: then what is inside is
-    /// cancelled. One that lies in the past takes effect in the next iteration. Does nothing off the
-    /// loop's thread.
+    /// Sets or replaces the deadline, in loop time, at which everything inside the scope is
+    /// cancelled. A deadline in the past takes effect in the next iteration. Does nothing on any
+    /// thread other than the loop's.
     ///
     /// # Errors
     /// `Runtime` if the loop is closed.
@@ -89,20 +91,21 @@ impl ScopeKey {
         let deadline = when.map(|when| scheduler.expire_at(when, self.key));
         let former =
             scheduler.scopes.with(self.key, |node| std::mem::replace(&mut node.deadline, deadline));
-        // Its own goes at once if there is no such scope any more.
+        // If the scope no longer exists, the new deadline is removed immediately.
         scheduler.lift_deadline(former.unwrap_or(deadline));
         Ok(())
     }
 
-    /// Whether its deadline has passed.
+    /// Returns whether its deadline has passed.
     #[inline]
     pub fn is_expired(self) -> bool {
         let is_expired = |scheduler: &Scheduler| scheduler.scopes.with(self.key, |n| n.is_expired);
         self.scheduler().and_then(is_expired) == Some(true)
     }
 
-    /// Requests that what is inside be cancelled, for a caller that polls it at once. True if something
-    /// of ours is suspended inside, and will take it; else there is nothing to wait for.
+    /// Requests the cancellation of everything inside the scope, for a caller that polls it immediately
+    /// afterwards. Returns true if a future of this library is suspended inside and will take the
+    /// request; otherwise there is nothing to wait for.
     pub fn request_here(self, error: CancelledError) -> bool {
         let Some(scheduler) = self.scheduler() else { return false };
         let is_foreign = scheduler.scopes.with(self.key, |node| node.is_foreign());
@@ -113,19 +116,19 @@ impl ScopeKey {
         true
     }
 
-    /// The scope around this one; `None` at the root.
+    /// Returns the scope around this one; `None` at the root.
     pub fn parent(self) -> Option<ScopeKey> {
         let key = self.scheduler()?.scopes.parent(self.key)?;
         Some(ScopeKey { place: self.place, key })
     }
 
-    /// Takes one request back, the innermost that came from here or from further out, and returns
-    /// how many are left on the way from here to the root.
+    /// Withdraws the innermost request that came from this scope or from one around it. Returns the
+    /// number of requests left between here and the root.
     pub fn uncancel(self) -> Option<u32> {
         let scheduler = self.scheduler()?;
         match scheduler.scopes.with(self.key, |node| node.task)? {
             Some(task) => scheduler.with_task(task, |cell| cell.uncancel_within(Some(self.key))),
-            // It goes on under no task.
+            // It continues outside any task.
             None => {
                 scheduler.scopes.take_request(Some(self.key));
                 Some(scheduler.scopes.requests(Some(self.key)))
@@ -133,8 +136,8 @@ impl ScopeKey {
         }
     }
 
-    /// Ends the scope. Its own requests go with it, also from what it only borrowed; one from further
-    /// out that nothing inside took goes on to the scope around it.
+    /// Closes the scope. Its own requests end with it, even in futures that it only borrowed. A
+    /// request from further out that nothing inside took moves to the scope around it.
     #[inline]
     pub fn close(self) {
         match self.scheduler() {
@@ -150,7 +153,7 @@ impl ScopeKey {
                 scheduler.close_scope(self.key);
             }
         };
-        // A loop that is closed has none.
+        // A closed loop has no scopes.
         let _ = self.place.send(Message::Quiet(Box::new(there)));
     }
 }

@@ -1,5 +1,5 @@
-//! Paths through the tree: where something is polled, what was asked for on the way there, and what
-//! becomes of it when a scope ends.
+//! Paths through the tree: the scope being polled, the requests on the way to it, and their fate
+//! when a scope ends.
 
 use super::{Node, Within};
 use crate::{
@@ -11,19 +11,20 @@ use crate::{
 };
 
 impl Scheduler {
-    /// The innermost scope in which something is polled; `None` at the root.
+    /// The innermost scope being polled; `None` at the root.
     #[inline]
     pub(crate) fn scope(&self) -> Option<Key> {
         self.scopes.scope(self.within())
     }
 
-    /// Whether what is polled `within` a scope is inside of `outer`; `None` is the root.
+    /// Whether a future polled `within` a scope is inside `outer`; `None` is the root.
     #[inline]
     pub(crate) fn is_within(&self, within: Within, outer: Option<Key>) -> bool {
         outer.is_none() || self.scopes.is_inside(self.scopes.scope(within), outer)
     }
 
-    /// A wait that was armed `within` a scope is polled in another now. One that was foreign stays so.
+    /// Moves a wait that was armed `within` a scope to the scope that polls it now. A foreign wait
+    /// remains foreign.
     pub(crate) fn move_wait(&self, within: Within, here: Within) -> Within {
         let here = if within.is_foreign() { here.foreign() } else { here };
         if within != here {
@@ -33,13 +34,13 @@ impl Scheduler {
         here
     }
 
-    /// A task is started by another, in the middle of its step.
+    /// Begins the step of a task that another task starts in the middle of its own step.
     #[cold]
     pub(crate) fn enter_nested(&self) -> Within {
         self.replace_within(Within::ROOT)
     }
 
-    /// That step has ended.
+    /// Ends that step.
     #[cold]
     pub(crate) fn leave_nested(&self, within: Within) {
         self.replace_within(within);
@@ -51,12 +52,12 @@ impl Scheduler {
         EnteredScope { scheduler: self, previous: self.replace_within(within) }
     }
 
-    /// What is armed from now on is foreign, until the guard is dropped.
+    /// Makes every wait foreign that is armed until the guard is dropped.
     pub(crate) fn enter_foreign(&self) -> EnteredScope<'_> {
         self.enter_within(self.within().foreign())
     }
 
-    /// The deadline of a scope has passed.
+    /// Handles the passed deadline of a scope.
     pub(crate) fn expire(&self, scope: Key) {
         self.scopes.with(scope, |node| {
             node.deadline = None;
@@ -65,7 +66,7 @@ impl Scheduler {
         self.request(scope, CancelledError::default());
     }
 
-    /// A deadline that is still to come does not matter any more.
+    /// Removes a deadline that has not passed yet.
     #[inline]
     pub(super) fn lift_deadline(&self, deadline: Option<Key>) {
         if let Some(deadline) = deadline {
@@ -90,8 +91,8 @@ impl Scheduler {
         }
     }
 
-    /// What was inside of a scope that is gone now belongs to the one around it; so does a request
-    /// that nothing took.
+    /// Moves the contents of a closed scope to the scope around it, and so a request that nothing
+    /// took.
     fn hand_out(&self, key: Key, node: &Node) {
         let around = node.parent.map(|parent| self.scopes.with(parent, |node| node.task));
         // Where the scope around it went, even if it was not polled there.
@@ -99,7 +100,7 @@ impl Scheduler {
         let undelivered = self.undelivered(key, node, task);
         let children = if node.children > 0 { self.scopes.children(key) } else { Vec::new() };
         for child in &children {
-            // It was counted out with the scope.
+            // Its count ended with the scope.
             self.scopes.move_to(*child, node.parent, Some(task));
         }
         self.with_task(task, |cell| {
@@ -116,7 +117,7 @@ impl Scheduler {
         });
     }
 
-    /// How much is left to do, in `task`, for a request from around a scope that is gone.
+    /// The stages that remain, in `task`, for a request from around a scope that has ended.
     fn undelivered(&self, key: Key, node: &Node, task: Key) -> u8 {
         let came_from_outside =
             node.origin != Some(key) && self.scopes.is_inside(node.parent, node.origin);
@@ -130,17 +131,18 @@ impl Scheduler {
         };
         let stage = &node.stage;
         let mut left = 0;
-        // What was woken inside, and is only borrowed, takes it as it resumes in this step.
+        // A woken future that the scope only borrowed takes the request when it resumes in this
+        // step.
         let throws = stage.has(THROWS) && !stage.has(TAKEN);
         if throws && (node.waits > 0 || !was(TAKEN | ANSWERED)) {
             left |= THROWS;
         }
-        // It was made in this very step, unless the scope was not polled since its task went on without it.
+        // It was created in this step, unless the scope was not polled since its task continued without it.
         let is_new = stage.has(MUST) && node.task == Some(task);
         if is_new && !was(ANSWERED) && !(node.came_from(key) && was(TAKEN)) {
             left |= MUST;
         }
-        // A leaf beside it may have taken the request in this step, or does so yet.
+        // A leaf beside it may have taken the request in this step, or may still do so.
         if left == 0 && stage.is_undelivered() && !was(TAKEN | ANSWERED) {
             left |= SENT;
         }
@@ -148,7 +150,7 @@ impl Scheduler {
     }
 }
 
-/// Goes back to what was polled before.
+/// Restores the previously polled scope when dropped.
 #[must_use]
 pub(crate) struct EnteredScope<'a> {
     scheduler: &'a Scheduler,
@@ -163,8 +165,7 @@ impl Drop for EnteredScope<'_> {
 }
 
 impl TaskCell {
-    /// A request comes from `origin`: the answer to a former one, on the way from there to `scope`, does not
-    /// count any more.
+    /// A request comes from `origin`: clears the answers to earlier requests between there and `scope`.
     pub(crate) fn forget_answers(
         &self,
         scheduler: &Scheduler,
@@ -195,7 +196,7 @@ impl TaskCell {
         }
     }
 
-    /// The requests to cancel that are outstanding on the way from `scope` to the root.
+    /// The number of outstanding requests to cancel between `scope` and the root.
     pub(crate) fn requests_within(&self, scope: Option<Key>) -> u32 {
         if !self.is_local() {
             return 0;
@@ -207,8 +208,8 @@ impl TaskCell {
         self.requests.get() + from_scopes
     }
 
-    /// Takes back the innermost of them, and returns how many are left. At zero a cancellation that
-    /// was not delivered yet is withdrawn.
+    /// Withdraws the innermost of them, and returns the number left. At zero, a cancellation that
+    /// has not been delivered yet is withdrawn too.
     pub(crate) fn uncancel_within(&self, scope: Option<Key>) -> u32 {
         let (Some(affine), Some(scheduler)) = (self.affine(), self.home().local()) else {
             return 0;
@@ -232,7 +233,7 @@ impl TaskCell {
     pub(crate) fn innermost(&self) -> Option<Key> {
         let (affine, scheduler) = (self.affine()?, self.home().local()?);
         if affine.phase.get().is_running() {
-            // A task that was started eagerly by this one may be the current one.
+            // The current task may be one that this task started eagerly.
             return if self.is_current() { scheduler.scope() } else { None };
         }
         match self.may_arm_first() {

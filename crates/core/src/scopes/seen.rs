@@ -1,4 +1,4 @@
-//! Where the scopes stand, for a look from outside.
+//! The address of the scopes, for readers outside the process.
 
 use super::{Node, Scopes};
 use crate::slots::Slots;

@@ -1,5 +1,5 @@
-//! A handler that is called each time that a source becomes ready, for users that have no task
-//! that waits. A transport is one.
+//! A handler that is called each time a source becomes ready, for users without a waiting task,
+//! such as transports.
 
 use super::{Readiness, Registered, Source};
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 };
 use std::{fmt, os::fd::AsFd, panic::Location, rc::Rc};
 
-/// What is told when a source becomes ready: a closure, or what else has this method.
+/// A handler of readiness: a closure, or any other type with this method.
 pub trait OnReady {
     /// Takes the readiness.
     fn on_ready(&self, pending: Readiness);
@@ -30,12 +30,12 @@ pub(super) struct ReadyHandler {
     callback: Rc<dyn OnReady>,
     context: Values,
     location: &'static Location<'static>,
-    /// What became ready since the last call; a step is in the ready queue if there is anything.
+    /// The readiness since the last call; if there is any, a step is in the ready queue.
     pending: Pending,
 }
 
-/// A [`Readiness`], or that there is none, in one byte: several that were stored one by one and are
-/// loaded together make the processor wait.
+/// A [`Readiness`], or none, in one byte. Several bytes that are stored one by one and loaded
+/// together would cause a store-forwarding stall.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Pending(u8);
 
@@ -60,7 +60,7 @@ impl fmt::Debug for ReadyHandler {
 }
 
 impl Registered {
-    /// Adds readiness for the handler. True if it is to be called.
+    /// Adds readiness for the handler. Returns true if the handler is to be called.
     #[inline]
     pub(super) fn tell(&mut self, readiness: Readiness, tells_hangups: bool) -> bool {
         let Some(handler) = &mut self.handler else { return false };
@@ -72,14 +72,14 @@ impl Registered {
 }
 
 impl<T: AsFd> Source<T> {
-    /// Registers the source, and has `callback` called with the readiness whenever a direction *becomes*
-    /// ready: as a step of the iteration of the event, with the context variables of now. What is
-    /// ready at registration is reported. The callback has to take all there is, or to
-    /// [ask](Source::call_handler_again) to be called again. In the readiness of an event, `hangup` says that one
-    /// was told at any time, or that the driver [tells none](super::Driver::tells_hangups): then what
-    /// moved less than it could have says nothing.
+    /// Registers the source, and calls `callback` with the readiness whenever a direction *becomes* ready. The
+    /// callback runs as a step in the iteration of the event, with the current context variables. The readiness
+    /// at registration is reported too. The callback has to read or write until it would block, or
+    /// [ask](Source::call_handler_again) to be called again. In the readiness of an event, `hangup` means that a
+    /// hang-up was reported at any time, or that the driver [reports none](super::Driver::tells_hangups): a short
+    /// read or write then does not mean that the next one would block.
     ///
-    /// It is held until the source is dropped, or given another handler.
+    /// The callback is kept until the source is dropped or gets another handler.
     ///
     /// # Errors
     /// As for [`register`](Source::register).
@@ -144,7 +144,8 @@ impl Scheduler {
             .report(self.home());
     }
 
-    /// What a handler set is there at the next call, as with asyncio's handle of a reader.
+    /// Keeps the context variables that a handler set for its next call, like asyncio's handle of a
+    /// reader.
     #[cold]
     fn keep_context(&self, key: Key, context: Values) {
         let mut sources = self.sources.borrow_mut();

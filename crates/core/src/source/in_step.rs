@@ -4,9 +4,9 @@ use crate::{context::Values, home::LoopRef, scheduler::Scheduler, slots::Key};
 use std::panic::Location;
 
 impl Scheduler {
-    /// With `true`, an event runs a step that wakes the waiting task, and the task resumes in the next
-    /// iteration. The reader callbacks of asyncio's `sock_*` work like this. With `false`, the default,
-    /// the task resumes in the iteration of the event.
+    /// Sets whether an event wakes a task in a separate step. With `true`, this step wakes the
+    /// waiting task, which resumes in the next iteration. The reader callbacks of asyncio's `sock_*`
+    /// work like this. With `false`, the default, the task resumes in the iteration of the event.
     pub fn set_wakes_in_step(&self, yes: bool) {
         self.sources.borrow_mut().wakes_in_step = yes;
     }

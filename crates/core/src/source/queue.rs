@@ -1,5 +1,5 @@
-//! [`IoQueue`]: the waiters for one direction of a source, and whether it is ready. Its rules stand in
-//! the module above.
+//! [`IoQueue`]: the waiters for one direction of a source, and whether it is ready. See its rules in
+//! the parent module.
 
 use crate::wait::{Waiter, Wakers};
 use std::collections::VecDeque;
@@ -13,8 +13,8 @@ struct Queued {
     is_woken: bool,
 }
 
-/// The queue of one direction. No borrow of it is held while a waiter is dropped: what is
-/// taken out is returned.
+/// The queue of one direction. It is not borrowed while a waiter is dropped: removed waiters are
+/// returned.
 ///
 /// Small until the first waiter: a source with a handler never has a waiter.
 #[derive(Debug)]
@@ -25,9 +25,9 @@ pub(super) struct IoQueue {
 
 #[derive(Debug, Default)]
 struct Waiters {
-    /// The number of the next one.
+    /// The number of the next waiter.
     next: u64,
-    /// Nearly every queue has one. Empty only if `rest` is.
+    /// Nearly every queue has at most one waiter. Empty only if `rest` is.
     first: Option<Queued>,
     rest: VecDeque<Queued>,
 }
@@ -38,7 +38,7 @@ impl IoQueue {
         IoQueue { ready: true, waiters: None }
     }
 
-    /// The direction became ready, if this is so: then a waiter is to be [woken](IoQueue::wake_next).
+    /// Marks the direction as ready if `ready`; a waiter must then be [woken](IoQueue::wake_next).
     #[inline]
     pub(super) fn become_ready(&mut self, ready: bool) {
         self.ready |= ready;
@@ -50,7 +50,7 @@ impl IoQueue {
         self.waiters.as_ref().is_none_or(|waiters| waiters.first.is_none())
     }
 
-    /// An operation found, or would find, that it blocks.
+    /// Marks the direction as unready: an operation blocked, or would block.
     pub(super) fn become_unready(&mut self) {
         self.ready = false;
     }
@@ -65,7 +65,7 @@ impl IoQueue {
         self.all().any(|queued| queued.is_woken || queued.waiter.is_waiting())
     }
 
-    /// Adds one at the end, and tells its number.
+    /// Adds one at the end, and returns its number.
     pub(super) fn push(&mut self, waiter: Waiter) -> u64 {
         let waiters = self.waiters.get_or_insert_default();
         let number = waiters.next;
@@ -78,7 +78,7 @@ impl IoQueue {
         number
     }
 
-    /// Puts `waiter` in the place of one that goes on waiting there. Returns the one that stood there.
+    /// Replaces a waiter that keeps its place by `waiter`, and returns the old one.
     pub(super) fn replace(&mut self, number: u64, waiter: Waiter) -> Option<Waiter> {
         let waiters = self.waiters.as_mut()?;
         let queued = match &mut waiters.first {
@@ -92,7 +92,7 @@ impl IoQueue {
         Some(std::mem::replace(&mut queued.waiter, waiter))
     }
 
-    /// Takes one out, wherever it stands.
+    /// Removes a waiter from any place.
     pub(super) fn remove(&mut self, number: u64) -> Option<Waiter> {
         let waiters = self.waiters.as_mut()?;
         let gone = if waiters.first.as_ref().is_some_and(|first| first.number == number) {
@@ -118,7 +118,7 @@ impl IoQueue {
         }
     }
 
-    /// Wakes all waiters: the source is gone.
+    /// Wakes all waiters, because the source is gone.
     pub(super) fn wake_all(&mut self, wakers: &mut Wakers) {
         for queued in self.all() {
             queued.waiter.wake(wakers);

@@ -11,11 +11,11 @@ use std::{
 
 /// The leaf future of [`Source::readable`] and [`Source::writable`].
 ///
-/// It may be over although the operation still blocks; then say so with
-/// [`Source::clear_readiness`], and wait again.
+/// It may complete although the operation still blocks. In that case, call
+/// [`Source::clear_readiness`] and wait again.
 ///
 /// # Cancellation
-/// Readiness is no thing that could be lost: what is there is left to the next one.
+/// Nothing is lost: the readiness remains for the next waiter.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Ready<'a, T: AsFd> {

@@ -1,4 +1,4 @@
-//! [`Sources`]: what is registered with a loop, and in whose name.
+//! [`Sources`]: the sources that are registered with a loop, and their descriptors.
 
 use super::{At, Direction, Driver, IoQueue, ReadyHandler};
 use crate::slots::{Key, Slots};
@@ -8,14 +8,15 @@ use std::{os::fd::RawFd, sync::Arc};
 #[derive(Debug)]
 pub(crate) struct Sources {
     pub(super) driver: Option<Arc<dyn Driver>>,
-    /// What the driver says about it.
+    /// Whether the driver reports hang-ups.
     pub(super) tells_hangups: bool,
     /// Whether a task that waits for a source is woken by a separate step.
     pub(super) wakes_in_step: bool,
     pub(super) entries: Slots<Registered>,
-    /// How many there are.
+    /// The number of sources.
     len: usize,
-    /// Whose each descriptor is, by its number, which is as small as can be.
+    /// The source of each descriptor, by descriptor number. The system assigns the smallest free
+    /// numbers.
     pub(super) by_descriptor: Vec<Option<Key>>,
 }
 
@@ -50,7 +51,7 @@ impl Sources {
         }
     }
 
-    /// Takes all of them out.
+    /// Removes all sources.
     pub(crate) fn drain(&mut self) -> impl IntoIterator + use<> {
         self.entries.drain()
     }
@@ -63,7 +64,7 @@ impl Sources {
         self.tells_hangups && self.entries.get(key).is_some_and(|entry| !entry.hangup)
     }
 
-    /// How many there are.
+    /// The number of sources.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -78,7 +79,7 @@ impl Sources {
         self.len -= 1;
         let number = usize::try_from(entry.descriptor).ok();
         if let Some(owner) = number.and_then(|number| self.by_descriptor.get_mut(number)) {
-            // Unless the number is another source's by now.
+            // Unless the number belongs to another source now.
             owner.take_if(|owner| *owner == key);
         }
         Some(entry)

@@ -1,4 +1,4 @@
-//! A driver that only writes down what it is told, and tasks that are stepped by hand.
+//! A driver that only records its calls, and tasks that are stepped by hand.
 
 use super::*;
 use crate::{
@@ -99,7 +99,7 @@ impl Drop for Bench {
     }
 }
 
-/// How often a task was woken.
+/// The number of times that a task was woken.
 #[derive(Default)]
 struct Count(AtomicUsize);
 
@@ -133,14 +133,15 @@ impl Task {
     fn new(bench: &Bench) -> Task {
         let context = TaskContext::Own(Values::default());
         let (number, here) = (bench.scheduler().tasks.next_sequence(), Location::caller());
-        // SAFETY: it is put into its box at once.
+        // SAFETY: it is put into its box immediately.
         let cell = Box::new(unsafe { TaskCell::new(bench.home, number, context, here, &BY_HAND) });
-        // SAFETY: nobody else has seen the cell; its two first references are the registry's and ours.
+        // SAFETY: no other code has seen the cell; its first two references are the registry's and
+        // ours.
         let (cell, registered) = unsafe {
             let cell = NonNull::from(Box::leak(cell));
             (TaskRef::from_raw(cell), TaskRef::from_raw(cell))
         };
-        // SAFETY: it is new, and of this loop.
+        // SAFETY: it is new, and belongs to this loop.
         unsafe { bench.scheduler().tasks.adopt(registered) };
         Task(cell)
     }
@@ -178,11 +179,11 @@ impl Task {
     }
 }
 
-/// Reads one byte where the pair has one; the leaf of these tests.
+/// Reads one byte if the pair has one; the leaf of these tests.
 struct ReadByte<'a> {
     source: &'a Source<UnixStream>,
     wait: IoWait,
-    /// How many bytes it could take.
+    /// The number of bytes that it could read.
     room: usize,
     tries: usize,
 }
@@ -280,7 +281,7 @@ fn who_waits_first_is_served_first_and_passes_the_turn_on() {
     for (task, read) in tasks.iter().zip(&mut reads) {
         assert!(task.poll(read).is_pending());
     }
-    // Only the first had to try: the others saw the line.
+    // Only the first had to try: the others saw the queue.
     assert_eq!(reads.iter().map(|read| read.tries).collect::<Vec<_>>(), [1, 0, 0]);
     send(&theirs, b"abc");
     // The second event finds that a waiter was woken already.
@@ -318,7 +319,7 @@ fn who_finds_nothing_keeps_the_place() {
     let (mut early, mut late) = (read_byte(&source), read_byte(&source));
     assert!(first.poll(&mut early).is_pending());
     assert!(second.poll(&mut late).is_pending());
-    // An event that is not true any more.
+    // An event that is out of date.
     bench.readable(&source);
     assert_eq!((first.woken(), second.woken()), (1, 0));
     assert!(first.poll(&mut early).is_pending());
@@ -337,7 +338,7 @@ fn a_cancelled_wait_leaves_the_data_and_is_skipped_at_once() {
     assert!(first.poll(&mut early).is_pending());
     first.cancel();
     assert_eq!(first.woken(), 1);
-    // The cancelled one is still in line, and counts for nothing.
+    // The cancelled waiter is still in the queue, but does not count.
     assert!(!bench.scheduler().is_waiting_for_io());
     assert!(second.poll(&mut late).is_pending());
     send(&theirs, b"a");
@@ -477,7 +478,7 @@ fn dropping_a_source_deregisters_its_descriptor() {
     drop(source);
     assert_eq!(*bench.driver.gone.lock().unwrap(), [raw]);
     assert!(!bench.scheduler().owns_descriptor(raw));
-    // An event that was on its way finds nobody.
+    // An event in transit finds no waiter.
     assert!(!bench.scheduler().deliver_readiness(key, Readiness::default()));
 }
 
@@ -506,7 +507,7 @@ fn a_source_dropped_on_another_thread_is_deregistered_there_and_forgotten_by_mes
     });
     assert_eq!(*bench.driver.gone.lock().unwrap(), [raw]);
     assert!(bench.scheduler().owns_descriptor(raw));
-    // A descriptor that gets the number before the messages are taken is a source of its own.
+    // A descriptor that gets the number before the messages are taken is a separate source.
     let next = Source::new(KeepNumber(raw));
     next.register().unwrap();
     assert_eq!(bench.take_messages(), 1);
@@ -543,7 +544,7 @@ fn a_wait_without_a_loop_is_an_error() {
     let mut cx = Context::from_waker(Waker::noop());
     let outcome = Pin::new(&mut read_byte(&source)).poll(&mut cx);
     assert!(matches!(&outcome, Poll::Ready(Err(Error::Runtime(_)))), "{outcome:?}");
-    // What needs no loop needs none.
+    // Operations that need no loop work without one.
     send(&theirs, b"a");
     assert_eq!(bytes(Pin::new(&mut read_byte(&source)).poll(&mut cx)), b"a");
 }

@@ -1,4 +1,4 @@
-//! The first wait of a task, and who gives its reference up.
+//! The first wait of a task, and the release of its reference.
 
 use super::*;
 use crate::{
@@ -15,7 +15,7 @@ use std::{
     thread,
 };
 
-/// How often the cell of each test was freed.
+/// The number of times that the cell of each test was freed.
 static FREED: [AtomicUsize; 6] = [const { AtomicUsize::new(0) }; 6];
 
 unsafe fn free<const TEST: usize>(cell: NonNull<TaskCell>) {
@@ -44,10 +44,10 @@ impl<const TEST: usize> Task<TEST> {
 
     fn new(home: LoopRef) -> Task<TEST> {
         let (context, here) = (TaskContext::Own(Values::default()), Location::caller());
-        // SAFETY: it is put into its box at once.
+        // SAFETY: it is put into its box immediately.
         let cell = unsafe { TaskCell::new(home, 0, context, here, Self::NEVER_RUN) };
         let cell = NonNull::from(Box::leak(Box::new(cell)));
-        // SAFETY: the registry's reference is not taken by anybody else.
+        // SAFETY: no other code takes the registry's reference.
         Task(unsafe { TaskRef::from_raw(cell) }, cell)
     }
 
@@ -60,7 +60,7 @@ impl<const TEST: usize> Task<TEST> {
         self.0.count.load(Ordering::Relaxed)
     }
 
-    /// Ends the task in a step; gives the handle.
+    /// Ends the task in a step, and returns the handle.
     fn finish(self) -> Handle {
         // SAFETY: it is the registry's reference, and there is neither coroutine nor result.
         unsafe { self.0.finish_step() }
@@ -75,7 +75,7 @@ unsafe impl Send for Handle {}
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // SAFETY: it is given up once, and there is no result.
+        // SAFETY: it is released once, and there is no result.
         unsafe { TaskCell::release_handle(self.0, |_| {}) }
     }
 }
@@ -103,7 +103,7 @@ fn arming_a_wait_and_ending_it_counts_nothing() {
         assert_eq!(wait.end(), WAITING);
         assert!(task.0.may_arm_first() && task.count() == NEW && task.0.armed() == 0);
     }
-    // Nor do the references of waiters, but for the first.
+    // Neither do the references of waiters, except the first.
     for _ in 0..3 {
         drop(Lent::new(&task.0));
         assert_eq!(task.count(), NEW + REFERENCE);
@@ -165,7 +165,7 @@ fn a_wait_that_ends_on_another_thread_after_its_loop_gives_its_reference_up_ther
     let wait = task.arm();
     let before = task.count();
     thread::spawn(move || wait.end()).join().unwrap();
-    // The task does not end the wait, so as not to give the same reference up.
+    // The task does not end the wait, so that the reference is not released twice.
     assert!(!task.0.may_arm_first() && task.count() == before - REFERENCE);
     drop(task.finish());
     assert_eq!(freed::<4>(), 1);

@@ -60,7 +60,7 @@ async fn a_cancelled_write_says_what_was_taken_and_ends_before_the_next() -> asy
     assert!(wait_for(&mut write, SOON).await.unwrap_err().is_timeout());
     assert_eq!(write.written(), 1 << 20);
     drop(write);
-    // It waits for a thread that waits for a reader: nothing of it is taken.
+    // It waits for a thread that waits for a reader: none of its data is taken.
     let mut write = file.write("never");
     assert!(wait_for(&mut write, SOON).await.unwrap_err().is_timeout());
     assert_eq!(write.written(), 0);
@@ -103,7 +103,7 @@ async fn the_error_of_a_cancelled_write_is_that_of_the_next_operation() -> async
     let error = file.flush().await.unwrap_err();
     assert!(error.to_string().starts_with("File.write: "), "{error}");
     assert!(matches!(&error, Error::Io(e) if e.kind() == std::io::ErrorKind::BrokenPipe));
-    // It was told once, and what could not be written is gone.
+    // The error was reported once, and the unwritten data is discarded.
     file.flush().await?;
     file.close().await
 }

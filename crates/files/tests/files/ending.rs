@@ -38,7 +38,7 @@ fn an_error_after_the_file_was_dropped_goes_to_the_exception_handler() {
         let mut file = files::open("/dev/full").mode("w").await?;
         file.write("lost").await?;
         drop(file);
-        // The thread tells it before it does anything else.
+        // The thread reports it before it does anything else.
         asyncio::get_running_loop()?.shutdown_default_executor(None).await
     })
     .unwrap();

@@ -32,7 +32,7 @@ async fn a_file_that_must_not_be_opened_is_not() -> asyncio::Result<()> {
     let (_directory, path) = file_with("secret").await?;
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o000))?;
     let outcome = files::open(&path).await;
-    // Root may.
+    // Root may do this.
     match nix::unistd::geteuid().is_root() {
         true => _ = outcome?,
         false => assert_eq!(kind(&outcome.unwrap_err()), Some(ErrorKind::PermissionDenied)),
@@ -54,7 +54,8 @@ async fn a_full_disk_fails_the_flush_and_the_close() -> asyncio::Result<()> {
     let error = (&mut write).await.unwrap_err();
     assert_eq!((write.written(), kind(&error)), (0, Some(ErrorKind::StorageFull)));
     drop(write);
-    // What the small write has left is still there, and what the large one could not write is not.
+    // The data of the small write is still buffered, and the unwritten data of the large one is
+    // not.
     assert!(format!("{file:?}").contains("5 to write"), "{file:?}");
     let error = file.close().await.unwrap_err();
     assert_eq!(kind(&error), Some(ErrorKind::StorageFull));

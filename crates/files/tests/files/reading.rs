@@ -114,6 +114,6 @@ fn without_a_loop_it_is_an_error() {
     let mut file = asyncio::run(async { files::open("Cargo.toml").await }).unwrap();
     let outcome = futures_lite::future::block_on(file.read(9));
     assert!(matches!(outcome.unwrap_err(), asyncio::Error::Runtime(_)));
-    // In a loop it goes on, also in another one.
+    // In a loop it continues, even in another one.
     assert_eq!(asyncio::run(async move { file.read(9).await }).unwrap(), "[package]");
 }

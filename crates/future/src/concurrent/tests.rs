@@ -1,4 +1,4 @@
-//! What a `ConcurrentFuture` does between threads, told by situation.
+//! Tests of `ConcurrentFuture` between threads, named by situation.
 
 use super::*;
 use std::{
@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-/// Runs `work` in a thread, and fails if it does not end: it would wait for its own lock.
+/// Runs `work` in a thread, and fails if it does not end because it waits for its own lock.
 fn ends(work: impl FnOnce() + Send + 'static) {
     let (end, ended) = mpsc::channel();
     let thread = thread::spawn(move || {
@@ -60,7 +60,7 @@ fn a_callback_that_panics_stops_neither_the_others_nor_who_sets_the_result() {
     }
     future.set_result(7).unwrap();
     assert_eq!(RAN.load(Ordering::Relaxed), 4);
-    // One that comes late is called at once, and is the same.
+    // A callback that comes late is called immediately, with the same future.
     future.add_done_callback(|_| panic!("late"));
     assert_eq!(future.result(None).unwrap(), 7);
 }
@@ -105,7 +105,7 @@ fn a_request_to_cancel_may_be_there_before_the_work_begins() {
     assert!(future.cancel());
     assert_eq!(asked.try_recv(), Ok(()));
 
-    // Work that has not begun is not asked.
+    // Work that has not started is not asked to end.
     let (ask, asked) = mpsc::channel();
     let future = ConcurrentFuture::<u32>::new();
     future.on_cancel(move || ask.send(()).unwrap());
@@ -141,7 +141,7 @@ fn a_value_that_was_moved_out_is_an_invalid_state() {
     assert_eq!(future.try_result().unwrap().unwrap(), 7);
     assert!(is_invalid_state(&future.try_result().unwrap()));
     assert!(is_invalid_state(&future.result(None)));
-    // It does not come back.
+    // The value is not restored.
     assert!(is_invalid_state(&future.shared().result(None)));
 }
 
@@ -189,7 +189,7 @@ fn it_can_be_awaited_under_any_executor() {
     });
     assert_eq!(block_on(future.clone().into_future()).unwrap(), 7);
     thread.join().unwrap().unwrap();
-    // As with `result`, the value went to the first.
+    // As with `result`, the first caller got the value.
     assert!(is_invalid_state(&block_on(future.into_future())));
 }
 

@@ -8,13 +8,14 @@ use asyncio_core::{
     wait_site::WaitSite,
 };
 
-/// A future of the running loop that follows `source` (`asyncio.wrap_future`): the result moves over
-/// through the loop's thread-safe queue, and cancelling the wrapper cancels the source. Awaiting the
-/// wrapper moves the value out; [`into_inner`](Take::into_inner) is for several that await.
+/// Creates a future of the running loop that follows `source` (`asyncio.wrap_future`). The result
+/// arrives through the loop's thread-safe queue, and cancelling the wrapper cancels the source.
+/// Awaiting the wrapper moves the value out; for several awaiters, use
+/// [`into_inner`](Take::into_inner).
 ///
 /// The value goes to the first wrapper that is still in use; later ones fail with `InvalidState`. If
-/// the source is [`shared`](ConcurrentFuture::shared), each gets a clone. If the loop is closed before
-/// the result has moved over, the wrapper fails with `Runtime`, and the source keeps its value.
+/// the source is [`shared`](ConcurrentFuture::shared), each wrapper gets a clone. If the loop is
+/// closed before the result arrives, the wrapper fails with `Runtime`, and the source keeps its value.
 ///
 /// # Errors
 /// `Runtime` without a running loop.
@@ -33,7 +34,7 @@ pub fn wrap_future<T: Send + 'static>(source: ConcurrentFuture<T>) -> Result<Tak
     let wrapper = Wrapper(future.clone());
     source.add_done_callback(move |source| {
         let source = source.clone();
-        // A source that is done already is copied at the next iteration as well.
+        // A source that is already done is copied in the next iteration as well.
         let _ = home.send(Message::Call(Box::new(move || {
             wrapper.copy(&source);
             Ok(())
@@ -47,11 +48,11 @@ struct Wrapper<T>(Future<T>);
 
 impl<T> Wrapper<T> {
     fn copy(&self, source: &ConcurrentFuture<T>) {
-        // If the wrapper was cancelled, or nothing holds it any more, the source keeps its value.
+        // If the wrapper was cancelled, or no handle to it is left, the source keeps its value.
         if self.0.done() || self.0.handles() <= OURS {
             return;
         }
-        // This may call the `Clone` of the value, which may panic.
+        // This may call the value's `Clone`, which may panic.
         let outcome = caught(|| source.try_result());
         if let Some(outcome) = outcome.unwrap_or_else(|panic| Some(Err(panic))) {
             let _ = self.0.set(outcome);
@@ -59,12 +60,12 @@ impl<T> Wrapper<T> {
     }
 }
 
-/// The handles of a pending wrapper that are not the user's: the one in [`Wrapper`], and that in the
-/// callback which passes a cancellation on.
+/// The number of handles of a pending wrapper that are not the user's: one in [`Wrapper`], and one
+/// in the callback that passes on a cancellation.
 const OURS: usize = 2;
 
 impl<T> Drop for Wrapper<T> {
-    /// The loop was closed before the result could move over.
+    /// The loop was closed before the result could arrive.
     fn drop(&mut self) {
         self.0.abandon();
     }

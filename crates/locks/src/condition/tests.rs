@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-/// A waiter of a `Condition<T>`, that returns what it finds.
+/// A waiter of a `Condition<T>` that returns the value that it finds.
 async fn wait<T: Clone>(condition: &Condition<T>) -> Result<T> {
     let mut guard = condition.acquire().await?;
     guard.wait().await?;
@@ -26,7 +26,7 @@ fn a_notified_waiter_comes_back_with_the_lock() {
     *guard = 7;
     guard.notify(1);
     assert!(a.was_woken());
-    // The lock is still held: now it waits for that.
+    // The lock is still held, so it waits for the lock now.
     a.is_pending();
     drop(guard);
     assert!(a.was_woken());
@@ -88,7 +88,7 @@ fn a_wait_dropped_midway_leaves_a_guard_that_holds_nothing() {
     assert!(matches!(block_on(guard.wait()), Err(Error::Runtime(_))));
     assert!(matches!(block_on(guard.wait_for(|_| true)), Err(Error::Runtime(_))));
     assert_eq!(format!("{guard:?}"), "ConditionGuard(LockGuard(lost))");
-    // Nor does it release what another holds.
+    // It does not release a lock that another guard holds either.
     let other = condition.try_acquire().unwrap();
     drop(guard);
     assert!(condition.locked());
@@ -192,7 +192,7 @@ fn used_without_guards_it_is_asyncios() {
     let guard = condition.try_acquire().unwrap();
     done.set(true);
     condition.notify_all().unwrap();
-    // A release behind the guard's back.
+    // A release that the guard does not know about.
     condition.release().unwrap();
     assert!(!ConditionGuard::is_held(&guard));
     a.is_ready().unwrap();
@@ -239,7 +239,7 @@ fn futures_and_guards_are_send_where_their_contents_are() {
     send(&plain.wait());
 }
 
-/// Producers and consumers in threads; some waits are dropped in the middle.
+/// Producers and consumers in threads; some waits are dropped before their end.
 #[test]
 fn stress_no_notification_is_lost() {
     let (pairs, rounds) = (2, 1000);

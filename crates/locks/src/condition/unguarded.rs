@@ -1,4 +1,5 @@
-//! A [`Condition`] without a value, used as asyncio's: any caller may use it, with or without a guard.
+//! A [`Condition`] without a value, used as in asyncio: any caller may use it, with or without a
+//! guard.
 
 use super::Condition;
 use crate::{
@@ -32,8 +33,8 @@ impl<L: Borrow<Lock>> Condition<(), L> {
     }
 
     /// Releases the lock, waits to be notified, and takes the lock again (`Condition.wait`), for a
-    /// task that has no guard at hand. A guard that held the lock does not any more; the lock that
-    /// this comes back with is given up with [`release`](Condition::release).
+    /// task that has no guard. A guard that held the lock no longer does. When this returns, the
+    /// lock is held until [`release`](Condition::release) is called.
     ///
     /// # Errors
     /// `Cancelled`; `Runtime` if the lock is not held.
@@ -59,8 +60,8 @@ impl<L: Borrow<Lock>> Condition<(), L> {
         self.wait_at(WaitSite::here(&"Condition.wait"))
     }
 
-    /// Waits until `predicate` is true (`Condition.wait_for`), for a task that has no guard at hand.
-    /// Does not suspend if it is.
+    /// Waits until `predicate` is true (`Condition.wait_for`), for a task that has no guard. It does
+    /// not suspend if it is.
     ///
     /// # Errors
     /// `Cancelled`; `Runtime` if it has to wait, and the lock is not held.
@@ -108,7 +109,7 @@ impl ConditionWait<'_> {
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        // The hold is given up by hand.
+        // `release` ends the hold.
         let (_hold, outcome) = ready!(self.waiting.poll(cx));
         Poll::Ready(outcome)
     }

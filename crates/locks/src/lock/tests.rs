@@ -188,7 +188,7 @@ fn tasks_of_smol_share_it() {
     assert_eq!(*lock.try_acquire().unwrap(), 800);
 }
 
-/// Threads, each with several waiters that come, wait, go or get the lock, at random.
+/// Threads with several waiters each, which arrive, wait, leave or get the lock at random.
 #[test]
 fn stress_one_holder_at_a_time_and_no_wake_up_is_lost() {
     let (threads, rounds) = (3, 3000);
@@ -204,7 +204,7 @@ fn stress_one_holder_at_a_time_and_no_wake_up_is_lost() {
                 let mut random = Random::new(seed + n);
                 for _ in 0..rounds {
                     block_on(async {
-                        // Some that give up at once, woken or not.
+                        // Some give up immediately, woken or not.
                         let mut given_up = lock.acquire();
                         let early = poll_once(&mut given_up).await;
                         if random.below(2) == 0 {

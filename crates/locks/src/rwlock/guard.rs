@@ -1,4 +1,4 @@
-//! [`RwLockGuard`]: what holds an [`RwLock`], and gives access to the value behind it.
+//! [`RwLockGuard`]: holds an [`RwLock`], and gives access to its value.
 
 use super::{Access, RwLock};
 use std::{
@@ -14,7 +14,7 @@ use std::{
 // `Send`.
 unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
 
-/// What an acquire and its guard have of their lock: `&RwLock<T>` or `Arc<RwLock<T>>`. Sealed.
+/// A reference to the lock, `&RwLock<T>` or `Arc<RwLock<T>>`, for an acquire and its guard. Sealed.
 pub trait LockRef: Clone + sealed::LockRef {}
 
 /// Whether a guard reads or writes: [`Reading`] or [`Writing`]. Sealed.
@@ -71,9 +71,9 @@ impl sealed::Mode for Writing {
     const ACCESS: Access = Access::Write;
 }
 
-/// Holds an [`RwLock`], gives access to what it guards, and releases it when dropped.
+/// Holds an [`RwLock`], gives access to its value, and releases it when dropped.
 ///
-/// It can be kept across awaits, and given to another task. `L` is what it has of the lock, a reference or an
+/// It can be kept across awaits, and moved to another task. `L` is its reference to the lock, a `&` or an
 /// `Arc`; `M` says whether it reads or writes. See [`ReadGuard`], [`WriteGuard`] and their owned forms.
 #[must_use = "a guard that is dropped releases the lock"]
 pub struct RwLockGuard<L: LockRef, M: Mode> {
@@ -94,15 +94,15 @@ pub type OwnedReadGuard<T = ()> = RwLockGuard<Arc<RwLock<T>>, Reading>;
 pub type OwnedWriteGuard<T = ()> = RwLockGuard<Arc<RwLock<T>>, Writing>;
 
 impl<L: LockRef, M: Mode> RwLockGuard<L, M> {
-    /// The lock is held in this mode, and the guard releases it.
+    /// The lock must be held in this mode; the guard releases it.
     pub(super) fn new(lock: L) -> RwLockGuard<L, M> {
         RwLockGuard { lock, mode: PhantomData }
     }
 }
 
 impl<L: LockRef> RwLockGuard<L, Writing> {
-    /// Goes on reading what was written, without a moment in which another task could write. Readers that wait
-    /// at the head of the line go on too.
+    /// Turns the guard into one for reading, without a moment in which another task could write. Readers at
+    /// the head of the queue continue too.
     ///
     /// ```
     /// use asyncio::{RwLock, WriteGuard};
@@ -115,7 +115,7 @@ impl<L: LockRef> RwLockGuard<L, Writing> {
     /// ```
     pub fn downgrade(this: Self) -> RwLockGuard<L, Reading> {
         let this = ManuallyDrop::new(this);
-        // SAFETY: the guard is not dropped, so what it has of the lock is moved out once.
+        // SAFETY: the guard is not dropped, so its reference to the lock is moved out once.
         let lock = unsafe { ptr::read(&raw const this.lock) };
         lock.lock().downgrade();
         RwLockGuard::new(lock)

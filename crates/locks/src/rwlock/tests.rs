@@ -1,5 +1,5 @@
-//! The reader/writer lock under foreign executors: anyio's, trio's and aiorwlock's promises. What a cancellation does to
-//! it is tested with the loop.
+//! The reader/writer lock under foreign executors: anyio's, trio's and aiorwlock's promises. Its cancellation is tested
+//! with the loop.
 
 use super::*;
 use crate::testing::{Random, tester};

@@ -43,7 +43,7 @@ fn it_cannot_be_acquired_past_those_who_wait() {
     late.is_pending();
     assert!(!late.was_woken());
     a.is_ready().unwrap().forget();
-    assert!(late.was_woken(), "who leaves the queue gives what is left to the next");
+    assert!(late.was_woken(), "a leaving waiter passes the rest to the next");
     b.is_ready().unwrap().forget();
     late.is_ready().unwrap().forget();
     assert_eq!(semaphore.value(), 0);
@@ -91,7 +91,7 @@ fn a_bounded_one_cannot_be_released_too_often() {
     semaphore.release().unwrap();
     assert!(matches!(semaphore.release(), Err(Error::Value(_))));
     assert_eq!(semaphore.value(), 2);
-    // What the permit would release has been released by hand.
+    // The permit has already been released by hand.
     drop(permit);
     assert_eq!(semaphore.value(), 2);
     let left = block_on((&semaphore).with(async |_| semaphore.release()));
@@ -147,7 +147,7 @@ fn under_tokio_no_more_than_the_limit_are_inside() {
     assert_eq!(semaphore.value(), 3);
 }
 
-/// Threads whose waiters give up at random, woken or not: no permit is lost, none is made.
+/// Threads whose waiters give up at random, woken or not: no permit is lost, and none is created.
 #[test]
 fn stress_no_permit_is_lost() {
     let (threads, rounds, permits) = (3, 3000, 2);
@@ -199,7 +199,7 @@ fn an_owned_permit_keeps_its_semaphore() {
     next.is_pending();
     let mut dropped = tester(semaphore.clone().acquire_owned());
     dropped.is_pending();
-    // It may go anywhere.
+    // It may be moved anywhere.
     thread::spawn(move || drop(permit)).join().unwrap();
     assert!(next.was_woken());
     drop(next);
@@ -233,7 +233,7 @@ fn its_capacity_can_be_changed() {
     assert!(c.was_woken() && d.was_woken(), "as many are woken as come in");
     let (c, d) = (c.is_ready().unwrap(), d.is_ready().unwrap());
 
-    // Four are out, and two shall be left.
+    // Four are taken, and two should be left.
     semaphore.remove_permits(2);
     let mut late = tester(semaphore.acquire());
     late.is_pending();
@@ -241,14 +241,14 @@ fn its_capacity_can_be_changed() {
     assert!(!late.was_woken() && semaphore.value() == 0);
     drop(c);
     assert!(late.was_woken());
-    // One that was given to a waiter which is dropped is put in as any other.
+    // A permit that was given to a dropped waiter comes back like any other.
     semaphore.remove_permits(1);
     drop(late);
     assert_eq!(semaphore.value(), 0);
     drop(d);
     assert_eq!(semaphore.value(), 1);
 
-    // What was removed comes back first.
+    // The removed permits come back first.
     semaphore.remove_permits(3);
     assert_eq!(semaphore.value(), 0);
     semaphore.add_permits(2);

@@ -31,7 +31,7 @@ fn waiters_are_woken_in_the_order_in_which_they_came() {
             if i == n {
                 assert!(matches!(look(&mut queue, place), Polled::Woken), "{i} at {n}");
             } else {
-                // Two copies of the waker that does nothing need not be the same waker.
+                // Two copies of the no-op waker need not be the same waker.
                 let turn = look(&mut queue, place);
                 assert!(matches!(turn, Polled::Pending | Polled::Moved), "{i} at {n}");
             }
@@ -100,7 +100,7 @@ fn slots_are_used_again() {
     assert!(!queue.leave(&mut keeper, &mut Deferred::new()));
 }
 
-/// What a waker owned is dropped when no lock is held: here it takes that very lock.
+/// The contents of a waker are dropped while no lock is held: here, the drop takes that very lock.
 #[test]
 fn what_a_former_waker_owned_may_use_the_primitive() {
     let lock: &Lock = Box::leak(Box::default());

@@ -1,9 +1,9 @@
-//! How a loop is made.
+//! The builder of a loop.
 
 use super::EventLoop;
 use asyncio_core::Result;
 
-/// Makes an [`EventLoop`] with settings of its own.
+/// Builds an [`EventLoop`] with custom settings.
 ///
 /// ```
 /// let event_loop = asyncio::EventLoop::builder().virtual_time(true).build()?;
@@ -32,45 +32,47 @@ impl Default for EventLoopBuilder {
 }
 
 impl EventLoopBuilder {
-    /// Whether time is virtual: it starts at zero, and when nothing is ready it jumps to the next
-    /// timer, unless a job in another thread or a child process is still to come back. A job that
-    /// blocks on a coroutine of the loop (`ConcurrentFuture::result`) holds up nothing. If nothing at
-    /// all is left that could make anything ready, the run ends with `Error::Deadlock`.
+    /// Sets whether time is virtual. Virtual time starts at zero. When nothing is ready, it jumps to
+    /// the next timer, unless a job in another thread or a child process is still running. A job that
+    /// blocks on a coroutine of the loop (`ConcurrentFuture::result`) does not hold up the clock. If
+    /// nothing is left that could wake a task, the run ends with `Error::Deadlock`.
     pub fn virtual_time(mut self, on: bool) -> Self {
         self.is_virtual = on;
         self
     }
 
-    /// Whether debug mode is on. Without this call the environment says it: it is on if
+    /// Sets whether debug mode is on. Without this call, it is on if the environment variable
     /// `PYTHONASYNCIODEBUG` is set and not empty.
     pub fn debug(mut self, on: bool) -> Self {
         self.debug = Some(on);
         self
     }
 
-    /// Whether steps with I/O run in CPython's order. With `true` the loop polls for I/O in every
-    /// iteration, and a task that waits in a `sock_*` operation resumes one iteration after the event.
+    /// Sets whether steps with I/O run in CPython's order. With `true`, the loop polls for I/O in
+    /// every iteration, and a task that waits in a `sock_*` operation resumes one iteration after the
+    /// event.
     ///
-    /// By default, while callbacks or tasks are always ready, the loop polls every 50 µs, because a poll
-    /// costs as much as fifteen steps of a task; and the task resumes in the iteration of the event.
+    /// By default, while callbacks or tasks are always ready, the loop polls only every 50 µs, because a
+    /// poll costs as much as fifteen steps of a task; and the task resumes in the iteration of the
+    /// event.
     pub fn poll_every_iteration(mut self, on: bool) -> Self {
         self.poll_every_iteration = on;
         self
     }
 
-    /// Whether a task carries the span of `tracing` in which it is made: its steps, the tasks and the
-    /// [`to_thread`](asyncio_task::to_thread) jobs that it starts, and reports about it are inside of that span.
-    /// The span stays open until the task is gone. It is so unless this is called with `false`; a program without
-    /// a subscriber pays nothing for it.
+    /// Sets whether a task carries the span of `tracing` in which it is created. Its steps, the tasks and the
+    /// [`to_thread`](asyncio_task::to_thread) jobs that it starts, and reports about it are then inside that
+    /// span. The span stays open until the task is gone. The default is `true`; a program without a subscriber
+    /// pays nothing for it.
     pub fn task_spans(mut self, on: bool) -> Self {
         self.task_spans = on;
         self
     }
 
-    /// Makes the loop.
+    /// Creates the loop.
     ///
     /// # Errors
-    /// What the system says if it has no descriptor left for the poller.
+    /// The system's error, if it has no descriptor left for the poller.
     pub fn build(self) -> Result<EventLoop> {
         let by_environment =
             || std::env::var_os("PYTHONASYNCIODEBUG").is_some_and(|value| !value.is_empty());

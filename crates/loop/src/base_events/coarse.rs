@@ -1,7 +1,7 @@
-//! [`CoarseClock`]: the time of the system's last tick, for a tenth of what the exact time costs.
+//! [`CoarseClock`]: the time of the system's last tick, at a tenth of the cost of the exact time.
 
-/// A clock that is never ahead of the loop's, and at most [`LAG_MAX`] behind. Absent where the system
-/// has none.
+/// A clock that is never ahead of the loop's, and at most [`LAG_MAX`] behind. It is absent if the
+/// system has none.
 ///
 /// [`LAG_MAX`]: asyncio_core::raw::LAG_MAX
 #[derive(Debug)]
@@ -17,7 +17,7 @@ impl CoarseClock {
         CoarseClock(tick.is_ok_and(|tick| tick <= LAG_MAX / 2).then_some(clock))
     }
 
-    /// In nanoseconds, from an arbitrary start.
+    /// Returns the time in nanoseconds, from an arbitrary start.
     #[inline]
     pub(super) fn now(&self) -> Option<u64> {
         let time = nix::time::clock_gettime(self.0?).ok()?;

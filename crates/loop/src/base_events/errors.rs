@@ -4,13 +4,13 @@ use super::EventLoop;
 use asyncio_core::exception::ExceptionContext;
 use std::{rc::Rc, time::Duration};
 
-/// What [`EventLoop::get_exception_handler`] gives.
+/// The handler that [`EventLoop::get_exception_handler`] returns.
 pub type ExceptionHandler = Rc<dyn Fn(&EventLoop, &ExceptionContext)>;
 
 /// Unhandled errors.
 impl EventLoop {
-    /// Sets what is called with every error that nothing handled (`loop.set_exception_handler`). It runs in
-    /// the context of the task or callback that the report is about. If it panics, that is logged.
+    /// Sets the function that is called with every unhandled error (`loop.set_exception_handler`). It runs
+    /// in the context of the task or callback that the report is about. If it panics, the panic is logged.
     ///
     /// ```
     /// let event_loop = asyncio::new_event_loop()?;
@@ -48,7 +48,7 @@ impl EventLoop {
         }
     }
 
-    /// The handler that was set (`loop.get_exception_handler`). To set it again, wrap it:
+    /// Returns the handler that was set (`loop.get_exception_handler`). To set it again, wrap it:
     /// `set_exception_handler(move |event_loop, context| previous(event_loop, context))`.
     #[doc(alias = "loop.get_exception_handler")]
     pub fn get_exception_handler(&self) -> Option<ExceptionHandler> {
@@ -61,8 +61,8 @@ impl EventLoop {
         context.log();
     }
 
-    /// Gives `context` to the exception handler (`loop.call_exception_handler`). Nothing comes out,
-    /// even if the handler panics.
+    /// Passes `context` to the exception handler (`loop.call_exception_handler`). This never
+    /// panics, even if the handler does.
     #[doc(alias = "loop.call_exception_handler")]
     pub fn call_exception_handler(&self, context: &ExceptionContext) {
         if self.with(|scheduler| scheduler.reports.call_exception_handler(context)).is_err() {
@@ -70,21 +70,22 @@ impl EventLoop {
         }
     }
 
-    /// Whether debug mode is on (`loop.get_debug`). In debug mode a step that takes
-    /// [`slow_callback_duration`](EventLoop::slow_callback_duration) or longer is logged, and
-    /// mistakes are looked for that cost time to find.
+    /// Returns whether debug mode is on (`loop.get_debug`). In debug mode, a step that takes
+    /// [`slow_callback_duration`](EventLoop::slow_callback_duration) or longer is logged, and the
+    /// loop makes checks that cost time.
     #[doc(alias = "loop.get_debug")]
     pub fn get_debug(&self) -> bool {
         self.0.home.with(|scheduler| scheduler.reports.debug()) == Some(true)
     }
 
-    /// Switches debug mode (`loop.set_debug`).
+    /// Turns debug mode on or off (`loop.set_debug`).
     #[doc(alias = "loop.set_debug")]
     pub fn set_debug(&self, on: bool) {
         self.0.home.with(|scheduler| scheduler.reports.set_debug(on));
     }
 
-    /// From which time on debug mode reports a step as slow (`loop.slow_callback_duration`): 100 ms.
+    /// Returns the duration from which debug mode reports a step as slow
+    /// (`loop.slow_callback_duration`). The default is 100 ms.
     #[doc(alias = "loop.slow_callback_duration")]
     pub fn slow_callback_duration(&self) -> Duration {
         self.0.home.with(|scheduler| scheduler.reports.slow_callback_duration()).unwrap_or_default()

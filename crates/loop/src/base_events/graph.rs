@@ -1,4 +1,4 @@
-//! What a loop says of its tasks: the call graphs of all of them, and which can never go on.
+//! Reports about the tasks of a loop: their call graphs, and the tasks that can never continue.
 
 use super::{EventLoop, waits};
 use asyncio_core::{
@@ -12,21 +12,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// So often at most a loop in debug mode looks for tasks that are stuck.
+/// The shortest time between two searches for stuck tasks in debug mode.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
-/// What a loop in debug mode remembers of its looks for tasks that are stuck.
+/// The state of a loop's searches for stuck tasks in debug mode.
 #[derive(Debug, Default)]
 pub(crate) struct Looks {
     last: Cell<Option<Instant>>,
-    /// Those that were found last, by their place in the order of creation.
+    /// The tasks that were found last, by their number in the order of creation.
     found: RefCell<Vec<u64>>,
 }
 
 impl EventLoop {
-    /// The call graphs of all unfinished tasks of this loop as text: for a program that hangs. Each task is
-    /// in it once, first those that await no other one, with what awaits them. See
-    /// [`Runner::dump_on`](crate::Runner::dump_on), which prints it when a signal comes.
+    /// Returns the call graphs of all unfinished tasks of this loop as text, for a program that hangs. Each
+    /// task appears once: first the tasks that await no other task, with the tasks that await them.
+    /// [`Runner::dump_on`](crate::Runner::dump_on) logs this text when a signal arrives.
     ///
     /// ```
     /// #[asyncio::main]
@@ -41,13 +41,14 @@ impl EventLoop {
         format_call_graphs(self.home())
     }
 
-    /// The tasks that can never go on, if there are such: those that await each other in a circle, and what
-    /// awaits nothing else; or, if nothing is left that could wake any (nothing is ready, there is no timer, no
-    /// I/O is waited for, and no job runs), all except the one that calls this. `None` if there are none.
+    /// Returns the tasks that can never continue; `None` if there are none. These are the tasks that await each
+    /// other in a circle, and the tasks that await nothing else. If nothing is left that could wake a task
+    /// (nothing is ready, there is no timer, no I/O is waited for, and no job runs), these are all tasks except
+    /// the caller.
     ///
-    /// A lock, queue or future may be used by other threads, and a signal may have a handler: a task that is
-    /// suspended in one of those may then still be woken. A circle of tasks can be broken by `cancel` alone.
-    /// In debug mode the loop looks for such tasks itself, and logs them.
+    /// Another thread may use a lock, queue or future, and a signal may have a handler: a task that waits
+    /// for one of those may then still be woken. Only `cancel` can break a circle of tasks. In debug mode,
+    /// the loop searches for such tasks itself, and logs them.
     ///
     /// ```
     /// #[asyncio::main]
@@ -74,8 +75,9 @@ impl EventLoop {
         tasks
     }
 
-    /// In debug mode, before the loop waits (under the virtual clock that ends the run): logs tasks that can never go on, each time that others are found.
-    /// Gives the time for which the loop may wait, after which it looks.
+    /// Called in debug mode before the loop waits (under the virtual clock, that ends the run). Logs tasks that can
+    /// never continue, whenever new ones are found. Returns the time for which the loop may wait before the next
+    /// search.
     #[cold]
     pub(super) fn look_for_deadlock(
         &self,
@@ -107,7 +109,7 @@ fn report(stuck: &[TaskRef]) -> Option<DeadlockError> {
     (!stuck.is_empty()).then(|| DeadlockError::new(stuck.iter().map(waits).collect()))
 }
 
-/// What a task awaits, what that awaits, and so on, a line for each.
+/// Formats what a task awaits, what that awaits, and so on, with a line for each.
 pub(crate) fn format_await_chain(task: &TaskRef) -> String {
     let chain = await_chain(task);
     let lines = chain.iter().map(|(depth, task)| {

@@ -13,8 +13,8 @@ use std::{panic::Location, time::Duration};
 
 /// Scheduling. A callback returns nothing, or a result whose error goes to the exception handler.
 impl EventLoop {
-    /// Runs `callback` in the next iteration, after what is ready already, in a copy of the current
-    /// context (`loop.call_soon`).
+    /// Runs `callback` in the next iteration, after the steps that are already ready, in a copy of
+    /// the current context (`loop.call_soon`).
     ///
     /// # Errors
     /// `Runtime` if the loop is closed.
@@ -27,7 +27,7 @@ impl EventLoop {
         self.calls().call_soon(callback)
     }
 
-    /// [`call_at`](EventLoop::call_at), `delay` from now (`loop.call_later`).
+    /// Calls `callback` after `delay` (`loop.call_later`): see [`call_at`](EventLoop::call_at).
     ///
     /// # Errors
     /// `Runtime` if the loop is closed.
@@ -42,9 +42,9 @@ impl EventLoop {
     }
 
     /// Runs `callback` in the first iteration that begins at `when` or after, in loop time, in a copy
-    /// of the current context (`loop.call_at`). Timers run by time, and by creation where that is
-    /// equal; a time that has passed counts. One too far away to be counted in nanoseconds (584
-    /// years) never comes.
+    /// of the current context (`loop.call_at`). Timers run in the order of their times; timers with
+    /// equal times run in the order of creation. A time in the past is allowed. A time that is too
+    /// far away to be counted in nanoseconds (584 years) never comes.
     ///
     /// # Errors
     /// `Runtime` if the loop is closed.
@@ -59,7 +59,8 @@ impl EventLoop {
         self.calls().call_at(when, callback)
     }
 
-    /// [`LoopHandle::call_soon_threadsafe`](asyncio_core::LoopHandle::call_soon_threadsafe), from the loop's own thread.
+    /// Does what [`LoopHandle::call_soon_threadsafe`](asyncio_core::LoopHandle::call_soon_threadsafe) does, on the
+    /// loop's own thread.
     ///
     /// # Errors
     /// `Runtime` if the loop is closed.
@@ -70,8 +71,8 @@ impl EventLoop {
         self.handle().call_soon_threadsafe(callback)
     }
 
-    /// The same calls with `context=`: callbacks run in `context` itself, and what they set stays
-    /// there.
+    /// Returns the same calls with `context=`: callbacks run in `context` itself, which keeps what
+    /// they set.
     ///
     /// ```
     /// use asyncio::{Context, ContextVar};
@@ -93,14 +94,15 @@ impl EventLoop {
         Calls { event_loop: self, context: None }
     }
 
-    /// Loop time (`loop.time`): it counts from an arbitrary start, which the loops of a process have
-    /// in common, and never goes back. A virtual clock starts at zero, and a closed loop's stands.
+    /// Returns the loop time (`loop.time`). It counts from an arbitrary start, which all loops of a
+    /// process share, and never goes back. A virtual clock starts at zero; the clock of a closed
+    /// loop stands still.
     #[doc(alias = "loop.time")]
     pub fn time(&self) -> Duration {
         self.home().with(|scheduler| scheduler.timers.time()).unwrap_or(self.0.closed_at.get())
     }
 
-    /// A pending future of this loop (`loop.create_future`).
+    /// Returns a pending future of this loop (`loop.create_future`).
     #[doc(alias = "loop.create_future")]
     #[track_caller]
     pub fn create_future<T>(&self) -> Future<T> {
@@ -109,7 +111,7 @@ impl EventLoop {
     }
 }
 
-/// What [`EventLoop::in_context`] returns.
+/// The value that [`EventLoop::in_context`] returns.
 #[derive(Debug)]
 #[must_use]
 pub struct Calls<'a> {
@@ -118,7 +120,7 @@ pub struct Calls<'a> {
 }
 
 impl Calls<'_> {
-    /// [`EventLoop::call_soon`] with `context=`.
+    /// Does what [`EventLoop::call_soon`] does, with `context=`.
     ///
     /// # Errors
     /// `Runtime` if the loop is closed.
@@ -130,7 +132,7 @@ impl Calls<'_> {
         self.register(None, callback)
     }
 
-    /// [`EventLoop::call_later`] with `context=`.
+    /// Does what [`EventLoop::call_later`] does, with `context=`.
     ///
     /// # Errors
     /// `Runtime` if the loop is closed.
@@ -144,7 +146,7 @@ impl Calls<'_> {
         self.call_at(when, callback)
     }
 
-    /// [`EventLoop::call_at`] with `context=`.
+    /// Does what [`EventLoop::call_at`] does, with `context=`.
     ///
     /// # Errors
     /// `Runtime` if the loop is closed.
@@ -158,7 +160,8 @@ impl Calls<'_> {
         Ok(TimerHandle::new(handle, when))
     }
 
-    /// For the next iteration, or for the first that begins at `when`.
+    /// Registers a callback for the next iteration, or for the first one that begins at `when` or
+    /// later.
     #[track_caller]
     fn register<R: CallbackOutput>(
         self,
@@ -184,7 +187,7 @@ impl Calls<'_> {
     }
 }
 
-/// The scheduler puts the callback into its one box.
+/// The scheduler puts the callback into its single box.
 fn schedule(
     event_loop: &EventLoop,
     when: Option<Duration>,

@@ -18,12 +18,12 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// How a loop makes tasks, if not in the usual way.
+/// The way in which a loop creates tasks, if it is not the default one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TaskFactory {
-    /// The first step of a task runs inside `create_task`, so that one that need not wait costs no
-    /// iteration.
+    /// The first step of a task runs inside `create_task`, so that a task that need not wait costs
+    /// no iteration.
     Eager,
 }
 
@@ -46,7 +46,7 @@ pub const eager_task_factory: TaskFactory = TaskFactory::Eager;
 /// Tasks.
 impl EventLoop {
     /// Runs `coroutine` as a task of this loop (`loop.create_task`). Its first step runs in the next
-    /// iteration, even if the loop does not run yet. With keyword arguments it is
+    /// iteration, even if the loop is not running yet. For keyword arguments, use
     /// [`create_task_with`](EventLoop::create_task_with).
     ///
     /// If the loop is closed, the coroutine is dropped, and the task has ended with the error
@@ -62,7 +62,7 @@ impl EventLoop {
         self.create(TaskBuilder::default().location(Location::caller()), coroutine)
     }
 
-    /// [`create_task`](EventLoop::create_task) with keyword arguments.
+    /// Creates a task with keyword arguments: see [`create_task`](EventLoop::create_task).
     ///
     /// ```
     /// use asyncio::Task;
@@ -91,36 +91,37 @@ impl EventLoop {
         self.home().enter(|| task.create(coroutine))
     }
 
-    /// Chooses how tasks are made (`loop.set_task_factory`); `None` is the usual way. A task that
-    /// says itself whether it starts eagerly is not concerned.
+    /// Sets how tasks are created (`loop.set_task_factory`); `None` is the usual way. It does not
+    /// affect tasks that set `eager_start` themselves.
     #[doc(alias = "loop.set_task_factory")]
     pub fn set_task_factory(&self, factory: impl Into<Option<TaskFactory>>) {
         let is_eager = factory.into() == Some(TaskFactory::Eager);
         self.home().with(|scheduler| scheduler.tasks.set_eager(is_eager));
     }
 
-    /// The task factory that was set (`loop.get_task_factory`).
+    /// Returns the task factory that was set (`loop.get_task_factory`).
     #[doc(alias = "loop.get_task_factory")]
     pub fn get_task_factory(&self) -> Option<TaskFactory> {
         let is_eager = self.home().with(|scheduler| scheduler.tasks.are_eager());
         is_eager?.then_some(TaskFactory::Eager)
     }
 
-    /// The unfinished tasks of this loop, in the order of creation (`asyncio.all_tasks(loop)`).
+    /// Returns the unfinished tasks of this loop, in the order of creation
+    /// (`asyncio.all_tasks(loop)`).
     pub fn all_tasks(&self) -> Vec<AnyTask> {
         let tasks = self.home().with(|scheduler| scheduler.tasks.all());
         tasks.unwrap_or_default().into_iter().map(AnyTask::new).collect()
     }
 
     /// Runs until `main` is done, and returns its result (`loop.run_until_complete`). A coroutine
-    /// becomes a task; a task or future stays the one it is.
+    /// becomes a task; a task or future is awaited as it is.
     ///
-    /// The iteration in which the loop learns that `main` is done, one after `main` has ended, is
-    /// still run to its end.
+    /// The loop learns that `main` is done in the iteration after the one in which `main` ended,
+    /// and runs that iteration to its end.
     ///
     /// # Errors
-    /// That of `main`; those of [`run_forever`](EventLoop::run_forever); `Runtime` if something else
-    /// stopped the loop before `main` was done; `Value` if `main` is an unfinished task of another
+    /// The error of `main`; the errors of [`run_forever`](EventLoop::run_forever); `Runtime` if the
+    /// loop was stopped before `main` was done; `Value` if `main` is an unfinished task of another
     /// loop.
     ///
     /// ```
@@ -158,16 +159,17 @@ impl EventLoop {
         read(task)
     }
 
-    /// Closes the asynchronous generators that were begun on this loop (`loop.shutdown_asyncgens`).
+    /// Closes the asynchronous generators that were started on this loop
+    /// (`loop.shutdown_asyncgens`).
     ///
     /// # Cancellation
-    /// What was not closed yet is dropped with the loop.
+    /// Generators that were not closed yet are dropped with the loop.
     #[doc(alias = "loop.shutdown_asyncgens")]
     pub fn shutdown_asyncgens(&self) -> ShutdownAsyncgens {
         ShutdownAsyncgens(Box::pin(shutdown_asyncgens(self.home())))
     }
 
-    /// Whether [`run_forever`](EventLoop::run_forever) would run.
+    /// Checks that [`run_forever`](EventLoop::run_forever) may run.
     pub(super) fn check_may_run(&self) -> Result<()> {
         let state = self.with(Scheduler::state)?;
         if state == State::Closed || self.0.closing.get() {
@@ -188,12 +190,12 @@ impl EventLoop {
         let callback = home.enter(|| main.on_done(stop))?;
         let outcome = self.run_forever();
         main.remove_done_callback(&callback);
-        // Even if it is ready already: it must not stop the next run.
+        // Even if it is already ready: it must not stop the next run.
         callback.callback().cancel();
         match outcome {
             Err(error) => {
                 if main.done() && !main.cancelled() {
-                    // What ended the run is what `main` failed with, or worse.
+                    // The error that ended the run takes precedence over the error of `main`.
                     let _ = main.exception();
                 }
                 Err(error)
@@ -204,10 +206,10 @@ impl EventLoop {
     }
 }
 
-/// What [`EventLoop::shutdown_asyncgens`] returns.
+/// The future of [`EventLoop::shutdown_asyncgens`].
 ///
 /// # Cancellation
-/// What was not closed yet is dropped with the loop.
+/// Generators that were not closed yet are dropped with the loop.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct ShutdownAsyncgens(Pin<Box<dyn StdFuture<Output = Result<()>>>>);
 
@@ -225,7 +227,7 @@ impl fmt::Debug for ShutdownAsyncgens {
     }
 }
 
-/// The result of what is done.
+/// Reads the result of a future that is done.
 fn read<T>(future: impl StdFuture<Output = Result<T>>) -> Result<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,

@@ -1,4 +1,4 @@
-//! What a loop does, told by situation.
+//! Tests of a loop, named by situation.
 
 use crate::{EventLoop, get_event_loop, get_running_loop, new_event_loop, set_event_loop};
 use asyncio_core::{
@@ -14,7 +14,7 @@ fn virtual_loop() -> EventLoop {
     EventLoop::builder().virtual_time(true).build().unwrap()
 }
 
-/// Where callbacks say that they ran.
+/// A list in which callbacks record that they ran.
 #[derive(Clone, Default)]
 struct Trace(Rc<RefCell<Vec<String>>>);
 

@@ -19,17 +19,17 @@ use std::{
     time::Duration,
 };
 
-/// The default executor of a loop, made when it is first needed.
+/// The default executor of a loop, created when it is first needed.
 #[derive(Debug, Default)]
 pub(super) struct DefaultExecutor {
     executor: RefCell<Option<ThreadPoolExecutor>>,
     shutdown_called: Cell<bool>,
-    /// How many of its jobs wait for coroutines of the loop. Negative for a moment if the message that
-    /// a wait has ended overtakes the message that it has begun.
+    /// The number of its jobs that wait for coroutines of the loop. It is briefly negative if the
+    /// message that a wait has ended overtakes the message that it has started.
     waiting_jobs: Cell<isize>,
-    /// How many of those waits have a limit, and so end by themselves in real time.
+    /// The number of those waits that have a limit, and therefore end by themselves in real time.
     waiting_with_limit: Cell<isize>,
-    /// How many tasks wait for the executor to end.
+    /// The number of tasks that wait for the executor to end.
     joining: Cell<isize>,
 }
 
@@ -47,13 +47,13 @@ impl DefaultExecutor {
         self.waiting_with_limit.get() > 0
     }
 
-    /// How many of the tasks that wait for the executor to end stop the virtual clock. None of them
-    /// while a job waits for the loop: the executor cannot end before that job does.
+    /// The number of tasks that wait for the executor to end and stop the virtual clock. It is zero
+    /// while a job waits for the loop, because the executor cannot end before that job.
     fn holding_up(&self) -> isize {
         if self.waiting_jobs.get() > 0 { 0 } else { self.joining.get() }
     }
 
-    /// Changes one of the two numbers, and adjusts what the loop counts as outstanding.
+    /// Changes one of the two numbers, and adjusts the loop's count of outstanding work.
     fn count(&self, scheduler: &Scheduler, number: &Cell<isize>, change: isize) {
         let before = self.holding_up();
         number.set(number.get() + change);
@@ -113,18 +113,18 @@ impl EventLoop {
         });
     }
 
-    /// Runs `job` in a thread of `executor`, or of the default executor, and gives a future of its
-    /// result (`loop.run_in_executor`). Awaiting that moves the result out; of its
-    /// [`into_inner`](Take::into_inner) several get a copy each. The job does not see the caller's context variables; use
-    /// [`to_thread`](asyncio_task::to_thread) for that. While it runs, a virtual clock stands still.
+    /// Runs `job` in a thread of `executor`, or of the default executor, and returns a future of its result
+    /// (`loop.run_in_executor`). Awaiting the future moves the result out; for several awaiters, use its
+    /// [`into_inner`](Take::into_inner). The job does not see the caller's context variables; use
+    /// [`to_thread`](asyncio_task::to_thread) for that. While the job runs, a virtual clock stands still.
     ///
     /// # Errors
-    /// `Runtime` if the loop is closed, or after a shutdown of the executor; what the system says if
-    /// it has no thread. The future fails with `Panic` if the job panics.
+    /// `Runtime` if the loop is closed, or after a shutdown of the executor; the system's error if
+    /// it cannot start a thread. The future fails with `Panic` if the job panics.
     ///
     /// # Cancellation
-    /// Cancelling the future prevents a job that has not begun. One that has runs on, and its result
-    /// is dropped.
+    /// Cancelling the future prevents a job that has not started. A job that has started continues,
+    /// and its result is dropped.
     ///
     /// ```
     /// let event_loop = asyncio::new_event_loop()?;
@@ -160,21 +160,21 @@ impl EventLoop {
         Ok(future)
     }
 
-    /// Chooses the executor that [`run_in_executor`](EventLoop::run_in_executor) takes if none is
-    /// given (`loop.set_default_executor`).
+    /// Sets the executor that [`run_in_executor`](EventLoop::run_in_executor) uses if none is given
+    /// (`loop.set_default_executor`).
     #[doc(alias = "loop.set_default_executor")]
     pub fn set_default_executor(&self, executor: ThreadPoolExecutor) {
         let previous = self.0.executor.executor.replace(Some(executor));
         drop(previous);
     }
 
-    /// Lets the default executor take no more jobs, and waits for those it has
-    /// (`loop.shutdown_default_executor`), if `timeout` is given for so long: then a warning goes to
-    /// the log, and the threads are left to themselves. From the call of this function on,
-    /// `run_in_executor(None, …)` is the error `Executor shutdown has been called`.
+    /// Stops the default executor from taking jobs, and waits for its current jobs
+    /// (`loop.shutdown_default_executor`). After `timeout`, if there is one, it logs a warning, and
+    /// no longer waits for the threads. From the call of this function on, `run_in_executor(None,
+    /// …)` fails with `Executor shutdown has been called`.
     ///
     /// # Cancellation
-    /// The executor stays shut down, and its threads end in their own time.
+    /// The executor stays shut down, and its threads end when their jobs do.
     #[doc(alias = "loop.shutdown_default_executor")]
     pub fn shutdown_default_executor(&self, timeout: impl ToTimeout) -> ShutdownDefaultExecutor {
         self.0.executor.shutdown_called.set(true);
@@ -201,10 +201,10 @@ impl EventLoop {
     }
 }
 
-/// What [`EventLoop::shutdown_default_executor`] returns.
+/// The future of [`EventLoop::shutdown_default_executor`].
 ///
 /// # Cancellation
-/// The executor stays shut down, and its threads end in their own time.
+/// The executor stays shut down, and its threads end when their jobs do.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct ShutdownDefaultExecutor(Pin<Box<dyn StdFuture<Output = Result<()>>>>);
 
@@ -230,11 +230,11 @@ async fn shutdown(
     home.check_awaited_here("shutdown_default_executor")?;
     let joined = Future::new();
     let (setter, joining) = (joined.clone(), Joining::begin(home));
-    // The last thread of the executor reports its end. A thread that joins the others is not needed,
-    // and might fail to start.
+    // The last thread of the executor reports its end. An extra thread that joins the others is not
+    // needed, and might fail to start.
     executor.shutdown_then(Box::new(move || {
         let tell = move || {
-            // Nothing waits any more if that took too long, or the loop is closed.
+            // Nothing waits any more if this took too long, or if the loop is closed.
             let _ = setter.set_result(());
             Ok(())
         };
@@ -250,7 +250,8 @@ async fn shutdown(
         return Ok(());
     }
     if outcome.is_ok() {
-        // The threads are about to exit; joined here, they are gone when the loop is closed.
+        // The threads are about to exit. Joining them here ensures that they are gone when the loop
+        // is closed.
         executor.shutdown(true);
     }
     outcome

@@ -8,21 +8,21 @@ use asyncio_core::{
 };
 use std::{cell::Cell, time::Duration};
 
-/// For so many nanoseconds, while there is something to run, the loop does not ask the system for I/O.
+/// The time in nanoseconds between two polls for I/O while there is something to run.
 ///
-/// asyncio asks in every iteration, and so does this loop under the virtual clock and with
-/// `poll_every_iteration`; but the system call costs as much as fifteen steps of a task. Messages and timers
-/// are looked at in every iteration.
+/// asyncio polls in every iteration, and so does this loop under the virtual clock and with
+/// `poll_every_iteration`. But the system call costs as much as fifteen steps of a task. Messages and timers
+/// are checked in every iteration.
 const BETWEEN_POLLS: u64 = 50_000;
 
-/// After so many steps at most the clock is asked whether [`BETWEEN_POLLS`] is over: fewer if steps
-/// take long.
+/// The largest number of steps after which the clock is read to see whether [`BETWEEN_POLLS`] is
+/// over; fewer if steps take long.
 const STEPS_PER_LOOK: usize = 32;
 
 /// A deadline that does not fit: never.
 const NEVER: Duration = Duration::from_nanos(u64::MAX);
 
-/// When to poll I/O although there is something to run.
+/// Decides when to poll for I/O even though there is something to run.
 #[derive(Debug)]
 pub(super) struct Pace {
     /// Whether every iteration polls.
@@ -60,7 +60,7 @@ impl Pace {
         self.left.set(self.steps.get());
     }
 
-    /// An iteration ran so many steps.
+    /// Counts the steps of an iteration.
     fn ran(&self, steps: usize) {
         self.left.set(self.left.get().saturating_sub(steps.max(1)));
     }
@@ -124,8 +124,8 @@ impl EventLoop {
         }
     }
 
-    /// Waits until there is I/O or a message, or until `timeout`. Inlined, as all that the loop returns
-    /// through after the system call.
+    /// Waits until there is I/O or a message, or until `timeout`. It is inlined, like every function
+    /// through which the loop returns after the system call.
     #[inline(always)]
     fn wait(&self, scheduler: &Scheduler, timeout: Option<Duration>) -> Result<()> {
         // A loop with timers has just asked the clock how long it may wait.
@@ -146,7 +146,7 @@ impl EventLoop {
         polled
     }
 
-    /// The virtual clock: time jumps when nothing else can make anything ready.
+    /// Waits under the virtual clock: time jumps when nothing else can make a step ready.
     #[cold]
     fn wait_virtually(&self, scheduler: &Scheduler) -> Result<()> {
         self.wait(scheduler, Some(Duration::ZERO))?;
@@ -167,7 +167,7 @@ impl EventLoop {
         }
     }
 
-    /// Whether I/O, a signal, or a job that waits with a limit could make something ready.
+    /// Whether I/O, a signal, or a job that waits with a limit could make a step ready.
     pub(crate) fn may_be_called(&self, scheduler: &Scheduler) -> bool {
         self.may_be_called_by_itself(scheduler) || self.signals().is_any()
     }
@@ -177,7 +177,7 @@ impl EventLoop {
         scheduler.is_waiting_for_io() || is_watching() || self.0.executor.is_waited_for_with_limit()
     }
 
-    /// Whether anything is ready, or will be without a signal or another thread.
+    /// Whether a step is ready, or will be without a signal or another thread.
     pub(super) fn may_go_on(&self, scheduler: &Scheduler) -> bool {
         scheduler.has_ready()
             || scheduler.run.is_outstanding()
@@ -192,7 +192,7 @@ impl EventLoop {
     }
 }
 
-/// What ends a run in which nothing can wake a task any more.
+/// The error of a run in which nothing can wake a task any more.
 pub(crate) fn deadlock(scheduler: &Scheduler) -> Error {
     Error::Deadlock(DeadlockError::new(scheduler.tasks.all().iter().map(waits).collect()))
 }

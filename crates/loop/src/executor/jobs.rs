@@ -1,11 +1,12 @@
 //! [`Jobs`]: the queue of an executor's jobs, and where its threads wait for one.
 //!
 //! A push takes no lock while every thread is busy. A thread that finds the queue empty counts itself as
-//! idle, looks once more, and parks. A push *claims* one idle thread for its job. `idle` is read and changed
-//! by read-modify-write alone, so either the push sees the thread, or the thread sees the job.
+//! idle, checks once more, and parks. A push *claims* one idle thread for its job. `idle` is read and
+//! changed only by read-modify-write, so either the push sees the thread, or the thread sees the job.
 //!
-//! One claimed thread at a time is woken; it wakes the next before it works. So a burst of pushes costs
-//! one system call and not one per job, and no thread is woken while a lock is held that it needs.
+//! Claimed threads are woken one at a time; each wakes the next before it starts to work. A burst of
+//! pushes therefore costs one system call and not one per job, and no thread is woken while another
+//! thread holds a lock that it needs.
 
 use asyncio_core::raw::sync::{AtomicUsize, Condvar, Mutex, Ordering, mutant};
 use concurrent_queue::{ConcurrentQueue, PopError};
@@ -14,7 +15,7 @@ use concurrent_queue::{ConcurrentQueue, PopError};
 #[derive(Debug)]
 pub(crate) struct Jobs<J> {
     queue: ConcurrentQueue<J>,
-    /// How many threads have nothing to do, and are not claimed.
+    /// The number of threads that are idle and not claimed.
     idle: AtomicUsize,
     parking: Mutex<Parking>,
     wake: Condvar,
@@ -22,7 +23,7 @@ pub(crate) struct Jobs<J> {
 
 #[derive(Debug, Default)]
 struct Parking {
-    /// How many threads are claimed and still parked.
+    /// The number of threads that are claimed and still parked.
     claimed: usize,
     is_closed: bool,
 }
@@ -37,17 +38,17 @@ impl<J> Jobs<J> {
         }
     }
 
-    /// How many jobs wait.
+    /// The number of waiting jobs.
     pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// How many threads have nothing to do.
+    /// The number of idle threads.
     pub(crate) fn idle(&self) -> usize {
         self.idle.load(Ordering::Relaxed)
     }
 
-    /// Adds a job, and returns whether an idle thread takes it. A closed queue gives it back.
+    /// Adds a job, and returns whether an idle thread takes it. A closed queue hands the job back.
     pub(crate) fn push(&self, job: J) -> Result<bool, J> {
         self.queue.push(job).map_err(|closed| closed.into_inner())?;
         let is_claimed = self.claim();
@@ -63,7 +64,7 @@ impl<J> Jobs<J> {
         Ok(is_claimed)
     }
 
-    /// The next job, as soon as there is one. `None` once the queue is closed and empty.
+    /// Waits for the next job. Returns `None` once the queue is closed and empty.
     pub(crate) fn next(&self) -> Option<J> {
         loop {
             match self.queue.pop() {
@@ -83,7 +84,7 @@ impl<J> Jobs<J> {
         }
     }
 
-    /// Refuses jobs from now on. Those that are in the queue are still taken.
+    /// Refuses further jobs. Those that are in the queue are still taken.
     pub(crate) fn close(&self) {
         self.queue.close();
         self.parking.lock().is_closed = true;

@@ -1,4 +1,4 @@
-//! What the executor promises, without a loop.
+//! Tests of the executor without a loop.
 
 use super::*;
 use std::{

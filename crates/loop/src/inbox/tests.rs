@@ -1,4 +1,4 @@
-//! The inbox alone: who gets in, and who is woken.
+//! The inbox alone: which messages are accepted, and which loops are woken.
 
 use super::*;
 use std::{

@@ -1,4 +1,5 @@
-//! How a run ends: what is left is cancelled, and awaited for as long as the runner allows.
+//! The end of a run: the tasks that are left are cancelled, and awaited for as long as the runner
+//! allows.
 
 use crate::{EventLoop, base_events};
 use asyncio_core::{
@@ -10,15 +11,15 @@ use asyncio_future::Future;
 use asyncio_task::{AnyTask, FutureLike, sleep};
 use std::{cell::Cell, rc::Rc, time::Duration};
 
-/// After so long, a warning names the tasks that the end of a run still waits for.
+/// The time after which a warning names the tasks for which the end of a run still waits.
 const WARN_AFTER: Duration = Duration::from_secs(5);
 
-/// So many iterations at most are left to tasks that are cancelled for the last time: enough to clean up,
+/// The largest number of iterations for tasks that are cancelled for the last time: enough to clean up,
 /// but not to wait.
 const LAST_ITERATIONS: u32 = 1000;
 
-/// Cancels what is left, waits for it as `gather(return_exceptions=True)` does, and reports what it
-/// failed with. What is still there after `limit` is cancelled once more, and then dropped.
+/// Cancels the tasks that are left, waits for them as `gather(return_exceptions=True)` does, and
+/// reports their errors. Tasks that remain after `limit` are cancelled once more, and then dropped.
 pub(super) fn cancel_all_tasks(event_loop: &EventLoop, limit: Option<Duration>) -> Result<()> {
     let tasks = event_loop.all_tasks();
     if tasks.is_empty() {
@@ -54,7 +55,7 @@ pub(super) fn cancel_all_tasks(event_loop: &EventLoop, limit: Option<Duration>) 
     Ok(())
 }
 
-/// A future that is done when every task is.
+/// Returns a future that is done when every task is.
 fn when_all_end(event_loop: &EventLoop, tasks: &[AnyTask]) -> Result<Future<()>> {
     let ended = event_loop.create_future();
     let left = Rc::new(Cell::new(tasks.len()));
@@ -72,8 +73,8 @@ fn when_all_end(event_loop: &EventLoop, tasks: &[AnyTask]) -> Result<Future<()>>
     Ok(ended)
 }
 
-/// Names the tasks that are still there. Under the virtual clock this timer may be all that is left: then
-/// nothing can ever wake a task.
+/// Names the tasks that remain. Under the virtual clock, this timer may be all that is left: then nothing
+/// can ever wake a task.
 fn warn(event_loop: &EventLoop, tasks: &[AnyTask], ended: &Future<()>) -> Result<()> {
     let is_last = event_loop.with(|scheduler| {
         let is_last = scheduler.timers.is_virtual()
@@ -101,8 +102,8 @@ fn warn(event_loop: &EventLoop, tasks: &[AnyTask], ended: &Future<()>) -> Result
     Ok(())
 }
 
-/// Cancels what has not ended once more, so that it can at least clean up without waiting; what then
-/// remains is reported, and dropped.
+/// Cancels the remaining tasks once more, so that they can at least clean up without waiting. Tasks
+/// that still remain are reported, and dropped.
 fn drop_what_is_left(event_loop: &EventLoop, tasks: &[AnyTask]) -> Result<()> {
     let left = || tasks.iter().filter(|task| !task.done());
     if left().next().is_none() {

@@ -1,20 +1,21 @@
-//! [`Surroundings`]: what a program runs inside of.
+//! [`Surroundings`]: a context around a program.
 
 use asyncio_core::Result;
 use std::{fmt, sync::Arc};
 
-/// What the runs of a [`Runner`](crate::Runner), and the jobs that they give to threads, are inside of: the
-/// context of another runtime, for example. See [`Runner::surroundings`](crate::Runner::surroundings).
+/// A context around the runs of a [`Runner`](crate::Runner), and around the jobs that they run in threads,
+/// such as the context of another runtime. See [`Runner::surroundings`](crate::Runner::surroundings).
 ///
-/// It is dropped when the loop is closed, after everything in it has ended, except for threads that the end of
-/// the run has stopped waiting for.
+/// It is dropped when the loop is closed, after everything inside it has ended, except threads for which the
+/// end of the run no longer waits.
 pub trait Surroundings: Send + Sync {
-    /// Enters on this thread; dropping what is returned leaves. Called once for each run, for the end of the
-    /// runner, and for each job, and never inside of another call on the same thread.
+    /// Enters the context on this thread; dropping the returned guard leaves it. This is called once for
+    /// each run, for the end of the runner, and for each job, and never inside another call on the same
+    /// thread.
     fn enter(&self) -> Entered<'_>;
 }
 
-/// A guard that keeps a thread inside of [`Surroundings`].
+/// A guard that keeps a thread inside [`Surroundings`].
 pub struct Entered<'a> {
     _guard: Box<dyn Guard + 'a>,
 }
@@ -24,7 +25,7 @@ trait Guard {}
 impl<T> Guard for T {}
 
 impl<'a> Entered<'a> {
-    /// As long as `guard` lives, the thread is inside.
+    /// Creates the value for a thread that is inside as long as `guard` lives.
     pub fn new<G: 'a>(guard: G) -> Entered<'a> {
         Entered { _guard: Box::new(guard) }
     }
@@ -36,5 +37,5 @@ impl fmt::Debug for Entered<'_> {
     }
 }
 
-/// What makes them, when the loop is made.
+/// The function that creates them when the loop is created.
 pub(super) type Factory = Box<dyn FnOnce() -> Result<Arc<dyn Surroundings>>>;

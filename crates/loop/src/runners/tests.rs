@@ -1,4 +1,4 @@
-//! What `run` and `Runner` do, told by situation.
+//! Tests of `run` and `Runner`, named by situation.
 
 use super::*;
 use crate::{get_event_loop, get_running_loop};
@@ -22,7 +22,7 @@ fn message<T>(result: Result<T>) -> String {
     }
 }
 
-/// Where steps say that they ran.
+/// A list in which steps record that they ran.
 #[derive(Clone, Default)]
 struct Trace(Rc<RefCell<Vec<String>>>);
 
@@ -86,7 +86,7 @@ fn a_closed_runner_runs_nothing() {
     assert!(event_loop.is_closed());
     assert_eq!(message(runner.run(async { Ok(()) })), "RuntimeError: Runner is closed");
     assert_eq!(message(runner.get_loop()), "RuntimeError: Runner is closed");
-    // One that never had a loop makes none to close it.
+    // A runner that never had a loop creates none to close it.
     Runner::new().loop_factory(|| panic!("not needed")).close().unwrap();
 }
 
@@ -255,7 +255,7 @@ fn a_task_that_never_ends_is_a_deadlock_and_the_loop_is_closed() {
     let stubborn = async {
         let never = asyncio_future::Future::<()>::new();
         while never.clone().await.is_err() && !never.cancelled() {}
-        // It takes its cancellation for nothing, and waits for what nobody will set.
+        // It ignores its cancellation, and waits for an event that nothing sets.
         asyncio_future::Future::<()>::new().await
     };
     let main = async move {
@@ -267,7 +267,7 @@ fn a_task_that_never_ends_is_a_deadlock_and_the_loop_is_closed() {
     assert!(event_loop.is_closed());
 }
 
-/// A task that takes each cancellation for nothing, and waits on.
+/// A task that ignores every cancellation, and continues to wait.
 async fn stubborn(trace: Trace) -> Result<()> {
     loop {
         let outcome: Result<()> = asyncio_future::Future::new().await;
@@ -371,7 +371,7 @@ fn off_the_main_thread_ctrl_c_is_left_alone() {
 fn at_the_end_a_task_gets_one_request_however_many_wait_for_it() {
     const TASKS: usize = 1000;
     let requests = Rc::new(Cell::new(0));
-    // Awaits the next one, which is there already, or is made meanwhile.
+    // Awaits the next one, which already exists, or is created meanwhile.
     fn link(next: Option<Task<()>>, requests: Rc<Cell<u32>>) -> Task<()> {
         create_task(async move {
             let outcome = match next {
@@ -435,7 +435,7 @@ fn sigterm_ends_a_run_as_ctrl_c_does_if_the_runner_is_told_to() {
     let Err(Error::KeyboardInterrupt(interrupt)) = outcome else { panic!("{outcome:?}") };
     assert_eq!((interrupt.to_string().as_str(), cleaned.get()), ("SIGTERM", true));
 
-    // A task that swallows it returns what it returns.
+    // A task that handles the cancellation returns its own result.
     let swallowed = runner().with(|runner| {
         runner.run(async {
             terminate();

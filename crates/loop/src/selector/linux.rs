@@ -35,8 +35,8 @@ const ONESHOT: u32 = libc::EPOLLONESHOT as u32;
 #[derive(Debug)]
 pub(crate) struct Poller {
     epoll: Epoll,
-    /// How many descriptors are registered: no wait reports more. One that was closed under its
-    /// watcher counts until the watcher learns of it.
+    /// The number of registered descriptors: no wait reports more. A descriptor that was closed
+    /// under its watcher counts until the watcher notices.
     registered: AtomicUsize,
     /// Cleared when the system is found not to have, or not to allow, `epoll_pwait2` (Linux 5.11).
     has_pwait2: AtomicBool,
@@ -47,19 +47,19 @@ pub(crate) struct Poller {
 pub(crate) struct Notifier(EventFd);
 
 impl Notifier {
-    /// Makes the wait return that goes on now, or else the next one. Async-signal-safe.
+    /// Makes the current wait return, or else the next one. Async-signal-safe.
     pub(crate) fn notify(&self) {
         // It fails only after 2⁶⁴ - 2 notifications without a wait: then one is pending.
         let _ = self.0.write(1);
     }
 }
 
-/// Where a wait puts its events.
+/// The buffer for the events of a wait.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
-    /// As many as fit, all of them initialised.
+    /// All elements are initialised.
     events: Vec<libc::epoll_event>,
-    /// How many of them the last wait filled in.
+    /// The number of elements that the last wait filled in.
     filled: usize,
 }
 
@@ -106,7 +106,7 @@ impl Poller {
     /// Forgets a descriptor: called once for each that was added, even if it was closed since.
     pub(crate) fn delete(&self, fd: RawFd) {
         self.registered.fetch_sub(1, Ordering::Relaxed);
-        // One that is not registered any more is what we want.
+        // It is fine if the descriptor is no longer registered.
         let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0, Token(0));
     }
 
@@ -116,8 +116,8 @@ impl Poller {
         Ok(())
     }
 
-    /// `epoll_ctl`. It takes the number alone: that of a watched file may have been closed by its
-    /// owner, or even be another file's by now, which is an error like any other.
+    /// Calls `epoll_ctl`, which takes only the number. The owner of a watched file may have closed
+    /// it, or the number may even be another file's by now, which is an error like any other.
     fn control(&self, operation: i32, fd: RawFd, events: u32, token: Token) -> io::Result<()> {
         let mut event = libc::epoll_event { events, u64: token.0 };
         // SAFETY: `epoll` is open, `event` is valid for the call, and the kernel checks `fd`.
@@ -125,10 +125,10 @@ impl Poller {
         if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// Waits for events, and puts all there are into `buffer`: none, if a signal came.
+    /// Waits for events, and puts all of them into `buffer`: none, if a signal arrived.
     ///
-    /// Inlined with what calls it: after a system call the processor has forgotten where functions
-    /// return to, and guesses wrongly at each.
+    /// It is inlined together with its callers: the system call flushed the return predictor, so
+    /// every return after it would be mispredicted.
     #[inline]
     pub(super) fn wait(&self, buffer: &mut Buffer, timeout: Option<Duration>) -> io::Result<()> {
         let wanted = self.registered.load(Ordering::Relaxed);
@@ -139,7 +139,7 @@ impl Poller {
         buffer.filled = 0;
         let outcome = if self.has_pwait2.load(Ordering::Relaxed) {
             match self.wait_nanoseconds(&mut buffer.events, timeout) {
-                // Absent, or forbidden by a container that does not know it.
+                // The call does not exist, or a container that does not know it forbids it.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
                     self.has_pwait2.store(false, Ordering::Relaxed);
                     self.wait_milliseconds(&mut buffer.events, timeout)
@@ -169,9 +169,9 @@ impl Poller {
             nanoseconds: timeout.subsec_nanos().into(),
         });
         let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
-        // By number: the C library may be older than the kernel.
-        // SAFETY: `epoll` is open; the events, as many as we say, and the timeout, if there is one,
-        // are valid for the call, and of the kernel's layout; no signal mask is given.
+        // By number, because the C library may be older than the kernel. SAFETY: `epoll` is open;
+        // the events, as many as we say, and the timeout, if there is one, are valid for the call,
+        // and have the kernel's layout; no signal mask is given.
         let filled = unsafe {
             libc::syscall(
                 libc::SYS_epoll_pwait2,
@@ -206,7 +206,7 @@ impl Poller {
     }
 }
 
-/// Rounded up: a wait that ended too early would be repeated in vain until the time has come.
+/// Rounds up: a wait that ends too early would be repeated in vain until the deadline.
 fn milliseconds(timeout: Duration) -> i32 {
     i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
 }
@@ -216,7 +216,7 @@ fn watched(interest: Interest) -> u32 {
 }
 
 impl Buffer {
-    /// What the last wait found.
+    /// The events that the last wait found.
     pub(super) fn events(&self) -> impl Iterator<Item = (Token, Readiness)> {
         self.events[..self.filled].iter().map(|event| {
             let flags = event.events;

@@ -12,12 +12,12 @@ use std::{
     time::Duration,
 };
 
-/// Edges of `polling` do not ask for `EPOLLRDHUP`, and of kqueue's filters each tells only its own
-/// end: a short read proves nothing.
+/// The edges of `polling` do not request `EPOLLRDHUP`, and each of kqueue's filters reports only
+/// its own end: a short read proves nothing.
 pub(super) const TELLS_HANGUPS: bool = false;
 
-/// A poller, and for whom the events of each descriptor are: its keys are words of the machine, half
-/// a token on some.
+/// A poller, and the receiver of each descriptor's events: the poller's keys are machine words,
+/// which on some machines are half a token.
 #[derive(Debug)]
 pub(crate) struct Poller {
     poller: Arc<polling::Poller>,
@@ -29,14 +29,14 @@ pub(crate) struct Poller {
 pub(crate) struct Notifier(Arc<polling::Poller>);
 
 impl Notifier {
-    /// Makes the wait return that goes on now, or else the next one. Async-signal-safe.
+    /// Makes the current wait return, or else the next one. Async-signal-safe.
     pub(crate) fn notify(&self) {
         // A full pipe is a notification that is pending.
         let _ = self.0.notify();
     }
 }
 
-/// Where a wait puts its events.
+/// The buffer for the events of a wait.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     events: Option<Events>,
@@ -87,8 +87,7 @@ impl Poller {
     pub(crate) fn delete(&self, fd: RawFd) {
         let mut tokens = self.tokens.lock();
         tokens.remove(&fd);
-        // One that is not registered any more is what we want.
-        // SAFETY: `borrow`'s own.
+        // It is fine if the descriptor is no longer registered. SAFETY: `borrow`'s own.
         let _ = self.poller.delete(unsafe { borrow(fd) });
     }
 
@@ -117,7 +116,7 @@ impl Poller {
         }
         let tokens = self.tokens.lock();
         for event in events.iter() {
-            // One event per filter on kqueue: the key is enough, nothing is told twice.
+            // kqueue has one event per filter: the key is enough, and nothing is reported twice.
             let Some(token) = RawFd::try_from(event.key).ok().and_then(|fd| tokens.get(&fd)) else {
                 continue;
             };
@@ -137,12 +136,12 @@ fn key(fd: RawFd) -> usize {
     usize::try_from(fd).unwrap_or(usize::MAX)
 }
 
-/// A number for one call of the poller.
+/// Borrows a descriptor number for one call of the poller.
 ///
 /// # Safety
-/// The number of a watched file may have been closed by its owner, or be another's by now. It goes
-/// to one system call on the poller's own table, which answers that it knows no such file; nothing
-/// is done to the file itself.
+/// The owner of a watched file may have closed it, or the number may be another file's by now. The
+/// number is passed to one system call on the poller's own table, which reports that it does not
+/// know the file; the file itself is not affected.
 unsafe fn borrow<'a>(fd: RawFd) -> BorrowedFd<'a> {
     // SAFETY: as the caller promised; the number is not -1, which `Watchers` refuses.
     unsafe { BorrowedFd::borrow_raw(fd) }
@@ -153,7 +152,7 @@ fn watched(key: usize, interest: Interest) -> Event {
 }
 
 impl Buffer {
-    /// What the last wait found.
+    /// The events that the last wait found.
     pub(super) fn events(&self) -> impl Iterator<Item = (Token, Readiness)> {
         self.found.iter().copied()
     }

@@ -1,4 +1,4 @@
-//! What the selector tells: readiness, hang-ups, wake-ups from elsewhere, and time.
+//! Tests of the selector: readiness, hang-ups, wake-ups from elsewhere, and time.
 
 use super::*;
 use crate::test_loop::{FOR_EVER, TestLoop};
@@ -134,7 +134,7 @@ fn the_writer_of_a_full_pipe_is_told_that_its_reader_is_gone() {
 /// The two ends of a pipe, the second of which is non-blocking and has no room.
 fn full_pipe() -> (OwnedFd, File) {
     let mut ends = [0; 2];
-    // SAFETY: there is room for two numbers; they are new descriptors, and owned by nobody yet.
+    // SAFETY: there is room for two numbers; they are new descriptors, which have no owner yet.
     let (reader, writer) = unsafe {
         assert_eq!(nix::libc::pipe(ends.as_mut_ptr()), 0);
         assert_eq!(nix::libc::fcntl(ends[1], nix::libc::F_SETFL, nix::libc::O_NONBLOCK), 0);

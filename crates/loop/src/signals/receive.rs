@@ -1,4 +1,4 @@
-//! [`receive_signals`]: signals, one after another.
+//! [`receive_signals`]: a stream of signals.
 
 use crate::{EventLoop, get_running_loop};
 use asyncio_core::{Error, Result, wait_site::WaitSite};
@@ -14,12 +14,12 @@ use std::{
 };
 
 /// Receives signals until it is dropped, as an asynchronous iterator (anyio's and trio's
-/// `open_signal_receiver`). asyncio has [`add_signal_handler`](EventLoop::add_signal_handler) alone.
+/// `open_signal_receiver`). asyncio has only [`add_signal_handler`](EventLoop::add_signal_handler).
 ///
-/// What the process did about the signals before comes back when the receiver is dropped.
+/// When the receiver is dropped, the previous dispositions of the signals are restored.
 ///
 /// # Errors
-/// `Runtime` without a running loop, or if the loop handles one of the signals already; otherwise as for
+/// `Runtime` without a running loop, or if the loop already handles one of the signals; otherwise as for
 /// [`add_signal_handler`](EventLoop::add_signal_handler).
 ///
 /// ```
@@ -47,7 +47,7 @@ pub fn receive_signals(signals: impl IntoIterator<Item = i32>) -> Result<SignalR
     for signal in signals {
         if receiver.event_loop.signals().handles(signal) {
             return Err(Error::runtime(format!(
-                "receive_signals: signal {signal} has a handler already; remove it first"
+                "receive_signals: signal {signal} already has a handler; remove it first"
             )));
         }
         let arrived = receiver.arrived.clone();
@@ -61,7 +61,7 @@ pub fn receive_signals(signals: impl IntoIterator<Item = i32>) -> Result<SignalR
     Ok(receiver)
 }
 
-/// What [`receive_signals`] returns.
+/// The receiver that [`receive_signals`] returns.
 #[must_use = "a receiver that is dropped receives nothing"]
 pub struct SignalReceiver {
     event_loop: EventLoop,
@@ -69,7 +69,7 @@ pub struct SignalReceiver {
     arrived: Rc<RefCell<Arrived>>,
 }
 
-/// What has come, and what waits for more.
+/// The signals that have arrived, and the future that waits for more.
 #[derive(Default)]
 struct Arrived {
     signals: VecDeque<i32>,
@@ -77,11 +77,11 @@ struct Arrived {
 }
 
 impl SignalReceiver {
-    /// The number of the next signal. There is always a next one, so this is never `None`; signals of the same
-    /// number that come before the loop looks count once.
+    /// Returns the number of the next signal. There is always a next one, so this is never `None`. Signals of
+    /// the same number that arrive before the loop looks at them count once.
     ///
     /// # Errors
-    /// `Cancelled`, as an item, and nothing else.
+    /// Only `Cancelled`, as an item.
     ///
     /// # Cancellation
     /// No signal was taken. Dropping the future does the same.

@@ -1,5 +1,5 @@
-//! The system's side of signals: what the process does about each, and the handler that runs in
-//! signal context, which may use atomics and async-signal-safe calls and nothing else.
+//! The system's side of signals: the disposition of each, and the handler that runs in signal
+//! context, which may only use atomics and async-signal-safe calls.
 
 use super::LoopInbox;
 use asyncio_core::{Error, Result};
@@ -17,7 +17,8 @@ use std::{
     },
 };
 
-/// The numbers of the signals, under their usual names. `SIGKILL` and `SIGSTOP` can be sent, not handled.
+/// The numbers of the signals, under their usual names. `SIGKILL` and `SIGSTOP` can be sent, but not
+/// handled.
 pub(super) mod numbers {
     pub use nix::libc::{
         SIGABRT, SIGALRM, SIGBUS, SIGCHLD, SIGCONT, SIGFPE, SIGHUP, SIGILL, SIGINT, SIGIO, SIGKILL,
@@ -26,7 +27,7 @@ pub(super) mod numbers {
     };
 }
 
-/// An inbox that hears of signals. The list only grows, and nothing in it is freed: an inbox is used
+/// An inbox that receives signals. The list only grows, and nothing in it is freed: an inbox is used
 /// by one loop after another.
 struct Listener {
     inbox: &'static LoopInbox,
@@ -35,7 +36,7 @@ struct Listener {
 
 static LISTENERS: AtomicPtr<Listener> = AtomicPtr::new(ptr::null_mut());
 
-/// A signal that loops hear of.
+/// A signal that loops receive.
 struct Caught {
     signal: i32,
     previous: libc::sigaction,
@@ -68,7 +69,7 @@ pub(super) fn signals(mut bits: u64) -> impl Iterator<Item = i32> {
     })
 }
 
-/// From now on `inbox` hears of the signals that are caught and that it wants.
+/// Makes `inbox` receive the caught signals that it wants.
 pub(super) fn listen(inbox: &'static LoopInbox) {
     // The lock keeps other writers away.
     let _caught = caught();
@@ -85,7 +86,7 @@ pub(super) fn listen(inbox: &'static LoopInbox) {
     LISTENERS.store(listener, Ordering::Release);
 }
 
-/// What the process does about `signal`.
+/// Returns the disposition of `signal`.
 fn disposition(signal: i32) -> Result<libc::sigaction, Errno> {
     let mut action = MaybeUninit::uninit();
     // SAFETY: only asks; the result is written into a place of the right type.
@@ -95,7 +96,7 @@ fn disposition(signal: i32) -> Result<libc::sigaction, Errno> {
 }
 
 fn set_disposition(signal: i32, action: &libc::sigaction) -> Result<(), Errno> {
-    // SAFETY: `action` is valid for the call. It is one that the system gave us, or the default, or has
+    // SAFETY: `action` is valid for the call. It comes from the system, is the default, or has
     // `on_signal` as its handler, which is async-signal-safe.
     Errno::result(unsafe { libc::sigaction(signal, action, ptr::null_mut()) }).map(drop)
 }
@@ -116,7 +117,7 @@ fn our_handler() -> libc::sighandler_t {
 /// runs again and faults again, so the loop would never get to run a callback.
 const FAULTS: [i32; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
 
-/// Catches `signal`; [`release`] takes that back.
+/// Catches `signal`; [`release`] reverts this.
 ///
 /// # Errors
 /// `Runtime` if the system does not let it be caught, or if it reports a fault in the running code.
@@ -139,8 +140,8 @@ pub(super) fn catch(signal: i32) -> Result<()> {
     Ok(())
 }
 
-/// Ends one [`catch`]; the last one puts back what was before the first, unless other code has
-/// set something since.
+/// Ends one [`catch`]; the last one restores the disposition from before the first, unless other
+/// code has set another one since.
 pub(super) fn release(signal: i32) {
     let mut caught = caught();
     let Some(place) = caught.iter().position(|known| known.signal == signal) else { return };
@@ -188,9 +189,9 @@ fn end_by(signal: Signal) {
 
 /// Whether a `Runner` takes Ctrl-C as an interruption of its main task.
 static ARMED: AtomicBool = AtomicBool::new(false);
-/// How often Ctrl-C came since.
+/// The number of times that Ctrl-C has arrived since.
 static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
-/// How many loops have a handler of their own for Ctrl-C: then it is only a signal.
+/// The number of loops that have their own handler for Ctrl-C, which makes it an ordinary signal.
 static OWN_HANDLERS: AtomicU32 = AtomicU32::new(0);
 
 fn is_further_interrupt() -> bool {
@@ -199,7 +200,7 @@ fn is_further_interrupt() -> bool {
         && INTERRUPTS.fetch_add(1, Ordering::AcqRel) > 0
 }
 
-/// A loop sets (or takes back) a handler of its own for Ctrl-C.
+/// Records that a loop sets (or removes) its own handler for Ctrl-C.
 pub(super) fn own_interrupt(own: bool) {
     match own {
         true => OWN_HANDLERS.fetch_add(1, Ordering::AcqRel),
@@ -207,19 +208,20 @@ pub(super) fn own_interrupt(own: bool) {
     };
 }
 
-/// While this lives, the first Ctrl-C only tells the loops, and a further one does what Ctrl-C did
-/// before.
+/// While this lives, the first Ctrl-C only notifies the loops, and a further one has its previous
+/// effect.
 #[derive(Debug)]
 pub(super) struct Armed(());
 
 impl Armed {
-    /// `None` off the main thread, and if the program does something of its own about Ctrl-C.
+    /// Returns `None` on any thread except the main thread, and if the program handles Ctrl-C
+    /// itself.
     pub(super) fn new() -> Option<Armed> {
         Armed::after(0)
     }
 
-    /// Makes even the first Ctrl-C end the process. `None` where it does so anyway: in every process
-    /// except the first one of a container.
+    /// Makes even the first Ctrl-C end the process. Returns `None` where it does so anyway: in every
+    /// process except the first one of a container.
     pub(super) fn at_the_end() -> Option<Armed> {
         if nix::unistd::getpid().as_raw() == 1 { Armed::after(1) } else { None }
     }
@@ -253,7 +255,7 @@ impl Drop for Armed {
 fn is_main_thread() -> bool {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     return nix::unistd::gettid() == nix::unistd::getpid();
-    // The standard library names no other thread so.
+    // The standard library gives no other thread this name.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     return std::thread::current().name() == Some("main");
 }

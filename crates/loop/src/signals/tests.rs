@@ -1,4 +1,5 @@
-//! Signals, really sent. Tests run beside each other in one process: each has signals of its own.
+//! Tests with real signals. They run in parallel in one process, so each test has signals of its
+//! own.
 
 use super::{system, *};
 use crate::{get_running_loop, new_event_loop};
@@ -35,7 +36,7 @@ impl Count {
     }
 }
 
-/// Runs iterations until what was sent has had its effect, and no more happens.
+/// Runs iterations until the signals have had their effect.
 fn settle(event_loop: &EventLoop) {
     for _ in 0..4 {
         event_loop.stop();
@@ -161,7 +162,7 @@ fn the_exact_previous_disposition_comes_back() {
     let flags = SaFlags::SA_NODEFER | SaFlags::SA_RESTART;
     let ours = SigAction::new(SigHandler::Handler(before), flags, mask);
     let now = |signal| {
-        // SAFETY: puts back what it asks for.
+        // SAFETY: restores the value that it has read.
         unsafe {
             let now = sigaction(signal, &ours).unwrap();
             sigaction(signal, &now).unwrap();
@@ -291,7 +292,7 @@ fn a_receiver_gives_signals_one_after_another() {
         raise(Signal::SIGTTOU).unwrap();
         assert_eq!(signals.next().await.transpose()?, Some(SIGTTOU));
 
-        // It waits for what comes later, and may be broken off.
+        // It waits for later signals, and may be dropped.
         let late = wait_for(async { signals.next().await.transpose() }, Duration::from_millis(1));
         assert!(late.await.unwrap_err().is_timeout());
         event_loop.call_soon(|| raise(Signal::SIGCONT).map_err(Error::from))?;

@@ -1,7 +1,7 @@
-//! What runs in a thread, asked for by a signal.
+//! Samples what a thread is running, by a signal.
 //!
-//! The handler runs in the thread in question, wherever that was interrupted: it copies a few words, and
-//! records instruction pointers. What they are is looked up in the thread that has asked.
+//! The handler runs in that thread, wherever it was interrupted: it copies a few words, and records
+//! instruction pointers. The requesting thread looks up their symbols.
 //!
 //! # Unwinding in a signal handler
 //! is safe where finding the tables of a function takes no lock and no memory: with glibc from 2.35 on, whose
@@ -27,16 +27,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// It is ignored if nothing handles it, hardly used, and does not end a system call that is begun again.
+/// The signal is ignored if nothing handles it, is hardly used, and does not end a system call that is
+/// restarted.
 const SIGNAL: i32 = libc::SIGURG;
 
-/// For so long the answer is waited for. A thread that the system does not let run gives none.
+/// The longest wait for the answer. A thread that the system does not schedule gives none.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// So many instruction pointers are recorded at most.
+/// The largest number of recorded instruction pointers.
 const FRAMES: usize = 128;
 
-/// What a thread was found to do.
+/// What a thread was doing.
 #[derive(Clone, Copy)]
 pub(super) struct Sample {
     has_answered: bool,
@@ -48,17 +49,17 @@ pub(super) struct Sample {
 impl Sample {
     const NOTHING: Sample = Sample { has_answered: false, task: None, frames: [0; FRAMES], len: 0 };
 
-    /// Whether the thread has said what it does.
+    /// Whether the thread has answered.
     pub(super) fn has_answered(&self) -> bool {
         self.has_answered
     }
 
-    /// The task whose step was under way.
+    /// The task whose step was running.
     pub(super) fn task(&self) -> Option<&RunningTask> {
         self.task.as_ref()
     }
 
-    /// Whether both were in a step of the same task, or both in none.
+    /// Whether both samples are in a step of the same task, or both outside steps.
     pub(super) fn is_same_step(&self, later: &Sample) -> bool {
         match (&self.task, &later.task) {
             (Some(task), Some(other)) => task.is(other),
@@ -67,14 +68,16 @@ impl Sample {
         }
     }
 
-    /// Where the thread is, a line for each frame down to the loop.
+    /// Formats the stack of the thread, with a line for each frame down to the loop.
     #[cfg(feature = "backtrace")]
     pub(super) fn backtrace(&self) -> String {
         let mut lines = Vec::new();
-        // The handler is called by a trampoline, which has no name, and that by what was interrupted.
+        // The handler is called by a trampoline, which has no name, and the trampoline by the
+        // interrupted code.
         let mut after_handler = None;
         for (n, address) in self.frames[..self.len].iter().enumerate() {
-            // Looked up is the call before an address of return; this one is no such.
+            // For a return address, the call before it is looked up; this one is not a return
+            // address.
             let is_interrupted = after_handler.is_some_and(|handler| n == handler + 2);
             let address = *address + usize::from(is_interrupted);
             backtrace::resolve(address as *mut _, |symbol| {
@@ -97,14 +100,14 @@ impl Sample {
         lines[..end].iter().map(|(name, place)| format!("\n    {name}{place}")).collect()
     }
 
-    /// Without the feature there is none.
+    /// Without the feature, there is no backtrace.
     #[cfg(not(feature = "backtrace"))]
     pub(super) fn backtrace(&self) -> String {
         "; with the feature `backtrace` of asyncio, this says where it is".to_owned()
     }
 }
 
-/// The thread of a loop, which can be asked what it does.
+/// The thread of a loop, which can be sampled.
 #[derive(Debug)]
 pub(super) struct Thread {
     id: Pthread,
@@ -115,12 +118,12 @@ pub(super) struct Thread {
 unsafe impl Send for Thread {}
 
 impl Thread {
-    /// This thread. It has to live for as long as the value.
+    /// Returns this thread. It has to live as long as the value.
     pub(super) fn current() -> Thread {
         Thread { id: pthread_self(), _handler: Handler::install() }
     }
 
-    /// Asks the thread what it does. Nothing is known of one that does not answer.
+    /// Samples the thread. If it does not answer, the sample is empty.
     pub(super) fn sample(&self) -> Sample {
         if self._handler.is_none() {
             return Sample::NOTHING;
@@ -139,7 +142,7 @@ impl Thread {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        // SAFETY: the handler has written it, and writes no more until it is asked again.
+        // SAFETY: the handler has written it, and does not write again until the next request.
         let sample = unsafe { *SLOT.sample.get() };
         SLOT.state.store(IDLE, Ordering::Release);
         sample
@@ -150,7 +153,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Where the handler leaves its answer. `IDLE`, `ASKED`, `ANSWERING` and `ANSWERED` follow each other.
+/// The slot for the handler's answer. Its states are `IDLE`, `ASKED`, `ANSWERING` and `ANSWERED`, in
+/// this order.
 struct Slot {
     state: AtomicU8,
     /// The thread that is asked.
@@ -163,8 +167,8 @@ const ASKED: u8 = 1;
 const ANSWERING: u8 = 2;
 const ANSWERED: u8 = 3;
 
-// SAFETY: the sample is written by the handler that has made `ANSWERING` of `ASKED`, and read by the one that
-// has asked when `ANSWERED` stands there. One asks at a time.
+// SAFETY: the handler that has changed `ASKED` to `ANSWERING` writes the sample, and the requester reads it
+// in the state `ANSWERED`. There is one requester at a time.
 unsafe impl Sync for Slot {}
 
 static SLOT: Slot = Slot {
@@ -184,7 +188,7 @@ extern "C" fn on_signal(_: libc::c_int) {
     // Reads a register, and so is async-signal-safe.
     let here = pthread_self() as usize;
     if SLOT.thread.load(Ordering::Relaxed) == here && SLOT.change(ASKED, ANSWERING) {
-        // SAFETY: this handler alone has made `ANSWERING` of `ASKED`.
+        // SAFETY: only this handler has changed `ASKED` to `ANSWERING`.
         let sample = unsafe { &mut *SLOT.sample.get() };
         sample.has_answered = true;
         sample.task = RunningTask::look();
@@ -194,7 +198,7 @@ extern "C" fn on_signal(_: libc::c_int) {
     Errno::set_raw(errno);
 }
 
-/// Records where the thread is, and gives the number of frames.
+/// Records the stack of the thread, and returns the number of frames.
 #[cfg(all(feature = "backtrace", target_os = "linux", target_env = "gnu"))]
 fn record(frames: &mut [usize; FRAMES]) -> usize {
     if !CAN_UNWIND.load(Ordering::Relaxed) {
@@ -221,7 +225,7 @@ fn record(_: &mut [usize; FRAMES]) -> usize {
 #[cfg(all(feature = "backtrace", target_os = "linux", target_env = "gnu"))]
 static CAN_UNWIND: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 
-/// Finds out whether the handler may unwind, and lets the unwinder do what it does once.
+/// Determines whether the handler may unwind, and lets the unwinder do its one-time initialisation.
 fn prepare() {
     #[cfg(all(feature = "backtrace", target_os = "linux", target_env = "gnu"))]
     {
@@ -232,15 +236,15 @@ fn prepare() {
     }
 }
 
-/// How many have the handler, and what the process did about the signal before.
+/// The number of users of the handler, and the previous disposition of the signal.
 static INSTALLED: Mutex<(usize, Option<libc::sigaction>)> = Mutex::new((0, None));
 
-/// While one lives the process handles the signal.
+/// While one of these lives, the process handles the signal.
 #[derive(Debug)]
 struct Handler(());
 
 impl Handler {
-    /// `None` if the program does something of its own about the signal.
+    /// Returns `None` if the program handles the signal itself.
     fn install() -> Option<Handler> {
         let mut installed = lock(&INSTALLED);
         if installed.0 == 0 {
@@ -277,7 +281,8 @@ impl Drop for Handler {
             return;
         }
         if let Some(previous) = installed.1.take() {
-            // SAFETY: the system gave it to us, unless the program has set another since, which stays.
+            // SAFETY: the action comes from the system. If the program has set another one since, that
+            // one stays.
             unsafe {
                 let mut now: libc::sigaction = std::mem::zeroed();
                 let ours = on_signal as extern "C" fn(libc::c_int) as libc::sighandler_t;

@@ -1,4 +1,4 @@
-//! The watchdog, and what a thread says that it asks. What it reports is seen in the example `wedged`.
+//! The watchdog, and the sample of a thread. The example `wedged` shows its reports.
 
 use super::{
     Watchdog,
@@ -9,7 +9,7 @@ use asyncio_task::{Task, sleep};
 use nix::libc;
 use std::{thread, time::Duration};
 
-/// Asks this thread, which blocks meanwhile.
+/// Samples this thread while it blocks.
 fn asked() -> Sample {
     let here = Thread::current();
     thread::spawn(move || here.sample()).join().unwrap()
@@ -74,7 +74,7 @@ fn what_the_process_did_about_the_signal_comes_back() {
     drop(one);
     assert_ne!(disposition(), before);
     drop(other);
-    // Other tests of this process may be under way.
+    // Other tests of this process may be running.
     let is_back = (0..1000).any(|_| {
         thread::sleep(Duration::from_millis(1));
         disposition() == before

@@ -12,16 +12,16 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// Waits until there is something to read from `fd`, or its other end is gone (trio's and anyio's
-/// `wait_readable`). The descriptor stays its owner's, and should be non-blocking; asyncio has
-/// [`add_reader`](EventLoop::add_reader) alone.
+/// Waits until there is something to read from `fd`, or its other end is closed (trio's and anyio's
+/// `wait_readable`). The loop does not own the descriptor, which should be non-blocking. asyncio
+/// has only [`add_reader`](EventLoop::add_reader).
 ///
 /// # Errors
-/// `Runtime` without a running loop, if something waits for it already or a callback is set, or if one is set
-/// meanwhile; otherwise as for [`add_reader`](EventLoop::add_reader).
+/// `Runtime` without a running loop, if another wait or a callback for the descriptor exists, or if a
+/// callback is set during the wait; otherwise as for [`add_reader`](EventLoop::add_reader).
 ///
 /// # Cancellation
-/// Leaves nothing behind; dropping the future neither.
+/// Leaves nothing behind. The same is true if the future is dropped.
 ///
 /// ```
 /// use std::{io::{Read, Write}, os::unix::net::UnixStream};
@@ -79,14 +79,14 @@ impl WaitReady<'_> {
         let event_loop = get_running_loop()?;
         if event_loop.selector().is_some_and(|selector| selector.watchers().has(self.watched)) {
             return Err(Error::runtime(format!(
-                "{what}: something waits for file descriptor {descriptor} already"
+                "{what}: something already waits for file descriptor {descriptor}"
             )));
         }
         let ready = Future::of_loop(self.site, None);
         let (set, watched) = (Setter { ready: ready.clone(), what }, self.watched);
         event_loop.watch(watched, what, move || {
             let _ = set.ready.set_result(());
-            // It would be told again and again.
+            // It would be reported again and again.
             get_running_loop().and_then(|event_loop| event_loop.unwatch(watched))
         })?;
         Ok((event_loop, ready))
@@ -134,7 +134,7 @@ impl WaitReady<'_> {
             // Before the callback is dropped.
             ready.cancel();
             if !is_removed {
-                // A loop that is closed has removed it.
+                // A closed loop has already removed it.
                 let _ = event_loop.unwatch(self.watched);
             }
         }

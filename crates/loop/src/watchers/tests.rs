@@ -173,7 +173,7 @@ fn a_reader_that_is_removed_in_the_iteration_of_its_event_does_not_run() {
     let (event_loop, fd) = (bench.event_loop.clone(), bench.ours.as_raw_fd());
     bench.event_loop.add_reader(&bench.ours, bench.say("read")).unwrap();
     bench.send();
-    // What was ready before runs before what the poll brings.
+    // Steps that were ready before run before those of the poll.
     bench.event_loop.call_soon(move || event_loop.remove_reader(&fd)).unwrap();
     assert!(bench.once().is_empty());
 }
@@ -298,7 +298,7 @@ fn a_number_that_was_closed_can_become_a_sources() {
         assert_eq!(test.turn(FOR_EVER), 1);
         drop(source);
     });
-    // The old file's other end: nobody is there.
+    // The other end of the old file is closed.
     let _ = theirs.write_all(b"x");
     assert_eq!(test.turn(Duration::ZERO), 0);
     assert!(test.unwatch(watched).unwrap());

@@ -187,7 +187,7 @@ fn join_waits_until_all_is_done() {
     assert!(!join.was_woken());
     queue.task_done().unwrap();
     assert!(join.was_woken());
-    // Also if more came in meanwhile.
+    // Even if more items came in meanwhile.
     queue.put_nowait(3).unwrap();
     join.is_ready().unwrap();
     queue.task_done().unwrap();
@@ -399,7 +399,7 @@ fn stress_no_item_is_lost_or_doubled() {
                     for n in 0..items {
                         block_on(async {
                             let mut put = queue.put((producer, n));
-                            // Some are given up while they wait.
+                            // Some are dropped while they wait.
                             match poll_once(&mut put).await {
                                 Some(done) => done.unwrap(),
                                 None if random.below(4) == 0 => {
@@ -460,7 +460,7 @@ fn stress_no_item_is_lost_or_doubled() {
     }
 }
 
-/// What a waker owned is dropped when the queue is not locked: here it locks it.
+/// The contents of a waker are dropped while the queue is not locked: here, the drop locks it.
 #[test]
 fn what_a_former_waker_owned_may_use_the_queue() {
     struct PutsOne(&'static Queue<u32>);

@@ -105,7 +105,7 @@ impl<O: Order> fmt::Debug for Next<'_, O> {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Put<'a, O: Order> {
     queue: &'a OrderedQueue<O>,
-    /// Until the future is done.
+    /// `Some` until the future is done.
     item: Option<O::Item>,
     place: QueuedWait,
     site: WaitSite,
@@ -119,7 +119,7 @@ impl<'a, O: Order> Put<'a, O> {
         Put { queue, item: Some(item), place: QueuedWait::new(), site }
     }
 
-    /// The item, if it was not put.
+    /// Returns the item, if it was not put.
     ///
     /// ```
     /// use asyncio::Queue;

@@ -180,7 +180,7 @@ fn connecting_again_after_a_cancelled_connect() {
             let connected = first.await.is_ok();
             match sock_connect(&client, &address).await {
                 Ok(()) => {}
-                // The first one got there already.
+                // The first one has already connected.
                 Err(Error::Io(error)) => {
                     let source = std::error::Error::source(error.get()).unwrap();
                     let source = source.downcast_ref::<io::Error>().unwrap();
@@ -196,7 +196,7 @@ fn connecting_again_after_a_cancelled_connect() {
     });
 }
 
-/// On Linux a listener whose line is full leaves the next one connecting.
+/// On Linux, a listener whose backlog is full leaves the next one connecting.
 #[cfg(target_os = "linux")]
 #[test]
 fn connecting_again_while_the_system_still_connects_waits_too() {
@@ -240,13 +240,14 @@ fn a_socket_that_was_refused_connects_as_if_nothing_had_been() {
         settle().await?;
         let listener = listener()?;
         if sock_connect(&client, listener.local_addr()?).await.is_err() {
-            // Linux lets a refused socket fail once more (`ECONNABORTED`) before it starts afresh.
+            // Linux lets a refused socket fail once more (`ECONNABORTED`) before it can connect
+            // again.
             sock_connect(&client, listener.local_addr()?).await?;
         }
         let (server, _) = sock_accept(&listener).await?;
         sock_sendall(&server, b"x").await?;
         assert_eq!(sock_recv(&client, 8).await?, "x");
-        // The hang-up that the refusal was is forgotten.
+        // The hang-up of the refusal is forgotten.
         let tells = cfg!(all(target_os = "linux", not(asyncio_portable_poller)));
         assert_eq!(client.source.is_drained_by_less(), tells);
         Ok(())

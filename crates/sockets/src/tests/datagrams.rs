@@ -19,7 +19,7 @@ fn a_datagram_comes_with_its_sender() {
         settle().await?;
         assert_eq!(sock_sendto(&other, b"hello", one.local_addr()?).await?, 5);
         assert_eq!(waiting.await?, ("hello".into(), other.local_addr()?));
-        // By name, and an empty one.
+        // By name, and an empty datagram.
         let port = one.local_addr()?.as_inet().unwrap().port();
         assert_eq!(sock_sendto(&other, b"", ("localhost", port)).await?, 0);
         assert_eq!(sock_recvfrom(&one, 4096).await?.0, "");

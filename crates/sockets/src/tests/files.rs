@@ -1,4 +1,4 @@
-//! Files that go out of a socket.
+//! Files that are sent over a socket.
 
 use super::*;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -11,7 +11,7 @@ use std::{
     pin::Pin,
 };
 
-/// A file with `data`, which has no name any more.
+/// Creates a file with `data`, which no longer has a name.
 fn file(data: &[u8]) -> File {
     static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -32,14 +32,14 @@ fn position(mut file: &File) -> u64 {
     file.stream_position().unwrap()
 }
 
-/// A pipe with `data` in it: a file that the system cannot send, for it has no offsets.
+/// Creates a pipe with `data` in it: a file that the system cannot send, because it has no offsets.
 fn pipe(data: &[u8]) -> File {
     let (reader, writer) = nix::unistd::pipe().unwrap();
     File::from(writer).write_all(data).unwrap();
     reader.into()
 }
 
-/// Everything that arrives at `socket` until the end.
+/// Receives everything that arrives at `socket` until the end.
 fn receive_all(socket: &Rc<Socket>) -> Task<Vec<u8>> {
     let socket = socket.clone();
     create_task(async move {
@@ -79,7 +79,7 @@ fn a_part_of_a_file() {
         assert_eq!(sock_sendfile(&ours, &file).offset(8).count(5).await?, 2, "there is no more");
         assert_eq!(position(&file), 10);
         assert_eq!(sock_sendfile(&ours, &file).offset(20).await?, 0);
-        assert_eq!(position(&file), 20, "also if nothing was sent");
+        assert_eq!(position(&file), 20, "even if nothing was sent");
         assert_eq!(sock_recv(&theirs, 100).await?, "2345689");
         Ok(())
     });

@@ -19,7 +19,7 @@ fn pair(kind: Type) -> (Socket, Socket) {
     Socket::pair(Domain::UNIX, kind, None).unwrap()
 }
 
-/// A file that is open, and gone from its directory.
+/// Creates an open file that is removed from its directory.
 fn file(name: &str) -> File {
     let path: PathBuf =
         std::env::temp_dir().join(format!("asyncio-messages-{name}-{}", std::process::id()));
@@ -82,13 +82,13 @@ fn what_does_not_fit_is_told_and_leaks_no_descriptor() {
     run(async {
         let (ours, theirs) = pair(Type::DGRAM);
         let (read, write) = UnixStream::pair()?;
-        // One of three is asked for; with alignment the system may hand over two.
+        // One of three is requested; with alignment, the system may deliver two.
         let fds = [write.as_fd(), write.as_fd(), write.as_fd()];
         sock_sendmsg(&ours, b"longer", &fds).await?;
         let message = sock_recvmsg(&theirs, 4, 1).await?;
         assert_eq!((&*message.data, message.fds.len()), (&b"long"[..], 1));
         assert!(message.is_truncated && message.lost_fds);
-        // None is asked for.
+        // None is requested.
         sock_sendmsg(&ours, b"x", &fds).await?;
         let none = sock_recvmsg(&theirs, 4, 0).await?;
         assert!(none.fds.is_empty() && none.lost_fds && !none.is_truncated);

@@ -106,7 +106,7 @@ fn an_address_has_a_name_and_its_port_too() {
         let digits = getnameinfo(local).flags(NI_NUMERICHOST | NI_NUMERICSERV).await?;
         assert_eq!(digits, ("127.0.0.1".to_owned(), "80".to_owned()));
         let error = getnameinfo(Address::from_path("/tmp/x")?).await.unwrap_err();
-        assert_eq!(error.to_string(), "getnameinfo: Address(/tmp/x) is no IP address");
+        assert_eq!(error.to_string(), "getnameinfo: Address(/tmp/x) is not an IP address");
         Ok(())
     });
 }
@@ -114,7 +114,7 @@ fn an_address_has_a_name_and_its_port_too() {
 #[test]
 fn an_address_without_a_name_is_an_error_if_it_has_to_have_one() {
     run(async {
-        // Digits are no name, and need no server to be found.
+        // Digits are not a name, and need no name server.
         let flags = NI_NAMEREQD | NI_NUMERICHOST;
         let error = getnameinfo(([192, 0, 2, 1], 80)).flags(flags).await.unwrap_err();
         assert!(error.to_string().starts_with("getnameinfo: 192.0.2.1:80: "), "{error}");

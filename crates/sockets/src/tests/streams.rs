@@ -69,7 +69,7 @@ fn a_reset_connection_wakes_receiver_and_sender() {
         let sending = create_task(async move { sock_sendall(&socket, &vec![0; 64 << 20]).await });
         settle().await?;
         assert!(!receiving.done() && !sending.done());
-        // Closed with something unread: a reset.
+        // Closed with unread data: a reset.
         drop(other);
         let received = receiving.await;
         assert!(received.is_err() || received.is_ok_and(|bytes| bytes.is_empty()));
@@ -197,7 +197,7 @@ fn a_cancelled_sender_tells_how_much_went() {
         sending.cancel();
         let sent = sending.await?;
         assert!(0 < sent && sent < data.len());
-        // The next one on the same socket goes on where it ended, and nothing came twice.
+        // The next one on the same socket continues where it ended, and nothing arrived twice.
         let finishing = create_task(async move { sock_sendall(&one, b"end").await });
         let mut received = 0;
         while received < sent + 3 {
@@ -283,7 +283,7 @@ fn a_receive_of_nothing_returns_at_once_and_takes_nothing() {
             let outcome = Pin::new(&mut sock_recv_into(socket, &mut [])).poll(&mut cx);
             assert!(matches!(outcome, Poll::Ready(Ok(0))), "{outcome:?}");
         }
-        // It does not queue behind a receive that waits either.
+        // It does not queue behind a waiting receive either.
         let waiting = receiver(&one, 8);
         settle().await?;
         assert_eq!(sock_recv(&one, 0).await?, "");

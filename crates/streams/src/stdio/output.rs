@@ -23,9 +23,9 @@ use std::{
 };
 
 /// A standard output stream of the process, which [`stdout`](super::stdout) and
-/// [`stderr`](super::stderr) give. All methods take `&self`, as those of [`StreamWriter`].
+/// [`stderr`](super::stderr) return. All methods take `&self`, like those of [`StreamWriter`].
 ///
-/// When it is dropped, what is buffered is sent by the loop, or written by a thread if it is a file.
+/// When it is dropped, the loop sends the buffered data; for a file, a thread writes it.
 pub struct StdioWriter(Kind);
 
 enum Kind {
@@ -46,15 +46,15 @@ impl StdioWriter {
                 let for_protocol = shared.clone();
                 let factory = move || StreamReaderProtocol::of(for_protocol);
                 let transport = connect_write_pipe(factory, pipe).at(site).transport().await?;
-                // So that `drain` waits until the system has all of it.
+                // Makes `drain` wait until the system has taken everything.
                 transport.set_write_buffer_limits(Some(0), Some(0))?;
                 Kind::Stream(StreamWriter::of(transport, shared, site.location()))
             }
         }))
     }
 
-    /// Writes `data`: at once as far as the system takes it, the rest from a buffer. Why something could
-    /// not be written is told by the next [`drain`](StdioWriter::drain).
+    /// Writes `data`: immediately as far as the system takes it, the rest from a buffer. If data could
+    /// not be written, the next [`drain`](StdioWriter::drain) returns the error.
     pub fn write(&self, data: impl AsRef<[u8]>) {
         match &self.0 {
             Kind::Stream(writer) => writer.write(data),
@@ -76,11 +76,11 @@ impl StdioWriter {
     /// Waits until the system has taken everything that was written.
     ///
     /// # Errors
-    /// `Io` if something could not be written: nothing reads the pipe any more (`BrokenPipe` or
-    /// `ConnectionReset`), the disk is full.
+    /// `Io` if data could not be written, for example because the other end of the pipe is closed
+    /// (`BrokenPipe` or `ConnectionReset`), or because the disk is full.
     ///
     /// # Cancellation
-    /// Nothing of what was written is lost: it is sent all the same.
+    /// No written data is lost: it is still sent.
     #[track_caller]
     pub fn drain(&self) -> impl Future<Output = Result<()>> + Send {
         self.drain_at(WaitSite::here(&"StdioWriter.drain"))
@@ -121,9 +121,9 @@ struct FileWriter {
 #[derive(Default)]
 struct Queue {
     data: Vec<u8>,
-    /// Whether a thread writes.
+    /// Whether a thread is writing.
     is_written: bool,
-    /// Why something was not written that `drain` has not told yet.
+    /// The error of a write that `drain` has not returned yet.
     error: Option<Error>,
     drainers: WaitQueue,
 }
@@ -144,7 +144,7 @@ impl FileWriter {
         }
     }
 
-    /// What the thread does.
+    /// The work of the thread.
     fn write_out(&self) {
         loop {
             let mut deferred = Deferred::new();
@@ -163,7 +163,7 @@ impl FileWriter {
     }
 }
 
-/// The wait until a thread has written all of it.
+/// The wait until a thread has written everything.
 struct FileDrain<'a> {
     writer: &'a FileWriter,
     place: QueuedWait,

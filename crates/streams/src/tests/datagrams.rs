@@ -1,4 +1,4 @@
-//! Datagrams that are awaited, on real sockets.
+//! Datagram endpoints on real sockets.
 
 use super::*;
 use asyncio_sockets::{Domain, Socket, Type};
@@ -97,7 +97,7 @@ fn a_cancelled_receive_takes_nothing() {
             iterations(1).await?;
             task.cancel();
         }
-        // Either it was cancelled before, or it was woken and gave the datagram back.
+        // Either it was cancelled first, or it was woken and gave the datagram back.
         assert!(is_cancelled(task.await));
         assert_eq!(endpoint.recv_from().await?.0, "kept");
         Ok(())

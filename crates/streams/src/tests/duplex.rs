@@ -22,7 +22,7 @@ fn nothing_is_lost_on_the_way_there_and_back() {
         }
 
         let mut both = Duplex::from((reader, writer));
-        // Lent, and consumed in part.
+        // Borrowed, and consumed in part.
         assert!(AsyncBufReadExt::fill_buf(&mut both).await?.starts_with(b"two\n"));
         AsyncBufReadExt::consume(&mut both, 2);
         both.writer().write(b"end");
@@ -139,7 +139,7 @@ fn everything_goes_through_the_traits_of_hyper() {
     });
 }
 
-/// What waits inside hyper or tokio is no place for a cancellation: the scope around it gives way.
+/// A wait inside hyper or tokio never returns a cancellation: the scope around it does.
 #[cfg(feature = "hyper")]
 #[test]
 fn a_read_through_a_trait_that_is_cancelled_is_no_error_of_the_system() {

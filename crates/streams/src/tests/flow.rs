@@ -1,4 +1,4 @@
-//! What a reader has from a real socket: as it comes, as fast as it is read, to the end.
+//! Readers of real sockets: arrival, flow control, and the end.
 
 use super::*;
 use asyncio_task::Task;
@@ -75,7 +75,7 @@ fn a_peer_that_is_not_read_from_has_to_wait() {
         loop {
             match (&peer).write(&[b'.'; 10_000]) {
                 Ok(n) => sent += n,
-                // Full, and nothing is taken out of it any more.
+                // It is full, and nothing more is taken out of it.
                 Err(_) if !writer.transport().is_reading() => break,
                 Err(_) => iterations(1).await?,
             }
@@ -195,7 +195,7 @@ fn a_reader_has_one_transport() {
         let (reader, writer, _peer) = pair().await?;
         let error = reader.set_transport(writer.transport().clone()).unwrap_err();
         assert_eq!(error.to_string(), "StreamReader.set_transport: Transport already set");
-        // One that is fed by hand pauses the transport that it is given.
+        // A reader that is fed by hand pauses its transport.
         let fed = StreamReader::new(1)?;
         fed.set_transport(writer.transport().clone())?;
         fed.feed_data("abc")?;
@@ -236,17 +236,17 @@ fn who_reads_on_another_thread_learns_that_the_loop_was_closed() {
     writer.close();
 }
 
-/// Whether something was left with the system for the reader; or received, if the loop tells no
+/// Whether the system has data for the reader, or the data was received, if the loop reports no
 /// hang-ups.
 pub(super) fn has_arrived(writer: &StreamWriter) -> bool {
     let state = writer.shared().lock();
     state.arrival.is_some() || !state.buffer.is_empty()
 }
 
-/// A task that reads from a connection to which something was sent, before the step in which it has it.
+/// A task that reads from a connection with data, before the step in which it gets the data.
 async fn about_to_read() -> Result<(Task<(Result<Bytes>, StreamReader)>, StreamWriter, TcpStream)> {
     let (mut reader, writer, mut peer) = tcp_pair().await?;
-    // After a small message the next one is received at once.
+    // After a small message, the next one is received immediately.
     peer.write_all(&[0; 2000])?;
     reader.readexactly(2000).await?;
     let reading = create_task(async move { Ok((reader.read(100).await, reader)) });

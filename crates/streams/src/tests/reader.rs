@@ -15,7 +15,7 @@ fn reader(limit: usize) -> StreamReader {
     StreamReader::new(limit).unwrap()
 }
 
-/// A reader with these pieces in it, and what feeds it.
+/// Creates a reader with these pieces in it, and its feeder.
 fn fed<const N: usize>(limit: usize, pieces: [&'static str; N]) -> (StreamReader, StreamFeeder) {
     let reader = reader(limit);
     for piece in pieces {
@@ -191,7 +191,7 @@ fn of_several_separators_the_earliest_end_wins() {
         let (mut reader, feeder) = fed(100, ["ABCDEFG"]);
         assert_eq!(reader.readuntil(["DEF", "BCDE"]).await?, "ABCDE");
         assert_eq!(reader.read(9).await?, "FG");
-        // A long one and a short one: what is looked at again reaches back far enough.
+        // A long and a short separator: the search goes back far enough.
         feed_slowly(&feeder, ["data", "\r", "\n", "x;y"]);
         assert_eq!(reader.readuntil([";", "a\r\n"]).await?, "data\r\n");
         assert_eq!(reader.readuntil([";", "a\r\n"]).await?, "x;");
@@ -470,7 +470,7 @@ fn a_cancellation_does_not_come_out_of_the_traits_but_of_the_scope_around() {
         let task = create_task(async move {
             let mut text = String::new();
             let outcome: Result<()> = cancellable(async {
-                // What a library makes of any error of its connection.
+                // A library may convert every error of its connection in this way.
                 assert!(reader.read_to_string(&mut text).await.is_ok());
                 Ok(())
             })
@@ -575,7 +575,7 @@ fn a_line_is_searched_from_its_own_beginning() {
         feeder.feed_data("\nx\nabcdef")?;
         assert_eq!(poll_once(reader.next()).await.unwrap().unwrap()?, "abcdef\n");
         assert_eq!(poll_once(reader.next()).await.unwrap().unwrap()?, "x\n");
-        // What is taken from its beginning in another way counts no more.
+        // Data that another read takes from its beginning no longer counts.
         assert!(poll_once(reader.next()).await.is_none());
         let mut three = [0; 3];
         reader.read_exact(&mut three).await?;
@@ -623,7 +623,7 @@ fn a_read_that_was_woken_may_be_finished_on_another_thread() {
         feeder.feed_data("far away")?;
         let data = std::thread::scope(|scope| scope.spawn(|| block_on(read)).join().unwrap());
         assert_eq!(data?, "far away");
-        // And one that was not.
+        // And a line that was not.
         let mut read = Box::pin(reader.read(9));
         assert!(poll_once(&mut read).await.is_none());
         let data = std::thread::scope(|scope| {

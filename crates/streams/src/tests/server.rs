@@ -89,7 +89,8 @@ fn the_types_of_a_closure_need_not_be_written() {
     });
 }
 
-/// What a client reads of a server whose handler is this, and what the exception handler was told.
+/// Returns the data that a client reads from a server with this handler, and the reports to the
+/// exception handler.
 async fn served<H, T>(handler: H) -> Result<(bytes::Bytes, Vec<String>)>
 where
     H: AsyncFn(StreamReader, StreamWriter) -> Result<T> + 'static,

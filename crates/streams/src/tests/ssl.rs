@@ -136,7 +136,7 @@ fn what_the_reader_has_buffered_is_the_beginning_of_tls() {
         let greeted = asyncio_future::Future::new();
         let greeting = greeted.clone();
         let client = async move |mut reader: StreamReader, mut writer: StreamWriter| {
-            // Looked at first, so that it is the reader that has it.
+            // Borrowed first, so that the reader has it.
             assert_eq!(reader.readexactly(1).await?, "x");
             let shared = reader.shared().clone();
             while shared.lock().buffer.is_empty() {
@@ -242,7 +242,7 @@ fn a_reader_that_is_slow_stops_the_writer() {
         // The server echoes, and the client does not read.
         let (transport, written) = (writer.transport().clone(), Rc::new(Cell::new(0)));
         let writing = create_task(write_for_ever(writer, written.clone()));
-        // Stopped is what does not go on for so many iterations, in which everything moves on.
+        // A side counts as stopped if it does not continue in this number of iterations.
         let (mut stopped, mut since) = (0, 0);
         while since < 500 {
             iterations(1).await?;

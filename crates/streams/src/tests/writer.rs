@@ -1,4 +1,4 @@
-//! What a writer sends over a real socket, and how it hears of the end.
+//! Writers of real sockets: sending, and the end of the connection.
 
 use super::*;
 use asyncio_transports::{ExtraInfo, PEERNAME, SOCKNAME};
@@ -37,7 +37,7 @@ fn a_drain_does_not_suspend_below_the_high_water_mark() {
 fn a_drain_of_what_is_closing_suspends_once() {
     run(async {
         let (_reader, writer, _peer) = pair().await?;
-        // Something is left to be sent, so the connection is not over yet.
+        // Data is left to be sent, so the connection has not ended yet.
         fill(&writer);
         writer.transport().set_write_buffer_limits(Some(1 << 30), None)?;
         writer.close();
@@ -183,7 +183,7 @@ fn a_peer_that_never_reads_costs_no_more_than_the_water_marks() {
         }
         assert!((64 * 1024..=64 * 1024 + 10_000).contains(&most.get()), "{}", most.get());
         transport.abort();
-        // As in asyncio, the drain that waits ends well, and the next one tells.
+        // As in asyncio, the waiting `drain` succeeds, and the next one returns the error.
         assert_eq!(text::<()>(writing.await), "Connection lost");
         drop(peer);
         Ok(())

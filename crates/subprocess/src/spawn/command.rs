@@ -12,10 +12,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// Starts the program, and gives the child's number once it runs.
+/// Starts the program, and returns the child's number once it runs.
 ///
 /// # Errors
-/// `InvalidInput` for a zero byte; what the system says.
+/// `InvalidInput` for a zero byte; the system's error.
 pub(super) fn spawn(
     program: &Program,
     streams: [Option<RawFd>; 3],
@@ -36,14 +36,14 @@ pub(super) fn spawn(
             Err(exec.run())
         })
     };
-    // The child is never waited for through `std`, which would not tell us.
+    // `std` never waits for the child, because it would not report the end to us.
     Ok(command.spawn()?.id())
 }
 
 fn copy(stream: Option<RawFd>) -> io::Result<Stdio> {
     let Some(stream) = stream else { return Ok(Stdio::inherit()) };
-    // SAFETY: it is open, for the caller's `Streams` hold it; or it is this process's own output, and
-    // if that is closed the error says so.
+    // SAFETY: it is open, because the caller's `Streams` hold it; or it is this process's own output,
+    // and if that is closed, the call returns an error.
     let stream = unsafe { BorrowedFd::borrow_raw(stream) };
     Ok(stream.try_clone_to_owned()?.into())
 }

@@ -1,4 +1,4 @@
-//! [`Exec`]: what a child passes to `execve`, prepared by its parent.
+//! [`Exec`]: the arguments of a child's `execve`, prepared by its parent.
 
 use super::{Program, strings::Strings};
 use nix::libc;
@@ -8,7 +8,7 @@ use std::{
     os::unix::ffi::OsStrExt,
 };
 
-/// The files that the program may be, its arguments and its variables, as `execve` takes them.
+/// The candidate files of the program, its arguments and its variables, as `execve` takes them.
 #[derive(Debug)]
 pub(super) struct Exec {
     /// In the order in which they are tried.
@@ -37,7 +37,7 @@ impl Exec {
         Ok(Exec { files: files(name, path)?, arguments, variables })
     }
 
-    /// Runs the program, in the child. Returns only if that fails, with the reason. A file of an unknown
+    /// Runs the program, in the child. Returns only if that fails, with the error. A file of an unknown
     /// format is `ENOEXEC`, as in CPython: no shell is tried.
     ///
     /// It only makes system calls, so it may run after `fork`, and on memory shared with the parent.
@@ -56,7 +56,8 @@ impl Exec {
     }
 }
 
-/// As `execvp` and CPython find a program: a name without a slash in the child's `PATH`.
+/// Finds the candidates as `execvp` and CPython do: a name without a slash is searched in the
+/// child's `PATH`.
 fn files(name: &OsStr, path: Option<OsString>) -> io::Result<Strings> {
     if name.as_bytes().contains(&b'/') {
         return Strings::of([name]);

@@ -1,4 +1,4 @@
-//! [`Streams`]: the standard streams of a child, opened before it is there.
+//! [`Streams`]: the standard streams of a child, opened before it is started.
 
 use crate::stdio::Stdio;
 use nix::{
@@ -11,23 +11,23 @@ use std::{
     os::fd::{AsRawFd, OwnedFd, RawFd},
 };
 
-/// What a child gets as standard input, output and error, and this side of its pipes.
+/// The standard input, output and error of a child, and this side of its pipes.
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
-    /// What each becomes a copy of; `None` for what this process has there.
+    /// The descriptor that each stream is a copy of; `None` for the stream of this process.
     pub(crate) theirs: [Option<RawFd>; 3],
     /// In blocking mode.
     pub(crate) ours: [Option<OwnedFd>; 3],
-    /// Keeps what is theirs open until they have it.
+    /// Keeps the child's descriptors open until it has them.
     held: [Option<OwnedFd>; 3],
 }
 
 impl Streams {
-    /// Opens what three standard streams ask for.
+    /// Opens the files of three standard streams.
     ///
     /// # Errors
-    /// `InvalidInput` if another than standard error is to go where standard output goes; what the
-    /// system says otherwise.
+    /// `InvalidInput` if a stream other than standard error is redirected to standard output;
+    /// otherwise the system's error.
     pub(crate) fn open(streams: [Stdio; 3]) -> io::Result<Streams> {
         let mut this = Streams::default();
         for (number, stream) in streams.into_iter().enumerate() {
@@ -53,7 +53,7 @@ impl Streams {
                     return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
                 }
             };
-            // A child puts them in place one by one: none may stand where another belongs.
+            // A child puts them in place one by one, so none may have the number of another.
             let theirs = if theirs.as_raw_fd() < 3 { theirs.try_clone()? } else { theirs };
             this.theirs[number] = Some(theirs.as_raw_fd());
             this.held[number] = Some(theirs);
@@ -62,7 +62,7 @@ impl Streams {
     }
 }
 
-/// A pipe whose ends no other program inherits.
+/// Creates a pipe whose ends no other program inherits.
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     #[cfg(not(target_vendor = "apple"))]
     return Ok(unistd::pipe2(OFlag::O_CLOEXEC)?);

@@ -1,15 +1,15 @@
-//! [`Strings`]: a list of strings as C has them.
+//! [`Strings`]: a list of C strings.
 
 use nix::libc;
 #[cfg(target_os = "linux")]
 use std::ffi::CStr;
 use std::{ffi::OsStr, io, os::unix::ffi::OsStrExt, ptr::null};
 
-/// Strings that end with zero, one behind the other, and the list of their addresses.
+/// Zero-terminated strings, one after another, and the list of their addresses.
 pub(super) struct Strings {
     #[cfg_attr(not(target_os = "linux"), allow(dead_code))] // There it only owns the memory.
     bytes: Vec<u8>,
-    /// Where each begins, and null at the end: addresses in `bytes`.
+    /// The address of each string in `bytes`, and null at the end.
     pointers: Vec<*const libc::c_char>,
 }
 
@@ -51,7 +51,7 @@ impl Strings {
         CStr::from_bytes_until_nul(&self.bytes).ok()
     }
 
-    /// Where each begins, and null at the end. To be used while the list is there.
+    /// Returns the address of each string, and null at the end. Must be used while the list exists.
     pub(super) fn pointers(&self) -> &[*const libc::c_char] {
         &self.pointers
     }

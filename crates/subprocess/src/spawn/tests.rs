@@ -14,7 +14,7 @@ use std::{fs, io::Read, os::unix::fs::PermissionsExt};
 
 type Way = fn(&Program, &Streams, BeforeExec) -> io::Result<u32>;
 
-/// What the child writes and how it ends, or why there is none.
+/// Returns the child's output and status, or the error.
 fn outcome(mut program: Box<Program>, way: Way) -> String {
     let (reader, writer) = unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
     let stderr = std::mem::replace(&mut program.stderr, Stdio::Inherit);
@@ -52,7 +52,7 @@ fn env(variables: &[(&str, &str)]) -> Option<BTreeMap<OsString, OsString>> {
     Some(variables.iter().map(|(name, value)| (name.into(), value.into())).collect())
 }
 
-/// A directory in which `tool` says `text` if `mode` lets it.
+/// Creates a directory with a `tool` that prints `text`, with this mode.
 fn directory_of_a_tool(name: &str, text: &str, mode: u32) -> PathBuf {
     let directory =
         std::env::temp_dir().join(format!("asyncio-spawn-{}-{name}", std::process::id()));
@@ -63,7 +63,7 @@ fn directory_of_a_tool(name: &str, text: &str, mode: u32) -> PathBuf {
     directory
 }
 
-/// What both ways make of it.
+/// Runs the program in both ways, and returns the common outcome.
 fn both(program: impl Fn() -> Box<Program>) -> String {
     let by_command = outcome(program(), |program, streams, before| {
         command::spawn(program, streams.theirs, before)
@@ -137,7 +137,7 @@ fn signals_are_blocked_as_in_the_thread_that_starts_it_and_a_broken_pipe_is_not_
     let blocked = SigSet::from_iter([Signal::SIGUSR1, Signal::SIGTERM]);
     let mut before = SigSet::empty();
     pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&blocked), Some(&mut before)).unwrap();
-    // Of the signals up to 28: the C library has its own ways with those from 32 on.
+    // Checks the signals up to 28, because the C library treats those from 32 on differently.
     let mask = |name: &str| {
         let script = format!("s/^Sig{name}:.*\\(.......\\)$/\\1/p");
         let line = both(|| program("sed", &["-n", &script, "/proc/self/status"]));
@@ -149,7 +149,7 @@ fn signals_are_blocked_as_in_the_thread_that_starts_it_and_a_broken_pipe_is_not_
     let bit = |signal: Signal| 1 << (signal as u32 - 1);
     assert_eq!(blocked, bit(Signal::SIGUSR1) | bit(Signal::SIGTERM));
     assert_eq!(ignored & bit(Signal::SIGPIPE), 0);
-    // And this thread's own are as they were.
+    // And this thread's own mask is unchanged.
     assert!(after.contains(Signal::SIGUSR1) && !after.contains(Signal::SIGUSR2));
 }
 
@@ -161,7 +161,8 @@ fn threads_start_programs_while_signals_arrive() {
         HANDLED.fetch_add(1, Ordering::Relaxed);
     }
     let action = SigAction::new(SigHandler::Handler(handler), SaFlags::SA_RESTART, SigSet::empty());
-    // SAFETY: the handler adds to a number. It stays: a signal may arrive when this is over.
+    // SAFETY: the handler adds to a number. It stays installed, because a signal may arrive after
+    // the end of the test.
     unsafe { sigaction(Signal::SIGUSR2, &action) }.unwrap();
     let start = || {
         for n in 0..50 {
@@ -189,7 +190,7 @@ fn what_cannot_be_started_says_why() {
     let tool = text.join("tool").to_str().unwrap().to_owned();
     let masked = |p: &mut Program| p.umask = Some(0o022);
     let renamed = |p: &mut Program| p.executable = Some(text.join("tool").into());
-    // No shell takes a format that the system does not know, however the child is started.
+    // No shell runs a file of a format that the system does not know, however the child is started.
     for attempt in [
         both(|| program(&tool, &[])),
         both(|| with(program(&tool, &[]), masked)),

@@ -1,14 +1,15 @@
-//! [`spawn`] with `vfork`, as CPython starts its children: until it runs its program the child borrows
-//! this process's memory instead of copying the tables of it, and the thread that starts it waits. So
-//! a start costs the same in a process that has much memory, whatever the child does to itself first.
+//! [`spawn`] with `vfork`, as CPython starts its children: until it runs its program, the child shares
+//! this process's memory instead of copying its tables, and the thread that starts it waits. A start
+//! therefore costs the same in a process that uses much memory, whatever the child changes about
+//! itself first.
 //!
-//! Not for a child that becomes another user: while it shares our memory, that user's other processes
-//! could reach into it.
+//! It is not used for a child that becomes another user: while the child shares our memory, other
+//! processes of that user could access it.
 //!
 //! # What the child may do
-//! It stands on the memory of this process, in the middle of a call of one of its threads: it makes
-//! system calls, and reads what was prepared for it. It takes no lock and no memory, does not panic,
-//! and writes nothing but the error with which it fails.
+//! It runs on the memory of this process, in the middle of a call of one of its threads: it makes
+//! system calls, and reads data that was prepared for it. It takes no lock, allocates no memory,
+//! does not panic, and writes only the error with which it fails.
 
 use super::{BeforeExec, Program, exec::Exec, strings::Strings};
 use crate::system::{self, Id, Wait};
@@ -26,10 +27,10 @@ use std::{
     sync::atomic::{AtomicI32, Ordering},
 };
 
-/// More than its few frames take.
+/// More than its few frames need.
 const STACK: usize = 64 * 1024;
 
-/// All that the child needs to know.
+/// The data that the child needs.
 struct Plan<'a> {
     streams: [Option<RawFd>; 3],
     directory: Option<&'a CStr>,
@@ -37,14 +38,14 @@ struct Plan<'a> {
     /// The signals that are blocked in it.
     blocked: &'a Blocked,
     exec: &'a Exec,
-    /// Why the program does not run.
+    /// The error that kept the program from running.
     errno: AtomicI32,
 }
 
-/// Starts the program, and gives the child's number once it runs.
+/// Starts the program, and returns the child's number once it runs.
 ///
 /// # Errors
-/// `InvalidInput` for a zero byte; what the system says.
+/// `InvalidInput` for a zero byte; the system's error.
 pub(super) fn spawn(
     program: &Program,
     streams: [Option<RawFd>; 3],
@@ -81,13 +82,13 @@ impl Plan<'_> {
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
         let plan: *const Self = self;
         // SAFETY: `top` is the aligned upper end of the child's own stack. The plan and the stack stay
-        // where they are, and this thread stands still, until the child runs another program or ends.
+        // in place, and this thread is suspended, until the child runs another program or ends.
         let pid = unsafe { libc::clone(child, top.cast(), flags, plan.cast_mut().cast()) };
         system::check(pid)?;
         Ok(pid as u32)
     }
 
-    /// In the child: does what the plan says. Gives the error that keeps the program from running.
+    /// Carries out the plan, in the child. Returns the error that keeps the program from running.
     fn run(&self) -> io::Error {
         match self.prepare() {
             Ok(()) => self.exec.run(),
@@ -103,7 +104,7 @@ impl Plan<'_> {
             }
         }
         if let Some(directory) = self.directory {
-            // A `CStr` is passed on as it is: nothing is allocated.
+            // A `CStr` is passed on directly: nothing is allocated.
             chdir(directory)?;
         }
         self.before.run()?;
@@ -118,12 +119,12 @@ extern "C" fn child(plan: *mut libc::c_void) -> libc::c_int {
     let plan = unsafe { &*plan.cast::<Plan<'_>>() };
     let errno = plan.run().raw_os_error().unwrap_or(libc::EINVAL);
     plan.errno.store(errno, Ordering::Relaxed);
-    // SAFETY: ends the child, and touches nothing of this process's.
+    // SAFETY: ends the child, and does not touch this process.
     unsafe { libc::_exit(127) }
 }
 
-/// In the child: signals have the actions that `exec` leaves them, and `SIGPIPE`, which Rust programs
-/// ignore, the one that every program expects.
+/// Resets the dispositions of signals, in the child, as `exec` would. `SIGPIPE`, which Rust programs
+/// ignore, gets the default disposition that every program expects.
 fn take_default_actions() {
     // SAFETY: all zeros is a valid `sigaction`: the default, with an empty mask.
     let default: libc::sigaction = unsafe { zeroed() };
@@ -141,18 +142,18 @@ fn take_default_actions() {
     }
 }
 
-/// Every signal is blocked in this thread until it is dropped: the mask of before.
+/// Blocks every signal in this thread until it is dropped; contains the previous mask.
 struct Blocked(SigSet);
 
 impl Blocked {
     /// # Errors
-    /// What the system says, which knows no reason to refuse.
+    /// The system's error, which should never occur.
     fn all() -> io::Result<Blocked> {
         Ok(Blocked(SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?))
     }
 
     fn restore(&self) {
-        // The mask that this thread had before is valid.
+        // The previous mask of this thread is valid.
         let _ = self.0.thread_set_mask();
     }
 }

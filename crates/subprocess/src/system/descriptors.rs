@@ -1,7 +1,7 @@
-//! [`close_on_exec`]: what a new process does about the descriptors that it inherited.
+//! [`close_on_exec`]: marks the descriptors that a new process has inherited.
 //!
 //! The descriptors are marked close-on-exec, and the system closes them when the program starts. They
-//! are not closed at once because `Command` reports errors to the parent through one of them. All of
+//! are not closed directly, because `Command` reports errors to the parent through one of them. All of
 //! this runs between `fork` and `exec`: it only makes system calls, takes no lock and allocates nothing.
 
 use nix::libc;
@@ -9,7 +9,7 @@ use nix::libc;
 /// The first descriptor after the standard streams.
 const FIRST: libc::c_int = 3;
 
-/// The most descriptors that are tried one by one: the default maximum of Linux.
+/// The largest number of descriptors that are tried one by one: the default maximum of Linux.
 const LIMIT: libc::rlim_t = 1 << 20;
 
 /// Marks every descriptor that is not a standard stream, so that it is closed when a program runs.
@@ -21,7 +21,7 @@ pub(super) fn close_on_exec() {
     mark_up_to_limit();
 }
 
-/// In one call, since Linux 5.11. False if that is refused.
+/// Marks them in one call, since Linux 5.11. Returns false if that is refused.
 #[cfg(target_os = "linux")]
 fn mark_range() -> bool {
     let flag = libc::CLOSE_RANGE_CLOEXEC as libc::c_uint;
@@ -29,7 +29,7 @@ fn mark_range() -> bool {
     unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, flag) == 0 }
 }
 
-/// One by one, as `/proc` lists them. False if there is no `/proc`.
+/// Marks them one by one, as `/proc` lists them. Returns false if there is no `/proc`.
 #[cfg(target_os = "linux")]
 fn mark_listed() -> bool {
     /// As `getdents64` requires.
@@ -49,7 +49,7 @@ fn mark_listed() -> bool {
     let mut entries = Entries([0; 2048]);
     let size = entries.0.len();
     let complete = loop {
-        // SAFETY: there is room for so much.
+        // SAFETY: there is room for this many bytes.
         let read = unsafe {
             libc::syscall(libc::SYS_getdents64, list, entries.0.as_mut_ptr(), size as libc::c_uint)
         };
@@ -77,7 +77,7 @@ fn number(name: &[u8]) -> Option<libc::c_int> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// Each that may be open.
+/// Marks each descriptor that may be open.
 fn mark_up_to_limit() {
     let mut limit = libc::rlimit { rlim_cur: LIMIT, rlim_max: LIMIT };
     // SAFETY: `limit` is valid for the call. If that fails it stays as it is.
@@ -102,7 +102,8 @@ mod tests {
         unsafe { libc::fcntl(fd, libc::F_GETFD) == libc::FD_CLOEXEC }
     }
 
-    /// Each way marks the same. Nothing in this process wants its descriptors unmarked meanwhile.
+    /// All ways mark the same descriptors. Nothing in this process needs unmarked descriptors
+    /// during the test.
     #[test]
     fn every_way_marks_what_is_not_a_standard_stream() {
         let ways: &[fn()] = &[

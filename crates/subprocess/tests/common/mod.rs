@@ -1,4 +1,4 @@
-//! What the tests share: a loop with a guard against hanging, and looks into `/proc`.
+//! Helpers of the tests: a loop with a guard against hanging, and readers of `/proc`.
 #![allow(dead_code)] // No test file needs all of it.
 
 use asyncio_core::Result;
@@ -8,7 +8,7 @@ use std::{future::Future, sync::mpsc, thread, time::Duration};
 /// Longer than anything here takes.
 pub(crate) const FOR_EVER: Duration = Duration::from_secs(60);
 
-/// Runs `main` in a loop of its own. If that hangs, the test process is aborted.
+/// Runs `main` in its own loop. If it hangs, the test process is aborted.
 pub(crate) fn run<F: Future<Output = Result<()>> + 'static>(main: F) {
     run_in(new_event_loop().unwrap(), main);
 }
@@ -42,7 +42,8 @@ impl Guard {
     }
 }
 
-/// The state of a process as the system shows it: `R`, `S`, `Z`, …; `None` if there is none.
+/// Returns the state of a process as the system shows it: `R`, `S`, `Z`, …; `None` if there is no
+/// such process.
 pub(crate) fn state(pid: u32) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat[stat.rfind(')')? + 1..].trim_start().chars().next()
@@ -52,7 +53,7 @@ pub(crate) fn is_alive(pid: u32) -> bool {
     !matches!(state(pid), None | Some('Z'))
 }
 
-/// Waits until a process is gone, or is a zombie of somebody else, in real time.
+/// Waits in real time until a process is gone, or is the zombie of another parent.
 pub(crate) fn wait_until_dead(pid: u32) {
     while is_alive(pid) {
         thread::sleep(Duration::from_millis(1));
@@ -75,9 +76,9 @@ pub(crate) fn threads() -> Vec<String> {
         .collect()
 }
 
-/// How many descriptors this process has open.
+/// Returns the number of descriptors that this process has open.
 pub(crate) fn descriptors() -> usize {
-    // But the one that reads this.
+    // Without the descriptor that reads this.
     std::fs::read_dir("/proc/self/fd").unwrap().count() - 1
 }
 

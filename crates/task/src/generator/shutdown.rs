@@ -1,4 +1,4 @@
-//! The end of generators that outlive the run: what [`shutdown_asyncgens`] closes.
+//! The end of generators that outlive the run, which [`shutdown_asyncgens`] closes.
 
 use super::{Asker, Inner, State};
 use crate::gather;
@@ -59,11 +59,11 @@ impl Drop for Closer {
     }
 }
 
-/// The generators that were first asked for a value on one loop.
+/// The generators whose first value was requested on one loop.
 struct Registry {
     home: LoopRef,
     live: Vec<Weak<dyn Close>>,
-    /// How many there may be before those that are gone are looked for.
+    /// The number of entries at which dropped generators are removed.
     sweep_at: usize,
     shut_down: bool,
 }
@@ -102,15 +102,15 @@ pub(super) fn register(generator: Weak<dyn Close>) {
     }
 }
 
-/// Closes every generator that was started on the loop `home`, as `loop.shutdown_asyncgens` does:
-/// all at once, and errors go to the exception handler, even if a generator that is being
-/// closed awaits the `aclose` of another one, which is running already. Call it in a task of that loop.
+/// Closes every generator that was started on the loop `home`, all at the same time, as
+/// `loop.shutdown_asyncgens` does. Errors go to the exception handler. A generator that is being closed
+/// may itself await the `aclose` of another one. Call this in a task of that loop.
 ///
 /// # Errors
 /// `Runtime` without a running loop.
 ///
 /// # Cancellation
-/// Cancels what the generators do to clean up.
+/// Cancels the clean-up of the generators.
 // For the crate of the loop, whose method users call.
 #[doc(hidden)]
 pub async fn shutdown_asyncgens(home: LoopRef) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Generators under a foreign executor. What a loop adds is tested with the loop.
+//! Generators under a foreign executor. The parts that need a loop are tested with the loop.
 
 use super::*;
 use futures_lite::{
@@ -12,7 +12,7 @@ use std::{
 
 type Log = Rc<RefCell<Vec<&'static str>>>;
 
-/// Sends 1 and 2, and writes down how it ends.
+/// Sends 1 and 2, and records how it ends.
 fn two(log: &Log) -> Generator<i32> {
     let log = log.clone();
     generator(async move |y| {

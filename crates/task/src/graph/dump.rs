@@ -7,10 +7,11 @@ use asyncio_core::{
 };
 use std::{collections::HashSet, panic::Location};
 
-/// So many levels are indented. What is deeper stands below each other.
+/// The number of levels that are indented. Deeper levels are not indented further.
 const MAX_INDENTED: usize = 16;
 
-/// The graphs of some nodes, one below the other. Nodes that several share are shown once.
+/// Formats the graphs of some nodes, one below the other. Nodes that several graphs share are shown
+/// once.
 pub(super) fn format(nodes: &[Node], roots: &[usize]) -> String {
     let mut text = Text { nodes, lines: Vec::new(), shown: vec![Shown::No; nodes.len()] };
     roots.iter().for_each(|root| text.show(*root));
@@ -20,7 +21,7 @@ pub(super) fn format(nodes: &[Node], roots: &[usize]) -> String {
 #[derive(Clone, Copy, PartialEq)]
 enum Shown {
     No,
-    /// What awaits it is being shown.
+    /// The tasks that await it are being shown.
     Inside,
     Yes,
 }
@@ -31,7 +32,8 @@ struct Text<'a> {
     shown: Vec<Shown>,
 }
 
-/// What is left to be done, without recursion: a chain of awaits may be deeper than the stack has room for.
+/// The remaining work, kept in a list instead of by recursion: a chain of awaits may be deeper than the
+/// stack.
 enum Work {
     Enter { at: usize, level: usize },
     Leave(usize),
@@ -81,8 +83,8 @@ fn head(node: &Node) -> String {
     }
 }
 
-/// The call graphs of all tasks of a loop as text, each task once: first those that await no other one, each
-/// with what awaits it; then those of circles. Empty on another thread.
+/// Returns the call graphs of all tasks of a loop as text, each task once: first those that await no other
+/// task, each with the tasks that await it; then those of circles. Empty on another thread.
 #[doc(hidden)]
 #[track_caller]
 pub fn format_call_graphs(home: LoopRef) -> String {
@@ -90,7 +92,7 @@ pub fn format_call_graphs(home: LoopRef) -> String {
     let targets = tasks.iter().cloned().map(Target::Task).collect();
     let mut graphs = FutureCallGraph::capture(targets, &[home], Location::caller());
     let Some(FutureCallGraph { nodes, .. }) = graphs.first().cloned() else { return String::new() };
-    // In a circle, what is awaited itself: so the rest stands below it.
+    // In a circle, the task itself is awaited, so the others are shown below it.
     graphs.sort_by_cached_key(|graph| match graph.task() {
         Some(task) if awaited_tasks(task.task_ref()).is_empty() => 0,
         _ if !graph.node().awaited_by.is_empty() => 1,
@@ -98,7 +100,7 @@ pub fn format_call_graphs(home: LoopRef) -> String {
     });
     let mut text = Text { nodes: &nodes, lines: Vec::new(), shown: vec![Shown::No; nodes.len()] };
     for graph in &graphs {
-        // Shown already where something awaits that.
+        // Already shown below the task that it awaits.
         if text.shown[graph.at] == Shown::No {
             text.show(graph.at);
         }
@@ -106,7 +108,7 @@ pub fn format_call_graphs(home: LoopRef) -> String {
     text.lines.join("\n")
 }
 
-/// The unfinished tasks that a task awaits, in the order in which it has named them.
+/// The unfinished tasks that a task awaits, in the order in which it names them.
 fn awaited_tasks(task: &TaskRef) -> Vec<TaskRef> {
     let mut tasks = Vec::new();
     for wait in task.seen_waits() {
@@ -118,8 +120,8 @@ fn awaited_tasks(task: &TaskRef) -> Vec<TaskRef> {
     tasks
 }
 
-/// A task, what it awaits, what that awaits, and so on, each with how deep it is; one that is reached again
-/// is given again, but nothing behind it.
+/// Returns a task, the tasks that it awaits, the tasks that those await, and so on, each with its depth. A
+/// task that is reached again is listed again, but not followed.
 #[doc(hidden)]
 pub fn await_chain(task: &TaskRef) -> Vec<(usize, TaskRef)> {
     let (mut chain, mut known) = (Vec::new(), HashSet::new());

@@ -1,4 +1,5 @@
-//! What awaits what: as seen in the tasks of a loop, and as a program has said itself.
+//! The edges of the graph: those found in the tasks of a loop, and those that the program has
+//! added.
 
 use crate::FutureLike;
 use asyncio_core::{
@@ -10,7 +11,7 @@ use std::{
     sync::{Mutex, MutexGuard},
 };
 
-/// What awaits each task or future, by its number.
+/// The awaiters of each task or future, by its number.
 pub(super) struct Edges(HashMap<usize, Vec<Target>>);
 
 impl Edges {
@@ -32,7 +33,7 @@ impl Edges {
 
     fn add(&mut self, awaited: usize, waiter: Target) {
         let waiters = self.0.entry(awaited).or_default();
-        // One task is looked at after the other.
+        // The tasks are visited one after another.
         if waiters.last().map(Target::id) != Some(waiter.id()) {
             waiters.push(waiter);
         }
@@ -43,7 +44,7 @@ impl Edges {
     }
 }
 
-/// All that a task awaits, futures of operations included.
+/// Everything that a task awaits, including futures of operations.
 fn awaited_ids(task: &TaskRef) -> Vec<usize> {
     let mut ids = Vec::new();
     for wait in task.seen_waits() {
@@ -52,8 +53,8 @@ fn awaited_ids(task: &TaskRef) -> Vec<usize> {
     ids
 }
 
-/// Calls `see` with a target, and with what that waits for if it is that of an operation, and so on: each
-/// once, and whether it is that of an operation.
+/// Calls `see` once with a target and, if it belongs to an operation, with the targets that the operation
+/// waits for, and so on. The second argument tells whether the target belongs to an operation.
 pub(super) fn each_awaited(target: Option<Target>, mut see: impl FnMut(&Target, bool)) {
     let (mut left, mut known) = (Vec::from_iter(target), HashSet::new());
     while let Some(target) = left.pop() {
@@ -69,7 +70,7 @@ pub(super) fn each_awaited(target: Option<Target>, mut see: impl FnMut(&Target, 
     }
 }
 
-/// What a program has said: a task or future, and what awaits it.
+/// The edges that a program has added: a task or future, and its awaiter.
 type Said = Vec<(Target, Target)>;
 
 fn said() -> MutexGuard<'static, Said> {
@@ -81,9 +82,9 @@ fn place(said: &Said, awaited: &Target, waiter: &Target) -> Option<usize> {
     said.iter().position(|(a, w)| a.id() == awaited.id() && w.id() == waiter.id())
 }
 
-/// Says that `waiter` awaits `future`, where that cannot be seen: it does so by a callback
-/// (`asyncio.future_add_to_awaited_by`). Both are kept until
-/// [`future_discard_from_awaited_by`] takes it back.
+/// Records that `waiter` awaits `future` in a way that the library cannot see, such as a callback
+/// (`asyncio.future_add_to_awaited_by`). Both are kept alive until
+/// [`future_discard_from_awaited_by`] is called.
 ///
 /// ```
 /// #[asyncio::main]
@@ -106,14 +107,14 @@ pub fn future_add_to_awaited_by(future: &impl FutureLike, waiter: &impl FutureLi
     }
 }
 
-/// Takes [`future_add_to_awaited_by`] back (`asyncio.future_discard_from_awaited_by`). Does nothing if that
-/// was not said.
+/// Reverts [`future_add_to_awaited_by`] (`asyncio.future_discard_from_awaited_by`). It does nothing if
+/// there is no such record.
 #[doc(alias = "asyncio.future_discard_from_awaited_by")]
 pub fn future_discard_from_awaited_by(future: &impl FutureLike, waiter: &impl FutureLike) {
     let (future, waiter) = (future.target(), waiter.target());
     let mut said = said();
     let discarded = place(&said, &future, &waiter).map(|place| said.remove(place));
     drop(said);
-    // Not under the lock: what goes with it may be the program's.
+    // Not under the lock, because the drop may run code of the program.
     drop(discarded);
 }

@@ -1,4 +1,4 @@
-//! Tasks that can never go on, because they wait for each other.
+//! Tasks that can never continue, because they wait for each other.
 
 use super::edges::each_awaited;
 use asyncio_core::{
@@ -7,12 +7,14 @@ use asyncio_core::{
 };
 use std::collections::{HashMap, HashSet};
 
-/// The tasks of a loop that await each other in a circle, and those that await nothing else than such, in the
-/// order of creation. A task that has a deadline, or awaits something besides, is not among them.
+/// Returns the tasks of a loop that await each other in a circle, and those that await nothing except such
+/// tasks, in the order of creation. A task that has a deadline, or also awaits something else, is not among
+/// them.
 #[doc(hidden)]
 pub fn stuck_tasks(home: LoopRef) -> Vec<TaskRef> {
     let tasks = home.with(|scheduler| scheduler.tasks.all()).unwrap_or_default();
-    // Of each that awaits tasks alone, which; those are struck out again one by one.
+    // For each task that awaits only tasks, which ones. Tasks that can continue are removed one by
+    // one.
     let mut stuck: HashMap<usize, HashSet<usize>> = HashMap::new();
     let mut awaited_by: HashMap<usize, Vec<usize>> = HashMap::new();
     for task in &tasks {
@@ -40,7 +42,7 @@ fn id(task: &TaskRef) -> usize {
     task.as_ptr().as_ptr() as usize
 }
 
-/// What a task awaits, if it is suspended, and nothing can wake it except the end of another task.
+/// Returns what a task awaits, if it is suspended and only the end of another task can wake it.
 fn awaits_tasks_alone(task: &TaskRef) -> Option<HashSet<usize>> {
     let waits = task.seen_waits();
     if task.doing() != Some(Doing::Waiting) || waits.is_empty() {

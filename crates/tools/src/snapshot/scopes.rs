@@ -1,4 +1,4 @@
-//! The scopes of one loop: what a task waits inside of.
+//! The scopes of one loop, inside which its tasks wait.
 
 use super::{WaitSite, texts::Texts};
 use crate::memory::{Memory, Numbers, u64_at};
@@ -15,7 +15,7 @@ pub(super) struct Scopes {
 }
 
 impl Scopes {
-    /// Those of the loop in a home; none if they change too fast.
+    /// The scopes of the loop in a home; none if they change too fast.
     pub(super) fn read(memory: &dyn Memory, offsets: &Offsets, home: u64) -> Scopes {
         let table = || {
             let vec = home.wrapping_add(offsets.home_scope_places.into());
@@ -27,14 +27,14 @@ impl Scopes {
             let size = length.checked_mul(offsets.scope_size.into());
             let mut bytes = vec![0; size.filter(|size| *size <= BYTES_MAX)? as usize];
             memory.read(places, &mut bytes).ok()?;
-            // A table that has grown meanwhile stands elsewhere.
+            // A table that has grown meanwhile is at another address.
             (table()?.0 == places).then_some(bytes)
         };
         let bytes = (0..super::TRIES).find_map(|_| read()).unwrap_or_default();
         Scopes { bytes, offsets: *offsets }
     }
 
-    /// The scopes around a wait of a task, from the innermost on. A scope is believed if it names the task.
+    /// The scopes around a wait of a task, the innermost first. A scope is valid if it names the task.
     pub(super) fn around(&self, within: u32, task: u64, texts: &mut Texts<'_>) -> Vec<WaitSite> {
         let offsets = &self.offsets;
         let mut sites = Vec::new();
@@ -53,7 +53,7 @@ impl Scopes {
             let parent = word(offsets.scope_parent);
             place = (parent != 0).then_some(parent as u32 >> 2);
         }
-        // A `with` may be two scopes, of which the program sees one.
+        // A `with` may consist of two scopes; the program sees one.
         sites.dedup();
         sites
     }

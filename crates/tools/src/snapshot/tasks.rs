@@ -1,4 +1,5 @@
-//! The tasks of one loop: cells are read in bulk, and believed only if they say whose they are.
+//! The tasks of one loop: cells are read in bulk, and are valid only if they name their loop and
+//! place.
 
 use super::{State, TRIES, Task, Wait, scopes::Scopes, texts::Texts};
 use crate::memory::{Memory, Numbers, Unreadable, u8_at, u32_at, u64_at};
@@ -11,13 +12,13 @@ const PLACES: usize = 4096;
 /// No task waits in so many places at once.
 const OTHERS_MAX: u64 = 1 << 16;
 
-/// A cell that was read.
+/// A cell as it was read.
 pub(super) struct Cell {
     address: u64,
     bytes: Vec<u8>,
 }
 
-/// Where to look.
+/// The addresses to read.
 pub(super) struct InLoop<'a> {
     pub(super) memory: &'a dyn Memory,
     pub(super) offsets: &'a Offsets,
@@ -26,7 +27,7 @@ pub(super) struct InLoop<'a> {
 }
 
 impl InLoop<'_> {
-    /// Address and length of the table of tasks, and what lives in the home.
+    /// Address and length of the table of tasks, and the loop in the home.
     fn table(&self) -> Result<(u64, u64, u64), Unreadable> {
         let word = |offset: u32| self.memory.u64(self.home.wrapping_add(offset.into()));
         let offsets = self.offsets;
@@ -42,7 +43,7 @@ impl InLoop<'_> {
         *room -= length;
         let mut bytes = vec![0; length as usize * 8];
         self.memory.read(address, &mut bytes)?;
-        // A table that has grown meanwhile stands elsewhere.
+        // A table that has grown meanwhile is at another address.
         let (again, _, id) = self.table()?;
         if again != address || id != self.id {
             return Err(Unreadable);
@@ -63,7 +64,7 @@ impl InLoop<'_> {
                 break;
             }
             wanted = self.read_cells(&wanted, cells);
-            // Where a task has ended meanwhile, another one may have come.
+            // The place of a task that has ended meanwhile may have been reused.
             let places: Vec<u64> =
                 wanted.iter().map(|(place, _)| table.wrapping_add(*place as u64 * 8)).collect();
             let entries = self.memory.read_each(&places, 8);
@@ -74,8 +75,8 @@ impl InLoop<'_> {
         wanted.len()
     }
 
-    /// Reads cells, each twice: one that a step has changed between the two is torn. Gives what has to
-    /// be looked at again.
+    /// Reads cells, each twice: one that a step has changed between the two is torn. Returns the cells
+    /// that must be read again.
     fn read_cells(&self, wanted: &[(usize, u64)], cells: &mut Vec<Cell>) -> Vec<(usize, u64)> {
         let twice: Vec<u64> = wanted.iter().flat_map(|(_, cell)| [*cell, *cell]).collect();
         let pieces = self.memory.read_each(&twice, self.offsets.cell_size as usize);
@@ -91,7 +92,7 @@ impl InLoop<'_> {
         left
     }
 
-    /// Whether these are the bytes of the task that stands at this place of this loop.
+    /// Whether these are the bytes of the task at this place of this loop.
     fn is_cell(&self, bytes: &[u8], place: usize) -> bool {
         let offsets = self.offsets;
         let key = u64_at(bytes, offsets.cell_key as usize);
@@ -101,7 +102,8 @@ impl InLoop<'_> {
             && u8_at(bytes, offsets.cell_phase as usize) <= phase::ENDED
     }
 
-    /// What the cells say, and for each wait of a task the words of its target. `sleeps`: the thread does.
+    /// The contents of the cells, and for each wait of a task the words of its target. `sleeps`: whether
+    /// the thread sleeps.
     pub(super) fn tasks(
         &self,
         cells: Vec<Cell>,
@@ -191,7 +193,7 @@ impl InLoop<'_> {
         known
     }
 
-    /// The waits of a task beside the first, in the order in which they were armed. One is believed if it
+    /// The waits of a task beside the first, in the order in which they were armed. A wait is valid if it
     /// names the task.
     fn other_waits(&self, cell: &Cell, cold: &[u8]) -> Option<Vec<Armed>> {
         let offsets = self.offsets;
@@ -237,7 +239,7 @@ impl InLoop<'_> {
     }
 }
 
-/// What few tasks have.
+/// Data that few tasks have.
 #[derive(Default)]
 struct Known {
     name: Option<Rc<str>>,
@@ -245,7 +247,7 @@ struct Known {
     waits: Vec<Armed>,
 }
 
-/// A wait, as it was read.
+/// A wait as it was read.
 struct Armed {
     what: u64,
     location: u64,

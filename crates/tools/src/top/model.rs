@@ -1,4 +1,4 @@
-//! What is shown: the latest sample, and what has changed since those before it.
+//! The displayed data: the latest sample, and the changes since earlier samples.
 
 use crate::{
     awaited_by::queues_to_json,
@@ -14,24 +14,24 @@ use std::{
 
 const SECOND: u64 = 1_000_000_000;
 
-/// A step that has lasted so long is busy too long.
+/// The time after which a step counts as too long.
 const BUSY: u64 = SECOND;
-/// A task that has not been woken for so long seems never to be.
+/// The time after which a task counts as never woken.
 const NEVER: u64 = 60 * SECOND;
-/// A task that is woken so often in a second is woken too often.
+/// The number of wake-ups in a second from which a task counts as woken too often.
 const OFTEN: f64 = 1000.0;
 /// From how many samples it is told which tasks grow in number, and by how many at least.
 const SAMPLES: usize = 10;
 const GROWTH: usize = 10;
 
-/// What may be wrong with a task (the questions that tokio-console asks).
+/// A possible problem of a task (as tokio-console warns of them).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Warning {
     /// One step has lasted for more than a second.
     Busy,
     /// It is woken more than a thousand times in a second.
     Often,
-    /// Those that were made at the same place grow in number.
+    /// The number of tasks created at the same place grows.
     Grows,
     /// It was not woken for more than a minute.
     Never,
@@ -55,11 +55,11 @@ pub struct Row {
     pub task: Task,
     /// The thread of its loop.
     pub thread: u64,
-    /// For how long it does what it does, as far as that was seen, in nanoseconds.
+    /// The observed duration of its current state, in nanoseconds.
     pub lasts: u64,
-    /// How often it was woken in a second, between the last two samples.
+    /// The number of wake-ups per second between the last two samples.
     pub wakes: f64,
-    /// What may be wrong with it.
+    /// Its possible problem.
     pub warning: Option<Warning>,
 }
 
@@ -77,18 +77,18 @@ impl Row {
 /// The order of the list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sort {
-    /// What may be wrong first, then as they were made.
+    /// Possible problems first, then by creation.
     #[default]
     Warning,
     /// By name.
     Name,
-    /// By what they do.
+    /// By state.
     State,
-    /// What lasts longest first.
+    /// The longest duration first.
     Lasts,
-    /// What is woken most often first.
+    /// The most wake-ups first.
     Wakes,
-    /// By where they were made.
+    /// By the line that created them.
     Created,
 }
 
@@ -130,22 +130,22 @@ impl Sort {
     }
 }
 
-/// What is said of a loop.
+/// The data of a loop.
 #[derive(Clone, Debug)]
 pub struct LoopLine {
     /// The thread, and its name.
     pub thread: String,
-    /// Which part of the time it ran, from zero to one.
+    /// The part of the time in which it ran, from zero to one.
     pub busy: f64,
     /// Steps in a second.
     pub steps: f64,
     /// What it counts.
     pub counts: Counts,
-    /// How many tasks were seen.
+    /// The number of tasks in the sample.
     pub tasks: usize,
 }
 
-/// When a task began what it does.
+/// The time at which a task entered its state.
 struct Seen {
     state: State,
     waits: u32,
@@ -371,7 +371,7 @@ impl Model {
         })
     }
 
-    /// For how long each task does what it does, as far as that was seen.
+    /// The observed duration of each task's state.
     pub fn lasts(&self) -> HashMap<u64, u64> {
         self.rows.iter().map(|row| (row.task.id, row.lasts)).collect()
     }

@@ -1,4 +1,4 @@
-//! How it is shown.
+//! Drawing the view.
 
 use super::model::{LoopLine, Model, Row, Sort};
 use crate::awaited_by::duration;
@@ -10,17 +10,17 @@ use ratatui::{
     widgets::{Block, Clear, Paragraph, Row as TableRow, Table, TableState},
 };
 
-/// What the user has chosen to see.
+/// The user's selection.
 #[derive(Debug, Default)]
 pub(super) struct View {
     pub(super) sort: Sort,
     pub(super) reverse: bool,
     pub(super) filter: String,
-    /// The filter is being written.
+    /// Whether the filter is being typed.
     pub(super) writes: bool,
     pub(super) paused: bool,
     pub(super) selected: usize,
-    /// What stands before the list.
+    /// The lines above the list.
     pub(super) popup: Popup,
 }
 
@@ -32,7 +32,7 @@ pub(super) enum Popup {
     Chain(u64),
 }
 
-/// So many of the places are named at which most tasks wait.
+/// The number of most frequent wait places that are shown.
 const CROWDS: usize = 3;
 
 const HELP: &str = "\

@@ -1,5 +1,5 @@
-//! Memory that lies: the image of a real program with other bytes in it, and one in which every address
-//! leads somewhere. A reader ends, takes a bounded time, and shows what it found.
+//! Hostile memory: the image of a real program with changed bytes, and one in which every address is
+//! valid. A reader ends, takes a bounded time, and shows what it found.
 
 mod image;
 
@@ -30,7 +30,7 @@ fn any_bytes_may_be_others() {
         let image = Image { pages: RefCell::new(pages), image, everywhere };
         shown += usize::from(show(&image).is_some());
     }
-    // Else this has looked at nothing.
+    // Otherwise, this test has read nothing.
     assert!(shown > 100, "{shown}");
 }
 

@@ -1,4 +1,4 @@
-//! A picture of a terminal: what tmux has captured, with its colours, as SVG.
+//! A picture of a terminal: the contents that tmux captured, with colours, as SVG.
 
 use std::fmt::Write;
 

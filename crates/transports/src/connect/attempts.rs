@@ -1,4 +1,4 @@
-//! Which socket becomes connected: the addresses of a name are tried in order, or race each other.
+//! Connecting to one of several addresses: they are tried in order, or in a race.
 
 use super::{new_socket, stream};
 use asyncio_core::{
@@ -25,13 +25,14 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// How many addresses of the first family come first; 0 if they are taken as they are found.
+    /// The number of addresses of the first family that come first; 0 if they are tried in the
+    /// order of the look-up.
     pub(super) fn first_count(&self) -> usize {
         self.interleave.unwrap_or(usize::from(self.delay.is_some()))
     }
 }
 
-/// The connected socket.
+/// Returns the connected socket.
 pub(super) async fn connect(
     endpoint: Endpoint,
     options: Options,
@@ -61,8 +62,8 @@ pub(super) async fn connect(
     connected.ok_or_else(|| attempts.failed(all_errors))
 }
 
-/// The addresses of each family by turns, in the order in which the families come; of the first
-/// family `first_count` before all others (asyncio's `_interleave_addrinfos`).
+/// Returns the addresses of the families in turns, in the order of the families, with `first_count`
+/// of the first family before all others (asyncio's `_interleave_addrinfos`).
 pub(super) fn interleaved(found: Vec<AddrInfo>, first_count: usize) -> Vec<AddrInfo> {
     let mut families: Vec<VecDeque<AddrInfo>> = Vec::new();
     for info in found {
@@ -84,15 +85,15 @@ pub(super) fn interleaved(found: Vec<AddrInfo>, first_count: usize) -> Vec<AddrI
 
 /// The attempts to connect, one for each address.
 pub(super) struct Attempts {
-    /// Where to connect from.
+    /// The addresses to connect from.
     pub(super) local: Option<Vec<AddrInfo>>,
-    /// What went wrong in each, in the order in which they began.
+    /// The errors of each attempt, in the order in which they started.
     pub(super) failures: Mutex<Vec<Vec<Error>>>,
     pub(super) site: WaitSite,
 }
 
 impl Attempts {
-    /// One after the other, until one is successful.
+    /// Tries them one after another, until one succeeds.
     async fn in_order(&self, found: Vec<AddrInfo>) -> Result<Option<Socket>> {
         for info in found {
             match self.attempt(info).await {
@@ -104,8 +105,8 @@ impl Attempts {
         Ok(None)
     }
 
-    /// The next when one has failed, or after `delay`. The first that is successful cancels the
-    /// others, which closes their sockets.
+    /// Tries the next one when one has failed, or after `delay`. The first that succeeds cancels
+    /// the others, which closes their sockets.
     pub(super) async fn race(
         self: &Arc<Self>,
         found: Vec<AddrInfo>,
@@ -137,7 +138,7 @@ impl Attempts {
         self.failures.lock()[number].push(error);
     }
 
-    /// Makes, binds and connects a socket.
+    /// Creates, binds and connects a socket.
     async fn try_to_connect(&self, to: &AddrInfo, number: usize) -> Result<Socket> {
         let socket = new_socket(to.family, to.protocol, self.site)?;
         if let Some(local) = &self.local {
@@ -170,7 +171,7 @@ impl Attempts {
         Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::AddrNotAvailable, text).into()))
     }
 
-    /// What to say of all that went wrong.
+    /// Returns the error for all failures.
     pub(super) fn failed(&self, all: bool) -> Error {
         let errors: Vec<Error> = self.failures.lock().drain(..).flatten().collect();
         let Some(first) = errors.first().cloned() else {
@@ -196,7 +197,7 @@ impl Attempts {
             Error::Io(error) => error.raw_os_error(),
             _ => None,
         };
-        // If all attempts failed with the same error number, keep it.
+        // If all attempts failed with the same error number, it is kept.
         let number = number_of(&first);
         match number.filter(|_| errors.iter().all(|error| number_of(error) == number)) {
             Some(number) => described(text, io::Error::from_raw_os_error(number)).into(),

@@ -21,7 +21,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// The future of what makes a connection: of [`create_connection`](crate::create_connection()),
+/// The future that makes a connection: of [`create_connection`](crate::create_connection()),
 /// [`create_unix_connection`](crate::create_unix_connection()) and
 /// [`connect_accepted_socket`](crate::connect_accepted_socket()).
 #[must_use = "futures do nothing unless they are awaited"]
@@ -44,13 +44,13 @@ impl<F, P, Kind> Connecting<F, P, Kind> {
         Connecting { factory: Some(factory), protocol: None, making, kind: PhantomData }
     }
 
-    /// The arguments of TLS.
+    /// Returns the arguments of TLS.
     #[cfg(feature = "tls")]
     pub(crate) fn ssl_arguments(&mut self) -> &mut Arguments {
         &mut self.making.ssl
     }
 
-    /// Gives the transport without the protocol: this future can be sent to another thread if the
+    /// Returns the transport without the protocol. This future can be sent to another thread if the
     /// factory can.
     pub fn transport(self) -> ConnectingTransport<F, P, Kind> {
         let Connecting { factory, making, .. } = self;
@@ -84,7 +84,8 @@ impl<F, P, Kind> fmt::Debug for Connecting<F, P, Kind> {
     }
 }
 
-/// The future that `transport()` of what makes a connection returns.
+/// The future of [`Connecting::transport`] and
+/// [`CreateConnection::transport`](crate::CreateConnection::transport).
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct ConnectingTransport<F, P, Kind> {
     factory: Option<F>,
@@ -93,7 +94,7 @@ pub struct ConnectingTransport<F, P, Kind> {
 }
 
 impl<F, P, Kind> ConnectingTransport<F, P, Kind> {
-    /// The arguments of TLS.
+    /// Returns the arguments of TLS.
     #[cfg(feature = "tls")]
     pub(crate) fn ssl_arguments(&mut self) -> &mut Arguments {
         &mut self.making.ssl
@@ -124,7 +125,7 @@ impl<F, P, Kind> fmt::Debug for ConnectingTransport<F, P, Kind> {
     }
 }
 
-/// What happens until there is a transport. If it is dropped before, nothing stays open.
+/// The state before there is a transport. If it is dropped, nothing stays open.
 struct Making {
     stage: Stage,
     site: WaitSite,
@@ -132,7 +133,7 @@ struct Making {
     ssl: Arguments,
 }
 
-/// Gives the socket.
+/// The future of the socket.
 type Connected = Pin<Box<dyn Future<Output = Result<Socket>> + Send>>;
 
 enum Stage {
@@ -197,17 +198,18 @@ impl fmt::Debug for Making {
     }
 }
 
-/// A transport over a connected stream socket, not started yet.
+/// Creates a transport over a connected stream socket, which is not started yet.
 ///
 /// # Errors
-/// `Runtime` if no loop runs, or it is being closed; what the arguments of TLS make impossible.
+/// `Runtime` if no loop runs, or if it is being closed; the errors of the arguments of TLS.
 fn open(socket: Socket, protocol: Calls, plan: &Plan) -> Result<Transport> {
     let kind = Kind::Socket { is_tcp: socket.is_tcp() };
     let io = socket2::Socket::from(socket);
     let sock = io.local_addr().ok().map(Address::from);
     let peer = io.peer_addr().ok().map(Address::from);
     if sock.as_ref().is_some_and(|address| address.as_inet().is_some()) {
-        // What is no TCP socket does not know it, and what is reset already may refuse it.
+        // A socket that is not TCP does not have the option, and a connection that was reset may
+        // refuse it.
         let _ = io.set_tcp_nodelay(true);
     }
     let names = Names { sock: sock.into(), peer: peer.into() };

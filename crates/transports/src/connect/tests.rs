@@ -1,4 +1,4 @@
-//! Connections that are made, and those that are not.
+//! Connections that succeed, and those that fail.
 
 use crate::{
     BufferedProtocol, PEERNAME, SOCKET, SOCKNAME, Transport, connect_accepted_socket,
@@ -26,12 +26,12 @@ fn listener() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// Nothing listens there.
+/// Returns an address at which nothing listens.
 fn refusing() -> SocketAddr {
     listener().1
 }
 
-/// A port at which there are listeners for both families; `None` on a machine without IPv6.
+/// Returns a port at which there are listeners for both families; `None` on a machine without IPv6.
 fn both_families() -> Option<(TcpListener, TcpListener, u16)> {
     if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
         eprintln!("SKIPPED: there is no ::1");
@@ -45,7 +45,7 @@ fn both_families() -> Option<(TcpListener, TcpListener, u16)> {
     Some(tries.expect("a port that is free for both"))
 }
 
-/// An address that answers neither yes nor no: its listener has as many waiting as it takes.
+/// Returns an address that neither accepts nor refuses: the backlog of its listener is full.
 fn silent() -> (SocketAddr, Vec<socket2::Socket>) {
     let listener = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -153,7 +153,7 @@ fn a_name_and_a_service_are_looked_up() {
         let (transport, _) = create_connection(Recorder::default, to).family(Domain::IPV4).await?;
         assert_eq!(transport.get_extra_info(PEERNAME), Some(address.into()));
         transport.close();
-        // What runs at that port, if anything, does not matter.
+        // It does not matter what runs at that port, if anything.
         match create_connection(Recorder::default, ("127.0.0.1", "discard")).await {
             Ok((transport, _)) => transport.abort(),
             Err(error) => assert!(error.to_string().contains("(127.0.0.1:9)"), "{error}"),
@@ -172,7 +172,7 @@ fn an_address_of_ipv6_is_connected_to() {
             assert_eq!(peer.to_string(), format!("[::1]:{port}"));
             transport.close();
         }
-        // A name for this machine in both families; the first answers.
+        // The name of this machine has both families; the first one answers.
         for (family, peer) in [(Domain::IPV4, "127.0.0.1"), (Domain::IPV6, "[::1]")] {
             let (transport, _) =
                 create_connection(Recorder::default, ("", port)).family(family).await?;

@@ -1,11 +1,12 @@
-//! How a connection reads: once for each report of readiness, and again in the next iteration if there may
-//! be more, so that one busy peer does not keep the others waiting.
+//! Reading of a connection. It reads once for each report of readiness, and again in the next iteration if
+//! there may be more, so that one busy peer does not keep the others waiting.
 //!
-//! A protocol with a task that waits for data wakes it, and the task runs in the next iteration, after
-//! every other connection was served. What all of them received may have left the processor's
-//! cache by then; so such a protocol may [leave](crate::Protocol::leaves) what arrived with the system
-//! until its task runs, if it is likely to be large. This is invisible, for whatever else happens to the
-//! connection before that has the protocol called with it first. The end and errors are never left.
+//! A protocol wakes the task that waits for its data, and the task runs in the next iteration, after
+//! every other connection was served. By then, the data that all of them received may have left the
+//! processor's cache. If the data is likely to be large, such a protocol may therefore
+//! [leave](crate::Protocol::leaves) it with the system until its task runs. Programs cannot observe
+//! this, because the protocol is called with the data before any other event of the connection. The end
+//! and errors are never left.
 
 use super::{Connection, Event, Kind, READABLE, uninterrupted};
 use crate::{
@@ -27,21 +28,21 @@ use std::{cell::Cell, io::ErrorKind};
 #[derive(Debug, Default)]
 pub(super) struct State {
     paused: Cell<bool>,
-    /// The other side will send no more.
+    /// The other side has stopped sending.
     ended: Cell<bool>,
     /// The descriptor became ready while reading was paused.
     unread: Cell<bool>,
-    /// Whether the last that was received was large enough to be left with the system, were it to
-    /// arrive now; and whether the protocol has left something.
+    /// Whether the last data was large enough that the next may be left with the system; and
+    /// whether the protocol has left some.
     large: Cell<bool>,
     left: Cell<bool>,
 }
 
-/// From this size on, messages for some hundred tasks fill a processor's cache. Smaller ones are
-/// received one after the other before any is answered, which the cache of its instructions likes.
+/// From this size on, messages for a few hundred tasks fill a processor's cache. Smaller ones are
+/// received one after another before any is answered, which is better for the instruction cache.
 const LARGE: usize = 1024;
 
-/// Something arrived at a connection.
+/// Data that arrived at a connection.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
@@ -50,20 +51,20 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// At this connection.
+    /// Creates an arrival at this connection.
     #[inline]
     pub fn at(transport: &Transport) -> Arrival {
         Arrival { at: transport.0.local, ssl: transport.0.ssl.get() }
     }
 
-    /// The loop of the connection.
+    /// Returns the loop of the connection.
     #[inline]
     pub fn home(self) -> LoopRef {
         self.at.home()
     }
 
-    /// Receives what was left; nothing if the protocol was called with it meanwhile. Off the loop's
-    /// thread the protocol is called with it soon.
+    /// Receives the data that was left; nothing if the protocol was called with it meanwhile. On
+    /// another thread than the loop's, the protocol is called with it soon.
     pub fn receive(self) -> Option<Bytes> {
         if let Some(place) = self.ssl.and_then(LoopLocal::get) {
             return place.receive_left();
@@ -117,8 +118,8 @@ impl Connection {
         }
     }
 
-    /// Whether what arrived may be left: it is likely to be large, and not to be the end, which it may
-    /// be where a hang-up was told, or would not be.
+    /// Whether the data may be left: it is likely to be large, and cannot be the end. It may be the
+    /// end if a hang-up was reported, or if hang-ups are not reported.
     #[inline]
     fn may_leave(&self) -> bool {
         self.reading.large.get() && self.drained_by_less.get()
@@ -134,11 +135,11 @@ impl Connection {
         }
     }
 
-    /// Receives what there is. If that is nothing, what it means has happened.
+    /// Receives the available data. If there is none, the end or the error has been handled.
     #[inline(always)]
     fn receive_some(&self) -> Option<Bytes> {
         self.reading.left.set(false);
-        // Lent, and not counted: nothing is called meanwhile.
+        // Borrowed, and not counted: nothing is called meanwhile.
         let source = self.source.borrow();
         let received = io::receive(source.as_ref()?.get_ref());
         drop(source);
@@ -154,13 +155,14 @@ impl Connection {
         None
     }
 
-    /// Receives what the protocol left, for the protocol.
+    /// Receives the data that the protocol left, for the protocol.
     #[inline]
     pub(crate) fn receive_left(&self) -> Option<Bytes> {
         if self.reading.left.get() { self.receive_some() } else { None }
     }
 
-    /// Calls the protocol with what it left, because something else is about to happen.
+    /// Calls the protocol with the data that it left, because another event is about to be
+    /// reported.
     #[inline]
     pub(crate) fn receive_what_was_left(&self) {
         if self.reading.left.get() {
@@ -177,7 +179,7 @@ impl Connection {
         }
     }
 
-    /// Has a protocol with a buffer of its own read.
+    /// Reads into the buffer of a protocol that has its own.
     fn fill(&self, calls: &dyn BufferedCalls) {
         self.reading.left.set(false);
         let Some(source) = self.source() else { return };
@@ -214,7 +216,7 @@ impl Connection {
             Kind::ReadPipe => {
                 let is_hangup = error.raw_os_error() == Some(libc::EIO);
                 let error = Error::from(error);
-                // What a terminal says when its other side has hung up is not reported to the handler.
+                // The error of a terminal whose other side has hung up is not reported to the handler.
                 if !is_hangup {
                     let message = "Fatal read error on pipe transport".to_owned();
                     self.report(message, error.clone());
@@ -225,8 +227,7 @@ impl Connection {
         }
     }
 
-    /// Reads again in the next iteration, unless there was less than there was room for and that
-    /// means that there is no more.
+    /// Reads again in the next iteration, unless a short read means that there is no more data.
     #[inline]
     fn read_again_unless(&self, drained: bool) {
         if !(drained && self.drained_by_less.get()) {
@@ -239,12 +240,12 @@ impl Connection {
         self.again(READABLE);
     }
 
-    /// The other side will send no more.
+    /// The other side has stopped sending.
     #[cold]
     fn read_end(&self) {
         self.reading.ended.set(true);
         if self.kind() == Kind::ReadPipe {
-            // Each as a step of its own, and whatever the protocol answers.
+            // Each is a separate step, whatever the protocol returns.
             self.set_closing();
             self.soon(|connection| connection.call(Event::Eof, "eof_received"));
             self.lose(None);

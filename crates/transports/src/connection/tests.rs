@@ -1,5 +1,5 @@
-//! Stream connections over real sockets: how they begin and end. Reading, writing and what goes wrong
-//! have files of their own.
+//! Stream connections over real sockets: how they begin and end. Reading, writing and faults have
+//! files of their own.
 
 use crate::{
     BufferedProtocol, Protocol, SOCKET, Transport, connection::Connection, extra_info::Names,
@@ -179,7 +179,7 @@ fn a_protocol_that_stays_open_can_write_after_the_end() {
 
 type Then = Box<dyn FnOnce(&Transport, &[u8])>;
 
-/// A protocol with memory of its own.
+/// A protocol with its own memory.
 struct Filled {
     log: Log,
     buffer: Vec<u8>,

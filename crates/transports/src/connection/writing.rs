@@ -1,5 +1,5 @@
-//! How a connection writes: at once, as far as the system takes it; the rest stays in a buffer, and
-//! the protocol is told above the high-water mark, and at the low one.
+//! Writing of a connection. The system takes as much as it can immediately; the rest stays in a
+//! buffer, and the protocol is called above the high-water mark and at the low one.
 
 use super::{CallsProtocol, Connection, Kind, WRITABLE, uninterrupted};
 use crate::io::{Io, PIECES};
@@ -18,7 +18,7 @@ pub(super) struct State {
     ended: Cell<bool>,
     /// Whether the connection is being lost.
     losing: Cell<bool>,
-    /// The operation that writes around the buffer, and waits until it is empty.
+    /// The operation that bypasses the buffer, and waits until it is empty.
     emptied: RefCell<Option<Future<()>>>,
 }
 
@@ -32,7 +32,7 @@ impl State {
         }
     }
 
-    /// The connection is being lost; whether it was before.
+    /// Marks the connection as being lost; returns whether it was before.
     pub(super) fn set_losing(&self) -> bool {
         self.losing.replace(true)
     }
@@ -52,7 +52,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Buffers what the system did not take.
+    /// Buffers the data that the system did not take.
     #[cold]
     fn keep(&self, data: &[u8], sent: usize) {
         self.writing.buffer.borrow_mut().extend_from_slice(data);
@@ -126,7 +126,7 @@ impl Connection {
         if is_over || self.is_sending_file() { self.refuse(what) } else { Ok(()) }
     }
 
-    /// Says why it may not be written.
+    /// Checks whether writing is allowed, and returns the error if it is not.
     #[cold]
     fn refuse(&self, what: &str) -> Result<()> {
         if self.kind() == Kind::ReadPipe {
@@ -138,7 +138,7 @@ impl Connection {
         Err(Error::runtime(format!("unable to {what}; sendfile is in progress")))
     }
 
-    /// Whether the connection is lost, or about to be: then this write is counted.
+    /// Whether the connection is lost, or about to be; then this write is counted.
     #[inline]
     fn writes_are_lost(&self) -> bool {
         if self.is_losing() {
@@ -154,14 +154,14 @@ impl Connection {
         self.writing.losing.get()
     }
 
-    /// Sends if nothing is buffered before it, and tells how many bytes went; `None` if that ended the
+    /// Sends if nothing is buffered, and returns the number of bytes sent; `None` if this ended the
     /// connection.
     #[inline]
     fn send_at_once(&self, send: impl Fn(&Io) -> io::Result<usize>) -> Option<usize> {
         if self.buffered() > 0 {
             return Some(0);
         }
-        // Lent, and not counted: nothing is called meanwhile.
+        // Borrowed, and not counted: nothing is called meanwhile.
         let source = self.source.borrow();
         let io = source.as_ref()?.get_ref();
         let outcome = uninterrupted(|| send(io));
@@ -181,7 +181,7 @@ impl Connection {
         None
     }
 
-    /// There is room: sends what is buffered, which is something.
+    /// There is room: sends the buffered data, which is not empty.
     #[cold]
     pub(super) fn write_ready(&self) {
         let Some(source) = self.source() else { return };
@@ -224,7 +224,7 @@ impl Connection {
 
     fn shutdown_write(&self) {
         if let Some(source) = self.source() {
-            // It fails if the connection is broken, which reading or writing tells.
+            // It fails if the connection is broken, which reading or writing reports.
             let _ = source.get_ref().shutdown_write();
         }
     }
@@ -243,8 +243,8 @@ impl Connection {
         self.writing.emptied.borrow().is_some()
     }
 
-    /// Keeps other callers from writing, and stops reading. The caller may write around the buffer
-    /// when the future is done: then all is sent that was in it.
+    /// Keeps other callers from writing, and stops reading. The caller may bypass the buffer when
+    /// the future is done, because the buffer was then sent.
     pub(crate) fn begin_sendfile(&self, site: WaitSite) -> Result<Future<()>> {
         self.check_may_write("sendfile")?;
         let emptied = Future::of_loop(site, None);
@@ -268,7 +268,7 @@ impl Connection {
         }
     }
 
-    /// Drops what is buffered.
+    /// Drops the buffered data.
     pub(super) fn discard(&self, error: Option<&Error>) {
         self.writing.buffer.take();
         if let Some(emptied) = &*self.writing.emptied.borrow() {
@@ -278,7 +278,7 @@ impl Connection {
         }
     }
 
-    /// Tells the protocol if a mark was passed.
+    /// Calls the protocol if a mark was passed.
     fn update_flow(&self) {
         self.flow.measure(self.buffered());
         self.announce();

@@ -24,8 +24,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// Makes an endpoint for datagrams (`loop.create_datagram_endpoint`), and returns its transport with the
-/// protocol that `factory` made.
+/// Creates an endpoint for datagrams (`loop.create_datagram_endpoint`), and returns its transport with
+/// the protocol that `factory` made.
 ///
 /// It needs a local address, a remote address, a family, or a socket: see the methods of the
 /// [builder](CreateDatagramEndpoint).
@@ -36,8 +36,8 @@ use std::{
 /// error if none of the addresses can be used; `Runtime` without a running loop.
 ///
 /// # Cancellation
-/// The socket is closed. If the protocol was made already, it is called as for a transport that was
-/// closed at once.
+/// The socket is closed. If the protocol already exists, it is called as for a transport that was
+/// closed immediately.
 ///
 /// ```
 /// use asyncio::Future;
@@ -102,7 +102,7 @@ pub struct CreateDatagramEndpoint<F, P> {
     site: WaitSite,
 }
 
-/// What was asked for.
+/// The requested options.
 #[derive(Debug, Default)]
 struct Options {
     local: Option<Target>,
@@ -130,52 +130,53 @@ impl<F, P> CreateDatagramEndpoint<F, P> {
         }
     }
 
-    /// The local address. The path of a Unix socket needs the [`family`](Self::family) if it is text; a
-    /// socket that was left behind at the path is removed.
+    /// Sets the local address. If it is text, the path of a Unix socket needs the
+    /// [`family`](Self::family). A socket that was left behind at the path is removed.
     pub fn local_addr(mut self, address: impl ToAddress) -> Self {
         self.options(|options| options.local = Some(address.to_target()));
         self
     }
 
-    /// The remote address. The socket is connected, so it receives only from there, and `error_received` is called if
-    /// nothing listens there; not with [`allow_broadcast`](Self::allow_broadcast).
+    /// Sets the remote address. The socket is connected, so it receives only from there, and `error_received` is
+    /// called if nothing listens there. With [`allow_broadcast`](Self::allow_broadcast), the socket is not connected.
     pub fn remote_addr(mut self, address: impl ToAddress) -> Self {
         self.options(|options| options.remote = Some(address.to_target()));
         self
     }
 
-    /// Only addresses of this family; without an address, a socket of this family that has none.
+    /// Allows only addresses of this family. Without an address, the socket has this family and no
+    /// address.
     pub fn family(mut self, family: impl Into<Option<Domain>>) -> Self {
         self.options(|options| options.family = family.into());
         self
     }
 
-    /// Only sockets of this protocol (Python's `proto`).
+    /// Allows only sockets of this protocol (Python's `proto`).
     pub fn protocol(mut self, protocol: impl Into<Option<Protocol>>) -> Self {
         self.options(|options| options.protocol = protocol.into());
         self
     }
 
-    /// Flags for [`getaddrinfo`](asyncio_sockets::getaddrinfo).
+    /// Sets the flags for [`getaddrinfo`](asyncio_sockets::getaddrinfo).
     pub fn flags(mut self, flags: i32) -> Self {
         self.options(|options| options.flags = flags);
         self
     }
 
-    /// Whether other sockets with this option may have the same address (`SO_REUSEPORT`).
+    /// Sets whether other sockets with this option may have the same address (`SO_REUSEPORT`).
     pub fn reuse_port(mut self, on: bool) -> Self {
         self.options(|options| options.reuse_port = on);
         self
     }
 
-    /// Whether broadcast addresses may be sent to (`SO_BROADCAST`).
+    /// Sets whether broadcast addresses may be sent to (`SO_BROADCAST`).
     pub fn allow_broadcast(mut self, on: bool) -> Self {
         self.options(|options| options.allow_broadcast = on);
         self
     }
 
-    /// A socket that is made already. It excludes all other arguments (`Value`), and may not be one
-    /// of streams. If it is connected, datagrams go to its peer, whatever address is given.
+    /// Sets an existing socket to use. It excludes all other arguments (`Value`), and must not be a
+    /// stream socket. If it is connected, datagrams go to its peer, whatever address is given.
     ///
     /// A `SOCK_SEQPACKET` socket has a connection that can end. Then the protocol receives one empty
     /// datagram, and the endpoint is closed.
@@ -184,7 +185,7 @@ impl<F, P> CreateDatagramEndpoint<F, P> {
         self
     }
 
-    /// The site of what is built on this.
+    /// Sets the site at which the caller waits, for operations that are built on this one.
     #[doc(hidden)]
     pub fn at(mut self, site: WaitSite) -> Self {
         self.site = site;
@@ -259,7 +260,7 @@ enum Stage {
 }
 
 impl Stage {
-    /// Connects a socket, makes the protocol, which it `keep`s, and the endpoint.
+    /// Connects a socket, and creates the protocol, which it `keep`s, and the endpoint.
     fn poll<F, P>(
         &mut self,
         cx: &mut Context<'_>,
@@ -328,14 +329,14 @@ impl Drop for Making {
     }
 }
 
-/// What a socket is to be.
+/// The class of a socket.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Class {
     family: Domain,
     protocol: Option<Protocol>,
 }
 
-/// Where a socket is to be and to send to.
+/// The local and the remote address of a socket.
 #[derive(Debug, Default)]
 struct Ends {
     local: Option<Address>,
@@ -353,7 +354,7 @@ impl Options {
             .unwrap_or_else(|| Err(none()))
     }
 
-    /// The socket that was given.
+    /// Checks the socket that was passed in.
     fn check(&self, sock: Socket) -> Result<Connected> {
         let Options { local, remote, family, protocol, flags, reuse_port, allow_broadcast, .. } =
             self;
@@ -380,8 +381,8 @@ impl Options {
         Ok(Connected { io: sock.into(), family, remote: None })
     }
 
-    /// Every kind of socket for which each address that was given is known, in the order in which
-    /// they were found.
+    /// Returns every class of socket for which each given address was found, in the order of the
+    /// look-up.
     async fn candidates(&mut self, site: WaitSite) -> Result<Vec<(Class, Ends)>> {
         let (local, remote) = (self.local.take(), self.remote.take());
         let wanted = (local.is_some(), remote.is_some());
@@ -412,7 +413,7 @@ impl Options {
 
     fn socket(&self, class: Class, ends: Ends, site: WaitSite) -> Result<Connected> {
         let Class { family, protocol } = class;
-        // As in asyncio, an empty path is no address.
+        // As in asyncio, an empty path is not an address.
         let [local, remote] = [ends.local, ends.remote]
             .map(|end| end.filter(|address| !address.as_sock_addr().is_unnamed()));
         let failed = |address: &Address, error: io::Error| {
@@ -435,14 +436,15 @@ impl Options {
             io.bind(local.as_sock_addr()).map_err(|error| failed(local, error))?;
         }
         if let Some(remote) = remote.as_ref().filter(|_| !self.allow_broadcast) {
-            // Datagrams need no waiting for that.
+            // Connecting a datagram socket does not wait.
             io.connect(remote.as_sock_addr()).map_err(|error| failed(remote, error))?;
         }
         Ok(Connected { io, family, remote })
     }
 }
 
-/// What comes of the first candidate that can be used. If none can: what the system said of the first.
+/// Returns the result of the first usable candidate. If there is none, returns the system's error for
+/// the first candidate.
 fn first_usable<C, T>(
     candidates: Vec<C>,
     mut attempt: impl FnMut(C) -> Result<T>,
@@ -472,7 +474,7 @@ impl End {
     }
 }
 
-/// Removes what a socket has left behind.
+/// Removes the file that a socket has left behind.
 fn remove_stale(path: &Path) {
     let removed = match path.metadata() {
         Ok(metadata) if metadata.file_type().is_socket() => std::fs::remove_file(path),

@@ -1,7 +1,7 @@
 //! [`Endpoint`]: the part of a datagram transport that lives in the loop.
 //!
-//! It is made, *started* in the next iteration, driven by the readiness of its [`Source`] and by its
-//! handles, and ends in one way, *lost*, as a stream's connection does.
+//! It is created, *started* in the next iteration, and driven by the readiness of its [`Source`] and
+//! by its handles. It always ends by being *lost*, as a stream connection does.
 
 use super::{
     Calls, Event,
@@ -32,15 +32,15 @@ use std::{
     time::Duration,
 };
 
-/// What each datagram adds to the size of the buffer: empty ones are not for nothing.
+/// The size that each datagram adds to that of the buffer, because even empty ones take memory.
 const HEADER_SIZE: usize = 8;
 
-/// After so long a datagram for a Unix socket that was full is tried again by a socket that is not
-/// connected to it. The system does not tell such a one when there is room; instead each attempt that
-/// fails makes it tell that the sender itself has room, as it always has.
+/// The time after which an unconnected socket tries again to send a datagram to a Unix socket that
+/// was full. The system does not report to such a socket when there is room. Instead, each failed
+/// attempt makes it report that the sender itself has room, which is always so.
 const RETRY_DELAY: Duration = Duration::from_millis(1);
 
-/// A datagram, and where it goes unless the socket knows.
+/// A datagram, and its destination, unless the socket is connected.
 type Buffered = (Box<[u8]>, Option<Address>);
 
 /// A datagram transport, in the loop.
@@ -51,18 +51,18 @@ pub(super) struct Endpoint {
     /// Taken out likewise.
     protocol: RefCell<Option<Rc<dyn Calls>>>,
     flow: FlowControl,
-    /// The only address to send to, if there is one.
+    /// The only address to send to, if it is fixed.
     remote: Option<Address>,
     /// Whether the system knows where to send to.
     connected: bool,
-    /// How the kind of the socket affects receiving.
+    /// The properties of the socket's kind that affect receiving.
     habits: Habits,
-    /// What was received and not told yet.
+    /// The datagrams that were received and not delivered yet.
     arrived: RefCell<VecDeque<(Box<[u8]>, SockAddr)>>,
-    /// What is to be sent, and its size.
+    /// The datagrams to be sent, and their size.
     buffer: RefCell<VecDeque<Buffered>>,
     size: Cell<usize>,
-    /// Whether the next attempt is due at a time, and not when the system tells.
+    /// Whether the next attempt is made after a delay, and not when the system reports room.
     retrying: Cell<bool>,
     /// Whether the endpoint is being lost.
     losing: Cell<bool>,
@@ -73,11 +73,11 @@ const WRITABLE: Readiness = Readiness { readable: false, writable: true, hangup:
 
 /// The beginning.
 impl Endpoint {
-    /// An endpoint in the loop that runs in this thread, with the address that it was given to send
-    /// to. It does nothing until it is [started](Endpoint::start).
+    /// Creates an endpoint in the loop that runs in this thread, with its remote address. It does
+    /// nothing until it is [started](Endpoint::start).
     ///
     /// # Errors
-    /// `Runtime` if no loop runs, or it is being closed; what the system says of the socket.
+    /// `Runtime` if no loop runs, or if it is being closed; the system's error for the socket.
     pub(super) fn open(
         io: Socket,
         domain: Domain,
@@ -107,8 +107,8 @@ impl Endpoint {
         Ok(endpoint.handle.get_or_init(|| DatagramTransport(Arc::new(shared))).clone())
     }
 
-    /// In the next iteration, and in this order: calls `connection_made`, begins to receive, and
-    /// gives `made` its result.
+    /// Starts it in the next iteration: calls `connection_made`, begins to receive, and sets the
+    /// result of `made`, in this order.
     #[track_caller]
     pub(super) fn start(&self, made: Option<Future<()>>) {
         self.soon(move |endpoint| {
@@ -117,7 +117,7 @@ impl Endpoint {
                 endpoint.fatal(error, "Cannot watch the descriptor of a transport");
             }
             if let Some(made) = made {
-                // Cancelled by now, perhaps.
+                // It may already have been cancelled.
                 let _ = made.set_result(());
             }
         });
@@ -145,7 +145,7 @@ impl Endpoint {
         self.handle().0.local
     }
 
-    /// The socket, until the endpoint is lost.
+    /// Returns the socket, until the endpoint is lost.
     pub(super) fn source(&self) -> Option<Rc<Source<Socket>>> {
         self.source.borrow().clone()
     }
@@ -178,7 +178,7 @@ impl Endpoint {
         Some(self.protocol.borrow().as_ref()?.protocol())
     }
 
-    /// Tells the protocol of an event, and afterwards whether to pause.
+    /// Calls the protocol for an event, and then tells it whether to pause.
     fn tell(&self, event: Event<'_>) -> Result<()> {
         let calls = self.protocol.borrow().clone();
         let Some(calls) = calls else { return Ok(()) };
@@ -187,15 +187,16 @@ impl Endpoint {
         outcome?
     }
 
-    /// Tells the protocol of an event; if it panics, that is reported, and the endpoint lives on.
+    /// Calls the protocol for an event. A panic is reported, and the endpoint stays open.
     fn call(&self, event: Event<'_>, callback: &str) {
         if let Err(error) = self.tell(event) {
             self.report(&format!("Exception in callback protocol.{callback}()"), error);
         }
     }
 
-    /// Tells the protocol of an error of the system; if a callback of its runs, in the next
-    /// iteration, so that one which sends again and again does not do it for ever.
+    /// Calls the protocol for an error of the system. If a callback of the protocol is running,
+    /// this happens in the next iteration, so that a callback which sends repeatedly does not loop
+    /// forever.
     fn give_error(&self, error: Error) {
         match self.flow.is_calling() {
             true => self.soon(|endpoint| endpoint.give_error(error)),
@@ -203,8 +204,8 @@ impl Endpoint {
         }
     }
 
-    /// Tells the protocol to pause or to go on, unless it was told, or a callback of its runs: then it
-    /// is told after that.
+    /// Tells the protocol to pause or to continue, unless it already knows. If one of its callbacks is
+    /// running, it is told after that.
     fn announce(&self) {
         match self.flow.changed() {
             Some(true) => self.call(Event::PauseWriting, "pause_writing"),
@@ -256,7 +257,7 @@ impl Endpoint {
 
 /// Sending.
 impl Endpoint {
-    /// Tells why nothing was sent: the protocol what the system says, and the loop the rest.
+    /// Reports why nothing was sent: system errors to the protocol, and other errors to the loop.
     pub(super) fn not_sent(&self, error: Error) {
         match error {
             Error::Io(_) => self.give_error(error),
@@ -264,10 +265,10 @@ impl Endpoint {
         }
     }
 
-    /// Sends, or buffers what the system does not take now.
+    /// Sends a datagram, or buffers it if the system does not take it now.
     ///
     /// # Errors
-    /// `Value` for an address that cannot be sent to; what the system says.
+    /// `Value` for an address that cannot be sent to; the system's error.
     pub(super) fn sendto(&self, data: &[u8], addr: Option<Address>) -> Result<()> {
         let addr = addr.map(Address::check).transpose()?;
         let addr = match (&self.remote, addr) {
@@ -312,7 +313,7 @@ impl Endpoint {
         sent.map(drop)
     }
 
-    /// Whether sending is to be tried again later. Then it will be.
+    /// Whether sending has to be tried again later, which is then arranged.
     fn is_to_wait(&self, error: &io::Error) -> bool {
         match error.kind() {
             io::ErrorKind::Interrupted => self.again(WRITABLE),
@@ -322,7 +323,7 @@ impl Endpoint {
         true
     }
 
-    /// There is room: sends what is buffered.
+    /// There is room: sends the buffered datagrams.
     fn write_ready(&self) {
         if self.is_losing() {
             return;
@@ -338,7 +339,7 @@ impl Endpoint {
                 Err(error) => {
                     self.shrink(data.len());
                     self.give_error(error.into());
-                    // What is left is sent in the next iteration.
+                    // The rest is sent in the next iteration.
                     return self.again(WRITABLE);
                 }
             }
@@ -398,7 +399,8 @@ impl Endpoint {
         }
     }
 
-    /// Ends it without sending what is buffered; [`DatagramTransport::abort`] without an error.
+    /// Ends it without sending buffered datagrams; without an error, this is
+    /// [`DatagramTransport::abort`].
     pub(super) fn force_close(&self, error: Option<Error>) {
         if self.is_losing() {
             return;
@@ -414,7 +416,7 @@ impl Endpoint {
         self.force_close(Some(error));
     }
 
-    /// Whether it was closed, before it is now.
+    /// Marks it as closing; returns whether it was before.
     fn set_closing(&self) -> bool {
         self.handle().0.closing.swap(true, Ordering::Relaxed)
     }
@@ -427,14 +429,14 @@ impl Endpoint {
         self.losing.get()
     }
 
-    /// Tells the protocol, in a step of its own, and lets everything go.
+    /// Calls the protocol, in a separate step, and drops everything.
     fn lose(&self, error: Option<Error>) {
         if !self.losing.replace(true) {
             self.soon(move |endpoint| endpoint.lost(error));
         }
     }
 
-    /// The last step. Nothing is called after it.
+    /// Runs the last step. Nothing is called after it.
     fn lost(&self, error: Option<Error>) {
         self.call(Event::Lost(error), "connection_lost");
         let let_go = (self.source.take(), self.protocol.take(), self.local().remove());

@@ -1,10 +1,9 @@
-//! Receiving: up to [`AT_ONCE`] datagrams with one system call, where there is one that does it.
+//! Receiving: up to [`AT_ONCE`] datagrams with one system call, if the system has one.
 //!
-//! With edge-triggered readiness the reader has to know that nothing is left. Asked for several, the system says so by
-//! giving fewer, and not in a second call for every datagram. The only other reason for fewer is an
-//! error, and UDP and Unix datagram sockets report their errors to the poller. For other sockets
-//! [`Habits::fewer_is_all`] is false. The portable way is tested on Linux together with the portable
-//! poller.
+//! With edge-triggered readiness, the reader has to know that nothing is left. If it requests several datagrams and
+//! gets fewer, it knows without a second call for every datagram. The only other reason for fewer is an error, and UDP
+//! and Unix datagram sockets report their errors to the poller. For other sockets [`Habits::fewer_is_all`] is false.
+//! The portable way is tested on Linux together with the portable poller.
 //!
 //! The end of a `SOCK_SEQPACKET` connection looks like an empty message that is received again and
 //! again. [`Habits::is_end`] tells it from a real one.
@@ -15,13 +14,14 @@ use nix::libc;
 use socket2::SockAddr;
 use std::{cell::Cell, io, os::fd::AsRawFd};
 
-/// So many datagrams are received in one call. More were not faster, with one sender or fifty.
+/// The number of datagrams that are received in one call. Larger numbers were not faster, with one
+/// sender or fifty.
 pub(super) const AT_ONCE: usize = system::AT_ONCE;
 
 /// How the kind of a socket affects receiving.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Habits {
-    /// How many datagrams to ask for in one call.
+    /// The number of datagrams to request in one call.
     at_once: usize,
     /// Whether receiving fewer means that none are left.
     pub(super) fewer_is_all: bool,
@@ -31,7 +31,7 @@ pub(super) struct Habits {
 
 impl Habits {
     /// # Errors
-    /// If the system cannot tell the kind of the socket.
+    /// The system's error, if it cannot tell the kind of the socket.
     pub(super) fn of(io: &socket2::Socket, domain: Domain) -> io::Result<Habits> {
         let kind = io.r#type()?;
         let has_end = kind == Type::SEQPACKET;
@@ -74,11 +74,11 @@ fn is_ended(_: &socket2::Socket) -> bool {
 }
 
 thread_local! {
-    /// What all endpoints of the thread receive into.
+    /// The memory into which all endpoints of the thread receive.
     static BLOCK: Cell<Block> = const { Cell::new(Block::new()) };
 }
 
-/// Room for what is received. The system gives memory to the pages that are used.
+/// Room for received datagrams. The system provides memory only for the pages that are used.
 #[derive(Debug, Default)]
 struct Block {
     memory: Vec<u8>,
@@ -92,11 +92,11 @@ impl Block {
     }
 }
 
-/// What was received: one datagram at least. Dropping it gives the block back to the thread.
+/// The received datagrams: at least one. Dropping this gives the block back to the thread.
 #[derive(Debug)]
 pub(super) struct Received {
     block: Block,
-    /// Whether as many datagrams were received as were asked for.
+    /// Whether as many datagrams were received as requested.
     is_full: bool,
 }
 
@@ -116,12 +116,12 @@ impl Received {
 
 impl Drop for Received {
     fn drop(&mut self) {
-        // A thread that ends keeps none any more.
+        // A thread that is ending keeps none.
         let _ = BLOCK.try_with(|place| place.set(std::mem::take(&mut self.block)));
     }
 }
 
-/// Receives what there is.
+/// Receives the available datagrams.
 pub(super) fn receive(io: &socket2::Socket, habits: Habits) -> io::Result<Received> {
     let mut received =
         Received { block: BLOCK.try_with(Cell::take).unwrap_or_default(), is_full: false };
@@ -167,8 +167,8 @@ mod system {
         }
         let count = (memory_size / MAX_SIZE) as libc::c_uint;
         let fd = io.as_raw_fd();
-        // SAFETY: the headers lead to memory of the lengths that they tell, which is ours and stays
-        // where it is; without a time limit.
+        // SAFETY: the headers point to memory of the lengths that they contain, which is ours and
+        // stays in place; there is no time limit.
         let received = unsafe {
             libc::recvmmsg(fd, headers.as_mut_ptr(), count, MSG_DONTWAIT as _, ptr::null_mut())
         };
@@ -194,8 +194,8 @@ mod system {
         memory: &mut [u8],
         datagrams: &mut Vec<(usize, SockAddr)>,
     ) -> io::Result<()> {
-        // SAFETY: initialised bytes may be taken for such that perhaps are not, as long as nobody
-        // writes uninitialised ones; `socket2` promises that it does not.
+        // SAFETY: initialised bytes may be treated as possibly uninitialised, as long as no
+        // uninitialised bytes are written; `socket2` promises that it writes none.
         let memory = unsafe { &mut *(ptr::from_mut(memory) as *mut [MaybeUninit<u8>]) };
         datagrams.push(io.recv_from(memory)?);
         Ok(())

@@ -1,4 +1,4 @@
-//! Endpoints on real sockets. What is sent, and how endpoints are made, have files of their own.
+//! Endpoints on real sockets. Sending and creating have files of their own.
 
 use super::*;
 use crate::{
@@ -16,7 +16,7 @@ use creating::Directory;
 mod packets;
 mod sending;
 
-/// Writes down what happens to it, and does what it is told to.
+/// Records its events, and runs the given reactions.
 #[derive(Default)]
 struct Recorder {
     log: Log,
@@ -30,7 +30,7 @@ impl Recorder {
         Recorder { log: log.clone(), ..Recorder::default() }
     }
 
-    /// Calls `f` in the callback of an event, after it was written down.
+    /// Calls `f` in the callback of an event, after it was recorded.
     fn on(mut self, event: &'static str, f: impl FnMut(&DatagramTransport) + 'static) -> Self {
         self.hooks.push((event, Box::new(f)));
         self
@@ -85,7 +85,7 @@ fn kind(error: Error) -> io::ErrorKind {
     }
 }
 
-/// Answers as the sketches of the documentation do.
+/// Answers as the examples of Python's documentation do.
 struct Echo;
 
 impl DatagramProtocol for Echo {
@@ -94,7 +94,7 @@ impl DatagramProtocol for Echo {
     }
 }
 
-/// An endpoint on this machine.
+/// Creates an endpoint on this machine.
 async fn endpoint(protocol: Recorder) -> Result<(DatagramTransport, Address)> {
     let creating = create_datagram_endpoint(|| protocol).local_addr(("127.0.0.1", 0));
     let (transport, _) = creating.await?;
@@ -106,7 +106,7 @@ fn name(transport: &DatagramTransport) -> Address {
     transport.get_extra_info(SOCKNAME).unwrap()
 }
 
-/// Two Unix sockets that are connected with each other: an endpoint, and one that is not read.
+/// Creates two connected Unix sockets: an endpoint, and one that is not read.
 async fn pair(protocol: Recorder) -> Result<(DatagramTransport, socket2::Socket)> {
     let (one, other) =
         asyncio_sockets::Socket::pair(Domain::UNIX, asyncio_sockets::Type::DGRAM, None)?;
@@ -114,7 +114,7 @@ async fn pair(protocol: Recorder) -> Result<(DatagramTransport, socket2::Socket)
     Ok((transport, other.into()))
 }
 
-/// Reads all that is there.
+/// Reads everything that is there.
 fn drain(socket: &socket2::Socket) -> Vec<String> {
     let mut all = Vec::new();
     let mut buffer = [0; 4096];
@@ -136,7 +136,7 @@ fn an_echo_answers_each_sender() {
         second.sendto(b"2", address.as_inet().unwrap());
         one.wait("<1>").await?;
         other.wait("<2>").await?;
-        // The handle is not what keeps it.
+        // The endpoint does not need a handle to stay open.
         drop(server);
         first.sendto(b"3", (std::net::Ipv4Addr::LOCALHOST, address.as_inet().unwrap().port()));
         one.wait("<3>").await?;
@@ -213,7 +213,7 @@ fn what_arrives_while_a_burst_is_told_is_not_forgotten() {
         let (_there, address) = endpoint(Recorder::new(&log)).await?;
         let (here, _) = endpoint(Recorder::default()).await?;
         let mut expected = vec!["made".to_owned()];
-        // Each of these arrives at another point of telling the burst before it.
+        // Each of these arrives at another point of delivering the burst before it.
         for pause in 0..12 {
             for n in 0..3 {
                 here.sendto(format!("{pause}.{n}").as_bytes(), &address);
@@ -349,7 +349,7 @@ fn a_protocol_can_be_replaced() {
         there.close();
         iterations(1).await?;
         let error = there.set_protocol(Echo).unwrap_err().to_string();
-        assert_eq!(error, "set_protocol: the endpoint is closed, or of another thread");
+        assert_eq!(error, "set_protocol: the endpoint is closed, or belongs to another thread");
         Ok(())
     });
 }

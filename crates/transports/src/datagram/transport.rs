@@ -22,16 +22,16 @@ use std::{
     },
 };
 
-/// A handle of an endpoint for datagrams (`asyncio.DatagramTransport`).
+/// A handle to a datagram endpoint (`asyncio.DatagramTransport`).
 ///
-/// Clones are handles of the same endpoint. Dropping them does not end the endpoint; it ends when it is closed or
-/// aborted. A handle may be used on any thread. On a thread other than the loop's, calls are sent to the loop and
-/// take effect soon, and queries that only the loop can answer are answered as for a closed endpoint.
+/// Clones are handles to the same endpoint. Dropping them does not end the endpoint; it ends when it is closed or
+/// aborted. A handle may be used on any thread. On a thread other than the loop's, calls are passed to the loop
+/// and take effect soon, and queries that only the loop can answer return the result for a closed endpoint.
 #[doc(alias = "asyncio.DatagramTransport")]
 #[derive(Clone)]
 pub struct DatagramTransport(pub(super) Arc<Shared>);
 
-/// What every handle has.
+/// The data of every handle.
 pub(super) struct Shared {
     pub(super) local: LoopLocal<Endpoint>,
     pub(super) closing: AtomicBool,
@@ -46,7 +46,7 @@ impl Shared {
         Shared { local, closing, names, domain, lost_writes }
     }
 
-    /// Something was sent after the end.
+    /// Counts a datagram that was sent after the end.
     pub(super) fn count_lost_write(&self) {
         self.lost_writes.count("socket.send() raised exception.");
     }
@@ -60,10 +60,11 @@ impl DatagramTransport {
     /// Sends `data` as one datagram, even if it is empty (`sendto`): to `addr`, or with `None` to the
     /// remote address of the endpoint. If the system does not take it now, a copy is buffered.
     ///
-    /// Errors of the system are passed to the protocol's `error_received`: at once, or, if a callback
-    /// of the protocol is sending, in the next iteration. An `addr` other than the endpoint's remote
-    /// address, or none although there is no such address, is a `Value` error for the loop's
-    /// exception handler, and nothing is sent. So is a host name: `getaddrinfo` looks it up.
+    /// System errors are passed to the protocol's `error_received`: immediately or, if a callback of
+    /// the protocol is sending, in the next iteration. If `addr` differs from the endpoint's remote
+    /// address, or is missing although there is no such address, nothing is sent, and a `Value` error
+    /// goes to the loop's exception handler. The same is true of a host name: use `getaddrinfo`
+    /// first.
     ///
     /// Data sent after the end is dropped, with a warning in the log from the fifth time on.
     pub fn sendto(&self, data: impl AsRef<[u8]>, addr: impl Recipient) {
@@ -75,8 +76,8 @@ impl DatagramTransport {
         }
     }
 
-    /// [`sendto`](DatagramTransport::sendto) that returns its error, if it is called on the loop's thread. For
-    /// asyncio-streams.
+    /// Does what [`sendto`](DatagramTransport::sendto) does, and returns its error if it is called on the
+    /// loop's thread. For asyncio-streams.
     #[doc(hidden)]
     pub fn try_sendto(&self, data: impl AsRef<[u8]>, addr: impl Recipient) -> Result<()> {
         let data = data.as_ref();
@@ -97,19 +98,19 @@ impl DatagramTransport {
         Ok(())
     }
 
-    /// Closes the endpoint (`close`): nothing more is received; what is buffered is sent first; then
-    /// `connection_lost(None)` is called. Does nothing the second time.
+    /// Closes the endpoint (`close`): nothing more is received, buffered datagrams are sent, and
+    /// then `connection_lost(None)` is called. A second call does nothing.
     pub fn close(&self) {
         self.0.local.send(Endpoint::close);
     }
 
-    /// Closes the endpoint at once (`abort`): what is buffered is lost. `connection_lost(None)` is
-    /// called in the next iteration.
+    /// Closes the endpoint immediately (`abort`): buffered datagrams are lost.
+    /// `connection_lost(None)` is called in the next iteration.
     pub fn abort(&self) {
         self.0.local.send(|endpoint| endpoint.force_close(None));
     }
 
-    /// Whether the endpoint is closed, or will be as soon as what is buffered has been sent
+    /// Returns whether the endpoint is closed, or will be when the buffered data has been sent
     /// (`is_closing`).
     pub fn is_closing(&self) -> bool {
         self.0.closing.load(Ordering::Relaxed)
@@ -121,45 +122,46 @@ impl DatagramTransport {
         what.of(self)
     }
 
-    /// Gives the endpoint another protocol (`set_protocol`), which is called from now on, or, inside a callback, after
-    /// that callback. `connection_made` is not called.
+    /// Replaces the protocol of the endpoint (`set_protocol`). The new protocol is called from now on or, inside a
+    /// callback, after that callback. Its `connection_made` is not called.
     ///
     /// # Errors
-    /// `Runtime` if the endpoint is closed, or not this thread's. The protocol is dropped.
+    /// `Runtime` if the endpoint is closed, or belongs to another thread. The protocol is dropped.
     pub fn set_protocol<P: DatagramProtocol>(&self, protocol: P) -> Result<()> {
         let Some(endpoint) = self.endpoint() else {
             return Err(Error::runtime(
-                "set_protocol: the endpoint is closed, or of another thread",
+                "set_protocol: the endpoint is closed, or belongs to another thread",
             ));
         };
         endpoint.set_protocol(into_calls(&Rc::new(RefCell::new(protocol))));
         Ok(())
     }
 
-    /// The protocol (`get_protocol`), if it is a `P`; `None` once the endpoint is closed, and off the
-    /// loop's thread.
+    /// Returns the protocol (`get_protocol`), if it is a `P`; `None` once the endpoint is closed, and
+    /// on other threads.
     pub fn get_protocol<P: 'static>(&self) -> Option<Rc<RefCell<P>>> {
         self.endpoint()?.protocol()?.downcast().ok()
     }
 
     /// Sets the marks of the send buffer, in bytes: `pause_writing` is called above `high`,
-    /// `resume_writing` at `low` or below (`set_write_buffer_limits`). By default `high` is four
-    /// times `low`, or 64 KiB if that is not given either; `low` is a quarter of `high`.
+    /// `resume_writing` at `low` or below (`set_write_buffer_limits`). By default, `high` is four
+    /// times `low`, or 64 KiB if neither is given; `low` is a quarter of `high`.
     ///
     /// # Errors
-    /// `Value` unless `high` is at least `low`; nothing has changed.
+    /// `Value` unless `high` is at least `low`; nothing changes then.
     pub fn set_write_buffer_limits(&self, high: Option<usize>, low: Option<usize>) -> Result<()> {
         let (low, high) = water_marks("set_write_buffer_limits", HIGH_WATER, high, low)?;
         self.0.local.send(move |endpoint| endpoint.set_water_marks(low, high));
         Ok(())
     }
 
-    /// The marks: `(low, high)` (`get_write_buffer_limits`).
+    /// Returns the marks `(low, high)` (`get_write_buffer_limits`).
     pub fn get_write_buffer_limits(&self) -> (usize, usize) {
         self.endpoint().map_or((0, 0), |endpoint| endpoint.water_marks())
     }
 
-    /// How many bytes are buffered, and eight for each datagram (`get_write_buffer_size`).
+    /// Returns the number of buffered bytes, plus eight for each datagram
+    /// (`get_write_buffer_size`).
     pub fn get_write_buffer_size(&self) -> usize {
         self.endpoint().map_or(0, |endpoint| endpoint.buffered())
     }
@@ -196,12 +198,12 @@ impl fmt::Debug for DatagramTransport {
     }
 }
 
-/// Where a datagram may go, which needs no looking up: a [`SocketAddr`] or an IP address with a port,
-/// an [`Address`], the path of a Unix socket, or `None`: the endpoint's remote address.
+/// A destination that needs no look-up: a [`SocketAddr`] or an IP address with a port, an
+/// [`Address`], the path of a Unix socket, or `None` for the endpoint's remote address.
 ///
-/// Text is a path for an endpoint of Unix sockets, and else `"127.0.0.1:8888"`.
+/// Text is a path if the endpoint is a Unix socket, and else an address such as `"127.0.0.1:8888"`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no address that a datagram can go to",
+    message = "`{Self}` is not an address that a datagram can go to",
     label = "an address without a name to look up is expected",
     note = "write a `SocketAddr` or `Address`, an IP address with a port, for a Unix socket the path, or `None` \
             for the endpoint's remote address",
@@ -235,12 +237,12 @@ recipients! {
     (Ipv6Addr, u16): |address, _| Ok(Some(address.into()));
     (&str, u16): |address, _| match address.0.parse::<IpAddr>() {
         Ok(ip) => Ok(Some((ip, address.1).into())),
-        Err(_) => Err(Error::value(format!("sendto: {:?} is no IP address", address.0))),
+        Err(_) => Err(Error::value(format!("sendto: {:?} is not an IP address", address.0))),
     };
     &str: |text, domain| match text.parse::<SocketAddr>() {
         _ if domain == Domain::UNIX => path(text.as_ref()),
         Ok(address) => Ok(Some(address.into())),
-        Err(_) => Err(Error::value(format!("sendto: {text:?} is no IP address with a port"))),
+        Err(_) => Err(Error::value(format!("sendto: {text:?} is not an IP address with a port"))),
     };
     &Path: |at, _| path(at);
     PathBuf: |at, _| path(&at);

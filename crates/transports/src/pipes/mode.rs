@@ -1,9 +1,9 @@
 //! [`NonBlocking`]: keeps a file that was passed to a transport in non-blocking mode.
 //!
 //! The mode belongs to the open file, which other processes may share: the shell shares the terminal,
-//! and the programs of a pipeline share its pipes. They expect it to block. So blocking mode is restored
-//! when the last transport of the open file is closed, or when the process exits. A file that was
-//! non-blocking before stays non-blocking.
+//! and the programs of a pipeline share its pipes. They expect it to block. Blocking mode is therefore
+//! restored when the last transport of the open file is closed, or when the process exits. A file that
+//! was non-blocking before stays non-blocking.
 
 use asyncio_core::raw::sync::Mutex;
 use nix::{
@@ -46,7 +46,7 @@ impl NonBlocking {
     /// so.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub(crate) fn begin(file: &File) -> io::Result<Option<NonBlocking>> {
         let flags = OFlag::from_bits_retain(fcntl(file, FcntlArg::F_GETFL)?);
         let (metadata, descriptor) = (file.metadata()?, file.as_raw_fd());

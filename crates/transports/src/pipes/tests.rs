@@ -13,7 +13,7 @@ use std::{
 
 mod modes;
 
-/// A new pipe: where to read, and where to write.
+/// Creates a pipe: the reading and the writing end.
 fn pipe() -> (File, File) {
     let (reader, writer) = nix::unistd::pipe().unwrap();
     (reader.into(), writer.into())
@@ -222,8 +222,8 @@ fn a_paused_read_pipe_goes_on_where_it_was() {
     });
 }
 
-/// In a terminal a read gives one line, however many there are: less than asked for does not mean
-/// that nothing is left.
+/// In a terminal, a read returns one line, however many there are: a short read does not mean that
+/// nothing is left.
 #[test]
 fn all_lines_of_a_terminal_arrive_and_its_end_is_no_error_for_the_handler() {
     run(async {
@@ -268,7 +268,7 @@ fn another_error_of_a_read_pipe_is_reported() {
 
 #[test]
 fn a_write_pipe_says_when_nobody_reads_any_more() {
-    // It looks for I/O in every iteration, so that all readiness of the beginning is known by then.
+    // The loop polls for I/O in every iteration, so the initial readiness is known by then.
     run_step_by_step(async {
         let log = Log::default();
         let (reader, writer) = pipe();
@@ -381,7 +381,7 @@ fn what_is_written_to_a_terminal_arrives() {
         let terminal = openpty(None, None)?;
         let transport = write_pipe(Recorder::new(&log), terminal.slave).await?;
         let master = read_pipe(Recorder::new(&log), terminal.master).await?;
-        // Without a line end, for the terminal makes two bytes of it.
+        // Without a newline, because the terminal turns it into two bytes.
         let data: Vec<u8> = (0..100_000u32).map(|n| b'a' + (n % 26) as u8).collect();
         transport.write(&data);
         log.until(|log| log.received().len() >= data.len()).await?;

@@ -1,4 +1,4 @@
-//! Files between what is written, and what ends them early.
+//! Files between other writes, and early ends.
 
 use super::*;
 use crate::{connect_write_pipe, testing::*};
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-/// A file with `data`, which has no name any more.
+/// Creates a file with `data`, which no longer has a name.
 fn file(data: &[u8]) -> File {
     static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -31,14 +31,14 @@ fn position(mut file: &File) -> u64 {
     file.stream_position().unwrap()
 }
 
-/// A pipe with `data` in it: a file that the system cannot send, for it has no offsets.
+/// Creates a pipe with `data` in it: a file that the system cannot send, because it has no offsets.
 fn pipe(data: &[u8]) -> File {
     let (reader, writer) = nix::unistd::pipe().unwrap();
     File::from(writer).write_all(data).unwrap();
     reader.into()
 }
 
-/// A connection that is there, and its other side.
+/// Creates a connection, and its other side.
 async fn connected(recorder: Recorder) -> Result<(Transport, UnixStream)> {
     let (transport, theirs) = pair(recorder);
     iterations(3).await?;
@@ -92,7 +92,7 @@ fn a_part_of_a_file() {
         assert_eq!(sendfile(&transport, &contents).offset(2).count(5).await?, 5);
         assert_eq!(position(&contents), 7);
         assert_eq!(sendfile(&transport, &contents).offset(10).await?, 0);
-        assert_eq!(position(&contents), 10, "also if nothing was sent");
+        assert_eq!(position(&contents), 10, "even if nothing was sent");
         assert_eq!(sendfile(&transport, &file(b"")).await?, 0);
         let error = sendfile(&transport, &contents).count(0).await.unwrap_err();
         assert_eq!(error.to_string(), "sendfile: count must be a positive integer (got 0)");
@@ -120,7 +120,7 @@ fn meanwhile_nobody_else_writes_and_nothing_is_read() {
         theirs.write_all(b"later")?;
         iterations(5).await?;
         assert_eq!(log.count("data"), 0);
-        // Takes effect behind the file.
+        // It takes effect after the file.
         transport.write_eof();
         let reading = read_all(theirs);
         assert_eq!(task.await?, data.len() as u64);

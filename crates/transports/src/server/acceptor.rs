@@ -1,9 +1,10 @@
-//! [`Acceptor`]: the part of a server that lives in the loop. It owns the sockets that listen, and
-//! knows the connections that came in through them.
+//! [`Acceptor`]: the part of a server that lives in the loop. It owns the listening sockets, and
+//! knows the connections that they have accepted.
 //!
 //! A connection is set up as in asyncio: it is accepted in one iteration, gets its protocol from the
 //! factory in the next, and is made in the one after that. Each set-up is a callback with a copy of
-//! the context variables, where asyncio has a task; what it sets there is seen by no other connection.
+//! the context variables, where asyncio has a task; other connections do not see the values that it
+//! sets.
 
 use super::{Shared, binding::Bound, create::Serving};
 use crate::{
@@ -31,7 +32,7 @@ use std::{
     time::Duration,
 };
 
-/// How long a server pauses when the system has no resources for another connection.
+/// The time for which a server pauses when the system has no resources for another connection.
 pub const ACCEPT_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Makes the protocol of a connection.
@@ -43,28 +44,28 @@ pub(super) struct Acceptor {
     backlog: u32,
     /// How connections are opened.
     plan: Plan,
-    /// How many connections there may be at once.
+    /// The largest number of connections.
     max_connections: usize,
-    /// How many were accepted and have no transport yet.
+    /// The number of connections that were accepted and have no transport yet.
     arriving: Cell<usize>,
     /// Empty once the server is closed.
     listeners: RefCell<Vec<Rc<Listener>>>,
     /// Taken out while it runs, and when the server is closed.
     factory: RefCell<Option<Factory>>,
-    /// In the order in which they came.
+    /// The connections, in the order in which they came.
     clients: RefCell<BTreeMap<u64, Transport>>,
-    /// How many clients there have been.
+    /// The number of clients so far.
     accepted: Cell<u64>,
-    /// Takes it out of the loop.
+    /// Removes it from the loop.
     leave: Cell<Option<Box<dyn FnOnce()>>>,
 }
 
-/// A socket that listens.
+/// A listening socket.
 struct Listener {
     source: Rc<Source<socket2::Socket>>,
     /// The kind of the connections that it accepts.
     kind: Kind,
-    /// Whether it pauses, because it could not accept.
+    /// Whether it pauses because it could not accept.
     pauses: Cell<bool>,
     /// The path of a Unix socket, which is removed after the socket was closed.
     _path: Option<super::unix::OwnPath>,
@@ -101,7 +102,7 @@ impl Acceptor {
         })
     }
 
-    /// Sets what takes it out of the loop when it is over.
+    /// Sets the function that removes it from the loop at its end.
     pub(super) fn on_end(&self, leave: impl FnOnce() + 'static) {
         self.leave.set(Some(Box::new(leave)));
     }
@@ -143,8 +144,8 @@ impl Acceptor {
         self.end_if_alone();
     }
 
-    /// Accepts what waits, as far as there is room, and closes the sockets. What was accepted is set up
-    /// before the server is closed.
+    /// Accepts the waiting connections, as far as there is room, and closes the sockets. Accepted
+    /// connections are set up before the server is closed.
     pub(super) fn close_behind_the_last(&self) {
         let listeners = self.listeners.take();
         listeners.iter().for_each(|listener| self.accept(listener));
@@ -152,13 +153,13 @@ impl Acceptor {
         self.soon(Acceptor::close);
     }
 
-    /// Calls `f` with each connection there is now.
+    /// Calls `f` with each current connection.
     pub(super) fn each_client(&self, f: impl Fn(&Transport)) {
         let clients: Vec<Transport> = self.clients.borrow().values().cloned().collect();
         clients.iter().for_each(f);
     }
 
-    /// The connections that there are now.
+    /// Returns the current connections.
     #[cfg(all(test, feature = "tls"))]
     pub(super) fn all_clients(&self) -> Vec<Transport> {
         self.clients.borrow().values().cloned().collect()
@@ -171,12 +172,12 @@ impl Acceptor {
         self.make_room();
     }
 
-    /// Whether no more connections are accepted for now. What waits is left with the system.
+    /// Whether no more connections are accepted for now. Waiting ones are left with the system.
     fn is_full(&self) -> bool {
         self.clients.borrow().len() + self.arriving.get() >= self.max_connections
     }
 
-    /// There is one connection less: goes on accepting, if that was why it did not.
+    /// There is one connection less: accepts again, if the limit was the reason to stop.
     fn make_room(&self) {
         if self.max_connections != usize::MAX {
             for listener in &*self.listeners.borrow() {
@@ -197,7 +198,7 @@ impl Acceptor {
 
 /// Accepting.
 impl Acceptor {
-    /// Takes the connections that wait, but no more in one iteration than may wait at once, so that a
+    /// Accepts waiting connections, but no more in one iteration than may wait at once, so that a
     /// burst does not keep the rest of the program waiting.
     fn accept(&self, listener: &Rc<Listener>) {
         if listener.pauses.get() {
@@ -221,8 +222,8 @@ impl Acceptor {
         listener.source.call_handler_again(READABLE);
     }
 
-    /// Tries again after a while. asyncio does so when the system lacks resources; any other error it
-    /// would meet again in each iteration.
+    /// Tries again after a delay. asyncio does this when the system lacks resources; with any other
+    /// error, it fails again in every iteration.
     fn pause(&self, listener: &Rc<Listener>, error: io::Error) {
         listener.pauses.set(true);
         resume_later(Rc::downgrade(listener));
@@ -235,8 +236,8 @@ impl Acceptor {
         .report(None);
     }
 
-    /// Makes the transport of a connection. System errors concern one client, so they are reported in debug
-    /// mode only. A panic of the factory is always reported.
+    /// Creates the transport of a connection. System errors concern one client, so they are only reported
+    /// in debug mode. A panic of the factory is always reported.
     fn set_up(&self, io: socket2::Socket, kind: Kind, peer: Address) {
         self.arriving.set(self.arriving.get().saturating_sub(1));
         let clients = self.accepted.get();
@@ -315,7 +316,7 @@ fn resume_later(listener: Weak<Listener>) {
     call_later(ACCEPT_RETRY_DELAY, resume);
 }
 
-/// With its loop a server is over.
+/// A server ends with its loop.
 impl Drop for Acceptor {
     fn drop(&mut self) {
         self.shared.life.close();
@@ -323,8 +324,8 @@ impl Drop for Acceptor {
     }
 }
 
-/// Whether the next connection may be accepted nevertheless: a signal came, or this one was broken
-/// before.
+/// Whether the next connection may still be accepted: a signal arrived, or this connection was
+/// already broken.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINTR | libc::ECONNABORTED | libc::EPROTO))
 }

@@ -12,17 +12,17 @@ use asyncio_sockets::{
 };
 use std::io;
 
-/// A socket that is bound, and does not listen yet.
+/// A bound socket that does not listen yet.
 #[derive(Debug)]
 pub(super) struct Bound {
     pub(super) socket: socket2::Socket,
     pub(super) address: Address,
-    /// A path that is to be removed in the end.
+    /// The path that is removed at the end.
     pub(super) path: Option<super::unix::OwnPath>,
 }
 
 impl Bound {
-    /// A socket that the program has made.
+    /// Uses a socket that the program has created.
     pub(super) fn given(socket: Socket) -> Result<Bound> {
         if socket.get_ref().r#type()? != Type::STREAM {
             return Err(Error::value(format!("a stream socket was expected, not {socket:?}")));
@@ -38,7 +38,7 @@ impl Bound {
     }
 }
 
-/// How the sockets are to be.
+/// The options of the sockets.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Options {
     pub(super) family: Option<Domain>,
@@ -60,7 +60,7 @@ impl Default for Options {
     }
 }
 
-/// A socket for each address. If one fails, those before it are closed.
+/// Creates a socket for each address. If one fails, those before it are closed.
 pub(super) async fn bind(
     endpoints: Vec<Endpoint>,
     options: Options,
@@ -87,13 +87,13 @@ fn bind_now(given: Vec<Socket>, found: Vec<AddrInfo>, options: Options) -> Resul
     let mut passed_over = None;
     for AddrInfo { family, kind, protocol, address, .. } in found {
         if address.as_inet().is_none() {
-            return Err(Error::value(format!("{address} is no internet address")));
+            return Err(Error::value(format!("{address} is not an internet address")));
         }
         if tried.contains(&address) {
             continue;
         }
         tried.push(address.clone());
-        // A system may tell addresses of a family of which it has no sockets.
+        // A system may return addresses of a family for which it has no sockets.
         let socket = match socket2::Socket::new(family, kind, protocol) {
             Ok(socket) => socket,
             Err(error) => {
@@ -125,7 +125,8 @@ fn bind_now(given: Vec<Socket>, found: Vec<AddrInfo>, options: Options) -> Resul
     }
     for Bound { socket, address, .. } in &bound {
         if address.as_inet().is_some() {
-            // What it accepts has it from here. What is no TCP socket does not know it.
+            // Accepted connections inherit the option from here. A socket that is not TCP does not
+            // have it.
             let _ = socket.set_tcp_nodelay(true);
         }
     }
@@ -164,7 +165,7 @@ fn list(addresses: &[Address]) -> String {
     format!("[{}]", addresses.join(", "))
 }
 
-/// Something that is passed over, and of interest in debug mode.
+/// Logs, in debug mode, that something was skipped.
 fn note(text: &str) {
     if is_debug() {
         log(Level::Warning, text);

@@ -1,4 +1,4 @@
-//! [`create_server`], and what creating a server of any kind has in common.
+//! [`create_server`], and the common part of creating servers.
 
 use super::{
     Server, Shared, Yield,
@@ -25,12 +25,12 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// Makes a server for TCP (`loop.create_server`): `factory` is called for the protocol of each
-/// connection that comes in.
+/// Creates a server for TCP (`loop.create_server`): `factory` is called for the protocol of each
+/// incoming connection.
 ///
-/// `endpoint` is an address, or a socket that has one, of any family. A host name may have several
-/// addresses; there is a socket for each. An empty host stands for every interface, with a socket for
-/// IPv4 and one for IPv6; each serves its own family alone. If the port is 0 the system chooses one
+/// `endpoint` is an address, or a socket with an address, of any family. A host name may have several
+/// addresses; there is a socket for each. An empty host means every interface, with one socket for
+/// IPv4 and one for IPv6, which serve only their own family. If the port is 0, the system chooses one
 /// for each socket: see [`Server::local_addr`].
 ///
 /// ```
@@ -53,16 +53,16 @@ use std::{
 /// # Ok::<(), asyncio::Error>(())
 /// ```
 ///
-/// The server goes on when every handle is dropped; see [`Server`].
+/// If every handle is dropped, the server continues; see [`Server`].
 ///
 /// # Errors
-/// If an address cannot be bound, what the system says, with the address: above all `AddrInUse`. An
-/// address that is not of this machine is passed over, unless there is no other. `Value` for what is
-/// no address, and for a socket that is not of the stream type; what the look-up of a name says;
-/// `Runtime` without a running loop. Nothing stays open.
+/// If an address cannot be bound, the system's error with the address, such as `AddrInUse`. An
+/// address that is not of this machine is skipped, unless there is no other. `Value` for an invalid
+/// address, and for a socket that is not a stream socket; the error of the look-up of a name;
+/// `Runtime` without a running loop. In all these cases, nothing stays open.
 ///
 /// # Cancellation
-/// What was opened is closed.
+/// Sockets that were opened are closed.
 #[doc(alias = "loop.create_server")]
 #[track_caller]
 pub fn create_server<F, P, Kind>(factory: F, endpoint: impl ToEndpoint) -> CreateServer<F, P, Kind>
@@ -80,7 +80,8 @@ where
     }
 }
 
-/// What [`create_server`] returns: its keyword arguments. Awaiting it makes the server.
+/// The value that [`create_server`] returns, with its keyword arguments. Awaiting it creates the
+/// server.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct CreateServer<F, P, Kind> {
     factory: F,
@@ -91,7 +92,7 @@ pub struct CreateServer<F, P, Kind> {
     kind: PhantomData<fn() -> (P, Kind)>,
 }
 
-/// What every kind of server is told.
+/// The options of every kind of server.
 #[derive(Clone, Debug)]
 pub(super) struct Serving {
     pub(super) backlog: u32,
@@ -108,77 +109,76 @@ impl Default for Serving {
 }
 
 impl<F, P, Kind> CreateServer<F, P, Kind> {
-    /// The arguments of TLS.
+    /// Returns the arguments of TLS.
     #[cfg(feature = "tls")]
     pub(crate) fn ssl_arguments(&mut self) -> &mut Arguments {
         &mut self.serving.ssl
     }
 
-    /// Another address or socket to listen at, as asyncio's sequence of hosts.
+    /// Adds another address or socket to listen at, like asyncio's sequence of hosts.
     pub fn also_at(mut self, endpoint: impl ToEndpoint) -> Self {
         self.endpoints.push(endpoint.to_endpoint());
         self
     }
 
-    /// The family of the addresses to listen at: [`Domain::IPV4`] or [`Domain::IPV6`]. Both by
-    /// default.
+    /// Sets the family of the addresses to listen at: [`Domain::IPV4`] or [`Domain::IPV6`]. The
+    /// default is both.
     pub fn family(mut self, family: Domain) -> Self {
         self.options.family = Some(family);
         self
     }
 
-    /// Flags for the look-up of the name, in place of
-    /// [`AI_PASSIVE`](asyncio_sockets::AI_PASSIVE), with which an empty host stands for every
-    /// interface.
+    /// Sets the flags for the look-up of the name, in place of
+    /// [`AI_PASSIVE`](asyncio_sockets::AI_PASSIVE), with which an empty host means every interface.
     pub fn flags(mut self, flags: i32) -> Self {
         self.options.flags = flags;
         self
     }
 
-    /// How many connections may wait to be accepted; 100 by default. As many, and one more, are
-    /// accepted in one iteration of the loop.
+    /// Sets how many connections may wait to be accepted; 100 by default. At most one more than
+    /// that is accepted in one iteration of the loop.
     pub fn backlog(mut self, backlog: u32) -> Self {
         self.serving.backlog = backlog;
         self
     }
 
-    /// How many connections there are at once, at least one; any number by default. Above that none is
-    /// accepted until another is over: as many as [`backlog`](CreateServer::backlog) says wait with the
-    /// system. asyncio has no such thing.
+    /// Sets how many connections there may be at once, at least one; the default is no limit. At the
+    /// limit, no connection is accepted until another one ends. The system keeps as many waiting as
+    /// [`backlog`](CreateServer::backlog) says. asyncio has no counterpart.
     pub fn max_connections(mut self, max_connections: usize) -> Self {
         self.serving.max_connections = max_connections.max(1);
         self
     }
 
-    /// Whether an address can be bound although connections of a former server linger there
+    /// Sets whether an address can be bound even if connections of an earlier server linger there
     /// (`SO_REUSEADDR`); true by default.
     pub fn reuse_address(mut self, on: bool) -> Self {
         self.options.reuse_address = on;
         self
     }
 
-    /// Whether other sockets that say the same may be bound to the same address; the system spreads
-    /// the connections (`SO_REUSEPORT`).
+    /// Sets whether other sockets with this option may be bound to the same address; the system
+    /// distributes the connections (`SO_REUSEPORT`).
     pub fn reuse_port(mut self, on: bool) -> Self {
         self.options.reuse_port = on;
         self
     }
 
-    /// Whether the system asks silent clients from time to time whether they are still there
+    /// Sets whether the system regularly checks that silent clients are still there
     /// (`SO_KEEPALIVE`).
     pub fn keep_alive(mut self, on: bool) -> Self {
         self.options.keep_alive = on;
         self
     }
 
-    /// Whether it begins to accept at once, as it does by default;
-    /// [`Server::start_serving`] or [`Server::serve_forever`] do so later.
+    /// Sets whether the server accepts connections immediately, which is the default; otherwise,
+    /// [`Server::start_serving`] or [`Server::serve_forever`] starts it later.
     pub fn start_serving(mut self, on: bool) -> Self {
         self.serving.start = on;
         self
     }
 
-    /// The site of what is built on this.
+    /// Sets the site at which the caller waits, for operations that are built on this one.
     #[doc(hidden)]
     pub fn at(mut self, site: WaitSite) -> Self {
         self.site = site;
@@ -211,19 +211,19 @@ impl<F, P, Kind> fmt::Debug for CreateServer<F, P, Kind> {
     }
 }
 
-/// Gives the sockets of a server.
+/// The future of the sockets of a server.
 pub(super) type Binding = Pin<Box<dyn Future<Output = Result<Vec<Bound>>> + Send>>;
 
-/// The future of a server that is being made: of [`CreateServer`] and
+/// The future that creates a server, of [`CreateServer`] and
 /// [`CreateUnixServer`](crate::CreateUnixServer). It can be sent to another thread if the factory can.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct CreatingServer<F, P, Kind> {
-    /// Until there are sockets.
+    /// `Some` until there are sockets.
     factory: Option<F>,
     binding: Binding,
     serving: Serving,
     site: WaitSite,
-    /// From then on, until it is returned.
+    /// `Some` from then on, until it is returned.
     server: Option<Server>,
     pause: Yield,
     kind: PhantomData<fn() -> (P, Kind)>,
@@ -256,7 +256,7 @@ where
         let this = self.get_mut();
         let what = this.site.what();
         if this.server.is_none() {
-            let is_over = || Error::runtime(format!("{what}: awaited again after it was over"));
+            let is_over = || Error::runtime(format!("{what}: awaited again after its end"));
             if this.factory.is_none() {
                 return Poll::Ready(Err(is_over()));
             }
@@ -276,9 +276,9 @@ where
             server.start(what)?;
             this.server = Some(server);
         }
-        // If it is cancelled the server stays here, and is closed with this.
+        // If it is cancelled, the server stays here, and is closed with this future.
         ready!(this.pause.poll(cx, this.site))?;
-        Poll::Ready(this.server.take().ok_or_else(|| Error::runtime("create_server: it is over")))
+        Poll::Ready(this.server.take().ok_or_else(|| Error::runtime("create_server: it has ended")))
     }
 }
 
@@ -296,7 +296,7 @@ impl<F, P, Kind> fmt::Debug for CreatingServer<F, P, Kind> {
     }
 }
 
-/// A server with these sockets, in the loop that runs.
+/// Creates a server with these sockets, in the running loop.
 fn open(
     bound: Vec<Bound>,
     serving: Serving,

@@ -7,13 +7,13 @@ use std::fmt;
 /// See the picture at the top of [`server`](super).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Has its sockets, and accepts nothing yet.
+    /// It has its sockets, and accepts nothing yet.
     Bound,
     /// Accepts.
     Serving,
-    /// Has no sockets any more, but clients.
+    /// It no longer has sockets, but still has clients.
     Closed,
-    /// Has neither.
+    /// It has neither.
     Over,
 }
 
@@ -59,7 +59,7 @@ impl Life {
         matches!(self.stage(), Stage::Closed | Stage::Over)
     }
 
-    /// From bound to serving.
+    /// Moves from bound to serving.
     pub(super) fn serve(&self) {
         let mut state = self.0.lock();
         if state.stage == Stage::Bound {
@@ -67,7 +67,7 @@ impl Life {
         }
     }
 
-    /// To closed, which ends serving forever.
+    /// Moves to closed, which ends `serve_forever`.
     pub(super) fn close(&self) {
         let mut state = self.0.lock();
         if matches!(state.stage, Stage::Bound | Stage::Serving) {
@@ -80,7 +80,7 @@ impl Life {
         }
     }
 
-    /// From closed to over, which ends every wait.
+    /// Moves from closed to over, which ends every wait.
     pub(super) fn end(&self) {
         let mut state = self.0.lock();
         if state.stage != Stage::Closed {
@@ -90,12 +90,13 @@ impl Life {
         let waiters = std::mem::take(&mut state.waiters);
         drop(state);
         for waiter in waiters {
-            // Cancelled, perhaps.
+            // It may have been cancelled.
             let _ = waiter.set_result(());
         }
     }
 
-    /// A future that ends when the server is closed, for the one task that may serve forever.
+    /// Returns a future that ends when the server is closed, for the one task that may serve
+    /// forever.
     pub(super) fn begin_forever(&self, site: WaitSite) -> Result<Future<()>> {
         let mut state = self.0.lock();
         if matches!(state.stage, Stage::Closed | Stage::Over) {
@@ -108,7 +109,7 @@ impl Life {
         Ok(state.forever.insert(Future::of_operation(site, None)).clone())
     }
 
-    /// Another task may serve forever from now on.
+    /// Allows another task to serve forever.
     pub(super) fn end_forever(&self, forever: &Future<()>) {
         let mut state = self.0.lock();
         let ended = state.forever.take_if(|other| other.id() == forever.id());
@@ -116,7 +117,7 @@ impl Life {
         drop(ended);
     }
 
-    /// A future that ends when the server is over; `None` if it is.
+    /// Returns a future that ends when the server is over; `None` if it already is.
     pub(super) fn wait(&self, site: WaitSite) -> Option<Future<()>> {
         let mut state = self.0.lock();
         if state.stage == Stage::Over {

@@ -1,4 +1,4 @@
-//! Servers on real sockets, with clients that block.
+//! Servers on real sockets, with blocking clients.
 
 use super::*;
 use crate::{
@@ -25,13 +25,13 @@ const LOCALHOST: (&str, u16) = ("127.0.0.1", 0);
 /// A read that takes longer hangs.
 const GUARD: Duration = Duration::from_secs(60);
 
-/// A server whose protocols write into `log`.
+/// Creates a server whose protocols write into `log`.
 async fn recording_server(log: &Log) -> Result<Server> {
     let log = log.clone();
     create_server(move || Recorder::new(&log), LOCALHOST).await
 }
 
-/// A client, connected; perhaps not accepted yet.
+/// Creates a connected client, which may not be accepted yet.
 fn client(server: &Server) -> TcpStream {
     let address = server.local_addr().as_inet().unwrap();
     let client = TcpStream::connect(address).unwrap();
@@ -39,7 +39,7 @@ fn client(server: &Server) -> TcpStream {
     client
 }
 
-/// So many clients that have been made.
+/// Creates `count` clients that have a transport.
 async fn clients(server: &Server, log: &Log, count: usize) -> Result<Vec<TcpStream>> {
     let before = log.count("made");
     let clients = (0..count).map(|_| client(server)).collect();

@@ -23,16 +23,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Makes a server for Unix sockets (`loop.create_unix_server`): `factory` is called for the protocol
-/// of each connection that comes in.
+/// Creates a server for Unix sockets (`loop.create_unix_server`): `factory` is called for the
+/// protocol of each incoming connection.
 ///
-/// `endpoint` is a path, or a socket that has one. If there is a socket at the path, it is taken for
-/// one that was left behind, and removed, even if another process listens there; anything else there
-/// is an error. A path that begins with a null byte is a name of Linux's abstract namespace.
+/// `endpoint` is a path, or a socket with a path. A socket that exists at the path is assumed to be
+/// left behind, and is removed, even if another process listens there; any other file there is an
+/// error. A path that begins with a null byte is a name of Linux's abstract namespace.
 ///
-/// When the server is closed, or its loop is, the path is removed, unless it has become another
-/// file's meanwhile. The path of a socket that was passed in is kept,
-/// unless [`cleanup_socket(true)`](CreateUnixServer::cleanup_socket) is set.
+/// When the server or its loop is closed, the path is removed, unless another file has replaced it
+/// meanwhile. The path of a socket that was passed in is kept, unless
+/// [`cleanup_socket(true)`](CreateUnixServer::cleanup_socket) is set.
 ///
 /// ```
 /// use asyncio::{Protocol, Transport, create_unix_server};
@@ -55,12 +55,12 @@ use std::{
 /// ```
 ///
 /// # Errors
-/// `AddrInUse` if there is something at the path, what else the system says; `Value` for a socket that
-/// is not a Unix stream socket, and for a path that is empty or contains a null byte; `Runtime` without
-/// a running loop. Nothing stays open.
+/// `AddrInUse` if there is another file at the path; other errors of the system; `Value` for a socket
+/// that is not a Unix stream socket, and for a path that is empty or contains a null byte; `Runtime`
+/// without a running loop. In all these cases, nothing stays open.
 ///
 /// # Cancellation
-/// What was opened is closed.
+/// Sockets that were opened are closed.
 #[doc(alias = "loop.create_unix_server")]
 #[track_caller]
 pub fn create_unix_server<F, P, Kind>(
@@ -81,7 +81,8 @@ where
     }
 }
 
-/// What [`create_unix_server`] returns: its keyword arguments. Awaiting it makes the server.
+/// The value that [`create_unix_server`] returns, with its keyword arguments. Awaiting it creates
+/// the server.
 #[must_use = "nothing happens unless it is awaited"]
 pub struct CreateUnixServer<F, P, Kind> {
     factory: F,
@@ -94,38 +95,39 @@ pub struct CreateUnixServer<F, P, Kind> {
 }
 
 impl<F, P, Kind> CreateUnixServer<F, P, Kind> {
-    /// The arguments of TLS.
+    /// Returns the arguments of TLS.
     #[cfg(feature = "tls")]
     pub(crate) fn ssl_arguments(&mut self) -> &mut crate::ssl::Arguments {
         &mut self.serving.ssl
     }
 
-    /// As [`CreateServer::backlog`](crate::CreateServer::backlog).
+    /// Same as [`CreateServer::backlog`](crate::CreateServer::backlog).
     pub fn backlog(mut self, backlog: u32) -> Self {
         self.serving.backlog = backlog;
         self
     }
 
-    /// As [`CreateServer::max_connections`](crate::CreateServer::max_connections).
+    /// Same as [`CreateServer::max_connections`](crate::CreateServer::max_connections).
     pub fn max_connections(mut self, max_connections: usize) -> Self {
         self.serving.max_connections = max_connections.max(1);
         self
     }
 
-    /// As [`CreateServer::start_serving`](crate::CreateServer::start_serving).
+    /// Same as [`CreateServer::start_serving`](crate::CreateServer::start_serving).
     pub fn start_serving(mut self, on: bool) -> Self {
         self.serving.start = on;
         self
     }
 
-    /// Whether the path is removed when the server is closed. The default is true for a path, and false
-    /// for a socket, because another process may use the socket too (systemd's sockets, for example).
+    /// Sets whether the path is removed when the server is closed. The default is true for a path, and
+    /// false for a socket, because another process may use the socket too (systemd's sockets, for
+    /// example).
     pub fn cleanup_socket(mut self, on: bool) -> Self {
         self.cleanup_socket = Some(on);
         self
     }
 
-    /// The site of what is built on this.
+    /// Sets the site at which the caller waits, for operations that are built on this one.
     #[doc(hidden)]
     pub fn at(mut self, site: WaitSite) -> Self {
         self.site = site;
@@ -226,7 +228,7 @@ fn remove_stale(path: &Path) {
 /// The path of a socket, which is removed when this is dropped, if it is still the same file.
 #[derive(Debug)]
 pub(super) struct OwnPath {
-    /// Absolute: the program may go to another directory.
+    /// It is absolute, because the program may change its directory.
     path: PathBuf,
     file: (u64, u64),
 }

@@ -93,7 +93,7 @@ pub struct ServeForever {
 enum Forever {
     New,
     Serving(Promise<()>),
-    /// Cancelled: waits until the last client is gone.
+    /// It was cancelled, and waits until the last client is gone.
     Closing(WaitClosed, Option<Error>),
 }
 

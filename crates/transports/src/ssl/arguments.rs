@@ -17,13 +17,13 @@ use asyncio_core::{Error, Result};
 use rustls::{ClientConfig, pki_types::ServerName};
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
-/// How long a handshake may take unless said otherwise.
+/// The default limit of a handshake.
 pub const SSL_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long the other side may take to say that it closes too, unless said otherwise.
+/// The default limit for the other side to close too.
 pub const SSL_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What can be said for `ssl` of a client: a context; `true` for the default one; `false` for none.
+/// The `ssl` argument of a client: a context, `true` for the default context, or `false` for none.
 #[derive(Clone, Debug)]
 pub struct Ssl(Option<Said>);
 
@@ -63,7 +63,7 @@ impl From<Arc<ClientConfig>> for Ssl {
     }
 }
 
-/// What was said.
+/// The values of the arguments.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Arguments {
     ssl: Option<Said>,
@@ -89,10 +89,10 @@ impl Arguments {
         self.shutdown_timeout = Some(timeout);
     }
 
-    /// What follows from them.
+    /// Returns the plan that follows from them.
     ///
     /// # Errors
-    /// `Value` if they do not fit together; what the context says.
+    /// `Value` if they do not fit together; the errors of the context.
     pub(crate) fn plan(&self, side: &Side) -> Result<Plan> {
         let Some(said) = &self.ssl else {
             let given = [
@@ -151,7 +151,7 @@ impl Arguments {
     }
 }
 
-/// The context of `ssl(true)`: one for all, so that sessions can be resumed.
+/// The context of `ssl(true)`. It is shared, so that sessions can be resumed.
 fn default_context() -> SslContext {
     static CONTEXT: std::sync::OnceLock<SslContext> = std::sync::OnceLock::new();
     CONTEXT.get_or_init(|| create_default_context(Purpose::ServerAuth)).clone()
@@ -166,7 +166,7 @@ fn limit(what: &str, given: Option<Duration>, default: Duration) -> Result<Durat
     }
 }
 
-/// The name that the certificate of the server must be for; `None` on a server.
+/// The name for which the server's certificate must be valid; `None` on a server.
 fn server_name(
     context: &SslContext,
     side: &Side,
@@ -217,7 +217,7 @@ pub(super) struct Limits {
 }
 
 impl Plan {
-    /// The TLS of it.
+    /// The TLS part of the plan.
     pub(super) fn secured(self) -> Option<Secured> {
         self.0
     }
@@ -225,7 +225,7 @@ impl Plan {
     /// A transport over `io`, not started yet.
     ///
     /// # Errors
-    /// `Runtime` if no loop runs, or it is being closed; what the context says.
+    /// `Runtime` if no loop runs, or it is being closed; the errors of the context.
     pub(crate) fn open(
         &self,
         io: socket2::Socket,
@@ -253,15 +253,15 @@ macro_rules! arguments {
                 self
             }
 
-            /// How long the handshake may take: 60 seconds if not given. Then the connection is
-            /// aborted, with an `Io` error of the kind `ConnectionAborted`.
+            /// Sets how long the handshake may take; 60 seconds by default. After that, the
+            /// connection is aborted, with an `Io` error of the kind `ConnectionAborted`.
             pub fn ssl_handshake_timeout(mut self, timeout: Duration) -> Self {
                 self.ssl_arguments().set_handshake_timeout(timeout);
                 self
             }
 
-            /// How long `close()` waits for the other side to close too: 30 seconds if not given. Then
-            /// the connection is lost with a `Timeout`.
+            /// Sets how long `close()` waits for the other side to close too; 30 seconds by default.
+            /// After that, the connection is lost with a `Timeout`.
             pub fn ssl_shutdown_timeout(mut self, timeout: Duration) -> Self {
                 self.ssl_arguments().set_shutdown_timeout(timeout);
                 self
@@ -285,9 +285,9 @@ arguments! {
 macro_rules! server_hostname {
     ($($builder:ident)*) => {$(
         impl<F, P, Kind> crate::$builder<F, P, Kind> {
-            /// The name that the certificate of the server must be for, in place of the host that is
-            /// connected to. If it is empty, none is asked for or checked, which a context with
-            /// `check_hostname` does not permit.
+            /// Sets the name for which the server's certificate must be valid; by default, it is the
+            /// host of the connection. If it is empty, no name is requested or checked, which a
+            /// context with `check_hostname` does not permit.
             pub fn server_hostname(mut self, name: impl Into<String>) -> Self {
                 self.ssl_arguments().set_server_hostname(name.into());
                 self

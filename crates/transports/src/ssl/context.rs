@@ -1,4 +1,4 @@
-//! [`SslContext`]: what is asked of TLS, and with which certificates.
+//! [`SslContext`]: the settings and certificates of TLS.
 
 use super::{
     certificates::{certificates_in, certified_key, pem_of},
@@ -18,12 +18,12 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-/// What a context is for (`ssl.Purpose`).
+/// The purpose of a context (`ssl.Purpose`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
-    /// A client, which wants to know whose server it talks to.
+    /// A client, which authenticates its server.
     ServerAuth,
-    /// A server, which may want to know whose client it talks to.
+    /// A server, which may authenticate its clients.
     ClientAuth,
 }
 
@@ -47,10 +47,10 @@ pub enum TlsVersion {
     Tls13,
 }
 
-/// The contexts of clients and servers that are as safe as can be (`ssl.create_default_context`).
+/// Creates a context with secure defaults (`ssl.create_default_context`).
 ///
-/// That of a client trusts the certificate authorities of the system, and checks the name of the server;
-/// that of a server asks for no client certificate, and needs a certificate of its own:
+/// A client's context trusts the certificate authorities of the system, and checks the name of the
+/// server. A server's context asks for no client certificate, and needs its own certificate:
 /// [`load_cert_chain`](SslContext::load_cert_chain).
 ///
 /// ```
@@ -72,8 +72,8 @@ pub fn create_default_context(purpose: Purpose) -> SslContext {
 /// Clones are cheap, and share the sessions that can be resumed; a change to one of them concerns that
 /// one and its later clones. Its certificates are prepared once, at the first connection.
 ///
-/// A context can also be made from a configuration of rustls that is ready, with
-/// [`From`]; then its methods that change something are errors, since everything is decided.
+/// A context can also be created from a finished configuration of rustls, with [`From`]; the
+/// methods that change such a context return errors.
 #[derive(Clone)]
 pub struct SslContext {
     inner: Arc<Inner>,
@@ -81,12 +81,12 @@ pub struct SslContext {
 
 struct Inner {
     settings: Settings,
-    /// What rustls is given, made when it is needed.
+    /// The configuration for rustls, created when it is needed.
     configured: OnceLock<Result<Configured>>,
 }
 
-/// Asked when a client says which server it wants: the context for the connection, or `None` for the
-/// one that asks.
+/// Called with the server name that a client requests. Returns the context for the connection, or
+/// `None` for the current one.
 pub(super) type SniCallback = Arc<dyn Fn(Option<&str>) -> Option<SslContext> + Send + Sync>;
 
 #[derive(Clone)]
@@ -99,7 +99,8 @@ pub(super) struct Settings {
     /// Whether the system's certificate authorities are trusted, and which others.
     pub(super) trusts_system: bool,
     pub(super) roots: Vec<CertificateDer<'static>>,
-    /// Own certificates. The first is the one for clients that name no server, or an unknown one.
+    /// The certificates of this side. The first is used for clients that request no server name, or
+    /// an unknown one.
     pub(super) keys: Vec<Arc<CertifiedKey>>,
     pub(super) alpn: Vec<Vec<u8>>,
     pub(super) minimum: TlsVersion,
@@ -134,9 +135,8 @@ impl Settings {
 /// Certificates.
 impl SslContext {
     /// Adds a certificate of this side, with those of its issuers, and its private key
-    /// (`load_cert_chain`): both from PEM files, which may be the same file. With several certificates
-    /// a server takes the first that is valid for the name that the client asks for, or the first of
-    /// all.
+    /// (`load_cert_chain`): both from PEM files, which may be the same file. If there are several
+    /// certificates, a server uses the first that is valid for the requested name, or else the first.
     ///
     /// # Errors
     /// `Io` if a file cannot be read; `Value` if it has no certificate or no key, if the key is not the
@@ -152,16 +152,18 @@ impl SslContext {
         self.add_key(WHAT, certified_key(WHAT, &chain, &key, &self.settings().provider)?)
     }
 
-    /// [`load_cert_chain`](SslContext::load_cert_chain) from memory: the text of the PEM files.
+    /// Does the same as [`load_cert_chain`](SslContext::load_cert_chain), with the text of the PEM
+    /// files.
     ///
     /// # Errors
-    /// As there, except for files.
+    /// As for `load_cert_chain`, except `Io`.
     pub fn load_cert_chain_pem(&mut self, chain: &[u8], key: &[u8]) -> Result<()> {
         const WHAT: &str = "load_cert_chain_pem";
         self.add_key(WHAT, certified_key(WHAT, chain, key, &self.settings().provider)?)
     }
 
-    /// [`load_cert_chain`](SslContext::load_cert_chain) of what is parsed already.
+    /// Does the same as [`load_cert_chain`](SslContext::load_cert_chain), with a parsed certificate
+    /// and key.
     ///
     /// # Errors
     /// `Value` if the key is not the certificate's, or cannot be used.
@@ -181,7 +183,7 @@ impl SslContext {
     }
 
     /// Trusts the certificate authorities in a PEM file, or in all files of a directory
-    /// (`load_verify_locations`), beside those that are trusted already.
+    /// (`load_verify_locations`), in addition to those that are already trusted.
     ///
     /// # Errors
     /// `Io` if it cannot be read; `Value` if there is no certificate in it.
@@ -192,8 +194,8 @@ impl SslContext {
         Ok(())
     }
 
-    /// [`load_verify_locations`](SslContext::load_verify_locations) from memory (`cadata`): the text of
-    /// a PEM file.
+    /// Does the same as [`load_verify_locations`](SslContext::load_verify_locations), with the text of
+    /// a PEM file (`cadata`).
     ///
     /// # Errors
     /// `Value` if there is no certificate in it.
@@ -205,7 +207,7 @@ impl SslContext {
     }
 
     /// Trusts the certificate authorities of the system (`load_default_certs`), as a client's context
-    /// does from the start.
+    /// does by default.
     ///
     /// # Errors
     /// `Value` for a context made from a configuration.
@@ -214,8 +216,8 @@ impl SslContext {
         Ok(())
     }
 
-    /// Clears all trusted certificates: for a client that knows its servers. Then
-    /// [`load_verify_locations`](SslContext::load_verify_locations).
+    /// Clears all trusted certificates, for a client that trusts only certain servers. Follow it
+    /// with [`load_verify_locations`](SslContext::load_verify_locations).
     ///
     /// # Errors
     /// `Value` for a context made from a configuration.
@@ -227,18 +229,18 @@ impl SslContext {
     }
 }
 
-/// What is asked of the other side.
+/// Requirements for the other side.
 impl SslContext {
-    /// Whether the other side has to show a certificate (`verify_mode`).
+    /// Returns whether the other side has to show a certificate (`verify_mode`).
     pub fn verify_mode(&self) -> VerifyMode {
         self.settings().verify_mode
     }
 
-    /// Sets [`verify_mode`](SslContext::verify_mode). A client always verifies: only
-    /// [`dangerously_disable_verification`](SslContext::dangerously_disable_verification) ends that.
+    /// Sets [`verify_mode`](SslContext::verify_mode). A client always verifies, unless
+    /// [`dangerously_disable_verification`](SslContext::dangerously_disable_verification) is called.
     ///
     /// # Errors
-    /// `Value` for anything but `Required` on a client.
+    /// `Value` for any mode other than `Required` on a client.
     pub fn set_verify_mode(&mut self, mode: VerifyMode) -> Result<()> {
         let settings = self.settings_mut("set_verify_mode")?;
         if settings.purpose == Purpose::ServerAuth && mode != VerifyMode::Required {
@@ -251,7 +253,8 @@ impl SslContext {
         Ok(())
     }
 
-    /// Whether a client compares the name of the server with its certificate (`check_hostname`).
+    /// Returns whether a client compares the name of the server with its certificate
+    /// (`check_hostname`).
     pub fn check_hostname(&self) -> bool {
         self.settings().check_hostname
     }
@@ -288,7 +291,7 @@ impl SslContext {
         Ok(())
     }
 
-    /// The lowest version of TLS that is spoken (`minimum_version`).
+    /// Returns the lowest accepted version of TLS (`minimum_version`).
     pub fn minimum_version(&self) -> TlsVersion {
         self.settings().minimum
     }
@@ -305,7 +308,7 @@ impl SslContext {
         Ok(())
     }
 
-    /// The highest version of TLS that is spoken (`maximum_version`).
+    /// Returns the highest accepted version of TLS (`maximum_version`).
     pub fn maximum_version(&self) -> TlsVersion {
         self.settings().maximum
     }
@@ -322,7 +325,7 @@ impl SslContext {
         Ok(())
     }
 
-    /// The application protocols that this side speaks, the favourite first (`set_alpn_protocols`):
+    /// Sets the application protocols of this side, in order of preference (`set_alpn_protocols`):
     /// see [`SslObject::selected_alpn_protocol`](super::SslObject::selected_alpn_protocol).
     ///
     /// # Errors
@@ -342,11 +345,11 @@ impl SslContext {
     }
 }
 
-/// What else there is.
+/// Other settings.
 impl SslContext {
-    /// Has a server call `callback` with the name that each client asks for (`sni_callback`), before it
-    /// answers. The connection goes on with the context that the callback returns, or, with `None`,
-    /// with this one.
+    /// Makes a server call `callback` with the name that each client requests (`sni_callback`), before
+    /// it answers. The connection continues with the context that the callback returns; `None` means
+    /// this context.
     ///
     /// # Errors
     /// `Value` for a client.
@@ -362,19 +365,19 @@ impl SslContext {
         Ok(())
     }
 
-    /// Has the secrets of each connection appended to a file (`keylog_filename`), with which
-    /// programs such as Wireshark can read what was said.
+    /// Appends the secrets of each connection to a file (`keylog_filename`), so that programs such
+    /// as Wireshark can decrypt it.
     ///
     /// # Errors
     /// `Value` for a context made from a configuration. If the file cannot be opened, the first
-    /// connection says so.
+    /// connection fails.
     pub fn set_keylog_filename(&mut self, path: impl Into<PathBuf>) -> Result<()> {
         self.settings_mut("set_keylog_filename")?.keylog = Some(path.into());
         Ok(())
     }
 
-    /// Whether a client that comes again can be recognised, which saves most of the handshake; true by
-    /// default.
+    /// Sets whether sessions can be resumed, which saves most of the handshake of a returning client;
+    /// true by default.
     ///
     /// # Errors
     /// `Value` for a context made from a configuration.
@@ -383,7 +386,7 @@ impl SslContext {
         Ok(())
     }
 
-    /// The cryptography, in place of that of `ring`. Set it before certificates are loaded.
+    /// Replaces the cryptography of `ring`. Call it before certificates are loaded.
     ///
     /// # Errors
     /// `Value` for a context made from a configuration.
@@ -396,7 +399,7 @@ impl SslContext {
         SslContext { inner: Arc::new(Inner { settings, configured: OnceLock::new() }) }
     }
 
-    /// To be changed: nothing that was prepared is valid any more.
+    /// Returns the settings for a change, and discards the prepared configuration.
     fn settings_mut(&mut self, what: &str) -> Result<&mut Settings> {
         if self.settings().ready.is_some() {
             let text = "the context was made from a configuration of rustls, which decides this";
@@ -414,7 +417,7 @@ impl SslContext {
         &self.inner.settings
     }
 
-    /// What rustls is given.
+    /// Returns the configuration for rustls.
     ///
     /// # Errors
     /// `Value` if something is missing or does not fit; `Io` if the system's certificates cannot be

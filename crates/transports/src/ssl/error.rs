@@ -1,14 +1,14 @@
-//! [`SslError`]: what went wrong, and what to do.
+//! [`SslError`]: the cause of a failure, and its remedy.
 
 use asyncio_core::{Error, wait_site::WaitSite};
 use asyncio_sockets::described;
 use rustls::{AlertDescription, CertificateError, Error as Tls, InvalidMessage, PeerIncompatible};
 use std::{error::Error as StdError, fmt, io};
 
-/// Why TLS failed (`ssl.SSLError`): the message names the cause and what to do.
+/// The reason for which TLS failed (`ssl.SSLError`). The message names the cause and the remedy.
 ///
-/// Connections and what makes them fail with an `Error::Io` that has it inside; [`SslError::of`] finds
-/// it there.
+/// Operations on connections fail with an `Error::Io` that contains it; [`SslError::of`] finds it
+/// there.
 #[derive(Clone)]
 pub struct SslError {
     text: String,
@@ -30,7 +30,7 @@ impl SslError {
         Error::value(format!("{what}: {}", describe(source, true)))
     }
 
-    /// The one that is inside of `error`, if TLS was why it failed.
+    /// Returns the `SslError` inside `error`, if TLS caused the failure.
     pub fn of(error: &Error) -> Option<&SslError> {
         let mut cause: Option<&(dyn StdError + 'static)> = Some(&**error);
         while let Some(error) = cause {
@@ -46,13 +46,12 @@ impl SslError {
         None
     }
 
-    /// Whether the certificate of the other side is not valid here
-    /// (`ssl.SSLCertVerificationError`).
+    /// Returns whether this side rejected the peer's certificate (`ssl.SSLCertVerificationError`).
     pub fn is_verification(&self) -> bool {
         matches!(self.source, Tls::InvalidCertificate(_))
     }
 
-    /// The error of rustls.
+    /// Returns the error of rustls.
     pub fn rustls(&self) -> &Tls {
         &self.source
     }
@@ -92,7 +91,7 @@ pub(crate) fn named(site: WaitSite, error: Error) -> Error {
     }
 }
 
-/// What speaks no TLS at all, if the first bytes look like that.
+/// The protocol of a peer that does not speak TLS, guessed from its first bytes.
 fn plaintext(error: &Tls, first_bytes: &[u8]) -> Option<&'static str> {
     let is_no_record = matches!(
         error,

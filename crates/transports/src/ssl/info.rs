@@ -5,7 +5,7 @@ use crate::extra_info::ExtraInfo;
 use rustls::{CommonState, HandshakeKind, ProtocolVersion, pki_types::CertificateDer};
 use std::sync::{Arc, OnceLock};
 
-/// What was agreed in the handshake (`ssl.SSLObject`, as far as it can be asked).
+/// The results of the handshake (the getters of `ssl.SSLObject`).
 #[derive(Clone, Debug)]
 pub struct SslObject(Arc<Agreed>);
 
@@ -25,7 +25,7 @@ struct Agreed {
 pub struct Cipher {
     /// The name of the suite, such as `TLS13_AES_256_GCM_SHA384`.
     pub name: String,
-    /// The version of TLS that it belongs to.
+    /// The version of TLS to which it belongs.
     pub version: TlsVersion,
     /// The bits of the secret key.
     pub secret_bits: usize,
@@ -57,29 +57,28 @@ impl SslObject {
         })))
     }
 
-    /// The version of TLS (`version`).
+    /// Returns the version of TLS (`version`).
     pub fn version(&self) -> TlsVersion {
         self.0.version
     }
 
-    /// The application protocol, if both sides named one (`selected_alpn_protocol`): see
+    /// Returns the application protocol, if both sides named one (`selected_alpn_protocol`): see
     /// [`SslContext::set_alpn_protocols`].
     pub fn selected_alpn_protocol(&self) -> Option<&[u8]> {
         self.0.alpn.as_deref()
     }
 
-    /// The name of the server (`server_hostname`): on a client the one that it asked for; on a server
-    /// the one that the client asked for, if it did.
+    /// Returns the name of the server that the client requested, if it did (`server_hostname`).
     pub fn server_hostname(&self) -> Option<&str> {
         self.0.server_hostname.as_deref()
     }
 
-    /// Whether this is the server (`server_side`).
+    /// Returns whether this side is the server (`server_side`).
     pub fn server_side(&self) -> bool {
         self.0.server_side
     }
 
-    /// Whether the two knew each other from an earlier connection (`session_reused`).
+    /// Returns whether the session was resumed from an earlier connection (`session_reused`).
     pub fn session_reused(&self) -> bool {
         self.0.session_reused
     }
@@ -89,7 +88,7 @@ impl SslObject {
         &self.0.cipher
     }
 
-    /// The certificates that the other side showed, its own first (`get_unverified_chain`).
+    /// Returns the certificates of the other side, its own first (`get_unverified_chain`).
     pub fn get_unverified_chain(&self) -> &[CertificateDer<'static>] {
         &self.0.certificates
     }
@@ -99,7 +98,7 @@ fn secret_bits(suite: &str) -> usize {
     if suite.contains("AES_128") { 128 } else { 256 }
 }
 
-/// What was agreed in the handshake (`"ssl_object"`).
+/// The results of the handshake (`"ssl_object"`).
 pub const SSL_OBJECT: ExtraInfo<SslObject> =
     ExtraInfo::new("ssl_object", |known| known.0.ssl()?.object().cloned());
 
@@ -118,10 +117,10 @@ pub const COMPRESSION: ExtraInfo<&'static str> = ExtraInfo::new("compression", |
 pub const SSLCONTEXT: ExtraInfo<SslContext> =
     ExtraInfo::new("sslcontext", |known| known.0.ssl()?.context().cloned());
 
-/// What a handle of a TLS connection knows beside the connection under it.
+/// Data of a TLS handle, besides that of the underlying connection.
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) context: SslContext,
-    /// From the end of the handshake on.
+    /// Set at the end of the handshake.
     pub(super) object: OnceLock<SslObject>,
 }

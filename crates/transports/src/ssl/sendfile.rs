@@ -1,4 +1,5 @@
-//! A file goes out through TLS: it is read in blocks on a thread, since the system cannot encrypt them.
+//! Sending a file through TLS: it is read in blocks on a thread, because the system cannot encrypt
+//! them.
 
 use super::protocol::SslProtocol;
 use crate::sendfile::{Sendfile, Stage, closed};
@@ -10,7 +11,7 @@ use std::{
 };
 
 impl Sendfile {
-    /// Sends block after block, each when the one before is encrypted.
+    /// Sends one block after another, each after the previous one is encrypted.
     pub(crate) fn advance_over(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! [`start_tls`]: from plain text to TLS, on a connection that there is already.
+//! [`start_tls`]: the upgrade of an existing connection from plain text to TLS.
 
 use super::{Ssl, arguments::Secured, named, protocol::SslProtocol, session::Session};
 use crate::{
@@ -23,13 +23,13 @@ use std::{
     time::Duration,
 };
 
-/// Upgrades a connection to TLS (`loop.start_tls`), and gives the transport that takes the place of
-/// `transport`, which must not be used any more.
+/// Upgrades a connection to TLS (`loop.start_tls`), and returns a transport that replaces
+/// `transport`. The old transport must no longer be used.
 ///
-/// `protocol` is called with what comes through the new transport; `connection_made` is not called
-/// again. This is the client, unless [`server_side`](StartTls::server_side) says otherwise. `ssl` is an
-/// [`SslContext`](super::SslContext), or `true` for a client's default one. A transport that speaks TLS
-/// already can be upgraded as well: TLS over TLS.
+/// `protocol` receives the data of the new transport; `connection_made` is not called again. This side
+/// is the client, unless [`server_side`](StartTls::server_side) is set. `ssl` is an
+/// [`SslContext`](super::SslContext), or `true` for a client's default one. A transport that already
+/// uses TLS can be upgraded as well: TLS over TLS.
 ///
 /// ```
 /// use asyncio::{Protocol, Transport, start_tls};
@@ -44,8 +44,9 @@ use std::{
 /// ```
 ///
 /// # Errors
-/// As of the handshake, and then the connection is closed; `Value` if the arguments do not fit together,
-/// or for a pipe; `Runtime` if the connection is over, or another thread's. Then nothing has changed.
+/// Those of the handshake, after which the connection is closed. `Value` if the arguments do not fit
+/// together, or for a pipe; `Runtime` if the connection has ended or belongs to another thread. In these
+/// cases, nothing has changed.
 ///
 /// # Cancellation
 /// The connection is closed.
@@ -88,45 +89,46 @@ impl StartTls {
         StartTls { site, arguments, server_side: false, received: Box::new(Bytes::new), stage }
     }
 
-    /// Whether this is the server.
+    /// Sets whether this side is the server.
     pub fn server_side(mut self, on: bool) -> Self {
         self.server_side = on;
         self
     }
 
-    /// The name that the certificate of the server must be for. A client has to say it.
+    /// Sets the name for which the server's certificate must be valid. A client has to set it.
     pub fn server_hostname(mut self, name: impl Into<String>) -> Self {
         self.arguments.set_server_hostname(name.into());
         self
     }
 
-    /// How long the handshake may take: 60 seconds if not given.
+    /// Sets how long the handshake may take; 60 seconds by default.
     pub fn ssl_handshake_timeout(mut self, timeout: Duration) -> Self {
         self.arguments.set_handshake_timeout(timeout);
         self
     }
 
-    /// How long `close()` waits for the other side to close too: 30 seconds if not given.
+    /// Sets how long `close()` waits for the other side to close too; 30 seconds by default.
     pub fn ssl_shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.arguments.set_shutdown_timeout(timeout);
         self
     }
 
-    /// Bytes that the old protocol has received and that belong to TLS: the other side may have begun
-    /// at once.
+    /// Passes bytes that the old protocol has received and that belong to TLS: the other side may
+    /// have begun immediately.
     pub fn received(self, data: impl Into<Bytes>) -> Self {
         let data = data.into();
         self.take_received(|| data)
     }
 
-    /// The same, asked for when nothing more comes to the old protocol.
+    /// Does the same as `received`, with bytes that are requested when the old protocol receives no
+    /// more data.
     #[doc(hidden)] // For asyncio-streams.
     pub fn take_received(mut self, take: impl FnOnce() -> Bytes + 'static) -> Self {
         self.received = Box::new(take);
         self
     }
 
-    /// The site of what is built on this.
+    /// Sets the wait site, for functions that are built on this one.
     #[doc(hidden)]
     pub fn at(mut self, site: WaitSite) -> Self {
         self.site = site;
@@ -160,7 +162,7 @@ impl StartTls {
         protocol: Calls,
         secured: &Secured,
     ) -> Result<Transport> {
-        let over = || Error::runtime("the connection is over, or of another thread");
+        let over = || Error::runtime("the connection has ended, or belongs to another thread");
         let stream = lower.stream().filter(|_| !lower.is_closing()).ok_or_else(over)?;
         let ssl = SslProtocol::new(Session::new(secured)?, secured, protocol);
         ssl.takes_over(stream.is_full());

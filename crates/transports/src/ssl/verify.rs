@@ -12,8 +12,8 @@ use rustls::{
 };
 use std::sync::Arc;
 
-/// By the issuer of the certificate, and by its name if that is to be checked. In any case the server
-/// has to have the key of its certificate.
+/// Checks the issuer of the certificate, and its name if required. In any case, the server must have
+/// the key of its certificate.
 #[derive(Debug)]
 pub(super) struct Verifier {
     /// `None`: every peer is trusted.

@@ -26,7 +26,7 @@ fn no_loop_runs_or_is_current_until_it_is_made_so() {
         .unwrap();
 }
 
-/// As something does that reaches the loop through a task or a handle.
+/// As code does that reaches the loop through a task or a handle.
 #[test]
 fn a_loop_whose_data_are_closed_without_it_takes_no_message() {
     use asyncio_core::raw::{Message, Scheduler};
@@ -211,7 +211,7 @@ fn main_may_be_a_task_or_a_future() {
     event_loop.close().unwrap();
 }
 
-/// Collects what the exception handler is told.
+/// Collects the reports to the exception handler.
 fn collect(event_loop: &EventLoop) -> Rc<RefCell<Vec<ExceptionContext>>> {
     let seen = Rc::new(RefCell::new(Vec::new()));
     let inside = seen.clone();

@@ -1,4 +1,4 @@
-//! The numbers of a loop.
+//! The metrics of a loop.
 
 use super::*;
 use asyncio_core::raw::metrics::{LATE_BOUNDS, set};
@@ -23,7 +23,7 @@ fn iterations_and_steps_are_counted() {
         }
         Ok(())
     });
-    // The first step, and ten more; the number of the iteration that goes on is not there yet.
+    // The first step, and ten more; the current iteration is not counted yet.
     assert_eq!((metrics.iterations, metrics.steps), (10, 10));
     assert_eq!((metrics.events, metrics.jobs, metrics.longest_step), (0, 0, None));
 }
@@ -33,7 +33,8 @@ fn time_is_busy_or_waiting() {
     let metrics = metrics_in(async || {
         thread::sleep(3 * MS);
         asyncio_task::sleep(5 * MS).await?;
-        // What was ready before the wait, and what is there now, is told when it looks at the clock next.
+        // The number that was ready before the wait, and the number now, are updated when the loop next
+        // reads the clock.
         asyncio_task::sleep(MS).await
     });
     assert!(metrics.busy >= 3 * MS && metrics.waiting >= 6 * MS, "{metrics:?}");
@@ -71,7 +72,7 @@ fn late_timers_are_counted_by_how_late_they_are() {
     let metrics = metrics_in(async || {
         let early = asyncio_task::create_task(asyncio_task::sleep(MS));
         asyncio_task::sleep(Duration::ZERO).await?;
-        // It is due meanwhile, and cannot run.
+        // It becomes due meanwhile, and cannot run.
         thread::sleep(30 * MS);
         early.await
     });

@@ -257,7 +257,7 @@ fn a_deadlock_names_every_task_and_where_it_waits() {
     let [main, waiter] = deadlock.tasks() else { panic!("{deadlock}") };
     assert!(main.starts_with("Task-") && waiter.starts_with("waiter: Future at "), "{deadlock}");
     assert!(waiter.contains("order.rs") && waiter.contains("created at"), "{deadlock}");
-    // The loop goes on.
+    // The loop continues.
     assert_eq!(event_loop.run_until_complete(async { Ok(1) }).unwrap(), 1);
     event_loop.close().unwrap();
 }
@@ -355,7 +355,7 @@ fn io_is_looked_at_also_while_there_is_always_something_to_run() {
         std::io::Write::write_all(&mut &here, b"x")
     });
     fn again() -> Result<()> {
-        // Steps that take long: then every step is followed by a look.
+        // The steps take long, so the clock is read after every step.
         thread::sleep(MS);
         get_running_loop()?.call_soon(again).map(drop)
     }
@@ -383,7 +383,7 @@ fn under_the_virtual_clock_io_that_may_come_is_waited_for() {
     event_loop.close().unwrap();
 }
 
-/// What CPython 3.14 does, with a readable descriptor and a callback for it.
+/// The order of CPython 3.14, with a readable descriptor and a callback for it.
 #[test]
 fn with_a_poll_in_every_iteration_io_has_its_place_in_the_order() {
     let trace = Trace::default();

@@ -59,7 +59,7 @@ fn the_virtual_clock_stands_while_a_job_runs() {
         Ok((took, this.time()))
     });
     assert_eq!(took.unwrap(), (Duration::ZERO, Duration::from_secs(1)));
-    // The count is even again: nothing is waited for in vain.
+    // The count is balanced again: nothing is waited for in vain.
     assert!(matches!(event_loop.run_forever(), Err(Error::Deadlock(_))));
     event_loop.close().unwrap();
 }

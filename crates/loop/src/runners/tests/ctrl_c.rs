@@ -1,8 +1,8 @@
 //! Ctrl-C, really sent, each time to a process of its own; and what else needs one.
 //!
-//! A scene has to be played on the main thread, which libtest keeps to itself. So the test program
-//! runs itself again for one test alone, and that test forks: in the new process its thread is the
-//! main one, and no other was there to hold a lock.
+//! A scene has to run on the main thread, which libtest uses itself. So the test program runs
+//! itself again for one test alone, and that test forks: in the new process, its thread is the main
+//! one, and there was no other thread that could hold a lock.
 
 use super::*;
 use crate::signals::SIGINT;
@@ -63,8 +63,8 @@ fn a_scene_of_its_own_process() {
 }
 
 fn perform(scene: &str) {
-    // Who runs the tests in the background may ignore it, which is inherited.
-    // SAFETY: the default action is no handler that could do anything wrong.
+    // A shell that runs the tests in the background may ignore the signal, which is inherited.
+    // SAFETY: the default action is not a handler that could do anything wrong.
     unsafe { signal(Signal::SIGINT, SigHandler::SigDfl) }.unwrap();
     match scene {
         "wait" => wait(),
@@ -189,7 +189,7 @@ fn twice() {
     let _ = run(async {
         soon();
         let outcome = sleep(3600 * 1000 * MS).await;
-        // It cleans up for ever, and does not even wait.
+        // Its clean-up never ends, and does not even wait.
         raise(Signal::SIGINT).unwrap();
         thread::sleep(60 * 1000 * MS);
         outcome
@@ -203,7 +203,7 @@ fn the_second_ctrl_c_ends_even_the_first_process_of_a_container() {
     assert_eq!(play("first process, at the end"), End::Well);
 }
 
-/// Plays a scene as the first process of a container. The system ignores signals with a default action
+/// Runs a scene as the first process of a container. The system ignores signals with a default action
 /// for that process.
 #[cfg(target_os = "linux")]
 fn as_first_process(scene: fn()) {

@@ -1,4 +1,4 @@
-//! What goes wrong, and what is said of it.
+//! Failures, and their errors.
 
 use super::*;
 use crate::{connect::attempts::Attempts, testing::errno};
@@ -94,7 +94,7 @@ fn what_is_no_address_and_names_that_are_not_found() {
         let wrong = create_connection(Recorder::default, to).await.map(drop).unwrap_err();
         let expected = "ValueError: create_connection: port must be 0-65535, not 70000";
         assert_eq!(text(&wrong), expected);
-        // Digits alone are asked for, so no server is.
+        // Only digits are allowed, so no name server is asked.
         let flags = asyncio_sockets::AI_NUMERICHOST;
         let missing = connect("name.invalid:1").flags(flags).await.map(drop).unwrap_err();
         let said = missing.to_string();

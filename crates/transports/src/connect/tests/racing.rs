@@ -16,7 +16,7 @@ fn info(address: SocketAddr) -> AddrInfo {
     AddrInfo { family, kind: Type::STREAM, protocol, canonical_name: None, address }
 }
 
-/// Where a race ended, and after how long.
+/// Returns where a race ended, and after what time.
 async fn race(addresses: &[SocketAddr]) -> Result<(Option<SocketAddr>, Duration)> {
     let site = WaitSite::here(&"create_connection");
     let attempts = Arc::new(Attempts { local: None, failures: Default::default(), site });

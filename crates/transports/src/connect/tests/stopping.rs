@@ -1,4 +1,4 @@
-//! Connections that are given up while they are made, and those that end at once.
+//! Connections that are cancelled while they are made, and those that end immediately.
 
 use super::*;
 use asyncio_task::timeout;
@@ -33,7 +33,7 @@ fn a_connection_whose_making_is_cancelled_is_closed() {
         let log = Log::default();
         let protocol = Recorder::new(&log);
         let connecting = create_task(async move { create_connection(|| protocol, ours).await });
-        // It runs, and waits for `connection_made`.
+        // It is running, and waits for `connection_made`.
         iterations(1).await?;
         assert_eq!(log.events(), "");
         connecting.cancel();
@@ -107,7 +107,7 @@ fn without_a_loop_it_is_an_error() {
         std::task::Poll::Pending => panic!("it waits without a loop"),
     };
     assert_eq!(poll(), "connect_accepted_socket: no running event loop");
-    assert_eq!(poll(), "connect_accepted_socket: awaited again after it was over");
+    assert_eq!(poll(), "connect_accepted_socket: awaited again after its end");
 }
 
 #[test]

@@ -9,7 +9,7 @@ fn panics(_: &Transport) {
     panic!("oh");
 }
 
-/// What becomes of a connection whose protocol panics in a callback.
+/// Returns the outcome of a connection whose protocol panics in a callback.
 fn outcome(event: &'static str, does: impl FnOnce(&Transport, UnixStream) + 'static) -> String {
     let log = Log::default();
     let seen = log.clone();
@@ -200,7 +200,7 @@ fn no_descriptor_is_left_after_thousands_of_connections() {
 
 const SCENE: &str = "ASYNCIO_TEST_SCENE";
 
-/// Runs one of the scenes below in a process of its own, and gives what it wrote to standard error.
+/// Runs one of the scenes below in a process of its own, and returns its standard error output.
 fn play(scene: &str) -> String {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "connection::tests::faults::a_scene_of_its_own_process", "--nocapture"])

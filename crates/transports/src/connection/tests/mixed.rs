@@ -1,5 +1,5 @@
-//! Everything at once, at random: whatever the two sides of a connection do and in whatever order, the
-//! bytes arrive as they were sent, no event is lost, and the callbacks keep their order.
+//! All operations in random order: whatever the two sides of a connection do, the bytes arrive as they
+//! were sent, no event is lost, and the callbacks keep their order.
 
 use super::*;
 use asyncio_task::to_thread;
@@ -139,7 +139,7 @@ fn two_transports_and_thousands_of_actions() {
     }
 }
 
-/// The other side blocks and is slow, so that the socket is full again and again.
+/// The other side is blocking and slow, so the socket becomes full again and again.
 #[test]
 fn a_slow_reader_gets_it_all() {
     for seed in 0..10 {

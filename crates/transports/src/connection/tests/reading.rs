@@ -1,4 +1,4 @@
-//! Pausing, protocols with buffers, several things in one event, and taking turns.
+//! Pausing, protocols with buffers, several conditions in one event, and taking turns.
 
 use super::*;
 use asyncio_task::to_thread;
@@ -40,7 +40,7 @@ fn pausing_from_a_callback_holds_back_what_is_left() {
         assert_eq!(log.received(), b"one");
         transport.resume_reading();
         log.until(|log| log.received() == b"onetwo").await?;
-        // Paused and resumed with nothing there in between, which must lose no event.
+        // Paused and resumed while there is no data, which must not lose an event.
         transport.resume_reading();
         transport.pause_reading();
         transport.resume_reading();
@@ -140,7 +140,7 @@ fn one_that_floods_does_not_keep_a_quiet_one_waiting() {
         let (_transport, mut theirs) = pair(Recorder::new(&quiet).staying_open());
         theirs.write_all(b"me too")?;
         quiet.wait("data").await?;
-        // And a callback is not kept waiting either: one read for each iteration.
+        // A callback does not wait either: there is one read in each iteration.
         let before = flood.received().len();
         iterations(1).await?;
         assert!(flood.received().len() - before <= 3 * crate::io::MAX_SIZE);

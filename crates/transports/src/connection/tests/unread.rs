@@ -27,7 +27,7 @@ async fn received(log: &Log, expected: &'static [u8]) -> Result<()> {
     Ok(())
 }
 
-/// A connection with a protocol of either kind.
+/// Creates a connection with a protocol of either kind.
 fn connected(log: &Log, ours: impl Into<socket2::Socket>, buffered: bool) -> Transport {
     match buffered {
         true => connect(ours, Filled(log.clone(), [0; 100])),

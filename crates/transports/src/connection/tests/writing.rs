@@ -7,7 +7,7 @@ const HIGH: usize = 64 * 1024;
 /// More than the system takes at once.
 const LARGE: usize = 3_000_000;
 
-/// A connection whose other side reads nothing yet, and whose socket is full.
+/// Creates a connection whose other side reads nothing yet, and whose socket is full.
 async fn full(recorder: Recorder) -> Result<(Transport, UnixStream, usize)> {
     let (ours, theirs) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
@@ -134,8 +134,8 @@ fn what_is_written_in_the_callbacks_of_flow_control_keeps_its_order() {
 
 #[test]
 fn more_pieces_than_a_system_call_takes_all_arrive() {
-    // Which looks for I/O in every iteration: what is ready at first is known soon. And TCP says
-    // nothing of room in a socket that was never full.
+    // The loop polls for I/O in every iteration, so the initial readiness is known soon. And TCP
+    // does not report room in a socket that was never full.
     run_step_by_step(async {
         let (ours, theirs) = tcp_pair();
         let log = Log::default();
@@ -208,7 +208,7 @@ fn the_end_of_writing_does_nothing_to_what_is_closing() {
         transport.write(vec![b'x'; LARGE]);
         transport.close();
         transport.write_eof();
-        // Still to be sent, as in asyncio.
+        // It is still sent, as in asyncio.
         transport.write(b"!");
         let all = read_all(theirs).all().await?;
         assert_eq!((all.len(), all.last()), (LARGE + 1, Some(&b'!')));

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A directory that goes with the test.
+/// A directory that is removed at the end of the test.
 pub(super) struct Directory(PathBuf);
 
 impl Directory {
@@ -107,7 +107,7 @@ fn unix_sockets_know_the_sender_by_its_path() {
         let (client, _) = creating.local_addr(&*other).remote_addr(&*one).await?;
         client.sendto(b"ask", None);
         here.wait("<answer>").await?;
-        // A sender without a name cannot be answered, and that is an error like any other.
+        // A sender without a name cannot be answered, which is an error like any other.
         UnixDatagram::unbound()?.send_to(b"ask", &one)?;
         there.until(|log| log.events().contains("error:")).await?;
         assert!(there.events().starts_with("made <ask> <ask> error:"), "{}", there.events());
@@ -203,7 +203,7 @@ fn without_the_protocol_it_can_be_sent() {
         let here = check(creating.transport()).await?;
         here.sendto(b"ask", &address);
         log.wait("<ask>").await?;
-        // The echo has it back as it was.
+        // The echo comes back unchanged.
         log.wait("<answer>").await?;
         Ok(())
     });

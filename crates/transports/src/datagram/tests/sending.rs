@@ -4,7 +4,7 @@ use super::*;
 use crate::PEERNAME;
 use std::{cell::Cell, sync::mpsc::RecvTimeoutError, time::Duration};
 
-/// Sends until the system takes no more; tells how many it took.
+/// Sends until the system takes no more; returns the number of datagrams.
 fn fill(transport: &DatagramTransport) -> usize {
     let mut count = 0;
     while transport.get_write_buffer_size() == 0 {
@@ -27,7 +27,7 @@ fn with_a_remote_address_it_is_connected_and_sends_nowhere_else() {
         here.sendto(b"1", None);
         here.sendto(b"2", &address);
         here.sendto(b"3", &elsewhere);
-        // The system keeps what strangers send away.
+        // The system drops datagrams of other senders.
         stranger.sendto(b"4", name(&here));
         here.sendto(b"ask", None);
         other.wait("<answer>").await?;
@@ -53,8 +53,8 @@ fn what_is_no_address_is_an_error_for_the_handler() {
         let mut expected = [
             "made",
             "sendto: no address to send to",
-            "sendto: \"localhost\" is no IP address",
-            "sendto: \"127.0.0.1\" is no IP address with a port",
+            "sendto: \"localhost\" is not an IP address",
+            "sendto: \"127.0.0.1\" is not an IP address with a port",
             "sendto: /x/x",
         ]
         .into_iter();
@@ -246,19 +246,19 @@ fn a_full_unix_socket_that_it_is_not_connected_to_is_tried_again() {
         let there = std::os::unix::net::UnixDatagram::bind(&path)?;
         there.set_nonblocking(true)?;
         let there = socket2::Socket::from(there);
-        // Another sender fills it, so that the system has nothing to tell us of.
+        // Another sender fills it, so the system has nothing to report to us.
         let stranger = std::os::unix::net::UnixDatagram::unbound()?;
         stranger.set_nonblocking(true)?;
         while stranger.send_to(b"stranger", &path).is_ok() {}
         let log = Log::default();
         let creating = create_datagram_endpoint(|| Recorder::new(&log)).family(Domain::UNIX);
         let (here, _) = creating.await?;
-        // It is told once that it can send, which it could.
+        // It is told once that it can send, which was already true.
         iterations(3).await?;
         here.sendto(b"1", &*path);
         here.sendto(b"2", path.to_str().unwrap());
         assert_eq!(here.get_write_buffer_size(), 18);
-        // The loop rests between attempts, or else virtual time would stand still.
+        // The loop waits between attempts, or else virtual time would stand still.
         let guard = abort_unless_dropped();
         asyncio_task::sleep(Duration::from_millis(20)).await?;
         drop(guard);

@@ -13,7 +13,7 @@ fn one_more_than_may_wait_are_accepted_in_one_iteration() {
             Recorder::new(&made)
         };
         let server = create_server(factory, LOCALHOST).backlog(2).await?;
-        // Behind its back, more may wait.
+        // Meanwhile, more may be waiting.
         server.sockets()[0].with(|socket| socket.listen(100))?;
         let clients: Vec<_> = (0..7).map(|_| client(&server)).collect();
         let mut steps = Vec::new();
@@ -60,7 +60,7 @@ fn a_connection_has_its_addresses_and_is_not_delayed() {
 
 type Transports = Rc<RefCell<Vec<Transport>>>;
 
-/// A server that keeps its transports.
+/// Creates a server that keeps its transports.
 async fn transports(keep_alive: bool) -> Result<(Server, Transports)> {
     let transports = Transports::default();
     let kept = transports.clone();
@@ -254,7 +254,7 @@ fn a_client_that_resets_before_it_is_accepted_does_no_harm() {
         hasty.set_linger(Some(Duration::ZERO)).unwrap();
         drop(hasty);
         let other = client(&server);
-        // Some systems never tell of the first.
+        // Some systems never report the first.
         log.until(|log| log.count("made") > log.count("lost:ConnectionReset")).await?;
         drop(other);
         server.close();

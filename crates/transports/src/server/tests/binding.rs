@@ -126,7 +126,7 @@ fn an_address_in_use_is_named_and_what_was_bound_is_closed() {
         assert_eq!(errno(&error), Some(libc::EADDRINUSE));
         let error = error.downcast::<std::io::Error>().unwrap();
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
-        // Nothing is left of the first.
+        // Nothing is left of the first one.
         let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&free.into()).unwrap();
         Ok(())
@@ -135,7 +135,7 @@ fn an_address_in_use_is_named_and_what_was_bound_is_closed() {
 
 #[test]
 fn an_address_of_another_machine_is_passed_over_unless_it_is_the_only_one() {
-    // From a block that is kept for documentation.
+    // From a block that is reserved for documentation.
     const ELSEWHERE: (&str, u16) = ("192.0.2.1", 0);
     run(async {
         let server = create_server(recorder, ELSEWHERE).also_at(LOCALHOST).await?;
@@ -225,7 +225,7 @@ fn what_is_no_address_is_an_error() {
         let outcome = create_server(recorder, "localhost").await;
         assert!(text(outcome).starts_with("create_server: \"localhost\" is not of the form"));
         let outcome = create_server(recorder, std::path::Path::new("/tmp/x")).await;
-        assert_eq!(text(outcome), "create_server: /tmp/x is no internet address");
+        assert_eq!(text(outcome), "create_server: /tmp/x is not an internet address");
         Ok(())
     });
 }

@@ -9,7 +9,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// A path of its own, which goes with this.
+/// A unique path, which is removed when this is dropped.
 struct Place(PathBuf);
 
 impl Place {
@@ -265,7 +265,7 @@ fn an_empty_path_is_refused() {
     });
 }
 
-/// The way to listen at a name that the system chooses.
+/// This is how to listen at a name that the system chooses.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_name_that_the_system_chose_is_told() {
