@@ -6,6 +6,7 @@ mod stuck;
 use std::{
     fs,
     process::{Command, Output},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 use stuck::Stuck;
@@ -20,7 +21,9 @@ impl Terminal {
 
     /// One that runs a command; `None` where there is no tmux.
     fn run(command: &str, columns: usize) -> Option<Terminal> {
-        let terminal = Terminal(format!("asyncio-{}", std::process::id()));
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let terminal = Terminal(format!("asyncio-{}-{number}", std::process::id()));
         let size = ["-x", &columns.to_string(), "-y", "30"];
         let arguments = [&["new-session", "-d", "-s", "top"][..], &size, &[command]].concat();
         let started = terminal.tmux(&arguments).is_ok_and(|output| output.status.success());
