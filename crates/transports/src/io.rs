@@ -7,6 +7,7 @@ use std::{
     cell::Cell,
     fs::File,
     io::{self, IoSlice, Write},
+    mem::MaybeUninit,
     net::Shutdown,
     os::fd::{AsFd, AsRawFd, BorrowedFd},
 };
@@ -55,7 +56,7 @@ impl Io {
     #[inline]
     pub(crate) fn send(&self, data: &[u8]) -> io::Result<usize> {
         match self {
-            Io::Socket(socket) => send(socket, data),
+            Io::Socket(socket) => socket.send_with_flags(data, libc::MSG_NOSIGNAL),
             Io::Pipe(pipe) => (&pipe.file).write(data),
         }
     }
@@ -76,15 +77,6 @@ impl Io {
             Io::Pipe(_) => Ok(()),
         }
     }
-}
-
-/// Calls `send` of a socket here, which saves one return.
-#[inline]
-fn send(socket: &socket2::Socket, data: &[u8]) -> io::Result<usize> {
-    let (place, length) = (data.as_ptr().cast(), data.len());
-    // SAFETY: the pointer and the length are those of a slice.
-    let sent = unsafe { libc::send(socket.as_raw_fd(), place, length, libc::MSG_NOSIGNAL) };
-    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
 /// As many pieces as every system takes in one call (`IOV_MAX`).
@@ -154,30 +146,27 @@ fn with_room(block: Option<Box<BytesMut>>) -> Box<BytesMut> {
 #[inline(always)]
 fn append(io: &Io, block: &mut BytesMut) -> io::Result<usize> {
     let spare = block.spare_capacity_mut();
-    let (place, length) = (spare.as_mut_ptr().cast(), spare.len());
-    // SAFETY: the pointer and the length are those of memory that we may write to, and the calls
-    // write exactly the bytes that they report.
-    let received = unsafe {
-        loop {
-            let received = match io {
-                Io::Socket(socket) => libc::recv(socket.as_raw_fd(), place, length, 0),
-                Io::Pipe(pipe) => libc::read(pipe.file.as_raw_fd(), place, length),
-            };
-            if received >= 0 || !is_interrupted() {
-                break received;
-            }
+    let received = loop {
+        let received = match io {
+            Io::Socket(socket) => socket.recv(spare),
+            Io::Pipe(pipe) => read(&pipe.file, spare),
+        };
+        match received {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            received => break received?,
         }
     };
-    let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
-    // SAFETY: the block was empty, and the system has written this number of bytes to its
-    // beginning.
+    // SAFETY: the block was empty, and the system has written so many bytes to its beginning.
     unsafe { block.set_len(received) };
     Ok(received)
 }
 
-#[cold]
-fn is_interrupted() -> bool {
-    io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+/// Reads into memory that is not initialised, which the standard library cannot.
+fn read(file: &File, spare: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+    let (place, length) = (spare.as_mut_ptr().cast(), spare.len());
+    // SAFETY: the pointer and the length are those of memory that is ours to write to.
+    let received = unsafe { libc::read(file.as_raw_fd(), place, length) };
+    usize::try_from(received).map_err(|_| io::Error::last_os_error())
 }
 
 #[cfg(test)]

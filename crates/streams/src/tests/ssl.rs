@@ -200,7 +200,7 @@ fn the_end_of_one_direction_is_told_by_drain_and_a_writer_that_is_dropped_leaves
         let (mut reader, writer) = upgrading(&ours, theirs).await?;
         assert!(!writer.can_write_eof());
         writer.write_eof();
-        assert!(text(writer.drain().await).contains("Cannot call write_eof() of TLS"));
+        assert!(text(writer.drain().await).contains("Cannot call write_eof() on a TLS connection"));
         writer.write(b"last\n");
         drop(writer);
         assert_eq!(reader.readline().await?, "last\n");

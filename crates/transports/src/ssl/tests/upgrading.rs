@@ -179,7 +179,7 @@ fn arguments_that_do_not_fit_leave_the_connection_as_it_is() {
         server.2.wait("data").await?;
         client.0.abort();
         client.2.lost().await?;
-        assert!(text(upgrade(true.into()).server_hostname(HOST).await).contains("is over"));
+        assert!(text(upgrade(true.into()).server_hostname(HOST).await).contains("has ended"));
         Ok(())
     });
 }
