@@ -34,11 +34,13 @@
 //!
 //! 1. **Scopes form a tree.** The task is its root. `x.with(…)`, `timeout`, `wait_for`, `TaskGroup`,
 //!    `cancellable` and each branch of `join!`, `try_join!` and `select!` are scopes, each inside the
-//!    one in which it is polled. A wait belongs to the innermost scope in which it was last polled.
+//!    one in which it is polled. A wait belongs to the innermost scope in which it was last polled. A
+//!    scope that is polled by another task moves there; its parts follow when they are polled there.
 //! 2. **A request has an origin**, and reaches everything inside its origin that has started. A wait
 //!    becomes CANCELLED, or passes the request on to its *target*, the task or future that it waits
-//!    for, whose outcome is then the answer. A leaf that is already woken gets the error when it
-//!    resumes. Running code gets it at its next suspension.
+//!    for. The outcome of the target is then the answer, in whichever task the wait is polled by then.
+//!    A leaf that is already woken gets the error when it resumes. Running code gets it at its next
+//!    suspension.
 //! 3. **A request counts on the paths through its origin.** `cancelling()` is the sum on the current
 //!    path. At its end, a scope uses that sum to decide whether a cancellation was its own. The
 //!    requests of a scope end with it.

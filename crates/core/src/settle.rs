@@ -2,7 +2,8 @@
 //!
 //! For each scope with a pending request, the innermost first, in this order:
 //!
-//! 1. Nothing, if the request was passed on to a target that has not answered.
+//! 1. Nothing, if the request was passed on to a target that has not answered; but a wait that was
+//!    woken when the request came takes it in the next step.
 //! 2. Waits inside that wait are cancelled: they were armed since the request. (A `select!` may have
 //!    dropped a cancelled leaf, and wait for something new.) A wait that was woken when the request
 //!    came, and was not polled since, takes it in the next step.
