@@ -2,10 +2,10 @@
 
 use std::{cell::Cell, thread::LocalKey};
 
-/// The memory that records are received into and decrypted in.
+/// The memory into which records are received, and in which they are decrypted.
 pub(super) const RECEIVED: Scratch = Scratch(&RECEIVED_HERE);
 
-/// The memory that records are encrypted into.
+/// The memory into which records are encrypted.
 pub(super) const SENT: Scratch = Scratch(&SENT_HERE);
 
 thread_local! {
@@ -13,12 +13,12 @@ thread_local! {
     static SENT_HERE: Cell<Vec<Vec<u8>>> = const { Cell::new(Vec::new()) };
 }
 
-/// Blocks of bytes without a meaning. There are as many as were in use at once: one, and one more where TLS
-/// goes over TLS.
+/// Blocks of bytes whose content does not matter. There are as many as were in use at once: one, and one more
+/// if TLS runs over TLS.
 pub(super) struct Scratch(&'static LocalKey<Cell<Vec<Vec<u8>>>>);
 
 impl Scratch {
-    /// One that is not in use.
+    /// Takes a block that is not in use.
     pub(super) fn take(&self) -> Vec<u8> {
         let take = |place: &Cell<Vec<Vec<u8>>>| {
             let mut blocks = place.take();
@@ -26,11 +26,11 @@ impl Scratch {
             place.set(blocks);
             block
         };
-        // There is none any more if the thread ends.
+        // A thread that ends has none.
         self.0.try_with(take).ok().flatten().unwrap_or_default()
     }
 
-    /// It is not in use any more.
+    /// Returns a block after its use.
     pub(super) fn put_back(&self, block: Vec<u8>) {
         let _ = self.0.try_with(|place| {
             let mut blocks = place.take();

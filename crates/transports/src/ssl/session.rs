@@ -1,8 +1,8 @@
-//! [`Session`]: rustls, as far as it is used here.
+//! [`Session`]: one side of a TLS connection, over rustls.
 //!
-//! This is the interface of rustls that has no buffers. What arrives is decrypted where it was received, and
-//! what is sent is encrypted into memory that all connections of a thread share ([`scratch`](super::scratch)).
-//! So an idle connection needs no memory for records.
+//! It uses the unbuffered interface of rustls. Records are decrypted in the memory into which they were received,
+//! and encrypted into memory that all connections of a thread share ([`scratch`](super::scratch)). An idle
+//! connection therefore needs no memory for records.
 
 use super::{
     arguments::Secured,
@@ -25,7 +25,7 @@ use rustls::{
 };
 use std::{io, mem, ops::Deref, sync::Arc};
 
-/// As much is encrypted and sent at once.
+/// The largest amount that is encrypted and sent at once.
 const MOST: usize = 16 * 16 * 1024;
 
 /// One side of a TLS connection.
@@ -33,30 +33,30 @@ pub(super) struct Session {
     stage: Stage,
     hostname: Option<Arc<str>>,
     is_server: bool,
-    /// What was received and is not decrypted yet.
+    /// Received bytes that are not decrypted yet.
     incoming: BytesMut,
-    /// So much of it was looked at: the beginning of a record, or of a message in several records, which
-    /// rustls may refer to.
+    /// How many of them rustls has seen: the beginning of a record, or of a message in several records, to
+    /// which it may refer.
     seen: usize,
-    /// What rustls has to say and is not sent yet.
+    /// Records that rustls has produced and that are not sent yet.
     outgoing: Vec<u8>,
-    /// The beginning of what the other side sent, by which something that is not TLS is recognised.
+    /// The first bytes from the peer, by which a protocol other than TLS is recognised.
     first_bytes: Vec<u8>,
-    /// Whether the other side has said that it will send no more.
+    /// Whether the peer has sent its `close_notify`.
     peer_closed: bool,
-    /// Whether it has failed: rustls must be left alone, except for what it has to say about that.
+    /// Whether it has failed. Only the alert of rustls is sent from then on.
     failed: bool,
 }
 
 enum Stage {
-    /// A server whose context depends on what the client asks for.
+    /// A server whose context depends on the name that the client asks for.
     Accepting(Box<Accepting>),
     Open(Box<Connection>),
 }
 
 struct Accepting {
     acceptor: Acceptor,
-    /// So much of what was received it was given.
+    /// How many received bytes it was given.
     fed: usize,
     callback: SniCallback,
     context: SslContext,
@@ -67,15 +67,15 @@ enum Connection {
     Server(UnbufferedServerConnection),
 }
 
-/// What came of a step.
+/// The result of a step.
 enum Step {
     /// There is more to do.
     Again,
-    /// The plaintext was taken, and there is more to do if not all of the input is used.
+    /// The plaintext was taken, and there is more to do if some input is left.
     Taken,
-    /// The plaintext was taken, and no more is wanted.
+    /// The plaintext was taken, and the caller wants no more.
     Enough,
-    /// Nothing can be done until more arrives.
+    /// Nothing can be done until more bytes arrive.
     Waits,
     PeerClosed,
 }
@@ -128,7 +128,7 @@ impl Session {
         self.peer_closed
     }
 
-    /// What was agreed; after the handshake.
+    /// Returns the parameters of the connection, after the handshake.
     pub(super) fn object(&self) -> Option<SslObject> {
         match &self.stage {
             Stage::Accepting(..) => None,
@@ -141,19 +141,19 @@ impl Session {
 
 /// What is received.
 impl Session {
-    /// How many bytes were received that rustls has not looked at.
+    /// Returns how many received bytes rustls has not seen.
     pub(super) fn unread(&self) -> usize {
-        // Less than were seen is what was moved out.
+        // Some that it has seen may have been moved out.
         self.incoming.len().saturating_sub(self.seen)
     }
 
-    /// Keeps more, which is not looked at now.
+    /// Keeps more bytes for later.
     pub(super) fn keep(&mut self, data: &[u8]) {
         self.incoming.extend_from_slice(data);
     }
 
-    /// Moves what is kept to the beginning of `block`, if it is the beginning of a record for which more is
-    /// to arrive, and returns how long it is.
+    /// Moves the kept bytes to the beginning of `block`, if they are the beginning of an incomplete record,
+    /// and returns how many they are.
     pub(super) fn move_incoming(&mut self, block: &mut [u8]) -> usize {
         let length = self.incoming.len();
         if length > self.seen || length > block.len() / 2 {
@@ -164,8 +164,8 @@ impl Session {
         length
     }
 
-    /// Decrypts what was kept and `data`, in place, record after record, until there is nothing more, or
-    /// `take`, which is called with the plaintext of each, returns that it wants no more. The rest is kept.
+    /// Decrypts the kept bytes and `data` in place, record by record, and calls `take` with each plaintext.
+    /// It stops at the end, or when `take` returns false, and keeps the rest.
     pub(super) fn read(
         &mut self,
         data: &mut [u8],
@@ -200,7 +200,7 @@ impl Session {
         Ok(())
     }
 
-    /// Takes what is complete from the front of `input`, and returns how long that is.
+    /// Processes the complete records at the front of `input`, and returns their length.
     fn process(
         &mut self,
         input: &mut [u8],
@@ -228,7 +228,7 @@ impl Session {
                 Ok(Step::Taken) if taken == input.len() => break Ok(Step::Waits),
                 Ok(Step::Again | Step::Taken) => {}
                 Ok(Step::PeerClosed) => {
-                    // What follows is of no interest.
+                    // Anything after it is ignored.
                     self.peer_closed = true;
                     break Ok(Step::PeerClosed);
                 }
@@ -243,12 +243,12 @@ impl Session {
     }
 }
 
-/// As much tells what something that is not TLS is.
+/// How many bytes are enough to recognise a protocol other than TLS.
 const FIRST_BYTES: usize = 8;
 
 /// What is sent.
 impl Session {
-    /// Encrypts as much of `data` as `out` has room for, or all of it if `forced`; and tells how much.
+    /// Encrypts as much of `data` as `out` has room for, or all of it if `forced`, and returns how much.
     pub(super) fn write(&mut self, data: &[u8], out: &dyn Stream, forced: bool) -> Result<usize> {
         if self.failed {
             // Lost with the connection, which ends when the failure is read.
@@ -273,18 +273,18 @@ impl Session {
         outcome.map(|()| written)
     }
 
-    /// Says that this side will send no more.
+    /// Sends the `close_notify` of this side.
     pub(super) fn send_close_notify(&mut self) {
         if let (Stage::Open(connection), false) = (&mut self.stage, self.failed) {
             let (held, mut alert) = (&mut self.incoming[..self.seen], Vec::new());
-            // If it cannot be said, the other side has said the same, or the keys are used up.
+            // It fails if the peer has closed as well, or if the keys are used up.
             if connection.encrypt(held, None, &mut alert).is_ok() {
                 self.outgoing.append(&mut alert);
             }
         }
     }
 
-    /// Whether rustls has something to say.
+    /// Whether rustls has something to send.
     pub(super) fn wants_write(&self) -> bool {
         let of_rustls = match &self.stage {
             Stage::Accepting(..) => false,
@@ -293,13 +293,13 @@ impl Session {
         of_rustls || !self.outgoing.is_empty()
     }
 
-    /// Sends what rustls has to say.
+    /// Sends what rustls has produced.
     #[cold]
     pub(super) fn flush(&mut self, out: &dyn Stream) -> Result<()> {
         if let Stage::Open(connection) = &mut self.stage {
             while connection.wants_write() {
                 let held = &mut self.incoming[..self.seen];
-                // It was told already why it has failed, if it has.
+                // An error was reported before.
                 let _ = connection.step(held, &mut self.outgoing, &mut |_| true);
             }
         }
@@ -311,7 +311,7 @@ impl Session {
 }
 
 impl Accepting {
-    /// Goes on with the context for the server that the client asks for, once it has asked.
+    /// Chooses the context for the name that the client asks for, as soon as its hello is complete.
     fn accept(
         &mut self,
         input: &[u8],
@@ -322,7 +322,7 @@ impl Accepting {
             let length = self.acceptor.read_tls(&mut fresh);
             self.fed += length.map_err(|error| TlsError::General(error.to_string()))?;
             let accepted = self.acceptor.accept().map_err(|(error, mut alert)| {
-                // The handshake has failed whether or not the other side is told why.
+                // The handshake has failed, even if the alert cannot be written.
                 let _ = alert.write_all(outgoing);
                 error
             })?;
@@ -333,7 +333,7 @@ impl Accepting {
         Ok(None)
     }
 
-    /// The connection with the context for what the client asks for. It reads that once more.
+    /// Returns a connection with the context that the callback chooses. It reads the hello again.
     fn chosen(&self, accepted: &Accepted) -> Result<Connection, TlsError> {
         let chosen = (self.callback)(accepted.client_hello().server_name());
         match chosen.as_ref().unwrap_or(&self.context).configured() {
@@ -350,7 +350,7 @@ impl Accepting {
 }
 
 impl Connection {
-    /// Makes rustls go on with `input`, and returns how much of that it has used.
+    /// Makes rustls process `input`, and returns how much of it is used.
     fn step(
         &mut self,
         input: &mut [u8],
@@ -365,7 +365,7 @@ impl Connection {
             Connection::Server(server) => {
                 let UnbufferedStatus { discard, state, .. } = server.process_tls_records(input);
                 let step = match state {
-                    // Of a configuration that was ready, and permits it.
+                    // A ready-made configuration may permit it.
                     Ok(ConnectionState::ReadEarlyData(mut early)) => {
                         let mut wants_more = true;
                         while let Some(record) = early.next_record() {
@@ -380,8 +380,8 @@ impl Connection {
         }
     }
 
-    /// Encrypts `data`, or else that nothing more will be sent, into `block`, which grows if that is needed;
-    /// and returns how long it is then.
+    /// Encrypts `data`, or without it a `close_notify`, into `block`, which grows as needed, and returns the
+    /// length.
     fn encrypt(
         &mut self,
         held: &mut [u8],
@@ -415,7 +415,7 @@ impl Deref for Connection {
     }
 }
 
-/// Does what rustls asks for.
+/// Performs the step that rustls asks for.
 fn step<Data>(
     state: ConnectionState<'_, '_, Data>,
     outgoing: &mut Vec<u8>,
@@ -444,7 +444,7 @@ fn step<Data>(
             }
         }
         ConnectionState::TransmitTlsData(transmission) => {
-            // It is sent with what follows.
+            // It is sent with the next data.
             transmission.done();
             Ok(Step::Again)
         }
@@ -453,7 +453,7 @@ fn step<Data>(
     }
 }
 
-/// Encrypts, unless something else is to be done first: then this is to be called again.
+/// Encrypts. Returns `None` if another step came first, and the caller has to repeat the call.
 fn encrypt<Data>(
     state: ConnectionState<'_, '_, Data>,
     data: Option<&[u8]>,
