@@ -285,7 +285,7 @@ fn a_receiver_gives_signals_one_after_another() {
         let refused = message(receive_signals([SIGTTOU]));
         assert!(
             refused.starts_with(&format!(
-                "RuntimeError: receive_signals: signal {SIGTTOU} has a handler"
+                "RuntimeError: receive_signals: signal {SIGTTOU} already has a handler"
             )),
             "{refused}"
         );
