@@ -76,8 +76,8 @@ impl<J> Jobs<J> {
             let is_late = !mutant("jobs_parked_unseen") && !self.queue.is_empty();
             // If the claim fails, a push has claimed this thread.
             if !(is_late && self.claim()) {
-                self.park();
-                if mutant("jobs_left_at_the_end") && self.queue.is_closed() {
+                let is_claimed = self.park();
+                if mutant("jobs_left_at_the_end") && !is_claimed {
                     return None;
                 }
             }
@@ -106,17 +106,20 @@ impl<J> Jobs<J> {
         false
     }
 
-    /// Waits until this thread, or another parked one, is claimed, or the queue is closed.
-    fn park(&self) {
+    /// Waits until this thread, or another parked one, is claimed, or the queue is closed. Returns false if
+    /// only the latter happened.
+    fn park(&self) -> bool {
         let mut parking = self.parking.lock();
         while parking.claimed == 0 && !parking.is_closed {
             parking = self.wake.wait(parking);
         }
+        let is_claimed = parking.claimed > 0;
         parking.claimed = parking.claimed.saturating_sub(1);
         let is_another_claimed = parking.claimed > 0;
         drop(parking);
         if is_another_claimed && !mutant("jobs_claimed_unwoken") {
             self.wake.notify_one();
         }
+        is_claimed
     }
 }
