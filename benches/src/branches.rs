@@ -1,4 +1,4 @@
-//! Several awaits in one task: `join!`, `select!`, a set of requests each under a limit.
+//! Several awaits in one task: `join!`, `select!`, and a set of requests that each have a limit.
 
 use crate::{
     peers::{Asyncio, HOUR, Peer, Tokio},
@@ -57,7 +57,7 @@ async fn joins_of_tokio() -> usize {
     batches(1)
 }
 
-/// The item is there when the task goes on, and not before: each round suspends once.
+/// The item arrives only while the task is suspended, so each round suspends once.
 const ROUNDS: usize = 1_000_000;
 
 async fn selects_of_ours() -> usize {

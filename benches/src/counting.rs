@@ -1,4 +1,4 @@
-//! An allocator that counts, when it is told to.
+//! An allocator that counts while counting is enabled.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -14,17 +14,17 @@ static ON: AtomicBool = AtomicBool::new(false);
 static TIMES: AtomicUsize = AtomicUsize::new(0);
 static BYTES: AtomicIsize = AtomicIsize::new(0);
 
-/// From now on it is counted how often memory is asked for.
+/// Starts counting allocations.
 pub(crate) fn start() {
     ON.store(true, Relaxed);
 }
 
-/// How often that was.
+/// Returns the number of allocations since then.
 pub(crate) fn times() -> usize {
     TIMES.load(Relaxed)
 }
 
-/// How many bytes more are in use than when counting began.
+/// Returns how many more bytes are in use than when counting began.
 pub(crate) fn bytes() -> isize {
     BYTES.load(Relaxed)
 }
@@ -36,7 +36,7 @@ fn count(times: usize, bytes: isize) {
     }
 }
 
-// SAFETY: everything is passed on to the system's allocator as it came.
+// SAFETY: every call is forwarded unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(1, layout.size() as isize);

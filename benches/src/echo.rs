@@ -1,10 +1,10 @@
 //! TCP echo: the CPU time of the server for one request.
 //!
-//! The server of a contestant is a process of its own, and so is the load: connections that each have
-//! one request under way. The load reads from `/proc` what the server has used, after a first round
-//! and at the end; so no contestant has to measure itself.
+//! The server of a contestant is a separate process, and so is the load, whose connections each have one outstanding
+//! request. The load reads the server's CPU time from `/proc` after a first round and at the end, so no contestant has
+//! to measure itself.
 //!
-//! And the memory that a server has for a connection on which nothing happens.
+//! Also measured is the memory of an idle connection.
 
 mod load;
 mod servers;
@@ -25,17 +25,17 @@ use std::{
     thread,
 };
 
-/// The argument with which a process is told to be a contestant's server.
+/// The argument that makes a process a contestant's server.
 pub(crate) const SERVE: &str = "--serve";
 
-/// A server: it echoes whatever comes, until its process is killed.
+/// A server, which echoes until its process is killed.
 #[derive(Clone, Copy)]
 enum Server {
     Rust(fn(TcpListener) -> io::Result<()>),
     Python(Interpreter, &'static str),
 }
 
-/// Ours on two levels, the limit, and the peers.
+/// Ours with streams and with transports, a loop written by hand, and the peers.
 const SERVERS: [Server; 9] = [
     Server::Rust(servers::streams),
     Server::Rust(servers::transports),
@@ -73,7 +73,7 @@ pub(crate) fn workloads() -> Vec<Workload> {
     rows.into_iter().flatten().chain(counts()).collect()
 }
 
-/// The servers that are in Rust, each with what is done with it.
+/// The servers that are written in Rust, each with a measurement.
 macro_rules! in_rust {
     ($work:ident $(, $connections:ident)?) => {
         vec![
@@ -86,7 +86,7 @@ macro_rules! in_rust {
     };
 }
 
-/// What no noise touches.
+/// Figures that are free of noise.
 fn counts() -> [Workload; 4] {
     [
         messages::<1>("echo1-calls", "system calls for an echo, 1 connection"),
@@ -139,7 +139,7 @@ fn transports<const CONNECTIONS: usize>(name: &'static str, what: &'static str) 
     Workload::new(name, what, contestants).measure(Measure::Server).ceiling(1.02)
 }
 
-/// Requests of so many bytes to a server that is started for them; what is said is its CPU time.
+/// Starts a server, sends it requests of so many bytes, and returns its CPU time.
 fn requests<const SERVER: usize, const CONNECTIONS: usize>(size: usize) -> Done {
     let outcome = Running::start(SERVER).and_then(|server| {
         load::run(server.address, CONNECTIONS, size, load::REQUESTS, || server.cpu_time())
@@ -147,8 +147,8 @@ fn requests<const SERVER: usize, const CONNECTIONS: usize>(size: usize) -> Done 
     outcome.unwrap_or_else(|error| panic!("server {SERVER}: {error}"))
 }
 
-/// The system calls of such a server. Traced it is slow, so that the next request has mostly come
-/// when the answer is sent: a contestant that tries to receive before waiting needs fewer here than elsewhere.
+/// The system calls of such a server. Tracing makes it slow, so the next request has usually arrived when the answer is
+/// sent. A contestant that tries to receive before waiting therefore needs fewer calls here than elsewhere.
 fn calls<const SERVER: usize, const CONNECTIONS: usize>(size: usize) -> Done {
     let outcome = Running::start(SERVER).and_then(|server| {
         let mut trace = None;
@@ -163,15 +163,15 @@ fn calls<const SERVER: usize, const CONNECTIONS: usize>(size: usize) -> Done {
     outcome.unwrap_or_else(|error| panic!("server {SERVER}: {error}"))
 }
 
-/// How often a server in this process asks for memory; the load does not.
+/// The number of allocations of a server in this process. The load does not allocate.
 fn memory_asked_for<const SERVER: usize>(size: usize) -> Done {
     let outcome = start_here::<SERVER>()
         .and_then(|address| load::run(address, 50, size, 20_000, || Ok(counting::times() as u64)));
     outcome.unwrap_or_else(|error| panic!("server {SERVER}: {error}"))
 }
 
-/// What the server has asked of the allocator, and not given back, when each connection has had an
-/// answer. The process ends with it.
+/// The bytes that the server has allocated and not freed when each connection has received an answer. The server lives
+/// until the process ends.
 fn memory<const SERVER: usize>(connections: usize) -> Done {
     let connect = |address| {
         let mut stream = TcpStream::connect(address)?;
@@ -194,7 +194,7 @@ fn memory<const SERVER: usize>(connections: usize) -> Done {
     measure().unwrap_or_else(|error| panic!("server {SERVER}: {error}"))
 }
 
-/// A server in a thread of this process, for as long as that lives.
+/// Starts a server in a thread of this process, which lives until the process ends.
 fn start_here<const SERVER: usize>() -> io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
@@ -205,12 +205,12 @@ fn start_here<const SERVER: usize>() -> io::Result<SocketAddr> {
     Ok(address)
 }
 
-/// Serves as contestant `number`, for ever; the first line of the output is the address.
+/// Serves forever as contestant `number`. The first line of the output is the address.
 pub(crate) fn serve(number: &str) -> io::Result<()> {
     let server = number.parse::<usize>().ok().and_then(|number| match SERVERS.get(number) {
         Some(Server::Rust(server)) => Some(server),
         Some(Server::Python(..)) => None,
-        // Those that speak TLS or HTTP come after them.
+        // The servers that speak TLS or HTTP have the numbers after these.
         None => tls::SERVERS.iter().chain(&http::SERVERS).nth(number - SERVERS.len()),
     });
     let Some(server) = server else {
@@ -221,12 +221,12 @@ pub(crate) fn serve(number: &str) -> io::Result<()> {
     server(listener)
 }
 
-/// What came of a measurement.
+/// The outcome of a measurement.
 pub(crate) fn measured(server: usize, measure: impl FnOnce() -> io::Result<Done>) -> Done {
     measure().unwrap_or_else(|error| panic!("server {server}: {error}"))
 }
 
-/// A server's process, killed when dropped.
+/// The process of a server, which is killed when dropped.
 pub(crate) struct Running {
     process: Child,
     pub(crate) address: SocketAddr,
@@ -245,7 +245,7 @@ impl Running {
         Running::of(command)
     }
 
-    /// One that speaks TLS.
+    /// Starts a server that speaks TLS.
     pub(crate) fn start_tls(number: usize) -> io::Result<Running> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args([SERVE, &(SERVERS.len() + number).to_string()]);
@@ -253,7 +253,7 @@ impl Running {
         Running::of(command)
     }
 
-    /// One that speaks HTTP, with the port of its database.
+    /// Starts a server that speaks HTTP, with the port of its database.
     pub(crate) fn start_http(number: usize, database: Option<u16>) -> io::Result<Running> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args([SERVE, &(SERVERS.len() + tls::SERVERS.len() + number).to_string()]);
@@ -271,7 +271,7 @@ impl Running {
         Ok(Running { process, address })
     }
 
-    /// Nanoseconds on a processor so far, of all threads.
+    /// The CPU time of all threads so far, in nanoseconds.
     pub(crate) fn cpu_time(&self) -> io::Result<u64> {
         let mut sum = 0;
         for thread in std::fs::read_dir(format!("/proc/{}/task", self.process.id()))? {

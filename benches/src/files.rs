@@ -1,4 +1,4 @@
-//! Files: reads and lines, beside async-fs on smol, whose thread reads ahead through a pipe in memory.
+//! Files: reads and lines, compared with async-fs on smol, whose thread reads ahead through a pipe in memory.
 
 use crate::workload::{Contestant, Done, Workload};
 use smol::{
@@ -30,8 +30,8 @@ pub(crate) fn workloads() -> Vec<Workload> {
     vec![read("fileread", 4096), read("filebulk", 1 << 20), line.size(LINE).ceiling(1.0)]
 }
 
-/// The file, which the first round makes. It stays in the memory of the system, and has no name, so
-/// that it is gone with the process.
+/// The file, which the first round creates. It stays in the page cache, and has no name, so that it disappears with the
+/// process.
 fn file() -> &'static Path {
     static MADE: OnceLock<(File, PathBuf)> = OnceLock::new();
     let make = || -> io::Result<(File, PathBuf)> {

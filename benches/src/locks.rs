@@ -1,4 +1,4 @@
-//! Locks: free ones, and a line in front of one.
+//! Locks, uncontended and with a queue of waiters.
 
 use crate::{
     peers::Locks,
@@ -29,7 +29,7 @@ async fn free<P: Locks>(_: usize) -> usize {
     times
 }
 
-/// Each holder lets the others run once, so that all of them stand in line.
+/// Each holder lets the other tasks run once, so that all of them are in the queue.
 async fn line<P: Locks>(size: usize) -> usize {
     let lock = Rc::new(P::new_lock());
     let each = batches(size);

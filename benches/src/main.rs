@@ -1,13 +1,12 @@
-//! The benchmarks: each workload beside its peers, interleaved, in one run.
+//! The benchmarks: each workload for us and its peers, interleaved, in one run.
 //!
-//! `cargo xtask bench [WORKLOAD…]` prints one table. A figure is the median of several rounds; in each
-//! round every contestant runs once, in turn, so that a noisy machine is noisy for all of them, and in
-//! a process of its own on one processor, so that none works in a heap that another has left behind.
-//! What counts is the ratio to the first peer, tokio's current-thread runtime; the ceiling is the ratio that we
-//! aim not to exceed.
+//! `cargo xtask bench [WORKLOAD…]` prints one table. A figure is the median of several rounds. In each round every
+//! contestant runs once, so that a noisy machine affects all of them. Each runs in a separate process on one processor,
+//! so that none inherits the heap of another. What counts is the ratio to the first peer, tokio's current-thread
+//! runtime. The ceiling is the ratio that we aim not to exceed.
 //!
-//! A workload is written once, for whatever runs it ([`peers`]), and checks what it has computed, so
-//! that no compiler leaves it out. A new one is a function, and an entry in its file's list.
+//! A workload is written once, for all runtimes ([`peers`]), and checks its result, so that the compiler cannot remove
+//! it. To add a workload, write a function and add it to the list in its file.
 
 mod branches;
 mod counting;

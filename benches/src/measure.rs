@@ -1,4 +1,4 @@
-//! How a figure is taken: a process for each contestant, which does the work several times.
+//! How a figure is measured: each contestant has a process, which repeats the work several times.
 
 use crate::{
     counting,
@@ -12,9 +12,9 @@ use nix::{
 };
 use std::{io, process::Command};
 
-/// How often a process repeats the work, after it has done it once to warm up.
+/// How often a process repeats the work, after one run to warm up.
 const REPEATS: usize = 5;
-/// The argument with which it is told to do one contestant's work.
+/// The argument that makes a process do one contestant's work.
 pub(crate) const ALONE: &str = "--alone";
 
 /// The CPU time that this process has used, in nanoseconds.
@@ -28,7 +28,7 @@ pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
-/// Stays on one processor from now on: the last one that is allowed.
+/// Pins the process to one processor, the last one that is allowed.
 fn pin() -> nix::Result<()> {
     let allowed = sched_getaffinity(Pid::this())?;
     let last = (0..CpuSet::count()).rev().find(|cpu| allowed.is_set(*cpu).unwrap_or(false));
@@ -55,8 +55,8 @@ pub(crate) fn alone(
     if workload.measure == Measure::Allocations {
         counting::start();
     }
-    // Memory that was had once is there for the next time, a server is another one each time, and to
-    // trace takes long.
+    // Memory is measured once because it would be reused, servers because each run starts another one, and system
+    // calls because tracing takes long.
     let once = matches!(workload.measure, Measure::Bytes | Measure::Server | Measure::SystemCalls);
     let repeats = if once { 0 } else { REPEATS };
     let mut figures = Vec::new();
@@ -76,7 +76,7 @@ pub(crate) fn alone(
     Ok(())
 }
 
-/// A contestant in a process of its own.
+/// A contestant in a separate process.
 pub(crate) enum Process {
     Rust(&'static str),
     Python(Interpreter),
@@ -90,7 +90,7 @@ impl Process {
         }
     }
 
-    /// Runs it once, and gives its figure.
+    /// Runs it once, and returns its figure.
     pub(crate) fn run(&self, workload: &Workload, size: usize) -> io::Result<f64> {
         let size = size.to_string();
         let mut command = match self {

@@ -1,4 +1,4 @@
-//! Memory: what a task takes that waits.
+//! Memory: the size of a waiting task.
 
 use crate::{
     peers::Cancel,
@@ -15,7 +15,7 @@ pub(crate) fn workloads() -> Vec<Workload> {
     ]
 }
 
-/// Parked tasks, each with its timer, and whatever it takes to know of them.
+/// Suspended tasks, each with its timer, and everything that the runtime keeps for them.
 async fn idle<P: Cancel>(size: usize) -> Done {
     let mut tasks = Vec::with_capacity(size);
     let before = local();
@@ -24,7 +24,7 @@ async fn idle<P: Cancel>(size: usize) -> Done {
     Done { operations: size, said: Some(local() - before) }
 }
 
-/// The most memory that this process has had, in bytes: also what the allocator wastes.
+/// The peak memory of this process in bytes, including the overhead of the allocator.
 fn local() -> f64 {
     let unit = if cfg!(target_os = "macos") { 1.0 } else { 1024.0 };
     getrusage(UsageWho::RUSAGE_SELF).map_or(f64::NAN, |usage| usage.max_rss() as f64 * unit)

@@ -1,4 +1,4 @@
-//! The peers: each runtime behind the same few verbs, as its own users would write them.
+//! The peers: each runtime behind the same few operations, written as its users would write them.
 
 use std::{
     cell::RefCell,
@@ -17,7 +17,7 @@ pub(crate) trait Peer: 'static {
     const NAME: &'static str;
     type Task<T: 'static>: 'static;
 
-    /// Runs `main` to its end, in a loop of its own.
+    /// Runs `main` to its end, in a new loop.
     fn run<T: 'static>(main: impl Future<Output = T> + 'static) -> T;
     fn spawn<T: 'static>(work: impl Future<Output = T> + 'static) -> Self::Task<T>;
     fn join<T: 'static>(task: Self::Task<T>) -> impl Future<Output = T>;
@@ -27,19 +27,19 @@ pub(crate) trait Peer: 'static {
 }
 
 pub(crate) trait Cancel: Peer {
-    /// A task that sleeps for long.
+    /// Creates a task that sleeps for a long time.
     fn park() -> Self::Task<()>;
-    /// Cancels tasks, and tells how many ended so.
+    /// Cancels tasks, and returns how many ended with the cancellation.
     fn cancel(tasks: Vec<Self::Task<()>>) -> impl Future<Output = usize>;
 }
 
 pub(crate) trait Timers: Peer {
-    /// Says whether `work` ended in time.
+    /// Returns whether `work` ended in time.
     fn timeout(
         limit: Duration,
         work: impl Future<Output = ()> + 'static,
     ) -> impl Future<Output = bool>;
-    /// Has a timer for each delay, all at a time, and lifts them before they fire.
+    /// Creates a timer for each delay, and cancels all of them before they fire.
     fn make_and_lift(delays: impl Iterator<Item = Duration>) -> impl Future<Output = ()>;
 }
 
@@ -47,7 +47,7 @@ pub(crate) trait Timers: Peer {
 async fn begin_and_drop(futures: impl Iterator<Item = impl Future>) {
     let mut futures: Pin<Box<[_]>> = Box::into_pin(futures.collect());
     poll_fn(|cx| {
-        // SAFETY: nothing is moved out, and an element of what is pinned is pinned.
+        // SAFETY: nothing is moved out of the list, and the elements of a pinned list are pinned.
         for future in unsafe { futures.as_mut().get_unchecked_mut() } {
             // SAFETY: as above.
             assert!(unsafe { Pin::new_unchecked(future) }.poll(cx).is_pending());
@@ -347,8 +347,8 @@ impl Queues for Smol {
     }
 }
 
-/// monoio, over io_uring where the system has it. Left out where there is no other task to switch to: it puts a
-/// task that wakes itself in front of its queue. It has no channels of its own; it gets smol's.
+/// monoio, over io_uring if the system supports it. It is left out if there is no other task to switch to, because it
+/// puts a task that wakes itself at the front of its queue. It has no channels, so it uses smol's.
 pub(crate) struct Monoio;
 
 impl Peer for Monoio {
@@ -370,7 +370,7 @@ impl Peer for Monoio {
     }
 
     async fn pass() {
-        // It has none; this is what others have.
+        // monoio has no such function; smol's is similar to those of the others.
         smol::future::yield_now().await;
     }
 

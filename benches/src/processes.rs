@@ -7,7 +7,7 @@ use crate::{
 use nix::{spawn, sys::wait};
 use std::ffi::CString;
 
-/// The shortest of programs. By its path, so that the search in `PATH` is not measured.
+/// The shortest program, given by its path, so that the search in `PATH` is not measured.
 const PROGRAM: &str = "/bin/true";
 const TEXT: &str = "/bin/echo";
 const TIMES: usize = 1_000;
@@ -64,7 +64,7 @@ async fn smols() -> usize {
     TIMES
 }
 
-/// Without any loop, one after the other: what the system asks for.
+/// Without a loop, one after the other: the cost of the system calls.
 fn posix_spawn() -> usize {
     let text = |text: String| CString::new(text).expect("no zero byte");
     let environment: Vec<CString> =

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-/// What runs the programs of `peers.py`.
+/// The interpreters and loops that run the programs of `peers.py`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Interpreter {
     CPython,
@@ -41,7 +41,7 @@ impl Interpreter {
         status.is_ok_and(|status| status.success())
     }
 
-    /// Those that are there; says which are not.
+    /// Returns those that are installed, and prints the names of those that are not.
     pub(crate) fn installed() -> Vec<Interpreter> {
         let mut installed = Interpreter::ALL.to_vec();
         installed.retain(|interpreter| {

@@ -1,4 +1,4 @@
-//! Queues: handed from task to task, and filled and emptied.
+//! Queues: items passed from task to task, and a queue that is filled and emptied.
 
 use crate::{
     peers::Queues,

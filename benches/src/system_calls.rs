@@ -1,4 +1,4 @@
-//! The system calls of a process, counted by `strace`.
+//! Counts the system calls of a process with `strace`.
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -11,7 +11,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// A process whose system calls are written down, until this is dropped.
+/// A process whose system calls are logged until this is dropped.
 pub(crate) struct Trace {
     strace: Child,
     log: PathBuf,
@@ -25,7 +25,7 @@ impl Trace {
         if works { Ok(()) } else { Err("there is no strace".to_owned()) }
     }
 
-    /// Begins with a process that runs already.
+    /// Attaches to a running process.
     pub(crate) fn of(process: u32) -> io::Result<Trace> {
         let log = std::env::temp_dir().join(format!("asyncio-benches-{process}.strace"));
         let mut strace = Command::new("strace")
@@ -44,11 +44,11 @@ impl Trace {
         }
     }
 
-    /// How many there were. The log is read when nothing is traced any more: to read it takes calls.
+    /// Returns the number of calls. The log is read after tracing has ended, because reading takes calls as well.
     pub(crate) fn end(mut self) -> io::Result<u64> {
         kill(Pid::from_raw(self.strace.id() as i32), Signal::SIGTERM)?;
         self.strace.wait()?;
-        // What is interrupted has two lines, and the second of them has no bracket that opens.
+        // An interrupted call has two lines, and the second has no opening bracket.
         let log = fs::read_to_string(&self.log)?;
         Ok(log.lines().filter(|line| line.contains('(')).count() as u64)
     }
@@ -56,7 +56,7 @@ impl Trace {
 
 impl Drop for Trace {
     fn drop(&mut self) {
-        // The process goes on without it.
+        // The process continues without it.
         let _ = self.strace.kill();
         let _ = self.strace.wait();
         let _ = fs::remove_file(&self.log);

@@ -1,4 +1,4 @@
-//! What is shown: a row for each workload, and how it grows.
+//! The output: a row for each workload, and how its figure grows with the size.
 
 use crate::{
     measure::{Process, median},
@@ -7,19 +7,19 @@ use crate::{
 };
 use std::io;
 
-/// How wide the longest row says what it measures.
+/// The width of the longest description of a row.
 const WHAT: usize = 52;
-/// How often each contestant's process is started.
+/// The number of processes per contestant.
 const ROUNDS: usize = 9;
-/// The same, where its process starts a server, and says what that has used once.
+/// The same for workloads whose process starts a server and measures it once.
 const ROUNDS_OF_A_SERVER: usize = 21;
-/// The same, for work of a million.
+/// The same for a million operations.
 const ROUNDS_OF_THE_LARGE: usize = 3;
-/// The same, where each system call is traced, which takes long; their number hardly differs.
+/// The same for counts of system calls. Tracing takes long, and the counts hardly differ.
 const ROUNDS_OF_THE_TRACED: usize = 1;
-/// The sizes at which growth is shown.
+/// The sizes for which growth is shown.
 const SIZES: [usize; 3] = [100, 10_000, 1_000_000];
-/// In place of a workload: how all of them grow, and nothing else.
+/// The argument that selects, in place of a workload, the growth of all of them.
 const GROWTH: &str = "growth";
 
 /// Measures the workloads of these names, or all of them, and prints the table.
@@ -72,7 +72,7 @@ fn what(workload: &Workload, size: usize) -> String {
     workload.what.replace("{n}", &digits)
 }
 
-/// Our figure, what part of the first peer's it is and may be; then the peers.
+/// Formats our figure, its ratio to the first peer's, the ceiling, and the figures of the peers.
 fn row(workload: &Workload, pythons: &[Interpreter]) -> io::Result<String> {
     let is_there = |name| match Interpreter::named(name) {
         Some(python) => pythons.contains(&python),
@@ -97,7 +97,7 @@ fn row(workload: &Workload, pythons: &[Interpreter]) -> io::Result<String> {
     }
     let medians: Vec<f64> = figures.into_iter().map(median).collect();
     let shown = |figure: f64| show(workload.measure, figure);
-    // What a peer does hardly ever is no measure.
+    // A ratio to something that a peer hardly ever does is meaningless.
     let ratio = match medians[1] {
         0.01.. => format!("{:.2}", medians[0] / medians[1]),
         _ => String::new(),

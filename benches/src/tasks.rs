@@ -1,4 +1,4 @@
-//! Tasks: made and awaited, switched, cancelled.
+//! Tasks: creating and awaiting them, switching between them, cancelling them.
 
 use crate::{
     peers::{Cancel, Peer},

@@ -1,4 +1,4 @@
-//! A wake-up from another thread: how long until the task has answered.
+//! A wake-up from another thread: the time until the task has answered.
 
 use crate::{
     peers::Peer,
@@ -35,7 +35,7 @@ pub(crate) fn workloads() -> Vec<Workload> {
     ]
 }
 
-/// A number that one thread writes and a task waits for, and one in the other direction.
+/// A number that one thread writes and a task waits for, and another one in the opposite direction.
 #[derive(Default)]
 struct Line {
     asked: AtomicUsize,
@@ -44,13 +44,13 @@ struct Line {
 }
 
 impl Line {
-    /// Asks so often, with a pause before each, and tells how long the answers took in all.
+    /// Asks so many times, with a pause before each, and returns the total time until the answers.
     fn ask(&self, times: usize, pause: Duration) -> Duration {
         let mut took = Duration::ZERO;
         for n in 1..=times {
             thread::sleep(pause);
             let waker = loop {
-                match self.waker.lock().expect("nobody panics").take() {
+                match self.waker.lock().expect("no thread panics").take() {
                     Some(waker) => break waker,
                     None => spin_loop(),
                 }
@@ -72,7 +72,7 @@ impl Line {
                 if self.asked.load(Ordering::Acquire) >= n {
                     return Poll::Ready(());
                 }
-                *self.waker.lock().expect("nobody panics") = Some(cx.waker().clone());
+                *self.waker.lock().expect("no thread panics") = Some(cx.waker().clone());
                 Poll::Pending
             })
             .await;

@@ -1,4 +1,4 @@
-//! Timers: made and lifted, and those that fire.
+//! Timers: creating and cancelling them, and timers that fire.
 
 use crate::{
     peers::{HOUR, Timers},
@@ -64,9 +64,9 @@ async fn made<P: Timers>(size: usize) -> usize {
     batches(size) * size
 }
 
-/// Tasks that sleep, and wake within 200 ms of one another in no order; it says how late they were.
+/// Tasks that sleep, and wake within 200 ms of one another in random order. Also measures how late they are.
 async fn fire<P: Timers>(size: usize) -> Done {
-    // By the first of them all sleep.
+    // All tasks are asleep before the first one wakes.
     let least = Duration::from_micros(size as u64);
     let span = Duration::from_millis(200).as_nanos() as u64;
     let task = |n: usize| {

@@ -1,28 +1,28 @@
-//! What a workload is.
+//! The description of a workload.
 
-/// What is measured of a workload, always for one operation.
+/// What is measured, always for one operation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Measure {
     /// The CPU time of the process.
     Cpu,
-    /// Other nanoseconds: the time by the clock on the wall, how late it was.
+    /// Another time in nanoseconds: elapsed time, or lateness.
     Wall,
-    /// The CPU time of a server, whose process is started for it.
+    /// The CPU time of a server that is started for the measurement.
     Server,
-    /// How often the allocator was asked.
+    /// The number of allocations.
     Allocations,
-    /// How often the system was asked.
+    /// The number of system calls.
     SystemCalls,
     /// Memory.
     Bytes,
 }
 
-/// What a contestant has done, after it has checked that it was done.
+/// What a contestant has done, after checking the result.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Done {
     pub(crate) operations: usize,
-    /// What the work itself has measured, for all operations together. CPU time is taken from the
-    /// process; so are allocations, if the work says nothing.
+    /// What the work itself has measured, for all operations together. CPU time is that of the process, and so are
+    /// allocations, unless the work reports them.
     pub(crate) said: Option<f64>,
 }
 
@@ -32,27 +32,27 @@ impl From<usize> for Done {
     }
 }
 
-/// Does the work, at a size.
+/// Does work of a given size.
 pub(crate) type Contestant = fn(usize) -> Done;
 
-/// A piece of work that several runtimes do.
+/// A task for several runtimes.
 #[derive(Clone, Debug)]
 pub(crate) struct Workload {
     pub(crate) name: &'static str,
-    /// For a reader; `{n}` stands for the size.
+    /// The description for readers. `{n}` stands for the size.
     pub(crate) what: &'static str,
     pub(crate) measure: Measure,
-    /// How many live tasks, timers, waiters or items there are.
+    /// The number of live tasks, timers, waiters or items.
     pub(crate) size: usize,
-    /// Whether it is also shown how the cost grows with the size.
+    /// Whether the table also shows how the cost grows with the size.
     pub(crate) grows: bool,
-    /// Whether `peers.py` does it too, in a process that measures itself.
+    /// Whether `peers.py` has it too, in a process that measures itself.
     pub(crate) in_python: bool,
-    /// What our figure must not exceed, as a part of the first peer's.
+    /// The ratio to the first peer's figure that we aim not to exceed.
     pub(crate) ceiling: Option<f64>,
-    /// Why it cannot be measured here, if it cannot.
+    /// Why it cannot be measured on this machine, if so.
     pub(crate) needs: fn() -> Result<(), String>,
-    /// By name, ours first.
+    /// The contestants by name, ours first.
     pub(crate) contestants: Vec<(&'static str, Contestant)>,
 }
 
@@ -92,7 +92,7 @@ impl Workload {
     }
 }
 
-/// A function of a peer and a size, for each of the peers named.
+/// Makes a contestant of each of the named peers, from a function of a peer and a size.
 macro_rules! contestants {
     ($work:ident: $($peer:ident),+) => {
         vec![$((
@@ -106,7 +106,7 @@ macro_rules! contestants {
 }
 pub(crate) use contestants;
 
-/// So often is a batch of `size` operations to be done.
+/// How often a batch of `size` operations is repeated.
 pub(crate) fn batches(size: usize) -> usize {
     (100_000 / size).max(1)
 }

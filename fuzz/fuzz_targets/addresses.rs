@@ -1,5 +1,5 @@
-//! Texts and bytes as addresses: what is taken for one is what was said, comes back from the system as it
-//! went there, and everything else is an error.
+//! Texts and bytes as addresses. An accepted address is the one that was written, and the system returns it unchanged.
+//! Everything else is an error.
 #![no_main]
 
 use asyncio::{
@@ -33,7 +33,7 @@ fn path(data: &[u8]) {
         Err(error) => assert!(data.len() > 100, "{error}"),
         Ok(address) if is_abstract => {
             let socket = Socket::new(Domain::UNIX, Type::DGRAM, None).expect("a socket");
-            // Another process may have that name.
+            // Another process may use that name.
             if socket.bind(&address).is_ok() {
                 assert_eq!(socket.local_addr().expect("it is bound"), address);
                 assert_eq!(address.as_path(), None);
@@ -60,7 +60,7 @@ fn endpoint(text: &str) {
             );
         }
         (Err(_), Some(host)) => {
-            // The port alone is left out, and brackets.
+            // Only the port and the brackets are left out.
             let port = text.rsplit_once(':').map(|(_, port)| port).expect("a colon");
             assert!(port.parse::<u16>().is_ok(), "{port:?}");
             assert!(text == format!("{host}:{port}") || text == format!("[{host}]:{port}"));
@@ -69,7 +69,7 @@ fn endpoint(text: &str) {
     }
 }
 
-/// A host and a port make a text that says just them.
+/// A host and a port are formatted as a text that parses to the same host and port.
 fn put_together(host: &str, service: &str) {
     let Ok(port) = service.parse::<u16>() else { return };
     if host.is_empty() || host.contains(['[', ']', ':']) || host.parse::<IpAddr>().is_ok() {
@@ -84,7 +84,7 @@ thread_local! {
     static LOOP: EventLoop = EventLoop::builder().build().expect("a loop");
 }
 
-/// What needs no name server: numbers.
+/// Numeric hosts and ports, which need no name server.
 fn numbers(host: &str, service: &str) {
     let (asked, port) = (host.to_owned(), Service::from(service));
     let outcome: Result<_> = LOOP.with(|event_loop| {
@@ -95,7 +95,7 @@ fn numbers(host: &str, service: &str) {
     });
     let expected = match Service::from(service) {
         Service::Port(port) => port,
-        // The system permits white space and a sign in front of a number; other names are its own.
+        // The system permits white space and a sign in front of a number. Other names are services that it knows.
         Service::Name(name) => {
             let Ok(port) = name.trim_start().trim_start_matches('+').parse() else { return };
             port

@@ -1,5 +1,5 @@
-//! Three endpoints that send to each other, answer from their callbacks, and close: a datagram arrives once,
-//! whole and in order, or not at all if its receiver is closed.
+//! Three endpoints that send to each other, answer from their callbacks, and close. A datagram arrives exactly once,
+//! complete and in order, or not at all if its receiver is closed.
 #![no_main]
 
 use asyncio::{
@@ -10,19 +10,19 @@ use asyncio_fuzz::{Input, iterations, open_files, run};
 use std::{cell::RefCell, rc::Rc};
 
 const ENDPOINTS: usize = 3;
-/// What the buffers of the system hold for certain.
+/// How much the buffers of the system are certain to hold.
 const DATAGRAMS: usize = 24;
 const LARGEST: usize = 1500;
-/// More than there can be in one datagram.
+/// More than fits into one datagram.
 const TOO_LARGE: usize = 66_000;
 
 #[derive(Default)]
 struct Endpoint {
     transport: Option<DatagramTransport>,
     address: Option<Address>,
-    /// Connected to the one before.
+    /// Whether it is connected to the endpoint before it.
     is_connected: bool,
-    /// How often it answers, and whether it closes when something arrives.
+    /// How often it answers, and whether it closes when a datagram arrives.
     answers: usize,
     closes: bool,
     is_closed: bool,
@@ -47,7 +47,7 @@ impl Net {
 
 type Shared = Rc<RefCell<Net>>;
 
-/// Sends, and notes what must arrive.
+/// Sends, and records what must arrive.
 fn send(net: &Shared, from: usize, to: usize, data: Vec<u8>) {
     let mut inner = net.borrow_mut();
     let sender = &mut inner.endpoints[from];
@@ -203,7 +203,7 @@ async fn play(data: Vec<u8>) -> Result<()> {
     Ok(())
 }
 
-/// What arrived is what was sent, in order; all of it, unless the receiver is closed.
+/// Everything that was sent has arrived, in order, unless the receiver is closed.
 fn check(net: &Net) {
     for from in 0..ENDPOINTS {
         for to in 0..ENDPOINTS {
@@ -223,7 +223,7 @@ fn check(net: &Net) {
         }
     }
     for (number, endpoint) in net.endpoints.iter().enumerate() {
-        // The connected ones are told as well that their remote address is closed.
+        // Connected endpoints also get an error if their remote address is closed.
         let is_exact = !endpoint.is_connected && !endpoint.is_closed;
         assert!(!is_exact || endpoint.errors == endpoint.too_large, "{number}");
     }

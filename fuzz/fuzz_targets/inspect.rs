@@ -1,5 +1,5 @@
-//! `asyncio ps` and its kin over the memory of a program in which words are others: the reader ends, and
-//! shows no control characters, whatever it finds.
+//! `asyncio ps` and similar commands over the memory of a program with changed words. Whatever the reader finds, it
+//! ends, and shows no control characters.
 #![no_main]
 
 use asyncio_fuzz::Input;

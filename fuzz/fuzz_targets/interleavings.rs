@@ -1,6 +1,6 @@
-//! Tasks that wait on locks, semaphores, conditions, events and queues, while they are woken, cancelled and
-//! timed out in any order, and while their waits are dropped, raced, polled elsewhere, and finished by other
-//! tasks: one holder at a time, no task waits for what is there, and nothing is lost.
+//! Tasks that wait on locks, semaphores, conditions, events and queues, while they are woken, cancelled and timed out in
+//! any order, and while their waits are dropped, raced, polled elsewhere, and finished by other tasks. A lock has one
+//! holder at a time, no task waits for something that is available, and nothing is lost.
 #![no_main]
 
 use asyncio::{
@@ -25,7 +25,7 @@ const PERMITS: usize = 2;
 const ITEMS_MAX: usize = 2;
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// What can be waited for.
+/// The operations that can be waited for.
 #[derive(Clone, Copy, Debug)]
 enum Wait {
     Lock,
@@ -42,11 +42,11 @@ enum Wait {
 enum Act {
     Wait(Wait),
     Within(usize, Wait),
-    /// Of two waits the first to end; the other one is dropped.
+    /// Waits for the first of two waits, and drops the other one.
     Race(Wait, Wait),
-    /// Polls a wait once, and leaves it in a place if it is not over.
+    /// Polls a wait once, and stores it if it has not ended.
     Begin(usize, Wait),
-    /// Goes on with a wait that another task may have begun.
+    /// Continues a stored wait, which another task may have begun.
     Finish(usize),
     PollElsewhere(usize),
     Drop(usize),
@@ -59,7 +59,7 @@ enum Act {
     NotifyAll,
 }
 
-/// What a wait may have got. All of it is given back when it is dropped.
+/// What a wait may have received. Dropping it gives everything back.
 enum Held {
     Nothing,
     Lock(#[allow(dead_code, reason = "held")] Inside),
@@ -113,7 +113,7 @@ struct World {
     got: RefCell<Vec<usize>>,
     tasks: RefCell<Vec<Task<()>>>,
     places: RefCell<[Option<Waiting>; PLACES]>,
-    /// What each task waits for just now.
+    /// What each task currently waits for.
     waits: RefCell<[Vec<Wait>; TASKS]>,
 }
 
@@ -179,7 +179,7 @@ fn wait(world: &Rc<World>, what: Wait) -> Waiting {
         Wait::Task(number) => Box::pin(async move {
             if let Some(task) = world.task(number) {
                 let is_own = current_task().is_some_and(|current| current == task.any());
-                // Waits of tasks for each other in a circle are errors of the program.
+                // A cycle of tasks that wait for each other is an error of the program.
                 if !is_own && task.done() {
                     task.await?;
                 }
@@ -193,7 +193,7 @@ fn wait(world: &Rc<World>, what: Wait) -> Waiting {
     }
 }
 
-/// Waits, and tells meanwhile for what.
+/// Waits, and records meanwhile for what.
 async fn awaited<F: Future>(world: &World, task: usize, what: Vec<Wait>, waiting: F) -> F::Output {
     world.waits.borrow_mut()[task] = what;
     let outcome = waiting.await;
@@ -309,7 +309,7 @@ fn choose_act(input: &mut Input<'_>) -> Act {
     }
 }
 
-/// No task waits for what is there.
+/// Asserts that no task waits for something that is available.
 fn check_waits(world: &World) {
     for (task, waits) in world.waits.borrow().iter().enumerate() {
         for wait in waits {
@@ -319,7 +319,7 @@ fn check_waits(world: &World) {
                 Wait::Event => world.event.is_set(),
                 Wait::Get => !world.queue.empty(),
                 Wait::Put => !world.queue.full(),
-                // For the notification, or for the lock of a holder that waits for something else.
+                // It waits for the notification, or for the lock, whose holder waits for something else.
                 Wait::Condition => false,
                 Wait::Task(_) | Wait::Sleep(_) => true,
             };
@@ -347,14 +347,14 @@ async fn play(data: Vec<u8>) -> Result<()> {
     }
     for chosen in own {
         match chosen {
-            // This one does not wait for long, and holds nothing.
+            // This task does not wait for long, and holds nothing.
             Act::Wait(_) | Act::Within(..) | Act::Race(..) | Act::Finish(_) => {
                 iterations(1).await?
             }
             chosen => drop(act(&world, 0, chosen).await),
         }
     }
-    // A wait that is in no task's hands may have been woken.
+    // A stored wait, which belongs to no task, may have been woken.
     let places = world.places.take();
     drop(places);
     sleep(HOUR).await?;
@@ -377,7 +377,7 @@ async fn play(data: Vec<u8>) -> Result<()> {
     check_end(&world)
 }
 
-/// All was given back, and works.
+/// Asserts that everything was given back, and still works.
 fn check_end(world: &World) -> Result<()> {
     assert!(world.lock.try_acquire().is_some_and(|guard| !*guard));
     assert!(world.condition.try_acquire().is_some());

@@ -1,5 +1,5 @@
-//! `StreamReader` beside a naive model of it: what each read returns, waits for and leaves behind, for
-//! any limit, any separators, and data that comes in any pieces while a read waits.
+//! `StreamReader` compared with a naive model of it: what each read returns, waits for and leaves behind, for any
+//! limit, any separators, and data that arrives in any pieces while a read waits.
 #![no_main]
 
 use asyncio::{Bytes, Error, Result, StreamReader};
@@ -10,7 +10,7 @@ use std::{
     pin::{Pin, pin},
 };
 
-/// What is asked of the reader.
+/// An operation of the reader.
 enum Ask {
     Read(usize),
     ReadToEnd,
@@ -18,11 +18,11 @@ enum Ask {
     ReadLine,
     Next,
     ReadUntil(Vec<Vec<u8>>),
-    /// What is there, through a trait, and to take so much of it.
+    /// Looks at the buffered data through a trait, and consumes so much of it.
     Lent(usize),
 }
 
-/// What a read returns. `None` is the end of the lines.
+/// The outcome of a read. `None` is the end of the lines.
 #[derive(Debug, PartialEq)]
 enum Answer {
     Data(Option<Vec<u8>>),
@@ -51,7 +51,7 @@ struct Model {
     data: Vec<u8>,
     eof: bool,
     failed: bool,
-    /// Whether the stream of lines is over.
+    /// Whether the stream of lines has ended.
     lines_ended: bool,
 }
 
@@ -60,7 +60,7 @@ impl Model {
         self.data.drain(..count).collect()
     }
 
-    /// What the reader must answer. `None`: it has to wait.
+    /// The outcome that the reader must return, or `None` if it has to wait.
     fn answer(&mut self, ask: &Ask, is_first: bool) -> Option<Answer> {
         if let Ask::ReadUntil(separators) = ask {
             if separators.iter().any(Vec::is_empty) || separators.is_empty() {
@@ -113,7 +113,7 @@ impl Model {
         }
     }
 
-    /// Where the first separator ends. The error is how much precedes it, if that is too much.
+    /// The end of the first separator. If too much data precedes it, the error is how much.
     fn find(&self, separators: &[Vec<u8>]) -> Result<Option<usize>, usize> {
         for end in 1..=self.data.len() {
             let before = &self.data[..end];
@@ -129,7 +129,7 @@ impl Model {
     }
 }
 
-/// The read itself.
+/// Runs the operation.
 async fn read(reader: &mut StreamReader, ask: &Ask) -> Answer {
     let outcome = match ask {
         Ask::Read(n) => reader.read(*n).await.map(Some),
@@ -210,8 +210,8 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         loop {
             let answer = poll(reading.as_mut() as Pin<&mut dyn Future<Output = Answer>>);
             let expected = match (&ask, &answer) {
-                // What is there may be lent in pieces; and a poll may go on with one that was given up, so
-                // that the data comes before an error.
+                // Buffered data may be lent in pieces, and a poll may continue a cancelled read, so that data comes
+                // before an error.
                 (Ask::Lent(n), Some(Answer::Data(Some(piece)))) => {
                     assert!(!piece.is_empty() || *n == 0 || model.data.is_empty());
                     model.answer(&Ask::Lent(piece.len()), false)
@@ -220,7 +220,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             };
             assert_eq!(answer, expected);
             is_first = false;
-            // A read that is given up has read nothing.
+            // A cancelled read has read nothing.
             if expected.is_some() || input.is_over() || input.below(8) == 0 {
                 break;
             }

@@ -1,9 +1,9 @@
-//! One end of a TLS connection, client or server, from its handshake to its end, over a network that cuts,
-//! changes, repeats and loses bytes, with a peer that closes, changes its keys or falls silent.
+//! One end of a TLS connection, client or server, from its handshake to its end, over a network that cuts, changes,
+//! repeats and loses bytes, with a peer that closes, changes its keys or stops responding.
 //!
-//! Whatever arrives: what the protocol is given is the beginning of what the peer sent, and the other way
-//! round; the callbacks come in order; the connection ends, and leaves no descriptor. On a network that
-//! changes nothing, all that was written before `close()` arrives.
+//! Whatever arrives, the data that each side receives is a prefix of what the other side sent, the callbacks come in
+//! order, and the connection ends without leaking a descriptor. On a network that changes nothing, everything that was
+//! written before `close()` arrives.
 #![no_main]
 
 use asyncio::{
@@ -30,7 +30,7 @@ use std::{
 };
 
 const HOST: &str = "localhost";
-/// What is buffered on each way stays below what the system takes.
+/// The amount buffered in each direction, less than the buffers of the system.
 const BYTES_MAX: usize = 100_000;
 
 /// The certificate of both servers, and its key.
@@ -67,12 +67,12 @@ fn known() -> &'static Known {
     })
 }
 
-/// Byte after byte what a side sends.
+/// The bytes that a side sends.
 fn pattern(from: usize, length: usize) -> Vec<u8> {
     (from..from + length).map(|place| (place % 251) as u8).collect()
 }
 
-/// What happened to the protocol, in order.
+/// The events of the protocol, in order.
 #[derive(Clone, Default)]
 struct Log(Rc<Seen>);
 
@@ -83,7 +83,7 @@ struct Seen {
     lost: Cell<bool>,
     paused: Cell<bool>,
     received: Cell<usize>,
-    /// What the protocol does at its next callback.
+    /// The actions of the protocol at its next callback.
     next: Cell<usize>,
 }
 
@@ -157,7 +157,7 @@ impl Protocol for Log {
     }
 }
 
-/// The same with a buffer of its own, of any size.
+/// The same protocol with its own buffer, of any size.
 struct Buffered(Log, Vec<u8>);
 
 impl BufferedProtocol for Buffered {
@@ -210,15 +210,15 @@ async fn open(socket: Socket, is_server: bool, buffer: usize, log: Log) -> Resul
     }
 }
 
-/// The other end, and the network.
+/// The peer and the network.
 struct Peer {
     session: Connection,
     socket: UnixStream,
-    /// What it has encrypted and the network has not carried yet.
+    /// Encrypted data that the network has not delivered yet.
     under_way: Vec<u8>,
-    /// Whether the network has changed something.
+    /// Whether the network has changed any data.
     is_spoilt: bool,
-    /// Whether it ended, by an error or by falling silent.
+    /// Whether the peer has ended, by an error or because it stopped responding.
     is_dead: bool,
     sent: usize,
     received: usize,
@@ -239,7 +239,7 @@ impl Peer {
         Peer { session, socket, under_way, is_spoilt: false, is_dead: false, sent: 0, received: 0 }
     }
 
-    /// Takes what our end has sent, and encrypts what it has to say.
+    /// Receives what our end has sent, and encrypts the peer's data.
     fn receive(&mut self) {
         let mut block = [0; 16 * 1024];
         while let Ok(length @ 1..) = self.socket.read(&mut block) {
@@ -247,11 +247,11 @@ impl Peer {
             while !self.is_dead && !data.is_empty() {
                 match self.session.read_tls(&mut data) {
                     Ok(1..) => {}
-                    // Behind a close_notify nothing more is taken.
+                    // Nothing is accepted after a close_notify.
                     _ => break,
                 }
                 if let Err(error) = self.session.process_new_packets() {
-                    // Our end may say so, but sends nothing that is wrong.
+                    // Our end may send an alert, but never sends invalid data.
                     assert!(
                         self.is_spoilt || matches!(error, TlsError::AlertReceived(_)),
                         "{error}"
@@ -281,14 +281,14 @@ impl Peer {
         }
     }
 
-    /// Carries so many bytes.
+    /// Delivers so many bytes.
     fn carry(&mut self, length: usize) {
         let length = length.min(self.under_way.len());
         let carried = self.socket.write(&self.under_way[..length]).unwrap_or(0);
         self.under_way.drain(..carried);
     }
 
-    /// What a bad network makes of what is under way.
+    /// Changes data in transit, as a bad network does.
     fn spoil(&mut self, input: &mut Input<'_>) {
         let (kind, place) = (input.below(5), input.number());
         let length = self.under_way.len();
@@ -369,7 +369,7 @@ async fn converse(data: Vec<u8>) -> Result<()> {
     Ok(())
 }
 
-/// Closes our end, and has the network carry what there is.
+/// Closes our end, and delivers all data in transit.
 async fn end(
     log: &Log,
     peer: &mut Peer,
@@ -400,7 +400,7 @@ async fn end(
         peer.carry(2 * BYTES_MAX);
         iterations(3).await?;
     }
-    // What is not over by now is so at its limit.
+    // A connection that has not ended by now ends at its time limit.
     sleep(Duration::from_secs(3600)).await?;
     peer.receive();
     assert!(opening.done(), "the handshake has a limit");

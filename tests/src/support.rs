@@ -1,5 +1,5 @@
-//! What the integration tests have in common: loops with a virtual clock, exact counts of
-//! iterations, and a place for what the exception handler is told.
+//! Helpers of the integration tests: loops with a virtual clock, exact counts of iterations, and a record of what the
+//! exception handler receives.
 
 use asyncio::{
     Error, EventLoop, ExceptionContext, Future, Result, Task, create_task, get_running_loop, sleep,
@@ -21,7 +21,7 @@ pub fn virtual_loop() -> EventLoop {
     EventLoop::builder().virtual_time(true).build().expect("the system has a descriptor left")
 }
 
-/// Runs `main` on a loop of its own, under the virtual clock.
+/// Runs `main` on a new loop, under the virtual clock.
 pub fn outcome_of<T: 'static>(main: impl StdFuture<Output = Result<T>> + 'static) -> Result<T> {
     let event_loop = virtual_loop();
     let outcome = event_loop.run_until_complete(main);
@@ -29,18 +29,18 @@ pub fn outcome_of<T: 'static>(main: impl StdFuture<Output = Result<T>> + 'static
     outcome
 }
 
-/// [`outcome_of`] a test, which must not fail.
+/// Runs a test that must not fail, like [`outcome_of`].
 #[track_caller]
 pub fn run(main: impl StdFuture<Output = Result<()>> + 'static) {
     outcome_of(main).unwrap();
 }
 
-/// One iteration of the loop.
+/// Waits for one iteration of the loop.
 pub async fn briefly() -> Result<()> {
     sleep(Duration::ZERO).await
 }
 
-/// So many iterations of the loop.
+/// Waits for so many iterations of the loop.
 pub async fn iterations(n: usize) -> Result<()> {
     for _ in 0..n {
         briefly().await?;
@@ -48,12 +48,12 @@ pub async fn iterations(n: usize) -> Result<()> {
     Ok(())
 }
 
-/// Whether a cancellation came out.
+/// Whether the outcome is a cancellation.
 pub fn cancelled<T>(outcome: &Result<T>) -> bool {
     matches!(outcome, Err(Error::Cancelled(_)))
 }
 
-/// The message of the cancellation that came out; empty if it has none.
+/// The message of the cancellation, empty if it has none.
 #[track_caller]
 pub fn cancel_message<T: std::fmt::Debug>(outcome: &Result<T>) -> String {
     match outcome {
@@ -62,7 +62,7 @@ pub fn cancel_message<T: std::fmt::Debug>(outcome: &Result<T>) -> String {
     }
 }
 
-/// The kind and the message of the error that came out.
+/// The kind and the message of the error.
 #[track_caller]
 pub fn message<T>(outcome: Result<T>) -> String {
     match outcome {
@@ -81,7 +81,7 @@ pub fn awaiting<T: Clone + 'static>(future: &Future<T>) -> Task<T> {
     create_task(future.clone())
 }
 
-/// Polls `future` once, and says whether it is done.
+/// Polls `future` once, and returns whether it is done.
 pub async fn poll_once<F: StdFuture + Unpin>(future: &mut F) -> Option<F::Output> {
     poll_fn(|cx| match Pin::new(&mut *future).poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
@@ -90,7 +90,7 @@ pub async fn poll_once<F: StdFuture + Unpin>(future: &mut F) -> Option<F::Output
     .await
 }
 
-/// Where steps say that they happen. Clones write to the same place.
+/// A record of steps. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Trace(Rc<RefCell<Vec<String>>>);
 
@@ -105,19 +105,19 @@ impl Trace {
         self.0.borrow_mut().push(what.to_string());
     }
 
-    /// A callback that adds a step.
+    /// Returns a callback that adds a step.
     pub fn note(&self, what: &str) -> impl FnOnce() + use<> {
         let (trace, what) = (self.clone(), what.to_string());
         move || trace.0.borrow_mut().push(what)
     }
 
-    /// What happened since the last call, in order.
+    /// Returns the steps since the last call, in order.
     pub fn take(&self) -> String {
         self.0.take().join(" ")
     }
 }
 
-/// What the exception handler of a loop was told.
+/// What the exception handler of a loop received.
 #[derive(Clone, Debug, Default)]
 pub struct Reports(Rc<RefCell<Vec<ExceptionContext>>>);
 
@@ -138,19 +138,19 @@ impl Reports {
         reports
     }
 
-    /// What was reported since the last call.
+    /// Returns what was reported since the last call.
     pub fn take(&self) -> Vec<ExceptionContext> {
         self.0.take()
     }
 
-    /// The messages of what was reported since the last call.
+    /// Returns the messages of what was reported since the last call.
     pub fn messages(&self) -> Vec<String> {
         self.take().iter().map(|context| context.message().to_owned()).collect()
     }
 }
 
-/// Counts the iterations of a loop exactly: by a callback that is the first to run in each, because
-/// it was the first in the one before. Clones count together.
+/// Counts the iterations of a loop exactly, by a callback that runs first in each iteration, because it ran first in
+/// the one before. Clones share the count.
 #[derive(Clone, Debug)]
 pub struct Iterations(Rc<Counter>);
 
@@ -182,7 +182,7 @@ impl Iterations {
     fn tick(&self) -> Result<()> {
         self.0.count.set(self.0.count.get() + 1);
         if self.now() > 10_000 {
-            // Time stands still: nothing else would end a test that waits in vain.
+            // Time does not advance here, so nothing else would end a test that hangs.
             return Err(Error::KeyboardInterrupt(Default::default()));
         }
         if self.0.paused.get() {
@@ -197,9 +197,9 @@ impl Iterations {
         self.0.count.get()
     }
 
-    /// Counts on only in the iteration in which a timer of `delay` is due: the virtual clock stands
-    /// while there is always something to run. That timer is the first of those that are made after
-    /// this call. What it gives tells the number of that iteration.
+    /// Stops counting until the iteration in which a timer of `delay` is due, because the virtual clock does not advance
+    /// while a callback is always ready. That timer is created before any that the test creates after this call. The
+    /// value returned holds the number of that iteration.
     pub fn pause(&self, delay: Duration) -> Rc<Cell<u64>> {
         self.0.paused.set(true);
         let (this, due) = (self.clone(), Rc::new(Cell::new(0)));
@@ -214,7 +214,7 @@ impl Iterations {
         due
     }
 
-    /// A task that awaits `awaitable`, and tells in which iteration it went on, and with what.
+    /// Creates a task that awaits `awaitable`, and reports in which iteration it continued, and with what.
     pub fn of<T: 'static>(
         &self,
         awaitable: impl IntoFuture<Output = Result<T>> + 'static,
@@ -226,7 +226,7 @@ impl Iterations {
         })
     }
 
-    /// A callback that tells in which iteration it ran.
+    /// Returns a callback that reports in which iteration it ran.
     pub fn callback(&self) -> (Rc<Cell<u64>>, impl FnOnce() + use<>) {
         let (this, ran) = (self.clone(), Rc::new(Cell::new(0)));
         let tell = ran.clone();
@@ -241,14 +241,14 @@ pub fn after(cause: u64, seen: (u64, Result<()>)) -> u64 {
     seen.0 - cause
 }
 
-/// The same, for what was cancelled.
+/// The same, for a cancellation.
 #[track_caller]
 pub fn cancelled_after<T: std::fmt::Debug>(cause: u64, seen: (u64, Result<T>)) -> u64 {
     assert!(cancelled(&seen.1), "{:?}", seen.1);
     seen.0 - cause
 }
 
-/// Lets the time pass, counting.
+/// Lets time pass, and counts.
 pub async fn sleep_until(count: &Iterations, when: Duration) -> Result<()> {
     count.pause(when);
     sleep(when).await

@@ -1,5 +1,5 @@
-//! The step `alone` of `ci`: each crate is packaged, and a project outside of the workspace uses the
-//! locks alone, under tokio, from what was packaged.
+//! The step `alone` of `ci`: it packages each crate, and builds a project outside the workspace that uses only the
+//! packaged locks, under tokio.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::shell::{Run, Workspace};
 use crate::tidy::tree::Tree;
 use crate::{Outcome, TaskResult};
 
-/// The crates are not on crates.io yet: the packages stand in for them.
+/// The crates are not on crates.io yet, so the project uses the packages instead.
 const MANIFEST: &str = r#"[package]
 name = "alone"
 edition = "2024"
@@ -64,11 +64,11 @@ pub(crate) fn run(workspace: &Workspace) -> TaskResult {
     let lock = fs::read_to_string(project.join("Cargo.lock")).map_err(|error| error.to_string())?;
     match not_only_locks(&lock) {
         None => Ok(Outcome::Done),
-        Some(name) => Err(format!("whoever wants only locks gets {name}")),
+        Some(name) => Err(format!("a project that depends on the locks alone also gets {name}")),
     }
 }
 
-/// An empty project; what was built for it before is kept.
+/// Creates an empty project. Earlier build products are kept.
 fn write(project: &Path) -> std::io::Result<()> {
     for name in ["asyncio-core", "asyncio-locks", "src"] {
         let dir = project.join(name);
@@ -95,7 +95,7 @@ fn unpack(workspace: &Workspace, name: &str, project: &Path) -> Result<Run, Stri
     Ok(tar.args([file.to_string_lossy(), "-C".into(), into.to_string_lossy()]))
 }
 
-/// Something of ours in a lock file that is not the locks or what they are made of.
+/// Returns a crate of ours in the lock file that is neither the locks nor one of their dependencies.
 fn not_only_locks(lock: &str) -> Option<&str> {
     let names = lock.lines().filter_map(|line| line.strip_prefix("name = "));
     let mut ours = names.filter(|name| name.contains("asyncio") || name.contains("polling"));

@@ -1,5 +1,5 @@
-//! `cargo xtask api`: the public API of each crate, as a listing under `api/`, so that a reviewer sees every
-//! change of it.
+//! `cargo xtask api`: compares the public API of each crate with its listing under `api/`, so that a reviewer sees
+//! every change.
 
 use std::fs;
 use std::path::Path;
@@ -13,10 +13,10 @@ pub(crate) const HELP: &str = "\
 Check that api/ lists the public API of each crate.
   --write       bring it up to date";
 
-/// The package that makes the listings.
+/// The package that prints the listings.
 const LISTING: &str = "asyncio-listing";
 const LIMIT: Duration = Duration::from_secs(600);
-/// A listing of macros says nothing that their docs do not.
+/// A listing of macros would add nothing to their docs.
 const LEFT_OUT: [&str; 1] = ["asyncio-macros"];
 
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> TaskResult {
@@ -48,7 +48,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> TaskResult {
     match changed.is_empty() || write {
         true => Ok(Outcome::Done),
         false => Err(format!(
-            "the public API is not what {} says; look at what `cargo xtask api --write` changes",
+            "the public API differs from {}; run `cargo xtask api --write` and review the change",
             changed.join(", ")
         )),
     }
@@ -61,7 +61,7 @@ fn keep(file: &Path, listing: &str) -> std::io::Result<()> {
     fs::write(file, listing)
 }
 
-/// What is public in a package, with all features, one item to a line.
+/// Lists the public items of a package with all features, one per line.
 fn list(workspace: &Workspace, package: &str) -> Result<String, String> {
     let target = workspace.target("api");
     checkers::nightly(workspace)

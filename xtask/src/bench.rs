@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the benchmarks, all of them or those that are named, in one run.
+//! `cargo xtask bench`: runs all benchmarks, or the named ones.
 
 use crate::shell::Workspace;
 use crate::tidy::tree::Tree;

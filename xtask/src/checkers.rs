@@ -1,11 +1,11 @@
-//! The checkers of undefined behaviour: AddressSanitizer, ThreadSanitizer and Miri. All come with the
-//! nightly toolchain, which `rustup` gets if it can; where it cannot, the step is skipped.
+//! The checkers of undefined behaviour: AddressSanitizer, ThreadSanitizer and Miri. They need the nightly toolchain.
+//! If `rustup` cannot install it, the step is skipped.
 
 use crate::shell::{Run, Workspace};
 use crate::{Outcome, TaskResult};
 use std::time::Duration;
 
-/// The tests that move things between threads and end them in every order: under the sanitizers.
+/// The tests to run under the sanitizers: those that move values between threads, and end them in every order.
 const TESTS: [&str; 8] = [
     "--test",
     "soundness",
@@ -17,21 +17,20 @@ const TESTS: [&str; 8] = [
     "stress",
 ];
 
-/// Building everything with another code generation takes a few minutes on two cores; a step that takes
-/// longer than this hangs.
+/// Building everything with sanitizers takes a few minutes on two cores. A step that takes longer than this hangs.
 const LIMIT: Duration = Duration::from_secs(900);
 
-/// Needs nothing but the toolchain: the standard library is not checked, but what is called in it is.
+/// Runs AddressSanitizer. It does not instrument the standard library, so it needs only the toolchain.
 pub(crate) fn address(workspace: &Workspace) -> TaskResult {
     if let Some(why) = missing(workspace, &[]) {
         return Ok(Outcome::Skipped(why));
     }
-    // A coroutine whose locals panic as it returns leaks what it returned: that is the language's.
+    // A coroutine whose locals panic while it returns leaks the value it returned, by the rules of the language.
     let run = sanitized(workspace, "address", &[]).variable("ASAN_OPTIONS", "detect_leaks=0");
     within_limit(run)
 }
 
-/// Needs a standard library that is checked as well: what orders two accesses is often in there.
+/// Runs ThreadSanitizer. It instruments the standard library too, because the synchronisation is often in there.
 pub(crate) fn thread(workspace: &Workspace) -> TaskResult {
     if let Some(why) = missing(workspace, &["rust-src"]) {
         return Ok(Outcome::Skipped(why));
@@ -39,13 +38,14 @@ pub(crate) fn thread(workspace: &Workspace) -> TaskResult {
     within_limit(sanitized(workspace, "thread", &["-Zbuild-std"]))
 }
 
-/// By Tree Borrows, and so that a reference to what has a `Cell` in it lends the whole of it: a task is
-/// freed through what began as a reference to its cell. The homes of loops are leaked, on purpose.
+/// Tree Borrows, in the mode in which a reference to a value that contains a `Cell` covers the whole value, because a
+/// task is freed through a pointer made from a reference to its cell. Leaks are ignored, because the homes of loops are
+/// leaked on purpose.
 const MIRI_FLAGS: &str =
     "-Zmiri-tree-borrows -Zmiri-tree-borrows-no-precise-interior-mut -Zmiri-ignore-leaks";
 
-/// The unit tests of what is unsafe and makes no system call: a package, and which of its tests. Left out
-/// is what counts to a million, and what runs other executors.
+/// The unit tests of unsafe code that makes no system call: each a package, and a selection of its tests. Tests that
+/// count to a million, and tests that run other executors, are left out.
 const IN_MIRI: [(&str, &str); 3] = [
     (
         "asyncio-core",
@@ -74,7 +74,7 @@ pub(crate) fn nightly(workspace: &Workspace) -> Run {
 }
 
 fn sanitized(workspace: &Workspace, sanitizer: &str, args: &[&str]) -> Run {
-    // With a target that is named, the flags are not those of build scripts and macros.
+    // With an explicit target, the flags do not apply to build scripts and macros.
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     nightly(workspace)
         .args(["test", "--no-fail-fast", "-p", "asyncio-tests", "--target", &target])
@@ -90,20 +90,22 @@ fn within_limit(run: Run) -> TaskResult {
     if output.success { Ok(Outcome::Done) } else { Err("the run failed".to_owned()) }
 }
 
-/// Why a checker cannot run here; what can be installed is.
+/// Installs the components if possible. Returns why a checker cannot run here, or `None` if it can.
 pub(crate) fn missing(workspace: &Workspace, components: &[&str]) -> Option<String> {
     if !cfg!(all(target_os = "linux", target_env = "gnu")) {
-        return Some("it is run on Linux alone".to_owned());
+        return Some("it runs only on Linux with glibc".to_owned());
     }
     let has_nightly = || nightly(workspace).args(["--version"]).succeeds();
     let install = || workspace.rustup("toolchain install nightly --profile minimal").succeeds();
     if !has_nightly() && !install() {
-        return Some("there is no nightly toolchain, and `rustup` cannot get it".to_owned());
+        return Some("there is no nightly toolchain, and `rustup` cannot install it".to_owned());
     }
     let add = workspace.rustup("component add --toolchain nightly").args(components);
     if !components.is_empty() && !add.succeeds() {
         let components = components.join(" and ");
-        return Some(format!("the nightly toolchain has no {components}, nor can `rustup` get it"));
+        return Some(format!(
+            "the nightly toolchain lacks {components}; `rustup` cannot install it"
+        ));
     }
     None
 }

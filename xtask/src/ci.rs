@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: everything that a change must pass, in the order in which it fails soonest.
+//! `cargo xtask ci`: everything that a change must pass. The steps that are likely to fail soonest come first.
 
 use std::time::{Duration, Instant};
 
@@ -26,14 +26,14 @@ const STEPS: &[Step] = &[
     Step { name: "servers", what: "PostgreSQL and Redis are there for the tests", run: servers },
     Step { name: "tests", what: "unit, integration and doc tests", run: tests },
     Step { name: "crates", what: "each crate builds alone", run: crates },
-    Step { name: "api", what: "the public API is what api/ says", run: |w| api::run(w, &[]) },
-    Step { name: "alone", what: "the locks alone, as packaged, under tokio", run: alone::run },
+    Step { name: "api", what: "the public API is as listed", run: |w| api::run(w, &[]) },
+    Step { name: "alone", what: "only the packaged locks, under tokio", run: alone::run },
     Step { name: "portable", what: "the tests again on the portable poller", run: portable },
     Step { name: "no-pidfd", what: "processes again, each watched by a thread", run: no_pidfd },
-    Step { name: "systems", what: "the tests with musl; it compiles for others", run: systems },
+    Step { name: "systems", what: "tests with musl; checks for other systems", run: systems },
     Step {
         name: "conformance",
-        what: "the traces are CPython's",
+        what: "the traces equal CPython's",
         run: |w| conformance::run(w, &[]),
     },
     Step {
@@ -47,16 +47,12 @@ const STEPS: &[Step] = &[
         run: checkers::address,
     },
     Step { name: "thread", what: "the same under ThreadSanitizer", run: checkers::thread },
-    Step {
-        name: "miri",
-        what: "core, task and locks in Miri, where they can be",
-        run: checkers::miri,
-    },
+    Step { name: "miri", what: "parts of core, task and locks under Miri", run: checkers::miri },
     Step { name: "fuzz", what: "the fuzz targets, for a short time each", run: fuzz::in_ci },
     Step { name: "tour", what: "the tour runs", run: tour },
-    Step { name: "tls", what: "much over TLS, and 10,000 handshakes that are given up", run: tls },
-    Step { name: "jobs", what: "of the jobs of an example none is lost", run: jobs },
-    Step { name: "service", what: "an example of a service under a load", run: service },
+    Step { name: "tls", what: "bulk data and 10,000 cancelled handshakes over TLS", run: tls },
+    Step { name: "jobs", what: "the example of jobs loses none", run: jobs },
+    Step { name: "service", what: "the example of a service, under load", run: service },
     Step { name: "benches", what: "the benchmarks build", run: benches },
 ];
 
@@ -120,7 +116,7 @@ fn select(args: &[&str]) -> Result<&'static [Step], String> {
         [] => Ok(STEPS),
         ["--from", name] => Ok(&STEPS[position(name)?..]),
         ["--only", name] => position(name).map(|at| &STEPS[at..=at]),
-        _ => Err(format!("cannot make sense of {args:?}; `cargo xtask help` says what I take")),
+        _ => Err(format!("unknown arguments {args:?}; `cargo xtask help` lists the valid ones")),
     }
 }
 
@@ -137,7 +133,7 @@ fn done(runs: impl IntoIterator<Item = Run>) -> TaskResult {
 
 fn fmt(workspace: &Workspace) -> TaskResult {
     require_component(workspace, "fmt", "rustfmt")?;
-    // The fuzz targets are a workspace of their own.
+    // The fuzz targets are a separate workspace.
     const FUZZ: &str = "fmt --manifest-path fuzz/Cargo.toml --check";
     done([workspace.cargo("fmt --all --check"), workspace.cargo(FUZZ)])
 }
@@ -145,19 +141,19 @@ fn fmt(workspace: &Workspace) -> TaskResult {
 fn clippy(workspace: &Workspace) -> TaskResult {
     require_component(workspace, "clippy", "clippy")?;
     done([
-        // With the default features, what the next one may see otherwise.
+        // The default features may give other warnings than all features.
         workspace.cargo("clippy --workspace -- -D warnings"),
         workspace.cargo("clippy --workspace --all-targets --all-features -- -D warnings"),
     ])
 }
 
-/// A toolchain may come without its components: they are installed once, or named in the error.
+/// A toolchain may come without its components. Installs a missing one, or names it in the error.
 fn require_component(workspace: &Workspace, command: &str, component: &str) -> Result<(), String> {
     let works = || workspace.cargo(command).args(["--version"]).succeeds();
     if works() {
         return Ok(());
     }
-    // Whether it helped is seen below, in words that name what is missing.
+    // The check below reports a failure, and names what is missing.
     let _ = workspace.rustup("component add").args([component]).run();
     if works() {
         return Ok(());
@@ -174,20 +170,20 @@ fn docs(workspace: &Workspace) -> TaskResult {
         .flags("RUSTDOCFLAGS", "-D warnings")])
 }
 
-/// What is not compiled unless it is asked for.
+/// The features that are off by default.
 const TLS: [&str; 2] = ["--features", "asyncio/tls,asyncio-http/tls"];
 
 fn tests(workspace: &Workspace) -> TaskResult {
     done([
-        // Some tests run them.
+        // Some tests run the examples.
         workspace.cargo("build --workspace --examples").args(TLS),
         test_runner(workspace).args(["--workspace"]).args(TLS),
-        // nextest does not run these.
+        // nextest does not run doc tests.
         workspace.cargo("test --workspace --doc").args(TLS),
     ])
 }
 
-/// A fresh Rust has no nextest, and no test is left out for that.
+/// Runs the tests with nextest if it is installed, and otherwise the same tests with `cargo test`.
 fn test_runner(workspace: &Workspace) -> Run {
     if workspace.cargo("nextest --version").succeeds() {
         workspace.cargo("nextest run --no-fail-fast")
@@ -196,7 +192,7 @@ fn test_runner(workspace: &Workspace) -> Run {
     }
 }
 
-/// In a build of the whole workspace, one crate may live on the features that another enables.
+/// Checks each crate alone. In a build of the whole workspace, a crate may depend on features that another one enables.
 fn crates(workspace: &Workspace) -> TaskResult {
     for member in Tree::read(&workspace.root)?.crates() {
         let check = || workspace.cargo("check -p").args([&member.package]);
@@ -227,8 +223,8 @@ fn systems(workspace: &Workspace) -> TaskResult {
     const MUSL: &str = "x86_64-unknown-linux-musl";
     const TARGETS: [&str; 4] =
         [MUSL, "i686-unknown-linux-gnu", "aarch64-apple-darwin", "x86_64-unknown-freebsd"];
-    /// What is measured, what runs programs of the system, and what stands on libraries of others alone and
-    /// calls no system.
+    /// Packages that are left out: benchmarks, packages that run programs of the system, and packages that make no system
+    /// call of their own.
     const LEFT_OUT: [&str; 8] = [
         "benches",
         "services-tests",
@@ -240,7 +236,7 @@ fn systems(workspace: &Workspace) -> TaskResult {
         "listing",
     ];
     const OLDEST: &str = "1.85";
-    /// What is no library, and may ask for a newer Rust.
+    /// Packages that are not libraries, and may need a newer Rust.
     const NEWER: [&str; 2] = ["--exclude", "asyncio-listing"];
     let dir = workspace.target("systems");
     let mut left_out = Vec::new();
@@ -251,13 +247,13 @@ fn systems(workspace: &Workspace) -> TaskResult {
         }
         let runs_here = cfg!(all(target_os = "linux", target_arch = "x86_64")) && target == MUSL;
         let run = if runs_here {
-            // What is in C, among what tests need, needs no compiler of its own.
+            // C code among the dependencies of tests does not need a compiler for musl.
             test_runner(workspace)
                 .args(["--workspace"])
                 .args(LEFT_OUT.map(|name| format!("--exclude=asyncio-{name}")))
                 .variable("CC_x86_64_unknown_linux_musl", "cc")
         } else {
-            // TLS has code in C, for which there may be no compiler.
+            // TLS contains C code, for which there may be no compiler.
             workspace
                 .cargo("check -p asyncio --features files,tokio,anyhow,eyre")
                 .flags("RUSTFLAGS", "-D warnings")
@@ -273,10 +269,12 @@ fn systems(workspace: &Workspace) -> TaskResult {
         left_out.push(OLDEST);
     }
     for what in &left_out {
-        println!("SKIPPED: {what}: `rustup` cannot get it");
+        println!("SKIPPED: {what}: `rustup` cannot install it");
     }
     if left_out.len() > TARGETS.len() {
-        return Ok(Outcome::Skipped("`rustup` gets no other targets and toolchains".to_owned()));
+        return Ok(Outcome::Skipped(
+            "`rustup` cannot install other targets and toolchains".to_owned(),
+        ));
     }
     Ok(Outcome::Done)
 }
@@ -291,18 +289,18 @@ fn tls(workspace: &Workspace) -> TaskResult {
     done([cargo.args(["--test", "tls_bulk", "--test", "tls_handshakes"])])
 }
 
-/// What tests and examples start servers from: the package of Debian, and a command that succeeds where it is.
+/// The servers that tests and examples start: each a package of Debian, and a command that succeeds if it is installed.
 const SERVERS: [(&str, &str); 2] = [
     ("redis-server", "redis-server --version"),
     ("postgresql", "ls /usr/lib/postgresql/*/bin/initdb || command -v initdb"),
 ];
 
-/// Installs servers where that is a matter of one command. Without them, tests say that they are skipped.
+/// Installs the servers if one command can do it. Without them, tests report that they are skipped.
 fn servers(workspace: &Workspace) -> TaskResult {
     for package in SERVERS.map(|(package, _)| package) {
         if without(workspace, &[package]).is_some() {
             let apt = workspace.tool("apt-get", "install --yes --no-install-recommends");
-            // Whether it helped is seen below.
+            // The check below reports a failure.
             apt.args([package]).variable("DEBIAN_FRONTEND", "noninteractive").succeeds();
         }
     }
@@ -314,11 +312,11 @@ fn without(workspace: &Workspace, packages: &[&str]) -> Option<Outcome> {
     let (missing, _) = SERVERS.into_iter().find(|(package, probe)| {
         packages.contains(package) && !workspace.tool("sh", "-c").args([probe]).succeeds()
     })?;
-    let why = format!("`apt-get install {missing}` is needed, and has not helped");
+    let why = format!("{missing} is not installed, and `apt-get install {missing}` has failed");
     Some(Outcome::Skipped(why))
 }
 
-/// Jobs over Redis, with a worker that is killed.
+/// Runs jobs over Redis, and kills a worker.
 fn jobs(workspace: &Workspace) -> TaskResult {
     if let Some(skipped) = without(workspace, &["redis-server"]) {
         return Ok(skipped);
@@ -326,7 +324,7 @@ fn jobs(workspace: &Workspace) -> TaskResult {
     done([workspace.cargo("run -p asyncio-jobs-example --example jobs -- --demo")])
 }
 
-/// The service, with servers of its own, under a load of which half is given up.
+/// Runs the service with its own servers, under a load of requests of which half are cancelled.
 fn service(workspace: &Workspace) -> TaskResult {
     if let Some(skipped) = without(workspace, &["redis-server", "postgresql"]) {
         return Ok(skipped);

@@ -1,4 +1,4 @@
-//! `cargo xtask conformance`: the recorded traces of CPython against ours.
+//! `cargo xtask conformance`: compares our traces with those recorded on CPython.
 
 use std::fs;
 

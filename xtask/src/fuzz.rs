@@ -1,5 +1,5 @@
-//! `cargo xtask fuzz`: the targets of the package `fuzz`, each run for a bounded time, with AddressSanitizer.
-//! They are built as `cargo fuzz` builds them, without it: the nightly toolchain is all that is needed.
+//! `cargo xtask fuzz`: runs the targets of the package `fuzz`, each for a limited time, with AddressSanitizer. It
+//! builds them as `cargo fuzz` does, but needs only the nightly toolchain.
 
 use crate::checkers::{missing, nightly};
 use crate::shell::{Run, Workspace};
@@ -21,7 +21,7 @@ const TARGETS: [&str; 6] = ["reader", "addresses", "datagrams", "interleavings",
 const MINUTE: u64 = 60;
 const IN_CI: u64 = 20;
 
-/// Building everything with another code generation takes two or three minutes on two cores.
+/// Building everything with this instrumentation takes two or three minutes on two cores.
 const BUILD_LIMIT: Duration = Duration::from_secs(900);
 
 /// The instrumentation that libFuzzer needs, and AddressSanitizer.
@@ -37,7 +37,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> TaskResult {
 
 /// The step of `ci`.
 pub(crate) fn in_ci(workspace: &Workspace) -> TaskResult {
-    // The same inputs each time: what is new is for `cargo xtask fuzz` to find.
+    // The same inputs each time. Finding new ones is the job of `cargo xtask fuzz`.
     run_for(workspace, IN_CI, &TARGETS, Some("-seed=1"))
 }
 
@@ -65,7 +65,7 @@ fn run_for(
     if let Some(why) = missing(workspace, &[]) {
         return Ok(Outcome::Skipped(why));
     }
-    // With a target that is named, the flags are not those of build scripts and macros.
+    // With an explicit target, the flags do not apply to build scripts and macros.
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let dir = workspace.target("fuzz");
     let build = nightly(workspace)
@@ -92,16 +92,16 @@ fn run_for(
             .args([
                 format!("-max_total_time={seconds}"),
                 format!("-artifact_prefix={}/", dir.display()),
-                // What was found worth keeping is where the next run begins.
+                // The next run starts from the inputs that libFuzzer keeps.
                 corpora.join(target).to_string_lossy().into_owned(),
             ])
-            // Homes of loops are leaked, on purpose.
+            // The homes of loops are leaked on purpose.
             .variable("ASAN_OPTIONS", "detect_leaks=0")
     };
     run_all(targets, Duration::from_secs(seconds + 60), fuzz)
 }
 
-/// Runs as many at once as there are processors.
+/// Runs one target per processor at a time.
 fn run_all(targets: &[&str], limit: Duration, fuzz: impl Fn(&str) -> Run + Sync) -> TaskResult {
     let waiting = Mutex::new(targets.iter().copied().collect::<VecDeque<_>>());
     let failed = Mutex::new(Vec::new());

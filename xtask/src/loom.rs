@@ -1,11 +1,11 @@
 //! `cargo xtask loom`: the model checks, and the mutants that show that each model can fail.
 //!
-//! A model is a test in `crates/*/tests/loom*.rs` that calls `asyncio_core::model::check`, which
-//! names the mutants that the model has to notice. A mutant is a name in the sources, in
-//! `mutant("…")` and its like; the environment variable ASYNCIO_MUTANT chooses it at run time.
+//! A model is a test in `crates/*/tests/loom*.rs` that calls `asyncio_core::model::check` with the names of the mutants
+//! that the model has to detect. A mutant is a name in the sources, in calls such as `mutant("…")`. The environment
+//! variable ASYNCIO_MUTANT selects it at run time.
 //!
-//! A mutant has died if the ordinary tests of its crate pass with it, and the model, which passes
-//! without it in more than one execution, fails by an assertion of its own or by a deadlock.
+//! A mutant has died if the ordinary tests of its crate pass with it, and the model fails with it, by one of its own
+//! assertions or by a deadlock. Without the mutant, the model has to pass in more than one execution.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -19,10 +19,10 @@ pub(crate) const HELP: &str = "\
 Run the loom models.
   --mutants   then each model against its mutants: every mutant must die";
 
-/// How long one run may take that is expected to fail; a lost wake-up hangs.
+/// The time limit of a run that is expected to fail, because a lost wake-up hangs.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// How long the models of one file may take, with their build.
+/// The time limit of the models of one file, including their build.
 const MODELS_LIMIT: Duration = Duration::from_secs(400);
 
 /// The models of one file, and the crate that it tests.
@@ -31,7 +31,7 @@ struct Suite {
     test: String,
 }
 
-/// What a model says of itself when it has passed.
+/// What a model prints when it has passed.
 #[derive(Debug, PartialEq)]
 struct Model {
     name: String,
@@ -94,8 +94,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> TaskResult {
     }
 }
 
-/// Every model has a mutant and more than one execution, every mutant is in a model, and both know
-/// of each other.
+/// Checks that every model has a mutant and more than one execution, and that every mutant is in a model.
 fn complete(models: &[(&Suite, Model)], homes: &BTreeMap<String, String>) -> Result<(), String> {
     let mut wrong = Vec::new();
     for (_, model) in models {
@@ -112,8 +111,7 @@ fn complete(models: &[(&Suite, Model)], homes: &BTreeMap<String, String>) -> Res
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
 }
 
-/// By their names, the ordinary tests in which threads run against each other: what a mutant breaks
-/// may show there, or not, by chance.
+/// Parts of the names of ordinary tests in which threads run against each other. These may detect a mutant by chance.
 const BY_CHANCE: [&str; 3] = ["stress", "thread", "tokio"];
 
 /// The other ordinary tests of `package`, in a build with mutants.
@@ -124,8 +122,8 @@ fn ordinary_tests(workspace: &Workspace, package: &str) -> Run {
         .target_dir(workspace.target("mutants"))
 }
 
-/// Whether the ordinary tests of `package` pass in spite of the mutant. It has three tries, for the
-/// machine may be busy.
+/// Returns whether the ordinary tests of `package` pass with the mutant. There are three attempts, because the machine
+/// may be busy.
 fn is_harmless(workspace: &Workspace, package: &str, mutant: &str) -> bool {
     println!("$ ASYNCIO_MUTANT={mutant} cargo test --lib -p {package}");
     let skipped = BY_CHANCE.iter().flat_map(|name| ["--skip", name]);
@@ -159,8 +157,8 @@ impl Suite {
         Ok(output.text.lines().filter_map(Model::parse).collect())
     }
 
-    /// How the mutant died; the error is that it did not. In a process of its own: loom ends it at
-    /// a deadlock.
+    /// Returns how the mutant died, or an error if it survived. The model runs in a separate process, which loom ends at a
+    /// deadlock.
     fn fate(&self, workspace: &Workspace, model: &str, mutant: &str) -> Result<String, String> {
         let run = self.cargo(workspace).args(["--exact", model]).variable("ASYNCIO_MUTANT", mutant);
         let output = run.variable("RUST_BACKTRACE", "0").output(LIMIT)?;
@@ -168,7 +166,7 @@ impl Suite {
     }
 }
 
-/// By the first panic: a second may follow while the first unwinds.
+/// Decides by the first panic, because a second one may follow during unwinding.
 fn how_it_died(output: &Output, file: &str) -> Result<String, String> {
     if output.success {
         return Err("SURVIVED".to_owned());
@@ -217,7 +215,7 @@ fn suites(tree: &Tree) -> Vec<Suite> {
     suites
 }
 
-/// In which package each mutant is.
+/// The package of each mutant.
 fn mutant_homes(tree: &Tree) -> BTreeMap<String, String> {
     let mut homes = BTreeMap::new();
     for member in tree.crates() {
@@ -234,7 +232,7 @@ fn model_name(file: &File) -> Option<String> {
     (is_in_tests && name.starts_with("loom")).then(|| name.to_owned())
 }
 
-/// The names in calls of `mutant`, and of what makes a mutant of a step: `keep` and `change`.
+/// The names in calls of `mutant`, and of `keep` and `change`, which turn a step into a mutant.
 fn mutant_names(text: &str) -> impl Iterator<Item = String> {
     let calls = ["mutant(\"", "keep(\"", "change(\""];
     calls.into_iter().flat_map(|call| {

@@ -1,4 +1,4 @@
-//! The build tool of the workspace: `cargo xtask help` says what it can do.
+//! The build tool of the workspace. `cargo xtask help` lists its tasks.
 
 mod alone;
 mod api;
@@ -16,15 +16,15 @@ use std::process::ExitCode;
 
 use shell::Workspace;
 
-/// How a task ended that did not fail.
+/// The outcome of a task that did not fail.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Done,
-    /// Not run, and why.
+    /// The task was not run, for this reason.
     Skipped(String),
 }
 
-/// The error is what went wrong, in words for the terminal.
+/// The outcome of a task. The error is a message for the terminal.
 type TaskResult = Result<Outcome, String>;
 
 struct Task {

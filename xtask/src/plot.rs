@@ -1,4 +1,4 @@
-//! `cargo xtask bench --plot`: the first table of figures in README.md as a picture.
+//! `cargo xtask bench --plot`: draws the first table of figures in README.md.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ const README: &str = "README.md";
 /// Where the picture is kept.
 pub(crate) const PICTURE: &str = "benches/figures.svg";
 
-/// How the table begins, and how wide its columns are.
+/// The header of the table, which also gives the widths of its columns.
 const HEADER: &str = "one operation ";
 const WHAT: usize = 52;
 const FIGURE: usize = 10;
@@ -49,7 +49,7 @@ fn row(line: &str) -> Option<Row> {
     Some(Row { what, ratio, ceiling, others })
 }
 
-/// `tokio 233.6 ns`: the name, and the figure in nanoseconds, bytes or how many times.
+/// Parses `tokio 233.6 ns`: the name, and the figure in nanoseconds, in bytes or as a count.
 fn peer(text: &str) -> Option<(String, f64)> {
     let words: Vec<&str> = text.split(' ').collect();
     let (scale, words) = match words.split_last()? {
@@ -62,9 +62,9 @@ fn peer(text: &str) -> Option<(String, f64)> {
 }
 
 const LEFT: f64 = 340.0;
-/// How wide a ratio of 1 is.
+/// The width of a ratio of 1.
 const ONE: f64 = 200.0;
-/// Beyond this a mark stands at the edge.
+/// The greatest ratio on the scale. Greater ones are marked at the edge.
 const MAX: f64 = 2.0;
 const TOP: f64 = 64.0;
 const HEIGHT: f64 = 24.0;

@@ -1,4 +1,4 @@
-//! Where the workspace is, and how other programs are run in it.
+//! The location of the workspace, and running other programs in it.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -23,7 +23,7 @@ impl Workspace {
         Ok(Self { root })
     }
 
-    /// A run of cargo in the workspace; `args` are separated by spaces.
+    /// A run of cargo in the workspace. `args` are separated by spaces.
     pub(crate) fn cargo(&self, args: &str) -> Run {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         self.program(cargo, "cargo", args)
@@ -33,13 +33,12 @@ impl Workspace {
         self.program("rustup".into(), "rustup", args)
     }
 
-    /// A run of another program; `args` are separated by spaces.
+    /// A run of another program. `args` are separated by spaces.
     pub(crate) fn tool(&self, program: &str, args: &str) -> Run {
         self.program(program.into(), program, args)
     }
 
-    /// A directory beside the ordinary build products, for builds with other flags: they would
-    /// otherwise evict each other.
+    /// A separate directory for builds with other flags, so that they do not replace the ordinary build products.
     pub(crate) fn target(&self, name: &str) -> PathBuf {
         let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
         self.root.join(target).join(name)
@@ -60,7 +59,7 @@ pub(crate) struct Output {
     pub(crate) stdout: String,
 }
 
-/// A command line, and how to show it.
+/// A command line, and the text that shows it.
 pub(crate) struct Run {
     command: Command,
     shown: String,
@@ -76,7 +75,7 @@ impl Run {
         self
     }
 
-    /// Adds flags to a variable such as RUSTFLAGS, behind those that the caller has set.
+    /// Adds flags to a variable such as RUSTFLAGS, after those that the caller has set.
     pub(crate) fn flags(mut self, variable: &str, flags: &str) -> Self {
         let value = match std::env::var(variable) {
             Ok(set) if !set.is_empty() => format!("{set} {flags}"),
@@ -97,9 +96,8 @@ impl Run {
         self
     }
 
-    /// Shows the command and runs it, its output on the terminal. No task asks anything, so there
-    /// is no input: a program that reads some must not hang where there is a terminal and pass
-    /// where there is none.
+    /// Shows the command and runs it, with its output on the terminal. Standard input is empty, because no task asks for
+    /// input. Otherwise a program that reads some would hang in a terminal and pass without one.
     pub(crate) fn run(mut self) -> Result<(), String> {
         println!("$ {}", self.shown);
         let status = self
@@ -116,8 +114,8 @@ impl Run {
         self
     }
 
-    /// Runs the command and keeps what it prints. After `limit` it is ended, with all that it has
-    /// started, and has failed.
+    /// Runs the command and captures its output. After `limit` the command fails, and is killed with all processes that it
+    /// has started.
     pub(crate) fn output(mut self, limit: Duration) -> Result<Output, String> {
         let command = self.command.stdin(Stdio::null()).process_group(0);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
@@ -141,7 +139,7 @@ impl Run {
         Ok(Output { success, text, stdout: stdout.into_owned() })
     }
 
-    /// Whether the command can be run and succeeds; its output is thrown away.
+    /// Returns whether the command can be run and succeeds. Its output is discarded.
     pub(crate) fn succeeds(mut self) -> bool {
         self.command
             .stdin(Stdio::null())

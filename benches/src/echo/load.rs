@@ -1,4 +1,4 @@
-//! The load: as many connections as wanted, each with one request under way.
+//! The load: any number of connections, each with one outstanding request.
 
 use crate::workload::Done;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -7,23 +7,23 @@ use std::{
     net::{SocketAddr, TcpStream},
 };
 
-/// How many requests make a measurement: some hundred milliseconds, so that the contestants take turns
-/// often, and a machine that changes meanwhile has changed for all of them.
+/// The number of requests in a measurement. It takes some hundred milliseconds, so that the contestants take turns
+/// often, and a change of the machine's speed affects all of them.
 pub(super) const REQUESTS: usize = 20_000;
 
-/// After so many connections the load waits for answers: more than the server has accepted, and has
+/// After so many connections the load waits for answers. Connections beyond those that the server has accepted, or has
 /// room for in its queue, would be refused and tried again after a second.
 const ACCEPTED: usize = 50;
 
 struct Connection {
     stream: TcpStream,
-    /// How much of the request is sent, and how much of the answer has come.
+    /// How much of the request was sent, and how much of the answer was received.
     sent: usize,
     received: usize,
     left: usize,
 }
 
-/// Sends so many requests of `size` bytes, and says how much more `used` tells at their end.
+/// Sends so many requests of `size` bytes, and returns by how much `used` has increased at the end.
 pub(super) fn run(
     address: SocketAddr,
     connections: usize,
@@ -36,7 +36,7 @@ pub(super) fn run(
     exchange(address, connections, &request, size, is_right, requests, used)
 }
 
-/// Sends so many requests, to each of which there is an answer of `length` bytes.
+/// Sends so many requests, each of which has an answer of `length` bytes.
 pub(crate) fn exchange(
     address: SocketAddr,
     connections: usize,
@@ -68,7 +68,7 @@ pub(crate) fn exchange(
     Ok(Done { operations: rounds * connections, said: Some(more as f64) })
 }
 
-/// What is said on each connection.
+/// The exchange on each connection.
 struct Talk<'a, F> {
     request: &'a [u8],
     length: usize,
@@ -76,7 +76,7 @@ struct Talk<'a, F> {
 }
 
 impl<F: Fn(&[u8]) -> bool> Talk<'_, F> {
-    /// So many requests on each connection.
+    /// Sends so many requests on each connection.
     fn rounds(
         &self,
         epoll: &Epoll,

@@ -1,4 +1,4 @@
-//! The servers. Each does what a user of its library would write.
+//! The servers. Each is written as a user of its library would write it.
 
 use asyncio::{Protocol, StreamReader, StreamWriter, Transport};
 use bytes::Bytes;
@@ -13,10 +13,10 @@ use std::{
     os::fd::AsRawFd,
 };
 
-/// What a connection of tokio and smol reads into.
+/// The size of the buffer that a connection of tokio and smol reads into.
 const BUFFER: usize = 16 * 1024;
 
-/// One wait for each batch of requests, one receive and one send for each: the minimum.
+/// One wait for each batch of requests, and one receive and one send for each request: the minimum.
 pub(super) fn by_hand(listener: TcpListener) -> io::Result<()> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     let readable = EpollFlags::EPOLLIN;
@@ -50,7 +50,7 @@ pub(super) fn by_hand(listener: TcpListener) -> io::Result<()> {
     }
 }
 
-/// The load never leaves an answer unread, so that this does not wait for long.
+/// The load reads every answer, so this does not wait for long.
 fn write_whole(stream: &mut TcpStream, mut data: &[u8]) -> io::Result<()> {
     while !data.is_empty() {
         match stream.write(data) {

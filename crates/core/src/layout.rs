@@ -7,14 +7,15 @@
 //! |---|---|---|---|
 //! | `.note.asyncio` | `asyncio for Rust` | 1 | a [`Descriptor`]: version, size and address of the [`Layout`] |
 //!
-//! The address is zero until the first loop is opened. The layout has the first of the [homes](crate::home) of loops,
-//! each of which leads to the next, the table of the queues that have a [name](crate::named), and [`Offsets`]: the
-//! positions of all fields in a home, in the table of its tasks and in the cell of a task. So the reader need not know
-//! how the compiler has laid out a structure, and [`VERSION`] changes only when the meaning of an entry does.
+//! The address is zero until the first loop is opened. The layout contains the first of the [homes](crate::home) of
+//! loops, each of which points to the next, the table of the queues that have a [name](crate::named), and [`Offsets`]:
+//! the positions of all fields in a home, in the table of its tasks and in the cell of a task. The reader therefore
+//! does not depend on how the compiler lays out a structure, and [`VERSION`] changes only if the meaning of an entry
+//! does.
 //!
-//! Nothing here is written after the first loop was opened, except the list of homes and the table of queues, and
-//! that costs a running program nothing. The values that are read change meanwhile. A reader validates all of them: a
-//! task is one if the cell names its home, its loop and its own place in the table.
+//! After the first loop was opened, only the list of homes and the table of queues are written, so the layout costs a
+//! running program nothing. The values change while a reader reads them, so the reader validates all of them. It
+//! accepts a cell as a task only if the cell names its home, its loop and its own place in the table.
 
 mod probe;
 
@@ -52,7 +53,7 @@ pub const OWNER: &[u8; 17] = b"asyncio for Rust\0";
 /// The type of the note.
 pub const TYPE: u32 = 1;
 
-/// No offset: the structure is laid out in a way that is not known.
+/// In place of an offset: the layout of the structure is not known.
 pub const UNKNOWN: u32 = u32::MAX;
 
 /// The contents of the note.
@@ -63,7 +64,7 @@ pub struct Descriptor {
     pub version: u32,
     /// The size of the [`Layout`].
     pub size: u32,
-    /// Its address, from the first loop on.
+    /// Its address, null until the first loop is opened.
     pub layout: AtomicPtr<Layout>,
 }
 
@@ -98,65 +99,64 @@ static NOTE: Note = Note {
 #[derive(Debug)]
 #[repr(C)]
 pub struct Layout {
-    /// The home that was made last.
+    /// The newest home.
     homes: AtomicPtr<Home>,
-    /// The mark of a [`Header`]; the address behind it is that of a [`Listed`].
+    /// The mark of a [`Header`], followed by the mark of a [`Listed`].
     marks: &'static [u8; 3],
-    /// The table of the queues that have a name: a `Vec` of `Arc`s. In each stands, where the text does in an
-    /// `Arc<str>`, the mark behind that of a [`Listed`].
+    /// The table of the queues that have a name: a `Vec` of `Arc`s. The contents of each `Arc`, at the offset of the text
+    /// in an `Arc<str>`, begin with the mark after that of a [`Listed`].
     queues: *const Table,
-    /// A source file of this library, by which the others are known: see
+    /// A source file of this library, by which a reader recognises the others: see
     /// [`is_in_a_library`](crate::wait_site::is_in_a_library).
     source: &'static str,
-    /// Where things stand from there on.
+    /// The offsets in the structures that these lead to.
     offsets: Offsets,
 }
 
 impl Layout {
-    /// Where the address of the first home stands.
+    /// The offset of the address of the first home.
     pub const HOMES: usize = offset_of!(Layout, homes);
-    /// Where the mark of a header stands.
+    /// The offset of the mark of a header.
     pub const MARKS: usize = offset_of!(Layout, marks);
-    /// Where the address of the table of queues stands.
+    /// The offset of the address of the table of queues.
     pub const QUEUES: usize = offset_of!(Layout, queues);
-    /// Where the `&str` stands that is the name of a source file.
+    /// The offset of the `&str` with the name of a source file.
     pub const SOURCE: usize = offset_of!(Layout, source);
-    /// Where the [`Offsets`] stand.
+    /// The offset of the [`Offsets`].
     pub const OFFSETS: usize = offset_of!(Layout, offsets);
 }
 
-/// The beginning of a future that tasks wait for, so that readers outside the process find its
-/// awaited targets.
+/// The beginning of a future that tasks wait for. It lets readers outside the process find what the future awaits.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Header {
     mark: Mark,
-    /// What it waits for. A word says which variant it is: [`NONE`], [`PARTS`], behind which stands a `Vec` of
-    /// targets, [`TASK`] with one word of a target, or another with two.
+    /// What it waits for. The first word is the variant: [`NONE`]; [`PARTS`], followed by a `Vec` of targets; [`TASK`],
+    /// followed by one word of a target; or another one, followed by two words.
     pub operation: Operation,
-    /// Where it was made.
+    /// Where it was created.
     pub site: WaitSite,
 }
 
 impl Header {
-    /// That of a future of this operation.
+    /// Creates the header of a future with this operation.
     #[inline]
     pub fn new(operation: Operation, site: WaitSite) -> Header {
         Header { mark: Mark::HEADER, operation, site }
     }
 }
 
-/// The variant of an [`Operation`] that is none.
+/// The variant of an [`Operation`] that waits for nothing known.
 pub const NONE: u64 = 0;
 
 /// The variant of an [`Operation`] that has a list of targets.
 pub const PARTS: u64 = 1;
 
-/// The variant of an [`Operation`] that is one task.
+/// The variant of an [`Operation`] that waits for one task.
 pub const TASK: u64 = 2;
 
-/// A list of what an operation waits for, which a look from outside finds: it stands at the beginning of an
-/// `Arc`, or of a mutex there. An item has the size of a [`Target`], and among its words are those of one.
+/// A list of what an operation waits for, which readers outside the process find at the beginning of an `Arc`, or of a
+/// mutex in one. An item has the size of a [`Target`], and contains the words of one.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Listed<T> {
@@ -167,7 +167,7 @@ pub struct Listed<T> {
 impl<T> Listed<T> {
     /// A list of `items`.
     pub const fn new(items: Vec<T>) -> Listed<T> {
-        // No look from outside reads a program of 32 bits.
+        // Readers outside the process do not support 32-bit programs.
         const { assert!(size_of::<usize>() != 8 || size_of::<T>() == size_of::<Target>()) }
         Listed { mark: Mark::LIST, items }
     }
@@ -187,8 +187,7 @@ impl<T> DerefMut for Listed<T> {
     }
 }
 
-/// A word by which a [`Header`], a [`Listed`] or a queue with a name is known: an address that nothing else
-/// has.
+/// A word that identifies a [`Header`], a [`Listed`] or a queue with a name: an address that nothing else has.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub(crate) struct Mark(&'static u8);
@@ -209,8 +208,8 @@ impl fmt::Debug for Mark {
 
 macro_rules! offsets {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// Where things stand, in bytes, in the order of this list. [`UNKNOWN`] where the compiler may
-        /// lay something out as it likes, and has done so in a way that could not be found out.
+        /// Offsets in bytes, in the order of this list. An offset is [`UNKNOWN`] if the compiler chooses the layout of a
+        /// structure, and probing did not find it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(C)]
         pub struct Offsets {
@@ -218,10 +217,10 @@ macro_rules! offsets {
         }
 
         impl Offsets {
-            /// How many there are.
+            /// The number of offsets.
             pub const COUNT: usize = [$(stringify!($name)),*].len();
 
-            /// What a reader has read, a word each.
+            /// Makes the offsets from the words that a reader has read, one for each.
             pub fn from_words(words: [u32; Offsets::COUNT]) -> Offsets {
                 let [$($name),*] = words;
                 Offsets { $($name),* }
@@ -231,30 +230,30 @@ macro_rules! offsets {
 }
 
 offsets! {
-    /// In a home: the home that was made before it, or null.
+    /// In a home: the home that was created before it, or null.
     home_next,
-    /// In a home: the number of the loop that lives there; zero while none does.
+    /// In a home: the number of the loop in it, or zero if there is none.
     home_id,
     /// In a home: the [`Counters`] of the loop.
     home_counters,
-    /// In a home: the cell of the task that runs now, or null.
+    /// In a home: the cell of the running task, or null.
     home_current,
-    /// In a home: the address of the table of tasks, a pointer to a cell each; null where none stands.
+    /// In a home: the address of the table of tasks. Each entry is a pointer to a cell, or null.
     home_tasks,
-    /// In a home: how many places the table has.
+    /// In a home: the number of entries in that table.
     home_tasks_len,
-    /// In a home: a `Vec` with places for scopes.
+    /// In a home: the `Vec` of the entries of scopes.
     home_scope_places,
-    /// The size of such a place.
+    /// The size of the entry of a scope.
     scope_size,
-    /// In such a place: the address of the `&str` that names the scope.
+    /// In the entry of a scope: the address of the `&str` that names the scope.
     scope_site_what,
-    /// In such a place: the `Location` where it was entered.
+    /// In the entry of a scope: the `Location` where it was entered.
     scope_site_location,
-    /// In such a place: the key of the scope around it, in whose lower half stands its place, times four; or
-    /// zero.
+    /// In the entry of a scope: the key of the scope around it, or zero. The lower half of a key is the index of the entry,
+    /// times four.
     scope_parent,
-    /// In such a place: the key of its task, or zero.
+    /// In the entry of a scope: the key of its task, or zero.
     scope_task,
     /// The size of a task's cell.
     cell_size,
@@ -264,76 +263,76 @@ offsets! {
     cell_loop,
     /// In a cell: its number in the order of creation.
     cell_sequence,
-    /// In a cell: the `Location` where the task was made.
+    /// In a cell: the `Location` where the task was created.
     cell_spawned_at,
-    /// In a cell: the state of its first wait in the two lowest bits, above them its number.
+    /// In a cell: the state of its first wait in the two lowest bits, and the number of the wait above them.
     cell_first,
-    /// In a cell: the address of the `&str` that names what it waits for.
+    /// In a cell: the address of the `&str` that names the operation in which it waits.
     cell_site_what,
     /// In a cell: the `Location` where it waits.
     cell_site_location,
-    /// In a cell: its key, in whose lower half stands its place in the table, times four.
+    /// In a cell: its key. The lower half is its index in the table, times four.
     cell_key,
-    /// In a cell, a byte: its [phase](phase).
+    /// In a cell, one byte: its [phase](phase).
     cell_phase,
-    /// In a cell, a byte: its flags. See [`HAS_TARGET`].
+    /// In a cell, one byte: its flags. See [`HAS_TARGET`].
     cell_flags,
-    /// In a cell: two words, of which one leads to what it waits for. That is the cell of a task; or the
-    /// `Arc` of a future, in which a [`Header`] stands where the text does in an `Arc<str>`. What an
-    /// operation waits for that is neither begins with a [`Listed`], or with a mutex around one.
+    /// In a cell: two words, one of which points to what it waits for. This is the cell of a task, or the `Arc` of a
+    /// future, whose contents begin with a [`Header`] at the offset of the text in an `Arc<str>`. The contents of any
+    /// other operation begin with a [`Listed`], or with a mutex around one.
     cell_target,
-    /// In a cell, four bytes: the innermost scope around its first wait: see [`scope_place`].
+    /// In a cell, four bytes: the innermost scope around its first wait. See [`scope_place`].
     cell_within,
-    /// How large each of the targets is in a list: words as those in a cell.
+    /// The size of a target in a list, which consists of words like those in a cell.
     target_size,
-    /// In a header: where the [`Operation`] stands.
+    /// In a header: the [`Operation`].
     header_operation,
-    /// In a header: the `&str` that names the operation, and the `Location` where it was called.
+    /// In a header: the address of the `&str` that names the operation.
     header_site_what,
-    /// See there.
+    /// In a header: the `Location` where the operation was called.
     header_site_location,
     /// In a [`Listed`]: the `Vec`.
     list_items,
-    /// In a queue that has a name: that name, an `Arc<str>`.
+    /// In the `Arc` of a queue that has a name: the name, an `Arc<str>`.
     queue_name,
-    /// See there, a word: how many items it can hold, or zero.
+    /// In that `Arc`, one word: how many items the queue can hold, or zero.
     queue_maxsize,
-    /// See there: the addresses of what is [counted](crate::named::QueuePlaces), a word each. At the first of them
-    /// stands the address of the `Arc`, or else the queue has been moved.
+    /// In that `Arc`: the addresses of the queue's [counts](crate::named::QueuePlaces), one word each. The word at the
+    /// first address is the address of the `Arc`; if it is not, the queue has been moved.
     queue_places,
     /// In a `Vec`: the address of its items.
     vec_pointer,
-    /// In a `Vec`: how many there are.
+    /// In a `Vec`: the number of its items.
     vec_length,
-    /// In a cell: what few tasks have, or null.
+    /// In a cell: the address of the data that few tasks have, or null.
     cell_cold,
-    /// In that: the name, an `Arc<str>`, or nulls.
+    /// In the data that few tasks have: the name, an `Arc<str>`, or nulls.
     cold_name,
-    /// In that, four bytes: how many waits there are beside the first.
+    /// In the data that few tasks have, four bytes: the number of waits other than the first.
     cold_others,
-    /// In that: a `Vec` with places for them.
+    /// In the data that few tasks have: the `Vec` of the entries of these waits.
     cold_other_places,
-    /// The size of such a place.
+    /// The size of the entry of a wait.
     other_size,
-    /// In such a place: the `Arc` of the wait, which begins where the text does in an `Arc<str>`.
+    /// In the entry of a wait: the `Arc` of the wait, whose contents begin at the offset of the text in an `Arc<str>`.
     other_wait,
-    /// In such a place: the two words of the target of the wait, if it has one.
+    /// In the entry of a wait: the two words of its target, if it has one.
     other_target,
-    /// In such a place: a word that says whether it has one.
+    /// In the entry of a wait: the word that tells whether it has a target.
     other_has_target,
-    /// What that word says then.
+    /// The value of that word if there is a target.
     other_has_target_if,
-    /// In such a place, four bytes: the innermost scope around the wait.
+    /// In the entry of a wait, four bytes: the innermost scope around the wait.
     other_within,
-    /// In such a place, four bytes: its number in the order of arming.
+    /// In the entry of a wait, four bytes: its number in the order of arming.
     other_number,
     /// The size of a wait.
     wait_size,
-    /// In a wait: two words, of which one is the key of its task.
+    /// In a wait: two words, one of which is the key of its task.
     wait_armed,
     /// In a wait: its state.
     wait_state,
-    /// In a wait: the address of the `&str` that names what it waits for.
+    /// In a wait: the address of the `&str` that names the operation.
     wait_site_what,
     /// In a wait: the `Location` where it waits.
     wait_site_location,
@@ -345,7 +344,7 @@ offsets! {
     arc_pointer,
     /// In an `Arc<str>`: its length.
     arc_length,
-    /// In that allocation: the text.
+    /// In the allocation of an `Arc<str>`: the text.
     arc_text,
     /// In a `Location`: the address of the name of the file.
     location_file,
@@ -357,28 +356,28 @@ offsets! {
     location_column,
 }
 
-/// The place of the scope that is named in four bytes of a wait, among those of its loop; `None` at the root
-/// of the task.
+/// Returns the index of the scope that the four bytes of a wait name, among the entries of its loop, or `None` at the
+/// root of the task.
 pub fn scope_place(within: u32) -> Option<u32> {
     (within >> 1).checked_sub(1)
 }
 
-/// Whether a future of another library stands between the task and a wait, which has these four bytes.
+/// Returns whether a future of another library lies between the task and the wait with these four bytes.
 pub fn is_foreign(within: u32) -> bool {
     within & 1 != 0
 }
 
-/// Where a task is on its way through the loop.
+/// The phases of a task in the loop.
 pub mod phase {
     use super::Phase;
 
-    /// It waits, or is about to begin.
+    /// It waits, or has not started.
     pub const IDLE: u8 = Phase::Idle as u8;
     /// It is in the ready queue.
     pub const READY: u8 = Phase::Ready as u8;
-    /// In a step.
+    /// It runs a step.
     pub const RUNNING: u8 = Phase::Running as u8;
-    /// In a step, and ready again.
+    /// It runs a step, and is already ready again.
     pub const WOKEN: u8 = Phase::Woken as u8;
     /// It has ended.
     pub const ENDED: u8 = Phase::Ended as u8;
@@ -387,10 +386,10 @@ pub mod phase {
 /// The flag of a task whose first wait has a target.
 pub const HAS_TARGET: u8 = Flag::Target as u8;
 
-/// The bits of a first wait that are its state.
+/// The bits of a first wait that hold its state.
 pub const WAIT_STATE: u64 = cancel::STATE;
 
-/// The state of a first wait that goes on.
+/// The state of a first wait that has not ended.
 pub const WAITING: u64 = cancel::WAITING;
 
 impl Offsets {
@@ -496,7 +495,7 @@ fn behind(address: usize, offset: u32) -> usize {
 #[cold]
 pub(crate) fn publish(home: &'static Home) {
     if cfg!(loom) {
-        // A model has no homes that stay.
+        // The homes of a model do not outlive it.
         return;
     }
     static FIRST: Once = Once::new();
@@ -520,7 +519,7 @@ pub(crate) fn publish(home: &'static Home) {
     }
 }
 
-/// The starting point of a reader of the program's own memory, in tests of readers.
+/// Returns the starting point of a reader that reads the memory of its own process, in tests of readers.
 pub fn note() -> &'static Descriptor {
     &NOTE.descriptor
 }
@@ -534,7 +533,7 @@ mod tests {
     #[test]
     fn everything_that_a_reader_needs_is_known() {
         let home = LoopRef::nowhere();
-        // SAFETY: it was made when the home was.
+        // SAFETY: it was created together with the home.
         let layout = unsafe { &*note().layout.load(Ordering::Acquire) };
         let offsets = format!("{:?}", layout.offsets);
         assert!(!offsets.contains(&UNKNOWN.to_string()), "{offsets}");
@@ -555,7 +554,7 @@ mod tests {
         fn word<T>(value: &T, address: usize) -> usize {
             let offset = address - (&raw const *value).addr();
             assert!(offset + size_of::<usize>() <= size_of::<T>());
-            // SAFETY: it is inside of the value, which is made of words.
+            // SAFETY: it is inside the value, which consists of words.
             unsafe { (&raw const *value).byte_add(offset).cast::<usize>().read() }
         }
         let (deque, vec) = (VecDeque::from([1; 5]), vec![(); 6]);

@@ -1,4 +1,4 @@
-//! Compares the traces of scenarios with those that CPython gave them.
+//! Compares the traces of scenarios with those recorded on CPython.
 
 use asyncio_tests::conformance::{
     compare::Options,
@@ -22,7 +22,7 @@ the recorded ones. The exit status is 1 if one differs.
   --filter NAME         only scenarios whose name contains NAME
   --jobs N              run N at a time
   --ignore-messages     treat Cancelled:message as Cancelled
-  --ignore-unretrieved  do not compare which errors nobody retrieved";
+  --ignore-unretrieved  do not compare which errors were never retrieved";
 
 struct Arguments {
     files: Vec<PathBuf>,
@@ -84,7 +84,7 @@ fn arguments() -> Result<Arguments, String> {
     Ok(arguments)
 }
 
-/// True if everything is equal.
+/// Returns whether everything is equal.
 fn run(arguments: &Arguments) -> Result<bool, String> {
     let mut records: Vec<Record> = Vec::new();
     for file in &arguments.files {

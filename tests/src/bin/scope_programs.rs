@@ -1,4 +1,4 @@
-//! Runs many random programs of scopes, and prints the smallest ones that break the law.
+//! Runs many random programs of scopes, and prints the smallest ones that break the rules of cancellation.
 
 use asyncio_tests::scopes;
 use std::process::exit;
@@ -10,7 +10,7 @@ fn main() {
         eprintln!("usage: scope_programs FIRST_SEED COUNT");
         exit(2);
     };
-    // They are part of what is reported.
+    // Panics are part of the report.
     std::panic::set_hook(Box::new(|_| {}));
     let mut failed = 0;
     for seed in first..first.saturating_add(count) {

@@ -1,5 +1,5 @@
-//! A program that `tests/tests/stdio.rs` starts with all kinds of standard streams: its argument says
-//! what it does with them.
+//! A program that `tests/tests/stdio.rs` starts with all kinds of standard streams. Its argument selects what it does
+//! with them.
 
 use asyncio::{input, stderr, stdin, stdout};
 use std::time::Duration;
@@ -25,7 +25,7 @@ fn main() -> asyncio::Result<()> {
     })
 }
 
-/// Lines in, lines out; how many there were goes to the standard error output.
+/// Copies lines from standard input to standard output, and writes their number to standard error.
 async fn echo() -> asyncio::Result<()> {
     let (mut lines, output) = (stdin().limit(1 << 20).await?, stdout().await?);
     let mut count = 0;
@@ -39,7 +39,7 @@ async fn echo() -> asyncio::Result<()> {
     errors.drain().await
 }
 
-/// Asks until there is no answer.
+/// Prompts for input until there is no answer.
 async fn inputs() -> asyncio::Result<()> {
     loop {
         match input("> ").await {
@@ -52,7 +52,7 @@ async fn inputs() -> asyncio::Result<()> {
     }
 }
 
-/// Says when a read was cancelled, and reads then.
+/// Reports that a read was cancelled, and then reads.
 async fn cancel() -> asyncio::Result<()> {
     let (mut reader, output) = (stdin().await?, stdout().await?);
     let soon = Duration::from_millis(20);
@@ -68,7 +68,7 @@ async fn cancel() -> asyncio::Result<()> {
     output.drain().await
 }
 
-/// Writes until that fails, and says how.
+/// Writes until an error occurs, and reports it.
 async fn flood() -> asyncio::Result<()> {
     let output = stdout().await?;
     loop {

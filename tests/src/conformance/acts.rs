@@ -1,4 +1,4 @@
-//! Simple statements: those that do not wait.
+//! Simple statements, which do not wait.
 
 use super::{
     program::{Act, Block, Op, Target},
@@ -10,12 +10,12 @@ use asyncio_task::{Awaitable, FutureLike, Task, TaskBuilder, all_tasks, current_
 use serde_json::{Value as Json, json};
 use std::rc::Rc;
 
-/// What a statement logs whose target is not bound.
+/// What a statement logs if its target is not bound.
 pub(crate) fn unbound() -> Json {
     "unbound".into()
 }
 
-/// The value of an expression about something that is bound to a name, or `"unbound"`.
+/// Evaluates an expression about the object bound to a name. Returns `"unbound"` if there is none.
 macro_rules! bound {
     ($found:expr) => {
         match $found {
@@ -196,7 +196,7 @@ impl World {
         Ok(())
     }
 
-    /// Logs what a statement came to, and passes an error on.
+    /// Logs the outcome of a statement, and passes an error on.
     pub(crate) fn log_outcome(&self, id: &str, outcome: Result<Json>) -> Result<()> {
         match outcome {
             Ok(value) => {

@@ -12,7 +12,7 @@ use std::{future::Future, pin::Pin, rc::Rc, time::Duration};
 /// A coroutine object.
 pub(crate) type Coroutine = Pin<Box<dyn Future<Output = Result<Value>>>>;
 
-/// What an awaitable expression evaluates to.
+/// The value of an awaitable expression.
 pub(crate) enum Evaluated {
     Known(Awaitable<Value>),
     Coroutine(Coroutine),
@@ -28,9 +28,8 @@ impl Evaluated {
     }
 }
 
-/// `wait_for` of a coroutine. With a timeout of zero asyncio makes it a task, which shows where tasks
-/// are eager; ours then runs it in the calling task, since it may borrow, and the program says
-/// `create_task` if it wants one.
+/// `wait_for` of a coroutine. With a timeout of zero asyncio makes it a task, which is visible if tasks are eager.
+/// Ours runs it in the calling task, because it may borrow; a program that wants a task calls `create_task`.
 async fn within(coroutine: Coroutine, timeout: Option<Duration>) -> Result<Value> {
     match timeout {
         Some(Duration::ZERO)
@@ -55,7 +54,7 @@ impl World {
         })
     }
 
-    /// Evaluates an expression: coroutine objects and futures are made now. `None` if it is unbound.
+    /// Evaluates an expression, and creates its coroutine objects and futures. Returns `None` if a name is unbound.
     pub(crate) fn awaitable(self: &Rc<World>, awaited: &Awaited) -> Option<Evaluated> {
         Some(match awaited {
             Awaited::Known(target) => Evaluated::Known(self.find(target)?),
@@ -68,7 +67,7 @@ impl World {
                 Evaluated::Coroutine(Box::pin(self.clone().primitive(primitive.clone())))
             }
             Awaited::Gather { items, return_exceptions } => {
-                // All of them first: what becomes a task does so after the last was evaluated.
+                // Evaluate all of them first: coroutines become tasks only after the last was evaluated.
                 let items = self.awaitables(items);
                 let gathered = gather(items.into_iter().map(Evaluated::ensure));
                 let results = match return_exceptions {
@@ -91,7 +90,7 @@ impl World {
         })
     }
 
-    /// Evaluates a list, and leaves out what is unbound.
+    /// Evaluates a list, and leaves out unbound names.
     pub(crate) fn awaitables(self: &Rc<World>, list: &[Awaited]) -> Vec<Evaluated> {
         list.iter().filter_map(|awaited| self.awaitable(awaited)).collect()
     }

@@ -1,4 +1,4 @@
-//! Statements of coroutines: control, and those that wait.
+//! Statements of coroutines: control flow, and statements that wait.
 
 use super::{
     acts::unbound,
@@ -23,13 +23,13 @@ use std::{
     rc::Rc,
 };
 
-/// How a block was left, if not by an error.
+/// How a block ended, if not by an error.
 pub(crate) enum Flow {
     Next,
     Return(Value),
 }
 
-/// A block that runs.
+/// A running block.
 type Running<'a> = Pin<Box<dyn Future<Output = Result<Flow>> + 'a>>;
 
 impl World {
@@ -41,8 +41,8 @@ impl World {
         }
     }
 
-    /// Runs a block; `handling` is the error that is being handled around it. Boxed, because blocks
-    /// contain blocks.
+    /// Runs a block. `handling` is the error that is being handled around it. The future is boxed, because blocks contain
+    /// blocks.
     fn block<'a>(
         self: &'a Rc<World>,
         block: &'a [Statement],
@@ -201,7 +201,7 @@ impl World {
         self.log(
             id,
             match &outcome {
-                // The body's own error, if there is not one more on top of it.
+                // The body's own error, unless another one was raised on top of it.
                 Err(error) if !entered.get() || failed.get() != Some(depth(error)) => {
                     error_json(error)
                 }
@@ -212,14 +212,14 @@ impl World {
     }
 }
 
-/// How many errors led to this one.
+/// The length of the chain of contexts of this error.
 fn depth(error: &Error) -> usize {
     error.context().map_or(0, |context| 1 + depth(context))
 }
 
 /// Statements that wait.
 impl World {
-    /// Returns what the statement logs.
+    /// Runs the statement, and returns what it logs.
     async fn wait(self: &Rc<World>, id: &str, waiting: &Waiting) -> Result<Json> {
         match waiting {
             Waiting::Sleep(ms) => {
@@ -293,7 +293,7 @@ impl World {
         Ok(json!({ "done": named(done), "pending": named(pending) }))
     }
 
-    /// The plain iterator: each result, or error, as it comes.
+    /// The plain iterator: each result or error, in the order of completion.
     async fn results(&self, id: &str, mut items: AsCompleted<Value>, limit: usize) -> Result<Json> {
         let mut taken = 0;
         while taken < limit {
@@ -308,7 +308,7 @@ impl World {
         Ok(taken.into())
     }
 
-    /// The asynchronous iterator: each task or future as it is done.
+    /// The asynchronous iterator: each task or future, in the order of completion.
     async fn futures(
         &self,
         id: &str,
@@ -333,7 +333,7 @@ impl World {
     }
 }
 
-/// The name by which a target goes in a result.
+/// The name of a target in a result.
 fn name_of(target: &Target) -> &str {
     match target {
         Target::Current => "self",

@@ -1,25 +1,25 @@
-//! What CPython did against what we did.
+//! Compares what CPython did with what we did.
 
 use super::run::Run;
 use serde_json::Value as Json;
 use std::fmt::Write;
 
-/// What is not compared.
+/// What the comparison ignores.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// The message of a cancellation.
     pub ignore_messages: bool,
-    /// Which errors nobody retrieved.
+    /// Which errors were never retrieved.
     pub ignore_unretrieved: bool,
 }
 
-/// The first step that differs, with those before it; or the outcome, if the traces are equal.
-/// `None` if everything is equal.
+/// Describes the first step that differs, with the steps before it, or the outcome if the traces are equal.
+/// Returns `None` if everything is equal.
 pub fn difference(expected: &Run, ours: &Run, options: Options) -> Option<String> {
     let [expected, ours] = [expected, ours].map(|run| comparable(run, options));
     let mut report = String::new();
     // Writing to a string cannot fail.
-    let mut line = |who: &str, what: &str| _ = writeln!(report, "  {who:8}{what}");
+    let mut line = |side: &str, what: &str| _ = writeln!(report, "  {side:8}{what}");
     let steps = expected.trace.len().max(ours.trace.len());
     let step = (0..steps).find(|&step| expected.trace.get(step) != ours.trace.get(step));
     if let Some(step) = step {
@@ -52,7 +52,7 @@ fn comparable(run: &Run, options: Options) -> Run {
     run
 }
 
-/// Makes every `Cancelled:message` a `Cancelled`.
+/// Replaces every `Cancelled:message` by `Cancelled`.
 fn strip_messages(json: &mut Json) {
     match json {
         Json::String(text) => *text = without_message(text),
@@ -68,7 +68,7 @@ fn without_message(text: &str) -> String {
     let mut short = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let rest = part.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_');
-        // A colon without a message is no message.
+        // A colon with nothing after it counts as no message.
         short.push_str(if rest.len() < part.len() { "Cancelled" } else { MARK });
         short.push_str(rest);
     }

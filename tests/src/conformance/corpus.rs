@@ -4,21 +4,21 @@ use super::run::Run;
 use serde_json::Value as Json;
 use std::{fs, io::Read, path::Path};
 
-/// A scenario, and what CPython did with it.
+/// A scenario, and what CPython recorded for it.
 #[derive(Debug)]
 pub struct Record {
     /// Its name.
     pub name: String,
     /// The scenario as JSON.
     pub scenario: Json,
-    /// What was recorded; a scenario alone has nothing.
+    /// The record, empty for a scenario alone.
     pub recorded: Option<Run>,
 }
 
 /// Reads a file with a record or a scenario in each line, gzipped or not.
 ///
 /// # Errors
-/// If it cannot be read, or a line is neither; with the place.
+/// If the file cannot be read, or if a line is neither. The error names the line.
 pub fn read(path: &Path) -> Result<Vec<Record>, String> {
     let place = path.display();
     let bytes = fs::read(path).map_err(|error| format!("{place}: {error}"))?;

@@ -1,13 +1,12 @@
-//! The same program, the same trace: scenarios that were recorded on CPython, run on this
-//! workspace's public API.
+//! The same program has the same trace: scenarios that were recorded on CPython, run on this workspace's public API.
 //!
-//! A *scenario* is a JSON program over asyncio's primitives; a *record* is a scenario with the trace
-//! and the outcome that CPython 3.14 gave it under a virtual clock. [`run`](run::run) interprets a
-//! scenario as a program of this workspace would be written: nothing here reaches behind what the
-//! crates offer to everyone. [`check`](pool::check) runs many and compares.
+//! A *scenario* is a JSON program over asyncio's primitives. A *record* is a scenario with the trace and the outcome
+//! that it had on CPython 3.14 under a virtual clock. [`run`](run::run) interprets a scenario the way a user would
+//! write the program: it uses public items only. [`check`](pool::check) runs many scenarios and compares them with
+//! their records.
 //!
-//! [`random::scenario`] makes scenarios that were not recorded. The binary `scenarios` writes them
-//! for CPython to run; its records are then compared like any others.
+//! [`random::scenario`] makes scenarios that have no record. The binary `scenarios` writes them for CPython to run.
+//! CPython's records are then compared in the same way.
 
 mod acts;
 mod awaitables;

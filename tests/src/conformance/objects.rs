@@ -24,7 +24,7 @@ pub(crate) enum Object {
     Priority(Rc<PriorityQueue<i64>>),
 }
 
-/// Evaluates `$call` with whichever queue it is.
+/// Evaluates `$call` for each kind of queue.
 macro_rules! each_queue {
     ($object:expr, $queue:ident => $call:expr) => {
         match $object {
@@ -42,7 +42,7 @@ fn misuse<T>() -> Result<T> {
 }
 
 impl Object {
-    /// The object that is declared, given those that were declared before.
+    /// Creates a declared object, which may refer to those declared before it.
     pub(crate) fn declare(
         declaration: &Declaration,
         known: &HashMap<String, Object>,
@@ -77,7 +77,7 @@ impl Object {
         })
     }
 
-    /// What does not wait.
+    /// Runs an operation that does not wait.
     pub(crate) fn act(&self, act: ObjectAct) -> Result<Json> {
         match act {
             ObjectAct::Release => self.release().map(|()| Json::Null),
@@ -139,7 +139,7 @@ impl Object {
         }
     }
 
-    /// What waits. A lock is held without a guard from then on: the scenario releases it.
+    /// Runs an operation that waits. A lock is then held without a guard, because the scenario releases it.
     pub(crate) async fn wait(self, op: PrimitiveOp, world: Rc<World>) -> Result<Value> {
         match op {
             PrimitiveOp::Acquire => self.acquire().await,
@@ -192,8 +192,8 @@ impl Object {
     }
 }
 
-/// `async with` of what can be acquired, without a guard: the statements of the body, or of anyone
-/// else, may release it or wait on it in between.
+/// `async with` of an object that can be acquired. It has no guard: statements of the body or of other coroutines may
+/// release it, or wait on it, meanwhile.
 impl AsyncContextManager for Object {
     type Target = ();
 

@@ -1,4 +1,4 @@
-//! Runs many scenarios in threads. One that hangs or panics does not end the others.
+//! Runs many scenarios in threads. A scenario that hangs or panics does not end the others.
 
 use super::{
     compare::{Options, difference},
@@ -17,13 +17,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A scenario takes a few milliseconds at most: one that takes so long never ends.
+/// A scenario takes a few milliseconds at most. One that takes this long is considered to hang.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Coroutines that start each other eagerly nest deeply.
 const STACK_BYTES: usize = 64 << 20;
 
-/// Runs every scenario and compares it with its record. For each one `None`, or how it differs.
+/// Runs every scenario and compares it with its record. Returns `None` for each that is equal, or the difference.
 pub fn check(records: Arc<[Record]>, jobs: usize, options: Options) -> Vec<Option<String>> {
     let compare = move |record: &Record| {
         let Some(recorded) = &record.recorded else {
@@ -36,19 +36,19 @@ pub fn check(records: Arc<[Record]>, jobs: usize, options: Options) -> Vec<Optio
     verdicts.into_iter().map(|verdict| verdict.unwrap_or_else(failed)).collect()
 }
 
-/// Runs every scenario. For each one what it did, or why it could not be run.
+/// Runs every scenario. Returns what each one did, or why it could not be run.
 pub fn run_all(records: Arc<[Record]>, jobs: usize) -> Vec<Result<Run, String>> {
     for_each(records, jobs, LIMIT, |record| run(&record.scenario))
 }
 
 type Work<T> = dyn Fn(&Record) -> Result<T, String> + Send + Sync;
 
-/// What the workers share.
+/// The state that the workers share.
 struct Shared<T> {
     records: Arc<[Record]>,
     next: AtomicUsize,
     work: Box<Work<T>>,
-    /// Which record each worker is at, and since when.
+    /// The record that each worker is running, and since when.
     at: Mutex<Vec<Option<(usize, Instant)>>>,
 }
 
@@ -60,7 +60,7 @@ impl<T> Shared<T> {
 
 enum Message<T> {
     Done(usize, Result<T, String>),
-    /// The worker ended; another one takes its place if it panicked.
+    /// The worker has ended. If it panicked, another one replaces it.
     Ended {
         panicked: bool,
     },
@@ -96,7 +96,7 @@ fn for_each<T: Send + 'static>(
         }
         for index in hanging(&shared, limit) {
             settle(index, Err(format!("does not end within {limit:?}")));
-            // Its thread is given up.
+            // Its thread is abandoned.
             start(&shared, &sender);
         }
     }
@@ -104,7 +104,7 @@ fn for_each<T: Send + 'static>(
     results.into_iter().map(|result| result.unwrap_or_else(missing)).collect()
 }
 
-/// The records at which workers hang. Each is told once.
+/// The records at which workers hang. Each is reported once.
 fn hanging<T>(shared: &Shared<T>, limit: Duration) -> Vec<usize> {
     let too_long = |at: &mut Option<(usize, Instant)>| {
         at.take_if(|(_, since)| since.elapsed() > limit).map(|(index, _)| index)
@@ -123,7 +123,7 @@ fn start<T: Send + 'static>(shared: &Arc<Shared<T>>, sender: &Sender<Message<T>>
     let worker = thread::Builder::new().name(format!("scenarios {number}")).stack_size(STACK_BYTES);
     let spawned = worker.spawn(move || {
         let panicked = work(&shared, number, &sender);
-        // Nobody listens any more when all is done.
+        // The receiver is gone when all scenarios are done.
         let _ = sender.send(Message::Ended { panicked });
     });
     if let Err(error) = spawned {
@@ -132,14 +132,14 @@ fn start<T: Send + 'static>(shared: &Arc<Shared<T>>, sender: &Sender<Message<T>>
     }
 }
 
-/// Works off records. True if one of them panicked: its thread may be in any state after that.
+/// Runs records until none is left. Returns true if one of them panicked, because its thread may be in any state then.
 fn work<T>(shared: &Shared<T>, number: usize, sender: &Sender<Message<T>>) -> bool {
     loop {
         let index = shared.next.fetch_add(1, Ordering::Relaxed);
         let Some(record) = shared.records.get(index) else { return false };
         shared.at()[number] = Some((index, Instant::now()));
         let result = catch_unwind(AssertUnwindSafe(|| (shared.work)(record)));
-        // It was given up meanwhile: somebody else goes on in its place.
+        // This worker was abandoned meanwhile, and another one has replaced it.
         if shared.at()[number].take().is_none() {
             return false;
         }

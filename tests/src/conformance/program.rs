@@ -6,7 +6,7 @@ use std::rc::Rc;
 mod expressions;
 mod statements;
 
-/// What is wrong with a scenario that cannot be understood.
+/// Why a scenario could not be parsed.
 pub type Parsed<T> = Result<T, String>;
 
 /// Statements that run one after the other.
@@ -48,7 +48,7 @@ pub(crate) enum QueueKind {
 
 #[derive(Debug)]
 pub(crate) struct Statement {
-    /// Under what it logs.
+    /// The name under which it logs.
     pub(crate) id: String,
     pub(crate) op: Op,
 }
@@ -74,7 +74,7 @@ pub(crate) struct Clause {
     pub(crate) body: Block,
 }
 
-/// Times are in milliseconds.
+/// A statement. Times are in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Deadline {
     At(i64),
@@ -114,7 +114,7 @@ pub(crate) enum Awaited {
     WaitFor { inner: Box<Awaited>, timeout: Option<i64> },
 }
 
-/// A simple statement: it does not wait.
+/// A simple statement, which does not wait.
 #[derive(Debug)]
 pub(crate) enum Act {
     Log,
@@ -147,7 +147,7 @@ pub(crate) enum Act {
     Object { name: String, act: ObjectAct },
 }
 
-/// What is done to a lock, event or queue without waiting.
+/// An operation of a lock, event or queue that does not wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ObjectAct {
     Release,
@@ -203,10 +203,10 @@ pub(crate) enum PrimitiveOp {
 }
 
 impl Scenario {
-    /// The scenario that `json` describes.
+    /// Parses the scenario that `json` describes.
     ///
     /// # Errors
-    /// What cannot be understood.
+    /// If a part of it is not valid.
     pub fn parse(json: &Json) -> Parsed<Scenario> {
         let scenario = Fields::of(json)?;
         let flags = scenario.0.get("flags").map(Fields::of).transpose()?;
@@ -278,7 +278,7 @@ impl<'a> Fields<'a> {
         value.ok_or_else(|| format!("no {key:?} in {}", Json::Object(self.0.clone())))
     }
 
-    /// `read` of the member, if there is one; it is to be of the type that `read` reads.
+    /// Applies `read` to the member, if there is one. The member must have the type that `read` reads.
     fn maybe<T>(&self, key: &str, read: impl FnOnce(&'a Json) -> Option<T>) -> Parsed<Option<T>> {
         let Some(json) = self.get(key) else { return Ok(None) };
         read(json).map(Some).ok_or_else(|| format!("{key:?} cannot be {json}"))
@@ -310,13 +310,13 @@ impl<'a> Fields<'a> {
         Ok(self.maybe_flag(key)?.unwrap_or(false))
     }
 
-    /// A list, empty if it is absent.
+    /// Reads a list, which is empty if the member is absent.
     fn list<T>(&self, key: &str, read: impl Fn(&'a Json) -> Parsed<T>) -> Parsed<Vec<T>> {
         let list = self.maybe(key, Json::as_array)?;
         list.map_or(&[][..], Vec::as_slice).iter().map(read).collect()
     }
 
-    /// An object whose keys are names, in its own order; empty if it is absent.
+    /// Reads an object whose keys are names, in its own order. It is empty if the member is absent.
     fn named<T>(
         &self,
         key: &str,

@@ -1,20 +1,19 @@
 //! Random scenarios: every feature of the language, in combinations that were not planned.
 //!
-//! A scenario is made from a seed alone, so that a seed that is printed can be run again. It always
-//! comes to an end, or to a deadlock: a coroutine calls and spawns only those that are numbered
-//! higher, and loops are short.
+//! A scenario depends on its seed alone, so that a printed seed can be run again. It always ends, or deadlocks: a
+//! coroutine calls and spawns only coroutines with higher numbers, and loops are short.
 
 use serde_json::{Map, Value as Json, json};
 
 mod awaitables;
 mod statements;
 
-/// Numbers that look random (SplitMix64). The same seed gives the same ones for ever.
+/// A pseudorandom generator (SplitMix64). The same seed always gives the same numbers.
 #[derive(Debug)]
 pub(crate) struct Dice(u64);
 
 impl Dice {
-    /// Those of a seed.
+    /// The generator with this seed.
     pub(crate) fn new(seed: u64) -> Dice {
         Dice(seed)
     }
@@ -29,11 +28,11 @@ impl Dice {
 
     /// A number below `n`.
     pub(crate) fn below(&mut self, n: usize) -> usize {
-        // The remainder fits, and a slight bias is of no matter.
+        // The remainder fits, and a slight bias does not matter.
         (self.next() % n.max(1) as u64) as usize
     }
 
-    /// True in so many of a hundred cases.
+    /// Returns true with a probability of so many percent.
     pub(crate) fn percent(&mut self, n: usize) -> bool {
         self.below(100) < n
     }
@@ -42,7 +41,7 @@ impl Dice {
         &list[self.below(list.len())]
     }
 
-    /// The index of a weight, each as often as it weighs.
+    /// Returns the index of a weight, chosen with a probability in proportion to the weight.
     pub(crate) fn weighed(&mut self, weights: &[usize]) -> usize {
         let mut left = self.below(weights.iter().sum());
         for (index, weight) in weights.iter().enumerate() {
@@ -72,21 +71,21 @@ struct Maker {
     dice: Dice,
     names: Names,
     objects: Map<String, Json>,
-    /// How many coroutines there are beside `main`, which is number 0.
+    /// The number of coroutines beside `main`, which is number 0.
     coroutines: usize,
-    /// Which one is being made.
+    /// The number of the coroutine that is being made.
     current: usize,
     /// How many more times it may call or spawn another one.
     calls: usize,
-    /// Whether a named callback is being made: it may neither add one nor spawn who does, which would
-    /// go on for ever.
+    /// Whether a named callback is being made. It may neither add a callback nor spawn a coroutine that does, because that
+    /// would never end.
     in_callback: bool,
     messages: bool,
     eager: bool,
-    /// Which kinds of statements are frequent in this scenario.
+    /// The kinds of statements that are frequent in this scenario.
     taste: [usize; 8],
     next_id: usize,
-    /// Whether tasks may wait for each other in a circle, or for themselves.
+    /// Whether tasks may wait for each other in a cycle, or for themselves.
     wild: bool,
 }
 
@@ -107,7 +106,7 @@ const ERRORS: [&str; 12] = [
     "BrokenBarrier",
 ];
 
-/// The scenario of a seed.
+/// Makes the scenario of a seed.
 pub fn scenario(seed: u64) -> Json {
     let mut maker = Maker {
         dice: Dice::new(seed),
@@ -146,7 +145,7 @@ impl Maker {
             callbacks.insert(name.to_owned(), self.callback(length, 1));
             self.in_callback = false;
         }
-        // The last first, so that each knows the tasks of those above it.
+        // The last one comes first, so that each knows the tasks of those with higher numbers.
         let mut coroutines = Map::new();
         for number in (1..=self.coroutines).rev() {
             (self.current, self.calls) = (number, 3);
@@ -167,7 +166,7 @@ impl Maker {
         })
     }
 
-    /// Spawns a few tasks, sets a few things off, and survives most errors.
+    /// Makes `main`: it spawns a few tasks, schedules a few callbacks, and handles most errors.
     fn main(&mut self) -> Json {
         (self.current, self.calls) = (0, 10);
         let mut body = Vec::new();
@@ -257,7 +256,7 @@ impl Maker {
         format!("s{}", self.next_id)
     }
 
-    /// A short time, most often one at which other things happen as well.
+    /// A short time, most often one at which other events happen as well.
     fn ms(&mut self) -> i64 {
         [0, 0, 0, 1, 1, 2, 2, 3, 4, 5, 7, -1][self.dice.below(12)]
     }
@@ -273,16 +272,15 @@ impl Maker {
         format!("t{number}{}", ["a", "b"][self.dice.below(2)])
     }
 
-    /// The number of a coroutine above the current one. Whoever waits only for those never waits in
-    /// a circle; in a wild scenario it may be any.
+    /// The number of a coroutine above the current one. Coroutines that wait only for those never wait in a cycle. In a
+    /// wild scenario it may be any number.
     fn above(&mut self) -> Option<usize> {
         let lowest = if self.wild { 1 } else { self.current + 1 };
         let count = (self.coroutines + 1).checked_sub(lowest).filter(|count| *count > 0)?;
         Some(lowest + self.dice.below(count))
     }
 
-    /// The number of a coroutine to call from the current one, if there is one and it may call any
-    /// more.
+    /// The number of a coroutine to call from the current one, if there is one and the limit on calls is not reached.
     fn callee(&mut self) -> Option<usize> {
         let above = self.coroutines - self.current;
         self.calls = self.calls.checked_sub(1)?;
@@ -299,7 +297,7 @@ impl Maker {
     }
 }
 
-/// Where a block stands: what it may contain.
+/// The surroundings of a block, which determine what it may contain.
 #[derive(Clone, Copy, Debug, Default)]
 struct Place {
     handling: bool,

@@ -1,9 +1,9 @@
-//! How a task went on after its last suspension: what a bare `raise` of CPython depends on.
+//! How a task was resumed after its last suspension, which decides what a bare `raise` does in CPython.
 //!
-//! `reraise` was recorded as Python's bare `raise`, which raises the error that is being handled. But
-//! where an error was thrown into a coroutine that is suspended inside of an `except` block, and was
-//! handled inside of it, CPython does not find the outer error again until the task is resumed in the
-//! ordinary way: until then a bare `raise` is a `RuntimeError`.
+//! `reraise` was recorded as Python's bare `raise`, which raises the error that is being handled. There is an
+//! exception: if an error is thrown into a coroutine that is suspended inside an `except` block, and is handled there,
+//! CPython does not find the outer error again until the task is resumed without an error. Until then a bare `raise`
+//! is a `RuntimeError`.
 
 use super::{program::Awaited, world::World};
 use asyncio_core::{Error, Result};
@@ -14,7 +14,7 @@ use std::{
     pin::pin,
 };
 
-/// How often a task was resumed, and whether an error was thrown in the last time.
+/// How often a task was resumed, and whether the last resumption threw an error into it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Resumes {
     count: u64,
@@ -34,7 +34,7 @@ impl World {
         Handling { error, since: self.resumes().count }
     }
 
-    /// What a bare `raise` raises.
+    /// The error that a bare `raise` raises.
     pub(crate) fn reraised(&self, handling: Option<Handling<'_>>) -> Error {
         let resumes = self.resumes();
         let known = |handling: &Handling<'_>| !resumes.thrown || resumes.count == handling.since;
@@ -57,8 +57,8 @@ impl World {
         }
     }
 
-    /// Awaits something of which only its outcome is known: `thrown` says whether that came as an
-    /// error thrown in.
+    /// Awaits a future of which only the outcome is known. `thrown` says whether the outcome was an error thrown into the
+    /// task.
     pub(crate) async fn watched<T>(
         &self,
         future: impl Future<Output = Result<T>>,
@@ -86,13 +86,13 @@ pub(crate) async fn noting<T>(future: impl Future<Output = T>, suspended: impl F
     .await
 }
 
-/// For what waits by futures of its own, and fails by itself.
+/// For awaitables that wait through their own futures, and raise errors themselves.
 pub(crate) fn if_cancelled<T>(outcome: &Result<T>) -> bool {
     outcome.as_ref().is_err_and(Error::is_cancelled)
 }
 
 impl Awaited {
-    /// Whether statements of the scenario run inside of it, in the task that awaits it.
+    /// Whether statements of the scenario run inside it, in the task that awaits it.
     pub(crate) fn runs_inline(&self) -> bool {
         match self {
             Awaited::Coroutine(_) => true,
@@ -103,7 +103,7 @@ impl Awaited {
         }
     }
 
-    /// Whether an error of it comes from a future that is awaited, by which it is thrown in.
+    /// Whether its errors come from an awaited future, which throws them into the task.
     pub(crate) fn is_thrown<T>(&self, outcome: &Result<T>) -> bool {
         match (self, outcome) {
             (_, Ok(_)) => false,

@@ -1,4 +1,4 @@
-//! Runs one scenario, in a loop of its own under the virtual clock.
+//! Runs one scenario in a new loop, under the virtual clock.
 
 use super::{
     program::Scenario,
@@ -14,7 +14,7 @@ use std::rc::Rc;
 /// What a scenario did.
 #[derive(Debug)]
 pub struct Run {
-    /// Its events, in order: time, task, statement, value.
+    /// Its events in order, each with time, task, statement and value.
     pub trace: Vec<Json>,
     /// How it ended.
     pub outcome: Json,
@@ -23,7 +23,7 @@ pub struct Run {
 /// Runs the scenario that `json` describes.
 ///
 /// # Errors
-/// If it cannot be understood, or a task was lost.
+/// If it cannot be parsed, or if a task was lost.
 pub fn run(json: &Json) -> Result<Run, String> {
     let scenario = Scenario::parse(json)?;
     let event_loop = EventLoop::builder().virtual_time(true).debug(false).build();
@@ -32,11 +32,11 @@ pub fn run(json: &Json) -> Result<Run, String> {
         event_loop.set_task_factory(eager_task_factory);
     }
     let ran = run_in(&event_loop, scenario);
-    // It does not run any more.
+    // The loop does not run any more.
     let closed = event_loop.close();
     let (world, declared, trace, mut outcome) = ran?;
     closed.map_err(|error| format!("the loop cannot be closed: {error}"))?;
-    // The loop has ended what it still had.
+    // Closing the loop has ended the remaining tasks.
     world.account(&event_loop.all_tasks())?;
     outcome.insert("unretrieved".to_owned(), world.unretrieved(&declared).into());
     Ok(Run { trace, outcome: outcome.into() })
@@ -44,7 +44,7 @@ pub fn run(json: &Json) -> Result<Run, String> {
 
 type Ran = (Rc<World>, Declared, Vec<Json>, Map<String, Json>);
 
-/// Everything up to the point where the loop is closed: no handle is left.
+/// Runs everything up to the point where the loop is closed. No handle is left then.
 fn run_in(event_loop: &EventLoop, scenario: Scenario) -> Result<Ran, String> {
     let (world, declared) = World::new(scenario, event_loop)?;
     let mut outcome = Map::new();
@@ -67,7 +67,7 @@ fn run_in(event_loop: &EventLoop, scenario: Scenario) -> Result<Ran, String> {
     Ok((world, declared, trace, outcome))
 }
 
-/// Why a run ended before what it was for.
+/// Why a run ended before `main` did.
 fn stuck(error: &Error) -> &'static str {
     match error {
         Error::Deadlock(_) => "deadlock",
@@ -75,7 +75,7 @@ fn stuck(error: &Error) -> &'static str {
     }
 }
 
-/// What `asyncio.run` does at the end: cancels what is left and waits for it.
+/// Does what `asyncio.run` does at the end: cancels the remaining tasks and waits for them.
 fn cancel_all_tasks(event_loop: &EventLoop) -> &'static str {
     let tasks = event_loop.all_tasks();
     if tasks.is_empty() {

@@ -7,7 +7,7 @@ use asyncio_core::{
 use serde_json::{Value as Json, json};
 use std::fmt;
 
-/// What a task or future of a scenario results in, as it stands in the trace.
+/// The result of a task or future of a scenario, as written in the trace.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Value(pub(crate) Json);
 
@@ -25,7 +25,7 @@ impl FromIterator<Result<Value>> for Value {
     }
 }
 
-/// An outcome as it stands in the trace.
+/// An outcome as written in the trace.
 pub(crate) fn outcome_json(outcome: &Result<Value>) -> Json {
     match outcome {
         Ok(value) => value.0.clone(),
@@ -33,12 +33,12 @@ pub(crate) fn outcome_json(outcome: &Result<Value>) -> Json {
     }
 }
 
-/// An error as it stands in the trace.
+/// An error as written in the trace.
 pub(crate) fn error_json(error: &Error) -> Json {
     json!({ "err": kind(error) })
 }
 
-/// An error that a scenario raises by a name of its own.
+/// An error that a scenario raises under a name of its choice.
 #[derive(Debug)]
 struct UserError(String);
 
@@ -50,7 +50,7 @@ impl fmt::Display for UserError {
 
 impl std::error::Error for UserError {}
 
-/// The error that `raise` and `set_exception` make of a name.
+/// The error that `raise` and `set_exception` create for a name.
 pub(crate) fn make_error(name: &str) -> Error {
     match name {
         "Cancelled" => CancelledError::default().into(),

@@ -1,4 +1,4 @@
-//! [`World`]: what a scenario has at run time: its loop, its names and its trace.
+//! [`World`]: the state of a running scenario, with its loop, its names and its trace.
 
 use super::{
     objects::Object,
@@ -22,10 +22,10 @@ use std::{
     time::Duration,
 };
 
-/// A scenario that has logged so much does not come to an end.
+/// A scenario that has logged this much is considered endless.
 const MAX_EVENTS: usize = 20_000;
 
-/// A scenario that has run so many statements does not come to an end.
+/// A scenario that has run this many statements is considered endless.
 const MAX_STATEMENTS: usize = 1_000_000;
 
 pub(crate) struct World {
@@ -36,14 +36,14 @@ pub(crate) struct World {
     spawned: RefCell<Vec<AnyTask>>,
     trace: RefCell<Vec<Json>>,
     statements: Cell<usize>,
-    /// By the task's place in the order of creation.
+    /// Indexed by the task's place in the order of creation.
     pub(super) resumes: RefCell<HashMap<u64, Resumes>>,
     over: Cell<bool>,
     unretrieved: RefCell<Unretrieved>,
 }
 
-/// What is bound to names. Everything is gone at the end, so that the loop can say what nobody
-/// retrieved.
+/// The objects that are bound to names. All of them are dropped at the end, so that the loop can report errors that
+/// were never retrieved.
 #[derive(Default)]
 pub(crate) struct Names {
     pub(crate) objects: HashMap<String, Object>,
@@ -53,7 +53,7 @@ pub(crate) struct Names {
     pub(crate) handles: HashMap<String, AnyHandle>,
     pub(crate) timeouts: HashMap<String, Watch>,
     pub(crate) groups: HashMap<String, Group>,
-    /// The done callbacks that were added, with what they were added to.
+    /// The done callbacks that were added, with the objects to which they were added.
     pub(crate) callbacks: Vec<(Awaitable<Value>, String, DoneCallback)>,
 }
 
@@ -74,10 +74,10 @@ impl AnyHandle {
 /// The declared futures, in order: name and number.
 pub(crate) type Declared = Vec<(String, usize)>;
 
-/// What the exception handler was told when the last handles were dropped.
+/// What the exception handler received when the last handles were dropped.
 #[derive(Default)]
 struct Unretrieved {
-    /// Place in the order of creation, and name.
+    /// The place in the order of creation, and the name.
     tasks: Vec<(u64, String)>,
     futures: Vec<usize>,
 }
@@ -114,7 +114,7 @@ impl World {
             over: Cell::new(false),
             unretrieved: RefCell::default(),
         });
-        // Weak: the loop keeps the handler.
+        // A weak reference, because the loop owns the handler.
         let weak: Weak<World> = Rc::downgrade(&world);
         event_loop.set_exception_handler(move |_, context| {
             if let Some(world) = weak.upgrade() {
@@ -160,14 +160,14 @@ impl World {
         if trace.len() >= MAX_EVENTS {
             return self.event_loop.stop();
         }
-        trace.push(json!([self.now(), self.who(), id, value]));
+        trace.push(json!([self.now(), self.current(), id, value]));
     }
 
-    fn who(&self) -> String {
+    fn current(&self) -> String {
         current_task().map_or_else(|| "-".to_owned(), |task| task.name().to_string())
     }
 
-    /// Counts a statement; an error if there were too many.
+    /// Counts a statement. Returns an error if there were too many.
     pub(crate) fn step(&self) -> Result<()> {
         let statements = self.statements.get() + 1;
         self.statements.set(statements);
@@ -185,7 +185,7 @@ impl World {
         drop(previous);
     }
 
-    /// Checks that every task that was spawned is done, or is one of the loop's `pending` ones.
+    /// Checks that every task that was spawned is done, or is among the loop's `pending` tasks.
     pub(crate) fn account(&self, pending: &[AnyTask]) -> Result<(), String> {
         let lost = |task: &&AnyTask| task.done() == pending.contains(task);
         match self.spawned.borrow().iter().find(lost) {
@@ -199,14 +199,14 @@ impl World {
         millis(self.event_loop.time())
     }
 
-    /// Nothing is logged from now on, and no name means anything. Returns the trace.
+    /// Ends logging, unbinds all names, and returns the trace.
     pub(crate) fn end(&self) -> Vec<Json> {
         self.over.set(true);
         drop(self.names.take());
         self.trace.take()
     }
 
-    /// The named tasks, and then the declared futures, whose error nobody retrieved.
+    /// The named tasks, and then the declared futures, whose errors were never retrieved.
     pub(crate) fn unretrieved(&self, declared: &[(String, usize)]) -> Vec<String> {
         let Unretrieved { mut tasks, futures } = self.unretrieved.take();
         tasks.sort();

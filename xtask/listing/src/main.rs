@@ -1,5 +1,5 @@
-//! Prints the public API of a crate, one item to a line, from the JSON that nightly's rustdoc makes of it. It is
-//! a package of its own, so that `cargo xtask` itself starts without what this needs.
+//! Prints the public API of a crate, one item per line, from the JSON that the nightly rustdoc generates. It is a
+//! separate package, so that `cargo xtask` itself builds without its dependencies.
 
 use std::process::ExitCode;
 

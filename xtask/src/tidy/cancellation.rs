@@ -1,8 +1,8 @@
-//! A public async function says in its docs what cancelling it leaves behind.
+//! The docs of a public async function say what cancelling it leaves behind.
 //!
-//! That is: every `pub async fn`, and every `#[track_caller] pub fn` that returns one of our
-//! futures (an `impl Future`, or a type for which a crate implements `Future` or `IntoFuture`).
-//! The section stands on the function, or once on the type that several functions return.
+//! This concerns every `pub async fn`, and every `#[track_caller] pub fn` that returns one of our futures (an `impl
+//! Future`, or a type for which a crate implements `Future` or `IntoFuture`). The section is in the docs of the
+//! function, or in the docs of the type, if several functions return it.
 
 use std::collections::HashMap;
 
@@ -43,8 +43,7 @@ fn is_pub_async_fn(line: &str) -> bool {
     ["pub async fn ", "pub async unsafe fn "].iter().any(|start| line.starts_with(start))
 }
 
-/// The public types that are futures, or become one at `.await`; and whether their own docs have
-/// the section.
+/// The public types that are futures, or become one at `.await`, and whether their docs have the section.
 fn futures(sources: &[&File]) -> HashMap<String, bool> {
     let mut futures = HashMap::new();
     for line in sources.iter().flat_map(|file| file.text.lines()) {
@@ -53,7 +52,7 @@ fn futures(sources: &[&File]) -> HashMap<String, bool> {
         }
         for name in [" Future for ", " IntoFuture for "] {
             if let Some((_, of)) = line.split_once(name) {
-                // Of a reference, the type that is referred to.
+                // For a reference, the type behind it.
                 futures.insert(type_name(of.trim_start_matches('&')), false);
             }
         }
@@ -78,7 +77,7 @@ fn type_name(text: &str) -> String {
     text[..end].rsplit(':').next().unwrap_or_default().to_owned()
 }
 
-/// What stands behind the `->` of the function that begins here.
+/// The return type of the function that begins here.
 fn output(lines: &[&str]) -> String {
     let mut signature = String::new();
     for line in lines {
@@ -88,8 +87,8 @@ fn output(lines: &[&str]) -> String {
             break;
         }
     }
-    // An argument may have an arrow of its own (`impl FnOnce() -> T`): the function's comes behind
-    // the parenthesis that closes its arguments.
+    // An argument may contain an arrow too (`impl FnOnce() -> T`). The function's arrow follows the parenthesis that
+    // closes its arguments.
     let mut depth = 0;
     let close = signature.char_indices().find(|(_, c)| {
         depth += i32::from(*c == '(') - i32::from(*c == ')');
@@ -111,7 +110,7 @@ impl Head {
     fn above(lines: &[&str], index: usize) -> Self {
         let mut head = Self::default();
         for line in lines[..index].iter().rev().map(|line| line.trim()) {
-            // The lines of an attribute over several lines end in `,`, `(` or `]`.
+            // The lines of a multi-line attribute end in `,`, `(` or `]`.
             let belongs = line.starts_with("//") || line.ends_with([',', '(', ']']);
             if !belongs {
                 break;

@@ -1,10 +1,9 @@
-//! Rules for the manifests: the permitted edges, where versions stand, and a reason for each dependency.
+//! Rules for the manifests: the permitted edges, the place of versions, and a reason for each dependency.
 
 use super::Findings;
 use super::tree::{File, Tree};
 
-/// The edges that are allowed: arrows only downwards. A new crate gets its row here, and its
-/// place in ARCHITECTURE.md.
+/// The permitted edges, which only point downwards. A new crate needs a row here, and a place in ARCHITECTURE.md.
 const EDGES: &[(&str, &[&str])] = &[
     ("core", &[]),
     ("future", &["core"]),
@@ -54,8 +53,8 @@ pub(super) fn crates_keep_their_edges(tree: &Tree, findings: &mut Findings) {
 pub(super) fn versions_stand_in_the_workspace(tree: &Tree, findings: &mut Findings) {
     for manifest in tree.manifests() {
         for dependency in dependencies(manifest) {
-            // A path without a version is left out of a package, so a crate may test itself with what
-            // is built on it.
+            // Cargo leaves a path without a version out of a package, so the tests of a crate may depend on crates
+            // that are built on it.
             let text = manifest.text.lines().nth(dependency.index).unwrap_or_default();
             let is_path = dependency.is_dev && text.contains("= { path = \"../");
             let is_path_alone = is_path && !text.contains("version");
@@ -101,7 +100,7 @@ pub(super) fn crates_read_well_on_a_registry(tree: &Tree, findings: &mut Finding
     }
 }
 
-/// The directory under `crates/` if the package is one of the workspace.
+/// The directory under `crates/`, if the package is in the workspace.
 fn ours(package: &str) -> Option<&str> {
     if package == FACADE { Some(FACADE) } else { package.strip_prefix("asyncio-") }
 }
@@ -114,8 +113,8 @@ struct Dependency {
     is_inherited: bool,
 }
 
-/// The dependencies of a member, of every kind and target. It reads the part of TOML that
-/// manifests use: one key to a line, arrays over several, `[dependencies.name]` tables.
+/// The dependencies of a member, of every kind and target. This reads the part of TOML that manifests use: one key per
+/// line, arrays over several lines, and `[dependencies.name]` tables.
 fn dependencies(manifest: &File) -> Vec<Dependency> {
     let mut found: Vec<Dependency> = Vec::new();
     let mut section = Section::Other;
@@ -154,7 +153,7 @@ fn dependencies(manifest: &File) -> Vec<Dependency> {
 }
 
 enum Section {
-    /// `[dependencies]` and its kin.
+    /// `[dependencies]` and similar tables.
     All {
         is_dev: bool,
     },
@@ -169,7 +168,7 @@ enum Section {
 impl Section {
     fn of(header: &str) -> Self {
         let header = header.trim_start_matches('[').trim_end_matches(']');
-        // `target.'cfg(…)'.dependencies`: a cfg may hold dots, the end may not.
+        // `target.'cfg(…)'.dependencies`: the cfg may contain dots, the end may not.
         let header = match header.rsplit_once("'.") {
             Some((target, rest)) if target.starts_with("target.") => rest,
             _ => header,

@@ -1,8 +1,8 @@
 //! PARITY.md has one line for every name of asyncio, and the tests that it names exist.
 //!
-//! `asyncio_task::gather::tests::name` is a test in `crates/task/src/gather.rs` (in its module
-//! `tests`, there or in a file of its own), `asyncio_tests::futures::name` one in
-//! `tests/tests/futures.rs`. The first part is a package with `_` for `-`.
+//! `asyncio_task::gather::tests::name` is a test in `crates/task/src/gather.rs` (in its module `tests`, which may be
+//! in a separate file). `asyncio_tests::futures::name` is a test in `tests/tests/futures.rs`. The first part is a
+//! package with `_` for `-`.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use super::Findings;
 use super::tree::Tree;
 
 pub(super) const PARITY: &str = "PARITY.md";
-/// The IDs, one to a line, each with the name it stands for.
+/// The IDs, one per line, each with the name that it stands for.
 pub(super) const IDS: &str = include_str!("../parity_ids.txt");
 
 pub(super) fn every_id_has_its_line(tree: &Tree, findings: &mut Findings) {
@@ -77,7 +77,7 @@ fn test_exists(tree: &Tree, path: &str) -> bool {
     let package = package_dir(parts.remove(0));
     let Some(name) = parts.pop() else { return false };
     ["src", "tests"].iter().any(|kind| {
-        // The first modules are directories and a file, the last ones stand inside that file.
+        // The first modules are directories and a file, the last ones are inside that file.
         (0..=parts.len()).any(|in_path| {
             let (files, inner) = parts.split_at(in_path);
             let dir = [&[package.as_str(), kind], files].concat().join("/");
@@ -112,7 +112,7 @@ fn has_module(text: &str, module: &str) -> bool {
     text.contains(&format!("mod {module} {{"))
 }
 
-/// A function of this name right below attributes of which one is a `test`.
+/// Finds a function of this name directly below attributes, one of which is a `test`.
 fn has_test_fn(text: &str, name: &str) -> bool {
     let mut is_test = false;
     for line in text.lines().map(str::trim) {
@@ -131,15 +131,14 @@ fn has_test_fn(text: &str, name: &str) -> bool {
     false
 }
 
-/// `#[test]`, `#[asyncio::test(…)]` and the like.
+/// Returns whether this is `#[test]`, `#[asyncio::test(…)]` or similar.
 fn is_test_attribute(line: &str) -> bool {
     let Some(inside) = line.strip_prefix("#[") else { return false };
     let path = inside.split([']', '(']).next().unwrap_or_default();
     path.rsplit("::").next() == Some("test")
 }
 
-/// `name` is the first argument of a macro of the package that makes a test of it:
-/// `hop!(name, …)`.
+/// Returns whether `name` is the first argument of a macro of the package that creates a test: `hop!(name, …)`.
 fn is_generated_test(tree: &Tree, package: &str, text: &str, name: &str) -> bool {
     let mut invocations = Vec::new();
     for (index, line) in text.lines().enumerate() {
@@ -148,7 +147,7 @@ fn is_generated_test(tree: &Tree, package: &str, text: &str, name: &str) -> bool
         if !macro_name.chars().all(is_name) || !arguments.starts_with(['(', '{', '[']) {
             continue;
         }
-        // The first argument stands behind the bracket, or on a line below it.
+        // The first argument follows the bracket, or is on a line below it.
         let below = text.lines().skip(index + 1).map(str::trim);
         let first = std::iter::once(arguments[1..].trim())
             .chain(below)
@@ -166,7 +165,7 @@ fn is_generated_test(tree: &Tree, package: &str, text: &str, name: &str) -> bool
 fn makes_a_test(text: &str, macro_name: &str) -> bool {
     let declaration = format!("macro_rules! {macro_name} ");
     let Some((_, body)) = text.split_once(&declaration) else { return false };
-    // The body ends at the first line that closes as far out as the declaration stands.
+    // The body ends at the first closing line with the indentation of the declaration.
     body.lines()
         .take_while(|line| !matches!(*line, "}" | "    }"))
         .any(|line| is_test_attribute(line.trim()))

@@ -1,4 +1,4 @@
-//! The picture of the figures shows those that README.md has.
+//! The picture of the figures matches the table in README.md.
 
 use super::Findings;
 use super::tree::Tree;

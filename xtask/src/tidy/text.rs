@@ -1,4 +1,4 @@
-//! Rules on single files: docs, length, what must not stand in them, clean lines.
+//! Rules for single files: docs, length, forbidden text, clean lines.
 
 use super::Findings;
 use super::tree::{File, Tree};
@@ -7,7 +7,7 @@ const MAX_LINES: usize = 600;
 /// Tests are lists, and longer than code may be.
 const MAX_TEST_LINES: usize = 900;
 
-/// Written in halves, since this file is checked too.
+/// Written in halves, because this file is checked too.
 const UNFINISHED: &[&str] = &[
     concat!("to", "do!("),
     concat!("unimpl", "emented!("),
@@ -19,7 +19,7 @@ const UNFINISHED: &[&str] = &[
 const MACHINE_PATHS: &[&str] =
     &[concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
 const REGISTRIES: &[&str] = &[concat!("regis", "try+"), concat!("spar", "se+")];
-/// How Cargo.lock names crates.io.
+/// The name of crates.io in Cargo.lock.
 const CRATES_IO: &[&str] =
     &["https://github.com/rust-lang/crates.io-index", "https://index.crates.io/"];
 /// Tables that name other registries in a manifest or in cargo's configuration.
@@ -96,8 +96,8 @@ pub(super) fn lines_are_clean(tree: &Tree, findings: &mut Findings) {
     }
 }
 
-/// The examples of items, which are read on the pages of the facade. Those of a whole crate, in its
-/// `lib.rs`, are for its own users, and so is everything of a crate that the facade does not show.
+/// The examples of items, which appear on the pages of the facade. The examples in a crate's `lib.rs` are for users of
+/// that crate alone, and so is everything in crates that the facade does not re-export.
 pub(super) fn examples_name_the_facade(tree: &Tree, findings: &mut Findings) {
     let above_the_facade = ["crates/http/", "crates/tokio/"];
     let is_read_there = |file: &&File| {

@@ -8,7 +8,7 @@ pub(crate) struct Tree {
 }
 
 pub(crate) struct File {
-    /// From the root of the workspace, with `/` between the parts.
+    /// The path from the root of the workspace, with `/` between the parts.
     pub(crate) path: String,
     pub(crate) text: String,
 }
@@ -20,7 +20,7 @@ pub(crate) struct Crate {
 }
 
 impl Tree {
-    /// Reads everything but build products, version control and what is not UTF-8.
+    /// Reads all files except build products, version control and files that are not UTF-8.
     pub(crate) fn read(root: &Path) -> Result<Self, String> {
         let mut tree = Self { files: Vec::new() };
         tree.read_dir(root, "")?;
@@ -36,7 +36,7 @@ impl Tree {
             let path = format!("{prefix}{name}");
             let kind = entry.file_type().map_err(failed)?;
             if kind.is_dir() {
-                // Cargo marks its target directories, wherever they are, by CACHEDIR.TAG.
+                // Cargo marks each target directory with a CACHEDIR.TAG, wherever it is.
                 let is_source = name != ".git"
                     && path != "target"
                     && !entry.path().join("CACHEDIR.TAG").exists();

@@ -1,4 +1,4 @@
-//! How the compiler has laid out what it may lay out as it likes: a known value is looked for.
+//! The layout of types whose layout the compiler chooses, found by searching known values for their parts.
 
 use super::UNKNOWN;
 use crate::{
@@ -19,7 +19,7 @@ use std::{
     task::Waker,
 };
 
-/// Where the two words of a slice, or of a pointer to one, stand.
+/// The offsets of the two words of a slice, or of a pointer to one.
 #[derive(Clone, Copy)]
 pub(super) struct Words {
     pub(super) pointer: u32,
@@ -29,18 +29,18 @@ pub(super) struct Words {
 impl Words {
     const NOWHERE: Words = Words { pointer: UNKNOWN, length: UNKNOWN };
 
-    /// Where those of `value` stand, which has `SIZE` words and nothing else.
+    /// The offsets of `pointer` and `length` in `value`, which must consist of `SIZE` words.
     fn of<T, const SIZE: usize>(value: &T, pointer: *const u8, length: usize) -> Words {
         if size_of::<T>() != SIZE * size_of::<usize>() || align_of::<T>() % align_of::<usize>() != 0
         {
             return Words::NOWHERE;
         }
-        // SAFETY: it has that size and alignment, and the caller says that it is all words.
+        // SAFETY: it has that size and alignment, and the caller promises that it consists of words.
         let words = unsafe { *(&raw const *value).cast::<[usize; SIZE]>() };
         Words { pointer: place(&words, pointer.addr()), length: place(&words, length) }
     }
 
-    /// The same, in something in which `value` stands at `offset`.
+    /// The same offsets in a structure that has `value` at `offset`.
     fn behind(self, offset: usize) -> Words {
         let behind = |word: u32| match word {
             UNKNOWN => UNKNOWN,
@@ -50,24 +50,25 @@ impl Words {
     }
 }
 
-/// Where `value` stands among values of which each is another.
+/// The offset of `value` among distinct values.
 fn place<T: PartialEq>(values: &[T], value: T) -> u32 {
     let place = values.iter().position(|other| *other == value);
     place.map_or(UNKNOWN, |place| (place * size_of::<T>()) as u32)
 }
 
-/// Where the table of tasks stands in a home.
+/// The offset of the table of tasks in a home.
 pub(super) fn tasks(home: &Home) -> Words {
     let known: [Option<TaskRef>; 2] = [None, None];
     in_vec(known).behind(home.scheduler.tasks.table().addr() - (&raw const *home).addr())
 }
 
-/// A `Vec`, whatever is in it.
+/// The layout of a `Vec`, which does not depend on the type of its items.
 pub(super) fn vec() -> Words {
     in_vec([[1_usize, 2], [3, 4]])
 }
 
-/// An `Option<Target>`: where the words of the target stand, where that there is one, and what says so.
+/// The layout of an `Option<Target>`: the offset of the target's words, the offset of the word that tells whether there
+/// is a target, and the value of that word if there is one.
 pub(super) struct InTarget {
     pub(super) words: u32,
     pub(super) tag: u32,
@@ -79,15 +80,15 @@ pub(super) fn target() -> InTarget {
     const _: () = assert!(size_of::<Option<Target>>() == 3 * WORD);
     let future: Arc<dyn Cancel> = Arc::new(Nothing);
     let known = Some(Target::Future(future));
-    // SAFETY: it has that size, and is all words: two of the address, and one that says what it is.
+    // SAFETY: it has that size, and consists of words: two for the address, and one for the variant.
     let words = unsafe { *(&raw const known).cast::<[usize; 3]>() };
-    // The number is the only one that is no address.
+    // The variant is the only word that is not an address.
     let tag = words.iter().position(|word| *word < 0x1000).unwrap_or_default();
     let words_at = usize::from(tag == 0) * WORD;
     InTarget { words: words_at as u32, tag: (tag * WORD) as u32, some: words[tag] as u32 }
 }
 
-/// A future that is none.
+/// A placeholder for a future.
 #[derive(Debug)]
 struct Nothing;
 
@@ -114,16 +115,16 @@ pub(super) fn node() -> Node {
     Node::new(WaitSite::here(&""), None, None, 0)
 }
 
-/// A `VecDeque`, whatever is in it: where its length stands.
+/// The offset of the length of a `VecDeque`, which does not depend on the type of its items.
 pub(super) fn deque() -> u32 {
-    // Where it begins, its length and its capacity are three numbers.
+    // Its head, its length and its capacity are three different numbers here.
     let mut known = VecDeque::with_capacity(7);
     known.extend([0_usize; 4]);
     known.pop_front();
     Words::of::<_, 4>(&known, known.as_slices().0.as_ptr().cast(), known.len()).length
 }
 
-/// A `BinaryHeap`, whatever is in it: where its length stands.
+/// The offset of the length of a `BinaryHeap`, which does not depend on the type of its items.
 pub(super) fn heap() -> u32 {
     let mut known = BinaryHeap::with_capacity(7);
     known.extend([0_usize; 3]);
@@ -131,13 +132,13 @@ pub(super) fn heap() -> u32 {
 }
 
 fn in_vec<T>(items: [T; 2]) -> Words {
-    // The length of this is not its capacity.
+    // Its length differs from its capacity.
     let mut known = Vec::with_capacity(7);
     known.extend(items);
     Words::of::<_, 3>(&known, known.as_ptr().cast(), known.len())
 }
 
-/// A wait beside the first of a task.
+/// A wait of a task other than its first one.
 pub(super) fn other() -> Other {
     Other {
         wait: OtherWait::outside(Waker::noop().clone(), WaitSite::here(&""), IDLE),
@@ -149,13 +150,13 @@ pub(super) fn other() -> Other {
     }
 }
 
-/// A `&str`.
+/// The layout of a `&str`.
 pub(super) fn text() -> Words {
     let known = "known";
     Words::of::<&str, 2>(&known, known.as_ptr(), known.len())
 }
 
-/// An `Arc<str>`, or an `Option` of one.
+/// The layout of an `Arc<str>`, and of an `Option` of one.
 pub(super) struct InArc {
     pub(super) words: Words,
     pub(super) text: u32,
@@ -165,13 +166,13 @@ pub(super) fn arc() -> InArc {
     const COUNTS: usize = 2 * size_of::<usize>();
     let known: Option<Arc<str>> = Some("known".into());
     let text = known.as_deref().unwrap_or_default();
-    // Two counts stand before the text; if not so, no such word is found.
+    // Two counts precede the text. If that is wrong, no such word is found.
     let allocation = text.as_ptr().wrapping_sub(COUNTS);
     let words = Words::of::<_, 2>(&known, allocation, text.len());
     InArc { words, text: COUNTS as u32 }
 }
 
-/// A `Location`.
+/// The layout of a `Location`.
 pub(super) struct InLocation {
     pub(super) file: Words,
     pub(super) line: u32,
@@ -186,12 +187,12 @@ pub(super) fn location() -> InLocation {
     if size_of_val(known) != HALVES * size_of::<u32>() {
         return InLocation { file: Words::NOWHERE, line: UNKNOWN, column: UNKNOWN };
     }
-    // SAFETY: it has that size, and nothing in it is padding: a name, and two numbers.
+    // SAFETY: it has that size and no padding: it consists of a name and two numbers.
     let halves = unsafe { *(&raw const *known).cast::<[u32; HALVES]>() };
     InLocation { file, line: place(&halves, known.line()), column: place(&halves, known.column()) }
 }
 
-/// One in which no two numbers are the same.
+/// A location whose numbers are all different.
 #[rustfmt::skip]
 fn known_location() -> &'static Location<'static> {
     #[track_caller]

@@ -52,7 +52,7 @@ pub(super) fn maybe_target(fields: &Fields<'_>) -> Parsed<Option<Target>> {
     })
 }
 
-/// A waiting operation of an object; `None` if `op` is something else.
+/// Parses a waiting operation of an object. Returns `None` if `op` is something else.
 pub(super) fn primitive(op: &str, fields: &Fields<'_>) -> Parsed<Option<Primitive>> {
     let op = match op {
         "acquire" => PrimitiveOp::Acquire,

@@ -68,8 +68,8 @@ impl Maker {
         (0..self.dice.below(most + 1)).map(|_| self.awaited(depth)).collect()
     }
 
-    /// A time after which something is given up, or none. Not a negative one, which would come before
-    /// everything else that is due: a `Duration` cannot say that.
+    /// A timeout, or none. It is never negative, because a `Duration` cannot be: with a negative one CPython would run
+    /// the timer before all others that are due.
     pub(super) fn timeout(&mut self) -> Option<i64> {
         (!self.dice.percent(15)).then(|| self.ms().max(0))
     }

@@ -97,7 +97,7 @@ impl Maker {
         self.block(length, depth - 1, place)
     }
 
-    /// Under a condition, something is done with it most often.
+    /// The body of a condition most often uses the condition.
     fn locked_body(&mut self, lock: &str, depth: usize, place: Place) -> Json {
         let mut body = self.nested(depth, place);
         if self.names.conditions.iter().any(|name| name == lock) && self.dice.percent(80) {
