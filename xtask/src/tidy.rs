@@ -1,4 +1,4 @@
-//! `cargo xtask tidy`: what a reviewer would otherwise have to nag about.
+//! `cargo xtask tidy`: checks that save a reviewer from nagging.
 //!
 //! The rules read the tree as text, so they need no build. CONTRIBUTING.md lists them.
 
@@ -31,6 +31,7 @@ const RULES: &[fn(&Tree, &mut Findings)] = &[
     manifests::crates_read_well_on_a_registry,
     cancellation::async_functions_say_what_cancelling_does,
     parity::every_id_has_its_line,
+    names::documented_names_are_found,
     names::python_names_are_found,
     readme::the_picture_shows_the_figures,
 ];
@@ -85,7 +86,7 @@ impl Findings {
         self.0.push(Finding { path: path.to_owned(), line: index + 1, what: what.into() });
     }
 
-    /// Adds what `judge` says of each line.
+    /// Adds a finding for each line for which `judge` returns a message.
     fn add_lines(&mut self, file: &File, mut judge: impl FnMut(&str) -> Option<String>) {
         for (index, line) in file.text.lines().enumerate() {
             if let Some(what) = judge(line) {
@@ -95,7 +96,7 @@ impl Findings {
     }
 }
 
-/// What `rule` finds in a tree of these files: `path:line` of each finding.
+/// Returns what `rule` finds in a tree of these files, as `path:line`.
 #[cfg(test)]
 fn found(rule: fn(&Tree, &mut Findings), files: &[(&str, &str)]) -> Vec<String> {
     let mut findings = Findings::default();

@@ -152,6 +152,7 @@ impl Runner {
     /// [`EventLoopBuilder::debug`] applies.
     ///
     /// [`EventLoopBuilder::debug`]: crate::EventLoopBuilder::debug
+    #[doc(alias = "PYTHONASYNCIODEBUG")]
     pub fn debug(mut self, on: bool) -> Runner {
         self.debug = Some(on);
         self
@@ -254,6 +255,7 @@ impl Runner {
     /// })?;
     /// # Ok::<(), asyncio::Error>(())
     /// ```
+    #[doc(alias = "faulthandler")]
     pub fn dump_on(mut self, signal: i32) -> Runner {
         self.dump_on = Some(signal);
         self

@@ -38,7 +38,7 @@ use std::fmt;
 ///     producer.await
 /// }
 /// ```
-#[doc(alias = "create_memory_object_stream")]
+#[doc(alias("create_memory_object_stream", "open_memory_channel"))]
 pub fn channel<T>(maxsize: usize) -> (Sender<T>, Receiver<T>) {
     let queue = Queue::new(maxsize);
     let shared =

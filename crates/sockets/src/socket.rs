@@ -56,7 +56,7 @@ impl Socket {
     ///
     /// # Errors
     /// The system's error; most families except [`Domain::UNIX`] have no pairs.
-    #[doc(alias = "socket.socketpair")]
+    #[doc(alias("socket.socketpair", "socketpair"))]
     pub fn pair(domain: Domain, kind: Type, protocol: Option<Protocol>) -> Result<(Self, Self)> {
         let (one, other) =
             socket2::Socket::pair(domain, kind, protocol).map_err(of_call("Socket::pair"))?;

@@ -227,7 +227,7 @@ impl StreamReader {
     /// ```
     #[allow(clippy::should_implement_trait, reason = "it is that of a stream")]
     #[track_caller]
-    #[doc(alias("async for", "__anext__"))]
+    #[doc(alias("async for", "__aiter__", "__anext__"))]
     pub fn next(&mut self) -> NextLine<'_> {
         NextLine { reader: self, site: WaitSite::here(&"StreamReader.next") }
     }

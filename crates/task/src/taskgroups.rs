@@ -47,7 +47,7 @@ use std::{
 ///     Ok(())
 /// }
 /// ```
-#[doc(alias = "asyncio.TaskGroup")]
+#[doc(alias("asyncio.TaskGroup", "open_nursery"))]
 #[must_use = "a group does nothing until `with` is called"]
 pub struct TaskGroup {
     group: Group,
@@ -187,7 +187,7 @@ impl Group {
     ///
     /// If the group takes no more tasks, because it has not been entered, is finished or is
     /// shutting down, the coroutine is dropped, and the task has ended with that `Runtime` error.
-    #[doc(alias = "asyncio.TaskGroup.create_task")]
+    #[doc(alias("asyncio.TaskGroup.create_task", "start_soon"))]
     #[track_caller]
     pub fn create_task<F, T>(&self, coroutine: F) -> Task<T>
     where

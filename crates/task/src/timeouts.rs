@@ -36,8 +36,7 @@ use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 ///     Ok(())
 /// }
 /// ```
-#[doc(alias = "asyncio.timeout")]
-#[doc(alias = "move_on_after")]
+#[doc(alias("asyncio.timeout", "fail_after", "move_on_after"))]
 pub fn timeout(delay: impl ToTimeout) -> Timeout {
     let now = with_entered(|scheduler| scheduler.timers.time()).unwrap_or_default();
     Timeout::new(delay.to_timeout().map(|delay| now.saturating_add(delay)))

@@ -13,7 +13,7 @@ use std::{cell::RefCell, rc::Rc};
 /// `connection_made` is called first and once, `connection_lost` last and once. Between them,
 /// `data_received` is called any number of times, and then `eof_received` at most once. Each call is a
 /// callback of the loop; a panic in one is reported, and ends the connection.
-#[doc(alias = "asyncio.Protocol")]
+#[doc(alias("asyncio.Protocol", "BaseProtocol"))]
 pub trait Protocol: 'static {
     /// Called when the connection was made.
     fn connection_made(&mut self, transport: &Transport) {

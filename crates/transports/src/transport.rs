@@ -33,7 +33,7 @@ use std::{
 /// closed, aborted, or lost. A handle may be used on any thread. On a thread other than the loop's, calls are
 /// passed to the loop and take effect soon, and queries that only the loop can answer return the result for a
 /// closed connection.
-#[doc(alias = "asyncio.Transport")]
+#[doc(alias("asyncio.Transport", "BaseTransport", "ReadTransport", "WriteTransport"))]
 #[derive(Clone)]
 pub struct Transport(pub(crate) Arc<Shared>);
 

@@ -64,6 +64,7 @@ impl TransportSocket {
     ///
     /// # Errors
     /// The errors of `f`; `NotConnected` if the transport has closed the socket.
+    #[doc(alias("getsockopt", "setsockopt"))]
     pub fn with<R>(&self, f: impl FnOnce(&socket2::Socket) -> io::Result<R>) -> Result<R> {
         let owner = self.0.upgrade();
         match owner.as_ref().and_then(|owner| owner.socket()) {

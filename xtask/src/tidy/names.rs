@@ -1,4 +1,5 @@
-//! What PARITY.md calls done is found under Python's name: as an item, or as an alias of one.
+//! Python's names are found: as an item, or as an alias of one. These are the names that PARITY.md calls done, and those
+//! of Python's documentation in `python_names.txt`.
 
 use std::collections::HashSet;
 
@@ -7,6 +8,9 @@ use super::parity::{IDS, PARITY, entry};
 use super::tree::Tree;
 
 const FACADE: &str = "crates/asyncio/src/lib.rs";
+
+/// The names of Python's documentation of asyncio that have a counterpart, and a few of trio and anyio, one per line.
+const NAMES: &str = include_str!("../python_names.txt");
 
 pub(super) fn python_names_are_found(tree: &Tree, findings: &mut Findings) {
     let Some(parity) = tree.get(PARITY) else { return };
@@ -23,6 +27,16 @@ pub(super) fn python_names_are_found(tree: &Tree, findings: &mut Findings) {
                 index,
                 format!("{id}: no item or `doc(alias)` is called `{name}`"),
             );
+        }
+    }
+}
+
+pub(super) fn documented_names_are_found(tree: &Tree, findings: &mut Findings) {
+    let known = known(tree);
+    for (index, name) in NAMES.lines().enumerate() {
+        if !known.contains(name.rsplit('.').next().unwrap_or_default()) {
+            let message = format!("no item or `doc(alias)` is called `{name}`");
+            findings.add("xtask/src/python_names.txt", index, message);
         }
     }
 }
@@ -88,6 +102,15 @@ mod tests {
             [""; 0]
         );
         assert_eq!(found_with("// pub fn call_soon, get_name, set_name\n").len(), 3);
+    }
+
+    #[test]
+    fn a_documented_name_is_an_item_or_an_alias() {
+        let source = "pub fn sleep() {}\n#[doc(alias = \"loop.time\")]\npub fn now() {}\n";
+        let found = found(documented_names_are_found, &[("crates/task/src/task.rs", source)]);
+        let line = |name| NAMES.lines().position(|other| other == name).unwrap() + 1;
+        let is_found = |name| found.contains(&format!("xtask/src/python_names.txt:{}", line(name)));
+        assert!(!is_found("sleep") && !is_found("loop.time") && is_found("Queue.get_nowait"));
     }
 
     #[test]

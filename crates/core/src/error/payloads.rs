@@ -102,6 +102,7 @@ payload_kinds! {
     /// The error of a run in which no task can ever run again (virtual clock only).
     DeadlockError(Vec<String>);
     /// `ExceptionGroup`: several errors at once.
+    #[doc(alias = "BaseExceptionGroup")]
     ExceptionGroup((Cow<'static, str>, Members));
     /// A panic that was caught at the edge of a task, callback or job.
     PanicError((String, PanicPayload));
