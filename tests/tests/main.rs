@@ -29,14 +29,18 @@ fn run(program: &str) -> End {
     End { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// Waits for its first line, and sends it SIGINT.
+/// Waits for the first line of a program, and sends it SIGINT.
 fn interrupt(program: &str) -> End {
+    signal(program, "-INT")
+}
+
+fn signal(program: &str, signal: &str) -> End {
     let mut child = spawn(program);
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     stdout.read_line(&mut line).unwrap();
     assert_eq!(line, "ready\n");
-    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let kill = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
     assert!(kill.success());
     let (mut out, mut err) = (String::new(), String::new());
     stdout.read_to_string(&mut out).unwrap();
@@ -81,6 +85,15 @@ fn ctrl_c_cancels_main_and_then_the_process_ends_with_130() {
     assert!(end.err.starts_with(place), "{end:?}");
     let end = interrupt("interrupted_boxed");
     assert_eq!((end.code, &*end.out), (Some(130), "cleaned up\n"));
+}
+
+#[test]
+fn sigterm_cancels_main_if_it_is_told_to() {
+    let end = signal("terminated", "-TERM");
+    assert_eq!((end.code, &*end.out), (Some(143), "cleaned up\n"));
+    assert!(end.err.starts_with("KeyboardInterrupt: SIGTERM"), "{end:?}");
+    let end = signal("interrupted", "-TERM");
+    assert_eq!((end.code, &*end.out), (None, ""));
 }
 
 #[test]

@@ -22,6 +22,9 @@ pub use std::{future::poll_fn, panic::resume_unwind};
 /// The exit status after Ctrl-C: 128 plus the number of the signal, as in shells.
 const INTERRUPTED: u8 = 130;
 
+/// The exit status after `SIGTERM`.
+const TERMINATED: u8 = 143;
+
 /// The types that `async fn main` may return.
 #[diagnostic::on_unimplemented(
     message = "`async fn main` cannot return `{Self}`",
@@ -85,7 +88,8 @@ where
                 // The error may describe a failure during the clean-up.
                 outcome.report();
             }
-            ExitCode::from(INTERRUPTED)
+            let is_sigterm = interrupt.to_string() == "SIGTERM";
+            ExitCode::from(if is_sigterm { TERMINATED } else { INTERRUPTED })
         }
         (Err(Error::Cancelled(_)), Some(outcome)) => outcome.report(),
         (Err(error), _) => std::result::Result::<(), Error>::Err(panicked(error)).report(),

@@ -58,14 +58,20 @@ fn is_plain_function(item: &TokenStream) -> bool {
 }
 
 /// Expands the item. If the attribute is misused, returns the error together with the item, so that
-/// the compiler does not also report the item as missing.
+/// the compiler does not also report the item as missing. It would also report an `async fn main`, so that
+/// is put into another `main`.
 fn or_error(
     item: TokenStream,
     expand: impl FnOnce(TokenStream) -> Result<TokenStream>,
 ) -> TokenStream {
     expand(item.clone()).unwrap_or_else(|error| {
         let error = error.into_compile_error();
-        quote!(#item #error)
+        let is_async_main =
+            |function: ItemFn| function.sig.ident == "main" && function.sig.asyncness.is_some();
+        match syn::parse2(item.clone()).is_ok_and(is_async_main) {
+            true => quote!(#[allow(dead_code)] fn main() { #item } #error),
+            false => quote!(#item #error),
+        }
     })
 }
 
@@ -164,8 +170,10 @@ mod tests {
 
     /// The message for a misuse, after checking that the item is kept.
     fn message(expanded: TokenStream, item: &TokenStream) -> String {
-        let text = shown(expanded);
-        let rest = text.strip_prefix(&shown(item.clone())).expect("the item comes first");
+        let (text, item) = (shown(expanded), shown(item.clone()));
+        let inside = shown(quote!(#[allow(dead_code)] fn main)) + " () { ";
+        let text = text.strip_prefix(&inside).unwrap_or(&text);
+        let rest = text.strip_prefix(&item).expect("the item comes first");
         let (_, message) = rest.split_once("{ \"").expect("compile_error! has a message");
         message.trim_end_matches("\" }").to_owned()
     }

@@ -22,6 +22,7 @@ use proc_macro::TokenStream;
 /// # Options
 /// - `debug = true` switches the loop's debug mode on, `debug = false` off; without it the
 ///   environment decides (`PYTHONASYNCIODEBUG`). A bare `debug` is `debug = true`.
+/// - `handle_sigterm = true` lets `SIGTERM` end the program as Ctrl-C does, with the exit status 143.
 /// - `tokio` runs the program in the context of a tokio runtime, for libraries that need one. It needs the
 ///   crate `asyncio-tokio` as a dependency.
 /// - `crate = path` sets the path of the facade, if it is not `::asyncio`.
@@ -54,7 +55,7 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 /// - `virtual_time = true` runs the test under the virtual clock: it jumps to the next timer when
 ///   nothing is ready, so that an hour of `sleep` takes no time. If nothing can wake the loop again,
 ///   the test fails with a list of what each task waits for. A bare `virtual_time` is the same.
-/// - `debug`, `tokio` and `crate` are as for [`main`](macro@main).
+/// - `debug`, `handle_sigterm`, `tokio` and `crate` are as for [`main`](macro@main).
 ///
 /// ```
 /// # use std::time::Duration;

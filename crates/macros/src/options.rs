@@ -13,6 +13,7 @@ use syn::{
 #[derive(Default)]
 pub(crate) struct Options {
     debug: Option<LitBool>,
+    handle_sigterm: Option<LitBool>,
     virtual_time: Option<(Ident, LitBool)>,
     tokio: Option<LitBool>,
     krate: Option<Path>,
@@ -24,7 +25,8 @@ impl Options {
         let krate = self.krate();
         let debug = self.debug.iter().map(|on| quote!(.debug(#on)));
         let virtual_time = self.virtual_time.iter().map(|(_, on)| quote!(.virtual_time(#on)));
-        let runner = quote!(#krate::Runner::new() #(#debug)* #(#virtual_time)*);
+        let sigterm = self.handle_sigterm.iter().map(|on| quote!(.handle_sigterm(#on)));
+        let runner = quote!(#krate::Runner::new() #(#debug)* #(#virtual_time)* #(#sigterm)*);
         match &self.tokio {
             Some(on) => quote!(::asyncio_tokio::RunnerExt::tokio(#runner, #on)),
             None => runner,
@@ -58,6 +60,7 @@ impl Parse for Options {
                 "virtual_time" => {
                     options.virtual_time.replace((name.clone(), flag(input, &name)?)).is_some()
                 }
+                "handle_sigterm" => options.handle_sigterm.replace(flag(input, &name)?).is_some(),
                 "tokio" => options.tokio.replace(flag(input, &name)?).is_some(),
                 "crate" => {
                     input.parse::<Token![=]>()?;
@@ -65,7 +68,8 @@ impl Parse for Options {
                 }
                 other => {
                     let message = format!(
-                        "there is no option `{other}`: expected `debug`, `virtual_time`, `tokio` or `crate`"
+                        "there is no option `{other}`: expected `debug`, `handle_sigterm`, `virtual_time`, \
+                         `tokio` or `crate`"
                     );
                     return Err(Error::new(name.span(), message));
                 }
@@ -103,10 +107,15 @@ mod tests {
 
     #[test]
     fn options_are_read_in_any_order() {
-        let text = "crate = crate::inner::asyncio, debug = false, virtual_time,";
+        let text = "crate = crate::inner::asyncio, handle_sigterm, debug = false, virtual_time,";
         let options: Options = syn::parse_str(text).unwrap();
         assert_eq!(options.krate().to_token_stream().to_string(), "crate :: inner :: asyncio");
-        let wanted = quote!(crate::inner::asyncio::Runner::new().debug(false).virtual_time(true));
+        let wanted = quote!(
+            crate::inner::asyncio::Runner::new()
+                .debug(false)
+                .virtual_time(true)
+                .handle_sigterm(true)
+        );
         assert_eq!(options.runner().to_string(), wanted.to_string());
     }
 
@@ -129,7 +138,8 @@ mod tests {
     fn mistakes_are_named() {
         assert_eq!(
             error("flavour = 1"),
-            "there is no option `flavour`: expected `debug`, `virtual_time`, `tokio` or `crate`"
+            "there is no option `flavour`: expected `debug`, `handle_sigterm`, `virtual_time`, \
+             `tokio` or `crate`"
         );
         assert_eq!(error("debug = 1"), "`debug` must be `true` or `false`");
         assert_eq!(error("debug, debug"), "`debug` is given twice");

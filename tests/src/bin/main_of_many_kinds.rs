@@ -3,13 +3,13 @@
 use asyncio::prelude::*;
 use std::{future::pending, process::ExitCode, time::Duration};
 
-/// Each a `main` of its own.
+/// Each variant has a different `main`.
 macro_rules! programs {
-    ($($name:ident -> $output:ty $body:block)+) => {
+    ($($name:ident $(($option:ident))? -> $output:ty $body:block)+) => {
         $(mod $name {
             #[allow(unused_imports)] // Not every program needs them.
             use super::*;
-            #[asyncio::main]
+            #[asyncio::main($($option)?)]
             pub(super) async fn main() -> $output $body
         })+
 
@@ -56,6 +56,10 @@ programs! {
         clean_up().await
     }
 
+    terminated(handle_sigterm) -> asyncio::Result<()> {
+        clean_up().await
+    }
+
     interrupted_boxed -> Result<(), Box<dyn std::error::Error>> {
         Ok(clean_up().await?)
     }
@@ -66,7 +70,7 @@ programs! {
     }
 }
 
-/// Waits for ever; cancelled, it takes a while to end.
+/// Waits forever. After a cancellation it takes a while to end.
 async fn clean_up() -> asyncio::Result<()> {
     println!("ready");
     let outcome = asyncio::cancellable(pending::<asyncio::Result<()>>()).await;
