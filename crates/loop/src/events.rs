@@ -24,6 +24,12 @@ thread_local! {
 ///
 /// # Errors
 /// The system's error, if it has no descriptor left for the poller.
+/// ```
+/// let event_loop = asyncio::new_event_loop()?;
+/// assert_eq!(event_loop.run_until_complete(async { Ok(42) })?, 42);
+/// event_loop.close()?;
+/// # Ok::<(), asyncio::Error>(())
+/// ```
 #[doc(alias = "asyncio.new_event_loop")]
 pub fn new_event_loop() -> Result<EventLoop> {
     EventLoop::builder().build()
@@ -66,6 +72,13 @@ pub fn get_event_loop() -> Result<EventLoop> {
 /// Sets the loop that [`get_event_loop`] finds in this thread (`asyncio.set_event_loop`); `None` resets
 /// it. The thread then keeps the loop open. While the thread ends and its thread-locals are gone, the loop
 /// can no longer be set.
+/// ```
+/// assert!(asyncio::get_event_loop().is_err());
+/// asyncio::set_event_loop(asyncio::new_event_loop()?);
+/// asyncio::get_event_loop()?.run_until_complete(asyncio::sleep(std::time::Duration::ZERO))?;
+/// asyncio::set_event_loop(None);
+/// # Ok::<(), asyncio::Error>(())
+/// ```
 #[doc(alias = "asyncio.set_event_loop")]
 pub fn set_event_loop(event_loop: impl Into<Option<EventLoop>>) {
     let event_loop = event_loop.into();

@@ -132,6 +132,16 @@ impl StartServer {
     }
 
     /// Same as [`CreateServer::max_connections`].
+    ///
+    /// ```
+    /// # #[asyncio::main]
+    /// # async fn main() -> asyncio::Result<()> {
+    /// let hello = async |_, writer: asyncio::StreamWriter| Ok(writer.write("hello\n"));
+    /// let server = asyncio::start_server(hello, ("127.0.0.1", 0)).max_connections(1000).await?;
+    /// # server.close();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn max_connections(mut self, max_connections: usize) -> Self {
         self.create = self.create.max_connections(max_connections);
         self

@@ -546,6 +546,16 @@ fn read_either<F: StdFuture<Output = Result<T>>, T>(of: &Awaitable<T>) -> Result
 
 /// Returns a task as it is, and anything else as a new task of the running loop
 /// (`asyncio.ensure_future`).
+/// ```
+/// # #[asyncio::main]
+/// # async fn main() -> asyncio::Result<()> {
+/// let task = asyncio::ensure_future(async { Ok(42) });
+/// let same = asyncio::ensure_future(task.clone());
+/// assert!(*task == *same);
+/// assert_eq!(same.await?, 42);
+/// # Ok(())
+/// # }
+/// ```
 #[doc(alias = "asyncio.ensure_future")]
 #[must_use = "the error of a task that is not awaited is only logged; to let the task run on, drop the handle"]
 #[track_caller]

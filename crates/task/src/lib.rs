@@ -45,6 +45,7 @@ mod as_completed;
 #[doc(hidden)] // For the code that `join!`, `try_join!` and `select!` make.
 pub mod branches;
 mod cast;
+mod create_task;
 mod endless;
 mod future_like;
 mod gather;
@@ -71,6 +72,7 @@ pub use amap::{Amap, amap};
 pub use any_task::AnyAwait;
 pub use as_completed::{AsCompleted, Completed, NextCompleted, NextItem, as_completed};
 pub use asyncio_core::{Error, Result};
+pub use create_task::create_task;
 pub use endless::endless;
 #[doc(hidden)]
 pub use future_like::ensure_future_with;
@@ -83,7 +85,7 @@ pub use retry::{Retry, retry};
 pub use shield::{Shield, shield};
 pub use sleep::{Sleep, sleep};
 pub use staggered::{Race, staggered_race, staggered_race_at};
-pub use task::{AnyTask, Task, TaskBuilder, all_tasks, create_task, current_task};
+pub use task::{AnyTask, Task, TaskBuilder, all_tasks, current_task};
 pub use taskgroups::{Group, TaskGroup};
 pub use taskgroups_start::TaskStatus;
 pub use threads::{ToThread, run_coroutine_threadsafe, to_thread};

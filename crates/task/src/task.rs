@@ -563,24 +563,16 @@ impl TaskBuilder {
     }
 }
 
-/// Runs `coroutine` as a task of the running loop, concurrently with the caller
-/// (`asyncio.create_task`).
-///
-/// See [`TaskBuilder::create`] for what happens without a running loop.
-#[must_use = "the error of a task that is not awaited is only logged; to let the task run on, drop the handle"]
-#[inline]
-#[track_caller]
-pub fn create_task<F, T>(coroutine: F) -> Task<T>
-where
-    F: IntoFuture<Output = Result<T>>,
-    F::IntoFuture: 'static,
-    T: 'static,
-{
-    TaskBuilder::default().create(coroutine)
-}
-
 /// Returns the task that runs now; `None` in a callback, and where no loop runs
 /// (`asyncio.current_task`).
+/// ```
+/// # #[asyncio::main]
+/// # async fn main() -> asyncio::Result<()> {
+/// let me = asyncio::current_task().expect("this is a task");
+/// assert!(asyncio::all_tasks()? == [me]);
+/// # Ok(())
+/// # }
+/// ```
 pub fn current_task() -> Option<AnyTask> {
     with_entered(Scheduler::current_task)?.map(AnyTask)
 }

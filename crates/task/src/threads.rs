@@ -106,6 +106,19 @@ impl<F, T> fmt::Debug for ToThread<F, T> {
 ///
 /// # Cancellation
 /// If the returned future is cancelled, the task gets a request to cancel, and ends as it decides.
+/// ```
+/// # #[asyncio::main]
+/// # async fn main() -> asyncio::Result<()> {
+/// let handle = asyncio::get_running_loop()?.handle();
+/// let answer = asyncio::to_thread(move || {
+///     // This thread has no loop. It blocks until the task of the other one has ended.
+///     let task = asyncio::run_coroutine_threadsafe(async { Ok(42) }, handle);
+///     task.result(None)
+/// });
+/// assert_eq!(answer.await??, 42);
+/// # Ok(())
+/// # }
+/// ```
 #[doc(alias = "asyncio.run_coroutine_threadsafe")]
 pub fn run_coroutine_threadsafe<F, T>(
     coroutine: F,

@@ -43,6 +43,19 @@ pub fn timeout(delay: impl ToTimeout) -> Timeout {
 }
 
 /// Limits a block by an absolute deadline, in loop time (`asyncio.timeout_at`): see [`timeout`].
+/// ```
+/// use asyncio::prelude::*;
+/// use std::time::Duration;
+/// # #[asyncio::main]
+/// # async fn main() -> asyncio::Result<()> {
+/// let deadline = asyncio::get_running_loop()?.time() + Duration::from_millis(10);
+/// for _ in 0..2 {
+///     let sleep = async |_: &mut _| asyncio::sleep(Duration::from_secs(3600)).await;
+///     assert!(asyncio::timeout_at(deadline).with(sleep).await.unwrap_err().is_timeout());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[doc(alias = "asyncio.timeout_at")]
 pub fn timeout_at(when: impl ToTimeout) -> Timeout {
     Timeout::new(when.to_timeout())

@@ -13,6 +13,28 @@ use std::{cell::RefCell, rc::Rc};
 /// `connection_made` is called first and once, `connection_lost` last and once. Between them,
 /// `data_received` is called any number of times, and then `eof_received` at most once. Each call is a
 /// callback of the loop; a panic in one is reported, and ends the connection.
+///
+/// ```
+/// use asyncio::{Bytes, Protocol, Transport};
+///
+/// struct Echo;
+///
+/// impl Protocol for Echo {
+///     fn data_received(&mut self, transport: &Transport, data: Bytes) {
+///         transport.write(data);
+///     }
+/// }
+///
+/// # #[asyncio::main]
+/// # async fn main() -> asyncio::Result<()> {
+/// let server = asyncio::create_server(|| Echo, ("127.0.0.1", 0)).await?;
+/// let (mut reader, writer) = asyncio::open_connection(server.local_addr()).await?;
+/// writer.write("hello\n");
+/// assert_eq!(reader.readline().await?, "hello\n");
+/// # server.close();
+/// # Ok(())
+/// # }
+/// ```
 #[doc(alias("asyncio.Protocol", "BaseProtocol"))]
 pub trait Protocol: 'static {
     /// Called when the connection was made.
@@ -58,6 +80,32 @@ pub trait Protocol: 'static {
 /// A protocol that receives bytes into its own buffer (`asyncio.BufferedProtocol`).
 ///
 /// Otherwise it works like [`Protocol`].
+///
+/// ```
+/// use asyncio::{BufferedProtocol, Transport};
+///
+/// struct Echo([u8; 1024]);
+///
+/// impl BufferedProtocol for Echo {
+///     fn get_buffer(&mut self, _: &Transport) -> &mut [u8] {
+///         &mut self.0
+///     }
+///
+///     fn buffer_updated(&mut self, transport: &Transport, nbytes: usize) {
+///         transport.write(&self.0[..nbytes]);
+///     }
+/// }
+///
+/// # #[asyncio::main]
+/// # async fn main() -> asyncio::Result<()> {
+/// let server = asyncio::create_server(|| Echo([0; 1024]), ("127.0.0.1", 0)).await?;
+/// let (mut reader, writer) = asyncio::open_connection(server.local_addr()).await?;
+/// writer.write("hello\n");
+/// assert_eq!(reader.readline().await?, "hello\n");
+/// # server.close();
+/// # Ok(())
+/// # }
+/// ```
 #[doc(alias = "asyncio.BufferedProtocol")]
 pub trait BufferedProtocol: 'static {
     /// Called when the connection was made.

@@ -19,6 +19,19 @@ use asyncio_core::{
 ///
 /// # Errors
 /// `Runtime` without a running loop.
+///
+/// ```
+/// use asyncio::{ThreadPoolExecutor, wrap_future};
+///
+/// # #[asyncio::main]
+/// # async fn main() -> asyncio::Result<()> {
+/// let pool = ThreadPoolExecutor::builder().build()?;
+/// let job = pool.submit(|| std::fs::read_to_string("Cargo.toml"))?;
+/// let text = wrap_future(job)?.await??;
+/// assert!(text.contains("[package]"));
+/// # Ok(())
+/// # }
+/// ```
 #[doc(alias = "asyncio.wrap_future")]
 #[track_caller]
 pub fn wrap_future<T: Send + 'static>(source: ConcurrentFuture<T>) -> Result<Take<T>> {
