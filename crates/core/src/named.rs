@@ -1,8 +1,8 @@
-//! [`NamedQueue`]: what a look from outside finds of a queue that was given a name.
+//! [`NamedQueue`]: what readers outside the process find of a queue that has a name.
 //!
-//! A queue belongs to no loop, so there is one table for the whole process. A queue without a name is not in it.
-//! An entry says where the counts of its queue stand, so a queue need not write them anywhere. One that was moved is
-//! not found there any more: its [`NamedQueue`], which is the address of the entry, has gone with it.
+//! A queue belongs to no loop, so there is one table for the whole process. A queue without a name is not in it. An
+//! entry has the addresses of the counts of its queue, so a queue need not copy them anywhere. A reader notices that a
+//! queue has been moved, because its [`NamedQueue`], which is the address of the entry, has moved with it.
 
 use crate::layout::Mark;
 use std::{
@@ -22,12 +22,12 @@ fn table() -> MutexGuard<'static, Table> {
     TABLE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Where the table stands, for a look from outside.
+/// Returns the address of the table, for readers outside the process.
 pub(crate) fn table_address() -> *const Table {
     &raw const *table()
 }
 
-/// A queue with a name, as it stands in the table.
+/// The entry of a queue that has a name.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Entry {
@@ -36,7 +36,7 @@ pub(crate) struct Entry {
     maxsize: u64,
     /// The [`QueuePlaces`].
     places: [AtomicUsize; QueuePlaces::COUNT],
-    /// Its own place in the table, which is changed while that is locked.
+    /// Its own index in the table, which changes only while the table is locked.
     at: AtomicUsize,
 }
 
@@ -46,26 +46,26 @@ impl Entry {
     pub(crate) const PLACES: usize = offset_of!(Entry, places);
 }
 
-/// Where what is counted of a queue stands, as addresses. They are never followed in this process: the queue may
-/// have been moved since they were noted.
+/// The addresses of the counts of a queue. This process never dereferences them, because the queue may have been moved
+/// since they were recorded.
 #[derive(Clone, Copy, Debug)]
 pub struct QueuePlaces {
-    /// Its [`NamedQueue`], by which it is known.
+    /// Its [`NamedQueue`], which identifies it.
     pub named: usize,
-    /// The number of items in it; zero if that is not known.
+    /// The number of items in it, or zero if the address is not known.
     pub length: usize,
     /// The number of items that were put and are not done.
     pub unfinished: usize,
-    /// The number of futures that stand in line for an item.
+    /// The number of futures that wait for an item.
     pub getters: usize,
-    /// The number of futures that stand in line for a free place.
+    /// The number of futures that wait for a free place.
     pub putters: usize,
     /// The number of futures that wait until every item is done.
     pub joiners: usize,
 }
 
 impl QueuePlaces {
-    /// How many there are. They are kept in the order of the fields.
+    /// The number of addresses, which are stored in the order of the fields.
     pub const COUNT: usize = 6;
 }
 
@@ -90,7 +90,7 @@ impl NamedQueue {
         &self.0.name
     }
 
-    /// Says where the queue stands now.
+    /// Records where the queue is now.
     pub fn stands_at(&self, places: QueuePlaces) {
         let QueuePlaces { named, length, unfinished, getters, putters, joiners } = places;
         let words = [named, length, unfinished, getters, putters, joiners];

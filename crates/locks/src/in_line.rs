@@ -1,4 +1,4 @@
-//! What every lock promises to the futures that stand in line for it, in each of its modes.
+//! Tests of what every lock guarantees to its waiters, in each of its modes.
 
 use crate::{
     Condition, Lock, Result, RwLock, Semaphore,

@@ -54,7 +54,7 @@ pub trait Order {
         self.len() == 0
     }
 
-    /// Where the length stands, for a look from outside; zero if that is not known.
+    /// Returns the address of the length, for readers outside the process, or zero if it is not known.
     #[doc(hidden)]
     fn length_address(&self) -> usize {
         0

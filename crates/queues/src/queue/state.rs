@@ -33,8 +33,8 @@ impl<O> State<O> {
 }
 
 impl<O: Order> State<O> {
-    /// Says where the counts stand, if the queue has a name: it may have been moved. Called where a future joins
-    /// a line, so that what need not wait costs nothing.
+    /// Records the addresses of the counts if the queue has a name, because the queue may have been moved. This is called
+    /// when a future has to wait, so operations that do not wait pay nothing.
     #[inline]
     pub(super) fn tell_places(&self) {
         #[cold]
@@ -99,8 +99,8 @@ impl<O: Order> State<O> {
     }
 }
 
-/// An item that goes in or comes out. What that takes is the program's: an [`Order`], or the `Ord` of
-/// the items, which may panic. The books are kept all the same.
+/// An item that goes in or comes out. This calls code of the program, an [`Order`] or the `Ord` of the items, which may
+/// panic. The counts stay correct even then.
 struct Change<'a, O: Order> {
     state: &'a mut State<O>,
     after: &'a mut Deferred,
