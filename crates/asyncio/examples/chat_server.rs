@@ -1,4 +1,4 @@
-//! A chat: every guest gets what the others say.
+//! A chat: every guest receives the messages of the others.
 //!
 //! ```sh
 //! cargo run --example chat_server   # on 127.0.0.1:8889
@@ -32,7 +32,7 @@
 //!         async for line in reader:
 //!             tell(room, name, f"{name}: {line.decode().rstrip()}")
 //!     except OSError:
-//!         pass  # The guest has left without a goodbye.
+//!         pass  # The connection was lost.
 //!     finally:
 //!         del room[name]
 //!         tell(room, name, f"* {name} has left")
@@ -60,10 +60,10 @@
 //!         await server.serve_forever()
 //! ```
 
-use asyncio::{AsyncContextManager, Error, StreamReader, StreamWriter};
+use asyncio::{Error, StreamReader, StreamWriter, prelude::*};
 use std::{cell::RefCell, collections::HashMap};
 
-/// The most that is buffered for a guest that does not read.
+/// The limit of data buffered for a guest that does not read.
 const MOST: usize = 1 << 20;
 
 type Room = RefCell<HashMap<String, StreamWriter>>;
@@ -86,9 +86,7 @@ async fn visit(room: &Room, mut reader: StreamReader, writer: StreamWriter) -> a
     tell(room, &name, &format!("* {name} has come"));
     let outcome = async {
         while let Some(line) = reader.next().await {
-            let line = line?;
-            let text = String::from_utf8_lossy(line.trim_ascii_end());
-            tell(room, &name, &format!("{name}: {text}"));
+            tell(room, &name, &format!("{name}: {}", line?.decode()?.trim_end()));
         }
         Ok(())
     };
@@ -96,12 +94,12 @@ async fn visit(room: &Room, mut reader: StreamReader, writer: StreamWriter) -> a
     room.borrow_mut().remove(&name);
     tell(room, &name, &format!("* {name} has left"));
     match outcome {
-        Err(Error::Io(_)) => Ok(()), // The guest has left without a goodbye.
+        Err(Error::Io(_)) => Ok(()), // The connection was lost.
         outcome => outcome,
     }
 }
 
-/// Asks for a name that is not taken yet; `None` if the guest leaves instead.
+/// Asks for a name that is not taken yet. Returns `None` if the guest leaves instead.
 async fn ask_name(
     room: &Room,
     reader: &mut StreamReader,
@@ -114,7 +112,7 @@ async fn ask_name(
         if line.is_empty() {
             return Ok(None);
         }
-        let name = String::from_utf8_lossy(line.trim_ascii()).into_owned();
+        let name = line.trim_ascii().decode()?;
         if !name.is_empty() && !room.borrow().contains_key(&name) {
             return Ok(Some(name));
         }

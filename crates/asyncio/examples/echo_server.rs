@@ -42,7 +42,7 @@ async fn echo(mut reader: StreamReader, writer: StreamWriter) -> asyncio::Result
         }
         count += data.len();
         writer.write(data);
-        // Nothing more is read from the client until it has taken its answer.
+        // Do not read more from the client until it has received its answer.
         writer.drain().await?;
     }
     println!("{peer} has gone; {count} bytes");

@@ -19,7 +19,7 @@ struct Url<'a> {
 
 fn parse(url: &str) -> asyncio::Result<Url<'_>> {
     let rest =
-        url.strip_prefix("http://").ok_or_else(|| Error::value("only http:// is spoken here"))?;
+        url.strip_prefix("http://").ok_or_else(|| Error::value("only http:// is supported"))?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) => (host, port.parse()?),

@@ -1,4 +1,4 @@
-//! An HTTPS client in a few lines of streams: prints what was agreed in the handshake, and a page.
+//! An HTTPS client in a few lines of streams: prints what the handshake has negotiated, and a page.
 //!
 //! ```sh
 //! cargo run --example https_client --features asyncio/tls -- example.org

@@ -1,4 +1,4 @@
-//! An HTTPS server in a few lines of streams, which says what was agreed in the handshake.
+//! An HTTPS server in a few lines of streams, which answers with what the handshake has negotiated.
 //!
 //! ```sh
 //! cargo run --example https_server --features asyncio/tls

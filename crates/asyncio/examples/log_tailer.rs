@@ -1,4 +1,4 @@
-//! Follows a log file, prints its errors as they are written, and at Ctrl-C says how many there were. `log_tailer FILE`
+//! Follows a log file, prints its errors as they are written, and at Ctrl-C prints their number. `log_tailer FILE`
 //!
 //! ```python
 //! async def main(file):

@@ -50,7 +50,8 @@
 //! | know why a program hangs | [My program hangs](guide::hangs) |
 //! | find a name | [the index by topic](guide::api_index) |
 //!
-//! The search box also finds each name by its Python name.
+//! The search box also finds each name by its Python name. Of a dotted name, type the last part: `get_nowait` for
+//! `asyncio.Queue.get_nowait`.
 //!
 //! # Features
 //!
@@ -105,7 +106,7 @@ pub use asyncio_loop::signals;
 
 // Received data, shared and sliced without copying (Python's `bytes`)
 #[cfg(feature = "sockets")]
-pub use asyncio_sockets::Bytes;
+pub use asyncio_sockets::{Bytes, Decode};
 
 // The socket operations of the loop, and its look-ups of names
 #[cfg(feature = "sockets")]
@@ -362,6 +363,8 @@ pub mod staggered {
 /// # }
 /// ```
 pub mod prelude {
+    #[cfg(feature = "sockets")]
+    pub use crate::Decode as _;
     pub use crate::{AsyncContextManager, FutureLike, ResultExt as _};
 }
 

@@ -83,7 +83,7 @@ fn the_echo_server_echoes_and_ends_at_ctrl_c() {
     drop(client);
     let id = server.process.id().to_string();
     if ignores_ctrl_c(&id) {
-        println!("SKIPPED: Ctrl-C: whoever runs the tests ignores it, and so does the server");
+        println!("SKIPPED: Ctrl-C: the tests run with SIGINT ignored, and so does the server");
         return;
     }
     assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());

@@ -40,6 +40,7 @@
 mod accept;
 mod address;
 mod connect;
+mod decode;
 mod errors;
 mod lookup;
 mod messages;
@@ -61,6 +62,7 @@ pub use address::Address;
 pub use asyncio_core::{Error, Result};
 pub use bytes::Bytes;
 pub use connect::{SockConnect, sock_connect};
+pub use decode::Decode;
 #[doc(hidden)]
 pub use errors::{described, described_as, in_call};
 #[doc(hidden)]

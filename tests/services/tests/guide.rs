@@ -1,9 +1,9 @@
-//! The programs of the guide print what the guide says that they print.
+//! The programs of the guide, and the first one of README.md, print what the pages say.
 //!
-//! Where a chapter has a block of `text,output` below a program, the program is run, and its standard output
-//! is compared with the block, line by line; `…` stands for anything within a line. The programs are compiled
-//! as one, which runs each of them in a process of its own. After a change, write the outputs anew with
-//! `GUIDE=overwrite cargo test -p asyncio-services-tests guide`, and read them.
+//! If a page has a block of `text,output` below a program, the program is run, and its standard output is compared with
+//! the block, line by line. `…` stands for anything within a line. The programs are compiled as one, which runs each of
+//! them in a separate process. After a change, update the outputs with
+//! `GUIDE=overwrite cargo test -p asyncio-services-tests guide`, and read the difference.
 
 use std::{
     fmt::Write,
@@ -126,6 +126,7 @@ fn its_programs_print_what_it_says() {
     let entries = fs::read_dir(guide).unwrap().map(|entry| entry.unwrap().path());
     let mut chapters: Vec<PathBuf> = entries.collect();
     chapters.sort();
+    chapters.push(facade().join("../../README.md"));
     let texts: Vec<String> =
         chapters.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
     let found: Vec<Vec<Program>> = texts.iter().map(|text| programs(text)).collect();

@@ -9,7 +9,7 @@
 
 use crate::stage::{MS, expect_lines};
 
-pub const TITLE: &str = "A future: a result that somebody else will set";
+pub const TITLE: &str = "A future: a result that other code will set";
 
 pub async fn main() -> asyncio::Result<()> {
     let event_loop = asyncio::get_running_loop()?;

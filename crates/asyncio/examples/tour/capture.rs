@@ -12,9 +12,9 @@
 //! ```
 
 use crate::stage::{expect, expect_lines};
-use asyncio::subprocess::PIPE;
+use asyncio::{prelude::*, subprocess::PIPE};
 
-pub const TITLE: &str = "Subprocesses: what a program writes, and how it ends";
+pub const TITLE: &str = "Subprocesses: the output of a program, and its exit status";
 
 async fn run(program: &str, args: &[&str]) -> asyncio::Result<String> {
     let spawn = asyncio::create_subprocess_exec(program, args).stdout(PIPE).stderr(PIPE);
@@ -22,7 +22,7 @@ async fn run(program: &str, args: &[&str]) -> asyncio::Result<String> {
     let output = process.communicate(None).await?;
     let outcome = if process.returncode() == Some(0) { "well" } else { "badly" };
     say!("{program} {} ended {outcome}", args.join(" "));
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    output.stdout.decode()
 }
 
 pub async fn main() -> asyncio::Result<()> {

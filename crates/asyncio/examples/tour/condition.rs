@@ -20,7 +20,7 @@ use crate::stage::{MS, expect_lines};
 use asyncio::Condition;
 use std::rc::Rc;
 
-pub const TITLE: &str = "Condition: wait until something is true of what the lock guards";
+pub const TITLE: &str = "Condition: wait until the guarded value fulfils a condition";
 
 async fn bake(shop: Rc<Condition<Vec<u32>>>) -> asyncio::Result<()> {
     for n in 0..3 {

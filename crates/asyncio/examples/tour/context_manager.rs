@@ -31,9 +31,9 @@
 use crate::stage::{MS, expect_lines};
 use asyncio::{Error, prelude::*};
 
-pub const TITLE: &str = "A context manager: closed also when its body fails or is cancelled";
+pub const TITLE: &str = "A context manager: closed even if its body fails or is cancelled";
 
-/// A database, as far as this program can tell.
+/// A stand-in for a database.
 struct Database(&'static str);
 
 struct Connection(&'static str);

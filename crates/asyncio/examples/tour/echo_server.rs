@@ -42,7 +42,7 @@ use asyncio::{
     socket::{Domain, Socket, Type},
 };
 
-pub const TITLE: &str = "An echo server: several clients at once, over sockets by hand";
+pub const TITLE: &str = "An echo server: several clients at once, over plain sockets";
 
 async fn echo(client: Socket) -> asyncio::Result<()> {
     loop {
@@ -71,7 +71,7 @@ async fn talk(name: &str, words: [&str; 2], address: Address) -> asyncio::Result
     for word in words {
         asyncio::sleep(30 * MS).await?;
         sock_sendall(&sock, word.as_bytes()).await?;
-        heard.push(String::from_utf8(sock_recv(&sock, 1024).await?.into())?);
+        heard.push(sock_recv(&sock, 1024).await?.decode()?);
         say!("{name} hears {}", heard[heard.len() - 1]);
     }
     Ok(heard)

@@ -13,7 +13,7 @@
 
 use crate::stage::{MS, expect, expect_lines};
 
-pub const TITLE: &str = "ensure_future: whatever it is, a task comes out";
+pub const TITLE: &str = "ensure_future: a task from a coroutine, a future or a task";
 
 async fn work() -> asyncio::Result<u32> {
     asyncio::sleep(50 * MS).await?;

@@ -17,7 +17,7 @@ use crate::stage::{MS, expect_lines};
 use asyncio::Error;
 use std::io;
 
-pub const TITLE: &str = "Errors: handled where they come out";
+pub const TITLE: &str = "Errors: handled where the task is awaited";
 
 async fn fetch(url: &str) -> asyncio::Result<String> {
     asyncio::sleep(50 * MS).await?;

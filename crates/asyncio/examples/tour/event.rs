@@ -17,7 +17,7 @@ use crate::stage::{MS, expect_lines};
 use asyncio::Event;
 use std::rc::Rc;
 
-pub const TITLE: &str = "Event: everyone waits for the same thing";
+pub const TITLE: &str = "Event: several tasks wait for the same thing";
 
 async fn runner(name: &str, start: Rc<Event>) -> asyncio::Result<()> {
     say!("{name} is ready");

@@ -24,7 +24,7 @@
 use crate::stage::{MS, expect_lines};
 use asyncio::{Generator, Yielder};
 
-pub const TITLE: &str = "An async generator: a stream, written as a loop";
+pub const TITLE: &str = "An async generator: a stream written as a loop";
 
 fn countdown(start: u32) -> Generator<u32> {
     asyncio::generator(async move |y| {

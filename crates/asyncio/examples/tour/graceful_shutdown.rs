@@ -56,8 +56,8 @@ async fn serve(mut reader: StreamReader, writer: StreamWriter) -> asyncio::Resul
 
 async fn ask(question: &str, address: Address) -> asyncio::Result<()> {
     let (mut reader, writer) = asyncio::open_connection(address).await?;
-    writer.write(format!("{question}\n").as_bytes());
-    say!("{}", String::from_utf8_lossy(&reader.readline().await?).trim_end());
+    writer.write(format!("{question}\n"));
+    say!("{}", reader.readline().await?.decode()?.trim_end());
     writer.close();
     writer.wait_closed().await
 }

@@ -36,33 +36,31 @@ use crate::stage::expect_lines;
 use asyncio::{Error, StreamReader, StreamWriter, prelude::*};
 use std::{cell::RefCell, collections::HashMap};
 
-pub const TITLE: &str = "A line protocol: a store of words, and lines that are too long";
+pub const TITLE: &str = "A line protocol: a store of words, and a limit for lines";
 
 type Store = RefCell<HashMap<String, String>>;
 
-fn answer(store: &Store, words: &[&str]) -> Option<String> {
-    Some(match words {
-        ["set", key, value] => {
-            store.borrow_mut().insert((*key).into(), (*value).into());
-            "ok".into()
-        }
-        ["get", key] => store.borrow().get(*key).cloned().unwrap_or("none".into()),
-        ["quit"] | [] => return None,
-        _ => "error: what?".into(),
-    })
-}
-
 async fn serve(store: &Store, mut r: StreamReader, w: StreamWriter) -> asyncio::Result<()> {
     while let Some(line) = r.next().await {
-        let answer = match line {
-            Err(Error::Value(_)) => Some("error: too long".into()),
-            line => {
-                let line = String::from_utf8(line?.into())?;
-                answer(store, &line.split_whitespace().collect::<Vec<_>>())
+        let line = match line {
+            Err(Error::Value(_)) => {
+                w.write("error: too long\r\n");
+                continue;
             }
+            line => line?.decode()?,
         };
-        let Some(answer) = answer else { break };
-        w.write(answer + "\r\n");
+        match line.split_whitespace().collect::<Vec<_>>()[..] {
+            ["set", key, value] => {
+                store.borrow_mut().insert(key.to_owned(), value.to_owned());
+                w.write("ok\r\n");
+            }
+            ["get", key] => {
+                let store = store.borrow();
+                w.writelines([store.get(key).map_or("none", String::as_str), "\r\n"]);
+            }
+            ["quit"] | [] => break,
+            _ => w.write("error: what?\r\n"),
+        }
         w.drain().await?;
     }
     Ok(())
@@ -79,7 +77,7 @@ pub async fn main() -> asyncio::Result<()> {
             writer.write(format!("{line}\r\n"));
         }
         while let Some(answer) = reader.next().await {
-            say!("{}", String::from_utf8_lossy(&answer?).trim_end());
+            say!("{}", answer?.decode()?.trim_end());
         }
         Ok(())
     });

@@ -15,7 +15,7 @@ use crate::stage::{MS, expect_lines};
 use asyncio::Lock;
 use std::rc::Rc;
 
-pub const TITLE: &str = "Lock: one at a time, in the order in which they came";
+pub const TITLE: &str = "Lock: one task at a time, in the order of arrival";
 
 async fn withdraw(account: Rc<Lock<i32>>, amount: i32) -> asyncio::Result<()> {
     let mut balance = account.acquire().await?;

@@ -1,7 +1,7 @@
 //! A tour of asyncio: the programs of its introductions, in Rust.
 //!
-//! Each stop is a small program in a file of its own, with the same program in Python at the top.
-//! It prints what it does, and checks the result; the tour fails if a stop does.
+//! Each stop is a small program in its own file, with the same program in Python at the top. It prints what it does, and
+//! checks the result. The tour fails if a stop fails.
 //!
 //! ```sh
 //! cargo run --release --example tour             # all stops

@@ -24,7 +24,7 @@ use crate::stage::{MS, expect_lines};
 use asyncio::{Error, Task};
 use std::time::Duration;
 
-pub const TITLE: &str = "A periodic task: cancelled, it cleans up, and may await for that";
+pub const TITLE: &str = "A periodic task: the clean-up after a cancellation may await";
 
 async fn check_updates(interval: Duration) -> asyncio::Result<()> {
     let outcome: asyncio::Result<()> = async {

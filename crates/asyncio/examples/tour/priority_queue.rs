@@ -15,7 +15,7 @@
 use crate::stage::expect_lines;
 use asyncio::PriorityQueue;
 
-pub const TITLE: &str = "PriorityQueue: first things first";
+pub const TITLE: &str = "PriorityQueue: the most urgent item first";
 
 pub async fn main() -> asyncio::Result<()> {
     let queue = PriorityQueue::new(0);

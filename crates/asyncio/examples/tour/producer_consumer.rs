@@ -25,37 +25,30 @@ use std::{cell::RefCell, rc::Rc};
 
 pub const TITLE: &str = "Queue: one producer, three workers, and a join";
 
-#[derive(Clone)]
-struct Shop {
-    queue: Rc<Queue<u32>>,
-    done: Rc<RefCell<Vec<u32>>>,
-}
-
-async fn worker(shop: Shop) -> asyncio::Result<()> {
+async fn worker(queue: Rc<Queue<u32>>, done: Rc<RefCell<Vec<u32>>>) -> asyncio::Result<()> {
     loop {
-        let job = shop.queue.get().await?;
+        let job = queue.get().await?;
         asyncio::sleep(10 * MS).await?;
-        shop.done.borrow_mut().push(job);
-        shop.queue.task_done()?;
+        done.borrow_mut().push(job);
+        queue.task_done()?;
     }
 }
 
 pub async fn main() -> asyncio::Result<()> {
-    let shop = Shop { queue: Rc::new(Queue::new(2)), done: Rc::default() };
-    let workers = [(); 3].map(|()| asyncio::create_task(worker(shop.clone())));
+    let (queue, done) = (Rc::new(Queue::new(2)), Rc::new(RefCell::new(Vec::new())));
+    let workers = [(); 3].map(|()| asyncio::create_task(worker(queue.clone(), done.clone())));
     for job in 0..9 {
-        shop.queue.put(job).await?;
+        queue.put(job).await?;
     }
-    shop.queue.join().await?;
-    say!("{} jobs are done", shop.done.borrow().len());
+    queue.join().await?;
+    say!("{} jobs are done", done.borrow().len());
     for worker in &workers {
         worker.cancel();
     }
     let outcomes = asyncio::gather(workers).return_exceptions().await?;
     say!("{} workers have gone home", outcomes.len());
 
-    let mut done = shop.done.take();
-    done.sort_unstable();
-    expect("the jobs", done, (0..9).collect::<Vec<_>>())?;
+    done.borrow_mut().sort_unstable();
+    expect("the jobs", done.take(), (0..9).collect::<Vec<_>>())?;
     expect_lines(["9 jobs are done", "3 workers have gone home"])
 }

@@ -8,7 +8,7 @@
 //! ```
 
 use crate::stage::expect_lines;
-use asyncio::subprocess::PIPE;
+use asyncio::{prelude::*, subprocess::PIPE};
 
 pub const TITLE: &str = "Subprocesses: a pipeline of the shell, fed and read at the same time";
 
@@ -16,7 +16,7 @@ pub async fn main() -> asyncio::Result<()> {
     let pipeline = asyncio::create_subprocess_shell("sort | uniq -c | sort -rn | head -n 1");
     let mut process = pipeline.stdin(PIPE).stdout(PIPE).await?;
     let output = process.communicate(b"pear\napple\npear\nplum\napple\npear\n").await?;
-    let text = String::from_utf8_lossy(&output.stdout);
+    let text = output.stdout.decode()?;
     say!("{}", text.split_whitespace().collect::<Vec<_>>().join(" times "));
     expect_lines(["3 times pear"])
 }

@@ -16,7 +16,7 @@
 //!     try:
 //!         await waiting
 //!     except asyncio.CancelledError:
-//!         print("nobody waits any more")
+//!         print("the waiter was cancelled")
 //!     print(f"{await saving} is complete all the same")
 //! ```
 
@@ -42,14 +42,14 @@ pub async fn main() -> asyncio::Result<()> {
     asyncio::sleep(50 * MS).await?;
     waiting.cancel();
     match waiting.await {
-        Err(Error::Cancelled(_)) => say!("nobody waits any more"),
+        Err(Error::Cancelled(_)) => say!("the waiter was cancelled"),
         other => drop(other?),
     }
     say!("{} is complete all the same", saving.await?);
 
     expect_lines([
         "saving ...",
-        "nobody waits any more",
+        "the waiter was cancelled",
         "... saved",
         "report.txt is complete all the same",
     ])

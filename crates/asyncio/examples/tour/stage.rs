@@ -1,4 +1,4 @@
-//! Where the stops of the tour are shown: titles, lines with their time, checks, the summary.
+//! The output of the tour: titles, lines with their time, checks, the summary.
 
 use asyncio::{Error, Result};
 use std::{
@@ -41,7 +41,7 @@ pub fn line(text: String) {
     STAGE.with_borrow_mut(|stage| stage.lines.push(text));
 }
 
-/// Fails unless the stop has said exactly this.
+/// Fails unless the stop has printed exactly this.
 pub fn expect_lines<const N: usize>(expected: [&str; N]) -> Result<()> {
     expect("what was said", STAGE.with_borrow(|stage| stage.lines.clone()), expected.as_slice())
 }
@@ -54,7 +54,7 @@ pub fn expect<A: Debug + PartialEq<E>, E: Debug>(what: &str, actual: A, expected
     Err(Error::msg(format!("{what}: expected {expected:?}, got {actual:?}")))
 }
 
-/// Runs the stops, one after the other, and sums up.
+/// Runs the stops one after the other, and prints a summary.
 pub fn tour<'a>(stops: impl Iterator<Item = &'a Stop>) -> ExitCode {
     let began = Instant::now();
     let (mut kept, mut failed) = (0, Vec::new());
@@ -86,7 +86,7 @@ pub fn tour<'a>(stops: impl Iterator<Item = &'a Stop>) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Emphasis on a terminal; none elsewhere.
+/// Emphasis, on a terminal only.
 enum Paint {
     Bold,
     Dim,

@@ -25,7 +25,7 @@ use crate::stage::{MS, expect_lines};
 use asyncio::{Error, TaskGroup, prelude::*};
 use std::{io, time::Duration};
 
-pub const TITLE: &str = "A task group: one fails, and none is left behind";
+pub const TITLE: &str = "A task group: one child fails, and the others are cancelled";
 
 async fn download(file: &str, delay: Duration) -> asyncio::Result<()> {
     let outcome = asyncio::sleep(delay).await;

@@ -16,7 +16,7 @@
 
 use crate::stage::{MS, expect_lines};
 
-pub const TITLE: &str = "Tasks: they run beside whoever created them";
+pub const TITLE: &str = "Tasks: they run beside the code that created them";
 
 async fn factorial(name: &str, number: u64) -> asyncio::Result<u64> {
     let mut f = 1;

@@ -39,8 +39,7 @@ async fn echo(mut reader: StreamReader, writer: StreamWriter) -> asyncio::Result
         writer.write(&line?);
         writer.drain().await?;
     }
-    writer.close();
-    writer.wait_closed().await
+    Ok(())
 }
 
 async fn talk(name: &str, words: [&str; 2], address: Address) -> asyncio::Result<Vec<String>> {
@@ -48,12 +47,10 @@ async fn talk(name: &str, words: [&str; 2], address: Address) -> asyncio::Result
     let mut heard = Vec::new();
     for word in words {
         asyncio::sleep(20 * MS).await?;
-        writer.write(format!("{word}\n").as_bytes());
+        writer.write(format!("{word}\n"));
         writer.drain().await?;
-        let line = reader.readline().await?;
-        let answer = String::from_utf8_lossy(&line).trim_end().to_owned();
-        say!("{name} hears {answer}");
-        heard.push(answer);
+        heard.push(reader.readline().await?.decode()?.trim_end().to_owned());
+        say!("{name} hears {}", heard[heard.len() - 1]);
     }
     writer.write_eof();
     expect("what came after the end", reader.read_to_end().await?, "")?;
@@ -62,16 +59,14 @@ async fn talk(name: &str, words: [&str; 2], address: Address) -> asyncio::Result
 
 pub async fn main() -> asyncio::Result<()> {
     let server = asyncio::start_server(echo, ("127.0.0.1", 0)).backlog(100).await?;
-    let heard = server
-        .with(async |server| {
-            let address = server.local_addr();
-            let clients = [
-                talk("Ann", ["one", "two"], address.clone()),
-                talk("Bob", ["eins", "zwei"], address.clone()),
-                talk("Cid", ["un", "deux"], address),
-            ];
-            asyncio::gather(clients).await
-        })
-        .await?;
-    expect("what came back", heard, [["one", "two"], ["eins", "zwei"], ["un", "deux"]])
+    let heard = server.with(async |server| {
+        let address = server.local_addr();
+        let clients = [
+            talk("Ann", ["one", "two"], address.clone()),
+            talk("Bob", ["eins", "zwei"], address.clone()),
+            talk("Cid", ["un", "deux"], address),
+        ];
+        asyncio::gather(clients).await
+    });
+    expect("what came back", heard.await?, [["one", "two"], ["eins", "zwei"], ["un", "deux"]])
 }

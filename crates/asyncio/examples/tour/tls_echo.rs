@@ -24,7 +24,7 @@ use crate::stage::expect;
 use asyncio::ssl::{Purpose, SSL_OBJECT, create_default_context};
 use asyncio::{StreamReader, StreamWriter, prelude::*};
 
-pub const TITLE: &str = "TLS: an echo as over HTTPS, with a certificate made on the spot";
+pub const TITLE: &str = "TLS: an encrypted echo, with a certificate made on the spot";
 
 async fn echo(mut reader: StreamReader, writer: StreamWriter) -> asyncio::Result<()> {
     let request = reader.readuntil("\r\n\r\n").await?;
@@ -37,27 +37,23 @@ async fn echo(mut reader: StreamReader, writer: StreamWriter) -> asyncio::Result
 
 pub async fn main() -> asyncio::Result<()> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-    let certificate = made.cert.pem();
+    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
     let mut theirs = create_default_context(Purpose::ClientAuth);
-    theirs.load_cert_chain_pem(
-        certificate.as_bytes(),
-        made.signing_key.serialize_pem().as_bytes(),
-    )?;
+    theirs.load_cert_chain_pem(certificate.as_bytes(), key.as_bytes())?;
     let mut ours = create_default_context(Purpose::ServerAuth);
     ours.load_verify_pem(certificate.as_bytes())?;
     let server = asyncio::start_server(echo, ("127.0.0.1", 0)).ssl(theirs).await?;
-    server
-        .with(async |server| {
-            let opening = asyncio::open_connection(server.local_addr());
-            let (mut reader, writer) = opening.ssl(ours).server_hostname("localhost").await?;
-            if let Some(agreed) = writer.get_extra_info(SSL_OBJECT) {
-                say!("{:?} with {}", agreed.version(), agreed.cipher().name);
-            }
-            writer.write(b"GET /hello HTTP/1.1\r\n\r\n");
-            let answer = reader.read_to_end().await?;
-            let (head, body) = answer.split_at(answer.len() - b"GET /hello HTTP/1.1".len());
-            say!("{}", String::from_utf8_lossy(head).trim_end());
-            expect("what came back", body, b"GET /hello HTTP/1.1")
-        })
-        .await
+    let talking = server.with(async |server| {
+        let opening = asyncio::open_connection(server.local_addr());
+        let (mut reader, writer) = opening.ssl(ours).server_hostname("localhost").await?;
+        if let Some(agreed) = writer.get_extra_info(SSL_OBJECT) {
+            say!("{:?} with {}", agreed.version(), agreed.cipher().name);
+        }
+        writer.write("GET /hello HTTP/1.1\r\n\r\n");
+        let answer = reader.read_to_end().await?.decode()?;
+        let (head, body) = answer.split_at(answer.len() - "GET /hello HTTP/1.1".len());
+        say!("{}", head.trim_end());
+        expect("what came back", body, "GET /hello HTTP/1.1")
+    });
+    talking.await
 }

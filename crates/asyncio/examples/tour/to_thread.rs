@@ -20,7 +20,7 @@
 use crate::stage::{MS, expect_lines};
 use std::{cell::Cell, rc::Rc, thread};
 
-pub const TITLE: &str = "to_thread: blocking work, while the loop runs on";
+pub const TITLE: &str = "to_thread: blocking work while the loop continues";
 
 fn blocking_sum(n: u64) -> u64 {
     thread::sleep(200 * MS);

@@ -26,7 +26,7 @@
 //! ```
 
 use crate::stage::expect_lines;
-use asyncio::{DatagramEndpoint, create_task, open_datagram_endpoint};
+use asyncio::{DatagramEndpoint, create_task, open_datagram_endpoint, prelude::*};
 
 pub const TITLE: &str = "UDP: an echo server, and a client that waits for each answer";
 
@@ -45,7 +45,7 @@ pub async fn main() -> asyncio::Result<()> {
     for word in ["one", "two", "three"] {
         client.send(word).await?;
         let (answer, _) = client.recv_from().await?;
-        say!("{} came back", String::from_utf8_lossy(&answer));
+        say!("{} came back", answer.decode()?);
     }
     serving.cancel();
     expect_lines(["one came back", "two came back", "three came back"])

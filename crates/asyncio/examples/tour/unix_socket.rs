@@ -32,7 +32,7 @@
 use crate::stage::{expect, expect_lines};
 use asyncio::{Error, StreamReader, StreamWriter, prelude::*};
 
-pub const TITLE: &str = "A Unix socket: messages of any bytes, each after its length";
+pub const TITLE: &str = "A Unix socket: messages of any bytes, prefixed with their length";
 
 async fn send(writer: &StreamWriter, message: &[u8]) -> asyncio::Result<()> {
     let length = u32::try_from(message.len())?;

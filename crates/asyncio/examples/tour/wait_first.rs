@@ -16,7 +16,7 @@
 //! ```
 
 use crate::stage::{MS, expect, expect_lines};
-use asyncio::FirstCompleted;
+use asyncio::{Error, FirstCompleted};
 use std::time::Duration;
 
 pub const TITLE: &str = "wait: the first one wins, the others are cancelled";
@@ -39,8 +39,7 @@ pub async fn main() -> asyncio::Result<()> {
     let outcomes = asyncio::gather(pending).return_exceptions().await?;
     say!("{} others were cancelled", outcomes.len());
 
-    for outcome in outcomes {
-        expect("cancelled", outcome.is_err_and(|error| error.is_cancelled()), true)?;
-    }
+    let cancelled = |outcome: &asyncio::Result<_>| outcome.as_ref().is_err_and(Error::is_cancelled);
+    expect("whether they are cancelled", outcomes.iter().all(cancelled), true)?;
     expect_lines(["Oslo was first", "2 others were cancelled"])
 }

@@ -16,7 +16,7 @@
 use crate::stage::{MS, expect_lines};
 use asyncio::Error;
 
-pub const TITLE: &str = "wait_for: no longer than that";
+pub const TITLE: &str = "wait_for: an await with a limit";
 
 async fn eternity() -> asyncio::Result<()> {
     let outcome = asyncio::sleep(3_600_000 * MS).await;
