@@ -50,6 +50,9 @@
 //! | know why a program hangs | [My program hangs](guide::hangs) |
 //! | find a name | [the index by topic](guide::api_index) |
 //!
+//! The items below are those that programs name most often. The modules list the rest, whose names work without the
+//! module too, as in Python: `asyncio::create_server` is on the page of [`transports`].
+//!
 //! The search box also finds each name by its Python name. Of a dotted name, type the last part: `get_nowait` for
 //! `asyncio.Queue.get_nowait`.
 //!
@@ -89,34 +92,39 @@ pub mod guide;
 
 // The names follow asyncio's `__init__`, module by module.
 
+// What a program names most often is listed on this page. The rest is listed on the pages of modules, which are called
+// like those of Python's asyncio; its names stand at the root as well, as in Python.
+
 // base_events, events
-pub use asyncio_core::exception::ExceptionContext;
-pub use asyncio_core::handle::{Handle, ThreadsafeHandle, TimerHandle};
-pub use asyncio_loop::{
-    Calls, EventLoop, EventLoopBuilder, ExceptionHandler, LoopHandle, Metrics, ShutdownAsyncgens,
-    ShutdownDefaultExecutor, TaskFactory, get_event_loop, get_running_loop, new_event_loop,
-    set_event_loop,
-};
+pub use asyncio_loop::{EventLoop, get_running_loop};
+
+/// The loop's options, handles and callbacks (`asyncio.events`).
+pub mod events {
+    pub use asyncio_core::exception::ExceptionContext;
+    pub use asyncio_core::handle::{Handle, ThreadsafeHandle, TimerHandle};
+    pub use asyncio_loop::{
+        Calls, EventLoopBuilder, ExceptionHandler, LoopHandle, Metrics, ShutdownAsyncgens,
+        ShutdownDefaultExecutor, TaskFactory, eager_task_factory, get_event_loop, new_event_loop,
+        set_event_loop,
+    };
+    pub use asyncio_loop::{
+        Entered, Surroundings, ThreadPoolExecutor, ThreadPoolExecutorBuilder, WaitReady,
+    };
+}
+#[doc(hidden)] // On the page of the module; the names of asyncio have no module in front.
+pub use events::*;
 
 // Awaitable forms of asyncio's callbacks
-pub use asyncio_loop::{WaitReady, wait_readable, wait_writable};
+pub use asyncio_loop::{wait_readable, wait_writable};
 
 // unix_events: the numbers of signals, and a receiver of them
 pub use asyncio_loop::signals;
 
-// Received data, shared and sliced without copying (Python's `bytes`)
+// Received data, shared and sliced without copying (Python's `bytes`), and addresses
 #[cfg(feature = "sockets")]
-pub use asyncio_sockets::{Bytes, Decode};
+pub use asyncio_sockets::{Address, Bytes, Decode};
 
-// The socket operations of the loop, and its look-ups of names
-#[cfg(feature = "sockets")]
-pub use asyncio_sockets::{
-    Address, ToAddress, ToEndpoint, getaddrinfo, getnameinfo, sock_accept, sock_connect, sock_recv,
-    sock_recv_into, sock_recvfrom, sock_recvfrom_into, sock_recvmsg, sock_sendall, sock_sendfile,
-    sock_sendmsg, sock_sendto,
-};
-
-/// Sockets, and the types and constants of sockets and name look-ups (Python's module `socket`).
+/// Sockets (Python's module `socket`), the loop's operations on them, and look-ups of names.
 #[cfg(feature = "sockets")]
 pub mod socket {
     pub use asyncio_sockets::{
@@ -124,40 +132,63 @@ pub mod socket {
         Endpoint, GetAddrInfo, GetNameInfo, NI_DGRAM, NI_NAMEREQD, NI_NOFQDN, NI_NUMERICHOST,
         NI_NUMERICSERV, Protocol, ReceivedMessage, Service, SockAccept, SockConnect, SockRecv,
         SockRecvInto, SockRecvfrom, SockRecvfromInto, SockRecvmsg, SockSendall, SockSendfile,
-        SockSendmsg, SockSendto, Socket, Target, Type, ensure_resolved,
+        SockSendmsg, SockSendto, Socket, Target, ToAddress, ToEndpoint, Type, ensure_resolved,
+        getaddrinfo, getnameinfo, sock_accept, sock_connect, sock_recv, sock_recv_into,
+        sock_recvfrom, sock_recvfrom_into, sock_recvmsg, sock_sendall, sock_sendfile, sock_sendmsg,
+        sock_sendto,
     };
 }
+
+#[cfg(feature = "sockets")]
+#[doc(hidden)] // Not all of the module: its `Protocol` is another one than asyncio's.
+pub use socket::{
+    ToAddress, ToEndpoint, getaddrinfo, getnameinfo, sock_accept, sock_connect, sock_recv,
+    sock_recv_into, sock_recvfrom, sock_recvfrom_into, sock_recvmsg, sock_sendall, sock_sendfile,
+    sock_sendmsg, sock_sendto,
+};
 
 // coroutines, and counterparts of Python's syntax
 pub use asyncio_core::AsyncContextManager;
 pub use asyncio_core::scope::{Scope, cancellable};
-pub use asyncio_task::{Generator, GeneratorExit, Yielder, generator};
+pub use asyncio_task::generator::{Generator, Yielder, generator};
 
 // exceptions
 pub use asyncio_core::error::{
-    AnyError, BrokenBarrierError, CancelledError, Coroutine, DeadlockError, Error, ExceptionGroup,
-    IncompleteReadError, InvalidStateError, IoError, KeyboardInterrupt, LimitOverrunError,
-    OtherError, PanicError, QueueEmpty, QueueFull, QueueShutDown, Result, ResultExt, RuntimeError,
-    SendfileNotAvailableError, TimeoutError, ValueError, coroutine,
+    CancelledError, Error, ExceptionGroup, Result, ResultExt, TimeoutError, coroutine,
 };
+
+/// The types behind [`Error`]: the data of its variants (`asyncio.exceptions`).
+pub mod exceptions {
+    pub use asyncio_core::error::{
+        AnyError, BrokenBarrierError, Coroutine, DeadlockError, IncompleteReadError,
+        InvalidStateError, IoError, KeyboardInterrupt, LimitOverrunError, OtherError, PanicError,
+        QueueEmpty, QueueFull, QueueShutDown, RuntimeError, SendfileNotAvailableError, ValueError,
+    };
+    pub use asyncio_task::GeneratorExit;
+}
+#[doc(hidden)]
+pub use exceptions::*;
 
 // futures, and `concurrent.futures`
 pub use asyncio_future::{ConcurrentFuture, Future, wrap_future};
-pub use asyncio_loop::{ThreadPoolExecutor, ThreadPoolExecutorBuilder};
 
 /// The types behind futures.
 pub mod futures {
     pub use asyncio_future::{CallbackOutput, ConcurrentResult, DoneCallback, NotPending, Take};
 }
-#[doc(hidden)] // On the page of the module; the names of asyncio have no module in front.
+#[doc(hidden)]
 pub use futures::*;
 
-// graph
-pub use asyncio_core::wait_site::WaitSite;
-pub use asyncio_task::graph::{
-    FrameCallGraphEntry, FutureCallGraph, ToCallGraph, capture_call_graph, format_call_graph,
-    future_add_to_awaited_by, future_discard_from_awaited_by, print_call_graph,
-};
+/// The call graph: what a task awaits, and what awaits it (`asyncio.graph`).
+pub mod graph {
+    pub use asyncio_core::wait_site::WaitSite;
+    pub use asyncio_task::graph::{
+        FrameCallGraphEntry, FutureCallGraph, ToCallGraph, capture_call_graph, format_call_graph,
+        future_add_to_awaited_by, future_discard_from_awaited_by, print_call_graph,
+    };
+}
+#[doc(hidden)]
+pub use graph::*;
 
 // locks
 #[cfg(feature = "locks")]
@@ -190,24 +221,31 @@ pub mod queues {
 #[doc(hidden)]
 pub use queues::*;
 
-// protocols
-#[cfg(feature = "subprocess")]
-pub use asyncio_subprocess::SubprocessProtocol;
+/// Protocols: what transports call (`asyncio.protocols`).
 #[cfg(feature = "transports")]
-pub use asyncio_transports::{BufferedProtocol, DatagramProtocol, Protocol};
+pub mod protocols {
+    #[cfg(feature = "subprocess")]
+    pub use asyncio_subprocess::SubprocessProtocol;
+    pub use asyncio_transports::{BufferedProtocol, DatagramProtocol, Protocol};
+}
+#[cfg(feature = "transports")]
+#[doc(hidden)]
+pub use protocols::*;
 
 // runners
-pub use asyncio_loop::{Entered, Runner, Surroundings, run};
+pub use asyncio_loop::{Runner, run};
 #[cfg(feature = "macros")]
 pub use asyncio_macros::{main, test};
 
 // streams
 #[cfg(feature = "streams")]
 pub use asyncio_streams::{
-    DatagramEndpoint, StreamFeeder, StreamReader, StreamReaderProtocol, StreamWriter, input,
-    open_connection, open_datagram_endpoint, open_unix_connection, start_server, start_unix_server,
-    stderr, stdin, stdout,
+    DatagramEndpoint, StreamReader, StreamWriter, input, open_connection, open_datagram_endpoint,
+    open_unix_connection, start_server, start_unix_server, stderr, stdin, stdout,
 };
+#[cfg(feature = "streams")]
+#[doc(hidden)]
+pub use asyncio_streams::{StreamFeeder, StreamReaderProtocol};
 
 /// The types behind streams, and their constant.
 #[cfg(feature = "streams")]
@@ -218,7 +256,8 @@ pub mod streams {
         DEFAULT_LIMIT, Drain, Duplex, IntoSeparators, NextDatagram, NextLine, OpenConnection,
         OpenDatagramEndpoint, OpenUnixConnection, Opening, OpeningDatagramEndpoint, OpeningStdio,
         Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil, RecvFrom, Separators, StartServer,
-        StartUnixServer, Starting, Stdin, StdioWriter, WaitClosed,
+        StartUnixServer, Starting, Stdin, StdioWriter, StreamFeeder, StreamReaderProtocol,
+        WaitClosed,
     };
 }
 
@@ -236,43 +275,36 @@ pub mod subprocess {
 }
 
 // tasks
-pub use asyncio_loop::eager_task_factory;
 pub use asyncio_task::ReturnWhen::{self, AllCompleted, FirstCompleted, FirstException};
 pub use asyncio_task::{
-    AnyTask, Awaitable, FutureLike, Task, TaskBuilder, all_tasks, amap, as_completed, create_task,
+    AnyTask, FutureLike, Task, TaskBuilder, all_tasks, amap, as_completed, create_task,
     current_task, endless, ensure_future, gather, race, retry, run_coroutine_threadsafe, shield,
     sleep, wait, wait_for,
 };
 
 /// The types behind tasks: the values that the functions return, and that `.await` runs.
 pub mod tasks {
+    pub use asyncio_core::limit::ToTimeout;
     pub use asyncio_task::{
-        Amap, AnyAwait, AsCompleted, Completed, Gather, GatherAll, NextCompleted, NextItem, Racing,
-        Retry, Shield, Sleep, ToThread, Wait, WaitFor, Waiting,
+        Amap, AnyAwait, AsCompleted, Awaitable, Completed, Deadline, Gather, GatherAll,
+        NextCompleted, NextItem, Racing, Retry, Shield, Sleep, TaskStatus, ToThread, Wait, WaitFor,
+        Waiting, Watch,
     };
 }
 #[doc(hidden)]
 pub use tasks::*;
 
 // taskgroups
-pub use asyncio_task::{Group, TaskGroup, TaskStatus};
+pub use asyncio_task::{Group, TaskGroup};
 
 // threads
 pub use asyncio_task::to_thread;
 
 // timeouts
-pub use asyncio_core::limit::ToTimeout;
-pub use asyncio_task::{Deadline, Timeout, Watch, timeout, timeout_at};
+pub use asyncio_task::{Timeout, timeout, timeout_at};
 
-// transports, and the functions that make them
-#[cfg(feature = "subprocess")]
-pub use asyncio_subprocess::{SubprocessTransport, subprocess_exec, subprocess_shell};
 #[cfg(feature = "transports")]
-pub use asyncio_transports::{
-    DatagramTransport, ExtraInfo, PEERNAME, SOCKET, SOCKNAME, Server, Transport,
-    connect_accepted_socket, connect_read_pipe, connect_write_pipe, create_connection,
-    create_datagram_endpoint, create_server, create_unix_connection, create_unix_server, sendfile,
-};
+pub use asyncio_transports::Server;
 
 /// TLS (Python's module `ssl`): contexts for the `ssl` option of connections and servers, and
 /// information about a connection.
@@ -314,19 +346,37 @@ pub mod ssl {
     };
 }
 
-#[cfg(feature = "tls")]
-pub use asyncio_transports::ssl::start_tls;
-
-/// The types behind transports.
+/// Transports, the functions that create them (methods of Python's loop), and the types behind them
+/// (`asyncio.transports`).
 #[cfg(feature = "transports")]
 pub mod transports {
+    #[cfg(feature = "subprocess")]
+    pub use asyncio_subprocess::{SubprocessTransport, subprocess_exec, subprocess_shell};
+    #[cfg(feature = "tls")]
+    pub use asyncio_transports::ssl::start_tls;
     pub use asyncio_transports::{
         ConnectPipe, ConnectPipeTransport, Connecting, ConnectingTransport, CreateConnection,
         CreateDatagramEndpoint, CreateDatagramTransport, CreateServer, CreateUnixServer,
-        CreatingServer, IntoProtocol, Known, Recipient, Sendfile, ServeForever, StartServing,
-        TransportSocket, WaitClosed,
+        CreatingServer, DatagramTransport, ExtraInfo, IntoProtocol, Known, PEERNAME, Recipient,
+        SOCKET, SOCKNAME, Sendfile, ServeForever, StartServing, Transport, TransportSocket,
+        WaitClosed, connect_accepted_socket, connect_read_pipe, connect_write_pipe,
+        create_connection, create_datagram_endpoint, create_server, create_unix_connection,
+        create_unix_server, sendfile,
     };
 }
+#[cfg(feature = "tls")]
+#[doc(hidden)]
+pub use transports::start_tls;
+#[cfg(feature = "transports")]
+#[doc(hidden)]
+pub use transports::{
+    DatagramTransport, ExtraInfo, PEERNAME, SOCKET, SOCKNAME, Transport, connect_accepted_socket,
+    connect_read_pipe, connect_write_pipe, create_connection, create_datagram_endpoint,
+    create_server, create_unix_connection, create_unix_server, sendfile,
+};
+#[cfg(feature = "subprocess")]
+#[doc(hidden)]
+pub use transports::{SubprocessTransport, subprocess_exec, subprocess_shell};
 
 // aiofiles
 #[cfg(feature = "files")]

@@ -77,7 +77,7 @@ macro_rules! const_fn {
     };
 }
 
-pub mod channel;
+mod channel;
 pub mod error;
 pub mod order;
 pub mod queue;
