@@ -186,3 +186,17 @@ fn the_last_sender_of_a_channel_is_seen() {
         thread.join().unwrap();
     });
 }
+
+/// The last of two receivers that leave at the same time ends a put that waits for room.
+#[test]
+fn the_last_receiver_of_a_channel_is_seen() {
+    check(&["channel_half_leaves_unseen"], 3, || {
+        let (sender, receiver) = channel(1);
+        sender.put_nowait(1).unwrap();
+        let other = receiver.clone();
+        let thread = thread::spawn(move || drop(other));
+        drop(receiver);
+        assert!(block_on(sender.put(2)).is_err());
+        thread.join().unwrap();
+    });
+}
