@@ -1,4 +1,4 @@
-//! The examples that serve, run as processes, with clients that are not ours where there are any.
+//! Runs the examples as processes, with independent clients where there are any.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-/// Where cargo puts the examples that it builds with the tests.
+/// A command for an example, from the directory into which cargo builds examples with the tests.
 fn example(name: &str) -> Command {
     let mut directory: PathBuf = std::env::current_exe().unwrap();
     directory.pop();

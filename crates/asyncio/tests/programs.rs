@@ -1,5 +1,5 @@
-//! How programs on the facade look: those of asyncio's introductions, and a few more. Each runs under
-//! the virtual clock, where the time that has passed shows what waited for what.
+//! Programs on the facade: those of asyncio's introductions, and a few more. Each runs under the virtual clock, where the
+//! elapsed time shows what waited for what.
 
 use asyncio::{
     AsyncContextManager, Error, FirstCompleted, Queue, StreamReader, StreamWriter, TaskGroup,

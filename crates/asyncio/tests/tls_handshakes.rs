@@ -1,5 +1,5 @@
 //! Thousands of handshakes that are given up at any point leave no descriptor, no connection and no task.
-//! In a process of its own, since it counts all descriptors that there are.
+//! In a separate process, because it counts all open descriptors.
 #![cfg(feature = "tls")]
 
 mod tls_contexts;

@@ -1,13 +1,13 @@
-//! The likeliest mistakes, and what the compiler says of each.
+//! The likeliest mistakes, and the compiler's messages for them.
 //!
-//! What it says differs from one compiler to the next, and with the types that are compiled beside ours, so
-//! the texts in `tests/ui/*.stderr` are those of one version, with the feature `tls`; otherwise nothing is
-//! compared. After a change, or for a newer compiler, write them anew with
-//! `TRYBUILD=overwrite cargo test -p asyncio --features tls --test ui`, and read them.
+//! The messages depend on the version of the compiler, and on the types that are compiled with ours. The texts in
+//! `tests/ui/*.stderr` are therefore those of one version with the feature `tls`; with any other, nothing is compared.
+//! After a change, or for a newer compiler, update them with
+//! `TRYBUILD=overwrite cargo test -p asyncio --features tls --test ui`, and read the difference.
 
 use std::process::Command;
 
-/// The compiler of which the texts are.
+/// The version of the compiler that printed the texts.
 const COMPILER: &str = "rustc 1.95.";
 
 #[test]

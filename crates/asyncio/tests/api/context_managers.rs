@@ -3,7 +3,7 @@
 use super::*;
 use std::{cell::RefCell, rc::Rc};
 
-/// Writes down how it was used. Its body's errors are dropped if they are of values.
+/// Records how it was used, and suppresses the value errors of its body.
 #[derive(Clone, Default)]
 struct Log(Rc<RefCell<Vec<&'static str>>>);
 

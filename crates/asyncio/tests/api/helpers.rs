@@ -3,7 +3,7 @@
 use super::*;
 use std::cell::{Cell, RefCell};
 
-/// How many run now, and how many did at most.
+/// The number of running coroutines, and its maximum.
 #[derive(Default)]
 struct Load {
     now: Cell<usize>,

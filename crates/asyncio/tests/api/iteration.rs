@@ -61,7 +61,7 @@ async fn gives_the_tasks_themselves_too() -> Result<()> {
     Ok(())
 }
 
-/// A `next` that loses a `select!` is no wait of the task any more.
+/// A `next` that loses a `select!` is no longer a wait of the task.
 #[asyncio::test(virtual_time = true)]
 async fn that_is_broken_off_loses_nothing() -> Result<()> {
     let mut reader = StreamReader::new(10)?;

@@ -41,7 +41,7 @@ async fn hold_tasks_of_any_type() -> Result<()> {
     Ok(())
 }
 
-/// `done, pending = await asyncio.wait(tasks)`, which leaves `tasks` as they are.
+/// `done, pending = await asyncio.wait(tasks)`, which does not consume `tasks`.
 #[asyncio::test(virtual_time = true)]
 async fn are_waited_for_by_reference() -> Result<()> {
     let tasks = [3, 1, 2].map(|n| create_task(sleep(n * LIMIT).result(n)));

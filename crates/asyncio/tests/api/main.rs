@@ -1,5 +1,5 @@
-//! What a user writes, with nothing but this crate in scope: each function by itself has to compile as it
-//! stands, and does what it looks like.
+//! What a user writes, with only this crate in scope. Each function has to compile by itself, and to do what it looks
+//! like.
 
 use asyncio::*;
 use std::{io::Write, time::Duration};

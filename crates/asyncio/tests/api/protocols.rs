@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Sends back what comes, whatever way it comes.
+/// Sends back all data, from streams and datagrams.
 struct Echo;
 
 impl Protocol for Echo {
@@ -17,7 +17,7 @@ impl DatagramProtocol for Echo {
     }
 }
 
-/// Keeps what comes, and from where.
+/// Keeps each datagram, and its sender.
 struct Ask(Future<(Bytes, Address)>);
 
 impl DatagramProtocol for Ask {

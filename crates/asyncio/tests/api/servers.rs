@@ -34,7 +34,7 @@ async fn have_no_more_connections_than_they_are_told() -> Result<()> {
     server.wait_closed().await
 }
 
-/// A connection that gets no protocol counts no more.
+/// A connection that gets no protocol is not counted any longer.
 #[asyncio::test]
 async fn go_on_when_a_factory_fails() -> Result<()> {
     struct Hello;

@@ -1,9 +1,9 @@
 //! `#[asyncio::test]` on functions that are not async.
 
-// Beside a glob alone the compiler finds `#[test]` ambiguous.
+// With only a glob import, `#[test]` would be ambiguous.
 use asyncio::test;
 
-/// What stands here is not std's attribute.
+/// The attribute here is not std's.
 #[test]
 fn that_are_not_async_are_those_of_std() {
     assert!(asyncio::get_running_loop().is_err());
