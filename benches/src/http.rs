@@ -63,7 +63,7 @@ pub(crate) fn workloads() -> Vec<Workload> {
         Workload::new("client50", "a request of a pooled client, {n} at once", clients).size(50),
     ];
     let servers = servers.map(|workload| workload.measure(Measure::Server));
-    servers.into_iter().chain(clients).map(|workload| workload.ceiling(0.95)).collect()
+    servers.into_iter().chain(clients).map(|workload| workload.with_p99().ceiling(0.95)).collect()
 }
 
 fn http1<const SERVER: usize>(connections: usize) -> Done {
