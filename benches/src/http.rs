@@ -1,7 +1,8 @@
 //! HTTP: the CPU time of a server for one request, beside hyper and axum on tokio's current-thread runtime, and
 //! that of a client with a pool.
 //!
-//! The server of a contestant is a process of its own, as with the echo.
+//! The server of a contestant is a separate process, as with the echo. Below each row is another one with the time
+//! within which 99 of 100 requests were answered.
 
 mod clients;
 mod load;
