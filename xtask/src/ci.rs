@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::costs::Costs;
 use crate::shell::{Run, Workspace};
 use crate::tidy::tree::Tree;
 use crate::{Outcome, TaskResult, alone, api, checkers, conformance, fuzz, loom, tidy};
@@ -178,13 +179,16 @@ fn docs(workspace: &Workspace) -> TaskResult {
 const TLS: [&str; 2] = ["--features", "asyncio/tls,asyncio-http/tls"];
 
 fn tests(workspace: &Workspace) -> TaskResult {
-    done([
-        // Some tests run them.
-        workspace.cargo("build --workspace --examples").args(TLS),
-        test_runner(workspace).args(["--workspace"]).args(TLS),
-        // nextest does not run these.
-        workspace.cargo("test --workspace --doc").args(TLS),
-    ])
+    // Some tests run them.
+    let examples = workspace.cargo("build --workspace --examples");
+    let mut costs = Costs::default();
+    for run in [examples, test_runner(workspace).args(["--workspace"])] {
+        run.args(TLS).args(["--timings"]).run()?;
+        costs.add_report(workspace);
+    }
+    println!("{costs}");
+    // nextest does not run these.
+    done([workspace.cargo("test --workspace --doc").args(TLS)])
 }
 
 /// A fresh Rust has no nextest, and no test is left out for that.
