@@ -3,26 +3,18 @@
 use super::*;
 use asyncio_core::AsyncContextManager;
 use asyncio_task::Task;
-use asyncio_transports::Transport;
 use asyncio_transports::{
-    Protocol, SOCKET,
-    ssl::{Purpose, SSL_OBJECT, SslContext, SslError, create_default_context},
+    Protocol, SOCKET, Transport,
+    ssl::{self, SSL_OBJECT, SslContext, SslError},
 };
 use bytes::Bytes;
+use contexts::contexts;
 use flow::{has_arrived, until};
 use std::cell::Cell;
 
-/// The contexts of a server called `localhost` and of a client that trusts it.
-fn contexts() -> (SslContext, SslContext) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (pem, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-    let mut server = create_default_context(Purpose::ClientAuth);
-    server.load_cert_chain_pem(pem.as_bytes(), key.as_bytes()).unwrap();
-    let mut client = create_default_context(Purpose::ServerAuth);
-    client.clear_verify_locations().unwrap();
-    client.load_verify_pem(pem.as_bytes()).unwrap();
-    (server, client)
-}
+#[path = "../../../asyncio/tests/tls_contexts/mod.rs"]
+// The same pair as in the tests of the facade.
+mod contexts;
 
 async fn echo(mut reader: StreamReader, writer: StreamWriter) -> Result<()> {
     loop {
