@@ -218,6 +218,46 @@ fn the_traits_of_other_libraries_work_and_close_closes() {
     });
 }
 
+#[test]
+fn every_function_that_opens_takes_the_limits_of_tls() {
+    const LIMIT: Duration = Duration::from_secs(2);
+    const EXPECTED: &str = "SSL handshake is taking longer than 2.0 seconds";
+    run_virtual(async {
+        let (theirs, ours) = contexts();
+        let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let opening = open_connection(silent.local_addr()?).ssl(&ours).server_hostname("localhost");
+        let error = text(opening.ssl_handshake_timeout(LIMIT).await);
+        assert!(error.contains(EXPECTED), "{error}");
+        let (stream, _silent) = UnixStream::pair()?;
+        let opening = open_unix_connection(socket(stream)?).ssl(&ours);
+        let opening = opening.server_hostname("localhost").ssl_handshake_timeout(LIMIT);
+        let error = text(opening.await);
+        assert!(error.contains(EXPECTED), "{error}");
+        let (_reader, mut writer, _silent) = pair().await?;
+        let upgrading = writer.start_tls(&ours).server_hostname("localhost");
+        let error = text(upgrading.ssl_handshake_timeout(LIMIT).await);
+        assert!(error.contains(EXPECTED), "{error}");
+
+        // The server says nothing at the end, since it does not read.
+        let paused = Rc::new(Cell::new(false));
+        let is_paused = paused.clone();
+        let waits = async move |_reader: StreamReader, writer: StreamWriter| {
+            writer.transport().pause_reading();
+            is_paused.set(true);
+            writer.wait_closed().await
+        };
+        let server = start_server(waits, ("127.0.0.1", 0)).ssl(theirs).await?;
+        let opening = open_connection(address(&server)).ssl(ours).ssl_shutdown_timeout(LIMIT);
+        let (_reader, writer) = opening.await?;
+        until(|| paused.get()).await?;
+        writer.close();
+        assert_eq!(text(writer.wait_closed().await), "SSL shutdown timed out");
+        server.close();
+        server.abort_clients();
+        Ok(())
+    });
+}
+
 async fn write_for_ever(writer: StreamWriter, count: Rc<Cell<usize>>) -> Result<()> {
     loop {
         writer.write([7; 100_000]);

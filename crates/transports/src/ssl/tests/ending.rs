@@ -74,16 +74,57 @@ fn a_peer_that_neither_reads_nor_closes_is_given_up_at_the_limit() {
         run_hours(async move {
             let Greeted { client, transport, log } = greeted().await?;
             transport.write(vec![7; length]);
-            let started = asyncio_loop::get_running_loop()?.time();
-            transport.close();
-            log.lost().await?;
-            let took = asyncio_loop::get_running_loop()?.time() - started;
-            assert!((30.0..31.0).contains(&took.as_secs_f64()), "{took:?}");
+            expires(&transport, &log, SSL_SHUTDOWN_TIMEOUT).await?;
             assert_eq!(log.events(), format!("{events} lost:SSL shutdown timed out"));
             drop(client);
             Ok(())
         });
     }
+}
+
+/// Closes a connection whose other side reads nothing, and expects it to end at the limit.
+async fn expires(transport: &Transport, log: &Log, limit: Duration) -> Result<()> {
+    let started = asyncio_loop::get_running_loop()?.time();
+    transport.close();
+    log.lost().await?;
+    let took = asyncio_loop::get_running_loop()?.time() - started;
+    assert!((limit..limit + Duration::from_secs(1)).contains(&took), "{took:?}");
+    assert!(log.events().ends_with("lost:SSL shutdown timed out"), "{}", log.events());
+    Ok(())
+}
+
+#[test]
+fn everything_that_speaks_tls_takes_a_limit_for_its_end() {
+    const LIMIT: Duration = Duration::from_secs(2);
+    run_hours(async {
+        let path = std::env::temp_dir().join(format!("asyncio-tls-ends-{}", std::process::id()));
+        for server_closes in [true, false] {
+            let (ours, theirs, unix) = (Log::default(), Log::default(), Log::default());
+            let (mine, log, other) = (ours.clone(), theirs.clone(), unix.clone());
+            let server = create_server(move || Recorder::new(&log), ("127.0.0.1", 0));
+            let server = server.ssl(server_context()).ssl_shutdown_timeout(LIMIT).await?;
+            let connecting = create_connection(|| Recorder::new(&mine), (HOST, port_of(&server)));
+            let connecting = connecting.ssl(client_context()).ssl_shutdown_timeout(LIMIT);
+            let client = connecting.transport().await?;
+            let accepted = accepted(&theirs, &server).await?;
+            let (closes, reads, log) = match server_closes {
+                true => (&accepted, &client, &theirs),
+                false => (&client, &accepted, &ours),
+            };
+            reads.pause_reading();
+            expires(closes, log, LIMIT).await?;
+
+            let server = create_unix_server(move || Recorder::new(&other), &path);
+            let server = server.ssl(server_context()).ssl_shutdown_timeout(LIMIT).await?;
+            let connecting = create_unix_connection(Recorder::default, &path).server_hostname(HOST);
+            let client = connecting.ssl(client_context()).transport().await?;
+            client.pause_reading();
+            unix.wait("made").await?;
+            expires(&server.clients().remove(0), &unix, LIMIT).await?;
+            server.close();
+        }
+        Ok(())
+    });
 }
 
 #[test]
