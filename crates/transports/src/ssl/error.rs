@@ -158,9 +158,9 @@ fn certificate(error: &CertificateError) -> String {
         CertificateError::UnknownIssuer => "its issuer is not known here; to trust it, call \
                                             load_verify_locations() with the issuer's certificate"
             .to_owned(),
-        CertificateError::BadSignature => "its issuer has the name of one that is trusted here, but \
-                                           another key; to trust it, call load_verify_locations() \
-                                           with the issuer's certificate"
+        CertificateError::BadSignature => "a signature is wrong, probably because the issuer of that \
+                                           name that is trusted here has another key; to trust this \
+                                           issuer, call load_verify_locations() with its certificate"
             .to_owned(),
         // It has no variant of its own.
         CertificateError::Other(OtherError(cause)) if cause.to_string() == "CaUsedAsEndEntity" => {
