@@ -30,7 +30,7 @@ const STEPS: &[Step] = &[
     Step { name: "alone", what: "the locks alone, as packaged, under tokio", run: alone::run },
     Step { name: "portable", what: "the tests again on the portable poller", run: portable },
     Step { name: "no-pidfd", what: "processes again, each watched by a thread", run: no_pidfd },
-    Step { name: "systems", what: "the tests with musl; it compiles for others", run: systems },
+    Step { name: "systems", what: "system calls with musl; it compiles for others", run: systems },
     Step {
         name: "conformance",
         what: "the traces are CPython's",
@@ -205,11 +205,18 @@ fn crates(workspace: &Workspace) -> TaskResult {
     Ok(Outcome::Done)
 }
 
+/// The packages whose code calls the system.
+const SYSTEM: [&str; 5] = ["loop", "sockets", "transports", "streams", "subprocess"];
+
+/// Those packages and others, as arguments of cargo.
+fn packages(others: &[&str]) -> Vec<String> {
+    let all = SYSTEM.iter().chain(others);
+    all.flat_map(|name| ["-p".to_owned(), format!("asyncio-{name}")]).collect()
+}
+
 fn portable(workspace: &Workspace) -> TaskResult {
-    const PACKAGES: [&str; 6] = ["loop", "sockets", "transports", "streams", "subprocess", "tests"];
-    let packages = PACKAGES.iter().flat_map(|name| ["-p".to_owned(), format!("asyncio-{name}")]);
     done([test_runner(workspace)
-        .args(packages)
+        .args(packages(&["tests"]))
         .flags("RUSTFLAGS", "--cfg asyncio_portable_poller")
         .target_dir(workspace.target("portable"))])
 }
@@ -221,24 +228,12 @@ fn no_pidfd(workspace: &Workspace) -> TaskResult {
         .target_dir(workspace.target("no-pidfd"))])
 }
 
-/// On targets where the tests cannot run, the compiler checks the code. Targets that rustup cannot install are
-/// skipped.
+/// With musl, the tests of the packages that call the system. On targets where tests cannot run, the compiler
+/// checks the code. Targets that rustup cannot install are skipped.
 fn systems(workspace: &Workspace) -> TaskResult {
     const MUSL: &str = "x86_64-unknown-linux-musl";
     const TARGETS: [&str; 4] =
         [MUSL, "i686-unknown-linux-gnu", "aarch64-apple-darwin", "x86_64-unknown-freebsd"];
-    /// What is measured, what runs programs of the system, and what stands on libraries of others alone and
-    /// calls no system.
-    const LEFT_OUT: [&str; 8] = [
-        "benches",
-        "services-tests",
-        "test-servers",
-        "jobs-example",
-        "service-example",
-        "http",
-        "tokio",
-        "listing",
-    ];
     const OLDEST: &str = "1.85";
     /// What is no library, and may ask for a newer Rust.
     const NEWER: [&str; 2] = ["--exclude", "asyncio-listing"];
@@ -253,8 +248,7 @@ fn systems(workspace: &Workspace) -> TaskResult {
         let run = if runs_here {
             // What is in C, among what tests need, needs no compiler of its own.
             test_runner(workspace)
-                .args(["--workspace"])
-                .args(LEFT_OUT.map(|name| format!("--exclude=asyncio-{name}")))
+                .args(packages(&["files", "tools", "tests"]))
                 .variable("CC_x86_64_unknown_linux_musl", "cc")
         } else {
             // TLS has code in C, for which there may be no compiler.
