@@ -7,7 +7,7 @@
 //! And the memory that a server has for a connection on which nothing happens.
 
 mod load;
-mod servers;
+pub(crate) mod servers;
 
 pub(crate) use load::exchange;
 
