@@ -7,7 +7,7 @@
 //! Also measured is the memory of an idle connection.
 
 mod load;
-mod servers;
+pub(crate) mod servers;
 
 pub(crate) use load::exchange;
 
@@ -189,7 +189,7 @@ fn memory<const SERVER: usize>(connections: usize) -> Done {
             streams.push(connect(address)?);
         }
         let said = (counting::bytes() - before) as f64;
-        io::Result::Ok(Done { operations: connections, said: Some(said) })
+        io::Result::Ok(Done::said(connections, said))
     };
     measure().unwrap_or_else(|error| panic!("server {SERVER}: {error}"))
 }

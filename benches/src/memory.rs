@@ -21,7 +21,7 @@ async fn idle<P: Cancel>(size: usize) -> Done {
     let before = local();
     tasks.extend((0..size).map(|_| P::park()));
     P::pass().await;
-    Done { operations: size, said: Some(local() - before) }
+    Done::said(size, local() - before)
 }
 
 /// The peak memory of this process in bytes, including the overhead of the allocator.

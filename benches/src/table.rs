@@ -89,26 +89,51 @@ fn row(workload: &Workload, pythons: &[Interpreter]) -> io::Result<String> {
         Workload { size: 100_001.., .. } => ROUNDS_OF_THE_LARGE,
         _ => ROUNDS,
     };
-    let mut figures = vec![Vec::new(); processes.len()];
+    let mut runs = vec![Vec::new(); processes.len()];
     for _ in 0..rounds {
-        for (process, figures) in processes.iter().zip(&mut figures) {
-            figures.push(process.run(workload, workload.size)?);
+        for (process, runs) in processes.iter().zip(&mut runs) {
+            runs.push(process.run(workload, workload.size)?);
         }
     }
-    let medians: Vec<f64> = figures.into_iter().map(median).collect();
-    let shown = |figure: f64| show(workload.measure, figure);
-    // A ratio to something that a peer hardly ever does is meaningless.
+    let medians = |which: usize| {
+        let of = |runs: &Vec<Vec<f64>>| median(runs.iter().map(|run| run[which]).collect());
+        runs.iter().map(of).collect::<Vec<f64>>()
+    };
+    let (what, measure) = (what(workload, workload.size), workload.measure);
+    let mut row = line(&what, measure, workload.ceiling, &processes, &medians(0));
+    if workload.with_p99 {
+        row.push('\n');
+        row += &line(
+            "  99 % of them answered within",
+            Measure::Wall,
+            Some(1.0),
+            &processes,
+            &medians(1),
+        );
+    }
+    Ok(row)
+}
+
+/// The figures of the contestants, ours first.
+fn line(
+    what: &str,
+    measure: Measure,
+    ceiling: Option<f64>,
+    processes: &[Process],
+    medians: &[f64],
+) -> String {
+    let shown = |figure: f64| show(measure, figure);
+    // What a peer does hardly ever is no measure.
     let ratio = match medians[1] {
         0.01.. => format!("{:.2}", medians[0] / medians[1]),
         _ => String::new(),
     };
-    let ceiling = workload.ceiling.map_or(String::new(), |ceiling| format!("{ceiling:.2}"));
-    let what = what(workload, workload.size);
+    let ceiling = ceiling.map_or(String::new(), |ceiling| format!("{ceiling:.2}"));
     let mut row = format!("{what:<WHAT$}{:>10} {ratio:>6} {ceiling:>7}", shown(medians[0]));
-    for (process, figure) in processes.iter().zip(&medians).skip(1) {
+    for (process, figure) in processes.iter().zip(medians).skip(1) {
         row += &format!("  {} {}", process.name(), shown(*figure));
     }
-    Ok(row)
+    row
 }
 
 fn show(measure: Measure, figure: f64) -> String {

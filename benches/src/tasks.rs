@@ -96,7 +96,7 @@ async fn calls<P: Peer>(size: usize) -> Done {
     let trace = Trace::of(std::process::id()).expect("strace works");
     let operations = passes::<P>(size).await;
     let said = trace.end().expect("strace has written");
-    Done { operations, said: Some(said as f64) }
+    Done::said(operations, said as f64)
 }
 
 async fn cancel<P: Cancel>(size: usize) -> usize {

@@ -92,7 +92,7 @@ async fn asked<P: Peer>(times: usize, pause: Duration, is_awake: bool) -> Done {
     }
     P::join(task).await;
     let took = asking.join().expect("the other thread does not panic");
-    Done { operations: times, said: Some(took.as_nanos() as f64) }
+    Done::said(times, took.as_nanos() as f64)
 }
 
 async fn awake<P: Peer>(_: usize) -> Done {

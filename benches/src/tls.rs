@@ -90,7 +90,7 @@ fn memory<const SERVER: usize>(connections: usize) -> Done {
         let before = counting::bytes();
         load.open(connections)?;
         let said = (counting::bytes() - before) as f64;
-        Ok(Done { operations: connections, said: Some(said) })
+        Ok(Done::said(connections, said))
     })
 }
 

@@ -1,6 +1,8 @@
 //! The description of a workload.
 
-/// What is measured, always for one operation.
+use std::time::Duration;
+
+/// What is measured of a workload, always for one operation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Measure {
     /// The CPU time of the process.
@@ -24,11 +26,26 @@ pub(crate) struct Done {
     /// What the work itself has measured, for all operations together. CPU time is that of the process, and so are
     /// allocations, unless the work reports them.
     pub(crate) said: Option<f64>,
+    /// The time by the clock on the wall within which 99 of 100 operations have ended, in nanoseconds.
+    pub(crate) p99: Option<f64>,
+}
+
+impl Done {
+    pub(crate) fn said(operations: usize, said: f64) -> Done {
+        Done { operations, said: Some(said), p99: None }
+    }
+
+    /// With how long each operation took.
+    pub(crate) fn took(self, mut each: Vec<Duration>) -> Done {
+        each.sort_unstable();
+        let p99 = each.get(each.len() * 99 / 100).map(|took| took.as_nanos() as f64);
+        Done { p99, ..self }
+    }
 }
 
 impl From<usize> for Done {
     fn from(operations: usize) -> Done {
-        Done { operations, said: None }
+        Done { operations, said: None, p99: None }
     }
 }
 
@@ -48,7 +65,9 @@ pub(crate) struct Workload {
     pub(crate) grows: bool,
     /// Whether `peers.py` has it too, in a process that measures itself.
     pub(crate) in_python: bool,
-    /// The ratio to the first peer's figure that we aim not to exceed.
+    /// Whether a second row says within which time 99 of 100 operations have ended.
+    pub(crate) with_p99: bool,
+    /// What our figure must not exceed, as a part of the first peer's.
     pub(crate) ceiling: Option<f64>,
     /// Why it cannot be measured on this machine, if so.
     pub(crate) needs: fn() -> Result<(), String>,
@@ -62,9 +81,18 @@ impl Workload {
         what: &'static str,
         contestants: Vec<(&'static str, Contestant)>,
     ) -> Workload {
-        let (measure, size, grows, in_python) = (Measure::Cpu, 0, false, false);
-        let (ceiling, needs): (_, fn() -> _) = (None, || Ok(()));
-        Workload { name, what, measure, size, grows, in_python, ceiling, needs, contestants }
+        Workload {
+            name,
+            what,
+            measure: Measure::Cpu,
+            size: 0,
+            grows: false,
+            in_python: false,
+            with_p99: false,
+            ceiling: None,
+            needs: || Ok(()),
+            contestants,
+        }
     }
 
     pub(crate) fn measure(self, measure: Measure) -> Workload {
@@ -85,6 +113,10 @@ impl Workload {
 
     pub(crate) fn in_python(self) -> Workload {
         Workload { in_python: true, ..self }
+    }
+
+    pub(crate) fn with_p99(self) -> Workload {
+        Workload { with_p99: true, ..self }
     }
 
     pub(crate) fn ceiling(self, ceiling: f64) -> Workload {

@@ -29,7 +29,7 @@ pub(crate) async fn run(count: u64) -> Result<()> {
     wait_for(work(&redis.socket(), count), LIMIT).await
 }
 
-/// This program as another process.
+/// Starts this program as another process.
 async fn start(what: &str, socket: &Path, rest: &[String]) -> Result<Process> {
     let mut arguments = vec![what.into(), socket.as_os_str().to_owned()];
     arguments.extend(rest.iter().map(Into::into));
@@ -58,7 +58,7 @@ async fn work(socket: &Path, count: u64) -> Result<()> {
     killed.wait().await?;
     let held = engine.report().await?.pending;
     println!("a worker was killed; {held} jobs were being worked on");
-    // Another one stands still for longer than its lease: what it does then comes late.
+    // Another worker is stopped for longer than its lease, so its results are late.
     workers[0].send_signal(SIGSTOP)?;
     sleep(LEASE * 3 / 2).await?;
     workers[0].send_signal(SIGCONT)?;
@@ -76,7 +76,7 @@ async fn work(socket: &Path, count: u64) -> Result<()> {
     check(&report, count)
 }
 
-/// How many jobs have a result.
+/// Returns how many jobs have a result.
 fn finished(report: &Report) -> u64 {
     (report.done.len() + report.failed.len()) as u64
 }
@@ -98,7 +98,7 @@ fn succeeded(what: &str, code: i32) -> Result<()> {
     }
 }
 
-/// Shows that nothing was lost, and nothing done twice.
+/// Checks that no job was lost or counted twice.
 fn check(report: &Report, count: u64) -> Result<()> {
     let aside = (0..count).filter(|number| always_fails(*number)).count();
     let Report { done, failed, late, .. } = report;

@@ -1,4 +1,4 @@
-//! [`Engine`]: what is asked of Redis. The crate `redis` speaks its protocol, over our streams.
+//! [`Engine`]: the commands to Redis. The crate `redis` implements its protocol, over our streams.
 
 use asyncio::{Result, create_task, open_unix_connection, streams::Duplex};
 use redis::{
@@ -11,10 +11,10 @@ use std::{path::Path, time::Duration};
 
 const STREAM: &str = "jobs";
 const GROUP: &str = "workers";
-/// How often each job was done, and those that were put aside.
+/// The hashes that count how often each job was done, and how often it was put aside.
 const DONE: &str = "done";
 const FAILED: &str = "failed";
-/// How often a result came for a job that another worker had finished.
+/// Counts the results for jobs that another worker had already finished.
 const LATE: &str = "late";
 
 /// Stores a result, but only together with the acknowledgement: the first worker to acknowledge wins.
@@ -26,25 +26,25 @@ const FINISH: &str = "
     redis.call('INCR', KEYS[3])
     return 0";
 
-/// A job that this worker has to do.
+/// A job of this worker.
 pub(crate) struct Job {
     id: String,
     pub(crate) number: u64,
 }
 
-/// A connection. Clones share it.
+/// A connection, which clones share.
 #[derive(Clone)]
 pub(crate) struct Engine(MultiplexedConnection);
 
 impl Engine {
     pub(crate) async fn connect(socket: &Path) -> Result<Engine> {
         let stream = Duplex::from(open_unix_connection(socket).await?);
-        // Limits are ours: redis would take tokio's timers, which do not run here.
+        // Limits are asyncio's: redis would use tokio's timers, which do not run here.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let info = RedisConnectionInfo::default();
         let connecting = MultiplexedConnection::new_with_config(&info, stream, config);
         let (connection, driver) = connecting.await?;
-        // It ends with the last clone of the connection.
+        // The task ends with the last clone of the connection.
         drop(create_task(async move {
             driver.await;
             Ok(())
@@ -56,7 +56,7 @@ impl Engine {
         Ok(command.query_async(&mut self.0.clone()).await?)
     }
 
-    /// Makes the group, before which no job is forgotten.
+    /// Creates the group, which gets all jobs, including those that were added before.
     pub(crate) async fn create_group(&self) -> Result<()> {
         let mut create = cmd("XGROUP");
         self.ask(create.arg(&["CREATE", STREAM, GROUP, "0", "MKSTREAM"])).await
@@ -67,7 +67,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes new jobs; waits for one so long.
+    /// Takes new jobs; waits at most `wait` for the first one.
     pub(crate) async fn take(
         &self,
         worker: &str,
@@ -118,13 +118,13 @@ impl Engine {
     }
 }
 
-/// What has become of the jobs.
+/// The outcome of the jobs.
 pub(crate) struct Report {
-    /// How often each of those was done that succeeded, and each of those that were put aside.
+    /// How often each job that succeeded was done, and each that was put aside.
     pub(crate) done: Vec<u64>,
     pub(crate) failed: Vec<u64>,
     pub(crate) late: u64,
-    /// How many are held by a worker.
+    /// The number of jobs that workers hold.
     pub(crate) pending: u64,
 }
 

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Adds so many jobs, numbered from `first` on.
+/// Adds `count` jobs, numbered from `first` on.
 async fn produce(socket: &Path, first: u64, count: u64) -> Result<()> {
     let engine = engine::Engine::connect(socket).await?;
     for number in first..first + count {

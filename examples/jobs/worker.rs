@@ -4,9 +4,9 @@ use crate::engine::{Engine, Job};
 use asyncio::{Error, Event, Result, TaskGroup, prelude::*, signals::SIGTERM};
 use std::{path::Path, rc::Rc, time::Duration};
 
-/// How many jobs a worker has at a time.
+/// The number of jobs that a worker has at a time.
 const BATCH: usize = 8;
-/// How long it waits for new ones before it looks for those that others have left.
+/// How long a worker waits for new jobs before it looks for abandoned ones.
 const WAIT: Duration = Duration::from_millis(100);
 /// How long a job may take before others claim it. It has to be longer than any job takes.
 pub(crate) const LEASE: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ pub(crate) async fn run(socket: &Path, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Does a job, again with growing pauses if it fails, and acknowledges it.
+/// Does a job, repeats it with growing pauses if it fails, and acknowledges it.
 async fn work(engine: &Engine, job: Job) -> Result<()> {
     let mut attempt = 0;
     let outcome = asyncio::retry(async || {
@@ -44,11 +44,11 @@ async fn work(engine: &Engine, job: Job) -> Result<()> {
     if outcome.as_ref().is_err_and(Error::is_cancelled) {
         return outcome;
     }
-    // If it comes too late the engine counts it as such.
+    // The engine counts a late result as such.
     engine.finish(&job, outcome.is_ok()).await.map(drop)
 }
 
-/// The job itself: some fail at first, and a few always.
+/// The job itself: some jobs fail at first, and a few always.
 async fn perform(number: u64, attempt: u32) -> Result<()> {
     asyncio::sleep(Duration::from_millis(5)).await?;
     match number {

@@ -1,4 +1,4 @@
-//! The demonstration: the service as a process, with servers of its own, under a load of which half is given up.
+//! The demonstration: the service as a process, with its own servers, under a load of which half is cancelled.
 
 use crate::SECOND;
 use asyncio::{
@@ -42,7 +42,7 @@ pub(crate) async fn run() -> Result<()> {
     trusting.load_verify_pem(made.cert.pem().as_bytes())?;
     let client = Client::builder().ssl(trusting).timeout(10 * SECOND).build();
     let outcome = show(&mut service, client, &database).await;
-    // No process is left, whatever has happened.
+    // No process is left, with any outcome.
     let _ = service.kill();
     service.wait().await?;
     outcome
@@ -56,7 +56,7 @@ async fn show(service: &mut Process, client: Client, database: &str) -> Result<(
     println!("{CLIENTS} clients                          {}", load.run(0).await?);
     println!("{CLIENTS} clients beside {CLIENTS} that leave    {}", load.run(CLIENTS).await?);
 
-    // Sessions whose request was given up return to the pool, when they have rolled back.
+    // The session of a cancelled request returns to the pool after the rollback.
     let sessions = loop {
         let text = load.text("/metrics").await?;
         let gauge = |name| text.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
@@ -85,7 +85,7 @@ async fn show(service: &mut Process, client: Client, database: &str) -> Result<(
 struct Load {
     client: Client,
     site: String,
-    /// The links that there are.
+    /// The IDs of the links so far.
     ids: RefCell<Vec<i64>>,
     given_up: Cell<usize>,
 }
@@ -96,7 +96,7 @@ impl Load {
         self.client.get(url).await?.raise_for_status()?.text().await
     }
 
-    /// What the clients saw that stay, beside so many that leave.
+    /// Runs the clients that stay, beside `leaving` others, and reports the latencies of those that stay.
     async fn run(self: &Rc<Load>, leaving: usize) -> Result<String> {
         let end = Instant::now() + LOAD;
         let clients = (0..CLIENTS + leaving).map(|number| {
@@ -110,7 +110,7 @@ impl Load {
         Ok(format!("{rate:6.0} requests/s, median {p50:.1} ms, 99 % within {p99:.1} ms"))
     }
 
-    /// Asks until the time has come. One that leaves gives up each request within a few milliseconds.
+    /// Sends requests until `end`. A client that leaves cancels each request within a few milliseconds.
     async fn client(&self, number: usize, leaves: bool, end: Instant) -> Result<Vec<Duration>> {
         let (mut times, mut began) = (Vec::new(), Instant::now());
         while began < end {

@@ -30,7 +30,7 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS links (id BIGSERIAL PRIMARY KEY, url TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS changes (link BIGINT NOT NULL, at TIMESTAMPTZ NOT NULL DEFAULT now())";
 
-/// What the handlers share.
+/// The state that the handlers share.
 #[derive(Clone)]
 struct App {
     database: PgPool,
@@ -53,7 +53,7 @@ impl IntoResponse for Failed {
     }
 }
 
-/// Both rows, or none: if the client leaves, the transaction is rolled back.
+/// Inserts both rows or none: if the client disconnects, the transaction is rolled back.
 async fn add(State(app): State<App>, url: String) -> Result<Json<i64>, Failed> {
     let mut transaction = app.database.begin().await?;
     let insert = sqlx::query_scalar("INSERT INTO links (url) VALUES ($1) RETURNING id");

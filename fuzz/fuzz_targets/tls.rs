@@ -214,7 +214,9 @@ async fn open(socket: Socket, is_server: bool, buffer: usize, log: Log) -> Resul
 struct Peer {
     session: Connection,
     socket: UnixStream,
-    /// Encrypted data that the network has not delivered yet.
+    /// What it receives into.
+    block: Vec<u8>,
+    /// What it has encrypted and the network has not carried yet.
     under_way: Vec<u8>,
     /// Whether the network has changed any data.
     is_spoilt: bool,
@@ -235,15 +237,24 @@ impl Peer {
                 ClientConnection::new(known.peer_client.clone(), name).expect("it fits").into()
             }
         };
-        let under_way = Vec::new();
-        Peer { session, socket, under_way, is_spoilt: false, is_dead: false, sent: 0, received: 0 }
+        Peer {
+            session,
+            socket,
+            block: vec![0; 16 * 1024],
+            under_way: Vec::new(),
+            is_spoilt: false,
+            is_dead: false,
+            sent: 0,
+            received: 0,
+        }
     }
 
-    /// Receives what our end has sent, and encrypts the peer's data.
-    fn receive(&mut self) {
-        let mut block = [0; 16 * 1024];
-        while let Ok(length @ 1..) = self.socket.read(&mut block) {
-            let mut data = &block[..length];
+    /// Takes what our end has sent, and encrypts what it has to say. Returns whether our end has sent anything.
+    fn receive(&mut self) -> bool {
+        let mut is_heard = false;
+        while let Ok(length @ 1..) = self.socket.read(&mut self.block) {
+            is_heard = true;
+            let mut data = &self.block[..length];
             while !self.is_dead && !data.is_empty() {
                 match self.session.read_tls(&mut data) {
                     Ok(1..) => {}
@@ -269,6 +280,7 @@ impl Peer {
                 break;
             }
         }
+        is_heard
     }
 
     fn send(&mut self, length: usize) {
@@ -281,11 +293,23 @@ impl Peer {
         }
     }
 
-    /// Delivers so many bytes.
-    fn carry(&mut self, length: usize) {
+    /// Carries so many bytes. Returns whether there were any.
+    fn carry(&mut self, length: usize) -> bool {
         let length = length.min(self.under_way.len());
         let carried = self.socket.write(&self.under_way[..length]).unwrap_or(0);
         self.under_way.drain(..carried);
+        carried > 0
+    }
+
+    /// Has the network carry what there is, until both ends are silent.
+    async fn settle(&mut self) -> Result<()> {
+        let mut silent = 0;
+        while silent < 2 {
+            let (is_heard, is_carried) = (self.receive(), self.carry(2 * BYTES_MAX));
+            silent = if is_heard || is_carried { 0 } else { silent + 1 };
+            iterations(3).await?;
+        }
+        Ok(())
     }
 
     /// Changes data in transit, as a bad network does.
@@ -379,10 +403,9 @@ async fn end(
     written: usize,
 ) -> Result<()> {
     let is_whole = !peer.is_spoilt && !is_cut;
-    for _ in 0..20 {
-        peer.receive();
-        peer.carry(2 * BYTES_MAX);
-        iterations(3).await?;
+    // Its protocol may pause once more when it is called.
+    for _ in 0..3 {
+        peer.settle().await?;
         if let Some(transport) = &transport {
             transport.resume_reading();
         }
@@ -395,12 +418,8 @@ async fn end(
         assert!(log.0.made.get());
         transport.close();
     }
-    for _ in 0..20 {
-        peer.receive();
-        peer.carry(2 * BYTES_MAX);
-        iterations(3).await?;
-    }
-    // A connection that has not ended by now ends at its time limit.
+    peer.settle().await?;
+    // What is not over by now is so at its limit.
     sleep(Duration::from_secs(3600)).await?;
     peer.receive();
     assert!(opening.done(), "the handshake has a limit");

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::costs::Costs;
 use crate::shell::{Run, Workspace};
 use crate::tidy::tree::Tree;
 use crate::{Outcome, TaskResult, alone, api, checkers, conformance, fuzz, loom, tidy};
@@ -30,7 +31,7 @@ const STEPS: &[Step] = &[
     Step { name: "alone", what: "only the packaged locks, under tokio", run: alone::run },
     Step { name: "portable", what: "the tests again on the portable poller", run: portable },
     Step { name: "no-pidfd", what: "processes again, each watched by a thread", run: no_pidfd },
-    Step { name: "systems", what: "tests with musl; checks for other systems", run: systems },
+    Step { name: "systems", what: "system calls with musl; it compiles for others", run: systems },
     Step {
         name: "conformance",
         what: "the traces equal CPython's",
@@ -174,13 +175,16 @@ fn docs(workspace: &Workspace) -> TaskResult {
 const TLS: [&str; 2] = ["--features", "asyncio/tls,asyncio-http/tls"];
 
 fn tests(workspace: &Workspace) -> TaskResult {
-    done([
-        // Some tests run the examples.
-        workspace.cargo("build --workspace --examples").args(TLS),
-        test_runner(workspace).args(["--workspace"]).args(TLS),
-        // nextest does not run doc tests.
-        workspace.cargo("test --workspace --doc").args(TLS),
-    ])
+    // Some tests run them.
+    let examples = workspace.cargo("build --workspace --examples");
+    let mut costs = Costs::default();
+    for run in [examples, test_runner(workspace).args(["--workspace"])] {
+        run.args(TLS).args(["--timings"]).run()?;
+        costs.add_report(workspace);
+    }
+    println!("{costs}");
+    // nextest does not run these.
+    done([workspace.cargo("test --workspace --doc").args(TLS)])
 }
 
 /// Runs the tests with nextest if it is installed, and otherwise the same tests with `cargo test`.
@@ -201,11 +205,18 @@ fn crates(workspace: &Workspace) -> TaskResult {
     Ok(Outcome::Done)
 }
 
+/// The packages whose code calls the system.
+const SYSTEM: [&str; 5] = ["loop", "sockets", "transports", "streams", "subprocess"];
+
+/// Those packages and others, as arguments of cargo.
+fn packages(others: &[&str]) -> Vec<String> {
+    let all = SYSTEM.iter().chain(others);
+    all.flat_map(|name| ["-p".to_owned(), format!("asyncio-{name}")]).collect()
+}
+
 fn portable(workspace: &Workspace) -> TaskResult {
-    const PACKAGES: [&str; 6] = ["loop", "sockets", "transports", "streams", "subprocess", "tests"];
-    let packages = PACKAGES.iter().flat_map(|name| ["-p".to_owned(), format!("asyncio-{name}")]);
     done([test_runner(workspace)
-        .args(packages)
+        .args(packages(&["tests"]))
         .flags("RUSTFLAGS", "--cfg asyncio_portable_poller")
         .target_dir(workspace.target("portable"))])
 }
@@ -217,24 +228,12 @@ fn no_pidfd(workspace: &Workspace) -> TaskResult {
         .target_dir(workspace.target("no-pidfd"))])
 }
 
-/// On targets where the tests cannot run, the compiler checks the code. Targets that rustup cannot install are
-/// skipped.
+/// With musl, the tests of the packages that call the system. On targets where tests cannot run, the compiler
+/// checks the code. Targets that rustup cannot install are skipped.
 fn systems(workspace: &Workspace) -> TaskResult {
     const MUSL: &str = "x86_64-unknown-linux-musl";
     const TARGETS: [&str; 4] =
         [MUSL, "i686-unknown-linux-gnu", "aarch64-apple-darwin", "x86_64-unknown-freebsd"];
-    /// Packages that are left out: benchmarks, packages that run programs of the system, and packages that make no system
-    /// call of their own.
-    const LEFT_OUT: [&str; 8] = [
-        "benches",
-        "services-tests",
-        "test-servers",
-        "jobs-example",
-        "service-example",
-        "http",
-        "tokio",
-        "listing",
-    ];
     const OLDEST: &str = "1.85";
     /// Packages that are not libraries, and may need a newer Rust.
     const NEWER: [&str; 2] = ["--exclude", "asyncio-listing"];
@@ -249,8 +248,7 @@ fn systems(workspace: &Workspace) -> TaskResult {
         let run = if runs_here {
             // C code among the dependencies of tests does not need a compiler for musl.
             test_runner(workspace)
-                .args(["--workspace"])
-                .args(LEFT_OUT.map(|name| format!("--exclude=asyncio-{name}")))
+                .args(packages(&["files", "tools", "tests"]))
                 .variable("CC_x86_64_unknown_linux_musl", "cc")
         } else {
             // TLS contains C code, for which there may be no compiler.

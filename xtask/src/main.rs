@@ -6,6 +6,7 @@ mod bench;
 mod checkers;
 mod ci;
 mod conformance;
+mod costs;
 mod fuzz;
 mod loom;
 mod plot;

@@ -5,6 +5,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
+    time::{Duration, Instant},
 };
 
 /// The number of requests in a measurement. It takes some hundred milliseconds, so that the contestants take turns
@@ -21,6 +22,8 @@ struct Connection {
     sent: usize,
     received: usize,
     left: usize,
+    /// When the request began.
+    asked_at: Instant,
 }
 
 /// Sends so many requests of `size` bytes, and returns by how much `used` has increased at the end.
@@ -46,7 +49,7 @@ pub(crate) fn exchange(
     requests: usize,
     mut used: impl FnMut() -> io::Result<u64>,
 ) -> io::Result<Done> {
-    let talk = Talk { request, length, is_right };
+    let mut talk = Talk { request, length, is_right, took: Vec::new() };
     let rounds = (requests / connections).max(20);
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     let mut open = Vec::new();
@@ -56,16 +59,17 @@ pub(crate) fn exchange(
         stream.set_nonblocking(true)?;
         let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
         epoll.add(&stream, EpollEvent::new(interest, number as u64))?;
-        open.push(Connection { stream, sent: 0, received: 0, left: 0 });
+        open.push(Connection { stream, sent: 0, received: 0, left: 0, asked_at: Instant::now() });
         if open.len() % ACCEPTED == 0 {
             talk.rounds(&epoll, &mut open, 1)?;
         }
     }
     talk.rounds(&epoll, &mut open, rounds.div_ceil(4))?;
+    talk.took = Vec::with_capacity(rounds * connections);
     let before = used()?;
     talk.rounds(&epoll, &mut open, rounds)?;
     let more = used()?.saturating_sub(before);
-    Ok(Done { operations: rounds * connections, said: Some(more as f64) })
+    Ok(Done::said(rounds * connections, more as f64).took(talk.took))
 }
 
 /// The exchange on each connection.
@@ -73,12 +77,14 @@ struct Talk<'a, F> {
     request: &'a [u8],
     length: usize,
     is_right: F,
+    /// How long each answer took.
+    took: Vec<Duration>,
 }
 
 impl<F: Fn(&[u8]) -> bool> Talk<'_, F> {
     /// Sends so many requests on each connection.
     fn rounds(
-        &self,
+        &mut self,
         epoll: &Epoll,
         connections: &mut [Connection],
         rounds: usize,
@@ -86,6 +92,7 @@ impl<F: Fn(&[u8]) -> bool> Talk<'_, F> {
         let mut answer = vec![0; self.length];
         for connection in &mut *connections {
             connection.left = rounds;
+            connection.asked_at = Instant::now();
             self.go_on(connection, &mut answer)?;
         }
         let mut events = vec![EpollEvent::empty(); connections.len()];
@@ -101,8 +108,8 @@ impl<F: Fn(&[u8]) -> bool> Talk<'_, F> {
         Ok(())
     }
 
-    fn go_on(&self, connection: &mut Connection, answer: &mut [u8]) -> io::Result<()> {
-        let Connection { stream, sent, received, left } = connection;
+    fn go_on(&mut self, connection: &mut Connection, answer: &mut [u8]) -> io::Result<()> {
+        let Connection { stream, sent, received, left, asked_at } = connection;
         while *left > 0 {
             while *sent < self.request.len() {
                 match stream.write(&self.request[*sent..]) {
@@ -123,6 +130,8 @@ impl<F: Fn(&[u8]) -> bool> Talk<'_, F> {
                 return Err(io::Error::other("the answer is not the right one"));
             }
             answer.fill(0);
+            let now = Instant::now();
+            self.took.push(now - std::mem::replace(asked_at, now));
             (*sent, *received) = (0, 0);
             *left -= 1;
         }

@@ -13,8 +13,8 @@ use std::{
     os::fd::AsRawFd,
 };
 
-/// The size of the buffer that a connection of tokio and smol reads into.
-const BUFFER: usize = 16 * 1024;
+/// What a connection of tokio and smol reads into, and what a read of ours gives at most.
+pub(crate) const BUFFER: usize = 16 * 1024;
 
 /// One wait for each batch of requests, and one receive and one send for each request: the minimum.
 pub(super) fn by_hand(listener: TcpListener) -> io::Result<()> {
@@ -62,7 +62,7 @@ fn write_whole(stream: &mut TcpStream, mut data: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-struct Echo;
+pub(crate) struct Echo;
 
 impl Protocol for Echo {
     fn data_received(&mut self, transport: &Transport, data: Bytes) {
@@ -78,17 +78,18 @@ pub(super) fn transports(listener: TcpListener) -> io::Result<()> {
     outcome.map_err(io::Error::other)
 }
 
-pub(super) fn streams(listener: TcpListener) -> io::Result<()> {
-    async fn echo(mut reader: StreamReader, writer: StreamWriter) -> asyncio::Result<()> {
-        loop {
-            let data = reader.read(BUFFER).await?;
-            if data.is_empty() {
-                return Ok(());
-            }
-            writer.write(&data);
-            writer.drain().await?;
+pub(crate) async fn echo(mut reader: StreamReader, writer: StreamWriter) -> asyncio::Result<()> {
+    loop {
+        let data = reader.read(BUFFER).await?;
+        if data.is_empty() {
+            return Ok(());
         }
+        writer.write(&data);
+        writer.drain().await?;
     }
+}
+
+pub(super) fn streams(listener: TcpListener) -> io::Result<()> {
     let outcome = asyncio::run(async {
         let listener = asyncio::socket::Socket::try_from(listener)?;
         asyncio::start_server(echo, listener).await?.serve_forever().await

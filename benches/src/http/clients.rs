@@ -6,11 +6,16 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::{client::legacy, rt::TokioExecutor};
-use std::{cell::RefCell, error::Error};
+use std::{
+    cell::RefCell,
+    error::Error,
+    time::{Duration, Instant},
+};
 
 const REQUESTS: usize = 10_000;
 
-type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+/// How long each request took.
+type Outcome = Result<Vec<Duration>, Box<dyn Error + Send + Sync>>;
 
 /// The URL of a server, which lives as long as this process measures.
 fn url() -> String {
@@ -24,8 +29,8 @@ fn url() -> String {
 }
 
 fn done(outcome: Outcome, at_once: usize) -> Done {
-    outcome.unwrap_or_else(|error| panic!("{error}"));
-    (REQUESTS / at_once * at_once).into()
+    let took = outcome.unwrap_or_else(|error| panic!("{error}"));
+    Done::from(REQUESTS / at_once * at_once).took(took)
 }
 
 pub(super) fn asyncio(at_once: usize) -> Done {
@@ -35,14 +40,17 @@ pub(super) fn asyncio(at_once: usize) -> Done {
         let tasks = (0..at_once).map(|_| {
             let (client, url) = (client.clone(), url.clone());
             asyncio::create_task(async move {
+                let mut took = Vec::with_capacity(REQUESTS / at_once);
                 for _ in 0..REQUESTS / at_once {
+                    let asked_at = Instant::now();
                     let body = client.get(&url).await?.read().await?;
                     assert_eq!(body, "hello");
+                    took.push(asked_at.elapsed());
                 }
-                Ok(())
+                Ok(took)
             })
         });
-        asyncio::gather(tasks).await.map(drop)
+        Ok(asyncio::gather(tasks).await?.concat())
     });
     done(outcome.map_err(Into::into), at_once)
 }
@@ -56,15 +64,19 @@ pub(super) fn tokio(at_once: usize) -> Done {
             let tasks = (0..at_once).map(|_| {
                 let (client, url) = (client.clone(), url.clone());
                 tokio::spawn(async move {
+                    let mut took = Vec::with_capacity(REQUESTS / at_once);
                     for _ in 0..REQUESTS / at_once {
+                        let asked_at = Instant::now();
                         let request = hyper::Request::get(&url).body(Empty::<Bytes>::new())?;
                         let response = client.request(request).await?;
                         assert_eq!(response.into_body().collect().await?.to_bytes(), "hello");
+                        took.push(asked_at.elapsed());
                     }
-                    Outcome::Ok(())
+                    Outcome::Ok(took)
                 })
             });
-            try_join_all(tasks).await?.into_iter().collect()
+            let took: Result<Vec<_>, _> = try_join_all(tasks).await?.into_iter().collect();
+            Ok(took?.concat())
         })
     };
     done(run(), at_once)

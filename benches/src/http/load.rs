@@ -8,6 +8,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
+    time::Instant,
 };
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
@@ -55,23 +56,26 @@ pub(super) fn http2(
             let streams = (0..streams).map(|_| {
                 let (mut requests, url) = (requests.clone(), url.clone());
                 async move {
+                    let mut took = Vec::with_capacity(each);
                     for _ in 0..each {
+                        let asked_at = Instant::now();
                         let request = Request::get(&url).body(Empty::<Bytes>::new())?;
                         let response = requests.send_request(request).await?;
                         let body = response.into_body().collect().await?.to_bytes();
                         assert_eq!(body, "hello");
+                        took.push(asked_at.elapsed());
                     }
-                    Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+                    Ok::<_, Box<dyn std::error::Error + Send + Sync>>(took)
                 }
             });
             let outcome = futures_util::future::try_join_all(streams).await;
-            outcome.map(drop).map_err(io::Error::other)
+            outcome.map_err(io::Error::other)
         };
         let each = REQUESTS / streams;
         round(each.div_ceil(4)).await?;
         let before = used()?;
-        round(each).await?;
+        let took = round(each).await?.concat();
         let more = used()?.saturating_sub(before);
-        Ok(Done { operations: each * streams, said: Some(more as f64) })
+        Ok(Done::said(each * streams, more as f64).took(took))
     })
 }

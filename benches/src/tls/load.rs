@@ -102,7 +102,7 @@ pub(super) fn echo(
     let before = used()?;
     round(rounds)?;
     let more = used()?.saturating_sub(before);
-    Ok(Done { operations: rounds * connections, said: Some(more as f64) })
+    Ok(Done::said(rounds * connections, more as f64))
 }
 
 /// Connections that are opened, have one answer, and are closed in order.
@@ -130,7 +130,7 @@ pub(super) fn handshakes(
     let before = used()?;
     round(HANDSHAKES, Some(kind))?;
     let more = used()?.saturating_sub(before);
-    Ok(Done { operations: HANDSHAKES, said: Some(more as f64) })
+    Ok(Done::said(HANDSHAKES, more as f64))
 }
 
 /// A process that keeps connections which had an answer.

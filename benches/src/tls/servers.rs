@@ -1,11 +1,8 @@
 //! The servers. Each does what a user of its library would write.
 
 use super::certificate;
-use asyncio::{
-    Protocol, StreamReader, StreamWriter, Transport,
-    ssl::{Purpose, SslContext, create_default_context},
-};
-use bytes::Bytes;
+use crate::echo::servers::{BUFFER, Echo, echo};
+use asyncio::ssl::{Purpose, SslContext, create_default_context};
 use std::{io, net::TcpListener, sync::Arc};
 use tokio_rustls::rustls::{
     ServerConfig,
@@ -13,22 +10,11 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
-/// What a connection of tokio reads into, and what a read of ours gives at most.
-const BUFFER: usize = 16 * 1024;
-
 fn context() -> asyncio::Result<SslContext> {
     let pem = certificate();
     let mut context = create_default_context(Purpose::ClientAuth);
     context.load_cert_chain_pem(pem.as_bytes(), pem.as_bytes())?;
     Ok(context)
-}
-
-struct Echo;
-
-impl Protocol for Echo {
-    fn data_received(&mut self, transport: &Transport, data: Bytes) {
-        transport.write(&data);
-    }
 }
 
 pub(super) fn transports(listener: TcpListener) -> io::Result<()> {
@@ -41,16 +27,6 @@ pub(super) fn transports(listener: TcpListener) -> io::Result<()> {
 }
 
 pub(super) fn streams(listener: TcpListener) -> io::Result<()> {
-    async fn echo(mut reader: StreamReader, writer: StreamWriter) -> asyncio::Result<()> {
-        loop {
-            let data = reader.read(BUFFER).await?;
-            if data.is_empty() {
-                return Ok(());
-            }
-            writer.write(&data);
-            writer.drain().await?;
-        }
-    }
     let outcome = asyncio::run(async {
         let listener = asyncio::socket::Socket::try_from(listener)?;
         asyncio::start_server(echo, listener).ssl(context()?).await?.serve_forever().await

@@ -2,7 +2,8 @@
 #![cfg(feature = "tls")]
 
 use asyncio::{
-    AsyncContextManager, Error, Result, Server, StreamReader, StreamWriter, open_connection,
+    AsyncContextManager, Error, ExtraInfo, Result, Server, StreamReader, StreamWriter,
+    open_connection,
     ssl::{Purpose, SSL_OBJECT, SslContext, TlsVersion, VerifyMode, create_default_context},
     start_server, subprocess, to_thread, wait_for,
 };
@@ -436,6 +437,29 @@ fn tokio_rustls_on_either_side() {
         writer.close();
         writer.wait_closed().await?;
         Ok(to_thread(move || serving.join()).await?.map_err(|_| Error::msg("it panicked"))??)
+    });
+}
+
+/// A key of a program's own.
+const IS_HTTP2: ExtraInfo<bool> = ExtraInfo::new("is_http2", |known| {
+    Some(known.get(SSL_OBJECT)?.selected_alpn_protocol() == Some(&b"h2"[..]))
+});
+
+#[test]
+fn a_program_makes_keys_of_its_own_from_what_was_agreed() {
+    run(async {
+        let files = Files::new("keys")?;
+        let (mut theirs, mut ours) = (files.server()?, files.client()?);
+        theirs.set_alpn_protocols(["h2"])?;
+        ours.set_alpn_protocols(["h2", "http/1.1"])?;
+        let server = start_server(echo, ("127.0.0.1", 0)).ssl(theirs).await?;
+        let address = ("localhost", port(&server));
+        let (_reader, secure) = open_connection(address).ssl(ours).await?;
+        assert_eq!(secure.get_extra_info(IS_HTTP2), Some(true));
+        let (_reader, plain) = open_connection(address).await?;
+        assert_eq!(plain.get_extra_info(IS_HTTP2), None);
+        server.close();
+        Ok(())
     });
 }
 

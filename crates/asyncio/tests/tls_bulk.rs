@@ -4,7 +4,9 @@
 
 mod tls_contexts;
 
-use asyncio::{Result, StreamReader, StreamWriter, create_task, open_connection, start_server};
+use asyncio::{
+    Result, StreamReader, StreamWriter, create_task, open_connection, ssl, start_server,
+};
 use tls_contexts::contexts;
 
 /// Each way. `cargo xtask ci` runs this in a release build as well.

@@ -1,14 +1,22 @@
-//! Thousands of handshakes that are given up at any point leave no descriptor, no connection and no task.
-//! In a separate process, because it counts all open descriptors.
+//! Thousands of handshakes that are given up at any point leave no descriptor, no connection and no task; nor does
+//! anything else that is done with a connection. In a process of its own, since it counts all descriptors that
+//! there are.
 #![cfg(feature = "tls")]
 
 mod tls_contexts;
 
 use asyncio::{
-    Bytes, Error, Protocol, Result, Task, Transport, all_tasks, create_connection, create_server,
-    create_task, sleep,
+    Address, Bytes, Error, Protocol, Result, StreamReader, StreamWriter, Task, Transport,
+    all_tasks, create_connection, create_server, create_task, open_connection, sleep,
+    ssl::{self, SslContext},
+    start_server,
 };
-use std::{cell::Cell, rc::Rc, time::Duration};
+use std::{
+    cell::Cell,
+    rc::Rc,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 use tls_contexts::contexts;
 
 /// `cargo xtask ci` runs this in a release build as well.
@@ -31,12 +39,19 @@ impl Protocol for Counted {
     }
 }
 
+/// The tests of this file run one after another, because each counts the descriptors of the process.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn open_files() -> usize {
     std::fs::read_dir("/dev/fd").unwrap().count()
 }
 
 #[test]
 fn handshakes_given_up_anywhere_leave_nothing_behind() {
+    let _alone = alone();
     asyncio::run(async {
         // What the loop opens at first use.
         sleep(Duration::ZERO).await?;
@@ -92,6 +107,95 @@ fn handshakes_given_up_anywhere_leave_nothing_behind() {
             sleep(Duration::from_millis(1)).await?;
         }
         assert_eq!((alive.get(), open_files(), all_tasks()?.len()), (0, before, 1));
+        Result::Ok(())
+    })
+    .unwrap();
+}
+
+/// What is done with a connection, and given up.
+#[derive(Clone, Copy, Debug)]
+enum Operation {
+    Read,
+    Drain,
+    Close,
+    Upgrade,
+}
+
+/// `secure` and `plain` are the addresses of two servers.
+async fn perform(
+    operation: Operation,
+    ours: SslContext,
+    secure: Address,
+    plain: Address,
+) -> Result<()> {
+    if let Operation::Upgrade = operation {
+        let (_reader, mut writer) = open_connection(plain).await?;
+        return writer.start_tls(ours).server_hostname("localhost").await;
+    }
+    let opening = open_connection(secure).ssl(ours).server_hostname("localhost");
+    let (mut reader, writer) = opening.await?;
+    match operation {
+        Operation::Read => reader.read(1).await.map(drop),
+        Operation::Drain => loop {
+            writer.write([0; 100_000]);
+            writer.drain().await?;
+        },
+        _ => {
+            writer.close();
+            writer.wait_closed().await
+        }
+    }
+}
+
+#[test]
+fn what_is_given_up_at_any_step_leaves_nothing_behind() {
+    use Operation::{Close, Drain, Read, Upgrade};
+    let _alone = alone();
+    asyncio::run(async {
+        sleep(Duration::ZERO).await?;
+        let (theirs, ours) = contexts();
+        let before = open_files();
+        // Neither of the servers reads what it is sent.
+        let waits = async |_reader: StreamReader, writer: StreamWriter| {
+            let _ = writer.wait_closed().await;
+            Ok(())
+        };
+        let secure = start_server(waits, ("127.0.0.1", 0)).ssl(theirs.clone()).await?;
+        let upgrades = async move |_reader: StreamReader, mut writer: StreamWriter| {
+            if writer.start_tls(theirs.clone()).await.is_ok() {
+                let _ = writer.wait_closed().await;
+            }
+            Ok(())
+        };
+        let plain = start_server(upgrades, ("127.0.0.1", 0)).await?;
+        for operation in [Read, Drain, Close, Upgrade] {
+            let mut cancelled = 0;
+            for steps in 0..20 {
+                let (secure, plain) = (secure.local_addr(), plain.local_addr());
+                let task = create_task(perform(operation, ours.clone(), secure, plain));
+                for _ in 0..steps {
+                    sleep(Duration::ZERO).await?;
+                }
+                task.cancel();
+                match task.await {
+                    Ok(()) => {}
+                    Err(error) => {
+                        assert!(error.is_cancelled(), "{operation:?} {steps}: {error}");
+                        cancelled += 1;
+                    }
+                }
+            }
+            assert!(cancelled > 0, "{operation:?}");
+        }
+        for server in [&secure, &plain] {
+            server.close();
+            server.abort_clients();
+            server.wait_closed().await?;
+        }
+        while open_files() > before || all_tasks()?.len() > 1 {
+            sleep(Duration::from_millis(1)).await?;
+        }
+        assert_eq!((open_files(), all_tasks()?.len()), (before, 1));
         Result::Ok(())
     })
     .unwrap();

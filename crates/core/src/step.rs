@@ -40,8 +40,9 @@ impl<'a> Step<'a> {
     /// then, `cell` must be in the registry, or another reference to it must exist.
     #[inline(always)]
     pub unsafe fn begin(cell: &'a TaskCell) -> Option<Step<'a>> {
-        let affine = cell.affine()?;
+        // A task is on its loop's thread.
         let scheduler = cell.home.local()?;
+        let affine = &cell.affine;
         let values = match affine.flags.has(Flag::Enters) {
             false => affine.values.take(),
             true => affine.enter(),
@@ -55,6 +56,12 @@ impl<'a> Step<'a> {
             Some(_) => scheduler.enter_nested(),
         };
         Some(Step { cell, scheduler, previous, within, outer })
+    }
+
+    /// Returns whether the task has ended: its outcome is stored.
+    #[inline(always)]
+    pub fn has_ended(&self) -> bool {
+        self.cell.affine.flags.has(Flag::Ended)
     }
 
     /// Throws undelivered requests into the leaves that resume in this step. Returns an error if the

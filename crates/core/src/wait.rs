@@ -521,19 +521,20 @@ impl Wait {
             scheduler.with_current(|cell| {
                 let cell = cell?;
                 match &self.0 {
-                    Link::First(task) if task.is_of(cell) => cell.finish_first(scheduler),
-                    Link::Other(wait) if wait.entry_in(cell).is_some() => {
-                        cell.finish_other(scheduler, wait.entry_in(cell)?)
-                    }
-                    // It was armed in another task, from which it has moved here.
-                    _ => {
-                        if self.has_passed_on() {
-                            self.leave_answer(cell);
-                            cell.picked_up(scheduler, scheduler.within(), false);
+                    Link::First(task) if task.is_of(cell) => return cell.finish_first(scheduler),
+                    Link::Other(wait) => {
+                        if let Some(entry) = wait.entry_in(cell) {
+                            return cell.finish_other(scheduler, entry);
                         }
-                        None
                     }
+                    _ => {}
                 }
+                // It was armed in another task, from which it has moved here.
+                if self.has_passed_on() {
+                    self.leave_answer(cell);
+                    cell.picked_up(scheduler, scheduler.within(), false);
+                }
+                None
             })
         });
         self.disarm();

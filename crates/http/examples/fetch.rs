@@ -26,7 +26,7 @@ async fn main() -> asyncio::Result<()> {
             Ok(())
         }
     });
-    // One that fails is printed, and leaves the others alone.
+    // A request that fails is printed, and does not affect the others.
     for outcome in gather(fetched).return_exceptions().await? {
         if let Err(error) = outcome {
             println!("{error:?}");

@@ -21,7 +21,7 @@ use std::{rc::Rc, time::Duration};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// An error of ours as a response.
+/// An error of asyncio as a response.
 struct Failed(Error);
 
 impl IntoResponse for Failed {
@@ -38,7 +38,7 @@ async fn sum(Json(numbers): Json<Vec<i64>>) -> Json<i64> {
     Json(numbers.iter().sum())
 }
 
-/// What asyncio has works in a handler: it is a task of its own.
+/// All of asyncio works in a handler, because each handler is a task.
 async fn slow() -> Result<&'static str, Failed> {
     let rest = timeout(10 * SECOND).with(async |_| asyncio::sleep(3 * SECOND).await);
     rest.await.map_err(Failed)?;

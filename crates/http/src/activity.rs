@@ -11,7 +11,10 @@
 //! With HTTP/2, bytes may arrive that begin no request, so there is no HEAD after the first
 //! request.
 
-use crate::runtime::{lately, now};
+use crate::{
+    runtime::{lately, now},
+    stop::{Alive, Stop},
+};
 use asyncio_core::raw::sync::Mutex;
 use hyper::Version;
 use std::{sync::Arc, time::Duration};
@@ -30,8 +33,12 @@ pub(crate) enum Phase {
     Busy,
 }
 
+/// A connection as its server sees it, which waits until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Activity(Mutex<State>);
+pub(crate) struct Activity {
+    state: Mutex<State>,
+    alive: Alive,
+}
 
 #[derive(Debug)]
 struct State {
@@ -51,14 +58,18 @@ impl State {
 }
 
 impl Activity {
-    pub(crate) fn new() -> Arc<Activity> {
+    pub(crate) fn new(alive: Alive) -> Arc<Activity> {
         let state = State { phase: Phase::Idle, since: now(), requests: 0, is_http2: false };
-        Arc::new(Activity(Mutex::new(state)))
+        Arc::new(Activity { state: Mutex::new(state), alive })
+    }
+
+    pub(crate) fn stop(&self) -> &Stop {
+        self.alive.stop()
     }
 
     /// Records that bytes have arrived.
     pub(crate) fn received(&self) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         if state.phase == Phase::Idle && !state.is_http2 {
             state.enter(Phase::Head, lately());
         }
@@ -66,7 +77,7 @@ impl Activity {
 
     /// Records that a request has arrived.
     pub(crate) fn begin(self: &Arc<Self>, version: Version) -> InFlight {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.requests += 1;
         state.phase = Phase::Busy;
         state.is_http2 = version == Version::HTTP_2;
@@ -74,13 +85,13 @@ impl Activity {
     }
 
     pub(crate) fn is_http2(&self) -> bool {
-        self.0.lock().is_http2
+        self.state.lock().is_http2
     }
 
     /// Returns the time until a limit may pass, after which this is to be called again; `Err` if
     /// one has passed.
     pub(crate) fn rest(&self, limits: &Limits) -> Result<Option<Duration>, Phase> {
-        let State { phase, since, .. } = *self.0.lock();
+        let State { phase, since, .. } = *self.state.lock();
         // A phase that begins later may have the shorter limit.
         let shortest = limits.idle.into_iter().chain(limits.head).min();
         let limit = match phase {
@@ -100,9 +111,15 @@ impl Activity {
 #[derive(Debug)]
 pub(crate) struct InFlight(Arc<Activity>);
 
+impl InFlight {
+    pub(crate) fn stop(&self) -> &Stop {
+        self.0.stop()
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let mut state = self.0.0.lock();
+        let mut state = self.0.state.lock();
         state.requests -= 1;
         if state.requests == 0 {
             state.enter(Phase::Idle, now());

@@ -209,6 +209,12 @@ impl fmt::Debug for Client {
     }
 }
 
+/// Whether `NO_PROXY` contains `*`, which hyper-util applies to names, but not to addresses.
+fn is_every_host_exempt() -> bool {
+    let exempt = ["NO_PROXY", "no_proxy"].iter().find_map(|name| std::env::var(name).ok());
+    exempt.is_some_and(|hosts| hosts.split(',').any(|host| host.trim() == "*"))
+}
+
 /// The right to one request to a host, until its response has been read.
 #[derive(Debug)]
 pub(crate) struct Admission(Arc<Semaphore>);
@@ -285,7 +291,8 @@ impl ClientBuilder {
     /// between client and server. `NO_PROXY` is a list of host names, which include their subdomains,
     /// addresses and networks (`10.0.0.0/8`), separated by commas, or `*`.
     pub fn trust_env(mut self, on: bool) -> Self {
-        self.connector.proxies = on.then(|| Arc::new(Matcher::from_env()));
+        let is_used = on && !is_every_host_exempt();
+        self.connector.proxies = is_used.then(|| Arc::new(Matcher::from_env()));
         self
     }
 

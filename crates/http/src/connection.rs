@@ -47,8 +47,7 @@ pub(crate) struct Shared<S> {
 
 /// The side of the server.
 pub(crate) struct ServerSide {
-    pub(crate) alive: Alive,
-    activity: Arc<Activity>,
+    pub(crate) activity: Arc<Activity>,
 }
 
 impl Side for ServerSide {
@@ -71,11 +70,9 @@ where
     B: Body<Error: Into<Boxed>> + 'static,
 {
     pub(crate) async fn serve(&self, both: Duplex) -> Result<()> {
-        let activity = Activity::new();
-        let side = ServerSide { alive: self.alive.clone(), activity: activity.clone() };
-        let io = Io { both, side };
-        let (service, alive) = (self.service.clone(), self.alive.clone());
-        let service = PerRequest { service, alive, activity: activity.clone() };
+        let activity = Activity::new(self.alive.clone());
+        let io = Io { both, side: ServerSide { activity: activity.clone() } };
+        let service = PerRequest { service: self.service.clone(), activity: activity.clone() };
         let mut connection = pin!(self.protocol.serve_connection_with_upgrades(io, service));
 
         let ending = self.until_it_is_to_end(&activity);

@@ -41,6 +41,14 @@ impl Outgoing {
         request
     }
 
+    /// Adds the request to the error with which it failed, as a note.
+    pub(crate) fn add_to(&self, error: Error) -> Error {
+        match error.is_cancelled() {
+            true => error,
+            false => error.add_note(format_args!("Client: {} {}", self.method, self.url)),
+        }
+    }
+
     /// If such a response is a redirect, makes this the next request. Returns whether it was one.
     pub(crate) fn follow(&mut self, status: StatusCode, response: &HeaderMap) -> Result<bool> {
         let becomes_get = match status {

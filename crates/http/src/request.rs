@@ -118,7 +118,8 @@ impl ClientRequest {
             let mut outgoing = Outgoing { method, url, headers, content };
             let mut left = client.max_redirects();
             loop {
-                let (response, admission) = client.exchange(outgoing.request()).await?;
+                let exchanged = client.exchange(outgoing.request()).await;
+                let (response, admission) = exchanged.map_err(|error| outgoing.add_to(error))?;
                 let (head, body) = response.into_parts();
                 if !(allow_redirects && outgoing.follow(head.status, &head.headers)?) {
                     let url = outgoing.url;

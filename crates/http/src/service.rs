@@ -1,9 +1,6 @@
 //! Serving requests: the services of hyper and of tower, and a task for each request.
 
-use crate::{
-    activity::{Activity, InFlight},
-    stop::Alive,
-};
+use crate::activity::{Activity, InFlight};
 use asyncio_core::{Error, exception::ExceptionContext};
 use asyncio_task::Task;
 use hyper::{
@@ -96,7 +93,6 @@ where
 pub(crate) struct PerRequest<S> {
     pub(crate) service: Rc<S>,
     pub(crate) activity: Arc<Activity>,
-    pub(crate) alive: Alive,
 }
 
 impl<S, B> Service<Request<Incoming>> for PerRequest<S>
@@ -118,13 +114,13 @@ where
         };
         let in_flight = Some(self.activity.begin(asked.version));
         let switched = Switched::of(&mut request);
-        let (service, alive) = (self.service.clone(), self.alive.clone());
+        let (service, activity) = (self.service.clone(), self.activity.clone());
         let task = Task::builder().eager_start(true).create(async move {
             let outcome = service.call(request).await;
-            drop(alive);
+            drop(activity);
             outcome.map_err(|error| Error::from_boxed(error.into()))
         });
-        Serving { task, asked, in_flight, switched, alive: self.alive.clone() }
+        Serving { task, asked, in_flight, switched }
     }
 }
 
@@ -163,7 +159,6 @@ pub(crate) struct Serving<B> {
     asked: Asked,
     in_flight: Option<InFlight>,
     switched: Option<Switched>,
-    alive: Alive,
 }
 
 impl<B: 'static> Future for Serving<B> {
@@ -172,6 +167,7 @@ impl<B: 'static> Future for Serving<B> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = ready!(Pin::new(&mut self.task).poll(cx));
         let in_flight = self.in_flight.take();
+        let is_stopping = in_flight.as_ref().is_some_and(|it| it.stop().begun.is_set());
         let mut response = match outcome {
             Ok(response) => response.map(|body| ServerBody { body: Some(body), in_flight }),
             // There is nothing to answer: the connection, or the stream of HTTP/2, is ended.
@@ -186,8 +182,7 @@ impl<B: 'static> Future for Serving<B> {
         if let Some(switched) = &self.switched {
             switched.decide(&self.asked.method, response.status());
         }
-        let is_http1 = self.asked.version < Version::HTTP_2;
-        if is_http1 && self.alive.stop().begun.is_set() {
+        if is_stopping && self.asked.version < Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Poll::Ready(Ok(response))

@@ -9,10 +9,10 @@ use asyncio_core::{
     context::current_values,
     limit::ToTimeout,
     raw::{CallbackRef, LoopRef, running_loop, sync::Mutex, with_entered},
-    wait::{Resume, Wait, Waiter, Wakers},
     wait_site::WaitSite,
 };
 use asyncio_future::DoneCallback;
+use asyncio_locks::waiters::{Deferred, Polled, QueuedWait, WaitQueue};
 use futures_core::Stream;
 use std::{
     collections::{HashSet, VecDeque},
@@ -68,7 +68,7 @@ where
         home: running_loop(),
         done: VecDeque::new(),
         todo: Vec::new(),
-        line: VecDeque::new(),
+        waiters: WaitQueue::new(),
         timer: None,
     };
     let state = Arc::new(Mutex::new(state));
@@ -100,30 +100,29 @@ struct State<T> {
     /// An error is an entry that did not finish in time, or whose end cannot be observed here.
     done: VecDeque<Result<Child<T>>>,
     todo: Vec<Todo<T>>,
-    line: VecDeque<Waiter>,
+    waiters: WaitQueue,
     timer: Option<CallbackRef>,
 }
 
 impl<T> State<T> {
-    fn put(&mut self, item: Result<Child<T>>, wakers: &mut Wakers) {
+    fn put(&mut self, item: Result<Child<T>>, after: &mut Deferred) {
         self.done.push_back(item);
-        self.wake_next(wakers);
+        self.waiters.wake_next(after);
     }
 
-    fn wake_next(&mut self, wakers: &mut Wakers) {
-        while let Some(waiter) = self.line.pop_front() {
-            if waiter.wake(wakers) {
-                break;
-            }
+    /// Wakes the next waiter, if there is something for it.
+    fn pass_on(&mut self, after: &mut Deferred) {
+        if !self.done.is_empty() {
+            self.waiters.wake_next(after);
         }
     }
 }
 
 fn completed<T>(state: &Mutex<State<T>>, number: usize) {
-    let mut wakers = Wakers::new();
+    let mut after = Deferred::new();
     let mut state = state.lock();
     let Some((child, _)) = state.todo.get_mut(number).and_then(Option::take) else { return };
-    state.put(Ok(child), &mut wakers);
+    state.put(Ok(child), &mut after);
     if state.todo.iter().all(Option::is_none) {
         if let Some(timer) = state.timer.take() {
             timer.cancel();
@@ -132,14 +131,14 @@ fn completed<T>(state: &Mutex<State<T>>, number: usize) {
 }
 
 fn timed_out<T: 'static>(state: &Mutex<State<T>>) {
-    let mut wakers = Wakers::new();
+    let mut after = Deferred::new();
     // Dropped outside the lock, together with results, whose drop is code of the program.
     let late: Vec<_>;
     let mut state = state.lock();
     late = state.todo.drain(..).flatten().collect();
     for (child, callback) in &late {
         child.remove_done_callback(callback);
-        state.put(Err(Error::Timeout(TimeoutError::default())), &mut wakers);
+        state.put(Err(Error::Timeout(TimeoutError::default())), &mut after);
     }
 }
 
@@ -210,7 +209,7 @@ impl<T: 'static> AsCompleted<T> {
     pub fn next_future(&mut self) -> Option<NextCompleted<T>> {
         self.left = self.left.checked_sub(1)?;
         let (state, site) = (self.state.clone(), self.site);
-        Some(NextCompleted { state, site, wait: Wait::new() })
+        Some(NextCompleted { state, site, place: QueuedWait::new() })
     }
 
     /// Returns a stream of the tasks and futures themselves as they finish, instead of their
@@ -304,34 +303,27 @@ impl<T, R> Drop for NextItem<'_, T, R> {
 pub struct NextCompleted<T> {
     state: Arc<Mutex<State<T>>>,
     site: WaitSite,
-    wait: Wait,
+    place: QueuedWait,
 }
 
 impl<T: 'static> NextCompleted<T> {
     fn poll_child(&mut self, cx: &mut Context<'_>) -> Poll<Result<Child<T>>> {
-        let (mut wakers, mut gone) = (Wakers::new(), VecDeque::new());
+        let mut after = Deferred::new();
         let mut state = self.state.lock();
         if let (Some(home), true) = (state.home, state.done.is_empty()) {
             home.check_awaited_here(self.site.what())?;
         }
-        if self.wait.is_armed() {
-            let State { line, done, .. } = &mut *state;
-            // A waiter never takes the place of another. A waiter that was moved to another task
-            // joins the queue again, or checks again, because the next entry may have been meant for
-            // it.
-            let replace = |waiter: Waiter| match done.is_empty() {
-                true => {
-                    (*line, gone) = std::mem::take(line).into_iter().partition(Waiter::is_waiting);
-                    line.push_back(waiter);
+        if self.place.is_taken() {
+            match state.waiters.poll(&mut self.place, cx, self.site, &mut after) {
+                Polled::Pending => return Poll::Pending,
+                Polled::Moved => {
+                    state.pass_on(&mut after);
+                    return Poll::Pending;
                 }
-                false => _ = waiter.wake(&mut wakers),
-            };
-            match self.wait.poll(cx, self.site, || None, replace) {
-                Resume::Pending => return Poll::Pending,
-                Resume::Woken => {}
-                Resume::Cancelled { error, woken } => {
-                    if woken && !state.done.is_empty() {
-                        state.wake_next(&mut wakers);
+                Polled::Woken => {}
+                Polled::Cancelled { error, woken } => {
+                    if woken {
+                        state.pass_on(&mut after);
                     }
                     return Poll::Ready(Err(error));
                 }
@@ -340,8 +332,7 @@ impl<T: 'static> NextCompleted<T> {
         if let Some(item) = state.done.pop_front() {
             return Poll::Ready(item);
         }
-        self.wait.arm(cx, self.site, None);
-        state.line.extend(self.wait.waiter());
+        state.waiters.join(&mut self.place, cx, self.site);
         Poll::Pending
     }
 }
@@ -360,13 +351,10 @@ impl<T: 'static> StdFuture for NextCompleted<T> {
 impl<T> NextCompleted<T> {
     /// Ends the wait. If it was woken, the wake-up goes to the next waiter.
     fn leave(&mut self) {
-        let mut wakers = Wakers::new();
+        let mut after = Deferred::new();
         let mut state = self.state.lock();
-        let was_armed = self.wait.is_armed();
-        self.wait.disarm();
-        // If the task in which it was polled has ended, it is not known whether it was woken.
-        if was_armed && !state.done.is_empty() {
-            state.wake_next(&mut wakers);
+        if state.waiters.leave(&mut self.place, &mut after) {
+            state.pass_on(&mut after);
         }
     }
 }

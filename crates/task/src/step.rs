@@ -96,7 +96,7 @@ unsafe fn step_of<F: Future<Output = Result<T>>, T>(
     let step = unsafe { Step::begin(data.cell()) }?;
     let error = match step.throw() {
         Some(error) => Error::Cancelled(error),
-        None if data.cell().has_ended() => return None,
+        None if step.has_ended() => return None,
         // SAFETY: it is present, and is dropped in place; it never moves.
         None => match poll(data.cell(), unsafe { Pin::new_unchecked(coroutine.as_mut()) }) {
             Poll::Pending => {

@@ -31,7 +31,7 @@ fn main() -> asyncio::Result<()> {
     });
     let url = format!("http://{}/", addresses.recv()?);
     let one_thread = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // As here, what reqwest spawns runs on another thread than the request.
+    // As with asyncio-tokio, the tasks that reqwest spawns run on another thread than the request.
     let mut two_threads = tokio::runtime::Builder::new_multi_thread();
     let two_threads = two_threads.worker_threads(1).enable_all().build()?;
     let ours = |main: Measured| Runner::new().tokio(true).with(|runner| runner.run(main.run()));
@@ -51,7 +51,7 @@ fn main() -> asyncio::Result<()> {
     Ok(())
 }
 
-/// What the rounds of one kind have cost.
+/// The costs of the rounds of one kind.
 #[derive(Default)]
 struct Cost {
     least: Option<Duration>,
@@ -84,7 +84,7 @@ fn cpu_time() -> asyncio::Result<Duration> {
     Ok(Duration::from_millis(10 * ticks?.iter().sum::<u64>()))
 }
 
-/// So many requests, some at once. It is the same future under both.
+/// Sends a number of requests, some at once. The future is the same under both runtimes.
 struct Measured {
     url: String,
     at_once: usize,
@@ -108,7 +108,7 @@ impl Measured {
         Ok(begun.elapsed())
     }
 
-    /// `total` requests in so many futures of one task.
+    /// `total` requests in several futures of one task.
     async fn all<F: Future<Output = asyncio::Result<()>>>(
         &self,
         requests: impl Fn(usize) -> F,

@@ -1,5 +1,5 @@
-//! Descriptors and threads after the end of a runner are those that were there before. In a process of its
-//! own, because it counts those of the process.
+//! Descriptors and threads after the end of a runner are the same as before. This test has its own process, because
+//! it counts those of the whole process.
 
 #![cfg(target_os = "linux")]
 

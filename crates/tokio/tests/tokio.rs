@@ -1,4 +1,4 @@
-//! What runs inside of a tokio runtime that belongs to a loop.
+//! Code that runs inside the tokio runtime of a loop.
 
 use asyncio::{Error, Runner, TaskGroup, prelude::*};
 use asyncio_tokio::RunnerExt;
@@ -17,7 +17,7 @@ use tokio::{
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A client that asks our servers, whatever proxies the environment names.
+/// A client for our servers, which ignores the proxies of the environment.
 fn client() -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder().no_proxy().build()
 }
@@ -111,7 +111,7 @@ async fn cancelling_the_task_aborts_the_work() -> asyncio::Result<()> {
     for steps in 0..3 {
         let (guard, was_dropped) = dropped();
         let ended = asyncio::Future::new();
-        // Both are dropped with it, even if it has not begun.
+        // Both are dropped with the future, even if it has not begun.
         let owned = (guard, TellWhenDropped(ended.clone()));
         let task = asyncio_tokio::spawn(async move {
             let _owned = owned;
@@ -128,7 +128,7 @@ async fn cancelling_the_task_aborts_the_work() -> asyncio::Result<()> {
     Ok(())
 }
 
-/// Sets a future of the loop when it is dropped, on whatever thread.
+/// Sets a future of the loop when it is dropped, on any thread.
 struct TellWhenDropped(asyncio::Future<()>);
 
 impl Drop for TellWhenDropped {
@@ -183,7 +183,7 @@ fn work_over_there_holds_up_the_virtual_clock() {
         // Neither a deadlock nor a timeout.
         asyncio::wait_for(work, HOUR).await?;
         assert!(event_loop.time() - begun < HOUR);
-        // Nothing is outstanding any more, even after an abort.
+        // No work is outstanding any more, even after an abort.
         let work = asyncio_tokio::spawn(std::future::pending::<()>());
         work.cancel();
         assert!(work.await.unwrap_err().is_cancelled());
@@ -253,7 +253,7 @@ fn requests_of_reqwest_run_beside_our_server() {
         };
         let texts = asyncio::gather((0..20).map(|n| get(n.to_string()))).await?;
         assert!(texts.iter().enumerate().all(|(n, text)| *text == format!("hello /{n}")));
-        // A request that is given up leaves a client that works.
+        // The client still works after a request was dropped.
         let late = asyncio::wait_for(get("slow".to_owned()), 10 * MS).await;
         assert!(late.unwrap_err().is_timeout());
         assert_eq!(get("again".to_owned()).await?, "hello /again");
@@ -274,7 +274,7 @@ async fn errors_of_such_a_library_come_in_by_the_question_mark() {
     assert_eq!(error.notes(), ["asking the server"]);
 }
 
-/// A loop that is made inside a runtime of another program part ends as well.
+/// A loop that runs inside another tokio runtime ends as well.
 #[test]
 fn a_runner_may_end_inside_of_another_runtime() {
     let outer = tokio::runtime::Builder::new_current_thread().build().unwrap();

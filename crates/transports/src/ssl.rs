@@ -44,7 +44,7 @@
 //!
 //! ```text
 //!                 connection_made of                 the handshake is over:
-//!                 what is beneath                    connection_made
+//!                 the transport below                connection_made
 //!   UNWRAPPED ─────────────────► DO_HANDSHAKE ─────────────────► WRAPPED
 //!       ▲                             │                             │ close(), the end by the other
 //!       │    abort(), close(), failed │                             │ side; a last read is delivered
@@ -79,7 +79,7 @@
 //! encrypted input are kept; then the underlying connection is paused until 64 KiB are left.
 //!
 //! # Differences from asyncio
-//! - What is buffered stays plain text until the connection beneath has room for it.
+//! - What is buffered stays plain text until the connection below has room for it.
 //! - Application data after `close()` is dropped, where asyncio ends with an error.
 //! - An alert is sent when a handshake fails.
 //! - [`start_tls`](StartTls::received) takes bytes that were received before on both sides, and not on
@@ -114,13 +114,13 @@ pub use info::{CIPHER, COMPRESSION, Cipher, PEERCERT, SSL_OBJECT, SSLCONTEXT, Ss
 pub use protocol::{FLOW_CONTROL_HIGH_WATER_SSL_READ, FLOW_CONTROL_HIGH_WATER_SSL_WRITE};
 pub use start_tls::{StartTls, start_tls};
 
-/// The library beneath, and its types for certificates and keys.
+/// The underlying library, and its types for certificates and keys.
 pub use rustls;
 
-/// What [`Layer`] leads to.
+/// The object to which a [`Layer`] refers.
 pub(crate) type Place = SslProtocol;
 
-/// Where the TLS of a handle is, if it has any.
+/// The TLS layer of a handle, if it has one.
 pub(crate) struct Layer(Option<Box<Over>>);
 
 struct Over {

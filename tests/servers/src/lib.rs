@@ -42,14 +42,14 @@ pub struct Server {
     keeper: Option<Child>,
 }
 
-/// What is different between the two.
+/// The differences between the two.
 struct Kind {
     name: &'static str,
-    /// Those that have to be installed.
+    /// The programs that have to be installed.
     programs: &'static [&'static str],
-    /// In the directory: the first line is the number of the process.
+    /// The file in the directory whose first line is the process ID.
     pid_file: &'static str,
-    /// Ends the process at once.
+    /// The signal that ends the process immediately.
     signal: &'static str,
     prepare: fn(&Server) -> Result<(), String>,
     start: fn(&Server) -> Result<(), String>,
@@ -90,7 +90,7 @@ const REDIS: Kind = Kind {
     start: |server| {
         let port = server.port.to_string();
         let network = ["--bind", "127.0.0.1", "--port", &port, "--unixsocket", "redis.socket"];
-        // What is written is there after a crash.
+        // Written data survives a crash.
         let files = ["--appendonly", "yes", "--save", "", "--logfile", "log"];
         let process = ["--daemonize", "yes", "--pidfile", "redis.pid"];
         server.run("redis-server", network.into_iter().chain(files).chain(process))
@@ -104,7 +104,7 @@ const KEEPER: &str = r#"read _; pid=$(head -n 1 "$1/$2") && kill -s "$0" "$pid" 
 
 /// How long the start and the end of a server may take.
 const LIMIT: Duration = Duration::from_secs(30);
-/// So many ports are tried: another process may take the one that was free.
+/// The number of ports to try: another process may take a port that was free.
 const ATTEMPTS: usize = 5;
 
 impl Server {
@@ -210,7 +210,7 @@ impl Server {
         format!("{}: {what}: {error}", self.kind.name)
     }
 
-    /// A program that runs as the user, and writes nowhere.
+    /// A program that runs as the user, without output.
     fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.dir).env("PGDATA", self.dir.join("data"));
@@ -224,7 +224,7 @@ impl Server {
     fn keep(&self) -> io::Result<Child> {
         let mut command = self.command("sh");
         command.args(["-c", KEEPER, self.kind.signal]).arg(&self.dir).arg(self.kind.pid_file);
-        // A signal of the terminal is for the program: it may need the server until its own end.
+        // A signal of the terminal must not end the server, which the program may need until its own end.
         command.process_group(0).stdin(Stdio::piped()).spawn()
     }
 
@@ -249,7 +249,7 @@ impl Drop for Server {
             // This closes its input first.
             let _ = keeper.wait();
         }
-        // Where the user may not do that.
+        // If the user is not permitted to do that.
         let _ = fs::remove_dir_all(&self.dir);
     }
 }
@@ -264,7 +264,8 @@ fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// The directory that has these programs; of PostgreSQL's, which Debian keeps aside, the newest.
+/// Returns the directory of these programs. PostgreSQL's are in directories by version on Debian; the newest is
+/// returned.
 fn programs(names: &[&str]) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
@@ -274,7 +275,7 @@ fn programs(names: &[&str]) -> Option<PathBuf> {
     all.find(|dir| names.iter().all(|name| dir.join(name).is_file()))
 }
 
-/// 15 of `…/15/bin`.
+/// Returns the version of such a directory: 15 for `…/15/bin`.
 fn version(bin: &Path) -> Option<u32> {
     bin.parent()?.file_name()?.to_str()?.parse().ok()
 }

@@ -1,5 +1,5 @@
-//! A future of a library that is put aside: it has begun, and is not polled while the task waits for
-//! something else. What ends that leaves the first alone, and both are ended by what is outside of them.
+//! A future of a library that is put aside: it has begun, and is not polled while the task waits for something
+//! else. A limit on the second wait does not affect the first, and a scope around both ends both.
 
 use crate::{
     http::{Answer, client1, get, read, text},
@@ -98,9 +98,9 @@ fn a_read_put_aside_hears_nothing_of_a_limit_elsewhere() {
         is_timeout(wait_for(next(&mut other), 5 * MS).await.map(drop));
         is_timeout(wait_for(sleep(HOUR), 5 * MS).await);
         is_timeout(wait_for(pending::<Result<()>>(), 5 * MS).await);
-        // Under a limit itself, for a while.
+        // The read is under a limit of its own for a while.
         is_timeout(wait_for(read.as_mut(), 5 * MS).await.map(drop));
-        // What comes meanwhile is there when it is polled again.
+        // Data that arrives meanwhile is there when it is polled again.
         futures_util::SinkExt::send(&mut theirs, Message::text("7")).await?;
         is_timeout(wait_for(next(&mut other), 5 * MS).await.map(drop));
         assert_eq!(number(read.await?), 7);

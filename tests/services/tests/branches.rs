@@ -1,8 +1,10 @@
-//! Futures of libraries in `join!`, `try_join!` and `select!`: each is a scope, so each is told.
+//! Futures of libraries in `join!`, `try_join!` and `select!`: each is a scope, so a request reaches each.
 
 use crate::{
     http::{client1, get, hello, read, text},
-    support::{Around, HOUR, Joined, MS, ends, is_cancelled, is_timeout, iterations, pair, run},
+    support::{
+        Around, HOUR, Joined, Left, MS, ends, is_cancelled, is_timeout, iterations, pair, run,
+    },
     websocket::{Socket, next, number, sending, sockets},
 };
 use asyncio::{
@@ -15,28 +17,11 @@ use tokio_tungstenite::tungstenite::Message;
 
 const N: u32 = 200;
 
-/// An end that hears nothing.
-async fn silent(around: &Around) -> Result<Socket> {
+/// A connection whose other end sends nothing.
+pub(crate) async fn silent(around: &Around) -> Result<Socket> {
     let (ours, theirs) = sockets().await?;
     around.keep(theirs);
     Ok(ours)
-}
-
-/// Says that it was left with a cancellation.
-struct Left(Rc<Cell<u32>>);
-
-impl AsyncContextManager for Left {
-    type Target = ();
-
-    async fn enter(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    async fn exit(&mut self, (): (), error: Option<&Error>) -> Result<()> {
-        sleep(MS).await?;
-        self.0.set(self.0.get() + u32::from(error.is_some_and(Error::is_cancelled)));
-        Ok(())
-    }
 }
 
 #[test]
@@ -77,7 +62,7 @@ fn a_read_beside_an_inner_scope_is_ended() {
             inner.and(read.map(drop))
         })
     });
-    // In every way but that in which it was dropped.
+    // In every way except by dropping it.
     assert_eq!(left.get(), 10);
 }
 
@@ -97,28 +82,6 @@ fn a_request_and_its_connection_are_ended() {
 }
 
 #[test]
-fn a_loop_over_messages_and_a_sleep_is_ended() {
-    ends(async |around| {
-        let mut ours = silent(&around).await?;
-        let mut ticks = 0;
-        Ok(async move {
-            loop {
-                select! {
-                    message = next(&mut ours) => return message,
-                    slept = sleep(MS) => {
-                        slept?;
-                        ticks += 1;
-                        if ticks == 3 {
-                            around.reached();
-                        }
-                    }
-                }
-            }
-        })
-    });
-}
-
-#[test]
 fn a_server_beside_a_stop_is_ended() {
     ends(async |around| {
         let (ours, theirs) = pair().await?;
@@ -131,7 +94,7 @@ fn a_server_beside_a_stop_is_ended() {
             let mut connection = pin!(connection);
             loop {
                 select! {
-                    // What is no `Result` of ours cannot say that it was cancelled.
+                    // A branch that returns no `asyncio::Result` cannot report its cancellation.
                     ended = connection.as_mut() => return Ok(ended?),
                     asked = stop.get() => {
                         asked?;
@@ -140,31 +103,6 @@ fn a_server_beside_a_stop_is_ended() {
                 }
             }
         })
-    });
-}
-
-#[test]
-fn messages_and_a_sleep_that_is_made_anew() {
-    run(async {
-        let around = Around::default();
-        let (mut ours, theirs) = sockets().await?;
-        sending(&around, theirs, N);
-        let (mut heard, mut ticks) = (Vec::new(), 0);
-        loop {
-            select! {
-                message = next(&mut ours) => match message? {
-                    Message::Close(_) => break,
-                    message => heard.push(number(message)),
-                },
-                slept = sleep(MS) => {
-                    slept?;
-                    ticks += 1;
-                }
-            }
-        }
-        assert_eq!(heard, (0..N).collect::<Vec<_>>());
-        assert!(ticks > 0);
-        around.end().await
     });
 }
 
@@ -227,7 +165,7 @@ fn neighbours_each_under_a_limit() {
     });
 }
 
-/// The branch that loses is a request of hyper within a scope of the program: that is left first.
+/// The branch that loses is a request of hyper inside a scope of the program, which cleans up first.
 #[test]
 fn a_request_that_loses_is_cleaned_up() {
     run(async {

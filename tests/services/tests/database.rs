@@ -1,4 +1,4 @@
-//! tokio-postgres before a server that says nothing, or nothing more. What a real one shows is in
+//! tokio-postgres with a server that never responds, or stops responding. Tests with a real server are in
 //! [`database_server`](crate::database_server).
 
 use crate::support::{Around, HOUR, Joined, MS, ends, is_timeout, pair, run};
@@ -21,13 +21,13 @@ where
     Ok(Config::new().user("postgres").dbname("postgres").connect_raw(io, NoTls).await?)
 }
 
-/// Authentication is not asked for, and the server is ready for a query.
+/// The server requires no authentication, and is ready for a query.
 const WELCOME: &[u8] = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
 
-/// The answer to an empty query, and that the server is ready for another.
+/// The response to an empty query, after which the server is ready for another.
 const EMPTY: &[u8] = b"I\0\0\0\x04Z\0\0\0\x05I";
 
-/// What a client begins with; without its first byte, any message.
+/// Reads the first message of a client, or any other one after its first byte.
 async fn read_message(io: &mut Joined) -> Result<()> {
     let length = io.read_i32().await? as usize;
     let mut rest = vec![0; length - 4];
@@ -35,7 +35,7 @@ async fn read_message(io: &mut Joined) -> Result<()> {
     Ok(())
 }
 
-/// A server that lets the client in, reads `n` bytes, and then nothing more.
+/// A server that accepts the session, reads `n` bytes, and then nothing more.
 async fn server(mut io: Joined, n: usize, around: Around) -> Result<()> {
     read_message(&mut io).await?;
     io.write_all(WELCOME).await?;
@@ -52,7 +52,7 @@ async fn session(around: &Around, n: usize) -> Result<Database> {
     connect(ours).await
 }
 
-/// The same, with a task that moves the connection.
+/// The same, with a task that drives the connection.
 async fn client(around: &Around) -> Result<Client> {
     let (client, connection) = session(around, 1).await?;
     around.task(async move { Ok(connection.await?) });
@@ -151,7 +151,7 @@ fn a_connection_waits_until_a_query_is_taken() {
     });
 }
 
-/// A server that answers what asks for nothing.
+/// A server that responds to empty queries.
 pub(crate) async fn answer_empty_queries(mut io: Joined) -> Result<()> {
     read_message(&mut io).await?;
     io.write_all(WELCOME).await?;
@@ -162,7 +162,7 @@ pub(crate) async fn answer_empty_queries(mut io: Joined) -> Result<()> {
     Ok(())
 }
 
-// What goes on.
+// What continues.
 
 #[test]
 fn queries_that_were_given_up_leave_the_connection_to_others() {

@@ -1,12 +1,11 @@
-//! tokio-postgres and a real server: queries that sleep, and what a session does after one was given
-//! up.
+//! tokio-postgres and a real server: queries that sleep, and how a session continues after a query was dropped.
 
 use crate::{
     database::connect,
     servers::start,
     support::{Around, HOUR, Joined, MS, come_and_go, connections, ends, is_timeout, run},
 };
-use asyncio::{Error, Result, open_unix_connection, sleep, wait_for};
+use asyncio::{Error, Result, create_task, open_unix_connection, sleep, wait_for};
 use asyncio_test_servers::Server;
 use bytes::Bytes;
 use futures_util::{
@@ -27,14 +26,14 @@ async fn open(path: &Path) -> Result<Joined> {
     Ok(tokio::io::join(reader, writer))
 }
 
-/// A session whose connection is moved by a task.
+/// A session whose connection is driven by a task.
 async fn client(path: &Path, around: &Around) -> Result<Client> {
     let (client, connection) = connect(open(path).await?).await?;
     around.task(async move { Ok(connection.await?) });
     Ok(client)
 }
 
-/// Moves the connection until `future` is done.
+/// Drives the connection until `future` is done.
 async fn beside<T>(
     connection: &mut Connection<Joined, NoTlsStream>,
     future: impl Future<Output = Result<T>>,
@@ -82,7 +81,7 @@ async fn number(client: &Client, sql: &str) -> Result<i64> {
     Ok(client.query_one(sql, &[]).await?.get(0))
 }
 
-/// A suspended future by the client's hand.
+/// Makes a suspended future from a client.
 type Ask = fn(Client) -> LocalBoxFuture<'static, Result<()>>;
 
 /// Statements that never end.
@@ -123,7 +122,7 @@ fn a_session_is_ended_whatever_it_waits_for() {
             Ok(ask(client))
         });
     }
-    // The same statements, while the connection is moved by the same task.
+    // The same statements, while the same task drives the connection.
     for ask in NEVER_ENDING {
         let path = server.socket();
         ends(async move |around| {
@@ -246,6 +245,29 @@ fn a_session_goes_on_after_what_was_given_up() {
     });
 }
 
+#[test]
+fn a_server_that_dies_is_noticed_and_comes_back() {
+    let Some(server) = start(Server::postgres) else { return };
+    let (path, handle) = (server.socket(), server.handle());
+    run(async move {
+        let around = Around::default();
+        let other = client(&path, &around).await?;
+        let waits = client(&path, &around).await?;
+        let process = number(&waits, PROCESS).await?;
+        let query = async move { Ok(waits.batch_execute(NEVER).await?) };
+        let waiting = create_task(wait_for(query, HOUR));
+        until_running(&other, process).await?;
+        handle.kill().await?;
+        let error = waiting.await.unwrap_err();
+        assert!(!error.is_cancelled() && !error.is_timeout(), "{error:?}");
+        assert!(number(&other, "SELECT 1::int8").await.is_err());
+        assert!(client(&path, &around).await.is_err());
+        handle.start().await?;
+        assert_eq!(number(&client(&path, &around).await?, "SELECT 7::int8").await?, 7);
+        around.end().await
+    });
+}
+
 /// Reads a stream to its end, each piece under a limit that is often too short.
 async fn under_limits(rows: CopyOutStream) -> Result<Vec<u8>> {
     let mut rows = pin!(rows);
@@ -259,8 +281,8 @@ async fn under_limits(rows: CopyOutStream) -> Result<Vec<u8>> {
     }
 }
 
-/// In every state: nothing said, half of the first message, let in, asked, answered. The server starts a process for
-/// each of them, so there are few beside each other, and not many unless they are asked for.
+/// Clients disconnect in every state: nothing sent, half of the first message, session open, waiting, answered. The
+/// server starts a process for each connection, so only a few exist at once.
 #[test]
 fn many_connections_come_and_go() {
     let Some(server) = start(Server::postgres) else { return };
@@ -280,7 +302,7 @@ fn many_connections_come_and_go() {
                 match state % 5 {
                     2 => {}
                     3 => {
-                        // Mostly given up. The server's process lives as long as it sleeps.
+                        // Most of them reach the limit. The server's process lives until its sleep ends.
                         let asked =
                             async { Ok(client.batch_execute("SELECT pg_sleep(0.1)").await?) };
                         drop(wait_for(beside(&mut connection, asked), 5 * MS).await);

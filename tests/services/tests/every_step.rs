@@ -1,6 +1,6 @@
-//! Programs that would end by themselves are ended after one step of the loop, after two, and so on:
-//! while a connection is made, in a handshake, between a request and its answer, as what they wait for
-//! arrives. Each time they have ended by themselves, or as they were told to.
+//! Programs that would end by themselves are ended after one step of the loop, after two, and so on: while they
+//! connect, in a handshake, between a request and its response, when data arrives. Each time, the outcome is their
+//! own, or that of the cancellation.
 
 use crate::{
     database::{answer_empty_queries, connect},
@@ -38,7 +38,7 @@ enum Way {
     Group,
 }
 
-/// Ends the program that `make` gives after each number of steps, until it has ended before that.
+/// Ends the program from `make` after each number of steps, until it ends earlier by itself.
 #[track_caller]
 fn at_every_step<F>(make: impl AsyncFn(Around) -> Result<F> + 'static)
 where
@@ -49,7 +49,7 @@ where
         let make = make.clone();
         run(async move {
             let mut ended_before = 0;
-            // Some, for one run may be faster than another.
+            // Several times, because one run may be faster than another.
             for steps in 0.. {
                 let before = descriptors();
                 let around = Around::default();
@@ -154,7 +154,7 @@ async fn serve2(io: Joined) -> Result<()> {
     Ok(http2::Builder::new(Tasks).serve_connection(io, service_fn(hello)).await?)
 }
 
-/// Sends two numbers, hears them, and hangs up.
+/// Sends two numbers, receives them, and closes.
 async fn talk(io: Joined) -> Result<()> {
     let (mut socket, _) = client_async("ws://localhost/", io).await?;
     for n in 0..2 {
@@ -166,7 +166,7 @@ async fn talk(io: Joined) -> Result<()> {
     Ok(())
 }
 
-/// Gives back what it hears.
+/// Sends back what it receives.
 async fn echo(io: Joined) -> Result<()> {
     let mut socket = accept_async(io).await?;
     while let Some(message) = socket.next().await.transpose()? {
@@ -221,7 +221,7 @@ fn a_client_of_a_database() {
     });
 }
 
-/// The client of a server that is ended: it may be told so.
+/// The client of a server that is ended: it may get an error.
 fn against<F>(around: &Around, io: Joined, client: fn(Joined) -> F)
 where
     F: Future<Output = Result<()>> + 'static,
@@ -284,9 +284,9 @@ fn a_server_of_a_websocket() {
     });
 }
 
-// What is taken is taken whole.
+// Messages are taken whole.
 
-/// A reader is ended after so many steps, in each of which something may arrive; the next goes on.
+/// A reader is ended after each number of steps, in each of which data may arrive; the next reader continues.
 #[test]
 fn readers_that_take_turns_lose_no_message() {
     for way in [Way::Cancel, Way::Timeout, Way::Group] {
@@ -324,7 +324,7 @@ fn readers_that_take_turns_lose_no_message() {
     }
 }
 
-/// A socket that goes back to its place when it is dropped.
+/// A socket that is put back when it is dropped.
 struct Lent {
     socket: Option<Socket>,
     place: Rc<RefCell<Option<Socket>>>,

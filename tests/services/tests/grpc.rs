@@ -1,6 +1,8 @@
-//! tonic on both sides: its services below `asyncio_http::serve`, and its client over `asyncio_http::Client`.
+//! tonic on both sides: its services behind `asyncio_http::serve`, and its client over `asyncio_http::Client`.
 
-use crate::support::{HOUR, LOOPBACK, MS, come_and_go, connections, is_cancelled, is_timeout, run};
+use crate::support::{
+    HOUR, LOOPBACK, MS, come_and_go, connections, is_cancelled, is_timeout, run, stop_under_load,
+};
 use asyncio::{Error, Event, Result, create_task, gather, open_connection, sleep, wait_for};
 use asyncio_http::{Client, HttpServer, Incoming, IntoService, OfHyper, serve, service_fn};
 use bytes::{Buf, BufMut};
@@ -19,7 +21,7 @@ use tonic::{
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 
-/// Messages that are numbers, so that no code has to be generated.
+/// A codec whose messages are numbers, so that no code has to be generated.
 #[derive(Clone, Copy, Default)]
 struct Numbers;
 
@@ -57,14 +59,14 @@ impl Decoder for Numbers {
     }
 }
 
-/// What the handlers have seen.
+/// Counts the calls that have begun, and those that were cancelled.
 #[derive(Clone, Default)]
 struct Seen {
     begun: Rc<Cell<u64>>,
     cancelled: Rc<Cell<u64>>,
 }
 
-/// The square of a number, after so many milliseconds; 7 never has an answer, and 13 is refused.
+/// Returns the square of a number after a few milliseconds; 7 is never answered, and 13 is refused.
 struct Square(Seen);
 
 impl tower_service::Service<Request<u64>> for Square {
@@ -94,7 +96,7 @@ impl tower_service::Service<Request<u64>> for Square {
     }
 }
 
-/// The numbers below one, with pauses.
+/// Streams the numbers below the given one, with pauses.
 struct Count;
 
 impl tower_service::Service<Request<u64>> for Count {
@@ -116,7 +118,7 @@ impl tower_service::Service<Request<u64>> for Count {
     }
 }
 
-/// Both, by their paths.
+/// Selects one of the two services by the path.
 fn service(seen: &Seen) -> impl IntoService<OfHyper> {
     let seen = seen.clone();
     service_fn(move |request: http::Request<Incoming>| {
@@ -190,7 +192,7 @@ fn calls_and_streams_are_answered() {
     });
 }
 
-/// A call that is given up cancels its handler; a stream that is dropped ends; the connection goes on.
+/// Dropping a call cancels its handler, and dropping a stream ends it; the connection continues.
 #[test]
 fn calls_that_were_given_up_leave_the_connection_to_others() {
     run(async {
@@ -220,7 +222,7 @@ fn calls_that_were_given_up_leave_the_connection_to_others() {
             drop(numbers);
             assert_eq!(calls.square(12).await?, 144);
         }
-        // All of them that began, except those that were answered.
+        // All calls that began are cancelled, except those that were answered.
         while seen.cancelled.get() + 20 < seen.begun.get() {
             sleep(MS).await?;
         }
@@ -257,31 +259,21 @@ fn under_load_a_stop_loses_no_call() {
     run(async {
         let (seen, stop) = (Seen::default(), Event::new());
         let server = serve(service(&seen), LOOPBACK).graceful(&stop, HOUR).await?;
-        let (calls, answers) = (Calls::to(&server), Rc::new(Cell::new(0)));
-        let clients: Vec<_> = (0..20)
-            .map(|n| {
-                let (calls, answers) = (calls.clone(), answers.clone());
-                create_task(async move {
-                    while let Ok(square) = calls.square(20 + n).await {
-                        assert_eq!(square, (20 + n) * (20 + n));
-                        answers.set(answers.get() + 1);
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
-        while answers.get() < 200 {
-            sleep(MS).await?;
-        }
-        stop.set();
-        server.serve_forever().await?;
-        gather(clients).await?;
-        assert_eq!(answers.get(), seen.begun.get());
+        let calls = Calls::to(&server);
+        let answers = stop_under_load(&server, &stop, move |client| {
+            let (calls, number) = (calls.clone(), 20 + client);
+            async move {
+                assert_eq!(calls.square(number).await?, number * number);
+                Ok(())
+            }
+        });
+        assert_eq!(answers.await?, seen.begun.get());
         Ok(())
     });
 }
 
-/// In every state: nothing said, half of the preface, answered, asked, in the middle of a stream.
+/// Clients disconnect in every state: nothing sent, half of the preface, answered, waiting, in the middle of a
+/// stream.
 #[test]
 fn many_connections_come_and_go() {
     run(async {

@@ -19,7 +19,7 @@ fn facade() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/asyncio")
 }
 
-/// A program, and where in its chapter the output stands.
+/// A program, and the position of its output in the chapter.
 struct Program {
     code: String,
     output: Range<usize>,
@@ -41,7 +41,8 @@ fn programs(chapter: &str) -> Vec<Program> {
     outputs.collect()
 }
 
-/// A program that contains one of these waits for something outside of its loop, and for no time.
+/// A program that contains one of these waits for something outside its loop, so it does not run under the virtual
+/// clock.
 const OUTSIDE: [&str; 7] = [
     "asyncio_http",
     "connect_read_pipe",
@@ -52,7 +53,8 @@ const OUTSIDE: [&str; 7] = [
     "tokio::",
 ];
 
-/// Any other program runs under the virtual clock, so that its output is certain. No line moves.
+/// Any other program runs under the virtual clock, so that its output is always the same. Line numbers do not
+/// change.
 fn with_its_clock(code: &str) -> String {
     if OUTSIDE.iter().any(|word| code.contains(word)) {
         return code.to_owned();
@@ -62,13 +64,13 @@ fn with_its_clock(code: &str) -> String {
     code.replace("#[asyncio::main]\nasync fn main()", main)
 }
 
-/// Where a program is compiled. It may print this.
+/// The path at which a program is compiled, which it may print.
 fn file(directory: &Path, number: usize) -> PathBuf {
     directory.join(format!("program_{number}.rs"))
 }
 
-/// All programs as one: started with a number it runs that program, and otherwise each of them, whose outputs
-/// it writes to `directory`.
+/// All programs in one source text. With a number as its argument it runs that program, and without one it runs all
+/// of them and writes their outputs to `directory`.
 fn as_one(programs: &[&Program], directory: &Path) -> String {
     let (mut modules, mut runs) = (String::new(), String::new());
     for (number, Program { code, .. }) in programs.iter().enumerate() {
@@ -90,7 +92,7 @@ fn main() -> std::process::ExitCode {{
     }}
     for number in 0..programs.len() {{
         let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-        // An error shows its backtrace where that is set.
+        // With this variable, an error would show its backtrace.
         command.env_remove("RUST_BACKTRACE").env_remove("RUST_LIB_BACKTRACE");
         let output = command.arg(number.to_string()).output().unwrap();
         assert!(output.status.success(), "program {{number}}: {{output:?}}");
@@ -171,20 +173,20 @@ fn its_programs_print_what_it_says() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// The lines of a Python program, and of the Rust program below it, in a file of the tour.
+/// Counts the lines of a Python program and of the Rust program below it, in a file of the tour.
 fn lines(file: &str) -> Option<(usize, usize)> {
     let (_, python) = file.split_once("//! ```python\n")?;
     let (python, rust) = python.split_once("//! ```\n")?;
     let is_code = |line: &&str, comment: &str| !line.is_empty() && !line.starts_with(comment);
     let python = python.lines().map(|line| line.trim_start_matches("//!").trim());
     let mut count = 0;
-    // How a statement ends that is not counted, as long as it lasts.
+    // The end of the current statement, if its lines are not counted.
     let mut skipped: Option<&str> = None;
     for line in rust.lines().map(str::trim).filter(|line| is_code(line, "//")) {
         if skipped.is_none() {
             skipped = match line {
                 _ if line.starts_with("use ") || line.starts_with("pub const TITLE") => Some(";"),
-                // The last one of a function stands where `Ok(())` would.
+                // The last statement of a function replaces `Ok(())`.
                 _ if line.starts_with("expect") => Some(")"),
                 _ => None,
             };
@@ -198,7 +200,7 @@ fn lines(file: &str) -> Option<(usize, usize)> {
     Some((python.filter(|line| is_code(line, "#")).count(), count))
 }
 
-/// The rows of a table: the programs in `directory` that have Python beside them, and their sum.
+/// Returns the rows of a table: the programs in `directory` that have a Python version, and their sum.
 fn table(directory: &Path) -> (String, f64) {
     let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<PathBuf> =

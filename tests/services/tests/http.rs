@@ -1,4 +1,4 @@
-//! What the tests of HTTP have in common.
+//! Shared by the tests of HTTP.
 
 use crate::support::{Around, ForHyper};
 use asyncio::{Result, create_task};
@@ -15,7 +15,7 @@ use std::{convert::Infallible, future::Future};
 pub(crate) type Body = Full<Bytes>;
 pub(crate) type Answer = Response<Body>;
 
-/// Runs as tasks of ours what hyper hands out for HTTP/2.
+/// Runs the futures that hyper spawns for HTTP/2 as tasks of asyncio.
 #[derive(Clone, Copy)]
 pub(crate) struct Tasks;
 
@@ -45,7 +45,7 @@ pub(crate) async fn read(answer: Response<Incoming>) -> Result<Bytes> {
     Ok(answer.into_body().collect().await?.to_bytes())
 }
 
-/// A client of HTTP/1 whose connection is moved by a task.
+/// A client of HTTP/1 whose connection is driven by a task.
 pub(crate) async fn client1(io: ForHyper, around: &Around) -> Result<http1::SendRequest<Body>> {
     let (requests, connection) = http1::handshake(io).await?;
     around.task(async move { Ok(connection.await?) });

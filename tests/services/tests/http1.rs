@@ -34,7 +34,7 @@ where
     Ok(http1::Builder::new().serve_connection(TokioIo::new(io), service).await?)
 }
 
-/// Reads a request of which nothing matters but its end.
+/// Reads a request up to the end of its head.
 async fn read_request(io: &mut Joined) -> Result<()> {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
@@ -167,7 +167,7 @@ fn a_server_waits_for_a_handler_that_asks_another_server() {
 
 // A client that is ended.
 
-/// The other end reads a request, answers `answer`, and nothing more.
+/// The other end reads a request, sends `answer`, and nothing more.
 async fn answered(around: &Around, answer: &'static str) -> Result<Joined> {
     let (ours, mut theirs) = pair().await?;
     let around = around.clone();
@@ -229,7 +229,7 @@ fn a_connection_waits_for_requests() {
     });
 }
 
-// What goes on.
+// What continues.
 
 #[test]
 fn a_limit_in_a_handler_leaves_the_connection_alone() {
@@ -326,7 +326,7 @@ fn a_server_is_asked_to_end_under_a_limit() {
         let server = create_task(async move {
             let mut connection =
                 pin!(http1::Builder::new().serve_connection(ours, service_fn(hello)));
-            // The connection is lent to the limit, and goes on after it.
+            // The limit borrows the connection, which continues after it.
             let limited = wait_for(async { Ok(connection.as_mut().await?) }, 20 * MS).await;
             is_timeout(limited);
             stopped.wait().await?;

@@ -1,4 +1,4 @@
-//! hyper's HTTP/2, many requests over one connection; each handler has a task of ours.
+//! hyper's HTTP/2: many requests over one connection; each handler runs in a task of asyncio.
 
 use crate::{
     http::{Answer, Body, Tasks, client2, get, hello, read, text},
@@ -22,7 +22,7 @@ use std::{
 };
 use tokio::io::AsyncReadExt;
 
-/// A connection of a server whose handlers wait for ever, the first `n` of them asked.
+/// A connection of a server whose handlers never respond, with `n` requests.
 async fn serve_never(around: &Around, n: usize, ours: Joined, theirs: Joined) -> Result<Serving> {
     let requests = client2(TokioIo::new(theirs), around).await?;
     for _ in 0..n {
@@ -88,7 +88,7 @@ fn a_server_waits_until_its_answer_is_taken() {
         around.clone().task(async move {
             let answer = requests.send_request(get("/")).await?;
             around.reached();
-            // Its body is not read, so that the window of the stream is used up.
+            // The client does not read the body, so the window of the stream is used up.
             let _kept = (answer, requests);
             pending::<Result<()>>().await
         });
@@ -98,7 +98,7 @@ fn a_server_waits_until_its_answer_is_taken() {
     });
 }
 
-/// A server that never answers, beside the future.
+/// Runs a server that never responds beside the future.
 async fn silent(around: &Around) -> Result<Joined> {
     let (ours, theirs) = pair().await?;
     let told = around.clone();
@@ -163,7 +163,7 @@ fn a_connection_waits_for_the_settings_of_a_silent_server() {
     });
 }
 
-// What goes on.
+// What continues.
 
 #[test]
 fn one_late_request_of_many_leaves_the_others_and_the_connection_alone() {
@@ -239,7 +239,7 @@ fn a_connection_that_is_ended_ends_its_handlers() {
         let mut requests = client2(TokioIo::new(theirs), &around).await?;
         let ask = async { Ok(requests.send_request(get("/")).await?) };
         is_timeout(wait_for(ask, 20 * MS).await.map(drop));
-        // The stream was reset, so its handler has gone; the connection goes on.
+        // The stream was reset, so its handler has ended; the connection continues.
         ended.wait().await?;
         assert!(!server.done());
         server.cancel();

@@ -1,10 +1,10 @@
-//! An inner scope beside a wait of a library: when the task is cancelled, the scope is left in order.
+//! An inner scope beside a wait of a library: when the task is cancelled, the scope cleans up.
 
 use crate::{
     http::{client1, get, text},
-    support::{Around, Joined, MS, ends, is_cancelled, iterations, pair, run},
+    support::{Around, Joined, Left, ends, is_cancelled, iterations, pair, run},
 };
-use asyncio::{AsyncContextManager, Error, Event, Result, create_task, sleep};
+use asyncio::{AsyncContextManager, Error, Event, Result, create_task};
 use futures_util::future::poll_fn;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -16,23 +16,6 @@ use std::{
     task::Poll,
 };
 use tokio::io::AsyncReadExt;
-
-/// Says that it was left with a cancellation.
-struct Left(Rc<Cell<bool>>);
-
-impl AsyncContextManager for Left {
-    type Target = ();
-
-    async fn enter(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    async fn exit(&mut self, (): (), error: Option<&Error>) -> Result<()> {
-        sleep(MS).await?;
-        self.0.set(error.is_some_and(Error::is_cancelled));
-        Ok(())
-    }
-}
 
 /// The body of an inner scope, beside a read that is put aside.
 async fn beside(mut io: Joined, left: Left) -> Result<()> {
@@ -52,12 +35,12 @@ fn a_read_put_aside_leaves_the_clean_up_of_an_inner_scope_alone() {
     });
     run(async {
         let (ours, theirs) = pair().await?;
-        let left = Rc::new(Cell::new(false));
+        let left = Rc::new(Cell::new(0));
         let task = create_task(beside(ours, Left(left.clone())));
         iterations(5).await?;
         task.cancel();
         is_cancelled(task.await);
-        assert!(left.get(), "its exit did not run");
+        assert_eq!(left.get(), 1, "its exit did not run");
         drop(theirs);
         Ok(())
     });
@@ -68,7 +51,7 @@ fn a_handler_cleans_up_when_its_connection_is_cancelled() {
     run(async {
         let around = Around::default();
         let (ours, theirs) = pair().await?;
-        let left = Rc::new(Cell::new(false));
+        let left = Rc::new(Cell::new(0));
         let (told, reached) = (left.clone(), Rc::new(Event::new()));
         let handling = reached.clone();
         let server = create_task(async move {
@@ -85,7 +68,7 @@ fn a_handler_cleans_up_when_its_connection_is_cancelled() {
         iterations(5).await?;
         server.cancel();
         is_cancelled(server.await);
-        assert!(left.get(), "its exit did not run");
+        assert_eq!(left.get(), 1, "its exit did not run");
         around.end().await
     });
 }

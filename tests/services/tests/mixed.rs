@@ -1,5 +1,5 @@
-//! Futures of libraries in more than one task and in more than one scope: what ends one of them leaves
-//! the others alone, and clean-up may await a library too.
+//! Futures of libraries in more than one task and in more than one scope: ending one of them does not affect the
+//! others, and clean-up may await a library too.
 
 use crate::{
     http::{Answer, client1, get, hello, read, text},
@@ -32,7 +32,7 @@ use std::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 
-/// An end that hears nothing.
+/// A connection whose other end sends nothing.
 async fn silent(around: &Around) -> Result<Socket> {
     let (ours, theirs) = sockets().await?;
     around.keep(theirs);
@@ -52,7 +52,7 @@ fn halves_of_a_socket_in_two_tasks() {
         }
         assert!(reader.cancel());
         is_cancelled(reader.await.map(drop));
-        // The reader is gone, and the half that writes goes on.
+        // The reader was dropped, and the half for writing continues.
         outgoing.send(Message::text("3")).await?;
         assert_eq!(number(next(&mut theirs).await?), 3);
         Ok(())
@@ -144,14 +144,14 @@ fn a_read_that_was_begun_elsewhere() {
         let mut read = Box::pin(async move { next(&mut ours).await });
         let begun = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx).is_pending()));
         assert!(begun.await);
-        // In another task it belongs to that, and to the limit there.
+        // In another task the future belongs to that task, and to the limit there.
         let there = create_task(async move {
             is_timeout(wait_for(read.as_mut(), 5 * MS).await.map(drop));
             is_timeout(wait_for(read, 5 * MS).await.map(drop));
             Ok(())
         });
         there.await?;
-        // Begun in a task that has ended.
+        // The read has begun in a task that has ended.
         let mut ours = silent(&around).await?;
         let mut read = Box::pin(async move { next(&mut ours).await });
         let place = Rc::new(RefCell::new(None));
@@ -203,7 +203,7 @@ fn limits_inside_of_limits() {
             let inside = async {
                 match wait_for(next(&mut ours), inner * MS).await {
                     Err(error) if error.is_timeout() => sleep(HOUR).await,
-                    // Of the outer one, even if both have passed together.
+                    // The timeout is that of the outer limit, even if both pass together.
                     outcome => outcome.map(drop),
                 }
             };
@@ -235,7 +235,7 @@ fn a_message_of_a_cancellation() {
     });
 }
 
-/// Says good-bye on a WebSocket when its body has ended, however that was.
+/// Closes a WebSocket when its body has ended, with any outcome.
 struct Goodbye(Option<Socket>, Rc<Cell<bool>>);
 
 impl AsyncContextManager for Goodbye {
@@ -262,7 +262,7 @@ fn clean_up_that_awaits_a_library_runs_to_its_end() {
             around.task(async move {
                 let close = theirs.next().await;
                 sleep(10 * MS).await?;
-                // The answer to it is sent by the next read.
+                // The next read sends the response to it.
                 Ok((close, theirs.next().await))
             });
             let said = Rc::new(Cell::new(false));
@@ -300,7 +300,7 @@ fn a_cancellation_that_is_the_librarys_own_is_an_ordinary_error() {
         let connection = create_task(async move { Ok(connection.await?) });
         let asked = create_task(async move { Ok(requests.send_request(get("/")).await?) });
         iterations(5).await?;
-        // The connection goes, and hyper says that the request "was canceled".
+        // The connection is closed, and hyper reports that the request "was canceled".
         connection.cancel();
         is_cancelled(connection.await);
         let error = asked.await.expect_err("there is no answer");
@@ -391,7 +391,7 @@ fn a_handler_that_is_a_program_of_its_own() {
         let service = service_fn(move |_| {
             let behind = behind.clone();
             async move {
-                // Three requests that get no answer, a child that fails, and a limit around all.
+                // Three requests without a response, a child that fails, and a limit around all.
                 let mut tasks = Vec::new();
                 let group = TaskGroup::new().with(async |group| {
                     for _ in 0..3 {
@@ -462,7 +462,7 @@ fn a_crowd_of_clients_of_which_each_third_is_late() {
                         drop(requests);
                         Ok(())
                     };
-                    // What a request was waiting for goes with the connection.
+                    // A request ends with its connection.
                     let (asked, _) = join(ask, connection).await;
                     asked
                 }));

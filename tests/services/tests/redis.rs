@@ -1,13 +1,17 @@
-//! The crate `redis` over our streams, before a real Redis.
+//! The crate `redis` over our streams, with a real Redis.
 
 use crate::{
     servers::start,
-    support::{Around, HOUR, MS, come_and_go, connections, ends, is_timeout, run},
+    support::{
+        Around, HOUR, LOOPBACK, MS, come_and_go, connections, ends, is_timeout, run,
+        stop_under_load,
+    },
 };
 use asyncio::{
-    AsyncContextManager, Result, StreamReader, StreamWriter, TaskGroup, create_task,
+    AsyncContextManager, Error, Event, Result, StreamReader, StreamWriter, TaskGroup, create_task,
     open_unix_connection, sleep, streams::Duplex, wait_for,
 };
+use asyncio_http::{Client, Incoming, Request, Response, serve, service_fn};
 use asyncio_test_servers::Server;
 use redis::{
     AsyncCommands, AsyncConnectionConfig, RedisConnectionInfo, Value, aio::MultiplexedConnection,
@@ -15,7 +19,7 @@ use redis::{
 };
 use std::path::{Path, PathBuf};
 
-/// A connection that a task moves.
+/// A connection that is driven by a task.
 async fn connect(path: &Path, around: &Around) -> Result<MultiplexedConnection> {
     let stream = Duplex::from(open_unix_connection(path).await?);
     let config = AsyncConnectionConfig::new().set_response_timeout(None);
@@ -29,7 +33,7 @@ async fn connect(path: &Path, around: &Around) -> Result<MultiplexedConnection> 
     Ok(connection)
 }
 
-/// Waits until so many clients wait for an item.
+/// Waits until `count` clients wait for an item.
 async fn until_blocked(path: PathBuf, count: usize, around: Around) -> Result<()> {
     let mut other = connect(&path, &around).await?;
     loop {
@@ -53,7 +57,7 @@ fn a_command_waits_for_its_answer() {
     });
 }
 
-/// Answers that come later are those of commands that were given up, and of no others.
+/// A late response is matched to its dropped command, and to no other command.
 #[test]
 fn commands_that_were_given_up_leave_the_connection_to_others() {
     let Some(server) = start(Server::redis) else { return };
@@ -63,7 +67,7 @@ fn commands_that_were_given_up_leave_the_connection_to_others() {
         let mut connection = connect(&path, &around).await?;
         for n in 0..50_u32 {
             let mut given_up = connection.clone();
-            // Answered after 20 ms, and given up before, or cancelled.
+            // Redis responds after 20 ms; the command reaches its limit or is cancelled earlier.
             let wait = async move { Ok(given_up.blpop::<_, Value>("nothing", 0.02).await?) };
             match n % 2 {
                 0 => is_timeout(wait_for(wait, (n % 10) * MS).await.map(drop)),
@@ -111,7 +115,7 @@ fn a_server_that_dies_is_noticed_and_comes_back_with_its_data() {
         for round in 0..3 {
             let blocked = Around::default();
             let mut waits = connection.clone();
-            // A limit does not hide what became of the connection.
+            // A limit does not hide the error of the connection.
             let waiting = create_task(wait_for(
                 async move { Ok(waits.blpop::<_, Value>("nothing", 0.0).await?) },
                 HOUR,
@@ -132,7 +136,35 @@ fn a_server_that_dies_is_noticed_and_comes_back_with_its_data() {
     });
 }
 
-/// In every state: nothing said, half a command, asked, answered, blocked.
+/// A service counts its requests in Redis; their number is that of the responses.
+#[test]
+fn under_load_a_stop_of_a_service_loses_no_request() {
+    let Some(redis) = start(Server::redis) else { return };
+    let path = redis.socket();
+    run(async move {
+        let around = Around::default();
+        let mut connection = connect(&path, &around).await?;
+        let (stop, counting) = (Event::new(), connection.clone());
+        let service = service_fn(move |_: Request<Incoming>| {
+            let mut connection = counting.clone();
+            async move {
+                let number: u64 = connection.incr("requests", 1).await?;
+                Ok::<_, Error>(Response::new(number.to_string()))
+            }
+        });
+        let server = serve(service, LOOPBACK).graceful(&stop, HOUR).await?;
+        let (client, url) = (Client::new(), format!("http://{}/", server.local_addr()));
+        let answers = stop_under_load(&server, &stop, move |_| {
+            let request = client.get(&url);
+            async { request.await?.raise_for_status()?.text().await.map(drop) }
+        });
+        assert_eq!(answers.await?, connection.get::<_, u64>("requests").await?);
+        drop((server, connection));
+        around.end().await
+    });
+}
+
+/// Clients disconnect in every state: nothing sent, half a command, waiting, answered, blocked.
 #[test]
 fn ten_thousand_connections_come_and_go() {
     let Some(server) = start(Server::redis) else { return };

@@ -1,13 +1,14 @@
-//! reqwest, which needs a tokio runtime, before a server on our loop.
+//! reqwest, which needs a tokio runtime, as the client of a server on our loop.
 
 use crate::support::{
     HOUR, LOOPBACK, MS, come_and_go, connections, is_cancelled, is_timeout, run_with_tokio,
+    stop_under_load,
 };
 use asyncio::{Address, Event, Result, create_task, gather, sleep, wait_for};
 use asyncio_http::{HttpServer, Incoming, Request, Response, serve, service_fn};
 use std::{cell::Cell, rc::Rc, time::Duration};
 
-/// Answers with the path, after as many milliseconds as the query says.
+/// Responds with the path, after the number of milliseconds in the query.
 async fn server(address: impl asyncio::ToEndpoint) -> Result<HttpServer<'static>> {
     let echo = async |request: Request<Incoming>| {
         if let Some(ms) = request.uri().query() {
@@ -79,7 +80,7 @@ fn a_server_that_dies_is_noticed_and_comes_back() {
     });
 }
 
-/// Each answer was begun before the stop, and each request that was begun has its answer.
+/// Every request that a handler has started is answered.
 #[test]
 fn under_load_a_stop_loses_no_request() {
     run_with_tokio(async {
@@ -94,33 +95,19 @@ fn under_load_a_stop_loses_no_request() {
         });
         let server = serve(slow, LOOPBACK).graceful(&stop, HOUR).await?;
         let (client, address) = (client()?, server.local_addr());
-        let answers = Rc::new(Cell::new(0));
-        let clients: Vec<_> = (0..20)
-            .map(|_| {
-                let (client, address) = (client.clone(), address.clone());
-                let answers = answers.clone();
-                create_task(async move {
-                    while let Ok(answer) = text(&client, &address, "/").await {
-                        assert_eq!(answer, "served");
-                        answers.set(answers.get() + 1);
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
-        while answers.get() < 200 {
-            sleep(MS).await?;
-        }
-        stop.set();
-        server.serve_forever().await?;
-        gather(clients).await?;
-        assert_eq!(answers.get(), begun.get());
-        drop(client);
+        let answers = stop_under_load(&server, &stop, move |_| {
+            let (client, address) = (client.clone(), address.clone());
+            async move {
+                assert_eq!(text(&client, &address, "/").await?, "served");
+                Ok(())
+            }
+        });
+        assert_eq!(answers.await?, begun.get());
         Ok(())
     });
 }
 
-/// Answered, and given up.
+/// Half of the requests are answered, the others are dropped.
 #[test]
 fn many_connections_come_and_go() {
     run_with_tokio(async {

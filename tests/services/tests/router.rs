@@ -21,14 +21,14 @@ use hyper::{
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use std::{future::pending, sync::Arc, time::Duration};
 
-/// What the handlers share.
+/// The state that the handlers share.
 #[derive(Clone, Default)]
 struct Shared {
     asked: Arc<Event>,
     count: Arc<Lock<u32>>,
 }
 
-/// An error of ours is an answer; a cancellation among them.
+/// An error of asyncio is returned as a response, even if it is a cancellation.
 struct Failed(asyncio::Error);
 
 impl IntoResponse for Failed {
@@ -43,7 +43,7 @@ impl<E: Into<asyncio::Error>> From<E> for Failed {
     }
 }
 
-/// In line for the lock, but not for longer.
+/// Waits for the lock, but only for a limited time.
 async fn within(limit: Duration, lock: &Lock<u32>) -> Result<LockGuard<'_, u32>> {
     timeout(limit).with(async |_| lock.acquire().await).await
 }
@@ -59,7 +59,7 @@ async fn count(State(shared): State<Shared>, Path(by): Path<u32>) -> Result<Stri
 async fn late(State(shared): State<Shared>) -> Result<&'static str, Failed> {
     is_timeout(wait_for(pending(), 5 * MS).await);
     is_timeout(wait_for(sleep(HOUR), 5 * MS).await);
-    // In line for a lock, which the handler gives up.
+    // The handler waits for a lock until its limit passes.
     let _guard = shared.count.acquire().await?;
     is_timeout(within(5 * MS, &shared.count).await.map(drop));
     Ok("late")
@@ -97,7 +97,7 @@ async fn serve(io: Joined, version: Version, router: Router) -> Result<()> {
     Ok(())
 }
 
-/// Requests of either version.
+/// Sends requests of either version.
 enum Client {
     Http1(hyper::client::conn::http1::SendRequest<Body>),
     Http2(hyper::client::conn::http2::SendRequest<Body>),
@@ -185,8 +185,8 @@ fn a_server_waits_for_the_rest_of_a_body() {
     });
 }
 
-/// What comes out of a handler of axum is an answer, so a cancellation that a leaf in it takes ends
-/// there, and the connection goes on. Asked again, that ends.
+/// A handler of axum returns a response. A cancellation that a leaf in the handler takes therefore ends there, and
+/// the connection continues. A second cancellation ends the connection.
 #[test]
 fn a_handler_that_answers_with_the_cancellation_has_taken_it() {
     run(async {
@@ -245,7 +245,7 @@ fn connections_of_a_server_share_what_their_handlers_do() {
             around.task(serve(ours, version, router(shared.clone())));
             clients.push(Client::new(theirs, version, &around).await?);
         }
-        // Half of them give up while they are in line for the lock, the others have their turn.
+        // Half of the requests reach their limit while they wait for the lock; the others get it.
         let guard = shared.count.acquire().await?;
         let mut asked = Vec::new();
         for (n, mut client) in clients.into_iter().enumerate() {

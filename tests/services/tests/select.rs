@@ -1,7 +1,8 @@
-//! A future of a library and a sleep of ours in `select!`, in a loop: the one that loses is put aside,
-//! or dropped and made anew, and nothing is lost.
+//! A future of a library and a sleep of asyncio in `select!`, in a loop: the loser is put aside, or dropped and
+//! created again, and nothing is lost.
 
 use crate::{
+    branches::silent,
     http::{client1, get, read, text},
     support::{Around, HOUR, MS, ends, is_cancelled, is_timeout, pair, run},
     websocket::{next, number, sending, sockets},
@@ -10,34 +11,70 @@ use asyncio::{Error, Queue, Result, create_task, sleep, wait_for};
 use futures_util::{FutureExt, StreamExt, pin_mut, select, stream::FuturesUnordered};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use std::{cell::Cell, pin::pin, rc::Rc};
+use std::{pin::pin, rc::Rc};
 use tokio_tungstenite::tungstenite::Message;
 
 const N: u32 = 200;
 
-#[test]
-fn messages_and_a_sleep_that_is_made_anew() {
-    run(async {
-        let around = Around::default();
-        let (mut ours, theirs) = sockets().await?;
-        sending(&around, theirs, N);
-        let (mut heard, mut ticks) = (Vec::new(), 0);
-        loop {
-            tokio::select! {
-                message = next(&mut ours) => match message? {
-                    Message::Close(_) => break,
-                    message => heard.push(number(message)),
-                },
-                slept = sleep(MS) => {
-                    slept?;
-                    ticks += 1;
-                }
+/// The same loops with the macros of tokio and of asyncio.
+macro_rules! loops {
+    ($($name:ident: $($select:ident)::*;)*) => {$(
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn messages_and_a_sleep_that_is_made_anew() {
+                run(async {
+                    let around = Around::default();
+                    let (mut ours, theirs) = sockets().await?;
+                    sending(&around, theirs, N);
+                    let (mut heard, mut ticks) = (Vec::new(), 0);
+                    loop {
+                        $($select)::*! {
+                            message = next(&mut ours) => match message? {
+                                Message::Close(_) => break,
+                                message => heard.push(number(message)),
+                            },
+                            slept = sleep(MS) => {
+                                slept?;
+                                ticks += 1;
+                            }
+                        }
+                    }
+                    assert_eq!(heard, (0..N).collect::<Vec<_>>());
+                    assert!(ticks > 0);
+                    around.end().await
+                });
+            }
+
+            #[test]
+            fn a_loop_over_messages_and_a_sleep_is_ended() {
+                ends(async |around| {
+                    let mut ours = silent(&around).await?;
+                    let mut ticks = 0;
+                    Ok(async move {
+                        loop {
+                            $($select)::*! {
+                                message = next(&mut ours) => return message,
+                                slept = sleep(MS) => {
+                                    slept?;
+                                    ticks += 1;
+                                    if ticks == 3 {
+                                        around.reached();
+                                    }
+                                }
+                            }
+                        }
+                    })
+                });
             }
         }
-        assert_eq!(heard, (0..N).collect::<Vec<_>>());
-        assert!(ticks > 0);
-        around.end().await
-    });
+    )*};
+}
+
+loops! {
+    with_tokio: tokio::select;
+    with_asyncio: asyncio::select;
 }
 
 #[test]
@@ -68,7 +105,7 @@ fn messages_and_a_sleep_that_is_put_aside() {
     });
 }
 
-/// The read is a future that is lent, the limit is on what is done in between.
+/// The read is a borrowed future; the limit applies to the work in between.
 #[test]
 fn messages_and_limits_elsewhere_in_the_task() {
     run(async {
@@ -129,7 +166,7 @@ fn a_request_and_ticks() {
                     slept = wait_for(sleep(MS), HOUR) => {
                         slept?;
                         ticks += 1;
-                        // The answer comes after the first of them.
+                        // The response arrives after the first of them.
                         go.put(n).await?;
                     }
                 }
@@ -142,30 +179,7 @@ fn a_request_and_ticks() {
     });
 }
 
-#[test]
-fn a_loop_over_messages_and_a_sleep_is_ended() {
-    ends(async |around| {
-        let (mut ours, theirs) = sockets().await?;
-        around.keep(theirs);
-        let reached = Cell::new(0);
-        Ok(async move {
-            loop {
-                tokio::select! {
-                    message = next(&mut ours) => return message,
-                    slept = sleep(MS) => {
-                        slept?;
-                        reached.set(reached.get() + 1);
-                        if reached.get() == 3 {
-                            around.reached();
-                        }
-                    }
-                }
-            }
-        })
-    });
-}
-
-/// A sleep that is put aside has lost against nothing yet when the loop is ended.
+/// The loop is ended before the sleep that is put aside has lost for the first time.
 #[test]
 fn a_loop_with_a_sleep_put_aside_is_ended() {
     ends(async |around| {
@@ -181,7 +195,7 @@ fn a_loop_with_a_sleep_put_aside_is_ended() {
                     slept = &mut pause => slept?,
                     sent = futures_util::SinkExt::send(&mut outgoing, Message::text("ping")) => {
                         sent?;
-                        // In something foreign alone, with the sleep put aside.
+                        // The task waits in a foreign future alone, with the sleep put aside.
                         incoming.next().await.transpose()?;
                     }
                 }
@@ -269,7 +283,7 @@ fn a_task_that_is_cancelled_in_the_middle_has_taken_whole_messages_only() {
         sending(&around, theirs, N);
         let mut heard = Vec::new();
         while heard.len() < N as usize {
-            // Rounds of one task each, which has the socket and the list for that time.
+            // Each round is one task, which owns the socket and the list meanwhile.
             let round = create_task(async move {
                 let outcome = async {
                     loop {

@@ -8,7 +8,7 @@ use std::{ops::Deref, sync::Arc};
 /// A server that ends with the test. Descriptors are not counted meanwhile.
 pub(crate) struct Started(Option<Arc<Server>>);
 
-/// Starts one; says on stderr why it cannot.
+/// Starts a server; prints to stderr why it cannot.
 pub(crate) fn start(begin: fn() -> std::result::Result<Server, String>) -> Option<Started> {
     let _alone = alone();
     match begin() {
@@ -21,7 +21,7 @@ pub(crate) fn start(begin: fn() -> std::result::Result<Server, String>) -> Optio
 }
 
 impl Started {
-    /// For the loop: what it does blocks a thread.
+    /// A handle for tasks: its functions run in a thread, because they block.
     pub(crate) fn handle(&self) -> Handle {
         Handle(self.0.clone().expect("it is taken when it is dropped"))
     }

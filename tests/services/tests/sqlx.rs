@@ -1,4 +1,4 @@
-//! sqlx, whose pool needs a tokio runtime, before a real PostgreSQL: alone, and in handlers of axum.
+//! sqlx, whose pool needs a tokio runtime, with a real PostgreSQL: alone, and in handlers of axum.
 
 use crate::{
     servers::start,
@@ -11,7 +11,7 @@ use axum::{Router, extract::State, routing::get};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use std::{cell::Cell, rc::Rc};
 
-/// How many sessions a pool has.
+/// The number of sessions in a pool.
 const SESSIONS: u32 = 3;
 
 async fn pool(port: u16) -> Result<PgPool> {
@@ -27,7 +27,7 @@ async fn count(pool: &PgPool, author: &str) -> Result<i64> {
     Ok(count.bind(author).fetch_one(pool).await?)
 }
 
-/// A query that was given up has ended at the server before its session is in the pool again.
+/// Waits until all sessions are in the pool again. By then, dropped queries have ended at the server.
 async fn until_idle(pool: &PgPool) -> Result<()> {
     while pool.num_idle() < pool.size() as usize {
         sleep(MS).await?;
@@ -35,7 +35,7 @@ async fn until_idle(pool: &PgPool) -> Result<()> {
     Ok(())
 }
 
-/// What a limit or a cancellation has interrupted, at any point, is read by no other query.
+/// No query reads the response of another one that a limit or a cancellation has interrupted, at any point.
 #[test]
 fn queries_that_were_given_up_leave_the_pool_in_order() {
     let Some(server) = start(Server::postgres) else { return };
@@ -91,7 +91,7 @@ fn a_transaction_that_was_given_up_is_rolled_back() {
                 let insert = sqlx::query("INSERT INTO rows VALUES ('given up')");
                 insert.execute(&mut *transaction).await?;
                 tell.set();
-                // Suspended in the library when it is ended.
+                // The task is suspended in the library when it is ended.
                 let wait = sqlx::query("SELECT pg_sleep(0.1)");
                 let wait = async { Ok(wait.execute(&mut *transaction).await?) };
                 wait_for(wait, by_limit.then_some(10 * MS)).await?;
@@ -130,14 +130,14 @@ fn a_server_that_dies_is_noticed_and_comes_back() {
         let error = waiting.await.unwrap_err();
         assert!(!error.is_cancelled() && !error.is_timeout(), "{error:?}");
         handle.start().await?;
-        // The pool finds out for each of its sessions that it is gone.
+        // The pool notices for each of its sessions that it is closed.
         assert_eq!(count(&pool, "nobody").await?, 0);
         pool.close().await;
         Ok(())
     });
 }
 
-/// A row for each author; it takes a while.
+/// Inserts a row for the author, which takes a while.
 async fn insert(State(pool): State<PgPool>, author: String) -> Result<String, StatusCode> {
     let rows = async {
         let mut transaction = pool.begin().await?;
@@ -150,8 +150,8 @@ async fn insert(State(pool): State<PgPool>, author: String) -> Result<String, St
     Ok(author)
 }
 
-/// Clients that leave in the middle of a query disturb no others, and a stop loses no request: there are as
-/// many rows as answers.
+/// Clients that disconnect in the middle of a query do not affect others, and a graceful stop loses no request:
+/// there are as many rows as responses.
 #[test]
 fn under_load_that_is_half_given_up_no_request_is_lost() {
     let Some(server) = start(Server::postgres) else { return };

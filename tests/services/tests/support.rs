@@ -1,5 +1,4 @@
-//! What the tests have in common: connections, the ways in which a future is ended, and a look at what
-//! is left over.
+//! Shared by the tests: connections, the ways to end a future, and checks that nothing is left over.
 
 use asyncio::{
     Address, AnyTask, AsyncContextManager, Error, Event, ExceptionContext, Queue, Result, Runner,
@@ -7,11 +6,12 @@ use asyncio::{
     current_task, gather, get_running_loop, open_connection, sleep, start_server, timeout,
     wait_for,
 };
+use asyncio_http::HttpServer;
 use asyncio_tokio::RunnerExt;
 use futures_util::future::LocalBoxFuture;
 use hyper_util::rt::TokioIo;
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     fs,
     future::Future,
     process,
@@ -22,27 +22,27 @@ use std::{
 use tokio::io::Join;
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
-/// What never passes.
+/// A time that never passes.
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 pub(crate) const LOOPBACK: (&str, u16) = ("127.0.0.1", 0);
-/// For what is given no time: it is past only after the future was suspended.
+/// A limit that passes only after the future was suspended.
 const LIMIT: Duration = Duration::from_millis(40);
-/// A test that takes as long as this will not end, unless it was told to make many connections.
+/// A test that takes longer is stuck, unless it makes more connections than usual.
 const STUCK: Duration = Duration::from_secs(60);
 
-/// The two halves of a connection as one, with the traits of tokio.
+/// Both halves of a connection as one value, with the traits of tokio.
 pub(crate) type Joined = Join<StreamReader, StreamWriter>;
-/// With the traits of hyper.
+/// The same with the traits of hyper.
 pub(crate) type ForHyper = TokioIo<Joined>;
-/// A future in which something of a library waits for ever.
+/// A future in which a library waits without end.
 type Suspended = LocalBoxFuture<'static, Result<()>>;
 
-/// How many descriptors the process has; one more while they are counted.
+/// Returns how many descriptors the process has, including the one that is used to count them.
 pub(crate) fn descriptors() -> usize {
     fs::read_dir("/dev/fd").map_or(0, Iterator::count)
 }
 
-/// A transport that is closed lets go of its socket in a later iteration.
+/// A closed transport closes its socket in a later iteration.
 pub(crate) async fn until_descriptors(n: usize) -> Result<()> {
     while descriptors() != n {
         sleep(Duration::ZERO).await?;
@@ -50,15 +50,15 @@ pub(crate) async fn until_descriptors(n: usize) -> Result<()> {
     Ok(())
 }
 
-/// How many connections a test of many of them makes: as many as the variable says, or `usual`, which CI has time for.
+/// Returns how many connections a test opens: the number in the variable, or `usual`, for which CI has time.
 /// `ASYNCIO_CONNECTIONS=10000 cargo test -p asyncio-services-tests come_and_go`
 pub(crate) fn connections(usual: usize) -> usize {
     let said = std::env::var("ASYNCIO_CONNECTIONS").ok().and_then(|text| text.parse().ok());
     said.unwrap_or(usual)
 }
 
-/// Has that many clients come, `at_once` beside each other, and waits until nothing is left of them: descriptors here
-/// and of servers in this process. A client is given a number that says in which state it leaves.
+/// Runs `count` clients, `at_once` at a time, and waits until all descriptors are closed, including those of
+/// servers in this process. The number that a client gets selects the state in which it disconnects.
 pub(crate) async fn come_and_go<F>(
     count: usize,
     at_once: usize,
@@ -77,13 +77,44 @@ where
     Ok(())
 }
 
-/// For what opens descriptors: they are counted by one test at a time.
+/// Lets 20 clients send requests until they fail, and stops the server after the first 200 responses. Returns the
+/// number of responses. A request gets the number of its client.
+pub(crate) async fn stop_under_load<F>(
+    server: &HttpServer<'_>,
+    stop: &Event,
+    request: impl Fn(u64) -> F + 'static,
+) -> Result<u64>
+where
+    F: Future<Output = Result<()>> + 'static,
+{
+    let (request, answers) = (Rc::new(request), Rc::new(Cell::new(0)));
+    let clients: Vec<_> = (0..20)
+        .map(|client| {
+            let (request, answers) = (request.clone(), answers.clone());
+            create_task(async move {
+                while request(client).await.is_ok() {
+                    answers.set(answers.get() + 1);
+                }
+                Ok(())
+            })
+        })
+        .collect();
+    while answers.get() < 200 {
+        sleep(MS).await?;
+    }
+    stop.set();
+    server.serve_forever().await?;
+    gather(clients).await?;
+    Ok(answers.get())
+}
+
+/// Held by code that opens descriptors: one test at a time counts them.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs `main` on a loop, which must report nothing and leave no descriptor open.
+/// Runs `main` on a loop, and checks that nothing is reported and no descriptor stays open.
 #[track_caller]
 pub(crate) fn run(main: impl Future<Output = Result<()>> + 'static) {
     run_in(Runner::new, main);
@@ -98,7 +129,7 @@ pub(crate) fn run_with_tokio(main: impl Future<Output = Result<()>> + 'static) {
 #[track_caller]
 fn run_in(runner: impl Fn() -> Runner, main: impl Future<Output = Result<()>> + 'static) {
     let _alone = alone();
-    // What is made once, and kept.
+    // Some things are created once and kept.
     runner().run(async { Ok(()) }).unwrap();
     let before = descriptors();
     let mut runner = runner();
@@ -120,7 +151,7 @@ fn run_in(runner: impl Fn() -> Runner, main: impl Future<Output = Result<()>> + 
     assert_eq!(descriptors(), before, "descriptors are left open");
 }
 
-/// A panic in a callback would be caught, and the test would go on to wait.
+/// Aborts, because a panic in a callback would be caught, and the test would continue to wait.
 fn stuck() {
     for task in all_tasks().unwrap_or_default() {
         let site = task.wait_site().map(|site| site.to_string());
@@ -129,7 +160,7 @@ fn stuck() {
     process::abort();
 }
 
-/// So many iterations of the loop.
+/// Waits for a number of iterations of the loop.
 pub(crate) async fn iterations(n: usize) -> Result<()> {
     for _ in 0..n {
         sleep(Duration::ZERO).await?;
@@ -137,7 +168,7 @@ pub(crate) async fn iterations(n: usize) -> Result<()> {
     Ok(())
 }
 
-/// A connection over a loopback socket: both of its ends.
+/// Returns both ends of a connection over a loopback socket.
 pub(crate) async fn pair() -> Result<(Joined, Joined)> {
     let ends = Rc::new(Queue::new(0));
     let accepted = ends.clone();
@@ -156,7 +187,7 @@ pub(crate) async fn open(address: impl ToEndpoint) -> Result<Joined> {
     Ok(tokio::io::join(reader, writer))
 }
 
-/// A server that ends with the test, and where it listens. Clients may leave at any time.
+/// Starts a server that ends with the test, and returns its address. Clients may disconnect at any time.
 pub(crate) async fn listen<F>(
     around: &Around,
     serve: impl Fn(Joined) -> F + 'static,
@@ -180,7 +211,7 @@ pub(crate) async fn hyper_pair() -> Result<(ForHyper, ForHyper)> {
     Ok((TokioIo::new(ours), TokioIo::new(theirs)))
 }
 
-/// What a suspended future has around it.
+/// The surroundings of a suspended future.
 #[derive(Clone, Default)]
 pub(crate) struct Around(Rc<Parts>);
 
@@ -191,8 +222,8 @@ struct Parts {
 }
 
 impl Around {
-    /// A task at the other end of the connection, or beside the future. Its outcome is ignored:
-    /// the connection is gone then.
+    /// Starts a task at the other end of the connection, or beside the future. Its outcome is ignored, because the
+    /// connection is closed by then.
     pub(crate) fn task<T: 'static>(&self, coroutine: impl Future<Output = Result<T>> + 'static) {
         let task = create_task(async move {
             drop(coroutine.await);
@@ -201,7 +232,7 @@ impl Around {
         self.0.tasks.borrow_mut().push(AnyTask::clone(&task));
     }
 
-    /// A task that keeps `what` open.
+    /// Keeps `what` open in a task.
     pub(crate) fn keep(&self, what: impl Sized + 'static) {
         self.task(async move {
             let _kept = what;
@@ -209,7 +240,7 @@ impl Around {
         });
     }
 
-    /// From now on the future waits for what does not come.
+    /// Records that the future now waits without end.
     pub(crate) fn reached(&self) {
         self.0.reached.set();
     }
@@ -219,7 +250,7 @@ impl Around {
         iterations(10).await
     }
 
-    /// Ends those tasks.
+    /// Ends the tasks.
     pub(crate) async fn end(&self) -> Result<()> {
         for task in self.0.tasks.take() {
             task.cancel();
@@ -231,7 +262,24 @@ impl Around {
     }
 }
 
-/// How a future is ended that would never end.
+/// A scope that counts how often it was left with a cancellation.
+pub(crate) struct Left(pub(crate) Rc<Cell<u32>>);
+
+impl AsyncContextManager for Left {
+    type Target = ();
+
+    async fn enter(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn exit(&mut self, (): (), error: Option<&Error>) -> Result<()> {
+        sleep(MS).await?;
+        self.0.set(self.0.get() + u32::from(error.is_some_and(Error::is_cancelled)));
+        Ok(())
+    }
+}
+
+/// A way to end a future that would never end.
 #[derive(Clone, Copy, Debug)]
 enum Way {
     WaitFor,
@@ -261,8 +309,8 @@ const WAYS: [Way; 11] = [
     Way::EndOfRun,
 ];
 
-/// Ends the future that `make` gives in every way, on a loop of its own each time. The outcome must be
-/// that of the limit, or of the cancellation; the task goes on, and the connection is closed.
+/// Ends the future from `make` in every way, each time on a new loop. The outcome must be that of the limit or of
+/// the cancellation; the task continues, and the connection is closed.
 #[track_caller]
 pub(crate) fn ends<F, T>(make: impl AsyncFn(Around) -> Result<F> + 'static)
 where
@@ -333,7 +381,7 @@ impl Way {
                 failed(ended.await);
                 has_cancelled(inside.expect("it was told"));
             }
-            // No scope but the group's own gives way here.
+            // The only scope that gives way here is the group's own.
             Way::GroupAlone => {
                 let ended = TaskGroup::new().with(async |group| {
                     drop(group.create_task(failing(around.clone())));
@@ -357,7 +405,7 @@ impl Way {
                 assert!(task.cancel());
                 finished(task).await??;
             }
-            // A limit that has not passed is not what ended it.
+            // The cause is not a limit, because none has passed.
             Way::CancelInside => {
                 let task = create_task(timeout(HOUR).with(async |_| wait_for(future, HOUR).await));
                 around.until_reached().await?;
@@ -372,7 +420,7 @@ impl Way {
                 }
                 drop(limited);
             }
-            // What is left, also at the other end, is cancelled then.
+            // Everything that is left is cancelled then, even at the other end.
             Way::EndOfRun => {
                 drop(create_task(future));
                 around.until_reached().await?;
@@ -382,7 +430,7 @@ impl Way {
     }
 }
 
-/// The result of a task, once it has one.
+/// Waits for the end of a task, and returns its result.
 async fn finished<T: Clone + 'static>(task: Task<T>) -> Result<Result<T>> {
     while !task.done() {
         sleep(MS).await?;
@@ -405,7 +453,7 @@ pub(crate) fn is_cancelled(outcome: Result<()>) {
     assert!(matches!(outcome, Err(Error::Cancelled(_))), "not cancelled: {outcome:?}");
 }
 
-/// Inside of the task it may still be wrapped, if a library had it from a handler of ours.
+/// Inside the task it may still be wrapped, if a library got it from a handler of asyncio.
 #[track_caller]
 fn has_cancelled(outcome: Result<()>) {
     let is = outcome.as_ref().is_err_and(Error::is_cancelled);

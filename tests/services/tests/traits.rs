@@ -1,15 +1,15 @@
-//! What tokio and futures-lite make of a connection through their traits: reads, writes, copies, lines.
+//! Connections through the traits of tokio and futures-lite: reads, writes, copies, lines.
 
 use crate::support::{Around, Joined, MS, ends, is_timeout, pair, run};
 use asyncio::{Result, StreamReader, StreamWriter, create_task, sleep, wait_for};
 use std::future::pending;
 
-/// More than the system and our buffers take.
+/// More than the system and our buffers accept.
 const MUCH: usize = 12_000_000;
 
 type Halves = (StreamReader, StreamWriter);
 
-/// A connection whose other end has said "abc", and hears nothing.
+/// A connection whose other end has sent "abc", and reads nothing.
 async fn silent(around: &Around) -> Result<Joined> {
     use tokio::io::AsyncWriteExt;
     let (ours, mut theirs) = pair().await?;
@@ -19,7 +19,7 @@ async fn silent(around: &Around) -> Result<Joined> {
     Ok(ours)
 }
 
-/// A connection whose other end hears one byte and then nothing more.
+/// A connection whose other end reads one byte and then nothing more.
 async fn full(around: &Around) -> Result<Joined> {
     use tokio::io::AsyncReadExt;
     let (ours, mut theirs) = pair().await?;
@@ -35,7 +35,7 @@ async fn full(around: &Around) -> Result<Joined> {
     Ok(ours)
 }
 
-/// One way in which a connection is used that does not end.
+/// A use of a connection that does not end.
 type Use<Io> = fn(Io) -> futures_util::future::LocalBoxFuture<'static, Result<()>>;
 
 #[test]
@@ -59,7 +59,7 @@ fn reads_of_tokio_are_ended() {
         },
         |io| {
             Box::pin(async move {
-                // The reader's own buffer, without another.
+                // This uses the reader's own buffer, without another one.
                 let (mut reader, _writer) = io.into_inner();
                 Ok(reader.read_until(b'\n', &mut Vec::new()).await.map(drop)?)
             })
@@ -78,7 +78,7 @@ fn writes_of_tokio_are_ended() {
         |mut io| Box::pin(async move { Ok(copy(&mut repeat(7), &mut io).await.map(drop)?) }),
         |io| {
             Box::pin(async move {
-                // What the writer holds back is waited for here.
+                // This waits until the writer has sent its buffered data.
                 let (_reader, mut writer) = io.into_inner();
                 writer.write(vec![7; MUCH]);
                 Ok(AsyncWriteExt::shutdown(&mut writer).await?)
@@ -210,7 +210,7 @@ fn a_proxy_of_which_each_step_is_under_a_limit_loses_no_byte() {
                 }
             };
             let mut rest = &buffer[..n];
-            // `write_buf` says how far it came, even if it was given up.
+            // `write_buf` records how much was written, even if it is dropped.
             while !rest.is_empty() {
                 let write = wait_for(async { Ok(far.write_buf(&mut rest).await?) }, MS / 5).await;
                 if let Err(error) = write {

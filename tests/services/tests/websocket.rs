@@ -72,7 +72,7 @@ fn an_end_waits_for_the_rest_of_a_message() {
     ends(async |around| {
         use tokio::io::AsyncWriteExt;
         let (ours, mut theirs) = pair().await?;
-        // A text of four bytes, of which three come.
+        // A text of four bytes, of which three arrive.
         theirs.write_all(b"\x81\x04abc").await?;
         around.keep(theirs);
         around.reached();
@@ -110,7 +110,7 @@ fn an_end_waits_for_the_answer_to_its_close() {
     });
 }
 
-/// Sends for ever, waiting for something of ours in between.
+/// Sends without end, with a wait of asyncio in between.
 async fn ping(mut outgoing: SplitSink<Socket, Message>) -> Result<()> {
     loop {
         outgoing.send(Message::text("ping")).await?;
@@ -133,7 +133,7 @@ fn halves_of_a_socket_wait_in_two_futures_of_a_task() {
     });
 }
 
-/// `join` goes on until both have ended, so that both have to be told: each is a scope.
+/// `join` continues until both have ended, so the request has to reach both: each is a scope.
 #[test]
 fn halves_of_a_socket_wait_in_two_scopes_of_a_task() {
     ends(async |around| {
@@ -166,13 +166,13 @@ fn an_echoing_server_waits_within_a_stream() {
     });
 }
 
-// What goes on.
+// What continues.
 
-/// The other end sends so many numbers, each a little later than the one before, and hangs up.
+/// The other end sends a number of messages, each with a longer pause than the previous one, and closes.
 pub(crate) fn sending(around: &Around, mut socket: Socket, n: u32) {
     around.task(async move {
         for i in 0..n {
-            // Longer and shorter than the limits, so that these pass before, while and after it comes.
+            // Longer and shorter than the limits, which therefore pass before, while and after a message arrives.
             sleep((i % 4) * MS).await?;
             socket.send(Message::text(i.to_string())).await?;
         }
@@ -195,7 +195,7 @@ fn a_limit_on_each_read_loses_no_message() {
                     Ok(message) => heard.push(number(message)),
                     Err(error) => {
                         is_timeout(Err(error));
-                        // With no time at all the read does not even begin.
+                        // With a limit of zero the read does not begin.
                         if limit == 0 {
                             heard.push(number(wait_for(next(&mut ours), HOUR).await?));
                             if heard.len() == 200 {
@@ -254,7 +254,7 @@ fn a_limit_on_each_write_sends_every_byte_once() {
         let mut ours = WebSocketStream::from_raw_socket(ours, Role::Server, None).await;
         let mut theirs = WebSocketStream::from_raw_socket(theirs, Role::Client, None).await;
         let reading = create_task(async move {
-            // Not before the writer has waited in vain.
+            // Only after the writer has reached its limit.
             sleep(30 * MS).await?;
             let mut sizes = Vec::new();
             while let Some(message) = theirs.next().await.transpose()? {
@@ -268,7 +268,7 @@ fn a_limit_on_each_write_sends_every_byte_once() {
         let mut late = 0;
         for i in 0..4 {
             ours.feed(Message::binary(vec![i; SIZE])).await?;
-            // A flush that was given up goes on where it was.
+            // A flush continues where a dropped one has stopped.
             while let Err(error) = wait_for(async { Ok(ours.flush().await?) }, 5 * MS).await {
                 is_timeout(Err(error));
                 late += 1;
@@ -301,7 +301,7 @@ fn a_cancelled_reader_leaves_its_socket_to_the_next() {
                 }
             });
             sleep(3 * MS).await?;
-            // It may have read everything by now.
+            // The reader may have read everything by now.
             if reader.cancel() {
                 assert!(reader.await.is_err_and(|error| error.is_cancelled()));
             }

@@ -1,4 +1,4 @@
-//! tungstenite on both sides of `asyncio_http::serve`: a server that dies, one that stops, and many clients.
+//! tungstenite on both sides of `asyncio_http::serve`.
 
 use crate::support::{HOUR, LOOPBACK, MS, come_and_go, connections, is_timeout, run};
 use asyncio::{
@@ -6,6 +6,7 @@ use asyncio::{
     wait_for,
 };
 use asyncio_http::{HttpServer, Incoming, Request, Response, serve, service_fn, upgrade};
+use axum::{Router, body::Body, routing::get};
 use futures_util::{SinkExt, StreamExt};
 use std::{cell::Cell, rc::Rc, time::Duration};
 use tokio_tungstenite::{
@@ -24,9 +25,9 @@ async fn echo(both: Duplex) -> Result<()> {
     Ok(())
 }
 
-async fn accept(mut request: Request<Incoming>) -> Result<Response<String>> {
+async fn accept<B>(mut request: Request<B>) -> Result<Response<String>> {
     let echoing = upgrade(&mut request, echo);
-    // A client that leaves is no error here.
+    // A client that disconnects is not an error here.
     drop(create_task(async move {
         drop(echoing.await);
         Ok(())
@@ -35,7 +36,7 @@ async fn accept(mut request: Request<Incoming>) -> Result<Response<String>> {
 }
 
 async fn server(address: impl asyncio::ToEndpoint) -> Result<HttpServer<'static>> {
-    serve(service_fn(accept), address).await
+    serve(service_fn(accept::<Incoming>), address).await
 }
 
 async fn connect(address: &Address) -> Result<WebSocketStream<Duplex>> {
@@ -51,6 +52,26 @@ async fn ask(socket: &mut WebSocketStream<Duplex>, text: &str) -> Result<()> {
 }
 
 #[test]
+fn a_service_of_hyper_and_a_router_of_axum_accept() {
+    run(async {
+        let handler = async |request: Request<Body>| match accept(request).await {
+            Ok(response) => response.map(Body::from),
+            Err(error) => Response::new(Body::from(error.to_string())),
+        };
+        let router = serve(Router::new().route("/", get(handler)), LOOPBACK).await?;
+        for server in [server(LOOPBACK).await?, router] {
+            let mut socket = connect(&server.local_addr()).await?;
+            ask(&mut socket, "one").await?;
+            ask(&mut socket, "two").await?;
+            socket.close(None).await?;
+            while socket.next().await.transpose()?.is_some() {}
+            server.shutdown(Duration::ZERO).await?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn a_server_that_dies_is_noticed_and_comes_back() {
     run(async {
         let first = server(LOOPBACK).await?;
@@ -60,7 +81,7 @@ fn a_server_that_dies_is_noticed_and_comes_back() {
         let waiting = create_task(wait_for(async move { Ok(socket.next().await) }, HOUR));
         sleep(MS).await?;
         first.shutdown(Duration::ZERO).await?;
-        // Its end, or an error of the connection: no limit and no cancellation.
+        // The read returns the end or an error of the connection, and neither a timeout nor a cancellation.
         assert!(!matches!(waiting.await?, Some(Ok(_))));
         assert!(connect(&address).await.is_err());
         let again = server(address.clone()).await?;
@@ -76,7 +97,7 @@ fn a_server_that_dies_is_noticed_and_comes_back() {
 fn under_load_a_stop_loses_no_message() {
     run(async {
         let stop = Event::new();
-        let server = serve(service_fn(accept), LOOPBACK).graceful(&stop, HOUR).await?;
+        let server = serve(service_fn(accept::<Incoming>), LOOPBACK).graceful(&stop, HOUR).await?;
         let (address, answers) = (server.local_addr(), Rc::new(Cell::new(0)));
         let connected = Rc::new(Cell::new(0));
         let clients: Vec<_> = (0..20)
@@ -108,7 +129,8 @@ fn under_load_a_stop_loses_no_message() {
     });
 }
 
-/// In every state: nothing said, half of the handshake, connected, half a frame, waiting, answered, closed.
+/// Clients disconnect in every state: nothing sent, half of the handshake, connected, half a frame, waiting,
+/// answered, closed.
 #[test]
 fn many_connections_come_and_go() {
     run(async {

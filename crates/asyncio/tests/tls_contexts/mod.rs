@@ -1,7 +1,9 @@
-//! A server and a client that trust each other, with a certificate made on the spot.
+//! A server and a client that trust each other, with a certificate made on the spot. The module `ssl` is that of
+//! the crate under test: this file is also part of the tests of streams.
 
-use asyncio::ssl::{Purpose, SslContext, create_default_context};
+use super::ssl::{Purpose, SslContext, create_default_context};
 
+/// The contexts of a server called `localhost` and of a client that trusts it.
 pub(crate) fn contexts() -> (SslContext, SslContext) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (pem, key) = (made.cert.pem(), made.signing_key.serialize_pem());

@@ -89,27 +89,41 @@ impl Scheduler {
     fn run_so_many(&self, left: &Cell<usize>) {
         while left.get() > 0 {
             left.set(left.get() - 1);
-            let entry = self.ready.pop();
-            let started = self.reports.is_timed().then(Instant::now);
-            let ran = match entry {
-                Some(ReadyStep::Task(task)) => {
-                    // SAFETY: see `ReadyStep::Task`.
-                    let kept = started.map(|_| TaskRef::of(unsafe { task.as_ref() }));
-                    // SAFETY: see there.
-                    unsafe { TaskCell::run(task) }
-                    Ran::Task(kept)
-                }
-                Some(ReadyStep::Callback(key)) => Ran::Callback(self.run_callback(key)),
-                Some(ReadyStep::Source(key)) => Ran::Callback(self.run_handler(key)),
-                None => return left.set(0),
-            };
-            if let Some(started) = started {
-                self.timed(started.elapsed(), &ran);
+            let Some(step) = self.ready.pop() else { return left.set(0) };
+            match self.reports.is_timed() {
+                false => _ = self.run_step(step),
+                true => self.run_timed(step),
             }
             if self.run.is_aborted() {
                 left.set(0);
             }
         }
+    }
+
+    /// Runs one step. Returns where it was created, if it is a callback of the program.
+    #[inline(always)]
+    fn run_step(&self, step: ReadyStep) -> Option<&'static Location<'static>> {
+        match step {
+            ReadyStep::Task(task) => {
+                // SAFETY: see `ReadyStep::Task`.
+                unsafe { TaskCell::run(task) }
+                None
+            }
+            ReadyStep::Callback(key) => self.run_callback(key),
+            ReadyStep::Source(key) => self.run_handler(key),
+        }
+    }
+
+    #[cold]
+    fn run_timed(&self, step: ReadyStep) {
+        let task = match step {
+            // SAFETY: see `ReadyStep::Task`.
+            ReadyStep::Task(task) => Some(TaskRef::of(unsafe { task.as_ref() })),
+            ReadyStep::Callback(_) | ReadyStep::Source(_) => None,
+        };
+        let started = Instant::now();
+        let created_at = self.run_step(step);
+        self.timed(started.elapsed(), &task.map_or(Ran::Callback(created_at), Ran::Task));
     }
 
     fn run_callback(&self, key: Key) -> Option<&'static Location<'static>> {
@@ -146,8 +160,8 @@ impl Scheduler {
         }
         if self.reports.is_slow(took) {
             let span = match ran {
-                Ran::Task(Some(task)) => task.span(),
-                _ => None,
+                Ran::Task(task) => task.span(),
+                Ran::Callback(_) => None,
             };
             let _entered = InSpan::enter(span);
             let seconds = took.as_secs_f64();
@@ -158,7 +172,7 @@ impl Scheduler {
 
 /// The step that has run, in debug mode.
 enum Ran {
-    Task(Option<TaskRef>),
+    Task(TaskRef),
     Callback(Option<&'static Location<'static>>),
 }
 
@@ -167,7 +181,7 @@ enum Ran {
 impl fmt::Display for Ran {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Ran::Task(Some(task)) => {
+            Ran::Task(task) => {
                 write!(f, "{task:?}")?;
                 if let Some(site) = task.wait_site() {
                     write!(f, " waiting for {site}")?;
@@ -175,7 +189,7 @@ impl fmt::Display for Ran {
                 write!(f, " created at {}", task.spawned_at())
             }
             Ran::Callback(Some(location)) => write!(f, "<Handle created at {location}>"),
-            Ran::Task(None) | Ran::Callback(None) => f.write_str("<Handle>"),
+            Ran::Callback(None) => f.write_str("<Handle>"),
         }
     }
 }

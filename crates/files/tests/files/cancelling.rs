@@ -1,4 +1,4 @@
-//! Operations that are cancelled or dropped while a thread has them. A FIFO makes the thread wait.
+//! Operations that are cancelled or dropped while a thread works on them. A FIFO makes the thread wait.
 
 use crate::{to_read, to_write};
 use asyncio::{AsyncContextManager, Error, files, wait_for};
@@ -60,7 +60,7 @@ async fn a_cancelled_write_says_what_was_taken_and_ends_before_the_next() -> asy
     assert!(wait_for(&mut write, SOON).await.unwrap_err().is_timeout());
     assert_eq!(write.written(), 1 << 20);
     drop(write);
-    // It waits for a thread that waits for a reader: none of its data is taken.
+    // The operation waits for a thread, which waits for a reader, so none of its data is written.
     let mut write = file.write("never");
     assert!(wait_for(&mut write, SOON).await.unwrap_err().is_timeout());
     assert_eq!(write.written(), 0);
@@ -148,7 +148,7 @@ async fn the_virtual_clock_stands_while_a_thread_reads() -> asyncio::Result<()> 
         std::thread::sleep(Duration::from_millis(50));
         other.write_all(b"hello").map(|()| other)
     });
-    // In virtual time an hour would be over at once.
+    // Under the virtual clock an hour would pass immediately.
     assert_eq!(wait_for(file.read(5), Duration::from_secs(3600)).await?, "hello");
     drop(writing.join().unwrap()?);
     Ok(())

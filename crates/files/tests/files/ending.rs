@@ -1,4 +1,4 @@
-//! Files that are dropped, and what is left of them.
+//! Files that are dropped.
 
 use crate::{descriptors, file_with};
 use asyncio::{AsyncContextManager, files};
@@ -21,7 +21,7 @@ fn a_file_that_is_dropped_still_writes_what_is_buffered() {
         Ok(kept)
     });
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "flushed and not");
-    // There is no loop any more.
+    // The loop has ended by now.
     drop(kept);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "flushed and not, kept");
     std::fs::remove_dir_all(directory).unwrap();

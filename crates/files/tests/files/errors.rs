@@ -1,4 +1,4 @@
-//! What goes wrong.
+//! Errors.
 
 use crate::file_with;
 use asyncio::{Error, files};

@@ -1,4 +1,4 @@
-//! Files, on real ones.
+//! Tests on real files.
 
 mod cancelling;
 mod directories;
@@ -11,7 +11,7 @@ mod writing;
 use asyncio::files::{self, File, temp::TempDir};
 use std::path::PathBuf;
 
-/// A directory, and the path of a file in it that holds `text`.
+/// A directory, and the path of a file in it that contains `text`.
 async fn file_with(text: impl AsRef<[u8]>) -> asyncio::Result<(TempDir, PathBuf)> {
     let directory = files::temp::dir().await?;
     let path = directory.path().join("file");
@@ -27,7 +27,7 @@ async fn fifo() -> asyncio::Result<(TempDir, PathBuf)> {
     Ok((directory, path))
 }
 
-/// The read end of a FIFO, with its other end as the system has it.
+/// The read end of a FIFO, and its write end as a file of the standard library.
 async fn to_read() -> asyncio::Result<(TempDir, File, std::fs::File)> {
     let (directory, path) = fifo().await?;
     let other = std::fs::OpenOptions::new().read(true).write(true).open(&path)?;
@@ -35,7 +35,7 @@ async fn to_read() -> asyncio::Result<(TempDir, File, std::fs::File)> {
     Ok((directory, file, other))
 }
 
-/// The write end of a FIFO, with its other end as the system has it.
+/// The write end of a FIFO, and its read end as a file of the standard library.
 async fn to_write() -> asyncio::Result<(TempDir, File, std::fs::File)> {
     let (directory, path) = fifo().await?;
     let writing = asyncio::create_task({
@@ -46,7 +46,7 @@ async fn to_write() -> asyncio::Result<(TempDir, File, std::fs::File)> {
     Ok((directory, writing.await?, other))
 }
 
-/// How many descriptors the process has.
+/// Returns how many descriptors the process has.
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }

@@ -59,7 +59,7 @@ async fn a_seek_that_is_given_up_is_done_before_the_next() -> asyncio::Result<()
     let (_directory, path) = file_with("0123456789").await?;
     let mut file = files::open(&path).await?;
     let mut seek = AsyncSeekExt::seek(&mut file, SeekFrom::Start(5));
-    // The thread may be done already.
+    // The thread may already have finished.
     let _ = futures_lite::future::poll_once(&mut seek).await;
     assert_eq!(AsyncSeekExt::seek(&mut file, SeekFrom::Current(1)).await?, 6);
     assert_eq!(file.read(1).await?, "6");

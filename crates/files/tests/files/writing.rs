@@ -1,4 +1,4 @@
-//! Modes, writing, and what goes with it.
+//! Modes, and writing.
 
 use crate::file_with;
 use asyncio::{AsyncContextManager, Error, files};

@@ -1,4 +1,4 @@
-//! The client: its pool, its limits, and what a request that is given up leaves behind.
+//! The client: its pool, its limits, and the state after a request is dropped.
 
 use crate::support::{
     HOUR, MS, Raw, SECOND, ended, iterations, outcome, run, run_virtual, started, until, url,
@@ -12,13 +12,13 @@ use asyncio_http::{
 use http_body_util::BodyExt;
 use std::{cell::Cell, collections::BTreeMap, rc::Rc};
 
-/// Answers with the path, after as many milliseconds as the query says.
+/// Responds with the path, after the number of milliseconds in the query.
 async fn echo(request: Request<Incoming>) -> Result<Response<String>> {
     if let Some(ms) = request.uri().query() {
         sleep(ms.parse::<u32>()? * MS).await?;
     }
     let text = request.uri().path().to_owned();
-    // It may be given up before it has all come.
+    // The client may drop the request before the whole body has arrived.
     drop(request.into_body().collect().await);
     Ok(Response::new(text))
 }
@@ -30,7 +30,7 @@ async fn server() -> Result<HttpServer<'static>> {
 #[test]
 fn requests_that_follow_each_other_share_a_connection() {
     run(async |_| {
-        // It says how many connections there have been.
+        // The server responds with the number of its connections so far.
         let count = Rc::new(Cell::new(0));
         let server = start_server(
             async move |reader, writer| {
@@ -51,7 +51,7 @@ fn requests_that_follow_each_other_share_a_connection() {
         for _ in 0..5 {
             assert_eq!(client.get(&url).await?.text().await?, "1");
         }
-        // One that has a response to bring is in use, and not used again if that is dropped.
+        // A connection with an unread response is in use. It is not used again if the response is dropped.
         let half = client.get(format!("{url}half")).await?;
         assert_eq!(client.get(&url).await?.text().await?, "2");
         drop(half);
@@ -65,8 +65,7 @@ fn requests_that_follow_each_other_share_a_connection() {
     });
 }
 
-/// A request is cancelled after each number of iterations; the pool serves the next one as if nothing
-/// had been.
+/// A request is cancelled after each number of iterations; the pool then serves the next one.
 #[test]
 fn a_request_may_be_given_up_at_any_point() {
     for http2 in [false, true] {
@@ -74,7 +73,7 @@ fn a_request_may_be_given_up_at_any_point() {
             let server = server().await?;
             let client = Client::builder().http2_only(http2).limit_per_host(2).build();
             let (mut late, mut n) = (0, 0);
-            // Until it is in time so often that nothing is left to be interrupted.
+            // Until requests end before they are cancelled.
             while late < 10 {
                 let given_up =
                     client.post(url(&server, &format!("/given-up/{n}"))).body("x".repeat(100_000));
@@ -119,7 +118,7 @@ fn a_limit_that_passes_in_a_request_leaves_the_pool_alone() {
 #[test]
 fn the_timeout_counts_until_the_body_has_been_read() {
     run_virtual(async |_| {
-        // Half a response, after a while.
+        // The server sends half a response, after a while.
         let server = start_server(
             async |reader, writer| {
                 let mut client = Raw((reader, writer).into());
@@ -177,7 +176,7 @@ fn no_more_requests_to_a_host_are_made_than_there_may_be() {
         });
         gather(requests).await?;
         assert_eq!(most.get(), 3);
-        // A response that is held counts, until it is dropped.
+        // An unread response counts until it is dropped.
         let mut held = Vec::new();
         for _ in 0..3 {
             held.push(client.get(url(&server, "/")).await?);
@@ -249,12 +248,13 @@ fn what_is_asked_for_wrongly_is_an_error_that_says_so() {
         let server = server().await?;
         let gone = url(&server, "/");
         ended(server).await?;
-        assert!(client.get(gone).await.is_err());
+        let error = client.get(&gone).await.unwrap_err();
+        assert_eq!(error.notes(), [format!("Client: GET {gone}")]);
         Ok(())
     });
 }
 
-/// A status is an error if it is asked for, and text that is none is one.
+/// `raise_for_status` returns an error for some statuses, and invalid text or JSON is an error.
 #[test]
 fn a_response_is_checked() {
     run(async |_| {
@@ -282,7 +282,7 @@ fn a_response_is_checked() {
     });
 }
 
-/// A server that was ended and has come back at the same address is asked on a new connection.
+/// After a server was restarted at the same address, the client connects again.
 #[test]
 fn a_server_that_comes_back_is_asked_again() {
     run(async |_| {

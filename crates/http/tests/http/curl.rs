@@ -1,4 +1,4 @@
-//! curl as a client, where there is one.
+//! curl as a client, where it is installed.
 
 use crate::support::{ended, run, started, url};
 use asyncio::{Result, create_subprocess_exec, subprocess::PIPE};
@@ -11,7 +11,7 @@ use tokio_tungstenite::{
     tungstenite::{Message, handshake::server::create_response_with_body, protocol::Role},
 };
 
-/// What curl prints; `None` if there is no curl, or none that can do this.
+/// Returns the output of curl; `None` if it is not installed, or does not know an option.
 async fn curl(server: &HttpServer<'_>, options: &[&str], paths: &[&str]) -> Result<Option<String>> {
     let urls = paths.iter().map(|path| url(server, path));
     let arguments = options.iter().map(|option| (*option).to_owned()).chain(urls);
@@ -24,7 +24,7 @@ async fn curl(server: &HttpServer<'_>, options: &[&str], paths: &[&str]) -> Resu
         }
     };
     let output = curl.communicate(None).await?;
-    // 2: a version that does not know the option.
+    // Exit code 2: this version does not know the option.
     if curl.returncode() == Some(2) {
         eprintln!("SKIPPED: curl does not know {options:?}");
         return Ok(None);
@@ -50,7 +50,7 @@ fn curl_is_answered_in_both_versions() {
     run(async |_| {
         let server = started(service_fn(answer)).await?;
         let told = "%{num_connects} %{size_download}\n";
-        // It is a hole, and takes no space.
+        // The file is a hole, and takes no space.
         let file = std::env::temp_dir().join(format!("asyncio-http-{}", std::process::id()));
         std::fs::File::create(&file)?.set_len(100 << 20)?;
         let file = file.to_string_lossy().into_owned();
@@ -85,8 +85,7 @@ fn curl_is_answered_in_both_versions() {
     });
 }
 
-/// curl asks for the upgrade, and prints the frames as they come: `ws://` is known only to those that were built with
-/// it, and they would print nothing more.
+/// curl requests the upgrade by headers, and prints the raw frames. Only some builds of curl know `ws://`.
 #[test]
 fn curl_is_answered_by_a_websocket() {
     run(async |_| {
@@ -109,7 +108,7 @@ fn curl_is_answered_by_a_websocket() {
             options.extend(["-H", header]);
         }
         if let Some(text) = curl(&server, &options, &["/"]).await? {
-            // A frame of text, and one that closes.
+            // A text frame, and a close frame.
             assert_eq!(text, "\u{fffd}\u{5}hello\u{fffd}\u{0}101");
         }
         ended(server).await

@@ -1,4 +1,4 @@
-//! Requests that do not end well: handlers that fail, and clients that leave.
+//! Requests that fail: errors of handlers, and clients that disconnect.
 
 use crate::support::{HOUR, Raw, Waiting, ended, outcome, run, started, until, url};
 use asyncio::{Error, Event, Result, create_task, current_task, sleep};
@@ -33,7 +33,7 @@ fn an_error_of_a_handler_is_reported_and_answered() {
     run(async |reports| {
         let handler = async |request: Request<Incoming>| match request.uri().path() {
             "/" => Ok(Response::new("hello".to_owned())),
-            // Before and after it has waited.
+            // The handler fails before and after it has waited.
             "/early" => Err(Error::msg("too early")),
             _ => {
                 sleep(std::time::Duration::ZERO).await?;
@@ -96,7 +96,7 @@ fn a_client_that_leaves_cancels_its_handler() {
         drop(client);
         until(|| waiting.cancelled() == 1).await?;
 
-        // One of two on a connection of HTTP/2.
+        // One of two requests on an HTTP/2 connection.
         let client = Client::builder().http2_only(true).build();
         let [one, two] = [(); 2].map(|()| {
             let request = client.get(url(&server, "/"));
@@ -114,7 +114,7 @@ fn a_client_that_leaves_cancels_its_handler() {
     });
 }
 
-/// axum turns a cancellation into a response, which has no receiver any more.
+/// axum turns a cancellation into a response, which nothing receives any more.
 #[test]
 fn a_handler_of_axum_is_cancelled_at_a_foreign_wait_as_well() {
     struct Ends(Arc<Event>);
@@ -144,7 +144,7 @@ fn a_handler_of_axum_is_cancelled_at_a_foreign_wait_as_well() {
     });
 }
 
-/// It has no response, and nothing has failed: the connection ends.
+/// There is no response, and nothing has failed: the connection ends.
 #[test]
 fn a_handler_that_ends_cancelled_ends_its_connection() {
     run(async |_| {
@@ -161,7 +161,7 @@ fn a_handler_that_ends_cancelled_ends_its_connection() {
         assert_eq!(client.response().await?.1, "hello");
         client.get("/cancelled");
         assert!(client.is_over().await?);
-        // In HTTP/2 that is the stream of the request alone.
+        // In HTTP/2 only the stream of the request ends.
         let client = Client::builder().http2_only(true).build();
         let (cancelled, other) =
             (client.get(url(&server, "/cancelled")), client.get(url(&server, "/")));
@@ -191,7 +191,7 @@ fn what_is_no_http_ends_its_connection_only() {
     });
 }
 
-/// The end of a run cancels what is left: the handler, too, and it may clean up.
+/// The end of a run cancels all tasks, including handlers, which may clean up.
 #[test]
 fn the_end_of_the_run_ends_a_server() {
     let waiting = Waiting::default();
@@ -224,7 +224,7 @@ fn a_service_without_an_error_of_its_own_will_do() {
     run(async |_| {
         let hello =
             async |_: Request<Incoming>| Ok::<_, Infallible>(Response::new("hello".to_owned()));
-        // Shared by all connections, so a reference count will do as well.
+        // All connections share the service, so it may be in an `Rc`.
         let server = started(Rc::new(service_fn(hello))).await?;
         assert_eq!(Client::new().get(url(&server, "/")).await?.text().await?, "hello");
         ended(server).await

@@ -1,5 +1,5 @@
-//! How long a connection may do nothing, and how many there may be. Under the virtual clock: a limit
-//! passes when nothing else can happen.
+//! Limits for idle connections, slow heads and the number of connections. Under the virtual clock, a limit passes
+//! when nothing else can happen.
 
 use crate::support::{
     HOUR, LOOPBACK, MS, Raw, SECOND, Waiting, ended, iterations, run, run_virtual, until, url,
@@ -13,7 +13,7 @@ fn now() -> Duration {
     get_running_loop().expect("a loop runs").time()
 }
 
-/// How long until the connection is over, in seconds.
+/// Returns how long the connection lasts, in seconds.
 async fn lasts(client: &mut Raw) -> Result<u64> {
     let began = now();
     assert!(client.is_over().await?);
@@ -36,7 +36,7 @@ fn a_connection_without_a_request_is_closed() {
         let server = server().await?;
         let mut client = Raw::to(server.local_addr()).await?;
         assert_eq!(lasts(&mut client).await?, 60);
-        // After each response the time begins anew; a handler may take longer.
+        // The limit restarts after each response; a handler may take longer.
         let mut client = Raw::to(server.local_addr()).await?;
         for _ in 0..3 {
             client.get("/100");
@@ -60,7 +60,7 @@ fn a_head_that_takes_too_long_closes_its_connection() {
             client.send(begin);
             assert_eq!(lasts(&mut client).await?, 10, "{begin}");
         }
-        // Also one that comes byte by byte, and a second one.
+        // The same for a second request that arrives byte by byte.
         let mut client = Raw::to(server.local_addr()).await?;
         client.get("/0");
         client.response().await?;
@@ -97,7 +97,7 @@ fn an_idle_connection_of_http2_is_taken_leave_of() {
         sleep(59 * SECOND).await?;
         assert_eq!(client.get(url(&server, "/0")).await?.text().await?, "slept");
         sleep(61 * SECOND).await?;
-        // On another connection.
+        // The client uses a new connection.
         assert_eq!(client.get(url(&server, "/0")).await?.text().await?, "slept");
         ended(server).await
     });
@@ -140,7 +140,7 @@ fn no_more_connections_are_served_than_there_may_be() {
     });
 }
 
-/// Its limit is measured by the loop, and no cancellation is taken for its end.
+/// The timer follows the loop's clock, and a cancellation does not end it.
 #[test]
 fn a_timer_of_hyper_is_not_ended_by_a_cancellation() {
     use asyncio_http::LoopTimer;

@@ -12,4 +12,4 @@ mod stopping;
 mod support;
 #[cfg(feature = "tls")]
 mod tls;
-mod websocket;
+mod upgrades;

@@ -1,4 +1,4 @@
-//! Much of it: large bodies, many connections.
+//! Large bodies, and many connections.
 
 use crate::support::{Raw, descriptors, ended, iterations, run, started, until, url};
 use asyncio::{AsyncContextManager, Error, Result, TaskGroup, gather};
@@ -13,12 +13,12 @@ const SIZE: usize = 100 << 20;
 const PIECE: usize = 100_000;
 const PRIME: usize = 251;
 
-/// So many bytes that are known by their place, from the beginning of a row of them.
+/// A row of bytes whose values follow from their positions.
 fn row() -> Bytes {
     (0..PIECE + PRIME).map(|n| (n % PRIME) as u8).collect()
 }
 
-/// Bytes of which each says where it is.
+/// A body of bytes whose values follow from their positions.
 fn body(size: usize) -> impl Body<Data = Bytes, Error = Infallible> + Send {
     let row = row();
     let pieces = (0..size).step_by(PIECE).map(move |at| {
@@ -28,7 +28,7 @@ fn body(size: usize) -> impl Body<Data = Bytes, Error = Infallible> + Send {
     StreamBody::new(stream::iter(pieces))
 }
 
-/// The size of a body whose bytes are in their places.
+/// Checks that the bytes of a body are in order, and returns its size.
 async fn checked(mut body: impl Body<Data = Bytes, Error = hyper::Error> + Unpin) -> Result<usize> {
     let (row, mut size) = (row(), 0);
     while let Some(frame) = body.frame().await.transpose()? {
@@ -70,7 +70,7 @@ fn many_connections_come_and_go() {
                 let address = server.local_addr();
                 async move {
                     let mut client = Raw::to(address).await?;
-                    // In every state: nothing said, half a request, asked, answered.
+                    // Clients disconnect in every state: nothing sent, half a request, waiting, answered.
                     match (round + n) % 4 {
                         0 => {}
                         1 => client.send("GET / HT"),

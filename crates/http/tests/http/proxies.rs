@@ -1,8 +1,65 @@
 //! Proxies: http through them, tunnels for https, and the environment that names them.
 
-use crate::support::{ended, run, started};
-use asyncio::Error;
+use crate::support::{ended, run, started, url};
+use asyncio::{Error, Result, create_subprocess_exec, subprocess::PIPE};
 use asyncio_http::{Client, Incoming, Request, Response, service_fn};
+
+/// The URL that [`a_client_of_the_environment`] requests.
+const URL: &str = "ASYNCIO_HTTP_TEST_URL";
+/// The certificate that it trusts, if there is one.
+#[cfg(feature = "tls")]
+const TRUSTED: &str = "ASYNCIO_HTTP_TEST_TRUSTED";
+
+/// Runs in a separate process, with its own environment: see [`answer_in`].
+#[test]
+fn a_client_of_the_environment() {
+    let Ok(url) = std::env::var(URL) else { return };
+    run(async move |_| {
+        let client = Client::builder().trust_env(true);
+        #[cfg(feature = "tls")]
+        let client = match std::env::var(TRUSTED) {
+            Ok(pem) => client.ssl(crate::tls::trusting(&pem)?),
+            Err(_) => client,
+        };
+        println!("answer: {}", client.build().get(url).await?.text().await?);
+        Ok(())
+    });
+}
+
+/// Returns the response to [`a_client_of_the_environment`] in this environment.
+async fn answer_in(environment: &[(&str, &str)]) -> Result<String> {
+    let arguments = ["--exact", "proxies::a_client_of_the_environment", "--nocapture"];
+    let client = create_subprocess_exec(std::env::current_exe()?, arguments)
+        .env(environment.iter().copied());
+    let output = client.stdout(PIPE).await?.communicate(None).await?.stdout;
+    let output = String::from_utf8_lossy(&output).into_owned();
+    let answer = output.split("answer: ").nth(1).and_then(|rest| rest.lines().next());
+    answer.map(str::to_owned).ok_or_else(|| Error::msg(output))
+}
+
+/// The server is also the proxy: as a proxy, it gets the whole URL.
+#[test]
+fn the_environment_names_the_proxies_for_http_and_what_needs_none() {
+    run(async |_| {
+        let server = started(service_fn(async |request: Request<Incoming>| {
+            Ok::<_, Error>(Response::new(request.uri().to_string()))
+        }))
+        .await?;
+        let (through, url) = (url(&server, ""), url(&server, "/page"));
+        for (name, direct, expected) in [
+            ("http_proxy", "", &*url),
+            ("HTTP_PROXY", "example.org", &url),
+            ("all_proxy", "10.0.0.0/8", &url),
+            ("https_proxy", "", "/page"),
+            ("http_proxy", "127.0.0.0/8", "/page"),
+            ("http_proxy", "*", "/page"),
+        ] {
+            let environment = [(URL, &*url), (name, &through), ("no_proxy", direct)];
+            assert_eq!(answer_in(&environment).await?, expected, "{name} {direct}");
+        }
+        ended(server).await
+    });
+}
 
 #[test]
 fn a_proxy_is_asked_for_http_as_it_is() {
@@ -24,21 +81,22 @@ fn a_proxy_is_asked_for_http_as_it_is() {
 
 #[cfg(feature = "tls")]
 mod tunnels {
+    use super::{TRUSTED, URL, answer_in};
     use crate::{
         support::{LOOPBACK, Raw, ended, run},
         tls::{contexts, started, url},
     };
     use asyncio::{
-        Address, Error, Result, StreamReader, StreamWriter, create_subprocess_exec, gather,
-        open_connection, ssl::SslContext, start_server, subprocess::PIPE,
+        Address, Error, Result, StreamReader, StreamWriter, gather, open_connection,
+        ssl::SslContext, start_server,
     };
     use asyncio_http::{Client, Version};
     use std::{cell::RefCell, rc::Rc};
 
-    /// What a proxy was asked for, in lower case.
+    /// The requests to a proxy, in lower case.
     type Asked = Rc<RefCell<Vec<String>>>;
 
-    /// A proxy that asks for `Proxy-Authorization: Basic bWU6cHc=`.
+    /// A proxy that requires `Proxy-Authorization: Basic bWU6cHc=`.
     async fn proxy(ssl: Option<SslContext>) -> Result<(asyncio::Server, Asked)> {
         let asked = Asked::default();
         let told = asked.clone();
@@ -102,7 +160,7 @@ mod tunnels {
                 }
                 let port = port(server.local_addr())?;
                 assert_eq!(*asked.borrow(), [format!("connect localhost:{port} http/1.1")]);
-                // Without authorization the proxy refuses, and the error says so.
+                // Without authorization the proxy refuses the request, and the error reports that.
                 let stranger = format!("http://{}", proxy.local_addr());
                 let stranger = Client::builder().ssl(theirs).proxy(&stranger)?.build();
                 let error = format!("{:?}", stranger.get(url(&server, 0)?).await.unwrap_err());
@@ -134,7 +192,7 @@ mod tunnels {
         });
     }
 
-    /// TLS with the proxy, and TLS with the server inside of it.
+    /// TLS with the proxy, and TLS with the server inside that.
     #[test]
     fn a_proxy_may_speak_tls_itself() {
         run(async |_| {
@@ -152,34 +210,14 @@ mod tunnels {
         });
     }
 
-    /// The certificate of this process and the port of a server, for [`a_client_of_the_environment`].
-    const SERVER: &str = "ASYNCIO_HTTP_TEST_SERVER";
-
-    /// In a process of its own, with an environment of its own.
     #[test]
-    fn a_client_of_the_environment() {
-        let Ok(told) = std::env::var(SERVER) else { return };
-        run(async move |_| {
-            let (port, pem) = told.split_once(' ').ok_or_else(|| Error::msg(SERVER))?;
-            let mut context =
-                asyncio::ssl::create_default_context(asyncio::ssl::Purpose::ServerAuth);
-            context.clear_verify_locations()?;
-            context.load_verify_pem(pem.as_bytes())?;
-            let client = Client::builder().ssl(context).trust_env(true).build();
-            let url = format!("https://localhost:{port}/through");
-            assert_eq!(client.get(url).await?.text().await?, "/through");
-            Ok(())
-        });
-    }
-
-    #[test]
-    fn the_environment_names_the_proxies_and_what_needs_none() {
+    fn the_environment_names_the_proxies_for_https() {
         run(async |_| {
             let (ours, _, pem) = crate::tls::contexts_and_certificate(&[], &[])?;
             let server = started(ours).await?;
             let (proxy, asked) = proxy(None).await?;
             let through = format!("http://me:pw@{}", proxy.local_addr());
-            let told = format!("{} {pem}", port(server.local_addr())?);
+            let url = format!("https://localhost:{}/through", port(server.local_addr())?);
             for (name, direct, times) in [
                 ("HTTPS_PROXY", "", 1),
                 ("https_proxy", "example.org", 2),
@@ -188,14 +226,9 @@ mod tunnels {
                 ("HTTPS_PROXY", "*", 3),
                 ("HTTP_PROXY", "", 3),
             ] {
-                let test = "proxies::tunnels::a_client_of_the_environment";
-                let program = std::env::current_exe()?;
-                let environment = [(SERVER, told.as_str()), (name, &through), ("NO_PROXY", direct)];
-                let child = create_subprocess_exec(program, ["--exact", test]).env(environment);
-                let mut child = child.stdout(PIPE).await?;
-                let output = child.communicate(None).await?;
-                let output = String::from_utf8_lossy(&output.stdout).into_owned();
-                assert!(output.contains("1 passed"), "{name} {direct}: {output}");
+                let environment =
+                    [(URL, &*url), (TRUSTED, &*pem), (name, &*through), ("NO_PROXY", direct)];
+                assert_eq!(answer_in(&environment).await?, "/through", "{name} {direct}");
                 assert_eq!(asked.borrow().len(), times, "{name} {direct}");
             }
             proxy.close();

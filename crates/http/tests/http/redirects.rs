@@ -1,4 +1,4 @@
-//! Redirects: where they lead, and what goes along.
+//! Redirects: the new URL, and the headers and body that are sent to it.
 
 use crate::support::{Raw, ended, run, started, url};
 use asyncio::{Result, start_server};
@@ -10,7 +10,8 @@ use asyncio_http::{
 use http_body_util::{BodyExt, Full};
 use std::{cell::Cell, rc::Rc};
 
-/// `/STATUS/PLACE` redirects to `/PLACE`, or to the URL in the query. Anything else says what has come.
+/// `/STATUS/PLACE` redirects to `/PLACE`, or to the URL in the query. Any other path returns a description of the
+/// request.
 async fn answer(request: Request<Incoming>) -> Result<Response<String>> {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
@@ -90,7 +91,7 @@ fn secrets_stay_with_the_server_for_which_they_are() {
         let same = url(&server, "/here");
         assert_eq!(text(&same).await?, "GET /here  authorization cookie");
         assert_eq!(text(&url(&other, "/there")).await?, "GET /there ");
-        // A `Host` that was set is for the first server alone.
+        // A `Host` header of the program is sent only to the first server.
         let request = client.get(url(&server, &format!("/302/?{}", url(&other, "/there"))));
         assert_eq!(request.header(HOST, "first").await?.text().await?, "GET /there ");
         ended(other).await?;
@@ -125,7 +126,7 @@ fn a_streamed_body_is_sent_once() {
     });
 }
 
-/// The connection of a redirect is used for the next request.
+/// The next request uses the connection of the redirect.
 #[test]
 fn a_redirect_needs_no_further_connection() {
     run(async |_| {

@@ -1,4 +1,4 @@
-//! Requests of HTTP/1 and 2, and what their handlers may do.
+//! Requests of HTTP/1 and 2, and their handlers.
 
 use crate::support::{HOUR, LOOPBACK, MS, Raw, ended, run, run_virtual, started, url};
 use asyncio::{AsyncContextManager, Error, TaskGroup, current_task, gather, sleep, wait_for};
@@ -20,7 +20,7 @@ fn requests_follow_each_other_on_a_connection() {
             assert!(head.starts_with("http/1.1 200 ok\r\n"), "{head}");
             assert_eq!(body, (n * 2).to_string());
         }
-        // And before the first has been answered.
+        // The second request is sent before the first has been answered.
         client.get("/7");
         client.get("/8");
         assert_eq!(client.response().await?.1, "14");
@@ -125,7 +125,7 @@ fn many_streams_of_http2_share_a_connection() {
         let app = Router::new().route(
             "/{n}",
             get(async |Path(n): Path<u64>| {
-                // The later ones are answered first.
+                // Later requests are answered first.
                 let _ = asyncio::sleep((200 - n as u32) * MS / 10).await;
                 n.to_string()
             }),

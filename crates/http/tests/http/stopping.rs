@@ -1,4 +1,4 @@
-//! How a server stops: no request is lost, and who stays longer is ended.
+//! Graceful shutdown: no request is lost, and requests that take too long are ended.
 
 use crate::support::{
     HOUR, LOOPBACK, MS, Raw, SECOND, Waiting, iterations, outcome, run, run_virtual, started,
@@ -19,9 +19,9 @@ fn slowly() -> Router {
     )
 }
 
-/// A client that asks over and over, on one connection as long as that lives: how many answers it had.
-/// A connection that cannot be made ends it; one that was made, and then lost with a request on it, is
-/// an error.
+/// A client that sends one request after another, on one connection while the server keeps it open, and counts the
+/// responses. It ends when it cannot connect. If a connection is closed before its request is answered, that is an
+/// error.
 async fn asking(address: asyncio::Address, answers: Rc<Cell<usize>>) -> Result<()> {
     loop {
         let Ok(mut client) = Raw::to(address.clone()).await else { return Ok(()) };
@@ -57,8 +57,8 @@ fn under_load_no_request_is_lost() {
     });
 }
 
-/// A request that comes too late for its connection is refused: no handler has begun with it, so the
-/// client may send it again.
+/// A request that arrives too late for its connection is refused. No handler has seen it, so the client may send it
+/// again.
 #[test]
 fn under_load_of_http2_no_request_is_lost() {
     run(async |_| {
@@ -102,7 +102,7 @@ fn those_who_wait_to_be_accepted_are_answered() {
     run(async |_| {
         let server = started(slowly()).await?;
         let address = server.local_addr().as_inet().expect("it is of the internet");
-        // Nothing is accepted in between: this is one step.
+        // This is one step, so the server accepts nothing meanwhile.
         let mut clients: Vec<_> = (0..20)
             .map(|_| {
                 use std::io::Write;

@@ -1,4 +1,4 @@
-//! What the tests have in common: loops that must report nothing, and clients that speak by hand.
+//! Shared by the tests: loops that must report nothing, and clients that write raw HTTP.
 
 use asyncio::{
     Address, Error, Event, Result, Runner, Task, get_running_loop, sleep, streams::Duplex,
@@ -18,26 +18,26 @@ pub(crate) const MS: Duration = Duration::from_millis(1);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 pub(crate) const LOOPBACK: (&str, u16) = ("127.0.0.1", 0);
-/// A test that takes as long as this will not end.
+/// A test that takes longer is stuck.
 const STUCK: Duration = Duration::from_secs(100);
 
-/// What the loop was told of.
+/// The reports to the loop's exception handler.
 #[derive(Clone, Default)]
 pub(crate) struct Reports(Rc<RefCell<Vec<String>>>);
 
 impl Reports {
-    /// What was told so far, which is then not unexpected any more.
+    /// Returns and removes the reports so far. Reports that no test takes are a failure.
     pub(crate) fn take(&self) -> Vec<String> {
         self.0.take()
     }
 }
 
-/// How many descriptors the process has; one more while they are counted.
+/// Returns how many descriptors the process has, including the one that is used to count them.
 pub(crate) fn descriptors() -> usize {
     fs::read_dir("/dev/fd").map_or(0, Iterator::count)
 }
 
-/// Runs `main` on a loop, which must report nothing more than was taken, and leave no descriptor open.
+/// Runs `main` on a loop, and checks that all reports were taken and no descriptor stays open.
 #[track_caller]
 pub(crate) fn run<F: Future<Output = Result<()>> + 'static>(main: impl FnOnce(Reports) -> F) {
     run_in(Runner::new(), main);
@@ -57,14 +57,14 @@ fn run_in<F: Future<Output = Result<()>> + 'static>(
     main: impl FnOnce(Reports) -> F,
 ) {
     static ALONE: Mutex<()> = Mutex::new(());
-    // Descriptors are counted by one test at a time.
+    // One test at a time counts descriptors.
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    // What is made once, and kept.
+    // Some things are created once and kept.
     asyncio::run(async { Ok(()) }).unwrap();
     let before = descriptors();
     let reports = Reports::default();
     let (told, main) = (reports.clone(), main(reports.clone()));
-    // In real time.
+    // This limit counts in real time.
     let guard = std::thread::Builder::new().spawn(stuck).expect("a thread starts");
     let outcome = runner.run(async move {
         get_running_loop()?.set_exception_handler(move |_, context| {
@@ -89,7 +89,7 @@ fn stuck() {
     }
 }
 
-/// So many iterations of the loop.
+/// Waits for a number of iterations of the loop.
 pub(crate) async fn iterations(n: usize) -> Result<()> {
     for _ in 0..n {
         sleep(Duration::ZERO).await?;
@@ -97,7 +97,7 @@ pub(crate) async fn iterations(n: usize) -> Result<()> {
     Ok(())
 }
 
-/// Waits as long as it takes.
+/// Waits until the condition is true.
 pub(crate) async fn until(condition: impl Fn() -> bool) -> Result<()> {
     while !condition() {
         sleep(MS / 10).await?;
@@ -105,20 +105,20 @@ pub(crate) async fn until(condition: impl Fn() -> bool) -> Result<()> {
     Ok(())
 }
 
-/// The result of a task, once it has one.
+/// Waits for the end of a task, and returns its result.
 pub(crate) async fn outcome<T: Clone + 'static>(task: &Task<T>) -> Result<Result<T>> {
     until(|| task.done()).await?;
     Ok(task.result())
 }
 
-/// Serves as it is by default.
+/// Starts a server with the default settings.
 pub(crate) async fn started<Kind: 'static>(
     service: impl IntoService<Kind>,
 ) -> Result<HttpServer<'static>> {
     serve(service, LOOPBACK).await
 }
 
-/// Ends a server, whatever its clients do.
+/// Ends a server without grace.
 pub(crate) async fn ended(server: HttpServer<'_>) -> Result<()> {
     server.shutdown(Duration::ZERO).await
 }
@@ -127,7 +127,7 @@ pub(crate) fn url(server: &HttpServer<'_>, path: &str) -> String {
     format!("http://{}{path}", server.local_addr())
 }
 
-/// A client that speaks by hand.
+/// A client that writes raw HTTP/1.
 pub(crate) struct Raw(pub(crate) Duplex);
 
 impl Raw {
@@ -143,13 +143,13 @@ impl Raw {
         self.send(&format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n"));
     }
 
-    /// The head of a response, in lower case.
+    /// Reads the head of a response, and returns it in lower case.
     pub(crate) async fn head(&mut self) -> Result<String> {
         let head = self.0.reader().readuntil("\r\n\r\n").await?;
         Ok(String::from_utf8_lossy(&head).to_lowercase())
     }
 
-    /// A response whose body has a length.
+    /// Reads a response whose body has a length.
     pub(crate) async fn response(&mut self) -> Result<(String, String)> {
         let head = self.head().await?;
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
@@ -158,7 +158,7 @@ impl Raw {
         Ok((head, String::from_utf8_lossy(&body).into_owned()))
     }
 
-    /// Whether nothing more comes.
+    /// Returns whether the connection has ended.
     pub(crate) async fn is_over(&mut self) -> Result<bool> {
         match self.0.reader().read(1).await {
             Ok(data) => Ok(data.is_empty()),
@@ -168,7 +168,7 @@ impl Raw {
     }
 }
 
-/// A handler that is to be cancelled: what it says as it comes, and as it leaves.
+/// A handler that waits to be cancelled, and counts its calls and cancellations.
 #[derive(Clone, Default)]
 pub(crate) struct Waiting(Rc<WaitingParts>);
 
@@ -185,7 +185,7 @@ impl Waiting {
         parts.began.set(parts.began.get() + 1);
         let outcome = parts.never.wait().await;
         if outcome.as_ref().is_err_and(Error::is_cancelled) {
-            // To clean up, it may wait.
+            // Clean-up may wait.
             sleep(MS).await?;
             parts.cancelled.set(parts.cancelled.get() + 1);
         }

@@ -5,7 +5,9 @@ use asyncio::{
     Result, create_task, gather,
     ssl::{Purpose, SslContext, create_default_context},
 };
-use asyncio_http::{Client, HttpServer, Incoming, Request, Response, Version, serve, service_fn};
+use asyncio_http::{
+    Client, HttpServer, Incoming, Request, Response, Version, serve, serve_unix, service_fn,
+};
 use std::convert::Infallible;
 
 /// The contexts of a server and of a client that trusts it, which offer these protocols.
@@ -23,18 +25,25 @@ pub(crate) fn contexts_and_certificate(
     let mut ours = create_default_context(Purpose::ClientAuth);
     ours.load_cert_chain_pem(certificate.as_bytes(), key.as_bytes())?;
     ours.set_alpn_protocols(server)?;
-    let mut theirs = create_default_context(Purpose::ServerAuth);
-    theirs.clear_verify_locations()?;
-    theirs.load_verify_pem(certificate.as_bytes())?;
+    let mut theirs = trusting(&certificate)?;
     theirs.set_alpn_protocols(client)?;
     Ok((ours, theirs, certificate))
 }
 
+/// A client's context that trusts this certificate alone.
+pub(crate) fn trusting(pem: &str) -> Result<SslContext> {
+    let mut context = create_default_context(Purpose::ServerAuth);
+    context.clear_verify_locations()?;
+    context.load_verify_pem(pem.as_bytes())?;
+    Ok(context)
+}
+
+async fn echo(request: Request<Incoming>) -> Result<Response<String>, Infallible> {
+    Ok(Response::new(request.uri().path().to_owned()))
+}
+
 pub(crate) async fn started(context: SslContext) -> Result<HttpServer<'static>> {
-    let service = service_fn(async |request: Request<Incoming>| {
-        Ok::<_, Infallible>(Response::new(request.uri().path().to_owned()))
-    });
-    serve(service, LOOPBACK).ssl(context).await
+    serve(service_fn(echo), LOOPBACK).ssl(context).await
 }
 
 pub(crate) fn url(server: &HttpServer<'_>, n: u32) -> Result<String> {
@@ -74,6 +83,21 @@ fn the_version_is_chosen_in_the_handshake() {
 }
 
 #[test]
+fn a_socket_of_a_path_is_served_over_tls() {
+    run(async |_| {
+        let (ours, theirs) = contexts(&["h2"], &["h2"])?;
+        let path = std::env::temp_dir().join(format!("https-{}.socket", std::process::id()));
+        let server = serve_unix(service_fn(echo), &path).ssl(ours).await?;
+        let client = Client::builder().ssl(theirs).unix_socket(&path).build();
+        let response = client.get("https://localhost/7").await?;
+        assert_eq!(response.version(), Version::HTTP_2);
+        assert_eq!(response.text().await?, "/7");
+        drop(client);
+        ended(server).await
+    });
+}
+
+#[test]
 fn a_server_that_is_not_trusted_is_not_spoken_to() {
     run(async |_| {
         let (ours, _) = contexts(&[], &[])?;
@@ -85,7 +109,7 @@ fn a_server_that_is_not_trusted_is_not_spoken_to() {
     });
 }
 
-/// At each point of a handshake a request is given up, which the loop has no reason to report.
+/// A request is cancelled at each point of the handshake, and nothing is reported.
 #[test]
 fn a_handshake_may_be_given_up_at_any_point() {
     run(async |_| {

@@ -3,26 +3,18 @@
 use super::*;
 use asyncio_core::AsyncContextManager;
 use asyncio_task::Task;
-use asyncio_transports::Transport;
 use asyncio_transports::{
-    Protocol, SOCKET,
-    ssl::{Purpose, SSL_OBJECT, SslContext, SslError, create_default_context},
+    Protocol, SOCKET, Transport,
+    ssl::{self, SSL_OBJECT, SslContext, SslError},
 };
 use bytes::Bytes;
+use contexts::contexts;
 use flow::{has_arrived, until};
 use std::cell::Cell;
 
-/// The contexts of a server called `localhost` and of a client that trusts it.
-fn contexts() -> (SslContext, SslContext) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (pem, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-    let mut server = create_default_context(Purpose::ClientAuth);
-    server.load_cert_chain_pem(pem.as_bytes(), key.as_bytes()).unwrap();
-    let mut client = create_default_context(Purpose::ServerAuth);
-    client.clear_verify_locations().unwrap();
-    client.load_verify_pem(pem.as_bytes()).unwrap();
-    (server, client)
-}
+#[path = "../../../asyncio/tests/tls_contexts/mod.rs"]
+// The same pair as in the tests of the facade.
+mod contexts;
 
 async fn echo(mut reader: StreamReader, writer: StreamWriter) -> Result<()> {
     loop {
@@ -222,6 +214,46 @@ fn the_traits_of_other_libraries_work_and_close_closes() {
         let mut rest = Vec::new();
         AsyncReadExt::read_to_end(&mut reader, &mut rest).await?;
         assert_eq!(rest, b"");
+        Ok(())
+    });
+}
+
+#[test]
+fn every_function_that_opens_takes_the_limits_of_tls() {
+    const LIMIT: Duration = Duration::from_secs(2);
+    const EXPECTED: &str = "SSL handshake is taking longer than 2.0 seconds";
+    run_virtual(async {
+        let (theirs, ours) = contexts();
+        let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let opening = open_connection(silent.local_addr()?).ssl(&ours).server_hostname("localhost");
+        let error = text(opening.ssl_handshake_timeout(LIMIT).await);
+        assert!(error.contains(EXPECTED), "{error}");
+        let (stream, _silent) = UnixStream::pair()?;
+        let opening = open_unix_connection(socket(stream)?).ssl(&ours);
+        let opening = opening.server_hostname("localhost").ssl_handshake_timeout(LIMIT);
+        let error = text(opening.await);
+        assert!(error.contains(EXPECTED), "{error}");
+        let (_reader, mut writer, _silent) = pair().await?;
+        let upgrading = writer.start_tls(&ours).server_hostname("localhost");
+        let error = text(upgrading.ssl_handshake_timeout(LIMIT).await);
+        assert!(error.contains(EXPECTED), "{error}");
+
+        // The server says nothing at the end, since it does not read.
+        let paused = Rc::new(Cell::new(false));
+        let is_paused = paused.clone();
+        let waits = async move |_reader: StreamReader, writer: StreamWriter| {
+            writer.transport().pause_reading();
+            is_paused.set(true);
+            writer.wait_closed().await
+        };
+        let server = start_server(waits, ("127.0.0.1", 0)).ssl(theirs).await?;
+        let opening = open_connection(address(&server)).ssl(ours).ssl_shutdown_timeout(LIMIT);
+        let (_reader, writer) = opening.await?;
+        until(|| paused.get()).await?;
+        writer.close();
+        assert_eq!(text(writer.wait_closed().await), "SSL shutdown timed out");
+        server.close();
+        server.abort_clients();
         Ok(())
     });
 }

@@ -1,4 +1,4 @@
-//! The keyword arguments of TLS, and what follows from them.
+//! The keyword arguments of TLS, and the plan that they make.
 
 use super::{
     context::{Purpose, SslContext, create_default_context},
@@ -128,7 +128,7 @@ impl Arguments {
         };
         let name_to_ask_for = server_name(&context, side, name)?;
         if context.settings().sni_callback.is_none() {
-            // So that what is wrong with it is said before anything is done.
+            // Errors in the context are reported before anything is done.
             context.configured()?;
         }
         Ok(Plan(Some(Secured {
@@ -190,18 +190,18 @@ fn server_name(
         None if is_client && context.check_hostname() => {
             Err(Error::value("check_hostname requires server_hostname"))
         }
-        // A name that is not sent.
+        // rustls requires a name. It does not send an IP address.
         None => {
             Ok(is_client.then(|| ServerName::from(std::net::IpAddr::from(Ipv4Addr::UNSPECIFIED))))
         }
     }
 }
 
-/// How connections are opened.
+/// The plan by which connections are opened.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan(Option<Secured>);
 
-/// With TLS.
+/// The TLS part of a plan.
 #[derive(Clone, Debug)]
 pub(super) struct Secured {
     pub(super) context: SslContext,
@@ -243,7 +243,7 @@ impl Plan {
     }
 }
 
-/// The methods that set them.
+/// The builder methods that set the arguments.
 macro_rules! arguments {
     ($($builder:ident, $ssl:ty, $doc:literal;)*) => {$(
         impl<F, P, Kind> crate::$builder<F, P, Kind> {

@@ -1,4 +1,4 @@
-//! Certificates and keys, as they come from PEM files.
+//! Reads certificates and keys from PEM files.
 
 use super::error::SslError;
 use asyncio_core::{Error, Result};
@@ -27,7 +27,7 @@ pub(super) fn certificates_in(what: &str, location: &Path) -> Result<Vec<Certifi
     let mut found = Vec::new();
     for entry in fs::read_dir(location).map_err(|error| unreadable(what, location, error))? {
         let path = entry.map_err(|error| unreadable(what, location, error))?.path();
-        // What is no certificate may lie beside them.
+        // The directory may contain other files.
         if let Ok(certificates) = pem_of(what, &path).and_then(|pem| chain(what, &pem)) {
             found.extend(certificates);
         }

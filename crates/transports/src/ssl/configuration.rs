@@ -1,4 +1,4 @@
-//! From an [`SslContext`](super::SslContext) to what rustls is given.
+//! Converts an [`SslContext`](super::SslContext) into a configuration of rustls.
 
 use super::context::{Purpose, Settings, TlsVersion, VerifyMode};
 use super::verify::Verifier;
@@ -124,7 +124,7 @@ fn versions(settings: &Settings) -> Vec<&'static SupportedProtocolVersion> {
     all.into_iter().filter(|(version, _)| spoken.contains(version)).map(|(_, of)| of).collect()
 }
 
-/// Whom to trust.
+/// The trusted certificate authorities.
 fn roots(settings: &Settings) -> Result<Arc<RootCertStore>> {
     if settings.trusts_system && settings.roots.is_empty() {
         return system_roots();
@@ -140,7 +140,7 @@ fn roots(settings: &Settings) -> Result<Arc<RootCertStore>> {
     }
     if roots.is_empty() {
         return Err(Error::value(
-            "ssl: no certificate authority is trusted, so nobody can be verified; call \
+            "ssl: no certificate authority is trusted, so no certificate can be verified; call \
              load_verify_locations()",
         ));
     }
@@ -148,7 +148,7 @@ fn roots(settings: &Settings) -> Result<Arc<RootCertStore>> {
 }
 
 /// The certificate authorities of the system, which are read once.
-fn system_roots() -> Result<Arc<RootCertStore>> {
+pub(super) fn system_roots() -> Result<Arc<RootCertStore>> {
     static ROOTS: OnceLock<Result<Arc<RootCertStore>>> = OnceLock::new();
     ROOTS.get_or_init(read_system_roots).clone()
 }
@@ -171,7 +171,7 @@ fn read_system_roots() -> Result<Arc<RootCertStore>> {
     Ok(Arc::new(roots))
 }
 
-/// A configuration that is ready, as it is used here.
+/// Returns a ready-made configuration with a resolver that notes the requested server name.
 pub(super) fn noting(config: &ServerConfig) -> Arc<ServerConfig> {
     let mut config = config.clone();
     config.cert_resolver = Arc::new(Noting(config.cert_resolver));
@@ -182,12 +182,12 @@ thread_local! {
     static ASKED_FOR: Cell<Option<Arc<str>>> = const { Cell::new(None) };
 }
 
-/// The server that the client asks for in the handshake that has just gone on in this thread, if it has.
+/// Takes the server name that a client has requested in the last step of a handshake on this thread.
 pub(super) fn asked_for() -> Option<Arc<str>> {
     ASKED_FOR.take()
 }
 
-/// Notes the name of the server that a client asks for: a connection of rustls without buffers does not tell.
+/// Notes the server name that a client requests, because an unbuffered connection of rustls does not report it.
 #[derive(Debug)]
 struct Noting(Arc<dyn ResolvesServerCert>);
 
@@ -235,7 +235,7 @@ struct KeyLogFile(File);
 impl KeyLog for KeyLogFile {
     fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
         let line = format!("{label} {} {}\n", hex(client_random), hex(secret));
-        // It is for looking on; the connection does not depend on it.
+        // The connection does not depend on the log.
         let _ = (&self.0).write_all(line.as_bytes());
     }
 }

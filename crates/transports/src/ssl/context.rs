@@ -246,7 +246,7 @@ impl SslContext {
         if settings.purpose == Purpose::ServerAuth && mode != VerifyMode::Required {
             return Err(Error::value(
                 "set_verify_mode: a client verifies the certificate of its server; call \
-                 dangerously_disable_verification() to connect to anybody",
+                 dangerously_disable_verification() to connect to any server",
             ));
         }
         settings.verify_mode = mode;

@@ -2,7 +2,9 @@
 
 use asyncio_core::{Error, wait_site::WaitSite};
 use asyncio_sockets::described;
-use rustls::{AlertDescription, CertificateError, Error as Tls, InvalidMessage, PeerIncompatible};
+use rustls::{
+    AlertDescription, CertificateError, Error as Tls, InvalidMessage, OtherError, PeerIncompatible,
+};
 use std::{error::Error as StdError, fmt, io};
 
 /// The reason for which TLS failed (`ssl.SSLError`). The message names the cause and the remedy.
@@ -16,7 +18,7 @@ pub struct SslError {
 }
 
 impl SslError {
-    /// A failure after the first bytes of the other side, which `peer` names.
+    /// Creates an error. `first_bytes` are the first bytes from the peer: they show whether it speaks TLS at all.
     pub(super) fn new(source: Tls, is_server: bool, first_bytes: &[u8]) -> SslError {
         let text = match plaintext(&source, first_bytes) {
             Some(text) => text.to_owned(),
@@ -81,7 +83,7 @@ impl StdError for SslError {
     }
 }
 
-/// An error of a handshake with the name of the operation that it ends.
+/// Adds the name of the operation to the error of its handshake.
 pub(crate) fn named(site: WaitSite, error: Error) -> Error {
     let text = format!("{}: {error}", site.what());
     match (SslError::of(&error), &error) {
@@ -156,6 +158,16 @@ fn certificate(error: &CertificateError) -> String {
         CertificateError::UnknownIssuer => "its issuer is not known here; to trust it, call \
                                             load_verify_locations() with the issuer's certificate"
             .to_owned(),
+        CertificateError::BadSignature => "a signature is wrong, probably because the issuer of that \
+                                           name that is trusted here has another key; to trust this \
+                                           issuer, call load_verify_locations() with its certificate"
+            .to_owned(),
+        // It has no variant of its own.
+        CertificateError::Other(OtherError(cause)) if cause.to_string() == "CaUsedAsEndEntity" => {
+            "it is a certificate authority's own (CA:TRUE); use a certificate that this authority has \
+             issued"
+                .to_owned()
+        }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             format!("it has expired ({error}); renew it, or set the clock of this machine")
         }

@@ -1,4 +1,4 @@
-//! What is known about a TLS connection when its handshake is over.
+//! The parameters of a TLS connection, which are known after its handshake.
 
 use super::{context::SslContext, context::TlsVersion};
 use crate::extra_info::ExtraInfo;
@@ -117,7 +117,7 @@ pub const COMPRESSION: ExtraInfo<&'static str> = ExtraInfo::new("compression", |
 pub const SSLCONTEXT: ExtraInfo<SslContext> =
     ExtraInfo::new("sslcontext", |known| known.0.ssl()?.context().cloned());
 
-/// Data of a TLS handle, besides that of the underlying connection.
+/// The data of a TLS handle, in addition to that of the underlying connection.
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) context: SslContext,

@@ -1,10 +1,10 @@
-//! [`SslProtocol`]: the protocol of the transport beneath, and the stream of the one above.
+//! [`SslProtocol`]: the protocol of the transport below, and the stream of the handle above.
 //!
-//! The states are drawn at the top of [`ssl`](super). How it reads is in [`reading`], how it writes in
-//! [`writing`], how it ends in [`ending`].
+//! The picture of the states is in the docs of [`ssl`](super). Reading is in [`reading`], writing in [`writing`],
+//! and the end of a connection in [`ending`].
 //!
-//! What rustls has is borrowed only while nothing else is called, except the transport beneath, which is
-//! written to. That calls back with `pause_writing` alone, where nothing is borrowed.
+//! The session is never borrowed while the protocol above is called. It may be borrowed while the transport
+//! below is written to: the only callback of that is `pause_writing`, which does not use the session.
 
 use super::{
     Layer,
@@ -41,15 +41,15 @@ mod ending;
 mod reading;
 mod writing;
 
-/// At so many bytes that were written and are not encrypted yet, the protocol has to pause.
+/// The protocol must pause when this number of bytes is written and not encrypted yet.
 pub const FLOW_CONTROL_HIGH_WATER_SSL_WRITE: usize = 512 * 1024;
 
-/// At so many bytes that were received and are not decrypted yet, nothing more is received.
+/// Receiving stops when this number of bytes is received and not decrypted yet.
 pub const FLOW_CONTROL_HIGH_WATER_SSL_READ: usize = 256 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// There is no TLS yet, or no more.
+    /// TLS has not started, or has ended.
     Unwrapped,
     DoHandshake,
     Wrapped,
@@ -58,7 +58,7 @@ enum State {
 }
 
 impl State {
-    /// Whether an arrow leads there.
+    /// Whether the picture has an arrow from this state to `next`.
     fn leads_to(self, next: State) -> bool {
         use State::{DoHandshake, Flushing, Shutdown, Unwrapped, Wrapped};
         let forward = matches!(
@@ -72,7 +72,7 @@ impl State {
     }
 }
 
-/// What the protocol above was told so far (asyncio's `AppProtocolState`).
+/// The last of these callbacks that the protocol above has received (asyncio's `AppProtocolState`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
     Nothing,
@@ -82,9 +82,9 @@ enum Told {
 }
 
 pub(crate) struct SslProtocol {
-    /// The transport above.
+    /// The transport that the protocol above sees.
     handle: OnceCell<Transport>,
-    /// The one beneath.
+    /// The transport below.
     lower: OnceCell<Transport>,
     below: OnceCell<Weak<dyn Stream>>,
     session: RefCell<Session>,
@@ -96,7 +96,7 @@ pub(crate) struct SslProtocol {
     reading: reading::Unread,
     writing: writing::Unsent,
     limits: Limits,
-    /// Of the handshake, then of the shutdown.
+    /// The limit of the handshake, later that of the shutdown.
     timer: Cell<Option<CallbackRef>>,
     /// For the task that waits for the handshake.
     made: RefCell<Option<Future<()>>>,
@@ -121,7 +121,7 @@ impl SslProtocol {
         })
     }
 
-    /// Puts it over a transport, and gives the one above.
+    /// Puts TLS over a transport, and returns the transport above.
     ///
     /// # Errors
     /// `Runtime` if no loop runs, or it is being closed.
@@ -138,7 +138,8 @@ impl SslProtocol {
         Ok(self.handle.get_or_init(|| Transport(Arc::new(shared))).clone())
     }
 
-    /// The protocol above has had its `connection_made` from another transport, whose place this takes.
+    /// Takes the place of another transport, from which the protocol above has already received
+    /// `connection_made`.
     pub(super) fn takes_over(&self, is_paused: bool) {
         self.told.set(Told::Made);
         if is_paused {
@@ -147,38 +148,38 @@ impl SslProtocol {
     }
 
     fn handle(&self) -> &Transport {
-        self.handle.get().expect("set when it is put over another transport")
+        self.handle.get().expect("set by `over`")
     }
 
     fn local(&self) -> Option<LoopLocal<SslProtocol>> {
         self.handle().0.ssl.get()
     }
 
-    /// What the transport beneath is a handle of, as long as that is there.
+    /// The connection below, if it still exists.
     fn below(&self) -> Option<Rc<dyn Stream>> {
         self.below.get()?.upgrade()
     }
 
-    /// Sends what the session has to say.
+    /// Sends the records that the session has produced by itself.
     fn flush_session(&self) -> Result<()> {
         let mut session = self.session.borrow_mut();
-        match self.below().filter(|_| session.wants_write()) {
-            Some(below) => session.flush(&*below),
-            None => Ok(()),
+        if !session.wants_write() {
+            return Ok(());
         }
+        self.below().map_or(Ok(()), |below| session.flush(&*below))
     }
 
     fn lower(&self) -> &Transport {
-        self.lower.get().expect("set when it is put over another transport")
+        self.lower.get().expect("set by `over`")
     }
 
-    /// To the next state, if an arrow leads there.
+    /// Changes the state along an arrow of the picture.
     fn set_state(&self, next: State) {
         debug_assert!(self.state.get().leads_to(next), "{:?} to {next:?}", self.state.get());
         self.state.set(next);
     }
 
-    /// Calls `f` in the next iteration, if the connection is still there.
+    /// Calls `f` in the next iteration, if the connection still exists.
     #[track_caller]
     fn soon(&self, f: impl FnOnce(&SslProtocol) + 'static) {
         let Some(local) = self.local() else { return };
@@ -189,7 +190,7 @@ impl SslProtocol {
         });
     }
 
-    /// Has `f` called when `limit` is over; in place of the former limit.
+    /// Calls `f` when `limit` has passed. This replaces the previous limit.
     fn limit(&self, limit: Duration, f: impl FnOnce(&SslProtocol) + 'static) {
         self.end_limit();
         let Some(local) = self.local() else { return };
@@ -216,7 +217,7 @@ impl SslProtocol {
 
 /// The handshake.
 impl SslProtocol {
-    /// Gives `made` its result when the handshake is over.
+    /// Sets the result of `made` when the handshake is over.
     pub(super) fn await_handshake(&self, made: Future<()>) {
         self.made.replace(Some(made));
     }
@@ -236,7 +237,7 @@ impl SslProtocol {
         self.shake(&mut []);
     }
 
-    /// Goes on with the handshake, with what was received.
+    /// Continues the handshake with received data.
     fn shake(&self, data: &mut [u8]) {
         let mut session = self.session.borrow_mut();
         let mut data = Some(data);
@@ -254,7 +255,7 @@ impl SslProtocol {
         drop(session);
         outcome = outcome.and(self.flush_session());
         if is_over {
-            // What failed came behind it, and is told when that is read.
+            // The failure came after the handshake, and is reported when that point is read.
             if let Err(error) = outcome {
                 self.reading.fail(error);
             }
@@ -277,20 +278,20 @@ impl SslProtocol {
         self.wake(Ok(()));
         self.push();
         if self.has_unread() || self.session.borrow().peer_closed() {
-            // After the task that waited for the handshake has had a chance to look at what was agreed.
+            // First the task that waits for the handshake has a chance to see its result.
             self.soon(|ssl| ssl.read(&mut []));
         }
     }
 
-    /// Ends the wait for the handshake.
+    /// Wakes the task that waits for the handshake.
     fn wake(&self, outcome: Result<()>) {
         let Some(made) = self.made.take() else { return };
-        // Cancelled by now, perhaps.
+        // It may have been cancelled.
         match outcome {
             Ok(()) => _ = made.set_result(()),
             Err(error) => {
                 _ = made.set_exception(error);
-                // What dropped its wait does not ask for it.
+                // If its task is gone, the error counts as seen.
                 _ = made.exception();
             }
         }
@@ -299,7 +300,7 @@ impl SslProtocol {
 
 const HANDSHAKE: &str = "SSL handshake failed";
 
-/// The protocol above.
+/// Calls to the protocol above.
 impl CallsProtocol for SslProtocol {
     fn transport(&self) -> &Transport {
         SslProtocol::handle(self)
@@ -318,7 +319,7 @@ impl CallsProtocol for SslProtocol {
     }
 }
 
-/// What the transport beneath calls.
+/// Calls from the transport below.
 impl BufferedCalls for SslProtocol {
     fn tell(&self, _: &Transport, event: Event) -> Result<bool, Event> {
         match event {
@@ -336,7 +337,7 @@ impl BufferedCalls for SslProtocol {
         self
     }
 
-    /// What arrives is decrypted when it does, so that the memory that it is in can be used again.
+    /// Records are decrypted as soon as they arrive, so that their memory can be used again.
     fn fill(&self, _: &Transport, read: Read<'_>) -> Result<io::Result<usize>> {
         Ok(self.receive(read))
     }
@@ -346,7 +347,7 @@ impl BufferedCalls for SslProtocol {
     }
 }
 
-/// What the handle above is told.
+/// Calls from the handle above.
 impl Stream for SslProtocol {
     fn handle(&self) -> &Transport {
         SslProtocol::handle(self)

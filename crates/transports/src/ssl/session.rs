@@ -49,14 +49,14 @@ pub(super) struct Session {
 }
 
 enum Stage {
-    /// A server whose context depends on the name that the client asks for.
+    /// A server whose context depends on the server name that the client requests.
     Accepting(Box<Accepting>),
     Open(Box<Connection>),
 }
 
 struct Accepting {
     acceptor: Acceptor,
-    /// How many received bytes it was given.
+    /// The number of received bytes that it has been given.
     fed: usize,
     callback: SniCallback,
     context: SslContext,
@@ -82,7 +82,7 @@ enum Step {
 
 impl Session {
     /// # Errors
-    /// What the context says.
+    /// Those of the context.
     pub(super) fn new(secured: &Secured) -> Result<Session> {
         let context = &secured.context;
         let stage = match (&secured.name, &context.settings().sni_callback) {
@@ -143,7 +143,7 @@ impl Session {
 impl Session {
     /// Returns how many received bytes rustls has not seen.
     pub(super) fn unread(&self) -> usize {
-        // Some that it has seen may have been moved out.
+        // Bytes that it has seen may have been moved out.
         self.incoming.len().saturating_sub(self.seen)
     }
 
@@ -206,7 +206,8 @@ impl Session {
         input: &mut [u8],
         take: &mut impl FnMut(&[u8]) -> bool,
     ) -> (usize, Result<Step, TlsError>) {
-        if self.first_bytes.len() < FIRST_BYTES && self.is_handshaking() {
+        let is_handshaking = self.is_handshaking();
+        if is_handshaking && self.first_bytes.len() < FIRST_BYTES {
             let more = input.len().min(FIRST_BYTES).saturating_sub(self.first_bytes.len());
             let from = self.first_bytes.len();
             self.first_bytes.extend_from_slice(&input[from..from + more]);
@@ -219,7 +220,6 @@ impl Session {
             }
         }
         let Stage::Open(connection) = &mut self.stage else { return (0, Ok(Step::Waits)) };
-        let is_handshaking = connection.is_handshaking();
         let mut taken = 0;
         let outcome = loop {
             let (discarded, step) = connection.step(&mut input[taken..], &mut self.outgoing, take);
@@ -251,7 +251,7 @@ impl Session {
     /// Encrypts as much of `data` as `out` has room for, or all of it if `forced`, and returns how much.
     pub(super) fn write(&mut self, data: &[u8], out: &dyn Stream, forced: bool) -> Result<usize> {
         if self.failed {
-            // Lost with the connection, which ends when the failure is read.
+            // The data is lost with the connection, which ends when the failure is read.
             return Ok(data.len());
         }
         if self.wants_write() {
@@ -299,7 +299,7 @@ impl Session {
         if let Stage::Open(connection) = &mut self.stage {
             while connection.wants_write() {
                 let held = &mut self.incoming[..self.seen];
-                // An error was reported before.
+                // An error has already been reported.
                 let _ = connection.step(held, &mut self.outgoing, &mut |_| true);
             }
         }
@@ -311,7 +311,7 @@ impl Session {
 }
 
 impl Accepting {
-    /// Chooses the context for the name that the client asks for, as soon as its hello is complete.
+    /// Chooses the context for the requested server name, as soon as the client's hello is complete.
     fn accept(
         &mut self,
         input: &[u8],

@@ -76,7 +76,7 @@ pub struct StartTls {
 
 enum Stage {
     New(Transport, Calls),
-    /// The old transport, the new one, and what is done when it is ready.
+    /// The old transport, the new one, and the future of the handshake.
     Shaking(Transport, Transport, Promise<()>),
     Over,
 }
@@ -166,7 +166,7 @@ impl StartTls {
         let stream = lower.stream().filter(|_| !lower.is_closing()).ok_or_else(over)?;
         let ssl = SslProtocol::new(Session::new(secured)?, secured, protocol);
         ssl.takes_over(stream.is_full());
-        // So that nothing arrives before the handshake has begun.
+        // Nothing may arrive before the handshake has begun.
         stream.pause_reading();
         ssl.keep_received(&std::mem::replace(&mut self.received, Box::new(Bytes::new))());
         let upper = ssl.clone().over(lower, secured)?;
@@ -190,7 +190,7 @@ impl Future for StartTls {
             return Poll::Ready(Err(is_over(this.site)));
         };
         let outcome = ready!(Pin::new(made).poll(cx));
-        // If it failed or was cancelled, the transport stays here, and is closed with this.
+        // If the handshake failed or was cancelled, dropping this future closes the transport.
         outcome.map_err(|error| named(this.site, error))?;
         match std::mem::replace(&mut this.stage, Stage::Over) {
             Stage::Shaking(_, upper, _) => Poll::Ready(Ok(upper)),

@@ -1,20 +1,19 @@
-//! How TLS ends: by `close()`, by the other side, with the transport beneath, or because it fails.
+//! The end of a connection: by `close()`, by the other side, with the transport below, or by a failure.
 
 use super::{CallsProtocol, Error, Event, Level, Ordering, SslProtocol, State, Told, log};
 use asyncio_core::{TimeoutError, raw::is_debug};
 use std::io;
 
 impl SslProtocol {
-    /// Whether it was closed, before it is now.
-    fn set_closing(&self) -> bool {
-        self.handle().0.closing.swap(true, Ordering::Relaxed)
+    fn set_closing(&self) {
+        self.handle().0.closing.store(true, Ordering::Relaxed);
     }
 
     /// `close()`.
     pub(super) fn start_shutdown(&self) {
         match self.state.get() {
             State::Unwrapped | State::DoHandshake => self.abort(None),
-            // What the other side sent before its end is not awaited any more.
+            // Data that the other side sent before its end is no longer waited for.
             State::Flushing => self.push(),
             State::Shutdown => {}
             State::Wrapped => {
@@ -25,7 +24,7 @@ impl SslProtocol {
                     ssl.abort(Some(Error::Timeout(error)));
                 });
                 match self.flow.is_calling() {
-                    // The protocol has it from a callback, and cannot be called now.
+                    // A callback of the protocol is running, so that the protocol cannot be called now.
                     true => self.soon(SslProtocol::flush),
                     false => self.flush(),
                 }
@@ -33,7 +32,7 @@ impl SslProtocol {
         }
     }
 
-    /// Delivers what has arrived, and sends what is left.
+    /// Delivers the data that has arrived, and sends the rest.
     pub(super) fn flush(&self) {
         let may_read = || self.state.get() == State::Flushing && !self.reading.paused.get();
         while may_read() && self.has_unread() {
@@ -46,7 +45,7 @@ impl SslProtocol {
         }
     }
 
-    /// All was sent: says so, and waits for the other side to say the same.
+    /// Sends `close_notify` after all data, and waits for that of the other side.
     pub(super) fn shut_down(&self) {
         self.set_state(State::Shutdown);
         if !self.reading.ended.get() {
@@ -61,7 +60,7 @@ impl SslProtocol {
         }
     }
 
-    /// Nothing more is to come from either side.
+    /// Both sides have closed.
     pub(super) fn shutdown_is_over(&self) {
         self.end_limit();
         self.call_eof_received();
@@ -83,13 +82,13 @@ impl SslProtocol {
         }
     }
 
-    /// The other side has said that it will send no more.
+    /// The other side has sent its `close_notify`.
     pub(super) fn peer_has_closed(&self) {
         self.call_eof_received();
         self.start_shutdown();
     }
 
-    /// The transport beneath will send no more. Whether it stays open for now.
+    /// The transport below has received the end. Returns whether it must stay open for now.
     pub(super) fn lower_ended(&self) -> bool {
         self.reading.ended.set(true);
         self.writing.is_forced.set(true);
@@ -114,8 +113,8 @@ impl SslProtocol {
         true
     }
 
-    /// Ends it because of an error: one of the system or of TLS goes to the protocol alone, any other
-    /// to the exception handler as well.
+    /// Ends the connection because of an error. The protocol receives the error; if it is neither one of the
+    /// system nor of TLS, the exception handler does as well.
     pub(super) fn fail(&self, error: Error, message: &str) {
         match &error {
             Error::Io(_) if is_debug() => {
@@ -128,7 +127,7 @@ impl SslProtocol {
         self.abort(Some(error));
     }
 
-    /// Ends it at once: what is buffered is lost.
+    /// Ends the connection immediately. Buffered data is lost.
     pub(super) fn abort(&self, error: Option<Error>) {
         self.set_closing();
         self.set_state(State::Unwrapped);
@@ -139,7 +138,7 @@ impl SslProtocol {
         }
     }
 
-    /// The transport beneath is lost.
+    /// The transport below is lost.
     pub(super) fn lower_lost(&self, error: Option<Error>) {
         self.set_closing();
         self.set_state(State::Unwrapped);
@@ -151,7 +150,7 @@ impl SslProtocol {
         }
         self.soon(move |ssl| {
             if matches!(ssl.told.replace(Told::Lost), Told::Made | Told::Eof) {
-                // The last call that is made.
+                // This is the last call of the protocol.
                 ssl.call(Event::Lost(error), "connection_lost");
             }
             let local = ssl.local().and_then(|local| local.remove());

@@ -1,7 +1,7 @@
-//! What arrives is decrypted at once, as much as there is, and the protocol is called with all of it;
-//! unless it has paused: then it is kept as it came.
+//! Reading. All data that has arrived is decrypted immediately, and the protocol is called with it. While the
+//! protocol has paused reading, the data is kept encrypted.
 //!
-//! It is received into memory that all connections of the thread share, and decrypted there.
+//! Data is received into memory that all connections of the thread share, and decrypted there.
 
 use super::{Error, Event, SslProtocol, State};
 use crate::{
@@ -16,23 +16,24 @@ use std::{
     io,
 };
 
-/// What was received and is not delivered yet. What is not decrypted is in the session.
+/// Received data that is not delivered yet. The session has the part that is not decrypted.
 pub(super) struct Unread {
     /// Whether the protocol has paused reading.
     pub(super) paused: Cell<bool>,
-    /// What was decrypted and not taken.
+    /// Decrypted data that the protocol has not taken.
     plaintext: RefCell<BytesMut>,
     /// `(low, high)`.
     marks: Cell<(usize, usize)>,
-    /// Whether the transport beneath was paused because too much is kept.
+    /// Whether the transport below is paused because too much data is kept.
     is_full: Cell<bool>,
-    /// Whether it will send no more.
+    /// Whether the transport below has received the end.
     pub(super) ended: Cell<bool>,
-    /// Why nothing behind what is decrypted already can be.
+    /// The reason for which nothing after the decrypted data can be decrypted.
     failed: RefCell<Option<Error>>,
-    /// What was just received, and where behind the beginning of a record.
+    /// The block into which data was just received, and the place where that begins: after the beginning of a
+    /// record, if there is one.
     received: Cell<(Vec<u8>, usize)>,
-    /// What is decrypted next, if a task takes it here.
+    /// Takes the data that is decrypted next, if a task fetches it.
     fetched: RefCell<Option<BytesMut>>,
 }
 
@@ -51,25 +52,43 @@ impl Unread {
         }
     }
 
-    /// Keeps what was decrypted and not taken.
+    /// Keeps decrypted data that the protocol has not taken.
     pub(super) fn keep(&self, plaintext: &[u8]) {
         self.plaintext.borrow_mut().extend_from_slice(plaintext);
     }
 
-    /// Nothing behind what is decrypted already can be.
+    /// Keeps the error for the time after the decrypted data.
     pub(super) fn fail(&self, error: Error) {
         self.failed.replace(Some(error));
     }
 }
 
-/// A record is longer than what is in it, but not by so much.
+/// More than a record adds to its data.
 const OVERHEAD: usize = 64;
 
-/// What came of decrypting.
+/// Blocks of at least this size are copied by the C library with an instruction of the processor (`rep movsb`) that
+/// is thirty times slower if the destination is less than [`APART`] bytes behind the source, modulo the size of a
+/// page.
+const LARGE: usize = 4096;
+const APART: usize = 32;
+
+/// The outcome of decrypting.
 type Outcome = Result<(), Error>;
 
+/// Returns memory for the data in `length` bytes of records, with [`APART`] unused bytes at both ends.
+///
+/// rustls has blocks of about this size: one from which a record is copied here, and one into which it is copied when
+/// it is written again. The allocator often puts the three side by side. Without the unused bytes, a message whose
+/// length is a multiple of a page would begin at nearly the same place of a page in each of them.
+fn memory_for(length: usize) -> BytesMut {
+    let mut memory = BytesMut::with_capacity(APART + length + APART);
+    memory.resize(APART, 0);
+    memory.advance(APART);
+    memory
+}
+
 impl SslProtocol {
-    /// Receives from the transport beneath, by `read`, behind the beginning of a record that there may be.
+    /// Receives from the transport below, with `read`, after the beginning of a record if there is one.
     pub(super) fn receive(&self, read: Read<'_>) -> io::Result<usize> {
         let mut block = scratch::RECEIVED.take();
         if block.is_empty() {
@@ -86,14 +105,14 @@ impl SslProtocol {
         outcome
     }
 
-    /// So many bytes were received.
+    /// Processes this number of received bytes.
     pub(super) fn filled(&self, nbytes: usize) {
         let (mut block, start) = self.reading.received.take();
         self.received(&mut block[..start + nbytes]);
         scratch::RECEIVED.put_back(block);
     }
 
-    /// Something arrived at the transport beneath.
+    /// Processes data that the transport below has received.
     fn received(&self, data: &mut [u8]) {
         match self.state.get() {
             State::DoHandshake => self.shake(data),
@@ -103,7 +122,7 @@ impl SslProtocol {
         }
     }
 
-    /// Calls the protocol with what was kept and with `data`, as far as that can be decrypted.
+    /// Decrypts the kept data and `data` as far as possible, and calls the protocol with the result.
     pub(super) fn read(&self, data: &mut [u8]) {
         if self.state.get() != State::Wrapped {
             return;
@@ -118,7 +137,7 @@ impl SslProtocol {
         self.control_reading();
     }
 
-    /// The same, whatever the state is.
+    /// Does the same in any state, and returns the error.
     pub(super) fn deliver(&self, data: &mut [u8]) -> Outcome {
         if self.reading.paused.get() {
             self.session.borrow_mut().keep(data);
@@ -139,12 +158,12 @@ impl SslProtocol {
             }
             Calls::Buffered(calls) => self.fill(data, &*calls),
         };
-        // An answer of rustls to the other side, which comes after those of the protocol.
+        // Records that rustls sends in reply come after the protocol's own data.
         self.flush_session()?;
         outcome
     }
 
-    /// Decrypts all that can be, in one piece.
+    /// Decrypts as much as possible, into one piece.
     fn decrypt(&self, data: &mut [u8]) -> (BytesMut, Outcome) {
         let mut plaintext = self.reading.plaintext.take();
         if let Some(error) = self.reading.failed.take() {
@@ -153,12 +172,11 @@ impl SslProtocol {
         let mut session = self.session.borrow_mut();
         let room = data.len() + session.unread();
         let outcome = session.read(data, |chunk| {
-            if plaintext.is_empty() && chunk.len() + OVERHEAD > room {
+            if plaintext.is_empty() && chunk.len() + OVERHEAD > room && room < LARGE {
                 plaintext = BytesMut::from(chunk);
             } else {
                 if plaintext.is_empty() {
-                    // There will hardly be more of it than of what is encrypted.
-                    plaintext.reserve(room);
+                    plaintext = memory_for(room);
                 }
                 plaintext.extend_from_slice(chunk);
             }
@@ -167,7 +185,7 @@ impl SslProtocol {
         (plaintext, outcome)
     }
 
-    /// Decrypts into the protocol's own buffer; what that has no room for is delivered in the next
+    /// Decrypts into the protocol's own buffer. Data for which that has no room is delivered in the next
     /// iteration.
     fn fill(&self, data: &mut [u8], calls: &dyn BufferedCalls) -> Outcome {
         if data.is_empty() && !self.has_unread() {
@@ -191,7 +209,7 @@ impl SslProtocol {
         outcome
     }
 
-    /// Decrypts until `buffer` is full, and tells how much of it is.
+    /// Decrypts until `buffer` is full, and returns the number of bytes in it.
     fn decrypt_into(&self, buffer: &mut [u8], data: &mut [u8]) -> (usize, Outcome) {
         let mut session = self.session.borrow_mut();
         let mut kept = self.reading.plaintext.borrow_mut();
@@ -217,7 +235,7 @@ impl SslProtocol {
         (filled, outcome)
     }
 
-    /// The protocol is not called any more with what arrives: only the end of it matters.
+    /// Looks only for the end: the protocol is no longer called with data.
     fn look_for_the_end(&self, data: &mut [u8]) {
         self.reading.plaintext.take();
         let outcome = match self.reading.failed.take() {
@@ -232,7 +250,7 @@ impl SslProtocol {
         }
     }
 
-    /// What is kept is read no more, except for the end of it.
+    /// Drops the kept data, but looks for the end in it.
     pub(super) fn drop_unread(&self) {
         self.reading.paused.set(false);
         self.look_for_the_end(&mut []);
@@ -248,7 +266,7 @@ impl SslProtocol {
         }
     }
 
-    /// Whether something is left that can be delivered.
+    /// Whether there is data or an error to deliver.
     pub(super) fn has_unread(&self) -> bool {
         self.unread() > 0
             || !self.reading.plaintext.borrow().is_empty()
@@ -268,7 +286,7 @@ impl SslProtocol {
         self.control_reading();
     }
 
-    /// Has the transport beneath pause or go on, by how much is kept.
+    /// Pauses or resumes the transport below, depending on how much data is kept.
     fn control_reading(&self) {
         let ((low, high), size) = (self.reading.marks.get(), self.unread());
         if size >= high.max(1) && !self.reading.is_full.replace(true) {
@@ -280,15 +298,15 @@ impl SslProtocol {
 }
 
 impl SslProtocol {
-    /// Keeps what was received before there was TLS, and belongs to it.
+    /// Keeps bytes that were received before TLS started, and belong to it.
     pub(in super::super) fn keep_received(&self, data: &[u8]) {
         self.session.borrow_mut().keep(data);
     }
 }
 
-/// What arrived and was left with the system.
+/// Data that arrived and was left with the system.
 impl SslProtocol {
-    /// Whether the protocol leaves bytes that arrived with the system for now.
+    /// Whether the protocol leaves arriving data with the system for now.
     pub(super) fn may_leave(&self) -> bool {
         if self.state.get() != State::Wrapped || self.reading.paused.get() || self.has_unread() {
             return false;
@@ -300,12 +318,12 @@ impl SslProtocol {
         }
     }
 
-    /// Calls the protocol with what it left, because something else is about to happen.
+    /// Calls the protocol with the data that it left, before another event.
     pub(super) fn receive_what_was_left(&self) {
         self.handle().0.local.with(Connection::receive_what_was_left);
     }
 
-    /// Receives and decrypts what was left, for the protocol.
+    /// Receives and decrypts the data that was left, and returns it.
     pub(crate) fn receive_left(&self) -> Option<Bytes> {
         self.reading.fetched.replace(Some(BytesMut::new()));
         self.receive_what_was_left();

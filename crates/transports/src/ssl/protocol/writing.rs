@@ -1,5 +1,5 @@
-//! What is written is encrypted and given to the transport beneath as long as that is not full; the rest
-//! stays as it is until it goes on.
+//! Writing. Data is encrypted and passed to the transport below until that is full. The rest stays plaintext
+//! until the transport below has room again.
 
 use super::{CallsProtocol, Error, Result, SslProtocol, State, Told};
 use asyncio_core::wait_site::WaitSite;
@@ -10,14 +10,14 @@ use std::{
     io::{self, IoSlice},
 };
 
-/// What was written and is not encrypted yet.
+/// Written data that is not encrypted yet.
 #[derive(Default)]
 pub(super) struct Unsent {
     pub(super) backlog: RefCell<BytesMut>,
-    /// Whether all of it goes to the transport beneath, however full that is: nothing more is read from
-    /// it that would tell when it goes on.
+    /// Whether all data goes to the transport below, even if that is full. After its end has been received,
+    /// that transport does not say when it has room again.
     pub(super) is_forced: Cell<bool>,
-    /// The operation that sends a file, and waits until the backlog is empty.
+    /// Set while a file is sent: done when the backlog is empty.
     emptied: RefCell<Option<Future<()>>>,
 }
 
@@ -44,7 +44,7 @@ impl SslProtocol {
         Ok(())
     }
 
-    /// Encrypts what there is room for, and keeps the rest.
+    /// Encrypts as much as there is room for, and keeps the rest.
     pub(super) fn write_some(&self, pieces: &[IoSlice<'_>]) {
         for piece in pieces {
             let written = match self.writing.backlog.borrow().is_empty() {
@@ -62,8 +62,8 @@ impl SslProtocol {
         self.update_flow();
     }
 
-    /// Encrypts as much of `data` as there is room for, and tells how much. Before the handshake is over
-    /// there is none.
+    /// Encrypts as much of `data` as there is room for, and returns how much. There is no room before the end of
+    /// the handshake.
     fn encrypt(&self, data: &[u8]) -> Result<usize> {
         if !matches!(self.state.get(), State::Wrapped | State::Flushing) {
             return Ok(0);
@@ -73,12 +73,13 @@ impl SslProtocol {
                 let is_forced = self.writing.is_forced.get();
                 self.session.borrow_mut().write(data, &*below, is_forced)
             }
-            // Nothing is sent any more.
+            // The connection is lost, and the data with it.
             None => Ok(data.len()),
         }
     }
 
-    /// Encrypts what is left, as far as there is room now. Goes on to the next state if that was awaited.
+    /// Encrypts as much of the backlog as there is room for. If it is empty then, a connection that is being
+    /// flushed goes on to the next state.
     pub(super) fn push(&self) {
         let mut backlog = self.writing.backlog.take();
         if !backlog.is_empty() {
@@ -99,7 +100,7 @@ impl SslProtocol {
         }
     }
 
-    /// Keeps other callers from writing, and stops reading. The future is done when all is encrypted.
+    /// Prevents other writes, and pauses reading. The future is done when the backlog is empty.
     pub(super) fn begin_sendfile(&self, site: WaitSite) -> Result<Future<()>> {
         if self.writing.emptied.borrow().is_some() {
             return Err(Error::runtime("unable to sendfile; sendfile is in progress"));
@@ -114,7 +115,7 @@ impl SslProtocol {
         Ok(emptied)
     }
 
-    /// Sends a part of the file. The future is done when all of it is encrypted.
+    /// Sends a part of the file. The future is done when all of that is encrypted.
     pub(in super::super) fn send_block(&self, block: &[u8], site: WaitSite) -> Future<()> {
         let emptied = Future::of_loop(site, None);
         self.writing.emptied.replace(Some(emptied.clone()));
@@ -125,18 +126,18 @@ impl SslProtocol {
         emptied
     }
 
-    /// Lets others write again.
+    /// Permits other writes again.
     pub(super) fn end_sendfile(&self) {
         drop(self.writing.emptied.take());
     }
 
-    /// Tells the protocol if a mark was passed.
+    /// Calls the protocol if a mark was passed.
     pub(super) fn update_flow(&self) {
         self.flow.measure(self.writing.backlog.borrow().len());
         self.announce();
     }
 
-    /// Drops what was not encrypted.
+    /// Drops the data that is not encrypted.
     pub(super) fn discard(&self, error: Option<&Error>) {
         self.writing.backlog.take();
         if let Some(emptied) = &*self.writing.emptied.borrow() {

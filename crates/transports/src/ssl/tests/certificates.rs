@@ -1,8 +1,9 @@
 //! An authority, and the certificates that it has issued.
 
-use crate::ssl::{Purpose, SslContext, create_default_context};
+use crate::ssl::{Purpose, SslContext, configuration::Configured, create_default_context};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use std::sync::OnceLock;
+use rustls::{ClientConfig, ServerConfig};
+use std::sync::{Arc, OnceLock};
 
 /// A certificate and its key, as PEM.
 #[derive(Clone)]
@@ -42,10 +43,13 @@ impl Authority {
     }
 }
 
+/// The name of the authority of the tests.
+pub(crate) const AUTHORITY_NAME: &str = "asyncio test authority";
+
 /// The authority of the tests.
 pub(crate) fn authority() -> &'static Authority {
     static AUTHORITY: OnceLock<Authority> = OnceLock::new();
-    AUTHORITY.get_or_init(|| Authority::new("asyncio test authority"))
+    AUTHORITY.get_or_init(|| Authority::new(AUTHORITY_NAME))
 }
 
 /// A certificate for this machine.
@@ -71,4 +75,20 @@ pub(crate) fn client_context() -> SslContext {
     context.clear_verify_locations().unwrap();
     context.load_verify_pem(authority().pem.as_bytes()).unwrap();
     context
+}
+
+/// What rustls is given for [`server_context`].
+pub(crate) fn server_config() -> Arc<ServerConfig> {
+    match server_context().configured() {
+        Ok(Configured::Server(config)) => config,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What rustls is given for [`client_context`].
+pub(crate) fn client_config() -> Arc<ClientConfig> {
+    match client_context().configured() {
+        Ok(Configured::Client(config)) => config,
+        other => panic!("{other:?}"),
+    }
 }

@@ -101,21 +101,43 @@ fn a_client_certificate_is_wanted_required_or_wrong() {
         agreed(wants.clone(), client_context()).await?;
         agreed(wants, known.clone()).await?;
         agreed(requires.clone(), known).await?;
-        for (client, cause) in [(client_context(), "CertificateRequired"), (unknown, "UnknownCA")] {
-            let theirs = Log::default();
+        let refusals = [
+            (client_context(), ["alert CertificateRequired", "call load_cert_chain()"]),
+            (unknown, ["alert UnknownCA", "who issued the certificate of this client"]),
+        ];
+        for (client, causes) in refusals {
+            let (theirs, ours) = (Log::default(), Log::default());
             let server = serve(&theirs, requires.clone()).await?;
-            let log = Log::default();
-            let ours = log.clone();
-            let connecting = create_connection(|| Recorder::new(&ours), (HOST, port_of(&server)));
+            let log = ours.clone();
+            let connecting = create_connection(|| Ends(log), (HOST, port_of(&server)));
             // With TLS 1.3 the client's handshake is over before the server has seen its certificate.
-            let (transport, recorder) = connecting.ssl(client).await?;
-            log.lost().await?;
-            drop((transport, recorder));
-            assert_eq!(log.events(), "made lost:InvalidData", "{cause}");
-            assert_eq!(theirs.events(), "", "{cause}");
+            let made = connecting.ssl(client.clone()).await?;
+            ours.lost().await?;
+            drop(made);
+            for cause in causes {
+                assert!(ours.events().contains(cause), "{cause}: {}", ours.events());
+            }
+            assert_eq!(theirs.events(), "");
+
+            let mut old = client;
+            old.set_maximum_version(TlsVersion::Tls12)?;
+            let connecting = create_connection(Recorder::default, (HOST, port_of(&server)));
+            let error = connecting.ssl(old).await.map(drop).unwrap_err();
+            assert!(error.to_string().contains("the server refused with the alert"), "{error}");
         }
         Ok(())
     });
+}
+
+/// Writes down why its connection ends.
+struct Ends(Log);
+
+impl crate::Protocol for Ends {
+    fn data_received(&mut self, _: &Transport, _: bytes::Bytes) {}
+
+    fn connection_lost(&mut self, _: &Transport, error: Option<Error>) {
+        self.0.add(format!("lost: {}", error.map_or_else(String::new, |error| error.to_string())));
+    }
 }
 
 #[test]
@@ -214,14 +236,34 @@ fn files_are_read_and_what_is_wrong_with_them_is_said() {
 }
 
 #[test]
+fn another_provider_of_cryptography_takes_the_place_of_ring() {
+    run(async {
+        let mut provider = rustls::crypto::ring::default_provider();
+        provider
+            .cipher_suites
+            .retain(|suite| suite.suite() == rustls::CipherSuite::TLS13_CHACHA20_POLY1305_SHA256);
+        let mut client = client_context();
+        client.set_crypto_provider(provider.into())?;
+        let (object, ..) = agreed(server_context(), client).await?;
+        assert_eq!(object.cipher().name, "TLS13_CHACHA20_POLY1305_SHA256");
+        assert_eq!(object.cipher().secret_bits, 256);
+        Ok(())
+    });
+}
+
+#[cfg(feature = "webpki-roots")]
+#[test]
+fn the_roots_of_mozilla_are_trusted_with_the_feature() {
+    let roots = configuration::system_roots().unwrap();
+    assert!(webpki_roots::TLS_SERVER_ROOTS.iter().all(|root| roots.roots.contains(root)));
+}
+
+#[test]
 fn a_configuration_of_rustls_is_taken_as_it_is() {
     run(async {
-        let (server, client) = (server_context(), client_context());
-        let configuration::Configured::Server(ready) = server.configured()? else { panic!() };
-        let mut ready = SslContext::from(ready);
+        let mut ready = SslContext::from(server_config());
         assert!(ready.set_session_resumption(false).is_err(), "everything is decided");
-        let configuration::Configured::Client(config) = client.configured()? else { panic!() };
-        agreed(ready, config.into()).await?;
+        agreed(ready, client_config().into()).await?;
         Ok(())
     });
 }
@@ -229,19 +271,13 @@ fn a_configuration_of_rustls_is_taken_as_it_is() {
 #[test]
 fn early_data_that_a_ready_configuration_permits_is_the_beginning_of_what_is_received() {
     run(async {
-        let configuration::Configured::Server(ready) = server_context().configured()? else {
-            panic!("it is a server's")
-        };
-        let mut ready = ServerConfig::clone(&ready);
+        let mut ready = ServerConfig::clone(&server_config());
         ready.max_early_data_size = 1000;
         ready.session_storage = ServerSessionMemoryCache::new(10);
         ready.ticketer = Arc::new(NoTickets);
         let log = Log::default();
         let server = serve(&log, Arc::new(ready).into()).await?;
-        let configuration::Configured::Client(config) = client_context().configured()? else {
-            panic!("it is a client's")
-        };
-        let mut config = ClientConfig::clone(&config);
+        let mut config = ClientConfig::clone(&client_config());
         config.enable_early_data = true;
         let (config, port) = (Arc::new(config), port_of(&server));
         for is_early in [false, true] {

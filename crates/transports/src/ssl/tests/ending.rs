@@ -9,11 +9,10 @@ use std::{
 };
 
 /// A client of rustls alone, which blocks.
-fn blocking_client(port: u16) -> StreamOwned<ClientConnection, TcpStream> {
-    let configuration::Configured::Client(config) = client_context().configured().unwrap() else {
-        panic!()
-    };
-    let connection = ClientConnection::new(config, HOST.try_into().unwrap()).unwrap();
+type BlockingClient = StreamOwned<ClientConnection, TcpStream>;
+
+fn blocking_client(port: u16) -> BlockingClient {
+    let connection = ClientConnection::new(client_config(), HOST.try_into().unwrap()).unwrap();
     StreamOwned::new(connection, TcpStream::connect(("127.0.0.1", port)).unwrap())
 }
 
@@ -23,14 +22,31 @@ async fn accepted(log: &Log, server: &crate::Server) -> Result<Transport> {
     Ok(server.clients().remove(0))
 }
 
+/// A client that has sent "hello", and the server's end of the connection, where that has arrived.
+struct Greeted {
+    client: BlockingClient,
+    transport: Transport,
+    log: Log,
+}
+
+async fn greeted() -> Result<Greeted> {
+    let log = Log::default();
+    let server = serve(&log, server_context()).await?;
+    let mut client = blocking_client(port_of(&server));
+    let sending = asyncio_task::to_thread(move || {
+        client.write_all(b"hello").unwrap();
+        client
+    });
+    let client = sending.await?;
+    log.wait("data").await?;
+    Ok(Greeted { client, transport: accepted(&log, &server).await?, log })
+}
+
 #[test]
 fn closing_sends_what_is_buffered_and_close_notify_and_waits_for_the_peers() {
     run(async {
-        let log = Log::default();
-        let server = serve(&log, server_context()).await?;
-        let mut client = blocking_client(port_of(&server));
+        let Greeted { mut client, transport, log } = greeted().await?;
         let reading = asyncio_task::create_task(asyncio_task::to_thread(move || {
-            client.write_all(b"hello").unwrap();
             let mut all = Vec::new();
             // An end without close_notify would be an error.
             client.read_to_end(&mut all).unwrap();
@@ -38,8 +54,6 @@ fn closing_sends_what_is_buffered_and_close_notify_and_waits_for_the_peers() {
             client.flush().unwrap();
             all.len()
         }));
-        log.wait("data").await?;
-        let transport = accepted(&log, &server).await?;
         transport.write(vec![7; 3_000_000]);
         transport.close();
         assert!(transport.is_closing() && !transport.is_reading());
@@ -54,24 +68,61 @@ fn closing_sends_what_is_buffered_and_close_notify_and_waits_for_the_peers() {
 }
 
 #[test]
-fn a_peer_that_does_not_close_is_given_up_at_the_limit() {
-    run_hours(async {
-        let log = Log::default();
-        let server = serve(&log, server_context()).await?;
-        let mut client = blocking_client(port_of(&server));
-        let shaken = asyncio_task::to_thread(move || {
-            client.write_all(b"hello").unwrap();
-            client
+fn a_peer_that_neither_reads_nor_closes_is_given_up_at_the_limit() {
+    // So much is to be sent: nothing, or more than the system takes.
+    for (length, events) in [(0, "made data"), (6_000_000, "made data pause")] {
+        run_hours(async move {
+            let Greeted { client, transport, log } = greeted().await?;
+            transport.write(vec![7; length]);
+            expires(&transport, &log, SSL_SHUTDOWN_TIMEOUT).await?;
+            assert_eq!(log.events(), format!("{events} lost:SSL shutdown timed out"));
+            drop(client);
+            Ok(())
         });
-        let client = shaken.await?;
-        log.wait("data").await?;
-        let started = asyncio_loop::get_running_loop()?.time();
-        accepted(&log, &server).await?.close();
-        log.lost().await?;
-        let took = asyncio_loop::get_running_loop()?.time() - started;
-        assert!((30.0..31.0).contains(&took.as_secs_f64()), "{took:?}");
-        assert_eq!(log.events(), "made data lost:SSL shutdown timed out");
-        drop(client);
+    }
+}
+
+/// Closes a connection whose other side reads nothing, and expects it to end at the limit.
+async fn expires(transport: &Transport, log: &Log, limit: Duration) -> Result<()> {
+    let started = asyncio_loop::get_running_loop()?.time();
+    transport.close();
+    log.lost().await?;
+    let took = asyncio_loop::get_running_loop()?.time() - started;
+    assert!((limit..limit + Duration::from_secs(1)).contains(&took), "{took:?}");
+    assert!(log.events().ends_with("lost:SSL shutdown timed out"), "{}", log.events());
+    Ok(())
+}
+
+#[test]
+fn everything_that_speaks_tls_takes_a_limit_for_its_end() {
+    const LIMIT: Duration = Duration::from_secs(2);
+    run_hours(async {
+        let path = std::env::temp_dir().join(format!("asyncio-tls-ends-{}", std::process::id()));
+        for server_closes in [true, false] {
+            let (ours, theirs, unix) = (Log::default(), Log::default(), Log::default());
+            let (mine, log, other) = (ours.clone(), theirs.clone(), unix.clone());
+            let server = create_server(move || Recorder::new(&log), ("127.0.0.1", 0));
+            let server = server.ssl(server_context()).ssl_shutdown_timeout(LIMIT).await?;
+            let connecting = create_connection(|| Recorder::new(&mine), (HOST, port_of(&server)));
+            let connecting = connecting.ssl(client_context()).ssl_shutdown_timeout(LIMIT);
+            let client = connecting.transport().await?;
+            let accepted = accepted(&theirs, &server).await?;
+            let (closes, reads, log) = match server_closes {
+                true => (&accepted, &client, &theirs),
+                false => (&client, &accepted, &ours),
+            };
+            reads.pause_reading();
+            expires(closes, log, LIMIT).await?;
+
+            let server = create_unix_server(move || Recorder::new(&other), &path);
+            let server = server.ssl(server_context()).ssl_shutdown_timeout(LIMIT).await?;
+            let connecting = create_unix_connection(Recorder::default, &path).server_hostname(HOST);
+            let client = connecting.ssl(client_context()).transport().await?;
+            client.pause_reading();
+            unix.wait("made").await?;
+            expires(&server.clients().remove(0), &unix, LIMIT).await?;
+            server.close();
+        }
         Ok(())
     });
 }
@@ -79,17 +130,11 @@ fn a_peer_that_does_not_close_is_given_up_at_the_limit() {
 #[test]
 fn an_end_without_close_notify_is_an_end() {
     run(async {
-        let log = Log::default();
-        let server = serve(&log, server_context()).await?;
-        let mut client = blocking_client(port_of(&server));
-        asyncio_task::to_thread(move || {
-            client.write_all(b"hello").unwrap();
-            client.sock.shutdown(std::net::Shutdown::Write).unwrap();
-            client.sock.read_to_end(&mut Vec::new()).unwrap();
-        })
-        .await?;
+        let Greeted { mut client, log, .. } = greeted().await?;
+        client.sock.shutdown(std::net::Shutdown::Write)?;
         log.lost().await?;
         assert_eq!(log.events(), "made data eof lost");
+        assert!(client.sock.read_to_end(&mut Vec::new()).is_ok());
         assert_eq!(log.received(), b"hello");
         Ok(())
     });
@@ -153,16 +198,7 @@ fn aborting_ends_at_once_and_drops_what_is_buffered() {
 #[test]
 fn data_after_closing_is_dropped_and_writes_are_lost() {
     run(async {
-        let log = Log::default();
-        let server = serve(&log, server_context()).await?;
-        let mut client = blocking_client(port_of(&server));
-        let mut client = asyncio_task::to_thread(move || {
-            client.write_all(b"hello").unwrap();
-            client
-        })
-        .await?;
-        log.wait("data").await?;
-        let transport = accepted(&log, &server).await?;
+        let Greeted { mut client, transport, log } = greeted().await?;
         transport.close();
         transport.write(b"too late");
         let ending = asyncio_task::to_thread(move || {
@@ -204,16 +240,9 @@ fn closing_from_every_callback_is_in_order() {
 #[test]
 fn a_record_that_was_changed_on_the_way_ends_the_connection_with_the_cause() {
     run(async {
-        let log = Log::default();
-        let server = serve(&log, server_context()).await?;
-        let mut client = blocking_client(port_of(&server));
-        let _client = asyncio_task::to_thread(move || {
-            client.write_all(b"hello").unwrap();
-            client.sock.write_all(&[0x17, 3, 3, 0, 20]).unwrap();
-            client.sock.write_all(&[0; 20]).unwrap();
-            client
-        })
-        .await?;
+        let Greeted { mut client, log, .. } = greeted().await?;
+        client.sock.write_all(&[0x17, 3, 3, 0, 20])?;
+        client.sock.write_all(&[0; 20])?;
         log.lost().await?;
         assert_eq!(log.events(), "made data lost:InvalidData");
         Ok(())
@@ -259,16 +288,7 @@ fn what_is_buffered_arrives_even_if_the_other_side_has_closed_already() {
     const MUCH: usize = 6_000_000;
     for says_so in [true, false] {
         run(async move {
-            let log = Log::default();
-            let server = serve(&log, server_context()).await?;
-            let mut client = blocking_client(port_of(&server));
-            let mut client = asyncio_task::to_thread(move || {
-                client.write_all(b"hello").unwrap();
-                client
-            })
-            .await?;
-            log.wait("data").await?;
-            let transport = accepted(&log, &server).await?;
+            let Greeted { mut client, transport, log } = greeted().await?;
             transport.write(vec![7; MUCH]);
             assert!(transport.get_write_buffer_size() > 0);
             if says_so {
@@ -302,10 +322,7 @@ fn what_is_buffered_arrives_even_if_the_other_side_has_closed_already() {
 #[test]
 fn a_connection_that_is_over_keeps_nothing_of_its_context() {
     run(async {
-        let configuration::Configured::Client(config) = client_context().configured()? else {
-            panic!("it is a client's")
-        };
-        let config = Arc::new(ClientConfig::clone(&config));
+        let config = Arc::new(ClientConfig::clone(&client_config()));
         let theirs = Log::default();
         let server = serve(&theirs, server_context()).await?;
         let connect = |name: &str| {

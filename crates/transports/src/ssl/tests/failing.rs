@@ -1,9 +1,11 @@
 //! Handshakes that fail: no connection is made, and the error names the cause and what to do.
 
 use super::*;
+use rustls::ClientConfig;
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
+    sync::Arc,
 };
 
 /// What comes of connecting to a server with this context.
@@ -39,6 +41,17 @@ fn a_certificate_that_is_not_valid_is_refused_with_the_cause() {
         let unknown = context_with(&Authority::new("another").issue(&[HOST], |_| {}));
         let error = error_of(unknown, client_context(), HOST).await?;
         assert_says(&error, &["its issuer is not known", "load_verify_locations()"]);
+
+        // What it trusts has the same name, and another key.
+        let namesake = context_with(&Authority::new(AUTHORITY_NAME).issue(&[HOST], |_| {}));
+        let error = error_of(namesake, client_context(), HOST).await?;
+        assert_says(&error, &["has another key", "load_verify_locations()"]);
+
+        let root = authority().issue(&[HOST], |params| {
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        });
+        let error = error_of(context_with(&root), client_context(), HOST).await?;
+        assert_says(&error, &["certificate authority's own", "has issued"]);
 
         let expired = authority().issue(&[HOST], |params| {
             params.not_after = rcgen::date_time_ymd(2001, 1, 1);
@@ -142,17 +155,44 @@ fn a_handshake_that_takes_too_long_ends_at_its_limit() {
 }
 
 #[test]
+fn everything_that_shakes_hands_takes_a_limit() {
+    run_hours(async {
+        const LIMIT: Duration = Duration::from_secs(2);
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let connecting = create_connection(Recorder::default, listener.local_addr()?);
+        let connecting = connecting.ssl(client_context()).server_hostname(HOST);
+        let mut outcomes = vec![connecting.ssl_handshake_timeout(LIMIT).transport().await];
+
+        let (ours, _silent) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
+        let connecting = create_unix_connection(Recorder::default, ours);
+        let connecting = connecting.ssl(client_context()).server_hostname(HOST);
+        outcomes.push(connecting.ssl_handshake_timeout(LIMIT).transport().await);
+
+        let (ours, _silent) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
+        let accepting = connect_accepted_socket(Recorder::default, ours).ssl(server_context());
+        outcomes.push(accepting.ssl_handshake_timeout(LIMIT).transport().await);
+
+        let (ours, _silent) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
+        let (plain, protocol) = connect_accepted_socket(Recorder::default, ours).await?;
+        let upgrading = start_tls(&plain, protocol, server_context()).server_side(true);
+        outcomes.push(upgrading.ssl_handshake_timeout(LIMIT).await);
+        for outcome in outcomes {
+            assert_says(&outcome.unwrap_err(), &["taking longer than 2.0 seconds"]);
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn whoever_gives_up_while_shaking_hands_leaves_nothing_behind() {
     run(async {
-        let theirs = Log::default();
-        let server = serve(&theirs, server_context()).await?;
+        let server = serve(&Log::default(), server_context()).await?;
+        let config = Arc::new(ClientConfig::clone(&client_config()));
         for steps in 0..40 {
-            let ours = Log::default();
-            let log = ours.clone();
-            let port = port_of(&server);
+            let (port, config) = (port_of(&server), config.clone());
             let connecting = asyncio_task::create_task(async move {
-                let connecting = create_connection(move || Recorder::new(&log), (HOST, port));
-                connecting.ssl(client_context()).await.map(drop)
+                let connecting = create_connection(Recorder::default, (HOST, port));
+                connecting.ssl(config).await.map(drop)
             });
             iterations(steps).await?;
             connecting.cancel();
@@ -161,6 +201,11 @@ fn whoever_gives_up_while_shaking_hands_leaves_nothing_behind() {
         }
         server.close();
         server.abort_clients();
-        server.wait_closed().await
+        server.wait_closed().await?;
+        // The sessions of clients whose handshake was over end with their connections.
+        while Arc::strong_count(&config) > 1 {
+            iterations(1).await?;
+        }
+        Ok(())
     });
 }
