@@ -12,21 +12,21 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-/// Something to receive from tokio.
+/// A receiver of tokio's.
 pub(super) enum Sent {
     Oneshot(oneshot::Receiver<()>),
     Channel(mpsc::UnboundedReceiver<()>),
 }
 
 impl Sent {
-    /// It is sent after this time.
+    /// The value is sent after this time.
     pub(super) fn oneshot(after: Duration) -> Result<Sent> {
         let (sender, receiver) = oneshot::channel();
         get_running_loop()?.call_later(after, move || sender.send(()).is_ok())?;
         Ok(Sent::Oneshot(receiver))
     }
 
-    /// It is sent after this time.
+    /// The value is sent after this time.
     pub(super) fn channel(after: Duration) -> Result<Sent> {
         let (sender, receiver) = mpsc::unbounded_channel();
         get_running_loop()?.call_later(after, move || sender.send(()).is_ok())?;

@@ -3,16 +3,16 @@
 use super::program::{Cancel, Kind, Node, Program};
 use crate::conformance::random::Dice;
 
-/// How deep parts may be inside of each other.
+/// The largest depth of nested parts.
 const DEPTH: usize = 5;
 
-/// About how many nodes a main task may have.
+/// The approximate number of nodes of a main task.
 const BUDGET: usize = 14;
 
-/// Times, most of them such that other things happen then as well.
+/// Times in milliseconds. Most are likely to coincide with others.
 const TIMES: [u16; 12] = [0, 1, 1, 2, 2, 3, 3, 5, 5, 8, 13, 30];
 
-/// The groups of kinds of which each program likes some more than others.
+/// The groups of kinds. Each program prefers some of them.
 const TASTES: usize = 6;
 
 struct Maker {
@@ -21,7 +21,7 @@ struct Maker {
     left: usize,
     /// Whether tasks start eagerly.
     eager: bool,
-    /// Whether other tasks may be awaited here.
+    /// Whether a node may await other tasks here.
     awaits: bool,
     tasks: usize,
 }
@@ -158,8 +158,7 @@ impl Maker {
     }
 
     fn moved(&mut self, depth: usize) -> Node {
-        // An eager task that awaits what has begun to await a task elsewhere may pass a request of this very step
-        // on once more.
+        // If an await of a task moves to an eager task, a request of the same step may be passed on twice.
         let awaits = self.awaits;
         self.awaits &= !self.eager;
         let first = self.node(depth);

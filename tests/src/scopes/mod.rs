@@ -1,9 +1,9 @@
 //! Random programs of scopes, joins, selects and foreign futures, with random requests to cancel and
-//! deadlines, under the virtual clock; and what the law of a cancellation says of each.
+//! deadlines, under the virtual clock; and a check of each by the rules of cancellation.
 //!
 //! A [`program`] is a few tasks, each a tree of nodes. [`generate`] makes one from a seed, [`mod@run`]
-//! records what happens in it, the [`oracle`] says whether that is right, and [`shrink`] makes a
-//! program that fails as small as it gets.
+//! records its run, the [`oracle`] decides whether the run is right, and [`shrink`] reduces a program that
+//! fails.
 
 use oracle::Fault;
 use program::Program;
@@ -16,16 +16,16 @@ pub mod record;
 pub mod run;
 pub mod shrink;
 
-/// What is wrong with a program, if anything.
+/// Returns the fault of a program, if it has one.
 pub fn fault(program: &Program) -> Option<Fault> {
     let (tree, record) = run::run(program);
     oracle::check(program, &tree, &record)
 }
 
-/// Runs the program of a seed. An error tells the smallest program that fails in the same way.
+/// Runs the program of a seed. The error shows the smallest program that fails in the same way.
 ///
 /// # Errors
-/// What is wrong, and with which program.
+/// The fault, and the program that has it.
 pub fn check(seed: u64) -> Result<(), String> {
     let program = generate::program(seed);
     let Some(first) = fault(&program) else { return Ok(()) };

@@ -1,15 +1,14 @@
-//! What the law of a cancellation says of a run: whether what was recorded is right.
+//! The rules of cancellation, applied to a recorded run.
 //!
 //! A request comes from an *origin*: the root of a task (`cancel`), a limit whose deadline has passed,
-//! a group of which a task or the body has failed, or a branch that has lost. It *reaches* what is
-//! inside of its origin, also in other tasks that are awaited there. The checks:
+//! a group whose body or task has failed, or a branch that has lost. It *reaches* everything inside its
+//! origin, even in other tasks that are awaited there. The checks:
 //!
-//! - Nothing is cancelled without cause: what ends with a cancellation was reached by a request that
-//!   was made after it began, or that nothing before it in the same sequence has taken
-//!   (`unfounded`).
-//! - What is reached ends, at the same instant of loop time (`reach`).
+//! - Nothing is cancelled without cause: a node that ends with a cancellation was reached by a request that
+//!   was made after the node began, or that nothing before it in the same sequence has taken (`unfounded`).
+//! - A node that is reached ends at the same instant of loop time (`reach`).
 //! - Deadlines and counts are right (`counts`).
-//! - Items, permits and the lock are all there at the end (`conserved`).
+//! - No item or permit is lost, and the lock is free at the end (`conserved`).
 
 use super::{
     program::{Kind, Program, Tree},
@@ -19,12 +18,12 @@ use super::{
 mod counts;
 mod reach;
 
-/// Something that is not as the law says.
+/// A violation of the rules.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fault {
-    /// Which check failed.
+    /// The check that failed.
     pub kind: &'static str,
-    /// Where.
+    /// Where it failed.
     pub text: String,
 }
 
@@ -33,34 +32,34 @@ pub struct Fault {
 struct Asked {
     origin: usize,
     ms: u32,
-    /// The number of the moment, if that is known.
+    /// The number of the moment, if it is known.
     number: Option<u32>,
-    /// The node whose code asked, if it was one.
+    /// The node that made the request, if a node did.
     by: Option<usize>,
-    /// The step in which that happened.
+    /// The step in which the request was made.
     step: Option<u32>,
-    /// Whether a group asks its tasks only, and not its body.
+    /// Whether the request of a group goes to its tasks only, and not to its body.
     tasks_only: bool,
 }
 
 impl Asked {
-    /// Whether it may have come before a moment.
+    /// Whether the request may have come before a moment.
     fn is_before(&self, moment: Moment) -> bool {
         self.number.map_or(self.ms <= moment.ms, |number| number < moment.number)
     }
 
-    /// Whether it may have come after a moment.
+    /// Whether the request may have come after a moment.
     fn is_after(&self, moment: Moment) -> bool {
         self.number.map_or(self.ms >= moment.ms, |number| number > moment.number)
     }
 }
 
-/// A run, and what is known of it.
+/// A run, and the facts derived from its record.
 struct Run<'a> {
     tree: &'a Tree,
     record: &'a Record,
     asked: Vec<Asked>,
-    /// The nodes at which a request has come out.
+    /// The nodes where a cancellation appeared first.
     sources: Vec<(usize, Moment)>,
 }
 
@@ -144,7 +143,7 @@ impl Run<'_> {
         from_tasks.chain(from_scopes).collect()
     }
 
-    /// The request of a limit, if its deadline may have passed while it lasted.
+    /// The request of a limit, if its deadline may have passed before its end.
     fn deadline_of(&self, node: usize) -> Option<Asked> {
         let life = self.life(node);
         let ms = life.begun?.ms + self.kind(node).limit()?;
@@ -173,11 +172,11 @@ impl Run<'_> {
         });
         let all = failed.chain(left);
         let (at, tasks_only) = all.min_by_key(|(ended, _)| ended.number)?;
-        // The callback of the task that fails comes an iteration later.
+        // The callback of the failing task runs an iteration later.
         Some(Asked { origin: group, ms: at.ms, number: None, by: None, step: None, tasks_only })
     }
 
-    /// The request of a branch that is to end, because another one has won, or failed.
+    /// The request to a branch that has to end because another branch has won, or failed.
     fn loss_of(&self, branch: usize) -> Option<Asked> {
         let around = self.parent(branch)?;
         let fails_only = match self.kind(around) {
@@ -220,7 +219,7 @@ impl Run<'_> {
             let flat = &self.tree.nodes[at];
             is_in_a_set |= matches!(flat.kind, Kind::Unordered | Kind::Buffered(_));
             if flat.inside_of == Some(asked.origin) {
-                // What was passed on to another task, or to a future, stays.
+                // A request that was passed on to another task, or to a future, is not withdrawn.
                 let limit = self.life(asked.origin);
                 return limit.begun.is_some_and(|begun| begun.number < ended.number)
                     && (is_passed_on
@@ -231,7 +230,8 @@ impl Run<'_> {
                 let awaited = self.life(around);
                 let is_left = awaited.ended.is_some_and(|(left, _)| !asked.is_before(left));
                 let is_new = self.life(at).begun.is_none_or(|begun| asked.is_before(begun));
-                // Until it is polled there, it belongs where it was. A set polls only what was woken.
+                // It belongs to its former task until it is polled in the new one. A set polls only
+                // woken futures.
                 let takes = self.kind(around) == Kind::Move && (is_new || is_in_a_set);
                 if self.kind(around) == Kind::Shield || is_left && !takes {
                     return false;
@@ -242,8 +242,8 @@ impl Run<'_> {
         }
     }
 
-    /// Whether a node has moved to another task since it began. What tasks have polled that both live
-    /// cannot be told from what both poll: it is foreign.
+    /// Whether a node has moved to another task since it began. A node that two living tasks have polled
+    /// cannot be told from one that both go on polling, so it counts as foreign.
     fn has_moved(&self, node: usize) -> bool {
         let begun = self.life(node).begun;
         self.tree.around(node).any(|at| {
@@ -253,20 +253,20 @@ impl Run<'_> {
         })
     }
 
-    /// Whether a node and one around it run in the same task.
+    /// Whether a node runs in the same task as a node around it.
     fn is_same_task(&self, node: usize, outer: usize) -> bool {
         let mut below = self.tree.around(node).take_while(|at| *at != outer);
         !below.any(|at| self.kind(at) == Kind::Body)
     }
 
-    /// Whether a node that was dropped is a branch that may have given way: all of the macro ended with a
+    /// Whether a dropped node is a branch that may have given way: the whole macro ended with a
     /// cancellation.
     fn gives_way(&self, node: usize) -> bool {
         let around = self.parent(node).filter(|_| self.kind(node) == Kind::Branch);
         around.is_some_and(|around| self.outcome(around) == Some(Outcome::Cancelled))
     }
 
-    /// Where cancellations have come out first: leaves, and what has given way.
+    /// The nodes where cancellations appeared first: leaves, and scopes that have given way.
     fn sources(&self) -> Vec<(usize, Moment)> {
         let sources = self.nodes().filter_map(|node| {
             let (ended, outcome) = self.life(node).ended?;
@@ -284,7 +284,7 @@ impl Run<'_> {
                     || ended == Some(Outcome::Dropped) && self.gives_way(*part)
             };
             let comes_from_inside = |part: &usize| {
-                // What has not moved to its task runs before that has begun.
+                // A part that has not moved yet runs before its new task begins.
                 let has_moved = self.kind(*part) != Kind::Body || self.life(*part).begun.is_some();
                 is_cancelled_part(part)
                     || !has_moved && self.parts(*part).iter().any(is_cancelled_part)
@@ -299,7 +299,7 @@ impl Run<'_> {
                 && !is_answer
                 && !self.parts(node).iter().any(comes_from_inside)
                 && !lent.any(|lent| comes_from_inside(&lent));
-            // A context manager is told before its `exit`.
+            // A context manager gets it before its `exit`.
             let exit = self.parts(node).first().and_then(|exit| self.life(*exit).begun);
             let is_manager = matches!(self.kind(node), Kind::Manager(_));
             is_source.then_some((node, exit.filter(|_| is_manager).unwrap_or(ended)))
@@ -307,12 +307,12 @@ impl Run<'_> {
         sources.collect()
     }
 
-    /// Whether a request was taken before a node began, which comes after what took it.
+    /// Whether a request was taken before a node began, by a node that precedes it.
     fn is_taken(&self, asked: &Asked, node: usize, begun: Moment) -> bool {
         let in_time = |moment: Moment| {
             asked.is_before(moment)
                 && moment.number < begun.number
-                // What runs takes it at its next suspension.
+                // Running code takes it at its next suspension.
                 && asked.step != Some(moment.step)
                 && (asked.number.is_some() || moment.ms > asked.ms || begun.ms > asked.ms)
         };
@@ -330,19 +330,19 @@ impl Run<'_> {
         let again = |scope: usize| {
             let Some((ended, outcome)) = self.life(scope).ended else { return false };
             let delivers = match self.kind(scope) {
-                // What came while the losers ended.
+                // It came while the losers ended.
                 Kind::Race | Kind::TryJoined | Kind::Choose => {
                     let ends = self.parts(scope).iter().filter_map(|part| self.life(*part).ended);
                     let first = ends.map(|(ended, _)| ended).min_by_key(|ended| ended.number);
                     first.is_some_and(|first| asked.is_after(first))
                 }
-                // A group that fails delivers again what is outstanding around it.
+                // A failing group delivers outstanding requests from around it again.
                 Kind::Group => outcome == Outcome::Failed,
                 _ => false,
             };
             delivers && asked.is_before(ended) && ended.number < last
         };
-        // A group cancels its tasks when its body, or its end, has taken the request.
+        // A group cancels its tasks once its body, or its end, has taken the request.
         let mut inside = self.tree.around(node).take_while(|at| *at != asked.origin);
         let is_late = inside.any(|at| {
             let around = self.parent(at).filter(|_| self.kind(at) == Kind::Body);
@@ -351,8 +351,8 @@ impl Run<'_> {
         took && !is_late && !self.nodes().any(again)
     }
 
-    /// Whether what was cancelled may have taken another request instead: it is in a branch that has lost, or
-    /// is a limit beside something else, whose time was up.
+    /// Whether a cancelled node may have taken another request instead: it is in a branch that has lost, or
+    /// is a limit beside something else, and its time was up.
     fn has_its_own(&self, other: &Asked, node: usize, ended: Moment) -> bool {
         let around = || self.tree.around(node).take_while(|at| *at != other.origin);
         let asked = |at| self.asked.iter().any(|own| own.origin == at && own.is_before(ended));
@@ -362,7 +362,7 @@ impl Run<'_> {
             || self.outcome(node) == Some(Outcome::Timeout) && is_beside() && asked(node)
     }
 
-    /// Whether something was cancelled in another task, and the await of that was dropped.
+    /// Whether something was cancelled in another task whose await was dropped.
     fn is_unheard(&self, asked: &Asked, node: usize) -> bool {
         let mut inside = self.tree.around(node).take_while(|at| *at != asked.origin);
         inside.any(|at| {
@@ -371,14 +371,14 @@ impl Run<'_> {
         })
     }
 
-    /// What was cancelled without cause.
+    /// A node that was cancelled without cause.
     fn unfounded(&self) -> Option<Fault> {
         let unfounded = |(node, ended): &&(usize, Moment)| {
             let Some(begun) = self.life(*node).begun else { return false };
             if self.outcome(*node) == Some(Outcome::Timeout) {
                 return false;
             }
-            // The task that is awaited may have been cancelled by itself.
+            // The awaited task may have been cancelled on its own.
             let awaited = |part: &usize| self.life(*part).task == Some(Outcome::Cancelled);
             let around = self.parent(*node);
             let shields = around.filter(|around| self.kind(*around) == Kind::Shield);

@@ -1,11 +1,11 @@
-//! A program of scopes as data: what it consists of, how it is printed, and its nodes by number.
+//! A program of scopes as data: its nodes, their printed form, and their numbers.
 
 use std::fmt;
 
 /// What a node does. Times are in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
-    /// Does what is inside, one after another, up to the first error.
+    /// Runs its parts one after another, up to the first error.
     Seq,
 
     // Leaves of ours.
@@ -21,33 +21,33 @@ pub enum Kind {
     Future(u16),
     /// Waits for the condition to be notified.
     Notified,
-    /// Does what is inside with the lock held.
+    /// Runs its parts with the lock held.
     Lock,
-    /// Does what is inside with a permit of the semaphore.
+    /// Runs its parts with a permit of the semaphore.
     Permit,
 
     // Leaves of other libraries.
     /// `std::future::pending`.
     Never,
-    /// A `tokio::sync::oneshot` that is sent after this time.
+    /// A `tokio::sync::oneshot` whose value is sent after this time.
     Oneshot(u16),
-    /// A `tokio::sync::mpsc` to which something is sent after this time.
+    /// A `tokio::sync::mpsc` whose value is sent after this time.
     Channel(u16),
     /// A future that a timer wakes after this time.
     Waked(u16),
-    /// A future that wakes itself so many times.
+    /// A future that wakes itself this many times.
     Spins(u16),
     /// A `sleep` of ours that is polled through another library's trait.
     Library(u16),
 
     // Other tasks.
-    /// A task, which is awaited.
+    /// Creates a task and awaits it.
     Child,
     /// `gather`, with one task for each part.
     Gather,
     /// `shield` of a task.
     Shield,
-    /// The first part begins here, races the others, and when it loses goes on in a task of its own,
+    /// The first part begins here and races the others. If it loses, it continues in a new task,
     /// which is awaited.
     Move,
 
@@ -74,11 +74,11 @@ pub enum Kind {
     Buffered(u16),
     /// `select_all`, which drops the losers.
     Select,
-    /// The first part is pinned, and races each second part. When it loses it is put aside while the
-    /// part after that runs. What is left of it is awaited at the end.
+    /// The first part is pinned, and races every second part. If it loses, it is set aside while the
+    /// part after that runs. It is awaited at the end.
     Lend,
     /// The first part is pinned, and polled inside a `wait_for` of this time, which races the second
-    /// part and is dropped if it loses. The first part is awaited then.
+    /// part and is dropped if it loses. The first part is then awaited.
     Borrow(u16),
 
     /// `asyncio::join!` of the first three parts.
@@ -90,8 +90,8 @@ pub enum Kind {
     /// As `Lend`, with `asyncio::select!`.
     Choose,
 
-    // What is done about a cancellation.
-    /// Sleeps when what is inside is cancelled, and passes the cancellation on.
+    // Reactions to a cancellation.
+    /// Sleeps if a part is cancelled, and passes the cancellation on.
     Cleanup(u16),
     /// Swallows a cancellation.
     Swallow,
@@ -100,19 +100,19 @@ pub enum Kind {
     /// Swallows any other error.
     Catch,
 
-    // What takes no time.
+    // Actions that take no time.
     /// The task cancels itself.
     CancelSelf,
     /// Cancels one of the main tasks.
     CancelTask(u16),
     /// Sets the event.
     Set,
-    /// Notifies one that waits for the condition.
+    /// Notifies one waiter of the condition.
     Notify,
     /// Fails.
     Fail,
 
-    // Parts that are not written down: each node of the kinds above has those that it needs.
+    // Implied parts: each node of the kinds above has the ones that it needs.
     /// The root of a task.
     Body,
     /// A branch of `join!`, `try_join!`, `select!` or `race`.
@@ -132,14 +132,14 @@ pub enum Kind {
 pub struct Node {
     /// What it does.
     pub kind: Kind,
-    /// Its parts. Every number of them is right.
+    /// Its parts; any number is valid.
     pub parts: Vec<Node>,
 }
 
 /// A `cancel` from a callback of the loop.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cancel {
-    /// When.
+    /// When it is called.
     pub at: u16,
     /// The number of the task.
     pub task: usize,
@@ -152,13 +152,13 @@ pub struct Program {
     pub tasks: Vec<Vec<Node>>,
     /// Requests from outside.
     pub cancels: Vec<Cancel>,
-    /// Whether tasks start at once, inside of what creates them.
+    /// Whether tasks start eagerly, inside the code that creates them.
     pub eager: bool,
     /// When the event is set, if ever.
     pub set_at: Option<u16>,
-    /// The size of the queue, zero for any.
+    /// The size of the queue; zero means unlimited.
     pub queue: usize,
-    /// How many permits there are.
+    /// The number of permits.
     pub permits: usize,
 }
 
@@ -168,7 +168,7 @@ impl Node {
         Node { kind, parts: Vec::new() }
     }
 
-    /// How many nodes there are.
+    /// The number of nodes.
     pub fn size(&self) -> usize {
         1 + self.parts.iter().map(Node::size).sum::<usize>()
     }
@@ -198,13 +198,13 @@ impl fmt::Display for Program {
 }
 
 impl Kind {
-    /// Whether it waits for something of ours, with no part inside.
+    /// Whether it is a leaf that awaits a future of ours.
     pub fn is_ours(self) -> bool {
         use Kind::{Acquire, Event, Future, Get, Leave, Put, Shielded, Sleep};
         matches!(self, Sleep(_) | Get | Put | Event | Future(_) | Acquire | Leave(_) | Shielded)
     }
 
-    /// Whether it waits for something that is not ours.
+    /// Whether it awaits a foreign future.
     pub fn is_foreign(self) -> bool {
         use Kind::{Channel, Library, Never, Oneshot, Spins, Waked};
         matches!(self, Never | Oneshot(_) | Channel(_) | Waked(_) | Spins(_) | Library(_))
@@ -249,7 +249,7 @@ impl Kind {
         )
     }
 
-    /// After how many milliseconds it cancels what is inside.
+    /// The time after which it cancels its parts, in milliseconds.
     pub fn limit(self) -> Option<u32> {
         match self {
             Kind::WaitFor(ms) | Kind::Timeout(ms) | Kind::Limit(ms) => Some(u32::from(ms)),
@@ -265,11 +265,11 @@ pub struct Flat {
     pub kind: Kind,
     /// The node around it; `None` for the root of a main task.
     pub parent: Option<usize>,
-    /// Its parts, with those that are not written down.
+    /// Its parts, including the implied ones.
     pub parts: Vec<usize>,
-    /// How many nodes there are around it.
+    /// The number of nodes around it.
     pub depth: usize,
-    /// A scope that is around it as long as that lasts, beside those around its parent.
+    /// A scope that also surrounds it while that scope lasts, besides those around its parent.
     pub inside_of: Option<usize>,
 }
 
@@ -380,7 +380,7 @@ impl Tree {
         }
     }
 
-    /// Whether `inner` is `outer` or inside of it, by what is written.
+    /// Whether `inner` is `outer`, or inside it in the program's text.
     pub fn is_inside(&self, inner: usize, outer: usize) -> bool {
         self.around(inner).any(|node| node == outer)
     }

@@ -1,4 +1,4 @@
-//! What happened in a run: when each node began and how it ended, and what was asked for.
+//! The record of a run: when each node began, how it ended, and the requests to cancel.
 
 use super::program::Tree;
 use asyncio::{Error, Result};
@@ -7,12 +7,12 @@ use std::fmt::{self, Write};
 /// A moment of a run.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Moment {
-    /// Counts what happened.
+    /// Its number in the order of events.
     pub number: u32,
-    /// In loop time.
+    /// The loop's time.
     pub ms: u32,
-    /// In which step of a task. A task that is started eagerly runs in the step of the one that starts it;
-    /// what happens outside of all tasks is a step of its own.
+    /// The step of a task. A task that is started eagerly runs in the step of the task that starts it;
+    /// each event outside all tasks is a separate step.
     pub step: u32,
 }
 
@@ -34,7 +34,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// How something ended with `outcome`.
+    /// Converts an `outcome`.
     pub fn of<T>(outcome: &Result<T>) -> Outcome {
         match outcome {
             Ok(_) => Outcome::Ok,
@@ -46,33 +46,33 @@ impl Outcome {
     }
 }
 
-/// What happened to a node. Nodes run at most once.
+/// The life of a node. A node runs at most once.
 #[derive(Clone, Debug, Default)]
 pub struct Life {
     /// When it was first polled.
     pub begun: Option<Moment>,
     /// When and how it ended.
     pub ended: Option<(Moment, Outcome)>,
-    /// `cancelling()` of its task, there.
+    /// `cancelling()` of its task at these moments.
     pub cancelling: [u32; 2],
-    /// When it was put aside, and taken up again.
+    /// When it was set aside, and polled again.
     pub aside: Vec<(Moment, Option<Moment>)>,
-    /// Of a deadline: how its body ended, and whether it had expired, if that is known.
+    /// For a deadline: how its body ended, and whether it had expired, if that is known.
     pub body: Option<(Outcome, Option<bool>)>,
-    /// Of the root of a task: the outcome of the task.
+    /// For the root of a task: the outcome of the task.
     pub task: Option<Outcome>,
     /// How often it was polled.
     pub polls: u32,
 }
 
 impl Life {
-    /// Whether it ran at a moment: begun before, and not ended.
+    /// Whether it had begun at a moment, and had not ended.
     pub fn is_active(&self, at: Moment) -> bool {
         self.begun.is_some_and(|begun| begun.number < at.number)
             && self.ended.is_none_or(|(ended, _)| ended.number > at.number)
     }
 
-    /// Whether it was put aside at a moment.
+    /// Whether it was set aside at a moment.
     pub fn is_aside(&self, at: Moment) -> bool {
         let contains = |(from, to): &(Moment, Option<Moment>)| {
             from.number <= at.number && to.is_none_or(|to| to.number > at.number)
@@ -80,7 +80,7 @@ impl Life {
         self.aside.iter().any(contains)
     }
 
-    /// Whether it was put aside at any moment of a millisecond.
+    /// Whether it was set aside at any moment of a millisecond.
     pub fn was_aside_in(&self, ms: u32) -> bool {
         let contains = |(from, to): &(Moment, Option<Moment>)| {
             from.ms <= ms && to.is_none_or(|to| to.ms >= ms)
@@ -92,31 +92,31 @@ impl Life {
 /// A request to cancel.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
-    /// When.
+    /// When it was made.
     pub at: Moment,
-    /// What is to be cancelled: the root of a task, or a group.
+    /// Its origin: the root of a task, or a group.
     pub origin: usize,
-    /// The node whose code asked, if it was one.
+    /// The node that made it, if a node did.
     pub by: Option<usize>,
 }
 
 /// Everything that happened.
 #[derive(Debug, Default)]
 pub struct Record {
-    /// By the number of the node.
+    /// The lives, by the number of the node.
     pub lives: Vec<Life>,
-    /// In order. Those of deadlines are not among them.
+    /// The requests in order, without those of deadlines.
     pub requests: Vec<Request>,
     /// Where `uncancel` was called, and when.
     pub uncancels: Vec<(usize, Moment)>,
-    /// What was put into the queue, taken out of it, and left in it.
+    /// The items that were put into the queue, taken out, and left in it.
     pub items: [Vec<u32>; 3],
-    /// How many permits were left.
+    /// The number of permits left.
     pub permits: usize,
-    /// What is wrong at once.
+    /// Faults that were noticed during the run.
     pub faults: Vec<(&'static str, String)>,
     now: Option<Moment>,
-    /// How many polls are under way, and the step of the outermost.
+    /// The number of polls in progress, and the step of the outermost.
     polls: u32,
     step: u32,
 }
@@ -128,7 +128,7 @@ impl fmt::Display for Moment {
 }
 
 impl Record {
-    /// What happened, one node to a line.
+    /// The record as text, one node to a line.
     pub fn describe(&self, tree: &Tree) -> String {
         let mut text = String::new();
         let mut add = |line: String| _ = writeln!(text, "{line}");
@@ -153,7 +153,7 @@ impl Record {
         text
     }
 
-    /// An empty record of so many nodes.
+    /// An empty record of this many nodes.
     pub fn new(nodes: usize) -> Record {
         Record { lives: vec![Life::default(); nodes], ..Record::default() }
     }
@@ -167,18 +167,18 @@ impl Record {
         now
     }
 
-    /// A node is polled next, maybe inside of another.
+    /// A node is about to be polled, maybe inside another.
     pub fn begin_poll(&mut self) {
         self.step += u32::from(self.polls == 0);
         self.polls += 1;
     }
 
-    /// That poll has ended.
+    /// The poll has ended.
     pub fn end_poll(&mut self) {
         self.polls -= 1;
     }
 
-    /// Notes that something is wrong.
+    /// Records a fault.
     pub fn fault(&mut self, kind: &'static str, text: String) {
         self.faults.push((kind, text));
     }

@@ -25,14 +25,14 @@ use std::{
     time::Duration,
 };
 
-/// So many polls of a task within a program are no progress.
+/// The number of polls of a task after which a program counts as stuck.
 const TOO_MANY_POLLS: u32 = 20_000;
 
-/// How long a program is left alone before its tasks are cancelled, after the last request.
+/// The time after the last request at which the remaining tasks are cancelled.
 const ALONE: Duration = Duration::from_millis(40);
 
-/// How long the tasks have to end, each time that they are cancelled at the end. Longer than
-/// everything that a program of the generator does.
+/// The time that the tasks have to end after each cancellation at the end. Longer than any program of
+/// the generator takes.
 const ROUND: Duration = Duration::from_millis(1000);
 
 type Part<'a, T = ()> = Pin<Box<dyn StdFuture<Output = Result<T>> + 'a>>;
@@ -46,7 +46,7 @@ struct World {
     queue: Queue<u32>,
     event: Event,
     condition: Condition<()>,
-    /// Every task ever made, with the number of its root.
+    /// All tasks that were created, with the numbers of their roots.
     tasks: RefCell<Vec<(usize, Task<()>)>>,
     items: Cell<u32>,
 }
@@ -81,7 +81,7 @@ pub fn run(program: &Program) -> (Tree, Record) {
     world.tasks.borrow_mut().clear();
     match Rc::try_unwrap(world) {
         Ok(world) => (world.tree, world.record.into_inner()),
-        // Something still holds it, which a closed loop must not.
+        // Something still holds a reference, which must not happen once the loop is closed.
         Err(world) => {
             let mut record = world.record.take();
             record.fault("something outlives the loop", String::new());
@@ -90,8 +90,8 @@ pub fn run(program: &Program) -> (Tree, Record) {
     }
 }
 
-/// The main coroutine: starts the tasks, lets them run, cancels those that are left until none is,
-/// and counts what they have left behind.
+/// The main coroutine: starts the tasks, lets them run, cancels the remaining ones until all have ended,
+/// and counts what is left.
 async fn drive(world: Rc<World>, program: Program) -> Result<()> {
     let event_loop = get_running_loop()?;
     for cancel in &program.cancels {
@@ -111,7 +111,7 @@ async fn drive(world: Rc<World>, program: Program) -> Result<()> {
     }
     let last = program.cancels.iter().map(|cancel| cancel.at).max().unwrap_or(0);
     sleep(u32::from(last) * MS + ALONE).await?;
-    // Each round ends at least one node of a task that is left.
+    // Each round ends at least one node of a remaining task.
     for round in 0..2 * world.tree.nodes.len() + 4 {
         let tasks = world.tasks.borrow().clone();
         let is_left = |(_, task): &&(usize, Task<()>)| !task.done();
@@ -120,7 +120,7 @@ async fn drive(world: Rc<World>, program: Program) -> Result<()> {
             break;
         }
         for root in left {
-            // Every other time, only those that nothing else waits for.
+            // Every other time, only the tasks that nothing else awaits.
             if round % 2 == 1 || world.tree.nodes[root].parent.is_none() {
                 world.cancel(root, None);
             }
@@ -307,7 +307,7 @@ async fn sequence(world: &Rc<World>, nodes: &[usize]) -> Result<()> {
     Ok(())
 }
 
-/// The outcome of several: a cancellation before any other error, so that none is lost.
+/// The outcome of several parts: a cancellation takes precedence over other errors, so that none is lost.
 fn merge(outcomes: impl IntoIterator<Item = Result<()>>) -> Result<()> {
     let mut merged = Ok(());
     for outcome in outcomes {
@@ -428,7 +428,7 @@ async fn act(world: Rc<World>, number: usize) -> Result<()> {
             Ok(())
         }
         Kind::Fail => Err(Error::msg("boom")),
-        // These are made by the nodes around them.
+        // The nodes around them create these.
         Kind::Acquire | Kind::Shielded | Kind::Limit(_) => Ok(()),
     }
 }
@@ -449,7 +449,7 @@ async fn put(world: &Rc<World>, node: usize) -> Result<()> {
 async fn limited(world: &Rc<World>, number: usize) -> Result<()> {
     let node = &world.tree.nodes[number];
     let limit = node.kind.limit().unwrap_or(0) * MS;
-    // A body that gives way is cancelled.
+    // A body that gives way counts as cancelled.
     let ended = Cell::new(Outcome::Cancelled);
     let body = async {
         let outcome = sequence(world, &node.parts).await;
@@ -549,7 +549,7 @@ async fn moved(world: &Rc<World>, nodes: &[usize]) -> Result<()> {
     world.keep(*body, task).await
 }
 
-/// What swallows an error.
+/// Swallows errors of one kind.
 async fn caught(world: &Rc<World>, number: usize) -> Result<()> {
     let node = &world.tree.nodes[number];
     let outcome = sequence(world, &node.parts).await;

@@ -1,4 +1,4 @@
-//! Makes a program that fails as small as it gets, as long as it fails in the same way.
+//! Reduces a program that fails to the smallest one that fails in the same way.
 
 use super::program::{Kind, Node, Program};
 
@@ -12,7 +12,7 @@ pub fn shrink(mut program: Program, mut fails: impl FnMut(&Program) -> bool) -> 
     }
 }
 
-/// Programs that are a step smaller, the smallest first.
+/// Programs that are one step smaller, the smallest first.
 fn smaller(program: &Program) -> Vec<Program> {
     let mut found = Vec::new();
     let mut add = |change: &dyn Fn(&mut Program)| {
@@ -53,7 +53,7 @@ fn smaller(program: &Program) -> Vec<Program> {
     found
 }
 
-/// Lists of parts that are a step smaller.
+/// Lists of parts that are one step smaller.
 fn smaller_parts(parts: &[Node]) -> Vec<Vec<Node>> {
     let mut found = Vec::new();
     for index in 0..parts.len() {
@@ -63,7 +63,7 @@ fn smaller_parts(parts: &[Node]) -> Vec<Vec<Node>> {
     }
     for (index, part) in parts.iter().enumerate() {
         let mut flat = parts.to_vec();
-        // Its parts in its place.
+        // Its parts replace it.
         if !part.parts.is_empty() {
             flat.splice(index..=index, part.parts.iter().cloned());
             found.push(flat);
@@ -83,7 +83,7 @@ fn smaller_parts(parts: &[Node]) -> Vec<Vec<Node>> {
     found
 }
 
-/// Kinds that are simpler to understand.
+/// Simpler kinds.
 fn simpler(kind: Kind) -> Vec<Kind> {
     use Kind::{
         Borrow, Buffered, Channel, Choose, Cleanup, Event, Future, Get, Join, Joined, Lend,
@@ -115,7 +115,7 @@ fn simpler(kind: Kind) -> Vec<Kind> {
     }
 }
 
-/// Shorter times, of which some need not be told apart.
+/// Shorter times; times that need not differ become equal.
 fn shorter(ms: u16) -> Vec<u16> {
     [0, 1, 2, ms / 2, ms.saturating_sub(1)].into_iter().filter(|less| *less < ms).collect()
 }

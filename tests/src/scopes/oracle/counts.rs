@@ -7,7 +7,7 @@ use crate::scopes::{
 };
 
 impl Run<'_> {
-    /// What is wrong with a deadline, or with a count.
+    /// The fault of a deadline, or of a count.
     pub(super) fn miscounted(&self) -> Option<Fault> {
         self.nodes().find_map(|node| {
             let limit = self.wrong_limit(node);
@@ -21,7 +21,7 @@ impl Run<'_> {
         let (begun, (ended, outcome)) = (life.begun?, life.ended?);
         let deadline = begun.ms + limit;
         let [before, after] = life.cancelling;
-        // `wait_for` of nothing cancels a task that stands for its body, and asks only that.
+        // `wait_for` with a timeout of zero cancels a task in place of its body, and nothing else.
         let stands = limit == 0 && !matches!(self.kind(node), Kind::Timeout(_));
         if let (Some((Outcome::Cancelled, expired)), false) = (life.body, stands) {
             let counts_less = after <= before;
@@ -53,21 +53,21 @@ impl Run<'_> {
         None
     }
 
-    /// How long a node may take to end after it was cancelled; `None` if that is not known.
+    /// The time that a node may take to end after it was cancelled; `None` if it is not known.
     fn cleanup(&self, node: usize) -> Option<u32> {
         let parts = || self.parts(node).iter().map(|part| self.cleanup(*part));
         let longest = || parts().try_fold(0, |longest, part| Some(longest.max(part?)));
         match self.kind(node) {
             Kind::Swallow | Kind::Handle | Kind::Notified => None,
-            // A foreign part goes on where another one takes the cancellation, and a part that was not
-            // polled yet is not told. What takes it may be dropped while it cleans up.
+            // A foreign part continues if another part takes the cancellation, and a part that was not
+            // polled yet does not get it. A part that takes it may be dropped while it cleans up.
             Kind::Join | Kind::Unordered | Kind::Select if self.has_foreign(node) => None,
             Kind::Buffered(n)
                 if self.has_foreign(node) || self.parts(node).len() > usize::from(n) =>
             {
                 None
             }
-            // What is lent may be foreign as well.
+            // A lent part may also be foreign.
             Kind::Lend | Kind::Choose | Kind::Borrow(_) | Kind::Move => None,
             Kind::Cleanup(ms) | Kind::Manager(ms) => {
                 Some(self.cleanup_of_all(node)? + u32::from(ms))
@@ -78,21 +78,21 @@ impl Run<'_> {
         }
     }
 
-    /// The same for what is inside of a node.
+    /// The same for the parts of a node.
     fn cleanup_of_all(&self, node: usize) -> Option<u32> {
         let mut parts = self.parts(node).iter().map(|part| self.cleanup(*part));
         if matches!(self.kind(node), Kind::Limit(_)) {
             return None;
         }
         let longest = parts.try_fold(0, |longest, part| Some(longest.max(part?)))?;
-        // What comes while losers end is delivered again after that.
+        // A request that comes while losers end is delivered again afterwards.
         let ends_losers = |part: &&usize| matches!(self.kind(**part), Kind::Race | Kind::TryJoined);
         let losers = self.parts(node).iter().find(ends_losers);
         let again = losers.map_or(Some(0), |losers| self.cleanup(*losers))?;
         Some(longest + again)
     }
 
-    /// Whether there is something foreign inside that has no scope or task of its own.
+    /// Whether there is a foreign future inside without a scope or a task around it.
     fn has_foreign(&self, node: usize) -> bool {
         self.parts(node).iter().any(|part| {
             let kind = self.kind(*part);
@@ -102,7 +102,7 @@ impl Run<'_> {
         })
     }
 
-    /// Scopes count what was asked for on their own path, and leave nothing behind.
+    /// Scopes count the requests on their own path, and leave none behind.
     fn wrong_count(&self, node: usize) -> Option<&'static str> {
         let life = self.life(node);
         let begun = life.begun?;
@@ -124,7 +124,7 @@ impl Run<'_> {
         (is_exact && own != after as usize).then_some("a task does not count its requests")
     }
 
-    /// How many requests may have reached a node until a moment.
+    /// The number of requests that may have reached a node by a moment.
     fn most_requests(&self, node: usize, moment: Moment) -> u32 {
         let may_count = |asked: &&super::Asked| {
             let lasts = self.life(asked.origin).ended;

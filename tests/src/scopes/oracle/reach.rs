@@ -1,4 +1,4 @@
-//! What is reached by a request ends at the same instant, and no request is without effect.
+//! A node that a request reaches ends at the same instant, and no request is without effect.
 
 use super::{Asked, Fault, Run};
 use crate::scopes::{
@@ -7,9 +7,9 @@ use crate::scopes::{
 };
 
 impl Run<'_> {
-    /// What a request did not reach.
+    /// A node that a request should have reached.
     pub(super) fn unreached(&self) -> Option<Fault> {
-        // What is outstanding is withdrawn by `uncancel`.
+        // `uncancel` withdraws outstanding requests.
         let withdrawn =
             |asked: &&Asked| self.record.uncancels.iter().any(|(_, moment)| moment.ms == asked.ms);
         let moves = |asked: &&Asked| {
@@ -59,7 +59,7 @@ impl Run<'_> {
         }
     }
 
-    /// Whether a node was put aside in the instant of a request, by itself or with what is around it.
+    /// Whether a node was set aside at the instant of a request, alone or with a node around it.
     fn is_aside(&self, asked: &Asked, node: usize) -> bool {
         let mut at = node;
         loop {
@@ -74,7 +74,7 @@ impl Run<'_> {
         }
     }
 
-    /// Whether a node was put aside when a request came, and all the time after that.
+    /// Whether a node was set aside when a request came, and ever since.
     fn is_surely_aside(&self, asked: &Asked, node: usize) -> bool {
         let is_root = |at: usize| self.kind(at) == Kind::Body && self.life(at).begun.is_some();
         let mut around = self.tree.around(node).take_while(|at| !is_root(*at));
@@ -88,12 +88,12 @@ impl Run<'_> {
         around.any(is_aside)
     }
 
-    /// Whether an await passes a request on: not if it ended without suspending after that.
+    /// Whether an await passes a request on: not if it ended without suspending afterwards.
     fn passes_on(&self, asked: &Asked, node: usize) -> bool {
         self.is_active(asked, node) && !self.is_same_step(asked, node)
     }
 
-    /// Whether a request reaches a node at once.
+    /// Whether a request reaches a node immediately.
     fn reaches(&self, asked: &Asked, node: usize) -> bool {
         let mut at = node;
         loop {
@@ -109,7 +109,7 @@ impl Run<'_> {
                 return false;
             }
             if flat.kind == Kind::Body {
-                // One that is done already takes nothing.
+                // A task that is already done takes nothing.
                 let is_answered = self.parts(around).iter().any(|body| {
                     let ended = self.life(*body).ended;
                     ended.is_some_and(|(ended, _)| ended.ms <= asked.ms)
@@ -128,7 +128,7 @@ impl Run<'_> {
         }
     }
 
-    /// Whether a node ended in the very step in which something asked: it may have been woken before.
+    /// Whether a node ended in the step in which the request was made: it may have been woken before.
     fn is_same_step(&self, asked: &Asked, node: usize) -> bool {
         self.life(node).ended.is_some_and(|(ended, _)| asked.step == Some(ended.step))
     }
@@ -152,7 +152,7 @@ impl Run<'_> {
         Some(fault)
     }
 
-    /// Where only foreign futures are suspended, the innermost scope gives way.
+    /// If only foreign futures are suspended, the innermost scope gives way.
     fn unreached_foreign(&self, asked: &Asked) -> Option<Fault> {
         let unreached = |node: &usize| {
             let life = self.life(*node);
@@ -170,7 +170,7 @@ impl Run<'_> {
         Some(fault)
     }
 
-    /// Whether nothing else is suspended in the innermost scope of a foreign future than others.
+    /// Whether only foreign futures are suspended in the innermost scope of one.
     fn is_alone(&self, asked: &Asked, node: usize) -> bool {
         let is_scope = |node: &usize| {
             let kind = self.kind(*node);
@@ -185,7 +185,7 @@ impl Run<'_> {
         if self.kind(scope) == Kind::Group || self.tree.nodes[scope].inside_of.is_some() {
             return false;
         }
-        // What is in other tasks stands below a node that awaits them, which is looked at.
+        // Nodes in other tasks are below a node that awaits them, which is checked.
         !self.nodes().any(|other| {
             let kind = self.kind(other);
             let life = self.life(other);
@@ -201,7 +201,7 @@ impl Run<'_> {
         })
     }
 
-    /// Whether nothing inside of its origin has ended in the instant of a request.
+    /// Whether nothing inside its origin has ended at the instant of a request.
     fn is_without_effect(&self, asked: &Asked) -> bool {
         let origin = self.life(asked.origin);
         if self.kind(asked.origin) == Kind::Group || origin.begun.is_none() {
@@ -219,7 +219,7 @@ impl Run<'_> {
             let ended = self.life(node).ended.map(|(ended, _)| ended);
             ended.is_some_and(|ended| ended.ms == asked.ms && asked.is_before(ended))
         };
-        // A group that is aborting already waits for its tasks, whatever is asked for.
+        // A group that is already aborting waits for its tasks, whatever is requested.
         let leaves = |node: usize| {
             let body = self.parts(node).first().and_then(|body| self.life(*body).ended);
             self.kind(node) == Kind::Group && body.is_some_and(|(ended, _)| asked.ms >= ended.ms)
