@@ -1,6 +1,9 @@
 //! Making connections for the pool of a client.
 
-use crate::io::{Io, Side};
+use crate::{
+    io::{Io, Side},
+    redirect::shown,
+};
 use asyncio_core::{Error, Result, scope::foreign};
 use asyncio_streams::{Duplex, open_connection, open_unix_connection};
 #[cfg(feature = "tls")]
@@ -112,7 +115,7 @@ impl Connector {
             Some("https") if cfg!(feature = "tls") => Ok(true),
             _ => {
                 let text = "only http and, with the feature tls, https are supported";
-                Err(Error::value(format!("Client: {uri}: {text}")))
+                Err(Error::value(format!("Client: {}: {text}", shown(uri))))
             }
         }
     }

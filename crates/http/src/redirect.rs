@@ -45,7 +45,7 @@ impl Outgoing {
     pub(crate) fn add_to(&self, error: Error) -> Error {
         match error.is_cancelled() {
             true => error,
-            false => error.add_note(format_args!("Client: {} {}", self.method, self.url)),
+            false => error.add_note(format_args!("Client: {} {}", self.method, shown(&self.url))),
         }
     }
 
@@ -65,8 +65,9 @@ impl Outgoing {
             self.remove(&OF_THE_BODY);
         } else if let Content::Stream(_) = self.content {
             return Err(Error::runtime(format!(
-                "Client: the server has redirected ({status}) to {url}, and a streamed body cannot be \
-                 sent again; send it there, or set `allow_redirects(false)`"
+                "Client: the server has redirected ({status}) to {}, and a streamed body cannot be sent \
+                 again; send it there, or set `allow_redirects(false)`",
+                shown(&url)
             )));
         }
         if origin(&url) != origin(&self.url) {
@@ -99,6 +100,15 @@ fn origin(url: &Uri) -> (Option<&str>, Option<String>, Option<u16>) {
     let default = if url.scheme_str() == Some("https") { 443 } else { 80 };
     let host = url.host().map(str::to_ascii_lowercase);
     (url.scheme_str(), host, url.port_u16().or(Some(default)))
+}
+
+/// A URL as messages show it: without a user name and a password.
+pub(crate) fn shown(url: &Uri) -> String {
+    let text = url.to_string();
+    match url.authority().and_then(|authority| authority.as_str().rsplit_once('@')) {
+        Some((user, _)) => text.replacen(&format!("{user}@"), "", 1),
+        None => text,
+    }
 }
 
 /// The URL of a location, which may be relative (RFC 3986, 5.2).
@@ -172,6 +182,18 @@ fn without_dots(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_a_password() {
+        for (url, expected) in [
+            ("http://me:secret@a:80/b@c?d=me:secret@", "http://a:80/b@c?d=me:secret@"),
+            ("https://me@[::1]/", "https://[::1]/"),
+            ("http://a/b@c", "http://a/b@c"),
+            ("/b@c", "/b@c"),
+        ] {
+            assert_eq!(shown(&Uri::from_static(url)), expected);
+        }
+    }
 
     /// Among them are the examples of RFC 3986, 5.4.
     #[test]

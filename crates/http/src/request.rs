@@ -2,7 +2,7 @@
 
 use crate::{
     client::Client,
-    redirect::{Content, Outgoing},
+    redirect::{Content, Outgoing, shown},
     response::{BoxError, ClientResponse, Deadline},
 };
 use asyncio_core::{Error, Result};
@@ -126,7 +126,7 @@ impl ClientRequest {
                     return Ok(ClientResponse::new(head, body, admission, deadline, url));
                 }
                 left = left.checked_sub(1).ok_or_else(|| {
-                    let (most, url) = (client.max_redirects(), &outgoing.url);
+                    let (most, url) = (client.max_redirects(), shown(&outgoing.url));
                     Error::runtime(format!(
                         "Client: more than {most} redirects, the last one to {url}; \
                          `ClientBuilder::max_redirects` sets their number"

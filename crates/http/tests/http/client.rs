@@ -248,7 +248,8 @@ fn what_is_asked_for_wrongly_is_an_error_that_says_so() {
         let server = server().await?;
         let gone = url(&server, "/");
         ended(server).await?;
-        let error = client.get(&gone).await.unwrap_err();
+        let with_password = gone.replace("http://", "http://me:secret@");
+        let error = client.get(with_password).await.unwrap_err();
         assert_eq!(error.notes(), [format!("Client: GET {gone}")]);
         Ok(())
     });
