@@ -13,7 +13,7 @@ use std::{
     ffi::OsStr,
     fmt,
     fs::{self, DirBuilder},
-    io,
+    io::{self, BufRead, BufReader, Write},
     net::TcpListener,
     os::unix::{
         fs::{DirBuilderExt, MetadataExt, chown},
@@ -54,6 +54,8 @@ struct Kind {
     prepare: fn(&Server) -> Result<(), String>,
     start: fn(&Server) -> Result<(), String>,
     socket: fn(&Server) -> PathBuf,
+    /// Asks over a new connection whether it carries out commands.
+    ready: fn(UnixStream) -> io::Result<()>,
 }
 
 impl Kind {
@@ -79,6 +81,8 @@ const POSTGRES: Kind = Kind {
         server.run("pg_ctl", ["start", "-w", "-l", "log", "-o", &options])
     },
     socket: |server| server.dir.join(format!(".s.PGSQL.{}", server.port)),
+    // `pg_ctl -w` has waited for that.
+    ready: |_| Ok(()),
 };
 
 const REDIS: Kind = Kind {
@@ -96,6 +100,17 @@ const REDIS: Kind = Kind {
         server.run("redis-server", network.into_iter().chain(files).chain(process))
     },
     socket: |server| server.dir.join("redis.socket"),
+    // Redis accepts connections while it still loads its data.
+    ready: |mut stream| {
+        stream.set_read_timeout(Some(LIMIT))?;
+        stream.write_all(b"PING\r\n")?;
+        let mut response = String::new();
+        BufReader::new(stream).read_line(&mut response)?;
+        match response.trim_end() {
+            "+PONG" => Ok(()),
+            other => Err(io::Error::other(format!("the response to PING is {other:?}"))),
+        }
+    },
 };
 
 /// Ends the process `$1/$2` by the signal `$0`, waits for its end, and removes the directory `$1`.
@@ -162,16 +177,16 @@ impl Server {
         Ok(())
     }
 
-    /// Starts it again with the data that it had, on the same port.
+    /// Starts it again with the data that it had, on the same port, and waits until it carries out commands.
     ///
     /// # Errors
     /// Why it does not start.
     pub fn start(&self) -> Result<(), String> {
         (self.kind.start)(self)?;
         let began = Instant::now();
-        while let Err(error) = UnixStream::connect(self.socket()) {
+        while let Err(error) = UnixStream::connect(self.socket()).and_then(self.kind.ready) {
             if began.elapsed() > LIMIT {
-                return Err(self.described("connect", error));
+                return Err(self.described("start", error));
             }
             thread::sleep(Duration::from_millis(5));
         }
@@ -310,5 +325,29 @@ mod tests {
             drop(server);
             assert!(!dir.exists());
         }
+    }
+
+    #[test]
+    fn a_server_that_loads_its_data_has_not_started() {
+        let server = match Server::redis() {
+            Ok(server) => server,
+            Err(why) => return eprintln!("SKIPPED: {why}"),
+        };
+        let commands: String = (0..100_000).map(|n| format!("SET key:{n} {n}\r\n")).collect();
+        let mut stream = UnixStream::connect(server.socket()).unwrap();
+        let responses = BufReader::new(stream.try_clone().unwrap());
+        let reading = thread::spawn(|| {
+            responses.lines().take(100_000).for_each(|line| {
+                assert_eq!(line.unwrap(), "+OK");
+            })
+        });
+        stream.write_all(commands.as_bytes()).unwrap();
+        reading.join().unwrap();
+        server.kill().unwrap();
+        server.start().unwrap();
+        let mut stream = UnixStream::connect(server.socket()).unwrap();
+        stream.write_all(b"GET key:99999\r\n").unwrap();
+        let mut responses = BufReader::new(stream).lines().map(Result::unwrap);
+        assert_eq!(responses.next().unwrap(), "$5");
     }
 }
