@@ -28,7 +28,7 @@ fn a_future_is_pending_then_finished() {
 }
 
 #[test]
-fn a_future_that_failed_gives_its_error_to_everyone() {
+fn a_future_that_failed_gives_its_error_to_every_awaiter() {
     let future = Future::<()>::new();
     future.set_exception(std::io::Error::other("disk on fire")).unwrap();
     assert!(future.done() && !future.cancelled());
@@ -250,7 +250,7 @@ fn a_callback_runs_in_a_copy_of_the_context_in_which_it_was_added() {
 // Results that are never retrieved.
 
 #[test]
-fn a_failure_that_nobody_retrieves_is_reported_once_when_the_future_goes() {
+fn a_failure_never_retrieved_is_reported_once_when_the_future_is_dropped() {
     run(async {
         let reports = Reports::collect();
         let line = line!() + 1;
@@ -501,7 +501,7 @@ fn a_clone_that_panics_is_the_error_of_the_wrapper() {
 }
 
 #[test]
-fn a_wrapper_whose_loop_is_closed_fails_for_those_who_wait_elsewhere() {
+fn a_wrapper_whose_loop_is_closed_fails_for_waiters_elsewhere() {
     let other = new_event_loop().unwrap();
     // The result is on its way when the loop is closed, or comes later.
     for early in [true, false] {

@@ -496,7 +496,7 @@ fn the_iteration_after_the_end_of_main_is_the_last() {
 // Locks and queues.
 
 #[test]
-fn what_nobody_contends_for_takes_no_hop() {
+fn an_uncontended_primitive_takes_no_hop() {
     Iterations::count(|count| async move {
         let (lock, semaphore, queue) = (Lock::new(()), Semaphore::new(1), Queue::new(2));
         let (event, barrier) = (Event::new(), Barrier::new(1)?);

@@ -74,7 +74,7 @@ fn uncontended_acquire_does_not_suspend() {
 }
 
 #[test]
-fn a_released_lock_is_free_until_its_waiter_runs_and_nobody_barges_in() {
+fn a_released_lock_is_free_until_its_waiter_runs_and_no_task_barges_in() {
     run(async {
         let lock = Rc::new(Lock::new(()));
         std::mem::forget(lock.acquire().await?);

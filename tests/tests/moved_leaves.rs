@@ -231,7 +231,7 @@ fn a_future_goes_on_in_another_thread() {
 }
 
 #[test]
-fn a_waker_that_outlives_its_loop_wakes_nobody() {
+fn a_waker_that_outlives_its_loop_wakes_no_task() {
     let slot = Arc::new(std::sync::Mutex::new(None::<Waker>));
     let given = slot.clone();
     let event_loop = asyncio_tests::support::virtual_loop();

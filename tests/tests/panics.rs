@@ -299,7 +299,7 @@ fn an_error_whose_text_or_source_panics_is_reported() {
 }
 
 #[test]
-fn a_failing_copy_of_a_future_harms_only_who_asked() {
+fn a_failing_copy_of_a_future_harms_only_its_caller() {
     run(async {
         let future = Future::new();
         let (one, two) = (awaiting(&future), create_task(future.take()));

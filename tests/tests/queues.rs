@@ -177,7 +177,7 @@ fn a_put_cancelled_after_get_nowait_took_it_out_of_the_line_ends_quietly() {
 }
 
 #[test]
-fn a_timeout_over_get_leaves_nobody_in_line() {
+fn a_timeout_over_get_leaves_no_getter_in_line() {
     run(async {
         let queue = Queue::<u32>::new(0);
         for _ in 0..3 {
@@ -354,7 +354,7 @@ fn immediate_shutdown_wakes_those_that_join_before_those_that_put() {
 }
 
 #[test]
-fn a_priority_queue_gives_the_lowest_to_whoever_waits() {
+fn a_priority_queue_gives_the_lowest_to_a_waiting_getter() {
     run(async {
         let queue = Rc::new(PriorityQueue::new(0));
         let inner = queue.clone();

@@ -135,7 +135,7 @@ fn a_failing_group_ends_no_other_group() {
 }
 
 #[test]
-fn a_cancel_reaches_who_awaits_something_foreign_with_a_leaf_put_aside() {
+fn a_cancel_reaches_a_task_in_a_foreign_await_with_a_leaf_put_aside() {
     run(async {
         let task = create_task(async {
             let mut beat = pin!(sleep(ms(30_000_000)));
@@ -151,7 +151,7 @@ fn a_cancel_reaches_who_awaits_something_foreign_with_a_leaf_put_aside() {
 }
 
 #[test]
-fn a_limit_reaches_who_awaits_something_foreign_with_a_leaf_put_aside() {
+fn a_limit_reaches_a_task_in_a_foreign_await_with_a_leaf_put_aside() {
     run(async {
         let limited = wait_for(
             async {

@@ -16,7 +16,7 @@ fn take(semaphore: &Rc<Semaphore>) -> Task<()> {
 }
 
 #[test]
-fn a_semaphore_is_not_acquired_past_those_who_wait() {
+fn a_semaphore_is_not_acquired_past_its_waiters() {
     run(async {
         let semaphore = Rc::new(Semaphore::new(1));
         let order = Rc::new(RefCell::new(Vec::new()));
@@ -45,7 +45,7 @@ fn a_semaphore_is_not_acquired_past_those_who_wait() {
 }
 
 #[test]
-fn who_leaves_the_line_of_a_semaphore_wakes_as_many_as_there_are_permits() {
+fn leaving_the_line_of_a_semaphore_wakes_as_many_as_there_are_permits() {
     run(async {
         let semaphore = Rc::new(Semaphore::new(0));
         let (a, b, c) = (take(&semaphore), take(&semaphore), take(&semaphore));

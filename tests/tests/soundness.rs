@@ -223,7 +223,7 @@ fn a_result_that_panics_when_it_is_dropped_ends_its_task_all_the_same() {
 }
 
 #[test]
-fn a_foreign_waker_that_panics_harms_nobody_else() {
+fn a_foreign_waker_that_panics_harms_no_other() {
     struct Panics;
     impl Wake for Panics {
         fn wake(self: Arc<Self>) {

@@ -31,7 +31,7 @@ fn kinds<T>(race: &Race<T>) -> Vec<&'static str> {
 }
 
 #[test]
-fn a_race_of_nobody_has_no_winner() {
+fn an_empty_race_has_no_winner() {
     run(async {
         let race = staggered_race(Vec::<Attempt<()>>::new(), None).await?;
         assert!(race.winner.is_none() && race.exceptions.is_empty());

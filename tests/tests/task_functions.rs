@@ -574,7 +574,7 @@ fn an_item_that_is_dropped_after_it_was_woken_goes_to_the_next() {
 // Values that a waiting task may receive.
 
 #[test]
-fn a_request_passes_through_wait_and_shield_to_nobody() {
+fn a_request_that_passes_through_wait_and_shield_reaches_no_task() {
     run(async {
         let (trace, inner) = (Trace::new(), Future::<()>::new());
         let kept = awaiting(&inner);

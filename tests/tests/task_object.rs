@@ -184,7 +184,7 @@ fn a_task_gives_its_value_error_or_cancellation() {
 }
 
 #[test]
-fn a_value_that_is_not_clone_is_moved_to_whoever_awaits_it() {
+fn a_value_that_is_not_clone_is_moved_to_the_awaiting_task() {
     #[derive(Debug, PartialEq)]
     struct Unique(i32);
     run(async {
@@ -324,7 +324,7 @@ fn a_loop_stopped_before_main_is_done_says_so() {
 // Results that are never retrieved.
 
 #[test]
-fn a_failure_that_nobody_retrieves_is_reported_with_name_and_place() {
+fn a_failure_never_retrieved_is_reported_with_name_and_place() {
     run(async {
         let reports = Reports::collect();
         let line = line!() + 1;
@@ -359,7 +359,7 @@ fn a_failure_without_a_handle_is_reported_as_soon_as_it_happens() {
 }
 
 #[test]
-fn a_failure_that_somebody_saw_or_gave_up_is_not_reported() {
+fn a_failure_that_was_seen_or_given_up_is_not_reported() {
     run(async {
         let reports = Reports::collect();
         let fail = || create_task(async { Err::<(), _>(boom()) });

@@ -246,7 +246,7 @@ async fn consumer(ready: Rc<asyncio::Condition<Vec<i32>>>) -> asyncio::Result<i3
 }
 
 #[asyncio::test(virtual_time = true)]
-async fn a_condition_wakes_who_waits_for_it() -> asyncio::Result<()> {
+async fn a_condition_wakes_its_waiter() -> asyncio::Result<()> {
     let ready = Rc::new(asyncio::Condition::new(Vec::new()));
     let consumers = [1, 2].map(|_| asyncio::create_task(consumer(ready.clone())));
     for n in [10, 20] {

@@ -10,7 +10,7 @@ use loom::{future::block_on, thread};
 use std::{cell::RefCell, rc::Rc};
 
 #[test]
-fn a_notification_finds_whoever_has_released_the_lock() {
+fn a_notification_finds_a_waiter_that_has_released_the_lock() {
     check(&["condition_released_first"], 3, || {
         let condition: &Condition<bool> = leak(Condition::new(false));
         let notifier = thread::spawn(|| {

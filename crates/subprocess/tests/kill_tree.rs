@@ -25,7 +25,7 @@ async fn session(command: &str, count: usize) -> Result<(Process, Vec<u32>)> {
 }
 
 #[test]
-fn everybody_terminates() {
+fn every_process_terminates() {
     run(async {
         let (process, pids) =
             session("sleep 1000 & echo $!; sleep 1001 & echo $!; wait", 2).await?;
@@ -37,7 +37,7 @@ fn everybody_terminates() {
 }
 
 #[test]
-fn who_does_not_terminate_in_time_is_killed() {
+fn a_process_that_does_not_terminate_in_time_is_killed() {
     run(async {
         let stubborn = "trap '' TERM; (trap '' TERM; echo $(sh -c 'echo $PPID'); \
                         while :; do sleep 1000; done) & echo $$; wait; wait";
@@ -49,7 +49,7 @@ fn who_does_not_terminate_in_time_is_killed() {
 }
 
 #[test]
-fn those_who_outlive_the_first_process_are_ended_too() {
+fn processes_that_outlive_the_first_are_ended_too() {
     run(async {
         let (process, pids) = session("sleep 1000 & echo $!", 1).await?;
         assert_eq!(process.wait().await?, 0);
@@ -64,7 +64,7 @@ fn those_who_outlive_the_first_process_are_ended_too() {
 }
 
 #[test]
-fn a_process_that_is_dropped_keeps_no_number_for_those_who_outlive_it() {
+fn a_process_that_is_dropped_keeps_no_number_for_its_survivors() {
     run(async {
         let (process, pids) = session("sleep 1000 & echo $!", 1).await?;
         assert_eq!(process.wait().await?, 0);

@@ -157,7 +157,7 @@ fn the_watch_of_a_child_needs_no_thread_where_there_are_pidfds() {
 }
 
 #[test]
-fn the_action_of_sigchld_is_nobodys_business() {
+fn the_action_of_sigchld_makes_no_difference() {
     let _turn = turn();
     run(async {
         let status = || std::fs::read_to_string("/proc/self/status").unwrap();

@@ -85,7 +85,7 @@ fn a_cancelled_wait_leaves_the_process_and_the_other_waiters() {
 }
 
 #[test]
-fn the_return_code_is_set_although_nobody_waits() {
+fn the_return_code_is_set_without_a_wait() {
     run(async {
         let process = create_subprocess_exec("true", ()).await?;
         while process.returncode().is_none() {
@@ -178,7 +178,7 @@ fn a_signal_that_does_not_exist_is_a_value_error() {
 }
 
 #[test]
-fn a_child_that_somebody_else_reaped_has_code_255() {
+fn a_child_reaped_by_others_has_code_255() {
     run(async {
         let process = create_subprocess_exec("true", ()).await?;
         let pid = nix::unistd::Pid::from_raw(process.pid() as i32);

@@ -244,7 +244,7 @@ fn a_script_that_names_no_interpreter_is_no_program_for_any_user() {
 }
 
 #[test]
-fn a_name_that_nobody_has_is_a_value_error() {
+fn an_unknown_name_of_a_user_is_a_value_error() {
     run(async {
         let nobody = "nobody of this name";
         let spawns = [

@@ -92,7 +92,7 @@ fn a_child_that_does_not_read_its_input_is_no_error() {
 }
 
 #[test]
-fn a_drain_tells_that_nobody_reads() {
+fn a_drain_fails_if_the_reader_is_gone() {
     run(async {
         let process = create_subprocess_exec("true", NONE).stdin(PIPE).await?;
         process.wait().await?;

@@ -373,7 +373,7 @@ mod tests {
     use crate::testing::{Log, Recorder, iterations, pair, run};
 
     #[test]
-    fn a_refused_write_is_told_to_who_tries_and_else_to_the_handler() {
+    fn a_refused_write_is_an_error_of_the_call_or_goes_to_the_handler() {
         run(async {
             let log = Log::default();
             log.watch_handler()?;

@@ -97,7 +97,7 @@ async fn connections_that_are_given_up_leave_nothing_open() -> Result<()> {
     Ok(())
 }
 
-async fn who_loses_a_race_leaves_nothing_open() -> Result<()> {
+async fn the_loser_of_a_race_leaves_nothing_open() -> Result<()> {
     let Ok(listener) = TcpListener::bind("[::1]:0") else {
         eprintln!("SKIPPED: there is no ::1");
         return Ok(());
@@ -143,7 +143,7 @@ fn what_comes_to_nothing_leaves_nothing_open() {
         asyncio_task::to_thread(|| ()).await?;
         failed_connections_leave_nothing_open().await?;
         connections_that_are_given_up_leave_nothing_open().await?;
-        who_loses_a_race_leaves_nothing_open().await?;
+        the_loser_of_a_race_leaves_nothing_open().await?;
         connections_given_up_before_their_protocol_is_called_leave_nothing_open().await
     });
     event_loop.close().unwrap();

@@ -218,7 +218,7 @@ fn a_child_that_ends_before_it_is_ready_is_the_callers_error() {
 }
 
 #[test]
-fn who_gives_up_waiting_for_a_child_ends_it() {
+fn giving_up_the_wait_for_a_child_ends_it() {
     run(async {
         let trace = Trace::new();
         let child = |trace: Trace| {

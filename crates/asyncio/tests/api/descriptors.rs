@@ -33,7 +33,7 @@ async fn are_awaited() -> Result<()> {
 }
 
 #[asyncio::test]
-async fn that_nobody_waits_for_any_more_are_left_alone() -> Result<()> {
+async fn with_no_waiter_left_are_left_alone() -> Result<()> {
     let (ours, mut theirs) = pair()?;
     let event_loop = get_running_loop()?;
     let late = wait_for(wait_readable(&ours), LIMIT).await;

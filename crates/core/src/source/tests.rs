@@ -273,7 +273,7 @@ fn an_event_for_one_direction_does_not_wake_the_other() {
 }
 
 #[test]
-fn who_waits_first_is_served_first_and_passes_the_turn_on() {
+fn the_first_waiter_is_served_first_and_passes_the_turn_on() {
     let bench = Bench::new();
     let (source, theirs) = pair();
     let tasks: Vec<_> = (0..3).map(|_| Task::new(&bench)).collect();
@@ -312,7 +312,7 @@ fn a_newcomer_does_not_overtake_the_line() {
 }
 
 #[test]
-fn who_finds_nothing_keeps_the_place() {
+fn a_waiter_that_finds_nothing_keeps_its_place() {
     let bench = Bench::new();
     let (source, theirs) = pair();
     let (first, second) = (Task::new(&bench), Task::new(&bench));
@@ -349,7 +349,7 @@ fn a_cancelled_wait_leaves_the_data_and_is_skipped_at_once() {
 }
 
 #[test]
-fn one_who_was_woken_and_then_cancelled_passes_the_turn_on() {
+fn a_waiter_that_was_woken_and_then_cancelled_passes_the_turn_on() {
     let bench = Bench::new();
     let (source, theirs) = pair();
     let (first, second) = (Task::new(&bench), Task::new(&bench));
@@ -366,7 +366,7 @@ fn one_who_was_woken_and_then_cancelled_passes_the_turn_on() {
 }
 
 #[test]
-fn one_who_was_woken_and_then_dropped_passes_the_turn_on() {
+fn a_waiter_that_was_woken_and_then_dropped_passes_the_turn_on() {
     let bench = Bench::new();
     let (source, theirs) = pair();
     let (first, second) = (Task::new(&bench), Task::new(&bench));

@@ -47,7 +47,7 @@ impl Drop for Bomb {
 }
 
 #[test]
-fn a_callback_that_panics_stops_neither_the_others_nor_who_sets_the_result() {
+fn a_callback_that_panics_stops_neither_the_others_nor_set_result() {
     static RAN: AtomicUsize = AtomicUsize::new(0);
     let future = ConcurrentFuture::new();
     for panics in [true, false, true, false] {
@@ -146,7 +146,7 @@ fn a_value_that_was_moved_out_is_an_invalid_state() {
 }
 
 #[test]
-fn a_shared_value_is_there_for_all_who_ask() {
+fn a_shared_value_is_there_for_every_caller() {
     let future = ConcurrentFuture::new();
     let other = future.clone();
     future.set_result("again".to_owned()).unwrap();
@@ -194,7 +194,7 @@ fn it_can_be_awaited_under_any_executor() {
 }
 
 #[test]
-fn all_who_await_and_all_who_block_are_woken() {
+fn all_awaiters_and_all_blocked_callers_are_woken() {
     use futures_lite::future::block_on;
     let future = ConcurrentFuture::<u32>::new().shared();
     let threads: Vec<_> = (0..6)

@@ -98,7 +98,7 @@ fn under_load_of_http2_no_request_is_lost() {
 }
 
 #[test]
-fn those_who_wait_to_be_accepted_are_answered() {
+fn connections_that_wait_to_be_accepted_are_answered() {
     run(async |_| {
         let server = started(slowly()).await?;
         let address = server.local_addr().as_inet().expect("it is of the internet");
@@ -122,7 +122,7 @@ fn those_who_wait_to_be_accepted_are_answered() {
 }
 
 #[test]
-fn who_is_being_served_is_answered_and_who_stays_longer_is_ended() {
+fn open_requests_are_answered_and_longer_connections_are_ended() {
     run_virtual(async |_| {
         let waiting = Waiting::default();
         let handler = waiting.clone();

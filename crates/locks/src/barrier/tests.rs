@@ -6,12 +6,12 @@ use futures_lite::future::block_on;
 use std::{sync::Arc, thread};
 
 #[test]
-fn a_barrier_of_nobody_is_an_error() {
+fn a_barrier_of_zero_parties_is_an_error() {
     assert!(matches!(Barrier::new(0), Err(Error::Value(_))));
 }
 
 #[test]
-fn everyone_gets_an_index_and_the_last_does_not_suspend() {
+fn every_party_gets_an_index_and_the_last_does_not_suspend() {
     let barrier = Barrier::new(3).unwrap();
     let (mut a, mut b) = (tester(barrier.wait()), tester(barrier.wait()));
     a.is_pending();
@@ -29,7 +29,7 @@ fn everyone_gets_an_index_and_the_last_does_not_suspend() {
 }
 
 #[test]
-fn who_comes_while_it_drains_waits_for_the_next_filling() {
+fn a_party_that_comes_while_it_drains_waits_for_the_next_filling() {
     let barrier = Barrier::new(2).unwrap();
     let mut a = tester(barrier.wait());
     a.is_pending();

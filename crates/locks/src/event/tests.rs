@@ -12,7 +12,7 @@ fn a_set_event_does_not_suspend() {
 }
 
 #[test]
-fn set_then_clear_still_wakes_those_who_waited() {
+fn set_then_clear_still_wakes_earlier_waiters() {
     let event = Event::new();
     let (mut a, mut b) = (tester(event.wait()), tester(event.wait()));
     a.is_pending();

@@ -28,7 +28,7 @@ fn permits_run_out_and_come_back() {
 }
 
 #[test]
-fn it_cannot_be_acquired_past_those_who_wait() {
+fn it_cannot_be_acquired_past_its_waiters() {
     let semaphore = Semaphore::new(0);
     let (mut a, mut b) = (tester(semaphore.acquire()), tester(semaphore.acquire()));
     a.is_pending();

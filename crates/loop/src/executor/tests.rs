@@ -126,7 +126,7 @@ fn a_job_may_shut_its_own_executor_down() {
 }
 
 #[test]
-fn everyone_who_shuts_it_down_waits_for_the_jobs() {
+fn every_shutdown_waits_for_the_jobs() {
     let executor = executor(3);
     let (release, wait) = mpsc::channel::<()>();
     let ended = Arc::new(AtomicUsize::new(0));

@@ -346,7 +346,7 @@ fn the_error_of_main_is_the_context_of_an_error_at_the_end() {
 }
 
 #[test]
-fn a_main_that_waits_for_nobody_of_ours_is_told_to_be_so() {
+fn a_main_that_waits_for_something_foreign_is_reported_as_such() {
     let outcome = virtual_runner().with(|runner| {
         runner.run(async { cancellable(std::future::pending::<Result<()>>()).await })
     });

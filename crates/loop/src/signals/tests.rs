@@ -198,7 +198,7 @@ fn the_exact_previous_disposition_comes_back() {
 }
 
 #[test]
-fn what_somebody_else_set_since_is_left_alone() {
+fn a_handler_set_by_others_since_is_left_alone() {
     let event_loop = new_event_loop().unwrap();
     event_loop.add_signal_handler(SIGVTALRM, || ()).unwrap();
     let theirs = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());

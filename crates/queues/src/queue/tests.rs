@@ -116,7 +116,7 @@ fn a_woken_getter_that_is_dropped_loses_no_item() {
 }
 
 #[test]
-fn a_woken_getter_that_is_dropped_wakes_nobody_for_an_item_that_is_gone() {
+fn a_woken_getter_that_is_dropped_wakes_no_other_for_an_item_that_is_gone() {
     let queue = Queue::new(0);
     let (mut a, mut b) = (tester(queue.get()), tester(queue.get()));
     a.is_pending();
@@ -219,7 +219,7 @@ fn shutdown_delivers_what_is_left() {
 }
 
 #[test]
-fn shutdown_wakes_those_who_wait_to_get() {
+fn shutdown_wakes_all_waiting_getters() {
     let queue = Queue::<u32>::new(0);
     let (mut a, mut b) = (tester(queue.get()), tester(queue.get()));
     a.is_pending();

@@ -220,7 +220,7 @@ fn what_came_in_one_piece_is_handed_out_without_a_copy() {
 }
 
 #[test]
-fn who_reads_on_another_thread_learns_that_the_loop_was_closed() {
+fn a_reader_on_another_thread_learns_that_the_loop_was_closed() {
     let event_loop = EventLoop::builder().build().unwrap();
     let (mut reader, writer, _peer) = event_loop.run_until_complete(pair()).unwrap();
     let reading = std::thread::spawn(move || futures_lite::future::block_on(reader.read(1)));

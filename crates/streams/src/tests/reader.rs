@@ -303,7 +303,7 @@ fn what_woke_a_read_is_read_although_an_exception_followed() {
 }
 
 #[test]
-fn an_exception_after_the_reader_was_cancelled_harms_nobody() {
+fn an_exception_after_the_reader_was_cancelled_does_no_harm() {
     run_virtual(async {
         let (mut reader, feeder) = fed(100, []);
         let waiting = create_task(async move { reader.readline().await });
@@ -489,7 +489,7 @@ fn a_cancellation_does_not_come_out_of_the_traits_but_of_the_scope_around() {
 }
 
 #[test]
-fn a_line_that_is_late_comes_to_who_asks_again() {
+fn a_line_that_is_late_is_returned_by_the_next_call() {
     run_virtual(async {
         let (mut reader, feeder) = fed(100, ["first\nsec"]);
         let limit = Duration::from_secs(1);

@@ -77,7 +77,7 @@ fn over_unix_sockets() {
 }
 
 #[test]
-fn a_handshake_that_fails_is_the_error_of_who_opens_and_names_the_cause() {
+fn a_handshake_that_fails_is_the_error_of_opening_and_names_the_cause() {
     run(async {
         let (theirs, _) = contexts();
         let server = start_server(echo, ("127.0.0.1", 0)).ssl(theirs).await?;

@@ -111,7 +111,7 @@ fn drains_go_on_in_the_order_in_which_they_came() {
 }
 
 #[test]
-fn a_cancelled_drain_drops_nothing_and_holds_nobody_up() {
+fn a_cancelled_drain_drops_nothing_and_delays_no_other() {
     run(async {
         let (_reader, writer, peer) = pair().await?;
         let filled = fill(&writer);
@@ -191,7 +191,7 @@ fn a_peer_that_never_reads_costs_no_more_than_the_water_marks() {
 }
 
 #[test]
-fn who_writes_and_drains_learns_that_the_peer_is_gone() {
+fn a_task_that_writes_and_drains_learns_that_the_peer_is_gone() {
     run(async {
         let (_reader, writer, peer) = tcp_pair().await?;
         drop(peer);
@@ -209,7 +209,7 @@ fn who_writes_and_drains_learns_that_the_peer_is_gone() {
 }
 
 #[test]
-fn who_writes_and_drains_in_a_loop_without_awaiting_else_learns_of_the_end() {
+fn a_loop_of_writes_and_drains_alone_learns_of_the_end() {
     run(async {
         let (_reader, writer, _peer) = pair().await?;
         writer.transport().abort();
@@ -351,7 +351,7 @@ fn close_sends_what_is_buffered_whatever_is_unread() {
 }
 
 #[test]
-fn several_may_wait_for_the_end_and_one_that_gives_up_harms_nobody() {
+fn several_may_wait_for_the_end_and_one_that_gives_up_disturbs_no_other() {
     run(async {
         let (_reader, writer, _peer) = pair().await?;
         let writer = Rc::new(writer);

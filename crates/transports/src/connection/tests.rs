@@ -45,7 +45,7 @@ fn made_then_data_then_the_end_then_lost_once_each() {
 }
 
 #[test]
-fn data_that_is_there_before_never_precedes_the_beginning_and_who_waits_comes_after_both() {
+fn data_that_is_there_before_never_precedes_the_beginning_and_waiters_come_after_both() {
     run_step_by_step(async {
         let log = Log::default();
         let (ours, mut theirs) = UnixStream::pair()?;

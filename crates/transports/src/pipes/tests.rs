@@ -267,7 +267,7 @@ fn another_error_of_a_read_pipe_is_reported() {
 }
 
 #[test]
-fn a_write_pipe_says_when_nobody_reads_any_more() {
+fn a_write_pipe_says_when_its_reader_is_gone() {
     // The loop polls for I/O in every iteration, so the initial readiness is known by then.
     run_step_by_step(async {
         let log = Log::default();

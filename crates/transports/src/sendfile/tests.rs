@@ -103,7 +103,7 @@ fn a_part_of_a_file() {
 }
 
 #[test]
-fn meanwhile_nobody_else_writes_and_nothing_is_read() {
+fn meanwhile_other_writes_are_refused_and_nothing_is_read() {
     run(async {
         let log = Log::default();
         log.watch_handler()?;

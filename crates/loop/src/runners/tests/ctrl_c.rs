@@ -160,7 +160,7 @@ fn swallow() {
 }
 
 #[test]
-fn a_main_that_somebody_else_cancelled_too_ends_cancelled() {
+fn a_main_cancelled_from_elsewhere_too_ends_cancelled() {
     assert_eq!(play("also cancelled"), End::Well);
 }
 

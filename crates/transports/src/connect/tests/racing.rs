@@ -108,7 +108,7 @@ fn addresses_are_interleaved_by_family() {
 }
 
 #[test]
-fn who_waits_is_said_to_wait_where_it_was_called() {
+fn the_wait_site_is_the_line_of_the_call() {
     run_step_by_step(async {
         let (silent, _full) = silent();
         for delay in [None, Some(DELAY)] {

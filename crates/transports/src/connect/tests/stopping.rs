@@ -111,7 +111,7 @@ fn without_a_loop_it_is_an_error() {
 }
 
 #[test]
-fn without_a_loop_nobody_is_connected_to() {
+fn without_a_loop_no_connection_is_made() {
     let place = Scratch::new("outside");
     let listener = UnixListener::bind(&place.0).unwrap();
     listener.set_nonblocking(true).unwrap();

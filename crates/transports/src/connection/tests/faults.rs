@@ -87,7 +87,7 @@ fn a_panic_in_a_protocol_with_buffers_is_reported_and_ends_the_connection() {
 
 #[test]
 #[allow(clippy::await_holding_refcell_ref)] // Which is what this is about.
-fn a_protocol_that_somebody_holds_on_to_is_an_error_and_no_panic() {
+fn a_protocol_that_is_still_borrowed_is_an_error_and_no_panic() {
     run(async {
         let log = Log::default();
         log.watch_handler()?;

@@ -301,7 +301,7 @@ fn a_socket_that_accepts_no_more_is_reported_once_in_a_second() {
 }
 
 #[test]
-fn a_server_that_closes_behind_the_last_serves_those_who_wait() {
+fn a_server_that_closes_behind_the_last_serves_waiting_connections() {
     run(async {
         let log = Log::default();
         let server = recording_server(&log).await?;

@@ -126,7 +126,7 @@ fn what_does_not_serve_yet_serves_forever_until_it_is_cancelled() {
 }
 
 #[test]
-fn closing_cancels_who_serves_forever() {
+fn closing_cancels_serve_forever() {
     run_step_by_step(async {
         let server = recording_server(&Log::default()).await?;
         let serving = create_task(server.serve_forever());
@@ -207,7 +207,7 @@ fn as_a_context_manager_it_closes_and_waits() {
 }
 
 #[test]
-fn a_server_that_nobody_holds_goes_on() {
+fn a_server_without_a_handle_goes_on() {
     run(async {
         let log = Log::default();
         let server = recording_server(&log).await?;
