@@ -172,13 +172,6 @@ pub use exceptions::*;
 // futures, and `concurrent.futures`
 pub use asyncio_future::{ConcurrentFuture, Future, wrap_future};
 
-/// The types behind futures.
-pub mod futures {
-    pub use asyncio_future::{CallbackOutput, ConcurrentResult, DoneCallback, NotPending, Take};
-}
-#[doc(hidden)]
-pub use futures::*;
-
 /// The call graph: what a task awaits, and what awaits it (`asyncio.graph`).
 pub mod graph {
     pub use asyncio_core::wait_site::WaitSite;
@@ -282,9 +275,11 @@ pub use asyncio_task::{
     sleep, wait, wait_for,
 };
 
-/// The types behind tasks: the values that the functions return, and that `.await` runs.
+// There is no module `futures`: `use asyncio::*` would make the name of the crate `futures` ambiguous.
+/// The types behind tasks and futures: the values that the functions return, and that `.await` runs.
 pub mod tasks {
     pub use asyncio_core::limit::ToTimeout;
+    pub use asyncio_future::{CallbackOutput, ConcurrentResult, DoneCallback, NotPending, Take};
     pub use asyncio_task::{
         Amap, AnyAwait, AsCompleted, Awaitable, Completed, Deadline, Gather, GatherAll,
         NextCompleted, NextItem, Racing, Retry, Shield, Sleep, TaskStatus, ToThread, Wait, WaitFor,

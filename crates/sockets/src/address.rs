@@ -15,7 +15,7 @@ use std::{
 /// use asyncio::Address;
 /// let address = Address::from(([127, 0, 0, 1], 8888));
 /// assert_eq!(address.to_string(), "127.0.0.1:8888");
-/// assert_eq!(address.as_inet().unwrap().port(), 8888);
+/// assert_eq!((address.ip().unwrap().is_loopback(), address.port()), (true, Some(8888)));
 /// assert_eq!(Address::from_path("/tmp/s")?.as_path().unwrap().to_str(), Some("/tmp/s"));
 /// # Ok::<(), asyncio::Error>(())
 /// ```
@@ -52,6 +52,16 @@ impl Address {
     /// Returns the IP address and port, if the address is of an internet family.
     pub fn as_inet(&self) -> Option<SocketAddr> {
         self.0.as_socket()
+    }
+
+    /// Returns the IP address, if the address is of an internet family (Python's `address[0]`).
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.as_inet().map(|address| address.ip())
+    }
+
+    /// Returns the port, if the address is of an internet family (Python's `address[1]`).
+    pub fn port(&self) -> Option<u16> {
+        self.as_inet().map(|address| address.port())
     }
 
     /// Returns the path, if this is the address of a Unix socket with a path.

@@ -104,6 +104,11 @@ impl Question {
         fits.then_some(address)
     }
 
+    /// `host:service`, without the restrictions.
+    pub(crate) fn place(&self) -> String {
+        format!("{}:{}", self.host, self.service)
+    }
+
     /// Asks the system on a thread.
     pub(crate) fn look_up(self, site: WaitSite) -> Lookup<Vec<AddrInfo>> {
         let slow = with_entered(|s| s.reports.debug().then(|| s.reports.slow_callback_duration()))
@@ -171,7 +176,7 @@ fn is_no_port(name: &str) -> bool {
 impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Hints { family, kind, protocol, flags } = self.hints;
-        write!(f, "{}:{}", self.host, self.service)?;
+        f.write_str(&self.place())?;
         if let Some(family) = family {
             write!(f, ", family={family:?}")?;
         }

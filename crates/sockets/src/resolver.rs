@@ -177,13 +177,14 @@ fn poll_lookup<T: Send + 'static>(
 }
 
 /// Looks up the names of an address and of its port (`loop.getnameinfo`), on a thread of the
-/// default executor: `(host, service)`. A part without a name is returned in digits.
+/// default executor: `(host, service)`. A part without a name is returned in digits. The host of the
+/// address has to be an IP address.
 ///
 /// ```
 /// # let event_loop = asyncio::new_event_loop()?;
 /// # event_loop.run_until_complete(async {
 /// use asyncio::{socket::{NI_NUMERICHOST, NI_NUMERICSERV}, getnameinfo};
-/// let names = getnameinfo(([127, 0, 0, 1], 80)).flags(NI_NUMERICHOST | NI_NUMERICSERV).await?;
+/// let names = getnameinfo(("127.0.0.1", 80)).flags(NI_NUMERICHOST | NI_NUMERICSERV).await?;
 /// assert_eq!(names, ("127.0.0.1".to_owned(), "80".to_owned()));
 /// # asyncio::Result::Ok(()) })?;
 /// # event_loop.close()?;
@@ -199,9 +200,9 @@ fn poll_lookup<T: Send + 'static>(
 /// A look-up that has started continues in its thread, and its result is dropped.
 #[doc(alias = "loop.getnameinfo")]
 #[track_caller]
-pub fn getnameinfo(address: impl Into<Address>) -> GetNameInfo {
+pub fn getnameinfo(address: impl ToAddress) -> GetNameInfo {
     let site = WaitSite::here(&"getnameinfo");
-    GetNameInfo { address: Some(address.into()), flags: 0, lookup: None, site }
+    GetNameInfo { address: Some(address.to_target()), flags: 0, lookup: None, site }
 }
 
 /// The future of [`getnameinfo`], with its keyword argument.
@@ -209,7 +210,7 @@ pub fn getnameinfo(address: impl Into<Address>) -> GetNameInfo {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct GetNameInfo {
     /// Taken by the first poll.
-    address: Option<Address>,
+    address: Option<Target>,
     flags: i32,
     lookup: Option<Lookup<(String, String)>>,
     site: WaitSite,
@@ -228,16 +229,26 @@ impl Future for GetNameInfo {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(String, String)>> {
         let this = self.get_mut();
-        if let Some(address) = this.address.take() {
-            let Some(address) = address.as_inet() else {
-                let text = format!("getnameinfo: {address:?} is not an IP address");
-                return Poll::Ready(Err(Error::value(text)));
-            };
+        if let Some(target) = this.address.take() {
+            let address = inet_of(target).map_err(|error| in_call(this.site.what(), error))?;
             let flags = this.flags;
             this.lookup = Some(Lookup::new(this.site, move || name_of(address, flags)));
         }
         poll_lookup(&mut this.lookup, cx, this.site)
     }
+}
+
+/// # Errors
+/// `Value` unless the target is an IP address and a port.
+fn inet_of(target: Target) -> Result<SocketAddr> {
+    let shown = match target.resolve(Hints { kind: Some(Type::DGRAM), ..Hints::default() })? {
+        Resolved::Address(address) => match address.as_inet() {
+            Some(address) => return Ok(address),
+            None => format!("{address:?}"),
+        },
+        Resolved::Question(question) => question.place(),
+    };
+    Err(Error::value(format!("{shown} is not an IP address")))
 }
 
 /// Asks the system. Blocks.

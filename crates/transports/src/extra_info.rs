@@ -14,7 +14,7 @@ use std::{fmt, net::SocketAddr};
 ///
 /// /// The IP address of the other side.
 /// const PEER_IP: ExtraInfo<IpAddr> =
-///     ExtraInfo::new("peer_ip", |known| known.get(PEERNAME)?.as_inet().map(|inet| inet.ip()));
+///     ExtraInfo::new("peer_ip", |known| known.get(PEERNAME)?.ip());
 /// # #[allow(dead_code)]
 /// fn greet(transport: &asyncio::Transport) {
 ///     println!("hello {:?}", transport.get_extra_info(PEER_IP));

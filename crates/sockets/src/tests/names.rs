@@ -101,12 +101,16 @@ fn what_is_an_address_is_resolved_as_it_is() {
 #[test]
 fn an_address_has_a_name_and_its_port_too() {
     run(async {
-        let local = ([127, 0, 0, 1], 80);
+        let local = ("127.0.0.1", 80);
         assert_eq!(getnameinfo(local).await?, ("localhost".to_owned(), "http".to_owned()));
         let digits = getnameinfo(local).flags(NI_NUMERICHOST | NI_NUMERICSERV).await?;
         assert_eq!(digits, ("127.0.0.1".to_owned(), "80".to_owned()));
         let error = getnameinfo(Address::from_path("/tmp/x")?).await.unwrap_err();
         assert_eq!(error.to_string(), "getnameinfo: Address(/tmp/x) is not an IP address");
+        // As in Python, names are not looked up.
+        let error = getnameinfo(("localhost", 80)).await.unwrap_err();
+        assert_eq!(error.to_string(), "getnameinfo: localhost:80 is not an IP address");
+        assert_eq!(getnameinfo("[::1]:80").flags(NI_NUMERICHOST).await?.0, "::1");
         Ok(())
     });
 }
