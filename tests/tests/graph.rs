@@ -372,7 +372,7 @@ fn a_circle_is_found_and_shown() {
         let heads: Vec<&str> = text.lines().filter(|line| line.contains("* Task")).collect();
         assert!(heads[0].starts_with("* Task(name=\"first\""), "{text}");
         assert!(heads[1].starts_with("    * Task(name=\"last\""), "{text}");
-        assert!(heads[2].ends_with("(a circle)") && heads[2].contains("\"first\""), "{text}");
+        assert!(heads[2].ends_with("(a cycle)") && heads[2].contains("\"first\""), "{text}");
         assert_eq!(heads.len(), 3);
         let deadlock = get_running_loop()?.find_deadlock().expect("they await each other");
         assert_eq!(deadlock.tasks().len(), 2, "{deadlock}");

@@ -108,7 +108,7 @@ pub mod events {
         set_event_loop,
     };
     pub use asyncio_loop::{
-        Entered, Surroundings, ThreadPoolExecutor, ThreadPoolExecutorBuilder, WaitReady,
+        Entered, Surroundings, ThreadPoolExecutor, ThreadPoolExecutorBuilder, ToExecutor, WaitReady,
     };
 }
 #[doc(hidden)] // On the page of the module; the names of asyncio have no module in front.

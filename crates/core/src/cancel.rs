@@ -379,7 +379,7 @@ impl TaskCell {
     }
 
     /// The end of [`deliver`](TaskCell::deliver). If the request has come back through a wait for
-    /// this task, the waits themselves are cancelled, because nothing else would end the circle.
+    /// this task, the waits themselves are cancelled, because nothing else would end the cycle.
     fn end_delivery(&self, scheduler: &Scheduler, origin: Option<Key>, error: &CancelledError) {
         let affine = &self.affine;
         if affine.passing_on.replace(PassingOn::No) != PassingOn::Circular || self.is_done() {

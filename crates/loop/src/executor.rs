@@ -38,6 +38,55 @@ use std::{
 #[derive(Clone)]
 pub struct ThreadPoolExecutor(Arc<Owner>);
 
+/// A type that is accepted as an executor: a [`ThreadPoolExecutor`], a reference to one, or `None` for the
+/// default executor of the loop.
+///
+/// ```
+/// use asyncio::ThreadPoolExecutor;
+///
+/// #[asyncio::main]
+/// async fn main() -> asyncio::Result<()> {
+///     let event_loop = asyncio::get_running_loop()?;
+///     assert_eq!(event_loop.run_in_executor(None, || 1)?.await?, 1);
+///     let pool = ThreadPoolExecutor::builder().max_workers(2).build()?;
+///     assert_eq!(event_loop.run_in_executor(&pool, || 2)?.await?, 2);
+///     Ok(())
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an executor",
+    label = "write `None` for the default executor, or `&executor`",
+    note = "`asyncio::to_thread(function)` is the short form: it always uses the default executor"
+)]
+pub trait ToExecutor {
+    /// Returns the executor, if it is not the default one.
+    fn to_executor(self) -> Option<ThreadPoolExecutor>;
+}
+
+impl ToExecutor for ThreadPoolExecutor {
+    fn to_executor(self) -> Option<ThreadPoolExecutor> {
+        Some(self)
+    }
+}
+
+impl ToExecutor for &ThreadPoolExecutor {
+    fn to_executor(self) -> Option<ThreadPoolExecutor> {
+        Some(self.clone())
+    }
+}
+
+impl ToExecutor for Option<&ThreadPoolExecutor> {
+    fn to_executor(self) -> Option<ThreadPoolExecutor> {
+        self.cloned()
+    }
+}
+
+impl ToExecutor for &Option<ThreadPoolExecutor> {
+    fn to_executor(self) -> Option<ThreadPoolExecutor> {
+        self.clone()
+    }
+}
+
 /// The part that the handles share. The threads have only the pool, so that they do not keep the
 /// executor alive.
 struct Owner(Arc<Pool>);

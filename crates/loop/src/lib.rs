@@ -67,7 +67,7 @@ pub use base_events::{
     ShutdownDefaultExecutor, TaskFactory, eager_task_factory,
 };
 pub use events::{get_event_loop, get_running_loop, new_event_loop, set_event_loop};
-pub use executor::{ThreadPoolExecutor, ThreadPoolExecutorBuilder};
+pub use executor::{ThreadPoolExecutor, ThreadPoolExecutorBuilder, ToExecutor};
 pub use runners::{Entered, Runner, Surroundings, THREAD_JOIN_TIMEOUT, run};
 pub use watchers::{WaitReady, wait_readable, wait_writable};
 

@@ -77,7 +77,7 @@ impl fmt::Display for FrameCallGraphEntry {
 /// A task or future, its stack, and the tasks that await it (`asyncio.FutureCallGraph`).
 ///
 /// It is a snapshot, and cheap to clone. A task or future that is reached on several paths is in it once, so
-/// a graph may have circles: take care when you follow [`awaited_by`](FutureCallGraph::awaited_by).
+/// a graph may have cycles: take care when you follow [`awaited_by`](FutureCallGraph::awaited_by).
 #[doc(alias = "asyncio.FutureCallGraph")]
 #[derive(Clone)]
 pub struct FutureCallGraph {
@@ -324,7 +324,7 @@ fn capture(
 
 /// Returns the call graph as text (`asyncio.format_call_graph`): the stack, and the tasks that await it,
 /// indented. The text is empty if there is no graph. A part that was already shown is replaced by `(see
-/// above)`, or by `(a circle)` if a task awaits itself through others.
+/// above)`, or by `(a cycle)` if a task awaits itself through others.
 ///
 /// # Errors
 /// The errors of [`capture_call_graph`].

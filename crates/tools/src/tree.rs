@@ -15,7 +15,7 @@ pub enum NodeType {
     Task,
 }
 
-/// Tasks wait for each other in a circle, so that there is no tree
+/// Tasks wait for each other in a cycle, so that there is no tree
 /// (`asyncio.tools.CycleFoundException`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CycleFoundException {

@@ -32,12 +32,12 @@ fn table(result: &[AwaitedInfo]) -> Vec<[String; 6]> {
 }
 
 fn tree(result: &[AwaitedInfo]) -> String {
-    let trees = build_async_tree(result).expect("there is no circle");
+    let trees = build_async_tree(result).expect("there is no cycle");
     trees.iter().map(|tree| tree.join("\n") + "\n").collect()
 }
 
 fn cycles(result: &[AwaitedInfo]) -> Vec<Vec<u64>> {
-    build_async_tree(result).expect_err("there is a circle").cycles
+    build_async_tree(result).expect_err("there is a cycle").cycles
 }
 
 /// A task `timer` that two subtasks of each of two roots wait for.

@@ -42,12 +42,12 @@ impl EventLoop {
     }
 
     /// Returns the tasks that can never continue; `None` if there are none. These are the tasks that await each
-    /// other in a circle, and the tasks that await nothing else. If nothing is left that could wake a task
+    /// other in a cycle, and the tasks that await nothing else. If nothing is left that could wake a task
     /// (nothing is ready, there is no timer, no I/O is waited for, and no job runs), these are all tasks except
     /// the caller.
     ///
     /// Another thread may use a lock, queue or future, and a signal may have a handler: a task that waits
-    /// for one of those may then still be woken. Only `cancel` can break a circle of tasks. In debug mode,
+    /// for one of those may then still be woken. Only `cancel` can break a cycle of tasks. In debug mode,
     /// the loop searches for such tasks itself, and logs them.
     ///
     /// ```

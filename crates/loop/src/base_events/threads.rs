@@ -1,7 +1,10 @@
 //! Work in other threads.
 
 use super::EventLoop;
-use crate::{executor::ThreadPoolExecutor, runners::Surroundings};
+use crate::{
+    executor::{ThreadPoolExecutor, ToExecutor},
+    runners::Surroundings,
+};
 use asyncio_core::{
     AsyncContextManager, Error, Result,
     event_loop::{Job, work_for},
@@ -138,14 +141,14 @@ impl EventLoop {
     /// ```
     #[doc(alias = "loop.run_in_executor")]
     #[track_caller]
-    pub fn run_in_executor<'a, T: Send + 'static>(
+    pub fn run_in_executor<T: Send + 'static>(
         &self,
-        executor: impl Into<Option<&'a ThreadPoolExecutor>>,
+        executor: impl ToExecutor,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<Take<T>> {
         self.with(|_| ())?;
-        let executor = match executor.into() {
-            Some(executor) => executor.clone(),
+        let executor = match executor.to_executor() {
+            Some(executor) => executor,
             None => self.0.executor.get()?,
         };
         let outstanding = Outstanding::begin(self.home());

@@ -50,7 +50,7 @@ impl Text<'_> {
                     let node = &self.nodes[at];
                     if self.shown[at] != Shown::No {
                         let what = match self.shown[at] {
-                            Shown::Inside => "a circle",
+                            Shown::Inside => "a cycle",
                             _ => "see above",
                         };
                         self.lines.push(format!("{indent}* {} ({what})", head(node)));
@@ -84,7 +84,7 @@ fn head(node: &Node) -> String {
 }
 
 /// Returns the call graphs of all tasks of a loop as text, each task once: first those that await no other
-/// task, each with the tasks that await it; then those of circles. Empty on another thread.
+/// task, each with the tasks that await it; then those of cycles. Empty on another thread.
 #[doc(hidden)]
 #[track_caller]
 pub fn format_call_graphs(home: LoopRef) -> String {
@@ -92,7 +92,7 @@ pub fn format_call_graphs(home: LoopRef) -> String {
     let targets = tasks.iter().cloned().map(Target::Task).collect();
     let mut graphs = FutureCallGraph::capture(targets, &[home], Location::caller());
     let Some(FutureCallGraph { nodes, .. }) = graphs.first().cloned() else { return String::new() };
-    // In a circle, the task itself is awaited, so the others are shown below it.
+    // In a cycle, the task itself is awaited, so the others are shown below it.
     graphs.sort_by_cached_key(|graph| match graph.task() {
         Some(task) if awaited_tasks(task.task_ref()).is_empty() => 0,
         _ if !graph.node().awaited_by.is_empty() => 1,

@@ -7,7 +7,7 @@ use asyncio_core::{
 };
 use std::collections::{HashMap, HashSet};
 
-/// Returns the tasks of a loop that await each other in a circle, and those that await nothing except such
+/// Returns the tasks of a loop that await each other in a cycle, and those that await nothing except such
 /// tasks, in the order of creation. A task that has a deadline, or also awaits something else, is not among
 /// them.
 #[doc(hidden)]
