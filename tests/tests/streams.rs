@@ -110,7 +110,7 @@ async def talk(port, n):
 
 async def main(port):
     await asyncio.gather(*(talk(port, n) for n in range(5)))
-    print("everybody was served", flush=True)
+    print("all were served", flush=True)
 
 asyncio.run(main(int(sys.argv[1])))
 "#;
@@ -131,6 +131,6 @@ async fn a_server_for_clients_of_cpython() -> asyncio::Result<()> {
     let Some(mut python) = Python::start(CLIENT, &port) else { return Ok(()) };
     let served = server.with(async |_| python.line().await);
     let line = asyncio::timeout(GUARD).with(async |_| served.await).await?;
-    assert_eq!(line, "everybody was served");
+    assert_eq!(line, "all were served");
     Ok(())
 }

@@ -35,11 +35,7 @@ async fn echo(mut reader: StreamReader, writer: StreamWriter) -> asyncio::Result
     let peer = writer.get_extra_info(PEERNAME).map_or_else(String::new, |peer| peer.to_string());
     println!("{peer} is here");
     let mut count = 0;
-    loop {
-        let data = reader.read(64 * 1024).await?;
-        if data.is_empty() {
-            break;
-        }
+    while let Some(data) = reader.read_chunk(64 * 1024).await? {
         count += data.len();
         writer.write(data);
         // Do not read more from the client until it has received its answer.

@@ -45,17 +45,14 @@ use asyncio::{AsyncContextManager, Error, StreamReader, StreamWriter};
 /// continue.
 async fn pump(mut from: StreamReader, to: &StreamWriter) -> asyncio::Result<u64> {
     let mut count = 0;
-    loop {
-        let data = from.read(256 * 1024).await?;
-        if data.is_empty() {
-            to.write_eof();
-            return Ok(count);
-        }
+    while let Some(data) = from.read_chunk(256 * 1024).await? {
         count += data.len() as u64;
         to.write(data);
         // A sender that is faster than the other side waits here.
         to.drain().await?;
     }
+    to.write_eof();
+    Ok(count)
 }
 
 async fn forward(

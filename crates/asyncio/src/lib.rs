@@ -248,9 +248,9 @@ pub mod streams {
     pub use asyncio_streams::{
         DEFAULT_LIMIT, Drain, Duplex, IntoSeparators, NextDatagram, NextLine, OpenConnection,
         OpenDatagramEndpoint, OpenUnixConnection, Opening, OpeningDatagramEndpoint, OpeningStdio,
-        Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil, RecvFrom, Separators, StartServer,
-        StartUnixServer, Starting, Stdin, StdioWriter, StreamFeeder, StreamReaderProtocol,
-        WaitClosed,
+        Read, ReadChunk, ReadExactly, ReadLine, ReadToEnd, ReadUntil, RecvFrom, Separators,
+        StartServer, StartUnixServer, Starting, Stdin, StdioWriter, StreamFeeder,
+        StreamReaderProtocol, WaitClosed,
     };
 }
 

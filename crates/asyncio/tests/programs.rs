@@ -133,7 +133,7 @@ async fn first_of() -> asyncio::Result<()> {
 async fn a_future() -> asyncio::Result<()> {
     let fut = asyncio::Future::new();
     let setter = fut.clone();
-    // A callback may fail: the loop's exception handler is told.
+    // A callback may fail: its error goes to the loop's exception handler.
     asyncio::get_running_loop()?
         .call_later(2 * SEC, move || setter.set_result("future is done"))?;
     say!("{}", fut.await?);

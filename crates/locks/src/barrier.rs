@@ -348,9 +348,10 @@ impl Future for BarrierChange<'_> {
         let hold = ready!(Pin::new(&mut self.acquire).poll(cx))?;
         let mut after = Deferred::new();
         let mut inside = self.barrier.inside.lock();
-        let nobody = inside.count == 0;
+        let is_empty = inside.count == 0;
         inside = keep("barrier_reset_unseen", &self.barrier.inside, inside);
-        inside.phase = if self.to == Phase::Resetting && nobody { Phase::Filling } else { self.to };
+        inside.phase =
+            if self.to == Phase::Resetting && is_empty { Phase::Filling } else { self.to };
         inside.queue.wake_all(&mut after);
         drop(inside);
         hold.release();

@@ -18,7 +18,7 @@ fn two_threads_are_never_inside_together() {
         let (lock, inside): &(Lock, AtomicBool) = leak(Default::default());
         let enter = || {
             let guard = block_on(lock.acquire()).unwrap();
-            assert!(!inside.swap(true, Ordering::AcqRel), "somebody is inside already");
+            assert!(!inside.swap(true, Ordering::AcqRel), "another thread is inside already");
             inside.store(false, Ordering::Release);
             drop(guard);
         };

@@ -90,7 +90,7 @@ pub use datagrams::{
 pub use duplex::Duplex;
 pub use protocol::StreamReaderProtocol;
 pub use reader::{DEFAULT_LIMIT, StreamFeeder, StreamReader};
-pub use reading::{NextLine, Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil};
+pub use reading::{NextLine, Read, ReadChunk, ReadExactly, ReadLine, ReadToEnd, ReadUntil};
 pub use separators::{IntoSeparators, Separators};
 pub use server::{StartServer, StartUnixServer, Starting, start_server, start_unix_server};
 #[cfg(feature = "tls")]

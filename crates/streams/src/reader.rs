@@ -2,7 +2,9 @@
 
 use crate::{
     buffer::WORTH_KEEPING,
-    reading::{NextLine, Read, ReadExactly, ReadLine, ReadToEnd, ReadUntil, Reading, poll_read},
+    reading::{
+        NextLine, Read, ReadChunk, ReadExactly, ReadLine, ReadToEnd, ReadUntil, Reading, poll_read,
+    },
     separators::IntoSeparators,
     state::{Followup, Search, Shared, State},
 };
@@ -157,6 +159,42 @@ impl StreamReader {
     #[track_caller]
     pub fn read(&mut self, n: usize) -> Read<'_> {
         Read { reading: Reading::new(self, WaitSite::here(&"StreamReader.read")), n }
+    }
+
+    /// Reads up to `n` bytes, as soon as there are any; `None` at the end (`while data := await
+    /// reader.read(n)`). If `n` is zero, it returns `None` at once.
+    ///
+    /// # Errors
+    /// The error that ended the connection, as for [`read`](StreamReader::read).
+    ///
+    /// # Cancellation
+    /// Nothing has been read: the data is left for the next read.
+    ///
+    /// ```
+    /// use asyncio::{StreamReader, StreamWriter};
+    ///
+    /// async fn echo(mut reader: StreamReader, writer: StreamWriter) -> asyncio::Result<()> {
+    ///     while let Some(data) = reader.read_chunk(65_536).await? {
+    ///         writer.write(data);
+    ///         writer.drain().await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # #[asyncio::main]
+    /// # async fn main() -> asyncio::Result<()> {
+    /// # let server = asyncio::start_server(echo, ("127.0.0.1", 0)).await?;
+    /// # let (mut reader, writer) = asyncio::open_connection(server.local_addr()).await?;
+    /// # writer.write("hello");
+    /// # writer.write_eof();
+    /// # assert_eq!(reader.read_to_end().await?, "hello");
+    /// # server.close();
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn read_chunk(&mut self, n: usize) -> ReadChunk<'_> {
+        let reading = Reading::new(self, WaitSite::here(&"StreamReader.read_chunk"));
+        ReadChunk { read: Read { reading, n } }
     }
 
     /// Reads everything until the end (`read()` without a number), without a limit.

@@ -179,6 +179,24 @@ impl Read<'_> {
     }
 }
 
+/// The future of [`StreamReader::read_chunk`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct ReadChunk<'a> {
+    pub(crate) read: Read<'a>,
+}
+
+impl Future for ReadChunk<'_> {
+    type Output = Result<Option<Bytes>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {
+        let outcome = Pin::new(&mut self.read).poll(cx);
+        outcome.map_ok(|data| (!data.is_empty()).then_some(data))
+    }
+}
+
+impl asyncio_core::wait::Leaf for ReadChunk<'_> {}
+
 /// The future of [`StreamReader::readuntil`].
 #[derive(Debug)]
 #[must_use = "futures do nothing unless they are awaited"]

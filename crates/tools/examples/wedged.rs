@@ -196,7 +196,7 @@ async fn ready() -> Result<()> {
     Ok(())
 }
 
-/// Prints the call graphs of all tasks when they are stuck, and which can never go on; and ends the program.
+/// Prints the call graphs of all tasks when they are stuck, and those that can never continue; then ends the program.
 async fn dump() -> Result<()> {
     asyncio::sleep(Duration::from_millis(100)).await?;
     let event_loop = asyncio::get_running_loop()?;

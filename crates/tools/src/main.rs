@@ -15,13 +15,13 @@ use std::{
 };
 
 const HELP: &str = "\
-What a program on asyncio for Rust is doing, seen from outside. It need not help, and goes on.
+Shows what a program on asyncio for Rust is doing. The program needs no preparation, and is not stopped.
 
 usage: asyncio ps      [--json] PID | --core FILE   a table of all tasks
-       asyncio ps      --watch PID                  the same, anew in each second
+       asyncio ps      --watch PID                  the same, updated every second
        asyncio pstree  [--json] PID | --core FILE   which task awaits which, as a tree
        asyncio top     PID                          a live view; q ends it, ? explains it
-       asyncio top     --json PID                   a line of JSON in each second
+       asyncio top     --json PID                   a line of JSON every second
        asyncio --version | --help
 ";
 

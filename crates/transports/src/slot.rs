@@ -96,7 +96,7 @@ pub(crate) trait CallsProtocol {
     }
 
     /// Tells the protocol to pause or to continue, unless it already knows. If one of its callbacks is
-    /// running, it is told after that.
+    /// running, the protocol is notified when that callback has returned.
     #[inline]
     fn announce(&self) {
         if self.may_pause() {

@@ -37,7 +37,7 @@ fn it_cannot_be_acquired_past_its_waiters() {
     semaphore.release();
     semaphore.release();
     assert_eq!(semaphore.value(), 1);
-    assert!(semaphore.locked(), "as long as somebody stands in queue");
+    assert!(semaphore.locked(), "as long as a waiter is in the queue");
     assert!(semaphore.try_acquire().is_none());
     let mut late = tester(semaphore.acquire());
     late.is_pending();

@@ -97,8 +97,8 @@ fn a_full_socket_is_waited_for() {
 fn a_refusal_does_not_stop_what_comes_later() {
     run(async {
         let (one, other) = (udp()?, udp()?);
-        let nobody = udp()?.local_addr()?;
-        sock_connect(&one, &nobody).await?;
+        let closed = udp()?.local_addr()?;
+        sock_connect(&one, &closed).await?;
         sock_sendall(&one, b"anyone?").await?;
         assert_eq!(kind(sock_recv(&one, 16).await), io::ErrorKind::ConnectionRefused);
         sock_connect(&one, other.local_addr()?).await?;

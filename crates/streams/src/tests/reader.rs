@@ -489,6 +489,24 @@ fn a_cancellation_does_not_come_out_of_the_traits_but_of_the_scope_around() {
 }
 
 #[test]
+fn chunks_end_with_the_stream_and_a_cancelled_one_loses_nothing() {
+    run_virtual(async {
+        let (mut reader, feeder) = fed(100, ["abc"]);
+        let limit = Duration::from_secs(1);
+        assert_eq!(reader.read_chunk(2).await?.as_deref(), Some(&b"ab"[..]));
+        assert_eq!(reader.read_chunk(2).await?.as_deref(), Some(&b"c"[..]));
+        assert!(wait_for(reader.read_chunk(2), limit).await.unwrap_err().is_timeout());
+        feeder.feed_data("d")?;
+        assert_eq!(reader.read_chunk(2).await?.as_deref(), Some(&b"d"[..]));
+        feeder.feed_eof();
+        assert_eq!(reader.read_chunk(2).await?, None);
+        feeder.set_exception(Error::runtime("lost"));
+        assert_eq!(reader.read_chunk(2).await.unwrap_err().to_string(), "lost");
+        Ok(())
+    });
+}
+
+#[test]
 fn a_line_that_is_late_is_returned_by_the_next_call() {
     run_virtual(async {
         let (mut reader, feeder) = fed(100, ["first\nsec"]);

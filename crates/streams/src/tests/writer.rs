@@ -335,7 +335,7 @@ fn a_writer_that_is_dropped_unclosed_delivers_everything() {
 fn close_sends_what_is_buffered_whatever_is_unread() {
     run(async {
         let (reader, writer, mut peer) = pair().await?;
-        peer.write_all(b"nobody reads this")?;
+        peer.write_all(b"this is not read")?;
         while reader.shared().lock().buffer.is_empty() {
             iterations(1).await?;
         }

@@ -82,7 +82,7 @@ pub(crate) fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count() - 1
 }
 
-/// How many children of this process have ended and wait for somebody to take their status.
+/// Returns the number of children of this process that have ended, and whose status was not taken yet.
 pub(crate) fn zombies() -> usize {
     let parent = std::process::id().to_string();
     let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok());

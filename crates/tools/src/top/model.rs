@@ -20,7 +20,7 @@ const BUSY: u64 = SECOND;
 const NEVER: u64 = 60 * SECOND;
 /// The number of wake-ups in a second from which a task counts as woken too often.
 const OFTEN: f64 = 1000.0;
-/// From how many samples it is told which tasks grow in number, and by how many at least.
+/// The number of samples that decide which tasks grow in number, and the least growth that counts.
 const SAMPLES: usize = 10;
 const GROWTH: usize = 10;
 

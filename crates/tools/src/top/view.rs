@@ -36,15 +36,15 @@ pub(super) enum Popup {
 const CROWDS: usize = 3;
 
 const HELP: &str = "\
-q       end                     s       next order
-space   stop and go on          r       reverse it
-/       filter; Esc clears it   Enter   what the task waits for, and what for it
+q       quit                    s       next order
+space   pause or resume         r       reverse the order
+/       filter; Esc clears it   Enter   what the task waits for, and what waits for it
 ↑ ↓ PgUp PgDn Home End          Esc     close this
 
-A warning stands at a task that
+Warnings: the task
 busy    runs one step for more than a second
 often   is woken more than a thousand times in a second
-grows   is one of those, made at one place, that become more and more
+grows   is one of the tasks created at one place, whose number keeps growing
 never   was not woken for more than a minute";
 
 /// Draws everything.

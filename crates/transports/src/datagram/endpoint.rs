@@ -205,7 +205,7 @@ impl Endpoint {
     }
 
     /// Tells the protocol to pause or to continue, unless it already knows. If one of its callbacks is
-    /// running, it is told after that.
+    /// running, the protocol is notified when that callback has returned.
     fn announce(&self) {
         match self.flow.changed() {
             Some(true) => self.call(Event::PauseWriting, "pause_writing"),

@@ -79,7 +79,7 @@ impl SslProtocol {
     }
 
     /// Encrypts as much of the backlog as there is room for. If it is empty then, a connection that is being
-    /// flushed goes on to the next state.
+    /// flushed proceeds to the next state.
     pub(super) fn push(&self) {
         let mut backlog = self.writing.backlog.take();
         if !backlog.is_empty() {

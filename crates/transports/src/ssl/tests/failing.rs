@@ -16,7 +16,7 @@ async fn error_of(server: SslContext, client: SslContext, name: &str) -> Result<
     let outcome = connecting.ssl(client).server_hostname(name).await;
     server.close();
     server.wait_closed().await?;
-    assert_eq!((&*ours.events(), &*theirs.events()), ("", ""), "nobody is made");
+    assert_eq!((&*ours.events(), &*theirs.events()), ("", ""), "no connection is made");
     Ok(outcome.map(drop).unwrap_err())
 }
 
