@@ -207,8 +207,10 @@ mod tests {
         struct Late(Cell<Option<NonNull<[u64; 20]>>>);
         impl Drop for Late {
             fn drop(&mut self) {
-                // SAFETY: it is not used any more.
-                self.0.take().map(|place| unsafe { free(place) });
+                if let Some(place) = self.0.take() {
+                    // SAFETY: it is not used any more.
+                    unsafe { free(place) }
+                }
             }
         }
         thread_local!(static LATE: Late = const { Late(Cell::new(None)) });

@@ -1,9 +1,8 @@
 //! The likeliest mistakes, and the compiler's messages for them.
 //!
-//! The messages depend on the version of the compiler, and on the types that are compiled with ours. The texts in
-//! `tests/ui/*.stderr` are therefore those of one version with the feature `tls`; with any other, nothing is compared.
-//! After a change, or for a newer compiler, update them with
-//! `TRYBUILD=overwrite cargo test -p asyncio --features tls --test ui`, and read the difference.
+//! The messages depend on the version of the compiler. The texts in `mistakes/*.stderr` are therefore those of one
+//! version; with any other, nothing is compared. After a change, or for a newer compiler, update them with
+//! `TRYBUILD=overwrite cargo test -p asyncio-ui-tests`, and read the difference.
 
 use std::process::Command;
 
@@ -19,9 +18,5 @@ fn each_mistake_is_told_with_its_remedy() {
         eprintln!("SKIPPED: the expected texts are of {COMPILER}x, and this is {version}");
         return;
     }
-    if !cfg!(feature = "tls") {
-        eprintln!("SKIPPED: the expected texts are those with the feature `tls`");
-        return;
-    }
-    trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
+    trybuild::TestCases::new().compile_fail("mistakes/*.rs");
 }
