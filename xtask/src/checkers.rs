@@ -80,7 +80,8 @@ fn sanitized(workspace: &Workspace, sanitizer: &str, args: &[&str]) -> Run {
         .args(["test", "--no-fail-fast", "-p", "asyncio-tests", "--target", &target])
         .args(args)
         .args(TESTS)
-        .flags("RUSTFLAGS", &format!("-Zsanitizer={sanitizer}"))
+        // Without the free list, so that each use of a freed task is seen.
+        .flags("RUSTFLAGS", &format!("-Zsanitizer={sanitizer} --cfg asyncio_no_free_list"))
         .target_dir(workspace.target(sanitizer))
 }
 

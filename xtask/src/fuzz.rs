@@ -28,7 +28,8 @@ const BUILD_LIMIT: Duration = Duration::from_secs(900);
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares \
-    -Cllvm-args=-simplifycfg-branch-fold-threshold=0 -Zsanitizer=address";
+    -Cllvm-args=-simplifycfg-branch-fold-threshold=0 -Zsanitizer=address \
+    --cfg asyncio_no_free_list";
 
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> TaskResult {
     let (seconds, targets) = select(args)?;

@@ -47,6 +47,7 @@ pub mod branches;
 mod cast;
 mod create_task;
 mod endless;
+mod free_list;
 mod future_like;
 mod gather;
 mod gather_tuple;

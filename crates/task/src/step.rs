@@ -1,6 +1,9 @@
 //! One step of a task (asyncio's `__step` and `__wakeup`), and the allocation that it works on.
 
-use crate::state::{Data, cancelled, exception, last_handle};
+use crate::{
+    free_list,
+    state::{Data, cancelled, exception, last_handle},
+};
 use asyncio_core::{
     CancelledError, Error, Result,
     raw::{Step, TaskCell, TaskRef, TaskVTable, caught},
@@ -37,7 +40,7 @@ const _: () = assert!(size_of::<Raw<[u64; 2], ()>>() <= size_of::<TaskCell>() + 
 /// Allocates a task. The cell counts the references and handles that it was created with.
 #[inline(always)]
 pub(crate) fn allocate<F, T>(cell: impl FnOnce() -> TaskCell, coroutine: F) -> NonNull<Data<T>> {
-    let place = NonNull::from(Box::leak(Box::<Raw<F, T>>::new_uninit())).cast::<Running<F>>();
+    let place = free_list::allocate::<Raw<F, T>>().cast::<Running<F>>();
     // Built in place, because a task is too large to be moved around. SAFETY: the memory is unused,
     // and large enough.
     unsafe { place.write(Running { cell: cell(), coroutine }) };
@@ -171,12 +174,12 @@ unsafe fn discard<F: Future<Output = Result<T>>, T>(cell: NonNull<TaskCell>) {
 /// # Safety
 /// As for `TaskVTable::free`, with a cell that is the beginning of a `Raw<F, T>`.
 unsafe fn free<F, T>(cell: NonNull<TaskCell>) {
-    // SAFETY: it was leaked by `allocate`, and no reference is left. The task has ended, so the cell is
+    // SAFETY: it was allocated by `allocate`, and no reference is left. The task has ended, so the cell is
     // followed by its outcome, which is empty, unless the last handle was dropped on another thread
     // just when the closing loop ended the task.
     unsafe {
         cell.cast::<Data<T>>().as_ref().free_outcome();
         cell.drop_in_place();
-        drop(Box::from_raw(cell.cast::<Raw<F, T>>().as_ptr()));
+        free_list::free(cell.cast::<Raw<F, T>>());
     }
 }

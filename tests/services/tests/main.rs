@@ -21,6 +21,7 @@ mod reqwest;
 mod router;
 mod select;
 mod servers;
+mod side_by_side;
 mod sqlx;
 mod support;
 mod traits;
