@@ -33,13 +33,14 @@ impl Tree {
         for entry in fs::read_dir(dir).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_string_lossy().into_owned();
+            if name == ".git" {
+                continue; // A directory, or in a worktree a file with the path of one.
+            }
             let path = format!("{prefix}{name}");
             let kind = entry.file_type().map_err(failed)?;
             if kind.is_dir() {
                 // Cargo marks each target directory with a CACHEDIR.TAG, wherever it is.
-                let is_source = name != ".git"
-                    && path != "target"
-                    && !entry.path().join("CACHEDIR.TAG").exists();
+                let is_source = path != "target" && !entry.path().join("CACHEDIR.TAG").exists();
                 if is_source {
                     self.read_dir(&entry.path(), &format!("{path}/"))?;
                 }
@@ -119,7 +120,9 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the root");
         let tree = Tree::read(root).expect("the workspace can be read");
         assert!(tree.get("xtask/src/tidy/tree.rs").is_some_and(|file| file.text.contains("Tree")));
-        assert!(!tree.files.iter().any(|file| file.path.starts_with(".git/")));
+        assert!(
+            !tree.files.iter().any(|file| file.path == ".git" || file.path.starts_with(".git/"))
+        );
         assert!(!tree.files.iter().any(|file| file.path.contains("/.fingerprint/")));
     }
 }
