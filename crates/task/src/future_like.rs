@@ -247,6 +247,16 @@ pub enum Awaitable<T> {
     Future(Future<T>),
 }
 
+impl<T: Clone> Awaitable<T> {
+    /// Returns the result: see [`Task::result`] and [`Future::result`].
+    ///
+    /// # Errors
+    /// Those of these methods; `InvalidState` if it is not done.
+    pub fn result(&self) -> Result<T> {
+        either!(self, f => f.result())
+    }
+}
+
 impl<T: 'static> FutureLike for Awaitable<T> {
     type Referent = Self;
 

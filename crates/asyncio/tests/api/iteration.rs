@@ -56,7 +56,9 @@ async fn needs_no_trait() -> Result<()> {
 async fn gives_the_tasks_themselves_too() -> Result<()> {
     let mut done = as_completed([create_task(sleep(LIMIT).result(1))]).futures();
     while let Some(task) = done.next().await {
-        assert!(matches!(task?, Awaitable::Task(task) if task.done()));
+        let task = task?;
+        assert_eq!(task.result()?, 1);
+        assert!(matches!(task, Awaitable::Task(task) if task.done()));
     }
     Ok(())
 }
