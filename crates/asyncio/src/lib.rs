@@ -132,10 +132,10 @@ pub mod socket {
         Endpoint, GetAddrInfo, GetNameInfo, NI_DGRAM, NI_NAMEREQD, NI_NOFQDN, NI_NUMERICHOST,
         NI_NUMERICSERV, Protocol, ReceivedMessage, Service, SockAccept, SockConnect, SockRecv,
         SockRecvInto, SockRecvfrom, SockRecvfromInto, SockRecvmsg, SockSendall, SockSendfile,
-        SockSendmsg, SockSendto, Socket, Target, ToAddress, ToEndpoint, Type, ensure_resolved,
-        getaddrinfo, getnameinfo, sock_accept, sock_connect, sock_recv, sock_recv_into,
-        sock_recvfrom, sock_recvfrom_into, sock_recvmsg, sock_sendall, sock_sendfile, sock_sendmsg,
-        sock_sendto,
+        SockSendmsg, SockSendto, Socket, Target, ToAddress, ToEndpoint, ToHost, Type,
+        ensure_resolved, getaddrinfo, getnameinfo, sock_accept, sock_connect, sock_recv,
+        sock_recv_into, sock_recvfrom, sock_recvfrom_into, sock_recvmsg, sock_sendall,
+        sock_sendfile, sock_sendmsg, sock_sendto,
     };
 }
 

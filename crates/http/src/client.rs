@@ -6,7 +6,7 @@ use crate::{
     response::{BoxError, ClientBody, Deadline},
     runtime::{LoopExecutor, LoopTimer},
 };
-use asyncio_core::{Error, Result};
+use asyncio_core::{Error, Result, limit::ToTimeout};
 use asyncio_locks::Semaphore;
 use bytes::Bytes;
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
@@ -240,8 +240,8 @@ pub struct ClientBuilder {
 impl ClientBuilder {
     /// Sets how long a request may take until its response has been read, unless it has [its own
     /// limit](ClientRequest::timeout). There is no limit by default.
-    pub fn timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.timeout = limit.into();
+    pub fn timeout(mut self, limit: impl ToTimeout) -> Self {
+        self.timeout = limit.to_timeout();
         self
     }
 
@@ -266,8 +266,8 @@ impl ClientBuilder {
     }
 
     /// Sets how long an idle connection is kept; 90 seconds by default.
-    pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.pool.pool_idle_timeout(limit.into());
+    pub fn idle_timeout(mut self, limit: impl ToTimeout) -> Self {
+        self.pool.pool_idle_timeout(limit.to_timeout());
         self
     }
 

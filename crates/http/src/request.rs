@@ -5,7 +5,7 @@ use crate::{
     redirect::{Content, Outgoing, shown},
     response::{BoxError, ClientResponse, Deadline},
 };
-use asyncio_core::{Error, Result};
+use asyncio_core::{Error, Result, limit::ToTimeout};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::{
@@ -94,8 +94,8 @@ impl ClientRequest {
 
     /// Sets how long the request may take until its response has been read. This overrides the
     /// client's limit.
-    pub fn timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.timeout = limit.into();
+    pub fn timeout(mut self, limit: impl ToTimeout) -> Self {
+        self.timeout = limit.to_timeout();
         self
     }
 

@@ -7,7 +7,7 @@ use crate::{
     service::IntoService,
     stop::{Alive, Stop},
 };
-use asyncio_core::{AsyncContextManager, Error, Result};
+use asyncio_core::{AsyncContextManager, Error, Result, limit::ToTimeout};
 use asyncio_locks::Event;
 use asyncio_sockets::{Address, Endpoint, ToEndpoint};
 use asyncio_streams::{
@@ -159,15 +159,15 @@ impl<'a, S: IntoService<Kind>, Kind> Serve<'a, S, Kind> {
 
     /// Sets how long the head of a request may take, from its first byte; 30 seconds by default.
     /// After that, the connection is closed.
-    pub fn header_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.limits.head = limit.into();
+    pub fn header_timeout(mut self, limit: impl ToTimeout) -> Self {
+        self.limits.head = limit.to_timeout();
         self
     }
 
     /// Sets how long a connection may be without a request; 75 seconds by default. After that, it
     /// is closed.
-    pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.limits.idle = limit.into();
+    pub fn idle_timeout(mut self, limit: impl ToTimeout) -> Self {
+        self.limits.idle = limit.to_timeout();
         self
     }
 

@@ -82,7 +82,7 @@ pub use sendfile::{SENDFILE_FALLBACK_READBUFFER_SIZE, SockSendfile, sock_sendfil
 pub use short::{is_short, is_tcp};
 pub use socket::Socket;
 pub use socket2::{Domain, Protocol, Type};
-pub use target::{Endpoint, Service, Target, ToAddress, ToEndpoint};
+pub use target::{Endpoint, Service, Target, ToAddress, ToEndpoint, ToHost};
 
 /// The flags of [`getaddrinfo`].
 pub use nix::libc::{AI_ADDRCONFIG, AI_CANONNAME, AI_NUMERICHOST, AI_NUMERICSERV, AI_PASSIVE};

@@ -5,7 +5,7 @@ use crate::{
     errors::in_call,
     lookup::Lookup,
     question::{AddrInfo, Hints, failed},
-    target::{Resolved, Service, Target, ToAddress},
+    target::{Resolved, Service, Target, ToAddress, ToHost},
 };
 use asyncio_core::{Error, Result, wait_site::WaitSite};
 use socket2::{Domain, Protocol, Type};
@@ -44,8 +44,8 @@ use std::{
 /// A look-up that has started continues in its thread, and its result is dropped.
 #[doc(alias = "loop.getaddrinfo")]
 #[track_caller]
-pub fn getaddrinfo<'a>(host: impl Into<Option<&'a str>>, port: impl Into<Service>) -> GetAddrInfo {
-    let host = host.into().unwrap_or_default().to_owned();
+pub fn getaddrinfo(host: impl ToHost, port: impl Into<Service>) -> GetAddrInfo {
+    let host = host.to_host().unwrap_or_default();
     let target = Target::host(host, port.into());
     GetAddrInfo::new(target, Hints::default(), WaitSite::here(&"getaddrinfo"))
 }

@@ -83,6 +83,41 @@ impl fmt::Display for Service {
     }
 }
 
+/// A type that is accepted as the host of [`getaddrinfo`](crate::getaddrinfo): text, or `None` for this machine.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a host",
+    label = "write the host as text, or `None` for this machine",
+    note = "the port is an argument of its own: `getaddrinfo(\"localhost\", 80)`"
+)]
+pub trait ToHost {
+    /// Returns the host, if there is one.
+    fn to_host(self) -> Option<String>;
+}
+
+impl ToHost for &str {
+    fn to_host(self) -> Option<String> {
+        Some(self.to_owned())
+    }
+}
+
+impl ToHost for String {
+    fn to_host(self) -> Option<String> {
+        Some(self)
+    }
+}
+
+impl ToHost for &String {
+    fn to_host(self) -> Option<String> {
+        Some(self.clone())
+    }
+}
+
+impl ToHost for Option<&str> {
+    fn to_host(self) -> Option<String> {
+        self.map(str::to_owned)
+    }
+}
+
 /// An address, or the question that finds one.
 #[derive(Debug)]
 pub(crate) enum Resolved {

@@ -56,7 +56,7 @@ fn no_host_is_this_machine_and_passive_every_interface() {
 #[test]
 fn services_and_canonical_names_are_looked_up() {
     run(async {
-        let found = getaddrinfo("127.0.0.1", "http").kind(Type::STREAM).await?;
+        let found = getaddrinfo(String::from("127.0.0.1"), "http").kind(Type::STREAM).await?;
         assert_eq!(texts(&found), ["127.0.0.1:80"]);
         let found = getaddrinfo("127.0.0.1", 0).kind(Type::STREAM).flags(AI_CANONNAME).await?;
         assert_eq!(found[0].canonical_name.as_deref(), Some("127.0.0.1"));

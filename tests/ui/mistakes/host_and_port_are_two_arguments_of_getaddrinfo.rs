@@ -1,0 +1,5 @@
+//! `loop.getaddrinfo(("localhost", 80))`
+
+fn main() {
+    let _ = asyncio::getaddrinfo(("localhost", 80), 0);
+}
