@@ -281,7 +281,7 @@ pub mod tasks {
     pub use asyncio_core::limit::ToTimeout;
     pub use asyncio_future::{CallbackOutput, ConcurrentResult, DoneCallback, NotPending, Take};
     pub use asyncio_task::{
-        Amap, AnyAwait, AsCompleted, Awaitable, Completed, Deadline, Gather, GatherAll,
+        Amap, AnyAwait, AsCompleted, Awaitable, Awaitables, Completed, Deadline, Gather, GatherAll,
         NextCompleted, NextItem, Racing, Retry, Shield, Sleep, TaskStatus, ToThread, Wait, WaitFor,
         Waiting, Watch,
     };

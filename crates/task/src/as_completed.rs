@@ -1,6 +1,7 @@
 //! [`as_completed`]: results in the order in which they come.
 
 use crate::{
+    awaitables::Awaitables,
     future_like::{Awaitable, Child, FutureLike, sealed::Sealed as _},
     limited::Limit,
 };
@@ -17,7 +18,7 @@ use futures_core::Stream;
 use std::{
     collections::{HashSet, VecDeque},
     fmt,
-    future::{Future as StdFuture, IntoFuture},
+    future::Future as StdFuture,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -53,14 +54,12 @@ use std::{
 #[track_caller]
 pub fn as_completed<I, T>(awaitables: I) -> AsCompleted<T>
 where
-    I: IntoIterator,
-    I::Item: IntoFuture<Output = Result<T>>,
-    <I::Item as IntoFuture>::IntoFuture: 'static,
+    I: Awaitables<T>,
     T: 'static,
 {
     let site = WaitSite::here(&"as_completed");
     let (limit, mut known) = (Limit::default(), HashSet::new());
-    let children: Vec<Child<T>> = (awaitables.into_iter())
+    let children: Vec<Child<T>> = (awaitables.into_awaitables())
         .map(|awaitable| limit.child(awaitable, site))
         .filter(|child| known.insert(FutureLike::id(&**child)))
         .collect();

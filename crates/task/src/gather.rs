@@ -1,6 +1,7 @@
 //! [`gather`]: runs several awaitables at once, and returns their results in order.
 
 use crate::{
+    awaitables::Awaitables,
     future_like::{Child, FutureLike, sealed::Sealed as _},
     limited::Limit,
 };
@@ -45,15 +46,13 @@ use std::{collections::HashMap, fmt, future::IntoFuture, sync::Arc};
 #[track_caller]
 pub fn gather<I, T>(awaitables: I) -> Gather<T>
 where
-    I: IntoIterator,
-    I::Item: IntoFuture<Output = Result<T>>,
-    <I::Item as IntoFuture>::IntoFuture: 'static,
+    I: Awaitables<T>,
     T: 'static,
 {
     let site = WaitSite::here(&"gather");
     let limit = Limit::default();
     let child = |awaitable| Box::new(limit.child(awaitable, site)) as Box<_>;
-    let gathering = Gathering::start(awaitables.into_iter().map(child));
+    let gathering = Gathering::start(awaitables.into_awaitables().map(child));
     Gather { gathering, limit, site }
 }
 

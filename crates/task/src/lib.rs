@@ -42,6 +42,7 @@
 mod amap;
 mod any_task;
 mod as_completed;
+mod awaitables;
 #[doc(hidden)] // For the code that `join!`, `try_join!` and `select!` make.
 pub mod branches;
 mod cast;
@@ -73,6 +74,7 @@ pub use amap::{Amap, amap};
 pub use any_task::AnyAwait;
 pub use as_completed::{AsCompleted, Completed, NextCompleted, NextItem, as_completed};
 pub use asyncio_core::{Error, Result};
+pub use awaitables::Awaitables;
 pub use create_task::create_task;
 pub use endless::endless;
 #[doc(hidden)]
