@@ -93,8 +93,9 @@ async fn a_limit_ends_a_wait_for_tokio() -> asyncio::Result<()> {
 #[asyncio::test(tokio)]
 async fn work_over_there_comes_back_as_a_task() -> asyncio::Result<()> {
     let here = std::thread::current().id();
+    let (go, gone) = tokio::sync::oneshot::channel();
     let task = asyncio_tokio::spawn(async move {
-        tokio::time::sleep(MS).await;
+        gone.await.unwrap();
         std::thread::current().id() != here
     });
     let line = line!() - 4;
@@ -102,6 +103,7 @@ async fn work_over_there_comes_back_as_a_task() -> asyncio::Result<()> {
     asyncio::sleep(Duration::ZERO).await?;
     let site = task.wait_site().expect("it waits");
     assert_eq!(site.to_string(), format!("asyncio_tokio::spawn at {}:{line}:16", file!()));
+    go.send(()).unwrap();
     assert!(task.await?);
     Ok(())
 }
