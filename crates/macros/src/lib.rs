@@ -45,7 +45,8 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 /// Turns an `async fn` into a test, which runs in its own loop.
 ///
 /// On a function that is not async, it does what std's `#[test]` does, so that `use asyncio::test` works for
-/// all tests of a module.
+/// all tests of a module. If a module has only `use asyncio::*`, a plain `#[test]` in it is ambiguous for the
+/// compiler (E0659): add `use asyncio::test`.
 ///
 /// The function may return what a test may return: `()`, or a `Result` whose error is `Debug`. Other
 /// attributes, such as `#[should_panic]` and `#[cfg]`, keep their effect. A panic in the test itself
