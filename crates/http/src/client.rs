@@ -2,6 +2,7 @@
 
 use crate::{
     connect::Connector,
+    credentials,
     request::ClientRequest,
     response::{BoxError, ClientBody, Deadline},
     runtime::{LoopExecutor, LoopTimer},
@@ -175,8 +176,8 @@ impl Default for Client {
 }
 
 /// As a tower service, the client takes requests of hyper, for libraries that require a service, such
-/// as tonic. The client's headers, limits and proxies apply to them; redirects are returned as
-/// responses.
+/// as tonic. The client's headers, limits and proxies apply to them, and so does the user name and password of a URL;
+/// redirects are returned as responses.
 impl<B> tower_service::Service<Request<B>> for Client
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
@@ -196,6 +197,9 @@ where
             for (name, value) in client.headers() {
                 request.headers_mut().entry(name).or_insert_with(|| value.clone());
             }
+            let mut url = std::mem::take(request.uri_mut());
+            credentials::move_to(request.headers_mut(), &mut url)?;
+            *request.uri_mut() = url;
             let deadline = Deadline::after(client.timeout());
             let (response, admission) = deadline.limit(pin!(client.exchange(request))).await?;
             Ok(response.map(|body| ClientBody::new(body, admission)))

@@ -44,6 +44,7 @@ mod activity;
 mod client;
 mod connect;
 mod connection;
+mod credentials;
 mod io;
 mod redirect;
 mod request;

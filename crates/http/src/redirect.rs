@@ -1,6 +1,6 @@
 //! [`Outgoing`]: the contents of a request, which each redirect may change.
 
-use crate::client::RequestBody;
+use crate::{client::RequestBody, credentials};
 use asyncio_core::{Error, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -25,9 +25,36 @@ pub(crate) struct Outgoing {
     pub(crate) url: Uri,
     pub(crate) headers: HeaderMap,
     pub(crate) content: Content,
+    /// Whether the header `Authorization` is that of a URL.
+    is_authorized_by_url: bool,
 }
 
 impl Outgoing {
+    /// Moves the user name and password of the URL to a header, unless `headers` has it.
+    ///
+    /// # Errors
+    /// `Value` if basic authentication cannot express them.
+    pub(crate) fn new(
+        method: Method,
+        url: Uri,
+        headers: HeaderMap,
+        content: Content,
+    ) -> Result<Outgoing> {
+        let mut outgoing = Outgoing { method, url, headers, content, is_authorized_by_url: false };
+        outgoing.authorize()?;
+        Ok(outgoing)
+    }
+
+    /// The program's own header stays.
+    fn authorize(&mut self) -> Result<()> {
+        let may_set = self.is_authorized_by_url || !self.headers.contains_key(AUTHORIZATION);
+        if let Some(authorization) = credentials::taken(&mut self.url)?.filter(|_| may_set) {
+            self.headers.insert(AUTHORIZATION, authorization);
+            self.is_authorized_by_url = true;
+        }
+        Ok(())
+    }
+
     /// Returns the request as hyper's type.
     pub(crate) fn request(&mut self) -> Request<RequestBody> {
         let body = match &mut self.content {
@@ -74,6 +101,7 @@ impl Outgoing {
             self.remove(&OF_THE_ORIGIN);
         }
         self.url = url;
+        self.authorize()?;
         Ok(true)
     }
 

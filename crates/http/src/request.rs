@@ -27,6 +27,10 @@ use std::{
 /// Redirects are [followed](ClientRequest::allow_redirects), up to the client's
 /// [`max_redirects`](crate::ClientBuilder::max_redirects).
 ///
+/// A user name and password in the URL (`http://user:password@host/`) are percent-decoded and sent as basic
+/// authentication, unless the request or the client sets the header `Authorization`. They are not sent to the
+/// target of a redirect with another scheme, host or port.
+///
 /// # Errors
 /// The error of an invalid argument; `Timeout`; the error of the connection; `Runtime` for too many
 /// redirects, and for a redirect that needs a streamed body again.
@@ -115,7 +119,7 @@ impl ClientRequest {
         let ClientRequest { client, method, url, headers, content, allow_redirects, .. } = self;
         let send = pin!(async {
             let (url, headers, content) = (url?, headers?, content?);
-            let mut outgoing = Outgoing { method, url, headers, content };
+            let mut outgoing = Outgoing::new(method, url, headers, content)?;
             let mut left = client.max_redirects();
             loop {
                 let exchanged = client.exchange(outgoing.request()).await;
