@@ -16,6 +16,7 @@ use crate::{
     stop::{Alive, Stop},
 };
 use asyncio_core::raw::sync::Mutex;
+use asyncio_streams::StreamFeeder;
 use hyper::Version;
 use std::{sync::Arc, time::Duration};
 
@@ -38,6 +39,8 @@ pub(crate) enum Phase {
 pub(crate) struct Activity {
     state: Mutex<State>,
     alive: Alive,
+    /// Knows whether the client has ended the connection.
+    incoming: StreamFeeder,
 }
 
 #[derive(Debug)]
@@ -58,9 +61,9 @@ impl State {
 }
 
 impl Activity {
-    pub(crate) fn new(alive: Alive) -> Arc<Activity> {
+    pub(crate) fn new(alive: Alive, incoming: StreamFeeder) -> Arc<Activity> {
         let state = State { phase: Phase::Idle, since: now(), requests: 0, is_http2: false };
-        Arc::new(Activity { state: Mutex::new(state), alive })
+        Arc::new(Activity { state: Mutex::new(state), alive, incoming })
     }
 
     pub(crate) fn stop(&self) -> &Stop {
@@ -114,6 +117,11 @@ pub(crate) struct InFlight(Arc<Activity>);
 impl InFlight {
     pub(crate) fn stop(&self) -> &Stop {
         self.0.stop()
+    }
+
+    /// Whether the client has disconnected, or at least sends nothing more.
+    pub(crate) fn has_lost_its_client(&self) -> bool {
+        self.0.incoming.has_ended()
     }
 }
 

@@ -2,10 +2,10 @@
 
 use crate::{
     connect::Connector,
-    credentials,
     request::ClientRequest,
     response::{BoxError, ClientBody, Deadline},
     runtime::{LoopExecutor, LoopTimer},
+    url::move_credentials,
 };
 use asyncio_core::{Error, Result};
 use asyncio_locks::Semaphore;
@@ -198,7 +198,7 @@ where
                 request.headers_mut().entry(name).or_insert_with(|| value.clone());
             }
             let mut url = std::mem::take(request.uri_mut());
-            credentials::move_to(request.headers_mut(), &mut url)?;
+            move_credentials(&mut url, request.headers_mut())?;
             *request.uri_mut() = url;
             let deadline = Deadline::after(client.timeout());
             let (response, admission) = deadline.limit(pin!(client.exchange(request))).await?;

@@ -2,7 +2,7 @@
 
 use crate::{
     io::{Io, Side},
-    redirect::shown,
+    url::shown,
 };
 use asyncio_core::{Error, Result, scope::foreign};
 use asyncio_streams::{Duplex, open_connection, open_unix_connection};

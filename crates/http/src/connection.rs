@@ -69,8 +69,8 @@ where
         + 'static,
     B: Body<Error: Into<Boxed>> + 'static,
 {
-    pub(crate) async fn serve(&self, both: Duplex) -> Result<()> {
-        let activity = Activity::new(self.alive.clone());
+    pub(crate) async fn serve(&self, mut both: Duplex) -> Result<()> {
+        let activity = Activity::new(self.alive.clone(), both.reader().feeder());
         let io = Io { both, side: ServerSide { activity: activity.clone() } };
         let service = PerRequest { service: self.service.clone(), activity: activity.clone() };
         let mut connection = pin!(self.protocol.serve_connection_with_upgrades(io, service));

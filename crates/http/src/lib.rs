@@ -44,7 +44,6 @@ mod activity;
 mod client;
 mod connect;
 mod connection;
-mod credentials;
 mod io;
 mod redirect;
 mod request;
@@ -54,6 +53,7 @@ mod server;
 mod service;
 mod stop;
 mod upgrade;
+mod url;
 
 pub use asyncio_core::{Error, Result};
 pub use client::{Client, ClientBuilder};

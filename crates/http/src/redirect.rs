@@ -1,6 +1,9 @@
 //! [`Outgoing`]: the contents of a request, which each redirect may change.
 
-use crate::{client::RequestBody, credentials};
+use crate::{
+    client::RequestBody,
+    url::{checked, shown, taken_credentials},
+};
 use asyncio_core::{Error, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -33,7 +36,7 @@ impl Outgoing {
     /// Moves the user name and password of the URL to a header, unless `headers` has it.
     ///
     /// # Errors
-    /// `Value` if basic authentication cannot express them.
+    /// `Value` for a URL to which no request can be sent.
     pub(crate) fn new(
         method: Method,
         url: Uri,
@@ -47,8 +50,9 @@ impl Outgoing {
 
     /// The program's own header stays.
     fn authorize(&mut self) -> Result<()> {
+        checked(&self.url)?;
         let may_set = self.is_authorized_by_url || !self.headers.contains_key(AUTHORIZATION);
-        if let Some(authorization) = credentials::taken(&mut self.url)?.filter(|_| may_set) {
+        if let Some(authorization) = taken_credentials(&mut self.url)?.filter(|_| may_set) {
             self.headers.insert(AUTHORIZATION, authorization);
             self.is_authorized_by_url = true;
         }
@@ -130,15 +134,6 @@ fn origin(url: &Uri) -> (Option<&str>, Option<String>, Option<u16>) {
     (url.scheme_str(), host, url.port_u16().or(Some(default)))
 }
 
-/// A URL as messages show it: without a user name and a password.
-pub(crate) fn shown(url: &Uri) -> String {
-    let text = url.to_string();
-    match url.authority().and_then(|authority| authority.as_str().rsplit_once('@')) {
-        Some((user, _)) => text.replacen(&format!("{user}@"), "", 1),
-        None => text,
-    }
-}
-
 /// The URL of a location, which may be relative (RFC 3986, 5.2).
 fn resolved(base: &Uri, location: &HeaderValue) -> Result<Uri> {
     let text = encoded(location.as_bytes());
@@ -210,18 +205,6 @@ fn without_dots(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_url_is_shown_without_a_password() {
-        for (url, expected) in [
-            ("http://me:secret@a:80/b@c?d=me:secret@", "http://a:80/b@c?d=me:secret@"),
-            ("https://me@[::1]/", "https://[::1]/"),
-            ("http://a/b@c", "http://a/b@c"),
-            ("/b@c", "/b@c"),
-        ] {
-            assert_eq!(shown(&Uri::from_static(url)), expected);
-        }
-    }
 
     /// Among them are the examples of RFC 3986, 5.4.
     #[test]

@@ -2,8 +2,9 @@
 
 use crate::{
     client::Client,
-    redirect::{Content, Outgoing, shown},
+    redirect::{Content, Outgoing},
     response::{BoxError, ClientResponse, Deadline},
+    url::shown,
 };
 use asyncio_core::{Error, Result};
 use bytes::Bytes;

@@ -4,7 +4,8 @@ use crate::support::{HOUR, Raw, Waiting, ended, outcome, run, started, until, ur
 use asyncio::{Error, Event, Result, create_task, current_task, sleep};
 use asyncio_http::{Client, Incoming, Request, Response, StatusCode, service_fn};
 use axum::{Router, body::Body, routing::get};
-use std::{convert::Infallible, rc::Rc, sync::Arc};
+use http_body_util::{BodyExt, Full};
+use std::{cell::Cell, convert::Infallible, rc::Rc, sync::Arc};
 
 #[test]
 fn a_handler_that_panics_is_reported_and_answered() {
@@ -111,6 +112,40 @@ fn a_client_that_leaves_cancels_its_handler() {
         assert!(outcome(&two).await?.is_err());
         assert_eq!(waiting.cancelled(), 3);
         Ok(())
+    });
+}
+
+#[test]
+fn a_client_that_leaves_during_its_upload_is_not_reported() {
+    run(async |reports| {
+        let failed = Rc::new(Cell::new(0));
+        let count = failed.clone();
+        let server = started(service_fn(move |request: Request<Incoming>| {
+            let failed = count.clone();
+            async move {
+                let body = request.into_body().collect().await;
+                failed.set(failed.get() + usize::from(body.is_err()));
+                Ok::<_, Error>(Response::new(Full::new(body?.to_bytes())))
+            }
+        }))
+        .await?;
+        for (count, end) in [(1, "length"), (2, "chunk")] {
+            let mut client = Raw::to(server.local_addr()).await?;
+            client.send("POST / HTTP/1.1\r\nhost: localhost\r\n");
+            client.send(match end {
+                "length" => "content-length: 9\r\n\r\nsome",
+                _ => "transfer-encoding: chunked\r\n\r\n9\r\nsome",
+            });
+            drop(client);
+            until(|| failed.get() == count).await?;
+        }
+        // What is no body is an error of a client that stays.
+        let mut client = Raw::to(server.local_addr()).await?;
+        client.send("POST / HTTP/1.1\r\nhost: localhost\r\n");
+        client.send("transfer-encoding: chunked\r\n\r\nnine\r\n");
+        assert!(client.response().await?.0.starts_with("http/1.1 500"));
+        assert_eq!(reports.take().len(), 1);
+        ended(server).await
     });
 }
 
