@@ -3,13 +3,13 @@
 use crate::support::{
     HOUR, MS, Raw, SECOND, ended, iterations, outcome, run, run_virtual, started, until, url,
 };
-use asyncio::{Error, Result, create_task, gather, sleep, start_server, wait_for};
+use asyncio::{Bytes, Error, Result, create_task, gather, sleep, start_server, wait_for};
 use asyncio_http::{
     Client, HttpServer, Incoming, Request, Response, StatusCode,
     header::{AUTHORIZATION, HeaderValue, USER_AGENT},
     service_fn,
 };
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
 use std::{cell::Cell, collections::BTreeMap, rc::Rc};
 
 /// Responds with the path, after the number of milliseconds in the query.
@@ -25,6 +25,20 @@ async fn echo(request: Request<Incoming>) -> Result<Response<String>> {
 
 async fn server() -> Result<HttpServer<'static>> {
     started(service_fn(echo)).await
+}
+
+#[test]
+fn text_that_is_not_utf_8_is_refused_with_the_message_of_python() {
+    run(async |_| {
+        let handler = async |_: Request<Incoming>| {
+            Ok::<_, Error>(Response::new(Full::new(Bytes::from_static(b"a\xff"))))
+        };
+        let server = started(service_fn(handler)).await?;
+        let error = Client::new().get(url(&server, "/")).await?.text().await.unwrap_err();
+        assert_eq!(error.kind(), "ValueError");
+        assert!(error.to_string().contains("can't decode byte 0xff in position 1"), "{error}");
+        ended(server).await
+    });
 }
 
 #[test]
