@@ -5,7 +5,7 @@ use crate::{
     request::ClientRequest,
     response::{BoxError, ClientBody, Deadline},
     runtime::{LoopExecutor, LoopTimer},
-    url::move_credentials,
+    url::{checked, move_credentials},
 };
 use asyncio_core::{Error, Result};
 use asyncio_locks::Semaphore;
@@ -307,10 +307,13 @@ impl ClientBuilder {
     /// `Value` if it is not the URL of a proxy.
     pub fn proxy(mut self, url: &str) -> Result<Self> {
         let matcher = Matcher::builder().all(url).build();
-        let is_known = matcher.intercept(&Uri::from_static("http://example.org/")).is_some();
-        if !is_known {
-            return Err(Error::value(format!("ClientBuilder.proxy: {url:?} is no URL of a proxy")));
-        }
+        let Some(proxy) = matcher.intercept(&Uri::from_static("http://example.org/")) else {
+            // A user name and a password are not shown.
+            let shown = url.rsplit('@').next().unwrap_or_default();
+            let text = format!("ClientBuilder.proxy: {shown:?} is no URL of a proxy");
+            return Err(Error::value(text));
+        };
+        checked(proxy.uri())?;
         self.connector.proxies = Some(Arc::new(matcher));
         Ok(self)
     }

@@ -59,6 +59,11 @@ impl Outgoing {
         Ok(())
     }
 
+    /// Whether the body can be sent more than once.
+    pub(crate) fn can_be_sent_again(&self) -> bool {
+        matches!(self.content, Content::Fixed(_))
+    }
+
     /// Returns the request as hyper's type.
     pub(crate) fn request(&mut self) -> Request<RequestBody> {
         let body = match &mut self.content {
@@ -94,7 +99,7 @@ impl Outgoing {
             self.method = Method::GET;
             self.content = Content::Fixed(Bytes::new());
             self.remove(&OF_THE_BODY);
-        } else if let Content::Stream(_) = self.content {
+        } else if !self.can_be_sent_again() {
             return Err(Error::runtime(format!(
                 "Client: the server has redirected ({status}) to {}, and a streamed body cannot be sent \
                  again; send it there, or set `allow_redirects(false)`",

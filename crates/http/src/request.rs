@@ -1,7 +1,7 @@
 //! [`ClientRequest`]: a request of a client, with its keyword arguments.
 
 use crate::{
-    client::Client,
+    client::{Admission, Client},
     redirect::{Content, Outgoing},
     response::{BoxError, ClientResponse, Deadline},
     url::shown,
@@ -10,12 +10,13 @@ use asyncio_core::{Error, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::{
-    HeaderMap, Method, Uri,
-    body::Body,
+    HeaderMap, Method, Response, Uri,
+    body::{Body, Incoming},
     header::{CONTENT_TYPE, HeaderName, HeaderValue},
 };
 use serde::Serialize;
 use std::{
+    error::Error as StdError,
     fmt,
     future::{Future, IntoFuture},
     pin::{Pin, pin},
@@ -123,7 +124,7 @@ impl ClientRequest {
             let mut outgoing = Outgoing::new(method, url, headers, content)?;
             let mut left = client.max_redirects();
             loop {
-                let exchanged = client.exchange(outgoing.request()).await;
+                let exchanged = exchange(&client, &mut outgoing).await;
                 let (response, admission) = exchanged.map_err(|error| outgoing.add_to(error))?;
                 let (head, body) = response.into_parts();
                 if !(allow_redirects && outgoing.follow(head.status, &head.headers)?) {
@@ -145,6 +146,39 @@ impl ClientRequest {
     }
 }
 
+/// Sends a request, again if a server of HTTP/2 has refused it without looking at it: because of too many streams, or
+/// because it closes the connection.
+async fn exchange(
+    client: &Client,
+    outgoing: &mut Outgoing,
+) -> Result<(Response<Incoming>, Option<Admission>)> {
+    for _ in 0..REFUSALS {
+        match client.exchange(outgoing.request()).await {
+            Err(error) if outgoing.can_be_sent_again() && is_refusal(&error) => {}
+            outcome => return outcome,
+        }
+    }
+    client.exchange(outgoing.request()).await
+}
+
+/// Whether the server has not looked at a request, and will not.
+fn is_refusal(error: &Error) -> bool {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(&**error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<h2::Error>().filter(|error| error.is_remote()) {
+            return match error.reason() {
+                Some(h2::Reason::REFUSED_STREAM) => error.is_reset(),
+                Some(h2::Reason::NO_ERROR) => error.is_go_away(),
+                _ => false,
+            };
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// How often a request is sent again after a refusal.
+const REFUSALS: usize = 2;
 /// The amount of a redirect's body that is read.
 const DISCARDED: usize = 64 * 1024;
 

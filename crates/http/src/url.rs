@@ -1,4 +1,4 @@
-//! URLs of requests: checks, and the user name and password, which are sent as basic authentication.
+//! URLs of requests and proxies: checks, and the user name and password, which are sent as basic authentication.
 
 use asyncio_core::{Error, Result};
 use base64::{Engine, engine::general_purpose::STANDARD};
