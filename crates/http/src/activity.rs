@@ -51,6 +51,8 @@ struct State {
     /// The requests whose responses have not been sent.
     requests: usize,
     is_http2: bool,
+    /// Whether the last request had a body.
+    had_body: bool,
 }
 
 impl State {
@@ -62,7 +64,8 @@ impl State {
 
 impl Activity {
     pub(crate) fn new(alive: Alive, incoming: StreamFeeder) -> Arc<Activity> {
-        let state = State { phase: Phase::Idle, since: now(), requests: 0, is_http2: false };
+        let (phase, since) = (Phase::Idle, now());
+        let state = State { phase, since, requests: 0, is_http2: false, had_body: false };
         Arc::new(Activity { state: Mutex::new(state), alive, incoming })
     }
 
@@ -79,16 +82,23 @@ impl Activity {
     }
 
     /// Records that a request has arrived.
-    pub(crate) fn begin(self: &Arc<Self>, version: Version) -> InFlight {
+    pub(crate) fn begin(self: &Arc<Self>, version: Version, has_body: bool) -> InFlight {
         let mut state = self.state.lock();
         state.requests += 1;
         state.phase = Phase::Busy;
         state.is_http2 = version == Version::HTTP_2;
+        state.had_body = has_body;
         InFlight(self.clone())
     }
 
     pub(crate) fn is_http2(&self) -> bool {
         self.state.lock().is_http2
+    }
+
+    /// Whether more of a body may arrive that nobody reads.
+    pub(crate) fn may_receive_a_body(&self) -> bool {
+        let state = self.state.lock();
+        state.had_body && !state.is_http2
     }
 
     /// Returns the time until a limit may pass, after which this is to be called again; `Err` if

@@ -45,6 +45,7 @@ mod client;
 mod connect;
 mod connection;
 mod io;
+mod linger;
 mod redirect;
 mod request;
 mod response;

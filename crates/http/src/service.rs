@@ -113,7 +113,8 @@ where
             uri: request.uri().clone(),
             version: request.version(),
         };
-        let in_flight = Some(self.activity.begin(asked.version));
+        let has_body = !request.body().is_end_stream();
+        let in_flight = Some(self.activity.begin(asked.version, has_body));
         let switched = Switched::of(&mut request);
         let (service, activity) = (self.service.clone(), self.activity.clone());
         let task = Task::builder().eager_start(true).create(async move {

@@ -149,6 +149,49 @@ fn a_client_that_leaves_during_its_upload_is_not_reported() {
     });
 }
 
+/// Without care, the system resets a connection that is closed with unread data.
+#[test]
+fn an_answer_arrives_at_a_client_that_still_sends() {
+    use std::io::{Read, Write};
+    const SIZE: usize = 20 << 20;
+    run(async |_| {
+        let handler = async |_: Request<Incoming>| {
+            Ok::<_, Error>(Response::builder().status(413).body("too large".to_owned())?)
+        };
+        let server = started(service_fn(handler)).await?;
+        let address = server.local_addr().as_inet().unwrap();
+        for end in ["length", "chunk"] {
+            let answer = asyncio::to_thread(move || {
+                let mut client = std::net::TcpStream::connect(address)?;
+                client.write_all(match end {
+                    "length" => b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 20971520\r\n\r\n",
+                    _ => {
+                        b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1400000\r\n"
+                    }
+                })?;
+                client.write_all(&vec![0; SIZE])?;
+                // As a client does that has no answer yet.
+                let mut answer = [0; 1000];
+                let length = client.read(&mut answer)?;
+                let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+                Ok::<_, std::io::Error>((answer, client.read(&mut [0])?))
+            });
+            let (answer, rest) = answer.await??;
+            assert!(
+                answer.starts_with("HTTP/1.1 413") && answer.ends_with("too large"),
+                "{answer}"
+            );
+            assert_eq!(rest, 0, "the server has ended its direction");
+        }
+        // A client that does not stop is not waited for when the server ends.
+        let mut client = Raw::to(server.local_addr()).await?;
+        client.send("POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9000000000\r\n\r\n");
+        client.0.writer().write(vec![0; 1 << 20]);
+        client.head().await?;
+        ended(server).await
+    });
+}
+
 /// axum turns a cancellation into a response, which nothing receives any more.
 #[test]
 fn a_handler_of_axum_is_cancelled_at_a_foreign_wait_as_well() {
