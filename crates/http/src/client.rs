@@ -5,7 +5,7 @@ use crate::{
     request::ClientRequest,
     response::{BoxError, ClientBody, Deadline},
     runtime::{LoopExecutor, LoopTimer},
-    url::{checked, move_credentials},
+    url::{Origin, checked, move_credentials, origin},
 };
 use asyncio_core::{Error, Result};
 use asyncio_locks::Semaphore;
@@ -67,7 +67,7 @@ struct Inner {
     limit_per_host: Option<usize>,
     max_redirects: usize,
     /// Those that are in use.
-    hosts: asyncio_core::raw::sync::Mutex<HashMap<String, Weak<Semaphore>>>,
+    hosts: asyncio_core::raw::sync::Mutex<HashMap<Origin, Weak<Semaphore>>>,
 }
 
 impl Client {
@@ -133,22 +133,20 @@ impl Client {
 
     /// Waits until there may be another request to the host.
     async fn admit(&self, url: &Uri) -> Result<Option<Admission>> {
-        let (Some(limit), Some(host)) = (self.0.limit_per_host, url.authority()) else {
-            return Ok(None);
-        };
-        let host = self.host(host.as_str(), limit);
+        let Some(limit) = self.0.limit_per_host else { return Ok(None) };
+        let host = self.host(origin(url), limit);
         host.acquire().await?.forget();
         Ok(Some(Admission(host)))
     }
 
-    fn host(&self, name: &str, limit: usize) -> Arc<Semaphore> {
+    fn host(&self, origin: Origin, limit: usize) -> Arc<Semaphore> {
         let mut hosts = self.0.hosts.lock();
-        if let Some(host) = hosts.get(name).and_then(Weak::upgrade) {
+        if let Some(host) = hosts.get(&origin).and_then(Weak::upgrade) {
             return host;
         }
         hosts.retain(|_, host| host.strong_count() > 0);
         let host = Arc::new(Semaphore::new(limit));
-        hosts.insert(name.to_owned(), Arc::downgrade(&host));
+        hosts.insert(origin, Arc::downgrade(&host));
         host
     }
 }
@@ -194,8 +192,9 @@ where
         let client = self.clone();
         Box::pin(async move {
             let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-            for (name, value) in client.headers() {
-                request.headers_mut().entry(name).or_insert_with(|| value.clone());
+            let own: Vec<_> = request.headers().keys().cloned().collect();
+            for (name, value) in client.headers().iter().filter(|(name, _)| !own.contains(name)) {
+                request.headers_mut().append(name, value.clone());
             }
             let mut url = std::mem::take(request.uri_mut());
             move_credentials(&mut url, request.headers_mut())?;

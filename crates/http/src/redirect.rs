@@ -2,7 +2,7 @@
 
 use crate::{
     client::RequestBody,
-    url::{checked, shown, taken_credentials},
+    url::{checked, origin, shown, taken_credentials},
 };
 use asyncio_core::{Error, Result};
 use bytes::Bytes;
@@ -130,13 +130,6 @@ const OF_THE_ORIGIN: [hyper::header::HeaderName; 4] =
 
 fn fixed(body: Bytes) -> RequestBody {
     Full::new(body).map_err(|never| match never {}).boxed_unsync()
-}
-
-/// Scheme, host and port.
-fn origin(url: &Uri) -> (Option<&str>, Option<String>, Option<u16>) {
-    let default = if url.scheme_str() == Some("https") { 443 } else { 80 };
-    let host = url.host().map(str::to_ascii_lowercase);
-    (url.scheme_str(), host, url.port_u16().or(Some(default)))
 }
 
 /// The URL of a location, which may be relative (RFC 3986, 5.2).

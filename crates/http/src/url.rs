@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use hyper::{
     HeaderMap, Uri,
     header::{AUTHORIZATION, HeaderValue},
-    http::uri::{Authority, InvalidUri},
+    http::uri::{Authority, InvalidUri, Scheme},
 };
 use percent_encoding::percent_decode_str;
 
@@ -29,6 +29,15 @@ pub(crate) fn checked(url: &Uri) -> Result<()> {
         true => refused("a port is a number up to 65535"),
         false => Ok(()),
     }
+}
+
+/// Scheme, host and port.
+pub(crate) type Origin = (Option<Scheme>, Option<String>, Option<u16>);
+
+pub(crate) fn origin(url: &Uri) -> Origin {
+    let default = if url.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+    let host = url.host().map(str::to_ascii_lowercase);
+    (url.scheme().cloned(), host, url.port_u16().or(Some(default)))
 }
 
 /// A URL as messages show it: without a user name and a password.

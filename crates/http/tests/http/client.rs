@@ -10,11 +10,12 @@ use asyncio::{
 };
 use asyncio_http::{
     Client, HttpServer, Incoming, Request, Response, StatusCode,
-    header::{AUTHORIZATION, HeaderValue, USER_AGENT},
+    header::{ACCEPT, AUTHORIZATION, HeaderValue, USER_AGENT},
     serve, service_fn,
 };
 use http_body_util::{BodyExt, Full};
 use std::{cell::Cell, collections::BTreeMap, rc::Rc};
+use tower_service::Service;
 
 /// Responds with the path, after the number of milliseconds in the query.
 async fn echo(request: Request<Incoming>) -> Result<Response<String>> {
@@ -203,6 +204,39 @@ fn no_more_requests_to_a_host_are_made_than_there_may_be() {
         assert!(wait_for(request, 20 * MS).await.unwrap_err().is_timeout());
         held.pop();
         client.get(url(&server, "/")).await?.read().await?;
+        // However the host is written.
+        let port = server.local_addr().as_inet().unwrap().port();
+        let client = Client::builder().limit_per_host(1).build();
+        let held = client.get(format!("http://me@LocalHost:{port}/")).await?;
+        let request = client.get(format!("http://localhost:{port}/"));
+        assert!(wait_for(request, 20 * MS).await.unwrap_err().is_timeout());
+        drop(held);
+        ended(server).await
+    });
+}
+
+#[test]
+fn default_headers_are_sent_unless_the_request_has_them() {
+    run(async |_| {
+        let handler = async |request: Request<Incoming>| {
+            let all = request.headers().get_all(ACCEPT).iter().map(|it| it.to_str().unwrap());
+            Ok::<_, Error>(Response::new(all.collect::<Vec<_>>().join(" ")))
+        };
+        let server = started(service_fn(handler)).await?;
+        let client = Client::builder();
+        let client = client.header(ACCEPT, HeaderValue::from_static("a"));
+        let mut client = client.header(ACCEPT, HeaderValue::from_static("b")).build();
+        let place = url(&server, "/");
+        assert_eq!(client.get(&place).await?.text().await?, "a b");
+        assert_eq!(client.get(&place).header(ACCEPT, "c").await?.text().await?, "c");
+        // And for a library that uses the client as a service.
+        for (own, expected) in [(None, "a b"), (Some("c"), "c")] {
+            let request =
+                own.into_iter().fold(Request::get(&place), |it, own| it.header(ACCEPT, own));
+            let response = client.call(request.body(Full::default())?).await?;
+            assert_eq!(response.into_body().collect().await?.to_bytes(), expected);
+        }
+        drop(client);
         ended(server).await
     });
 }
