@@ -30,7 +30,8 @@ macro_rules! functions {
         $(#[$doc])*
         ///
         /// # Errors
-        /// The system's error, with the path; `Runtime` without a running loop.
+        /// The system's error, with the path; `Value` for a path that contains a null byte; `Runtime` without a
+        /// running loop.
         ///
         /// # Cancellation
         /// If no thread has started the operation, it is not done. A thread that has started
@@ -46,7 +47,7 @@ functions! {
     /// Reads a whole file.
     read -> Bytes, "files.read": |path| Ok(fs::read(path)?.into());
 
-    /// Reads a whole file of UTF-8 text.
+    /// Reads a whole file of UTF-8 text. Other content is a `Value` error.
     ///
     /// ```
     /// #[asyncio::main]

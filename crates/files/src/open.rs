@@ -18,7 +18,7 @@ use std::{
 /// the end.
 ///
 /// # Errors
-/// `Value` for a mode that Python does not have; `Io` with the system's error, for example that the
+/// `Value` for a mode that Python does not have, and for a path that contains a null byte; `Io` with the system's error, for example that the
 /// file does not exist, is a directory, or must not be opened; `Runtime` without a running loop.
 ///
 /// # Cancellation

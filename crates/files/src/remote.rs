@@ -99,9 +99,17 @@ pub(crate) fn report(message: &'static str, error: Error, home: Option<LoopRef>)
     }
 }
 
-/// Adds the function and the file to an error.
+/// Adds the function and the file to an error. A path that contains a null byte, and text that is not UTF-8, are
+/// `Value` errors, as in Python.
 pub(crate) fn failed(what: &str, path: &Path, error: io::Error) -> Error {
-    described(format!("{what}: {}: {error}", path.display()), error).into()
+    if path.as_os_str().as_encoded_bytes().contains(&0) {
+        return Error::value(format!("{what}: {path:?}: embedded null byte"));
+    }
+    let text = format!("{what}: {}: {error}", path.display());
+    match error.kind() {
+        io::ErrorKind::InvalidData => Error::value(text),
+        _ => described(text, error).into(),
+    }
 }
 
 impl<T: Send + 'static> Remote<T> {

@@ -16,6 +16,7 @@ use crate::{
     stop::{Alive, Stop},
 };
 use asyncio_core::raw::sync::Mutex;
+use asyncio_streams::StreamFeeder;
 use hyper::Version;
 use std::{sync::Arc, time::Duration};
 
@@ -38,6 +39,8 @@ pub(crate) enum Phase {
 pub(crate) struct Activity {
     state: Mutex<State>,
     alive: Alive,
+    /// Knows whether the client has ended the connection.
+    incoming: StreamFeeder,
 }
 
 #[derive(Debug)]
@@ -48,6 +51,8 @@ struct State {
     /// The requests whose responses have not been sent.
     requests: usize,
     is_http2: bool,
+    /// Whether the last request had a body.
+    had_body: bool,
 }
 
 impl State {
@@ -58,9 +63,10 @@ impl State {
 }
 
 impl Activity {
-    pub(crate) fn new(alive: Alive) -> Arc<Activity> {
-        let state = State { phase: Phase::Idle, since: now(), requests: 0, is_http2: false };
-        Arc::new(Activity { state: Mutex::new(state), alive })
+    pub(crate) fn new(alive: Alive, incoming: StreamFeeder) -> Arc<Activity> {
+        let (phase, since) = (Phase::Idle, now());
+        let state = State { phase, since, requests: 0, is_http2: false, had_body: false };
+        Arc::new(Activity { state: Mutex::new(state), alive, incoming })
     }
 
     pub(crate) fn stop(&self) -> &Stop {
@@ -76,16 +82,23 @@ impl Activity {
     }
 
     /// Records that a request has arrived.
-    pub(crate) fn begin(self: &Arc<Self>, version: Version) -> InFlight {
+    pub(crate) fn begin(self: &Arc<Self>, version: Version, has_body: bool) -> InFlight {
         let mut state = self.state.lock();
         state.requests += 1;
         state.phase = Phase::Busy;
         state.is_http2 = version == Version::HTTP_2;
+        state.had_body = has_body;
         InFlight(self.clone())
     }
 
     pub(crate) fn is_http2(&self) -> bool {
         self.state.lock().is_http2
+    }
+
+    /// Whether more of a body may arrive that nobody reads.
+    pub(crate) fn may_receive_a_body(&self) -> bool {
+        let state = self.state.lock();
+        state.had_body && !state.is_http2
     }
 
     /// Returns the time until a limit may pass, after which this is to be called again; `Err` if
@@ -114,6 +127,11 @@ pub(crate) struct InFlight(Arc<Activity>);
 impl InFlight {
     pub(crate) fn stop(&self) -> &Stop {
         self.0.stop()
+    }
+
+    /// Whether the client has disconnected, or at least sends nothing more.
+    pub(crate) fn has_lost_its_client(&self) -> bool {
+        self.0.incoming.has_ended()
     }
 }
 

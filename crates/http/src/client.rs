@@ -5,6 +5,7 @@ use crate::{
     request::ClientRequest,
     response::{BoxError, ClientBody, Deadline},
     runtime::{LoopExecutor, LoopTimer},
+    url::{Origin, checked, move_credentials, origin},
 };
 use asyncio_core::{Error, Result, limit::ToTimeout};
 use asyncio_locks::Semaphore;
@@ -66,7 +67,7 @@ struct Inner {
     limit_per_host: Option<usize>,
     max_redirects: usize,
     /// Those that are in use.
-    hosts: asyncio_core::raw::sync::Mutex<HashMap<String, Weak<Semaphore>>>,
+    hosts: asyncio_core::raw::sync::Mutex<HashMap<Origin, Weak<Semaphore>>>,
 }
 
 impl Client {
@@ -132,22 +133,20 @@ impl Client {
 
     /// Waits until there may be another request to the host.
     async fn admit(&self, url: &Uri) -> Result<Option<Admission>> {
-        let (Some(limit), Some(host)) = (self.0.limit_per_host, url.authority()) else {
-            return Ok(None);
-        };
-        let host = self.host(host.as_str(), limit);
+        let Some(limit) = self.0.limit_per_host else { return Ok(None) };
+        let host = self.host(origin(url), limit);
         host.acquire().await?.forget();
         Ok(Some(Admission(host)))
     }
 
-    fn host(&self, name: &str, limit: usize) -> Arc<Semaphore> {
+    fn host(&self, origin: Origin, limit: usize) -> Arc<Semaphore> {
         let mut hosts = self.0.hosts.lock();
-        if let Some(host) = hosts.get(name).and_then(Weak::upgrade) {
+        if let Some(host) = hosts.get(&origin).and_then(Weak::upgrade) {
             return host;
         }
         hosts.retain(|_, host| host.strong_count() > 0);
         let host = Arc::new(Semaphore::new(limit));
-        hosts.insert(name.to_owned(), Arc::downgrade(&host));
+        hosts.insert(origin, Arc::downgrade(&host));
         host
     }
 }
@@ -175,8 +174,8 @@ impl Default for Client {
 }
 
 /// As a tower service, the client takes requests of hyper, for libraries that require a service, such
-/// as tonic. The client's headers, limits and proxies apply to them; redirects are returned as
-/// responses.
+/// as tonic. The client's headers, limits and proxies apply to them, and so does the user name and password of a URL;
+/// redirects are returned as responses.
 impl<B> tower_service::Service<Request<B>> for Client
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
@@ -193,9 +192,13 @@ where
         let client = self.clone();
         Box::pin(async move {
             let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-            for (name, value) in client.headers() {
-                request.headers_mut().entry(name).or_insert_with(|| value.clone());
+            let own: Vec<_> = request.headers().keys().cloned().collect();
+            for (name, value) in client.headers().iter().filter(|(name, _)| !own.contains(name)) {
+                request.headers_mut().append(name, value.clone());
             }
+            let mut url = std::mem::take(request.uri_mut());
+            move_credentials(&mut url, request.headers_mut())?;
+            *request.uri_mut() = url;
             let deadline = Deadline::after(client.timeout());
             let (response, admission) = deadline.limit(pin!(client.exchange(request))).await?;
             Ok(response.map(|body| ClientBody::new(body, admission)))
@@ -303,10 +306,13 @@ impl ClientBuilder {
     /// `Value` if it is not the URL of a proxy.
     pub fn proxy(mut self, url: &str) -> Result<Self> {
         let matcher = Matcher::builder().all(url).build();
-        let is_known = matcher.intercept(&Uri::from_static("http://example.org/")).is_some();
-        if !is_known {
-            return Err(Error::value(format!("ClientBuilder.proxy: {url:?} is no URL of a proxy")));
-        }
+        let Some(proxy) = matcher.intercept(&Uri::from_static("http://example.org/")) else {
+            // A user name and a password are not shown.
+            let shown = url.rsplit('@').next().unwrap_or_default();
+            let text = format!("ClientBuilder.proxy: {shown:?} is no URL of a proxy");
+            return Err(Error::value(text));
+        };
+        checked(proxy.uri())?;
         self.connector.proxies = Some(Arc::new(matcher));
         Ok(self)
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     io::{Io, Side},
-    redirect::shown,
+    url::checked,
 };
 use asyncio_core::{Error, Result, scope::foreign};
 use asyncio_streams::{Duplex, open_connection, open_unix_connection};
@@ -110,14 +110,8 @@ impl Connector {
 
     /// Whether the connection is to be encrypted.
     fn is_secure(&self, uri: &Uri) -> Result<bool> {
-        match uri.scheme_str() {
-            Some("http") => Ok(false),
-            Some("https") if cfg!(feature = "tls") => Ok(true),
-            _ => {
-                let text = "only http and, with the feature tls, https are supported";
-                Err(Error::value(format!("Client: {}: {text}", shown(uri))))
-            }
-        }
+        checked(uri)?;
+        Ok(uri.scheme_str() == Some("https"))
     }
 }
 

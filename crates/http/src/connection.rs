@@ -3,6 +3,7 @@
 use crate::{
     activity::{Activity, Limits, Phase},
     io::{Io, Side},
+    linger::Linger,
     runtime::LoopExecutor,
     service::PerRequest,
     stop::Alive,
@@ -48,11 +49,19 @@ pub(crate) struct Shared<S> {
 /// The side of the server.
 pub(crate) struct ServerSide {
     pub(crate) activity: Arc<Activity>,
+    linger: Linger,
 }
 
 impl Side for ServerSide {
     fn received(&self) {
         self.activity.received();
+    }
+
+    fn poll_end(&mut self, both: &mut Duplex, cx: &mut Context<'_>) -> Poll<()> {
+        if self.activity.stop().begun.is_set() {
+            return Poll::Ready(());
+        }
+        self.linger.poll(both, cx, || self.activity.may_receive_a_body())
     }
 }
 
@@ -69,9 +78,10 @@ where
         + 'static,
     B: Body<Error: Into<Boxed>> + 'static,
 {
-    pub(crate) async fn serve(&self, both: Duplex) -> Result<()> {
-        let activity = Activity::new(self.alive.clone());
-        let io = Io { both, side: ServerSide { activity: activity.clone() } };
+    pub(crate) async fn serve(&self, mut both: Duplex) -> Result<()> {
+        let activity = Activity::new(self.alive.clone(), both.reader().feeder());
+        let io =
+            Io { both, side: ServerSide { activity: activity.clone(), linger: Linger::default() } };
         let service = PerRequest { service: self.service.clone(), activity: activity.clone() };
         let mut connection = pin!(self.protocol.serve_connection_with_upgrades(io, service));
 

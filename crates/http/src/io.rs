@@ -18,6 +18,11 @@ pub(crate) struct Io<T> {
 pub(crate) trait Side: Unpin {
     /// Bytes have come in, or the end.
     fn received(&self) {}
+
+    /// Everything has been sent, and the sending direction is ended: waits until the connection may be closed.
+    fn poll_end(&mut self, _both: &mut Duplex, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
 }
 
 impl<T: Side> Io<T> {
@@ -63,7 +68,9 @@ impl<T: Side> Write for Io<T> {
         Write::poll_flush(self.both(), cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Write::poll_shutdown(self.both(), cx)
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Write::poll_shutdown(self.as_mut().both(), cx))?;
+        let Io { both, side } = self.get_mut();
+        side.poll_end(both, cx).map(Ok)
     }
 }

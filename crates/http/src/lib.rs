@@ -45,6 +45,7 @@ mod client;
 mod connect;
 mod connection;
 mod io;
+mod linger;
 mod redirect;
 mod request;
 mod response;
@@ -53,6 +54,7 @@ mod server;
 mod service;
 mod stop;
 mod upgrade;
+mod url;
 
 pub use asyncio_core::{Error, Result};
 pub use client::{Client, ClientBuilder};

@@ -1,6 +1,9 @@
 //! [`Outgoing`]: the contents of a request, which each redirect may change.
 
-use crate::client::RequestBody;
+use crate::{
+    client::RequestBody,
+    url::{checked, origin, shown, taken_credentials},
+};
 use asyncio_core::{Error, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -25,9 +28,42 @@ pub(crate) struct Outgoing {
     pub(crate) url: Uri,
     pub(crate) headers: HeaderMap,
     pub(crate) content: Content,
+    /// Whether the header `Authorization` is that of a URL.
+    is_authorized_by_url: bool,
 }
 
 impl Outgoing {
+    /// Moves the user name and password of the URL to a header, unless `headers` has it.
+    ///
+    /// # Errors
+    /// `Value` for a URL to which no request can be sent.
+    pub(crate) fn new(
+        method: Method,
+        url: Uri,
+        headers: HeaderMap,
+        content: Content,
+    ) -> Result<Outgoing> {
+        let mut outgoing = Outgoing { method, url, headers, content, is_authorized_by_url: false };
+        outgoing.authorize()?;
+        Ok(outgoing)
+    }
+
+    /// The program's own header stays.
+    fn authorize(&mut self) -> Result<()> {
+        checked(&self.url)?;
+        let may_set = self.is_authorized_by_url || !self.headers.contains_key(AUTHORIZATION);
+        if let Some(authorization) = taken_credentials(&mut self.url)?.filter(|_| may_set) {
+            self.headers.insert(AUTHORIZATION, authorization);
+            self.is_authorized_by_url = true;
+        }
+        Ok(())
+    }
+
+    /// Whether the body can be sent more than once.
+    pub(crate) fn can_be_sent_again(&self) -> bool {
+        matches!(self.content, Content::Fixed(_))
+    }
+
     /// Returns the request as hyper's type.
     pub(crate) fn request(&mut self) -> Request<RequestBody> {
         let body = match &mut self.content {
@@ -63,7 +99,7 @@ impl Outgoing {
             self.method = Method::GET;
             self.content = Content::Fixed(Bytes::new());
             self.remove(&OF_THE_BODY);
-        } else if let Content::Stream(_) = self.content {
+        } else if !self.can_be_sent_again() {
             return Err(Error::runtime(format!(
                 "Client: the server has redirected ({status}) to {}, and a streamed body cannot be sent \
                  again; send it there, or set `allow_redirects(false)`",
@@ -74,6 +110,7 @@ impl Outgoing {
             self.remove(&OF_THE_ORIGIN);
         }
         self.url = url;
+        self.authorize()?;
         Ok(true)
     }
 
@@ -93,22 +130,6 @@ const OF_THE_ORIGIN: [hyper::header::HeaderName; 4] =
 
 fn fixed(body: Bytes) -> RequestBody {
     Full::new(body).map_err(|never| match never {}).boxed_unsync()
-}
-
-/// Scheme, host and port.
-fn origin(url: &Uri) -> (Option<&str>, Option<String>, Option<u16>) {
-    let default = if url.scheme_str() == Some("https") { 443 } else { 80 };
-    let host = url.host().map(str::to_ascii_lowercase);
-    (url.scheme_str(), host, url.port_u16().or(Some(default)))
-}
-
-/// A URL as messages show it: without a user name and a password.
-pub(crate) fn shown(url: &Uri) -> String {
-    let text = url.to_string();
-    match url.authority().and_then(|authority| authority.as_str().rsplit_once('@')) {
-        Some((user, _)) => text.replacen(&format!("{user}@"), "", 1),
-        None => text,
-    }
 }
 
 /// The URL of a location, which may be relative (RFC 3986, 5.2).
@@ -182,18 +203,6 @@ fn without_dots(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_url_is_shown_without_a_password() {
-        for (url, expected) in [
-            ("http://me:secret@a:80/b@c?d=me:secret@", "http://a:80/b@c?d=me:secret@"),
-            ("https://me@[::1]/", "https://[::1]/"),
-            ("http://a/b@c", "http://a/b@c"),
-            ("/b@c", "/b@c"),
-        ] {
-            assert_eq!(shown(&Uri::from_static(url)), expected);
-        }
-    }
 
     /// Among them are the examples of RFC 3986, 5.4.
     #[test]

@@ -1,20 +1,22 @@
 //! [`ClientRequest`]: a request of a client, with its keyword arguments.
 
 use crate::{
-    client::Client,
-    redirect::{Content, Outgoing, shown},
+    client::{Admission, Client},
+    redirect::{Content, Outgoing},
     response::{BoxError, ClientResponse, Deadline},
+    url::shown,
 };
 use asyncio_core::{Error, Result, limit::ToTimeout};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::{
-    HeaderMap, Method, Uri,
-    body::Body,
+    HeaderMap, Method, Response, Uri,
+    body::{Body, Incoming},
     header::{CONTENT_TYPE, HeaderName, HeaderValue},
 };
 use serde::Serialize;
 use std::{
+    error::Error as StdError,
     fmt,
     future::{Future, IntoFuture},
     pin::{Pin, pin},
@@ -26,6 +28,10 @@ use std::{
 ///
 /// Redirects are [followed](ClientRequest::allow_redirects), up to the client's
 /// [`max_redirects`](crate::ClientBuilder::max_redirects).
+///
+/// A user name and password in the URL (`http://user:password@host/`) are percent-decoded and sent as basic
+/// authentication, unless the request or the client sets the header `Authorization`. They are not sent to the
+/// target of a redirect with another scheme, host or port.
 ///
 /// # Errors
 /// The error of an invalid argument; `Timeout`; the error of the connection; `Runtime` for too many
@@ -115,10 +121,10 @@ impl ClientRequest {
         let ClientRequest { client, method, url, headers, content, allow_redirects, .. } = self;
         let send = pin!(async {
             let (url, headers, content) = (url?, headers?, content?);
-            let mut outgoing = Outgoing { method, url, headers, content };
+            let mut outgoing = Outgoing::new(method, url, headers, content)?;
             let mut left = client.max_redirects();
             loop {
-                let exchanged = client.exchange(outgoing.request()).await;
+                let exchanged = exchange(&client, &mut outgoing).await;
                 let (response, admission) = exchanged.map_err(|error| outgoing.add_to(error))?;
                 let (head, body) = response.into_parts();
                 if !(allow_redirects && outgoing.follow(head.status, &head.headers)?) {
@@ -140,6 +146,39 @@ impl ClientRequest {
     }
 }
 
+/// Sends a request, again if a server of HTTP/2 has refused it without looking at it: because of too many streams, or
+/// because it closes the connection.
+async fn exchange(
+    client: &Client,
+    outgoing: &mut Outgoing,
+) -> Result<(Response<Incoming>, Option<Admission>)> {
+    for _ in 0..REFUSALS {
+        match client.exchange(outgoing.request()).await {
+            Err(error) if outgoing.can_be_sent_again() && is_refusal(&error) => {}
+            outcome => return outcome,
+        }
+    }
+    client.exchange(outgoing.request()).await
+}
+
+/// Whether the server has not looked at a request, and will not.
+fn is_refusal(error: &Error) -> bool {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(&**error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<h2::Error>().filter(|error| error.is_remote()) {
+            return match error.reason() {
+                Some(h2::Reason::REFUSED_STREAM) => error.is_reset(),
+                Some(h2::Reason::NO_ERROR) => error.is_go_away(),
+                _ => false,
+            };
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// How often a request is sent again after a refusal.
+const REFUSALS: usize = 2;
 /// The amount of a redirect's body that is read.
 const DISCARDED: usize = 64 * 1024;
 

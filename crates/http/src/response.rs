@@ -2,6 +2,7 @@
 
 use crate::{client::Admission, runtime::now};
 use asyncio_core::{Error, Result, scope::cancellable};
+use asyncio_sockets::Decode;
 use asyncio_task::wait_for;
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -114,12 +115,13 @@ impl ClientResponse {
     /// Reads the whole body as text (`text`), which has to be UTF-8.
     ///
     /// # Errors
-    /// Those of [`read`](ClientResponse::read); an error if the body is not UTF-8.
+    /// Those of [`read`](ClientResponse::read); `Value` if the body is not UTF-8.
     ///
     /// # Cancellation
     /// As [`read`](ClientResponse::read).
     pub async fn text(self) -> Result<String> {
-        Ok(String::from_utf8(self.read().await?.into())?)
+        let text = String::from_utf8(self.read().await?.into());
+        text.or_else(|error| error.as_bytes().decode())
     }
 
     /// Reads the whole body, which has to be JSON of a `T` (`json`).

@@ -32,7 +32,8 @@ use std::{
 /// `service` is a service of hyper or tower, such as a router of axum; `endpoint` is an address, or a
 /// socket. Keyword arguments are methods; awaiting the result creates the server. Each request is
 /// served by its own task, so that limits and groups work in a handler. If the client disconnects, this
-/// task is cancelled.
+/// task is cancelled. A client of HTTP/1 that ends its sending direction counts as disconnected, unless
+/// hyper's option [`half_close`](Serve::protocol) is set.
 ///
 /// If a handler does not return a cancellation, the cancellation ends there: the errors of axum's
 /// handlers are responses.

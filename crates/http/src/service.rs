@@ -32,7 +32,8 @@ type Boxed = Box<dyn StdError + Send + Sync>;
 /// infers which of them it is.
 ///
 /// An error that the service returns, or its panic, goes to the loop's exception handler, and the client
-/// gets the status 500.
+/// gets the status 500. An error that the service gets from the body of a request because the client has
+/// disconnected is not reported.
 pub trait IntoService<Kind>: 'static {
     /// The body of a response.
     type Body: Body<Error: Into<Boxed>> + 'static;
@@ -112,7 +113,8 @@ where
             uri: request.uri().clone(),
             version: request.version(),
         };
-        let in_flight = Some(self.activity.begin(asked.version));
+        let has_body = !request.body().is_end_stream();
+        let in_flight = Some(self.activity.begin(asked.version, has_body));
         let switched = Switched::of(&mut request);
         let (service, activity) = (self.service.clone(), self.activity.clone());
         let task = Task::builder().eager_start(true).create(async move {
@@ -173,7 +175,10 @@ impl<B: 'static> Future for Serving<B> {
             // There is nothing to answer: the connection, or the stream of HTTP/2, is ended.
             Err(error) if error.is_cancelled() => return Poll::Ready(Err(error)),
             Err(error) => {
-                self.asked.report(error);
+                let has_left = in_flight.as_ref().is_some_and(InFlight::has_lost_its_client);
+                if !(has_left && is_of_a_connection(&error)) {
+                    self.asked.report(error);
+                }
                 let mut response = Response::new(ServerBody { body: None, in_flight });
                 *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
                 response
@@ -193,6 +198,18 @@ impl<B> Drop for Serving<B> {
     fn drop(&mut self) {
         self.task.cancel();
     }
+}
+
+/// Whether an error is of the body of a request, or of a connection.
+fn is_of_a_connection(error: &Error) -> bool {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(&**error);
+    while let Some(error) = cause {
+        if error.is::<hyper::Error>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 impl Asked {

@@ -58,7 +58,7 @@ where
         };
         let parts = downcast::<Io<ServerSide>>(upgraded)
             .map_err(|_| Error::value("upgrade: HTTP/2 has one connection for all requests"))?;
-        let Io { mut both, side: ServerSide { activity } } = parts.io;
+        let Io { mut both, side: ServerSide { activity, .. } } = parts.io;
         both.reader().unread(parts.read_buf);
         let forced = async move { activity.stop().forced.wait().await };
         let branches: [Branch; 2] = [Box::pin(handler(both)), Box::pin(forced)];

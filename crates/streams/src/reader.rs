@@ -439,6 +439,13 @@ impl fmt::Debug for StreamReader {
 pub struct StreamFeeder(Shared);
 
 impl StreamFeeder {
+    /// Returns whether nothing more will arrive: the stream has ended, or is broken.
+    #[doc(hidden)] // For the HTTP crate.
+    pub fn has_ended(&self) -> bool {
+        let state = self.0.lock();
+        state.eof || state.exception.is_some()
+    }
+
     /// Adds `data` to the readable data (`feed_data`).
     ///
     /// # Errors

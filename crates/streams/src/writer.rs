@@ -68,6 +68,11 @@ impl StreamWriter {
         &self.shared
     }
 
+    /// Returns the error that broke the connection.
+    pub(crate) fn exception(&self) -> Option<Error> {
+        self.shared.lock().exception.clone()
+    }
+
     /// Replaces the transport by another one of the same connection.
     #[cfg(feature = "tls")]
     pub(crate) fn set_transport(&mut self, transport: Transport) {

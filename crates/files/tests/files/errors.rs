@@ -28,6 +28,29 @@ async fn errors_of_the_system_name_the_function_and_the_path() -> asyncio::Resul
 }
 
 #[asyncio::test]
+async fn a_path_with_a_null_byte_and_text_that_is_not_utf_8_are_no_errors_of_the_system()
+-> asyncio::Result<()> {
+    let path = "/no\0such";
+    let (_directory, file) = file_with([0xff, b'\n']).await?;
+    let errors = [
+        ("open", files::open(path).await.map(drop)),
+        ("files.read", files::read(path).await.map(drop)),
+        ("files.write", files::write(path, "").await),
+        ("files.rename", files::rename(path, "/no/other").await),
+        ("files.copy", files::copy("/etc/passwd", path).await.map(drop)),
+        ("files.read_dir", files::read_dir(path).await.map(drop)),
+    ];
+    for (what, outcome) in errors {
+        let error = outcome.unwrap_err();
+        let text = error.to_string();
+        assert_eq!(error.kind(), "ValueError", "{what}");
+        assert!(text.starts_with(what) && text.ends_with("embedded null byte"), "{text}");
+    }
+    assert_eq!(files::read_to_string(&file).await.unwrap_err().kind(), "ValueError");
+    Ok(())
+}
+
+#[asyncio::test]
 async fn a_file_that_must_not_be_opened_is_not() -> asyncio::Result<()> {
     let (_directory, path) = file_with("secret").await?;
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o000))?;

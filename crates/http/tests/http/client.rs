@@ -1,16 +1,21 @@
 //! The client: its pool, its limits, and the state after a request is dropped.
 
 use crate::support::{
-    HOUR, MS, Raw, SECOND, ended, iterations, outcome, run, run_virtual, started, until, url,
+    HOUR, LOOPBACK, MS, Raw, SECOND, ended, iterations, outcome, run, run_virtual, started, until,
+    url,
 };
-use asyncio::{Error, Result, create_task, gather, sleep, start_server, wait_for};
+use asyncio::{
+    Bytes, Error, Result, StreamReader, StreamWriter, create_task, gather, sleep, start_server,
+    wait_for,
+};
 use asyncio_http::{
     Client, HttpServer, Incoming, Request, Response, StatusCode,
-    header::{AUTHORIZATION, HeaderValue, USER_AGENT},
-    service_fn,
+    header::{ACCEPT, AUTHORIZATION, HeaderValue, USER_AGENT},
+    serve, service_fn,
 };
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
 use std::{cell::Cell, collections::BTreeMap, rc::Rc};
+use tower_service::Service;
 
 /// Responds with the path, after the number of milliseconds in the query.
 async fn echo(request: Request<Incoming>) -> Result<Response<String>> {
@@ -25,6 +30,20 @@ async fn echo(request: Request<Incoming>) -> Result<Response<String>> {
 
 async fn server() -> Result<HttpServer<'static>> {
     started(service_fn(echo)).await
+}
+
+#[test]
+fn text_that_is_not_utf_8_is_refused_with_the_message_of_python() {
+    run(async |_| {
+        let handler = async |_: Request<Incoming>| {
+            Ok::<_, Error>(Response::new(Full::new(Bytes::from_static(b"a\xff"))))
+        };
+        let server = started(service_fn(handler)).await?;
+        let error = Client::new().get(url(&server, "/")).await?.text().await.unwrap_err();
+        assert_eq!(error.kind(), "ValueError");
+        assert!(error.to_string().contains("can't decode byte 0xff in position 1"), "{error}");
+        ended(server).await
+    });
 }
 
 #[test]
@@ -185,6 +204,39 @@ fn no_more_requests_to_a_host_are_made_than_there_may_be() {
         assert!(wait_for(request, 20 * MS).await.unwrap_err().is_timeout());
         held.pop();
         client.get(url(&server, "/")).await?.read().await?;
+        // However the host is written.
+        let port = server.local_addr().as_inet().unwrap().port();
+        let client = Client::builder().limit_per_host(1).build();
+        let held = client.get(format!("http://me@LocalHost:{port}/")).await?;
+        let request = client.get(format!("http://localhost:{port}/"));
+        assert!(wait_for(request, 20 * MS).await.unwrap_err().is_timeout());
+        drop(held);
+        ended(server).await
+    });
+}
+
+#[test]
+fn default_headers_are_sent_unless_the_request_has_them() {
+    run(async |_| {
+        let handler = async |request: Request<Incoming>| {
+            let all = request.headers().get_all(ACCEPT).iter().map(|it| it.to_str().unwrap());
+            Ok::<_, Error>(Response::new(all.collect::<Vec<_>>().join(" ")))
+        };
+        let server = started(service_fn(handler)).await?;
+        let client = Client::builder();
+        let client = client.header(ACCEPT, HeaderValue::from_static("a"));
+        let mut client = client.header(ACCEPT, HeaderValue::from_static("b")).build();
+        let place = url(&server, "/");
+        assert_eq!(client.get(&place).await?.text().await?, "a b");
+        assert_eq!(client.get(&place).header(ACCEPT, "c").await?.text().await?, "c");
+        // And for a library that uses the client as a service.
+        for (own, expected) in [(None, "a b"), (Some("c"), "c")] {
+            let request =
+                own.into_iter().fold(Request::get(&place), |it, own| it.header(ACCEPT, own));
+            let response = client.call(request.body(Full::default())?).await?;
+            assert_eq!(response.into_body().collect().await?.to_bytes(), expected);
+        }
+        drop(client);
         ended(server).await
     });
 }
@@ -256,6 +308,54 @@ fn what_is_asked_for_wrongly_is_an_error_that_says_so() {
 }
 
 /// `raise_for_status` returns an error for some statuses, and invalid text or JSON is an error.
+#[test]
+fn a_request_that_a_server_of_http2_has_not_looked_at_is_sent_again() {
+    run(async |_| {
+        // The client learns how many streams there may be when it has opened more.
+        let server = serve(service_fn(echo), LOOPBACK)
+            .protocol(|it| _ = it.http2().max_concurrent_streams(3));
+        let server = server.await?;
+        let client = Client::builder().http2_only(true).build();
+        let requests = (0..50).map(|_| {
+            let request = client.get(url(&server, "/here?1"));
+            async { request.await?.text().await }
+        });
+        assert_eq!(gather(requests).await?, ["/here"; 50]);
+        drop(client);
+        ended(server).await?;
+
+        // Its first connection is closed by the server, with no stream that it has seen.
+        const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        const GOAWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        /// The status 200, and the end of the stream 1.
+        const HEADERS: [u8; 10] = [0, 0, 1, 1, 5, 0, 0, 0, 1, 0x88];
+        let count = Rc::new(Cell::new(0));
+        let counted = count.clone();
+        let handler = async move |mut reader: StreamReader, writer: StreamWriter| {
+            counted.set(counted.get() + 1);
+            let is_refused = counted.get() % 2 == 1;
+            writer.write(SETTINGS);
+            // The preface of the client, and its request.
+            reader.readexactly(100).await?;
+            writer.write(if is_refused { &GOAWAY[..] } else { &HEADERS });
+            reader.read_to_end().await.map(drop)
+        };
+        let server = start_server(handler, LOOPBACK).await?;
+        let client = Client::builder().http2_only(true).build();
+        let place = format!("http://{}/", server.local_addr());
+        assert_eq!(client.post(&place).body("again").await?.status(), StatusCode::OK);
+        assert_eq!(count.get(), 2);
+        drop(client);
+        // A body that is generated cannot be sent again.
+        let client = Client::builder().http2_only(true).build();
+        let error = client.post(&place).stream(Full::from("once")).await.unwrap_err();
+        assert_eq!((count.get(), error.kind()), (3, "Error"));
+        drop(client);
+        server.close();
+        server.wait_closed().await
+    });
+}
+
 #[test]
 fn a_response_is_checked() {
     run(async |_| {

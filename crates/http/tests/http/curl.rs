@@ -59,17 +59,16 @@ fn curl_is_answered_in_both_versions() {
             ("--http1.0", "HTTP/1.0"),
             ("--http2-prior-knowledge", "HTTP/2.0"),
         ] {
-            let upload = format!("--data-binary=@{}", env!("CARGO_MANIFEST_PATH"));
+            let upload = format!("@{}", env!("CARGO_MANIFEST_PATH"));
             let size = std::fs::metadata(env!("CARGO_MANIFEST_PATH"))?.len();
-            let Some(text) =
-                curl(&server, &["-sS", option, "-w", told, &upload], &["/", "/"]).await?
-            else {
-                continue;
-            };
+            let arguments = ["-sS", option, "-w", told, "--data-binary", &upload];
+            // curl 7.88 cannot use such a connection of HTTP/2 twice.
+            let paths = if version == "HTTP/2.0" { &["/"][..] } else { &["/", "/"] };
+            let Some(text) = curl(&server, &arguments, paths).await? else { continue };
             let answer = format!("{version} {size}\n");
             let again = usize::from(version == "HTTP/1.0");
-            let expected = format!("{answer}1 {0}\n{answer}{again} {0}\n", answer.len());
-            assert_eq!(text, expected);
+            let expected = [1, again].map(|count| format!("{answer}{count} {}\n", answer.len()));
+            assert_eq!(text, expected[..paths.len()].concat());
             let chunked = ["-sS", option, "-H", "transfer-encoding: chunked", "-d", "12345"];
             if version == "HTTP/1.1" {
                 assert_eq!(curl(&server, &chunked, &["/"]).await?.as_deref(), Some("HTTP/1.1 5\n"));

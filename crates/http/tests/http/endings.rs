@@ -4,7 +4,8 @@ use crate::support::{HOUR, Raw, Waiting, ended, outcome, run, started, until, ur
 use asyncio::{Error, Event, Result, create_task, current_task, sleep};
 use asyncio_http::{Client, Incoming, Request, Response, StatusCode, service_fn};
 use axum::{Router, body::Body, routing::get};
-use std::{convert::Infallible, rc::Rc, sync::Arc};
+use http_body_util::{BodyExt, Full};
+use std::{cell::Cell, convert::Infallible, rc::Rc, sync::Arc};
 
 #[test]
 fn a_handler_that_panics_is_reported_and_answered() {
@@ -111,6 +112,83 @@ fn a_client_that_leaves_cancels_its_handler() {
         assert!(outcome(&two).await?.is_err());
         assert_eq!(waiting.cancelled(), 3);
         Ok(())
+    });
+}
+
+#[test]
+fn a_client_that_leaves_during_its_upload_is_not_reported() {
+    run(async |reports| {
+        let failed = Rc::new(Cell::new(0));
+        let count = failed.clone();
+        let server = started(service_fn(move |request: Request<Incoming>| {
+            let failed = count.clone();
+            async move {
+                let body = request.into_body().collect().await;
+                failed.set(failed.get() + usize::from(body.is_err()));
+                Ok::<_, Error>(Response::new(Full::new(body?.to_bytes())))
+            }
+        }))
+        .await?;
+        for (count, end) in [(1, "length"), (2, "chunk")] {
+            let mut client = Raw::to(server.local_addr()).await?;
+            client.send("POST / HTTP/1.1\r\nhost: localhost\r\n");
+            client.send(match end {
+                "length" => "content-length: 9\r\n\r\nsome",
+                _ => "transfer-encoding: chunked\r\n\r\n9\r\nsome",
+            });
+            drop(client);
+            until(|| failed.get() == count).await?;
+        }
+        // What is no body is an error of a client that stays.
+        let mut client = Raw::to(server.local_addr()).await?;
+        client.send("POST / HTTP/1.1\r\nhost: localhost\r\n");
+        client.send("transfer-encoding: chunked\r\n\r\nnine\r\n");
+        assert!(client.response().await?.0.starts_with("http/1.1 500"));
+        assert_eq!(reports.take().len(), 1);
+        ended(server).await
+    });
+}
+
+/// Without care, the system resets a connection that is closed with unread data.
+#[test]
+fn an_answer_arrives_at_a_client_that_still_sends() {
+    use std::io::{Read, Write};
+    const SIZE: usize = 20 << 20;
+    run(async |_| {
+        let handler = async |_: Request<Incoming>| {
+            Ok::<_, Error>(Response::builder().status(413).body("too large".to_owned())?)
+        };
+        let server = started(service_fn(handler)).await?;
+        let address = server.local_addr().as_inet().unwrap();
+        for end in ["length", "chunk"] {
+            let answer = asyncio::to_thread(move || {
+                let mut client = std::net::TcpStream::connect(address)?;
+                client.write_all(match end {
+                    "length" => b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 20971520\r\n\r\n",
+                    _ => {
+                        b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1400000\r\n"
+                    }
+                })?;
+                client.write_all(&vec![0; SIZE])?;
+                // As a client does that has no answer yet.
+                let mut answer = [0; 1000];
+                let length = client.read(&mut answer)?;
+                let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+                Ok::<_, std::io::Error>((answer, client.read(&mut [0])?))
+            });
+            let (answer, rest) = answer.await??;
+            assert!(
+                answer.starts_with("HTTP/1.1 413") && answer.ends_with("too large"),
+                "{answer}"
+            );
+            assert_eq!(rest, 0, "the server has ended its direction");
+        }
+        // A client that does not stop is not waited for when the server ends.
+        let mut client = Raw::to(server.local_addr()).await?;
+        client.send("POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9000000000\r\n\r\n");
+        client.0.writer().write(vec![0; 1 << 20]);
+        client.head().await?;
+        ended(server).await
     });
 }
 

@@ -1,6 +1,7 @@
 //! Servers and clients over real sockets.
 
 mod client;
+mod credentials;
 mod curl;
 mod endings;
 mod limits;

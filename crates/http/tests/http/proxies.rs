@@ -74,7 +74,16 @@ fn a_proxy_is_asked_for_http_as_it_is() {
             Client::builder().proxy(&format!("http://me:pw@{}", proxy.local_addr()))?.build();
         let text = client.get("http://example.org:8080/page?q").await?.text().await?;
         assert_eq!(text, "http://example.org:8080/page?q true");
-        assert!(Client::builder().proxy("").unwrap_err().to_string().contains("no URL of a proxy"));
+        for (url, why) in [
+            ("", "no URL of a proxy"),
+            ("ftp://me:pw@host", "\"host\" is no URL of a proxy"),
+            ("socks5://host:1080", "only http"),
+            ("http://host:99999", "a port is"),
+        ] {
+            let error = Client::builder().proxy(url).unwrap_err();
+            assert_eq!(error.kind(), "ValueError");
+            assert!(error.to_string().contains(why), "{error}");
+        }
         ended(proxy).await
     });
 }

@@ -88,7 +88,11 @@ impl StdioWriter {
 
     pub(super) async fn drain_at(&self, site: WaitSite) -> Result<()> {
         match &self.0 {
-            Kind::Stream(writer) => writer.drain().at(site).await,
+            Kind::Stream(writer) => match writer.drain().at(site).await {
+                // The cause, where the writer says only that the connection is lost.
+                Err(error) if !error.is_cancelled() => Err(writer.exception().unwrap_or(error)),
+                outcome => outcome,
+            },
             Kind::File(writer) => FileDrain { writer, place: QueuedWait::new(), site }.await,
         }
     }

@@ -258,6 +258,34 @@ fn every_function_that_opens_takes_the_limits_of_tls() {
     });
 }
 
+#[test]
+fn a_server_gives_a_silent_client_the_time_of_its_limit() {
+    const LIMIT: Duration = Duration::from_secs(2);
+    /// Returns when the server ends the connection of this client, which sends nothing.
+    async fn ended((mut reader, _writer): (StreamReader, StreamWriter)) -> Result<Duration> {
+        assert_eq!(reader.read_to_end().await?, "");
+        Ok(get_running_loop()?.time())
+    }
+    run_virtual(async {
+        let (context, _) = contexts();
+        let handler = async |_: StreamReader, _: StreamWriter| -> Result<()> {
+            panic!("no handshake has ended")
+        };
+        let server = start_server(handler, ("127.0.0.1", 0)).ssl(&context);
+        let server = server.ssl_handshake_timeout(LIMIT).await?;
+        let started = get_running_loop()?.time();
+        let silent = open_connection(("127.0.0.1", address(&server).1)).await?;
+        assert_eq!(ended(silent).await? - started, LIMIT);
+
+        let path = std::env::temp_dir().join(format!("asyncio-silent-{}", std::process::id()));
+        let server = start_unix_server(handler, &path).ssl(&context);
+        let server = server.ssl_handshake_timeout(LIMIT).await?;
+        assert_eq!(ended(open_unix_connection(&path).await?).await? - started, 2 * LIMIT);
+        drop(server);
+        Ok(())
+    });
+}
+
 async fn write_for_ever(writer: StreamWriter, count: Rc<Cell<usize>>) -> Result<()> {
     loop {
         writer.write([7; 100_000]);

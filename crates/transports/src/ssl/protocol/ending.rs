@@ -110,7 +110,8 @@ impl SslProtocol {
             State::Flushing => self.push(),
             State::Shutdown => self.shutdown_is_over(),
         }
-        true
+        // TLS below ends both directions, and warns of a request to keep one.
+        self.lower().can_write_eof()
     }
 
     /// Ends the connection because of an error. The protocol receives the error; if it is neither one of the

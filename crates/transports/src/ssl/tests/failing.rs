@@ -5,6 +5,7 @@ use rustls::ClientConfig;
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
+    os::unix::net::UnixStream,
     sync::Arc,
 };
 
@@ -134,22 +135,47 @@ fn a_handshake_that_takes_too_long_ends_at_its_limit() {
             &error,
             &["SSL handshake is taking longer than 60.0 seconds: aborting the connection"],
         );
+        Ok(())
+    });
+}
 
-        // And a server's, whose client says nothing.
-        let theirs = Log::default();
-        let log = theirs.clone();
-        let server = create_server(move || Recorder::new(&log), ("127.0.0.1", 0))
-            .ssl(server_context())
-            .ssl_handshake_timeout(Duration::from_secs(5))
-            .await?;
-        let silent = TcpStream::connect(("127.0.0.1", port_of(&server)))?;
-        while server.clients().is_empty() {
-            iterations(1).await?;
+/// Returns for how long the only connection of the server exists.
+async fn time_of_a_client(server: crate::Server) -> Result<Duration> {
+    while server.clients().is_empty() {
+        iterations(1).await?;
+    }
+    let event_loop = asyncio_loop::get_running_loop()?;
+    let started = event_loop.time();
+    server.close();
+    server.wait_closed().await?;
+    Ok(event_loop.time() - started)
+}
+
+#[test]
+fn a_server_gives_a_silent_client_the_time_of_its_limit() {
+    const LIMIT: Duration = Duration::from_secs(5);
+    run_hours(async {
+        let (log, reports) = (Log::default(), Log::default());
+        reports.watch_handler()?;
+        let recorder = || {
+            let log = log.clone();
+            move || Recorder::new(&log)
+        };
+        let path = std::env::temp_dir().join(format!("asyncio-silent-{}", std::process::id()));
+        for (limit, expected) in [(None, SSL_HANDSHAKE_TIMEOUT), (Some(LIMIT), LIMIT)] {
+            let mut tcp = create_server(recorder(), ("127.0.0.1", 0)).ssl(server_context());
+            let mut unix = create_unix_server(recorder(), &path).ssl(server_context());
+            if let Some(limit) = limit {
+                tcp = tcp.ssl_handshake_timeout(limit);
+                unix = unix.ssl_handshake_timeout(limit);
+            }
+            let (tcp, unix) = (tcp.await?, unix.await?);
+            let _silent = TcpStream::connect(("127.0.0.1", port_of(&tcp)))?;
+            assert_eq!(time_of_a_client(tcp).await?, expected);
+            let _silent = UnixStream::connect(&path)?;
+            assert_eq!(time_of_a_client(unix).await?, expected);
         }
-        server.close();
-        server.wait_closed().await?;
-        drop(silent);
-        assert_eq!(theirs.events(), "");
+        assert_eq!((&*log.events(), &*reports.events()), ("", ""));
         Ok(())
     });
 }

@@ -72,6 +72,18 @@ fn tls_goes_over_tls() {
     });
 }
 
+/// In a process of its own, because a process has one log.
+#[test]
+fn tls_over_tls_ends_without_a_warning() {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "ssl::tests::upgrading::tls_goes_over_tls", "--nocapture"])
+        .output()
+        .unwrap();
+    let (text, log) = (String::from_utf8_lossy(&output.stdout), &output.stderr);
+    assert!(text.contains("1 passed"), "{text}");
+    assert_eq!(String::from_utf8_lossy(log), "");
+}
+
 #[test]
 fn what_was_received_before_is_moved_into_tls() {
     run(async {
