@@ -96,6 +96,8 @@ pub(crate) struct Requests {
     work: RefCell<Vec<Work>>,
     /// The entries that the current work has added, in its order.
     added: RefCell<Vec<Work>>,
+    /// The targets that already have the request that the end of a step delivers.
+    told: RefCell<Vec<Target>>,
 }
 
 impl Requests {
@@ -105,7 +107,17 @@ impl Requests {
             sweeps: Cell::new(false),
             work: RefCell::new(Vec::new()),
             added: RefCell::new(Vec::new()),
+            told: RefCell::new(Vec::new()),
         }
+    }
+
+    /// Replaces the targets that already have the request, and returns the former ones.
+    pub(crate) fn replace_told(&self, told: Vec<Target>) -> Vec<Target> {
+        self.told.replace(told)
+    }
+
+    fn has_told(&self, target: &Target) -> bool {
+        self.told.borrow().iter().any(|told| told.id() == target.id())
     }
 
     fn next(&self) -> Option<Work> {
@@ -410,7 +422,9 @@ impl TaskCell {
         let is_taken = state == WAITING
             && match target {
                 Some(target) => {
-                    let accepted = target.cancel(error.clone());
+                    let accepted = self.has_passed_on(which)
+                        && scheduler.requests.has_told(&target)
+                        || target.cancel(error.clone());
                     if accepted {
                         self.set_passed(which, true);
                     }
@@ -533,6 +547,22 @@ impl TaskCell {
             node.set_message(error.clone())
         });
         drop(former);
+    }
+
+    /// Handles a wait that has passed a request on and is polled by another task now, where the answer
+    /// comes out: here the request counts as taken.
+    #[cold]
+    pub(crate) fn leave_answer(&self, scheduler: &Scheduler, which: Which) {
+        let Some((within, _)) = self.look_at(which) else { return };
+        let affine = &self.affine;
+        // This task has started the other one eagerly. At the end of its step it delivers the request
+        // to what it awaits then, which may be that task.
+        if affine.phase.get().is_running() && affine.stage.has(MUST | SCOPES) {
+            self.target_of(which)
+                .into_iter()
+                .for_each(|target| affine.cold(|cold| cold.told.push(target)));
+        }
+        self.picked_up(scheduler, within, false);
     }
 
     /// Records that a leaf, or a scope that gave way, took the request that reached it; unless it

@@ -8,6 +8,7 @@ use crate::{
     slots::Key,
     sync::{self, AtomicBool, AtomicU64, Ordering},
     wait_site::WaitSite,
+    which::Which,
 };
 use std::{sync::Arc, task::Waker};
 
@@ -106,10 +107,7 @@ impl OtherWait {
     pub(crate) fn leave_answer(&self) {
         let scheduler = self.place.and_then(HomeRef::local);
         let (Some(scheduler), Some((task, entry))) = (scheduler, self.armed) else { return };
-        scheduler.with_task(task, |cell| {
-            let within = cell.with_other(entry, |other| other.within);
-            within.into_iter().for_each(|within| cell.picked_up(scheduler, within, false));
-        });
+        scheduler.with_task(task, |cell| cell.leave_answer(scheduler, Which::Other(entry)));
     }
 
     /// Removes it from its task. If the leaf was moved to another thread, the task's thread does this.

@@ -485,7 +485,7 @@ impl Wait {
         match &self.0 {
             Link::First(task) if task.is_local() && !task.is_of(current) => {
                 let former = task.home().local();
-                former.into_iter().for_each(|it| task.picked_up(it, task.first_within(), false));
+                former.into_iter().for_each(|it| task.leave_answer(it, Which::First));
             }
             Link::Other(wait) if wait.entry_in(current).is_none() => wait.leave_answer(),
             _ => {}
