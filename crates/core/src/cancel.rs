@@ -40,7 +40,7 @@
 //!    becomes CANCELLED, or passes the request on to its *target*, the task or future that it waits
 //!    for. The outcome of the target is then the answer, in whichever task the wait is polled by then.
 //!    A leaf that is already woken gets the error when it resumes. Running code gets it at its next
-//!    suspension.
+//!    suspension. A branch that loses gets no request while it answers one from around it.
 //! 3. **A request counts on the paths through its origin.** `cancelling()` is the sum on the current
 //!    path. At its end, a scope uses that sum to decide whether a cancellation was its own. The
 //!    requests of a scope end with it.

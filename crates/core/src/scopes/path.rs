@@ -4,10 +4,12 @@
 use super::{Node, Within};
 use crate::{
     CancelledError,
+    cancel::WAITING,
     cell::TaskCell,
     scheduler::Scheduler,
     slots::Key,
     stage::{ANSWERED, MUST, SENT, TAKEN, THROWS},
+    which::Which,
 };
 
 impl Scheduler {
@@ -64,6 +66,23 @@ impl Scheduler {
             node.is_expired = true;
         });
         self.request(scope, CancelledError::default());
+    }
+
+    /// Whether a scope answers a request from around it: futures inside took it and have not ended the
+    /// scope, or passed it on to targets that have not answered.
+    pub(super) fn is_answering(&self, scope: Key) -> bool {
+        self.with_current(|cell| {
+            let cell = cell?;
+            if cell.requests_within(self.scopes.parent(scope)) == 0 {
+                return None;
+            }
+            let has_taken = self.scopes.with(scope, |node| node.stage.has(TAKEN | ANSWERED));
+            let is_passed = |which: &Which| {
+                let waits = matches!(cell.look_at(*which), Some((_, WAITING)));
+                waits && cell.has_passed_on(*which)
+            };
+            Some(has_taken? || cell.waits_inside(self, Some(scope)).iter().any(is_passed))
+        }) == Some(true)
     }
 
     /// Removes a deadline that has not passed yet.
