@@ -45,9 +45,9 @@
 //!    path. At its end, a scope uses that sum to decide whether a cancellation was its own. The
 //!    requests of a scope end with it.
 //! 4. **A foreign wait is not a leaf**: it is a future of another library, or one of our waits that
-//!    is polled through another library's trait or by two tasks. If nothing else is suspended, the
-//!    innermost scope *gives way* in its place: it drops its body and returns `Err(Cancelled)`. At
-//!    the root, the task ends.
+//!    is polled through another library's trait, or by two tasks or scopes that both go on. If nothing
+//!    else is suspended, the innermost scope *gives way* in its place: it drops its body and returns
+//!    `Err(Cancelled)`. At the root, the task ends.
 //! 5. **A request that no leaf takes is not lost.** `settle.rs` decides what happens to it at the
 //!    end of the step. The progress of a request in each scope is its stage (`stage.rs`).
 //!

@@ -103,6 +103,26 @@ impl OtherWait {
         }
     }
 
+    /// Makes it a foreign wait of its task, because another task polls its future too, with the same
+    /// `waker`. It stays where it is, so that no scope there is left without a wait. Returns false if it
+    /// has to be armed again in the other task instead.
+    pub(crate) fn share(&self, waker: &Waker) -> bool {
+        let scheduler = self.place.and_then(HomeRef::local);
+        let (Some(scheduler), Some((task, entry))) = (scheduler, self.armed) else { return false };
+        if self.state() != WAITING || self.has_passed_on() || !self.waker.will_wake(waker) {
+            return false;
+        }
+        let stays = scheduler.with_task(task, |cell| {
+            cell.with_other(entry, |other| {
+                if !other.revoked {
+                    other.within = scheduler.move_wait(other.within, other.within.foreign());
+                }
+                !other.revoked
+            })
+        });
+        stays.flatten() == Some(true)
+    }
+
     /// A request that was passed on is answered elsewhere: in this task it counts as taken.
     pub(crate) fn leave_answer(&self) {
         let scheduler = self.place.and_then(HomeRef::local);

@@ -25,6 +25,13 @@ impl Scheduler {
         outer.is_none() || self.scopes.is_inside(self.scopes.scope(within), outer)
     }
 
+    /// Whether the request that has reached a scope also concerns what is polled now.
+    pub(crate) fn is_meant_here(&self, within: Within) -> bool {
+        let scope = self.scopes.scope(within);
+        let origin = scope.and_then(|scope| self.scopes.with(scope, |node| node.origin)).flatten();
+        self.scopes.is_inside(self.scope(), origin)
+    }
+
     /// Moves a wait that was armed `within` a scope to the scope that polls it now. A foreign wait
     /// remains foreign.
     pub(crate) fn move_wait(&self, within: Within, here: Within) -> Within {

@@ -105,7 +105,10 @@ impl Run<'_> {
 
     /// Whether an await passes a request on: not if it ended without suspending afterwards.
     fn passes_on(&self, asked: &Asked, node: usize) -> bool {
-        self.is_active(asked, node) && !self.is_same_step(asked, node)
+        // A set that has moved polls only woken futures: the others have not followed it.
+        let is_set = |at: usize| matches!(self.kind(at), Kind::Unordered | Kind::Buffered(_));
+        let may_stay = self.has_moved(node) && self.tree.around(node).any(is_set);
+        self.is_active(asked, node) && !self.is_same_step(asked, node) && !may_stay
     }
 
     /// Whether a request reaches a node immediately.
