@@ -83,7 +83,7 @@ fn a_group_that_fails_ends_no_clone_in_another_scope() {
     run(async {
         let part = shared();
         let failing = TaskGroup::new().with(async |group| {
-            let _: Task<()> = group.create_task(async {
+            let _failing: Task<()> = group.create_task(async {
                 sleep(10 * MS).await?;
                 Err(boom())
             });
