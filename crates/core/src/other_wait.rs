@@ -2,11 +2,12 @@
 
 use crate::{
     cancel::{CANCELLED, IDLE, WAITING, WOKEN},
-    cell::TaskCell,
+    cell::{Other, TaskCell},
     home::{HomeRef, LoopRef, Message, entered},
     scheduler::Scheduler,
     slots::Key,
     sync::{self, AtomicBool, AtomicU64, Ordering},
+    wait::Look,
     wait_site::WaitSite,
     which::Which,
 };
@@ -103,24 +104,33 @@ impl OtherWait {
         }
     }
 
-    /// Makes it a foreign wait of its task, because another task polls its future too, with the same
-    /// `waker`. It stays where it is, so that no scope there is left without a wait. Returns false if it
-    /// has to be armed again in the other task instead.
-    pub(crate) fn share(&self, waker: &Waker) -> bool {
-        let scheduler = self.place.and_then(HomeRef::local);
-        let (Some(scheduler), Some((task, entry))) = (scheduler, self.armed) else { return false };
-        if self.state() != WAITING || self.has_passed_on() || !self.waker.will_wake(waker) {
-            return false;
+    /// Its state for a poll by another task than its own. If both tasks go on polling its future, it
+    /// becomes a foreign wait of its own task, and stays there if it can, so that no scope there is left
+    /// without a wait.
+    #[cold]
+    pub(crate) fn look_from(&self, scheduler: &Scheduler, cell: &TaskCell, waker: &Waker) -> Look {
+        if cell.is_own(waker) || !self.is_of_another(cell) {
+            return Look::Anew { shared: None };
         }
-        let stays = scheduler.with_task(task, |cell| {
-            cell.with_other(entry, |other| {
-                if !other.revoked {
-                    other.within = scheduler.move_wait(other.within, other.within.foreign());
-                }
-                !other.revoked
-            })
-        });
-        stays.flatten() == Some(true)
+        match self.share(waker) {
+            Some(()) => Look::State(WAITING),
+            None => Look::Anew { shared: Some(scheduler.within().foreign()) },
+        }
+    }
+
+    fn share(&self, waker: &Waker) -> Option<()> {
+        let (scheduler, (task, entry)) = (self.place.and_then(HomeRef::local)?, self.armed?);
+        if self.state() != WAITING || self.has_passed_on() || !self.waker.will_wake(waker) {
+            return None;
+        }
+        let share = |other: &mut Other| {
+            let within = other.within;
+            other.within = scheduler.move_wait(within, within.foreign());
+        };
+        scheduler.with_task(task, |cell| {
+            let revoked = cell.with_other(entry, |other| other.revoked)?;
+            if revoked { None } else { cell.with_other(entry, share) }
+        })?
     }
 
     /// A request that was passed on is answered elsewhere: in this task it counts as taken.

@@ -460,13 +460,7 @@ impl Wait {
             }
             (Link::Other(wait), Some((scheduler, cell))) => match wait.entry_in(cell) {
                 Some(entry) => cell.look_other(scheduler, entry, wait, cx.waker()),
-                None => {
-                    let is_shared = !cell.is_own(cx.waker()) && wait.is_of_another(cell);
-                    if is_shared && wait.share(cx.waker()) {
-                        return Look::State(WAITING);
-                    }
-                    Look::Anew { shared: is_shared.then(|| scheduler.within().foreign()) }
-                }
+                None => wait.look_from(scheduler, cell, cx.waker()),
             },
             (Link::Other(wait), None) if wait.armed.is_none() => match wait.state() {
                 WAITING if !wait.waker.will_wake(cx.waker()) => Look::Anew { shared: None },

@@ -313,7 +313,7 @@ impl TaskCell {
         let here = scheduler.within();
         let is_shared = within != here && self.is_shared(scheduler, within, waker);
         if state == CANCELLED && is_shared && !scheduler.is_meant_here(within) {
-            // The scope that is cancelled gives way; what else polls it goes on.
+            // The scope that is cancelled gives way, and its other pollers go on.
             wait.revoke();
             return Look::Anew { shared: Some(within.foreign()) };
         }

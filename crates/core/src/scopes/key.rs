@@ -109,11 +109,12 @@ impl ScopeKey {
     /// already, perhaps with a clean-up that awaits, gets no second one, and true is returned.
     pub fn request_here(self, error: CancelledError) -> bool {
         let Some(scheduler) = self.scheduler() else { return false };
-        if scheduler.is_answering(self.key) {
+        let seen = scheduler.scopes.with(self.key, |node| (node.is_foreign(), node.parent));
+        let Some((is_foreign, parent)) = seen else { return false };
+        if scheduler.is_asked_within(parent) && scheduler.is_answering(self.key) {
             return true;
         }
-        let is_foreign = scheduler.scopes.with(self.key, |node| node.is_foreign());
-        if is_foreign != Some(false) {
+        if is_foreign {
             return false;
         }
         scheduler.request_now(self.key, &error);

@@ -75,21 +75,29 @@ impl Scheduler {
         self.request(scope, CancelledError::default());
     }
 
-    /// Whether a scope answers a request from around it: futures inside took it and have not ended the
-    /// scope, or passed it on to targets that have not answered.
+    /// Whether requests from around a scope, which is inside `parent`, are outstanding in the current
+    /// task.
+    pub(super) fn is_asked_within(&self, parent: Option<Key>) -> bool {
+        self.with_current(|cell| cell.is_some_and(|cell| cell.requests.get() > 0))
+            || parent.is_some() && self.scopes.requests(parent) > 0
+    }
+
+    /// Whether a scope answers such a request: futures inside took it and have not ended the scope, or
+    /// passed it on to targets that have not answered.
+    #[cold]
     pub(super) fn is_answering(&self, scope: Key) -> bool {
-        self.with_current(|cell| {
-            let cell = cell?;
-            if cell.requests_within(self.scopes.parent(scope)) == 0 {
-                return None;
-            }
-            let has_taken = self.scopes.with(scope, |node| node.stage.has(TAKEN | ANSWERED));
-            let is_passed = |which: &Which| {
-                let waits = matches!(cell.look_at(*which), Some((_, WAITING)));
-                waits && cell.has_passed_on(*which)
-            };
-            Some(has_taken? || cell.waits_inside(self, Some(scope)).iter().any(is_passed))
-        }) == Some(true)
+        let has_taken = self.scopes.with(scope, |node| node.stage.has(TAKEN | ANSWERED));
+        let is_passed = |cell: &TaskCell, which: Which| {
+            let is_waiting = matches!(cell.look_at(which), Some((_, WAITING)));
+            is_waiting && cell.has_passed_on(which)
+        };
+        let has_passed_on = |cell: Option<&TaskCell>| {
+            cell.is_some_and(|cell| {
+                let waits = cell.waits_inside(self, Some(scope));
+                waits.into_iter().any(|which| is_passed(cell, which))
+            })
+        };
+        has_taken == Some(true) || self.with_current(has_passed_on)
     }
 
     /// Removes a deadline that has not passed yet.
