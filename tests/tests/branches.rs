@@ -288,6 +288,110 @@ fn a_cancelled_select_goes_on_with_the_first_that_ends() {
     });
 }
 
+/// The branches of a cancelled task or of an expired limit clean up as long as they need.
+async fn all_clean_up(body: impl AsyncFnOnce(&Trace) -> Result<()> + Clone + 'static) {
+    let trace = Trace::new();
+    let begun = now();
+    let (inside, ours) = (trace.clone(), body.clone());
+    let task = create_task(async move { ours(&inside).await });
+    iterations(2).await.unwrap();
+    task.cancel();
+    assert!(cancelled(&task.await));
+    assert_eq!((trace.take().as_str(), now() - begun), ("short long", 20 * MS));
+    let outcome = wait_for(async { body(&trace).await }, MS).await;
+    assert!(outcome.unwrap_err().is_timeout());
+    assert_eq!((trace.take().as_str(), now() - begun), ("short long", 41 * MS));
+    assert_eq!(current_task().unwrap().cancelling(), 0);
+}
+
+/// Waits, and cleans up for that long.
+async fn cleaning(trace: &Trace, name: &str, ms: u32) -> Result<()> {
+    let outcome = nap(1000).await;
+    if outcome.is_err() {
+        nap(ms).await?;
+        trace.say(name);
+    }
+    outcome.map(drop)
+}
+
+#[test]
+fn a_branch_that_cleans_up_is_not_cancelled_again_when_another_has_ended() {
+    run(async {
+        let short = async |trace: &Trace| cleaning(trace, "short", 10).await;
+        let long = async |trace: &Trace| cleaning(trace, "long", 20).await;
+        all_clean_up(async move |trace| {
+            let event = Event::new();
+            select! {
+                outcome = long(trace) => outcome,
+                outcome = event.wait() => outcome,
+                outcome = short(trace) => outcome,
+            }
+        })
+        .await;
+        all_clean_up(async move |trace| try_join!(long(trace), short(trace)).map(drop)).await;
+        all_clean_up(async move |trace| {
+            let limited = wait_for(long(trace), MS * 500);
+            select! { outcome = limited => outcome, outcome = short(trace) => outcome }
+        })
+        .await;
+        all_clean_up(async move |trace| {
+            race([cleaning(trace, "long", 20), cleaning(trace, "short", 10)]).await
+        })
+        .await;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_clean_up_in_a_task_or_in_something_foreign_is_not_cut_short_either() {
+    run(async {
+        all_clean_up(async |trace| {
+            let in_task = |name, ms| {
+                let trace = trace.clone();
+                async move { create_task(async move { cleaning(&trace, name, ms).await }).await }
+            };
+            try_join!(in_task("long", 20), in_task("short", 10)).map(drop)
+        })
+        .await;
+        all_clean_up(async |trace| {
+            let foreign = async {
+                let outcome = nap(1000).await;
+                let (sender, receiver) = tokio::sync::oneshot::channel();
+                get_running_loop()?.call_later(20 * MS, move || sender.send("long").is_ok())?;
+                trace.say(receiver.await.unwrap());
+                outcome.map(drop)
+            };
+            select! { outcome = foreign => outcome, outcome = cleaning(trace, "short", 10) => outcome }
+        })
+        .await;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_branch_that_took_a_cancellation_back_is_cancelled_when_it_loses() {
+    run(async {
+        let task = create_task(async {
+            let swallows = async {
+                assert!(cancelled(&nap(1000).await));
+                current_task().unwrap().uncancel();
+                nap(1000).await
+            };
+            let cleans_up = async {
+                let outcome = nap(1000).await;
+                nap(10).await?;
+                outcome
+            };
+            select! { outcome = swallows => outcome, outcome = cleans_up => outcome }
+        });
+        briefly().await?;
+        task.cancel();
+        assert!(cancelled(&task.await));
+        assert_eq!(now(), 10 * MS);
+        Ok(())
+    });
+}
+
 #[test]
 fn race_gives_the_first_and_ends_the_others() {
     run(async {

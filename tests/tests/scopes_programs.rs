@@ -111,3 +111,21 @@ fn an_await_that_moves_with_a_request_it_has_passed_on_leaves_none_behind() {
     let moved = with(Move, [with(Child, swallows), leaf(Oneshot(2))]);
     is_right(&program([moved, leaf(Sleep(0))], &[2]));
 }
+
+#[test]
+fn a_request_counts_once_in_what_an_await_that_moves_to_an_eager_task_has_passed_it_on_to() {
+    let join = with(Join, [with(Permit, [leaf(Oneshot(0)), leaf(Never)]), leaf(Sleep(0))]);
+    let limited = with(WaitFor(5), [leaf(Sleep(0))]);
+    for awaited in [
+        with(Child, [leaf(Sleep(0))]),
+        with(Gather, [leaf(Sleep(0))]),
+        with(Child, [join]),
+        with(Child, [with(Swallow, [leaf(Sleep(0))]), limited]),
+    ] {
+        for around in [Seq, WaitFor(9), Cancellable, Joined] {
+            let moved = with(Move, [awaited.clone(), leaf(CancelSelf)]);
+            let eager = Program { eager: true, ..program([with(around, [moved])], &[]) };
+            is_right(&eager);
+        }
+    }
+}

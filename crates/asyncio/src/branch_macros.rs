@@ -121,8 +121,8 @@ macro_rules! try_join {
 ///
 /// # Cancellation
 /// A cancellation of the task reaches every enabled branch. The first branch that ends because of it
-/// wins, with `Err(Cancelled)` as its output. If the surrounding future is dropped, so are the
-/// branches.
+/// wins, with `Err(Cancelled)` as its output. The others are not cancelled a second time: their
+/// clean-up runs to its end. If the surrounding future is dropped, so are the branches.
 #[macro_export]
 macro_rules! select {
     ($($branches:tt)*) => { $crate::__macros::__select!($crate; $($branches)*) };

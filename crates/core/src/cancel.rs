@@ -40,14 +40,14 @@
 //!    becomes CANCELLED, or passes the request on to its *target*, the task or future that it waits
 //!    for. The outcome of the target is then the answer, in whichever task the wait is polled by then.
 //!    A leaf that is already woken gets the error when it resumes. Running code gets it at its next
-//!    suspension.
+//!    suspension. A branch that loses gets no request while it answers one from around it.
 //! 3. **A request counts on the paths through its origin.** `cancelling()` is the sum on the current
 //!    path. At its end, a scope uses that sum to decide whether a cancellation was its own. The
 //!    requests of a scope end with it.
 //! 4. **A foreign wait is not a leaf**: it is a future of another library, or one of our waits that
-//!    is polled through another library's trait or by two tasks. If nothing else is suspended, the
-//!    innermost scope *gives way* in its place: it drops its body and returns `Err(Cancelled)`. At
-//!    the root, the task ends.
+//!    is polled through another library's trait, or by two tasks or scopes that both go on. If nothing
+//!    else is suspended, the innermost scope *gives way* in its place: it drops its body and returns
+//!    `Err(Cancelled)`. At the root, the task ends.
 //! 5. **A request that no leaf takes is not lost.** `settle.rs` decides what happens to it at the
 //!    end of the step. The progress of a request in each scope is its stage (`stage.rs`).
 //!
@@ -96,6 +96,8 @@ pub(crate) struct Requests {
     work: RefCell<Vec<Work>>,
     /// The entries that the current work has added, in its order.
     added: RefCell<Vec<Work>>,
+    /// The targets that already have the request that the end of a step delivers.
+    told: RefCell<Vec<Target>>,
 }
 
 impl Requests {
@@ -105,7 +107,17 @@ impl Requests {
             sweeps: Cell::new(false),
             work: RefCell::new(Vec::new()),
             added: RefCell::new(Vec::new()),
+            told: RefCell::new(Vec::new()),
         }
+    }
+
+    /// Replaces the targets that already have the request, and returns the former ones.
+    pub(crate) fn replace_told(&self, told: Vec<Target>) -> Vec<Target> {
+        self.told.replace(told)
+    }
+
+    fn has_told(&self, target: &Target) -> bool {
+        self.told.borrow().iter().any(|told| told.id() == target.id())
     }
 
     fn next(&self) -> Option<Work> {
@@ -410,7 +422,9 @@ impl TaskCell {
         let is_taken = state == WAITING
             && match target {
                 Some(target) => {
-                    let accepted = target.cancel(error.clone());
+                    let accepted = self.has_passed_on(which)
+                        && scheduler.requests.has_told(&target)
+                        || target.cancel(error.clone());
                     if accepted {
                         self.set_passed(which, true);
                     }
@@ -533,6 +547,22 @@ impl TaskCell {
             node.set_message(error.clone())
         });
         drop(former);
+    }
+
+    /// Handles a wait that has passed a request on and is polled by another task now, where the answer
+    /// comes out: here the request counts as taken.
+    #[cold]
+    pub(crate) fn leave_answer(&self, scheduler: &Scheduler, which: Which) {
+        let Some((within, _)) = self.look_at(which) else { return };
+        let affine = &self.affine;
+        // This task has started the other one eagerly. At the end of its step it delivers the request
+        // to what it awaits then, which may be that task.
+        if affine.phase.get().is_running() && affine.stage.has(MUST | SCOPES) {
+            self.target_of(which)
+                .into_iter()
+                .for_each(|target| affine.cold(|cold| cold.told.push(target)));
+        }
+        self.picked_up(scheduler, within, false);
     }
 
     /// Records that a leaf, or a scope that gave way, took the request that reached it; unless it

@@ -140,6 +140,8 @@ pub(crate) struct Cold {
     pub(crate) round_began_at: u32,
     /// The number of consecutive steps for which a request that nothing took was deferred.
     pub(crate) put_off: u32,
+    /// The targets that got the pending request from waits which then moved to an eager task.
+    pub(crate) told: Vec<Target>,
 }
 
 /// A wait beside the first.

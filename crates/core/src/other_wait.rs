@@ -2,12 +2,14 @@
 
 use crate::{
     cancel::{CANCELLED, IDLE, WAITING, WOKEN},
-    cell::TaskCell,
+    cell::{Other, TaskCell},
     home::{HomeRef, LoopRef, Message, entered},
     scheduler::Scheduler,
     slots::Key,
     sync::{self, AtomicBool, AtomicU64, Ordering},
+    wait::Look,
     wait_site::WaitSite,
+    which::Which,
 };
 use std::{sync::Arc, task::Waker};
 
@@ -102,14 +104,40 @@ impl OtherWait {
         }
     }
 
+    /// Its state for a poll by another task than its own. If both tasks go on polling its future, it
+    /// becomes a foreign wait of its own task, and stays there if it can, so that no scope there is left
+    /// without a wait.
+    #[cold]
+    pub(crate) fn look_from(&self, scheduler: &Scheduler, cell: &TaskCell, waker: &Waker) -> Look {
+        if cell.is_own(waker) || !self.is_of_another(cell) {
+            return Look::Anew { shared: None };
+        }
+        match self.share(waker) {
+            Some(()) => Look::State(WAITING),
+            None => Look::Anew { shared: Some(scheduler.within().foreign()) },
+        }
+    }
+
+    fn share(&self, waker: &Waker) -> Option<()> {
+        let (scheduler, (task, entry)) = (self.place.and_then(HomeRef::local)?, self.armed?);
+        if self.state() != WAITING || self.has_passed_on() || !self.waker.will_wake(waker) {
+            return None;
+        }
+        let share = |other: &mut Other| {
+            let within = other.within;
+            other.within = scheduler.move_wait(within, within.foreign());
+        };
+        scheduler.with_task(task, |cell| {
+            let revoked = cell.with_other(entry, |other| other.revoked)?;
+            if revoked { None } else { cell.with_other(entry, share) }
+        })?
+    }
+
     /// A request that was passed on is answered elsewhere: in this task it counts as taken.
     pub(crate) fn leave_answer(&self) {
         let scheduler = self.place.and_then(HomeRef::local);
         let (Some(scheduler), Some((task, entry))) = (scheduler, self.armed) else { return };
-        scheduler.with_task(task, |cell| {
-            let within = cell.with_other(entry, |other| other.within);
-            within.into_iter().for_each(|within| cell.picked_up(scheduler, within, false));
-        });
+        scheduler.with_task(task, |cell| cell.leave_answer(scheduler, Which::Other(entry)));
     }
 
     /// Removes it from its task. If the leaf was moved to another thread, the task's thread does this.

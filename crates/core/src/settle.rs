@@ -71,6 +71,20 @@ impl TaskCell {
     /// Handles the pending requests at the end of a step that suspended.
     #[cold]
     pub(crate) fn settle(&self, scheduler: &Scheduler) {
+        let told = self.affine.with_cold(|cold| std::mem::take(&mut cold.told)).unwrap_or_default();
+        if told.is_empty() {
+            return self.settle_scopes(scheduler);
+        }
+        scheduler.requests.replace_told(told);
+        self.settle_scopes(scheduler);
+        let told = scheduler.requests.replace_told(Vec::new());
+        if self.affine.stage.has(MUST | SCOPES) {
+            // The next step delivers it.
+            self.affine.cold(|cold| cold.told = told);
+        }
+    }
+
+    fn settle_scopes(&self, scheduler: &Scheduler) {
         let affine = &self.affine;
         self.for_each_pending(scheduler, |key| {
             scheduler.scopes.with(key, |node| node.stage.end_throw());

@@ -19,6 +19,7 @@ use crate::{
     home::{HomeRef, LoopRef, entered},
     listeners::CallbackRef,
     scheduler::Scheduler,
+    scopes::Within,
     slots::Key,
     task_ref::{FirstWait, Lent},
     wait_site::WaitSite,
@@ -164,9 +165,10 @@ pub(crate) enum Look {
     /// This step throws a cancellation here.
     Throws(CancelledError),
     /// Another task or another waker polls now, or a cancellation was withdrawn: the wait is armed
-    /// again. `is_shared`: the other task has not ended.
+    /// again. `shared`: another task, or another scope of this one, goes on polling it, and it is armed
+    /// there, as a foreign wait.
     Anew {
-        is_shared: bool,
+        shared: Option<Within>,
     },
 }
 
@@ -408,7 +410,7 @@ impl Wait {
                 let woken = self.disarm();
                 Resume::Cancelled { error: Error::Cancelled(error), woken }
             }
-            Look::Anew { is_shared } => {
+            Look::Anew { shared } => {
                 let has_passed_on = self.has_passed_on();
                 if has_passed_on {
                     with_current(|cell| cell.map(|cell| self.leave_answer(cell)));
@@ -416,9 +418,9 @@ impl Wait {
                 if self.disarm() {
                     return Resume::Woken;
                 }
-                let foreign = scheduler.filter(|_| is_shared).map(Scheduler::enter_foreign);
+                let place = scheduler.zip(shared).map(|(it, place)| it.enter_within(place));
                 self.arm(cx, site, target());
-                drop(foreign);
+                drop(place);
                 if has_passed_on {
                     self.set_passed_on();
                 }
@@ -447,26 +449,24 @@ impl Wait {
         match (&self.0, current) {
             (Link::First(task), Some((scheduler, cell))) if task.is_of(cell) => {
                 if !cell.is_own(cx.waker()) {
-                    return Look::Anew { is_shared: false };
+                    return Look::Anew { shared: None };
                 }
                 cell.look_first(scheduler)
             }
             // A future that two tasks share polls its parts with its own waker.
-            (Link::First(task), Some((_, cell))) => {
-                Look::Anew { is_shared: !task.is_done() && !cell.is_own(cx.waker()) }
+            (Link::First(task), Some((scheduler, cell))) => {
+                let is_shared = !task.is_done() && !cell.is_own(cx.waker());
+                Look::Anew { shared: is_shared.then(|| scheduler.within().foreign()) }
             }
             (Link::Other(wait), Some((scheduler, cell))) => match wait.entry_in(cell) {
                 Some(entry) => cell.look_other(scheduler, entry, wait, cx.waker()),
-                None => {
-                    let is_shared = !cell.is_own(cx.waker()) && wait.is_of_another(cell);
-                    Look::Anew { is_shared }
-                }
+                None => wait.look_from(scheduler, cell, cx.waker()),
             },
             (Link::Other(wait), None) if wait.armed.is_none() => match wait.state() {
-                WAITING if !wait.waker.will_wake(cx.waker()) => Look::Anew { is_shared: false },
+                WAITING if !wait.waker.will_wake(cx.waker()) => Look::Anew { shared: None },
                 state => Look::State(state),
             },
-            _ => Look::Anew { is_shared: false },
+            _ => Look::Anew { shared: None },
         }
     }
 
@@ -485,7 +485,7 @@ impl Wait {
         match &self.0 {
             Link::First(task) if task.is_local() && !task.is_of(current) => {
                 let former = task.home().local();
-                former.into_iter().for_each(|it| task.picked_up(it, task.first_within(), false));
+                former.into_iter().for_each(|it| task.leave_answer(it, Which::First));
             }
             Link::Other(wait) if wait.entry_in(current).is_none() => wait.leave_answer(),
             _ => {}

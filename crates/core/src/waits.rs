@@ -158,7 +158,7 @@ impl TaskCell {
             return Look::State(state);
         }
         if affine.flags.has(Flag::Revoked) {
-            return Look::Anew { is_shared: false };
+            return Look::Anew { shared: None };
         }
         if let Some(error) = self.thrown_at_first(scheduler, state) {
             self.first_picked_up(scheduler);
@@ -309,13 +309,20 @@ impl TaskCell {
     ) -> Look {
         let state = wait.state();
         let seen = self.with_other(entry, |other| (other.revoked, other.within));
-        let Some((revoked, within)) = seen else { return Look::Anew { is_shared: false } };
+        let Some((revoked, within)) = seen else { return Look::Anew { shared: None } };
+        let here = scheduler.within();
+        let is_shared = within != here && self.is_shared(scheduler, within, waker);
+        if state == CANCELLED && is_shared && !scheduler.is_meant_here(within) {
+            // The scope that is cancelled gives way, and its other pollers go on.
+            wait.revoke();
+            return Look::Anew { shared: Some(within.foreign()) };
+        }
         if state == CANCELLED {
             self.picked_up(scheduler, within, self.is_fresh(Which::Other(entry)));
             return Look::State(state);
         }
         if revoked {
-            return Look::Anew { is_shared: false };
+            return Look::Anew { shared: None };
         }
         if let Some(error) = self.thrown_at_other(scheduler, entry, state) {
             self.picked_up(scheduler, within, self.is_fresh(Which::Other(entry)));
@@ -323,12 +330,24 @@ impl TaskCell {
         }
         if state == WAITING {
             if !wait.waker.will_wake(waker) {
-                return Look::Anew { is_shared: false };
+                return Look::Anew { shared: None };
             }
-            let here = scheduler.move_wait(within, scheduler.within());
-            self.with_other(entry, |other| other.within = here);
+            if within != here {
+                let here = if is_shared { within.foreign() } else { here };
+                let here = scheduler.move_wait(within, here);
+                self.with_other(entry, |other| other.within = here);
+            }
         }
         Look::State(state)
+    }
+
+    /// Whether a wait is inside a future that polls it with a waker of its own, and is polled outside the
+    /// scope in which it was last polled, which has not ended. Then both places poll the future, such as
+    /// a `Shared`.
+    #[cold]
+    fn is_shared(&self, scheduler: &Scheduler, within: Within, waker: &Waker) -> bool {
+        !self.is_own(waker)
+            && !scheduler.is_within(scheduler.within(), scheduler.scopes.scope(within))
     }
 
     fn thrown_at_other(
@@ -345,7 +364,8 @@ impl TaskCell {
             let is_meant = other.number <= cold.round_began_at;
             (is_meant && !(other.wait.has_passed_on() && state == WAITING)).then_some(other.within)
         });
-        self.thrown_within(scheduler, within??)
+        let within = within.flatten().filter(|within| scheduler.is_meant_here(*within))?;
+        self.thrown_within(scheduler, within)
     }
 
     /// The cancellation that this step throws at one whose target is done.

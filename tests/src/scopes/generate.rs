@@ -21,21 +21,13 @@ struct Maker {
     left: usize,
     /// Whether tasks start eagerly.
     eager: bool,
-    /// Whether a node may await other tasks here.
-    awaits: bool,
     tasks: usize,
 }
 
 /// The program of a seed.
 pub fn program(seed: u64) -> Program {
-    let mut maker = Maker {
-        dice: Dice::new(seed),
-        tastes: [1; TASTES],
-        left: 0,
-        eager: false,
-        awaits: true,
-        tasks: 0,
-    };
+    let mut maker =
+        Maker { dice: Dice::new(seed), tastes: [1; TASTES], left: 0, eager: false, tasks: 0 };
     maker.program()
 }
 
@@ -158,11 +150,7 @@ impl Maker {
     }
 
     fn moved(&mut self, depth: usize) -> Node {
-        // If an await of a task moves to an eager task, a request of the same step may be passed on twice.
-        let awaits = self.awaits;
-        self.awaits &= !self.eager;
         let first = self.node(depth);
-        self.awaits = awaits;
         let racers = self.parts(0, 2, depth);
         Node { kind: Kind::Move, parts: [vec![first], racers].concat() }
     }
@@ -171,9 +159,9 @@ impl Maker {
         let kind = match self.dice.below(14) {
             0 => Kind::Lock,
             1 => Kind::Permit,
-            2 | 3 if self.awaits => Kind::Child,
-            4 if self.awaits => Kind::Gather,
-            5 if self.awaits => Kind::Shield,
+            2 | 3 => Kind::Child,
+            4 => Kind::Gather,
+            5 => Kind::Shield,
             6 => return Node::leaf(Kind::CancelSelf),
             7 => {
                 let task = self.dice.below(self.tasks) as u16;
@@ -181,7 +169,7 @@ impl Maker {
             }
             8 => return Node::leaf(Kind::Set),
             9 => return Node::leaf(Kind::Fail),
-            10 if self.awaits => return self.moved(depth),
+            10 => return self.moved(depth),
             11 => return Node::leaf(Kind::Notify),
             _ => Kind::Seq,
         };

@@ -191,6 +191,9 @@ impl Run<'_> {
             (counts && ended.number > begun.number).then_some(ended)
         });
         let first = ends.min_by_key(|ended| ended.number)?;
+        if self.surely_answers(branch, first) {
+            return None;
+        }
         let lasts = self.life(branch).ended.is_none_or(|(ended, _)| ended.number > first.number);
         let asked = Asked {
             origin: branch,
@@ -201,6 +204,35 @@ impl Run<'_> {
             tasks_only: false,
         };
         lasts.then_some(asked)
+    }
+
+    /// Whether a leaf in a branch took the only request, which was to its whole task, before another branch
+    /// won, so that the branch is already ending.
+    fn surely_answers(&self, branch: usize, won: Moment) -> bool {
+        let [request] = &self.record.requests[..] else { return false };
+        let is_limit = |node: usize| self.kind(node).limit().is_some();
+        // Losers inside hand on what they took.
+        let is_inside = |node: usize| node != branch && self.tree.is_inside(node, branch);
+        let mut losers = self.nodes().filter(|node| self.kind(*node) == Kind::Branch);
+        let is_only_one = self.record.uncancels.is_empty()
+            && !losers.any(is_inside)
+            && self.tree.is_inside(branch, request.origin)
+            && self.is_same_task(branch, request.origin)
+            && !self.tree.around(branch).any(|at| is_limit(at) || self.kind(at) == Kind::Group);
+        let has_taken = |leaf: usize| {
+            let life = self.life(leaf);
+            let (Some(begun), Some((ended, outcome))) = (life.begun, life.ended) else {
+                return false;
+            };
+            self.kind(leaf).is_ours()
+                && self.tree.is_inside(leaf, branch)
+                && self.is_same_task(leaf, branch)
+                && !self.has_moved(leaf)
+                && outcome == Outcome::Cancelled
+                && (begun.number..ended.number).contains(&request.at.number)
+                && ended.number < won.number
+        };
+        is_only_one && self.nodes().any(has_taken)
     }
 
     /// Whether a request may have reached a node, which ended at `ended`.

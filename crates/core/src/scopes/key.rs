@@ -105,11 +105,16 @@ impl ScopeKey {
 
     /// Requests the cancellation of everything inside the scope, for a caller that polls it immediately
     /// afterwards. Returns true if a future of this library is suspended inside and will take the
-    /// request; otherwise there is nothing to wait for.
+    /// request; otherwise there is nothing to wait for. A scope that answers a request from around it
+    /// already, perhaps with a clean-up that awaits, gets no second one, and true is returned.
     pub fn request_here(self, error: CancelledError) -> bool {
         let Some(scheduler) = self.scheduler() else { return false };
-        let is_foreign = scheduler.scopes.with(self.key, |node| node.is_foreign());
-        if is_foreign != Some(false) {
+        let seen = scheduler.scopes.with(self.key, |node| (node.is_foreign(), node.parent));
+        let Some((is_foreign, parent)) = seen else { return false };
+        if scheduler.is_asked_within(parent) && scheduler.is_answering(self.key) {
+            return true;
+        }
+        if is_foreign {
             return false;
         }
         scheduler.request_now(self.key, &error);

@@ -4,10 +4,12 @@
 use super::{Node, Within};
 use crate::{
     CancelledError,
+    cancel::WAITING,
     cell::TaskCell,
     scheduler::Scheduler,
     slots::Key,
     stage::{ANSWERED, MUST, SENT, TAKEN, THROWS},
+    which::Which,
 };
 
 impl Scheduler {
@@ -21,6 +23,13 @@ impl Scheduler {
     #[inline]
     pub(crate) fn is_within(&self, within: Within, outer: Option<Key>) -> bool {
         outer.is_none() || self.scopes.is_inside(self.scopes.scope(within), outer)
+    }
+
+    /// Whether the request that has reached a scope also concerns what is polled now.
+    pub(crate) fn is_meant_here(&self, within: Within) -> bool {
+        let scope = self.scopes.scope(within);
+        let origin = scope.and_then(|scope| self.scopes.with(scope, |node| node.origin)).flatten();
+        self.scopes.is_inside(self.scope(), origin)
     }
 
     /// Moves a wait that was armed `within` a scope to the scope that polls it now. A foreign wait
@@ -64,6 +73,31 @@ impl Scheduler {
             node.is_expired = true;
         });
         self.request(scope, CancelledError::default());
+    }
+
+    /// Whether requests from around a scope, which is inside `parent`, are outstanding in the current
+    /// task.
+    pub(super) fn is_asked_within(&self, parent: Option<Key>) -> bool {
+        self.with_current(|cell| cell.is_some_and(|cell| cell.requests.get() > 0))
+            || parent.is_some() && self.scopes.requests(parent) > 0
+    }
+
+    /// Whether a scope answers such a request: futures inside took it and have not ended the scope, or
+    /// passed it on to targets that have not answered.
+    #[cold]
+    pub(super) fn is_answering(&self, scope: Key) -> bool {
+        let has_taken = self.scopes.with(scope, |node| node.stage.has(TAKEN | ANSWERED));
+        let is_passed = |cell: &TaskCell, which: Which| {
+            let is_waiting = matches!(cell.look_at(which), Some((_, WAITING)));
+            is_waiting && cell.has_passed_on(which)
+        };
+        let has_passed_on = |cell: Option<&TaskCell>| {
+            cell.is_some_and(|cell| {
+                let waits = cell.waits_inside(self, Some(scope));
+                waits.into_iter().any(|which| is_passed(cell, which))
+            })
+        };
+        has_taken == Some(true) || self.with_current(has_passed_on)
     }
 
     /// Removes a deadline that has not passed yet.

@@ -37,7 +37,10 @@ impl Run<'_> {
                             && self.may_reach(other, asked.origin, moment)
                     }))
         };
-        let is_sure = |asked: &&Asked| !withdrawn(asked) && !moves(asked) && !leaves(asked);
+        let answers = |asked: &&Asked| self.may_answer(asked);
+        let is_sure = |asked: &&Asked| {
+            !withdrawn(asked) && !moves(asked) && !leaves(asked) && !answers(asked)
+        };
         let mut requests = self.asked.iter().filter(is_sure);
         requests.find_map(|asked| {
             self.unreached_leaf(asked).or_else(|| self.unreached_foreign(asked)).or_else(|| {
@@ -45,6 +48,18 @@ impl Run<'_> {
                 self.is_without_effect(asked).then_some(fault)
             })
         })
+    }
+
+    /// Whether a branch that loses may be answering a request from around it: it is not asked again then.
+    fn may_answer(&self, asked: &Asked) -> bool {
+        let branch = asked.origin;
+        let Some(begun) = self.life(branch).begun else { return false };
+        let reached = |other: &Asked| {
+            !self.tree.is_inside(other.origin, branch)
+                && other.ms <= asked.ms
+                && self.may_reach(other, branch, begun)
+        };
+        self.kind(branch) == Kind::Branch && self.asked.iter().any(reached)
     }
 
     /// Whether a node ran when a request came. If the moment is not known, whether it ran before and
@@ -90,7 +105,10 @@ impl Run<'_> {
 
     /// Whether an await passes a request on: not if it ended without suspending afterwards.
     fn passes_on(&self, asked: &Asked, node: usize) -> bool {
-        self.is_active(asked, node) && !self.is_same_step(asked, node)
+        // A set that has moved polls only woken futures: the others have not followed it.
+        let is_set = |at: usize| matches!(self.kind(at), Kind::Unordered | Kind::Buffered(_));
+        let may_stay = self.has_moved(node) && self.tree.around(node).any(is_set);
+        self.is_active(asked, node) && !self.is_same_step(asked, node) && !may_stay
     }
 
     /// Whether a request reaches a node immediately.
