@@ -12,8 +12,8 @@ use std::{
     ptr::NonNull,
 };
 
-/// Sizes are rounded up to a multiple of this, as allocators do.
-const UNIT: usize = 16;
+/// The alignment of the blocks that are kept, which is that of most tasks; their sizes are multiples of it.
+const ALIGN: usize = 8;
 /// The size of the largest blocks that are kept.
 const LARGEST: usize = 1024;
 /// How many bytes a thread keeps.
@@ -28,21 +28,22 @@ struct Block {
 
 struct FreeList {
     /// The first block of each size.
-    first: [Cell<Next>; LARGEST / UNIT],
+    first: [Cell<Next>; LARGEST / ALIGN],
     /// The size of all blocks.
     bytes: Cell<usize>,
 }
 
 thread_local! {
     static FREE_LIST: FreeList = const {
-        FreeList { first: [const { Cell::new(None) }; LARGEST / UNIT], bytes: Cell::new(0) }
+        FreeList { first: [const { Cell::new(None) }; LARGEST / ALIGN], bytes: Cell::new(0) }
     };
 }
 
 /// Allocates memory for a `T`, which is not initialized.
 #[inline(always)]
 pub(crate) fn allocate<T>() -> NonNull<T> {
-    let layout = layout::<T>();
+    const { assert!(size_of::<T>() > 0) };
+    let layout = const { Layout::new::<T>() };
     let kept = match is_kept(layout) {
         true => FREE_LIST.try_with(|list| list.pop(layout.size())).ok().flatten(),
         false => None,
@@ -53,7 +54,7 @@ pub(crate) fn allocate<T>() -> NonNull<T> {
 #[cold]
 #[inline(never)]
 fn allocate_anew(layout: Layout) -> NonNull<u8> {
-    // SAFETY: its size is not zero (`layout`).
+    // SAFETY: its size is not zero: see `allocate`.
     NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout))
 }
 
@@ -63,7 +64,7 @@ fn allocate_anew(layout: Layout) -> NonNull<u8> {
 /// `place` must be from [`allocate`] for the same type, on any thread, and must not be used any more.
 #[inline(always)]
 pub(crate) unsafe fn free<T>(place: NonNull<T>) {
-    let (layout, block) = (layout::<T>(), place.cast());
+    let (layout, block) = (const { Layout::new::<T>() }, place.cast());
     // SAFETY: as the caller promised.
     let push = |list: &FreeList| unsafe { list.push(block, layout.size()) };
     if !is_kept(layout) || !FREE_LIST.try_with(push).unwrap_or(false) {
@@ -72,34 +73,15 @@ pub(crate) unsafe fn free<T>(place: NonNull<T>) {
     }
 }
 
-/// The layout with which memory for a `T` is allocated.
-const fn layout<T>() -> Layout {
-    let (size, align) = (size_of::<T>(), align_of::<T>());
-    assert!(size > 0);
-    if size <= LARGEST && align <= UNIT {
-        of_size(size.next_multiple_of(UNIT))
-    } else {
-        Layout::new::<T>()
-    }
-}
-
-/// The layout of the blocks in a list.
-const fn of_size(size: usize) -> Layout {
-    match Layout::from_size_align(size, UNIT) {
-        Ok(layout) => layout,
-        Err(_) => panic!("the size of a block overflows"),
-    }
-}
-
 const fn is_kept(layout: Layout) -> bool {
     let keeps = !cfg!(any(miri, loom, asyncio_no_free_list));
-    keeps && layout.size() <= LARGEST && layout.align() == UNIT
+    keeps && layout.size() <= LARGEST && layout.align() == ALIGN
 }
 
 impl FreeList {
     #[inline(always)]
     fn pop(&self, size: usize) -> Option<NonNull<u8>> {
-        let first = &self.first[size / UNIT - 1];
+        let first = &self.first[size / ALIGN - 1];
         let block = first.get()?;
         // SAFETY: `push` has written it, and nothing has used the memory since.
         first.set(unsafe { block.as_ref() }.next);
@@ -110,14 +92,14 @@ impl FreeList {
     /// Keeps a block; returns whether there was room for it.
     ///
     /// # Safety
-    /// `block` must have been allocated with `of_size(size)`, and must not be used any more.
+    /// `block` must have been allocated with this size and [`ALIGN`], and must not be used any more.
     #[inline(always)]
     unsafe fn push(&self, block: NonNull<u8>, size: usize) -> bool {
         let bytes = self.bytes.get() + size;
         if bytes > KEPT {
             return false;
         }
-        let (first, block) = (&self.first[size / UNIT - 1], block.cast::<Block>());
+        let (first, block) = (&self.first[size / ALIGN - 1], block.cast::<Block>());
         // SAFETY: it is large enough and aligned, by its layout, and unused.
         unsafe { block.write(Block { next: first.get() }) };
         first.set(Some(block));
@@ -128,10 +110,10 @@ impl FreeList {
 
 impl Drop for FreeList {
     fn drop(&mut self) {
-        for size in (UNIT..=LARGEST).step_by(UNIT) {
+        for size in (ALIGN..=LARGEST).step_by(ALIGN) {
             while let Some(block) = self.pop(size) {
-                // SAFETY: it was allocated with this layout, and is unused.
-                unsafe { dealloc(block.as_ptr(), of_size(size)) }
+                // SAFETY: it was allocated with this layout, which is valid therefore, and is unused.
+                unsafe { dealloc(block.as_ptr(), Layout::from_size_align_unchecked(size, ALIGN)) }
             }
         }
     }
@@ -162,13 +144,13 @@ mod tests {
             assert_eq!(kept(), 320);
             let other = allocate::<[u64; 22]>();
             assert_eq!(kept(), 320);
-            // Sizes are rounded, and the block that was freed last is used first.
-            let places = [allocate::<[u64; 19]>().cast(), allocate::<[u64; 20]>()];
+            // The block that was freed last is used first.
+            let places = [allocate::<[u64; 20]>(), allocate::<[u64; 20]>()];
             assert_eq!((places, kept()), ([two, one], 0));
             // SAFETY: as above.
             unsafe {
                 free(other);
-                free(places[0].cast::<[u64; 19]>());
+                free(places[0]);
                 free(places[1]);
             }
             assert_eq!(kept(), 320 + 176);
@@ -188,11 +170,11 @@ mod tests {
     #[test]
     fn large_and_strictly_aligned_memory_is_not_kept() {
         #[repr(align(32))]
-        struct Aligned(#[expect(dead_code)] u8);
+        struct Aligned(#[expect(dead_code)] u64);
         in_a_new_thread(|| {
             // SAFETY: nothing is used after its free.
             unsafe {
-                free(allocate::<[u8; LARGEST + 1]>());
+                free(allocate::<[u64; LARGEST / 8 + 1]>());
                 let aligned = allocate::<Aligned>();
                 assert!(aligned.is_aligned());
                 free(aligned);
