@@ -21,7 +21,8 @@ use std::{
 ///
 /// # Cancellation
 /// A cancellation reaches each of them. A loser gets `Err(Cancelled)` at its await, and may clean up
-/// with awaits of its own; one that already cleans up after a cancellation is not cancelled again. If it still returns a value or another error, that is reported to the loop's
+/// with awaits of its own; one that already cleans up after a cancellation is not cancelled again. If it
+/// still returns a value or another error, that is reported to the loop's
 /// exception handler. Dropping the future drops them.
 ///
 /// ```
