@@ -95,7 +95,7 @@ impl Activity {
         self.state.lock().is_http2
     }
 
-    /// Whether more of a body may arrive that nobody reads.
+    /// Whether more of a request body may arrive, which no handler reads any more.
     pub(crate) fn may_receive_a_body(&self) -> bool {
         let state = self.state.lock();
         state.had_body && !state.is_http2
