@@ -18,8 +18,9 @@ use std::{
 /// the end.
 ///
 /// # Errors
-/// `Value` for a mode that Python does not have, and for a path that contains a null byte; `Io` with the system's error, for example that the
-/// file does not exist, is a directory, or must not be opened; `Runtime` without a running loop.
+/// `Value` for a mode that Python does not have, and for a path that contains a null byte; `Io` with the
+/// system's error, for example that the file does not exist, is a directory, or must not be opened; `Runtime`
+/// without a running loop.
 ///
 /// # Cancellation
 /// The file is closed if it was already opened. A file that the mode creates or truncates may have

@@ -2,8 +2,9 @@
 
 use crate::{
     connect::Connector,
+    errors::BoxError,
     request::ClientRequest,
-    response::{BoxError, ClientBody, Deadline},
+    response::{ClientBody, Deadline},
     runtime::{LoopExecutor, LoopTimer},
     url::{Origin, checked, move_credentials, origin},
 };

@@ -2,6 +2,7 @@
 
 use crate::{
     activity::{Activity, Limits, Phase},
+    errors::BoxError,
     io::{Io, Side},
     linger::Linger,
     runtime::LoopExecutor,
@@ -18,7 +19,6 @@ use hyper::{
 };
 use hyper_util::server::conn::auto;
 use std::{
-    error::Error as StdError,
     future::{Future, poll_fn},
     pin::{Pin, pin},
     rc::Rc,
@@ -35,8 +35,6 @@ use std::{
 const LINGER: Duration = Duration::from_millis(100);
 /// The time that the client of an idle connection has to close it.
 const FAREWELL: Duration = Duration::from_secs(5);
-
-type Boxed = Box<dyn StdError + Send + Sync>;
 
 /// Data that all connections of a server share.
 pub(crate) struct Shared<S> {
@@ -74,9 +72,9 @@ enum Ending {
 
 impl<S, B> Shared<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<Boxed>, Future: 'static>
+    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: 'static>
         + 'static,
-    B: Body<Error: Into<Boxed>> + 'static,
+    B: Body<Error: Into<BoxError>> + 'static,
 {
     pub(crate) async fn serve(&self, mut both: Duplex) -> Result<()> {
         let activity = Activity::new(self.alive.clone(), both.reader().feeder());
@@ -133,7 +131,7 @@ pub(crate) fn in_time<T>(outcome: Result<T>) -> Result<Option<T>> {
 /// Drives a connection until it has ended (`None`), or `wait` has ended. A connection is polled several times
 /// for each request, and `wait` only when something has woken it.
 async fn moved<T>(
-    mut connection: Pin<&mut impl Future<Output = Result<(), Boxed>>>,
+    mut connection: Pin<&mut impl Future<Output = Result<(), BoxError>>>,
     wait: impl Future<Output = Result<T>>,
 ) -> Result<Option<T>> {
     let mut wait = pin!(wait);
@@ -183,7 +181,7 @@ impl Wake for Woken {
 }
 
 /// Errors of the client concern only the client. The only other error is a failed response body.
-fn report(error: Boxed) {
+fn report(error: BoxError) {
     let is_ours = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user);
     let error = Error::from_boxed(error);
     if is_ours && !error.is_cancelled() {

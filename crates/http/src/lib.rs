@@ -44,6 +44,7 @@ mod activity;
 mod client;
 mod connect;
 mod connection;
+mod errors;
 mod io;
 mod linger;
 mod redirect;

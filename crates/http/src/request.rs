@@ -2,8 +2,9 @@
 
 use crate::{
     client::{Admission, Client},
+    errors::{BoxError, sources},
     redirect::{Content, Outgoing},
-    response::{BoxError, ClientResponse, Deadline},
+    response::{ClientResponse, Deadline},
     url::shown,
 };
 use asyncio_core::{Error, Result, limit::ToTimeout};
@@ -16,7 +17,6 @@ use hyper::{
 };
 use serde::Serialize;
 use std::{
-    error::Error as StdError,
     fmt,
     future::{Future, IntoFuture},
     pin::{Pin, pin},
@@ -163,18 +163,12 @@ async fn exchange(
 
 /// Whether the server has not looked at a request, and will not.
 fn is_refusal(error: &Error) -> bool {
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(&**error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<h2::Error>().filter(|error| error.is_remote()) {
-            return match error.reason() {
-                Some(h2::Reason::REFUSED_STREAM) => error.is_reset(),
-                Some(h2::Reason::NO_ERROR) => error.is_go_away(),
-                _ => false,
-            };
-        }
-        cause = error.source();
-    }
-    false
+    let of_h2 = sources(error).find_map(|source| source.downcast_ref::<h2::Error>());
+    of_h2.filter(|error| error.is_remote()).is_some_and(|error| match error.reason() {
+        Some(h2::Reason::REFUSED_STREAM) => error.is_reset(),
+        Some(h2::Reason::NO_ERROR) => error.is_go_away(),
+        _ => false,
+    })
 }
 
 /// How often a request is sent again after a refusal.

@@ -13,15 +13,12 @@ use hyper::{
 };
 use serde::de::DeserializeOwned;
 use std::{
-    error::Error as StdError,
     fmt,
     future::Future,
     pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
 };
-
-pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// The deadline of a request, in the loop's time.
 #[derive(Clone, Copy, Debug)]

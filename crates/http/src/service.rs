@@ -1,6 +1,9 @@
 //! Serving requests: the services of hyper and of tower, and a task for each request.
 
-use crate::activity::{Activity, InFlight};
+use crate::{
+    activity::{Activity, InFlight},
+    errors::{BoxError, sources},
+};
 use asyncio_core::{Error, exception::ExceptionContext};
 use asyncio_task::Task;
 use hyper::{
@@ -13,7 +16,6 @@ use hyper::{
 use hyper_util::service::TowerToHyperService;
 use pin_project_lite::pin_project;
 use std::{
-    error::Error as StdError,
     fmt,
     future::Future,
     pin::Pin,
@@ -25,8 +27,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-type Boxed = Box<dyn StdError + Send + Sync>;
-
 /// A service that [`serve`](crate::serve()) accepts: a service of hyper (from
 /// [`service_fn`](crate::service_fn)), or a cloneable one of tower (a router of axum). The compiler
 /// infers which of them it is.
@@ -36,12 +36,12 @@ type Boxed = Box<dyn StdError + Send + Sync>;
 /// disconnected is not reported.
 pub trait IntoService<Kind>: 'static {
     /// The body of a response.
-    type Body: Body<Error: Into<Boxed>> + 'static;
+    type Body: Body<Error: Into<BoxError>> + 'static;
     /// The same as a service of hyper.
     type Service: Service<
             Request<Incoming>,
             Response = Response<Self::Body>,
-            Error: Into<Boxed>,
+            Error: Into<BoxError>,
             Future: 'static,
         > + 'static;
 
@@ -59,9 +59,9 @@ pub enum OfTower {}
 
 impl<S, B> IntoService<OfHyper> for S
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<Boxed>, Future: 'static>
+    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: 'static>
         + 'static,
-    B: Body<Error: Into<Boxed>> + 'static,
+    B: Body<Error: Into<BoxError>> + 'static,
 {
     type Body = B;
     type Service = S;
@@ -76,11 +76,11 @@ where
     S: tower_service::Service<
             Request<Incoming>,
             Response = Response<B>,
-            Error: Into<Boxed>,
+            Error: Into<BoxError>,
             Future: 'static,
         > + Clone
         + 'static,
-    B: Body<Error: Into<Boxed>> + 'static,
+    B: Body<Error: Into<BoxError>> + 'static,
 {
     type Body = B;
     type Service = TowerToHyperService<S>;
@@ -98,7 +98,7 @@ pub(crate) struct PerRequest<S> {
 
 impl<S, B> Service<Request<Incoming>> for PerRequest<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<Boxed>> + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>> + 'static,
     B: Body + 'static,
 {
     type Response = Response<ServerBody<B>>;
@@ -202,14 +202,7 @@ impl<B> Drop for Serving<B> {
 
 /// Whether an error is of the body of a request, or of a connection.
 fn is_of_a_connection(error: &Error) -> bool {
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(&**error);
-    while let Some(error) = cause {
-        if error.is::<hyper::Error>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    sources(error).any(|source| source.is::<hyper::Error>())
 }
 
 impl Asked {
