@@ -1,28 +1,5 @@
 //! The rules of cancellation, and the delivery of requests.
 //!
-//! # The rules of a wait
-//!
-//! A leaf future that is about to suspend *arms* a wait in its task's cell. The wait gets a number
-//! that no wait of the task had before, and goes through these states:
-//!
-//! ```text
-//!          arm (1)                    wake (2)
-//!   IDLE ───────────► WAITING ──────────────────────► WOKEN
-//!    ▲                 │   ▲                            │
-//!    │      cancel (3) ▼   │ revoke (5)                 │
-//!    │ disarm (4)    CANCELLED                          │
-//!    └───────────────────┴──────────────────────────────┘
-//! ```
-//!
-//! 1. by the leaf, on its task's thread;
-//! 2. by the object that it waits for, on any thread ([`Waiter::wake`](crate::wait::Waiter::wake));
-//!    there is one winner;
-//! 3. by a request, when it is made: from then on, the waiter does not count as waiting;
-//! 4. by the leaf, when it resumes or is dropped. It then knows whether it was woken, and passes on
-//!    a wake-up that it does not use;
-//! 5. when the scope of the request ends before the leaf is polled. The next poll arms the wait again,
-//!    and checks again for the object that it waits for.
-//!
 //! # The rules of a request
 //!
 //! ```text
@@ -53,79 +30,36 @@
 //!
 //! With one await at a time, all of this is CPython's counting, down to the hop.
 
+pub(crate) mod path;
+pub(crate) mod requests;
+pub(crate) mod scope_key;
+pub(crate) mod scopes;
+mod settle;
+pub(crate) mod stage;
+
+use self::requests::Work;
 use crate::{
     CancelledError,
-    cell::TaskCell,
-    flags::{Flag, PassingOn},
+    cancel::{
+        scope_key::ScopeKey,
+        scopes::Within,
+        stage::{ANSWERED, MUST, SCOPES, SENT, TAKEN, THROWS, YIELDS},
+    },
     home::{Message, entered},
     scheduler::Scheduler,
-    scopes::{ScopeKey, Within},
     slots::Key,
-    stage::{ANSWERED, MUST, SCOPES, SENT, TAKEN, THROWS, YIELDS},
     sync::Ordering,
-    target::Target,
-    task_ref::TaskRef,
-    wait::wake,
-    which::Which,
+    task::{
+        cell::{TaskCell, Which},
+        flags::{Flag, PassingOn},
+        reference::TaskRef,
+    },
+    wait::{
+        state::{CANCELLED, WAITING},
+        target::Target,
+        wake,
+    },
 };
-use std::cell::{Cell, RefCell};
-
-pub(crate) const IDLE: u64 = 0;
-pub(crate) const WAITING: u64 = 1;
-pub(crate) const WOKEN: u64 = 2;
-pub(crate) const CANCELLED: u64 = 3;
-pub(crate) const STATE: u64 = 3;
-
-/// The remaining work of a request. A request is passed along tasks that await each other. The chain
-/// may be longer than the stack, so this is not done by recursion.
-enum Work {
-    /// A request that came from a scope, or from the root of the task.
-    Deliver(TaskRef, Option<Key>, CancelledError),
-    /// A wait or its target takes it.
-    Give(TaskRef, Which, Option<Key>, CancelledError),
-    /// Everything that a task has passed on is done.
-    End(TaskRef, Option<Key>, CancelledError),
-}
-
-/// The requests of a loop that are being delivered; most are delivered in the call.
-pub(crate) struct Requests {
-    under_way: Cell<bool>,
-    /// Whether each task takes one request.
-    sweeps: Cell<bool>,
-    /// The next entry is the last one.
-    work: RefCell<Vec<Work>>,
-    /// The entries that the current work has added, in its order.
-    added: RefCell<Vec<Work>>,
-    /// The targets that already have the request that the end of a step delivers.
-    told: RefCell<Vec<Target>>,
-}
-
-impl Requests {
-    pub(crate) const fn new() -> Requests {
-        Requests {
-            under_way: Cell::new(false),
-            sweeps: Cell::new(false),
-            work: RefCell::new(Vec::new()),
-            added: RefCell::new(Vec::new()),
-            told: RefCell::new(Vec::new()),
-        }
-    }
-
-    /// Replaces the targets that already have the request, and returns the former ones.
-    pub(crate) fn replace_told(&self, told: Vec<Target>) -> Vec<Target> {
-        self.told.replace(told)
-    }
-
-    fn has_told(&self, target: &Target) -> bool {
-        self.told.borrow().iter().any(|told| told.id() == target.id())
-    }
-
-    fn next(&self) -> Option<Work> {
-        let mut work = self.work.borrow_mut();
-        work.extend(self.added.borrow_mut().drain(..).rev());
-        work.pop()
-    }
-}
 
 impl TaskRef {
     /// Requests that the task be cancelled (`Task.cancel`): see the [rules](self). Returns false if

@@ -19,6 +19,7 @@ mod report;
 mod tests;
 
 use about::About;
+pub(crate) use about::EndedTask;
 pub use foreign::*;
 pub use kinds::*;
 pub use payloads::*;

@@ -1,11 +1,10 @@
 //! [`Handle`] and [`TimerHandle`], which `call_soon` and similar methods return.
 
 use crate::{
-    cell::TaskContext,
     context::Context,
     home::{LoopRef, Message, thread_id},
-    listeners::CallbackRef,
     sync::{AtomicBool, Condvar, Mutex, Ordering, keep, mutant},
+    task::{cell::TaskContext, listeners::CallbackRef},
 };
 use std::{fmt, panic::Location, sync::Arc, time::Duration};
 

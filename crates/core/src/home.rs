@@ -27,25 +27,21 @@
 //! with_entered(|scheduler| KEPT.set(Some(scheduler)));
 //! ```
 
+pub(crate) mod loop_local;
+pub(crate) mod messages;
 #[cfg(all(test, not(loom)))]
 pub(crate) mod test_remote;
+mod vacant;
 
 use crate::{
     Error, Result,
-    cell::Keeper,
-    layout,
-    metrics::Counters,
+    metrics::counters::Counters,
     scheduler::Scheduler,
     slots::Key,
     sync::{AtomicU64, Ordering, thread_cell},
-    task_ref::TaskRef,
+    task::{cell::Keeper, reference::TaskRef},
 };
-use std::{
-    any::Any,
-    cell::{Cell, RefCell},
-    fmt,
-    sync::{Mutex, OnceLock},
-};
+use std::{any::Any, cell::Cell, fmt, sync::Mutex};
 
 /// A message that another thread puts into a loop's inbox.
 pub enum Message {
@@ -95,7 +91,7 @@ pub(crate) struct Home {
     pub(crate) counters: Counters,
     remote: Box<dyn Remote>,
     /// The keepers that other threads requested for tasks of loops that live here: see
-    /// [`set_keeper`](crate::maker::Maker::set_keeper).
+    /// [`set_keeper`](crate::task::maker::Maker::set_keeper).
     keepers: Mutex<Vec<(TaskRef, Keeper)>>,
     /// The previously created home, for readers outside the process: see [`layout`].
     pub(crate) next: std::sync::atomic::AtomicPtr<Home>,
@@ -112,18 +108,6 @@ unsafe impl Sync for Home {}
 // SAFETY: an empty scheduler has no tie to a thread, and a home changes hands only when empty: a
 // closed one takes nothing in.
 unsafe impl Send for Home {}
-
-impl Home {
-    fn leak(remote: Box<dyn Remote>) -> &'static Home {
-        let (thread, id) = (AtomicU64::new(0), AtomicU64::new(0));
-        let (scheduler, keepers) = (Scheduler::new(), Mutex::new(Vec::new()));
-        let (counters, next) = (Counters::default(), Default::default());
-        let home = Home { thread, id, scheduler, counters, remote, keepers, next };
-        let home = Box::leak(Box::new(home));
-        layout::publish(home);
-        home
-    }
-}
 
 impl fmt::Debug for Home {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -145,30 +129,6 @@ pub(crate) fn thread_id() -> u64 {
         0 => draw(),
         id => id,
     }
-}
-
-/// The vacant homes of this thread.
-#[derive(Default)]
-struct Vacant(RefCell<Vec<&'static Home>>);
-
-/// The vacant homes of threads that ended.
-static ORPHANED: Mutex<Vec<&'static Home>> = Mutex::new(Vec::new());
-
-impl Drop for Vacant {
-    fn drop(&mut self) {
-        let mut orphaned = ORPHANED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        for home in self.0.take() {
-            home.thread.store(0, Ordering::Relaxed);
-            orphaned.push(home);
-        }
-    }
-}
-
-thread_local! {
-    static VACANT: Vacant = Vacant::default();
-    /// The homes of loops that other thread-locals close when [`VACANT`] is already destroyed. Its
-    /// destructor runs after theirs, because it is created while they run.
-    static VACATED_LATE: Vacant = Vacant::default();
 }
 
 thread_cell! {
@@ -235,63 +195,6 @@ impl PartialEq for LoopRef {
 impl Eq for LoopRef {}
 
 impl LoopRef {
-    /// Opens a loop on this thread, with a virtual clock or the machine's. `remote` is called only
-    /// if there is no vacant home, so every loop of a process must use the same kind.
-    pub fn open(is_virtual: bool, remote: impl FnOnce() -> Box<dyn Remote>) -> LoopRef {
-        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
-        let home = LoopRef::vacant().unwrap_or_else(|| Home::leak(remote()));
-        let id = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        home.thread.store(thread_id(), Ordering::Relaxed);
-        home.counters.reset();
-        home.id.store(id, Ordering::Relaxed);
-        let this = LoopRef { home, id };
-        home.scheduler.open(this, is_virtual);
-        this
-    }
-
-    fn vacant() -> Option<&'static Home> {
-        if cfg!(loom) {
-            // Nothing outlives one execution of a model.
-            return None;
-        }
-        let kept = VACANT.try_with(|vacant| vacant.0.borrow_mut().pop()).ok().flatten();
-        kept.or_else(|| ORPHANED.lock().unwrap_or_else(|p| p.into_inner()).pop())
-    }
-
-    /// Creates a reference to a loop that does not exist; every use of it fails.
-    pub fn nowhere() -> LoopRef {
-        struct NoLoop;
-        impl Remote for NoLoop {
-            fn push(&self, _: u64, message: Message) -> Result<(), Message> {
-                Err(message)
-            }
-            fn close(&self, _: &mut dyn FnMut(Message)) {}
-            fn as_any(&self) -> &dyn Any {
-                self
-            }
-        }
-        static NOWHERE: OnceLock<&'static Home> = OnceLock::new();
-        let home = NOWHERE.get_or_init(|| Home::leak(Box::new(NoLoop)));
-        LoopRef { home, id: 0 }
-    }
-
-    /// Vacates the home; the scheduler must have been emptied. No reference to the loop works any
-    /// more.
-    pub(crate) fn vacate(self) {
-        if self.local().is_some() {
-            self.home.id.store(0, Ordering::Relaxed);
-            if cfg!(loom) {
-                return; // As in `vacant`.
-            }
-            let keep = |vacant: &Vacant| vacant.0.borrow_mut().push(self.home);
-            // Not given away immediately, because the code that closes the loop may still use its
-            // scheduler.
-            if VACANT.try_with(keep).is_err() {
-                let _ = VACATED_LATE.try_with(keep);
-            }
-        }
-    }
-
     /// Returns the counters of the loop, or of one that lives there later.
     #[inline]
     pub fn counters(self) -> &'static Counters {

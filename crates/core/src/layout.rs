@@ -8,7 +8,7 @@
 //! | `.note.asyncio` | `asyncio for Rust` | 1 | a [`Descriptor`]: version, size and address of the [`Layout`] |
 //!
 //! The address is zero until the first loop is opened. The layout contains the first of the [homes](crate::home) of
-//! loops, each of which points to the next, the table of the queues that have a [name](crate::named), and [`Offsets`]:
+//! loops, each of which points to the next, the table of the queues that have a [name](crate::layout::named), and [`Offsets`]:
 //! the positions of all fields in a home, in the table of its tasks and in the cell of a task. The reader therefore
 //! does not depend on how the compiler lays out a structure, and [`VERSION`] changes only if the meaning of an entry
 //! does.
@@ -17,27 +17,30 @@
 //! running program nothing. The values change while a reader reads them, so the reader validates all of them. It
 //! accepts a cell as a task only if the cell names its home, its loop and its own place in the table.
 
+pub(crate) mod mark;
+pub(crate) mod named;
 mod probe;
 
+pub use self::mark::Listed;
+use self::mark::MARKS;
+pub use crate::wait::target::{Header, NONE, PARTS, TASK};
 use crate::{
-    cancel,
-    cell::{Affine, Cold, Other, TaskCell},
-    flags::{Flag, Phase},
+    cancel::scopes::Node,
     home::{Home, LoopRef},
-    metrics::Counters,
-    named::{self, Entry, Table},
-    other_wait::OtherWait,
+    layout::named::{Entry, Table},
+    metrics::counters::Counters,
     scheduler::Scheduler,
-    scopes::Node,
     slots::Slots,
-    target::{Operation, Target},
+    task::{
+        cell::{Affine, Cold, Other, TaskCell},
+        flags::{Flag, Phase},
+    },
+    wait::{other::OtherWait, state, target::Target},
     wait_site::{self, WaitSite},
 };
 use std::{
     collections::{BinaryHeap, VecDeque},
-    fmt,
     mem::offset_of,
-    ops::{Deref, DerefMut},
     sync::{
         Once,
         atomic::{AtomicPtr, Ordering},
@@ -124,86 +127,6 @@ impl Layout {
     pub const SOURCE: usize = offset_of!(Layout, source);
     /// The offset of the [`Offsets`].
     pub const OFFSETS: usize = offset_of!(Layout, offsets);
-}
-
-/// The beginning of a future that tasks wait for. It lets readers outside the process find what the future awaits.
-#[derive(Debug)]
-#[repr(C)]
-pub struct Header {
-    mark: Mark,
-    /// What it waits for. The first word is the variant: [`NONE`]; [`PARTS`], followed by a `Vec` of targets; [`TASK`],
-    /// followed by one word of a target; or another one, followed by two words.
-    pub operation: Operation,
-    /// Where it was created.
-    pub site: WaitSite,
-}
-
-impl Header {
-    /// Creates the header of a future with this operation.
-    #[inline]
-    pub fn new(operation: Operation, site: WaitSite) -> Header {
-        Header { mark: Mark::HEADER, operation, site }
-    }
-}
-
-/// The variant of an [`Operation`] that waits for nothing known.
-pub const NONE: u64 = 0;
-
-/// The variant of an [`Operation`] that has a list of targets.
-pub const PARTS: u64 = 1;
-
-/// The variant of an [`Operation`] that waits for one task.
-pub const TASK: u64 = 2;
-
-/// A list of what an operation waits for, which readers outside the process find at the beginning of an `Arc`, or of a
-/// mutex in one. An item has the size of a [`Target`], and contains the words of one.
-#[derive(Debug)]
-#[repr(C)]
-pub struct Listed<T> {
-    mark: Mark,
-    items: Vec<T>,
-}
-
-impl<T> Listed<T> {
-    /// A list of `items`.
-    pub const fn new(items: Vec<T>) -> Listed<T> {
-        // Readers outside the process do not support 32-bit programs.
-        const { assert!(size_of::<usize>() != 8 || size_of::<T>() == size_of::<Target>()) }
-        Listed { mark: Mark::LIST, items }
-    }
-}
-
-impl<T> Deref for Listed<T> {
-    type Target = Vec<T>;
-
-    fn deref(&self) -> &Vec<T> {
-        &self.items
-    }
-}
-
-impl<T> DerefMut for Listed<T> {
-    fn deref_mut(&mut self) -> &mut Vec<T> {
-        &mut self.items
-    }
-}
-
-/// A word that identifies a [`Header`], a [`Listed`] or a queue with a name: an address that nothing else has.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-pub(crate) struct Mark(&'static u8);
-
-static MARKS: [u8; 3] = [0, 1, 2];
-
-impl Mark {
-    const HEADER: Mark = Mark(&MARKS[0]);
-    const LIST: Mark = Mark(&MARKS[1]);
-    pub(crate) const QUEUE: Mark = Mark(&MARKS[2]);
-}
-
-impl fmt::Debug for Mark {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad("mark")
-    }
 }
 
 macro_rules! offsets {
@@ -297,7 +220,7 @@ offsets! {
     queue_name,
     /// In that `Arc`, one word: how many items the queue can hold, or zero.
     queue_maxsize,
-    /// In that `Arc`: the addresses of the queue's [counts](crate::named::QueuePlaces), one word each. The word at the
+    /// In that `Arc`: the addresses of the queue's [counts](crate::layout::named::QueuePlaces), one word each. The word at the
     /// first address is the address of the `Arc`; if it is not, the queue has been moved.
     queue_places,
     /// In a `Vec`: the address of its items.
@@ -387,10 +310,10 @@ pub mod phase {
 pub const HAS_TARGET: u8 = Flag::Target as u8;
 
 /// The bits of a first wait that hold its state.
-pub const WAIT_STATE: u64 = cancel::STATE;
+pub const WAIT_STATE: u64 = state::STATE;
 
 /// The state of a first wait that has not ended.
-pub const WAITING: u64 = cancel::WAITING;
+pub const WAITING: u64 = state::WAITING;
 
 impl Offsets {
     fn of(home: &Home) -> Offsets {

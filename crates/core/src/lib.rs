@@ -77,54 +77,32 @@
 //! Exceptions are one type, [`Error`]. A loop owns its tasks. An error has a context only if one
 //! was added ([`Error::with_context`]), because Rust does not know which error is being handled.
 
-mod awaiting;
 pub mod cancel;
 mod caught;
-mod cell;
-mod clock;
 pub mod context;
 pub mod context_manager;
 pub mod error;
 pub mod event_loop;
 pub mod exception;
-mod flags;
-mod graph;
 pub mod handle;
 mod home;
 mod layout;
 pub mod limit;
-mod listeners;
+pub mod log;
 mod loop_handle;
-mod loop_local;
-mod maker;
-mod messages;
 mod metrics;
 #[cfg(loom)]
 mod model;
-mod named;
-mod other_wait;
-mod outstanding;
 #[doc(hidden)]
 pub mod raw;
-mod ready;
-mod registry;
-mod running;
 mod scheduler;
 pub mod scope;
-mod scopes;
-mod settle;
 mod slots;
 pub mod source;
-mod stage;
-mod step;
 mod sync;
-mod target;
-mod task_ref;
-mod timers;
+mod task;
 pub mod wait;
 pub mod wait_site;
-mod waits;
-mod which;
 
 pub use context_manager::AsyncContextManager;
 pub use error::*;

@@ -6,13 +6,15 @@
 
 use crate::{
     CancelledError,
-    cell::{TaskCell, TaskContext, TaskVTable},
     context::Values,
     home::{LoopRef, Message, Remote},
     scheduler::Scheduler,
-    step::Step,
     sync::{Condvar, Mutex},
-    task_ref::TaskRef,
+    task::{
+        cell::{TaskCell, TaskContext, TaskVTable},
+        reference::TaskRef,
+        step::Step,
+    },
 };
 use std::{
     any::{Any, TypeId, type_name},

@@ -5,27 +5,30 @@
 //! its item, and `home.rs` describes how a loop's data may be accessed.
 
 pub use crate::{
-    awaiting::WaitKey,
-    cancel::RequestCounts,
+    cancel::{RequestCounts, scope_key::ScopeKey},
     caught::caught,
-    cell::{TaskCell, TaskContext, TaskVTable},
-    clock::{LAG_MAX, Timers, nanos, since_epoch},
-    graph::{Doing, SeenWait},
     home::{
-        HomeRef, LoopRef, Message, Remote, explain_missing_loop, is_debug, no_loop_here,
-        running_loop, with_entered, with_running,
+        HomeRef, LoopRef, Message, Remote, explain_missing_loop, is_debug,
+        loop_local::LoopLocal,
+        messages::{BeforeWait, Messages, Notify},
+        no_loop_here, running_loop, with_entered, with_running,
     },
-    listeners::{CallbackRef, Listener, Listeners},
-    loop_local::LoopLocal,
-    maker::Maker,
-    messages::{BeforeWait, Messages, Notify},
-    named::{NamedQueue, QueuePlaces},
-    outstanding::Outstanding,
-    running::RunningTask,
-    scheduler::{Reports, Run, Scheduler, State, Tasks},
-    scopes::ScopeKey,
-    step::Step,
-    task_ref::TaskRef,
+    layout::named::{NamedQueue, QueuePlaces},
+    scheduler::{
+        Reports, Run, Scheduler, State, Tasks,
+        clock::{LAG_MAX, Timers, nanos, since_epoch},
+        outstanding::Outstanding,
+    },
+    task::{
+        cell::{TaskCell, TaskContext, TaskVTable},
+        graph::{Doing, SeenWait},
+        listeners::{CallbackRef, Listener, Listeners},
+        maker::Maker,
+        reference::TaskRef,
+        running::RunningTask,
+        step::Step,
+    },
+    wait::awaiting::WaitKey,
 };
 
 /// `std::sync`, or loom's under loom.
@@ -40,7 +43,7 @@ pub mod layout {
 
 /// The counters of a loop, for the code that updates them.
 pub mod metrics {
-    pub use crate::metrics::*;
+    pub use crate::metrics::counters::*;
 }
 
 /// The parts of models under loom.

@@ -1,35 +1,37 @@
 //! [`Scheduler`]: the ready queue, timers and tasks of one loop.
 //!
 //! Its data is divided into parts, each with the methods that concern it alone: [`ReadyQueue`], [`Timers`]
-//! (with the callbacks and the clock), [`Tasks`], the scopes, [`Sources`], [`LoopLocals`], [`Reports`] and
+//! (with the callbacks and the clock), [`Tasks`], the scopes, [`Sources`], the values of loop-locals, [`Reports`] and
 //! [`Run`]. Operations on several parts are methods of the scheduler: opening and closing are in this file,
 //! callbacks in `scheduler/callbacks.rs`, one iteration in `scheduler/turn.rs`. Everything is plain memory of
 //! the loop's thread.
 
 mod callbacks;
+pub(crate) mod clock;
+pub(crate) mod outstanding;
+pub(crate) mod ready;
 mod reports;
 mod run;
 mod tasks;
+pub(crate) mod timers;
 mod turn;
 
 use crate::{
     Error, Result,
-    awaiting::Waits,
-    cancel::Requests,
-    cell::TaskCell,
-    clock::Timers,
+    cancel::{requests::Requests, scopes::Scopes},
     event_loop::AbstractEventLoop,
     exception::{ExceptionContext, reported},
     home::LoopRef,
-    loop_local::LoopLocals,
-    ready::ReadyQueue,
-    scopes::Scopes,
+    scheduler::{clock::Timers, ready::ReadyQueue},
+    slots::Slots,
     source::Sources,
-    task_ref::TaskRef,
+    task::{cell::TaskCell, reference::TaskRef},
+    wait::awaiting::Waits,
 };
 pub use reports::Reports;
 pub use run::Run;
 use std::{
+    any::Any,
     cell::{Cell, RefCell},
     fmt,
     mem::offset_of,
@@ -67,7 +69,8 @@ pub struct Scheduler {
     pub(crate) requests: Requests,
     pub(crate) sources: RefCell<Sources>,
     pub(crate) waits: RefCell<Waits>,
-    pub(crate) locals: RefCell<LoopLocals>,
+    /// The values of [`LoopLocal`](crate::raw::LoopLocal)s.
+    pub(crate) locals: RefCell<Slots<Rc<dyn Any>>>,
     /// The exception handler, and debug mode.
     pub reports: Reports,
 }
@@ -105,7 +108,7 @@ impl Scheduler {
             requests: Requests::new(),
             sources: RefCell::new(Sources::new()),
             waits: RefCell::new(Waits::new()),
-            locals: RefCell::new(LoopLocals::new()),
+            locals: RefCell::new(Slots::new()),
             reports: Reports::new(),
         }
     }
@@ -158,12 +161,13 @@ impl Scheduler {
         self.ready.clear();
         let callbacks = self.timers.callbacks().drain();
         let locals = self.locals.borrow_mut().drain();
+        let waits = self.waits.borrow_mut().drain();
         let mut sources = self.sources.replace(Sources::new());
         drop_each(callbacks, home);
         drop_each(locals, home);
         drop_each(sources.drain(), home);
         drop_each([sources], home);
-        drop_each(self.take_waits(), home);
+        drop_each(waits, home);
         drop_each(self.scopes.drain(), home);
         drop(self.reports.take_handler());
         drop(self.run.take_fatal());

@@ -7,12 +7,16 @@
 
 use crate::{
     CancelledError, Error, Result,
-    cell::TaskCell,
+    cancel::{
+        path::EnteredScope,
+        scope_key::ScopeKey,
+        scopes::Within,
+        stage::{SCOPES, YIELDS},
+    },
     home::entered,
     scheduler::Scheduler,
-    scopes::{EnteredScope, ScopeKey, Within},
     slots::Key,
-    stage::{SCOPES, YIELDS},
+    task::cell::TaskCell,
     wait::Wait,
     wait_site::WaitSite,
 };
@@ -329,7 +333,7 @@ impl Here {
     }
 
     fn suspend_otherwise(&self, wait: &mut Wait, cx: &Context<'_>, site: WaitSite) {
-        let node = |node: &mut crate::scopes::Node| {
+        let node = |node: &mut crate::cancel::scopes::Node| {
             node.is_foreign() && node.foreign == 0 && node.task.is_some()
         };
         if self.scheduler.scopes.with(self.key, node) == Some(true) {

@@ -21,8 +21,7 @@
 use crate::{
     Error, Result,
     home::{LoopRef, Message, entered, no_loop_here},
-    ready::ReadyStep,
-    scheduler::Scheduler,
+    scheduler::{Scheduler, ready::ReadyStep},
     slots::Key,
     sync::Mutex,
     wait::{Resume, Wait, Wakers},

@@ -8,22 +8,53 @@
 //!
 //! A wake-up goes to one waiter, under the lock of the primitive. If the leaf cannot use it, because
 //! it was cancelled or dropped meanwhile, it learns this from its wait and passes the wake-up on.
+//!
+//! # The rules of a wait
+//!
+//! A leaf future that is about to suspend *arms* a wait in its task's cell. The wait gets a number
+//! that no wait of the task had before, and goes through these states:
+//!
+//! ```text
+//!          arm (1)                    wake (2)
+//!   IDLE ───────────► WAITING ──────────────────────► WOKEN
+//!    ▲                 │   ▲                            │
+//!    │      cancel (3) ▼   │ revoke (5)                 │
+//!    │ disarm (4)    CANCELLED                          │
+//!    └───────────────────┴──────────────────────────────┘
+//! ```
+//!
+//! 1. by the leaf, on its task's thread;
+//! 2. by the object that it waits for, on any thread ([`Waiter::wake`]);
+//!    there is one winner;
+//! 3. by a request, when it is made: from then on, the waiter does not count as waiting;
+//! 4. by the leaf, when it resumes or is dropped. It then knows whether it was woken, and passes on
+//!    a wake-up that it does not use;
+//! 5. when the scope of the request ends before the leaf is polled. The next poll arms the wait again,
+//!    and checks again for the object that it waits for.
 
-pub(crate) use crate::other_wait::OtherWait;
-pub use crate::target::{Awaits, Cancel, Operation, Parts, Target};
+mod access;
+pub(crate) mod awaiting;
+mod of_task;
+pub(crate) mod other;
+pub(crate) mod state;
+pub(crate) mod target;
+
+pub(crate) use crate::wait::other::OtherWait;
+pub use crate::wait::target::{Awaits, Cancel, Operation, Parts, Target};
 use crate::{
     CancelledError, Error,
-    cancel::{CANCELLED, IDLE, WAITING, WOKEN},
-    cell::TaskCell,
+    cancel::scopes::Within,
     exception::reported,
     home::{HomeRef, LoopRef, entered},
-    listeners::CallbackRef,
     scheduler::Scheduler,
-    scopes::Within,
     slots::Key,
-    task_ref::{FirstWait, Lent},
+    task::{
+        cell::{TaskCell, Which},
+        listeners::CallbackRef,
+        reference::{FirstWait, Lent},
+    },
+    wait::state::{CANCELLED, IDLE, WAITING, WOKEN},
     wait_site::WaitSite,
-    which::Which,
 };
 use std::{
     future::Future,

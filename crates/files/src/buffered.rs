@@ -6,7 +6,7 @@
 
 use crate::remote::{failed, report};
 use asyncio_core::{
-    exception::{Level, log},
+    log::{Level, log},
     raw::{LoopRef, is_debug, running_loop},
 };
 use asyncio_sockets::on_thread;

@@ -9,8 +9,8 @@ pub use wrap::wrap_future;
 use asyncio_core::{
     Error, InvalidStateError, Result, TimeoutError,
     event_loop::works_for,
-    exception::{Level, log},
     limit::ToTimeout,
+    log::{Level, log},
     raw::{
         LoopRef, Message, Scheduler, caught,
         sync::{Mutex, MutexGuard, keep, mutant},

@@ -33,7 +33,7 @@ use crate::{
 use asyncio_core::{
     Error, LoopHandle, Result,
     event_loop::{AbstractEventLoop, Job},
-    exception::{self, Level},
+    log::{Level, log},
     raw::{LoopRef, Scheduler, State},
 };
 use coarse::CoarseClock;
@@ -307,7 +307,7 @@ impl EventLoop {
 impl Drop for EventLoop {
     fn drop(&mut self) {
         if Rc::strong_count(&self.0) == 1 && !self.is_closed() {
-            exception::log(Level::Warning, &format!("unclosed event loop {self:?}"));
+            log(Level::Warning, &format!("unclosed event loop {self:?}"));
             // It cannot be running: a run holds a handle.
             let _ = self.close();
         }

@@ -1,8 +1,8 @@
 //! The log: asyncio's logger `asyncio` is the `tracing` target of that name. Tasks carry `tracing`'s spans.
 
 use asyncio_core::{
-    exception::{self, Level, SharedSpan, set_logger, set_spans},
-    raw::caught,
+    log::{self, Level, SharedSpan, set_logger, set_spans},
+    raw::{caught, with_entered},
 };
 use std::sync::Arc;
 use tracing::Span;
@@ -16,8 +16,10 @@ pub(crate) fn install() {
     set_spans(current);
 }
 
+/// Returns the current span, unless the loop that runs in this thread carries none.
 fn current() -> Option<SharedSpan> {
-    if !tracing::dispatcher::has_been_set() {
+    let are_off = with_entered(|scheduler| !scheduler.reports.task_spans()) == Some(true);
+    if are_off || !tracing::dispatcher::has_been_set() {
         return None;
     }
     let span = Span::current();
@@ -27,7 +29,7 @@ fn current() -> Option<SharedSpan> {
 /// A span that a task, an error or a job carries. A panic of a subscriber is caught.
 struct KeptSpan(Span);
 
-impl exception::Span for KeptSpan {
+impl log::Span for KeptSpan {
     fn enter(&self) {
         let _ = caught(|| self.0.with_subscriber(|(id, subscriber)| subscriber.enter(id)));
     }

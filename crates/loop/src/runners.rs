@@ -14,8 +14,8 @@ use crate::{
 use asyncio_core::{
     Error, KeyboardInterrupt, Result,
     context::{Context, Values, current_values, with_values},
-    exception::{self, Level},
     limit::ToTimeout,
+    log::{Level, log},
 };
 use asyncio_task::{AnyTask, TaskBuilder};
 use std::{
@@ -489,7 +489,7 @@ impl Runner {
 impl Drop for Runner {
     fn drop(&mut self) {
         if let Err(error) = self.close() {
-            exception::log(Level::Error, &format!("closing a Runner failed: {error:?}"));
+            log(Level::Error, &format!("closing a Runner failed: {error:?}"));
         }
     }
 }

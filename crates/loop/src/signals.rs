@@ -17,8 +17,8 @@ use crate::{EventLoop, base_events::format_await_chain, inbox::Inbox, selector::
 use asyncio_core::{
     CancelledError, KeyboardInterrupt, Result,
     context::Context,
-    exception::{Level, log},
     handle::CallbackOutput,
+    log::{Level, log},
     raw::{Scheduler, TaskRef},
 };
 use std::{

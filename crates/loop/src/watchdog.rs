@@ -13,7 +13,7 @@ mod tests;
 use crate::EventLoop;
 use asyncio_core::{
     Error, Result,
-    exception::{Level, log},
+    log::{Level, log},
     raw::{LoopRef, Message},
 };
 use sample::{Sample, Thread};

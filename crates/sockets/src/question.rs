@@ -4,7 +4,7 @@
 use crate::{address::Address, errors::described_as, lookup::Lookup, target::Service};
 use asyncio_core::{
     Error, Result,
-    exception::{Level, log},
+    log::{Level, log},
     raw::with_entered,
     wait_site::WaitSite,
 };

@@ -6,7 +6,8 @@ use crate::{
 };
 use asyncio_core::{
     Error, Result,
-    exception::{ExceptionContext, Level, log},
+    exception::ExceptionContext,
+    log::{Level, log},
     raw::is_debug,
     wait::{Resume, Wait},
     wait_site::WaitSite,

@@ -2,7 +2,7 @@
 
 use asyncio_core::{
     Result,
-    exception::{Level, set_logger},
+    log::{Level, set_logger},
 };
 use asyncio_loop::EventLoop;
 use asyncio_streams::open_unix_connection;

@@ -10,7 +10,7 @@ use crate::{
 };
 use asyncio_core::{
     Error, Result,
-    exception::{Level, log},
+    log::{Level, log},
     raw::{Listeners, LoopRef, sync::Mutex},
     source::{OnReady, Source},
     wait::Wakers,

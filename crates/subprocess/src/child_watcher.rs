@@ -7,7 +7,7 @@
 use crate::child::Child;
 use asyncio_core::{
     Result,
-    exception::{Level, log},
+    log::{Level, log},
     raw::{LoopRef, Message},
     source::Readiness,
 };

@@ -16,7 +16,7 @@ use crate::{
 };
 use asyncio_core::{
     Error, Result,
-    exception::{Level, log},
+    log::{Level, log},
 };
 use nix::unistd;
 use std::{

@@ -185,7 +185,7 @@ impl<T> Data<T> {
                 if let Error::KeyboardInterrupt(_) = error {
                     self.cell.home().with(|scheduler| scheduler.run.abort(error.clone()));
                 }
-                let error = error.ends(&self.cell);
+                let error = self.cell.ends_with(error);
                 let asked_for = self.maker().keep_failure(&error);
                 self.maker().set_unretrieved(!asked_for);
                 Outcome::Failed(error)

@@ -5,7 +5,7 @@ use asyncio_core::{
     Error, LoopHandle, Result,
     context::{current_values, with_values},
     event_loop::running_event_loop,
-    exception::{InSpan, current_span},
+    log::{InSpan, current_span},
     raw::{LoopRef, Message, caught},
     wait_site::WaitSite,
 };

@@ -28,7 +28,7 @@ use crate::{
 use asyncio_core::{
     Error, Result,
     context::current_values,
-    exception::{Level, log},
+    log::{Level, log},
     raw::{LoopLocal, LoopRef, is_debug, with_entered},
     source::{OnReady, Readiness, Source},
 };

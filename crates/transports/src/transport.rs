@@ -11,7 +11,8 @@ use crate::{
 };
 use asyncio_core::{
     Error, LoopHandle, Result,
-    exception::{ExceptionContext, Level, log},
+    exception::ExceptionContext,
+    log::{Level, log},
     raw::{LoopLocal, LoopRef},
 };
 use bytes::Bytes;

@@ -2,7 +2,7 @@
 
 use asyncio_core::{
     Error, Result,
-    exception::{Level, set_logger},
+    log::{Level, set_logger},
 };
 use asyncio_future::Future;
 use asyncio_sockets::Address;

@@ -1,10 +1,7 @@
 //! The data that every error carries beside its kind: its context, notes, and where it arose.
 
 use super::{Error, TimeoutError, drop_one_by_one};
-use crate::{
-    cell::TaskCell,
-    exception::{SharedSpan, current_span},
-};
+use crate::log::{SharedSpan, current_span};
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
     fmt,
@@ -27,10 +24,11 @@ pub(super) struct About {
 
 /// A task that has ended with an error.
 #[derive(Clone)]
-pub(super) struct EndedTask {
-    name: Option<Arc<str>>,
-    sequence: u64,
-    created_at: &'static Location<'static>,
+pub(crate) struct EndedTask {
+    /// The name that it was given.
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) sequence: u64,
+    pub(crate) created_at: &'static Location<'static>,
 }
 
 /// `fetch, created at src/main.rs:3:14`
@@ -115,12 +113,9 @@ impl Error {
 
     /// Records that a task ends with it.
     #[cold]
-    #[doc(hidden)] // For the siblings.
-    pub fn ends(mut self, task: &TaskCell) -> Error {
+    pub(crate) fn ends(mut self, task: impl FnOnce() -> EndedTask) -> Error {
         if self.ended().len() < MAX_ENDED {
-            let name = task.is_named().then(|| task.name());
-            let (sequence, created_at) = (task.sequence(), task.spawned_at());
-            self.about_mut().ended.push(EndedTask { name, sequence, created_at });
+            self.about_mut().ended.push(task());
         }
         self
     }

@@ -1,7 +1,6 @@
 //! The kinds that only have a message, and the common part of all kinds.
 
-use super::payloads::*;
-use super::{About, Boxed, Details, Error, Shared};
+use super::{About, Boxed, Details, Error, Shared, payloads::*};
 use std::{any::Any, borrow::Cow, error::Error as StdError, fmt, io, sync::Arc};
 
 macro_rules! message_kinds {

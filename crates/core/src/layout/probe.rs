@@ -3,13 +3,14 @@
 use super::UNKNOWN;
 use crate::{
     CancelledError,
-    cancel::IDLE,
-    cell::Other,
+    cancel::scopes::{Node, Within},
     home::{Home, LoopRef},
-    other_wait::OtherWait,
-    scopes::{Node, Within},
-    target::{Cancel, Target},
-    task_ref::TaskRef,
+    task::{cell::Other, reference::TaskRef},
+    wait::{
+        other::OtherWait,
+        state::IDLE,
+        target::{Cancel, Target},
+    },
     wait_site::WaitSite,
 };
 use std::{

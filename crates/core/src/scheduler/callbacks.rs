@@ -3,13 +3,11 @@
 use super::Scheduler;
 use crate::{
     Result,
-    clock::nanos,
     context::Values,
     home::Message,
-    listeners::CallbackRef,
-    ready::ReadyStep,
+    scheduler::{clock::nanos, ready::ReadyStep, timers::Action},
     slots::Key,
-    timers::Action,
+    task::listeners::CallbackRef,
     wait::{Wait, Waiter},
 };
 use std::{panic::Location, time::Duration};

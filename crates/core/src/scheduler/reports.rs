@@ -1,11 +1,7 @@
 //! [`Reports`]: the handler of a loop's unhandled errors, and the reports of debug mode.
 
 use super::Scheduler;
-use crate::{
-    caught::caught,
-    context::swap_values,
-    exception::{ExceptionContext, InSpan},
-};
+use crate::{caught::caught, context::swap_values, exception::ExceptionContext, log::InSpan};
 use std::{
     cell::{Cell, RefCell},
     fmt,
@@ -118,7 +114,8 @@ impl Reports {
         self.debug.get() && took >= self.slow_callback_duration.get()
     }
 
-    pub(crate) fn task_spans(&self) -> bool {
+    /// Returns whether new tasks carry the span in which they are created.
+    pub fn task_spans(&self) -> bool {
         self.task_spans.get()
     }
 
@@ -128,8 +125,7 @@ impl Reports {
         self.is_timed.set(on || self.debug.get());
     }
 
-    /// Sets whether new tasks carry the span in which they are created. If not, their steps enter no
-    /// span.
+    /// Sets [`task_spans`](Reports::task_spans). If it is false, the steps of tasks enter no span.
     pub fn set_task_spans(&self, on: bool) {
         self.task_spans.set(on);
     }

@@ -2,7 +2,9 @@
 
 use super::Scheduler;
 use crate::{
-    cell::TaskCell, flags::Phase, registry::Registry, scopes::Within, slots::Key, task_ref::TaskRef,
+    cancel::scopes::Within,
+    slots::Key,
+    task::{cell::TaskCell, flags::Phase, reference::TaskRef, registry::Registry},
 };
 use std::{
     cell::{Cell, RefCell},

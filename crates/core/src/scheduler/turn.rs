@@ -8,16 +8,18 @@ use super::{Scheduler, State};
 use crate::{
     Error,
     caught::caught,
-    cell::TaskCell,
-    clock::nanos,
     context::swap_values,
-    exception::{ExceptionContext, InSpan, Level, log, reported},
+    exception::{ExceptionContext, reported},
     home::LoopRef,
-    metrics::raise,
-    ready::ReadyStep,
+    log::{InSpan, Level, log},
+    metrics::counters::raise,
+    scheduler::{
+        clock::nanos,
+        ready::ReadyStep,
+        timers::{Action, Call},
+    },
     slots::Key,
-    task_ref::TaskRef,
-    timers::{Action, Call},
+    task::{cell::TaskCell, reference::TaskRef},
 };
 use std::{
     cell::Cell,

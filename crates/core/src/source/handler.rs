@@ -8,8 +8,7 @@ use crate::{
     context::{Values, current_values, swap_values},
     exception::ExceptionContext,
     home::{entered, no_loop_here},
-    ready::ReadyStep,
-    scheduler::Scheduler,
+    scheduler::{Scheduler, ready::ReadyStep},
     slots::Key,
 };
 use std::{fmt, os::fd::AsFd, panic::Location, rc::Rc};

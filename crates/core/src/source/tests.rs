@@ -2,11 +2,13 @@
 
 use super::*;
 use crate::{
-    cell::{TaskCell, TaskContext, TaskVTable},
     context::Values,
     home::test_remote::TestRemote,
-    step::Step,
-    task_ref::TaskRef,
+    task::{
+        cell::{TaskCell, TaskContext, TaskVTable},
+        reference::TaskRef,
+        step::Step,
+    },
 };
 use std::{
     any::TypeId,

@@ -3,7 +3,7 @@
 use super::{EventLoop, waits};
 use asyncio_core::{
     DeadlockError,
-    exception::{Level, log},
+    log::{Level, log},
     raw::{Scheduler, TaskRef},
 };
 use asyncio_task::graph::{await_chain, format_call_graphs, stuck_tasks};

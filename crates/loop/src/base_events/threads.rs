@@ -8,8 +8,8 @@ use crate::{
 use asyncio_core::{
     AsyncContextManager, Error, Result,
     event_loop::{Job, work_for},
-    exception::{self, Level},
     limit::ToTimeout,
+    log::{Level, log},
     raw::{LoopRef, Message, Outstanding, Scheduler},
 };
 use asyncio_future::{Future, Take, wrap_future};
@@ -249,7 +249,7 @@ async fn shutdown(
         let seconds = timeout.as_secs_f64();
         let message =
             format!("The executor did not finishing joining its threads within {seconds} seconds.");
-        exception::log(Level::Warning, &message);
+        log(Level::Warning, &message);
         return Ok(());
     }
     if outcome.is_ok() {

@@ -4,7 +4,8 @@
 use crate::{EventLoop, base_events};
 use asyncio_core::{
     Result,
-    exception::{self, ExceptionContext, Level},
+    exception::ExceptionContext,
+    log::{Level, log},
     raw::Scheduler,
 };
 use asyncio_future::Future;
@@ -98,7 +99,7 @@ fn warn(event_loop: &EventLoop, tasks: &[AnyTask], ended: &Future<()>) -> Result
         WARN_AFTER.as_secs(),
         names.join("\n    ")
     );
-    exception::log(Level::Warning, &message);
+    log(Level::Warning, &message);
     Ok(())
 }
 

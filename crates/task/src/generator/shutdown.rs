@@ -4,7 +4,8 @@ use super::{Asker, Inner, State};
 use crate::gather;
 use asyncio_core::{
     Result,
-    exception::{self, ExceptionContext, Level},
+    exception::ExceptionContext,
+    log::{Level, log},
     raw::{LoopRef, running_loop},
 };
 use std::{
@@ -98,7 +99,7 @@ pub(super) fn register(generator: Weak<dyn Close>) {
         registry.shut_down
     });
     if late == Some(true) {
-        exception::log(Level::Warning, "a generator was started after shutdown_asyncgens");
+        log(Level::Warning, "a generator was started after shutdown_asyncgens");
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
 use crate::starting::{is_over, needs_a_loop};
 use asyncio_core::{
     Error, Result,
-    exception::{Level, log},
+    log::{Level, log},
     wait_site::WaitSite,
 };
 use asyncio_future::Future;

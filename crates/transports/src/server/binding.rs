@@ -2,7 +2,7 @@
 
 use asyncio_core::{
     Error, Result,
-    exception::{Level, log},
+    log::{Level, log},
     raw::is_debug,
     wait_site::WaitSite,
 };

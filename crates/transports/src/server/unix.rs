@@ -8,7 +8,7 @@ use super::{
 use crate::protocols::IntoProtocol;
 use asyncio_core::{
     Error, Result,
-    exception::{Level, log},
+    log::{Level, log},
     wait_site::WaitSite,
 };
 use asyncio_sockets::{

@@ -22,7 +22,7 @@ use crate::{
 use asyncio_core::{
     Error, Result,
     context::current_values,
-    exception::{Level, log},
+    log::{Level, log},
     raw::{CallbackRef, LoopLocal},
     wait_site::WaitSite,
 };
