@@ -3,6 +3,7 @@
 //! The rules read the tree as text, so they need no build. CONTRIBUTING.md lists them.
 
 mod cancellation;
+mod layers;
 mod manifests;
 mod names;
 mod parity;
@@ -26,6 +27,7 @@ const RULES: &[fn(&Tree, &mut Findings)] = &[
     text::lines_are_clean,
     text::examples_name_the_facade,
     manifests::crates_keep_their_edges,
+    layers::core_keeps_its_layers,
     manifests::versions_stand_in_the_workspace,
     manifests::dependencies_have_a_reason,
     manifests::crates_read_well_on_a_registry,

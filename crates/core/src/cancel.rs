@@ -1,6 +1,4 @@
-//! The rules of cancellation, and the delivery of requests.
-//!
-//! # The rules of a request
+//! The rules of a request to cancel, and its delivery. Those of a single wait are in [`crate::wait`].
 //!
 //! ```text
 //!   task ──┬── leaf                  cancel(): from the root. Reaches everything.
@@ -25,8 +23,8 @@
 //!    is polled through another library's trait, or by two tasks or scopes that both go on. If nothing
 //!    else is suspended, the innermost scope *gives way* in its place: it drops its body and returns
 //!    `Err(Cancelled)`. At the root, the task ends.
-//! 5. **A request that no leaf takes is not lost.** `settle.rs` decides what happens to it at the
-//!    end of the step. The progress of a request in each scope is its stage (`stage.rs`).
+//! 5. **A request that no leaf takes is not lost.** `cancel/settle.rs` decides what happens to it at the
+//!    end of the step. The progress of a request in each scope is its stage (`cancel/stage.rs`).
 //!
 //! With one await at a time, all of this is CPython's counting, down to the hop.
 

@@ -93,7 +93,7 @@ pub(crate) struct Home {
     /// The keepers that other threads requested for tasks of loops that live here: see
     /// [`set_keeper`](crate::task::maker::Maker::set_keeper).
     keepers: Mutex<Vec<(TaskRef, Keeper)>>,
-    /// The previously created home, for readers outside the process: see [`layout`].
+    /// The previously created home, for readers outside the process: see [`crate::layout`].
     pub(crate) next: std::sync::atomic::AtomicPtr<Home>,
 }
 

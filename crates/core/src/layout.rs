@@ -208,7 +208,7 @@ offsets! {
     cell_within,
     /// The size of a target in a list, which consists of words like those in a cell.
     target_size,
-    /// In a header: the [`Operation`].
+    /// In a header: the [`Operation`](crate::wait::target::Operation).
     header_operation,
     /// In a header: the address of the `&str` that names the operation.
     header_site_what,

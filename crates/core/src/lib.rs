@@ -65,9 +65,9 @@
 //! ```
 //!
 //! # Cancellation
-//! The rules of cancellation are at the top of [`cancel`]. A leaf that is built as above follows
-//! them: [`Wait::poll`](wait::Wait::poll) tells it that its task was cancelled, and it returns the
-//! error. Other futures are stopped by the [`scope`] around them.
+//! The rules are at the top of [`wait`] and of [`cancel`]. A leaf that is built as above follows them:
+//! [`Wait::poll`](wait::Wait::poll) tells it that its task was cancelled, and it returns the error.
+//! Other futures are stopped by the [`scope`] around them.
 //!
 //! # Threads
 //! A loop and its tasks belong to one thread (`home.rs` says how this is ensured). Errors,

@@ -3,16 +3,16 @@
 //! A leaf future holds a [`Wait`]. Before the leaf returns `Pending`, it arms the wait and hands the
 //! [`Waiter`] to the awaited object, such as a lock's queue or a timer. The object wakes the waiter,
 //! and the leaf reads from its wait how the suspension ended. Both work in a task of this library,
-//! where a cancellation can end the wait (see the rules in [`crate::cancel`]), and under any other
-//! executor, where only a wake-up can.
+//! where a request to cancel can end the wait (see [`crate::cancel`]), and under any other executor,
+//! where only a wake-up can.
 //!
 //! A wake-up goes to one waiter, under the lock of the primitive. If the leaf cannot use it, because
 //! it was cancelled or dropped meanwhile, it learns this from its wait and passes the wake-up on.
 //!
-//! # The rules of a wait
+//! # States
 //!
-//! A leaf future that is about to suspend *arms* a wait in its task's cell. The wait gets a number
-//! that no wait of the task had before, and goes through these states:
+//! A wait is armed in the cell of its task. It gets a number that no wait of the task had before, and
+//! goes through these states:
 //!
 //! ```text
 //!          arm (1)                    wake (2)
@@ -24,8 +24,7 @@
 //! ```
 //!
 //! 1. by the leaf, on its task's thread;
-//! 2. by the object that it waits for, on any thread ([`Waiter::wake`]);
-//!    there is one winner;
+//! 2. by the object that it waits for, on any thread ([`Waiter::wake`]); there is one winner;
 //! 3. by a request, when it is made: from then on, the waiter does not count as waiting;
 //! 4. by the leaf, when it resumes or is dropped. It then knows whether it was woken, and passes on
 //!    a wake-up that it does not use;

@@ -13,7 +13,7 @@
 //! never ran. Before that the coroutine is dropped, and a pending outcome put there
 //! ([`Data::vacated`]). The outcome is written by `end` and read by handles; both happen on the task's
 //! thread, except for the last handle, which has exclusive access. Which of the two drops it is settled by the
-//! count in `task_ref.rs` of `asyncio-core`.
+//! count in `task/reference.rs` of `asyncio-core`.
 
 use asyncio_core::{
     CancelledError, Error, Result,

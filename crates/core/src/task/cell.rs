@@ -1,6 +1,6 @@
 //! [`TaskCell`]: what every task has, whatever it computes.
 //!
-//! [`crate::task::reference`] manages its counts, [`crate::task::maker`] its handles and its end, `waits.rs` its
+//! [`crate::task::reference`] manages its counts, [`crate::task::maker`] its handles and its end, `wait/of_task.rs` its
 //! waits, [`crate::cancel`] its cancellation, and [`crate::task::step`] its steps.
 
 use crate::{

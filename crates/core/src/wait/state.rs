@@ -1,5 +1,5 @@
-//! The states of a wait, in the two lowest bits of a word; the first wait of a task has its number above them.
-//! [`crate::wait`] says how a wait goes from one to the next.
+//! The states of a wait, in the two lowest bits of a word; that of a first wait has its number above them.
+//! The module [`wait`](crate::wait) says how a wait goes from one to the next.
 
 pub(crate) const IDLE: u64 = 0;
 pub(crate) const WAITING: u64 = 1;
