@@ -18,8 +18,8 @@ pub(crate) fn install() {
 
 /// Returns the current span, unless the loop that runs in this thread carries none.
 fn current() -> Option<SharedSpan> {
-    let are_off = with_entered(|scheduler| !scheduler.reports.task_spans()) == Some(true);
-    if are_off || !tracing::dispatcher::has_been_set() {
+    let are_off = || with_entered(|scheduler| !scheduler.reports.task_spans()) == Some(true);
+    if !tracing::dispatcher::has_been_set() || are_off() {
         return None;
     }
     let span = Span::current();

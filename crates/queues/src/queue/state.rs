@@ -6,6 +6,7 @@ use asyncio_core::{
     raw::{NamedQueue, QueuePlaces},
 };
 use asyncio_locks::waiters::{Deferred, WaitQueue};
+use std::mem::ManuallyDrop;
 
 pub(super) struct State<O> {
     pub(super) items: O,
@@ -57,6 +58,7 @@ impl<O: Order> State<O> {
         maxsize > 0 && self.items.len() >= maxsize
     }
 
+    #[inline(always)]
     pub(super) fn put(
         &mut self,
         item: O::Item,
@@ -69,9 +71,9 @@ impl<O: Order> State<O> {
         if self.is_full(maxsize) {
             return Err(PutError::Full(item));
         }
-        let mut change = Change::begin(self, after);
+        let change = Change::begin(self, after);
         change.state.items.push(item);
-        change.has_returned = true;
+        change.end();
         Ok(())
     }
 
@@ -83,10 +85,11 @@ impl<O: Order> State<O> {
         }
     }
 
+    #[inline]
     fn pop(&mut self, after: &mut Deferred) -> Option<O::Item> {
-        let mut change = Change::begin(self, after);
+        let change = Change::begin(self, after);
         let item = change.state.items.pop();
-        change.has_returned = true;
+        change.end();
         item
     }
 
@@ -106,34 +109,24 @@ struct Change<'a, O: Order> {
     after: &'a mut Deferred,
     /// How many items there were.
     before: usize,
-    has_returned: bool,
 }
 
 impl<'a, O: Order> Change<'a, O> {
     #[inline]
     fn begin(state: &'a mut State<O>, after: &'a mut Deferred) -> Change<'a, O> {
         let before = state.items.len();
-        Change { state, after, before, has_returned: false }
+        Change { state, after, before }
     }
 
-    /// The waiter that was woken for this has not used it; and an item that came out is lost, which counts as
-    /// done.
-    #[cold]
-    fn was_left_by_a_panic(&mut self, now: usize) {
-        if now < self.before {
-            self.state.finish(1, self.after);
-        } else {
-            self.state.putters.wake_next(self.after);
-        }
-        if now > 0 {
-            self.state.getters.wake_next(self.after);
-        }
-    }
-}
-
-impl<O: Order> Drop for Change<'_, O> {
+    /// Ends it, because the code of the program has returned.
     #[inline]
-    fn drop(&mut self) {
+    fn end(self) {
+        ManuallyDrop::new(self).count();
+    }
+
+    /// Counts what has changed, and wakes a waiter for it. Returns the number of items.
+    #[inline]
+    fn count(&mut self) -> usize {
         let now = self.state.items.len();
         if now > self.before {
             self.state.unfinished += 1;
@@ -141,8 +134,23 @@ impl<O: Order> Drop for Change<'_, O> {
         } else if now < self.before {
             self.state.putters.wake_next(self.after);
         }
-        if !self.has_returned {
-            self.was_left_by_a_panic(now);
+        now
+    }
+}
+
+/// The code of the program has panicked. The waiter that was woken for this has not used it; and an item that
+/// came out is lost, which counts as done.
+impl<O: Order> Drop for Change<'_, O> {
+    #[cold]
+    fn drop(&mut self) {
+        let now = self.count();
+        if now < self.before {
+            self.state.finish(1, self.after);
+        } else {
+            self.state.putters.wake_next(self.after);
+        }
+        if now > 0 {
+            self.state.getters.wake_next(self.after);
         }
     }
 }
