@@ -3,7 +3,7 @@
 
 use asyncio::{
     AsyncContextManager, Context, ContextVar, Error, Future, Result, Runner, Task, TaskGroup,
-    create_task, get_running_loop, sleep, timeout, to_thread, wait_for,
+    create_task, current_task, get_running_loop, sleep, timeout, to_thread, wait_for,
 };
 use asyncio_tests::support::{MS, Trace, briefly, iterations, message, run};
 use std::{cell::Cell, rc::Rc};
@@ -49,6 +49,29 @@ fn a_given_context_is_shared_and_not_copied() {
         let (a, b) = (in_context(1), in_context(2));
         assert_eq!((a.await?, b.await?), (0, 1));
         assert_eq!((context.get(&VAR), var()), (Some(2), 0));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_task_started_eagerly_in_the_context_of_its_creator_shares_it() {
+    run(async {
+        let here = || current_task().and_then(|task| task.get_context()).expect("a task runs");
+        for _ in 0..2 {
+            VAR.set(1);
+            let task = Task::builder().context(here()).eager_start(true).create(async move {
+                VAR.set(2);
+                let deep = async { Ok(VAR.set(var() + 1)).map(drop) };
+                Task::builder().context(here()).eager_start(true).create(deep).await?;
+                sleep(MS).await?;
+                VAR.set(2 * var());
+                Ok(())
+            });
+            assert_eq!((var(), here().get(&VAR)), (3, Some(3)));
+            VAR.set(5);
+            task.await?;
+            assert_eq!((var(), here().get(&VAR)), (10, Some(10)));
+        }
         Ok(())
     });
 }

@@ -4,7 +4,7 @@
 use asyncio::{
     AsyncContextManager, Awaitable, CancelledError, Error, FirstCompleted, FirstException, Future,
     FutureLike, Result, Task, as_completed, create_task, current_task, gather, get_running_loop,
-    shield, sleep, timeout, wait,
+    shield, sleep, timeout, wait, wait_for,
 };
 use asyncio_tests::support::{
     MS, Reports, Trace, awaiting, boom, briefly, cancel_message, cancelled, iterations, message,
@@ -316,6 +316,28 @@ fn a_failure_behind_a_cancelled_shield_is_reported_once() {
             drop((inner, outer));
             assert_eq!(reports.messages(), ["Error exception in shielded future"]);
         }
+        Ok(())
+    });
+}
+
+#[test]
+fn dropping_a_shield_is_a_cancellation_and_leaves_nothing_behind() {
+    run(async {
+        let reports = Reports::collect();
+        let inner = Future::<i32>::new();
+        for _ in 0..3 {
+            drop(shield(inner.clone()));
+            let limited = wait_for(shield(inner.clone()), Duration::ZERO).await;
+            assert!(limited.unwrap_err().is_timeout());
+        }
+        let kept = shield(inner.clone());
+        briefly().await?;
+        inner.set_exception(boom())?;
+        briefly().await?;
+        assert_eq!(reports.messages(), ["Error exception in shielded future"]);
+        drop(kept);
+        briefly().await?;
+        assert_eq!(reports.messages(), ["Future exception was never retrieved"]);
         Ok(())
     });
 }

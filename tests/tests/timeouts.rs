@@ -38,6 +38,27 @@ fn a_body_that_takes_too_long_is_a_timeout() {
 }
 
 #[test]
+fn a_timeout_shows_its_stage_and_its_deadline() {
+    run(async {
+        assert_eq!(format!("{:?}", timeout(10 * MS)), "<Timeout created when=10ms>");
+        let (timeout, watch) = timeout(10 * MS).watched();
+        assert_eq!(format!("{timeout:?} {watch:?}"), ["<Timeout created when=10ms>"; 2].join(" "));
+        let body = timeout.with(async |deadline| {
+            assert_eq!(format!("{deadline:?}"), "<Timeout active when=10ms>");
+            deadline.reschedule(None)?;
+            assert_eq!(format!("{watch:?}"), "<Timeout active>");
+            deadline.reschedule(20 * MS)?;
+            let outcome = sleep(90 * MS).await;
+            assert_eq!(format!("{deadline:?}"), "<Timeout expiring when=20ms>");
+            outcome
+        });
+        assert!(timed_out(&body.await));
+        assert_eq!(format!("{watch:?}"), "<Timeout expired when=20ms>");
+        Ok(())
+    });
+}
+
+#[test]
 fn a_timeout_counts_from_its_call_and_timeout_at_says_when() {
     run(async {
         sleep(5 * MS).await?;

@@ -115,7 +115,17 @@ enum Slot {
     Empty,
     Idle(Values),
     /// Some code runs in it now; its values are the current ones of that thread.
-    Entered,
+    Entered(Thread),
+}
+
+/// A thread, by an address of its own.
+#[derive(Clone, Copy, PartialEq)]
+struct Thread(usize);
+
+impl Thread {
+    fn this() -> Thread {
+        Thread(CURRENT.try_with(|current| std::ptr::from_ref(current).addr()).unwrap_or_default())
+    }
 }
 
 impl Context {
@@ -137,7 +147,7 @@ impl Context {
 
     /// Returns the context in which this thread is running, as an object.
     pub(crate) fn entered() -> Context {
-        Context(Arc::new(Mutex::new(Slot::Entered)))
+        Context(Arc::new(Mutex::new(Slot::Entered(Thread::this()))))
     }
 
     /// Creates a context with a copy of the values. O(1). If code in another thread is running in
@@ -151,8 +161,13 @@ impl Context {
         match &*self.0.lock() {
             Slot::Empty => Values::default(),
             Slot::Idle(values) => values.clone(),
-            Slot::Entered => current_values(),
+            Slot::Entered(_) => current_values(),
         }
+    }
+
+    /// Returns whether this thread runs in it.
+    pub(crate) fn is_current(&self) -> bool {
+        matches!(&*self.0.lock(), Slot::Entered(thread) if *thread == Thread::this())
     }
 
     /// Takes the values out to run in them; [`leave`](Context::leave) puts them back.
@@ -160,10 +175,13 @@ impl Context {
     /// # Errors
     /// `Runtime` if some code already runs in it.
     pub fn enter(&self) -> Result<Values> {
-        match std::mem::replace(&mut *self.0.lock(), Slot::Entered) {
-            Slot::Empty => Ok(Values::default()),
+        let mut slot = self.0.lock();
+        if let Slot::Entered(_) = *slot {
+            return Err(Error::runtime("Context.run: the context is already entered"));
+        }
+        match std::mem::replace(&mut *slot, Slot::Entered(Thread::this())) {
             Slot::Idle(values) => Ok(values),
-            Slot::Entered => Err(Error::runtime("Context.run: the context is already entered")),
+            Slot::Empty | Slot::Entered(_) => Ok(Values::default()),
         }
     }
 
@@ -266,7 +284,8 @@ impl<T: Clone + Send + Sync + 'static> ContextVar<T> {
         Token { var: self.id(), old, kind: PhantomData }
     }
 
-    /// Restores the value from before the `set` that returned `token`.
+    /// Restores the value from before the `set` that returned `token`. Python refuses a token of another
+    /// context; here, the value is set in the current one.
     ///
     /// # Errors
     /// `Value` if the token belongs to another variable.

@@ -154,7 +154,7 @@ impl Scheduler {
         }
         let entered = home.entering();
         for task in self.tasks.all() {
-            destroy(&task, home);
+            self.discard(&task, home);
             drop_each([task], home);
         }
         // Every task has ended, so no entry of the queue names one.
@@ -190,11 +190,20 @@ impl Scheduler {
             return Err(Error::runtime("the task belongs to another loop"));
         }
         let entered = home.entering();
-        destroy(task, home);
+        self.discard(task, home);
         drop(entered);
         // It may have been there already, or have been woken by a destructor.
         self.ready.remove_task(task.as_ptr());
         Ok(())
+    }
+
+    /// No step runs; the destructors may run any code.
+    fn discard(&self, task: &TaskRef, home: LoopRef) {
+        if !self.tasks.is_forgiven(task) {
+            let report = ExceptionContext::new("Task was destroyed but it is pending!");
+            report.with_task(task.clone()).report(Some(home));
+        }
+        TaskCell::discard(task);
     }
 
     /// Returns what the loop is doing.
@@ -238,13 +247,6 @@ impl Scheduler {
             drop(self.event_loop.replace(Some(event_loop)));
         }
     }
-}
-
-/// No step runs; the destructors may run any code.
-fn destroy(task: &TaskRef, home: LoopRef) {
-    let report = ExceptionContext::new("Task was destroyed but it is pending!");
-    report.with_task(task.clone()).report(Some(home));
-    TaskCell::discard(task);
 }
 
 /// Drops the remaining values one by one. They include values of the program, and if two of them

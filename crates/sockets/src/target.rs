@@ -30,15 +30,27 @@ pub trait ToAddress {
 }
 
 /// An address, in which a name is not looked up yet.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Target(Said);
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Said {
     Address(Address),
     Host(String, Service),
     Text(String),
     Path(PathBuf),
+}
+
+/// `127.0.0.1:80`, `localhost:http`, `/run/a.sock`
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Said::Address(address) => write!(f, "{address}"),
+            Said::Host(host, service) => write!(f, "{host}:{service}"),
+            Said::Text(text) => f.write_str(text),
+            Said::Path(path) => write!(f, "{}", path.display()),
+        }
+    }
 }
 
 /// A port, or the name of a service, such as `"http"`.

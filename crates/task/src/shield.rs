@@ -18,7 +18,7 @@ use std::{
 /// # Cancellation
 /// Returns `Err(Cancelled)` immediately, while the shielded task continues; if it then fails, the
 /// error goes to the exception handler. If the shielded task itself is cancelled, the await returns
-/// that cancellation.
+/// that cancellation. Dropping the shield does what a cancellation does.
 ///
 /// ```
 /// #[asyncio::main]
@@ -112,15 +112,31 @@ enum State<T> {
     /// It was already done at the call.
     Done(Child<T>),
     Outer(Take<T>),
+    /// It was taken out.
+    Taken,
 }
 
 impl<T: 'static> Shield<T> {
     /// Returns the underlying future, which can be cancelled, take callbacks, and be awaited by
     /// several tasks. If the argument was already done at the call, this is the argument itself.
-    pub fn into_inner(self) -> Awaitable<T> {
-        match self.0 {
+    pub fn into_inner(mut self) -> Awaitable<T> {
+        match std::mem::replace(&mut self.0, State::Taken) {
             State::Done(child) => child.into_awaitable(),
             State::Outer(outer) => Awaitable::Future(outer.into_inner()),
+            State::Taken => unreachable!("only this takes it"),
+        }
+    }
+}
+
+/// Nothing is left that waits for the shielded task, which may run on for long.
+impl<T> Drop for Shield<T> {
+    fn drop(&mut self) {
+        if let State::Outer(outer) = &self.0 {
+            let outer = outer.future();
+            // If it is done, a cancellation would count as retrieving its error.
+            if !outer.done() {
+                outer.cancel();
+            }
         }
     }
 }
@@ -134,6 +150,7 @@ impl<T: 'static> StdFuture for Shield<T> {
         match &mut self.0 {
             State::Done(child) => Poll::Ready(child.retrieve()),
             State::Outer(outer) => Pin::new(outer).poll(cx),
+            State::Taken => unreachable!("only `into_inner` takes it"),
         }
     }
 }
@@ -143,6 +160,7 @@ impl<T> fmt::Debug for Shield<T> {
         match &self.0 {
             State::Done(_) => f.write_str("<Shield done>"),
             State::Outer(outer) => f.debug_tuple("Shield").field(outer).finish(),
+            State::Taken => f.write_str("<Shield>"),
         }
     }
 }

@@ -548,7 +548,9 @@ impl TaskBuilder {
     }
 
     /// Creates a task that never ran, and has ended with `error`.
-    pub(crate) fn failed<T: 'static>(self, error: Error) -> Task<T> {
+    // For the crate of the loop too, whose loop may be closed.
+    #[doc(hidden)]
+    pub fn failed<T: 'static>(self, error: Error) -> Task<T> {
         let context = TaskContext::Own(current_values());
         let coroutine = std::future::pending::<Result<T>>();
         let data = self.allocate(LoopRef::nowhere(), 0, context, coroutine);

@@ -7,7 +7,7 @@ use asyncio_core::{
     scope::Scope,
     wait_site::WaitSite,
 };
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{fmt, future::Future, pin::pin, sync::Arc, time::Duration};
 
 /// Cancels the body after `delay`, and converts that cancellation to a [`TimeoutError`]
 /// (`asyncio.timeout`). `None` sets no deadline; [`Deadline::reschedule`] may set one later.
@@ -83,7 +83,6 @@ impl Stage {
     }
 }
 
-#[derive(Debug)]
 struct State {
     stage: Stage,
     when: Option<Duration>,
@@ -151,11 +150,9 @@ impl State {
 
 /// A deadline for a block, entered by [`with`](AsyncContextManager::with) (`asyncio.Timeout`).
 #[doc(alias = "asyncio.Timeout")]
-#[derive(Debug)]
 #[must_use = "a timeout does nothing until `with` is called"]
 pub struct Timeout(Start);
 
-#[derive(Debug)]
 enum Start {
     New(Option<Duration>),
     Watched(Arc<Mutex<State>>),
@@ -163,10 +160,8 @@ enum Start {
 }
 
 /// A deadline in force, which the body of a [`timeout`] gets. Dropping it lifts the deadline.
-#[derive(Debug)]
 pub struct Deadline(Shared);
 
-#[derive(Debug)]
 enum Shared {
     /// Nothing else accesses it.
     Sole(Mutex<State>),
@@ -184,7 +179,7 @@ impl Shared {
 }
 
 /// Shows a deadline outside its body, even after the body has ended: see [`Timeout::watched`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Watch(Arc<Mutex<State>>);
 
 impl Timeout {
@@ -298,6 +293,42 @@ impl Watch {
     /// Returns whether the deadline passed while it was in force.
     pub fn expired(&self) -> bool {
         expired(&self.0)
+    }
+}
+
+/// `<Timeout active when=526ms>`
+fn show(f: &mut fmt::Formatter<'_>, stage: Stage, when: Option<Duration>) -> fmt::Result {
+    write!(f, "<Timeout {}", format!("{stage:?}").to_lowercase())?;
+    when.map_or(Ok(()), |when| write!(f, " when={when:?}"))?;
+    f.write_str(">")
+}
+
+impl State {
+    fn fmt(&mut self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = self.look();
+        show(f, stage, self.when)
+    }
+}
+
+impl fmt::Debug for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Start::New(when) => show(f, Stage::Created, *when),
+            Start::Watched(state) => state.lock().fmt(f),
+            Start::Entered => show(f, Stage::Active, None),
+        }
+    }
+}
+
+impl fmt::Debug for Deadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.state().lock().fmt(f)
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.lock().fmt(f)
     }
 }
 

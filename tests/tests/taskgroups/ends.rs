@@ -79,6 +79,33 @@ fn a_cancellation_from_outside_cancels_the_children_and_comes_out() {
 }
 
 #[test]
+fn a_cancellation_that_leaves_nested_groups_stays_one_error() {
+    async fn nested(n: u32) -> Result<()> {
+        let inner = Box::pin(async move {
+            match n {
+                0 => sleep(MS).await,
+                _ => nested(n - 1).await,
+            }
+        });
+        TaskGroup::new().with(async |_| inner.await).await
+    }
+    run(async {
+        for message in [None, Some("stop")] {
+            let task = create_task(nested(20));
+            briefly().await?;
+            match message {
+                None => task.cancel(),
+                Some(message) => task.cancel_with(message),
+            };
+            let error = task.await.unwrap_err();
+            assert_eq!(error.as_cancelled().unwrap().message(), message);
+            assert!(error.context().is_none());
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn a_child_that_fails_while_the_parent_is_cancelled_makes_it_a_group_and_the_rest_comes_later() {
     run(async {
         for in_body in [true, false] {

@@ -108,6 +108,21 @@ fn an_error_of_the_body_while_it_is_cancelled_wins_over_the_cancellation() {
 }
 
 #[test]
+fn an_error_in_the_bodies_of_nested_groups_is_shown_once() {
+    run(async {
+        let outcome = TaskGroup::new().with(async |_| {
+            TaskGroup::new().with(async |_| Err::<(), _>(Error::value("body"))).await
+        });
+        let error = outcome.await.unwrap_err();
+        let unhandled = "ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)";
+        let text = format!("{unhandled}\n  1. {unhandled}\n      1. ValueError: body");
+        assert_eq!(format!("{error:?}"), text);
+        assert!(matches!(error.context(), Some(Error::Group(_))));
+        Ok(())
+    });
+}
+
+#[test]
 fn nested_groups_nest_their_errors() {
     run(async {
         let outcome = TaskGroup::new()

@@ -13,6 +13,8 @@ use std::{
 #[derive(Clone, Default)]
 pub(super) struct About {
     context: Context,
+    /// The text does not show the context.
+    hides_context: bool,
     notes: Vec<String>,
     at: Option<&'static Location<'static>>,
     backtrace: Option<Arc<Backtrace>>,
@@ -157,6 +159,18 @@ impl Error {
         self.about()?.context.0.as_ref()
     }
 
+    /// Hides the context in the text (Python's `raise … from None`).
+    #[doc(hidden)] // For the siblings.
+    pub fn from_none(mut self) -> Error {
+        self.about_mut().hides_context = true;
+        self
+    }
+
+    /// Returns the context, unless the text does not show it.
+    pub(super) fn shown_context(&self) -> Option<&Error> {
+        self.context().filter(|_| self.about().is_some_and(|about| !about.hides_context))
+    }
+
     /// Takes the context out, if no other copy of the error is left.
     pub(super) fn take_sole_context(&mut self) -> Option<Error> {
         self.sole_about()?.context.0.take()
@@ -182,8 +196,13 @@ impl Error {
     }
 
     /// Adds `context`, the error that was being handled when this one arose. A context that it already
-    /// has stays in front, so that none is lost.
+    /// has stays in front, so that none is lost. Nothing is added if `context` is a copy of this error, which
+    /// was returned again, or of one of its contexts.
     pub fn with_context(self, context: Error) -> Error {
+        let is_known = |error: &Error| error.is_copy_of(&context);
+        if is_known(&self) || self.contexts().any(is_known) {
+            return self;
+        }
         let n = self.contexts().count();
         self.with_context_behind(n, context)
     }

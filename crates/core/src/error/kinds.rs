@@ -1,7 +1,7 @@
 //! The kinds that only have a message, and the common part of all kinds.
 
 use super::{About, Boxed, Details, Error, Shared, payloads::*};
-use std::{any::Any, borrow::Cow, error::Error as StdError, fmt, io, sync::Arc};
+use std::{any::Any, borrow::Cow, error::Error as StdError, fmt, io, mem, ptr, sync::Arc};
 
 macro_rules! message_kinds {
     ($($(#[$doc:meta])* $name:ident, $variant:ident, $default:literal;)*) => {
@@ -108,6 +108,20 @@ macro_rules! message_kinds {
                 })
             }
 
+            /// Returns an address that the copies of an error share; null if it has no data.
+            fn address(&self) -> *const () {
+                match self {
+                    $(Error::$variant(e) => e.0.as_ref().map_or(ptr::null(), |d| Arc::as_ptr(d).cast()),)*
+                    Error::IncompleteRead(e) => e.0.address(),
+                    Error::LimitOverrun(e) => e.0.address(),
+                    Error::Deadlock(e) => e.0.address(),
+                    Error::Io(e) => e.0.address(),
+                    Error::Group(e) => e.0.address(),
+                    Error::Panic(e) => e.0.address(),
+                    Error::Other(e) => e.0.address(),
+                }
+            }
+
             /// Returns it mutably; other copies of the error are not changed.
             pub(super) fn about_mut(&mut self) -> &mut About {
                 match self {
@@ -165,6 +179,11 @@ message_kinds! {
 }
 
 impl Error {
+    /// Returns whether both are copies of one error. Without data, errors of one kind are not told apart.
+    pub(super) fn is_copy_of(&self, other: &Error) -> bool {
+        mem::discriminant(self) == mem::discriminant(other) && self.address() == other.address()
+    }
+
     /// Converts a system error to its variant; one that only carries an [`Error`] is unwrapped.
     pub(super) fn from_io(error: io::Error) -> Error {
         if error.get_ref().is_some_and(|inner| inner.is::<Boxed>()) {

@@ -36,6 +36,10 @@ impl<T> Thin<T> {
         Thin(Arc::new(Payload { about: About::default(), value: Arc::new(value) }))
     }
 
+    pub(super) fn address(&self) -> *const () {
+        Arc::as_ptr(&self.0.value).cast()
+    }
+
     pub(super) fn about(&self) -> &About {
         &self.0.about
     }

@@ -64,7 +64,7 @@ fn report(error: &Error, depth: usize) -> String {
             }
         }
     }
-    match error.context() {
+    match error.shown_context() {
         Some(_) if depth >= MAX_DEPTH => text += "\n  while handling: ...",
         Some(context) => {
             let nested = report(context, depth + 1).replace('\n', "\n  ");

@@ -70,6 +70,18 @@ fn debug_shows_the_causes() {
 }
 
 #[test]
+fn an_error_is_no_context_of_its_own_copies() {
+    for error in [Error::value("it"), Error::msg("it"), Error::from(CancelledError::default())] {
+        assert!(error.clone().with_context(error.clone()).context().is_none());
+        let later = Error::runtime("later").with_context(error.clone());
+        let once = later.clone().with_context(error).with_context(later);
+        assert_eq!(std::iter::successors(once.context(), |e| e.context()).count(), 1);
+    }
+    let alike = Error::value("it").with_context(Error::value("it"));
+    assert!(alike.context().is_some());
+}
+
+#[test]
 fn a_panic_keeps_its_message_and_its_payload() {
     let error = Error::from_panic(Box::new("boom"));
     let Error::Panic(panic) = &error else { panic!("{error:?}") };

@@ -24,6 +24,8 @@ pub struct Tasks {
     sequence: Cell<u64>,
     now: Now,
     eager: Cell<bool>,
+    /// The numbers of the tasks whose destruction is not reported: see [`forgive`](Tasks::forgive).
+    forgiven: RefCell<Vec<u64>>,
 }
 
 /// The task and scope being polled: each wait reads both.
@@ -49,6 +51,7 @@ impl Tasks {
             sequence: Cell::new(1),
             now: Now { task: Cell::new(None), within: Cell::new(Within::ROOT) },
             eager: Cell::new(false),
+            forgiven: RefCell::new(Vec::new()),
         }
     }
 
@@ -60,6 +63,7 @@ impl Tasks {
     /// The next loop continues the numbering.
     pub(super) fn close(&self) {
         NEXT_TASK.fetch_max(self.sequence.get(), Ordering::Relaxed);
+        self.forgiven.take();
     }
 
     /// The table, for readers outside the process.
@@ -90,6 +94,16 @@ impl Tasks {
     /// Sets [`are_eager`](Tasks::are_eager).
     pub fn set_eager(&self, eager: bool) {
         self.eager.set(eager);
+    }
+
+    /// Does not report a task that is destroyed unfinished, because its caller has got an error already.
+    pub fn forgive(&self, task: &TaskRef) {
+        self.forgiven.borrow_mut().push(task.sequence());
+    }
+
+    /// Returns whether the task was [forgiven](Tasks::forgive).
+    pub(super) fn is_forgiven(&self, task: &TaskRef) -> bool {
+        self.forgiven.borrow().contains(&task.sequence())
     }
 
     /// Adds a new task; the loop owns it until it is [retired](Tasks::retire).

@@ -120,6 +120,17 @@ pub(crate) struct Affine {
     pub(crate) aim: Cell<Aim>,
 }
 
+/// How a step has entered a context that is shared.
+#[derive(Clone, Copy, Default)]
+pub(crate) enum Entry {
+    #[default]
+    Alone,
+    /// The code around it, which has started the task eagerly, runs in the same context.
+    Inside,
+    /// Another thread runs in it, so the step runs in a copy.
+    Copy,
+}
+
 /// Data that few tasks have.
 #[derive(Default)]
 pub(crate) struct Cold {
@@ -128,6 +139,8 @@ pub(crate) struct Cold {
     pub(crate) span: Option<SharedSpan>,
     /// The context, if it is shared.
     pub(crate) context: Option<Context>,
+    /// How its step has entered that context.
+    pub(crate) entry: Entry,
     /// The message of the last request to cancel the whole task, until the request is delivered.
     pub(crate) message: CancelledError,
     /// The message of the cancellation of the first wait.

@@ -6,10 +6,10 @@ use crate::{
         scopes::Within,
         stage::{MUST, SCOPES, YIELDS},
     },
-    context::{Context, Values, swap_values},
+    context::{Values, swap_values},
     scheduler::{Scheduler, ready::ReadyStep},
     task::{
-        cell::{Affine, TaskCell},
+        cell::{Affine, Entry, TaskCell},
         flags::{Flag, Phase},
     },
 };
@@ -119,18 +119,27 @@ impl Affine {
         if let Some(span) = self.span() {
             span.enter();
         }
-        // Entering fails if the context is entered already: the task was started eagerly by code
-        // that runs in it.
-        let enter = |context: &Context| context.enter().unwrap_or_else(|_| context.values());
-        let shared = self.with_cold(|cold| cold.context.as_ref().map(enter)).flatten();
-        shared.unwrap_or_else(|| self.values.take())
+        let shared = self.with_cold(|cold| {
+            let context = cold.context.as_ref()?;
+            let entered = context.enter();
+            cold.entry = match &entered {
+                Ok(_) => Entry::Alone,
+                Err(_) if context.is_current() => Entry::Inside,
+                Err(_) => Entry::Copy,
+            };
+            Some(entered.unwrap_or_else(|_| context.values()))
+        });
+        shared.flatten().unwrap_or_else(|| self.values.take())
     }
 
     #[cold]
     fn leave(&self, values: Values) {
-        match self.with_cold(|cold| cold.context.clone()).flatten() {
-            Some(context) => context.leave(values),
+        let shared = self.with_cold(|cold| Some((cold.context.clone()?, cold.entry))).flatten();
+        match shared {
             None => self.values.set(values),
+            Some((context, Entry::Alone)) => context.leave(values),
+            Some((_, Entry::Inside)) => drop(swap_values(values)),
+            Some((_, Entry::Copy)) => {}
         }
         if let Some(span) = self.span() {
             span.exit();

@@ -88,7 +88,10 @@ impl EventLoop {
         F::IntoFuture: 'static,
         T: 'static,
     {
-        self.home().enter(|| task.create(coroutine))
+        match self.with(|_| ()) {
+            Ok(()) => self.home().enter(|| task.create(coroutine)),
+            Err(closed) => task.failed(closed),
+        }
     }
 
     /// Sets how tasks are created (`loop.set_task_factory`); `None` is the usual way. It does not
@@ -147,6 +150,7 @@ impl EventLoop {
             self.run_until_done(&future)?;
             return read(main);
         }
+        let is_new = !any.is::<Task<T>>();
         let arguments = TaskBuilder::default().location(Location::caller());
         let task = self.home().enter(|| ensure_future_with(arguments, main));
         if task.home() != self.home() {
@@ -155,7 +159,12 @@ impl EventLoop {
                 false => Err(Error::value("The task belongs to a different event loop")),
             };
         }
-        self.run_until_done(&task)?;
+        let outcome = self.run_until_done(&task);
+        if is_new && !task.done() {
+            // The error says enough.
+            let _ = self.with(|scheduler| scheduler.tasks.forgive(task.task_ref()));
+        }
+        outcome?;
         read(task)
     }
 

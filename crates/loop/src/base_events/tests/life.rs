@@ -2,7 +2,7 @@
 
 use super::*;
 use asyncio_core::exception::ExceptionContext;
-use asyncio_task::{create_task, sleep};
+use asyncio_task::{Task, create_task, sleep};
 use std::{cell::Cell, panic::Location};
 
 #[test]
@@ -102,7 +102,7 @@ fn a_closed_loop_refuses_everything() {
     assert_eq!(message(event_loop.call_at(MS, || ())), closed);
     assert_eq!(message(event_loop.call_soon_threadsafe(|| ())), closed);
     assert_eq!(message(handle.call_soon_threadsafe(|| ())), closed);
-    assert!(event_loop.create_task(async { Ok(()) }).done());
+    assert_eq!(message(event_loop.create_task(async { Ok(()) }).result()), closed);
     assert_eq!(event_loop.time(), MS);
     assert!(!event_loop.get_debug() && event_loop.all_tasks().is_empty());
 }
@@ -175,6 +175,25 @@ fn a_loop_stopped_before_main_is_done_says_so() {
     event_loop.run_forever().unwrap();
     assert_eq!(trace.take(), "late");
     event_loop.close().unwrap();
+}
+
+#[test]
+fn a_main_that_was_not_done_is_not_reported_at_the_close() {
+    let event_loop = virtual_loop();
+    let trace = Trace::default();
+    let seen = trace.clone();
+    event_loop.set_exception_handler(move |_, context| {
+        seen.say(&context.task_ref().unwrap().name());
+    });
+    let main = || async {
+        get_running_loop()?.stop();
+        sleep(MS).await
+    };
+    event_loop.run_until_complete(main()).unwrap_err();
+    let task = event_loop.create_task_with(Task::builder().name("a task"), main());
+    event_loop.run_until_complete(task).unwrap_err();
+    event_loop.close().unwrap();
+    assert_eq!(trace.take(), "a task");
 }
 
 #[test]

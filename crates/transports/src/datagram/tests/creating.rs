@@ -68,7 +68,7 @@ fn a_socket_excludes_what_would_modify_it() {
         assert!(text.ends_with("flags=4, reuse_port=true)"), "{text}");
         assert!(text.contains("family="), "{text}");
         for (name, creating) in [
-            ("local_addr=", new().local_addr(("127.0.0.1", 0))),
+            ("(local_addr=127.0.0.1:0)", new().local_addr(("127.0.0.1", 0))),
             ("remote_addr=", new().remote_addr(("127.0.0.1", 1))),
             ("proto=", new().protocol(asyncio_sockets::Protocol::UDP)),
             ("allow_broadcast=true", new().allow_broadcast(true)),
