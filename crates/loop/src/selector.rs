@@ -64,8 +64,8 @@ enum Receiver {
         descriptor: RawFd,
         stamp: u32,
     },
-    /// The notifier or the alarm, which only end the wait.
-    Nobody,
+    /// The notifier or the alarm, which only interrupt the wait.
+    Interrupt,
 }
 
 impl Token {
@@ -81,7 +81,7 @@ impl Token {
 
     fn receiver(self) -> Receiver {
         match self.0 {
-            u64::MAX => Receiver::Nobody,
+            u64::MAX => Receiver::Interrupt,
             bits if bits & Token::WATCHER == 0 => Receiver::Source(Key::from_bits(bits)),
             bits => Receiver::Watcher {
                 descriptor: (bits as u32 >> 1) as RawFd,
@@ -144,7 +144,7 @@ impl Selector {
                     Receiver::Watcher { descriptor, stamp } => {
                         self.watchers.deliver(scheduler, descriptor, stamp, readiness)
                     }
-                    Receiver::Nobody => false,
+                    Receiver::Interrupt => false,
                 };
                 count += usize::from(received);
             }

@@ -5,6 +5,8 @@
 //! waits only if the system call would block. Several operations may wait on one socket; in each direction, they are
 //! served in order.
 //!
+//! A running event loop is needed; it comes from `asyncio`, or from `asyncio-loop`.
+//!
 //! ```
 //! use asyncio_loop::new_event_loop;
 //! use asyncio_sockets::{Domain, Socket, Type, sock_accept, sock_connect, sock_recv, sock_sendall};
@@ -34,8 +36,9 @@
 //! of their work; [`SockSendall::sent`] and [`SockSendfile::sent`] return how much.
 //!
 //! # Differences from asyncio
-//! A transport owns its socket, so there is nothing to refuse. A second operation in the same
-//! direction waits for the first, where asyncio's would replace it.
+//! asyncio refuses an operation on the socket of a transport. Here a transport owns its socket, so this
+//! cannot happen. A second operation in the same direction waits for the first, where asyncio's would
+//! replace it.
 
 mod accept;
 mod address;

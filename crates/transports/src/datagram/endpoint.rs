@@ -41,14 +41,14 @@ const HEADER_SIZE: usize = 8;
 const RETRY_DELAY: Duration = Duration::from_millis(1);
 
 /// A datagram, and its destination, unless the socket is connected.
-type Buffered = (Box<[u8]>, Option<Address>);
+type Outgoing = (Box<[u8]>, Option<Address>);
 
 /// A datagram transport, in the loop.
 pub(super) struct Endpoint {
     handle: OnceCell<DatagramTransport>,
     /// Taken out when the endpoint is lost, which closes it.
     source: RefCell<Option<Rc<Source<Socket>>>>,
-    /// Taken out likewise.
+    /// Taken out at the same time.
     protocol: RefCell<Option<Rc<dyn Calls>>>,
     flow: FlowControl,
     /// The only address to send to, if it is fixed.
@@ -60,7 +60,7 @@ pub(super) struct Endpoint {
     /// The datagrams that were received and not delivered yet.
     arrived: RefCell<VecDeque<(Box<[u8]>, SockAddr)>>,
     /// The datagrams to be sent, and their size.
-    buffer: RefCell<VecDeque<Buffered>>,
+    buffer: RefCell<VecDeque<Outgoing>>,
     size: Cell<usize>,
     /// Whether the next attempt is made after a delay, and not when the system reports room.
     retrying: Cell<bool>,
