@@ -69,13 +69,20 @@ fn a_far_deadline_is_kept_after_a_farther_and_after_a_nearer_one() {
         test.selector.poller.alarm()
     };
     let (far, farther) = (begun + FOR_EVER, begun + 2 * FOR_EVER);
+    assert_eq!(alarm_after_a_wait(far), Duration::ZERO, "no wait has ended early yet");
     for (deadline, alarm) in [(farther, farther), (far, far), (farther, far), (far, far)] {
         assert_eq!(alarm_after_a_wait(deadline), alarm, "it is not set again without need");
     }
-    for _ in 0..2 {
+    for is_set in [true, false, false] {
         let deadline = now() + Duration::from_millis(30);
         assert_eq!(test.poll(Some(deadline - now())), 0);
         assert!(now() >= deadline);
+        let alarm = test.selector.poller.alarm();
+        assert_eq!(
+            alarm != Duration::ZERO,
+            is_set,
+            "after a deadline, the wait has its own timeout"
+        );
     }
 }
 
