@@ -118,6 +118,18 @@ fn a_function_that_was_cancelled_before_it_began_never_does() {
 }
 
 #[test]
+fn to_thread_suspends_even_if_the_thread_is_quick() {
+    asyncio::run(async {
+        for _ in 0..20_000 {
+            let mut quick = to_thread(|| ());
+            assert!(futures_lite::future::poll_once(&mut quick).await.is_none());
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
 fn to_thread_without_a_loop_or_an_executor_is_an_error() {
     let outcome = futures_lite::future::block_on(to_thread(|| ()));
     assert_eq!(message(outcome), "RuntimeError: to_thread: no running event loop");

@@ -71,10 +71,12 @@ impl<T: Send + 'static> Future for Lookup<T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         let this = self.get_mut();
-        if let Err(error) = this.start() {
-            return Poll::Ready(Err(error));
+        // Waits even if the thread is quick, so that a pending cancellation arrives here.
+        let polled = this.answer.poll(&mut this.wait, cx, this.site).map(|answer| answer?);
+        if polled.is_pending() {
+            this.start()?;
         }
-        this.answer.poll(&mut this.wait, cx, this.site).map(|answer| answer?)
+        polled
     }
 }
 

@@ -64,12 +64,14 @@ where
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
-        if let Some(function) = self.function.take() {
+        // Waits even if the thread is quick, so that a pending cancellation arrives here.
+        let polled = Pin::new(&mut self.result).poll(cx);
+        if let (Poll::Pending, Some(function)) = (&polled, self.function.take()) {
             if let Err(error) = submit(function, self.result.future().clone()) {
                 return Poll::Ready(Err(error));
             }
         }
-        Pin::new(&mut self.result).poll(cx)
+        polled
     }
 }
 

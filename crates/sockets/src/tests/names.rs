@@ -164,6 +164,19 @@ fn a_look_up_that_is_cancelled_before_a_thread_has_it_is_not_asked() {
 }
 
 #[test]
+fn a_look_up_suspends_even_if_the_thread_is_quick() {
+    run(async {
+        let site = asyncio_core::wait_site::WaitSite::here(&"test");
+        for _ in 0..20_000 {
+            let mut quick = crate::lookup::Lookup::new(site, || Ok(()));
+            let polled = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut quick).poll(cx)));
+            assert!(polled.await.is_pending());
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn without_a_loop_there_are_literals_but_no_names_zones_and_services() {
     let mut cx = Context::from_waker(std::task::Waker::noop());
     let mut poll = |host: &str, port: &str| {
