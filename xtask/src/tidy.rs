@@ -3,6 +3,7 @@
 //! The rules read the tree as text, so they need no build. CONTRIBUTING.md lists them.
 
 mod cancellation;
+mod facade;
 mod layers;
 mod manifests;
 mod names;
@@ -35,6 +36,7 @@ const RULES: &[fn(&Tree, &mut Findings)] = &[
     parity::every_id_has_its_line,
     names::documented_names_are_found,
     names::python_names_are_found,
+    facade::the_facade_names_what_it_shows,
     readme::the_picture_shows_the_figures,
 ];
 

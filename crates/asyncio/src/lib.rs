@@ -152,6 +152,11 @@ pub use asyncio_core::AsyncContextManager;
 pub use asyncio_core::scope::{Scope, cancellable};
 pub use asyncio_task::generator::{Generator, Yielder, generator};
 
+/// The types behind generators: the futures that their methods return.
+pub mod generators {
+    pub use asyncio_task::generator::{Aclose, Next, Sending};
+}
+
 // exceptions
 pub use asyncio_core::error::{
     CancelledError, Error, ExceptionGroup, Result, ResultExt, TimeoutError, coroutine,
@@ -187,17 +192,28 @@ pub use graph::*;
 #[cfg(feature = "locks")]
 pub use asyncio_locks::{Barrier, BoundedSemaphore, Condition, Event, Lock, RwLock, Semaphore};
 
-/// The types behind locks: guards and permits.
+/// The types behind locks: guards and permits, and the futures that wait for them.
 #[cfg(feature = "locks")]
 pub mod locks {
+    pub use asyncio_locks::barrier::{BarrierChange, BarrierWait};
+    pub use asyncio_locks::condition::{
+        ConditionAcquire, ConditionWait, ConditionWaitFor, GuardWait, GuardWaitFor,
+    };
+    pub use asyncio_locks::event::EventWait;
+    pub use asyncio_locks::lock::{Acquire, AcquireOwned};
+    pub use asyncio_locks::rwlock::{LockRef, Mode, RwLockAcquire};
+    pub use asyncio_locks::semaphore::SemaphoreAcquire;
     pub use asyncio_locks::{
-        ConditionGuard, LockGuard, OwnedLockGuard, OwnedPermit, OwnedReadGuard, OwnedWriteGuard,
-        Permit, Permits, ReadGuard, Reading, RwLockGuard, WriteGuard, Writing,
+        AcquirePermit, ConditionGuard, LockGuard, OwnedLockGuard, OwnedPermit, OwnedReadGuard,
+        OwnedWriteGuard, Permit, Permits, ReadGuard, Reading, RwLockGuard, WriteGuard, Writing,
     };
 }
 #[cfg(feature = "locks")]
 #[doc(hidden)]
-pub use locks::*;
+pub use locks::{
+    ConditionGuard, LockGuard, OwnedLockGuard, OwnedPermit, OwnedReadGuard, OwnedWriteGuard,
+    Permit, Permits, ReadGuard, Reading, RwLockGuard, WriteGuard, Writing,
+};
 
 // queues
 #[cfg(feature = "queues")]
@@ -205,14 +221,15 @@ pub use asyncio_queues::{
     LifoQueue, OrderedQueue, PriorityQueue, Queue, Receiver, Sender, channel,
 };
 
-/// The types behind queues: their orders, and the error that hands an item back.
+/// The types behind queues: their orders, the futures that wait, and the error that hands an item back.
 #[cfg(feature = "queues")]
 pub mod queues {
+    pub use asyncio_queues::queue::{Join, Next};
     pub use asyncio_queues::{Fifo, Get, Lifo, Order, Priority, Put, PutError};
 }
 #[cfg(feature = "queues")]
 #[doc(hidden)]
-pub use queues::*;
+pub use queues::{Fifo, Get, Lifo, Order, Priority, Put, PutError};
 
 /// Protocols: what transports call (`asyncio.protocols`).
 #[cfg(feature = "transports")]
@@ -279,6 +296,7 @@ pub use asyncio_task::{
 /// The types behind tasks and futures: the values that the functions return, and that `.await` runs.
 pub mod tasks {
     pub use asyncio_core::limit::ToTimeout;
+    pub use asyncio_core::wait::Leaf;
     pub use asyncio_future::{CallbackOutput, ConcurrentResult, DoneCallback, NotPending, Take};
     pub use asyncio_task::{
         Amap, AnyAwait, AsCompleted, Awaitable, Awaitables, Completed, Deadline, Gather, GatherAll,

@@ -143,12 +143,14 @@ impl<T> Future<T> {
     ///
     /// With `parts`, a request to cancel the future goes to them, and the creator of the future decides
     /// how it ends (as in a `gather`).
+    #[doc(hidden)] // For the crates of the runtime.
     pub fn of_operation(site: WaitSite, parts: Option<Parts>) -> Future<T> {
         Future::of_head(Head::new(parts.into(), site, false))
     }
 
     /// Does what [`of_operation`](Future::of_operation) does, for a future that ends only if the
     /// current loop runs: awaiting it in another loop of the same thread is an error.
+    #[doc(hidden)] // For the crates of the runtime.
     pub fn of_loop(site: WaitSite, operation: impl Into<Operation>) -> Future<T> {
         Future::of_head(Head::new(operation.into(), site, true))
     }

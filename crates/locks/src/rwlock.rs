@@ -19,9 +19,9 @@ use std::{
 #[allow(unsafe_code)] // The value behind the lock.
 mod guard;
 
-use guard::{LockRef, Mode};
 pub use guard::{
-    OwnedReadGuard, OwnedWriteGuard, ReadGuard, Reading, RwLockGuard, WriteGuard, Writing,
+    LockRef, Mode, OwnedReadGuard, OwnedWriteGuard, ReadGuard, Reading, RwLockGuard, WriteGuard,
+    Writing,
 };
 
 /// Lets many tasks read the guarded value at a time, or one task write it (aiorwlock's `RWLock`; asyncio has
