@@ -27,7 +27,7 @@
 //! alone. The loop takes the status immediately, so no zombie is left. There is no handler for
 //! `SIGCHLD`, and nothing waits for children in general, so the children of other libraries are not
 //! affected. A signal is sent only while the status is not taken, and therefore never to another
-//! process that has got the number.
+//! process that was given the same number.
 //!
 //! # Cancellation
 //! Cancelling a start kills the child. Cancelling a wait or `communicate` does not affect the child;

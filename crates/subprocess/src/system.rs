@@ -1,9 +1,13 @@
-//! The system calls that no safe crate wraps: waiting for one child, signals to it, and the work of
-//! a new process between `fork` and `exec`.
+//! The system calls: waiting for one child, signals to it, and the work of a new process between `fork`
+//! and `exec`.
 
 mod descriptors;
 
 use nix::libc;
+use rustix::{
+    io::{Errno, retry_on_intr},
+    process::{Pid, WaitId, WaitIdOptions, waitid},
+};
 #[cfg(target_os = "linux")]
 use std::os::fd::AsRawFd;
 use std::{
@@ -38,38 +42,27 @@ pub(crate) enum Wait {
 pub(crate) fn wait(id: Id<'_>, how: Wait) -> io::Result<Option<i32>> {
     #[cfg(target_os = "linux")]
     if let Some(pidfd) = id.pidfd {
-        match wait_for(libc::P_PIDFD, pidfd.as_raw_fd() as libc::id_t, how) {
+        match wait_for(&WaitId::PidFd(pidfd), how) {
             // Linux 5.3 has pidfds, but cannot wait for them.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
-            outcome => return outcome,
+            Err(Errno::INVAL) => {}
+            outcome => return Ok(outcome?),
         }
     }
-    wait_for(libc::P_PID, id.pid as libc::id_t, how)
+    let pid = Pid::from_raw(id.pid as libc::pid_t).ok_or(Errno::CHILD)?;
+    Ok(wait_for(&WaitId::Pid(pid), how)?)
 }
 
-fn wait_for(kind: libc::idtype_t, number: libc::id_t, how: Wait) -> io::Result<Option<i32>> {
-    let options = libc::WEXITED
+fn wait_for(id: &WaitId<'_>, how: Wait) -> Result<Option<i32>, Errno> {
+    let options = WaitIdOptions::EXITED
         | match how {
-            Wait::Reap => libc::WNOHANG,
-            Wait::Look => libc::WNOHANG | libc::WNOWAIT,
-            Wait::Block => libc::WNOWAIT,
+            Wait::Reap => WaitIdOptions::NOHANG,
+            Wait::Look => WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT,
+            Wait::Block => WaitIdOptions::NOWAIT,
         };
-    // SAFETY: all zeros is a valid `siginfo_t`, and says that nothing happened.
-    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `info` is valid for the call.
-    while unsafe { libc::waitid(kind, number, &mut info, options) } == -1 {
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
-    }
-    // SAFETY: `waitid` has filled in the fields of a child's end, or left zeros.
-    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
-    Ok(match (pid, info.si_code) {
-        (0, _) => None,
-        (_, libc::CLD_EXITED) => Some(status),
-        _ => Some(-status),
-    })
+    let status = retry_on_intr(|| waitid(id.clone(), options))?;
+    Ok(status.and_then(|status| {
+        status.exit_status().or_else(|| status.terminating_signal().map(|signal| -signal))
+    }))
 }
 
 /// Opens the pidfd of a child whose status was not taken, which ensures that the number is its own.
@@ -78,14 +71,10 @@ fn wait_for(kind: libc::idtype_t, number: libc::id_t, how: Wait) -> io::Result<O
 /// `ENOSYS` or `EPERM` if there are none, or a sandbox refuses them.
 #[cfg(all(target_os = "linux", not(asyncio_no_pidfd)))]
 pub(crate) fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
-    use std::os::fd::FromRawFd;
-    // SAFETY: takes two numbers. The descriptor is close-on-exec.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) };
-    if fd == -1 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: it was just opened, and has no other owner.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    use rustix::process::{PidfdFlags, pidfd_open};
+    let pid = Pid::from_raw(pid as libc::pid_t).ok_or(Errno::SRCH)?;
+    // The descriptor is close-on-exec.
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
 /// As on a system that has no pidfds.

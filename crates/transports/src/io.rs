@@ -9,7 +9,7 @@ use std::{
     io::{self, IoSlice, Write},
     mem::MaybeUninit,
     net::Shutdown,
-    os::fd::{AsFd, AsRawFd, BorrowedFd},
+    os::fd::{AsFd, BorrowedFd},
 };
 
 /// A socket or one end of a pipe, in non-blocking mode.
@@ -163,10 +163,8 @@ fn append(io: &Io, block: &mut BytesMut) -> io::Result<usize> {
 
 /// Reads into memory that is not initialised, which the standard library cannot.
 fn read(file: &File, spare: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
-    let (place, length) = (spare.as_mut_ptr().cast(), spare.len());
-    // SAFETY: the pointer and the length are those of memory that is ours to write to.
-    let received = unsafe { libc::read(file.as_raw_fd(), place, length) };
-    usize::try_from(received).map_err(|_| io::Error::last_os_error())
+    let (received, _) = rustix::io::read(file, spare)?;
+    Ok(received.len())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use asyncio_core::source::Readiness;
 use nix::{
     libc,
     sys::{
-        epoll::{Epoll, EpollCreateFlags},
+        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout},
         eventfd::{EfdFlags, EventFd},
     },
 };
@@ -58,7 +58,7 @@ impl Notifier {
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     /// All elements are initialised.
-    events: Vec<libc::epoll_event>,
+    events: Vec<EpollEvent>,
     /// The number of elements that the last wait filled in.
     filled: usize,
 }
@@ -134,7 +134,7 @@ impl Poller {
         let wanted = self.registered.load(Ordering::Relaxed);
         if buffer.events.len() < wanted {
             let size = wanted.next_power_of_two().max(16);
-            buffer.events.resize(size, libc::epoll_event { events: 0, u64: 0 });
+            buffer.events.resize(size, EpollEvent::empty());
         }
         buffer.filled = 0;
         let outcome = if self.has_pwait2.load(Ordering::Relaxed) {
@@ -161,7 +161,7 @@ impl Poller {
     #[inline]
     fn wait_nanoseconds(
         &self,
-        events: &mut [libc::epoll_event],
+        events: &mut [EpollEvent],
         timeout: Option<Duration>,
     ) -> io::Result<usize> {
         let timeout = timeout.map(|timeout| KernelTimespec {
@@ -190,25 +190,17 @@ impl Poller {
     #[cold]
     fn wait_milliseconds(
         &self,
-        events: &mut [libc::epoll_event],
+        events: &mut [EpollEvent],
         timeout: Option<Duration>,
     ) -> io::Result<usize> {
-        // SAFETY: `epoll` is open, and the events, as many as we say, are valid for the call.
-        let filled = unsafe {
-            libc::epoll_wait(
-                self.epoll.0.as_raw_fd(),
-                events.as_mut_ptr(),
-                i32::try_from(events.len()).unwrap_or(i32::MAX),
-                timeout.map_or(-1, milliseconds),
-            )
-        };
-        usize::try_from(filled).map_err(|_| io::Error::last_os_error())
+        let timeout = timeout.map_or(EpollTimeout::NONE, milliseconds);
+        Ok(self.epoll.wait(events, timeout)?)
     }
 }
 
 /// Rounds up: a wait that ends too early would be repeated in vain until the deadline.
-fn milliseconds(timeout: Duration) -> i32 {
-    i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
+fn milliseconds(timeout: Duration) -> EpollTimeout {
+    timeout.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(EpollTimeout::MAX)
 }
 
 fn watched(interest: Interest) -> u32 {
@@ -219,14 +211,14 @@ impl Buffer {
     /// The events that the last wait found.
     pub(super) fn events(&self) -> impl Iterator<Item = (Token, Readiness)> {
         self.events[..self.filled].iter().map(|event| {
-            let flags = event.events;
+            let flags = event.events().bits() as u32;
             let readiness = Readiness {
                 readable: flags & (IN | PRI | RDHUP | HUP | ERR) != 0,
                 writable: flags & (OUT | HUP | ERR) != 0,
                 // A read stops in front of urgent data, even if more data follows it.
                 hangup: flags & (PRI | RDHUP | HUP | ERR) != 0,
             };
-            (Token(event.u64), readiness)
+            (Token(event.data()), readiness)
         })
     }
 }
@@ -245,8 +237,8 @@ mod tests {
 
     #[test]
     fn a_timeout_is_rounded_up_to_whole_milliseconds() {
-        let rounded = [0, 1, 999_999, 1_000_000, 1_000_001, u64::MAX]
-            .map(|nanoseconds| milliseconds(Duration::from_nanos(nanoseconds)));
+        let rounded: [i32; 6] = [0, 1, 999_999, 1_000_000, 1_000_001, u64::MAX]
+            .map(|nanoseconds| milliseconds(Duration::from_nanos(nanoseconds)).into());
         assert_eq!(rounded, [0, 1, 1, 1, 2, i32::MAX]);
     }
 }

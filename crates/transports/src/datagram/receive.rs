@@ -10,9 +10,10 @@
 
 use crate::io::MAX_SIZE;
 use asyncio_sockets::{Domain, Type};
-use nix::libc;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockAddr;
-use std::{cell::Cell, io, os::fd::AsRawFd};
+use std::{cell::Cell, io};
 
 /// The number of datagrams that are received in one call. Larger numbers were not faster, with one
 /// sender or fifty.
@@ -51,20 +52,15 @@ impl Habits {
 }
 
 /// The number of bytes that can be received.
-fn unread(io: &socket2::Socket) -> libc::c_int {
-    let mut length = 0;
-    // SAFETY: the descriptor is open, and the system writes one integer to `length`.
-    let outcome = unsafe { libc::ioctl(io.as_raw_fd(), libc::FIONREAD, &mut length) };
-    if outcome == -1 { 0 } else { length }
+fn unread(io: &socket2::Socket) -> u64 {
+    rustix::io::ioctl_fionread(io).unwrap_or(0)
 }
 
 /// Whether the peer will send no more.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn is_ended(io: &socket2::Socket) -> bool {
-    let mut asked = libc::pollfd { fd: io.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
-    // SAFETY: `asked` is one valid entry. The call does not block.
-    let count = unsafe { libc::poll(&mut asked, 1, 0) };
-    count == 1
+    let mut asked = [PollFd::new(io, PollFlags::RDHUP)];
+    poll(&mut asked, Some(&Timespec::default())) == Ok(1)
 }
 
 /// Only Linux reports this. Elsewhere every empty message counts as the end.
