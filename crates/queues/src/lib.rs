@@ -42,9 +42,9 @@
 //! # Cancellation
 //!
 //! No item is lost, and none is put twice. A cancelled [`get`](OrderedQueue::get) leaves the item in
-//! the queue; a cancelled [`put`](OrderedQueue::put) hands its item back in the error. A waiter that
-//! was woken and does not use the wake-up wakes the next one. The same holds for futures that are
-//! dropped, except that a dropped `put` drops its item.
+//! the queue. A cancelled [`put`](OrderedQueue::put) keeps its item, which [`Put::into_item`] returns. A
+//! waiter that was woken and does not use the wake-up wakes the next one. The same holds for futures that
+//! are dropped, except that a dropped `put` drops its item.
 //!
 //! # Threads
 //!
@@ -56,8 +56,9 @@
 //! # Differences from asyncio
 //!
 //! - A queue is not bound to the loop of its first wait.
-//! - An item that could not be put comes back in a [`PutError`]. `?` turns it into an [`Error`],
-//!   which is Python's exception.
+//! - An item that could not be put is not lost. [`put_nowait`](OrderedQueue::put_nowait) and
+//!   [`put_blocking`](OrderedQueue::put_blocking) return it in a [`PutError`], which `?` turns into an
+//!   [`Error`], Python's exception.
 //! - `maxsize` is a `usize`; zero means no limit.
 //! - Items of a [`PriorityQueue`] need an order (`Ord`). They are compared while the queue is locked,
 //!   so the comparison must not use the queue. The same holds for an [`Order`].

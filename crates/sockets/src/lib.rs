@@ -34,8 +34,9 @@
 //! of their work; [`SockSendall::sent`] and [`SockSendfile::sent`] return how much.
 //!
 //! # Differences from asyncio
-//! A transport owns its socket, so there is nothing to refuse. A second operation in the same
-//! direction waits for the first, where asyncio's would replace it.
+//! asyncio refuses an operation on the socket of a transport. Here a transport owns its socket, so this
+//! cannot happen. A second operation in the same direction waits for the first, where asyncio's would
+//! replace it.
 
 mod accept;
 mod address;

@@ -42,8 +42,8 @@
 //!
 //! # Threads
 //! A connection lives in its loop. Its halves may be moved to other threads, and be awaited there
-//! under any executor. Data that is written there is first passed to the loop, which buffers it
-//! without a high-water mark that would stop the writer in time. So write on the loop's thread.
+//! under any executor. Data that is written on another thread is passed to the loop first, and no
+//! high-water mark limits how much of it is under way. Prefer to write on the loop's thread.
 //!
 //! # Differences from asyncio
 //! - `read()` without a number is [`read_to_end`](StreamReader::read_to_end). Cancelled, it loses nothing.

@@ -15,7 +15,7 @@
 //!     let outcome = asyncio::wait_for(accept, Duration::from_millis(10)).await;
 //!     assert!(outcome.unwrap_err().is_timeout());
 //!
-//!     // This future runs over there.
+//!     // This future runs on the runtime's thread.
 //!     let answer = asyncio_tokio::spawn(async {
 //!         tokio::time::sleep(Duration::from_millis(1)).await;
 //!         42
