@@ -206,7 +206,7 @@ fn a_sleeper_goes_on_one_hop_after_its_timer() {
 // Futures.
 
 #[test]
-fn whoever_awaits_a_future_goes_on_one_hop_after_it_is_set() {
+fn a_task_that_awaits_a_future_continues_one_hop_after_it_is_set() {
     Iterations::count(|count| async move {
         let (value, error, gone) = (Future::new(), Future::new(), Future::new());
         let (a, b, c) = (count.of(value.clone()), count.of(error.clone()), count.of(gone.clone()));
@@ -276,7 +276,7 @@ fn a_callback_added_to_a_future_that_is_done_takes_one_hop() {
 // Tasks.
 
 #[test]
-fn whoever_awaits_a_task_goes_on_one_hop_after_it_ends() {
+fn a_task_that_awaits_a_task_continues_one_hop_after_it_ends() {
     Iterations::count(|count| async move {
         for fails in [false, true] {
             let gate = Future::new();

@@ -533,7 +533,7 @@ fn a_released_lock_or_semaphore_wakes_one_hop_later() {
 }
 
 #[test]
-fn an_event_that_is_set_wakes_all_one_hop_later_also_if_it_is_cleared() {
+fn an_event_that_is_set_wakes_all_one_hop_later_even_if_it_is_cleared() {
     Iterations::count(|count| async move {
         let event = Rc::new(Event::new());
         let wait = |event: Rc<Event>| async move { event.wait().await.map(drop) };

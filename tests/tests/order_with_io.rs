@@ -69,7 +69,7 @@ fn a_receiver_goes_on_one_iteration_after_the_event() {
 }
 
 #[test]
-fn whoever_accepts_goes_on_one_iteration_after_the_event() {
+fn a_task_that_accepts_continues_one_iteration_after_the_event() {
     let order = traced(|trace| async move {
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;

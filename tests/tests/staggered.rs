@@ -84,7 +84,7 @@ fn if_all_fail_there_is_no_winner() {
 }
 
 #[test]
-fn of_several_that_succeed_the_first_wins_also_if_the_other_swallows_the_cancellation() {
+fn of_several_that_succeed_the_first_wins_even_if_the_other_swallows_the_cancellation() {
     run(async {
         let trace = Trace::new();
         let log = trace.clone();

@@ -476,7 +476,7 @@ fn as_completed_gives_the_very_tasks_if_asked_for_them() {
 }
 
 #[test]
-fn whoever_awaits_first_gets_what_is_completed_first() {
+fn the_first_awaiter_gets_what_is_completed_first() {
     run(async {
         let mut soonest = as_completed([late(2, "b"), late(1, "a")]);
         let (first, second) = (soonest.next_future(), soonest.next_future());

@@ -418,7 +418,7 @@ fn cancelled_and_timed_out_are_seen_by_an_exit_in_between() {
         }
         async fn exit(&mut self, (): (), error: Option<&Error>) -> Result<()> {
             self.0.say(error.map_or("nothing", Error::kind));
-            // It may await, also while its task is being cancelled.
+            // It may await even while its task is being cancelled.
             sleep(MS).await
         }
     }

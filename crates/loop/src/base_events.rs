@@ -103,9 +103,9 @@ impl Bell for Arc<Notifier> {
 }
 
 /// The access to the loop, through the scheduler, for crates that do not know [`EventLoop`].
-struct Door(Weak<Inner>);
+struct WeakEventLoop(Weak<Inner>);
 
-impl AbstractEventLoop for Door {
+impl AbstractEventLoop for WeakEventLoop {
     fn submit(&self, job: Job) -> Result<()> {
         match self.0.upgrade() {
             Some(inner) => EventLoop(inner).submit(job),
@@ -124,7 +124,7 @@ impl AbstractEventLoop for Door {
     }
 }
 
-impl fmt::Debug for Door {
+impl fmt::Debug for WeakEventLoop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.upgrade() {
             Some(inner) => EventLoop(inner).fmt(f),
@@ -186,15 +186,15 @@ impl EventLoop {
             scheduler.reports.set_debug(debug);
             scheduler.reports.set_task_spans(task_spans);
             scheduler.set_wakes_in_step(poll_every_iteration);
-            scheduler.set_event_loop(Rc::new(Door(Rc::downgrade(&this.0))));
+            scheduler.set_event_loop(Rc::new(WeakEventLoop(Rc::downgrade(&this.0))));
         })?;
         Ok(this)
     }
 
     /// Returns the loop of this name, if it is open and this is its thread.
     pub(crate) fn find(home: LoopRef) -> Option<EventLoop> {
-        let door = home.with(Scheduler::event_loop)??;
-        door.as_any().downcast_ref::<Door>()?.0.upgrade().map(EventLoop)
+        let this = home.with(Scheduler::event_loop)??;
+        this.as_any().downcast_ref::<WeakEventLoop>()?.0.upgrade().map(EventLoop)
     }
 
     /// Calls `f` with the loop's data.

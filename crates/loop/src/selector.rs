@@ -65,7 +65,7 @@ enum Receiver {
         stamp: u32,
     },
     /// The notifier, which only ends the wait.
-    Nobody,
+    Notifier,
 }
 
 impl Token {
@@ -81,7 +81,7 @@ impl Token {
 
     fn receiver(self) -> Receiver {
         match self.0 {
-            u64::MAX => Receiver::Nobody,
+            u64::MAX => Receiver::Notifier,
             bits if bits & Token::WATCHER == 0 => Receiver::Source(Key::from_bits(bits)),
             bits => Receiver::Watcher {
                 descriptor: (bits as u32 >> 1) as RawFd,
@@ -144,7 +144,7 @@ impl Selector {
                     Receiver::Watcher { descriptor, stamp } => {
                         self.watchers.deliver(scheduler, descriptor, stamp, readiness)
                     }
-                    Receiver::Nobody => false,
+                    Receiver::Notifier => false,
                 };
                 count += usize::from(received);
             }

@@ -117,7 +117,7 @@ impl<K> Spawn<K> {
         self
     }
 
-    /// Sets the user as whom the child runs.
+    /// Sets the user of the child.
     pub fn user(mut self, user: impl Into<Account>) -> Self {
         self.program.user = Some(user.into());
         self

@@ -194,7 +194,7 @@ impl Process {
 
 fn not_a_pipe(stream: &str) -> Error {
     Error::value(format!(
-        "Process.{stream}: it is not a pipe; start the process with `.{stream}(PIPE)`, and do not take it out"
+        "Process.{stream}: it is not a pipe, or was taken out; start the process with `.{stream}(PIPE)`"
     ))
 }
 

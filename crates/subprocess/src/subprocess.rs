@@ -135,7 +135,7 @@ impl Future for Spawning {
         }
         match &mut self.connecting {
             Some(connecting) => connecting.as_mut().poll(cx),
-            None => Poll::Ready(Err(Error::runtime("the process was already started"))),
+            None => Poll::Ready(Err(Error::runtime("Spawn: awaited again after its end"))),
         }
     }
 }

@@ -78,7 +78,7 @@ fn a_process_that_is_dropped_keeps_no_number_for_its_survivors() {
 }
 
 #[test]
-fn whoever_went_to_another_group_of_the_session_is_found() {
+fn a_process_in_another_group_of_the_session_is_found() {
     run(async {
         // It begins a group for what it runs.
         let (process, pids) = session("timeout 1000 sleep 1000 & echo $!; wait", 1).await?;

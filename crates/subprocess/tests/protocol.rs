@@ -233,7 +233,7 @@ fn a_child_that_ends_before_its_pipes_are_connected_is_told_of_in_order() {
 }
 
 #[test]
-fn the_end_comes_last_also_if_all_is_seen_at_once() {
+fn the_end_comes_last_even_if_all_is_seen_at_once() {
     let _turn = turn();
     run(async {
         let (transport, protocol) = subprocess_shell(Recorder::new, "read line; exit 3").await?;

@@ -123,8 +123,8 @@ fn top_warns_of_what_may_be_wrong_and_is_painted() {
     };
     let warnings = [" busy ", " often ", " grows "];
     terminal.wait("it warns", |screen| warnings.iter().all(|warning| screen.contains(warning)));
-    let crowds = |line: &str| line.starts_with("most: ") && line.contains("Lock.acquire");
-    let screen = terminal.wait("it names what waits", |screen| screen.lines().any(crowds));
+    let common_waits = |line: &str| line.starts_with("most: ") && line.contains("Lock.acquire");
+    let screen = terminal.wait("it names what waits", |screen| screen.lines().any(common_waits));
     assert!(screen.contains("grows: crates/tools/examples/stuck.rs:"), "{screen}");
     assert!(screen.contains("queues: \"orders\" 0/20, 1 getter waiting"), "{screen}");
     let picture = picture::svg(&terminal.capture(&["-e"]), COLUMNS);

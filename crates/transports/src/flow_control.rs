@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_paused_and_resumed_during_a_call_is_no_news() {
+    fn a_pause_that_is_resumed_during_a_call_is_not_reported() {
         let flow = FlowControl::new();
         flow.during_call(|| flow.measure(HIGH_WATER + 1)).unwrap();
         flow.during_call(|| flow.measure(0)).unwrap();

@@ -95,7 +95,7 @@ fn a_dropped_party_does_not_count() {
 }
 
 #[test]
-fn the_last_to_leave_makes_it_ready_also_if_it_is_dropped() {
+fn the_last_to_leave_makes_it_ready_even_if_it_is_dropped() {
     let barrier = Barrier::new(2).unwrap();
     let mut a = tester(barrier.wait());
     a.is_pending();

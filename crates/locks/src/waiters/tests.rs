@@ -67,7 +67,7 @@ fn leaving_tells_whether_a_wake_up_is_left_over() {
 }
 
 #[test]
-fn whoever_leaves_from_the_middle_is_not_missed() {
+fn a_waiter_that_leaves_from_the_middle_is_not_missed() {
     let mut queue = WaitQueue::new();
     let mut places: Vec<_> = (0..6).map(|_| join(&mut queue)).collect();
     let mut after = Deferred::new();

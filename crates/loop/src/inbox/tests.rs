@@ -103,7 +103,7 @@ fn a_closed_inbox_has_given_its_bell_back() {
 }
 
 #[test]
-fn message_that_arrives_while_mail_is_opened_waits_for_the_next_time() {
+fn a_message_that_arrives_while_messages_are_taken_waits_for_the_next_time() {
     let (inbox, _) = open(1);
     inbox.push(1, message()).unwrap();
     let mut messages = 0;

@@ -31,7 +31,7 @@ fn a_token_says_whom_it_is_for() {
     }
     let key = Key::from_bits(u64::from(u32::MAX) << 32 | 12);
     assert_eq!(Token(key.to_bits()).receiver(), Receiver::Source(key));
-    assert_eq!(Token::NOTIFIER.receiver(), Receiver::Nobody);
+    assert_eq!(Token::NOTIFIER.receiver(), Receiver::Notifier);
 }
 
 #[test]

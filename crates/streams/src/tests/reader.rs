@@ -173,7 +173,7 @@ fn a_line_whose_end_is_not_in_sight_takes_everything_with_it() {
 }
 
 #[test]
-fn readuntil_gives_the_separator_too_also_when_it_arrives_in_parts() {
+fn readuntil_gives_the_separator_too_even_when_it_arrives_in_parts() {
     run_virtual(async {
         let (mut reader, feeder) = fed(100, ["line1", "AAA"]);
         assert_eq!(reader.readuntil("AAA").await?, "line1AAA");

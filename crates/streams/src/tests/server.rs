@@ -122,7 +122,7 @@ fn an_error_of_a_handler_is_reported_and_the_connection_closed() {
 }
 
 #[test]
-fn an_error_of_a_handler_closes_the_connection_also_if_others_have_its_writer() {
+fn an_error_of_a_handler_closes_the_connection_even_if_others_have_its_writer() {
     run(async {
         let kept = Rc::new(RefCell::new(Vec::new()));
         let keep = kept.clone();

@@ -308,17 +308,17 @@ impl Model {
         kinds
     }
 
-    /// The places at which more than one task waits, with how many do, the most crowded first: a queue, a
+    /// The places at which more than one task waits, with how many do, the most common first: a queue, a
     /// lock, a pool that lacks something.
-    pub fn crowds(&self) -> Vec<(String, usize)> {
-        let mut crowds: HashMap<&WaitSite, usize> = HashMap::new();
+    pub fn common_waits(&self) -> Vec<(String, usize)> {
+        let mut sites: HashMap<&WaitSite, usize> = HashMap::new();
         for wait in self.rows.iter().flat_map(|row| &row.task.waits) {
-            *crowds.entry(&wait.site).or_default() += 1;
+            *sites.entry(&wait.site).or_default() += 1;
         }
-        let crowds = crowds.into_iter().filter(|(_, count)| *count > 1);
-        let mut crowds: Vec<_> = crowds.map(|(site, count)| (site.to_string(), count)).collect();
-        crowds.sort_by(|a, b| (Reverse(a.1), &a.0).cmp(&(Reverse(b.1), &b.0)));
-        crowds
+        let sites = sites.into_iter().filter(|(_, count)| *count > 1);
+        let mut sites: Vec<_> = sites.map(|(site, count)| (site.to_string(), count)).collect();
+        sites.sort_by(|a, b| (Reverse(a.1), &a.0).cmp(&(Reverse(b.1), &b.0)));
+        sites
     }
 
     /// The sample, and what has changed since the one before it, for programs.
@@ -364,7 +364,7 @@ impl Model {
             "loops": self.loops.iter().map(of_loop).collect::<Vec<_>>(),
             "states": states.collect::<Map<String, Value>>(),
             "waits": self.kinds().into_iter().map(count).collect::<Vec<_>>(),
-            "crowds": self.crowds().into_iter().map(count).collect::<Vec<_>>(),
+            "common_waits": self.common_waits().into_iter().map(count).collect::<Vec<_>>(),
             "queues": queues_to_json(self.queues()),
             "growing": self.growing().into_iter().map(grows).collect::<Vec<_>>(),
             "tasks": self.rows.iter().map(task).collect::<Vec<_>>(),
@@ -521,7 +521,7 @@ mod tests {
         assert_eq!(ids(Sort::State, false, "SLEEP"), [1, 3]);
         assert_eq!(ids(Sort::State, false, "ready"), [2]);
         assert_eq!(model.kinds(), [("sleep".to_owned(), 2)]);
-        assert_eq!(model.crowds(), []);
+        assert_eq!(model.common_waits(), []);
         assert_eq!(Sort::ALL.iter().fold(Sort::Warning, |sort, _| sort.next()), Sort::Warning);
     }
 

@@ -33,7 +33,7 @@ pub(super) enum Popup {
 }
 
 /// The number of most frequent wait places that are shown.
-const CROWDS: usize = 3;
+const COMMON_WAITS: usize = 3;
 
 const HELP: &str = "\
 q       quit                    s       next order
@@ -52,7 +52,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, name: &str, model: &Model, view: &mut 
     let mut head = vec![title(name, model, view)];
     head.extend(model.loops().iter().map(loop_line));
     head.push(kinds(model));
-    head.extend(crowds(model));
+    head.extend(common_waits(model));
     head.extend(queues(model));
     head.extend(growing(model));
     let head_height = (head.len() as u16).min(frame.area().height / 2);
@@ -101,11 +101,11 @@ fn kinds(model: &Model) -> Line<'static> {
     Line::from(format!("waits: {}", kinds.collect::<Vec<_>>().join(", "))).dim()
 }
 
-fn crowds(model: &Model) -> Option<Line<'static>> {
-    let crowds = model.crowds();
-    let crowds = crowds.iter().take(CROWDS).map(|(place, count)| format!("{place} {count}"));
-    let crowds: Vec<String> = crowds.collect();
-    (!crowds.is_empty()).then(|| Line::from(format!("most: {}", crowds.join(", "))).dim())
+fn common_waits(model: &Model) -> Option<Line<'static>> {
+    let sites = model.common_waits();
+    let sites = sites.iter().take(COMMON_WAITS).map(|(place, count)| format!("{place} {count}"));
+    let sites: Vec<String> = sites.collect();
+    (!sites.is_empty()).then(|| Line::from(format!("most: {}", sites.join(", "))).dim())
 }
 
 fn queues(model: &Model) -> Option<Line<'static>> {

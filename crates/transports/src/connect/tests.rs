@@ -85,7 +85,7 @@ impl Drop for Scratch {
 }
 
 #[test]
-fn the_names_of_both_ends_are_known_also_after_the_end() {
+fn the_names_of_both_ends_are_known_even_after_the_end() {
     run(async {
         let (listener, address) = listener();
         let log = Log::default();

@@ -158,8 +158,8 @@ fn certificate(error: &CertificateError) -> String {
         CertificateError::UnknownIssuer => "its issuer is not known here; to trust it, call \
                                             load_verify_locations() with the issuer's certificate"
             .to_owned(),
-        CertificateError::BadSignature => "a signature is wrong, probably because the issuer of that \
-                                           name that is trusted here has another key; to trust this \
+        CertificateError::BadSignature => "a signature is wrong: probably the issuer of that name \
+                                           that is trusted here has a different key; to trust this \
                                            issuer, call load_verify_locations() with its certificate"
             .to_owned(),
         // It has no variant of its own.
@@ -192,7 +192,7 @@ fn certificate(error: &CertificateError) -> String {
 fn remedy(alert: AlertDescription, this: &str) -> String {
     match alert {
         AlertDescription::UnknownCA => {
-            format!(": it does not know who issued the certificate of this {this}")
+            format!(": it does not know the issuer of the certificate of this {this}")
         }
         AlertDescription::BadCertificate
         | AlertDescription::CertificateUnknown

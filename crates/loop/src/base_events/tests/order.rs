@@ -77,7 +77,7 @@ fn what_is_ready_runs_before_timers_that_are_due() {
 }
 
 #[test]
-fn timers_run_by_deadline_also_when_that_has_passed() {
+fn timers_run_by_deadline_even_when_that_has_passed() {
     let event_loop = virtual_loop();
     let (trace, this) = (Trace::default(), event_loop.clone());
     let again = trace.clone();
@@ -345,7 +345,7 @@ fn in_one_iteration_what_is_ready_comes_first_then_io_then_timers() {
 }
 
 #[test]
-fn io_is_looked_at_also_while_there_is_always_something_to_run() {
+fn io_is_looked_at_even_while_there_is_always_something_to_run() {
     let event_loop = new_event_loop().unwrap();
     let (here, there) = std::os::unix::net::UnixStream::pair().unwrap();
     let this = event_loop.clone();

@@ -115,7 +115,7 @@ fn a_result_that_comes_after_the_loop_was_closed_does_nothing() {
 }
 
 #[test]
-fn a_job_of_another_crate_counts_as_outstanding_also_if_it_panics() {
+fn a_job_of_another_crate_counts_as_outstanding_even_if_it_panics() {
     let event_loop = virtual_loop();
     let count = Arc::new(AtomicUsize::new(0));
     let inside = count.clone();

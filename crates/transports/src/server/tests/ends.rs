@@ -68,7 +68,7 @@ fn close_clients_is_done_within_two_iterations() {
 }
 
 #[test]
-fn clients_are_aborted_also_if_the_reader_pauses_and_the_writer_is_blocked() {
+fn clients_are_aborted_even_if_the_reader_pauses_and_the_writer_is_blocked() {
     run_step_by_step(async {
         let log = Log::default();
         let recorder = log.clone();

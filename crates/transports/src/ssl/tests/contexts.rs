@@ -103,7 +103,7 @@ fn a_client_certificate_is_wanted_required_or_wrong() {
         agreed(requires.clone(), known).await?;
         let refusals = [
             (client_context(), ["alert CertificateRequired", "call load_cert_chain()"]),
-            (unknown, ["alert UnknownCA", "who issued the certificate of this client"]),
+            (unknown, ["alert UnknownCA", "the issuer of the certificate of this client"]),
         ];
         for (client, causes) in refusals {
             let (theirs, ours) = (Log::default(), Log::default());

@@ -210,7 +210,7 @@ fn everything_that_shakes_hands_takes_a_limit() {
 }
 
 #[test]
-fn whoever_gives_up_while_shaking_hands_leaves_nothing_behind() {
+fn a_side_that_gives_up_during_the_handshake_leaves_nothing_behind() {
     run(async {
         let server = serve(&Log::default(), server_context()).await?;
         let config = Arc::new(ClientConfig::clone(&client_config()));
