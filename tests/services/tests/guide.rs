@@ -2,8 +2,8 @@
 //!
 //! If a page has a block of `text,output` below a program, the program is run, and its standard output is compared with
 //! the block, line by line. `…` stands for anything within a line. The build script makes modules of the programs, which
-//! the example `guide` contains. After a change, update the outputs with
-//! `GUIDE=overwrite cargo test -p asyncio-services-tests guide`, and read the difference.
+//! the example `guide` contains. `cargo build -p asyncio-services-tests --examples` builds it. After a change, update the
+//! outputs with `GUIDE=overwrite cargo test -p asyncio-services-tests guide`, and read the difference.
 
 mod pages;
 
