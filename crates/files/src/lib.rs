@@ -1,5 +1,7 @@
 //! Files for asyncio, like aiofiles in Python.
 //!
+//! A running event loop is needed; it comes from `asyncio`, or from `asyncio-loop`.
+//!
 //! | here | in Python |
 //! |---|---|
 //! | [`open`], [`File`] | `aiofiles.open` and its file objects, in binary mode |

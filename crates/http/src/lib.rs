@@ -1,5 +1,6 @@
 //! HTTP for asyncio: servers for any service of hyper, tower or axum, and a client with a pool.
 //! hyper implements the protocol; this crate runs it on the loop.
+//! A running event loop is needed; it comes from `asyncio`, or from `asyncio-loop`.
 //!
 //! | here | what it is |
 //! |---|---|

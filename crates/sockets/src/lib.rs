@@ -5,6 +5,8 @@
 //! waits only if the system call would block. Several operations may wait on one socket; in each direction, they are
 //! served in order.
 //!
+//! A running event loop is needed; it comes from `asyncio`, or from `asyncio-loop`.
+//!
 //! ```
 //! use asyncio_loop::new_event_loop;
 //! use asyncio_sockets::{Domain, Socket, Type, sock_accept, sock_connect, sock_recv, sock_sendall};

@@ -1,5 +1,7 @@
 //! asyncio's streams: connections as two halves, one for reading and one for writing.
 //!
+//! A running event loop is needed; it comes from `asyncio`, or from `asyncio-loop`.
+//!
 //! | here | in asyncio |
 //! |---|---|
 //! | [`open_connection`], [`open_unix_connection`] | the functions of these names |

@@ -2,6 +2,8 @@
 //!
 //! It mirrors `asyncio.subprocess` and `base_subprocess`, and the child watchers of `unix_events`.
 //!
+//! A running event loop is needed; it comes from `asyncio`, or from `asyncio-loop`.
+//!
 //! ```
 //! use asyncio_subprocess::{PIPE, create_subprocess_exec};
 //!

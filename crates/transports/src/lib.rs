@@ -4,6 +4,8 @@
 //! send. This layer is for programs that implement a protocol; most programs want `asyncio-streams`,
 //! which is built on it.
 //!
+//! A running event loop is needed; it comes from `asyncio`, or from `asyncio-loop`.
+//!
 //! # Cancellation
 //! Transports are not awaited, so nothing cancels them: [`close`](Transport::close) and
 //! [`abort`](Transport::abort) end one. The functions that create a transport are awaited, and
