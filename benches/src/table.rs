@@ -123,7 +123,7 @@ fn line(
     medians: &[f64],
 ) -> String {
     let shown = |figure: f64| show(measure, figure);
-    // What a peer does hardly ever is no measure.
+    // A figure near zero gives no meaningful ratio.
     let ratio = match medians[1] {
         0.01.. => format!("{:.2}", medians[0] / medians[1]),
         _ => String::new(),

@@ -79,8 +79,8 @@ fn handshakes<const SERVER: usize, const RESUMED: bool>(_: usize) -> Done {
     })
 }
 
-/// What the server has asked of the allocator, and not given back, when each connection has had an
-/// answer. The load is in a process of its own, so that its memory is not counted.
+/// The bytes that the server has allocated and not freed when each connection has had an answer. The load is
+/// in a process of its own, so that its memory is not counted.
 fn memory<const SERVER: usize>(connections: usize) -> Done {
     measured(SERVER, || {
         let address = start_here(SERVERS[SERVER])?;

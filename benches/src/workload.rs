@@ -26,7 +26,7 @@ pub(crate) struct Done {
     /// What the work itself has measured, for all operations together. CPU time is that of the process, and so are
     /// allocations, unless the work reports them.
     pub(crate) said: Option<f64>,
-    /// The time by the clock on the wall within which 99 of 100 operations have ended, in nanoseconds.
+    /// The wall-clock time within which 99 of 100 operations have ended, in nanoseconds.
     pub(crate) p99: Option<f64>,
 }
 
@@ -35,7 +35,7 @@ impl Done {
         Done { operations, said: Some(said), p99: None }
     }
 
-    /// With how long each operation took.
+    /// Adds how long each operation took.
     pub(crate) fn took(self, mut each: Vec<Duration>) -> Done {
         each.sort_unstable();
         let p99 = each.get(each.len() * 99 / 100).map(|took| took.as_nanos() as f64);
@@ -67,7 +67,7 @@ pub(crate) struct Workload {
     pub(crate) in_python: bool,
     /// Whether a second row says within which time 99 of 100 operations have ended.
     pub(crate) with_p99: bool,
-    /// What our figure must not exceed, as a part of the first peer's.
+    /// The largest ratio of our figure to the first peer's that we accept.
     pub(crate) ceiling: Option<f64>,
     /// Why it cannot be measured on this machine, if so.
     pub(crate) needs: fn() -> Result<(), String>,

@@ -18,7 +18,7 @@ const ACCEPTED: usize = 50;
 
 struct Connection {
     stream: TcpStream,
-    /// How much of the request was sent, and how much of the answer was received.
+    /// The number of bytes of the request that were sent, and of the answer that were received.
     sent: usize,
     received: usize,
     left: usize,

@@ -13,7 +13,7 @@ use std::{
     os::fd::AsRawFd,
 };
 
-/// What a connection of tokio and smol reads into, and what a read of ours gives at most.
+/// The size of the buffer into which a connection of tokio or smol reads, and of the largest read of ours.
 pub(crate) const BUFFER: usize = 16 * 1024;
 
 /// One wait for each batch of requests, and one receive and one send for each request: the minimum.

@@ -17,11 +17,11 @@ use tokio_rustls::rustls::{
 
 type Stream = StreamOwned<ClientConnection, TcpStream>;
 
-/// How many bytes of a request are under way at most: what the buffers of the system hold.
+/// The most bytes of a request that are in transit: the size of the system's buffers.
 const WINDOW: usize = 128 * 1024;
 const PIECE: usize = 16 * 1024;
 
-/// How many requests make a measurement, and how many handshakes.
+/// The number of requests of a measurement, and of handshakes.
 const REQUESTS: usize = 10_000;
 const HANDSHAKES: usize = 200;
 
@@ -170,7 +170,7 @@ impl Drop for Idle {
     }
 }
 
-/// That process: opens as many as each line of its input says, and repeats the line.
+/// The main function of that process: opens as many connections as each line of its input says, and repeats the line.
 pub(crate) fn keep_idle(address: &str) -> io::Result<()> {
     let address = address.parse().map_err(io::Error::other)?;
     let (config, mut open) = (config(false)?, Vec::new());

@@ -93,7 +93,7 @@ pub mod guide;
 // The names follow asyncio's `__init__`, module by module.
 
 // What a program names most often is listed on this page. The rest is listed on the pages of modules, which are called
-// like those of Python's asyncio; its names stand at the root as well, as in Python.
+// like those of Python's asyncio; its names are at the root too, as in Python.
 
 // base_events, events
 pub use asyncio_loop::{EventLoop, get_running_loop};

@@ -65,7 +65,7 @@ pub fn get_all_awaited_by(snapshot: &Snapshot) -> Vec<AwaitedInfo> {
     snapshot.loops.iter().map(of_loop).collect()
 }
 
-/// What a frame is without its lines, where it has some.
+/// Returns a frame without its lines.
 fn operation(frame: &str) -> String {
     let operations = frame.split(" | ").map(|wait| wait.split(' ').next().unwrap_or_default());
     operations.collect::<Vec<_>>().join(" | ")

@@ -118,8 +118,8 @@ fn read_part(file: &File, buffer: &mut [u8], offset: u64, size: u64) -> Option<u
     Some(count)
 }
 
-/// What the note among these says that lists the program's files: how many, the size of a page, for each
-/// of them where it begins and ends in memory and the page of the file; then their names.
+/// Reads the note that lists the program's files. It has their number, the size of a page, for each file its
+/// beginning and end in memory and its first page, and then their names.
 fn files(mut notes: &[u8]) -> Option<Vec<(Part, PathBuf)>> {
     while notes.len() >= 12 {
         let sizes = [0, 4].map(|offset| u32_at(notes, offset) as usize);

@@ -89,7 +89,7 @@ impl Memory for Process {
                 some.iter().map(|base| RemoteIoVec { base: *base as usize, len: size }).collect();
             let room = pieces.room(from, some.len());
             let count = process_vm_readv(self.0, &mut [IoSliceMut::new(room)], &remote);
-            // The piece after them does not exist, unless they are all pieces.
+            // Unless all pieces were read, the next one does not exist.
             let read = count.unwrap_or_default() / size;
             pieces.set_read(from..from + read);
             from += if read < some.len() { read + 1 } else { read };
@@ -105,7 +105,7 @@ impl Memory for Process {
                 self.name()
             )));
         }
-        // The permission to list a process does not include that to read its memory.
+        // The right to list the mappings of a process does not include the right to read its memory.
         let images: Vec<u64> = maps.lines().filter_map(image).collect();
         if let Some(first) = images.first() {
             let remote = [RemoteIoVec { base: *first as usize, len: 1 }];

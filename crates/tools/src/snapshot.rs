@@ -86,7 +86,7 @@ const FOREIGN: &str = "another library's future";
 /// Returns the innermost frame.
 impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What a scope arms is for something foreign inside, and has the scope's own name.
+        // A scope arms a wait for a foreign future inside it; that wait has the name of the scope.
         match self.is_foreign && self.scopes.first() == Some(&self.site) {
             true => f.write_str(FOREIGN),
             false => self.site.fmt(f),
@@ -268,7 +268,7 @@ impl<'a> Reader<'a> {
         })?;
         let (mut loops, mut awaited) = (Vec::new(), HashMap::new());
         let (mut seen, mut room) = (HashSet::new(), PLACES_MAX);
-        // A list that leads back to where it came from has come to its end.
+        // A list that leads back to an earlier home ends there.
         while home != 0 && seen.len() < LOOPS_MAX && seen.insert(home) {
             let read = |_| self.read_loop(home, &mut room, &mut awaited).ok();
             loops.extend((0..TRIES).find_map(read).flatten());
@@ -277,7 +277,7 @@ impl<'a> Reader<'a> {
         }
         loops.sort_by_key(|l: &Loop| l.id);
         self.find_targets(&mut loops, &awaited);
-        // The marks stand one behind the other.
+        // The marks are consecutive numbers.
         let (memory, offsets, mark) = (self.memory, self.offsets, self.mark.wrapping_add(2));
         let queues = Queues { memory, offsets, layout: self.layout, mark }.read(&mut self.texts);
         Ok(Snapshot { loops, queues })
@@ -305,7 +305,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The loop in a home, if one lives there; what its tasks wait for goes to `awaited`.
+    /// Returns the loop in a home, if there is one. The targets of its tasks' waits go to `awaited`.
     fn read_loop(
         &mut self,
         home: u64,
@@ -325,7 +325,7 @@ impl<'a> Reader<'a> {
             });
         let in_loop = InLoop { memory: self.memory, offsets: &self.offsets, home, id };
         let (cells, unread) = in_loop.cells(room)?;
-        // After the cells: a thread that slept then may have woken meanwhile, but hardly the reverse.
+        // Read after the cells: a thread that slept may have woken in between, but the reverse is unlikely.
         let thread_info = self.memory.thread(counts.thread);
         let sleeps = thread_info.as_ref().is_some_and(|thread| thread.sleeps);
         let mut tasks = Vec::new();
@@ -401,7 +401,7 @@ fn make_sense(offsets: &Offsets) -> bool {
         offsets.location_line,
         offsets.location_column,
     ];
-    // What the compiler has laid out in an unknown way is not shown.
+    // Data whose layout is not known is not shown.
     let is_known = |offset: &&u32| **offset != UNKNOWN;
     in_home.iter().all(|offset| *offset < HOME)
         && is_inside(offsets.cell_size, &in_cell)
@@ -418,7 +418,7 @@ fn make_sense(offsets: &Offsets) -> bool {
         && in_location.iter().filter(is_known).all(|offset| *offset <= 20)
 }
 
-/// The same of a header and a list, of which eight words are read, and of a queue.
+/// Checks the same for a header and a list, of which eight words are read, and for a queue.
 fn make_sense_in_header(offsets: &Offsets) -> bool {
     let in_vec = [offsets.vec_pointer, offsets.vec_length];
     let is_known = |offset: &&u32| **offset != UNKNOWN;
@@ -431,7 +431,7 @@ fn make_sense_in_header(offsets: &Offsets) -> bool {
         && in_vec.iter().filter(is_known).all(|offset| *offset <= 16)
 }
 
-/// The places of tasks in a list of loops.
+/// Returns the tasks of all loops by their addresses.
 pub(crate) fn tasks_by_id(snapshot: &Snapshot) -> HashMap<u64, &Task> {
     snapshot.loops.iter().flat_map(|l| &l.tasks).map(|task| (task.id, task)).collect()
 }

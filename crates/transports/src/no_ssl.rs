@@ -1,4 +1,4 @@
-//! What stands for TLS without the feature `tls`: nothing, and the compiler sees it.
+//! Takes the place of TLS without the feature `tls`. The types have no values, so the compiler removes the TLS paths.
 
 use crate::{
     connection::{Connection, Kind},
@@ -16,10 +16,10 @@ pub(crate) fn named(_: WaitSite, error: Error) -> Error {
     error
 }
 
-/// What [`Layer`] would lead to.
+/// A type for the object of a [`Layer`]. There is none.
 pub(crate) type Place = Connection;
 
-/// No place.
+/// No TLS layer.
 #[derive(Debug)]
 pub(crate) struct Layer;
 

@@ -8,10 +8,10 @@ use asyncio_core::raw::{
 };
 use std::{fmt, rc::Rc};
 
-/// No program has given a name to so many.
+/// The largest plausible number of queues with a name.
 const QUEUES_MAX: u64 = 1 << 16;
 
-/// So many are looked at together.
+/// The number of queues that are read at once.
 const TOGETHER: usize = 64;
 
 /// A queue to which the program has given a name.
@@ -19,17 +19,17 @@ const TOGETHER: usize = 64;
 pub struct NamedQueue {
     /// Its name.
     pub name: Rc<str>,
-    /// How many items it can hold; zero means no limit.
+    /// The number of items that it can hold; zero means no limit.
     pub maxsize: u64,
-    /// How many items are in it, if that is known.
+    /// The number of items in it, if that is known.
     pub length: Option<u64>,
-    /// How many items were put and are not done.
+    /// The number of items that were put and are not done.
     pub unfinished: u64,
-    /// How many futures stand in line for an item.
+    /// The number of futures that wait for an item.
     pub getters: u64,
-    /// How many futures stand in line for a free place.
+    /// The number of futures that wait for a free place.
     pub putters: u64,
-    /// How many futures wait until every item is done.
+    /// The number of futures that wait until every item is done.
     pub joiners: u64,
 }
 
@@ -45,7 +45,7 @@ impl fmt::Display for NamedQueue {
         if self.maxsize > 0 {
             write!(f, "/{}", self.maxsize)?;
         }
-        // A program that never joins may never say that an item is done.
+        // A program that never calls `join` need not call `task_done`.
         if *joiners > 0 {
             write!(f, ", {unfinished} unfinished")?;
         }
@@ -60,7 +60,7 @@ impl fmt::Display for NamedQueue {
     }
 }
 
-/// Where to look.
+/// The memory to search.
 pub(super) struct Queues<'a> {
     pub(super) memory: &'a dyn Memory,
     pub(super) offsets: Offsets,
@@ -70,14 +70,14 @@ pub(super) struct Queues<'a> {
 }
 
 impl Queues<'_> {
-    /// Those that there are, by name; none if they come and go too fast.
+    /// Returns the queues, sorted by name; none if they are created and dropped too fast.
     pub(super) fn read(&self, texts: &mut Texts<'_>) -> Vec<NamedQueue> {
         let items = (0..TRIES).find_map(|_| self.items()).unwrap_or_default();
         let mut queues = Vec::new();
         for some in items.chunks(TOGETHER) {
             let entries = self.entries(some);
             if entries.is_empty() {
-                // It is no such table.
+                // This is not the table of queues.
                 break;
             }
             queues.extend(
@@ -88,7 +88,7 @@ impl Queues<'_> {
         queues
     }
 
-    /// What stands in the table, unless that changes meanwhile.
+    /// Returns the entries of the table, unless it changes meanwhile.
     fn items(&self) -> Option<Vec<u64>> {
         let table = self.memory.u64(self.layout.wrapping_add(Layout::QUEUES as u64)).ok()?;
         let word = |offset: u32| self.memory.u64(table.wrapping_add(offset.into())).ok();
@@ -103,7 +103,7 @@ impl Queues<'_> {
         (ends()? == (items, length)).then(words)
     }
 
-    /// The entries at these addresses, with their bytes: those that begin with the mark.
+    /// Returns the entries at these addresses that begin with the mark, with their bytes.
     fn entries(&self, items: &[u64]) -> Vec<(u64, Vec<u8>)> {
         // They are in `Arc`s.
         let start = |item: &u64| item.wrapping_add(self.offsets.arc_text.into());
@@ -115,7 +115,7 @@ impl Queues<'_> {
         entries.filter_map(|(place, item)| Some((*item, marked(place)?.to_vec()))).collect()
     }
 
-    /// The queue of an entry that has these bytes. It is believed if it names the entry.
+    /// Returns the queue of an entry with these bytes. The queue is valid if it names the entry.
     fn queue(&self, entry: u64, bytes: &[u8], texts: &mut Texts<'_>) -> Option<NamedQueue> {
         let at = |offset: u32, place: usize| u64_at(bytes, offset as usize + place * 8);
         let places: Vec<u64> =

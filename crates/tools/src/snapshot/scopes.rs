@@ -4,7 +4,7 @@ use super::{WaitSite, texts::Texts};
 use crate::memory::{Memory, Numbers, u64_at};
 use asyncio_core::raw::layout::{Offsets, scope_place};
 
-/// So many bytes of scopes are read, and so many around one wait.
+/// The limits of the bytes that are read, and of the scopes around one wait.
 const BYTES_MAX: u64 = 1 << 26;
 const DEPTH_MAX: usize = 100;
 

@@ -1,60 +1,61 @@
-//! From what a task waits for to the tasks in it: the future of an operation has targets of its own.
+//! Finds the tasks that a task waits for. It may wait for the future of an operation, which has targets of
+//! its own.
 
 use super::texts::Texts;
 use crate::memory::{Memory, Numbers, u64_at};
 use asyncio_core::raw::layout::{NONE, Offsets, PARTS, TASK};
 use std::collections::{HashMap, HashSet, VecDeque};
 
-/// No more words are looked at, for all tasks together.
+/// The largest number of words that are examined, for all tasks together.
 pub(super) const WORDS_MAX: u64 = 1 << 22;
 
-/// So many words may lead nowhere before those count that do lead somewhere: beside the address of what a target
-/// leads to stands at most one other.
+/// The number of words that may lead nowhere before their share counts. A target has at most one word beside the
+/// address to which it leads.
 const MISSES_MAX: u64 = 1 << 10;
 
-/// A header has so many words.
+/// The number of words of a header.
 const HEADER: usize = 8;
 
-/// A list begins with one of the first words of what it is in, for a mutex may stand before it.
+/// The number of words in which a list may begin: a mutex may precede it.
 const LIST_STARTS: usize = 3;
 
-/// Where to look.
+/// The memory to search.
 pub(super) struct Targets<'a> {
     pub(super) memory: &'a dyn Memory,
     pub(super) offsets: Offsets,
     /// The mark of a header; that of a list is the next number.
     pub(super) mark: u64,
-    /// The tasks that there are, and where each was made.
+    /// All tasks, with the line that created each.
     pub(super) known: HashMap<u64, Option<super::Location>>,
-    /// How many words may still be looked at.
+    /// The number of words that may still be examined.
     pub(super) left: u64,
-    /// How many words have led somewhere, and how many nowhere.
+    /// The number of words that led to something, and of those that led nowhere.
     pub(super) hits: u64,
     pub(super) misses: u64,
 }
 
-/// What was found.
+/// The result of following a target.
 #[derive(Default)]
 pub(super) struct Found {
     /// The tasks, in order.
     pub(super) tasks: Vec<u64>,
-    /// Where the first target was made.
+    /// The line that created the first target.
     pub(super) made_at: Option<super::Location>,
 }
 
 impl Targets<'_> {
-    /// The tasks to which words of a target lead, in order.
+    /// Returns the tasks to which the words of a target lead, in order.
     pub(super) fn follow(&mut self, words: &[u64], texts: &mut Texts<'_>) -> Found {
         let mut found = Found::default();
         let mut seen = HashSet::new();
         let mut rest = VecDeque::from(words.to_vec());
         while let Some(word) = rest.pop_front() {
-            // What stands beside the address in a target: nothing, or a small number.
+            // Beside the address, a target has zero or a small number.
             if word <= 1 << 12 || !seen.insert(word) {
                 continue;
             }
             if self.misses > MISSES_MAX + 2 * self.hits {
-                // These are no targets.
+                // These words are not targets.
                 break;
             }
             if let Some(made_at) = self.known.get(&word) {
@@ -82,7 +83,7 @@ impl Targets<'_> {
         found
     }
 
-    /// Counts words that are to be looked at; `None` if there are too many.
+    /// Counts words before they are examined; `None` if there are too many.
     fn charge(&mut self, words: u64) -> Option<()> {
         self.left = self.left.checked_sub(words)?;
         Some(())
@@ -100,7 +101,7 @@ impl Targets<'_> {
         .unwrap_or_default()
     }
 
-    /// The words of what is in a `Vec` of targets.
+    /// The words of the targets in a `Vec`.
     fn of_vec(&mut self, vec: &[u64]) -> Option<Vec<u64>> {
         let word = |offset: u32| vec.get(offset as usize / 8).copied();
         let (items, length) = (word(self.offsets.vec_pointer)?, word(self.offsets.vec_length)?);

@@ -6,10 +6,10 @@ use crate::memory::{Memory, Numbers, Unreadable, u8_at, u32_at, u64_at};
 use asyncio_core::raw::layout::{HAS_TARGET, Offsets, WAIT_STATE, WAITING, is_foreign, phase};
 use std::{collections::HashMap, rc::Rc};
 
-/// So many places are looked at together.
+/// The number of places that are read at once.
 const PLACES: usize = 4096;
 
-/// No task waits in so many places at once.
+/// The largest plausible number of waits of one task.
 const OTHERS_MAX: u64 = 1 << 16;
 
 /// A cell as it was read.
@@ -34,7 +34,7 @@ impl InLoop<'_> {
         Ok((word(offsets.home_tasks)?, word(offsets.home_tasks_len)?, word(offsets.home_id)?))
     }
 
-    /// The cells of the tasks that are there, and how many could not be read.
+    /// Returns the cells of the tasks, and the number of tasks that could not be read.
     pub(super) fn cells(&self, room: &mut u64) -> Result<(Vec<Cell>, usize), Unreadable> {
         let (address, length, id) = self.table()?;
         if id != self.id || length > *room {
@@ -56,7 +56,7 @@ impl InLoop<'_> {
         Ok((cells, unread))
     }
 
-    /// The same, of some places of the table.
+    /// Does the same for some places of the table.
     fn try_cells(&self, table: u64, mut wanted: Vec<(usize, u64)>, cells: &mut Vec<Cell>) -> usize {
         for _ in 0..TRIES {
             wanted.retain(|(_, cell)| *cell != 0);
@@ -169,7 +169,7 @@ impl InLoop<'_> {
         cells.iter().map(task).collect()
     }
 
-    /// What few tasks have, of those that have some of it.
+    /// Returns the data that few tasks have, for the tasks that have it.
     fn cold(&self, cells: &[Cell], texts: &mut Texts<'_>) -> HashMap<u64, Known> {
         let offsets = self.offsets;
         let ends =

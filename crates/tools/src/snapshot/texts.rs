@@ -1,11 +1,11 @@
-//! Texts of the program: those of its binary by where they stand, for they do not change; and names.
+//! Texts of the program: those in its binary, which do not change and are known by their addresses, and names.
 
 use super::{Location, WaitSite};
 use crate::memory::{Memory, Numbers, u32_at, u64_at};
 use asyncio_core::raw::layout::{Layout, Offsets, UNKNOWN};
 use std::{collections::HashMap, rc::Rc};
 
-/// So many bytes of texts are kept, and so many are read for one look: a program has no more.
+/// The largest plausible size of all texts, for those that are kept and for those of one snapshot.
 const TEXTS_MAX: u64 = 1 << 26;
 
 /// Reads them, each once.
@@ -15,11 +15,11 @@ pub(super) struct Texts<'a> {
     names: HashMap<u64, Option<Rc<str>>>,
     locations: HashMap<u64, Option<Location>>,
     files: HashMap<(u64, u64), Option<Rc<str>>>,
-    /// A source file of the program's asyncio, by which others are known.
+    /// A source file of the program's asyncio, by which its other files are recognised.
     source: Option<Rc<str>>,
-    /// How many bytes were read for what is kept.
+    /// The number of bytes that are kept.
     kept: u64,
-    /// How many were read for one look and are not kept.
+    /// The number of bytes that were read for this snapshot and are not kept.
     passing: u64,
 }
 
@@ -45,7 +45,7 @@ impl<'a> Texts<'a> {
         texts
     }
 
-    /// Forgets how much was read for the look before.
+    /// Begins a new snapshot.
     pub(super) fn begin_anew(&mut self) {
         self.passing = 0;
     }
@@ -63,7 +63,7 @@ impl<'a> Texts<'a> {
         self.read(text, length)
     }
 
-    /// What stands in an `Arc<str>`, whose words these are; nothing in one of nulls.
+    /// Returns the text of an `Arc<str>` with these words; `None` if the pointer is null.
     pub(super) fn arc(&mut self, words: &[u8]) -> Option<Rc<str>> {
         let offsets = self.offsets;
         let (pointer, length) = pair(words, offsets.arc_pointer, offsets.arc_length)?;
@@ -75,7 +75,7 @@ impl<'a> Texts<'a> {
         (self.passing <= TEXTS_MAX).then(|| text.into())
     }
 
-    /// A site, from where its two words lead: to a `&str`, and to a `Location`.
+    /// Returns a site from its two words: the addresses of a `&str` and of a `Location`.
     pub(super) fn site(&mut self, what: u64, location: u64) -> Option<WaitSite> {
         let known = self.names.get(&what).cloned();
         let name = known.unwrap_or_else(|| {
@@ -110,7 +110,7 @@ impl<'a> Texts<'a> {
         Some(Location { file, line, column })
     }
 
-    /// Whether a location tells nothing of the program: it is one in a library.
+    /// Returns whether a location is in a library, and not in the program.
     pub(super) fn is_in_a_library(&self, location: &Location) -> bool {
         let source = self.source.as_deref().unwrap_or_default();
         asyncio_core::wait_site::is_in_a_library(&location.file, source)

@@ -64,7 +64,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// Whether a filter lets it pass: it occurs in what is shown of it.
+    /// Whether the row contains the text of a filter.
     fn matches(&self, filter: &str) -> bool {
         let warning = self.warning.map(|warning| warning.to_string()).unwrap_or_default();
         let state = self.task.state.to_string();
@@ -96,7 +96,7 @@ impl Sort {
     const ALL: [Sort; 6] =
         [Sort::Warning, Sort::Name, Sort::State, Sort::Lasts, Sort::Wakes, Sort::Created];
 
-    /// The one after this.
+    /// The next order.
     pub fn next(self) -> Sort {
         let place = Sort::ALL.iter().position(|sort| *sort == self).unwrap_or_default();
         Sort::ALL[(place + 1) % Sort::ALL.len()]
@@ -139,7 +139,7 @@ pub struct LoopLine {
     pub busy: f64,
     /// Steps in a second.
     pub steps: f64,
-    /// What it counts.
+    /// Its counters.
     pub counts: Counts,
     /// The number of tasks in the sample.
     pub tasks: usize,
@@ -160,9 +160,9 @@ pub struct Model {
     rows: Vec<Row>,
     loops: Vec<LoopLine>,
     seen: HashMap<u64, Seen>,
-    /// What each loop counted, and when.
+    /// The counters of each loop at the last sample, and its time.
     counted: HashMap<u64, (Counts, u64)>,
-    /// How many tasks there were of each place of creation, in each of the last samples.
+    /// The number of tasks that each line created, in each of the last samples.
     places: VecDeque<HashMap<String, usize>>,
     taken_at: u64,
 }
@@ -174,7 +174,7 @@ impl fmt::Debug for Model {
 }
 
 impl Model {
-    /// Takes a sample in, of the time `now`.
+    /// Adds a sample that was taken at `now`.
     pub fn update(&mut self, snapshot: Snapshot, now: u64) {
         self.loops = snapshot.loops.iter().map(|l| self.line(l, now)).collect();
         let counted = |l: &Loop| (l.id, (l.counts, now.saturating_sub(l.counts.clock_zero)));
@@ -191,7 +191,7 @@ impl Model {
                 let since = before.filter(is_same).map_or(now, |seen| seen.since);
                 let woken = before.map_or(0, |seen| task.waited.wrapping_sub(seen.waits));
                 let seen_for = now.saturating_sub(since);
-                // What the loop says of it may reach farther back.
+                // The loop may have been waiting for longer.
                 let lasts = seen_for.max(task.lasts.unwrap_or_default());
                 let wakes = f64::from(woken) / elapsed;
                 let grows = task.created_at.as_ref().map(ToString::to_string);
@@ -221,7 +221,7 @@ impl Model {
             Some(name) => format!("{} {name}", l.thread),
             None => l.thread.to_string(),
         };
-        // Before the second sample: since it was made.
+        // Without an earlier sample: since the loop was created.
         let (before, then) = self.counted.get(&l.id).copied().unwrap_or_default();
         let busy = l.counts.busy_by(now).saturating_sub(before.busy_by(then));
         let waited = l.counts.waited_by(now).saturating_sub(before.waited_by(then));
@@ -249,8 +249,8 @@ impl Model {
         }
     }
 
-    /// The places where tasks are made that grow in number: how many there are, and how many have come.
-    /// None of them has ever fallen in the last samples.
+    /// Returns the lines whose tasks grow in number, with their number and its growth. It has not fallen in
+    /// any of the last samples.
     pub fn growing(&self) -> Vec<(String, usize, usize)> {
         let (Some(first), Some(last)) = (self.places.front(), self.places.back()) else {
             return Vec::new();
@@ -291,13 +291,13 @@ impl Model {
         rows
     }
 
-    /// How many tasks there are in each state.
+    /// Returns the number of tasks in each state.
     pub fn states(&self) -> impl Iterator<Item = (State, usize)> + '_ {
         let count = |state| self.rows.iter().filter(|row| row.task.state == state).count();
         State::ALL.into_iter().map(move |state| (state, count(state)))
     }
 
-    /// How many tasks wait for each kind of thing, the most frequent first.
+    /// Returns the number of tasks that wait in each operation, the most frequent first.
     pub fn kinds(&self) -> Vec<(String, usize)> {
         let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
         for wait in self.rows.iter().flat_map(|row| &row.task.waits) {
@@ -308,8 +308,7 @@ impl Model {
         kinds
     }
 
-    /// The places at which more than one task waits, with how many do, the most common first: a queue, a
-    /// lock, a pool that lacks something.
+    /// Returns the lines at which more than one task waits, with the number of tasks, the most common first.
     pub fn common_waits(&self) -> Vec<(String, usize)> {
         let mut sites: HashMap<&WaitSite, usize> = HashMap::new();
         for wait in self.rows.iter().flat_map(|row| &row.task.waits) {
@@ -321,7 +320,7 @@ impl Model {
         sites
     }
 
-    /// The sample, and what has changed since the one before it, for programs.
+    /// Returns the last sample, and its changes since the previous one, for programs.
     pub fn to_json(&self) -> Value {
         let of_loop = |line: &LoopLine| {
             let counts = line.counts;
@@ -376,7 +375,7 @@ impl Model {
         self.rows.iter().map(|row| (row.task.id, row.lasts)).collect()
     }
 
-    /// A task in full: itself, what waits for it, and what it waits for, and so on.
+    /// Returns the chain of awaits through a task, as lines: its awaiter and so on, itself, and what it awaits.
     pub fn chain(&self, id: u64) -> Vec<String> {
         let tasks = tasks_by_id(&self.snapshot);
         let Some(task) = tasks.get(&id) else { return vec!["the task has ended".to_owned()] };
@@ -499,7 +498,7 @@ mod tests {
         let first = Counts { running_since: 1, waited: SECOND, steps: 5, ..Counts::default() };
         model.update(snapshot(Vec::new(), first), 2 * SECOND + 1);
         assert_eq!((model.loops()[0].busy, model.loops()[0].steps), (0.5, 2.5));
-        // It has waited for three of four seconds, the last one being under way.
+        // It has waited for three of four seconds, and is still waiting.
         let (waited, waiting_since) = (3 * SECOND, 5 * SECOND + 1);
         let second = Counts { waited, waiting_since, steps: 45, ..first };
         model.update(snapshot(Vec::new(), second), 6 * SECOND + 1);

@@ -127,7 +127,7 @@ fn draw_rows(frame: &mut Frame<'_>, area: Rect, rows: &[&Row], view: &View) {
         true => format!("{column}{}", if view.reverse { "▲" } else { "▼" }),
         false => column.to_owned(),
     });
-    // Only what is to be seen is made: there may be a hundred thousand.
+    // Only the visible rows are formatted: there may be a hundred thousand.
     let height = usize::from(area.height).saturating_sub(1).max(1);
     let from = view.selected / height * height;
     let shown = rows.iter().skip(from).take(height).map(|row| table_row(row));

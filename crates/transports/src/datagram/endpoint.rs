@@ -48,7 +48,7 @@ pub(super) struct Endpoint {
     handle: OnceCell<DatagramTransport>,
     /// Taken out when the endpoint is lost, which closes it.
     source: RefCell<Option<Rc<Source<Socket>>>>,
-    /// Taken out likewise.
+    /// Taken out at the same time.
     protocol: RefCell<Option<Rc<dyn Calls>>>,
     flow: FlowControl,
     /// The only address to send to, if it is fixed.

@@ -1,5 +1,5 @@
-//! TLS over real sockets: how connections begin. What is read and written, and how they end, have files
-//! of their own; so have the peers that are not ours.
+//! TLS over real sockets: how connections begin. Other files test reading and writing, the end of connections, and
+//! peers of other libraries.
 
 use super::*;
 use crate::{
