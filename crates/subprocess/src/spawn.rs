@@ -10,7 +10,7 @@ mod tests;
 mod vfork;
 
 use crate::{
-    spawn::streams::Streams,
+    spawn::streams::ChildStreams,
     stdio::{Account, Stdio},
     system::BeforeExec,
 };
@@ -113,7 +113,7 @@ impl Program {
         }
         let take = |stream: &mut Stdio| std::mem::replace(stream, Stdio::Inherit);
         let streams = [&mut self.stdin, &mut self.stdout, &mut self.stderr].map(take);
-        let streams = Streams::open(streams).map_err(|error| self.failure(error))?;
+        let streams = ChildStreams::open(streams).map_err(|error| self.failure(error))?;
         let before = self.before_exec()?;
         let pid = self.spawn(&streams, before).map_err(|error| self.failure(error))?;
         let [stdin, stdout, stderr] = streams.ours;
@@ -121,7 +121,7 @@ impl Program {
         Ok(Started { pid, leads, stdin, stdout, stderr })
     }
 
-    fn spawn(&self, streams: &Streams, before: BeforeExec) -> io::Result<u32> {
+    fn spawn(&self, streams: &ChildStreams, before: BeforeExec) -> io::Result<u32> {
         #[cfg(target_os = "linux")]
         if !before.changes_user() {
             return vfork::spawn(self, streams.theirs, &before);

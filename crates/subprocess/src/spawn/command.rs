@@ -42,7 +42,7 @@ pub(super) fn spawn(
 
 fn copy(stream: Option<RawFd>) -> io::Result<Stdio> {
     let Some(stream) = stream else { return Ok(Stdio::inherit()) };
-    // SAFETY: it is open, because the caller's `Streams` hold it; or it is this process's own output,
+    // SAFETY: it is open, because the caller's `ChildStreams` hold it; or it is this process's own output,
     // and if that is closed, the call returns an error.
     let stream = unsafe { BorrowedFd::borrow_raw(stream) };
     Ok(stream.try_clone_to_owned()?.into())

@@ -1,4 +1,4 @@
-//! [`Streams`]: the standard streams of a child, opened before it is started.
+//! [`ChildStreams`]: the standard streams of a child, opened before it is started.
 
 use crate::stdio::Stdio;
 use nix::{
@@ -13,7 +13,7 @@ use std::{
 
 /// The standard input, output and error of a child, and this side of its pipes.
 #[derive(Debug, Default)]
-pub(crate) struct Streams {
+pub(crate) struct ChildStreams {
     /// The descriptor that each stream is a copy of; `None` for the stream of this process.
     pub(crate) theirs: [Option<RawFd>; 3],
     /// In blocking mode.
@@ -22,14 +22,14 @@ pub(crate) struct Streams {
     held: [Option<OwnedFd>; 3],
 }
 
-impl Streams {
+impl ChildStreams {
     /// Opens the files of three standard streams.
     ///
     /// # Errors
     /// `InvalidInput` if a stream other than standard error is redirected to standard output;
     /// otherwise the system's error.
-    pub(crate) fn open(streams: [Stdio; 3]) -> io::Result<Streams> {
-        let mut this = Streams::default();
+    pub(crate) fn open(streams: [Stdio; 3]) -> io::Result<ChildStreams> {
+        let mut this = ChildStreams::default();
         for (number, stream) in streams.into_iter().enumerate() {
             let theirs = match stream {
                 Stdio::Inherit => continue,
@@ -82,11 +82,11 @@ mod tests {
 
     #[test]
     fn what_is_the_childs_stands_above_the_standard_streams() {
-        let streams = Streams::open([Stdio::Devnull, Stdio::Pipe, Stdio::Stdout]).unwrap();
+        let streams = ChildStreams::open([Stdio::Devnull, Stdio::Pipe, Stdio::Stdout]).unwrap();
         assert_eq!(streams.theirs[1], streams.theirs[2]);
         assert!(streams.theirs.iter().flatten().all(|fd| *fd > 2));
         assert!(streams.ours[0].is_none() && streams.ours[1].is_some());
-        let shared = Streams::open([Stdio::Inherit, Stdio::Inherit, Stdio::Stdout]).unwrap();
+        let shared = ChildStreams::open([Stdio::Inherit, Stdio::Inherit, Stdio::Stdout]).unwrap();
         assert_eq!(shared.theirs, [None, None, Some(1)]);
     }
 }

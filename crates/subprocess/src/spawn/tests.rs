@@ -12,13 +12,13 @@ use nix::{
 };
 use std::{fs, io::Read, os::unix::fs::PermissionsExt};
 
-type Way = fn(&Program, &Streams, BeforeExec) -> io::Result<u32>;
+type Way = fn(&Program, &ChildStreams, BeforeExec) -> io::Result<u32>;
 
 /// Returns the child's output and status, or the error.
 fn outcome(mut program: Box<Program>, way: Way) -> String {
     let (reader, writer) = unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
     let stderr = std::mem::replace(&mut program.stderr, Stdio::Inherit);
-    let streams = Streams::open([Stdio::Devnull, Stdio::File(writer), stderr]).unwrap();
+    let streams = ChildStreams::open([Stdio::Devnull, Stdio::File(writer), stderr]).unwrap();
     let before = program.before_exec().unwrap();
     let started = way(&program, &streams, before);
     drop((streams, program));

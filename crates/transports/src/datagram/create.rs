@@ -255,7 +255,7 @@ impl<F, P> fmt::Debug for CreateDatagramTransport<F, P> {
 enum Stage {
     New(Box<Options>),
     Connecting(Pin<Box<dyn std::future::Future<Output = Result<Connected>> + Send>>),
-    Making(Making, Future<()>),
+    Making(Unclaimed, Future<()>),
     Over,
 }
 
@@ -302,7 +302,7 @@ impl Stage {
         let transport = Endpoint::open(io, family, remote, calls).map_err(in_call(site))?;
         let made = Future::of_loop(site, None);
         transport.0.local.with(|endpoint| endpoint.start(Some(made.clone())));
-        Ok(Stage::Making(Making(Some(transport)), made))
+        Ok(Stage::Making(Unclaimed(Some(transport)), made))
     }
 }
 
@@ -319,9 +319,9 @@ impl fmt::Debug for Stage {
 
 /// A transport that is closed if it is not taken.
 #[derive(Debug)]
-struct Making(Option<DatagramTransport>);
+struct Unclaimed(Option<DatagramTransport>);
 
-impl Drop for Making {
+impl Drop for Unclaimed {
     fn drop(&mut self) {
         if let Some(transport) = &self.0 {
             transport.close();

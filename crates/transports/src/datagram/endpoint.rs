@@ -41,7 +41,7 @@ const HEADER_SIZE: usize = 8;
 const RETRY_DELAY: Duration = Duration::from_millis(1);
 
 /// A datagram, and its destination, unless the socket is connected.
-type Buffered = (Box<[u8]>, Option<Address>);
+type Outgoing = (Box<[u8]>, Option<Address>);
 
 /// A datagram transport, in the loop.
 pub(super) struct Endpoint {
@@ -60,7 +60,7 @@ pub(super) struct Endpoint {
     /// The datagrams that were received and not delivered yet.
     arrived: RefCell<VecDeque<(Box<[u8]>, SockAddr)>>,
     /// The datagrams to be sent, and their size.
-    buffer: RefCell<VecDeque<Buffered>>,
+    buffer: RefCell<VecDeque<Outgoing>>,
     size: Cell<usize>,
     /// Whether the next attempt is made after a delay, and not when the system reports room.
     retrying: Cell<bool>,
