@@ -12,7 +12,7 @@ use std::time::Duration;
 
 pub(crate) const HELP: &str = "\
 Run the fuzz targets (nightly Rust): all of them, each for a minute.
-  SECONDS       run each for so long
+  SECONDS       run each for that long
   TARGET        run that one";
 
 const TARGETS: [&str; 6] = ["reader", "addresses", "datagrams", "interleavings", "tls", "inspect"];

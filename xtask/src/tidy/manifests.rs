@@ -90,6 +90,14 @@ pub(super) fn crates_read_well_on_a_registry(tree: &Tree, findings: &mut Finding
         for key in KEYS.iter().filter(|key| !has_key(key)) {
             findings.add(&path, 0, format!("no `{key}`"));
         }
+        let keywords = |(_, line): &(usize, &str)| line.starts_with("keywords = ");
+        for (index, line) in manifest.text.lines().enumerate().filter(keywords) {
+            // Every second piece is between quotation marks.
+            let words: Vec<&str> = line.split('"').skip(1).step_by(2).collect();
+            if words.len() > 5 || words.iter().any(|word| word.len() > 20) {
+                findings.add(&path, index, "crates.io takes five keywords, of 20 characters each");
+            }
+        }
         if !manifest.text.contains("\n[package.metadata.docs.rs]\n") {
             findings.add(&path, 0, "no `[package.metadata.docs.rs]`");
         }
@@ -250,6 +258,13 @@ mod tests {
                    license.workspace = true\n[package.metadata.docs.rs]\n";
         let files = [(LOCKS, &*manifest(all)), ("crates/locks/README.md", "")];
         assert_eq!(found(crates_read_well_on_a_registry, &files), [""; 0]);
+        for keywords in
+            ["[\"of-more-than-20-letters\"]", "[\"1\", \"2\", \"3\", \"4\", \"5\", \"6\"]"]
+        {
+            let refused = manifest(all).replace("keywords = []", &format!("keywords = {keywords}"));
+            let files = [(LOCKS, &*refused), ("crates/locks/README.md", "")];
+            assert_eq!(found(crates_read_well_on_a_registry, &files).len(), 1, "{keywords}");
+        }
     }
 
     #[test]
