@@ -139,7 +139,8 @@ impl<'a, S: IntoService<Kind>, Kind> Serve<'a, S, Kind> {
         }
     }
 
-    /// Speaks TLS with the clients. For HTTP/2 the context has to offer it.
+    /// Serves over TLS. HTTP/2 needs a context that offers it with
+    /// [`set_alpn_protocols`](SslContext::set_alpn_protocols).
     ///
     /// ```
     /// use asyncio::ssl::{Purpose, create_default_context};
