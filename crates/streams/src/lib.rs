@@ -45,7 +45,7 @@
 //! # Threads
 //! A connection lives in its loop. Its halves may be moved to other threads, and be awaited there
 //! under any executor. Data that is written on another thread is passed to the loop first, and no
-//! high-water mark limits how much of it is under way. Prefer to write on the loop's thread.
+//! high-water mark limits how much of it is queued. Prefer to write on the loop's thread.
 //!
 //! # Differences from asyncio
 //! - `read()` without a number is [`read_to_end`](StreamReader::read_to_end). Cancelled, it loses nothing.
