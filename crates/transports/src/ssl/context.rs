@@ -69,8 +69,8 @@ pub fn create_default_context(purpose: Purpose) -> SslContext {
 
 /// How connections are secured (`ssl.SSLContext`).
 ///
-/// Clones are cheap, and share the sessions that can be resumed; a change to one of them concerns that
-/// one and its later clones. Its certificates are prepared once, at the first connection.
+/// Clones are cheap, and share the sessions that can be resumed; a change to one of them affects only it
+/// and its later clones. Its certificates are prepared once, at the first connection.
 ///
 /// A context can also be created from a finished configuration of rustls, with [`From`]; the
 /// methods that change such a context return errors.
