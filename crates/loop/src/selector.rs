@@ -11,7 +11,7 @@
 //!
 //! - [`linux`]: epoll itself. It takes one system call per iteration (`epoll_pwait2`, with
 //!   nanoseconds), and its events report hang-ups, which saves the second receive of nearly every
-//!   message.
+//!   message. Deadlines that are far away are left to a timer that stays set.
 //! - [`portable`]: the `polling` crate; on every other Unix, and on Linux under
 //!   `--cfg asyncio_portable_poller`, so that it is tested where we develop.
 //!
@@ -64,7 +64,7 @@ enum Receiver {
         descriptor: RawFd,
         stamp: u32,
     },
-    /// The notifier, which only ends the wait.
+    /// The notifier or the alarm, which only end the wait.
     Nobody,
 }
 
@@ -135,7 +135,7 @@ impl Selector {
     pub(crate) fn poll(&self, timeout: Option<Duration>, scheduler: &Scheduler) -> Result<usize> {
         let mut buffer = self.buffer.take();
         let timeout = timeout.map(|timeout| timeout.min(MAXIMUM_SELECT_TIMEOUT));
-        let outcome = self.poller.wait(&mut buffer, timeout);
+        let outcome = self.poller.wait(&mut buffer, timeout, scheduler.timers.passed());
         let mut count = 0;
         if outcome.is_ok() {
             for (token, readiness) in buffer.events() {

@@ -81,7 +81,12 @@ impl TestLoop {
 
     /// One look at the selector. Returns how many events there were.
     pub(crate) fn poll(&self, timeout: Option<Duration>) -> usize {
-        self.with(|scheduler| self.selector.poll(timeout, scheduler)).unwrap()
+        self.with(|scheduler| {
+            let events = self.selector.poll(timeout, scheduler);
+            scheduler.timers.look_at_machine();
+            events
+        })
+        .unwrap()
     }
 
     /// Calls `action` when `watched` is ready.

@@ -101,7 +101,12 @@ impl Poller {
     }
 
     /// Waits for events, and puts those there are into `buffer`.
-    pub(super) fn wait(&self, buffer: &mut Buffer, timeout: Option<Duration>) -> io::Result<()> {
+    pub(super) fn wait(
+        &self,
+        buffer: &mut Buffer,
+        timeout: Option<Duration>,
+        _seen: u64,
+    ) -> io::Result<()> {
         let wanted = self.tokens.lock().len().next_power_of_two().max(16);
         let events = match &mut buffer.events {
             Some(events) if events.capacity().get() >= wanted => events,

@@ -57,6 +57,28 @@ fn without_epoll_pwait2_a_wait_is_rounded_up() {
     assert_eq!(test.poll(None), 0);
 }
 
+#[cfg(all(target_os = "linux", not(asyncio_portable_poller)))]
+#[test]
+fn a_far_deadline_is_kept_after_a_farther_and_after_a_nearer_one() {
+    let test = TestLoop::new();
+    let now = || Duration::from_nanos(test.with(|scheduler| scheduler.timers.look_at_machine()));
+    let begun = now();
+    let alarm_after_a_wait = |deadline| {
+        test.selector.notifier().notify();
+        assert_eq!(test.poll(Some(deadline - now())), 0);
+        test.selector.poller.alarm()
+    };
+    let (far, farther) = (begun + FOR_EVER, begun + 2 * FOR_EVER);
+    for (deadline, alarm) in [(farther, farther), (far, far), (farther, far), (far, far)] {
+        assert_eq!(alarm_after_a_wait(deadline), alarm, "it is not set again without need");
+    }
+    for _ in 0..2 {
+        let deadline = now() + Duration::from_millis(30);
+        assert_eq!(test.poll(Some(deadline - now())), 0);
+        assert!(now() >= deadline);
+    }
+}
+
 #[test]
 fn a_notification_ends_the_next_wait_and_only_that() {
     let test = TestLoop::new();
