@@ -15,10 +15,16 @@ use crate::{
     runtime::{lately, now},
     stop::{Alive, Stop},
 };
-use asyncio_core::raw::sync::Mutex;
+use asyncio_core::raw::nanos;
 use asyncio_streams::StreamFeeder;
 use hyper::Version;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 /// How long a connection may be in a phase. `None`: forever.
 #[derive(Clone, Copy, Debug)]
@@ -35,76 +41,80 @@ pub(crate) enum Phase {
 }
 
 /// A connection as its server sees it, which waits until this is dropped.
+///
+/// Only the loop's thread changes it, with plain loads and stores. They are atomic because a connection that was
+/// upgraded may be read on another thread.
 #[derive(Debug)]
 pub(crate) struct Activity {
-    state: Mutex<State>,
+    /// The requests whose responses have not been sent.
+    requests: AtomicUsize,
+    /// Whether a head has begun since the last request.
+    has_begun: AtomicBool,
+    /// The beginning of the phase, in nanoseconds of the loop's time; unless the phase is BUSY.
+    since: AtomicU64,
+    is_http2: AtomicBool,
+    /// Whether the last request had a body.
+    had_body: AtomicBool,
     alive: Alive,
     /// Knows whether the client has ended the connection.
     incoming: StreamFeeder,
 }
 
-#[derive(Debug)]
-struct State {
-    phase: Phase,
-    /// The beginning of the phase, in the loop's time.
-    since: Duration,
-    /// The requests whose responses have not been sent.
-    requests: usize,
-    is_http2: bool,
-    /// Whether the last request had a body.
-    had_body: bool,
-}
-
-impl State {
-    fn enter(&mut self, phase: Phase, now: Duration) {
-        self.phase = phase;
-        self.since = now;
-    }
-}
-
 impl Activity {
     pub(crate) fn new(alive: Alive, incoming: StreamFeeder) -> Arc<Activity> {
-        let (phase, since) = (Phase::Idle, now());
-        let state = State { phase, since, requests: 0, is_http2: false, had_body: false };
-        Arc::new(Activity { state: Mutex::new(state), alive, incoming })
+        Arc::new(Activity {
+            requests: AtomicUsize::new(0),
+            has_begun: AtomicBool::new(false),
+            since: AtomicU64::new(nanos(now())),
+            is_http2: AtomicBool::new(false),
+            had_body: AtomicBool::new(false),
+            alive,
+            incoming,
+        })
     }
 
     pub(crate) fn stop(&self) -> &Stop {
         self.alive.stop()
     }
 
+    fn phase(&self) -> Phase {
+        match self.requests.load(Relaxed) {
+            0 if self.has_begun.load(Relaxed) => Phase::Head,
+            0 => Phase::Idle,
+            _ => Phase::Busy,
+        }
+    }
+
     /// Records that bytes have arrived.
     pub(crate) fn received(&self) {
-        let mut state = self.state.lock();
-        if state.phase == Phase::Idle && !state.is_http2 {
-            state.enter(Phase::Head, lately());
+        if self.phase() == Phase::Idle && !self.is_http2() {
+            self.has_begun.store(true, Relaxed);
+            self.since.store(nanos(lately()), Relaxed);
         }
     }
 
     /// Records that a request has arrived.
     pub(crate) fn begin(self: &Arc<Self>, version: Version, has_body: bool) -> InFlight {
-        let mut state = self.state.lock();
-        state.requests += 1;
-        state.phase = Phase::Busy;
-        state.is_http2 = version == Version::HTTP_2;
-        state.had_body = has_body;
+        self.requests.store(self.requests.load(Relaxed) + 1, Relaxed);
+        self.has_begun.store(false, Relaxed);
+        self.is_http2.store(version == Version::HTTP_2, Relaxed);
+        self.had_body.store(has_body, Relaxed);
         InFlight(self.clone())
     }
 
     pub(crate) fn is_http2(&self) -> bool {
-        self.state.lock().is_http2
+        self.is_http2.load(Relaxed)
     }
 
     /// Whether more of a request body may arrive, which no handler reads any more.
     pub(crate) fn may_receive_a_body(&self) -> bool {
-        let state = self.state.lock();
-        state.had_body && !state.is_http2
+        self.had_body.load(Relaxed) && !self.is_http2()
     }
 
     /// Returns the time until a limit may pass, after which this is to be called again; `Err` if
     /// one has passed.
     pub(crate) fn rest(&self, limits: &Limits) -> Result<Option<Duration>, Phase> {
-        let State { phase, since, .. } = *self.state.lock();
+        let phase = self.phase();
         // A phase that begins later may have the shorter limit.
         let shortest = limits.idle.into_iter().chain(limits.head).min();
         let limit = match phase {
@@ -113,6 +123,7 @@ impl Activity {
             Phase::Busy => None,
         };
         let Some(limit) = limit else { return Ok(shortest) };
+        let since = Duration::from_nanos(self.since.load(Relaxed));
         match since.saturating_add(limit).saturating_sub(now()) {
             Duration::ZERO => Err(phase),
             rest => Ok(shortest.map(|shortest| shortest.min(rest))),
@@ -137,10 +148,10 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let mut state = self.0.state.lock();
-        state.requests -= 1;
-        if state.requests == 0 {
-            state.enter(Phase::Idle, now());
+        let rest = self.0.requests.load(Relaxed) - 1;
+        self.0.requests.store(rest, Relaxed);
+        if rest == 0 {
+            self.0.since.store(nanos(now()), Relaxed);
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     service::PerRequest,
     stop::Alive,
 };
-use asyncio_core::{Error, Result, exception::ExceptionContext, raw::sync::Mutex};
+use asyncio_core::{Error, Result, exception::ExceptionContext};
 use asyncio_streams::Duplex;
 use asyncio_task::{sleep, wait_for};
 use hyper::{
@@ -135,8 +135,7 @@ async fn moved<T>(
     wait: impl Future<Output = Result<T>>,
 ) -> Result<Option<T>> {
     let mut wait = pin!(wait);
-    let woken = Arc::new(Woken { is_woken: AtomicBool::new(true), task: Mutex::new(None) });
-    let waker = Waker::from(woken.clone());
+    let mut woken = None::<(Arc<Woken>, Waker)>;
     poll_fn(|cx| {
         if let Poll::Ready(outcome) = connection.as_mut().poll(cx) {
             if let Err(error) = outcome {
@@ -144,8 +143,12 @@ async fn moved<T>(
             }
             return Poll::Ready(Ok(None));
         }
-        match woken.take(cx.waker()) {
-            true => wait.as_mut().poll(&mut Context::from_waker(&waker)).map_ok(Some),
+        if woken.as_ref().is_some_and(|(woken, _)| !woken.task.will_wake(cx.waker())) {
+            woken = None;
+        }
+        let (woken, waker) = woken.get_or_insert_with(|| Woken::at_first(cx.waker()));
+        match woken.take() {
+            true => wait.as_mut().poll(&mut Context::from_waker(waker)).map_ok(Some),
             false => Poll::Pending,
         }
     })
@@ -155,28 +158,30 @@ async fn moved<T>(
 /// Wakes a task, and records that.
 struct Woken {
     is_woken: AtomicBool,
-    task: Mutex<Option<Waker>>,
+    task: Waker,
 }
 
 impl Woken {
-    /// Returns whether it was woken since the last call; from now on it wakes this task.
-    fn take(&self, task: &Waker) -> bool {
-        let mut known = self.task.lock();
-        if known.as_ref().is_none_or(|known| !known.will_wake(task)) {
-            *known = Some(task.clone());
-        }
-        drop(known);
-        self.is_woken.swap(false, Ordering::AcqRel)
+    fn at_first(task: &Waker) -> (Arc<Woken>, Waker) {
+        let woken = Arc::new(Woken { is_woken: AtomicBool::new(true), task: task.clone() });
+        let waker = woken.clone().into();
+        (woken, waker)
+    }
+
+    /// Returns whether it was woken since the last call.
+    fn take(&self) -> bool {
+        self.is_woken.load(Ordering::Relaxed) && self.is_woken.swap(false, Ordering::AcqRel)
     }
 }
 
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
         self.is_woken.store(true, Ordering::Release);
-        let task = self.task.lock().clone();
-        if let Some(task) = task {
-            task.wake();
-        }
+        self.task.wake_by_ref();
     }
 }
 

@@ -116,13 +116,39 @@ where
         let has_body = !request.body().is_end_stream();
         let in_flight = Some(self.activity.begin(asked.version, has_body));
         let switched = Switched::of(&mut request);
-        let (service, activity) = (self.service.clone(), self.activity.clone());
-        let task = Task::builder().eager_start(true).create(async move {
-            let outcome = service.call(request).await;
-            drop(activity);
-            outcome.map_err(|error| Error::from_boxed(error.into()))
-        });
+        let (service, alive) = (self.service.clone(), self.activity.clone());
+        let call = Call::Asked { asked: Some((service, request)), alive: Some(alive) };
+        let task = Task::builder().eager_start(true).create(call);
         Serving { task, asked, in_flight, switched }
+    }
+}
+
+pin_project! {
+    /// The coroutine of a request's task. An `async` block would have room for the request and for the service's
+    /// future, and both are large.
+    #[project = Stage]
+    enum Call<S: Service<Request<Incoming>>> {
+        Asked { asked: Option<(Rc<S>, Request<Incoming>)>, alive: Option<Arc<Activity>> },
+        Runs { #[pin] future: S::Future, alive: Option<Arc<Activity>> },
+    }
+}
+
+impl<S: Service<Request<Incoming>, Error: Into<BoxError>>> Future for Call<S> {
+    type Output = asyncio_core::Result<S::Response>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Stage::Asked { asked, alive } = self.as_mut().project() {
+            if let Some((service, request)) = asked.take() {
+                let (future, alive) = (service.call(request), alive.take());
+                self.set(Call::Runs { future, alive });
+            }
+        }
+        match self.project() {
+            Stage::Runs { future, .. } => {
+                future.poll(cx).map_err(|error| Error::from_boxed(error.into()))
+            }
+            Stage::Asked { .. } => Poll::Pending,
+        }
     }
 }
 
