@@ -9,7 +9,7 @@ use asyncio_core::{
 use nix::{
     libc,
     sys::{
-        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout},
+        epoll::{Epoll, EpollCreateFlags},
         eventfd::{EfdFlags, EventFd},
         timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
     },
@@ -18,10 +18,7 @@ use std::{
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     ptr,
-    sync::{
-        OnceLock,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -52,15 +49,15 @@ pub(crate) struct Poller {
 
 /// Ends a wait whose deadline is [far](FAR): a timerfd, which stays set over many waits. A timeout of the wait
 /// itself makes the kernel set and cancel a timer each time, which takes 0.25 µs of the 7 µs that a wait, a
-/// receive and a send take together. It is used only after a wait that events have ended: a program that sleeps
-/// makes no other system call than the wait.
-#[derive(Debug, Default)]
+/// receive and a send take together. It is used only after a wait that an event has ended, so that a program that
+/// sleeps makes no other system call than the wait.
+#[derive(Debug)]
 struct Alarm {
-    /// Made for the first such wait. Like the notifier, it is never read.
-    timer: OnceLock<TimerFd>,
-    /// When it goes off, in nanoseconds of real loop time.
+    /// Like the notifier, it is never read. `None` if the system does not allow it.
+    timer: Option<TimerFd>,
+    /// When it goes off, in nanoseconds of real loop time; zero if it is not set.
     at: AtomicU64,
-    /// Whether the last wait ended before its deadline.
+    /// Whether the last wait brought events.
     is_useful: AtomicBool,
 }
 
@@ -83,7 +80,7 @@ impl Notifier {
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     /// All elements are initialised.
-    events: Vec<EpollEvent>,
+    events: Vec<libc::epoll_event>,
     /// The number of elements that the last wait filled in.
     filled: usize,
 }
@@ -100,10 +97,14 @@ impl Poller {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let notifier = Notifier(EventFd::from_value_and_flags(0, flags)?);
+        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).ok();
+        let alarm = Alarm { timer, at: AtomicU64::new(0), is_useful: AtomicBool::new(false) };
         let (registered, has_pwait2) = (AtomicUsize::new(0), AtomicBool::new(true));
-        let poller = Poller { epoll, registered, has_pwait2, alarm: Alarm::default() };
-        let descriptor = notifier.0.as_fd().as_raw_fd();
-        poller.add(descriptor, IN | ET, Token::NOTIFIER)?;
+        let poller = Poller { epoll, registered, has_pwait2, alarm };
+        for descriptor in poller.alarm.timer.iter().map(AsFd::as_fd).chain([notifier.0.as_fd()]) {
+            poller.add(descriptor.as_raw_fd(), IN | ET, Token::NOTIFIER)?;
+        }
         Ok((poller, notifier))
     }
 
@@ -168,7 +169,7 @@ impl Poller {
         let wanted = self.registered.load(Ordering::Relaxed);
         if buffer.events.len() < wanted {
             let size = wanted.next_power_of_two().max(16);
-            buffer.events.resize(size, EpollEvent::empty());
+            buffer.events.resize(size, libc::epoll_event { events: 0, u64: 0 });
         }
         buffer.filled = 0;
         let outcome = if self.has_pwait2.load(Ordering::Relaxed) {
@@ -213,9 +214,7 @@ impl Poller {
     /// Returns false if the system has no timer for us.
     #[cold]
     fn set_alarm(&self, deadline: u64) -> bool {
-        let Some(timer) = self.alarm.timer.get().or_else(|| self.make_alarm()) else {
-            return false;
-        };
+        let Some(timer) = &self.alarm.timer else { return false };
         // Zero would switch it off.
         let rest = Duration::from_nanos(deadline.saturating_sub(since_epoch()).max(1));
         let is_set =
@@ -224,17 +223,10 @@ impl Poller {
         is_set
     }
 
-    fn make_alarm(&self) -> Option<&TimerFd> {
-        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).ok()?;
-        self.add(timer.as_fd().as_raw_fd(), IN | ET, Token::NOTIFIER).ok()?;
-        Some(self.alarm.timer.get_or_init(|| timer))
-    }
-
     #[inline]
     fn wait_nanoseconds(
         &self,
-        events: &mut [EpollEvent],
+        events: &mut [libc::epoll_event],
         timeout: Option<Duration>,
     ) -> io::Result<usize> {
         let timeout = timeout.map(|timeout| KernelTimespec {
@@ -263,17 +255,25 @@ impl Poller {
     #[cold]
     fn wait_milliseconds(
         &self,
-        events: &mut [EpollEvent],
+        events: &mut [libc::epoll_event],
         timeout: Option<Duration>,
     ) -> io::Result<usize> {
-        let timeout = timeout.map_or(EpollTimeout::NONE, milliseconds);
-        Ok(self.epoll.wait(events, timeout)?)
+        // SAFETY: `epoll` is open, and the events, as many as we say, are valid for the call.
+        let filled = unsafe {
+            libc::epoll_wait(
+                self.epoll.0.as_raw_fd(),
+                events.as_mut_ptr(),
+                i32::try_from(events.len()).unwrap_or(i32::MAX),
+                timeout.map_or(-1, milliseconds),
+            )
+        };
+        usize::try_from(filled).map_err(|_| io::Error::last_os_error())
     }
 }
 
 /// Rounds up: a wait that ends too early would be repeated in vain until the deadline.
-fn milliseconds(timeout: Duration) -> EpollTimeout {
-    timeout.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(EpollTimeout::MAX)
+fn milliseconds(timeout: Duration) -> i32 {
+    i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
 }
 
 fn watched(interest: Interest) -> u32 {
@@ -284,14 +284,14 @@ impl Buffer {
     /// The events that the last wait found.
     pub(super) fn events(&self) -> impl Iterator<Item = (Token, Readiness)> {
         self.events[..self.filled].iter().map(|event| {
-            let flags = event.events().bits() as u32;
+            let flags = event.events;
             let readiness = Readiness {
                 readable: flags & (IN | PRI | RDHUP | HUP | ERR) != 0,
                 writable: flags & (OUT | HUP | ERR) != 0,
                 // A read stops in front of urgent data, even if more data follows it.
                 hangup: flags & (PRI | RDHUP | HUP | ERR) != 0,
             };
-            (Token(event.data()), readiness)
+            (Token(event.u64), readiness)
         })
     }
 }
@@ -315,8 +315,8 @@ mod tests {
 
     #[test]
     fn a_timeout_is_rounded_up_to_whole_milliseconds() {
-        let rounded: [i32; 6] = [0, 1, 999_999, 1_000_000, 1_000_001, u64::MAX]
-            .map(|nanoseconds| milliseconds(Duration::from_nanos(nanoseconds)).into());
+        let rounded = [0, 1, 999_999, 1_000_000, 1_000_001, u64::MAX]
+            .map(|nanoseconds| milliseconds(Duration::from_nanos(nanoseconds)));
         assert_eq!(rounded, [0, 1, 1, 1, 2, i32::MAX]);
     }
 }
