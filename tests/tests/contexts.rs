@@ -61,7 +61,10 @@ fn a_task_started_eagerly_in_the_context_of_its_creator_shares_it() {
             VAR.set(1);
             let task = Task::builder().context(here()).eager_start(true).create(async move {
                 VAR.set(2);
-                let deep = async { Ok(VAR.set(var() + 1)).map(drop) };
+                let deep = async {
+                    VAR.set(var() + 1);
+                    Ok(())
+                };
                 Task::builder().context(here()).eager_start(true).create(deep).await?;
                 sleep(MS).await?;
                 VAR.set(2 * var());
