@@ -13,12 +13,11 @@ fn open() -> Vec<String> {
 }
 
 #[test]
-fn a_loop_has_one_pair_of_descriptors_and_closing_it_closes_them() {
+fn a_loop_has_three_descriptors_and_closing_it_closes_them() {
     let before = open();
     let event_loop = new_event_loop().unwrap();
-    // A poller and its notifier; `polling` also has a timer.
-    let pair = if cfg!(asyncio_portable_poller) { 3 } else { 2 };
-    assert_eq!(open().len(), before.len() + pair);
+    // A poller, its notifier and its timer.
+    assert_eq!(open().len(), before.len() + 3);
     event_loop
         .run_until_complete(async {
             let (one, other) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
@@ -29,7 +28,7 @@ fn a_loop_has_one_pair_of_descriptors_and_closing_it_closes_them() {
             Ok(())
         })
         .unwrap();
-    assert_eq!(open().len(), before.len() + pair);
+    assert_eq!(open().len(), before.len() + 3);
     event_loop.close().unwrap();
     assert_eq!(open(), before);
 }

@@ -46,7 +46,7 @@ fn a_certificate_that_is_not_valid_is_refused_with_the_cause() {
         // What it trusts has the same name, and another key.
         let namesake = context_with(&Authority::new(AUTHORITY_NAME).issue(&[HOST], |_| {}));
         let error = error_of(namesake, client_context(), HOST).await?;
-        assert_says(&error, &["has another key", "load_verify_locations()"]);
+        assert_says(&error, &["has a different key", "load_verify_locations()"]);
 
         let root = authority().issue(&[HOST], |params| {
             params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
