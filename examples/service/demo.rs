@@ -18,6 +18,7 @@ use std::{
 
 const CLIENTS: usize = 50;
 const LOAD: Duration = Duration::from_secs(3);
+const AWAY: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run() -> Result<()> {
     let servers = to_thread(|| (Server::postgres(), Server::redis())).await?;
@@ -110,7 +111,9 @@ impl Load {
         Ok(format!("{rate:6.0} requests/s, median {p50:.1} ms, 99 % within {p99:.1} ms"))
     }
 
-    /// Sends requests until `end`. A client that leaves cancels each request within a few milliseconds.
+    /// Sends requests until `end`. A client that leaves cancels each request within a few milliseconds, and comes
+    /// back after a while, with another connection. (Without that pause, it would be the handshakes of TLS that
+    /// slow the others down.)
     async fn client(&self, number: usize, leaves: bool, end: Instant) -> Result<Vec<Duration>> {
         let (mut times, mut began) = (Vec::new(), Instant::now());
         while began < end {
@@ -118,7 +121,8 @@ impl Load {
             let limit = leaves.then_some((n % 8) as u32 * SECOND / 1000);
             match wait_for(self.request(n), limit).await {
                 Err(error) if error.is_timeout() && leaves => {
-                    self.given_up.set(self.given_up.get() + 1)
+                    self.given_up.set(self.given_up.get() + 1);
+                    sleep(AWAY).await?;
                 }
                 outcome => outcome?,
             }
