@@ -213,7 +213,8 @@ impl<F: Future<Output = Result<T>>, T> Future for Scope<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         let mut this = self.project();
         let Some(body) = this.body.as_mut().as_pin_mut() else {
-            return Poll::Ready(Err(Error::runtime("a scope was polled after its end")));
+            let what = this.place.site.what();
+            return Poll::Ready(Err(Error::runtime(format!("{what}: polled after its end"))));
         };
         let outcome = match this.place.check_awaited_here() {
             Err(error) => Err(error),

@@ -158,7 +158,9 @@ impl Scheduler {
     fn add_source(&self, fd: BorrowedFd<'_>) -> Result<(Key, Weak<dyn Driver>)> {
         let driver = self.sources.borrow().driver.clone();
         let Some(driver) = driver else {
-            return Err(Error::runtime("the event loop has no selector"));
+            return Err(Error::runtime(
+                "a socket cannot wait in this event loop, which has no selector",
+            ));
         };
         let descriptor = fd.as_raw_fd();
         let (read, write) = (IoQueue::new(), IoQueue::new());

@@ -49,7 +49,7 @@ where
     let upgraded = hyper::upgrade::on(request);
     create_task(async move {
         let switched = switched.ok_or_else(|| {
-            Error::value("upgrade: the request asks for no upgrade, or is none of `serve`")
+            Error::value("upgrade: the request does not ask for an upgrade, or did not arrive through `serve`")
         })?;
         let upgraded = match cancellable(async { Ok(upgraded.await) }).await? {
             Err(error) if error.is_canceled() => return Ok(()),

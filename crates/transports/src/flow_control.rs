@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_news_during_a_call_is_told_after_it() {
+    fn a_change_during_a_call_is_reported_after_it() {
         let flow = FlowControl::new();
         flow.during_call(|| {
             flow.measure(HIGH_WATER + 1);

@@ -14,7 +14,7 @@ fn watched(bench: &Bench) -> (Source<UnixStream>, UnixStream, Heard) {
 }
 
 #[test]
-fn an_handler_hears_the_news_of_an_iteration_in_one_step() {
+fn a_handler_is_called_once_for_all_events_of_an_iteration() {
     let bench = Bench::new();
     let (source, _theirs, heard) = watched(&bench);
     bench.event(&source, true, false, false);
@@ -26,7 +26,7 @@ fn an_handler_hears_the_news_of_an_iteration_in_one_step() {
 }
 
 #[test]
-fn an_handler_that_asks_is_called_again() {
+fn a_handler_that_asks_is_called_again() {
     let bench = Bench::new();
     let (source, _theirs, heard) = watched(&bench);
     let readable = Readiness { readable: true, ..Readiness::default() };
@@ -37,7 +37,7 @@ fn an_handler_that_asks_is_called_again() {
 }
 
 #[test]
-fn an_handler_is_gone_with_its_source_also_if_it_had_news() {
+fn a_handler_ends_with_its_source_even_if_it_was_to_be_called() {
     let bench = Bench::new();
     let (source, _theirs, heard) = watched(&bench);
     bench.event(&source, true, false, false);
@@ -48,7 +48,7 @@ fn an_handler_is_gone_with_its_source_also_if_it_had_news() {
 }
 
 #[test]
-fn an_handler_that_panics_is_called_the_next_time() {
+fn a_handler_that_panics_is_called_the_next_time() {
     let bench = Bench::new();
     let (source, _theirs) = pair();
     let calls = Rc::new(Cell::new(0));
